@@ -1,0 +1,2 @@
+//! The poll server.
+fn main() {}
