@@ -1,1 +1,62 @@
-//! poll-core
+//! The heart of poll: append-only, bounded logs, one a channel, and the means to publish to them, read them
+//! and wait for what comes. Publish once; any polling pattern reads the same log.
+//!
+//! A [`Store`] holds the channels. A publish is minted (number, id and time in one order), handed to a
+//! [`Journal`], made visible, and only then answered. A reader stands on a [`Position`]; a [`View`] gives it
+//! the messages after that, where to go on, and how many it came too late for. Everyone who asks for the same
+//! position shares one [`Batch`].
+//!
+//! What this crate does not do: no HTTP, no sockets, no clock (time is an argument), no logging set-up, no
+//! tasks or threads of its own. It runs on any executor.
+//!
+//! ```
+//! use poll_core::{ChannelName, Limit, Payload, Position, Publish, Retention, Store, Timestamp};
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! let store = Store::in_memory(Retention::default());
+//! let (orders, lane) = (ChannelName::parse("orders")?, store.lane());
+//! let now = Timestamp::from_millis(1_700_000_000_000);
+//!
+//! // A reader settles where it stands, and waits while there is nothing.
+//! let pinned = store.pin(now, &orders, Position::Start).await;
+//! let wait = store.wait(&orders, &pinned, &lane);
+//! store.publish(now, &orders, Publish::one(Payload::text("shipped"))).await?;
+//! wait.await;
+//!
+//! let view = store.read(now, &orders, &pinned, Limit::default()).await;
+//! let batch = view.batch.expect("one message");
+//! assert_eq!(batch.messages()[0].payload, Payload::text("shipped"));
+//! assert_eq!(view.next, batch.end());
+//! # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+//! ```
+
+mod batch;
+mod channel;
+mod cursor;
+mod error;
+mod idempotency;
+pub mod journal;
+mod json;
+mod log;
+mod message;
+mod notifier;
+mod position;
+mod retention;
+mod store;
+mod sync;
+mod time;
+
+pub use batch::{Batch, Form, Rendering};
+pub use channel::{ChannelName, ChannelNameError};
+pub use cursor::{Cursor, CursorError, Epoch, Seq};
+pub use error::{JournalError, PublishError};
+pub use idempotency::{IdempotencyKey, IdempotencyKeyError};
+pub use journal::Journal;
+pub use json::JsonError;
+pub use log::{Limit, Log};
+pub use message::{Message, Payload, mint_id};
+pub use notifier::{Lane, Notifier};
+pub use position::{Continuity, Pinned, Position};
+pub use retention::Retention;
+pub use store::{Append, Ending, Found, Locator, Publish, Published, Stamp, Standing, Store, View, Wait};
+pub use time::Timestamp;

@@ -1,0 +1,184 @@
+//! The messages that all askers of one position share, and what was rendered of them.
+//!
+//! A batch does not know the dialects: a [`Form`] is a numbered place where one of them keeps its bytes, so
+//! that the first asker renders and ten thousand others clone a reference.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, OnceLock, Weak};
+
+use bytes::Bytes;
+
+use crate::cursor::{Cursor, Epoch, Seq};
+use crate::message::Message;
+
+/// A run of messages of one channel; never empty.
+#[derive(Debug)]
+pub struct Batch {
+    epoch: Epoch,
+    messages: Box<[Arc<Message>]>,
+    rendered: [OnceLock<Rendering>; Form::COUNT],
+}
+
+/// A place for one rendering of a batch; whoever renders hands the numbers out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Form(usize);
+
+/// A batch as bytes, and where each message's part ends.
+#[derive(Debug, Clone, Default)]
+pub struct Rendering {
+    /// All parts behind one another.
+    pub bytes: Bytes,
+    /// The end of each part, as an offset into `bytes`; empty where the parts are of no use.
+    pub ends: Box<[usize]>,
+}
+
+impl Form {
+    /// How many forms there are.
+    pub const COUNT: usize = 12;
+
+    /// The place of this number.
+    ///
+    /// # Panics
+    /// At compile time, when there is no such place.
+    #[must_use]
+    pub const fn new(number: usize) -> Self {
+        assert!(number < Self::COUNT, "no such form");
+        Self(number)
+    }
+}
+
+impl Rendering {
+    /// The part of the message at `index`.
+    #[must_use]
+    pub fn part(&self, index: usize) -> Option<Bytes> {
+        let end = *self.ends.get(index)?;
+        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+        Some(self.bytes.slice(start..end))
+    }
+}
+
+impl Batch {
+    pub(crate) fn new(epoch: Epoch, messages: Box<[Arc<Message>]>) -> Self {
+        debug_assert!(!messages.is_empty(), "a batch gives something");
+        Self { epoch, messages, rendered: [const { OnceLock::new() }; Form::COUNT] }
+    }
+
+    /// The messages, oldest first.
+    #[must_use]
+    pub fn messages(&self) -> &[Arc<Message>] {
+        &self.messages
+    }
+
+    /// The position after `message`.
+    #[must_use]
+    pub fn cursor(&self, message: &Message) -> Cursor {
+        Cursor { epoch: self.epoch, seq: message.seq }
+    }
+
+    /// The newest message of the batch.
+    #[must_use]
+    pub fn newest(&self) -> &Arc<Message> {
+        &self.messages[self.messages.len() - 1]
+    }
+
+    /// The position after the whole batch.
+    #[must_use]
+    pub fn end(&self) -> Cursor {
+        self.cursor(self.newest())
+    }
+
+    /// The batch in a form, rendered by the first who asks for it.
+    pub fn render(&self, form: Form, render: impl FnOnce(&Self) -> Rendering) -> &Rendering {
+        self.rendered[form.0].get_or_init(|| render(self))
+    }
+
+    fn payload_bytes(&self) -> usize {
+        self.messages.iter().map(|message| message.payload.len()).sum()
+    }
+}
+
+/// The tail batches of one channel that somebody still holds, by where they start and end.
+#[derive(Debug, Default)]
+pub(crate) struct Tails {
+    kept: [Option<(Seq, Seq, Weak<Batch>)>; 4],
+    next: usize,
+}
+
+impl Tails {
+    pub(crate) fn get(&self, after: Seq, end: Seq) -> Option<Arc<Batch>> {
+        let entry = self.kept.iter().flatten().find(|entry| (entry.0, entry.1) == (after, end))?;
+        entry.2.upgrade()
+    }
+
+    pub(crate) fn put(&mut self, after: Seq, batch: &Arc<Batch>) {
+        self.kept[self.next] = Some((after, batch.newest().seq, Arc::downgrade(batch)));
+        self.next = (self.next + 1) % self.kept.len();
+    }
+}
+
+/// Holds the batches that were made last, within a budget: on one thread a waiter is answered and gone before
+/// the next one asks, so a batch held by nobody else would be made again for each.
+#[derive(Debug, Default)]
+pub(crate) struct Recent {
+    held: VecDeque<(usize, Arc<Batch>)>,
+    bytes: usize,
+}
+
+impl Recent {
+    const MOST_BYTES: usize = 16 << 20;
+    const MOST_BATCHES: usize = 2_048;
+
+    /// Holds a batch and gives the ones that have to make room, to be dropped outside the lock.
+    #[must_use]
+    pub(crate) fn hold(&mut self, batch: Arc<Batch>) -> Vec<Arc<Batch>> {
+        // Each of a few dialects may keep a rendering about as large as the payload.
+        let bytes = batch.payload_bytes() * 3 + size_of::<Batch>();
+        self.bytes += bytes;
+        self.held.push_back((bytes, batch));
+        let mut dropped = Vec::new();
+        while self.bytes > Self::MOST_BYTES || self.held.len() > Self::MOST_BATCHES {
+            let Some((bytes, batch)) = self.held.pop_front() else { break };
+            self.bytes -= bytes;
+            dropped.push(batch);
+        }
+        dropped
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Payload;
+    use crate::time::Timestamp;
+
+    fn batch(numbers: std::ops::RangeInclusive<u64>, bytes: usize) -> Arc<Batch> {
+        let message = |number| {
+            let at = Timestamp::from_micros(number);
+            let payload = Payload::text("x".repeat(bytes));
+            Arc::new(Message { seq: Seq::new(number), id: crate::message::mint_id(at, 0), at, payload })
+        };
+        Arc::new(Batch::new(Epoch::new(1), numbers.map(message).collect()))
+    }
+
+    #[test]
+    fn a_form_is_rendered_once_and_parts_are_cut_where_they_end() {
+        let batch = batch(1..=2, 1);
+        let render = |_: &Batch| Rendering { bytes: Bytes::from_static(b"abcd"), ends: Box::new([1, 4]) };
+        let first = batch.render(Form::new(0), render);
+        assert_eq!(first.part(0).unwrap(), "a");
+        assert_eq!(first.part(1).unwrap(), "bcd");
+        assert_eq!(first.part(2), None);
+        let again = batch.render(Form::new(0), |_| unreachable!("rendered twice"));
+        assert_eq!(again.bytes, "abcd");
+    }
+
+    #[test]
+    fn what_is_held_stays_within_the_budget() {
+        let mut recent = Recent::default();
+        for number in 1..100 {
+            drop(recent.hold(batch(number..=number, 1 << 20)));
+            assert!(recent.bytes <= Recent::MOST_BYTES);
+        }
+        assert!(!recent.held.is_empty());
+    }
+}

@@ -1,0 +1,160 @@
+//! Where a reader stands: sequence number, epoch, cursor, and the text of a cursor.
+//!
+//! A cursor is opaque to clients. Inside it is an epoch and a sequence number in fixed-width hexadecimal, so
+//! that the tokens of one channel sort by bytes as their messages do. It is not signed: what a reader may see
+//! is decided elsewhere.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A message's number in its channel: 1, 2, 3, … without holes. Zero stands before the first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Seq(u64);
+
+/// Which life of a channel a number belongs to; minted when the channel is born.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Epoch(u64);
+
+/// A position in one life of a channel: after message `seq` of `epoch`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Cursor {
+    /// The life of the channel; [`Epoch::ZERO`] where it is not born yet.
+    pub epoch: Epoch,
+    /// The newest message the holder has.
+    pub seq: Seq,
+}
+
+/// The text is not a cursor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CursorError;
+
+impl Seq {
+    /// Before the first message.
+    pub const ZERO: Self = Self(0);
+
+    /// From a number.
+    #[must_use]
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// As a number.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The next number.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+
+    /// The number before this one; zero has none and stays.
+    #[must_use]
+    pub const fn previous(self) -> Self {
+        Self(self.0.saturating_sub(1))
+    }
+}
+
+impl Epoch {
+    /// No life yet.
+    pub const ZERO: Self = Self(0);
+
+    /// From a number; zero means unborn.
+    #[must_use]
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// As a number.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl Cursor {
+    /// The start of whatever is born under a name.
+    pub const ZERO: Self = Self { epoch: Epoch::ZERO, seq: Seq::ZERO };
+    /// The length of a cursor's text in bytes.
+    pub const TEXT_BYTES: usize = 32;
+}
+
+impl fmt::Display for Seq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}{:016x}", self.epoch.0, self.seq.0)
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = CursorError;
+
+    /// Takes exactly 32 lower-case hexadecimal digits; one position has one text. The zero epoch has no
+    /// messages, so it goes with no number but zero.
+    fn from_str(text: &str) -> Result<Self, CursorError> {
+        let digits = text.as_bytes();
+        if digits.len() != Self::TEXT_BYTES {
+            return Err(CursorError);
+        }
+        let (epoch, seq) = digits.split_at(16);
+        let cursor = Self { epoch: Epoch(hex(epoch)?), seq: Seq(hex(seq)?) };
+        if cursor.epoch == Epoch::ZERO && cursor.seq != Seq::ZERO {
+            return Err(CursorError);
+        }
+        Ok(cursor)
+    }
+}
+
+fn hex(digits: &[u8]) -> Result<u64, CursorError> {
+    digits.iter().try_fold(0, |value: u64, digit| match digit {
+        b'0'..=b'9' => Ok(value << 4 | u64::from(digit - b'0')),
+        b'a'..=b'f' => Ok(value << 4 | u64::from(digit - b'a' + 10)),
+        _ => Err(CursorError),
+    })
+}
+
+impl fmt::Display for CursorError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not a cursor: 32 lower-case hexadecimal digits, as an answer gave them")
+    }
+}
+
+impl std::error::Error for CursorError {}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn text_goes_round_and_sorts_as_the_messages_do(epoch in 1u64.., a: u64, b: u64) {
+            let cursor = |seq| Cursor { epoch: Epoch::new(epoch), seq: Seq::new(seq) };
+            let (left, right) = (cursor(a).to_string(), cursor(b).to_string());
+            prop_assert_eq!(left.len(), Cursor::TEXT_BYTES);
+            prop_assert_eq!(left.parse(), Ok(cursor(a)));
+            prop_assert_eq!(left.cmp(&right), a.cmp(&b));
+        }
+
+        #[test]
+        fn what_parses_is_written_the_same(text in "[0-9a-fA-F+-]{30,34}|\\PC*") {
+            if let Ok(cursor) = text.parse::<Cursor>() {
+                prop_assert_eq!(cursor.to_string(), text);
+            }
+        }
+    }
+
+    #[test]
+    fn the_zero_epoch_has_no_messages() {
+        assert_eq!("0".repeat(32).parse(), Ok(Cursor::ZERO));
+        assert_eq!(format!("{:016x}{:016x}", 0, 1).parse::<Cursor>(), Err(CursorError));
+    }
+}

@@ -1,0 +1,70 @@
+//! What can go wrong, as far as a caller branches on it. No statuses and no wording for clients: those are the
+//! wire's business.
+
+use std::fmt;
+use std::time::Duration;
+
+/// Why a publish was not taken. Nothing of it was kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PublishError {
+    /// There was nothing to publish.
+    Nothing,
+    /// The channel has ended.
+    Closed,
+    /// The idempotency key was used with another payload.
+    KeyReused,
+    /// No more channels may be born; one may be forgotten after this long.
+    TooManyChannels {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The journal did not keep it.
+    Journal(JournalError),
+}
+
+/// Why a journal does not keep or give what it should.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JournalError {
+    /// There is no room left where the journal writes.
+    Full(String),
+    /// The journal cannot be used now: it is being repaired, or is away, or failed.
+    Unavailable(String),
+}
+
+impl fmt::Display for PublishError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("nothing to publish"),
+            Self::Closed => f.write_str("the channel has ended"),
+            Self::KeyReused => f.write_str("the idempotency key was used with another payload"),
+            Self::TooManyChannels { .. } => f.write_str("no room for another channel"),
+            Self::Journal(_) => f.write_str("the journal did not keep the message"),
+        }
+    }
+}
+
+impl std::error::Error for PublishError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Journal(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for JournalError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full(why) => write!(f, "no room for the journal: {why}"),
+            Self::Unavailable(why) => write!(f, "the journal is unavailable: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for JournalError {}
+
+impl From<JournalError> for PublishError {
+    fn from(error: JournalError) -> Self {
+        Self::Journal(error)
+    }
+}

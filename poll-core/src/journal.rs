@@ -1,0 +1,32 @@
+//! A log that outlives the process, below the one in memory.
+//!
+//! The store mints a publish under its channel's lock and hands it over under that same lock, so a journal is
+//! given each channel's publishes in order. It answers at once or later, but in that order, through the
+//! [`Append`] itself: [`Append::kept`] once the publish is as safe as the journal makes it, or
+//! [`Append::failed`]. Readers see nothing of it, and publishers hear nothing, before.
+
+mod memory;
+
+use crate::channel::ChannelName;
+pub use crate::store::Append;
+pub use memory::MemoryJournal;
+
+/// Where publishes are kept.
+pub trait Journal: Send + Sync + 'static {
+    /// Takes one publish. Called under the channel's lock: queue it and return, never wait, never call back
+    /// into the store on this thread.
+    fn append(&self, append: Append) -> Taken;
+
+    /// Forgets a channel that the store has forgotten.
+    fn forget(&self, channel: &ChannelName) {
+        let _ = channel;
+    }
+}
+
+/// What a journal did with a publish.
+pub enum Taken {
+    /// Kept already; the store may show it.
+    Kept(Append),
+    /// The journal will call [`Append::kept`] or [`Append::failed`], from a thread of its own.
+    Queued,
+}

@@ -1,0 +1,223 @@
+//! The log of one channel: an append-only, bounded ring. Pure: no lock, no clock, no waiting.
+//!
+//! Messages are numbered without holes; the oldest go first. What has gone leaves its time behind for a
+//! while, so that a reader who stands on a time or an id is told exactly how many messages it missed.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::cursor::{Cursor, Epoch, Seq};
+use crate::message::{Message, mint_id};
+use crate::time::Timestamp;
+
+/// How many evicted messages are remembered by their time.
+const REMEMBERED: usize = 1_000;
+
+/// One life of one channel.
+#[derive(Debug)]
+pub struct Log {
+    epoch: Epoch,
+    /// Retained messages, oldest first; their numbers end at `newest`.
+    messages: VecDeque<Arc<Message>>,
+    /// The number of the newest message ever appended; eviction keeps it.
+    newest: Seq,
+    /// When the newest message was taken; eviction keeps it.
+    newest_at: Timestamp,
+    /// The weight of the retained messages in bytes.
+    weight: u64,
+    ended: bool,
+    /// Times of the youngest evicted messages, oldest first; they end where `messages` begins.
+    evicted: VecDeque<Timestamp>,
+}
+
+/// How much of a log to give at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// At most this many messages, at least one.
+    pub messages: usize,
+    /// At most this many bytes of payload, but never less than one message.
+    pub bytes: usize,
+}
+
+impl Default for Limit {
+    /// 1000 messages and 1 MiB: enough to catch up, little enough to hold.
+    fn default() -> Self {
+        Self { messages: 1_000, bytes: 1 << 20 }
+    }
+}
+
+impl Limit {
+    /// The default with at most `messages` messages.
+    #[must_use]
+    pub fn messages(messages: usize) -> Self {
+        let whole = Self::default();
+        Self { messages: messages.clamp(1, whole.messages), ..whole }
+    }
+}
+
+impl Log {
+    /// An empty log of a channel born now.
+    #[must_use]
+    pub fn new(epoch: Epoch) -> Self {
+        Self {
+            epoch,
+            messages: VecDeque::new(),
+            newest: Seq::ZERO,
+            newest_at: Timestamp::ZERO,
+            weight: 0,
+            ended: false,
+            evicted: VecDeque::new(),
+        }
+    }
+
+    /// This life of the channel.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// The oldest retained message's number, or the next one's where nothing is retained.
+    #[must_use]
+    pub fn oldest(&self) -> Seq {
+        self.messages.front().map_or(self.newest.next(), |message| message.seq)
+    }
+
+    /// The newest message's number, retained or not; zero before the first.
+    #[must_use]
+    pub fn newest(&self) -> Seq {
+        self.newest
+    }
+
+    /// When the newest message was taken, retained or not.
+    #[must_use]
+    pub fn newest_at(&self) -> Timestamp {
+        self.newest_at
+    }
+
+    /// The position of a reader who has everything.
+    #[must_use]
+    pub fn end(&self) -> Cursor {
+        Cursor { epoch: self.epoch, seq: self.newest }
+    }
+
+    /// The number of retained messages.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// Whether nothing is retained.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// The weight of the retained messages in bytes.
+    #[must_use]
+    pub fn weight(&self) -> u64 {
+        self.weight
+    }
+
+    /// Whether the channel was closed: nothing will follow.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Ends the log. Reading goes on.
+    pub fn end_now(&mut self) {
+        self.ended = true;
+    }
+
+    /// Adds the next message. Its number must be the next one and its time later than every one before.
+    pub fn append(&mut self, message: Arc<Message>) {
+        debug_assert_eq!(message.seq, self.newest.next(), "a hole in the log");
+        debug_assert!(message.at > self.newest_at, "time ran backwards in a channel");
+        self.newest = message.seq;
+        self.newest_at = message.at;
+        self.weight += message.weight();
+        self.messages.push_back(message);
+    }
+
+    /// Drops the oldest retained message and gives its weight.
+    pub fn evict(&mut self) -> Option<u64> {
+        let message = self.messages.pop_front()?;
+        if self.evicted.len() == REMEMBERED {
+            self.evicted.pop_front();
+        }
+        self.evicted.push_back(message.at);
+        self.weight -= message.weight();
+        if self.messages.is_empty() {
+            // A burst must not keep its memory for the rest of the channel's life.
+            self.messages.shrink_to_fit();
+        }
+        Some(message.weight())
+    }
+
+    /// Drops all messages taken before `cutoff` and gives their weight.
+    pub fn expire(&mut self, cutoff: Timestamp) -> u64 {
+        let mut freed = 0;
+        while self.messages.front().is_some_and(|message| message.at < cutoff) {
+            freed += self.evict().unwrap_or_default();
+        }
+        freed
+    }
+
+    /// The messages after `position`, oldest first, within `limit`.
+    pub fn after(&self, position: Seq, limit: Limit) -> impl ExactSizeIterator<Item = &Arc<Message>> + Clone {
+        let first = position.next().max(self.oldest());
+        let skipped = first.get().saturating_sub(self.oldest().get());
+        let start = usize::try_from(skipped).unwrap_or(usize::MAX).min(self.messages.len());
+        let mut bytes = 0;
+        let given = self.messages.range(start..).take(limit.messages).take_while(|message| {
+            let fits = bytes == 0 || bytes + message.payload.len() <= limit.bytes;
+            bytes += message.payload.len().max(1);
+            fits
+        });
+        let count = given.count();
+        self.messages.range(start..start + count)
+    }
+
+    /// The retained message of a number.
+    #[must_use]
+    pub fn get(&self, seq: Seq) -> Option<&Arc<Message>> {
+        let index = seq.get().checked_sub(self.oldest().get())?;
+        self.messages.get(usize::try_from(index).ok()?)
+    }
+
+    /// The retained message of an id.
+    #[must_use]
+    pub fn find(&self, id: Uuid) -> Option<&Arc<Message>> {
+        let index = self.messages.partition_point(|message| message.id < id);
+        self.messages.get(index).filter(|message| message.id == id)
+    }
+
+    /// The number of the newest message taken at or before `time`, as far as is remembered.
+    #[must_use]
+    pub fn seq_at(&self, time: Timestamp) -> Seq {
+        self.position(|message| message.at <= time, |at| at <= time)
+    }
+
+    /// The number of the newest message whose id is not above `id`, as far as is remembered.
+    #[must_use]
+    pub fn seq_of(&self, id: Uuid) -> Seq {
+        self.position(|message| message.id <= id, |at| mint_id(at, 0) <= id)
+    }
+
+    /// `seen` and `seen_at` say of a message, and of an evicted one's time, whether the reader has it.
+    fn position(&self, seen: impl Fn(&Message) -> bool, seen_at: impl Fn(Timestamp) -> bool) -> Seq {
+        let retained = self.messages.partition_point(|message| seen(message)) as u64;
+        if retained > 0 {
+            return Seq::new(self.oldest().get() - 1 + retained);
+        }
+        let evicted = self.evicted.partition_point(|&at| seen_at(at)) as u64;
+        if evicted == 0 {
+            // Older than all that is remembered. Counting from the first message would overstate what was
+            // missed unless nothing is forgotten, so the count is of what is known to be gone.
+            return Seq::new(self.oldest().get() - 1 - self.evicted.len() as u64);
+        }
+        Seq::new(self.oldest().get() - 1 - (self.evicted.len() as u64 - evicted))
+    }
+}

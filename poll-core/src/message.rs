@@ -1,0 +1,120 @@
+//! What is published and kept: a payload, and the message that it becomes.
+//!
+//! A message is immutable and shared; how it looks through a door is the door's business.
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use crate::cursor::Seq;
+use crate::json::{self, JsonError};
+use crate::time::Timestamp;
+
+/// What a publisher sent, and as what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Payload {
+    /// One JSON value (RFC 8259) without insignificant white space.
+    Json(Bytes),
+    /// UTF-8 text.
+    Text(Bytes),
+    /// Bytes of no known meaning.
+    Binary(Bytes),
+}
+
+/// One entry of a channel's log.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Its number in the channel.
+    pub seq: Seq,
+    /// A UUID version 7 (RFC 9562 §5.7); ids of a channel sort as its messages do.
+    pub id: Uuid,
+    /// When it was taken; grows strictly within a channel.
+    pub at: Timestamp,
+    /// What was published.
+    pub payload: Payload,
+}
+
+impl Payload {
+    /// Takes one JSON value and compacts it.
+    ///
+    /// # Errors
+    /// When the bytes are not one JSON value that every reader can parse (see [`JsonError`]).
+    pub fn json(text: &[u8]) -> Result<Self, JsonError> {
+        json::compact(text).map(Self::Json)
+    }
+
+    /// Takes a text.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self::Text(Bytes::from(text.into()))
+    }
+
+    /// Takes bytes; those that are UTF-8 are kept as text, so that every door shows them as such.
+    pub fn bytes(bytes: impl Into<Bytes>) -> Self {
+        let bytes = bytes.into();
+        if std::str::from_utf8(&bytes).is_ok() { Self::Text(bytes) } else { Self::Binary(bytes) }
+    }
+
+    /// The payload's bytes as they are kept.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        let (Self::Json(bytes) | Self::Text(bytes) | Self::Binary(bytes)) = self;
+        bytes
+    }
+
+    /// The payload's size in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.as_bytes().len()
+    }
+
+    /// Whether the payload has no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Message {
+    /// What a message weighs beside its payload when retention counts bytes: its record and its places in the
+    /// log and the allocator.
+    pub const OVERHEAD_BYTES: u64 = 128;
+
+    /// What retention counts for this message, in bytes.
+    #[must_use]
+    pub fn weight(&self) -> u64 {
+        self.payload.len() as u64 + Self::OVERHEAD_BYTES
+    }
+}
+
+/// The UUID version 7 of a message taken at `at`: milliseconds, then the microsecond within them scaled to
+/// twelve bits (RFC 9562 §6.2, method 3), then `random`. Strictly growing times give strictly growing ids.
+#[must_use]
+pub fn mint_id(at: Timestamp, random: u64) -> Uuid {
+    let fraction = (at.as_micros() % 1_000) * 4_096 / 1_000;
+    let high = at.as_millis() << 16 | 0x7000 | fraction;
+    let low = 0b10 << 62 | random >> 2;
+    Uuid::from_u64_pair(high, low)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn ids_sort_as_their_times_do(micros in 0u64..1 << 50, step in 1u64..2_000, a: u64, b: u64) {
+            let earlier = mint_id(Timestamp::from_micros(micros), a);
+            let later = mint_id(Timestamp::from_micros(micros + step), b);
+            prop_assert!(earlier < later);
+            prop_assert_eq!(earlier.get_version_num(), 7);
+            prop_assert_eq!(earlier.get_variant(), uuid::Variant::RFC4122);
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_text_are_text() {
+        assert_eq!(Payload::bytes("é".as_bytes()), Payload::text("é"));
+        assert_eq!(Payload::bytes(&b"\xff"[..]), Payload::Binary(Bytes::from_static(b"\xff")));
+    }
+}

@@ -1,0 +1,252 @@
+//! Who waits for which channel, and waking them: no lost wake-up, no walk over strangers.
+//!
+//! Waiters stand in topics, one a channel, kept in shards by name; a topic exists while somebody waits in it.
+//! Ringing a channel takes its whole topic away and hands each [`Lane`] its share of the waiters. A lane is
+//! one worker's door: where somebody drives it, the ringer pays one wake a lane and the worker wakes its own
+//! waiters in slices; where nobody does, the ringer wakes them itself.
+//!
+//! The rule that loses nothing: register, then read, then wait. Whoever appends rings after the append is
+//! visible, so a waiter either reads the message or is registered when the bell rings. Checked with loom
+//! (`tests/loom`). The notifier knows no messages and no time.
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::future::poll_fn;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use slab::Slab;
+
+use crate::channel::ChannelName;
+use crate::sync::Mutex;
+
+/// Enough that workers seldom meet, few enough to walk when everyone is rung.
+const SHARDS: usize = 64;
+
+/// How many waiters a lane wakes before it lets them run.
+const SLICE: usize = 512;
+
+/// All waiters of a store.
+pub struct Notifier {
+    /// Held for a look-up and a push or a take; wakers are called and dropped after it is released, because
+    /// waking may run foreign code that comes back here.
+    shards: Box<[Mutex<Shard>]>,
+    hasher: RandomState,
+}
+
+#[derive(Default)]
+struct Shard {
+    topics: HashMap<ChannelName, Topic>,
+    /// How many topics were ever made here; names a topic's life, so that a ticket of an earlier one is stale.
+    lives: u64,
+}
+
+struct Topic {
+    life: u64,
+    /// Few: one a worker that has waiters here.
+    groups: Vec<(Lane, Slab<Waker>)>,
+}
+
+/// One worker's share of the waiters. A clone is the same lane.
+#[derive(Clone)]
+pub struct Lane(Arc<Mutex<Queue>>);
+
+#[derive(Default)]
+struct Queue {
+    rung: VecDeque<Waker>,
+    bell: Option<Waker>,
+    driven: Driven,
+}
+
+#[derive(Default, PartialEq, Eq)]
+enum Driven {
+    #[default]
+    ByTheRinger,
+    ByItsWorker,
+}
+
+/// A place in a topic. Not given back by itself: see [`Notifier::leave`].
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    life: u64,
+    place: usize,
+}
+
+impl Default for Notifier {
+    fn default() -> Self {
+        let shards = if cfg!(loom) { 1 } else { SHARDS };
+        Self {
+            shards: (0..shards).map(|_| Mutex::new(Shard::default())).collect(),
+            hasher: RandomState::new(),
+        }
+    }
+}
+
+impl Notifier {
+    /// Registers `waker` for the next ring of `channel`.
+    pub(crate) fn register(&self, channel: &ChannelName, lane: &Lane, waker: &Waker) -> Ticket {
+        let waker = waker.clone();
+        let mut shard = self.shard(channel).lock();
+        let shard = &mut *shard;
+        let topic = match shard.topics.entry(channel.clone()) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                shard.lives += 1;
+                entry.insert(Topic { life: shard.lives, groups: Vec::new() })
+            }
+        };
+        let group = match topic.groups.iter().position(|(other, _)| other.is(lane)) {
+            Some(index) => index,
+            None => {
+                topic.groups.push((lane.clone(), Slab::new()));
+                topic.groups.len() - 1
+            }
+        };
+        Ticket { life: topic.life, place: topic.groups[group].1.insert(waker) }
+    }
+
+    /// Whether the ticket still waits; if so, `waker` is the one to be woken. Otherwise the bell has rung.
+    pub(crate) fn waits(&self, channel: &ChannelName, lane: &Lane, ticket: &Ticket, waker: &Waker) -> bool {
+        let mut shard = self.shard(channel).lock();
+        let Some(place) = shard.group(channel, lane, ticket).and_then(|group| group.get_mut(ticket.place))
+        else {
+            return false;
+        };
+        let old = (!place.will_wake(waker)).then(|| std::mem::replace(place, waker.clone()));
+        drop(shard);
+        drop(old);
+        true
+    }
+
+    /// Takes a waiter out, if the bell has not.
+    pub(crate) fn leave(&self, channel: &ChannelName, lane: &Lane, ticket: &Ticket) {
+        let mut shard = self.shard(channel).lock();
+        let Some(group) = shard.group(channel, lane, ticket) else { return };
+        let waker = group.try_remove(ticket.place);
+        if group.is_empty() && shard.topics[channel].groups.iter().all(|(_, group)| group.is_empty()) {
+            shard.topics.remove(channel);
+        }
+        drop(shard);
+        drop(waker);
+    }
+
+    /// Wakes all who wait for `channel`. Call it after what they wait for is visible, and without a lock.
+    pub fn ring(&self, channel: &ChannelName) {
+        let topic = self.shard(channel).lock().topics.remove(channel);
+        if let Some(topic) = topic {
+            topic.wake();
+        }
+    }
+
+    /// Wakes all who wait for anything: they look again, and at whatever else they wait for.
+    pub fn ring_all(&self) {
+        for shard in &self.shards {
+            let topics = std::mem::take(&mut shard.lock().topics);
+            topics.into_values().for_each(Topic::wake);
+        }
+    }
+
+    /// How many waiters are registered; for tests and for figures.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        let count = |topic: &Topic| topic.groups.iter().map(|(_, group)| group.len()).sum::<usize>();
+        self.shards.iter().map(|shard| shard.lock().topics.values().map(count).sum::<usize>()).sum()
+    }
+
+    fn shard(&self, channel: &ChannelName) -> &Mutex<Shard> {
+        let hash = self.hasher.hash_one(channel) >> 32;
+        &self.shards[usize::try_from(hash).unwrap_or_default() % self.shards.len()]
+    }
+}
+
+impl Shard {
+    fn group(&mut self, channel: &ChannelName, lane: &Lane, ticket: &Ticket) -> Option<&mut Slab<Waker>> {
+        let topic = self.topics.get_mut(channel).filter(|topic| topic.life == ticket.life)?;
+        topic.groups.iter_mut().find(|(other, _)| other.is(lane)).map(|(_, group)| group)
+    }
+}
+
+impl Topic {
+    fn wake(self) {
+        for (lane, mut group) in self.groups {
+            lane.ring(group.drain());
+        }
+    }
+}
+
+impl Default for Lane {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Queue::default())))
+    }
+}
+
+impl Lane {
+    fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    fn ring(&self, wakers: impl Iterator<Item = Waker>) {
+        let mut queue = self.0.lock();
+        if queue.driven == Driven::ByItsWorker {
+            queue.rung.extend(wakers);
+            let bell = queue.bell.take();
+            drop(queue);
+            bell.into_iter().for_each(Waker::wake);
+        } else {
+            drop(queue);
+            wakers.for_each(Waker::wake);
+        }
+    }
+
+    /// Wakes this lane's waiters, a slice at a time, on the thread that polls it. Never ends; when it is
+    /// dropped, ringers wake the lane's waiters themselves again.
+    pub fn drive(&self) -> impl Future<Output = ()> + Send + use<> {
+        let driver = Driver(self.clone());
+        driver.0.0.lock().driven = Driven::ByItsWorker;
+        poll_fn(move |cx| driver.wake_a_slice(cx))
+    }
+}
+
+struct Driver(Lane);
+
+impl Driver {
+    fn wake_a_slice(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut queue = self.0.0.lock();
+        let count = queue.rung.len().min(SLICE);
+        let slice: Vec<Waker> = queue.rung.drain(..count).collect();
+        let rest = !queue.rung.is_empty();
+        if !rest {
+            queue.bell = Some(cx.waker().clone());
+        }
+        drop(queue);
+        slice.into_iter().for_each(Waker::wake);
+        if rest {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        let mut queue = self.0.0.lock();
+        queue.driven = Driven::ByTheRinger;
+        let rung = std::mem::take(&mut queue.rung);
+        drop(queue);
+        rung.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl fmt::Debug for Notifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Notifier").field("waiting", &self.waiting()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lane").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,97 @@
+//! Where a question starts: what a client can name, and what it is pinned to.
+//!
+//! A [`Position`] is what was asked; a [`Pinned`] is what it meant when it was first looked at. The difference
+//! matters to whoever waits: «after number 1» of a channel without messages must not become «has everything»
+//! when number 1 is published.
+
+use uuid::Uuid;
+
+use crate::cursor::{Cursor, Seq};
+use crate::log::Log;
+use crate::time::Timestamp;
+
+/// A place to start reading from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Position {
+    /// Before the first message, retained or not.
+    Start,
+    /// After the newest message there is now.
+    End,
+    /// After a position that an earlier answer gave.
+    After(Cursor),
+    /// After a bare number, of whatever life the channel is in.
+    AfterSeq(Seq),
+    /// After all messages taken at or before a time.
+    AfterTime(Timestamp),
+    /// After all messages whose UUIDv7 is not above this one.
+    AfterId(Uuid),
+}
+
+/// A position with its meaning settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pinned {
+    pub(crate) at: Pin,
+    pub(crate) continuity: Continuity,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pin {
+    Cursor(Cursor),
+    Time(Timestamp),
+    Id(Uuid),
+}
+
+/// Whether the reader's place was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Continuity {
+    /// Reading goes on where the reader was.
+    Kept,
+    /// The place belongs to another life of the channel, or to none: reading starts at the oldest retained.
+    Reset,
+}
+
+impl Pinned {
+    /// Pinned to a position that an answer gave.
+    #[must_use]
+    pub fn after(cursor: Cursor) -> Self {
+        Self { at: Pin::Cursor(cursor), continuity: Continuity::Kept }
+    }
+
+    /// What `position` means for a channel with this log, or with none yet.
+    pub(crate) fn of(position: Position, log: Option<&Log>) -> Self {
+        let end = log.map_or(Cursor::ZERO, Log::end);
+        let start = Cursor { seq: Seq::ZERO, ..end };
+        let reset = Self { at: Pin::Cursor(start), continuity: Continuity::Reset };
+        match position {
+            Position::Start => Self::after(start),
+            Position::End => Self::after(end),
+            Position::AfterTime(time) => Self { at: Pin::Time(time), continuity: Continuity::Kept },
+            Position::AfterId(id) => Self { at: Pin::Id(id), continuity: Continuity::Kept },
+            Position::After(Cursor::ZERO) => Self::after(start),
+            Position::After(cursor) if cursor.epoch == end.epoch && cursor.seq <= end.seq => {
+                Self::after(cursor)
+            }
+            Position::AfterSeq(seq) if seq <= end.seq => Self::after(Cursor { seq, ..end }),
+            Position::After(_) | Position::AfterSeq(_) => reset,
+        }
+    }
+
+    /// The number this stands after in `log`, and whether the place was found there.
+    pub(crate) fn resolve(&self, log: &Log) -> (Seq, Continuity) {
+        match self.at {
+            Pin::Time(time) => (log.seq_at(time), self.continuity),
+            Pin::Id(id) => (log.seq_of(id), self.continuity),
+            // Pinned before the channel was born: its start, whatever life began since.
+            Pin::Cursor(Cursor::ZERO) => (Seq::ZERO, self.continuity),
+            Pin::Cursor(cursor) if cursor.epoch == log.epoch() && cursor.seq <= log.newest() => {
+                (cursor.seq, self.continuity)
+            }
+            Pin::Cursor(_) => (Seq::ZERO, Continuity::Reset),
+        }
+    }
+
+    /// Whether `log` retains something after this, or nothing will ever come.
+    pub(crate) fn has_news(&self, log: &Log) -> bool {
+        log.is_ended() || (!log.is_empty() && self.resolve(log).0 < log.newest())
+    }
+}

@@ -1,0 +1,60 @@
+//! Every bound on what a store keeps, and what their defaults are for.
+//!
+//! Bounds say what may be forgotten, never what may be lost without a word: a reader who comes too late is told
+//! how much it missed.
+
+use std::time::Duration;
+
+/// What a store keeps at the most. Zero counts and durations mean no bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Messages a channel. 1000: a reader that reconnects within seconds catches up, even on a lively channel.
+    pub messages: u64,
+    /// Age of a message. 300 s: outlasts a reload, a tunnel and a restart of the client.
+    pub age: Duration,
+    /// Bytes of payload and record in all channels together. 1 GiB: fits beside other programs.
+    pub bytes: u64,
+    /// Channels in all. 1 000 000: one a user of a large site.
+    pub channels: u64,
+    /// How long an idempotency key is known. 300 s: longer than a client retries.
+    pub idempotency: Duration,
+    /// Idempotency keys a channel; the oldest are forgotten first. 10 000: over 30 keyed publishes a second.
+    pub keys: usize,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            messages: 1_000,
+            age: Duration::from_secs(300),
+            bytes: 1 << 30,
+            channels: 1_000_000,
+            idempotency: Duration::from_secs(300),
+            keys: 10_000,
+        }
+    }
+}
+
+impl Retention {
+    /// How long a message is kept, or `None` where age is no bound.
+    #[must_use]
+    pub fn age(&self) -> Option<Duration> {
+        (!self.age.is_zero()).then_some(self.age)
+    }
+
+    pub(crate) fn messages(&self) -> usize {
+        bound(self.messages).try_into().unwrap_or(usize::MAX)
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        bound(self.bytes)
+    }
+
+    pub(crate) fn channels(&self) -> u64 {
+        bound(self.channels)
+    }
+}
+
+fn bound(number: u64) -> u64 {
+    if number == 0 { u64::MAX } else { number }
+}

@@ -1,0 +1,162 @@
+//! One publish on its way: what the publisher asks, what the journal is handed, what the publisher hears.
+
+use std::sync::{Arc, Weak};
+
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::Inner;
+use super::channel::Channel;
+use crate::channel::ChannelName;
+use crate::cursor::{Cursor, Epoch};
+use crate::error::{JournalError, PublishError};
+use crate::idempotency::{Fingerprint, IdempotencyKey};
+use crate::message::{Message, Payload};
+use crate::time::Timestamp;
+
+/// What a publisher asks: all of it is kept, or nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publish {
+    /// What to append, in this order.
+    pub payloads: Vec<Payload>,
+    /// The publisher's name for this publish, so that sending it again does not publish it again.
+    pub key: Option<IdempotencyKey>,
+    /// Whether this is the channel's last.
+    pub ending: Ending,
+}
+
+/// Whether a channel goes on after a publish.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Ending {
+    /// More may follow.
+    #[default]
+    Open,
+    /// Nothing follows: the channel is closed with it.
+    Close,
+}
+
+/// The answer to a publish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// One stamp a payload, in their order.
+    pub stamps: Arc<[Stamp]>,
+    /// Whether this is the answer to an earlier publish under the same key.
+    pub repeated: bool,
+}
+
+/// Where and when a message was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    /// The position after the message; its number is in it.
+    pub cursor: Cursor,
+    /// The message's id.
+    pub id: Uuid,
+    /// When it was taken.
+    pub at: Timestamp,
+}
+
+/// A minted publish in the hands of a journal.
+pub struct Append {
+    pub(super) store: Weak<Inner>,
+    pub(super) channel: Arc<Channel>,
+    pub(super) epoch: Epoch,
+    pub(super) taken: Timestamp,
+    pub(super) messages: Vec<Arc<Message>>,
+    pub(super) ending: Ending,
+    pub(super) key: Option<(IdempotencyKey, Fingerprint)>,
+    pub(super) reply: Option<oneshot::Sender<Result<Published, PublishError>>>,
+}
+
+impl Publish {
+    /// One payload, and the channel stays open.
+    #[must_use]
+    pub fn one(payload: Payload) -> Self {
+        Self::many(vec![payload])
+    }
+
+    /// Some payloads, all or none of them.
+    #[must_use]
+    pub fn many(payloads: Vec<Payload>) -> Self {
+        Self { payloads, key: None, ending: Ending::Open }
+    }
+
+    /// The same under a key.
+    #[must_use]
+    pub fn under(self, key: IdempotencyKey) -> Self {
+        Self { key: Some(key), ..self }
+    }
+
+    /// The same as the channel's last.
+    #[must_use]
+    pub fn closing(self) -> Self {
+        Self { ending: Ending::Close, ..self }
+    }
+}
+
+impl Append {
+    /// Whose log this is for.
+    #[must_use]
+    pub fn channel(&self) -> &ChannelName {
+        self.channel.name()
+    }
+
+    /// The life of the channel.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// When the publish was taken, by the caller's clock.
+    #[must_use]
+    pub fn taken(&self) -> Timestamp {
+        self.taken
+    }
+
+    /// The messages, numbered without holes behind those of the channel's publish before.
+    #[must_use]
+    pub fn messages(&self) -> &[Arc<Message>] {
+        &self.messages
+    }
+
+    /// Whether the channel is closed with this.
+    #[must_use]
+    pub fn ending(&self) -> Ending {
+        self.ending
+    }
+
+    /// The publisher's key and what tells its payload from others.
+    #[must_use]
+    pub fn key(&self) -> Option<&(IdempotencyKey, [u8; 32])> {
+        self.key.as_ref()
+    }
+
+    /// The publish is kept: shows it to readers, then answers the publisher. To be called in the order in
+    /// which a channel's publishes were handed over.
+    pub fn kept(mut self) {
+        let Some(store) = self.store.upgrade() else { return };
+        let published = store.apply(&self);
+        self.answer(Ok(published));
+    }
+
+    /// The publish is not kept. All publishes of the channel that were handed over since must fail as well.
+    pub fn failed(mut self, error: JournalError) {
+        self.channel.state.lock().fail(&self);
+        self.answer(Err(error.into()));
+    }
+
+    fn answer(&mut self, answer: Result<Published, PublishError>) {
+        if let Some(reply) = self.reply.take() {
+            // The publisher may have left; what is kept is kept.
+            let _ = reply.send(answer);
+        }
+    }
+}
+
+impl std::fmt::Debug for Append {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Append")
+            .field("channel", self.channel())
+            .field("messages", &self.messages.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,95 @@
+//! Which channels there are: names to channels, in shards.
+//!
+//! Knows how many there may be, and how to pick one at random for whoever looks for room. Knows nothing of
+//! what is in a channel.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use indexmap::IndexMap;
+
+use super::channel::Channel;
+use crate::channel::ChannelName;
+use crate::sync::Mutex;
+
+const SHARDS: usize = 64;
+
+pub(super) struct Directory {
+    /// Held for one look-up, insertion or removal. Taken before a channel's lock, never after.
+    shards: Box<[Mutex<Shard>]>,
+    hasher: RandomState,
+    len: AtomicU64,
+}
+
+type Shard = IndexMap<ChannelName, Arc<Channel>>;
+
+/// There are as many channels as there may be.
+pub(super) struct Full;
+
+impl Default for Directory {
+    fn default() -> Self {
+        let shards = (0..SHARDS).map(|_| Mutex::new(Shard::default())).collect();
+        Self { shards, hasher: RandomState::new(), len: AtomicU64::new(0) }
+    }
+}
+
+impl Directory {
+    pub(super) fn len(&self) -> u64 {
+        self.len.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn get(&self, name: &ChannelName) -> Option<Arc<Channel>> {
+        self.shard(name).lock().get(name).cloned()
+    }
+
+    /// The channel of a name, made if there is none and fewer than `most`.
+    pub(super) fn get_or_make(&self, name: &ChannelName, most: u64) -> Result<Arc<Channel>, Full> {
+        let mut shard = self.shard(name).lock();
+        if let Some(channel) = shard.get(name) {
+            return Ok(channel.clone());
+        }
+        let room = |len| (len < most).then_some(len + 1);
+        self.len.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).map_err(|_| Full)?;
+        let channel = Arc::new(Channel::new(name.clone()));
+        shard.insert(name.clone(), channel.clone());
+        Ok(channel)
+    }
+
+    /// Takes a channel out, if it agrees under its own lock.
+    pub(super) fn remove(&self, channel: &Arc<Channel>, agrees: impl FnOnce(&Channel) -> bool) -> bool {
+        let mut shard = self.shard(channel.name()).lock();
+        let held = shard.get(channel.name()).is_some_and(|other| Arc::ptr_eq(other, channel));
+        if !held || !agrees(channel) {
+            return false;
+        }
+        shard.swap_remove(channel.name());
+        self.len.fetch_sub(1, Ordering::Relaxed);
+        true
+    }
+
+    /// A channel from near a place picked by `random`; none only where there are no channels.
+    pub(super) fn sample(&self, random: u64) -> Option<Arc<Channel>> {
+        let index = usize::try_from(random >> 32).unwrap_or_default();
+        let start = usize::try_from(random & 0xffff).unwrap_or_default();
+        (0..SHARDS).find_map(|step| {
+            let shard = self.shards[(start + step) % SHARDS].lock();
+            let (_, channel) = shard.get_index(index.checked_rem(shard.len())?)?;
+            Some(channel.clone())
+        })
+    }
+
+    /// Up to `count` channels of a shard from `index` on, and whether the shard goes on after them. `None`
+    /// past the last shard.
+    pub(super) fn page(&self, shard: usize, index: usize, count: usize) -> Option<(Vec<Arc<Channel>>, bool)> {
+        let shard = self.shards.get(shard)?.lock();
+        let end = shard.len().min(index.saturating_add(count));
+        let page = (index..end).filter_map(|index| Some(shard.get_index(index)?.1.clone())).collect();
+        Some((page, end < shard.len()))
+    }
+
+    fn shard(&self, name: &ChannelName) -> &Mutex<Shard> {
+        let hash = usize::try_from(self.hasher.hash_one(name) >> 32).unwrap_or_default();
+        &self.shards[hash % SHARDS]
+    }
+}

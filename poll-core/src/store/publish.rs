@@ -1,0 +1,181 @@
+//! Publishing: mint, hand to the journal, apply, ring, answer; in this order.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::{oneshot, watch};
+
+use super::channel::{Channel, Stage};
+use super::{Append, Ending, Inner, Publish, Published, Store};
+use crate::channel::ChannelName;
+use crate::error::{JournalError, PublishError};
+use crate::idempotency::{self, Fingerprint, IdempotencyKey, Known};
+use crate::journal::Taken;
+use crate::time::Timestamp;
+
+/// How far a publish came without waiting.
+enum Begun {
+    Published(Published),
+    /// The journal has it.
+    Queued(oneshot::Receiver<Result<Published, PublishError>>),
+    /// A publish under the same key is on its way.
+    Twin(watch::Receiver<()>),
+    /// The channel was forgotten between look-up and lock.
+    Forgotten,
+}
+
+impl Store {
+    /// Appends to a channel, which is born if this is its first message. When this returns, all readers can
+    /// see the messages, and they are kept as the journal promises. Dropping the future does not take a
+    /// publish back that the journal has.
+    ///
+    /// # Errors
+    /// See [`PublishError`]; nothing of the publish was kept then.
+    pub async fn publish(
+        &self,
+        now: Timestamp,
+        channel: &ChannelName,
+        publish: Publish,
+    ) -> Result<Published, PublishError> {
+        if publish.payloads.is_empty() && publish.ending == Ending::Open {
+            return Err(PublishError::Nothing);
+        }
+        let key = publish.key.as_ref().map(|key| (key.clone(), idempotency::fingerprint(&publish.payloads)));
+        let mut publish = Some(publish);
+        loop {
+            match self.begin(now, channel, &mut publish, key.as_ref())? {
+                Begun::Published(published) => return Ok(published),
+                Begun::Queued(reply) => {
+                    let lost = || JournalError::Unavailable("it stopped before it answered".to_owned());
+                    return reply.await.unwrap_or_else(|_| Err(lost().into()));
+                }
+                // Either outcome drops the sender; the table then says which it was.
+                Begun::Twin(mut outcome) => drop(outcome.changed().await),
+                Begun::Forgotten => {}
+            }
+        }
+    }
+
+    /// Ends a channel: who waits is told, and nothing more is taken. Closing a closed channel changes nothing.
+    ///
+    /// # Errors
+    /// When the journal does not keep it, or the channel would be one too many.
+    pub async fn close(&self, now: Timestamp, channel: &ChannelName) -> Result<(), PublishError> {
+        match self.publish(now, channel, Publish::many(Vec::new()).closing()).await {
+            Ok(_) | Err(PublishError::Closed) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn begin(
+        &self,
+        now: Timestamp,
+        name: &ChannelName,
+        publish: &mut Option<Publish>,
+        key: Option<&(IdempotencyKey, Fingerprint)>,
+    ) -> Result<Begun, PublishError> {
+        let channel = self.channel_for(now, name)?;
+        let mut state = channel.state.lock();
+        if state.stage == Stage::Forgotten {
+            return Ok(Begun::Forgotten);
+        }
+        state.used = state.used.max(now);
+        if let Some((key, fingerprint)) = key {
+            state.keys.forget(now, &self.0.retention);
+            match state.keys.look(key, fingerprint) {
+                Known::New => {}
+                Known::Pending(outcome) => return Ok(Begun::Twin(outcome)),
+                Known::Kept(stamps) => return Ok(Begun::Published(Published { stamps, repeated: true })),
+                Known::OtherPayload => return Err(PublishError::KeyReused),
+            }
+        }
+        match state.stage {
+            Stage::Closing => return Err(PublishError::Closed),
+            Stage::Failing => {
+                let why = "it failed, and has publishes of the channel to give back".to_owned();
+                return Err(JournalError::Unavailable(why).into());
+            }
+            Stage::Open | Stage::Forgotten => {}
+        }
+        let Some(Publish { payloads, ending, .. }) = publish.take() else {
+            return Err(PublishError::Nothing);
+        };
+        if let Some((key, fingerprint)) = key {
+            state.keys.take(now, key, *fingerprint);
+        }
+        let messages = state.mint(now, payloads, ending);
+        let (reply, answer) = oneshot::channel();
+        let append = Append {
+            store: Arc::downgrade(&self.0),
+            channel: channel.clone(),
+            epoch: state.epoch(),
+            taken: now,
+            messages,
+            ending,
+            key: key.cloned(),
+            reply: Some(reply),
+        };
+        match self.0.journal.append(append) {
+            Taken::Queued => Ok(Begun::Queued(answer)),
+            Taken::Kept(append) => {
+                let published = state.apply(&append);
+                self.0.settle(&append, state);
+                Ok(Begun::Published(published))
+            }
+        }
+    }
+
+    /// The channel of a name, for somebody who publishes to it.
+    fn channel_for(&self, now: Timestamp, name: &ChannelName) -> Result<Arc<Channel>, PublishError> {
+        if let Some(channel) = self.0.directory.get(name) {
+            return Ok(channel);
+        }
+        let most = self.0.retention.channels();
+        let make = || self.0.directory.get_or_make(name, most);
+        let full = |_| PublishError::TooManyChannels { retry_after: self.0.retention.idempotency };
+        make().or_else(|_| {
+            if self.forget_one(now) { make().map_err(full) } else { Err(full(super::directory::Full)) }
+        })
+    }
+}
+
+impl Inner {
+    /// Makes a publish visible that the journal kept later.
+    pub(super) fn apply(&self, append: &Append) -> Published {
+        let mut state = append.channel.state.lock();
+        let published = state.apply(append);
+        self.settle(append, state);
+        published
+    }
+
+    /// What follows once messages are visible: this channel's bounds, the bell, the bounds of all.
+    fn settle<'a>(
+        &self,
+        append: &'a Append,
+        mut state: impl std::ops::DerefMut<Target = super::channel::State> + 'a,
+    ) {
+        let added: u64 = append.messages.iter().map(|message| message.weight()).sum();
+        let freed = state.retain(append.taken, &self.retention);
+        let mut weight = self.weight.fetch_add(added, Ordering::Relaxed).saturating_add(added);
+        weight = weight.saturating_sub(self.lighten(freed));
+        // The publisher's own channel gives first, down to what was published just now.
+        let mut own = 0;
+        while weight.saturating_sub(own) > self.retention.bytes() && state.log.len() > append.messages.len() {
+            own += state.log.evict().unwrap_or_default();
+        }
+        self.lighten(own);
+        drop(state);
+        self.published.fetch_add(append.messages.len() as u64, Ordering::Relaxed);
+        self.notifier.ring(append.channel());
+        if weight.saturating_sub(own) > self.retention.bytes() {
+            self.make_room(append.channel());
+        }
+    }
+
+    pub(super) fn lighten(&self, freed: u64) -> u64 {
+        if freed > 0 {
+            self.weight.fetch_sub(freed, Ordering::Relaxed);
+        }
+        freed
+    }
+}

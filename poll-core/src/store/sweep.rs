@@ -1,0 +1,109 @@
+//! Making room: what is too old goes, long-unused channels give when all together hold too much, and empty
+//! ones are forgotten when there would be too many.
+//!
+//! No global order is kept for it. Expiry walks the directory in slices; room is found by sampling, as many
+//! caches do, so a publish costs the same with ten channels and with a million.
+
+use std::sync::Arc;
+
+use super::channel::{Channel, Stage};
+use super::{Inner, Store};
+use crate::channel::ChannelName;
+use crate::time::Timestamp;
+
+/// How many channels are looked at to find one that was unused for long.
+const SAMPLE: usize = 16;
+
+/// How many victims one publish pays for; the next publish goes on.
+const VICTIMS: usize = 8;
+
+/// Where the sweep goes on.
+#[derive(Debug, Default)]
+pub(super) struct Place {
+    shard: usize,
+    index: usize,
+}
+
+impl Store {
+    /// Drops what is too old in the next `most` channels or fewer. Called again and again it comes round to
+    /// all; reading does the same for the channel that is read.
+    pub fn sweep(&self, now: Timestamp, most: usize) {
+        let page = {
+            let mut place = self.0.sweeper.lock();
+            let Some((page, more)) = self.0.directory.page(place.shard, place.index, most) else {
+                *place = Place::default();
+                return;
+            };
+            *place = if more {
+                Place { shard: place.shard, index: place.index + page.len() }
+            } else {
+                Place { shard: place.shard + 1, index: 0 }
+            };
+            page
+        };
+        for channel in page {
+            let mut state = channel.state.lock();
+            let freed = state.expire(now, &self.0.retention);
+            state.keys.forget(now, &self.0.retention);
+            drop(state);
+            self.0.lighten(freed);
+        }
+    }
+
+    /// Forgets one channel that holds nothing and was unused for longer than anybody is promised anything.
+    /// Who still has a cursor of it is told so by a reset.
+    pub(super) fn forget_one(&self, now: Timestamp) -> bool {
+        let unused = now.before(self.0.retention.idempotency.max(self.0.retention.age));
+        let agrees = |channel: &Channel| {
+            let mut state = channel.state.lock();
+            state.keys.forget(now, &self.0.retention);
+            let freed = state.expire(now, &self.0.retention);
+            self.0.lighten(freed);
+            let agrees = state.is_idle() && state.used < unused;
+            if agrees {
+                state.stage = Stage::Forgotten;
+            }
+            agrees
+        };
+        let mut sample = self.0.sample();
+        sample.sort_by_key(|(used, _)| *used);
+        sample.iter().any(|(_, channel)| {
+            let gone = self.0.directory.remove(channel, agrees);
+            if gone {
+                self.0.journal.forget(channel.name());
+            }
+            gone
+        })
+    }
+}
+
+impl Inner {
+    /// Empties long-unused channels until all together hold no more than they may.
+    pub(super) fn make_room(&self, publisher: &ChannelName) {
+        for _ in 0..VICTIMS {
+            let over =
+                self.weight.load(std::sync::atomic::Ordering::Relaxed).saturating_sub(self.retention.bytes());
+            if over == 0 {
+                return;
+            }
+            let mut sample = self.sample();
+            sample.retain(|(_, channel)| channel.name() != publisher);
+            let Some((_, victim)) = sample.into_iter().min_by_key(|(used, _)| *used) else { return };
+            let mut state = victim.state.lock();
+            let mut freed = 0;
+            while freed < over {
+                let Some(weight) = state.log.evict() else { break };
+                freed += weight;
+            }
+            drop(state);
+            self.lighten(freed);
+        }
+    }
+
+    /// Some channels picked at random, with when each was last used. Empty ones have nothing to give, but may
+    /// be forgotten.
+    fn sample(&self) -> Vec<(Timestamp, Arc<Channel>)> {
+        let pick = |_| self.directory.sample(rand::random());
+        (0..SAMPLE).filter_map(pick).map(|channel| (channel.state.lock().used, channel.clone())).collect()
+    }
+}
