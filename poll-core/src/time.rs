@@ -12,8 +12,9 @@ pub struct Timestamp(u64);
 impl Timestamp {
     /// The Unix epoch itself.
     pub const ZERO: Self = Self(0);
-    /// 9999-12-31T23:59:59.999999Z, the last moment RFC 3339 can write. Later ones count as this.
-    pub const MAX: Self = Self(253_402_300_799_999_999);
+    /// 9999-12-30T22:00:00.999999Z, the last moment every time zone can write in RFC 3339. Later ones count
+    /// as this.
+    pub const MAX: Self = Self(253_402_207_200_999_999);
 
     /// From microseconds since the Unix epoch.
     #[must_use]
@@ -90,7 +91,7 @@ mod tests {
         assert_eq!(Timestamp::ZERO.to_string(), "1970-01-01T00:00:00.000000Z");
         let at = Timestamp::from_micros(1_795_214_978_120_000);
         assert_eq!(at.to_string(), "2026-11-20T22:49:38.120000Z");
-        assert_eq!(Timestamp::from_micros(u64::MAX).to_string(), "9999-12-31T23:59:59.999999Z");
+        assert_eq!(Timestamp::from_micros(u64::MAX).to_string(), "9999-12-30T22:00:00.999999Z");
     }
 
     #[test]

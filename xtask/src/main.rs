@@ -1,2 +1,57 @@
-//! The project's own commands.
-fn main() {}
+//! The project's own commands, run as `cargo xtask <command>`.
+//!
+//! The build tool is code of the project, so that it needs nothing but a Rust toolchain and is read, linted and tested
+//! like the rest. It drives the other crates as programs and holds no product code.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool speaks on its own streams")]
+
+mod ci;
+mod fuzz;
+mod server;
+mod steps;
+mod test;
+mod tidy;
+mod tools;
+mod torture;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "The project's own commands")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run every test, after installing what the tests need
+    Test(test::Test),
+    /// Run everything that continuous integration runs
+    Ci(ci::Ci),
+    /// Check the rules of the house: sizes, names, crate directions, paths in the documents, README examples
+    Tidy(tidy::Tidy),
+    /// Publish at the edge of every wait of a real server and prove that nothing is lost or doubled
+    Torture(torture::Torture),
+    /// Run the fuzz targets
+    Fuzz(fuzz::Fuzz),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Test(test) => test.run(),
+        Command::Ci(ci) => ci.run(),
+        Command::Tidy(tidy) => tidy.run(),
+        Command::Torture(torture) => torture.run(),
+        Command::Fuzz(fuzz) => fuzz.run(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
