@@ -122,6 +122,22 @@ impl Store {
     /// The messages after a position, within `limit`. All who ask for the same position up to the newest
     /// message get the same batch.
     pub async fn read(&self, now: Timestamp, channel: &ChannelName, pinned: &Pinned, limit: Limit) -> View {
+        match self.read_resident(now, channel, pinned, limit) {
+            Some(view) => view,
+            None => View { standing: unborn(pinned), batch: None, next: Cursor::ZERO },
+        }
+    }
+
+    /// The same at once, where everything is in memory; `None` where [`read`](Self::read) has to fetch
+    /// something first. For whoever is polled and cannot keep a future for each look.
+    #[must_use]
+    pub fn read_resident(
+        &self,
+        now: Timestamp,
+        channel: &ChannelName,
+        pinned: &Pinned,
+        limit: Limit,
+    ) -> Option<View> {
         let mut made = None;
         let view = self.with(now, channel, |state| {
             let standing = Standing::of(state.born()?, pinned);
@@ -137,10 +153,10 @@ impl Store {
             let dropped = self.0.recent.lock().hold(batch);
             drop(dropped);
         }
-        view.flatten().unwrap_or_else(|| {
+        Some(view.flatten().unwrap_or_else(|| {
             let standing = unborn(pinned);
             View { standing, batch: None, next: standing.cursor() }
-        })
+        }))
     }
 
     /// One message.
