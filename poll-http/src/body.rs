@@ -1,0 +1,317 @@
+//! The only answer body of the crate, and the only request body.
+//!
+//! Both protocols carry the same [`Body`]: hyper reads it as an [`http_body::Body`], HTTP/2 by [`Body::poll_piece`],
+//! because only there can a piece be a push. A piece is a frame is a chunk: what a pattern hands over at once leaves
+//! at once and whole. What the bytes mean is not known here.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Frame, SizeHint};
+
+/// One answer's body.
+pub struct Body {
+    kind: Kind,
+    /// Dropped at the end, whichever way it comes. Nearly always empty, which costs no allocation.
+    guards: Vec<Box<dyn Any + Send>>,
+}
+
+enum Kind {
+    /// Nothing, or nothing more.
+    Ended,
+    Full(Bytes),
+    /// What is left of head, middle and tail, none of it empty but at the front.
+    Spliced([Bytes; 3]),
+    Stream(Box<dyn Pieces + Send>),
+}
+
+/// A body that comes piece by piece.
+pub trait Pieces {
+    /// The next piece; `None` is a clean end. Not polled again after the end.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Piece>>;
+}
+
+/// What a body hands over at once.
+#[derive(Debug)]
+pub enum Piece {
+    /// One chunk in HTTP/1.1, one or more DATA frames in HTTP/2. Never empty.
+    Data(Bytes),
+    /// A message to be pushed. Only where [`PushPolicy`](crate::PushPolicy) said that push is possible.
+    Push(Promise),
+}
+
+/// A pushed message: a PUSH_PROMISE (RFC 9113, section 8.4) with its own answer.
+#[derive(Debug)]
+pub struct Promise {
+    /// Path and query of the request that the promise stands for.
+    pub path: String,
+    /// Header fields of the pushed answer; its status is 200.
+    pub headers: HeaderMap,
+    /// Body of the pushed answer.
+    pub body: Bytes,
+    /// For the main stream once the promise is sent.
+    pub announce: Bytes,
+    /// For the main stream when the promise cannot be sent: the peer's stream limit or window is full, or push is off.
+    pub inline: Bytes,
+}
+
+impl Body {
+    /// No bytes, and known to be none.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::of(Kind::Ended)
+    }
+
+    /// These bytes, of known length.
+    #[must_use]
+    pub fn full(bytes: impl Into<Bytes>) -> Self {
+        let bytes = bytes.into();
+        Self::of(if bytes.is_empty() { Kind::Ended } else { Kind::Full(bytes) })
+    }
+
+    /// Head, middle and tail one after the other, of known length. None is copied, so the middle may be shared.
+    #[must_use]
+    pub fn spliced(parts: [Bytes; 3]) -> Self {
+        let empty = parts.iter().all(Bytes::is_empty);
+        Self::of(if empty { Kind::Ended } else { Kind::Spliced(parts) })
+    }
+
+    /// Pieces as they come, of unknown length: chunked in HTTP/1.1.
+    #[must_use]
+    pub fn stream(pieces: impl Pieces + Send + 'static) -> Self {
+        Self::of(Kind::Stream(Box::new(pieces)))
+    }
+
+    /// Keeps `guard` until the body has been handed over or is dropped, whatever comes first. Any number may be added.
+    #[must_use]
+    pub fn on_end(mut self, guard: impl Any + Send) -> Self {
+        self.guards.push(Box::new(guard));
+        self
+    }
+
+    /// The next piece; `None` is a clean end.
+    pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Piece>> {
+        let piece = match &mut self.kind {
+            Kind::Ended => None,
+            Kind::Full(bytes) => {
+                let bytes = std::mem::take(bytes);
+                self.kind = Kind::Ended;
+                Some(Piece::Data(bytes))
+            }
+            Kind::Spliced(parts) => {
+                let next = parts.iter_mut().find(|part| !part.is_empty()).map(std::mem::take);
+                if parts.iter().all(Bytes::is_empty) {
+                    self.kind = Kind::Ended;
+                }
+                next.map(Piece::Data)
+            }
+            Kind::Stream(pieces) => loop {
+                match std::task::ready!(pieces.poll_piece(cx)) {
+                    // An empty frame is no frame (RFC 9112, section 7.1: an empty chunk is the end).
+                    Some(Piece::Data(bytes)) if bytes.is_empty() => {}
+                    Some(piece) => break Some(piece),
+                    None => {
+                        self.kind = Kind::Ended;
+                        break None;
+                    }
+                }
+            },
+        };
+        if matches!(self.kind, Kind::Ended) {
+            self.guards.clear();
+        }
+        Poll::Ready(piece)
+    }
+
+    /// How many bytes are left, if that is known.
+    #[must_use]
+    pub fn exact_length(&self) -> Option<u64> {
+        match &self.kind {
+            Kind::Ended => Some(0),
+            Kind::Full(bytes) => Some(bytes.len() as u64),
+            Kind::Spliced(parts) => Some(parts.iter().map(|part| part.len() as u64).sum()),
+            Kind::Stream(_) => None,
+        }
+    }
+
+    /// Whether nothing is left and that is known without polling.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        matches!(self.kind, Kind::Ended)
+    }
+
+    /// [`poll_piece`](Self::poll_piece) that turns a panic in a stream into an error: one bad stream must end its own
+    /// answer, not the worker.
+    pub(crate) fn poll_piece_caught(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Piece>, BodyError>> {
+        if !matches!(self.kind, Kind::Stream(_)) {
+            return self.poll_piece(cx).map(Ok);
+        }
+        if let Ok(poll) = catch_unwind(AssertUnwindSafe(|| self.poll_piece(cx))) {
+            return poll.map(Ok);
+        }
+        self.kind = Kind::Ended;
+        self.guards.clear();
+        Poll::Ready(Err(BodyError::Panicked))
+    }
+
+    fn of(kind: Kind) -> Self {
+        Self { kind, guards: Vec::new() }
+    }
+}
+
+impl Default for Body {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
+impl std::fmt::Debug for Body {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Body").field("exact_length", &self.exact_length()).finish_non_exhaustive()
+    }
+}
+
+/// HTTP/1.1's view: a push cannot be, so its line comes inline.
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        loop {
+            return Poll::Ready(match std::task::ready!(self.poll_piece_caught(cx)) {
+                Ok(Some(Piece::Data(bytes))) => Some(Ok(Frame::data(bytes))),
+                Ok(Some(Piece::Push(promise))) if promise.inline.is_empty() => continue,
+                Ok(Some(Piece::Push(promise))) => Some(Ok(Frame::data(promise.inline))),
+                Ok(None) => None,
+                Err(error) => Some(Err(error)),
+            });
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_ended()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.exact_length().map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+/// Why a body broke off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BodyError {
+    /// The code that makes the pieces panicked.
+    Panicked,
+}
+
+impl std::fmt::Display for BodyError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Panicked => f.write_str("the source of the body panicked"),
+        }
+    }
+}
+
+impl std::error::Error for BodyError {}
+
+/// A request's body, whichever protocol it came by.
+#[derive(Debug)]
+pub enum RequestBody {
+    /// Known to have no bytes.
+    Empty,
+    /// From an HTTP/1 connection.
+    Http1(hyper::body::Incoming),
+    /// From an HTTP/2 stream. Its flow-control window opens as the data is read.
+    Http2(h2::RecvStream),
+    /// At hand, as tests and embedders have it.
+    Full(Bytes),
+}
+
+impl http_body::Body for RequestBody {
+    type Data = Bytes;
+    type Error = RequestBodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
+        let frame = match &mut *self {
+            Self::Empty => None,
+            Self::Full(bytes) => {
+                let bytes = std::mem::take(bytes);
+                *self = Self::Empty;
+                (!bytes.is_empty()).then(|| Ok(Frame::data(bytes)))
+            }
+            Self::Http1(incoming) => {
+                let frame = std::task::ready!(Pin::new(incoming).poll_frame(cx));
+                frame.map(|frame| frame.map_err(RequestBodyError::Http1))
+            }
+            Self::Http2(stream) => match std::task::ready!(stream.poll_data(cx)) {
+                Some(Ok(bytes)) => {
+                    // The caller holds the bytes now and bounds them itself; the peer may send as many again.
+                    // An error means that the stream is gone, which the next poll says better.
+                    let _ = stream.flow_control().release_capacity(bytes.len());
+                    Some(Ok(Frame::data(bytes)))
+                }
+                Some(Err(error)) => Some(Err(RequestBodyError::Http2(error))),
+                // Trailers are not looked at; dropping the stream lets go of them.
+                None => None,
+            },
+        };
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Full(bytes) => bytes.is_empty(),
+            Self::Http1(incoming) => incoming.is_end_stream(),
+            Self::Http2(stream) => stream.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Http1(incoming) => incoming.size_hint(),
+            // h2 checks the length against Content-Length itself, but does not tell it.
+            Self::Http2(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// Why a request's body could not be read to its end.
+#[derive(Debug)]
+pub enum RequestBodyError {
+    /// The connection broke, or the chunks were malformed.
+    Http1(hyper::Error),
+    /// The stream was reset, or the connection broke.
+    Http2(h2::Error),
+}
+
+impl std::fmt::Display for RequestBodyError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the request's body broke off")
+    }
+}
+
+impl std::error::Error for RequestBodyError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Http1(error) => Some(error),
+            Self::Http2(error) => Some(error),
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! One accepted connection, from its first byte to its end: which protocol it speaks, and what is known about it.
+//!
+//! A port speaks both protocols. HTTP/2 by prior knowledge opens with 24 fixed bytes (RFC 9113, section 3.4); the first
+//! byte that differs makes it HTTP/1. What was read for that is replayed, so [`http1`] and [`http2`] see the stream
+//! whole. Accepting sockets, TLS and the answers themselves are other people's business.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::{Request, Response};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::body::{Body, RequestBody};
+use crate::deadline::Deadlines;
+use crate::drain::{Drain, WaitDraining};
+use crate::http1::Http1;
+use crate::http2::Http2;
+use crate::stall::{Sniffed, Watched};
+
+/// What a connection serves. One instance a worker thread; clones are handles to it.
+pub trait Handle: Clone + Send + 'static {
+    /// Resolves to the answer. It may be dropped at any moment, which must free everything it holds.
+    type Future: Future<Output = Response<Body>> + Send + 'static;
+
+    /// Answers one request.
+    fn handle(&self, request: Request<RequestBody>, connection: &ConnectionInfo) -> Self::Future;
+
+    /// The timers of the worker that this instance belongs to; the connection's own deadlines run on them.
+    fn deadlines(&self) -> Deadlines;
+}
+
+/// Facts about the connection that a request came by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionInfo {
+    /// The other end of the socket, which may be a proxy.
+    pub peer: SocketAddr,
+    /// Version of this request.
+    pub protocol: Protocol,
+    /// Whether this peer takes pushes.
+    pub push: PushPolicy,
+    /// Whether this request may be sent a 103 (RFC 8297).
+    pub early_hints: EarlyHints,
+}
+
+/// Version of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.0: no chunks, so a body of unknown length ends with the connection.
+    Http10,
+    /// HTTP/1.1.
+    Http11,
+    /// HTTP/2.
+    Http2,
+}
+
+/// Whether the peer takes PUSH_PROMISE (RFC 9113, section 8.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PushPolicy {
+    /// Its settings allow push; a single one may still not fit.
+    Possible,
+    /// HTTP/1, or switched off by its settings.
+    Off,
+}
+
+/// Whether informational answers may be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EarlyHints {
+    /// They may.
+    Informational,
+    /// HTTP/1.0, or not switched on for HTTP/1.1.
+    None,
+}
+
+/// Whether 103 is sent on HTTP/1.1 (it always is on HTTP/2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EarlyHintsHttp1 {
+    /// Send it.
+    On,
+    /// Do not: nginx before 1.29 takes a 103 for the answer and hangs.
+    #[default]
+    Off,
+}
+
+/// The connection's limits. Each default is what the documentation promises.
+#[derive(Clone, Debug)]
+pub struct ConnectionSettings {
+    /// Largest request head in bytes; over it 431. 16 KiB: cookies and a long URL, no more.
+    pub max_head_bytes: usize,
+    /// From the first byte of a head to its end. 10 s: a slow phone makes it, a slow-head attack does not pay.
+    pub head: Duration,
+    /// How long a connection without a request is kept. 75 s: longer than the longest poll and the usual proxy's 60 s.
+    pub keep_alive: Duration,
+    /// How long a write may make no progress. 30 s: a reader that takes nothing costs memory for that long.
+    pub stall: Duration,
+    /// HTTP/2 streams that a peer may have open at once; one more is refused.
+    pub max_streams: u32,
+    /// How long an HTTP/2 peer may be silent before it is sent a PING. With [`ping_timeout`](Self::ping_timeout)
+    /// below [`stall`](Self::stall), so that a dead peer is found within it.
+    pub ping_interval: Duration,
+    /// How long the answer to a PING may take.
+    pub ping_timeout: Duration,
+    /// 103 on HTTP/1.1.
+    pub early_hints_http1: EarlyHintsHttp1,
+}
+
+impl Default for ConnectionSettings {
+    fn default() -> Self {
+        Self {
+            max_head_bytes: 16 * 1024,
+            head: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(75),
+            stall: Duration::from_secs(30),
+            max_streams: 1000,
+            ping_interval: Duration::from_secs(10),
+            ping_timeout: Duration::from_secs(15),
+            early_hints_http1: EarlyHintsHttp1::Off,
+        }
+    }
+}
+
+/// Serves one accepted connection to its end. `io` is a TCP stream or an in-memory pipe.
+///
+/// # Errors
+/// When it did not end cleanly: the peer went away in the middle, broke the protocol or ran into a deadline. A
+/// connection that was idle for too long, or drained, has ended cleanly.
+pub fn serve<IO, H>(
+    io: IO,
+    peer: SocketAddr,
+    handler: H,
+    settings: Arc<ConnectionSettings>,
+    drain: Drain,
+) -> impl Future<Output = Result<(), ConnectionError>> + Send
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    H: Handle,
+{
+    let io = Watched::new(io, Arc::clone(&settings), &handler.deadlines());
+    let draining = WaitDraining::new(drain);
+    Connection { state: State::Sniffing(Some(Sniffing { io, peer, handler, settings, draining })) }
+}
+
+/// A state machine by hand: an `async fn` would hold the socket, the handler and the protocol's future side by side.
+struct Connection<IO, H: Handle> {
+    state: State<IO, H>,
+}
+
+enum State<IO, H: Handle> {
+    /// `None` only on the way to another state.
+    Sniffing(Option<Sniffing<IO, H>>),
+    Http1(Http1<IO, H>),
+    /// Boxed: it is large, and few connections carry many streams.
+    Http2(Box<Http2<IO, H>>),
+}
+
+struct Sniffing<IO, H> {
+    io: Watched<IO>,
+    peer: SocketAddr,
+    handler: H,
+    settings: Arc<ConnectionSettings>,
+    draining: WaitDraining,
+}
+
+/// Nothing in it is pinned in place.
+impl<IO, H: Handle> Unpin for Connection<IO, H> {}
+
+impl<IO, H> Future for Connection<IO, H>
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    H: Handle,
+{
+    type Output = Result<(), ConnectionError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            match &mut self.state {
+                State::Sniffing(sniffing) => {
+                    let Some(waiting) = sniffing else { return Poll::Ready(Ok(())) };
+                    let sniffed = match waiting.io.poll_sniff(cx) {
+                        Poll::Ready(sniffed) => sniffed?,
+                        Poll::Pending => {
+                            // No request is here yet, so there is nothing to finish.
+                            std::task::ready!(Pin::new(&mut waiting.draining).poll(cx));
+                            Sniffed::Closed
+                        }
+                    };
+                    let Some(Sniffing { io, peer, handler, settings, draining }) = sniffing.take() else {
+                        return Poll::Ready(Ok(()));
+                    };
+                    self.state = match sniffed {
+                        Sniffed::Closed => return Poll::Ready(Ok(())),
+                        Sniffed::Http1 => State::Http1(Http1::new(io, peer, handler, &settings, draining)),
+                        Sniffed::Http2 => {
+                            State::Http2(Box::new(Http2::new(io, peer, handler, settings, draining)))
+                        }
+                    };
+                }
+                State::Http1(http1) => return Pin::new(http1).poll(cx),
+                State::Http2(http2) => return Pin::new(&mut **http2).poll(cx),
+            }
+        }
+    }
+}
+
+/// Why a connection did not end cleanly. For logs: the peer is gone, so there is nobody to tell.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ConnectionError {
+    /// Before the protocol was known.
+    Sniff(io::Error),
+    /// In HTTP/1.
+    Http1(hyper::Error),
+    /// In HTTP/2.
+    Http2(h2::Error),
+    /// An HTTP/2 peer did not answer a PING, or never sent its settings.
+    Silent,
+}
+
+impl From<io::Error> for ConnectionError {
+    fn from(error: io::Error) -> Self {
+        Self::Sniff(error)
+    }
+}
+
+impl std::fmt::Display for ConnectionError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Sniff(_) => "the connection broke before its first request",
+            Self::Http1(_) => "the HTTP/1 connection broke off",
+            Self::Http2(_) => "the HTTP/2 connection broke off",
+            Self::Silent => "the HTTP/2 peer fell silent",
+        })
+    }
+}
+
+impl std::error::Error for ConnectionError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Sniff(error) => Some(error),
+            Self::Http1(error) => Some(error),
+            Self::Http2(error) => Some(error),
+            Self::Silent => None,
+        }
+    }
+}

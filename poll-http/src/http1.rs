@@ -1,0 +1,246 @@
+//! HTTP/1.1 and HTTP/1.0, on hyper's server with every option set on purpose.
+//!
+//! One chunk a piece, one write an answer, and a client that leaves drops its handler at once: hyper does these given
+//! the right options, and the tests hold it to them. Deadlines are not here but in [`stall`](crate::stall), which is
+//! told through the [`Link`] when a request begins and ends.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, Version, header};
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use pin_project_lite::pin_project;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::body::{Body, BodyError, RequestBody};
+use crate::connection::{
+    ConnectionError, ConnectionInfo, ConnectionSettings, EarlyHints, EarlyHintsHttp1, Handle, Protocol,
+    PushPolicy,
+};
+use crate::drain::WaitDraining;
+use crate::early_hints::Preload;
+use crate::link::{Carries, Link};
+use crate::stall::Watched;
+
+/// What hyper buffers of a body before it writes, and the most it reads at once: large enough that a batch of many
+/// messages needs few writes, small enough that ten thousand slow readers are affordable.
+const BUFFER: usize = 64 * 1024;
+
+/// One HTTP/1 connection.
+pub(crate) struct Http1<IO, H: Handle> {
+    connection: http1::Connection<TokioIo<Watched<IO>>, Requests<H>>,
+    /// `None` once the connection was told.
+    draining: Option<WaitDraining>,
+}
+
+impl<IO, H> Http1<IO, H>
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    H: Handle,
+{
+    pub(crate) fn new(
+        io: Watched<IO>,
+        peer: SocketAddr,
+        handler: H,
+        settings: &ConnectionSettings,
+        draining: WaitDraining,
+    ) -> Self {
+        let requests = Requests {
+            handler,
+            link: Arc::clone(io.link()),
+            peer,
+            early_hints: match settings.early_hints_http1 {
+                EarlyHintsHttp1::On => EarlyHints::Informational,
+                EarlyHintsHttp1::Off => EarlyHints::None,
+            },
+        };
+        let connection = builder(settings).serve_connection(TokioIo::new(io), requests);
+        Self { connection, draining: Some(draining) }
+    }
+}
+
+fn builder(settings: &ConnectionSettings) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        // A client that shuts its writing side down is taken for gone, so that a waiting poll is dropped at once.
+        // With half-close a waiter would stay until its timeout.
+        .half_close(false)
+        // A poller asks again and again.
+        .keep_alive(true)
+        // Over it hyper answers 431.
+        .max_header_size(settings.max_head_bytes)
+        // Each is a slot on the stack while parsing; hyper's own default, said so that an upgrade does not change it.
+        .max_headers(100)
+        .max_buf_size(settings.max_head_bytes.max(BUFFER))
+        // hyper has one knob for an idle connection and a slow head; the IO wrapper tells them apart.
+        .header_read_timeout(None)
+        // It would keep answers back while more requests are in the buffer, and a 103 with them.
+        .pipeline_flush(false)
+        // RFC 9110, section 6.6.1. Rendered once a second.
+        .auto_date_header(true)
+        // RFC 9112, section 3: one space. Leniency here is how requests are smuggled.
+        .allow_multiple_spaces_in_request_line_delimiters(false)
+        .ignore_invalid_headers(false)
+        // Field names have no case; keeping it costs an allocation each.
+        .preserve_header_case(false)
+        .title_case_headers(false);
+    // `writev` is left to what the socket says: TCP takes head and body in one vectored write without a copy.
+    builder
+}
+
+/// Nothing in it is pinned in place.
+impl<IO, H: Handle> Unpin for Http1<IO, H> {}
+
+impl<IO, H> Future for Http1<IO, H>
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    H: Handle,
+{
+    type Output = Result<(), ConnectionError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            // Before the drain is looked at, so that a request that is already here is answered.
+            if let Poll::Ready(result) = Pin::new(&mut self.connection).poll(cx) {
+                return Poll::Ready(result.map_err(ConnectionError::Http1));
+            }
+            let Some(draining) = &mut self.draining else { return Poll::Pending };
+            ready!(Pin::new(draining).poll(cx));
+            self.draining = None;
+            // Closes an idle connection; else the answer in the making says `Connection: close`.
+            Pin::new(&mut self.connection).graceful_shutdown();
+        }
+    }
+}
+
+/// hyper's view of a handler.
+struct Requests<H> {
+    handler: H,
+    link: Arc<Link>,
+    peer: SocketAddr,
+    early_hints: EarlyHints,
+}
+
+impl<H: Handle> hyper::service::Service<Request<Incoming>> for Requests<H> {
+    type Response = Response<Reported>;
+    type Error = Infallible;
+    type Future = Answering<H::Future>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let (protocol, early_hints) = match request.version() {
+            Version::HTTP_10 => (Protocol::Http10, EarlyHints::None),
+            _ => (Protocol::Http11, self.early_hints),
+        };
+        let connection = ConnectionInfo { peer: self.peer, protocol, push: PushPolicy::Off, early_hints };
+        let empty = request.body().is_end_stream();
+        self.link.begin(if empty { Carries::Nothing } else { Carries::Body });
+        let request = request.map(|body| if empty { RequestBody::Empty } else { RequestBody::Http1(body) });
+        let stage = match catch_unwind(AssertUnwindSafe(|| self.handler.handle(request, &connection))) {
+            Ok(future) => Answer::Awaited { future },
+            Err(_) => Answer::Announced { response: Some(Box::new(broken())) },
+        };
+        Answering { stage, early_hints, link: Arc::clone(&self.link) }
+    }
+}
+
+/// What a panic leaves to say. The connection is closed, because nobody knows what the handler has left undone.
+fn broken() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+    response
+}
+
+pin_project! {
+    /// One answer in the making.
+    struct Answering<F> {
+        #[pin]
+        stage: Answer<F>,
+        early_hints: EarlyHints,
+        link: Arc<Link>,
+    }
+}
+
+pin_project! {
+    #[project = AnswerProjected]
+    enum Answer<F> {
+        Awaited { #[pin] future: F },
+        // It waits until its 103 is written. Boxed, because few do.
+        Announced { response: Option<Box<Response<Body>>> },
+    }
+}
+
+impl<F: Future<Output = Response<Body>>> Future for Answering<F> {
+    type Output = Result<Response<Reported>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let response = match this.stage.as_mut().project() {
+            AnswerProjected::Awaited { future } => {
+                match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+                    Ok(poll) => {
+                        let response = ready!(poll);
+                        if *this.early_hints == EarlyHints::Informational
+                            && let Some(preload) = response.extensions().get::<Preload>()
+                        {
+                            this.link.offer_interim(preload.interim_head());
+                            this.stage.set(Answer::Announced { response: Some(Box::new(response)) });
+                            // The wrapper writes it in the flush that follows and wakes this up again.
+                            ready!(this.link.poll_interim(cx));
+                            return Poll::Pending;
+                        }
+                        response
+                    }
+                    Err(_) => broken(),
+                }
+            }
+            AnswerProjected::Announced { response } => {
+                ready!(this.link.poll_interim(cx));
+                // Polled after completion only by a bug of hyper's.
+                response.take().map_or_else(broken, |response| *response)
+            }
+        };
+        Poll::Ready(Ok(response.map(|body| Reported { body, link: Arc::clone(this.link) })))
+    }
+}
+
+/// A body whose end is reported to the IO wrapper: from then on the connection is idle.
+pub(crate) struct Reported {
+    body: Body,
+    link: Arc<Link>,
+}
+
+impl http_body::Body for Reported {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Reported {
+    fn drop(&mut self) {
+        self.link.end();
+    }
+}

@@ -1,0 +1,296 @@
+//! The socket with its deadlines: the only place that knows whether bytes move.
+//!
+//! hyper and h2 read and write through [`Watched`]. It closes a connection that is idle for too long, whose head takes
+//! too long, or that takes no bytes while some wait to be written. All this lives at the IO layer because a body is
+//! polled only while the socket takes bytes; nothing above would wake up to notice. hyper's one header timeout cannot
+//! tell an idle connection from a slow head, so both are measured here.
+//!
+//! A request costs no timer: its stages are stores into the [`Phase`] that both sides share, and the clock is read only
+//! when a read finds nothing.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use crate::connection::ConnectionSettings;
+use crate::deadline::{Deadlines, Timer};
+use crate::link::{Link, Phase, Stage};
+use crate::settings_frame::SettingsFrame;
+
+/// Opens every HTTP/2 connection (RFC 9113, section 3.4).
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// After an error answer, how long and how much is read to let the peer see it: closing a socket with unread bytes
+/// resets it, and the answer with it.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 256 * 1024;
+
+/// A socket with deadlines.
+pub(crate) struct Watched<IO> {
+    io: IO,
+    link: Arc<Link>,
+    settings: Arc<ConnectionSettings>,
+    /// For whichever of the two deadlines below comes first.
+    timer: Timer,
+    /// The phase in which a read first found nothing, and when. Another phase starts another clock.
+    waiting: (Phase, Instant),
+    /// Since when a write or flush made no progress.
+    blocked: Option<Instant>,
+    /// Bytes read to tell the protocol, still to be handed on.
+    replay: Replay,
+    /// An HTTP/2 peer's first frame, on its way.
+    settings_frame: SettingsFrame,
+    /// Bytes that may still be thrown away after shutdown.
+    linger: usize,
+}
+
+#[derive(Default)]
+struct Replay {
+    bytes: [u8; PREFACE.len()],
+    filled: u8,
+    taken: u8,
+}
+
+/// What the first bytes say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sniffed {
+    Http1,
+    Http2,
+    /// The peer left, or said nothing for too long.
+    Closed,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Overdue {
+    /// No request came.
+    Idle,
+    /// A head began and did not end.
+    Head,
+    /// Bytes wait to be written.
+    Write,
+}
+
+impl<IO> Watched<IO> {
+    pub(crate) fn new(io: IO, settings: Arc<ConnectionSettings>, deadlines: &Deadlines) -> Self {
+        let link = Arc::new(Link::new());
+        Self {
+            io,
+            waiting: (link.phase(), Instant::now()),
+            link,
+            settings,
+            timer: deadlines.timer(),
+            blocked: None,
+            replay: Replay::default(),
+            settings_frame: SettingsFrame::default(),
+            linger: LINGER_BYTES,
+        }
+    }
+
+    /// What the service's side shares with this one.
+    pub(crate) fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+
+    fn read_deadline(&mut self) -> Option<(Instant, Overdue)> {
+        let phase = self.link.phase();
+        let (limit, overdue) = match phase.stage() {
+            Stage::Busy => return None,
+            Stage::Head => (self.settings.head, Overdue::Head),
+            Stage::Idle => (self.settings.keep_alive, Overdue::Idle),
+        };
+        if self.waiting.0 != phase {
+            self.waiting = (phase, Instant::now());
+        }
+        Some((self.waiting.1 + limit, overdue))
+    }
+
+    /// Waits for the next deadline beside whatever the caller waits for.
+    fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<Overdue> {
+        let write = self.blocked.map(|since| (since + self.settings.stall, Overdue::Write));
+        let next = match (self.read_deadline(), write) {
+            (Some(read), Some(write)) => Some(if write.0 < read.0 { write } else { read }),
+            (read, write) => read.or(write),
+        };
+        let Some((when, overdue)) = next else {
+            self.timer.clear();
+            return Poll::Pending;
+        };
+        self.timer.set(when);
+        self.timer.poll(cx).map(|()| overdue)
+    }
+}
+
+impl<IO: AsyncRead + Unpin> Watched<IO> {
+    /// Reads until the protocol is known. The bytes are kept and read again.
+    pub(crate) fn poll_sniff(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Sniffed>> {
+        loop {
+            let filled = usize::from(self.replay.filled);
+            if filled == PREFACE.len() {
+                // From here on h2 watches over its own idleness.
+                self.link.unwatch();
+                return Poll::Ready(Ok(Sniffed::Http2));
+            }
+            // No further than the preface, so that one read too many is never waited for.
+            let mut bytes = [0; PREFACE.len()];
+            let mut buf = ReadBuf::new(&mut bytes[..PREFACE.len() - filled]);
+            std::task::ready!(self.poll_read_watched(cx, &mut buf))?;
+            let read = buf.filled();
+            if read.is_empty() {
+                // What has come is no whole request, so there is nobody to answer.
+                return Poll::Ready(Ok(Sniffed::Closed));
+            }
+            let end = filled + read.len();
+            self.replay.bytes[filled..end].copy_from_slice(read);
+            // At most 24.
+            self.replay.filled = u8::try_from(end).unwrap_or(0);
+            if self.replay.bytes[..end] != PREFACE[..end] {
+                return Poll::Ready(Ok(Sniffed::Http1));
+            }
+        }
+    }
+
+    fn poll_read_watched(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        match Pin::new(&mut self.io).poll_read(cx, buf) {
+            Poll::Ready(Ok(())) => {
+                let read = &buf.filled()[before..];
+                if !read.is_empty() {
+                    self.link.read(read);
+                    if self.link.is_unwatched()
+                        && self.link.push().is_none()
+                        && let Some(push) = self.settings_frame.read(read)
+                    {
+                        self.link.set_push(push);
+                    }
+                }
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => match std::task::ready!(self.poll_overdue(cx)) {
+                // As if the peer had closed: between requests that is a clean end.
+                Overdue::Idle => Poll::Ready(Ok(())),
+                Overdue::Head => Poll::Ready(Err(timed_out("the request head took too long"))),
+                Overdue::Write => Poll::Ready(Err(timed_out("the peer takes no bytes"))),
+            },
+        }
+    }
+}
+
+impl<IO: AsyncRead + Unpin> AsyncRead for Watched<IO> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let (taken, filled) = (usize::from(this.replay.taken), usize::from(this.replay.filled));
+        if taken == filled {
+            return this.poll_read_watched(cx, buf);
+        }
+        let count = buf.remaining().min(filled - taken);
+        buf.put_slice(&this.replay.bytes[taken..taken + count]);
+        // At most 24.
+        this.replay.taken = u8::try_from(taken + count).unwrap_or(u8::MAX);
+        if buf.remaining() > 0 && taken + count == filled {
+            // Usually the rest of the head is here too; reading it now spares a parse of a half. Whatever else this
+            // says is said again at the next read.
+            let _ = this.poll_read_watched(cx, buf);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<IO: AsyncWrite + Unpin> Watched<IO> {
+    /// Notes progress, or waits for it no longer than the stall limit.
+    fn watch_write<T>(&mut self, cx: &mut Context<'_>, progress: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if progress.is_ready() {
+            self.blocked = None;
+            return progress;
+        }
+        if self.blocked.is_none() {
+            self.blocked = Some(Instant::now());
+        }
+        match self.poll_overdue(cx) {
+            Poll::Ready(Overdue::Write) => Poll::Ready(Err(timed_out("the peer takes no bytes"))),
+            // The next read says it.
+            Poll::Ready(Overdue::Idle | Overdue::Head) | Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Writes a 103 that the service has left, if there is one.
+    fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(rest) = self.link.interim_rest() {
+            let written = Pin::new(&mut self.io).poll_write(cx, &rest);
+            let count = std::task::ready!(self.watch_write(cx, written))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.link.interim_written(count);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<IO> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.io).poll_write(cx, bytes);
+        this.watch_write(cx, written)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.io).poll_write_vectored(cx, parts);
+        this.watch_write(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    /// hyper flushes only when all it had is written, and in the same turn in which it polled the service: the moment
+    /// at which an interim answer can go out between two answers.
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        std::task::ready!(this.poll_interim(cx))?;
+        let flushed = Pin::new(&mut this.io).poll_flush(cx);
+        this.watch_write(cx, flushed)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.linger == LINGER_BYTES {
+            let closed = Pin::new(&mut this.io).poll_shutdown(cx);
+            std::task::ready!(this.watch_write(cx, closed))?;
+            if !this.link.is_cut_short() {
+                return Poll::Ready(Ok(()));
+            }
+            this.timer.set(Instant::now() + LINGER);
+        }
+        // Unread bytes of a request that was refused half-way.
+        let mut bytes = [0; 1024];
+        while this.linger > 0 {
+            let mut buf = ReadBuf::new(&mut bytes);
+            match Pin::new(&mut this.io).poll_read(cx, &mut buf) {
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() => {
+                    this.linger = this.linger.saturating_sub(buf.filled().len());
+                }
+                Poll::Ready(_) => break,
+                Poll::Pending => {
+                    // No longer the initial value, so that the next call goes on here.
+                    this.linger = this.linger.min(LINGER_BYTES - 1);
+                    return this.timer.poll(cx).map(Ok);
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+fn timed_out(what: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, what)
+}
