@@ -2,7 +2,11 @@
 //!
 //! The build tool is code of the project, so that it needs nothing but a Rust toolchain and is read, linted and tested
 //! like the rest. It drives the other crates as programs and holds no product code.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool speaks on its own streams")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line tool speaks on its own streams"
+)]
 
 mod ci;
 mod fuzz;

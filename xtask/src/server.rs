@@ -1,0 +1,176 @@
+//! A real server as a child process: built or found, started on a free port, ended by its own process id.
+//!
+//! Used by every command that talks to a server. Knows nothing of what is asked of it.
+
+use std::collections::VecDeque;
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::workspace::{cargo, run, target};
+
+/// How long a server may take to say where it listens. Generous: a loaded machine is no fault of the server's.
+const START: Duration = Duration::from_secs(30);
+/// Log lines kept for a failure's message.
+const TAIL: usize = 20;
+/// What a server says in front of its address.
+const LISTENING: &str = "listening on http://";
+
+/// The server's program.
+#[derive(Clone, Debug)]
+pub(crate) struct Binary(PathBuf);
+
+impl Binary {
+    /// The one given on the command line, else a fresh release build.
+    pub(crate) fn given_or_built(given: Option<&Path>) -> Result<Self> {
+        if let Some(path) = given {
+            ensure!(path.is_file(), "{} is not a program", path.display());
+            return Ok(Self(std::path::absolute(path)?));
+        }
+        run(&mut cargo(["build", "--release", "--package", "poll-server"]))?;
+        Ok(Self(target().join("release/poll-server")))
+    }
+
+    /// The one that `cargo test` has built beside its tests.
+    pub(crate) fn of_the_tests() -> Result<Self> {
+        let path = target().join("debug/poll-server");
+        ensure!(path.is_file(), "the tests have left no server at {}", path.display());
+        Ok(Self(path))
+    }
+}
+
+/// A running server. Killed when dropped, unless it was ended before.
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Child,
+    address: SocketAddr,
+    /// Gives nothing; its other end is dropped when the server closes its error stream, that is, when it is gone.
+    gone: Receiver<()>,
+    log: Option<JoinHandle<VecDeque<String>>>,
+}
+
+impl Server {
+    /// Starts a server with a store in memory on a free port of the loopback interface, and waits until it listens.
+    pub(crate) fn start(binary: &Binary, arguments: &[&str]) -> Result<Self> {
+        let mut child = Command::new(&binary.0)
+            .args(["--listen", "127.0.0.1:0", "--store", "memory:"])
+            .args(arguments)
+            .env_remove("RUST_LOG")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot start {}", binary.0.display()))?;
+        let errors = child.stderr.take().context("the server's error stream is a pipe")?;
+        let (say_address, address) = channel();
+        let (hold, gone) = channel();
+        let log = std::thread::spawn(move || follow(errors, &say_address, &hold));
+        let mut server = Self { child, address: SocketAddr::from(([0, 0, 0, 0], 0)), gone, log: Some(log) };
+        match address.recv_timeout(START) {
+            Ok(address) => server.address = address,
+            Err(_) => bail!("the server did not say where it listens; {}", server.end_and_quote()),
+        }
+        Ok(server)
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its page's address, without a slash at the end.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Asks it to drain, waits at most so long, and fails unless it ends by itself with 0.
+    pub(crate) fn drain(mut self, patience: Duration) -> Result<()> {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).context("cannot signal the server")?;
+        match self.gone.recv_timeout(patience) {
+            Err(RecvTimeoutError::Disconnected) => {}
+            _ => bail!(
+                "the server did not end within {} s of SIGTERM; {}",
+                patience.as_secs(),
+                self.end_and_quote()
+            ),
+        }
+        let status: ExitStatus = self.child.wait().context("cannot wait for the server")?;
+        ensure!(status.success(), "the server ended with {status}; {}", self.end_and_quote());
+        Ok(())
+    }
+
+    /// Ends it at once and gives the last lines of its log.
+    fn end_and_quote(&mut self) -> String {
+        self.kill();
+        let lines = self.log.take().and_then(|log| log.join().ok()).unwrap_or_default();
+        if lines.is_empty() {
+            return "it logged nothing".to_owned();
+        }
+        format!("its last words:\n  {}", Vec::from(lines).join("\n  "))
+    }
+
+    fn kill(&mut self) {
+        // Neither can fail for a child that is ours and not yet waited for; once waited for, both do nothing.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Reads the log to its end, so that the server never blocks on it; the first address goes to the starter.
+fn follow(errors: ChildStderr, say_address: &Sender<SocketAddr>, _hold: &Sender<()>) -> VecDeque<String> {
+    let mut last = VecDeque::with_capacity(TAIL);
+    for line in BufReader::new(errors).lines().map_while(Result::ok) {
+        if let Some(address) = address_in(&line) {
+            // The starter takes the first and hangs up.
+            let _ = say_address.send(address);
+        }
+        if last.len() == TAIL {
+            last.pop_front();
+        }
+        last.push_back(line);
+    }
+    last
+}
+
+fn address_in(line: &str) -> Option<SocketAddr> {
+    let (_, rest) = line.split_once(LISTENING)?;
+    let end = rest.find(|c: char| c.is_whitespace() || matches!(c, '"' | '/' | '\x1b')).unwrap_or(rest.len());
+    rest[..end].parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_is_read_from_text_and_json_logs() {
+        let address = "127.0.0.1:8080".parse().ok();
+        assert_eq!(address_in("listening on http://127.0.0.1:8080"), address);
+        assert_eq!(
+            address_in("2026-11-20T10:00:00Z  INFO listening on http://127.0.0.1:8080 workers=2"),
+            address
+        );
+        assert_eq!(address_in(r#"{"message":"listening on http://127.0.0.1:8080"}"#), address);
+        assert_eq!(address_in("listening on nothing"), None);
+    }
+
+    #[test]
+    fn a_program_that_never_listens_is_quoted() {
+        // Any program that knows no `--listen` says so and goes.
+        let error = Server::start(&Binary("/bin/sh".into()), &[]).unwrap_err();
+        assert!(format!("{error:#}").contains("option"), "{error:#}");
+    }
+}

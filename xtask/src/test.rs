@@ -1,0 +1,44 @@
+//! `cargo xtask test`: every test of the workspace, doc tests and model checks included.
+//!
+//! Installs what the tests call first. Leaves linting to `ci` and long runs to `torture` and `fuzz`.
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::tools;
+use crate::workspace::{cargo, root, run};
+
+/// The command's arguments.
+#[derive(Args, Default)]
+pub(crate) struct Test {
+    /// Leave out the model checks, which are built apart
+    #[arg(long)]
+    quick: bool,
+    /// More arguments for `cargo test`, such as a test's name; the model checks are left out then
+    #[arg(last = true)]
+    arguments: Vec<String>,
+}
+
+impl Test {
+    pub(crate) fn run(&self) -> Result<()> {
+        tools::ensure_installed()?;
+        run(cargo(["test", "--workspace", "--all-features"]).args(&self.arguments))?;
+        if self.quick || !self.arguments.is_empty() {
+            return Ok(());
+        }
+        run_models()
+    }
+}
+
+/// The model checks need every primitive of the core swapped for loom's, so they have a build of their own.
+fn run_models() -> Result<()> {
+    run(cargo(["test", "--package", "poll-core", "--release", "--test", "loom"])
+        .args(["--target-dir".as_ref(), root().join("target/loom").as_os_str()])
+        .env("RUSTFLAGS", "--cfg loom")
+        // Two forced switches a run find nearly every ordering bug there is, in a thousandth of the time of all.
+        .env("LOOM_MAX_PREEMPTIONS", "2")
+        // What the release profile spends on the linker would be spent here on a handful of tests.
+        .env("CARGO_PROFILE_RELEASE_LTO", "off")
+        .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
+        .env("CARGO_PROFILE_RELEASE_DEBUG", "false"))
+}

@@ -1,0 +1,159 @@
+//! The README's examples run, and print what it says they print.
+//!
+//! A fence after `<!-- run -->` is run by bash in an empty folder, in the README's order, against one fresh server; the
+//! next fence after `<!-- expect -->` is what it must have printed, where `…` stands for anything within a line and a
+//! line of `…` alone for any lines. Everything else in the README is prose to this module.
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::Fault;
+use crate::server::{Binary, Server};
+
+/// The address that the README speaks of; the fresh server's own takes its place.
+const WRITTEN: &str = "127.0.0.1:8080";
+/// How long one example may run; `timeout` of coreutils ends it.
+const PATIENCE: &str = "60";
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// A block to run, and what it prints if that is told.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Example {
+    line: usize,
+    script: String,
+    expected: Option<String>,
+}
+
+/// The marked examples of a README.
+pub(super) fn parse(readme: &str) -> Result<Vec<Example>, Fault> {
+    let mut examples: Vec<Example> = Vec::new();
+    let mut lines = readme.lines().enumerate();
+    while let Some((index, line)) = lines.next() {
+        let marker = line.trim();
+        if !matches!(marker, "<!-- run -->" | "<!-- expect -->") {
+            continue;
+        }
+        let fault = |what| Fault::new("README.md", index + 1, what);
+        if !lines.next().is_some_and(|(_, fence)| fence.starts_with("```")) {
+            return Err(fault("no fence follows this mark"));
+        }
+        let block: Vec<&str> =
+            lines.by_ref().map(|(_, line)| line).take_while(|line| !line.starts_with("```")).collect();
+        let block = block.join("\n");
+        if marker == "<!-- run -->" {
+            examples.push(Example { line: index + 1, script: block, expected: None });
+            continue;
+        }
+        match examples.last_mut() {
+            Some(example) if example.expected.is_none() => example.expected = Some(block),
+            _ => return Err(fault("there is no example in front of this expectation")),
+        }
+    }
+    Ok(examples)
+}
+
+/// Runs them all; the first that fails or prints something else is the error.
+pub(super) fn run(examples: &[Example], binary: &Binary) -> Result<()> {
+    let server = Server::start(binary, &[])?;
+    let folder = tempfile::tempdir().context("cannot make an empty folder for the examples")?;
+    for example in examples {
+        let script = example.script.replace(WRITTEN, &server.address().to_string());
+        let output = Command::new("timeout")
+            .args([PATIENCE, "bash", "-euo", "pipefail", "-c", &script])
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .output()
+            .context("cannot start bash under timeout")?;
+        let printed = String::from_utf8_lossy(&output.stdout).replace(&server.address().to_string(), WRITTEN);
+        let place = format!("README.md:{}", example.line);
+        if !output.status.success() {
+            let errors = String::from_utf8_lossy(&output.stderr);
+            bail!("{place}: the example ended with {}\n{printed}{errors}", output.status);
+        }
+        if let Some(expected) = &example.expected
+            && !matches(expected, &printed)
+        {
+            bail!("{place}: the example is said to print\n{expected}\nbut it printed\n{printed}");
+        }
+    }
+    server.drain(DRAIN)
+}
+
+/// Whether what was printed fits what was expected.
+fn matches(expected: &str, printed: &str) -> bool {
+    fn lines(text: &str) -> Vec<&str> {
+        text.trim().lines().map(str::trim_end).collect()
+    }
+    fits(&lines(expected), &lines(printed))
+}
+
+fn fits(expected: &[&str], printed: &[&str]) -> bool {
+    match expected.split_first() {
+        None => printed.is_empty(),
+        Some((&"…", rest)) => (0..=printed.len()).any(|skipped| fits(rest, &printed[skipped..])),
+        Some((first, rest)) => {
+            printed.split_first().is_some_and(|(line, others)| fits_line(first, line) && fits(rest, others))
+        }
+    }
+}
+
+fn fits_line(expected: &str, line: &str) -> bool {
+    let mut pieces = expected.split('…');
+    let head = pieces.next().unwrap_or_default();
+    let Some(mut rest) = line.strip_prefix(head) else { return false };
+    let mut pieces = pieces.peekable();
+    if pieces.peek().is_none() {
+        return rest.is_empty();
+    }
+    while let Some(piece) = pieces.next() {
+        if pieces.peek().is_none() {
+            return rest.ends_with(piece);
+        }
+        let Some(at) = rest.find(piece) else { return false };
+        rest = &rest[at + piece.len()..];
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marked_fences_are_found_and_others_left_alone() {
+        let readme = "```sh\nrm x\n```\n<!-- run -->\n```sh\ncurl a\ncurl b\n```\ntext\n<!-- expect -->\n```json\n{…}\n```\n";
+        let examples = parse(readme).unwrap();
+        assert_eq!(
+            examples,
+            [Example { line: 4, script: "curl a\ncurl b".into(), expected: Some("{…}".into()) }]
+        );
+    }
+
+    #[test]
+    fn a_mark_without_its_fence_is_a_fault() {
+        assert_eq!(parse("<!-- run -->\ntext\n").unwrap_err().line, 1);
+        assert_eq!(parse("<!-- expect -->\n```\n```\n").unwrap_err().line, 1);
+    }
+
+    #[test]
+    fn an_ellipsis_stands_for_anything_in_its_line() {
+        assert!(matches(
+            "{\"id\":1,\"uuid\":\"…\",\"cursor\":\"…\"}",
+            "{\"id\":1,\"uuid\":\"a-b\",\"cursor\":\"0c\"}\n"
+        ));
+        assert!(!matches("{\"id\":1,\"uuid\":\"…\"}", "{\"id\":2,\"uuid\":\"a-b\"}"));
+        assert!(!matches("a", "a b"));
+        assert!(matches("…b", "a b"));
+        assert!(!matches("aa…a", "aa"));
+    }
+
+    #[test]
+    fn an_ellipsis_alone_stands_for_any_lines() {
+        assert!(matches("first\n…\nlast", "first\nlast"));
+        assert!(matches("first\n…\nlast", "first\na\nb\nlast"));
+        assert!(!matches("first\n…\nlast", "first\na"));
+        assert!(!matches("first", "first\nsecond"));
+    }
+}

@@ -1,0 +1,115 @@
+//! The programs that the tests call, and how they get onto a machine.
+//!
+//! As root on Debian what is missing is installed, and said. Anywhere else it is named, with the line to type, and the
+//! command fails: a test that skips itself for want of a program would pass for the wrong reason.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::workspace::{cargo, run};
+
+/// One program that tests call.
+pub(crate) struct Tool {
+    /// What is looked for in `PATH`.
+    pub(crate) program: &'static str,
+    /// The Debian package that holds it.
+    pub(crate) package: &'static str,
+    /// What it is needed for.
+    pub(crate) purpose: &'static str,
+}
+
+/// Every program that a test may call; `tidy` refuses a test that calls another.
+pub(crate) const TOOLS: &[Tool] = &[
+    Tool { program: "bash", package: "bash", purpose: "the examples of README.md" },
+    Tool { program: "git", package: "git", purpose: "which files belong to the project" },
+    Tool { program: "curl", package: "curl", purpose: "the wire as an independent HTTP client sees it" },
+    Tool { program: "nghttp", package: "nghttp2-client", purpose: "HTTP/2 server push and early hints" },
+];
+
+/// Makes sure of every tool, or fails with the line that installs the missing ones.
+pub(crate) fn ensure_installed() -> Result<()> {
+    let missing: Vec<&Tool> = TOOLS.iter().filter(|tool| !is_installed(tool.program)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    for tool in &missing {
+        eprintln!("missing: {} ({}), for {}", tool.program, tool.package, tool.purpose);
+    }
+    if !(rustix::process::geteuid().is_root() && Path::new("/etc/debian_version").exists()) {
+        bail!(
+            "some programs that the tests call are missing; install them, on Debian by\n  {}",
+            line(&missing)
+        );
+    }
+    eprintln!("installing from Debian: {}", packages(&missing).join(" "));
+    run(apt_get().arg("update").arg("-qq")).context("reading the package lists")?;
+    run(apt_get().args(["install", "-y", "-qq", "--no-install-recommends"]).args(packages(&missing)))?;
+    for tool in &missing {
+        ensure!(
+            is_installed(tool.program),
+            "{} is still missing after {} was installed",
+            tool.program,
+            tool.package
+        );
+    }
+    Ok(())
+}
+
+/// Makes sure of a component of the Rust toolchain, such as `fmt` or `clippy`.
+pub(crate) fn ensure_component(subcommand: &str, component: &str) -> Result<()> {
+    let found = cargo([subcommand, "--version"]).output().is_ok_and(|output| output.status.success());
+    ensure!(found, "`cargo {subcommand}` is missing; install it by\n  rustup component add {component}");
+    Ok(())
+}
+
+/// Whether a program stands in one of the folders of `PATH`.
+pub(crate) fn is_installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    // Servers live in the folders that only root has in its PATH.
+    let system = ["/usr/sbin", "/sbin"].map(std::path::PathBuf::from);
+    std::env::split_paths(&path).chain(system).any(|folder| folder.join(program).is_file())
+}
+
+fn apt_get() -> Command {
+    let mut command = Command::new("apt-get");
+    command.env("DEBIAN_FRONTEND", "noninteractive");
+    command
+}
+
+fn packages(tools: &[&Tool]) -> Vec<&'static str> {
+    let mut packages: Vec<_> = tools.iter().map(|tool| tool.package).collect();
+    packages.sort_unstable();
+    packages.dedup();
+    packages
+}
+
+fn line(tools: &[&Tool]) -> String {
+    format!(
+        "sudo apt-get update && sudo apt-get install -y --no-install-recommends {}",
+        packages(tools).join(" ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_to_type_names_each_package_once() {
+        let tool = |program, package| Tool { program, package, purpose: "" };
+        let (one, two, three) =
+            (tool("nghttp", "nghttp2-client"), tool("curl", "curl"), tool("nghttpd", "nghttp2-client"));
+        assert_eq!(
+            line(&[&one, &two, &three]),
+            "sudo apt-get update && sudo apt-get install -y --no-install-recommends curl nghttp2-client"
+        );
+    }
+
+    #[test]
+    fn a_program_is_found_in_the_path_or_it_is_not() {
+        assert!(is_installed("sh"));
+        assert!(!is_installed("no-such-program-anywhere"));
+    }
+}

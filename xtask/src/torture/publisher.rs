@@ -1,0 +1,50 @@
+//! The publishing side of a lane: one shot at each edge that the reader announces.
+//!
+//! A publish is done when the server has acknowledged it; what it acknowledged is what the reader must see.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use super::aim::{Aim, Edge, in_window};
+use super::http1::Connection;
+use super::lane::Stop;
+
+/// One acknowledged publish.
+pub(super) struct Shot {
+    /// The question at whose edge it was aimed.
+    pub(super) question: u64,
+    /// Whether it really left within the window around that edge.
+    pub(super) in_window: bool,
+}
+
+/// Shoots until it is time to stop; gives every acknowledged publish, the first being number 1.
+pub(super) async fn run(
+    address: SocketAddr,
+    channel: &str,
+    stop: Stop,
+    mut aim: Aim,
+    mut edges: watch::Receiver<Edge>,
+) -> Result<Vec<Shot>> {
+    let mut connection = Connection::open(address).await?;
+    let target = format!("/api/message?channel={channel}");
+    let mut shots = Vec::new();
+    while !stop.is_reached(shots.len() as u64) {
+        edges.changed().await.context("the reader has gone")?;
+        let edge = *edges.borrow_and_update();
+        sleep_until(aim.shot(edge.at)).await;
+        let left = Instant::now();
+        let number = shots.len() as u64 + 1;
+        connection.ask("POST", &target, &[("Content-Type", "text/plain")], &number.to_string()).await?;
+        let answer = connection.answer().await?;
+        answer.head.expect(201)?;
+        let acknowledged: Value =
+            serde_json::from_slice(&answer.body).context("an acknowledgement is not JSON")?;
+        ensure!(acknowledged["id"] == number, "publish {number} was acknowledged as {acknowledged}");
+        shots.push(Shot { question: edge.question, in_window: in_window(edge.at, left) });
+    }
+    Ok(shots)
+}

@@ -1,0 +1,48 @@
+//! Long polls with timeouts of tens of milliseconds. The edge is the server's timeout.
+
+use std::net::SocketAddr;
+
+use anyhow::Result;
+use tokio::time::Instant;
+
+use crate::torture::http1::Connection;
+use crate::torture::lane::Place;
+use crate::torture::line::parse_poll;
+
+/// The timeout, in tenths of a millisecond.
+const WAIT: std::ops::Range<u64> = 500..800;
+
+pub(in crate::torture) struct Long {
+    address: SocketAddr,
+    connection: Option<Connection>,
+}
+
+impl Long {
+    pub(in crate::torture) fn new(address: SocketAddr) -> Self {
+        Self { address, connection: None }
+    }
+
+    pub(in crate::torture) async fn ask(&mut self, place: &mut Place) -> Result<()> {
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            none => none.insert(Connection::open(self.address).await?),
+        };
+        let wait = place.aim.wait(WAIT);
+        let deadline = Instant::now() + wait;
+        let edge = place.aim.edge(deadline);
+        place.announce(edge);
+        let target = format!("/api/longpoll?{}&timeout={:.4}", place.query(), wait.as_secs_f64());
+        connection.ask("GET", &target, &[], "").await?;
+        let answer = connection.answer().await?;
+        answer.head.expect(200)?;
+        let (messages, cursor) = parse_poll(&answer.body)?;
+        if messages.is_empty() {
+            place.aim.ended(deadline, Instant::now());
+        }
+        for message in &messages {
+            place.saw(message.seq);
+        }
+        place.cursor = Some(cursor);
+        Ok(())
+    }
+}
