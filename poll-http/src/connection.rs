@@ -99,8 +99,9 @@ pub struct ConnectionSettings {
     pub stall: Duration,
     /// HTTP/2 streams that a peer may have open at once; one more is refused.
     pub max_streams: u32,
-    /// How long an HTTP/2 peer may be silent before it is sent a PING. With [`ping_timeout`](Self::ping_timeout)
-    /// below [`stall`](Self::stall), so that a dead peer is found within it.
+    /// How often an HTTP/2 peer must be heard of; if it is not, it is sent a PING. Twice this and
+    /// [`ping_timeout`](Self::ping_timeout) are together no more than [`stall`](Self::stall), so that a dead peer is
+    /// found within it.
     pub ping_interval: Duration,
     /// How long the answer to a PING may take.
     pub ping_timeout: Duration,
@@ -117,7 +118,7 @@ impl Default for ConnectionSettings {
             stall: Duration::from_secs(30),
             max_streams: 1000,
             ping_interval: Duration::from_secs(10),
-            ping_timeout: Duration::from_secs(15),
+            ping_timeout: Duration::from_secs(10),
             early_hints_http1: EarlyHintsHttp1::Off,
         }
     }
@@ -149,6 +150,10 @@ struct Connection<IO, H: Handle> {
     state: State<IO, H>,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every connection is HTTP/1, and inline it is one allocation with its task"
+)]
 enum State<IO, H: Handle> {
     /// `None` only on the way to another state.
     Sniffing(Option<Sniffing<IO, H>>),
@@ -195,7 +200,7 @@ where
                         Sniffed::Closed => return Poll::Ready(Ok(())),
                         Sniffed::Http1 => State::Http1(Http1::new(io, peer, handler, &settings, draining)),
                         Sniffed::Http2 => {
-                            State::Http2(Box::new(Http2::new(io, peer, handler, settings, draining)))
+                            State::Http2(Box::new(Http2::new(io, peer, handler, &settings, draining)))
                         }
                     };
                 }

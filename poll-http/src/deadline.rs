@@ -105,7 +105,6 @@ impl Deadlines {
     }
 
     /// Completes at `when` or up to 8 ms later.
-    #[must_use]
     pub fn at(&self, when: Instant) -> Until {
         let mut timer = self.timer();
         timer.set(when);

@@ -107,7 +107,6 @@ impl Drain {
     }
 
     /// Completes once the phase is [`Phase::Draining`].
-    #[must_use]
     pub fn wait_draining(&self) -> WaitDraining {
         WaitDraining::new(self.clone())
     }

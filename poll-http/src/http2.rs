@@ -1,34 +1,259 @@
-//! HTTP/2 (being written).
+//! HTTP/2, on h2 directly: hyper's server has neither push nor 103, and costs a task a stream.
+//!
+//! The whole connection is one future. Its streams are futures in it, so that waking thousands of them is one task's
+//! turn and what they answer leaves in few writes. What h2 queues for a stream is bounded ([`flow`]); what a peer may
+//! make us hold is bounded by the settings below. Bytes and their write deadline are [`stall`](crate::stall)'s.
+
+mod flow;
+mod head;
+mod pulse;
+mod push;
+mod stream;
+
 use std::future::Future;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use crate::connection::{ConnectionError, ConnectionSettings, Handle};
+use bytes::Bytes;
+use futures_util::stream::{FuturesUnordered, Stream as _};
+use h2::server::{self, SendResponse};
+use h2::{Reason, RecvStream};
+use http::Request;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::body::RequestBody;
+use crate::connection::{
+    ConnectionError, ConnectionInfo, ConnectionSettings, EarlyHints, Handle, Protocol, PushPolicy,
+};
 use crate::drain::WaitDraining;
 use crate::stall::Watched;
+use head::Wants;
+use pulse::{Beat, Pulse};
+use push::{Lane, Origin, Pushed};
+use stream::{Asked, Stream};
 
+/// Answers made before what they queued is written: thousands of streams that wake at once must not pile up all their
+/// frames first.
+const SLICE: usize = 256;
+
+/// One HTTP/2 connection.
 pub(crate) struct Http2<IO, H: Handle> {
-    _io: Watched<IO>,
-    _handler: H,
+    stack: Stack<IO>,
+    handler: H,
+    peer: SocketAddr,
+    lane: Arc<Lane>,
+    pulse: Pulse,
+    /// `None` once the connection was told.
+    draining: Option<WaitDraining>,
+    streams: FuturesUnordered<Stream<H::Future>>,
+    pushed: FuturesUnordered<Pushed>,
 }
 
-impl<IO, H: Handle> Http2<IO, H> {
+/// h2 before and after its handshake.
+enum Stack<IO> {
+    Handshake(Box<server::Handshake<Watched<IO>, Bytes>>),
+    Open(Box<server::Connection<Watched<IO>, Bytes>>),
+}
+
+impl<IO, H> Http2<IO, H>
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    H: Handle,
+{
     pub(crate) fn new(
         io: Watched<IO>,
-        _peer: SocketAddr,
+        peer: SocketAddr,
         handler: H,
-        _settings: Arc<ConnectionSettings>,
-        _draining: WaitDraining,
+        settings: &Arc<ConnectionSettings>,
+        draining: WaitDraining,
     ) -> Self {
-        Self { _io: io, _handler: handler }
+        let deadlines = handler.deadlines();
+        let pulse = Pulse::new(deadlines.timer(), Arc::clone(io.link()), Arc::clone(settings));
+        let lane = Arc::new(Lane::new(Arc::clone(io.link()), deadlines, settings.stall));
+        Self {
+            stack: Stack::Handshake(Box::new(builder(settings).handshake(io))),
+            handler,
+            peer,
+            lane,
+            pulse,
+            draining: Some(draining),
+            streams: FuturesUnordered::new(),
+            pushed: FuturesUnordered::new(),
+        }
     }
-}
-impl<IO, H: Handle> Unpin for Http2<IO, H> {}
-impl<IO, H: Handle> Future for Http2<IO, H> {
-    type Output = Result<(), ConnectionError>;
-    fn poll(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Self::Output> {
+
+    /// Begins to answer a request.
+    fn accept(&self, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+        let push = self.lane.policy();
+        let connection = ConnectionInfo {
+            peer: self.peer,
+            protocol: Protocol::Http2,
+            push,
+            early_hints: EarlyHints::Informational,
+        };
+        let origin = if push == PushPolicy::Possible { Origin::of(&request).map(Box::new) } else { None };
+        let asked = Asked { wants: Wants::of(&request), origin };
+        let request = request
+            .map(|body| if body.is_end_stream() { RequestBody::Empty } else { RequestBody::Http2(body) });
+        match catch_unwind(AssertUnwindSafe(|| self.handler.handle(request, &connection))) {
+            Ok(future) => self.streams.push(Stream::new(future, respond, asked, Arc::clone(&self.lane))),
+            Err(_) => respond.send_reset(Reason::INTERNAL_ERROR),
+        }
+    }
+
+    /// Lets streams that are awake go on, a slice of them; says whether more may be.
+    fn poll_streams(&mut self, cx: &mut Context<'_>) -> Streams {
+        while let Poll::Ready(Some(())) = Pin::new(&mut self.pushed).poll_next(cx) {
+            self.lane.close(1);
+        }
+        for _ in 0..SLICE {
+            match Pin::new(&mut self.streams).poll_next(cx) {
+                Poll::Ready(Some(())) => {}
+                Poll::Ready(None) | Poll::Pending => return Streams::Waiting,
+            }
+        }
+        Streams::More
+    }
+
+    /// Takes over the pushes that streams have begun. Those that are all handed over are kept until h2 has written
+    /// them: it looks a promised stream up by its number, and a handle keeps that valid.
+    fn take_pushed(&mut self) -> Vec<Pushed> {
+        let (sent, waiting): (Vec<_>, Vec<_>) = self.lane.take_begun().into_iter().partition(Pushed::is_sent);
+        self.pushed.extend(waiting);
+        sent
+    }
+
+    fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
+        if let Stack::Handshake(handshake) = &mut self.stack {
+            let mut open = ready!(Pin::new(&mut **handshake).poll(cx)).map_err(ConnectionError::Http2)?;
+            self.pulse.take_ping(open.ping_pong());
+            self.stack = Stack::Open(Box::new(open));
+        }
         Poll::Ready(Ok(()))
     }
+
+    /// Reads, accepts and writes until none of it goes on.
+    fn poll_connection(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
+        loop {
+            let streams = self.poll_streams(cx);
+            let sent = self.take_pushed();
+            let mut accepted = false;
+            loop {
+                let Stack::Open(open) = &mut self.stack else { return Poll::Pending };
+                match open.poll_accept(cx) {
+                    Poll::Ready(Some(Ok((request, respond)))) => {
+                        if self.lane.policy() == PushPolicy::Possible {
+                            self.lane.allow(open.max_concurrent_send_streams());
+                        }
+                        self.accept(request, respond);
+                        accepted = true;
+                    }
+                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(ConnectionError::Http2(error))),
+                    Poll::Ready(None) => return Poll::Ready(Ok(())),
+                    Poll::Pending => break,
+                }
+            }
+            self.lane.close(sent.len());
+            drop(sent);
+            if !accepted && streams == Streams::Waiting {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn shut_down(&mut self) {
+        if let Stack::Open(open) = &mut self.stack {
+            open.graceful_shutdown();
+        }
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Streams {
+    More,
+    Waiting,
+}
+
+/// Nothing in it is pinned in place.
+impl<IO, H: Handle> Unpin for Http2<IO, H> {}
+
+impl<IO, H> Future for Http2<IO, H>
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    H: Handle,
+{
+    type Output = Result<(), ConnectionError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            if self.poll_handshake(cx)?.is_ready()
+                && let Poll::Ready(result) = self.poll_connection(cx)
+            {
+                return Poll::Ready(result);
+            }
+            let busy = !(self.streams.is_empty() && self.pushed.is_empty());
+            match self.pulse.poll(cx, if busy { Load::Streams } else { Load::None }) {
+                Poll::Ready(Beat::Ping) => continue,
+                Poll::Ready(Beat::Idle) => {
+                    self.shut_down();
+                    continue;
+                }
+                Poll::Ready(Beat::Closed) => return Poll::Ready(Ok(())),
+                Poll::Ready(Beat::Silent) => return Poll::Ready(Err(ConnectionError::Silent)),
+                Poll::Pending => {}
+            }
+            // A connection in its handshake has nothing to finish, but is told when it has.
+            let Stack::Open(_) = self.stack else { return Poll::Pending };
+            let Some(draining) = &mut self.draining else { return Poll::Pending };
+            ready!(Pin::new(draining).poll(cx));
+            self.draining = None;
+            self.pulse.close();
+            // GOAWAY; streams that are open go on to their end.
+            self.shut_down();
+        }
+    }
+}
+
+/// Whether a connection has anything to do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Load {
+    None,
+    Streams,
+}
+
+fn builder(settings: &ConnectionSettings) -> server::Builder {
+    let mut builder = server::Builder::new();
+    let streams = settings.max_streams;
+    builder
+        // One more is refused by RST_STREAM, which a client may retry.
+        .max_concurrent_streams(streams)
+        // Over it h2 answers 431 itself and resets the stream.
+        .max_header_list_size(u32::try_from(settings.max_head_bytes).unwrap_or(u32::MAX))
+        // The protocol's own: a stream's body is read as it comes, and most are a few hundred bytes.
+        .initial_window_size(65_535)
+        // What a peer can make us hold of unread bodies, over all its streams.
+        .initial_connection_window_size(256 * 1024)
+        // The protocol's smallest: large frames let one body hold up the others.
+        .max_frame_size(16 * 1024)
+        // Compression state a connection; what all peers implement.
+        .header_table_size(4096)
+        // Bounds the queue of each stream.
+        .max_send_buffer_size(flow::SEND_BUFFER)
+        // Streams that we reset are remembered for a moment, so that frames already under way are no error. Few and
+        // short, because each is memory that a peer can make us spend.
+        .max_concurrent_reset_streams(50)
+        .reset_stream_duration(Duration::from_secs(1))
+        // Rapid reset (CVE-2023-44487): streams that the peer resets before they were even looked at. Ours are
+        // looked at in the turn in which they come, so a few is plenty.
+        .max_pending_accept_reset_streams(20)
+        // The same with malformed frames: streams that a peer makes us reset, over the connection's life.
+        .max_local_error_reset_streams(Some(1024))
+        // Unread DATA frames under 256 bytes (RUSTSEC-2026-0258). Publishers send one such frame a stream, and all
+        // streams at once are legal; h2's default would close the connection at 168.
+        .data_frame_budget((streams as usize).clamp(100, 4096) * 256);
+    builder
 }

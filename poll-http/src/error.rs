@@ -1,0 +1,205 @@
+//! The one place where an error becomes an answer.
+//!
+//! A [`Refusal`] is what a client is told: a status of 400 or above, a sentence, and what it may do about it.
+//! Errors of the core are mapped here and nowhere else. How the answer looks is the dialect's: problem details
+//! (RFC 9457) unless it has a shape of its own.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Response, StatusCode};
+use poll_core::{ChannelNameError, JournalError, PublishError};
+use serde::Serialize;
+
+use crate::body::Body;
+
+/// A request that is not served, and what its sender is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    status: StatusCode,
+    detail: Cow<'static, str>,
+    retry_after: Option<Duration>,
+    allow: Option<&'static str>,
+}
+
+/// How a refusal is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// `application/problem+json` (RFC 9457).
+    #[default]
+    Problem,
+    /// `{"error": "…"}`, with a space after the colon.
+    SpacedError,
+    /// `{"error":"…"}`.
+    Error,
+}
+
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: &'a str,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+}
+
+impl Refusal {
+    /// Any refusal. The status must be 400 or above; a lower one is a mistake here and counts as 500.
+    pub fn new(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
+        let is_error = status.is_client_error() || status.is_server_error();
+        let status = if is_error { status } else { StatusCode::INTERNAL_SERVER_ERROR };
+        Self { status, detail: detail.into(), retry_after: None, allow: None }
+    }
+
+    /// 400: the request is malformed; the detail names the parameter.
+    pub fn bad_request(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    /// 404: nothing has this path.
+    #[must_use]
+    pub fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "there is nothing at this path")
+    }
+
+    /// 405: the path is known, the method is not for it (RFC 9110 §15.5.6).
+    #[must_use]
+    pub fn method_not_allowed(allow: &'static str) -> Self {
+        let detail = format!("this path answers {allow}");
+        Self { allow: Some(allow), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, detail) }
+    }
+
+    /// 413: the content is larger than `most` bytes.
+    #[must_use]
+    pub fn too_large(what: &str, most: usize) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, format!("{what} has more than {most} bytes"))
+    }
+
+    /// The same with a time to come back (RFC 9110 §10.2.3), rounded up to whole seconds.
+    #[must_use]
+    pub fn retry_after(self, after: Duration) -> Self {
+        Self { retry_after: Some(after), ..self }
+    }
+
+    /// What the sender is told.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// The status of the answer.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The word for the metrics.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self.status.as_u16() {
+            401 | 403 => "forbidden",
+            404 | 410 => "not_found",
+            405 => "method",
+            408 => "timeout",
+            409 | 422 => "conflict",
+            413 => "too_large",
+            421 => "host",
+            429 => "limit",
+            503 => "unavailable",
+            507 => "storage",
+            400..500 => "malformed",
+            _ => "internal",
+        }
+    }
+
+    pub(crate) fn into_response(self, shape: Shape) -> Response<Body> {
+        let (content_type, body) = match shape {
+            Shape::Problem => ("application/problem+json", self.problem()),
+            Shape::SpacedError => ("application/json", format!("{{\"error\": {}}}", quoted(&self.detail)).into()),
+            Shape::Error => ("application/json", format!("{{\"error\":{}}}", quoted(&self.detail)).into()),
+        };
+        let mut response = Response::new(Body::full(body));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(after) = self.retry_after {
+            let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        }
+        if let Some(allow) = self.allow {
+            headers.insert(ALLOW, HeaderValue::from_static(allow));
+        }
+        response
+    }
+
+    fn problem(&self) -> Bytes {
+        let problem = Problem {
+            r#type: "about:blank",
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            detail: &self.detail,
+        };
+        serde_json::to_vec(&problem).unwrap_or_default().into()
+    }
+}
+
+/// A text as a JSON string.
+pub(crate) fn quoted(text: &str) -> String {
+    // Strings always serialise.
+    serde_json::to_string(text).unwrap_or_default()
+}
+
+impl From<ChannelNameError> for Refusal {
+    fn from(error: ChannelNameError) -> Self {
+        Self::bad_request(format!("`channel`: {error}"))
+    }
+}
+
+impl From<PublishError> for Refusal {
+    fn from(error: PublishError) -> Self {
+        match error {
+            PublishError::Nothing => Self::bad_request("`content`: there is nothing to publish"),
+            PublishError::Closed => Self::new(StatusCode::CONFLICT, "the channel has ended"),
+            PublishError::KeyReused => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "`Idempotency-Key` was used on this channel with another payload",
+            ),
+            PublishError::TooManyChannels { retry_after } => {
+                let detail = "there are as many channels as this server may hold";
+                Self::new(StatusCode::TOO_MANY_REQUESTS, detail).retry_after(retry_after)
+            }
+            PublishError::Journal(JournalError::Full(_)) => {
+                let detail = "the store has no room left; the message was not kept";
+                Self::new(StatusCode::INSUFFICIENT_STORAGE, detail).retry_after(Duration::from_secs(10))
+            }
+            PublishError::Journal(JournalError::Unavailable(_)) => {
+                let detail = "the store is unavailable; the message was not kept";
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(Duration::from_secs(1))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_an_error_whatever_it_was_made_from() {
+        assert_eq!(Refusal::new(StatusCode::OK, "").status(), StatusCode::INTERNAL_SERVER_ERROR);
+    }
+
+    #[test]
+    fn shapes_and_headers() {
+        let refusal = Refusal::new(StatusCode::TOO_MANY_REQUESTS, "a \"b\"").retry_after(Duration::from_millis(1_200));
+        let response = refusal.clone().into_response(Shape::Problem);
+        assert_eq!(response.headers()[RETRY_AFTER], "2");
+        assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
+        let problem: serde_json::Value = serde_json::from_slice(&refusal.problem()).unwrap();
+        let expected = serde_json::json!({
+            "type": "about:blank", "title": "Too Many Requests", "status": 429, "detail": "a \"b\""
+        });
+        assert_eq!(problem, expected);
+    }
+}

@@ -1,0 +1,119 @@
+//! Sends bytes on one stream as its windows allow, never more than h2 is told to buffer.
+
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::{Reason, SendStream};
+use tokio::time::Instant;
+
+use crate::deadline::{Deadlines, Timer};
+
+/// What h2 holds of one stream's data before it is written. A stream whose reader is slow costs this and no more.
+pub(super) const SEND_BUFFER: usize = 64 * 1024;
+
+/// A stream's sending side with the bytes that come next.
+pub(super) struct Flow {
+    stream: SendStream<Bytes>,
+    rest: Bytes,
+    /// Set while the window is shut: a peer that opens none for the stall limit loses the stream.
+    stalled: Option<Timer>,
+}
+
+/// Whether anything follows the bytes that are being sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Last {
+    Yes,
+    No,
+}
+
+/// The stream is gone: reset by the peer, or by us because its window stayed shut.
+pub(super) struct Gone;
+
+impl Flow {
+    pub(super) fn new(stream: SendStream<Bytes>) -> Self {
+        Self { stream, rest: Bytes::new(), stalled: None }
+    }
+
+    /// Queues the next bytes; none may be left of the last ones.
+    pub(super) fn give(&mut self, bytes: Bytes) {
+        self.rest = bytes;
+    }
+
+    pub(super) fn is_sent(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// How many bytes the peer's windows take now, up to `wanted`.
+    pub(super) fn room(&mut self, wanted: usize) -> usize {
+        self.stream.reserve_capacity(wanted.min(SEND_BUFFER));
+        let room = self.stream.capacity();
+        // Given back: what is sent next asks for its own.
+        self.stream.reserve_capacity(0);
+        room
+    }
+
+    /// Hands over what fits at once.
+    pub(super) fn send_some(&mut self, last: Last) -> Result<(), Gone> {
+        while !self.rest.is_empty() {
+            self.stream.reserve_capacity(self.rest.len().min(SEND_BUFFER));
+            let room = self.stream.capacity().min(self.rest.len());
+            if room == 0 {
+                return Ok(());
+            }
+            let part = self.rest.split_to(room);
+            let end = last == Last::Yes && self.rest.is_empty();
+            self.stream.send_data(part, end).map_err(|_| Gone)?;
+            self.stalled = None;
+        }
+        Ok(())
+    }
+
+    /// Hands over all of it as the windows open.
+    pub(super) fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        last: Last,
+        deadlines: &Deadlines,
+        stall: Duration,
+    ) -> Poll<Result<(), Gone>> {
+        loop {
+            if self.send_some(last).is_err() {
+                return Poll::Ready(Err(Gone));
+            }
+            if self.rest.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            match self.stream.poll_capacity(cx) {
+                Poll::Ready(Some(Ok(_))) => {}
+                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(Err(Gone)),
+                Poll::Pending => {
+                    let timer = self.stalled.get_or_insert_with(|| {
+                        let mut timer = deadlines.timer();
+                        timer.set(Instant::now() + stall);
+                        timer
+                    });
+                    ready!(timer.poll(cx));
+                    self.stream.send_reset(Reason::CANCEL);
+                    return Poll::Ready(Err(Gone));
+                }
+            }
+        }
+    }
+
+    /// Ends the stream after what was sent.
+    pub(super) fn end(&mut self) {
+        // An empty final frame is no trap (only non-final ones count against a peer's budget); an error means that the
+        // stream has ended already.
+        let _ = self.stream.send_data(Bytes::new(), true);
+    }
+
+    pub(super) fn abort(&mut self) {
+        self.stream.send_reset(Reason::INTERNAL_ERROR);
+    }
+
+    /// Ready when the peer has reset the stream or the connection is gone.
+    pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.stream.poll_reset(cx).map(|_| ())
+    }
+}

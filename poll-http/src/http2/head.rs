@@ -1,0 +1,87 @@
+//! Heads of HTTP/2 answers: what hyper does by itself on HTTP/1 and h2 leaves to its user.
+
+use std::cell::RefCell;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+
+use crate::body::Body;
+
+/// Fields that speak of an HTTP/1 connection and make an HTTP/2 message malformed (RFC 9113, section 8.2.2).
+const CONNECTION_SPECIFIC: [HeaderName; 6] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// Whether an answer's body is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wants {
+    Body,
+    /// The request was a HEAD.
+    HeadOnly,
+}
+
+impl Wants {
+    pub(super) fn of<B>(request: &Request<B>) -> Self {
+        if request.method() == Method::HEAD { Self::HeadOnly } else { Self::Body }
+    }
+}
+
+/// The head as it goes out, and the body if there is one to send.
+pub(super) fn finished(response: Response<Body>, wants: Wants) -> (Response<()>, Option<Body>) {
+    let (mut parts, body) = response.into_parts();
+    for name in &CONNECTION_SPECIFIC {
+        parts.headers.remove(name);
+    }
+    dated(&mut parts.headers);
+    let status = parts.status;
+    // Neither has a body, and a length would be that of another answer (RFC 9110, section 8.6).
+    let bodiless = status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
+    if !bodiless && let Some(length) = body.exact_length() {
+        sized(&mut parts.headers, length);
+    }
+    let sent = wants == Wants::Body && !bodiless && !body.is_ended();
+    (Response::from_parts(parts, ()), sent.then_some(body))
+}
+
+/// The head of a pushed answer.
+pub(super) fn pushed(mut headers: HeaderMap, length: usize) -> Response<()> {
+    dated(&mut headers);
+    sized(&mut headers, length as u64);
+    let mut response = Response::new(());
+    *response.headers_mut() = headers;
+    response
+}
+
+fn sized(headers: &mut HeaderMap, length: u64) {
+    headers.entry(header::CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
+}
+
+/// RFC 9110, section 6.6.1: an origin server with a clock says the time.
+fn dated(headers: &mut HeaderMap) {
+    headers.entry(header::DATE).or_insert_with(date);
+}
+
+fn date() -> HeaderValue {
+    thread_local! {
+        // Rendered once a second a worker, as hyper does on HTTP/1.
+        static DATE: RefCell<(u64, HeaderValue)> = const { RefCell::new((0, HeaderValue::from_static(""))) };
+    }
+    let now = SystemTime::now();
+    let second = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    DATE.with_borrow_mut(|(rendered, value)| {
+        if *rendered != second || value.is_empty() {
+            *rendered = second;
+            // A date has no byte that a header value may not have.
+            if let Ok(fresh) = HeaderValue::try_from(httpdate::fmt_http_date(now)) {
+                *value = fresh;
+            }
+        }
+        value.clone()
+    })
+}

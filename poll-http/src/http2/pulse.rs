@@ -1,0 +1,123 @@
+//! When an HTTP/2 connection is given up: a peer that says nothing, and one that asks for nothing.
+//!
+//! One timer for all of it. That the peer lives shows in any byte it sends, which the IO wrapper notes; only when none
+//! came is it sent a PING.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use h2::{Ping, PingPong};
+use tokio::time::Instant;
+
+use super::Load;
+use crate::connection::ConnectionSettings;
+use crate::deadline::Timer;
+use crate::link::Link;
+
+/// The liveness of one connection.
+pub(super) struct Pulse {
+    timer: Timer,
+    link: Arc<Link>,
+    settings: Arc<ConnectionSettings>,
+    ping: Option<PingPong>,
+    /// What `next` is for.
+    stage: Stage,
+    next: Instant,
+    /// Since when there is no stream.
+    idle: Option<Instant>,
+    /// GOAWAY was sent: what is idle now will not be used again.
+    closing: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Stage {
+    /// The peer's first SETTINGS are due.
+    Settings,
+    /// To be heard of until then.
+    Listening,
+    /// To answer a PING until then.
+    Pinged,
+}
+
+/// What is to be done.
+pub(super) enum Beat {
+    /// A PING is queued.
+    Ping,
+    /// Send GOAWAY: unused for too long.
+    Idle,
+    /// It was sent and nothing is left, but the peer does not close.
+    Closed,
+    /// The peer is gone.
+    Silent,
+}
+
+impl Pulse {
+    pub(super) fn new(timer: Timer, link: Arc<Link>, settings: Arc<ConnectionSettings>) -> Self {
+        let next = Instant::now() + settings.head;
+        Self { timer, link, settings, ping: None, stage: Stage::Settings, next, idle: None, closing: false }
+    }
+
+    pub(super) fn take_ping(&mut self, ping: Option<PingPong>) {
+        self.ping = ping;
+    }
+
+    /// GOAWAY was sent.
+    pub(super) fn close(&mut self) {
+        self.closing = true;
+        self.idle = None;
+    }
+
+    /// Ready when something is to be done. Polled in every turn of the connection.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, load: Load) -> Poll<Beat> {
+        loop {
+            let limit = if self.closing { self.settings.ping_timeout } else { self.settings.keep_alive };
+            let idle_until = match load {
+                Load::Streams => {
+                    self.idle = None;
+                    None
+                }
+                Load::None => Some(*self.idle.get_or_insert_with(Instant::now) + limit),
+            };
+            self.timer.set(idle_until.map_or(self.next, |until| until.min(self.next)));
+            ready!(self.timer.poll(cx));
+            let now = Instant::now();
+            if idle_until.is_some_and(|until| until <= now) {
+                if self.closing {
+                    return Poll::Ready(Beat::Closed);
+                }
+                self.close();
+                return Poll::Ready(Beat::Idle);
+            }
+            if let Some(beat) = self.listen(cx, now) {
+                return Poll::Ready(beat);
+            }
+        }
+    }
+
+    fn listen(&mut self, cx: &mut Context<'_>, now: Instant) -> Option<Beat> {
+        let heard = self.link.take_heard();
+        let alive = match self.stage {
+            Stage::Settings => self.link.push().is_some(),
+            Stage::Listening | Stage::Pinged => heard,
+        };
+        match (self.stage, alive) {
+            (_, true) => {
+                self.stage = Stage::Listening;
+                self.next = now + self.settings.ping_interval;
+                None
+            }
+            (Stage::Settings | Stage::Pinged, false) => Some(Beat::Silent),
+            (Stage::Listening, false) => {
+                self.stage = Stage::Pinged;
+                self.next = now + self.settings.ping_timeout;
+                let ping = self.ping.as_mut()?;
+                // The answer to the last one has to be fetched before another is sent.
+                let _ = ping.poll_pong(cx);
+                // It fails when one is under way already, which does as well, or the connection is gone, which the
+                // next turn finds out.
+                let _ = ping.send_ping(Ping::opaque());
+                Some(Beat::Ping)
+            }
+        }
+    }
+}

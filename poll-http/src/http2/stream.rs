@@ -1,0 +1,195 @@
+//! One HTTP/2 stream, from its request to the end of its answer.
+//!
+//! It is a future of its connection, not a task: ten thousand of them are ten thousand small allocations in one task.
+//! Dropping it resets the stream, and a reset by the peer drops the handler or the body at once.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use h2::Reason;
+use h2::server::SendResponse;
+use http::{Response, StatusCode};
+use pin_project_lite::pin_project;
+
+use super::flow::{Flow, Last};
+use super::head::{self, Wants};
+use super::push::{Lane, Origin};
+use crate::body::{Body, Piece, Promise};
+use crate::early_hints::Preload;
+
+/// A push whose window takes at least this much of it (or all, if less) is worth a promise.
+const WORTH_A_PROMISE: usize = 16 * 1024;
+
+/// How the peer asked.
+pub(super) struct Asked {
+    pub(super) wants: Wants,
+    /// Kept where push is possible only.
+    pub(super) origin: Option<Box<Origin>>,
+}
+
+pin_project! {
+    /// A stream that is being answered.
+    pub(super) struct Stream<F> {
+        #[pin]
+        stage: Stage<F>,
+        lane: Arc<Lane>,
+    }
+}
+
+pin_project! {
+    #[project = StageProjected]
+    #[project_replace = StageReplaced]
+    enum Stage<F> {
+        Awaited { #[pin] future: F, respond: SendResponse<Bytes>, asked: Asked },
+        Sending { sending: Sending },
+        Done,
+    }
+}
+
+impl<F> Stream<F> {
+    pub(super) fn new(future: F, respond: SendResponse<Bytes>, asked: Asked, lane: Arc<Lane>) -> Self {
+        Self { stage: Stage::Awaited { future, respond, asked }, lane }
+    }
+}
+
+impl<F: Future<Output = Response<Body>>> Future for Stream<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
+        loop {
+            match this.stage.as_mut().project() {
+                StageProjected::Awaited { future, respond, .. } => {
+                    let response = match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+                        Ok(Poll::Ready(response)) => response,
+                        Ok(Poll::Pending) => {
+                            // The peer has lost interest, or the connection is gone.
+                            let _ = ready!(respond.poll_reset(cx));
+                            this.stage.set(Stage::Done);
+                            return Poll::Ready(());
+                        }
+                        Err(_) => {
+                            respond.send_reset(Reason::INTERNAL_ERROR);
+                            this.stage.set(Stage::Done);
+                            return Poll::Ready(());
+                        }
+                    };
+                    // The handler's future is dropped here, before anything of its answer is sent.
+                    let StageReplaced::Awaited { respond, asked, .. } =
+                        this.stage.as_mut().project_replace(Stage::Done)
+                    else {
+                        return Poll::Ready(());
+                    };
+                    match Sending::begin(cx, response, respond, asked, this.lane) {
+                        Some(sending) => this.stage.set(Stage::Sending { sending }),
+                        None => return Poll::Ready(()),
+                    }
+                }
+                StageProjected::Sending { sending } => {
+                    ready!(sending.poll(cx, this.lane));
+                    this.stage.set(Stage::Done);
+                    return Poll::Ready(());
+                }
+                StageProjected::Done => return Poll::Ready(()),
+            }
+        }
+    }
+}
+
+/// An answer whose head is sent.
+struct Sending {
+    body: Body,
+    flow: Flow,
+    respond: SendResponse<Bytes>,
+    origin: Option<Box<Origin>>,
+}
+
+impl Sending {
+    /// Sends what comes before the body; `None` if that is all.
+    fn begin(
+        cx: &mut Context<'_>,
+        response: Response<Body>,
+        mut respond: SendResponse<Bytes>,
+        asked: Asked,
+        lane: &Lane,
+    ) -> Option<Self> {
+        // Nothing may be promised on a stream that the peer has reset (RFC 9113, section 6.6).
+        if let Some(preload) = response.extensions().get::<Preload>()
+            && respond.poll_reset(cx).is_pending()
+        {
+            announce(preload, &mut respond, asked.origin.as_deref(), lane);
+        }
+        let (head, body) = head::finished(response, asked.wants);
+        let stream = respond.send_response(head, body.is_none()).ok()?;
+        Some(Self { body: body?, flow: Flow::new(stream), respond, origin: asked.origin })
+    }
+
+    /// Ready when all is handed over or the stream is gone.
+    fn poll(&mut self, cx: &mut Context<'_>, lane: &Lane) -> Poll<()> {
+        loop {
+            // A body of known length says its end with its last bytes, so that no empty frame has to.
+            let last = if self.body.is_ended() { Last::Yes } else { Last::No };
+            if !self.flow.is_sent() {
+                if ready!(self.flow.poll_send(cx, last, &lane.deadlines, lane.stall)).is_err() {
+                    return Poll::Ready(());
+                }
+                if last == Last::Yes {
+                    return Poll::Ready(());
+                }
+            }
+            match self.body.poll_piece_caught(cx) {
+                Poll::Ready(Ok(Some(Piece::Data(bytes)))) => self.flow.give(bytes),
+                Poll::Ready(Ok(Some(Piece::Push(promise)))) => self.promise(promise, lane),
+                Poll::Ready(Ok(None)) => {
+                    self.flow.end();
+                    return Poll::Ready(());
+                }
+                Poll::Ready(Err(_)) => {
+                    self.flow.abort();
+                    return Poll::Ready(());
+                }
+                Poll::Pending => return self.flow.poll_gone(cx),
+            }
+        }
+    }
+
+    /// Pushes a message, or falls back to its inline line.
+    fn promise(&mut self, promise: Promise, lane: &Lane) {
+        let Promise { path, headers, body, announce, inline } = promise;
+        let needed = (announce.len() + body.len()).min(WORTH_A_PROMISE);
+        let line = match &self.origin {
+            Some(origin) if lane.has_place() && self.flow.room(needed) >= needed => {
+                match lane.push(&mut self.respond, origin, &path, headers, body) {
+                    Ok(()) => announce,
+                    Err(_) => inline,
+                }
+            }
+            _ => inline,
+        };
+        self.flow.give(line);
+    }
+}
+
+/// Pushes what a page needs, or says so by a 103 (RFC 8297).
+fn announce(preload: &Preload, respond: &mut SendResponse<Bytes>, origin: Option<&Origin>, lane: &Lane) {
+    let mut pushed = false;
+    if let Some(origin) = origin {
+        for asset in preload.assets.iter() {
+            let (headers, body) = (asset.headers.clone(), asset.body.clone());
+            // One that does not fit is fetched when the page asks for it.
+            pushed |= lane.push(respond, origin, &asset.path, headers, body).is_ok();
+        }
+    }
+    if pushed || preload.assets.is_empty() {
+        return;
+    }
+    let mut hints = Response::new(());
+    *hints.status_mut() = StatusCode::EARLY_HINTS;
+    *hints.headers_mut() = preload.links();
+    // A hint that cannot be sent is not missed.
+    let _ = respond.send_informational(hints);
+}

@@ -1,0 +1,118 @@
+//! What the service counts. Counting only: names and text are registered with the caller's registry.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+/// The counters of one server; all its workers share them.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    waiters: Waiters,
+    pub(crate) published: Counter,
+    pub(crate) delivered: Counter,
+    pub(crate) missed: Counter,
+    refused: Family<Reason, Counter>,
+    lag: Histogram,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Waiters {
+    family: Family<PatternLabel, Gauge>,
+    long: Gauge,
+    stream: Gauge,
+    push: Gauge,
+}
+
+/// A pattern that waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pattern {
+    Long,
+    Stream,
+    Push,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PatternLabel {
+    pattern: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reason {
+    reason: &'static str,
+}
+
+/// One who waits, counted while this lives.
+#[derive(Debug)]
+pub(crate) struct Waiting(Gauge);
+
+impl Metrics {
+    /// Counters that stand at zero.
+    #[must_use]
+    pub fn new() -> Self {
+        let waiters = Waiters::default();
+        let of = |pattern| waiters.family.get_or_create_owned(&PatternLabel { pattern });
+        let waiters = Waiters { long: of("long"), stream: of("stream"), push: of("push"), ..waiters };
+        Self {
+            waiters,
+            published: Counter::default(),
+            delivered: Counter::default(),
+            missed: Counter::default(),
+            refused: Family::default(),
+            // 100 µs to 13 s: from a wake on this machine to a reader that was stalled.
+            lag: Histogram::new(exponential_buckets(0.0001, 2.0, 18)),
+        }
+    }
+
+    /// Adds the counters to a registry, under the names the documentation promises.
+    pub fn register(&self, registry: &mut Registry) {
+        let waiters = self.waiters.family.clone();
+        registry.register("poll_waiters", "Requests that wait and streams that are open", waiters);
+        registry.register("poll_messages_published", "Messages taken from publishers", self.published.clone());
+        registry.register("poll_messages_delivered", "Messages handed to readers", self.delivered.clone());
+        let missed = "Messages that had gone before their reader came, each told";
+        registry.register("poll_messages_missed", missed, self.missed.clone());
+        registry.register("poll_refused", "Requests that were refused", self.refused.clone());
+        let lag = "From a message's timestamp to its hand-over to a waiting reader";
+        registry.register("poll_delivery_lag_seconds", lag, self.lag.clone());
+    }
+
+    pub(crate) fn waiting(&self, pattern: Pattern) -> Waiting {
+        let gauge = match pattern {
+            Pattern::Long => &self.waiters.long,
+            Pattern::Stream => &self.waiters.stream,
+            Pattern::Push => &self.waiters.push,
+        };
+        gauge.inc();
+        Waiting(gauge.clone())
+    }
+
+    pub(crate) fn refused(&self, reason: &'static str) {
+        self.refused.get_or_create(&Reason { reason }).inc();
+    }
+
+    pub(crate) fn lag(&self, lag: Duration) {
+        self.lag.observe(lag.as_secs_f64());
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// Where the text of `/metrics` comes from.
+pub(crate) type MetricsText = Arc<dyn Fn() -> String + Send + Sync>;
+

@@ -1,0 +1,187 @@
+//! Who may ask from where: the `Host` that was meant, pages of other origins, and CORS.
+//!
+//! A browser sends requests on behalf of any page. A POST from a page that is not this server's own is refused
+//! unless its origin is named, whatever its content type; a server on loopback answers only names that mean
+//! loopback, because a stranger's name may have been re-bound to it. Programs send neither field and are not
+//! concerned.
+
+use std::net::IpAddr;
+
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
+    ACCESS_CONTROL_REQUEST_METHOD, HOST, ORIGIN, VARY,
+};
+use http::request::Parts;
+use http::uri::Authority;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
+
+use crate::error::Refusal;
+use crate::settings::{Cors, HostCheck};
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Checks the authority that the request is for (RFC 9110 §7.2).
+///
+/// # Errors
+/// 400 where it is missing, doubled or malformed, 421 where it is somebody else's.
+pub(crate) fn check_host(head: &Parts, hosts: &HostCheck) -> Result<(), Refusal> {
+    let authority = authority(head)?;
+    let HostCheck::Loopback(named) = hosts else { return Ok(()) };
+    let Some(authority) = authority else { return Ok(()) };
+    let host = authority.host();
+    let ours = is_loopback(host) || named.iter().any(|name| name.eq_ignore_ascii_case(host));
+    let elsewhere = || Refusal::new(StatusCode::MISDIRECTED_REQUEST, format!("`Host`: {host} is not this server"));
+    if ours { Ok(()) } else { Err(elsewhere()) }
+}
+
+/// The authority in the request's target, else in `Host`. Only HTTP/1.0 may have none.
+fn authority(head: &Parts) -> Result<Option<Authority>, Refusal> {
+    let mut hosts = head.headers.get_all(HOST).iter();
+    let (first, second) = (hosts.next(), hosts.next());
+    if second.is_some() {
+        return Err(Refusal::bad_request("`Host` is given more than once"));
+    }
+    if let Some(authority) = head.uri.authority() {
+        return Ok(Some(authority.clone()));
+    }
+    let Some(host) = first else {
+        let optional = head.version < Version::HTTP_11;
+        return if optional { Ok(None) } else { Err(Refusal::bad_request("`Host` is missing")) };
+    };
+    // RFC 9112 §3.2: an empty Host says that the target has no authority.
+    if host.is_empty() && head.version < Version::HTTP_11 {
+        return Ok(None);
+    }
+    let authority = Authority::try_from(host.as_bytes());
+    authority.map(Some).map_err(|_| Refusal::bad_request("`Host` is not a host"))
+}
+
+fn is_loopback(host: &str) -> bool {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let name = bare.strip_suffix('.').unwrap_or(bare).to_ascii_lowercase();
+    let address = bare.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
+    address || name == "localhost" || name.ends_with(".localhost")
+}
+
+/// Refuses a state-changing request that a page of another, unnamed origin made.
+pub(crate) fn check_site(head: &Parts, cors: &Cors) -> Result<(), Refusal> {
+    if *cors == Cors::Any {
+        return Ok(());
+    }
+    let origin = head.headers.get(ORIGIN);
+    if origin.is_some_and(|origin| cors.names(origin)) {
+        return Ok(());
+    }
+    let own = origin.is_none_or(|origin| is_own(origin, head));
+    let site = head.headers.get(SEC_FETCH_SITE);
+    let near = site.is_none_or(|site| matches!(site.as_bytes(), b"same-origin" | b"none"));
+    if own && near {
+        return Ok(());
+    }
+    Err(Refusal::new(StatusCode::FORBIDDEN, "`Origin`: pages of another origin may not write here"))
+}
+
+/// Whether an origin is that of the request's own target. Its scheme is not compared: a proxy may have taken
+/// TLS off.
+fn is_own(origin: &HeaderValue, head: &Parts) -> bool {
+    let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+    let own = authority(head).ok().flatten();
+    matches!((origin, own), (Some((_, origin)), Some(own)) if origin.eq_ignore_ascii_case(own.as_str()))
+}
+
+impl Cors {
+    fn names(&self, origin: &HeaderValue) -> bool {
+        match self {
+            Self::Off => false,
+            Self::Any => true,
+            Self::Origins(named) => named.iter().any(|name| name.as_bytes().eq_ignore_ascii_case(origin.as_bytes())),
+        }
+    }
+
+    /// What answers to this request say of who may read them. `None` where CORS is off.
+    pub(crate) fn grant(&self, request: &HeaderMap) -> Option<Grant> {
+        let allowed = match self {
+            Self::Off => return None,
+            Self::Any => request.contains_key(ORIGIN).then(|| HeaderValue::from_static("*")),
+            Self::Origins(_) => request.get(ORIGIN).filter(|origin| self.names(origin)).cloned(),
+        };
+        Some(Grant(allowed))
+    }
+}
+
+/// The CORS part of an answer (Fetch §3.2.3).
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Grant(Option<HeaderValue>);
+
+impl Grant {
+    pub(crate) fn add_to(self, headers: &mut HeaderMap) {
+        headers.append(VARY, HeaderValue::from_static("Origin"));
+        let Some(origin) = self.0 else { return };
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        let exposed = HeaderValue::from_static("ETag, Retry-After, Location, Poll-Missed");
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
+    }
+
+    /// Adds what a preflight asks for, if the request is one and its origin is named.
+    pub(crate) fn answer_preflight(&self, request: &HeaderMap, allow: &'static str, headers: &mut HeaderMap) {
+        if self.0.is_none() || !request.contains_key(ACCESS_CONTROL_REQUEST_METHOD) {
+            return;
+        }
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(allow));
+        if let Some(asked) = request.get(ACCESS_CONTROL_REQUEST_HEADERS) {
+            headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());
+        }
+        // Ten minutes: long enough to matter, short enough to take an origin off the list.
+        headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn head(fields: &[(&str, &str)]) -> Parts {
+        let request = fields.iter().fold(Request::post("/"), |request, (name, value)| request.header(*name, *value));
+        request.body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn only_loopback_names_reach_a_loopback_server() {
+        let hosts = HostCheck::Loopback(vec!["poll.test".to_owned()]);
+        let fine = ["localhost", "LOCALHOST:8080", "127.0.0.1:80", "127.9.9.9", "[::1]:8080", "a.localhost", "poll.test:1"];
+        for host in fine {
+            assert_eq!(check_host(&head(&[("host", host)]), &hosts), Ok(()), "{host}");
+        }
+        for host in ["example.com", "127.0.0.1.example.com", "10.0.0.1", "[::2]", "localhost.example"] {
+            let refusal = check_host(&head(&[("host", host)]), &hosts).unwrap_err();
+            assert_eq!(refusal.status(), StatusCode::MISDIRECTED_REQUEST, "{host}");
+        }
+        for fields in [&[][..], &[("host", "a"), ("host", "b")], &[("host", "a b")]] {
+            assert_eq!(check_host(&head(fields), &hosts).unwrap_err().status(), StatusCode::BAD_REQUEST);
+        }
+    }
+
+    #[test]
+    fn a_page_elsewhere_may_not_write() {
+        let named = Cors::Origins(vec!["https://app.test".to_owned()]);
+        let own = ("host", "poll.test:8080");
+        let cases: [(&[(&str, &str)], &Cors, bool); 10] = [
+            (&[own], &Cors::Off, true),
+            (&[own, ("origin", "http://poll.test:8080")], &Cors::Off, true),
+            (&[own, ("origin", "http://poll.test:8080"), ("sec-fetch-site", "cross-site")], &Cors::Off, false),
+            (&[own, ("origin", "http://poll.test")], &Cors::Off, false),
+            (&[own, ("origin", "null")], &Cors::Off, false),
+            (&[own, ("sec-fetch-site", "same-site")], &Cors::Off, false),
+            (&[own, ("sec-fetch-site", "none")], &Cors::Off, true),
+            (&[own, ("origin", "https://app.test"), ("sec-fetch-site", "cross-site")], &named, true),
+            (&[own, ("origin", "https://evil.test")], &named, false),
+            (&[own, ("origin", "null")], &Cors::Any, true),
+        ];
+        for (fields, cors, fine) in cases {
+            assert_eq!(check_site(&head(fields), cors).is_ok(), fine, "{fields:?} {cors:?}");
+        }
+    }
+}

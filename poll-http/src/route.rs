@@ -1,0 +1,200 @@
+//! Paths to targets, and which methods each target has. Pure; the one list of what the server answers.
+//!
+//! A path is matched segment by segment before percent-encoding is undone, so a `/` inside a name is `%2F`.
+
+use std::borrow::Cow;
+
+use http::{Method, StatusCode};
+use percent_encoding::percent_decode_str;
+use poll_core::{ChannelName, Cursor, Locator, Seq};
+
+use crate::error::Refusal;
+use crate::query::is_encoded;
+
+/// What a path names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// `/api/message`.
+    Publish,
+    /// `/api/messages/{channel}/{cursor or number}`.
+    Message(ChannelName, Locator),
+    /// `/api/poll`.
+    ShortPoll,
+    /// `/api/longpoll`.
+    LongPoll,
+    /// `/api/stream`.
+    Stream,
+    /// `/api/push`.
+    Push,
+    /// `/api/progress`.
+    DemoJob,
+    /// `/api/progress/{job}`: the channel of the job.
+    Job(ChannelName),
+    /// `/healthz`.
+    Health,
+    /// `/readyz`.
+    Ready,
+    /// `/metrics`.
+    Metrics,
+    /// Any other path: a file of the site, or nothing.
+    File,
+}
+
+/// What is to be done: a target and a method that it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// GET, or any method where the target does not care.
+    Get,
+    /// GET without the body, without waiting and without consequences (RFC 9110 §9.3.2).
+    Head,
+    /// POST.
+    Post,
+    /// OPTIONS: which methods there are.
+    Options,
+}
+
+impl Target {
+    /// What `path` names.
+    ///
+    /// # Errors
+    /// 400 where the path has the form of a target but a name in it is none, 404 where a message is named
+    /// that cannot be.
+    pub fn of(path: &str) -> Result<Self, Refusal> {
+        let Some(rest) = path.strip_prefix("/api/") else { return Ok(Self::outside_api(path)) };
+        Ok(match rest {
+            "message" => Self::Publish,
+            "poll" => Self::ShortPoll,
+            "longpoll" => Self::LongPoll,
+            "stream" => Self::Stream,
+            "push" => Self::Push,
+            "progress" => Self::DemoJob,
+            _ => match rest.split_once('/') {
+                Some(("messages", rest)) => match rest.split_once('/') {
+                    Some((channel, place)) => Self::Message(channel_name(channel)?, locator(place)?),
+                    None => Self::File,
+                },
+                Some(("progress", job)) if !job.contains('/') => Self::Job(job_channel(job)?),
+                _ => Self::File,
+            },
+        })
+    }
+
+    fn outside_api(path: &str) -> Self {
+        match path {
+            "/healthz" => Self::Health,
+            "/readyz" => Self::Ready,
+            "/metrics" => Self::Metrics,
+            _ => Self::File,
+        }
+    }
+
+    /// What `method` asks of this target.
+    ///
+    /// # Errors
+    /// 405 with `Allow` where it has no such method.
+    pub fn action(&self, method: &Method) -> Result<Action, Refusal> {
+        let allow = self.allow();
+        let has = |name: &str| allow.split(", ").any(|other| other == name);
+        match *method {
+            Method::GET if has("GET") => Ok(Action::Get),
+            Method::HEAD if has("HEAD") => Ok(Action::Head),
+            Method::POST if has("POST") => Ok(Action::Post),
+            Method::OPTIONS => Ok(Action::Options),
+            _ => Err(Refusal::method_not_allowed(allow)),
+        }
+    }
+
+    /// The methods of this target, as `Allow` has them (RFC 9110 §10.2.1).
+    #[must_use]
+    pub fn allow(&self) -> &'static str {
+        match self {
+            Self::Publish => "POST, OPTIONS",
+            Self::Job(_) => "GET, HEAD, POST, OPTIONS",
+            _ => "GET, HEAD, OPTIONS",
+        }
+    }
+}
+
+/// The channel of a job: `progress/{job}`.
+fn job_channel(job: &str) -> Result<ChannelName, Refusal> {
+    let name = segment(job)?;
+    if name.is_empty() {
+        return Err(Refusal::bad_request("`job`: a job must have a name"));
+    }
+    ChannelName::parse(&format!("progress/{name}")).map_err(|error| Refusal::bad_request(format!("`job`: {error}")))
+}
+
+/// A path's segment as a channel's name.
+pub(crate) fn channel_name(text: &str) -> Result<ChannelName, Refusal> {
+    Ok(ChannelName::parse(&segment(text)?)?)
+}
+
+fn locator(text: &str) -> Result<Locator, Refusal> {
+    if let Ok(cursor) = text.parse::<Cursor>() {
+        return Ok(Locator::Cursor(cursor));
+    }
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.parse() {
+        Ok(number) if digits => Ok(Locator::Seq(Seq::new(number))),
+        _ => Err(Refusal::new(StatusCode::NOT_FOUND, "there never was a message of this cursor or number")),
+    }
+}
+
+fn segment(text: &str) -> Result<Cow<'_, str>, Refusal> {
+    let not_text = "the path is not percent-encoded UTF-8: `channel`";
+    if !is_encoded(text.as_bytes()) {
+        return Err(Refusal::bad_request(not_text));
+    }
+    percent_decode_str(text).decode_utf8().map_err(|_| Refusal::bad_request(not_text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> ChannelName {
+        ChannelName::parse(text).unwrap()
+    }
+
+    #[test]
+    fn paths_name_targets() {
+        let cursor = format!("{:016x}{:016x}", 7, 3);
+        let cases = [
+            ("/api/message", Target::Publish),
+            ("/api/poll", Target::ShortPoll),
+            ("/api/longpoll", Target::LongPoll),
+            ("/api/progress", Target::DemoJob),
+            ("/api/progress/a%2Fb", Target::Job(name("progress/a/b"))),
+            ("/api/messages/a%20%E2%98%83/12", Target::Message(name("a ☃"), Locator::Seq(Seq::new(12)))),
+            (
+                &format!("/api/messages/a%2Fb/{cursor}"),
+                Target::Message(name("a/b"), Locator::Cursor(cursor.parse().unwrap())),
+            ),
+            ("/", Target::File),
+            ("/api", Target::File),
+            ("/api/progress/a/b", Target::File),
+            ("/healthz", Target::Health),
+        ];
+        for (path, target) in cases {
+            assert_eq!(Target::of(path), Ok(target), "{path}");
+        }
+    }
+
+    #[test]
+    fn broken_names_are_refused_and_impossible_messages_never_were() {
+        for path in ["/api/progress/%", "/api/progress/", "/api/messages/%0a/1", "/api/messages/%ff/1"] {
+            assert_eq!(Target::of(path).unwrap_err().status(), StatusCode::BAD_REQUEST, "{path}");
+        }
+        for path in ["/api/messages/a/x", "/api/messages/a/", "/api/messages/a/+1"] {
+            assert_eq!(Target::of(path).unwrap_err().status(), StatusCode::NOT_FOUND, "{path}");
+        }
+    }
+
+    #[test]
+    fn methods_are_those_in_allow() {
+        assert_eq!(Target::ShortPoll.action(&Method::HEAD), Ok(Action::Head));
+        assert_eq!(Target::Publish.action(&Method::GET), Err(Refusal::method_not_allowed("POST, OPTIONS")));
+        assert_eq!(Target::Publish.action(&Method::OPTIONS), Ok(Action::Options));
+        assert!(Target::File.action(&Method::DELETE).is_err());
+    }
+}

@@ -1,0 +1,87 @@
+//! What a service is set to: every knob of the answering half in one place, each default with its why.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::early_hints::Asset;
+
+/// The settings of a [`Service`](crate::Service). Defaults are the documented ones.
+#[derive(Debug, Clone)]
+pub struct ServiceSettings {
+    /// Largest payload of one message in bytes. 64 KiB: a message is news, not a file.
+    pub max_payload_bytes: usize,
+    /// Longest wait of a long poll. 60 s: below what common proxies allow an answer to take.
+    pub max_poll: Duration,
+    /// How often a silent stream says that it lives. 15 s: below the 30 s after which some middleboxes forget it.
+    pub heartbeat: Duration,
+    /// How long a request's body may take. 10 s.
+    pub body: Duration,
+    /// The idle time said in `Keep-Alive: timeout=…` on HTTP/1.1. 75 s, as the connection does it.
+    pub keep_alive: Duration,
+    /// Who may read and write from pages of another origin. Nobody.
+    pub cors: Cors,
+    /// Which `Host` names are answered.
+    pub hosts: HostCheck,
+    /// Whether a publish without content publishes a test message.
+    pub demo: Demo,
+    /// Demonstration jobs at a time: each is a channel and ten seconds of a task.
+    pub demo_jobs: usize,
+}
+
+/// Which origins' pages may use the server (Fetch §3.2).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Cors {
+    /// Only pages that the server gave out itself.
+    #[default]
+    Off,
+    /// These as well, each written `scheme://host[:port]`.
+    Origins(Vec<String>),
+    /// All.
+    Any,
+}
+
+/// Which `Host` names a server answers; others are 421, so that a page whose name was re-bound to this address
+/// is not taken for a local one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum HostCheck {
+    /// Any: the server listens beyond loopback.
+    #[default]
+    Off,
+    /// Names that mean loopback, and these, without port.
+    Loopback(Vec<String>),
+}
+
+/// Whether the server is a demonstration.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Demo {
+    /// It is.
+    On,
+    /// It is not.
+    #[default]
+    Off,
+}
+
+/// The page at `/` and what it needs.
+#[derive(Debug, Clone, Default)]
+pub struct Site {
+    /// The page itself; `/` is 404 without.
+    pub page: Option<Asset>,
+    /// Its stylesheet and script: pushed or announced before the page, and served at their own paths.
+    pub assets: Arc<[Asset]>,
+}
+
+impl Default for ServiceSettings {
+    fn default() -> Self {
+        Self {
+            max_payload_bytes: 64 * 1024,
+            max_poll: Duration::from_secs(60),
+            heartbeat: Duration::from_secs(15),
+            body: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(75),
+            cors: Cors::Off,
+            hosts: HostCheck::Off,
+            demo: Demo::Off,
+            demo_jobs: 64,
+        }
+    }
+}
