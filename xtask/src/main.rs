@@ -9,7 +9,9 @@
 )]
 
 mod ci;
+mod demo;
 mod fuzz;
+mod history;
 mod server;
 mod steps;
 mod test;
@@ -31,6 +33,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Start a server, run every pattern side by side for some seconds, and compare them
+    Demo(demo::Demo),
     /// Run every test, after installing what the tests need
     Test(test::Test),
     /// Run everything that continuous integration runs
@@ -45,6 +49,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
+        Command::Demo(demo) => demo.run(),
         Command::Test(test) => test.run(),
         Command::Ci(ci) => ci.run(),
         Command::Tidy(tidy) => tidy.run(),

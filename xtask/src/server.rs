@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -46,6 +47,15 @@ impl Binary {
     }
 }
 
+/// Whether a Ctrl-C at the keyboard reaches the server too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keyboard {
+    /// It ends the server together with us.
+    Shared,
+    /// It is for us alone, and we drop the server.
+    Apart,
+}
+
 /// A running server. Killed when dropped, unless it was ended before.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -58,8 +68,12 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts a server with a store in memory on a free port of the loopback interface, and waits until it listens.
-    pub(crate) fn start(binary: &Binary, arguments: &[&str]) -> Result<Self> {
-        let mut child = Command::new(&binary.0)
+    pub(crate) fn start(binary: &Binary, arguments: &[&str], keyboard: Keyboard) -> Result<Self> {
+        let mut command = Command::new(&binary.0);
+        if keyboard == Keyboard::Apart {
+            command.process_group(0);
+        }
+        let mut child = command
             .args(["--listen", "127.0.0.1:0", "--store", "memory:"])
             .args(arguments)
             .env_remove("RUST_LOG")
@@ -83,11 +97,6 @@ impl Server {
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
-    }
-
-    /// Its page's address, without a slash at the end.
-    pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
     }
 
     /// Asks it to drain, waits at most so long, and fails unless it ends by itself with 0.
@@ -170,7 +179,7 @@ mod tests {
     #[test]
     fn a_program_that_never_listens_is_quoted() {
         // Any program that knows no `--listen` says so and goes.
-        let error = Server::start(&Binary("/bin/sh".into()), &[]).unwrap_err();
+        let error = Server::start(&Binary("/bin/sh".into()), &[], Keyboard::Shared).unwrap_err();
         assert!(format!("{error:#}").contains("option"), "{error:#}");
     }
 }

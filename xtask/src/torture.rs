@@ -2,12 +2,11 @@
 //! client that follows the cursor sees every message once and in order.
 //!
 //! A *lane* is a channel with one publisher and one reader of one pattern. The reader says when its wait will end; the
-//! publisher shoots −2…+3 ms around that moment. [`history`] is the judge and knows no HTTP. What is raced here is the
+//! publisher shoots −2…+3 ms around that moment. [`crate::history`] is the judge and knows no HTTP. What is raced here is the
 //! native dialect against a server that stays up; other dialects are more readers, and a server that is killed is
 //! another way to run lanes.
 
 mod aim;
-mod history;
 mod http1;
 mod lane;
 mod line;
@@ -27,7 +26,7 @@ use tokio::time::Instant;
 use self::lane::{Lane, Stop};
 use self::reader::Pattern;
 use self::report::Report;
-use crate::server::{Binary, Server};
+use crate::server::{Binary, Keyboard, Server};
 
 /// How long a short run shoots. With starting and draining it stays under twenty seconds.
 const SHORT: Duration = Duration::from_secs(12);
@@ -82,7 +81,7 @@ impl Torture {
             Some(binary) => binary.clone(),
             None => Binary::given_or_built(self.server.as_deref())?,
         };
-        let server = Server::start(&binary, &[])?;
+        let server = Server::start(&binary, &[], Keyboard::Shared)?;
         let seed = self.seed.unwrap_or_else(rand::random);
         println!("torture: {} lanes a pattern, --seed {seed}", self.lanes);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 
 use super::Fault;
-use crate::server::{Binary, Server};
+use crate::server::{Binary, Keyboard, Server};
 
 /// The address that the README speaks of; the fresh server's own takes its place.
 const WRITTEN: &str = "127.0.0.1:8080";
@@ -56,7 +56,7 @@ pub(super) fn parse(readme: &str) -> Result<Vec<Example>, Fault> {
 
 /// Runs them all; the first that fails or prints something else is the error.
 pub(super) fn run(examples: &[Example], binary: &Binary) -> Result<()> {
-    let server = Server::start(binary, &[])?;
+    let server = Server::start(binary, &[], Keyboard::Shared)?;
     let folder = tempfile::tempdir().context("cannot make an empty folder for the examples")?;
     for example in examples {
         let script = example.script.replace(WRITTEN, &server.address().to_string());

@@ -7,9 +7,9 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use super::aim::{Aim, Edge};
-use super::history::{History, Verdict};
 use super::publisher;
 use super::reader::{Pattern, Reader};
+use crate::history::{History, Verdict};
 
 /// Questions in a row without a message after which what is still missing counts as lost. Each waits for tens of
 /// milliseconds, so this is a second or two.
@@ -63,6 +63,8 @@ pub(super) struct Place {
     /// Where to go on; none before the first answer.
     pub(super) cursor: Option<String>,
     pub(super) history: History,
+    /// Which question gave each message.
+    given: Vec<(u64, u64)>,
     /// Which question is being asked, from 1.
     pub(super) question: u64,
     pub(super) aim: Aim,
@@ -86,7 +88,8 @@ impl Place {
 
     /// Takes down a message.
     pub(super) fn saw(&mut self, seq: u64) {
-        self.history.saw(seq, self.question);
+        self.history.saw(seq);
+        self.given.push((seq, self.question));
     }
 }
 
@@ -105,6 +108,7 @@ impl Lane {
             channel: self.name.clone(),
             cursor: None,
             history: History::default(),
+            given: Vec::new(),
             question: 0,
             aim: Aim::new(self.seed),
             edges: announce,
@@ -119,8 +123,7 @@ impl Lane {
             pattern: self.pattern,
             published,
             in_window: shots.iter().filter(|shot| shot.in_window).count() as u64,
-            caught: place.history.seen().iter().filter(|(seq, by)| aimed_at(*seq) == Some(*by)).count()
-                as u64,
+            caught: place.given.iter().filter(|(seq, by)| aimed_at(*seq) == Some(*by)).count() as u64,
             questions: place.question,
             empty,
             verdict: place.history.verdict(published),
@@ -133,9 +136,9 @@ impl Lane {
         let (mut empty, mut empty_in_a_row, mut all) = (0, 0, None);
         loop {
             place.question += 1;
-            let before = place.history.seen().len();
+            let before = place.history.seen();
             reader.ask(&mut place).await.with_context(|| format!("question {}", place.question))?;
-            if place.history.seen().len() == before {
+            if place.history.seen() == before {
                 (empty, empty_in_a_row) = (empty + 1, empty_in_a_row + 1);
             } else {
                 empty_in_a_row = 0;

@@ -5,9 +5,9 @@ use std::fmt;
 
 use anyhow::{Result, ensure};
 
-use super::history::Verdict;
 use super::lane::Outcome;
 use super::reader::Pattern;
+use crate::history::Verdict;
 
 /// What came of every lane so far.
 #[derive(Default)]

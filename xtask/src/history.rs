@@ -1,43 +1,43 @@
 //! What one reader saw of one channel, and the verdict on it.
 //!
-//! Pure: sequence numbers in, counts out. Knows neither HTTP nor patterns.
+//! The judge of `demo` and `torture`. Pure: sequence numbers in, counts out; knows neither HTTP nor patterns.
 
 use std::collections::BTreeSet;
 
-/// The messages that a reader saw, in the order in which it saw them.
+/// The messages that a reader saw.
 #[derive(Debug, Default)]
-pub(super) struct History {
+pub(crate) struct History {
     /// The newest seen.
     newest: u64,
     /// Passed over and not seen since.
     missing: BTreeSet<u64>,
     doubled: u64,
     disordered: u64,
-    /// Which question gave each message, in the order seen.
-    questions: Vec<(u64, u64)>,
+    /// How often a message was seen, repeats included.
+    seen: u64,
 }
 
 /// What became of the messages of a channel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Verdict {
+pub(crate) struct Verdict {
     /// Published and never seen.
-    pub(super) lost: u64,
+    pub(crate) lost: u64,
     /// Seen again.
-    pub(super) doubled: u64,
+    pub(crate) doubled: u64,
     /// Seen after a later one.
-    pub(super) disordered: u64,
+    pub(crate) disordered: u64,
 }
 
 impl Verdict {
-    pub(super) fn is_clean(self) -> bool {
+    pub(crate) fn is_clean(self) -> bool {
         self == Self::default()
     }
 }
 
 impl History {
-    /// Takes down that the message with this number was given by this question.
-    pub(super) fn saw(&mut self, seq: u64, question: u64) {
-        self.questions.push((seq, question));
+    /// Takes down that the message with this number was given.
+    pub(crate) fn saw(&mut self, seq: u64) {
+        self.seen += 1;
         if seq > self.newest {
             self.missing.extend(self.newest + 1..seq);
             self.newest = seq;
@@ -49,17 +49,17 @@ impl History {
     }
 
     /// The newest message seen, 0 if none was.
-    pub(super) fn newest(&self) -> u64 {
+    pub(crate) fn newest(&self) -> u64 {
         self.newest
     }
 
-    /// How many answers gave a message.
-    pub(super) fn seen(&self) -> &[(u64, u64)] {
-        &self.questions
+    /// How often a message was seen, repeats included.
+    pub(crate) fn seen(&self) -> u64 {
+        self.seen
     }
 
     /// The verdict, if the channel's messages are 1 to `published`.
-    pub(super) fn verdict(&self, published: u64) -> Verdict {
+    pub(crate) fn verdict(&self, published: u64) -> Verdict {
         let lost = self.missing.len() as u64 + published.saturating_sub(self.newest);
         Verdict { lost, doubled: self.doubled, disordered: self.disordered }
     }
@@ -72,7 +72,7 @@ mod tests {
     fn verdict(seen: &[u64], published: u64) -> Verdict {
         let mut history = History::default();
         for &seq in seen {
-            history.saw(seq, 1);
+            history.saw(seq);
         }
         history.verdict(published)
     }

@@ -1,0 +1,132 @@
+//! `cargo xtask demo`: one log, every pattern, side by side.
+//!
+//! Starts a server on a free port, publishes for some seconds, reads by every pattern at once with poll-client, and
+//! compares what each cost and how late it was. Ends in failure if any pattern lost or doubled a message.
+
+mod bars;
+mod racer;
+mod table;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use clap::Args;
+use poll_client::{ChannelName, Client, Payload};
+use rand::RngExt as _;
+use tokio::sync::watch;
+use tokio::task::{JoinSet, LocalSet};
+use tokio::time::{Instant, sleep_until};
+
+use self::bars::Bars;
+use self::racer::{Pattern, Racer, Score};
+use crate::server::{Binary, Keyboard, Server};
+
+/// The channel, which is also the one that the live page shows.
+const CHANNEL: &str = "default";
+/// Between two messages, in milliseconds: uneven, as real ones are.
+const GAP: std::ops::Range<u64> = 20..120;
+/// What the server may take to drain.
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// The command's arguments.
+#[derive(Args)]
+pub(crate) struct Demo {
+    /// How long to publish
+    #[arg(long, default_value_t = 12, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    seconds: u64,
+    /// Keep the server and its page up until Ctrl-C
+    #[arg(long)]
+    keep: bool,
+    /// Use this server instead of building one
+    #[arg(long, value_name = "PATH")]
+    server: Option<PathBuf>,
+}
+
+impl Demo {
+    pub(crate) fn run(&self) -> Result<()> {
+        let binary = Binary::given_or_built(self.server.as_deref())?;
+        let server = Server::start(&binary, &[], Keyboard::Apart)?;
+        let page = format!("http://{}/", server.address());
+        println!("the live page: {page}\n");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let scores = LocalSet::new().block_on(&runtime, async {
+            tokio::select! {
+                scores = self.race(&page) => scores,
+                _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
+            }
+        })?;
+        println!("{}", table::render(&scores));
+        if self.keep {
+            println!("the live page is up: {page} (Ctrl-C ends it)");
+            runtime.block_on(tokio::signal::ctrl_c()).context("cannot wait for Ctrl-C")?;
+        } else {
+            println!("the live page was {page} (--keep keeps it up)");
+        }
+        server.drain(DRAIN)?;
+        table::verdict(&scores)
+    }
+
+    /// Publishes and reads until every reader has all, or nothing comes any more.
+    async fn race(&self, page: &str) -> Result<Vec<Score>> {
+        let channel = ChannelName::parse(CHANNEL)?;
+        let (publish, published) = watch::channel(Published::default());
+        let bars = Bars::new(&Pattern::ALL)?;
+        let mut racers = JoinSet::new();
+        for pattern in Pattern::ALL {
+            let racer = Racer::new(pattern, &Client::new(page)?, &channel)?;
+            racers.spawn_local(racer.run(published.clone(), bars.of(pattern)));
+        }
+        let publisher = Client::new(page)?;
+        let publishing = self.publish(&publisher, &channel, &publish, &bars);
+        let reading = async {
+            let mut scores = Vec::new();
+            while let Some(score) = racers.join_next().await {
+                scores.push(score.context("a reader has panicked")??);
+            }
+            Ok(scores)
+        };
+        let ((), mut scores) = tokio::try_join!(publishing, reading)?;
+        bars.finish();
+        scores.sort_by_key(|score| score.pattern);
+        Ok(scores)
+    }
+
+    async fn publish(
+        &self,
+        client: &Client,
+        channel: &ChannelName,
+        publish: &watch::Sender<Published>,
+        bars: &Bars,
+    ) -> Result<()> {
+        let start = Instant::now();
+        let end = start + Duration::from_secs(self.seconds);
+        let mut next = start;
+        while next < end {
+            sleep_until(next).await;
+            let number = publish.borrow().messages + 1;
+            let receipt =
+                client.publish(channel, &Payload::text(format!("Message {number} of the demo"))).await?;
+            ensure!(receipt.seq.get() == number, "somebody else publishes on this server");
+            publish.send_replace(Published { messages: number, phase: Phase::Going });
+            bars.published(number, start.elapsed());
+            next = Instant::now() + Duration::from_millis(rand::rng().random_range(GAP));
+        }
+        publish.send_modify(|published| published.phase = Phase::Over);
+        Ok(())
+    }
+}
+
+/// What the publisher has done so far.
+#[derive(Clone, Copy, Debug, Default)]
+struct Published {
+    messages: u64,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    #[default]
+    Going,
+    Over,
+}

@@ -1,0 +1,124 @@
+//! One reader: a subscription of poll-client, the latency of each message, and what it saw.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context as _, Result, bail};
+use futures_util::StreamExt as _;
+use hdrhistogram::Histogram;
+use poll_client::{
+    ChannelName, ChunkedStream, Client, Counts, Event, EventSource, LongPoll, Push, ShortPoll, StartAt,
+    Subscription, Timestamp,
+};
+use tokio::sync::watch;
+
+use super::bars::Bar;
+use super::{Phase, Published};
+use crate::history::{History, Verdict};
+
+/// How often the short poll asks: often enough that some seconds show what it does.
+const SHORT_POLL: Duration = Duration::from_secs(1);
+/// How long a reader may find nothing after the last publish before the rest counts as lost.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Pattern {
+    Short,
+    Long,
+    Stream,
+    Sse,
+    Push,
+}
+
+impl Pattern {
+    pub(super) const ALL: [Self; 5] = [Self::Short, Self::Long, Self::Stream, Self::Sse, Self::Push];
+
+    fn subscribe(self, client: &Client, channel: &ChannelName) -> Subscription {
+        let start = StartAt::Oldest;
+        match self {
+            Self::Short => ShortPoll::new(client, channel).start_at(start).every(SHORT_POLL).subscribe(),
+            Self::Long => LongPoll::new(client, channel).start_at(start).subscribe(),
+            Self::Stream => ChunkedStream::new(client, channel).start_at(start).subscribe(),
+            Self::Sse => EventSource::new(client, channel).start_at(start).subscribe(),
+            Self::Push => Push::new(client, channel).start_at(start).subscribe(),
+        }
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Short => "short poll (1 s)",
+            Self::Long => "long poll",
+            Self::Stream => "chunked stream",
+            Self::Sse => "SSE",
+            Self::Push => "HTTP/2 push",
+        })
+    }
+}
+
+/// A reader at work.
+pub(super) struct Racer {
+    pattern: Pattern,
+    subscription: Subscription,
+    history: History,
+    /// Microseconds from the server's timestamp to the reader's having it; both clocks are this machine's.
+    latency: Histogram<u64>,
+}
+
+/// What one reader did.
+pub(super) struct Score {
+    pub(super) pattern: Pattern,
+    pub(super) counts: Counts,
+    pub(super) latency: Histogram<u64>,
+    pub(super) verdict: Verdict,
+}
+
+impl Racer {
+    pub(super) fn new(pattern: Pattern, client: &Client, channel: &ChannelName) -> Result<Self> {
+        Ok(Self {
+            pattern,
+            subscription: pattern.subscribe(client, channel),
+            history: History::default(),
+            // Three digits from a microsecond up; it grows as it must.
+            latency: Histogram::new(3)?,
+        })
+    }
+
+    /// Reads until everything published was seen, or nothing comes any more.
+    pub(super) async fn run(mut self, mut published: watch::Receiver<Published>, bar: Bar) -> Result<Score> {
+        loop {
+            let now = *published.borrow_and_update();
+            if now.phase == Phase::Over && self.history.newest() >= now.messages {
+                break;
+            }
+            tokio::select! {
+                event = self.subscription.next() => self.take(event.context("a subscription ended by itself")??)?,
+                _ = published.changed(), if now.phase == Phase::Going => {}
+                () = tokio::time::sleep(PATIENCE), if now.phase == Phase::Over => break,
+            }
+            bar.show(&self.subscription.counts(), &self.latency);
+        }
+        Ok(Score {
+            pattern: self.pattern,
+            counts: self.subscription.counts(),
+            verdict: self.history.verdict(published.borrow().messages),
+            latency: self.latency,
+        })
+    }
+
+    fn take(&mut self, event: Event) -> Result<()> {
+        match event {
+            Event::Message(message) => {
+                self.history.saw(message.seq.get());
+                let late =
+                    Timestamp::of(SystemTime::now()).as_micros().saturating_sub(message.at.as_micros());
+                self.latency.record(late.max(1)).context("a latency is too large to count")
+            }
+            // What was missed shows as a hole in the history.
+            Event::Missed { .. } => Ok(()),
+            Event::Closed { reason } => bail!("the channel ended: {reason:?}"),
+        }
+    }
+}
