@@ -115,7 +115,9 @@ impl Refusal {
     pub(crate) fn into_response(self, shape: Shape) -> Response<Body> {
         let (content_type, body) = match shape {
             Shape::Problem => ("application/problem+json", self.problem()),
-            Shape::SpacedError => ("application/json", format!("{{\"error\": {}}}", quoted(&self.detail)).into()),
+            Shape::SpacedError => {
+                ("application/json", format!("{{\"error\": {}}}", quoted(&self.detail)).into())
+            }
             Shape::Error => ("application/json", format!("{{\"error\":{}}}", quoted(&self.detail)).into()),
         };
         let mut response = Response::new(Body::full(body));
@@ -192,7 +194,8 @@ mod tests {
 
     #[test]
     fn shapes_and_headers() {
-        let refusal = Refusal::new(StatusCode::TOO_MANY_REQUESTS, "a \"b\"").retry_after(Duration::from_millis(1_200));
+        let refusal =
+            Refusal::new(StatusCode::TOO_MANY_REQUESTS, "a \"b\"").retry_after(Duration::from_millis(1_200));
         let response = refusal.clone().into_response(Shape::Problem);
         assert_eq!(response.headers()[RETRY_AFTER], "2");
         assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");

@@ -1,17 +1,35 @@
-//! poll-http
+//! poll over HTTP: every polling pattern as a raw service on hyper (HTTP/1.1) and h2 (HTTP/2).
 
 mod body;
+mod clock;
 mod connection;
+mod content;
 mod deadline;
+mod dialect;
 mod drain;
 mod early_hints;
+mod error;
+mod feed;
+mod follow;
+mod frame;
 mod http1;
 mod http2;
+mod intake;
 mod link;
+mod metrics;
+mod origin;
+mod pattern;
+mod query;
+mod question;
+mod respond;
+mod route;
+mod service;
+mod settings;
 mod settings_frame;
 mod stall;
 
 pub use body::{Body, BodyError, Piece, Pieces, Promise, RequestBody, RequestBodyError};
+pub use clock::Clock;
 pub use connection::{
     ConnectionError, ConnectionInfo, ConnectionSettings, EarlyHints, EarlyHintsHttp1, Handle, Protocol,
     PushPolicy, serve,
@@ -19,3 +37,8 @@ pub use connection::{
 pub use deadline::{Deadlines, Timer, Until};
 pub use drain::{Drain, Phase, WaitDraining};
 pub use early_hints::{Asset, Preload};
+pub use error::Refusal;
+pub use metrics::Metrics;
+pub use route::{Action, Target};
+pub use service::{Answering, Builder, Service};
+pub use settings::{Cors, Demo, HostCheck, ServiceSettings, Site};

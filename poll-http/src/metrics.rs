@@ -73,7 +73,11 @@ impl Metrics {
     pub fn register(&self, registry: &mut Registry) {
         let waiters = self.waiters.family.clone();
         registry.register("poll_waiters", "Requests that wait and streams that are open", waiters);
-        registry.register("poll_messages_published", "Messages taken from publishers", self.published.clone());
+        registry.register(
+            "poll_messages_published",
+            "Messages taken from publishers",
+            self.published.clone(),
+        );
         registry.register("poll_messages_delivered", "Messages handed to readers", self.delivered.clone());
         let missed = "Messages that had gone before their reader came, each told";
         registry.register("poll_messages_missed", missed, self.missed.clone());
@@ -115,4 +119,3 @@ impl Drop for Waiting {
 
 /// Where the text of `/metrics` comes from.
 pub(crate) type MetricsText = Arc<dyn Fn() -> String + Send + Sync>;
-

@@ -31,7 +31,8 @@ pub(crate) fn check_host(head: &Parts, hosts: &HostCheck) -> Result<(), Refusal>
     let Some(authority) = authority else { return Ok(()) };
     let host = authority.host();
     let ours = is_loopback(host) || named.iter().any(|name| name.eq_ignore_ascii_case(host));
-    let elsewhere = || Refusal::new(StatusCode::MISDIRECTED_REQUEST, format!("`Host`: {host} is not this server"));
+    let elsewhere =
+        || Refusal::new(StatusCode::MISDIRECTED_REQUEST, format!("`Host`: {host} is not this server"));
     if ours { Ok(()) } else { Err(elsewhere()) }
 }
 
@@ -95,7 +96,9 @@ impl Cors {
         match self {
             Self::Off => false,
             Self::Any => true,
-            Self::Origins(named) => named.iter().any(|name| name.as_bytes().eq_ignore_ascii_case(origin.as_bytes())),
+            Self::Origins(named) => {
+                named.iter().any(|name| name.as_bytes().eq_ignore_ascii_case(origin.as_bytes()))
+            }
         }
     }
 
@@ -144,14 +147,23 @@ mod tests {
     use super::*;
 
     fn head(fields: &[(&str, &str)]) -> Parts {
-        let request = fields.iter().fold(Request::post("/"), |request, (name, value)| request.header(*name, *value));
+        let request =
+            fields.iter().fold(Request::post("/"), |request, (name, value)| request.header(*name, *value));
         request.body(()).unwrap().into_parts().0
     }
 
     #[test]
     fn only_loopback_names_reach_a_loopback_server() {
         let hosts = HostCheck::Loopback(vec!["poll.test".to_owned()]);
-        let fine = ["localhost", "LOCALHOST:8080", "127.0.0.1:80", "127.9.9.9", "[::1]:8080", "a.localhost", "poll.test:1"];
+        let fine = [
+            "localhost",
+            "LOCALHOST:8080",
+            "127.0.0.1:80",
+            "127.9.9.9",
+            "[::1]:8080",
+            "a.localhost",
+            "poll.test:1",
+        ];
         for host in fine {
             assert_eq!(check_host(&head(&[("host", host)]), &hosts), Ok(()), "{host}");
         }
@@ -171,7 +183,11 @@ mod tests {
         let cases: [(&[(&str, &str)], &Cors, bool); 10] = [
             (&[own], &Cors::Off, true),
             (&[own, ("origin", "http://poll.test:8080")], &Cors::Off, true),
-            (&[own, ("origin", "http://poll.test:8080"), ("sec-fetch-site", "cross-site")], &Cors::Off, false),
+            (
+                &[own, ("origin", "http://poll.test:8080"), ("sec-fetch-site", "cross-site")],
+                &Cors::Off,
+                false,
+            ),
             (&[own, ("origin", "http://poll.test")], &Cors::Off, false),
             (&[own, ("origin", "null")], &Cors::Off, false),
             (&[own, ("sec-fetch-site", "same-site")], &Cors::Off, false),

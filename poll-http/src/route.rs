@@ -121,7 +121,8 @@ fn job_channel(job: &str) -> Result<ChannelName, Refusal> {
     if name.is_empty() {
         return Err(Refusal::bad_request("`job`: a job must have a name"));
     }
-    ChannelName::parse(&format!("progress/{name}")).map_err(|error| Refusal::bad_request(format!("`job`: {error}")))
+    ChannelName::parse(&format!("progress/{name}"))
+        .map_err(|error| Refusal::bad_request(format!("`job`: {error}")))
 }
 
 /// A path's segment as a channel's name.

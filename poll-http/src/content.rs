@@ -1,0 +1,66 @@
+//! How a payload looks as JSON, and the pieces of JSON that all answers are put together from.
+//!
+//! Answers are written as text, not built as trees: a message's own JSON is already there, and most of the rest
+//! is constant.
+
+use std::io::Write as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use poll_core::{Payload, Timestamp};
+
+/// What a JSON string holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    /// Itself.
+    Plain,
+    /// Bytes that are not UTF-8, in base64 (RFC 4648 §4).
+    Base64,
+}
+
+/// Writes a payload as one JSON value: JSON as it is, text as a string, bytes as a base64 string.
+pub(crate) fn write_payload(out: &mut Vec<u8>, payload: &Payload) -> Encoding {
+    match payload {
+        Payload::Json(json) => out.extend_from_slice(json),
+        Payload::Text(text) => write_text(out, text),
+        Payload::Binary(bytes) => {
+            write_base64(out, bytes);
+            return Encoding::Base64;
+        }
+    }
+    Encoding::Plain
+}
+
+/// Writes UTF-8 text as a JSON string.
+pub(crate) fn write_text(out: &mut Vec<u8>, text: &[u8]) {
+    // Text payloads are UTF-8 by construction; should one not be, its readers get replacement characters.
+    let text = String::from_utf8_lossy(text);
+    write_string(out, &text);
+}
+
+/// Writes a JSON string.
+pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
+    // A string into a vector cannot fail.
+    let _ = serde_json::to_writer(out, text);
+}
+
+fn write_base64(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.push(b'"');
+    let start = out.len();
+    out.resize(start + base64::encoded_len(bytes.len(), true).unwrap_or_default(), 0);
+    let written = STANDARD.encode_slice(bytes, &mut out[start..]).unwrap_or_default();
+    out.truncate(start + written);
+    out.push(b'"');
+}
+
+/// Writes `"…"` around a time in RFC 3339.
+pub(crate) fn write_time(out: &mut Vec<u8>, at: Timestamp) {
+    let _ = write!(out, "\"{at}\"");
+}
+
+/// Writes `"encoding":"base64"` behind a comma, where it says something.
+pub(crate) fn write_encoding(out: &mut Vec<u8>, encoding: Encoding) {
+    if encoding == Encoding::Base64 {
+        out.extend_from_slice(br#","encoding":"base64""#);
+    }
+}

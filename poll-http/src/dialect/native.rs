@@ -1,0 +1,16 @@
+//! The native dialect (the paths under `/api/` that are named after what they do).
+//!
+//! `ask` reads questions, `publish` reads what is published, `answer` writes polls and single messages, and
+//! `lines` writes streams.
+
+mod answer;
+mod ask;
+mod lines;
+mod publish;
+
+pub(crate) use answer::{add_etag, etag, message, message_cache, poll, published};
+pub(crate) use ask::{channel, long_poll, short_poll, stream};
+pub(crate) use lines::{
+    Reason, closed, connected, content_type, heartbeat, progress, promise, reset, updates,
+};
+pub(crate) use publish::{Incoming, progress_report, publish, step};

@@ -1,0 +1,192 @@
+//! Questions of the native dialect: channel, position, limit and wait out of query and head.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+use http::request::Parts;
+use poll_core::{ChannelName, Cursor, Limit, Position, Seq};
+
+use crate::error::Refusal;
+use crate::query::{Query, Repeats};
+use crate::question::Question;
+
+const DEFAULT_CHANNEL: &str = "default";
+const DEFAULT_WAIT: Duration = Duration::from_secs(30);
+
+/// `/api/poll`.
+pub(crate) fn short_poll(head: &Parts) -> Result<Question, Refusal> {
+    question(head, position(query(head))?.unwrap_or(Position::Start), Duration::ZERO)
+}
+
+/// `/api/longpoll`; waits are cut to `most`.
+pub(crate) fn long_poll(head: &Parts, most: Duration) -> Result<Question, Refusal> {
+    let wait = match get(query(head), "timeout")? {
+        Some(text) => seconds("timeout", &text, most)?,
+        None => preferred_wait(&head.headers).unwrap_or(DEFAULT_WAIT).min(most),
+    };
+    question(head, position(query(head))?.unwrap_or(Position::Start), wait)
+}
+
+/// `/api/stream` and `/api/push`: from now on, unless the reader says where it was.
+pub(crate) fn stream(head: &Parts) -> Result<(Question, Option<Position>), Refusal> {
+    let given = match resumed(head)? {
+        Some(cursor) => Some(Position::After(cursor)),
+        None => position(query(head))?,
+    };
+    Ok((question(head, given.unwrap_or(Position::End), Duration::ZERO)?, given))
+}
+
+/// The channel a request is about.
+pub(crate) fn channel(head: &Parts) -> Result<ChannelName, Refusal> {
+    let name = get(query(head), "channel")?;
+    Ok(ChannelName::parse(name.as_deref().unwrap_or(DEFAULT_CHANNEL))?)
+}
+
+fn question(head: &Parts, position: Position, wait: Duration) -> Result<Question, Refusal> {
+    let limit = match get(query(head), "limit")? {
+        None => Limit::default(),
+        Some(text) => match number(&text) {
+            Some(0) | None => {
+                return Err(Refusal::bad_request("`limit` must be a whole number of at least 1"));
+            }
+            Some(limit) => Limit::messages(usize::try_from(limit).unwrap_or(usize::MAX)),
+        },
+    };
+    Ok(Question { channel: channel(head)?, position, limit, wait })
+}
+
+/// What the question's address says of where the reader is.
+fn position(query: Query<'_>) -> Result<Option<Position>, Refusal> {
+    match (get(query, "cursor")?, get(query, "last_id")?) {
+        (Some(_), Some(_)) => {
+            Err(Refusal::bad_request("`cursor` and `last_id` say the same thing: give one"))
+        }
+        (Some(text), None) => Ok(Some(Position::After(cursor("cursor", &text)?))),
+        (None, Some(text)) => match number(&text) {
+            Some(last) => Ok(Some(Position::AfterSeq(Seq::new(last)))),
+            None => Err(Refusal::bad_request("`last_id` must be a whole number")),
+        },
+        (None, None) => Ok(None),
+    }
+}
+
+/// Where an EventSource was when its connection broke. Newer than what its address says, so it counts first.
+fn resumed(head: &Parts) -> Result<Option<Cursor>, Refusal> {
+    if let Some(id) = head.headers.get("last-event-id").filter(|id| !id.is_empty()) {
+        let id = id.to_str().map_err(|_| Refusal::bad_request("`Last-Event-ID` is not a cursor"))?;
+        return cursor("Last-Event-ID", id).map(Some);
+    }
+    match get(query(head), "lastEventId")?.filter(|id| !id.is_empty()) {
+        Some(id) => cursor("lastEventId", &id).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn cursor(name: &str, text: &str) -> Result<Cursor, Refusal> {
+    text.parse().map_err(|error| Refusal::bad_request(format!("`{name}`: {error}")))
+}
+
+fn number(text: &str) -> Option<u64> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if digits { text.parse().ok() } else { None }
+}
+
+/// A decimal number of seconds, clamped to 0…`most`.
+pub(crate) fn seconds(name: &str, text: &str, most: Duration) -> Result<Duration, Refusal> {
+    let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
+    let Some(number) = number else {
+        return Err(Refusal::bad_request(format!("`{name}` must be a number of seconds")));
+    };
+    Ok(Duration::try_from_secs_f64(number.max(0.0)).unwrap_or(most).min(most))
+}
+
+/// `Prefer: wait=S` (RFC 7240 §4.3): whole seconds. A preference that is not understood is no error.
+fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
+    let values = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split([',', ';'])).find_map(|preference| {
+        let (name, value) = preference.split_once('=')?;
+        let value = value.trim().trim_matches('"');
+        let wait = name.trim().eq_ignore_ascii_case("wait");
+        if wait { number(value).map(Duration::from_secs) } else { None }
+    })
+}
+
+fn get<'a>(query: Query<'a>, name: &str) -> Result<Option<std::borrow::Cow<'a, str>>, Refusal> {
+    query.get(name, Repeats::Refused)
+}
+
+fn query(head: &Parts) -> Query<'_> {
+    Query::new(head.uri.query().unwrap_or_default().as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn head(target: &str, fields: &[(&str, &str)]) -> Parts {
+        let request =
+            fields.iter().fold(Request::get(target), |request, (name, value)| request.header(*name, *value));
+        request.body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn waits_are_decimal_clamped_and_preferred() {
+        let most = Duration::from_secs(60);
+        let wait =
+            |target: &str, fields: &[(&str, &str)]| long_poll(&head(target, fields), most).map(|q| q.wait);
+        let cases = [
+            ("/?", &[][..], 30_000),
+            ("/?timeout=0.25", &[], 250),
+            ("/?timeout=-3", &[], 0),
+            ("/?timeout=1e9", &[], 60_000),
+            ("/?timeout=%2B2", &[], 2_000),
+            ("/", &[("prefer", "respond-async, wait=10")], 10_000),
+            ("/?timeout=1", &[("prefer", "wait=10")], 1_000),
+            ("/", &[("prefer", "wait=soon")], 30_000),
+        ];
+        for (target, fields, millis) in cases {
+            assert_eq!(wait(target, fields), Ok(Duration::from_millis(millis)), "{target}");
+        }
+        for bad in ["inf", "nan", "", "x", "1s", "-inf", "1e999"] {
+            let refusal = wait(&format!("/?timeout={bad}"), &[]).unwrap_err();
+            assert!(refusal.detail().contains("`timeout`"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn positions_come_from_one_place_and_a_resumed_one_counts_first() {
+        let (a, b) = (format!("{:032x}", 1u128 << 64 | 5), format!("{:032x}", 1u128 << 64 | 9));
+        let at = |target: &str, fields: &[(&str, &str)]| stream(&head(target, fields)).unwrap().0.position;
+        assert_eq!(at("/", &[]), Position::End);
+        assert_eq!(at("/?last_id=7", &[]), Position::AfterSeq(Seq::new(7)));
+        assert_eq!(at(&format!("/?cursor={a}"), &[]), Position::After(a.parse().unwrap()));
+        let resumed = at(&format!("/?cursor={a}"), &[("last-event-id", &b)]);
+        assert_eq!(resumed, Position::After(b.parse().unwrap()));
+        assert_eq!(at(&format!("/?lastEventId={b}&last_id=1"), &[]), Position::After(b.parse().unwrap()));
+        assert_eq!(short_poll(&head("/", &[])).unwrap().position, Position::Start);
+    }
+
+    #[test]
+    fn what_is_malformed_is_named() {
+        let cases = [
+            ("/?limit=0", "`limit`"),
+            ("/?limit=-1", "`limit`"),
+            ("/?last_id=", "`last_id`"),
+            ("/?last_id=1.5", "`last_id`"),
+            ("/?last_id=99999999999999999999", "`last_id`"),
+            ("/?cursor=xyz", "`cursor`"),
+            ("/?cursor=x&last_id=1", "`cursor`"),
+            ("/?channel=", "`channel`"),
+            ("/?channel=%00", "`channel`"),
+            ("/?channel=a&channel=b", "`channel`"),
+            ("/?channel=%ff", "`channel`"),
+        ];
+        for (target, name) in cases {
+            let refusal = short_poll(&head(target, &[])).unwrap_err();
+            assert!(refusal.detail().contains(name), "{target}: {}", refusal.detail());
+        }
+        assert!(short_poll(&head("/?unknown=1&unknown=2", &[])).is_ok());
+    }
+}

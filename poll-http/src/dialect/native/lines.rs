@@ -1,0 +1,144 @@
+//! Lines of the native streams. Each is one frame; see [`crate::frame`].
+
+use std::io::Write as _;
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderMap, HeaderValue};
+use poll_core::{Batch, ChannelName, Cursor, Message, Payload, Rendering, Timestamp};
+use uuid::Uuid;
+
+use super::answer::{message_json, message_path};
+use crate::body::Promise;
+use crate::content::{write_encoding, write_payload, write_time};
+use crate::dialect::form;
+use crate::frame::{COMMENT, Framing};
+use crate::respond;
+
+/// Why a stream ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    Ended,
+    Draining,
+}
+
+/// The first line: who the reader is to the server, and where it starts.
+pub(crate) fn connected(framing: Framing, cursor: Cursor, now: Timestamp) -> Bytes {
+    let client = Uuid::from_u128(rand::random());
+    let json =
+        format!(r#"{{"type":"connected","client_id":"{client}","cursor":"{cursor}","timestamp":"{now}"}}"#);
+    framing.notice("connected", Some(cursor), json.as_bytes()).into()
+}
+
+/// What was missed, as far as that is known, before the stream goes on behind `cursor`.
+pub(crate) fn reset(framing: Framing, missed: Option<u64>, cursor: Cursor) -> Bytes {
+    let missed = missed.map_or(String::new(), |missed| format!(r#""missed":{missed},"#));
+    let json = format!(r#"{{"type":"reset",{missed}"cursor":"{cursor}"}}"#);
+    framing.notice("reset", Some(cursor), json.as_bytes()).into()
+}
+
+/// A sign of life. Never empty: HTTP/2 peers count empty frames as an attack.
+pub(crate) fn heartbeat(framing: Framing, cursor: Cursor) -> Bytes {
+    match framing {
+        Framing::Events => Bytes::from_static(COMMENT),
+        Framing::Lines => format!("{{\"type\":\"heartbeat\",\"cursor\":\"{cursor}\"}}\n").into(),
+    }
+}
+
+/// The last line.
+pub(crate) fn closed(framing: Framing, reason: Reason, cursor: Cursor) -> Bytes {
+    let reason = match reason {
+        Reason::Ended => "ended",
+        Reason::Draining => "draining",
+    };
+    let json = format!(r#"{{"type":"closed","reason":"{reason}","cursor":"{cursor}"}}"#);
+    framing.notice("closed", Some(cursor), json.as_bytes()).into()
+}
+
+/// One frame a message.
+pub(crate) fn updates(batch: &Batch, framing: Framing) -> &Rendering {
+    let form = if framing == Framing::Lines { form::NATIVE_LINES } else { form::NATIVE_EVENTS };
+    batch.render(form, |batch| frames(batch, framing, write_update))
+}
+
+/// One frame a step of a job.
+pub(crate) fn progress(batch: &Batch, framing: Framing) -> &Rendering {
+    let form = if framing == Framing::Lines { form::PROGRESS_LINES } else { form::PROGRESS_EVENTS };
+    batch.render(form, |batch| frames(batch, framing, |out, message, _| write_step(out, message)))
+}
+
+fn frames(batch: &Batch, framing: Framing, write: impl Fn(&mut Vec<u8>, &Message, Cursor)) -> Rendering {
+    let mut out =
+        Vec::with_capacity(batch.messages().iter().map(|message| message.payload.len() + 224).sum());
+    let mut ends = Vec::with_capacity(batch.messages().len());
+    for message in batch.messages() {
+        let cursor = batch.cursor(message);
+        framing.open_message(&mut out, cursor);
+        write(&mut out, message, cursor);
+        framing.close(&mut out);
+        ends.push(out.len());
+    }
+    Rendering { bytes: out.into(), ends: ends.into() }
+}
+
+fn write_update(out: &mut Vec<u8>, message: &Message, cursor: Cursor) {
+    let seq = message.seq;
+    let _ = write!(out, r#"{{"type":"update","counter":{seq},"id":{seq},"message":"#);
+    let encoding = write_payload(out, &message.payload);
+    write_encoding(out, encoding);
+    let _ = write!(out, r#","cursor":"{cursor}","timestamp":"#);
+    write_time(out, message.at);
+    out.push(b'}');
+}
+
+/// A step is the object that was reported, and when. Whatever else was published to the job's channel is shown
+/// as `data`, so that nothing in the log is hidden.
+fn write_step(out: &mut Vec<u8>, message: &Message) {
+    match &message.payload {
+        Payload::Json(json) if json.starts_with(b"{") => {
+            out.extend_from_slice(&json[..json.len() - 1]);
+            if json.len() > 2 {
+                out.push(b',');
+            }
+        }
+        payload => {
+            out.extend_from_slice(br#"{"data":"#);
+            let encoding = write_payload(out, payload);
+            write_encoding(out, encoding);
+            out.push(b',');
+        }
+    }
+    out.extend_from_slice(br#""timestamp":"#);
+    write_time(out, message.at);
+    out.push(b'}');
+}
+
+/// One message as a promise: what is pushed, the line that announces it, and the line that says it all instead.
+pub(crate) fn promise(
+    channel: &ChannelName,
+    batch: &Batch,
+    index: usize,
+    cache: HeaderValue,
+) -> Option<Promise> {
+    let message = batch.messages().get(index)?;
+    let (seq, cursor) = (message.seq, batch.cursor(message));
+    let mut headers = HeaderMap::with_capacity(3);
+    headers.insert(CONTENT_TYPE, respond::JSON);
+    headers.insert(CACHE_CONTROL, cache);
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    Some(Promise {
+        path: message_path(channel, cursor),
+        headers,
+        body: message_json(message).into(),
+        announce: format!("{{\"type\":\"push\",\"id\":{seq},\"cursor\":\"{cursor}\"}}\n").into(),
+        inline: updates(batch, Framing::Lines).part(index)?,
+    })
+}
+
+/// The type of a native stream.
+pub(crate) fn content_type(framing: Framing) -> HeaderValue {
+    match framing {
+        Framing::Lines => respond::NDJSON,
+        Framing::Events => respond::EVENT_STREAM,
+    }
+}

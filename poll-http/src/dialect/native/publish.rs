@@ -1,0 +1,260 @@
+//! What is published in the native dialect: content in the address, a body of any type, lines, a job's step.
+
+use std::borrow::Cow;
+
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use poll_core::{Ending, IdempotencyKey, Payload, Publish};
+use serde::Deserialize;
+
+use crate::content::write_string;
+use crate::error::Refusal;
+use crate::query::{Query, Repeats};
+use crate::settings::Demo;
+
+/// The most lines of one publish; as many as one answer gives.
+const MOST_LINES: usize = 1_000;
+/// The most bytes of one publish of lines; as many as one answer gives.
+pub(crate) const MOST_LINES_BYTES: usize = 1 << 20;
+
+/// How a publish came, which is how it is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Incoming {
+    One,
+    Lines,
+}
+
+/// What the body is, by its `Content-Type` (RFC 9110 §8.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Media {
+    Json,
+    Lines,
+    Text,
+    Form,
+    Other,
+}
+
+impl Incoming {
+    /// How the body of this request is to be taken.
+    pub(crate) fn of(head: &Parts) -> Self {
+        if media(head) == Media::Lines { Self::Lines } else { Self::One }
+    }
+
+    /// How many bytes of body may come. A form's content may be three times as long as what it encodes.
+    pub(crate) fn most_bytes(self, head: &Parts, most_payload: usize) -> usize {
+        match media(head) {
+            Media::Lines => MOST_LINES_BYTES,
+            Media::Form => most_payload.saturating_mul(3).saturating_add(1_024),
+            _ => most_payload,
+        }
+    }
+}
+
+/// A publish out of head and body.
+pub(crate) fn publish(
+    head: &Parts,
+    body: &[u8],
+    most_payload: usize,
+    demo: Demo,
+) -> Result<Publish, Refusal> {
+    let key = key(head)?;
+    let query = Query::new(head.uri.query().unwrap_or_default().as_bytes());
+    let content = query.get("content", Repeats::Refused)?.filter(|content| !content.is_empty());
+    let payloads = match (content, body, demo) {
+        (Some(_), [_, ..], _) => {
+            return Err(Refusal::bad_request("`content` is given in the address and in the body: give one"));
+        }
+        (Some(content), [], _) => vec![Payload::text(content)],
+        (None, [], Demo::On) => vec![Payload::text("Test message")],
+        (None, [], Demo::Off) => {
+            return Err(Refusal::bad_request("`content` is missing: give it as a parameter or as the body"));
+        }
+        (None, body, _) => from_body(head, body)?,
+    };
+    if payloads.iter().any(|payload| payload.len() > most_payload) {
+        return Err(Refusal::too_large("the message", most_payload));
+    }
+    Ok(Publish { payloads, key, ending: Ending::Open })
+}
+
+fn from_body(head: &Parts, body: &[u8]) -> Result<Vec<Payload>, Refusal> {
+    let not_utf8 = |_| Refusal::bad_request("the body: not UTF-8");
+    Ok(vec![match media(head) {
+        Media::Lines => return lines(body),
+        Media::Json => json(body, "the body")?,
+        Media::Text => Payload::text(std::str::from_utf8(body).map_err(not_utf8)?),
+        Media::Form => {
+            let content = Query::new(body).get("content", Repeats::Refused)?;
+            let content = content.filter(|content| !content.is_empty());
+            let missing = || Refusal::bad_request("`content` is missing in the form");
+            Payload::text(content.map(Cow::into_owned).ok_or_else(missing)?)
+        }
+        Media::Other => Payload::bytes(body.to_vec()),
+    }])
+}
+
+fn lines(body: &[u8]) -> Result<Vec<Payload>, Refusal> {
+    let lines = body.split(|&byte| byte == b'\n').enumerate();
+    let filled = lines.filter(|(_, line)| !line.iter().all(u8::is_ascii_whitespace));
+    let mut payloads = Vec::new();
+    for (index, line) in filled {
+        if payloads.len() == MOST_LINES {
+            let detail = format!("the body has more than {MOST_LINES} lines");
+            return Err(Refusal::new(http::StatusCode::PAYLOAD_TOO_LARGE, detail));
+        }
+        payloads.push(json(line, &format!("line {}", index + 1))?);
+    }
+    if payloads.is_empty() {
+        return Err(Refusal::bad_request("`content` is missing: the body has no lines"));
+    }
+    Ok(payloads)
+}
+
+fn json(text: &[u8], what: &str) -> Result<Payload, Refusal> {
+    Payload::json(text).map_err(|error| Refusal::bad_request(format!("{what}: {error}")))
+}
+
+fn key(head: &Parts) -> Result<Option<IdempotencyKey>, Refusal> {
+    let mut keys = head.headers.get_all("idempotency-key").iter();
+    let (key, twin) = (keys.next(), keys.next());
+    if twin.is_some() {
+        return Err(Refusal::bad_request("`Idempotency-Key` is given more than once"));
+    }
+    let Some(key) = key else { return Ok(None) };
+    let text = std::str::from_utf8(key.as_bytes())
+        .map_err(|_| Refusal::bad_request("`Idempotency-Key`: not UTF-8"))?;
+    let key = IdempotencyKey::parse(text);
+    key.map(Some).map_err(|error| Refusal::bad_request(format!("`Idempotency-Key`: {error}")))
+}
+
+fn media(head: &Parts) -> Media {
+    let Some(value) = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
+        return Media::Other;
+    };
+    let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match essence.as_str() {
+        "application/json" => Media::Json,
+        "application/x-ndjson" => Media::Lines,
+        "application/x-www-form-urlencoded" => Media::Form,
+        _ if essence.starts_with("text/") => Media::Text,
+        _ if essence.ends_with("+json") => Media::Json,
+        _ => Media::Other,
+    }
+}
+
+/// One report of a job.
+#[derive(Deserialize)]
+struct Report {
+    step: u64,
+    total: u64,
+    message: Option<String>,
+    status: Option<String>,
+}
+
+/// A job's step as it is kept, and whether it is the last.
+pub(crate) fn progress_report(body: &[u8]) -> Result<Publish, Refusal> {
+    let malformed = |error| {
+        let keys =
+            "a JSON object with whole numbers `step` and `total`, and texts `message` and `status` if any";
+        Refusal::bad_request(format!("the body is not {keys}: {error}"))
+    };
+    let report: Report = serde_json::from_slice(body).map_err(malformed)?;
+    if report.total == 0 {
+        return Err(Refusal::bad_request("`total` must be at least 1"));
+    }
+    if report.step > report.total {
+        return Err(Refusal::bad_request("`step` must not be above `total`"));
+    }
+    let payload = step(report.step, report.total, report.message, report.status.as_deref())?;
+    let last = matches!(report.status.as_deref(), Some("done" | "failed"));
+    let publish = Publish::one(payload);
+    Ok(if last { publish.closing() } else { publish })
+}
+
+/// One step as a payload.
+pub(crate) fn step(
+    step: u64,
+    total: u64,
+    message: Option<String>,
+    status: Option<&str>,
+) -> Result<Payload, Refusal> {
+    let percentage = u128::from(step) * 100 / u128::from(total.max(1));
+    let message = message.unwrap_or_else(|| format!("Processing step {step} of {total}"));
+    let mut out =
+        format!(r#"{{"step":{step},"total":{total},"percentage":{percentage},"message":"#).into_bytes();
+    write_string(&mut out, &message);
+    if let Some(status) = status {
+        out.extend_from_slice(br#","status":"#);
+        write_string(&mut out, status);
+    }
+    out.push(b'}');
+    json(&out, "the body")
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn take(target: &str, content_type: &str, body: &[u8]) -> Result<Vec<Payload>, Refusal> {
+        let request = Request::post(target).header(CONTENT_TYPE, content_type);
+        let head = request.body(()).unwrap().into_parts().0;
+        publish(&head, body, 64, Demo::Off).map(|publish| publish.payloads)
+    }
+
+    #[test]
+    fn a_body_is_what_its_type_says() {
+        let form = "application/x-www-form-urlencoded";
+        let cases: [(&str, &str, &[u8], Payload); 7] = [
+            ("/?content=a+b", "", b"", Payload::text("a b")),
+            ("/", "application/json; charset=utf-8", b" [1, 2] ", Payload::json(b"[1,2]").unwrap()),
+            ("/", "application/geo+json", b"{}", Payload::json(b"{}").unwrap()),
+            ("/", "Text/Plain", "é".as_bytes(), Payload::text("é")),
+            ("/", form, b"content=a%2Bb+c", Payload::text("a+b c")),
+            ("/", "application/octet-stream", b"\xff\x00", Payload::bytes(&b"\xff\x00"[..])),
+            ("/", "image/png", b"abc", Payload::text("abc")),
+        ];
+        for (target, content_type, body, payload) in cases {
+            assert_eq!(take(target, content_type, body), Ok(vec![payload]), "{target} {content_type}");
+        }
+        let lines = take("/", "application/x-ndjson", b"{\"a\": 1}\r\n\n2\n").unwrap();
+        assert_eq!(lines, [Payload::json(b"{\"a\":1}").unwrap(), Payload::json(b"2").unwrap()]);
+    }
+
+    #[test]
+    fn what_cannot_be_published_is_told() {
+        let cases: [(&str, &str, &[u8], u16); 8] = [
+            ("/", "", b"", 400),
+            ("/?content=", "", b"", 400),
+            ("/?content=a", "text/plain", b"b", 400),
+            ("/", "application/json", b"{", 400),
+            ("/", "text/plain", b"\xff", 400),
+            ("/", "application/x-www-form-urlencoded", b"other=1", 400),
+            ("/", "application/x-ndjson", b"1\n{\n", 400),
+            ("/", "text/plain", &[b'x'; 65], 413),
+        ];
+        for (target, content_type, body, status) in cases {
+            let refusal = take(target, content_type, body).unwrap_err();
+            assert_eq!(refusal.status().as_u16(), status, "{target} {content_type}");
+        }
+        let many = b"1\n".repeat(MOST_LINES + 1);
+        assert_eq!(take("/", "application/x-ndjson", &many).unwrap_err().status().as_u16(), 413);
+    }
+
+    #[test]
+    fn a_step_has_a_percentage_and_a_status_ends_the_job() {
+        let publish = progress_report(br#"{"step":1,"total":3,"message":"x"}"#).unwrap();
+        let expected = br#"{"step":1,"total":3,"percentage":33,"message":"x"}"#;
+        assert_eq!(publish, Publish::one(Payload::json(expected).unwrap()));
+        for (status, ending) in [("done", Ending::Close), ("failed", Ending::Close), ("busy", Ending::Open)] {
+            let body = format!(r#"{{"step":3,"total":3,"status":"{status}"}}"#);
+            assert_eq!(progress_report(body.as_bytes()).unwrap().ending, ending);
+        }
+        for bad in
+            ["", "[]", "{}", r#"{"step":-1,"total":2}"#, r#"{"step":3,"total":2}"#, r#"{"step":0,"total":0}"#]
+        {
+            assert!(progress_report(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+}

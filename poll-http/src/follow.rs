@@ -1,0 +1,171 @@
+//! Following a channel: what every answer that stays open is made of.
+//!
+//! A follower is a position, not a queue: it reads the shared log when it is polled, and it is polled only
+//! while its connection takes bytes. So a slow reader costs its own place and nothing else; if the log moves
+//! on without it, it is told how much it missed.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use poll_core::{Batch, ChannelName, Continuity, Cursor, Limit, Pinned, View, Wait};
+use tokio::time::Instant;
+
+use crate::deadline::Timer;
+use crate::service::Service;
+
+/// One reader of one channel that stays.
+pub(crate) struct Follow {
+    service: Service,
+    channel: ChannelName,
+    at: Pinned,
+    /// A read that has to fetch something first.
+    fetching: Option<Pin<Box<dyn Future<Output = View> + Send>>>,
+    wait: Option<Wait>,
+    timer: Timer,
+    /// When to say that the stream lives, if nothing else is said before.
+    heartbeat_due: Instant,
+    /// When this stream has to end, once the server drains.
+    drain_due: Option<Instant>,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Reading on; what comes now was there already.
+    Behind,
+    /// Has waited: what comes now is new.
+    Live,
+    Ended,
+}
+
+/// What a follower has to say.
+pub(crate) enum Event {
+    /// Messages.
+    Batch(Arc<Batch>),
+    /// What was missed, if that is known, and where reading goes on.
+    Reset { missed: Option<u64>, cursor: Cursor },
+    /// Nothing, for a whole heartbeat interval.
+    Idle(Cursor),
+    /// The last one: the channel has ended behind this position.
+    Ended(Cursor),
+    /// The last one: the server drains.
+    Draining(Cursor),
+}
+
+impl Follow {
+    pub(crate) fn new(service: &Service, channel: ChannelName, at: Pinned) -> Self {
+        Self {
+            channel,
+            at,
+            fetching: None,
+            wait: None,
+            timer: service.deadlines().timer(),
+            heartbeat_due: Instant::now() + service.settings().heartbeat,
+            drain_due: None,
+            state: State::Behind,
+            service: service.clone(),
+        }
+    }
+
+    pub(crate) fn service(&self) -> &Service {
+        &self.service
+    }
+
+    pub(crate) fn channel(&self) -> &ChannelName {
+        &self.channel
+    }
+
+    /// The next event; `None` behind the last one.
+    pub(crate) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        if self.state == State::Ended {
+            return Poll::Ready(None);
+        }
+        loop {
+            // Somebody who waits has nothing to read until the bell rings.
+            if let Some(wait) = &mut self.wait {
+                if Pin::new(wait).poll(cx).is_ready() {
+                    self.wait = None;
+                    self.state = State::Live;
+                } else if self.timer.poll(cx).is_pending() {
+                    return Poll::Pending;
+                }
+            }
+            let view = ready!(self.poll_view(cx));
+            if let Some(event) = self.event(&view) {
+                return Poll::Ready(Some(event));
+            }
+            if let Some(event) = self.due(&view) {
+                return Poll::Ready(Some(event));
+            }
+            if self.wait.is_none() {
+                self.wait = Some(self.service.wait(&self.channel, &self.at));
+            }
+        }
+    }
+
+    fn poll_view(&mut self, cx: &mut Context<'_>) -> Poll<View> {
+        if let Some(fetching) = &mut self.fetching {
+            let view = ready!(fetching.as_mut().poll(cx));
+            self.fetching = None;
+            return Poll::Ready(view);
+        }
+        let (store, now) = (self.service.store(), self.service.now());
+        if let Some(view) = store.read_resident(now, &self.channel, &self.at, Limit::default()) {
+            return Poll::Ready(view);
+        }
+        let (store, channel, at) = (store.clone(), self.channel.clone(), self.at);
+        let fetch = async move { store.read(now, &channel, &at, Limit::default()).await };
+        let view = ready!(self.fetching.insert(Box::pin(fetch)).as_mut().poll(cx));
+        self.fetching = None;
+        Poll::Ready(view)
+    }
+
+    /// What a view has to say, if anything; the position moves behind it.
+    fn event(&mut self, view: &View) -> Option<Event> {
+        let standing = &view.standing;
+        let missed = standing.missed();
+        if standing.continuity == Continuity::Reset || missed.is_some_and(|missed| missed > 0) {
+            let cursor = standing.cursor();
+            self.service.metrics().missed.inc_by(missed.unwrap_or(0));
+            self.said(Pinned::after(cursor));
+            return Some(Event::Reset { missed, cursor });
+        }
+        if let Some(batch) = &view.batch {
+            let metrics = self.service.metrics();
+            metrics.delivered.inc_by(batch.messages().len() as u64);
+            if self.state == State::Live {
+                metrics.lag(self.service.now().since(batch.newest().at));
+            }
+            self.said(Pinned::after(batch.end()));
+            return Some(Event::Batch(batch.clone()));
+        }
+        self.state = if view.is_closed() { State::Ended } else { self.state };
+        view.is_closed().then_some(Event::Ended(view.next))
+    }
+
+    fn said(&mut self, at: Pinned) {
+        self.at = at;
+        self.wait = None;
+        self.heartbeat_due = Instant::now() + self.service.settings().heartbeat;
+    }
+
+    /// What is due by time alone; sets the timer for what is not.
+    fn due(&mut self, view: &View) -> Option<Event> {
+        let now = Instant::now();
+        if let Some(left) = self.service.time_to_drain() {
+            let due = *self.drain_due.get_or_insert(now + left);
+            if due <= now {
+                self.state = State::Ended;
+                return Some(Event::Draining(view.next));
+            }
+        }
+        if self.heartbeat_due <= now {
+            self.heartbeat_due = now + self.service.settings().heartbeat.max(Duration::from_millis(1));
+            return Some(Event::Idle(view.next));
+        }
+        self.timer.set(self.drain_due.map_or(self.heartbeat_due, |due| due.min(self.heartbeat_due)));
+        None
+    }
+}

@@ -1,0 +1,94 @@
+//! Progress of a job: all steps so far, then each as it comes, then a clean end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use http::{Response, StatusCode};
+use poll_core::{ChannelName, Position, Publish};
+use tokio::time::Instant;
+
+use crate::body::Body;
+use crate::dialect::native;
+use crate::error::Refusal;
+use crate::feed::{Feed, Style};
+use crate::follow::Follow;
+use crate::frame::Framing;
+use crate::metrics::Pattern;
+use crate::respond;
+use crate::service::Service;
+
+const DEMO_STEPS: u64 = 10;
+const DEMO_PACE: Duration = Duration::from_secs(1);
+
+/// Follows a job, reported on or not, from its first step or from where the reader was.
+pub(crate) async fn answer(
+    service: Service,
+    job: ChannelName,
+    given: Option<Position>,
+    framing: Framing,
+) -> Response<Body> {
+    let now = service.now();
+    let pinned = service.store().pin(now, &job, given.unwrap_or(Position::Start)).await;
+    let standing = service.store().standing(now, &job, &pinned).await;
+    let over = standing.ended && standing.position >= standing.newest;
+    if framing == Framing::Events && given.is_some() && over {
+        // An EventSource comes back after every end, until it is told that there is no more.
+        return respond::bare(StatusCode::NO_CONTENT);
+    }
+    let follow = Follow::new(&service, job, pinned);
+    let feed = Feed::new(follow, Style::Steps(framing), None, service.metrics().waiting(Pattern::Stream));
+    respond::streamed(native::content_type(framing), Body::stream(feed))
+}
+
+/// Starts the demonstration job and follows it.
+pub(crate) async fn demo(service: Service, framing: Framing) -> Result<Response<Body>, Refusal> {
+    let running = Running::begin(&service)?;
+    let name = format!("progress/demo-{:016x}", rand::random::<u64>());
+    let job = ChannelName::parse(&name)?;
+    // The job goes on without its reader, as real ones do; it is over after ten steps either way.
+    tokio::spawn(run(service.clone(), job.clone(), running));
+    Ok(answer(service, job, None, framing).await)
+}
+
+async fn run(service: Service, job: ChannelName, _running: Running) {
+    let begun = Instant::now();
+    for step in 1..=DEMO_STEPS + 1 {
+        let report = if step > DEMO_STEPS {
+            native::step(DEMO_STEPS, DEMO_STEPS, Some("Complete!".to_owned()), Some("done"))
+        } else {
+            native::step(step, DEMO_STEPS, None, None)
+        };
+        let Ok(payload) = report else { return };
+        let publish = Publish::one(payload);
+        let publish = if step > DEMO_STEPS { publish.closing() } else { publish };
+        if let Err(refusal) = service.publish(&job, publish).await {
+            tracing::warn!(%job, step, detail = refusal.detail(), "the demonstration job stops");
+            return;
+        }
+        service.deadlines().at(begun + DEMO_PACE * u32::try_from(step).unwrap_or(u32::MAX)).await;
+    }
+}
+
+/// One running demonstration, counted while it runs.
+struct Running(Arc<AtomicUsize>);
+
+impl Running {
+    fn begin(service: &Service) -> Result<Self, Refusal> {
+        let (count, most) = (service.demo_jobs(), service.settings().demo_jobs);
+        let more = |running| (running < most).then_some(running + 1);
+        match count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more) {
+            Ok(_) => Ok(Self(count.clone())),
+            Err(_) => {
+                let detail = "as many demonstrations are running as this server allows";
+                Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, detail).retry_after(DEMO_PACE * 10))
+            }
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

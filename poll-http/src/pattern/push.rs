@@ -1,0 +1,40 @@
+//! HTTP/2 server push: an answer that stays open, and a PUSH_PROMISE a message (RFC 9113 §8.4).
+//!
+//! Where a promise cannot be made, the message comes inline, as a chunked stream would give it: nothing is
+//! lost for want of a stream, a window or a protocol.
+
+use http::{HeaderName, HeaderValue, Response};
+use poll_core::Cursor;
+
+use crate::body::Body;
+use crate::connection::PushPolicy;
+use crate::dialect::native;
+use crate::feed::{Feed, Style};
+use crate::follow::Follow;
+use crate::frame::Framing;
+use crate::metrics::Pattern;
+use crate::question::Question;
+use crate::respond;
+use crate::service::Service;
+
+const PUSH_POLICY: HeaderName = HeaderName::from_static("push-policy");
+
+/// Opens a stream of promises.
+pub(crate) async fn answer(service: Service, question: Question, push: PushPolicy) -> Response<Body> {
+    let now = service.now();
+    let pinned = service.store().pin(now, &question.channel, question.position).await;
+    let standing = service.store().standing(now, &question.channel, &pinned).await;
+    let start = Cursor { epoch: standing.epoch, seq: standing.position };
+    let first = native::connected(Framing::Lines, start, now);
+    let follow = Follow::new(&service, question.channel, pinned);
+    let style = match push {
+        PushPolicy::Possible => Style::Promises,
+        PushPolicy::Off => Style::Updates(Framing::Lines),
+    };
+    let feed = Feed::new(follow, style, Some(first), service.metrics().waiting(Pattern::Push));
+    let mut response = respond::streamed(respond::NDJSON, Body::stream(feed));
+    if push == PushPolicy::Off {
+        response.headers_mut().insert(PUSH_POLICY, HeaderValue::from_static("none"));
+    }
+    response
+}

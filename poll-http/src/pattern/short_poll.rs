@@ -1,0 +1,63 @@
+//! Short poll: answers at once with what there is, or with 304 where the asker has seen just that.
+
+use http::header::IF_NONE_MATCH;
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+
+use crate::body::Body;
+use crate::dialect::native;
+use crate::question::{Answer, Question};
+use crate::respond;
+use crate::service::Service;
+
+/// Answers a question now.
+pub(crate) async fn answer(
+    service: Service,
+    question: Question,
+    seen: Option<HeaderValue>,
+) -> Response<Body> {
+    let (store, now) = (service.store(), service.now());
+    let pinned = store.pin(now, &question.channel, question.position).await;
+    if let Some(seen) = seen {
+        let tag = native::etag(&store.standing(now, &question.channel, &pinned).await, question.limit);
+        if matches(&seen, &tag) {
+            let mut response = respond::bare(StatusCode::NOT_MODIFIED);
+            native::add_etag(&mut response, tag);
+            return response;
+        }
+    }
+    let view = store.read(now, &question.channel, &pinned, question.limit).await;
+    service.count_given(&view);
+    let tag = native::etag(&view.standing, question.limit);
+    let mut response = native::poll(&Answer { view, now }, "polled_at", respond::NO_CACHE);
+    native::add_etag(&mut response, tag);
+    response
+}
+
+/// The condition of a request, if it has one.
+pub(crate) fn condition(headers: &HeaderMap) -> Option<HeaderValue> {
+    headers.get(IF_NONE_MATCH).cloned()
+}
+
+/// Weak comparison with a list of tags (RFC 9110 §13.1.2). The tags made here hold no comma.
+fn matches(seen: &HeaderValue, tag: &HeaderValue) -> bool {
+    let opaque = |tag: &[u8]| tag.strip_prefix(b"W/").unwrap_or(tag).to_vec();
+    let tag = opaque(tag.as_bytes());
+    let mut tags = seen.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+    tags.any(|one| one == b"*" || opaque(one) == tag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_match_weakly_and_in_lists() {
+        let tag = HeaderValue::from_static("W/\"a-1\"");
+        for seen in ["W/\"a-1\"", "\"a-1\"", "\"x\", W/\"a-1\"", "*"] {
+            assert!(matches(&HeaderValue::from_static(seen), &tag), "{seen}");
+        }
+        for seen in ["W/\"a-2\"", "a-1", ""] {
+            assert!(!matches(&HeaderValue::from_static(seen), &tag), "{seen}");
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Chunked stream: one answer that stays open, one chunk a message, as JSON lines or server-sent events.
+
+use http::{HeaderMap, Response, StatusCode};
+use poll_core::{Cursor, Position, Standing};
+
+use crate::body::Body;
+use crate::dialect::native;
+use crate::feed::{Feed, Style};
+use crate::follow::Follow;
+use crate::frame::Framing;
+use crate::metrics::Pattern;
+use crate::question::Question;
+use crate::respond;
+use crate::service::Service;
+
+/// Opens a stream. `given` is the position as far as the reader named one.
+pub(crate) async fn answer(
+    service: Service,
+    question: Question,
+    given: Option<Position>,
+    framing: Framing,
+) -> Response<Body> {
+    let now = service.now();
+    let pinned = service.store().pin(now, &question.channel, question.position).await;
+    let standing = service.store().standing(now, &question.channel, &pinned).await;
+    if framing == Framing::Events && given.is_some() && is_over(&standing) {
+        return respond::bare(StatusCode::NO_CONTENT);
+    }
+    let first = native::connected(framing, start(&standing), now);
+    let follow = Follow::new(&service, question.channel, pinned);
+    let waiting = service.metrics().waiting(Pattern::Stream);
+    let feed = Feed::new(follow, Style::Updates(framing), Some(first), waiting);
+    respond::streamed(native::content_type(framing), Body::stream(feed))
+}
+
+/// What the asker wants a stream to be framed as.
+pub(crate) fn framing(headers: &HeaderMap) -> Framing {
+    let accepted = headers.get_all(http::header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let events = accepted.flat_map(|value| value.split(',')).any(|range| {
+        let media = range.split(';').next().unwrap_or_default().trim();
+        media.eq_ignore_ascii_case("text/event-stream")
+    });
+    if events { Framing::Events } else { Framing::Lines }
+}
+
+/// Whether a reader has all there will ever be. 204 then stops an EventSource (WHATWG HTML §9.2.3).
+pub(crate) fn is_over(standing: &Standing) -> bool {
+    standing.ended && standing.position >= standing.newest && standing.missed() == Some(0)
+}
+
+/// Where the reader starts, before anything is said of what it missed.
+fn start(standing: &Standing) -> Cursor {
+    Cursor { epoch: standing.epoch, seq: standing.position }
+}

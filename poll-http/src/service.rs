@@ -1,0 +1,192 @@
+//! One request's way: host, route, site, phase, dialect, pattern, response. Used by both protocols.
+//!
+//! The only place where a refusal becomes a response, and where what every answer carries is added. Nothing is
+//! parsed twice and nothing waits here.
+
+mod builder;
+mod dispatch;
+mod finish;
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::{Request, Response};
+use poll_core::{ChannelName, Lane, Pinned, Publish, Published, Store, Timestamp, View, Wait};
+
+pub use builder::Builder;
+
+use crate::body::{Body, RequestBody};
+use crate::clock::Clock;
+use crate::connection::{ConnectionInfo, Handle};
+use crate::deadline::Deadlines;
+use crate::drain::{Drain, Phase};
+use crate::error::Refusal;
+use crate::metrics::{Metrics, MetricsText};
+use crate::settings::{ServiceSettings, Site};
+
+/// What a poll server answers with. A clone is the same service on the same worker.
+#[derive(Clone)]
+pub struct Service(Arc<Worker>);
+
+struct Worker {
+    shared: Arc<Shared>,
+    lane: Lane,
+    deadlines: Deadlines,
+}
+
+/// What all workers have in common.
+struct Shared {
+    store: Store,
+    settings: ServiceSettings,
+    clock: Clock,
+    drain: Drain,
+    metrics: Metrics,
+    metrics_text: MetricsText,
+    ready: Ready,
+    site: Site,
+    demo_jobs: Arc<AtomicUsize>,
+}
+
+/// Whether the server can do its work; the reason where it cannot.
+type Ready = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+
+impl Service {
+    /// A service above `store`, to be set up.
+    #[must_use]
+    pub fn builder(store: Store) -> Builder {
+        Builder::new(store)
+    }
+
+    /// The same service for a worker of its own: its waiters are woken on its thread and its timers run there.
+    #[must_use]
+    pub fn for_worker(&self) -> Self {
+        let shared = self.0.shared.clone();
+        Self(Arc::new(Worker { lane: shared.store.lane(), deadlines: Deadlines::new(), shared }))
+    }
+
+    /// What a worker runs beside its connections: it wakes the worker's waiters in slices, and tells them when
+    /// the server drains. Never ends. Without it waiters are woken by whoever publishes.
+    pub fn drive(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (lane, drain, store) =
+            (self.0.lane.drive(), self.0.shared.drain.clone(), self.0.shared.store.clone());
+        async move {
+            let tell = async {
+                drain.wait_draining().await;
+                store.notifier().ring_all();
+                std::future::pending::<()>().await;
+            };
+            futures_util::future::join(lane, tell).await;
+        }
+    }
+
+    /// The store that the service answers from.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.0.shared.store
+    }
+
+    pub(crate) fn settings(&self) -> &ServiceSettings {
+        &self.0.shared.settings
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.0.shared.metrics
+    }
+
+    pub(crate) fn deadlines(&self) -> &Deadlines {
+        &self.0.deadlines
+    }
+
+    pub(crate) fn demo_jobs(&self) -> &Arc<AtomicUsize> {
+        &self.0.shared.demo_jobs
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.0.shared.clock.now()
+    }
+
+    pub(crate) fn wait(&self, channel: &ChannelName, pinned: &Pinned) -> Wait {
+        self.store().wait(channel, pinned, &self.0.lane)
+    }
+
+    /// Once the server drains: how long this waiter may still wait, so that not all are answered at once.
+    pub(crate) fn time_to_drain(&self) -> Option<Duration> {
+        match self.0.shared.drain.phase() {
+            Phase::Draining { spread } => Some(spread.mul_f64(rand::random())),
+            Phase::Serving | Phase::Unready => None,
+        }
+    }
+
+    /// Counts what a poll is given.
+    pub(crate) fn count_given(&self, view: &View) {
+        if let Some(batch) = &view.batch {
+            self.metrics().delivered.inc_by(batch.messages().len() as u64);
+        }
+        if let Some(missed) = view.standing.missed().filter(|missed| *missed > 0) {
+            self.metrics().missed.inc_by(missed);
+        }
+    }
+
+    /// Publishes through this service's clock, counted.
+    pub(crate) async fn publish(
+        &self,
+        channel: &ChannelName,
+        publish: Publish,
+    ) -> Result<Published, Refusal> {
+        let published = self.store().publish(self.now(), channel, publish).await?;
+        if !published.repeated {
+            self.metrics().published.inc_by(published.stamps.len() as u64);
+        }
+        Ok(published)
+    }
+}
+
+impl Handle for Service {
+    type Future = Answering;
+
+    fn handle(&self, request: Request<RequestBody>, connection: &ConnectionInfo) -> Answering {
+        self.dispatch(request, connection)
+    }
+
+    fn deadlines(&self) -> Deadlines {
+        self.0.deadlines.clone()
+    }
+}
+
+impl std::fmt::Debug for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Service").field("store", self.store()).finish_non_exhaustive()
+    }
+}
+
+/// The answer of a [`Service`], now or later. What waits is one allocation.
+pub struct Answering(State);
+
+enum State {
+    Ready(Option<Response<Body>>),
+    Waiting(Pin<Box<dyn Future<Output = Response<Body>> + Send>>),
+}
+
+impl Answering {
+    fn ready(response: Response<Body>) -> Self {
+        Self(State::Ready(Some(response)))
+    }
+
+    fn waiting(answer: impl Future<Output = Response<Body>> + Send + 'static) -> Self {
+        Self(State::Waiting(Box::pin(answer)))
+    }
+}
+
+impl Future for Answering {
+    type Output = Response<Body>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response<Body>> {
+        match &mut self.0 {
+            State::Ready(response) => response.take().map_or(Poll::Pending, Poll::Ready),
+            State::Waiting(answer) => answer.as_mut().poll(cx),
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Setting a service up.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use poll_core::Store;
+
+use super::{Ready, Service, Shared, Worker};
+use crate::clock::Clock;
+use crate::deadline::Deadlines;
+use crate::drain::Drain;
+use crate::metrics::{Metrics, MetricsText};
+use crate::settings::{ServiceSettings, Site};
+
+/// Collects what a [`Service`] needs; everything but the store has a default.
+#[must_use]
+pub struct Builder {
+    store: Store,
+    settings: ServiceSettings,
+    clock: Clock,
+    drain: Drain,
+    metrics: Metrics,
+    metrics_text: MetricsText,
+    ready: Ready,
+    site: Site,
+}
+
+impl Builder {
+    pub(super) fn new(store: Store) -> Self {
+        Self {
+            store,
+            settings: ServiceSettings::default(),
+            clock: Clock::system(),
+            drain: Drain::new(),
+            metrics: Metrics::new(),
+            metrics_text: Arc::new(String::new),
+            ready: Arc::new(|| Ok(())),
+            site: Site::default(),
+        }
+    }
+
+    /// Bounds and switches.
+    pub fn settings(self, settings: ServiceSettings) -> Self {
+        Self { settings, ..self }
+    }
+
+    /// Where the time comes from.
+    pub fn clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// The handle by which the server says that it is on its way out.
+    pub fn drain(self, drain: Drain) -> Self {
+        Self { drain, ..self }
+    }
+
+    /// The counters.
+    pub fn metrics(self, metrics: Metrics) -> Self {
+        Self { metrics, ..self }
+    }
+
+    /// The text of `/metrics`, in the Prometheus text format.
+    pub fn metrics_text(self, text: impl Fn() -> String + Send + Sync + 'static) -> Self {
+        Self { metrics_text: Arc::new(text), ..self }
+    }
+
+    /// What `/readyz` asks before it says yes.
+    pub fn ready(self, ready: impl Fn() -> Result<(), String> + Send + Sync + 'static) -> Self {
+        Self { ready: Arc::new(ready), ..self }
+    }
+
+    /// The page at `/`.
+    pub fn site(self, site: Site) -> Self {
+        Self { site, ..self }
+    }
+
+    /// The service. It serves as it is; a server with several threads makes one for each of them with
+    /// [`Service::for_worker`].
+    #[must_use]
+    pub fn build(self) -> Service {
+        let lane = self.store.lane();
+        let shared = Arc::new(Shared {
+            store: self.store,
+            settings: self.settings,
+            clock: self.clock,
+            drain: self.drain,
+            metrics: self.metrics,
+            metrics_text: self.metrics_text,
+            ready: self.ready,
+            site: self.site,
+            demo_jobs: Arc::new(AtomicUsize::new(0)),
+        });
+        Service(Arc::new(Worker { shared, lane, deadlines: Deadlines::new() }))
+    }
+}
+
+impl std::fmt::Debug for Builder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}

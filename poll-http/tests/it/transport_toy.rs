@@ -1,0 +1,245 @@
+//! A toy service and pipes for the transport's tests: everything in memory, on paused time.
+
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use poll_http::{
+    Body, ConnectionError, ConnectionInfo, ConnectionSettings, Deadlines, Drain, Handle, Piece, Pieces,
+    RequestBody, serve,
+};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+pub type Answer = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
+type Respond = dyn Fn(Request<RequestBody>, &ConnectionInfo) -> Answer + Send + Sync;
+
+/// A service that answers by a closure.
+#[derive(Clone)]
+pub struct Toy {
+    respond: Arc<Respond>,
+    deadlines: Deadlines,
+}
+
+impl Toy {
+    pub fn new(
+        respond: impl Fn(Request<RequestBody>, &ConnectionInfo) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        Self { respond: Arc::new(respond), deadlines: Deadlines::new() }
+    }
+
+    /// Answers every path with the path.
+    pub fn echo() -> Self {
+        Self::new(|request, _| now(Response::new(Body::full(request.uri().path().to_owned()))))
+    }
+}
+
+impl Handle for Toy {
+    type Future = Answer;
+
+    fn handle(&self, request: Request<RequestBody>, connection: &ConnectionInfo) -> Answer {
+        (self.respond)(request, connection)
+    }
+
+    fn deadlines(&self) -> Deadlines {
+        self.deadlines.clone()
+    }
+}
+
+pub fn now(response: Response<Body>) -> Answer {
+    Box::pin(std::future::ready(response))
+}
+
+/// Never answers, and counts while it is held.
+pub fn forever(held: &Held) -> Answer {
+    let held = held.clone().hold();
+    Box::pin(async move {
+        std::future::pending::<()>().await;
+        drop(held);
+        Response::new(Body::empty())
+    })
+}
+
+/// Counts what is held.
+#[derive(Clone, Default)]
+pub struct Held(Arc<AtomicUsize>);
+
+pub struct Holding(Held);
+
+impl Held {
+    pub fn hold(self) -> Holding {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Holding(self)
+    }
+
+    pub fn count(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    /// Lets other tasks run until `count` are held. No time passes.
+    pub async fn until(&self, count: usize) {
+        for _ in 0..100_000 {
+            if self.count() == count {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+        panic!("{} are held, not {count}", self.count());
+    }
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// A body that is fed through a channel; dropping the sender ends it.
+pub fn fed() -> (mpsc::UnboundedSender<Piece>, Body) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    (sender, Body::stream(Fed(receiver)))
+}
+
+struct Fed(mpsc::UnboundedReceiver<Piece>);
+
+impl Pieces for Fed {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Piece>> {
+        self.0.poll_recv(cx)
+    }
+}
+
+/// A body whose source panics.
+pub struct Bomb;
+
+impl Pieces for Bomb {
+    fn poll_piece(&mut self, _: &mut Context<'_>) -> Poll<Option<Piece>> {
+        panic!("a bomb, as ordered");
+    }
+}
+
+pub fn data(text: &'static str) -> Piece {
+    Piece::Data(Bytes::from_static(text.as_bytes()))
+}
+
+pub fn peer() -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, 1], 4711))
+}
+
+pub type Served = JoinHandle<Result<(), ConnectionError>>;
+
+/// Serves one end of a pipe of `capacity` bytes each way; gives the other.
+pub fn pipe(toy: Toy, settings: ConnectionSettings, capacity: usize) -> (DuplexStream, Served) {
+    drained_pipe(toy, settings, capacity, Drain::new())
+}
+
+pub fn drained_pipe(
+    toy: Toy,
+    settings: ConnectionSettings,
+    capacity: usize,
+    drain: Drain,
+) -> (DuplexStream, Served) {
+    let (client, server) = tokio::io::duplex(capacity);
+    (client, tokio::spawn(serve(server, peer(), toy, Arc::new(settings), drain)))
+}
+
+/// An ordinary connection to a toy.
+pub fn connect(toy: Toy) -> (DuplexStream, Served) {
+    pipe(toy, ConnectionSettings::default(), 1 << 20)
+}
+
+pub async fn send(client: &mut DuplexStream, text: &str) {
+    client.write_all(text.as_bytes()).await.unwrap();
+}
+
+/// Reads until what was read ends with `end`.
+pub async fn read_to(client: &mut DuplexStream, end: &str) -> String {
+    let mut text = Vec::new();
+    while !text.ends_with(end.as_bytes()) {
+        let byte = client.read_u8().await;
+        match byte {
+            Ok(byte) => text.push(byte),
+            Err(error) => panic!("{error} after {:?}", String::from_utf8_lossy(&text)),
+        }
+    }
+    String::from_utf8(text).unwrap()
+}
+
+/// Reads to the end of the connection.
+pub async fn read_all(client: &mut DuplexStream) -> String {
+    let mut text = Vec::new();
+    client.read_to_end(&mut text).await.unwrap();
+    String::from_utf8(text).unwrap()
+}
+
+/// Each write as it came.
+#[derive(Clone, Default)]
+pub struct Writes(Arc<Mutex<Vec<Vec<u8>>>>);
+
+impl Writes {
+    pub fn take(&self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+/// A pipe that keeps each write apart, and takes vectored ones as a socket does.
+pub struct Recording {
+    pub io: DuplexStream,
+    pub writes: Writes,
+}
+
+impl AsyncRead for Recording {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Recording {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write(cx, bytes);
+        if let Poll::Ready(Ok(count)) = written {
+            self.writes.0.lock().unwrap().push(bytes[..count].to_vec());
+        }
+        written
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let joined = parts.iter().flat_map(|part| part.iter().copied()).collect::<Vec<u8>>();
+        self.poll_write(cx, &joined)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+/// As [`connect`], with the server's writes recorded.
+pub fn recorded(toy: Toy) -> (DuplexStream, Writes, Served) {
+    let (client, server) = tokio::io::duplex(1 << 20);
+    let writes = Writes::default();
+    let io = Recording { io: server, writes: writes.clone() };
+    let served = serve(io, peer(), toy, Arc::new(ConnectionSettings::default()), Drain::new());
+    (client, writes, tokio::spawn(served))
+}
