@@ -92,8 +92,12 @@ impl Batch {
         self.rendered[form.0].get_or_init(|| render(self))
     }
 
-    fn payload_bytes(&self) -> usize {
-        self.messages.iter().map(|message| message.payload.len()).sum()
+    /// What the batch holds in memory, about: messages that may be retained nowhere else, and what a few
+    /// dialects render of each, with its envelope.
+    fn bytes(&self) -> usize {
+        const A_MESSAGE: usize = 512;
+        let payloads: usize = self.messages.iter().map(|message| message.payload.len()).sum();
+        payloads * 3 + self.messages.len() * A_MESSAGE + size_of::<Self>()
     }
 }
 
@@ -131,8 +135,7 @@ impl Recent {
     /// Holds a batch and gives the ones that have to make room, to be dropped outside the lock.
     #[must_use]
     pub(crate) fn hold(&mut self, batch: Arc<Batch>) -> Vec<Arc<Batch>> {
-        // Each of a few dialects may keep a rendering about as large as the payload.
-        let bytes = batch.payload_bytes() * 3 + size_of::<Batch>();
+        let bytes = batch.bytes();
         self.bytes += bytes;
         self.held.push_back((bytes, batch));
         let mut dropped = Vec::new();
@@ -180,5 +183,14 @@ mod tests {
             assert!(recent.bytes <= Recent::MOST_BYTES);
         }
         assert!(!recent.held.is_empty());
+    }
+
+    #[test]
+    fn many_small_messages_weigh_more_than_their_payload() {
+        let mut recent = Recent::default();
+        for _ in 0..Recent::MOST_BATCHES {
+            drop(recent.hold(batch(1..=1_000, 1)));
+        }
+        assert!(recent.held.len() <= 32, "{} batches of a thousand", recent.held.len());
     }
 }

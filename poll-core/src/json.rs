@@ -27,7 +27,8 @@ pub(crate) fn compact(text: &[u8]) -> Result<Bytes, JsonError> {
         quoted = if quoted { escaped || byte != b'"' } else { byte == b'"' };
         escaped = quoted && byte == b'\\' && !escaped;
     }
-    Ok(out.into())
+    // The white space that is gone must not stay as room behind what is left.
+    Ok(out.into_boxed_slice().into())
 }
 
 /// Walks a whole value. `serde::de::IgnoredAny` would skip: it lets lone surrogates and 1e999 pass.

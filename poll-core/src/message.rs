@@ -42,14 +42,15 @@ impl Payload {
         json::compact(text).map(Self::Json)
     }
 
-    /// Takes a text.
+    /// Takes a text, and keeps no room behind it.
     pub fn text(text: impl Into<String>) -> Self {
-        Self::Text(Bytes::from(text.into()))
+        Self::Text(text.into().into_boxed_str().into_boxed_bytes().into())
     }
 
-    /// Takes bytes; those that are UTF-8 are kept as text, so that every door shows them as such.
-    pub fn bytes(bytes: impl Into<Bytes>) -> Self {
-        let bytes = bytes.into();
+    /// Takes a copy of bytes, for what is read from a socket is often a piece of a much larger buffer. Those
+    /// that are UTF-8 are kept as text, so that every door shows them as such.
+    pub fn bytes(bytes: impl AsRef<[u8]>) -> Self {
+        let bytes = Bytes::copy_from_slice(bytes.as_ref());
         if std::str::from_utf8(&bytes).is_ok() { Self::Text(bytes) } else { Self::Binary(bytes) }
     }
 

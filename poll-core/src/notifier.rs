@@ -217,10 +217,10 @@ impl Driver {
         let count = queue.rung.len().min(SLICE);
         let slice: Vec<Waker> = queue.rung.drain(..count).collect();
         let rest = !queue.rung.is_empty();
-        if !rest {
-            queue.bell = Some(cx.waker().clone());
-        }
+        // A waker may be the last to hold a task, and dropping that may come back here.
+        let old = if rest { None } else { queue.bell.replace(cx.waker().clone()) };
         drop(queue);
+        drop(old);
         slice.into_iter().for_each(Waker::wake);
         if rest {
             cx.waker().wake_by_ref();

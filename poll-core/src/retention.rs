@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-/// What a store keeps at the most. Zero counts and durations mean no bound.
+/// What a store keeps at the most. Zero means no bound, but for idempotency keys, where it means that none is
+/// known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
     /// Messages a channel. 1000: a reader that reconnects within seconds catches up, even on a lively channel.
