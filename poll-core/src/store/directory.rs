@@ -56,6 +56,15 @@ impl Directory {
         Ok(channel)
     }
 
+    /// Puts a channel in that was loaded. There is one load of a name at a time.
+    pub(super) fn install(&self, channel: Channel) -> Arc<Channel> {
+        let channel = Arc::new(channel);
+        let other = self.shard(channel.name()).lock().insert(channel.name().clone(), channel.clone());
+        debug_assert!(other.is_none(), "a channel is in memory twice");
+        self.len.fetch_add(1, Ordering::Relaxed);
+        channel
+    }
+
     /// Takes a channel out, if it agrees under its own lock.
     pub(super) fn remove(&self, channel: &Arc<Channel>, agrees: impl FnOnce(&Channel) -> bool) -> bool {
         let mut shard = self.shard(channel.name()).lock();
@@ -68,15 +77,29 @@ impl Directory {
         true
     }
 
-    /// A channel from near a place picked by `random`; none only where there are no channels.
-    pub(super) fn sample(&self, random: u64) -> Option<Arc<Channel>> {
+    /// Up to `count` different channels from around a place picked by `random`; all there are, if not more.
+    pub(super) fn sample(&self, random: u64, count: usize) -> Vec<Arc<Channel>> {
         let index = usize::try_from(random >> 32).unwrap_or_default();
         let start = usize::try_from(random & 0xffff).unwrap_or_default();
-        (0..SHARDS).find_map(|step| {
-            let shard = self.shards[(start + step) % SHARDS].lock();
-            let (_, channel) = shard.get_index(index.checked_rem(shard.len())?)?;
-            Some(channel.clone())
-        })
+        let mut sample = Vec::with_capacity(count);
+        // One of each shard, for neighbours in a shard are of about the same age; where shards hold few, again.
+        for round in 0..count {
+            let before = sample.len();
+            for step in 0..SHARDS {
+                let shard = self.shards[(start + step) % SHARDS].lock();
+                if round < shard.len() {
+                    let picked = shard.get_index(index.wrapping_add(round) % shard.len());
+                    sample.extend(picked.map(|(_, channel)| channel.clone()));
+                }
+                if sample.len() == count {
+                    return sample;
+                }
+            }
+            if sample.len() == before {
+                break;
+            }
+        }
+        sample
     }
 
     /// Up to `count` channels of a shard from `index` on, and whether the shard goes on after them. `None`

@@ -22,6 +22,8 @@ enum Begun {
     Twin(watch::Receiver<()>),
     /// The channel was forgotten between look-up and lock.
     Forgotten,
+    /// The channel would be born, and there are as many as there may be.
+    Crowded,
 }
 
 impl Store {
@@ -43,7 +45,11 @@ impl Store {
         let key = publish.key.as_ref().map(|key| (key.clone(), idempotency::fingerprint(&publish.payloads)));
         let mut publish = Some(publish);
         loop {
-            match self.begin(now, channel, &mut publish, key.as_ref())? {
+            let found = match self.0.journal.archive() {
+                None => self.channel_for(now, channel)?,
+                Some(archive) => self.resident(archive, now, channel).await?,
+            };
+            match self.begin(now, found, &mut publish, key.as_ref())? {
                 Begun::Published(published) => return Ok(published),
                 Begun::Queued(reply) => {
                     let lost = || JournalError::Unavailable("it stopped before it answered".to_owned());
@@ -52,6 +58,7 @@ impl Store {
                 // Either outcome drops the sender; the table then says which it was.
                 Begun::Twin(mut outcome) => drop(outcome.changed().await),
                 Begun::Forgotten => {}
+                Begun::Crowded => self.make_way(now).await?,
             }
         }
     }
@@ -70,11 +77,10 @@ impl Store {
     fn begin(
         &self,
         now: Timestamp,
-        name: &ChannelName,
+        channel: Arc<Channel>,
         publish: &mut Option<Publish>,
         key: Option<&(IdempotencyKey, Fingerprint)>,
     ) -> Result<Begun, PublishError> {
-        let channel = self.channel_for(now, name)?;
         let mut state = channel.state.lock();
         if state.stage == Stage::Forgotten {
             return Ok(Begun::Forgotten);
@@ -97,18 +103,26 @@ impl Store {
             }
             Stage::Open | Stage::Forgotten => {}
         }
+        let archive = self.0.journal.archive();
+        if let Some(archive) = archive.filter(|_| state.is_unborn())
+            && !archive.admit(self.0.retention.channels())
+        {
+            return Ok(Begun::Crowded);
+        }
         let Some(Publish { payloads, ending, .. }) = publish.take() else {
             return Err(PublishError::Nothing);
         };
         if let Some((key, fingerprint)) = key {
             state.keys.take(now, key, *fingerprint);
         }
+        let after = state.minted();
         let messages = state.mint(now, payloads, ending);
         let (reply, answer) = oneshot::channel();
         let append = Append {
             store: Arc::downgrade(&self.0),
             channel: channel.clone(),
             epoch: state.epoch(),
+            after,
             taken: now,
             messages,
             ending,
@@ -119,9 +133,33 @@ impl Store {
             Taken::Queued => Ok(Begun::Queued(answer)),
             Taken::Kept(append) => {
                 let published = state.apply(&append);
+                if archive.is_some() {
+                    state.shown();
+                }
                 self.0.settle(&append, state);
                 Ok(Begun::Published(published))
             }
+            Taken::Refused(append, error) => {
+                state.refuse(&append);
+                drop(state);
+                append.dismiss();
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Finds room for another channel, where the journal keeps them.
+    async fn make_way(&self, now: Timestamp) -> Result<(), PublishError> {
+        let retry_after = self.0.retention.idempotency;
+        let full = PublishError::TooManyChannels { retry_after };
+        let Some(archive) = self.0.journal.archive() else { return Err(full) };
+        let (reply, answer) = oneshot::channel();
+        archive.make_room(now, Box::new(move |made| drop(reply.send(made))));
+        match answer.await {
+            Ok(Ok(true)) => Ok(()),
+            Ok(Ok(false)) => Err(full),
+            Ok(Err(error)) => Err(error.into()),
+            Err(_) => Err(JournalError::Unavailable("it stopped before it answered".to_owned()).into()),
         }
     }
 
@@ -144,6 +182,7 @@ impl Inner {
     pub(super) fn apply(&self, append: &Append) -> Published {
         let mut state = append.channel.state.lock();
         let published = state.apply(append);
+        state.kept_to(append.newest());
         self.settle(append, state);
         published
     }
@@ -159,15 +198,12 @@ impl Inner {
         let mut weight = self.weight.fetch_add(added, Ordering::Relaxed).saturating_add(added);
         weight = weight.saturating_sub(self.lighten(freed));
         // The publisher's own channel gives first, down to what was published just now.
-        let mut own = 0;
-        while weight.saturating_sub(own) > self.retention.bytes() && state.log.len() > append.messages.len() {
-            own += state.log.evict().unwrap_or_default();
-        }
+        let own = state.give(self.room, weight.saturating_sub(self.room.bytes()), append.messages.len());
         self.lighten(own);
         drop(state);
         self.published.fetch_add(append.messages.len() as u64, Ordering::Relaxed);
         self.notifier.ring(append.channel());
-        if weight.saturating_sub(own) > self.retention.bytes() {
+        if weight.saturating_sub(own) > self.room.bytes() {
             self.make_room(append.channel());
         }
     }

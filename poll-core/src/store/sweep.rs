@@ -28,6 +28,9 @@ impl Store {
     /// Drops what is too old in the next `most` channels or fewer. Called again and again it comes round to
     /// all; reading does the same for the channel that is read.
     pub fn sweep(&self, now: Timestamp, most: usize) {
+        if let Some(archive) = self.0.journal.archive() {
+            archive.sweep(now);
+        }
         let page = {
             let mut place = self.0.sweeper.lock();
             let Some((page, more)) = self.0.directory.page(place.shard, place.index, most) else {
@@ -41,12 +44,16 @@ impl Store {
             };
             page
         };
+        let idle = self.0.journal.archive().map(|archive| now.before(archive.tail().idle));
         for channel in page {
             let mut state = channel.state.lock();
             let freed = state.expire(now, &self.0.retention);
             state.keys.forget(now, &self.0.retention);
             drop(state);
             self.0.lighten(freed);
+            if let Some(idle) = idle {
+                self.0.let_go(&channel, idle);
+            }
         }
     }
 
@@ -62,48 +69,40 @@ impl Store {
             let agrees = state.is_idle() && state.used < unused;
             if agrees {
                 state.stage = Stage::Forgotten;
+                // Before the name is free: a life that begins after this must not be forgotten with it.
+                self.0.journal.forget(channel.name());
             }
             agrees
         };
         let mut sample = self.0.sample();
         sample.sort_by_key(|(used, _)| *used);
-        sample.iter().any(|(_, channel)| {
-            let gone = self.0.directory.remove(channel, agrees);
-            if gone {
-                self.0.journal.forget(channel.name());
-            }
-            gone
-        })
+        sample.iter().any(|(_, channel)| self.0.directory.remove(channel, agrees))
     }
 }
 
 impl Inner {
-    /// Empties long-unused channels until all together hold no more than they may.
+    /// Takes from long-unused channels until all together hold no more than they may.
     pub(super) fn make_room(&self, publisher: &ChannelName) {
         for _ in 0..VICTIMS {
             let over =
-                self.weight.load(std::sync::atomic::Ordering::Relaxed).saturating_sub(self.retention.bytes());
+                self.weight.load(std::sync::atomic::Ordering::Relaxed).saturating_sub(self.room.bytes());
             if over == 0 {
                 return;
             }
             let mut sample = self.sample();
-            sample.retain(|(_, channel)| channel.name() != publisher);
-            let Some((_, victim)) = sample.into_iter().min_by_key(|(used, _)| *used) else { return };
+            // Those that hold nothing are unused the longest, but have nothing to give.
+            sample.retain(|(_, channel)| channel.name() != publisher && !channel.state.lock().log.is_empty());
+            let Some((_, victim)) = sample.into_iter().min_by_key(|(used, _)| *used) else { continue };
             let mut state = victim.state.lock();
-            let mut freed = 0;
-            while freed < over {
-                let Some(weight) = state.log.evict() else { break };
-                freed += weight;
-            }
+            let freed = state.give(self.room, over, 0);
             drop(state);
             self.lighten(freed);
         }
     }
 
-    /// Some channels picked at random, with when each was last used. Empty ones have nothing to give, but may
-    /// be forgotten.
-    fn sample(&self) -> Vec<(Timestamp, Arc<Channel>)> {
-        let pick = |_| self.directory.sample(rand::random());
-        (0..SAMPLE).filter_map(pick).map(|channel| (channel.state.lock().used, channel.clone())).collect()
+    /// Some channels picked at random, with when each was last used.
+    pub(super) fn sample(&self) -> Vec<(Timestamp, Arc<Channel>)> {
+        let sample = self.directory.sample(rand::random(), SAMPLE).into_iter();
+        sample.map(|channel| (channel.state.lock().used, channel.clone())).collect()
     }
 }
