@@ -1,0 +1,184 @@
+//! Everything that can go wrong, told apart by what a caller can do about it.
+//!
+//! Subscriptions wait and try again on what passes by itself ([`Error::is_transient`]) and give the rest to the
+//! caller. `Display` says one level; `source` has the next.
+
+use std::fmt;
+use std::io;
+use std::time::{Duration, SystemTime};
+
+use http::header::{DATE, HeaderMap, RETRY_AFTER};
+use serde::Deserialize;
+
+/// What went wrong.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The base URL, or a header made from the caller's text, cannot be used.
+    Usage(String),
+    /// No connection to the server.
+    Connect {
+        /// Host and port.
+        authority: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The connection broke, or what came over it was not HTTP.
+    Connection(Box<dyn std::error::Error + Send + Sync>),
+    /// Nothing came in time.
+    Timeout {
+        /// What was waited for.
+        waiting_for: &'static str,
+        /// For how long.
+        after: Duration,
+    },
+    /// The server answered with an error.
+    Refused(Box<Problem>),
+    /// The server is about to stop and asks to come back.
+    Draining,
+    /// A stream ended without its closing line.
+    Cut,
+    /// The answer is not what a poll server says.
+    Protocol(String),
+}
+
+/// A server's error answer: RFC 9457's fields where it sent them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The HTTP status.
+    pub status: u16,
+    /// What kind of problem; empty if the server did not say.
+    pub title: String,
+    /// What exactly; empty if the server did not say.
+    pub detail: String,
+    /// How long to stay away (RFC 9110, section 10.2.3), from seconds or a date.
+    pub retry_after: Option<Duration>,
+}
+
+impl Error {
+    /// Whether the same request may well succeed later.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Connect { .. } | Self::Connection(_) | Self::Timeout { .. } | Self::Draining | Self::Cut => true,
+            Self::Refused(problem) => matches!(problem.status, 408 | 425 | 429 | 500 | 502 | 503 | 504),
+            Self::Usage(_) | Self::Protocol(_) => false,
+        }
+    }
+
+    /// How long the server asked to stay away.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused(problem) => problem.retry_after,
+            _ => None,
+        }
+    }
+
+    /// The status of the server's error answer, if this is one.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Refused(problem) => Some(problem.status),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn connection(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Connection(error.into())
+    }
+}
+
+impl Problem {
+    /// Reads an error answer; a body of another kind than problem details leaves the texts empty.
+    pub(crate) fn read(status: u16, headers: &HeaderMap, body: &[u8]) -> Box<Self> {
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Details {
+            title: String,
+            detail: String,
+            error: String,
+        }
+        let details: Details = serde_json::from_slice(body).unwrap_or_default();
+        let detail = if details.detail.is_empty() { details.error } else { details.detail };
+        Box::new(Self { status, title: details.title, detail, retry_after: retry_after(headers) })
+    }
+}
+
+/// Seconds, or a date: then counted from the server's own `Date`, because clocks differ.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
+    }
+    let until = httpdate::parse_http_date(text).ok()?;
+    let date = headers.get(DATE).and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
+    Some(until.duration_since(date.unwrap_or_else(SystemTime::now)).unwrap_or_default())
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage(what) => f.write_str(what),
+            Self::Connect { authority, .. } => write!(f, "cannot connect to {authority}"),
+            Self::Connection(_) => f.write_str("the connection broke"),
+            Self::Timeout { waiting_for, after } => write!(f, "no {waiting_for} within {after:?}"),
+            Self::Refused(problem) => problem.fmt(f),
+            Self::Draining => f.write_str("the server is going away"),
+            Self::Cut => f.write_str("the stream ended without its closing line"),
+            Self::Protocol(what) => write!(f, "not an answer of a poll server: {what}"),
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the server answered {}", self.status)?;
+        [&self.title, &self.detail].into_iter().filter(|text| !text.is_empty()).try_for_each(|text| write!(f, ": {text}"))
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Connect { source, .. } => Some(source),
+            Self::Connection(source) => Some(&**source),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(headers: &[(&'static str, &'static str)]) -> Option<Duration> {
+        let headers = headers.iter().map(|(name, value)| {
+            (name.parse::<http::HeaderName>().unwrap(), http::HeaderValue::from_static(value))
+        });
+        Problem::read(503, &headers.collect(), b"").retry_after
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date_by_the_servers_clock() {
+        assert_eq!(told(&[("retry-after", "7")]), Some(Duration::from_secs(7)));
+        assert_eq!(told(&[("retry-after", "99999999999999999999")]), Some(Duration::from_secs(u64::MAX)));
+        let date = ("date", "Fri, 20 Nov 2026 22:00:00 GMT");
+        assert_eq!(
+            told(&[("retry-after", "Fri, 20 Nov 2026 22:00:42 GMT"), date]),
+            Some(Duration::from_secs(42))
+        );
+        assert_eq!(told(&[("retry-after", "Fri, 20 Nov 2026 21:00:00 GMT"), date]), Some(Duration::ZERO));
+        assert_eq!(told(&[("retry-after", "-1")]), None);
+        assert_eq!(told(&[]), None);
+    }
+
+    #[test]
+    fn problem_details_are_read_and_other_bodies_leave_the_status() {
+        let body = br#"{"type":"about:blank","title":"Too Many Requests","status":429,"detail":"channel full"}"#;
+        let problem = Problem::read(429, &HeaderMap::new(), body);
+        assert_eq!(problem.to_string(), "the server answered 429: Too Many Requests: channel full");
+        let problem = Problem::read(502, &HeaderMap::new(), b"<html>");
+        assert_eq!(problem.to_string(), "the server answered 502");
+    }
+}

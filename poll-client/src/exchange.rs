@@ -1,0 +1,205 @@
+//! One HTTP/1.1 request and its answer, with a deadline on everything that is waited for.
+//!
+//! A request goes out on a kept connection if there is one. A kept connection may have been closed by the server a
+//! moment ago; if nothing was answered, a request that is safe to repeat, or that never left, goes out once more
+//! on a fresh connection. That is the only repetition here; backing off is the caller's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::HOST;
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::time::timeout;
+
+use crate::client::Inner;
+use crate::error::{Error, Problem};
+use crate::pool::{Pool, Sender};
+use crate::stats::Stats;
+
+/// The longest error body that is read; the rest of it would not be shown anyway.
+const PROBLEM_BYTES: usize = 64 * 1024;
+
+/// A request to be made.
+pub(crate) struct Call {
+    pub(crate) method: Method,
+    /// Path and query, below the client's prefix.
+    pub(crate) target: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    /// From the request's first byte to the answer's head.
+    pub(crate) head_within: Duration,
+    pub(crate) repeat: Repeat,
+}
+
+/// Whether the server may see the request twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Repeat {
+    Harmless,
+    Never,
+}
+
+/// An answer whose body is still to be read. Dropping it before its end closes the connection.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    body: Incoming,
+    lease: Option<Lease>,
+    stats: Arc<Stats>,
+}
+
+/// The connection that the answer comes by, and where it goes when the body is read.
+struct Lease {
+    sender: Sender,
+    pool: Arc<Pool>,
+}
+
+impl Call {
+    pub(crate) fn get(target: String, head_within: Duration) -> Self {
+        let (headers, body) = (HeaderMap::new(), Bytes::new());
+        Self { method: Method::GET, target, headers, body, head_within, repeat: Repeat::Harmless }
+    }
+
+    pub(crate) fn header(mut self, name: http::HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    fn request(&self, client: &Inner) -> Result<Request<Full<Bytes>>, Error> {
+        let mut request = Request::new(Full::new(self.body.clone()));
+        *request.method_mut() = self.method.clone();
+        let target = format!("{}{}", client.base.prefix, self.target);
+        *request.uri_mut() = target.parse().map_err(|error| Error::Usage(format!("{target}: {error}")))?;
+        let host = HeaderValue::from_str(&client.base.authority);
+        request.headers_mut().insert(HOST, host.map_err(|error| Error::Usage(error.to_string()))?);
+        request.headers_mut().extend(client.headers.clone());
+        request.headers_mut().extend(self.headers.clone());
+        Ok(request)
+    }
+}
+
+impl Inner {
+    /// Makes the request and waits for the answer's head.
+    pub(crate) async fn send(&self, call: &Call, stats: &Arc<Stats>) -> Result<Answer, Error> {
+        if let Some(mut sender) = self.pool.take().await {
+            stats.request();
+            match self.head(&mut sender, call).await {
+                Ok(response) => return Ok(self.answer(response, sender, stats)),
+                Err(Unanswered::Unsent(_)) => {}
+                Err(Unanswered::Broke(_)) if call.repeat == Repeat::Harmless => {}
+                Err(Unanswered::Broke(error) | Unanswered::Failed(error)) => return Err(error),
+            }
+        }
+        let mut sender = self.dial().await?;
+        stats.request();
+        match self.head(&mut sender, call).await {
+            Ok(response) => Ok(self.answer(response, sender, stats)),
+            Err(Unanswered::Unsent(error) | Unanswered::Broke(error) | Unanswered::Failed(error)) => Err(error),
+        }
+    }
+
+    /// Like [`Self::send`], with every status but the wanted ones turned into an error.
+    pub(crate) async fn ask(&self, call: &Call, stats: &Arc<Stats>, wanted: &[u16]) -> Result<Answer, Error> {
+        let answer = self.send(call, stats).await?;
+        if wanted.contains(&answer.status.as_u16()) {
+            return Ok(answer);
+        }
+        let (status, headers) = (answer.status.as_u16(), answer.headers.clone());
+        // The status says the most; an error body that is too long or breaks off takes nothing from it.
+        let body = answer.whole(PROBLEM_BYTES, self.settings.answer_within).await.unwrap_or_default();
+        Err(Error::Refused(Problem::read(status, &headers, &body)))
+    }
+
+    async fn head(&self, sender: &mut Sender, call: &Call) -> Result<http::Response<Incoming>, Unanswered> {
+        let request = call.request(self).map_err(Unanswered::Failed)?;
+        let Ok(sent) = timeout(call.head_within, sender.try_send_request(request)).await else {
+            return Err(Unanswered::Failed(Error::Timeout { waiting_for: "answer", after: call.head_within }));
+        };
+        sent.map_err(|mut failure| {
+            let unsent = failure.take_message().is_some();
+            let error = failure.into_error();
+            match (unsent, error.is_parse()) {
+                (true, _) => Unanswered::Unsent(Error::connection(error)),
+                (false, false) => Unanswered::Broke(Error::connection(error)),
+                (false, true) => Unanswered::Failed(Error::connection(error)),
+            }
+        })
+    }
+
+    fn answer(&self, response: http::Response<Incoming>, sender: Sender, stats: &Arc<Stats>) -> Answer {
+        let (parts, body) = response.into_parts();
+        let lease = Lease { sender, pool: Arc::clone(&self.pool) };
+        let stats = Arc::clone(stats);
+        Answer { status: parts.status, headers: parts.headers, body, lease: Some(lease), stats }
+    }
+
+    async fn dial(&self) -> Result<Sender, Error> {
+        let pipe = self.pipe().await?;
+        let (sender, connection) = http1::Builder::new().handshake(TokioIo::new(pipe)).await.map_err(Error::connection)?;
+        // Ends with the sender and the body that came by it; its errors reach whoever waits for an answer.
+        tokio::spawn(connection);
+        Ok(sender)
+    }
+
+    /// A new connection of any protocol.
+    pub(crate) async fn pipe(&self) -> Result<crate::connect::Pipe, Error> {
+        let within = self.settings.connect_within;
+        let authority = &self.base.authority;
+        let Ok(connected) = timeout(within, self.connector.connect(authority)).await else {
+            return Err(Error::Timeout { waiting_for: "connection", after: within });
+        };
+        connected.map_err(|source| Error::Connect { authority: authority.clone(), source })
+    }
+}
+
+/// Why a request has no answer.
+enum Unanswered {
+    /// No byte of it left.
+    Unsent(Error),
+    /// The connection broke before an answer began.
+    Broke(Error),
+    /// Something else, which another connection would not cure.
+    Failed(Error),
+}
+
+impl Answer {
+    /// The next piece of the body, `None` at its end.
+    pub(crate) async fn piece(&mut self, within: Duration) -> Result<Option<Bytes>, Error> {
+        loop {
+            let Ok(frame) = timeout(within, self.body.frame()).await else {
+                return Err(Error::Timeout { waiting_for: "byte of the answer", after: within });
+            };
+            match frame {
+                None => {
+                    if let Some(Lease { sender, pool }) = self.lease.take() {
+                        pool.put(sender);
+                    }
+                    return Ok(None);
+                }
+                Some(Err(error)) => return Err(Error::connection(error)),
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        self.stats.body(data.len());
+                        return Ok(Some(data));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The whole body, at most `limit` bytes; `within` bounds each wait for more of it.
+    pub(crate) async fn whole(mut self, limit: usize, within: Duration) -> Result<Bytes, Error> {
+        let mut whole = BytesMut::new();
+        while let Some(piece) = self.piece(within).await? {
+            if whole.len() + piece.len() > limit {
+                return Err(Error::Protocol(format!("an answer of more than {limit} bytes")));
+            }
+            whole.extend_from_slice(&piece);
+        }
+        Ok(whole.freeze())
+    }
+}

@@ -1,0 +1,312 @@
+//! HTTP/2 push: one request stays open, and each message comes as the promised answer to a request never made.
+//!
+//! The main answer's lines say the order; a pushed body is matched to its line by the cursor in its path. What was
+//! announced but did not arrive (refused, reset, late) is fetched, so a push that fails costs a request and no
+//! message. Messages that come inline are taken as they come.
+//!
+//! It leaves the connection alone: that is `http2.rs`.
+
+use std::collections::{HashMap, VecDeque};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use poll_core::{ChannelName, Cursor};
+use tokio::time::{Instant, timeout_at};
+
+use crate::client::Client;
+use crate::error::Error;
+use crate::exchange::Call;
+use crate::http2::{self, Main, Promised};
+use crate::message::{Event, StartAt};
+use crate::ndjson::Lines;
+use crate::publish::message_path;
+use crate::reader::Reader;
+use crate::subscription::{Out, Source, Subscription};
+use crate::wire::{Line, Record, read};
+
+/// How long an announced message's push may take before the message is fetched instead.
+const PUSH_WITHIN: Duration = Duration::from_secs(5);
+
+/// So many pushed bodies may wait for their lines; a server that pushes more without a word is none of ours.
+const UNANNOUNCED: usize = 4096;
+
+/// So many lines may wait for a push before the main answer is left unread until it came.
+const LINES_AHEAD: usize = 1024;
+
+/// Takes pushed messages.
+///
+/// The server must speak HTTP/2 on the connection's first byte; a proxy in between that does not makes every try fail.
+///
+/// ```no_run
+/// # async fn example(client: poll_client::Client, channel: poll_client::ChannelName) -> Result<(), poll_client::Error> {
+/// use futures_util::TryStreamExt;
+/// use poll_client::Push;
+///
+/// let mut events = Push::new(&client, &channel).subscribe();
+/// while let Some(event) = events.try_next().await? {
+///     println!("{event:?}");
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Push {
+    client: Client,
+    channel: ChannelName,
+    start: StartAt,
+}
+
+impl Push {
+    /// Pushes of the channel from now on.
+    #[must_use]
+    pub fn new(client: &Client, channel: &ChannelName) -> Self {
+        Self { client: client.clone(), channel: channel.clone(), start: StartAt::default() }
+    }
+
+    /// Where to start.
+    #[must_use]
+    pub fn start_at(mut self, start: StartAt) -> Self {
+        self.start = start;
+        self
+    }
+
+    /// Begins when the stream is first polled.
+    #[must_use]
+    pub fn subscribe(self) -> Subscription {
+        let reader = Reader::new(&self.client, &self.channel, self.start);
+        let stats = reader.stats.clone();
+        Subscription::new(&self.client, stats, Pushes { reader, open: None })
+    }
+}
+
+struct Pushes {
+    reader: Reader,
+    open: Option<Open>,
+}
+
+struct Open {
+    main: Main,
+    lines: Lines,
+    /// Lines whose turn has not come, as they were read.
+    waiting: VecDeque<Waiting>,
+    pushed: HashMap<Cursor, Pushed>,
+    arriving: FuturesUnordered<BoxFuture<'static, (Cursor, Result<Bytes, Error>)>>,
+    last_line: Instant,
+    main_answer: MainAnswer,
+    /// Read from the main answer, `None` its end, and not looked at yet.
+    unread: Option<Option<Bytes>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum MainAnswer {
+    Open,
+    /// Ended; what it announced may still be on its way.
+    Over,
+}
+
+enum Waiting {
+    Line(Bytes),
+    Announced { cursor: Cursor, since: Instant },
+}
+
+enum Pushed {
+    OnItsWay,
+    Arrived(Bytes),
+    Failed,
+}
+
+/// What the connection brought.
+enum Brought {
+    Promise(Promised),
+    Push(Cursor, Result<Bytes, Error>),
+    Data(Option<Bytes>),
+}
+
+impl Open {
+    async fn start(reader: &Reader) -> Result<Self, Error> {
+        let inner = &reader.client.inner;
+        let main = http2::get(inner, &reader.target("/api/push"), &reader.stats).await?;
+        Ok(Self {
+            main,
+            lines: Lines::new(inner.settings.max_answer_bytes),
+            waiting: VecDeque::new(),
+            pushed: HashMap::new(),
+            arriving: FuturesUnordered::new(),
+            last_line: Instant::now(),
+            main_answer: MainAnswer::Open,
+            unread: None,
+        })
+    }
+
+    fn take(&mut self, reader: &Reader, brought: Brought) -> Result<(), Error> {
+        match brought {
+            Brought::Promise(promise) => {
+                // A promise of something else, or for nobody in sight, is declined by being dropped.
+                let Some(cursor) = cursor_of(&promise.path) else { return Ok(()) };
+                if self.pushed.len() >= UNANNOUNCED {
+                    return Err(Error::Protocol("pushes that no line announces".to_owned()));
+                }
+                self.pushed.insert(cursor, Pushed::OnItsWay);
+                let limit = reader.client.inner.settings.max_answer_bytes;
+                let body = promise.body(limit, reader.stats.clone());
+                self.arriving.push(body.map(move |body| (cursor, body)).boxed());
+            }
+            Brought::Push(cursor, body) => {
+                if let Some(pushed) = self.pushed.get_mut(&cursor) {
+                    *pushed = body.map_or(Pushed::Failed, Pushed::Arrived);
+                }
+            }
+            Brought::Data(None) => self.main_answer = MainAnswer::Over,
+            Brought::Data(Some(data)) => {
+                self.last_line = Instant::now();
+                reader.stats.body(data.len());
+                self.lines.feed(&data);
+                while let Some(line) = self.lines.next_line().map_err(|error| Error::Protocol(error.to_string()))? {
+                    self.waiting.push_back(waiting(line)?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Something from the connection. Data is taken before promises are looked at and given after them, so that a
+    /// line's promise, which the server sent first, is known before the line. Promises are never waited for alone:
+    /// nothing tells such a waiter that the main answer ended.
+    fn poll_brought(&mut self, cx: &mut Context<'_>) -> Poll<Result<Brought, Error>> {
+        if self.unread.is_none() && self.main_answer == MainAnswer::Open && self.waiting.len() < LINES_AHEAD {
+            if let Poll::Ready(data) = self.main.poll_data(cx) {
+                self.unread = Some(data?);
+            }
+        }
+        if let Poll::Ready(promise) = self.main.poll_promise(cx) {
+            return Poll::Ready(promise.map(Brought::Promise));
+        }
+        if let Poll::Ready(Some((cursor, body))) = self.arriving.poll_next_unpin(cx) {
+            return Poll::Ready(Ok(Brought::Push(cursor, body)));
+        }
+        self.unread.take().map_or(Poll::Pending, |data| Poll::Ready(Ok(Brought::Data(data))))
+    }
+
+    /// When waiting has lasted too long, and for what.
+    fn deadline(&self, silence: Duration) -> Instant {
+        match self.waiting.front() {
+            Some(Waiting::Announced { since, .. }) => *since + PUSH_WITHIN,
+            _ => self.last_line + silence,
+        }
+    }
+
+    fn late(&mut self, silence: Duration) -> Result<(), Error> {
+        let Some(Waiting::Announced { cursor, .. }) = self.waiting.front() else {
+            return Err(Error::Timeout { waiting_for: "byte of the answer", after: silence });
+        };
+        self.pushed.insert(*cursor, Pushed::Failed);
+        Ok(())
+    }
+}
+
+impl Pushes {
+    /// Gives what is due, in the lines' order, up to an announced message that is still on its way.
+    async fn give(&mut self, open: &mut Open, out: &mut Out<Event>) -> Result<(), Error> {
+        while let Some(front) = open.waiting.front() {
+            match front {
+                Waiting::Line(line) => {
+                    self.reader.line(&Line::read(line)?, out)?;
+                }
+                Waiting::Announced { cursor, .. } => {
+                    let cursor = *cursor;
+                    match open.pushed.remove(&cursor) {
+                        Some(Pushed::OnItsWay) => {
+                            open.pushed.insert(cursor, Pushed::OnItsWay);
+                            return Ok(());
+                        }
+                        Some(Pushed::Arrived(body)) => self.message(cursor, &body, out)?,
+                        // Dropped before the fetch is waited for: what came before it need not wait with it.
+                        Some(Pushed::Failed) | None if out.has_news() => {
+                            open.pushed.insert(cursor, Pushed::Failed);
+                            return Ok(());
+                        }
+                        Some(Pushed::Failed) | None => self.fetch(cursor, out).await?,
+                    }
+                }
+            }
+            open.waiting.pop_front();
+        }
+        Ok(())
+    }
+
+    fn message(&mut self, cursor: Cursor, body: &[u8], out: &mut Out<Event>) -> Result<(), Error> {
+        let message = read::<Record<'_>>(body)?.message(cursor.epoch)?;
+        if message.cursor != cursor {
+            return Err(Error::Protocol(format!("another message was pushed as {cursor}")));
+        }
+        out.backoff.reset();
+        self.reader.stats.pushed();
+        self.reader.tracker.message(message, &mut out.queue, &self.reader.stats);
+        Ok(())
+    }
+
+    /// Asks for a message whose push did not come.
+    async fn fetch(&mut self, cursor: Cursor, out: &mut Out<Event>) -> Result<(), Error> {
+        let Reader { client, channel, tracker, stats } = &mut self.reader;
+        let settings = client.inner.settings;
+        let call = Call::get(message_path(channel, cursor), settings.answer_within);
+        match client.inner.ask(&call, stats, &[200]).await {
+            Ok(answer) => {
+                let body = answer.whole(settings.max_answer_bytes, settings.answer_within).await?;
+                let message = read::<Record<'_>>(&body)?.message(cursor.epoch)?;
+                tracker.message(message, &mut out.queue, stats);
+            }
+            Err(error) if matches!(error.status(), Some(404 | 410)) => {
+                tracker.missed(Some(1), false, Some(cursor), &mut out.queue, stats);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+/// A line that only names a message waits for its push.
+fn waiting(line: Bytes) -> Result<Waiting, Error> {
+    let read = Line::read(&line)?;
+    let control = matches!(&*read.kind, "connected" | "heartbeat" | "reset" | "closed");
+    Ok(match (read.cursor, read.id, read.message) {
+        (Some(cursor), Some(_), None) if !control => Waiting::Announced { cursor, since: Instant::now() },
+        _ => Waiting::Line(line),
+    })
+}
+
+/// The last segment of `/api/messages/{channel}/{cursor}`.
+fn cursor_of(path: &str) -> Option<Cursor> {
+    path.contains("/api/messages/").then(|| path.rsplit('/').next()?.parse().ok()).flatten()
+}
+
+impl Source for Pushes {
+    type Item = Event;
+
+    async fn step(&mut self, out: &mut Out<Event>) -> Result<(), Error> {
+        let mut open = match self.open.take() {
+            Some(open) => open,
+            None => Open::start(&self.reader).await?,
+        };
+        self.give(&mut open, out).await?;
+        while !out.has_news() {
+            if open.main_answer == MainAnswer::Over && open.waiting.is_empty() {
+                return Err(Error::Cut);
+            }
+            let silence = self.reader.silence();
+            let deadline = open.deadline(silence);
+            match timeout_at(deadline, std::future::poll_fn(|cx| open.poll_brought(cx))).await {
+                Ok(brought) => open.take(&self.reader, brought?)?,
+                Err(_) => open.late(silence)?,
+            }
+            self.give(&mut open, out).await?;
+        }
+        self.open = Some(open);
+        Ok(())
+    }
+}

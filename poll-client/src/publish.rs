@@ -1,0 +1,187 @@
+//! Publishing, one message or many, and reading one back.
+//!
+//! A publish is tried once, because a second try could publish twice. With an idempotency key the server knows the
+//! second try for what it is, so then it is retried like any question.
+
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{HeaderMap, Method};
+use poll_core::{ChannelName, Cursor, IdempotencyKey, Payload, Seq, Timestamp};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::backoff::Backoff;
+use crate::client::{Client, header_value};
+use crate::error::Error;
+use crate::exchange::{Call, Repeat};
+use crate::message::Message;
+use crate::pattern::progress::Step;
+use crate::reader::encode;
+use crate::wire::{Record, cursor, id, read, timestamp};
+
+/// What the server says of a published message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct Receipt {
+    /// Its number on the channel.
+    #[serde(rename = "id", deserialize_with = "seq")]
+    pub seq: Seq,
+    /// Its UUIDv7.
+    #[serde(rename = "uuid", deserialize_with = "id")]
+    pub id: Uuid,
+    /// Where to go on after it.
+    #[serde(deserialize_with = "cursor")]
+    pub cursor: Cursor,
+    /// When it was published, by the server's clock.
+    #[serde(rename = "timestamp", deserialize_with = "timestamp")]
+    pub at: Timestamp,
+}
+
+fn seq<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Seq, D::Error> {
+    u64::deserialize(deserializer).map(Seq::new)
+}
+
+impl Client {
+    /// Publishes one message, and tries once.
+    ///
+    /// # Errors
+    /// Whatever goes wrong. After [`Error::Connection`] or [`Error::Timeout`] the message may have been published all
+    /// the same; [`Self::publish_once`] is for those who must know.
+    pub async fn publish(&self, channel: &ChannelName, payload: &Payload) -> Result<Receipt, Error> {
+        let body = self.post(&message_call(self, channel, payload)).await?;
+        read(&body)
+    }
+
+    /// Publishes one message exactly once: the key makes trying again harmless, within the server's window (300 s by
+    /// default).
+    ///
+    /// # Errors
+    /// What trying again does not cure, or the last error when the client's retries are used up.
+    pub async fn publish_once(
+        &self,
+        channel: &ChannelName,
+        payload: &Payload,
+        key: &IdempotencyKey,
+    ) -> Result<Receipt, Error> {
+        let call = keyed(message_call(self, channel, payload), key)?;
+        read(&self.post_until_done(&call).await?)
+    }
+
+    /// Publishes messages as JSON values in one request, all or none, and tries once. A server takes up to 1,000 and
+    /// 1 MiB at once.
+    ///
+    /// # Errors
+    /// As [`Self::publish`]; [`Error::Usage`] when a value has no JSON form.
+    pub async fn publish_many<T: Serialize>(
+        &self,
+        channel: &ChannelName,
+        messages: &[T],
+    ) -> Result<Vec<Receipt>, Error> {
+        let body = self.post(&many_call(self, channel, messages)?).await?;
+        read::<Many>(&body).map(|many| many.messages)
+    }
+
+    /// [`Self::publish_many`] exactly once, as [`Self::publish_once`].
+    ///
+    /// # Errors
+    /// As [`Self::publish_once`].
+    pub async fn publish_many_once<T: Serialize>(
+        &self,
+        channel: &ChannelName,
+        messages: &[T],
+        key: &IdempotencyKey,
+    ) -> Result<Vec<Receipt>, Error> {
+        let call = keyed(many_call(self, channel, messages)?, key)?;
+        read::<Many>(&self.post_until_done(&call).await?).map(|many| many.messages)
+    }
+
+    /// Reports a step of a job, which is the channel `progress/{job}`. One with a status of `done` or `failed` ends it.
+    ///
+    /// # Errors
+    /// Whatever goes wrong; 409 when the job has ended.
+    pub async fn report(&self, job: &ChannelName, step: &Step) -> Result<(), Error> {
+        let body = serde_json::to_vec(step).map_err(|error| Error::Usage(error.to_string()))?;
+        let target = format!("/api/progress/{}", encode(job.as_str()));
+        self.post(&post(self, target, "application/json", body.into())).await.map(drop)
+    }
+
+    /// Reads one message by its cursor.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with 404 when it never existed, with 410 when it is no longer retained.
+    pub async fn message(&self, channel: &ChannelName, at: Cursor) -> Result<Message, Error> {
+        let inner = &self.inner;
+        let call = Call::get(message_path(channel, at), inner.settings.answer_within);
+        let answer = inner.ask(&call, &inner.stats, &[200]).await?;
+        let body = answer.whole(inner.settings.max_answer_bytes, inner.settings.answer_within).await?;
+        read::<Record<'_>>(&body)?.message(at.epoch)
+    }
+
+    async fn post(&self, call: &Call) -> Result<Bytes, Error> {
+        let inner = &self.inner;
+        let answer = inner.ask(call, &inner.stats, &[200, 201, 202]).await?;
+        answer.whole(inner.settings.max_answer_bytes, inner.settings.answer_within).await
+    }
+
+    async fn post_until_done(&self, call: &Call) -> Result<Bytes, Error> {
+        let mut backoff = Backoff::new(self.inner.settings.backoff);
+        loop {
+            let error = match self.post(call).await {
+                Ok(body) => return Ok(body),
+                Err(error) if !error.is_transient() => return Err(error),
+                Err(error) => error,
+            };
+            let Some(wait) = backoff.failed(error.retry_after()) else { return Err(error) };
+            self.inner.stats.retry();
+            tokio::time::sleep(wait).await;
+        }
+    }
+}
+
+/// An answer to many.
+#[derive(Deserialize)]
+struct Many {
+    messages: Vec<Receipt>,
+}
+
+/// Where one message is read, below the client's prefix.
+pub(crate) fn message_path(channel: &ChannelName, at: Cursor) -> String {
+    format!("/api/messages/{}/{at}", encode(channel.as_str()))
+}
+
+fn message_call(client: &Client, channel: &ChannelName, payload: &Payload) -> Call {
+    let (kind, body) = match payload {
+        Payload::Json(body) => ("application/json", body),
+        Payload::Text(body) => ("text/plain; charset=utf-8", body),
+        Payload::Binary(body) => ("application/octet-stream", body),
+    };
+    let mut target = format!("/api/message?channel={}", encode(channel.as_str()));
+    if matches!(payload, Payload::Text(_)) && body.is_empty() {
+        // An empty body is no content at all; an empty `content` is an empty text.
+        target.push_str("&content=");
+    }
+    post(client, target, kind, body.clone())
+}
+
+fn many_call<T: Serialize>(client: &Client, channel: &ChannelName, messages: &[T]) -> Result<Call, Error> {
+    let mut body = BytesMut::new().writer();
+    for message in messages {
+        serde_json::to_writer(&mut body, message).map_err(|error| Error::Usage(error.to_string()))?;
+        body.get_mut().put_u8(b'\n');
+    }
+    let target = format!("/api/message?channel={}", encode(channel.as_str()));
+    Ok(post(client, target, "application/x-ndjson", body.into_inner().freeze()))
+}
+
+fn post(client: &Client, target: String, kind: &'static str, body: Bytes) -> Call {
+    let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(kind))]);
+    let head_within: Duration = client.inner.settings.answer_within;
+    Call { method: Method::POST, target, headers, body, head_within, repeat: Repeat::Never }
+}
+
+fn keyed(mut call: Call, key: &IdempotencyKey) -> Result<Call, Error> {
+    let value = header_value("idempotency key", key.as_str())?;
+    call.repeat = Repeat::Harmless;
+    Ok(call.header(HeaderName::from_static("idempotency-key"), value))
+}

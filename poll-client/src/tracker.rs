@@ -1,0 +1,177 @@
+//! Where a reader stands on a channel, and what it must be told so that no message is lost in silence.
+//!
+//! The server says what was missed. This checks it: numbers have no holes within an epoch, so a jump nobody
+//! announced is reported as missed, and a message that comes again after a reconnect is not given twice.
+
+use std::collections::VecDeque;
+
+use poll_core::{Cursor, Epoch};
+
+use crate::message::{Event, Message, StartAt};
+use crate::stats::Stats;
+
+#[derive(Debug, Clone)]
+pub(crate) struct Tracker {
+    start: StartAt,
+    /// After the last message given, or where the server said we stand.
+    position: Option<Cursor>,
+    next: Next,
+}
+
+/// What is known of the next message's number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// It follows the position's.
+    Follows,
+    /// It may be any: the server has just announced a jump.
+    Any,
+}
+
+impl Tracker {
+    pub(crate) fn new(start: StartAt) -> Self {
+        let position = match start {
+            StartAt::After(cursor) => Some(cursor),
+            StartAt::Oldest | StartAt::Now => None,
+        };
+        Self { start, position, next: Next::Follows }
+    }
+
+    pub(crate) fn start(&self) -> StartAt {
+        self.start
+    }
+
+    pub(crate) fn position(&self) -> Option<Cursor> {
+        self.position
+    }
+
+    /// The server says where the reader stands, having lost nothing.
+    pub(crate) fn stands_at(&mut self, cursor: Cursor) {
+        self.position = Some(cursor);
+        self.next = Next::Follows;
+    }
+
+    /// A stream says where it begins. News only to a reader that asked for "now".
+    pub(crate) fn connected(&mut self, cursor: Cursor) {
+        if self.position.is_none() && self.start == StartAt::Now {
+            self.stands_at(cursor);
+        }
+    }
+
+    /// The server says that messages are gone. `cursor`, if given, is where it goes on.
+    pub(crate) fn missed(
+        &mut self,
+        count: Option<u64>,
+        reset: bool,
+        cursor: Option<Cursor>,
+        events: &mut VecDeque<Event>,
+        stats: &Stats,
+    ) {
+        stats.missed(count.unwrap_or(0));
+        events.push_back(Event::Missed { count, reset });
+        self.position = cursor.or(self.position);
+        self.next = Next::Any;
+    }
+
+    /// A message came.
+    pub(crate) fn message(&mut self, message: Message, events: &mut VecDeque<Event>, stats: &Stats) {
+        if self.next == Next::Follows {
+            let before = match self.position {
+                // Of an unborn channel nothing was given: its first message is number 1, whatever its epoch.
+                Some(at) if at.epoch == message.cursor.epoch || at.epoch == Epoch::ZERO => Some(at.seq.get()),
+                Some(_) => {
+                    self.missed(None, true, None, events, stats);
+                    None
+                }
+                None if self.start == StartAt::Oldest => Some(0),
+                None => None,
+            };
+            if let Some(before) = before {
+                if message.seq.get() <= before {
+                    return;
+                }
+                let hole = message.seq.get() - before - 1;
+                if hole > 0 {
+                    self.missed(Some(hole), false, None, events, stats);
+                }
+            }
+        }
+        self.stands_at(message.cursor);
+        stats.message();
+        events.push_back(Event::Message(message));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use poll_core::{Seq, Timestamp};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::message::Content;
+
+    fn at(epoch: u64, seq: u64) -> Cursor {
+        Cursor { epoch: Epoch::new(epoch), seq: Seq::new(seq) }
+    }
+
+    fn message(epoch: u64, seq: u64) -> Message {
+        let content = Content::Binary(Default::default());
+        Message { seq: Seq::new(seq), id: None, cursor: at(epoch, seq), at: Timestamp::ZERO, content }
+    }
+
+    /// Messages as their numbers, missed ones as negative counts, a reset as -1000.
+    fn given(events: &VecDeque<Event>) -> Vec<i64> {
+        events
+            .iter()
+            .map(|event| match event {
+                Event::Message(message) => message.seq.get() as i64,
+                Event::Missed { reset: true, .. } => -1000,
+                Event::Missed { count, .. } => -(count.unwrap() as i64),
+                Event::Closed { .. } => 0,
+            })
+            .collect()
+    }
+
+    fn run(start: StartAt, seqs: &[(u64, u64)]) -> Vec<i64> {
+        let (mut tracker, mut events, stats) = (Tracker::new(start), VecDeque::new(), Stats::default());
+        for &(epoch, seq) in seqs {
+            tracker.message(message(epoch, seq), &mut events, &stats);
+        }
+        given(&events)
+    }
+
+    #[test]
+    fn repeats_are_dropped_and_holes_reported() {
+        assert_eq!(run(StartAt::Oldest, &[(7, 1), (7, 2), (7, 2), (7, 1), (7, 5)]), [1, 2, -2, 5]);
+        assert_eq!(run(StartAt::Oldest, &[(7, 4)]), [-3, 4]);
+        assert_eq!(run(StartAt::Now, &[(7, 4), (7, 5)]), [4, 5]);
+        assert_eq!(run(StartAt::After(at(7, 4)), &[(7, 4), (7, 5)]), [5]);
+        assert_eq!(run(StartAt::After(Cursor::ZERO), &[(7, 1)]), [1]);
+        assert_eq!(run(StartAt::After(at(7, 9)), &[(8, 1), (8, 2)]), [-1000, 1, 2]);
+    }
+
+    #[test]
+    fn what_the_server_announced_is_not_reported_twice() {
+        let (mut tracker, mut events, stats) =
+            (Tracker::new(StartAt::After(at(7, 4))), VecDeque::new(), Stats::default());
+        tracker.missed(Some(5), false, Some(at(7, 9)), &mut events, &stats);
+        tracker.message(message(7, 10), &mut events, &stats);
+        tracker.missed(None, true, None, &mut events, &stats);
+        tracker.message(message(8, 3), &mut events, &stats);
+        tracker.message(message(8, 4), &mut events, &stats);
+        assert_eq!(given(&events), [-5, 10, -1000, 3, 4]);
+        assert_eq!((stats.counts().missed, stats.counts().messages), (5, 3));
+    }
+
+    proptest! {
+        /// Whatever repeats and holes come within an epoch, messages given and messages reported missed add up.
+        #[test]
+        fn every_number_is_given_once_or_reported(seqs in prop::collection::vec(1u64..30, 0..40)) {
+            let numbered: Vec<_> = seqs.iter().map(|&seq| (3, seq)).collect();
+            let mut next = 1;
+            for given in run(StartAt::Oldest, &numbered) {
+                if given < 0 { next += -given } else { prop_assert_eq!(given, next); next += 1 }
+            }
+            prop_assert_eq!(next as u64, seqs.iter().max().copied().unwrap_or(0) + 1);
+        }
+    }
+}

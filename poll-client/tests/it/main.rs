@@ -1,0 +1,9 @@
+//! The client against fake servers on in-memory pipes and paused time: what it gives when the network misbehaves.
+
+mod fake;
+mod http1;
+mod parsers;
+mod polls;
+mod publish;
+mod push;
+mod streams;

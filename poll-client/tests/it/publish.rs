@@ -1,0 +1,133 @@
+//! Publishing: what goes out, what comes back, and when it is tried again.
+
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use poll_client::{Error, IdempotencyKey, Payload, Step};
+use tokio::time::Instant;
+
+use crate::fake::{self, Asked, Fake, STREAM_HEAD, answer, channel, chunk, cursor};
+
+fn receipt(seq: u64) -> String {
+    format!(
+        r#"{{"channel":"c","id":{seq},"uuid":"0193447e-7a80-7000-8000-{seq:012}","cursor":"{}","timestamp":"2026-11-20T22:49:38.123456Z"}}"#,
+        cursor(seq)
+    )
+}
+
+/// Answers each request on a connection of its own, and gives back what was asked.
+async fn play(mut server: Fake, answers: Vec<String>) -> Vec<Asked> {
+    let mut asked = Vec::new();
+    for answer in answers {
+        let mut peer = server.accept().await;
+        asked.push(peer.request().await.unwrap());
+        peer.send(answer.replacen("\r\n", "\r\nConnection: close\r\n", 1)).await;
+    }
+    asked
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_kind_of_payload_has_its_type() {
+    let (client, server) = fake::client();
+    let script = tokio::spawn(play(server, (1..=4).map(|seq| answer("201 Created", "", &receipt(seq))).collect()));
+    let payloads = [
+        Payload::json(br#"{"a": 1}"#).unwrap(),
+        Payload::text("héllo"),
+        Payload::bytes(&b"\xff\x00"[..]),
+        Payload::text(""),
+    ];
+    for (seq, payload) in (1..).zip(&payloads) {
+        let receipt = client.publish(&channel(), payload).await.unwrap();
+        assert_eq!((receipt.seq.get(), receipt.cursor.to_string()), (seq, cursor(seq)));
+    }
+    let asked = script.await.unwrap();
+    let seen: Vec<_> = asked.iter().map(|asked| (asked.header("content-type").unwrap(), &asked.body[..])).collect();
+    assert_eq!(seen[0], ("application/json", &br#"{"a":1}"#[..]));
+    assert_eq!(seen[1], ("text/plain; charset=utf-8", "héllo".as_bytes()));
+    assert_eq!(seen[2], ("application/octet-stream", &b"\xff\x00"[..]));
+    assert_eq!((asked[3].query("content"), &asked[3].body[..]), (Some(""), &b""[..]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_key_it_is_tried_once_with_one_until_it_is_done() {
+    let busy = answer("503 Service Unavailable", "Retry-After: 7\r\n", r#"{"title":"Draining"}"#);
+    let (client, server) = fake::client();
+    let script = tokio::spawn(play(server, vec![busy.clone(), busy.clone(), busy, answer("200 OK", "", &receipt(9))]));
+
+    let error = client.publish(&channel(), &Payload::text("x")).await.unwrap_err();
+    assert_eq!((error.status(), error.retry_after()), (Some(503), Some(Duration::from_secs(7))));
+
+    let (key, begun) = (IdempotencyKey::parse("k1").unwrap(), Instant::now());
+    let receipt = client.publish_once(&channel(), &Payload::text("x"), &key).await.unwrap();
+    assert_eq!(receipt.seq.get(), 9);
+    assert!((14..=18).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    let keys: Vec<_> = script.await.unwrap().iter().map(|asked| asked.header("idempotency-key").map(str::to_owned)).collect();
+    assert_eq!(keys, [None, Some("k1".to_owned()), Some("k1".to_owned()), Some("k1".to_owned())]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_that_waiting_cannot_cure_is_given_at_once() {
+    let (client, server) = fake::client();
+    let refusal = answer("422 Unprocessable Content", "", r#"{"title":"Key reused","detail":"with another payload"}"#);
+    let script = tokio::spawn(play(server, vec![refusal]));
+    let key = IdempotencyKey::parse("k1").unwrap();
+    let error = client.publish_once(&channel(), &Payload::text("x"), &key).await.unwrap_err();
+    assert_eq!(error.to_string(), "the server answered 422: Key reused: with another payload");
+    script.await.unwrap();
+
+    let key = IdempotencyKey::parse("line\nbreak").unwrap();
+    let error = client.publish_once(&channel(), &Payload::text("x"), &key).await.unwrap_err();
+    assert!(matches!(error, Error::Usage(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn retries_of_a_keyed_publish_run_out() {
+    let (builder, server) = fake::builder();
+    let client = builder.max_retries(3).build().unwrap();
+    drop(server);
+    let key = IdempotencyKey::parse("k1").unwrap();
+    let error = client.publish_once(&channel(), &Payload::text("x"), &key).await.unwrap_err();
+    assert_eq!(error.to_string(), "cannot connect to fake:1");
+    assert_eq!(client.counts().retries, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_are_json_lines() {
+    let (client, server) = fake::client();
+    let body = format!(r#"{{"channel":"c","count":2,"messages":[{},{}]}}"#, receipt(1), receipt(2));
+    let script = tokio::spawn(play(server, vec![answer("201 Created", "", &body)]));
+    let receipts = client.publish_many(&channel(), &["one\ntwo", "three"]).await.unwrap();
+    assert_eq!(receipts.iter().map(|receipt| receipt.seq.get()).collect::<Vec<_>>(), [1, 2]);
+    let asked = &script.await.unwrap()[0];
+    assert_eq!(asked.header("content-type"), Some("application/x-ndjson"));
+    assert_eq!(asked.body, b"\"one\\ntwo\"\n\"three\"\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_is_followed_over_a_break_and_each_step_is_given_once() {
+    let step = |number: u64, more: &str| {
+        format!(
+            "{{\"step\":{number},\"total\":3,\"percentage\":33.5,\"message\":\"s\"{more},\"timestamp\":\"2026-11-20T22:49:38.00000{number}Z\"}}\n"
+        )
+    };
+    let (first, last) = (step(1, "") + &step(2, ""), step(3, r#","status":"done""#));
+    let (client, mut server) = fake::client();
+    let job = poll_client::ChannelName::parse("a/b").unwrap();
+    let all = format!("{first}{last}");
+    let script = tokio::spawn(async move {
+        let mut peer = server.accept().await;
+        assert_eq!(peer.request().await.unwrap().path(), "/api/progress/a%2Fb");
+        peer.send(answer("202 Accepted", "", "{}")).await;
+        assert!(peer.request().await.unwrap().line.starts_with("GET"));
+        peer.send(STREAM_HEAD.to_owned() + &chunk(&first) + "2a\r\n{\"step\":3").await;
+        drop(peer);
+        let mut peer = server.accept().await;
+        peer.request().await.unwrap();
+        peer.send(STREAM_HEAD.to_owned() + &chunk(&all) + "0\r\n\r\n").await;
+    });
+    client.report(&job, &Step { step: 1, total: 3, ..Step::default() }).await.unwrap();
+    let steps: Vec<_> = client.follow(&job).try_collect().await.unwrap();
+    assert_eq!(steps.iter().map(|step| step.step).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(steps[2].status.as_deref(), Some("done"));
+    script.await.unwrap();
+}
