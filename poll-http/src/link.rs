@@ -66,7 +66,10 @@ const IDLE_AFTER_BODY: u32 = 1;
 const HEAD: u32 = 2;
 const BUSY: u32 = 3;
 const BUSY_WITH_BODY: u32 = 4;
-const UNWATCHED: u32 = 5;
+/// The answer is handed over, but not all written: a slow reader is not an idle one.
+const WRITING: u32 = 5;
+const WRITING_AFTER_BODY: u32 = 6;
+const UNWATCHED: u32 = 7;
 /// The stage is the remainder, the stay the quotient.
 const STAGES: u32 = 8;
 
@@ -138,8 +141,20 @@ impl Link {
     /// The answer has been handed over whole.
     pub(crate) fn end(&self) {
         let phase = Phase(self.phase.load(Ordering::Relaxed));
-        let idle = if phase.0 % STAGES == BUSY_WITH_BODY { IDLE_AFTER_BODY } else { IDLE };
-        self.phase.store(phase.turned(idle).0.wrapping_add(STAGES), Ordering::Relaxed);
+        let stage = if phase.0 % STAGES == BUSY_WITH_BODY { WRITING_AFTER_BODY } else { WRITING };
+        self.phase.store(phase.turned(stage).0.wrapping_add(STAGES), Ordering::Relaxed);
+    }
+
+    /// All that was handed over is written. Says whether that ended an answer.
+    pub(crate) fn flushed(&self) -> bool {
+        let phase = Phase(self.phase.load(Ordering::Relaxed));
+        let stage = match phase.0 % STAGES {
+            WRITING => IDLE,
+            WRITING_AFTER_BODY => IDLE_AFTER_BODY,
+            _ => return false,
+        };
+        self.phase.store(phase.turned(stage).0, Ordering::Relaxed);
+        true
     }
 
     /// From here on the protocol watches over idleness and heads itself.
@@ -153,7 +168,7 @@ impl Link {
 
     /// Whether the peer may be in the middle of a request that will not be read to its end.
     pub(crate) fn is_cut_short(&self) -> bool {
-        matches!(self.phase().0 % STAGES, HEAD | BUSY_WITH_BODY | IDLE_AFTER_BODY)
+        matches!(self.phase().0 % STAGES, HEAD | BUSY_WITH_BODY | WRITING_AFTER_BODY | IDLE_AFTER_BODY)
     }
 
     /// Whether anything was read since this was last asked.

@@ -253,12 +253,18 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<IO> {
     }
 
     /// hyper flushes only when all it had is written, and in the same turn in which it polled the service: the moment
-    /// at which an interim answer can go out between two answers.
+    /// at which an interim answer can go out between two answers, and at which an answer is done.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         std::task::ready!(this.poll_interim(cx))?;
         let flushed = Pin::new(&mut this.io).poll_flush(cx);
-        this.watch_write(cx, flushed)
+        std::task::ready!(this.watch_write(cx, flushed))?;
+        if this.link.flushed() {
+            // hyper has tried to read already, before the answer, and waits to be woken: the idle clock has to be
+            // started here. It has only just begun, so it cannot be over.
+            let _ = this.poll_overdue(cx);
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

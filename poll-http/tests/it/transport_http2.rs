@@ -1,1 +1,1 @@
-//! x
+//! HTTP/2 (being written).

@@ -18,25 +18,25 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-pub type Answer = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
+pub(crate) type Answer = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
 type Respond = dyn Fn(Request<RequestBody>, &ConnectionInfo) -> Answer + Send + Sync;
 
 /// A service that answers by a closure.
 #[derive(Clone)]
-pub struct Toy {
+pub(crate) struct Toy {
     respond: Arc<Respond>,
     deadlines: Deadlines,
 }
 
 impl Toy {
-    pub fn new(
+    pub(crate) fn new(
         respond: impl Fn(Request<RequestBody>, &ConnectionInfo) -> Answer + Send + Sync + 'static,
     ) -> Self {
         Self { respond: Arc::new(respond), deadlines: Deadlines::new() }
     }
 
     /// Answers every path with the path.
-    pub fn echo() -> Self {
+    pub(crate) fn echo() -> Self {
         Self::new(|request, _| now(Response::new(Body::full(request.uri().path().to_owned()))))
     }
 }
@@ -53,12 +53,12 @@ impl Handle for Toy {
     }
 }
 
-pub fn now(response: Response<Body>) -> Answer {
+pub(crate) fn now(response: Response<Body>) -> Answer {
     Box::pin(std::future::ready(response))
 }
 
 /// Never answers, and counts while it is held.
-pub fn forever(held: &Held) -> Answer {
+pub(crate) fn forever(held: &Held) -> Answer {
     let held = held.clone().hold();
     Box::pin(async move {
         std::future::pending::<()>().await;
@@ -69,22 +69,22 @@ pub fn forever(held: &Held) -> Answer {
 
 /// Counts what is held.
 #[derive(Clone, Default)]
-pub struct Held(Arc<AtomicUsize>);
+pub(crate) struct Held(Arc<AtomicUsize>);
 
-pub struct Holding(Held);
+pub(crate) struct Holding(Held);
 
 impl Held {
-    pub fn hold(self) -> Holding {
+    pub(crate) fn hold(self) -> Holding {
         self.0.fetch_add(1, Ordering::SeqCst);
         Holding(self)
     }
 
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.0.load(Ordering::SeqCst)
     }
 
     /// Lets other tasks run until `count` are held. No time passes.
-    pub async fn until(&self, count: usize) {
+    pub(crate) async fn until(&self, count: usize) {
         for _ in 0..100_000 {
             if self.count() == count {
                 return;
@@ -102,7 +102,7 @@ impl Drop for Holding {
 }
 
 /// A body that is fed through a channel; dropping the sender ends it.
-pub fn fed() -> (mpsc::UnboundedSender<Piece>, Body) {
+pub(crate) fn fed() -> (mpsc::UnboundedSender<Piece>, Body) {
     let (sender, receiver) = mpsc::unbounded_channel();
     (sender, Body::stream(Fed(receiver)))
 }
@@ -116,7 +116,7 @@ impl Pieces for Fed {
 }
 
 /// A body whose source panics.
-pub struct Bomb;
+pub(crate) struct Bomb;
 
 impl Pieces for Bomb {
     fn poll_piece(&mut self, _: &mut Context<'_>) -> Poll<Option<Piece>> {
@@ -124,22 +124,22 @@ impl Pieces for Bomb {
     }
 }
 
-pub fn data(text: &'static str) -> Piece {
+pub(crate) fn data(text: &'static str) -> Piece {
     Piece::Data(Bytes::from_static(text.as_bytes()))
 }
 
-pub fn peer() -> SocketAddr {
+pub(crate) fn peer() -> SocketAddr {
     SocketAddr::from(([192, 0, 2, 1], 4711))
 }
 
-pub type Served = JoinHandle<Result<(), ConnectionError>>;
+pub(crate) type Served = JoinHandle<Result<(), ConnectionError>>;
 
 /// Serves one end of a pipe of `capacity` bytes each way; gives the other.
-pub fn pipe(toy: Toy, settings: ConnectionSettings, capacity: usize) -> (DuplexStream, Served) {
+pub(crate) fn pipe(toy: Toy, settings: ConnectionSettings, capacity: usize) -> (DuplexStream, Served) {
     drained_pipe(toy, settings, capacity, Drain::new())
 }
 
-pub fn drained_pipe(
+pub(crate) fn drained_pipe(
     toy: Toy,
     settings: ConnectionSettings,
     capacity: usize,
@@ -150,16 +150,16 @@ pub fn drained_pipe(
 }
 
 /// An ordinary connection to a toy.
-pub fn connect(toy: Toy) -> (DuplexStream, Served) {
+pub(crate) fn connect(toy: Toy) -> (DuplexStream, Served) {
     pipe(toy, ConnectionSettings::default(), 1 << 20)
 }
 
-pub async fn send(client: &mut DuplexStream, text: &str) {
+pub(crate) async fn send(client: &mut DuplexStream, text: &str) {
     client.write_all(text.as_bytes()).await.unwrap();
 }
 
 /// Reads until what was read ends with `end`.
-pub async fn read_to(client: &mut DuplexStream, end: &str) -> String {
+pub(crate) async fn read_to(client: &mut DuplexStream, end: &str) -> String {
     let mut text = Vec::new();
     while !text.ends_with(end.as_bytes()) {
         let byte = client.read_u8().await;
@@ -172,7 +172,7 @@ pub async fn read_to(client: &mut DuplexStream, end: &str) -> String {
 }
 
 /// Reads to the end of the connection.
-pub async fn read_all(client: &mut DuplexStream) -> String {
+pub(crate) async fn read_all(client: &mut DuplexStream) -> String {
     let mut text = Vec::new();
     client.read_to_end(&mut text).await.unwrap();
     String::from_utf8(text).unwrap()
@@ -180,18 +180,18 @@ pub async fn read_all(client: &mut DuplexStream) -> String {
 
 /// Each write as it came.
 #[derive(Clone, Default)]
-pub struct Writes(Arc<Mutex<Vec<Vec<u8>>>>);
+pub(crate) struct Writes(Arc<Mutex<Vec<Vec<u8>>>>);
 
 impl Writes {
-    pub fn take(&self) -> Vec<Vec<u8>> {
+    pub(crate) fn take(&self) -> Vec<Vec<u8>> {
         std::mem::take(&mut self.0.lock().unwrap())
     }
 }
 
 /// A pipe that keeps each write apart, and takes vectored ones as a socket does.
-pub struct Recording {
-    pub io: DuplexStream,
-    pub writes: Writes,
+pub(crate) struct Recording {
+    pub(crate) io: DuplexStream,
+    pub(crate) writes: Writes,
 }
 
 impl AsyncRead for Recording {
@@ -236,7 +236,7 @@ impl AsyncWrite for Recording {
 }
 
 /// As [`connect`], with the server's writes recorded.
-pub fn recorded(toy: Toy) -> (DuplexStream, Writes, Served) {
+pub(crate) fn recorded(toy: Toy) -> (DuplexStream, Writes, Served) {
     let (client, server) = tokio::io::duplex(1 << 20);
     let writes = Writes::default();
     let io = Recording { io: server, writes: writes.clone() };
