@@ -1,9 +1,131 @@
-//! poll-server
+//! The server around poll: configuration, listeners, workers, drain, logs, metrics and the live page.
+//!
+//! What: [`run`] serves on bound listeners until a [`Shutdown`] is asked for, then drains. The binary adds
+//! arguments, signals and exit codes; tests and embedding programs bring their own.
+//! Why apart from the binary: so that it can be started on port 0 and stopped by hand.
+//! Not here: HTTP (poll-http), messages (poll-core).
+
+mod accept;
 pub mod config;
+mod drain;
 pub mod listen;
 pub mod logs;
-mod accept;
+mod metrics;
+mod page;
+mod service;
 mod shutdown;
 mod sockets;
 mod store;
+mod upkeep;
 mod worker;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use poll_http::{Clock, Drain};
+
+pub use self::shutdown::{Hand, Shutdown};
+pub use self::store::StoreError;
+use crate::accept::Acceptor;
+use crate::config::Config;
+use crate::listen::Listener;
+use crate::sockets::Sockets;
+use crate::worker::Workers;
+
+/// How a run came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Everyone was answered but for this many connections, which were cut.
+    Drained {
+        /// Connections that did not end within the drain time.
+        cut: usize,
+    },
+    /// It was asked to end a second time.
+    AtOnce,
+}
+
+/// Why a server could not run, as one line.
+#[derive(Debug)]
+pub enum RunError {
+    /// The store cannot be used.
+    Store(StoreError),
+    /// The system gives no thread, runtime or event queue.
+    System(std::io::Error),
+    /// A worker thread ended by itself.
+    Worker(usize),
+}
+
+impl std::fmt::Display for RunError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Store(error) => write!(f, "cannot use the store: {error}"),
+            Self::System(error) => write!(f, "cannot start: {error}"),
+            Self::Worker(index) => write!(f, "worker {index} ended by itself"),
+        }
+    }
+}
+
+impl std::error::Error for RunError {}
+
+impl From<std::io::Error> for RunError {
+    fn from(error: std::io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
+/// Serves on `listeners` until `shutdown` is asked for, then drains. Call it on a tokio runtime with IO and
+/// time; a single-threaded one is enough, connections are served on threads of their own.
+///
+/// # Errors
+/// When the store or a thread cannot be had, or a worker fails.
+pub async fn run(config: Config, listeners: Vec<Listener>, shutdown: Shutdown) -> Result<Ended, RunError> {
+    let store = store::open_store(&config).map_err(RunError::Store)?;
+    let sockets = Sockets::new(sockets::bound(config.limits.max_sockets, sockets::raise_open_files()));
+    let (drain, clock) = (Drain::new(), Clock::system());
+    let addresses: Vec<SocketAddr> = listeners.iter().map(Listener::address).collect();
+
+    let (metrics, exposition) = metrics::start(&sockets);
+    let service = service::build(&config, &addresses, store.clone(), metrics, exposition, &drain);
+    let settings = Arc::new(service::connection_settings(&config));
+    let mut workers = Workers::start(config.workers, &service, &settings, &drain)?;
+    let mut beside = tokio::task::JoinSet::new();
+    beside.spawn(upkeep::sweep(store.clone(), clock.clone()));
+    if let Some(interval) = config.demo {
+        beside.spawn(upkeep::demonstrate(store, clock, interval));
+    }
+    announce(&config, &addresses);
+
+    let acceptor = Acceptor::new(listeners, sockets.clone(), workers.hands())?;
+    let ended = tokio::select! {
+        () = shutdown.insisted() => return Ok(Ended::AtOnce),
+        index = workers.ended() => return Err(RunError::Worker(index)),
+        cut = serve(acceptor, &drain, &sockets, &config, &shutdown) => Ended::Drained { cut },
+    };
+    workers.stop();
+    Ok(ended)
+}
+
+/// Accepts until asked to stop, then drains; returns how many connections are left to cut.
+async fn serve(
+    mut acceptor: Acceptor,
+    drain: &Drain,
+    sockets: &Sockets,
+    config: &Config,
+    shutdown: &Shutdown,
+) -> usize {
+    tokio::select! {
+        never = acceptor.run() => match never {},
+        () = shutdown.asked() => {}
+    }
+    drain::run(drain, acceptor, sockets, config.drain).await
+}
+
+/// One line an address in force, and a warning where strangers may publish.
+fn announce(config: &Config, addresses: &[SocketAddr]) {
+    for address in addresses {
+        tracing::info!("listening on http://{address}");
+    }
+    if config.trust.publish.is_empty() && addresses.iter().any(|address| !address.ip().is_loopback()) {
+        tracing::warn!("anyone who reaches this server may publish: there is no publish-token");
+    }
+}

@@ -1,0 +1,204 @@
+//! From texts to the checked [`Config`], in one place and in one pass.
+//!
+//! What: every field of [`Config`] is filled here, from its text or its row's default.
+//! Why: all faults are found together, each told with the place to mend.
+//! Not here: how a single value is spelled (`value.rs`).
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use poll_core::Retention;
+
+use super::settings::{Default, Takes, find};
+use super::typed::Typed;
+use super::{Config, Dialects, DrainTimes, Fault, Limits, MaxSockets, Rate, Switch, Trust, Wire, value};
+
+/// Turns texts into values; a fault is noted and the default stands in, so that all faults are found.
+pub(super) struct Resolver<'a> {
+    typed: &'a Typed,
+    faults: Vec<Fault>,
+}
+
+type Parse<T> = fn(&str) -> Result<T, String>;
+
+impl<'a> Resolver<'a> {
+    /// Starts from what reading the sources already found wrong.
+    pub(super) fn new(typed: &'a Typed, faults: Vec<Fault>) -> Self {
+        Self { typed, faults }
+    }
+
+    pub(super) fn faults(&self) -> &[Fault] {
+        &self.faults
+    }
+
+    pub(super) fn into_faults(self) -> Vec<Fault> {
+        self.faults
+    }
+
+    fn fault(&mut self, place: &str, what: &str) {
+        self.faults.push(Fault(format!("{place}: {what}")));
+    }
+
+    /// All values given for `name`, without its default.
+    fn given<T>(&mut self, name: &str, parse: Parse<T>) -> Vec<T> {
+        let Some(entry) = self.typed.entries.get(name) else { return Vec::new() };
+        let takes = find(name).map(|setting| setting.takes);
+        if entry.texts.len() > 1 && takes != Some(Takes::Many) {
+            self.fault(&entry.place, "given more than once");
+            return Vec::new();
+        }
+        let mut values = Vec::new();
+        for text in &entry.texts {
+            match parse(text) {
+                Ok(value) => values.push(value),
+                Err(what) => self.fault(&entry.place, &what),
+            }
+        }
+        values
+    }
+
+    /// The value given for `name`, if there is one.
+    fn optional<T>(&mut self, name: &str, parse: Parse<T>) -> Option<T> {
+        self.given(name, parse).pop()
+    }
+
+    /// The value of `name`, given or default.
+    fn one<T>(&mut self, name: &str, parse: Parse<T>) -> T {
+        self.optional(name, parse).unwrap_or_else(|| default(name, parse))
+    }
+
+    /// The whole configuration; only worth using when no fault was found.
+    pub(super) fn resolve(&mut self, log_filter: String) -> Config {
+        let config = Config {
+            listen: self.listen(),
+            store: self.one("store", value::store),
+            durability: self.one("durability", value::durability),
+            workers: self.optional("workers", value::workers).unwrap_or_else(cores),
+            limits: self.limits(),
+            retention: self.retention(),
+            wire: self.wire(),
+            drain: DrainTimes {
+                delay: self.one("drain-delay-seconds", value::seconds),
+                total: self.one("drain-seconds", value::seconds),
+            },
+            trust: self.trust(),
+            dialects: self.dialects(),
+            early_hints_http1: self.one("early-hints-http1", value::on_off),
+            demo: self.demo(),
+            log: self.one("log", value::log_format),
+            log_filter,
+        };
+        if let Err(what) = crate::store::supported(&config.store) {
+            let place = self.typed.entries.get("store").map_or("--store", |entry| entry.place.as_str());
+            self.faults.push(Fault(format!("{place}: {what}")));
+        }
+        if let Err(what) = crate::logs::filter(&config.log_filter) {
+            self.fault("RUST_LOG", &what);
+        }
+        config
+    }
+
+    fn listen(&mut self) -> Vec<SocketAddr> {
+        let mut addresses = self.given("listen", value::address);
+        if addresses.is_empty() {
+            addresses.push(default("listen", value::address));
+        }
+        for (index, address) in addresses.iter().enumerate() {
+            if address.port() != 0 && addresses[..index].contains(address) {
+                self.fault("--listen", &format!("{address} is listed twice"));
+            }
+        }
+        addresses
+    }
+
+    fn limits(&mut self) -> Limits {
+        Limits {
+            max_sockets: self.optional("max-sockets", value::max_sockets).unwrap_or(MaxSockets::ShareOfFiles),
+            max_connections: self.one("max-connections", value::count_or_unlimited),
+            max_per_channel: self.one("max-per-channel", value::count_or_unlimited),
+            max_per_client: self.one("max-per-client", value::count_or_unlimited),
+            max_per_address: self.one("max-per-address", value::count_or_unlimited),
+            max_streams_per_connection: self.one("max-streams-per-connection", value::streams),
+            rate: self.rate(),
+        }
+    }
+
+    fn rate(&mut self) -> Option<Rate> {
+        let burst = self.optional("rate-burst", value::burst);
+        let rate = self.one("rate-limit", value::rate);
+        match (rate, burst) {
+            (None, Some(_)) => {
+                self.fault("rate-burst", "does nothing without rate-limit");
+                None
+            }
+            // A bucket under one request would let nothing pass.
+            (rate, burst) => {
+                rate.map(|per_second| Rate { per_second, burst: burst.unwrap_or(2.0 * per_second).max(1.0) })
+            }
+        }
+    }
+
+    fn retention(&mut self) -> Retention {
+        Retention {
+            messages: self.one("retain-messages", value::count),
+            age: self.one("retain-seconds", value::seconds),
+            bytes: self.one("retain-bytes", value::count),
+            channels: self.one("max-channels", value::count),
+            idempotency: self.one("idempotency-seconds", value::seconds),
+            ..Retention::default()
+        }
+    }
+
+    fn wire(&mut self) -> Wire {
+        Wire {
+            max_payload_bytes: self.one("max-payload-bytes", value::payload_bytes),
+            max_head_bytes: self.one("max-head-bytes", value::head_bytes),
+            max_poll: self.one("max-poll-seconds", value::some_seconds),
+            heartbeat: self.one("heartbeat-seconds", value::some_seconds),
+            keep_alive: self.one("keep-alive-seconds", value::some_seconds),
+            header: self.one("header-seconds", value::some_seconds),
+            body: self.one("body-seconds", value::some_seconds),
+            stall: self.one("stall-seconds", value::some_seconds),
+        }
+    }
+
+    fn trust(&mut self) -> Trust {
+        Trust {
+            proxies: self.given("trusted-proxy", value::network),
+            origins: self.given("cors-origin", value::origin),
+            hosts: self.given("host", value::host),
+            publish: self.given("publish-token", value::token),
+            subscribe: self.given("subscribe-token", value::token),
+        }
+    }
+
+    fn dialects(&mut self) -> Dialects {
+        Dialects {
+            golongpoll_max_timeout: self.one("golongpoll-max-timeout-seconds", value::whole_seconds),
+            golongpoll_delete_after_retrieval: self.one("golongpoll-delete-after-retrieval", value::on_off),
+            receipts: self.one("receipts", value::on_off),
+        }
+    }
+
+    fn demo(&mut self) -> Option<Duration> {
+        let interval = self.one("demo-interval-seconds", value::some_seconds);
+        (self.one("demo", value::on_off) == Switch::On).then_some(interval)
+    }
+}
+
+/// The table's default for `name`, by the parser that reads typed values.
+///
+/// # Panics
+/// When the table holds a default that its own parser refuses; a test reads them all.
+fn default<T>(name: &str, parse: Parse<T>) -> T {
+    let text = match find(name).map(|setting| setting.default) {
+        Some(Default::Text(text)) => text,
+        _ => unreachable!("{name} has no typed default"),
+    };
+    parse(text).unwrap_or_else(|fault| unreachable!("default of {name}: {fault}"))
+}
+
+fn cores() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}

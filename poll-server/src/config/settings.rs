@@ -1,0 +1,176 @@
+//! Every setting in one table: its name, its default, and why the default is what it is.
+//!
+//! What: the flag, the environment variable, the file key and the `--help` text are all made from a row here.
+//! Why: a default that stands in three places is three defaults.
+//! Not here: what a value may be (`value.rs`), where values come from (`typed.rs`).
+
+/// How often a setting may be given, and whether it carries a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Takes {
+    /// One value.
+    One,
+    /// Any number of values; commas separate them in the environment, an array holds them in the file.
+    Many,
+    /// On or off; the bare flag means on.
+    Switch,
+}
+
+/// Where the value comes from when nobody gives one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Default {
+    /// As if this text had been typed.
+    Text(&'static str),
+    /// Worked out at start, or nothing at all; the text is only what `--help` shows.
+    Shown(&'static str),
+}
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setting {
+    /// The flag without its dashes, which is the file key as well.
+    pub(crate) name: &'static str,
+    pub(crate) takes: Takes,
+    /// What stands for the value in `--help`.
+    pub(crate) value: &'static str,
+    pub(crate) default: Default,
+    /// The heading in `--help`.
+    pub(crate) group: &'static str,
+    /// What it does.
+    pub(crate) help: &'static str,
+    /// Why the default has its value.
+    pub(crate) why: &'static str,
+}
+
+impl Setting {
+    /// The environment twin: `max-poll-seconds` is `POLL_MAX_POLL_SECONDS`.
+    pub(crate) fn variable(&self) -> String {
+        format!("POLL_{}", self.name.to_uppercase().replace('-', "_"))
+    }
+
+    /// The default as `--help` shows it.
+    pub(crate) const fn shown(&self) -> &'static str {
+        match self.default {
+            Default::Text(text) | Default::Shown(text) => text,
+        }
+    }
+}
+
+/// The row called `name`.
+pub(crate) fn find(name: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.name == name)
+}
+
+/// Shorthand that keeps a row of the table readable; `more` carries the rare shapes.
+const fn row(
+    group: &'static str,
+    name: &'static str,
+    value: &'static str,
+    default: &'static str,
+    help: &'static str,
+    why: &'static str,
+) -> Setting {
+    Setting { name, takes: Takes::One, value, default: Default::Text(default), group, help, why }
+}
+
+const fn switch(group: &'static str, name: &'static str, help: &'static str, why: &'static str) -> Setting {
+    Setting { takes: Takes::Switch, ..row(group, name, "on|off", "off", help, why) }
+}
+
+const fn computed(setting: Setting) -> Setting {
+    Setting { default: Default::Shown(setting.shown()), ..setting }
+}
+
+const fn many(setting: Setting) -> Setting {
+    Setting { takes: Takes::Many, ..setting }
+}
+
+const PLACE: &str = "Where it listens and keeps";
+const SIZE: &str = "How many (0 = unlimited)";
+const KEEP: &str = "What is retained (0 = unlimited)";
+const TIME: &str = "Sizes and times";
+const TRUST: &str = "Who may";
+const DOORS: &str = "Dialects";
+const RUN: &str = "Running";
+
+/// The table. Its order is the order of `--help`.
+#[rustfmt::skip]
+pub(crate) const SETTINGS: &[Setting] = &[
+    many(row(PLACE, "listen", "ADDR", "127.0.0.1:8080", "IP:PORT to listen on (repeatable; port 0 picks a free one)",
+        "loopback: being reachable by strangers is a decision, not a default")),
+    row(PLACE, "store", "URL", "memory:", "where messages are kept: memory:, disk:PATH, redis://…, valkey://…",
+        "the log in memory is the one store that this build has"),
+    row(PLACE, "durability", "MODE", "commit", "when a publish is answered: commit, or interval=MS",
+        "acknowledged should mean kept; interval trades that for latency, and by how much is said"),
+    computed(row(PLACE, "workers", "N", "one a core", "worker threads, each with a runtime of its own",
+        "more threads than cores only switch, fewer leave cores idle")),
+    computed(row(SIZE, "max-sockets", "N", "nine tenths of the open-file limit", "open connections; beyond it accepting pauses",
+        "the last tenth is left for the store, the logs and the listeners")),
+    row(SIZE, "max-connections", "N", "100000", "waiting requests and open streams in all",
+        "about 700 MB of HTTP/1.1 waiters: what a small machine holds without swapping"),
+    row(SIZE, "max-per-channel", "N", "10000", "waiting requests and open streams on one channel",
+        "one popular channel may take a tenth of all, never everything"),
+    row(SIZE, "max-per-client", "N", "6", "waiting requests and open streams of a client that names itself",
+        "what a browser opens to one host over HTTP/1.1"),
+    row(SIZE, "max-per-address", "N", "1024", "waiting requests and open streams of one remote address",
+        "a made-up client name must be no way round; an office behind one address must fit"),
+    row(SIZE, "max-streams-per-connection", "N", "1000", "HTTP/2 streams that one connection may have open",
+        "ten times what browsers use: one connection may carry a gateway's waiters, not a flood"),
+    row(SIZE, "rate-limit", "R", "off", "requests a second an address (decimal); a 304 costs a tenth",
+        "a limit nobody asked for breaks clients that behave; 10 is a sane value to turn on"),
+    computed(row(SIZE, "rate-burst", "B", "twice the rate", "requests an address may make at once, given --rate-limit",
+        "a page load fetches several things in its first second")),
+    row(KEEP, "retain-messages", "N", "1000", "messages retained a channel",
+        "as many as one answer can give, so that a poll after a pause needs one request"),
+    row(KEEP, "retain-seconds", "S", "300", "age of a retained message",
+        "longer than any reconnect with backoff, short enough to bound memory"),
+    row(KEEP, "retain-bytes", "N", "1073741824", "bytes retained in all channels together",
+        "1 GiB: fits the smallest machine worth running this on"),
+    row(KEEP, "max-channels", "N", "1000000", "channels in all; beyond it a new channel is 429",
+        "a channel costs some hundred bytes: a million is still well under the bytes above"),
+    row(KEEP, "idempotency-seconds", "S", "300", "how long an Idempotency-Key is remembered (0 = never)",
+        "as long as the message it answers for is retained"),
+    row(TIME, "max-payload-bytes", "N", "65536", "size of one message; beyond it 413",
+        "a message is a notice, not a file; 64 KiB keeps an answer of many within 1 MiB"),
+    row(TIME, "max-head-bytes", "N", "16384", "size of a request's head; beyond it 431",
+        "four times the largest head of ordinary browsers with their cookies"),
+    row(TIME, "max-poll-seconds", "S", "60", "longest wait of a long poll; longer asks are shortened",
+        "under the idle limit of common proxies and load balancers"),
+    row(TIME, "heartbeat-seconds", "S", "15", "silence on a stream before a heartbeat is sent",
+        "half of the shortest idle limit met in proxies (30 s)"),
+    row(TIME, "keep-alive-seconds", "S", "75", "how long an idle connection is kept",
+        "longer than a minute between polls, and than the 60 s of proxies in front, so that they close first"),
+    row(TIME, "header-seconds", "S", "10", "from a head's first byte to its end",
+        "ample for a phone on a bad link, short for one who sends a byte a second on purpose"),
+    row(TIME, "body-seconds", "S", "10", "for a request's body; beyond it 408",
+        "64 KiB in 10 s is 6.5 KB/s: slower than that is a broken link"),
+    row(TIME, "stall-seconds", "S", "30", "a write without progress before the connection is closed",
+        "outlasts a change of networks, frees what a vanished reader holds"),
+    row(TIME, "drain-seconds", "S", "10", "time to answer everyone after SIGTERM",
+        "a third of the 30 s that orchestrators commonly give"),
+    row(TIME, "drain-delay-seconds", "S", "0", "time that connections are still taken after /readyz turned 503",
+        "nobody in front needs it when there is no load balancer; behind one give its probe interval"),
+    many(computed(row(TRUST, "trusted-proxy", "CIDR", "none", "peers whose X-Forwarded-For is believed (repeatable)",
+        "anyone can write that header"))),
+    many(computed(row(TRUST, "cors-origin", "ORIGIN", "none", "other origins whose pages may read and write, or * (repeatable)",
+        "a page elsewhere is not a friend until it is named"))),
+    many(computed(row(TRUST, "host", "NAME", "none", "further names that a loopback server answers to (repeatable)",
+        "any other name pointing to loopback is DNS rebinding"))),
+    many(computed(row(TRUST, "publish-token", "T", "none", "bearer token that may publish (repeatable; prefer the environment, ps shows flags)",
+        "open on loopback; beyond loopback a warning says so at every start"))),
+    many(computed(row(TRUST, "subscribe-token", "T", "none", "bearer token that may read (repeatable; prefer the environment, ps shows flags)",
+        "as for publishing"))),
+    row(DOORS, "golongpoll-max-timeout-seconds", "S", "120", "longest timeout that /events accepts (whole seconds)",
+        "golongpoll's own default: its clients' errors name it"),
+    switch(DOORS, "golongpoll-delete-after-retrieval", "an event given once is not given by /events again",
+        "golongpoll's own default"),
+    switch(DOORS, "receipts", "messages of the channel dialect list who was given them",
+        "it costs memory a reader; few need it"),
+    switch(DOORS, "early-hints-http1", "103 Early Hints on HTTP/1.1 as well",
+        "nginx before 1.29 takes a 103 for the answer and hangs"),
+    switch(RUN, "demo", "publish `Broadcast message #n` to the channel `default`",
+        "a server should say only what it was told"),
+    row(RUN, "demo-interval-seconds", "S", "10", "time between two messages of --demo",
+        "slow enough to watch each pattern take it"),
+    row(RUN, "log", "FORMAT", "text", "log lines as text or json, to stderr; RUST_LOG filters them",
+        "people read it first"),
+];

@@ -1,0 +1,248 @@
+//! What a single value may be: text in, a checked type or one plain sentence out.
+//!
+//! What: one function a kind of value, all of the shape `fn(&str) -> Result<T, String>`.
+//! Why: whoever reads the resolved configuration never checks again.
+//! Not here: names, sources and defaults. Messages never repeat a secret.
+
+use std::net::{IpAddr, SocketAddr};
+use std::num::{NonZeroU64, NonZeroUsize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::{CorsOrigin, Durability, LogFormat, MaxSockets, StoreUrl, Switch, Token};
+
+/// A century: beyond it sums of instants could overflow, and no wait is meant that long.
+const LONGEST_SECONDS: f64 = 3_155_760_000.0;
+
+/// A whole number in plain digits; `+5`, `1e3` and `1_000` are typing errors here, not numbers.
+fn digits(text: &str) -> Result<u64, String> {
+    let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !plain {
+        return Err(format!("{text:?} is not a whole number"));
+    }
+    text.parse().map_err(|_| format!("{text} is too large"))
+}
+
+/// A decimal in plain digits with at most one point: no sign, exponent, `inf` or `nan`.
+fn decimal(text: &str) -> Result<f64, String> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+        && text.bytes().any(|byte| byte.is_ascii_digit())
+        && text.bytes().filter(|&byte| byte == b'.').count() <= 1;
+    match text.parse::<f64>() {
+        Ok(number) if plain && number.is_finite() => Ok(number),
+        _ => Err(format!("{text:?} is not a number")),
+    }
+}
+
+/// Seconds, decimals allowed, zero allowed.
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
+    let number = decimal(text)?;
+    if number > LONGEST_SECONDS {
+        return Err(format!("{text} seconds is more than a century"));
+    }
+    Ok(Duration::from_secs_f64(number))
+}
+
+/// Seconds of which there must be at least a millisecond: zero would cut everyone off.
+pub(super) fn some_seconds(text: &str) -> Result<Duration, String> {
+    let time = seconds(text)?;
+    if time < Duration::from_millis(1) {
+        return Err(format!("{text} is too short: at least 0.001 seconds"));
+    }
+    Ok(time)
+}
+
+/// Whole seconds from 1 up, as golongpoll's `timeout` counts them.
+pub(super) fn whole_seconds(text: &str) -> Result<Duration, String> {
+    match digits(text)? {
+        0 => Err("0 is too short: at least 1 second".to_owned()),
+        number if number > 86_400 => Err(format!("{text} is too long: at most 86400 seconds")),
+        number => Ok(Duration::from_secs(number)),
+    }
+}
+
+/// A count; what zero means, its reader says.
+pub(super) fn count(text: &str) -> Result<u64, String> {
+    digits(text)
+}
+
+/// A count where zero means no limit.
+pub(super) fn count_or_unlimited(text: &str) -> Result<Option<NonZeroU64>, String> {
+    digits(text).map(NonZeroU64::new)
+}
+
+/// `--max-sockets`: a count where zero means no limit.
+pub(super) fn max_sockets(text: &str) -> Result<MaxSockets, String> {
+    Ok(count_or_unlimited(text)?.map_or(MaxSockets::Unlimited, MaxSockets::At))
+}
+
+/// HTTP/2 streams: the setting has 31 bits on the wire (RFC 9113 section 6.5.2), zero is all of them.
+pub(super) fn streams(text: &str) -> Result<u32, String> {
+    let most = u64::from(u32::MAX >> 1);
+    match digits(text)? {
+        0 => Ok(u32::MAX >> 1),
+        number if number > most => Err(format!("{text} is more than HTTP/2 can say: at most {most}")),
+        number => u32::try_from(number).map_err(|_| format!("{text} is too large")),
+    }
+}
+
+/// A number of bytes between `least` and `most`.
+fn bytes_within(text: &str, least: usize, most: usize) -> Result<usize, String> {
+    match digits(text).map(usize::try_from)? {
+        Ok(number) if (least..=most).contains(&number) => Ok(number),
+        _ => Err(format!("{text} is out of range: {least} to {most} bytes")),
+    }
+}
+
+/// `--max-payload-bytes`: what one answer can carry in memory.
+pub(super) fn payload_bytes(text: &str) -> Result<usize, String> {
+    bytes_within(text, 1, 1 << 30)
+}
+
+/// `--max-head-bytes`: 8 KiB is the smallest buffer that the HTTP/1.1 engine works with.
+pub(super) fn head_bytes(text: &str) -> Result<usize, String> {
+    bytes_within(text, 8_192, 1 << 20)
+}
+
+/// `--workers`.
+pub(super) fn workers(text: &str) -> Result<NonZeroUsize, String> {
+    let number = digits(text)?;
+    let number = usize::try_from(number).ok().filter(|&number| number <= 1_024);
+    number.and_then(NonZeroUsize::new).ok_or_else(|| format!("{text} is out of range: 1 to 1024"))
+}
+
+/// Requests a second; `off` and zero are none.
+pub(super) fn rate(text: &str) -> Result<Option<f64>, String> {
+    if text == "off" {
+        return Ok(None);
+    }
+    let number = decimal(text)?;
+    if number > 1e9 || (number > 0.0 && number < 1e-6) {
+        return Err(format!("{text} is out of range: 0.000001 to 1000000000 a second"));
+    }
+    Ok((number > 0.0).then_some(number))
+}
+
+/// A bucket must hold one request at least, or nothing ever passes.
+pub(super) fn burst(text: &str) -> Result<f64, String> {
+    let number = decimal(text)?;
+    if (1.0..=1e9).contains(&number) {
+        Ok(number)
+    } else {
+        Err(format!("{text} is out of range: 1 to 1000000000 requests"))
+    }
+}
+
+/// `IP:PORT`. Names are not looked up: a start must not hang on, or differ by, what DNS says today.
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("{text:?} is not IP:PORT, such as 127.0.0.1:8080 or [::1]:8080"))
+}
+
+/// `memory:`, `disk:PATH`, `redis://…`, `valkey://…`; whether this build has that store, `store.rs` says.
+pub(super) fn store(text: &str) -> Result<StoreUrl, String> {
+    if text == "memory:" {
+        Ok(StoreUrl::Memory)
+    } else if let Some(path) = text.strip_prefix("disk:").filter(|path| !path.is_empty()) {
+        Ok(StoreUrl::Disk(PathBuf::from(path)))
+    } else if ["redis://", "rediss://", "valkey://", "valkeys://"]
+        .iter()
+        .any(|scheme| text.starts_with(scheme))
+    {
+        Ok(StoreUrl::Redis(text.to_owned()))
+    } else {
+        Err("not one of memory:, disk:PATH, redis://HOST, valkey://HOST".to_owned())
+    }
+}
+
+/// `commit` or `interval=MS`.
+pub(super) fn durability(text: &str) -> Result<Durability, String> {
+    let interval = text.strip_prefix("interval=").map(digits);
+    match interval {
+        _ if text == "commit" => Ok(Durability::Commit),
+        Some(Ok(milliseconds)) if (1..=3_600_000).contains(&milliseconds) => {
+            Ok(Durability::Interval(Duration::from_millis(milliseconds)))
+        }
+        _ => Err(format!("{text:?} is not commit or interval=MS (1 to 3600000)")),
+    }
+}
+
+/// A network, or one address as the network of itself.
+pub(super) fn network(text: &str) -> Result<IpNet, String> {
+    let whole = text.parse::<IpNet>().ok();
+    whole
+        .or_else(|| text.parse::<IpAddr>().map(IpNet::from).ok())
+        .ok_or_else(|| format!("{text:?} is not an address or network, such as 10.0.0.0/8 or ::1"))
+}
+
+/// `*`, or what a browser sends as `Origin`: scheme, host and port, in lower case (RFC 6454 section 6.2).
+pub(super) fn origin(text: &str) -> Result<CorsOrigin, String> {
+    if text == "*" {
+        return Ok(CorsOrigin::Any);
+    }
+    let fault = || format!("{text:?} is not an origin, such as https://app.example.org (no path), or *");
+    let (scheme, host) = text.split_once("://").ok_or_else(fault)?;
+    let (scheme, host) = (scheme.to_lowercase(), host.to_lowercase());
+    let name_fits = |byte: u8| byte.is_ascii_graphic() && !b"/?#@\\,*\"'<>".contains(&byte);
+    let scheme_fits = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+    if scheme.is_empty()
+        || host.is_empty()
+        || !scheme.bytes().all(scheme_fits)
+        || !host.bytes().all(name_fits)
+    {
+        return Err(fault());
+    }
+    // A browser leaves the scheme's own port out, so an origin typed with it would never match.
+    let usual = match scheme.as_str() {
+        "http" => ":80",
+        "https" => ":443",
+        _ => "",
+    };
+    let host = host.strip_suffix(usual).unwrap_or(&host);
+    Ok(CorsOrigin::Named(format!("{scheme}://{host}")))
+}
+
+/// A host name as it stands in `Host`, without a port, in lower case.
+pub(super) fn host(text: &str) -> Result<String, String> {
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let is_v6 = bare.unwrap_or(text).parse::<std::net::Ipv6Addr>().is_ok();
+    let is_name = !text.is_empty()
+        && text.len() <= 253
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+    if is_v6 {
+        Ok(format!("[{}]", bare.unwrap_or(text).to_lowercase()))
+    } else if is_name {
+        Ok(text.to_lowercase())
+    } else {
+        Err(format!("{text:?} is not a host name (without scheme or port)"))
+    }
+}
+
+/// A bearer token: the characters of RFC 6750 section 2.1, so that it can be sent at all.
+pub(super) fn token(text: &str) -> Result<Token, String> {
+    let body = text.trim_end_matches('=');
+    if body.is_empty() || !body.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte))
+    {
+        return Err("a token is letters, digits and -._~+/ with = only at its end".to_owned());
+    }
+    Ok(Token(text.into()))
+}
+
+/// On or off, in the usual spellings.
+pub(super) fn on_off(text: &str) -> Result<Switch, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "on" | "true" | "yes" | "1" => Ok(Switch::On),
+        "off" | "false" | "no" | "0" => Ok(Switch::Off),
+        _ => Err(format!("{text:?} is not on or off")),
+    }
+}
+
+/// `text` or `json`.
+pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err(format!("{text:?} is not text or json")),
+    }
+}

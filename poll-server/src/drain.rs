@@ -1,0 +1,61 @@
+//! The orderly end: readiness off, no more connections, everyone answered, within the drain time.
+//!
+//! What: the steps after the first signal and how long each may take.
+//! Why: whoever waits gets an answer with a cursor rather than a reset, and a crowd does not come back at once.
+//! Not here: what a draining connection says (poll-http).
+
+use std::time::Duration;
+
+use poll_http::Drain;
+
+use crate::accept::Acceptor;
+use crate::config::DrainTimes;
+use crate::sockets::Sockets;
+
+/// Spread of the answers for each open connection: a thousand clients a second may come back, which any
+/// other server takes; ten clients are answered at once.
+const SPREAD_EACH: Duration = Duration::from_millis(1);
+
+/// The share of the drain time over which answers are spread at most; the rest is for the last ones to be read.
+const SPREAD_SHARE: f64 = 0.8;
+
+/// Over how long to spread the answers to `open` connections.
+fn spread(open: usize, total: Duration) -> Duration {
+    let each = SPREAD_EACH.saturating_mul(u32::try_from(open).unwrap_or(u32::MAX));
+    each.min(total.mul_f64(SPREAD_SHARE))
+}
+
+/// Drains, and returns how many connections had to be cut.
+pub(crate) async fn run(
+    drain: &Drain,
+    mut acceptor: Acceptor,
+    sockets: &Sockets,
+    times: DrainTimes,
+) -> usize {
+    drain.begin_unready();
+    if !times.delay.is_zero() {
+        tracing::info!("not ready; connections are taken for another {:?}", times.delay);
+        let _elapsed = tokio::time::timeout(times.delay, acceptor.run()).await;
+    }
+    acceptor.finish();
+    let open = sockets.open();
+    let spread = spread(open, times.total);
+    tracing::info!("draining: {open} connections, answers spread over {spread:?}, at most {:?}", times.total);
+    drain.begin(spread);
+    let _elapsed = tokio::time::timeout(times.total, sockets.until_none()).await;
+    sockets.open()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_are_answered_quickly_and_many_within_the_time() {
+        let total = Duration::from_secs(10);
+        assert_eq!(spread(0, total), Duration::ZERO);
+        assert_eq!(spread(20, total), Duration::from_millis(20));
+        assert_eq!(spread(1_000_000, total), Duration::from_secs(8));
+        assert_eq!(spread(5, Duration::ZERO), Duration::ZERO);
+    }
+}

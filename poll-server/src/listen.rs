@@ -1,0 +1,155 @@
+//! Listening sockets, with every option set on purpose.
+//!
+//! What: binds the configured addresses.
+//! Why: options set on a listener are inherited by what it accepts (Linux, BSD), which saves six system calls
+//! a connection; a test looks at accepted sockets.
+//! Not here: accepting (`accept.rs`). No `SO_REUSEPORT`: it would hide a busy port, and reset what waits in
+//! a closing listener's queue.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
+
+/// Connections that may wait to be accepted; the kernel lowers it to its own maximum (`somaxconn`).
+/// A reconnecting crowd after a restart comes faster than one thread accepts.
+const BACKLOG: i32 = 4_096;
+
+/// Silence on a connection before the kernel asks whether the peer is still there…
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
+/// … how often it asks again…
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+/// … and how many times: a peer behind a dead link is noticed after 10 + 3 × 5 seconds.
+const KEEPALIVE_PROBES: u32 = 3;
+
+/// A bound, listening, non-blocking socket.
+#[derive(Debug)]
+pub struct Listener {
+    pub(crate) socket: std::net::TcpListener,
+    address: SocketAddr,
+}
+
+impl Listener {
+    /// The address in force, with the real port where 0 was asked for.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// Why an address cannot be listened on, as one line.
+#[derive(Debug)]
+pub struct BindError {
+    address: SocketAddr,
+    source: io::Error,
+}
+
+impl std::fmt::Display for BindError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { address, source } = self;
+        match source.kind() {
+            io::ErrorKind::AddrInUse => write!(f, "cannot listen on {address}: the port is in use"),
+            io::ErrorKind::AddrNotAvailable => {
+                write!(f, "cannot listen on {address}: this machine has no such address")
+            }
+            io::ErrorKind::PermissionDenied => write!(f, "cannot listen on {address}: permission denied"),
+            _ => write!(f, "cannot listen on {address}: {source}"),
+        }
+    }
+}
+
+impl std::error::Error for BindError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// Binds all addresses, or none.
+///
+/// `stall` is how long sent bytes may stay unacknowledged before the kernel gives the connection up.
+///
+/// # Errors
+/// The first address that cannot be had.
+pub fn bind(addresses: &[SocketAddr], stall: Duration) -> Result<Vec<Listener>, BindError> {
+    let one = |&address: &SocketAddr| {
+        // `[::]` takes IPv4 too unless IPv4's own wildcard is listed for that port.
+        let rival = |other: &SocketAddr| {
+            other.is_ipv4() && other.ip().is_unspecified() && other.port() == address.port()
+        };
+        let families =
+            if addresses.iter().any(rival) { Families::OnlyItsOwn } else { Families::BothIfWildcard };
+        listen(address, families, stall).map_err(|source| BindError { address, source })
+    };
+    addresses.iter().map(one).collect()
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Families {
+    OnlyItsOwn,
+    BothIfWildcard,
+}
+
+fn listen(address: SocketAddr, families: Families, stall: Duration) -> io::Result<Listener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(families == Families::OnlyItsOwn)?;
+    }
+    // A restart must not wait for the old process's closed connections to be forgotten.
+    socket.set_reuse_address(true)?;
+    set_connection_options(&socket, stall)?;
+    socket.bind(&SockAddr::from(address))?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    let socket = std::net::TcpListener::from(socket);
+    let address = socket.local_addr()?;
+    Ok(Listener { socket, address })
+}
+
+/// What accepted sockets inherit.
+fn set_connection_options(socket: &Socket, stall: Duration) -> io::Result<()> {
+    // An answer is written once and whole: waiting for more to send with it only adds latency.
+    socket.set_tcp_nodelay(true)?;
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE_IDLE)
+        .with_interval(KEEPALIVE_INTERVAL)
+        .with_retries(KEEPALIVE_PROBES);
+    socket.set_tcp_keepalive(&keepalive)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(stall))?;
+    #[cfg(not(target_os = "linux"))]
+    let _only_linux_has_it = stall;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accepted_sockets_carry_the_options_of_their_listener() {
+        let loopback = "127.0.0.1:0".parse().unwrap();
+        let listener = bind(&[loopback], Duration::from_secs(30)).unwrap().remove(0);
+        listener.socket.set_nonblocking(false).unwrap();
+        let _client = std::net::TcpStream::connect(listener.address()).unwrap();
+        let (accepted, _) = listener.socket.accept().unwrap();
+        let accepted = Socket::from(accepted);
+        assert!(accepted.tcp_nodelay().unwrap());
+        assert!(accepted.keepalive().unwrap());
+        assert_eq!(accepted.tcp_keepalive_time().unwrap(), KEEPALIVE_IDLE);
+        assert_eq!(accepted.tcp_keepalive_interval().unwrap(), KEEPALIVE_INTERVAL);
+        assert_eq!(accepted.tcp_keepalive_retries().unwrap(), KEEPALIVE_PROBES);
+        assert_eq!(accepted.tcp_user_timeout().unwrap(), Some(Duration::from_secs(30)));
+    }
+
+    #[test]
+    fn both_wildcards_on_one_port_do_not_collide() {
+        let free = bind(&["0.0.0.0:0".parse().unwrap()], Duration::from_secs(1)).unwrap().remove(0);
+        let port = free.address().port();
+        drop(free);
+        let both = [SocketAddr::new([0; 4].into(), port), SocketAddr::new([0; 16].into(), port)];
+        match bind(&both, Duration::from_secs(1)) {
+            Ok(listeners) => assert_eq!(listeners.len(), 2),
+            Err(error) => assert_ne!(error.source.kind(), io::ErrorKind::AddrInUse, "{error}"),
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Log lines: text or JSON, to stderr, filtered by `RUST_LOG`.
+//!
+//! What: sets the one global subscriber of the process.
+//! Why: stderr, because stdout belongs to `--help` and `--check`.
+//! Not here: what is worth a line. No line anywhere carries a query string, so no `access_token` either.
+
+use std::io::IsTerminal as _;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Config, LogFormat};
+
+/// What is logged when `RUST_LOG` says nothing: what an operator acts on, not what every request does.
+const DEFAULT_FILTER: &str = "info";
+
+/// `RUST_LOG`'s text as a filter; empty is the default.
+///
+/// # Errors
+/// One line that says what does not parse.
+pub(crate) fn filter(text: &str) -> Result<EnvFilter, String> {
+    let text = if text.trim().is_empty() { DEFAULT_FILTER } else { text };
+    EnvFilter::builder().parse(text).map_err(|error| format!("{text:?}: {error}"))
+}
+
+/// Starts logging for the whole process. A second call changes nothing.
+pub fn start(config: &Config) {
+    let filter = filter(&config.log_filter).unwrap_or_default();
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false);
+    // An embedding program may have its own subscriber already; then its lines are the ones wanted.
+    let _already = match config.log {
+        LogFormat::Text => lines.try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    };
+}

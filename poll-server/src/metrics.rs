@@ -1,0 +1,117 @@
+//! `/metrics`: what the service counts, and what only the process knows.
+//!
+//! What: one registry, written as Prometheus text 0.0.4.
+//! Why here: the process's own figures and the build are not poll-http's business.
+//! Not here: counting messages and waiters (poll-http).
+
+use std::sync::atomic::AtomicU64;
+
+use poll_http::Metrics;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+use crate::sockets::Sockets;
+
+/// Writes the text of `/metrics`.
+#[derive(Debug)]
+pub(crate) struct Exposition {
+    registry: Registry,
+    sockets: Sockets,
+    open: Gauge<u64, AtomicU64>,
+    resident: Gauge<u64, AtomicU64>,
+}
+
+impl Exposition {
+    pub(crate) fn new(metrics: &Metrics, sockets: Sockets) -> Self {
+        let mut registry = Registry::default();
+        metrics.register(&mut registry);
+        let (open, most, resident) = (Gauge::default(), Gauge::<u64, AtomicU64>::default(), Gauge::default());
+        most.set(sockets.most() as u64);
+        registry.register(
+            "poll_build",
+            "This program",
+            Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]),
+        );
+        registry.register("poll_sockets_open", "Open connections", open.clone());
+        registry.register(
+            "poll_sockets_max",
+            "Open connections at most, beyond which accepting pauses",
+            most,
+        );
+        registry.register("process_resident_memory_bytes", "Resident memory", resident.clone());
+        Self { registry, sockets, open, resident }
+    }
+
+    /// The figures now.
+    pub(crate) fn text(&self) -> String {
+        self.open.set(self.sockets.open() as u64);
+        self.resident.set(resident_bytes().unwrap_or_default());
+        let mut text = String::new();
+        match encode(&mut text, &self.registry) {
+            Ok(()) => plain(&text),
+            Err(error) => {
+                tracing::error!("metrics cannot be written: {error}");
+                String::new()
+            }
+        }
+    }
+}
+
+/// Resident memory, where the system has `/proc`.
+fn resident_bytes() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = text.split(' ').nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
+}
+
+/// OpenMetrics as Prometheus text 0.0.4: there a counter's and an info's family bears the sample's whole name,
+/// and units and the end mark are unknown.
+fn plain(text: &str) -> String {
+    let mut suffixes = std::collections::HashMap::new();
+    for line in text.lines() {
+        let mut words = line.strip_prefix("# TYPE ").into_iter().flat_map(|rest| rest.split(' '));
+        match (words.next(), words.next()) {
+            (Some(name), Some("counter")) => suffixes.insert(name, ("_total", "counter")),
+            (Some(name), Some("info")) => suffixes.insert(name, ("_info", "gauge")),
+            (Some(name), Some("unknown")) => suffixes.insert(name, ("", "untyped")),
+            _ => None,
+        };
+    }
+    let mut plain = String::with_capacity(text.len() + 256);
+    for line in text.lines() {
+        if line == "# EOF" || line.starts_with("# UNIT ") {
+            continue;
+        }
+        let header = ["# HELP ", "# TYPE "].into_iter().find_map(|mark| {
+            let (name, rest) = line.strip_prefix(mark)?.split_once(' ')?;
+            let (suffix, kind) = suffixes.get(name)?;
+            Some(format!("{mark}{name}{suffix} {}", if mark == "# TYPE " { kind } else { rest }))
+        });
+        plain.push_str(header.as_deref().unwrap_or(line));
+        plain.push('\n');
+    }
+    plain
+}
+
+/// Metrics and exposition of one server.
+pub(crate) fn start(sockets: &Sockets) -> (Metrics, Exposition) {
+    let metrics = Metrics::new();
+    let exposition = Exposition::new(&metrics, sockets.clone());
+    (metrics, exposition)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_bear_their_samples_names() {
+        let open_metrics = "# HELP a Things.\n# TYPE a counter\na_total 1\n# HELP b B.\n# TYPE b info\nb_info{v=\"1\"} 1\n\
+                            # HELP c_seconds C.\n# TYPE c_seconds histogram\n# UNIT c_seconds seconds\nc_seconds_sum 0.0\n# EOF\n";
+        let expected = "# HELP a_total Things.\n# TYPE a_total counter\na_total 1\n# HELP b_info B.\n\
+                        # TYPE b_info gauge\nb_info{v=\"1\"} 1\n# HELP c_seconds C.\n# TYPE c_seconds histogram\nc_seconds_sum 0.0\n";
+        assert_eq!(plain(open_metrics), expected);
+    }
+}

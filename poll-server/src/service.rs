@@ -1,0 +1,94 @@
+//! From the configuration to the one service that all workers answer with.
+//!
+//! What: translates resolved settings into poll-http's, and puts store, metrics and page together.
+//! Why: the only place that knows both vocabularies.
+//! Not here: checking values (`config.rs`), answering (poll-http).
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use poll_core::Store;
+use poll_http::{
+    ConnectionSettings, Cors, Demo, Drain, EarlyHintsHttp1, HostCheck, Metrics, Service, ServiceSettings,
+};
+
+use crate::config::{Config, CorsOrigin, Switch};
+use crate::metrics::Exposition;
+use crate::page;
+
+/// The service for this configuration.
+pub(crate) fn build(
+    config: &Config,
+    addresses: &[SocketAddr],
+    store: Store,
+    metrics: Metrics,
+    exposition: Exposition,
+    drain: &Drain,
+) -> Service {
+    Service::builder(store)
+        .settings(service_settings(config, addresses))
+        .metrics(metrics)
+        .metrics_text(move || exposition.text())
+        .site(page::site())
+        .drain(drain.clone())
+        .build()
+}
+
+fn service_settings(config: &Config, addresses: &[SocketAddr]) -> ServiceSettings {
+    ServiceSettings {
+        max_payload_bytes: config.wire.max_payload_bytes,
+        max_poll: config.wire.max_poll,
+        heartbeat: config.wire.heartbeat,
+        body: config.wire.body,
+        keep_alive: config.wire.keep_alive,
+        cors: cors(&config.trust.origins),
+        hosts: hosts(addresses, &config.trust.hosts),
+        demo: if config.demo.is_some() { Demo::On } else { Demo::Off },
+        ..ServiceSettings::default()
+    }
+}
+
+/// The limits of every connection.
+pub(crate) fn connection_settings(config: &Config) -> ConnectionSettings {
+    let defaults = ConnectionSettings::default();
+    let stall = config.wire.stall;
+    ConnectionSettings {
+        max_head_bytes: config.wire.max_head_bytes,
+        head: config.wire.header,
+        keep_alive: config.wire.keep_alive,
+        stall,
+        max_streams: config.limits.max_streams_per_connection,
+        // A dead HTTP/2 peer is to be found within the stall limit, also when that is short.
+        ping_interval: defaults.ping_interval.min(third(stall)),
+        ping_timeout: defaults.ping_timeout.min(third(stall)),
+        early_hints_http1: match config.early_hints_http1 {
+            Switch::On => EarlyHintsHttp1::On,
+            Switch::Off => EarlyHintsHttp1::Off,
+        },
+    }
+}
+
+fn third(time: Duration) -> Duration {
+    (time / 3).max(Duration::from_millis(1))
+}
+
+fn cors(origins: &[CorsOrigin]) -> Cors {
+    if origins.contains(&CorsOrigin::Any) {
+        return Cors::Any;
+    }
+    let named = origins.iter().filter_map(|origin| match origin {
+        CorsOrigin::Named(name) => Some(name.clone()),
+        CorsOrigin::Any => None,
+    });
+    let named: Vec<String> = named.collect();
+    if named.is_empty() { Cors::Off } else { Cors::Origins(named) }
+}
+
+/// A server that only this machine reaches knows its names; any other name is a page's trick.
+fn hosts(addresses: &[SocketAddr], more: &[String]) -> HostCheck {
+    if addresses.iter().all(|address| address.ip().is_loopback()) {
+        HostCheck::Loopback(more.to_vec())
+    } else {
+        HostCheck::Off
+    }
+}

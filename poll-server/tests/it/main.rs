@@ -1,0 +1,9 @@
+//! poll-server from the outside: its configuration, and the binary as an operator meets it.
+//!
+//! Why one binary: it links once. Waiting is always for a log line or another visible fact, never for time.
+
+mod config;
+mod drain;
+mod operator;
+mod process;
+mod serving;

@@ -1,0 +1,112 @@
+//! What an operator sees at start: exit codes, one line a fault, one line an address.
+
+use std::net::TcpListener;
+use std::process::Output;
+
+use crate::process::{Server, command};
+
+fn run(arguments: &[&str]) -> Output {
+    command().args(arguments).output().unwrap()
+}
+
+fn stderr(output: &Output) -> Vec<String> {
+    String::from_utf8(output.stderr.clone()).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_bad_value_is_exit_64_and_one_line() {
+    for arguments in [
+        &["--max-poll-seconds", "nan"][..],
+        &["--bogus"],
+        &["--check", "--workers", "none"],
+        &["--store", "disk:poll-data"],
+        &["--store", "redis://localhost"],
+        &["--config", "/nowhere/poll.toml"],
+    ] {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}");
+        assert_eq!(stderr(&output).len(), 1, "{arguments:?}: {:?}", stderr(&output));
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn every_fault_has_its_line() {
+    let output = command()
+        .args(["--check", "--workers", "0", "--log", "xml", "--bogus"])
+        .env("POLL_STALL_SECONDS", "inf")
+        .env("RUST_LOG", "a=b=c")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    assert_eq!(stderr(&output).len(), 5, "{:#?}", stderr(&output));
+}
+
+#[test]
+fn check_says_ok_and_binds_nothing() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let output = run(&["--check", "--listen", &taken.local_addr().unwrap().to_string()]);
+    assert_eq!(output.status.code(), Some(0), "{:?}", stderr(&output));
+    assert_eq!(output.stdout, b"configuration ok\n");
+    assert!(output.stderr.is_empty());
+}
+
+#[test]
+fn help_and_version_are_no_failures() {
+    for flag in ["--help", "-h", "--version"] {
+        let output = run(&[flag]);
+        assert_eq!(output.status.code(), Some(0), "{flag}");
+        assert!(!output.stdout.is_empty() && output.stderr.is_empty(), "{flag}");
+    }
+}
+
+#[test]
+fn a_busy_port_is_exit_1_and_one_line() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = run(&["--listen", &address]);
+    assert_eq!(output.status.code(), Some(1));
+    let lines = stderr(&output);
+    assert_eq!(lines, [format!("poll-server: cannot listen on {address}: the port is in use")]);
+}
+
+#[test]
+fn each_address_in_force_has_one_line_with_its_real_port() {
+    let mut command = command();
+    command.args(["--listen", "127.0.0.1:0", "--listen", "[::1]:0"]);
+    let server = Server::start_command(command, 2);
+    assert_eq!(server.lines("listening on http://").len(), 2);
+    assert_ne!(server.addresses[0].port(), 0);
+    assert!(server.addresses[1].is_ipv6());
+    for address in &server.addresses {
+        let url = format!("http://{address}/healthz");
+        crate::process::output(crate::process::curl(&["--fail", "--globoff", &url]));
+    }
+}
+
+#[test]
+fn json_logs_are_an_object_a_line() {
+    let server = Server::start(&["--log", "json"]);
+    let lines = server.lines("listening on http://");
+    assert!(lines[0].starts_with('{') && lines[0].ends_with('}'), "{lines:?}");
+    assert!(lines[0].contains(&format!("\"message\":\"listening on http://{}\"", server.addresses[0])));
+}
+
+#[test]
+fn listening_to_strangers_without_a_publish_token_is_warned_about() {
+    let mut open = command();
+    open.args(["--listen", "0.0.0.0:0"]);
+    Server::start_command(open, 1).wait_for(1, "anyone who reaches this server may publish");
+}
+
+#[test]
+fn the_environment_and_a_file_configure_the_binary() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("poll.toml");
+    std::fs::write(&file, "log = \"json\"\nlisten = \"127.0.0.1:1\"\n").unwrap();
+    let mut command = command();
+    command.env("POLL_CONFIG", &file).env("POLL_LISTEN", "127.0.0.1:0");
+    let server = Server::start_command(command, 1);
+    assert!(server.lines("listening")[0].starts_with('{'));
+    assert_ne!(server.addresses[0].port(), 1);
+}

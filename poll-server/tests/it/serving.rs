@@ -1,0 +1,103 @@
+//! Sockets, the demonstration, the page and the metrics of a running server.
+
+use std::io::{Read as _, Write as _};
+
+use crate::process::{Server, ask, command_under_limit, curl, output};
+
+#[test]
+fn at_the_socket_limit_accepting_pauses_and_goes_on_when_one_closes() {
+    let server = Server::start(&["--max-sockets", "2"]);
+    let (mut first, mut second) = (server.connect(), server.connect());
+    assert!(ask(&mut first, "/healthz").starts_with("HTTP/1.1 200"));
+    assert!(ask(&mut second, "/healthz").starts_with("HTTP/1.1 200"));
+    server.wait_for(1, "accepting pauses: 2 sockets are open");
+
+    // The kernel completes the third's handshake; its request waits with it.
+    let mut third = server.connect();
+    third.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    drop(first);
+    server.wait_for(1, "accepting goes on");
+    let mut answer = [0; 12];
+    third.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
+    drop(second);
+}
+
+#[test]
+fn out_of_descriptors_it_waits_and_recovers() {
+    let mut command = command_under_limit(40);
+    command.args(["--listen", "127.0.0.1:0", "--max-sockets", "0", "--workers", "1"]);
+    let server = Server::start_command(command, 1);
+    let crowd: Vec<_> = (0..60).map(|_| server.connect()).collect();
+    server.wait_for(1, "cannot accept, trying on");
+    drop(crowd);
+    assert!(server.get("/healthz").starts_with("HTTP/1.1 200"));
+    assert!(server.lines("cannot accept, trying on").len() <= 2, "told, but not again and again");
+}
+
+#[test]
+fn the_demonstration_publishes_numbered_messages() {
+    let server = Server::start(&["--demo", "--demo-interval-seconds", "0.01"]);
+    let url = server.url("/api/longpoll?limit=1&timeout=60");
+    let body = output(curl(&["--fail", &url]));
+    assert!(body.contains("\"content\":\"Broadcast message #1\""), "{body}");
+}
+
+#[test]
+fn without_the_demonstration_the_log_is_empty() {
+    let server = Server::start(&[]);
+    assert!(server.get("/api/poll").contains("\"messages\":[]"));
+}
+
+#[test]
+fn the_page_and_its_files_have_policy_and_tag_and_are_304_when_known() {
+    let server = Server::start(&[]);
+    for (path, kind) in [("/", "text/html"), ("/style.css", "text/css"), ("/app.js", "text/javascript")] {
+        let answer = server.get(path);
+        let head = answer.split("\r\n\r\n").next().unwrap().to_lowercase();
+        assert!(head.starts_with("http/1.1 200"), "{head}");
+        assert!(head.contains(&format!("content-type: {kind}")), "{head}");
+        assert!(head.contains("content-security-policy: default-src 'self'"), "{head}");
+        assert!(head.contains("referrer-policy: no-referrer"), "{head}");
+        assert!(head.contains("x-content-type-options: nosniff"), "{head}");
+        let tag = head.lines().find_map(|line| line.strip_prefix("etag: ")).unwrap();
+        assert!(tag.starts_with('"'), "a strong tag: {tag}");
+        let known = format!("If-None-Match: {tag}");
+        let status = output(curl(&["--header", &known, "--write-out", "%{http_code}", &server.url(path)]));
+        assert_eq!(status, "304", "{path}");
+    }
+}
+
+#[test]
+fn metrics_bear_the_names_of_the_contract() {
+    let server = Server::start(&[]);
+    output(curl(&[
+        "--fail",
+        "--request",
+        "POST",
+        "--data-binary",
+        "x",
+        "--header",
+        "Content-Type: text/plain",
+        &server.url("/api/message"),
+    ]));
+    let text = server.get("/metrics");
+    for sample in [
+        "poll_waiters{pattern=\"long\"} 0",
+        "poll_waiters{pattern=\"stream\"} 0",
+        "poll_waiters{pattern=\"push\"} 0",
+        "# TYPE poll_messages_published_total counter",
+        "poll_messages_published_total 1",
+        "poll_messages_delivered_total ",
+        "poll_messages_missed_total ",
+        "# TYPE poll_refused_total counter",
+        "poll_delivery_lag_seconds_bucket{",
+        "poll_build_info{version=",
+        "poll_sockets_open ",
+        "process_resident_memory_bytes ",
+    ] {
+        assert!(text.contains(sample), "{sample}: {text}");
+    }
+    assert!(text.contains("text/plain; version=0.0.4"), "{text}");
+    assert!(!text.contains("# EOF"));
+}
