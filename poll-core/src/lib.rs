@@ -54,7 +54,7 @@ pub use idempotency::{IdempotencyKey, IdempotencyKeyError};
 pub use journal::Journal;
 pub use json::JsonError;
 pub use log::{Limit, Log};
-pub use message::{Message, Payload, mint_id};
+pub use message::{Message, Payload, mint_id, time_of};
 pub use notifier::{Lane, Notifier};
 pub use position::{Continuity, Pinned, Position};
 pub use retention::Retention;

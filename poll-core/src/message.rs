@@ -96,6 +96,18 @@ pub fn mint_id(at: Timestamp, random: u64) -> Uuid {
     Uuid::from_u64_pair(high, low)
 }
 
+/// When a message of this id was taken: what [`mint_id`] put in. An id of another version says nothing and counts
+/// as the Unix epoch.
+#[must_use]
+pub fn time_of(id: Uuid) -> Timestamp {
+    let (high, _) = id.as_u64_pair();
+    if id.get_version_num() != 7 {
+        return Timestamp::ZERO;
+    }
+    let micros = ((high & 0xfff) * 1_000).div_ceil(4_096);
+    Timestamp::from_micros((high >> 16) * 1_000 + micros)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -108,6 +120,7 @@ mod tests {
             let earlier = mint_id(Timestamp::from_micros(micros), a);
             let later = mint_id(Timestamp::from_micros(micros + step), b);
             prop_assert!(earlier < later);
+            prop_assert_eq!(time_of(earlier).as_micros(), micros);
             prop_assert_eq!(earlier.get_version_num(), 7);
             prop_assert_eq!(earlier.get_variant(), uuid::Variant::RFC4122);
         }
