@@ -1,13 +1,14 @@
 //! When a wait ends and when to shoot at it.
 //!
-//! A server may end a wait a little after the time it was asked for, since its timers have a resolution. So half of the
-//! shots go at the time asked for, and half at the time when waits were seen to end.
+//! A wait ends a little after the time it was asked to end, since timers have a resolution, the server's and our own.
+//! So half of the shots go at the time asked for, and half at the time when waits were seen to end. Our own sleep before
+//! a shot is late, too; what it was late by is taken off the next one.
 
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 /// The window around an edge, in microseconds.
 const BEFORE: u64 = 2_000;
@@ -26,11 +27,13 @@ pub(super) struct Aim {
     random: StdRng,
     /// Mean time by which waits were seen to end late.
     lateness: Duration,
+    /// Mean time by which shots left late.
+    overshoot: Duration,
 }
 
 impl Aim {
     pub(super) fn new(seed: u64) -> Self {
-        Self { random: StdRng::seed_from_u64(seed), lateness: Duration::ZERO }
+        Self { random: StdRng::seed_from_u64(seed), lateness: Duration::ZERO, overshoot: Duration::ZERO }
     }
 
     /// How long to wait: somewhere in the range, to the tenth of a millisecond.
@@ -50,15 +53,37 @@ impl Aim {
 
     /// Learns from a wait that ended by itself.
     pub(super) fn ended(&mut self, deadline: Instant, now: Instant) {
-        // A moving mean over about eight waits; one slow moment of the machine does not spoil it.
-        self.lateness = (self.lateness * 7 + now.saturating_duration_since(deadline)) / 8;
+        self.lateness = mean(self.lateness, now.saturating_duration_since(deadline));
     }
 
-    /// When to shoot at an edge: evenly spread over the window around it.
-    pub(super) fn shot(&mut self, edge: Instant) -> Instant {
+    /// Sleeps until it is time to shoot at an edge, evenly spread over the window around it; gives the time at which it
+    /// woke.
+    pub(super) async fn shoot(&mut self, edge: Instant) -> Instant {
+        let shot = self.shot(edge);
+        // Waking early is as good as waking late: both are within the window, and neither side is favoured.
+        let wake = shot.checked_sub(self.overshoot).unwrap_or(shot);
+        sleep_until(wake).await;
+        let now = Instant::now();
+        self.overshoot = mean(self.overshoot, now.saturating_duration_since(wake));
+        now
+    }
+
+    fn shot(&mut self, edge: Instant) -> Instant {
         let offset = Duration::from_micros(self.random.random_range(0..=BEFORE + AFTER));
         edge.checked_sub(Duration::from_micros(BEFORE)).unwrap_or(edge) + offset
     }
+}
+
+/// A moving mean over about eight values; one slow moment of the machine does not spoil it.
+fn mean(mean: Duration, value: Duration) -> Duration {
+    (mean * 7 + value) / 8
+}
+
+/// The last moment at which a shot at an edge can still be called off.
+pub(super) fn decide_by(edge: Instant) -> Instant {
+    // The window's beginning, less what our own timers may be late.
+    let ahead = Duration::from_micros(BEFORE) + Duration::from_millis(2);
+    edge.checked_sub(ahead).unwrap_or(edge)
 }
 
 /// Whether a shot that left at `shot` was within the window around the edge.

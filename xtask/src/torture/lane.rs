@@ -72,8 +72,9 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Tells the publisher when this question will end.
-    pub(super) fn announce(&self, at: Instant) {
+    /// Tells the publisher when this question is expected to end, if it is asked to end at `deadline`.
+    pub(super) fn announce(&mut self, deadline: Instant) {
+        let at = self.aim.edge(deadline);
         // The publisher is gone once it has published all; the reader only follows the cursor then.
         let _ = self.edges.send(Edge { question: self.question, at });
     }

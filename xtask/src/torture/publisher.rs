@@ -7,9 +7,9 @@ use std::net::SocketAddr;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::timeout_at;
 
-use super::aim::{Aim, Edge, in_window};
+use super::aim::{Aim, Edge, decide_by, in_window};
 use super::http1::Connection;
 use super::lane::Stop;
 
@@ -33,10 +33,8 @@ pub(super) async fn run(
     let target = format!("/api/message?channel={channel}");
     let mut shots = Vec::new();
     while !stop.is_reached(shots.len() as u64) {
-        edges.changed().await.context("the reader has gone")?;
-        let edge = *edges.borrow_and_update();
-        sleep_until(aim.shot(edge.at)).await;
-        let left = Instant::now();
+        let edge = next_edge(&mut edges).await.context("the reader has gone")?;
+        let left = aim.shoot(edge.at).await;
         let number = shots.len() as u64 + 1;
         connection.ask("POST", &target, &[("Content-Type", "text/plain")], &number.to_string()).await?;
         let answer = connection.answer().await?;
@@ -47,4 +45,17 @@ pub(super) async fn run(
         shots.push(Shot { question: edge.question, in_window: in_window(edge.at, left) });
     }
     Ok(shots)
+}
+
+/// The edge of a question that is still being asked when it is time to aim. One that was answered before that has no
+/// edge any more, and a shot at it would only fall somewhere into the next.
+async fn next_edge(edges: &mut watch::Receiver<Edge>) -> Result<Edge, watch::error::RecvError> {
+    edges.changed().await?;
+    loop {
+        let edge = *edges.borrow_and_update();
+        match timeout_at(decide_by(edge.at), edges.changed()).await {
+            Ok(changed) => changed?,
+            Err(_) => return Ok(edge),
+        }
+    }
 }

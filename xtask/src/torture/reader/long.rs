@@ -29,8 +29,7 @@ impl Long {
         };
         let wait = place.aim.wait(WAIT);
         let deadline = Instant::now() + wait;
-        let edge = place.aim.edge(deadline);
-        place.announce(edge);
+        place.announce(deadline);
         let target = format!("/api/longpoll?{}&timeout={:.4}", place.query(), wait.as_secs_f64());
         connection.ask("GET", &target, &[], "").await?;
         let answer = connection.answer().await?;

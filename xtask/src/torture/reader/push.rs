@@ -42,7 +42,11 @@ impl Push {
             Some(sender) => sender,
             none => none.insert(connect(self.address).await?),
         };
-        timeout_at(leave, follow(sender, self.address, place)).await.unwrap_or(Ok(()))
+        if let Ok(broken) = timeout_at(leave, follow(sender, self.address, place)).await {
+            return broken;
+        }
+        place.aim.ended(leave, Instant::now());
+        Ok(())
     }
 }
 

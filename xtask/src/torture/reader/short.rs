@@ -28,6 +28,7 @@ impl Short {
         let at = Instant::now() + place.aim.wait(PAUSE);
         place.announce(at);
         sleep_until(at).await;
+        place.aim.ended(at, Instant::now());
         let connection = match &mut self.connection {
             Some(connection) => connection,
             none => none.insert(Connection::open(self.address).await?),

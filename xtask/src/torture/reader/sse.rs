@@ -32,7 +32,11 @@ impl Sse {
         let mut lines = vec![("Accept", "text/event-stream")];
         lines.extend(cursor.iter().map(|cursor| ("Last-Event-ID", cursor.as_str())));
         connection.ask("GET", &target, &lines, "").await?;
-        timeout_at(leave, follow(&mut connection, place)).await.unwrap_or(Ok(()))
+        if let Ok(broken) = timeout_at(leave, follow(&mut connection, place)).await {
+            return broken;
+        }
+        place.aim.ended(leave, Instant::now());
+        Ok(())
     }
 }
 

@@ -27,7 +27,11 @@ impl Stream {
         let mut connection = Connection::open(self.address).await?;
         connection.ask("GET", &format!("/api/stream?{}", place.query()), &[], "").await?;
         // Leaving in the middle of a line is what a broken network does; the line was not seen then.
-        timeout_at(leave, follow(&mut connection, place)).await.unwrap_or(Ok(()))
+        if let Ok(broken) = timeout_at(leave, follow(&mut connection, place)).await {
+            return broken;
+        }
+        place.aim.ended(leave, Instant::now());
+        Ok(())
     }
 }
 
