@@ -1,0 +1,56 @@
+//! A journal that holds publishes back until the test says what becomes of each.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use poll_core::journal::Taken;
+use poll_core::{Append, ChannelName, Journal, JournalError, Retention, Store};
+
+#[derive(Default)]
+pub(crate) struct Held {
+    queue: Mutex<VecDeque<Append>>,
+    forgotten: Mutex<Vec<ChannelName>>,
+}
+
+impl Journal for Held {
+    fn append(&self, append: Append) -> Taken {
+        self.queue.lock().unwrap().push_back(append);
+        Taken::Queued
+    }
+
+    fn forget(&self, channel: &ChannelName) {
+        self.forgotten.lock().unwrap().push(channel.clone());
+    }
+}
+
+impl Held {
+    pub(crate) fn store(retention: Retention) -> (Arc<Self>, Store) {
+        let journal = Arc::new(Self::default());
+        (journal.clone(), Store::new(journal, retention))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.queue.lock().unwrap().len()
+    }
+
+    pub(crate) fn forgotten(&self) -> Vec<ChannelName> {
+        self.forgotten.lock().unwrap().clone()
+    }
+
+    /// The publish that was handed over first.
+    pub(crate) fn take(&self) -> Append {
+        self.queue.lock().unwrap().pop_front().expect("a publish in the journal")
+    }
+
+    pub(crate) fn keep(&self) {
+        self.take().kept();
+    }
+
+    pub(crate) fn fail(&self) {
+        self.take().failed(full());
+    }
+}
+
+pub(crate) fn full() -> JournalError {
+    JournalError::Full("the test says so".to_owned())
+}

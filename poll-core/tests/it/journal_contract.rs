@@ -1,0 +1,201 @@
+//! What a store does above a journal that answers later: nothing is seen before it is kept, numbers have no
+//! holes whatever fails, and a publisher that leaves takes nothing back.
+
+use std::pin::Pin;
+use std::task::Poll;
+
+use poll_core::{
+    Cursor, Ending, JournalError, Position, Publish, PublishError, Published, Retention, Seq, Store,
+};
+
+use crate::fixture::*;
+use crate::held_journal::{Held, full};
+
+type Publishing<'a> = Pin<Box<dyn Future<Output = Result<Published, PublishError>> + 'a>>;
+
+fn all(store: &Store) -> Vec<u64> {
+    numbers(&read(store, second(0), "a", Position::Start))
+}
+
+fn first_number(published: &Poll<Result<Published, PublishError>>) -> Option<u64> {
+    let Poll::Ready(Ok(published)) = published else { return None };
+    Some(published.stamps[0].cursor.seq.get())
+}
+
+#[test]
+fn what_the_journal_has_not_kept_is_invisible() {
+    let (journal, store) = Held::store(Retention::default());
+    let (count, woken, a, lane) = (Count::new(), Count::new(), name("a"), store.lane());
+    let pinned = pin_at(&store, second(0), "a", Position::End);
+    let mut wait = store.wait(&a, &pinned, &lane);
+    assert!(poll(&mut wait, &woken).is_pending());
+    let mut publishing: Publishing<'_> = Box::pin(store.publish(second(0), &a, Publish::one(text(1))));
+    assert!(poll(&mut publishing, &count).is_pending());
+
+    let view = read(&store, second(0), "a", Position::Start);
+    assert_eq!((numbers(&view), view.next), (vec![], Cursor::ZERO), "not even born");
+    assert_eq!(pin_at(&store, second(0), "a", Position::End), pinned);
+    assert_eq!((store.published(), store.weight(), woken.get(), count.get()), (0, 0, 0, 0));
+
+    journal.keep();
+    assert_eq!((store.published(), woken.get(), count.get()), (1, 1, 1));
+    assert!(poll(&mut wait, &woken).is_ready());
+    assert_eq!(numbers(&read_on(&store, second(0), "a", &pinned)), [1]);
+    assert_eq!(first_number(&poll(&mut publishing, &count)), Some(1));
+}
+
+#[test]
+fn publishes_reach_the_journal_and_its_readers_in_the_order_of_their_numbers() {
+    let (journal, store) = Held::store(Retention::default());
+    let (count, a) = (Count::new(), name("a"));
+    let publishing = |messages| -> Publishing<'_> {
+        Box::pin(store.publish(second(0), &a, Publish::many(vec![text(1); messages])))
+    };
+    let mut three = [publishing(2), publishing(1), publishing(3)];
+    assert!(three.iter_mut().all(|one| poll(one, &count).is_pending()));
+    let mut seen: Vec<u64> = Vec::new();
+    for expected in [&[1, 2][..], &[3], &[4, 5, 6]] {
+        let append = journal.take();
+        assert_eq!(append.messages().iter().map(number).collect::<Vec<_>>(), expected);
+        assert_eq!((append.channel(), append.taken(), append.ending()), (&a, second(0), Ending::Open));
+        append.kept();
+        seen.extend(expected);
+        assert_eq!(all(&store), seen);
+    }
+    let answers = three.each_mut().map(|one| first_number(&poll(one, &count)));
+    assert_eq!(answers, [Some(1), Some(3), Some(4)]);
+}
+
+#[test]
+fn a_failure_fails_all_behind_it_and_their_numbers_are_given_again() {
+    let (journal, store) = Held::store(Retention::default());
+    let (count, a) = (Count::new(), name("a"));
+    let publishing = || -> Publishing<'_> { Box::pin(store.publish(second(0), &a, Publish::one(text(1)))) };
+    let mut four = [publishing(), publishing(), publishing(), publishing()];
+    assert!(four.iter_mut().all(|one| poll(one, &count).is_pending()));
+    journal.keep();
+    let lost = journal.take();
+    let (epoch, lost_at) = (lost.epoch(), lost.messages()[0].at);
+    lost.failed(full());
+
+    // Until all are back nothing is minted: it would stand behind numbers that are void.
+    let refused = poll(&mut publishing(), &count);
+    assert!(matches!(refused, Poll::Ready(Err(PublishError::Journal(JournalError::Unavailable(_))))));
+    journal.fail();
+    assert!(poll(&mut publishing(), &count).is_ready());
+    journal.fail();
+    let answers = four.each_mut().map(|one| poll(one, &count));
+    assert_eq!(first_number(&answers[0]), Some(1));
+    assert!(answers[1..].iter().all(|answer| *answer == Poll::Ready(Err(PublishError::Journal(full())))));
+
+    let mut again = publishing();
+    assert!(poll(&mut again, &count).is_pending());
+    let append = journal.take();
+    assert_eq!((append.epoch(), append.messages()[0].seq), (epoch, Seq::new(2)), "no hole");
+    assert!(append.messages()[0].at > lost_at, "a time is never given twice");
+    append.kept();
+    assert_eq!(all(&store), [1, 2]);
+    assert_eq!(store.published(), 2);
+}
+
+#[test]
+fn a_publish_that_fails_leaves_the_channel_unborn() {
+    let (journal, store) = Held::store(Retention::default());
+    let (count, a) = (Count::new(), name("a"));
+    let mut publishing: Publishing<'_> = Box::pin(store.publish(second(0), &a, Publish::one(text(1))));
+    assert!(poll(&mut publishing, &count).is_pending());
+    journal.fail();
+    assert_eq!(poll(&mut publishing, &count), Poll::Ready(Err(PublishError::Journal(full()))));
+    assert_eq!(read(&store, second(0), "a", Position::Start).next, Cursor::ZERO);
+}
+
+#[test]
+fn a_publisher_that_leaves_takes_nothing_back() {
+    let (journal, store) = Held::store(Retention::default());
+    let (count, a) = (Count::new(), name("a"));
+    let mut publishing: Publishing<'_> = Box::pin(store.publish(second(0), &a, Publish::one(text(1))));
+    drop(store.publish(second(0), &a, Publish::one(text(1))));
+    assert_eq!(journal.len(), 0, "never polled, never published");
+    assert!(poll(&mut publishing, &count).is_pending());
+    drop(publishing);
+    journal.keep();
+    assert_eq!(all(&store), [1]);
+}
+
+#[test]
+fn an_ending_on_its_way_takes_no_more_and_ends_nothing_yet() {
+    let (journal, store) = Held::store(Retention::default());
+    let (count, woken, a, lane) = (Count::new(), Count::new(), name("a"), store.lane());
+    let pinned = pin_at(&store, second(0), "a", Position::Start);
+    let mut wait = store.wait(&a, &pinned, &lane);
+    assert!(poll(&mut wait, &woken).is_pending());
+    let mut last: Publishing<'_> = Box::pin(store.publish(second(0), &a, Publish::one(text(1)).closing()));
+    assert!(poll(&mut last, &count).is_pending());
+    let mut late: Publishing<'_> = Box::pin(store.publish(second(0), &a, Publish::one(text(1))));
+    assert_eq!(poll(&mut late, &count), Poll::Ready(Err(PublishError::Closed)));
+    assert!(!read_on(&store, second(0), "a", &pinned).is_closed());
+    assert!(poll(&mut wait, &woken).is_pending());
+    journal.keep();
+    assert!(poll(&mut wait, &woken).is_ready());
+    let view = read_on(&store, second(0), "a", &pinned);
+    assert!(view.is_closed());
+    assert_eq!(numbers(&view), [1]);
+    assert_eq!(first_number(&poll(&mut last, &count)), Some(1));
+}
+
+#[test]
+fn an_ending_that_fails_leaves_the_channel_open() {
+    let (journal, store) = Held::store(Retention::default());
+    let (count, a) = (Count::new(), name("a"));
+    let mut closing = Box::pin(store.close(second(0), &a));
+    assert!(poll(&mut closing, &count).is_pending());
+    journal.fail();
+    assert_eq!(poll(&mut closing, &count), Poll::Ready(Err(PublishError::Journal(full()))));
+    let mut publishing: Publishing<'_> = Box::pin(store.publish(second(0), &a, Publish::one(text(1))));
+    assert!(poll(&mut publishing, &count).is_pending());
+    journal.keep();
+    assert_eq!(all(&store), [1]);
+}
+
+#[test]
+fn closing_a_closed_channel_changes_nothing() {
+    let store = Store::in_memory(Retention::default());
+    publish(&store, second(0), "a");
+    assert_eq!(ready(store.close(second(0), &name("a"))), Ok(()));
+    assert_eq!(ready(store.close(second(0), &name("a"))), Ok(()));
+    assert_eq!(send(&store, second(0), "a", Publish::one(text(1))), Err(PublishError::Closed));
+    assert_eq!(send(&store, second(0), "a", Publish::many(vec![])), Err(PublishError::Nothing));
+    assert_eq!(all(&store), [1]);
+}
+
+#[test]
+fn a_journal_that_drops_a_publish_has_failed_it() {
+    let (journal, store) = Held::store(Retention::default());
+    let (count, a) = (Count::new(), name("a"));
+    let publishing = || -> Publishing<'_> { Box::pin(store.publish(second(0), &a, Publish::one(text(1)))) };
+    let mut lost = publishing();
+    assert!(poll(&mut lost, &count).is_pending());
+    drop(journal.take());
+    let answer = poll(&mut lost, &count);
+    assert!(matches!(answer, Poll::Ready(Err(PublishError::Journal(JournalError::Unavailable(_))))));
+    let mut next = publishing();
+    assert!(poll(&mut next, &count).is_pending());
+    journal.keep();
+    assert_eq!(first_number(&poll(&mut next, &count)), Some(1), "its number is given again");
+    assert_eq!(all(&store), [1]);
+}
+
+#[test]
+fn a_journal_that_answers_after_its_store_is_gone_harms_nobody() {
+    let (journal, store) = Held::store(Retention::default());
+    let (count, a) = (Count::new(), name("a"));
+    for outcome in [Held::keep, Held::fail] {
+        let (held, short) = Held::store(Retention::default());
+        let mut publishing = Box::pin(short.publish(second(0), &a, Publish::one(text(1))));
+        assert!(poll(&mut publishing, &count).is_pending());
+        drop(publishing);
+        drop(short);
+        outcome(&held);
+    }
+    drop((journal, store));
+}

@@ -1,0 +1,16 @@
+//! What poll-core promises, tested through its public face.
+//!
+//! The pure parts and the store are compared with plain models (`log_model`, `store_model`); every other module
+//! tells one promise in tests that are named as it. Interleavings of threads are `tests/loom`'s business.
+
+mod fixture;
+mod held_journal;
+mod idempotency;
+mod journal_contract;
+mod log_model;
+mod memory;
+mod positions;
+mod retention;
+mod shared_batches;
+mod store_model;
+mod waiting;

@@ -1,0 +1,271 @@
+//! Register, then read, then wait: who is woken, by whom, and what a waiter leaves behind.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use poll_core::{Lane, Limit, Pinned, Position, Retention, Store, Wait};
+
+use crate::fixture::*;
+
+/// How many waiters a driven lane wakes at a time.
+const SLICE: usize = 512;
+
+fn wait_at_end(store: &Store, channel: &str, lane: &Lane) -> Wait {
+    let pinned = pin_at(store, second(0), channel, Position::End);
+    store.wait(&name(channel), &pinned, lane)
+}
+
+/// Waiters that were polled once and wait.
+fn waiters(store: &Store, channel: &str, lane: &Lane, number: usize, count: &Arc<Count>) -> Vec<Wait> {
+    let mut waits: Vec<_> = (0..number).map(|_| wait_at_end(store, channel, lane)).collect();
+    assert!(waits.iter_mut().all(|wait| poll(wait, count).is_pending()));
+    waits
+}
+
+#[test]
+fn whoever_comes_after_the_message_does_not_wait() {
+    let store = Store::in_memory(Retention::default());
+    let (count, lane) = (Count::new(), store.lane());
+    let pinned = pin_at(&store, second(0), "a", Position::End);
+    publish(&store, second(0), "a");
+    assert!(poll(&mut store.wait(&name("a"), &pinned, &lane), &count).is_ready());
+    assert_eq!((store.notifier().waiting(), count.get()), (0, 0));
+}
+
+#[test]
+fn a_ring_is_for_its_channel_and_its_waiters_are_woken_once() {
+    let store = Store::in_memory(Retention::default());
+    let (here, there, lane) = (Count::new(), Count::new(), store.lane());
+    let mut waits = waiters(&store, "a", &lane, 3, &here);
+    let mut others = waiters(&store, "b", &lane, 2, &there);
+    assert_eq!(store.notifier().waiting(), 5);
+    publish(&store, second(0), "a");
+    assert_eq!((store.notifier().waiting(), here.get(), there.get()), (2, 3, 0));
+    publish(&store, second(0), "a");
+    assert_eq!(here.get(), 3, "the bell took them out");
+    assert!(waits.iter_mut().all(|wait| poll(wait, &here).is_ready()));
+    assert!(others.iter_mut().all(|wait| poll(wait, &there).is_pending()));
+}
+
+#[test]
+fn a_dropped_waiter_leaves_nothing_and_takes_nobody_with_it() {
+    let store = Store::in_memory(Retention::default());
+    let (count, lanes) = (Count::new(), [store.lane(), store.lane()]);
+    let mut kept = wait_at_end(&store, "a", &lanes[0]);
+    assert!(poll(&mut kept, &count).is_pending());
+    for lane in lanes.iter().cycle().take(100) {
+        drop(waiters(&store, "a", lane, 1, &Count::new()));
+        drop(waiters(&store, "elsewhere", lane, 2, &Count::new()));
+        assert_eq!(store.notifier().waiting(), 1);
+    }
+    drop(wait_at_end(&store, "a", &lanes[0]));
+    publish(&store, second(0), "a");
+    assert_eq!(count.get(), 1);
+    assert!(poll(&mut kept, &count).is_ready());
+    drop(kept);
+    assert_eq!(store.notifier().waiting(), 0);
+}
+
+#[test]
+fn a_waiter_of_an_earlier_ring_takes_nobodys_place_when_it_leaves() {
+    let store = Store::in_memory(Retention::default());
+    let (count, lane) = (Count::new(), store.lane());
+    let early = waiters(&store, "a", &lane, 2, &Count::new());
+    store.notifier().ring(&name("a"));
+    // The same places of a new topic.
+    let mut late = waiters(&store, "a", &lane, 2, &count);
+    drop(early);
+    assert_eq!(store.notifier().waiting(), 2);
+    publish(&store, second(0), "a");
+    assert_eq!(count.get(), 2);
+    assert!(late.iter_mut().all(|wait| poll(wait, &count).is_ready()));
+}
+
+#[test]
+fn a_waiter_is_woken_where_it_was_polled_last() {
+    let store = Store::in_memory(Retention::default());
+    let (first, last, lane) = (Count::new(), Count::new(), store.lane());
+    let mut wait = wait_at_end(&store, "a", &lane);
+    assert!(poll(&mut wait, &first).is_pending());
+    assert!(poll(&mut wait, &last).is_pending());
+    assert_eq!(store.notifier().waiting(), 1);
+    publish(&store, second(0), "a");
+    assert_eq!((first.get(), last.get()), (0, 1));
+}
+
+#[test]
+fn ring_all_wakes_everyone_whatever_they_wait_for() {
+    let store = Store::in_memory(Retention::default());
+    let (count, lanes) = (Count::new(), [store.lane(), store.lane(), store.lane()]);
+    let mut waits = Vec::new();
+    for channel in 0..200 {
+        waits.extend(waiters(&store, &format!("c{channel}"), &lanes[channel % 3], 2, &count));
+    }
+    store.notifier().ring_all();
+    assert_eq!((count.get(), store.notifier().waiting()), (400, 0));
+    assert!(waits.iter_mut().all(|wait| poll(wait, &count).is_ready()));
+}
+
+#[test]
+fn the_end_of_a_channel_is_news_to_all_who_wait_and_to_all_who_come() {
+    let store = Store::in_memory(Retention::default());
+    let (count, lane) = (Count::new(), store.lane());
+    publish(&store, second(0), "a");
+    let mut waits = waiters(&store, "a", &lane, 3, &count);
+    ready(store.close(second(0), &name("a"))).unwrap();
+    assert_eq!(count.get(), 3);
+    assert!(waits.iter_mut().all(|wait| poll(wait, &count).is_ready()));
+    assert!(poll(&mut wait_at_end(&store, "a", &lane), &count).is_ready());
+}
+
+#[test]
+fn what_is_too_old_is_no_news_for_long() {
+    let store = Store::in_memory(Retention::default());
+    let (count, lane) = (Count::new(), store.lane());
+    publish(&store, second(0), "a");
+    let pinned = pin_at(&store, second(0), "a", Position::Start);
+    assert_eq!(numbers(&read_on(&store, second(999), "a", &pinned)), Vec::<u64>::new());
+    let mut wait = store.wait(&name("a"), &pinned, &lane);
+    assert!(poll(&mut wait, &count).is_pending(), "reading dropped it, so there is nothing to spin on");
+}
+
+#[test]
+fn a_driven_lane_costs_the_ringer_one_wake_and_wakes_in_slices() {
+    let store = Store::in_memory(Retention::default());
+    let (bell, woken, lane) = (Count::new(), Count::new(), store.lane());
+    let mut driver = Box::pin(lane.drive());
+    assert!(poll(&mut driver, &bell).is_pending());
+    let waits = waiters(&store, "a", &lane, 2 * SLICE + 7, &woken);
+    publish(&store, second(0), "a");
+    assert_eq!((bell.get(), woken.get()), (1, 0));
+    for (after, rung) in [(SLICE, 2), (2 * SLICE, 3), (2 * SLICE + 7, 3), (2 * SLICE + 7, 3)] {
+        assert!(poll(&mut driver, &bell).is_pending());
+        assert_eq!((woken.get(), bell.get()), (after, rung), "a slice, and again while there is more");
+    }
+    drop(waits);
+    // And the same again: the bell hangs.
+    let _waits = waiters(&store, "b", &lane, 1, &woken);
+    publish(&store, second(0), "b");
+    assert_eq!(bell.get(), 4);
+}
+
+#[test]
+fn each_lane_wakes_its_own() {
+    let store = Store::in_memory(Retention::default());
+    let (bell, driven, undriven) = (Count::new(), Count::new(), Count::new());
+    let lanes = [store.lane(), store.lane()];
+    let mut driver = Box::pin(lanes[0].drive());
+    assert!(poll(&mut driver, &bell).is_pending());
+    let _driven = waiters(&store, "a", &lanes[0], 3, &driven);
+    let _undriven = waiters(&store, "a", &lanes[1], 4, &undriven);
+    publish(&store, second(0), "a");
+    assert_eq!((driven.get(), undriven.get()), (0, 4));
+    assert!(poll(&mut driver, &bell).is_pending());
+    assert_eq!(driven.get(), 3);
+}
+
+#[test]
+fn a_driver_dropped_midway_loses_no_wake_and_leaves_the_rest_to_the_ringers() {
+    let store = Store::in_memory(Retention::default());
+    let (bell, woken, lane) = (Count::new(), Count::new(), store.lane());
+    let mut driver = Box::pin(lane.drive());
+    assert!(poll(&mut driver, &bell).is_pending());
+    let waits = waiters(&store, "a", &lane, SLICE + 9, &woken);
+    publish(&store, second(0), "a");
+    assert!(poll(&mut driver, &bell).is_pending());
+    assert_eq!(woken.get(), SLICE);
+    drop(driver);
+    assert_eq!(woken.get(), SLICE + 9);
+    let _late = waiters(&store, "b", &lane, 2, &woken);
+    publish(&store, second(0), "b");
+    assert_eq!(woken.get(), SLICE + 11);
+    drop(waits);
+    // A driver that was never polled holds no wake back for good either.
+    let unpolled = lane.drive();
+    let _more = waiters(&store, "c", &lane, 2, &woken);
+    publish(&store, second(0), "c");
+    drop(unpolled);
+    assert_eq!(woken.get(), SLICE + 13);
+}
+
+#[test]
+fn a_driver_that_takes_over_from_another_may_drop_it() {
+    /// The last hold on another driver of the lane, as a task that ended has.
+    struct Task(Lane);
+
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    impl Drop for Task {
+        fn drop(&mut self) {
+            drop(self.0.drive());
+        }
+    }
+
+    let lane = Lane::default();
+    let mut driver = pin!(lane.drive());
+    let task = Waker::from(Arc::new(Task(lane.clone())));
+    assert!(driver.as_mut().poll(&mut Context::from_waker(&task)).is_pending());
+    drop(task);
+    assert!(driver.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+}
+
+#[test]
+fn a_waker_may_come_back_to_the_store() {
+    /// Publishes and waits from inside its wake, as an executor that runs its tasks at once would.
+    struct Eager(Store, AtomicBool);
+
+    impl Wake for Eager {
+        fn wake(self: Arc<Self>) {
+            publish(&self.0, second(0), "b");
+            drop(waiters(&self.0, "a", &Lane::default(), 1, &Count::new()));
+            self.1.store(true, Ordering::SeqCst);
+        }
+    }
+
+    let store = Store::in_memory(Retention::default());
+    let eager = Arc::new(Eager(store.clone(), AtomicBool::new(false)));
+    let waker = Waker::from(eager.clone());
+    let mut wait = pin!(wait_at_end(&store, "a", &store.lane()));
+    assert!(wait.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    publish(&store, second(0), "a");
+    assert!(eager.1.load(Ordering::SeqCst));
+    assert_eq!(wait.poll(&mut Context::from_waker(&waker)), Poll::Ready(()));
+}
+
+#[tokio::test]
+async fn a_driven_worker_answers_all_who_wait_each_message_once() {
+    const READERS: usize = 1_500;
+    const MESSAGES: u64 = 3;
+    let store = Store::in_memory(Retention::default());
+    let lane = store.lane();
+    let driver = tokio::spawn(lane.drive());
+    let reader = |store: Store, lane: Lane| async move {
+        let channel = name("a");
+        let mut pinned = store.pin(second(0), &channel, Position::Start).await;
+        let mut seen = Vec::new();
+        while seen.len() < MESSAGES as usize {
+            store.wait(&channel, &pinned, &lane).await;
+            let view = store.read(second(0), &channel, &pinned, Limit::default()).await;
+            seen.extend(numbers(&view));
+            pinned = Pinned::after(view.next);
+        }
+        seen
+    };
+    let readers: Vec<_> = (0..READERS).map(|_| tokio::spawn(reader(store.clone(), lane.clone()))).collect();
+    while store.notifier().waiting() < READERS {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..MESSAGES {
+        publish(&store, second(0), "a");
+        tokio::task::yield_now().await;
+    }
+    for reader in readers {
+        assert_eq!(reader.await.unwrap(), [1, 2, 3]);
+    }
+    assert_eq!(store.notifier().waiting(), 0);
+    driver.abort();
+}
