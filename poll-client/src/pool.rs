@@ -11,7 +11,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::client::conn::http1::SendRequest;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
+
+/// How long a kept connection may take to be ready for a request.
+const READY_WITHIN: Duration = Duration::from_millis(100);
 
 pub(crate) type Sender = SendRequest<Full<Bytes>>;
 
@@ -57,8 +60,8 @@ impl Pool {
     /// A connection that was still open when last heard of.
     pub(crate) async fn take(&self) -> Option<Sender> {
         while let Some(mut sender) = self.pop() {
-            // Its task may not have seen the end of the last answer yet; then this waits for that moment.
-            if sender.ready().await.is_ok() {
+            // Its task may not have seen the end of the last answer yet; that is a moment, or something is wrong with it.
+            if matches!(timeout(READY_WITHIN, sender.ready()).await, Ok(Ok(()))) {
                 return Some(sender);
             }
         }

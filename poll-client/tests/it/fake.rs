@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use poll_client::connect::{Connect, Pipe};
 use poll_client::{ChannelName, Client, Cursor, Error, Event, Subscription};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, DuplexStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 pub(crate) const EPOCH: u64 = 0xabc;
@@ -38,7 +38,7 @@ impl Fake {
     }
 
     pub(crate) async fn accept(&mut self) -> Peer {
-        Peer(BufReader::new(self.pipe().await))
+        Peer::from(self.pipe().await)
     }
 
     /// Whether the client has opened a connection that nobody accepted.
@@ -80,7 +80,25 @@ impl Asked {
     }
 }
 
+impl From<DuplexStream> for Peer {
+    fn from(pipe: DuplexStream) -> Self {
+        Self(BufReader::new(pipe))
+    }
+}
+
 impl Peer {
+    /// Whether the client begins with HTTP/2's preface. Reads nothing away.
+    pub(crate) async fn is_http_2(&mut self) -> bool {
+        self.0.fill_buf().await.is_ok_and(|start| start.starts_with(b"PRI"))
+    }
+
+    /// The connection, with what was read ahead put back.
+    pub(crate) fn into_pipe(self) -> impl AsyncRead + AsyncWrite + Unpin + Send + 'static {
+        let ahead = io::Cursor::new(self.0.buffer().to_vec());
+        let (read, write) = tokio::io::split(self.0.into_inner());
+        tokio::io::join(ahead.chain(read), write)
+    }
+
     /// The next request, `None` when the client hung up.
     pub(crate) async fn request(&mut self) -> Option<Asked> {
         let mut asked = Asked::default();
