@@ -14,6 +14,10 @@ use tokio::time::{Instant, sleep_until};
 const BEFORE: u64 = 2_000;
 const AFTER: u64 = 3_000;
 
+/// How much later a shot may come after one that was early enough, and how late at most.
+const STEP: Duration = Duration::from_micros(250);
+const LATEST: Duration = Duration::from_millis(20);
+
 /// The moment at which a question is about to end, and which question it is.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Edge {
@@ -54,6 +58,14 @@ impl Aim {
     /// Learns from a wait that ended by itself.
     pub(super) fn ended(&mut self, deadline: Instant, now: Instant) {
         self.lateness = mean(self.lateness, now.saturating_duration_since(deadline));
+    }
+
+    /// Learns from a wait that a message ended: if that was near its deadline, the shot was just early enough, and the
+    /// next may come a little later. So shots walk up to the edge, and those that pass it call them back.
+    pub(super) fn caught(&mut self, deadline: Instant, now: Instant) {
+        if now >= decide_by(deadline) && self.lateness < LATEST {
+            self.lateness += STEP;
+        }
     }
 
     /// Sleeps until it is time to shoot at an edge, evenly spread over the window around it; gives the time at which it

@@ -37,6 +37,8 @@ impl Long {
         let (messages, cursor) = parse_poll(&answer.body)?;
         if messages.is_empty() {
             place.aim.ended(deadline, Instant::now());
+        } else {
+            place.aim.caught(deadline, Instant::now());
         }
         for message in &messages {
             place.saw(message.seq);
