@@ -26,9 +26,11 @@
       this.samples.push({ trip: received - sent, offset: serverTime - (sent + received) / 2 });
       if (this.samples.length > 12) this.samples.shift();
       const best = this.samples.reduce((a, b) => (b.trip < a.trip ? b : a));
-      this.offset = best.offset;
-      byId('clock').textContent =
-        `clock offset ${Math.abs(best.offset).toFixed(1)} ms, measured over a ${best.trip.toFixed(1)} ms round trip`;
+      // Less than half the round trip is no difference that could be told from none.
+      this.offset = Math.abs(best.offset) > best.trip / 2 ? best.offset : 0;
+      byId('clock').textContent = this.offset
+        ? `this clock and the server’s differ by ${showMs(Math.abs(this.offset))}, which is allowed for`
+        : `this clock and the server’s agree within ${showMs(best.trip / 2)}`;
     },
   };
 
@@ -57,7 +59,8 @@
 
   function showMs(ms) {
     if (!Number.isFinite(ms)) return '–';
-    if (ms < 10) return `${Math.max(0, ms).toFixed(1)} ms`;
+    if (ms < 1) return '< 1 ms';
+    if (ms < 10) return `${ms.toFixed(1)} ms`;
     return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
   }
 
@@ -69,6 +72,10 @@
   function showContent(content) {
     const text = typeof content === 'string' ? content : JSON.stringify(content);
     return text.length > 300 ? `${text.slice(0, 300)}…` : text;
+  }
+
+  function shellWord(text) {
+    return /^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
   }
 
   function median(values) {
@@ -289,16 +296,20 @@
 
   // ---- the patterns: each is one round, and goes on from the lane's cursor --------------------------------------
 
-  /** A poll's answer, short or long: `serverTime` names the member that holds the server's clock. */
-  async function poll(lane, path, signal, serverTime) {
+  /** A poll's answer, short or long. Returns whether the channel has ended and all of it was read. */
+  async function poll(lane, path, signal) {
     lane.asked();
     const sent = clock.local();
     const response = await ask(path, { signal, headers: { Accept: 'application/json' } });
+    const received = clock.local();
     const text = await response.text();
     lane.read(encoder.encode(text).length);
     const answer = JSON.parse(text);
-    // An answer from the cache tells when it was made, not what time it is.
-    if (serverTime === 'polled_at' && answer.count === 0) clock.learn(sent, clock.local(), parseTime(answer.polled_at));
+    // After a 304 the browser hands out the copy it kept, whose time is that of its making: seen before, so skipped.
+    if (answer.polled_at && answer.polled_at !== lane.polledAt) {
+      lane.polledAt = answer.polled_at;
+      clock.learn(sent, received, parseTime(answer.polled_at));
+    }
     if (answer.reset) lane.startedAnew();
     if (answer.missed) lane.note(`${answer.missed} no longer retained`);
     for (const message of answer.messages) lane.take(message);
@@ -307,7 +318,7 @@
   }
 
   async function shortPoll(lane, signal, well) {
-    const ended = await poll(lane, query('/api/poll', { channel: lane.channel, cursor: lane.cursor }), signal, 'polled_at');
+    const ended = await poll(lane, query('/api/poll', { channel: lane.channel, cursor: lane.cursor }), signal);
     well();
     if (!ended) await pause(SHORT_POLL_PAUSE_MS * (0.9 + 0.2 * Math.random()), signal);
     return ended;
@@ -317,7 +328,7 @@
     // Nothing is heard from a poll that waits; that it is on its way is all there is to show.
     well();
     const path = query('/api/longpoll', { channel: lane.channel, cursor: lane.cursor, timeout: LONG_POLL_SECONDS });
-    return poll(lane, path, signal, 'timestamp');
+    return poll(lane, path, signal);
   }
 
   /** One line of a stream, whichever way it came. Returns whether the channel has ended for good. */
@@ -440,7 +451,7 @@
     halt();
     Object.assign(session, { channel, placed: false });
     byId('push-command').textContent =
-      `poll tail ${channel} --pattern push\nnghttp -v '${location.origin}${query('/api/push', { channel })}'`;
+      `poll tail ${shellWord(channel)} --pattern push\nnghttp -v '${location.origin}${query('/api/push', { channel })}'`;
     const abort = new AbortController();
     session.abort = abort;
     for (let failures = 0; !abort.signal.aborted; failures += 1) {
@@ -503,6 +514,7 @@
       const response = await ask(path, { method: 'POST', body, headers: { 'Content-Type': type } });
       const received = clock.local();
       const answer = await response.json();
+      clock.learn(sent, received, parseTime(answer.timestamp));
       const what = answer.messages ? `${answer.count} messages to #${answer.messages[answer.count - 1].id}` : `#${answer.id}`;
       say(`Published ${what} in ${showMs(received - sent)}.`, 'good');
     } catch (error) {

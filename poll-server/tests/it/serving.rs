@@ -81,6 +81,7 @@ fn metrics_bear_the_names_of_the_contract() {
         "Content-Type: text/plain",
         &server.url("/api/message"),
     ]));
+    assert!(server.get("/nowhere").starts_with("HTTP/1.1 404"));
     let text = server.get("/metrics");
     for sample in [
         "poll_waiters{pattern=\"long\"} 0",
@@ -91,6 +92,7 @@ fn metrics_bear_the_names_of_the_contract() {
         "poll_messages_delivered_total ",
         "poll_messages_missed_total ",
         "# TYPE poll_refused_total counter",
+        "poll_refused_total{reason=",
         "poll_delivery_lag_seconds_bucket{",
         "poll_build_info{version=",
         "poll_sockets_open ",
