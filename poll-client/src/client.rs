@@ -252,13 +252,19 @@ impl Base {
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let inner = &self.inner;
-        f.debug_struct("Client").field("base", &inner.base).field("settings", &inner.settings).finish_non_exhaustive()
+        f.debug_struct("Client")
+            .field("base", &inner.base)
+            .field("settings", &inner.settings)
+            .finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder").field("url", &self.url).field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("Builder")
+            .field("url", &self.url)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
     }
 }
 
@@ -273,7 +279,16 @@ mod tests {
         assert_eq!(read("http://127.0.0.1:8080").unwrap(), base("127.0.0.1:8080", ""));
         assert_eq!(read("http://[::1]:8080/").unwrap(), base("[::1]:8080", ""));
         assert_eq!(read("http://example.org/a/b/").unwrap(), base("example.org:80", "/a/b"));
-        for url in ["", "localhost:8080", "https://h", "http://", "http://h:99999", "http://u@h", "http://h/?q=1", "ftp://h"] {
+        for url in [
+            "",
+            "localhost:8080",
+            "https://h",
+            "http://",
+            "http://h:99999",
+            "http://u@h",
+            "http://h/?q=1",
+            "ftp://h",
+        ] {
             assert!(matches!(read(url), Err(Error::Usage(_))), "{url}");
         }
     }

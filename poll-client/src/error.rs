@@ -60,7 +60,11 @@ impl Error {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Connect { .. } | Self::Connection(_) | Self::Timeout { .. } | Self::Draining | Self::Cut => true,
+            Self::Connect { .. }
+            | Self::Connection(_)
+            | Self::Timeout { .. }
+            | Self::Draining
+            | Self::Cut => true,
             Self::Refused(problem) => matches!(problem.status, 408 | 425 | 429 | 500 | 502 | 503 | 504),
             Self::Usage(_) | Self::Protocol(_) => false,
         }
@@ -134,7 +138,10 @@ impl fmt::Display for Error {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the server answered {}", self.status)?;
-        [&self.title, &self.detail].into_iter().filter(|text| !text.is_empty()).try_for_each(|text| write!(f, ": {text}"))
+        [&self.title, &self.detail]
+            .into_iter()
+            .filter(|text| !text.is_empty())
+            .try_for_each(|text| write!(f, ": {text}"))
     }
 }
 
@@ -175,7 +182,8 @@ mod tests {
 
     #[test]
     fn problem_details_are_read_and_other_bodies_leave_the_status() {
-        let body = br#"{"type":"about:blank","title":"Too Many Requests","status":429,"detail":"channel full"}"#;
+        let body =
+            br#"{"type":"about:blank","title":"Too Many Requests","status":429,"detail":"channel full"}"#;
         let problem = Problem::read(429, &HeaderMap::new(), body);
         assert_eq!(problem.to_string(), "the server answered 429: Too Many Requests: channel full");
         let problem = Problem::read(502, &HeaderMap::new(), b"<html>");

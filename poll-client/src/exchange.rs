@@ -98,7 +98,9 @@ impl Inner {
         stats.request();
         match self.head(&mut sender, call).await {
             Ok(response) => Ok(self.answer(response, sender, stats)),
-            Err(Unanswered::Unsent(error) | Unanswered::Broke(error) | Unanswered::Failed(error)) => Err(error),
+            Err(Unanswered::Unsent(error) | Unanswered::Broke(error) | Unanswered::Failed(error)) => {
+                Err(error)
+            }
         }
     }
 
@@ -117,7 +119,10 @@ impl Inner {
     async fn head(&self, sender: &mut Sender, call: &Call) -> Result<http::Response<Incoming>, Unanswered> {
         let request = call.request(self).map_err(Unanswered::Failed)?;
         let Ok(sent) = timeout(call.head_within, sender.try_send_request(request)).await else {
-            return Err(Unanswered::Failed(Error::Timeout { waiting_for: "answer", after: call.head_within }));
+            return Err(Unanswered::Failed(Error::Timeout {
+                waiting_for: "answer",
+                after: call.head_within,
+            }));
         };
         sent.map_err(|mut failure| {
             let unsent = failure.take_message().is_some();
@@ -139,7 +144,8 @@ impl Inner {
 
     async fn dial(&self) -> Result<Sender, Error> {
         let pipe = self.pipe().await?;
-        let (sender, connection) = http1::Builder::new().handshake(TokioIo::new(pipe)).await.map_err(Error::connection)?;
+        let (sender, connection) =
+            http1::Builder::new().handshake(TokioIo::new(pipe)).await.map_err(Error::connection)?;
         // Ends with the sender and the body that came by it; its errors reach whoever waits for an answer.
         tokio::spawn(connection);
         Ok(sender)

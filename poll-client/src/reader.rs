@@ -101,7 +101,9 @@ impl Reader {
 
     /// Of another birth of the channel than where we stand.
     fn is_foreign(&self, cursor: poll_core::Cursor) -> bool {
-        self.tracker.position().is_some_and(|at| at.epoch != cursor.epoch && at.epoch != poll_core::Epoch::ZERO)
+        self.tracker
+            .position()
+            .is_some_and(|at| at.epoch != cursor.epoch && at.epoch != poll_core::Epoch::ZERO)
     }
 
     /// Gives a poll that is to start now its position: where a stream that starts now says it stands.

@@ -106,7 +106,8 @@ impl<T: Send + 'static> Subscription<T> {
         let backoff = Backoff::new(client.inner.settings.backoff);
         let out = Out { queue: VecDeque::new(), backoff, stats: Arc::clone(&stats), phase: Phase::Running };
         let driver = Driver { source, out, failure: None };
-        let stream = unfold(driver, |mut driver| async move { driver.next().await.map(|item| (item, driver)) });
+        let stream =
+            unfold(driver, |mut driver| async move { driver.next().await.map(|item| (item, driver)) });
         Self { stream: stream.boxed(), stats }
     }
 }

@@ -123,7 +123,8 @@ fn content(value: &RawValue, encoding: Option<&str>) -> Result<Content, Error> {
         None => Ok(Content::Json(value.to_owned())),
         Some("base64") => {
             let text: Cow<'_, str> = read(value.get().as_bytes())?;
-            let bytes = STANDARD.decode(text.as_bytes()).map_err(|error| Error::Protocol(error.to_string()))?;
+            let bytes =
+                STANDARD.decode(text.as_bytes()).map_err(|error| Error::Protocol(error.to_string()))?;
             Ok(Content::Binary(bytes.into()))
         }
         Some(other) => Err(Error::Protocol(format!("unknown encoding {other}"))),
@@ -183,7 +184,9 @@ mod tests {
 
     #[test]
     fn what_could_lose_a_message_is_an_error_and_what_is_new_is_passed_over() {
-        assert!(Line::read(br#"{"type":"weather","id":1,"new":[1,2]}"#).unwrap().message().unwrap().is_none());
+        assert!(
+            Line::read(br#"{"type":"weather","id":1,"new":[1,2]}"#).unwrap().message().unwrap().is_none()
+        );
         assert!(Line::read(br#"{"type":"update","id":1,"message":1}"#).unwrap().message().is_err());
         assert!(Line::read(br#"{"type":"update","cursor":"zz"}"#).is_err());
         assert!(Line::read(b"{\"type\":").is_err());

@@ -166,7 +166,9 @@ impl Open {
                 self.last_line = Instant::now();
                 reader.stats.body(data.len());
                 self.lines.feed(&data);
-                while let Some(line) = self.lines.next_line().map_err(|error| Error::Protocol(error.to_string()))? {
+                while let Some(line) =
+                    self.lines.next_line().map_err(|error| Error::Protocol(error.to_string()))?
+                {
                     self.waiting.push_back(waiting(line)?);
                 }
             }
@@ -178,10 +180,12 @@ impl Open {
     /// line's promise, which the server sent first, is known before the line. Promises are never waited for alone:
     /// nothing tells such a waiter that the main answer ended.
     fn poll_brought(&mut self, cx: &mut Context<'_>) -> Poll<Result<Brought, Error>> {
-        if self.unread.is_none() && self.main_answer == MainAnswer::Open && self.waiting.len() < LINES_AHEAD {
-            if let Poll::Ready(data) = self.main.poll_data(cx) {
-                self.unread = Some(data?);
-            }
+        let takes_more = self.main_answer == MainAnswer::Open && self.waiting.len() < LINES_AHEAD;
+        if takes_more
+            && self.unread.is_none()
+            && let Poll::Ready(data) = self.main.poll_data(cx)
+        {
+            self.unread = Some(data?);
         }
         if let Poll::Ready(promise) = self.main.poll_promise(cx) {
             return Poll::Ready(promise.map(Brought::Promise));

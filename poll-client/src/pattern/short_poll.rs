@@ -70,7 +70,11 @@ impl ShortPoll {
     pub fn subscribe(self) -> Subscription {
         let reader = Reader::new(&self.client, &self.channel, self.start);
         let stats = reader.stats.clone();
-        Subscription::new(&self.client, stats, Polls { reader, every: self.every, unchanged: None, rest: Rest::Over })
+        Subscription::new(
+            &self.client,
+            stats,
+            Polls { reader, every: self.every, unchanged: None, rest: Rest::Over },
+        )
     }
 }
 

@@ -9,7 +9,9 @@ use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use poll_client::connect::{Connect, Pipe};
 use poll_client::{ChannelName, Client, Cursor, Error, Event, Subscription};
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, DuplexStream};
+use tokio::io::{
+    AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, DuplexStream,
+};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 pub(crate) const EPOCH: u64 = 0xabc;
@@ -154,12 +156,14 @@ pub(crate) fn cursor(seq: u64) -> String {
 
 /// A message as polls give it.
 pub(crate) fn record(seq: u64) -> String {
-    format!(r#"{{"id":{seq},"uuid":"0193447e-7a80-7000-8000-{seq:012}","content":"m{seq}","timestamp":"2026-11-20T22:49:38.123456Z"}}"#)
+    format!(
+        r#"{{"id":{seq},"uuid":"0193447e-7a80-7000-8000-{seq:012}","content":"m{seq}","timestamp":"2026-11-20T22:49:38.123456Z"}}"#
+    )
 }
 
 /// A polled answer's JSON; `flags` go in as they are.
-pub(crate) fn polled(seqs: std::ops::RangeInclusive<u64>, at: u64, flags: &str) -> String {
-    let records: Vec<_> = seqs.map(record).collect();
+pub(crate) fn polled(seqs: impl IntoIterator<Item = u64>, at: u64, flags: &str) -> String {
+    let records: Vec<_> = seqs.into_iter().map(record).collect();
     format!(
         r#"{{"messages":[{}],"count":{},"cursor":"{}"{flags},"timestamp":"2026-11-20T22:49:38Z"}}"#,
         records.join(","),

@@ -1,5 +1,7 @@
 //! The client against fake servers on in-memory pipes and paused time: what it gives when the network misbehaves.
 
+#![expect(clippy::unwrap_used, reason = "a fake server that cannot go on is a failed test")]
+
 mod fake;
 mod http1;
 mod parsers;

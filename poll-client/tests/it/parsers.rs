@@ -105,9 +105,34 @@ fn sse_model(input: &[u8]) -> Vec<Item> {
 /// Bytes that parsers trip over more often than chance would have it.
 fn tricky() -> impl Strategy<Value = Vec<u8>> {
     let word = prop::sample::select(vec![
-        &b"\n"[..], b"\r", b"\r\n", b"\n\n", b"\r\n\r\n", b":", b": ", b"data", b"data:", b"data: x", b"event: ", b"id: 1",
-        b"id: \0", b"id", b"retry: 12", b"retry: 1x", b"retry:", b"retry: 99999999999999999999", b":\n\n", b"\xef\xbb\xbf",
-        b"\xef", b"\xbb", "é".as_bytes(), "💡".as_bytes(), b"\xf0\x9f", b"\xff", b" ", b"abcdefgh",
+        &b"\n"[..],
+        b"\r",
+        b"\r\n",
+        b"\n\n",
+        b"\r\n\r\n",
+        b":",
+        b": ",
+        b"data",
+        b"data:",
+        b"data: x",
+        b"event: ",
+        b"id: 1",
+        b"id: \0",
+        b"id",
+        b"retry: 12",
+        b"retry: 1x",
+        b"retry:",
+        b"retry: 99999999999999999999",
+        b":\n\n",
+        b"\xef\xbb\xbf",
+        b"\xef",
+        b"\xbb",
+        "é".as_bytes(),
+        "💡".as_bytes(),
+        b"\xf0\x9f",
+        b"\xff",
+        b" ",
+        b"abcdefgh",
     ]);
     prop::collection::vec(word, 0..40).prop_map(|words| words.concat())
 }
@@ -160,7 +185,8 @@ fn the_specifications_examples() {
     };
     let one = |data: &str, id: &str| (data.to_owned(), id.to_owned());
     assert_eq!(events("data: YHOO\ndata: +2\ndata: 10\n\n"), [one("YHOO\n+2\n10", "")]);
-    let three = ": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n\n";
+    let three =
+        ": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n\n";
     assert_eq!(events(three), [one("first event", "1"), one("second event", ""), one(" third event", "")]);
     assert_eq!(events("data\n\ndata\ndata\n\ndata:"), [one("", ""), one("\n", "")]);
     assert_eq!(events("data:test\n\ndata: test\n\n"), [one("test", ""), one("test", "")]);

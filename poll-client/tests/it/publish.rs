@@ -29,7 +29,8 @@ async fn play(mut server: Fake, answers: Vec<String>) -> Vec<Asked> {
 #[tokio::test(start_paused = true)]
 async fn each_kind_of_payload_has_its_type() {
     let (client, server) = fake::client();
-    let script = tokio::spawn(play(server, (1..=4).map(|seq| answer("201 Created", "", &receipt(seq))).collect()));
+    let script =
+        tokio::spawn(play(server, (1..=4).map(|seq| answer("201 Created", "", &receipt(seq))).collect()));
     let payloads = [
         Payload::json(br#"{"a": 1}"#).unwrap(),
         Payload::text("héllo"),
@@ -41,7 +42,8 @@ async fn each_kind_of_payload_has_its_type() {
         assert_eq!((receipt.seq.get(), receipt.cursor.to_string()), (seq, cursor(seq)));
     }
     let asked = script.await.unwrap();
-    let seen: Vec<_> = asked.iter().map(|asked| (asked.header("content-type").unwrap(), &asked.body[..])).collect();
+    let seen: Vec<_> =
+        asked.iter().map(|asked| (asked.header("content-type").unwrap(), &asked.body[..])).collect();
     assert_eq!(seen[0], ("application/json", &br#"{"a":1}"#[..]));
     assert_eq!(seen[1], ("text/plain; charset=utf-8", "héllo".as_bytes()));
     assert_eq!(seen[2], ("application/octet-stream", &b"\xff\x00"[..]));
@@ -52,7 +54,8 @@ async fn each_kind_of_payload_has_its_type() {
 async fn without_a_key_it_is_tried_once_with_one_until_it_is_done() {
     let busy = answer("503 Service Unavailable", "Retry-After: 7\r\n", r#"{"title":"Draining"}"#);
     let (client, server) = fake::client();
-    let script = tokio::spawn(play(server, vec![busy.clone(), busy.clone(), busy, answer("200 OK", "", &receipt(9))]));
+    let script =
+        tokio::spawn(play(server, vec![busy.clone(), busy.clone(), busy, answer("200 OK", "", &receipt(9))]));
 
     let error = client.publish(&channel(), &Payload::text("x")).await.unwrap_err();
     assert_eq!((error.status(), error.retry_after()), (Some(503), Some(Duration::from_secs(7))));
@@ -61,14 +64,20 @@ async fn without_a_key_it_is_tried_once_with_one_until_it_is_done() {
     let receipt = client.publish_once(&channel(), &Payload::text("x"), &key).await.unwrap();
     assert_eq!(receipt.seq.get(), 9);
     assert!((14..=18).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
-    let keys: Vec<_> = script.await.unwrap().iter().map(|asked| asked.header("idempotency-key").map(str::to_owned)).collect();
+    let keys: Vec<_> = script
+        .await
+        .unwrap()
+        .iter()
+        .map(|asked| asked.header("idempotency-key").map(str::to_owned))
+        .collect();
     assert_eq!(keys, [None, Some("k1".to_owned()), Some("k1".to_owned()), Some("k1".to_owned())]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_refusal_that_waiting_cannot_cure_is_given_at_once() {
     let (client, server) = fake::client();
-    let refusal = answer("422 Unprocessable Content", "", r#"{"title":"Key reused","detail":"with another payload"}"#);
+    let refusal =
+        answer("422 Unprocessable Content", "", r#"{"title":"Key reused","detail":"with another payload"}"#);
     let script = tokio::spawn(play(server, vec![refusal]));
     let key = IdempotencyKey::parse("k1").unwrap();
     let error = client.publish_once(&channel(), &Payload::text("x"), &key).await.unwrap_err();

@@ -222,7 +222,8 @@ async fn a_refusal_is_read_over_http_2_too() {
     let mut events = Push::new(&client, &channel()).start_at(StartAt::Oldest).subscribe();
     let script = tokio::spawn(async move {
         for (status, body) in [(503, ""), (400, r#"{"title":"Bad","detail":"channel"}"#)] {
-            let mut connection: Connection<DuplexStream, Bytes> = h2::server::handshake(server.pipe().await).await.unwrap();
+            let mut connection: Connection<DuplexStream, Bytes> =
+                h2::server::handshake(server.pipe().await).await.unwrap();
             let (_, mut respond) = connection.accept().await.unwrap().unwrap();
             let head = Response::builder().status(status).header("retry-after", "3").body(()).unwrap();
             respond.send_response(head, false).unwrap().send_data(body.into(), true).unwrap();
@@ -285,7 +286,9 @@ async fn serve_three(pipe: DuplexStream) -> Option<()> {
     let mut connection: Connection<DuplexStream, Bytes> = h2::server::handshake(pipe).await.ok()?;
     let (request, mut respond) = connection.accept().await?.ok()?;
     let target = request.uri().to_string();
-    let after = target.split_once("cursor=").map_or(0, |(_, text)| text.parse::<poll_client::Cursor>().unwrap().seq.get());
+    let after = target
+        .split_once("cursor=")
+        .map_or(0, |(_, text)| text.parse::<poll_client::Cursor>().unwrap().seq.get());
     let body = respond.send_response(Response::new(()), false).ok()?;
     let driver = tokio::spawn(async move { while let Some(Ok(_)) = connection.accept().await {} });
     let mut main = Main { respond, body, target, driver };

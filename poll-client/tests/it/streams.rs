@@ -115,7 +115,10 @@ async fn a_draining_server_is_come_back_to_after_a_moment_and_at_the_cursor() {
         let script = tokio::spawn(async move {
             let mut peer = server.accept().await;
             let asked = peer.request().await.unwrap();
-            assert_eq!((asked.query("cursor"), asked.query("last_id"), asked.header("last-event-id")), (None, None, None));
+            assert_eq!(
+                (asked.query("cursor"), asked.query("last_id"), asked.header("last-event-id")),
+                (None, None, None)
+            );
             let text = kind.head() + &kind.line("connected", 7, "") + &kind.update(8);
             peer.send(text + &kind.line("closed", 8, r#","reason":"draining""#) + "0\r\n\r\n").await;
             let drained = Instant::now();
@@ -247,7 +250,8 @@ async fn a_thousand_cut_off_together_come_back_spread_out() {
     let mut peers = Vec::new();
     for _ in 0..1000 {
         peers.push(server.accept().await);
-        let late = refused.elapsed().as_millis().checked_sub(10_000).expect("nobody comes before the time told");
+        let late =
+            refused.elapsed().as_millis().checked_sub(10_000).expect("nobody comes before the time told");
         tenths[usize::try_from(late / 100).unwrap().min(9)] += 1;
     }
     // A hundred expected in each.
