@@ -6,22 +6,23 @@
 
 use std::time::Duration;
 
+use poll_core::Notifier;
 use poll_http::Drain;
 
 use crate::accept::Acceptor;
 use crate::config::DrainTimes;
 use crate::sockets::Sockets;
 
-/// Spread of the answers for each open connection: a thousand clients a second may come back, which any
-/// other server takes; ten clients are answered at once.
+/// Spread of the answers for each who waits: a thousand a second may come back, which any other server takes;
+/// ten are answered at once.
 const SPREAD_EACH: Duration = Duration::from_millis(1);
 
 /// The share of the drain time over which answers are spread at most; the rest is for the last ones to be read.
 const SPREAD_SHARE: f64 = 0.8;
 
-/// Over how long to spread the answers to `open` connections.
-fn spread(open: usize, total: Duration) -> Duration {
-    let each = SPREAD_EACH.saturating_mul(u32::try_from(open).unwrap_or(u32::MAX));
+/// Over how long to spread the answers to `waiting` polls and streams.
+fn spread(waiting: usize, total: Duration) -> Duration {
+    let each = SPREAD_EACH.saturating_mul(u32::try_from(waiting).unwrap_or(u32::MAX));
     each.min(total.mul_f64(SPREAD_SHARE))
 }
 
@@ -30,6 +31,7 @@ pub(crate) async fn run(
     drain: &Drain,
     mut acceptor: Acceptor,
     sockets: &Sockets,
+    notifier: &Notifier,
     times: DrainTimes,
 ) -> usize {
     drain.begin_unready();
@@ -38,9 +40,12 @@ pub(crate) async fn run(
         let _elapsed = tokio::time::timeout(times.delay, acceptor.run()).await;
     }
     acceptor.finish();
-    let open = sockets.open();
-    let spread = spread(open, times.total);
-    tracing::info!("draining: {open} connections, answers spread over {spread:?}, at most {:?}", times.total);
+    let (waiting, open) = (notifier.waiting(), sockets.open());
+    let spread = spread(waiting, times.total);
+    tracing::info!(
+        "draining: {waiting} polls and streams on {open} connections, answered within {spread:?}, ended within {:?}",
+        times.total
+    );
     drain.begin(spread);
     let _elapsed = tokio::time::timeout(times.total, sockets.until_none()).await;
     sockets.open()

@@ -91,33 +91,25 @@ pub async fn run(config: Config, listeners: Vec<Listener>, shutdown: Shutdown) -
     let mut beside = tokio::task::JoinSet::new();
     beside.spawn(upkeep::sweep(store.clone(), clock.clone()));
     if let Some(interval) = config.demo {
-        beside.spawn(upkeep::demonstrate(store, clock, interval));
+        beside.spawn(upkeep::demonstrate(store.clone(), clock, interval));
     }
     announce(&config, &addresses);
 
-    let acceptor = Acceptor::new(listeners, sockets.clone(), workers.hands())?;
+    let mut acceptor = Acceptor::new(listeners, sockets.clone(), workers.hands())?;
+    let orderly = async {
+        tokio::select! {
+            never = acceptor.run() => match never {},
+            () = shutdown.asked() => {}
+        }
+        drain::run(&drain, acceptor, &sockets, store.notifier(), config.drain).await
+    };
     let ended = tokio::select! {
         () = shutdown.insisted() => return Ok(Ended::AtOnce),
         index = workers.ended() => return Err(RunError::Worker(index)),
-        cut = serve(acceptor, &drain, &sockets, &config, &shutdown) => Ended::Drained { cut },
+        cut = orderly => Ended::Drained { cut },
     };
     workers.stop();
     Ok(ended)
-}
-
-/// Accepts until asked to stop, then drains; returns how many connections are left to cut.
-async fn serve(
-    mut acceptor: Acceptor,
-    drain: &Drain,
-    sockets: &Sockets,
-    config: &Config,
-    shutdown: &Shutdown,
-) -> usize {
-    tokio::select! {
-        never = acceptor.run() => match never {},
-        () = shutdown.asked() => {}
-    }
-    drain::run(drain, acceptor, sockets, config.drain).await
 }
 
 /// One line an address in force, and a warning where strangers may publish.

@@ -165,7 +165,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "golongpoll's own default"),
     switch(DOORS, "receipts", "messages of the channel dialect list who was given them",
         "it costs memory a reader; few need it"),
-    switch(DOORS, "early-hints-http1", "103 Early Hints on HTTP/1.1 as well",
+    switch(TIME, "early-hints-http1", "103 Early Hints on HTTP/1.1 as well",
         "nginx before 1.29 takes a 103 for the answer and hangs"),
     switch(RUN, "demo", "publish `Broadcast message #n` to the channel `default`",
         "a server should say only what it was told"),

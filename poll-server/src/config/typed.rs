@@ -102,15 +102,17 @@ pub(super) fn command() -> Command {
 }
 
 fn argument(setting: &'static Setting) -> Arg {
-    let brief = format!("{} [env: {}] [default: {}]", setting.help, setting.variable(), setting.shown());
+    let (help, default) = (setting.help, setting.shown());
+    // A line of its own, so that no wrapping tears a default apart.
+    let whole = format!("{help}\n[default: {default}] [env: {}]\nWhy: {}", setting.variable(), setting.why);
     let arg = Arg::new(setting.name)
         .long(setting.name)
         .value_name(setting.value)
         .help_heading(setting.group)
         .action(ArgAction::Append)
         .value_parser(clap::value_parser!(OsString))
-        .long_help(format!("{brief}\nWhy: {}", setting.why))
-        .help(brief);
+        .long_help(whole)
+        .help(format!("{help} [default: {default}]"));
     match setting.takes {
         Takes::One | Takes::Many => arg.allow_negative_numbers(true),
         Takes::Switch => arg.num_args(0..=1).require_equals(true).default_missing_value("on"),

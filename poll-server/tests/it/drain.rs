@@ -1,5 +1,7 @@
 //! The orderly end: SIGTERM answers everyone, a second signal ends at once.
 
+use std::io::{Read as _, Write as _};
+
 use rustix::process::Signal;
 
 use crate::process::{Server, curl, output};
@@ -59,12 +61,14 @@ fn an_idle_connection_does_not_hold_the_drain_up() {
 fn who_does_not_end_in_time_is_cut_and_counted() {
     let mut server = Server::start(&["--drain-seconds", "0.05", "--body-seconds", "600"]);
     let mut unfinished = server.connect();
-    std::io::Write::write_all(
-        &mut unfinished,
-        b"POST /api/message HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: 10\r\n\r\nhalf",
-    )
-    .unwrap();
-    server.get_until("/metrics", "poll_sockets_open 2");
+    let head = "POST /api/message HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\n\
+                Content-Length: 10\r\nExpect: 100-continue\r\n\r\n";
+    unfinished.write_all(head.as_bytes()).unwrap();
+    // Said once the body is asked for: from here on the request is in service.
+    let mut go_on = [0; 25];
+    unfinished.read_exact(&mut go_on).unwrap();
+    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+    unfinished.write_all(b"half").unwrap();
     server.signal(Signal::TERM);
     assert_eq!(server.wait().code(), Some(0));
     server.wait_for(1, "drained: 1 connections were cut");
