@@ -8,6 +8,8 @@ use std::io::Write as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use poll_core::{Payload, Timestamp};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
 
 /// What a JSON string holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,5 +64,44 @@ pub(crate) fn write_time(out: &mut Vec<u8>, at: Timestamp) {
 pub(crate) fn write_encoding(out: &mut Vec<u8>, encoding: Encoding) {
     if encoding == Encoding::Base64 {
         out.extend_from_slice(br#","encoding":"base64""#);
+    }
+}
+
+/// The text in a JSON string, if that is what `json` is.
+pub(crate) fn json_string(json: &[u8]) -> Option<&[u8]> {
+    json.strip_prefix(b"\"")
+}
+
+/// The fields of a JSON object in their order, values as they are written.
+pub(crate) struct Fields<'a>(pub(crate) Vec<(String, &'a RawValue)>);
+
+impl<'a> Fields<'a> {
+    /// Takes an object apart. What is none has no fields.
+    pub(crate) fn parse(json: &'a [u8]) -> Self {
+        serde_json::from_slice(json).unwrap_or(Self(Vec::new()))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+struct FieldsVisitor;
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = Fields<'de>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Fields<'de>, A::Error> {
+        let mut fields = Vec::new();
+        while let Some(field) = entries.next_entry()? {
+            fields.push(field);
+        }
+        Ok(Fields(fields))
     }
 }

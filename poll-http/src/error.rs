@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 use poll_core::{ChannelNameError, JournalError, PublishError};
 use serde::Serialize;
@@ -22,6 +22,7 @@ pub struct Refusal {
     detail: Cow<'static, str>,
     retry_after: Option<Duration>,
     allow: Option<&'static str>,
+    challenge: Option<&'static str>,
 }
 
 /// How a refusal is written.
@@ -49,7 +50,12 @@ impl Refusal {
     pub fn new(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
         let is_error = status.is_client_error() || status.is_server_error();
         let status = if is_error { status } else { StatusCode::INTERNAL_SERVER_ERROR };
-        Self { status, detail: detail.into(), retry_after: None, allow: None }
+        Self { status, detail: detail.into(), retry_after: None, allow: None, challenge: None }
+    }
+
+    /// A mistake that the golongpoll dialect tells with status 200.
+    pub(crate) fn told_as_success(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { status: StatusCode::OK, ..Self::bad_request(detail) }
     }
 
     /// 400: the request is malformed; the detail names the parameter.
@@ -82,6 +88,18 @@ impl Refusal {
         Self { retry_after: Some(after), ..self }
     }
 
+    /// The same in other words.
+    #[must_use]
+    pub(crate) fn saying(self, detail: &'static str) -> Self {
+        Self { detail: detail.into(), ..self }
+    }
+
+    /// The same with how to prove who one is (RFC 9110 §11.6.1).
+    #[must_use]
+    pub(crate) fn challenge(self, challenge: &'static str) -> Self {
+        Self { challenge: Some(challenge), ..self }
+    }
+
     /// What the sender is told.
     #[must_use]
     pub fn detail(&self) -> &str {
@@ -107,7 +125,7 @@ impl Refusal {
             429 => "limit",
             503 => "unavailable",
             507 => "storage",
-            400..500 => "malformed",
+            200 | 400..500 => "malformed",
             _ => "internal",
         }
     }
@@ -128,6 +146,9 @@ impl Refusal {
         if let Some(after) = self.retry_after {
             let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        }
+        if let Some(challenge) = self.challenge {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         if let Some(allow) = self.allow {
             headers.insert(ALLOW, HeaderValue::from_static(allow));

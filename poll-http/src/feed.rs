@@ -10,7 +10,6 @@ use crate::body::{Piece, Pieces};
 use crate::dialect::native::{self, Reason};
 use crate::follow::{Event, Follow};
 use crate::frame::Framing;
-use crate::metrics::Waiting;
 
 /// What a feed makes of messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +30,6 @@ pub(crate) struct Feed {
     first: Option<Bytes>,
     /// The batch that is being given, and how much of it was.
     giving: Option<(Arc<Batch>, usize)>,
-    /// Counts this reader while it reads.
-    _waiting: Waiting,
 }
 
 impl Style {
@@ -45,8 +42,8 @@ impl Style {
 }
 
 impl Feed {
-    pub(crate) fn new(follow: Follow, style: Style, first: Option<Bytes>, waiting: Waiting) -> Self {
-        Self { follow, style, first, giving: None, _waiting: waiting }
+    pub(crate) fn new(follow: Follow, style: Style, first: Option<Bytes>) -> Self {
+        Self { follow, style, first, giving: None }
     }
 
     fn piece(&self, batch: &Arc<Batch>, index: usize) -> Option<Piece> {

@@ -12,6 +12,7 @@ use std::time::Duration;
 use poll_core::{Batch, ChannelName, Continuity, Cursor, Limit, Pinned, View, Wait};
 use tokio::time::Instant;
 
+use crate::client::Client;
 use crate::deadline::Timer;
 use crate::service::Service;
 
@@ -19,6 +20,7 @@ use crate::service::Service;
 pub(crate) struct Follow {
     service: Service,
     channel: ChannelName,
+    client: Client,
     at: Pinned,
     /// A read that has to fetch something first.
     fetching: Option<Pin<Box<dyn Future<Output = View> + Send>>>,
@@ -55,9 +57,10 @@ pub(crate) enum Event {
 }
 
 impl Follow {
-    pub(crate) fn new(service: &Service, channel: ChannelName, at: Pinned) -> Self {
+    pub(crate) fn new(service: &Service, channel: ChannelName, at: Pinned, client: Client) -> Self {
         Self {
             channel,
+            client,
             at,
             fetching: None,
             wait: None,
@@ -135,6 +138,8 @@ impl Follow {
         if let Some(batch) = &view.batch {
             let metrics = self.service.metrics();
             metrics.delivered.inc_by(batch.messages().len() as u64);
+            self.service.note_given(&self.channel, standing, batch.messages(), &self.client);
+            let metrics = self.service.metrics();
             if self.state == State::Live {
                 metrics.lag(self.service.now().since(batch.newest().at));
             }

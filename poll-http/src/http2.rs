@@ -150,6 +150,7 @@ where
                             self.lane.allow(open.max_concurrent_send_streams());
                         }
                         self.accept(request, respond);
+                        self.pulse.used();
                         accepted = true;
                     }
                     Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(ConnectionError::Http2(error))),
@@ -162,6 +163,22 @@ where
             if !accepted && streams == Streams::Waiting {
                 return Poll::Pending;
             }
+        }
+    }
+
+    fn load(&self) -> Load {
+        if self.streams.is_empty() && self.pushed.is_empty() { Load::None } else { Load::Streams }
+    }
+
+    /// A peer that closes in answer to our GOAWAY, without a word, has done what it was asked to.
+    fn forgive(&self, error: ConnectionError) -> Result<(), ConnectionError> {
+        match error {
+            ConnectionError::Http2(error)
+                if error.is_io() && self.pulse.is_closing() && self.load() == Load::None =>
+            {
+                Ok(())
+            }
+            error => Err(error),
         }
     }
 
@@ -193,10 +210,10 @@ where
             if self.poll_handshake(cx)?.is_ready()
                 && let Poll::Ready(result) = self.poll_connection(cx)
             {
-                return Poll::Ready(result);
+                return Poll::Ready(result.or_else(|error| self.forgive(error)));
             }
-            let busy = !(self.streams.is_empty() && self.pushed.is_empty());
-            match self.pulse.poll(cx, if busy { Load::Streams } else { Load::None }) {
+            let load = self.load();
+            match self.pulse.poll(cx, load) {
                 Poll::Ready(Beat::Ping) => continue,
                 Poll::Ready(Beat::Idle) => {
                     self.shut_down();
@@ -252,8 +269,9 @@ fn builder(settings: &ConnectionSettings) -> server::Builder {
         .max_pending_accept_reset_streams(20)
         // The same with malformed frames: streams that a peer makes us reset, over the connection's life.
         .max_local_error_reset_streams(Some(1024))
-        // Unread DATA frames under 256 bytes (RUSTSEC-2026-0258). Publishers send one such frame a stream, and all
-        // streams at once are legal; h2's default would close the connection at 168.
-        .data_frame_budget((streams as usize).clamp(100, 4096) * 256);
+        // Unread DATA frames under 256 bytes (RUSTSEC-2026-0258), of which each costs 256 of this. Publishers send
+        // small bodies on all their streams at once, and h2 reads all that is there before a handler sees any; its
+        // default would close the connection at 168 frames. Four a stream are affordable.
+        .data_frame_budget((streams as usize).clamp(100, 4096) * 4 * 256);
     builder
 }

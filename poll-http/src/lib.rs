@@ -1,6 +1,9 @@
 //! poll over HTTP: every polling pattern as a raw service on hyper (HTTP/1.1) and h2 (HTTP/2).
 
+mod access;
+mod admission;
 mod body;
+mod client;
 mod clock;
 mod connection;
 mod content;
@@ -22,6 +25,7 @@ mod pattern;
 mod query;
 mod question;
 mod respond;
+mod retrieved;
 mod route;
 mod service;
 mod settings;
@@ -41,4 +45,6 @@ pub use error::Refusal;
 pub use metrics::Metrics;
 pub use route::{Action, Target};
 pub use service::{Answering, Builder, Service};
-pub use settings::{Cors, Demo, HostCheck, ServiceSettings, Site};
+pub use access::Access;
+pub use admission::{Limits, Rate};
+pub use settings::{Cors, Demo, Given, HostCheck, Receipts, ServiceSettings, Site};

@@ -1,8 +1,9 @@
 //! Where every dialect meets every pattern: what is asked, and what is answered.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use poll_core::{ChannelName, Limit, Position, Timestamp, View};
+use poll_core::{ChannelName, Limit, Message, Position, Standing, Timestamp, View};
 
 /// What a reader asks, with nothing left to parse.
 #[derive(Debug, Clone)]
@@ -12,6 +13,26 @@ pub(crate) struct Question {
     pub(crate) limit: Limit,
     /// How long to wait while there is nothing to give.
     pub(crate) wait: Duration,
+    pub(crate) at_end: AtEnd,
+    pub(crate) grain: Grain,
+}
+
+/// What a reader does who has everything of a channel that has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AtEnd {
+    /// Hears so at once.
+    Answer,
+    /// Waits its time out: its dialect has no word for an end, and would ask again at once.
+    Wait,
+}
+
+/// What an answer must not cut through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Grain {
+    /// Messages: the asker can name the last one it has.
+    Message,
+    /// Milliseconds: the asker goes on from a time, and would miss the rest of one that was cut.
+    Millisecond,
 }
 
 /// What a poll is given.
@@ -20,4 +41,8 @@ pub(crate) struct Answer {
     pub(crate) view: View,
     /// When it was given.
     pub(crate) now: Timestamp,
+    /// How the channel stood when the poll came, and when that was.
+    pub(crate) begun: (Standing, Timestamp),
+    /// Those messages of the view that are given, where not all are.
+    pub(crate) only: Option<Vec<Arc<Message>>>,
 }

@@ -8,7 +8,7 @@ use http::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 use poll_core::{ChannelName, Cursor, Locator, Seq};
 
-use crate::error::Refusal;
+use crate::error::{Refusal, Shape};
 use crate::query::is_encoded;
 
 /// What a path names.
@@ -36,8 +36,27 @@ pub enum Target {
     Ready,
     /// `/metrics`.
     Metrics,
+    /// `/events` of the golongpoll dialect.
+    Events,
+    /// `/publish` of the golongpoll dialect.
+    PublishEvent,
+    /// `/messages` of the chat dialect.
+    Chat,
+    /// `/api/poll/{channel}` of the channel dialect.
+    ChannelPoll(ChannelName),
+    /// `/api/publish/{channel}` of the channel dialect.
+    ChannelPublish(ChannelName),
     /// Any other path: a file of the site, or nothing.
     File,
+}
+
+/// Whose words a path is answered in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    Native,
+    Golongpoll,
+    Chat,
+    Channel,
 }
 
 /// What is to be done: a target and a method that it has.
@@ -74,6 +93,10 @@ impl Target {
                     None => Self::File,
                 },
                 Some(("progress", job)) if !job.contains('/') => Self::Job(job_channel(job)?),
+                Some(("poll", channel)) if !channel.contains('/') => Self::ChannelPoll(channel_name(channel)?),
+                Some(("publish", channel)) if !channel.contains('/') => {
+                    Self::ChannelPublish(channel_name(channel)?)
+                }
                 _ => Self::File,
             },
         })
@@ -84,6 +107,9 @@ impl Target {
             "/healthz" => Self::Health,
             "/readyz" => Self::Ready,
             "/metrics" => Self::Metrics,
+            "/events" => Self::Events,
+            "/publish" => Self::PublishEvent,
+            "/messages" => Self::Chat,
             _ => Self::File,
         }
     }
@@ -100,6 +126,12 @@ impl Target {
             Method::HEAD if has("HEAD") => Ok(Action::Head),
             Method::POST if has("POST") => Ok(Action::Post),
             Method::OPTIONS => Ok(Action::Options),
+            // Its clients are answered whatever their method.
+            _ if *self == Self::Events => Ok(Action::Get),
+            _ if *self == Self::PublishEvent => {
+                let told = "Invalid HTTP Method. Only POST allowed.";
+                Err(Refusal::method_not_allowed(allow).saying(told))
+            }
             _ => Err(Refusal::method_not_allowed(allow)),
         }
     }
@@ -108,9 +140,30 @@ impl Target {
     #[must_use]
     pub fn allow(&self) -> &'static str {
         match self {
-            Self::Publish => "POST, OPTIONS",
-            Self::Job(_) => "GET, HEAD, POST, OPTIONS",
+            Self::Publish | Self::PublishEvent | Self::ChannelPublish(_) => "POST, OPTIONS",
+            Self::Job(_) | Self::Chat => "GET, HEAD, POST, OPTIONS",
             _ => "GET, HEAD, OPTIONS",
+        }
+    }
+}
+
+impl Dialect {
+    /// Whose a path is, whether or not it names anything.
+    pub(crate) fn of(path: &str) -> Self {
+        match path {
+            "/events" | "/publish" => Self::Golongpoll,
+            "/messages" => Self::Chat,
+            _ if path.starts_with("/api/poll/") || path.starts_with("/api/publish/") => Self::Channel,
+            _ => Self::Native,
+        }
+    }
+
+    /// How it tells what went wrong.
+    pub(crate) fn shape(self) -> Shape {
+        match self {
+            Self::Native => Shape::Problem,
+            Self::Golongpoll | Self::Chat => Shape::SpacedError,
+            Self::Channel => Shape::Error,
         }
     }
 }
@@ -126,7 +179,7 @@ fn job_channel(job: &str) -> Result<ChannelName, Refusal> {
 }
 
 /// A path's segment as a channel's name.
-pub(crate) fn channel_name(text: &str) -> Result<ChannelName, Refusal> {
+fn channel_name(text: &str) -> Result<ChannelName, Refusal> {
     Ok(ChannelName::parse(&segment(text)?)?)
 }
 

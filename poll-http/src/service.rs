@@ -14,18 +14,23 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Request, Response};
-use poll_core::{ChannelName, Lane, Pinned, Publish, Published, Store, Timestamp, View, Wait};
+use poll_core::{
+    ChannelName, Cursor, Lane, Message, Pinned, Publish, Published, Standing, Store, Timestamp, View, Wait,
+};
 
 pub use builder::Builder;
 
+use crate::admission::{Admission, Slot};
 use crate::body::{Body, RequestBody};
+use crate::client::{Client, Proxies};
 use crate::clock::Clock;
 use crate::connection::{ConnectionInfo, Handle};
 use crate::deadline::Deadlines;
 use crate::drain::{Drain, Phase};
 use crate::error::Refusal;
 use crate::metrics::{Metrics, MetricsText};
-use crate::settings::{ServiceSettings, Site};
+use crate::retrieved;
+use crate::settings::{Receipts, ServiceSettings, Site};
 
 /// What a poll server answers with. A clone is the same service on the same worker.
 #[derive(Clone)]
@@ -48,6 +53,10 @@ struct Shared {
     ready: Ready,
     site: Site,
     demo_jobs: Arc<AtomicUsize>,
+    admission: Arc<Admission>,
+    proxies: Proxies,
+    /// Who was given what, where receipts are on.
+    receipts: retrieved::Receipts,
 }
 
 /// Whether the server can do its work; the reason where it cannot.
@@ -120,14 +129,44 @@ impl Service {
         }
     }
 
-    /// Counts what a poll is given.
-    pub(crate) fn count_given(&self, view: &View) {
+    pub(crate) fn drain(&self) -> &Drain {
+        &self.0.shared.drain
+    }
+
+    /// Lets one wait on a channel.
+    pub(crate) fn admit(&self, channel: &ChannelName, client: &Client) -> Result<Slot, Refusal> {
+        self.0.shared.admission.admit(channel, client)
+    }
+
+    /// Notes who was given what, and counts it.
+    pub(crate) fn count_given(&self, channel: &ChannelName, view: &View, client: &Client) {
         if let Some(batch) = &view.batch {
             self.metrics().delivered.inc_by(batch.messages().len() as u64);
+            self.note_given(channel, &view.standing, batch.messages(), client);
         }
         if let Some(missed) = view.standing.missed().filter(|missed| *missed > 0) {
             self.metrics().missed.inc_by(missed);
         }
+    }
+
+    /// Notes for receipts that a client was given messages, if it has a name and receipts are on.
+    pub(crate) fn note_given(
+        &self,
+        channel: &ChannelName,
+        standing: &Standing,
+        messages: &[Arc<Message>],
+        client: &Client,
+    ) {
+        let Some(name) = &client.name else { return };
+        if self.settings().receipts == Receipts::On {
+            self.0.shared.receipts.change(channel, standing, messages, |names| names.add(name));
+        }
+    }
+
+    /// Who was given a message; `None` where receipts are off.
+    pub(crate) fn given_to(&self, channel: &ChannelName, at: Cursor) -> Option<Vec<Arc<str>>> {
+        let names = || self.0.shared.receipts.get(channel, at, retrieved::Names::list).unwrap_or_default();
+        (self.settings().receipts == Receipts::On).then(names)
     }
 
     /// Publishes through this service's clock, counted.

@@ -3,6 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
+use crate::access::Access;
+use crate::admission::Limits;
 use crate::early_hints::Asset;
 
 /// The settings of a [`Service`](crate::Service). Defaults are the documented ones.
@@ -24,6 +28,18 @@ pub struct ServiceSettings {
     pub hosts: HostCheck,
     /// Whether a publish without content publishes a test message.
     pub demo: Demo,
+    /// Who is let in to wait, and how often anybody may ask.
+    pub limits: Limits,
+    /// Who may publish and who may read.
+    pub access: Access,
+    /// Proxies whose forwarding fields are believed. None.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Longest `timeout` of the golongpoll dialect in seconds. 120, as the library has it.
+    pub golongpoll_most_seconds: u64,
+    /// What happens in the golongpoll dialect to an event that was given to somebody.
+    pub golongpoll_given: Given,
+    /// Whether a message fetched alone says who was given it.
+    pub receipts: Receipts,
     /// Demonstration jobs at a time: each is a channel and ten seconds of a task.
     pub demo_jobs: usize,
 }
@@ -49,6 +65,26 @@ pub enum HostCheck {
     Off,
     /// Names that mean loopback, and these, without port.
     Loopback(Vec<String>),
+}
+
+/// What becomes of an event that was given to somebody.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Given {
+    /// It stays for others.
+    #[default]
+    Kept,
+    /// It is deleted for this dialect, once the answer with it was written.
+    Deleted,
+}
+
+/// Whether it is noted which named clients were given a message.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Receipts {
+    /// It is.
+    On,
+    /// It is not.
+    #[default]
+    Off,
 }
 
 /// Whether the server is a demonstration.
@@ -81,6 +117,12 @@ impl Default for ServiceSettings {
             cors: Cors::Off,
             hosts: HostCheck::Off,
             demo: Demo::Off,
+            limits: Limits::default(),
+            access: Access::default(),
+            trusted_proxies: Vec::new(),
+            golongpoll_most_seconds: 120,
+            golongpoll_given: Given::Kept,
+            receipts: Receipts::Off,
             demo_jobs: 64,
         }
     }

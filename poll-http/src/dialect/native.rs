@@ -9,7 +9,7 @@ mod lines;
 mod publish;
 
 pub(crate) use answer::{add_etag, etag, message, message_cache, poll, published};
-pub(crate) use ask::{channel, long_poll, short_poll, stream};
+pub(crate) use ask::{channel, long_poll, seconds, short_poll, stream};
 pub(crate) use lines::{
     Reason, closed, connected, content_type, heartbeat, progress, promise, reset, updates,
 };

@@ -67,6 +67,15 @@ impl Pulse {
         self.idle = None;
     }
 
+    /// A request came: idleness begins anew, even if it is answered before anyone looks.
+    pub(super) fn used(&mut self) {
+        self.idle = None;
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing
+    }
+
     /// Ready when something is to be done. Polled in every turn of the connection.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, load: Load) -> Poll<Beat> {
         loop {

@@ -9,6 +9,7 @@ use poll_core::{ChannelName, Position, Publish};
 use tokio::time::Instant;
 
 use crate::body::Body;
+use crate::client::Client;
 use crate::dialect::native;
 use crate::error::Refusal;
 use crate::feed::{Feed, Style};
@@ -25,30 +26,32 @@ const DEMO_PACE: Duration = Duration::from_secs(1);
 pub(crate) async fn answer(
     service: Service,
     job: ChannelName,
+    client: Client,
     given: Option<Position>,
     framing: Framing,
-) -> Response<Body> {
+) -> Result<Response<Body>, Refusal> {
     let now = service.now();
     let pinned = service.store().pin(now, &job, given.unwrap_or(Position::Start)).await;
     let standing = service.store().standing(now, &job, &pinned).await;
     let over = standing.ended && standing.position >= standing.newest;
     if framing == Framing::Events && given.is_some() && over {
         // An EventSource comes back after every end, until it is told that there is no more.
-        return respond::bare(StatusCode::NO_CONTENT);
+        return Ok(respond::bare(StatusCode::NO_CONTENT));
     }
-    let follow = Follow::new(&service, job, pinned);
-    let feed = Feed::new(follow, Style::Steps(framing), None, service.metrics().waiting(Pattern::Stream));
-    respond::streamed(native::content_type(framing), Body::stream(feed))
+    let place = (service.admit(&job, &client)?, service.metrics().waiting(Pattern::Stream));
+    let follow = Follow::new(&service, job, pinned, client);
+    let feed = Feed::new(follow, Style::Steps(framing), None);
+    Ok(respond::streamed(native::content_type(framing), Body::stream(feed).on_end(place)))
 }
 
 /// Starts the demonstration job and follows it.
-pub(crate) async fn demo(service: Service, framing: Framing) -> Result<Response<Body>, Refusal> {
+pub(crate) async fn demo(service: Service, client: Client, framing: Framing) -> Result<Response<Body>, Refusal> {
     let running = Running::begin(&service)?;
     let name = format!("progress/demo-{:016x}", rand::random::<u64>());
     let job = ChannelName::parse(&name)?;
     // The job goes on without its reader, as real ones do; it is over after ten steps either way.
     tokio::spawn(run(service.clone(), job.clone(), running));
-    Ok(answer(service, job, None, framing).await)
+    answer(service, job, client, None, framing).await
 }
 
 async fn run(service: Service, job: ChannelName, _running: Running) {

@@ -1,14 +1,15 @@
 //! Publishing: the answer comes when the message is kept and every reader can see it.
 
+use bytes::Bytes;
 use http::request::Parts;
 use http::{Response, StatusCode};
 use poll_core::ChannelName;
 
 use crate::body::{Body, RequestBody};
 use crate::dialect::native::{self, Incoming};
+use crate::dialect::{channel, chat, golongpoll};
 use crate::error::Refusal;
 use crate::intake;
-use crate::respond;
 use crate::service::Service;
 
 /// Takes one message, or a body of lines, all or none.
@@ -21,7 +22,7 @@ pub(crate) async fn publish(
     let settings = service.settings();
     let incoming = Incoming::of(&head);
     let most = incoming.most_bytes(&head, settings.max_payload_bytes);
-    let body = intake::read(body, most, settings.body, service.deadlines()).await?;
+    let body = content(&service, body, most).await?;
     let publish = native::publish(&head, &body, settings.max_payload_bytes, settings.demo)?;
     drop((head, body));
     let published = service.publish(&channel, publish).await?;
@@ -34,13 +35,42 @@ pub(crate) async fn report(
     job: ChannelName,
     body: RequestBody,
 ) -> Result<Response<Body>, Refusal> {
-    let settings = service.settings();
-    let body = intake::read(body, settings.max_payload_bytes, settings.body, service.deadlines()).await?;
-    let publish = native::progress_report(&body)?;
-    let published = service.publish(&job, publish).await?;
-    Ok(native::published(&job, &published, Incoming::One)).map(|mut response| {
-        *response.status_mut() = StatusCode::ACCEPTED;
-        response.headers_mut().insert(http::header::CACHE_CONTROL, respond::NO_STORE);
-        response
-    })
+    let body = content(&service, body, service.settings().max_payload_bytes).await?;
+    let published = service.publish(&job, native::progress_report(&body)?).await?;
+    let mut response = native::published(&job, &published, Incoming::One);
+    *response.status_mut() = StatusCode::ACCEPTED;
+    Ok(response)
+}
+
+/// Takes an event of the golongpoll dialect.
+pub(crate) async fn event(service: Service, body: RequestBody) -> Result<Response<Body>, Refusal> {
+    let most = service.settings().max_payload_bytes;
+    let body = content(&service, body, most.saturating_add(golongpoll::ENVELOPE_BYTES)).await?;
+    let (channel, publish) = golongpoll::publish(&body, most)?;
+    service.publish(&channel, publish).await?;
+    Ok(golongpoll::published())
+}
+
+/// Takes a message of the chat dialect.
+pub(crate) async fn chat(service: Service, body: RequestBody) -> Result<Response<Body>, Refusal> {
+    let body = content(&service, body, chat::MOST_BYTES).await?;
+    let (publish, text) = chat::publish(&body)?;
+    let published = service.publish(&chat::channel()?, publish).await?;
+    Ok(chat::published(&published, &text))
+}
+
+/// Takes a message of the channel dialect.
+pub(crate) async fn to_channel(
+    service: Service,
+    channel: ChannelName,
+    body: RequestBody,
+) -> Result<Response<Body>, Refusal> {
+    let most = service.settings().max_payload_bytes;
+    let body = content(&service, body, most).await?;
+    let published = service.publish(&channel, channel::publish(&body, most)?).await?;
+    Ok(channel::published(&published))
+}
+
+async fn content(service: &Service, body: RequestBody, most: usize) -> Result<Bytes, Refusal> {
+    intake::read(body, most, service.settings().body, service.deadlines()).await
 }

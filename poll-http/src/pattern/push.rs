@@ -7,8 +7,10 @@ use http::{HeaderName, HeaderValue, Response};
 use poll_core::Cursor;
 
 use crate::body::Body;
+use crate::client::Client;
 use crate::connection::PushPolicy;
 use crate::dialect::native;
+use crate::error::Refusal;
 use crate::feed::{Feed, Style};
 use crate::follow::Follow;
 use crate::frame::Framing;
@@ -20,21 +22,27 @@ use crate::service::Service;
 const PUSH_POLICY: HeaderName = HeaderName::from_static("push-policy");
 
 /// Opens a stream of promises.
-pub(crate) async fn answer(service: Service, question: Question, push: PushPolicy) -> Response<Body> {
+pub(crate) async fn answer(
+    service: Service,
+    question: Question,
+    client: Client,
+    push: PushPolicy,
+) -> Result<Response<Body>, Refusal> {
     let now = service.now();
     let pinned = service.store().pin(now, &question.channel, question.position).await;
     let standing = service.store().standing(now, &question.channel, &pinned).await;
     let start = Cursor { epoch: standing.epoch, seq: standing.position };
     let first = native::connected(Framing::Lines, start, now);
-    let follow = Follow::new(&service, question.channel, pinned);
+    let place = (service.admit(&question.channel, &client)?, service.metrics().waiting(Pattern::Push));
+    let follow = Follow::new(&service, question.channel, pinned, client);
     let style = match push {
         PushPolicy::Possible => Style::Promises,
         PushPolicy::Off => Style::Updates(Framing::Lines),
     };
-    let feed = Feed::new(follow, style, Some(first), service.metrics().waiting(Pattern::Push));
-    let mut response = respond::streamed(respond::NDJSON, Body::stream(feed));
+    let feed = Feed::new(follow, style, Some(first));
+    let mut response = respond::streamed(respond::NDJSON, Body::stream(feed).on_end(place));
     if push == PushPolicy::Off {
         response.headers_mut().insert(PUSH_POLICY, HeaderValue::from_static("none"));
     }
-    response
+    Ok(response)
 }

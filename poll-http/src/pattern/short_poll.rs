@@ -4,6 +4,7 @@ use http::header::IF_NONE_MATCH;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use crate::body::Body;
+use crate::client::Client;
 use crate::dialect::native;
 use crate::question::{Answer, Question};
 use crate::respond;
@@ -13,6 +14,7 @@ use crate::service::Service;
 pub(crate) async fn answer(
     service: Service,
     question: Question,
+    client: Client,
     seen: Option<HeaderValue>,
 ) -> Response<Body> {
     let (store, now) = (service.store(), service.now());
@@ -26,9 +28,9 @@ pub(crate) async fn answer(
         }
     }
     let view = store.read(now, &question.channel, &pinned, question.limit).await;
-    service.count_given(&view);
+    service.count_given(&question.channel, &view, &client);
     let tag = native::etag(&view.standing, question.limit);
-    let mut response = native::poll(&Answer { view, now }, "polled_at", respond::NO_CACHE);
+    let mut response = native::poll(&Answer { begun: (view.standing, now), view, now, only: None }, "polled_at", respond::NO_CACHE);
     native::add_etag(&mut response, tag);
     response
 }

@@ -4,7 +4,9 @@ use http::{HeaderMap, Response, StatusCode};
 use poll_core::{Cursor, Position, Standing};
 
 use crate::body::Body;
+use crate::client::Client;
 use crate::dialect::native;
+use crate::error::Refusal;
 use crate::feed::{Feed, Style};
 use crate::follow::Follow;
 use crate::frame::Framing;
@@ -17,20 +19,22 @@ use crate::service::Service;
 pub(crate) async fn answer(
     service: Service,
     question: Question,
+    client: Client,
     given: Option<Position>,
     framing: Framing,
-) -> Response<Body> {
+) -> Result<Response<Body>, Refusal> {
     let now = service.now();
     let pinned = service.store().pin(now, &question.channel, question.position).await;
     let standing = service.store().standing(now, &question.channel, &pinned).await;
     if framing == Framing::Events && given.is_some() && is_over(&standing) {
-        return respond::bare(StatusCode::NO_CONTENT);
+        return Ok(respond::bare(StatusCode::NO_CONTENT));
     }
+    let slot = service.admit(&question.channel, &client)?;
     let first = native::connected(framing, start(&standing), now);
-    let follow = Follow::new(&service, question.channel, pinned);
-    let waiting = service.metrics().waiting(Pattern::Stream);
-    let feed = Feed::new(follow, Style::Updates(framing), Some(first), waiting);
-    respond::streamed(native::content_type(framing), Body::stream(feed))
+    let follow = Follow::new(&service, question.channel, pinned, client);
+    let place = (slot, service.metrics().waiting(Pattern::Stream));
+    let feed = Feed::new(follow, Style::Updates(framing), Some(first));
+    Ok(respond::streamed(native::content_type(framing), Body::stream(feed).on_end(place)))
 }
 
 /// What the asker wants a stream to be framed as.

@@ -6,10 +6,13 @@ use std::sync::atomic::AtomicUsize;
 use poll_core::Store;
 
 use super::{Ready, Service, Shared, Worker};
+use crate::admission::Admission;
+use crate::client::Proxies;
 use crate::clock::Clock;
 use crate::deadline::Deadlines;
 use crate::drain::Drain;
 use crate::metrics::{Metrics, MetricsText};
+use crate::retrieved;
 use crate::settings::{ServiceSettings, Site};
 
 /// Collects what a [`Service`] needs; everything but the store has a default.
@@ -79,6 +82,8 @@ impl Builder {
     #[must_use]
     pub fn build(self) -> Service {
         let lane = self.store.lane();
+        let admission = Arc::new(Admission::new(self.settings.limits));
+        let proxies = Proxies::new(self.settings.trusted_proxies.clone());
         let shared = Arc::new(Shared {
             store: self.store,
             settings: self.settings,
@@ -89,6 +94,9 @@ impl Builder {
             ready: self.ready,
             site: self.site,
             demo_jobs: Arc::new(AtomicUsize::new(0)),
+            admission,
+            proxies,
+            receipts: retrieved::Receipts::default(),
         });
         Service(Arc::new(Worker { shared, lane, deadlines: Deadlines::new() }))
     }

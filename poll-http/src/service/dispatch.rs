@@ -4,21 +4,24 @@ use std::time::Duration;
 
 use http::header::{ALLOW, ETAG, IF_NONE_MATCH, LINK};
 use http::request::Parts;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use poll_core::{ChannelName, Found, Locator};
 
 use super::finish::Finish;
 use super::{Answering, Service};
+use crate::access::Right;
 use crate::body::{Body, RequestBody};
 use crate::connection::ConnectionInfo;
-use crate::dialect::native;
+use crate::client::Client;
+use crate::dialect::{channel, chat, golongpoll, native};
 use crate::drain::Phase;
 use crate::early_hints::{Asset, Preload};
-use crate::error::{Refusal, Shape};
+use crate::error::Refusal;
 use crate::origin;
 use crate::pattern::{long_poll, progress, publish, push, short_poll, stream};
 use crate::respond;
-use crate::route::{Action, Target};
+use crate::question::{Answer, Question};
+use crate::route::{Action, Dialect, Target};
 
 /// An answer that is there, or one that is to come. What comes may still be a refusal.
 enum Step {
@@ -33,23 +36,28 @@ const AWAY_WHILE_DRAINING: Duration = Duration::from_secs(1);
 impl Service {
     pub(super) fn dispatch(&self, request: Request<RequestBody>, connection: &ConnectionInfo) -> Answering {
         let (head, body) = request.into_parts();
-        let finish = Finish::new(&head, connection, self.settings());
-        match self.begin(head, body, connection, &finish) {
-            Ok(Step::Now(response)) => Answering::ready(finish.apply(response)),
-            Err(refusal) => Answering::ready(finish.apply(self.refuse(refusal))),
+        let dialect = Dialect::of(head.uri.path());
+        let mut finish = Finish::new(&head, connection, self.settings());
+        match self.begin(head, body, connection, &mut finish) {
+            Ok(Step::Now(response)) => Answering::ready(finish.apply(self, response)),
+            Err(refusal) => Answering::ready(finish.apply(self, self.refuse(refusal, dialect))),
             Ok(Step::Later(answer)) => {
                 let service = self.clone();
                 Answering::waiting(async move {
-                    let response = answer.await.unwrap_or_else(|refusal| service.refuse(refusal));
-                    finish.apply(response)
+                    let response = answer.await.unwrap_or_else(|refusal| service.refuse(refusal, dialect));
+                    finish.apply(&service, response)
                 })
             }
         }
     }
 
-    fn refuse(&self, refusal: Refusal) -> Response<Body> {
+    fn refuse(&self, refusal: Refusal, dialect: Dialect) -> Response<Body> {
         self.metrics().refused(refusal.reason());
-        refusal.into_response(Shape::Problem)
+        let mut response = refusal.into_response(dialect.shape());
+        if dialect == Dialect::Golongpoll {
+            golongpoll::uncached(response.headers_mut());
+        }
+        response
     }
 
     fn begin(
@@ -57,7 +65,7 @@ impl Service {
         head: Parts,
         body: RequestBody,
         connection: &ConnectionInfo,
-        finish: &Finish,
+        finish: &mut Finish,
     ) -> Result<Step, Refusal> {
         origin::check_host(&head, &self.settings().hosts)?;
         let path = head.uri.path();
@@ -69,67 +77,127 @@ impl Service {
         if action == Action::Options {
             return Ok(Step::Now(options(&head, &target, finish)));
         }
-        if action == Action::Post {
+        if head.method == Method::POST {
             origin::check_site(&head, &self.settings().cors)?;
         }
         match target {
             Target::Health => Ok(Step::Now(text("ok\n"))),
             Target::Ready => self.readiness().map(Step::Now),
             Target::Metrics => Ok(Step::Now(text((self.0.shared.metrics_text)()))),
-            target => self.serve(target, action, head, body, connection),
+            Target::File => Ok(Step::Now(self.file(&head))),
+            target => {
+                let client = self.let_in(&head, action, connection, finish)?;
+                match action {
+                    Action::Post if target != Target::Events => self.take(target, head, body),
+                    _ => self.give(target, action, &head, client, connection),
+                }
+            }
         }
     }
 
-    fn serve(
+    /// Whether this client may ask this now.
+    fn let_in(
         &self,
-        target: Target,
+        head: &Parts,
         action: Action,
-        head: Parts,
-        body: RequestBody,
         connection: &ConnectionInfo,
-    ) -> Result<Step, Refusal> {
-        if self.0.shared.drain.is_draining() {
+        finish: &mut Finish,
+    ) -> Result<Client, Refusal> {
+        let shared = &self.0.shared;
+        if shared.drain.is_draining() {
             let detail = "the server is going down";
-            return Err(
-                Refusal::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(AWAY_WHILE_DRAINING)
-            );
+            return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(AWAY_WHILE_DRAINING));
         }
+        let client = Client::of(connection.peer.ip(), &head.headers, &shared.proxies)?;
+        shared.admission.charge(client.address)?;
+        finish.charged(client.address);
+        let right = if action == Action::Post { Right::Publish } else { Right::Subscribe };
+        self.settings().access.check(right, head)?;
+        Ok(client)
+    }
+
+    /// Requests that publish.
+    fn take(&self, target: Target, head: Parts, body: RequestBody) -> Result<Step, Refusal> {
         let service = self.clone();
         Ok(match target {
             Target::Publish => later(publish::publish(service, head, body)),
-            Target::Job(job) if action == Action::Post => later(publish::report(service, job, body)),
+            Target::Job(job) => later(publish::report(service, job, body)),
+            Target::PublishEvent => later(publish::event(service, body)),
+            Target::Chat => later(publish::chat(service, body)),
+            Target::ChannelPublish(channel) => later(publish::to_channel(service, channel, body)),
+            other => return Err(Refusal::method_not_allowed(other.allow())),
+        })
+    }
+
+    /// Requests that read.
+    fn give(
+        &self,
+        target: Target,
+        action: Action,
+        head: &Parts,
+        client: Client,
+        connection: &ConnectionInfo,
+    ) -> Result<Step, Refusal> {
+        let service = self.clone();
+        let framing = || stream::framing(&head.headers);
+        Ok(match target {
             Target::ShortPoll => {
-                let (question, seen) = (native::short_poll(&head)?, short_poll::condition(&head.headers));
-                answer(short_poll::answer(service, question, seen))
+                let (question, seen) = (native::short_poll(head)?, short_poll::condition(&head.headers));
+                later(async { Ok(short_poll::answer(service, question, client, seen).await) })
             }
-            Target::LongPoll => {
-                let mut question = native::long_poll(&head, self.settings().max_poll)?;
-                question.wait = if action == Action::Head { Duration::ZERO } else { question.wait };
-                let write = |given: &_| native::poll(given, "timestamp", respond::NO_STORE);
-                answer(long_poll::answer(service, question, write))
+            Target::LongPoll | Target::Events | Target::Chat | Target::ChannelPoll(_) => {
+                self.give_in_time(target, action, head, client)?
             }
             Target::Stream => {
-                let (question, given) = native::stream(&head)?;
-                let framing = stream::framing(&head.headers);
-                answer(stream::answer(service, question, given, framing))
+                let (question, given) = native::stream(head)?;
+                later(stream::answer(service, question, client, given, framing()))
             }
-            Target::Push => {
-                let (question, _) = native::stream(&head)?;
-                answer(push::answer(service, question, connection.push))
-            }
+            Target::Push => later(push::answer(service, native::stream(head)?.0, client, connection.push)),
             Target::Job(job) => {
-                let (_, given) = native::stream(&head)?;
-                answer(progress::answer(service, job, given, stream::framing(&head.headers)))
+                let (_, given) = native::stream(head)?;
+                later(progress::answer(service, job, client, given, framing()))
             }
+            // Asking what would come must not start it.
             Target::DemoJob if action == Action::Head => {
-                let framing = stream::framing(&head.headers);
-                Step::Now(respond::streamed(native::content_type(framing), Body::empty()))
+                Step::Now(respond::streamed(native::content_type(framing()), Body::empty()))
             }
-            Target::DemoJob => later(progress::demo(service, stream::framing(&head.headers))),
+            Target::DemoJob => later(progress::demo(service, client, framing())),
             Target::Message(channel, locator) => later(message(service, channel, locator)),
-            Target::File => Step::Now(self.file(&head)),
-            Target::Health | Target::Ready | Target::Metrics => {
-                Step::Now(respond::bare(StatusCode::NO_CONTENT))
+            other => return Err(Refusal::method_not_allowed(other.allow())),
+        })
+    }
+
+    /// Long polls, in each dialect's words.
+    fn give_in_time(
+        &self,
+        target: Target,
+        action: Action,
+        head: &Parts,
+        client: Client,
+    ) -> Result<Step, Refusal> {
+        let (service, settings) = (self.clone(), self.settings());
+        let patient = |question: Question| match action {
+            Action::Head => Question { wait: Duration::ZERO, ..question },
+            _ => question,
+        };
+        Ok(match target {
+            Target::Events => {
+                let events = golongpoll::events(head, self.now(), settings.golongpoll_most_seconds)?;
+                let (question, since) = (patient(events.question), events.since);
+                let channel = question.channel.clone();
+                let write = move |given: &Answer| golongpoll::answer(given, &channel, since);
+                later(long_poll::answer(service, question, client, write))
+            }
+            Target::Chat => later(long_poll::answer(service, patient(chat::question(head)?), client, chat::answer)),
+            Target::ChannelPoll(name) => {
+                let (question, mode) = channel::question(head, name, settings.max_poll)?;
+                let write = move |given: &Answer| channel::answer(given, mode);
+                later(long_poll::answer(service, patient(question), client, write))
+            }
+            _ => {
+                let question = patient(native::long_poll(head, settings.max_poll)?);
+                let write = |given: &Answer| native::poll(given, "timestamp", respond::NO_STORE);
+                later(long_poll::answer(service, question, client, write))
             }
         })
     }
@@ -181,24 +249,18 @@ fn later(answer: impl Future<Output = Result<Response<Body>, Refusal>> + Send + 
     Step::Later(Box::pin(answer))
 }
 
-fn answer(answer: impl Future<Output = Response<Body>> + Send + 'static) -> Step {
-    Step::Later(Box::pin(async move { Ok(answer.await) }))
-}
-
-async fn message(
-    service: Service,
-    channel: ChannelName,
-    locator: Locator,
-) -> Result<Response<Body>, Refusal> {
+async fn message(service: Service, channel: ChannelName, locator: Locator) -> Result<Response<Body>, Refusal> {
     let now = service.now();
     match service.store().message(now, &channel, locator).await {
-        Found::Message(message, _, until) => {
-            // A bare number means another message once the channel begins anew, so it is asked for each time.
-            let cache = match locator {
-                Locator::Cursor(_) => native::message_cache(now, until),
-                Locator::Seq(_) => respond::NO_CACHE,
+        Found::Message(message, at, until) => {
+            let given_to = service.given_to(&channel, at);
+            // A bare number means another message once the channel begins anew, and receipts grow: such an
+            // answer is asked for each time.
+            let cache = match (locator, &given_to) {
+                (Locator::Cursor(_), None) => native::message_cache(now, until),
+                _ => respond::NO_CACHE,
             };
-            Ok(native::message(&message, cache))
+            Ok(native::message(&message, given_to.as_deref(), cache))
         }
         Found::Gone => Err(Refusal::new(StatusCode::GONE, "the message is no longer retained")),
         Found::Never => Err(Refusal::new(StatusCode::NOT_FOUND, "there never was such a message")),

@@ -1,11 +1,13 @@
 //! What every answer carries, whatever it is about.
 
+use std::net::IpAddr;
 use std::task::{Context, Poll};
 
 use http::header::X_CONTENT_TYPE_OPTIONS;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, Response};
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 
+use super::Service;
 use crate::body::{Body, Piece, Pieces};
 use crate::connection::{ConnectionInfo, Protocol};
 use crate::origin::Grant;
@@ -19,6 +21,8 @@ pub(super) struct Finish {
     /// Seconds of idle keep-alive to promise, where the protocol has a field for it.
     keep_alive: Option<u64>,
     grant: Option<Grant>,
+    /// Whose rate the request was charged to.
+    charged: Option<IpAddr>,
 }
 
 /// The body of an answer to HEAD whose GET would stream.
@@ -30,6 +34,7 @@ impl Finish {
             head_only: head.method == Method::HEAD,
             keep_alive: (connection.protocol == Protocol::Http11).then(|| settings.keep_alive.as_secs()),
             grant: settings.cors.grant(&head.headers),
+            charged: None,
         }
     }
 
@@ -37,7 +42,14 @@ impl Finish {
         self.grant.as_ref()
     }
 
-    pub(super) fn apply(self, mut response: Response<Body>) -> Response<Body> {
+    pub(super) fn charged(&mut self, address: IpAddr) {
+        self.charged = Some(address);
+    }
+
+    pub(super) fn apply(self, service: &Service, mut response: Response<Body>) -> Response<Body> {
+        if let Some(address) = self.charged.filter(|_| response.status() == StatusCode::NOT_MODIFIED) {
+            service.0.shared.admission.refund(address);
+        }
         let headers = response.headers_mut();
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if let Some(seconds) = self.keep_alive {

@@ -243,3 +243,78 @@ pub(crate) fn recorded(toy: Toy) -> (DuplexStream, Writes, Served) {
     let served = serve(io, peer(), toy, Arc::new(ConnectionSettings::default()), Drain::new());
     (client, writes, tokio::spawn(served))
 }
+
+/// An HTTP/2 client connected to a toy.
+pub(crate) struct Http2 {
+    pub(crate) requests: h2::client::SendRequest<Bytes>,
+    pub(crate) connection: JoinHandle<Result<(), h2::Error>>,
+    pub(crate) served: Served,
+}
+
+impl Http2 {
+    pub(crate) async fn connect(toy: Toy) -> Self {
+        Self::with(toy, ConnectionSettings::default(), Drain::new(), &h2::client::Builder::new()).await
+    }
+
+    pub(crate) async fn with(
+        toy: Toy,
+        settings: ConnectionSettings,
+        drain: Drain,
+        builder: &h2::client::Builder,
+    ) -> Self {
+        let (client, served) = drained_pipe(toy, settings, 1 << 16, drain);
+        let (requests, connection) = builder.handshake(client).await.unwrap();
+        Self { requests, connection: tokio::spawn(connection), served }
+    }
+
+    /// Sends a GET; its answer comes by the future.
+    pub(crate) async fn get(&mut self, path: &str) -> h2::client::ResponseFuture {
+        self.send(Request::get(format!("http://toy{path}")).body(()).unwrap()).await
+    }
+
+    pub(crate) async fn send(&mut self, request: Request<()>) -> h2::client::ResponseFuture {
+        let mut ready = self.requests.clone().ready().await.unwrap();
+        ready.send_request(request, true).unwrap().0
+    }
+}
+
+/// Reads a body to its end, releasing what it reads.
+pub(crate) async fn text(mut body: h2::RecvStream) -> String {
+    let mut bytes = Vec::new();
+    while let Some(part) = body.data().await {
+        let part = part.unwrap();
+        body.flow_control().release_capacity(part.len()).unwrap();
+        bytes.extend(part);
+    }
+    String::from_utf8(bytes).unwrap()
+}
+
+/// The preface and empty SETTINGS: how a client without a library opens.
+pub(crate) const RAW_OPENING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+/// HEADERS of a whole GET, by static table indices and literals without Huffman.
+pub(crate) fn raw_get(stream: u8, path: &str) -> Vec<u8> {
+    let mut block = vec![0x82, 0x86, 0x04, u8::try_from(path.len()).unwrap()];
+    block.extend(path.as_bytes());
+    block.extend(b"\x01\x03toy");
+    let mut frame = vec![0, 0, u8::try_from(block.len()).unwrap(), 1, 5, 0, 0, 0, stream];
+    frame.extend(block);
+    frame
+}
+
+/// A frame as it comes.
+pub(crate) struct RawFrame {
+    pub(crate) kind: u8,
+    pub(crate) flags: u8,
+    pub(crate) stream: u8,
+    pub(crate) payload: Vec<u8>,
+}
+
+pub(crate) async fn raw_frame(client: &mut DuplexStream) -> RawFrame {
+    let mut head = [0; 9];
+    client.read_exact(&mut head).await.unwrap();
+    let [_, high, low, kind, flags, _, _, _, stream] = head;
+    let mut payload = vec![0; usize::from(high) << 8 | usize::from(low)];
+    client.read_exact(&mut payload).await.unwrap();
+    RawFrame { kind, flags, stream, payload }
+}

@@ -1,6 +1,7 @@
 //! Answers of the native dialect to polls and publishes, and single messages.
 
 use std::io::Write as _;
+use std::sync::Arc;
 
 use http::header::{CACHE_CONTROL, ETAG, LOCATION};
 use http::{HeaderValue, Response, StatusCode};
@@ -86,9 +87,19 @@ pub(crate) fn message_json(message: &Message) -> Vec<u8> {
     out
 }
 
-/// One message as an answer of its own.
-pub(crate) fn message(message: &Message, cache: HeaderValue) -> Response<Body> {
-    respond::whole(StatusCode::OK, respond::JSON, cache, Body::full(message_json(message)))
+/// One message as an answer of its own, with who was given it where that is noted.
+pub(crate) fn message(message: &Message, given_to: Option<&[Arc<str>]>, cache: HeaderValue) -> Response<Body> {
+    let mut out = message_json(message);
+    if let Some(names) = given_to {
+        out.pop();
+        out.extend_from_slice(br#","delivered_to":["#);
+        for (index, name) in names.iter().enumerate() {
+            out.extend_from_slice(if index > 0 { b"," } else { b"" });
+            write_string(&mut out, name);
+        }
+        out.extend_from_slice(b"]}");
+    }
+    respond::whole(StatusCode::OK, respond::JSON, cache, Body::full(out))
 }
 
 /// The path of one message.

@@ -1,0 +1,105 @@
+//! Tokens: who may publish and who may read (RFC 6750).
+//!
+//! A right with no tokens is everybody's. Tokens are compared in constant time, and never written anywhere.
+
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use http::StatusCode;
+use subtle::ConstantTimeEq as _;
+
+use crate::error::Refusal;
+use crate::query::{Query, Repeats};
+
+/// The tokens that grant each right.
+#[derive(Clone, Default)]
+pub struct Access {
+    /// Any of these may publish. Empty: everybody may.
+    pub publish: Vec<String>,
+    /// Any of these may read. Empty: everybody may.
+    pub subscribe: Vec<String>,
+}
+
+/// What a request needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Right {
+    Publish,
+    Subscribe,
+}
+
+impl Access {
+    /// # Errors
+    /// 401 without a token that is known, 403 with one that is known for the other right only.
+    pub(crate) fn check(&self, right: Right, head: &Parts) -> Result<(), Refusal> {
+        let (needed, other) = match right {
+            Right::Publish => (&self.publish, &self.subscribe),
+            Right::Subscribe => (&self.subscribe, &self.publish),
+        };
+        if needed.is_empty() {
+            return Ok(());
+        }
+        let Some(token) = token(head)? else {
+            return Err(Refusal::new(StatusCode::UNAUTHORIZED, "a token is needed").challenge("Bearer"));
+        };
+        // Both lists are gone through whatever is found, so that time tells nothing.
+        let (granted, known) = (holds(needed, &token), holds(other, &token));
+        match (granted, known) {
+            (true, _) => Ok(()),
+            (false, true) => Err(Refusal::new(StatusCode::FORBIDDEN, "the token does not grant this")
+                .challenge("Bearer error=\"insufficient_scope\"")),
+            (false, false) => Err(Refusal::new(StatusCode::UNAUTHORIZED, "the token is not known")
+                .challenge("Bearer error=\"invalid_token\"")),
+        }
+    }
+}
+
+fn holds(tokens: &[String], token: &str) -> bool {
+    let found = tokens.iter().fold(subtle::Choice::from(0), |found, known| {
+        found | known.as_bytes().ct_eq(token.as_bytes())
+    });
+    found.into()
+}
+
+/// `Authorization: Bearer …`, or `access_token` for an EventSource, which cannot set fields (RFC 6750 §2.3).
+fn token(head: &Parts) -> Result<Option<String>, Refusal> {
+    let field = head.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let bearer = field.and_then(|value| value.split_once(' ')).filter(|(kind, _)| kind.eq_ignore_ascii_case("bearer"));
+    if let Some((_, token)) = bearer {
+        return Ok(Some(token.trim().to_owned()));
+    }
+    let query = Query::new(head.uri.query().unwrap_or_default().as_bytes());
+    Ok(query.get("access_token", Repeats::FirstWins)?.map(std::borrow::Cow::into_owned))
+}
+
+impl std::fmt::Debug for Access {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (publish, subscribe) = (self.publish.len(), self.subscribe.len());
+        f.debug_struct("Access").field("publish", &publish).field("subscribe", &subscribe).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    #[test]
+    fn a_right_needs_one_of_its_tokens() {
+        let access = Access { publish: vec!["p".into(), "q".into()], subscribe: vec!["s".into()] };
+        let status = |right, target: &str, field: Option<&str>| {
+            let request = field.into_iter().fold(Request::get(target), |request, field| request.header(AUTHORIZATION, field));
+            let head = request.body(()).unwrap().into_parts().0;
+            access.check(right, &head).err().map(|refusal| refusal.status().as_u16())
+        };
+        assert_eq!(status(Right::Publish, "/", None), Some(401));
+        assert_eq!(status(Right::Publish, "/", Some("Bearer q")), None);
+        assert_eq!(status(Right::Publish, "/", Some("bearer  q ")), None);
+        assert_eq!(status(Right::Publish, "/", Some("Bearer s")), Some(403));
+        assert_eq!(status(Right::Publish, "/", Some("Bearer x")), Some(401));
+        assert_eq!(status(Right::Publish, "/", Some("Basic q")), Some(401));
+        assert_eq!(status(Right::Subscribe, "/?access_token=s", None), None);
+        let open = Access::default();
+        let head = Request::get("/").body(()).unwrap().into_parts().0;
+        assert!(open.check(Right::Publish, &head).is_ok());
+    }
+}

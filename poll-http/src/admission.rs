@@ -1,0 +1,192 @@
+//! Who is let in: slots for those who wait, and a rate for those who ask.
+//!
+//! Refusing costs a look-up and keeps nothing: the tables hold those who were let in, and no more addresses
+//! than a fixed number. A slot is a guard; however a request ends, dropping it gives the slot back.
+
+mod rate;
+mod tally;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use http::StatusCode;
+use poll_core::ChannelName;
+
+pub use rate::Rate;
+
+use crate::client::Client;
+use crate::error::Refusal;
+use rate::Buckets;
+use tally::Tally;
+
+/// Bounds on waiting requests and open streams, and on how often anybody asks. Zero counts mean no bound.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Limits {
+    /// In all. 100 000: what one process holds in about a gigabyte.
+    pub total: usize,
+    /// On one channel. 10 000.
+    pub per_channel: usize,
+    /// Of one client that names itself. 6: as many as a browser opens to a host.
+    pub per_client: usize,
+    /// From one address. 1024: an office behind one, but no way round the client's bound by made-up names.
+    pub per_address: usize,
+    /// Requests from one address.
+    pub rate: Rate,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { total: 100_000, per_channel: 10_000, per_client: 6, per_address: 1_024, rate: Rate::Unlimited }
+    }
+}
+
+/// Everybody who was let in.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    limits: Limits,
+    total: AtomicUsize,
+    channels: Tally<ChannelName>,
+    clients: Tally<Arc<str>>,
+    addresses: Tally<IpAddr>,
+    buckets: Buckets,
+}
+
+/// One place among those who wait.
+#[derive(Debug)]
+#[must_use = "a slot is given back when it is dropped"]
+pub(crate) struct Slot {
+    admission: Arc<Admission>,
+    channel: ChannelName,
+    client: Client,
+}
+
+const AT_CAPACITY: &str = "Server at capacity";
+const CLIENT_AT_CAPACITY: &str = "Too many connections from client";
+const CHANNEL_AT_CAPACITY: &str = "Channel at capacity";
+
+/// Slots come free as polls end, so soon.
+const SLOT_RETRY: Duration = Duration::from_secs(1);
+
+impl Admission {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            total: AtomicUsize::new(0),
+            channels: Tally::default(),
+            clients: Tally::default(),
+            addresses: Tally::default(),
+            buckets: Buckets::new(limits.rate),
+        }
+    }
+
+    /// Lets one wait.
+    ///
+    /// # Errors
+    /// 429 with the bound that is reached.
+    pub(crate) fn admit(self: &Arc<Self>, channel: &ChannelName, client: &Client) -> Result<Slot, Refusal> {
+        let full = |what| Refusal::new(StatusCode::TOO_MANY_REQUESTS, what).retry_after(SLOT_RETRY);
+        let limits = &self.limits;
+        let more = |count| (limits.total == 0 || count < limits.total).then_some(count + 1);
+        self.total.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).map_err(|_| full(AT_CAPACITY))?;
+        let undo_total = || self.total.fetch_sub(1, Ordering::Relaxed);
+        if let Some(name) = &client.name
+            && !self.clients.take(name, limits.per_client)
+        {
+            undo_total();
+            return Err(full(CLIENT_AT_CAPACITY));
+        }
+        let undo_client = || client.name.iter().for_each(|name| self.clients.give(name));
+        if !self.addresses.take(&client.address, limits.per_address) {
+            undo_client();
+            undo_total();
+            return Err(full(CLIENT_AT_CAPACITY));
+        }
+        if !self.channels.take(channel, limits.per_channel) {
+            self.addresses.give(&client.address);
+            undo_client();
+            undo_total();
+            return Err(full(CHANNEL_AT_CAPACITY));
+        }
+        Ok(Slot { admission: self.clone(), channel: channel.clone(), client: client.clone() })
+    }
+
+    /// Counts one request against its address's rate.
+    ///
+    /// # Errors
+    /// 429 with the time until the next one is due.
+    pub(crate) fn charge(&self, address: IpAddr) -> Result<(), Refusal> {
+        self.buckets.charge(address).map_err(|wait| {
+            Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too many requests from this address").retry_after(wait)
+        })
+    }
+
+    /// A request turned out to be nothing new: it costs a tenth.
+    pub(crate) fn refund(&self, address: IpAddr) {
+        self.buckets.refund(address);
+    }
+
+    /// How many wait.
+    #[cfg(test)]
+    fn waiting(&self) -> usize {
+        self.total.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let admission = &self.admission;
+        admission.channels.give(&self.channel);
+        admission.addresses.give(&self.client.address);
+        if let Some(name) = &self.client.name {
+            admission.clients.give(name);
+        }
+        admission.total.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(name: Option<&str>, address: [u8; 4]) -> Client {
+        Client { name: name.map(Into::into), address: address.into() }
+    }
+
+    #[test]
+    fn each_bound_is_reached_told_and_given_back() {
+        let limits = Limits { total: 4, per_channel: 2, per_client: 1, per_address: 3, rate: Rate::Unlimited };
+        let admission = Arc::new(Admission::new(limits));
+        let channel = |name| ChannelName::parse(name).unwrap();
+        let told = |result: Result<Slot, Refusal>| result.unwrap_err().detail().to_owned();
+        let admit = |name: &str, who: Option<&str>, at: u8| admission.admit(&channel(name), &client(who, [1, 1, 1, at]));
+
+        let first = admit("a", Some("x"), 1).unwrap();
+        assert_eq!(told(admit("b", Some("x"), 2)), CLIENT_AT_CAPACITY);
+        let second = admit("a", Some("y"), 1).unwrap();
+        assert_eq!(told(admit("a", None, 2)), CHANNEL_AT_CAPACITY);
+        let third = admit("b", Some("z"), 1).unwrap();
+        assert_eq!(told(admit("b", Some("made-up"), 1)), CLIENT_AT_CAPACITY);
+        let fourth = admit("c", None, 2).unwrap();
+        assert_eq!(told(admit("d", None, 3)), AT_CAPACITY);
+
+        drop((first, second, third, fourth));
+        assert_eq!(admission.waiting(), 0);
+        assert!(admission.channels.is_empty() && admission.clients.is_empty() && admission.addresses.is_empty());
+    }
+
+    #[test]
+    fn refused_strangers_leave_nothing_behind() {
+        let limits = Limits { total: 1, ..Limits::default() };
+        let admission = Arc::new(Admission::new(limits));
+        let channel = ChannelName::parse("a").unwrap();
+        let _held = admission.admit(&channel, &client(None, [9, 9, 9, 9])).unwrap();
+        for number in 0..10_000u32 {
+            let name = format!("attacker-{number}");
+            let stranger = Client { name: Some(name.as_str().into()), address: IpAddr::V4(number.into()) };
+            assert!(admission.admit(&channel, &stranger).is_err());
+        }
+        assert!(admission.clients.is_empty());
+    }
+}

@@ -1,0 +1,138 @@
+//! A token bucket an address, kept as one number: when the bucket will be full again (the generic cell rate
+//! algorithm). Bounded in memory whatever the number of addresses.
+//!
+//! Not a library's, because what a request costs is known only behind it: one that found nothing new gets most
+//! of its token back.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How often one address may ask.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Rate {
+    /// As often as it likes.
+    Unlimited,
+    /// So many a second, and so many at once after a silence.
+    Bucket {
+        /// Requests a second; above zero.
+        per_second: f64,
+        /// Requests at once; at least one.
+        burst: f64,
+    },
+}
+
+/// Addresses in a shard; beyond it those nearest to a full bucket are forgotten first.
+const MOST: usize = 4_096;
+const SHARDS: usize = 16;
+/// What nothing new costs, of a whole request.
+const REFUND: f64 = 0.9;
+
+#[derive(Debug)]
+pub(super) struct Buckets {
+    cost: Duration,
+    depth: Duration,
+    begun: Instant,
+    /// Address to the time, since `begun`, at which its bucket is full. Held for one look-up, or one pass over
+    /// a full shard.
+    shards: [Mutex<HashMap<IpAddr, Duration>>; SHARDS],
+}
+
+impl Buckets {
+    pub(super) fn new(rate: Rate) -> Self {
+        let (cost, depth) = match rate {
+            Rate::Unlimited => (Duration::ZERO, Duration::ZERO),
+            Rate::Bucket { per_second, burst } => {
+                let cost = Duration::try_from_secs_f64(1.0 / per_second).unwrap_or(Duration::from_secs(1));
+                (cost, cost.mul_f64(burst.max(1.0)))
+            }
+        };
+        Self { cost, depth, begun: Instant::now(), shards: std::array::from_fn(|_| Mutex::default()) }
+    }
+
+    /// Takes a whole token; if there is none, tells when there will be.
+    pub(super) fn charge(&self, address: IpAddr) -> Result<(), Duration> {
+        if self.cost.is_zero() {
+            return Ok(());
+        }
+        let now = self.begun.elapsed();
+        let mut shard = self.shard(address).lock().unwrap_or_else(PoisonError::into_inner);
+        let full = shard.get(&address).copied().unwrap_or_default().max(now) + self.cost;
+        if full > now + self.depth {
+            return Err(full - now - self.depth);
+        }
+        if shard.len() >= MOST && !shard.contains_key(&address) {
+            make_room(&mut shard, now);
+        }
+        shard.insert(address, full);
+        Ok(())
+    }
+
+    pub(super) fn refund(&self, address: IpAddr) {
+        if self.cost.is_zero() {
+            return;
+        }
+        let mut shard = self.shard(address).lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(full) = shard.get_mut(&address) {
+            *full = full.saturating_sub(self.cost.mul_f64(REFUND));
+        }
+    }
+
+    fn shard(&self, address: IpAddr) -> &Mutex<HashMap<IpAddr, Duration>> {
+        // Neighbours spread; who may choose addresses freely fills a shard, which costs others only accuracy.
+        let sum = match address {
+            IpAddr::V4(address) => address.octets().iter().map(|&octet| usize::from(octet)).sum::<usize>(),
+            IpAddr::V6(address) => address.octets().iter().map(|&octet| usize::from(octet)).sum(),
+        };
+        &self.shards[sum % SHARDS]
+    }
+}
+
+/// Forgets full buckets, which are as good as none; if there are none, the half that is nearest to full.
+fn make_room(shard: &mut HashMap<IpAddr, Duration>, now: Duration) {
+    shard.retain(|_, full| *full > now);
+    if shard.len() < MOST {
+        return;
+    }
+    let mut times: Vec<Duration> = shard.values().copied().collect();
+    let middle = times.len() / 2;
+    let (_, median, _) = times.select_nth_unstable(middle);
+    let median = *median;
+    shard.retain(|_, full| *full > median);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_then_a_rate_and_nothing_new_costs_a_tenth() {
+        let buckets = Buckets::new(Rate::Bucket { per_second: 10.0, burst: 20.0 });
+        let address = IpAddr::from([1, 2, 3, 4]);
+        for _ in 0..20 {
+            assert_eq!(buckets.charge(address), Ok(()));
+        }
+        assert_eq!(buckets.charge(address), Err(Duration::from_millis(100)));
+        assert_eq!(buckets.charge(IpAddr::from([1, 2, 3, 5])), Ok(()));
+        tokio::time::advance(Duration::from_millis(100)).await;
+        assert_eq!(buckets.charge(address), Ok(()));
+        tokio::time::advance(Duration::from_secs(10)).await;
+        for _ in 0..190 {
+            assert_eq!(buckets.charge(address), Ok(()));
+            buckets.refund(address);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ten_thousand_strangers_and_more_take_bounded_room() {
+        let buckets = Buckets::new(Rate::Bucket { per_second: 1.0, burst: 2.0 });
+        for number in 0..200_000u32 {
+            let _ = buckets.charge(IpAddr::V4(number.into()));
+        }
+        let held: usize = buckets.shards.iter().map(|shard| shard.lock().unwrap().len()).sum();
+        assert!(held <= MOST * SHARDS, "{held}");
+    }
+}

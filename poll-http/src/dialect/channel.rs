@@ -1,0 +1,213 @@
+//! The channel dialect: `/api/poll/{channel}` and `/api/publish/{channel}`, with times in seconds.
+//!
+//! A client that names its last message gets all that follow; one that names a time gets one message, because
+//! the dialect's own client reads only one and goes on from that one's time.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use http::request::Parts;
+use http::{Response, StatusCode};
+use poll_core::{Batch, ChannelName, Limit, Message, Payload, Position, Publish, Published, Rendering, Timestamp};
+use uuid::Uuid;
+
+use crate::body::Body;
+use crate::content::{write_encoding, write_payload};
+use crate::dialect::form;
+use crate::error::Refusal;
+use crate::query::{Query, Repeats};
+use crate::question::{Answer, AtEnd, Grain, Question};
+use crate::respond;
+
+const DEFAULT_WAIT: Duration = Duration::from_secs(30);
+
+/// How a question is put, which is how it is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// By the last message: all that follow.
+    All(Uuid),
+    /// By time: the next one.
+    One(Timestamp),
+}
+
+/// Reads a question.
+pub(crate) fn question(head: &Parts, channel: ChannelName, most: Duration) -> Result<(Question, Mode), Refusal> {
+    let query = Query::new(head.uri.query().unwrap_or_default().as_bytes());
+    let get = |name| Ok::<_, Refusal>(query.get(name, Repeats::FirstWins)?.filter(|value| !value.is_empty()));
+    let wait = match get("timeout")? {
+        Some(text) => super::native::seconds("timeout", &text, most)?,
+        None => DEFAULT_WAIT.min(most),
+    };
+    let (position, limit, mode) = match get("last_message_id")? {
+        Some(text) => {
+            let id = Uuid::parse_str(&text).map_err(|_| Refusal::bad_request("`last_message_id` is not a UUID"))?;
+            let position = if id.is_nil() { Position::Start } else { Position::AfterId(id) };
+            (position, Limit::default(), Mode::All(id))
+        }
+        None => {
+            let since = get("since")?.map_or(Ok(Timestamp::ZERO), |text| time(&text))?;
+            let start = since == Timestamp::ZERO;
+            let position = if start { Position::Start } else { Position::AfterTime(since) };
+            (position, Limit::messages(1), Mode::One(since))
+        }
+    };
+    Ok((Question { channel, position, limit, wait, at_end: AtEnd::Wait, grain: Grain::Message }, mode))
+}
+
+/// Seconds since the epoch, to the microsecond. A double holds that exactly until the year 2255.
+fn time(text: &str) -> Result<Timestamp, Refusal> {
+    let seconds = text.parse::<f64>().ok().filter(|seconds| seconds.is_finite());
+    let seconds = seconds.ok_or_else(|| Refusal::bad_request("`since` must be a number of seconds"))?;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates, and is not negative")]
+    Ok(Timestamp::from_micros((seconds.max(0.0) * 1e6).round() as u64))
+}
+
+/// Writes an answer.
+pub(crate) fn answer(answer: &Answer, mode: Mode) -> Response<Body> {
+    let body = match (&answer.view.batch, mode) {
+        (Some(batch), Mode::All(_)) => batch.render(form::CHANNEL_ALL, render_all).bytes.clone(),
+        (Some(batch), Mode::One(_)) => batch.render(form::CHANNEL_ONE, render_one).bytes.clone(),
+        (None, mode) => {
+            let since = match mode {
+                Mode::One(since) => since,
+                Mode::All(id) => poll_core::time_of(id),
+            };
+            let mut out = br#"{"status":"timeout","messages":[],"count":0,"timestamp":"#.to_vec();
+            write_seconds(&mut out, since);
+            out.push(b'}');
+            out.into()
+        }
+    };
+    let mut response = respond::json(StatusCode::OK, body);
+    super::add_missed(&mut response, &answer.view.standing);
+    response
+}
+
+fn render_all(batch: &Batch) -> Rendering {
+    let mut out = br#"{"status":"messages","messages":["#.to_vec();
+    for (index, message) in batch.messages().iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write_message(&mut out, message);
+    }
+    let _ = write!(out, r#"],"count":{},"timestamp":"#, batch.messages().len());
+    write_seconds(&mut out, batch.newest().at);
+    out.push(b'}');
+    Rendering { bytes: out.into(), ends: Box::default() }
+}
+
+fn render_one(batch: &Batch) -> Rendering {
+    let message = batch.newest();
+    let mut one = Vec::with_capacity(message.payload.len() + 96);
+    write_message(&mut one, message);
+    let mut out = br#"{"status":"message","data":"#.to_vec();
+    out.extend_from_slice(&one);
+    out.extend_from_slice(br#","messages":["#);
+    out.extend_from_slice(&one);
+    out.extend_from_slice(br#"],"count":1,"timestamp":"#);
+    write_seconds(&mut out, message.at);
+    out.push(b'}');
+    Rendering { bytes: out.into(), ends: Box::default() }
+}
+
+/// An object is shown with `id` and `timestamp` of the message in place of its own; all else as `data`.
+fn write_message(out: &mut Vec<u8>, message: &Message) {
+    out.push(b'{');
+    match &message.payload {
+        Payload::Json(json) if json.starts_with(b"{") => write_fields(out, json),
+        payload => {
+            out.extend_from_slice(br#""data":"#);
+            let encoding = write_payload(out, payload);
+            write_encoding(out, encoding);
+            out.push(b',');
+        }
+    }
+    let _ = write!(out, r#""id":"{}","timestamp":"#, message.id);
+    write_seconds(out, message.at);
+    out.push(b'}');
+}
+
+/// The fields of an object but `id` and `timestamp`, each behind it a comma.
+fn write_fields(out: &mut Vec<u8>, json: &[u8]) {
+    let fields = crate::content::Fields::parse(json);
+    for (key, value) in fields.0.iter().filter(|(key, _)| key != "id" && key != "timestamp") {
+        crate::content::write_string(out, key);
+        out.push(b':');
+        out.extend_from_slice(value.get().as_bytes());
+        out.push(b',');
+    }
+}
+
+/// A time as a JSON number of seconds with six digits behind the point.
+fn write_seconds(out: &mut Vec<u8>, at: Timestamp) {
+    let _ = write!(out, "{}.{:06}", at.as_micros() / 1_000_000, at.as_micros() % 1_000_000);
+}
+
+/// Reads a publish: a JSON object, whatever its declared type.
+pub(crate) fn publish(body: &[u8], most_payload: usize) -> Result<Publish, Refusal> {
+    let payload = Payload::json(body).map_err(|error| Refusal::bad_request(error.to_string()))?;
+    if !payload.as_bytes().starts_with(b"{") {
+        return Err(Refusal::bad_request("a message must be a JSON object"));
+    }
+    if payload.len() > most_payload {
+        return Err(Refusal::too_large("the message", most_payload));
+    }
+    Ok(Publish::one(payload))
+}
+
+/// Writes the answer to a publish.
+pub(crate) fn published(published: &Published) -> Response<Body> {
+    let mut out = Vec::with_capacity(80);
+    for stamp in published.stamps.iter().take(1) {
+        let _ = write!(out, r#"{{"status":"published","message_id":"{}"}}"#, stamp.id);
+    }
+    respond::json(StatusCode::OK, out)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn ask(query: &str) -> Result<(Question, Mode), Refusal> {
+        let head = Request::get(format!("/api/poll/c?{query}")).body(()).unwrap().into_parts().0;
+        question(&head, ChannelName::parse("c").unwrap(), Duration::from_secs(60))
+    }
+
+    #[test]
+    fn a_time_in_seconds_keeps_its_microsecond() {
+        let at = Timestamp::from_micros(1_795_214_978_123_457);
+        let mut text = Vec::new();
+        write_seconds(&mut text, at);
+        assert_eq!(text, b"1795214978.123457");
+        let (_, mode) = ask("since=1795214978.123457").unwrap();
+        assert_eq!(mode, Mode::One(at));
+    }
+
+    #[test]
+    fn questions_by_id_get_all_and_by_time_get_one() {
+        let (question, mode) = ask("").unwrap();
+        assert_eq!((question.position, question.limit.messages), (Position::Start, 1));
+        assert_eq!(mode, Mode::One(Timestamp::ZERO));
+        let id = Uuid::from_u128(9);
+        let (question, mode) = ask(&format!("last_message_id={id}&since=5&timeout=99")).unwrap();
+        assert_eq!((question.position, mode), (Position::AfterId(id), Mode::All(id)));
+        assert_eq!(question.wait, Duration::from_secs(60));
+        for bad in ["since=inf", "since=nan", "since=x", "timeout=nan", "last_message_id=1"] {
+            assert!(ask(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_messages_own_id_and_time_stand_aside() {
+        let payload = Payload::json(br#"{"id":1,"a":{"id":2},"\u0069d":3,"timestamp":4}"#).unwrap();
+        let at = Timestamp::from_micros(1_500_000);
+        let message = Message { seq: poll_core::Seq::new(1), id: Uuid::nil(), at, payload };
+        let mut out = Vec::new();
+        write_message(&mut out, &message);
+        let expected = format!(r#"{{"a":{{"id":2}},"id":"{}","timestamp":1.500000}}"#, Uuid::nil());
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+}

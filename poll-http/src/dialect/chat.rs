@@ -1,0 +1,132 @@
+//! The chat dialect: `/messages`, one channel of texts, read in the order of their ids.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use http::request::Parts;
+use http::{HeaderValue, Response, StatusCode};
+use poll_core::{Batch, ChannelName, Limit, Message, Payload, Position, Publish, Published, Rendering};
+use serde::Deserialize;
+use uuid::Uuid;
+
+use crate::body::Body;
+use crate::content::{json_string, write_payload, write_string, write_text, write_time};
+use crate::dialect::form;
+use crate::error::Refusal;
+use crate::query::{Query, Repeats};
+use crate::question::{Answer, AtEnd, Grain, Question};
+use crate::respond;
+
+/// The one channel of this dialect.
+const CHANNEL: &str = "messages";
+/// The largest request in bytes, as the original has it.
+pub(crate) const MOST_BYTES: usize = 10_000;
+/// How long a question waits.
+const WAIT: Duration = Duration::from_secs(10);
+
+const JSON_UTF8: HeaderValue = HeaderValue::from_static("application/json; charset=UTF-8");
+
+#[derive(Deserialize)]
+struct Posted {
+    body: String,
+}
+
+pub(crate) fn channel() -> Result<ChannelName, Refusal> {
+    Ok(ChannelName::parse(CHANNEL)?)
+}
+
+/// Reads a question.
+pub(crate) fn question(head: &Parts) -> Result<Question, Refusal> {
+    let query = Query::new(head.uri.query().unwrap_or_default().as_bytes());
+    let after = query.get("after", Repeats::FirstWins)?.filter(|after| !after.is_empty());
+    let position = match after.as_deref().map(Uuid::parse_str) {
+        None => Position::Start,
+        Some(Ok(id)) if id.is_nil() => Position::Start,
+        Some(Ok(id)) => Position::AfterId(id),
+        Some(Err(_)) => return Err(Refusal::bad_request("`after` is not a UUID")),
+    };
+    Ok(Question { channel: channel()?, position, limit: Limit::default(), wait: WAIT, at_end: AtEnd::Wait, grain: Grain::Message })
+}
+
+/// Writes an answer: an array, empty when nothing came in time.
+pub(crate) fn answer(answer: &Answer) -> Response<Body> {
+    let body = match &answer.view.batch {
+        Some(batch) => batch.render(form::CHAT, render).bytes.clone(),
+        None => bytes::Bytes::from_static(b"[]"),
+    };
+    let mut response = respond::whole(StatusCode::OK, JSON_UTF8, respond::NO_STORE, Body::full(body));
+    super::add_missed(&mut response, &answer.view.standing);
+    response
+}
+
+fn render(batch: &Batch) -> Rendering {
+    let mut out = Vec::with_capacity(batch.messages().iter().map(|message| message.payload.len() + 112).sum());
+    out.push(b'[');
+    for (index, message) in batch.messages().iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write_message(&mut out, message);
+    }
+    out.push(b']');
+    Rendering { bytes: out.into(), ends: Box::default() }
+}
+
+fn write_message(out: &mut Vec<u8>, message: &Message) {
+    let _ = write!(out, r#"{{"id":"{}","created_at":"#, message.id);
+    write_time(out, message.at);
+    out.extend_from_slice(br#","body":"#);
+    match &message.payload {
+        // A body is a text: other JSON is shown as the text it is.
+        Payload::Json(json) if json_string(json).is_none() => write_text(out, json),
+        payload => drop(write_payload(out, payload)),
+    }
+    out.push(b'}');
+}
+
+/// Reads a publish.
+pub(crate) fn publish(body: &[u8]) -> Result<(Publish, String), Refusal> {
+    let posted: Posted = serde_json::from_slice(body)
+        .map_err(|error| Refusal::bad_request(format!("not an object with a text `body`: {error}")))?;
+    Ok((Publish::one(Payload::text(posted.body.clone())), posted.body))
+}
+
+/// Writes the answer to a publish: the message as everyone will see it.
+pub(crate) fn published(published: &Published, body: &str) -> Response<Body> {
+    let mut out = Vec::with_capacity(body.len() + 112);
+    for stamp in published.stamps.iter().take(1) {
+        let _ = write!(out, r#"{{"id":"{}","created_at":"{}","body":"#, stamp.id, stamp.at);
+        write_string(&mut out, body);
+        out.push(b'}');
+    }
+    respond::whole(StatusCode::OK, JSON_UTF8, respond::NO_STORE, Body::full(out))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    #[test]
+    fn after_is_an_id_and_the_zero_id_is_the_start() {
+        let ask = |query: &str| {
+            let head = Request::get(format!("/messages?{query}")).body(()).unwrap().into_parts().0;
+            question(&head).map(|question| question.position)
+        };
+        let id = Uuid::from_u128(7);
+        assert_eq!(ask(""), Ok(Position::Start));
+        assert_eq!(ask("after="), Ok(Position::Start));
+        assert_eq!(ask(&format!("after={}", Uuid::nil())), Ok(Position::Start));
+        assert_eq!(ask(&format!("after={id}&after=x")), Ok(Position::AfterId(id)));
+        assert!(ask("after=7").is_err());
+    }
+
+    #[test]
+    fn a_body_is_a_text() {
+        assert_eq!(publish(br#"{"body":"a","x":1}"#).unwrap().1, "a");
+        for bad in ["", "{}", "[]", r#"{"body":1}"#, r#"{"body":"a"} x"#] {
+            assert!(publish(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+}

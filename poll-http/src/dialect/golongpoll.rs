@@ -1,0 +1,295 @@
+//! The golongpoll dialect: `/events` and `/publish`, as the library jcuga/golongpoll and its clients speak it.
+//!
+//! Times are milliseconds here, so several events may share one. The library's own clients then lose some;
+//! ours must not. So a poll's `since_time` is settled before it waits and given back by a timeout, and an
+//! answer to a client that cannot name its last event holds whole milliseconds only.
+
+use std::cmp::Ordering;
+use std::io::Write as _;
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use poll_core::{ChannelName, Limit, Message, Payload, Position, Publish, Rendering, Standing, Timestamp};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::body::Body;
+use crate::content::{write_payload, write_string};
+use crate::dialect::form;
+use crate::error::Refusal;
+use crate::query::{Query, Repeats};
+use crate::question::{Answer, AtEnd, Grain, Question};
+use crate::respond;
+
+/// What a publish may hold beside its data: a category of 1024 characters, each written as an escape, and keys.
+pub(crate) const ENVELOPE_BYTES: usize = 8 * 1_024;
+/// How far back a client's clock from the future counts.
+const SLACK_MILLIS: u64 = 2_000;
+
+/// What a poll of `/events` asks, as its client put it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Since {
+    /// Nothing said: from now on.
+    Now,
+    /// Milliseconds since the epoch.
+    Time(u64),
+    /// The same, and the last event the client has of that millisecond.
+    Event(u64, Uuid),
+}
+
+/// A poll of `/events`.
+#[derive(Debug)]
+pub(crate) struct Events {
+    pub(crate) question: Question,
+    pub(crate) since: Since,
+}
+
+/// Reads a poll. Checks are in the library's order and in its words.
+pub(crate) fn events(head: &Parts, now: Timestamp, most_seconds: u64) -> Result<Events, Refusal> {
+    let query = Query::new(head.uri.query().unwrap_or_default().as_bytes());
+    let get = |name| query.get(name, Repeats::FirstWins).ok().flatten().filter(|value| !value.is_empty());
+
+    let timeout = get("timeout").and_then(|text| text.parse().ok());
+    let timeout = timeout.filter(|seconds| (1..=most_seconds).contains(seconds)).ok_or_else(|| {
+        told(format!("Invalid or missing 'timeout' arg.  Must be 1-{most_seconds}."))
+    })?;
+    let channel = get("category").and_then(|category| ChannelName::parse(&category).ok());
+    let channel =
+        channel.ok_or_else(|| told("Invalid subscription category, must be 1-1024 characters long."))?;
+    // A value that is there but no text is as wrong as one that is no number.
+    let malformed = |name| query.get(name, Repeats::FirstWins).is_err();
+    let since = match get("since_time") {
+        None if malformed("since_time") => return Err(told("Invalid 'since_time' arg.")),
+        None => None,
+        Some(text) => Some(text.parse::<i64>().map_err(|_| told("Invalid 'since_time' arg."))?),
+    };
+    let last = match get("last_id") {
+        None if malformed("last_id") => return Err(told("Param 'last_id' was not a valid UUID.")),
+        None => None,
+        Some(_) if since.is_none() => {
+            return Err(told("Must provide 'since_time' arg when providing 'last_id'."));
+        }
+        Some(text) => Some(Uuid::parse_str(&text).map_err(|_| told("Param 'last_id' was not a valid UUID."))?),
+    };
+    let since = match (since, last) {
+        (None, _) => Since::Now,
+        (Some(millis), last) => since_time(millis, last, now),
+    };
+    let position = match since {
+        Since::Now => Position::End,
+        Since::Time(0) | Since::Event(0, _) => Position::Start,
+        Since::Time(millis) => after_millis(millis),
+        Since::Event(millis, last) => after_event(millis, last),
+    };
+    let grain = match since {
+        Since::Event(..) => Grain::Message,
+        Since::Now | Since::Time(_) => Grain::Millisecond,
+    };
+    let wait = std::time::Duration::from_secs(timeout);
+    let question = Question { channel, position, limit: Limit::default(), wait, at_end: AtEnd::Wait, grain };
+    Ok(Events { question, since })
+}
+
+/// A client's clock that runs ahead would skip what comes meanwhile.
+fn since_time(millis: i64, last: Option<Uuid>, now: Timestamp) -> Since {
+    let millis = u64::try_from(millis).unwrap_or(0);
+    if millis > now.as_millis() {
+        return Since::Time(now.as_millis().saturating_sub(SLACK_MILLIS));
+    }
+    last.map_or(Since::Time(millis), |last| Since::Event(millis, last))
+}
+
+/// After all events of this millisecond.
+fn after_millis(millis: u64) -> Position {
+    Position::AfterTime(Timestamp::from_micros(millis.saturating_mul(1_000).saturating_add(999)))
+}
+
+/// After an event of this millisecond. Ids sort as events do; one that is not of this millisecond says only on
+/// which side of it the client is.
+fn after_event(millis: u64, last: Uuid) -> Position {
+    match poll_core::time_of(last).as_millis().cmp(&millis) {
+        Ordering::Less => Position::AfterTime(Timestamp::from_micros(millis.saturating_mul(1_000) - 1)),
+        Ordering::Equal => Position::AfterId(last),
+        Ordering::Greater => after_millis(millis),
+    }
+}
+
+/// The `since_time` a poll really uses, once it has looked at the channel: what a timeout gives back. Never the
+/// clock's: an event that is on its way has an earlier time.
+fn settled(since: Since, (standing, now): &(Standing, Timestamp)) -> u64 {
+    match since {
+        Since::Time(millis) | Since::Event(millis, _) => millis,
+        Since::Now => standing.newest_at.as_millis().max(now.as_millis().saturating_sub(SLACK_MILLIS)),
+    }
+}
+
+/// The answer to a poll.
+pub(crate) fn answer(answer: &Answer, channel: &ChannelName, since: Since) -> Response<Body> {
+    let body = match (&answer.view.batch, &answer.only) {
+        (Some(_), Some(only)) => render(only, channel).bytes,
+        (Some(batch), None) => batch.render(form::EVENTS, |batch| render(batch.messages(), channel)).bytes.clone(),
+        (None, _) => {
+            let settled = settled(since, &answer.begun);
+            format!(r#"{{"timeout":"no events before timeout","timestamp":{settled}}}"#).into()
+        }
+    };
+    let mut response = respond::json(StatusCode::OK, body);
+    uncached(response.headers_mut());
+    super::add_missed(&mut response, &answer.view.standing);
+    response
+}
+
+fn render(messages: &[Arc<Message>], channel: &ChannelName) -> Rendering {
+    let mut category = Vec::new();
+    write_string(&mut category, channel.as_str());
+    let mut out = Vec::with_capacity(messages.iter().map(|message| message.payload.len() + 128).sum());
+    out.extend_from_slice(br#"{"events":["#);
+    for (index, message) in messages.iter().enumerate() {
+        let comma = if index > 0 { "," } else { "" };
+        let _ = write!(out, r#"{comma}{{"timestamp":{},"category":"#, message.at.as_millis());
+        out.extend_from_slice(&category);
+        out.extend_from_slice(br#","data":"#);
+        write_payload(&mut out, &message.payload);
+        let _ = write!(out, r#","id":"{}"}}"#, message.id);
+    }
+    out.extend_from_slice(b"]}");
+    Rendering { bytes: out.into(), ends: Box::default() }
+}
+
+/// What the library says of caching, on everything that `/events` answers.
+pub(crate) fn uncached(headers: &mut HeaderMap) {
+    let fields = [("cache-control", "no-cache, no-store, must-revalidate"), ("pragma", "no-cache"), ("expires", "0")];
+    for (name, value) in fields {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+}
+
+/// A mistake of the asker's, which this dialect tells with status 200.
+fn told(text: impl Into<std::borrow::Cow<'static, str>>) -> Refusal {
+    Refusal::told_as_success(text)
+}
+
+/// Reads a publish: a JSON object whose keys match in any case, as Go's decoder has it.
+pub(crate) fn publish(body: &[u8], most_payload: usize) -> Result<(ChannelName, Publish), Refusal> {
+    let posted: Posted<'_> =
+        serde_json::from_slice(body).map_err(|_| Refusal::bad_request("Invalid POST body json."))?;
+    let channel = posted.category.and_then(|category| ChannelName::parse(&category).ok());
+    let channel = channel.ok_or_else(|| {
+        Refusal::bad_request("Invalid or missing 'category' arg, must be 1-1024 characters long.")
+    })?;
+    let data = posted.data.map(RawValue::get).filter(|data| *data != "null");
+    let data = data.ok_or_else(|| Refusal::bad_request("Invalid or missing 'data' arg, must be non-nil."))?;
+    let payload =
+        Payload::json(data.as_bytes()).map_err(|_| Refusal::bad_request("Invalid POST body json."))?;
+    if payload.len() > most_payload {
+        return Err(Refusal::too_large("'data'", most_payload));
+    }
+    Ok((channel, Publish::one(payload)))
+}
+
+/// The answer to a publish.
+pub(crate) fn published() -> Response<Body> {
+    respond::json(StatusCode::OK, &br#"{"success": true}"#[..])
+}
+
+#[derive(Default)]
+struct Posted<'a> {
+    category: Option<String>,
+    data: Option<&'a RawValue>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Posted<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(PostedVisitor)
+    }
+}
+
+struct PostedVisitor;
+
+impl<'de> Visitor<'de> for PostedVisitor {
+    type Value = Posted<'de>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an object with a category and data")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Posted<'de>, A::Error> {
+        let mut posted = Posted::default();
+        while let Some(key) = fields.next_key::<String>()? {
+            if key.eq_ignore_ascii_case("category") {
+                posted.category = fields.next_value()?;
+            } else if key.eq_ignore_ascii_case("data") {
+                posted.data = Some(fields.next_value()?);
+            } else {
+                fields.next_value::<serde::de::IgnoredAny>()?;
+            }
+        }
+        Ok(posted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+
+    fn ask(query: &str) -> Result<Events, Refusal> {
+        events(&Request::get(format!("/events?{query}")).body(()).unwrap().into_parts().0, NOW, 120)
+    }
+
+    #[test]
+    fn mistakes_are_told_in_the_librarys_order_and_words() {
+        let timeout = "Invalid or missing 'timeout' arg.  Must be 1-120.";
+        let category = "Invalid subscription category, must be 1-1024 characters long.";
+        let long = format!("timeout=1&category={}", "a".repeat(1025));
+        let cases = [
+            ("", timeout),
+            ("timeout=0&category=", timeout),
+            ("timeout=121", timeout),
+            ("timeout=1.5", timeout),
+            ("timeout=1", category),
+            ("timeout=1&category=&since_time=x", category),
+            (&long, category),
+            ("timeout=1&category=c&since_time=1.5&last_id=x", "Invalid 'since_time' arg."),
+            ("timeout=1&category=c&last_id=x", "Must provide 'since_time' arg when providing 'last_id'."),
+            ("timeout=1&category=c&since_time=&last_id=x", "Must provide 'since_time' arg when providing 'last_id'."),
+            ("timeout=1&category=c&since_time=1&last_id=x", "Param 'last_id' was not a valid UUID."),
+        ];
+        for (query, text) in cases {
+            assert_eq!(ask(query).unwrap_err().detail(), text, "{query}");
+        }
+    }
+
+    #[test]
+    fn a_clock_from_the_future_counts_as_two_seconds_ago() {
+        let since = |time: &str| ask(&format!("timeout=1&category=c&since_time={time}")).unwrap().since;
+        assert_eq!(since("1000001"), Since::Time(998_000));
+        assert_eq!(since("1000000"), Since::Time(1_000_000));
+        assert_eq!(since("-5"), Since::Time(0));
+        assert_eq!(since(""), Since::Now);
+    }
+
+    #[test]
+    fn keys_match_in_any_case_and_data_is_anything_but_nil() {
+        for body in [r#"{"category":"c","data":false}"#, r#"{"Category":"c","DATA":""}"#, r#"{"x":[],"data":0,"category":"c"}"#] {
+            assert!(publish(body.as_bytes(), 64).is_ok(), "{body}");
+        }
+        let cases = [
+            ("", "Invalid POST body json."),
+            ("[]", "Invalid POST body json."),
+            (r#"{"category":5,"data":1}"#, "Invalid POST body json."),
+            (r#"{"data":1}"#, "Invalid or missing 'category' arg, must be 1-1024 characters long."),
+            (r#"{"category":"","data":1}"#, "Invalid or missing 'category' arg, must be 1-1024 characters long."),
+            (r#"{"category":"c","data":null}"#, "Invalid or missing 'data' arg, must be non-nil."),
+            (r#"{"category":"c"}"#, "Invalid or missing 'data' arg, must be non-nil."),
+        ];
+        for (body, text) in cases {
+            assert_eq!(publish(body.as_bytes(), 64).unwrap_err().detail(), text, "{body}");
+        }
+    }
+}
