@@ -9,6 +9,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
+use crate::journal::KeptKey;
 use crate::message::Payload;
 use crate::retention::Retention;
 use crate::store::Stamp;
@@ -41,8 +42,8 @@ struct Entry {
 
 #[derive(Debug)]
 enum Outcome {
-    /// Open until the sender is dropped.
-    Pending(watch::Sender<()>),
+    /// Open until the publish lets go of the sender, which it does under no lock.
+    Pending(watch::Receiver<()>),
     Kept(Arc<[Stamp]>),
 }
 
@@ -107,16 +108,24 @@ impl Keys {
             None => Known::New,
             Some(entry) if entry.fingerprint != *fingerprint => Known::OtherPayload,
             Some(entry) => match &entry.outcome {
-                Outcome::Pending(sender) => Known::Pending(sender.subscribe()),
+                Outcome::Pending(outcome) => Known::Pending(outcome.clone()),
                 Outcome::Kept(stamps) => Known::Kept(stamps.clone()),
             },
         }
     }
 
-    pub(crate) fn take(&mut self, now: Timestamp, key: &IdempotencyKey, fingerprint: Fingerprint) {
-        let outcome = Outcome::Pending(watch::Sender::new(()));
+    /// A publish takes its key. To let go of what this gives tells the twins that there is an outcome.
+    pub(crate) fn take(
+        &mut self,
+        now: Timestamp,
+        key: &IdempotencyKey,
+        fingerprint: Fingerprint,
+    ) -> watch::Sender<()> {
+        let (twins, outcome) = watch::channel(());
+        let outcome = Outcome::Pending(outcome);
         self.known.insert(key.clone(), Entry { taken: now, fingerprint, outcome });
         self.order.push_back((now, key.clone()));
+        twins
     }
 
     /// The publish under `key` was kept: its twins get the same answer from now on.
@@ -124,6 +133,14 @@ impl Keys {
         if let Some(entry) = self.known.get_mut(key) {
             entry.outcome = Outcome::Kept(stamps);
         }
+    }
+
+    /// Takes up what a journal knew, from the oldest key on.
+    pub(crate) fn recall(&mut self, kept: KeptKey) {
+        let entry =
+            Entry { taken: kept.taken, fingerprint: kept.fingerprint, outcome: Outcome::Kept(kept.stamps) };
+        self.known.insert(kept.key.clone(), entry);
+        self.order.push_back((kept.taken, kept.key));
     }
 
     /// The publish under `key` failed: the next one with it is new.

@@ -4,11 +4,18 @@
 //! given each channel's publishes in order. It answers at once or later, but in that order, through the
 //! [`Append`] itself: [`Append::kept`] once the publish is as safe as the journal makes it, or
 //! [`Append::failed`]. Readers see nothing of it, and publishers hear nothing, before.
+//!
+//! A journal that can give back what it kept is an [`Archive`]: memory then holds the tail of it.
 
+mod archive;
+#[cfg(feature = "disk")]
+pub mod disk;
 mod memory;
 
 use crate::channel::ChannelName;
-pub use crate::store::Append;
+use crate::error::JournalError;
+pub use crate::store::{Append, Host, Receipt};
+pub use archive::{Archive, Health, KeptKey, Landmark, Loaded, Located, Reply, Stretch, Tail};
 pub use memory::MemoryJournal;
 
 /// Where publishes are kept.
@@ -21,6 +28,16 @@ pub trait Journal: Send + Sync + 'static {
     fn forget(&self, channel: &ChannelName) {
         let _ = channel;
     }
+
+    /// Called once, before anything else, by the store that the journal is for.
+    fn attach(&self, host: Host) {
+        let _ = host;
+    }
+
+    /// What gives back what was kept; `None` where the log in memory is all there is.
+    fn archive(&self) -> Option<&dyn Archive> {
+        None
+    }
 }
 
 /// What a journal did with a publish.
@@ -29,4 +46,6 @@ pub enum Taken {
     Kept(Append),
     /// The journal will call [`Append::kept`] or [`Append::failed`], from a thread of its own.
     Queued,
+    /// Not taken: the journal is full, away, or has too much to do.
+    Refused(Append, JournalError),
 }

@@ -2,6 +2,9 @@
 //!
 //! Messages are numbered without holes; the oldest go first. What has gone leaves its time behind for a
 //! while, so that a reader who stands on a time or an id is told exactly how many messages it missed.
+//!
+//! Where a journal outlives the process, what is here is the tail of what is retained: [`Log::trim`] drops a
+//! message from memory without evicting it, and the log remembers how far down the journal goes.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,6 +24,8 @@ pub struct Log {
     epoch: Epoch,
     /// Retained messages, oldest first; their numbers end at `newest`.
     messages: VecDeque<Arc<Message>>,
+    /// What is retained below `messages`, in the journal only.
+    beneath: Option<Beneath>,
     /// The number of the newest message ever appended; eviction keeps it.
     newest: Seq,
     /// When the newest message was taken; eviction keeps it.
@@ -28,12 +33,21 @@ pub struct Log {
     /// The weight of the retained messages in bytes.
     weight: u64,
     ended: bool,
-    /// Times of the youngest evicted messages, oldest first; they end where `messages` begins.
+    /// Times of the youngest evicted messages, oldest first; they end where what is retained begins.
     evicted: VecDeque<Timestamp>,
 }
 
-/// How much of a log to give at once.
+/// Messages that are retained, but not in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Beneath {
+    /// The number of the oldest; they end where the tail begins.
+    oldest: Seq,
+    /// No message of them was taken before this.
+    since: Timestamp,
+}
+
+/// How much of a log to give at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Limit {
     /// At most this many messages, at least one.
     pub messages: usize,
@@ -64,6 +78,7 @@ impl Log {
         Self {
             epoch,
             messages: VecDeque::new(),
+            beneath: None,
             newest: Seq::ZERO,
             newest_at: Timestamp::ZERO,
             weight: 0,
@@ -81,6 +96,12 @@ impl Log {
     /// The oldest retained message's number, or the next one's where nothing is retained.
     #[must_use]
     pub fn oldest(&self) -> Seq {
+        self.beneath.map_or(self.tail(), |beneath| beneath.oldest)
+    }
+
+    /// The number of the oldest message in memory, or the next one's where none is.
+    #[must_use]
+    pub fn tail(&self) -> Seq {
         self.messages.front().map_or(self.newest.next(), |message| message.seq)
     }
 
@@ -102,19 +123,20 @@ impl Log {
         Cursor { epoch: self.epoch, seq: self.newest }
     }
 
-    /// The number of retained messages.
+    /// The number of retained messages, in memory or not.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.messages.len()
+        let beneath = self.tail().get() - self.oldest().get();
+        self.messages.len().saturating_add(usize::try_from(beneath).unwrap_or(usize::MAX))
     }
 
     /// Whether nothing is retained.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.messages.is_empty()
+        self.messages.is_empty() && self.beneath.is_none()
     }
 
-    /// The weight of the retained messages in bytes.
+    /// The weight of the messages in memory in bytes.
     #[must_use]
     pub fn weight(&self) -> u64 {
         self.weight
@@ -141,8 +163,12 @@ impl Log {
         self.messages.push_back(message);
     }
 
-    /// Drops the oldest retained message and gives its weight.
+    /// Drops the oldest retained message and gives what it weighed in memory.
     pub fn evict(&mut self) -> Option<u64> {
+        if let Some(beneath) = self.beneath {
+            self.raise(beneath.oldest.next(), beneath.since);
+            return Some(0);
+        }
         let message = self.messages.pop_front()?;
         if self.evicted.len() == REMEMBERED {
             self.evicted.pop_front();
@@ -156,8 +182,13 @@ impl Log {
         Some(message.weight())
     }
 
-    /// Drops all messages taken before `cutoff` and gives their weight.
+    /// Drops all messages taken before `cutoff` and gives what they weighed in memory. Of what is below
+    /// memory, all goes or nothing; see [`is_stale`](Self::is_stale).
     pub fn expire(&mut self, cutoff: Timestamp) -> u64 {
+        let next_at = self.messages.front().map_or(self.newest_at, |message| message.at);
+        if self.beneath.is_some() && next_at < cutoff {
+            self.raise(self.tail(), next_at);
+        }
         let mut freed = 0;
         while self.messages.front().is_some_and(|message| message.at < cutoff) {
             freed += self.evict().unwrap_or_default();
@@ -165,13 +196,74 @@ impl Log {
         freed
     }
 
-    /// The messages after `position`, oldest first, within `limit`.
+    /// Whether some of what is below memory may have been taken before `cutoff`: which, the journal knows.
+    #[must_use]
+    pub fn is_stale(&self, cutoff: Timestamp) -> bool {
+        self.beneath.is_some_and(|beneath| beneath.since < cutoff)
+    }
+
+    /// Drops the oldest message up to `kept` from memory and gives its weight. It stays retained, in the
+    /// journal. The newest always stays, so that who has everything can be told so without asking the journal.
+    pub fn trim(&mut self, kept: Seq) -> Option<u64> {
+        let message =
+            self.messages.front().filter(|message| message.seq <= kept && message.seq < self.newest)?;
+        let (seq, at, weight) = (message.seq, message.at, message.weight());
+        self.beneath.get_or_insert(Beneath { oldest: seq, since: at });
+        self.weight -= weight;
+        self.messages.pop_front();
+        Some(weight)
+    }
+
+    /// Nothing before `oldest` is retained any more, and nothing from there on was taken before `since`. Gives
+    /// what was freed in memory.
+    pub fn raise(&mut self, oldest: Seq, since: Timestamp) -> u64 {
+        if let Some(beneath) = self.beneath {
+            let oldest = oldest.max(beneath.oldest);
+            if oldest > beneath.oldest {
+                // What went was below memory, so its times are not known.
+                self.evicted.clear();
+            }
+            let since = beneath.since.max(since);
+            self.beneath = (oldest < self.tail()).then_some(Beneath { oldest, since });
+        }
+        let mut freed = 0;
+        while self.beneath.is_none() && !self.messages.is_empty() && self.tail() < oldest {
+            freed += self.evict().unwrap_or_default();
+        }
+        freed
+    }
+
+    /// Takes up where an earlier process left: everything from `oldest`, taken then, to `newest` is in the
+    /// journal. At least the newest retained message is to be [recalled](Self::recall) before the log is used.
+    #[must_use]
+    pub fn resumed(epoch: Epoch, oldest: (Seq, Timestamp), newest: (Seq, Timestamp)) -> Self {
+        let beneath = (oldest.0 <= newest.0).then_some(Beneath { oldest: oldest.0, since: oldest.1 });
+        Self { beneath, newest: newest.0, newest_at: newest.1, ..Self::new(epoch) }
+    }
+
+    /// Puts a message back into memory, in front of the tail.
+    pub fn recall(&mut self, message: Arc<Message>) {
+        debug_assert_eq!(message.seq.next(), self.tail(), "a hole in the tail");
+        self.weight += message.weight();
+        let reached = self.beneath.is_some_and(|beneath| beneath.oldest >= message.seq);
+        self.messages.push_front(message);
+        if reached {
+            self.beneath = None;
+        }
+    }
+
+    /// Whether memory decides where a reader stands who has seen what `seen` says; else the journal must.
+    pub(crate) fn tells(&self, seen: impl FnOnce(&Message) -> bool) -> bool {
+        self.beneath.is_none() || self.messages.front().is_some_and(|message| seen(message))
+    }
+
+    /// The messages in memory after `position`, oldest first, within `limit`.
     pub fn after(&self, position: Seq, limit: Limit) -> impl ExactSizeIterator<Item = &Arc<Message>> + Clone {
-        let first = position.next().max(self.oldest());
-        let skipped = first.get().saturating_sub(self.oldest().get());
+        let first = position.next().max(self.tail());
+        let skipped = first.get().saturating_sub(self.tail().get());
         let start = usize::try_from(skipped).unwrap_or(usize::MAX).min(self.messages.len());
         let mut bytes = 0;
-        let given = self.messages.range(start..).take(limit.messages).take_while(|message| {
+        let given = self.messages.range(start..).take(limit.messages.max(1)).take_while(|message| {
             let fits = bytes == 0 || bytes + message.payload.len() <= limit.bytes;
             bytes += message.payload.len().max(1);
             fits
@@ -180,14 +272,14 @@ impl Log {
         self.messages.range(start..start + count)
     }
 
-    /// The retained message of a number.
+    /// The message of a number, if it is in memory.
     #[must_use]
     pub fn get(&self, seq: Seq) -> Option<&Arc<Message>> {
-        let index = seq.get().checked_sub(self.oldest().get())?;
+        let index = seq.get().checked_sub(self.tail().get())?;
         self.messages.get(usize::try_from(index).ok()?)
     }
 
-    /// The retained message of an id.
+    /// The message of an id, if it is in memory.
     #[must_use]
     pub fn find(&self, id: Uuid) -> Option<&Arc<Message>> {
         let index = self.messages.partition_point(|message| message.id < id);
@@ -210,14 +302,11 @@ impl Log {
     fn position(&self, seen: impl Fn(&Message) -> bool, seen_at: impl Fn(Timestamp) -> bool) -> Seq {
         let retained = self.messages.partition_point(|message| seen(message)) as u64;
         if retained > 0 {
-            return Seq::new(self.oldest().get() - 1 + retained);
+            return Seq::new(self.tail().get() - 1 + retained);
         }
-        let evicted = self.evicted.partition_point(|&at| seen_at(at)) as u64;
-        if evicted == 0 {
-            // Older than all that is remembered. Counting from the first message would overstate what was
-            // missed unless nothing is forgotten, so the count is of what is known to be gone.
-            return Seq::new(self.oldest().get() - 1 - self.evicted.len() as u64);
-        }
-        Seq::new(self.oldest().get() - 1 - (self.evicted.len() as u64 - evicted))
+        // For a reader older than all that is remembered, counting from the first message would overstate what
+        // it missed unless nothing is forgotten, so the count is of what is known to be gone.
+        let evicted = self.evicted.partition_point(|&at| seen_at(at));
+        Seq::new(self.oldest().get() - 1 - (self.evicted.len() - evicted) as u64)
     }
 }

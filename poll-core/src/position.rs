@@ -7,6 +7,7 @@
 use uuid::Uuid;
 
 use crate::cursor::{Cursor, Seq};
+use crate::journal::Landmark;
 use crate::log::Log;
 use crate::time::Timestamp;
 
@@ -88,6 +89,20 @@ impl Pinned {
             }
             Pin::Cursor(_) => (Seq::ZERO, Continuity::Reset),
         }
+    }
+
+    /// What the journal has to be asked for before this can be resolved in `log`.
+    pub(crate) fn needs(&self, log: &Log) -> Option<Landmark> {
+        match self.at {
+            Pin::Time(time) if !log.tells(|first| first.at <= time) => Some(Landmark::Time(time)),
+            Pin::Id(id) if !log.tells(|first| first.id <= id) => Some(Landmark::Id(id)),
+            Pin::Time(_) | Pin::Id(_) | Pin::Cursor(_) => None,
+        }
+    }
+
+    /// The same place by its number.
+    pub(crate) fn at(self, cursor: Cursor) -> Self {
+        Self { at: Pin::Cursor(cursor), ..self }
     }
 
     /// Whether `log` retains something after this, or nothing will ever come.

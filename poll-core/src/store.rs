@@ -1,30 +1,40 @@
 //! Channels with their logs: publish, read, wait, close, forget.
 //!
-//! The only lock order is: a shard of the directory, then one channel; never two channels, never a lock over a
-//! wake, a journal's answer or an await. Messages become visible under the channel's lock, and only then is
+//! The only lock order is: a table of loads under way, a shard of the directory, one channel; never two channels,
+//! never a lock over a wake, a journal's answer or an await. Messages become visible under the channel's lock, and only then is
 //! anybody rung or answered. Time is an argument everywhere.
 
 mod append;
 mod channel;
+mod cold;
 mod directory;
+mod flight;
+mod host;
 mod publish;
 mod read;
+mod resident;
 mod sweep;
 mod wait;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub use append::{Append, Ending, Publish, Published, Stamp};
+pub use append::{Append, Ending, Publish, Published, Receipt, Stamp};
+pub use host::Host;
 pub use read::{Found, Locator, Standing, View};
 pub use wait::Wait;
 
 use crate::batch::Recent;
-use crate::journal::{Journal, MemoryJournal};
+use crate::channel::ChannelName;
+use crate::error::JournalError;
+use crate::journal::{Archive, Journal, MemoryJournal};
 use crate::notifier::{Lane, Notifier};
 use crate::retention::Retention;
 use crate::sync::Mutex;
+use channel::{Channel, Room};
+use cold::Cold;
 use directory::Directory;
+use flight::Flights;
 
 /// All channels of one server. A clone is the same store.
 #[derive(Clone)]
@@ -35,6 +45,11 @@ pub(crate) struct Inner {
     notifier: Arc<Notifier>,
     journal: Arc<dyn Journal>,
     retention: Retention,
+    /// What memory may hold. With an archive below, that is less than what is retained.
+    room: Room,
+    /// Loads and reads under way in the archive.
+    loads: Flights<ChannelName, Arc<Channel>>,
+    cold: Cold,
     /// Held for a push and some pops when a batch is made, which is once a publish and not once a reader.
     recent: Mutex<Recent>,
     /// What all logs weigh together, in bytes. Moves after the logs do, so it is a measure and not a lock.
@@ -46,16 +61,25 @@ pub(crate) struct Inner {
 impl Store {
     /// A store above `journal`.
     pub fn new(journal: Arc<dyn Journal>, retention: Retention) -> Self {
-        Self(Arc::new(Inner {
+        let room = match journal.archive() {
+            None => Room::Retained(retention.bytes()),
+            Some(archive) => Room::Tail(archive.tail().bytes.min(retention.bytes())),
+        };
+        let store = Self(Arc::new(Inner {
             directory: Directory::default(),
             notifier: Arc::default(),
             journal,
             retention,
+            room,
+            loads: Flights::default(),
+            cold: Cold::default(),
             recent: Mutex::default(),
             weight: AtomicU64::new(0),
             published: AtomicU64::new(0),
             sweeper: Mutex::default(),
-        }))
+        }));
+        store.0.journal.attach(Host::of(&store.0));
+        store
     }
 
     /// A store that keeps everything in memory and ends with the process.
@@ -82,16 +106,34 @@ impl Store {
         &self.0.retention
     }
 
-    /// The weight of everything retained in memory, in bytes.
+    /// The weight of all messages in memory, in bytes.
     #[must_use]
     pub fn weight(&self) -> u64 {
         self.0.weight.load(Ordering::Relaxed)
     }
 
-    /// How many channels there are.
+    /// How many channels there are, in memory or not.
     #[must_use]
     pub fn channels(&self) -> u64 {
+        self.0.journal.archive().map_or_else(|| self.0.directory.len(), Archive::channels)
+    }
+
+    /// How many channels are in memory.
+    #[must_use]
+    pub fn channels_in_memory(&self) -> u64 {
         self.0.directory.len()
+    }
+
+    /// Has the journal keep all that it took, and stops it for good. Publishes fail from then on.
+    ///
+    /// # Errors
+    /// When something was lost that the journal had promised to keep.
+    pub async fn shut_down(&self) -> Result<(), JournalError> {
+        let Some(archive) = self.0.journal.archive() else { return Ok(()) };
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        archive.close(Box::new(move |closed| drop(reply.send(closed))));
+        let stopped = |_| Err(JournalError::Unavailable("it stopped before it answered".to_owned()));
+        answer.await.unwrap_or_else(stopped)
     }
 
     /// How many messages became visible since the store was made.

@@ -2,13 +2,13 @@
 
 use std::sync::{Arc, Weak};
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
 
 use super::Inner;
 use super::channel::Channel;
 use crate::channel::ChannelName;
-use crate::cursor::{Cursor, Epoch};
+use crate::cursor::{Cursor, Epoch, Seq};
 use crate::error::{JournalError, PublishError};
 use crate::idempotency::{Fingerprint, IdempotencyKey};
 use crate::message::{Message, Payload};
@@ -55,16 +55,26 @@ pub struct Stamp {
     pub at: Timestamp,
 }
 
-/// A minted publish in the hands of a journal.
+/// A minted publish in the hands of a journal. One that is dropped unanswered has failed.
 pub struct Append {
     pub(super) store: Weak<Inner>,
     pub(super) channel: Arc<Channel>,
     pub(super) epoch: Epoch,
+    pub(super) after: Seq,
     pub(super) taken: Timestamp,
     pub(super) messages: Vec<Arc<Message>>,
     pub(super) ending: Ending,
     pub(super) key: Option<(IdempotencyKey, Fingerprint)>,
+    /// Twins under the same key wait for this to be dropped, which wakes them: so never under a lock.
+    pub(super) twins: Option<watch::Sender<()>>,
+    /// Gone once the publish is answered.
     pub(super) reply: Option<oneshot::Sender<Result<Published, PublishError>>>,
+}
+
+/// Says of a publish that was shown before it was kept, that it is kept now.
+pub struct Receipt {
+    channel: Arc<Channel>,
+    newest: Seq,
 }
 
 impl Publish {
@@ -106,6 +116,52 @@ impl Append {
         self.epoch
     }
 
+    /// The number that the channel's publish before this one ended with.
+    #[must_use]
+    pub fn after(&self) -> Seq {
+        self.after
+    }
+
+    /// The number that this publish ends with.
+    #[must_use]
+    pub fn newest(&self) -> Seq {
+        self.messages.last().map_or(self.after, |message| message.seq)
+    }
+
+    /// For a journal that answers [`Taken::Kept`](crate::journal::Taken::Kept) before it has kept anything.
+    /// Until the receipt is [given](Receipt::kept), memory holds the messages.
+    #[must_use]
+    pub fn receipt(&self) -> Receipt {
+        Receipt { channel: self.channel.clone(), newest: self.newest() }
+    }
+
+    /// The same publish, for a journal that shows it before it keeps it; nobody is answered through it.
+    #[cfg(feature = "disk")]
+    pub(crate) fn copy(&self) -> Self {
+        Self {
+            store: Weak::new(),
+            channel: self.channel.clone(),
+            epoch: self.epoch,
+            after: self.after,
+            taken: self.taken,
+            messages: self.messages.clone(),
+            ending: self.ending,
+            key: self.key.clone(),
+            twins: None,
+            reply: None,
+        }
+    }
+
+    /// What a repetition of this publish is answered.
+    pub(crate) fn stamps(&self) -> Arc<[Stamp]> {
+        let stamp = |message: &Arc<Message>| Stamp {
+            cursor: Cursor { epoch: self.epoch, seq: message.seq },
+            id: message.id,
+            at: message.at,
+        };
+        self.messages.iter().map(stamp).collect()
+    }
+
     /// When the publish was taken, by the caller's clock.
     #[must_use]
     pub fn taken(&self) -> Timestamp {
@@ -138,10 +194,22 @@ impl Append {
         self.answer(Ok(published));
     }
 
-    /// The publish is not kept. All publishes of the channel that were handed over since must fail as well.
+    /// The publish is not kept. All publishes of the channel that were handed over since must fail as well:
+    /// their [`after`](Self::after) names a message that never was.
     pub fn failed(mut self, error: JournalError) {
         self.channel.state.lock().fail(&self);
+        self.dismiss();
         self.answer(Err(error.into()));
+    }
+
+    /// A channel that would have been born with this is not.
+    pub(super) fn dismiss(&self) {
+        if self.after != Seq::ZERO {
+            return;
+        }
+        if let Some(archive) = self.store.upgrade().as_ref().and_then(|store| store.journal.archive()) {
+            archive.dismiss();
+        }
     }
 
     fn answer(&mut self, answer: Result<Published, PublishError>) {
@@ -149,6 +217,30 @@ impl Append {
             // The publisher may have left; what is kept is kept.
             let _ = reply.send(answer);
         }
+    }
+}
+
+impl Drop for Append {
+    fn drop(&mut self) {
+        if let Some(reply) = self.reply.take() {
+            self.channel.state.lock().fail(self);
+            self.dismiss();
+            drop(reply);
+        }
+        drop(self.twins.take());
+    }
+}
+
+impl Receipt {
+    /// The publish is kept.
+    pub fn kept(self) {
+        self.channel.state.lock().received(self.newest);
+    }
+}
+
+impl std::fmt::Debug for Receipt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Receipt").field("channel", self.channel.name()).field("newest", &self.newest).finish()
     }
 }
 

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::append::{Append, Ending, Published, Stamp};
+use super::append::{Append, Ending, Published};
 use crate::batch::Tails;
 use crate::channel::ChannelName;
-use crate::cursor::{Cursor, Epoch, Seq};
+use crate::cursor::{Epoch, Seq};
 use crate::idempotency::Keys;
+use crate::journal::Loaded;
 use crate::log::Log;
 use crate::message::{Message, Payload, mint_id};
 use crate::retention::Retention;
@@ -27,6 +28,11 @@ pub(super) struct State {
     /// The newest number and time given out; ahead of the log while the journal has publishes.
     minted: Seq,
     minted_at: Timestamp,
+    /// Up to here the journal has everything, so memory may let go of it. Behind the log only where publishes
+    /// are shown before they are kept.
+    kept: Seq,
+    /// Publishes that were shown and are not kept yet.
+    unkept: usize,
     /// Publishes that the journal has taken and not answered.
     pending: usize,
     pub(super) stage: Stage,
@@ -48,6 +54,23 @@ pub(super) enum Stage {
     Forgotten,
 }
 
+/// What the bound on memory is a bound of, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    /// All that is retained: what goes from memory is gone.
+    Retained(u64),
+    /// The tail of what the journal keeps: what goes from memory can be read again.
+    Tail(u64),
+}
+
+impl Room {
+    pub(super) fn bytes(self) -> u64 {
+        match self {
+            Self::Retained(bytes) | Self::Tail(bytes) => bytes,
+        }
+    }
+}
+
 impl Channel {
     pub(super) fn new(name: ChannelName) -> Self {
         let epoch = Epoch::new(rand::random::<u64>().max(1));
@@ -57,6 +80,8 @@ impl Channel {
                 log: Log::new(epoch),
                 minted: Seq::ZERO,
                 minted_at: Timestamp::ZERO,
+                kept: Seq::ZERO,
+                unkept: 0,
                 pending: 0,
                 stage: Stage::Open,
                 keys: Keys::default(),
@@ -64,6 +89,26 @@ impl Channel {
                 used: Timestamp::ZERO,
             }),
         }
+    }
+
+    /// A channel as the journal kept it, used last at `now`.
+    pub(super) fn resumed(name: ChannelName, loaded: Option<Loaded>, now: Timestamp) -> Self {
+        let channel = Self::new(name);
+        let mut state = channel.state.lock();
+        state.used = now;
+        if let Some(loaded) = loaded {
+            let (newest, newest_at) = loaded.newest;
+            state.log = Log::resumed(loaded.epoch, loaded.oldest, loaded.newest);
+            loaded.tail.into_iter().rev().for_each(|message| state.log.recall(message));
+            loaded.keys.into_iter().for_each(|key| state.keys.recall(key));
+            (state.minted, state.minted_at, state.kept) = (newest, newest_at, newest);
+            if loaded.ended {
+                state.log.end_now();
+                state.stage = Stage::Closing;
+            }
+        }
+        drop(state);
+        channel
     }
 
     pub(crate) fn name(&self) -> &ChannelName {
@@ -86,6 +131,37 @@ impl State {
         self.log.is_empty() && self.pending == 0 && self.keys.is_empty()
     }
 
+    /// Whether the journal has all there is to know, so that the channel can be loaded again.
+    pub(super) fn is_kept(&self) -> bool {
+        self.pending == 0 && self.unkept == 0
+    }
+
+    /// The newest number given out.
+    pub(super) fn minted(&self) -> Seq {
+        self.minted
+    }
+
+    /// Whether the next publish is the channel's first.
+    pub(super) fn is_unborn(&self) -> bool {
+        self.minted == Seq::ZERO && self.pending == 0 && self.born().is_none()
+    }
+
+    /// The journal has everything up to `newest`.
+    pub(super) fn kept_to(&mut self, newest: Seq) {
+        self.kept = self.kept.max(newest);
+    }
+
+    /// A publish is shown and not kept yet: a [`Receipt`](super::Receipt) will come for it.
+    pub(super) fn shown(&mut self) {
+        self.unkept += 1;
+    }
+
+    /// The receipt came.
+    pub(super) fn received(&mut self, newest: Seq) {
+        self.unkept = self.unkept.saturating_sub(1);
+        self.kept_to(newest);
+    }
+
     /// Gives each payload its number, time and id, in one order.
     pub(super) fn mint(
         &mut self,
@@ -106,15 +182,9 @@ impl State {
         payloads.into_iter().map(&mut one).collect()
     }
 
-    /// Makes a kept publish visible and gives its answer. Retention is the caller's next step.
+    /// Makes a publish visible and gives its answer. Retention is the caller's next step.
     pub(super) fn apply(&mut self, append: &Append) -> Published {
-        let epoch = self.epoch();
-        let stamp = |message: &Arc<Message>| Stamp {
-            cursor: Cursor { epoch, seq: message.seq },
-            id: message.id,
-            at: message.at,
-        };
-        let stamps: Arc<[Stamp]> = append.messages().iter().map(stamp).collect();
+        let stamps = append.stamps();
         for message in append.messages() {
             self.log.append(message.clone());
         }
@@ -135,6 +205,37 @@ impl State {
         }
         self.stage = Stage::Failing;
         self.returned();
+    }
+
+    /// Takes back a publish that was minted just now and that the journal did not take.
+    pub(super) fn refuse(&mut self, append: &Append) {
+        if let Some((key, _)) = append.key() {
+            self.keys.fail(key);
+        }
+        if append.ending() == Ending::Close {
+            self.stage = Stage::Open;
+        }
+        self.minted = append.after();
+        self.pending -= 1;
+    }
+
+    /// Makes room in memory, oldest first, until `enough` is freed or `least` messages are left; gives what was
+    /// freed.
+    pub(super) fn give(&mut self, room: Room, enough: u64, least: usize) -> u64 {
+        let mut freed = 0;
+        while freed < enough && self.in_memory() > least {
+            let given = match room {
+                Room::Retained(_) => self.log.evict(),
+                Room::Tail(_) => self.log.trim(self.kept),
+            };
+            let Some(weight) = given else { break };
+            freed += weight;
+        }
+        freed
+    }
+
+    fn in_memory(&self) -> usize {
+        usize::try_from(self.log.newest().next().get() - self.log.tail().get()).unwrap_or(usize::MAX)
     }
 
     fn returned(&mut self) {

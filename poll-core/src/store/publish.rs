@@ -49,7 +49,7 @@ impl Store {
                 None => self.channel_for(now, channel)?,
                 Some(archive) => self.resident(archive, now, channel).await?,
             };
-            match self.begin(now, found, &mut publish, key.as_ref())? {
+            match self.begin(now, &found, &mut publish, key.as_ref())? {
                 Begun::Published(published) => return Ok(published),
                 Begun::Queued(reply) => {
                     let lost = || JournalError::Unavailable("it stopped before it answered".to_owned());
@@ -77,7 +77,7 @@ impl Store {
     fn begin(
         &self,
         now: Timestamp,
-        channel: Arc<Channel>,
+        channel: &Arc<Channel>,
         publish: &mut Option<Publish>,
         key: Option<&(IdempotencyKey, Fingerprint)>,
     ) -> Result<Begun, PublishError> {
@@ -112,9 +112,7 @@ impl Store {
         let Some(Publish { payloads, ending, .. }) = publish.take() else {
             return Err(PublishError::Nothing);
         };
-        if let Some((key, fingerprint)) = key {
-            state.keys.take(now, key, *fingerprint);
-        }
+        let twins = key.map(|(key, fingerprint)| state.keys.take(now, key, *fingerprint));
         let after = state.minted();
         let messages = state.mint(now, payloads, ending);
         let (reply, answer) = oneshot::channel();
@@ -127,11 +125,13 @@ impl Store {
             messages,
             ending,
             key: key.cloned(),
+            twins,
             reply: Some(reply),
         };
         match self.0.journal.append(append) {
             Taken::Queued => Ok(Begun::Queued(answer)),
-            Taken::Kept(append) => {
+            Taken::Kept(mut append) => {
+                append.reply = None;
                 let published = state.apply(&append);
                 if archive.is_some() {
                     state.shown();
@@ -139,7 +139,8 @@ impl Store {
                 self.0.settle(&append, state);
                 Ok(Begun::Published(published))
             }
-            Taken::Refused(append, error) => {
+            Taken::Refused(mut append, error) => {
+                append.reply = None;
                 state.refuse(&append);
                 drop(state);
                 append.dismiss();
@@ -197,13 +198,15 @@ impl Inner {
         let freed = state.retain(append.taken, &self.retention);
         let mut weight = self.weight.fetch_add(added, Ordering::Relaxed).saturating_add(added);
         weight = weight.saturating_sub(self.lighten(freed));
+        // An ending alone adds nothing, so nothing has to go for it.
+        let over = if added > 0 { weight.saturating_sub(self.room.bytes()) } else { 0 };
         // The publisher's own channel gives first, down to what was published just now.
-        let own = state.give(self.room, weight.saturating_sub(self.room.bytes()), append.messages.len());
+        let own = state.give(self.room, over, append.messages.len());
         self.lighten(own);
         drop(state);
         self.published.fetch_add(append.messages.len() as u64, Ordering::Relaxed);
         self.notifier.ring(append.channel());
-        if weight.saturating_sub(own) > self.room.bytes() {
+        if over > own {
             self.make_room(append.channel());
         }
     }

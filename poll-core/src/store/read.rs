@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Store;
 use super::channel::State;
+use super::cold::Lack;
 use crate::batch::Batch;
 use crate::channel::ChannelName;
 use crate::cursor::{Cursor, Epoch, Seq};
@@ -21,6 +22,8 @@ pub struct Standing {
     pub oldest: Seq,
     /// The newest message's number.
     pub newest: Seq,
+    /// When the newest message was taken; [`Timestamp::ZERO`] before the first.
+    pub newest_at: Timestamp,
     /// The number the reader stands after.
     pub position: Seq,
     /// Whether the reader's place was found.
@@ -65,6 +68,7 @@ impl Standing {
         epoch: Epoch::ZERO,
         oldest: Seq::new(1),
         newest: Seq::ZERO,
+        newest_at: Timestamp::ZERO,
         position: Seq::ZERO,
         continuity: Continuity::Kept,
         ended: false,
@@ -73,7 +77,8 @@ impl Standing {
     fn of(log: &Log, pinned: &Pinned) -> Self {
         let (position, continuity) = pinned.resolve(log);
         let (epoch, oldest, newest) = (log.epoch(), log.oldest(), log.newest());
-        Self { epoch, oldest, newest, position, continuity, ended: log.is_ended() }
+        let newest_at = log.newest_at();
+        Self { epoch, oldest, newest, newest_at, position, continuity, ended: log.is_ended() }
     }
 
     /// How many messages were evicted before the reader came for them; `None` where its place is unknown.
@@ -106,8 +111,8 @@ impl View {
 
 impl Store {
     /// Settles what a position means now, so that waiting does not change it.
-    pub async fn pin(&self, _now: Timestamp, channel: &ChannelName, position: Position) -> Pinned {
-        match self.0.directory.get(channel) {
+    pub async fn pin(&self, now: Timestamp, channel: &ChannelName, position: Position) -> Pinned {
+        match self.find(now, channel).await {
             Some(channel) => Pinned::of(position, channel.state.lock().born()),
             None => Pinned::of(position, None),
         }
@@ -115,17 +120,13 @@ impl Store {
 
     /// Where a reader stands, without what it would be given.
     pub async fn standing(&self, now: Timestamp, channel: &ChannelName, pinned: &Pinned) -> Standing {
-        let view = |state: &mut State| Some(Standing::of(state.born()?, pinned));
-        self.with(now, channel, view).flatten().unwrap_or(unborn(pinned))
+        self.see(now, channel, pinned, None).await.standing
     }
 
     /// The messages after a position, within `limit`. All who ask for the same position up to the newest
     /// message get the same batch.
     pub async fn read(&self, now: Timestamp, channel: &ChannelName, pinned: &Pinned, limit: Limit) -> View {
-        match self.read_resident(now, channel, pinned, limit) {
-            Some(view) => view,
-            None => View { standing: unborn(pinned), batch: None, next: Cursor::ZERO },
-        }
+        self.see(now, channel, pinned, Some(limit)).await
     }
 
     /// The same at once, where everything is in memory; `None` where [`read`](Self::read) has to fetch
@@ -138,45 +139,125 @@ impl Store {
         pinned: &Pinned,
         limit: Limit,
     ) -> Option<View> {
-        let mut made = None;
-        let view = self.with(now, channel, |state| {
-            let standing = Standing::of(state.born()?, pinned);
-            let batch = standing.has_messages().then(|| {
-                let (batch, new) = batch(state, &standing, limit);
-                made = new.then(|| batch.clone());
-                batch
-            });
-            let next = batch.as_ref().map_or(standing.cursor(), |batch| batch.end());
-            Some(View { standing, batch, next })
-        });
-        if let Some(batch) = made {
-            let dropped = self.0.recent.lock().hold(batch);
-            drop(dropped);
+        match self.look(now, channel, pinned, Some(limit)) {
+            Seen::View(view) => Some(view),
+            Seen::Absent if self.0.journal.archive().is_none() => Some(unborn(pinned)),
+            Seen::Absent | Seen::Lacks(_) => None,
         }
-        Some(view.flatten().unwrap_or_else(|| {
-            let standing = unborn(pinned);
-            View { standing, batch: None, next: standing.cursor() }
-        }))
     }
 
     /// One message.
     pub async fn message(&self, now: Timestamp, channel: &ChannelName, locator: Locator) -> Found {
-        let find = |state: &mut State| {
-            let log = state.born()?;
-            let (Locator::Cursor(Cursor { seq, .. }) | Locator::Seq(seq)) = locator;
-            let strange = matches!(locator, Locator::Cursor(cursor) if cursor.epoch != log.epoch());
-            if strange || seq == Seq::ZERO || seq > log.newest() {
-                return None;
+        let (Locator::Cursor(Cursor { seq, .. }) | Locator::Seq(seq)) = locator;
+        loop {
+            let find = |state: &mut State| {
+                let Some(log) = state.born() else { return Ok(Found::Never) };
+                let strange = matches!(locator, Locator::Cursor(cursor) if cursor.epoch != log.epoch());
+                if strange || seq == Seq::ZERO || seq > log.newest() {
+                    return Ok(Found::Never);
+                }
+                self.is_exact(now, log)?;
+                match log.get(seq) {
+                    Some(message) => Ok(self.found(message, log.epoch())),
+                    None if seq < log.oldest() => Ok(Found::Gone),
+                    None => {
+                        let before = Cursor { epoch: log.epoch(), seq: seq.previous() };
+                        let standing = Standing::of(log, &Pinned::after(before));
+                        Err(Lack::messages(channel, standing, Limit::messages(1)))
+                    }
+                }
+            };
+            match self.with(now, channel, find) {
+                Some(Ok(found)) => return found,
+                Some(Err(lack)) => {
+                    if let Some((batch, _)) =
+                        self.fetch(channel, lack, &mut Pinned::after(Cursor::ZERO)).await
+                    {
+                        return self.found(batch.newest(), batch.end().epoch);
+                    }
+                }
+                None if self.find(now, channel).await.is_none() => return Found::Never,
+                None => {}
             }
-            let Some(message) = log.get(seq) else { return Some(Found::Gone) };
-            let until = self.0.retention.age().map(|age| message.at.after(age));
-            Some(Found::Message(message.clone(), Cursor { epoch: log.epoch(), seq }, until))
-        };
-        self.with(now, channel, find).flatten().unwrap_or(Found::Never)
+        }
     }
 
-    /// Runs `look` on a channel that has dropped what is too old, if there is such a channel.
-    fn with<T>(
+    fn found(&self, message: &Arc<Message>, epoch: Epoch) -> Found {
+        let until = self.0.retention.age().map(|age| message.at.after(age));
+        Found::Message(message.clone(), Cursor { epoch, seq: message.seq }, until)
+    }
+
+    /// Looks until everything that is wanted has been fetched.
+    async fn see(
+        &self,
+        now: Timestamp,
+        channel: &ChannelName,
+        pinned: &Pinned,
+        limit: Option<Limit>,
+    ) -> View {
+        let mut pinned = *pinned;
+        loop {
+            match self.look(now, channel, &pinned, limit) {
+                Seen::View(view) => return view,
+                Seen::Absent => {
+                    if self.find(now, channel).await.is_none() {
+                        return unborn(&pinned);
+                    }
+                }
+                Seen::Lacks(lack) => {
+                    if let Some((batch, standing)) = self.fetch(channel, lack, &mut pinned).await {
+                        let next = batch.end();
+                        return View { standing, batch: Some(batch), next };
+                    }
+                }
+            }
+        }
+    }
+
+    /// Looks once, at what is in memory.
+    fn look(&self, now: Timestamp, channel: &ChannelName, pinned: &Pinned, limit: Option<Limit>) -> Seen {
+        let mut made = None;
+        let view = |state: &mut State| {
+            let Some(log) = state.born() else { return Ok(unborn(pinned)) };
+            self.is_exact(now, log)?;
+            if let Some(landmark) = pinned.needs(log) {
+                return Err(Lack::Place(log.epoch(), landmark));
+            }
+            let standing = Standing::of(log, pinned);
+            let Some(limit) = limit.filter(|_| standing.has_messages()) else {
+                return Ok(View { standing, batch: None, next: standing.cursor() });
+            };
+            if standing.cursor().seq.next() < log.tail() {
+                return Err(Lack::messages(channel, standing, limit));
+            }
+            let (batch, new) = batch(state, &standing, limit);
+            made = new.then(|| batch.clone());
+            let next = batch.end();
+            Ok(View { standing, batch: Some(batch), next })
+        };
+        let seen = match self.with(now, channel, view) {
+            Some(Ok(view)) => Seen::View(view),
+            Some(Err(lack)) => Seen::Lacks(lack),
+            None => Seen::Absent,
+        };
+        if let Some(batch) = made {
+            let dropped = self.0.recent.lock().hold(batch);
+            drop(dropped);
+        }
+        seen
+    }
+
+    /// Whether the log knows its oldest retained message as of `now`; if not, what it lacks.
+    fn is_exact(&self, now: Timestamp, log: &Log) -> Result<(), Lack> {
+        let cutoff = self.0.retention.age().map(|age| now.before(age));
+        match cutoff.filter(|&cutoff| log.is_stale(cutoff)) {
+            Some(cutoff) => Err(Lack::oldest(log, cutoff)),
+            None => Ok(()),
+        }
+    }
+
+    /// Runs `look` on a channel that has dropped what is too old, if there is such a channel in memory.
+    pub(super) fn with<T>(
         &self,
         now: Timestamp,
         channel: &ChannelName,
@@ -193,8 +274,18 @@ impl Store {
     }
 }
 
-fn unborn(pinned: &Pinned) -> Standing {
-    Standing { continuity: pinned.continuity, ..Standing::UNBORN }
+/// What one look at memory shows.
+enum Seen {
+    View(View),
+    /// There is no such channel in memory.
+    Absent,
+    /// Something is in the journal only.
+    Lacks(Lack),
+}
+
+fn unborn(pinned: &Pinned) -> View {
+    let standing = Standing { continuity: pinned.continuity, ..Standing::UNBORN };
+    View { standing, batch: None, next: standing.cursor() }
 }
 
 /// The batch after a position, and whether it is a new tail that others will ask for.

@@ -27,8 +27,12 @@ impl Store {
     }
 
     fn has_news(&self, channel: &ChannelName, pinned: &Pinned) -> bool {
-        let channel = self.0.directory.get(channel);
-        channel.is_some_and(|channel| channel.state.lock().born().is_some_and(|log| pinned.has_news(log)))
+        match self.0.directory.get(channel) {
+            Some(channel) => channel.state.lock().born().is_some_and(|log| pinned.has_news(log)),
+            // Not in memory, though whoever waits has looked: it was let go of since, and may have news. Who
+            // reads brings it back.
+            None => self.0.journal.archive().is_some(),
+        }
     }
 }
 

@@ -1,0 +1,177 @@
+//! What a journal gives back: the part of a log that is not in memory.
+//!
+//! A store above an archive keeps the tail of the channels that are in use, and asks for the rest. Every
+//! request is answered later, through its [`Reply`], from a thread of the journal's own, so that no worker
+//! waits for a disk.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::channel::ChannelName;
+use crate::cursor::{Epoch, Seq};
+use crate::error::JournalError;
+use crate::idempotency::IdempotencyKey;
+use crate::log::Limit;
+use crate::message::Message;
+use crate::store::Stamp;
+use crate::time::Timestamp;
+
+/// Where an answer goes. One that is dropped uncalled counts as a failure.
+pub type Reply<T> = Box<dyn FnOnce(Result<T, JournalError>) + Send>;
+
+/// The other side of a [`Journal`](super::Journal): what it kept, it gives.
+pub trait Archive: Send + Sync {
+    /// A channel as it was kept last, with as much of its tail as [`tail`](Self::tail) says; `None` where
+    /// there is no such channel. By age, retention is applied as of `now`.
+    fn load(&self, channel: &ChannelName, now: Timestamp, reply: Reply<Option<Loaded>>);
+
+    /// Messages of a channel.
+    fn read(&self, stretch: Stretch, reply: Reply<Vec<Arc<Message>>>);
+
+    /// Where a landmark lies in a channel.
+    fn locate(&self, channel: &ChannelName, epoch: Epoch, landmark: Landmark, reply: Reply<Located>);
+
+    /// Takes a new channel in, if there are fewer than `most`.
+    fn admit(&self, most: u64) -> bool;
+
+    /// A channel that was admitted was not born.
+    fn dismiss(&self);
+
+    /// Forgets some channel that holds nothing and was unused for longer than anybody is promised anything;
+    /// says whether there was one.
+    fn make_room(&self, now: Timestamp, reply: Reply<bool>);
+
+    /// Time has come to `now`: what is too old may go.
+    fn sweep(&self, now: Timestamp);
+
+    /// How many channels there are, admitted ones with them.
+    fn channels(&self) -> u64;
+
+    /// How much of it all may be in memory.
+    fn tail(&self) -> Tail;
+
+    /// Whether the journal can be used, now and as that changes.
+    fn health(&self) -> watch::Receiver<Health>;
+
+    /// Keeps all that was taken, then stops for good. Answers when the files are closed.
+    fn close(&self, reply: Reply<()>);
+}
+
+/// A channel as it was kept.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Its life.
+    pub epoch: Epoch,
+    /// The oldest retained message's number and time; the number after the newest where nothing is retained.
+    pub oldest: (Seq, Timestamp),
+    /// The newest message's number and time, retained or not.
+    pub newest: (Seq, Timestamp),
+    /// Whether the channel was closed.
+    pub ended: bool,
+    /// The newest messages, oldest first, without holes; at least one where any is retained.
+    pub tail: Vec<Arc<Message>>,
+    /// The idempotency keys within their window, oldest first.
+    pub keys: Vec<KeptKey>,
+}
+
+/// An idempotency key and the publish it stands for.
+#[derive(Debug, Clone)]
+pub struct KeptKey {
+    /// The publisher's name for the publish.
+    pub key: IdempotencyKey,
+    /// Tells the publish's payload from others.
+    pub fingerprint: [u8; 32],
+    /// When the publish was taken.
+    pub taken: Timestamp,
+    /// What its publisher was answered.
+    pub stamps: Arc<[Stamp]>,
+}
+
+/// Which messages to read.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Stretch {
+    /// Whose.
+    pub channel: ChannelName,
+    /// Of which life.
+    pub epoch: Epoch,
+    /// Those after this one.
+    pub after: Seq,
+    /// As many of them.
+    pub limit: Limit,
+}
+
+/// A place in a channel that is not a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Landmark {
+    /// The newest message taken at or before a time.
+    Time(Timestamp),
+    /// The newest message whose id is not above this one.
+    Id(Uuid),
+}
+
+/// What lies around a landmark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Located {
+    /// The newest message at or before the landmark; `None` where all that is kept lies after it.
+    pub before: Option<Seq>,
+    /// The first message after it, and when that was taken; `None` where nothing follows.
+    pub after: Option<(Seq, Timestamp)>,
+}
+
+/// How much may be in memory of what is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tail {
+    /// Weight of messages in all, in bytes. 256 MiB: what was published last is what is read most.
+    pub bytes: u64,
+    /// Channels. 100 000, at about a kilobyte each.
+    pub channels: u64,
+    /// How long a channel stays after its last use. A minute: longer than most polls wait.
+    pub idle: std::time::Duration,
+}
+
+impl Default for Tail {
+    fn default() -> Self {
+        Self { bytes: 256 << 20, channels: 100_000, idle: std::time::Duration::from_secs(60) }
+    }
+}
+
+/// Whether a journal can be used.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Health {
+    /// It keeps and gives.
+    #[default]
+    Ready,
+    /// It gives, but keeps nothing: why, as one line.
+    Full(String),
+    /// It does neither, for now: why, as one line.
+    Away(String),
+    /// It never will again: why, as one line.
+    Lost(String),
+}
+
+impl Health {
+    /// What a publisher is told.
+    ///
+    /// # Errors
+    /// When nothing is kept now.
+    pub fn keeps(&self) -> Result<(), JournalError> {
+        match self {
+            Self::Ready => Ok(()),
+            Self::Full(why) => Err(JournalError::Full(why.clone())),
+            Self::Away(why) | Self::Lost(why) => Err(JournalError::Unavailable(why.clone())),
+        }
+    }
+
+    /// What a reader is told whose channel is not in memory.
+    ///
+    /// # Errors
+    /// When nothing is given now.
+    pub fn gives(&self) -> Result<(), JournalError> {
+        match self {
+            Self::Ready | Self::Full(_) => Ok(()),
+            Self::Away(why) | Self::Lost(why) => Err(JournalError::Unavailable(why.clone())),
+        }
+    }
+}

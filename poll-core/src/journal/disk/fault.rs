@@ -1,0 +1,89 @@
+//! What can go wrong with the file, and what is said of it: one line each.
+
+use std::fmt;
+use std::io;
+
+use redb::{DatabaseError, Error, StorageError};
+
+use crate::error::JournalError;
+
+/// Why a journal cannot be opened. Displays as one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OpenError {
+    /// Another server has it open.
+    InUse(String),
+    /// It was written by another version of the format.
+    Version(String),
+    /// The file is not a journal, or is damaged.
+    Damaged(String),
+    /// The file or its directory cannot be used: missing rights, no room, a failing disk.
+    Unusable(String),
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::InUse(line) | Self::Version(line) | Self::Damaged(line) | Self::Unusable(line)) = self;
+        f.write_str(line)
+    }
+}
+
+impl std::error::Error for OpenError {}
+
+impl OpenError {
+    /// What an error of the database's means for the file at `place`.
+    pub(super) fn of(place: &str, error: &Error) -> Self {
+        match error {
+            Error::DatabaseAlreadyOpen => Self::InUse(format!("{place} is in use by another server")),
+            Error::UpgradeRequired(version) => Self::Version(format!(
+                "{place} has version {version} of the file format, which this server does not read"
+            )),
+            Error::Io(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                Self::Unusable(format!("{place} may not be written: {error}"))
+            }
+            Error::Io(error) if means_full(error) => {
+                Self::Unusable(format!("there is no room for {place}: {error}"))
+            }
+            Error::Io(error)
+                if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) =>
+            {
+                Self::Damaged(format!("{place} is damaged or not a journal: {error}"))
+            }
+            Error::Io(error) => Self::Unusable(format!("{place} cannot be used: {error}")),
+            error => {
+                Self::Damaged(format!("{place} is damaged or not a journal: {}", line(&error.to_string())))
+            }
+        }
+    }
+}
+
+/// What a publisher or reader is told.
+pub(super) fn journal_error(error: &Error) -> JournalError {
+    match error {
+        Error::Io(error) if means_full(error) => JournalError::Full(line(&error.to_string())),
+        error => JournalError::Unavailable(line(&error.to_string())),
+    }
+}
+
+fn means_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
+
+fn line(text: &str) -> String {
+    text.lines().next().unwrap_or("no reason given").to_owned()
+}
+
+/// Runs `work` on the database. What it panics with, on a page that no check covers, is damage like any other.
+pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+    caught.unwrap_or_else(|_| Err(Error::Corrupted("a page makes no sense".to_owned())))
+}
+
+/// The same for opening, whose errors have another type.
+pub(super) fn guarded_open<T>(work: impl FnOnce() -> Result<T, DatabaseError>) -> Result<T, Error> {
+    guarded(|| work().map_err(Error::from))
+}
+
+pub(super) fn io_error(error: io::Error) -> Error {
+    StorageError::Io(error).into()
+}

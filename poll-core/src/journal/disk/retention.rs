@@ -1,0 +1,287 @@
+//! What goes: messages over their channel's number, over their age, or over the bytes of all; keys out of
+//! their window; channels that hold nothing, where another needs the room.
+//!
+//! Rows are deleted in slices that ride on other commits, so nobody waits for a great cleaning. The store above
+//! applies the bounds of number and age by itself, to the message: what is deleted here was evicted there.
+//! Only the bound on all bytes is decided here, and the store is told.
+
+use redb::{Database, ReadableDatabase, ReadableTable};
+
+use super::format::{self, CHANNELS, KEYS, MESSAGES, Result, Row};
+use super::inbox::Entry;
+use super::ledger::{Done, Known, Ledger, Tables};
+use super::place::Place;
+use crate::channel::ChannelName;
+use crate::cursor::Seq;
+use crate::journal::Host;
+use crate::retention::Retention;
+use crate::time::Timestamp;
+
+/// Messages deleted with one commit, beside twice as many as it brings.
+const SLICE: u64 = 4_096;
+/// Messages deleted at once while looking whether that is enough.
+const STEP: u64 = 32;
+/// Channels looked at with one sweep.
+const VISITS: usize = 512;
+/// Channels looked at to find one that was unused for long, and how often one commit does that.
+const SAMPLE: usize = 16;
+const VICTIMS: usize = 8;
+
+/// What is to be deleted with the next commit, beside what that makes superfluous itself.
+#[derive(Default)]
+pub(super) struct Chores {
+    old: Vec<Old>,
+    forget: Vec<ChannelName>,
+}
+
+/// What is too old in a channel.
+struct Old {
+    name: ChannelName,
+    /// Messages before this number.
+    messages: u64,
+    /// Keys taken before this time.
+    keys: u64,
+}
+
+/// Comes round to all channels, then rests.
+#[derive(Default)]
+pub(super) struct Sweeper {
+    next: u64,
+    rested: Option<Timestamp>,
+}
+
+impl Chores {
+    pub(super) fn is_empty(&self) -> bool {
+        self.old.is_empty() && self.forget.is_empty()
+    }
+
+    /// A channel that can be forgotten, if one of some is; the store has agreed.
+    pub(super) fn forget_one(
+        &mut self,
+        database: &Database,
+        ledger: &Ledger,
+        now: Timestamp,
+        host: &Host,
+    ) -> Result<bool> {
+        let retention = &ledger.retention;
+        let unused = now.before(retention.idempotency.max(retention.age));
+        let txn = database.begin_read()?;
+        let (channels, messages) = (txn.open_table(CHANNELS)?, txn.open_table(MESSAGES)?);
+        let keys = txn.open_table(KEYS)?;
+        let mut sample = Vec::new();
+        for _ in 0..SAMPLE {
+            let Some((id, row)) = pick(&channels, ledger.totals.next)? else { return Ok(false) };
+            let place = Place::of(&messages, id, row)?;
+            let empty = place.oldest.0 > place.row.newest
+                || retention.age().is_some_and(|age| place.row.newest_at < now.before(age));
+            let key = keys.range((id, 0, 0)..=(id, u64::MAX, u64::MAX))?.next_back().transpose()?;
+            let window = now.before(retention.idempotency).as_micros();
+            let keyless = key.is_none_or(|(key, _)| key.value().1 < window);
+            if empty && keyless && place.row.newest_at < unused {
+                sample.push(place.row);
+            }
+        }
+        sample.sort_by_key(|row| row.newest_at);
+        let found = sample.into_iter().find(|row| host.agrees_to_forget(&row.name, now, unused));
+        let found = found.map(|row| self.forget.push(row.name));
+        Ok(found.is_some())
+    }
+}
+
+impl Sweeper {
+    /// Looks at the next channels for what is too old.
+    pub(super) fn look(
+        &mut self,
+        database: &Database,
+        retention: &Retention,
+        now: Timestamp,
+        chores: &mut Chores,
+    ) -> Result<()> {
+        let round = (retention.age.min(retention.idempotency) / 32).max(std::time::Duration::from_secs(1));
+        let rests = |rested: Timestamp| rested <= now && now.since(rested) < round;
+        if self.next == 0 && self.rested.is_some_and(rests) {
+            return Ok(());
+        }
+        let cutoff = retention.age().map(|age| now.before(age));
+        let window = now.before(retention.idempotency).as_micros();
+        let txn = database.begin_read()?;
+        let (channels, messages) = (txn.open_table(CHANNELS)?, txn.open_table(MESSAGES)?);
+        let keys = txn.open_table(KEYS)?;
+        let mut budget = SLICE;
+        let mut visited = 0;
+        for channel in channels.range(self.next..)?.take(VISITS) {
+            let (id, row) = channel?;
+            let id = id.value();
+            visited += 1;
+            self.next = id + 1;
+            let place = Place::of(&messages, id, Row::decode(row.value())?)?;
+            let expired = match cutoff.filter(|&cutoff| place.oldest.1 < cutoff) {
+                Some(cutoff) if place.oldest.0 <= place.row.newest => {
+                    place.first_unseen(&messages, |at, _| at < cutoff)?.0
+                }
+                _ => place.oldest.0,
+            };
+            let upto = expired.min(place.oldest.0 + budget);
+            budget -= upto - place.oldest.0;
+            let key = keys.range((id, 0, 0)..(id, window, 0))?.next().transpose()?;
+            if upto > place.oldest.0 || key.is_some() {
+                chores.old.push(Old { name: place.row.name, messages: upto, keys: window });
+            }
+            if budget == 0 {
+                self.next = id;
+                return Ok(());
+            }
+        }
+        if visited < VISITS {
+            (self.next, self.rested) = (0, Some(now));
+        }
+        Ok(())
+    }
+}
+
+impl Ledger {
+    /// Deletes what is over the bounds on number and bytes, as far as one commit goes.
+    pub(super) fn keep_bounds(
+        &mut self,
+        tables: &mut Tables<'_>,
+        entries: &[Entry],
+        done: &mut Done,
+    ) -> Result<()> {
+        let most = self.retention.messages;
+        // A channel gives in slices, so that not every publish touches both ends of it.
+        let slice = (most / 8).clamp(1, 64);
+        let own: Vec<ChannelName> = done.before.iter().map(|(name, _)| name.clone()).collect();
+        for name in &own {
+            let Some(known) = self.known.get_mut(name) else { continue };
+            let excess = known.len().saturating_sub(most);
+            if most > 0 && excess >= slice {
+                let upto = known.oldest + excess.min(SLICE);
+                self.totals.bytes -= known.delete(tables, upto)?.min(self.totals.bytes);
+            }
+            if known.keyed > self.retention.keys / 4 + 16 {
+                known.delete_keys(tables, self.retention.keys)?;
+            }
+        }
+        let bytes = self.retention.bytes();
+        if self.totals.bytes <= bytes {
+            return Ok(());
+        }
+        let brought: usize = entries.iter().map(|entry| entry.append.messages().len()).sum();
+        let mut budget = SLICE + 2 * brought as u64;
+        // The publisher's own channel gives first, down to what was published just now.
+        for name in &own {
+            self.give(tables, name, &mut budget, done)?;
+        }
+        for _ in 0..VICTIMS {
+            if self.totals.bytes <= bytes || budget == 0 {
+                break;
+            }
+            if let Some(victim) = self.long_unused(tables, &own)? {
+                self.touch(tables, &victim, done)?;
+                self.give(tables, &victim, &mut budget, done)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn do_chores(
+        &mut self,
+        tables: &mut Tables<'_>,
+        chores: &Chores,
+        done: &mut Done,
+    ) -> Result<()> {
+        for old in &chores.old {
+            let Some(known) = self.touch(tables, &old.name, done)? else { continue };
+            let (id, upto) = (known.id, old.messages.min(known.row.newest + 1));
+            let freed = known.delete(tables, upto)?;
+            self.totals.bytes -= freed.min(self.totals.bytes);
+            tables.keys.retain_in((id, 0, 0)..(id, old.keys, 0), |_, _| false)?;
+        }
+        for name in &chores.forget {
+            let Some(known) = self.touch(tables, name, done)? else { continue };
+            let (id, end) = (known.id, known.row.newest + 1);
+            let freed = known.delete(tables, end)?;
+            self.totals.bytes -= freed.min(self.totals.bytes);
+            tables.keys.retain_in((id, 0, 0)..=(id, u64::MAX, u64::MAX), |_, _| false)?;
+            tables.channels.remove(id)?;
+            tables.names.remove(name.as_str())?;
+            self.known.remove(name);
+            self.totals.channels = self.totals.channels.saturating_sub(1);
+            done.forgotten += 1;
+        }
+        Ok(())
+    }
+
+    /// Deletes of a channel, oldest first, until all together weigh no more than they may.
+    fn give(
+        &mut self,
+        tables: &mut Tables<'_>,
+        name: &ChannelName,
+        budget: &mut u64,
+        done: &mut Done,
+    ) -> Result<()> {
+        let (bytes, losses) = (self.retention.bytes(), self.totals.losses);
+        let Some(known) = self.known.get_mut(name) else { return Ok(()) };
+        let (first, last) = (known.oldest, known.touched.1);
+        while self.totals.bytes > bytes && *budget > 0 && known.oldest <= last {
+            let upto = (known.oldest + STEP.min(*budget)).min(last + 1);
+            *budget -= upto - known.oldest;
+            self.totals.bytes -= known.delete(tables, upto)?.min(self.totals.bytes);
+        }
+        if known.oldest > first {
+            done.evicted.push((name.clone(), known.row.life(losses), Seq::new(known.oldest)));
+        }
+        Ok(())
+    }
+
+    /// The longest unused of some channels that hold something.
+    fn long_unused(&self, tables: &Tables<'_>, own: &[ChannelName]) -> Result<Option<ChannelName>> {
+        let mut sample = Vec::new();
+        for _ in 0..SAMPLE {
+            let Some((id, row)) = pick(&tables.channels, self.totals.next)? else { break };
+            let place = Place::of(&tables.messages, id, row)?;
+            if place.oldest.0 <= place.row.newest && !own.contains(&place.row.name) {
+                sample.push((place.row.newest_at, place.row.name));
+            }
+        }
+        Ok(sample.into_iter().min_by_key(|(used, _)| *used).map(|(_, name)| name))
+    }
+}
+
+impl Known {
+    /// Deletes the messages before `upto`; gives what they weighed.
+    fn delete(&mut self, tables: &mut Tables<'_>, upto: u64) -> Result<u64> {
+        if upto <= self.oldest {
+            return Ok(0);
+        }
+        let mut freed = 0;
+        let range = (self.id, self.oldest)..(self.id, upto);
+        for message in tables.messages.extract_from_if(range, |_, _| true)? {
+            freed += format::weight(message?.1.value());
+        }
+        (self.oldest, self.stale) = (upto, true);
+        Ok(freed)
+    }
+
+    /// Deletes the oldest keys, down to `most`.
+    fn delete_keys(&mut self, tables: &mut Tables<'_>, most: usize) -> Result<()> {
+        let all = (self.id, 0, 0)..=(self.id, u64::MAX, u64::MAX);
+        let excess = tables.keys.range(all.clone())?.count().saturating_sub(most);
+        for key in tables.keys.extract_from_if(all, |_, _| true)?.take(excess) {
+            key?;
+        }
+        self.keyed = 0;
+        Ok(())
+    }
+}
+
+/// Some channel.
+fn pick(channels: &impl ReadableTable<u64, &'static [u8]>, next: u64) -> Result<Option<(u64, Row)>> {
+    let from = rand::random_range(0..next.max(1));
+    let above = channels.range(from..)?.next().transpose()?;
+    let found = match above {
+        Some(found) => Some(found),
+        None => channels.first()?,
+    };
+    found.map(|(id, row)| Ok((id.value(), Row::decode(row.value())?))).transpose()
+}

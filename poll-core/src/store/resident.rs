@@ -1,0 +1,123 @@
+//! Which channels are in memory, where a journal keeps them all: loading on first use, letting go after the
+//! last.
+//!
+//! A channel that was looked for and does not exist has a place here too while it is asked for, so that
+//! whoever waits for its birth knows that it has not happened. That is not a channel: it does not count.
+
+use std::sync::Arc;
+
+use super::channel::{Channel, Stage};
+use super::flight::Landing;
+use super::{Inner, Store};
+use crate::channel::ChannelName;
+use crate::error::JournalError;
+use crate::journal::{Archive, Health, Loaded};
+use crate::time::Timestamp;
+
+/// How many channels one load lets go of at the most, where there are too many in memory.
+const VICTIMS: usize = 4;
+
+impl Store {
+    /// Brings a channel into memory, if it is not. For whoever has to say what is wrong rather than wait:
+    /// the ways to read wait until the journal is back.
+    ///
+    /// # Errors
+    /// When the channel is not in memory and the journal cannot give it now.
+    pub async fn load(&self, now: Timestamp, channel: &ChannelName) -> Result<(), JournalError> {
+        let Some(archive) = self.0.journal.archive() else { return Ok(()) };
+        if self.0.directory.get(channel).is_some() {
+            return Ok(());
+        }
+        archive.health().borrow().gives()?;
+        self.resident(archive, now, channel).await.map(drop)
+    }
+
+    /// Whether the journal can be used. One that keeps everything in memory always can.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.0.journal.archive().map_or(Health::Ready, |archive| archive.health().borrow().clone())
+    }
+
+    /// Resolves when the journal can give what is not in memory.
+    pub(super) async fn given(&self, archive: &dyn Archive) {
+        // An error would mean that the journal is gone, which this store holds.
+        drop(archive.health().wait_for(|health| health.gives().is_ok()).await);
+    }
+
+    /// A channel for somebody who reads it: `None` if there is none. Waits until the journal can say so.
+    pub(super) async fn find(&self, now: Timestamp, name: &ChannelName) -> Option<Arc<Channel>> {
+        if let Some(channel) = self.0.directory.get(name) {
+            return Some(channel);
+        }
+        let archive = self.0.journal.archive()?;
+        loop {
+            match self.resident(archive, now, name).await {
+                Ok(channel) => return Some(channel),
+                Err(_) => self.given(archive).await,
+            }
+        }
+    }
+
+    /// The channel of a name, loaded if need be; all who need it share the load.
+    pub(super) async fn resident(
+        &self,
+        archive: &dyn Archive,
+        now: Timestamp,
+        name: &ChannelName,
+    ) -> Result<Arc<Channel>, JournalError> {
+        let store = Arc::downgrade(&self.0);
+        let ask = |landing: Landing<ChannelName, Arc<Channel>>| {
+            let (asked, name) = (name, name.clone());
+            let reply = move |loaded: Result<Option<Loaded>, JournalError>| {
+                let Some(store) = store.upgrade() else { return };
+                landing.land(loaded.map(|loaded| store.install(Channel::resumed(name, loaded, now), now)));
+            };
+            archive.load(asked, now, Box::new(reply));
+        };
+        self.0.loads.share(name, || self.0.directory.get(name), ask).await
+    }
+}
+
+impl Inner {
+    fn install(&self, channel: Channel, now: Timestamp) -> Arc<Channel> {
+        let weight = channel.state.lock().log.weight();
+        let channel = self.directory.install(channel);
+        self.weight.fetch_add(weight, std::sync::atomic::Ordering::Relaxed);
+        let tail = self.journal.archive().map(Archive::tail).unwrap_or_default();
+        for _ in 0..VICTIMS {
+            if self.directory.len() <= tail.channels.max(1) {
+                break;
+            }
+            self.let_go_of_one(&channel, now);
+        }
+        if self.weight.load(std::sync::atomic::Ordering::Relaxed) > self.room.bytes() {
+            self.make_room(channel.name());
+        }
+        channel
+    }
+
+    /// Lets go of the longest unused of some channels, but not of `other`.
+    fn let_go_of_one(&self, other: &Arc<Channel>, now: Timestamp) {
+        let mut sample = self.sample();
+        sample.retain(|(_, channel)| !Arc::ptr_eq(channel, other));
+        sample.sort_by_key(|(used, _)| *used);
+        let _ = sample.iter().any(|(_, channel)| self.let_go(channel, now));
+    }
+
+    /// Takes a channel out of memory, if it was not used after `until` and the journal has all of it.
+    pub(super) fn let_go(&self, channel: &Arc<Channel>, until: Timestamp) -> bool {
+        let mut freed = 0;
+        let agrees = |channel: &Channel| {
+            let mut state = channel.state.lock();
+            let agrees = state.is_kept() && state.used <= until && state.stage != Stage::Failing;
+            if agrees {
+                state.stage = Stage::Forgotten;
+                freed = state.log.weight();
+            }
+            agrees
+        };
+        let gone = self.directory.remove(channel, agrees);
+        self.lighten(freed);
+        gone
+    }
+}

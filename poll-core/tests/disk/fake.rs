@@ -1,0 +1,265 @@
+//! A disk in memory that forgets what was not synced, fails when it is told to, and can be full.
+
+use std::collections::HashSet;
+use std::io;
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use poll_core::journal::disk::Medium;
+use redb::{BackendError, StorageBackend};
+
+/// What the platter holds, and what only the cache does.
+#[derive(Debug, Default)]
+struct State {
+    cached: Vec<u8>,
+    synced: Vec<u8>,
+    /// Writes since the last sync: offset and bytes; a change of length is one without bytes.
+    unsynced: Vec<(usize, Vec<u8>)>,
+    /// Which ports may use it; a crash makes those before it useless.
+    power: u64,
+    locked: bool,
+    writes: u64,
+    syncs: u64,
+    fault: Fault,
+    room: Option<usize>,
+    free: Option<u64>,
+}
+
+/// What goes wrong next.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Fault {
+    #[default]
+    None,
+    /// The write after so many fails and writes nothing.
+    Write(u64),
+    /// The write after so many fails half way.
+    ShortWrite(u64),
+    /// The sync after so many fails; what was written since the last may never reach the platter.
+    Sync(u64),
+    /// Everything fails after so many writes and syncs, as when the power goes.
+    PowerCut(u64),
+}
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct FakeDisk(Arc<Mutex<State>>);
+
+/// One process's way to the disk.
+#[derive(Debug)]
+pub(crate) struct Port {
+    disk: FakeDisk,
+    power: u64,
+}
+
+#[derive(Debug)]
+struct Handle {
+    disk: FakeDisk,
+    power: u64,
+    closed: Mutex<bool>,
+}
+
+impl FakeDisk {
+    pub(crate) fn port(&self) -> Port {
+        Port { disk: self.clone(), power: self.lock().power }
+    }
+
+    pub(crate) fn fail(&self, fault: Fault) {
+        self.lock().fault = fault;
+    }
+
+    /// Writes beyond this many bytes of file find no room.
+    pub(crate) fn set_room(&self, room: Option<usize>) {
+        self.lock().room = room;
+    }
+
+    /// What the disk says is free.
+    pub(crate) fn set_free(&self, free: Option<u64>) {
+        self.lock().free = free;
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.lock().cached.len()
+    }
+
+    pub(crate) fn syncs(&self) -> u64 {
+        self.lock().syncs
+    }
+
+    pub(crate) fn writes(&self) -> u64 {
+        self.lock().writes
+    }
+
+    /// The machine stops. Of the unsynced writes those survive that `luck` says, in any order they were not.
+    pub(crate) fn crash(&self, mut luck: impl FnMut(usize) -> bool) {
+        let mut state = self.lock();
+        let unsynced = std::mem::take(&mut state.unsynced);
+        let mut platter = std::mem::take(&mut state.synced);
+        for (index, (offset, bytes)) in unsynced.into_iter().enumerate() {
+            if bytes.is_empty() {
+                // A length that grew may or may not have; it never shrinks what was synced.
+                platter.resize(platter.len().max(offset), 0);
+            } else if luck(index) {
+                platter.resize(platter.len().max(offset + bytes.len()), 0);
+                platter[offset..offset + bytes.len()].copy_from_slice(&bytes);
+            }
+        }
+        state.cached.clone_from(&platter);
+        state.synced = platter;
+        state.power += 1;
+        state.locked = false;
+        state.fault = Fault::None;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+}
+
+impl Medium for Port {
+    fn name(&self) -> String {
+        "a disk in memory".to_owned()
+    }
+
+    fn open(&self) -> io::Result<Box<dyn StorageBackend>> {
+        if self.disk.lock().power != self.power {
+            return Err(io::Error::other("the power is gone"));
+        }
+        Ok(Box::new(Handle { disk: self.disk.clone(), power: self.power, closed: Mutex::new(false) }))
+    }
+
+    fn free(&self) -> Option<u64> {
+        self.disk.lock().free
+    }
+}
+
+impl State {
+    /// Counts one operation down; says whether it is the one that fails.
+    fn strikes(&mut self, fits: impl Fn(Fault) -> Option<u64>, less: impl Fn(u64) -> Fault) -> bool {
+        match fits(self.fault) {
+            Some(0) => true,
+            Some(left) => {
+                self.fault = less(left - 1);
+                false
+            }
+            None => false,
+        }
+    }
+
+    fn power_is_cut(&mut self) -> bool {
+        let fits = |fault| if let Fault::PowerCut(left) = fault { Some(left) } else { None };
+        self.strikes(fits, Fault::PowerCut)
+    }
+
+    fn put(&mut self, offset: usize, bytes: &[u8]) {
+        self.cached[offset..offset + bytes.len()].copy_from_slice(bytes);
+        self.unsynced.push((offset, bytes.to_vec()));
+    }
+}
+
+impl Handle {
+    fn state(&self) -> io::Result<MutexGuard<'_, State>> {
+        let state = self.disk.lock();
+        let alive = state.power == self.power && !*self.closed.lock().unwrap();
+        if alive { Ok(state) } else { Err(io::Error::other("the power is gone")) }
+    }
+}
+
+impl StorageBackend for Handle {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.state()?.cached.len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let state = self.state()?;
+        if state.fault == Fault::PowerCut(0) {
+            return Err(io::Error::other("the power is gone"));
+        }
+        let offset = usize::try_from(offset).unwrap();
+        let bytes = state.cached.get(offset..offset + out.len());
+        out.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let mut state = self.state()?;
+        let len = usize::try_from(len).unwrap();
+        state.cached.resize(len, 0);
+        state.unsynced.push((len, Vec::new()));
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut state = self.state()?;
+        if state.power_is_cut() {
+            return Err(io::Error::other("the power is gone"));
+        }
+        state.syncs += 1;
+        let fits = |fault| if let Fault::Sync(left) = fault { Some(left) } else { None };
+        if state.strikes(fits, Fault::Sync) {
+            // As kernels do: the pages count as clean from now on, and are never written.
+            state.fault = Fault::None;
+            state.unsynced.clear();
+            return Err(io::Error::other("the sync failed"));
+        }
+        let unsynced = std::mem::take(&mut state.unsynced);
+        for (offset, bytes) in unsynced {
+            if bytes.is_empty() {
+                state.synced.resize(offset, 0);
+            } else {
+                let end = offset + bytes.len();
+                let len = state.synced.len().max(end);
+                state.synced.resize(len, 0);
+                state.synced[offset..end].copy_from_slice(&bytes);
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let mut state = self.state()?;
+        if state.power_is_cut() {
+            return Err(io::Error::other("the power is gone"));
+        }
+        state.writes += 1;
+        let offset = usize::try_from(offset).unwrap();
+        if state.room.is_some_and(|room| offset + data.len() > room) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let fits = |fault| if let Fault::Write(left) = fault { Some(left) } else { None };
+        if state.strikes(fits, Fault::Write) {
+            state.fault = Fault::None;
+            return Err(io::Error::other("the write failed"));
+        }
+        let fits = |fault| if let Fault::ShortWrite(left) = fault { Some(left) } else { None };
+        if state.strikes(fits, Fault::ShortWrite) {
+            state.fault = Fault::None;
+            state.put(offset, &data[..data.len() / 2]);
+            return Err(io::Error::other("the write stopped half way"));
+        }
+        state.put(offset, data);
+        Ok(())
+    }
+
+    fn close(&self) -> io::Result<()> {
+        let mut closed = self.closed.lock().unwrap();
+        let mut state = self.disk.lock();
+        if !*closed && state.power == self.power {
+            state.locked = false;
+        }
+        *closed = true;
+        Ok(())
+    }
+
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        let whole = HashSet::from([Bound::Unbounded, Bound::Included(0)]).contains(&start);
+        if !whole || end != Bound::Unbounded {
+            return Err(BackendError::Unsupported);
+        }
+        let mut state = self.state()?;
+        Ok(!std::mem::replace(&mut state.locked, true))
+    }
+
+    fn unlock_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<(), BackendError> {
+        self.disk.lock().locked = false;
+        Ok(())
+    }
+}

@@ -1,0 +1,86 @@
+//! What happens when the disk fails: publishers are told, readers are not bothered, nothing is lost or doubled.
+
+use poll_core::journal::disk::Options;
+use poll_core::{JournalError, PublishError};
+
+use crate::fake::{FakeDisk, Fault};
+use crate::fixture::{NOON, name, open, unbounded};
+
+#[tokio::test]
+async fn every_single_fault_is_told_and_gone_with_the_next_try() {
+    for fault in (0..12).flat_map(|at| [Fault::Write(at), Fault::ShortWrite(at), Fault::Sync(at / 4)]) {
+        let disk = FakeDisk::default();
+        let store = open(disk.port(), unbounded(), Options::default()).await;
+        let mut kept = vec!["before".to_owned()];
+        store.send(NOON, "a", "before").await;
+        disk.fail(fault);
+        for round in 0..8 {
+            let text = format!("{round}");
+            match store.try_send(NOON, "a", &text).await {
+                Ok(published) => {
+                    kept.push(text);
+                    assert_eq!(published.stamps[0].cursor.seq.get(), kept.len() as u64, "{fault:?}");
+                }
+                Err(PublishError::Journal(JournalError::Unavailable(_))) => store.keeps().await,
+                Err(error) => panic!("{fault:?}: {error:?}"),
+            }
+        }
+        let numbered: Vec<_> = (1..).zip(kept).collect();
+        assert_eq!(store.all(NOON, "a").await, numbered, "{fault:?}");
+        // Even what only looks as if it had been written.
+        disk.crash(|_| false);
+        let after = open(disk.port(), unbounded(), Options::default()).await;
+        assert_eq!(after.all(NOON, "a").await, numbered, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_and_publishing_goes_on_when_there_is_room() {
+    let disk = FakeDisk::default();
+    let store = open(disk.port(), unbounded(), Options::default()).await;
+    let mut kept = 0;
+    disk.set_room(Some(disk.len()));
+    let big = "x".repeat(20_000);
+    let error = loop {
+        match store.try_send(NOON, "a", &big).await {
+            Ok(_) => kept += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, PublishError::Journal(JournalError::Full(_))), "{error:?}");
+    assert_eq!(store.all(NOON, "a").await.len(), kept, "reading goes on");
+    disk.set_room(None);
+    store.keeps().await;
+    let published = store.send(NOON, "a", "again").await;
+    assert_eq!(published.stamps[0].cursor.seq.get(), kept as u64 + 1);
+}
+
+#[tokio::test]
+async fn publishes_are_refused_before_the_disk_is_full() {
+    let disk = FakeDisk::default();
+    disk.set_free(Some(1 << 30));
+    let store = open(disk.port(), unbounded(), Options::default()).await;
+    store.send(NOON, "a", "one").await;
+    disk.set_free(Some(1_000));
+    let writes = disk.writes();
+    let refused = store.try_send(NOON, "a", "two").await;
+    assert!(matches!(refused, Err(PublishError::Journal(JournalError::Full(_)))), "{refused:?}");
+    assert_eq!(disk.writes(), writes, "the file is not touched");
+    assert!(store.store.load(NOON, &name("b")).await.is_ok(), "what is there can be read");
+    disk.set_free(Some(1 << 30));
+    store.keeps().await;
+    assert_eq!(store.send(NOON, "a", "two").await.stamps[0].cursor.seq.get(), 2);
+}
+
+#[tokio::test]
+async fn one_commit_is_one_sync() {
+    let disk = FakeDisk::default();
+    let store = open(disk.port(), unbounded(), Options::default()).await;
+    store.send(NOON, "a", "warm").await;
+    let (syncs, commits) = (disk.syncs(), store.journal.figures().commits);
+    for _ in 0..20 {
+        store.send(NOON, "a", "x").await;
+    }
+    assert_eq!(store.journal.figures().commits - commits, 20);
+    assert_eq!(disk.syncs() - syncs, 20);
+}

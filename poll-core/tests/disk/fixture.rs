@@ -1,0 +1,97 @@
+//! Short names for what every test needs: stores above a disk, channels, times, publishes and reads.
+//!
+//! The journal has threads of its own, so tests wait for its answers; they never sleep.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use poll_core::journal::disk::{DiskJournal, Medium, Options, Progress};
+use poll_core::{
+    Batch, ChannelName, Cursor, Limit, Payload, Pinned, Position, Publish, PublishError, Published,
+    Retention, Store, Timestamp, View,
+};
+
+/// Some moment; tests count from it.
+pub(crate) const NOON: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+/// Bounds that nothing reaches.
+pub(crate) fn unbounded() -> Retention {
+    Retention { messages: 0, age: Duration::ZERO, bytes: 0, channels: 0, ..Retention::default() }
+}
+
+pub(crate) fn name(text: &str) -> ChannelName {
+    ChannelName::parse(text).unwrap()
+}
+
+/// `seconds` after noon.
+pub(crate) fn second(seconds: u64) -> Timestamp {
+    NOON.after(Duration::from_secs(seconds))
+}
+
+/// A store above a journal that is open.
+pub(crate) struct Disk {
+    pub(crate) store: Store,
+    pub(crate) journal: DiskJournal,
+    pub(crate) progress: Arc<Mutex<Vec<Progress>>>,
+}
+
+pub(crate) async fn open(medium: impl Medium, retention: Retention, options: Options) -> Disk {
+    let progress = Arc::new(Mutex::new(Vec::new()));
+    let seen = progress.clone();
+    let journal = DiskJournal::start(medium, options, move |step| seen.lock().unwrap().push(step)).unwrap();
+    journal.opened().await.unwrap();
+    let store = Store::new(Arc::new(journal.clone()), retention);
+    Disk { store, journal, progress }
+}
+
+impl Disk {
+    pub(crate) async fn close(self) {
+        self.store.shut_down().await.unwrap();
+    }
+
+    pub(crate) async fn send(&self, now: Timestamp, channel: &str, text: &str) -> Published {
+        self.try_send(now, channel, text).await.unwrap()
+    }
+
+    pub(crate) async fn try_send(
+        &self,
+        now: Timestamp,
+        channel: &str,
+        text: &str,
+    ) -> Result<Published, PublishError> {
+        self.store.publish(now, &name(channel), Publish::one(Payload::text(text))).await
+    }
+
+    pub(crate) async fn read(&self, now: Timestamp, channel: &str, position: Position) -> View {
+        let pinned = self.store.pin(now, &name(channel), position).await;
+        self.store.read(now, &name(channel), &pinned, Limit::default()).await
+    }
+
+    /// All that is retained, read from the start, batch after batch.
+    pub(crate) async fn all(&self, now: Timestamp, channel: &str) -> Vec<(u64, String)> {
+        let mut view = self.read(now, channel, Position::Start).await;
+        let mut given = Vec::new();
+        while let Some(batch) = view.batch {
+            given.extend(texts(&batch));
+            let pinned = Pinned::after(view.next);
+            view = self.store.read(now, &name(channel), &pinned, Limit::default()).await;
+        }
+        given
+    }
+
+    /// Waits until the journal keeps again.
+    pub(crate) async fn keeps(&self) {
+        use poll_core::journal::Archive;
+        let mut health = self.journal.health();
+        health.wait_for(|health| health.keeps().is_ok()).await.unwrap();
+    }
+}
+
+pub(crate) fn texts(batch: &Batch) -> Vec<(u64, String)> {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    batch.messages().iter().map(|message| (message.seq.get(), text(message.payload.as_bytes()))).collect()
+}
+
+pub(crate) fn cursor(published: &Published) -> Cursor {
+    published.stamps.last().unwrap().cursor
+}

@@ -1,0 +1,196 @@
+//! What is the same after a stop, clean or not.
+
+use poll_core::journal::disk::{Directory, DiskJournal, Durability, OpenError, Options, Progress};
+use poll_core::{
+    Continuity, Ending, IdempotencyKey, Payload, Pinned, Position, Publish, PublishError, Retention,
+    Timestamp,
+};
+
+use crate::fake::FakeDisk;
+use crate::fixture::{NOON, cursor, name, open, second, unbounded};
+
+#[tokio::test]
+async fn everything_is_where_it_was_after_a_clean_stop() {
+    let disk = FakeDisk::default();
+    let first = open(disk.port(), unbounded(), Options::default()).await;
+    let one = first.send(NOON, "a", "one").await;
+    first.send(NOON, "a", "two").await;
+    first.store.close(NOON, &name("b")).await.unwrap();
+    first.close().await;
+
+    let second = open(disk.port(), unbounded(), Options::default()).await;
+    assert!(!second.progress.lock().unwrap().iter().any(|step| matches!(step, Progress::Repairing(_))));
+    assert_eq!(second.store.channels(), 2);
+    assert_eq!(second.store.channels_in_memory(), 0, "nothing is loaded before it is asked for");
+    let after = second.read(NOON, "a", Position::After(cursor(&one))).await;
+    assert_eq!(after.standing.continuity, Continuity::Kept);
+    assert_eq!(crate::fixture::texts(&after.batch.unwrap()), [(2, "two".to_owned())]);
+    assert_eq!(second.try_send(NOON, "b", "x").await, Err(PublishError::Closed));
+    assert!(second.read(NOON, "b", Position::Start).await.is_closed());
+    let three = second.send(NOON, "a", "three").await;
+    assert_eq!((cursor(&three).epoch, cursor(&three).seq.get()), (cursor(&one).epoch, 3));
+    second.close().await;
+}
+
+#[tokio::test]
+async fn times_grow_over_a_restart_with_the_clock_set_back() {
+    let disk = FakeDisk::default();
+    let first = open(disk.port(), unbounded(), Options::default()).await;
+    let before = first.send(second(100), "a", "one").await;
+    first.close().await;
+    let second = open(disk.port(), unbounded(), Options::default()).await;
+    let after = second.send(NOON, "a", "two").await;
+    assert!(after.stamps[0].at > before.stamps[0].at);
+    assert!(after.stamps[0].id > before.stamps[0].id);
+}
+
+#[tokio::test]
+async fn a_key_is_known_after_a_restart_and_forgotten_after_its_window() {
+    let disk = FakeDisk::default();
+    let keyed = |text: &str| {
+        Publish::many(vec![Payload::text(text), Payload::text("and")])
+            .under(IdempotencyKey::parse("once").unwrap())
+    };
+    let first = open(disk.port(), Retention::default(), Options::default()).await;
+    let published = first.store.publish(NOON, &name("a"), keyed("it")).await.unwrap();
+    first.close().await;
+    let again = open(disk.port(), Retention::default(), Options::default()).await;
+    let repeated = again.store.publish(second(299), &name("a"), keyed("it")).await.unwrap();
+    assert!(repeated.repeated);
+    assert_eq!(repeated.stamps, published.stamps);
+    let other = again.store.publish(second(299), &name("a"), keyed("other")).await;
+    assert_eq!(other, Err(PublishError::KeyReused));
+    again.close().await;
+    let later = open(disk.port(), Retention::default(), Options::default()).await;
+    let anew = later.store.publish(second(301), &name("a"), keyed("it")).await.unwrap();
+    assert_eq!((anew.repeated, cursor(&anew).seq.get()), (false, 4));
+}
+
+#[tokio::test]
+async fn interval_durability_loses_nothing_in_silence() {
+    let disk = FakeDisk::default();
+    let interval = Options {
+        durability: Durability::Interval(std::time::Duration::from_secs(3_600)),
+        ..Options::default()
+    };
+    let first = open(disk.port(), unbounded(), interval).await;
+    let shown = first.send(NOON, "a", "shown").await;
+    assert_eq!(first.all(NOON, "a").await.len(), 1, "it is shown before it is kept");
+    // A clean stop keeps it, though its time has not come.
+    first.close().await;
+    let second = open(disk.port(), unbounded(), interval).await;
+    assert_eq!(second.all(NOON, "a").await, [(1, "shown".to_owned())]);
+    let lost = second.send(NOON, "a", "lost").await;
+    assert_eq!(cursor(&lost).epoch, cursor(&shown).epoch);
+    disk.crash(|_| false);
+
+    let third = open(disk.port(), unbounded(), interval).await;
+    assert_eq!(third.all(NOON, "a").await, [(1, "shown".to_owned())]);
+    third.send(NOON, "a", "other").await;
+    let view = third.read(NOON, "a", Position::After(cursor(&lost))).await;
+    assert_eq!(view.standing.continuity, Continuity::Reset, "its number is another message's now");
+}
+
+#[tokio::test]
+async fn a_directory_takes_one_server() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = Directory::new(directory.path().join("poll-data"));
+    let first = open(place.clone(), unbounded(), Options::default()).await;
+    let second = DiskJournal::open(place.clone(), Options::default(), |_| {});
+    assert!(matches!(second, Err(OpenError::InUse(_))), "{second:?}");
+    first.send(NOON, "a", "one").await;
+    first.close().await;
+    let third = open(place, unbounded(), Options::default()).await;
+    assert_eq!(third.all(NOON, "a").await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_no_journal_is_refused_in_one_line() {
+    for content in [&b"x"[..], &[0; 9_000], &[7; 100_000]] {
+        let directory = tempfile::tempdir().unwrap();
+        let place = Directory::new(directory.path());
+        std::fs::write(place.file(), content).unwrap();
+        let opened = DiskJournal::open(place.clone(), Options::default(), |_| {});
+        match opened {
+            Err(OpenError::Damaged(line)) => assert_eq!(line.lines().count(), 1, "{line}"),
+            other => panic!("{} bytes: {other:?}", content.len()),
+        }
+        assert_eq!(std::fs::read(place.file()).unwrap(), content, "it is left as it was");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_made_is_refused_in_one_line() {
+    let opened = DiskJournal::open(Directory::new("/proc/poll-data"), Options::default(), |_| {});
+    assert!(matches!(opened, Err(OpenError::Unusable(_))), "{opened:?}");
+}
+
+#[tokio::test]
+async fn another_version_is_refused_in_one_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = Directory::new(directory.path());
+    open(place.clone(), unbounded(), Options::default()).await.close().await;
+    {
+        let database = redb::Database::open(place.file()).unwrap();
+        let txn = database.begin_write().unwrap();
+        txn.open_table(redb::TableDefinition::<&str, u64>::new("format")).unwrap().insert("poll", 2).unwrap();
+        txn.commit().unwrap();
+    }
+    let opened = DiskJournal::open(place, Options::default(), |_| {});
+    assert!(matches!(&opened, Err(OpenError::Version(line)) if line.contains("version 2")), "{opened:?}");
+}
+
+#[tokio::test]
+async fn a_crash_is_repaired_with_progress() {
+    let disk = FakeDisk::default();
+    let first = open(disk.port(), unbounded(), Options::default()).await;
+    first.send(NOON, "a", "one").await;
+    disk.crash(|_| false);
+    let second = open(disk.port(), unbounded(), Options::default()).await;
+    assert!(second.progress.lock().unwrap().iter().any(|step| matches!(step, Progress::Repairing(_))));
+    assert_eq!(second.all(NOON, "a").await, [(1, "one".to_owned())]);
+}
+
+#[tokio::test]
+async fn readers_wait_where_there_is_no_channel_yet_and_are_woken_by_its_birth() {
+    let disk = FakeDisk::default();
+    let store = open(disk.port(), unbounded(), Options::default()).await;
+    let (lane, orders) = (store.store.lane(), name("orders"));
+    let pinned = store.store.pin(NOON, &orders, Position::Start).await;
+    assert_eq!(store.store.channels(), 0, "reading creates nothing");
+    let wait = store.store.wait(&orders, &pinned, &lane);
+    let (published, ()) = tokio::join!(store.send(NOON, "orders", "one"), wait);
+    let view = store.store.read(NOON, &orders, &pinned, poll_core::Limit::default()).await;
+    assert_eq!(view.next, cursor(&published));
+}
+
+#[tokio::test]
+async fn a_channel_that_ends_and_one_that_goes_are_counted() {
+    let disk = FakeDisk::default();
+    let few = Retention { channels: 2, ..Retention::default() };
+    let store = open(disk.port(), few, Options::default()).await;
+    store.send(NOON, "a", "one").await;
+    store.send(second(1_000), "b", "one").await;
+    let third = store.try_send(second(100), "c", "one").await;
+    assert!(matches!(third, Err(PublishError::TooManyChannels { .. })), "{third:?}");
+    // By now the first holds nothing and was unused for longer than anybody is promised anything.
+    store.send(second(1_100), "c", "one").await;
+    assert_eq!(store.store.channels(), 2);
+    assert!(store.all(second(1_100), "a").await.is_empty());
+    let reborn = Publish { payloads: Vec::new(), key: None, ending: Ending::Close };
+    let again = store.store.publish(second(1_100), &name("a"), reborn).await;
+    assert!(matches!(again, Err(PublishError::TooManyChannels { .. })), "{again:?}");
+    store.close().await;
+    let after = open(disk.port(), few, Options::default()).await;
+    assert_eq!(after.store.channels(), 2);
+}
+
+#[tokio::test]
+async fn a_position_of_a_lost_life_is_reset() {
+    let disk = FakeDisk::default();
+    let store = open(disk.port(), unbounded(), Options::default()).await;
+    let published = store.send(NOON, "a", "one").await;
+    let strange = Pinned::after(poll_core::Cursor { epoch: poll_core::Epoch::new(1), ..cursor(&published) });
+    let standing = store.store.standing(Timestamp::ZERO, &name("a"), &strange).await;
+    assert_eq!(standing.continuity, Continuity::Reset);
+}
