@@ -1,5 +1,7 @@
 //! The crate's integration tests, one binary.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod transport_deadline;
 mod transport_drain;
 mod transport_http1;

@@ -108,25 +108,42 @@ async fn pushes_over_the_peers_limit_come_inline() {
     let (feed, body) = fed();
     let (toy, _) = pushing(body);
     let mut builder = Builder::new();
-    // Pushed bodies that are not read stay open, since the window of a stream is less than they are.
-    builder.max_concurrent_streams(2).initial_window_size(1_000).initial_connection_window_size(1 << 20);
+    // Pushed bodies are larger than a stream's window, so they stay open until they are read.
+    builder.max_concurrent_streams(2).initial_window_size(20_000).initial_connection_window_size(1 << 20);
     let mut client = connected(toy, &builder).await;
     let mut answer = client.get("/feed").await;
     let mut promises = answer.push_promises();
     let mut main = answer.await.unwrap().into_body();
-    let mut pushed = Vec::new();
+    let mut unread = Vec::new();
     for n in 0..2 {
-        feed.send(promise(n, vec![b'm'; 900])).unwrap();
+        feed.send(promise(n, vec![b'm'; 30_000])).unwrap();
         assert_eq!(line(&mut main).await, format!("pushed {n}\n"));
-        let (_, response) = next_pushed(&mut promises).await;
-        assert_eq!(text(response.into_body()).await.len(), 900);
-        // More than a stream's window: no promise is worth it.
-        feed.send(promise(n, vec![b'm'; 1_100])).unwrap();
-        assert_eq!(line(&mut main).await, format!("inline {n}\n"));
+        unread.push(next_pushed(&mut promises).await.1);
     }
-    // Assets are pushed without a look at the window; these stay open and take the places.
-    drop(feed);
-    pushed.push(main);
+    feed.send(promise(2, "small")).unwrap();
+    assert_eq!(line(&mut main).await, "inline 2\n");
+    // One that is read makes a place.
+    assert_eq!(text(unread.remove(0).into_body()).await.len(), 30_000);
+    feed.send(promise(3, "small")).unwrap();
+    assert_eq!(line(&mut main).await, "pushed 3\n");
+    assert_eq!(text(next_pushed(&mut promises).await.1.into_body()).await, "small");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_push_that_does_not_fit_the_window_comes_inline() {
+    let (feed, body) = fed();
+    let (toy, _) = pushing(body);
+    let mut builder = Builder::new();
+    builder.initial_window_size(1_000).initial_connection_window_size(1 << 20);
+    let mut client = connected(toy, &builder).await;
+    let mut answer = client.get("/feed").await;
+    let mut promises = answer.push_promises();
+    let mut main = answer.await.unwrap().into_body();
+    feed.send(promise(1, vec![b'm'; 900])).unwrap();
+    assert_eq!(line(&mut main).await, "pushed 1\n");
+    assert_eq!(text(next_pushed(&mut promises).await.1.into_body()).await.len(), 900);
+    feed.send(promise(2, vec![b'm'; 1_100])).unwrap();
+    assert_eq!(line(&mut main).await, "inline 2\n");
 }
 
 #[tokio::test(start_paused = true)]
