@@ -5,6 +5,7 @@
 
 mod arguments;
 mod publish;
+mod reader;
 mod tail;
 
 use std::error::Error;

@@ -20,7 +20,11 @@ pub(crate) async fn run(tail: Tail) -> Result<(), Box<dyn Error>> {
     let mut events = subscribe(&tail, &client);
     let (mut left, mut stdout) = (tail.count.unwrap_or(u64::MAX), io::stdout().lock());
     while left > 0 {
-        let Some(event) = events.try_next().await? else { break };
+        let event = tokio::select! {
+            event = events.try_next() => event?,
+            () = crate::reader::gone() => None,
+        };
+        let Some(event) = event else { break };
         if tail.json {
             writeln!(stdout, "{}", as_json(&event)?)?;
         } else {
