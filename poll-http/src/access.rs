@@ -2,9 +2,9 @@
 //!
 //! A right with no tokens is everybody's. Tokens are compared in constant time, and never written anywhere.
 
+use http::StatusCode;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
-use http::StatusCode;
 use subtle::ConstantTimeEq as _;
 
 use crate::error::Refusal;
@@ -53,16 +53,17 @@ impl Access {
 }
 
 fn holds(tokens: &[String], token: &str) -> bool {
-    let found = tokens.iter().fold(subtle::Choice::from(0), |found, known| {
-        found | known.as_bytes().ct_eq(token.as_bytes())
-    });
+    let found = tokens
+        .iter()
+        .fold(subtle::Choice::from(0), |found, known| found | known.as_bytes().ct_eq(token.as_bytes()));
     found.into()
 }
 
 /// `Authorization: Bearer …`, or `access_token` for an EventSource, which cannot set fields (RFC 6750 §2.3).
 fn token(head: &Parts) -> Result<Option<String>, Refusal> {
     let field = head.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let bearer = field.and_then(|value| value.split_once(' ')).filter(|(kind, _)| kind.eq_ignore_ascii_case("bearer"));
+    let bearer =
+        field.and_then(|value| value.split_once(' ')).filter(|(kind, _)| kind.eq_ignore_ascii_case("bearer"));
     if let Some((_, token)) = bearer {
         return Ok(Some(token.trim().to_owned()));
     }
@@ -87,7 +88,9 @@ mod tests {
     fn a_right_needs_one_of_its_tokens() {
         let access = Access { publish: vec!["p".into(), "q".into()], subscribe: vec!["s".into()] };
         let status = |right, target: &str, field: Option<&str>| {
-            let request = field.into_iter().fold(Request::get(target), |request, field| request.header(AUTHORIZATION, field));
+            let request = field
+                .into_iter()
+                .fold(Request::get(target), |request, field| request.header(AUTHORIZATION, field));
             let head = request.body(()).unwrap().into_parts().0;
             access.check(right, &head).err().map(|refusal| refusal.status().as_u16())
         };

@@ -118,7 +118,8 @@ impl Admission {
     /// 429 with the time until the next one is due.
     pub(crate) fn charge(&self, address: IpAddr) -> Result<(), Refusal> {
         self.buckets.charge(address).map_err(|wait| {
-            Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too many requests from this address").retry_after(wait)
+            Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too many requests from this address")
+                .retry_after(wait)
         })
     }
 
@@ -156,11 +157,14 @@ mod tests {
 
     #[test]
     fn each_bound_is_reached_told_and_given_back() {
-        let limits = Limits { total: 4, per_channel: 2, per_client: 1, per_address: 3, rate: Rate::Unlimited };
+        let limits =
+            Limits { total: 4, per_channel: 2, per_client: 1, per_address: 3, rate: Rate::Unlimited };
         let admission = Arc::new(Admission::new(limits));
         let channel = |name| ChannelName::parse(name).unwrap();
         let told = |result: Result<Slot, Refusal>| result.unwrap_err().detail().to_owned();
-        let admit = |name: &str, who: Option<&str>, at: u8| admission.admit(&channel(name), &client(who, [1, 1, 1, at]));
+        let admit = |name: &str, who: Option<&str>, at: u8| {
+            admission.admit(&channel(name), &client(who, [1, 1, 1, at]))
+        };
 
         let first = admit("a", Some("x"), 1).unwrap();
         assert_eq!(told(admit("b", Some("x"), 2)), CLIENT_AT_CAPACITY);
@@ -173,7 +177,9 @@ mod tests {
 
         drop((first, second, third, fourth));
         assert_eq!(admission.waiting(), 0);
-        assert!(admission.channels.is_empty() && admission.clients.is_empty() && admission.addresses.is_empty());
+        assert!(
+            admission.channels.is_empty() && admission.clients.is_empty() && admission.addresses.is_empty()
+        );
     }
 
     #[test]

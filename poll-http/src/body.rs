@@ -18,7 +18,12 @@ pub struct Body {
     kind: Kind,
     /// Dropped at the end, whichever way it comes. Nearly always empty, which costs no allocation.
     guards: Vec<Box<dyn Any + Send>>,
+    /// Called once the last byte is written, and never if it is not.
+    written: Option<Written>,
 }
+
+/// What is to be done when an answer is written.
+pub(crate) type Written = Box<dyn FnOnce() + Send>;
 
 enum Kind {
     /// Nothing, or nothing more.
@@ -93,6 +98,19 @@ impl Body {
         self
     }
 
+    /// Calls `written` when the whole body has left for the peer: in HTTP/1 when the socket has taken it, in HTTP/2
+    /// when the stream has. Not called where that does not come about.
+    #[must_use]
+    pub fn on_written(mut self, written: impl FnOnce() + Send + 'static) -> Self {
+        self.written = Some(Box::new(written));
+        self
+    }
+
+    /// What is to be done once what was handed over is written; nothing before all was.
+    pub(crate) fn take_written(&mut self) -> Option<Written> {
+        if self.is_ended() { self.written.take() } else { None }
+    }
+
     /// The next piece; `None` is a clean end.
     pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Piece>> {
         let piece = match &mut self.kind {
@@ -162,7 +180,7 @@ impl Body {
     }
 
     fn of(kind: Kind) -> Self {
-        Self { kind, guards: Vec::new() }
+        Self { kind, guards: Vec::new(), written: None }
     }
 }
 

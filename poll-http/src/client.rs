@@ -36,7 +36,8 @@ impl Client {
             None => None,
             Some(name) => {
                 let name = name.to_str().ok().filter(|name| name.len() <= Self::MOST_NAME_BYTES);
-                let malformed = || Refusal::bad_request("`X-Client-ID` must be at most 256 visible characters");
+                let malformed =
+                    || Refusal::bad_request("`X-Client-ID` must be at most 256 visible characters");
                 Some(name.ok_or_else(malformed)?.into())
             }
         };
@@ -74,7 +75,8 @@ impl Proxies {
 
 /// An address with or without a port, as proxies write them.
 fn address(text: &str) -> Option<IpAddr> {
-    let bare = text.strip_prefix('[').and_then(|text| text.split_once(']')).map_or(text, |(address, _)| address);
+    let bare =
+        text.strip_prefix('[').and_then(|text| text.split_once(']')).map_or(text, |(address, _)| address);
     let parsed = bare.parse().ok();
     let parsed = parsed.or_else(|| text.parse::<std::net::SocketAddr>().ok().map(|socket| socket.ip()));
     parsed.map(|address: IpAddr| address.to_canonical())
@@ -109,7 +111,10 @@ mod tests {
         assert_eq!(at("1.2.3.4", &[(forwarded, "9.9.9.9")]), "1.2.3.4");
         assert_eq!(at("10.0.0.1", &[(forwarded, "6.6.6.6, 9.9.9.9, 10.0.0.2")]), "9.9.9.9");
         assert_eq!(at("10.0.0.1", &[(forwarded, "6.6.6.6"), (forwarded, "9.9.9.9:123")]), "9.9.9.9");
-        assert_eq!(at("10.0.0.1", &[(forwarded, "6.6.6.6, junk, 10.0.0.2"), ("x-real-ip", "7.7.7.7")]), "7.7.7.7");
+        assert_eq!(
+            at("10.0.0.1", &[(forwarded, "6.6.6.6, junk, 10.0.0.2"), ("x-real-ip", "7.7.7.7")]),
+            "7.7.7.7"
+        );
         assert_eq!(at("10.0.0.1", &[]), "10.0.0.1");
         assert_eq!(at("::1", &[(forwarded, "[2001:db8:1:2:3::4]:80")]), "2001:db8:1:2::");
         assert_eq!(at("::ffff:1.2.3.4", &[]), "1.2.3.4");

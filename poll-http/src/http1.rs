@@ -241,6 +241,9 @@ impl http_body::Body for Reported {
 
 impl Drop for Reported {
     fn drop(&mut self) {
+        if let Some(written) = self.body.take_written() {
+            self.link.when_written(written);
+        }
         self.link.end();
     }
 }

@@ -32,6 +32,8 @@ mod settings;
 mod settings_frame;
 mod stall;
 
+pub use access::Access;
+pub use admission::{Limits, Rate};
 pub use body::{Body, BodyError, Piece, Pieces, Promise, RequestBody, RequestBodyError};
 pub use clock::Clock;
 pub use connection::{
@@ -45,6 +47,4 @@ pub use error::Refusal;
 pub use metrics::Metrics;
 pub use route::{Action, Target};
 pub use service::{Answering, Builder, Service};
-pub use access::Access;
-pub use admission::{Limits, Rate};
 pub use settings::{Cors, Demo, Given, HostCheck, Receipts, ServiceSettings, Site};

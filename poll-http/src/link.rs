@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf, Bytes};
 
+use crate::body::Written;
 use crate::connection::PushPolicy;
 
 /// Shared between a connection's IO wrapper and its service.
@@ -27,6 +28,8 @@ pub(crate) struct Link {
     push: AtomicU8,
     /// There is something in `interim`: spares the lock on each flush.
     has_interim: AtomicBool,
+    /// There is something in `interim.written`.
+    has_written: AtomicBool,
     /// For a 103 on HTTP/1.1, which is rare. Held for a move, never over a wake or an await.
     interim: Mutex<Interim>,
 }
@@ -35,6 +38,8 @@ pub(crate) struct Link {
 struct Interim {
     rest: Bytes,
     waker: Option<Waker>,
+    /// For the flush that ends an answer.
+    written: Option<Written>,
 }
 
 /// A stage of a connection, with a number that tells one stay in it from the next.
@@ -102,6 +107,7 @@ impl Link {
             heard: AtomicBool::new(false),
             push: AtomicU8::new(PUSH_UNKNOWN),
             has_interim: AtomicBool::new(false),
+            has_written: AtomicBool::new(false),
             interim: Mutex::default(),
         }
     }
@@ -154,7 +160,17 @@ impl Link {
             _ => return false,
         };
         self.phase.store(phase.turned(stage).0, Ordering::Relaxed);
+        if self.has_written.swap(false, Ordering::Relaxed) {
+            let written = self.interim().written.take();
+            written.into_iter().for_each(|written| written());
+        }
         true
+    }
+
+    /// Leaves what is to be done once all that was handed over is written.
+    pub(crate) fn when_written(&self, written: Written) {
+        self.interim().written = Some(written);
+        self.has_written.store(true, Ordering::Relaxed);
     }
 
     /// From here on the protocol watches over idleness and heads itself.

@@ -15,6 +15,7 @@ pub(crate) struct Question {
     pub(crate) wait: Duration,
     pub(crate) at_end: AtEnd,
     pub(crate) grain: Grain,
+    pub(crate) skips: Skips,
 }
 
 /// What a reader does who has everything of a channel that has ended.
@@ -33,6 +34,14 @@ pub(crate) enum Grain {
     Message,
     /// Milliseconds: the asker goes on from a time, and would miss the rest of one that was cut.
     Millisecond,
+}
+
+/// Which messages an asker is not given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Skips {
+    Nothing,
+    /// Those that its door has deleted.
+    Deleted,
 }
 
 /// What a poll is given.

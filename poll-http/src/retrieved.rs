@@ -77,8 +77,4 @@ impl Names {
 }
 
 /// Which messages a door gave away.
-pub(crate) type Deleted = Notes<Gone>;
-
-/// That a message is gone.
-#[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Gone;
+pub(crate) type Deleted = Notes<()>;

@@ -93,7 +93,9 @@ impl Target {
                     None => Self::File,
                 },
                 Some(("progress", job)) if !job.contains('/') => Self::Job(job_channel(job)?),
-                Some(("poll", channel)) if !channel.contains('/') => Self::ChannelPoll(channel_name(channel)?),
+                Some(("poll", channel)) if !channel.contains('/') => {
+                    Self::ChannelPoll(channel_name(channel)?)
+                }
                 Some(("publish", channel)) if !channel.contains('/') => {
                     Self::ChannelPublish(channel_name(channel)?)
                 }

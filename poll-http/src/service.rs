@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use poll_core::{
-    ChannelName, Cursor, Lane, Message, Pinned, Publish, Published, Standing, Store, Timestamp, View, Wait,
+    ChannelName, Cursor, Epoch, Lane, Message, Pinned, Publish, Published, Standing, Store, Timestamp, View,
+    Wait,
 };
 
 pub use builder::Builder;
@@ -57,6 +58,8 @@ struct Shared {
     proxies: Proxies,
     /// Who was given what, where receipts are on.
     receipts: retrieved::Receipts,
+    /// What the golongpoll door gave away, where it deletes.
+    deleted: retrieved::Deleted,
 }
 
 /// Whether the server can do its work; the reason where it cannot.
@@ -64,7 +67,6 @@ type Ready = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 
 impl Service {
     /// A service above `store`, to be set up.
-    #[must_use]
     pub fn builder(store: Store) -> Builder {
         Builder::new(store)
     }
@@ -163,6 +165,25 @@ impl Service {
         }
     }
 
+    /// Those messages that the golongpoll door has not deleted.
+    pub(crate) fn undeleted(
+        &self,
+        channel: &ChannelName,
+        epoch: Epoch,
+        messages: &[Arc<Message>],
+    ) -> Vec<Arc<Message>> {
+        let deleted = |message: &Message| {
+            let at = Cursor { epoch, seq: message.seq };
+            self.0.shared.deleted.get(channel, at, |_| ()).is_some()
+        };
+        messages.iter().filter(|message| !deleted(message)).cloned().collect()
+    }
+
+    /// Deletes messages for the golongpoll door.
+    pub(crate) fn delete(&self, channel: &ChannelName, standing: &Standing, messages: &[Arc<Message>]) {
+        self.0.shared.deleted.change(channel, standing, messages, |_| ());
+    }
+
     /// Who was given a message; `None` where receipts are off.
     pub(crate) fn given_to(&self, channel: &ChannelName, at: Cursor) -> Option<Vec<Arc<str>>> {
         let names = || self.0.shared.receipts.get(channel, at, retrieved::Names::list).unwrap_or_default();
@@ -205,13 +226,14 @@ impl std::fmt::Debug for Service {
 pub struct Answering(State);
 
 enum State {
-    Ready(Option<Response<Body>>),
+    /// Boxed, so that those who wait take no room for an answer.
+    Ready(Option<Box<Response<Body>>>),
     Waiting(Pin<Box<dyn Future<Output = Response<Body>> + Send>>),
 }
 
 impl Answering {
     fn ready(response: Response<Body>) -> Self {
-        Self(State::Ready(Some(response)))
+        Self(State::Ready(Some(Box::new(response))))
     }
 
     fn waiting(answer: impl Future<Output = Response<Body>> + Send + 'static) -> Self {
@@ -224,7 +246,7 @@ impl Future for Answering {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response<Body>> {
         match &mut self.0 {
-            State::Ready(response) => response.take().map_or(Poll::Pending, Poll::Ready),
+            State::Ready(response) => response.take().map_or(Poll::Pending, |response| Poll::Ready(*response)),
             State::Waiting(answer) => answer.as_mut().poll(cx),
         }
     }

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use http::request::Parts;
 use http::{Response, StatusCode};
-use poll_core::{Batch, ChannelName, Limit, Message, Payload, Position, Publish, Published, Rendering, Timestamp};
+use poll_core::{
+    Batch, ChannelName, Limit, Message, Payload, Position, Publish, Published, Rendering, Timestamp,
+};
 use uuid::Uuid;
 
 use crate::body::Body;
@@ -16,7 +18,7 @@ use crate::content::{write_encoding, write_payload};
 use crate::dialect::form;
 use crate::error::Refusal;
 use crate::query::{Query, Repeats};
-use crate::question::{Answer, AtEnd, Grain, Question};
+use crate::question::{Answer, AtEnd, Grain, Question, Skips};
 use crate::respond;
 
 const DEFAULT_WAIT: Duration = Duration::from_secs(30);
@@ -31,7 +33,11 @@ pub(crate) enum Mode {
 }
 
 /// Reads a question.
-pub(crate) fn question(head: &Parts, channel: ChannelName, most: Duration) -> Result<(Question, Mode), Refusal> {
+pub(crate) fn question(
+    head: &Parts,
+    channel: ChannelName,
+    most: Duration,
+) -> Result<(Question, Mode), Refusal> {
     let query = Query::new(head.uri.query().unwrap_or_default().as_bytes());
     let get = |name| Ok::<_, Refusal>(query.get(name, Repeats::FirstWins)?.filter(|value| !value.is_empty()));
     let wait = match get("timeout")? {
@@ -40,7 +46,8 @@ pub(crate) fn question(head: &Parts, channel: ChannelName, most: Duration) -> Re
     };
     let (position, limit, mode) = match get("last_message_id")? {
         Some(text) => {
-            let id = Uuid::parse_str(&text).map_err(|_| Refusal::bad_request("`last_message_id` is not a UUID"))?;
+            let id = Uuid::parse_str(&text)
+                .map_err(|_| Refusal::bad_request("`last_message_id` is not a UUID"))?;
             let position = if id.is_nil() { Position::Start } else { Position::AfterId(id) };
             (position, Limit::default(), Mode::All(id))
         }
@@ -51,14 +58,29 @@ pub(crate) fn question(head: &Parts, channel: ChannelName, most: Duration) -> Re
             (position, Limit::messages(1), Mode::One(since))
         }
     };
-    Ok((Question { channel, position, limit, wait, at_end: AtEnd::Wait, grain: Grain::Message }, mode))
+    Ok((
+        Question {
+            channel,
+            position,
+            limit,
+            wait,
+            at_end: AtEnd::Wait,
+            grain: Grain::Message,
+            skips: Skips::Nothing,
+        },
+        mode,
+    ))
 }
 
 /// Seconds since the epoch, to the microsecond. A double holds that exactly until the year 2255.
 fn time(text: &str) -> Result<Timestamp, Refusal> {
     let seconds = text.parse::<f64>().ok().filter(|seconds| seconds.is_finite());
     let seconds = seconds.ok_or_else(|| Refusal::bad_request("`since` must be a number of seconds"))?;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates, and is not negative")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "saturates, and is not negative"
+    )]
     Ok(Timestamp::from_micros((seconds.max(0.0) * 1e6).round() as u64))
 }
 

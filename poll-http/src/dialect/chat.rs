@@ -14,7 +14,7 @@ use crate::content::{json_string, write_payload, write_string, write_text, write
 use crate::dialect::form;
 use crate::error::Refusal;
 use crate::query::{Query, Repeats};
-use crate::question::{Answer, AtEnd, Grain, Question};
+use crate::question::{Answer, AtEnd, Grain, Question, Skips};
 use crate::respond;
 
 /// The one channel of this dialect.
@@ -45,7 +45,15 @@ pub(crate) fn question(head: &Parts) -> Result<Question, Refusal> {
         Some(Ok(id)) => Position::AfterId(id),
         Some(Err(_)) => return Err(Refusal::bad_request("`after` is not a UUID")),
     };
-    Ok(Question { channel: channel()?, position, limit: Limit::default(), wait: WAIT, at_end: AtEnd::Wait, grain: Grain::Message })
+    Ok(Question {
+        channel: channel()?,
+        position,
+        limit: Limit::default(),
+        wait: WAIT,
+        at_end: AtEnd::Wait,
+        grain: Grain::Message,
+        skips: Skips::Nothing,
+    })
 }
 
 /// Writes an answer: an array, empty when nothing came in time.
@@ -60,7 +68,8 @@ pub(crate) fn answer(answer: &Answer) -> Response<Body> {
 }
 
 fn render(batch: &Batch) -> Rendering {
-    let mut out = Vec::with_capacity(batch.messages().iter().map(|message| message.payload.len() + 112).sum());
+    let mut out =
+        Vec::with_capacity(batch.messages().iter().map(|message| message.payload.len() + 112).sum());
     out.push(b'[');
     for (index, message) in batch.messages().iter().enumerate() {
         if index > 0 {

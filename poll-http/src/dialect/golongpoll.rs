@@ -20,8 +20,9 @@ use crate::content::{write_payload, write_string};
 use crate::dialect::form;
 use crate::error::Refusal;
 use crate::query::{Query, Repeats};
-use crate::question::{Answer, AtEnd, Grain, Question};
+use crate::question::{Answer, AtEnd, Grain, Question, Skips};
 use crate::respond;
+use crate::settings::Given;
 
 /// What a publish may hold beside its data: a category of 1024 characters, each written as an escape, and keys.
 pub(crate) const ENVELOPE_BYTES: usize = 8 * 1_024;
@@ -47,14 +48,19 @@ pub(crate) struct Events {
 }
 
 /// Reads a poll. Checks are in the library's order and in its words.
-pub(crate) fn events(head: &Parts, now: Timestamp, most_seconds: u64) -> Result<Events, Refusal> {
+pub(crate) fn events(
+    head: &Parts,
+    now: Timestamp,
+    most_seconds: u64,
+    given: Given,
+) -> Result<Events, Refusal> {
     let query = Query::new(head.uri.query().unwrap_or_default().as_bytes());
     let get = |name| query.get(name, Repeats::FirstWins).ok().flatten().filter(|value| !value.is_empty());
 
     let timeout = get("timeout").and_then(|text| text.parse().ok());
-    let timeout = timeout.filter(|seconds| (1..=most_seconds).contains(seconds)).ok_or_else(|| {
-        told(format!("Invalid or missing 'timeout' arg.  Must be 1-{most_seconds}."))
-    })?;
+    let timeout = timeout
+        .filter(|seconds| (1..=most_seconds).contains(seconds))
+        .ok_or_else(|| told(format!("Invalid or missing 'timeout' arg.  Must be 1-{most_seconds}.")))?;
     let channel = get("category").and_then(|category| ChannelName::parse(&category).ok());
     let channel =
         channel.ok_or_else(|| told("Invalid subscription category, must be 1-1024 characters long."))?;
@@ -71,7 +77,9 @@ pub(crate) fn events(head: &Parts, now: Timestamp, most_seconds: u64) -> Result<
         Some(_) if since.is_none() => {
             return Err(told("Must provide 'since_time' arg when providing 'last_id'."));
         }
-        Some(text) => Some(Uuid::parse_str(&text).map_err(|_| told("Param 'last_id' was not a valid UUID."))?),
+        Some(text) => {
+            Some(Uuid::parse_str(&text).map_err(|_| told("Param 'last_id' was not a valid UUID."))?)
+        }
     };
     let since = match (since, last) {
         (None, _) => Since::Now,
@@ -83,12 +91,14 @@ pub(crate) fn events(head: &Parts, now: Timestamp, most_seconds: u64) -> Result<
         Since::Time(millis) => after_millis(millis),
         Since::Event(millis, last) => after_event(millis, last),
     };
+    let skips = if given == Given::Deleted { Skips::Deleted } else { Skips::Nothing };
     let grain = match since {
         Since::Event(..) => Grain::Message,
         Since::Now | Since::Time(_) => Grain::Millisecond,
     };
     let wait = std::time::Duration::from_secs(timeout);
-    let question = Question { channel, position, limit: Limit::default(), wait, at_end: AtEnd::Wait, grain };
+    let question =
+        Question { channel, position, limit: Limit::default(), wait, at_end: AtEnd::Wait, grain, skips };
     Ok(Events { question, since })
 }
 
@@ -129,7 +139,9 @@ fn settled(since: Since, (standing, now): &(Standing, Timestamp)) -> u64 {
 pub(crate) fn answer(answer: &Answer, channel: &ChannelName, since: Since) -> Response<Body> {
     let body = match (&answer.view.batch, &answer.only) {
         (Some(_), Some(only)) => render(only, channel).bytes,
-        (Some(batch), None) => batch.render(form::EVENTS, |batch| render(batch.messages(), channel)).bytes.clone(),
+        (Some(batch), None) => {
+            batch.render(form::EVENTS, |batch| render(batch.messages(), channel)).bytes.clone()
+        }
         (None, _) => {
             let settled = settled(since, &answer.begun);
             format!(r#"{{"timeout":"no events before timeout","timestamp":{settled}}}"#).into()
@@ -160,7 +172,8 @@ fn render(messages: &[Arc<Message>], channel: &ChannelName) -> Rendering {
 
 /// What the library says of caching, on everything that `/events` answers.
 pub(crate) fn uncached(headers: &mut HeaderMap) {
-    let fields = [("cache-control", "no-cache, no-store, must-revalidate"), ("pragma", "no-cache"), ("expires", "0")];
+    let fields =
+        [("cache-control", "no-cache, no-store, must-revalidate"), ("pragma", "no-cache"), ("expires", "0")];
     for (name, value) in fields {
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
@@ -239,7 +252,12 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
     fn ask(query: &str) -> Result<Events, Refusal> {
-        events(&Request::get(format!("/events?{query}")).body(()).unwrap().into_parts().0, NOW, 120)
+        events(
+            &Request::get(format!("/events?{query}")).body(()).unwrap().into_parts().0,
+            NOW,
+            120,
+            Given::Kept,
+        )
     }
 
     #[test]
@@ -257,7 +275,10 @@ mod tests {
             (&long, category),
             ("timeout=1&category=c&since_time=1.5&last_id=x", "Invalid 'since_time' arg."),
             ("timeout=1&category=c&last_id=x", "Must provide 'since_time' arg when providing 'last_id'."),
-            ("timeout=1&category=c&since_time=&last_id=x", "Must provide 'since_time' arg when providing 'last_id'."),
+            (
+                "timeout=1&category=c&since_time=&last_id=x",
+                "Must provide 'since_time' arg when providing 'last_id'.",
+            ),
             ("timeout=1&category=c&since_time=1&last_id=x", "Param 'last_id' was not a valid UUID."),
         ];
         for (query, text) in cases {
@@ -276,7 +297,11 @@ mod tests {
 
     #[test]
     fn keys_match_in_any_case_and_data_is_anything_but_nil() {
-        for body in [r#"{"category":"c","data":false}"#, r#"{"Category":"c","DATA":""}"#, r#"{"x":[],"data":0,"category":"c"}"#] {
+        for body in [
+            r#"{"category":"c","data":false}"#,
+            r#"{"Category":"c","DATA":""}"#,
+            r#"{"x":[],"data":0,"category":"c"}"#,
+        ] {
             assert!(publish(body.as_bytes(), 64).is_ok(), "{body}");
         }
         let cases = [
@@ -284,7 +309,10 @@ mod tests {
             ("[]", "Invalid POST body json."),
             (r#"{"category":5,"data":1}"#, "Invalid POST body json."),
             (r#"{"data":1}"#, "Invalid or missing 'category' arg, must be 1-1024 characters long."),
-            (r#"{"category":"","data":1}"#, "Invalid or missing 'category' arg, must be 1-1024 characters long."),
+            (
+                r#"{"category":"","data":1}"#,
+                "Invalid or missing 'category' arg, must be 1-1024 characters long.",
+            ),
             (r#"{"category":"c","data":null}"#, "Invalid or missing 'data' arg, must be non-nil."),
             (r#"{"category":"c"}"#, "Invalid or missing 'data' arg, must be non-nil."),
         ];

@@ -138,6 +138,7 @@ impl Sending {
                     return Poll::Ready(());
                 }
                 if last == Last::Yes {
+                    self.body.take_written().into_iter().for_each(|written| written());
                     return Poll::Ready(());
                 }
             }

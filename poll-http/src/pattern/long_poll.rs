@@ -11,7 +11,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use http::Response;
-use poll_core::{Limit, Message, Pinned, Timestamp, View};
+use poll_core::{Cursor, Limit, Message, Pinned, Timestamp, View};
 use tokio::time::Instant;
 
 use crate::body::Body;
@@ -19,7 +19,7 @@ use crate::client::Client;
 use crate::deadline::Timer;
 use crate::error::Refusal;
 use crate::metrics::Pattern;
-use crate::question::{Answer, AtEnd, Grain, Question};
+use crate::question::{Answer, AtEnd, Grain, Question, Skips};
 use crate::service::Service;
 
 /// Answers a question when its time has come, as `write` has it.
@@ -37,12 +37,12 @@ pub(crate) async fn answer(
 async fn wait_for(service: &Service, question: &Question, client: &Client) -> Result<Answer, Refusal> {
     let channel = &question.channel;
     let came = service.now();
-    let pinned = service.store().pin(came, channel, question.position).await;
+    let mut pinned = service.store().pin(came, channel, question.position).await;
     let mut timer = service.deadlines().timer();
     let mut until = Instant::now() + question.wait;
     let (mut waiting, mut first, mut phase) = (None, None, Phase::Serving);
     loop {
-        let Look { view, now, only, pause } = look(service, question, &pinned).await;
+        let Look { view, now, only, pause } = look(service, question, &mut pinned).await;
         let first = *first.get_or_insert(view.standing);
         if let (Some(batch), Some(_)) = (&view.batch, &waiting) {
             service.metrics().lag(now.since(batch.newest().at));
@@ -109,7 +109,7 @@ struct Look {
 }
 
 /// Looks once; what the answer must not cut through is left out or waited for.
-async fn look(service: &Service, question: &Question, pinned: &Pinned) -> Look {
+async fn look(service: &Service, question: &Question, pinned: &mut Pinned) -> Look {
     let mut limit = question.limit;
     loop {
         let now = service.now();
@@ -129,6 +129,21 @@ async fn look(service: &Service, question: &Question, pinned: &Pinned) -> Look {
                 continue;
             }
             Cut::TooShort => None,
+        };
+        let only = match question.skips {
+            Skips::Nothing => only,
+            Skips::Deleted => {
+                let standing = &view.standing;
+                let given = only.as_deref().unwrap_or(messages);
+                let left = service.undeleted(&question.channel, standing.epoch, given);
+                if left.is_empty() && !given.is_empty() {
+                    // All of it was given away: as if it were not there.
+                    let last = given[given.len() - 1].seq;
+                    *pinned = Pinned::after(Cursor { epoch: standing.epoch, seq: last });
+                    continue;
+                }
+                Some(left)
+            }
         };
         return Look { view, now, only, pause: None };
     }

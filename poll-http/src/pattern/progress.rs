@@ -45,7 +45,11 @@ pub(crate) async fn answer(
 }
 
 /// Starts the demonstration job and follows it.
-pub(crate) async fn demo(service: Service, client: Client, framing: Framing) -> Result<Response<Body>, Refusal> {
+pub(crate) async fn demo(
+    service: Service,
+    client: Client,
+    framing: Framing,
+) -> Result<Response<Body>, Refusal> {
     let running = Running::begin(&service)?;
     let name = format!("progress/demo-{:016x}", rand::random::<u64>());
     let job = ChannelName::parse(&name)?;

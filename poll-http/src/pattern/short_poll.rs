@@ -30,7 +30,11 @@ pub(crate) async fn answer(
     let view = store.read(now, &question.channel, &pinned, question.limit).await;
     service.count_given(&question.channel, &view, &client);
     let tag = native::etag(&view.standing, question.limit);
-    let mut response = native::poll(&Answer { begun: (view.standing, now), view, now, only: None }, "polled_at", respond::NO_CACHE);
+    let mut response = native::poll(
+        &Answer { begun: (view.standing, now), view, now, only: None },
+        "polled_at",
+        respond::NO_CACHE,
+    );
     native::add_etag(&mut response, tag);
     response
 }

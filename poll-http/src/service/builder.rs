@@ -97,6 +97,7 @@ impl Builder {
             admission,
             proxies,
             receipts: retrieved::Receipts::default(),
+            deleted: retrieved::Deleted::default(),
         });
         Service(Arc::new(Worker { shared, lane, deadlines: Deadlines::new() }))
     }

@@ -11,19 +11,21 @@ use super::finish::Finish;
 use super::{Answering, Service};
 use crate::access::Right;
 use crate::body::{Body, RequestBody};
-use crate::connection::ConnectionInfo;
 use crate::client::Client;
+use crate::connection::ConnectionInfo;
 use crate::dialect::{channel, chat, golongpoll, native};
 use crate::drain::Phase;
 use crate::early_hints::{Asset, Preload};
 use crate::error::Refusal;
 use crate::origin;
 use crate::pattern::{long_poll, progress, publish, push, short_poll, stream};
-use crate::respond;
 use crate::question::{Answer, Question};
+use crate::respond;
 use crate::route::{Action, Dialect, Target};
+use crate::settings::Given;
 
 /// An answer that is there, or one that is to come. What comes may still be a refusal.
+#[expect(clippy::large_enum_variant, reason = "lives for one call, and a box would cost each answer")]
 enum Step {
     Now(Response<Body>),
     Later(std::pin::Pin<Box<dyn Future<Output = Result<Response<Body>, Refusal>> + Send>>),
@@ -106,7 +108,9 @@ impl Service {
         let shared = &self.0.shared;
         if shared.drain.is_draining() {
             let detail = "the server is going down";
-            return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(AWAY_WHILE_DRAINING));
+            return Err(
+                Refusal::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(AWAY_WHILE_DRAINING)
+            );
         }
         let client = Client::of(connection.peer.ip(), &head.headers, &shared.proxies)?;
         shared.admission.charge(client.address)?;
@@ -182,13 +186,21 @@ impl Service {
         };
         Ok(match target {
             Target::Events => {
-                let events = golongpoll::events(head, self.now(), settings.golongpoll_most_seconds)?;
+                let events = golongpoll::events(
+                    head,
+                    self.now(),
+                    settings.golongpoll_most_seconds,
+                    settings.golongpoll_given,
+                )?;
                 let (question, since) = (patient(events.question), events.since);
                 let channel = question.channel.clone();
-                let write = move |given: &Answer| golongpoll::answer(given, &channel, since);
+                let door = self.clone();
+                let write = move |given: &Answer| door.give_events(given, &channel, since);
                 later(long_poll::answer(service, question, client, write))
             }
-            Target::Chat => later(long_poll::answer(service, patient(chat::question(head)?), client, chat::answer)),
+            Target::Chat => {
+                later(long_poll::answer(service, patient(chat::question(head)?), client, chat::answer))
+            }
             Target::ChannelPoll(name) => {
                 let (question, mode) = channel::question(head, name, settings.max_poll)?;
                 let write = move |given: &Answer| channel::answer(given, mode);
@@ -200,6 +212,17 @@ impl Service {
                 later(long_poll::answer(service, question, client, write))
             }
         })
+    }
+
+    /// Events, which this door may be set to give only once.
+    fn give_events(&self, given: &Answer, channel: &ChannelName, since: golongpoll::Since) -> Response<Body> {
+        let response = golongpoll::answer(given, channel, since);
+        let Some(only) = given.only.clone().filter(|_| self.settings().golongpoll_given == Given::Deleted)
+        else {
+            return response;
+        };
+        let (service, channel, standing) = (self.clone(), channel.clone(), given.view.standing);
+        response.map(|body| body.on_written(move || service.delete(&channel, &standing, &only)))
     }
 
     fn readiness(&self) -> Result<Response<Body>, Refusal> {
@@ -249,7 +272,11 @@ fn later(answer: impl Future<Output = Result<Response<Body>, Refusal>> + Send + 
     Step::Later(Box::pin(answer))
 }
 
-async fn message(service: Service, channel: ChannelName, locator: Locator) -> Result<Response<Body>, Refusal> {
+async fn message(
+    service: Service,
+    channel: ChannelName,
+    locator: Locator,
+) -> Result<Response<Body>, Refusal> {
     let now = service.now();
     match service.store().message(now, &channel, locator).await {
         Found::Message(message, at, until) => {

@@ -32,7 +32,7 @@ impl Finish {
     pub(super) fn new(head: &Parts, connection: &ConnectionInfo, settings: &ServiceSettings) -> Self {
         Self {
             head_only: head.method == Method::HEAD,
-            keep_alive: (connection.protocol == Protocol::Http11).then(|| settings.keep_alive.as_secs()),
+            keep_alive: (connection.protocol == Protocol::Http11).then_some(settings.keep_alive.as_secs()),
             grant: settings.cors.grant(&head.headers),
             charged: None,
         }

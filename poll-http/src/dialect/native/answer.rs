@@ -88,7 +88,11 @@ pub(crate) fn message_json(message: &Message) -> Vec<u8> {
 }
 
 /// One message as an answer of its own, with who was given it where that is noted.
-pub(crate) fn message(message: &Message, given_to: Option<&[Arc<str>]>, cache: HeaderValue) -> Response<Body> {
+pub(crate) fn message(
+    message: &Message,
+    given_to: Option<&[Arc<str>]>,
+    cache: HeaderValue,
+) -> Response<Body> {
     let mut out = message_json(message);
     if let Some(names) = given_to {
         out.pop();

@@ -8,7 +8,7 @@ use poll_core::{ChannelName, Cursor, Limit, Position, Seq};
 
 use crate::error::Refusal;
 use crate::query::{Query, Repeats};
-use crate::question::{AtEnd, Grain, Question};
+use crate::question::{AtEnd, Grain, Question, Skips};
 
 const DEFAULT_CHANNEL: &str = "default";
 const DEFAULT_WAIT: Duration = Duration::from_secs(30);
@@ -52,7 +52,15 @@ fn question(head: &Parts, position: Position, wait: Duration) -> Result<Question
             Some(limit) => Limit::messages(usize::try_from(limit).unwrap_or(usize::MAX)),
         },
     };
-    Ok(Question { channel: channel(head)?, position, limit, wait, at_end: AtEnd::Answer, grain: Grain::Message })
+    Ok(Question {
+        channel: channel(head)?,
+        position,
+        limit,
+        wait,
+        at_end: AtEnd::Answer,
+        grain: Grain::Message,
+        skips: Skips::Nothing,
+    })
 }
 
 /// What the question's address says of where the reader is.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use poll_core::{Ending, IdempotencyKey, Payload, Publish};
@@ -89,7 +90,7 @@ fn from_body(head: &Parts, body: &[u8]) -> Result<Vec<Payload>, Refusal> {
             let missing = || Refusal::bad_request("`content` is missing in the form");
             Payload::text(content.map(Cow::into_owned).ok_or_else(missing)?)
         }
-        Media::Other => Payload::bytes(body.to_vec()),
+        Media::Other => Payload::bytes(Bytes::copy_from_slice(body)),
     }])
 }
 
