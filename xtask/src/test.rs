@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::tools;
-use crate::workspace::{cargo, root, run};
+use crate::workspace::{cargo, run, target};
 
 /// The command's arguments.
 #[derive(Args, Default)]
@@ -32,13 +32,11 @@ impl Test {
 
 /// The model checks need every primitive of the core swapped for loom's, so they have a build of their own.
 fn run_models() -> Result<()> {
-    run(cargo(["test", "--package", "poll-core", "--release", "--test", "loom"])
-        .args(["--target-dir".as_ref(), root().join("target/loom").as_os_str()])
+    run(cargo(["test", "--package", "poll-core", "--test", "loom", "--target-dir"])
+        .arg(target().join("loom"))
         .env("RUSTFLAGS", "--cfg loom")
         // Two forced switches a run find nearly every ordering bug there is, in a thousandth of the time of all.
         .env("LOOM_MAX_PREEMPTIONS", "2")
-        // What the release profile spends on the linker would be spent here on a handful of tests.
-        .env("CARGO_PROFILE_RELEASE_LTO", "off")
-        .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
-        .env("CARGO_PROFILE_RELEASE_DEBUG", "false"))
+        // Nobody debugs this build, and half of its time would go into that.
+        .env("CARGO_PROFILE_DEV_DEBUG", "false"))
 }

@@ -22,6 +22,8 @@ pub(crate) struct Tool {
 
 /// Every program that a test may call; `tidy` refuses a test that calls another.
 pub(crate) const TOOLS: &[Tool] = &[
+    Tool { program: "sh", package: "dash", purpose: "programs that stand in for others" },
+    Tool { program: "timeout", package: "coreutils", purpose: "examples that must come to an end" },
     Tool { program: "bash", package: "bash", purpose: "the examples of README.md" },
     Tool { program: "git", package: "git", purpose: "which files belong to the project" },
     Tool { program: "curl", package: "curl", purpose: "the wire as an independent HTTP client sees it" },
