@@ -37,6 +37,13 @@ impl Default for Retention {
 }
 
 impl Retention {
+    /// What the golongpoll library keeps unless it is told otherwise: 250 messages a channel
+    /// (`MaxEventBufferSize`) for ever (`EventTimeToLiveSeconds`). All else is bounded as by default.
+    #[must_use]
+    pub fn golongpoll() -> Self {
+        Self { messages: 250, age: Duration::ZERO, ..Self::default() }
+    }
+
     /// How long a message is kept, or `None` where age is no bound.
     #[must_use]
     pub fn age(&self) -> Option<Duration> {

@@ -13,6 +13,8 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 
+use crate::foreign::ForeignBody;
+
 /// One answer's body.
 pub struct Body {
     kind: Kind,
@@ -20,6 +22,16 @@ pub struct Body {
     guards: Vec<Box<dyn Any + Send>>,
     /// Called once the last byte is written, and never if it is not.
     written: Option<Written>,
+    counts: Counts,
+}
+
+/// When a body counts as written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Counts {
+    /// Once the peer's socket or stream has it, which our own connections know.
+    Sent,
+    /// Once its last piece was taken: more is not known of somebody else's server.
+    Taken,
 }
 
 /// What is to be done when an answer is written.
@@ -106,6 +118,11 @@ impl Body {
         self
     }
 
+    /// For a server that is not ours: the body counts as written once that has taken it.
+    pub(crate) fn written_when_taken(self) -> Self {
+        Self { counts: Counts::Taken, ..self }
+    }
+
     /// What is to be done once what was handed over is written; nothing before all was.
     pub(crate) fn take_written(&mut self) -> Option<Written> {
         if self.is_ended() { self.written.take() } else { None }
@@ -180,7 +197,7 @@ impl Body {
     }
 
     fn of(kind: Kind) -> Self {
-        Self { kind, guards: Vec::new(), written: None }
+        Self { kind, guards: Vec::new(), written: None, counts: Counts::Sent }
     }
 }
 
@@ -205,15 +222,19 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        loop {
-            return Poll::Ready(match std::task::ready!(self.poll_piece_caught(cx)) {
+        let frame = loop {
+            break match std::task::ready!(self.poll_piece_caught(cx)) {
                 Ok(Some(Piece::Data(bytes))) => Some(Ok(Frame::data(bytes))),
                 Ok(Some(Piece::Push(promise))) if promise.inline.is_empty() => continue,
                 Ok(Some(Piece::Push(promise))) => Some(Ok(Frame::data(promise.inline))),
                 Ok(None) => None,
                 Err(error) => Some(Err(error)),
-            });
+            };
+        };
+        if self.counts == Counts::Taken && !matches!(frame, Some(Err(_))) {
+            self.take_written().into_iter().for_each(|written| written());
         }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -254,6 +275,19 @@ pub enum RequestBody {
     Http2(h2::RecvStream),
     /// At hand, as tests and embedders have it.
     Full(Bytes),
+    /// From a connection of somebody else's server.
+    Foreign(ForeignBody),
+}
+
+impl RequestBody {
+    /// The content of a request that another server took.
+    pub fn foreign<B>(body: B) -> Self
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        if body.is_end_stream() { Self::Empty } else { Self::Foreign(ForeignBody::new(body)) }
+    }
 }
 
 impl http_body::Body for RequestBody {
@@ -286,6 +320,7 @@ impl http_body::Body for RequestBody {
                 // Trailers are not looked at; dropping the stream lets go of them.
                 None => None,
             },
+            Self::Foreign(body) => std::task::ready!(body.poll_frame(cx)),
         };
         Poll::Ready(frame)
     }
@@ -296,6 +331,7 @@ impl http_body::Body for RequestBody {
             Self::Full(bytes) => bytes.is_empty(),
             Self::Http1(incoming) => incoming.is_end_stream(),
             Self::Http2(stream) => stream.is_end_stream(),
+            Self::Foreign(body) => body.is_end_stream(),
         }
     }
 
@@ -306,6 +342,7 @@ impl http_body::Body for RequestBody {
             Self::Http1(incoming) => incoming.size_hint(),
             // h2 checks the length against Content-Length itself, but does not tell it.
             Self::Http2(_) => SizeHint::default(),
+            Self::Foreign(body) => body.size_hint(),
         }
     }
 }
@@ -317,6 +354,8 @@ pub enum RequestBodyError {
     Http1(hyper::Error),
     /// The stream was reset, or the connection broke.
     Http2(h2::Error),
+    /// Somebody else's server could not read it.
+    Foreign(Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl std::fmt::Display for RequestBodyError {
@@ -330,6 +369,7 @@ impl std::error::Error for RequestBodyError {
         match self {
             Self::Http1(error) => Some(error),
             Self::Http2(error) => Some(error),
+            Self::Foreign(error) => Some(error.as_ref()),
         }
     }
 }

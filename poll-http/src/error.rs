@@ -96,7 +96,7 @@ impl Refusal {
 
     /// The same with how to prove who one is (RFC 9110 §11.6.1).
     #[must_use]
-    pub(crate) fn challenge(self, challenge: &'static str) -> Self {
+    pub fn challenge(self, challenge: &'static str) -> Self {
         Self { challenge: Some(challenge), ..self }
     }
 

@@ -4,8 +4,10 @@
 //! parsed twice and nothing waits here.
 
 mod builder;
+mod check;
 mod dispatch;
 mod finish;
+mod read;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,13 +15,15 @@ use std::sync::atomic::AtomicUsize;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::header::X_CONTENT_TYPE_OPTIONS;
 use http::{Request, Response};
-use poll_core::{
-    ChannelName, Cursor, Epoch, Lane, Message, Pinned, Publish, Published, Standing, Store, Timestamp, View,
-    Wait,
-};
+use poll_core::{ChannelName, Cursor, Epoch, Lane, Message, Pinned, Standing, Store, Timestamp, View, Wait};
 
 pub use builder::Builder;
+pub use check::Ask;
+
+use check::{Check, Hook};
+use finish::NOSNIFF;
 
 use crate::admission::{Admission, Slot};
 use crate::body::{Body, RequestBody};
@@ -28,7 +32,7 @@ use crate::clock::Clock;
 use crate::connection::{ConnectionInfo, Handle};
 use crate::deadline::Deadlines;
 use crate::drain::{Drain, Phase};
-use crate::error::Refusal;
+use crate::error::{Refusal, Shape};
 use crate::metrics::{Metrics, MetricsText};
 use crate::retrieved;
 use crate::settings::{Receipts, ServiceSettings, Site};
@@ -60,6 +64,8 @@ struct Shared {
     receipts: retrieved::Receipts,
     /// What the golongpoll door gave away, where it deletes.
     deleted: retrieved::Deleted,
+    check: Option<Check>,
+    hooks: Vec<Hook>,
 }
 
 /// Whether the server can do its work; the reason where it cannot.
@@ -189,19 +195,6 @@ impl Service {
         let names = || self.0.shared.receipts.get(channel, at, retrieved::Names::list).unwrap_or_default();
         (self.settings().receipts == Receipts::On).then(names)
     }
-
-    /// Publishes through this service's clock, counted.
-    pub(crate) async fn publish(
-        &self,
-        channel: &ChannelName,
-        publish: Publish,
-    ) -> Result<Published, Refusal> {
-        let published = self.store().publish(self.now(), channel, publish).await?;
-        if !published.repeated {
-            self.metrics().published.inc_by(published.stamps.len() as u64);
-        }
-        Ok(published)
-    }
 }
 
 impl Handle for Service {
@@ -236,6 +229,13 @@ impl Answering {
         Self(State::Ready(Some(Box::new(response))))
     }
 
+    /// 404 where no dialect's path is named.
+    pub(crate) fn not_found() -> Self {
+        let mut response = Refusal::not_found().into_response(Shape::Problem);
+        response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+        Self::ready(response)
+    }
+
     fn waiting(answer: impl Future<Output = Response<Body>> + Send + 'static) -> Self {
         Self(State::Waiting(Box::pin(answer)))
     }
@@ -246,7 +246,9 @@ impl Future for Answering {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response<Body>> {
         match &mut self.0 {
-            State::Ready(response) => response.take().map_or(Poll::Pending, |response| Poll::Ready(*response)),
+            State::Ready(response) => {
+                response.take().map_or(Poll::Pending, |response| Poll::Ready(*response))
+            }
             State::Waiting(answer) => answer.as_mut().poll(cx),
         }
     }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use ipnet::IpNet;
 
 use crate::access::Access;
@@ -104,6 +106,19 @@ pub struct Site {
     pub page: Option<Asset>,
     /// Its stylesheet and script: pushed or announced before the page, and served at their own paths.
     pub assets: Arc<[Asset]>,
+}
+
+impl Site {
+    /// One page of HTML that brings all it needs.
+    #[must_use]
+    pub fn of_page(html: &'static str) -> Self {
+        let html_type = HeaderValue::from_static("text/html; charset=utf-8");
+        let headers = [(CONTENT_TYPE, html_type), (CACHE_CONTROL, HeaderValue::from_static("no-cache"))];
+        let link = HeaderValue::from_static("</>; rel=preload; as=document");
+        let body = html.as_bytes().into();
+        let page = Asset { path: "/".to_owned(), headers: headers.into_iter().collect(), body, link };
+        Self { page: Some(page), assets: Arc::default() }
+    }
 }
 
 impl Default for ServiceSettings {

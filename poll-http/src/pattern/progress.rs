@@ -44,15 +44,19 @@ pub(crate) async fn answer(
     Ok(respond::streamed(native::content_type(framing), Body::stream(feed).on_end(place)))
 }
 
+/// The channel of a new demonstration job.
+pub(crate) fn demo_job() -> Result<ChannelName, Refusal> {
+    Ok(ChannelName::parse(&format!("progress/demo-{:016x}", rand::random::<u64>()))?)
+}
+
 /// Starts the demonstration job and follows it.
 pub(crate) async fn demo(
     service: Service,
+    job: ChannelName,
     client: Client,
     framing: Framing,
 ) -> Result<Response<Body>, Refusal> {
     let running = Running::begin(&service)?;
-    let name = format!("progress/demo-{:016x}", rand::random::<u64>());
-    let job = ChannelName::parse(&name)?;
     // The job goes on without its reader, as real ones do; it is over after ten steps either way.
     tokio::spawn(run(service.clone(), job.clone(), running));
     answer(service, job, client, None, framing).await
@@ -69,8 +73,8 @@ async fn run(service: Service, job: ChannelName, _running: Running) {
         let Ok(payload) = report else { return };
         let publish = Publish::one(payload);
         let publish = if step > DEMO_STEPS { publish.closing() } else { publish };
-        if let Err(refusal) = service.publish(&job, publish).await {
-            tracing::warn!(%job, step, detail = refusal.detail(), "the demonstration job stops");
+        if let Err(error) = service.publish(&job, publish).await {
+            tracing::warn!(%job, step, %error, "the demonstration job stops");
             return;
         }
         service.deadlines().at(begun + DEMO_PACE * u32::try_from(step).unwrap_or(u32::MAX)).await;

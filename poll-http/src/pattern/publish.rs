@@ -24,50 +24,60 @@ pub(crate) async fn publish(
     let most = incoming.most_bytes(&head, settings.max_payload_bytes);
     let body = content(&service, body, most).await?;
     let publish = native::publish(&head, &body, settings.max_payload_bytes, settings.demo)?;
-    drop((head, body));
-    let published = service.publish(&channel, publish).await?;
+    drop(body);
+    let published = service.publish_for(head, &channel, publish).await?;
     Ok(native::published(&channel, &published, incoming))
 }
 
 /// Takes one step of a job; the one with a final status ends it.
 pub(crate) async fn report(
     service: Service,
+    head: Parts,
     job: ChannelName,
     body: RequestBody,
 ) -> Result<Response<Body>, Refusal> {
     let body = content(&service, body, service.settings().max_payload_bytes).await?;
-    let published = service.publish(&job, native::progress_report(&body)?).await?;
+    let published = service.publish_for(head, &job, native::progress_report(&body)?).await?;
     let mut response = native::published(&job, &published, Incoming::One);
     *response.status_mut() = StatusCode::ACCEPTED;
     Ok(response)
 }
 
 /// Takes an event of the golongpoll dialect.
-pub(crate) async fn event(service: Service, body: RequestBody) -> Result<Response<Body>, Refusal> {
+pub(crate) async fn event(
+    service: Service,
+    head: Parts,
+    body: RequestBody,
+) -> Result<Response<Body>, Refusal> {
     let most = service.settings().max_payload_bytes;
     let body = content(&service, body, most.saturating_add(golongpoll::ENVELOPE_BYTES)).await?;
     let (channel, publish) = golongpoll::publish(&body, most)?;
-    service.publish(&channel, publish).await?;
+    service.publish_for(head, &channel, publish).await?;
     Ok(golongpoll::published())
 }
 
 /// Takes a message of the chat dialect.
-pub(crate) async fn chat(service: Service, body: RequestBody) -> Result<Response<Body>, Refusal> {
+pub(crate) async fn chat(
+    service: Service,
+    head: Parts,
+    body: RequestBody,
+) -> Result<Response<Body>, Refusal> {
     let body = content(&service, body, chat::MOST_BYTES).await?;
     let (publish, text) = chat::publish(&body)?;
-    let published = service.publish(&chat::channel()?, publish).await?;
+    let published = service.publish_for(head, &chat::channel()?, publish).await?;
     Ok(chat::published(&published, &text))
 }
 
 /// Takes a message of the channel dialect.
 pub(crate) async fn to_channel(
     service: Service,
+    head: Parts,
     channel: ChannelName,
     body: RequestBody,
 ) -> Result<Response<Body>, Refusal> {
     let most = service.settings().max_payload_bytes;
     let body = content(&service, body, most).await?;
-    let published = service.publish(&channel, channel::publish(&body, most)?).await?;
+    let published = service.publish_for(head, &channel, channel::publish(&body, most)?).await?;
     Ok(channel::published(&published))
 }
 

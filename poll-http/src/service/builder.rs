@@ -3,19 +3,33 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use poll_core::Store;
+use http::request::Parts;
+use poll_core::{ChannelName, Published, Store};
 
+use super::check::{Ask, Check, Hook};
 use super::{Ready, Service, Shared, Worker};
 use crate::admission::Admission;
 use crate::client::Proxies;
 use crate::clock::Clock;
 use crate::deadline::Deadlines;
 use crate::drain::Drain;
+use crate::error::Refusal;
 use crate::metrics::{Metrics, MetricsText};
 use crate::retrieved;
 use crate::settings::{ServiceSettings, Site};
 
 /// Collects what a [`Service`] needs; everything but the store has a default.
+///
+/// Who comes from the golongpoll library finds its options here:
+///
+/// | there | here |
+/// | --- | --- |
+/// | `MaxLongpollTimeoutSeconds` | [`ServiceSettings::golongpoll_most_seconds`] |
+/// | `DeleteEventAfterFirstRetrieval` | [`ServiceSettings::golongpoll_given`]; under a [`Mount`](crate::Mount) an event counts as given once the other server has taken it |
+/// | `MaxEventBufferSize`, `EventTimeToLiveSeconds` | [`Retention`](poll_core::Retention) of the store; its `golongpoll()` has that library's defaults |
+/// | `LoggingEnabled` | a `tracing` subscriber of the program's that takes `poll_http=debug` |
+/// | `manager.Publish` | [`Service::publish`] |
+/// | a handler around `SubscriptionHandler` | [`check`](Self::check) |
 #[must_use]
 pub struct Builder {
     store: Store,
@@ -26,6 +40,8 @@ pub struct Builder {
     metrics_text: MetricsText,
     ready: Ready,
     site: Site,
+    check: Option<Check>,
+    hooks: Vec<Hook>,
 }
 
 impl Builder {
@@ -39,6 +55,8 @@ impl Builder {
             metrics_text: Arc::new(String::new),
             ready: Arc::new(|| Ok(())),
             site: Site::default(),
+            check: None,
+            hooks: Vec::new(),
         }
     }
 
@@ -77,6 +95,27 @@ impl Builder {
         Self { site, ..self }
     }
 
+    /// Asks the program whether a request may do what it asks, after tokens and limits and before anything is read,
+    /// waited for or published; a refusal is told in the words of the dialect. Asked on the worker's thread, so it
+    /// must not block: who somebody is may be settled before, and left in the request's extensions.
+    ///
+    /// What is about no channel is not asked for: `/healthz`, `/readyz`, `/metrics` and the files of the site.
+    pub fn check(
+        self,
+        check: impl Fn(&Parts, Ask<'_>) -> Result<(), Refusal> + Send + Sync + 'static,
+    ) -> Self {
+        Self { check: Some(Arc::new(check)), ..self }
+    }
+
+    /// Tells the program of each publish through this service, [its own](Service::publish) and others', once all
+    /// readers can see it; a repetition under an idempotency key is not told. Called without any lock, before the
+    /// publisher is answered, so it must not block. Publishes that overlap may be told in either order: their
+    /// stamps say which was first. May be given several times.
+    pub fn on_publish(mut self, hook: impl Fn(&ChannelName, &Published) + Send + Sync + 'static) -> Self {
+        self.hooks.push(Arc::new(hook));
+        self
+    }
+
     /// The service. It serves as it is; a server with several threads makes one for each of them with
     /// [`Service::for_worker`].
     #[must_use]
@@ -98,6 +137,8 @@ impl Builder {
             proxies,
             receipts: retrieved::Receipts::default(),
             deleted: retrieved::Deleted::default(),
+            check: self.check,
+            hooks: self.hooks,
         });
         Service(Arc::new(Worker { shared, lane, deadlines: Deadlines::new() }))
     }

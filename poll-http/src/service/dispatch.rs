@@ -5,7 +5,6 @@ use std::time::Duration;
 use http::header::{ALLOW, ETAG, IF_NONE_MATCH, LINK};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
-use poll_core::{ChannelName, Found, Locator};
 
 use super::finish::Finish;
 use super::{Answering, Service};
@@ -13,20 +12,18 @@ use crate::access::Right;
 use crate::body::{Body, RequestBody};
 use crate::client::Client;
 use crate::connection::ConnectionInfo;
-use crate::dialect::{channel, chat, golongpoll, native};
+use crate::dialect::golongpoll;
 use crate::drain::Phase;
 use crate::early_hints::{Asset, Preload};
 use crate::error::Refusal;
 use crate::origin;
-use crate::pattern::{long_poll, progress, publish, push, short_poll, stream};
-use crate::question::{Answer, Question};
+use crate::pattern::publish;
 use crate::respond;
 use crate::route::{Action, Dialect, Target};
-use crate::settings::Given;
 
 /// An answer that is there, or one that is to come. What comes may still be a refusal.
 #[expect(clippy::large_enum_variant, reason = "lives for one call, and a box would cost each answer")]
-enum Step {
+pub(super) enum Step {
     Now(Response<Body>),
     Later(std::pin::Pin<Box<dyn Future<Output = Result<Response<Body>, Refusal>> + Send>>),
 }
@@ -125,104 +122,12 @@ impl Service {
         let service = self.clone();
         Ok(match target {
             Target::Publish => later(publish::publish(service, head, body)),
-            Target::Job(job) => later(publish::report(service, job, body)),
-            Target::PublishEvent => later(publish::event(service, body)),
-            Target::Chat => later(publish::chat(service, body)),
-            Target::ChannelPublish(channel) => later(publish::to_channel(service, channel, body)),
+            Target::Job(job) => later(publish::report(service, head, job, body)),
+            Target::PublishEvent => later(publish::event(service, head, body)),
+            Target::Chat => later(publish::chat(service, head, body)),
+            Target::ChannelPublish(channel) => later(publish::to_channel(service, head, channel, body)),
             other => return Err(Refusal::method_not_allowed(other.allow())),
         })
-    }
-
-    /// Requests that read.
-    fn give(
-        &self,
-        target: Target,
-        action: Action,
-        head: &Parts,
-        client: Client,
-        connection: &ConnectionInfo,
-    ) -> Result<Step, Refusal> {
-        let service = self.clone();
-        let framing = || stream::framing(&head.headers);
-        Ok(match target {
-            Target::ShortPoll => {
-                let (question, seen) = (native::short_poll(head)?, short_poll::condition(&head.headers));
-                later(async { Ok(short_poll::answer(service, question, client, seen).await) })
-            }
-            Target::LongPoll | Target::Events | Target::Chat | Target::ChannelPoll(_) => {
-                self.give_in_time(target, action, head, client)?
-            }
-            Target::Stream => {
-                let (question, given) = native::stream(head)?;
-                later(stream::answer(service, question, client, given, framing()))
-            }
-            Target::Push => later(push::answer(service, native::stream(head)?.0, client, connection.push)),
-            Target::Job(job) => {
-                let (_, given) = native::stream(head)?;
-                later(progress::answer(service, job, client, given, framing()))
-            }
-            // Asking what would come must not start it.
-            Target::DemoJob if action == Action::Head => {
-                Step::Now(respond::streamed(native::content_type(framing()), Body::empty()))
-            }
-            Target::DemoJob => later(progress::demo(service, client, framing())),
-            Target::Message(channel, locator) => later(message(service, channel, locator)),
-            other => return Err(Refusal::method_not_allowed(other.allow())),
-        })
-    }
-
-    /// Long polls, in each dialect's words.
-    fn give_in_time(
-        &self,
-        target: Target,
-        action: Action,
-        head: &Parts,
-        client: Client,
-    ) -> Result<Step, Refusal> {
-        let (service, settings) = (self.clone(), self.settings());
-        let patient = |question: Question| match action {
-            Action::Head => Question { wait: Duration::ZERO, ..question },
-            _ => question,
-        };
-        Ok(match target {
-            Target::Events => {
-                let events = golongpoll::events(
-                    head,
-                    self.now(),
-                    settings.golongpoll_most_seconds,
-                    settings.golongpoll_given,
-                )?;
-                let (question, since) = (patient(events.question), events.since);
-                let channel = question.channel.clone();
-                let door = self.clone();
-                let write = move |given: &Answer| door.give_events(given, &channel, since);
-                later(long_poll::answer(service, question, client, write))
-            }
-            Target::Chat => {
-                later(long_poll::answer(service, patient(chat::question(head)?), client, chat::answer))
-            }
-            Target::ChannelPoll(name) => {
-                let (question, mode) = channel::question(head, name, settings.max_poll)?;
-                let write = move |given: &Answer| channel::answer(given, mode);
-                later(long_poll::answer(service, patient(question), client, write))
-            }
-            _ => {
-                let question = patient(native::long_poll(head, settings.max_poll)?);
-                let write = |given: &Answer| native::poll(given, "timestamp", respond::NO_STORE);
-                later(long_poll::answer(service, question, client, write))
-            }
-        })
-    }
-
-    /// Events, which this door may be set to give only once.
-    fn give_events(&self, given: &Answer, channel: &ChannelName, since: golongpoll::Since) -> Response<Body> {
-        let response = golongpoll::answer(given, channel, since);
-        let Some(only) = given.only.clone().filter(|_| self.settings().golongpoll_given == Given::Deleted)
-        else {
-            return response;
-        };
-        let (service, channel, standing) = (self.clone(), channel.clone(), given.view.standing);
-        response.map(|body| body.on_written(move || service.delete(&channel, &standing, &only)))
     }
 
     fn readiness(&self) -> Result<Response<Body>, Refusal> {
@@ -268,30 +173,8 @@ impl Service {
     }
 }
 
-fn later(answer: impl Future<Output = Result<Response<Body>, Refusal>> + Send + 'static) -> Step {
+pub(super) fn later(answer: impl Future<Output = Result<Response<Body>, Refusal>> + Send + 'static) -> Step {
     Step::Later(Box::pin(answer))
-}
-
-async fn message(
-    service: Service,
-    channel: ChannelName,
-    locator: Locator,
-) -> Result<Response<Body>, Refusal> {
-    let now = service.now();
-    match service.store().message(now, &channel, locator).await {
-        Found::Message(message, at, until) => {
-            let given_to = service.given_to(&channel, at);
-            // A bare number means another message once the channel begins anew, and receipts grow: such an
-            // answer is asked for each time.
-            let cache = match (locator, &given_to) {
-                (Locator::Cursor(_), None) => native::message_cache(now, until),
-                _ => respond::NO_CACHE,
-            };
-            Ok(native::message(&message, given_to.as_deref(), cache))
-        }
-        Found::Gone => Err(Refusal::new(StatusCode::GONE, "the message is no longer retained")),
-        Found::Never => Err(Refusal::new(StatusCode::NOT_FOUND, "there never was such a message")),
-    }
 }
 
 fn options(head: &Parts, target: &Target, finish: &Finish) -> Response<Body> {

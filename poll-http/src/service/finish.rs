@@ -13,6 +13,7 @@ use crate::connection::{ConnectionInfo, Protocol};
 use crate::origin::Grant;
 use crate::settings::ServiceSettings;
 
+pub(super) const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
 /// Completes an answer to one request.
@@ -51,7 +52,7 @@ impl Finish {
             service.0.shared.admission.refund(address);
         }
         let headers = response.headers_mut();
-        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
         if let Some(seconds) = self.keep_alive {
             let value = HeaderValue::from_str(&format!("timeout={seconds}"));
             value.into_iter().for_each(|value| drop(headers.insert(KEEP_ALIVE, value)));

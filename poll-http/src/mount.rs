@@ -1,0 +1,249 @@
+//! A [`Service`] under a path of somebody else's server: hyper's, axum's, or any other that takes a `tower` service.
+//!
+//! That server accepts connections and keeps its own deadlines for heads, writes and idle peers; here a request's
+//! path is cut to what the service knows, and its answer is made to fit where it goes. Pushes and 103 are the
+//! business of our own [`serve`](crate::serve), and are off.
+//!
+//! ```
+//! use poll_core::{ChannelName, Payload, Publish, Retention, Store};
+//! use poll_http::{Mount, Service};
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+//! let service = Service::builder(Store::in_memory(Retention::golongpoll())).build();
+//! let orders = ChannelName::parse("orders")?;
+//! service.publish(&orders, Publish::one(Payload::text("shipped"))).await?;
+//!
+//! // In hyper: `service_fn(move |request| async move { Ok::<_, Infallible>(mount.answer(request, peer).await) })`.
+//! // In axum: `Router::new().route_service("/news/{*path}", mount)`.
+//! let mount = Mount::new(service, "/news");
+//! let request = http::Request::get("http://localhost/news/api/poll?channel=orders");
+//! let answer = mount.answer(request.body(String::new())?, ([127, 0, 0, 1], 4711).into()).await;
+//! assert_eq!(answer.status(), 200);
+//! # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+//! ```
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::{Arc, Once};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{HeaderName, LOCATION};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Request, Response, Uri, Version};
+
+use crate::body::{Body, RequestBody};
+use crate::connection::{ConnectionInfo, EarlyHints, Handle as _, Protocol, PushPolicy};
+use crate::service::{Answering, Service};
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+
+/// A service at a path of another server. A clone is the same mount.
+///
+/// It runs on any tokio runtime. Nobody has to run [`Service::drive`] for it, unless those who wait are to hear of
+/// a [`Drain`](crate::Drain): then that is spawned once.
+#[derive(Clone)]
+pub struct Mount {
+    service: Service,
+    prefix: Arc<str>,
+    paths: Paths,
+    peer_of: Arc<PeerOf>,
+}
+
+type PeerOf = dyn Fn(&Parts) -> Option<SocketAddr> + Send + Sync;
+
+/// What the paths of requests look like that arrive here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Paths {
+    Whole,
+    /// A router has taken the prefix off.
+    Cut,
+}
+
+impl Mount {
+    /// The service at the paths below `prefix`, such as `/news`; with `/` or nothing, at all paths. A request for
+    /// any other path is 404.
+    #[must_use]
+    pub fn new(service: Service, prefix: &str) -> Self {
+        let bare = prefix.trim_matches('/');
+        let prefix = if bare.is_empty() { String::new() } else { format!("/{bare}") };
+        Self { service, prefix: prefix.into(), paths: Paths::Whole, peer_of: Arc::new(|_| None) }
+    }
+
+    /// The same behind a router that takes the prefix off itself, as axum's `nest_service` does: it is only put
+    /// before the paths that answers name.
+    #[must_use]
+    pub fn nested(service: Service, prefix: &str) -> Self {
+        Self { paths: Paths::Cut, ..Self::new(service, prefix) }
+    }
+
+    /// How to tell from a request whom it came from, where the server calls this as its service: in axum
+    /// `|head| head.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0)`. Without it all requests count
+    /// as one address's, with that address's share of the limits.
+    #[must_use]
+    pub fn peer_of(self, peer_of: impl Fn(&Parts) -> Option<SocketAddr> + Send + Sync + 'static) -> Self {
+        Self { peer_of: Arc::new(peer_of), ..self }
+    }
+
+    /// Answers one request. Dropping the answer, or the body in it, frees everything that it holds.
+    pub fn answer<B>(&self, request: Request<B>, peer: SocketAddr) -> Mounted
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        let (mut head, body) = request.into_parts();
+        if self.paths == Paths::Whole && !self.prefix.is_empty() {
+            let Some(uri) = below(&self.prefix, &head.uri) else {
+                return Mounted { answering: Answering::not_found(), prefix: Arc::clone(&self.prefix) };
+            };
+            head.uri = uri;
+        }
+        let connection = ConnectionInfo {
+            peer,
+            protocol: match head.version {
+                Version::HTTP_09 | Version::HTTP_10 => Protocol::Http10,
+                Version::HTTP_11 => Protocol::Http11,
+                // HTTP/3 has the same semantics.
+                _ => Protocol::Http2,
+            },
+            push: PushPolicy::Off,
+            early_hints: EarlyHints::None,
+        };
+        let request = Request::from_parts(head, RequestBody::foreign(body));
+        let answering = self.service.handle(request, &connection);
+        Mounted { answering, prefix: Arc::clone(&self.prefix) }
+    }
+
+    fn call<B>(&self, request: Request<B>) -> Mounted
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        let (head, body) = request.into_parts();
+        let peer = (self.peer_of)(&head).unwrap_or_else(unknown_peer);
+        self.answer(Request::from_parts(head, body), peer)
+    }
+}
+
+/// The target without the prefix; `None` where it is not below it.
+fn below(prefix: &str, uri: &Uri) -> Option<Uri> {
+    let rest = uri.path().strip_prefix(prefix)?;
+    let path = if rest.is_empty() { "/" } else { rest };
+    if !path.starts_with('/') {
+        return None;
+    }
+    let target = match uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(PathAndQuery::try_from(target).ok()?);
+    Uri::from_parts(parts).ok()
+}
+
+fn unknown_peer() -> SocketAddr {
+    static TOLD: Once = Once::new();
+    TOLD.call_once(|| {
+        tracing::warn!(
+            "requests come without a peer address (Mount::peer_of): they share one address's limits"
+        );
+    });
+    SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))
+}
+
+/// The answer of a [`Mount`], now or later.
+#[must_use = "futures do nothing unless polled"]
+pub struct Mounted {
+    answering: Answering,
+    prefix: Arc<str>,
+}
+
+impl Future for Mounted {
+    type Output = Response<Body>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response<Body>> {
+        let mut response = std::task::ready!(Pin::new(&mut self.answering).poll(cx));
+        let headers = response.headers_mut();
+        // How long an idle connection is kept is the other server's to say.
+        headers.remove(KEEP_ALIVE);
+        if let Some(location) = headers.get(LOCATION).filter(|_| !self.prefix.is_empty()) {
+            let whole = [self.prefix.as_bytes(), location.as_bytes()].concat();
+            let whole = HeaderValue::from_bytes(&whole);
+            whole.into_iter().for_each(|whole| drop(headers.insert(LOCATION, whole)));
+        }
+        Poll::Ready(response.map(Body::written_when_taken))
+    }
+}
+
+/// [`Mounted`] as services have it: nothing fails.
+#[must_use = "futures do nothing unless polled"]
+pub struct Called(Mounted);
+
+impl Future for Called {
+    type Output = Result<Response<Body>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx).map(Ok)
+    }
+}
+
+impl<B> hyper::service::Service<Request<B>> for Mount
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Called;
+
+    fn call(&self, request: Request<B>) -> Called {
+        Called(self.call(request))
+    }
+}
+
+impl<B> tower_service::Service<Request<B>> for Mount
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Called;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Called {
+        Called(Self::call(self, request))
+    }
+}
+
+impl std::fmt::Debug for Mount {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mount")
+            .field("prefix", &self.prefix)
+            .field("paths", &self.paths)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_segments_are_a_prefix() {
+        let cut = |target: &str| below("/news", &target.parse().unwrap()).map(|uri| uri.to_string());
+        assert_eq!(cut("/news").as_deref(), Some("/"));
+        assert_eq!(cut("/news?a=%2F").as_deref(), Some("/?a=%2F"));
+        assert_eq!(cut("/news/api/poll?a=b").as_deref(), Some("/api/poll?a=b"));
+        assert_eq!(cut("http://h:1/news/x").as_deref(), Some("http://h:1/x"));
+        for outside in ["/newsletter", "/", "/a/news", "/NEWS/x"] {
+            assert_eq!(cut(outside), None, "{outside}");
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Requests that read, in two steps: first what is asked, with nothing left to parse, then its answer.
+//!
+//! The program's check stands between the two, once for all dialects and patterns.
+
+use std::time::Duration;
+
+use http::request::Parts;
+use http::{HeaderValue, Response, StatusCode};
+use poll_core::{ChannelName, Found, Locator, Position};
+
+use super::Service;
+use super::check::Ask;
+use super::dispatch::{Step, later};
+use crate::body::Body;
+use crate::client::Client;
+use crate::connection::{ConnectionInfo, PushPolicy};
+use crate::dialect::{channel, chat, golongpoll, native};
+use crate::error::Refusal;
+use crate::frame::Framing;
+use crate::pattern::{long_poll, progress, push, short_poll, stream};
+use crate::question::{Answer, Question};
+use crate::respond;
+use crate::route::{Action, Target};
+use crate::settings::Given;
+
+/// What is asked, by pattern.
+enum Read {
+    Short(Question, Option<HeaderValue>),
+    Long(Question, Voice),
+    Stream(Question, Option<Position>, Framing),
+    Push(Question),
+    Job(ChannelName, Option<Position>, Framing),
+    /// A demonstration, in a channel that is not yet.
+    Demo(ChannelName, Framing),
+    Message(ChannelName, Locator),
+}
+
+/// In whose words a long poll is answered.
+#[derive(Clone, Copy)]
+enum Voice {
+    Native,
+    Events(golongpoll::Since),
+    Chat,
+    Channel(channel::Mode),
+}
+
+impl Service {
+    /// Requests that read.
+    pub(super) fn give(
+        &self,
+        target: Target,
+        action: Action,
+        head: &Parts,
+        client: Client,
+        connection: &ConnectionInfo,
+    ) -> Result<Step, Refusal> {
+        let read = self.parse(target, head)?;
+        self.ask(head, Ask::Read(read.channel()))?;
+        Ok(self.answer(read, action, client, connection.push))
+    }
+
+    fn parse(&self, target: Target, head: &Parts) -> Result<Read, Refusal> {
+        let settings = self.settings();
+        let framing = || stream::framing(&head.headers);
+        Ok(match target {
+            Target::ShortPoll => Read::Short(native::short_poll(head)?, short_poll::condition(&head.headers)),
+            Target::LongPoll => Read::Long(native::long_poll(head, settings.max_poll)?, Voice::Native),
+            Target::Events => {
+                let (most, given) = (settings.golongpoll_most_seconds, settings.golongpoll_given);
+                let events = golongpoll::events(head, self.now(), most, given)?;
+                Read::Long(events.question, Voice::Events(events.since))
+            }
+            Target::Chat => Read::Long(chat::question(head)?, Voice::Chat),
+            Target::ChannelPoll(name) => {
+                let (question, mode) = channel::question(head, name, settings.max_poll)?;
+                Read::Long(question, Voice::Channel(mode))
+            }
+            Target::Stream => {
+                let (question, given) = native::stream(head)?;
+                Read::Stream(question, given, framing())
+            }
+            Target::Push => Read::Push(native::stream(head)?.0),
+            Target::Job(job) => Read::Job(job, native::stream(head)?.1, framing()),
+            Target::DemoJob => Read::Demo(progress::demo_job()?, framing()),
+            Target::Message(channel, locator) => Read::Message(channel, locator),
+            other => return Err(Refusal::method_not_allowed(other.allow())),
+        })
+    }
+
+    fn answer(&self, read: Read, action: Action, client: Client, push: PushPolicy) -> Step {
+        let service = self.clone();
+        match read {
+            Read::Short(question, seen) => {
+                later(async { Ok(short_poll::answer(service, question, client, seen).await) })
+            }
+            Read::Long(question, voice) if action == Action::Head => {
+                self.answer_in_time(Question { wait: Duration::ZERO, ..question }, voice, client)
+            }
+            Read::Long(question, voice) => self.answer_in_time(question, voice, client),
+            Read::Stream(question, given, framing) => {
+                later(stream::answer(service, question, client, given, framing))
+            }
+            Read::Push(question) => later(push::answer(service, question, client, push)),
+            Read::Job(job, given, framing) => later(progress::answer(service, job, client, given, framing)),
+            // Asking what would come must not start it.
+            Read::Demo(_, framing) if action == Action::Head => {
+                Step::Now(respond::streamed(native::content_type(framing), Body::empty()))
+            }
+            Read::Demo(job, framing) => later(progress::demo(service, job, client, framing)),
+            Read::Message(channel, locator) => later(message(service, channel, locator)),
+        }
+    }
+
+    /// Long polls, in each dialect's words. A waiter holds no more than its own words need.
+    fn answer_in_time(&self, question: Question, voice: Voice, client: Client) -> Step {
+        let service = self.clone();
+        match voice {
+            Voice::Native => {
+                let write = |given: &Answer| native::poll(given, "timestamp", respond::NO_STORE);
+                later(long_poll::answer(service, question, client, write))
+            }
+            Voice::Events(since) => {
+                let (door, channel) = (self.clone(), question.channel.clone());
+                let write = move |given: &Answer| door.give_events(given, &channel, since);
+                later(long_poll::answer(service, question, client, write))
+            }
+            Voice::Chat => later(long_poll::answer(service, question, client, chat::answer)),
+            Voice::Channel(mode) => {
+                let write = move |given: &Answer| channel::answer(given, mode);
+                later(long_poll::answer(service, question, client, write))
+            }
+        }
+    }
+
+    /// Events, which this door may be set to give only once.
+    fn give_events(&self, given: &Answer, channel: &ChannelName, since: golongpoll::Since) -> Response<Body> {
+        let response = golongpoll::answer(given, channel, since);
+        let Some(only) = given.only.clone().filter(|_| self.settings().golongpoll_given == Given::Deleted)
+        else {
+            return response;
+        };
+        let (service, channel, standing) = (self.clone(), channel.clone(), given.view.standing);
+        response.map(|body| body.on_written(move || service.delete(&channel, &standing, &only)))
+    }
+}
+
+impl Read {
+    fn channel(&self) -> &ChannelName {
+        match self {
+            Self::Short(question, _)
+            | Self::Long(question, _)
+            | Self::Stream(question, _, _)
+            | Self::Push(question) => &question.channel,
+            Self::Job(channel, _, _) | Self::Demo(channel, _) | Self::Message(channel, _) => channel,
+        }
+    }
+}
+
+async fn message(
+    service: Service,
+    channel: ChannelName,
+    locator: Locator,
+) -> Result<Response<Body>, Refusal> {
+    let now = service.now();
+    match service.store().message(now, &channel, locator).await {
+        Found::Message(message, at, until) => {
+            let given_to = service.given_to(&channel, at);
+            // A bare number means another message once the channel begins anew, and receipts grow: such an
+            // answer is asked for each time.
+            let cache = match (locator, &given_to) {
+                (Locator::Cursor(_), None) => native::message_cache(now, until),
+                _ => respond::NO_CACHE,
+            };
+            Ok(native::message(&message, given_to.as_deref(), cache))
+        }
+        Found::Gone => Err(Refusal::new(StatusCode::GONE, "the message is no longer retained")),
+        Found::Never => Err(Refusal::new(StatusCode::NOT_FOUND, "there never was such a message")),
+    }
+}
