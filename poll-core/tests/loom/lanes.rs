@@ -1,0 +1,157 @@
+//! Lanes that a worker drives: the ringer hands the wakes over, and none is lost on the way, whenever a driver
+//! comes or goes.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use loom::thread;
+use poll_core::{Lane, Store};
+
+use crate::worker::run;
+use crate::{channel, publish, read, start, store};
+
+/// Waits once among the waiters of `lane` and reads what came.
+async fn next(store: Store, lane: Lane) {
+    let pinned = start(&store);
+    store.wait(&channel(), &pinned, &lane).await;
+    let (numbers, _) = read(&store, &pinned);
+    assert_eq!(numbers, [1]);
+}
+
+fn publisher(store: &Store) -> thread::JoinHandle<()> {
+    let store = store.clone();
+    thread::spawn(move || publish(&store))
+}
+
+#[test]
+fn a_wake_reaches_its_waiter_through_the_lane() {
+    loom::model(|| {
+        let store = store();
+        let lane = store.lane();
+        let publisher = publisher(&store);
+        run(next(store, lane.clone()), vec![Box::pin(lane.drive())]);
+        publisher.join().unwrap();
+    });
+}
+
+#[test]
+fn two_ringers_at_once_leave_no_waiter_in_the_lane() {
+    loom::model(|| {
+        let store = store();
+        let lane = store.lane();
+        let publisher = publisher(&store);
+        let ringer = thread::spawn({
+            let store = store.clone();
+            move || store.notifier().ring(&channel())
+        });
+        let patient = {
+            let (store, lane) = (store.clone(), lane.clone());
+            async move {
+                let pinned = start(&store);
+                while read(&store, &pinned).0.is_empty() {
+                    store.wait(&channel(), &pinned, &lane).await;
+                }
+            }
+        };
+        run(patient, vec![Box::pin(lane.drive())]);
+        publisher.join().unwrap();
+        ringer.join().unwrap();
+    });
+}
+
+#[test]
+fn waiters_of_two_workers_are_all_woken() {
+    loom::model(|| {
+        let store = store();
+        let publisher = publisher(&store);
+        let other = thread::spawn({
+            let store = store.clone();
+            move || {
+                let lane = store.lane();
+                run(next(store, lane.clone()), vec![Box::pin(lane.drive())]);
+            }
+        });
+        let lane = store.lane();
+        run(next(store, lane), vec![]);
+        publisher.join().unwrap();
+        other.join().unwrap();
+    });
+}
+
+#[test]
+fn a_driver_that_begins_while_the_bell_rings_loses_no_wake() {
+    loom::model(|| {
+        let store = store();
+        let lane = store.lane();
+        let publisher = publisher(&store);
+        // Begun only after the waiter may be registered, and the bell may be ringing.
+        let late = {
+            let lane = lane.clone();
+            let mut driver = None;
+            poll_fn(move |cx| driver.get_or_insert_with(|| Box::pin(lane.drive())).as_mut().poll(cx))
+        };
+        run(next(store, lane), vec![Box::pin(late)]);
+        publisher.join().unwrap();
+    });
+}
+
+#[test]
+fn a_driver_dropped_while_the_bell_rings_loses_no_wake() {
+    loom::model(|| {
+        let store = store();
+        let lane = store.lane();
+        let publisher = publisher(&store);
+        let leaving = {
+            let lane = lane.clone();
+            thread::spawn(move || {
+                let mut driver = Box::pin(lane.drive());
+                let polled = driver.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+                assert_eq!(polled, Poll::Pending);
+            })
+        };
+        run(next(store, lane), vec![]);
+        publisher.join().unwrap();
+        leaving.join().unwrap();
+    });
+}
+
+#[test]
+fn a_lane_goes_from_driver_to_driver_without_losing_a_wake() {
+    loom::model(|| {
+        let store = store();
+        let lane = store.lane();
+        // The earlier driver is polled once on another worker, and gone at some moment after that.
+        let mut earlier = Box::pin(lane.drive());
+        assert!(earlier.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        let publisher = publisher(&store);
+        let leaving = thread::spawn(move || drop(earlier));
+        run(next(store, lane.clone()), vec![Box::pin(lane.drive())]);
+        publisher.join().unwrap();
+        leaving.join().unwrap();
+    });
+}
+
+#[test]
+fn a_waiter_that_left_the_lane_is_woken_for_nothing_and_harms_nothing() {
+    loom::model(|| {
+        let store = store();
+        let lane = store.lane();
+        let pinned = start(&store);
+        let mut leaver = store.wait(&channel(), &pinned, &lane);
+        assert!(pin!(&mut leaver).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        let publisher = publisher(&store);
+        run(
+            {
+                let (store, lane) = (store.clone(), lane.clone());
+                async move {
+                    drop(leaver);
+                    next(store, lane).await;
+                }
+            },
+            vec![Box::pin(lane.drive())],
+        );
+        publisher.join().unwrap();
+        assert_eq!(store.notifier().waiting(), 0);
+    });
+}
