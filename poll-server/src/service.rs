@@ -5,14 +5,16 @@
 //! Not here: checking values (`config.rs`), answering (poll-http).
 
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use poll_core::Store;
 use poll_http::{
-    ConnectionSettings, Cors, Demo, Drain, EarlyHintsHttp1, HostCheck, Metrics, Service, ServiceSettings,
+    Access, ConnectionSettings, Cors, Demo, Drain, EarlyHintsHttp1, Given, HostCheck, Limits, Metrics, Rate,
+    Receipts, Service, ServiceSettings,
 };
 
-use crate::config::{Config, CorsOrigin, Switch};
+use crate::config::{self, Config, CorsOrigin, Switch};
 use crate::metrics::Exposition;
 use crate::page;
 
@@ -44,6 +46,18 @@ fn service_settings(config: &Config, addresses: &[SocketAddr]) -> ServiceSetting
         cors: cors(&config.trust.origins),
         hosts: hosts(addresses, &config.trust.hosts),
         demo: if config.demo.is_some() { Demo::On } else { Demo::Off },
+        limits: limits(&config.limits),
+        access: access(&config.trust),
+        trusted_proxies: config.trust.proxies.clone(),
+        golongpoll_most_seconds: config.dialects.golongpoll_max_timeout.as_secs(),
+        golongpoll_given: match config.dialects.golongpoll_delete_after_retrieval {
+            Switch::On => Given::Deleted,
+            Switch::Off => Given::Kept,
+        },
+        receipts: match config.dialects.receipts {
+            Switch::On => Receipts::On,
+            Switch::Off => Receipts::Off,
+        },
         ..ServiceSettings::default()
     }
 }
@@ -66,6 +80,28 @@ pub(crate) fn connection_settings(config: &Config) -> ConnectionSettings {
             Switch::Off => EarlyHintsHttp1::Off,
         },
     }
+}
+
+/// poll-http writes "no bound" as zero.
+fn limits(limits: &config::Limits) -> Limits {
+    let count = |limit: Option<NonZeroU64>| {
+        limit.map_or(0, |limit| usize::try_from(limit.get()).unwrap_or(usize::MAX))
+    };
+    Limits {
+        total: count(limits.max_connections),
+        per_channel: count(limits.max_per_channel),
+        per_client: count(limits.max_per_client),
+        per_address: count(limits.max_per_address),
+        rate: match limits.rate {
+            Some(config::Rate { per_second, burst }) => Rate::Bucket { per_second, burst },
+            None => Rate::Unlimited,
+        },
+    }
+}
+
+fn access(trust: &config::Trust) -> Access {
+    let revealed = |tokens: &[config::Token]| tokens.iter().map(|token| token.reveal().to_owned()).collect();
+    Access { publish: revealed(&trust.publish), subscribe: revealed(&trust.subscribe) }
 }
 
 fn third(time: Duration) -> Duration {

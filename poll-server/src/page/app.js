@@ -97,6 +97,14 @@
     return `${path}?${new URLSearchParams(entries)}`;
   }
 
+  // A server that asks for tokens is opened as /#token=T: a fragment is sent to nobody and stands in no server's log.
+  const token = new URLSearchParams(location.hash.slice(1)).get('token');
+
+  /** Where to ask; EventSource can set no header, so the token goes as a parameter, everywhere alike. */
+  function target(path, parameters) {
+    return query(path, { ...parameters, access_token: token });
+  }
+
   // ---- asking -----------------------------------------------------------------------------------------------
 
   class Refused extends Error {
@@ -318,7 +326,7 @@
   }
 
   async function shortPoll(lane, signal, well) {
-    const ended = await poll(lane, query('/api/poll', { channel: lane.channel, cursor: lane.cursor }), signal);
+    const ended = await poll(lane, target('/api/poll', { channel: lane.channel, cursor: lane.cursor }), signal);
     well();
     if (!ended) await pause(SHORT_POLL_PAUSE_MS * (0.9 + 0.2 * Math.random()), signal);
     return ended;
@@ -327,7 +335,7 @@
   async function longPoll(lane, signal, well) {
     // Nothing is heard from a poll that waits; that it is on its way is all there is to show.
     well();
-    const path = query('/api/longpoll', { channel: lane.channel, cursor: lane.cursor, timeout: LONG_POLL_SECONDS });
+    const path = target('/api/longpoll', { channel: lane.channel, cursor: lane.cursor, timeout: LONG_POLL_SECONDS });
     return poll(lane, path, signal);
   }
 
@@ -344,7 +352,7 @@
 
   async function stream(lane, signal, well) {
     lane.asked();
-    const path = query('/api/stream', { channel: lane.channel, cursor: lane.cursor });
+    const path = target('/api/stream', { channel: lane.channel, cursor: lane.cursor });
     const response = await ask(path, { signal, headers: { Accept: 'application/x-ndjson' } });
     if (response.status === 204) return true;
     well();
@@ -358,7 +366,7 @@
   function serverSentEvents(lane, signal, well) {
     return new Promise((resolve, reject) => {
       // The browser reconnects by itself with Last-Event-ID; only when it gives up does the lane begin again.
-      const source = new EventSource(query('/api/stream', { channel: lane.channel, cursor: lane.cursor }));
+      const source = new EventSource(target('/api/stream', { channel: lane.channel, cursor: lane.cursor }));
       const finish = (settle, value) => { source.close(); signal.removeEventListener('abort', stop); settle(value); };
       const stop = () => finish(resolve, false);
       signal.addEventListener('abort', stop);
@@ -422,7 +430,7 @@
     const stop = () => leave.abort();
     signal.addEventListener('abort', stop);
     try {
-      const response = await ask(query('/api/stream', { channel }),
+      const response = await ask(target('/api/stream', { channel }),
         { signal: leave.signal, headers: { Accept: 'application/x-ndjson' } });
       for await (const line of jsonLines(response, () => {})) if (line.cursor) return line.cursor;
       return null;
@@ -466,7 +474,8 @@
       } catch (error) {
         if (abort.signal.aborted) return;
         for (const lane of lanes) lane.state('retrying');
-        if (error.status === 400) say(error.message, 'bad');
+        if ([401, 403].includes(error.status)) say('This server asks for a token: open the page as /#token=…', 'bad');
+        else if (error.status === 400) say(error.message, 'bad');
         await pause(backoff(failures, error.retryAfter), abort.signal);
       }
     }
@@ -510,7 +519,7 @@
   async function publish(body, type) {
     const sent = clock.local();
     try {
-      const path = query('/api/message', { channel: session.channel });
+      const path = target('/api/message', { channel: session.channel });
       const response = await ask(path, { method: 'POST', body, headers: { 'Content-Type': type } });
       const received = clock.local();
       const answer = await response.json();
@@ -554,7 +563,7 @@
     tell('Started.', '');
     let status = '';
     try {
-      const response = await ask('/api/progress', { headers: { Accept: 'application/x-ndjson' } });
+      const response = await ask(target('/api/progress', {}), { headers: { Accept: 'application/x-ndjson' } });
       for await (const line of jsonLines(response, () => {})) {
         const share = Number(line.percentage);
         if (Number.isFinite(share)) bar.value = share;

@@ -2,7 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 
-use crate::process::{Server, ask, command_under_limit, curl, output};
+use crate::process::{Server, ask, command, command_under_limit, curl, output};
 
 #[test]
 fn at_the_socket_limit_accepting_pauses_and_goes_on_when_one_closes() {
@@ -102,4 +102,40 @@ fn metrics_bear_the_names_of_the_contract() {
     }
     assert!(text.contains("text/plain; version=0.0.4"), "{text}");
     assert!(!text.contains("# EOF"));
+}
+
+#[test]
+fn tokens_are_asked_for_and_show_in_no_log_at_any_level() {
+    let mut command = command();
+    command.args(["--listen", "127.0.0.1:0", "--publish-token", "hush-publish"]);
+    command.env("POLL_SUBSCRIBE_TOKEN", "hush-read").env("RUST_LOG", "trace");
+    let server = Server::start_command(command, 1);
+    let status = |arguments: &[&str]| {
+        let always = ["--output", "/dev/null", "--write-out", "%{http_code}"];
+        output(curl(&[&always, arguments].concat()))
+    };
+    let publish = server.url("/api/message?content=x");
+    assert_eq!(status(&["--request", "POST", &publish]), "401");
+    let bearer = ["--request", "POST", "--header", "Authorization: Bearer hush-publish", &publish];
+    assert_eq!(status(&bearer), "201");
+    let read = server.url("/api/poll?access_token=hush-read");
+    assert_eq!(status(&[&read]), "200");
+    assert_eq!(status(&["--http2-prior-knowledge", &read]), "200");
+    assert_eq!(status(&[&["--http2-prior-knowledge"], &bearer[..]].concat()), "201");
+    server.signal(rustix::process::Signal::TERM);
+    server.wait_for(1, "drained");
+    assert!(server.lines("hush").is_empty(), "{:?}", server.lines("hush"));
+}
+
+#[test]
+fn limits_given_as_flags_are_in_force() {
+    let server =
+        Server::start(&["--max-per-address", "1", "--max-poll-seconds", "0.01", "--rate-limit", "0.001"]);
+    let poll = curl(&["--fail", &server.url("/api/longpoll?timeout=60")]);
+    assert!(output(poll).contains("\"messages\":[]"), "cut down to the longest wait");
+    let limited = output(curl(&["--include", &server.url("/api/longpoll")]));
+    assert!(
+        limited.starts_with("HTTP/1.1 429") && limited.to_lowercase().contains("retry-after:"),
+        "{limited}"
+    );
 }
