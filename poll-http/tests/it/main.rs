@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod examples;
+mod mount;
 mod transport_deadline;
 mod transport_drain;
 mod transport_http1;
