@@ -28,6 +28,8 @@ pub(crate) const TOOLS: &[Tool] = &[
     Tool { program: "git", package: "git", purpose: "which files belong to the project" },
     Tool { program: "curl", package: "curl", purpose: "the wire as an independent HTTP client sees it" },
     Tool { program: "nghttp", package: "nghttp2-client", purpose: "HTTP/2 server push and early hints" },
+    Tool { program: "nginx", package: "nginx-light", purpose: "poll behind a proxy" },
+    Tool { program: "openssl", package: "openssl", purpose: "a certificate for HTTP/2 behind that proxy" },
 ];
 
 /// Makes sure of every tool, or fails with the line that installs the missing ones.

@@ -5,6 +5,7 @@
 
 mod config;
 mod drain;
+mod nginx;
 mod operator;
 mod process;
 mod serving;
