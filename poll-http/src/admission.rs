@@ -160,7 +160,7 @@ mod tests {
         let limits =
             Limits { total: 4, per_channel: 2, per_client: 1, per_address: 3, rate: Rate::Unlimited };
         let admission = Arc::new(Admission::new(limits));
-        let channel = |name| ChannelName::parse(name).unwrap();
+        let channel = |name: &str| ChannelName::parse(name).unwrap();
         let told = |result: Result<Slot, Refusal>| result.unwrap_err().detail().to_owned();
         let admit = |name: &str, who: Option<&str>, at: u8| {
             admission.admit(&channel(name), &client(who, [1, 1, 1, at]))

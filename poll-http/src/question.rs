@@ -55,3 +55,11 @@ pub(crate) struct Answer {
     /// Those messages of the view that are given, where not all are.
     pub(crate) only: Option<Vec<Arc<Message>>>,
 }
+
+impl Answer {
+    /// The messages that are given.
+    pub(crate) fn messages(&self) -> &[Arc<Message>] {
+        let all = || self.view.batch.as_ref().map_or(&[][..], |batch| batch.messages());
+        self.only.as_deref().unwrap_or_else(all)
+    }
+}

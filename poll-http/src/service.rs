@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use http::header::X_CONTENT_TYPE_OPTIONS;
 use http::{Request, Response};
-use poll_core::{ChannelName, Cursor, Epoch, Lane, Message, Pinned, Standing, Store, Timestamp, View, Wait};
+use poll_core::{ChannelName, Cursor, Epoch, Lane, Message, Pinned, Standing, Store, Timestamp, Wait};
 
 pub use builder::Builder;
 pub use check::Ask;
@@ -34,6 +34,7 @@ use crate::deadline::Deadlines;
 use crate::drain::{Drain, Phase};
 use crate::error::{Refusal, Shape};
 use crate::metrics::{Metrics, MetricsText};
+use crate::question::Answer;
 use crate::retrieved;
 use crate::settings::{Receipts, ServiceSettings, Site};
 
@@ -147,12 +148,11 @@ impl Service {
     }
 
     /// Notes who was given what, and counts it.
-    pub(crate) fn count_given(&self, channel: &ChannelName, view: &View, client: &Client) {
-        if let Some(batch) = &view.batch {
-            self.metrics().delivered.inc_by(batch.messages().len() as u64);
-            self.note_given(channel, &view.standing, batch.messages(), client);
-        }
-        if let Some(missed) = view.standing.missed().filter(|missed| *missed > 0) {
+    pub(crate) fn count_given(&self, channel: &ChannelName, answer: &Answer, client: &Client) {
+        let messages = answer.messages();
+        self.metrics().delivered.inc_by(messages.len() as u64);
+        self.note_given(channel, &answer.view.standing, messages, client);
+        if let Some(missed) = answer.view.standing.missed().filter(|missed| *missed > 0) {
             self.metrics().missed.inc_by(missed);
         }
     }

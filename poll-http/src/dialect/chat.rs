@@ -94,9 +94,12 @@ fn write_message(out: &mut Vec<u8>, message: &Message) {
 }
 
 /// Reads a publish.
-pub(crate) fn publish(body: &[u8]) -> Result<(Publish, String), Refusal> {
+pub(crate) fn publish(body: &[u8], most_payload: usize) -> Result<(Publish, String), Refusal> {
     let posted: Posted = serde_json::from_slice(body)
         .map_err(|error| Refusal::bad_request(format!("not an object with a text `body`: {error}")))?;
+    if posted.body.len() > most_payload {
+        return Err(Refusal::too_large("the message", most_payload));
+    }
     Ok((Publish::one(Payload::text(posted.body.clone())), posted.body))
 }
 
@@ -133,9 +136,9 @@ mod tests {
 
     #[test]
     fn a_body_is_a_text() {
-        assert_eq!(publish(br#"{"body":"a","x":1}"#).unwrap().1, "a");
+        assert_eq!(publish(br#"{"body":"a","x":1}"#, 64).unwrap().1, "a");
         for bad in ["", "{}", "[]", r#"{"body":1}"#, r#"{"body":"a"} x"#] {
-            assert!(publish(bad.as_bytes()).is_err(), "{bad}");
+            assert!(publish(bad.as_bytes(), 64).is_err(), "{bad}");
         }
     }
 }

@@ -40,7 +40,14 @@ pub(crate) enum Since {
     Event(u64, Uuid),
 }
 
-/// A poll of `/events`.
+/// Whether the event that a client has last is one of its channel's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Last {
+    Known,
+    Unknown,
+}
+
+/// A poll of `/events`, still to be [placed](place).
 #[derive(Debug)]
 pub(crate) struct Events {
     pub(crate) question: Question,
@@ -48,12 +55,7 @@ pub(crate) struct Events {
 }
 
 /// Reads a poll. Checks are in the library's order and in its words.
-pub(crate) fn events(
-    head: &Parts,
-    now: Timestamp,
-    most_seconds: u64,
-    given: Given,
-) -> Result<Events, Refusal> {
+pub(crate) fn events(head: &Parts, most_seconds: u64, given: Given) -> Result<Events, Refusal> {
     let query = Query::new(head.uri.query().unwrap_or_default().as_bytes());
     let get = |name| query.get(name, Repeats::FirstWins).ok().flatten().filter(|value| !value.is_empty());
 
@@ -83,32 +85,49 @@ pub(crate) fn events(
     };
     let since = match (since, last) {
         (None, _) => Since::Now,
-        (Some(millis), last) => since_time(millis, last, now),
+        (Some(millis), last) => {
+            let millis = u64::try_from(millis).unwrap_or(0);
+            last.map_or(Since::Time(millis), |last| Since::Event(millis, last))
+        }
     };
+    let skips = if given == Given::Deleted { Skips::Deleted } else { Skips::Nothing };
+    let wait = std::time::Duration::from_secs(timeout);
+    let (position, limit, grain) = (Position::End, Limit::default(), Grain::Millisecond);
+    let question = Question { channel, position, limit, wait, at_end: AtEnd::Wait, grain, skips };
+    Ok(Events { question, since })
+}
+
+/// Settles where a poll starts, `now`, in a channel whose newest event is of `newest_at`.
+pub(crate) fn place(
+    question: Question,
+    since: Since,
+    known: Last,
+    now: Timestamp,
+    newest_at: Timestamp,
+) -> (Question, Since) {
+    let since = not_ahead(since, now, newest_at);
     let position = match since {
         Since::Now => Position::End,
         Since::Time(0) | Since::Event(0, _) => Position::Start,
         Since::Time(millis) => after_millis(millis),
-        Since::Event(millis, last) => after_event(millis, last),
+        Since::Event(millis, last) => after_event(millis, last, known),
     };
-    let skips = if given == Given::Deleted { Skips::Deleted } else { Skips::Nothing };
     let grain = match since {
         Since::Event(..) => Grain::Message,
         Since::Now | Since::Time(_) => Grain::Millisecond,
     };
-    let wait = std::time::Duration::from_secs(timeout);
-    let question =
-        Question { channel, position, limit: Limit::default(), wait, at_end: AtEnd::Wait, grain, skips };
-    Ok(Events { question, since })
+    (Question { position, grain, ..question }, since)
 }
 
-/// A client's clock that runs ahead would skip what comes meanwhile.
-fn since_time(millis: i64, last: Option<Uuid>, now: Timestamp) -> Since {
-    let millis = u64::try_from(millis).unwrap_or(0);
-    if millis > now.as_millis() {
-        return Since::Time(now.as_millis().saturating_sub(SLACK_MILLIS));
+/// A client's clock that runs ahead would skip what comes meanwhile. The time of an event is not ahead, even
+/// where the channel's times are: a client must not be given again what it had.
+fn not_ahead(since: Since, now: Timestamp, newest_at: Timestamp) -> Since {
+    match since {
+        Since::Time(millis) | Since::Event(millis, _) if millis > now.max(newest_at).as_millis() => {
+            Since::Time(now.as_millis().saturating_sub(SLACK_MILLIS))
+        }
+        since => since,
     }
-    last.map_or(Since::Time(millis), |last| Since::Event(millis, last))
 }
 
 /// After all events of this millisecond.
@@ -116,13 +135,15 @@ fn after_millis(millis: u64) -> Position {
     Position::AfterTime(Timestamp::from_micros(millis.saturating_mul(1_000).saturating_add(999)))
 }
 
-/// After an event of this millisecond. Ids sort as events do; one that is not of this millisecond says only on
-/// which side of it the client is.
-fn after_event(millis: u64, last: Uuid) -> Position {
-    match poll_core::time_of(last).as_millis().cmp(&millis) {
-        Ordering::Less => Position::AfterTime(Timestamp::from_micros(millis.saturating_mul(1_000) - 1)),
-        Ordering::Equal => Position::AfterId(last),
-        Ordering::Greater => after_millis(millis),
+/// After an event of this millisecond. Ids sort as events do; a known one that is not of this millisecond says
+/// only on which side of it the client is, an unknown one nothing.
+fn after_event(millis: u64, last: Uuid, known: Last) -> Position {
+    match (poll_core::time_of(last).as_millis().cmp(&millis), known) {
+        (Ordering::Less, _) | (_, Last::Unknown) => {
+            Position::AfterTime(Timestamp::from_micros(millis.saturating_mul(1_000) - 1))
+        }
+        (Ordering::Equal, Last::Known) => Position::AfterId(last),
+        (Ordering::Greater, Last::Known) => after_millis(millis),
     }
 }
 
@@ -252,12 +273,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
     fn ask(query: &str) -> Result<Events, Refusal> {
-        events(
-            &Request::get(format!("/events?{query}")).body(()).unwrap().into_parts().0,
-            NOW,
-            120,
-            Given::Kept,
-        )
+        events(&Request::get(format!("/events?{query}")).body(()).unwrap().into_parts().0, 120, Given::Kept)
     }
 
     #[test]
@@ -288,7 +304,10 @@ mod tests {
 
     #[test]
     fn a_clock_from_the_future_counts_as_two_seconds_ago() {
-        let since = |time: &str| ask(&format!("timeout=1&category=c&since_time={time}")).unwrap().since;
+        let since = |time: &str| {
+            let Events { question, since } = ask(&format!("timeout=1&category=c&since_time={time}")).unwrap();
+            place(question, since, Last::Unknown, NOW, NOW).1
+        };
         assert_eq!(since("1000001"), Since::Time(998_000));
         assert_eq!(since("1000000"), Since::Time(1_000_000));
         assert_eq!(since("-5"), Since::Time(0));

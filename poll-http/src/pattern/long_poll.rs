@@ -20,6 +20,7 @@ use crate::deadline::Timer;
 use crate::error::Refusal;
 use crate::metrics::Pattern;
 use crate::question::{Answer, AtEnd, Grain, Question, Skips};
+use crate::route::Action;
 use crate::service::Service;
 
 /// Answers a question when its time has come, as `write` has it.
@@ -27,10 +28,14 @@ pub(crate) async fn answer(
     service: Service,
     question: Question,
     client: Client,
+    action: Action,
     write: impl FnOnce(&Answer) -> Response<Body> + Send,
 ) -> Result<Response<Body>, Refusal> {
     let answer = wait_for(&service, &question, &client).await?;
-    service.count_given(&question.channel, &answer.view, &client);
+    // Who asks for the head is given no messages.
+    if action != Action::Head {
+        service.count_given(&question.channel, &answer, &client);
+    }
     Ok(write(&answer))
 }
 
@@ -163,8 +168,8 @@ enum Cut {
 }
 
 /// At most this far ahead of the clock, a message's millisecond is still going on; farther, the clock was set
-/// back.
-const AHEAD_MILLIS: u64 = 5;
+/// back. Times grow by a microsecond at least, so large publishes in quick succession run ahead of the clock.
+const AHEAD_MILLIS: u64 = 1_000;
 
 fn cut(view: &View, now: Timestamp) -> Cut {
     let Some(batch) = &view.batch else { return Cut::None };

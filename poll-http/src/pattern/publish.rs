@@ -63,7 +63,7 @@ pub(crate) async fn chat(
     body: RequestBody,
 ) -> Result<Response<Body>, Refusal> {
     let body = content(&service, body, chat::MOST_BYTES).await?;
-    let (publish, text) = chat::publish(&body)?;
+    let (publish, text) = chat::publish(&body, service.settings().max_payload_bytes)?;
     let published = service.publish_for(head, &chat::channel()?, publish).await?;
     Ok(chat::published(&published, &text))
 }

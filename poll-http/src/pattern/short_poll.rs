@@ -8,6 +8,7 @@ use crate::client::Client;
 use crate::dialect::native;
 use crate::question::{Answer, Question};
 use crate::respond;
+use crate::route::Action;
 use crate::service::Service;
 
 /// Answers a question now.
@@ -15,6 +16,7 @@ pub(crate) async fn answer(
     service: Service,
     question: Question,
     client: Client,
+    action: Action,
     seen: Option<HeaderValue>,
 ) -> Response<Body> {
     let (store, now) = (service.store(), service.now());
@@ -28,13 +30,13 @@ pub(crate) async fn answer(
         }
     }
     let view = store.read(now, &question.channel, &pinned, question.limit).await;
-    service.count_given(&question.channel, &view, &client);
     let tag = native::etag(&view.standing, question.limit);
-    let mut response = native::poll(
-        &Answer { begun: (view.standing, now), view, now, only: None },
-        "polled_at",
-        respond::NO_CACHE,
-    );
+    let answer = Answer { begun: (view.standing, now), view, now, only: None };
+    // Who asks for the head is given no messages.
+    if action != Action::Head {
+        service.count_given(&question.channel, &answer, &client);
+    }
+    let mut response = native::poll(&answer, "polled_at", respond::NO_CACHE);
     native::add_etag(&mut response, tag);
     response
 }

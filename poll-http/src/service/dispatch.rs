@@ -68,13 +68,17 @@ impl Service {
     ) -> Result<Step, Refusal> {
         origin::check_host(&head, &self.settings().hosts)?;
         let path = head.uri.path();
+        if path == "*" && head.method == Method::OPTIONS {
+            // The server as a whole (RFC 9110 §9.3.7).
+            return Ok(Step::Now(options(&head, "GET, HEAD, POST, OPTIONS", finish)));
+        }
         let target = Target::of(path)?;
         if target == Target::File && !self.has_file(path) {
             return Err(Refusal::not_found());
         }
         let action = target.action(&head.method)?;
         if action == Action::Options {
-            return Ok(Step::Now(options(&head, &target, finish)));
+            return Ok(Step::Now(options(&head, target.allow(), finish)));
         }
         if head.method == Method::POST {
             origin::check_site(&head, &self.settings().cors)?;
@@ -177,12 +181,12 @@ pub(super) fn later(answer: impl Future<Output = Result<Response<Body>, Refusal>
     Step::Later(Box::pin(answer))
 }
 
-fn options(head: &Parts, target: &Target, finish: &Finish) -> Response<Body> {
+fn options(head: &Parts, allow: &'static str, finish: &Finish) -> Response<Body> {
     let mut response = respond::bare(StatusCode::NO_CONTENT);
     let headers = response.headers_mut();
-    headers.insert(ALLOW, HeaderValue::from_static(target.allow()));
+    headers.insert(ALLOW, HeaderValue::from_static(allow));
     if let Some(grant) = finish.grant() {
-        grant.answer_preflight(&head.headers, target.allow(), headers);
+        grant.answer_preflight(&head.headers, allow, headers);
     }
     response
 }

@@ -67,7 +67,7 @@ impl Service {
             Target::LongPoll => Read::Long(native::long_poll(head, settings.max_poll)?, Voice::Native),
             Target::Events => {
                 let (most, given) = (settings.golongpoll_most_seconds, settings.golongpoll_given);
-                let events = golongpoll::events(head, self.now(), most, given)?;
+                let events = golongpoll::events(head, most, given)?;
                 Read::Long(events.question, Voice::Events(events.since))
             }
             Target::Chat => Read::Long(chat::question(head)?, Voice::Chat),
@@ -91,12 +91,12 @@ impl Service {
         let service = self.clone();
         match read {
             Read::Short(question, seen) => {
-                later(async { Ok(short_poll::answer(service, question, client, seen).await) })
+                later(async move { Ok(short_poll::answer(service, question, client, action, seen).await) })
             }
             Read::Long(question, voice) if action == Action::Head => {
-                self.answer_in_time(Question { wait: Duration::ZERO, ..question }, voice, client)
+                self.answer_in_time(Question { wait: Duration::ZERO, ..question }, voice, client, action)
             }
-            Read::Long(question, voice) => self.answer_in_time(question, voice, client),
+            Read::Long(question, voice) => self.answer_in_time(question, voice, client, action),
             Read::Stream(question, given, framing) => {
                 later(stream::answer(service, question, client, given, framing))
             }
@@ -112,31 +112,61 @@ impl Service {
     }
 
     /// Long polls, in each dialect's words. A waiter holds no more than its own words need.
-    fn answer_in_time(&self, question: Question, voice: Voice, client: Client) -> Step {
+    fn answer_in_time(&self, question: Question, voice: Voice, client: Client, action: Action) -> Step {
         let service = self.clone();
         match voice {
             Voice::Native => {
                 let write = |given: &Answer| native::poll(given, "timestamp", respond::NO_STORE);
-                later(long_poll::answer(service, question, client, write))
+                later(long_poll::answer(service, question, client, action, write))
             }
-            Voice::Events(since) => {
-                let (door, channel) = (self.clone(), question.channel.clone());
-                let write = move |given: &Answer| door.give_events(given, &channel, since);
-                later(long_poll::answer(service, question, client, write))
-            }
-            Voice::Chat => later(long_poll::answer(service, question, client, chat::answer)),
+            Voice::Events(since) => later(async move {
+                let (door, channel) = (service.clone(), question.channel.clone());
+                let (question, since) = service.place_events(question, since).await;
+                let write = move |given: &Answer| door.give_events(given, &channel, since, action);
+                long_poll::answer(service, question, client, action, write).await
+            }),
+            Voice::Chat => later(long_poll::answer(service, question, client, action, chat::answer)),
             Voice::Channel(mode) => {
                 let write = move |given: &Answer| channel::answer(given, mode);
-                later(long_poll::answer(service, question, client, write))
+                later(long_poll::answer(service, question, client, action, write))
             }
         }
     }
 
+    /// Where a poll of events starts: what its client says of times and ids means something only beside those
+    /// that the channel has.
+    async fn place_events(
+        &self,
+        question: Question,
+        since: golongpoll::Since,
+    ) -> (Question, golongpoll::Since) {
+        let (store, now, channel) = (self.store(), self.now(), &question.channel);
+        let last = match since {
+            golongpoll::Since::Event(_, last) => Some(last),
+            golongpoll::Since::Now | golongpoll::Since::Time(_) => None,
+        };
+        let pinned = store.pin(now, channel, last.map_or(Position::End, Position::AfterId)).await;
+        let standing = store.standing(now, channel, &pinned).await;
+        let known = match store.message(now, channel, Locator::Seq(standing.position)).await {
+            Found::Message(message, _, _) if Some(message.id) == last => golongpoll::Last::Known,
+            // What it was is forgotten, but that it was is not.
+            Found::Gone => golongpoll::Last::Known,
+            Found::Message(..) | Found::Never => golongpoll::Last::Unknown,
+        };
+        golongpoll::place(question, since, known, now, standing.newest_at)
+    }
+
     /// Events, which this door may be set to give only once.
-    fn give_events(&self, given: &Answer, channel: &ChannelName, since: golongpoll::Since) -> Response<Body> {
+    fn give_events(
+        &self,
+        given: &Answer,
+        channel: &ChannelName,
+        since: golongpoll::Since,
+        action: Action,
+    ) -> Response<Body> {
         let response = golongpoll::answer(given, channel, since);
-        let Some(only) = given.only.clone().filter(|_| self.settings().golongpoll_given == Given::Deleted)
-        else {
+        let once = self.settings().golongpoll_given == Given::Deleted && action != Action::Head;
+        let Some(only) = given.only.clone().filter(|_| once) else {
             return response;
         };
         let (service, channel, standing) = (self.clone(), channel.clone(), given.view.standing);

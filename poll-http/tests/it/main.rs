@@ -2,8 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod channel_dialect;
+mod chat;
 mod examples;
+mod golongpoll;
 mod mount;
+mod native_polls;
+mod native_publish;
+mod native_rules;
+mod native_streams;
 mod transport_deadline;
 mod transport_drain;
 mod transport_http1;
@@ -11,3 +18,4 @@ mod transport_http2;
 mod transport_push;
 mod transport_sniff;
 mod transport_toy;
+mod world;

@@ -1,0 +1,335 @@
+//! A whole server in memory for the service's tests: pipes for sockets, paused time for a clock.
+//!
+//! Its time of day follows tokio's paused time, so a test that waits for a minute takes none, and a wait ends at
+//! exactly the millisecond it should. The HTTP/1.1 client is written out by hand, because what is tested is what
+//! stands on the wire.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use poll_core::{Retention, Store, Timestamp};
+use poll_http::{Clock, ConnectionSettings, Drain, Metrics, Service, ServiceSettings, Site, serve};
+use prometheus_client::registry::Registry;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+/// When every test begins, in milliseconds since the epoch.
+pub(crate) const BEGIN: u64 = 1_795_214_978_000;
+
+/// A server and its time. A clone is the same one.
+#[derive(Clone)]
+pub(crate) struct World {
+    pub(crate) service: Service,
+    pub(crate) store: Store,
+    pub(crate) drain: Drain,
+    time: Arc<Time>,
+    registry: Arc<Registry>,
+}
+
+struct Time {
+    begun: Instant,
+    /// How far the clock was set, in microseconds.
+    set: AtomicI64,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self::with(ServiceSettings::default(), Retention::default())
+    }
+
+    pub(crate) fn set(settings: ServiceSettings) -> Self {
+        Self::with(settings, Retention::default())
+    }
+
+    pub(crate) fn retaining(retention: Retention) -> Self {
+        Self::with(ServiceSettings::default(), retention)
+    }
+
+    pub(crate) fn with(settings: ServiceSettings, retention: Retention) -> Self {
+        let time = Arc::new(Time { begun: Instant::now(), set: AtomicI64::new(0) });
+        Self::build(settings, retention, time, Site::default())
+    }
+
+    pub(crate) fn with_site(site: Site) -> Self {
+        let time = Arc::new(Time { begun: Instant::now(), set: AtomicI64::new(0) });
+        Self::build(ServiceSettings::default(), Retention::default(), time, site)
+    }
+
+    fn build(settings: ServiceSettings, retention: Retention, time: Arc<Time>, site: Site) -> Self {
+        let (store, drain) = (Store::in_memory(retention), Drain::new());
+        let (metrics, mut registry) = (Metrics::new(), Registry::default());
+        metrics.register(&mut registry);
+        let told = time.clone();
+        let service = Service::builder(store.clone())
+            .settings(settings)
+            .site(site)
+            .metrics(metrics)
+            .drain(drain.clone())
+            .clock(Clock::from_fn(move || told.now()))
+            .build();
+        tokio::spawn(service.drive());
+        Self { service, store, drain, time, registry: Arc::new(registry) }
+    }
+
+    /// The same place after a restart: what was in memory is gone, time goes on.
+    pub(crate) fn restarted(&self) -> Self {
+        Self::build(ServiceSettings::default(), Retention::default(), self.time.clone(), Site::default())
+    }
+
+    /// The time of day.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.time.now()
+    }
+
+    pub(crate) fn millis(&self) -> u64 {
+        self.now().as_millis()
+    }
+
+    /// Sets the clock; what waits does not notice.
+    pub(crate) fn set_clock(&self, micros: i64) {
+        self.time.set.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    /// A metric's sample, by the beginning of its line.
+    pub(crate) fn metric(&self, sample: &str) -> u64 {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(sample));
+        line.map_or(0, |rest| rest.trim().parse().unwrap())
+    }
+
+    /// Everybody who waits for a message, by the server's own count.
+    pub(crate) fn waiters(&self) -> u64 {
+        ["long", "stream", "push"]
+            .map(|pattern| self.metric(&format!("poll_waiters{{pattern=\"{pattern}\"}}")))
+            .iter()
+            .sum()
+    }
+
+    /// Lets others run until so many wait. No time passes.
+    pub(crate) async fn until_waiting(&self, count: u64) {
+        for _ in 0..100_000 {
+            if self.waiters() == count {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+        panic!("{} wait, not {count}", self.waiters());
+    }
+
+    /// A new connection.
+    pub(crate) fn connect(&self) -> Wire {
+        self.connect_from([192, 0, 2, 1])
+    }
+
+    pub(crate) fn connect_from(&self, address: [u8; 4]) -> Wire {
+        let (io, server) = tokio::io::duplex(1 << 22);
+        let settings = Arc::new(ConnectionSettings::default());
+        let peer = SocketAddr::from((address, 4711));
+        let served = serve(server, peer, self.service.clone(), settings, self.drain.clone());
+        Wire { io, unread: Vec::new(), served: tokio::spawn(async move { drop(served.await) }) }
+    }
+
+    /// One request on a connection of its own, and the whole answer.
+    pub(crate) async fn ask(
+        &self,
+        method: &str,
+        target: &str,
+        fields: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
+        let mut wire = self.connect();
+        wire.send(method, target, fields, body).await;
+        wire.answer_to(method).await
+    }
+
+    pub(crate) async fn get(&self, target: &str) -> Answer {
+        self.ask("GET", target, &[], b"").await
+    }
+
+    pub(crate) async fn post(&self, target: &str, content_type: &str, body: &str) -> Answer {
+        self.ask("POST", target, &[("content-type", content_type)], body.as_bytes()).await
+    }
+
+    /// Publishes a text by the native door and gives the answer's JSON.
+    pub(crate) async fn publish(&self, channel: &str, text: &str) -> Value {
+        let answer = self.post(&format!("/api/message?channel={channel}"), "text/plain", text).await;
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        answer.json()
+    }
+
+    /// A GET that may take its time.
+    pub(crate) fn later(&self, target: &str) -> JoinHandle<Answer> {
+        let (world, target) = (self.clone(), target.to_owned());
+        tokio::spawn(async move { world.get(&target).await })
+    }
+}
+
+impl Time {
+    fn now(&self) -> Timestamp {
+        let passed = i64::try_from(self.begun.elapsed().as_micros()).unwrap();
+        let micros = passed + self.set.load(Ordering::Relaxed);
+        Timestamp::from_micros((BEGIN * 1_000).checked_add_signed(micros).unwrap())
+    }
+}
+
+/// The client's end of a connection.
+pub(crate) struct Wire {
+    io: DuplexStream,
+    unread: Vec<u8>,
+    served: JoinHandle<()>,
+}
+
+/// An answer as it was read.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) fields: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Wire {
+    pub(crate) async fn send(&mut self, method: &str, target: &str, fields: &[(&str, &str)], body: &[u8]) {
+        let mut head = format!("{method} {target} HTTP/1.1\r\n");
+        if !fields.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+            head.push_str("Host: poll.test\r\n");
+        }
+        for (name, value) in fields {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        if !body.is_empty() || method == "POST" {
+            head.push_str(&format!("Content-Length: {}\r\n", body.len()));
+        }
+        head.push_str("\r\n");
+        self.send_raw(&[head.as_bytes(), body].concat()).await;
+    }
+
+    pub(crate) async fn send_raw(&mut self, bytes: &[u8]) {
+        self.io.write_all(bytes).await.unwrap();
+    }
+
+    /// Whether the server has closed the connection, with nothing left to read.
+    pub(crate) async fn is_closed(&mut self) -> bool {
+        self.unread.is_empty() && !self.read_more().await
+    }
+
+    /// Lets the server's side run to its end after this side was given up.
+    pub(crate) async fn leave(self) {
+        drop(self.io);
+        self.served.await.unwrap();
+    }
+
+    async fn read_more(&mut self) -> bool {
+        self.io.read_buf(&mut self.unread).await.is_ok_and(|count| count > 0)
+    }
+
+    async fn take(&mut self, count: usize) -> Vec<u8> {
+        while self.unread.len() < count {
+            assert!(self.read_more().await, "cut off in {:?}", String::from_utf8_lossy(&self.unread));
+        }
+        self.unread.drain(..count).collect()
+    }
+
+    async fn line(&mut self) -> String {
+        loop {
+            if let Some(end) = self.unread.windows(2).position(|two| two == b"\r\n") {
+                let line = self.take(end + 2).await;
+                return String::from_utf8(line).unwrap().trim_end().to_owned();
+            }
+            assert!(self.read_more().await, "cut off in {:?}", String::from_utf8_lossy(&self.unread));
+        }
+    }
+
+    /// Status and fields; the body is left to be read.
+    pub(crate) async fn head(&mut self) -> Answer {
+        let status = self.line().await;
+        let status = status.strip_prefix("HTTP/1.1 ").unwrap()[..3].parse().unwrap();
+        let mut fields = Vec::new();
+        loop {
+            let line = self.line().await;
+            let Some((name, value)) = line.split_once(':') else { break };
+            fields.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+        }
+        Answer { status, fields, body: Vec::new() }
+    }
+
+    /// One chunk as it stands on the wire; `None` for the last one.
+    pub(crate) async fn chunk(&mut self) -> Option<String> {
+        let size = usize::from_str_radix(&self.line().await, 16).unwrap();
+        let chunk = self.take(size + 2).await;
+        assert!(chunk.ends_with(b"\r\n"));
+        (size > 0).then(|| String::from_utf8(chunk[..size].to_vec()).unwrap())
+    }
+
+    /// One chunk as JSON, which ends with a line feed.
+    pub(crate) async fn json_line(&mut self) -> Value {
+        let chunk = self.chunk().await.expect("another line");
+        assert_eq!(chunk.matches('\n').count(), 1, "one line a chunk: {chunk:?}");
+        assert!(chunk.ends_with('\n'));
+        serde_json::from_str(&chunk).unwrap()
+    }
+
+    pub(crate) async fn answer(&mut self) -> Answer {
+        self.answer_to("GET").await
+    }
+
+    pub(crate) async fn answer_to(&mut self, method: &str) -> Answer {
+        let mut answer = self.head().await;
+        let length = answer.field("content-length").map(|length| length.parse().unwrap());
+        if method == "HEAD" || matches!(answer.status, 204 | 304) {
+            return answer;
+        }
+        if answer.field("transfer-encoding") == Some("chunked") {
+            while let Some(chunk) = self.chunk().await {
+                answer.body.extend(chunk.into_bytes());
+            }
+        } else {
+            answer.body = self.take(length.expect("a length")).await;
+        }
+        answer
+    }
+
+    /// Opens a stream; the head is checked and given.
+    pub(crate) async fn open(&mut self, target: &str, fields: &[(&str, &str)]) -> Answer {
+        self.send("GET", target, fields, b"").await;
+        let head = self.head().await;
+        assert_eq!(head.status, 200);
+        assert_eq!(head.field("transfer-encoding"), Some("chunked"));
+        head
+    }
+}
+
+impl Answer {
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.body.clone()).unwrap()
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {}", self.text()))
+    }
+
+    /// The contents of a native poll's messages.
+    pub(crate) fn contents(&self) -> Vec<Value> {
+        assert_eq!(self.status, 200, "{}", self.text());
+        let answer = self.json();
+        let messages = answer["messages"].as_array().unwrap();
+        messages.iter().map(|message| message["content"].clone()).collect()
+    }
+
+    pub(crate) fn cursor(&self) -> String {
+        self.json()["cursor"].as_str().unwrap().to_owned()
+    }
+}
+
+/// Lets paused time go by, with everybody else running meanwhile.
+pub(crate) async fn pass(millis: u64) {
+    tokio::time::sleep(Duration::from_millis(millis)).await;
+}
