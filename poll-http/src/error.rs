@@ -112,6 +112,22 @@ impl Refusal {
         self.status
     }
 
+    /// All words for the metrics.
+    pub(crate) const REASONS: [&'static str; 12] = [
+        "forbidden",
+        "not_found",
+        "method",
+        "timeout",
+        "conflict",
+        "too_large",
+        "host",
+        "limit",
+        "unavailable",
+        "storage",
+        "malformed",
+        "internal",
+    ];
+
     /// The word for the metrics.
     pub(crate) fn reason(&self) -> &'static str {
         match self.status.as_u16() {

@@ -10,6 +10,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+use crate::error::Refusal;
+
 /// The counters of one server; all its workers share them.
 #[derive(Debug, Clone)]
 pub struct Metrics {
@@ -63,7 +65,7 @@ impl Metrics {
             published: Counter::default(),
             delivered: Counter::default(),
             missed: Counter::default(),
-            refused: Family::default(),
+            refused: refusals(),
             // 100 µs to 13 s: from a wake on this machine to a reader that was stalled.
             lag: Histogram::new(exponential_buckets(0.0001, 2.0, 18)),
         }
@@ -103,6 +105,15 @@ impl Metrics {
     pub(crate) fn lag(&self, lag: Duration) {
         self.lag.observe(lag.as_secs_f64());
     }
+}
+
+/// All at zero from the start, so that a graph shows the first refusal as a step.
+fn refusals() -> Family<Reason, Counter> {
+    let family = Family::default();
+    for reason in Refusal::REASONS {
+        let _ = family.get_or_create_owned(&Reason { reason });
+    }
+    family
 }
 
 impl Default for Metrics {
