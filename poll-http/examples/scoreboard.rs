@@ -76,12 +76,16 @@ async fn keep(service: Service, goals: ChannelName, scores: ChannelName) {
         if let Err(error) = service.publish(&scores, Publish::one(payload)).await {
             println!("not published: {error}");
         }
-        let batch = loop {
-            match store.read(now(), &goals, &at, Limit::default()).await.batch {
-                Some(batch) => break batch,
+        let (batch, missed) = loop {
+            let view = store.read(now(), &goals, &at, Limit::default()).await;
+            match view.batch {
+                Some(batch) => break (batch, view.standing.missed()),
                 None => store.wait(&goals, &at, &lane).await,
             }
         };
+        if let Some(missed @ 1..) = missed {
+            println!("{missed} goals were forgotten before they were counted");
+        }
         for message in batch.messages() {
             let team = message.payload.as_bytes();
             if let Some(goals) =
