@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use loom::thread;
-use poll_core::{Lane, Store};
+use poll_core::{ChannelName, Lane, Store};
 
 use crate::worker::run;
 use crate::{channel, publish, read, start, store};
@@ -57,6 +57,36 @@ fn two_ringers_at_once_leave_no_waiter_in_the_lane() {
         run(patient, vec![Box::pin(lane.drive())]);
         publisher.join().unwrap();
         ringer.join().unwrap();
+    });
+}
+
+#[test]
+fn a_bell_that_rings_while_the_driver_wakes_for_another_is_heard() {
+    loom::model(|| {
+        let store = store();
+        let lane = store.lane();
+        let channels = ["a", "b"].map(|name| ChannelName::parse(name).unwrap());
+        let waits = channels.clone().map(|channel| store.wait(&channel, &start(&store), &lane));
+        let [here, there] = waits.map(|mut wait| {
+            // Registered before anybody rings, for the bell rings once.
+            assert!(pin!(&mut wait).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            wait
+        });
+        let ringers = channels.map(|channel| {
+            let store = store.clone();
+            thread::spawn(move || store.notifier().ring(&channel))
+        });
+        let (told, done) = tokio::sync::oneshot::channel();
+        let other = async move {
+            there.await;
+            told.send(()).unwrap();
+        };
+        let both = async move {
+            here.await;
+            done.await.unwrap();
+        };
+        run(both, vec![Box::pin(other), Box::pin(lane.drive())]);
+        ringers.into_iter().for_each(|ringer| ringer.join().unwrap());
     });
 }
 

@@ -7,13 +7,13 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loom::thread;
-use poll_core::{Store, Wait};
+use poll_core::{Lane, Store, Wait};
 
 use crate::worker::{ready, run};
 use crate::{channel, now, publish, read, start, store};
 
-fn wait(store: &Store) -> Wait {
-    store.wait(&channel(), &start(store), &store.lane())
+fn wait(store: &Store, lane: &Lane) -> Wait {
+    store.wait(&channel(), &start(store), lane)
 }
 
 fn poll(wait: &mut Wait, waker: &Waker) -> Poll<()> {
@@ -21,8 +21,8 @@ fn poll(wait: &mut Wait, waker: &Waker) -> Poll<()> {
 }
 
 /// Reads until it has `messages`, waiting in between.
-async fn follow(store: Store, messages: u64) {
-    let (mut pinned, lane) = (start(&store), store.lane());
+async fn follow(store: Store, lane: Lane, messages: u64) {
+    let mut pinned = start(&store);
     let mut seen = Vec::new();
     while (seen.len() as u64) < messages {
         store.wait(&channel(), &pinned, &lane).await;
@@ -41,7 +41,7 @@ fn a_message_is_read_or_its_bell_is_heard() {
             let store = store.clone();
             move || publish(&store)
         });
-        run(follow(store.clone(), 1), vec![]);
+        run(follow(store.clone(), store.lane(), 1), vec![]);
         assert_eq!(store.notifier().waiting(), 0);
         publisher.join().unwrap();
     });
@@ -55,7 +55,7 @@ fn who_reads_and_waits_again_loses_nothing_in_between() {
             let store = store.clone();
             move || (0..2).for_each(|_| publish(&store))
         });
-        run(follow(store.clone(), 2), vec![]);
+        run(follow(store.clone(), store.lane(), 2), vec![]);
         assert_eq!(store.notifier().waiting(), 0);
         publisher.join().unwrap();
     });
@@ -66,7 +66,7 @@ fn two_publishers_and_a_reader_agree_on_one_order() {
     loom::model(|| {
         let store = store();
         let publishers = [store.clone(), store.clone()].map(|store| thread::spawn(move || publish(&store)));
-        run(follow(store, 2), vec![]);
+        run(follow(store.clone(), store.lane(), 2), vec![]);
         publishers.into_iter().for_each(|publisher| publisher.join().unwrap());
     });
 }
@@ -78,7 +78,7 @@ fn a_dropped_waiter_leaves_nothing_whether_it_was_rung_or_not() {
         let waiter = thread::spawn({
             let store = store.clone();
             move || {
-                let mut wait = wait(&store);
+                let mut wait = wait(&store, &store.lane());
                 let _ = poll(&mut wait, Waker::noop());
                 drop(wait);
             }
@@ -93,14 +93,15 @@ fn a_dropped_waiter_leaves_nothing_whether_it_was_rung_or_not() {
 fn who_leaves_while_the_bell_rings_takes_nobodys_wake_along() {
     loom::model(|| {
         let store = store();
-        let mut leaver = wait(&store);
+        let lane = store.lane();
+        let mut leaver = wait(&store, &lane);
         assert!(poll(&mut leaver, Waker::noop()).is_pending());
         let ringer = thread::spawn({
             let store = store.clone();
             move || publish(&store)
         });
         let leaver = thread::spawn(move || drop(leaver));
-        run(follow(store.clone(), 1), vec![]);
+        run(follow(store.clone(), lane, 1), vec![]);
         ringer.join().unwrap();
         leaver.join().unwrap();
         assert_eq!(store.notifier().waiting(), 0);
@@ -111,7 +112,8 @@ fn who_leaves_while_the_bell_rings_takes_nobodys_wake_along() {
 fn who_comes_back_between_two_rings_is_not_taken_for_who_it_was() {
     loom::model(|| {
         let store = store();
-        let mut early = wait(&store);
+        let lane = store.lane();
+        let mut early = wait(&store, &lane);
         assert!(poll(&mut early, Waker::noop()).is_pending());
         let ringer = thread::spawn({
             let store = store.clone();
@@ -123,7 +125,7 @@ fn who_comes_back_between_two_rings_is_not_taken_for_who_it_was() {
         // The early one's place may be the late one's by now; only its own may be given back.
         let late = thread::spawn({
             let store = store.clone();
-            move || run(follow(store, 1), vec![])
+            move || run(follow(store, lane, 1), vec![])
         });
         drop(early);
         ringer.join().unwrap();
@@ -145,7 +147,7 @@ fn a_waiter_that_changes_its_waker_is_woken_by_the_last_one() {
     loom::model(|| {
         let store = store();
         let (first, last) = (Arc::new(Count(AtomicUsize::new(0))), Arc::new(Count(AtomicUsize::new(0))));
-        let mut wait = wait(&store);
+        let mut wait = wait(&store, &store.lane());
         assert!(poll(&mut wait, &Waker::from(first.clone())).is_pending());
         let publisher = thread::spawn({
             let store = store.clone();
@@ -169,9 +171,9 @@ fn the_end_of_a_channel_wakes_all() {
         });
         let other = thread::spawn({
             let store = store.clone();
-            move || run(wait(&store), vec![])
+            move || run(wait(&store, &store.lane()), vec![])
         });
-        run(wait(&store), vec![]);
+        run(wait(&store, &store.lane()), vec![]);
         closer.join().unwrap();
         other.join().unwrap();
         assert_eq!(store.notifier().waiting(), 0);
@@ -190,7 +192,7 @@ fn who_registers_while_everyone_is_rung_sees_why_or_is_rung() {
                 store.notifier().ring_all();
             }
         });
-        let mut wait = wait(&store);
+        let mut wait = wait(&store, &store.lane());
         let until = poll_fn(move |cx| {
             // Register, then look, then wait.
             let rung = Pin::new(&mut wait).poll(cx).is_ready();
