@@ -234,6 +234,14 @@ impl State {
         freed
     }
 
+    /// Whether the channel has something to give for room in memory.
+    pub(super) fn gives(&self, room: Room) -> bool {
+        match room {
+            Room::Retained(_) => !self.log.is_empty(),
+            Room::Tail(_) => self.in_memory() > 1 && self.kept >= self.log.tail(),
+        }
+    }
+
     fn in_memory(&self) -> usize {
         usize::try_from(self.log.newest().next().get() - self.log.tail().get()).unwrap_or(usize::MAX)
     }

@@ -71,7 +71,7 @@ impl Store {
                 let located = self.locate(archive, channel, epoch, landmark).await;
                 located.map(|located| self.place(channel, epoch, located.before, pinned)).is_err()
             }
-            Lack::Messages(stretch, standing) => match self.bring(archive, &stretch).await {
+            Lack::Messages(stretch, standing) => match self.bring(archive, &stretch, standing.newest).await {
                 Ok(Some(batch)) if batch.messages()[0].seq == stretch.after.next() => {
                     return Some((batch, standing));
                 }
@@ -95,6 +95,7 @@ impl Store {
         &self,
         archive: &dyn Archive,
         stretch: &Stretch,
+        newest: Seq,
     ) -> Result<Option<Arc<Batch>>, JournalError> {
         let store = Arc::downgrade(&self.0);
         let ask = |landing: Landing<Stretch, Option<Arc<Batch>>>| {
@@ -105,7 +106,7 @@ impl Store {
             };
             archive.read(stretch.clone(), Box::new(reply));
         };
-        self.0.cold.flights.share(stretch, || self.0.cold.at_hand(stretch), ask).await
+        self.0.cold.flights.share(stretch, || self.0.cold.at_hand(stretch, newest), ask).await
     }
 
     async fn locate(
@@ -161,9 +162,17 @@ impl Inner {
 }
 
 impl Cold {
-    fn at_hand(&self, stretch: &Stretch) -> Option<Option<Arc<Batch>>> {
+    /// The batch that the same question brought before, if it is still all that the limit allows.
+    fn at_hand(&self, stretch: &Stretch, newest: Seq) -> Option<Option<Arc<Batch>>> {
         let brought = self.brought.lock();
         let (_, batch) = brought.iter().find(|(other, _)| other == stretch)?;
-        batch.upgrade().map(Some)
+        let batch = batch.upgrade()?;
+        let is_full = batch.messages().len() == stretch.limit.messages
+            || payload_bytes(&batch) > stretch.limit.bytes / 2;
+        (is_full || batch.newest().seq >= newest).then_some(Some(batch))
     }
+}
+
+fn payload_bytes(batch: &Batch) -> usize {
+    batch.messages().iter().map(|message| message.payload.len()).sum()
 }

@@ -91,7 +91,8 @@ impl Inner {
             }
             let mut sample = self.sample();
             // Those that hold nothing are unused the longest, but have nothing to give.
-            sample.retain(|(_, channel)| channel.name() != publisher && !channel.state.lock().log.is_empty());
+            let gives = |channel: &Channel| channel.state.lock().gives(self.room);
+            sample.retain(|(_, channel)| channel.name() != publisher && gives(channel));
             let Some((_, victim)) = sample.into_iter().min_by_key(|(used, _)| *used) else { continue };
             let mut state = victim.state.lock();
             let freed = state.give(self.room, over, 0);

@@ -18,6 +18,7 @@ struct State {
     /// Which ports may use it; a crash makes those before it useless.
     power: u64,
     locked: bool,
+    reads: u64,
     writes: u64,
     syncs: u64,
     fault: Fault,
@@ -82,6 +83,10 @@ impl FakeDisk {
 
     pub(crate) fn syncs(&self) -> u64 {
         self.lock().syncs
+    }
+
+    pub(crate) fn reads(&self) -> u64 {
+        self.lock().reads
     }
 
     pub(crate) fn writes(&self) -> u64 {
@@ -169,7 +174,8 @@ impl StorageBackend for Handle {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let state = self.state()?;
+        let mut state = self.state()?;
+        state.reads += 1;
         if state.fault == Fault::PowerCut(0) {
             return Err(io::Error::other("the power is gone"));
         }

@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod bounds;
+mod crashes;
 mod fake;
 mod faults;
 mod fixture;
+mod like_memory;
 mod restarts;

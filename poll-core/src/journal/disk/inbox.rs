@@ -181,20 +181,23 @@ impl Inbox {
         }
     }
 
-    /// Waits for errands only, or for `most`.
+    /// While nothing can be kept: waits for errands, or for `most`, and gives the publishes that came in spite of
+    /// that, to be refused. What was shown already stays.
     pub(super) fn next_errands(&self, most: Duration) -> Work {
-        let state = self.lock();
-        let waited = self.bell.wait_timeout_while(state, most, |state| !state.is_pressing());
+        let mut state = self.lock();
+        state.asleep = true;
+        let idle = |state: &mut State| !state.is_pressing() && !state.holds_waiting();
+        let waited = self.bell.wait_timeout_while(state, most, idle);
         let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        state.asleep = false;
+        let entries = if state.holds_waiting() { state.drain() } else { Vec::new() };
         let errands = std::mem::take(&mut state.errands);
-        Work { entries: Vec::new(), errands, closed: state.closed }
+        Work { entries, errands, closed: state.closed }
     }
 
     /// All publishes at once.
     pub(super) fn drain(&self) -> Vec<Entry> {
-        let mut state = self.lock();
-        (state.bytes, state.due) = (0, None);
-        std::mem::take(&mut state.entries).into()
+        self.lock().drain()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -209,6 +212,16 @@ impl Inbox {
 impl State {
     fn is_full(&self) -> bool {
         self.entries.len() >= BATCH || self.bytes >= BATCH_BYTES
+    }
+
+    /// Whether a publisher waits for an answer. Either all do or none, as durability is.
+    fn holds_waiting(&self) -> bool {
+        self.entries.back().is_some_and(|entry| entry.receipt.is_none())
+    }
+
+    fn drain(&mut self) -> Vec<Entry> {
+        (self.bytes, self.due) = (0, None);
+        std::mem::take(&mut self.entries).into()
     }
 
     fn is_pressing(&self) -> bool {

@@ -7,7 +7,7 @@ use redb::{Database, ReadTransaction, ReadableDatabase};
 
 use super::Shared;
 use super::fault::{guarded, journal_error};
-use super::format::{CHANNELS, KEYS, MESSAGES, NAMES, Result, TOTALS, decode_key, decode_message};
+use super::format::{self, CHANNELS, KEYS, MESSAGES, NAMES, Result, TOTALS, decode_key, decode_message};
 use super::inbox::Errand;
 use super::ledger;
 use super::place::{self, Place, all_of};
@@ -23,6 +23,8 @@ use crate::time::Timestamp;
 /// was away finds it in memory, and a channel nobody asks much of costs little.
 const MESSAGES_LOADED: u64 = 1_000;
 const BYTES_LOADED: u64 = 1 << 20;
+/// … and as little of all that may be in memory.
+const SHARE: u64 = 8;
 
 /// Something to read.
 pub(super) enum Job {
@@ -98,7 +100,8 @@ pub(super) fn run(shared: &Shared) {
                 // Until what was loaded is in memory, the channel must not be forgotten below it.
                 let _gate = shared.gate.read();
                 let retention = shared.host.get().map(|host| *host.retention()).unwrap_or_default();
-                reply(with(shared, |database| load(database, &name, now, &retention)));
+                let bytes = (shared.options.tail.bytes / SHARE).min(BYTES_LOADED);
+                reply(with(shared, |database| load(database, &name, now, &retention, bytes)));
             }
             Job::Read(stretch, reply) => reply(with(shared, |database| read(database, &stretch))),
             Job::Locate(name, epoch, landmark, reply) => {
@@ -144,6 +147,7 @@ fn load(
     name: &ChannelName,
     now: Timestamp,
     retention: &Retention,
+    most: u64,
 ) -> Result<Option<Loaded>> {
     let txn = database.begin_read()?;
     let Some((place, epoch)) = find(&txn, name)? else { return Ok(None) };
@@ -164,8 +168,8 @@ fn load(
     let mut bytes = 0;
     for message in messages.range((id, oldest.0)..=(id, newest.max(oldest.0)))?.rev() {
         let (key, row) = message?;
-        bytes += row.value().len() as u64;
-        if !tail.is_empty() && (bytes > BYTES_LOADED || tail.len() as u64 >= MESSAGES_LOADED) {
+        bytes += format::weight(row.value());
+        if !tail.is_empty() && (bytes > most || tail.len() as u64 >= MESSAGES_LOADED) {
             break;
         }
         tail.push(decode_message(key.value().1, row.value())?);

@@ -111,8 +111,16 @@ impl Writer {
         closing.append(&mut errands.close);
         match health {
             Health::Ready => self.work(entries, errands),
-            Health::Full(why) => self.look_for_room(errands, &JournalError::Full(why)),
-            Health::Away(why) | Health::Lost(why) => self.come_back(errands, &unavailable(&why)),
+            Health::Full(why) => {
+                let why = JournalError::Full(why);
+                self.answer_not(entries, &why);
+                self.look_for_room(errands, &why);
+            }
+            Health::Away(why) | Health::Lost(why) => {
+                let why = unavailable(&why);
+                self.answer_not(entries, &why);
+                self.come_back(errands, &why);
+            }
         }
         // What could not be kept by now is lost, and whoever closes is told.
         let ready = *self.shared.health.borrow() == Health::Ready;
