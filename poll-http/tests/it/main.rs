@@ -2,15 +2,22 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod admission;
+mod browsers;
 mod channel_dialect;
 mod chat;
+mod clients;
+mod doors;
 mod examples;
 mod golongpoll;
 mod mount;
 mod native_polls;
 mod native_publish;
+mod native_push;
 mod native_rules;
 mod native_streams;
+mod questions;
+mod race;
 mod transport_deadline;
 mod transport_drain;
 mod transport_http1;

@@ -6,11 +6,12 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use poll_core::{Retention, Store, Timestamp};
-use poll_http::{Clock, ConnectionSettings, Drain, Metrics, Service, ServiceSettings, Site, serve};
+use poll_http::{Clock, ConnectionSettings, Drain, Metrics, Service, ServiceSettings, serve};
 use prometheus_client::registry::Registry;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
@@ -34,6 +35,8 @@ struct Time {
     begun: Instant,
     /// How far the clock was set, in microseconds.
     set: AtomicI64,
+    /// Reading it panics.
+    broken: AtomicBool,
 }
 
 impl World {
@@ -50,23 +53,18 @@ impl World {
     }
 
     pub(crate) fn with(settings: ServiceSettings, retention: Retention) -> Self {
-        let time = Arc::new(Time { begun: Instant::now(), set: AtomicI64::new(0) });
-        Self::build(settings, retention, time, Site::default())
+        let time =
+            Arc::new(Time { begun: Instant::now(), set: AtomicI64::new(0), broken: AtomicBool::new(false) });
+        Self::build(settings, retention, time)
     }
 
-    pub(crate) fn with_site(site: Site) -> Self {
-        let time = Arc::new(Time { begun: Instant::now(), set: AtomicI64::new(0) });
-        Self::build(ServiceSettings::default(), Retention::default(), time, site)
-    }
-
-    fn build(settings: ServiceSettings, retention: Retention, time: Arc<Time>, site: Site) -> Self {
+    fn build(settings: ServiceSettings, retention: Retention, time: Arc<Time>) -> Self {
         let (store, drain) = (Store::in_memory(retention), Drain::new());
         let (metrics, mut registry) = (Metrics::new(), Registry::default());
         metrics.register(&mut registry);
         let told = time.clone();
         let service = Service::builder(store.clone())
             .settings(settings)
-            .site(site)
             .metrics(metrics)
             .drain(drain.clone())
             .clock(Clock::from_fn(move || told.now()))
@@ -77,7 +75,7 @@ impl World {
 
     /// The same place after a restart: what was in memory is gone, time goes on.
     pub(crate) fn restarted(&self) -> Self {
-        Self::build(ServiceSettings::default(), Retention::default(), self.time.clone(), Site::default())
+        Self::build(ServiceSettings::default(), Retention::default(), self.time.clone())
     }
 
     /// The time of day.
@@ -92,6 +90,11 @@ impl World {
     /// Sets the clock; what waits does not notice.
     pub(crate) fn set_clock(&self, micros: i64) {
         self.time.set.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    /// From now on whoever reads the clock panics.
+    pub(crate) fn break_clock(&self) {
+        self.time.broken.store(true, Ordering::Relaxed);
     }
 
     /// A metric's sample, by the beginning of its line.
@@ -134,6 +137,20 @@ impl World {
         Wire { io, unread: Vec::new(), served: tokio::spawn(async move { drop(served.await) }) }
     }
 
+    /// A new HTTP/2 connection.
+    pub(crate) async fn connect_http2(
+        &self,
+        builder: &h2::client::Builder,
+    ) -> h2::client::SendRequest<Bytes> {
+        let (io, server) = tokio::io::duplex(1 << 20);
+        let settings = Arc::new(ConnectionSettings::default());
+        let peer = SocketAddr::from(([192, 0, 2, 1], 4711));
+        tokio::spawn(serve(server, peer, self.service.clone(), settings, self.drain.clone()));
+        let (requests, connection) = builder.handshake(io).await.unwrap();
+        tokio::spawn(connection);
+        requests
+    }
+
     /// One request on a connection of its own, and the whole answer.
     pub(crate) async fn ask(
         &self,
@@ -171,6 +188,7 @@ impl World {
 
 impl Time {
     fn now(&self) -> Timestamp {
+        assert!(!self.broken.load(Ordering::Relaxed), "a broken clock, as ordered");
         let passed = i64::try_from(self.begun.elapsed().as_micros()).unwrap();
         let micros = passed + self.set.load(Ordering::Relaxed);
         Timestamp::from_micros((BEGIN * 1_000).checked_add_signed(micros).unwrap())
