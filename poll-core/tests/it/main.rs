@@ -2,6 +2,7 @@
 //!
 //! The pure parts and the store are compared with plain models (`log_model`, `store_model`); every other module
 //! tells one promise in tests that are named as it. Interleavings of threads are `tests/loom`'s business.
+#![expect(clippy::unwrap_used, reason = "a test may panic, and so may what it is made of")]
 
 mod fixture;
 mod held_journal;

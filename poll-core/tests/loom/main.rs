@@ -4,6 +4,7 @@
 //! -p poll-core --release --test loom`. A wake that is lost leaves its worker asleep for good, which loom reports
 //! as a deadlock; so most tests here assert by coming to their end.
 #![cfg(loom)]
+#![expect(clippy::unwrap_used, reason = "a model fails by panicking")]
 
 mod lanes;
 mod wakes;
