@@ -79,16 +79,19 @@ impl From<std::io::Error> for RunError {
 /// # Errors
 /// When the store or a thread cannot be had, or a worker fails.
 pub async fn run(config: Config, listeners: Vec<Listener>, shutdown: Shutdown) -> Result<Ended, RunError> {
-    let store = store::open_store(&config).map_err(RunError::Store)?;
+    let kept = store::open_store(&config).map_err(RunError::Store)?;
+    kept.settle().await.map_err(RunError::Store)?;
+    let store = kept.store.clone();
     let sockets = Sockets::new(sockets::bound(config.limits.max_sockets, sockets::raise_open_files()));
     let (drain, clock) = (Drain::new(), Clock::system());
     let addresses: Vec<SocketAddr> = listeners.iter().map(Listener::address).collect();
 
     let (metrics, exposition) = metrics::start(&sockets);
-    let service = service::build(&config, &addresses, store.clone(), metrics, exposition, &drain);
+    let service = service::build(&config, &addresses, &kept, metrics, exposition, &drain);
     let settings = Arc::new(service::connection_settings(&config));
     let mut workers = Workers::start(config.workers, &service, &settings, &drain)?;
     let mut beside = tokio::task::JoinSet::new();
+    beside.spawn(kept.watch());
     beside.spawn(upkeep::sweep(store.clone(), clock.clone()));
     if let Some(interval) = config.demo {
         beside.spawn(upkeep::demonstrate(store.clone(), clock, interval));
@@ -106,9 +109,11 @@ pub async fn run(config: Config, listeners: Vec<Listener>, shutdown: Shutdown) -
     let ended = tokio::select! {
         () = shutdown.insisted() => return Ok(Ended::AtOnce),
         index = workers.ended() => return Err(RunError::Worker(index)),
+        error = kept.fails() => return Err(RunError::Store(error)),
         cut = orderly => Ended::Drained { cut },
     };
     workers.stop();
+    kept.close().await;
     Ok(ended)
 }
 

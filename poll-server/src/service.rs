@@ -8,7 +8,6 @@ use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use poll_core::Store;
 use poll_http::{
     Access, ConnectionSettings, Cors, Demo, Drain, EarlyHintsHttp1, Given, HostCheck, Limits, Metrics, Rate,
     Receipts, Service, ServiceSettings,
@@ -17,17 +16,19 @@ use poll_http::{
 use crate::config::{self, Config, CorsOrigin, Switch};
 use crate::metrics::Exposition;
 use crate::page;
+use crate::store::Kept;
 
 /// The service for this configuration.
 pub(crate) fn build(
     config: &Config,
     addresses: &[SocketAddr],
-    store: Store,
+    kept: &Kept,
     metrics: Metrics,
     exposition: Exposition,
     drain: &Drain,
 ) -> Service {
-    Service::builder(store)
+    Service::builder(kept.store.clone())
+        .ready(kept.ready())
         .settings(service_settings(config, addresses))
         .metrics(metrics)
         .metrics_text(move || exposition.text())

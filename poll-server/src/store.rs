@@ -1,12 +1,22 @@
-//! Opens the store that the configuration names.
+//! Opens the store that the configuration names, watches over it, and closes it.
 //!
-//! What: one function that says which stores this build has, one that opens the configured one.
+//! What: which stores this build has; opening the configured one beside the start, so that a repair after a crash
+//! keeps nobody from asking how the server is; one log line for each turn of its health.
 //! Why: the only place that knows all kinds; everything else holds a `Store`.
 //! Not here: what a store does (poll-core).
 
-use poll_core::Store;
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::config::{Config, StoreUrl};
+use poll_core::Store;
+use poll_core::journal::disk::{self, Directory, DiskJournal, Options, Progress};
+use poll_core::journal::{Archive, Health};
+
+use crate::config::{Config, Durability, StoreUrl};
+
+/// How long a start waits for the store before it listens: what cannot be used at all is known by then, and
+/// nothing that the server says of itself is early.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Why the store cannot be used, as one line.
 #[derive(Debug)]
@@ -26,17 +36,127 @@ impl std::error::Error for StoreError {}
 /// One plain line.
 pub(crate) fn supported(url: &StoreUrl) -> Result<(), String> {
     match url {
-        StoreUrl::Memory => Ok(()),
-        StoreUrl::Disk(_) => Err("this build has no disk store yet; use memory:".to_owned()),
-        StoreUrl::Redis(_) => Err("this build has no redis or valkey store yet; use memory:".to_owned()),
+        StoreUrl::Memory | StoreUrl::Disk(_) => Ok(()),
+        StoreUrl::Redis(_) => {
+            Err("this build has no redis or valkey store yet; use disk: or memory:".to_owned())
+        }
     }
 }
 
-/// Opens the configured store.
+/// The store, and what it is kept in.
+pub(crate) struct Kept {
+    pub(crate) store: Store,
+    journal: Option<DiskJournal>,
+}
+
+/// Opens the configured store, or begins to.
 ///
 /// # Errors
-/// When it cannot be used.
-pub(crate) fn open_store(config: &Config) -> Result<Store, StoreError> {
+/// When it cannot be used, as far as that is known at once.
+pub(crate) fn open_store(config: &Config) -> Result<Kept, StoreError> {
     supported(&config.store).map_err(StoreError)?;
-    Ok(Store::in_memory(config.retention))
+    let StoreUrl::Disk(path) = &config.store else {
+        return Ok(Kept { store: Store::in_memory(config.retention), journal: None });
+    };
+    let options = Options { durability: durability(config.durability), ..Options::default() };
+    let journal = DiskJournal::start(Directory::new(path), options, report);
+    let journal = journal.map_err(|error| StoreError(error.to_string()))?;
+    if let Durability::Interval(interval) = config.durability {
+        tracing::warn!(
+            "publishes are answered before they are kept: a crash loses up to {interval:?} of them"
+        );
+    }
+    let store = Store::new(Arc::new(journal.clone()), config.retention);
+    Ok(Kept { store, journal: Some(journal) })
+}
+
+pub(crate) fn durability(durability: Durability) -> disk::Durability {
+    match durability {
+        Durability::Commit => disk::Durability::Commit,
+        Durability::Interval(interval) => disk::Durability::Interval(interval),
+    }
+}
+
+impl Kept {
+    /// Waits a moment for the store, for most are open by then.
+    ///
+    /// # Errors
+    /// When it cannot be used.
+    pub(crate) async fn settle(&self) -> Result<(), StoreError> {
+        let Some(journal) = &self.journal else { return Ok(()) };
+        match tokio::time::timeout(PATIENCE, journal.opened()).await {
+            Ok(opened) => opened.map_err(|error| StoreError(error.to_string())),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Resolves when it turns out that the store cannot be used.
+    pub(crate) async fn fails(&self) -> StoreError {
+        if let Some(Err(error)) = match &self.journal {
+            Some(journal) => Some(journal.opened().await),
+            None => None,
+        } {
+            return StoreError(error.to_string());
+        }
+        std::future::pending().await
+    }
+
+    /// What `/readyz` asks.
+    pub(crate) fn ready(&self) -> impl Fn() -> Result<(), String> + Send + Sync + use<> {
+        let store = self.store.clone();
+        move || match store.health() {
+            // A full store gives what it has; publishers are told by themselves.
+            Health::Ready | Health::Full(_) => Ok(()),
+            Health::Away(why) | Health::Lost(why) => Err(format!("the store is away: {why}")),
+        }
+    }
+
+    /// Says in the log how the store is, whenever that changes, for ever.
+    pub(crate) fn watch(&self) -> impl Future<Output = ()> + Send + use<> {
+        let health = self.journal.as_ref().map(Archive::health);
+        async move {
+            let Some(mut health) = health else { return };
+            let mut before = Health::Ready;
+            loop {
+                let now = health.borrow_and_update().clone();
+                if now != before {
+                    match &now {
+                        Health::Ready => tracing::info!("the store keeps what is published"),
+                        Health::Full(why) => {
+                            tracing::error!("the store is full, publishes are refused: {why}");
+                        }
+                        Health::Away(why) | Health::Lost(why) => {
+                            tracing::error!("the store is away, publishes are refused: {why}");
+                        }
+                    }
+                    before = now;
+                }
+                if health.changed().await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Keeps what is to be kept and closes the files, so that the next start has nothing to repair.
+    pub(crate) async fn close(&self) {
+        if let Err(error) = self.store.shut_down().await {
+            tracing::error!("the store was not closed in order: {error}");
+        }
+    }
+}
+
+/// The log line of a step on the way to an open store.
+fn report(progress: Progress) {
+    match progress {
+        Progress::Opening => tracing::debug!("the store is being opened"),
+        Progress::Repairing(done) => {
+            tracing::info!(
+                "the last stop was not a clean one: the store is being repaired, {:.0} %",
+                done * 100.0
+            );
+        }
+        Progress::Compacting => tracing::info!("the store is being compacted"),
+        Progress::Ready => tracing::debug!("the store is open"),
+    }
 }

@@ -97,8 +97,8 @@ const RUN: &str = "Running";
 pub(crate) const SETTINGS: &[Setting] = &[
     many(row(PLACE, "listen", "ADDR", "127.0.0.1:8080", "IP:PORT to listen on (repeatable; port 0 picks a free one)",
         "loopback: being reachable by strangers is a decision, not a default")),
-    row(PLACE, "store", "URL", "memory:", "where messages are kept: memory:, disk:PATH, redis://…, valkey://…",
-        "the log in memory is the one store that this build has"),
+    row(PLACE, "store", "URL", "disk:poll-data", "where messages are kept: disk:PATH, memory:, redis://…, valkey://…",
+        "what was acknowledged should be there after a crash"),
     row(PLACE, "durability", "MODE", "commit", "when a publish is answered: commit, or interval=MS",
         "acknowledged should mean kept; interval trades that for latency, and by how much is said"),
     computed(row(PLACE, "workers", "N", "one a core", "worker threads, each with a runtime of its own",

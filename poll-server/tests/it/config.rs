@@ -43,7 +43,7 @@ fn seconds(number: u64) -> Duration {
 fn defaults_are_those_of_the_contract() {
     let config = config(&[], &[]);
     assert_eq!(config.listen, ["127.0.0.1:8080".parse().unwrap()]);
-    assert_eq!(config.store, StoreUrl::Memory);
+    assert_eq!(config.store, StoreUrl::Disk("poll-data".into()));
     assert_eq!(config.durability, Durability::Commit);
     assert_eq!(config.workers, std::thread::available_parallelism().unwrap());
     let limits = &config.limits;

@@ -9,3 +9,4 @@ mod nginx;
 mod operator;
 mod process;
 mod serving;
+mod store;

@@ -19,7 +19,6 @@ fn a_bad_value_is_exit_64_and_one_line() {
         &["--max-poll-seconds", "nan"][..],
         &["--bogus"],
         &["--check", "--workers", "none"],
-        &["--store", "disk:poll-data"],
         &["--store", "redis://localhost"],
         &["--config", "/nowhere/poll.toml"],
     ] {

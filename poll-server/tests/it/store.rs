@@ -1,0 +1,59 @@
+//! The store on disk, as an operator meets it.
+
+use rustix::process::Signal;
+
+use crate::process::{Server, command, curl, output};
+
+fn publish(server: &Server, text: &str) -> String {
+    output(curl(&["-sS", "-X", "POST", &server.url(&format!("/api/message?channel=kept&content={text}"))]))
+}
+
+#[test]
+fn what_was_acknowledged_is_there_after_kill_9() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = format!("disk:{}", directory.path().join("poll-data").display());
+    for round in 1..=3 {
+        let mut server = Server::start(&["--store", &store]);
+        let answer = publish(&server, &format!("number-{round}"));
+        assert!(answer.contains(&format!("\"id\":{round}")), "{answer}");
+        let polled = server.get("/api/poll?channel=kept");
+        assert!(polled.contains(&format!("\"count\":{round}")), "{polled}");
+        assert!(server.get("/readyz").starts_with("HTTP/1.1 200"));
+        server.signal(Signal::KILL);
+        server.wait();
+    }
+}
+
+#[test]
+fn a_clean_stop_leaves_nothing_to_repair() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = format!("disk:{}", directory.path().display());
+    let mut server = Server::start(&["--store", &store]);
+    publish(&server, "one");
+    server.signal(Signal::TERM);
+    assert!(server.wait().success());
+    let server = Server::start(&["--store", &store]);
+    assert!(server.get("/api/poll?channel=kept").contains("\"count\":1"));
+    assert!(server.lines("repaired").is_empty());
+}
+
+#[test]
+fn a_second_server_on_the_same_directory_is_exit_1_and_one_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = format!("disk:{}", directory.path().display());
+    let _first = Server::start(&["--store", &store]);
+    let second = command().args(["--listen", "127.0.0.1:0", "--store", &store]).output().unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    let lines = String::from_utf8(second.stderr).unwrap();
+    assert_eq!(lines.lines().count(), 1, "{lines}");
+    assert!(lines.contains("in use by another server"), "{lines}");
+}
+
+#[test]
+fn interval_durability_is_said() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = format!("disk:{}", directory.path().display());
+    let server = Server::start(&["--store", &store, "--durability", "interval=100"]);
+    server.wait_for(1, "before they are kept: a crash loses up to 100ms");
+    assert!(publish(&server, "one").contains("\"id\":1"));
+}
