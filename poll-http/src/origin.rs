@@ -178,9 +178,10 @@ mod tests {
 
     #[test]
     fn a_page_elsewhere_may_not_write() {
+        type Fields<'a> = &'a [(&'a str, &'a str)];
         let named = Cors::Origins(vec!["https://app.test".to_owned()]);
         let own = ("host", "poll.test:8080");
-        let cases: [(&[(&str, &str)], &Cors, bool); 10] = [
+        let cases: [(Fields<'_>, &Cors, bool); 10] = [
             (&[own], &Cors::Off, true),
             (&[own, ("origin", "http://poll.test:8080")], &Cors::Off, true),
             (

@@ -10,6 +10,7 @@ mod clients;
 mod doors;
 mod examples;
 mod golongpoll;
+mod judges;
 mod mount;
 mod native_polls;
 mod native_publish;

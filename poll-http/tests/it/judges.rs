@@ -1,0 +1,101 @@
+//! What programs that are not ours make of the answers: curl and nghttp, over one real socket.
+//!
+//! Where a machine has neither, there is nothing to judge with, and the tests say so and pass.
+
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use poll_core::{ChannelName, Payload, Publish, Retention, Store};
+use poll_http::{ConnectionSettings, Drain, Service, serve};
+use tokio::net::TcpListener;
+
+/// A server on a port of its own, with a channel that has ended: `a`, `b`, `c`.
+async fn server() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let service = Service::builder(Store::in_memory(Retention::default())).build();
+    let channel = ChannelName::parse("ended").unwrap();
+    for text in ["a", "b"] {
+        service.publish(&channel, Publish::one(Payload::text(text))).await.unwrap();
+    }
+    service.publish(&channel, Publish::one(Payload::text("c")).closing()).await.unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (socket, peer) = listener.accept().await.unwrap();
+            let settings = Arc::new(ConnectionSettings::default());
+            tokio::spawn(serve(socket, peer, service.clone(), settings, Drain::new()));
+        }
+    });
+    format!("http://{address}")
+}
+
+/// Runs a program to its end; `None` where there is no such program.
+#[expect(clippy::print_stdout, reason = "a test that judged nothing must not look like one that did")]
+async fn judge(program: &'static str, arguments: Vec<String>) -> Option<String> {
+    let run = move || {
+        let output = std::process::Command::new(program).args(&arguments).stdin(Stdio::null()).output();
+        output.ok().map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let output = tokio::time::timeout(Duration::from_secs(60), tokio::task::spawn_blocking(run)).await;
+    let output = output.expect("the program ends").unwrap();
+    if output.is_none() {
+        println!("there is no {program} here: nothing was judged");
+    }
+    output
+}
+
+#[tokio::test]
+async fn curl_reads_every_pattern_in_both_protocols() {
+    let base = server().await;
+    for version in ["--http1.1", "--http2-prior-knowledge", "--http1.0"] {
+        let curl = async |path: &str, more: &[&str]| {
+            let mut arguments: Vec<String> =
+                ["-sS", "-N", "--max-time", "50", "-w", "\n%{http_code} %{exitcode}", version]
+                    .map(str::to_owned)
+                    .into();
+            arguments.extend(more.iter().map(|&more| more.to_owned()));
+            arguments.push(format!("{base}{path}"));
+            judge("curl", arguments).await
+        };
+        let Some(poll) = curl("/api/poll?channel=ended", &[]).await else { return };
+        assert!(poll.contains(r#""count":3"#) && poll.ends_with("\n200 0"), "{version} {poll}");
+        for pattern in ["stream", "push"] {
+            let lines = curl(&format!("/api/{pattern}?channel=ended&last_id=0"), &[]).await.unwrap();
+            let lines: Vec<&str> = lines.lines().collect();
+            assert_eq!(lines.len(), 7, "{version} {lines:?}");
+            assert!(lines[4].starts_with(r#"{"type":"closed","reason":"ended""#), "{version} {lines:?}");
+            assert_eq!(lines[6], "200 0", "a clean end");
+        }
+        let events =
+            curl("/api/stream?channel=ended&last_id=0", &["-H", "Accept: text/event-stream"]).await.unwrap();
+        assert_eq!(events.matches("\ndata: ").count(), 5, "{version} {events}");
+        let timeout = curl("/api/longpoll?channel=new&timeout=0.05", &[]).await.unwrap();
+        assert!(timeout.contains(r#""count":0"#) && timeout.ends_with("\n200 0"), "{version} {timeout}");
+        let head = curl("/api/poll?channel=ended", &["-I"]).await.unwrap();
+        assert!(
+            head.to_ascii_lowercase().contains("etag: w/") && head.ends_with("\n200 0"),
+            "{version} {head}"
+        );
+        let posted = curl("/messages", &["--data", r#"{"body":"x"}"#]).await.unwrap();
+        assert!(posted.contains(r#""body":"x""#), "{version} {posted}");
+        let none = curl("/nothing", &[]).await.unwrap();
+        assert!(none.ends_with("\n404 0"), "{version} {none}");
+    }
+}
+
+#[tokio::test]
+async fn nghttp_takes_pushed_messages() {
+    let base = server().await;
+    let target = format!("{base}/api/push?channel=ended&last_id=0");
+    let Some(trace) = judge("nghttp", vec!["-v".to_owned(), target]).await else {
+        return;
+    };
+    assert_eq!(trace.matches("recv PUSH_PROMISE").count(), 3, "{trace}");
+    assert_eq!(trace.matches("recv (stream_id=2) :status: 200").count(), 1, "{trace}");
+    for text in ["a", "b", "c"] {
+        assert!(trace.contains(&format!(r#""content":"{text}""#)), "{trace}");
+    }
+    assert!(trace.contains(r#"{"type":"closed","reason":"ended""#), "{trace}");
+    assert!(!trace.contains("recv RST_STREAM"), "{trace}");
+}
