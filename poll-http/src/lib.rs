@@ -16,6 +16,8 @@ mod feed;
 mod follow;
 mod foreign;
 mod frame;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod http1;
 mod http2;
 mod intake;

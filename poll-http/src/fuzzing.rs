@@ -1,0 +1,64 @@
+//! Doors to the parsers for the fuzzers; in no other build.
+//!
+//! Each takes a query and a body as a stranger may send them, and holds what a parser promises: whatever comes is
+//! a question within its bounds, a publish, or a refusal.
+
+use std::time::Duration;
+
+use http::Request;
+use http::request::Parts;
+use poll_core::ChannelName;
+
+use crate::dialect::{channel, chat, golongpoll, native};
+use crate::question::Question;
+use crate::settings::{Demo, Given};
+
+const MOST: Duration = Duration::from_secs(60);
+const MOST_PAYLOAD: usize = 1 << 16;
+
+fn head(query: &str) -> Option<Parts> {
+    let types =
+        ["application/json", "application/x-ndjson", "application/x-www-form-urlencoded", "text/plain", ""];
+    let request = Request::post(format!("/?{query}"));
+    let request = request.header("content-type", types[query.len() % types.len()]);
+    Some(request.body(()).ok()?.into_parts().0)
+}
+
+fn bounded(question: &Question, most: Duration) {
+    assert!(question.wait <= most, "{question:?}");
+    assert!((1..=1_000).contains(&question.limit.messages), "{question:?}");
+}
+
+/// The native dialect's questions and publishes.
+pub fn native(query: &str, body: &[u8]) {
+    let Some(head) = head(query) else { return };
+    native::short_poll(&head).iter().for_each(|question| bounded(question, Duration::ZERO));
+    native::long_poll(&head, MOST).iter().for_each(|question| bounded(question, MOST));
+    native::stream(&head).iter().for_each(|(question, _)| bounded(question, Duration::ZERO));
+    if let Ok(publish) = native::publish(&head, body, MOST_PAYLOAD, Demo::Off) {
+        assert!((1..=1_000).contains(&publish.payloads.len()));
+    }
+    drop(native::progress_report(body));
+}
+
+/// The golongpoll dialect's polls and publishes.
+pub fn golongpoll(query: &str, body: &[u8]) {
+    let Some(head) = head(query) else { return };
+    let events = golongpoll::events(&head, 120, Given::Kept);
+    events.iter().for_each(|events| bounded(&events.question, Duration::from_secs(120)));
+    drop(golongpoll::publish(body, MOST_PAYLOAD));
+}
+
+/// The chat dialect's questions and publishes.
+pub fn chat(query: &str, body: &[u8]) {
+    let Some(head) = head(query) else { return };
+    chat::question(&head).iter().for_each(|question| bounded(question, Duration::from_secs(10)));
+    drop(chat::publish(body, MOST_PAYLOAD));
+}
+
+/// The channel dialect's questions and publishes.
+pub fn channel(query: &str, body: &[u8]) {
+    let (Some(head), Ok(name)) = (head(query), ChannelName::parse("c")) else { return };
+    channel::question(&head, name, MOST).iter().for_each(|(question, _)| bounded(question, MOST));
+    drop(channel::publish(body, MOST_PAYLOAD));
+}
