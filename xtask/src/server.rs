@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -60,21 +60,52 @@ pub(crate) enum Keyboard {
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
-    address: SocketAddr,
+    /// None until it has said so.
+    address: Option<SocketAddr>,
+    say_address: Receiver<SocketAddr>,
     /// Gives nothing; its other end is dropped when the server closes its error stream, that is, when it is gone.
     gone: Receiver<()>,
     log: Option<JoinHandle<VecDeque<String>>>,
 }
 
+/// Where a server listens and where it keeps.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) listen: String,
+    pub(crate) store: String,
+}
+
+impl Place {
+    /// A free port of the loopback interface, and a store in memory.
+    pub(crate) fn fleeting() -> Self {
+        Self { listen: "127.0.0.1:0".to_owned(), store: "memory:".to_owned() }
+    }
+}
+
 impl Server {
     /// Starts a server with a store in memory on a free port of the loopback interface, and waits until it listens.
     pub(crate) fn start(binary: &Binary, arguments: &[&str], keyboard: Keyboard) -> Result<Self> {
+        let mut server = Self::spawn(binary, &Place::fleeting(), arguments, keyboard)?;
+        match server.say_address.recv_timeout(START) {
+            Ok(address) => server.address = Some(address),
+            Err(_) => bail!("the server did not say where it listens; {}", server.end_and_quote()),
+        }
+        Ok(server)
+    }
+
+    /// Starts a server and waits for nothing.
+    pub(crate) fn spawn(
+        binary: &Binary,
+        place: &Place,
+        arguments: &[&str],
+        keyboard: Keyboard,
+    ) -> Result<Self> {
         let mut command = Command::new(&binary.0);
         if keyboard == Keyboard::Apart {
             command.process_group(0);
         }
         let mut child = command
-            .args(["--listen", "127.0.0.1:0", "--store", "memory:"])
+            .args(["--listen", &place.listen, "--store", &place.store])
             .args(arguments)
             .env_remove("RUST_LOG")
             .stdin(Stdio::null())
@@ -83,25 +114,39 @@ impl Server {
             .spawn()
             .with_context(|| format!("cannot start {}", binary.0.display()))?;
         let errors = child.stderr.take().context("the server's error stream is a pipe")?;
-        let (say_address, address) = channel();
+        let (tell_address, say_address) = channel();
         let (hold, gone) = channel();
-        let log = std::thread::spawn(move || follow(errors, &say_address, &hold));
-        let mut server = Self { child, address: SocketAddr::from(([0, 0, 0, 0], 0)), gone, log: Some(log) };
-        match address.recv_timeout(START) {
-            Ok(address) => server.address = address,
-            Err(_) => bail!("the server did not say where it listens; {}", server.end_and_quote()),
-        }
-        Ok(server)
+        let log = std::thread::spawn(move || follow(errors, &tell_address, &hold));
+        Ok(Self { child, address: None, say_address, gone, log: Some(log) })
     }
 
-    /// Where it listens.
+    /// Whether it has said by now that it listens; an error if it has ended instead.
+    pub(crate) fn is_listening(&mut self) -> Result<bool> {
+        if self.address.is_none() {
+            self.address = self.say_address.try_recv().ok();
+        }
+        ensure!(self.address.is_some() || !self.has_ended(), "the server ended; {}", self.end_and_quote());
+        Ok(self.address.is_some())
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.gone.try_recv(), Err(TryRecvError::Disconnected))
+    }
+
+    /// Asks it to drain, and waits for nothing.
+    pub(crate) fn terminate(&self) -> Result<()> {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).context("cannot signal the server")
+    }
+
+    /// Where it listens, once it has [said so](Self::is_listening).
     pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+        self.address.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)))
     }
 
     /// Asks it to drain, waits at most so long, and fails unless it ends by itself with 0.
     pub(crate) fn drain(mut self, patience: Duration) -> Result<()> {
-        kill_process(Pid::from_child(&self.child), Signal::TERM).context("cannot signal the server")?;
+        self.terminate()?;
         match self.gone.recv_timeout(patience) {
             Err(RecvTimeoutError::Disconnected) => {}
             _ => bail!(

@@ -10,6 +10,8 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use super::gone::Gone;
+
 /// One connection.
 pub(super) struct Connection {
     stream: TcpStream,
@@ -21,6 +23,8 @@ pub(super) struct Connection {
 pub(super) struct Head {
     pub(super) status: u16,
     pub(super) etag: Option<String>,
+    /// Whether it has a `Poll-Missed`.
+    missed: bool,
     framing: Framing,
 }
 
@@ -120,7 +124,9 @@ impl Connection {
 
     async fn more(&mut self) -> Result<()> {
         let read = self.stream.read_buf(&mut self.unread).await.context("cannot read")?;
-        ensure!(read > 0, "the server closed the connection in the middle of an answer");
+        if read == 0 {
+            return Err(Gone("the server closed the connection in the middle of an answer".to_owned()).into());
+        }
         Ok(())
     }
 }
@@ -128,6 +134,10 @@ impl Connection {
 impl Head {
     /// Fails unless the status is the wanted one.
     pub(super) fn expect(&self, status: u16) -> Result<()> {
+        ensure!(!self.missed, "an answer says that messages were missed");
+        if self.status == 503 && status != 503 {
+            return Err(Gone("the server says that it cannot serve now".to_owned()).into());
+        }
         ensure!(self.status == status, "status {} where {status} was due", self.status);
         Ok(())
     }
@@ -149,6 +159,7 @@ fn parse(head: &[u8]) -> Result<Head> {
                 parsed.framing = Framing::Length(value.parse().context("a length is a number")?);
             }
             "transfer-encoding" => parsed.framing = Framing::Chunks,
+            "poll-missed" => parsed.missed = true,
             "etag" => parsed.etag = Some(value.to_owned()),
             _ => {}
         }

@@ -2,18 +2,19 @@
 
 use std::net::SocketAddr;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use super::aim::{Aim, Edge};
+use super::place::{Begin, Pace, Place, Seen};
 use super::publisher;
 use super::reader::{Pattern, Reader};
 use crate::history::{History, Verdict};
 
-/// Questions in a row without a message after which what is still missing counts as lost. Each waits for tens of
-/// milliseconds, so this is a second or two.
-const PATIENCE: u64 = 40;
+/// By how many milliseconds clocks are wrong. The one that is ahead is so by more than any race takes.
+const AHEAD: i64 = 24 * 3600 * 1000;
+const BEHIND: i64 = -3500;
 
 /// When publishers stop.
 #[derive(Clone, Copy, Debug)]
@@ -57,43 +58,6 @@ pub(super) struct Outcome {
     pub(super) verdict: Verdict,
 }
 
-/// Where a reader stands and what it has seen.
-pub(super) struct Place {
-    pub(super) channel: String,
-    /// Where to go on; none before the first answer.
-    pub(super) cursor: Option<String>,
-    pub(super) history: History,
-    /// Which question gave each message.
-    given: Vec<(u64, u64)>,
-    /// Which question is being asked, from 1.
-    pub(super) question: u64,
-    pub(super) aim: Aim,
-    edges: watch::Sender<Edge>,
-}
-
-impl Place {
-    /// Tells the publisher when this question is expected to end, if it is asked to end at `deadline`.
-    pub(super) fn announce(&mut self, deadline: Instant) {
-        let at = self.aim.edge(deadline);
-        // The publisher is gone once it has published all; the reader only follows the cursor then.
-        let _ = self.edges.send(Edge { question: self.question, at });
-    }
-
-    /// The query of the next question. Without a cursor a reader starts with the first message there ever was.
-    pub(super) fn query(&self) -> String {
-        match &self.cursor {
-            Some(cursor) => format!("channel={}&cursor={cursor}", self.channel),
-            None => format!("channel={}&last_id=0", self.channel),
-        }
-    }
-
-    /// Takes down a message.
-    pub(super) fn saw(&mut self, seq: u64) {
-        self.history.saw(seq);
-        self.given.push((seq, self.question));
-    }
-}
-
 impl Lane {
     pub(super) async fn run(self) -> Result<Outcome> {
         let (announce, edges) = watch::channel(Edge { question: 0, at: Instant::now() });
@@ -105,18 +69,13 @@ impl Lane {
             let _ = say_published.send(shots.len() as u64);
             Ok(shots)
         };
-        let place = Place {
-            channel: self.name.clone(),
-            cursor: None,
-            history: History::default(),
-            given: Vec::new(),
-            question: 0,
-            aim: Aim::new(self.seed),
-            edges: announce,
-        };
+        // Half of those that go by a clock have one that is ahead, the others one that is behind.
+        let skew = if self.seed.is_multiple_of(2) { AHEAD } else { BEHIND };
+        let place =
+            Place::new(&self.name, Begin::Clock(skew), Pace::Edge, self.seed).aimed_at(announce);
         let reading = self.read(place, published);
         let raced: Result<_> = async { tokio::try_join!(shooting, reading) }.await;
-        let (shots, (place, empty)) = raced.with_context(|| format!("channel {}", self.name))?;
+        let (shots, read) = raced.with_context(|| format!("channel {}", self.name))?;
         let aimed_at =
             |seq: u64| shots.get(usize::try_from(seq).ok()?.checked_sub(1)?).map(|shot| shot.question);
         let published = shots.len() as u64;
@@ -124,30 +83,55 @@ impl Lane {
             pattern: self.pattern,
             published,
             in_window: shots.iter().filter(|shot| shot.in_window).count() as u64,
-            caught: place.given.iter().filter(|(seq, by)| aimed_at(*seq) == Some(*by)).count() as u64,
-            questions: place.question,
-            empty,
-            verdict: place.history.verdict(published),
+            caught: read.given.iter().filter(|(seq, by)| aimed_at(*seq) == Some(*by)).count() as u64,
+            questions: read.questions,
+            empty: read.empty,
+            verdict: read.history.verdict(published),
         })
     }
 
     /// Asks until everything published was seen, or nothing comes any more.
-    async fn read(&self, mut place: Place, mut published: oneshot::Receiver<u64>) -> Result<(Place, u64)> {
+    async fn read(&self, mut place: Place, mut published: oneshot::Receiver<u64>) -> Result<Read> {
         let mut reader = Reader::new(self.pattern, self.address);
-        let (mut empty, mut empty_in_a_row, mut all) = (0, 0, None);
+        let mut read = Read::default();
+        let (mut empty_in_a_row, mut all) = (0, None);
         loop {
             place.question += 1;
-            let before = place.history.seen();
             reader.ask(&mut place).await.with_context(|| format!("question {}", place.question))?;
-            if place.history.seen() == before {
-                (empty, empty_in_a_row) = (empty + 1, empty_in_a_row + 1);
+            if place.seen.is_empty() {
+                (read.empty, empty_in_a_row) = (read.empty + 1, empty_in_a_row + 1);
             } else {
                 empty_in_a_row = 0;
             }
+            for seen in place.seen.drain(..) {
+                read.take(&seen, place.question)?;
+            }
             all = all.or_else(|| published.try_recv().ok());
-            if all.is_some_and(|all| place.history.newest() >= all || empty_in_a_row > PATIENCE) {
-                return Ok((place, empty));
+            if all.is_some_and(|all| read.history.newest() >= all || empty_in_a_row > self.pattern.patience()) {
+                read.questions = place.question;
+                return Ok(read);
             }
         }
+    }
+}
+
+/// What a reader has seen.
+#[derive(Default)]
+struct Read {
+    history: History,
+    /// Which question gave each message.
+    given: Vec<(u64, u64)>,
+    questions: u64,
+    empty: u64,
+}
+
+impl Read {
+    /// A message's payload is its own number, so that a mix-up of payloads shows, and dialects without numbers have one.
+    fn take(&mut self, seen: &Seen, question: u64) -> Result<()> {
+        let number: u64 = seen.token.parse().with_context(|| format!("`{}` was never published", seen.token))?;
+        ensure!(seen.seq.is_none_or(|seq| seq == number), "a message has the payload of another: {seen:?}");
+        self.history.saw(number);
+        self.given.push((number, question));
+        Ok(())
     }
 }

@@ -6,6 +6,8 @@
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
+use super::gone::Gone;
+
 /// What one line of a stream says.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line {
@@ -21,6 +23,8 @@ pub(super) enum Line {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Message {
     pub(super) seq: u64,
+    /// What its publisher called it.
+    pub(super) token: String,
     pub(super) cursor: Option<String>,
 }
 
@@ -32,6 +36,7 @@ pub(super) fn parse(line: &str) -> Result<Line> {
         Some("connected" | "heartbeat") => Ok(Line::Standing { cursor }),
         Some("update") => Ok(Line::Message(message(&value, "message", Some(cursor))?)),
         Some("push") => Ok(Line::Announced { seq: number(&value)?, cursor }),
+        Some("closed") if value["reason"] == "draining" => Err(Gone("the server drains".to_owned()).into()),
         _ => bail!("no lane should be told `{line}`"),
     }
 }
@@ -54,14 +59,21 @@ pub(super) fn parse_message(body: &[u8]) -> Result<Message> {
     message(&serde_json::from_slice(body).context("a message is not JSON")?, "content", None)
 }
 
-/// A message's payload is its own number, so that a mix-up of payloads shows as well.
 fn message(value: &Value, payload: &str, cursor: Option<String>) -> Result<Message> {
-    let seq = number(value)?;
-    ensure!(
-        value[payload].as_str().and_then(|text| text.parse().ok()) == Some(seq),
-        "message {seq} has the payload of another: {value}"
-    );
-    Ok(Message { seq, cursor })
+    Ok(Message { seq: number(value)?, token: token(&value[payload])?, cursor })
+}
+
+/// The token that a publisher gave a message, whichever door it was published by and is read through: a text, or an
+/// object that holds it, or an object's text.
+pub(super) fn token(payload: &Value) -> Result<String> {
+    if let Some(token) = payload.as_str() {
+        return match serde_json::from_str::<Value>(token) {
+            Ok(object @ Value::Object(_)) => self::token(&object),
+            _ => Ok(token.to_owned()),
+        };
+    }
+    let held = payload["token"].as_str().or_else(|| payload["data"].as_str());
+    Ok(held.with_context(|| format!("`{payload}` was never published"))?.to_owned())
 }
 
 fn number(value: &Value) -> Result<u64> {
@@ -79,19 +91,26 @@ mod tests {
     #[test]
     fn lines_are_told_apart() {
         let parsed = parse(r#"{"type":"update","counter":7,"id":7,"message":"7","cursor":"c"}"#).unwrap();
-        assert_eq!(parsed, Line::Message(Message { seq: 7, cursor: Some("c".into()) }));
+        assert_eq!(parsed, Line::Message(Message { seq: 7, token: "7".into(), cursor: Some("c".into()) }));
         assert_eq!(
             parse(r#"{"type":"heartbeat","cursor":"c"}"#).unwrap(),
             Line::Standing { cursor: "c".into() }
         );
         assert!(parse(r#"{"type":"reset","missed":1,"cursor":"c"}"#).is_err());
-        assert!(parse(r#"{"type":"update","id":7,"message":"8","cursor":"c"}"#).is_err());
+    }
+
+    #[test]
+    fn a_token_is_found_through_every_door() {
+        for payload in [r#""a-1""#, r#"{"token":"a-1"}"#, r#"{"data":"a-1","id":"x"}"#, r#""{\"token\":\"a-1\"}""#] {
+            assert_eq!(token(&serde_json::from_str(payload).unwrap()).unwrap(), "a-1", "{payload}");
+        }
+        assert!(token(&Value::Null).is_err());
     }
 
     #[test]
     fn a_poll_that_missed_something_is_an_error() {
         let fine = br#"{"messages":[{"id":1,"content":"1"}],"count":1,"cursor":"c"}"#;
-        assert_eq!(parse_poll(fine).unwrap(), (vec![Message { seq: 1, cursor: None }], "c".into()));
+        assert_eq!(parse_poll(fine).unwrap(), (vec![Message { seq: 1, token: "1".into(), cursor: None }], "c".into()));
         assert!(parse_poll(br#"{"messages":[],"count":0,"cursor":"c","missed":1}"#).is_err());
     }
 }

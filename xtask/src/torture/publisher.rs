@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use tokio::sync::watch;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use super::aim::{Aim, Edge, decide_by, in_window};
 use super::http1::Connection;
@@ -19,6 +19,8 @@ pub(super) struct Shot {
     pub(super) question: u64,
     /// Whether it really left within the window around that edge.
     pub(super) in_window: bool,
+    /// When it left.
+    pub(super) at: Instant,
 }
 
 /// Shoots until it is time to stop; gives every acknowledged publish, the first being number 1.
@@ -42,7 +44,7 @@ pub(super) async fn run(
         let acknowledged: Value =
             serde_json::from_slice(&answer.body).context("an acknowledgement is not JSON")?;
         ensure!(acknowledged["id"] == number, "publish {number} was acknowledged as {acknowledged}");
-        shots.push(Shot { question: edge.question, in_window: in_window(edge.at, left) });
+        shots.push(Shot { question: edge.question, in_window: in_window(edge.at, left), at: left });
     }
     Ok(shots)
 }

@@ -38,6 +38,11 @@ impl Report {
         row.verdict.disordered += outcome.verdict.disordered;
     }
 
+    /// Takes over what another has.
+    pub(super) fn join(&mut self, other: Self) {
+        self.rows.extend(other.rows);
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.rows.values().all(|row| row.published == 0)
     }
@@ -59,7 +64,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:<8}{:>10}{:>10}{:>10}{:>10}{:>11}{:>8}{:>8}{:>8}{:>10}",
+            "{:<20}{:>10}{:>10}{:>10}{:>10}{:>11}{:>8}{:>8}{:>8}{:>10}",
             "pattern",
             "published",
             "at edge",
@@ -74,7 +79,7 @@ impl fmt::Display for Report {
         for (pattern, row) in &self.rows {
             writeln!(
                 f,
-                "{pattern:<8}{:>10}{:>10}{:>10}{:>10}{:>11}{:>8}{:>8}{:>8}{:>10}",
+                "{pattern:<20}{:>10}{:>10}{:>10}{:>10}{:>11}{:>8}{:>8}{:>8}{:>10}",
                 row.published,
                 row.in_window,
                 row.caught,

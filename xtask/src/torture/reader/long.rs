@@ -6,7 +6,7 @@ use anyhow::Result;
 use tokio::time::Instant;
 
 use crate::torture::http1::Connection;
-use crate::torture::lane::Place;
+use crate::torture::place::Place;
 use crate::torture::line::parse_poll;
 
 /// The timeout, in tenths of a millisecond.
@@ -22,12 +22,16 @@ impl Long {
         Self { address, connection: None }
     }
 
+    pub(in crate::torture) fn hang_up(&mut self) {
+        self.connection = None;
+    }
+
     pub(in crate::torture) async fn ask(&mut self, place: &mut Place) -> Result<()> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             none => none.insert(Connection::open(self.address).await?),
         };
-        let wait = place.aim.wait(WAIT);
+        let wait = place.wait(WAIT);
         let deadline = Instant::now() + wait;
         place.announce(deadline);
         let target = format!("/api/longpoll?{}&timeout={:.4}", place.query(), wait.as_secs_f64());
@@ -40,8 +44,8 @@ impl Long {
         } else {
             place.aim.caught(deadline, Instant::now());
         }
-        for message in &messages {
-            place.saw(message.seq);
+        for message in messages {
+            place.saw(message.seq, message.token);
         }
         place.cursor = Some(cursor);
         Ok(())

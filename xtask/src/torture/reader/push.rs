@@ -12,7 +12,7 @@ use http::Request;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use crate::torture::lane::Place;
+use crate::torture::place::Place;
 use crate::torture::line::{Line, Message, parse, parse_message};
 
 /// How long the reader stays, in tenths of a millisecond.
@@ -38,7 +38,7 @@ impl Push {
         if self.left == QUESTIONS {
             self.hang_up();
         }
-        let leave = Instant::now() + place.aim.wait(STAY);
+        let leave = Instant::now() + place.wait(STAY);
         place.announce(leave);
         let sender = match &mut self.connection {
             Some(sender) => sender,
@@ -57,7 +57,7 @@ impl Push {
         Ok(())
     }
 
-    fn hang_up(&mut self) {
+    pub(in crate::torture) fn hang_up(&mut self) {
         (self.connection, self.left) = (None, 0);
     }
 }
@@ -92,14 +92,14 @@ async fn follow(sender: &mut SendRequest<Bytes>, address: SocketAddr, place: &mu
         match lines.next().await? {
             Line::Standing { cursor } => place.cursor = Some(cursor),
             Line::Message(message) => {
-                place.saw(message.seq);
+                place.saw(message.seq, message.token);
                 place.cursor = message.cursor;
             }
             Line::Announced { seq, cursor } => {
                 let path = format!("/api/messages/{}/{cursor}", place.channel);
                 let message = pushes.take(&path).await?;
                 ensure!(message.seq == seq, "{path} is not message {seq}");
-                place.saw(seq);
+                place.saw(seq, message.token);
                 place.cursor = Some(cursor);
             }
         }

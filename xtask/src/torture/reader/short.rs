@@ -6,7 +6,7 @@ use anyhow::Result;
 use tokio::time::{Instant, sleep_until};
 
 use crate::torture::http1::Connection;
-use crate::torture::lane::Place;
+use crate::torture::place::Place;
 use crate::torture::line::parse_poll;
 
 /// The pause before a question, in tenths of a millisecond: long enough for the publisher to aim.
@@ -22,6 +22,10 @@ pub(in crate::torture) struct Short {
 impl Short {
     pub(in crate::torture) fn new(address: SocketAddr) -> Self {
         Self { address, connection: None, etag: None }
+    }
+
+    pub(in crate::torture) fn hang_up(&mut self) {
+        self.connection = None;
     }
 
     pub(in crate::torture) async fn ask(&mut self, place: &mut Place) -> Result<()> {
@@ -42,8 +46,8 @@ impl Short {
         }
         answer.head.expect(200)?;
         let (messages, cursor) = parse_poll(&answer.body)?;
-        for message in &messages {
-            place.saw(message.seq);
+        for message in messages {
+            place.saw(message.seq, message.token);
         }
         self.etag = answer.head.etag.filter(|_| place.cursor.as_ref() == Some(&cursor));
         place.cursor = Some(cursor);

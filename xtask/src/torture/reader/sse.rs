@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use tokio::time::{Instant, timeout_at};
 
 use crate::torture::http1::Connection;
-use crate::torture::lane::Place;
+use crate::torture::place::Place;
 use crate::torture::line::{Line, parse};
 
 /// How long the reader stays, in tenths of a millisecond.
@@ -23,7 +23,7 @@ impl Sse {
     }
 
     pub(in crate::torture) async fn ask(&mut self, place: &mut Place) -> Result<()> {
-        let leave = Instant::now() + place.aim.wait(STAY);
+        let leave = Instant::now() + place.wait(STAY);
         place.announce(leave);
         let mut connection = Connection::open(self.address).await?;
         // EventSource keeps asking the address it was made with, and says where it stands in a header.
@@ -88,7 +88,7 @@ impl<'a> Event<'a> {
             Line::Message(message) => {
                 ensure!(self.name == "message", "`onmessage` would not fire for {data}");
                 ensure!(self.id == message.cursor.as_deref(), "the event's id is not its cursor: {data}");
-                place.saw(message.seq);
+                place.saw(message.seq, message.token);
             }
             Line::Standing { .. } => ensure!(self.name != "message", "`onmessage` would fire for {data}"),
             Line::Announced { .. } => bail!("a stream does not push: {data}"),

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use tokio::time::{Instant, timeout_at};
 
 use crate::torture::http1::Connection;
-use crate::torture::lane::Place;
+use crate::torture::place::Place;
 use crate::torture::line::{Line, parse};
 
 /// How long the reader stays, in tenths of a millisecond.
@@ -22,7 +22,7 @@ impl Stream {
     }
 
     pub(in crate::torture) async fn ask(&mut self, place: &mut Place) -> Result<()> {
-        let leave = Instant::now() + place.aim.wait(STAY);
+        let leave = Instant::now() + place.wait(STAY);
         place.announce(leave);
         let mut connection = Connection::open(self.address).await?;
         connection.ask("GET", &format!("/api/stream?{}", place.query()), &[], "").await?;
@@ -44,7 +44,7 @@ async fn follow(connection: &mut Connection, place: &mut Place) -> Result<()> {
         match parse(text)? {
             Line::Standing { cursor } => place.cursor = Some(cursor),
             Line::Message(message) => {
-                place.saw(message.seq);
+                place.saw(message.seq, message.token);
                 place.cursor = message.cursor;
             }
             Line::Announced { .. } => bail!("a stream does not push: {text:?}"),
