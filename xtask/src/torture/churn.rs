@@ -109,12 +109,7 @@ impl Churn {
         Ok(Figures { rounds, tally, honest: judge(&accounts, &published) })
     }
 
-    fn spawn_honest(
-        &self,
-        address: SocketAddr,
-        seed: u64,
-        ends: &watch::Receiver<Ends>,
-    ) -> JoinSet<Account> {
+    fn spawn_honest(&self, address: SocketAddr, seed: u64, ends: &watch::Receiver<Ends>) -> JoinSet<Account> {
         let mut readers = JoinSet::new();
         let patterns = Pattern::NATIVE.into_iter().chain(Pattern::DIALECTS).cycle();
         for (number, pattern) in (0..self.honest).zip(patterns) {
@@ -151,11 +146,7 @@ fn name(channel: u64) -> String {
 }
 
 /// Publishes until told to stop; gives how many messages there are.
-async fn publish(
-    address: SocketAddr,
-    channel: u64,
-    stopped: watch::Receiver<bool>,
-) -> Result<(String, u64)> {
+async fn publish(address: SocketAddr, channel: u64, stopped: watch::Receiver<bool>) -> Result<(String, u64)> {
     let (channel, mut connection, mut messages) = (name(channel), Connection::open(address).await?, 0);
     let (target, mut ticks) = (format!("/api/message?channel={channel}"), interval(GAP));
     while !*stopped.borrow() {

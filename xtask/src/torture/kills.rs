@@ -46,13 +46,13 @@ const FLAGS: &[&str] = &[
 /// How long a server serves, in milliseconds; a short run has shorter ones.
 const LIFE: std::ops::Range<u64> = 20..1_500;
 const SHORT_LIFE: std::ops::Range<u64> = 20..900;
-/// Rounds of a short run.
+/// Kills of a short run.
 const SHORT: u64 = 8;
 
 /// The course's arguments.
 #[derive(Args)]
 pub(super) struct Kills {
-    /// How often the server is started and ended
+    /// How often the server is killed; clean stops in between do not count
     #[arg(long, default_value_t = 100, value_name = "N")]
     rounds: u64,
     #[arg(skip)]
@@ -71,7 +71,7 @@ impl Kills {
         let seed = self.ground.seed();
         let address = SocketAddr::from(([127, 0, 0, 1], free_port(seed)?));
         let store = format!("disk:{}", folder.path().join("store").display());
-        println!("torture kills: {} rounds on {address}, --seed {seed}", self.rounds);
+        println!("torture kills: {} kills on {address}, --seed {seed}", self.rounds);
         let place = server::Place { listen: address.to_string(), store };
         let flags = FLAGS.iter().map(|flag| (*flag).to_owned()).collect();
         let life = if self.short { SHORT_LIFE } else { LIFE };
@@ -87,11 +87,9 @@ impl Kills {
         let writers = spawn_writers(address, seed, &stopped);
         let readers = spawn_readers(address, seed, &ends);
         let start = Instant::now();
-        for round in 1..=self.rounds {
-            reign.round().await.with_context(|| format!("round {round}"))?;
-            if round.is_multiple_of(25) {
-                println!("{round} rounds in {:.0} s", start.elapsed().as_secs_f64());
-            }
+        while reign.blows.kills() < self.rounds {
+            let kills = reign.blows.kills();
+            reign.round().await.with_context(|| format!("after {kills} kills"))?;
         }
         let server = reign.start().await?;
         stop.send_replace(true);
@@ -124,7 +122,8 @@ fn spawn_readers(address: SocketAddr, seed: u64, ends: &watch::Receiver<Ends>) -
     let mut readers = JoinSet::new();
     for (number, channel) in (0_u32..).zip(CHANNELS) {
         let chats = (channel == chat::CHANNEL).then_some([Pattern::Chat; 2]);
-        let patterns = Pattern::NATIVE.into_iter().chain(Pattern::DIALECTS).chain(chats.into_iter().flatten());
+        let patterns =
+            Pattern::NATIVE.into_iter().chain(Pattern::DIALECTS).chain(chats.into_iter().flatten());
         for pattern in patterns {
             let seed = seed.wrapping_add(104_729 * (readers.len() as u64 + 1));
             // Some are cut in the middle of a question by most of the kills, some ask between them.

@@ -71,8 +71,7 @@ impl Lane {
         };
         // Half of those that go by a clock have one that is ahead, the others one that is behind.
         let skew = if self.seed.is_multiple_of(2) { AHEAD } else { BEHIND };
-        let place =
-            Place::new(&self.name, Begin::Clock(skew), Pace::Edge, self.seed).aimed_at(announce);
+        let place = Place::new(&self.name, Begin::Clock(skew), Pace::Edge, self.seed).aimed_at(announce);
         let reading = self.read(place, published);
         let raced: Result<_> = async { tokio::try_join!(shooting, reading) }.await;
         let (shots, read) = raced.with_context(|| format!("channel {}", self.name))?;
@@ -107,7 +106,8 @@ impl Lane {
                 read.take(&seen, place.question)?;
             }
             all = all.or_else(|| published.try_recv().ok());
-            if all.is_some_and(|all| read.history.newest() >= all || empty_in_a_row > self.pattern.patience()) {
+            if all.is_some_and(|all| read.history.newest() >= all || empty_in_a_row > self.pattern.patience())
+            {
                 read.questions = place.question;
                 return Ok(read);
             }
@@ -128,7 +128,8 @@ struct Read {
 impl Read {
     /// A message's payload is its own number, so that a mix-up of payloads shows, and dialects without numbers have one.
     fn take(&mut self, seen: &Seen, question: u64) -> Result<()> {
-        let number: u64 = seen.token.parse().with_context(|| format!("`{}` was never published", seen.token))?;
+        let number: u64 =
+            seen.token.parse().with_context(|| format!("`{}` was never published", seen.token))?;
         ensure!(seen.seq.is_none_or(|seq| seq == number), "a message has the payload of another: {seen:?}");
         self.history.saw(number);
         self.given.push((number, question));

@@ -101,7 +101,9 @@ mod tests {
 
     #[test]
     fn a_token_is_found_through_every_door() {
-        for payload in [r#""a-1""#, r#"{"token":"a-1"}"#, r#"{"data":"a-1","id":"x"}"#, r#""{\"token\":\"a-1\"}""#] {
+        for payload in
+            [r#""a-1""#, r#"{"token":"a-1"}"#, r#"{"data":"a-1","id":"x"}"#, r#""{\"token\":\"a-1\"}""#]
+        {
             assert_eq!(token(&serde_json::from_str(payload).unwrap()).unwrap(), "a-1", "{payload}");
         }
         assert!(token(&Value::Null).is_err());
@@ -110,7 +112,10 @@ mod tests {
     #[test]
     fn a_poll_that_missed_something_is_an_error() {
         let fine = br#"{"messages":[{"id":1,"content":"1"}],"count":1,"cursor":"c"}"#;
-        assert_eq!(parse_poll(fine).unwrap(), (vec![Message { seq: 1, token: "1".into(), cursor: None }], "c".into()));
+        assert_eq!(
+            parse_poll(fine).unwrap(),
+            (vec![Message { seq: 1, token: "1".into(), cursor: None }], "c".into())
+        );
         assert!(parse_poll(br#"{"messages":[],"count":0,"cursor":"c","missed":1}"#).is_err());
     }
 }

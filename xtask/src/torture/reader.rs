@@ -107,7 +107,8 @@ pub(super) enum Reader {
 
 impl Reader {
     pub(super) fn new(pattern: Pattern, address: SocketAddr) -> Self {
-        let golongpoll = |on_timeout, last| Self::Golongpoll(golongpoll::Golongpoll::new(address, on_timeout, last));
+        let golongpoll =
+            |on_timeout, last| Self::Golongpoll(golongpoll::Golongpoll::new(address, on_timeout, last));
         match pattern {
             Pattern::Short => Self::Short(short::Short::new(address)),
             Pattern::Long => Self::Long(long::Long::new(address)),

@@ -48,8 +48,8 @@ impl Crowd {
             readers.spawn_local(read(self.address, place, published.clone()));
         }
         drop(announce);
-        let shots =
-            publisher::run(self.address, CHANNEL, self.stop, Aim::new(!self.seed), edges).await?;
+        let shots = publisher::run(self.address, CHANNEL, self.stop, Aim::new(!self.seed), edges).await;
+        let shots = shots.context("a crowd's publisher")?;
         say_published.send_replace(Some(shots.len() as u64));
         let mut outcomes = Vec::new();
         while let Some(asked) = readers.join_next().await {

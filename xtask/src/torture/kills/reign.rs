@@ -36,6 +36,13 @@ pub(super) struct Blows {
     pub(super) starts: Vec<Duration>,
 }
 
+impl Blows {
+    /// How many servers were killed; one that had ended by itself was not.
+    pub(super) fn kills(&self) -> u64 {
+        self.serving + self.starting + self.draining - self.outrun
+    }
+}
+
 pub(super) struct Reign {
     binary: Binary,
     place: Place,

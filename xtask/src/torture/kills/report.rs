@@ -98,10 +98,8 @@ impl Report {
             let sum = &row.sum;
             sum.lost + sum.doubled + sum.disordered + sum.moved > 0
         });
-        let patterns = self
-            .patterns
-            .iter()
-            .filter(|(_, row)| !row.sum.verdict.is_clean() || row.sum.phantom > 0);
+        let patterns =
+            self.patterns.iter().filter(|(_, row)| !row.sum.verdict.is_clean() || row.sum.phantom > 0);
         let broken: Vec<String> =
             doors.map(|(door, _)| door.to_string()).chain(patterns.map(|(one, _)| one.to_string())).collect();
         ensure!(broken.is_empty(), "messages were lost, doubled or out of order: {}", broken.join(", "));
@@ -112,7 +110,7 @@ impl Report {
 
     fn write_blows(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let blows = &self.blows;
-        let kills = blows.serving + blows.starting + blows.draining - blows.outrun;
+        let kills = blows.kills();
         writeln!(
             f,
             "{kills} kills in {:.0} s: {} while serving, {} while starting ({} before it listened), {} in a drain ({} more \
@@ -145,7 +143,17 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "{:<20}{:>4}{:>8}{:>8}{:>8}{:>8}{:>8}{:>7}{:>8}{:>9}{:>7}",
-            "published by", "", "sent", "acked", "unsaid", "cut", "again", "lost", "doubled", "disorder", "moved"
+            "published by",
+            "",
+            "sent",
+            "acked",
+            "unsaid",
+            "cut",
+            "again",
+            "lost",
+            "doubled",
+            "disorder",
+            "moved"
         )?;
         for (door, row) in &self.doors {
             let Published { publishers, sum, gone, repeated } = row;

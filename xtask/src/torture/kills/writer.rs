@@ -143,9 +143,7 @@ impl Writer {
         ensure!(due.contains(&answer.head.status), "status {} and {value}", answer.head.status);
         written.repeated += u64::from(self.door == Door::Keyed && answer.head.status == 200);
         Ok(Attempt::Answered(match self.door {
-            Door::Keyed | Door::Bare => {
-                Some(value["id"].as_u64().context("an acknowledgement has no id")?)
-            }
+            Door::Keyed | Door::Bare => Some(value["id"].as_u64().context("an acknowledgement has no id")?),
             Door::Golongpoll | Door::Channel | Door::Chat => None,
         }))
     }

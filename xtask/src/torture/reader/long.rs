@@ -6,8 +6,8 @@ use anyhow::Result;
 use tokio::time::Instant;
 
 use crate::torture::http1::Connection;
-use crate::torture::place::Place;
 use crate::torture::line::parse_poll;
+use crate::torture::place::Place;
 
 /// The timeout, in tenths of a millisecond.
 const WAIT: std::ops::Range<u64> = 500..800;

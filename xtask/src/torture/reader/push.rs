@@ -12,8 +12,9 @@ use http::Request;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use crate::torture::place::Place;
+use crate::torture::gone::Gone;
 use crate::torture::line::{Line, Message, parse, parse_message};
+use crate::torture::place::Place;
 
 /// How long the reader stays, in tenths of a millisecond.
 const STAY: std::ops::Range<u64> = 500..800;
@@ -86,6 +87,9 @@ async fn follow(sender: &mut SendRequest<Bytes>, address: SocketAddr, place: &mu
     let (mut response, _) = ready.send_request(request, true)?;
     let mut pushes = Pushes { promises: response.push_promises(), waiting: HashMap::new() };
     let response = response.await?;
+    if response.status() == 503 {
+        return Err(Gone("the server says that it cannot serve now".to_owned()).into());
+    }
     ensure!(response.status() == 200, "status {} where 200 was due", response.status());
     let mut lines = Lines { body: response.into_body(), unread: BytesMut::new() };
     loop {

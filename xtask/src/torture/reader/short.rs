@@ -6,8 +6,8 @@ use anyhow::Result;
 use tokio::time::{Instant, sleep_until};
 
 use crate::torture::http1::Connection;
-use crate::torture::place::Place;
 use crate::torture::line::parse_poll;
+use crate::torture::place::Place;
 
 /// The pause before a question, in tenths of a millisecond: long enough for the publisher to aim.
 const PAUSE: std::ops::Range<u64> = 50..150;

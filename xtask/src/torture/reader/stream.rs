@@ -6,8 +6,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use tokio::time::{Instant, timeout_at};
 
 use crate::torture::http1::Connection;
-use crate::torture::place::Place;
 use crate::torture::line::{Line, parse};
+use crate::torture::place::Place;
 
 /// How long the reader stays, in tenths of a millisecond.
 const STAY: std::ops::Range<u64> = 500..800;
