@@ -1,6 +1,7 @@
 //! One channel inside the store: its log, what is minted but not visible yet, and its lock.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -175,7 +176,7 @@ impl State {
         }
         let mut one = |payload| {
             self.minted = self.minted.next();
-            self.minted_at = now.max(Timestamp::from_micros(self.minted_at.as_micros() + 1));
+            self.minted_at = now.max(next_time(self.minted_at, now));
             let id: Uuid = mint_id(self.minted_at, rand::random());
             Arc::new(Message { seq: self.minted, id, at: self.minted_at, payload })
         };
@@ -267,4 +268,17 @@ impl State {
     pub(super) fn expire(&mut self, now: Timestamp, retention: &Retention) -> u64 {
         retention.age().map_or(0, |age| self.log.expire(now.before(age)))
     }
+}
+
+/// How far the clock may be behind a channel's newest time before that means that it was set back, and not that
+/// many messages came at once.
+const BEHIND: Duration = Duration::from_secs(1);
+
+/// The earliest time behind `last`. While the clock is set back that is another millisecond each time, because
+/// some readers go on from milliseconds, and cannot wait for one to pass that the clock will not reach.
+fn next_time(last: Timestamp, now: Timestamp) -> Timestamp {
+    if last > now.after(BEHIND) {
+        return Timestamp::from_millis(last.as_millis() + 1);
+    }
+    Timestamp::from_micros(last.as_micros() + 1)
 }
