@@ -6,6 +6,7 @@
 //! Not here: HTTP (poll-http), messages (poll-core).
 
 mod accept;
+mod backup;
 pub mod config;
 mod drain;
 pub mod listen;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 
 use poll_http::{Clock, Drain};
 
+pub use self::backup::Backup;
 pub use self::shutdown::{Hand, Shutdown};
 pub use self::store::StoreError;
 use crate::accept::Acceptor;

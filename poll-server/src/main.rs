@@ -6,8 +6,8 @@ use std::fmt::Display;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use poll_server::config::{Config, Start};
-use poll_server::{Ended, Shutdown, listen, logs, run};
+use poll_server::config::{Config, Given, Start};
+use poll_server::{Backup, Ended, Shutdown, listen, logs, run};
 
 /// A waiter costs a third less than with the system's allocator, and memory comes back after a crowd.
 #[global_allocator]
@@ -17,7 +17,13 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 const BAD_CONFIGURATION: u8 = 64;
 
 fn main() -> ExitCode {
-    let config = match Config::from_process() {
+    let mut arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    let backup = Backup::named(arguments.first());
+    if backup.is_some() {
+        arguments.remove(0);
+    }
+    let variable = |name: &str| std::env::var_os(name);
+    let config = match Config::read(&Given { arguments, variable: &variable }) {
         Ok(Start::Serve(config)) => *config,
         Ok(Start::Say(text)) => {
             let _closed = std::io::stdout().write_all(text.as_bytes());
@@ -26,6 +32,15 @@ fn main() -> ExitCode {
         Err(faults) => return give_up(BAD_CONFIGURATION, &faults),
     };
     logs::start(&config);
+    if let Some(backup) = backup {
+        return match backup.run(&config, std::io::stdin().lock(), std::io::stdout().lock()) {
+            Ok(done) => {
+                tracing::info!("{} channels and {} messages", done.channels, done.messages);
+                ExitCode::SUCCESS
+            }
+            Err(error) => give_up(1, &[error]),
+        };
+    }
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(serve(config)),
         Err(error) => give_up(1, &[format!("cannot start: {error}")]),

@@ -9,6 +9,7 @@
 //! Not here: what a channel is, who waits for it, and when a message is too old. That is the store's, which has
 //! this below it as it has memory.
 
+mod backup;
 mod fault;
 mod format;
 mod inbox;
@@ -33,6 +34,7 @@ use crate::cursor::Epoch;
 use crate::error::JournalError;
 use crate::message::Message;
 use crate::time::Timestamp;
+pub use backup::{BackupError, ChannelRecord, EventRecord, MessageRecord, Record, Report, export, import};
 pub use fault::OpenError;
 use inbox::{Entry, Errand, Inbox};
 pub use medium::{Directory, Medium};
@@ -186,22 +188,7 @@ impl DiskJournal {
         options: Options,
         progress: impl Fn(Progress) + Send + Sync + 'static,
     ) -> Result<Self, OpenError> {
-        let shared = Arc::new(Shared {
-            medium: Box::new(medium),
-            options,
-            progress: Arc::new(progress),
-            inbox: Arc::default(),
-            jobs: Jobs::default(),
-            database: RwLock::new(None),
-            gate: RwLock::new(()),
-            health: watch::Sender::new(Health::Away("it is being opened".to_owned())),
-            opened: Mutex::new(None),
-            bell: Condvar::new(),
-            host: OnceLock::new(),
-            channels: AtomicU64::new(0),
-            unsynced: medium::Unsynced::default(),
-            figures: Counts::default(),
-        });
+        let shared = Arc::new(Shared::new(Box::new(medium), options, Arc::new(progress)));
         let thread = |name: &str, run: fn(&Arc<Shared>)| {
             let shared = shared.clone();
             let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || run(&shared));
@@ -338,6 +325,25 @@ impl Archive for DiskJournal {
 }
 
 impl Shared {
+    fn new(medium: Box<dyn Medium>, options: Options, progress: Arc<dyn Fn(Progress) + Send + Sync>) -> Self {
+        Self {
+            medium,
+            options,
+            progress,
+            inbox: Arc::default(),
+            jobs: Jobs::default(),
+            database: RwLock::new(None),
+            gate: RwLock::new(()),
+            health: watch::Sender::new(Health::Away("it is being opened".to_owned())),
+            opened: Mutex::new(None),
+            bell: Condvar::new(),
+            host: OnceLock::new(),
+            channels: AtomicU64::new(0),
+            unsynced: medium::Unsynced::default(),
+            figures: Counts::default(),
+        }
+    }
+
     fn database(&self) -> RwLockReadGuard<'_, Option<Database>> {
         self.database.read().unwrap_or_else(PoisonError::into_inner)
     }

@@ -57,3 +57,30 @@ fn interval_durability_is_said() {
     server.wait_for(1, "before they are kept: a crash loses up to 100ms");
     assert!(publish(&server, "one").contains("\"id\":1"));
 }
+
+#[test]
+fn a_store_goes_out_and_in_again_with_its_cursors() {
+    let directory = tempfile::tempdir().unwrap();
+    let (one, two) = (directory.path().join("one"), directory.path().join("two"));
+    let (one, two) = (format!("disk:{}", one.display()), format!("disk:{}", two.display()));
+    let mut server = Server::start(&["--store", &one]);
+    publish(&server, "first");
+    let cursor = server.get("/api/poll?channel=kept").split("\"cursor\":\"").nth(1).unwrap()[..32].to_owned();
+    publish(&server, "second");
+    let busy = command().args(["export", "--store", &one]).output().unwrap();
+    assert_eq!(busy.status.code(), Some(1), "a server has it open");
+    server.signal(Signal::TERM);
+    server.wait();
+
+    let exported = command().args(["export", "--store", &one]).output().unwrap();
+    assert!(exported.status.success());
+    assert_eq!(String::from_utf8(exported.stdout.clone()).unwrap().lines().count(), 3);
+    let file = directory.path().join("backup.jsonl");
+    std::fs::write(&file, exported.stdout).unwrap();
+    let lines = std::fs::File::open(&file).unwrap();
+    let imported = command().args(["import", "--store", &two]).stdin(lines).output().unwrap();
+    assert!(imported.status.success(), "{imported:?}");
+    let server = Server::start(&["--store", &two]);
+    let polled = server.get(&format!("/api/poll?channel=kept&cursor={cursor}"));
+    assert!(polled.contains("\"count\":1") && polled.contains("second"), "{polled}");
+}

@@ -1,0 +1,229 @@
+//! Lines in: records become rows, some thousands a commit.
+
+use redb::Database;
+
+use super::record::{ChannelRecord, EventRecord, Record};
+use super::{BackupError, Report, open};
+use crate::channel::ChannelName;
+use crate::cursor::Seq;
+use crate::journal::disk::fault::guarded;
+use crate::journal::disk::format::{self, Row, TOTALS, Totals, encode_message};
+use crate::journal::disk::ledger::Tables;
+use crate::journal::disk::{Medium, Progress};
+use crate::message::{Message, Payload, mint_id};
+use crate::time::Timestamp;
+
+/// Records taken with one commit.
+const BATCH: usize = 4_096;
+
+/// Puts records into a journal, which is made if there is none. Messages that are there already are passed
+/// over; retention applies when a server opens it.
+///
+/// # Errors
+/// When the journal cannot be written, or a record is wrong or does not fit what is there. What came before it
+/// is in, up to a few thousand records.
+pub fn import(
+    medium: impl Medium,
+    progress: impl Fn(Progress) + Send + Sync + 'static,
+    lines: impl IntoIterator<Item = std::io::Result<String>>,
+) -> Result<Report, BackupError> {
+    let (database, totals) = open(medium, progress)?;
+    let mut import = Import { totals, report: Report::default(), current: None };
+    let mut batch = Vec::with_capacity(BATCH);
+    let mut last = 0;
+    for (number, line) in (1u64..).zip(lines) {
+        last = number;
+        let line = line.map_err(BackupError::Io)?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        batch.push((number, Record::parse(&line).map_err(|what| BackupError::Line(number, what))?));
+        if batch.len() == BATCH {
+            import.commit(&database, std::mem::take(&mut batch))?;
+        }
+    }
+    import.commit(&database, batch)?;
+    import.finish(&database, last)?;
+    Ok(import.report)
+}
+
+struct Import {
+    totals: Totals,
+    report: Report,
+    /// The channel that messages belong to, with what its line said.
+    current: Option<(Target, ChannelRecord)>,
+}
+
+/// A channel that is written to.
+struct Target {
+    id: u64,
+    row: Row,
+}
+
+/// Why one record cannot be taken.
+enum Fault {
+    Record(String),
+    Database(redb::Error),
+}
+
+impl<E: Into<redb::Error>> From<E> for Fault {
+    fn from(error: E) -> Self {
+        Self::Database(error.into())
+    }
+}
+
+impl Import {
+    fn commit(&mut self, database: &Database, batch: Vec<(u64, Record)>) -> Result<(), BackupError> {
+        let mut wrong = None;
+        let written = guarded(|| {
+            let txn = database.begin_write()?;
+            {
+                let mut tables = Tables::open(&txn)?;
+                for (number, record) in batch {
+                    match self.take(&mut tables, record) {
+                        Ok(()) => {}
+                        Err(Fault::Database(error)) => return Err(error),
+                        Err(Fault::Record(what)) => {
+                            wrong = Some(BackupError::Line(number, what));
+                            break;
+                        }
+                    }
+                }
+                self.totals.batch += 1;
+                txn.open_table(TOTALS)?.insert((), self.totals.encode().as_slice())?;
+            }
+            Ok(txn.commit()?)
+        });
+        written?;
+        wrong.map_or(Ok(()), Err)
+    }
+
+    fn finish(&mut self, database: &Database, last: u64) -> Result<(), BackupError> {
+        let left = guarded(|| {
+            let txn = database.begin_write()?;
+            let left = match self.leave(&mut Tables::open(&txn)?) {
+                Err(Fault::Database(error)) => return Err(error),
+                Err(Fault::Record(what)) => Err(BackupError::Line(last, what)),
+                Ok(()) => Ok(()),
+            };
+            txn.commit()?;
+            Ok(left)
+        });
+        left?
+    }
+
+    fn take(&mut self, tables: &mut Tables<'_>, record: Record) -> Result<(), Fault> {
+        match record {
+            Record::Channel(channel) => {
+                self.leave(tables)?;
+                self.enter(tables, channel)
+            }
+            Record::Message(message) => {
+                let message = message.message().map_err(Fault::Record)?;
+                let Some((target, _)) = &mut self.current else {
+                    return Err(Fault::Record("a message before any channel".to_owned()));
+                };
+                let seq = message.seq.get();
+                if seq <= target.row.newest {
+                    return Ok(());
+                }
+                // Before the first retained message there may have been others.
+                let first = target.row.newest == 0;
+                if !first && (seq != target.row.newest + 1 || message.at <= target.row.newest_at) {
+                    let newest = target.row.newest;
+                    return Err(Fault::Record(format!("message {seq} does not follow message {newest}")));
+                }
+                self.totals.bytes += target.put(tables, &message)?;
+                self.report.messages += 1;
+                Ok(())
+            }
+            Record::Event(event) => self.event(tables, &event),
+        }
+    }
+
+    /// What follows is of this channel.
+    fn enter(&mut self, tables: &mut Tables<'_>, record: ChannelRecord) -> Result<(), Fault> {
+        let name = ChannelName::parse(&record.channel).map_err(|error| Fault::Record(error.to_string()))?;
+        let epoch = u64::from_str_radix(&record.epoch, 16).ok().filter(|epoch| *epoch > 0);
+        let epoch = epoch.ok_or_else(|| Fault::Record("an epoch is 16 hexadecimal digits".to_owned()))?;
+        let target = match tables.find(&name)? {
+            Some(place) if place.row.life(self.totals.losses).get() == epoch => {
+                Target { id: place.id, row: place.row }
+            }
+            Some(_) => return Err(Fault::Record(format!("channel {name:?} is there already"))),
+            None => self.birth(tables, name, epoch)?,
+        };
+        self.current = Some((target, record));
+        self.report.channels += 1;
+        Ok(())
+    }
+
+    /// No more messages come of the channel: its row says the rest, unless some are missing.
+    fn leave(&mut self, tables: &mut Tables<'_>) -> Result<(), Fault> {
+        let Some((mut target, record)) = self.current.take() else { return Ok(()) };
+        if target.row.newest < record.newest {
+            if record.oldest <= record.newest {
+                let (channel, there, newest) = (record.channel, target.row.newest, record.newest);
+                let what = format!("channel {channel:?} breaks off after message {there} of {newest}");
+                return Err(Fault::Record(what));
+            }
+            target.row.newest = record.newest;
+            target.row.newest_at = target.row.newest_at.max(Timestamp::from_micros(record.newest_at));
+        }
+        target.row.ended |= record.ended;
+        tables.channels.insert(target.id, target.row.encode().as_slice())?;
+        Ok(())
+    }
+
+    /// An event becomes the next message of its category.
+    fn event(&mut self, tables: &mut Tables<'_>, event: &EventRecord) -> Result<(), Fault> {
+        self.leave(tables)?;
+        let name = ChannelName::parse(&event.category).map_err(|error| Fault::Record(error.to_string()))?;
+        let payload = Payload::json(event.data.get().as_bytes());
+        let payload = payload.map_err(|error| Fault::Record(error.to_string()))?;
+        let mut target = match tables.find(&name)? {
+            Some(place) if place.row.ended => {
+                return Err(Fault::Record(format!("channel {name:?} has ended")));
+            }
+            Some(place) => Target { id: place.id, row: place.row },
+            None => {
+                self.report.channels += 1;
+                self.birth(tables, name, rand::random::<u64>().max(1))?
+            }
+        };
+        let next = Timestamp::from_micros(target.row.newest_at.as_micros() + 1);
+        let at = Timestamp::from_millis(event.timestamp).max(next);
+        let seq = Seq::new(target.row.newest + 1);
+        let message = Message { seq, id: mint_id(at, rand::random()), at, payload };
+        self.totals.bytes += target.put(tables, &message)?;
+        self.report.messages += 1;
+        Ok(())
+    }
+
+    fn birth(
+        &mut self,
+        tables: &mut Tables<'_>,
+        name: ChannelName,
+        epoch: u64,
+    ) -> Result<Target, redb::Error> {
+        let id = self.totals.next;
+        tables.names.insert(name.as_str(), id)?;
+        let losses = self.totals.losses;
+        let row = Row { name, epoch, losses, newest: 0, newest_at: Timestamp::ZERO, ended: false };
+        tables.channels.insert(id, row.encode().as_slice())?;
+        self.totals.next += 1;
+        self.totals.channels += 1;
+        Ok(Target { id, row })
+    }
+}
+
+impl Target {
+    /// Puts the next message in; gives what it weighs.
+    fn put(&mut self, tables: &mut Tables<'_>, message: &Message) -> format::Result<u64> {
+        let mut row = Vec::new();
+        encode_message(message, &mut row);
+        tables.messages.insert((self.id, message.seq.get()), row.as_slice())?;
+        (self.row.newest, self.row.newest_at) = (message.seq.get(), message.at);
+        Ok(message.weight())
+    }
+}

@@ -1,0 +1,109 @@
+//! Out as lines, in again, and everything is where it was.
+
+use poll_core::journal::disk::{BackupError, Options, Report, export, import};
+use poll_core::{Continuity, Payload, Position, Publish, PublishError};
+
+use crate::fake::FakeDisk;
+use crate::fixture::{NOON, cursor, name, open, second, unbounded};
+
+fn lines(disk: &FakeDisk) -> Vec<String> {
+    let mut lines = Vec::new();
+    export(
+        disk.port(),
+        |_| {},
+        |record| {
+            lines.push(record.to_line()?);
+            Ok(())
+        },
+    )
+    .unwrap();
+    lines
+}
+
+fn take(disk: &FakeDisk, lines: &[String]) -> Result<Report, BackupError> {
+    import(disk.port(), |_| {}, lines.iter().cloned().map(Ok))
+}
+
+#[tokio::test]
+async fn cursors_are_good_in_the_copy_and_an_import_goes_on_where_it_was() {
+    let (disk, copy) = (FakeDisk::default(), FakeDisk::default());
+    let store = open(disk.port(), unbounded(), Options::default()).await;
+    let payloads = vec![
+        Payload::json(br#"{"a": [1, "\u00e9"]}"#).unwrap(),
+        Payload::text("line\nbreak"),
+        Payload::bytes(&b"\xff\x00"[..]),
+    ];
+    let published = store.store.publish(NOON, &name("a"), Publish::many(payloads)).await.unwrap();
+    store.send(NOON, "a/b ☃", "one").await;
+    store.store.close(NOON, &name("done")).await.unwrap();
+    store.close().await;
+
+    let whole = lines(&disk);
+    assert!(matches!(take(&copy, &whole[..3]), Err(BackupError::Line(3, _))), "it breaks off");
+    assert_eq!(take(&copy, &whole).unwrap().messages, 2, "what is there already is passed over");
+    assert_eq!(take(&copy, &whole).unwrap().messages, 0);
+    assert_eq!(lines(&copy), whole);
+
+    let store = open(copy.port(), unbounded(), Options::default()).await;
+    assert_eq!(store.store.channels(), 3);
+    let view = store.read(NOON, "a", Position::After(published.stamps[0].cursor)).await;
+    assert_eq!((view.standing.continuity, view.batch.unwrap().messages().len()), (Continuity::Kept, 2));
+    assert_eq!(store.send(NOON, "a", "next").await.stamps[0].cursor.seq.get(), 4);
+    assert_eq!(store.try_send(NOON, "done", "x").await, Err(PublishError::Closed));
+}
+
+#[tokio::test]
+async fn what_retention_took_stays_gone_and_counted() {
+    let (disk, copy) = (FakeDisk::default(), FakeDisk::default());
+    let few = poll_core::Retention { messages: 8, ..unbounded() };
+    let store = open(disk.port(), few, Options::default()).await;
+    for round in 0..20 {
+        store.send(second(round), "a", "x").await;
+    }
+    store.close().await;
+    take(&copy, &lines(&disk)).unwrap();
+    let store = open(copy.port(), few, Options::default()).await;
+    let standing = store.read(second(20), "a", Position::Start).await.standing;
+    assert_eq!((standing.oldest.get(), standing.newest.get(), standing.missed()), (13, 20, Some(12)));
+}
+
+#[tokio::test]
+async fn golongpolls_events_become_messages() {
+    let disk = FakeDisk::default();
+    let events = [
+        r#"{"timestamp":1700000000000,"category":"farm","data":{"type":"pig"},"id":"d1a4a1b6-8a34-4c33-9d3b-0d7c6a3b6c10"}"#,
+        r#"{"timestamp":1700000000000,"category":"farm","data":"oink","id":"d1a4a1b6-8a34-4c33-9d3b-0d7c6a3b6c11"}"#,
+        "",
+        r#"{"timestamp":1600000000000,"category":"zoo","data":7,"id":"d1a4a1b6-8a34-4c33-9d3b-0d7c6a3b6c12"}"#,
+    ];
+    let report = take(&disk, &events.map(str::to_owned)).unwrap();
+    assert_eq!(report, Report { channels: 2, messages: 3 });
+    let store = open(disk.port(), unbounded(), Options::default()).await;
+    let farm = [(1, r#"{"type":"pig"}"#.to_owned()), (2, r#""oink""#.to_owned())];
+    assert_eq!(store.all(NOON, "farm").await, farm);
+    let published = store.send(NOON, "zoo", "x").await;
+    assert_eq!(cursor(&published).seq.get(), 2);
+}
+
+#[test]
+fn a_wrong_line_is_named() {
+    let channel =
+        r#"{"channel":"a","epoch":"0000000000000007","oldest":1,"newest":3,"newest_at":3,"ended":false}"#;
+    let message = |seq: u64| {
+        format!(r#"{{"seq":{seq},"id":"01900000-0000-7000-8000-000000000000","at":{seq},"text":"x"}}"#)
+    };
+    let cases = [
+        vec!["{}".to_owned()],
+        vec![message(1)],
+        vec![channel.replace("0007", "0000")],
+        vec![channel.replace("\"a\"", "\"\"")],
+        vec![channel.to_owned(), message(1), message(3)],
+        vec![channel.to_owned()],
+    ];
+    for lines in cases {
+        match take(&FakeDisk::default(), &lines) {
+            Err(BackupError::Line(number, _)) => assert_eq!(number, lines.len() as u64, "{lines:?}"),
+            other => panic!("{lines:?}: {other:?}"),
+        }
+    }
+}
