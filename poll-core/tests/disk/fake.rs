@@ -37,6 +37,10 @@ pub(crate) enum Fault {
     ShortWrite(u64),
     /// The sync after so many fails; what was written since the last may never reach the platter.
     Sync(u64),
+    /// The next sync says that it failed and did not, and after that so many tries to open the disk fail.
+    Lie(u64),
+    /// So many tries to open the disk fail.
+    Shut(u64),
     /// Everything fails after so many writes and syncs, as when the power goes.
     PowerCut(u64),
 }
@@ -128,6 +132,11 @@ impl Medium for Port {
         if self.disk.lock().power != self.power {
             return Err(io::Error::other("the power is gone"));
         }
+        let fault = self.disk.lock().fault;
+        if let Fault::Shut(left @ 1..) = fault {
+            self.disk.fail(Fault::Shut(left - 1));
+            return Err(io::Error::other("the disk is shut"));
+        }
         Ok(Box::new(Handle { disk: self.disk.clone(), power: self.power, closed: Mutex::new(false) }))
     }
 
@@ -216,6 +225,10 @@ impl StorageBackend for Handle {
                 state.synced.resize(len, 0);
                 state.synced[offset..end].copy_from_slice(&bytes);
             }
+        }
+        if let Fault::Lie(shut) = state.fault {
+            state.fault = Fault::Shut(shut);
+            return Err(io::Error::other("the sync says it failed"));
         }
         Ok(())
     }

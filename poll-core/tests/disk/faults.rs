@@ -1,7 +1,7 @@
 //! What happens when the disk fails: publishers are told, readers are not bothered, nothing is lost or doubled.
 
 use poll_core::journal::disk::Options;
-use poll_core::{JournalError, PublishError};
+use poll_core::{JournalError, Payload, Publish, PublishError};
 
 use crate::fake::{FakeDisk, Fault};
 use crate::fixture::{NOON, name, open, unbounded};
@@ -31,6 +31,51 @@ async fn every_single_fault_is_told_and_gone_with_the_next_try() {
         disk.crash(|_| false);
         let after = open(disk.port(), unbounded(), Options::default()).await;
         assert_eq!(after.all(NOON, "a").await, numbered, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_failed_sync_left_in_the_cache_is_not_taken_for_kept() {
+    let disk = FakeDisk::default();
+    let store = open(disk.port(), unbounded(), Options::default()).await;
+    store.send(NOON, "a", "before").await;
+    disk.fail(Fault::Sync(0));
+    let kept = store.try_send(NOON, "a", "doubtful").await.is_ok();
+    disk.crash(|_| false);
+    let again = open(disk.port(), unbounded(), Options::default()).await;
+    assert_eq!(again.all(NOON, "a").await.len(), 1 + usize::from(kept));
+}
+
+#[tokio::test]
+async fn a_commit_that_was_given_up_and_had_happened_is_undone() {
+    for shut in 0..4 {
+        let disk = FakeDisk::default();
+        let store = open(disk.port(), unbounded(), Options::default()).await;
+        store.send(NOON, "a", "before").await;
+        disk.fail(Fault::Lie(shut));
+        let publishes = ["a", "a", "born"].map(|channel| {
+            let store = store.store.clone();
+            let publish = Publish::one(Payload::text("doubtful"));
+            tokio::spawn(async move { store.publish(NOON, &name(channel), publish).await })
+        });
+        let mut kept = 0;
+        for publish in publishes {
+            kept += u64::from(publish.await.unwrap().is_ok());
+        }
+        // Opened again at once the file tells that it happened; opened later, the publishers were told it had not.
+        store.keeps().await;
+        let channels = store.store.channels();
+        let next = store.send(NOON, "a", "after").await;
+        let there = store.all(NOON, "a").await;
+        assert_eq!(next.stamps[0].cursor.seq.get(), there.len() as u64);
+        let told = kept + 2;
+        let born = store.all(NOON, "born").await;
+        assert_eq!((there.len() + born.len()) as u64, told, "{shut}: {there:?} {born:?}");
+        assert_eq!(channels, 1 + born.len() as u64);
+        disk.crash(|_| false);
+        let again = open(disk.port(), unbounded(), Options::default()).await;
+        assert_eq!(again.all(NOON, "a").await, there);
+        assert_eq!((again.all(NOON, "born").await, again.store.channels()), (born, channels));
     }
 }
 
