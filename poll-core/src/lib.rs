@@ -58,5 +58,7 @@ pub use message::{Message, Payload, mint_id, time_of};
 pub use notifier::{Lane, Notifier};
 pub use position::{Continuity, Pinned, Position};
 pub use retention::Retention;
-pub use store::{Append, Ending, Found, Locator, Publish, Published, Stamp, Standing, Store, View, Wait};
+pub use store::{
+    Append, Ending, Found, Locator, Publish, Published, Seal, Stamp, Standing, Store, View, Wait,
+};
 pub use time::Timestamp;

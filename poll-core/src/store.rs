@@ -13,6 +13,7 @@ mod host;
 mod publish;
 mod read;
 mod resident;
+mod seal;
 mod sweep;
 mod wait;
 
@@ -22,6 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub use append::{Append, Ending, Publish, Published, Receipt, Stamp};
 pub use host::Host;
 pub use read::{Found, Locator, Standing, View};
+pub use seal::Seal;
 pub use wait::Wait;
 
 use crate::batch::Recent;

@@ -82,6 +82,12 @@ impl Refusal {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, format!("{what} has more than {most} bytes"))
     }
 
+    /// 503: the store cannot give what it holds now.
+    pub(crate) fn unreadable(_: JournalError) -> Self {
+        let detail = "the store is unavailable";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(Duration::from_secs(1))
+    }
+
     /// The same with a time to come back (RFC 9110 §10.2.3), rounded up to whole seconds.
     #[must_use]
     pub fn retry_after(self, after: Duration) -> Self {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::append::{Append, Ending, Published};
+use super::seal::Seal;
 use crate::batch::Tails;
 use crate::channel::ChannelName;
 use crate::cursor::{Epoch, Seq};
@@ -181,6 +182,18 @@ impl State {
             Arc::new(Message { seq: self.minted, id, at: self.minted_at, payload })
         };
         payloads.into_iter().map(&mut one).collect()
+    }
+
+    /// Closes the millisecond of `message`: what is minted from now on has a later one.
+    pub(super) fn seal(&mut self, message: &Message) -> Seal {
+        if self.minted == message.seq {
+            let end = Timestamp::from_micros(message.at.as_millis() * 1_000 + 999);
+            self.minted_at = self.minted_at.max(end);
+            return Seal::Closed;
+        }
+        let next = self.log.get(message.seq.next());
+        let later = next.is_some_and(|next| next.at.as_millis() > message.at.as_millis());
+        if later { Seal::Closed } else { Seal::Open }
     }
 
     /// Makes a publish visible and gives its answer. Retention is the caller's next step.

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::Poll;
 
 use poll_core::{
-    Cursor, Ending, JournalError, Position, Publish, PublishError, Published, Retention, Seq, Store,
+    Cursor, Ending, JournalError, Position, Publish, PublishError, Published, Retention, Seal, Seq, Store,
 };
 
 use crate::fixture::*;
@@ -198,4 +198,26 @@ fn a_journal_that_answers_after_its_store_is_gone_harms_nobody() {
         outcome(&held);
     }
     drop((journal, store));
+}
+
+#[test]
+fn a_millisecond_is_closed_only_when_nothing_on_its_way_can_share_it() {
+    let (journal, store) = Held::store(Retention::default());
+    let (count, a) = (Count::new(), name("a"));
+    let publishing = || -> Publishing<'_> { Box::pin(store.publish(second(0), &a, Publish::one(text(1)))) };
+    let mut two = [publishing(), publishing()];
+    assert!(two.iter_mut().all(|one| poll(one, &count).is_pending()));
+    let newest = || read(&store, second(0), "a", Position::Start).batch.unwrap().newest().clone();
+
+    journal.keep();
+    assert_eq!(store.seal(&a, &newest()), Seal::Open, "the second is minted, and of the same millisecond");
+    journal.keep();
+    let last = newest();
+    assert_eq!(store.seal(&a, &last), Seal::Closed);
+    // A publisher whose clock was read before comes too late for it.
+    let mut late = publishing();
+    assert!(poll(&mut late, &count).is_pending());
+    journal.keep();
+    assert!(newest().at.as_millis() > last.at.as_millis());
+    assert_eq!(store.seal(&a, &last), Seal::Closed, "what follows has another");
 }

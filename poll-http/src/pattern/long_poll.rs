@@ -11,7 +11,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use http::Response;
-use poll_core::{Cursor, Limit, Message, Pinned, Timestamp, View};
+use poll_core::{Cursor, Limit, Message, Pinned, Seal, Timestamp, View};
 use tokio::time::Instant;
 
 use crate::body::Body;
@@ -53,6 +53,11 @@ async fn wait_for(service: &Service, question: &Question, client: &Client) -> Re
             service.metrics().lag(now.since(batch.newest().at));
         }
         let ended = question.at_end == AtEnd::Answer && view.is_closed();
+        if pause.is_some() && until + STUCK <= Instant::now() {
+            // The journal does not come to an end with what may share the last millisecond.
+            let view = View { batch: None, next: view.standing.cursor(), ..view };
+            return Ok(Answer { view, now, begun: (first, came), only: None });
+        }
         if pause.is_none() && (view.batch.is_some() || ended || until <= Instant::now()) {
             return Ok(Answer { view, now, begun: (first, came), only });
         }
@@ -121,7 +126,10 @@ async fn look(service: &Service, question: &Question, pinned: &mut Pinned) -> Lo
         let view = service.store().read(now, &question.channel, pinned, limit).await;
         let cut = match question.grain {
             Grain::Message => Cut::None,
-            Grain::Millisecond => cut(&view, now),
+            Grain::Millisecond => match cut(&view, now) {
+                Cut::None => seal(service, question, &view),
+                cut => cut,
+            },
         };
         let messages = view.batch.as_ref().map_or(&[][..], |batch| batch.messages());
         let only = match cut {
@@ -151,6 +159,25 @@ async fn look(service: &Service, question: &Question, pinned: &mut Pinned) -> Lo
             }
         };
         return Look { view, now, only, pause: None };
+    }
+}
+
+/// How long behind its time a poll waits for a millisecond to be over, before it answers that nothing came. The
+/// asker then asks from where it was, so nothing is lost by it.
+const STUCK: Duration = Duration::from_secs(1);
+
+/// Closes the last millisecond of a view that reaches up to the newest message; where that cannot be, leaves it
+/// out.
+fn seal(service: &Service, question: &Question, view: &View) -> Cut {
+    let Some(batch) = &view.batch else { return Cut::None };
+    let newest = batch.newest();
+    let clipped = newest.seq < view.standing.newest;
+    if clipped || service.store().seal(&question.channel, newest) == Seal::Closed {
+        return Cut::None;
+    }
+    match batch.messages().partition_point(|message| message.at.as_millis() < newest.at.as_millis()) {
+        0 => Cut::Growing,
+        whole => Cut::Behind(whole),
     }
 }
 

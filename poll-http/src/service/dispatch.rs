@@ -32,6 +32,16 @@ pub(super) enum Step {
 /// over.
 const AWAY_WHILE_DRAINING: Duration = Duration::from_secs(1);
 
+impl Step {
+    /// The answer itself.
+    pub(super) async fn finished(self) -> Result<Response<Body>, Refusal> {
+        match self {
+            Self::Now(response) => Ok(response),
+            Self::Later(answer) => answer.await,
+        }
+    }
+}
+
 impl Service {
     pub(super) fn dispatch(&self, request: Request<RequestBody>, connection: &ConnectionInfo) -> Answering {
         let (head, body) = request.into_parts();
