@@ -69,8 +69,8 @@ struct Shared {
     hooks: Vec<Hook>,
 }
 
-/// Whether the server can do its work; the reason where it cannot.
-type Ready = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+/// Whether the server can do its work: what there is to know about it, or the reason why not.
+type Ready = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
 
 impl Service {
     /// A service above `store`, to be set up.

@@ -47,6 +47,8 @@ pub(crate) fn supported(url: &StoreUrl) -> Result<(), String> {
 pub(crate) struct Kept {
     pub(crate) store: Store,
     journal: Option<DiskJournal>,
+    /// What `/readyz` says of how well messages are kept; empty where there is nothing to add.
+    note: String,
 }
 
 /// Opens the configured store, or begins to.
@@ -56,18 +58,22 @@ pub(crate) struct Kept {
 pub(crate) fn open_store(config: &Config) -> Result<Kept, StoreError> {
     supported(&config.store).map_err(StoreError)?;
     let StoreUrl::Disk(path) = &config.store else {
-        return Ok(Kept { store: Store::in_memory(config.retention), journal: None });
+        return Ok(Kept { store: Store::in_memory(config.retention), journal: None, note: String::new() });
     };
     let options = Options { durability: durability(config.durability), ..Options::default() };
     let journal = DiskJournal::start(Directory::new(path), options, report);
     let journal = journal.map_err(|error| StoreError(error.to_string()))?;
-    if let Durability::Interval(interval) = config.durability {
-        tracing::warn!(
-            "publishes are answered before they are kept: a crash loses up to {interval:?} of them"
-        );
-    }
+    let note = match config.durability {
+        Durability::Commit => String::new(),
+        Durability::Interval(interval) => {
+            let note = "publishes are answered before they are kept: a crash loses up to";
+            let note = format!("{note} {interval:?} of them");
+            tracing::warn!("{note}");
+            note
+        }
+    };
     let store = Store::new(Arc::new(journal.clone()), config.retention);
-    Ok(Kept { store, journal: Some(journal) })
+    Ok(Kept { store, journal: Some(journal), note })
 }
 
 pub(crate) fn durability(durability: Durability) -> disk::Durability {
@@ -102,11 +108,11 @@ impl Kept {
     }
 
     /// What `/readyz` asks.
-    pub(crate) fn ready(&self) -> impl Fn() -> Result<(), String> + Send + Sync + use<> {
-        let store = self.store.clone();
+    pub(crate) fn ready(&self) -> impl Fn() -> Result<String, String> + Send + Sync + use<> {
+        let (store, note) = (self.store.clone(), self.note.clone());
         move || match store.health() {
             // A full store gives what it has; publishers are told by themselves.
-            Health::Ready | Health::Full(_) => Ok(()),
+            Health::Ready | Health::Full(_) => Ok(note.clone()),
             Health::Away(why) | Health::Lost(why) => Err(format!("the store is away: {why}")),
         }
     }

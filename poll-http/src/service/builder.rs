@@ -53,7 +53,7 @@ impl Builder {
             drain: Drain::new(),
             metrics: Metrics::new(),
             metrics_text: Arc::new(String::new),
-            ready: Arc::new(|| Ok(())),
+            ready: Arc::new(|| Ok(String::new())),
             site: Site::default(),
             check: None,
             hooks: Vec::new(),
@@ -85,8 +85,8 @@ impl Builder {
         Self { metrics_text: Arc::new(text), ..self }
     }
 
-    /// What `/readyz` asks before it says yes.
-    pub fn ready(self, ready: impl Fn() -> Result<(), String> + Send + Sync + 'static) -> Self {
+    /// What `/readyz` asks before it says yes; a text is a line that it adds, such as what is not promised.
+    pub fn ready(self, ready: impl Fn() -> Result<String, String> + Send + Sync + 'static) -> Self {
         Self { ready: Arc::new(ready), ..self }
     }
 

@@ -150,8 +150,8 @@ impl Service {
         if self.0.shared.drain.phase() != Phase::Serving {
             return Err(unready("the server is going down".to_owned()));
         }
-        (self.0.shared.ready)().map_err(unready)?;
-        Ok(text("ready\n"))
+        let note = (self.0.shared.ready)().map_err(unready)?;
+        Ok(text(if note.is_empty() { "ready\n".to_owned() } else { format!("ready\n{note}\n") }))
     }
 
     fn has_file(&self, path: &str) -> bool {

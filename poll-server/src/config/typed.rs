@@ -78,7 +78,8 @@ pub(super) fn command() -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .about("One log, read over HTTP by short polls, long polls, streams and pushes")
         .after_help(
-            "Every flag has an environment twin (POLL_ and its name) and a key in the file (its name).\n\
+            "`poll-server export` writes the store to standard output as JSON lines, `poll-server import` reads them back; both \
+             while no server runs on it.\n\nEvery flag has an environment twin (POLL_ and its name) and a key in the file (its name).\n\
              Flag beats environment beats file. RUST_LOG filters the log (default info).",
         )
         .max_term_width(110)

@@ -54,7 +54,9 @@ fn interval_durability_is_said() {
     let directory = tempfile::tempdir().unwrap();
     let store = format!("disk:{}", directory.path().display());
     let server = Server::start(&["--store", &store, "--durability", "interval=100"]);
-    server.wait_for(1, "before they are kept: a crash loses up to 100ms");
+    let said = "before they are kept: a crash loses up to 100ms";
+    server.wait_for(1, said);
+    assert!(server.get("/readyz").contains(said));
     assert!(publish(&server, "one").contains("\"id\":1"));
 }
 
