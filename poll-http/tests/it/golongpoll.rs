@@ -1,5 +1,6 @@
 //! The golongpoll dialect to the letter: its words, its selection by milliseconds and ids, its timeouts.
 
+use poll_http::{Given, ServiceSettings};
 use serde_json::{Value, json};
 
 use crate::world::{Answer, BEGIN, World, pass};
@@ -304,4 +305,50 @@ async fn what_was_missed_stands_in_a_field() {
     assert_eq!(missed("since_time=0").await.as_deref(), Some("3"));
     assert_eq!(missed(&format!("since_time={}", BEGIN + 5)).await.as_deref(), Some("1"));
     assert_eq!(missed(&format!("since_time={}", BEGIN + 10)).await, None);
+}
+
+fn deleting() -> World {
+    World::set(ServiceSettings { golongpoll_given: Given::Deleted, ..ServiceSettings::default() })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_given_event_is_deleted_for_this_door_only() {
+    let world = deleting();
+    publish(&world, "1").await;
+    publish(&world, "2").await;
+    pass(10).await;
+    let target = "/events?timeout=1&category=c&since_time=1";
+    assert_eq!(events(&world.get(target).await), [json!(1), json!(2)]);
+    publish(&world, "3").await;
+    pass(10).await;
+    assert_eq!(events(&world.get(target).await), [json!(3)]);
+    assert_eq!(world.get(target).await.json()["timeout"], "no events before timeout");
+    let native = world.get("/api/poll?channel=c").await;
+    assert_eq!(native.json()["count"], 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_whose_answer_was_not_written_is_still_there() {
+    let world = deleting();
+    let long = format!("\"{}\"", "x".repeat(4_000));
+    publish(&world, &long).await;
+    pass(10).await;
+    let target = "/events?timeout=1&category=c&since_time=1";
+    let mut leaver = world.connect_through(512, [192, 0, 2, 1]);
+    leaver.send("GET", target, &[], b"").await;
+    // The head came, so the answer was on its way; the rest does not fit until it is read.
+    assert_eq!(leaver.head().await.status, 200);
+    leaver.leave().await;
+    assert_eq!(events(&world.get(target).await).len(), 1);
+    assert_eq!(world.get(target).await.json()["timeout"], "no events before timeout");
+}
+
+#[tokio::test(start_paused = true)]
+async fn asking_for_the_head_deletes_nothing() {
+    let world = deleting();
+    publish(&world, "1").await;
+    pass(10).await;
+    let target = "/events?timeout=1&category=c&since_time=1";
+    assert_eq!(world.ask("HEAD", target, &[], b"").await.status, 200);
+    assert_eq!(events(&world.get(target).await), [json!(1)]);
 }

@@ -130,7 +130,12 @@ impl World {
     }
 
     pub(crate) fn connect_from(&self, address: [u8; 4]) -> Wire {
-        let (io, server) = tokio::io::duplex(1 << 22);
+        self.connect_through(1 << 22, address)
+    }
+
+    /// A connection on which no more than `capacity` bytes are ever on their way.
+    pub(crate) fn connect_through(&self, capacity: usize, address: [u8; 4]) -> Wire {
+        let (io, server) = tokio::io::duplex(capacity);
         let settings = Arc::new(ConnectionSettings::default());
         let peer = SocketAddr::from((address, 4711));
         let served = serve(server, peer, self.service.clone(), settings, self.drain.clone());
