@@ -102,5 +102,5 @@ fn processor() -> Outcome<Duration> {
 /// Resident memory in megabytes.
 fn resident() -> Outcome<u64> {
     let statm = std::fs::read_to_string("/proc/self/statm")?;
-    Ok(statm.split_whitespace().nth(1).unwrap_or("0").parse::<u64>()? * 4_096 >> 20)
+    Ok((statm.split_whitespace().nth(1).unwrap_or("0").parse::<u64>()? * 4_096) >> 20)
 }
