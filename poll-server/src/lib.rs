@@ -115,6 +115,8 @@ pub async fn run(config: Config, listeners: Vec<Listener>, shutdown: Shutdown) -
         cut = orderly => Ended::Drained { cut },
     };
     workers.stop();
+    // The watch over the store's health with them: that it is closed now is no fault to report.
+    drop(beside);
     kept.close().await;
     Ok(ended)
 }

@@ -31,7 +31,9 @@ fn a_clean_stop_leaves_nothing_to_repair() {
     let mut server = Server::start(&["--store", &store]);
     publish(&server, "one");
     server.signal(Signal::TERM);
+    server.wait_for(1, "drained: everyone was answered");
     assert!(server.wait().success());
+    assert!(server.lines("ERROR").is_empty(), "a clean stop is no fault: {:?}", server.lines("ERROR"));
     let server = Server::start(&["--store", &store]);
     assert!(server.get("/api/poll?channel=kept").contains("\"count\":1"));
     assert!(server.lines("repaired").is_empty());
