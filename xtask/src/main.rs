@@ -8,6 +8,7 @@
     reason = "a command line tool speaks on its own streams"
 )]
 
+mod bench;
 mod ci;
 mod demo;
 mod fuzz;
@@ -45,6 +46,8 @@ enum Command {
     Torture(torture::Torture),
     /// Run the fuzz targets
     Fuzz(fuzz::Fuzz),
+    /// Measure what a delivery costs, beside other servers in the same run
+    Bench(bench::Bench),
 }
 
 fn main() -> ExitCode {
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Command::Tidy(tidy) => tidy.run(),
         Command::Torture(torture) => torture.run(),
         Command::Fuzz(fuzz) => fuzz.run(),
+        Command::Bench(bench) => bench.run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
