@@ -2,14 +2,49 @@
 //!
 //! Whoever holds a [`ChannelName`] holds a valid one; nothing checks it again. Percent-encoding is the wire's
 //! business and is undone before a name gets here.
+//!
+//! A name is looked up some ten times on the way of one question, so it is hashed once, when it is parsed, and every
+//! table of names takes that hash as it is.
 
-use std::borrow::Borrow;
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
+use std::sync::{Arc, OnceLock};
+
+use indexmap::IndexMap;
 
 /// 1 to 1024 bytes of UTF-8 without control characters. A clone is a reference count.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ChannelName(Arc<str>);
+#[derive(Clone)]
+pub struct ChannelName {
+    /// Of the text, under a key of this process, so that nobody outside can choose names that collide.
+    hash: u64,
+    text: Arc<str>,
+}
+
+/// A table of names.
+pub(crate) type NameMap<V> = HashMap<ChannelName, V, BuildHasherDefault<Hashed>>;
+
+/// The same, with places that can be picked by number.
+pub(crate) type NameIndexMap<V> = IndexMap<ChannelName, V, BuildHasherDefault<Hashed>>;
+
+/// Gives a name's own hash.
+#[derive(Debug, Default)]
+pub(crate) struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    /// Names write nothing else.
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = bytes.iter().fold(self.0, |hash, &byte| hash.rotate_left(8) ^ u64::from(byte));
+    }
+}
 
 /// Why a text is not a channel name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,34 +72,63 @@ impl ChannelName {
         if text.len() > Self::MAX_BYTES {
             return Err(ChannelNameError::TooLong);
         }
-        if text.chars().any(char::is_control) {
+        let plain = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        if !plain && text.chars().any(char::is_control) {
             return Err(ChannelNameError::Control);
         }
-        Ok(Self(text.into()))
+        static KEY: OnceLock<RandomState> = OnceLock::new();
+        let hash = KEY.get_or_init(RandomState::new).hash_one(text);
+        Ok(Self { hash, text: text.into() })
     }
 
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// Which of `count` shards holds this name. From the middle of the hash: a table uses both ends.
+    pub(crate) fn shard(&self, count: usize) -> usize {
+        usize::try_from(self.hash >> 32 & 0xff_ffff).unwrap_or_default() % count
     }
 }
 
-impl Borrow<str> for ChannelName {
-    fn borrow(&self) -> &str {
-        &self.0
+impl Hash for ChannelName {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        hasher.write_u64(self.hash);
+    }
+}
+
+impl PartialEq for ChannelName {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash && self.text == other.text
+    }
+}
+
+impl Eq for ChannelName {}
+
+impl PartialOrd for ChannelName {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// By text.
+impl Ord for ChannelName {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.text.cmp(&other.text)
     }
 }
 
 impl fmt::Display for ChannelName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
 impl fmt::Debug for ChannelName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ChannelName({:?})", &*self.0)
+        write!(f, "ChannelName({:?})", &*self.text)
     }
 }
 

@@ -10,16 +10,15 @@
 //! (`tests/loom`). The notifier knows no messages and no time.
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use slab::Slab;
 
-use crate::channel::ChannelName;
+use crate::channel::{ChannelName, NameMap};
 use crate::sync::Mutex;
 
 /// Enough that workers seldom meet, few enough to walk when everyone is rung.
@@ -33,12 +32,11 @@ pub struct Notifier {
     /// Held for a look-up and a push or a take; wakers are called and dropped after it is released, because
     /// waking may run foreign code that comes back here.
     shards: Box<[Mutex<Shard>]>,
-    hasher: RandomState,
 }
 
 #[derive(Default)]
 struct Shard {
-    topics: HashMap<ChannelName, Topic>,
+    topics: NameMap<Topic>,
     /// How many topics were ever made here; names a topic's life, so that a ticket of an earlier one is stale.
     lives: u64,
 }
@@ -77,10 +75,7 @@ pub(crate) struct Ticket {
 impl Default for Notifier {
     fn default() -> Self {
         let shards = if cfg!(loom) { 1 } else { SHARDS };
-        Self {
-            shards: (0..shards).map(|_| Mutex::new(Shard::default())).collect(),
-            hasher: RandomState::new(),
-        }
+        Self { shards: (0..shards).map(|_| Mutex::new(Shard::default())).collect() }
     }
 }
 
@@ -156,8 +151,7 @@ impl Notifier {
     }
 
     fn shard(&self, channel: &ChannelName) -> &Mutex<Shard> {
-        let hash = self.hasher.hash_one(channel) >> 32;
-        &self.shards[usize::try_from(hash).unwrap_or_default() % self.shards.len()]
+        &self.shards[channel.shard(self.shards.len())]
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Nothing here reads a clock. [`Timestamp::of`] converts what the caller read.
 
+use std::cell::Cell;
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -71,14 +72,52 @@ impl Timestamp {
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
+
+    /// RFC 3339 in UTC with six digits of a second, in ASCII: `2026-11-20T22:49:38.123456Z`.
+    #[must_use]
+    pub fn to_rfc3339(self) -> [u8; Self::TEXT_BYTES] {
+        let (second, mut micros) = (self.0 / 1_000_000, self.0 % 1_000_000);
+        let mut text = [0; Self::TEXT_BYTES];
+        text[..SECOND_BYTES].copy_from_slice(&second_text(second));
+        text[SECOND_BYTES] = b'.';
+        for place in (SECOND_BYTES + 1..Self::TEXT_BYTES - 1).rev() {
+            // Less than ten, so the cast keeps the value.
+            text[place] = b'0' + (micros % 10) as u8;
+            micros /= 10;
+        }
+        text[Self::TEXT_BYTES - 1] = b'Z';
+        text
+    }
+
+    /// The length of a time's text in bytes.
+    pub const TEXT_BYTES: usize = 27;
 }
 
-/// RFC 3339 in UTC with six digits of a second: `2026-11-20T22:49:38.123456Z`.
+/// `2026-11-20T22:49:38`.
+const SECOND_BYTES: usize = 19;
+
+/// A second as text. Every answer says when it was given, so a thread keeps the one that it wrote last.
+fn second_text(second: u64) -> [u8; SECOND_BYTES] {
+    thread_local! {
+        static LAST: Cell<(u64, [u8; SECOND_BYTES])> = const { Cell::new((0, *b"1970-01-01T00:00:00")) };
+    }
+    let (last, text) = LAST.get();
+    if last == second {
+        return text;
+    }
+    let time = jiff::Timestamp::from_second(i64::try_from(second).unwrap_or(i64::MAX));
+    let written = time.unwrap_or(jiff::Timestamp::MAX).to_string();
+    let mut text = [b'0'; SECOND_BYTES];
+    let end = written.len().min(SECOND_BYTES);
+    text[..end].copy_from_slice(&written.as_bytes()[..end]);
+    LAST.set((second, text));
+    text
+}
+
+/// As [`to_rfc3339`](Timestamp::to_rfc3339) has it.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let micros = i64::try_from(self.0).unwrap_or(i64::MAX);
-        let time = jiff::Timestamp::from_microsecond(micros).unwrap_or(jiff::Timestamp::MAX);
-        write!(f, "{time:.6}")
+        self.to_rfc3339().iter().try_for_each(|&byte| fmt::Write::write_char(f, char::from(byte)))
     }
 }
 

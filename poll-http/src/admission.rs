@@ -74,9 +74,9 @@ impl Admission {
         Self {
             limits,
             total: AtomicUsize::new(0),
-            channels: Tally::default(),
-            clients: Tally::default(),
-            addresses: Tally::default(),
+            channels: Tally::new(limits.per_channel),
+            clients: Tally::new(limits.per_client),
+            addresses: Tally::new(limits.per_address),
             buckets: Buckets::new(limits.rate),
         }
     }
@@ -92,18 +92,18 @@ impl Admission {
         self.total.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).map_err(|_| full(AT_CAPACITY))?;
         let undo_total = || self.total.fetch_sub(1, Ordering::Relaxed);
         if let Some(name) = &client.name
-            && !self.clients.take(name, limits.per_client)
+            && !self.clients.take(name)
         {
             undo_total();
             return Err(full(CLIENT_AT_CAPACITY));
         }
         let undo_client = || client.name.iter().for_each(|name| self.clients.give(name));
-        if !self.addresses.take(&client.address, limits.per_address) {
+        if !self.addresses.take(&client.address) {
             undo_client();
             undo_total();
             return Err(full(CLIENT_AT_CAPACITY));
         }
-        if !self.channels.take(channel, limits.per_channel) {
+        if !self.channels.take(channel) {
             self.addresses.give(&client.address);
             undo_client();
             undo_total();

@@ -7,10 +7,14 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 
 use crate::error::Refusal;
+
+const X_CLIENT_ID: HeaderName = HeaderName::from_static("x-client-id");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// One who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +36,7 @@ impl Client {
     const MOST_NAME_BYTES: usize = 256;
 
     pub(crate) fn of(peer: IpAddr, headers: &HeaderMap, proxies: &Proxies) -> Result<Self, Refusal> {
-        let name = match headers.get("x-client-id").filter(|name| !name.is_empty()) {
+        let name = match headers.get(X_CLIENT_ID).filter(|name| !name.is_empty()) {
             None => None,
             Some(name) => {
                 let name = name.to_str().ok().filter(|name| name.len() <= Self::MOST_NAME_BYTES);
@@ -58,17 +62,17 @@ impl Proxies {
     fn address(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let peer = peer.to_canonical();
         if !self.trusts(peer) {
-            let forwarded = headers.contains_key("x-forwarded-for") || headers.contains_key("x-real-ip");
+            let forwarded = headers.contains_key(X_FORWARDED_FOR) || headers.contains_key(X_REAL_IP);
             if forwarded && !self.warned.swap(true, Ordering::Relaxed) {
                 tracing::warn!(%peer, "ignoring forwarding headers: the peer is not a --trusted-proxy");
             }
             return peer;
         }
-        let fields = headers.get_all("x-forwarded-for").iter().rev().filter_map(|field| field.to_str().ok());
+        let fields = headers.get_all(X_FORWARDED_FOR).iter().rev().filter_map(|field| field.to_str().ok());
         let mut hops = fields.flat_map(|field| field.rsplit(','));
         // A hop that is no address was written by somebody who cannot be trusted to know the ones before it.
         let hop = hops.by_ref().map_while(|hop| address(hop.trim())).find(|hop| !self.trusts(*hop));
-        let real = || headers.get("x-real-ip")?.to_str().ok().and_then(|text| address(text.trim()));
+        let real = || headers.get(X_REAL_IP)?.to_str().ok().and_then(|text| address(text.trim()));
         hop.or_else(real).unwrap_or(peer)
     }
 }

@@ -18,14 +18,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::body::{Body, RequestBody};
 use crate::deadline::Deadlines;
 use crate::drain::{Drain, WaitDraining};
-use crate::http1::Http1;
+use crate::http1::{Direct, Http1, Turn};
 use crate::http2::Http2;
 use crate::stall::{Sniffed, Watched};
 
 /// What a connection serves. One instance a worker thread; clones are handles to it.
 pub trait Handle: Clone + Send + 'static {
     /// Resolves to the answer. It may be dropped at any moment, which must free everything it holds.
-    type Future: Future<Output = Response<Body>> + Send + 'static;
+    type Future: Future<Output = Response<Body>> + Send + Unpin + 'static;
 
     /// Answers one request.
     fn handle(&self, request: Request<RequestBody>, connection: &ConnectionInfo) -> Self::Future;
@@ -152,12 +152,14 @@ struct Connection<IO, H: Handle> {
 
 #[expect(
     clippy::large_enum_variant,
-    reason = "nearly every connection is HTTP/1, and inline it is one allocation with its task"
+    reason = "nearly every connection is HTTP/1.1, and inline it is one allocation with its task"
 )]
 enum State<IO, H: Handle> {
     /// `None` only on the way to another state.
     Sniffing(Option<Sniffing<IO, H>>),
-    Http1(Http1<IO, H>),
+    Direct(Direct<IO, H>),
+    /// Boxed: the few connections whose requests are not plain.
+    Http1(Box<Http1<IO, H>>),
     /// Boxed: it is large, and few connections carry many streams.
     Http2(Box<Http2<IO, H>>),
 }
@@ -198,13 +200,28 @@ where
                     };
                     self.state = match sniffed {
                         Sniffed::Closed => return Poll::Ready(Ok(())),
-                        Sniffed::Http1 => State::Http1(Http1::new(io, peer, handler, &settings, draining)),
+                        // Early hints are the engine's.
+                        Sniffed::Http1 if settings.early_hints_http1 == EarlyHintsHttp1::On => {
+                            State::Http1(Box::new(Http1::new(io, peer, handler, &settings, draining)))
+                        }
+                        Sniffed::Http1 => {
+                            State::Direct(Direct::new(io, peer, handler, settings, draining))
+                        }
                         Sniffed::Http2 => {
                             State::Http2(Box::new(Http2::new(io, peer, handler, &settings, draining)))
                         }
                     };
                 }
-                State::Http1(http1) => return Pin::new(http1).poll(cx),
+                State::Direct(direct) => {
+                    match std::task::ready!(direct.poll(cx))? {
+                        Turn::Ended => return Poll::Ready(Ok(())),
+                        Turn::Engine => {}
+                    }
+                    if let State::Direct(direct) = std::mem::replace(&mut self.state, State::Sniffing(None)) {
+                        self.state = State::Http1(Box::new(direct.into_engine()));
+                    }
+                }
+                State::Http1(http1) => return Pin::new(&mut **http1).poll(cx),
                 State::Http2(http2) => return Pin::new(&mut **http2).poll(cx),
             }
         }
@@ -217,6 +234,8 @@ where
 pub enum ConnectionError {
     /// Before the protocol was known.
     Sniff(io::Error),
+    /// In HTTP/1.1, between or in plain requests.
+    Direct(io::Error),
     /// In HTTP/1.
     Http1(hyper::Error),
     /// In HTTP/2.
@@ -235,7 +254,7 @@ impl std::fmt::Display for ConnectionError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Sniff(_) => "the connection broke before its first request",
-            Self::Http1(_) => "the HTTP/1 connection broke off",
+            Self::Direct(_) | Self::Http1(_) => "the HTTP/1 connection broke off",
             Self::Http2(_) => "the HTTP/2 connection broke off",
             Self::Silent => "the HTTP/2 peer fell silent",
         })
@@ -245,7 +264,7 @@ impl std::fmt::Display for ConnectionError {
 impl std::error::Error for ConnectionError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Sniff(error) => Some(error),
+            Self::Sniff(error) | Self::Direct(error) => Some(error),
             Self::Http1(error) => Some(error),
             Self::Http2(error) => Some(error),
             Self::Silent => None,

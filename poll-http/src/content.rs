@@ -3,8 +3,6 @@
 //! Answers are written as text, not built as trees: a message's own JSON is already there, and most of the rest
 //! is constant.
 
-use std::io::Write as _;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use poll_core::{Payload, Timestamp};
@@ -57,7 +55,9 @@ fn write_base64(out: &mut Vec<u8>, bytes: &[u8]) {
 
 /// Writes `"…"` around a time in RFC 3339.
 pub(crate) fn write_time(out: &mut Vec<u8>, at: Timestamp) {
-    let _ = write!(out, "\"{at}\"");
+    out.push(b'"');
+    out.extend_from_slice(&at.to_rfc3339());
+    out.push(b'"');
 }
 
 /// Writes `"encoding":"base64"` behind a comma, where it says something.

@@ -136,6 +136,11 @@ impl WaitDraining {
     pub(crate) fn new(drain: Drain) -> Self {
         Self { drain, registered: None }
     }
+
+    /// Whether it is over.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.drain.is_draining()
+    }
 }
 
 impl Future for WaitDraining {

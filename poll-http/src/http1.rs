@@ -4,6 +4,10 @@
 //! the right options, and the tests hold it to them. Deadlines are not here but in [`stall`](crate::stall), which is
 //! told through the [`Link`] when a request begins and ends.
 
+mod answer;
+mod ask;
+mod direct;
+
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -30,6 +34,8 @@ use crate::drain::WaitDraining;
 use crate::early_hints::Preload;
 use crate::link::{Carries, Link};
 use crate::stall::Watched;
+
+pub(crate) use direct::{Direct, Turn};
 
 /// What hyper buffers of a body before it writes, and the most it reads at once: large enough that a batch of many
 /// messages needs few writes, small enough that ten thousand slow readers are affordable.
@@ -241,9 +247,6 @@ impl http_body::Body for Reported {
 
 impl Drop for Reported {
     fn drop(&mut self) {
-        if let Some(written) = self.body.take_written() {
-            self.link.when_written(written);
-        }
-        self.link.end();
+        self.link.end_with(self.body.take_written());
     }
 }

@@ -7,6 +7,7 @@ mod client;
 mod clock;
 mod connection;
 mod content;
+mod date;
 mod deadline;
 mod dialect;
 mod drain;

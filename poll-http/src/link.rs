@@ -144,8 +144,15 @@ impl Link {
         self.phase.store(phase.turned(stage).0, Ordering::Relaxed);
     }
 
-    /// The answer has been handed over whole.
-    pub(crate) fn end(&self) {
+    /// The answer has been handed over whole; `written` is to be done once it is written.
+    pub(crate) fn end_with(&self, written: Option<Written>) {
+        if let Some(written) = written {
+            self.when_written(written);
+        }
+        self.end();
+    }
+
+    fn end(&self) {
         let phase = Phase(self.phase.load(Ordering::Relaxed));
         let stage = if phase.0 % STAGES == BUSY_WITH_BODY { WRITING_AFTER_BODY } else { WRITING };
         self.phase.store(phase.turned(stage).0.wrapping_add(STAGES), Ordering::Relaxed);
@@ -167,8 +174,7 @@ impl Link {
         true
     }
 
-    /// Leaves what is to be done once all that was handed over is written.
-    pub(crate) fn when_written(&self, written: Written) {
+    fn when_written(&self, written: Written) {
         self.interim().written = Some(written);
         self.has_written.store(true, Ordering::Relaxed);
     }

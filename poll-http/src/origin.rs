@@ -26,6 +26,9 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// # Errors
 /// 400 where it is missing, doubled or malformed, 421 where it is somebody else's.
 pub(crate) fn check_host(head: &Parts, hosts: &HostCheck) -> Result<(), Refusal> {
+    if head.uri.authority().is_none() && is_plainly_ours(head, hosts) {
+        return Ok(());
+    }
     let authority = authority(head)?;
     let HostCheck::Loopback(named) = hosts else { return Ok(()) };
     let Some(authority) = authority else { return Ok(()) };
@@ -34,6 +37,23 @@ pub(crate) fn check_host(head: &Parts, hosts: &HostCheck) -> Result<(), Refusal>
     let elsewhere =
         || Refusal::new(StatusCode::MISDIRECTED_REQUEST, format!("`Host`: {host} is not this server"));
     if ours { Ok(()) } else { Err(elsewhere()) }
+}
+
+/// Whether there is one `Host` field of the form that nearly all have, which needs no parser, and it is ours.
+fn is_plainly_ours(head: &Parts, hosts: &HostCheck) -> bool {
+    let mut fields = head.headers.get_all(HOST).iter();
+    let (Some(host), None) = (fields.next(), fields.next()) else { return false };
+    let host = host.as_bytes();
+    let digits = host.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let name = match host[..host.len() - digits].strip_suffix(b":") {
+        Some(name) if (1..=5).contains(&digits) => name,
+        _ => host,
+    };
+    let label = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+    match hosts {
+        HostCheck::Off => !name.is_empty() && name.iter().all(label),
+        HostCheck::Loopback(_) => name == b"localhost" || name == b"127.0.0.1",
+    }
 }
 
 /// The authority in the request's target, else in `Host`. Only HTTP/1.0 may have none.

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use memchr::{memchr, memchr2};
 use percent_encoding::percent_decode;
 
 use crate::error::Refusal;
@@ -27,26 +28,47 @@ impl<'a> Query<'a> {
 
     /// The value of a parameter, if it is given. A name without `=` has the empty value.
     pub(crate) fn get(self, name: &str, repeats: Repeats) -> Result<Option<Cow<'a, str>>, Refusal> {
-        let mut found = None;
-        for pair in self.0.split(|&byte| byte == b'&').filter(|pair| !pair.is_empty()) {
-            let (key, value) = match pair.iter().position(|&byte| byte == b'=') {
-                Some(at) => (&pair[..at], &pair[at + 1..]),
-                None => (pair, &b""[..]),
-            };
-            if !is(key, name) {
-                continue;
-            }
-            match (found, repeats) {
-                (None, _) => found = Some(value),
+        let [value] = self.get_all([name], repeats)?;
+        Ok(value)
+    }
+
+    /// The values of some parameters, in one pass.
+    pub(crate) fn get_all<const N: usize>(
+        self,
+        names: [&str; N],
+        repeats: Repeats,
+    ) -> Result<[Option<Cow<'a, str>>; N], Refusal> {
+        let mut found = [None; N];
+        let mut rest = self.0;
+        while !rest.is_empty() {
+            let (pair, after) = cut(rest, b'&');
+            rest = after;
+            let (key, value) = cut(pair, b'=');
+            let Some(index) = names.iter().position(|name| is(key, name)) else { continue };
+            match (found[index], repeats) {
+                (None, _) => found[index] = Some(value),
                 (Some(_), Repeats::Refused) => {
+                    let name = names[index];
                     return Err(Refusal::bad_request(format!("parameter `{name}` is given more than once")));
                 }
-                (Some(_), Repeats::FirstWins) => break,
+                (Some(_), Repeats::FirstWins) => {}
             }
         }
-        let Some(value) = found else { return Ok(None) };
-        let not_text = || Refusal::bad_request(format!("parameter `{name}` is not percent-encoded UTF-8"));
-        decode(value).ok_or_else(not_text).map(Some)
+        let mut values = [const { None }; N];
+        for ((value, found), name) in values.iter_mut().zip(found).zip(names) {
+            let not_text =
+                || Refusal::bad_request(format!("parameter `{name}` is not percent-encoded UTF-8"));
+            *value = found.map(|found| decode(found).ok_or_else(not_text)).transpose()?;
+        }
+        Ok(values)
+    }
+}
+
+/// What stands before the first `mark` and behind it; all and nothing where there is none.
+fn cut(text: &[u8], mark: u8) -> (&[u8], &[u8]) {
+    match memchr(mark, text) {
+        Some(at) => (&text[..at], &text[at + 1..]),
+        None => (text, b""),
     }
 }
 
@@ -56,7 +78,7 @@ fn is(key: &[u8], name: &str) -> bool {
 
 /// Undoes `+` and percent-encoding; `None` where a `%` encodes nothing or the bytes are not UTF-8.
 fn decode(value: &[u8]) -> Option<Cow<'_, str>> {
-    if !value.iter().any(|byte| matches!(byte, b'%' | b'+')) {
+    if memchr2(b'%', b'+', value).is_none() {
         return std::str::from_utf8(value).ok().map(Cow::Borrowed);
     }
     if !is_encoded(value) {

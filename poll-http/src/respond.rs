@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::body::Body;
 
@@ -21,8 +21,7 @@ pub(crate) fn whole(
     cache: HeaderValue,
     body: Body,
 ) -> Response<Body> {
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
+    let mut response = bare_with(status, body);
     response.headers_mut().insert(CONTENT_TYPE, content_type);
     response.headers_mut().insert(CACHE_CONTROL, cache);
     response
@@ -42,7 +41,13 @@ pub(crate) fn streamed(content_type: HeaderValue, body: Body) -> Response<Body> 
 
 /// An answer without content.
 pub(crate) fn bare(status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(Body::empty());
+    bare_with(status, Body::empty())
+}
+
+fn bare_with(status: StatusCode, body: Body) -> Response<Body> {
+    // What nearly all answers have in the end, date and length included, without growing on the way.
+    let mut response = Response::new(body);
+    *response.headers_mut() = HeaderMap::with_capacity(6);
     *response.status_mut() = status;
     response
 }

@@ -121,30 +121,38 @@ impl Target {
     /// # Errors
     /// 405 with `Allow` where it has no such method.
     pub fn action(&self, method: &Method) -> Result<Action, Refusal> {
-        let allow = self.allow();
-        let has = |name: &str| allow.split(", ").any(|other| other == name);
+        let (reads, posts) = self.takes();
         match *method {
-            Method::GET if has("GET") => Ok(Action::Get),
-            Method::HEAD if has("HEAD") => Ok(Action::Head),
-            Method::POST if has("POST") => Ok(Action::Post),
+            Method::GET if reads => Ok(Action::Get),
+            Method::HEAD if reads => Ok(Action::Head),
+            Method::POST if posts => Ok(Action::Post),
             Method::OPTIONS => Ok(Action::Options),
             // Its clients are answered whatever their method.
             _ if *self == Self::Events => Ok(Action::Get),
             _ if *self == Self::PublishEvent => {
                 let told = "Invalid HTTP Method. Only POST allowed.";
-                Err(Refusal::method_not_allowed(allow).saying(told))
+                Err(Refusal::method_not_allowed(self.allow()).saying(told))
             }
-            _ => Err(Refusal::method_not_allowed(allow)),
+            _ => Err(Refusal::method_not_allowed(self.allow())),
         }
     }
 
     /// The methods of this target, as `Allow` has them (RFC 9110 §10.2.1).
     #[must_use]
     pub fn allow(&self) -> &'static str {
+        match self.takes() {
+            (false, _) => "POST, OPTIONS",
+            (true, true) => "GET, HEAD, POST, OPTIONS",
+            (true, false) => "GET, HEAD, OPTIONS",
+        }
+    }
+
+    /// Whether it is read, and whether it is posted to.
+    fn takes(&self) -> (bool, bool) {
         match self {
-            Self::Publish | Self::PublishEvent | Self::ChannelPublish(_) => "POST, OPTIONS",
-            Self::Job(_) | Self::Chat => "GET, HEAD, POST, OPTIONS",
-            _ => "GET, HEAD, OPTIONS",
+            Self::Publish | Self::PublishEvent | Self::ChannelPublish(_) => (false, true),
+            Self::Job(_) | Self::Chat => (true, true),
+            _ => (true, false),
         }
     }
 }

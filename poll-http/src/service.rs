@@ -16,13 +16,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::header::X_CONTENT_TYPE_OPTIONS;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use poll_core::{ChannelName, Cursor, Epoch, Lane, Message, Pinned, Standing, Store, Timestamp, Wait};
 
 pub use builder::Builder;
 pub use check::Ask;
 
 use check::{Check, Hook};
+use dispatch::Later;
 use finish::NOSNIFF;
 
 use crate::admission::{Admission, Slot};
@@ -61,6 +62,8 @@ struct Shared {
     demo_jobs: Arc<AtomicUsize>,
     admission: Arc<Admission>,
     proxies: Proxies,
+    /// The same in every answer of HTTP/1.1.
+    keep_alive: Option<HeaderValue>,
     /// Who was given what, where receipts are on.
     receipts: retrieved::Receipts,
     /// What the golongpoll door gave away, where it deletes.
@@ -221,7 +224,7 @@ pub struct Answering(State);
 enum State {
     /// Boxed, so that those who wait take no room for an answer.
     Ready(Option<Box<Response<Body>>>),
-    Waiting(Pin<Box<dyn Future<Output = Response<Body>> + Send>>),
+    Waiting(Later),
 }
 
 impl Answering {
@@ -236,8 +239,8 @@ impl Answering {
         Self::ready(response)
     }
 
-    fn waiting(answer: impl Future<Output = Response<Body>> + Send + 'static) -> Self {
-        Self(State::Waiting(Box::pin(answer)))
+    fn later(answer: Later) -> Self {
+        Self(State::Waiting(answer))
     }
 }
 
@@ -249,7 +252,7 @@ impl Future for Answering {
             State::Ready(response) => {
                 response.take().map_or(Poll::Pending, |response| Poll::Ready(*response))
             }
-            State::Waiting(answer) => answer.as_mut().poll(cx),
+            State::Waiting(answer) => answer.poll(cx),
         }
     }
 }

@@ -9,11 +9,13 @@
 //! when a read finds nothing.
 
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
@@ -29,6 +31,10 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 256 * 1024;
 
+/// Up to this many bytes, head and body are joined on the stack and leave by one plain write: the kernel takes longer
+/// to walk a vector than it takes to copy a small answer.
+const JOINED: usize = 2048;
+
 /// A socket with deadlines.
 pub(crate) struct Watched<IO> {
     io: IO,
@@ -42,6 +48,8 @@ pub(crate) struct Watched<IO> {
     blocked: Option<Instant>,
     /// Bytes read to tell the protocol, still to be handed on.
     replay: Replay,
+    /// Bytes that were read and given back, to be handed on before any others.
+    unread: Bytes,
     /// An HTTP/2 peer's first frame, on its way.
     settings_frame: SettingsFrame,
     /// Bytes that may still be thrown away after shutdown.
@@ -85,6 +93,7 @@ impl<IO> Watched<IO> {
             timer: deadlines.timer(),
             blocked: None,
             replay: Replay::default(),
+            unread: Bytes::new(),
             settings_frame: SettingsFrame::default(),
             linger: LINGER_BYTES,
         }
@@ -93,6 +102,11 @@ impl<IO> Watched<IO> {
     /// What the service's side shares with this one.
     pub(crate) fn link(&self) -> &Arc<Link> {
         &self.link
+    }
+
+    /// Gives back what was read; the next read has it again.
+    pub(crate) fn unread(&mut self, bytes: Bytes) {
+        self.unread = bytes;
     }
 
     fn read_deadline(&mut self) -> Option<(Instant, Overdue)> {
@@ -183,6 +197,11 @@ impl<IO: AsyncRead + Unpin> Watched<IO> {
 impl<IO: AsyncRead + Unpin> AsyncRead for Watched<IO> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if !this.unread.is_empty() {
+            let count = buf.remaining().min(this.unread.len());
+            buf.put_slice(&this.unread.split_to(count));
+            return Poll::Ready(Ok(()));
+        }
         let (taken, filled) = (usize::from(this.replay.taken), usize::from(this.replay.filled));
         if taken == filled {
             return this.poll_read_watched(cx, buf);
@@ -244,7 +263,14 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<IO> {
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = Pin::new(&mut this.io).poll_write_vectored(cx, parts);
+        let mut space = [const { MaybeUninit::uninit() }; JOINED];
+        let mut joined = ReadBuf::uninit(&mut space);
+        let written = if parts.iter().map(|part| part.len()).sum::<usize>() <= JOINED {
+            parts.iter().for_each(|part| joined.put_slice(part));
+            Pin::new(&mut this.io).poll_write(cx, joined.filled())
+        } else {
+            Pin::new(&mut this.io).poll_write_vectored(cx, parts)
+        };
         this.watch_write(cx, written)
     }
 

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
+use futures_util::FutureExt as _;
 use poll_http::{ConnectionSettings, Drain, Service};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
@@ -165,12 +166,13 @@ impl Desk {
         };
         let connection =
             poll_http::serve(stream, peer, self.service.clone(), self.settings.clone(), self.drain.clone());
-        tokio::spawn(async move {
+        // Not an `async` block: that would keep room for the connection twice.
+        tokio::spawn(connection.map(move |ended| {
             // Peers vanish and break the protocol all day long: that is no news.
-            if let Err(error) = connection.await {
+            if let Err(error) = ended {
                 tracing::debug!(%peer, "{error}");
             }
             drop(held);
-        });
+        }));
     }
 }

@@ -3,14 +3,11 @@
 //! Knows how many there may be, and how to pick one at random for whoever looks for room. Knows nothing of
 //! what is in a channel.
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use indexmap::IndexMap;
-
 use super::channel::Channel;
-use crate::channel::ChannelName;
+use crate::channel::{ChannelName, NameIndexMap};
 use crate::sync::Mutex;
 
 const SHARDS: usize = 64;
@@ -18,11 +15,10 @@ const SHARDS: usize = 64;
 pub(super) struct Directory {
     /// Held for one look-up, insertion or removal. Taken before a channel's lock, never after.
     shards: Box<[Mutex<Shard>]>,
-    hasher: RandomState,
     len: AtomicU64,
 }
 
-type Shard = IndexMap<ChannelName, Arc<Channel>>;
+type Shard = NameIndexMap<Arc<Channel>>;
 
 /// There are as many channels as there may be.
 pub(super) struct Full;
@@ -30,7 +26,7 @@ pub(super) struct Full;
 impl Default for Directory {
     fn default() -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::new(Shard::default())).collect();
-        Self { shards, hasher: RandomState::new(), len: AtomicU64::new(0) }
+        Self { shards, len: AtomicU64::new(0) }
     }
 }
 
@@ -112,7 +108,6 @@ impl Directory {
     }
 
     fn shard(&self, name: &ChannelName) -> &Mutex<Shard> {
-        let hash = usize::try_from(self.hasher.hash_one(name) >> 32).unwrap_or_default();
-        &self.shards[hash % SHARDS]
+        &self.shards[name.shard(SHARDS)]
     }
 }

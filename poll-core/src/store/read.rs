@@ -139,9 +139,34 @@ impl Store {
         pinned: &Pinned,
         limit: Limit,
     ) -> Option<View> {
-        match self.look(now, channel, pinned, Some(limit)) {
-            Seen::View(view) => Some(view),
-            Seen::Absent if self.0.journal.archive().is_none() => Some(unborn(pinned)),
+        self.settle_resident(now, channel, Asked::Pinned(*pinned), limit).map(|(_, view)| view)
+    }
+
+    /// [Settles](Self::pin) a position and reads after it, in one look, where everything is in memory.
+    #[must_use]
+    pub fn open_resident(
+        &self,
+        now: Timestamp,
+        channel: &ChannelName,
+        position: Position,
+        limit: Limit,
+    ) -> Option<(Pinned, View)> {
+        self.settle_resident(now, channel, Asked::At(position), limit)
+    }
+
+    fn settle_resident(
+        &self,
+        now: Timestamp,
+        channel: &ChannelName,
+        asked: Asked,
+        limit: Limit,
+    ) -> Option<(Pinned, View)> {
+        match self.look(now, channel, asked, Some(limit)) {
+            Seen::View(pinned, view) => Some((pinned, view)),
+            Seen::Absent if self.0.journal.archive().is_none() => {
+                let pinned = asked.pinned(None);
+                Some((pinned, unborn(&pinned)))
+            }
             Seen::Absent | Seen::Lacks(_) => None,
         }
     }
@@ -197,8 +222,8 @@ impl Store {
     ) -> View {
         let mut pinned = *pinned;
         loop {
-            match self.look(now, channel, &pinned, limit) {
-                Seen::View(view) => return view,
+            match self.look(now, channel, Asked::Pinned(pinned), limit) {
+                Seen::View(_, view) => return view,
                 Seen::Absent => {
                     if self.find(now, channel).await.is_none() {
                         return unborn(&pinned);
@@ -215,17 +240,18 @@ impl Store {
     }
 
     /// Looks once, at what is in memory.
-    fn look(&self, now: Timestamp, channel: &ChannelName, pinned: &Pinned, limit: Option<Limit>) -> Seen {
+    fn look(&self, now: Timestamp, channel: &ChannelName, asked: Asked, limit: Option<Limit>) -> Seen {
         let mut made = None;
         let view = |state: &mut State| {
-            let Some(log) = state.born() else { return Ok(unborn(pinned)) };
+            let pinned = &asked.pinned(state.born());
+            let Some(log) = state.born() else { return Ok((*pinned, unborn(pinned))) };
             self.is_exact(now, log)?;
             if let Some(landmark) = pinned.needs(log) {
                 return Err(Lack::Place(log.epoch(), landmark));
             }
             let standing = Standing::of(log, pinned);
             let Some(limit) = limit.filter(|_| standing.has_messages()) else {
-                return Ok(View { standing, batch: None, next: standing.cursor() });
+                return Ok((*pinned, View { standing, batch: None, next: standing.cursor() }));
             };
             if standing.cursor().seq.next() < log.tail() {
                 return Err(Lack::messages(channel, standing, limit));
@@ -233,10 +259,10 @@ impl Store {
             let (batch, new) = batch(state, &standing, limit);
             made = new.then(|| batch.clone());
             let next = batch.end();
-            Ok(View { standing, batch: Some(batch), next })
+            Ok((*pinned, View { standing, batch: Some(batch), next }))
         };
         let seen = match self.with(now, channel, view) {
-            Some(Ok(view)) => Seen::View(view),
+            Some(Ok((pinned, view))) => Seen::View(pinned, view),
             Some(Err(lack)) => Seen::Lacks(lack),
             None => Seen::Absent,
         };
@@ -274,9 +300,26 @@ impl Store {
     }
 }
 
+/// Where somebody who looks stands.
+#[derive(Clone, Copy)]
+enum Asked {
+    /// Not settled yet.
+    At(Position),
+    Pinned(Pinned),
+}
+
+impl Asked {
+    fn pinned(self, log: Option<&Log>) -> Pinned {
+        match self {
+            Self::At(position) => Pinned::of(position, log),
+            Self::Pinned(pinned) => pinned,
+        }
+    }
+}
+
 /// What one look at memory shows.
 enum Seen {
-    View(View),
+    View(Pinned, View),
     /// There is no such channel in memory.
     Absent,
     /// Something is in the journal only.

@@ -1,32 +1,38 @@
 //! Counting what is in use by key; a key with nothing in use takes no room.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::{BuildHasher, Hash};
 use std::sync::{Mutex, PoisonError};
+
+use foldhash::quality::RandomState;
 
 /// So that workers seldom meet.
 const SHARDS: usize = 16;
 
 #[derive(Debug)]
 pub(super) struct Tally<K> {
+    /// Zero is no bound, and then nothing is counted.
+    most: usize,
     /// Held for one look-up.
-    shards: Box<[Mutex<HashMap<K, usize>>]>,
+    shards: Box<[Mutex<HashMap<K, usize, RandomState>>]>,
     hasher: RandomState,
 }
 
-impl<K: Hash + Eq + Clone> Default for Tally<K> {
-    fn default() -> Self {
-        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), hasher: RandomState::new() }
-    }
-}
-
 impl<K: Hash + Eq + Clone> Tally<K> {
-    /// Counts one more, unless there are `most`; zero is no bound.
-    pub(super) fn take(&self, key: &K, most: usize) -> bool {
+    /// With at most so many of one key.
+    pub(super) fn new(most: usize) -> Self {
+        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
+        Self { most, shards, hasher: RandomState::default() }
+    }
+
+    /// Counts one more, unless there are as many as there may be.
+    pub(super) fn take(&self, key: &K) -> bool {
+        if self.most == 0 {
+            return true;
+        }
         let mut shard = self.shard(key).lock().unwrap_or_else(PoisonError::into_inner);
         match shard.get_mut(key) {
-            Some(count) if most > 0 && *count >= most => false,
+            Some(count) if *count >= self.most => false,
             Some(count) => {
                 *count += 1;
                 true
@@ -40,11 +46,14 @@ impl<K: Hash + Eq + Clone> Tally<K> {
 
     /// Counts one less.
     pub(super) fn give(&self, key: &K) {
+        if self.most == 0 {
+            return;
+        }
         let mut shard = self.shard(key).lock().unwrap_or_else(PoisonError::into_inner);
-        if let Entry::Occupied(mut entry) = shard.entry(key.clone()) {
-            *entry.get_mut() -= 1;
-            if *entry.get() == 0 {
-                entry.remove();
+        if let Some(count) = shard.get_mut(key) {
+            *count -= 1;
+            if *count == 0 {
+                shard.remove(key);
             }
         }
     }
@@ -54,7 +63,7 @@ impl<K: Hash + Eq + Clone> Tally<K> {
         self.shards.iter().all(|shard| shard.lock().unwrap().is_empty())
     }
 
-    fn shard(&self, key: &K) -> &Mutex<HashMap<K, usize>> {
+    fn shard(&self, key: &K) -> &Mutex<HashMap<K, usize, RandomState>> {
         let hash = usize::try_from(self.hasher.hash_one(key) >> 32).unwrap_or_default();
         &self.shards[hash % SHARDS]
     }

@@ -1,12 +1,10 @@
 //! Heads of HTTP/2 answers: what hyper does by itself on HTTP/1 and h2 leaves to its user.
 
-use std::cell::RefCell;
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 
 use crate::body::Body;
+use crate::date::date;
 
 /// Fields that speak of an HTTP/1 connection and make an HTTP/2 message malformed (RFC 9113, section 8.2.2).
 const CONNECTION_SPECIFIC: [HeaderName; 6] = [
@@ -65,23 +63,4 @@ fn sized(headers: &mut HeaderMap, length: u64) {
 /// RFC 9110, section 6.6.1: an origin server with a clock says the time.
 fn dated(headers: &mut HeaderMap) {
     headers.entry(header::DATE).or_insert_with(date);
-}
-
-fn date() -> HeaderValue {
-    thread_local! {
-        // Rendered once a second a worker, as hyper does on HTTP/1.
-        static DATE: RefCell<(u64, HeaderValue)> = const { RefCell::new((0, HeaderValue::from_static(""))) };
-    }
-    let now = SystemTime::now();
-    let second = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    DATE.with_borrow_mut(|(rendered, value)| {
-        if *rendered != second || value.is_empty() {
-            *rendered = second;
-            // A date has no byte that a header value may not have.
-            if let Ok(fresh) = HeaderValue::try_from(httpdate::fmt_http_date(now)) {
-                *value = fresh;
-            }
-        }
-        value.clone()
-    })
 }

@@ -4,81 +4,89 @@
 //! The position is settled once, before the first look, and never moves while waiting: what the answer says of
 //! missed messages is counted from where the asker really was.
 
-use std::future::poll_fn;
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::Response;
-use poll_core::{Cursor, Limit, Message, Pinned, Seal, Timestamp, View};
+use poll_core::{Cursor, Limit, Message, Pinned, Seal, Standing, Timestamp, View, Wait};
 use tokio::time::Instant;
 
+use crate::admission::Slot;
 use crate::body::Body;
 use crate::client::Client;
 use crate::deadline::Timer;
+use crate::drain::WaitDraining;
 use crate::error::Refusal;
-use crate::metrics::Pattern;
+use crate::metrics::{Pattern, Waiting};
 use crate::question::{Answer, AtEnd, Grain, Question, Skips};
 use crate::route::Action;
 use crate::service::Service;
 
 /// Answers a question when its time has come, as `write` has it.
-pub(crate) async fn answer(
+pub(crate) fn answer<W>(
     service: Service,
     question: Question,
     client: Client,
     action: Action,
-    write: impl FnOnce(&Answer) -> Response<Body> + Send,
-) -> Result<Response<Body>, Refusal> {
-    let answer = wait_for(&service, &question, &client).await?;
-    // Who asks for the head is given no messages.
-    if action != Action::Head {
-        service.count_given(&question.channel, &answer, &client);
+    write: W,
+) -> LongPoll<W>
+where
+    W: FnOnce(&Answer) -> Response<Body> + Send,
+{
+    LongPoll {
+        came: service.now(),
+        timer: service.deadlines().timer(),
+        pinned: None,
+        first: None,
+        fetching: None,
+        until: None,
+        place: None,
+        bell: Bell::None,
+        phase: Phase::Serving,
+        service,
+        question,
+        client,
+        action,
+        write: Some(write),
     }
-    Ok(write(&answer))
 }
 
-async fn wait_for(service: &Service, question: &Question, client: &Client) -> Result<Answer, Refusal> {
-    let channel = &question.channel;
-    let came = service.now();
-    let mut pinned = service.store().pin(came, channel, question.position).await;
-    let mut timer = service.deadlines().timer();
-    let mut until = Instant::now() + question.wait;
-    let (mut waiting, mut first, mut phase) = (None, None, Phase::Serving);
-    loop {
-        let Look { view, now, only, pause } = look(service, question, &mut pinned).await;
-        let first = *first.get_or_insert(view.standing);
-        if let (Some(batch), Some(_)) = (&view.batch, &waiting) {
-            service.metrics().lag(now.since(batch.newest().at));
-        }
-        let ended = question.at_end == AtEnd::Answer && view.is_closed();
-        if pause.is_some() && until + STUCK <= Instant::now() {
-            // The journal does not come to an end with what may share the last millisecond.
-            let view = View { batch: None, next: view.standing.cursor(), ..view };
-            return Ok(Answer { view, now, begun: (first, came), only: None });
-        }
-        if pause.is_none() && (view.batch.is_some() || ended || until <= Instant::now()) {
-            return Ok(Answer { view, now, begun: (first, came), only });
-        }
-        if waiting.is_none() {
-            waiting = Some((service.admit(channel, client)?, service.metrics().waiting(Pattern::Long)));
-        }
-        if phase == Phase::Serving
-            && let Some(left) = service.time_to_drain()
-        {
-            phase = Phase::Draining;
-            until = until.min(Instant::now() + left);
-        }
-        timer.set(pause.map_or(until, |pause| Instant::now() + pause));
-        if pause.is_some() {
-            poll_fn(|cx| timer.poll(cx)).await;
-        } else if view.is_closed() {
-            silence(service, &mut timer, phase).await;
-        } else {
-            news(service, question, &pinned, &mut timer).await;
-        }
-    }
+/// A question on its way to its answer. A future by hand: there are as many as waiters, and an `async fn` keeps three
+/// times as much for each, because what it awaits stands beside what it holds.
+pub(crate) struct LongPoll<W> {
+    service: Service,
+    question: Question,
+    client: Client,
+    action: Action,
+    /// Taken with the answer.
+    write: Option<W>,
+    came: Timestamp,
+    /// `None` before the first look.
+    pinned: Option<Pinned>,
+    first: Option<Standing>,
+    /// A look that has to fetch something first.
+    fetching: Option<Fetching>,
+    /// The end of the wait, once it is certain that there is one.
+    until: Option<Instant>,
+    timer: Timer,
+    /// Its place among those who wait.
+    place: Option<(Slot, Waiting)>,
+    bell: Bell,
+    phase: Phase,
+}
+
+type Fetching = Pin<Box<dyn Future<Output = (Pinned, View, Timestamp)> + Send>>;
+
+/// What is waited for, beside the timer.
+enum Bell {
+    None,
+    /// Something may have come.
+    News(Wait),
+    /// Nothing will ever come, but the server may drain.
+    Silence(WaitDraining),
 }
 
 /// Whether a draining server has already shortened the wait.
@@ -86,26 +94,6 @@ async fn wait_for(service: &Service, question: &Question, client: &Client) -> Re
 enum Phase {
     Serving,
     Draining,
-}
-
-/// Waits until something may have come, or the time is up.
-async fn news(service: &Service, question: &Question, pinned: &Pinned, timer: &mut Timer) {
-    let mut wait = service.wait(&question.channel, pinned);
-    poll_fn(|cx| match Pin::new(&mut wait).poll(cx) {
-        Poll::Ready(()) => Poll::Ready(()),
-        Poll::Pending => timer.poll(cx),
-    })
-    .await;
-}
-
-/// Waits where nothing will ever come.
-async fn silence(service: &Service, timer: &mut Timer, phase: Phase) {
-    let mut drain = service.drain().wait_draining();
-    poll_fn(|cx| match Pin::new(&mut drain).poll(cx) {
-        Poll::Ready(()) if phase == Phase::Serving => Poll::Ready(()),
-        _ => timer.poll(cx),
-    })
-    .await;
 }
 
 /// What one look shows.
@@ -118,47 +106,169 @@ struct Look {
     pause: Option<Duration>,
 }
 
-/// Looks once; what the answer must not cut through is left out or waited for.
-async fn look(service: &Service, question: &Question, pinned: &mut Pinned) -> Look {
-    let mut limit = question.limit;
-    loop {
-        let now = service.now();
-        let view = service.store().read(now, &question.channel, pinned, limit).await;
-        let cut = match question.grain {
-            Grain::Message => Cut::None,
-            Grain::Millisecond => match cut(&view, now) {
-                Cut::None => seal(service, question, &view),
-                cut => cut,
-            },
-        };
-        let messages = view.batch.as_ref().map_or(&[][..], |batch| batch.messages());
-        let only = match cut {
-            Cut::None => None,
-            Cut::Growing => return Look { view, now, only: None, pause: Some(Duration::from_millis(1)) },
-            Cut::Behind(whole) => Some(messages[..whole].to_vec()),
-            // A channel takes no more than 1000 messages a millisecond, so with any number of bytes all fit.
-            Cut::TooShort if limit.bytes < usize::MAX => {
-                limit = Limit { bytes: usize::MAX, ..Limit::default() };
-                continue;
+/// Nothing in it is pinned in place.
+impl<W> Unpin for LongPoll<W> {}
+
+impl<W: FnOnce(&Answer) -> Response<Body> + Send> Future for LongPoll<W> {
+    type Output = Result<Response<Body>, Refusal>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let answer = ready!(this.poll_answer(cx))?;
+        // Who asks for the head is given no messages.
+        if this.action != Action::Head {
+            this.service.count_given(&this.question.channel, &answer, &this.client);
+        }
+        // Polled after completion only by a bug of a caller's.
+        let write = this.write.take();
+        write.map_or(Poll::Pending, |write| Poll::Ready(Ok(write(&answer))))
+    }
+}
+
+impl<W> LongPoll<W> {
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answer, Refusal>> {
+        loop {
+            ready!(self.poll_bell(cx));
+            let Look { view, now, only, pause } = ready!(self.poll_look(cx));
+            let begun = (*self.first.get_or_insert(view.standing), self.came);
+            if let (Some(batch), Some(_)) = (&view.batch, &self.place) {
+                self.service.metrics().lag(now.since(batch.newest().at));
             }
-            Cut::TooShort => None,
+            let ended = self.question.at_end == AtEnd::Answer && view.is_closed();
+            if pause.is_none() && (view.batch.is_some() || ended) {
+                return Poll::Ready(Ok(Answer { view, now, begun, only }));
+            }
+            let until = *self.until.get_or_insert_with(|| Instant::now() + self.question.wait);
+            let left = until.saturating_duration_since(Instant::now());
+            if pause.is_some() && left.is_zero() && until + STUCK <= Instant::now() {
+                // The journal does not come to an end with what may share the last millisecond.
+                let view = View { batch: None, next: view.standing.cursor(), ..view };
+                return Poll::Ready(Ok(Answer { view, now, begun, only: None }));
+            }
+            if pause.is_none() && left.is_zero() {
+                return Poll::Ready(Ok(Answer { view, now, begun, only }));
+            }
+            self.wait(until, pause, &view)?;
+        }
+    }
+
+    /// Ready when there is reason to look.
+    fn poll_bell(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let rung = match &mut self.bell {
+            Bell::None => !self.timer.is_set(),
+            Bell::News(wait) => Pin::new(wait).poll(cx).is_ready(),
+            Bell::Silence(drain) => Pin::new(drain).poll(cx).is_ready() && self.phase == Phase::Serving,
         };
-        let only = match question.skips {
-            Skips::Nothing => only,
-            Skips::Deleted => {
-                let standing = &view.standing;
-                let given = only.as_deref().unwrap_or(messages);
-                let left = service.undeleted(&question.channel, standing.epoch, given);
-                if left.is_empty() && !given.is_empty() {
-                    // All of it was given away: as if it were not there.
-                    let last = given[given.len() - 1].seq;
-                    *pinned = Pinned::after(Cursor { epoch: standing.epoch, seq: last });
+        if !rung {
+            ready!(self.timer.poll(cx));
+        }
+        self.bell = Bell::None;
+        self.timer.clear();
+        Poll::Ready(())
+    }
+
+    /// Settles what to wait for, and how long.
+    fn wait(&mut self, until: Instant, pause: Option<Duration>, view: &View) -> Result<(), Refusal> {
+        let (service, channel) = (&self.service, &self.question.channel);
+        if self.place.is_none() {
+            let slot = service.admit(channel, &self.client)?;
+            self.place = Some((slot, service.metrics().waiting(Pattern::Long)));
+        }
+        let mut until = until;
+        if self.phase == Phase::Serving
+            && let Some(left) = service.time_to_drain()
+        {
+            self.phase = Phase::Draining;
+            until = until.min(Instant::now() + left);
+            self.until = Some(until);
+        }
+        self.timer.set(pause.map_or(until, |pause| Instant::now() + pause));
+        self.bell = match (pause, self.pinned) {
+            (None, _) if view.is_closed() => Bell::Silence(service.drain().wait_draining()),
+            (None, Some(pinned)) => Bell::News(service.wait(channel, &pinned)),
+            (Some(_), _) | (None, None) => Bell::None,
+        };
+        Ok(())
+    }
+
+    /// Looks once; what the answer must not cut through is left out or waited for.
+    fn poll_look(&mut self, cx: &mut Context<'_>) -> Poll<Look> {
+        let mut limit = self.question.limit;
+        loop {
+            let (view, now) = ready!(self.poll_view(cx, limit));
+            let cut = match self.question.grain {
+                Grain::Message => Cut::None,
+                Grain::Millisecond => match cut(&view, now) {
+                    Cut::None => seal(&self.service, &self.question, &view),
+                    cut => cut,
+                },
+            };
+            let messages = view.batch.as_ref().map_or(&[][..], |batch| batch.messages());
+            let only = match cut {
+                Cut::None => None,
+                Cut::Growing => {
+                    return Poll::Ready(Look { view, now, only: None, pause: Some(Duration::from_millis(1)) });
+                }
+                Cut::Behind(whole) => Some(messages[..whole].to_vec()),
+                // A channel takes no more than 1000 messages a millisecond, so with any number of bytes all fit.
+                Cut::TooShort if limit.bytes < usize::MAX => {
+                    limit = Limit { bytes: usize::MAX, ..Limit::default() };
                     continue;
                 }
-                Some(left)
+                Cut::TooShort => None,
+            };
+            let only = match self.question.skips {
+                Skips::Nothing => only,
+                Skips::Deleted => {
+                    let standing = &view.standing;
+                    let given = only.as_deref().unwrap_or(messages);
+                    let left = self.service.undeleted(&self.question.channel, standing.epoch, given);
+                    if left.is_empty() && !given.is_empty() {
+                        // All of it was given away: as if it were not there.
+                        let last = given[given.len() - 1].seq;
+                        self.pinned = Some(Pinned::after(Cursor { epoch: standing.epoch, seq: last }));
+                        continue;
+                    }
+                    Some(left)
+                }
+            };
+            return Poll::Ready(Look { view, now, only, pause: None });
+        }
+    }
+
+    /// What there is after the position, and when that was. A look that had to wait for the journal starts anew with
+    /// the question's own limit.
+    fn poll_view(&mut self, cx: &mut Context<'_>, limit: Limit) -> Poll<(View, Timestamp)> {
+        if self.fetching.is_none() {
+            let (store, channel) = (self.service.store(), &self.question.channel);
+            let (now, seen) = match self.pinned {
+                None => (self.came, store.open_resident(self.came, channel, self.question.position, limit)),
+                Some(pinned) => {
+                    let now = self.service.now();
+                    let view = store.read_resident(now, channel, &pinned, limit);
+                    (now, view.map(|view| (pinned, view)))
+                }
+            };
+            if let Some((pinned, view)) = seen {
+                self.pinned = Some(pinned);
+                return Poll::Ready((view, now));
             }
-        };
-        return Look { view, now, only, pause: None };
+            let (store, channel) = (store.clone(), channel.clone());
+            let (pinned, position) = (self.pinned, self.question.position);
+            self.fetching = Some(Box::pin(async move {
+                let pinned = match pinned {
+                    Some(pinned) => pinned,
+                    None => store.pin(now, &channel, position).await,
+                };
+                let view = store.read(now, &channel, &pinned, limit).await;
+                (pinned, view, now)
+            }));
+        }
+        let Some(fetching) = &mut self.fetching else { return Poll::Pending };
+        let (pinned, view, now) = ready!(fetching.as_mut().poll(cx));
+        self.fetching = None;
+        self.pinned = Some(pinned);
+        Poll::Ready((view, now))
     }
 }
 

@@ -7,7 +7,7 @@ use http::request::Parts;
 use poll_core::{ChannelName, Published, Store};
 
 use super::check::{Ask, Check, Hook};
-use super::{Ready, Service, Shared, Worker};
+use super::{Ready, Service, Shared, Worker, finish};
 use crate::admission::Admission;
 use crate::client::Proxies;
 use crate::clock::Clock;
@@ -123,7 +123,9 @@ impl Builder {
         let lane = self.store.lane();
         let admission = Arc::new(Admission::new(self.settings.limits));
         let proxies = Proxies::new(self.settings.trusted_proxies.clone());
+        let keep_alive = finish::keep_alive(&self.settings);
         let shared = Arc::new(Shared {
+            keep_alive,
             store: self.store,
             settings: self.settings,
             clock: self.clock,

@@ -1,5 +1,6 @@
 //! From a request to the pattern that answers it.
 
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::header::{ALLOW, ETAG, IF_NONE_MATCH, LINK};
@@ -28,6 +29,22 @@ pub(super) enum Step {
     Later(std::pin::Pin<Box<dyn Future<Output = Result<Response<Body>, Refusal>> + Send>>),
 }
 
+/// An answer that is to come, and what is needed to complete it.
+pub(super) struct Later {
+    answer: std::pin::Pin<Box<dyn Future<Output = Result<Response<Body>, Refusal>> + Send>>,
+    service: Service,
+    finish: Finish,
+    dialect: Dialect,
+}
+
+impl Later {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Response<Body>> {
+        let answer = ready!(self.answer.as_mut().poll(cx));
+        let response = answer.unwrap_or_else(|refusal| self.service.refuse(refusal, self.dialect));
+        Poll::Ready(self.finish.apply(&self.service, response))
+    }
+}
+
 /// How long a client that is turned away by a draining server should stay away: until another one has taken
 /// over.
 const AWAY_WHILE_DRAINING: Duration = Duration::from_secs(1);
@@ -50,13 +67,7 @@ impl Service {
         match self.begin(head, body, connection, &mut finish) {
             Ok(Step::Now(response)) => Answering::ready(finish.apply(self, response)),
             Err(refusal) => Answering::ready(finish.apply(self, self.refuse(refusal, dialect))),
-            Ok(Step::Later(answer)) => {
-                let service = self.clone();
-                Answering::waiting(async move {
-                    let response = answer.await.unwrap_or_else(|refusal| service.refuse(refusal, dialect));
-                    finish.apply(&service, response)
-                })
-            }
+            Ok(Step::Later(answer)) => Answering::later(Later { answer, service: self.clone(), finish, dialect }),
         }
     }
 

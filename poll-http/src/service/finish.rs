@@ -19,11 +19,23 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 /// Completes an answer to one request.
 pub(super) struct Finish {
     head_only: bool,
-    /// Seconds of idle keep-alive to promise, where the protocol has a field for it.
-    keep_alive: Option<u64>,
+    keep_alive: KeepAlive,
     grant: Option<Grant>,
     /// Whose rate the request was charged to.
     charged: Option<IpAddr>,
+}
+
+/// Whether to promise how long an idle connection is kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum KeepAlive {
+    Said,
+    /// The protocol has no field for it.
+    Unsaid,
+}
+
+/// The field that promises so many seconds of idle keep-alive.
+pub(super) fn keep_alive(settings: &ServiceSettings) -> Option<HeaderValue> {
+    HeaderValue::from_str(&format!("timeout={}", settings.keep_alive.as_secs())).ok()
 }
 
 /// The body of an answer to HEAD whose GET would stream.
@@ -33,7 +45,10 @@ impl Finish {
     pub(super) fn new(head: &Parts, connection: &ConnectionInfo, settings: &ServiceSettings) -> Self {
         Self {
             head_only: head.method == Method::HEAD,
-            keep_alive: (connection.protocol == Protocol::Http11).then_some(settings.keep_alive.as_secs()),
+            keep_alive: match connection.protocol {
+                Protocol::Http11 => KeepAlive::Said,
+                Protocol::Http10 | Protocol::Http2 => KeepAlive::Unsaid,
+            },
             grant: settings.cors.grant(&head.headers),
             charged: None,
         }
@@ -47,17 +62,16 @@ impl Finish {
         self.charged = Some(address);
     }
 
-    pub(super) fn apply(self, service: &Service, mut response: Response<Body>) -> Response<Body> {
+    pub(super) fn apply(&mut self, service: &Service, mut response: Response<Body>) -> Response<Body> {
         if let Some(address) = self.charged.filter(|_| response.status() == StatusCode::NOT_MODIFIED) {
             service.0.shared.admission.refund(address);
         }
         let headers = response.headers_mut();
         headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
-        if let Some(seconds) = self.keep_alive {
-            let value = HeaderValue::from_str(&format!("timeout={seconds}"));
-            value.into_iter().for_each(|value| drop(headers.insert(KEEP_ALIVE, value)));
+        if let (KeepAlive::Said, Some(value)) = (self.keep_alive, &service.0.shared.keep_alive) {
+            headers.insert(KEEP_ALIVE, value.clone());
         }
-        if let Some(grant) = self.grant {
+        if let Some(grant) = self.grant.take() {
             grant.add_to(headers);
         }
         if self.head_only && response.body().exact_length().is_none() {

@@ -4,7 +4,6 @@
 
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode};
 use poll_core::{ChannelName, Found, Locator, Position};
@@ -57,19 +56,15 @@ impl Service {
     ) -> Result<Step, Refusal> {
         let read = self.parse(target, head)?;
         self.ask(head, Ask::Read(read.channel()))?;
-        let channel = read.channel().clone();
-        let step = self.answer(read, action, client, connection.push);
-        // Nearly always in memory, which costs a look and no waiting.
-        match self.store().load(self.now(), &channel).now_or_never() {
-            Some(loaded) => loaded.map(|()| step).map_err(Refusal::unreadable),
-            None => {
-                let service = self.clone();
-                Ok(later(async move {
-                    service.store().load(service.now(), &channel).await.map_err(Refusal::unreadable)?;
-                    step.finished().await
-                }))
-            }
+        if self.store().has(read.channel()) {
+            return Ok(self.answer(read, action, client, connection.push));
         }
+        let (service, channel) = (self.clone(), read.channel().clone());
+        let step = self.answer(read, action, client, connection.push);
+        Ok(later(async move {
+            service.store().load(service.now(), &channel).await.map_err(Refusal::unreadable)?;
+            step.finished().await
+        }))
     }
 
     fn parse(&self, target: Target, head: &Parts) -> Result<Read, Refusal> {

@@ -1,8 +1,9 @@
 //! Questions of the native dialect: channel, position, limit and wait out of query and head.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use http::request::Parts;
 use poll_core::{ChannelName, Cursor, Limit, Position, Seq};
 
@@ -11,41 +12,67 @@ use crate::query::{Query, Repeats};
 use crate::question::{AtEnd, Grain, Question, Skips};
 
 const DEFAULT_CHANNEL: &str = "default";
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const DEFAULT_WAIT: Duration = Duration::from_secs(30);
+
+/// What the query may say, as it is written.
+struct Words<'a> {
+    channel: Word<'a>,
+    cursor: Word<'a>,
+    last_id: Word<'a>,
+    limit: Word<'a>,
+    timeout: Word<'a>,
+}
+
+type Word<'a> = Option<Cow<'a, str>>;
+
+impl<'a> Words<'a> {
+    fn of(head: &'a Parts) -> Result<Self, Refusal> {
+        let names = ["channel", "cursor", "last_id", "limit", "timeout"];
+        let [channel, cursor, last_id, limit, timeout] = query(head).get_all(names, Repeats::Refused)?;
+        Ok(Self { channel, cursor, last_id, limit, timeout })
+    }
+}
 
 /// `/api/poll`.
 pub(crate) fn short_poll(head: &Parts) -> Result<Question, Refusal> {
-    question(head, position(query(head))?.unwrap_or(Position::Start), Duration::ZERO)
+    let words = Words::of(head)?;
+    question(&words, position(&words)?.unwrap_or(Position::Start), Duration::ZERO)
 }
 
 /// `/api/longpoll`; waits are cut to `most`.
 pub(crate) fn long_poll(head: &Parts, most: Duration) -> Result<Question, Refusal> {
-    let wait = match get(query(head), "timeout")? {
-        Some(text) => seconds("timeout", &text, most)?,
+    let words = Words::of(head)?;
+    let wait = match &words.timeout {
+        Some(text) => seconds("timeout", text, most)?,
         None => preferred_wait(&head.headers).unwrap_or(DEFAULT_WAIT).min(most),
     };
-    question(head, position(query(head))?.unwrap_or(Position::Start), wait)
+    question(&words, position(&words)?.unwrap_or(Position::Start), wait)
 }
 
 /// `/api/stream` and `/api/push`: from now on, unless the reader says where it was.
 pub(crate) fn stream(head: &Parts) -> Result<(Question, Option<Position>), Refusal> {
+    let words = Words::of(head)?;
     let given = match resumed(head)? {
         Some(cursor) => Some(Position::After(cursor)),
-        None => position(query(head))?,
+        None => position(&words)?,
     };
-    Ok((question(head, given.unwrap_or(Position::End), Duration::ZERO)?, given))
+    Ok((question(&words, given.unwrap_or(Position::End), Duration::ZERO)?, given))
 }
 
 /// The channel a request is about.
 pub(crate) fn channel(head: &Parts) -> Result<ChannelName, Refusal> {
-    let name = get(query(head), "channel")?;
-    Ok(ChannelName::parse(name.as_deref().unwrap_or(DEFAULT_CHANNEL))?)
+    named(&get(query(head), "channel")?)
 }
 
-fn question(head: &Parts, position: Position, wait: Duration) -> Result<Question, Refusal> {
-    let limit = match get(query(head), "limit")? {
+fn named(channel: &Word<'_>) -> Result<ChannelName, Refusal> {
+    Ok(ChannelName::parse(channel.as_deref().unwrap_or(DEFAULT_CHANNEL))?)
+}
+
+fn question(words: &Words<'_>, position: Position, wait: Duration) -> Result<Question, Refusal> {
+    let limit = match &words.limit {
         None => Limit::default(),
-        Some(text) => match number(&text) {
+        Some(text) => match number(text) {
             Some(0) | None => {
                 return Err(Refusal::bad_request("`limit` must be a whole number of at least 1"));
             }
@@ -53,7 +80,7 @@ fn question(head: &Parts, position: Position, wait: Duration) -> Result<Question
         },
     };
     Ok(Question {
-        channel: channel(head)?,
+        channel: named(&words.channel)?,
         position,
         limit,
         wait,
@@ -64,13 +91,13 @@ fn question(head: &Parts, position: Position, wait: Duration) -> Result<Question
 }
 
 /// What the question's address says of where the reader is.
-fn position(query: Query<'_>) -> Result<Option<Position>, Refusal> {
-    match (get(query, "cursor")?, get(query, "last_id")?) {
+fn position(words: &Words<'_>) -> Result<Option<Position>, Refusal> {
+    match (&words.cursor, &words.last_id) {
         (Some(_), Some(_)) => {
             Err(Refusal::bad_request("`cursor` and `last_id` say the same thing: give one"))
         }
-        (Some(text), None) => Ok(Some(Position::After(cursor("cursor", &text)?))),
-        (None, Some(text)) => match number(&text) {
+        (Some(text), None) => Ok(Some(Position::After(cursor("cursor", text)?))),
+        (None, Some(text)) => match number(text) {
             Some(last) => Ok(Some(Position::AfterSeq(Seq::new(last)))),
             None => Err(Refusal::bad_request("`last_id` must be a whole number")),
         },
@@ -80,7 +107,7 @@ fn position(query: Query<'_>) -> Result<Option<Position>, Refusal> {
 
 /// Where an EventSource was when its connection broke. Newer than what its address says, so it counts first.
 fn resumed(head: &Parts) -> Result<Option<Cursor>, Refusal> {
-    if let Some(id) = head.headers.get("last-event-id").filter(|id| !id.is_empty()) {
+    if let Some(id) = head.headers.get(LAST_EVENT_ID).filter(|id| !id.is_empty()) {
         let id = id.to_str().map_err(|_| Refusal::bad_request("`Last-Event-ID` is not a cursor"))?;
         return cursor("Last-Event-ID", id).map(Some);
     }
@@ -119,7 +146,7 @@ fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
     })
 }
 
-fn get<'a>(query: Query<'a>, name: &str) -> Result<Option<std::borrow::Cow<'a, str>>, Refusal> {
+fn get<'a>(query: Query<'a>, name: &str) -> Result<Word<'a>, Refusal> {
     query.get(name, Repeats::Refused)
 }
 

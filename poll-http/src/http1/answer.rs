@@ -1,0 +1,181 @@
+//! Writing an answer without an engine: its head, its body, and each piece as one chunk.
+//!
+//! What is small is joined, so that head and body, or a piece with its framing, leave in one write; what is large is
+//! handed to the socket as it is. Nothing is kept of what was written.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice, Write as _};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use http::header::{CONNECTION, CONTENT_LENGTH, DATE};
+use http::response::Parts;
+use http::{HeaderName, HeaderValue, StatusCode};
+use tokio::io::AsyncWrite;
+
+use crate::date::date;
+
+/// Pieces up to this size are joined with what stands before and behind them.
+const JOINED: usize = 1024;
+/// Parts handed to the socket at once.
+const PARTS: usize = 16;
+const CLOSE: &str = "close";
+
+/// How the end of a body is told (RFC 9112, section 6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// There is none: 204 and 304.
+    Bodiless,
+    /// By its length, in bytes.
+    Length(u64),
+    Chunks,
+}
+
+/// What becomes of the connection behind an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum After {
+    Keep,
+    Close,
+}
+
+impl Framing {
+    /// For a body of this length, if it is known.
+    pub(super) fn of(status: StatusCode, length: Option<u64>) -> Self {
+        match length {
+            _ if status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED => Self::Bodiless,
+            Some(length) => Self::Length(length),
+            None => Self::Chunks,
+        }
+    }
+}
+
+/// Bytes on their way to the socket.
+#[derive(Default)]
+pub(super) struct Outbox {
+    /// Before `joined`.
+    parts: VecDeque<Bytes>,
+    joined: BytesMut,
+}
+
+impl Outbox {
+    pub(super) fn is_empty(&self) -> bool {
+        self.parts.is_empty() && self.joined.is_empty()
+    }
+
+    /// How many bytes wait.
+    pub(super) fn len(&self) -> usize {
+        self.parts.iter().map(Bytes::len).sum::<usize>() + self.joined.len()
+    }
+
+    /// The head of an answer. Says what is to become of the connection: the answer itself may ask to close it.
+    pub(super) fn head(&mut self, parts: &Parts, framing: Framing, after: After) -> After {
+        let mut after = after;
+        self.joined.reserve(JOINED);
+        let status = parts.status;
+        self.joined.put_slice(b"HTTP/1.1 ");
+        self.joined.put_slice(status.as_str().as_bytes());
+        self.joined.put_u8(b' ');
+        self.joined.put_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+        self.joined.put_slice(b"\r\n");
+        let (mut sized, mut dated) = (false, false);
+        for (name, value) in &parts.headers {
+            sized |= name == CONTENT_LENGTH;
+            dated |= name == DATE;
+            if name == CONNECTION {
+                after = After::Close;
+                continue;
+            }
+            self.field(name, value.as_bytes());
+        }
+        match framing {
+            Framing::Bodiless => {}
+            Framing::Chunks => self.joined.put_slice(b"transfer-encoding: chunked\r\n"),
+            Framing::Length(_) if sized => {}
+            Framing::Length(length) => {
+                let _ = write!((&mut self.joined).writer(), "content-length: {length}\r\n");
+            }
+        }
+        if after == After::Close {
+            self.field(&CONNECTION, CLOSE.as_bytes());
+        }
+        if !dated {
+            let date: HeaderValue = date();
+            self.field(&DATE, date.as_bytes());
+        }
+        self.joined.put_slice(b"\r\n");
+        after
+    }
+
+    fn field(&mut self, name: &HeaderName, value: &[u8]) {
+        self.joined.put_slice(name.as_str().as_bytes());
+        self.joined.put_slice(b": ");
+        self.joined.put_slice(value);
+        self.joined.put_slice(b"\r\n");
+    }
+
+    /// One piece of the body, not empty.
+    pub(super) fn piece(&mut self, bytes: Bytes, framing: Framing) {
+        if framing == Framing::Chunks {
+            let _ = write!((&mut self.joined).writer(), "{:X}\r\n", bytes.len());
+        }
+        if bytes.len() <= JOINED {
+            self.joined.put_slice(&bytes);
+        } else {
+            if !self.joined.is_empty() {
+                self.parts.push_back(self.joined.split().freeze());
+            }
+            self.parts.push_back(bytes);
+        }
+        if framing == Framing::Chunks {
+            self.joined.put_slice(b"\r\n");
+        }
+    }
+
+    /// The end of the body.
+    pub(super) fn end(&mut self, framing: Framing) {
+        if framing == Framing::Chunks {
+            self.joined.put_slice(b"0\r\n\r\n");
+        }
+    }
+
+    /// Writes all of it, as the socket takes it.
+    pub(super) fn poll_write<IO: AsyncWrite + Unpin>(
+        &mut self,
+        io: &mut IO,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        while !self.is_empty() {
+            let written = if self.parts.is_empty() {
+                ready!(Pin::new(&mut *io).poll_write(cx, &self.joined))?
+            } else {
+                let last = (!self.joined.is_empty()).then(|| &self.joined[..]);
+                let all = self.parts.iter().map(|part| &part[..]).chain(last).take(PARTS);
+                let mut slices = [IoSlice::new(&[]); PARTS];
+                let count = slices.iter_mut().zip(all).map(|(slice, part)| *slice = IoSlice::new(part)).count();
+                ready!(Pin::new(&mut *io).poll_write_vectored(cx, &slices[..count]))?
+            };
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.advance(written);
+        }
+        // Whoever waits from here on keeps no buffer.
+        *self = Self::default();
+        Poll::Ready(Ok(()))
+    }
+
+    fn advance(&mut self, mut count: usize) {
+        while count > 0
+            && let Some(part) = self.parts.front_mut()
+        {
+            let taken = count.min(part.len());
+            part.advance(taken);
+            count -= taken;
+            if part.is_empty() {
+                self.parts.pop_front();
+            }
+        }
+        self.joined.advance(count);
+    }
+}

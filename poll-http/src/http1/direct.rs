@@ -1,0 +1,248 @@
+//! HTTP/1.1 without an engine, for as long as a connection's requests are [plain](super::ask).
+//!
+//! A poller sends small GETs all day, and a waiting connection should cost next to nothing: hyper keeps two buffers for
+//! each and spends on a plain request more than all the rest of its way takes. So such requests are read, answered and
+//! written here, with nothing kept in between; the first one that is not plain takes its connection to hyper for good.
+//! Deadlines are [`stall`](crate::stall)'s, as they are under hyper.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body as _;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::answer::{After, Framing, Outbox};
+use super::{Http1, ask, broken};
+use crate::body::{Body, RequestBody};
+use crate::connection::{
+    ConnectionError, ConnectionInfo, ConnectionSettings, EarlyHints, Handle, Protocol, PushPolicy,
+};
+use crate::drain::WaitDraining;
+use crate::link::Carries;
+use crate::stall::Watched;
+
+/// What is read at once, on the stack. A request that does not fit is not plain.
+const READ: usize = 4096;
+/// Read of what a client sends while it is answered; more stays in the socket.
+const AHEAD: usize = 4096;
+/// Body taken ahead of the socket: a reader's share of a large batch, not all of it.
+const GATHERED: usize = 64 * 1024;
+
+/// One HTTP/1.1 connection whose requests have all been plain.
+pub(crate) struct Direct<IO, H: Handle> {
+    io: Watched<IO>,
+    peer: SocketAddr,
+    handler: H,
+    settings: Arc<ConnectionSettings>,
+    draining: WaitDraining,
+    /// Read and not looked at.
+    unread: Bytes,
+    stage: Stage<H::Future>,
+}
+
+enum Stage<F> {
+    /// Between requests.
+    Idle,
+    Asked(F),
+    Answering(Answering),
+    /// All is handed to the socket.
+    Written(After),
+    Closing,
+}
+
+struct Answering {
+    body: Body,
+    framing: Framing,
+    out: Outbox,
+    after: After,
+    socket: Socket,
+}
+
+/// Whether the socket has taken all that was given to it. While it has not, nothing more is made for it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Socket {
+    Free,
+    Full,
+}
+
+/// What comes of a connection.
+pub(crate) enum Turn {
+    /// It is over.
+    Ended,
+    /// A request is not plain.
+    Engine,
+}
+
+/// What a look at the socket showed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Peer {
+    Sent,
+    Left,
+}
+
+impl<IO, H> Direct<IO, H>
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    H: Handle,
+{
+    pub(crate) fn new(
+        io: Watched<IO>,
+        peer: SocketAddr,
+        handler: H,
+        settings: Arc<ConnectionSettings>,
+        draining: WaitDraining,
+    ) -> Self {
+        Self { io, peer, handler, settings, draining, unread: Bytes::new(), stage: Stage::Idle }
+    }
+
+    /// The same connection under hyper, with all that was read and not answered.
+    pub(crate) fn into_engine(mut self) -> Http1<IO, H> {
+        self.io.unread(self.unread);
+        Http1::new(self.io, self.peer, self.handler, &self.settings, self.draining)
+    }
+
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Turn, ConnectionError>> {
+        loop {
+            match &mut self.stage {
+                Stage::Idle => {
+                    if self.unread.is_empty() {
+                        match self.poll_peer(cx)? {
+                            Poll::Ready(Peer::Sent) => {}
+                            Poll::Ready(Peer::Left) => return Poll::Ready(Ok(Turn::Ended)),
+                            Poll::Pending => {
+                                ready!(Pin::new(&mut self.draining).poll(cx));
+                                return Poll::Ready(Ok(Turn::Ended));
+                            }
+                        }
+                    }
+                    let Some(request) = ask::read(&self.unread, self.settings.max_head_bytes) else {
+                        return Poll::Ready(Ok(Turn::Engine));
+                    };
+                    self.unread = Bytes::new();
+                    self.begin(request);
+                }
+                Stage::Asked(future) => {
+                    let answered = catch_unwind(AssertUnwindSafe(|| Pin::new(future).poll(cx)));
+                    match answered.unwrap_or_else(|_| Poll::Ready(broken())) {
+                        Poll::Ready(response) => self.answer(response),
+                        Poll::Pending => return self.poll_left(cx),
+                    }
+                }
+                Stage::Answering(answering) => {
+                    match answering.poll(&mut self.io, cx) {
+                        Poll::Ready(written) => written.map_err(ConnectionError::Direct)?,
+                        Poll::Pending => return self.poll_left(cx),
+                    }
+                    let after = answering.after;
+                    self.io.link().end_with(answering.body.take_written());
+                    self.stage = Stage::Written(after);
+                }
+                Stage::Written(after) => {
+                    ready!(Pin::new(&mut self.io).poll_flush(cx)).map_err(ConnectionError::Direct)?;
+                    self.stage = if *after == After::Keep { Stage::Idle } else { Stage::Closing };
+                }
+                Stage::Closing => {
+                    let closed = ready!(Pin::new(&mut self.io).poll_shutdown(cx));
+                    return Poll::Ready(closed.map(|()| Turn::Ended).map_err(ConnectionError::Direct));
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self, request: Request<RequestBody>) {
+        let empty = matches!(request.body(), RequestBody::Empty);
+        self.io.link().begin(if empty { Carries::Nothing } else { Carries::Body });
+        let connection = ConnectionInfo {
+            peer: self.peer,
+            protocol: Protocol::Http11,
+            push: PushPolicy::Off,
+            early_hints: EarlyHints::None,
+        };
+        match catch_unwind(AssertUnwindSafe(|| self.handler.handle(request, &connection))) {
+            Ok(future) => self.stage = Stage::Asked(future),
+            Err(_) => self.answer(broken()),
+        }
+    }
+
+    fn answer(&mut self, response: Response<Body>) {
+        let (parts, body) = response.into_parts();
+        let framing = Framing::of(parts.status, body.exact_length());
+        let after = if self.draining.is_draining() { After::Close } else { After::Keep };
+        let mut out = Outbox::default();
+        let after = out.head(&parts, framing, after);
+        self.stage = Stage::Answering(Answering { body, framing, out, after, socket: Socket::Free });
+    }
+
+    /// While a request is answered: ready when the peer has left, which ends everything.
+    fn poll_left<T>(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, ConnectionError>> {
+        while self.unread.len() < AHEAD {
+            if ready!(self.poll_peer(cx))? == Peer::Left {
+                let left = io::Error::new(io::ErrorKind::UnexpectedEof, "the peer left before its answer");
+                return Poll::Ready(Err(ConnectionError::Direct(left)));
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Reads once.
+    fn poll_peer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Peer, ConnectionError>> {
+        let mut space = [const { MaybeUninit::uninit() }; READ];
+        let mut read = ReadBuf::uninit(&mut space);
+        ready!(Pin::new(&mut self.io).poll_read(cx, &mut read)).map_err(ConnectionError::Direct)?;
+        let read = read.filled();
+        if read.is_empty() {
+            return Poll::Ready(Ok(Peer::Left));
+        }
+        self.unread = if self.unread.is_empty() {
+            Bytes::copy_from_slice(read)
+        } else {
+            Bytes::from([&self.unread[..], read].concat())
+        };
+        Poll::Ready(Ok(Peer::Sent))
+    }
+}
+
+impl Answering {
+    /// Ready when all is written.
+    fn poll<IO: AsyncWrite + Unpin>(&mut self, io: &mut IO, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let whole = |body: &Body, framing| framing == Framing::Bodiless || body.is_ended();
+        loop {
+            let more = match self.socket {
+                Socket::Free if !whole(&self.body, self.framing) => self.gather(cx)?,
+                Socket::Free | Socket::Full => Poll::Ready(()),
+            };
+            self.socket = Socket::Full;
+            ready!(self.out.poll_write(io, cx))?;
+            self.socket = Socket::Free;
+            ready!(more);
+            if whole(&self.body, self.framing) {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    /// Takes of the body what there is, within bounds; pending when there is nothing more for now.
+    fn gather(&mut self, cx: &mut Context<'_>) -> io::Result<Poll<()>> {
+        while !self.body.is_ended() && self.out.len() < GATHERED {
+            match Pin::new(&mut self.body).poll_frame(cx) {
+                Poll::Pending => return Ok(Poll::Pending),
+                Poll::Ready(Some(Ok(frame))) => {
+                    if let Ok(bytes) = frame.into_data() {
+                        self.out.piece(bytes, self.framing);
+                    }
+                }
+                // Broken off, so that the peer can tell it from an end.
+                Poll::Ready(Some(Err(error))) => return Err(io::Error::other(error)),
+                Poll::Ready(None) => self.out.end(self.framing),
+            }
+        }
+        Ok(Poll::Ready(()))
+    }
+}
