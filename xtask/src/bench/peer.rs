@@ -1,0 +1,121 @@
+//! The servers under test: how each is made ready, started for one round, and asked.
+//!
+//! One file each of the same shape: `prepare` once a run, `settings` for a row, `wire` as data, `start` for a round.
+//! Whom a machine cannot run is left out with a word, so that the others are still measured.
+
+mod floor;
+mod golongpoll;
+mod nchan;
+mod poll;
+mod process;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+use self::golongpoll::Golongpoll;
+use self::nchan::Nchan;
+use self::poll::Poll;
+use self::process::Process;
+use super::scenario::{Needs, Scenario, Target};
+use super::wire::Wire;
+use crate::server::Server;
+
+/// A server by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Kind {
+    /// Ours
+    Poll,
+    /// nginx with Nchan, from Debian's packages
+    Nchan,
+    /// A small program of golongpoll's, if its source is given
+    Golongpoll,
+    /// A bare epoll program that writes one prepared answer to each connection
+    Floor,
+}
+
+/// What the command line says of them.
+pub(super) struct Given {
+    pub(super) binary: Option<PathBuf>,
+    pub(super) golongpoll: Option<PathBuf>,
+}
+
+/// A server that can be started.
+pub(super) enum Peer {
+    Poll(Poll),
+    Nchan(Nchan),
+    Golongpoll(Golongpoll),
+    Floor,
+}
+
+/// A started server. Ended when dropped.
+pub(super) struct Running {
+    pub(super) target: Target,
+    _server: Handle,
+}
+
+/// What keeps it up.
+enum Handle {
+    /// With the folder of its store, if that is on disk.
+    Poll {
+        _server: Server,
+        _folder: Option<tempfile::TempDir>,
+    },
+    Process {
+        _process: Process,
+    },
+}
+
+impl Kind {
+    /// Makes it ready; none if this machine cannot run it, which is said.
+    pub(super) fn prepare(self, given: &Given) -> Result<Option<Peer>> {
+        Ok(match self {
+            Self::Poll => Some(Peer::Poll(Poll::prepare(given.binary.as_deref())?)),
+            Self::Nchan => Nchan::prepare()?.map(Peer::Nchan),
+            Self::Golongpoll => Golongpoll::prepare(given.golongpoll.as_deref())?.map(Peer::Golongpoll),
+            Self::Floor => Some(Peer::Floor),
+        })
+    }
+}
+
+impl Peer {
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Poll(_) => "poll",
+            Self::Nchan(_) => "nchan",
+            Self::Golongpoll(_) => "golongpoll",
+            Self::Floor => "floor",
+        }
+    }
+
+    /// The settings it does a scenario under; none if it cannot do it.
+    pub(super) fn settings(&self, scenario: &Scenario) -> Option<String> {
+        let nowhere = ([127, 0, 0, 1], 0).into();
+        let (wire, settings) = match self {
+            Self::Poll(_) => (poll::wire(nowhere), Some(poll::settings(scenario.needs))),
+            Self::Nchan(nchan) => (nchan::wire(nowhere), nchan.settings(scenario.needs)),
+            Self::Golongpoll(_) => (golongpoll::wire(nowhere), golongpoll::settings(scenario.needs)),
+            Self::Floor => (floor::wire(nowhere), floor::settings(scenario.needs)),
+        };
+        scenario.course.ask(&wire)?;
+        settings
+    }
+
+    /// Starts a fresh one, on the cores this thread is bound to.
+    pub(super) fn start(&self, needs: Needs) -> Result<Running> {
+        match self {
+            Self::Poll(poll) => poll.start(needs),
+            Self::Nchan(nchan) => nchan.start(),
+            Self::Golongpoll(golongpoll) => golongpoll.start(),
+            Self::Floor => floor::start(),
+        }
+    }
+}
+
+impl Running {
+    fn of(wire: Wire, process: Process) -> Self {
+        let processes = process.all();
+        Self { target: Target { wire, processes }, _server: Handle::Process { _process: process } }
+    }
+}
