@@ -25,6 +25,7 @@ use clap::{Args, Subcommand};
 use self::comparison::Comparison;
 use self::floor::Floor;
 use self::url::Url;
+use crate::server::Binary;
 use crate::workspace::{cargo, run, target};
 
 /// The command's arguments.
@@ -47,14 +48,28 @@ enum Course {
 }
 
 impl Bench {
+    /// The command as `ci` runs it, with a server that is built already.
+    pub(crate) fn quick(binary: Binary) -> Self {
+        Self { course: None, comparison: Comparison::quick(binary) }
+    }
+
     pub(crate) fn run(&self) -> Result<()> {
-        if cfg!(debug_assertions) {
+        if cfg!(debug_assertions) && self.measures() {
             return run_optimized();
         }
         match &self.course {
             Some(Course::Url(url)) => url.run(),
             Some(Course::Floor(floor)) => floor.run(),
             None => self.comparison.run(),
+        }
+    }
+
+    /// Whether its figures are meant.
+    fn measures(&self) -> bool {
+        match self.course {
+            Some(Course::Url(_)) => true,
+            Some(Course::Floor(_)) => false,
+            None => !self.comparison.quick,
         }
     }
 }

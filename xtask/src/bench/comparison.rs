@@ -13,12 +13,13 @@ use super::figures::{Round, Row, Run};
 use super::machine;
 use super::peer::{Given, Kind, Peer};
 use super::scenario::{Scenario, Size, Workers};
+use crate::server::Binary;
 
 /// Rounds of each, unless said otherwise.
 const ROUNDS: u32 = 5;
 
 /// The course's arguments.
-#[derive(Args)]
+#[derive(Args, Default)]
 pub(super) struct Comparison {
     /// Only these scenarios (repeatable); a wrong name lists them all
     #[arg(long, value_name = "SCENARIO")]
@@ -31,7 +32,7 @@ pub(super) struct Comparison {
     rounds: Option<u32>,
     /// A little of everything, to see that it works; the figures mean nothing
     #[arg(long)]
-    quick: bool,
+    pub(super) quick: bool,
     /// Write the figures here
     #[arg(long, value_name = "PATH")]
     json: Option<PathBuf>,
@@ -41,6 +42,8 @@ pub(super) struct Comparison {
     /// The folder of golongpoll's source, to measure it too
     #[arg(long, value_name = "DIR")]
     golongpoll_source: Option<PathBuf>,
+    #[arg(skip)]
+    built: Option<Binary>,
 }
 
 /// A row in the making, and who fills it.
@@ -50,6 +53,11 @@ struct Lane<'a> {
 }
 
 impl Comparison {
+    /// A little of everything, of ours and the floor, with a server that is built already.
+    pub(super) fn quick(binary: Binary) -> Self {
+        Self { quick: true, built: Some(binary), ..Self::default() }
+    }
+
     pub(super) fn run(&self) -> Result<()> {
         let cores = Cores::find()?;
         machine::raise_file_limit()?;
@@ -76,7 +84,7 @@ impl Comparison {
             eprintln!("{}", line_of(row));
         }
         let void = run.rows.iter().filter(|row| row.void.is_some()).count();
-        ensure!(void == 0, "{void} rows are void");
+        ensure!(void == 0, "of {} rows {void} are void", run.rows.len());
         Ok(())
     }
 
@@ -105,7 +113,11 @@ impl Comparison {
     }
 
     fn peers(&self, size: Size) -> Result<Vec<Peer>> {
-        let given = Given { binary: self.binary.clone(), golongpoll: self.golongpoll_source.clone() };
+        let given = Given {
+            built: self.built.clone(),
+            binary: self.binary.clone(),
+            golongpoll: self.golongpoll_source.clone(),
+        };
         let kinds = match (&*self.server, size) {
             ([], Size::Quick) => vec![Kind::Poll, Kind::Floor],
             ([], Size::Full) if given.golongpoll.is_none() => vec![Kind::Poll, Kind::Nchan, Kind::Floor],

@@ -56,6 +56,10 @@ struct Server {
 
 impl Floor {
     pub(super) fn run(&self) -> Result<()> {
+        self.bind()?.run()
+    }
+
+    fn bind(&self) -> Result<Server> {
         let socket = Socket::new(Domain::for_address(self.listen), Type::STREAM, None)?;
         socket.set_reuse_address(true)?;
         socket.bind(&self.listen.into()).with_context(|| format!("cannot listen on {}", self.listen))?;
@@ -64,7 +68,7 @@ impl Floor {
         let mut listener = TcpListener::from_std(socket.into());
         let poll = Poll::new()?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
-        Server { poll, listener, connections: Vec::new(), channels: Vec::new() }.run()
+        Ok(Server { poll, listener, connections: Vec::new(), channels: Vec::new() })
     }
 }
 
@@ -171,6 +175,15 @@ fn parse(bytes: &[u8]) -> Option<(usize, Request<'_>)> {
         _ => return None,
     };
     Some((channel, request))
+}
+
+/// A floor in a thread of its own, up to the end of the process.
+#[cfg(test)]
+pub(super) fn in_a_thread() -> SocketAddr {
+    let server = Floor { listen: ([127, 0, 0, 1], 0).into() }.bind().unwrap();
+    let address = server.listener.local_addr().unwrap();
+    std::thread::spawn(|| server.run());
+    address
 }
 
 #[cfg(test)]

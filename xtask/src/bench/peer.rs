@@ -20,7 +20,7 @@ use self::poll::Poll;
 use self::process::Process;
 use super::scenario::{Needs, Scenario, Target};
 use super::wire::Wire;
-use crate::server::Server;
+use crate::server::{Binary, Server};
 
 /// A server by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -37,6 +37,9 @@ pub(super) enum Kind {
 
 /// What the command line says of them.
 pub(super) struct Given {
+    /// Our server, where it is built already.
+    pub(super) built: Option<Binary>,
+    /// Our server, where it is not to be built.
     pub(super) binary: Option<PathBuf>,
     pub(super) golongpoll: Option<PathBuf>,
 }
@@ -71,7 +74,7 @@ impl Kind {
     /// Makes it ready; none if this machine cannot run it, which is said.
     pub(super) fn prepare(self, given: &Given) -> Result<Option<Peer>> {
         Ok(match self {
-            Self::Poll => Some(Peer::Poll(Poll::prepare(given.binary.as_deref())?)),
+            Self::Poll => Some(Peer::Poll(Poll::prepare(given)?)),
             Self::Nchan => Nchan::prepare()?.map(Peer::Nchan),
             Self::Golongpoll => Golongpoll::prepare(given.golongpoll.as_deref())?.map(Peer::Golongpoll),
             Self::Floor => Some(Peer::Floor),
@@ -117,5 +120,40 @@ impl Running {
     fn of(wire: Wire, process: Process) -> Self {
         let processes = process.all();
         Self { target: Target { wire, processes }, _server: Handle::Process { _process: process } }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::bench::floor::in_a_thread;
+    use crate::bench::scenario::{Course, FanOut, Form, News, Pace, Short, Streams};
+
+    /// What a course counts on a floor of its own.
+    fn operations(course: &Course) -> u64 {
+        let target = Target { wire: floor::wire(in_a_thread()), processes: Vec::new() };
+        course.run(&target).unwrap().operations
+    }
+
+    #[test]
+    fn every_waiter_is_given_every_message() {
+        assert_eq!(operations(&Course::FanOut(FanOut { waiters: 20, publishes: 3 })), 60);
+    }
+
+    #[test]
+    fn every_reader_is_given_every_message() {
+        for pace in [Pace::Window(4), Pace::Every(Duration::from_millis(1))] {
+            let streams = Streams { form: Form::Lines, readers: 20, messages: 9, pace };
+            assert_eq!(operations(&Course::Streams(streams)), 180);
+        }
+    }
+
+    #[test]
+    fn every_question_is_answered() {
+        for news in [News::None, News::One] {
+            assert_eq!(operations(&Course::Short(Short { news, connections: 4, requests: 50 })), 50);
+        }
     }
 }

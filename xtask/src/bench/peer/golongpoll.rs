@@ -16,7 +16,7 @@ use super::process::{Process, folder, free_address};
 use crate::bench::scenario::{Needs, Store, Workers};
 use crate::bench::wire::{Ask, Next, Post, Wire};
 use crate::tools;
-use crate::workspace::{run, target};
+use crate::workspace::{output, run, target};
 
 const PROGRAM: &str = include_str!("golongpoll/main.go");
 /// Where Debian's packages of Go sources are.
@@ -44,8 +44,8 @@ impl Golongpoll {
         let main = folder.path().join("main.go");
         fs::write(&main, PROGRAM)?;
         let program = target().join("bench-golongpoll");
-        let own = std::env::var("GOPATH").unwrap_or_default();
-        let path = format!("{}:{own}:{DEBIAN}", folder.path().display());
+        let own = output(Command::new(&go).args(["env", "GOPATH"]))?;
+        let path = format!("{}:{}:{DEBIAN}", folder.path().display(), own.trim());
         let mut build = Command::new(go);
         build.args(["build", "-o"]).arg(&program).arg(&main);
         run(build.env("GO111MODULE", "off").env("GOPATH", path)).context("building golongpoll")?;

@@ -1,11 +1,10 @@
 //! Our own server, with its defaults but for what a scenario must raise.
 
 use std::net::SocketAddr;
-use std::path::Path;
 
 use anyhow::Result;
 
-use super::{Handle, Running, process};
+use super::{Given, Handle, Running, process};
 use crate::bench::scenario::{Needs, Store, Target, Workers};
 use crate::bench::wire::{Ask, Next, Post, Wire};
 use crate::server::{Binary, Keyboard, Place, Server};
@@ -18,8 +17,12 @@ pub(in crate::bench) struct Poll {
 }
 
 impl Poll {
-    pub(super) fn prepare(binary: Option<&Path>) -> Result<Self> {
-        Ok(Self { binary: Binary::given_or_built(binary)? })
+    pub(super) fn prepare(given: &Given) -> Result<Self> {
+        let binary = match &given.built {
+            Some(binary) => binary.clone(),
+            None => Binary::given_or_built(given.binary.as_deref())?,
+        };
+        Ok(Self { binary })
     }
 
     pub(super) fn start(&self, needs: Needs) -> Result<Running> {
