@@ -6,6 +6,7 @@
 //! connections there are and when what is published, scenarios say.
 
 mod answer;
+mod desk;
 mod line;
 mod marker;
 mod next;
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use mio::{Events, Poll, Token};
 
-use self::answer::Answer;
+use self::desk::Desk;
 pub(super) use self::line::{Again, Busy, Due, Head, Role};
 use self::line::{Got, Line};
 use self::next::Topic;
@@ -47,11 +48,8 @@ pub(super) struct Load {
     events: Events,
     buffer: Vec<u8>,
     wire: Wire,
-    topics: Vec<Topic>,
     lines: Vec<Line>,
-    /// Questions that short polls may still ask.
-    questions: u64,
-    pub(super) tally: Tally,
+    desk: Desk,
 }
 
 impl Load {
@@ -63,11 +61,19 @@ impl Load {
             events: Events::with_capacity(EVENTS),
             buffer: vec![0; BUFFER],
             wire: wire.clone(),
-            topics: (0..channels).map(topic).collect(),
             lines: Vec::new(),
-            questions: 0,
-            tally: Tally::new()?,
+            desk: Desk::new((0..channels).map(topic).collect())?,
         })
+    }
+
+    /// What came so far.
+    pub(super) fn tally(&self) -> &Tally {
+        &self.desk.tally
+    }
+
+    /// Forgets the latencies so far: what comes now is measured.
+    pub(super) fn begin(&mut self) {
+        self.desk.tally.begin();
     }
 
     /// Opens one more connection. All but publishers ask their first question.
@@ -77,7 +83,7 @@ impl Load {
             .with_context(|| format!("after {number} connections"))?;
         line.register(self.poll.registry(), Token(number))?;
         if !matches!(role, Role::Publisher(_)) {
-            line.write(self.topics[topic].first())?;
+            line.write(self.desk.topic(topic).first())?;
         }
         self.lines.push(line);
         Ok(number)
@@ -90,9 +96,10 @@ impl Load {
 
     /// Publishes the next message and returns its number.
     pub(super) fn publish(&mut self, publisher: usize, topic: usize) -> Result<u32> {
-        let number = self.tally.publish();
+        let number = self.desk.tally.publish();
         let payload = marker::payload(number, PAYLOAD);
-        let request = self.wire.publish.request(self.wire.address, self.topics[topic].channel(), &payload);
+        let request =
+            self.wire.publish.request(self.wire.address, self.desk.topic(topic).channel(), &payload);
         let line = &mut self.lines[publisher];
         line.role = Role::Publisher(Busy::Publishing);
         line.write(&request)?;
@@ -111,9 +118,9 @@ impl Load {
 
     /// Gives the short polls so many questions, and has each of them ask its first.
     pub(super) fn ask(&mut self, askers: &[usize], questions: u64) -> Result<()> {
-        self.questions = questions;
+        self.desk.allow(questions);
         for &number in askers {
-            ask_on(&mut self.lines[number], &self.topics, &mut self.questions)?;
+            self.desk.ask_on(&mut self.lines[number])?;
         }
         Ok(())
     }
@@ -148,9 +155,9 @@ impl Load {
                 bail!(
                     "waited {} s for {what}: {} published, {} acknowledged, {} delivered",
                     PATIENCE.as_secs(),
-                    self.tally.published,
-                    self.tally.acknowledged,
-                    self.tally.delivered
+                    self.tally().published,
+                    self.tally().acknowledged,
+                    self.tally().delivered
                 );
             }
         }
@@ -181,14 +188,13 @@ impl Load {
             let line = &mut self.lines[number];
             let Got::Bytes(read) = line.read(&mut self.buffer)? else { return Ok(()) };
             if line.partial.is_empty() {
-                let left =
-                    take(line, &self.buffer[..read], &mut self.topics, &mut self.tally, &mut self.questions)?;
-                line.partial.extend_from_slice(&self.buffer[left..read]);
+                let taken = self.desk.take(line, &self.buffer[..read])?;
+                line.partial.extend_from_slice(&self.buffer[taken..read]);
             } else {
                 let mut bytes = std::mem::take(&mut line.partial);
                 bytes.extend_from_slice(&self.buffer[..read]);
-                let left = take(line, &bytes, &mut self.topics, &mut self.tally, &mut self.questions)?;
-                bytes.drain(..left);
+                let taken = self.desk.take(line, &bytes)?;
+                bytes.drain(..taken);
                 line.partial = bytes;
             }
             if read < self.buffer.len() && !ended {
@@ -196,74 +202,4 @@ impl Load {
             }
         }
     }
-}
-
-/// What a connection's user makes of these bytes; returns how many of them are done with.
-fn take(
-    line: &mut Line,
-    bytes: &[u8],
-    topics: &mut [Topic],
-    tally: &mut Tally,
-    questions: &mut u64,
-) -> Result<usize> {
-    if let Role::Reader(head) = line.role {
-        return read_on(line, head, bytes, tally);
-    }
-    let Some(answer) = Answer::whole(bytes)? else { return Ok(0) };
-    ensure!(answer.length == bytes.len(), "more came than the answer");
-    match line.role {
-        Role::Waiter => {
-            ensure!(answer.status == 200, "status {}", answer.status);
-            marker::scan(answer.body(), |number| tally.deliver(&mut line.due, number))?;
-            line.write(topics[line.topic].after(&answer)?)?;
-        }
-        Role::Asker(again) => {
-            tally.answered += 1;
-            match answer.status {
-                304 => tally.unchanged += 1,
-                200 => {
-                    marker::scan(answer.body(), |number| tally.deliver(&mut line.due, number))?;
-                    if again == Again::Next {
-                        topics[line.topic].after(&answer)?;
-                    }
-                }
-                status => bail!("status {status}"),
-            }
-            ask_on(line, topics, questions)?;
-        }
-        Role::Publisher(_) => {
-            ensure!(
-                (200..300).contains(&answer.status),
-                "a publish was answered by status {}",
-                answer.status
-            );
-            tally.acknowledged += 1;
-            line.role = Role::Publisher(Busy::Free);
-        }
-        Role::Reader(_) => {}
-    }
-    Ok(answer.length)
-}
-
-/// Bytes of an answer without end.
-fn read_on(line: &mut Line, head: Head, bytes: &[u8], tally: &mut Tally) -> Result<usize> {
-    let mut begin = 0;
-    if head == Head::Due {
-        let Some(head) = answer::Head::whole(bytes)? else { return Ok(0) };
-        ensure!(head.status == 200, "status {}", head.status);
-        line.role = Role::Reader(Head::Seen);
-        begin = head.length;
-    }
-    let taken = marker::scan(&bytes[begin..], |number| tally.deliver(&mut line.due, number))?;
-    Ok(begin + taken)
-}
-
-/// A short poll's next question, if there are any left.
-fn ask_on(line: &mut Line, topics: &[Topic], questions: &mut u64) -> Result<()> {
-    if *questions == 0 {
-        return Ok(());
-    }
-    *questions -= 1;
-    let topic = &topics[line.topic];
-    line.write(if line.role == Role::Asker(Again::First) { topic.first() } else { topic.again() })
 }

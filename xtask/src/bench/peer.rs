@@ -97,7 +97,7 @@ impl Peer {
         let nowhere = ([127, 0, 0, 1], 0).into();
         let (wire, settings) = match self {
             Self::Poll(_) => (poll::wire(nowhere), Some(poll::settings(scenario.needs))),
-            Self::Nchan(nchan) => (nchan::wire(nowhere), nchan.settings(scenario.needs)),
+            Self::Nchan(nchan) => (nchan::wire(nowhere), nchan.settings(scenario)),
             Self::Golongpoll(_) => (golongpoll::wire(nowhere), golongpoll::settings(scenario.needs)),
             Self::Floor => (floor::wire(nowhere), floor::settings(scenario.needs)),
         };

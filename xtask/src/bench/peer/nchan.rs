@@ -10,7 +10,7 @@ use rustix::process::{Resource, geteuid, getrlimit};
 
 use super::Running;
 use super::process::{Process, folder, free_address};
-use crate::bench::scenario::{Needs, Store, Workers};
+use crate::bench::scenario::{Course, Form, Needs, Scenario, Store, Streams, Workers};
 use crate::bench::wire::{Ask, Next, Post, Wire};
 use crate::tools::{self, Tool};
 
@@ -40,10 +40,17 @@ impl Nchan {
         Ok(Some(Self { program, version }))
     }
 
-    pub(super) fn settings(&self, needs: Needs) -> Option<String> {
+    pub(super) fn settings(&self, scenario: &Scenario) -> Option<String> {
         let one = Needs { store: Store::Memory, workers: Workers::One };
-        let settings = "worker_processes 1; keepalive_requests and worker_connections raised; no access log";
-        (needs == one).then(|| format!("{}; {settings}", self.version))
+        let subscriber = match &scenario.course {
+            Course::FanOut(_) | Course::Channels(_) | Course::Idle(_) => "nchan_subscriber longpoll; ",
+            Course::Streams(Streams { form: Form::Lines, .. }) => "nchan_subscriber http-chunked; ",
+            Course::Streams(Streams { form: Form::Events, .. }) => "nchan_subscriber eventsource; ",
+            Course::Short(_) => "nchan_subscriber interval-poll; ",
+            Course::Publish(_) => "",
+        };
+        let raised = "worker_processes 1; keepalive_requests and worker_connections raised; no access log";
+        (scenario.needs == one).then(|| format!("{}; {subscriber}{raised}", self.version))
     }
 
     pub(super) fn start(&self) -> Result<Running> {

@@ -30,33 +30,33 @@ impl Channels {
         // One message each makes the channels.
         self.publish(&mut load, &publishers, self.channels)?;
         load.settle(&target.processes, LOOK)?;
-        load.tally.begin();
+        load.begin();
         let watch = Stopwatch::start(target)?;
         self.publish(&mut load, &publishers, self.messages)?;
         load.settle(&target.processes, LOOK)?;
-        watch.stop(u64::from(self.messages), load.tally.latency())
+        watch.stop(u64::from(self.messages), load.tally().latency())
     }
 
     /// So many messages, one channel after another.
     fn publish(&self, load: &mut Load, publishers: &[usize], messages: u32) -> Result<()> {
-        let last = load.tally.published + u64::from(messages);
+        let last = load.tally().published + u64::from(messages);
         let mut in_flight: Vec<Option<Message>> = vec![None; publishers.len()];
-        while load.tally.published < last {
+        while load.tally().published < last {
             for (publisher, message) in publishers.iter().zip(&mut in_flight) {
                 let arrived =
                     message.as_ref().is_none_or(|message| load.has(message.channel, message.number));
-                if arrived && load.is_free(*publisher) && load.tally.published < last {
-                    let channel = (load.tally.published % u64::from(self.channels)) as usize;
+                if arrived && load.is_free(*publisher) && load.tally().published < last {
+                    let channel = (load.tally().published % u64::from(self.channels)) as usize;
                     *message = Some(Message { channel, number: load.publish(*publisher, channel)? });
                 }
             }
-            let (delivered, acknowledged) = (load.tally.delivered, load.tally.acknowledged);
+            let (delivered, acknowledged) = (load.tally().delivered, load.tally().acknowledged);
             load.until("a message to reach its waiter", |load| {
-                load.tally.delivered > delivered || load.tally.acknowledged > acknowledged
+                load.tally().delivered > delivered || load.tally().acknowledged > acknowledged
             })?;
         }
         load.until("the last messages to reach their waiters", |load| {
-            load.tally.delivered == last && load.tally.acknowledged == last
+            load.tally().delivered == last && load.tally().acknowledged == last
         })
     }
 }

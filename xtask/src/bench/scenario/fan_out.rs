@@ -26,14 +26,14 @@ impl FanOut {
         // The first is for whatever is made on first use.
         self.publish(&mut load, publisher)?;
         load.settle(&target.processes, LOOK)?;
-        load.tally.begin();
+        load.begin();
         let watch = Stopwatch::start(target)?;
         for _ in 0..self.publishes {
             self.publish(&mut load, publisher)?;
             load.settle(&target.processes, SHORT_LOOK)?;
         }
         load.settle(&target.processes, LOOK)?;
-        watch.stop(u64::from(self.publishes) * u64::from(self.waiters), load.tally.latency())
+        watch.stop(u64::from(self.publishes) * u64::from(self.waiters), load.tally().latency())
     }
 
     /// One message to everybody.
@@ -41,7 +41,7 @@ impl FanOut {
         let number = load.publish(publisher, 0)?;
         let all = u64::from(number) * u64::from(self.waiters);
         load.until("a message to reach every waiter", |load| {
-            load.tally.delivered == all && load.is_free(publisher)
+            load.tally().delivered == all && load.is_free(publisher)
         })
     }
 }

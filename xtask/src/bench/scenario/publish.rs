@@ -27,15 +27,15 @@ impl Publish {
 }
 
 fn publish(load: &mut Load, publishers: &[usize], publishes: u64) -> Result<()> {
-    let last = load.tally.published + publishes;
-    while load.tally.published < last {
+    let last = load.tally().published + publishes;
+    while load.tally().published < last {
         for &publisher in publishers {
-            if load.is_free(publisher) && load.tally.published < last {
+            if load.is_free(publisher) && load.tally().published < last {
                 load.publish(publisher, 0)?;
             }
         }
-        let acknowledged = load.tally.acknowledged;
-        load.until("a publish to be acknowledged", |load| load.tally.acknowledged > acknowledged)?;
+        let acknowledged = load.tally().acknowledged;
+        load.until("a publish to be acknowledged", |load| load.tally().acknowledged > acknowledged)?;
     }
-    load.until("the last publishes to be acknowledged", |load| load.tally.acknowledged == last)
+    load.until("the last publishes to be acknowledged", |load| load.tally().acknowledged == last)
 }

@@ -45,11 +45,11 @@ impl Short {
             askers.push(load.open(Role::Asker(again), 0, Due { next: 1, step })?);
         }
         let connections = u64::from(self.connections);
-        load.until("the first answers", |load| load.tally.answered == connections)?;
+        load.until("the first answers", |load| load.tally().answered == connections)?;
         load.settle(&target.processes, LOOK)?;
         let watch = Stopwatch::start(target)?;
         load.ask(&askers, self.requests)?;
-        load.until("an answer", |load| load.tally.answered == connections + self.requests)?;
+        load.until("an answer", |load| load.tally().answered == connections + self.requests)?;
         load.settle(&target.processes, LOOK)?;
         let round = watch.stop(self.requests, None)?;
         let (unchanged, delivered) = match self.news {
@@ -57,11 +57,11 @@ impl Short {
             News::One => (0, connections + self.requests),
         };
         ensure!(
-            load.tally.unchanged == unchanged && load.tally.delivered == delivered,
+            load.tally().unchanged == unchanged && load.tally().delivered == delivered,
             "of {} answers {} said that nothing is new and {} held the message",
-            load.tally.answered,
-            load.tally.unchanged,
-            load.tally.delivered
+            load.tally().answered,
+            load.tally().unchanged,
+            load.tally().delivered
         );
         Ok(round)
     }

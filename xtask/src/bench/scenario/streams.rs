@@ -63,7 +63,7 @@ impl Streams {
         load.publish(publisher, 0)?;
         self.arrive(&mut load, publisher, 1)?;
         load.settle(&target.processes, LOOK)?;
-        load.tally.begin();
+        load.begin();
         let watch = Stopwatch::start(target)?;
         match self.pace {
             Pace::Window(window) => self.at_full_speed(&mut load, publisher, window)?,
@@ -71,7 +71,7 @@ impl Streams {
         }
         self.arrive(&mut load, publisher, self.messages + 1)?;
         load.settle(&target.processes, LOOK)?;
-        watch.stop(u64::from(self.messages) * u64::from(self.readers), load.tally.latency())
+        watch.stop(u64::from(self.messages) * u64::from(self.readers), load.tally().latency())
     }
 
     fn at_full_speed(&self, load: &mut Load, publisher: usize, window: u32) -> Result<()> {
@@ -99,7 +99,7 @@ impl Streams {
     fn arrive(&self, load: &mut Load, publisher: usize, number: u32) -> Result<()> {
         let all = u64::from(number) * u64::from(self.readers);
         load.until("a message to reach every reader", |load| {
-            load.tally.delivered >= all && load.is_free(publisher)
+            load.tally().delivered >= all && load.is_free(publisher)
         })
     }
 }
