@@ -125,6 +125,8 @@ impl Running {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::{SocketAddr, TcpListener};
     use std::time::Duration;
 
     use super::*;
@@ -155,5 +157,41 @@ mod tests {
         for news in [News::None, News::One] {
             assert_eq!(operations(&Course::Short(Short { news, connections: 4, requests: 50 })), 50);
         }
+    }
+
+    /// A server that gives everybody who asks this answer and knows nothing else.
+    fn always(answer: &'static str) -> SocketAddr {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                std::thread::spawn(move || {
+                    let mut buffer = [0; 1024];
+                    // Who is given something wrong hangs up.
+                    while !answer.is_empty()
+                        && stream.read(&mut buffer).is_ok_and(|read| read > 0)
+                        && stream.write_all(answer.as_bytes()).is_ok()
+                    {}
+                });
+            }
+        });
+        address
+    }
+
+    fn fault(answer: &'static str) -> String {
+        let target = Target { wire: floor::wire(always(answer)), processes: Vec::new() };
+        let course = Course::FanOut(FanOut { waiters: 1, publishes: 1 });
+        format!("{:#}", course.run(&target).unwrap_err())
+    }
+
+    #[test]
+    fn what_a_server_does_wrong_is_said() {
+        let message = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n#00000001#";
+        assert!(fault(message).ends_with("it was given message 1 again, where 2 was due"));
+        let early = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n#00000002#";
+        assert!(fault(early).ends_with("it was given message 2 too early, where 1 was due"));
+        let refusal = "HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n";
+        assert!(fault(refusal).ends_with("status 429"));
+        assert!(fault("").contains("connection"));
     }
 }
