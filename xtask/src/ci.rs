@@ -6,6 +6,7 @@
 use anyhow::Result;
 use clap::Args;
 
+use crate::bench::Bench;
 use crate::server::Binary;
 use crate::steps::Steps;
 use crate::test::Test;
@@ -44,5 +45,7 @@ fn all(steps: &mut Steps) -> Result<()> {
     })?;
     // The tests have just built the server; another build of it would only differ in its features' order.
     steps.step("tidy", || Tidy::with(Binary::of_the_tests()?).run())?;
-    steps.step("torture", || Torture::short(Binary::of_the_tests()?).run())
+    steps.step("torture", || Torture::short(Binary::of_the_tests()?).run())?;
+    // Not for its figures: that every scenario goes through and nothing is lost.
+    steps.step("bench", || Bench::quick(Binary::of_the_tests()?).run())
 }

@@ -85,7 +85,17 @@ impl Place {
 impl Server {
     /// Starts a server with a store in memory on a free port of the loopback interface, and waits until it listens.
     pub(crate) fn start(binary: &Binary, arguments: &[&str], keyboard: Keyboard) -> Result<Self> {
-        let mut server = Self::spawn(binary, &Place::fleeting(), arguments, keyboard)?;
+        Self::start_at(binary, &Place::fleeting(), arguments, keyboard)
+    }
+
+    /// Starts a server and waits until it listens.
+    pub(crate) fn start_at(
+        binary: &Binary,
+        place: &Place,
+        arguments: &[&str],
+        keyboard: Keyboard,
+    ) -> Result<Self> {
+        let mut server = Self::spawn(binary, place, arguments, keyboard)?;
         match server.say_address.recv_timeout(START) {
             Ok(address) => server.address = Some(address),
             Err(_) => bail!("the server did not say where it listens; {}", server.end_and_quote()),
@@ -137,6 +147,11 @@ impl Server {
     /// Asks it to drain, and waits for nothing.
     pub(crate) fn terminate(&self) -> Result<()> {
         kill_process(Pid::from_child(&self.child), Signal::TERM).context("cannot signal the server")
+    }
+
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Where it listens, once it has [said so](Self::is_listening).

@@ -3,7 +3,7 @@
 //! As root on Debian what is missing is installed, and said. Anywhere else it is named, with the line to type, and the
 //! command fails: a test that skips itself for want of a program would pass for the wrong reason.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -12,7 +12,7 @@ use crate::workspace::{cargo, run};
 
 /// One program that tests call.
 pub(crate) struct Tool {
-    /// What is looked for in `PATH`.
+    /// What is looked for in `PATH`, or a file by its whole path.
     pub(crate) program: &'static str,
     /// The Debian package that holds it.
     pub(crate) package: &'static str,
@@ -32,9 +32,14 @@ pub(crate) const TOOLS: &[Tool] = &[
     Tool { program: "openssl", package: "openssl", purpose: "a certificate for HTTP/2 behind that proxy" },
 ];
 
-/// Makes sure of every tool, or fails with the line that installs the missing ones.
+/// Makes sure of every tool that the tests call, or fails with the line that installs the missing ones.
 pub(crate) fn ensure_installed() -> Result<()> {
-    let missing: Vec<&Tool> = TOOLS.iter().filter(|tool| !is_installed(tool.program)).collect();
+    ensure_these(TOOLS, "the tests")
+}
+
+/// Makes sure of these tools, which `caller` calls, or fails with the line that installs the missing ones.
+pub(crate) fn ensure_these(tools: &[Tool], caller: &str) -> Result<()> {
+    let missing: Vec<&Tool> = tools.iter().filter(|tool| !is_installed(tool.program)).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -43,7 +48,7 @@ pub(crate) fn ensure_installed() -> Result<()> {
     }
     if !(rustix::process::geteuid().is_root() && Path::new("/etc/debian_version").exists()) {
         bail!(
-            "some programs that the tests call are missing; install them, on Debian by\n  {}",
+            "some programs needed by {caller} are missing; install them, on Debian by\n  {}",
             line(&missing)
         );
     }
@@ -70,10 +75,16 @@ pub(crate) fn ensure_component(subcommand: &str, component: &str) -> Result<()> 
 
 /// Whether a program stands in one of the folders of `PATH`.
 pub(crate) fn is_installed(program: &str) -> bool {
+    find(program).is_some()
+}
+
+/// Where a program stands.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     // Servers live in the folders that only root has in its PATH.
-    let system = ["/usr/sbin", "/sbin"].map(std::path::PathBuf::from);
-    std::env::split_paths(&path).chain(system).any(|folder| folder.join(program).is_file())
+    let system = ["/usr/sbin", "/sbin"].map(PathBuf::from);
+    let folders = std::env::split_paths(&path).chain(system);
+    folders.map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
 fn apt_get() -> Command {

@@ -17,9 +17,12 @@ pub(crate) struct Run {
 /// One scenario on one server.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Row {
+    /// Stable name of the scenario, as the command line has it: `fanout-10000`.
+    #[serde(default)]
+    pub(crate) id: String,
     /// What was done, in words: `long poll, fan-out to 10 000`. Rows of the same scenario are compared.
     pub(crate) scenario: String,
-    /// What one operation is: `delivery`, `request`, `publish`, `waiter`.
+    /// What one operation is: `delivery`, `message`, `request`, `publish`, `waiter`.
     pub(crate) operation: String,
     /// Whom: `poll`, `nchan`, `golongpoll`, `floor`, or what the user calls it.
     pub(crate) server: String,

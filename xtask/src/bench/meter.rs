@@ -6,7 +6,7 @@ use std::fs;
 
 use anyhow::{Context as _, Result};
 use rustix::process::Pid;
-use rustix::thread::{CpuSet, sched_setaffinity};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// Processor time, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,11 +58,19 @@ pub(crate) fn resident(processes: &[u32]) -> Result<u64> {
     })
 }
 
-/// Binds this thread, and every thread and process it starts from now on, to one core.
-pub(crate) fn pin_here(core: usize) -> Result<()> {
-    let mut cores = CpuSet::new();
-    cores.set(core);
-    sched_setaffinity(None::<Pid>, &cores).with_context(|| format!("cannot bind to core {core}"))
+/// Binds this thread, and every thread and process it starts from now on, to these cores.
+pub(crate) fn pin_to(cores: &[usize]) -> Result<()> {
+    let mut set = CpuSet::new();
+    for &core in cores {
+        set.set(core);
+    }
+    sched_setaffinity(None::<Pid>, &set).with_context(|| format!("cannot bind to cores {cores:?}"))
+}
+
+/// The cores this thread may run on.
+pub(crate) fn allowed_cores() -> Result<Vec<usize>> {
+    let set = sched_getaffinity(None::<Pid>).context("cannot ask for the cores we may run on")?;
+    Ok((0..CpuSet::MAX_CPU).filter(|&core| set.is_set(core)).collect())
 }
 
 #[cfg(test)]

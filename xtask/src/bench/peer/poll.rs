@@ -1,0 +1,75 @@
+//! Our own server, with its defaults but for what a scenario must raise.
+
+use std::net::SocketAddr;
+
+use anyhow::Result;
+
+use super::{Given, Handle, Running, process};
+use crate::bench::scenario::{Needs, Store, Target, Workers};
+use crate::bench::wire::{Ask, Next, Post, Wire};
+use crate::server::{Binary, Keyboard, Place, Server};
+
+/// Everybody comes from one address to one channel here.
+const LIMITS: &[&str] = &["--max-per-channel", "0", "--max-per-address", "0", "--max-connections", "0"];
+
+pub(in crate::bench) struct Poll {
+    binary: Binary,
+}
+
+impl Poll {
+    pub(super) fn prepare(given: &Given) -> Result<Self> {
+        let binary = match &given.built {
+            Some(binary) => binary.clone(),
+            None => Binary::given_or_built(given.binary.as_deref())?,
+        };
+        Ok(Self { binary })
+    }
+
+    pub(super) fn start(&self, needs: Needs) -> Result<Running> {
+        let (place, folder) = match needs.store {
+            Store::Memory => (Place::fleeting(), None),
+            Store::Disk => {
+                let folder = process::folder()?;
+                let store = format!("disk:{}", folder.path().join("store").display());
+                (Place { store, ..Place::fleeting() }, Some(folder))
+            }
+        };
+        let arguments = [LIMITS, &["--workers", workers(needs)]].concat();
+        let server = Server::start_at(&self.binary, &place, &arguments, Keyboard::Shared)?;
+        let target = Target { wire: wire(server.address()), processes: vec![server.id()] };
+        Ok(Running { target, _server: Handle::Poll { _server: server, _folder: folder } })
+    }
+}
+
+pub(super) fn settings(needs: Needs) -> String {
+    let store = match needs.store {
+        Store::Memory => "memory:",
+        Store::Disk => "disk:…",
+    };
+    let load = match needs.workers {
+        Workers::One => "",
+        Workers::Two => "; on both cores, one of which the load shares",
+    };
+    format!("--store {store} --workers {} {}{load}", workers(needs), LIMITS.join(" "))
+}
+
+fn workers(needs: Needs) -> &'static str {
+    match needs.workers {
+        Workers::One => "1",
+        Workers::Two => "2",
+    }
+}
+
+pub(super) fn wire(address: SocketAddr) -> Wire {
+    let stream = Ask::new("/api/stream?channel={channel}", Next::Same);
+    let short = "/api/poll?channel={channel}";
+    Wire {
+        address,
+        long: Some(Ask::new("/api/longpoll?channel={channel}&cursor={cursor}&timeout=60", Next::Cursor)),
+        stream: Some(stream.clone()),
+        events: Some(stream.with("Accept: text/event-stream")),
+        unchanged: Some(Ask::new(short, Next::Headers)),
+        short: Some(Ask::new(short, Next::Same)),
+        publish: Post::new("/api/message?channel={channel}", "text/plain", "{payload}"),
+    }
+}

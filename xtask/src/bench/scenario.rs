@@ -1,0 +1,228 @@
+//! The scenarios: what is done to a server, how much of it, and what one operation is.
+//!
+//! Each is the same for every server and takes a fresh one. What is counted lies between two moments at which all who
+//! wait are waiting, so that asking again belongs to a delivery.
+
+mod channels;
+mod fan_out;
+mod idle;
+mod publish;
+mod short;
+mod streams;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+
+use super::figures::{Latency, Round};
+use super::meter::Cpu;
+use super::wire::{Ask, Wire};
+
+pub(super) use self::channels::Channels;
+pub(super) use self::fan_out::FanOut;
+pub(super) use self::idle::Idle;
+pub(super) use self::publish::Publish;
+pub(super) use self::short::{News, Short};
+pub(super) use self::streams::{Form, Pace, Streams};
+
+/// Between two looks at whether a server is at rest: at the beginning and the end of a round, and between publishes.
+const LOOK: Duration = Duration::from_millis(20);
+const SHORT_LOOK: Duration = Duration::from_millis(5);
+
+/// A server that is up.
+pub(super) struct Target {
+    pub(super) wire: Wire,
+    /// Whose processor time and memory are the server's. Empty: not known.
+    pub(super) processes: Vec<u32>,
+}
+
+/// One scenario in its size.
+pub(super) struct Scenario {
+    /// Stable name, for the command line and for comparisons.
+    pub(super) id: &'static str,
+    pub(super) course: Course,
+    pub(super) needs: Needs,
+}
+
+/// What is done.
+pub(super) enum Course {
+    FanOut(FanOut),
+    Channels(Channels),
+    Streams(Streams),
+    Short(Short),
+    Publish(Publish),
+    Idle(Idle),
+}
+
+/// What a server must be started with, beyond room for the connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Needs {
+    pub(super) store: Store,
+    pub(super) workers: Workers,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Store {
+    Memory,
+    Disk,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Workers {
+    One,
+    /// On both cores, one of which the load shares.
+    Two,
+}
+
+/// How much of everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Size {
+    /// What is measured.
+    Full,
+    /// Just enough to see that everything works.
+    Quick,
+}
+
+impl Scenario {
+    /// All of them, in the order of the table.
+    pub(super) fn all(size: Size) -> Vec<Self> {
+        // Of each a hundred thousand operations or more a round, so that a tick of the clock is nothing.
+        let of = |full: u32, quick: u32| if size == Size::Full { full } else { quick };
+        let fan_out = |waiters, publishes| {
+            Course::FanOut(FanOut { waiters: of(waiters, 100), publishes: of(publishes, 5) })
+        };
+        let streams = |form, readers, messages, pace| {
+            Course::Streams(Streams { form, readers: of(readers, 100), messages: of(messages, 10), pace })
+        };
+        let full_speed = Pace::Window(4);
+        let paced = Pace::Every(Duration::from_millis(u64::from(of(50, 10))));
+        let short =
+            |news| Course::Short(Short { news, connections: 64, requests: u64::from(of(100_000, 2_000)) });
+        let publish = |full| Course::Publish(Publish { connections: 16, publishes: of(full, 500) });
+        let memory = Needs { store: Store::Memory, workers: Workers::One };
+        let one = |id, course| Self { id, course, needs: memory };
+        vec![
+            one("fanout-1000", fan_out(1_000, 100)),
+            one("fanout-10000", fan_out(10_000, 12)),
+            one("fanout-15000", fan_out(15_000, 8)),
+            Self {
+                needs: Needs { workers: Workers::Two, ..memory },
+                ..one("fanout-two-workers", fan_out(10_000, 12))
+            },
+            one(
+                "channels",
+                Course::Channels(Channels { channels: of(1_000, 100), messages: of(50_000, 500) }),
+            ),
+            one("stream-1000", streams(Form::Lines, 1_000, 200, full_speed)),
+            one("stream-10000", streams(Form::Lines, 10_000, 20, full_speed)),
+            one("sse-1000", streams(Form::Events, 1_000, 200, full_speed)),
+            one("sse-10000", streams(Form::Events, 10_000, 20, full_speed)),
+            one("stream-paced", streams(Form::Lines, 1_000, 100, paced)),
+            one("short-304", short(News::None)),
+            one("short-one", short(News::One)),
+            one("publish", publish(50_000)),
+            Self { needs: Needs { store: Store::Disk, ..memory }, ..one("publish-disk", publish(20_000)) },
+            one("idle", Course::Idle(Idle { waiters: of(15_000, 200) })),
+        ]
+    }
+
+    /// What it is, in words.
+    pub(super) fn words(&self) -> String {
+        let words = self.course.words();
+        match self.needs {
+            Needs { store: Store::Disk, .. } => format!("{words}, to disk"),
+            Needs { workers: Workers::Two, .. } => format!("{words}, two workers"),
+            _ => words,
+        }
+    }
+}
+
+impl Course {
+    pub(super) fn words(&self) -> String {
+        match self {
+            Self::FanOut(fan_out) => format!("long poll, fan-out to {}", grouped(fan_out.waiters)),
+            Self::Channels(channels) => format!("long poll, {} channels", grouped(channels.channels)),
+            Self::Streams(streams) => streams.words(),
+            Self::Short(short) => short.words(),
+            Self::Publish(publish) => format!("publish, {} connections", publish.connections),
+            Self::Idle(idle) => format!("long poll, {} idle", grouped(idle.waiters)),
+        }
+    }
+
+    /// What is counted.
+    pub(super) fn operation(&self) -> &'static str {
+        match self {
+            Self::FanOut(_) | Self::Streams(_) => "delivery",
+            Self::Channels(_) => "message",
+            Self::Short(_) => "request",
+            Self::Publish(_) => "publish",
+            Self::Idle(_) => "waiter",
+        }
+    }
+
+    /// How a server is asked in it; none if it cannot be.
+    pub(super) fn ask<'a>(&self, wire: &'a Wire) -> Option<&'a Ask> {
+        match self {
+            Self::FanOut(_) | Self::Channels(_) | Self::Idle(_) => wire.long.as_ref(),
+            Self::Streams(Streams { form: Form::Lines, .. }) => wire.stream.as_ref(),
+            Self::Streams(Streams { form: Form::Events, .. }) => wire.events.as_ref(),
+            Self::Short(Short { news: News::None, .. }) => wire.unchanged.as_ref(),
+            Self::Short(Short { news: News::One, .. }) => wire.short.as_ref(),
+            // Nobody asks; the topic is only for its name.
+            Self::Publish(_) => wire.long.as_ref().or(wire.short.as_ref()),
+        }
+    }
+
+    /// One round on a fresh server.
+    pub(super) fn run(&self, target: &Target) -> Result<Round> {
+        let ask = self.ask(&target.wire).context("the server has no way to do this")?;
+        match self {
+            Self::FanOut(fan_out) => fan_out.run(target, ask),
+            Self::Channels(channels) => channels.run(target, ask),
+            Self::Streams(streams) => streams.run(target, ask),
+            Self::Short(short) => short.run(target, ask),
+            Self::Publish(publish) => publish.run(target, ask),
+            Self::Idle(idle) => idle.run(target, ask),
+        }
+    }
+}
+
+/// What is used from its start on.
+struct Stopwatch<'a> {
+    processes: &'a [u32],
+    server: Cpu,
+    own: Cpu,
+    start: Instant,
+}
+
+impl<'a> Stopwatch<'a> {
+    fn start(target: &'a Target) -> Result<Self> {
+        let own = Cpu::of(&[std::process::id()])?;
+        Ok(Self {
+            processes: &target.processes,
+            server: Cpu::of(&target.processes)?,
+            own,
+            start: Instant::now(),
+        })
+    }
+
+    fn stop(self, operations: u64, latency: Option<Latency>) -> Result<Round> {
+        let wall = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let server = Cpu::of(self.processes)?.since(self.server);
+        let own = Cpu::of(&[std::process::id()])?.since(self.own);
+        Ok(Round {
+            operations,
+            cpu: server.total,
+            user: server.user,
+            load: own.total,
+            wall,
+            latency,
+            resident: None,
+        })
+    }
+}
+
+/// With a space between thousands.
+fn grouped(number: u32) -> String {
+    if number < 1_000 { number.to_string() } else { format!("{} {:03}", number / 1_000, number % 1_000) }
+}

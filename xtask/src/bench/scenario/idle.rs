@@ -1,0 +1,31 @@
+//! Idle waiters: what a long poll that waits costs in resident memory.
+
+use anyhow::Result;
+
+use super::{LOOK, Stopwatch, Target};
+use crate::bench::figures::Round;
+use crate::bench::load::{Due, Load, Role};
+use crate::bench::meter::resident;
+use crate::bench::wire::Ask;
+
+pub(in crate::bench) struct Idle {
+    pub(in crate::bench) waiters: u32,
+}
+
+impl Idle {
+    pub(super) fn run(&self, target: &Target, ask: &Ask) -> Result<Round> {
+        let mut load = Load::new(&target.wire, ask, 1)?;
+        // One waits before the first look, so that what a first request makes is not counted.
+        load.open(Role::Waiter, 0, Due { next: 1, step: 1 })?;
+        load.settle(&target.processes, LOOK)?;
+        let before = resident(&target.processes)?;
+        let watch = Stopwatch::start(target)?;
+        for _ in 0..self.waiters {
+            load.open(Role::Waiter, 0, Due { next: 1, step: 1 })?;
+        }
+        load.settle(&target.processes, LOOK)?;
+        let mut round = watch.stop(u64::from(self.waiters), None)?;
+        round.resident = Some(resident(&target.processes)?.saturating_sub(before));
+        Ok(round)
+    }
+}

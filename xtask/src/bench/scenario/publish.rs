@@ -1,0 +1,41 @@
+//! Publishing: connections that publish to one channel as fast as they are acknowledged, while nobody reads.
+
+use anyhow::Result;
+
+use super::{LOOK, Stopwatch, Target};
+use crate::bench::figures::Round;
+use crate::bench::load::Load;
+use crate::bench::wire::Ask;
+
+pub(in crate::bench) struct Publish {
+    pub(in crate::bench) connections: u32,
+    pub(in crate::bench) publishes: u32,
+}
+
+impl Publish {
+    pub(super) fn run(&self, target: &Target, ask: &Ask) -> Result<Round> {
+        let mut load = Load::new(&target.wire, ask, 1)?;
+        let publishers = (0..self.connections).map(|_| load.open_publisher()).collect::<Result<Vec<_>>>()?;
+        // One each opens the connections and makes the channel.
+        publish(&mut load, &publishers, u64::from(self.connections))?;
+        load.settle(&target.processes, LOOK)?;
+        let watch = Stopwatch::start(target)?;
+        publish(&mut load, &publishers, u64::from(self.publishes))?;
+        load.settle(&target.processes, LOOK)?;
+        watch.stop(u64::from(self.publishes), None)
+    }
+}
+
+fn publish(load: &mut Load, publishers: &[usize], publishes: u64) -> Result<()> {
+    let last = load.tally().published + publishes;
+    while load.tally().published < last {
+        for &publisher in publishers {
+            if load.is_free(publisher) && load.tally().published < last {
+                load.publish(publisher, 0)?;
+            }
+        }
+        let acknowledged = load.tally().acknowledged;
+        load.until("a publish to be acknowledged", |load| load.tally().acknowledged > acknowledged)?;
+    }
+    load.until("the last publishes to be acknowledged", |load| load.tally().acknowledged == last)
+}
