@@ -6,6 +6,7 @@
 
 mod figures;
 mod meter;
+mod report;
 
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
@@ -18,12 +19,15 @@ pub(crate) struct Bench {
 }
 
 #[derive(Subcommand)]
-enum Course {}
+enum Course {
+    /// Write down an earlier run again, from its JSON
+    Report(report::Report),
+}
 
 impl Bench {
     pub(crate) fn run(&self) -> Result<()> {
-        match self.course {
-            Some(_) => Ok(()),
+        match &self.course {
+            Some(Course::Report(report)) => report.run(),
             None => bail!("no course"),
         }
     }
