@@ -9,8 +9,8 @@
 //! visible, so a waiter either reads the message or is registered when the bell rings. Checked with loom
 //! (`tests/loom`). The notifier knows no messages and no time.
 
-use std::collections::hash_map::Entry;
 use std::collections::VecDeque;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;

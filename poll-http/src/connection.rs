@@ -204,9 +204,7 @@ where
                         Sniffed::Http1 if settings.early_hints_http1 == EarlyHintsHttp1::On => {
                             State::Http1(Box::new(Http1::new(io, peer, handler, &settings, draining)))
                         }
-                        Sniffed::Http1 => {
-                            State::Direct(Direct::new(io, peer, handler, settings, draining))
-                        }
+                        Sniffed::Http1 => State::Direct(Direct::new(io, peer, handler, settings, draining)),
                         Sniffed::Http2 => {
                             State::Http2(Box::new(Http2::new(io, peer, handler, &settings, draining)))
                         }

@@ -12,6 +12,7 @@ mod load;
 mod machine;
 mod meter;
 mod peer;
+mod report;
 mod scenario;
 mod url;
 mod wire;
@@ -45,6 +46,8 @@ enum Course {
     /// The floor that servers are compared with
     #[command(hide = true)]
     Floor(Floor),
+    /// Write down an earlier run again, from its JSON
+    Report(report::Report),
 }
 
 impl Bench {
@@ -60,6 +63,7 @@ impl Bench {
         match &self.course {
             Some(Course::Url(url)) => url.run(),
             Some(Course::Floor(floor)) => floor.run(),
+            Some(Course::Report(report)) => report.run(),
             None => self.comparison.run(),
         }
     }
@@ -68,7 +72,7 @@ impl Bench {
     fn measures(&self) -> bool {
         match self.course {
             Some(Course::Url(_)) => true,
-            Some(Course::Floor(_)) => false,
+            Some(Course::Floor(_) | Course::Report(_)) => false,
             None => !self.comparison.quick,
         }
     }

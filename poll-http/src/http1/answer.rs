@@ -152,7 +152,8 @@ impl Outbox {
                 let last = (!self.joined.is_empty()).then(|| &self.joined[..]);
                 let all = self.parts.iter().map(|part| &part[..]).chain(last).take(PARTS);
                 let mut slices = [IoSlice::new(&[]); PARTS];
-                let count = slices.iter_mut().zip(all).map(|(slice, part)| *slice = IoSlice::new(part)).count();
+                let count =
+                    slices.iter_mut().zip(all).map(|(slice, part)| *slice = IoSlice::new(part)).count();
                 ready!(Pin::new(&mut *io).poll_write_vectored(cx, &slices[..count]))?
             };
             if written == 0 {

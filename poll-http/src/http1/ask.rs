@@ -21,7 +21,9 @@ const MOST_FIELDS: usize = 32;
 pub(super) fn read(bytes: &Bytes, max_head_bytes: usize) -> Option<Request<RequestBody>> {
     let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
     let mut head = httparse::Request::new(&mut []);
-    let Ok(Status::Complete(length)) = head.parse_with_uninit_headers(bytes, &mut fields) else { return None };
+    let Ok(Status::Complete(length)) = head.parse_with_uninit_headers(bytes, &mut fields) else {
+        return None;
+    };
     let method = match head.method? {
         "GET" => Method::GET,
         "POST" => Method::POST,
@@ -44,7 +46,8 @@ pub(super) fn read(bytes: &Bytes, max_head_bytes: usize) -> Option<Request<Reque
     if content_length(&headers)? != body.len() || (method == Method::GET && !body.is_empty()) {
         return None;
     }
-    let mut request = Request::new(if body.is_empty() { RequestBody::Empty } else { RequestBody::Full(body) });
+    let mut request =
+        Request::new(if body.is_empty() { RequestBody::Empty } else { RequestBody::Full(body) });
     *request.method_mut() = method;
     *request.uri_mut() = Uri::from(path);
     *request.headers_mut() = headers;
@@ -67,9 +70,9 @@ fn content_length(headers: &HeaderMap) -> Option<usize> {
     if lengths.next().is_some() || !(1..=9).contains(&digits.len()) {
         return None;
     }
-    digits.iter().try_fold(0, |length, digit| {
-        digit.is_ascii_digit().then(|| length * 10 + usize::from(digit - b'0'))
-    })
+    digits
+        .iter()
+        .try_fold(0, |length, digit| digit.is_ascii_digit().then(|| length * 10 + usize::from(digit - b'0')))
 }
 
 #[cfg(test)]
@@ -83,7 +86,10 @@ mod tests {
     #[test]
     fn a_whole_plain_request_is_read() {
         let request = plain("GET /a?b=c HTTP/1.1\r\nHost: x\r\nConnection: Keep-Alive\r\n\r\n").unwrap();
-        assert_eq!((request.method(), request.uri().path(), request.uri().query()), (&Method::GET, "/a", Some("b=c")));
+        assert_eq!(
+            (request.method(), request.uri().path(), request.uri().query()),
+            (&Method::GET, "/a", Some("b=c"))
+        );
         assert_eq!(request.headers()["host"], "x");
         assert!(matches!(request.body(), RequestBody::Empty));
         let request = plain("POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi").unwrap();

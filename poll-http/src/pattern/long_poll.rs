@@ -207,7 +207,12 @@ impl<W> LongPoll<W> {
             let only = match cut {
                 Cut::None => None,
                 Cut::Growing => {
-                    return Poll::Ready(Look { view, now, only: None, pause: Some(Duration::from_millis(1)) });
+                    return Poll::Ready(Look {
+                        view,
+                        now,
+                        only: None,
+                        pause: Some(Duration::from_millis(1)),
+                    });
                 }
                 Cut::Behind(whole) => Some(messages[..whole].to_vec()),
                 // A channel takes no more than 1000 messages a millisecond, so with any number of bytes all fit.

@@ -67,7 +67,9 @@ impl Service {
         match self.begin(head, body, connection, &mut finish) {
             Ok(Step::Now(response)) => Answering::ready(finish.apply(self, response)),
             Err(refusal) => Answering::ready(finish.apply(self, self.refuse(refusal, dialect))),
-            Ok(Step::Later(answer)) => Answering::later(Later { answer, service: self.clone(), finish, dialect }),
+            Ok(Step::Later(answer)) => {
+                Answering::later(Later { answer, service: self.clone(), finish, dialect })
+            }
         }
     }
 

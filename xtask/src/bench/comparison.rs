@@ -5,13 +5,14 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use clap::Args;
 
 use super::cores::Cores;
 use super::figures::{Round, Row, Run};
 use super::machine;
 use super::peer::{Given, Kind, Peer};
+use super::report::{self, Outputs};
 use super::scenario::{Scenario, Size, Workers};
 use crate::server::Binary;
 
@@ -33,9 +34,8 @@ pub(super) struct Comparison {
     /// A little of everything, to see that it works; the figures mean nothing
     #[arg(long)]
     pub(super) quick: bool,
-    /// Write the figures here
-    #[arg(long, value_name = "PATH")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    outputs: Outputs,
     /// Measure this poll-server instead of building one
     #[arg(long, value_name = "PATH")]
     binary: Option<PathBuf>,
@@ -75,14 +75,9 @@ impl Comparison {
             eprintln!("[{}/{}] {} ({})", number + 1, scenarios.len(), scenario.words(), scenario.id);
             run.rows.extend(self.measure(scenario, &peers, &cores, size)?);
             // After each scenario, so that an interrupted run is not lost.
-            if let Some(path) = &self.json {
-                let text = serde_json::to_string_pretty(&run)?;
-                std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
-            }
+            self.outputs.keep(&run)?;
         }
-        for row in &run.rows {
-            eprintln!("{}", line_of(row));
-        }
+        report::write(&run, &self.outputs)?;
         let void = run.rows.iter().filter(|row| row.void.is_some()).count();
         ensure!(void == 0, "of {} rows {void} are void", run.rows.len());
         Ok(())

@@ -17,8 +17,7 @@ pub(crate) struct Run {
 /// One scenario on one server.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Row {
-    /// Stable name of the scenario, as the command line has it: `fanout-10000`.
-    #[serde(default)]
+    /// The scenario's short name, which its targets and the plot go by: `fanout-10000`.
     pub(crate) id: String,
     /// What was done, in words: `long poll, fan-out to 10 000`. Rows of the same scenario are compared.
     pub(crate) scenario: String,

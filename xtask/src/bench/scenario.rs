@@ -120,7 +120,7 @@ impl Scenario {
             one("stream-paced", streams(Form::Lines, 1_000, 100, paced)),
             one("short-304", short(News::None)),
             one("short-one", short(News::One)),
-            one("publish", publish(50_000)),
+            one("publish-memory", publish(50_000)),
             Self { needs: Needs { store: Store::Disk, ..memory }, ..one("publish-disk", publish(20_000)) },
             one("idle", Course::Idle(Idle { waiters: of(15_000, 200) })),
         ]

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName};
 use http::request::Parts;
+use http::{HeaderMap, HeaderName};
 use poll_core::{ChannelName, Cursor, Limit, Position, Seq};
 
 use crate::error::Refusal;
