@@ -5,6 +5,7 @@
 //! below: the load and its scenarios, the servers, the figures, and how they are written down.
 
 mod figures;
+mod instructions;
 mod meter;
 
 use anyhow::{Result, bail};
@@ -18,12 +19,15 @@ pub(crate) struct Bench {
 }
 
 #[derive(Subcommand)]
-enum Course {}
+enum Course {
+    /// Count instructions and allocations of the hot paths, here and at the merge base
+    Instructions(instructions::Instructions),
+}
 
 impl Bench {
     pub(crate) fn run(&self) -> Result<()> {
-        match self.course {
-            Some(_) => Ok(()),
+        match &self.course {
+            Some(Course::Instructions(instructions)) => instructions.run(),
             None => bail!("no course"),
         }
     }

@@ -1,4 +1,4 @@
-//! The programs that the tests call, and how they get onto a machine.
+//! The programs that tests and benches call, and how they get onto a machine.
 //!
 //! As root on Debian what is missing is installed, and said. Anywhere else it is named, with the line to type, and the
 //! command fails: a test that skips itself for want of a program would pass for the wrong reason.
@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::workspace::{cargo, run};
 
-/// One program that tests call.
+/// One program that tests or benches call.
 pub(crate) struct Tool {
     /// What is looked for in `PATH`.
     pub(crate) program: &'static str,
@@ -32,9 +32,14 @@ pub(crate) const TOOLS: &[Tool] = &[
     Tool { program: "openssl", package: "openssl", purpose: "a certificate for HTTP/2 behind that proxy" },
 ];
 
-/// Makes sure of every tool, or fails with the line that installs the missing ones.
+/// Makes sure of every tool that the tests call.
 pub(crate) fn ensure_installed() -> Result<()> {
-    let missing: Vec<&Tool> = TOOLS.iter().filter(|tool| !is_installed(tool.program)).collect();
+    ensure(TOOLS)
+}
+
+/// Makes sure of these tools, or fails with the line that installs the missing ones.
+pub(crate) fn ensure(tools: &[Tool]) -> Result<()> {
+    let missing: Vec<&Tool> = tools.iter().filter(|tool| !is_installed(tool.program)).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -42,10 +47,7 @@ pub(crate) fn ensure_installed() -> Result<()> {
         eprintln!("missing: {} ({}), for {}", tool.program, tool.package, tool.purpose);
     }
     if !(rustix::process::geteuid().is_root() && Path::new("/etc/debian_version").exists()) {
-        bail!(
-            "some programs that the tests call are missing; install them, on Debian by\n  {}",
-            line(&missing)
-        );
+        bail!("some programs that this calls are missing; install them, on Debian by\n  {}", line(&missing));
     }
     eprintln!("installing from Debian: {}", packages(&missing).join(" "));
     run(apt_get().arg("update").arg("-qq")).context("reading the package lists")?;
