@@ -1,5 +1,6 @@
 //! The least that is an HTTP/1.1 client: it finds where an answer ends, and looks at nothing else.
 
+use memchr::{memchr, memchr_iter};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
 /// More than any answer that is asked for here.
@@ -22,60 +23,73 @@ impl Wire {
         self.io.write_all(request.as_bytes()).await.expect("an open connection");
     }
 
-    /// One whole answer, head and body, which must be of this status.
+    /// One whole answer, which must be of this status.
     pub(crate) async fn answer(&mut self, status: &str) -> &[u8] {
-        self.part(answer_length).await;
-        let answer = self.give(answer_length);
+        let answer = self.next(answer_length).await;
         assert!(answer[9..].starts_with(status.as_bytes()), "{}", String::from_utf8_lossy(answer));
         answer
     }
 
     /// The head of an answer whose body follows.
     pub(crate) async fn head(&mut self) {
-        self.part(head_length).await;
-        self.give(head_length);
+        self.next(|bytes| head(bytes).map(|head| head.length)).await;
     }
 
     /// One chunk, with its frame.
     pub(crate) async fn chunk(&mut self) {
-        self.part(chunk_length).await;
-        self.give(chunk_length);
+        self.next(chunk_length).await;
     }
 
-    /// Reads until the first part of this kind is whole.
-    async fn part(&mut self, length: fn(&[u8]) -> Option<usize>) {
-        while length(&self.buffer[self.unread.clone()]).is_none_or(|length| length > self.unread.len()) {
-            if self.unread.is_empty() {
-                self.unread = 0..0;
+    /// Reads until a part of this kind is whole, and gives it.
+    async fn next(&mut self, length: fn(&[u8]) -> Option<usize>) -> &[u8] {
+        let length = loop {
+            match length(&self.buffer[self.unread.clone()]) {
+                Some(length) if length <= self.unread.len() => break length,
+                _ => self.read().await,
             }
-            let read = self.io.read(&mut self.buffer[self.unread.end..]).await.expect("an open connection");
-            assert!(read > 0, "the server closed the connection");
-            self.unread.end += read;
-        }
-    }
-
-    fn give(&mut self, length: fn(&[u8]) -> Option<usize>) -> &[u8] {
+        };
         let start = self.unread.start;
-        let length = length(&self.buffer[self.unread.clone()]).unwrap_or_default();
         self.unread.start += length;
         &self.buffer[start..start + length]
     }
+
+    async fn read(&mut self) {
+        if self.unread.is_empty() {
+            self.unread = 0..0;
+        }
+        let read = self.io.read(&mut self.buffer[self.unread.end..]).await.expect("an open connection");
+        assert!(read > 0, "the server closed the connection");
+        self.unread.end += read;
+    }
 }
 
-fn head_length(bytes: &[u8]) -> Option<usize> {
-    Some(bytes.windows(4).position(|end| end == b"\r\n\r\n")? + 4)
+struct Head {
+    length: usize,
+    /// What `Content-Length` says; an answer without has no body.
+    content: usize,
+}
+
+fn head(bytes: &[u8]) -> Option<Head> {
+    let (mut line, mut content) = (0, 0);
+    for end in memchr_iter(b'\n', bytes) {
+        match &bytes[line..end] {
+            b"\r" => return Some(Head { length: end + 1, content }),
+            field => {
+                content = field.strip_prefix(b"content-length: ").map_or(content, |value| number(value, 10));
+            }
+        }
+        line = end + 1;
+    }
+    None
 }
 
 fn answer_length(bytes: &[u8]) -> Option<usize> {
-    let head = head_length(bytes)?;
-    let field =
-        bytes[..head].split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"content-length: "));
-    Some(head + field.map_or(0, |value| number(value, 10)))
+    head(bytes).map(|head| head.length + head.content)
 }
 
 fn chunk_length(bytes: &[u8]) -> Option<usize> {
-    let digits = bytes.windows(2).position(|end| end == b"\r\n")?;
-    Some(digits + 2 + number(bytes, 16) + 2)
+    let digits = memchr(b'\n', bytes)? + 1;
+    Some(digits + number(bytes, 16) + 2)
 }
 
 /// The number that the bytes begin with.
