@@ -1,17 +1,20 @@
-//! What one message costs on its way through the core: the log, ten thousand waiters, a batch that is shared.
+//! What one message costs on its way through the core: the log, ten thousand waiters, a batch that is shared, and the
+//! text of its cursor.
 //!
-//! `cargo bench -p poll-core`. Figures of one machine are for comparing two commits on it, and nothing else.
+//! `cargo bench -p poll-core`. Figures of one machine are for comparing two commits on it, and nothing else; what holds
+//! on any machine is counted by `cargo xtask bench instructions`.
 
 use std::hint::black_box;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use poll_core::{
-    ChannelName, Epoch, Form, Limit, Log, Message, Payload, Pinned, Position, Publish, Rendering, Retention,
-    Seq, Store, Timestamp, Wait, mint_id,
+    ChannelName, Cursor, Epoch, Form, Limit, Log, Message, Payload, Pinned, Position, Publish, Rendering,
+    Retention, Seq, Store, Timestamp, Wait, mint_id,
 };
 
 const WAITERS: usize = 10_000;
@@ -48,6 +51,13 @@ fn log(criterion: &mut Criterion) {
             log
         };
         bencher.iter_batched(|| Log::new(Epoch::new(1)), append, BatchSize::SmallInput);
+    });
+    let mut full = log_of(1_000);
+    criterion.bench_function("log: append to 1000 and evict one", |bencher| {
+        bencher.iter(|| {
+            full.append(message(full.newest().next().get()));
+            full.evict()
+        });
     });
     let log = log_of(1_000);
     for (name, after) in [("the newest message", 999), ("all 1000 messages", 0)] {
@@ -88,7 +98,7 @@ fn notifier(criterion: &mut Criterion) {
 fn batch(criterion: &mut Criterion) {
     let store = Store::in_memory(Retention::default());
     let channel = ChannelName::parse("bench").unwrap_or_else(|_| unreachable!("a valid name"));
-    let pinned = Pinned::after(poll_core::Cursor::ZERO);
+    let pinned = Pinned::after(Cursor::ZERO);
     let publish = Publish::many((0..10).map(|_| Payload::text("x".repeat(100))).collect());
     assert!(ready(store.publish(now(), &channel, publish)).is_ok());
     let render = |batch: &poll_core::Batch| {
@@ -103,5 +113,19 @@ fn batch(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, log, notifier, batch);
+fn cursor(criterion: &mut Criterion) {
+    let cursor = Cursor { epoch: Epoch::new(0x0123_4567_89ab_cdef), seq: Seq::new(1_234) };
+    let text = cursor.to_string();
+    criterion.bench_function("cursor: parse", |bencher| {
+        bencher.iter(|| black_box(&text[..]).parse::<Cursor>());
+    });
+    criterion.bench_function("cursor: format", |bencher| bencher.iter(|| black_box(cursor).to_string()));
+}
+
+/// Long enough for a steady figure of things this small.
+fn short() -> Criterion {
+    Criterion::default().warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2))
+}
+
+criterion_group!(name = benches; config = short(); targets = log, notifier, batch, cursor);
 criterion_main!(benches);

@@ -8,6 +8,7 @@ mod comparison;
 mod cores;
 mod figures;
 mod floor;
+mod instructions;
 mod load;
 mod machine;
 mod meter;
@@ -48,6 +49,8 @@ enum Course {
     Floor(Floor),
     /// Write down an earlier run again, from its JSON
     Report(report::Report),
+    /// Count instructions and allocations of the hot paths, here and at the merge base
+    Instructions(instructions::Instructions),
 }
 
 impl Bench {
@@ -64,6 +67,7 @@ impl Bench {
             Some(Course::Url(url)) => url.run(),
             Some(Course::Floor(floor)) => floor.run(),
             Some(Course::Report(report)) => report.run(),
+            Some(Course::Instructions(instructions)) => instructions.run(),
             None => self.comparison.run(),
         }
     }
@@ -72,7 +76,7 @@ impl Bench {
     fn measures(&self) -> bool {
         match self.course {
             Some(Course::Url(_)) => true,
-            Some(Course::Floor(_) | Course::Report(_)) => false,
+            Some(Course::Floor(_) | Course::Report(_) | Course::Instructions(_)) => false,
             None => !self.comparison.quick,
         }
     }

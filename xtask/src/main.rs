@@ -10,6 +10,7 @@
 
 mod bench;
 mod ci;
+mod columns;
 mod demo;
 mod fuzz;
 mod history;

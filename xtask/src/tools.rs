@@ -1,4 +1,4 @@
-//! The programs that the tests call, and how they get onto a machine.
+//! The programs that tests and benches call, and how they get onto a machine.
 //!
 //! As root on Debian what is missing is installed, and said. Anywhere else it is named, with the line to type, and the
 //! command fails: a test that skips itself for want of a program would pass for the wrong reason.
@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::workspace::{cargo, run};
 
-/// One program that tests call.
+/// One program that tests or benches call.
 pub(crate) struct Tool {
     /// What is looked for in `PATH`, or a file by its whole path.
     pub(crate) program: &'static str,

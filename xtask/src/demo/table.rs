@@ -4,6 +4,7 @@ use anyhow::{Result, ensure};
 use hdrhistogram::Histogram;
 
 use super::racer::Score;
+use crate::columns;
 
 const HEADINGS: [&str; 9] =
     ["pattern", "messages", "p50 ms", "p99 ms", "requests", "empty", "bytes/message", "lost", "doubled"];
@@ -28,7 +29,7 @@ pub(super) fn render(scores: &[Score]) -> String {
             (score.verdict.doubled + score.verdict.disordered).to_string(),
         ]
     }));
-    align(&rows)
+    columns::align(&rows)
 }
 
 /// Fails if any reader lost or doubled a message.
@@ -51,31 +52,9 @@ pub(super) fn millis(latency: &Histogram<u64>, quantile: f64) -> String {
     format!("{:.2}", latency.value_at_quantile(quantile) as f64 / 1000.0)
 }
 
-/// Columns as wide as their widest cell: the first to the left, the others to the right.
-fn align<const N: usize>(rows: &[[String; N]]) -> String {
-    let mut widths = [0; N];
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.chars().count().max(*width);
-        }
-    }
-    let line = |row: &[String; N]| {
-        let mut cells = row.iter().zip(widths);
-        let first = cells.next().map(|(cell, width)| format!("{cell:<width$}")).unwrap_or_default();
-        cells.fold(first, |line, (cell, width)| format!("{line}  {cell:>width$}"))
-    };
-    rows.iter().map(line).collect::<Vec<_>>().join("\n")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn columns_line_up() {
-        let rows = [["a", "bb"], ["ccc", "d"]].map(|row| row.map(str::to_owned));
-        assert_eq!(align(&rows), "a    bb\nccc   d");
-    }
 
     #[test]
     fn microseconds_are_shown_as_milliseconds() {

@@ -1,0 +1,117 @@
+//! Whole requests over HTTP/1.1: on one connection, or on a hundred where a crowd waits.
+
+use poll_core::Cursor;
+
+use crate::CROWD;
+use crate::wire::Wire;
+use crate::world::{CONTENT, World, block_on};
+
+/// The fields that a plain client sends with every request.
+const FIELDS: &str = "host: poll.test\r\nuser-agent: counted\r\naccept: */*\r\n";
+
+fn get(target: &str, cursor: Cursor, more: &str) -> String {
+    format!("GET {target}?channel=counted&cursor={cursor} HTTP/1.1\r\n{FIELDS}{more}\r\n")
+}
+
+/// The same question again and again on one connection.
+async fn again(wire: &mut Wire, request: &str, status: &str, rounds: u64) {
+    for _ in 0..rounds {
+        wire.send(request).await;
+        wire.answer(status).await;
+    }
+}
+
+/// A short poll by somebody who has everything, with the entity tag of the last answer.
+pub(crate) fn short_304(rounds: u64) {
+    block_on(async {
+        let world = World::warm().await;
+        let (mut wire, end) = (Wire::new(world.connect()), world.end().await);
+        wire.send(&get("/api/poll", end, "")).await;
+        let answer = String::from_utf8_lossy(wire.answer("200").await).into_owned();
+        let tag = answer.lines().find_map(|line| line.strip_prefix("etag: ")).expect("an entity tag");
+        let request = get("/api/poll", end, &format!("if-none-match: {tag}\r\n"));
+        again(&mut wire, &request, "304", rounds).await;
+    });
+}
+
+/// A short poll that is given one message, which others were given before.
+pub(crate) fn short_one(rounds: u64) {
+    block_on(async {
+        let world = World::warm().await;
+        let request = get("/api/poll", world.last().await, "");
+        again(&mut Wire::new(world.connect()), &request, "200", rounds).await;
+    });
+}
+
+/// A long poll for which a message is there already.
+pub(crate) fn long_ready(rounds: u64) {
+    block_on(async {
+        let world = World::warm().await;
+        let request = get("/api/longpoll", world.last().await, "");
+        again(&mut Wire::new(world.connect()), &request, "200", rounds).await;
+    });
+}
+
+/// A hundred long polls on a hundred connections wait, and one publish answers them all.
+pub(crate) fn long_answered(rounds: u64) {
+    block_on(async {
+        let world = World::warm().await;
+        let mut crowd: Vec<Wire> = (0..CROWD).map(|_| Wire::new(world.connect())).collect();
+        for _ in 0..rounds {
+            let request = get("/api/longpoll", world.end().await, "");
+            for wire in &mut crowd {
+                wire.send(&request).await;
+            }
+            world.until_waiting(CROWD).await;
+            world.publish(1).await;
+            for wire in &mut crowd {
+                wire.answer("200").await;
+            }
+        }
+    });
+}
+
+pub(crate) fn stream_lines(rounds: u64) {
+    stream(rounds, "accept: application/x-ndjson\r\n");
+}
+
+pub(crate) fn stream_events(rounds: u64) {
+    stream(rounds, "accept: text/event-stream\r\n");
+}
+
+/// A hundred readers of a stream are given each message as one chunk.
+fn stream(rounds: u64, accept: &str) {
+    block_on(async {
+        let world = World::warm().await;
+        let mut crowd: Vec<Wire> = (0..CROWD).map(|_| Wire::new(world.connect())).collect();
+        let request = get("/api/stream", world.end().await, accept);
+        for wire in &mut crowd {
+            wire.send(&request).await;
+            wire.head().await;
+            // That it is connected.
+            wire.chunk().await;
+        }
+        for _ in 0..rounds {
+            world.until_waiting(CROWD).await;
+            world.publish(1).await;
+            for wire in &mut crowd {
+                wire.chunk().await;
+            }
+        }
+    });
+}
+
+/// A publish of 100 bytes while nobody waits.
+pub(crate) fn publish(rounds: u64) {
+    block_on(async {
+        let world = World::warm().await;
+        let mut wire = Wire::new(world.connect());
+        let fields = format!("{FIELDS}content-type: text/plain\r\ncontent-length: {}\r\n", CONTENT.len());
+        let request = format!("POST /api/message?channel=counted HTTP/1.1\r\n{fields}\r\n{CONTENT}");
+        for _ in 0..rounds {
+            world.tick();
+            wire.send(&request).await;
+            wire.answer("201").await;
+        }
+    });
+}
