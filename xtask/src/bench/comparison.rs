@@ -10,6 +10,7 @@ use clap::Args;
 
 use super::cores::Cores;
 use super::figures::{Round, Row, Run};
+use super::load::Waits;
 use super::machine;
 use super::peer::{Given, Kind, Peer};
 use super::report::{self, Outputs};
@@ -166,10 +167,13 @@ impl<'a> Lane<'a> {
 }
 
 fn round(peer: &Peer, scenario: &Scenario, cores: &Cores) -> Result<Round> {
-    let running = match scenario.needs.workers {
+    let mut running = match scenario.needs.workers {
         Workers::One => cores.start_apart(|| peer.start(scenario.needs))?,
         Workers::Two => cores.start_on_both(|| peer.start(scenario.needs))?,
     };
+    if scenario.needs.workers == Workers::One {
+        running.target.waits = Waits::Awake;
+    }
     scenario.course.run(&running.target)
 }
 

@@ -42,7 +42,7 @@ pub(crate) struct Round {
     pub(crate) cpu: u64,
     /// Of it in user space.
     pub(crate) user: u64,
-    /// The load's own processor time, in nanoseconds.
+    /// The time the load worked on what came, in nanoseconds. It does not sleep between, so its processor time says less.
     pub(crate) load: u64,
     /// How long the round took, in nanoseconds. For orientation.
     pub(crate) wall: u64,

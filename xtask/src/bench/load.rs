@@ -23,6 +23,7 @@ use self::line::{Got, Line};
 use self::next::Topic;
 use self::tally::Tally;
 use super::meter::Cpu;
+use super::scenario::Target;
 use super::wire::{Ask, Wire};
 
 /// Bytes of a message's payload.
@@ -42,8 +43,21 @@ const LOOKS_FROM_OUTSIDE: u32 = 10;
 /// The part of a look that a server at rest may be busy (timers tick).
 const AT_REST: u32 = 50;
 
+/// How the load waits for answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waits {
+    /// Looking again and again: a server that wrote to a sleeper would pay for waking it, and how often is chance. For a
+    /// load with a core of its own.
+    Awake,
+    /// Asleep, as one that shares its core must.
+    Asleep,
+}
+
 /// The connections and what came over them.
 pub(super) struct Load {
+    waits: Waits,
+    /// The time spent on what came.
+    busy: Duration,
     poll: Poll,
     events: Events,
     buffer: Vec<u8>,
@@ -54,9 +68,12 @@ pub(super) struct Load {
 
 impl Load {
     /// A load on one server; the channels `c0`, `c1`, … are asked for by `ask`.
-    pub(super) fn new(wire: &Wire, ask: &Ask, channels: usize) -> Result<Self> {
+    pub(super) fn new(target: &Target, ask: &Ask, channels: usize) -> Result<Self> {
+        let wire = &target.wire;
         let topic = |number| Topic::new(wire.address, format!("c{number}"), ask.clone());
         Ok(Self {
+            waits: target.waits,
+            busy: Duration::ZERO,
             poll: Poll::new().context("cannot make an epoll")?,
             events: Events::with_capacity(EVENTS),
             buffer: vec![0; BUFFER],
@@ -69,6 +86,11 @@ impl Load {
     /// What came so far.
     pub(super) fn tally(&self) -> &Tally {
         &self.desk.tally
+    }
+
+    /// How long it worked, in all.
+    pub(super) fn busy(&self) -> Duration {
+        self.busy
     }
 
     /// Forgets the latencies so far: what comes now is measured.
@@ -128,12 +150,8 @@ impl Load {
     /// Takes what comes within `wait`, which ends with the first that comes. Returns how many events there were.
     pub(super) fn turn(&mut self, wait: Duration) -> Result<usize> {
         let mut events = std::mem::replace(&mut self.events, Events::with_capacity(0));
-        match self.poll.poll(&mut events, Some(wait)) {
-            Err(error) if error.kind() != std::io::ErrorKind::Interrupted => {
-                return Err(error).context("cannot wait for the sockets");
-            }
-            _ => {}
-        }
+        self.look(&mut events, wait)?;
+        let begun = Instant::now();
         let mut count = 0;
         for event in &events {
             let Token(number) = event.token();
@@ -141,8 +159,23 @@ impl Load {
             let ended = event.is_read_closed() || event.is_error();
             self.receive(number, ended).with_context(|| format!("connection {number}"))?;
         }
+        self.busy += begun.elapsed();
         self.events = events;
         Ok(count)
+    }
+
+    fn look(&mut self, events: &mut Events, wait: Duration) -> Result<()> {
+        let until = Instant::now() + wait;
+        let at_once = if self.waits == Waits::Awake { Duration::ZERO } else { wait };
+        loop {
+            match self.poll.poll(events, Some(at_once)) {
+                Err(error) if error.kind() != std::io::ErrorKind::Interrupted => {
+                    return Err(error).context("cannot wait for the sockets");
+                }
+                _ if events.is_empty() && self.waits == Waits::Awake && Instant::now() < until => {}
+                _ => return Ok(()),
+            }
+        }
     }
 
     /// Takes what comes until `done`; an error when nothing comes any more.

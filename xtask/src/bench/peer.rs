@@ -18,6 +18,7 @@ use self::golongpoll::Golongpoll;
 use self::nchan::Nchan;
 use self::poll::Poll;
 use self::process::Process;
+use super::load::Waits;
 use super::scenario::{Needs, Scenario, Target};
 use super::wire::Wire;
 use crate::server::{Binary, Server};
@@ -119,7 +120,10 @@ impl Peer {
 impl Running {
     fn of(wire: Wire, process: Process) -> Self {
         let processes = process.all();
-        Self { target: Target { wire, processes }, _server: Handle::Process { _process: process } }
+        Self {
+            target: Target { wire, processes, waits: Waits::Asleep },
+            _server: Handle::Process { _process: process },
+        }
     }
 }
 
@@ -135,7 +139,7 @@ mod tests {
 
     /// What a course counts on a floor of its own.
     fn operations(course: &Course) -> u64 {
-        let target = Target { wire: floor::wire(in_a_thread()), processes: Vec::new() };
+        let target = Target { wire: floor::wire(in_a_thread()), processes: Vec::new(), waits: Waits::Asleep };
         course.run(&target).unwrap().operations
     }
 
@@ -179,7 +183,8 @@ mod tests {
     }
 
     fn fault(answer: &'static str) -> String {
-        let target = Target { wire: floor::wire(always(answer)), processes: Vec::new() };
+        let target =
+            Target { wire: floor::wire(always(answer)), processes: Vec::new(), waits: Waits::Asleep };
         let course = Course::FanOut(FanOut { waiters: 1, publishes: 1 });
         format!("{:#}", course.run(&target).unwrap_err())
     }

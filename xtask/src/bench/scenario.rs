@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 use super::figures::{Latency, Round};
+use super::load::{Load, Waits};
 use super::meter::Cpu;
 use super::wire::{Ask, Wire};
 
@@ -34,6 +35,7 @@ pub(super) struct Target {
     pub(super) wire: Wire,
     /// Whose processor time and memory are the server's. Empty: not known.
     pub(super) processes: Vec<u32>,
+    pub(super) waits: Waits,
 }
 
 /// One scenario in its size.
@@ -191,30 +193,29 @@ impl Course {
 struct Stopwatch<'a> {
     processes: &'a [u32],
     server: Cpu,
-    own: Cpu,
+    busy: Duration,
     start: Instant,
 }
 
 impl<'a> Stopwatch<'a> {
-    fn start(target: &'a Target) -> Result<Self> {
-        let own = Cpu::of(&[std::process::id()])?;
+    fn start(target: &'a Target, load: &Load) -> Result<Self> {
         Ok(Self {
             processes: &target.processes,
             server: Cpu::of(&target.processes)?,
-            own,
+            busy: load.busy(),
             start: Instant::now(),
         })
     }
 
-    fn stop(self, operations: u64, latency: Option<Latency>) -> Result<Round> {
-        let wall = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    fn stop(self, operations: u64, load: &Load, latency: Option<Latency>) -> Result<Round> {
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let wall = nanos(self.start.elapsed());
         let server = Cpu::of(self.processes)?.since(self.server);
-        let own = Cpu::of(&[std::process::id()])?.since(self.own);
         Ok(Round {
             operations,
             cpu: server.total,
             user: server.user,
-            load: own.total,
+            load: nanos(load.busy().saturating_sub(self.busy)),
             wall,
             latency,
             resident: None,

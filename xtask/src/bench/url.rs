@@ -11,6 +11,7 @@ use clap::{Args, ValueEnum};
 
 use super::comparison::line_of;
 use super::figures::Row;
+use super::load::Waits;
 use super::machine;
 use super::scenario::{Course, FanOut, Form, News, Pace, Short, Streams, Target};
 use super::wire::{Ask, Next, Post, Wire};
@@ -80,7 +81,7 @@ impl Url {
             publish: Post::new(&publish, &self.content_type, &self.body),
         };
         let course = self.course();
-        let round = course.run(&Target { wire, processes: self.pid.clone() })?;
+        let round = course.run(&Target { wire, processes: self.pid.clone(), waits: Waits::Asleep })?;
         let row = Row {
             id: "url".to_owned(),
             scenario: course.words(),

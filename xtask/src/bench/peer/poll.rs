@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use anyhow::Result;
 
 use super::{Given, Handle, Running, process};
+use crate::bench::load::Waits;
 use crate::bench::scenario::{Needs, Store, Target, Workers};
 use crate::bench::wire::{Ask, Next, Post, Wire};
 use crate::server::{Binary, Keyboard, Place, Server};
@@ -36,7 +37,8 @@ impl Poll {
         };
         let arguments = [LIMITS, &["--workers", workers(needs)]].concat();
         let server = Server::start_at(&self.binary, &place, &arguments, Keyboard::Shared)?;
-        let target = Target { wire: wire(server.address()), processes: vec![server.id()] };
+        let target =
+            Target { wire: wire(server.address()), processes: vec![server.id()], waits: Waits::Asleep };
         Ok(Running { target, _server: Handle::Poll { _server: server, _folder: folder } })
     }
 }

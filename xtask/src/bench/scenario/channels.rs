@@ -20,7 +20,7 @@ pub(in crate::bench) struct Channels {
 
 impl Channels {
     pub(super) fn run(&self, target: &Target, ask: &Ask) -> Result<Round> {
-        let mut load = Load::new(&target.wire, ask, self.channels as usize)?;
+        let mut load = Load::new(target, ask, self.channels as usize)?;
         // The waiter of channel n is connection n, and is to get numbers n + 1, n + 1 + channels, …
         for channel in 0..self.channels {
             load.open(Role::Waiter, channel as usize, Due { next: channel + 1, step: self.channels })?;
@@ -31,10 +31,10 @@ impl Channels {
         self.publish(&mut load, &publishers, self.channels)?;
         load.settle(&target.processes, LOOK)?;
         load.begin();
-        let watch = Stopwatch::start(target)?;
+        let watch = Stopwatch::start(target, &load)?;
         self.publish(&mut load, &publishers, self.messages)?;
         load.settle(&target.processes, LOOK)?;
-        watch.stop(u64::from(self.messages), load.tally().latency())
+        watch.stop(u64::from(self.messages), &load, load.tally().latency())
     }
 
     /// So many messages, one channel after another.

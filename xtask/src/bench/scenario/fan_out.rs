@@ -17,7 +17,7 @@ pub(in crate::bench) struct FanOut {
 
 impl FanOut {
     pub(super) fn run(&self, target: &Target, ask: &Ask) -> Result<Round> {
-        let mut load = Load::new(&target.wire, ask, 1)?;
+        let mut load = Load::new(target, ask, 1)?;
         let publisher = load.open_publisher()?;
         for _ in 0..self.waiters {
             load.open(Role::Waiter, 0, Due { next: 1, step: 1 })?;
@@ -27,13 +27,13 @@ impl FanOut {
         self.publish(&mut load, publisher)?;
         load.settle(&target.processes, LOOK)?;
         load.begin();
-        let watch = Stopwatch::start(target)?;
+        let watch = Stopwatch::start(target, &load)?;
         for _ in 0..self.publishes {
             self.publish(&mut load, publisher)?;
             load.settle(&target.processes, SHORT_LOOK)?;
         }
         load.settle(&target.processes, LOOK)?;
-        watch.stop(u64::from(self.publishes) * u64::from(self.waiters), load.tally().latency())
+        watch.stop(u64::from(self.publishes) * u64::from(self.waiters), &load, load.tally().latency())
     }
 
     /// One message to everybody.

@@ -14,17 +14,17 @@ pub(in crate::bench) struct Idle {
 
 impl Idle {
     pub(super) fn run(&self, target: &Target, ask: &Ask) -> Result<Round> {
-        let mut load = Load::new(&target.wire, ask, 1)?;
+        let mut load = Load::new(target, ask, 1)?;
         // One waits before the first look, so that what a first request makes is not counted.
         load.open(Role::Waiter, 0, Due { next: 1, step: 1 })?;
         load.settle(&target.processes, LOOK)?;
         let before = resident(&target.processes)?;
-        let watch = Stopwatch::start(target)?;
+        let watch = Stopwatch::start(target, &load)?;
         for _ in 0..self.waiters {
             load.open(Role::Waiter, 0, Due { next: 1, step: 1 })?;
         }
         load.settle(&target.processes, LOOK)?;
-        let mut round = watch.stop(u64::from(self.waiters), None)?;
+        let mut round = watch.stop(u64::from(self.waiters), &load, None)?;
         round.resident = Some(resident(&target.processes)?.saturating_sub(before));
         Ok(round)
     }

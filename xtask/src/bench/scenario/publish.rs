@@ -14,15 +14,15 @@ pub(in crate::bench) struct Publish {
 
 impl Publish {
     pub(super) fn run(&self, target: &Target, ask: &Ask) -> Result<Round> {
-        let mut load = Load::new(&target.wire, ask, 1)?;
+        let mut load = Load::new(target, ask, 1)?;
         let publishers = (0..self.connections).map(|_| load.open_publisher()).collect::<Result<Vec<_>>>()?;
         // One each opens the connections and makes the channel.
         publish(&mut load, &publishers, u64::from(self.connections))?;
         load.settle(&target.processes, LOOK)?;
-        let watch = Stopwatch::start(target)?;
+        let watch = Stopwatch::start(target, &load)?;
         publish(&mut load, &publishers, u64::from(self.publishes))?;
         load.settle(&target.processes, LOOK)?;
-        watch.stop(u64::from(self.publishes), None)
+        watch.stop(u64::from(self.publishes), &load, None)
     }
 }
 

@@ -31,7 +31,7 @@ impl Short {
     }
 
     pub(super) fn run(&self, target: &Target, ask: &Ask) -> Result<Round> {
-        let mut load = Load::new(&target.wire, ask, 1)?;
+        let mut load = Load::new(target, ask, 1)?;
         let publisher = load.open_publisher()?;
         load.publish(publisher, 0)?;
         load.until("a publish to be acknowledged", |load| load.is_free(publisher))?;
@@ -47,11 +47,11 @@ impl Short {
         let connections = u64::from(self.connections);
         load.until("the first answers", |load| load.tally().answered == connections)?;
         load.settle(&target.processes, LOOK)?;
-        let watch = Stopwatch::start(target)?;
+        let watch = Stopwatch::start(target, &load)?;
         load.ask(&askers, self.requests)?;
         load.until("an answer", |load| load.tally().answered == connections + self.requests)?;
         load.settle(&target.processes, LOOK)?;
-        let round = watch.stop(self.requests, None)?;
+        let round = watch.stop(self.requests, &load, None)?;
         let (unchanged, delivered) = match self.news {
             News::None => (self.requests, connections),
             News::One => (0, connections + self.requests),

@@ -53,7 +53,7 @@ impl Streams {
     }
 
     pub(super) fn run(&self, target: &Target, ask: &Ask) -> Result<Round> {
-        let mut load = Load::new(&target.wire, ask, 1)?;
+        let mut load = Load::new(target, ask, 1)?;
         let publisher = load.open_publisher()?;
         for _ in 0..self.readers {
             load.open(Role::Reader(Head::Due), 0, Due { next: 1, step: 1 })?;
@@ -64,14 +64,14 @@ impl Streams {
         self.arrive(&mut load, publisher, 1)?;
         load.settle(&target.processes, LOOK)?;
         load.begin();
-        let watch = Stopwatch::start(target)?;
+        let watch = Stopwatch::start(target, &load)?;
         match self.pace {
             Pace::Window(window) => self.at_full_speed(&mut load, publisher, window)?,
             Pace::Every(gap) => self.paced(&mut load, publisher, gap)?,
         }
         self.arrive(&mut load, publisher, self.messages + 1)?;
         load.settle(&target.processes, LOOK)?;
-        watch.stop(u64::from(self.messages) * u64::from(self.readers), load.tally().latency())
+        watch.stop(u64::from(self.messages) * u64::from(self.readers), &load, load.tally().latency())
     }
 
     fn at_full_speed(&self, load: &mut Load, publisher: usize, window: u32) -> Result<()> {
