@@ -5,7 +5,9 @@
 //! below: the load and its scenarios, the servers, the figures, and how they are written down.
 
 mod figures;
+mod http2;
 mod meter;
+mod million;
 
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
@@ -18,12 +20,15 @@ pub(crate) struct Bench {
 }
 
 #[derive(Subcommand)]
-enum Course {}
+enum Course {
+    /// Let a million wait over HTTP/2, and reach them all with one publish
+    Million(million::Million),
+}
 
 impl Bench {
     pub(crate) fn run(&self) -> Result<()> {
-        match self.course {
-            Some(_) => Ok(()),
+        match &self.course {
+            Some(Course::Million(million)) => million.run(),
             None => bail!("no course"),
         }
     }
