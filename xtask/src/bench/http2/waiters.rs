@@ -11,12 +11,14 @@ use hdrhistogram::Histogram;
 
 use super::frame::{self, Frame};
 use super::head::{self, Request};
-use super::message;
+use super::message::{Found, Search};
 
 /// How long each poll asks to wait: the longest that a server allows by default.
 const TIMEOUT: u32 = 60;
 /// The connection's window is opened again once so many bytes were read.
 const WINDOW_STEP: u32 = 1 << 20;
+/// Requests kept: waiters are at most one message apart.
+const REQUESTS: usize = 4;
 /// The largest number of a stream.
 const LAST_STREAM: u32 = frame::WINDOW;
 
@@ -76,20 +78,18 @@ impl Question {
 pub(super) struct Waiters {
     question: Question,
     again: Again,
-    /// The request that goes on from [`cursor`](Self::cursor).
-    request: Request,
-    /// Of the last answer.
-    cursor: Vec<u8>,
+    search: Search,
+    /// The requests for the message of a number and what follows, the latest last. All who have got the same message
+    /// are given the same cursor.
+    requests: VecDeque<(u32, Request)>,
     /// The stream of the first of [`polls`](Self::polls).
     first: u32,
     /// One a stream, in their order; those in front that have ended are gone.
     polls: VecDeque<Poll>,
     /// How many wait or will.
     waiting: usize,
-    /// Answers of which a part has come.
-    bodies: HashMap<u32, Vec<u8>>,
-    /// Buffers for the next ones.
-    spare: Vec<Vec<u8>>,
+    /// Of answers under way, what the end of a frame has cut.
+    cut: HashMap<u32, Vec<u8>>,
     /// Bytes of DATA since the connection's window was opened last.
     read: u32,
 }
@@ -107,21 +107,22 @@ enum Stage {
     Asked,
     /// The answer's head has come.
     Answered,
+    /// And a message.
+    Given,
     Ended,
 }
 
 impl Waiters {
     pub(super) fn new(question: Question, again: Again) -> Self {
         Self {
-            request: question.request(b""),
+            requests: [(1, question.request(b""))].into(),
             question,
             again,
-            cursor: Vec::new(),
+            search: Search::new(),
             first: 1,
             polls: VecDeque::new(),
             waiting: 0,
-            bodies: HashMap::new(),
-            spare: Vec::new(),
+            cut: HashMap::new(),
             read: 0,
         }
     }
@@ -142,7 +143,9 @@ impl Waiters {
     pub(super) fn ask(&mut self, next: u32, out: &mut Vec<u8>) -> Result<()> {
         let stream = u32::try_from(self.polls.len()).ok().and_then(|polls| self.first.checked_add(2 * polls));
         let stream = stream.filter(|stream| *stream <= LAST_STREAM).context("no stream is left")?;
-        self.request.write(out, stream);
+        let request = self.requests.iter().rev().find(|(first, _)| *first == next);
+        let (_, request) = request.context("an answer has no cursor")?;
+        request.write(out, stream);
         self.polls.push_back(Poll { next, stage: Stage::Asked });
         self.waiting += 1;
         Ok(())
@@ -194,51 +197,51 @@ impl Waiters {
             frame::write_window(out, self.read);
             self.read = 0;
         }
-        let poll = self.poll(frame.stream)?;
-        ensure!(poll.stage == Stage::Answered, "data before the head of stream {}", frame.stream);
-        let content = frame.content()?;
-        if !frame.has(frame::END_STREAM) {
-            let begun = self.bodies.entry(frame.stream);
-            begun.or_insert_with(|| self.spare.pop().unwrap_or_default()).extend_from_slice(content);
-            return Ok(());
+        let stage = self.poll(frame.stream)?.stage;
+        ensure!(stage != Stage::Asked, "data before the head of stream {}", frame.stream);
+        self.search(frame.stream, frame.content()?, tally)?;
+        if frame.has(frame::END_STREAM) { self.end(frame.stream, out, tally) } else { Ok(()) }
+    }
+
+    /// A piece of a stream's answer has come.
+    fn search(&mut self, stream: u32, piece: &[u8], tally: &mut Tally) -> Result<()> {
+        let cut = if self.cut.is_empty() { None } else { self.cut.remove(&stream) };
+        let joined = cut.map(|cut| [&cut, piece].concat());
+        let mut poll = *self.poll(stream)?;
+        let mut place = None;
+        let rest = self.search.search(joined.as_deref().unwrap_or(piece), |found| {
+            match found {
+                Found::Message(number) => poll.give(number, tally),
+                Found::Cursor(cursor) => place = Some(cursor),
+            }
+            Ok(())
+        })?;
+        if !rest.is_empty() {
+            self.cut.insert(stream, rest.to_vec());
         }
-        let Some(mut body) = self.bodies.remove(&frame.stream) else {
-            return self.answered(frame.stream, content, out, tally);
-        };
-        body.extend_from_slice(content);
-        self.answered(frame.stream, &body, out, tally)?;
-        body.clear();
-        self.spare.push(body);
+        *self.poll(stream)? = poll;
+        // The cursor follows the messages.
+        if let Some(cursor) = place
+            && self.requests.iter().all(|(next, _)| *next != poll.next)
+        {
+            self.requests.push_back((poll.next, self.question.request(cursor)));
+            if self.requests.len() > REQUESTS {
+                self.requests.pop_front();
+            }
+        }
         Ok(())
     }
 
-    /// A poll has its whole answer.
-    fn answered(&mut self, stream: u32, answer: &[u8], out: &mut Vec<u8>, tally: &mut Tally) -> Result<()> {
+    /// A stream's answer is whole.
+    fn end(&mut self, stream: u32, out: &mut Vec<u8>, tally: &mut Tally) -> Result<()> {
         let poll = self.poll(stream)?;
-        poll.stage = Stage::Ended;
-        let asked = poll.next;
-        let mut next = asked;
-        for number in message::numbers(answer) {
-            let number = number?;
-            if number < next {
-                tally.doubled += 1;
-            } else {
-                tally.lost += u64::from(number - next);
-                tally.delivered += 1;
-                next = number + 1;
-            }
-        }
-        let cursor = message::cursor(answer)?;
-        if cursor != self.cursor {
-            self.cursor = cursor.to_vec();
-            self.request = self.question.request(cursor);
-        }
+        let Poll { next, stage } = std::mem::replace(poll, Poll { stage: Stage::Ended, ..*poll });
         self.waiting -= 1;
         while self.polls.front().is_some_and(|poll| poll.stage == Stage::Ended) {
             self.polls.pop_front();
             self.first += 2;
         }
-        if next == asked {
+        if stage != Stage::Given {
             tally.ran_out += 1;
         } else if self.again == Again::WhenTold {
             return Ok(());
@@ -251,6 +254,20 @@ impl Waiters {
         let poll = index.and_then(|distance| self.polls.get_mut((distance / 2) as usize));
         poll.filter(|poll| poll.stage != Stage::Ended)
             .with_context(|| format!("something came on stream {stream}, where nothing is asked"))
+    }
+}
+
+impl Poll {
+    /// Its waiter is given a message.
+    fn give(&mut self, number: u32, tally: &mut Tally) {
+        self.stage = Stage::Given;
+        if number < self.next {
+            tally.doubled += 1;
+            return;
+        }
+        tally.lost += u64::from(number - self.next);
+        tally.delivered += 1;
+        self.next = number + 1;
     }
 }
 
@@ -311,9 +328,9 @@ mod tests {
     #[test]
     fn what_is_lost_or_doubled_is_counted() {
         let (mut waiters, mut tally) = (waiters(Again::AtOnce), Tally::new().unwrap());
-        waiters.ask(2, &mut Vec::new()).unwrap();
-        give(&mut waiters, &answer(1, &[1, 2, 2, 5], "5"), &mut tally).unwrap();
-        assert_eq!((tally.delivered, tally.lost, tally.doubled), (2, 2, 2));
+        waiters.ask(1, &mut Vec::new()).unwrap();
+        give(&mut waiters, &answer(1, &[2, 2, 5], "5"), &mut tally).unwrap();
+        assert_eq!((tally.delivered, tally.lost, tally.doubled), (2, 3, 1));
     }
 
     #[test]
