@@ -9,6 +9,8 @@ mod crowd;
 mod frame;
 mod head;
 mod message;
+#[cfg(test)]
+mod pretend;
 mod waiters;
 
 use std::net::SocketAddr;
@@ -21,7 +23,7 @@ pub(super) use self::waiters::{Again, Tally};
 use super::figures::{Latency, Round};
 use super::meter::{Cpu, resident};
 
-/// How long waiters are left alone before the server's memory is read: what it freed while they came goes back to the
+/// How long waiters should be left alone before the server's memory is read: what it freed while they came goes back to the
 /// system by then.
 pub(super) const SETTLE: Duration = Duration::from_secs(2);
 
@@ -47,7 +49,7 @@ impl Shape {
 /// is published when all wait again.
 pub(super) fn fan_out(ground: Ground<'_>, shape: Shape, publishes: u32) -> Result<Round> {
     let mut crowd = Crowd::gather(ground.address, shape, Again::AtOnce)?;
-    crowd.ask()?;
+    crowd.ask();
     crowd.park(|_| {})?;
     let own = [std::process::id()];
     let (load, cpu, wall) = (Cpu::of(&own)?, Cpu::of(ground.processes)?, Instant::now());
@@ -68,15 +70,15 @@ pub(super) fn fan_out(ground: Ground<'_>, shape: Shape, publishes: u32) -> Resul
     })
 }
 
-/// Waiters wait; what they add to the resident memory is the figure. The server must be fresh: memory that it has kept
+/// Waiters wait for a while; what they add to the resident memory is the figure. The server must be fresh: memory that it has kept
 /// from others would hide theirs.
-pub(super) fn idle(ground: Ground<'_>, shape: Shape) -> Result<Round> {
+pub(super) fn idle(ground: Ground<'_>, shape: Shape, settle: Duration) -> Result<Round> {
     let before = resident(ground.processes)?;
     let wall = Instant::now();
     let mut crowd = Crowd::gather(ground.address, shape, Again::AtOnce)?;
-    crowd.ask()?;
+    crowd.ask();
     crowd.park(|_| {})?;
-    crowd.rest(SETTLE)?;
+    crowd.rest(settle)?;
     crowd.park(|_| {})?;
     Ok(Round {
         operations: shape.waiters as u64,

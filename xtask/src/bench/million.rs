@@ -87,7 +87,7 @@ impl Million {
         report.empty = resident(processes)?;
         let opening = Cpu::of(processes)?;
         let mut crowd = Crowd::gather(server.address(), shape, Again::WhenTold)?;
-        crowd.ask()?;
+        crowd.ask();
         self.park(&mut crowd, "waiters come")?;
         report.opening = Cpu::of(processes)?.since(opening).total;
         crowd.rest(SETTLE)?;
@@ -95,7 +95,7 @@ impl Million {
         let mut rounds = Vec::new();
         for number in 1..=self.publishes {
             if number > 1 {
-                crowd.ask()?;
+                crowd.ask();
                 self.park(&mut crowd, "waiters come back")?;
                 crowd.rest(SETTLE)?;
             }

@@ -20,6 +20,10 @@ const TURN: Duration = Duration::from_millis(2);
 const LOOK: Duration = Duration::from_millis(1);
 const RARE_LOOK: Duration = Duration::from_millis(200);
 
+/// So many requests may be under way at once. All at once would leave the server no time to say how many wait, and are
+/// not how clients come.
+const AHEAD: usize = 20_000;
+
 /// How many wait, and on how many connections.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::bench) struct Shape {
@@ -50,6 +54,8 @@ pub(in crate::bench) struct Crowd {
     pub(in crate::bench) tally: Tally,
     /// Messages published so far.
     number: u32,
+    /// Waiters that have not asked for the next one yet.
+    unasked: usize,
 }
 
 impl Crowd {
@@ -82,24 +88,20 @@ impl Crowd {
             buffer,
             tally: Tally::new()?,
             number: 0,
+            unasked: 0,
         })
     }
 
-    /// Lets all waiters ask for the next message, spread evenly.
-    pub(in crate::bench) fn ask(&mut self) -> Result<()> {
-        let Shape { waiters, connections } = self.shape;
-        let next = self.number + 1;
-        for (index, connection) in self.connections.iter_mut().enumerate() {
-            let more = usize::from(index < waiters % connections);
-            connection.ask(waiters / connections + more, next)?;
-        }
-        Ok(())
+    /// All waiters are to ask for the next message; they do while the crowd is [parked](Self::park).
+    pub(in crate::bench) fn ask(&mut self) {
+        self.unasked = self.shape.waiters;
     }
 
     /// Goes on until the server counts all of them as waiting.
     pub(in crate::bench) fn park(&mut self, mut show: impl FnMut(u64)) -> Result<()> {
         let mut progress = (Instant::now(), 0);
         let (mut look, mut pause) = (Instant::now(), LOOK);
+        self.ask_some(AHEAD)?;
         loop {
             self.turn()?;
             if look.elapsed() < pause {
@@ -115,9 +117,29 @@ impl Crowd {
             } else if progress.0.elapsed() > PATIENCE {
                 bail!("{waiting} of {} wait, and no more come", self.shape.waiters);
             }
-            pause = (pause * 2).min(RARE_LOOK);
+            if self.unasked > 0 {
+                let under_way = (self.shape.total() - self.unasked as u64).saturating_sub(waiting);
+                self.ask_some(AHEAD.saturating_sub(usize::try_from(under_way)?))?;
+            } else {
+                pause = (pause * 2).min(RARE_LOOK);
+            }
             look = Instant::now();
         }
+    }
+
+    /// Lets so many more waiters ask, one connection after another in turn.
+    fn ask_some(&mut self, most: usize) -> Result<()> {
+        let connections = self.connections.len();
+        let (asked, some) = (self.shape.waiters - self.unasked, most.min(self.unasked));
+        // Those of the connection at `index` among the first `count` of all.
+        let share =
+            |count: usize, index: usize| count / connections + usize::from(index < count % connections);
+        for (index, connection) in self.connections.iter_mut().enumerate() {
+            let polls = share(asked + some, index) - share(asked, index);
+            connection.ask(polls, self.number + 1)?;
+        }
+        self.unasked -= some;
+        Ok(())
     }
 
     /// Publishes a message and goes on until every waiter has it; `beside` is called now and then, at least once every
