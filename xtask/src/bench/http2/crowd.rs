@@ -61,7 +61,7 @@ pub(in crate::bench) struct Crowd {
 impl Crowd {
     /// Connects. Nobody waits yet, and nobody else may on that server.
     pub(in crate::bench) fn gather(address: SocketAddr, shape: Shape, again: Again) -> Result<Self> {
-        let poll = Poll::new()?;
+        let (mut poll, mut events) = (Poll::new()?, Events::with_capacity(1024));
         let mut control = Control::open(address)?;
         // A name of its own, so that nothing is retained there.
         let channel = format!("bench-{:016x}", rand::random::<u64>());
@@ -71,13 +71,13 @@ impl Crowd {
             if others.elapsed() > PATIENCE {
                 bail!("others wait on the server");
             }
-            std::thread::sleep(LOOK);
+            poll.poll(&mut events, Some(LOOK))?;
         }
         let question = Question { authority: address.to_string(), channel: channel.clone() };
         let connections = (0..shape.connections)
             .map(|index| Connection::open(address, question.clone(), again, poll.registry(), Token(index)))
             .collect::<Result<_>>()?;
-        let (events, buffer) = (Events::with_capacity(1024), vec![0; BUFFER]);
+        let buffer = vec![0; BUFFER];
         Ok(Self {
             shape,
             channel,
