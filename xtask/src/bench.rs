@@ -8,10 +8,12 @@ mod comparison;
 mod cores;
 mod figures;
 mod floor;
+mod http2;
 mod instructions;
 mod load;
 mod machine;
 mod meter;
+mod million;
 mod peer;
 mod report;
 mod scenario;
@@ -51,6 +53,8 @@ enum Course {
     Report(report::Report),
     /// Count instructions and allocations of the hot paths, here and at the merge base
     Instructions(instructions::Instructions),
+    /// Let a million wait over HTTP/2, and reach them all with one publish
+    Million(million::Million),
 }
 
 impl Bench {
@@ -68,6 +72,7 @@ impl Bench {
             Some(Course::Floor(floor)) => floor.run(),
             Some(Course::Report(report)) => report.run(),
             Some(Course::Instructions(instructions)) => instructions.run(),
+            Some(Course::Million(million)) => million.run(),
             None => self.comparison.run(),
         }
     }
@@ -75,7 +80,7 @@ impl Bench {
     /// Whether its figures are meant.
     fn measures(&self) -> bool {
         match self.course {
-            Some(Course::Url(_)) => true,
+            Some(Course::Url(_) | Course::Million(_)) => true,
             Some(Course::Floor(_) | Course::Report(_) | Course::Instructions(_)) => false,
             None => !self.comparison.quick,
         }

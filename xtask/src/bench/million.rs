@@ -1,0 +1,150 @@
+//! `cargo xtask bench million`: a million waiters in one process, and one publish that reaches them all.
+//!
+//! Starts a server, lets waiters come over HTTP/2, publishes, and shows memory and processor time beside the targets.
+//! In contrast to the fan-out of the comparison the waiters ask again only when all were answered, so that what a
+//! delivery costs is told apart from what the next question costs.
+
+mod peak;
+mod progress;
+mod report;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+
+use self::peak::Peak;
+use self::progress::Progress;
+use self::report::{Delivery, Report};
+use super::figures::{Round, Row};
+use super::http2::{Again, Crowd, SETTLE, Shape};
+use super::meter::{Cpu, pin_to, resident};
+use crate::server::{Binary, Keyboard, Server};
+
+/// Where a server of one worker runs, and where the load.
+const SERVER_CORE: usize = 0;
+const LOAD_CORE: usize = 1;
+
+/// The command's arguments.
+#[derive(Args)]
+pub(super) struct Million {
+    /// How many wait
+    #[arg(long, default_value_t = 1_000_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
+    waiters: u32,
+    /// On how many connections
+    #[arg(long, default_value_t = 500, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=15_000))]
+    connections: u16,
+    /// How many messages are published, one after another
+    #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    publishes: u32,
+    /// Worker threads of the server; one runs alone on a core, more on all
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
+    workers: u8,
+    /// Use this server instead of building one
+    #[arg(long, value_name = "PATH")]
+    binary: Option<PathBuf>,
+    /// Write the figures as a row of the comparison
+    #[arg(long, value_name = "PATH")]
+    json: Option<PathBuf>,
+}
+
+impl Million {
+    pub(super) fn run(&self) -> Result<()> {
+        let binary = Binary::given_or_built(self.binary.as_deref())?;
+        let shape = Shape { waiters: self.waiters as usize, connections: usize::from(self.connections) };
+        let mut arguments = vec!["--workers".to_owned(), self.workers.to_string()];
+        arguments.extend(shape.arguments());
+        if self.workers == 1 {
+            pin_to(&[SERVER_CORE])?;
+        }
+        let flags: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let server = Server::start(&binary, &flags, Keyboard::Shared)?;
+        pin_to(&[LOAD_CORE])?;
+        let mut report = Report { waiters: u64::from(self.waiters), ..Report::default() };
+        let rounds = self.measure(&server, shape, &mut report)?;
+        println!("{}", report.table());
+        if let Some(path) = &self.json {
+            let row = Row {
+                id: "million".to_owned(),
+                scenario: format!(
+                    "long poll over HTTP/2, fan-out to {} on {}",
+                    self.waiters, self.connections
+                ),
+                operation: "delivery".to_owned(),
+                server: "poll".to_owned(),
+                settings: format!("--store memory: {}", arguments.join(" ")),
+                rounds,
+                void: None,
+            };
+            let text = serde_json::to_string_pretty(&row)?;
+            std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        report.verdict()
+    }
+
+    fn measure(&self, server: &Server, shape: Shape, report: &mut Report) -> Result<Vec<Round>> {
+        let processes = &[server.process()];
+        report.empty = resident(processes)?;
+        let opening = Cpu::of(processes)?;
+        let mut crowd = Crowd::gather(server.address(), shape, Again::WhenTold)?;
+        crowd.ask();
+        self.park(&mut crowd, "waiters come")?;
+        report.opening = Cpu::of(processes)?.since(opening).total;
+        crowd.rest(SETTLE)?;
+        report.idle = resident(processes)?;
+        let mut rounds = Vec::new();
+        for number in 1..=self.publishes {
+            if number > 1 {
+                crowd.ask();
+                self.park(&mut crowd, "waiters come back")?;
+                crowd.rest(SETTLE)?;
+            }
+            let (delivery, round) = self.publish(&mut crowd, processes, number)?;
+            report.load += round.load;
+            report.deliveries.push(delivery);
+            rounds.push(round);
+        }
+        let tally = &crowd.tally;
+        (report.lost, report.doubled, report.ran_out) = (tally.lost, tally.doubled, tally.ran_out);
+        Ok(rounds)
+    }
+
+    fn park(&self, crowd: &mut Crowd, step: &str) -> Result<()> {
+        let mut progress = Progress::begin(step, u64::from(self.waiters))?;
+        crowd.park(|waiting| progress.show(waiting))?;
+        progress.end();
+        Ok(())
+    }
+
+    fn publish(&self, crowd: &mut Crowd, processes: &[u32], number: u32) -> Result<(Delivery, Round)> {
+        let waiters = u64::from(self.waiters);
+        let mut progress = Progress::begin(format!("message {number} reaches"), waiters)?;
+        let before = crowd.tally.delivered;
+        crowd.tally.latency.reset();
+        let own = [std::process::id()];
+        let idle = resident(processes)?;
+        let mut peak = Peak::watch(processes)?;
+        let (load, cpu, wall) = (Cpu::of(&own)?, Cpu::of(processes)?, Instant::now());
+        crowd.publish(|tally| {
+            progress.show(tally.delivered - before);
+            peak.look()
+        })?;
+        let wall = u64::try_from(wall.elapsed().as_nanos())?;
+        // Answered when the server has nothing left to do for those who have theirs.
+        crowd.waiting()?;
+        let (cpu, load) = (Cpu::of(processes)?.since(cpu), Cpu::of(&own)?.since(load));
+        progress.end();
+        let delivery = Delivery { idle, peak: peak.most()?, cpu: cpu.total, user: cpu.user, wall };
+        let round = Round {
+            operations: crowd.tally.delivered - before,
+            cpu: cpu.total,
+            user: cpu.user,
+            load: load.total,
+            wall,
+            latency: Some(crowd.tally.latency()),
+            resident: None,
+        };
+        Ok((delivery, round))
+    }
+}
