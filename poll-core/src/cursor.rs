@@ -79,6 +79,19 @@ impl Cursor {
     pub const ZERO: Self = Self { epoch: Epoch::ZERO, seq: Seq::ZERO };
     /// The length of a cursor's text in bytes.
     pub const TEXT_BYTES: usize = 32;
+
+    /// The token, in ASCII.
+    #[must_use]
+    pub fn to_text(self) -> [u8; Self::TEXT_BYTES] {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let bytes = (u128::from(self.epoch.0) << 64 | u128::from(self.seq.0)).to_be_bytes();
+        let mut text = [0; Self::TEXT_BYTES];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
+        }
+        text
+    }
 }
 
 impl fmt::Display for Seq {
@@ -89,7 +102,8 @@ impl fmt::Display for Seq {
 
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}{:016x}", self.epoch.0, self.seq.0)
+        // Hexadecimal digits only.
+        f.write_str(std::str::from_utf8(&self.to_text()).unwrap_or_default())
     }
 }
 

@@ -181,9 +181,10 @@ impl Lane {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    fn ring(&self, wakers: impl Iterator<Item = Waker>) {
+    fn ring(&self, wakers: impl ExactSizeIterator<Item = Waker>) {
         let mut queue = self.0.lock();
-        if queue.driven == Driven::ByItsWorker {
+        // A single one costs no more to wake than the worker would.
+        if queue.driven == Driven::ByItsWorker && wakers.len() > 1 {
             queue.rung.extend(wakers);
             let bell = queue.bell.take();
             drop(queue);

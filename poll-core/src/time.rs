@@ -117,7 +117,8 @@ fn second_text(second: u64) -> [u8; SECOND_BYTES] {
 /// As [`to_rfc3339`](Timestamp::to_rfc3339) has it.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.to_rfc3339().iter().try_for_each(|&byte| fmt::Write::write_char(f, char::from(byte)))
+        // Digits and signs only.
+        f.write_str(std::str::from_utf8(&self.to_rfc3339()).unwrap_or_default())
     }
 }
 

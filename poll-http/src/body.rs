@@ -34,6 +34,9 @@ enum Counts {
     Taken,
 }
 
+/// Parts that are no more than this together are handed over as one: a frame more costs more than the copy.
+const JOINED: usize = 1024;
+
 /// What is to be done when an answer is written.
 pub(crate) type Written = Box<dyn FnOnce() + Send>;
 
@@ -136,6 +139,11 @@ impl Body {
                 let bytes = std::mem::take(bytes);
                 self.kind = Kind::Ended;
                 Some(Piece::Data(bytes))
+            }
+            Kind::Spliced(parts) if parts.iter().map(Bytes::len).sum::<usize>() <= JOINED => {
+                let whole = parts.concat();
+                self.kind = Kind::Ended;
+                Some(Piece::Data(whole.into()))
             }
             Kind::Spliced(parts) => {
                 let next = parts.iter_mut().find(|part| !part.is_empty()).map(std::mem::take);

@@ -25,7 +25,9 @@ impl Framing {
     pub(crate) fn open_message(self, out: &mut Vec<u8>, cursor: Cursor) {
         if self == Self::Events {
             // No `event` field: a message is what `onmessage` is for.
-            out.extend_from_slice(format!("id: {cursor}\ndata: ").as_bytes());
+            out.extend_from_slice(b"id: ");
+            out.extend_from_slice(&cursor.to_text());
+            out.extend_from_slice(b"\ndata: ");
         }
     }
 

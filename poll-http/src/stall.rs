@@ -274,8 +274,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<IO> {
         this.watch_write(cx, written)
     }
 
+    /// Not for HTTP/2: where it may, h2 sends every DATA frame of 256 bytes or more in a write of its own instead of
+    /// joining the frames of many streams.
     fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
+        !self.link.is_unwatched() && self.io.is_write_vectored()
     }
 
     /// hyper flushes only when all it had is written, and in the same turn in which it polled the service: the moment

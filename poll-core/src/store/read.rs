@@ -139,7 +139,7 @@ impl Store {
         pinned: &Pinned,
         limit: Limit,
     ) -> Option<View> {
-        self.settle_resident(now, channel, Asked::Pinned(*pinned), limit).map(|(_, view)| view)
+        self.settle_resident(now, channel, Asked::Pinned(*pinned), Some(limit)).map(|(_, view)| view)
     }
 
     /// [Settles](Self::pin) a position and reads after it, in one look, where everything is in memory.
@@ -151,7 +151,20 @@ impl Store {
         position: Position,
         limit: Limit,
     ) -> Option<(Pinned, View)> {
-        self.settle_resident(now, channel, Asked::At(position), limit)
+        self.settle_resident(now, channel, Asked::At(position), Some(limit))
+    }
+
+    /// [Settles](Self::pin) a position and tells where it [stands](Self::standing), in one look, where that is in
+    /// memory.
+    #[must_use]
+    pub fn standing_resident(
+        &self,
+        now: Timestamp,
+        channel: &ChannelName,
+        position: Position,
+    ) -> Option<(Pinned, Standing)> {
+        let (pinned, view) = self.settle_resident(now, channel, Asked::At(position), None)?;
+        Some((pinned, view.standing))
     }
 
     fn settle_resident(
@@ -159,9 +172,9 @@ impl Store {
         now: Timestamp,
         channel: &ChannelName,
         asked: Asked,
-        limit: Limit,
+        limit: Option<Limit>,
     ) -> Option<(Pinned, View)> {
-        match self.look(now, channel, asked, Some(limit)) {
+        match self.look(now, channel, asked, limit) {
             Seen::View(pinned, view) => Some((pinned, view)),
             Seen::Absent if self.0.journal.archive().is_none() => {
                 let pinned = asked.pinned(None);

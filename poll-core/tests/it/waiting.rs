@@ -146,9 +146,20 @@ fn a_driven_lane_costs_the_ringer_one_wake_and_wakes_in_slices() {
     }
     drop(waits);
     // And the same again: the bell hangs.
-    let _waits = waiters(&store, "b", &lane, 1, &woken);
+    let _waits = waiters(&store, "b", &lane, 2, &woken);
     publish(&store, second(0), "b");
     assert_eq!(bell.get(), 4);
+}
+
+#[test]
+fn a_single_waiter_of_a_driven_lane_is_woken_without_the_detour() {
+    let store = Store::in_memory(Retention::default());
+    let (bell, woken, lane) = (Count::new(), Count::new(), store.lane());
+    let mut driver = Box::pin(lane.drive());
+    assert!(poll(&mut driver, &bell).is_pending());
+    let _waits = waiters(&store, "a", &lane, 1, &woken);
+    publish(&store, second(0), "a");
+    assert_eq!((bell.get(), woken.get()), (0, 1));
 }
 
 #[test]

@@ -45,7 +45,7 @@ pin_project! {
     #[project_replace = StageReplaced]
     enum Stage<F> {
         Awaited { #[pin] future: F, respond: SendResponse<Bytes>, asked: Asked },
-        Sending { sending: Sending },
+        Sending { sending: Box<Sending> },
         Done,
     }
 }
@@ -84,10 +84,15 @@ impl<F: Future<Output = Response<Body>>> Future for Stream<F> {
                     else {
                         return Poll::Ready(());
                     };
-                    match Sending::begin(cx, response, respond, asked, this.lane) {
-                        Some(sending) => this.stage.set(Stage::Sending { sending }),
-                        None => return Poll::Ready(()),
+                    let Some(mut sending) = Sending::begin(cx, response, respond, asked, this.lane) else {
+                        return Poll::Ready(());
+                    };
+                    // Nearly always all of it at once; what waits takes no room for what does not.
+                    if sending.poll(cx, this.lane).is_ready() {
+                        return Poll::Ready(());
                     }
+                    this.stage.set(Stage::Sending { sending: Box::new(sending) });
+                    return Poll::Pending;
                 }
                 StageProjected::Sending { sending } => {
                     ready!(sending.poll(cx, this.lane));

@@ -2,6 +2,7 @@
 
 use http::header::IF_NONE_MATCH;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use poll_core::{Standing, Timestamp, View};
 
 use crate::body::Body;
 use crate::client::Client;
@@ -11,7 +12,24 @@ use crate::respond;
 use crate::route::Action;
 use crate::service::Service;
 
-/// Answers a question now.
+/// Answers a question now, where all that is asked for is in memory.
+pub(crate) fn answer_resident(
+    service: &Service,
+    question: &Question,
+    client: &Client,
+    action: Action,
+    seen: Option<&HeaderValue>,
+) -> Option<Response<Body>> {
+    let (store, now, channel) = (service.store(), service.now(), &question.channel);
+    let (pinned, standing) = store.standing_resident(now, channel, question.position)?;
+    if let Some(unchanged) = unchanged(&standing, question, seen) {
+        return Some(unchanged);
+    }
+    let view = store.read_resident(now, channel, &pinned, question.limit)?;
+    Some(write(service, question, client, action, view, now))
+}
+
+/// Answers a question, fetching what is not in memory.
 pub(crate) async fn answer(
     service: Service,
     question: Question,
@@ -21,23 +39,46 @@ pub(crate) async fn answer(
 ) -> Response<Body> {
     let (store, now) = (service.store(), service.now());
     let pinned = store.pin(now, &question.channel, question.position).await;
-    if let Some(seen) = seen {
-        let tag = native::etag(&store.standing(now, &question.channel, &pinned).await, question.limit);
-        if matches(&seen, &tag) {
-            let mut response = respond::bare(StatusCode::NOT_MODIFIED);
-            native::add_etag(&mut response, tag);
-            return response;
+    if seen.is_some() {
+        let standing = store.standing(now, &question.channel, &pinned).await;
+        if let Some(unchanged) = unchanged(&standing, &question, seen.as_ref()) {
+            return unchanged;
         }
     }
     let view = store.read(now, &question.channel, &pinned, question.limit).await;
+    write(&service, &question, &client, action, view, now)
+}
+
+/// 304, where the asker has seen just that.
+fn unchanged(
+    standing: &Standing,
+    question: &Question,
+    seen: Option<&HeaderValue>,
+) -> Option<Response<Body>> {
+    let tag = native::etag(standing, question.limit);
+    matches(seen?, &tag).then(|| {
+        let mut response = respond::bare(StatusCode::NOT_MODIFIED);
+        native::add_etag(&mut response, &tag);
+        response
+    })
+}
+
+fn write(
+    service: &Service,
+    question: &Question,
+    client: &Client,
+    action: Action,
+    view: View,
+    now: Timestamp,
+) -> Response<Body> {
     let tag = native::etag(&view.standing, question.limit);
     let answer = Answer { begun: (view.standing, now), view, now, only: None };
     // Who asks for the head is given no messages.
     if action != Action::Head {
-        service.count_given(&question.channel, &answer, &client);
+        service.count_given(&question.channel, &answer, client);
     }
     let mut response = native::poll(&answer, "polled_at", respond::NO_CACHE);
-    native::add_etag(&mut response, tag);
+    native::add_etag(&mut response, &tag);
     response
 }
 
@@ -47,9 +88,11 @@ pub(crate) fn condition(headers: &HeaderMap) -> Option<HeaderValue> {
 }
 
 /// Weak comparison with a list of tags (RFC 9110 §13.1.2). The tags made here hold no comma.
-fn matches(seen: &HeaderValue, tag: &HeaderValue) -> bool {
-    let opaque = |tag: &[u8]| tag.strip_prefix(b"W/").unwrap_or(tag).to_vec();
-    let tag = opaque(tag.as_bytes());
+fn matches(seen: &HeaderValue, tag: &[u8]) -> bool {
+    fn opaque(tag: &[u8]) -> &[u8] {
+        tag.strip_prefix(b"W/").unwrap_or(tag)
+    }
+    let tag = opaque(tag);
     let mut tags = seen.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
     tags.any(|one| one == b"*" || opaque(one) == tag)
 }
@@ -60,12 +103,12 @@ mod tests {
 
     #[test]
     fn tags_match_weakly_and_in_lists() {
-        let tag = HeaderValue::from_static("W/\"a-1\"");
+        let tag = b"W/\"a-1\"";
         for seen in ["W/\"a-1\"", "\"a-1\"", "\"x\", W/\"a-1\"", "*"] {
-            assert!(matches(&HeaderValue::from_static(seen), &tag), "{seen}");
+            assert!(matches(&HeaderValue::from_static(seen), tag), "{seen}");
         }
         for seen in ["W/\"a-2\"", "a-1", ""] {
-            assert!(!matches(&HeaderValue::from_static(seen), &tag), "{seen}");
+            assert!(!matches(&HeaderValue::from_static(seen), tag), "{seen}");
         }
     }
 }

@@ -99,6 +99,12 @@ impl Service {
         let service = self.clone();
         match read {
             Read::Short(question, seen) => {
+                let seen_now = seen.as_ref();
+                if let Some(now) =
+                    short_poll::answer_resident(&service, &question, &client, action, seen_now)
+                {
+                    return Step::Now(now);
+                }
                 later(async move { Ok(short_poll::answer(service, question, client, action, seen).await) })
             }
             Read::Long(question, voice) if action == Action::Head => {

@@ -1,6 +1,6 @@
 //! Answers of the native dialect to polls and publishes, and single messages.
 
-use std::io::Write as _;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::header::{CACHE_CONTROL, ETAG, LOCATION};
@@ -11,7 +11,9 @@ use poll_core::{
 };
 
 use crate::body::Body;
-use crate::content::{write_encoding, write_payload, write_string, write_time};
+use crate::content::{
+    write_cursor, write_encoding, write_id, write_number, write_payload, write_string, write_time,
+};
 use crate::dialect::form;
 use crate::question::Answer;
 use crate::respond;
@@ -21,16 +23,29 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 
 /// A poll's answer. `clock` is the name under which it says when it was given.
 pub(crate) fn poll(answer: &Answer, clock: &str, cache: HeaderValue) -> Response<Body> {
-    let shared = match &answer.view.batch {
-        Some(batch) => batch.render(form::NATIVE_POLL, messages).bytes.clone(),
-        None => format!(r#"{{"messages":[],"count":0,"cursor":"{}""#, answer.view.next).into(),
+    // Just what it takes where there is nothing to flag, so that the vector becomes bytes as it is.
+    let own_bytes = clock.len() + Timestamp::TEXT_BYTES + r#","":""}"#.len();
+    let write_own = |own: &mut Vec<u8>| {
+        write_flags(own, answer);
+        own.extend_from_slice(b",\"");
+        own.extend_from_slice(clock.as_bytes());
+        own.extend_from_slice(b"\":");
+        write_time(own, answer.now);
+        own.push(b'}');
     };
-    let mut own = Vec::with_capacity(96);
-    write_flags(&mut own, answer);
-    let _ = write!(own, ",\"{clock}\":");
-    write_time(&mut own, answer.now);
-    own.push(b'}');
-    let body = Body::spliced([shared, own.into(), bytes::Bytes::new()]);
+    let body = if let Some(batch) = &answer.view.batch {
+        let shared = batch.render(form::NATIVE_POLL, messages).bytes.clone();
+        let mut own = Vec::with_capacity(own_bytes);
+        write_own(&mut own);
+        Body::spliced([shared, own.into(), bytes::Bytes::new()])
+    } else {
+        let empty = br#"{"messages":[],"count":0,"cursor":"#;
+        let mut own = Vec::with_capacity(empty.len() + 2 + Cursor::TEXT_BYTES + own_bytes);
+        own.extend_from_slice(empty);
+        write_cursor(&mut own, answer.view.next);
+        write_own(&mut own);
+        Body::full(own)
+    };
     respond::whole(StatusCode::OK, respond::JSON, cache, body)
 }
 
@@ -45,14 +60,18 @@ fn messages(batch: &Batch) -> Rendering {
         }
         write_message(&mut out, message);
     }
-    let _ = write!(out, r#"],"count":{},"cursor":"{}""#, batch.messages().len(), batch.end());
+    out.extend_from_slice(br#"],"count":"#);
+    write_number(&mut out, batch.messages().len() as u64);
+    out.extend_from_slice(br#","cursor":"#);
+    write_cursor(&mut out, batch.end());
     Rendering { bytes: out.into(), ends: Box::default() }
 }
 
 fn write_flags(out: &mut Vec<u8>, answer: &Answer) {
     let standing = &answer.view.standing;
     if let Some(missed) = standing.missed().filter(|missed| *missed > 0) {
-        let _ = write!(out, r#","missed":{missed}"#);
+        out.extend_from_slice(br#","missed":"#);
+        write_number(out, missed);
     }
     if standing.continuity == Continuity::Reset {
         out.extend_from_slice(br#","reset":true"#);
@@ -63,7 +82,11 @@ fn write_flags(out: &mut Vec<u8>, answer: &Answer) {
 }
 
 fn write_message(out: &mut Vec<u8>, message: &Message) {
-    let _ = write!(out, r#"{{"id":{},"uuid":"{}","content":"#, message.seq, message.id);
+    out.extend_from_slice(br#"{"id":"#);
+    write_number(out, message.seq.get());
+    out.extend_from_slice(br#","uuid":"#);
+    write_id(out, message.id);
+    out.extend_from_slice(br#","content":"#);
     let encoding = write_payload(out, &message.payload);
     write_encoding(out, encoding);
     out.extend_from_slice(br#","timestamp":"#);
@@ -72,12 +95,17 @@ fn write_message(out: &mut Vec<u8>, message: &Message) {
 }
 
 /// The weak entity tag of a short poll (RFC 9110 §8.8.3): all that its answer depends on but the time.
-pub(crate) fn etag(standing: &Standing, limit: Limit) -> HeaderValue {
+pub(crate) fn etag(standing: &Standing, limit: Limit) -> Vec<u8> {
     let Standing { epoch, oldest, newest, position, .. } = standing;
-    let ended = if standing.ended { "-e" } else { "" };
-    let limit = limit.messages;
-    let tag = format!("W/\"{:x}-{oldest}-{position}-{newest}-{limit}{ended}\"", epoch.get());
-    HeaderValue::from_str(&tag).unwrap_or(HeaderValue::from_static("W/\"\""))
+    let mut tag = Vec::with_capacity(96);
+    tag.extend_from_slice(b"W/\"");
+    tag.extend_from_slice(&Cursor { epoch: *epoch, seq: *position }.to_text());
+    for number in [oldest.get(), newest.get(), limit.messages as u64] {
+        tag.push(b'-');
+        write_number(&mut tag, number);
+    }
+    tag.extend_from_slice(if standing.ended { b"-e\"" } else { b"\"" });
+    tag
 }
 
 /// One message as JSON.
@@ -108,7 +136,13 @@ pub(crate) fn message(
 
 /// The path of one message.
 pub(crate) fn message_path(channel: &ChannelName, cursor: Cursor) -> String {
-    format!("/api/messages/{}/{cursor}", utf8_percent_encode(channel.as_str(), SEGMENT))
+    let channel: Cow<'_, str> = utf8_percent_encode(channel.as_str(), SEGMENT).into();
+    let mut path = String::with_capacity("/api/messages//".len() + channel.len() + Cursor::TEXT_BYTES);
+    path.push_str("/api/messages/");
+    path.push_str(&channel);
+    path.push('/');
+    path.extend(cursor.to_text().iter().map(|&digit| char::from(digit)));
+    path
 }
 
 /// For how long a message may be kept by caches.
@@ -142,7 +176,9 @@ pub(crate) fn published(
             response
         }
         (_, stamps) => {
-            let _ = write!(out, r#","count":{},"messages":["#, stamps.len());
+            out.extend_from_slice(br#","count":"#);
+            write_number(&mut out, stamps.len() as u64);
+            out.extend_from_slice(br#","messages":["#);
             for (index, stamp) in stamps.iter().enumerate() {
                 out.extend_from_slice(if index > 0 { b",{" } else { b"{" });
                 write_stamp(&mut out, stamp);
@@ -156,11 +192,20 @@ pub(crate) fn published(
 
 fn write_stamp(out: &mut Vec<u8>, stamp: &Stamp) {
     let Stamp { cursor, id, at } = stamp;
-    let _ = write!(out, r#""id":{},"uuid":"{id}","cursor":"{cursor}","timestamp":"{at}""#, cursor.seq);
+    out.extend_from_slice(br#""id":"#);
+    write_number(out, cursor.seq.get());
+    out.extend_from_slice(br#","uuid":"#);
+    write_id(out, *id);
+    out.extend_from_slice(br#","cursor":"#);
+    write_cursor(out, *cursor);
+    out.extend_from_slice(br#","timestamp":"#);
+    write_time(out, *at);
 }
 
 /// Adds what a short poll says of its freshness.
-pub(crate) fn add_etag(response: &mut Response<Body>, tag: HeaderValue) {
-    response.headers_mut().insert(ETAG, tag);
+pub(crate) fn add_etag(response: &mut Response<Body>, tag: &[u8]) {
+    if let Ok(tag) = HeaderValue::from_bytes(tag) {
+        response.headers_mut().insert(ETAG, tag);
+    }
     response.headers_mut().insert(CACHE_CONTROL, respond::NO_CACHE);
 }

@@ -1,7 +1,5 @@
 //! Lines of the native streams. Each is one frame; see [`crate::frame`].
 
-use std::io::Write as _;
-
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderValue};
@@ -10,7 +8,7 @@ use uuid::Uuid;
 
 use super::answer::{message_json, message_path};
 use crate::body::Promise;
-use crate::content::{write_encoding, write_payload, write_time};
+use crate::content::{write_cursor, write_encoding, write_number, write_payload, write_time};
 use crate::dialect::form;
 use crate::frame::{COMMENT, Framing};
 use crate::respond;
@@ -82,11 +80,16 @@ fn frames(batch: &Batch, framing: Framing, write: impl Fn(&mut Vec<u8>, &Message
 }
 
 fn write_update(out: &mut Vec<u8>, message: &Message, cursor: Cursor) {
-    let seq = message.seq;
-    let _ = write!(out, r#"{{"type":"update","counter":{seq},"id":{seq},"message":"#);
+    out.extend_from_slice(br#"{"type":"update","counter":"#);
+    write_number(out, message.seq.get());
+    out.extend_from_slice(br#","id":"#);
+    write_number(out, message.seq.get());
+    out.extend_from_slice(br#","message":"#);
     let encoding = write_payload(out, &message.payload);
     write_encoding(out, encoding);
-    let _ = write!(out, r#","cursor":"{cursor}","timestamp":"#);
+    out.extend_from_slice(br#","cursor":"#);
+    write_cursor(out, cursor);
+    out.extend_from_slice(br#","timestamp":"#);
     write_time(out, message.at);
     out.push(b'}');
 }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
+use http::HeaderName;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use poll_core::{Ending, IdempotencyKey, Payload, Publish};
@@ -13,6 +14,7 @@ use crate::error::Refusal;
 use crate::query::{Query, Repeats};
 use crate::settings::Demo;
 
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// The most lines of one publish; as many as one answer gives.
 const MOST_LINES: usize = 1_000;
 /// The most bytes of one publish of lines; as many as one answer gives.
@@ -116,7 +118,7 @@ fn json(text: &[u8], what: &str) -> Result<Payload, Refusal> {
 }
 
 fn key(head: &Parts) -> Result<Option<IdempotencyKey>, Refusal> {
-    let mut keys = head.headers.get_all("idempotency-key").iter();
+    let mut keys = head.headers.get_all(IDEMPOTENCY_KEY).iter();
     let (key, twin) = (keys.next(), keys.next());
     if twin.is_some() {
         return Err(Refusal::bad_request("`Idempotency-Key` is given more than once"));
@@ -132,13 +134,15 @@ fn media(head: &Parts) -> Media {
     let Some(value) = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
         return Media::Other;
     };
-    let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    match essence.as_str() {
-        "application/json" => Media::Json,
-        "application/x-ndjson" => Media::Lines,
-        "application/x-www-form-urlencoded" => Media::Form,
-        _ if essence.starts_with("text/") => Media::Text,
-        _ if essence.ends_with("+json") => Media::Json,
+    let essence = value.split(';').next().unwrap_or_default().trim();
+    let is = |media: &str| essence.eq_ignore_ascii_case(media);
+    let part = |range: Option<&str>, text: &str| range.is_some_and(|part| part.eq_ignore_ascii_case(text));
+    match essence.len() {
+        _ if part(essence.get(.."text/".len()), "text/") => Media::Text,
+        _ if is("application/json") => Media::Json,
+        _ if is("application/x-ndjson") => Media::Lines,
+        _ if is("application/x-www-form-urlencoded") => Media::Form,
+        length if part(essence.get(length.saturating_sub("+json".len())..), "+json") => Media::Json,
         _ => Media::Other,
     }
 }
