@@ -24,8 +24,10 @@ use crate::sync::Mutex;
 /// Enough that workers seldom meet, few enough to walk when everyone is rung.
 const SHARDS: usize = 64;
 
-/// How many waiters a lane wakes before it lets them run.
-const SLICE: usize = 512;
+/// How many waiters a lane wakes before it lets them run, and lets sockets be looked at: what is published meanwhile
+/// reaches those who are still to be woken in the same write. Few enough that they do meet it, many enough that the
+/// look is no cost.
+const SLICE: usize = 128;
 
 /// All waiters of a store.
 pub struct Notifier {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use poll_core::{Batch, ChannelName, Continuity, Cursor, Limit, Pinned, View, Wait};
+use poll_core::{Batch, ChannelName, Continuity, Cursor, Limit, Pinned, Timestamp, View, Wait};
 use tokio::time::Instant;
 
 use crate::client::Client;
@@ -24,13 +24,25 @@ pub(crate) struct Follow {
     at: Pinned,
     /// A read that has to fetch something first.
     fetching: Option<Pin<Box<dyn Future<Output = View> + Send>>>,
-    wait: Option<Wait>,
+    wait: Wait,
+    /// Whether the wait is on.
+    waiting: Waiting,
     timer: Timer,
     /// When to say that the stream lives, if nothing else is said before.
     heartbeat_due: Instant,
     /// When this stream has to end, once the server drains.
     drain_due: Option<Instant>,
     state: State,
+}
+
+/// What a follower knows of what is after its position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    /// Nothing: it has to look.
+    No,
+    /// There was nothing at the last look, which gave all there was up to here: waiting may begin, and looks by itself.
+    CaughtUp(Cursor),
+    Yes,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,11 +71,12 @@ pub(crate) enum Event {
 impl Follow {
     pub(crate) fn new(service: &Service, channel: ChannelName, at: Pinned, client: Client) -> Self {
         Self {
+            wait: service.wait(&channel, &at),
+            waiting: Waiting::No,
             channel,
             client,
             at,
             fetching: None,
-            wait: None,
             timer: service.deadlines().timer(),
             heartbeat_due: Instant::now() + service.settings().heartbeat,
             drain_due: None,
@@ -87,46 +100,52 @@ impl Follow {
         }
         loop {
             // Somebody who waits has nothing to read until the bell rings.
-            if let Some(wait) = &mut self.wait {
-                if Pin::new(wait).poll(cx).is_ready() {
-                    self.wait = None;
+            if self.waiting == Waiting::Yes {
+                if Pin::new(&mut self.wait).poll(cx).is_ready() {
+                    self.waiting = Waiting::No;
                     self.state = State::Live;
                 } else if self.timer.poll(cx).is_pending() {
                     return Poll::Pending;
                 }
             }
-            let view = ready!(self.poll_view(cx));
-            if let Some(event) = self.event(&view) {
+            let next = if let Waiting::CaughtUp(next) = self.waiting {
+                next
+            } else {
+                let (view, now) = ready!(self.poll_view(cx));
+                if let Some(event) = self.event(&view, now) {
+                    return Poll::Ready(Some(event));
+                }
+                view.next
+            };
+            if let Some(event) = self.due(next) {
                 return Poll::Ready(Some(event));
             }
-            if let Some(event) = self.due(&view) {
-                return Poll::Ready(Some(event));
-            }
-            if self.wait.is_none() {
-                self.wait = Some(self.service.wait(&self.channel, &self.at));
+            if self.waiting != Waiting::Yes {
+                self.wait.again(&self.at);
+                self.waiting = Waiting::Yes;
             }
         }
     }
 
-    fn poll_view(&mut self, cx: &mut Context<'_>) -> Poll<View> {
+    fn poll_view(&mut self, cx: &mut Context<'_>) -> Poll<(View, Timestamp)> {
+        let (store, now) = (self.service.store(), self.service.now());
         if let Some(fetching) = &mut self.fetching {
             let view = ready!(fetching.as_mut().poll(cx));
             self.fetching = None;
-            return Poll::Ready(view);
+            return Poll::Ready((view, now));
         }
-        let (store, now) = (self.service.store(), self.service.now());
         if let Some(view) = store.read_resident(now, &self.channel, &self.at, Limit::default()) {
-            return Poll::Ready(view);
+            return Poll::Ready((view, now));
         }
         let (store, channel, at) = (store.clone(), self.channel.clone(), self.at);
         let fetch = async move { store.read(now, &channel, &at, Limit::default()).await };
         let view = ready!(self.fetching.insert(Box::pin(fetch)).as_mut().poll(cx));
         self.fetching = None;
-        Poll::Ready(view)
+        Poll::Ready((view, now))
     }
 
     /// What a view has to say, if anything; the position moves behind it.
-    fn event(&mut self, view: &View) -> Option<Event> {
+    fn event(&mut self, view: &View, now: Timestamp) -> Option<Event> {
         let standing = &view.standing;
         let missed = standing.missed();
         if standing.continuity == Continuity::Reset || missed.is_some_and(|missed| missed > 0) {
@@ -141,9 +160,12 @@ impl Follow {
             self.service.note_given(&self.channel, standing, batch.messages(), &self.client);
             let metrics = self.service.metrics();
             if self.state == State::Live {
-                metrics.lag(self.service.now().since(batch.newest().at));
+                metrics.lag(now.since(batch.newest().at));
             }
             self.said(Pinned::after(batch.end()));
+            if batch.end().seq == standing.newest && !standing.ended {
+                self.waiting = Waiting::CaughtUp(batch.end());
+            }
             return Some(Event::Batch(batch.clone()));
         }
         self.state = if view.is_closed() { State::Ended } else { self.state };
@@ -152,23 +174,23 @@ impl Follow {
 
     fn said(&mut self, at: Pinned) {
         self.at = at;
-        self.wait = None;
+        self.waiting = Waiting::No;
         self.heartbeat_due = Instant::now() + self.service.settings().heartbeat;
     }
 
     /// What is due by time alone; sets the timer for what is not.
-    fn due(&mut self, view: &View) -> Option<Event> {
+    fn due(&mut self, next: Cursor) -> Option<Event> {
         let now = Instant::now();
         if let Some(left) = self.service.time_to_drain() {
             let due = *self.drain_due.get_or_insert(now + left);
             if due <= now {
                 self.state = State::Ended;
-                return Some(Event::Draining(view.next));
+                return Some(Event::Draining(next));
             }
         }
         if self.heartbeat_due <= now {
             self.heartbeat_due = now + self.service.settings().heartbeat.max(Duration::from_millis(1));
-            return Some(Event::Idle(view.next));
+            return Some(Event::Idle(next));
         }
         self.timer.set(self.drain_due.map_or(self.heartbeat_due, |due| due.min(self.heartbeat_due)));
         None

@@ -60,6 +60,12 @@ impl Future for Wait {
 }
 
 impl Wait {
+    /// Waits anew, from another position.
+    pub fn again(&mut self, pinned: &Pinned) {
+        self.leave();
+        self.pinned = *pinned;
+    }
+
     fn leave(&mut self) {
         if let Some(ticket) = self.ticket.take() {
             self.store.notifier().leave(&self.channel, &self.lane, &ticket);

@@ -10,7 +10,7 @@ use poll_core::{Lane, Limit, Pinned, Position, Retention, Store, Wait};
 use crate::fixture::*;
 
 /// How many waiters a driven lane wakes at a time.
-const SLICE: usize = 512;
+const SLICE: usize = 128;
 
 fn wait_at_end(store: &Store, channel: &str, lane: &Lane) -> Wait {
     let pinned = pin_at(store, second(0), channel, Position::End);

@@ -3,17 +3,19 @@
 //! What is small is joined, so that head and body, or a piece with its framing, leave in one write; what is large is
 //! handed to the socket as it is. Nothing is kept of what was written.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
-use std::io::{self, IoSlice, Write as _};
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use bytes::{Buf as _, Bytes};
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE};
 use http::response::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
 use tokio::io::AsyncWrite;
 
+use crate::content::write_number;
 use crate::date::date;
 
 /// Pieces up to this size are joined with what stands before and behind them.
@@ -55,29 +57,58 @@ impl Framing {
 pub(super) struct Outbox {
     /// Before `joined`.
     parts: VecDeque<Bytes>,
-    joined: BytesMut,
+    joined: Vec<u8>,
+    /// How many bytes of `joined` the socket has.
+    taken: usize,
+}
+
+/// Room that a worker keeps for the next answer; more is given back.
+const SPARE: usize = 16 * 1024;
+
+thread_local! {
+    /// Nearly every answer is written in the turn in which it is made, so one buffer serves them all.
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 impl Outbox {
     pub(super) fn is_empty(&self) -> bool {
-        self.parts.is_empty() && self.joined.is_empty()
+        self.parts.is_empty() && self.joined.len() == self.taken
     }
 
     /// How many bytes wait.
     pub(super) fn len(&self) -> usize {
-        self.parts.iter().map(Bytes::len).sum::<usize>() + self.joined.len()
+        self.parts.iter().map(Bytes::len).sum::<usize>() + self.joined.len() - self.taken
+    }
+
+    /// Makes room for so many more bytes.
+    fn reserve(&mut self, bytes: usize) {
+        if self.joined.capacity() == 0 {
+            self.joined = BUFFER.take();
+        }
+        self.joined.reserve(bytes);
+    }
+
+    /// Whoever waits from here on keeps no buffer.
+    fn clear(&mut self) {
+        let mut joined = std::mem::take(&mut self.joined);
+        self.taken = 0;
+        if (1..=SPARE).contains(&joined.capacity()) {
+            joined.clear();
+            BUFFER.set(joined);
+        }
+        self.parts = VecDeque::new();
     }
 
     /// The head of an answer. Says what is to become of the connection: the answer itself may ask to close it.
     pub(super) fn head(&mut self, parts: &Parts, framing: Framing, after: After) -> After {
         let mut after = after;
-        self.joined.reserve(JOINED);
+        self.reserve(JOINED);
         let status = parts.status;
-        self.joined.put_slice(b"HTTP/1.1 ");
-        self.joined.put_slice(status.as_str().as_bytes());
-        self.joined.put_u8(b' ');
-        self.joined.put_slice(status.canonical_reason().unwrap_or_default().as_bytes());
-        self.joined.put_slice(b"\r\n");
+        self.joined.extend_from_slice(b"HTTP/1.1 ");
+        self.joined.extend_from_slice(status.as_str().as_bytes());
+        self.joined.push(b' ');
+        self.joined.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+        self.joined.extend_from_slice(b"\r\n");
         let (mut sized, mut dated) = (false, false);
         for (name, value) in &parts.headers {
             sized |= name == CONTENT_LENGTH;
@@ -90,10 +121,12 @@ impl Outbox {
         }
         match framing {
             Framing::Bodiless => {}
-            Framing::Chunks => self.joined.put_slice(b"transfer-encoding: chunked\r\n"),
+            Framing::Chunks => self.joined.extend_from_slice(b"transfer-encoding: chunked\r\n"),
             Framing::Length(_) if sized => {}
             Framing::Length(length) => {
-                let _ = write!((&mut self.joined).writer(), "content-length: {length}\r\n");
+                self.joined.extend_from_slice(b"content-length: ");
+                write_number(&mut self.joined, length);
+                self.joined.extend_from_slice(b"\r\n");
             }
         }
         if after == After::Close {
@@ -103,39 +136,59 @@ impl Outbox {
             let date: HeaderValue = date();
             self.field(&DATE, date.as_bytes());
         }
-        self.joined.put_slice(b"\r\n");
+        self.joined.extend_from_slice(b"\r\n");
         after
     }
 
     fn field(&mut self, name: &HeaderName, value: &[u8]) {
-        self.joined.put_slice(name.as_str().as_bytes());
-        self.joined.put_slice(b": ");
-        self.joined.put_slice(value);
-        self.joined.put_slice(b"\r\n");
+        self.joined.extend_from_slice(name.as_str().as_bytes());
+        self.joined.extend_from_slice(b": ");
+        self.joined.extend_from_slice(value);
+        self.joined.extend_from_slice(b"\r\n");
     }
 
     /// One piece of the body, not empty.
     pub(super) fn piece(&mut self, bytes: Bytes, framing: Framing) {
+        // A chunk's size and its two line ends are at most 20 bytes.
+        self.reserve(bytes.len().min(JOINED) + 20);
         if framing == Framing::Chunks {
-            let _ = write!((&mut self.joined).writer(), "{:X}\r\n", bytes.len());
+            self.chunk_size(bytes.len());
         }
         if bytes.len() <= JOINED {
-            self.joined.put_slice(&bytes);
+            self.joined.extend_from_slice(&bytes);
         } else {
-            if !self.joined.is_empty() {
-                self.parts.push_back(self.joined.split().freeze());
-            }
+            self.part();
             self.parts.push_back(bytes);
         }
         if framing == Framing::Chunks {
-            self.joined.put_slice(b"\r\n");
+            self.joined.extend_from_slice(b"\r\n");
+        }
+    }
+
+    /// In hexadecimal, without leading zeros (RFC 9112, section 7.1).
+    fn chunk_size(&mut self, size: usize) {
+        let digits = (usize::BITS - size.leading_zeros()).div_ceil(4);
+        for digit in (0..digits).rev() {
+            // Less than 16, so the cast keeps the value.
+            let value = (size >> (digit * 4) & 15) as u8;
+            self.joined.push(if value < 10 { b'0' + value } else { b'A' + value - 10 });
+        }
+        self.joined.extend_from_slice(b"\r\n");
+    }
+
+    /// Makes what is joined a part of its own.
+    fn part(&mut self) {
+        let joined = Bytes::from(std::mem::take(&mut self.joined)).split_off(self.taken);
+        self.taken = 0;
+        if !joined.is_empty() {
+            self.parts.push_back(joined);
         }
     }
 
     /// The end of the body.
     pub(super) fn end(&mut self, framing: Framing) {
         if framing == Framing::Chunks {
-            self.joined.put_slice(b"0\r\n\r\n");
+            self.joined.extend_from_slice(b"0\r\n\r\n");
         }
     }
 
@@ -146,10 +199,11 @@ impl Outbox {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         while !self.is_empty() {
+            let joined = &self.joined[self.taken..];
             let written = if self.parts.is_empty() {
-                ready!(Pin::new(&mut *io).poll_write(cx, &self.joined))?
+                ready!(Pin::new(&mut *io).poll_write(cx, joined))?
             } else {
-                let last = (!self.joined.is_empty()).then(|| &self.joined[..]);
+                let last = (!joined.is_empty()).then_some(joined);
                 let all = self.parts.iter().map(|part| &part[..]).chain(last).take(PARTS);
                 let mut slices = [IoSlice::new(&[]); PARTS];
                 let count =
@@ -161,8 +215,7 @@ impl Outbox {
             }
             self.advance(written);
         }
-        // Whoever waits from here on keeps no buffer.
-        *self = Self::default();
+        self.clear();
         Poll::Ready(Ok(()))
     }
 
@@ -177,6 +230,6 @@ impl Outbox {
                 self.parts.pop_front();
             }
         }
-        self.joined.advance(count);
+        self.taken += count;
     }
 }
