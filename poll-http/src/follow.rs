@@ -104,7 +104,7 @@ impl Follow {
                 if Pin::new(&mut self.wait).poll(cx).is_ready() {
                     self.waiting = Waiting::No;
                     self.state = State::Live;
-                } else if self.timer.poll(cx).is_pending() {
+                } else if self.hears_of_drain() && self.timer.poll(cx).is_pending() {
                     return Poll::Pending;
                 }
             }
@@ -125,6 +125,12 @@ impl Follow {
                 self.waiting = Waiting::Yes;
             }
         }
+    }
+
+    /// Whether whoever begins the drain finds this one among those who wait, or it knows already. Asked behind the
+    /// registration: where another thread begins it just before, its ring was over before there was anybody to hear it.
+    fn hears_of_drain(&self) -> bool {
+        self.drain_due.is_some() || !self.service.drain().is_draining()
     }
 
     fn poll_view(&mut self, cx: &mut Context<'_>) -> Poll<(View, Timestamp)> {

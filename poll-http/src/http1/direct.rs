@@ -51,7 +51,8 @@ enum Stage<F> {
     /// Between requests.
     Idle,
     Asked(F),
-    Answering(Answering),
+    /// The socket or the body was not ready. Most answers leave whole in the turn in which they are made.
+    Answering(Box<Answering>),
     /// All is handed to the socket.
     Written(After),
     Closing,
@@ -126,22 +127,20 @@ where
                         return Poll::Ready(Ok(Turn::Engine));
                     };
                     self.unread = Bytes::new();
-                    self.begin(request);
+                    ready!(self.begin(request, cx))?;
                 }
                 Stage::Asked(future) => {
                     let answered = catch_unwind(AssertUnwindSafe(|| Pin::new(future).poll(cx)));
                     match answered.unwrap_or_else(|_| Poll::Ready(broken())) {
-                        Poll::Ready(response) => self.answer(response),
+                        Poll::Ready(response) => ready!(self.answer(response, cx))?,
                         Poll::Pending => return self.poll_left(cx),
                     }
                 }
                 Stage::Answering(answering) => {
-                    match answering.poll(&mut self.io, cx) {
-                        Poll::Ready(written) => written.map_err(ConnectionError::Direct)?,
-                        Poll::Pending => return self.poll_left(cx),
-                    }
-                    let after = answering.after;
-                    self.io.link().end_with(answering.body.take_written());
+                    let Poll::Ready(written) = answering.poll(&mut self.io, cx) else {
+                        return self.poll_left(cx);
+                    };
+                    let after = written.map_err(ConnectionError::Direct)?;
                     self.stage = Stage::Written(after);
                 }
                 Stage::Written(after) => {
@@ -156,7 +155,11 @@ where
         }
     }
 
-    fn begin(&mut self, request: Request<RequestBody>) {
+    fn begin(
+        &mut self,
+        request: Request<RequestBody>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), ConnectionError>> {
         let empty = matches!(request.body(), RequestBody::Empty);
         self.io.link().begin(if empty { Carries::Nothing } else { Carries::Body });
         let connection = ConnectionInfo {
@@ -167,17 +170,31 @@ where
         };
         match catch_unwind(AssertUnwindSafe(|| self.handler.handle(request, &connection))) {
             Ok(future) => self.stage = Stage::Asked(future),
-            Err(_) => self.answer(broken()),
+            Err(_) => ready!(self.answer(broken(), cx))?,
         }
+        Poll::Ready(Ok(()))
     }
 
-    fn answer(&mut self, response: Response<Body>) {
+    /// Begins to write an answer; pending when it did not all leave.
+    fn answer(
+        &mut self,
+        response: Response<Body>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), ConnectionError>> {
+        // What was asked is done with before anything of its answer leaves.
+        self.stage = Stage::Idle;
         let (parts, body) = response.into_parts();
         let framing = Framing::of(parts.status, body.exact_length());
         let after = if self.draining.is_draining() { After::Close } else { After::Keep };
         let mut out = Outbox::default();
         let after = out.head(&parts, framing, after);
-        self.stage = Stage::Answering(Answering { body, framing, out, after, socket: Socket::Free });
+        let mut answering = Answering { body, framing, out, after, socket: Socket::Free };
+        let Poll::Ready(written) = answering.poll(&mut self.io, cx) else {
+            self.stage = Stage::Answering(Box::new(answering));
+            return self.poll_left(cx);
+        };
+        self.stage = Stage::Written(written.map_err(ConnectionError::Direct)?);
+        Poll::Ready(Ok(()))
     }
 
     /// While a request is answered: ready when the peer has left, which ends everything.
@@ -210,8 +227,12 @@ where
 }
 
 impl Answering {
-    /// Ready when all is written.
-    fn poll<IO: AsyncWrite + Unpin>(&mut self, io: &mut IO, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Ready when all is handed to the socket; then it is known what becomes of the connection.
+    fn poll<IO: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        io: &mut Watched<IO>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<After>> {
         let whole = |body: &Body, framing| framing == Framing::Bodiless || body.is_ended();
         loop {
             let more = match self.socket {
@@ -223,7 +244,8 @@ impl Answering {
             self.socket = Socket::Free;
             ready!(more);
             if whole(&self.body, self.framing) {
-                return Poll::Ready(Ok(()));
+                io.link().end_with(self.body.take_written());
+                return Poll::Ready(Ok(self.after));
             }
         }
     }

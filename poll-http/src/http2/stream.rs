@@ -61,46 +61,44 @@ impl<F: Future<Output = Response<Body>>> Future for Stream<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
-        loop {
-            match this.stage.as_mut().project() {
-                StageProjected::Awaited { future, respond, .. } => {
-                    let response = match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
-                        Ok(Poll::Ready(response)) => response,
-                        Ok(Poll::Pending) => {
-                            // The peer has lost interest, or the connection is gone.
-                            let _ = ready!(respond.poll_reset(cx));
-                            this.stage.set(Stage::Done);
-                            return Poll::Ready(());
-                        }
-                        Err(_) => {
-                            respond.send_reset(Reason::INTERNAL_ERROR);
-                            this.stage.set(Stage::Done);
-                            return Poll::Ready(());
-                        }
-                    };
-                    // The handler's future is dropped here, before anything of its answer is sent.
-                    let StageReplaced::Awaited { respond, asked, .. } =
-                        this.stage.as_mut().project_replace(Stage::Done)
-                    else {
-                        return Poll::Ready(());
-                    };
-                    let Some(mut sending) = Sending::begin(cx, response, respond, asked, this.lane) else {
-                        return Poll::Ready(());
-                    };
-                    // Nearly always all of it at once; what waits takes no room for what does not.
-                    if sending.poll(cx, this.lane).is_ready() {
+        match this.stage.as_mut().project() {
+            StageProjected::Awaited { future, respond, .. } => {
+                let response = match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+                    Ok(Poll::Ready(response)) => response,
+                    Ok(Poll::Pending) => {
+                        // The peer has lost interest, or the connection is gone.
+                        let _ = ready!(respond.poll_reset(cx));
+                        this.stage.set(Stage::Done);
                         return Poll::Ready(());
                     }
-                    this.stage.set(Stage::Sending { sending: Box::new(sending) });
-                    return Poll::Pending;
-                }
-                StageProjected::Sending { sending } => {
-                    ready!(sending.poll(cx, this.lane));
-                    this.stage.set(Stage::Done);
+                    Err(_) => {
+                        respond.send_reset(Reason::INTERNAL_ERROR);
+                        this.stage.set(Stage::Done);
+                        return Poll::Ready(());
+                    }
+                };
+                // The handler's future is dropped here, before anything of its answer is sent.
+                let StageReplaced::Awaited { respond, asked, .. } =
+                    this.stage.as_mut().project_replace(Stage::Done)
+                else {
+                    return Poll::Ready(());
+                };
+                let Some(mut sending) = Sending::begin(cx, response, respond, asked, this.lane) else {
+                    return Poll::Ready(());
+                };
+                // Nearly always all of it at once; what waits takes no room for what does not.
+                if sending.poll(cx, this.lane).is_ready() {
                     return Poll::Ready(());
                 }
-                StageProjected::Done => return Poll::Ready(()),
+                this.stage.set(Stage::Sending { sending: Box::new(sending) });
+                Poll::Pending
             }
+            StageProjected::Sending { sending } => {
+                ready!(sending.poll(cx, this.lane));
+                this.stage.set(Stage::Done);
+                Poll::Ready(())
+            }
+            StageProjected::Done => Poll::Ready(()),
         }
     }
 }

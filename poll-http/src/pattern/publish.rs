@@ -21,9 +21,9 @@ pub(crate) async fn publish(
     let channel = native::channel(&head)?;
     let settings = service.settings();
     let incoming = Incoming::of(&head);
-    let most = incoming.most_bytes(&head, settings.max_payload_bytes);
+    let most = incoming.most_bytes(settings.max_payload_bytes);
     let body = content(&service, body, most).await?;
-    let publish = native::publish(&head, &body, settings.max_payload_bytes, settings.demo)?;
+    let publish = native::publish(&head, incoming, &body, settings.max_payload_bytes, settings.demo)?;
     drop(body);
     let published = service.publish_for(head, &channel, publish).await?;
     Ok(native::published(&channel, &published, incoming))
@@ -38,7 +38,7 @@ pub(crate) async fn report(
 ) -> Result<Response<Body>, Refusal> {
     let body = content(&service, body, service.settings().max_payload_bytes).await?;
     let published = service.publish_for(head, &job, native::progress_report(&body)?).await?;
-    let mut response = native::published(&job, &published, Incoming::One);
+    let mut response = native::published(&job, &published, Incoming::STEP);
     *response.status_mut() = StatusCode::ACCEPTED;
     Ok(response)
 }

@@ -50,11 +50,7 @@ pub(crate) async fn answer(
 }
 
 /// 304, where the asker has seen just that.
-fn unchanged(
-    standing: &Standing,
-    question: &Question,
-    seen: Option<&HeaderValue>,
-) -> Option<Response<Body>> {
+fn unchanged(standing: &Standing, question: &Question, seen: Option<&HeaderValue>) -> Option<Response<Body>> {
     let tag = native::etag(standing, question.limit);
     matches(seen?, &tag).then(|| {
         let mut response = respond::bare(StatusCode::NOT_MODIFIED);

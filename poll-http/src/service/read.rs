@@ -100,8 +100,7 @@ impl Service {
         match read {
             Read::Short(question, seen) => {
                 let seen_now = seen.as_ref();
-                if let Some(now) =
-                    short_poll::answer_resident(&service, &question, &client, action, seen_now)
+                if let Some(now) = short_poll::answer_resident(&service, &question, &client, action, seen_now)
                 {
                     return Step::Now(now);
                 }

@@ -141,7 +141,8 @@ pub(crate) fn message_path(channel: &ChannelName, cursor: Cursor) -> String {
     path.push_str("/api/messages/");
     path.push_str(&channel);
     path.push('/');
-    path.extend(cursor.to_text().iter().map(|&digit| char::from(digit)));
+    // Hexadecimal digits only.
+    path.push_str(std::str::from_utf8(&cursor.to_text()).unwrap_or_default());
     path
 }
 
@@ -163,8 +164,8 @@ pub(crate) fn published(
     let mut out = Vec::with_capacity(224);
     out.extend_from_slice(br#"{"channel":"#);
     write_string(&mut out, channel.as_str());
-    match (shape, &*published.stamps) {
-        (super::Incoming::One, [stamp]) => {
+    match (shape.is_lines(), &*published.stamps) {
+        (false, [stamp]) => {
             out.push(b',');
             write_stamp(&mut out, stamp);
             out.push(b'}');

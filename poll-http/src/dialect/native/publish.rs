@@ -22,14 +22,11 @@ pub(crate) const MOST_LINES_BYTES: usize = 1 << 20;
 
 /// How a publish came, which is how it is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Incoming {
-    One,
-    Lines,
-}
+pub(crate) struct Incoming(Media);
 
 /// What the body is, by its `Content-Type` (RFC 9110 §8.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Media {
+pub(crate) enum Media {
     Json,
     Lines,
     Text,
@@ -38,17 +35,25 @@ enum Media {
 }
 
 impl Incoming {
+    /// A step of a job.
+    pub(crate) const STEP: Self = Self(Media::Json);
+
     /// How the body of this request is to be taken.
     pub(crate) fn of(head: &Parts) -> Self {
-        if media(head) == Media::Lines { Self::Lines } else { Self::One }
+        Self(media(head))
+    }
+
+    /// Whether it is as many messages as it has lines.
+    pub(crate) fn is_lines(self) -> bool {
+        self.0 == Media::Lines
     }
 
     /// How many bytes of body may come. A form's content may be three times as long as what it encodes.
-    pub(crate) fn most_bytes(self, head: &Parts, most_payload: usize) -> usize {
-        match media(head) {
+    pub(crate) fn most_bytes(self, most_payload: usize) -> usize {
+        match self.0 {
             Media::Lines => MOST_LINES_BYTES,
             Media::Form => most_payload.saturating_mul(3).saturating_add(1_024),
-            _ => most_payload,
+            Media::Json | Media::Text | Media::Other => most_payload,
         }
     }
 }
@@ -56,6 +61,7 @@ impl Incoming {
 /// A publish out of head and body.
 pub(crate) fn publish(
     head: &Parts,
+    incoming: Incoming,
     body: &[u8],
     most_payload: usize,
     demo: Demo,
@@ -72,7 +78,7 @@ pub(crate) fn publish(
         (None, [], Demo::Off) => {
             return Err(Refusal::bad_request("`content` is missing: give it as a parameter or as the body"));
         }
-        (None, body, _) => from_body(head, body)?,
+        (None, body, _) => from_body(incoming, body)?,
     };
     if payloads.iter().any(|payload| payload.len() > most_payload) {
         return Err(Refusal::too_large("the message", most_payload));
@@ -80,9 +86,9 @@ pub(crate) fn publish(
     Ok(Publish { payloads, key, ending: Ending::Open })
 }
 
-fn from_body(head: &Parts, body: &[u8]) -> Result<Vec<Payload>, Refusal> {
+fn from_body(incoming: Incoming, body: &[u8]) -> Result<Vec<Payload>, Refusal> {
     let not_utf8 = |_| Refusal::bad_request("the body: not UTF-8");
-    Ok(vec![match media(head) {
+    Ok(vec![match incoming.0 {
         Media::Lines => return lines(body),
         Media::Json => json(body, "the body")?,
         Media::Text => Payload::text(std::str::from_utf8(body).map_err(not_utf8)?),
@@ -205,7 +211,7 @@ mod tests {
     fn take(target: &str, content_type: &str, body: &[u8]) -> Result<Vec<Payload>, Refusal> {
         let request = Request::post(target).header(CONTENT_TYPE, content_type);
         let head = request.body(()).unwrap().into_parts().0;
-        publish(&head, body, 64, Demo::Off).map(|publish| publish.payloads)
+        publish(&head, Incoming::of(&head), body, 64, Demo::Off).map(|publish| publish.payloads)
     }
 
     #[test]
