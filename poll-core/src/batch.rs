@@ -16,7 +16,8 @@ use crate::message::Message;
 pub struct Batch {
     epoch: Epoch,
     messages: Box<[Arc<Message>]>,
-    rendered: [OnceLock<Rendering>; Form::COUNT],
+    /// Boxed: most batches are rendered in one form, and a batch is made for every message.
+    rendered: [OnceLock<Box<Rendering>>; Form::COUNT],
 }
 
 /// A place for one rendering of a batch; whoever renders hands the numbers out.
@@ -89,7 +90,7 @@ impl Batch {
 
     /// The batch in a form, rendered by the first who asks for it.
     pub fn render(&self, form: Form, render: impl FnOnce(&Self) -> Rendering) -> &Rendering {
-        self.rendered[form.0].get_or_init(|| render(self))
+        self.rendered[form.0].get_or_init(|| Box::new(render(self)))
     }
 
     /// What the batch holds in memory, about: messages that may be retained nowhere else, and what a few
@@ -130,7 +131,8 @@ pub(crate) struct Recent {
 
 impl Recent {
     const MOST_BYTES: usize = 16 << 20;
-    const MOST_BATCHES: usize = 2_048;
+    /// A fan-out is over before this many other channels have had one; few enough to stay near the processor.
+    const MOST_BATCHES: usize = 256;
 
     /// Holds a batch and gives the ones that have to make room, to be dropped outside the lock.
     #[must_use]

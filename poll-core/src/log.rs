@@ -24,6 +24,9 @@ pub struct Log {
     epoch: Epoch,
     /// Retained messages, oldest first; their numbers end at `newest`.
     messages: VecDeque<Arc<Message>>,
+    /// When the first of `messages` was taken; [`Timestamp::MAX`] where there is none. Every look asks for it, and the
+    /// message itself has long left the processor's cache.
+    front_at: Timestamp,
     /// What is retained below `messages`, in the journal only.
     beneath: Option<Beneath>,
     /// The number of the newest message ever appended; eviction keeps it.
@@ -78,6 +81,7 @@ impl Log {
         Self {
             epoch,
             messages: VecDeque::new(),
+            front_at: Timestamp::MAX,
             beneath: None,
             newest: Seq::ZERO,
             newest_at: Timestamp::ZERO,
@@ -102,7 +106,8 @@ impl Log {
     /// The number of the oldest message in memory, or the next one's where none is.
     #[must_use]
     pub fn tail(&self) -> Seq {
-        self.messages.front().map_or(self.newest.next(), |message| message.seq)
+        // Numbers have no holes and end at the newest.
+        Seq::new(self.newest.get() + 1 - self.messages.len() as u64)
     }
 
     /// The newest message's number, retained or not; zero before the first.
@@ -160,7 +165,17 @@ impl Log {
         self.newest = message.seq;
         self.newest_at = message.at;
         self.weight += message.weight();
+        if self.messages.is_empty() {
+            self.front_at = message.at;
+        }
         self.messages.push_back(message);
+    }
+
+    /// Takes the first message out of memory.
+    fn pop_front(&mut self) -> Option<Arc<Message>> {
+        let message = self.messages.pop_front();
+        self.front_at = self.messages.front().map_or(Timestamp::MAX, |message| message.at);
+        message
     }
 
     /// Drops the oldest retained message and gives what it weighed in memory.
@@ -169,7 +184,7 @@ impl Log {
             self.raise(beneath.oldest.next(), beneath.since);
             return Some(0);
         }
-        let message = self.messages.pop_front()?;
+        let message = self.pop_front()?;
         if self.evicted.len() == REMEMBERED {
             self.evicted.pop_front();
         }
@@ -185,12 +200,12 @@ impl Log {
     /// Drops all messages taken before `cutoff` and gives what they weighed in memory. Of what is below
     /// memory, all goes or nothing; see [`is_stale`](Self::is_stale).
     pub fn expire(&mut self, cutoff: Timestamp) -> u64 {
-        let next_at = self.messages.front().map_or(self.newest_at, |message| message.at);
+        let next_at = if self.messages.is_empty() { self.newest_at } else { self.front_at };
         if self.beneath.is_some() && next_at < cutoff {
             self.raise(self.tail(), next_at);
         }
         let mut freed = 0;
-        while self.messages.front().is_some_and(|message| message.at < cutoff) {
+        while !self.messages.is_empty() && self.front_at < cutoff {
             freed += self.evict().unwrap_or_default();
         }
         freed
@@ -210,7 +225,7 @@ impl Log {
         let (seq, at, weight) = (message.seq, message.at, message.weight());
         self.beneath.get_or_insert(Beneath { oldest: seq, since: at });
         self.weight -= weight;
-        self.messages.pop_front();
+        self.pop_front();
         Some(weight)
     }
 
@@ -246,6 +261,7 @@ impl Log {
         debug_assert_eq!(message.seq.next(), self.tail(), "a hole in the tail");
         self.weight += message.weight();
         let reached = self.beneath.is_some_and(|beneath| beneath.oldest >= message.seq);
+        self.front_at = message.at;
         self.messages.push_front(message);
         if reached {
             self.beneath = None;

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use slab::Slab;
+use smallvec::SmallVec;
 
 use crate::channel::{ChannelName, NameMap};
 use crate::sync::Mutex;
@@ -46,7 +47,7 @@ struct Shard {
 struct Topic {
     life: u64,
     /// Few: one a worker that has waiters here.
-    groups: Vec<(Lane, Slab<Waker>)>,
+    groups: SmallVec<[(Lane, Slab<Waker>); 1]>,
 }
 
 /// One worker's share of the waiters. A clone is the same lane.
@@ -91,7 +92,7 @@ impl Notifier {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
                 shard.lives += 1;
-                entry.insert(Topic { life: shard.lives, groups: Vec::new() })
+                entry.insert(Topic { life: shard.lives, groups: SmallVec::new() })
             }
         };
         let group = match topic.groups.iter().position(|(other, _)| other.is(lane)) {

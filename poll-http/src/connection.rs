@@ -150,10 +150,6 @@ struct Connection<IO, H: Handle> {
     state: State<IO, H>,
 }
 
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly every connection is HTTP/1.1, and inline it is one allocation with its task"
-)]
 enum State<IO, H: Handle> {
     /// `None` only on the way to another state.
     Sniffing(Option<Sniffing<IO, H>>),
