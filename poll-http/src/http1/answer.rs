@@ -88,6 +88,9 @@ impl Outbox {
             }
             self.field(name, value.as_bytes());
         }
+        if after == After::Close {
+            self.field(&CONNECTION, CLOSE.as_bytes());
+        }
         match framing {
             Framing::Bodiless => {}
             Framing::Chunks => self.joined.put_slice(b"transfer-encoding: chunked\r\n"),
@@ -95,9 +98,6 @@ impl Outbox {
             Framing::Length(length) => {
                 let _ = write!((&mut self.joined).writer(), "content-length: {length}\r\n");
             }
-        }
-        if after == After::Close {
-            self.field(&CONNECTION, CLOSE.as_bytes());
         }
         if !dated {
             let date: HeaderValue = date();

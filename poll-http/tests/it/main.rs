@@ -21,6 +21,7 @@ mod questions;
 mod race;
 mod transport_deadline;
 mod transport_drain;
+mod transport_engines;
 mod transport_http1;
 mod transport_http2;
 mod transport_push;
