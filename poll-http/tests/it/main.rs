@@ -20,6 +20,7 @@ mod native_streams;
 mod questions;
 mod race;
 mod transport_deadline;
+mod transport_direct;
 mod transport_drain;
 mod transport_engines;
 mod transport_http1;
