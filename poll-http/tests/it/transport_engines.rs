@@ -82,7 +82,12 @@ async fn settle() {
 
 /// Sends `parts` one after the other on both ways, and compares what comes of it now and at each deadline after.
 async fn compare<H: Handle>(handler: &H, parts: &[&[u8]]) -> Seen {
-    let mut lines = both(handler, &Drain::new(), 1 << 22);
+    compare_through(1 << 22, handler, parts).await
+}
+
+/// The same through pipes that hold no more than `capacity` bytes each way.
+async fn compare_through<H: Handle>(capacity: usize, handler: &H, parts: &[&[u8]]) -> Seen {
+    let mut lines = both(handler, &Drain::new(), capacity);
     for part in parts {
         for line in &mut lines {
             // A connection may be closed by now, and then it is so on both ways.
@@ -330,6 +335,18 @@ async fn every_request_has_the_same_answer_on_both_ways() {
         answered += usize::from(seen.bytes.starts_with(b"HTTP/1.1 200 OK\r\n"));
     }
     assert!(answered > 100, "{answered}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_answer_is_the_same_through_a_small_pipe_on_both_ways() {
+    let toy = toy();
+    for path in ANSWERS {
+        // The request fits, so that it comes whole.
+        let request = format!("GET /{path} HTTP/1.1\r\nHost: a\r\n\r\n");
+        for capacity in [64, 257, 4_001] {
+            compare_through(capacity, &toy, &[request.as_bytes(), NEXT]).await;
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
