@@ -119,6 +119,9 @@ impl Outbox {
             }
             self.field(name, value.as_bytes());
         }
+        if after == After::Close {
+            self.field(&CONNECTION, CLOSE.as_bytes());
+        }
         match framing {
             Framing::Bodiless => {}
             Framing::Chunks => self.joined.extend_from_slice(b"transfer-encoding: chunked\r\n"),
@@ -128,9 +131,6 @@ impl Outbox {
                 write_number(&mut self.joined, length);
                 self.joined.extend_from_slice(b"\r\n");
             }
-        }
-        if after == After::Close {
-            self.field(&CONNECTION, CLOSE.as_bytes());
         }
         if !dated {
             let date: HeaderValue = date();

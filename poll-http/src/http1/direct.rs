@@ -47,6 +47,7 @@ pub(crate) struct Direct<IO, H: Handle> {
     stage: Stage<H::Future>,
 }
 
+#[expect(clippy::large_enum_variant, reason = "a box would cost each answer an allocation")]
 enum Stage<F> {
     /// Between requests.
     Idle,
@@ -242,7 +243,12 @@ impl Answering {
             self.socket = Socket::Full;
             ready!(self.out.poll_write(io, cx))?;
             self.socket = Socket::Free;
-            ready!(more);
+            if more.is_pending() {
+                // What a socket buffers of its own, as one with TLS does, must not wait for the next piece. Where it
+                // takes its time, it wakes this as the piece would.
+                let _ = Pin::new(&mut *io).poll_flush(cx)?;
+                return Poll::Pending;
+            }
             if whole(&self.body, self.framing) {
                 io.link().end_with(self.body.take_written());
                 return Poll::Ready(Ok(self.after));

@@ -78,7 +78,7 @@ pub(crate) struct LongPoll<W> {
     phase: Phase,
 }
 
-type Fetching = Pin<Box<dyn Future<Output = (Pinned, View, Timestamp)> + Send>>;
+type Fetching = Pin<Box<dyn Future<Output = (Pinned, View, Timestamp, Limit)> + Send>>;
 
 /// What is waited for, beside the timer.
 enum Bell {
@@ -156,7 +156,12 @@ impl<W> LongPoll<W> {
     fn poll_bell(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let rung = match &mut self.bell {
             Bell::None => !self.timer.is_set(),
-            Bell::News(wait) => Pin::new(wait).poll(cx).is_ready(),
+            // The drain is looked at behind the registration: where another thread begins it in between, its ring
+            // was over before there was anybody to hear it.
+            Bell::News(wait) => {
+                Pin::new(wait).poll(cx).is_ready()
+                    || (self.phase == Phase::Serving && self.service.drain().is_draining())
+            }
             Bell::Silence(drain) => Pin::new(drain).poll(cx).is_ready() && self.phase == Phase::Serving,
         };
         if !rung {
@@ -195,7 +200,8 @@ impl<W> LongPoll<W> {
     fn poll_look(&mut self, cx: &mut Context<'_>) -> Poll<Look> {
         let mut limit = self.question.limit;
         loop {
-            let (view, now) = ready!(self.poll_view(cx, limit));
+            let (view, now, looked) = ready!(self.poll_view(cx, limit));
+            limit = looked;
             let cut = match self.question.grain {
                 Grain::Message => Cut::None,
                 Grain::Millisecond => match cut(&view, now) {
@@ -241,9 +247,9 @@ impl<W> LongPoll<W> {
         }
     }
 
-    /// What there is after the position, and when that was. A look that had to wait for the journal starts anew with
-    /// the question's own limit.
-    fn poll_view(&mut self, cx: &mut Context<'_>, limit: Limit) -> Poll<(View, Timestamp)> {
+    /// What there is after the position, when that was, and within which limit: a look that had to wait for the
+    /// journal has kept the one it began with.
+    fn poll_view(&mut self, cx: &mut Context<'_>, limit: Limit) -> Poll<(View, Timestamp, Limit)> {
         if self.fetching.is_none() {
             let (store, channel) = (self.service.store(), &self.question.channel);
             let (now, seen) = match self.pinned {
@@ -256,7 +262,7 @@ impl<W> LongPoll<W> {
             };
             if let Some((pinned, view)) = seen {
                 self.pinned = Some(pinned);
-                return Poll::Ready((view, now));
+                return Poll::Ready((view, now, limit));
             }
             let (store, channel) = (store.clone(), channel.clone());
             let (pinned, position) = (self.pinned, self.question.position);
@@ -266,14 +272,14 @@ impl<W> LongPoll<W> {
                     None => store.pin(now, &channel, position).await,
                 };
                 let view = store.read(now, &channel, &pinned, limit).await;
-                (pinned, view, now)
+                (pinned, view, now, limit)
             }));
         }
         let Some(fetching) = &mut self.fetching else { return Poll::Pending };
-        let (pinned, view, now) = ready!(fetching.as_mut().poll(cx));
+        let (pinned, view, now, limit) = ready!(fetching.as_mut().poll(cx));
         self.fetching = None;
         self.pinned = Some(pinned);
-        Poll::Ready((view, now))
+        Poll::Ready((view, now, limit))
     }
 }
 
