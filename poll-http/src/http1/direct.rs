@@ -47,7 +47,6 @@ pub(crate) struct Direct<IO, H: Handle> {
     stage: Stage<H::Future>,
 }
 
-#[expect(clippy::large_enum_variant, reason = "a box would cost each answer an allocation")]
 enum Stage<F> {
     /// Between requests.
     Idle,

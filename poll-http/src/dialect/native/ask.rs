@@ -15,22 +15,28 @@ const DEFAULT_CHANNEL: &str = "default";
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const DEFAULT_WAIT: Duration = Duration::from_secs(30);
 
-/// What the query may say, as it is written.
+/// What the query says of the channel and the place in it, as it is written.
 struct Words<'a> {
     channel: Word<'a>,
     cursor: Word<'a>,
     last_id: Word<'a>,
     limit: Word<'a>,
-    timeout: Word<'a>,
 }
 
 type Word<'a> = Option<Cow<'a, str>>;
 
 impl<'a> Words<'a> {
     fn of(head: &'a Parts) -> Result<Self, Refusal> {
+        let names = ["channel", "cursor", "last_id", "limit"];
+        let [channel, cursor, last_id, limit] = query(head).get_all(names, Repeats::Refused)?;
+        Ok(Self { channel, cursor, last_id, limit })
+    }
+
+    /// The same with the time to wait, which only a long poll knows of.
+    fn timed(head: &'a Parts) -> Result<(Self, Word<'a>), Refusal> {
         let names = ["channel", "cursor", "last_id", "limit", "timeout"];
         let [channel, cursor, last_id, limit, timeout] = query(head).get_all(names, Repeats::Refused)?;
-        Ok(Self { channel, cursor, last_id, limit, timeout })
+        Ok((Self { channel, cursor, last_id, limit }, timeout))
     }
 }
 
@@ -42,9 +48,9 @@ pub(crate) fn short_poll(head: &Parts) -> Result<Question, Refusal> {
 
 /// `/api/longpoll`; waits are cut to `most`.
 pub(crate) fn long_poll(head: &Parts, most: Duration) -> Result<Question, Refusal> {
-    let words = Words::of(head)?;
-    let wait = match &words.timeout {
-        Some(text) => seconds("timeout", text, most)?,
+    let (words, timeout) = Words::timed(head)?;
+    let wait = match timeout {
+        Some(text) => seconds("timeout", &text, most)?,
         None => preferred_wait(&head.headers).unwrap_or(DEFAULT_WAIT).min(most),
     };
     question(&words, position(&words)?.unwrap_or(Position::Start), wait)
@@ -223,5 +229,8 @@ mod tests {
             assert!(refusal.detail().contains(name), "{target}: {}", refusal.detail());
         }
         assert!(short_poll(&head("/?unknown=1&unknown=2", &[])).is_ok());
+        assert!(short_poll(&head("/?timeout=1&timeout=%ff", &[])).is_ok(), "only a long poll knows of it");
+        assert!(stream(&head("/?timeout=1&timeout=2", &[])).is_ok());
+        assert!(long_poll(&head("/?timeout=1&timeout=2", &[]), DEFAULT_WAIT).is_err());
     }
 }
