@@ -147,7 +147,7 @@ impl<'a> Lane<'a> {
         }
         match round(self.peer, scenario, cores) {
             Ok(round) => self.row.rounds.push(round),
-            Err(error) => self.row.void = Some(format!("{error:#}")),
+            Err(error) => self.row.void = Some(machine::without_paths(&format!("{error:#}"))),
         }
         Ok(())
     }

@@ -53,6 +53,23 @@ pub(super) enum Waits {
     Asleep,
 }
 
+impl Waits {
+    /// Waits for the sockets, until something comes or `wait` is over.
+    pub(super) fn look(self, poll: &mut Poll, events: &mut Events, wait: Duration) -> Result<()> {
+        let until = Instant::now() + wait;
+        let at_once = if self == Self::Awake { Duration::ZERO } else { wait };
+        loop {
+            match poll.poll(events, Some(at_once)) {
+                Err(error) if error.kind() != std::io::ErrorKind::Interrupted => {
+                    return Err(error).context("cannot wait for the sockets");
+                }
+                _ if events.is_empty() && self == Self::Awake && Instant::now() < until => {}
+                _ => return Ok(()),
+            }
+        }
+    }
+}
+
 /// The connections and what came over them.
 pub(super) struct Load {
     waits: Waits,
@@ -150,7 +167,7 @@ impl Load {
     /// Takes what comes within `wait`, which ends with the first that comes. Returns how many events there were.
     pub(super) fn turn(&mut self, wait: Duration) -> Result<usize> {
         let mut events = std::mem::replace(&mut self.events, Events::with_capacity(0));
-        self.look(&mut events, wait)?;
+        self.waits.look(&mut self.poll, &mut events, wait)?;
         let begun = Instant::now();
         let mut count = 0;
         for event in &events {
@@ -162,20 +179,6 @@ impl Load {
         self.busy += begun.elapsed();
         self.events = events;
         Ok(count)
-    }
-
-    fn look(&mut self, events: &mut Events, wait: Duration) -> Result<()> {
-        let until = Instant::now() + wait;
-        let at_once = if self.waits == Waits::Awake { Duration::ZERO } else { wait };
-        loop {
-            match self.poll.poll(events, Some(at_once)) {
-                Err(error) if error.kind() != std::io::ErrorKind::Interrupted => {
-                    return Err(error).context("cannot wait for the sockets");
-                }
-                _ if events.is_empty() && self.waits == Waits::Awake && Instant::now() < until => {}
-                _ => return Ok(()),
-            }
-        }
     }
 
     /// Takes what comes until `done`; an error when nothing comes any more.
