@@ -115,14 +115,16 @@ impl Load {
         self.desk.tally.begin();
     }
 
-    /// Opens one more connection. All but publishers ask their first question.
+    /// Opens one more connection. All but publishers ask their first question; who waits asks from where others on the
+    /// topic were led, if any were.
     pub(super) fn open(&mut self, role: Role, topic: usize, due: Due) -> Result<usize> {
         let number = self.lines.len();
         let mut line = Line::open(self.wire.address, role, topic, due)
             .with_context(|| format!("after {number} connections"))?;
         line.register(self.poll.registry(), Token(number))?;
         if !matches!(role, Role::Publisher(_)) {
-            line.write(self.desk.topic(topic).first())?;
+            let topic = self.desk.topic(topic);
+            line.write(if role == Role::Waiter { topic.again() } else { topic.first() })?;
         }
         self.lines.push(line);
         Ok(number)
@@ -135,10 +137,15 @@ impl Load {
 
     /// Publishes the next message and returns its number.
     pub(super) fn publish(&mut self, publisher: usize, topic: usize) -> Result<u32> {
+        let channel = self.desk.topic(topic).channel().to_owned();
+        self.publish_to(publisher, &channel)
+    }
+
+    /// The same to a channel of which nobody asks.
+    pub(super) fn publish_to(&mut self, publisher: usize, channel: &str) -> Result<u32> {
         let number = self.desk.tally.publish();
         let payload = marker::payload(number, PAYLOAD);
-        let request =
-            self.wire.publish.request(self.wire.address, self.desk.topic(topic).channel(), &payload);
+        let request = self.wire.publish.request(self.wire.address, channel, &payload);
         let line = &mut self.lines[publisher];
         line.role = Role::Publisher(Busy::Publishing);
         line.write(&request)?;

@@ -5,7 +5,6 @@
 //! delivery costs is told apart from what the next question costs.
 
 mod peak;
-mod progress;
 mod report;
 
 use std::path::PathBuf;
@@ -15,13 +14,13 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 
 use self::peak::Peak;
-use self::progress::Progress;
 use self::report::{Delivery, Report};
 use super::cores::Cores;
 use super::figures::{Round, Row};
 use super::http2::{Again, Crowd, SETTLE, Shape};
 use super::load::Waits;
 use super::meter::{Cpu, resident};
+use super::progress::Progress;
 use crate::server::{Binary, Keyboard, Server};
 
 /// The command's arguments.

@@ -25,12 +25,12 @@ pub(super) use self::channels::Channels;
 pub(super) use self::fan_out::FanOut;
 pub(super) use self::http2::{Http2, Work};
 pub(super) use self::idle::Idle;
-pub(super) use self::publish::Publish;
+pub(super) use self::publish::{Publish, publish};
 pub(super) use self::short::{News, Short};
 pub(super) use self::streams::{Form, Pace, Streams};
 
 /// Between two looks at whether a server is at rest: at the beginning and the end of a round, and between publishes.
-const LOOK: Duration = Duration::from_millis(20);
+pub(super) const LOOK: Duration = Duration::from_millis(20);
 const SHORT_LOOK: Duration = Duration::from_millis(5);
 
 /// A server that is up.
@@ -75,6 +75,8 @@ pub(super) enum Room {
     Connections,
     /// And so many HTTP/2 streams on each.
     Streams(Shape),
+    /// And exactly so many retained messages a channel.
+    Retained(u32),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -226,7 +228,7 @@ impl Course {
 }
 
 /// What is used from its start on.
-struct Stopwatch<'a> {
+pub(super) struct Stopwatch<'a> {
     processes: &'a [u32],
     server: Cpu,
     busy: Duration,
@@ -234,7 +236,7 @@ struct Stopwatch<'a> {
 }
 
 impl<'a> Stopwatch<'a> {
-    fn start(target: &'a Target, load: &Load) -> Result<Self> {
+    pub(super) fn start(target: &'a Target, load: &Load) -> Result<Self> {
         Ok(Self {
             processes: &target.processes,
             server: Cpu::of(&target.processes)?,
@@ -243,7 +245,7 @@ impl<'a> Stopwatch<'a> {
         })
     }
 
-    fn stop(self, operations: u64, load: &Load, latency: Option<Latency>) -> Result<Round> {
+    pub(super) fn stop(self, operations: u64, load: &Load, latency: Option<Latency>) -> Result<Round> {
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let wall = nanos(self.start.elapsed());
         let server = Cpu::of(self.processes)?.since(self.server);

@@ -44,7 +44,7 @@ impl Poll {
     }
 }
 
-pub(super) fn settings(needs: Needs) -> String {
+pub(in crate::bench) fn settings(needs: Needs) -> String {
     let store = match needs.store {
         Store::Memory => "memory:",
         Store::Disk => "disk:…",
@@ -69,6 +69,7 @@ fn flags(needs: Needs) -> Vec<String> {
         Room::Streams(shape) => {
             flags.extend(["--max-streams-per-connection".to_owned(), shape.streams().to_string()]);
         }
+        Room::Retained(messages) => flags.extend(["--retain-messages".to_owned(), messages.to_string()]),
     }
     flags
 }
