@@ -79,7 +79,7 @@ mod tests {
     #[test]
     fn what_is_no_path_of_this_machine_is_left() {
         for text in
-            ["304 of GET /api/poll?a=/tmp/b", "HTTP/1.1", "http://127.0.0.1:80/tmp", "1 / 2", "disk:…"]
+            ["304 of GET /api/poll?a=/proc/b", "HTTP/1.1", "http://127.0.0.1:80/proc", "1 / 2", "disk:…"]
         {
             assert_eq!(without_paths(text), text);
         }
