@@ -8,6 +8,7 @@ mod comparison;
 mod cores;
 mod figures;
 mod floor;
+mod growth;
 mod http2;
 mod instructions;
 mod load;
@@ -15,6 +16,7 @@ mod machine;
 mod meter;
 mod million;
 mod peer;
+mod progress;
 mod report;
 mod scenario;
 mod url;
@@ -55,6 +57,8 @@ enum Course {
     Instructions(instructions::Instructions),
     /// Let a million wait over HTTP/2, and reach them all with one publish
     Million(million::Million),
+    /// The same work beside ever more of what should not matter to it
+    Growth(growth::Growth),
 }
 
 impl Bench {
@@ -73,14 +77,16 @@ impl Bench {
             Some(Course::Report(report)) => report.run(),
             Some(Course::Instructions(instructions)) => instructions.run(),
             Some(Course::Million(million)) => million.run(),
+            Some(Course::Growth(growth)) => growth.run(),
             None => self.comparison.run(),
         }
     }
 
     /// Whether its figures are meant.
     fn measures(&self) -> bool {
-        match self.course {
+        match &self.course {
             Some(Course::Url(_) | Course::Million(_)) => true,
+            Some(Course::Growth(growth)) => !growth.quick,
             Some(Course::Floor(_) | Course::Report(_) | Course::Instructions(_)) => false,
             None => !self.comparison.quick,
         }

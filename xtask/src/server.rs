@@ -175,11 +175,6 @@ impl Server {
         Ok(())
     }
 
-    /// Its process, to measure it by.
-    pub(crate) fn process(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Ends it at once and gives the last lines of its log.
     fn end_and_quote(&mut self) -> String {
         self.kill();

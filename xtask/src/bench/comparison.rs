@@ -33,7 +33,7 @@ pub(super) struct Comparison {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: Option<u32>,
     /// A little of everything, to see that it works; the figures mean nothing
-    #[arg(long)]
+    #[arg(long, conflicts_with = "readme")]
     pub(super) quick: bool,
     #[command(flatten)]
     outputs: Outputs,
@@ -147,7 +147,7 @@ impl<'a> Lane<'a> {
         }
         match round(self.peer, scenario, cores) {
             Ok(round) => self.row.rounds.push(round),
-            Err(error) => self.row.void = Some(format!("{error:#}")),
+            Err(error) => self.row.void = Some(machine::without_paths(&format!("{error:#}"))),
         }
         Ok(())
     }

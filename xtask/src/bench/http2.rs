@@ -21,6 +21,7 @@ use anyhow::{Result, ensure};
 pub(super) use self::crowd::{Crowd, Shape};
 pub(super) use self::waiters::{Again, Tally};
 use super::figures::{Latency, Round};
+use super::load::Waits;
 use super::meter::{Cpu, resident};
 
 /// How long waiters should be left alone before the server's memory is read: what it freed while they came goes back to the
@@ -33,6 +34,7 @@ pub(super) struct Ground<'a> {
     pub(super) address: SocketAddr,
     /// All its processes.
     pub(super) processes: &'a [u32],
+    pub(super) waits: Waits,
 }
 
 impl Shape {
@@ -48,22 +50,21 @@ impl Shape {
 /// Waiters of one channel are given so many messages one after another; each asks again at once, and the next message
 /// is published when all wait again.
 pub(super) fn fan_out(ground: Ground<'_>, shape: Shape, publishes: u32) -> Result<Round> {
-    let mut crowd = Crowd::gather(ground.address, shape, Again::AtOnce)?;
+    let mut crowd = Crowd::gather(ground.address, shape, Again::AtOnce, ground.waits)?;
     crowd.ask();
     crowd.park(|_| {})?;
-    let own = [std::process::id()];
-    let (load, cpu, wall) = (Cpu::of(&own)?, Cpu::of(ground.processes)?, Instant::now());
+    let (busy, cpu, wall) = (crowd.busy(), Cpu::of(ground.processes)?, Instant::now());
     for _ in 0..publishes {
         crowd.publish(|_| Ok(()))?;
         crowd.park(|_| {})?;
     }
-    let (cpu, load) = (Cpu::of(ground.processes)?.since(cpu), Cpu::of(&own)?.since(load));
+    let (cpu, busy) = (Cpu::of(ground.processes)?.since(cpu), crowd.busy().saturating_sub(busy));
     crowd.tally.clean()?;
     Ok(Round {
         operations: crowd.tally.delivered,
         cpu: cpu.total,
         user: cpu.user,
-        load: load.total,
+        load: u64::try_from(busy.as_nanos())?,
         wall: u64::try_from(wall.elapsed().as_nanos())?,
         latency: Some(crowd.tally.latency()),
         resident: None,
@@ -75,11 +76,12 @@ pub(super) fn fan_out(ground: Ground<'_>, shape: Shape, publishes: u32) -> Resul
 pub(super) fn idle(ground: Ground<'_>, shape: Shape, settle: Duration) -> Result<Round> {
     let before = resident(ground.processes)?;
     let wall = Instant::now();
-    let mut crowd = Crowd::gather(ground.address, shape, Again::AtOnce)?;
+    let mut crowd = Crowd::gather(ground.address, shape, Again::AtOnce, ground.waits)?;
     crowd.ask();
     crowd.park(|_| {})?;
     crowd.rest(settle)?;
     crowd.park(|_| {})?;
+    crowd.tally.clean()?;
     Ok(Round {
         operations: shape.waiters as u64,
         wall: u64::try_from(wall.elapsed().as_nanos())?,

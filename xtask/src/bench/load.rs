@@ -53,6 +53,23 @@ pub(super) enum Waits {
     Asleep,
 }
 
+impl Waits {
+    /// Waits for the sockets, until something comes or `wait` is over.
+    pub(super) fn look(self, poll: &mut Poll, events: &mut Events, wait: Duration) -> Result<()> {
+        let until = Instant::now() + wait;
+        let at_once = if self == Self::Awake { Duration::ZERO } else { wait };
+        loop {
+            match poll.poll(events, Some(at_once)) {
+                Err(error) if error.kind() != std::io::ErrorKind::Interrupted => {
+                    return Err(error).context("cannot wait for the sockets");
+                }
+                _ if events.is_empty() && self == Self::Awake && Instant::now() < until => {}
+                _ => return Ok(()),
+            }
+        }
+    }
+}
+
 /// The connections and what came over them.
 pub(super) struct Load {
     waits: Waits,
@@ -98,14 +115,16 @@ impl Load {
         self.desk.tally.begin();
     }
 
-    /// Opens one more connection. All but publishers ask their first question.
+    /// Opens one more connection. All but publishers ask their first question; who waits asks from where others on the
+    /// topic were led, if any were.
     pub(super) fn open(&mut self, role: Role, topic: usize, due: Due) -> Result<usize> {
         let number = self.lines.len();
         let mut line = Line::open(self.wire.address, role, topic, due)
             .with_context(|| format!("after {number} connections"))?;
         line.register(self.poll.registry(), Token(number))?;
         if !matches!(role, Role::Publisher(_)) {
-            line.write(self.desk.topic(topic).first())?;
+            let topic = self.desk.topic(topic);
+            line.write(if role == Role::Waiter { topic.again() } else { topic.first() })?;
         }
         self.lines.push(line);
         Ok(number)
@@ -118,10 +137,15 @@ impl Load {
 
     /// Publishes the next message and returns its number.
     pub(super) fn publish(&mut self, publisher: usize, topic: usize) -> Result<u32> {
+        let channel = self.desk.topic(topic).channel().to_owned();
+        self.publish_to(publisher, &channel)
+    }
+
+    /// The same to a channel of which nobody asks.
+    pub(super) fn publish_to(&mut self, publisher: usize, channel: &str) -> Result<u32> {
         let number = self.desk.tally.publish();
         let payload = marker::payload(number, PAYLOAD);
-        let request =
-            self.wire.publish.request(self.wire.address, self.desk.topic(topic).channel(), &payload);
+        let request = self.wire.publish.request(self.wire.address, channel, &payload);
         let line = &mut self.lines[publisher];
         line.role = Role::Publisher(Busy::Publishing);
         line.write(&request)?;
@@ -150,7 +174,7 @@ impl Load {
     /// Takes what comes within `wait`, which ends with the first that comes. Returns how many events there were.
     pub(super) fn turn(&mut self, wait: Duration) -> Result<usize> {
         let mut events = std::mem::replace(&mut self.events, Events::with_capacity(0));
-        self.look(&mut events, wait)?;
+        self.waits.look(&mut self.poll, &mut events, wait)?;
         let begun = Instant::now();
         let mut count = 0;
         for event in &events {
@@ -162,20 +186,6 @@ impl Load {
         self.busy += begun.elapsed();
         self.events = events;
         Ok(count)
-    }
-
-    fn look(&mut self, events: &mut Events, wait: Duration) -> Result<()> {
-        let until = Instant::now() + wait;
-        let at_once = if self.waits == Waits::Awake { Duration::ZERO } else { wait };
-        loop {
-            match self.poll.poll(events, Some(at_once)) {
-                Err(error) if error.kind() != std::io::ErrorKind::Interrupted => {
-                    return Err(error).context("cannot wait for the sockets");
-                }
-                _ if events.is_empty() && self.waits == Waits::Awake && Instant::now() < until => {}
-                _ => return Ok(()),
-            }
-        }
     }
 
     /// Takes what comes until `done`; an error when nothing comes any more.

@@ -1,6 +1,7 @@
-//! The machine and the commit a run was made on, and the room it gives.
+//! The machine and the commit a run was made on, and the room it gives. Knows too what of it is nobody's business.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
@@ -36,4 +37,51 @@ pub(super) fn describe() -> Result<String> {
     let cores = std::thread::available_parallelism()?;
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
     Ok(format!("{model}, {cores} cores, Linux {}", kernel.trim()))
+}
+
+/// A text without this machine's paths, of which only the last part is left: `…/poll-server`. What a row holds is kept
+/// in the project.
+pub(super) fn without_paths(text: &str) -> String {
+    let mut kept = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(slash) = rest.find('/') {
+        let (before, path) = rest.split_at(slash);
+        kept.push_str(before);
+        let begins = !before.ends_with(|c: char| c.is_alphanumeric() || "/._-…".contains(c));
+        let end = path.find(|c: char| c.is_whitespace() || "\"'`,:;()|".contains(c)).unwrap_or(path.len());
+        let (path, after) = path.split_at(end);
+        // A path of a URL begins nowhere here.
+        let first = path.split('/').nth(1).filter(|first| !first.is_empty());
+        if begins && first.is_some_and(|first| Path::new("/").join(first).exists()) {
+            kept.push_str("…/");
+            kept.push_str(path.rsplit('/').next().unwrap_or_default());
+        } else {
+            kept.push_str(path);
+        }
+        rest = after;
+    }
+    kept.push_str(rest);
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_paths_only_the_last_part_is_left() {
+        let here = std::env::current_exe().unwrap();
+        let name = here.file_name().unwrap().to_string_lossy();
+        let text = format!("cannot start `{0}`: disk:{0}, and {0}", here.display());
+        assert_eq!(without_paths(&text), format!("cannot start `…/{name}`: disk:…/{name}, and …/{name}"));
+    }
+
+    #[test]
+    fn what_is_no_path_of_this_machine_is_left() {
+        for text in
+            ["304 of GET /api/poll?a=/proc/b", "HTTP/1.1", "http://127.0.0.1:80/proc", "1 / 2", "disk:…"]
+        {
+            assert_eq!(without_paths(text), text);
+        }
+    }
 }

@@ -3,6 +3,7 @@
 //! Reads `/proc`, so Linux only. Knows neither servers nor what they do.
 
 use std::fs;
+use std::io::{self, ErrorKind};
 
 use anyhow::{Context as _, Result};
 use rustix::process::Pid;
@@ -32,7 +33,8 @@ impl Cpu {
     fn of_one(process: u32) -> Result<Self> {
         let mut total = 0;
         for thread in fs::read_dir(format!("/proc/{process}/task"))? {
-            let text = fs::read_to_string(thread?.path().join("schedstat"))?;
+            // One that has ended since it was listed has nothing to show any more.
+            let Some(text) = there(fs::read_to_string(thread?.path().join("schedstat")))? else { continue };
             let first = text.split(' ').next().unwrap_or_default();
             total += first.parse::<u64>().context("/proc/PID/task/TID/schedstat begins with nanoseconds")?;
         }
@@ -47,6 +49,19 @@ impl Cpu {
     pub(crate) fn since(self, earlier: Self) -> Self {
         Self { total: self.total.saturating_sub(earlier.total), user: self.user.saturating_sub(earlier.user) }
     }
+}
+
+/// What was read, or none if the thread it is of is gone.
+fn there(read: io::Result<String>) -> Result<Option<String>> {
+    match read {
+        Err(error) if error.kind() == ErrorKind::NotFound || is_no_process(&error) => Ok(None),
+        read => Ok(Some(read?)),
+    }
+}
+
+/// It ended between the opening and the reading.
+fn is_no_process(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error())
 }
 
 /// Resident memory of these processes together, in bytes.

@@ -5,7 +5,6 @@
 //! delivery costs is told apart from what the next question costs.
 
 mod peak;
-mod progress;
 mod report;
 
 use std::path::PathBuf;
@@ -15,16 +14,14 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 
 use self::peak::Peak;
-use self::progress::Progress;
 use self::report::{Delivery, Report};
+use super::cores::Cores;
 use super::figures::{Round, Row};
 use super::http2::{Again, Crowd, SETTLE, Shape};
-use super::meter::{Cpu, pin_to, resident};
+use super::load::Waits;
+use super::meter::{Cpu, resident};
+use super::progress::Progress;
 use crate::server::{Binary, Keyboard, Server};
-
-/// Where a server of one worker runs, and where the load.
-const SERVER_CORE: usize = 0;
-const LOAD_CORE: usize = 1;
 
 /// The command's arguments.
 #[derive(Args)]
@@ -55,12 +52,10 @@ impl Million {
         let shape = Shape { waiters: self.waiters as usize, connections: usize::from(self.connections) };
         let mut arguments = vec!["--workers".to_owned(), self.workers.to_string()];
         arguments.extend(shape.arguments());
-        if self.workers == 1 {
-            pin_to(&[SERVER_CORE])?;
-        }
         let flags: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let server = Server::start(&binary, &flags, Keyboard::Shared)?;
-        pin_to(&[LOAD_CORE])?;
+        let start = || Server::start(&binary, &flags, Keyboard::Shared);
+        let cores = Cores::find()?;
+        let server = if self.workers == 1 { cores.start_apart(start) } else { cores.start_on_both(start) }?;
         let mut report = Report { waiters: u64::from(self.waiters), ..Report::default() };
         let rounds = self.measure(&server, shape, &mut report)?;
         println!("{}", report.table());
@@ -84,10 +79,11 @@ impl Million {
     }
 
     fn measure(&self, server: &Server, shape: Shape, report: &mut Report) -> Result<Vec<Round>> {
-        let processes = &[server.process()];
+        let processes = &[server.id()];
         report.empty = resident(processes)?;
         let opening = Cpu::of(processes)?;
-        let mut crowd = Crowd::gather(server.address(), shape, Again::WhenTold)?;
+        let waits = if self.workers == 1 { Waits::Awake } else { Waits::Asleep };
+        let mut crowd = Crowd::gather(server.address(), shape, Again::WhenTold, waits)?;
         crowd.ask();
         self.park(&mut crowd, "waiters come")?;
         report.opening = Cpu::of(processes)?.since(opening).total;
@@ -122,10 +118,9 @@ impl Million {
         let mut progress = Progress::begin(format!("message {number} reaches"), waiters)?;
         let before = crowd.tally.delivered;
         crowd.tally.latency.reset();
-        let own = [std::process::id()];
         let idle = resident(processes)?;
         let mut peak = Peak::watch(processes)?;
-        let (load, cpu, wall) = (Cpu::of(&own)?, Cpu::of(processes)?, Instant::now());
+        let (busy, cpu, wall) = (crowd.busy(), Cpu::of(processes)?, Instant::now());
         crowd.publish(|tally| {
             progress.show(tally.delivered - before);
             peak.look()
@@ -133,14 +128,14 @@ impl Million {
         let wall = u64::try_from(wall.elapsed().as_nanos())?;
         // Answered when the server has nothing left to do for those who have theirs.
         crowd.waiting()?;
-        let (cpu, load) = (Cpu::of(processes)?.since(cpu), Cpu::of(&own)?.since(load));
+        let (cpu, busy) = (Cpu::of(processes)?.since(cpu), crowd.busy().saturating_sub(busy));
         progress.end();
         let delivery = Delivery { idle, peak: peak.most()?, cpu: cpu.total, user: cpu.user, wall };
         let round = Round {
             operations: crowd.tally.delivered - before,
             cpu: cpu.total,
             user: cpu.user,
-            load: load.total,
+            load: u64::try_from(busy.as_nanos())?,
             wall,
             latency: Some(crowd.tally.latency()),
             resident: None,

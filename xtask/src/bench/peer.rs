@@ -17,6 +17,7 @@ use clap::ValueEnum;
 use self::golongpoll::Golongpoll;
 use self::nchan::Nchan;
 use self::poll::Poll;
+pub(super) use self::poll::settings as settings_of_ours;
 use self::process::Process;
 use super::load::Waits;
 use super::scenario::{Needs, Scenario, Target};

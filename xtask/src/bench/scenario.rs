@@ -5,6 +5,7 @@
 
 mod channels;
 mod fan_out;
+mod http2;
 mod idle;
 mod publish;
 mod short;
@@ -15,19 +16,21 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 use super::figures::{Latency, Round};
+use super::http2::{SETTLE, Shape};
 use super::load::{Load, Waits};
 use super::meter::Cpu;
 use super::wire::{Ask, Wire};
 
 pub(super) use self::channels::Channels;
 pub(super) use self::fan_out::FanOut;
+pub(super) use self::http2::{Http2, Work};
 pub(super) use self::idle::Idle;
-pub(super) use self::publish::Publish;
+pub(super) use self::publish::{Publish, publish};
 pub(super) use self::short::{News, Short};
 pub(super) use self::streams::{Form, Pace, Streams};
 
 /// Between two looks at whether a server is at rest: at the beginning and the end of a round, and between publishes.
-const LOOK: Duration = Duration::from_millis(20);
+pub(super) const LOOK: Duration = Duration::from_millis(20);
 const SHORT_LOOK: Duration = Duration::from_millis(5);
 
 /// A server that is up.
@@ -54,13 +57,26 @@ pub(super) enum Course {
     Short(Short),
     Publish(Publish),
     Idle(Idle),
+    Http2(Http2),
 }
 
-/// What a server must be started with, beyond room for the connections.
+/// What a server must be started with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Needs {
     pub(super) store: Store,
     pub(super) workers: Workers,
+    pub(super) room: Room,
+}
+
+/// What there must be room for, beyond the server's defaults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// All the connections, from one address to one channel.
+    Connections,
+    /// And so many HTTP/2 streams on each.
+    Streams(Shape),
+    /// And exactly so many retained messages a channel.
+    Retained(u32),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,8 +117,13 @@ impl Scenario {
         let short =
             |news| Course::Short(Short { news, connections: 64, requests: u64::from(of(100_000, 2_000)) });
         let publish = |full| Course::Publish(Publish { connections: 16, publishes: of(full, 500) });
-        let memory = Needs { store: Store::Memory, workers: Workers::One };
+        let memory = Needs::PLAIN;
         let one = |id, course| Self { id, course, needs: memory };
+        let http2 = |id, waiters, connections, work| {
+            let shape = Shape { waiters, connections };
+            let needs = Needs { room: Room::Streams(shape), ..memory };
+            Self { needs, ..one(id, Course::Http2(Http2 { shape, work })) }
+        };
         vec![
             one("fanout-1000", fan_out(1_000, 100)),
             one("fanout-10000", fan_out(10_000, 12)),
@@ -125,6 +146,14 @@ impl Scenario {
             one("publish-memory", publish(50_000)),
             Self { needs: Needs { store: Store::Disk, ..memory }, ..one("publish-disk", publish(20_000)) },
             one("idle", Course::Idle(Idle { waiters: of(15_000, 200) })),
+            match size {
+                Size::Full => http2("http2-fanout", 10_000, 20, Work::FanOut { publishes: 12 }),
+                Size::Quick => http2("http2-fanout", 100, 2, Work::FanOut { publishes: 5 }),
+            },
+            match size {
+                Size::Full => http2("http2-idle", 100_000, 100, Work::Idle { settle: SETTLE }),
+                Size::Quick => http2("http2-idle", 200, 2, Work::Idle { settle: LOOK }),
+            },
         ]
     }
 
@@ -139,6 +168,12 @@ impl Scenario {
     }
 }
 
+impl Needs {
+    /// Messages in memory, and a core for the server alone.
+    pub(super) const PLAIN: Self =
+        Self { store: Store::Memory, workers: Workers::One, room: Room::Connections };
+}
+
 impl Course {
     pub(super) fn words(&self) -> String {
         match self {
@@ -148,6 +183,7 @@ impl Course {
             Self::Short(short) => short.words(),
             Self::Publish(publish) => format!("publish, {} connections", publish.connections),
             Self::Idle(idle) => format!("long poll, {} idle", grouped(idle.waiters)),
+            Self::Http2(http2) => http2.words(),
         }
     }
 
@@ -159,6 +195,7 @@ impl Course {
             Self::Short(_) => "request",
             Self::Publish(_) => "publish",
             Self::Idle(_) => "waiter",
+            Self::Http2(http2) => http2.operation(),
         }
     }
 
@@ -170,8 +207,8 @@ impl Course {
             Self::Streams(Streams { form: Form::Events, .. }) => wire.events.as_ref(),
             Self::Short(Short { news: News::None, .. }) => wire.unchanged.as_ref(),
             Self::Short(Short { news: News::One, .. }) => wire.short.as_ref(),
-            // Nobody asks; the topic is only for its name.
-            Self::Publish(_) => wire.long.as_ref().or(wire.short.as_ref()),
+            // Nobody asks by it: a publish needs a topic for its name only, and HTTP/2 has a load of its own.
+            Self::Publish(_) | Self::Http2(_) => wire.long.as_ref().or(wire.short.as_ref()),
         }
     }
 
@@ -185,12 +222,13 @@ impl Course {
             Self::Short(short) => short.run(target, ask),
             Self::Publish(publish) => publish.run(target, ask),
             Self::Idle(idle) => idle.run(target, ask),
+            Self::Http2(http2) => http2.run(target),
         }
     }
 }
 
 /// What is used from its start on.
-struct Stopwatch<'a> {
+pub(super) struct Stopwatch<'a> {
     processes: &'a [u32],
     server: Cpu,
     busy: Duration,
@@ -198,7 +236,7 @@ struct Stopwatch<'a> {
 }
 
 impl<'a> Stopwatch<'a> {
-    fn start(target: &'a Target, load: &Load) -> Result<Self> {
+    pub(super) fn start(target: &'a Target, load: &Load) -> Result<Self> {
         Ok(Self {
             processes: &target.processes,
             server: Cpu::of(&target.processes)?,
@@ -207,7 +245,7 @@ impl<'a> Stopwatch<'a> {
         })
     }
 
-    fn stop(self, operations: u64, load: &Load, latency: Option<Latency>) -> Result<Round> {
+    pub(super) fn stop(self, operations: u64, load: &Load, latency: Option<Latency>) -> Result<Round> {
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let wall = nanos(self.start.elapsed());
         let server = Cpu::of(self.processes)?.since(self.server);
@@ -224,6 +262,8 @@ impl<'a> Stopwatch<'a> {
 }
 
 /// With a space between thousands.
-fn grouped(number: u32) -> String {
-    if number < 1_000 { number.to_string() } else { format!("{} {:03}", number / 1_000, number % 1_000) }
+pub(super) fn grouped(number: impl Into<u64>) -> String {
+    let number = number.into();
+    let (more, rest) = (number / 1_000, number % 1_000);
+    if more == 0 { rest.to_string() } else { format!("{} {rest:03}", grouped(more)) }
 }

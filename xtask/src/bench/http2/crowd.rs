@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use mio::{Events, Poll, Token};
 
 use super::connection::Connection;
 use super::control::Control;
 use super::waiters::{Again, Question, Tally};
+use crate::bench::load::Waits;
 
 /// What is read at once of a socket.
 const BUFFER: usize = 128 * 1024;
@@ -25,7 +26,7 @@ const RARE_LOOK: Duration = Duration::from_millis(200);
 const AHEAD: usize = 20_000;
 
 /// How many wait, and on how many connections.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::bench) struct Shape {
     pub(in crate::bench) waiters: usize,
     pub(in crate::bench) connections: usize,
@@ -47,6 +48,9 @@ pub(in crate::bench) struct Crowd {
     shape: Shape,
     channel: String,
     control: Control,
+    waits: Waits,
+    /// The time spent on what came.
+    busy: Duration,
     poll: Poll,
     events: Events,
     connections: Vec<Connection>,
@@ -60,7 +64,12 @@ pub(in crate::bench) struct Crowd {
 
 impl Crowd {
     /// Connects. Nobody waits yet, and nobody else may on that server.
-    pub(in crate::bench) fn gather(address: SocketAddr, shape: Shape, again: Again) -> Result<Self> {
+    pub(in crate::bench) fn gather(
+        address: SocketAddr,
+        shape: Shape,
+        again: Again,
+        waits: Waits,
+    ) -> Result<Self> {
         let (mut poll, mut events) = (Poll::new()?, Events::with_capacity(1024));
         let mut control = Control::open(address)?;
         // A name of its own, so that nothing is retained there.
@@ -82,6 +91,8 @@ impl Crowd {
             shape,
             channel,
             control,
+            waits,
+            busy: Duration::ZERO,
             poll,
             events,
             connections,
@@ -181,16 +192,19 @@ impl Crowd {
         Ok(())
     }
 
+    /// How long it worked on what came, in all.
+    pub(in crate::bench) fn busy(&self) -> Duration {
+        self.busy
+    }
+
     fn turn(&mut self) -> Result<()> {
-        if let Err(error) = self.poll.poll(&mut self.events, Some(TURN))
-            && error.kind() != std::io::ErrorKind::Interrupted
-        {
-            return Err(error).context("cannot wait for sockets");
-        }
+        self.waits.look(&mut self.poll, &mut self.events, TURN)?;
+        let begun = Instant::now();
         for event in &self.events {
             let Some(connection) = self.connections.get_mut(event.token().0) else { continue };
             connection.turn(&mut self.buffer, &mut self.tally)?;
         }
+        self.busy += begun.elapsed();
         Ok(())
     }
 }

@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::{Again, Crowd, Ground, Shape, fan_out, idle};
+use crate::bench::load::Waits;
 
 /// How the pretended server treats its waiters.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -127,7 +128,7 @@ impl Server {
 }
 
 fn ground(address: SocketAddr, processes: &[u32]) -> Ground<'_> {
-    Ground { address, processes }
+    Ground { address, processes, waits: Waits::Asleep }
 }
 
 #[test]
@@ -142,7 +143,7 @@ fn every_waiter_gets_every_message_once() {
 #[test]
 fn waiters_rest_until_they_are_told() {
     let shape = Shape { waiters: 20, connections: 2 };
-    let mut crowd = Crowd::gather(start(Manner::Well), shape, Again::WhenTold).unwrap();
+    let mut crowd = Crowd::gather(start(Manner::Well), shape, Again::WhenTold, Waits::Asleep).unwrap();
     for round in 1..=3 {
         crowd.ask();
         crowd.park(|_| {}).unwrap();

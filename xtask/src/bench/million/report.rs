@@ -23,7 +23,7 @@ pub(super) struct Report {
     /// Server CPU of one waiter's first question, in nanoseconds in all.
     pub(super) opening: u64,
     pub(super) deliveries: Vec<Delivery>,
-    /// The load's own CPU in all of the deliveries, in nanoseconds.
+    /// How long the load worked on all of the deliveries, in nanoseconds.
     pub(super) load: u64,
 }
 
@@ -116,7 +116,7 @@ impl Report {
             ]);
         }
         let load = self.each(self.load) / float(self.deliveries.len().max(1) as u64) / 1e3;
-        figures.push(Figure::told("the load's own CPU a delivery", micros(load)));
+        figures.push(Figure::told("the load's own work a delivery", micros(load)));
         figures
     }
 

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 
 use super::Running;
 use super::process::{Process, folder, free_address};
-use crate::bench::scenario::{Needs, Store, Workers};
+use crate::bench::scenario::Needs;
 use crate::bench::wire::{Ask, Next, Post, Wire};
 
 pub(super) fn start() -> Result<Running> {
@@ -18,8 +18,7 @@ pub(super) fn start() -> Result<Running> {
 }
 
 pub(super) fn settings(needs: Needs) -> Option<String> {
-    let one = Needs { store: Store::Memory, workers: Workers::One };
-    (needs == one).then(|| "keeps nothing, checks nothing".to_owned())
+    (needs == Needs::PLAIN).then(|| "keeps nothing, checks nothing".to_owned())
 }
 
 pub(super) fn wire(address: SocketAddr) -> Wire {

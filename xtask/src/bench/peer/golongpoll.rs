@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::Running;
 use super::process::{Process, folder, free_address};
-use crate::bench::scenario::{Needs, Store, Workers};
+use crate::bench::scenario::Needs;
 use crate::bench::wire::{Ask, Next, Post, Wire};
 use crate::tools;
 use crate::workspace::{output, run, target};
@@ -61,8 +61,7 @@ impl Golongpoll {
 }
 
 pub(super) fn settings(needs: Needs) -> Option<String> {
-    let one = Needs { store: Store::Memory, workers: Workers::One };
-    (needs == one).then(|| "GOMAXPROCS=1".to_owned())
+    (needs == Needs::PLAIN).then(|| "GOMAXPROCS=1".to_owned())
 }
 
 pub(super) fn wire(address: SocketAddr) -> Wire {

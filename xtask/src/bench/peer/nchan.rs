@@ -10,7 +10,7 @@ use rustix::process::{Resource, geteuid, getrlimit};
 
 use super::Running;
 use super::process::{Process, folder, free_address};
-use crate::bench::scenario::{Course, Form, Needs, Scenario, Store, Streams, Workers};
+use crate::bench::scenario::{Course, Form, Needs, Scenario, Streams};
 use crate::bench::wire::{Ask, Next, Post, Wire};
 use crate::tools::{self, Tool};
 
@@ -41,16 +41,15 @@ impl Nchan {
     }
 
     pub(super) fn settings(&self, scenario: &Scenario) -> Option<String> {
-        let one = Needs { store: Store::Memory, workers: Workers::One };
         let subscriber = match &scenario.course {
             Course::FanOut(_) | Course::Channels(_) | Course::Idle(_) => "nchan_subscriber longpoll; ",
             Course::Streams(Streams { form: Form::Lines, .. }) => "nchan_subscriber http-chunked; ",
             Course::Streams(Streams { form: Form::Events, .. }) => "nchan_subscriber eventsource; ",
             Course::Short(_) => "nchan_subscriber interval-poll; ",
-            Course::Publish(_) => "",
+            Course::Publish(_) | Course::Http2(_) => "",
         };
         let raised = "worker_processes 1; keepalive_requests and worker_connections raised; no access log";
-        (scenario.needs == one).then(|| format!("{}; {subscriber}{raised}", self.version))
+        (scenario.needs == Needs::PLAIN).then(|| format!("{}; {subscriber}{raised}", self.version))
     }
 
     pub(super) fn start(&self) -> Result<Running> {

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::{Given, Handle, Running, process};
 use crate::bench::load::Waits;
-use crate::bench::scenario::{Needs, Store, Target, Workers};
+use crate::bench::scenario::{Needs, Room, Store, Target, Workers};
 use crate::bench::wire::{Ask, Next, Post, Wire};
 use crate::server::{Binary, Keyboard, Place, Server};
 
@@ -35,7 +35,8 @@ impl Poll {
                 (Place { store, ..Place::fleeting() }, Some(folder))
             }
         };
-        let arguments = [LIMITS, &["--workers", workers(needs)]].concat();
+        let flags = flags(needs);
+        let arguments: Vec<&str> = flags.iter().map(String::as_str).collect();
         let server = Server::start_at(&self.binary, &place, &arguments, Keyboard::Shared)?;
         let target =
             Target { wire: wire(server.address()), processes: vec![server.id()], waits: Waits::Asleep };
@@ -43,7 +44,7 @@ impl Poll {
     }
 }
 
-pub(super) fn settings(needs: Needs) -> String {
+pub(in crate::bench) fn settings(needs: Needs) -> String {
     let store = match needs.store {
         Store::Memory => "memory:",
         Store::Disk => "disk:…",
@@ -52,14 +53,25 @@ pub(super) fn settings(needs: Needs) -> String {
         Workers::One => "",
         Workers::Two => "; on both cores, one of which the load shares",
     };
-    format!("--store {store} --workers {} {}{load}", workers(needs), LIMITS.join(" "))
+    format!("--store {store} {}{load}", flags(needs).join(" "))
 }
 
-fn workers(needs: Needs) -> &'static str {
-    match needs.workers {
+/// What differs from the defaults, but for the store.
+fn flags(needs: Needs) -> Vec<String> {
+    let workers = match needs.workers {
         Workers::One => "1",
         Workers::Two => "2",
+    };
+    let mut flags: Vec<String> =
+        ["--workers", workers].iter().chain(LIMITS).map(ToString::to_string).collect();
+    match needs.room {
+        Room::Connections => {}
+        Room::Streams(shape) => {
+            flags.extend(["--max-streams-per-connection".to_owned(), shape.streams().to_string()]);
+        }
+        Room::Retained(messages) => flags.extend(["--retain-messages".to_owned(), messages.to_string()]),
     }
+    flags
 }
 
 pub(super) fn wire(address: SocketAddr) -> Wire {

@@ -11,7 +11,7 @@ use crate::bench::figures::{Row, Run};
 
 const WIDTH: f64 = 920.0;
 /// Where bars begin and where the longest may end; what is right of it is for its label.
-const LEFT: f64 = 236.0;
+const LEFT: f64 = 284.0;
 const RIGHT: f64 = 774.0;
 const MARGIN: f64 = 28.0;
 

@@ -189,3 +189,23 @@ pub(super) fn tally(run: &Run, kind: &str, chosen: impl Fn(&Target) -> bool) -> 
     let (holds, misses, open) = (count(Verdict::Holds), count(Verdict::Misses), count(Verdict::NotMeasured));
     format!("{kind}: {holds} held, {misses} missed, {open} not measured")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::scenario::{Scenario, Size};
+
+    #[test]
+    fn every_target_is_of_a_scenario_that_is_measured() {
+        for size in [Size::Full, Size::Quick] {
+            let all = Scenario::all(size);
+            let is_measured = |id: &str| all.iter().any(|scenario| scenario.id == id);
+            for target in TARGETS {
+                assert!(is_measured(target.scenario), "{}", target.scenario);
+                if let Against::Scenario(other) = target.against {
+                    assert!(is_measured(other), "{other}");
+                }
+            }
+        }
+    }
+}

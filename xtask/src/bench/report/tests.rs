@@ -181,7 +181,7 @@ fn the_plot_is_well_formed_and_shows_every_row() {
     let opened = svg.matches('<').count() - svg.matches("</").count();
     assert_eq!(opened, svg.matches("</").count() + svg.matches("/>").count());
     assert!(!svg.contains("<nothing>") && svg.contains("&lt;nothing&gt; | new &amp; &quot;strange&quot;"));
-    assert_eq!(svg.matches("<rect class=\"s0\" x=\"236\"").count(), 3);
+    assert_eq!(svg.matches("<rect class=\"s0\" x=\"284\"").count(), 3);
     assert!(svg.contains(">poll: void</text>"));
     assert!(svg.contains(">m&lt;y</text>"));
     assert!(svg.contains("2001-02-03, commit abc1234+"));

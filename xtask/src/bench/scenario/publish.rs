@@ -17,21 +17,31 @@ impl Publish {
         let mut load = Load::new(target, ask, 1)?;
         let publishers = (0..self.connections).map(|_| load.open_publisher()).collect::<Result<Vec<_>>>()?;
         // One each opens the connections and makes the channel.
-        publish(&mut load, &publishers, u64::from(self.connections))?;
+        publish(&mut load, &publishers, self.connections, to_one)?;
         load.settle(&target.processes, LOOK)?;
         let watch = Stopwatch::start(target, &load)?;
-        publish(&mut load, &publishers, u64::from(self.publishes))?;
+        publish(&mut load, &publishers, self.publishes, to_one)?;
         load.settle(&target.processes, LOOK)?;
         watch.stop(u64::from(self.publishes), &load, None)
     }
 }
 
-fn publish(load: &mut Load, publishers: &[usize], publishes: u64) -> Result<()> {
-    let last = load.tally().published + publishes;
+fn to_one(load: &mut Load, publisher: usize) -> Result<()> {
+    load.publish(publisher, 0).map(|_| ())
+}
+
+/// So many publishes as fast as they are acknowledged; `one` makes the next on a connection.
+pub(in crate::bench) fn publish(
+    load: &mut Load,
+    publishers: &[usize],
+    publishes: u32,
+    mut one: impl FnMut(&mut Load, usize) -> Result<()>,
+) -> Result<()> {
+    let last = load.tally().published + u64::from(publishes);
     while load.tally().published < last {
         for &publisher in publishers {
             if load.is_free(publisher) && load.tally().published < last {
-                load.publish(publisher, 0)?;
+                one(load, publisher)?;
             }
         }
         let acknowledged = load.tally().acknowledged;

@@ -35,14 +35,20 @@ impl Short {
         let publisher = load.open_publisher()?;
         load.publish(publisher, 0)?;
         load.until("a publish to be acknowledged", |load| load.is_free(publisher))?;
+        self.measure(target, load)
+    }
+
+    /// The same on a channel that has its messages already, the last of which is given.
+    pub(in crate::bench) fn measure(&self, target: &Target, mut load: Load) -> Result<Round> {
         load.settle(&target.processes, LOOK)?;
         let (again, step) = match self.news {
             News::None => (Again::Next, 1),
             News::One => (Again::First, 0),
         };
+        let next = u32::try_from(load.tally().published)?;
         let mut askers = Vec::new();
         for _ in 0..self.connections {
-            askers.push(load.open(Role::Asker(again), 0, Due { next: 1, step })?);
+            askers.push(load.open(Role::Asker(again), 0, Due { next, step })?);
         }
         let connections = u64::from(self.connections);
         load.until("the first answers", |load| load.tally().answered == connections)?;
