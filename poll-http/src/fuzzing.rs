@@ -5,10 +5,12 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::Request;
 use http::request::Parts;
 use poll_core::ChannelName;
 
+use crate::body::RequestBody;
 use crate::dialect::{channel, chat, golongpoll, native};
 use crate::question::Question;
 use crate::settings::{Demo, Given};
@@ -35,7 +37,8 @@ pub fn native(query: &str, body: &[u8]) {
     native::short_poll(&head).iter().for_each(|question| bounded(question, Duration::ZERO));
     native::long_poll(&head, MOST).iter().for_each(|question| bounded(question, MOST));
     native::stream(&head).iter().for_each(|(question, _)| bounded(question, Duration::ZERO));
-    if let Ok(publish) = native::publish(&head, body, MOST_PAYLOAD, Demo::Off) {
+    let incoming = native::Incoming::of(&head);
+    if let Ok(publish) = native::publish(&head, incoming, body, MOST_PAYLOAD, Demo::Off) {
         assert!((1..=1_000).contains(&publish.payloads.len()));
     }
     drop(native::progress_report(body));
@@ -61,4 +64,13 @@ pub fn channel(query: &str, body: &[u8]) {
     let (Some(head), Ok(name)) = (head(query), ChannelName::parse("c")) else { return };
     channel::question(&head, name, MOST).iter().for_each(|(question, _)| bounded(question, MOST));
     drop(channel::publish(body, MOST_PAYLOAD));
+}
+
+/// Requests as HTTP/1.1 takes them without an engine: of a plain one nothing is left over, and whatever else is not
+/// touched.
+pub fn plain(bytes: &[u8]) {
+    let Some(request) = crate::http1::read_plain(&Bytes::copy_from_slice(bytes), 1 << 14) else { return };
+    assert!(request.uri().path().starts_with('/'));
+    let RequestBody::Full(body) = request.body() else { return };
+    assert!(request.method() == http::Method::POST && bytes.ends_with(body));
 }

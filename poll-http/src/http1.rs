@@ -35,6 +35,8 @@ use crate::early_hints::Preload;
 use crate::link::{Carries, Link};
 use crate::stall::Watched;
 
+#[cfg(fuzzing)]
+pub(crate) use ask::read as read_plain;
 pub(crate) use direct::{Direct, Turn};
 
 /// What hyper buffers of a body before it writes, and the most it reads at once: large enough that a batch of many
