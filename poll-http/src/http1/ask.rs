@@ -18,7 +18,7 @@ use crate::body::RequestBody;
 const MOST_FIELDS: usize = 32;
 
 /// The request that `bytes` are, if they are one plain request and nothing else.
-pub(super) fn read(bytes: &Bytes, max_head_bytes: usize) -> Option<Request<RequestBody>> {
+pub(crate) fn read(bytes: &Bytes, max_head_bytes: usize) -> Option<Request<RequestBody>> {
     let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
     let mut head = httparse::Request::new(&mut []);
     let Ok(Status::Complete(length)) = head.parse_with_uninit_headers(bytes, &mut fields) else {
