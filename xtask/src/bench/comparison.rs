@@ -169,7 +169,7 @@ impl<'a> Lane<'a> {
 fn round(peer: &Peer, scenario: &Scenario, cores: &Cores) -> Result<Round> {
     let mut running = match scenario.needs.workers {
         Workers::One => cores.start_apart(|| peer.start(scenario.needs))?,
-        Workers::Two => cores.start_on_both(|| peer.start(scenario.needs))?,
+        Workers::OneOnBoth | Workers::TwoOnBoth => cores.start_on_both(|| peer.start(scenario.needs))?,
     };
     if scenario.needs.workers == Workers::One {
         running.target.waits = Waits::Awake;

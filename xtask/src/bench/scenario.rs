@@ -87,9 +87,12 @@ pub(super) enum Store {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Workers {
+    /// On a core of its own, with a load that stays awake on another.
     One,
-    /// On both cores, one of which the load shares.
-    Two,
+    /// On both cores, one of which the load shares, asleep between answers: what two are compared with.
+    OneOnBoth,
+    /// The same with two.
+    TwoOnBoth,
 }
 
 /// How much of everything.
@@ -129,7 +132,11 @@ impl Scenario {
             one("fanout-10000", fan_out(10_000, 12)),
             one("fanout-15000", fan_out(15_000, 8)),
             Self {
-                needs: Needs { workers: Workers::Two, ..memory },
+                needs: Needs { workers: Workers::OneOnBoth, ..memory },
+                ..one("fanout-one-worker", fan_out(10_000, 12))
+            },
+            Self {
+                needs: Needs { workers: Workers::TwoOnBoth, ..memory },
                 ..one("fanout-two-workers", fan_out(10_000, 12))
             },
             one(
@@ -162,7 +169,8 @@ impl Scenario {
         let words = self.course.words();
         match self.needs {
             Needs { store: Store::Disk, .. } => format!("{words}, to disk"),
-            Needs { workers: Workers::Two, .. } => format!("{words}, two workers"),
+            Needs { workers: Workers::OneOnBoth, .. } => format!("{words}, one worker on two cores"),
+            Needs { workers: Workers::TwoOnBoth, .. } => format!("{words}, two workers on two cores"),
             _ => words,
         }
     }

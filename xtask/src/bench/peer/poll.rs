@@ -51,7 +51,7 @@ pub(in crate::bench) fn settings(needs: Needs) -> String {
     };
     let load = match needs.workers {
         Workers::One => "",
-        Workers::Two => "; on both cores, one of which the load shares",
+        Workers::OneOnBoth | Workers::TwoOnBoth => "; on both cores, one of which the load shares",
     };
     format!("--store {store} {}{load}", flags(needs).join(" "))
 }
@@ -59,8 +59,8 @@ pub(in crate::bench) fn settings(needs: Needs) -> String {
 /// What differs from the defaults, but for the store.
 fn flags(needs: Needs) -> Vec<String> {
     let workers = match needs.workers {
-        Workers::One => "1",
-        Workers::Two => "2",
+        Workers::One | Workers::OneOnBoth => "1",
+        Workers::TwoOnBoth => "2",
     };
     let mut flags: Vec<String> =
         ["--workers", workers].iter().chain(LIMITS).map(ToString::to_string).collect();
