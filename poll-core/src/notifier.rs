@@ -25,10 +25,8 @@ use crate::sync::Mutex;
 /// Enough that workers seldom meet, few enough to walk when everyone is rung.
 const SHARDS: usize = 64;
 
-/// How many waiters a lane wakes before it lets them run, and lets sockets be looked at: what is published meanwhile
-/// reaches those who are still to be woken in the same write. Few enough that they do meet it, many enough that the
-/// look is no cost.
-const SLICE: usize = 128;
+/// How many waiters a lane wakes before it lets them run, unless it is [told](Lane::in_slices).
+const SLICE: usize = 512;
 
 /// All waiters of a store.
 pub struct Notifier {
@@ -54,8 +52,9 @@ struct Topic {
 #[derive(Clone)]
 pub struct Lane(Arc<Mutex<Queue>>);
 
-#[derive(Default)]
 struct Queue {
+    /// How many are woken at once; at least one.
+    slice: usize,
     rung: VecDeque<Waker>,
     bell: Option<Waker>,
     driven: Driven,
@@ -175,11 +174,21 @@ impl Topic {
 
 impl Default for Lane {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(Queue::default())))
+        Self::in_slices(SLICE)
     }
 }
 
 impl Lane {
+    /// A lane that wakes so many of its waiters before it lets them run, and lets sockets be looked at. Small slices
+    /// let what is published meanwhile reach those who are still to be woken; large ones let those who come last be
+    /// answered before the first have asked again.
+    #[must_use]
+    pub fn in_slices(slice: usize) -> Self {
+        let queue =
+            Queue { slice: slice.max(1), rung: VecDeque::new(), bell: None, driven: Driven::default() };
+        Self(Arc::new(Mutex::new(queue)))
+    }
+
     fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
@@ -212,7 +221,7 @@ struct Driver(Lane);
 impl Driver {
     fn wake_a_slice(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut queue = self.0.0.lock();
-        let count = queue.rung.len().min(SLICE);
+        let count = queue.rung.len().min(queue.slice);
         let slice: Vec<Waker> = queue.rung.drain(..count).collect();
         let rest = !queue.rung.is_empty();
         // A waker may be the last to hold a task, and dropping that may come back here.

@@ -71,7 +71,7 @@ pub(crate) enum Event {
 impl Follow {
     pub(crate) fn new(service: &Service, channel: ChannelName, at: Pinned, client: Client) -> Self {
         Self {
-            wait: service.wait(&channel, &at),
+            wait: service.wait_on(&channel, &at),
             waiting: Waiting::No,
             channel,
             client,

@@ -39,13 +39,22 @@ use crate::question::Answer;
 use crate::retrieved;
 use crate::settings::{Receipts, ServiceSettings, Site};
 
+/// Streams woken before sockets are looked at: few enough that publishes come in between, many enough that the look
+/// costs nothing.
+const STREAMS_AT_ONCE: usize = 128;
+
 /// What a poll server answers with. A clone is the same service on the same worker.
 #[derive(Clone)]
 pub struct Service(Arc<Worker>);
 
 struct Worker {
     shared: Arc<Shared>,
-    lane: Lane,
+    /// Of polls, which are answered once and ask again: in large slices, so that the last of a crowd is answered before
+    /// the first have come back.
+    polls: Lane,
+    /// Of answers that stay open: in small slices, so that what is published during a fan-out reaches those still to be
+    /// woken in the same write.
+    streams: Lane,
     deadlines: Deadlines,
 }
 
@@ -84,22 +93,26 @@ impl Service {
     /// The same service for a worker of its own: its waiters are woken on its thread and its timers run there.
     #[must_use]
     pub fn for_worker(&self) -> Self {
-        let shared = self.0.shared.clone();
-        Self(Arc::new(Worker { lane: shared.store.lane(), deadlines: Deadlines::new(), shared }))
+        Self::of(self.0.shared.clone())
+    }
+
+    fn of(shared: Arc<Shared>) -> Self {
+        let (polls, streams) = (shared.store.lane(), Lane::in_slices(STREAMS_AT_ONCE));
+        Self(Arc::new(Worker { polls, streams, deadlines: Deadlines::new(), shared }))
     }
 
     /// What a worker runs beside its connections: it wakes the worker's waiters in slices, and tells them when
     /// the server drains. Never ends. Without it waiters are woken by whoever publishes.
     pub fn drive(&self) -> impl Future<Output = ()> + Send + use<> {
-        let (lane, drain, store) =
-            (self.0.lane.drive(), self.0.shared.drain.clone(), self.0.shared.store.clone());
+        let (polls, streams) = (self.0.polls.drive(), self.0.streams.drive());
+        let (drain, store) = (self.0.shared.drain.clone(), self.0.shared.store.clone());
         async move {
             let tell = async {
                 drain.wait_draining().await;
                 store.notifier().ring_all();
                 std::future::pending::<()>().await;
             };
-            futures_util::future::join(lane, tell).await;
+            futures_util::future::join3(polls, streams, tell).await;
         }
     }
 
@@ -129,8 +142,14 @@ impl Service {
         self.0.shared.clock.now()
     }
 
-    pub(crate) fn wait(&self, channel: &ChannelName, pinned: &Pinned) -> Wait {
-        self.store().wait(channel, pinned, &self.0.lane)
+    /// Waits with the intention to answer once.
+    pub(crate) fn wait_once(&self, channel: &ChannelName, pinned: &Pinned) -> Wait {
+        self.store().wait(channel, pinned, &self.0.polls)
+    }
+
+    /// Waits with the intention to go on.
+    pub(crate) fn wait_on(&self, channel: &ChannelName, pinned: &Pinned) -> Wait {
+        self.store().wait(channel, pinned, &self.0.streams)
     }
 
     /// Once the server drains: how long this waiter may still wait, so that not all are answered at once.

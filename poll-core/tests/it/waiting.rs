@@ -10,7 +10,7 @@ use poll_core::{Lane, Limit, Pinned, Position, Retention, Store, Wait};
 use crate::fixture::*;
 
 /// How many waiters a driven lane wakes at a time.
-const SLICE: usize = 128;
+const SLICE: usize = 512;
 
 fn wait_at_end(store: &Store, channel: &str, lane: &Lane) -> Wait {
     let pinned = pin_at(store, second(0), channel, Position::End);
@@ -149,6 +149,20 @@ fn a_driven_lane_costs_the_ringer_one_wake_and_wakes_in_slices() {
     let _waits = waiters(&store, "b", &lane, 2, &woken);
     publish(&store, second(0), "b");
     assert_eq!(bell.get(), 4);
+}
+
+#[test]
+fn a_lane_wakes_in_the_slices_it_is_told() {
+    let store = Store::in_memory(Retention::default());
+    let (bell, woken, lane) = (Count::new(), Count::new(), Lane::in_slices(3));
+    let mut driver = Box::pin(lane.drive());
+    assert!(poll(&mut driver, &bell).is_pending());
+    let _waits = waiters(&store, "a", &lane, 7, &woken);
+    publish(&store, second(0), "a");
+    for after in [3, 6, 7] {
+        assert!(poll(&mut driver, &bell).is_pending());
+        assert_eq!(woken.get(), after);
+    }
 }
 
 #[test]

@@ -190,7 +190,7 @@ impl<W> LongPoll<W> {
         self.timer.set(pause.map_or(until, |pause| Instant::now() + pause));
         self.bell = match (pause, self.pinned) {
             (None, _) if view.is_closed() => Bell::Silence(service.drain().wait_draining()),
-            (None, Some(pinned)) => Bell::News(service.wait(channel, &pinned)),
+            (None, Some(pinned)) => Bell::News(service.wait_once(channel, &pinned)),
             (Some(_), _) | (None, None) => Bell::None,
         };
         Ok(())

@@ -7,11 +7,10 @@ use http::request::Parts;
 use poll_core::{ChannelName, Published, Store};
 
 use super::check::{Ask, Check, Hook};
-use super::{Ready, Service, Shared, Worker, finish};
+use super::{Ready, Service, Shared, finish};
 use crate::admission::Admission;
 use crate::client::Proxies;
 use crate::clock::Clock;
-use crate::deadline::Deadlines;
 use crate::drain::Drain;
 use crate::error::Refusal;
 use crate::metrics::{Metrics, MetricsText};
@@ -120,7 +119,6 @@ impl Builder {
     /// [`Service::for_worker`].
     #[must_use]
     pub fn build(self) -> Service {
-        let lane = self.store.lane();
         let admission = Arc::new(Admission::new(self.settings.limits));
         let proxies = Proxies::new(self.settings.trusted_proxies.clone());
         let keep_alive = finish::keep_alive(&self.settings);
@@ -142,7 +140,7 @@ impl Builder {
             check: self.check,
             hooks: self.hooks,
         });
-        Service(Arc::new(Worker { shared, lane, deadlines: Deadlines::new() }))
+        Service::of(shared)
     }
 }
 
