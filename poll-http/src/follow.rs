@@ -40,7 +40,7 @@ pub(crate) struct Follow {
 enum Waiting {
     /// Nothing: it has to look.
     No,
-    /// There was nothing at the last look, which gave all there was up to here: waiting may begin, and looks by itself.
+    /// The last look gave all there was, up to here: waiting may begin, and looks by itself whether more has come.
     CaughtUp(Cursor),
     Yes,
 }
@@ -134,12 +134,12 @@ impl Follow {
     }
 
     fn poll_view(&mut self, cx: &mut Context<'_>) -> Poll<(View, Timestamp)> {
-        let (store, now) = (self.service.store(), self.service.now());
         if let Some(fetching) = &mut self.fetching {
             let view = ready!(fetching.as_mut().poll(cx));
             self.fetching = None;
-            return Poll::Ready((view, now));
+            return Poll::Ready((view, self.service.now()));
         }
+        let (store, now) = (self.service.store(), self.service.now());
         if let Some(view) = store.read_resident(now, &self.channel, &self.at, Limit::default()) {
             return Poll::Ready((view, now));
         }

@@ -138,14 +138,14 @@ impl<W> LongPoll<W> {
             if pause.is_none() && (view.batch.is_some() || ended) {
                 return Poll::Ready(Ok(Answer { view, now, begun, only }));
             }
-            let until = *self.until.get_or_insert_with(|| Instant::now() + self.question.wait);
-            let left = until.saturating_duration_since(Instant::now());
-            if pause.is_some() && left.is_zero() && until + STUCK <= Instant::now() {
+            let instant = Instant::now();
+            let until = *self.until.get_or_insert(instant + self.question.wait);
+            if pause.is_some() && until + STUCK <= instant {
                 // The journal does not come to an end with what may share the last millisecond.
                 let view = View { batch: None, next: view.standing.cursor(), ..view };
                 return Poll::Ready(Ok(Answer { view, now, begun, only: None }));
             }
-            if pause.is_none() && left.is_zero() {
+            if pause.is_none() && until <= instant {
                 return Poll::Ready(Ok(Answer { view, now, begun, only }));
             }
             self.wait(until, pause, &view)?;

@@ -21,11 +21,15 @@ pub(crate) fn answer_resident(
     seen: Option<&HeaderValue>,
 ) -> Option<Response<Body>> {
     let (store, now, channel) = (service.store(), service.now(), &question.channel);
-    let (pinned, standing) = store.standing_resident(now, channel, question.position)?;
-    if let Some(unchanged) = unchanged(&standing, question, seen) {
-        return Some(unchanged);
-    }
-    let view = store.read_resident(now, channel, &pinned, question.limit)?;
+    let view = if let Some(seen) = seen {
+        let (pinned, standing) = store.standing_resident(now, channel, question.position)?;
+        if let Some(unchanged) = unchanged(&standing, question, seen) {
+            return Some(unchanged);
+        }
+        store.read_resident(now, channel, &pinned, question.limit)?
+    } else {
+        store.open_resident(now, channel, question.position, question.limit)?.1
+    };
     Some(write(service, question, client, action, view, now))
 }
 
@@ -39,9 +43,9 @@ pub(crate) async fn answer(
 ) -> Response<Body> {
     let (store, now) = (service.store(), service.now());
     let pinned = store.pin(now, &question.channel, question.position).await;
-    if seen.is_some() {
+    if let Some(seen) = seen {
         let standing = store.standing(now, &question.channel, &pinned).await;
-        if let Some(unchanged) = unchanged(&standing, &question, seen.as_ref()) {
+        if let Some(unchanged) = unchanged(&standing, &question, &seen) {
             return unchanged;
         }
     }
@@ -50,9 +54,9 @@ pub(crate) async fn answer(
 }
 
 /// 304, where the asker has seen just that.
-fn unchanged(standing: &Standing, question: &Question, seen: Option<&HeaderValue>) -> Option<Response<Body>> {
+fn unchanged(standing: &Standing, question: &Question, seen: &HeaderValue) -> Option<Response<Body>> {
     let tag = native::etag(standing, question.limit);
-    matches(seen?, &tag).then(|| {
+    matches(seen, &tag).then(|| {
         let mut response = respond::bare(StatusCode::NOT_MODIFIED);
         native::add_etag(&mut response, &tag);
         response
