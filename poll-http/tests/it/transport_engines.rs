@@ -400,7 +400,8 @@ proptest! {
             String::new(), |all, field| all + field + "\r\n",
         )).into_bytes();
         all.extend(picked.concat());
-        if let Some((at, byte)) = flip {
+        // A head that is broken and too large may be told either: it hangs on how much of it hyper reads at once.
+        if let Some((at, byte)) = flip.filter(|_| all.len() < 16_000) {
             let at = at.index(all.len());
             all[at] = byte;
         }
