@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use append::{Append, Ending, Publish, Published, Receipt, Stamp};
 pub use host::Host;
+pub use publish::Publishing;
 pub use read::{Found, Locator, Standing, View};
 pub use seal::Seal;
 pub use wait::Wait;

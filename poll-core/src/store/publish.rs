@@ -1,5 +1,6 @@
 //! Publishing: mint, hand to the journal, apply, ring, answer; in this order.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -12,6 +13,15 @@ use crate::error::{JournalError, PublishError};
 use crate::idempotency::{self, Fingerprint, IdempotencyKey, Known};
 use crate::journal::Taken;
 use crate::time::Timestamp;
+
+/// A publish that was started.
+pub enum Publishing {
+    /// It is over: all readers can see the messages.
+    Done(Published),
+    /// It has to wait, for the journal or for another publish. Dropping the future does not take back what the
+    /// journal has.
+    Waiting(Pin<Box<dyn Future<Output = Result<Published, PublishError>> + Send>>),
+}
 
 /// How far a publish came without waiting.
 enum Begun {
@@ -39,27 +49,71 @@ impl Store {
         channel: &ChannelName,
         publish: Publish,
     ) -> Result<Published, PublishError> {
+        match self.start_publish(now, channel, publish)? {
+            Publishing::Done(published) => Ok(published),
+            Publishing::Waiting(published) => published.await,
+        }
+    }
+
+    /// The same as [`publish`](Self::publish), as far as it goes without waiting: with a log in memory alone that is
+    /// nearly always to the end. Does nothing but wait where a channel has to be fetched first.
+    ///
+    /// # Errors
+    /// See [`PublishError`]; nothing of the publish was kept then.
+    pub fn start_publish(
+        &self,
+        now: Timestamp,
+        channel: &ChannelName,
+        publish: Publish,
+    ) -> Result<Publishing, PublishError> {
         if publish.payloads.is_empty() && publish.ending == Ending::Open {
             return Err(PublishError::Nothing);
         }
         let key = publish.key.as_ref().map(|key| (key.clone(), idempotency::fingerprint(&publish.payloads)));
         let mut publish = Some(publish);
-        loop {
-            let found = match self.0.journal.archive() {
-                None => self.channel_for(now, channel)?,
-                Some(archive) => self.resident(archive, now, channel).await?,
-            };
+        let mut begun = None;
+        while self.0.journal.archive().is_none() {
+            let found = self.channel_for(now, channel)?;
             match self.begin(now, &found, &mut publish, key.as_ref())? {
-                Begun::Published(published) => return Ok(published),
-                Begun::Queued(reply) => {
+                Begun::Published(published) => return Ok(Publishing::Done(published)),
+                Begun::Forgotten => {}
+                waiting => {
+                    begun = Some(waiting);
+                    break;
+                }
+            }
+        }
+        let (store, channel) = (self.clone(), channel.clone());
+        let rest = async move { store.go_on(now, &channel, publish, key.as_ref(), begun).await };
+        Ok(Publishing::Waiting(Box::pin(rest)))
+    }
+
+    /// Takes a publish to its end from wherever it has come to.
+    async fn go_on(
+        &self,
+        now: Timestamp,
+        channel: &ChannelName,
+        mut publish: Option<Publish>,
+        key: Option<&(IdempotencyKey, Fingerprint)>,
+        mut begun: Option<Begun>,
+    ) -> Result<Published, PublishError> {
+        loop {
+            match begun.take() {
+                None | Some(Begun::Forgotten) => {}
+                Some(Begun::Published(published)) => return Ok(published),
+                Some(Begun::Queued(reply)) => {
                     let lost = || JournalError::Unavailable("it stopped before it answered".to_owned());
                     return reply.await.unwrap_or_else(|_| Err(lost().into()));
                 }
                 // Either outcome drops the sender; the table then says which it was.
-                Begun::Twin(mut outcome) => drop(outcome.changed().await),
-                Begun::Forgotten => {}
-                Begun::Crowded => self.make_way(now).await?,
+                Some(Begun::Twin(mut outcome)) => drop(outcome.changed().await),
+                Some(Begun::Crowded) => self.make_way(now).await?,
             }
+            let found = match self.0.journal.archive() {
+                None => self.channel_for(now, channel)?,
+                Some(archive) => self.resident(archive, now, channel).await?,
+            };
+            begun = Some(self.begin(now, &found, &mut publish, key)?);
         }
     }
 
