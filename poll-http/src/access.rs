@@ -4,10 +4,10 @@
 
 use http::StatusCode;
 use http::header::AUTHORIZATION;
-use http::request::Parts;
 use subtle::ConstantTimeEq as _;
 
 use crate::error::Refusal;
+use crate::head::{Head, text};
 use crate::query::{Query, Repeats};
 
 /// The tokens that grant each right.
@@ -29,7 +29,7 @@ pub(crate) enum Right {
 impl Access {
     /// # Errors
     /// 401 without a token that is known, 403 with one that is known for the other right only.
-    pub(crate) fn check(&self, right: Right, head: &Parts) -> Result<(), Refusal> {
+    pub(crate) fn check(&self, right: Right, head: Head<'_>) -> Result<(), Refusal> {
         let (needed, other) = match right {
             Right::Publish => (&self.publish, &self.subscribe),
             Right::Subscribe => (&self.subscribe, &self.publish),
@@ -60,14 +60,14 @@ fn holds(tokens: &[String], token: &str) -> bool {
 }
 
 /// `Authorization: Bearer …`, or `access_token` for an EventSource, which cannot set fields (RFC 6750 §2.3).
-fn token(head: &Parts) -> Result<Option<String>, Refusal> {
-    let field = head.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+fn token(head: Head<'_>) -> Result<Option<String>, Refusal> {
+    let field = head.field(&AUTHORIZATION).and_then(text);
     let bearer =
         field.and_then(|value| value.split_once(' ')).filter(|(kind, _)| kind.eq_ignore_ascii_case("bearer"));
     if let Some((_, token)) = bearer {
         return Ok(Some(token.trim().to_owned()));
     }
-    let query = Query::new(head.uri.query().unwrap_or_default().as_bytes());
+    let query = Query::new(head.query().as_bytes());
     Ok(query.get("access_token", Repeats::FirstWins)?.map(std::borrow::Cow::into_owned))
 }
 
@@ -92,7 +92,7 @@ mod tests {
                 .into_iter()
                 .fold(Request::get(target), |request, field| request.header(AUTHORIZATION, field));
             let head = request.body(()).unwrap().into_parts().0;
-            access.check(right, &head).err().map(|refusal| refusal.status().as_u16())
+            access.check(right, (&head).into()).err().map(|refusal| refusal.status().as_u16())
         };
         assert_eq!(status(Right::Publish, "/", None), Some(401));
         assert_eq!(status(Right::Publish, "/", Some("Bearer q")), None);
@@ -103,6 +103,6 @@ mod tests {
         assert_eq!(status(Right::Subscribe, "/?access_token=s", None), None);
         let open = Access::default();
         let head = Request::get("/").body(()).unwrap().into_parts().0;
-        assert!(open.check(Right::Publish, &head).is_ok());
+        assert!(open.check(Right::Publish, (&head).into()).is_ok());
     }
 }

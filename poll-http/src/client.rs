@@ -7,10 +7,11 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use http::{HeaderMap, HeaderName};
+use http::HeaderName;
 use ipnet::IpNet;
 
 use crate::error::Refusal;
+use crate::head::{Head, text};
 
 const X_CLIENT_ID: HeaderName = HeaderName::from_static("x-client-id");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -37,21 +38,21 @@ pub(crate) struct Proxies {
 impl Client {
     const MOST_NAME_BYTES: usize = 256;
 
-    pub(crate) fn of(peer: IpAddr, headers: &HeaderMap, proxies: &Proxies) -> Result<Self, Refusal> {
+    pub(crate) fn of(peer: IpAddr, head: Head<'_>, proxies: &Proxies) -> Result<Self, Refusal> {
         // Few requests have any of these, and a pass over the few fields there are is quicker than three look-ups.
-        if !headers.keys().any(|name| SAID_OF_CLIENTS.contains(name)) {
+        if !head.has_any(&SAID_OF_CLIENTS) {
             return Ok(Self { name: None, address: counted(peer.to_canonical()) });
         }
-        let name = match headers.get(X_CLIENT_ID).filter(|name| !name.is_empty()) {
+        let name = match head.field(&X_CLIENT_ID).filter(|name| !name.is_empty()) {
             None => None,
             Some(name) => {
-                let name = name.to_str().ok().filter(|name| name.len() <= Self::MOST_NAME_BYTES);
+                let name = text(name).filter(|name| name.len() <= Self::MOST_NAME_BYTES);
                 let malformed =
                     || Refusal::bad_request("`X-Client-ID` must be at most 256 visible characters");
                 Some(name.ok_or_else(malformed)?.into())
             }
         };
-        Ok(Self { name, address: counted(proxies.address(peer, headers)) })
+        Ok(Self { name, address: counted(proxies.address(peer, head)) })
     }
 }
 
@@ -65,20 +66,20 @@ impl Proxies {
     }
 
     /// The last hop that is no trusted proxy.
-    fn address(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    fn address(&self, peer: IpAddr, head: Head<'_>) -> IpAddr {
         let peer = peer.to_canonical();
         if !self.trusts(peer) {
-            let forwarded = headers.contains_key(X_FORWARDED_FOR) || headers.contains_key(X_REAL_IP);
+            let forwarded = head.has_any(&[X_FORWARDED_FOR, X_REAL_IP]);
             if forwarded && !self.warned.swap(true, Ordering::Relaxed) {
                 tracing::warn!(%peer, "ignoring forwarding headers: the peer is not a --trusted-proxy");
             }
             return peer;
         }
-        let fields = headers.get_all(X_FORWARDED_FOR).iter().rev().filter_map(|field| field.to_str().ok());
-        let mut hops = fields.flat_map(|field| field.rsplit(','));
+        let fields: Vec<&str> = head.texts(&X_FORWARDED_FOR).collect();
+        let mut hops = fields.iter().rev().flat_map(|field| field.rsplit(','));
         // A hop that is no address was written by somebody who cannot be trusted to know the ones before it.
         let hop = hops.by_ref().map_while(|hop| address(hop.trim())).find(|hop| !self.trusts(*hop));
-        let real = || headers.get(X_REAL_IP)?.to_str().ok().and_then(|text| address(text.trim()));
+        let real = || text(head.field(&X_REAL_IP)?).and_then(|real| address(real.trim()));
         hop.or_else(real).unwrap_or(peer)
     }
 }
@@ -107,12 +108,12 @@ mod tests {
     use super::*;
 
     fn at(peer: &str, fields: &[(&'static str, &str)]) -> String {
-        let mut headers = HeaderMap::new();
+        let (mut head, ()) = http::Request::new(()).into_parts();
         for (name, value) in fields {
-            headers.append(*name, value.parse().unwrap());
+            head.headers.append(*name, value.parse().unwrap());
         }
         let proxies = Proxies::new(vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()]);
-        Client::of(peer.parse().unwrap(), &headers, &proxies).unwrap().address.to_string()
+        Client::of(peer.parse().unwrap(), (&head).into(), &proxies).unwrap().address.to_string()
     }
 
     #[test]

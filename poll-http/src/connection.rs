@@ -12,23 +12,31 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::body::{Body, RequestBody};
+use crate::body::RequestBody;
 use crate::deadline::Deadlines;
 use crate::drain::{Drain, WaitDraining};
+use crate::head::PlainRequest;
 use crate::http1::{Direct, Http1, Turn};
 use crate::http2::Http2;
+use crate::reply::Reply;
 use crate::stall::{Sniffed, Watched};
 
 /// What a connection serves. One instance a worker thread; clones are handles to it.
 pub trait Handle: Clone + Send + 'static {
-    /// Resolves to the answer. It may be dropped at any moment, which must free everything it holds.
-    type Future: Future<Output = Response<Body>> + Send + Unpin + 'static;
+    /// Resolves to the answer, a `Response<Body>` or a [`Reply`]. It may be dropped at any moment, which must free
+    /// everything it holds.
+    type Future: Future<Output: Into<Reply>> + Send + Unpin + 'static;
 
     /// Answers one request.
     fn handle(&self, request: Request<RequestBody>, connection: &ConnectionInfo) -> Self::Future;
+
+    /// Answers one request of HTTP/1.1 that was read without an engine; as any other, unless there is a quicker way.
+    fn handle_plain(&self, request: PlainRequest<'_>, connection: &ConnectionInfo) -> Self::Future {
+        self.handle(request.into_request(), connection)
+    }
 
     /// The timers of the worker that this instance belongs to; the connection's own deadlines run on them.
     fn deadlines(&self) -> Deadlines;

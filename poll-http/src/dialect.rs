@@ -5,17 +5,17 @@ pub(crate) mod chat;
 pub(crate) mod golongpoll;
 pub(crate) mod native;
 
-use http::{HeaderName, HeaderValue, Response};
+use http::{HeaderName, HeaderValue};
 use poll_core::{Form, Standing};
 
-use crate::body::Body;
+use crate::reply::Reply;
 
 const POLL_MISSED: HeaderName = HeaderName::from_static("poll-missed");
 
 /// Says how many messages were missed, in dialects whose answers have no place for it.
-pub(crate) fn add_missed(response: &mut Response<Body>, standing: &Standing) {
+pub(crate) fn add_missed(reply: &mut Reply, standing: &Standing) {
     if let Some(missed) = standing.missed().filter(|missed| *missed > 0) {
-        response.headers_mut().insert(POLL_MISSED, HeaderValue::from(missed));
+        reply.headers_mut().insert(POLL_MISSED, HeaderValue::from(missed));
     }
 }
 

@@ -8,12 +8,14 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderValue, Response, StatusCode};
+use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
 use poll_core::{ChannelNameError, JournalError, PublishError};
 use serde::Serialize;
 
 use crate::body::Body;
+use crate::reply::Reply;
+use crate::respond;
 
 /// A request that is not served, and what its sender is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,30 +154,24 @@ impl Refusal {
         }
     }
 
-    pub(crate) fn into_response(self, shape: Shape) -> Response<Body> {
-        let (content_type, body) = match shape {
+    pub(crate) fn into_reply(self, shape: Shape) -> Reply {
+        let (media, body) = match shape {
             Shape::Problem => ("application/problem+json", self.problem()),
-            Shape::SpacedError => {
-                ("application/json", format!("{{\"error\": {}}}", quoted(&self.detail)).into())
-            }
-            Shape::Error => ("application/json", format!("{{\"error\":{}}}", quoted(&self.detail)).into()),
+            Shape::SpacedError => (respond::JSON, format!("{{\"error\": {}}}", quoted(&self.detail)).into()),
+            Shape::Error => (respond::JSON, format!("{{\"error\":{}}}", quoted(&self.detail)).into()),
         };
-        let mut response = Response::new(Body::full(body));
-        *response.status_mut() = self.status;
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        let mut reply = respond::whole(self.status, media, respond::NO_STORE, Body::full(body));
         if let Some(after) = self.retry_after {
             let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
-            headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+            reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
         }
         if let Some(challenge) = self.challenge {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+            reply.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         if let Some(allow) = self.allow {
-            headers.insert(ALLOW, HeaderValue::from_static(allow));
+            reply.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
         }
-        response
+        reply
     }
 
     fn problem(&self) -> Bytes {
@@ -239,9 +235,9 @@ mod tests {
     fn shapes_and_headers() {
         let refusal =
             Refusal::new(StatusCode::TOO_MANY_REQUESTS, "a \"b\"").retry_after(Duration::from_millis(1_200));
-        let response = refusal.clone().into_response(Shape::Problem);
+        let response = refusal.clone().into_reply(Shape::Problem).into_response();
         assert_eq!(response.headers()[RETRY_AFTER], "2");
-        assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
+        assert_eq!(response.headers()[http::header::CONTENT_TYPE], "application/problem+json");
         let problem: serde_json::Value = serde_json::from_slice(&refusal.problem()).unwrap();
         let expected = serde_json::json!({
             "type": "about:blank", "title": "Too Many Requests", "status": 429, "detail": "a \"b\""

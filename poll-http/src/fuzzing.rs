@@ -5,13 +5,12 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::Request;
 use http::request::Parts;
 use poll_core::ChannelName;
 
-use crate::body::RequestBody;
 use crate::dialect::{channel, chat, golongpoll, native};
+use crate::head::Head;
 use crate::question::Question;
 use crate::settings::{Demo, Given};
 
@@ -33,12 +32,14 @@ fn bounded(question: &Question, most: Duration) {
 
 /// The native dialect's questions and publishes.
 pub fn native(query: &str, body: &[u8]) {
-    let Some(head) = head(query) else { return };
-    native::short_poll(&head).iter().for_each(|question| bounded(question, Duration::ZERO));
-    native::long_poll(&head, MOST).iter().for_each(|question| bounded(question, MOST));
-    native::stream(&head).iter().for_each(|(question, _)| bounded(question, Duration::ZERO));
-    let incoming = native::Incoming::of(&head);
-    if let Ok(publish) = native::publish(&head, incoming, body, MOST_PAYLOAD, Demo::Off) {
+    let Some(parts) = head(query) else { return };
+    let head = Head::from(&parts);
+    native::short_poll(head).iter().for_each(|question| bounded(question, Duration::ZERO));
+    native::long_poll(head, MOST).iter().for_each(|question| bounded(question, MOST));
+    native::stream(head).iter().for_each(|(question, _)| bounded(question, Duration::ZERO));
+    let incoming = native::Incoming::of(head);
+    let (Ok(key), Ok(content)) = (native::key(head), native::content(head)) else { return };
+    if let Ok(publish) = native::publish(key, content, incoming, body, MOST_PAYLOAD, Demo::Off) {
         assert!((1..=1_000).contains(&publish.payloads.len()));
     }
     drop(native::progress_report(body));
@@ -46,31 +47,41 @@ pub fn native(query: &str, body: &[u8]) {
 
 /// The golongpoll dialect's polls and publishes.
 pub fn golongpoll(query: &str, body: &[u8]) {
-    let Some(head) = head(query) else { return };
-    let events = golongpoll::events(&head, 120, Given::Kept);
+    let Some(parts) = head(query) else { return };
+    let head = Head::from(&parts);
+    let events = golongpoll::events(head, 120, Given::Kept);
     events.iter().for_each(|events| bounded(&events.question, Duration::from_secs(120)));
     drop(golongpoll::publish(body, MOST_PAYLOAD));
 }
 
 /// The chat dialect's questions and publishes.
 pub fn chat(query: &str, body: &[u8]) {
-    let Some(head) = head(query) else { return };
-    chat::question(&head).iter().for_each(|question| bounded(question, Duration::from_secs(10)));
+    let Some(parts) = head(query) else { return };
+    let head = Head::from(&parts);
+    chat::question(head).iter().for_each(|question| bounded(question, Duration::from_secs(10)));
     drop(chat::publish(body, MOST_PAYLOAD));
 }
 
 /// The channel dialect's questions and publishes.
 pub fn channel(query: &str, body: &[u8]) {
-    let (Some(head), Ok(name)) = (head(query), ChannelName::parse("c")) else { return };
-    channel::question(&head, name, MOST).iter().for_each(|(question, _)| bounded(question, MOST));
+    let (Some(parts), Ok(name)) = (head(query), ChannelName::parse("c")) else { return };
+    channel::question(Head::from(&parts), name, MOST)
+        .iter()
+        .for_each(|(question, _)| bounded(question, MOST));
     drop(channel::publish(body, MOST_PAYLOAD));
 }
 
 /// Requests as HTTP/1.1 takes them without an engine: of a plain one nothing is left over, and whatever else is not
 /// touched.
 pub fn plain(bytes: &[u8]) {
-    let Some(request) = crate::http1::read_plain(&Bytes::copy_from_slice(bytes), 1 << 14) else { return };
-    assert!(request.uri().path().starts_with('/'));
-    let RequestBody::Full(body) = request.body() else { return };
-    assert!(request.method() == http::Method::POST && bytes.ends_with(body));
+    let mut fields = crate::http1::plain_fields();
+    let Some((request, end)) = crate::http1::read_plain(bytes, &mut fields, 1 << 14) else { return };
+    let (count, content) = (request.head.fields.len(), request.content);
+    assert!(bytes[..end].ends_with(content));
+    // Whatever was let through can be said in the types of `http`.
+    let (path, query) = (request.head.path, request.head.query);
+    let request = request.into_request();
+    assert_eq!((request.uri().path(), request.uri().query()), (path, query));
+    assert_eq!(request.headers().len(), count);
+    assert!(content.is_empty() || request.method() == http::Method::POST);
 }

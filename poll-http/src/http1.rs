@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, Version, header};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -33,11 +33,14 @@ use crate::connection::{
 use crate::drain::WaitDraining;
 use crate::early_hints::Preload;
 use crate::link::{Carries, Link};
+use crate::reply::Reply;
 use crate::stall::Watched;
 
 #[cfg(fuzzing)]
-pub(crate) use ask::read as read_plain;
+pub(crate) use ask::{fields as plain_fields, read as read_plain};
 pub(crate) use direct::{Direct, Turn};
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
 /// What hyper buffers of a body before it writes, and the most it reads at once: large enough that a batch of many
 /// messages needs few writes, small enough that ten thousand slow readers are affordable.
@@ -66,6 +69,7 @@ where
             handler,
             link: Arc::clone(io.link()),
             peer,
+            keep_alive: HeaderValue::try_from(format!("timeout={}", settings.keep_alive.as_secs())).ok(),
             early_hints: match settings.early_hints_http1 {
                 EarlyHintsHttp1::On => EarlyHints::Informational,
                 EarlyHintsHttp1::Off => EarlyHints::None,
@@ -135,6 +139,8 @@ struct Requests<H> {
     handler: H,
     link: Arc<Link>,
     peer: SocketAddr,
+    /// What is promised of an idle connection.
+    keep_alive: Option<HeaderValue>,
     early_hints: EarlyHints,
 }
 
@@ -144,9 +150,9 @@ impl<H: Handle> hyper::service::Service<Request<Incoming>> for Requests<H> {
     type Future = Answering<H::Future>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let (protocol, early_hints) = match request.version() {
-            Version::HTTP_10 => (Protocol::Http10, EarlyHints::None),
-            _ => (Protocol::Http11, self.early_hints),
+        let (protocol, early_hints, keep_alive) = match request.version() {
+            Version::HTTP_10 => (Protocol::Http10, EarlyHints::None, None),
+            _ => (Protocol::Http11, self.early_hints, self.keep_alive.clone()),
         };
         let connection = ConnectionInfo { peer: self.peer, protocol, push: PushPolicy::Off, early_hints };
         let empty = request.body().is_end_stream();
@@ -154,18 +160,17 @@ impl<H: Handle> hyper::service::Service<Request<Incoming>> for Requests<H> {
         let request = request.map(|body| if empty { RequestBody::Empty } else { RequestBody::Http1(body) });
         let stage = match catch_unwind(AssertUnwindSafe(|| self.handler.handle(request, &connection))) {
             Ok(future) => Answer::Awaited { future },
-            Err(_) => Answer::Announced { response: Some(Box::new(broken())) },
+            Err(_) => Answer::Announced { response: Some(Box::new(broken().into_response())) },
         };
-        Answering { stage, early_hints, link: Arc::clone(&self.link) }
+        Answering { stage, early_hints, keep_alive, link: Arc::clone(&self.link) }
     }
 }
 
 /// What a panic leaves to say. The connection is closed, because nobody knows what the handler has left undone.
-fn broken() -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-    response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
-    response
+fn broken() -> Reply {
+    let mut reply = Reply::new(StatusCode::INTERNAL_SERVER_ERROR, Body::empty());
+    reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    reply
 }
 
 pin_project! {
@@ -174,6 +179,7 @@ pin_project! {
         #[pin]
         stage: Answer<F>,
         early_hints: EarlyHints,
+        keep_alive: Option<HeaderValue>,
         link: Arc<Link>,
     }
 }
@@ -187,16 +193,16 @@ pin_project! {
     }
 }
 
-impl<F: Future<Output = Response<Body>>> Future for Answering<F> {
+impl<F: Future<Output: Into<Reply>>> Future for Answering<F> {
     type Output = Result<Response<Reported>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let response = match this.stage.as_mut().project() {
+        let mut response = match this.stage.as_mut().project() {
             AnswerProjected::Awaited { future } => {
                 match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
                     Ok(poll) => {
-                        let response = ready!(poll);
+                        let response = ready!(poll).into().into_response();
                         if *this.early_hints == EarlyHints::Informational
                             && let Some(preload) = response.extensions().get::<Preload>()
                         {
@@ -208,15 +214,20 @@ impl<F: Future<Output = Response<Body>>> Future for Answering<F> {
                         }
                         response
                     }
-                    Err(_) => broken(),
+                    Err(_) => broken().into_response(),
                 }
             }
             AnswerProjected::Announced { response } => {
                 ready!(this.link.poll_interim(cx));
                 // Polled after completion only by a bug of hyper's.
-                response.take().map_or_else(broken, |response| *response)
+                response.take().map_or_else(|| broken().into_response(), |response| *response)
             }
         };
+        if let Some(keep_alive) = this.keep_alive.take()
+            && !response.headers().contains_key(header::CONNECTION)
+        {
+            response.headers_mut().insert(KEEP_ALIVE, keep_alive);
+        }
         Poll::Ready(Ok(response.map(|body| Reported { body, link: Arc::clone(this.link) })))
     }
 }

@@ -30,16 +30,13 @@ use std::sync::{Arc, Once};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{HeaderName, LOCATION};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Request, Response, Uri, Version};
+use http::{Request, Response, Uri, Version};
 
 use crate::body::{Body, RequestBody};
 use crate::connection::{ConnectionInfo, EarlyHints, Handle as _, Protocol, PushPolicy};
 use crate::service::{Answering, Service};
-
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
 /// A service at a path of another server. A clone is the same mount.
 ///
@@ -165,16 +162,11 @@ impl Future for Mounted {
     type Output = Response<Body>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response<Body>> {
-        let mut response = std::task::ready!(Pin::new(&mut self.answering).poll(cx));
-        let headers = response.headers_mut();
-        // How long an idle connection is kept is the other server's to say.
-        headers.remove(KEEP_ALIVE);
-        if let Some(location) = headers.get(LOCATION).filter(|_| !self.prefix.is_empty()) {
-            let whole = [self.prefix.as_bytes(), location.as_bytes()].concat();
-            let whole = HeaderValue::from_bytes(&whole);
-            whole.into_iter().for_each(|whole| drop(headers.insert(LOCATION, whole)));
+        let mut reply = std::task::ready!(Pin::new(&mut self.answering).poll(cx));
+        if let Some(location) = &mut reply.location {
+            location.insert_str(0, &self.prefix);
         }
-        Poll::Ready(response.map(Body::written_when_taken))
+        Poll::Ready(reply.into_response().map(Body::written_when_taken))
     }
 }
 

@@ -12,11 +12,11 @@ use http::header::{
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
     ACCESS_CONTROL_REQUEST_METHOD, HOST, ORIGIN, VARY,
 };
-use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 
 use crate::error::Refusal;
+use crate::head::{Head, text};
 use crate::settings::{Cors, HostCheck};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -25,8 +25,8 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 ///
 /// # Errors
 /// 400 where it is missing, doubled or malformed, 421 where it is somebody else's.
-pub(crate) fn check_host(head: &Parts, hosts: &HostCheck) -> Result<(), Refusal> {
-    if head.uri.authority().is_none() && is_plainly_ours(head, hosts) {
+pub(crate) fn check_host(head: Head<'_>, hosts: &HostCheck) -> Result<(), Refusal> {
+    if head.authority().is_none() && is_plainly_ours(head, hosts) {
         return Ok(());
     }
     let authority = authority(head)?;
@@ -40,10 +40,9 @@ pub(crate) fn check_host(head: &Parts, hosts: &HostCheck) -> Result<(), Refusal>
 }
 
 /// Whether there is one `Host` field of the form that nearly all have, which needs no parser, and it is ours.
-fn is_plainly_ours(head: &Parts, hosts: &HostCheck) -> bool {
-    let mut fields = head.headers.get_all(HOST).iter();
+fn is_plainly_ours(head: Head<'_>, hosts: &HostCheck) -> bool {
+    let mut fields = head.fields(&HOST);
     let (Some(host), None) = (fields.next(), fields.next()) else { return false };
-    let host = host.as_bytes();
     let digits = host.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
     let name = match host[..host.len() - digits].strip_suffix(b":") {
         Some(name) if (1..=5).contains(&digits) => name,
@@ -57,24 +56,24 @@ fn is_plainly_ours(head: &Parts, hosts: &HostCheck) -> bool {
 }
 
 /// The authority in the request's target, else in `Host`. Only HTTP/1.0 may have none.
-fn authority(head: &Parts) -> Result<Option<Authority>, Refusal> {
-    let mut hosts = head.headers.get_all(HOST).iter();
+fn authority(head: Head<'_>) -> Result<Option<Authority>, Refusal> {
+    let mut hosts = head.fields(&HOST);
     let (first, second) = (hosts.next(), hosts.next());
     if second.is_some() {
         return Err(Refusal::bad_request("`Host` is given more than once"));
     }
-    if let Some(authority) = head.uri.authority() {
+    if let Some(authority) = head.authority() {
         return Ok(Some(authority.clone()));
     }
     let Some(host) = first else {
-        let optional = head.version < Version::HTTP_11;
+        let optional = head.version() < Version::HTTP_11;
         return if optional { Ok(None) } else { Err(Refusal::bad_request("`Host` is missing")) };
     };
     // RFC 9112 §3.2: an empty Host says that the target has no authority.
-    if host.is_empty() && head.version < Version::HTTP_11 {
+    if host.is_empty() && head.version() < Version::HTTP_11 {
         return Ok(None);
     }
-    let authority = Authority::try_from(host.as_bytes());
+    let authority = Authority::try_from(host);
     authority.map(Some).map_err(|_| Refusal::bad_request("`Host` is not a host"))
 }
 
@@ -86,17 +85,17 @@ fn is_loopback(host: &str) -> bool {
 }
 
 /// Refuses a state-changing request that a page of another, unnamed origin made.
-pub(crate) fn check_site(head: &Parts, cors: &Cors) -> Result<(), Refusal> {
+pub(crate) fn check_site(head: Head<'_>, cors: &Cors) -> Result<(), Refusal> {
     if *cors == Cors::Any {
         return Ok(());
     }
-    let origin = head.headers.get(ORIGIN);
+    let origin = head.field(&ORIGIN);
     if origin.is_some_and(|origin| cors.names(origin)) {
         return Ok(());
     }
     let own = origin.is_none_or(|origin| is_own(origin, head));
-    let site = head.headers.get(SEC_FETCH_SITE);
-    let near = site.is_none_or(|site| matches!(site.as_bytes(), b"same-origin" | b"none"));
+    let site = head.field(&SEC_FETCH_SITE);
+    let near = site.is_none_or(|site| matches!(site, b"same-origin" | b"none"));
     if own && near {
         return Ok(());
     }
@@ -105,33 +104,31 @@ pub(crate) fn check_site(head: &Parts, cors: &Cors) -> Result<(), Refusal> {
 
 /// Whether an origin is that of the request's own target. Its scheme is not compared: a proxy may have taken
 /// TLS off.
-fn is_own(origin: &HeaderValue, head: &Parts) -> bool {
-    let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+fn is_own(origin: &[u8], head: Head<'_>) -> bool {
+    let origin = text(origin).and_then(|origin| origin.split_once("://"));
     let own = authority(head).ok().flatten();
     matches!((origin, own), (Some((_, origin)), Some(own)) if origin.eq_ignore_ascii_case(own.as_str()))
 }
 
 impl Cors {
-    fn names(&self, origin: &HeaderValue) -> bool {
+    fn names(&self, origin: &[u8]) -> bool {
         match self {
             Self::Off => false,
             Self::Any => true,
-            Self::Origins(named) => {
-                named.iter().any(|name| name.as_bytes().eq_ignore_ascii_case(origin.as_bytes()))
-            }
+            Self::Origins(named) => named.iter().any(|name| name.as_bytes().eq_ignore_ascii_case(origin)),
         }
     }
 
     /// What answers to this request say of who may read them. `None` where CORS is off.
-    pub(crate) fn grant(&self, request: &HeaderMap) -> Option<Grant> {
+    pub(crate) fn grant(&self, request: Head<'_>) -> Option<Grant> {
         let allowed = match self {
             Self::Off => return None,
-            Self::Any => request.contains_key(ORIGIN).then(|| HeaderValue::from_static("*")),
+            Self::Any => request.field(&ORIGIN).map(|_| HeaderValue::from_static("*")),
             // A copy: a clone would keep the head that it came in for as long as its request waits.
             Self::Origins(_) => request
-                .get(ORIGIN)
+                .field(&ORIGIN)
                 .filter(|origin| self.names(origin))
-                .and_then(|origin| HeaderValue::from_bytes(origin.as_bytes()).ok()),
+                .and_then(|origin| HeaderValue::from_bytes(origin).ok()),
         };
         Some(Grant(allowed))
     }
@@ -151,13 +148,14 @@ impl Grant {
     }
 
     /// Adds what a preflight asks for, if the request is one and its origin is named.
-    pub(crate) fn answer_preflight(&self, request: &HeaderMap, allow: &'static str, headers: &mut HeaderMap) {
-        if self.0.is_none() || !request.contains_key(ACCESS_CONTROL_REQUEST_METHOD) {
+    pub(crate) fn answer_preflight(&self, request: Head<'_>, allow: &'static str, headers: &mut HeaderMap) {
+        if self.0.is_none() || request.field(&ACCESS_CONTROL_REQUEST_METHOD).is_none() {
             return;
         }
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(allow));
-        if let Some(asked) = request.get(ACCESS_CONTROL_REQUEST_HEADERS) {
-            headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());
+        let asked = request.field(&ACCESS_CONTROL_REQUEST_HEADERS);
+        if let Some(asked) = asked.and_then(|asked| HeaderValue::from_bytes(asked).ok()) {
+            headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, asked);
         }
         // Ten minutes: long enough to matter, short enough to take an origin off the list.
         headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
@@ -167,6 +165,7 @@ impl Grant {
 #[cfg(test)]
 mod tests {
     use http::Request;
+    use http::request::Parts;
 
     use super::*;
 
@@ -189,25 +188,28 @@ mod tests {
             "poll.test:1",
         ];
         for host in fine {
-            assert_eq!(check_host(&head(&[("host", host)]), &hosts), Ok(()), "{host}");
+            assert_eq!(check_host((&head(&[("host", host)])).into(), &hosts), Ok(()), "{host}");
         }
         for host in ["example.com", "127.0.0.1.example.com", "10.0.0.1", "[::2]", "localhost.example"] {
-            let refusal = check_host(&head(&[("host", host)]), &hosts).unwrap_err();
+            let refusal = check_host((&head(&[("host", host)])).into(), &hosts).unwrap_err();
             assert_eq!(refusal.status(), StatusCode::MISDIRECTED_REQUEST, "{host}");
         }
         for fields in [&[][..], &[("host", "a"), ("host", "b")], &[("host", "a b")]] {
-            assert_eq!(check_host(&head(fields), &hosts).unwrap_err().status(), StatusCode::BAD_REQUEST);
+            assert_eq!(
+                check_host((&head(fields)).into(), &hosts).unwrap_err().status(),
+                StatusCode::BAD_REQUEST
+            );
         }
     }
 
     #[test]
     fn a_grant_keeps_nothing_of_the_head() {
-        let head = bytes::Bytes::from(b"origin: https://app.test".to_vec());
-        let mut fields = HeaderMap::new();
-        fields.insert(ORIGIN, HeaderValue::from_maybe_shared(head.slice(8..)).unwrap());
-        let grant = Cors::Origins(vec!["https://app.test".to_owned()]).grant(&fields).unwrap();
-        drop(fields);
-        assert!(head.is_unique());
+        let bytes = bytes::Bytes::from(b"origin: https://app.test".to_vec());
+        let mut head = head(&[]);
+        head.headers.insert(ORIGIN, HeaderValue::from_maybe_shared(bytes.slice(8..)).unwrap());
+        let grant = Cors::Origins(vec!["https://app.test".to_owned()]).grant((&head).into()).unwrap();
+        drop(head);
+        assert!(bytes.is_unique());
         assert_eq!(grant.0.unwrap(), "https://app.test");
     }
 
@@ -233,7 +235,7 @@ mod tests {
             (&[own, ("origin", "null")], &Cors::Any, true),
         ];
         for (fields, cors, fine) in cases {
-            assert_eq!(check_site(&head(fields), cors).is_ok(), fine, "{fields:?} {cors:?}");
+            assert_eq!(check_site((&head(fields)).into(), cors).is_ok(), fine, "{fields:?} {cors:?}");
         }
     }
 }

@@ -15,27 +15,27 @@ use std::sync::atomic::AtomicUsize;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::header::X_CONTENT_TYPE_OPTIONS;
-use http::{HeaderValue, Request, Response};
+use http::Request;
 use poll_core::{ChannelName, Cursor, Epoch, Lane, Message, Pinned, Standing, Store, Timestamp, Wait};
 
 pub use builder::Builder;
 pub use check::Ask;
 
 use check::{Check, Hook};
-use dispatch::Later;
-use finish::NOSNIFF;
+use dispatch::{Content, Later};
 
 use crate::admission::{Admission, Slot};
-use crate::body::{Body, RequestBody};
+use crate::body::RequestBody;
 use crate::client::{Client, Proxies};
 use crate::clock::Clock;
 use crate::connection::{ConnectionInfo, Handle};
 use crate::deadline::Deadlines;
 use crate::drain::{Drain, Phase};
 use crate::error::{Refusal, Shape};
+use crate::head::{Head, PlainRequest};
 use crate::metrics::{Metrics, MetricsText};
 use crate::question::Answer;
+use crate::reply::{Reply, Sniffing};
 use crate::retrieved;
 use crate::settings::{Receipts, ServiceSettings, Site};
 
@@ -71,8 +71,6 @@ struct Shared {
     demo_jobs: Arc<AtomicUsize>,
     admission: Arc<Admission>,
     proxies: Proxies,
-    /// The same in every answer of HTTP/1.1.
-    keep_alive: Option<HeaderValue>,
     /// Who was given what, where receipts are on.
     receipts: retrieved::Receipts,
     /// What the golongpoll door gave away, where it deletes.
@@ -223,7 +221,18 @@ impl Handle for Service {
     type Future = Answering;
 
     fn handle(&self, request: Request<RequestBody>, connection: &ConnectionInfo) -> Answering {
-        self.dispatch(request, connection)
+        let (head, body) = request.into_parts();
+        match body {
+            RequestBody::Empty => self.dispatch(Head::from(&head), Content::Whole(&[]), connection),
+            RequestBody::Full(content) => {
+                self.dispatch(Head::from(&head), Content::Whole(&content), connection)
+            }
+            body => self.dispatch(Head::from(&head), Content::Coming(body), connection),
+        }
+    }
+
+    fn handle_plain(&self, request: PlainRequest<'_>, connection: &ConnectionInfo) -> Answering {
+        self.dispatch(Head::Plain(&request.head), Content::Whole(request.content), connection)
     }
 
     fn deadlines(&self) -> Deadlines {
@@ -242,20 +251,19 @@ pub struct Answering(State);
 
 enum State {
     /// Boxed, so that those who wait take no room for an answer.
-    Ready(Option<Box<Response<Body>>>),
+    Ready(Option<Box<Reply>>),
     Waiting(Later),
 }
 
 impl Answering {
-    fn ready(response: Response<Body>) -> Self {
-        Self(State::Ready(Some(Box::new(response))))
+    fn ready(reply: Reply) -> Self {
+        Self(State::Ready(Some(Box::new(reply))))
     }
 
     /// 404 where no dialect's path is named.
     pub(crate) fn not_found() -> Self {
-        let mut response = Refusal::not_found().into_response(Shape::Problem);
-        response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
-        Self::ready(response)
+        let reply = Refusal::not_found().into_reply(Shape::Problem);
+        Self::ready(Reply { sniffing: Sniffing::Forbidden, ..reply })
     }
 
     fn later(answer: Later) -> Self {
@@ -264,13 +272,11 @@ impl Answering {
 }
 
 impl Future for Answering {
-    type Output = Response<Body>;
+    type Output = Reply;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response<Body>> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Reply> {
         match &mut self.0 {
-            State::Ready(response) => {
-                response.take().map_or(Poll::Pending, |response| Poll::Ready(*response))
-            }
+            State::Ready(reply) => reply.take().map_or(Poll::Pending, |reply| Poll::Ready(*reply)),
             State::Waiting(answer) => answer.poll(cx),
         }
     }

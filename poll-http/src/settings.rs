@@ -22,8 +22,6 @@ pub struct ServiceSettings {
     pub heartbeat: Duration,
     /// How long a request's body may take. 10 s.
     pub body: Duration,
-    /// The idle time said in `Keep-Alive: timeout=…` on HTTP/1.1. 75 s, as the connection does it.
-    pub keep_alive: Duration,
     /// Who may read and write from pages of another origin. Nobody.
     pub cors: Cors,
     /// Which `Host` names are answered.
@@ -128,7 +126,6 @@ impl Default for ServiceSettings {
             max_poll: Duration::from_secs(60),
             heartbeat: Duration::from_secs(15),
             body: Duration::from_secs(10),
-            keep_alive: Duration::from_secs(75),
             cors: Cors::Off,
             hosts: HostCheck::Off,
             demo: Demo::Off,

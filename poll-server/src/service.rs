@@ -43,7 +43,6 @@ fn service_settings(config: &Config, addresses: &[SocketAddr]) -> ServiceSetting
         max_poll: config.wire.max_poll,
         heartbeat: config.wire.heartbeat,
         body: config.wire.body,
-        keep_alive: config.wire.keep_alive,
         cors: cors(&config.trust.origins),
         hosts: hosts(addresses, &config.trust.hosts),
         demo: if config.demo.is_some() { Demo::On } else { Demo::Off },

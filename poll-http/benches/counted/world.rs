@@ -129,7 +129,7 @@ impl World {
             push: PushPolicy::Off,
             early_hints: EarlyHints::None,
         };
-        self.service.handle(request, &connection).await
+        self.service.handle(request, &connection).await.into_response()
     }
 
     /// Lets the server run until so many wait.

@@ -6,19 +6,19 @@
 use std::io::Write as _;
 use std::time::Duration;
 
-use http::request::Parts;
-use http::{Response, StatusCode};
+use http::StatusCode;
 use poll_core::{
     Batch, ChannelName, Limit, Message, Payload, Position, Publish, Published, Rendering, Timestamp,
 };
 use uuid::Uuid;
 
-use crate::body::Body;
 use crate::content::{write_encoding, write_payload};
 use crate::dialect::form;
 use crate::error::Refusal;
+use crate::head::Head;
 use crate::query::{Query, Repeats};
 use crate::question::{Answer, AtEnd, Grain, Question, Skips};
+use crate::reply::Reply;
 use crate::respond;
 
 const DEFAULT_WAIT: Duration = Duration::from_secs(30);
@@ -34,11 +34,11 @@ pub(crate) enum Mode {
 
 /// Reads a question.
 pub(crate) fn question(
-    head: &Parts,
+    head: Head<'_>,
     channel: ChannelName,
     most: Duration,
 ) -> Result<(Question, Mode), Refusal> {
-    let query = Query::new(head.uri.query().unwrap_or_default().as_bytes());
+    let query = Query::new(head.query().as_bytes());
     let get = |name| Ok::<_, Refusal>(query.get(name, Repeats::FirstWins)?.filter(|value| !value.is_empty()));
     let wait = match get("timeout")? {
         Some(text) => super::native::seconds("timeout", &text, most)?,
@@ -85,7 +85,7 @@ fn time(text: &str) -> Result<Timestamp, Refusal> {
 }
 
 /// Writes an answer.
-pub(crate) fn answer(answer: &Answer, mode: Mode) -> Response<Body> {
+pub(crate) fn answer(answer: &Answer, mode: Mode) -> Reply {
     let body = match (&answer.view.batch, mode) {
         (Some(batch), Mode::All(_)) => batch.render(form::CHANNEL_ALL, render_all).bytes.clone(),
         (Some(batch), Mode::One(_)) => batch.render(form::CHANNEL_ONE, render_one).bytes.clone(),
@@ -100,9 +100,9 @@ pub(crate) fn answer(answer: &Answer, mode: Mode) -> Response<Body> {
             out.into()
         }
     };
-    let mut response = respond::json(StatusCode::OK, body);
-    super::add_missed(&mut response, &answer.view.standing);
-    response
+    let mut reply = respond::json(StatusCode::OK, body);
+    super::add_missed(&mut reply, &answer.view.standing);
+    reply
 }
 
 fn render_all(batch: &Batch) -> Rendering {
@@ -179,7 +179,7 @@ pub(crate) fn publish(body: &[u8], most_payload: usize) -> Result<Publish, Refus
 }
 
 /// Writes the answer to a publish.
-pub(crate) fn published(published: &Published) -> Response<Body> {
+pub(crate) fn published(published: &Published) -> Reply {
     let mut out = Vec::with_capacity(80);
     for stamp in published.stamps.iter().take(1) {
         let _ = write!(out, r#"{{"status":"published","message_id":"{}"}}"#, stamp.id);
@@ -195,7 +195,7 @@ mod tests {
 
     fn ask(query: &str) -> Result<(Question, Mode), Refusal> {
         let head = Request::get(format!("/api/poll/c?{query}")).body(()).unwrap().into_parts().0;
-        question(&head, ChannelName::parse("c").unwrap(), Duration::from_secs(60))
+        question((&head).into(), ChannelName::parse("c").unwrap(), Duration::from_secs(60))
     }
 
     #[test]

@@ -3,8 +3,7 @@
 use std::io::Write as _;
 use std::time::Duration;
 
-use http::request::Parts;
-use http::{HeaderValue, Response, StatusCode};
+use http::StatusCode;
 use poll_core::{Batch, ChannelName, Limit, Message, Payload, Position, Publish, Published, Rendering};
 use serde::Deserialize;
 use uuid::Uuid;
@@ -13,8 +12,10 @@ use crate::body::Body;
 use crate::content::{json_string, write_payload, write_string, write_text, write_time};
 use crate::dialect::form;
 use crate::error::Refusal;
+use crate::head::Head;
 use crate::query::{Query, Repeats};
 use crate::question::{Answer, AtEnd, Grain, Question, Skips};
+use crate::reply::Reply;
 use crate::respond;
 
 /// The one channel of this dialect.
@@ -24,7 +25,7 @@ pub(crate) const MOST_BYTES: usize = 10_000;
 /// How long a question waits.
 const WAIT: Duration = Duration::from_secs(10);
 
-const JSON_UTF8: HeaderValue = HeaderValue::from_static("application/json; charset=UTF-8");
+const JSON_UTF8: &str = "application/json; charset=UTF-8";
 
 #[derive(Deserialize)]
 struct Posted {
@@ -36,8 +37,8 @@ pub(crate) fn channel() -> Result<ChannelName, Refusal> {
 }
 
 /// Reads a question.
-pub(crate) fn question(head: &Parts) -> Result<Question, Refusal> {
-    let query = Query::new(head.uri.query().unwrap_or_default().as_bytes());
+pub(crate) fn question(head: Head<'_>) -> Result<Question, Refusal> {
+    let query = Query::new(head.query().as_bytes());
     let after = query.get("after", Repeats::FirstWins)?.filter(|after| !after.is_empty());
     let position = match after.as_deref().map(Uuid::parse_str) {
         None => Position::Start,
@@ -57,14 +58,14 @@ pub(crate) fn question(head: &Parts) -> Result<Question, Refusal> {
 }
 
 /// Writes an answer: an array, empty when nothing came in time.
-pub(crate) fn answer(answer: &Answer) -> Response<Body> {
+pub(crate) fn answer(answer: &Answer) -> Reply {
     let body = match &answer.view.batch {
         Some(batch) => batch.render(form::CHAT, render).bytes.clone(),
         None => bytes::Bytes::from_static(b"[]"),
     };
-    let mut response = respond::whole(StatusCode::OK, JSON_UTF8, respond::NO_STORE, Body::full(body));
-    super::add_missed(&mut response, &answer.view.standing);
-    response
+    let mut reply = respond::whole(StatusCode::OK, JSON_UTF8, respond::NO_STORE, Body::full(body));
+    super::add_missed(&mut reply, &answer.view.standing);
+    reply
 }
 
 fn render(batch: &Batch) -> Rendering {
@@ -104,7 +105,7 @@ pub(crate) fn publish(body: &[u8], most_payload: usize) -> Result<(Publish, Stri
 }
 
 /// Writes the answer to a publish: the message as everyone will see it.
-pub(crate) fn published(published: &Published, body: &str) -> Response<Body> {
+pub(crate) fn published(published: &Published, body: &str) -> Reply {
     let mut out = Vec::with_capacity(body.len() + 112);
     for stamp in published.stamps.iter().take(1) {
         let _ = write!(out, r#"{{"id":"{}","created_at":"{}","body":"#, stamp.id, stamp.at);
@@ -124,7 +125,7 @@ mod tests {
     fn after_is_an_id_and_the_zero_id_is_the_start() {
         let ask = |query: &str| {
             let head = Request::get(format!("/messages?{query}")).body(()).unwrap().into_parts().0;
-            question(&head).map(|question| question.position)
+            question((&head).into()).map(|question| question.position)
         };
         let id = Uuid::from_u128(7);
         assert_eq!(ask(""), Ok(Position::Start));

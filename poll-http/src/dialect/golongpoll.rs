@@ -8,19 +8,19 @@ use std::cmp::Ordering;
 use std::io::Write as _;
 use std::sync::Arc;
 
-use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderValue, StatusCode, header};
 use poll_core::{ChannelName, Limit, Message, Payload, Position, Publish, Rendering, Standing, Timestamp};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::body::Body;
 use crate::content::{write_payload, write_string};
 use crate::dialect::form;
 use crate::error::Refusal;
+use crate::head::Head;
 use crate::query::{Query, Repeats};
 use crate::question::{Answer, AtEnd, Grain, Question, Skips};
+use crate::reply::Reply;
 use crate::respond;
 use crate::settings::Given;
 
@@ -55,8 +55,8 @@ pub(crate) struct Events {
 }
 
 /// Reads a poll. Checks are in the library's order and in its words.
-pub(crate) fn events(head: &Parts, most_seconds: u64, given: Given) -> Result<Events, Refusal> {
-    let query = Query::new(head.uri.query().unwrap_or_default().as_bytes());
+pub(crate) fn events(head: Head<'_>, most_seconds: u64, given: Given) -> Result<Events, Refusal> {
+    let query = Query::new(head.query().as_bytes());
     let get = |name| query.get(name, Repeats::FirstWins).ok().flatten().filter(|value| !value.is_empty());
 
     let timeout = get("timeout").and_then(|text| text.parse().ok());
@@ -157,7 +157,7 @@ fn settled(since: Since, (standing, now): &(Standing, Timestamp)) -> u64 {
 }
 
 /// The answer to a poll.
-pub(crate) fn answer(answer: &Answer, channel: &ChannelName, since: Since) -> Response<Body> {
+pub(crate) fn answer(answer: &Answer, channel: &ChannelName, since: Since) -> Reply {
     let body = match (&answer.view.batch, &answer.only) {
         (Some(_), Some(only)) => render(only, channel).bytes,
         (Some(batch), None) => {
@@ -168,10 +168,10 @@ pub(crate) fn answer(answer: &Answer, channel: &ChannelName, since: Since) -> Re
             format!(r#"{{"timeout":"no events before timeout","timestamp":{settled}}}"#).into()
         }
     };
-    let mut response = respond::json(StatusCode::OK, body);
-    uncached(response.headers_mut());
-    super::add_missed(&mut response, &answer.view.standing);
-    response
+    let mut reply = respond::json(StatusCode::OK, body);
+    uncached(&mut reply);
+    super::add_missed(&mut reply, &answer.view.standing);
+    reply
 }
 
 fn render(messages: &[Arc<Message>], channel: &ChannelName) -> Rendering {
@@ -192,12 +192,11 @@ fn render(messages: &[Arc<Message>], channel: &ChannelName) -> Rendering {
 }
 
 /// What the library says of caching, on everything that `/events` answers.
-pub(crate) fn uncached(headers: &mut HeaderMap) {
-    let fields =
-        [("cache-control", "no-cache, no-store, must-revalidate"), ("pragma", "no-cache"), ("expires", "0")];
-    for (name, value) in fields {
-        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
-    }
+pub(crate) fn uncached(reply: &mut Reply) {
+    reply.cache = Some("no-cache, no-store, must-revalidate".into());
+    let headers = reply.headers_mut();
+    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+    headers.insert(header::EXPIRES, HeaderValue::from_static("0"));
 }
 
 /// A mistake of the asker's, which this dialect tells with status 200.
@@ -224,7 +223,7 @@ pub(crate) fn publish(body: &[u8], most_payload: usize) -> Result<(ChannelName, 
 }
 
 /// The answer to a publish.
-pub(crate) fn published() -> Response<Body> {
+pub(crate) fn published() -> Reply {
     respond::json(StatusCode::OK, &br#"{"success": true}"#[..])
 }
 
@@ -273,7 +272,8 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
     fn ask(query: &str) -> Result<Events, Refusal> {
-        events(&Request::get(format!("/events?{query}")).body(()).unwrap().into_parts().0, 120, Given::Kept)
+        let head = Request::get(format!("/events?{query}")).body(()).unwrap().into_parts().0;
+        events((&head).into(), 120, Given::Kept)
     }
 
     #[test]

@@ -8,15 +8,16 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE};
-use http::response::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
 use tokio::io::AsyncWrite;
 
 use crate::content::write_number;
 use crate::date::date;
+use crate::reply::{Reply, Sniffing};
 
 /// Pieces up to this size are joined with what stands before and behind them.
 const JOINED: usize = 1024;
@@ -100,24 +101,43 @@ impl Outbox {
     }
 
     /// The head of an answer. Says what is to become of the connection: the answer itself may ask to close it.
-    pub(super) fn head(&mut self, parts: &Parts, framing: Framing, after: After) -> After {
+    pub(super) fn head(
+        &mut self,
+        reply: &Reply,
+        framing: Framing,
+        keep_alive: Duration,
+        after: After,
+    ) -> After {
         let mut after = after;
         self.reserve(JOINED);
-        let status = parts.status;
+        let status = reply.status;
         self.joined.extend_from_slice(b"HTTP/1.1 ");
         self.joined.extend_from_slice(status.as_str().as_bytes());
         self.joined.push(b' ');
         self.joined.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
         self.joined.extend_from_slice(b"\r\n");
-        let (mut sized, mut dated) = (false, false);
-        for (name, value) in &parts.headers {
+        self.own("content-type: ", reply.media.map(str::as_bytes));
+        self.own("cache-control: ", reply.cache.as_deref().map(str::as_bytes));
+        self.own("etag: ", reply.tag.as_deref());
+        self.own("location: ", reply.location.as_deref().map(str::as_bytes));
+        if reply.sniffing == Sniffing::Forbidden {
+            self.joined.extend_from_slice(b"x-content-type-options: nosniff\r\n");
+        }
+        let (mut sized, mut dated, mut closes) = (false, false, false);
+        for (name, value) in reply.headers().into_iter().flatten() {
             sized |= name == CONTENT_LENGTH;
             dated |= name == DATE;
             if name == CONNECTION {
+                closes = true;
                 after = After::Close;
                 continue;
             }
             self.field(name, value.as_bytes());
+        }
+        if !closes {
+            self.joined.extend_from_slice(b"keep-alive: timeout=");
+            write_number(&mut self.joined, keep_alive.as_secs());
+            self.joined.extend_from_slice(b"\r\n");
         }
         if after == After::Close {
             self.field(&CONNECTION, CLOSE.as_bytes());
@@ -138,6 +158,14 @@ impl Outbox {
         }
         self.joined.extend_from_slice(b"\r\n");
         after
+    }
+
+    /// A field whose name is written out, if it has a value.
+    fn own(&mut self, name: &'static str, value: Option<&[u8]>) {
+        let Some(value) = value else { return };
+        self.joined.extend_from_slice(name.as_bytes());
+        self.joined.extend_from_slice(value);
+        self.joined.extend_from_slice(b"\r\n");
     }
 
     fn field(&mut self, name: &HeaderName, value: &[u8]) {

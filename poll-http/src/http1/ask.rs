@@ -1,27 +1,53 @@
 //! Reading a request that needs no engine: a plain GET or POST that has arrived whole.
 //!
-//! Whatever asks for more is left to hyper: other methods and versions, chunks, `Expect`, `Upgrade`, pipelining, heads
-//! that are broken, too large or not all there. So what is here decides nothing that can be got wrong: either a request
-//! is as simple as it can be, or it is not touched.
+//! Whatever asks for more is left to hyper: other methods and versions, chunks, `Expect`, `Upgrade`, heads that are
+//! broken, too large or not all there. So what is here decides nothing that can be got wrong: either a request is as
+//! simple as it can be, or it is not touched.
 
 use std::mem::MaybeUninit;
 
-use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
-use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
+use http::Method;
 use httparse::Status;
+use memchr::memchr;
 
-use crate::body::RequestBody;
+use crate::head::{PlainHead, PlainRequest};
 
 /// Fields of a plain request. Browsers send about fifteen, proxies add a few.
 const MOST_FIELDS: usize = 32;
 
-/// The request that `bytes` are, if they are one plain request and nothing else.
-pub(crate) fn read(bytes: &Bytes, max_head_bytes: usize) -> Option<Request<RequestBody>> {
-    let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
+/// Room for the fields of a request.
+pub(crate) type Fields<'a> = [MaybeUninit<httparse::Header<'a>>; MOST_FIELDS];
+
+/// Fields that ask for more than an answer.
+const ASKING: [&str; 5] = ["te", "expect", "upgrade", "trailer", "transfer-encoding"];
+
+/// What stands in targets as it is: pchar, `/` and `?` (RFC 3986, section 3.3).
+const IN_TARGETS: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        let letter = byte as u8;
+        table[byte] = letter.is_ascii_alphanumeric()
+            || matches!(letter, b'-' | b'.' | b'_' | b'~' | b'%' | b':' | b'@' | b'/' | b'?')
+            || matches!(letter, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=');
+        byte += 1;
+    }
+    table
+};
+
+/// No fields yet.
+pub(crate) fn fields<'a>() -> Fields<'a> {
+    [const { MaybeUninit::uninit() }; MOST_FIELDS]
+}
+
+/// The plain request that `bytes` begin with, if they do, and its length in bytes.
+pub(crate) fn read<'a>(
+    bytes: &'a [u8],
+    fields: &'a mut Fields<'a>,
+    max_head_bytes: usize,
+) -> Option<(PlainRequest<'a>, usize)> {
     let mut head = httparse::Request::new(&mut []);
-    let Ok(Status::Complete(length)) = head.parse_with_uninit_headers(bytes, &mut fields) else {
+    let Ok(Status::Complete(length)) = head.parse_with_uninit_headers(bytes, fields) else {
         return None;
     };
     let method = match head.method? {
@@ -29,71 +55,84 @@ pub(crate) fn read(bytes: &Bytes, max_head_bytes: usize) -> Option<Request<Reque
         "POST" => Method::POST,
         _ => return None,
     };
-    let path = head.path.filter(|path| path.starts_with('/'))?;
-    if head.version != Some(1) || length > max_head_bytes {
+    let target = head.path?;
+    let known = target.starts_with('/') && target.bytes().all(|byte| IN_TARGETS[usize::from(byte)]);
+    if !known || head.version != Some(1) || length > max_head_bytes {
         return None;
     }
-    let path = PathAndQuery::from_maybe_shared(bytes.slice_ref(path.as_bytes())).ok()?;
-    let mut headers = HeaderMap::with_capacity(head.headers.len());
-    for field in head.headers.iter() {
-        let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
-        if !is_plain(&name, field.value) {
+    let (path, query) = match memchr(b'?', target.as_bytes()) {
+        Some(at) => (&target[..at], Some(&target[at + 1..])),
+        None => (target, None),
+    };
+    let fields: &[httparse::Header<'_>] = head.headers;
+    let content = &bytes[length..];
+    let content = content.get(..content_length(fields)?)?;
+    if method == Method::GET && !content.is_empty() {
+        return None;
+    }
+    let end = length + content.len();
+    Some((PlainRequest { head: PlainHead { method, path, query, fields }, content }, end))
+}
+
+/// The length of the content; `None` where it is not said in the one plain way (RFC 9112, section 6.2), or a field
+/// asks anything of the connection but to be kept.
+fn content_length(fields: &[httparse::Header<'_>]) -> Option<usize> {
+    let mut said = None;
+    for field in fields {
+        let is = |name: &str| field.name.len() == name.len() && field.name.eq_ignore_ascii_case(name);
+        let plain = if is("content-length") {
+            let first = said.is_none();
+            said = decimal(field.value);
+            first && said.is_some()
+        } else if is("connection") {
+            field.value.eq_ignore_ascii_case(b"keep-alive")
+        } else {
+            !ASKING.iter().any(|name| is(name))
+        };
+        if !plain {
             return None;
         }
-        headers.append(name, HeaderValue::from_maybe_shared(bytes.slice_ref(field.value)).ok()?);
     }
-    let body = bytes.slice(length..);
-    if content_length(&headers)? != body.len() || (method == Method::GET && !body.is_empty()) {
-        return None;
-    }
-    let mut request =
-        Request::new(if body.is_empty() { RequestBody::Empty } else { RequestBody::Full(body) });
-    *request.method_mut() = method;
-    *request.uri_mut() = Uri::from(path);
-    *request.headers_mut() = headers;
-    Some(request)
+    Some(said.unwrap_or(0))
 }
 
-/// Whether a field asks nothing of the connection but to be kept.
-fn is_plain(name: &HeaderName, value: &[u8]) -> bool {
-    if *name == CONNECTION {
-        return value.eq_ignore_ascii_case(b"keep-alive");
-    }
-    ![TRANSFER_ENCODING, UPGRADE, EXPECT, TE, TRAILER].contains(name)
-}
-
-/// The length of the content; `None` where it is not said in the one plain way (RFC 9112, section 6.2).
-fn content_length(headers: &HeaderMap) -> Option<usize> {
-    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-    let Some(length) = lengths.next() else { return Some(0) };
-    let digits = length.as_bytes();
-    if lengths.next().is_some() || !(1..=9).contains(&digits.len()) {
-        return None;
-    }
-    digits
-        .iter()
-        .try_fold(0, |length, digit| digit.is_ascii_digit().then(|| length * 10 + usize::from(digit - b'0')))
+/// A number of one to nine digits.
+fn decimal(text: &[u8]) -> Option<usize> {
+    let digit = |digit: &u8| digit.is_ascii_digit().then(|| usize::from(digit - b'0'));
+    let short = (1..=9).contains(&text.len());
+    if short { text.iter().try_fold(0, |number, next| Some(number * 10 + digit(next)?)) } else { None }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use http::Request;
+    use http::uri::PathAndQuery;
 
-    fn plain(text: &str) -> Option<Request<RequestBody>> {
-        read(&Bytes::copy_from_slice(text.as_bytes()), 16 * 1024)
+    use super::*;
+    use crate::body::RequestBody;
+
+    /// The request, and what is left of the text behind it.
+    fn plain(text: &str) -> Option<(Request<RequestBody>, &str)> {
+        let mut fields = fields();
+        let (request, end) = read(text.as_bytes(), &mut fields, 16 * 1024)?;
+        Some((request.into_request(), &text[end..]))
     }
 
     #[test]
     fn a_whole_plain_request_is_read() {
-        let request = plain("GET /a?b=c HTTP/1.1\r\nHost: x\r\nConnection: Keep-Alive\r\n\r\n").unwrap();
+        let (request, rest) =
+            plain("GET /a?b=c HTTP/1.1\r\nHost: x\r\nConnection: Keep-Alive\r\n\r\nGET").unwrap();
         assert_eq!(
             (request.method(), request.uri().path(), request.uri().query()),
             (&Method::GET, "/a", Some("b=c"))
         );
         assert_eq!(request.headers()["host"], "x");
         assert!(matches!(request.body(), RequestBody::Empty));
-        let request = plain("POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi").unwrap();
+        assert_eq!(rest, "GET");
+        let (request, rest) =
+            plain("POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi, you").unwrap();
         assert!(matches!(request.body(), RequestBody::Full(body) if body == "hi"));
+        assert_eq!(rest, ", you");
         assert!(plain("POST /a HTTP/1.1\r\nHost: x\r\n\r\n").is_some());
     }
 
@@ -104,10 +143,11 @@ mod tests {
             "GET / HTTP/1.0\r\nHost: x\r\n\r\n",
             "HEAD / HTTP/1.1\r\nHost: x\r\n\r\n",
             "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET /\" HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET /#a HTTP/1.1\r\nHost: x\r\n\r\n",
             "GET http://x/ HTTP/1.1\r\nHost: x\r\n\r\n",
             "GET  / HTTP/1.1\r\nHost: x\r\n\r\n",
             "GET / HTTP/1.1\r\nHost : x\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: x\r\n\r\nGET /2 HTTP/1.1\r\n",
             "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n1",
             "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, upgrade\r\n\r\n",
@@ -115,7 +155,6 @@ mod tests {
             "POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n1",
             "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
             "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nhi",
-            "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nhi",
             "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: +2\r\n\r\nhi",
             "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nhi",
             "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2, 2\r\n\r\nhi",
@@ -123,6 +162,31 @@ mod tests {
         for head in heads {
             assert!(plain(head).is_none(), "{head:?}");
         }
-        assert!(read(&Bytes::from_static(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"), 20).is_none());
+        assert!(read(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", &mut fields(), 20).is_none());
+    }
+    #[test]
+    fn whatever_is_read_can_be_said_in_the_types_of_http() {
+        for byte in 0..=u8::MAX {
+            let char = char::from(byte);
+            let target = format!("/a{char}?b{char}c");
+            if IN_TARGETS[usize::from(byte)] {
+                assert_eq!(PathAndQuery::try_from(&*target).unwrap().as_str(), target);
+            }
+            let head = |name: &[u8], value: &[u8]| {
+                [b"GET / HTTP/1.1\r\nHost: x\r\nN", name, b": v", value, b"\r\n\r\n"].concat()
+            };
+            for bytes in [head(&[byte], b""), head(b"", &[byte, b'v'])] {
+                let mut fields = fields();
+                let Some((request, _)) = read(&bytes, &mut fields, 16 * 1024) else { continue };
+                let plain = request.head.fields.iter().map(|field| (field.name.to_lowercase(), field.value));
+                let plain: Vec<_> = plain.collect();
+                let request = request.into_request();
+                let said = request
+                    .headers()
+                    .iter()
+                    .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes()));
+                assert_eq!(said.collect::<Vec<_>>(), plain, "{:?}", String::from_utf8_lossy(&bytes));
+            }
+        }
     }
 }

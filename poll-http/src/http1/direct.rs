@@ -14,18 +14,19 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{Request, Response};
 use http_body::Body as _;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::answer::{After, Framing, Outbox};
 use super::{Http1, ask, broken};
-use crate::body::{Body, RequestBody};
+use crate::body::Body;
 use crate::connection::{
     ConnectionError, ConnectionInfo, ConnectionSettings, EarlyHints, Handle, Protocol, PushPolicy,
 };
 use crate::drain::WaitDraining;
+use crate::head::PlainRequest;
 use crate::link::Carries;
+use crate::reply::Reply;
 use crate::stall::Watched;
 
 /// What is read at once, on the stack. A request that does not fit is not plain.
@@ -113,28 +114,46 @@ where
         loop {
             match &mut self.stage {
                 Stage::Idle => {
-                    if self.unread.is_empty() {
-                        match self.poll_peer(cx)? {
-                            Poll::Ready(Peer::Sent) => {}
-                            Poll::Ready(Peer::Left) => return Poll::Ready(Ok(Turn::Ended)),
+                    let mut space = [const { MaybeUninit::uninit() }; READ];
+                    let mut read = ReadBuf::uninit(&mut space);
+                    let unread = std::mem::take(&mut self.unread);
+                    if unread.is_empty() {
+                        match Pin::new(&mut self.io)
+                            .poll_read(cx, &mut read)
+                            .map_err(ConnectionError::Direct)?
+                        {
+                            Poll::Ready(()) if read.filled().is_empty() => {
+                                return Poll::Ready(Ok(Turn::Ended));
+                            }
+                            Poll::Ready(()) => {}
                             Poll::Pending => {
                                 ready!(Pin::new(&mut self.draining).poll(cx));
                                 return Poll::Ready(Ok(Turn::Ended));
                             }
                         }
                     }
-                    let Some(request) = ask::read(&self.unread, self.settings.max_head_bytes) else {
+                    // A request is looked at where it lies; only what comes behind it is kept.
+                    let bytes = if unread.is_empty() { read.filled() } else { &unread };
+                    let mut fields = ask::fields();
+                    let Some((request, end)) = ask::read(bytes, &mut fields, self.settings.max_head_bytes)
+                    else {
+                        self.unread =
+                            if unread.is_empty() { Bytes::copy_from_slice(read.filled()) } else { unread };
                         return Poll::Ready(Ok(Turn::Engine));
                     };
-                    self.unread = Bytes::new();
+                    if end < bytes.len() {
+                        self.unread = Bytes::copy_from_slice(&bytes[end..]);
+                    }
                     ready!(self.begin(request, cx))?;
                 }
                 Stage::Asked(future) => {
                     let answered = catch_unwind(AssertUnwindSafe(|| Pin::new(future).poll(cx)));
-                    match answered.unwrap_or_else(|_| Poll::Ready(broken())) {
-                        Poll::Ready(response) => ready!(self.answer(response, cx))?,
-                        Poll::Pending => return self.poll_left(cx),
-                    }
+                    let reply = match answered {
+                        Ok(Poll::Pending) => return self.poll_left(cx),
+                        Ok(Poll::Ready(answer)) => answer.into(),
+                        Err(_) => broken(),
+                    };
+                    ready!(self.answer(reply, cx))?;
                 }
                 Stage::Answering(answering) => {
                     let Poll::Ready(written) = answering.poll(&mut self.io, cx) else {
@@ -157,18 +176,17 @@ where
 
     fn begin(
         &mut self,
-        request: Request<RequestBody>,
+        request: PlainRequest<'_>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), ConnectionError>> {
-        let empty = matches!(request.body(), RequestBody::Empty);
-        self.io.link().begin(if empty { Carries::Nothing } else { Carries::Body });
+        self.io.link().begin(if request.content.is_empty() { Carries::Nothing } else { Carries::Body });
         let connection = ConnectionInfo {
             peer: self.peer,
             protocol: Protocol::Http11,
             push: PushPolicy::Off,
             early_hints: EarlyHints::None,
         };
-        match catch_unwind(AssertUnwindSafe(|| self.handler.handle(request, &connection))) {
+        match catch_unwind(AssertUnwindSafe(|| self.handler.handle_plain(request, &connection))) {
             Ok(future) => self.stage = Stage::Asked(future),
             Err(_) => ready!(self.answer(broken(), cx))?,
         }
@@ -176,19 +194,14 @@ where
     }
 
     /// Begins to write an answer; pending when it did not all leave.
-    fn answer(
-        &mut self,
-        response: Response<Body>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), ConnectionError>> {
+    fn answer(&mut self, reply: Reply, cx: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
         // What was asked is done with before anything of its answer leaves.
         self.stage = Stage::Idle;
-        let (parts, body) = response.into_parts();
-        let framing = Framing::of(parts.status, body.exact_length());
+        let framing = Framing::of(reply.status, reply.body.exact_length());
         let after = if self.draining.is_draining() { After::Close } else { After::Keep };
         let mut out = Outbox::default();
-        let after = out.head(&parts, framing, after);
-        let mut answering = Answering { body, framing, out, after, socket: Socket::Free };
+        let after = out.head(&reply, framing, self.settings.keep_alive, after);
+        let mut answering = Answering { body: reply.body, framing, out, after, socket: Socket::Free };
         let Poll::Ready(written) = answering.poll(&mut self.io, cx) else {
             self.stage = Stage::Answering(Box::new(answering));
             return self.poll_left(cx);

@@ -20,6 +20,7 @@ use super::head::{self, Wants};
 use super::push::{Lane, Origin};
 use crate::body::{Body, Piece, Promise};
 use crate::early_hints::Preload;
+use crate::reply::Reply;
 
 /// A push whose window takes at least this much of it (or all, if less) is worth a promise.
 const WORTH_A_PROMISE: usize = 16 * 1024;
@@ -56,7 +57,7 @@ impl<F> Stream<F> {
     }
 }
 
-impl<F: Future<Output = Response<Body>>> Future for Stream<F> {
+impl<F: Future<Output: Into<Reply>>> Future for Stream<F> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -64,7 +65,7 @@ impl<F: Future<Output = Response<Body>>> Future for Stream<F> {
         match this.stage.as_mut().project() {
             StageProjected::Awaited { future, respond, .. } => {
                 let response = match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
-                    Ok(Poll::Ready(response)) => response,
+                    Ok(Poll::Ready(answer)) => answer.into().into_response(),
                     Ok(Poll::Pending) => {
                         // The peer has lost interest, or the connection is gone.
                         let _ = ready!(respond.poll_reset(cx));

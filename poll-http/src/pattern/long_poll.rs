@@ -10,18 +10,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http::Response;
 use poll_core::{Cursor, Limit, Message, Pinned, Seal, Standing, Timestamp, View, Wait};
 use tokio::time::Instant;
 
 use crate::admission::Slot;
-use crate::body::Body;
 use crate::client::Client;
 use crate::deadline::Timer;
 use crate::drain::WaitDraining;
 use crate::error::Refusal;
 use crate::metrics::{Pattern, Waiting};
 use crate::question::{Answer, AtEnd, Grain, Question, Skips};
+use crate::reply::Reply;
 use crate::route::Action;
 use crate::service::Service;
 
@@ -34,7 +33,7 @@ pub(crate) fn answer<W>(
     write: W,
 ) -> LongPoll<W>
 where
-    W: FnOnce(&Answer) -> Response<Body> + Send,
+    W: FnOnce(&Answer) -> Reply + Send,
 {
     LongPoll {
         came: service.now(),
@@ -109,8 +108,8 @@ struct Look {
 /// Nothing in it is pinned in place.
 impl<W> Unpin for LongPoll<W> {}
 
-impl<W: FnOnce(&Answer) -> Response<Body> + Send> Future for LongPoll<W> {
-    type Output = Result<Response<Body>, Refusal>;
+impl<W: FnOnce(&Answer) -> Reply + Send> Future for LongPoll<W> {
+    type Output = Result<Reply, Refusal>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();

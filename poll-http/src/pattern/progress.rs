@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use http::{Response, StatusCode};
+use http::StatusCode;
 use poll_core::{ChannelName, Position, Publish};
 use tokio::time::Instant;
 
@@ -16,6 +16,7 @@ use crate::feed::{Feed, Style};
 use crate::follow::Follow;
 use crate::frame::Framing;
 use crate::metrics::Pattern;
+use crate::reply::Reply;
 use crate::respond;
 use crate::service::Service;
 
@@ -29,7 +30,7 @@ pub(crate) async fn answer(
     client: Client,
     given: Option<Position>,
     framing: Framing,
-) -> Result<Response<Body>, Refusal> {
+) -> Result<Reply, Refusal> {
     let now = service.now();
     let pinned = service.store().pin(now, &job, given.unwrap_or(Position::Start)).await;
     let standing = service.store().standing(now, &job, &pinned).await;
@@ -41,7 +42,7 @@ pub(crate) async fn answer(
     let place = (service.admit(&job, &client)?, service.metrics().waiting(Pattern::Stream));
     let follow = Follow::new(&service, job, pinned, client);
     let feed = Feed::new(follow, Style::Steps(framing), None);
-    Ok(respond::streamed(native::content_type(framing), Body::stream(feed).on_end(place)))
+    Ok(respond::streamed(native::media(framing), Body::stream(feed).on_end(place)))
 }
 
 /// The channel of a new demonstration job.
@@ -55,7 +56,7 @@ pub(crate) async fn demo(
     job: ChannelName,
     client: Client,
     framing: Framing,
-) -> Result<Response<Body>, Refusal> {
+) -> Result<Reply, Refusal> {
     let running = Running::begin(&service)?;
     // The job goes on without its reader, as real ones do; it is over after ten steps either way.
     tokio::spawn(run(service.clone(), job.clone(), running));

@@ -1,86 +1,115 @@
 //! Publishing: the answer comes when the message is kept and every reader can see it.
+//!
+//! What a request publishes is settled in two steps, because its content may still be on its way: first what its head
+//! says, then what its content makes of it.
 
-use bytes::Bytes;
-use http::request::Parts;
-use http::{Response, StatusCode};
-use poll_core::ChannelName;
+use http::StatusCode;
+use poll_core::{ChannelName, IdempotencyKey, Publish, Published};
 
-use crate::body::{Body, RequestBody};
 use crate::dialect::native::{self, Incoming};
 use crate::dialect::{channel, chat, golongpoll};
 use crate::error::Refusal;
-use crate::intake;
-use crate::service::Service;
+use crate::head::Head;
+use crate::reply::Reply;
+use crate::route::Target;
+use crate::settings::ServiceSettings;
 
-/// Takes one message, or a body of lines, all or none.
-pub(crate) async fn publish(
-    service: Service,
-    head: Parts,
-    body: RequestBody,
-) -> Result<Response<Body>, Refusal> {
-    let channel = native::channel(&head)?;
-    let settings = service.settings();
-    let incoming = Incoming::of(&head);
-    let most = incoming.most_bytes(settings.max_payload_bytes);
-    let body = content(&service, body, most).await?;
-    let publish = native::publish(&head, incoming, &body, settings.max_payload_bytes, settings.demo)?;
-    drop(body);
-    let published = service.publish_for(head, &channel, publish).await?;
-    Ok(native::published(&channel, &published, incoming))
+/// A publish whose content is still to be read.
+pub(crate) enum Posted {
+    /// One message, or a body of lines, all or none.
+    Native(ChannelName, Incoming, Option<IdempotencyKey>, Option<String>),
+    /// One step of a job; the one with a final status ends it.
+    Step(ChannelName),
+    /// An event of the golongpoll dialect.
+    Event,
+    /// A message of the chat dialect.
+    Chat,
+    /// A message of the channel dialect.
+    Channel(ChannelName),
 }
 
-/// Takes one step of a job; the one with a final status ends it.
-pub(crate) async fn report(
-    service: Service,
-    head: Parts,
-    job: ChannelName,
-    body: RequestBody,
-) -> Result<Response<Body>, Refusal> {
-    let body = content(&service, body, service.settings().max_payload_bytes).await?;
-    let published = service.publish_for(head, &job, native::progress_report(&body)?).await?;
-    let mut response = native::published(&job, &published, Incoming::STEP);
-    *response.status_mut() = StatusCode::ACCEPTED;
-    Ok(response)
+/// In whose words it is told that a publish is kept.
+pub(crate) enum Told {
+    Native(Incoming),
+    Step,
+    Event,
+    /// With the text that was published.
+    Chat(String),
+    Channel,
 }
 
-/// Takes an event of the golongpoll dialect.
-pub(crate) async fn event(
-    service: Service,
-    head: Parts,
-    body: RequestBody,
-) -> Result<Response<Body>, Refusal> {
-    let most = service.settings().max_payload_bytes;
-    let body = content(&service, body, most.saturating_add(golongpoll::ENVELOPE_BYTES)).await?;
-    let (channel, publish) = golongpoll::publish(&body, most)?;
-    service.publish_for(head, &channel, publish).await?;
-    Ok(golongpoll::published())
+impl Posted {
+    /// What the head says of a publish to `target`.
+    ///
+    /// # Errors
+    /// 400 where it is malformed, 405 where nothing is published there.
+    pub(crate) fn of(target: Target, head: Head<'_>) -> Result<Self, Refusal> {
+        Ok(match target {
+            Target::Publish => {
+                let channel = native::channel(head)?;
+                let (key, content) = (native::key(head)?, native::content(head)?);
+                Self::Native(channel, Incoming::of(head), key, content)
+            }
+            Target::Job(job) => Self::Step(job),
+            Target::PublishEvent => Self::Event,
+            Target::Chat => Self::Chat,
+            Target::ChannelPublish(channel) => Self::Channel(channel),
+            other => return Err(Refusal::method_not_allowed(other.allow())),
+        })
+    }
+
+    /// How many bytes of content may come.
+    pub(crate) fn most_bytes(&self, settings: &ServiceSettings) -> usize {
+        let most = settings.max_payload_bytes;
+        match self {
+            Self::Native(_, incoming, ..) => incoming.most_bytes(most),
+            Self::Event => most.saturating_add(golongpoll::ENVELOPE_BYTES),
+            Self::Chat => chat::MOST_BYTES,
+            Self::Step(_) | Self::Channel(_) => most,
+        }
+    }
+
+    /// What is published, where, and how that is told.
+    ///
+    /// # Errors
+    /// 400 where the content is malformed, 413 where a message in it is too large.
+    pub(crate) fn with(
+        self,
+        content: &[u8],
+        settings: &ServiceSettings,
+    ) -> Result<(ChannelName, Publish, Told), Refusal> {
+        let most = settings.max_payload_bytes;
+        Ok(match self {
+            Self::Native(channel, incoming, key, given) => {
+                let publish = native::publish(key, given, incoming, content, most, settings.demo)?;
+                (channel, publish, Told::Native(incoming))
+            }
+            Self::Step(job) => (job, native::progress_report(content)?, Told::Step),
+            Self::Event => {
+                let (channel, publish) = golongpoll::publish(content, most)?;
+                (channel, publish, Told::Event)
+            }
+            Self::Chat => {
+                let (publish, text) = chat::publish(content, most)?;
+                (chat::channel()?, publish, Told::Chat(text))
+            }
+            Self::Channel(channel) => (channel, channel::publish(content, most)?, Told::Channel),
+        })
+    }
 }
 
-/// Takes a message of the chat dialect.
-pub(crate) async fn chat(
-    service: Service,
-    head: Parts,
-    body: RequestBody,
-) -> Result<Response<Body>, Refusal> {
-    let body = content(&service, body, chat::MOST_BYTES).await?;
-    let (publish, text) = chat::publish(&body, service.settings().max_payload_bytes)?;
-    let published = service.publish_for(head, &chat::channel()?, publish).await?;
-    Ok(chat::published(&published, &text))
-}
-
-/// Takes a message of the channel dialect.
-pub(crate) async fn to_channel(
-    service: Service,
-    head: Parts,
-    channel: ChannelName,
-    body: RequestBody,
-) -> Result<Response<Body>, Refusal> {
-    let most = service.settings().max_payload_bytes;
-    let body = content(&service, body, most).await?;
-    let published = service.publish_for(head, &channel, channel::publish(&body, most)?).await?;
-    Ok(channel::published(&published))
-}
-
-async fn content(service: &Service, body: RequestBody, most: usize) -> Result<Bytes, Refusal> {
-    intake::read(body, most, service.settings().body, service.deadlines()).await
+impl Told {
+    /// The answer.
+    pub(crate) fn reply(&self, channel: &ChannelName, published: &Published) -> Reply {
+        match self {
+            Self::Native(incoming) => native::published(channel, published, *incoming),
+            Self::Step => Reply {
+                status: StatusCode::ACCEPTED,
+                ..native::published(channel, published, Incoming::STEP)
+            },
+            Self::Event => golongpoll::published(),
+            Self::Chat(text) => chat::published(published, text),
+            Self::Channel => channel::published(published),
+        }
+    }
 }

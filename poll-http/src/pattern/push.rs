@@ -3,7 +3,7 @@
 //! Where a promise cannot be made, the message comes inline, as a chunked stream would give it: nothing is
 //! lost for want of a stream, a window or a protocol.
 
-use http::{HeaderName, HeaderValue, Response};
+use http::{HeaderName, HeaderValue};
 use poll_core::Cursor;
 
 use crate::body::Body;
@@ -16,6 +16,7 @@ use crate::follow::Follow;
 use crate::frame::Framing;
 use crate::metrics::Pattern;
 use crate::question::Question;
+use crate::reply::Reply;
 use crate::respond;
 use crate::service::Service;
 
@@ -27,7 +28,7 @@ pub(crate) async fn answer(
     question: Question,
     client: Client,
     push: PushPolicy,
-) -> Result<Response<Body>, Refusal> {
+) -> Result<Reply, Refusal> {
     let now = service.now();
     let pinned = service.store().pin(now, &question.channel, question.position).await;
     let standing = service.store().standing(now, &question.channel, &pinned).await;
@@ -40,9 +41,9 @@ pub(crate) async fn answer(
         PushPolicy::Off => Style::Updates(Framing::Lines),
     };
     let feed = Feed::new(follow, style, Some(first));
-    let mut response = respond::streamed(respond::NDJSON, Body::stream(feed).on_end(place));
+    let mut reply = respond::streamed(respond::NDJSON, Body::stream(feed).on_end(place));
     if push == PushPolicy::Off {
-        response.headers_mut().insert(PUSH_POLICY, HeaderValue::from_static("none"));
+        reply.headers_mut().insert(PUSH_POLICY, HeaderValue::from_static("none"));
     }
-    Ok(response)
+    Ok(reply)
 }

@@ -1,13 +1,14 @@
 //! Short poll: answers at once with what there is, or with 304 where the asker has seen just that.
 
+use http::StatusCode;
 use http::header::IF_NONE_MATCH;
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use poll_core::{Standing, Timestamp, View};
 
-use crate::body::Body;
 use crate::client::Client;
 use crate::dialect::native;
+use crate::head::Head;
 use crate::question::{Answer, Question};
+use crate::reply::Reply;
 use crate::respond;
 use crate::route::Action;
 use crate::service::Service;
@@ -18,8 +19,8 @@ pub(crate) fn answer_resident(
     question: &Question,
     client: &Client,
     action: Action,
-    seen: Option<&HeaderValue>,
-) -> Option<Response<Body>> {
+    seen: Option<&[u8]>,
+) -> Option<Reply> {
     let (store, now, channel) = (service.store(), service.now(), &question.channel);
     let view = if let Some(seen) = seen {
         let (pinned, standing) = store.standing_resident(now, channel, question.position)?;
@@ -39,8 +40,8 @@ pub(crate) async fn answer(
     question: Question,
     client: Client,
     action: Action,
-    seen: Option<HeaderValue>,
-) -> Response<Body> {
+    seen: Option<Vec<u8>>,
+) -> Reply {
     let (store, now) = (service.store(), service.now());
     let pinned = store.pin(now, &question.channel, question.position).await;
     if let Some(seen) = seen {
@@ -54,13 +55,10 @@ pub(crate) async fn answer(
 }
 
 /// 304, where the asker has seen just that.
-fn unchanged(standing: &Standing, question: &Question, seen: &HeaderValue) -> Option<Response<Body>> {
+fn unchanged(standing: &Standing, question: &Question, seen: &[u8]) -> Option<Reply> {
     let tag = native::etag(standing, question.limit);
-    matches(seen, &tag).then(|| {
-        let mut response = respond::bare(StatusCode::NOT_MODIFIED);
-        native::add_etag(&mut response, &tag);
-        response
-    })
+    let same = matches(seen, &tag);
+    same.then(|| fresh(respond::bare(StatusCode::NOT_MODIFIED), tag))
 }
 
 fn write(
@@ -70,30 +68,33 @@ fn write(
     action: Action,
     view: View,
     now: Timestamp,
-) -> Response<Body> {
+) -> Reply {
     let tag = native::etag(&view.standing, question.limit);
     let answer = Answer { begun: (view.standing, now), view, now, only: None };
     // Who asks for the head is given no messages.
     if action != Action::Head {
         service.count_given(&question.channel, &answer, client);
     }
-    let mut response = native::poll(&answer, "polled_at", respond::NO_CACHE);
-    native::add_etag(&mut response, &tag);
-    response
+    fresh(native::poll(&answer, "polled_at", respond::NO_CACHE), tag)
+}
+
+/// The same with what it says of its freshness.
+fn fresh(reply: Reply, tag: Vec<u8>) -> Reply {
+    Reply { cache: Some(respond::NO_CACHE.into()), tag: Some(tag), ..reply }
 }
 
 /// The condition of a request, if it has one.
-pub(crate) fn condition(headers: &HeaderMap) -> Option<HeaderValue> {
-    headers.get(IF_NONE_MATCH).cloned()
+pub(crate) fn condition(head: Head<'_>) -> Option<&[u8]> {
+    head.field(&IF_NONE_MATCH)
 }
 
 /// Weak comparison with a list of tags (RFC 9110 §13.1.2). The tags made here hold no comma.
-fn matches(seen: &HeaderValue, tag: &[u8]) -> bool {
+fn matches(seen: &[u8], tag: &[u8]) -> bool {
     fn opaque(tag: &[u8]) -> &[u8] {
         tag.strip_prefix(b"W/").unwrap_or(tag)
     }
     let tag = opaque(tag);
-    let mut tags = seen.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+    let mut tags = seen.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
     tags.any(|one| one == b"*" || opaque(one) == tag)
 }
 
@@ -105,10 +106,10 @@ mod tests {
     fn tags_match_weakly_and_in_lists() {
         let tag = b"W/\"a-1\"";
         for seen in ["W/\"a-1\"", "\"a-1\"", "\"x\", W/\"a-1\"", "*"] {
-            assert!(matches(&HeaderValue::from_static(seen), tag), "{seen}");
+            assert!(matches(seen.as_bytes(), tag), "{seen}");
         }
         for seen in ["W/\"a-2\"", "a-1", ""] {
-            assert!(!matches(&HeaderValue::from_static(seen), tag), "{seen}");
+            assert!(!matches(seen.as_bytes(), tag), "{seen}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Chunked stream: one answer that stays open, one chunk a message, as JSON lines or server-sent events.
 
-use http::{HeaderMap, Response, StatusCode};
+use http::StatusCode;
 use poll_core::{Cursor, Position, Standing};
 
 use crate::body::Body;
@@ -10,8 +10,10 @@ use crate::error::Refusal;
 use crate::feed::{Feed, Style};
 use crate::follow::Follow;
 use crate::frame::Framing;
+use crate::head::Head;
 use crate::metrics::Pattern;
 use crate::question::Question;
+use crate::reply::Reply;
 use crate::respond;
 use crate::service::Service;
 
@@ -22,7 +24,7 @@ pub(crate) async fn answer(
     client: Client,
     given: Option<Position>,
     framing: Framing,
-) -> Result<Response<Body>, Refusal> {
+) -> Result<Reply, Refusal> {
     let now = service.now();
     let pinned = service.store().pin(now, &question.channel, question.position).await;
     let standing = service.store().standing(now, &question.channel, &pinned).await;
@@ -34,13 +36,12 @@ pub(crate) async fn answer(
     let follow = Follow::new(&service, question.channel, pinned, client);
     let place = (slot, service.metrics().waiting(Pattern::Stream));
     let feed = Feed::new(follow, Style::Updates(framing), Some(first));
-    Ok(respond::streamed(native::content_type(framing), Body::stream(feed).on_end(place)))
+    Ok(respond::streamed(native::media(framing), Body::stream(feed).on_end(place)))
 }
 
 /// What the asker wants a stream to be framed as.
-pub(crate) fn framing(headers: &HeaderMap) -> Framing {
-    let accepted = headers.get_all(http::header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let events = accepted.flat_map(|value| value.split(',')).any(|range| {
+pub(crate) fn framing(head: Head<'_>) -> Framing {
+    let events = head.texts(&http::header::ACCEPT).flat_map(|value| value.split(',')).any(|range| {
         let media = range.split(';').next().unwrap_or_default().trim();
         media.eq_ignore_ascii_case("text/event-stream")
     });

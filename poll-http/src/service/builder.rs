@@ -7,7 +7,7 @@ use http::request::Parts;
 use poll_core::{ChannelName, Published, Store};
 
 use super::check::{Ask, Check, Hook};
-use super::{Ready, Service, Shared, finish};
+use super::{Ready, Service, Shared};
 use crate::admission::Admission;
 use crate::client::Proxies;
 use crate::clock::Clock;
@@ -121,9 +121,7 @@ impl Builder {
     pub fn build(self) -> Service {
         let admission = Arc::new(Admission::new(self.settings.limits));
         let proxies = Proxies::new(self.settings.trusted_proxies.clone());
-        let keep_alive = finish::keep_alive(&self.settings);
         let shared = Arc::new(Shared {
-            keep_alive,
             store: self.store,
             settings: self.settings,
             clock: self.clock,

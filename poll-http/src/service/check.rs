@@ -7,10 +7,11 @@
 use std::sync::Arc;
 
 use http::request::Parts;
-use poll_core::{ChannelName, JournalError, Publish, PublishError, Published};
+use poll_core::{ChannelName, JournalError, Publish, PublishError, Published, Publishing};
 
 use super::Service;
 use crate::error::Refusal;
+use crate::head::Head;
 
 /// What a request wants to do, for [`Builder::check`](crate::Builder::check).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,21 +40,28 @@ pub(super) type Hook = Arc<dyn Fn(&ChannelName, &Published) + Send + Sync>;
 
 impl Service {
     /// Asks the program. All that reads or publishes for a request comes by here, in every dialect.
-    pub(super) fn ask(&self, head: &Parts, ask: Ask<'_>) -> Result<(), Refusal> {
+    pub(super) fn ask(&self, head: Head<'_>, ask: Ask<'_>) -> Result<(), Refusal> {
         tracing::debug!(?ask, "asked");
-        self.0.shared.check.as_ref().map_or(Ok(()), |check| check(head, ask))
+        self.0.shared.check.as_ref().map_or(Ok(()), |check| head.with_parts(|head| check(head, ask)))
     }
 
-    /// Publishes what a request brought, if it may.
-    pub(crate) async fn publish_for(
+    /// The head to ask with later, where anybody will.
+    pub(super) fn kept(&self, head: Head<'_>) -> Option<Box<Parts>> {
+        self.0.shared.check.is_some().then(|| Box::new(head.with_parts(Parts::clone)))
+    }
+
+    /// Publishes as far as that goes without waiting. For where there are no hooks; what has to wait is to be counted
+    /// by the caller.
+    pub(super) fn start_publish(
         &self,
-        head: Parts,
         channel: &ChannelName,
         publish: Publish,
-    ) -> Result<Published, Refusal> {
-        self.ask(&head, Ask::Publish(channel))?;
-        drop(head);
-        Ok(self.publish(channel, publish).await?)
+    ) -> Result<Publishing, PublishError> {
+        let publishing = self.store().start_publish(self.now(), channel, publish)?;
+        if let Publishing::Done(published) = &publishing {
+            self.count_published(channel, published);
+        }
+        Ok(publishing)
     }
 
     /// Publishes from within the program, by the service's clock; counted, and told to the hooks. When this
@@ -88,10 +96,14 @@ impl Service {
 
     async fn publish_here(&self, channel: &ChannelName, publish: Publish) -> Result<Published, PublishError> {
         let published = self.store().publish(self.now(), channel, publish).await?;
+        self.count_published(channel, &published);
+        Ok(published)
+    }
+
+    pub(super) fn count_published(&self, channel: &ChannelName, published: &Published) {
         if !published.repeated {
             self.metrics().published.inc_by(published.stamps.len() as u64);
             tracing::debug!(%channel, messages = published.stamps.len(), "published");
         }
-        Ok(published)
     }
 }

@@ -4,9 +4,10 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::header::{ALLOW, ETAG, IF_NONE_MATCH, LINK};
-use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
+use poll_core::{ChannelName, Publish, Publishing};
 
+use super::check::Ask;
 use super::finish::Finish;
 use super::{Answering, Service};
 use crate::access::Right;
@@ -17,32 +18,42 @@ use crate::dialect::golongpoll;
 use crate::drain::Phase;
 use crate::early_hints::{Asset, Preload};
 use crate::error::Refusal;
+use crate::head::Head;
+use crate::intake;
 use crate::origin;
-use crate::pattern::publish;
+use crate::pattern::publish::{Posted, Told};
+use crate::reply::Reply;
 use crate::respond;
 use crate::route::{Action, Dialect, Target};
 
 /// An answer that is there, or one that is to come. What comes may still be a refusal.
 #[expect(clippy::large_enum_variant, reason = "lives for one call, and a box would cost each answer")]
 pub(super) enum Step {
-    Now(Response<Body>),
-    Later(std::pin::Pin<Box<dyn Future<Output = Result<Response<Body>, Refusal>> + Send>>),
+    Now(Reply),
+    Later(std::pin::Pin<Box<dyn Future<Output = Result<Reply, Refusal>> + Send>>),
 }
 
 /// An answer that is to come, and what is needed to complete it.
 pub(super) struct Later {
-    answer: std::pin::Pin<Box<dyn Future<Output = Result<Response<Body>, Refusal>> + Send>>,
+    answer: std::pin::Pin<Box<dyn Future<Output = Result<Reply, Refusal>> + Send>>,
     service: Service,
     finish: Finish,
     dialect: Dialect,
 }
 
 impl Later {
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Response<Body>> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Reply> {
         let answer = ready!(self.answer.as_mut().poll(cx));
-        let response = answer.unwrap_or_else(|refusal| self.service.refuse(refusal, self.dialect));
-        Poll::Ready(self.finish.apply(&self.service, response))
+        let reply = answer.unwrap_or_else(|refusal| self.service.refuse(refusal, self.dialect));
+        Poll::Ready(self.finish.apply(&self.service, reply))
     }
+}
+
+/// A request's content.
+pub(super) enum Content<'a> {
+    /// All of it is here.
+    Whole(&'a [u8]),
+    Coming(RequestBody),
 }
 
 /// How long a client that is turned away by a draining server should stay away: until another one has taken
@@ -51,21 +62,25 @@ const AWAY_WHILE_DRAINING: Duration = Duration::from_secs(1);
 
 impl Step {
     /// The answer itself.
-    pub(super) async fn finished(self) -> Result<Response<Body>, Refusal> {
+    pub(super) async fn finished(self) -> Result<Reply, Refusal> {
         match self {
-            Self::Now(response) => Ok(response),
+            Self::Now(reply) => Ok(reply),
             Self::Later(answer) => answer.await,
         }
     }
 }
 
 impl Service {
-    pub(super) fn dispatch(&self, request: Request<RequestBody>, connection: &ConnectionInfo) -> Answering {
-        let (head, body) = request.into_parts();
-        let dialect = Dialect::of(head.uri.path());
-        let mut finish = Finish::new(&head, connection, self.settings());
-        match self.begin(head, body, connection, &mut finish) {
-            Ok(Step::Now(response)) => Answering::ready(finish.apply(self, response)),
+    pub(super) fn dispatch(
+        &self,
+        head: Head<'_>,
+        content: Content<'_>,
+        connection: &ConnectionInfo,
+    ) -> Answering {
+        let dialect = Dialect::of(head.path());
+        let mut finish = Finish::new(head, self.settings());
+        match self.begin(head, content, connection, &mut finish) {
+            Ok(Step::Now(reply)) => Answering::ready(finish.apply(self, reply)),
             Err(refusal) => Answering::ready(finish.apply(self, self.refuse(refusal, dialect))),
             Ok(Step::Later(answer)) => {
                 Answering::later(Later { answer, service: self.clone(), finish, dialect })
@@ -73,49 +88,49 @@ impl Service {
         }
     }
 
-    fn refuse(&self, refusal: Refusal, dialect: Dialect) -> Response<Body> {
+    fn refuse(&self, refusal: Refusal, dialect: Dialect) -> Reply {
         self.metrics().refused(refusal.reason());
-        let mut response = refusal.into_response(dialect.shape());
+        let mut reply = refusal.into_reply(dialect.shape());
         if dialect == Dialect::Golongpoll {
-            golongpoll::uncached(response.headers_mut());
+            golongpoll::uncached(&mut reply);
         }
-        response
+        reply
     }
 
     fn begin(
         &self,
-        head: Parts,
-        body: RequestBody,
+        head: Head<'_>,
+        content: Content<'_>,
         connection: &ConnectionInfo,
         finish: &mut Finish,
     ) -> Result<Step, Refusal> {
-        origin::check_host(&head, &self.settings().hosts)?;
-        let path = head.uri.path();
-        if path == "*" && head.method == Method::OPTIONS {
+        origin::check_host(head, &self.settings().hosts)?;
+        let path = head.path();
+        if path == "*" && *head.method() == Method::OPTIONS {
             // The server as a whole (RFC 9110 §9.3.7).
-            return Ok(Step::Now(options(&head, "GET, HEAD, POST, OPTIONS", finish)));
+            return Ok(Step::Now(options(head, "GET, HEAD, POST, OPTIONS", finish)));
         }
         let target = Target::of(path)?;
         if target == Target::File && !self.has_file(path) {
             return Err(Refusal::not_found());
         }
-        let action = target.action(&head.method)?;
+        let action = target.action(head.method())?;
         if action == Action::Options {
-            return Ok(Step::Now(options(&head, target.allow(), finish)));
+            return Ok(Step::Now(options(head, target.allow(), finish)));
         }
-        if head.method == Method::POST {
-            origin::check_site(&head, &self.settings().cors)?;
+        if *head.method() == Method::POST {
+            origin::check_site(head, &self.settings().cors)?;
         }
         match target {
             Target::Health => Ok(Step::Now(text("ok\n"))),
             Target::Ready => self.readiness().map(Step::Now),
             Target::Metrics => Ok(Step::Now(text((self.0.shared.metrics_text)()))),
-            Target::File => Ok(Step::Now(self.file(&head))),
+            Target::File => Ok(Step::Now(self.file(head))),
             target => {
-                let client = self.let_in(&head, action, connection, finish)?;
+                let client = self.let_in(head, action, connection, finish)?;
                 match action {
-                    Action::Post if target != Target::Events => self.take(target, head, body),
-                    _ => self.give(target, action, &head, client, connection),
+                    Action::Post if target != Target::Events => self.take(target, head, content),
+                    _ => self.give(target, action, head, client, connection),
                 }
             }
         }
@@ -124,7 +139,7 @@ impl Service {
     /// Whether this client may ask this now.
     fn let_in(
         &self,
-        head: &Parts,
+        head: Head<'_>,
         action: Action,
         connection: &ConnectionInfo,
         finish: &mut Finish,
@@ -136,7 +151,7 @@ impl Service {
                 Refusal::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(AWAY_WHILE_DRAINING)
             );
         }
-        let client = Client::of(connection.peer.ip(), &head.headers, &shared.proxies)?;
+        let client = Client::of(connection.peer.ip(), head, &shared.proxies)?;
         shared.admission.charge(client.address)?;
         finish.charged(client.address);
         let right = if action == Action::Post { Right::Publish } else { Right::Subscribe };
@@ -145,19 +160,55 @@ impl Service {
     }
 
     /// Requests that publish.
-    fn take(&self, target: Target, head: Parts, body: RequestBody) -> Result<Step, Refusal> {
-        let service = self.clone();
-        Ok(match target {
-            Target::Publish => later(publish::publish(service, head, body)),
-            Target::Job(job) => later(publish::report(service, head, job, body)),
-            Target::PublishEvent => later(publish::event(service, head, body)),
-            Target::Chat => later(publish::chat(service, head, body)),
-            Target::ChannelPublish(channel) => later(publish::to_channel(service, head, channel, body)),
-            other => return Err(Refusal::method_not_allowed(other.allow())),
-        })
+    fn take(&self, target: Target, head: Head<'_>, content: Content<'_>) -> Result<Step, Refusal> {
+        let posted = Posted::of(target, head)?;
+        let most = posted.most_bytes(self.settings());
+        let body = match content {
+            Content::Whole(content) => {
+                if content.len() > most {
+                    return Err(Refusal::too_large("the content", most));
+                }
+                let (channel, publish, told) = posted.with(content, self.settings())?;
+                self.ask(head, Ask::Publish(&channel))?;
+                return self.publish_and_tell(channel, publish, told);
+            }
+            Content::Coming(body) => body,
+        };
+        let (service, head) = (self.clone(), self.kept(head));
+        Ok(later(async move {
+            let settings = service.settings();
+            let content = intake::read(body, most, settings.body, service.deadlines()).await?;
+            let (channel, publish, told) = posted.with(&content, settings)?;
+            drop(content);
+            if let Some(head) = head {
+                service.ask(Head::from(&*head), Ask::Publish(&channel))?;
+            }
+            service.publish_and_tell(channel, publish, told)?.finished().await
+        }))
     }
 
-    fn readiness(&self) -> Result<Response<Body>, Refusal> {
+    fn publish_and_tell(&self, channel: ChannelName, publish: Publish, told: Told) -> Result<Step, Refusal> {
+        if self.0.shared.hooks.is_empty() {
+            return Ok(match self.start_publish(&channel, publish)? {
+                Publishing::Done(published) => Step::Now(told.reply(&channel, &published)),
+                Publishing::Waiting(published) => {
+                    let service = self.clone();
+                    later(async move {
+                        let published = published.await?;
+                        service.count_published(&channel, &published);
+                        Ok(told.reply(&channel, &published))
+                    })
+                }
+            });
+        }
+        let service = self.clone();
+        Ok(later(async move {
+            let published = service.publish(&channel, publish).await?;
+            Ok(told.reply(&channel, &published))
+        }))
+    }
+
+    fn readiness(&self) -> Result<Reply, Refusal> {
         let unready =
             |why: String| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why).retry_after(AWAY_WHILE_DRAINING);
         if self.0.shared.drain.phase() != Phase::Serving {
@@ -176,46 +227,46 @@ impl Service {
         site.page.iter().chain(site.assets.iter()).find(|asset| asset.path == path)
     }
 
-    fn file(&self, head: &Parts) -> Response<Body> {
-        let Some(asset) = self.find_file(head.uri.path()) else {
+    fn file(&self, head: Head<'_>) -> Reply {
+        let Some(asset) = self.find_file(head.path()) else {
             return respond::bare(StatusCode::NOT_FOUND);
         };
-        let tag = asset.headers.get(ETAG);
-        let seen = head.headers.get(IF_NONE_MATCH);
-        let mut response = if tag.is_some() && tag == seen {
+        let tag = asset.headers.get(ETAG).map(HeaderValue::as_bytes);
+        let seen = head.field(&IF_NONE_MATCH);
+        let mut reply = if tag.is_some() && tag == seen {
             respond::bare(StatusCode::NOT_MODIFIED)
         } else {
-            Response::new(Body::full(asset.body.clone()))
+            Reply::new(StatusCode::OK, Body::full(asset.body.clone()))
         };
-        *response.headers_mut() = asset.headers.clone();
+        *reply.headers_mut() = asset.headers.clone();
         let site = &self.0.shared.site;
         let is_page = site.page.as_ref().is_some_and(|page| page.path == asset.path);
-        if is_page && response.status() == StatusCode::OK && !site.assets.is_empty() {
+        if is_page && reply.status == StatusCode::OK && !site.assets.is_empty() {
             for asset in site.assets.iter() {
-                response.headers_mut().append(LINK, asset.link.clone());
+                reply.headers_mut().append(LINK, asset.link.clone());
             }
-            response.extensions_mut().insert(Preload { assets: site.assets.clone() });
+            reply.extensions_mut().insert(Preload { assets: site.assets.clone() });
         }
-        response
+        reply
     }
 }
 
-pub(super) fn later(answer: impl Future<Output = Result<Response<Body>, Refusal>> + Send + 'static) -> Step {
+pub(super) fn later(answer: impl Future<Output = Result<Reply, Refusal>> + Send + 'static) -> Step {
     Step::Later(Box::pin(answer))
 }
 
-fn options(head: &Parts, allow: &'static str, finish: &Finish) -> Response<Body> {
-    let mut response = respond::bare(StatusCode::NO_CONTENT);
-    let headers = response.headers_mut();
+fn options(head: Head<'_>, allow: &'static str, finish: &Finish) -> Reply {
+    let mut reply = respond::bare(StatusCode::NO_CONTENT);
+    let headers = reply.headers_mut();
     headers.insert(ALLOW, HeaderValue::from_static(allow));
     if let Some(grant) = finish.grant() {
-        grant.answer_preflight(&head.headers, allow, headers);
+        grant.answer_preflight(head, allow, headers);
     }
-    response
+    reply
 }
 
 /// Plain text; `version` is that of the Prometheus text format and means nothing to others.
-fn text(text: impl Into<bytes::Bytes>) -> Response<Body> {
-    let plain = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+fn text(text: impl Into<bytes::Bytes>) -> Reply {
+    let plain = "text/plain; version=0.0.4; charset=utf-8";
     respond::whole(StatusCode::OK, plain, respond::NO_STORE, Body::full(text))
 }

@@ -4,8 +4,7 @@
 
 use std::time::Duration;
 
-use http::request::Parts;
-use http::{HeaderValue, Response, StatusCode};
+use http::StatusCode;
 use poll_core::{ChannelName, Found, Locator, Position};
 
 use super::Service;
@@ -17,15 +16,18 @@ use crate::connection::{ConnectionInfo, PushPolicy};
 use crate::dialect::{channel, chat, golongpoll, native};
 use crate::error::Refusal;
 use crate::frame::Framing;
+use crate::head::Head;
 use crate::pattern::{long_poll, progress, push, short_poll, stream};
 use crate::question::{Answer, Question};
+use crate::reply::Reply;
 use crate::respond;
 use crate::route::{Action, Target};
 use crate::settings::Given;
 
 /// What is asked, by pattern.
-enum Read {
-    Short(Question, Option<HeaderValue>),
+enum Read<'a> {
+    /// With the tags that the asker has seen.
+    Short(Question, Option<&'a [u8]>),
     Long(Question, Voice),
     Stream(Question, Option<Position>, Framing),
     Push(Question),
@@ -50,7 +52,7 @@ impl Service {
         &self,
         target: Target,
         action: Action,
-        head: &Parts,
+        head: Head<'_>,
         client: Client,
         connection: &ConnectionInfo,
     ) -> Result<Step, Refusal> {
@@ -67,11 +69,11 @@ impl Service {
         }))
     }
 
-    fn parse(&self, target: Target, head: &Parts) -> Result<Read, Refusal> {
+    fn parse<'a>(&self, target: Target, head: Head<'a>) -> Result<Read<'a>, Refusal> {
         let settings = self.settings();
-        let framing = || stream::framing(&head.headers);
+        let framing = || stream::framing(head);
         Ok(match target {
-            Target::ShortPoll => Read::Short(native::short_poll(head)?, short_poll::condition(&head.headers)),
+            Target::ShortPoll => Read::Short(native::short_poll(head)?, short_poll::condition(head)),
             Target::LongPoll => Read::Long(native::long_poll(head, settings.max_poll)?, Voice::Native),
             Target::Events => {
                 let (most, given) = (settings.golongpoll_most_seconds, settings.golongpoll_given);
@@ -95,15 +97,14 @@ impl Service {
         })
     }
 
-    fn answer(&self, read: Read, action: Action, client: Client, push: PushPolicy) -> Step {
+    fn answer(&self, read: Read<'_>, action: Action, client: Client, push: PushPolicy) -> Step {
         let service = self.clone();
         match read {
             Read::Short(question, seen) => {
-                let seen_now = seen.as_ref();
-                if let Some(now) = short_poll::answer_resident(&service, &question, &client, action, seen_now)
-                {
+                if let Some(now) = short_poll::answer_resident(&service, &question, &client, action, seen) {
                     return Step::Now(now);
                 }
+                let seen = seen.map(<[u8]>::to_vec);
                 later(async move { Ok(short_poll::answer(service, question, client, action, seen).await) })
             }
             Read::Long(question, voice) if action == Action::Head => {
@@ -117,7 +118,7 @@ impl Service {
             Read::Job(job, given, framing) => later(progress::answer(service, job, client, given, framing)),
             // Asking what would come must not start it.
             Read::Demo(_, framing) if action == Action::Head => {
-                Step::Now(respond::streamed(native::content_type(framing), Body::empty()))
+                Step::Now(respond::streamed(native::media(framing), Body::empty()))
             }
             Read::Demo(job, framing) => later(progress::demo(service, job, client, framing)),
             Read::Message(channel, locator) => later(message(service, channel, locator)),
@@ -176,18 +177,19 @@ impl Service {
         channel: &ChannelName,
         since: golongpoll::Since,
         action: Action,
-    ) -> Response<Body> {
-        let response = golongpoll::answer(given, channel, since);
+    ) -> Reply {
+        let reply = golongpoll::answer(given, channel, since);
         let once = self.settings().golongpoll_given == Given::Deleted && action != Action::Head;
         let Some(only) = given.only.clone().filter(|_| once) else {
-            return response;
+            return reply;
         };
         let (service, channel, standing) = (self.clone(), channel.clone(), given.view.standing);
-        response.map(|body| body.on_written(move || service.delete(&channel, &standing, &only)))
+        let body = reply.body.on_written(move || service.delete(&channel, &standing, &only));
+        Reply { body, ..reply }
     }
 }
 
-impl Read {
+impl Read<'_> {
     fn channel(&self) -> &ChannelName {
         match self {
             Self::Short(question, _)
@@ -199,11 +201,7 @@ impl Read {
     }
 }
 
-async fn message(
-    service: Service,
-    channel: ChannelName,
-    locator: Locator,
-) -> Result<Response<Body>, Refusal> {
+async fn message(service: Service, channel: ChannelName, locator: Locator) -> Result<Reply, Refusal> {
     let now = service.now();
     match service.store().message(now, &channel, locator).await {
         Found::Message(message, at, until) => {
@@ -211,8 +209,8 @@ async fn message(
             // A bare number means another message once the channel begins anew, and receipts grow: such an
             // answer is asked for each time.
             let cache = match (locator, &given_to) {
-                (Locator::Cursor(_), None) => native::message_cache(now, until),
-                _ => respond::NO_CACHE,
+                (Locator::Cursor(_), None) => native::message_cache(now, until).into(),
+                _ => respond::NO_CACHE.into(),
             };
             Ok(native::message(&message, given_to.as_deref(), cache))
         }

@@ -3,8 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::header::{CACHE_CONTROL, ETAG, LOCATION};
-use http::{HeaderValue, Response, StatusCode};
+use http::StatusCode;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use poll_core::{
     Batch, ChannelName, Continuity, Cursor, Limit, Message, Published, Rendering, Stamp, Standing, Timestamp,
@@ -16,13 +15,14 @@ use crate::content::{
 };
 use crate::dialect::form;
 use crate::question::Answer;
+use crate::reply::Reply;
 use crate::respond;
 
 /// What RFC 3986 §2.3 leaves unreserved stays readable in a path.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A poll's answer. `clock` is the name under which it says when it was given.
-pub(crate) fn poll(answer: &Answer, clock: &str, cache: HeaderValue) -> Response<Body> {
+pub(crate) fn poll(answer: &Answer, clock: &str, cache: &'static str) -> Reply {
     // Just what it takes where there is nothing to flag, so that the vector becomes bytes as it is.
     let own_bytes = clock.len() + Timestamp::TEXT_BYTES + r#","":""}"#.len();
     let write_own = |own: &mut Vec<u8>| {
@@ -116,11 +116,7 @@ pub(crate) fn message_json(message: &Message) -> Vec<u8> {
 }
 
 /// One message as an answer of its own, with who was given it where that is noted.
-pub(crate) fn message(
-    message: &Message,
-    given_to: Option<&[Arc<str>]>,
-    cache: HeaderValue,
-) -> Response<Body> {
+pub(crate) fn message(message: &Message, given_to: Option<&[Arc<str>]>, cache: Cow<'static, str>) -> Reply {
     let mut out = message_json(message);
     if let Some(names) = given_to {
         out.pop();
@@ -147,19 +143,14 @@ pub(crate) fn message_path(channel: &ChannelName, cursor: Cursor) -> String {
 }
 
 /// For how long a message may be kept by caches.
-pub(crate) fn message_cache(now: Timestamp, until: Option<Timestamp>) -> HeaderValue {
+pub(crate) fn message_cache(now: Timestamp, until: Option<Timestamp>) -> String {
     // A year, which RFC 9111 takes for ever, where age is no bound.
     let seconds = until.map_or(31_536_000, |until| until.since(now).as_secs());
-    let cache = format!("private, max-age={seconds}, immutable");
-    HeaderValue::from_str(&cache).unwrap_or(respond::NO_CACHE)
+    format!("private, max-age={seconds}, immutable")
 }
 
 /// What a publish of one message, or of a batch of lines, is answered.
-pub(crate) fn published(
-    channel: &ChannelName,
-    published: &Published,
-    shape: super::Incoming,
-) -> Response<Body> {
+pub(crate) fn published(channel: &ChannelName, published: &Published, shape: super::Incoming) -> Reply {
     let status = if published.repeated { StatusCode::OK } else { StatusCode::CREATED };
     let mut out = Vec::with_capacity(224);
     out.extend_from_slice(br#"{"channel":"#);
@@ -169,12 +160,8 @@ pub(crate) fn published(
             out.push(b',');
             write_stamp(&mut out, stamp);
             out.push(b'}');
-            let mut response = respond::json(status, out);
-            let path = message_path(channel, stamp.cursor);
-            if let Ok(path) = HeaderValue::from_str(&path) {
-                response.headers_mut().insert(LOCATION, path);
-            }
-            response
+            let location = message_path(channel, stamp.cursor);
+            Reply { location: Some(location), ..respond::json(status, out) }
         }
         (_, stamps) => {
             out.extend_from_slice(br#","count":"#);
@@ -201,12 +188,4 @@ fn write_stamp(out: &mut Vec<u8>, stamp: &Stamp) {
     write_cursor(out, *cursor);
     out.extend_from_slice(br#","timestamp":"#);
     write_time(out, *at);
-}
-
-/// Adds what a short poll says of its freshness.
-pub(crate) fn add_etag(response: &mut Response<Body>, tag: &[u8]) {
-    if let Ok(tag) = HeaderValue::from_bytes(tag) {
-        response.headers_mut().insert(ETAG, tag);
-    }
-    response.headers_mut().insert(CACHE_CONTROL, respond::NO_CACHE);
 }

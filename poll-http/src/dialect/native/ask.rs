@@ -3,15 +3,16 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use http::request::Parts;
-use http::{HeaderMap, HeaderName};
+use http::HeaderName;
 use poll_core::{ChannelName, Cursor, Limit, Position, Seq};
 
 use crate::error::Refusal;
+use crate::head::{Head, text};
 use crate::query::{Query, Repeats};
 use crate::question::{AtEnd, Grain, Question, Skips};
 
 const DEFAULT_CHANNEL: &str = "default";
+const PREFER: HeaderName = HeaderName::from_static("prefer");
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const DEFAULT_WAIT: Duration = Duration::from_secs(30);
 
@@ -26,14 +27,14 @@ struct Words<'a> {
 type Word<'a> = Option<Cow<'a, str>>;
 
 impl<'a> Words<'a> {
-    fn of(head: &'a Parts) -> Result<Self, Refusal> {
+    fn of(head: Head<'a>) -> Result<Self, Refusal> {
         let names = ["channel", "cursor", "last_id", "limit"];
         let [channel, cursor, last_id, limit] = query(head).get_all(names, Repeats::Refused)?;
         Ok(Self { channel, cursor, last_id, limit })
     }
 
     /// The same with the time to wait, which only a long poll knows of.
-    fn timed(head: &'a Parts) -> Result<(Self, Word<'a>), Refusal> {
+    fn timed(head: Head<'a>) -> Result<(Self, Word<'a>), Refusal> {
         let names = ["channel", "cursor", "last_id", "limit", "timeout"];
         let [channel, cursor, last_id, limit, timeout] = query(head).get_all(names, Repeats::Refused)?;
         Ok((Self { channel, cursor, last_id, limit }, timeout))
@@ -41,23 +42,23 @@ impl<'a> Words<'a> {
 }
 
 /// `/api/poll`.
-pub(crate) fn short_poll(head: &Parts) -> Result<Question, Refusal> {
+pub(crate) fn short_poll(head: Head<'_>) -> Result<Question, Refusal> {
     let words = Words::of(head)?;
     question(&words, position(&words)?.unwrap_or(Position::Start), Duration::ZERO)
 }
 
 /// `/api/longpoll`; waits are cut to `most`.
-pub(crate) fn long_poll(head: &Parts, most: Duration) -> Result<Question, Refusal> {
+pub(crate) fn long_poll(head: Head<'_>, most: Duration) -> Result<Question, Refusal> {
     let (words, timeout) = Words::timed(head)?;
     let wait = match timeout {
         Some(text) => seconds("timeout", &text, most)?,
-        None => preferred_wait(&head.headers).unwrap_or(DEFAULT_WAIT).min(most),
+        None => preferred_wait(head).unwrap_or(DEFAULT_WAIT).min(most),
     };
     question(&words, position(&words)?.unwrap_or(Position::Start), wait)
 }
 
 /// `/api/stream` and `/api/push`: from now on, unless the reader says where it was.
-pub(crate) fn stream(head: &Parts) -> Result<(Question, Option<Position>), Refusal> {
+pub(crate) fn stream(head: Head<'_>) -> Result<(Question, Option<Position>), Refusal> {
     let words = Words::of(head)?;
     let given = match resumed(head)? {
         Some(cursor) => Some(Position::After(cursor)),
@@ -67,7 +68,7 @@ pub(crate) fn stream(head: &Parts) -> Result<(Question, Option<Position>), Refus
 }
 
 /// The channel a request is about.
-pub(crate) fn channel(head: &Parts) -> Result<ChannelName, Refusal> {
+pub(crate) fn channel(head: Head<'_>) -> Result<ChannelName, Refusal> {
     named(&get(query(head), "channel")?)
 }
 
@@ -112,9 +113,9 @@ fn position(words: &Words<'_>) -> Result<Option<Position>, Refusal> {
 }
 
 /// Where an EventSource was when its connection broke. Newer than what its address says, so it counts first.
-fn resumed(head: &Parts) -> Result<Option<Cursor>, Refusal> {
-    if let Some(id) = head.headers.get(LAST_EVENT_ID).filter(|id| !id.is_empty()) {
-        let id = id.to_str().map_err(|_| Refusal::bad_request("`Last-Event-ID` is not a cursor"))?;
+fn resumed(head: Head<'_>) -> Result<Option<Cursor>, Refusal> {
+    if let Some(id) = head.field(&LAST_EVENT_ID).filter(|id| !id.is_empty()) {
+        let id = text(id).ok_or_else(|| Refusal::bad_request("`Last-Event-ID` is not a cursor"))?;
         return cursor("Last-Event-ID", id).map(Some);
     }
     match get(query(head), "lastEventId")?.filter(|id| !id.is_empty()) {
@@ -142,9 +143,8 @@ pub(crate) fn seconds(name: &str, text: &str, most: Duration) -> Result<Duration
 }
 
 /// `Prefer: wait=S` (RFC 7240 §4.3): whole seconds. A preference that is not understood is no error.
-fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
-    let values = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split([',', ';'])).find_map(|preference| {
+fn preferred_wait(head: Head<'_>) -> Option<Duration> {
+    head.texts(&PREFER).flat_map(|value| value.split([',', ';'])).find_map(|preference| {
         let (name, value) = preference.split_once('=')?;
         let value = value.trim().trim_matches('"');
         let wait = name.trim().eq_ignore_ascii_case("wait");
@@ -156,13 +156,14 @@ fn get<'a>(query: Query<'a>, name: &str) -> Result<Word<'a>, Refusal> {
     query.get(name, Repeats::Refused)
 }
 
-fn query(head: &Parts) -> Query<'_> {
-    Query::new(head.uri.query().unwrap_or_default().as_bytes())
+fn query(head: Head<'_>) -> Query<'_> {
+    Query::new(head.query().as_bytes())
 }
 
 #[cfg(test)]
 mod tests {
     use http::Request;
+    use http::request::Parts;
 
     use super::*;
 
@@ -175,8 +176,9 @@ mod tests {
     #[test]
     fn waits_are_decimal_clamped_and_preferred() {
         let most = Duration::from_secs(60);
-        let wait =
-            |target: &str, fields: &[(&str, &str)]| long_poll(&head(target, fields), most).map(|q| q.wait);
+        let wait = |target: &str, fields: &[(&str, &str)]| {
+            long_poll((&head(target, fields)).into(), most).map(|q| q.wait)
+        };
         let cases = [
             ("/?", &[][..], 30_000),
             ("/?timeout=0.25", &[], 250),
@@ -199,14 +201,16 @@ mod tests {
     #[test]
     fn positions_come_from_one_place_and_a_resumed_one_counts_first() {
         let (a, b) = (format!("{:032x}", 1u128 << 64 | 5), format!("{:032x}", 1u128 << 64 | 9));
-        let at = |target: &str, fields: &[(&str, &str)]| stream(&head(target, fields)).unwrap().0.position;
+        let at = |target: &str, fields: &[(&str, &str)]| {
+            stream((&head(target, fields)).into()).unwrap().0.position
+        };
         assert_eq!(at("/", &[]), Position::End);
         assert_eq!(at("/?last_id=7", &[]), Position::AfterSeq(Seq::new(7)));
         assert_eq!(at(&format!("/?cursor={a}"), &[]), Position::After(a.parse().unwrap()));
         let resumed = at(&format!("/?cursor={a}"), &[("last-event-id", &b)]);
         assert_eq!(resumed, Position::After(b.parse().unwrap()));
         assert_eq!(at(&format!("/?lastEventId={b}&last_id=1"), &[]), Position::After(b.parse().unwrap()));
-        assert_eq!(short_poll(&head("/", &[])).unwrap().position, Position::Start);
+        assert_eq!(short_poll((&head("/", &[])).into()).unwrap().position, Position::Start);
     }
 
     #[test]
@@ -225,12 +229,15 @@ mod tests {
             ("/?channel=%ff", "`channel`"),
         ];
         for (target, name) in cases {
-            let refusal = short_poll(&head(target, &[])).unwrap_err();
+            let refusal = short_poll((&head(target, &[])).into()).unwrap_err();
             assert!(refusal.detail().contains(name), "{target}: {}", refusal.detail());
         }
-        assert!(short_poll(&head("/?unknown=1&unknown=2", &[])).is_ok());
-        assert!(short_poll(&head("/?timeout=1&timeout=%ff", &[])).is_ok(), "only a long poll knows of it");
-        assert!(stream(&head("/?timeout=1&timeout=2", &[])).is_ok());
-        assert!(long_poll(&head("/?timeout=1&timeout=2", &[]), DEFAULT_WAIT).is_err());
+        assert!(short_poll((&head("/?unknown=1&unknown=2", &[])).into()).is_ok());
+        assert!(
+            short_poll((&head("/?timeout=1&timeout=%ff", &[])).into()).is_ok(),
+            "only a long poll knows of it"
+        );
+        assert!(stream((&head("/?timeout=1&timeout=2", &[])).into()).is_ok());
+        assert!(long_poll((&head("/?timeout=1&timeout=2", &[])).into(), DEFAULT_WAIT).is_err());
     }
 }

@@ -11,6 +11,7 @@ use crate::body::Promise;
 use crate::content::{write_cursor, write_encoding, write_number, write_payload, write_time};
 use crate::dialect::form;
 use crate::frame::{COMMENT, Framing};
+use crate::reply::NOSNIFF;
 use crate::respond;
 
 /// Why a stream ends.
@@ -117,18 +118,13 @@ fn write_step(out: &mut Vec<u8>, message: &Message) {
 }
 
 /// One message as a promise: what is pushed, the line that announces it, and the line that says it all instead.
-pub(crate) fn promise(
-    channel: &ChannelName,
-    batch: &Batch,
-    index: usize,
-    cache: HeaderValue,
-) -> Option<Promise> {
+pub(crate) fn promise(channel: &ChannelName, batch: &Batch, index: usize, cache: String) -> Option<Promise> {
     let message = batch.messages().get(index)?;
     let (seq, cursor) = (message.seq, batch.cursor(message));
     let mut headers = HeaderMap::with_capacity(3);
-    headers.insert(CONTENT_TYPE, respond::JSON);
-    headers.insert(CACHE_CONTROL, cache);
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(respond::JSON));
+    headers.insert(CACHE_CONTROL, HeaderValue::try_from(cache).ok()?);
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static(NOSNIFF));
     Some(Promise {
         path: message_path(channel, cursor),
         headers,
@@ -139,7 +135,7 @@ pub(crate) fn promise(
 }
 
 /// The type of a native stream.
-pub(crate) fn content_type(framing: Framing) -> HeaderValue {
+pub(crate) fn media(framing: Framing) -> &'static str {
     match framing {
         Framing::Lines => respond::NDJSON,
         Framing::Events => respond::EVENT_STREAM,

@@ -5,16 +5,16 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use http::HeaderName;
 use http::header::CONTENT_TYPE;
-use http::request::Parts;
 use poll_core::{Ending, IdempotencyKey, Payload, Publish};
 use serde::Deserialize;
 
 use crate::content::write_string;
 use crate::error::Refusal;
+use crate::head::{Head, text};
 use crate::query::{Query, Repeats};
 use crate::settings::Demo;
 
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// The most lines of one publish; as many as one answer gives.
 const MOST_LINES: usize = 1_000;
 /// The most bytes of one publish of lines; as many as one answer gives.
@@ -39,7 +39,7 @@ impl Incoming {
     pub(crate) const STEP: Self = Self(Media::Json);
 
     /// How the body of this request is to be taken.
-    pub(crate) fn of(head: &Parts) -> Self {
+    pub(crate) fn of(head: Head<'_>) -> Self {
         Self(media(head))
     }
 
@@ -58,17 +58,21 @@ impl Incoming {
     }
 }
 
-/// A publish out of head and body.
+/// The content in the address, if there is any.
+pub(crate) fn content(head: Head<'_>) -> Result<Option<String>, Refusal> {
+    let content = Query::new(head.query().as_bytes()).get("content", Repeats::Refused)?;
+    Ok(content.filter(|content| !content.is_empty()).map(Cow::into_owned))
+}
+
+/// A publish out of what the head says and a body.
 pub(crate) fn publish(
-    head: &Parts,
+    key: Option<IdempotencyKey>,
+    content: Option<String>,
     incoming: Incoming,
     body: &[u8],
     most_payload: usize,
     demo: Demo,
 ) -> Result<Publish, Refusal> {
-    let key = key(head)?;
-    let query = Query::new(head.uri.query().unwrap_or_default().as_bytes());
-    let content = query.get("content", Repeats::Refused)?.filter(|content| !content.is_empty());
     let payloads = match (content, body, demo) {
         (Some(_), [_, ..], _) => {
             return Err(Refusal::bad_request("`content` is given in the address and in the body: give one"));
@@ -123,21 +127,21 @@ fn json(text: &[u8], what: &str) -> Result<Payload, Refusal> {
     Payload::json(text).map_err(|error| Refusal::bad_request(format!("{what}: {error}")))
 }
 
-fn key(head: &Parts) -> Result<Option<IdempotencyKey>, Refusal> {
-    let mut keys = head.headers.get_all(IDEMPOTENCY_KEY).iter();
+/// The key in `Idempotency-Key`.
+pub(crate) fn key(head: Head<'_>) -> Result<Option<IdempotencyKey>, Refusal> {
+    let mut keys = head.fields(&IDEMPOTENCY_KEY);
     let (key, twin) = (keys.next(), keys.next());
     if twin.is_some() {
         return Err(Refusal::bad_request("`Idempotency-Key` is given more than once"));
     }
     let Some(key) = key else { return Ok(None) };
-    let text = std::str::from_utf8(key.as_bytes())
-        .map_err(|_| Refusal::bad_request("`Idempotency-Key`: not UTF-8"))?;
+    let text = std::str::from_utf8(key).map_err(|_| Refusal::bad_request("`Idempotency-Key`: not UTF-8"))?;
     let key = IdempotencyKey::parse(text);
     key.map(Some).map_err(|error| Refusal::bad_request(format!("`Idempotency-Key`: {error}")))
 }
 
-fn media(head: &Parts) -> Media {
-    let Some(value) = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
+fn media(head: Head<'_>) -> Media {
+    let Some(value) = head.field(&CONTENT_TYPE).and_then(text) else {
         return Media::Other;
     };
     let essence = value.split(';').next().unwrap_or_default().trim();
@@ -211,7 +215,9 @@ mod tests {
     fn take(target: &str, content_type: &str, body: &[u8]) -> Result<Vec<Payload>, Refusal> {
         let request = Request::post(target).header(CONTENT_TYPE, content_type);
         let head = request.body(()).unwrap().into_parts().0;
-        publish(&head, Incoming::of(&head), body, 64, Demo::Off).map(|publish| publish.payloads)
+        let head = Head::from(&head);
+        let (key, content) = (key(head)?, content(head)?);
+        publish(key, content, Incoming::of(head), body, 64, Demo::Off).map(|publish| publish.payloads)
     }
 
     #[test]

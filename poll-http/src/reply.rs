@@ -1,0 +1,128 @@
+//! An answer of the service on its way to a connection.
+//!
+//! Nearly all answers have the same few fields. They are kept by name, so that HTTP/1.1 writes them as they are; a map
+//! is made of them only where an engine wants one.
+
+use std::borrow::Cow;
+
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION, X_CONTENT_TYPE_OPTIONS};
+use http::{Extensions, HeaderMap, HeaderValue, Response, StatusCode};
+
+use crate::body::Body;
+
+/// An answer: its status, its fields, its body.
+#[derive(Debug)]
+pub struct Reply {
+    pub(crate) status: StatusCode,
+    /// `Content-Type`.
+    pub(crate) media: Option<&'static str>,
+    /// `Cache-Control`.
+    pub(crate) cache: Option<Cow<'static, str>>,
+    /// `ETag`.
+    pub(crate) tag: Option<Vec<u8>>,
+    /// `Location`.
+    pub(crate) location: Option<String>,
+    /// `X-Content-Type-Options`.
+    pub(crate) sniffing: Sniffing,
+    /// What few answers have.
+    pub(crate) more: Option<Box<More>>,
+    pub(crate) body: Body,
+}
+
+/// Whether a browser may guess what a body is (Fetch §3.6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sniffing {
+    Forbidden,
+    /// Nothing is said of it.
+    Unsaid,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct More {
+    headers: HeaderMap,
+    extensions: Extensions,
+}
+
+/// The one value that the field has.
+pub(crate) const NOSNIFF: &str = "nosniff";
+
+impl Reply {
+    /// An answer without fields.
+    pub(crate) fn new(status: StatusCode, body: Body) -> Self {
+        Self {
+            status,
+            media: None,
+            cache: None,
+            tag: None,
+            location: None,
+            sniffing: Sniffing::Unsaid,
+            more: None,
+            body,
+        }
+    }
+
+    /// What it says of how the request went.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Fields that have no place of their own.
+    pub(crate) fn headers(&self) -> Option<&HeaderMap> {
+        self.more.as_ref().map(|more| &more.headers)
+    }
+
+    /// The same, to add to.
+    pub(crate) fn headers_mut(&mut self) -> &mut HeaderMap {
+        &mut self.more.get_or_insert_default().headers
+    }
+
+    /// What it carries for those on its way.
+    pub(crate) fn extensions_mut(&mut self) -> &mut Extensions {
+        &mut self.more.get_or_insert_default().extensions
+    }
+
+    /// The answer in the types of `http`. A field that could not be written is left out.
+    #[must_use]
+    pub fn into_response(self) -> Response<Body> {
+        let more = self.more.map_or_else(More::default, |more| *more);
+        let mut response = Response::new(self.body);
+        *response.status_mut() = self.status;
+        *response.extensions_mut() = more.extensions;
+        let headers = response.headers_mut();
+        // With date and length, which are put in behind, this is what nearly all answers have.
+        headers.reserve(6 + more.headers.len());
+        if let Some(media) = self.media {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(media));
+        }
+        let cache = self.cache.and_then(|cache| match cache {
+            Cow::Borrowed(cache) => Some(HeaderValue::from_static(cache)),
+            Cow::Owned(cache) => HeaderValue::try_from(cache).ok(),
+        });
+        let fields = [
+            (CACHE_CONTROL, cache),
+            (ETAG, self.tag.and_then(|tag| HeaderValue::from_maybe_shared(bytes::Bytes::from(tag)).ok())),
+            (LOCATION, self.location.and_then(|location| HeaderValue::try_from(location).ok())),
+        ];
+        for (name, value) in fields {
+            value.into_iter().for_each(|value| drop(headers.insert(name.clone(), value)));
+        }
+        if self.sniffing == Sniffing::Forbidden {
+            headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static(NOSNIFF));
+        }
+        headers.extend(more.headers);
+        response
+    }
+}
+
+impl From<Response<Body>> for Reply {
+    fn from(response: Response<Body>) -> Self {
+        let (parts, body) = response.into_parts();
+        let mut reply = Self::new(parts.status, body);
+        if !parts.headers.is_empty() || !parts.extensions.is_empty() {
+            let more = More { headers: parts.headers, extensions: parts.extensions };
+            reply.more = Some(Box::new(more));
+        }
+        reply
+    }
+}
