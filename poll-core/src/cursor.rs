@@ -74,6 +74,18 @@ impl Epoch {
     }
 }
 
+/// The two digits of each byte.
+static PAIRS: [[u8; 2]; 256] = {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut pairs = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        pairs[byte] = [DIGITS[byte >> 4], DIGITS[byte & 15]];
+        byte += 1;
+    }
+    pairs
+};
+
 impl Cursor {
     /// The start of whatever is born under a name.
     pub const ZERO: Self = Self { epoch: Epoch::ZERO, seq: Seq::ZERO };
@@ -83,12 +95,10 @@ impl Cursor {
     /// The token, in ASCII.
     #[must_use]
     pub fn to_text(self) -> [u8; Self::TEXT_BYTES] {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let bytes = (u128::from(self.epoch.0) << 64 | u128::from(self.seq.0)).to_be_bytes();
         let mut text = [0; Self::TEXT_BYTES];
         for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
-            pair[0] = DIGITS[usize::from(byte >> 4)];
-            pair[1] = DIGITS[usize::from(byte & 15)];
+            pair.copy_from_slice(&PAIRS[usize::from(byte)]);
         }
         text
     }

@@ -34,12 +34,21 @@ pub trait Handle: Clone + Send + 'static {
     fn handle(&self, request: Request<RequestBody>, connection: &ConnectionInfo) -> Self::Future;
 
     /// Answers one request of HTTP/1.1 that was read without an engine; as any other, unless there is a quicker way.
-    fn handle_plain(&self, request: PlainRequest<'_>, connection: &ConnectionInfo) -> Self::Future {
-        self.handle(request.into_request(), connection)
+    fn handle_plain(&self, request: PlainRequest<'_>, connection: &ConnectionInfo) -> Handled<Self::Future> {
+        Handled::Later(self.handle(request.into_request(), connection))
     }
 
     /// The timers of the worker that this instance belongs to; the connection's own deadlines run on them.
     fn deadlines(&self) -> Deadlines;
+}
+
+/// An answer that is there, or one that is to come.
+#[expect(clippy::large_enum_variant, reason = "lives for one call, and a box would cost each answer")]
+pub enum Handled<F> {
+    /// The answer.
+    Now(Reply),
+    /// Resolves to the answer.
+    Later(F),
 }
 
 /// Facts about the connection that a request came by.

@@ -15,8 +15,10 @@ use slab::Slab;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-/// Length of a tick: well below what a poller notices, and long enough that ten thousand timers share wake-ups.
-const TICK: Duration = Duration::from_millis(8);
+/// A tick is 8 ms: well below what a poller notices, and long enough that ten thousand timers share wake-ups. Whole
+/// ticks make up a second, so that finding one takes no wide division.
+const TICKS_A_SECOND: u64 = 125;
+const TICK_NANOS: u64 = 1_000_000_000 / TICKS_A_SECOND;
 /// Ticks once round the wheel, about 65 s: most waits fit; a longer one is met again each round and left in place.
 const SLOTS: usize = 8192;
 /// Timers fired before the driver lets other tasks run.
@@ -124,14 +126,16 @@ impl Deadlines {
 
     /// The first tick that begins at or after `when`, so that no timer is early.
     fn tick_after(&self, when: Instant) -> u64 {
-        let since = when.saturating_duration_since(self.shared.base).as_nanos();
-        u64::try_from(since.div_ceil(TICK.as_nanos())).unwrap_or(NEVER - 1)
+        let since = when.saturating_duration_since(self.shared.base);
+        let over = u64::from(since.subsec_nanos()).div_ceil(TICK_NANOS);
+        since.as_secs().saturating_mul(TICKS_A_SECOND).saturating_add(over).min(NEVER - 1)
     }
 
     /// The tick that has begun.
     fn tick_now(&self) -> u64 {
-        let since = Instant::now().saturating_duration_since(self.shared.base).as_nanos();
-        u64::try_from(since / TICK.as_nanos()).unwrap_or(NEVER - 1)
+        let since = Instant::now().saturating_duration_since(self.shared.base);
+        let over = u64::from(since.subsec_nanos()) / TICK_NANOS;
+        since.as_secs().saturating_mul(TICKS_A_SECOND).saturating_add(over).min(NEVER - 1)
     }
 
     fn instant_of(&self, tick: u64) -> Instant {

@@ -44,8 +44,8 @@ pub use admission::{Limits, Rate};
 pub use body::{Body, BodyError, Piece, Pieces, Promise, RequestBody, RequestBodyError};
 pub use clock::Clock;
 pub use connection::{
-    ConnectionError, ConnectionInfo, ConnectionSettings, EarlyHints, EarlyHintsHttp1, Handle, Protocol,
-    PushPolicy, serve,
+    ConnectionError, ConnectionInfo, ConnectionSettings, EarlyHints, EarlyHintsHttp1, Handle, Handled,
+    Protocol, PushPolicy, serve,
 };
 pub use deadline::{Deadlines, Timer, Until};
 pub use drain::{Drain, Phase, WaitDraining};

@@ -5,7 +5,6 @@
 
 use std::borrow::Cow;
 
-use memchr::{memchr, memchr2};
 use percent_encoding::percent_decode;
 
 use crate::error::Refusal;
@@ -66,7 +65,8 @@ impl<'a> Query<'a> {
 
 /// What stands before the first `mark` and behind it; all and nothing where there is none.
 fn cut(text: &[u8], mark: u8) -> (&[u8], &[u8]) {
-    match memchr(mark, text) {
+    // Too short for anything quicker than a loop.
+    match text.iter().position(|&byte| byte == mark) {
         Some(at) => (&text[..at], &text[at + 1..]),
         None => (text, b""),
     }
@@ -78,7 +78,7 @@ fn is(key: &[u8], name: &str) -> bool {
 
 /// Undoes `+` and percent-encoding; `None` where a `%` encodes nothing or the bytes are not UTF-8.
 fn decode(value: &[u8]) -> Option<Cow<'_, str>> {
-    if memchr2(b'%', b'+', value).is_none() {
+    if !value.iter().any(|byte| matches!(byte, b'%' | b'+')) {
         return std::str::from_utf8(value).ok().map(Cow::Borrowed);
     }
     if !is_encoded(value) {

@@ -28,7 +28,7 @@ use crate::admission::{Admission, Slot};
 use crate::body::RequestBody;
 use crate::client::{Client, Proxies};
 use crate::clock::Clock;
-use crate::connection::{ConnectionInfo, Handle};
+use crate::connection::{ConnectionInfo, Handle, Handled};
 use crate::deadline::Deadlines;
 use crate::drain::{Drain, Phase};
 use crate::error::{Refusal, Shape};
@@ -222,16 +222,20 @@ impl Handle for Service {
 
     fn handle(&self, request: Request<RequestBody>, connection: &ConnectionInfo) -> Answering {
         let (head, body) = request.into_parts();
-        match body {
+        let handled = match body {
             RequestBody::Empty => self.dispatch(Head::from(&head), Content::Whole(&[]), connection),
             RequestBody::Full(content) => {
                 self.dispatch(Head::from(&head), Content::Whole(&content), connection)
             }
             body => self.dispatch(Head::from(&head), Content::Coming(body), connection),
+        };
+        match handled {
+            Handled::Now(reply) => Answering::ready(reply),
+            Handled::Later(answering) => answering,
         }
     }
 
-    fn handle_plain(&self, request: PlainRequest<'_>, connection: &ConnectionInfo) -> Answering {
+    fn handle_plain(&self, request: PlainRequest<'_>, connection: &ConnectionInfo) -> Handled<Answering> {
         self.dispatch(Head::Plain(&request.head), Content::Whole(request.content), connection)
     }
 

@@ -250,6 +250,16 @@ impl<IO: AsyncWrite + Unpin> Watched<IO> {
     }
 }
 
+impl<IO: AsyncWrite + Unpin> Watched<IO> {
+    /// Ready when the socket has all that was given to it. Says whether that ended an answer; who does not read next
+    /// is to start the idle clock then.
+    pub(crate) fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        std::task::ready!(self.watch_write(cx, flushed))?;
+        Poll::Ready(Ok(self.link.flushed()))
+    }
+}
+
 impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<IO> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
@@ -285,9 +295,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<IO> {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         std::task::ready!(this.poll_interim(cx))?;
-        let flushed = Pin::new(&mut this.io).poll_flush(cx);
-        std::task::ready!(this.watch_write(cx, flushed))?;
-        if this.link.flushed() {
+        if std::task::ready!(this.poll_written(cx))? {
             // hyper has tried to read already, before the answer, and waits to be woken: the idle clock has to be
             // started here. It has only just begun, so it cannot be over.
             let _ = this.poll_overdue(cx);

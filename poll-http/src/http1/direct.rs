@@ -21,7 +21,7 @@ use super::answer::{After, Framing, Outbox};
 use super::{Http1, ask, broken};
 use crate::body::Body;
 use crate::connection::{
-    ConnectionError, ConnectionInfo, ConnectionSettings, EarlyHints, Handle, Protocol, PushPolicy,
+    ConnectionError, ConnectionInfo, ConnectionSettings, EarlyHints, Handle, Handled, Protocol, PushPolicy,
 };
 use crate::drain::WaitDraining;
 use crate::head::PlainRequest;
@@ -163,7 +163,7 @@ where
                     self.stage = Stage::Written(after);
                 }
                 Stage::Written(after) => {
-                    ready!(Pin::new(&mut self.io).poll_flush(cx)).map_err(ConnectionError::Direct)?;
+                    ready!(self.io.poll_written(cx)).map_err(ConnectionError::Direct)?;
                     self.stage = if *after == After::Keep { Stage::Idle } else { Stage::Closing };
                 }
                 Stage::Closing => {
@@ -187,7 +187,8 @@ where
             early_hints: EarlyHints::None,
         };
         match catch_unwind(AssertUnwindSafe(|| self.handler.handle_plain(request, &connection))) {
-            Ok(future) => self.stage = Stage::Asked(future),
+            Ok(Handled::Now(reply)) => ready!(self.answer(reply, cx))?,
+            Ok(Handled::Later(future)) => self.stage = Stage::Asked(future),
             Err(_) => ready!(self.answer(broken(), cx))?,
         }
         Poll::Ready(Ok(()))

@@ -13,7 +13,7 @@ use super::{Answering, Service};
 use crate::access::Right;
 use crate::body::{Body, RequestBody};
 use crate::client::Client;
-use crate::connection::ConnectionInfo;
+use crate::connection::{ConnectionInfo, Handled};
 use crate::dialect::golongpoll;
 use crate::drain::Phase;
 use crate::early_hints::{Asset, Preload};
@@ -76,14 +76,14 @@ impl Service {
         head: Head<'_>,
         content: Content<'_>,
         connection: &ConnectionInfo,
-    ) -> Answering {
+    ) -> Handled<Answering> {
         let dialect = Dialect::of(head.path());
         let mut finish = Finish::new(head, self.settings());
         match self.begin(head, content, connection, &mut finish) {
-            Ok(Step::Now(reply)) => Answering::ready(finish.apply(self, reply)),
-            Err(refusal) => Answering::ready(finish.apply(self, self.refuse(refusal, dialect))),
+            Ok(Step::Now(reply)) => Handled::Now(finish.apply(self, reply)),
+            Err(refusal) => Handled::Now(finish.apply(self, self.refuse(refusal, dialect))),
             Ok(Step::Later(answer)) => {
-                Answering::later(Later { answer, service: self.clone(), finish, dialect })
+                Handled::Later(Answering::later(Later { answer, service: self.clone(), finish, dialect }))
             }
         }
     }
