@@ -3,7 +3,7 @@
 //! What is small is joined, so that head and body, or a piece with its framing, leave in one write; what is large is
 //! handed to the socket as it is. Nothing is kept of what was written.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -63,12 +63,13 @@ pub(super) struct Outbox {
     taken: usize,
 }
 
-/// Room that a worker keeps for the next answer; more is given back.
+/// The largest buffer, in bytes, and the most buffers that a worker keeps for the next answers; more is given back.
 const SPARE: usize = 16 * 1024;
+const SPARES: usize = 64;
 
 thread_local! {
-    /// Nearly every answer is written in the turn in which it is made, so one buffer serves them all.
-    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// An answer is written soon after it is made, so a few buffers serve them all.
+    static BUFFERS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Outbox {
@@ -84,7 +85,7 @@ impl Outbox {
     /// Makes room for so many more bytes.
     fn reserve(&mut self, bytes: usize) {
         if self.joined.capacity() == 0 {
-            self.joined = BUFFER.take();
+            self.joined = BUFFERS.with_borrow_mut(Vec::pop).unwrap_or_default();
         }
         self.joined.reserve(bytes);
     }
@@ -95,7 +96,11 @@ impl Outbox {
         self.taken = 0;
         if (1..=SPARE).contains(&joined.capacity()) {
             joined.clear();
-            BUFFER.set(joined);
+            BUFFERS.with_borrow_mut(|spare| {
+                if spare.len() < SPARES {
+                    spare.push(joined);
+                }
+            });
         }
         self.parts = VecDeque::new();
     }

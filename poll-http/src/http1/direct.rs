@@ -52,8 +52,7 @@ enum Stage<F> {
     /// Between requests.
     Idle,
     Asked(F),
-    /// The socket or the body was not ready. Most answers leave whole in the turn in which they are made.
-    Answering(Box<Answering>),
+    Answering(Answering),
     /// All is handed to the socket.
     Written(After),
     Closing,
@@ -65,6 +64,16 @@ struct Answering {
     out: Outbox,
     after: After,
     socket: Socket,
+}
+
+/// When an answer is written. The kernel's way to a peer is long enough to drive all of ours out of the nearest
+/// caches, so where many ask at once, they are all answered first, and then all is written. Waiters woken together are
+/// too many for that: what each needs would be gone again before its turn.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Leaves {
+    AtOnce,
+    /// Behind those that have been woken already.
+    AfterOthers,
 }
 
 /// Whether the socket has taken all that was given to it. While it has not, nothing more is made for it.
@@ -153,7 +162,7 @@ where
                         Ok(Poll::Ready(answer)) => answer.into(),
                         Err(_) => broken(),
                     };
-                    ready!(self.answer(reply, cx))?;
+                    ready!(self.answer(reply, Leaves::AtOnce, cx))?;
                 }
                 Stage::Answering(answering) => {
                     let Poll::Ready(written) = answering.poll(&mut self.io, cx) else {
@@ -187,15 +196,20 @@ where
             early_hints: EarlyHints::None,
         };
         match catch_unwind(AssertUnwindSafe(|| self.handler.handle_plain(request, &connection))) {
-            Ok(Handled::Now(reply)) => ready!(self.answer(reply, cx))?,
+            Ok(Handled::Now(reply)) => ready!(self.answer(reply, Leaves::AfterOthers, cx))?,
             Ok(Handled::Later(future)) => self.stage = Stage::Asked(future),
-            Err(_) => ready!(self.answer(broken(), cx))?,
+            Err(_) => ready!(self.answer(broken(), Leaves::AtOnce, cx))?,
         }
         Poll::Ready(Ok(()))
     }
 
     /// Begins to write an answer; pending when it did not all leave.
-    fn answer(&mut self, reply: Reply, cx: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
+    fn answer(
+        &mut self,
+        reply: Reply,
+        leaves: Leaves,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), ConnectionError>> {
         // What was asked is done with before anything of its answer leaves.
         self.stage = Stage::Idle;
         let framing = Framing::of(reply.status, reply.body.exact_length());
@@ -203,8 +217,16 @@ where
         let mut out = Outbox::default();
         let after = out.head(&reply, framing, self.settings.keep_alive, after);
         let mut answering = Answering { body: reply.body, framing, out, after, socket: Socket::Free };
+        if leaves == Leaves::AfterOthers && framing != Framing::Chunks {
+            if framing != Framing::Bodiless {
+                let _all_there = answering.gather(cx).map_err(ConnectionError::Direct)?;
+            }
+            self.stage = Stage::Answering(answering);
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let Poll::Ready(written) = answering.poll(&mut self.io, cx) else {
-            self.stage = Stage::Answering(Box::new(answering));
+            self.stage = Stage::Answering(answering);
             return self.poll_left(cx);
         };
         self.stage = Stage::Written(written.map_err(ConnectionError::Direct)?);
