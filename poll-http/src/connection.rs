@@ -167,6 +167,10 @@ struct Connection<IO, H: Handle> {
     state: State<IO, H>,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every connection is the largest for nearly all its life"
+)]
 enum State<IO, H: Handle> {
     /// `None` only on the way to another state.
     Sniffing(Option<Sniffing<IO, H>>),

@@ -38,7 +38,7 @@ pub fn native(query: &str, body: &[u8]) {
     native::long_poll(head, MOST).iter().for_each(|question| bounded(question, MOST));
     native::stream(head).iter().for_each(|(question, _)| bounded(question, Duration::ZERO));
     let incoming = native::Incoming::of(head);
-    let (Ok(key), Ok(content)) = (native::key(head), native::content(head)) else { return };
+    let (Ok(key), Ok((_, content))) = (native::key(head), native::address(head)) else { return };
     if let Ok(publish) = native::publish(key, content, incoming, body, MOST_PAYLOAD, Demo::Off) {
         assert!((1..=1_000).contains(&publish.payloads.len()));
     }

@@ -40,12 +40,11 @@ impl<'a> Query<'a> {
         let mut found = [None; N];
         let mut rest = self.0;
         while !rest.is_empty() {
-            let (pair, after) = cut(rest, b'&');
+            let (pair, after) = Pair::first(rest);
             rest = after;
-            let (key, value) = cut(pair, b'=');
-            let Some(index) = names.iter().position(|name| is(key, name)) else { continue };
+            let Some(index) = names.iter().position(|name| pair.is(name)) else { continue };
             match (found[index], repeats) {
-                (None, _) => found[index] = Some(value),
+                (None, _) => found[index] = Some(pair),
                 (Some(_), Repeats::Refused) => {
                     let name = names[index];
                     return Err(Refusal::bad_request(format!("parameter `{name}` is given more than once")));
@@ -57,30 +56,64 @@ impl<'a> Query<'a> {
         for ((value, found), name) in values.iter_mut().zip(found).zip(names) {
             let not_text =
                 || Refusal::bad_request(format!("parameter `{name}` is not percent-encoded UTF-8"));
-            *value = found.map(|found| decode(found).ok_or_else(not_text)).transpose()?;
+            *value = found.map(|pair| pair.value().ok_or_else(not_text)).transpose()?;
         }
         Ok(values)
     }
 }
 
-/// What stands before the first `mark` and behind it; all and nothing where there is none.
-fn cut(text: &[u8], mark: u8) -> (&[u8], &[u8]) {
-    // Too short for anything quicker than a loop.
-    match text.iter().position(|&byte| byte == mark) {
-        Some(at) => (&text[..at], &text[at + 1..]),
-        None => (text, b""),
-    }
+/// One pair, still encoded.
+#[derive(Clone, Copy)]
+struct Pair<'a> {
+    key: &'a [u8],
+    value: &'a [u8],
+    coding: Coding,
 }
 
-fn is(key: &[u8], name: &str) -> bool {
-    key == name.as_bytes() || (key.contains(&b'%') && percent_decode(key).eq(name.bytes()))
+/// Whether anything in a pair stands for something else.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Coding {
+    Encoded,
+    Plain,
+}
+
+impl<'a> Pair<'a> {
+    /// The pair that `text` begins with, and what comes behind its `&`.
+    fn first(text: &'a [u8]) -> (Self, &'a [u8]) {
+        let (mut mark, mut end, mut coding) = (None, text.len(), Coding::Plain);
+        for (at, &byte) in text.iter().enumerate() {
+            match byte {
+                b'&' => {
+                    end = at;
+                    break;
+                }
+                b'=' if mark.is_none() => mark = Some(at),
+                b'%' | b'+' => coding = Coding::Encoded,
+                _ => {}
+            }
+        }
+        let (key, value) = (&text[..mark.unwrap_or(end)], mark.map_or(&[][..], |mark| &text[mark + 1..end]));
+        (Self { key, value, coding }, text.get(end + 1..).unwrap_or_default())
+    }
+
+    fn is(&self, name: &str) -> bool {
+        self.key == name.as_bytes()
+            || (self.coding == Coding::Encoded
+                && self.key.contains(&b'%')
+                && percent_decode(self.key).eq(name.bytes()))
+    }
+
+    /// `None` where it is not percent-encoded UTF-8.
+    fn value(&self) -> Option<Cow<'a, str>> {
+        match self.coding {
+            Coding::Plain => std::str::from_utf8(self.value).ok().map(Cow::Borrowed),
+            Coding::Encoded => decode(self.value),
+        }
+    }
 }
 
 /// Undoes `+` and percent-encoding; `None` where a `%` encodes nothing or the bytes are not UTF-8.
 fn decode(value: &[u8]) -> Option<Cow<'_, str>> {
-    if !value.iter().any(|byte| matches!(byte, b'%' | b'+')) {
-        return std::str::from_utf8(value).ok().map(Cow::Borrowed);
-    }
     if !is_encoded(value) {
         return None;
     }

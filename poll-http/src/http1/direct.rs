@@ -48,6 +48,7 @@ pub(crate) struct Direct<IO, H: Handle> {
     stage: Stage<H::Future>,
 }
 
+#[expect(clippy::large_enum_variant, reason = "each answer is here for a moment, and a box would cost it")]
 enum Stage<F> {
     /// Between requests.
     Idle,

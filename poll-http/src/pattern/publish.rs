@@ -46,8 +46,8 @@ impl Posted {
     pub(crate) fn of(target: Target, head: Head<'_>) -> Result<Self, Refusal> {
         Ok(match target {
             Target::Publish => {
-                let channel = native::channel(head)?;
-                let (key, content) = (native::key(head)?, native::content(head)?);
+                let (channel, content) = native::address(head)?;
+                let key = native::key(head)?;
                 Self::Native(channel, Incoming::of(head), key, content)
             }
             Target::Job(job) => Self::Step(job),

@@ -51,8 +51,9 @@ pub(crate) fn poll(answer: &Answer, clock: &str, cache: &'static str) -> Reply {
 
 /// The part of a poll's answer that all who are given this batch share.
 fn messages(batch: &Batch) -> Rendering {
-    let mut out =
-        Vec::with_capacity(batch.messages().iter().map(|message| message.payload.len() + 160).sum());
+    // 144 bytes and its number around each message, 80 and two more numbers around all.
+    let bytes: usize = batch.messages().iter().map(|message| message.payload.len() + 168).sum();
+    let mut out = Vec::with_capacity(bytes + 128);
     out.extend_from_slice(br#"{"messages":["#);
     for (index, message) in batch.messages().iter().enumerate() {
         if index > 0 {

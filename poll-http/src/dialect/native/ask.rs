@@ -67,12 +67,8 @@ pub(crate) fn stream(head: Head<'_>) -> Result<(Question, Option<Position>), Ref
     Ok((question(&words, given.unwrap_or(Position::End), Duration::ZERO)?, given))
 }
 
-/// The channel a request is about.
-pub(crate) fn channel(head: Head<'_>) -> Result<ChannelName, Refusal> {
-    named(&get(query(head), "channel")?)
-}
-
-fn named(channel: &Word<'_>) -> Result<ChannelName, Refusal> {
+/// The channel that a word names, or the one that is meant without it.
+pub(super) fn named(channel: &Word<'_>) -> Result<ChannelName, Refusal> {
     Ok(ChannelName::parse(channel.as_deref().unwrap_or(DEFAULT_CHANNEL))?)
 }
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use http::HeaderName;
 use http::header::CONTENT_TYPE;
-use poll_core::{Ending, IdempotencyKey, Payload, Publish};
+use poll_core::{ChannelName, Ending, IdempotencyKey, Payload, Publish};
 use serde::Deserialize;
 
 use crate::content::write_string;
@@ -58,10 +58,12 @@ impl Incoming {
     }
 }
 
-/// The content in the address, if there is any.
-pub(crate) fn content(head: Head<'_>) -> Result<Option<String>, Refusal> {
-    let content = Query::new(head.query().as_bytes()).get("content", Repeats::Refused)?;
-    Ok(content.filter(|content| !content.is_empty()).map(Cow::into_owned))
+/// What the address of a publish says: the channel, and the content, if there is any.
+pub(crate) fn address(head: Head<'_>) -> Result<(ChannelName, Option<String>), Refusal> {
+    let query = Query::new(head.query().as_bytes());
+    let [channel, content] = query.get_all(["channel", "content"], Repeats::Refused)?;
+    let content = content.filter(|content| !content.is_empty()).map(Cow::into_owned);
+    Ok((super::ask::named(&channel)?, content))
 }
 
 /// A publish out of what the head says and a body.
@@ -216,7 +218,7 @@ mod tests {
         let request = Request::post(target).header(CONTENT_TYPE, content_type);
         let head = request.body(()).unwrap().into_parts().0;
         let head = Head::from(&head);
-        let (key, content) = (key(head)?, content(head)?);
+        let (key, (_, content)) = (key(head)?, address(head)?);
         publish(key, content, Incoming::of(head), body, 64, Demo::Off).map(|publish| publish.payloads)
     }
 
