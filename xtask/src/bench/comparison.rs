@@ -167,13 +167,14 @@ impl<'a> Lane<'a> {
 }
 
 fn round(peer: &Peer, scenario: &Scenario, cores: &Cores) -> Result<Round> {
-    let mut running = match scenario.needs.workers {
-        Workers::One => cores.start_apart(|| peer.start(scenario.needs))?,
+    let running = match scenario.needs.workers {
+        Workers::One | Workers::Two => {
+            let mut running = cores.start_apart(|| peer.start(scenario.needs))?;
+            running.target.waits = Waits::Awake;
+            running
+        }
         Workers::OneOnBoth | Workers::TwoOnBoth => cores.start_on_both(|| peer.start(scenario.needs))?,
     };
-    if scenario.needs.workers == Workers::One {
-        running.target.waits = Waits::Awake;
-    }
     scenario.course.run(&running.target)
 }
 

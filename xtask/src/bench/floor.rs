@@ -105,7 +105,7 @@ impl Server {
         }
     }
 
-    /// One read, which empties the socket, and at once what it asks for. Whoever is gone or sends anything else is
+    /// One read, which empties the socket, and at once all that it asks for. Whoever is gone or sends anything else is
     /// closed.
     fn serve(&mut self, number: usize, buffer: &mut [u8]) {
         let Some(stream) = &mut self.connections[number] else { return };
@@ -114,9 +114,13 @@ impl Server {
             Ok(read) if read > 0 => read,
             _ => return self.connections[number] = None,
         };
-        match parse(&buffer[..read]) {
-            Some((channel, request)) => self.answer(number, channel, &request),
-            None => self.connections[number] = None,
+        let mut rest = &buffer[..read];
+        while !rest.is_empty() {
+            let Some((channel, request, length)) = parse(rest) else {
+                return self.connections[number] = None;
+            };
+            rest = &rest[length..];
+            self.answer(number, channel, &request);
         }
     }
 
@@ -158,23 +162,33 @@ fn write(connections: &mut [Option<TcpStream>], number: usize, bytes: &[u8]) {
     }
 }
 
-/// The channel's number and what is wanted, of a request that came whole.
-fn parse(bytes: &[u8]) -> Option<(usize, Request<'_>)> {
+/// The channel's number and what is wanted, of a request that came whole, and its length.
+fn parse(bytes: &[u8]) -> Option<(usize, Request<'_>, usize)> {
     let (path, rest) = bytes.split_at_checked(memchr::memchr(b'?', bytes)?)?;
     let digits = rest.strip_prefix(b"?c")?;
     let digits = &digits[..digits.iter().take_while(|byte| byte.is_ascii_digit()).count()];
     let channel = std::str::from_utf8(digits).ok()?.parse().ok()?;
     let end = memmem::find(rest, b"\r\n\r\n")?;
-    let body = &rest[end + 4..];
     let request = match path {
         b"GET /long" => Request::Wait,
         b"GET /stream" | b"GET /events" => Request::Stream,
         b"GET /short" if memmem::find(&rest[..end], b"If-None-Match").is_some() => Request::Unchanged,
         b"GET /short" => Request::Short,
-        b"POST /publish" => Request::Publish(body),
+        b"POST /publish" => Request::Publish(rest[end + 4..].get(..content_length(&rest[..end])?)?),
         _ => return None,
     };
-    Some((channel, request))
+    let body = if let Request::Publish(body) = request { body.len() } else { 0 };
+    Some((channel, request, path.len() + end + 4 + body))
+}
+
+/// The number behind `Content-Length: `, as the load writes it.
+fn content_length(head: &[u8]) -> Option<usize> {
+    let name = b"Content-Length: ";
+    let digits = &head[memmem::find(head, name)? + name.len()..];
+    digits
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .try_fold(0_usize, |length, digit| length.checked_mul(10)?.checked_add(usize::from(digit - b'0')))
 }
 
 /// A floor in a thread of its own, up to the end of the process.
@@ -192,15 +206,18 @@ mod tests {
 
     #[test]
     fn a_request_is_known_by_its_first_bytes() {
-        let wants = |text: &'static str| parse(text.as_bytes());
-        assert_eq!(wants("GET /long?c17 HTTP/1.1\r\n\r\n"), Some((17, Request::Wait)));
-        assert_eq!(wants("GET /stream?c0 HTTP/1.1\r\n\r\n"), Some((0, Request::Stream)));
-        assert_eq!(wants("GET /short?c0 HTTP/1.1\r\n\r\n"), Some((0, Request::Short)));
+        let wants = |text: &'static str| {
+            parse(text.as_bytes()).map(|(channel, request, length)| (channel, request, text.len() - length))
+        };
+        assert_eq!(wants("GET /long?c17 HTTP/1.1\r\n\r\n"), Some((17, Request::Wait, 0)));
+        assert_eq!(wants("GET /stream?c0 HTTP/1.1\r\n\r\n"), Some((0, Request::Stream, 0)));
+        assert_eq!(wants("GET /short?c0 HTTP/1.1\r\n\r\n"), Some((0, Request::Short, 0)));
         assert_eq!(
             wants("GET /short?c0 HTTP/1.1\r\nIf-None-Match: x\r\n\r\n"),
-            Some((0, Request::Unchanged))
+            Some((0, Request::Unchanged, 0))
         );
-        assert_eq!(wants("POST /publish?c2 HTTP/1.1\r\n\r\nhi"), Some((2, Request::Publish(b"hi"))));
+        let publish = "POST /publish?c2 HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi, and more";
+        assert_eq!(wants(publish), Some((2, Request::Publish(b"hi"), ", and more".len())));
         assert_eq!(wants("GET /long?c17 HTTP/1.1\r\n"), None);
         assert_eq!(wants("GET /else?c1 HTTP/1.1\r\n\r\n"), None);
     }

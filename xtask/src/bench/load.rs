@@ -18,7 +18,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use mio::{Events, Poll, Token};
 
 use self::desk::Desk;
-pub(super) use self::line::{Again, Busy, Due, Head, Role};
+pub(super) use self::line::{Again, Due, Head, Role};
 use self::line::{Got, Line};
 use self::next::Topic;
 use self::tally::Tally;
@@ -132,7 +132,7 @@ impl Load {
 
     /// Opens a connection for publishing.
     pub(super) fn open_publisher(&mut self) -> Result<usize> {
-        self.open(Role::Publisher(Busy::Free), 0, Due { next: 0, step: 0 })
+        self.open(Role::Publisher(0), 0, Due { next: 0, step: 0 })
     }
 
     /// Publishes the next message and returns its number.
@@ -147,14 +147,16 @@ impl Load {
         let payload = marker::payload(number, PAYLOAD);
         let request = self.wire.publish.request(self.wire.address, channel, &payload);
         let line = &mut self.lines[publisher];
-        line.role = Role::Publisher(Busy::Publishing);
+        if let Role::Publisher(due) = &mut line.role {
+            *due += 1;
+        }
         line.write(&request)?;
         Ok(number)
     }
 
-    /// Whether a publisher's last publish is acknowledged.
+    /// Whether all of a publisher's publishes are acknowledged.
     pub(super) fn is_free(&self, publisher: usize) -> bool {
-        self.lines[publisher].role == Role::Publisher(Busy::Free)
+        self.lines[publisher].role == Role::Publisher(0)
     }
 
     /// Whether a connection was given `number`.

@@ -89,9 +89,11 @@ pub(super) enum Store {
 pub(super) enum Workers {
     /// On a core of its own, with a load that stays awake on another.
     One,
-    /// On both cores, one of which the load shares, asleep between answers: what two are compared with.
+    /// The same with two workers on the core: what it costs that there are two.
+    Two,
+    /// On both cores, one of which the load shares, asleep between answers.
     OneOnBoth,
-    /// The same with two.
+    /// The same with two, so that three threads are busy on two cores.
     TwoOnBoth,
 }
 
@@ -132,12 +134,16 @@ impl Scenario {
             one("fanout-10000", fan_out(10_000, 12)),
             one("fanout-15000", fan_out(15_000, 8)),
             Self {
+                needs: Needs { workers: Workers::Two, ..memory },
+                ..one("fanout-two-workers", fan_out(10_000, 12))
+            },
+            Self {
                 needs: Needs { workers: Workers::OneOnBoth, ..memory },
-                ..one("fanout-one-worker", fan_out(10_000, 12))
+                ..one("fanout-one-on-both", fan_out(10_000, 12))
             },
             Self {
                 needs: Needs { workers: Workers::TwoOnBoth, ..memory },
-                ..one("fanout-two-workers", fan_out(10_000, 12))
+                ..one("fanout-two-on-both", fan_out(10_000, 12))
             },
             one(
                 "channels",
@@ -169,6 +175,7 @@ impl Scenario {
         let words = self.course.words();
         match self.needs {
             Needs { store: Store::Disk, .. } => format!("{words}, to disk"),
+            Needs { workers: Workers::Two, .. } => format!("{words}, two workers"),
             Needs { workers: Workers::OneOnBoth, .. } => format!("{words}, one worker on two cores"),
             Needs { workers: Workers::TwoOnBoth, .. } => format!("{words}, two workers on two cores"),
             _ => words,

@@ -5,7 +5,7 @@
 use anyhow::{Result, bail, ensure};
 
 use super::answer::{self, Answer};
-use super::line::{Again, Busy, Head, Line, Role};
+use super::line::{Again, Head, Line, Role};
 use super::marker;
 use super::next::Topic;
 use super::tally::Tally;
@@ -34,21 +34,17 @@ impl Desk {
 
     /// What a connection's user makes of these bytes; returns how many of them are done with.
     pub(super) fn take(&mut self, line: &mut Line, bytes: &[u8]) -> Result<usize> {
-        if let Role::Reader(head) = line.role {
-            return self.read_on(line, head, bytes);
+        match line.role {
+            Role::Reader(head) => return self.read_on(line, head, bytes),
+            Role::Publisher(due) => return self.acknowledged(line, due, bytes),
+            Role::Waiter | Role::Asker(_) => {}
         }
         let Some(answer) = Answer::whole(bytes)? else { return Ok(0) };
         ensure!(answer.length == bytes.len(), "more came than the answer");
         match line.role {
             Role::Waiter => self.wait_on(line, &answer)?,
             Role::Asker(again) => self.answered(line, again, &answer)?,
-            Role::Publisher(_) => {
-                let status = answer.status;
-                ensure!((200..300).contains(&status), "a publish was answered by status {status}");
-                self.tally.acknowledged += 1;
-                line.role = Role::Publisher(Busy::Free);
-            }
-            Role::Reader(_) => {}
+            Role::Publisher(_) | Role::Reader(_) => {}
         }
         Ok(answer.length)
     }
@@ -82,6 +78,20 @@ impl Desk {
             status => bail!("status {status}"),
         }
         self.ask_on(line)
+    }
+
+    /// Answers to publishes, of which a few may come at once.
+    fn acknowledged(&mut self, line: &mut Line, mut due: u32, bytes: &[u8]) -> Result<usize> {
+        let mut taken = 0;
+        while let Some(Answer { status, length, .. }) = Answer::whole(&bytes[taken..])? {
+            ensure!((200..300).contains(&status), "a publish was answered by status {status}");
+            ensure!(due > 0, "more answers than publishes");
+            due -= 1;
+            taken += length;
+            self.tally.acknowledged += 1;
+        }
+        line.role = Role::Publisher(due);
+        Ok(taken)
     }
 
     /// Bytes of an answer without end.

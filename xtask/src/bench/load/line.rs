@@ -35,8 +35,8 @@ pub(crate) enum Role {
     Reader(Head),
     /// Short poll: asks as long as there are questions left.
     Asker(Again),
-    /// Publishes when told to.
-    Publisher(Busy),
+    /// Publishes when told to; so many publishes are not acknowledged yet.
+    Publisher(u32),
 }
 
 /// Whether a reader has seen its answer's head.
@@ -53,13 +53,6 @@ pub(crate) enum Again {
     Next,
     /// From the beginning.
     First,
-}
-
-/// Whether a publish is not acknowledged yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Busy {
-    Free,
-    Publishing,
 }
 
 /// The numbers that a connection is to be given: the next one, and how far apart they are.

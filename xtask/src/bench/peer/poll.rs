@@ -50,7 +50,7 @@ pub(in crate::bench) fn settings(needs: Needs) -> String {
         Store::Disk => "disk:…",
     };
     let load = match needs.workers {
-        Workers::One => "",
+        Workers::One | Workers::Two => "",
         Workers::OneOnBoth | Workers::TwoOnBoth => "; on both cores, one of which the load shares",
     };
     format!("--store {store} {}{load}", flags(needs).join(" "))
@@ -60,7 +60,7 @@ pub(in crate::bench) fn settings(needs: Needs) -> String {
 fn flags(needs: Needs) -> Vec<String> {
     let workers = match needs.workers {
         Workers::One | Workers::OneOnBoth => "1",
-        Workers::TwoOnBoth => "2",
+        Workers::Two | Workers::TwoOnBoth => "2",
     };
     let mut flags: Vec<String> =
         ["--workers", workers].iter().chain(LIMITS).map(ToString::to_string).collect();

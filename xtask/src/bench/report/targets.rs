@@ -74,7 +74,7 @@ pub(super) const TARGETS: &[Target] = &[
     target("http2-idle", Resident, Nothing, 1_500.0),
     // More waiters may not make a delivery dearer, nor may a second worker.
     target("fanout-15000", Cpu, Scenario("fanout-1000"), 1.15),
-    target("fanout-two-workers", Cpu, Scenario("fanout-one-worker"), 1.15),
+    target("fanout-two-workers", Cpu, Scenario("fanout-10000"), 1.15),
 ];
 
 impl Figure {

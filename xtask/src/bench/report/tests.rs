@@ -79,7 +79,6 @@ fn targets_hold_miss_or_were_not_measured() {
     let mut grown = run();
     grown.rows.push(row("fanout-1000", "small", POLL, 5_000));
     grown.rows.push(row("fanout-15000", "large", POLL, 5_800));
-    grown.rows.push(row("fanout-one-worker", "one", POLL, 8_000));
     grown.rows.push(row("fanout-two-workers", "two", POLL, 9_000));
     assert_eq!((count(&grown, Verdict::Holds), count(&grown, Verdict::Misses)), (4, 2));
     let nobody = Run { rows: Vec::new(), ..run() };
