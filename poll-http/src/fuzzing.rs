@@ -38,8 +38,9 @@ pub fn native(query: &str, body: &[u8]) {
     native::long_poll(head, MOST).iter().for_each(|question| bounded(question, MOST));
     native::stream(head).iter().for_each(|(question, _)| bounded(question, Duration::ZERO));
     let incoming = native::Incoming::of(head);
-    let (Ok(key), Ok((_, content))) = (native::key(head), native::address(head)) else { return };
-    if let Ok(publish) = native::publish(key, content, incoming, body, MOST_PAYLOAD, Demo::Off) {
+    if let (Ok(key), Ok((_, content))) = (native::key(head), native::address(head))
+        && let Ok(publish) = native::publish(key, content, incoming, body, MOST_PAYLOAD, Demo::Off)
+    {
         assert!((1..=1_000).contains(&publish.payloads.len()));
     }
     drop(native::progress_report(body));
@@ -71,14 +72,13 @@ pub fn channel(query: &str, body: &[u8]) {
     drop(channel::publish(body, MOST_PAYLOAD));
 }
 
-/// Requests as HTTP/1.1 takes them without an engine: of a plain one nothing is left over, and whatever else is not
-/// touched.
+/// Requests as HTTP/1.1 takes them without an engine: a plain one can be said in the types of `http`, and whatever else
+/// is not touched.
 pub fn plain(bytes: &[u8]) {
     let mut fields = crate::http1::plain_fields();
     let Some((request, end)) = crate::http1::read_plain(bytes, &mut fields, 1 << 14) else { return };
     let (count, content) = (request.head.fields.len(), request.content);
     assert!(bytes[..end].ends_with(content));
-    // Whatever was let through can be said in the types of `http`.
     let (path, query) = (request.head.path, request.head.query);
     let request = request.into_request();
     assert_eq!((request.uri().path(), request.uri().query()), (path, query));

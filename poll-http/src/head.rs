@@ -47,6 +47,36 @@ pub(crate) enum Values<'a, 'n> {
 }
 
 impl PlainRequest<'_> {
+    /// GET or POST.
+    #[must_use]
+    pub fn method(&self) -> &Method {
+        &self.head.method
+    }
+
+    /// From its first `/` to the query, as it was sent: percent-encoded.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.head.path
+    }
+
+    /// What stands behind the `?`, if there is one; percent-encoded.
+    #[must_use]
+    pub fn query(&self) -> Option<&str> {
+        self.head.query
+    }
+
+    /// The first value of a field, if there is one.
+    #[must_use]
+    pub fn field(&self, name: &HeaderName) -> Option<&[u8]> {
+        Head::Plain(&self.head).field(name)
+    }
+
+    /// Its content, whole; of a GET empty.
+    #[must_use]
+    pub fn content(&self) -> &[u8] {
+        self.content
+    }
+
     /// The same in the types of `http`, with nothing borrowed.
     #[must_use]
     pub fn into_request(self) -> Request<RequestBody> {

@@ -85,7 +85,8 @@ impl Mount {
         Self { peer_of: Arc::new(peer_of), ..self }
     }
 
-    /// Answers one request. Dropping the answer, or the body in it, frees everything that it holds.
+    /// Answers one request. What needs no waiting is done in the call: a publish whose content is all there, to a store
+    /// in memory, has happened when it returns. Dropping the answer, or the body in it, frees everything that it holds.
     pub fn answer<B>(&self, request: Request<B>, peer: SocketAddr) -> Mounted
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
@@ -152,7 +153,7 @@ fn unknown_peer() -> SocketAddr {
 }
 
 /// The answer of a [`Mount`], now or later.
-#[must_use = "futures do nothing unless polled"]
+#[must_use = "an answer is given by awaiting it"]
 pub struct Mounted {
     answering: Answering,
     prefix: Arc<str>,
@@ -171,7 +172,7 @@ impl Future for Mounted {
 }
 
 /// [`Mounted`] as services have it: nothing fails.
-#[must_use = "futures do nothing unless polled"]
+#[must_use = "an answer is given by awaiting it"]
 pub struct Called(Mounted);
 
 impl Future for Called {

@@ -10,7 +10,8 @@ use http::{Extensions, HeaderMap, HeaderValue, Response, StatusCode};
 
 use crate::body::Body;
 
-/// An answer: its status, its fields, its body.
+/// An answer: its status, its fields, its body. Made from a `Response<Body>`, and made into one by
+/// [`into_response`](Self::into_response).
 #[derive(Debug)]
 pub struct Reply {
     pub(crate) status: StatusCode,
@@ -39,7 +40,7 @@ pub(crate) enum Sniffing {
 
 #[derive(Debug, Default)]
 pub(crate) struct More {
-    headers: HeaderMap,
+    pub(crate) headers: HeaderMap,
     extensions: Extensions,
 }
 

@@ -100,7 +100,7 @@ impl Service {
     }
 
     /// What a worker runs beside its connections: it wakes the worker's waiters in slices, and tells them when
-    /// the server drains. Never ends. Without it waiters are woken by whoever publishes.
+    /// the server drains. Never ends. Without it waiters are woken by whoever publishes, before that is answered.
     pub fn drive(&self) -> impl Future<Output = ()> + Send + use<> {
         let (polls, streams) = (self.0.polls.drive(), self.0.streams.drive());
         let (drain, store) = (self.0.shared.drain.clone(), self.0.shared.store.clone());

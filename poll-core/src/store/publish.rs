@@ -56,7 +56,7 @@ impl Store {
     }
 
     /// The same as [`publish`](Self::publish), as far as it goes without waiting: with a log in memory alone that is
-    /// nearly always to the end. Does nothing but wait where a channel has to be fetched first.
+    /// nearly always to the end. Above a journal with an archive nothing begins before what is returned is polled.
     ///
     /// # Errors
     /// See [`PublishError`]; nothing of the publish was kept then.

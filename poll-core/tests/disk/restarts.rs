@@ -2,8 +2,8 @@
 
 use poll_core::journal::disk::{Directory, DiskJournal, Durability, OpenError, Options, Progress};
 use poll_core::{
-    Continuity, Ending, IdempotencyKey, Payload, Pinned, Position, Publish, PublishError, Retention,
-    Timestamp,
+    Continuity, Ending, IdempotencyKey, Payload, Pinned, Position, Publish, PublishError, Publishing,
+    Retention, Timestamp,
 };
 
 use crate::fake::FakeDisk;
@@ -193,4 +193,20 @@ async fn a_position_of_a_lost_life_is_reset() {
     let strange = Pinned::after(poll_core::Cursor { epoch: poll_core::Epoch::new(1), ..cursor(&published) });
     let standing = store.store.standing(Timestamp::ZERO, &name("a"), &strange).await;
     assert_eq!(standing.continuity, Continuity::Reset);
+}
+
+#[tokio::test]
+async fn a_publish_that_was_only_started_is_not_kept() {
+    let disk = FakeDisk::default();
+    let store = open(disk.port(), unbounded(), Options::default()).await;
+    let publish = || Publish::one(Payload::text("one"));
+    let started = store.store.start_publish(NOON, &name("a"), publish()).unwrap();
+    assert!(matches!(started, Publishing::Waiting(_)));
+    drop(started);
+    assert_eq!(store.send(NOON, "a", "two").await.stamps[0].cursor.seq.get(), 1);
+    let Publishing::Waiting(waiting) = store.store.start_publish(NOON, &name("a"), publish()).unwrap() else {
+        panic!("it cannot be kept yet");
+    };
+    assert_eq!(waiting.await.unwrap().stamps[0].cursor.seq.get(), 2);
+    store.close().await;
 }

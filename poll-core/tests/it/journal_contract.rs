@@ -5,7 +5,8 @@ use std::pin::Pin;
 use std::task::Poll;
 
 use poll_core::{
-    Cursor, Ending, JournalError, Position, Publish, PublishError, Published, Retention, Seal, Seq, Store,
+    Cursor, Ending, JournalError, Position, Publish, PublishError, Published, Publishing as Started,
+    Retention, Seal, Seq, Store,
 };
 
 use crate::fixture::*;
@@ -220,4 +221,25 @@ fn a_millisecond_is_closed_only_when_nothing_on_its_way_can_share_it() {
     journal.keep();
     assert!(newest().at.as_millis() > last.at.as_millis());
     assert_eq!(store.seal(&a, &last), Seal::Closed, "what follows has another");
+}
+
+#[test]
+fn a_publish_that_was_started_goes_on_without_whoever_started_it() {
+    let (journal, store) = Held::store(Retention::default());
+    let a = name("a");
+    let started = store.start_publish(second(0), &a, Publish::one(text(1))).unwrap();
+    assert!(matches!(started, Started::Waiting(_)));
+    drop(started);
+    journal.keep();
+    assert_eq!(all(&store), [1]);
+}
+
+#[test]
+fn in_memory_a_publish_is_over_when_it_was_started() {
+    let store = Store::in_memory(Retention::default());
+    let Started::Done(published) = store.start_publish(second(0), &name("a"), Publish::one(text(1))).unwrap()
+    else {
+        panic!("there is nothing to wait for");
+    };
+    assert_eq!((published.stamps[0].cursor.seq.get(), all(&store)), (1, vec![1]));
 }

@@ -15,6 +15,7 @@ use http::header::{CONNECTION, CONTENT_LENGTH, DATE};
 use http::{HeaderName, HeaderValue, StatusCode};
 use tokio::io::AsyncWrite;
 
+use super::KEEP_ALIVE;
 use crate::content::write_number;
 use crate::date::date;
 use crate::reply::{Reply, Sniffing};
@@ -128,21 +129,27 @@ impl Outbox {
         if reply.sniffing == Sniffing::Forbidden {
             self.joined.extend_from_slice(b"x-content-type-options: nosniff\r\n");
         }
-        let (mut sized, mut dated, mut closes) = (false, false, false);
+        let closes = reply.headers().is_some_and(|headers| headers.contains_key(CONNECTION));
+        let (mut sized, mut dated, mut kept) = (false, false, closes);
         for (name, value) in reply.headers().into_iter().flatten() {
             sized |= name == CONTENT_LENGTH;
             dated |= name == DATE;
-            if name == CONNECTION {
-                closes = true;
-                after = After::Close;
+            if *name == CONNECTION {
+                continue;
+            }
+            if *name == KEEP_ALIVE && !closes {
+                // How long a connection is kept is not an answer's to say.
+                self.keep_alive(keep_alive);
+                kept = true;
                 continue;
             }
             self.field(name, value.as_bytes());
         }
-        if !closes {
-            self.joined.extend_from_slice(b"keep-alive: timeout=");
-            write_number(&mut self.joined, keep_alive.as_secs());
-            self.joined.extend_from_slice(b"\r\n");
+        if closes {
+            after = After::Close;
+        }
+        if !kept {
+            self.keep_alive(keep_alive);
         }
         if after == After::Close {
             self.field(&CONNECTION, CLOSE.as_bytes());
@@ -165,9 +172,16 @@ impl Outbox {
         after
     }
 
+    fn keep_alive(&mut self, time: Duration) {
+        self.joined.extend_from_slice(b"keep-alive: timeout=");
+        write_number(&mut self.joined, time.as_secs());
+        self.joined.extend_from_slice(b"\r\n");
+    }
+
     /// A field whose name is written out, if it has a value.
     fn own(&mut self, name: &'static str, value: Option<&[u8]>) {
         let Some(value) = value else { return };
+        debug_assert!(HeaderValue::from_bytes(value).is_ok(), "our own values can be written");
         self.joined.extend_from_slice(name.as_bytes());
         self.joined.extend_from_slice(value);
         self.joined.extend_from_slice(b"\r\n");

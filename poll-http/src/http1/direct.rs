@@ -197,7 +197,11 @@ where
             early_hints: EarlyHints::None,
         };
         match catch_unwind(AssertUnwindSafe(|| self.handler.handle_plain(request, &connection))) {
-            Ok(Handled::Now(reply)) => ready!(self.answer(reply, Leaves::AfterOthers, cx))?,
+            Ok(Handled::Now(reply)) => {
+                // Of requests that came together only the last one gives way.
+                let leaves = if self.unread.is_empty() { Leaves::AfterOthers } else { Leaves::AtOnce };
+                ready!(self.answer(reply, leaves, cx))?;
+            }
             Ok(Handled::Later(future)) => self.stage = Stage::Asked(future),
             Err(_) => ready!(self.answer(broken(), Leaves::AtOnce, cx))?,
         }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::task::{Context, Poll};
 
+use http::header::X_CONTENT_TYPE_OPTIONS;
 use http::{Method, StatusCode};
 
 use super::Service;
@@ -41,6 +42,10 @@ impl Finish {
             service.0.shared.admission.refund(address);
         }
         reply.sniffing = Sniffing::Forbidden;
+        if let Some(more) = &mut reply.more {
+            // Said once, and by us.
+            more.headers.remove(X_CONTENT_TYPE_OPTIONS);
+        }
         if let Some(grant) = self.grant.take() {
             grant.add_to(reply.headers_mut());
         }

@@ -25,6 +25,7 @@ mod transport_drain;
 mod transport_engines;
 mod transport_http1;
 mod transport_http2;
+mod transport_plain;
 mod transport_push;
 mod transport_sniff;
 mod transport_toy;

@@ -166,6 +166,12 @@ fn toy() -> Toy {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 return now(response);
             }
+            "/keeping" => {
+                let mut response = Response::new(Body::full("for long"));
+                response.headers_mut().insert("keep-alive", HeaderValue::from_static("timeout=9"));
+                response.headers_mut().insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+                return now(response);
+            }
             _ => return told(request),
         };
         now(Response::new(body))
@@ -298,6 +304,7 @@ const ANSWERS: &[&str] = &[
     "later-panic",
     "bomb",
     "closing",
+    "keeping",
 ];
 
 /// All of them, and those that are made.
@@ -324,27 +331,31 @@ const NEXT: &[u8] = b"GET /next HTTP/1.1\r\nHost: a\r\n\r\n";
 
 #[tokio::test(start_paused = true)]
 async fn every_request_has_the_same_answer_on_both_ways() {
-    let toy = toy();
-    let mut answered = 0;
-    for request in requests() {
-        compare(&toy, &[&request]).await;
-        // As what comes second; with one behind it, together and apart.
-        let seen = compare(&toy, &[NEXT, &request, NEXT]).await;
-        compare(&toy, &[&[&request, NEXT].concat()]).await;
-        compare(&toy, &[&[NEXT, &request, NEXT, NEXT].concat()]).await;
-        answered += usize::from(seen.bytes.starts_with(b"HTTP/1.1 200 OK\r\n"));
+    for plain in [Plain::Now, Plain::Later] {
+        let toy = toy().giving(plain);
+        let mut answered = 0;
+        for request in requests() {
+            compare(&toy, &[&request]).await;
+            // As what comes second; with one behind it, together and apart.
+            let seen = compare(&toy, &[NEXT, &request, NEXT]).await;
+            compare(&toy, &[&[&request, NEXT].concat()]).await;
+            compare(&toy, &[&[NEXT, &request, NEXT, NEXT].concat()]).await;
+            answered += usize::from(seen.bytes.starts_with(b"HTTP/1.1 200 OK\r\n"));
+        }
+        assert!(answered > 100, "{answered}");
     }
-    assert!(answered > 100, "{answered}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_answer_is_the_same_through_a_small_pipe_on_both_ways() {
-    let toy = toy();
-    for path in ANSWERS {
-        // The request fits, so that it comes whole.
-        let request = format!("GET /{path} HTTP/1.1\r\nHost: a\r\n\r\n");
-        for capacity in [64, 257, 4_001] {
-            compare_through(capacity, &toy, &[request.as_bytes(), NEXT]).await;
+    for plain in [Plain::Now, Plain::Later] {
+        let toy = toy().giving(plain);
+        for path in ANSWERS {
+            // The request fits, so that it comes whole.
+            let request = format!("GET /{path} HTTP/1.1\r\nHost: a\r\n\r\n");
+            for capacity in [64, 257, 4_001] {
+                compare_through(capacity, &toy, &[request.as_bytes(), NEXT]).await;
+            }
         }
     }
 }

@@ -6,13 +6,13 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::{Request, Response};
 use poll_http::{
-    Body, ConnectionError, ConnectionInfo, ConnectionSettings, Deadlines, Drain, Handle, Piece, Pieces,
-    RequestBody, serve,
+    Body, ConnectionError, ConnectionInfo, ConnectionSettings, Deadlines, Drain, Handle, Handled, Piece,
+    Pieces, PlainRequest, RequestBody, serve,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::sync::mpsc;
@@ -26,13 +26,26 @@ type Respond = dyn Fn(Request<RequestBody>, &ConnectionInfo) -> Answer + Send + 
 pub(crate) struct Toy {
     respond: Arc<Respond>,
     deadlines: Deadlines,
+    plain: Plain,
+}
+
+/// How a toy gives an answer to a plain request that is there at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Plain {
+    Now,
+    /// By a future that is ready.
+    Later,
 }
 
 impl Toy {
     pub(crate) fn new(
         respond: impl Fn(Request<RequestBody>, &ConnectionInfo) -> Answer + Send + Sync + 'static,
     ) -> Self {
-        Self { respond: Arc::new(respond), deadlines: Deadlines::new() }
+        Self { respond: Arc::new(respond), deadlines: Deadlines::new(), plain: Plain::Now }
+    }
+
+    pub(crate) fn giving(self, plain: Plain) -> Self {
+        Self { plain, ..self }
     }
 
     /// Answers every path with the path.
@@ -46,6 +59,16 @@ impl Handle for Toy {
 
     fn handle(&self, request: Request<RequestBody>, connection: &ConnectionInfo) -> Answer {
         (self.respond)(request, connection)
+    }
+
+    fn handle_plain(&self, request: PlainRequest<'_>, connection: &ConnectionInfo) -> Handled<Answer> {
+        let mut answer = self.handle(request.into_request(), connection);
+        if self.plain == Plain::Now
+            && let Poll::Ready(response) = answer.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+        {
+            return Handled::Now(response.into());
+        }
+        Handled::Later(answer)
     }
 
     fn deadlines(&self) -> Deadlines {

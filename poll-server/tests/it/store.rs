@@ -25,6 +25,20 @@ fn what_was_acknowledged_is_there_after_kill_9() {
 }
 
 #[test]
+fn what_is_kept_is_counted_once_and_a_repetition_not_at_all() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(&["--store", &format!("disk:{}", directory.path().display())]);
+    for status in ["201", "200"] {
+        let key = ["-H", "Idempotency-Key: k", "-o", "/dev/null", "-w", "%{http_code}"];
+        let url = server.url("/api/message?content=x");
+        let told = output(curl(&[&key[..], &["-sS", "-X", "POST", &url]].concat()));
+        assert_eq!(told, status);
+    }
+    let metrics = server.get("/metrics");
+    assert!(metrics.contains("\npoll_messages_published_total 1\n"), "{metrics}");
+}
+
+#[test]
 fn a_clean_stop_leaves_nothing_to_repair() {
     let directory = tempfile::tempdir().unwrap();
     let store = format!("disk:{}", directory.path().display());

@@ -87,7 +87,7 @@ impl Line {
     /// Writes a request whole.
     pub(super) fn write(&mut self, request: &[u8]) -> Result<()> {
         let written = self.stream.write(request).context("cannot write a request")?;
-        // The send buffer is empty whenever a request is written, and far larger than one.
+        // Few requests are under way whenever one is written, and the send buffer is far larger than all of them.
         anyhow::ensure!(written == request.len(), "the socket took only a part of a request");
         Ok(())
     }
