@@ -19,8 +19,10 @@ use super::cores::Cores;
 use super::figures::{Round, Row};
 use super::http2::{Again, Crowd, SETTLE, Shape};
 use super::load::Waits;
+use super::machine;
 use super::meter::{Cpu, resident};
 use super::progress::Progress;
+use super::report::put_in_readme;
 use crate::server::{Binary, Keyboard, Server};
 
 /// The command's arguments.
@@ -44,6 +46,9 @@ pub(super) struct Million {
     /// Write the figures as a row of the comparison
     #[arg(long, value_name = "PATH")]
     json: Option<PathBuf>,
+    /// Replace the figures in the README
+    #[arg(long)]
+    readme: bool,
 }
 
 impl Million {
@@ -74,6 +79,19 @@ impl Million {
             };
             let text = serde_json::to_string_pretty(&row)?;
             std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        if self.readme {
+            let (date, commit, machine) = (machine::today(), machine::commit(), machine::describe()?);
+            let section = format!(
+                "{} long polls waiting over HTTP/2 on {} connections in one process, {} messages to all of them, on \
+                 {date}, commit `{commit}`, {machine}; `{}`:\n\n{}",
+                self.waiters,
+                self.connections,
+                self.publishes,
+                arguments.join(" "),
+                report.markdown()
+            );
+            put_in_readme("million", &section)?;
         }
         report.verdict()
     }

@@ -99,6 +99,13 @@ fn write_in(top: &Path, run: &Run, outputs: &Outputs) -> Result<()> {
     Ok(())
 }
 
+/// Puts `section` between the README's marks of that name.
+pub(crate) fn put_in_readme(mark: &str, section: &str) -> Result<()> {
+    let path = root().join("README.md");
+    let old = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    put(&path, &readme::between(&old, mark, section)?)
+}
+
 fn json(run: &Run) -> Result<String> {
     let mut json = serde_json::to_string_pretty(run).context("cannot write a run as JSON")?;
     json.push('\n');

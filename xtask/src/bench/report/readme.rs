@@ -9,23 +9,29 @@ use super::targets::{self, Figure, TARGETS, Target};
 use super::{FIGURES, FLOOR, NCHAN, PICTURE, POLL, Scenario, WAITER, scenarios, servers};
 use crate::bench::figures::Run;
 
-const BEGIN: &str = "<!-- bench -->";
-const END: &str = "<!-- /bench -->";
+/// Names the marks of the comparison.
+const MARK: &str = "bench";
 
-/// The README with the run between the marks, whatever stood there before.
+/// The README with the run between its marks, whatever stood there before.
 pub(super) fn replace(readme: &str, run: &Run) -> Result<String> {
+    between(readme, MARK, &section(run))
+}
+
+/// The README with `section` between the marks of that name.
+pub(super) fn between(readme: &str, mark: &str, section: &str) -> Result<String> {
+    let (opening, closing) = (format!("<!-- {mark} -->"), format!("<!-- /{mark} -->"));
     let lines: Vec<&str> = readme.lines().collect();
     let places = |mark: &str| -> Vec<usize> {
         lines.iter().enumerate().filter(|(_, line)| line.trim() == mark).map(|(index, _)| index).collect()
     };
-    let (&[begin], &[end]) = (places(BEGIN).as_slice(), places(END).as_slice()) else {
-        bail!("the README does not hold `{BEGIN}` and `{END}` once each, on lines of their own");
+    let (&[begin], &[end]) = (places(&opening).as_slice(), places(&closing).as_slice()) else {
+        bail!("the README does not hold `{opening}` and `{closing}` once each, on lines of their own");
     };
     if end < begin {
-        bail!("in the README `{END}` stands before `{BEGIN}`");
+        bail!("in the README `{closing}` stands before `{opening}`");
     }
     let mut new = lines[..=begin].join("\n");
-    new += &format!("\n\n{}\n", section(run));
+    new += &format!("\n\n{section}\n");
     new += &lines[end..].join("\n");
     new.push('\n');
     Ok(new)
