@@ -23,6 +23,7 @@ use super::machine;
 use super::meter::{Cpu, resident};
 use super::progress::Progress;
 use super::report::put_in_readme;
+use super::scenario::grouped;
 use crate::server::{Binary, Keyboard, Server};
 
 /// The command's arguments.
@@ -59,6 +60,8 @@ impl Million {
         arguments.extend(shape.arguments());
         let flags: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let start = || Server::start(&binary, &flags, Keyboard::Shared);
+        // Before this thread is bound to one core of it.
+        let machine = machine::describe()?;
         let cores = Cores::find()?;
         let server = if self.workers == 1 { cores.start_apart(start) } else { cores.start_on_both(start) }?;
         let mut report = Report { waiters: u64::from(self.waiters), ..Report::default() };
@@ -81,11 +84,11 @@ impl Million {
             std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
         }
         if self.readme {
-            let (date, commit, machine) = (machine::today(), machine::commit(), machine::describe()?);
+            let (date, commit) = (machine::today(), machine::commit());
             let section = format!(
                 "{} long polls waiting over HTTP/2 on {} connections in one process, {} messages to all of them, on \
                  {date}, commit `{commit}`, {machine}; `{}`:\n\n{}",
-                self.waiters,
+                grouped(self.waiters),
                 self.connections,
                 self.publishes,
                 arguments.join(" "),
