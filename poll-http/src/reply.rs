@@ -78,7 +78,12 @@ impl Reply {
         &mut self.more.get_or_insert_default().headers
     }
 
-    /// What it carries for those on its way.
+    /// What it carries for those on its way, by type.
+    pub(crate) fn extension<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.more.as_ref()?.extensions.get()
+    }
+
+    /// The same, to add to.
     pub(crate) fn extensions_mut(&mut self) -> &mut Extensions {
         &mut self.more.get_or_insert_default().extensions
     }
@@ -92,7 +97,7 @@ impl Reply {
         *response.extensions_mut() = more.extensions;
         let headers = response.headers_mut();
         // With date and length, which are put in behind, this is what nearly all answers have.
-        headers.reserve(6 + more.headers.len());
+        *headers = HeaderMap::with_capacity(6 + more.headers.len());
         if let Some(media) = self.media {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(media));
         }
@@ -111,7 +116,9 @@ impl Reply {
         if self.sniffing == Sniffing::Forbidden {
             headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static(NOSNIFF));
         }
-        headers.extend(more.headers);
+        if !more.headers.is_empty() {
+            headers.extend(more.headers);
+        }
         response
     }
 }

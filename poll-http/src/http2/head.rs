@@ -5,6 +5,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 
 use crate::body::Body;
 use crate::date::date;
+use crate::reply::Reply;
 
 /// Fields that speak of an HTTP/1 connection and make an HTTP/2 message malformed (RFC 9113, section 8.2.2).
 const CONNECTION_SPECIFIC: [HeaderName; 6] = [
@@ -31,11 +32,14 @@ impl Wants {
 }
 
 /// The head as it goes out, and the body if there is one to send.
-pub(super) fn finished(response: Response<Body>, wants: Wants) -> (Response<()>, Option<Body>) {
-    let (mut parts, body) = response.into_parts();
-    for name in &CONNECTION_SPECIFIC {
-        parts.headers.remove(name);
+pub(super) fn finished(mut reply: Reply, wants: Wants) -> (Response<()>, Option<Body>) {
+    // None of the fields that a reply has by name is one of these.
+    if let Some(more) = &mut reply.more {
+        for name in &CONNECTION_SPECIFIC {
+            more.headers.remove(name);
+        }
     }
+    let (mut parts, body) = reply.into_response().into_parts();
     dated(&mut parts.headers);
     let status = parts.status;
     // Neither has a body, and a length would be that of another answer (RFC 9110, section 8.6).

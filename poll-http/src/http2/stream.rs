@@ -64,8 +64,8 @@ impl<F: Future<Output: Into<Reply>>> Future for Stream<F> {
         let mut this = self.project();
         match this.stage.as_mut().project() {
             StageProjected::Awaited { future, respond, .. } => {
-                let response = match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
-                    Ok(Poll::Ready(answer)) => answer.into().into_response(),
+                let reply: Reply = match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+                    Ok(Poll::Ready(answer)) => answer.into(),
                     Ok(Poll::Pending) => {
                         // The peer has lost interest, or the connection is gone.
                         let _ = ready!(respond.poll_reset(cx));
@@ -84,7 +84,7 @@ impl<F: Future<Output: Into<Reply>>> Future for Stream<F> {
                 else {
                     return Poll::Ready(());
                 };
-                let Some(mut sending) = Sending::begin(cx, response, respond, asked, this.lane) else {
+                let Some(mut sending) = Sending::begin(cx, reply, respond, asked, this.lane) else {
                     return Poll::Ready(());
                 };
                 // Nearly always all of it at once; what waits takes no room for what does not.
@@ -116,18 +116,18 @@ impl Sending {
     /// Sends what comes before the body; `None` if that is all.
     fn begin(
         cx: &mut Context<'_>,
-        response: Response<Body>,
+        reply: Reply,
         mut respond: SendResponse<Bytes>,
         asked: Asked,
         lane: &Lane,
     ) -> Option<Self> {
         // Nothing may be promised on a stream that the peer has reset (RFC 9113, section 6.6).
-        if let Some(preload) = response.extensions().get::<Preload>()
+        if let Some(preload) = reply.extension::<Preload>()
             && respond.poll_reset(cx).is_pending()
         {
             announce(preload, &mut respond, asked.origin.as_deref(), lane);
         }
-        let (head, body) = head::finished(response, asked.wants);
+        let (head, body) = head::finished(reply, asked.wants);
         let stream = respond.send_response(head, body.is_none()).ok()?;
         Some(Self { body: body?, flow: Flow::new(stream), respond, origin: asked.origin })
     }
