@@ -67,10 +67,28 @@ pub(crate) struct Spread {
     pub(crate) most: f64,
 }
 
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+impl Round {
+    /// Server CPU per operation in microseconds.
+    pub(crate) fn cpu_each(&self) -> Option<f64> {
+        per_operation(self.cpu, self)
+    }
+
+    /// 99th percentile of the latency in milliseconds.
+    pub(crate) fn p99(&self) -> Option<f64> {
+        Some(self.latency?.p99 as f64 / 1e6)
+    }
+
+    /// Resident bytes per operation (a waiter).
+    pub(crate) fn resident_each(&self) -> Option<f64> {
+        Some(self.resident? as f64 / self.operations.max(1) as f64)
+    }
+}
+
 impl Row {
     /// Server CPU per operation in microseconds, over the rounds.
     pub(crate) fn cpu(&self) -> Option<Spread> {
-        self.spread(|round| per_operation(round.cpu, round))
+        self.spread(Round::cpu_each)
     }
 
     /// Of it in user space.
@@ -84,15 +102,13 @@ impl Row {
     }
 
     /// 99th percentile of the latency in milliseconds.
-    #[expect(clippy::cast_precision_loss, reason = "figures for people")]
     pub(crate) fn p99(&self) -> Option<Spread> {
-        self.spread(|round| Some(round.latency?.p99 as f64 / 1e6))
+        self.spread(Round::p99)
     }
 
     /// Resident bytes per operation (a waiter).
-    #[expect(clippy::cast_precision_loss, reason = "figures for people")]
     pub(crate) fn resident(&self) -> Option<Spread> {
-        self.spread(|round| Some(round.resident? as f64 / round.operations.max(1) as f64))
+        self.spread(Round::resident_each)
     }
 
     fn spread(&self, figure: impl Fn(&Round) -> Option<f64>) -> Option<Spread> {

@@ -1,11 +1,14 @@
 //! What must hold, in one place, and whether a run holds it.
 //!
 //! A target bounds one figure of ours from above: against Nchan in the same run (binding), against the floor (an aim),
-//! against another scenario of ours, or as it stands. Medians are compared, unrounded; a void row holds nothing.
+//! against another scenario of ours, or as it stands. A void row holds nothing.
+//!
+//! Servers take turns, so their rounds of one number are neighbours in time, and the machine's pace changes from minute
+//! to minute: a ratio to another server is the median of the rounds' own ratios. Between scenarios medians are compared.
 
 use super::numbers::{self, bound, figure, whole};
 use super::{FLOOR, NCHAN, POLL, scenarios};
-use crate::bench::figures::{Row, Run, Spread};
+use crate::bench::figures::{Round, Row, Run, Spread};
 
 /// What is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +93,15 @@ impl Figure {
         }
     }
 
+    /// The figure of one round.
+    fn of_round(self, round: &Round) -> Option<f64> {
+        match self {
+            Cpu => round.cpu_each(),
+            P99 => round.p99(),
+            Resident => round.resident_each(),
+        }
+    }
+
     /// What it is, in words.
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -108,14 +120,23 @@ pub(super) fn bound_on(scenario: &str, figure: Figure, server: &str) -> Option<&
     })
 }
 
-/// Our figure divided by a server's, in the same scenario.
+/// Our figure divided by a server's, in the same scenario: the median of the rounds' ratios.
 pub(super) fn ratio(run: &Run, scenario: &str, figure: Figure, server: &str) -> Option<f64> {
-    Some(median(run, scenario, figure, POLL)? / median(run, scenario, figure, server)?)
+    let (ours, theirs) = (counted(run, scenario, POLL)?, counted(run, scenario, server)?);
+    let rounds = ours.rounds.iter().zip(&theirs.rounds).filter_map(|(ours, theirs)| {
+        let theirs = figure.of_round(theirs).filter(|theirs| *theirs > 0.0)?;
+        Some(figure.of_round(ours).filter(|ours| *ours > 0.0)? / theirs)
+    });
+    Some(Spread::of(rounds.collect())?.median)
 }
 
 fn median(run: &Run, scenario: &str, figure: Figure, server: &str) -> Option<f64> {
-    let row = run.rows.iter().find(|row| row.id == scenario && row.server == server)?;
-    Some(figure.of(row)?.median).filter(|median| *median > 0.0)
+    Some(figure.of(counted(run, scenario, server)?)?.median).filter(|median| *median > 0.0)
+}
+
+/// The row of a server, unless it is void.
+fn counted<'a>(run: &'a Run, scenario: &str, server: &str) -> Option<&'a Row> {
+    run.rows.iter().find(|row| row.id == scenario && row.server == server && row.void.is_none())
 }
 
 impl Target {
