@@ -206,6 +206,11 @@ pub(crate) async fn read_all(client: &mut DuplexStream) -> String {
 pub(crate) struct Writes(Arc<Mutex<Vec<Vec<u8>>>>);
 
 impl Writes {
+    /// Puts something that happened among the writes.
+    pub(crate) fn note(&self, what: String) {
+        self.0.lock().unwrap().push(what.into_bytes());
+    }
+
     pub(crate) fn take(&self) -> Vec<Vec<u8>> {
         std::mem::take(&mut self.0.lock().unwrap())
     }
