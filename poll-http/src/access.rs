@@ -67,7 +67,7 @@ fn token(head: Head<'_>) -> Result<Option<String>, Refusal> {
     if let Some((_, token)) = bearer {
         return Ok(Some(token.trim().to_owned()));
     }
-    let query = Query::new(head.query().as_bytes());
+    let query = Query::of(head);
     Ok(query.get("access_token", Repeats::FirstWins)?.map(std::borrow::Cow::into_owned))
 }
 

@@ -29,12 +29,6 @@ pub(crate) async fn read(
     if body.size_hint().lower() > most as u64 {
         return Err(Refusal::too_large("the content", most));
     }
-    match body {
-        RequestBody::Empty => return Ok(Bytes::new()),
-        // Read already, and holding no more than itself.
-        RequestBody::Full(bytes) => return Ok(bytes),
-        _ => {}
-    }
     let mut timer = deadlines.timer();
     timer.set(Instant::now() + time);
     let mut content = Content::None;

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use percent_encoding::percent_decode;
 
 use crate::error::Refusal;
+use crate::head::Head;
 
 /// `name=value` pairs as they stand on the wire.
 #[derive(Debug, Clone, Copy, Default)]
@@ -21,6 +22,11 @@ pub(crate) enum Repeats {
 }
 
 impl<'a> Query<'a> {
+    /// Of a request's target.
+    pub(crate) fn of(head: Head<'a>) -> Self {
+        Self(head.query().as_bytes())
+    }
+
     pub(crate) fn new(text: &'a [u8]) -> Self {
         Self(text)
     }

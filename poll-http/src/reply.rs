@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION, X_CONTENT_TYPE_OPTIONS};
-use http::{Extensions, HeaderMap, HeaderValue, Response, StatusCode};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::body::Body;
 
@@ -40,7 +40,7 @@ pub(crate) enum Sniffing {
 
 #[derive(Debug, Default)]
 pub(crate) struct More {
-    pub(crate) headers: HeaderMap,
+    headers: HeaderMap,
     extensions: Extensions,
 }
 
@@ -76,6 +76,13 @@ impl Reply {
     /// The same, to add to.
     pub(crate) fn headers_mut(&mut self) -> &mut HeaderMap {
         &mut self.more.get_or_insert_default().headers
+    }
+
+    /// Takes fields out that have no place of their own.
+    pub(crate) fn remove(&mut self, names: &[HeaderName]) {
+        if let Some(more) = &mut self.more {
+            names.iter().for_each(|name| drop(more.headers.remove(name)));
+        }
     }
 
     /// What it carries for those on its way, by type.

@@ -38,7 +38,7 @@ pub(crate) fn question(
     channel: ChannelName,
     most: Duration,
 ) -> Result<(Question, Mode), Refusal> {
-    let query = Query::new(head.query().as_bytes());
+    let query = Query::of(head);
     let get = |name| Ok::<_, Refusal>(query.get(name, Repeats::FirstWins)?.filter(|value| !value.is_empty()));
     let wait = match get("timeout")? {
         Some(text) => super::native::seconds("timeout", &text, most)?,

@@ -38,7 +38,7 @@ pub(crate) fn channel() -> Result<ChannelName, Refusal> {
 
 /// Reads a question.
 pub(crate) fn question(head: Head<'_>) -> Result<Question, Refusal> {
-    let query = Query::new(head.query().as_bytes());
+    let query = Query::of(head);
     let after = query.get("after", Repeats::FirstWins)?.filter(|after| !after.is_empty());
     let position = match after.as_deref().map(Uuid::parse_str) {
         None => Position::Start,

@@ -56,7 +56,7 @@ pub(crate) struct Events {
 
 /// Reads a poll. Checks are in the library's order and in its words.
 pub(crate) fn events(head: Head<'_>, most_seconds: u64, given: Given) -> Result<Events, Refusal> {
-    let query = Query::new(head.query().as_bytes());
+    let query = Query::of(head);
     let get = |name| query.get(name, Repeats::FirstWins).ok().flatten().filter(|value| !value.is_empty());
 
     let timeout = get("timeout").and_then(|text| text.parse().ok());

@@ -124,37 +124,9 @@ where
         loop {
             match &mut self.stage {
                 Stage::Idle => {
-                    let mut space = [const { MaybeUninit::uninit() }; READ];
-                    let mut read = ReadBuf::uninit(&mut space);
-                    let unread = std::mem::take(&mut self.unread);
-                    if unread.is_empty() {
-                        match Pin::new(&mut self.io)
-                            .poll_read(cx, &mut read)
-                            .map_err(ConnectionError::Direct)?
-                        {
-                            Poll::Ready(()) if read.filled().is_empty() => {
-                                return Poll::Ready(Ok(Turn::Ended));
-                            }
-                            Poll::Ready(()) => {}
-                            Poll::Pending => {
-                                ready!(Pin::new(&mut self.draining).poll(cx));
-                                return Poll::Ready(Ok(Turn::Ended));
-                            }
-                        }
+                    if let Some(turn) = ready!(self.poll_request(cx))? {
+                        return Poll::Ready(Ok(turn));
                     }
-                    // A request is looked at where it lies; only what comes behind it is kept.
-                    let bytes = if unread.is_empty() { read.filled() } else { &unread };
-                    let mut fields = ask::fields();
-                    let Some((request, end)) = ask::read(bytes, &mut fields, self.settings.max_head_bytes)
-                    else {
-                        self.unread =
-                            if unread.is_empty() { Bytes::copy_from_slice(read.filled()) } else { unread };
-                        return Poll::Ready(Ok(Turn::Engine));
-                    };
-                    if end < bytes.len() {
-                        self.unread = Bytes::copy_from_slice(&bytes[end..]);
-                    }
-                    ready!(self.begin(request, cx))?;
                 }
                 Stage::Asked(future) => {
                     let answered = catch_unwind(AssertUnwindSafe(|| Pin::new(future).poll(cx)));
@@ -182,6 +154,35 @@ where
                 }
             }
         }
+    }
+
+    /// Takes the next request and begins to answer it, if it is plain; else says what is to become of the connection.
+    fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Turn>, ConnectionError>> {
+        let mut space = [const { MaybeUninit::uninit() }; READ];
+        let mut read = ReadBuf::uninit(&mut space);
+        let unread = std::mem::take(&mut self.unread);
+        if unread.is_empty() {
+            match self.poll_read(&mut read, cx)? {
+                Poll::Ready(Peer::Sent) => {}
+                Poll::Ready(Peer::Left) => return Poll::Ready(Ok(Some(Turn::Ended))),
+                Poll::Pending => {
+                    ready!(Pin::new(&mut self.draining).poll(cx));
+                    return Poll::Ready(Ok(Some(Turn::Ended)));
+                }
+            }
+        }
+        // A request is looked at where it lies; only what comes behind it is kept.
+        let bytes = if unread.is_empty() { read.filled() } else { &unread };
+        let mut fields = ask::fields();
+        let Some((request, end)) = ask::read(bytes, &mut fields, self.settings.max_head_bytes) else {
+            self.unread = if unread.is_empty() { Bytes::copy_from_slice(read.filled()) } else { unread };
+            return Poll::Ready(Ok(Some(Turn::Engine)));
+        };
+        if end < bytes.len() {
+            self.unread = Bytes::copy_from_slice(&bytes[end..]);
+        }
+        ready!(self.begin(request, cx))?;
+        Poll::Ready(Ok(None))
     }
 
     fn begin(
@@ -250,14 +251,23 @@ where
     }
 
     /// Reads once.
+    fn poll_read(
+        &mut self,
+        read: &mut ReadBuf<'_>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Peer, ConnectionError>> {
+        ready!(Pin::new(&mut self.io).poll_read(cx, read)).map_err(ConnectionError::Direct)?;
+        Poll::Ready(Ok(if read.filled().is_empty() { Peer::Left } else { Peer::Sent }))
+    }
+
+    /// Reads once and keeps it for later.
     fn poll_peer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Peer, ConnectionError>> {
         let mut space = [const { MaybeUninit::uninit() }; READ];
         let mut read = ReadBuf::uninit(&mut space);
-        ready!(Pin::new(&mut self.io).poll_read(cx, &mut read)).map_err(ConnectionError::Direct)?;
-        let read = read.filled();
-        if read.is_empty() {
+        if ready!(self.poll_read(&mut read, cx))? == Peer::Left {
             return Poll::Ready(Ok(Peer::Left));
         }
+        let read = read.filled();
         self.unread = if self.unread.is_empty() {
             Bytes::copy_from_slice(read)
         } else {

@@ -34,11 +34,7 @@ impl Wants {
 /// The head as it goes out, and the body if there is one to send.
 pub(super) fn finished(mut reply: Reply, wants: Wants) -> (Response<()>, Option<Body>) {
     // None of the fields that a reply has by name is one of these.
-    if let Some(more) = &mut reply.more {
-        for name in &CONNECTION_SPECIFIC {
-            more.headers.remove(name);
-        }
-    }
+    reply.remove(&CONNECTION_SPECIFIC);
     let (mut parts, body) = reply.into_response().into_parts();
     dated(&mut parts.headers);
     let status = parts.status;

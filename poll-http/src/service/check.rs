@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use http::request::Parts;
-use poll_core::{ChannelName, JournalError, Publish, PublishError, Published, Publishing};
+use poll_core::{ChannelName, JournalError, Publish, PublishError, Published};
 
 use super::Service;
 use crate::error::Refusal;
@@ -48,20 +48,6 @@ impl Service {
     /// The head to ask with later, where anybody will.
     pub(super) fn kept(&self, head: Head<'_>) -> Option<Box<Parts>> {
         self.0.shared.check.is_some().then(|| Box::new(head.with_parts(Parts::clone)))
-    }
-
-    /// Publishes as far as that goes without waiting. For where there are no hooks; what has to wait is to be counted
-    /// by the caller.
-    pub(super) fn start_publish(
-        &self,
-        channel: &ChannelName,
-        publish: Publish,
-    ) -> Result<Publishing, PublishError> {
-        let publishing = self.store().start_publish(self.now(), channel, publish)?;
-        if let Publishing::Done(published) = &publishing {
-            self.count_published(channel, published);
-        }
-        Ok(publishing)
     }
 
     /// Publishes from within the program, by the service's clock; counted, and told to the hooks. When this

@@ -1,11 +1,12 @@
 //! From a request to the pattern that answers it.
 
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::header::{ALLOW, ETAG, IF_NONE_MATCH, LINK};
 use http::{HeaderValue, Method, StatusCode};
-use poll_core::{ChannelName, Publish, Publishing};
+use poll_core::{Published, Publishing};
 
 use super::check::Ask;
 use super::finish::Finish;
@@ -21,21 +22,20 @@ use crate::error::Refusal;
 use crate::head::Head;
 use crate::intake;
 use crate::origin;
-use crate::pattern::publish::{Posted, Told};
+use crate::pattern::publish::Posted;
 use crate::reply::Reply;
 use crate::respond;
 use crate::route::{Action, Dialect, Target};
 
-/// An answer that is there, or one that is to come. What comes may still be a refusal.
-#[expect(clippy::large_enum_variant, reason = "lives for one call, and a box would cost each answer")]
-pub(super) enum Step {
-    Now(Reply),
-    Later(std::pin::Pin<Box<dyn Future<Output = Result<Reply, Refusal>> + Send>>),
-}
+/// An answer that is there, or one that is to come.
+pub(super) type Step = Handled<Coming>;
+
+/// What comes may still be a refusal.
+type Coming = Pin<Box<dyn Future<Output = Result<Reply, Refusal>> + Send>>;
 
 /// An answer that is to come, and what is needed to complete it.
 pub(super) struct Later {
-    answer: std::pin::Pin<Box<dyn Future<Output = Result<Reply, Refusal>> + Send>>,
+    answer: Coming,
     service: Service,
     finish: Finish,
     dialect: Dialect,
@@ -164,13 +164,11 @@ impl Service {
         let posted = Posted::of(target, head)?;
         let most = posted.most_bytes(self.settings());
         let body = match content {
+            Content::Whole(content) if content.len() > most => {
+                return Err(Refusal::too_large("the content", most));
+            }
             Content::Whole(content) => {
-                if content.len() > most {
-                    return Err(Refusal::too_large("the content", most));
-                }
-                let (channel, publish, told) = posted.with(content, self.settings())?;
-                self.ask(head, Ask::Publish(&channel))?;
-                return self.publish_and_tell(channel, publish, told);
+                return self.publish_content(posted, content, |ask| self.ask(head, ask));
             }
             Content::Coming(body) => body,
         };
@@ -178,34 +176,41 @@ impl Service {
         Ok(later(async move {
             let settings = service.settings();
             let content = intake::read(body, most, settings.body, service.deadlines()).await?;
-            let (channel, publish, told) = posted.with(&content, settings)?;
+            let asked = |ask: Ask<'_>| head.map_or(Ok(()), |head| service.ask(Head::from(&*head), ask));
+            let step = service.publish_content(posted, &content, asked)?;
             drop(content);
-            if let Some(head) = head {
-                service.ask(Head::from(&*head), Ask::Publish(&channel))?;
-            }
-            service.publish_and_tell(channel, publish, told)?.finished().await
+            step.finished().await
         }))
     }
 
-    fn publish_and_tell(&self, channel: ChannelName, publish: Publish, told: Told) -> Result<Step, Refusal> {
-        if self.0.shared.hooks.is_empty() {
-            return Ok(match self.start_publish(&channel, publish)? {
-                Publishing::Done(published) => Step::Now(told.reply(&channel, &published)),
-                Publishing::Waiting(published) => {
-                    let service = self.clone();
-                    later(async move {
-                        let published = published.await?;
-                        service.count_published(&channel, &published);
-                        Ok(told.reply(&channel, &published))
-                    })
-                }
-            });
+    /// Publishes what a request brought, if it may, as far as that goes without waiting.
+    fn publish_content(
+        &self,
+        posted: Posted,
+        content: &[u8],
+        ask: impl FnOnce(Ask<'_>) -> Result<(), Refusal>,
+    ) -> Result<Step, Refusal> {
+        let (channel, publish, told) = posted.with(content, self.settings())?;
+        ask(Ask::Publish(&channel))?;
+        if !self.0.shared.hooks.is_empty() {
+            let service = self.clone();
+            return Ok(later(async move {
+                let published = service.publish(&channel, publish).await?;
+                Ok(told.reply(&channel, &published))
+            }));
         }
-        let service = self.clone();
-        Ok(later(async move {
-            let published = service.publish(&channel, publish).await?;
-            Ok(told.reply(&channel, &published))
-        }))
+        let publishing = self.store().start_publish(self.now(), &channel, publish)?;
+        let tell = move |service: &Self, published: &Published| {
+            service.count_published(&channel, published);
+            told.reply(&channel, published)
+        };
+        Ok(match publishing {
+            Publishing::Done(published) => Step::Now(tell(self, &published)),
+            Publishing::Waiting(published) => {
+                let service = self.clone();
+                later(async move { Ok(tell(&service, &published.await?)) })
+            }
+        })
     }
 
     fn readiness(&self) -> Result<Reply, Refusal> {

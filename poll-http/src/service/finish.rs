@@ -42,10 +42,8 @@ impl Finish {
             service.0.shared.admission.refund(address);
         }
         reply.sniffing = Sniffing::Forbidden;
-        if let Some(more) = &mut reply.more {
-            // Said once, and by us.
-            more.headers.remove(X_CONTENT_TYPE_OPTIONS);
-        }
+        // Said once, and by us.
+        reply.remove(&[X_CONTENT_TYPE_OPTIONS]);
         if let Some(grant) = self.grant.take() {
             grant.add_to(reply.headers_mut());
         }

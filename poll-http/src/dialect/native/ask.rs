@@ -29,14 +29,14 @@ type Word<'a> = Option<Cow<'a, str>>;
 impl<'a> Words<'a> {
     fn of(head: Head<'a>) -> Result<Self, Refusal> {
         let names = ["channel", "cursor", "last_id", "limit"];
-        let [channel, cursor, last_id, limit] = query(head).get_all(names, Repeats::Refused)?;
+        let [channel, cursor, last_id, limit] = Query::of(head).get_all(names, Repeats::Refused)?;
         Ok(Self { channel, cursor, last_id, limit })
     }
 
     /// The same with the time to wait, which only a long poll knows of.
     fn timed(head: Head<'a>) -> Result<(Self, Word<'a>), Refusal> {
         let names = ["channel", "cursor", "last_id", "limit", "timeout"];
-        let [channel, cursor, last_id, limit, timeout] = query(head).get_all(names, Repeats::Refused)?;
+        let [channel, cursor, last_id, limit, timeout] = Query::of(head).get_all(names, Repeats::Refused)?;
         Ok((Self { channel, cursor, last_id, limit }, timeout))
     }
 }
@@ -114,7 +114,7 @@ fn resumed(head: Head<'_>) -> Result<Option<Cursor>, Refusal> {
         let id = text(id).ok_or_else(|| Refusal::bad_request("`Last-Event-ID` is not a cursor"))?;
         return cursor("Last-Event-ID", id).map(Some);
     }
-    match get(query(head), "lastEventId")?.filter(|id| !id.is_empty()) {
+    match get(Query::of(head), "lastEventId")?.filter(|id| !id.is_empty()) {
         Some(id) => cursor("lastEventId", &id).map(Some),
         None => Ok(None),
     }
@@ -150,10 +150,6 @@ fn preferred_wait(head: Head<'_>) -> Option<Duration> {
 
 fn get<'a>(query: Query<'a>, name: &str) -> Result<Word<'a>, Refusal> {
     query.get(name, Repeats::Refused)
-}
-
-fn query(head: Head<'_>) -> Query<'_> {
-    Query::new(head.query().as_bytes())
 }
 
 #[cfg(test)]

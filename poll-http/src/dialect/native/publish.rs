@@ -60,7 +60,7 @@ impl Incoming {
 
 /// What the address of a publish says: the channel, and the content, if there is any.
 pub(crate) fn address(head: Head<'_>) -> Result<(ChannelName, Option<String>), Refusal> {
-    let query = Query::new(head.query().as_bytes());
+    let query = Query::of(head);
     let [channel, content] = query.get_all(["channel", "content"], Repeats::Refused)?;
     let content = content.filter(|content| !content.is_empty()).map(Cow::into_owned);
     Ok((super::ask::named(&channel)?, content))
