@@ -7,13 +7,15 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Weak;
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 
 use crate::foreign::ForeignBody;
+use crate::lend::Lent;
 
 /// One answer's body.
 pub struct Body {
@@ -47,12 +49,24 @@ enum Kind {
     /// What is left of head, middle and tail, none of it empty but at the front.
     Spliced([Bytes; 3]),
     Stream(Box<dyn Pieces + Send>),
+    Level(Box<dyn Level + Send>),
 }
 
 /// A body that comes piece by piece.
 pub trait Pieces {
     /// The next piece; `None` is a clean end. Not polled again after the end.
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Piece>>;
+}
+
+/// Pieces that others may get just the same, so that one can write them for all.
+pub(crate) trait Level: Pieces {
+    /// All that was given is written and nothing more is there: the socket that `share` gives may be lent from here on.
+    /// Its connection is woken by `waker` once it has to do something itself. Pieces come as chunks.
+    fn lend(&mut self, share: &mut dyn FnMut() -> Weak<Lent>, waker: &Waker);
+
+    /// Called before a piece is asked for again: the socket is the connection's own. Gives what is to be written before
+    /// anything else, in chunks already.
+    fn take_back(&mut self) -> Bytes;
 }
 
 /// What a body hands over at once.
@@ -106,6 +120,23 @@ impl Body {
         Self::of(Kind::Stream(Box::new(pieces)))
     }
 
+    /// The same, where one may write for many.
+    pub(crate) fn level(pieces: impl Level + Send + 'static) -> Self {
+        Self::of(Kind::Level(Box::new(pieces)))
+    }
+
+    /// See [`Level::lend`].
+    pub(crate) fn lend(&mut self, share: &mut dyn FnMut() -> Weak<Lent>, waker: &Waker) {
+        if let Kind::Level(pieces) = &mut self.kind {
+            pieces.lend(share, waker);
+        }
+    }
+
+    /// See [`Level::take_back`].
+    pub(crate) fn take_back(&mut self) -> Bytes {
+        if let Kind::Level(pieces) = &mut self.kind { pieces.take_back() } else { Bytes::new() }
+    }
+
     /// Keeps `guard` until the body has been handed over or is dropped, whatever comes first. Any number may be added.
     #[must_use]
     pub fn on_end(mut self, guard: impl Any + Send) -> Self {
@@ -152,17 +183,13 @@ impl Body {
                 }
                 next.map(Piece::Data)
             }
-            Kind::Stream(pieces) => loop {
-                match std::task::ready!(pieces.poll_piece(cx)) {
-                    // An empty frame is no frame (RFC 9112, section 7.1: an empty chunk is the end).
-                    Some(Piece::Data(bytes)) if bytes.is_empty() => {}
-                    Some(piece) => break Some(piece),
-                    None => {
-                        self.kind = Kind::Ended;
-                        break None;
-                    }
+            Kind::Stream(_) | Kind::Level(_) => {
+                let next = std::task::ready!(self.poll_next(cx));
+                if next.is_none() {
+                    self.kind = Kind::Ended;
                 }
-            },
+                next
+            }
         };
         if matches!(self.kind, Kind::Ended) {
             self.guards.clear();
@@ -177,7 +204,7 @@ impl Body {
             Kind::Ended => Some(0),
             Kind::Full(bytes) => Some(bytes.len() as u64),
             Kind::Spliced(parts) => Some(parts.iter().map(|part| part.len() as u64).sum()),
-            Kind::Stream(_) => None,
+            Kind::Stream(_) | Kind::Level(_) => None,
         }
     }
 
@@ -193,7 +220,7 @@ impl Body {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Piece>, BodyError>> {
-        if !matches!(self.kind, Kind::Stream(_)) {
+        if !matches!(self.kind, Kind::Stream(_) | Kind::Level(_)) {
             return self.poll_piece(cx).map(Ok);
         }
         if let Ok(poll) = catch_unwind(AssertUnwindSafe(|| self.poll_piece(cx))) {
@@ -202,6 +229,21 @@ impl Body {
         self.kind = Kind::Ended;
         self.guards.clear();
         Poll::Ready(Err(BodyError::Panicked))
+    }
+
+    /// The next piece of a stream that is not empty: an empty chunk would be the end (RFC 9112, section 7.1).
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Piece>> {
+        loop {
+            let next = match &mut self.kind {
+                Kind::Stream(pieces) => pieces.poll_piece(cx),
+                Kind::Level(pieces) => pieces.poll_piece(cx),
+                Kind::Ended | Kind::Full(_) | Kind::Spliced(_) => Poll::Ready(None),
+            };
+            match std::task::ready!(next) {
+                Some(Piece::Data(bytes)) if bytes.is_empty() => {}
+                next => return Poll::Ready(next),
+            }
+        }
     }
 
     fn of(kind: Kind) -> Self {

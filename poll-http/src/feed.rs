@@ -1,18 +1,20 @@
 //! A followed channel as a body: each event becomes one frame, each message one frame or one promise.
 
-use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
-use poll_core::Batch;
+use poll_core::{Batch, Rendering};
 
-use crate::body::{Piece, Pieces};
+use crate::body::{Level, Piece, Pieces};
 use crate::dialect::native::{self, Reason};
+use crate::fan_out::Seat;
 use crate::follow::{Event, Follow};
 use crate::frame::Framing;
+use crate::lend::Lent;
 
 /// What a feed makes of messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Style {
     /// Lines or events that carry the message.
     Updates(Framing),
@@ -30,6 +32,8 @@ pub(crate) struct Feed {
     first: Option<Bytes>,
     /// The batch that is being given, and how much of it was.
     giving: Option<(Arc<Batch>, usize)>,
+    /// Among those who are written to together, once it has been level.
+    seat: Option<Seat>,
 }
 
 impl Style {
@@ -39,25 +43,31 @@ impl Style {
             Self::Promises => Framing::Lines,
         }
     }
+
+    /// A batch as it is given, where that is the same for all.
+    pub(crate) fn rendering(self, batch: &Batch) -> Option<&Rendering> {
+        match self {
+            Self::Updates(framing) => Some(native::updates(batch, framing)),
+            Self::Steps(framing) => Some(native::progress(batch, framing)),
+            Self::Promises => None,
+        }
+    }
 }
 
 impl Feed {
     pub(crate) fn new(follow: Follow, style: Style, first: Option<Bytes>) -> Self {
-        Self { follow, style, first, giving: None }
+        Self { follow, style, first, giving: None, seat: None }
     }
 
     fn piece(&self, batch: &Arc<Batch>, index: usize) -> Option<Piece> {
-        match self.style {
-            Style::Updates(framing) => native::updates(batch, framing).part(index).map(Piece::Data),
-            Style::Steps(framing) => native::progress(batch, framing).part(index).map(Piece::Data),
-            Style::Promises => {
-                let service = self.follow.service();
-                let at = batch.messages().get(index)?.at;
-                let until = service.store().retention().age().map(|age| at.after(age));
-                let cache = native::message_cache(service.now(), until);
-                native::promise(self.follow.channel(), batch, index, cache).map(Piece::Push)
-            }
+        if let Some(rendering) = self.style.rendering(batch) {
+            return rendering.part(index).map(Piece::Data);
         }
+        let service = self.follow.service();
+        let at = batch.messages().get(index)?.at;
+        let until = service.store().retention().age().map(|age| at.after(age));
+        let cache = native::message_cache(service.now(), until);
+        native::promise(self.follow.channel(), batch, index, cache).map(Piece::Push)
     }
 
     /// A notice's frame; none where this style has no such line.
@@ -94,5 +104,25 @@ impl Pieces for Feed {
                 self.giving = Some((batch, 0));
             }
         }
+    }
+}
+
+impl Level for Feed {
+    fn lend(&mut self, share: &mut dyn FnMut() -> Weak<Lent>, waker: &Waker) {
+        let idle = self.first.is_none() && self.giving.is_none() && self.style != Style::Promises;
+        let Some(at) = self.follow.rests_at().filter(|_| idle) else { return };
+        let (follow, style) = (&self.follow, self.style);
+        let seat = self.seat.get_or_insert_with(|| {
+            follow.service().fan_outs().join(follow.service(), follow.channel(), style)
+        });
+        if seat.lend(at, share, waker) {
+            self.follow.rest_elsewhere();
+        }
+    }
+
+    fn take_back(&mut self) -> Bytes {
+        let Some(back) = self.seat.as_mut().and_then(Seat::take_back) else { return Bytes::new() };
+        self.follow.go_on(back.at, back.written);
+        back.rest
     }
 }

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use poll_core::{Batch, ChannelName, Continuity, Cursor, Limit, Pinned, Timestamp, View, Wait};
+use poll_core::{Batch, ChannelName, Continuity, Cursor, Epoch, Limit, Pinned, Timestamp, View, Wait};
 use tokio::time::Instant;
 
 use crate::client::Client;
 use crate::deadline::Timer;
 use crate::service::Service;
+use crate::settings::Receipts;
 
 /// One reader of one channel that stays.
 pub(crate) struct Follow {
@@ -42,7 +43,10 @@ enum Waiting {
     No,
     /// The last look gave all there was, up to here: waiting may begin, and looks by itself whether more has come.
     CaughtUp(Cursor),
-    Yes,
+    /// With nothing left to read up to here.
+    Yes(Cursor),
+    /// Somebody else does, and gives what comes.
+    Elsewhere,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +104,7 @@ impl Follow {
         }
         loop {
             // Somebody who waits has nothing to read until the bell rings.
-            if self.waiting == Waiting::Yes {
+            if let Waiting::Yes(_) = self.waiting {
                 if Pin::new(&mut self.wait).poll(cx).is_ready() {
                     self.waiting = Waiting::No;
                     self.state = State::Live;
@@ -120,10 +124,34 @@ impl Follow {
             if let Some(event) = self.due(next) {
                 return Poll::Ready(Some(event));
             }
-            if self.waiting != Waiting::Yes {
+            if !matches!(self.waiting, Waiting::Yes(_)) {
                 self.wait.again(&self.at);
-                self.waiting = Waiting::Yes;
+                self.waiting = Waiting::Yes(next);
             }
+        }
+    }
+
+    /// Where it rests, if it waits for nothing but news and anybody could give them to it: what has a receipt is given
+    /// by name.
+    pub(crate) fn rests_at(&self) -> Option<Cursor> {
+        let Waiting::Yes(at) = self.waiting else { return None };
+        let born = at.epoch != Epoch::ZERO;
+        let anybody = self.client.name.is_none() || self.service.settings().receipts == Receipts::Off;
+        (born && anybody && self.drain_due.is_none()).then_some(at)
+    }
+
+    /// Somebody else waits from here on.
+    pub(crate) fn rest_elsewhere(&mut self) {
+        self.wait.again(&self.at);
+        self.waiting = Waiting::Elsewhere;
+    }
+
+    /// Goes on where somebody else left off, who gave something at that time, if anything.
+    pub(crate) fn go_on(&mut self, at: Cursor, given: Option<Instant>) {
+        self.at = Pinned::after(at);
+        (self.waiting, self.state) = (Waiting::No, State::Live);
+        if let Some(given) = given {
+            self.heartbeat_due = given + self.service.settings().heartbeat;
         }
     }
 

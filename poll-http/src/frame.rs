@@ -6,7 +6,7 @@
 use poll_core::Cursor;
 
 /// How a stream is framed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Framing {
     /// `application/x-ndjson`.
     Lines,

@@ -32,6 +32,7 @@ use crate::connection::{ConnectionInfo, Handle, Handled};
 use crate::deadline::Deadlines;
 use crate::drain::{Drain, Phase};
 use crate::error::{Refusal, Shape};
+use crate::fan_out::FanOuts;
 use crate::head::{Head, PlainRequest};
 use crate::metrics::{Metrics, MetricsText};
 use crate::question::Answer;
@@ -55,6 +56,8 @@ struct Worker {
     /// Of answers that stay open: in small slices, so that what is published during a fan-out reaches those still to be
     /// woken in the same write.
     streams: Lane,
+    /// Of answers that stay open and are level.
+    fan_outs: FanOuts,
     deadlines: Deadlines,
 }
 
@@ -96,7 +99,13 @@ impl Service {
 
     fn of(shared: Arc<Shared>) -> Self {
         let (polls, streams) = (shared.store.lane(), Lane::in_slices(STREAMS_AT_ONCE));
-        Self(Arc::new(Worker { polls, streams, deadlines: Deadlines::new(), shared }))
+        Self(Arc::new(Worker {
+            polls,
+            streams,
+            fan_outs: FanOuts::default(),
+            deadlines: Deadlines::new(),
+            shared,
+        }))
     }
 
     /// What a worker runs beside its connections: it wakes the worker's waiters in slices, and tells them when
@@ -130,6 +139,10 @@ impl Service {
 
     pub(crate) fn deadlines(&self) -> &Deadlines {
         &self.0.deadlines
+    }
+
+    pub(crate) fn fan_outs(&self) -> &FanOuts {
+        &self.0.fan_outs
     }
 
     pub(crate) fn demo_jobs(&self) -> &Arc<AtomicUsize> {

@@ -11,7 +11,7 @@
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use tokio::time::Instant;
 
 use crate::connection::ConnectionSettings;
 use crate::deadline::{Deadlines, Timer};
+use crate::lend::{Lendable, Lent};
 use crate::link::{Link, Phase, Stage};
 use crate::settings_frame::SettingsFrame;
 
@@ -37,7 +38,7 @@ const JOINED: usize = 2048;
 
 /// A socket with deadlines.
 pub(crate) struct Watched<IO> {
-    io: IO,
+    io: Lendable<IO>,
     link: Arc<Link>,
     settings: Arc<ConnectionSettings>,
     /// For whichever of the two deadlines below comes first.
@@ -86,7 +87,7 @@ impl<IO> Watched<IO> {
     pub(crate) fn new(io: IO, settings: Arc<ConnectionSettings>, deadlines: &Deadlines) -> Self {
         let link = Arc::new(Link::new());
         Self {
-            io,
+            io: Lendable::Own(io),
             waiting: (link.phase(), Instant::now()),
             link,
             settings,
@@ -247,6 +248,14 @@ impl<IO: AsyncWrite + Unpin> Watched<IO> {
             self.link.interim_written(count);
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+impl<IO: AsyncWrite + Send + Unpin + 'static> Watched<IO> {
+    /// The socket, for somebody who writes to it while this does not. Who cannot leaves it to this, which then notices
+    /// whether bytes move.
+    pub(crate) fn share(&mut self) -> Weak<Lent> {
+        self.io.share()
     }
 }
 

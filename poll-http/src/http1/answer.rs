@@ -16,6 +16,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use tokio::io::AsyncWrite;
 
 use super::KEEP_ALIVE;
+use crate::chunk;
 use crate::content::write_number;
 use crate::date::date;
 use crate::reply::{Reply, Sniffing};
@@ -196,31 +197,25 @@ impl Outbox {
 
     /// One piece of the body, not empty.
     pub(super) fn piece(&mut self, bytes: Bytes, framing: Framing) {
-        // A chunk's size and its two line ends are at most 20 bytes.
-        self.reserve(bytes.len().min(JOINED) + 20);
+        self.reserve(bytes.len().min(JOINED) + chunk::OVERHEAD);
         if framing == Framing::Chunks {
-            self.chunk_size(bytes.len());
+            chunk::write_size(&mut self.joined, bytes.len());
         }
+        self.framed(bytes);
+        if framing == Framing::Chunks {
+            self.joined.extend_from_slice(chunk::LINE_END);
+        }
+    }
+
+    /// What needs nothing around it.
+    pub(super) fn framed(&mut self, bytes: Bytes) {
         if bytes.len() <= JOINED {
+            self.reserve(bytes.len());
             self.joined.extend_from_slice(&bytes);
         } else {
             self.part();
             self.parts.push_back(bytes);
         }
-        if framing == Framing::Chunks {
-            self.joined.extend_from_slice(b"\r\n");
-        }
-    }
-
-    /// In hexadecimal, without leading zeros (RFC 9112, section 7.1).
-    fn chunk_size(&mut self, size: usize) {
-        let digits = (usize::BITS - size.leading_zeros()).div_ceil(4);
-        for digit in (0..digits).rev() {
-            // Less than 16, so the cast keeps the value.
-            let value = (size >> (digit * 4) & 15) as u8;
-            self.joined.push(if value < 10 { b'0' + value } else { b'A' + value - 10 });
-        }
-        self.joined.extend_from_slice(b"\r\n");
     }
 
     /// Makes what is joined a part of its own.

@@ -279,7 +279,7 @@ where
 
 impl Answering {
     /// Ready when all is handed to the socket; then it is known what becomes of the connection.
-    fn poll<IO: AsyncRead + AsyncWrite + Unpin>(
+    fn poll<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         &mut self,
         io: &mut Watched<IO>,
         cx: &mut Context<'_>,
@@ -296,7 +296,9 @@ impl Answering {
             if more.is_pending() {
                 // What a socket buffers of its own, as one with TLS does, must not wait for the next piece. Where it
                 // takes its time, it wakes this as the piece would.
-                let _ = Pin::new(&mut *io).poll_flush(cx)?;
+                if Pin::new(&mut *io).poll_flush(cx)?.is_ready() {
+                    self.body.lend(&mut || io.share(), cx.waker());
+                }
                 return Poll::Pending;
             }
             if whole(&self.body, self.framing) {
@@ -308,6 +310,10 @@ impl Answering {
 
     /// Takes of the body what there is, within bounds; pending when there is nothing more for now.
     fn gather(&mut self, cx: &mut Context<'_>) -> io::Result<Poll<()>> {
+        let rest = self.body.take_back();
+        if !rest.is_empty() {
+            self.out.framed(rest);
+        }
         while !self.body.is_ended() && self.out.len() < GATHERED {
             match Pin::new(&mut self.body).poll_frame(cx) {
                 Poll::Pending => return Ok(Poll::Pending),

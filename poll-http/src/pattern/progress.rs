@@ -42,7 +42,7 @@ pub(crate) async fn answer(
     let place = (service.admit(&job, &client)?, service.metrics().waiting(Pattern::Stream));
     let follow = Follow::new(&service, job, pinned, client);
     let feed = Feed::new(follow, Style::Steps(framing), None);
-    Ok(respond::streamed(native::media(framing), Body::stream(feed).on_end(place)))
+    Ok(respond::streamed(native::media(framing), Body::level(feed).on_end(place)))
 }
 
 /// The channel of a new demonstration job.

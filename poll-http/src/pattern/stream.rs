@@ -36,7 +36,7 @@ pub(crate) async fn answer(
     let follow = Follow::new(&service, question.channel, pinned, client);
     let place = (slot, service.metrics().waiting(Pattern::Stream));
     let feed = Feed::new(follow, Style::Updates(framing), Some(first));
-    Ok(respond::streamed(native::media(framing), Body::stream(feed).on_end(place)))
+    Ok(respond::streamed(native::media(framing), Body::level(feed).on_end(place)))
 }
 
 /// What the asker wants a stream to be framed as.

@@ -9,6 +9,7 @@ mod chat;
 mod clients;
 mod doors;
 mod examples;
+mod fan_out;
 mod golongpoll;
 mod judges;
 mod mount;

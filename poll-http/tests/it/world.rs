@@ -4,9 +4,10 @@
 //! exactly the millisecond it should. The HTTP/1.1 client is written out by hand, because what is tested is what
 //! stands on the wire.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -140,6 +141,21 @@ impl World {
         let peer = SocketAddr::from((address, 4711));
         let served = serve(server, peer, self.service.clone(), settings, self.drain.clone());
         Wire { io, unread: Vec::new(), served: tokio::spawn(async move { drop(served.await) }) }
+    }
+
+    /// A connection, and how often its server side is polled.
+    pub(crate) fn connect_counted(&self) -> (Wire, Arc<AtomicUsize>) {
+        let (io, server) = tokio::io::duplex(1 << 22);
+        let settings = Arc::new(ConnectionSettings::default());
+        let peer = SocketAddr::from(([192, 0, 2, 1], 4711));
+        let served = serve(server, peer, self.service.clone(), settings, self.drain.clone());
+        let (polls, mut served) = (Arc::new(AtomicUsize::new(0)), Box::pin(served));
+        let counted = polls.clone();
+        let served = poll_fn(move |cx| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            served.as_mut().poll(cx).map(drop)
+        });
+        (Wire { io, unread: Vec::new(), served: tokio::spawn(served) }, polls)
     }
 
     /// A new HTTP/2 connection.

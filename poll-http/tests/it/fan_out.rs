@@ -1,0 +1,336 @@
+//! Streams that are written to together: every reader gets what it would get alone.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use poll_core::Retention;
+use proptest::prelude::*;
+use serde_json::Value;
+
+use crate::world::{Wire, World, pass};
+
+const ADDRESS: [u8; 4] = [192, 0, 2, 1];
+
+/// A stream that has said that it is there.
+async fn opened(world: &World, target: &str, capacity: usize) -> Wire {
+    let mut wire = world.connect_through(capacity, ADDRESS);
+    wire.open(target, &[]).await;
+    assert_eq!(wire.json_line().await["type"], "connected");
+    wire
+}
+
+/// Readers of one channel who are level and have been written to together.
+async fn level<const N: usize>(world: &World) -> [Wire; N] {
+    let mut wires = Vec::new();
+    world.publish("default", "0").await;
+    for _ in 0..N {
+        wires.push(opened(world, "/api/stream", 1 << 20).await);
+    }
+    for text in ["1", "2"] {
+        world.publish("default", text).await;
+        for wire in &mut wires {
+            assert_eq!(wire.json_line().await["message"], text);
+        }
+    }
+    wires.try_into().map_err(drop).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn readers_who_are_level_are_written_to_without_their_connections() {
+    let world = World::new();
+    world.publish("default", "0").await;
+    let (mut wires, mut polls) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        let (mut wire, count) = world.connect_counted();
+        wire.open("/api/stream", &[]).await;
+        wire.chunk().await;
+        wires.push(wire);
+        polls.push(count);
+    }
+    let counted = |polls: &[Arc<AtomicUsize>]| -> Vec<usize> {
+        polls.iter().map(|polls| polls.load(Ordering::Relaxed)).collect()
+    };
+    let mut before = Vec::new();
+    for number in 2..100 {
+        world.publish("default", "x").await;
+        for wire in &mut wires {
+            assert_eq!(wire.json_line().await["id"], number);
+        }
+        if number == 3 {
+            before = counted(&polls);
+        }
+    }
+    assert_eq!(counted(&polls), before, "once they are level");
+    assert_eq!(world.metric("poll_messages_delivered_total"), 98 * 3);
+    assert_eq!(world.metric("poll_delivery_lag_seconds_count"), 98 * 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn several_messages_are_a_chunk_each() {
+    let world = World::new();
+    let [mut one, mut other] = level(&world).await;
+    world.post("/api/message", "application/x-ndjson", "{\"a\":1}\n2\n3\n").await;
+    for wire in [&mut one, &mut other] {
+        for id in 4..=6 {
+            assert_eq!(wire.json_line().await["id"], id);
+        }
+    }
+    // More than is written to all at once, and what is more than a pipe holds.
+    let large = "x".repeat(60_000);
+    world.post("/api/message", "application/x-ndjson", &format!("\"{large}\"\n").repeat(10)).await;
+    world.publish("default", "after").await;
+    for wire in [&mut one, &mut other] {
+        for id in 7..=17 {
+            assert_eq!(wire.json_line().await["id"], id);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_is_counted_from_the_last_message() {
+    let world = World::new();
+    let [mut one, mut other] = level(&world).await;
+    for _ in 0..3 {
+        pass(14_000).await;
+        world.publish("default", "x").await;
+        let told = world.millis();
+        assert_eq!(one.json_line().await["type"], "update");
+        assert_eq!(other.json_line().await["type"], "update");
+        assert_eq!(one.json_line().await["type"], "heartbeat");
+        assert_eq!(other.json_line().await["type"], "heartbeat");
+        let silent = world.millis() - told;
+        assert!((15_000..15_020).contains(&silent), "{silent}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_whose_socket_is_full_goes_on_by_itself() {
+    let world = World::new();
+    let [mut quick, _other] = level(&world).await;
+    let mut slow = opened(&world, "/api/stream", 300).await;
+    for id in 4..50 {
+        world.publish("default", &"y".repeat(id)).await;
+        assert_eq!(quick.json_line().await["id"], id);
+    }
+    for id in 4..50 {
+        assert_eq!(slow.json_line().await["id"], id);
+    }
+    // Level again.
+    world.publish("default", "z").await;
+    assert_eq!(slow.json_line().await["id"], 50);
+    // One who takes nothing is cut off as it would be alone, and others do not notice.
+    for _ in 51..60 {
+        world.publish("default", &"y".repeat(100)).await;
+    }
+    pass(31_000).await;
+    world.until_waiting(2).await;
+    while quick.json_line().await["id"] != 59 {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_slow_reader_misses_is_told() {
+    let world = World::retaining(Retention { messages: 3, ..Retention::default() });
+    let [mut quick, _other] = level(&world).await;
+    let mut slow = opened(&world, "/api/stream", 300).await;
+    for id in 4..50 {
+        world.publish("default", &"y".repeat(100)).await;
+        assert_eq!(quick.json_line().await["id"], id);
+    }
+    let (mut last, mut told) = (3, 0);
+    while last < 49 {
+        let line = slow.json_line().await;
+        if line["type"] == "reset" {
+            told = line["missed"].as_u64().unwrap();
+        } else {
+            let id = line["id"].as_u64().unwrap();
+            assert_eq!(id, last + told + 1, "in order, and every hole told");
+            (last, told) = (id, 0);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_ends_for_all() {
+    let world = World::new();
+    let job = "/api/progress/j";
+    let step = async |body: &str| world.post(job, "application/json", body).await;
+    step(r#"{"step":1,"total":9}"#).await;
+    let mut wires = Vec::new();
+    for _ in 0..3 {
+        let mut wire = world.connect();
+        wire.open(job, &[]).await;
+        wires.push(wire);
+    }
+    for number in 1..9 {
+        for wire in &mut wires {
+            assert_eq!(wire.json_line().await["step"], number);
+        }
+        step(&format!(r#"{{"step":{},"total":9}}"#, number + 1)).await;
+    }
+    step(r#"{"step":9,"total":9,"status":"done"}"#).await;
+    for wire in &mut wires {
+        assert_eq!(wire.json_line().await["step"], 9);
+        assert_eq!(wire.json_line().await["status"], "done");
+        assert_eq!(wire.chunk().await, None);
+    }
+    // The same connections read another channel, and nothing of the first one's.
+    for wire in &mut wires {
+        wire.open("/api/stream", &[]).await;
+        wire.chunk().await;
+    }
+    for number in 1..5 {
+        world.publish("default", "x").await;
+        for wire in &mut wires {
+            assert_eq!(wire.json_line().await["id"], number);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_ends_all_within_its_time() {
+    let world = World::new();
+    let [mut one, mut other] = level(&world).await;
+    world.drain.begin(std::time::Duration::from_secs(2));
+    for wire in [&mut one, &mut other] {
+        let line = wire.json_line().await;
+        assert_eq!((&line["type"], &line["reason"]), (&"closed".into(), &"draining".into()));
+        assert_eq!(wire.chunk().await, None);
+    }
+    world.until_waiting(0).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_leaves_leaves_nothing_behind() {
+    let world = World::new();
+    for _ in 0..3 {
+        let [one, two, three] = level(&world).await;
+        one.leave().await;
+        world.publish("default", "x").await;
+        two.leave().await;
+        three.leave().await;
+        world.until_waiting(0).await;
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(world.store.notifier().waiting(), 0, "nobody waits for nobody");
+    }
+    // Thousands who come and go while nothing is published.
+    let [mut one, mut other] = level(&world).await;
+    for _ in 0..500 {
+        opened(&world, "/api/stream", 1 << 10).await.leave().await;
+    }
+    world.publish("default", "last").await;
+    for wire in [&mut one, &mut other] {
+        assert_eq!(wire.json_line().await["message"], "last");
+    }
+}
+
+/// The runtime ends whose task writes for all.
+#[test]
+fn readers_outlive_the_runtime_that_wrote_for_them() {
+    let staying = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let going = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let world = staying.block_on(async { World::new() });
+    let open = async |count| {
+        let mut wires = Vec::new();
+        for _ in 0..count {
+            wires.push(opened(&world, "/api/stream", 1 << 20).await);
+        }
+        wires
+    };
+    let tell = async |wires: &mut [Wire], text: &str| {
+        world.publish("default", text).await;
+        for wire in wires {
+            assert_eq!(wire.json_line().await["message"], text);
+        }
+    };
+    let first = going.block_on(async {
+        world.publish("default", "0").await;
+        let mut wires = open(2).await;
+        tell(&mut wires, "1").await;
+        wires
+    });
+    let mut second = staying.block_on(open(2));
+    drop((going, first));
+    for text in ["2", "3", "4"] {
+        staying.block_on(tell(&mut second, text));
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Act {
+    Publish(usize),
+    Read(usize),
+    Open(usize),
+    Leave(usize),
+    Pass(u64),
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        4 => (1usize..2_000).prop_map(Act::Publish),
+        4 => (0usize..8).prop_map(Act::Read),
+        2 => (64usize..4_000).prop_map(Act::Open),
+        1 => (0usize..8).prop_map(Act::Leave),
+        1 => (0u64..16_000).prop_map(Act::Pass),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// Whatever readers do, each gets every message behind its first one once and in order.
+    #[test]
+    fn nothing_is_lost_or_doubled(acts in prop::collection::vec(act(), 1..60)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+        runtime.unwrap().block_on(run(acts));
+    }
+}
+
+async fn run(acts: Vec<Act>) {
+    let world = World::new();
+    world.publish("default", "first").await;
+    let mut newest = 1;
+    let mut readers: Vec<(Wire, u64)> = Vec::new();
+    let message = async |wire: &mut Wire| loop {
+        let line: Value = wire.json_line().await;
+        if line["type"] == "update" {
+            return line["id"].as_u64().unwrap();
+        }
+        assert_eq!(line["type"], "heartbeat");
+    };
+    for act in acts {
+        match act {
+            Act::Publish(size) => {
+                world.publish("default", &"x".repeat(size)).await;
+                newest += 1;
+            }
+            Act::Open(capacity) => readers.push((opened(&world, "/api/stream", capacity).await, newest)),
+            Act::Read(index) if index < readers.len() => {
+                let (wire, last) = &mut readers[index];
+                if *last < newest {
+                    assert_eq!(message(wire).await, *last + 1);
+                    *last += 1;
+                }
+            }
+            Act::Leave(index) if index < readers.len() => readers.swap_remove(index).0.leave().await,
+            Act::Read(_) | Act::Leave(_) => {}
+            Act::Pass(millis) => {
+                // Nobody stalls for so long that it is cut off.
+                for (wire, last) in &mut readers {
+                    while *last < newest {
+                        assert_eq!(message(wire).await, *last + 1);
+                        *last += 1;
+                    }
+                }
+                pass(millis).await;
+            }
+        }
+    }
+    for (mut wire, mut last) in readers {
+        while last < newest {
+            assert_eq!(message(&mut wire).await, last + 1);
+            last += 1;
+        }
+    }
+}
