@@ -23,6 +23,11 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 /// … and how many times: a peer behind a dead link is noticed after 10 + 3 × 5 seconds.
 const KEEPALIVE_PROBES: u32 = 3;
 
+/// The congestion control of connections that stay on this machine: the plainest, which every Linux has. What paces and
+/// measures (BBR, where it is the system's) only costs there.
+#[cfg(target_os = "linux")]
+const UNCONGESTED: &[u8] = b"reno";
+
 /// A bound, listening, non-blocking socket.
 #[derive(Debug)]
 pub struct Listener {
@@ -97,6 +102,11 @@ fn listen(address: SocketAddr, families: Families, stall: Duration) -> io::Resul
     // A restart must not wait for the old process's closed connections to be forgotten.
     socket.set_reuse_address(true)?;
     set_connection_options(&socket, stall)?;
+    #[cfg(target_os = "linux")]
+    if address.ip().is_loopback() {
+        // Without it everything works as well.
+        let _ = socket.set_tcp_congestion(UNCONGESTED);
+    }
     socket.bind(&SockAddr::from(address))?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
@@ -105,7 +115,7 @@ fn listen(address: SocketAddr, families: Families, stall: Duration) -> io::Resul
     Ok(Listener { socket, address })
 }
 
-/// What accepted sockets inherit.
+/// What accepted sockets inherit, beside their congestion control.
 fn set_connection_options(socket: &Socket, stall: Duration) -> io::Result<()> {
     // An answer is written once and whole: waiting for more to send with it only adds latency.
     socket.set_tcp_nodelay(true)?;
@@ -139,6 +149,8 @@ mod tests {
         assert_eq!(accepted.tcp_keepalive_interval().unwrap(), KEEPALIVE_INTERVAL);
         assert_eq!(accepted.tcp_keepalive_retries().unwrap(), KEEPALIVE_PROBES);
         assert_eq!(accepted.tcp_user_timeout().unwrap(), Some(Duration::from_secs(30)));
+        #[cfg(target_os = "linux")]
+        assert!(accepted.tcp_congestion().unwrap().starts_with(UNCONGESTED));
     }
 
     #[test]
