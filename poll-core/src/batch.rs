@@ -1,12 +1,13 @@
 //! The messages that all askers of one position share, and what was rendered of them.
 //!
-//! A batch does not know the dialects: a [`Form`] is a numbered place where one of them keeps its bytes, so
+//! A batch does not know the dialects: a [`Form`] is a number under which one of them keeps its bytes, so
 //! that the first asker renders and ten thousand others clone a reference.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use crate::cursor::{Cursor, Epoch, Seq};
 use crate::message::Message;
@@ -15,12 +16,24 @@ use crate::message::Message;
 #[derive(Debug)]
 pub struct Batch {
     epoch: Epoch,
-    messages: Box<[Arc<Message>]>,
-    /// Boxed: most batches are rendered in one form, and a batch is made for every message.
-    rendered: [OnceLock<Box<Rendering>>; Form::COUNT],
+    messages: Messages,
+    rendered: Place,
 }
 
-/// A place for one rendering of a batch; whoever renders hands the numbers out.
+/// The messages of a batch: mostly one, for a batch is made for every message that somebody waits for.
+pub(crate) type Messages = SmallVec<[Arc<Message>; 1]>;
+
+/// Where one form's rendering is kept, and behind it the next form's: most batches are rendered in one form.
+type Place = OnceLock<Box<Rendered>>;
+
+#[derive(Debug)]
+struct Rendered {
+    form: Form,
+    rendering: Rendering,
+    next: Place,
+}
+
+/// Names one rendering of a batch; whoever renders hands the numbers out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Form(usize);
 
@@ -34,16 +47,9 @@ pub struct Rendering {
 }
 
 impl Form {
-    /// How many forms there are.
-    pub const COUNT: usize = 12;
-
-    /// The place of this number.
-    ///
-    /// # Panics
-    /// At compile time, when there is no such place.
+    /// The form of this number.
     #[must_use]
     pub const fn new(number: usize) -> Self {
-        assert!(number < Self::COUNT, "no such form");
         Self(number)
     }
 }
@@ -59,9 +65,9 @@ impl Rendering {
 }
 
 impl Batch {
-    pub(crate) fn new(epoch: Epoch, messages: Box<[Arc<Message>]>) -> Self {
+    pub(crate) fn new(epoch: Epoch, messages: Messages) -> Self {
         debug_assert!(!messages.is_empty(), "a batch gives something");
-        Self { epoch, messages, rendered: [const { OnceLock::new() }; Form::COUNT] }
+        Self { epoch, messages, rendered: Place::new() }
     }
 
     /// The messages, oldest first.
@@ -88,9 +94,18 @@ impl Batch {
         self.cursor(self.newest())
     }
 
-    /// The batch in a form, rendered by the first who asks for it.
-    pub fn render(&self, form: Form, render: impl FnOnce(&Self) -> Rendering) -> &Rendering {
-        self.rendered[form.0].get_or_init(|| Box::new(render(self)))
+    /// The batch in a form, rendered by the first who asks for it. Whoever asks meanwhile waits, so `render` must
+    /// not ask for another form of this batch.
+    pub fn render(&self, form: Form, mut render: impl FnMut(&Self) -> Rendering) -> &Rendering {
+        let mut place = &self.rendered;
+        loop {
+            let rendered = place
+                .get_or_init(|| Box::new(Rendered { form, rendering: render(self), next: Place::new() }));
+            if rendered.form == form {
+                return &rendered.rendering;
+            }
+            place = &rendered.next;
+        }
     }
 
     /// What the batch holds in memory, about: messages that may be retained nowhere else, and what a few
@@ -136,11 +151,11 @@ impl Recent {
 
     /// Holds a batch and gives the ones that have to make room, to be dropped outside the lock.
     #[must_use]
-    pub(crate) fn hold(&mut self, batch: Arc<Batch>) -> Vec<Arc<Batch>> {
+    pub(crate) fn hold(&mut self, batch: Arc<Batch>) -> SmallVec<[Arc<Batch>; 1]> {
         let bytes = batch.bytes();
         self.bytes += bytes;
         self.held.push_back((bytes, batch));
-        let mut dropped = Vec::new();
+        let mut dropped = SmallVec::new();
         while self.bytes > Self::MOST_BYTES || self.held.len() > Self::MOST_BATCHES {
             let Some((bytes, batch)) = self.held.pop_front() else { break };
             self.bytes -= bytes;
@@ -173,8 +188,12 @@ mod tests {
         assert_eq!(first.part(0).unwrap(), "a");
         assert_eq!(first.part(1).unwrap(), "bcd");
         assert_eq!(first.part(2), None);
-        let again = batch.render(Form::new(0), |_| unreachable!("rendered twice"));
-        assert_eq!(again.bytes, "abcd");
+        let other = |_: &Batch| Rendering { bytes: Bytes::from_static(b"ef"), ends: Box::default() };
+        assert_eq!(batch.render(Form::new(7), other).bytes, "ef");
+        for (form, bytes) in [(0, "abcd"), (7, "ef")] {
+            let again = batch.render(Form::new(form), |_| unreachable!("rendered twice"));
+            assert_eq!(again.bytes, bytes);
+        }
     }
 
     #[test]
