@@ -22,8 +22,8 @@ use smallvec::SmallVec;
 use crate::channel::{ChannelName, NameMap};
 use crate::sync::Mutex;
 
-/// Enough that workers seldom meet, few enough to walk when everyone is rung.
-const SHARDS: usize = 64;
+/// Enough that workers seldom meet, few enough to walk when everyone is rung. A model has no use for more than one.
+const SHARDS: usize = if cfg!(loom) { 1 } else { 64 };
 
 /// How many waiters a lane wakes before it lets them run, unless it is [told](Lane::in_slices).
 const SLICE: usize = 512;
@@ -45,7 +45,16 @@ struct Shard {
 struct Topic {
     life: u64,
     /// Few: one a worker that has waiters here.
-    groups: SmallVec<[(Lane, Slab<Waker>); 1]>,
+    groups: SmallVec<[(Lane, Group); 1]>,
+}
+
+/// One lane's waiters in one topic.
+#[derive(Default)]
+struct Group {
+    /// The waiter at place 0. Most wait alone, and a table would have to be allocated for each.
+    first: Option<Waker>,
+    /// The waiters at the places from 1 on.
+    others: Slab<Waker>,
 }
 
 /// One worker's share of the waiters. A clone is the same lane.
@@ -76,8 +85,7 @@ pub(crate) struct Ticket {
 
 impl Default for Notifier {
     fn default() -> Self {
-        let shards = if cfg!(loom) { 1 } else { SHARDS };
-        Self { shards: (0..shards).map(|_| Mutex::new(Shard::default())).collect() }
+        Self { shards: (0..SHARDS).map(|_| Mutex::new(Shard::default())).collect() }
     }
 }
 
@@ -97,7 +105,7 @@ impl Notifier {
         let group = match topic.groups.iter().position(|(other, _)| other.is(lane)) {
             Some(index) => index,
             None => {
-                topic.groups.push((lane.clone(), Slab::new()));
+                topic.groups.push((lane.clone(), Group::default()));
                 topic.groups.len() - 1
             }
         };
@@ -121,7 +129,7 @@ impl Notifier {
     pub(crate) fn leave(&self, channel: &ChannelName, lane: &Lane, ticket: &Ticket) {
         let mut shard = self.shard(channel).lock();
         let Some(group) = shard.group(channel, lane, ticket) else { return };
-        let waker = group.try_remove(ticket.place);
+        let waker = group.remove(ticket.place);
         if group.is_empty() && shard.topics[channel].groups.iter().all(|(_, group)| group.is_empty()) {
             shard.topics.remove(channel);
         }
@@ -153,12 +161,12 @@ impl Notifier {
     }
 
     fn shard(&self, channel: &ChannelName) -> &Mutex<Shard> {
-        &self.shards[channel.shard(self.shards.len())]
+        &self.shards[channel.shard(SHARDS)]
     }
 }
 
 impl Shard {
-    fn group(&mut self, channel: &ChannelName, lane: &Lane, ticket: &Ticket) -> Option<&mut Slab<Waker>> {
+    fn group(&mut self, channel: &ChannelName, lane: &Lane, ticket: &Ticket) -> Option<&mut Group> {
         let topic = self.topics.get_mut(channel).filter(|topic| topic.life == ticket.life)?;
         topic.groups.iter_mut().find(|(other, _)| other.is(lane)).map(|(_, group)| group)
     }
@@ -166,8 +174,41 @@ impl Shard {
 
 impl Topic {
     fn wake(self) {
-        for (lane, mut group) in self.groups {
-            lane.ring(group.drain());
+        for (lane, group) in self.groups {
+            lane.ring(group);
+        }
+    }
+}
+
+impl Group {
+    fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.others.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Gives the waiter's place.
+    fn insert(&mut self, waker: Waker) -> usize {
+        if self.first.is_none() {
+            self.first = Some(waker);
+            return 0;
+        }
+        self.others.insert(waker) + 1
+    }
+
+    fn get_mut(&mut self, place: usize) -> Option<&mut Waker> {
+        match place.checked_sub(1) {
+            None => self.first.as_mut(),
+            Some(place) => self.others.get_mut(place),
+        }
+    }
+
+    fn remove(&mut self, place: usize) -> Option<Waker> {
+        match place.checked_sub(1) {
+            None => self.first.take(),
+            Some(place) => self.others.try_remove(place),
         }
     }
 }
@@ -193,18 +234,20 @@ impl Lane {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    fn ring(&self, wakers: impl ExactSizeIterator<Item = Waker>) {
-        let mut queue = self.0.lock();
+    fn ring(&self, mut group: Group) {
         // A single one costs no more to wake than the worker would.
-        if queue.driven == Driven::ByItsWorker && wakers.len() > 1 {
-            queue.rung.extend(wakers);
-            let bell = queue.bell.take();
-            drop(queue);
-            bell.into_iter().for_each(Waker::wake);
-        } else {
-            drop(queue);
-            wakers.for_each(Waker::wake);
+        if group.len() > 1 {
+            let mut queue = self.0.lock();
+            if queue.driven == Driven::ByItsWorker {
+                queue.rung.extend(group.first);
+                queue.rung.extend(group.others.drain());
+                let bell = queue.bell.take();
+                drop(queue);
+                bell.into_iter().for_each(Waker::wake);
+                return;
+            }
         }
+        group.first.into_iter().chain(group.others.drain()).for_each(Waker::wake);
     }
 
     /// Wakes this lane's waiters, a slice at a time, on the thread that polls it. Never ends; when it is
