@@ -123,11 +123,7 @@ impl FromStr for Cursor {
     /// Takes exactly 32 lower-case hexadecimal digits; one position has one text. The zero epoch has no
     /// messages, so it goes with no number but zero.
     fn from_str(text: &str) -> Result<Self, CursorError> {
-        let digits = text.as_bytes();
-        if digits.len() != Self::TEXT_BYTES {
-            return Err(CursorError);
-        }
-        let (epoch, seq) = digits.split_at(16);
+        let ([epoch, seq], []) = text.as_bytes().as_chunks() else { return Err(CursorError) };
         let cursor = Self { epoch: Epoch(hex(epoch)?), seq: Seq(hex(seq)?) };
         if cursor.epoch == Epoch::ZERO && cursor.seq != Seq::ZERO {
             return Err(CursorError);
@@ -136,12 +132,16 @@ impl FromStr for Cursor {
     }
 }
 
-fn hex(digits: &[u8]) -> Result<u64, CursorError> {
-    digits.iter().try_fold(0, |value: u64, digit| match digit {
-        b'0'..=b'9' => Ok(value << 4 | u64::from(digit - b'0')),
-        b'a'..=b'f' => Ok(value << 4 | u64::from(digit - b'a' + 10)),
-        _ => Err(CursorError),
-    })
+/// Looks at all digits before it judges them, so that the compiler can do many at once.
+fn hex(digits: &[u8; 16]) -> Result<u64, CursorError> {
+    const NONE: u8 = 16;
+    let values = digits.map(|digit| match digit {
+        b'0'..=b'9' => digit - b'0',
+        b'a'..=b'f' => digit - b'a' + 10,
+        _ => NONE,
+    });
+    let number = values.iter().fold(0, |number, &value| number << 4 | u64::from(value));
+    if values.contains(&NONE) { Err(CursorError) } else { Ok(number) }
 }
 
 impl fmt::Display for CursorError {
