@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use crate::time::Timestamp;
+
 /// What a store keeps at the most. Zero means no bound, but for idempotency keys, where it means that none is
 /// known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +50,11 @@ impl Retention {
     #[must_use]
     pub fn age(&self) -> Option<Duration> {
         (!self.age.is_zero()).then_some(self.age)
+    }
+
+    /// What was taken before this is too old; nothing is, where age is no bound.
+    pub(crate) fn cutoff(&self, now: Timestamp) -> Timestamp {
+        if self.age.is_zero() { Timestamp::ZERO } else { now.before(self.age) }
     }
 
     pub(crate) fn messages(&self) -> usize {

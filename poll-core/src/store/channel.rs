@@ -279,7 +279,7 @@ impl State {
 
     /// Drops what is too old and gives its weight.
     pub(super) fn expire(&mut self, now: Timestamp, retention: &Retention) -> u64 {
-        retention.age().map_or(0, |age| self.log.expire(now.before(age)))
+        self.log.expire(retention.cutoff(now))
     }
 }
 

@@ -175,12 +175,12 @@ impl Store {
         limit: Option<Limit>,
     ) -> Option<(Pinned, View)> {
         match self.look(now, channel, asked, limit) {
-            Seen::View(pinned, view) => Some((pinned, view)),
-            Seen::Absent if self.0.journal.archive().is_none() => {
+            Some(Ok(seen)) => Some(seen),
+            None if self.0.journal.archive().is_none() => {
                 let pinned = asked.pinned(None);
                 Some((pinned, unborn(&pinned)))
             }
-            Seen::Absent | Seen::Lacks(_) => None,
+            Some(Err(_)) | None => None,
         }
     }
 
@@ -188,13 +188,13 @@ impl Store {
     pub async fn message(&self, now: Timestamp, channel: &ChannelName, locator: Locator) -> Found {
         let (Locator::Cursor(Cursor { seq, .. }) | Locator::Seq(seq)) = locator;
         loop {
-            let find = |state: &mut State| {
+            let find = |state: &mut State, cutoff| {
                 let Some(log) = state.born() else { return Ok(Found::Never) };
                 let strange = matches!(locator, Locator::Cursor(cursor) if cursor.epoch != log.epoch());
                 if strange || seq == Seq::ZERO || seq > log.newest() {
                     return Ok(Found::Never);
                 }
-                self.is_exact(now, log)?;
+                is_exact(log, cutoff)?;
                 match log.get(seq) {
                     Some(message) => Ok(self.found(message, log.epoch())),
                     None if seq < log.oldest() => Ok(Found::Gone),
@@ -236,13 +236,13 @@ impl Store {
         let mut pinned = *pinned;
         loop {
             match self.look(now, channel, Asked::Pinned(pinned), limit) {
-                Seen::View(_, view) => return view,
-                Seen::Absent => {
+                Some(Ok((_, view))) => return view,
+                None => {
                     if self.find(now, channel).await.is_none() {
                         return unborn(&pinned);
                     }
                 }
-                Seen::Lacks(lack) => {
+                Some(Err(lack)) => {
                     if let Some((batch, standing)) = self.fetch(channel, lack, &mut pinned).await {
                         let next = batch.end();
                         return View { standing, batch: Some(batch), next };
@@ -252,19 +252,25 @@ impl Store {
         }
     }
 
-    /// Looks once, at what is in memory.
-    fn look(&self, now: Timestamp, channel: &ChannelName, asked: Asked, limit: Option<Limit>) -> Seen {
+    /// Looks once, at what is in memory; `None` where the channel is not.
+    fn look(
+        &self,
+        now: Timestamp,
+        channel: &ChannelName,
+        asked: Asked,
+        limit: Option<Limit>,
+    ) -> Option<Result<(Pinned, View), Lack>> {
         let mut made = None;
-        let view = |state: &mut State| {
-            let pinned = &asked.pinned(state.born());
-            let Some(log) = state.born() else { return Ok((*pinned, unborn(pinned))) };
-            self.is_exact(now, log)?;
+        let view = |state: &mut State, cutoff| {
+            let pinned = asked.pinned(state.born());
+            let Some(log) = state.born() else { return Ok((pinned, unborn(&pinned))) };
+            is_exact(log, cutoff)?;
             if let Some(landmark) = pinned.needs(log) {
                 return Err(Lack::Place(log.epoch(), landmark));
             }
-            let standing = Standing::of(log, pinned);
+            let standing = Standing::of(log, &pinned);
             let Some(limit) = limit.filter(|_| standing.has_messages()) else {
-                return Ok((*pinned, View { standing, batch: None, next: standing.cursor() }));
+                return Ok((pinned, View { standing, batch: None, next: standing.cursor() }));
             };
             if standing.cursor().seq.next() < log.tail() {
                 return Err(Lack::messages(channel, standing, limit));
@@ -272,13 +278,9 @@ impl Store {
             let (batch, new) = batch(state, &standing, limit);
             made = new.then(|| batch.clone());
             let next = batch.end();
-            Ok((*pinned, View { standing, batch: Some(batch), next }))
+            Ok((pinned, View { standing, batch: Some(batch), next }))
         };
-        let seen = match self.with(now, channel, view) {
-            Some(Ok((pinned, view))) => Seen::View(pinned, view),
-            Some(Err(lack)) => Seen::Lacks(lack),
-            None => Seen::Absent,
-        };
+        let seen = self.with(now, channel, view);
         if let Some(batch) = made {
             let dropped = self.0.recent.lock().hold(batch);
             drop(dropped);
@@ -286,31 +288,30 @@ impl Store {
         seen
     }
 
-    /// Whether the log knows its oldest retained message as of `now`; if not, what it lacks.
-    fn is_exact(&self, now: Timestamp, log: &Log) -> Result<(), Lack> {
-        let cutoff = self.0.retention.age().map(|age| now.before(age));
-        match cutoff.filter(|&cutoff| log.is_stale(cutoff)) {
-            Some(cutoff) => Err(Lack::oldest(log, cutoff)),
-            None => Ok(()),
-        }
-    }
-
-    /// Runs `look` on a channel that has dropped what is too old, if there is such a channel in memory.
+    /// Runs `look` on a channel that has dropped what is too old, if there is such a channel in memory; it is told
+    /// since when what was taken is not.
     pub(super) fn with<T>(
         &self,
         now: Timestamp,
         channel: &ChannelName,
-        look: impl FnOnce(&mut State) -> T,
+        look: impl FnOnce(&mut State, Timestamp) -> T,
     ) -> Option<T> {
         let channel = self.0.directory.get(channel)?;
+        let cutoff = self.0.retention.cutoff(now);
         let mut state = channel.state.lock();
         state.used = state.used.max(now);
-        let freed = state.expire(now, &self.0.retention);
-        let seen = look(&mut state);
+        let freed = state.log.expire(cutoff);
+        let seen = look(&mut state, cutoff);
         drop(state);
         self.0.lighten(freed);
         Some(seen)
     }
+}
+
+/// Whether the log knows its oldest retained message, where none is that was taken before `cutoff`; if not, what it
+/// lacks.
+fn is_exact(log: &Log, cutoff: Timestamp) -> Result<(), Lack> {
+    if log.is_stale(cutoff) { Err(Lack::oldest(log, cutoff)) } else { Ok(()) }
 }
 
 /// Where somebody who looks stands.
@@ -328,15 +329,6 @@ impl Asked {
             Self::Pinned(pinned) => pinned,
         }
     }
-}
-
-/// What one look at memory shows.
-enum Seen {
-    View(Pinned, View),
-    /// There is no such channel in memory.
-    Absent,
-    /// Something is in the journal only.
-    Lacks(Lack),
 }
 
 fn unborn(pinned: &Pinned) -> View {
