@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use crate::journal::KeptKey;
 use crate::message::Payload;
 use crate::retention::Retention;
-use crate::store::Stamp;
+use crate::store::Stamps;
 use crate::time::Timestamp;
 
 /// A publisher's name for one publish: 1 to 255 bytes.
@@ -44,7 +44,7 @@ struct Entry {
 enum Outcome {
     /// Open until the publish lets go of the sender, which it does under no lock.
     Pending(watch::Receiver<()>),
-    Kept(Arc<[Stamp]>),
+    Kept(Stamps),
 }
 
 /// What the table says of a key.
@@ -52,7 +52,7 @@ pub(crate) enum Known {
     New,
     /// The same publish is on its way; look again when this one closes.
     Pending(watch::Receiver<()>),
-    Kept(Arc<[Stamp]>),
+    Kept(Stamps),
     OtherPayload,
 }
 
@@ -129,7 +129,7 @@ impl Keys {
     }
 
     /// The publish under `key` was kept: its twins get the same answer from now on.
-    pub(crate) fn keep(&mut self, key: &IdempotencyKey, stamps: Arc<[Stamp]>) {
+    pub(crate) fn keep(&mut self, key: &IdempotencyKey, stamps: Stamps) {
         if let Some(entry) = self.known.get_mut(key) {
             entry.outcome = Outcome::Kept(stamps);
         }

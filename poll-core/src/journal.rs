@@ -24,6 +24,11 @@ pub trait Journal: Send + Sync + 'static {
     /// into the store on this thread.
     fn append(&self, append: Append) -> Taken;
 
+    /// Whether an append may ever be [queued](Taken::Queued). Where none is, publishers are given no means to wait.
+    fn queues(&self) -> bool {
+        true
+    }
+
     /// Forgets a channel that the store has forgotten.
     fn forget(&self, channel: &ChannelName) {
         let _ = channel;

@@ -59,6 +59,7 @@ pub use notifier::{Lane, Notifier};
 pub use position::{Continuity, Pinned, Position};
 pub use retention::Retention;
 pub use store::{
-    Append, Ending, Found, Locator, Publish, Published, Publishing, Seal, Stamp, Standing, Store, View, Wait,
+    Append, Ending, Found, Locator, Publish, Published, Publishing, Seal, Stamp, Stamps, Standing, Store,
+    View, Wait,
 };
 pub use time::Timestamp;

@@ -20,7 +20,7 @@ mod wait;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub use append::{Append, Ending, Publish, Published, Receipt, Stamp};
+pub use append::{Append, Ending, Publish, Published, Receipt, Stamp, Stamps};
 pub use host::Host;
 pub use publish::Publishing;
 pub use read::{Found, Locator, Standing, View};

@@ -15,7 +15,7 @@ use crate::error::JournalError;
 use crate::idempotency::IdempotencyKey;
 use crate::log::Limit;
 use crate::message::Message;
-use crate::store::Stamp;
+use crate::store::Stamps;
 use crate::time::Timestamp;
 
 /// Where an answer goes. One that is dropped uncalled counts as a failure.
@@ -86,7 +86,7 @@ pub struct KeptKey {
     /// When the publish was taken.
     pub taken: Timestamp,
     /// What its publisher was answered.
-    pub stamps: Arc<[Stamp]>,
+    pub stamps: Stamps,
 }
 
 /// Which messages to read.

@@ -10,4 +10,8 @@ impl Journal for MemoryJournal {
     fn append(&self, append: Append) -> Taken {
         Taken::Kept(append)
     }
+
+    fn queues(&self) -> bool {
+        false
+    }
 }

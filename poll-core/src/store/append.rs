@@ -2,11 +2,13 @@
 
 use std::sync::{Arc, Weak};
 
+use smallvec::{SmallVec, smallvec};
 use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
 
 use super::Inner;
 use super::channel::Channel;
+use crate::batch::Messages;
 use crate::channel::ChannelName;
 use crate::cursor::{Cursor, Epoch, Seq};
 use crate::error::{JournalError, PublishError};
@@ -17,8 +19,8 @@ use crate::time::Timestamp;
 /// What a publisher asks: all of it is kept, or nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Publish {
-    /// What to append, in this order.
-    pub payloads: Vec<Payload>,
+    /// What to append, in this order; mostly one.
+    pub payloads: SmallVec<[Payload; 1]>,
     /// The publisher's name for this publish, so that sending it again does not publish it again.
     pub key: Option<IdempotencyKey>,
     /// Whether this is the channel's last.
@@ -39,10 +41,13 @@ pub enum Ending {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Published {
     /// One stamp a payload, in their order.
-    pub stamps: Arc<[Stamp]>,
+    pub stamps: Stamps,
     /// Whether this is the answer to an earlier publish under the same key.
     pub repeated: bool,
 }
+
+/// Where and when the messages of one publish were taken; mostly one.
+pub type Stamps = SmallVec<[Stamp; 1]>;
 
 /// Where and when a message was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +67,7 @@ pub struct Append {
     pub(super) epoch: Epoch,
     pub(super) after: Seq,
     pub(super) taken: Timestamp,
-    pub(super) messages: Vec<Arc<Message>>,
+    pub(super) messages: Messages,
     pub(super) ending: Ending,
     pub(super) key: Option<(IdempotencyKey, Fingerprint)>,
     /// Twins under the same key wait for this to be dropped, which wakes them: so never under a lock.
@@ -81,13 +86,13 @@ impl Publish {
     /// One payload, and the channel stays open.
     #[must_use]
     pub fn one(payload: Payload) -> Self {
-        Self::many(vec![payload])
+        Self { payloads: smallvec![payload], key: None, ending: Ending::Open }
     }
 
     /// Some payloads, all or none of them.
     #[must_use]
     pub fn many(payloads: Vec<Payload>) -> Self {
-        Self { payloads, key: None, ending: Ending::Open }
+        Self { payloads: payloads.into(), key: None, ending: Ending::Open }
     }
 
     /// The same under a key.
@@ -152,16 +157,6 @@ impl Append {
         }
     }
 
-    /// What a repetition of this publish is answered.
-    pub(crate) fn stamps(&self) -> Arc<[Stamp]> {
-        let stamp = |message: &Arc<Message>| Stamp {
-            cursor: Cursor { epoch: self.epoch, seq: message.seq },
-            id: message.id,
-            at: message.at,
-        };
-        self.messages.iter().map(stamp).collect()
-    }
-
     /// When the publish was taken, by the caller's clock.
     #[must_use]
     pub fn taken(&self) -> Timestamp {
@@ -190,7 +185,7 @@ impl Append {
     /// which a channel's publishes were handed over.
     pub fn kept(mut self) {
         let Some(store) = self.store.upgrade() else { return };
-        let published = store.apply(&self);
+        let published = store.apply(&mut self);
         self.answer(Ok(published));
     }
 

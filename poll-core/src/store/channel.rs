@@ -3,17 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use uuid::Uuid;
-
-use super::append::{Append, Ending, Published};
+use super::append::{Append, Ending, Publish, Published, Stamp, Stamps};
 use super::seal::Seal;
-use crate::batch::Tails;
+use crate::batch::{Messages, Tails};
 use crate::channel::ChannelName;
-use crate::cursor::{Epoch, Seq};
+use crate::cursor::{Cursor, Epoch, Seq};
 use crate::idempotency::Keys;
 use crate::journal::Loaded;
 use crate::log::Log;
-use crate::message::{Message, Payload, mint_id};
+use crate::message::{Message, mint_id};
 use crate::retention::Retention;
 use crate::sync::Mutex;
 use crate::time::Timestamp;
@@ -165,23 +163,19 @@ impl State {
     }
 
     /// Gives each payload its number, time and id, in one order.
-    pub(super) fn mint(
-        &mut self,
-        now: Timestamp,
-        payloads: Vec<Payload>,
-        ending: Ending,
-    ) -> Vec<Arc<Message>> {
+    pub(super) fn mint(&mut self, now: Timestamp, publish: Publish) -> Messages {
         self.pending += 1;
-        if ending == Ending::Close {
+        if publish.ending == Ending::Close {
             self.stage = Stage::Closing;
         }
-        let mut one = |payload| {
+        let mut messages = Messages::with_capacity(publish.payloads.len());
+        for payload in publish.payloads {
             self.minted = self.minted.next();
             self.minted_at = now.max(next_time(self.minted_at, now));
-            let id: Uuid = mint_id(self.minted_at, rand::random());
-            Arc::new(Message { seq: self.minted, id, at: self.minted_at, payload })
-        };
-        payloads.into_iter().map(&mut one).collect()
+            let id = mint_id(self.minted_at, rand::random());
+            messages.push(Arc::new(Message { seq: self.minted, id, at: self.minted_at, payload }));
+        }
+        messages
     }
 
     /// Closes the millisecond of `message`: what is minted from now on has a later one.
@@ -196,12 +190,16 @@ impl State {
         if later { Seal::Closed } else { Seal::Open }
     }
 
-    /// Makes a publish visible and gives its answer. Retention is the caller's next step.
-    pub(super) fn apply(&mut self, append: &Append) -> Published {
-        let stamps = append.stamps();
-        for message in append.messages() {
-            self.log.append(message.clone());
+    /// Makes a publish visible; gives its answer, and what it weighs. Retention is the caller's next step.
+    pub(super) fn apply(&mut self, append: &mut Append) -> (Published, u64) {
+        let mut stamps = Stamps::with_capacity(append.messages.len());
+        let before = self.log.weight();
+        for message in std::mem::take(&mut append.messages) {
+            let cursor = Cursor { epoch: append.epoch, seq: message.seq };
+            stamps.push(Stamp { cursor, id: message.id, at: message.at });
+            self.log.append(message);
         }
+        let added = self.log.weight() - before;
         if append.ending() == Ending::Close {
             self.log.end_now();
         }
@@ -209,7 +207,7 @@ impl State {
             self.keys.keep(key, stamps.clone());
         }
         self.returned();
-        Published { stamps, repeated: false }
+        (Published { stamps, repeated: false }, added)
     }
 
     /// Takes a failed publish back.

@@ -163,13 +163,12 @@ impl Store {
         {
             return Ok(Begun::Crowded);
         }
-        let Some(Publish { payloads, ending, .. }) = publish.take() else {
-            return Err(PublishError::Nothing);
-        };
+        let Some(publish) = publish.take() else { return Err(PublishError::Nothing) };
+        let ending = publish.ending;
         let twins = key.map(|(key, fingerprint)| state.keys.take(now, key, *fingerprint));
         let after = state.minted();
-        let messages = state.mint(now, payloads, ending);
-        let (reply, answer) = oneshot::channel();
+        let messages = state.mint(now, publish);
+        let (reply, answer) = self.0.journal.queues().then(oneshot::channel).unzip();
         let append = Append {
             store: Arc::downgrade(&self.0),
             channel: channel.clone(),
@@ -180,18 +179,21 @@ impl Store {
             ending,
             key: key.cloned(),
             twins,
-            reply: Some(reply),
+            reply,
         };
         match self.0.journal.append(append) {
-            Taken::Queued => Ok(Begun::Queued(answer)),
+            Taken::Queued => match answer {
+                Some(answer) => Ok(Begun::Queued(answer)),
+                None => {
+                    Err(JournalError::Unavailable("it queues what it said it never would".to_owned()).into())
+                }
+            },
             Taken::Kept(mut append) => {
                 append.reply = None;
-                let published = state.apply(&append);
                 if archive.is_some() {
                     state.shown();
                 }
-                self.0.settle(&append, state);
-                Ok(Begun::Published(published))
+                Ok(Begun::Published(self.0.show(&mut append, state)))
             }
             Taken::Refused(mut append, error) => {
                 append.reply = None;
@@ -234,35 +236,36 @@ impl Store {
 
 impl Inner {
     /// Makes a publish visible that the journal kept later.
-    pub(super) fn apply(&self, append: &Append) -> Published {
-        let mut state = append.channel.state.lock();
-        let published = state.apply(append);
+    pub(super) fn apply(&self, append: &mut Append) -> Published {
+        let channel = append.channel.clone();
+        let mut state = channel.state.lock();
         state.kept_to(append.newest());
-        self.settle(append, state);
-        published
+        self.show(append, state)
     }
 
-    /// What follows once messages are visible: this channel's bounds, the bell, the bounds of all.
-    fn settle<'a>(
+    /// Makes a publish visible, and does what follows: this channel's bounds, the bell, the bounds of all.
+    fn show(
         &self,
-        append: &'a Append,
-        mut state: impl std::ops::DerefMut<Target = super::channel::State> + 'a,
-    ) {
-        let added: u64 = append.messages.iter().map(|message| message.weight()).sum();
+        append: &mut Append,
+        mut state: impl std::ops::DerefMut<Target = super::channel::State>,
+    ) -> Published {
+        let (published, added) = state.apply(append);
+        let count = published.stamps.len();
         let freed = state.retain(append.taken, &self.retention);
         let mut weight = self.weight.fetch_add(added, Ordering::Relaxed).saturating_add(added);
         weight = weight.saturating_sub(self.lighten(freed));
         // An ending alone adds nothing, so nothing has to go for it.
         let over = if added > 0 { weight.saturating_sub(self.room.bytes()) } else { 0 };
         // The publisher's own channel gives first, down to what was published just now.
-        let own = state.give(self.room, over, append.messages.len());
+        let own = state.give(self.room, over, count);
         self.lighten(own);
         drop(state);
-        self.published.fetch_add(append.messages.len() as u64, Ordering::Relaxed);
+        self.published.fetch_add(count as u64, Ordering::Relaxed);
         self.notifier.ring(append.channel());
         if over > own {
             self.make_room(append.channel());
         }
+        published
     }
 
     pub(super) fn lighten(&self, freed: u64) -> u64 {

@@ -2,8 +2,8 @@
 
 use poll_core::journal::disk::{Directory, DiskJournal, Durability, OpenError, Options, Progress};
 use poll_core::{
-    Continuity, Ending, IdempotencyKey, Payload, Pinned, Position, Publish, PublishError, Publishing,
-    Retention, Timestamp,
+    Continuity, IdempotencyKey, Payload, Pinned, Position, Publish, PublishError, Publishing, Retention,
+    Timestamp,
 };
 
 use crate::fake::FakeDisk;
@@ -177,7 +177,7 @@ async fn a_channel_that_ends_and_one_that_goes_are_counted() {
     store.send(second(1_100), "c", "one").await;
     assert_eq!(store.store.channels(), 2);
     assert!(store.all(second(1_100), "a").await.is_empty());
-    let reborn = Publish { payloads: Vec::new(), key: None, ending: Ending::Close };
+    let reborn = Publish::many(Vec::new()).closing();
     let again = store.store.publish(second(1_100), &name("a"), reborn).await;
     assert!(matches!(again, Err(PublishError::TooManyChannels { .. })), "{again:?}");
     store.close().await;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use http::HeaderName;
 use http::header::CONTENT_TYPE;
-use poll_core::{ChannelName, Ending, IdempotencyKey, Payload, Publish};
+use poll_core::{ChannelName, IdempotencyKey, Payload, Publish};
 use serde::Deserialize;
 
 use crate::content::write_string;
@@ -75,27 +75,27 @@ pub(crate) fn publish(
     most_payload: usize,
     demo: Demo,
 ) -> Result<Publish, Refusal> {
-    let payloads = match (content, body, demo) {
+    let publish = match (content, body, demo) {
         (Some(_), [_, ..], _) => {
             return Err(Refusal::bad_request("`content` is given in the address and in the body: give one"));
         }
-        (Some(content), [], _) => vec![Payload::text(content)],
-        (None, [], Demo::On) => vec![Payload::text("Test message")],
+        (Some(content), [], _) => Publish::one(Payload::text(content)),
+        (None, [], Demo::On) => Publish::one(Payload::text("Test message")),
         (None, [], Demo::Off) => {
             return Err(Refusal::bad_request("`content` is missing: give it as a parameter or as the body"));
         }
         (None, body, _) => from_body(incoming, body)?,
     };
-    if payloads.iter().any(|payload| payload.len() > most_payload) {
+    if publish.payloads.iter().any(|payload| payload.len() > most_payload) {
         return Err(Refusal::too_large("the message", most_payload));
     }
-    Ok(Publish { payloads, key, ending: Ending::Open })
+    Ok(Publish { key, ..publish })
 }
 
-fn from_body(incoming: Incoming, body: &[u8]) -> Result<Vec<Payload>, Refusal> {
+fn from_body(incoming: Incoming, body: &[u8]) -> Result<Publish, Refusal> {
     let not_utf8 = |_| Refusal::bad_request("the body: not UTF-8");
-    Ok(vec![match incoming.0 {
-        Media::Lines => return lines(body),
+    Ok(Publish::one(match incoming.0 {
+        Media::Lines => return lines(body).map(Publish::many),
         Media::Json => json(body, "the body")?,
         Media::Text => Payload::text(std::str::from_utf8(body).map_err(not_utf8)?),
         Media::Form => {
@@ -105,7 +105,7 @@ fn from_body(incoming: Incoming, body: &[u8]) -> Result<Vec<Payload>, Refusal> {
             Payload::text(content.map(Cow::into_owned).ok_or_else(missing)?)
         }
         Media::Other => Payload::bytes(Bytes::copy_from_slice(body)),
-    }])
+    }))
 }
 
 fn lines(body: &[u8]) -> Result<Vec<Payload>, Refusal> {
@@ -211,6 +211,7 @@ pub(crate) fn step(
 #[cfg(test)]
 mod tests {
     use http::Request;
+    use poll_core::Ending;
 
     use super::*;
 
@@ -219,7 +220,8 @@ mod tests {
         let head = request.body(()).unwrap().into_parts().0;
         let head = Head::from(&head);
         let (key, (_, content)) = (key(head)?, address(head)?);
-        publish(key, content, Incoming::of(head), body, 64, Demo::Off).map(|publish| publish.payloads)
+        publish(key, content, Incoming::of(head), body, 64, Demo::Off)
+            .map(|publish| publish.payloads.into_vec())
     }
 
     #[test]
