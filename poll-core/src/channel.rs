@@ -77,8 +77,10 @@ impl ChannelName {
             return Err(ChannelNameError::Control);
         }
         static KEY: OnceLock<RandomState> = OnceLock::new();
-        let hash = KEY.get_or_init(RandomState::new).hash_one(text);
-        Ok(Self { hash, text: text.into() })
+        // The bytes alone: what else a text would hash keeps it apart from what follows, and nothing does.
+        let mut hasher = KEY.get_or_init(RandomState::new).build_hasher();
+        hasher.write(text.as_bytes());
+        Ok(Self { hash: hasher.finish(), text: text.into() })
     }
 
     /// The name as text.
