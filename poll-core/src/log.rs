@@ -278,14 +278,17 @@ impl Log {
         let first = position.next().max(self.tail());
         let skipped = first.get().saturating_sub(self.tail().get());
         let start = usize::try_from(skipped).unwrap_or(usize::MAX).min(self.messages.len());
-        let mut bytes = 0;
-        let given = self.messages.range(start..).take(limit.messages.max(1)).take_while(|message| {
-            let fits = bytes == 0 || bytes + message.payload.len() <= limit.bytes;
-            bytes += message.payload.len().max(1);
-            fits
-        });
-        let count = given.count();
-        self.messages.range(start..start + count)
+        let most = self.messages.len().min(start.saturating_add(limit.messages.max(1)));
+        let (mut end, mut bytes) = (start, 0);
+        while end < most {
+            let more = self.messages[end].payload.len();
+            if bytes > 0 && bytes + more > limit.bytes {
+                break;
+            }
+            bytes += more.max(1);
+            end += 1;
+        }
+        self.messages.range(start..end)
     }
 
     /// The message of a number, if it is in memory.
