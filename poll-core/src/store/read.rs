@@ -139,7 +139,7 @@ impl Store {
         pinned: &Pinned,
         limit: Limit,
     ) -> Option<View> {
-        self.settle_resident(now, channel, Asked::Pinned(*pinned), Some(limit)).map(|(_, view)| view)
+        self.look_resident(now, channel, |_| *pinned, Some(limit)).map(|(_, view)| view)
     }
 
     /// [Settles](Self::pin) a position and reads after it, in one look, where everything is in memory.
@@ -151,7 +151,7 @@ impl Store {
         position: Position,
         limit: Limit,
     ) -> Option<(Pinned, View)> {
-        self.settle_resident(now, channel, Asked::At(position), Some(limit))
+        self.look_resident(now, channel, |log| Pinned::of(position, log), Some(limit))
     }
 
     /// [Settles](Self::pin) a position and tells where it [stands](Self::standing), in one look, where that is in
@@ -163,24 +163,25 @@ impl Store {
         channel: &ChannelName,
         position: Position,
     ) -> Option<(Pinned, Standing)> {
-        let (pinned, view) = self.settle_resident(now, channel, Asked::At(position), None)?;
+        let settle = |log: Option<&Log>| Pinned::of(position, log);
+        let (pinned, view) = self.look_resident(now, channel, settle, None)?;
         Some((pinned, view.standing))
     }
 
-    fn settle_resident(
+    fn look_resident(
         &self,
         now: Timestamp,
         channel: &ChannelName,
-        asked: Asked,
+        settle: impl Fn(Option<&Log>) -> Pinned,
         limit: Option<Limit>,
     ) -> Option<(Pinned, View)> {
-        match self.look(now, channel, asked, limit) {
-            Some(Ok(seen)) => Some(seen),
+        match self.look(now, channel, &settle, limit) {
+            Some(seen) => seen.ok(),
             None if self.0.journal.archive().is_none() => {
-                let pinned = asked.pinned(None);
+                let pinned = settle(None);
                 Some((pinned, unborn(&pinned)))
             }
-            Some(Err(_)) | None => None,
+            None => None,
         }
     }
 
@@ -201,7 +202,7 @@ impl Store {
                     None => {
                         let before = Cursor { epoch: log.epoch(), seq: seq.previous() };
                         let standing = Standing::of(log, &Pinned::after(before));
-                        Err(Lack::messages(channel, standing, Limit::messages(1)))
+                        Err(Box::new(Lack::messages(channel, standing, Limit::messages(1))))
                     }
                 }
             };
@@ -209,7 +210,7 @@ impl Store {
                 Some(Ok(found)) => return found,
                 Some(Err(lack)) => {
                     if let Some((batch, _)) =
-                        self.fetch(channel, lack, &mut Pinned::after(Cursor::ZERO)).await
+                        self.fetch(channel, *lack, &mut Pinned::after(Cursor::ZERO)).await
                     {
                         return self.found(batch.newest(), batch.end().epoch);
                     }
@@ -235,7 +236,7 @@ impl Store {
     ) -> View {
         let mut pinned = *pinned;
         loop {
-            match self.look(now, channel, Asked::Pinned(pinned), limit) {
+            match self.look(now, channel, |_| pinned, limit) {
                 Some(Ok((_, view))) => return view,
                 None => {
                     if self.find(now, channel).await.is_none() {
@@ -243,7 +244,7 @@ impl Store {
                     }
                 }
                 Some(Err(lack)) => {
-                    if let Some((batch, standing)) = self.fetch(channel, lack, &mut pinned).await {
+                    if let Some((batch, standing)) = self.fetch(channel, *lack, &mut pinned).await {
                         let next = batch.end();
                         return View { standing, batch: Some(batch), next };
                     }
@@ -252,28 +253,28 @@ impl Store {
         }
     }
 
-    /// Looks once, at what is in memory; `None` where the channel is not.
+    /// Looks once, at what is in memory, from where `settle` says; `None` where the channel is not.
     fn look(
         &self,
         now: Timestamp,
         channel: &ChannelName,
-        asked: Asked,
+        settle: impl FnOnce(Option<&Log>) -> Pinned,
         limit: Option<Limit>,
-    ) -> Option<Result<(Pinned, View), Lack>> {
+    ) -> Option<Result<(Pinned, View), Box<Lack>>> {
         let mut made = None;
         let view = |state: &mut State, cutoff| {
-            let pinned = asked.pinned(state.born());
+            let pinned = settle(state.born());
             let Some(log) = state.born() else { return Ok((pinned, unborn(&pinned))) };
             is_exact(log, cutoff)?;
             if let Some(landmark) = pinned.needs(log) {
-                return Err(Lack::Place(log.epoch(), landmark));
+                return Err(Box::new(Lack::Place(log.epoch(), landmark)));
             }
             let standing = Standing::of(log, &pinned);
             let Some(limit) = limit.filter(|_| standing.has_messages()) else {
                 return Ok((pinned, View { standing, batch: None, next: standing.cursor() }));
             };
             if standing.cursor().seq.next() < log.tail() {
-                return Err(Lack::messages(channel, standing, limit));
+                return Err(Box::new(Lack::messages(channel, standing, limit)));
             }
             let (batch, new) = batch(state, &standing, limit);
             made = new.then(|| batch.clone());
@@ -290,7 +291,7 @@ impl Store {
 
     /// Runs `look` on a channel that has dropped what is too old, if there is such a channel in memory; it is told
     /// since when what was taken is not.
-    pub(super) fn with<T>(
+    fn with<T>(
         &self,
         now: Timestamp,
         channel: &ChannelName,
@@ -310,25 +311,8 @@ impl Store {
 
 /// Whether the log knows its oldest retained message, where none is that was taken before `cutoff`; if not, what it
 /// lacks.
-fn is_exact(log: &Log, cutoff: Timestamp) -> Result<(), Lack> {
-    if log.is_stale(cutoff) { Err(Lack::oldest(log, cutoff)) } else { Ok(()) }
-}
-
-/// Where somebody who looks stands.
-#[derive(Clone, Copy)]
-enum Asked {
-    /// Not settled yet.
-    At(Position),
-    Pinned(Pinned),
-}
-
-impl Asked {
-    fn pinned(self, log: Option<&Log>) -> Pinned {
-        match self {
-            Self::At(position) => Pinned::of(position, log),
-            Self::Pinned(pinned) => pinned,
-        }
-    }
+fn is_exact(log: &Log, cutoff: Timestamp) -> Result<(), Box<Lack>> {
+    if log.is_stale(cutoff) { Err(Box::new(Lack::oldest(log, cutoff))) } else { Ok(()) }
 }
 
 fn unborn(pinned: &Pinned) -> View {
