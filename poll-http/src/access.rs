@@ -3,11 +3,10 @@
 //! A right with no tokens is everybody's. Tokens are compared in constant time, and never written anywhere.
 
 use http::StatusCode;
-use http::header::AUTHORIZATION;
 use subtle::ConstantTimeEq as _;
 
 use crate::error::Refusal;
-use crate::head::{Head, text};
+use crate::head::{Field, Head, text};
 use crate::query::{Query, Repeats};
 
 /// The tokens that grant each right.
@@ -61,7 +60,7 @@ fn holds(tokens: &[String], token: &str) -> bool {
 
 /// `Authorization: Bearer …`, or `access_token` for an EventSource, which cannot set fields (RFC 6750 §2.3).
 fn token(head: Head<'_>) -> Result<Option<String>, Refusal> {
-    let field = head.field(&AUTHORIZATION).and_then(text);
+    let field = head.field(Field::Authorization).and_then(text);
     let bearer =
         field.and_then(|value| value.split_once(' ')).filter(|(kind, _)| kind.eq_ignore_ascii_case("bearer"));
     if let Some((_, token)) = bearer {
@@ -88,9 +87,9 @@ mod tests {
     fn a_right_needs_one_of_its_tokens() {
         let access = Access { publish: vec!["p".into(), "q".into()], subscribe: vec!["s".into()] };
         let status = |right, target: &str, field: Option<&str>| {
-            let request = field
-                .into_iter()
-                .fold(Request::get(target), |request, field| request.header(AUTHORIZATION, field));
+            let request = field.into_iter().fold(Request::get(target), |request, field| {
+                request.header(http::header::AUTHORIZATION, field)
+            });
             let head = request.body(()).unwrap().into_parts().0;
             access.check(right, (&head).into()).err().map(|refusal| refusal.status().as_u16())
         };

@@ -7,17 +7,13 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use http::HeaderName;
 use ipnet::IpNet;
 
 use crate::error::Refusal;
-use crate::head::{Head, text};
+use crate::head::{Field, FieldSet, Head, text};
 
-const X_CLIENT_ID: HeaderName = HeaderName::from_static("x-client-id");
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
-
-const SAID_OF_CLIENTS: [HeaderName; 3] = [X_CLIENT_ID, X_FORWARDED_FOR, X_REAL_IP];
+const FORWARDING: FieldSet = FieldSet::of([Field::XForwardedFor, Field::XRealIp]);
+const SAID_OF_CLIENTS: FieldSet = FieldSet::of([Field::XClientId, Field::XForwardedFor, Field::XRealIp]);
 
 /// One who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,11 +35,11 @@ impl Client {
     const MOST_NAME_BYTES: usize = 256;
 
     pub(crate) fn of(peer: IpAddr, head: Head<'_>, proxies: &Proxies) -> Result<Self, Refusal> {
-        // Few requests have any of these, and a pass over the few fields there are is quicker than three look-ups.
-        if !head.has_any(&SAID_OF_CLIENTS) {
+        // Few requests have any of these.
+        if !head.has_any(SAID_OF_CLIENTS) {
             return Ok(Self { name: None, address: counted(peer.to_canonical()) });
         }
-        let name = match head.field(&X_CLIENT_ID).filter(|name| !name.is_empty()) {
+        let name = match head.field(Field::XClientId).filter(|name| !name.is_empty()) {
             None => None,
             Some(name) => {
                 let name = text(name).filter(|name| name.len() <= Self::MOST_NAME_BYTES);
@@ -69,17 +65,17 @@ impl Proxies {
     fn address(&self, peer: IpAddr, head: Head<'_>) -> IpAddr {
         let peer = peer.to_canonical();
         if !self.trusts(peer) {
-            let forwarded = head.has_any(&[X_FORWARDED_FOR, X_REAL_IP]);
+            let forwarded = head.has_any(FORWARDING);
             if forwarded && !self.warned.swap(true, Ordering::Relaxed) {
                 tracing::warn!(%peer, "ignoring forwarding headers: the peer is not a --trusted-proxy");
             }
             return peer;
         }
-        let fields: Vec<&str> = head.texts(&X_FORWARDED_FOR).collect();
+        let fields: Vec<&str> = head.texts(Field::XForwardedFor).collect();
         let mut hops = fields.iter().rev().flat_map(|field| field.rsplit(','));
         // A hop that is no address was written by somebody who cannot be trusted to know the ones before it.
         let hop = hops.by_ref().map_while(|hop| address(hop.trim())).find(|hop| !self.trusts(*hop));
-        let real = || text(head.field(&X_REAL_IP)?).and_then(|real| address(real.trim()));
+        let real = || text(head.field(Field::XRealIp)?).and_then(|real| address(real.trim()));
         hop.or_else(real).unwrap_or(peer)
     }
 }

@@ -77,7 +77,7 @@ pub fn channel(query: &str, body: &[u8]) {
 pub fn plain(bytes: &[u8]) {
     let mut fields = crate::http1::plain_fields();
     let Some((request, end)) = crate::http1::read_plain(bytes, &mut fields, 1 << 14) else { return };
-    let (count, content) = (request.head.fields.len(), request.content);
+    let (count, content) = (request.head.fields.lines().count(), request.content);
     assert!(bytes[..end].ends_with(content));
     let (path, query) = (request.head.path, request.head.query);
     let request = request.into_request();

@@ -4,13 +4,17 @@
 //! its path, its query and a handful of fields, and to build maps of all of them would cost more than the rest of its
 //! way. Nothing is checked here; both forms come out of readers that did.
 
+mod field;
+
 use bytes::Bytes;
 use http::header::ValueIter;
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue, Method, Request, Uri, Version};
+use memchr::memchr;
 
 use crate::body::RequestBody;
+pub(crate) use field::{Field, FieldSet};
 
 /// A plain request of HTTP/1.1 where it lies in the read buffer: a whole GET or POST that asks nothing of its
 /// connection but to be kept.
@@ -29,8 +33,25 @@ pub(crate) struct PlainHead<'a> {
     pub(crate) path: &'a str,
     /// Behind the `?`, if there is one. Holds nothing that RFC 3986 does not let stand in a query.
     pub(crate) query: Option<&'a str>,
-    /// As `httparse` takes them: names are tokens, values visible or opaque.
-    pub(crate) fields: &'a [httparse::Header<'a>],
+    pub(crate) fields: PlainFields<'a>,
+}
+
+/// The fields of a [`PlainHead`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PlainFields<'a> {
+    /// Their lines as they were sent, each with its end.
+    pub(crate) lines: &'a [u8],
+    pub(crate) places: &'a Places,
+}
+
+/// Where in the lines of a head the fields are that anything here looks at.
+#[derive(Debug, Default)]
+pub(crate) struct Places {
+    there: FieldSet,
+    /// More than once.
+    repeated: FieldSet,
+    /// Start and end of each one's first value.
+    first: [(u16, u16); Field::COUNT],
 }
 
 /// A head to look things up in.
@@ -40,11 +61,21 @@ pub(crate) enum Head<'a> {
     Plain(&'a PlainHead<'a>),
 }
 
+/// A field is there more than once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Repeated;
+
 /// The values of one field, in their order (RFC 9110, section 5.3).
-pub(crate) enum Values<'a, 'n> {
+pub(crate) enum Values<'a> {
     Parsed(ValueIter<'a, HeaderValue>),
-    Plain(std::slice::Iter<'a, httparse::Header<'a>>, &'n str),
+    /// There is no other.
+    Only(Option<&'a [u8]>),
+    Among(Lines<'a>, Field),
 }
+
+/// Names and values of fields, line by line. Names are tokens, values visible or opaque.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lines<'a>(&'a [u8]);
 
 impl PlainRequest<'_> {
     /// GET or POST.
@@ -68,7 +99,11 @@ impl PlainRequest<'_> {
     /// The first value of a field, if there is one.
     #[must_use]
     pub fn field(&self, name: &HeaderName) -> Option<&[u8]> {
-        Head::Plain(&self.head).field(name)
+        let (fields, name) = (self.head.fields, name.as_str().as_bytes());
+        match Field::of(name) {
+            Some(field) => fields.first(field),
+            None => fields.lines().find(|(line, _)| line.eq_ignore_ascii_case(name)).map(|(_, value)| value),
+        }
     }
 
     /// Its content, whole; of a GET empty.
@@ -97,13 +132,54 @@ impl PlainHead<'_> {
         let target = self.query.map(|query| [self.path, "?", query].concat());
         // What its reader lets through is a target.
         parts.uri = Uri::try_from(target.as_deref().unwrap_or(self.path)).unwrap_or_default();
-        for field in self.fields {
-            let name = HeaderName::from_bytes(field.name.as_bytes());
-            if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(field.value)) {
+        for (name, value) in self.fields.lines() {
+            if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
                 parts.headers.append(name, value);
             }
         }
         parts
+    }
+}
+
+impl<'a> PlainFields<'a> {
+    pub(crate) fn lines(self) -> Lines<'a> {
+        Lines(self.lines)
+    }
+
+    /// The first value of a field.
+    pub(crate) fn first(self, field: Field) -> Option<&'a [u8]> {
+        if !self.places.there.has(field) {
+            return None;
+        }
+        let (start, end) = self.places.first[field as usize];
+        self.lines.get(usize::from(start)..usize::from(end))
+    }
+
+    /// The value of a field that may be there once.
+    pub(crate) fn single(self, field: Field) -> Result<Option<&'a [u8]>, Repeated> {
+        if self.places.repeated.has(field) { Err(Repeated) } else { Ok(self.first(field)) }
+    }
+
+    /// All values of a field.
+    pub(crate) fn all(self, field: Field) -> Values<'a> {
+        self.single(field).map_or_else(|Repeated| Values::Among(self.lines(), field), Values::Only)
+    }
+}
+
+impl Places {
+    /// Notes where the value of one more field is.
+    pub(crate) fn note(&mut self, field: Field, value: (u16, u16)) {
+        if self.there.has(field) {
+            self.repeated.insert(field);
+        } else {
+            self.there.insert(field);
+            self.first[field as usize] = value;
+        }
+    }
+
+    /// Which fields there are.
+    pub(crate) fn there(&self) -> FieldSet {
+        self.there
     }
 }
 
@@ -147,30 +223,46 @@ impl<'a> Head<'a> {
     }
 
     /// The first value of a field.
-    pub(crate) fn field(self, name: &HeaderName) -> Option<&'a [u8]> {
-        self.fields(name).next()
+    pub(crate) fn field(self, field: Field) -> Option<&'a [u8]> {
+        match self {
+            Self::Parsed(parts) => parts.headers.get(field.name()).map(HeaderValue::as_bytes),
+            Self::Plain(head) => head.fields.first(field),
+        }
+    }
+
+    /// The value of a field that may be there once.
+    pub(crate) fn single(self, field: Field) -> Result<Option<&'a [u8]>, Repeated> {
+        match self {
+            Self::Parsed(parts) => {
+                let mut values = parts.headers.get_all(field.name()).iter().map(HeaderValue::as_bytes);
+                let value = values.next();
+                if values.next().is_some() { Err(Repeated) } else { Ok(value) }
+            }
+            Self::Plain(head) => head.fields.single(field),
+        }
     }
 
     /// All values of a field.
-    pub(crate) fn fields(self, name: &HeaderName) -> Values<'a, '_> {
+    pub(crate) fn fields(self, field: Field) -> Values<'a> {
         match self {
-            Self::Parsed(parts) => Values::Parsed(parts.headers.get_all(name).iter()),
-            Self::Plain(head) => Values::Plain(head.fields.iter(), name.as_str()),
+            Self::Parsed(parts) => Values::Parsed(parts.headers.get_all(field.name()).iter()),
+            Self::Plain(head) => head.fields.all(field),
         }
     }
 
     /// The values of a field that are text: visible ASCII, spaces and tabs.
-    pub(crate) fn texts(self, name: &HeaderName) -> impl Iterator<Item = &'a str> {
-        self.fields(name).filter_map(text)
+    pub(crate) fn texts(self, field: Field) -> impl Iterator<Item = &'a str> {
+        self.fields(field).filter_map(text)
     }
 
     /// Whether it has any of these fields.
-    pub(crate) fn has_any(self, names: &[HeaderName]) -> bool {
+    pub(crate) fn has_any(self, fields: FieldSet) -> bool {
         match self {
-            Self::Parsed(parts) => parts.headers.keys().any(|name| names.contains(name)),
-            Self::Plain(head) => {
-                head.fields.iter().any(|field| names.iter().any(|name| is(field.name, name.as_str())))
+            Self::Parsed(parts) => {
+                let mut there = parts.headers.keys().filter_map(|name| Field::of(name.as_str().as_bytes()));
+                there.any(|field| fields.has(field))
             }
+            Self::Plain(head) => head.fields.places.there().meets(fields),
         }
     }
 
@@ -189,24 +281,38 @@ impl<'a> From<&'a Parts> for Head<'a> {
     }
 }
 
-impl<'a> Iterator for Values<'a, '_> {
+impl<'a> Iterator for Values<'a> {
     type Item = &'a [u8];
 
     fn next(&mut self) -> Option<&'a [u8]> {
         match self {
             Self::Parsed(values) => values.next().map(HeaderValue::as_bytes),
-            Self::Plain(fields, name) => fields.find(|field| is(field.name, name)).map(|field| field.value),
+            Self::Only(value) => value.take(),
+            Self::Among(lines, field) => {
+                lines.find(|(name, _)| Field::of(name) == Some(*field)).map(|(_, value)| value)
+            }
         }
     }
 }
 
-/// Field names have no case (RFC 9110, section 5.1).
-fn is(field: &str, name: &str) -> bool {
-    field.len() == name.len() && field.eq_ignore_ascii_case(name)
+impl<'a> Iterator for Lines<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let end = memchr(b'\r', self.0)?;
+        let line = &self.0[..end];
+        let colon = memchr(b':', line)?;
+        self.0 = self.0.get(end + 2..).unwrap_or_default();
+        Some((&line[..colon], line[colon + 1..].trim_ascii()))
+    }
 }
 
-/// A field's value as text, if it is visible ASCII, spaces and tabs.
+/// Whether a field's value is text: visible ASCII, spaces and tabs.
+pub(crate) fn is_text(value: &[u8]) -> bool {
+    value.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~'))
+}
+
+/// A field's value as text, if it is that.
 pub(crate) fn text(value: &[u8]) -> Option<&str> {
-    let text = value.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~'));
-    if text { std::str::from_utf8(value).ok() } else { None }
+    if is_text(value) { std::str::from_utf8(value).ok() } else { None }
 }

@@ -9,17 +9,14 @@ use std::net::IpAddr;
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
-    ACCESS_CONTROL_REQUEST_METHOD, HOST, ORIGIN, VARY,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, VARY,
 };
 use http::uri::Authority;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, StatusCode, Version};
 
 use crate::error::Refusal;
-use crate::head::{Head, text};
+use crate::head::{Field, Head, Repeated, text};
 use crate::settings::{Cors, HostCheck};
-
-const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Checks the authority that the request is for (RFC 9110 §7.2).
 ///
@@ -41,8 +38,7 @@ pub(crate) fn check_host(head: Head<'_>, hosts: &HostCheck) -> Result<(), Refusa
 
 /// Whether there is one `Host` field of the form that nearly all have, which needs no parser, and it is ours.
 fn is_plainly_ours(head: Head<'_>, hosts: &HostCheck) -> bool {
-    let mut fields = head.fields(&HOST);
-    let (Some(host), None) = (fields.next(), fields.next()) else { return false };
+    let Ok(Some(host)) = head.single(Field::Host) else { return false };
     let digits = host.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
     let name = match host[..host.len() - digits].strip_suffix(b":") {
         Some(name) if (1..=5).contains(&digits) => name,
@@ -57,15 +53,12 @@ fn is_plainly_ours(head: Head<'_>, hosts: &HostCheck) -> bool {
 
 /// The authority in the request's target, else in `Host`. Only HTTP/1.0 may have none.
 fn authority(head: Head<'_>) -> Result<Option<Authority>, Refusal> {
-    let mut hosts = head.fields(&HOST);
-    let (first, second) = (hosts.next(), hosts.next());
-    if second.is_some() {
-        return Err(Refusal::bad_request("`Host` is given more than once"));
-    }
+    let host = head.single(Field::Host);
+    let host = host.map_err(|Repeated| Refusal::bad_request("`Host` is given more than once"))?;
     if let Some(authority) = head.authority() {
         return Ok(Some(authority.clone()));
     }
-    let Some(host) = first else {
+    let Some(host) = host else {
         let optional = head.version() < Version::HTTP_11;
         return if optional { Ok(None) } else { Err(Refusal::bad_request("`Host` is missing")) };
     };
@@ -89,12 +82,12 @@ pub(crate) fn check_site(head: Head<'_>, cors: &Cors) -> Result<(), Refusal> {
     if *cors == Cors::Any {
         return Ok(());
     }
-    let origin = head.field(&ORIGIN);
+    let origin = head.field(Field::Origin);
     if origin.is_some_and(|origin| cors.names(origin)) {
         return Ok(());
     }
     let own = origin.is_none_or(|origin| is_own(origin, head));
-    let site = head.field(&SEC_FETCH_SITE);
+    let site = head.field(Field::SecFetchSite);
     let near = site.is_none_or(|site| matches!(site, b"same-origin" | b"none"));
     if own && near {
         return Ok(());
@@ -123,10 +116,10 @@ impl Cors {
     pub(crate) fn grant(&self, request: Head<'_>) -> Option<Grant> {
         let allowed = match self {
             Self::Off => return None,
-            Self::Any => request.field(&ORIGIN).map(|_| HeaderValue::from_static("*")),
+            Self::Any => request.field(Field::Origin).map(|_| HeaderValue::from_static("*")),
             // A copy: a clone would keep the head that it came in for as long as its request waits.
             Self::Origins(_) => request
-                .field(&ORIGIN)
+                .field(Field::Origin)
                 .filter(|origin| self.names(origin))
                 .and_then(|origin| HeaderValue::from_bytes(origin).ok()),
         };
@@ -149,11 +142,11 @@ impl Grant {
 
     /// Adds what a preflight asks for, if the request is one and its origin is named.
     pub(crate) fn answer_preflight(&self, request: Head<'_>, allow: &'static str, headers: &mut HeaderMap) {
-        if self.0.is_none() || request.field(&ACCESS_CONTROL_REQUEST_METHOD).is_none() {
+        if self.0.is_none() || request.field(Field::AccessControlRequestMethod).is_none() {
             return;
         }
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(allow));
-        let asked = request.field(&ACCESS_CONTROL_REQUEST_HEADERS);
+        let asked = request.field(Field::AccessControlRequestHeaders);
         if let Some(asked) = asked.and_then(|asked| HeaderValue::from_bytes(asked).ok()) {
             headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, asked);
         }
@@ -206,7 +199,7 @@ mod tests {
     fn a_grant_keeps_nothing_of_the_head() {
         let bytes = bytes::Bytes::from(b"origin: https://app.test".to_vec());
         let mut head = head(&[]);
-        head.headers.insert(ORIGIN, HeaderValue::from_maybe_shared(bytes.slice(8..)).unwrap());
+        head.headers.insert(http::header::ORIGIN, HeaderValue::from_maybe_shared(bytes.slice(8..)).unwrap());
         let grant = Cors::Origins(vec!["https://app.test".to_owned()]).grant((&head).into()).unwrap();
         drop(head);
         assert!(bytes.is_unique());

@@ -2,24 +2,19 @@
 //!
 //! Whatever asks for more is left to hyper: other methods and versions, chunks, `Expect`, `Upgrade`, heads that are
 //! broken, too large or not all there. So what is here decides nothing that can be got wrong: either a request is as
-//! simple as it can be, or it is not touched.
-
-use std::mem::MaybeUninit;
+//! simple as it can be, or it is not touched. What is taken, a test holds against the engine's own parser.
 
 use http::Method;
-use httparse::Status;
 use memchr::memchr;
 
-use crate::head::{PlainHead, PlainRequest};
+use crate::head::{Field, FieldSet, Places, PlainFields, PlainHead, PlainRequest};
 
 /// Fields of a plain request. Browsers send about fifteen, proxies add a few.
 const MOST_FIELDS: usize = 32;
 
-/// Room for the fields of a request.
-pub(crate) type Fields<'a> = [MaybeUninit<httparse::Header<'a>>; MOST_FIELDS];
-
 /// Fields that ask for more than an answer.
-const ASKING: [&str; 5] = ["te", "expect", "upgrade", "trailer", "transfer-encoding"];
+const ASKING: FieldSet =
+    FieldSet::of([Field::Te, Field::Expect, Field::Upgrade, Field::Trailer, Field::TransferEncoding]);
 
 /// What stands in targets as it is: pchar, `/` and `?` (RFC 3986, section 3.3).
 const IN_TARGETS: [bool; 256] = {
@@ -35,65 +30,134 @@ const IN_TARGETS: [bool; 256] = {
     table
 };
 
+/// What stands in names of fields: tokens (RFC 9110, section 5.6.2).
+const IN_NAMES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        let letter = byte as u8;
+        table[byte] = letter.is_ascii_alphanumeric()
+            || matches!(letter, b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+')
+            || matches!(letter, b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~');
+        byte += 1;
+    }
+    table
+};
+
 /// No fields yet.
-pub(crate) fn fields<'a>() -> Fields<'a> {
-    [const { MaybeUninit::uninit() }; MOST_FIELDS]
+pub(crate) fn fields() -> Places {
+    Places::default()
 }
 
-/// The plain request that `bytes` begin with, if they do, and its length in bytes.
+/// The plain request that `bytes` begin with, if they do, and its length in bytes. `places` has room for its fields.
 pub(crate) fn read<'a>(
     bytes: &'a [u8],
-    fields: &'a mut Fields<'a>,
+    places: &'a mut Places,
     max_head_bytes: usize,
 ) -> Option<(PlainRequest<'a>, usize)> {
-    let mut head = httparse::Request::new(&mut []);
-    let Ok(Status::Complete(length)) = head.parse_with_uninit_headers(bytes, fields) else {
-        return None;
-    };
-    let method = match head.method? {
-        "GET" => Method::GET,
-        "POST" => Method::POST,
+    let (method, line) = match bytes {
+        [b'G', b'E', b'T', b' ', line @ ..] => (Method::GET, line),
+        [b'P', b'O', b'S', b'T', b' ', line @ ..] => (Method::POST, line),
         _ => return None,
     };
-    let target = head.path?;
-    let known = target.starts_with('/') && target.bytes().all(|byte| IN_TARGETS[usize::from(byte)]);
-    if !known || head.version != Some(1) || length > max_head_bytes {
+    let (target, line) = line.split_at(memchr(b' ', line)?);
+    // All of it, and without a branch for each byte.
+    let known = target.iter().fold(true, |known, byte| known & IN_TARGETS[usize::from(*byte)]);
+    let lines = line.strip_prefix(b" HTTP/1.1\r\n")?;
+    if !known || !target.starts_with(b"/") {
         return None;
     }
+    let head = bytes.len() - lines.len();
+    let lines = &lines[..note(lines, places)?];
+    // With the empty line behind them.
+    let head = head + lines.len() + 2;
+    if head > max_head_bytes {
+        return None;
+    }
+    let fields = PlainFields { lines, places };
+    let content = bytes[head..].get(..content_length(fields)?)?;
+    if method == Method::GET && !content.is_empty() {
+        return None;
+    }
+    let target = std::str::from_utf8(target).ok()?;
     let (path, query) = match memchr(b'?', target.as_bytes()) {
         Some(at) => (&target[..at], Some(&target[at + 1..])),
         None => (target, None),
     };
-    let fields: &[httparse::Header<'_>] = head.headers;
-    let content = &bytes[length..];
-    let content = content.get(..content_length(fields)?)?;
-    if method == Method::GET && !content.is_empty() {
-        return None;
-    }
-    let end = length + content.len();
+    let end = head + content.len();
     Some((PlainRequest { head: PlainHead { method, path, query, fields }, content }, end))
+}
+
+/// Notes the fields that `lines` begin with (RFC 9112, section 5). The length of their lines, without the empty one that
+/// ends them.
+fn note(lines: &[u8], places: &mut Places) -> Option<usize> {
+    let mut at = 0;
+    for _ in 0..=MOST_FIELDS {
+        let line = lines.get(at..)?;
+        if line.starts_with(b"\r\n") {
+            return Some(at);
+        }
+        let name = name_length(line);
+        let value = line[name..].strip_prefix(b":")?;
+        let length = value_length(value);
+        if name == 0 || !value[length..].starts_with(b"\r\n") {
+            return None;
+        }
+        let start = at + name + 1;
+        if let Some(field) = Field::of(&line[..name]) {
+            let value = value[..length].trim_ascii_start();
+            let start = start + length - value.len();
+            let end = start + value.trim_ascii_end().len();
+            places.note(field, (u16::try_from(start).ok()?, u16::try_from(end).ok()?));
+        }
+        at = start + length + 2;
+    }
+    None
+}
+
+/// How many bytes of a field's name `line` begins with.
+fn name_length(line: &[u8]) -> usize {
+    let mut length = 0;
+    while line.get(length).is_some_and(|byte| IN_NAMES[usize::from(*byte)]) {
+        length += 1;
+    }
+    length
+}
+
+/// How many bytes of a field's value `bytes` begin with: all but controls, for a value may be opaque (RFC 9110, section
+/// 5.5). The one control that may stand in values, the tab, hardly ever does.
+fn value_length(bytes: &[u8]) -> usize {
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (at, word) in words.iter().enumerate() {
+        let controls = controls(u64::from_le_bytes(*word));
+        if controls != 0 {
+            return at * 8 + controls.trailing_zeros() as usize / 8;
+        }
+    }
+    let controls = rest.iter().position(u8::is_ascii_control);
+    words.len() * 8 + controls.unwrap_or(rest.len())
+}
+
+/// The high bit of the lowest byte of a word that is a control; of those above it what comes. Bytes borrow from those
+/// above them, but only where they are controls.
+fn controls(word: u64) -> u64 {
+    const fn each(byte: u8) -> u64 {
+        u64::from_ne_bytes([byte; 8])
+    }
+    let delete = word ^ each(0x7f);
+    let is_delete = delete.wrapping_sub(each(1)) & !delete;
+    let is_below_space = word.wrapping_sub(each(b' ')) & !word;
+    (is_delete | is_below_space) & each(0x80)
 }
 
 /// The length of the content; `None` where it is not said in the one plain way (RFC 9112, section 6.2), or a field
 /// asks anything of the connection but to be kept.
-fn content_length(fields: &[httparse::Header<'_>]) -> Option<usize> {
-    let mut said = None;
-    for field in fields {
-        let is = |name: &str| field.name.len() == name.len() && field.name.eq_ignore_ascii_case(name);
-        let plain = if is("content-length") {
-            let first = said.is_none();
-            said = decimal(field.value);
-            first && said.is_some()
-        } else if is("connection") {
-            field.value.eq_ignore_ascii_case(b"keep-alive")
-        } else {
-            !ASKING.iter().any(|name| is(name))
-        };
-        if !plain {
-            return None;
-        }
+fn content_length(fields: PlainFields<'_>) -> Option<usize> {
+    let asks = fields.places.there().meets(ASKING);
+    if asks || !fields.all(Field::Connection).all(|value| value.eq_ignore_ascii_case(b"keep-alive")) {
+        return None;
     }
-    Some(said.unwrap_or(0))
+    fields.single(Field::ContentLength).ok()?.map_or(Some(0), decimal)
 }
 
 /// A number of one to nine digits.
@@ -107,6 +171,8 @@ fn decimal(text: &[u8]) -> Option<usize> {
 mod tests {
     use http::Request;
     use http::uri::PathAndQuery;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
 
     use super::*;
     use crate::body::RequestBody;
@@ -164,6 +230,53 @@ mod tests {
         }
         assert!(read(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", &mut fields(), 20).is_none());
     }
+
+    #[test]
+    fn controls_end_values_wherever_they_stand() {
+        for (byte, at) in (0..=u8::MAX).flat_map(|byte| (0..20).map(move |at| (byte, at))) {
+            for around in [b' ', b'a', b'~', 0x80, 0xff] {
+                let mut value = [around; 20];
+                value[at] = byte;
+                let length = if byte.is_ascii_control() { at } else { 20 };
+                assert_eq!(value_length(&value), length, "{byte} at {at} in {around}");
+            }
+        }
+    }
+
+    proptest! {
+        /// The parser of the engine is the judge: whatever is taken here, it takes in the same way.
+        #[test]
+        fn what_is_plain_is_what_the_engine_takes_it_for(
+            line in "(GET|POST) /[a-z?%=&]{0,9} HTTP/1.1",
+            lines in vec("(Host|hOST|tE|[A-Za-z!-]{0,4}): ?[ \ta-zé~]{0,12}[\x00-\x1f]?", 0..5),
+            asked in "(Content-Length: [0-9]|Connection: keep-alive|Connection: close|X: y|)",
+            ends in vec("\r\n|\r\n|\r\n|\r\n|\r\n|\r\n|\n|\r|\r\n ", 8),
+            content in "[a-z\r\n]{0,9}",
+        ) {
+            let lines = [line, asked].into_iter().chain(lines).chain([String::new()]);
+            let head: String = lines.zip(&ends).flat_map(|(line, end)| [line, end.clone()]).collect();
+            let bytes = [head.as_bytes(), content.as_bytes()].concat();
+            let mut places = fields();
+            if let Some((request, _)) = read(&bytes, &mut places, 16 * 1024) {
+                let mut room = [httparse::EMPTY_HEADER; MOST_FIELDS];
+                let mut judged = httparse::Request::new(&mut room);
+                let length = judged.parse(&bytes).unwrap().unwrap();
+                let head = &request.head;
+                prop_assert_eq!((judged.method, judged.version), (Some(head.method.as_str()), Some(1)));
+                let target = head.query.map_or(head.path.to_owned(), |query| format!("{}?{query}", head.path));
+                prop_assert_eq!(judged.path, Some(target.as_str()));
+                let fields = judged.headers.iter().map(|field| (field.name.as_bytes(), field.value));
+                prop_assert!(fields.clone().eq(head.fields.lines()));
+                for (name, _) in fields.clone() {
+                    let first = fields.clone().find(|(other, _)| other.eq_ignore_ascii_case(name));
+                    let name = http::HeaderName::from_bytes(name).unwrap();
+                    prop_assert_eq!(request.field(&name), first.map(|(_, value)| value));
+                }
+                prop_assert!(bytes[length..].starts_with(request.content));
+            }
+        }
+    }
+
     #[test]
     fn whatever_is_read_can_be_said_in_the_types_of_http() {
         for byte in 0..=u8::MAX {
@@ -178,7 +291,8 @@ mod tests {
             for bytes in [head(&[byte], b""), head(b"", &[byte, b'v'])] {
                 let mut fields = fields();
                 let Some((request, _)) = read(&bytes, &mut fields, 16 * 1024) else { continue };
-                let plain = request.head.fields.iter().map(|field| (field.name.to_lowercase(), field.value));
+                let lower = |name| String::from_utf8_lossy(name).to_lowercase();
+                let plain = request.head.fields.lines().map(|(name, value)| (lower(name), value));
                 let plain: Vec<_> = plain.collect();
                 let request = request.into_request();
                 let said = request

@@ -1,12 +1,11 @@
 //! Short poll: answers at once with what there is, or with 304 where the asker has seen just that.
 
 use http::StatusCode;
-use http::header::IF_NONE_MATCH;
 use poll_core::{Standing, Timestamp, View};
 
 use crate::client::Client;
 use crate::dialect::native;
-use crate::head::Head;
+use crate::head::{Field, Head};
 use crate::question::{Answer, Question};
 use crate::reply::Reply;
 use crate::respond;
@@ -86,7 +85,7 @@ fn fresh(reply: Reply, tag: Vec<u8>) -> Reply {
 
 /// The condition of a request, if it has one.
 pub(crate) fn condition(head: Head<'_>) -> Option<&[u8]> {
-    head.field(&IF_NONE_MATCH)
+    head.field(Field::IfNoneMatch)
 }
 
 /// Weak comparison with a list of tags (RFC 9110 §13.1.2). The tags made here hold no comma.

@@ -10,7 +10,7 @@ use crate::error::Refusal;
 use crate::feed::{Feed, Style};
 use crate::follow::Follow;
 use crate::frame::Framing;
-use crate::head::Head;
+use crate::head::{Field, Head};
 use crate::metrics::Pattern;
 use crate::question::Question;
 use crate::reply::Reply;
@@ -41,7 +41,7 @@ pub(crate) async fn answer(
 
 /// What the asker wants a stream to be framed as.
 pub(crate) fn framing(head: Head<'_>) -> Framing {
-    let events = head.texts(&http::header::ACCEPT).flat_map(|value| value.split(',')).any(|range| {
+    let events = head.texts(Field::Accept).flat_map(|value| value.split(',')).any(|range| {
         let media = range.split(';').next().unwrap_or_default().trim();
         media.eq_ignore_ascii_case("text/event-stream")
     });

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http::header::{ALLOW, ETAG, IF_NONE_MATCH, LINK};
+use http::header::{ALLOW, ETAG, LINK};
 use http::{HeaderValue, Method, StatusCode};
 use poll_core::{Published, Publishing};
 
@@ -19,7 +19,7 @@ use crate::dialect::golongpoll;
 use crate::drain::Phase;
 use crate::early_hints::{Asset, Preload};
 use crate::error::Refusal;
-use crate::head::Head;
+use crate::head::{Field, Head};
 use crate::intake;
 use crate::origin;
 use crate::pattern::publish::Posted;
@@ -237,7 +237,7 @@ impl Service {
             return respond::bare(StatusCode::NOT_FOUND);
         };
         let tag = asset.headers.get(ETAG).map(HeaderValue::as_bytes);
-        let seen = head.field(&IF_NONE_MATCH);
+        let seen = head.field(Field::IfNoneMatch);
         let mut reply = if tag.is_some() && tag == seen {
             respond::bare(StatusCode::NOT_MODIFIED)
         } else {

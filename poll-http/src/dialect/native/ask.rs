@@ -3,17 +3,14 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use http::HeaderName;
 use poll_core::{ChannelName, Cursor, Limit, Position, Seq};
 
 use crate::error::Refusal;
-use crate::head::{Head, text};
+use crate::head::{Field, Head, text};
 use crate::query::{Query, Repeats};
 use crate::question::{AtEnd, Grain, Question, Skips};
 
 const DEFAULT_CHANNEL: &str = "default";
-const PREFER: HeaderName = HeaderName::from_static("prefer");
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const DEFAULT_WAIT: Duration = Duration::from_secs(30);
 
 /// What the query says of the channel and the place in it, as it is written.
@@ -110,7 +107,7 @@ fn position(words: &Words<'_>) -> Result<Option<Position>, Refusal> {
 
 /// Where an EventSource was when its connection broke. Newer than what its address says, so it counts first.
 fn resumed(head: Head<'_>) -> Result<Option<Cursor>, Refusal> {
-    if let Some(id) = head.field(&LAST_EVENT_ID).filter(|id| !id.is_empty()) {
+    if let Some(id) = head.field(Field::LastEventId).filter(|id| !id.is_empty()) {
         let id = text(id).ok_or_else(|| Refusal::bad_request("`Last-Event-ID` is not a cursor"))?;
         return cursor("Last-Event-ID", id).map(Some);
     }
@@ -140,7 +137,7 @@ pub(crate) fn seconds(name: &str, text: &str, most: Duration) -> Result<Duration
 
 /// `Prefer: wait=S` (RFC 7240 §4.3): whole seconds. A preference that is not understood is no error.
 fn preferred_wait(head: Head<'_>) -> Option<Duration> {
-    head.texts(&PREFER).flat_map(|value| value.split([',', ';'])).find_map(|preference| {
+    head.texts(Field::Prefer).flat_map(|value| value.split([',', ';'])).find_map(|preference| {
         let (name, value) = preference.split_once('=')?;
         let value = value.trim().trim_matches('"');
         let wait = name.trim().eq_ignore_ascii_case("wait");

@@ -3,18 +3,15 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::HeaderName;
-use http::header::CONTENT_TYPE;
 use poll_core::{ChannelName, IdempotencyKey, Payload, Publish};
 use serde::Deserialize;
 
 use crate::content::write_string;
 use crate::error::Refusal;
-use crate::head::{Head, text};
+use crate::head::{Field, Head, Repeated, is_text};
 use crate::query::{Query, Repeats};
 use crate::settings::Demo;
 
-static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// The most lines of one publish; as many as one answer gives.
 const MOST_LINES: usize = 1_000;
 /// The most bytes of one publish of lines; as many as one answer gives.
@@ -131,11 +128,8 @@ fn json(text: &[u8], what: &str) -> Result<Payload, Refusal> {
 
 /// The key in `Idempotency-Key`.
 pub(crate) fn key(head: Head<'_>) -> Result<Option<IdempotencyKey>, Refusal> {
-    let mut keys = head.fields(&IDEMPOTENCY_KEY);
-    let (key, twin) = (keys.next(), keys.next());
-    if twin.is_some() {
-        return Err(Refusal::bad_request("`Idempotency-Key` is given more than once"));
-    }
+    let key = head.single(Field::IdempotencyKey);
+    let key = key.map_err(|Repeated| Refusal::bad_request("`Idempotency-Key` is given more than once"))?;
     let Some(key) = key else { return Ok(None) };
     let text = std::str::from_utf8(key).map_err(|_| Refusal::bad_request("`Idempotency-Key`: not UTF-8"))?;
     let key = IdempotencyKey::parse(text);
@@ -143,18 +137,22 @@ pub(crate) fn key(head: Head<'_>) -> Result<Option<IdempotencyKey>, Refusal> {
 }
 
 fn media(head: Head<'_>) -> Media {
-    let Some(value) = head.field(&CONTENT_TYPE).and_then(text) else {
-        return Media::Other;
+    let value = match head.field(Field::ContentType) {
+        // As nearly all write it.
+        Some(b"text/plain") => return Media::Text,
+        Some(b"application/json") => return Media::Json,
+        Some(value) if is_text(value) => value,
+        Some(_) | None => return Media::Other,
     };
-    let essence = value.split(';').next().unwrap_or_default().trim();
-    let is = |media: &str| essence.eq_ignore_ascii_case(media);
-    let part = |range: Option<&str>, text: &str| range.is_some_and(|part| part.eq_ignore_ascii_case(text));
+    let essence = value.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
+    let is = |media: &[u8]| essence.eq_ignore_ascii_case(media);
+    let part = |range: Option<&[u8]>, text: &[u8]| range.is_some_and(|part| part.eq_ignore_ascii_case(text));
     match essence.len() {
-        _ if part(essence.get(.."text/".len()), "text/") => Media::Text,
-        _ if is("application/json") => Media::Json,
-        _ if is("application/x-ndjson") => Media::Lines,
-        _ if is("application/x-www-form-urlencoded") => Media::Form,
-        length if part(essence.get(length.saturating_sub("+json".len())..), "+json") => Media::Json,
+        _ if part(essence.get(..b"text/".len()), b"text/") => Media::Text,
+        _ if is(b"application/json") => Media::Json,
+        _ if is(b"application/x-ndjson") => Media::Lines,
+        _ if is(b"application/x-www-form-urlencoded") => Media::Form,
+        length if part(essence.get(length.saturating_sub(b"+json".len())..), b"+json") => Media::Json,
         _ => Media::Other,
     }
 }
@@ -211,6 +209,7 @@ pub(crate) fn step(
 #[cfg(test)]
 mod tests {
     use http::Request;
+    use http::header::CONTENT_TYPE;
     use poll_core::Ending;
 
     use super::*;

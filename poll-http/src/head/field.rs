@@ -1,0 +1,158 @@
+//! The fields that requests are asked for, by number.
+//!
+//! Most requests have few of them, and are asked for many. So their names are compared once, when a head is read, and
+//! from then on whether a field is there is a bit.
+
+use http::HeaderName;
+
+macro_rules! fields {
+    ($($field:ident $name:literal)*) => {
+        /// A field that anything here looks at.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Field { $($field),* }
+
+        impl Field {
+            const ALL: [Self; Self::COUNT] = [$(Self::$field),*];
+        }
+
+        /// In small letters; all that stands in them has the bit that makes letters small.
+        const TEXTS: &[&str] = &[$($name),*];
+        static NAMES: [HeaderName; Field::COUNT] = [$(HeaderName::from_static($name)),*];
+    };
+}
+
+fields! {
+    Accept "accept"
+    AccessControlRequestHeaders "access-control-request-headers"
+    AccessControlRequestMethod "access-control-request-method"
+    Authorization "authorization"
+    Connection "connection"
+    ContentLength "content-length"
+    ContentType "content-type"
+    Expect "expect"
+    Host "host"
+    IdempotencyKey "idempotency-key"
+    IfNoneMatch "if-none-match"
+    LastEventId "last-event-id"
+    Origin "origin"
+    Prefer "prefer"
+    SecFetchSite "sec-fetch-site"
+    Te "te"
+    Trailer "trailer"
+    TransferEncoding "transfer-encoding"
+    Upgrade "upgrade"
+    XClientId "x-client-id"
+    XForwardedFor "x-forwarded-for"
+    XRealIp "x-real-ip"
+}
+
+/// The bit by which small letters differ from large ones.
+const SMALL: u8 = 0x20;
+
+/// By length, first and last letter, which tell all names apart.
+static SLOTS: [Option<Field>; 64] = {
+    let mut slots = [None; 64];
+    let mut at = 0;
+    while at < Field::COUNT {
+        let slot = slot(TEXTS[at].as_bytes());
+        assert!(slots[slot].is_none(), "each name has a slot of its own");
+        slots[slot] = Some(Field::ALL[at]);
+        at += 1;
+    }
+    slots
+};
+
+const fn slot(name: &[u8]) -> usize {
+    let ([first, ..], [.., last]) = (name, name) else { return 0 };
+    let (first, last) = ((*first | SMALL) as usize, (*last | SMALL) as usize);
+    ((name.len() + first) * 4 + last) % 64
+}
+
+impl Field {
+    pub(crate) const COUNT: usize = TEXTS.len();
+
+    /// The field that has this name, in letters of any size. `token` is one (RFC 9110, section 5.6.2).
+    pub(crate) fn of(token: &[u8]) -> Option<Self> {
+        let field = SLOTS[slot(token)]?;
+        is(token, TEXTS[field as usize].as_bytes()).then_some(field)
+    }
+
+    pub(crate) fn name(self) -> &'static HeaderName {
+        &NAMES[self as usize]
+    }
+
+    const fn bit(self) -> u32 {
+        1 << self as u32
+    }
+}
+
+/// Field names have no case (RFC 9110, section 5.1). What [`SMALL`] makes a digit or a `-` stands in no token.
+fn is(token: &[u8], name: &[u8]) -> bool {
+    let ((words, rest), (known_words, known_rest)) = (token.as_chunks::<8>(), name.as_chunks::<8>());
+    let same = |(word, known): (&[u8; 8], &[u8; 8])| {
+        u64::from_ne_bytes(*word) | u64::from_ne_bytes([SMALL; 8]) == u64::from_ne_bytes(*known)
+    };
+    token.len() == name.len()
+        && words.iter().zip(known_words).all(same)
+        && rest.iter().zip(known_rest).all(|(byte, known)| byte | SMALL == *known)
+}
+
+/// Some fields.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct FieldSet(u32);
+
+impl FieldSet {
+    pub(crate) const fn of<const N: usize>(fields: [Field; N]) -> Self {
+        let (mut set, mut at) = (0, 0);
+        while at < N {
+            set |= fields[at].bit();
+            at += 1;
+        }
+        Self(set)
+    }
+
+    pub(crate) fn insert(&mut self, field: Field) {
+        self.0 |= field.bit();
+    }
+
+    pub(crate) fn has(self, field: Field) -> bool {
+        self.0 & field.bit() != 0
+    }
+
+    /// Whether any field is in both.
+    pub(crate) fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn each_name_is_that_of_its_field() {
+        for field in Field::ALL {
+            let name = field.name().as_str();
+            assert_eq!(Field::of(name.as_bytes()), Some(field), "{name}");
+            assert_eq!(Field::of(name.to_uppercase().as_bytes()), Some(field), "{name}");
+            for at in 0..name.len() {
+                let [mut less, mut other, mut more] = [(); 3].map(|()| name.as_bytes().to_vec());
+                less.remove(at);
+                other[at] = if other[at] == b'!' { b'#' } else { b'!' };
+                more.insert(at, b'~');
+                assert!([less, other, more].iter().all(|name| Field::of(name) != Some(field)), "{name} {at}");
+            }
+        }
+        assert_eq!(Field::of(b""), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_other_token_is_a_field(token in "[-!#$%&'*+.^_`|~0-9A-Za-z]{1,20}") {
+            let same = |field: &Field| field.name().as_str().eq_ignore_ascii_case(&token);
+            prop_assert_eq!(Field::of(token.as_bytes()), Field::ALL.into_iter().find(same));
+        }
+    }
+}
