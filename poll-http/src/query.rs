@@ -5,14 +5,15 @@
 
 use std::borrow::Cow;
 
-use percent_encoding::percent_decode;
+use memchr::{memchr, memchr2};
+use percent_encoding::{AsciiSet, percent_decode_str, percent_encode};
 
 use crate::error::Refusal;
 use crate::head::Head;
 
 /// `name=value` pairs as they stand on the wire.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Query<'a>(&'a [u8]);
+pub(crate) struct Query<'a>(&'a str);
 
 /// What a parameter that is given twice means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,13 +22,18 @@ pub(crate) enum Repeats {
     FirstWins,
 }
 
+/// A form as the text that it should have been: what is not ASCII in it is encoded, the rest stays as it is.
+pub(crate) fn form(body: &[u8]) -> Cow<'_, str> {
+    percent_encode(body, &AsciiSet::EMPTY).into()
+}
+
 impl<'a> Query<'a> {
     /// Of a request's target.
     pub(crate) fn of(head: Head<'a>) -> Self {
-        Self(head.query().as_bytes())
+        Self(head.query())
     }
 
-    pub(crate) fn new(text: &'a [u8]) -> Self {
+    pub(crate) fn new(text: &'a str) -> Self {
         Self(text)
     }
 
@@ -46,11 +52,11 @@ impl<'a> Query<'a> {
         let mut found = [None; N];
         let mut rest = self.0;
         while !rest.is_empty() {
-            let (pair, after) = Pair::first(rest);
+            let (key, value, after) = pair(rest);
             rest = after;
-            let Some(index) = names.iter().position(|name| pair.is(name)) else { continue };
+            let Some(index) = names.iter().position(|name| is(key, name)) else { continue };
             match (found[index], repeats) {
-                (None, _) => found[index] = Some(pair),
+                (None, _) => found[index] = Some(value),
                 (Some(_), Repeats::Refused) => {
                     let name = names[index];
                     return Err(Refusal::bad_request(format!("parameter `{name}` is given more than once")));
@@ -62,69 +68,35 @@ impl<'a> Query<'a> {
         for ((value, found), name) in values.iter_mut().zip(found).zip(names) {
             let not_text =
                 || Refusal::bad_request(format!("parameter `{name}` is not percent-encoded UTF-8"));
-            *value = found.map(|pair| pair.value().ok_or_else(not_text)).transpose()?;
+            *value = found.map(|found| decode(found).ok_or_else(not_text)).transpose()?;
         }
         Ok(values)
     }
 }
 
-/// One pair, still encoded.
-#[derive(Clone, Copy)]
-struct Pair<'a> {
-    key: &'a [u8],
-    value: &'a [u8],
-    coding: Coding,
+/// Name and value, still encoded, of the pair that `text` begins with, and what comes behind its `&`.
+fn pair(text: &str) -> (&str, &str, &str) {
+    let bytes = text.as_bytes();
+    let key = memchr2(b'=', b'&', bytes).unwrap_or(bytes.len());
+    let begun = key + usize::from(bytes.get(key) == Some(&b'='));
+    let end = memchr(b'&', &bytes[begun..]).map_or(text.len(), |length| begun + length);
+    (&text[..key], &text[begun..end], text.get(end + 1..).unwrap_or_default())
 }
 
-/// Whether anything in a pair stands for something else.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Coding {
-    Encoded,
-    Plain,
-}
-
-impl<'a> Pair<'a> {
-    /// The pair that `text` begins with, and what comes behind its `&`.
-    fn first(text: &'a [u8]) -> (Self, &'a [u8]) {
-        let (mut mark, mut end, mut coding) = (None, text.len(), Coding::Plain);
-        for (at, &byte) in text.iter().enumerate() {
-            match byte {
-                b'&' => {
-                    end = at;
-                    break;
-                }
-                b'=' if mark.is_none() => mark = Some(at),
-                b'%' | b'+' => coding = Coding::Encoded,
-                _ => {}
-            }
-        }
-        let (key, value) = (&text[..mark.unwrap_or(end)], mark.map_or(&[][..], |mark| &text[mark + 1..end]));
-        (Self { key, value, coding }, text.get(end + 1..).unwrap_or_default())
-    }
-
-    fn is(&self, name: &str) -> bool {
-        self.key == name.as_bytes()
-            || (self.coding == Coding::Encoded
-                && self.key.contains(&b'%')
-                && percent_decode(self.key).eq(name.bytes()))
-    }
-
-    /// `None` where it is not percent-encoded UTF-8.
-    fn value(&self) -> Option<Cow<'a, str>> {
-        match self.coding {
-            Coding::Plain => std::str::from_utf8(self.value).ok().map(Cow::Borrowed),
-            Coding::Encoded => decode(self.value),
-        }
-    }
+fn is(key: &str, name: &str) -> bool {
+    key == name || (key.contains('%') && percent_decode_str(key).eq(name.bytes()))
 }
 
 /// Undoes `+` and percent-encoding; `None` where a `%` encodes nothing or the bytes are not UTF-8.
-fn decode(value: &[u8]) -> Option<Cow<'_, str>> {
-    if !is_encoded(value) {
+fn decode(value: &str) -> Option<Cow<'_, str>> {
+    if memchr2(b'%', b'+', value.as_bytes()).is_none() {
+        return Some(Cow::Borrowed(value));
+    }
+    if !is_encoded(value.as_bytes()) {
         return None;
     }
-    let spaced: Vec<u8> = value.iter().map(|&byte| if byte == b'+' { b' ' } else { byte }).collect();
-    let bytes: Vec<u8> = percent_decode(&spaced).collect();
+    let spaced = value.replace('+', " ");
+    let bytes: Vec<u8> = percent_decode_str(&spaced).collect();
     String::from_utf8(bytes).ok().map(Cow::Owned)
 }
 
@@ -141,7 +113,7 @@ mod tests {
     use super::*;
 
     fn get(query: &str, name: &str) -> Option<String> {
-        Query::new(query.as_bytes()).get(name, Repeats::FirstWins).unwrap().map(Cow::into_owned)
+        Query::new(query).get(name, Repeats::FirstWins).unwrap().map(Cow::into_owned)
     }
 
     #[test]
@@ -154,8 +126,18 @@ mod tests {
     }
 
     #[test]
+    fn a_form_that_is_no_text_has_what_is_text_in_it() {
+        let text = form(b"a=\xff&\xe2\x98\x83=1&b=\xe2\x98\x83+%2b&c");
+        let query = Query::new(&text);
+        assert!(query.get("a", Repeats::Refused).is_err());
+        assert_eq!(query.get("b", Repeats::Refused).unwrap().unwrap(), "☃ +");
+        assert_eq!(query.get("c", Repeats::Refused).unwrap().unwrap(), "");
+        assert!(matches!(form(b"a=%ff&b+c"), Cow::Borrowed("a=%ff&b+c")));
+    }
+
+    #[test]
     fn repeats_are_refused_or_the_first_wins() {
-        let query = Query::new(b"a=1&b=2&a=3");
+        let query = Query::new("a=1&b=2&a=3");
         assert_eq!(query.get("a", Repeats::FirstWins).unwrap().unwrap(), "1");
         assert!(query.get("a", Repeats::Refused).is_err());
         assert!(query.get("b", Repeats::Refused).is_ok());
@@ -164,7 +146,7 @@ mod tests {
     #[test]
     fn broken_encoding_is_refused() {
         for bad in ["a=%", "a=%4", "a=%zz", "a=%ff", "a=%+1"] {
-            assert!(Query::new(bad.as_bytes()).get("a", Repeats::FirstWins).is_err(), "{bad}");
+            assert!(Query::new(bad).get("a", Repeats::FirstWins).is_err(), "{bad}");
         }
     }
 }

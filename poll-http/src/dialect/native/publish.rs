@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::content::write_string;
 use crate::error::Refusal;
 use crate::head::{Field, Head, Repeated, is_text};
-use crate::query::{Query, Repeats};
+use crate::query::{Query, Repeats, form};
 use crate::settings::Demo;
 
 /// The most lines of one publish; as many as one answer gives.
@@ -96,7 +96,8 @@ fn from_body(incoming: Incoming, body: &[u8]) -> Result<Publish, Refusal> {
         Media::Json => json(body, "the body")?,
         Media::Text => Payload::text(std::str::from_utf8(body).map_err(not_utf8)?),
         Media::Form => {
-            let content = Query::new(body).get("content", Repeats::Refused)?;
+            let form = form(body);
+            let content = Query::new(&form).get("content", Repeats::Refused)?;
             let content = content.filter(|content| !content.is_empty());
             let missing = || Refusal::bad_request("`content` is missing in the form");
             Payload::text(content.map(Cow::into_owned).ok_or_else(missing)?)
