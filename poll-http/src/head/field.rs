@@ -88,13 +88,19 @@ impl Field {
 
 /// Field names have no case (RFC 9110, section 5.1). What [`SMALL`] makes a digit or a `-` stands in no token.
 fn is(token: &[u8], name: &[u8]) -> bool {
-    let ((words, rest), (known_words, known_rest)) = (token.as_chunks::<8>(), name.as_chunks::<8>());
-    let same = |(word, known): (&[u8; 8], &[u8; 8])| {
+    let same = |word: &[u8; 8], known: &[u8; 8]| {
         u64::from_ne_bytes(*word) | u64::from_ne_bytes([SMALL; 8]) == u64::from_ne_bytes(*known)
     };
-    token.len() == name.len()
-        && words.iter().zip(known_words).all(same)
-        && rest.iter().zip(known_rest).all(|(byte, known)| byte | SMALL == *known)
+    if token.len() != name.len() {
+        return false;
+    }
+    match (token.first_chunk(), name.first_chunk(), token.last_chunk(), name.last_chunk()) {
+        // The two words overlap or meet.
+        (Some(first), Some(known_first), Some(last), Some(known_last)) if token.len() <= 16 => {
+            same(first, known_first) && same(last, known_last)
+        }
+        _ => token.iter().zip(name).all(|(byte, known)| byte | SMALL == *known),
+    }
 }
 
 /// Some fields.
