@@ -34,6 +34,9 @@ pub(crate) fn write_payload(out: &mut Vec<u8>, payload: &Payload) -> Encoding {
 
 /// Writes UTF-8 text as a JSON string.
 pub(crate) fn write_text(out: &mut Vec<u8>, text: &[u8]) {
+    if text.is_ascii() && !has_escapes(text) {
+        return write_quoted(out, text);
+    }
     match std::str::from_utf8(text) {
         Ok(text) => write_string(out, text),
         // Text payloads are UTF-8 by construction; should one not be, its readers get replacement characters.
@@ -43,17 +46,25 @@ pub(crate) fn write_text(out: &mut Vec<u8>, text: &[u8]) {
 
 /// Writes a JSON string.
 pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
-    // Without a branch a byte, so that sixteen are looked at together.
-    let escapes = |byte: u8| (byte < b' ') | (byte == b'"') | (byte == b'\\');
-    if text.bytes().fold(false, |any, byte| any | escapes(byte)) {
+    if has_escapes(text.as_bytes()) {
         // A string into a vector cannot fail.
         let _ = serde_json::to_writer(out, text);
     } else {
-        out.reserve(text.len() + 2);
-        out.push(b'"');
-        out.extend_from_slice(text.as_bytes());
-        out.push(b'"');
+        write_quoted(out, text.as_bytes());
     }
+}
+
+/// Whether anything in a JSON string has to be escaped. Without a branch a byte, so that sixteen are looked at together.
+fn has_escapes(text: &[u8]) -> bool {
+    let escapes = |byte: u8| u8::from(byte < b' ') | u8::from(byte == b'"') | u8::from(byte == b'\\');
+    text.iter().fold(0, |any, byte| any | escapes(*byte)) != 0
+}
+
+fn write_quoted(out: &mut Vec<u8>, text: &[u8]) {
+    out.reserve(text.len() + 2);
+    out.push(b'"');
+    out.extend_from_slice(text);
+    out.push(b'"');
 }
 
 fn write_base64(out: &mut Vec<u8>, bytes: &[u8]) {
@@ -136,5 +147,27 @@ impl<'de> Visitor<'de> for FieldsVisitor {
             fields.push(field);
         }
         Ok(Fields(fields))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_strings_of_json() {
+        let long = "long enough to be looked at in words, ".repeat(3);
+        for at in 0..long.len() {
+            for other in ["", "\"", "\\", "\0", "\u{1f}", "\u{7f}", "é", "☃"] {
+                let text = [&long[..at], other, &long[at..]].concat();
+                let (mut out, json) = (Vec::new(), serde_json::to_string(&text).unwrap());
+                write_text(&mut out, text.as_bytes());
+                write_string(&mut out, &text);
+                assert_eq!(String::from_utf8(out).unwrap(), json.repeat(2));
+            }
+        }
+        let mut out = Vec::new();
+        write_text(&mut out, b"a\xff");
+        assert_eq!(out, "\"a\u{fffd}\"".as_bytes());
     }
 }

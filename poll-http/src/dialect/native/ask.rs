@@ -128,6 +128,9 @@ fn number(text: &str) -> Option<u64> {
 
 /// A decimal number of seconds, clamped to 0…`most`.
 pub(crate) fn seconds(name: &str, text: &str, most: Duration) -> Result<Duration, Refusal> {
+    if let Some(whole) = number(text) {
+        return Ok(Duration::from_secs(whole).min(most));
+    }
     let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
     let Some(number) = number else {
         return Err(Refusal::bad_request(format!("`{name}` must be a number of seconds")));
