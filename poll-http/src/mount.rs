@@ -165,7 +165,7 @@ impl Future for Mounted {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response<Body>> {
         let mut reply = std::task::ready!(Pin::new(&mut self.answering).poll(cx));
         if let Some(location) = &mut reply.location {
-            location.insert_str(0, &self.prefix);
+            *location = [self.prefix.as_bytes(), &location[..]].concat().into();
         }
         Poll::Ready(reply.into_response().map(Body::written_when_taken))
     }

@@ -5,8 +5,10 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION, X_CONTENT_TYPE_OPTIONS};
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use poll_core::Timestamp;
 
 use crate::body::Body;
 
@@ -20,9 +22,11 @@ pub struct Reply {
     /// `Cache-Control`.
     pub(crate) cache: Option<Cow<'static, str>>,
     /// `ETag`.
-    pub(crate) tag: Option<Vec<u8>>,
+    pub(crate) tag: Option<Box<[u8]>>,
     /// `Location`.
-    pub(crate) location: Option<String>,
+    pub(crate) location: Option<Box<[u8]>>,
+    /// When it was made, if somebody looked; its `Date`.
+    pub(crate) made: Option<Timestamp>,
     /// `X-Content-Type-Options`.
     pub(crate) sniffing: Sniffing,
     /// What few answers have.
@@ -56,6 +60,7 @@ impl Reply {
             cache: None,
             tag: None,
             location: None,
+            made: None,
             sniffing: Sniffing::Unsaid,
             more: None,
             body,
@@ -112,10 +117,11 @@ impl Reply {
             Cow::Borrowed(cache) => Some(HeaderValue::from_static(cache)),
             Cow::Owned(cache) => HeaderValue::try_from(cache).ok(),
         });
+        let text = |text: Box<[u8]>| HeaderValue::from_maybe_shared(Bytes::from(text)).ok();
         let fields = [
             (CACHE_CONTROL, cache),
-            (ETAG, self.tag.and_then(|tag| HeaderValue::from_maybe_shared(bytes::Bytes::from(tag)).ok())),
-            (LOCATION, self.location.and_then(|location| HeaderValue::try_from(location).ok())),
+            (ETAG, self.tag.and_then(text)),
+            (LOCATION, self.location.and_then(text)),
         ];
         for (name, value) in fields {
             value.into_iter().for_each(|value| drop(headers.insert(name.clone(), value)));

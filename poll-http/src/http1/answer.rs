@@ -18,7 +18,7 @@ use tokio::io::AsyncWrite;
 use super::KEEP_ALIVE;
 use crate::chunk;
 use crate::content::write_number;
-use crate::date::date;
+use crate::date::with_date;
 use crate::reply::{Reply, Sniffing};
 
 /// Pieces up to this size are joined with what stands before and behind them.
@@ -117,16 +117,11 @@ impl Outbox {
     ) -> After {
         let mut after = after;
         self.reserve(JOINED);
-        let status = reply.status;
-        self.joined.extend_from_slice(b"HTTP/1.1 ");
-        self.joined.extend_from_slice(status.as_str().as_bytes());
-        self.joined.push(b' ');
-        self.joined.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
-        self.joined.extend_from_slice(b"\r\n");
+        self.status(reply.status);
         self.own("content-type: ", reply.media.map(str::as_bytes));
         self.own("cache-control: ", reply.cache.as_deref().map(str::as_bytes));
         self.own("etag: ", reply.tag.as_deref());
-        self.own("location: ", reply.location.as_deref().map(str::as_bytes));
+        self.own("location: ", reply.location.as_deref());
         if reply.sniffing == Sniffing::Forbidden {
             self.joined.extend_from_slice(b"x-content-type-options: nosniff\r\n");
         }
@@ -166,11 +161,26 @@ impl Outbox {
             }
         }
         if !dated {
-            let date: HeaderValue = date();
-            self.field(&DATE, date.as_bytes());
+            with_date(reply.made, |date| self.own("date: ", Some(date.as_bytes())));
         }
         self.joined.extend_from_slice(b"\r\n");
         after
+    }
+
+    fn status(&mut self, status: StatusCode) {
+        let line: &[u8] = match status {
+            StatusCode::OK => b"HTTP/1.1 200 OK\r\n",
+            StatusCode::CREATED => b"HTTP/1.1 201 Created\r\n",
+            StatusCode::NOT_MODIFIED => b"HTTP/1.1 304 Not Modified\r\n",
+            _ => {
+                self.joined.extend_from_slice(b"HTTP/1.1 ");
+                self.joined.extend_from_slice(status.as_str().as_bytes());
+                self.joined.push(b' ');
+                self.joined.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+                b"\r\n"
+            }
+        };
+        self.joined.extend_from_slice(line);
     }
 
     fn keep_alive(&mut self, time: Duration) {
@@ -180,6 +190,7 @@ impl Outbox {
     }
 
     /// A field whose name is written out, if it has a value.
+    #[inline]
     fn own(&mut self, name: &'static str, value: Option<&[u8]>) {
         let Some(value) = value else { return };
         debug_assert!(HeaderValue::from_bytes(value).is_ok(), "our own values can be written");

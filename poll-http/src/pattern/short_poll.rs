@@ -4,7 +4,7 @@ use http::StatusCode;
 use poll_core::{Standing, Timestamp, View};
 
 use crate::client::Client;
-use crate::dialect::native;
+use crate::dialect::native::{self, Tag};
 use crate::head::{Field, Head};
 use crate::question::{Answer, Question};
 use crate::reply::Reply;
@@ -23,7 +23,7 @@ pub(crate) fn answer_resident(
     let (store, now, channel) = (service.store(), service.now(), &question.channel);
     let view = if let Some(seen) = seen {
         let (pinned, standing) = store.standing_resident(now, channel, question.position)?;
-        if let Some(unchanged) = unchanged(&standing, question, seen) {
+        if let Some(unchanged) = unchanged(&standing, question, seen, now) {
             return Some(unchanged);
         }
         store.read_resident(now, channel, &pinned, question.limit)?
@@ -45,7 +45,7 @@ pub(crate) async fn answer(
     let pinned = store.pin(now, &question.channel, question.position).await;
     if let Some(seen) = seen {
         let standing = store.standing(now, &question.channel, &pinned).await;
-        if let Some(unchanged) = unchanged(&standing, &question, &seen) {
+        if let Some(unchanged) = unchanged(&standing, &question, &seen, now) {
             return unchanged;
         }
     }
@@ -54,11 +54,12 @@ pub(crate) async fn answer(
 }
 
 /// 304, where the asker has seen just that.
-fn unchanged(standing: &Standing, question: &Question, seen: &[u8]) -> Option<Reply> {
+fn unchanged(standing: &Standing, question: &Question, seen: &[u8], now: Timestamp) -> Option<Reply> {
     let tag = native::etag(standing, question.limit);
     // Nearly all say back the one tag that they were given.
-    let same = seen == tag || matches(seen, &tag);
-    same.then(|| fresh(respond::bare(StatusCode::NOT_MODIFIED), tag))
+    let same = seen == tag.as_bytes() || matches(seen, tag.as_bytes());
+    let unchanged = || Reply { made: Some(now), ..respond::bare(StatusCode::NOT_MODIFIED) };
+    same.then(|| fresh(unchanged(), &tag))
 }
 
 fn write(
@@ -75,12 +76,12 @@ fn write(
     if action != Action::Head {
         service.count_given(&question.channel, &answer, client);
     }
-    fresh(native::poll(&answer, "polled_at", respond::NO_CACHE), tag)
+    fresh(native::poll(&answer, "polled_at", respond::NO_CACHE), &tag)
 }
 
 /// The same with what it says of its freshness.
-fn fresh(reply: Reply, tag: Vec<u8>) -> Reply {
-    Reply { cache: Some(respond::NO_CACHE.into()), tag: Some(tag), ..reply }
+fn fresh(reply: Reply, tag: &Tag) -> Reply {
+    Reply { cache: Some(respond::NO_CACHE.into()), tag: Some(tag.as_bytes().into()), ..reply }
 }
 
 /// The condition of a request, if it has one.

@@ -44,8 +44,9 @@ pub(super) struct Later {
 impl Later {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Reply> {
         let answer = ready!(self.answer.as_mut().poll(cx));
-        let reply = answer.unwrap_or_else(|refusal| self.service.refuse(refusal, self.dialect));
-        Poll::Ready(self.finish.apply(&self.service, reply))
+        let mut reply = answer.unwrap_or_else(|refusal| self.service.refuse(refusal, self.dialect));
+        self.finish.apply(&self.service, &mut reply);
+        Poll::Ready(reply)
     }
 }
 
@@ -79,11 +80,20 @@ impl Service {
     ) -> Handled<Answering> {
         let dialect = Dialect::of(head.path());
         let mut finish = Finish::new(head, self.settings());
-        match self.begin(head, content, connection, &mut finish) {
-            Ok(Step::Now(reply)) => Handled::Now(finish.apply(self, reply)),
-            Err(refusal) => Handled::Now(finish.apply(self, self.refuse(refusal, dialect))),
+        let mut begun = self.begin(head, content, connection, &mut finish);
+        // Where it lies: an answer is large, and each move shows.
+        if let Ok(Step::Now(reply)) = &mut begun {
+            finish.apply(self, reply);
+        }
+        match begun {
+            Ok(Step::Now(reply)) => Handled::Now(reply),
             Ok(Step::Later(answer)) => {
                 Handled::Later(Answering::later(Later { answer, service: self.clone(), finish, dialect }))
+            }
+            Err(refusal) => {
+                let mut reply = self.refuse(refusal, dialect);
+                finish.apply(self, &mut reply);
+                Handled::Now(reply)
             }
         }
     }
@@ -199,13 +209,14 @@ impl Service {
                 Ok(told.reply(&channel, &published))
             }));
         }
-        let publishing = self.store().start_publish(self.now(), &channel, publish)?;
+        let now = self.now();
+        let publishing = self.store().start_publish(now, &channel, publish)?;
         let tell = move |service: &Self, published: &Published| {
             service.count_published(&channel, published);
             told.reply(&channel, published)
         };
         Ok(match publishing {
-            Publishing::Done(published) => Step::Now(tell(self, &published)),
+            Publishing::Done(published) => Step::Now(Reply { made: Some(now), ..tell(self, &published) }),
             Publishing::Waiting(published) => {
                 let service = self.clone();
                 later(async move { Ok(tell(&service, &published.await?)) })

@@ -37,7 +37,7 @@ impl Finish {
         self.charged = Some(address);
     }
 
-    pub(super) fn apply(&mut self, service: &Service, mut reply: Reply) -> Reply {
+    pub(super) fn apply(&mut self, service: &Service, reply: &mut Reply) {
         if let Some(address) = self.charged.filter(|_| reply.status == StatusCode::NOT_MODIFIED) {
             service.0.shared.admission.refund(address);
         }
@@ -50,7 +50,6 @@ impl Finish {
         if self.head_only && reply.body.exact_length().is_none() {
             reply.body = Body::stream(Nothing);
         }
-        reply
     }
 }
 

@@ -46,7 +46,7 @@ pub(crate) fn poll(answer: &Answer, clock: &str, cache: &'static str) -> Reply {
         write_own(&mut own);
         Body::full(own)
     };
-    respond::whole(StatusCode::OK, respond::JSON, cache, body)
+    Reply { made: Some(answer.now), ..respond::whole(StatusCode::OK, respond::JSON, cache, body) }
 }
 
 /// The part of a poll's answer that all who are given this batch share.
@@ -96,17 +96,37 @@ fn write_message(out: &mut Vec<u8>, message: &Message) {
 }
 
 /// The weak entity tag of a short poll (RFC 9110 §8.8.3): all that its answer depends on but the time.
-pub(crate) fn etag(standing: &Standing, limit: Limit) -> Vec<u8> {
+pub(crate) fn etag(standing: &Standing, limit: Limit) -> Tag {
     let Standing { epoch, oldest, newest, position, .. } = standing;
-    let mut tag = Vec::with_capacity(96);
-    tag.extend_from_slice(b"W/\"");
-    tag.extend_from_slice(&Cursor { epoch: *epoch, seq: *position }.to_text());
+    let mut tag = Tag { text: [0; Tag::MOST], length: 0 };
+    tag.write(b"W/\"");
+    tag.write(&Cursor { epoch: *epoch, seq: *position }.to_text());
     for number in [oldest.get(), newest.get(), limit.messages as u64] {
-        tag.push(b'-');
-        write_number(&mut tag, number);
+        tag.write(b"-");
+        tag.write(itoa::Buffer::new().format(number).as_bytes());
     }
-    tag.extend_from_slice(if standing.ended { b"-e\"" } else { b"\"" });
+    tag.write(if standing.ended { b"-e\"" } else { b"\"" });
     tag
+}
+
+/// An entity tag, on the stack until it is known to be wanted.
+pub(crate) struct Tag {
+    text: [u8; Self::MOST],
+    length: usize,
+}
+
+impl Tag {
+    /// A position and three numbers of at most 20 digits, each behind a `-`, the end's mark, and what is around.
+    const MOST: usize = Cursor::TEXT_BYTES + 3 * 21 + r#"W/"-e""#.len();
+
+    fn write(&mut self, part: &[u8]) {
+        self.text[self.length..][..part.len()].copy_from_slice(part);
+        self.length += part.len();
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.text[..self.length]
+    }
 }
 
 /// One message as JSON.
@@ -132,14 +152,17 @@ pub(crate) fn message(message: &Message, given_to: Option<&[Arc<str>]>, cache: C
 }
 
 /// The path of one message.
-pub(crate) fn message_path(channel: &ChannelName, cursor: Cursor) -> String {
-    let channel: Cow<'_, str> = utf8_percent_encode(channel.as_str(), SEGMENT).into();
-    let mut path = String::with_capacity("/api/messages//".len() + channel.len() + Cursor::TEXT_BYTES);
-    path.push_str("/api/messages/");
-    path.push_str(&channel);
-    path.push('/');
-    // Hexadecimal digits only.
-    path.push_str(std::str::from_utf8(&cursor.to_text()).unwrap_or_default());
+pub(crate) fn message_path(channel: &ChannelName, cursor: Cursor) -> Vec<u8> {
+    const BEGIN: &[u8] = b"/api/messages/";
+    // All that there is to it, unless something in the name has to be encoded.
+    let bytes = BEGIN.len() + channel.as_str().len() + 1 + Cursor::TEXT_BYTES;
+    let mut path = Vec::with_capacity(bytes);
+    path.extend_from_slice(BEGIN);
+    for part in utf8_percent_encode(channel.as_str(), SEGMENT) {
+        path.extend_from_slice(part.as_bytes());
+    }
+    path.push(b'/');
+    path.extend_from_slice(&cursor.to_text());
     path
 }
 
@@ -162,7 +185,7 @@ pub(crate) fn published(channel: &ChannelName, published: &Published, shape: sup
             write_stamp(&mut out, stamp);
             out.push(b'}');
             let location = message_path(channel, stamp.cursor);
-            Reply { location: Some(location), ..respond::json(status, out) }
+            Reply { location: Some(location.into()), ..respond::json(status, out) }
         }
         (_, stamps) => {
             out.extend_from_slice(br#","count":"#);
@@ -189,4 +212,31 @@ fn write_stamp(out: &mut Vec<u8>, stamp: &Stamp) {
     write_cursor(out, *cursor);
     out.extend_from_slice(br#","timestamp":"#);
     write_time(out, *at);
+}
+
+#[cfg(test)]
+mod tests {
+    use poll_core::{Epoch, Seq};
+
+    use super::*;
+
+    #[test]
+    fn the_longest_tag_has_room() {
+        let (epoch, most) = (Epoch::new(u64::MAX), Seq::new(u64::MAX));
+        let standing = Standing {
+            epoch,
+            oldest: most,
+            newest: most,
+            newest_at: Timestamp::ZERO,
+            position: most,
+            continuity: Continuity::Kept,
+            ended: true,
+        };
+        let limit = Limit { messages: usize::MAX, ..Limit::default() };
+        let tag = etag(&standing, limit);
+        let number = u64::MAX;
+        let expected = format!("W/\"{}-{number}-{number}-{number}-e\"", "f".repeat(32));
+        assert_eq!(tag.as_bytes(), expected.as_bytes());
+        assert_eq!(tag.as_bytes().len(), Tag::MOST);
+    }
 }

@@ -126,7 +126,8 @@ pub(crate) fn promise(channel: &ChannelName, batch: &Batch, index: usize, cache:
     headers.insert(CACHE_CONTROL, HeaderValue::try_from(cache).ok()?);
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static(NOSNIFF));
     Some(Promise {
-        path: message_path(channel, cursor),
+        // ASCII, whatever the name.
+        path: String::from_utf8(message_path(channel, cursor)).ok()?,
         headers,
         body: message_json(message).into(),
         announce: format!("{{\"type\":\"push\",\"id\":{seq},\"cursor\":\"{cursor}\"}}\n").into(),
