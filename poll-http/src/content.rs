@@ -34,7 +34,7 @@ pub(crate) fn write_payload(out: &mut Vec<u8>, payload: &Payload) -> Encoding {
 
 /// Writes UTF-8 text as a JSON string.
 pub(crate) fn write_text(out: &mut Vec<u8>, text: &[u8]) {
-    if text.is_ascii() && !has_escapes(text) {
+    if !any(text, |byte| is_escaped(byte) | !byte.is_ascii()) {
         return write_quoted(out, text);
     }
     match std::str::from_utf8(text) {
@@ -46,7 +46,7 @@ pub(crate) fn write_text(out: &mut Vec<u8>, text: &[u8]) {
 
 /// Writes a JSON string.
 pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
-    if has_escapes(text.as_bytes()) {
+    if any(text.as_bytes(), is_escaped) {
         // A string into a vector cannot fail.
         let _ = serde_json::to_writer(out, text);
     } else {
@@ -54,10 +54,14 @@ pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
     }
 }
 
-/// Whether anything in a JSON string has to be escaped. Without a branch a byte, so that sixteen are looked at together.
-fn has_escapes(text: &[u8]) -> bool {
-    let escapes = |byte: u8| u8::from(byte < b' ') | u8::from(byte == b'"') | u8::from(byte == b'\\');
-    text.iter().fold(0, |any, byte| any | escapes(*byte)) != 0
+/// Whether a byte cannot stand in a JSON string as it is.
+fn is_escaped(byte: u8) -> bool {
+    (byte < b' ') | (byte == b'"') | (byte == b'\\')
+}
+
+/// Without a branch a byte, so that many are looked at together.
+fn any(text: &[u8], is: impl Fn(u8) -> bool) -> bool {
+    text.iter().fold(0, |any, byte| any | u8::from(is(*byte))) != 0
 }
 
 fn write_quoted(out: &mut Vec<u8>, text: &[u8]) {

@@ -14,6 +14,7 @@ use http::{HeaderName, HeaderValue, Method, Request, Uri, Version};
 use memchr::memchr;
 
 use crate::body::RequestBody;
+use crate::query::Coding;
 pub(crate) use field::{Field, FieldSet};
 
 /// A plain request of HTTP/1.1 where it lies in the read buffer: a whole GET or POST that asks nothing of its
@@ -33,6 +34,8 @@ pub(crate) struct PlainHead<'a> {
     pub(crate) path: &'a str,
     /// Behind the `?`, if there is one. Holds nothing that RFC 3986 does not let stand in a query.
     pub(crate) query: Option<&'a str>,
+    /// Of path and query.
+    pub(crate) coding: Coding,
     pub(crate) fields: PlainFields<'a>,
 }
 
@@ -220,6 +223,14 @@ impl<'a> Head<'a> {
             Self::Plain(head) => head.query,
         }
         .unwrap_or_default()
+    }
+
+    /// Of the query.
+    pub(crate) fn coding(self) -> Coding {
+        match self {
+            Self::Parsed(_) => Coding::of(self.query()),
+            Self::Plain(head) => head.coding,
+        }
     }
 
     /// The first value of a field.

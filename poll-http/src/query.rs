@@ -12,8 +12,18 @@ use crate::error::Refusal;
 use crate::head::Head;
 
 /// `name=value` pairs as they stand on the wire.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Query<'a>(&'a str);
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Query<'a> {
+    text: &'a str,
+    coding: Coding,
+}
+
+/// Whether anything in a text stands for something else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Coding {
+    Encoded,
+    Plain,
+}
 
 /// What a parameter that is given twice means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,14 +37,20 @@ pub(crate) fn form(body: &[u8]) -> Cow<'_, str> {
     percent_encode(body, &AsciiSet::EMPTY).into()
 }
 
+impl Coding {
+    pub(crate) fn of(text: &str) -> Self {
+        if memchr2(b'%', b'+', text.as_bytes()).is_some() { Self::Encoded } else { Self::Plain }
+    }
+}
+
 impl<'a> Query<'a> {
     /// Of a request's target.
     pub(crate) fn of(head: Head<'a>) -> Self {
-        Self(head.query())
+        Self { text: head.query(), coding: head.coding() }
     }
 
     pub(crate) fn new(text: &'a str) -> Self {
-        Self(text)
+        Self { text, coding: Coding::of(text) }
     }
 
     /// The value of a parameter, if it is given. A name without `=` has the empty value.
@@ -50,11 +66,11 @@ impl<'a> Query<'a> {
         repeats: Repeats,
     ) -> Result<[Option<Cow<'a, str>>; N], Refusal> {
         let mut found = [None; N];
-        let mut rest = self.0;
+        let mut rest = self.text;
         while !rest.is_empty() {
             let (key, value, after) = pair(rest);
             rest = after;
-            let Some(index) = names.iter().position(|name| is(key, name)) else { continue };
+            let Some(index) = names.iter().position(|name| self.is(key, name)) else { continue };
             match (found[index], repeats) {
                 (None, _) => found[index] = Some(value),
                 (Some(_), Repeats::Refused) => {
@@ -68,28 +84,40 @@ impl<'a> Query<'a> {
         for ((value, found), name) in values.iter_mut().zip(found).zip(names) {
             let not_text =
                 || Refusal::bad_request(format!("parameter `{name}` is not percent-encoded UTF-8"));
-            *value = found.map(|found| decode(found).ok_or_else(not_text)).transpose()?;
+            *value = found.map(|found| self.value(found).ok_or_else(not_text)).transpose()?;
         }
         Ok(values)
+    }
+
+    /// Whether a parameter has this name.
+    fn is(self, key: &str, name: &str) -> bool {
+        key == name || (self.coding == Coding::Encoded && percent_decode_str(key).eq(name.bytes()))
+    }
+
+    /// A parameter's value; `None` where it is not percent-encoded UTF-8.
+    fn value(self, text: &'a str) -> Option<Cow<'a, str>> {
+        match self.coding {
+            Coding::Plain => Some(Cow::Borrowed(text)),
+            Coding::Encoded => decode(text),
+        }
     }
 }
 
 /// Name and value, still encoded, of the pair that `text` begins with, and what comes behind its `&`.
 fn pair(text: &str) -> (&str, &str, &str) {
-    let bytes = text.as_bytes();
-    let key = memchr2(b'=', b'&', bytes).unwrap_or(bytes.len());
-    let begun = key + usize::from(bytes.get(key) == Some(&b'='));
-    let end = memchr(b'&', &bytes[begun..]).map_or(text.len(), |length| begun + length);
-    (&text[..key], &text[begun..end], text.get(end + 1..).unwrap_or_default())
-}
-
-fn is(key: &str, name: &str) -> bool {
-    key == name || (key.contains('%') && percent_decode_str(key).eq(name.bytes()))
+    let (pair, after) = match memchr(b'&', text.as_bytes()) {
+        Some(end) => (&text[..end], &text[end + 1..]),
+        None => (text, ""),
+    };
+    match pair.bytes().position(|byte| byte == b'=') {
+        Some(key) => (&pair[..key], &pair[key + 1..], after),
+        None => (pair, "", after),
+    }
 }
 
 /// Undoes `+` and percent-encoding; `None` where a `%` encodes nothing or the bytes are not UTF-8.
 fn decode(value: &str) -> Option<Cow<'_, str>> {
-    if memchr2(b'%', b'+', value.as_bytes()).is_none() {
+    if Coding::of(value) == Coding::Plain {
         return Some(Cow::Borrowed(value));
     }
     if !is_encoded(value.as_bytes()) {

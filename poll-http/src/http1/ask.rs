@@ -8,6 +8,7 @@ use http::Method;
 use memchr::memchr;
 
 use crate::head::{Field, FieldSet, Places, PlainFields, PlainHead, PlainRequest};
+use crate::query::Coding;
 
 /// Fields of a plain request. Browsers send about fifteen, proxies add a few.
 const MOST_FIELDS: usize = 32;
@@ -16,15 +17,24 @@ const MOST_FIELDS: usize = 32;
 const ASKING: FieldSet =
     FieldSet::of([Field::Te, Field::Expect, Field::Upgrade, Field::Trailer, Field::TransferEncoding]);
 
-/// What stands in targets as it is: pchar, `/` and `?` (RFC 3986, section 3.3).
-const IN_TARGETS: [bool; 256] = {
-    let mut table = [false; 256];
+/// What stands in targets: pchar, `/` and `?` (RFC 3986, section 3.3).
+const IN_TARGETS: u8 = 1;
+/// And there for itself, in a query as well.
+const PLAIN: u8 = 2;
+
+/// Of each byte, which of these it is.
+const TARGETS: [u8; 256] = {
+    let mut table = [0; 256];
     let mut byte = 0;
     while byte < 128 {
         let letter = byte as u8;
-        table[byte] = letter.is_ascii_alphanumeric()
-            || matches!(letter, b'-' | b'.' | b'_' | b'~' | b'%' | b':' | b'@' | b'/' | b'?')
-            || matches!(letter, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=');
+        table[byte] = match letter {
+            b'%' | b'+' => IN_TARGETS,
+            b'-' | b'.' | b'_' | b'~' | b':' | b'@' | b'/' | b'?' => IN_TARGETS | PLAIN,
+            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b',' | b';' | b'=' => IN_TARGETS | PLAIN,
+            _ if letter.is_ascii_alphanumeric() => IN_TARGETS | PLAIN,
+            _ => 0,
+        };
         byte += 1;
     }
     table
@@ -62,9 +72,9 @@ pub(crate) fn read<'a>(
     };
     let (target, line) = line.split_at(memchr(b' ', line)?);
     // All of it, and without a branch for each byte.
-    let known = target.iter().fold(true, |known, byte| known & IN_TARGETS[usize::from(*byte)]);
+    let all = target.iter().fold(IN_TARGETS | PLAIN, |all, byte| all & TARGETS[usize::from(*byte)]);
     let lines = line.strip_prefix(b" HTTP/1.1\r\n")?;
-    if !known || !target.starts_with(b"/") {
+    if all & IN_TARGETS == 0 || !target.starts_with(b"/") {
         return None;
     }
     let head = bytes.len() - lines.len();
@@ -84,44 +94,34 @@ pub(crate) fn read<'a>(
         Some(at) => (&target[..at], Some(&target[at + 1..])),
         None => (target, None),
     };
+    let coding = if all & PLAIN == 0 { Coding::Encoded } else { Coding::Plain };
     let end = head + content.len();
-    Some((PlainRequest { head: PlainHead { method, path, query, fields }, content }, end))
+    Some((PlainRequest { head: PlainHead { method, path, query, coding, fields }, content }, end))
 }
 
 /// Notes the fields that `lines` begin with (RFC 9112, section 5). The length of their lines, without the empty one that
 /// ends them.
 fn note(lines: &[u8], places: &mut Places) -> Option<usize> {
-    let mut at = 0;
+    let mut rest = lines;
     for _ in 0..=MOST_FIELDS {
-        let line = lines.get(at..)?;
-        if line.starts_with(b"\r\n") {
-            return Some(at);
+        if rest.starts_with(b"\r\n") {
+            return Some(lines.len() - rest.len());
         }
-        let name = name_length(line);
-        let value = line[name..].strip_prefix(b":")?;
-        let length = value_length(value);
-        if name == 0 || !value[length..].starts_with(b"\r\n") {
+        let name = rest.iter().position(|byte| !IN_NAMES[usize::from(*byte)])?;
+        let (name, [b':', value @ ..]) = rest.split_at(name) else { return None };
+        let (value, end) = value.split_at(value_length(value));
+        if name.is_empty() || !end.starts_with(b"\r\n") {
             return None;
         }
-        let start = at + name + 1;
-        if let Some(field) = Field::of(&line[..name]) {
-            let value = value[..length].trim_ascii_start();
-            let start = start + length - value.len();
+        rest = &end[2..];
+        if let Some(field) = Field::of(name) {
+            let value = value.trim_ascii_start();
+            let start = lines.len() - end.len() - value.len();
             let end = start + value.trim_ascii_end().len();
             places.note(field, (u16::try_from(start).ok()?, u16::try_from(end).ok()?));
         }
-        at = start + length + 2;
     }
     None
-}
-
-/// How many bytes of a field's name `line` begins with.
-fn name_length(line: &[u8]) -> usize {
-    let mut length = 0;
-    while line.get(length).is_some_and(|byte| IN_NAMES[usize::from(*byte)]) {
-        length += 1;
-    }
-    length
 }
 
 /// How many bytes of a field's value `bytes` begin with: all but controls, for a value may be opaque (RFC 9110, section
@@ -282,7 +282,7 @@ mod tests {
         for byte in 0..=u8::MAX {
             let char = char::from(byte);
             let target = format!("/a{char}?b{char}c");
-            if IN_TARGETS[usize::from(byte)] {
+            if TARGETS[usize::from(byte)] & IN_TARGETS != 0 {
                 assert_eq!(PathAndQuery::try_from(&*target).unwrap().as_str(), target);
             }
             let head = |name: &[u8], value: &[u8]| {
