@@ -104,7 +104,9 @@ impl Outbox {
                 }
             });
         }
-        self.parts = VecDeque::new();
+        if self.parts.capacity() > 0 {
+            self.parts = VecDeque::new();
+        }
     }
 
     /// The head of an answer. Says what is to become of the connection: the answer itself may ask to close it.

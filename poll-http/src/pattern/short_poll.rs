@@ -4,7 +4,7 @@ use http::StatusCode;
 use poll_core::{Standing, Timestamp, View};
 
 use crate::client::Client;
-use crate::dialect::native::{self, Tag};
+use crate::dialect::native;
 use crate::head::{Field, Head};
 use crate::question::{Answer, Question};
 use crate::reply::Reply;
@@ -57,9 +57,15 @@ pub(crate) async fn answer(
 fn unchanged(standing: &Standing, question: &Question, seen: &[u8], now: Timestamp) -> Option<Reply> {
     let tag = native::etag(standing, question.limit);
     // Nearly all say back the one tag that they were given.
-    let same = seen == tag.as_bytes() || matches(seen, tag.as_bytes());
-    let unchanged = || Reply { made: Some(now), ..respond::bare(StatusCode::NOT_MODIFIED) };
-    same.then(|| fresh(unchanged(), &tag))
+    if seen != tag.as_bytes() && !matches(seen, tag.as_bytes()) {
+        return None;
+    }
+    Some(Reply {
+        cache: Some(respond::NO_CACHE.into()),
+        tag: Some(tag.as_bytes().into()),
+        made: Some(now),
+        ..respond::bare(StatusCode::NOT_MODIFIED)
+    })
 }
 
 fn write(
@@ -76,12 +82,9 @@ fn write(
     if action != Action::Head {
         service.count_given(&question.channel, &answer, client);
     }
-    fresh(native::poll(&answer, "polled_at", respond::NO_CACHE), &tag)
-}
-
-/// The same with what it says of its freshness.
-fn fresh(reply: Reply, tag: &Tag) -> Reply {
-    Reply { cache: Some(respond::NO_CACHE.into()), tag: Some(tag.as_bytes().into()), ..reply }
+    let mut reply = native::poll(&answer, "polled_at", respond::NO_CACHE);
+    reply.tag = Some(tag.as_bytes().into());
+    reply
 }
 
 /// The condition of a request, if it has one.

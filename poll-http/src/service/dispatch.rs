@@ -216,7 +216,11 @@ impl Service {
             told.reply(&channel, published)
         };
         Ok(match publishing {
-            Publishing::Done(published) => Step::Now(Reply { made: Some(now), ..tell(self, &published) }),
+            Publishing::Done(published) => {
+                let mut reply = tell(self, &published);
+                reply.made = Some(now);
+                Step::Now(reply)
+            }
             Publishing::Waiting(published) => {
                 let service = self.clone();
                 later(async move { Ok(tell(&service, &published.await?)) })

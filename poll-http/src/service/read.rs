@@ -98,12 +98,15 @@ impl Service {
     }
 
     fn answer(&self, read: Read<'_>, action: Action, client: Client, push: PushPolicy) -> Step {
+        // What is asked stays where it is, if it is answered at once.
+        if let Read::Short(question, seen) = &read
+            && let Some(now) = short_poll::answer_resident(self, question, &client, action, *seen)
+        {
+            return Step::Now(now);
+        }
         let service = self.clone();
         match read {
             Read::Short(question, seen) => {
-                if let Some(now) = short_poll::answer_resident(&service, &question, &client, action, seen) {
-                    return Step::Now(now);
-                }
                 let seen = seen.map(<[u8]>::to_vec);
                 later(async move { Ok(short_poll::answer(service, question, client, action, seen).await) })
             }

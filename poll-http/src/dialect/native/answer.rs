@@ -176,7 +176,7 @@ pub(crate) fn message_cache(now: Timestamp, until: Option<Timestamp>) -> String 
 /// What a publish of one message, or of a batch of lines, is answered.
 pub(crate) fn published(channel: &ChannelName, published: &Published, shape: super::Incoming) -> Reply {
     let status = if published.repeated { StatusCode::OK } else { StatusCode::CREATED };
-    let mut out = Vec::with_capacity(224);
+    let mut out = Vec::with_capacity(published_bytes(channel, &published.stamps));
     out.extend_from_slice(br#"{"channel":"#);
     write_string(&mut out, channel.as_str());
     match (shape.is_lines(), &*published.stamps) {
@@ -202,6 +202,20 @@ pub(crate) fn published(channel: &ChannelName, published: &Published, shape: sup
     }
 }
 
+/// Just what the answer to a publish of one message takes, so that the vector becomes bytes as it is; enough for that of
+/// any other.
+fn published_bytes(channel: &ChannelName, stamps: &[Stamp]) -> usize {
+    const FIXED: usize = r#"{"channel":"","id":,"uuid":"","cursor":"","timestamp":""}"#.len()
+        + uuid::fmt::Hyphenated::LENGTH
+        + Cursor::TEXT_BYTES
+        + Timestamp::TEXT_BYTES;
+    let digits = |stamp: &Stamp| stamp.cursor.seq.get().checked_ilog10().unwrap_or_default() as usize + 1;
+    match stamps {
+        [stamp] => FIXED + channel.as_str().len() + digits(stamp),
+        stamps => channel.as_str().len() + 64 + stamps.len() * (FIXED + 20),
+    }
+}
+
 fn write_stamp(out: &mut Vec<u8>, stamp: &Stamp) {
     let Stamp { cursor, id, at } = stamp;
     out.extend_from_slice(br#""id":"#);
@@ -219,6 +233,18 @@ mod tests {
     use poll_core::{Epoch, Seq};
 
     use super::*;
+
+    #[test]
+    fn the_answer_to_a_publish_of_one_message_takes_no_more_room_than_it_has() {
+        let channel = ChannelName::parse("a channel").unwrap();
+        for seq in [1, 9, 10, 99, 100, u64::MAX] {
+            let cursor = Cursor { epoch: Epoch::new(7), seq: Seq::new(seq) };
+            let stamps = [Stamp { cursor, id: uuid::Uuid::nil(), at: Timestamp::MAX }];
+            let mut out = br#"{"channel":"a channel","#.to_vec();
+            write_stamp(&mut out, &stamps[0]);
+            assert_eq!(out.len() + 1, published_bytes(&channel, &stamps));
+        }
+    }
 
     #[test]
     fn the_longest_tag_has_room() {
