@@ -43,10 +43,13 @@ pub(super) struct Later {
 
 impl Later {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Reply> {
-        let answer = ready!(self.answer.as_mut().poll(cx));
-        let mut reply = answer.unwrap_or_else(|refusal| self.service.refuse(refusal, self.dialect));
-        self.finish.apply(&self.service, &mut reply);
-        Poll::Ready(reply)
+        Poll::Ready(match ready!(self.answer.as_mut().poll(cx)) {
+            Ok(mut reply) => {
+                self.finish.apply(&self.service, &mut reply);
+                reply
+            }
+            Err(refusal) => self.service.refused(refusal, self.dialect, &mut self.finish),
+        })
     }
 }
 
@@ -90,20 +93,17 @@ impl Service {
             Ok(Step::Later(answer)) => {
                 Handled::Later(Answering::later(Later { answer, service: self.clone(), finish, dialect }))
             }
-            Err(refusal) => {
-                let mut reply = self.refuse(refusal, dialect);
-                finish.apply(self, &mut reply);
-                Handled::Now(reply)
-            }
+            Err(refusal) => Handled::Now(self.refused(refusal, dialect, &mut finish)),
         }
     }
 
-    fn refuse(&self, refusal: Refusal, dialect: Dialect) -> Reply {
+    fn refused(&self, refusal: Refusal, dialect: Dialect, finish: &mut Finish) -> Reply {
         self.metrics().refused(refusal.reason());
         let mut reply = refusal.into_reply(dialect.shape());
         if dialect == Dialect::Golongpoll {
             golongpoll::uncached(&mut reply);
         }
+        finish.apply(self, &mut reply);
         reply
     }
 

@@ -21,6 +21,9 @@ use crate::respond;
 /// What RFC 3986 §2.3 leaves unreserved stays readable in a path.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// A cursor as [`Cursor::to_text`] writes it.
+type CursorText = [u8; Cursor::TEXT_BYTES];
+
 /// A poll's answer. `clock` is the name under which it says when it was given.
 pub(crate) fn poll(answer: &Answer, clock: &str, cache: &'static str) -> Reply {
     // Just what it takes where there is nothing to flag, so that the vector becomes bytes as it is.
@@ -152,7 +155,7 @@ pub(crate) fn message(message: &Message, given_to: Option<&[Arc<str>]>, cache: C
 }
 
 /// The path of one message.
-pub(crate) fn message_path(channel: &ChannelName, cursor: Cursor) -> Vec<u8> {
+pub(crate) fn message_path(channel: &ChannelName, cursor: &CursorText) -> Vec<u8> {
     const BEGIN: &[u8] = b"/api/messages/";
     // All that there is to it, unless something in the name has to be encoded.
     let bytes = BEGIN.len() + channel.as_str().len() + 1 + Cursor::TEXT_BYTES;
@@ -162,7 +165,7 @@ pub(crate) fn message_path(channel: &ChannelName, cursor: Cursor) -> Vec<u8> {
         path.extend_from_slice(part.as_bytes());
     }
     path.push(b'/');
-    path.extend_from_slice(&cursor.to_text());
+    path.extend_from_slice(cursor);
     path
 }
 
@@ -181,10 +184,11 @@ pub(crate) fn published(channel: &ChannelName, published: &Published, shape: sup
     write_string(&mut out, channel.as_str());
     match (shape.is_lines(), &*published.stamps) {
         (false, [stamp]) => {
+            let cursor = stamp.cursor.to_text();
             out.push(b',');
-            write_stamp(&mut out, stamp);
+            write_stamp(&mut out, stamp, &cursor);
             out.push(b'}');
-            let location = message_path(channel, stamp.cursor);
+            let location = message_path(channel, &cursor);
             Reply { location: Some(location.into()), ..respond::json(status, out) }
         }
         (_, stamps) => {
@@ -193,7 +197,7 @@ pub(crate) fn published(channel: &ChannelName, published: &Published, shape: sup
             out.extend_from_slice(br#","messages":["#);
             for (index, stamp) in stamps.iter().enumerate() {
                 out.extend_from_slice(if index > 0 { b",{" } else { b"{" });
-                write_stamp(&mut out, stamp);
+                write_stamp(&mut out, stamp, &stamp.cursor.to_text());
                 out.push(b'}');
             }
             out.extend_from_slice(b"]}");
@@ -216,15 +220,16 @@ fn published_bytes(channel: &ChannelName, stamps: &[Stamp]) -> usize {
     }
 }
 
-fn write_stamp(out: &mut Vec<u8>, stamp: &Stamp) {
+/// `text` is that of its cursor.
+fn write_stamp(out: &mut Vec<u8>, stamp: &Stamp, text: &CursorText) {
     let Stamp { cursor, id, at } = stamp;
     out.extend_from_slice(br#""id":"#);
     write_number(out, cursor.seq.get());
     out.extend_from_slice(br#","uuid":"#);
     write_id(out, *id);
-    out.extend_from_slice(br#","cursor":"#);
-    write_cursor(out, *cursor);
-    out.extend_from_slice(br#","timestamp":"#);
+    out.extend_from_slice(br#","cursor":""#);
+    out.extend_from_slice(text);
+    out.extend_from_slice(br#"","timestamp":"#);
     write_time(out, *at);
 }
 
@@ -241,7 +246,7 @@ mod tests {
             let cursor = Cursor { epoch: Epoch::new(7), seq: Seq::new(seq) };
             let stamps = [Stamp { cursor, id: uuid::Uuid::nil(), at: Timestamp::MAX }];
             let mut out = br#"{"channel":"a channel","#.to_vec();
-            write_stamp(&mut out, &stamps[0]);
+            write_stamp(&mut out, &stamps[0], &cursor.to_text());
             assert_eq!(out.len() + 1, published_bytes(&channel, &stamps));
         }
     }

@@ -127,7 +127,7 @@ pub(crate) fn promise(channel: &ChannelName, batch: &Batch, index: usize, cache:
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static(NOSNIFF));
     Some(Promise {
         // ASCII, whatever the name.
-        path: String::from_utf8(message_path(channel, cursor)).ok()?,
+        path: String::from_utf8(message_path(channel, &cursor.to_text())).ok()?,
         headers,
         body: message_json(message).into(),
         announce: format!("{{\"type\":\"push\",\"id\":{seq},\"cursor\":\"{cursor}\"}}\n").into(),
