@@ -180,6 +180,7 @@ mod tests {
     use http::uri::PathAndQuery;
     use proptest::collection::vec;
     use proptest::prelude::*;
+    use proptest::sample::select;
 
     use super::*;
     use crate::body::RequestBody;
@@ -250,18 +251,24 @@ mod tests {
         }
     }
 
+    /// How lines end: nearly always as they should.
+    fn ends() -> impl Strategy<Value = &'static str> {
+        let other = select(&["\n", "\r", "\r\n ", "\0\r\n", "\x7f\r\n", "\u{1f}\r\n", "\r\r\n", ""]);
+        prop_oneof![20 => Just("\r\n"), 1 => other]
+    }
+
     proptest! {
         /// The parser of the engine is the judge: whatever is taken here, it takes in the same way.
         #[test]
         fn what_is_plain_is_what_the_engine_takes_it_for(
-            line in "(GET|POST) /[a-z?%=&]{0,9} HTTP/1.1",
-            lines in vec("(Host|hOST|tE|[A-Za-z!-]{0,4}): ?[ \ta-zé~]{0,12}[\x00-\x1f]?", 0..5),
-            asked in "(Content-Length: [0-9]|Connection: keep-alive|Connection: close|X: y|)",
-            ends in vec("\r\n|\r\n|\r\n|\r\n|\r\n|\r\n|\n|\r|\r\n ", 8),
+            line in "(GET|POST) /[a-z?%=&]{0,9} HTTP/1[.]1",
+            lines in vec("(Host|hOST|tE|[A-Za-z!-]{0,4}|[a-z]{3}|X-Y): {0,2}[ a-zé~]{0,12}(|||||||\t)", 0..5),
+            asked in "(Content-Length: [0-9]|Connection: keep-alive|Connection: close|X: y)",
+            ends in vec(ends(), 8),
             content in "[a-z\r\n]{0,9}",
         ) {
             let lines = [line, asked].into_iter().chain(lines).chain([String::new()]);
-            let head: String = lines.zip(&ends).flat_map(|(line, end)| [line, end.clone()]).collect();
+            let head: String = lines.zip(ends).flat_map(|(line, end)| [line, end.to_owned()]).collect();
             let bytes = [head.as_bytes(), content.as_bytes()].concat();
             let mut places = fields();
             if let Some((request, _)) = read(&bytes, &mut places, 16 * 1024) {
@@ -275,9 +282,13 @@ mod tests {
                 let fields = judged.headers.iter().map(|field| (field.name.as_bytes(), field.value));
                 prop_assert!(fields.clone().eq(head.fields.lines()));
                 for (name, _) in fields.clone() {
-                    let first = fields.clone().find(|(other, _)| other.eq_ignore_ascii_case(name));
+                    let same = fields.clone().filter(|(other, _)| other.eq_ignore_ascii_case(name));
+                    let mut values = same.map(|(_, value)| value);
+                    if let Some(field) = Field::of(name) {
+                        prop_assert!(head.fields.all(field).eq(values.clone()));
+                    }
                     let name = http::HeaderName::from_bytes(name).unwrap();
-                    prop_assert_eq!(request.field(&name), first.map(|(_, value)| value));
+                    prop_assert_eq!(request.field(&name), values.next());
                 }
                 prop_assert!(bytes[length..].starts_with(request.content));
             }
