@@ -68,8 +68,8 @@ struct Answering {
 }
 
 /// When an answer is written. The kernel's way to a peer is long enough to drive all of ours out of the nearest
-/// caches, so where many ask at once, they are all answered first, and then all is written. Waiters woken together are
-/// too many for that: what each needs would be gone again before its turn.
+/// caches, so where many ask at once, all are read first, then all are answered, and then all is written. Waiters woken
+/// together are too many for that: what each needs would be gone again before its turn.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Leaves {
     AtOnce,
@@ -158,12 +158,13 @@ where
 
     /// Takes the next request and begins to answer it, if it is plain; else says what is to become of the connection.
     fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Turn>, ConnectionError>> {
-        let mut space = [const { MaybeUninit::uninit() }; READ];
-        let mut read = ReadBuf::uninit(&mut space);
-        let unread = std::mem::take(&mut self.unread);
-        if unread.is_empty() {
-            match self.poll_read(&mut read, cx)? {
-                Poll::Ready(Peer::Sent) => {}
+        if self.unread.is_empty() {
+            match self.poll_peer(cx)? {
+                Poll::Ready(Peer::Sent) => {
+                    // Behind those that have been woken already: all are read before any is answered.
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 Poll::Ready(Peer::Left) => return Poll::Ready(Ok(Some(Turn::Ended))),
                 Poll::Pending => {
                     ready!(Pin::new(&mut self.draining).poll(cx));
@@ -171,15 +172,14 @@ where
                 }
             }
         }
-        // A request is looked at where it lies; only what comes behind it is kept.
-        let bytes = if unread.is_empty() { read.filled() } else { &unread };
+        let bytes = std::mem::take(&mut self.unread);
         let mut fields = ask::fields();
-        let Some((request, end)) = ask::read(bytes, &mut fields, self.settings.max_head_bytes) else {
-            self.unread = if unread.is_empty() { Bytes::copy_from_slice(read.filled()) } else { unread };
+        let Some((request, end)) = ask::read(&bytes, &mut fields, self.settings.max_head_bytes) else {
+            self.unread = bytes;
             return Poll::Ready(Ok(Some(Turn::Engine)));
         };
         if end < bytes.len() {
-            self.unread = Bytes::copy_from_slice(&bytes[end..]);
+            self.unread = bytes.slice(end..);
         }
         ready!(self.begin(request, cx))?;
         Poll::Ready(Ok(None))
