@@ -1,4 +1,5 @@
-//! The `Date` of answers that no library dates: rendered once a second a worker.
+//! The `Date` of answers that no library dates: rendered once a second a worker, with what stands around it in nearly
+//! every answer.
 
 use std::cell::RefCell;
 use std::time::{Duration, UNIX_EPOCH};
@@ -7,6 +8,32 @@ use http::HeaderValue;
 use poll_core::Timestamp;
 
 use crate::clock::Clock;
+use crate::content::write_number;
+
+/// What was rendered last on this thread.
+struct Rendered {
+    second: u64,
+    date: HeaderValue,
+    /// In seconds.
+    keep_alive: u64,
+    usual: Usual,
+}
+
+/// What nearly all heads of HTTP/1.1 end with.
+#[derive(Default)]
+pub(crate) struct Usual {
+    /// That nobody may guess what the body is, and how long the connection is kept.
+    pub(crate) kept: Vec<u8>,
+    /// The date, and the empty line.
+    pub(crate) dated: Vec<u8>,
+}
+
+thread_local! {
+    static RENDERED: RefCell<Rendered> = const {
+        let date = HeaderValue::from_static("");
+        RefCell::new(Rendered { second: 0, date, keep_alive: 0, usual: Usual { kept: Vec::new(), dated: Vec::new() } })
+    };
+}
 
 /// Now, as RFC 9110, section 5.6.7 writes it.
 pub(crate) fn date() -> HeaderValue {
@@ -15,19 +42,61 @@ pub(crate) fn date() -> HeaderValue {
 
 /// Shows a time as [`date`] does; where there is none, that is now.
 pub(crate) fn with_date<T>(at: Option<Timestamp>, show: impl FnOnce(&HeaderValue) -> T) -> T {
-    thread_local! {
-        static DATE: RefCell<(u64, HeaderValue)> = const { RefCell::new((0, HeaderValue::from_static(""))) };
-    }
-    let second = at.unwrap_or_else(|| Clock::system().now()).as_micros() / 1_000_000;
-    DATE.with_borrow_mut(|(rendered, value)| {
-        if *rendered != second || value.is_empty() {
-            *rendered = second;
-            // A date has no byte that a header value may not have.
-            let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(second));
-            if let Ok(fresh) = HeaderValue::try_from(date) {
-                *value = fresh;
-            }
-        }
-        show(value)
+    let second = second(at);
+    RENDERED.with_borrow_mut(|rendered| {
+        rendered.turn(second);
+        show(&rendered.date)
     })
+}
+
+/// Shows what nearly all heads end with.
+pub(crate) fn with_usual<T>(
+    at: Option<Timestamp>,
+    keep_alive: Duration,
+    show: impl FnOnce(&Usual) -> T,
+) -> T {
+    let (second, keep_alive) = (second(at), keep_alive.as_secs());
+    RENDERED.with_borrow_mut(|rendered| {
+        rendered.turn(second);
+        if rendered.usual.kept.is_empty() || rendered.keep_alive != keep_alive {
+            rendered.keep_alive = keep_alive;
+            rendered.usual.keep(keep_alive);
+        }
+        show(&rendered.usual)
+    })
+}
+
+fn second(at: Option<Timestamp>) -> u64 {
+    at.unwrap_or_else(|| Clock::system().now()).as_micros() / 1_000_000
+}
+
+impl Rendered {
+    fn turn(&mut self, second: u64) {
+        if self.second == second && !self.date.is_empty() {
+            return;
+        }
+        self.second = second;
+        // A date has no byte that a header value may not have.
+        let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(second));
+        if let Ok(fresh) = HeaderValue::try_from(date) {
+            self.date = fresh;
+        }
+        self.usual.date(self.date.as_bytes());
+    }
+}
+
+impl Usual {
+    fn keep(&mut self, seconds: u64) {
+        self.kept.clear();
+        self.kept.extend_from_slice(b"x-content-type-options: nosniff\r\nkeep-alive: timeout=");
+        write_number(&mut self.kept, seconds);
+        self.kept.extend_from_slice(b"\r\n");
+    }
+
+    fn date(&mut self, date: &[u8]) {
+        self.dated.clear();
+        self.dated.extend_from_slice(b"date: ");
+        self.dated.extend_from_slice(date);
+        self.dated.extend_from_slice(b"\r\n\r\n");
+    }
 }

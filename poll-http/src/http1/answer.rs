@@ -18,7 +18,7 @@ use tokio::io::AsyncWrite;
 use super::KEEP_ALIVE;
 use crate::chunk;
 use crate::content::write_number;
-use crate::date::with_date;
+use crate::date::{with_date, with_usual};
 use crate::reply::{Reply, Sniffing};
 
 /// Pieces up to this size are joined with what stands before and behind them.
@@ -117,13 +117,26 @@ impl Outbox {
         keep_alive: Duration,
         after: After,
     ) -> After {
-        let mut after = after;
         self.reserve(JOINED);
         self.status(reply.status);
         self.own("content-type: ", reply.media.map(str::as_bytes));
         self.own("cache-control: ", reply.cache.as_deref().map(str::as_bytes));
         self.own("etag: ", reply.tag.as_deref());
         self.own("location: ", reply.location.as_deref());
+        if reply.sniffing == Sniffing::Forbidden && reply.headers().is_none() && after == After::Keep {
+            with_usual(reply.made, keep_alive, |usual| {
+                self.joined.extend_from_slice(&usual.kept);
+                self.framing(framing);
+                self.joined.extend_from_slice(&usual.dated);
+            });
+            return after;
+        }
+        self.unusual_end(reply, framing, keep_alive, after)
+    }
+
+    /// All that is left of a head.
+    fn unusual_end(&mut self, reply: &Reply, framing: Framing, keep_alive: Duration, after: After) -> After {
+        let mut after = after;
         if reply.sniffing == Sniffing::Forbidden {
             self.joined.extend_from_slice(b"x-content-type-options: nosniff\r\n");
         }
@@ -152,21 +165,27 @@ impl Outbox {
         if after == After::Close {
             self.field(&CONNECTION, CLOSE.as_bytes());
         }
-        match framing {
-            Framing::Bodiless => {}
-            Framing::Chunks => self.joined.extend_from_slice(b"transfer-encoding: chunked\r\n"),
-            Framing::Length(_) if sized => {}
-            Framing::Length(length) => {
-                self.joined.extend_from_slice(b"content-length: ");
-                write_number(&mut self.joined, length);
-                self.joined.extend_from_slice(b"\r\n");
-            }
+        if !sized || framing == Framing::Chunks {
+            self.framing(framing);
         }
         if !dated {
             with_date(reply.made, |date| self.own("date: ", Some(date.as_bytes())));
         }
         self.joined.extend_from_slice(b"\r\n");
         after
+    }
+
+    /// How the end of the body is told.
+    fn framing(&mut self, framing: Framing) {
+        match framing {
+            Framing::Bodiless => {}
+            Framing::Chunks => self.joined.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+            Framing::Length(length) => {
+                self.joined.extend_from_slice(b"content-length: ");
+                write_number(&mut self.joined, length);
+                self.joined.extend_from_slice(b"\r\n");
+            }
+        }
     }
 
     fn status(&mut self, status: StatusCode) {
