@@ -81,7 +81,8 @@ impl<IO: ?Sized> Lending<IO> {
     #[must_use]
     pub(crate) fn give_up(&mut self) -> Option<Waker> {
         let out = self.out.as_mut()?;
-        out.rest = Some(Box::default());
+        // Where a write has left something, that comes first all the same.
+        out.rest.get_or_insert_default();
         Some(out.waker.clone())
     }
 }

@@ -257,6 +257,33 @@ fn readers_outlive_the_runtime_that_wrote_for_them() {
     }
 }
 
+/// The same while it has written a part of a message, whose rest its reader's connection is still to write.
+#[test]
+fn what_a_full_socket_left_outlives_the_runtime_that_wrote_it() {
+    let staying = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let going = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (world, mut first) = going.block_on(async {
+        let world = World::new();
+        world.publish("default", "0").await;
+        let first =
+            [opened(&world, "/api/stream", 1 << 20).await, opened(&world, "/api/stream", 1 << 20).await];
+        (world, first)
+    });
+    let mut slow = staying.block_on(opened(&world, "/api/stream", 300));
+    going.block_on(async {
+        world.publish("default", &"y".repeat(500)).await;
+        for wire in &mut first {
+            assert_eq!(wire.json_line().await["id"], 2);
+        }
+    });
+    drop((going, first));
+    staying.block_on(async {
+        world.publish("default", "last").await;
+        assert_eq!(slow.json_line().await["id"], 2);
+        assert_eq!(slow.json_line().await["message"], "last");
+    });
+}
+
 #[derive(Clone, Debug)]
 enum Act {
     Publish(usize),
