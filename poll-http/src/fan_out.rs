@@ -224,9 +224,11 @@ async fn run(mut running: Running) {
         let pinned = Pinned::after(level);
         let wait = wait.get_or_insert_with(|| fan_out.service.wait_on(&fan_out.key.0, &pinned));
         wait.again(&pinned);
+        let mut waited = false;
         let news = poll_fn(|cx| {
             // The drain is looked at behind the registration, as whoever begins it rings just once.
             let rung = Pin::new(&mut *wait).poll(cx).is_ready() || fan_out.service.drain().is_draining();
+            waited |= !rung;
             if rung { Poll::Ready(()) } else { Poll::Pending }
         });
         reason = tokio::select! {
@@ -234,6 +236,10 @@ async fn run(mut running: Running) {
             () = news => Reason::News,
             () = fan_out.called.notified() => Reason::Called,
         };
+        if !waited {
+            // Others publish faster than this goes round, and a round may be less than a slice.
+            tokio::task::yield_now().await;
+        }
     }
 }
 

@@ -1,11 +1,15 @@
 //! Streams that are written to together: every reader gets what it would get alone.
 
+use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 
-use poll_core::Retention;
+use poll_core::{ChannelName, Payload, Publish, Retention};
 use proptest::prelude::*;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
 use crate::world::{Wire, World, pass};
 
@@ -282,6 +286,78 @@ fn what_a_full_socket_left_outlives_the_runtime_that_wrote_it() {
         assert_eq!(slow.json_line().await["id"], 2);
         assert_eq!(slow.json_line().await["message"], "last");
     });
+}
+
+/// A socket on which each write finds that something was published meanwhile.
+struct Busy<F> {
+    io: DuplexStream,
+    publish: F,
+}
+
+impl<F: Unpin> AsyncRead for Busy<F> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+impl<F: FnMut() + Unpin> AsyncWrite for Busy<F> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        (self.publish)();
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+/// Other workers publish faster than a worker goes round: its other tasks get their turns all the same.
+#[tokio::test(start_paused = true)]
+async fn a_channel_that_is_never_silent_leaves_others_their_turns() {
+    let world = World::new();
+    world.publish("default", "0").await;
+    let (begun, published) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let mut wires = Vec::new();
+    for _ in 0..2 {
+        let (world, begun, published) = (world.clone(), begun.clone(), published.clone());
+        let mut wire = world.clone().connect_over(1 << 20, ADDRESS, move |io| {
+            let publish = move || {
+                if begun.load(Ordering::Relaxed) && published.fetch_add(1, Ordering::Relaxed) < 1_000 {
+                    let text = Publish::one(Payload::text("x"));
+                    world
+                        .store
+                        .start_publish(world.now(), &ChannelName::parse("default").unwrap(), text)
+                        .unwrap();
+                }
+            };
+            Busy { io, publish }
+        });
+        wire.open("/api/stream", &[]).await;
+        wire.chunk().await;
+        wires.push(wire);
+    }
+    begun.store(true, Ordering::Relaxed);
+    world.publish("default", "1").await;
+    let mut turns = 0;
+    while published.load(Ordering::Relaxed) < 1_000 {
+        tokio::task::yield_now().await;
+        turns += 1;
+    }
+    // The test itself has one turn in 61, as the runtime has it.
+    assert!(turns > 10, "{turns}");
+    for wire in &mut wires {
+        for id in 2..1_000 {
+            assert_eq!(wire.json_line().await["id"], id);
+        }
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -15,7 +15,7 @@ use poll_core::{Retention, Store, Timestamp};
 use poll_http::{Clock, ConnectionSettings, Drain, Metrics, Service, ServiceSettings, serve};
 use prometheus_client::registry::Registry;
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -136,10 +136,23 @@ impl World {
 
     /// A connection on which no more than `capacity` bytes are ever on their way.
     pub(crate) fn connect_through(&self, capacity: usize, address: [u8; 4]) -> Wire {
+        self.connect_over(capacity, address, |server| server)
+    }
+
+    /// The same with a socket of one's own making above the server's end.
+    pub(crate) fn connect_over<IO>(
+        &self,
+        capacity: usize,
+        address: [u8; 4],
+        socket: impl FnOnce(DuplexStream) -> IO,
+    ) -> Wire
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let (io, server) = tokio::io::duplex(capacity);
         let settings = Arc::new(ConnectionSettings::default());
         let peer = SocketAddr::from((address, 4711));
-        let served = serve(server, peer, self.service.clone(), settings, self.drain.clone());
+        let served = serve(socket(server), peer, self.service.clone(), settings, self.drain.clone());
         Wire { io, unread: Vec::new(), served: tokio::spawn(async move { drop(served.await) }) }
     }
 
