@@ -118,9 +118,11 @@ impl Round {
                 }
             };
             drop(lent);
+            // One of another life of the channel stays: whatever this life has is news behind it.
+            let lower = self.lowest.is_none_or(|lowest| at.epoch == lowest.epoch && at.seq < lowest.seq);
             match woken {
                 Some(waker) => to_wake.push(waker),
-                None if self.lowest.is_none_or(|lowest| at.seq < lowest.seq) => self.lowest = Some(at),
+                None if lower => self.lowest = Some(at),
                 None => {}
             }
         }

@@ -10,6 +10,7 @@ use poll_core::{ChannelName, Payload, Publish, Retention};
 use proptest::prelude::*;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::sync::Notify;
 
 use crate::world::{Wire, World, pass};
 
@@ -358,6 +359,67 @@ async fn a_channel_that_is_never_silent_leaves_others_their_turns() {
             assert_eq!(wire.json_line().await["id"], id);
         }
     }
+}
+
+/// A channel is forgotten and born again while a round is under way: those who were gone to before hear of it, though
+/// one who was gone to behind them stands in the new life already.
+#[tokio::test(start_paused = true)]
+async fn another_life_of_a_channel_reaches_all() {
+    let world = World::retaining(Retention { channels: 2, ..Retention::default() });
+    let publish = |world: &World, name: &str| {
+        let (channel, text) = (ChannelName::parse(name).unwrap(), Publish::one(Payload::text("x")));
+        world.store.start_publish(world.now(), &channel, text).map(drop).unwrap();
+    };
+    publish(&world, "default");
+    let (begun, reborn) = (Arc::new(AtomicBool::new(false)), Arc::new(Notify::new()));
+    let mut wires = Vec::new();
+    for _ in 0..130 {
+        let (told, begun, reborn) = (world.clone(), begun.clone(), reborn.clone());
+        let mut wire = world.connect_over(1 << 20, ADDRESS, |io| {
+            let publish = move || {
+                if begun.swap(false, Ordering::Relaxed) {
+                    // Nobody else may be forgotten at first, and then one of these two is.
+                    told.set_clock(700_000_000);
+                    publish(&told, "one");
+                    publish(&told, "two");
+                    told.set_clock(700_000_000);
+                    publish(&told, "default");
+                    reborn.notify_one();
+                }
+            };
+            Busy { io, publish }
+        });
+        wire.open("/api/stream", &[]).await;
+        wire.chunk().await;
+        wires.push(wire);
+    }
+    for id in 2..4 {
+        world.publish("default", "1").await;
+        for wire in &mut wires {
+            assert_eq!(wire.json_line().await["id"], id);
+        }
+    }
+    let mut last = wires.pop().unwrap();
+    let woken = tokio::spawn(async move {
+        reborn.notified().await;
+        // Its connection looks, and finds the new life, before its turn comes.
+        last.send_raw(b"G").await;
+        last
+    });
+    tokio::task::yield_now().await;
+    let begin = tokio::time::Instant::now();
+    begun.store(true, Ordering::Relaxed);
+    publish(&world, "default");
+    // The first one was alone at first, so it is behind the others.
+    for wire in &mut wires[1..] {
+        assert_eq!(wire.json_line().await["id"], 4);
+    }
+    wires.push(woken.await.unwrap());
+    for wire in &mut wires {
+        assert_eq!(wire.json_line().await["type"], "reset");
+        assert_eq!(wire.json_line().await["id"], 1);
+    }
+    assert_eq!(begin.elapsed().as_millis(), 0);
 }
 
 #[derive(Clone, Debug)]
