@@ -22,7 +22,8 @@ use crate::feed::Style;
 use crate::lend::{Back, Lent, lock};
 use crate::service::Service;
 
-/// Sockets on the list that are not there any more, before it is gone through for them alone.
+/// Sockets on the list that are not there any more, before it is gone through for them alone, beside as many as are
+/// there: whoever leaves pays for a few places of the list, however long it is.
 const MOST_GONE: usize = 64;
 
 /// The fan-outs of a worker.
@@ -154,7 +155,7 @@ impl Drop for Seat {
         }
         let mut state = self.fan_out.state();
         state.readers -= 1;
-        state.stale |= state.readers == 0 || state.listed > state.readers + MOST_GONE;
+        state.stale |= state.readers == 0 || state.listed > 2 * state.readers + MOST_GONE;
         let call = state.stale && state.task != Task::Absent;
         drop(state);
         if call {
