@@ -194,7 +194,7 @@ impl Follow {
             self.service.note_given(&self.channel, standing, batch.messages(), &self.client);
             let metrics = self.service.metrics();
             if self.state == State::Live {
-                metrics.lag(now.since(batch.newest().at));
+                metrics.lag(now.since(batch.newest().at), 1);
             }
             self.said(Pinned::after(batch.end()));
             if batch.end().seq == standing.newest && !standing.ended {

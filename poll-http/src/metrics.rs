@@ -1,5 +1,7 @@
 //! What the service counts. Counting only: names and text are registered with the caller's registry.
 
+mod lag;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,9 +9,9 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+use self::lag::Lag;
 use crate::error::Refusal;
 
 /// The counters of one server; all its workers share them.
@@ -20,7 +22,7 @@ pub struct Metrics {
     pub(crate) delivered: Counter,
     pub(crate) missed: Counter,
     refused: Family<Reason, Counter>,
-    lag: Histogram,
+    lag: Lag,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -66,8 +68,7 @@ impl Metrics {
             delivered: Counter::default(),
             missed: Counter::default(),
             refused: refusals(),
-            // 100 µs to 13 s: from a wake on this machine to a reader that was stalled.
-            lag: Histogram::new(exponential_buckets(0.0001, 2.0, 18)),
+            lag: Lag::default(),
         }
     }
 
@@ -102,8 +103,9 @@ impl Metrics {
         self.refused.get_or_create(&Reason { reason }).inc();
     }
 
-    pub(crate) fn lag(&self, lag: Duration) {
-        self.lag.observe(lag.as_secs_f64());
+    /// So long it took until `readers` were given a message.
+    pub(crate) fn lag(&self, lag: Duration, readers: u64) {
+        self.lag.observe(lag, readers);
     }
 }
 

@@ -15,6 +15,8 @@ use crate::lend::lock;
 /// Readers written to before other tasks run and sockets are looked at: few enough that publishes come in between,
 /// many enough that the look costs nothing. Who comes behind gets what was published meanwhile in the same write.
 const SLICE: usize = 128;
+/// Readers looked at before that, where few are written to.
+const LOOKS: usize = 2048;
 /// The most bytes written to each reader at once; who is further behind is left to its connection.
 const MOST_BYTES: usize = 64 * 1024;
 
@@ -39,7 +41,6 @@ pub(super) enum Reason {
 }
 
 /// What a reader is to be given.
-#[derive(Clone)]
 enum Share {
     /// It has everything.
     Nothing,
@@ -78,10 +79,13 @@ impl Round {
     pub(super) fn slice(&mut self, fan_out: &FanOut) -> bool {
         let (service, instant) = (&fan_out.service, Instant::now());
         let now = service.now();
-        let mut shares: Vec<(Cursor, Share)> = Vec::new();
-        let (mut left, mut given) = (SLICE, 0);
+        let mut shares: Vec<(Cursor, Share, u64)> = Vec::new();
+        let mut left = SLICE;
         let mut to_wake = Vec::new();
-        while left > 0 {
+        for _ in 0..LOOKS {
+            if left == 0 {
+                break;
+            }
             let late = self.late.pop();
             let Some(reader) = late.as_ref().or_else(|| self.readers.get(self.done)) else { break };
             let socket = reader.socket.upgrade();
@@ -96,21 +100,17 @@ impl Round {
             self.done += usize::from(late.is_none());
             // Otherwise its connection has it.
             let Some(at) = lent.at() else { continue };
-            let share = match shares.iter().find(|(from, _)| *from == at) {
-                Some((_, share)) => share.clone(),
-                None => {
-                    let share = self.share(fan_out, now, at);
-                    shares.push((at, share.clone()));
-                    share
-                }
-            };
+            let index = shares.iter().position(|(from, ..)| *from == at).unwrap_or_else(|| {
+                shares.push((at, self.share(fan_out, now, at), 0));
+                shares.len() - 1
+            });
+            let (_, share, readers) = &mut shares[index];
             let (woken, at) = match share {
                 Share::Nothing => (None, at),
-                Share::Chunks { chunks, end, messages, at } => {
-                    given += messages;
+                Share::Chunks { chunks, end, .. } => {
                     left -= 1;
-                    service.metrics().lag(now.since(at));
-                    (lent.write(&chunks, end, instant), end)
+                    *readers += 1;
+                    (lent.write(chunks, *end, instant), *end)
                 }
                 Share::Own => {
                     left -= 1;
@@ -126,7 +126,12 @@ impl Round {
                 None => {}
             }
         }
-        service.metrics().delivered.inc_by(given);
+        for (_, share, readers) in shares {
+            if let Share::Chunks { messages, at, .. } = share {
+                service.metrics().delivered.inc_by(messages * readers);
+                service.metrics().lag(now.since(at), readers);
+            }
+        }
         to_wake.into_iter().for_each(Waker::wake);
         !self.late.is_empty() || self.done < self.readers.len()
     }

@@ -131,7 +131,7 @@ impl<W> LongPoll<W> {
             let Look { view, now, only, pause } = ready!(self.poll_look(cx));
             let begun = (*self.first.get_or_insert(view.standing), self.came);
             if let (Some(batch), Some(_)) = (&view.batch, &self.place) {
-                self.service.metrics().lag(now.since(batch.newest().at));
+                self.service.metrics().lag(now.since(batch.newest().at), 1);
             }
             let ended = self.question.at_end == AtEnd::Answer && view.is_closed();
             if pause.is_none() && (view.batch.is_some() || ended) {
