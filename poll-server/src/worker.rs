@@ -18,6 +18,10 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use crate::sockets::{Held, Sockets};
 
+/// Tasks that run before sockets are looked at again, where others still wait for their turn: three times the runtime's
+/// own number, as a request takes three turns, and those of a crowd are to be taken together.
+const TURNS_BETWEEN_LOOKS: u32 = 192;
+
 /// All worker threads; dropped, they end.
 #[derive(Debug)]
 pub(crate) struct Workers {
@@ -65,7 +69,10 @@ impl Workers {
         let (farewell, ended) = mpsc::channel(count.get());
         let (mut workers, mut threads) = (Vec::new(), Vec::new());
         for index in 0..count.get() {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .event_interval(TURNS_BETWEEN_LOOKS)
+                .build()?;
             let (sender, inbox) = mpsc::unbounded_channel();
             workers.push(Inbox { sender, load: Arc::default() });
             let (service, settings, drain) = (service.for_worker(), settings.clone(), drain.clone());
