@@ -162,6 +162,20 @@ impl Body {
         if self.is_ended() { self.written.take() } else { None }
     }
 
+    /// Gives all of a body whose length is known to `each`, without pieces around it; says whether it is such a body.
+    pub(crate) fn take_whole(&mut self, mut each: impl FnMut(Bytes)) -> bool {
+        if let Kind::Stream(_) | Kind::Level(_) = self.kind {
+            return false;
+        }
+        match std::mem::replace(&mut self.kind, Kind::Ended) {
+            Kind::Full(bytes) => each(bytes),
+            Kind::Spliced(parts) => parts.into_iter().filter(|part| !part.is_empty()).for_each(each),
+            Kind::Ended | Kind::Stream(_) | Kind::Level(_) => {}
+        }
+        self.guards.clear();
+        true
+    }
+
     /// The next piece; `None` is a clean end.
     pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Piece>> {
         let piece = match &mut self.kind {
