@@ -75,9 +75,9 @@ pub fn channel(query: &str, body: &[u8]) {
 /// Requests as HTTP/1.1 takes them without an engine: a plain one can be said in the types of `http`, and whatever else
 /// is not touched.
 pub fn plain(bytes: &[u8]) {
-    let mut fields = crate::http1::plain_fields();
-    let Some((request, end)) = crate::http1::read_plain(bytes, &mut fields, 1 << 14) else { return };
-    let (count, content) = (request.head.fields.lines().count(), request.content);
+    let mut room = crate::http1::plain_room();
+    let Some((request, end)) = crate::http1::read_plain(bytes, &mut room, 1 << 14) else { return };
+    let (count, content) = (request.head.fields.all.len(), request.content);
     assert!(bytes[..end].ends_with(content));
     let (path, query) = (request.head.path, request.head.query);
     let request = request.into_request();

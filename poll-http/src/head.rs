@@ -11,7 +11,6 @@ use http::header::ValueIter;
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue, Method, Request, Uri, Version};
-use memchr::memchr;
 
 use crate::body::RequestBody;
 use crate::query::Coding;
@@ -42,19 +41,19 @@ pub(crate) struct PlainHead<'a> {
 /// The fields of a [`PlainHead`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PlainFields<'a> {
-    /// Their lines as they were sent, each with its end.
-    pub(crate) lines: &'a [u8],
+    /// As `httparse` takes them: names are tokens, values visible or opaque.
+    pub(crate) all: &'a [httparse::Header<'a>],
     pub(crate) places: &'a Places,
 }
 
-/// Where in the lines of a head the fields are that anything here looks at.
+/// Where among the fields of a head those are that anything here looks at.
 #[derive(Debug, Default)]
 pub(crate) struct Places {
     there: FieldSet,
     /// More than once.
     repeated: FieldSet,
-    /// Start and end of each one's first value.
-    first: [(u16, u16); Field::COUNT],
+    /// The first of each.
+    first: [u8; Field::COUNT],
 }
 
 /// A head to look things up in.
@@ -73,12 +72,8 @@ pub(crate) enum Values<'a> {
     Parsed(ValueIter<'a, HeaderValue>),
     /// There is no other.
     Only(Option<&'a [u8]>),
-    Among(Lines<'a>, Field),
+    Among(std::slice::Iter<'a, httparse::Header<'a>>, Field),
 }
-
-/// Names and values of fields, line by line. Names are tokens, values visible or opaque.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Lines<'a>(&'a [u8]);
 
 impl PlainRequest<'_> {
     /// GET or POST.
@@ -102,10 +97,12 @@ impl PlainRequest<'_> {
     /// The first value of a field, if there is one.
     #[must_use]
     pub fn field(&self, name: &HeaderName) -> Option<&[u8]> {
-        let (fields, name) = (self.head.fields, name.as_str().as_bytes());
-        match Field::of(name) {
+        let (fields, name) = (self.head.fields, name.as_str());
+        match Field::of(name.as_bytes()) {
             Some(field) => fields.first(field),
-            None => fields.lines().find(|(line, _)| line.eq_ignore_ascii_case(name)).map(|(_, value)| value),
+            None => {
+                fields.all.iter().find(|field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
+            }
         }
     }
 
@@ -135,8 +132,9 @@ impl PlainHead<'_> {
         let target = self.query.map(|query| [self.path, "?", query].concat());
         // What its reader lets through is a target.
         parts.uri = Uri::try_from(target.as_deref().unwrap_or(self.path)).unwrap_or_default();
-        for (name, value) in self.fields.lines() {
-            if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+        for field in self.fields.all {
+            let name = HeaderName::from_bytes(field.name.as_bytes());
+            if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(field.value)) {
                 parts.headers.append(name, value);
             }
         }
@@ -145,17 +143,13 @@ impl PlainHead<'_> {
 }
 
 impl<'a> PlainFields<'a> {
-    pub(crate) fn lines(self) -> Lines<'a> {
-        Lines(self.lines)
-    }
-
     /// The first value of a field.
     pub(crate) fn first(self, field: Field) -> Option<&'a [u8]> {
         if !self.places.there.has(field) {
             return None;
         }
-        let (start, end) = self.places.first[field as usize];
-        self.lines.get(usize::from(start)..usize::from(end))
+        let place = self.places.first[field as usize];
+        self.all.get(usize::from(place)).map(|field| field.value)
     }
 
     /// The value of a field that may be there once.
@@ -165,18 +159,21 @@ impl<'a> PlainFields<'a> {
 
     /// All values of a field.
     pub(crate) fn all(self, field: Field) -> Values<'a> {
-        self.single(field).map_or_else(|Repeated| Values::Among(self.lines(), field), Values::Only)
+        self.single(field).map_or_else(|Repeated| Values::Among(self.all.iter(), field), Values::Only)
     }
 }
 
 impl Places {
-    /// Notes where the value of one more field is.
-    pub(crate) fn note(&mut self, field: Field, value: (u16, u16)) {
-        if self.there.has(field) {
-            self.repeated.insert(field);
-        } else {
-            self.there.insert(field);
-            self.first[field as usize] = value;
+    /// Notes where fields are, of which there are no more than a byte counts.
+    pub(crate) fn note(&mut self, fields: &[httparse::Header<'_>]) {
+        for (place, name) in (0..=u8::MAX).zip(fields.iter().map(|field| field.name)) {
+            let Some(field) = Field::of(name.as_bytes()) else { continue };
+            if self.there.has(field) {
+                self.repeated.insert(field);
+            } else {
+                self.there.insert(field);
+                self.first[field as usize] = place;
+            }
         }
     }
 
@@ -299,22 +296,11 @@ impl<'a> Iterator for Values<'a> {
         match self {
             Self::Parsed(values) => values.next().map(HeaderValue::as_bytes),
             Self::Only(value) => value.take(),
-            Self::Among(lines, field) => {
-                lines.find(|(name, _)| Field::of(name) == Some(*field)).map(|(_, value)| value)
+            Self::Among(fields, field) => {
+                let same = |other: &&httparse::Header<'_>| Field::of(other.name.as_bytes()) == Some(*field);
+                fields.find(same).map(|field| field.value)
             }
         }
-    }
-}
-
-impl<'a> Iterator for Lines<'a> {
-    type Item = (&'a [u8], &'a [u8]);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let end = memchr(b'\r', self.0)?;
-        let line = &self.0[..end];
-        let colon = memchr(b':', line)?;
-        self.0 = self.0.get(end + 2..).unwrap_or_default();
-        Some((&line[..colon], line[colon + 1..].trim_ascii()))
     }
 }
 

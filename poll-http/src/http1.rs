@@ -37,7 +37,7 @@ use crate::reply::Reply;
 use crate::stall::Watched;
 
 #[cfg(fuzzing)]
-pub(crate) use ask::{fields as plain_fields, read as read_plain};
+pub(crate) use ask::{read as read_plain, room as plain_room};
 pub(crate) use direct::{Direct, Turn};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");

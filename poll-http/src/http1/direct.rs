@@ -173,8 +173,8 @@ where
             }
         }
         let bytes = std::mem::take(&mut self.unread);
-        let mut fields = ask::fields();
-        let Some((request, end)) = ask::read(&bytes, &mut fields, self.settings.max_head_bytes) else {
+        let mut room = ask::room();
+        let Some((request, end)) = ask::read(&bytes, &mut room, self.settings.max_head_bytes) else {
             self.unread = bytes;
             return Poll::Ready(Ok(Some(Turn::Engine)));
         };
