@@ -128,6 +128,7 @@ pub(crate) enum Lendable<IO> {
 }
 
 impl<IO> Lendable<IO> {
+    #[inline]
     fn with<T>(&mut self, act: impl FnOnce(Pin<&mut IO>) -> Poll<io::Result<T>>) -> Poll<io::Result<T>>
     where
         IO: Unpin,
