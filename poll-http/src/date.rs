@@ -20,7 +20,6 @@ struct Rendered {
 }
 
 /// What nearly all heads of HTTP/1.1 end with.
-#[derive(Default)]
 pub(crate) struct Usual {
     /// That nobody may guess what the body is, and how long the connection is kept.
     pub(crate) kept: Vec<u8>,

@@ -310,7 +310,7 @@ impl Answering {
 
     /// Takes of the body what there is, within bounds; pending when there is nothing more for now.
     fn gather(&mut self, cx: &mut Context<'_>) -> io::Result<Poll<()>> {
-        if self.framing != Framing::Chunks && self.body.take_whole(|bytes| self.out.framed(bytes)) {
+        if self.body.take_whole(|bytes| self.out.framed(bytes)) {
             return Ok(Poll::Ready(()));
         }
         let rest = self.body.take_back();

@@ -9,12 +9,10 @@ use std::task::{Context, Poll};
 use poll_core::{ChannelName, Payload, Publish, Retention};
 use proptest::prelude::*;
 use serde_json::Value;
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::io::{AsyncWrite, DuplexStream, Join, ReadHalf, WriteHalf};
 use tokio::sync::Notify;
 
-use crate::world::{Wire, World, pass};
-
-const ADDRESS: [u8; 4] = [192, 0, 2, 1];
+use crate::world::{ADDRESS, Wire, World, pass};
 
 /// A stream that has said that it is there.
 async fn opened(world: &World, target: &str, capacity: usize) -> Wire {
@@ -289,20 +287,16 @@ fn what_a_full_socket_left_outlives_the_runtime_that_wrote_it() {
     });
 }
 
-/// A socket on which each write finds that something was published meanwhile.
+/// The writing half of a socket, on which each write finds that something was published meanwhile.
 struct Busy<F> {
-    io: DuplexStream,
+    io: WriteHalf<DuplexStream>,
     publish: F,
 }
 
-impl<F: Unpin> AsyncRead for Busy<F> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, buf)
-    }
+/// A socket that writes so.
+fn busy<F: FnMut() + Unpin>(io: DuplexStream, publish: F) -> Join<ReadHalf<DuplexStream>, Busy<F>> {
+    let (reads, io) = tokio::io::split(io);
+    tokio::io::join(reads, Busy { io, publish })
 }
 
 impl<F: FnMut() + Unpin> AsyncWrite for Busy<F> {
@@ -339,7 +333,7 @@ async fn a_channel_that_is_never_silent_leaves_others_their_turns() {
                         .unwrap();
                 }
             };
-            Busy { io, publish }
+            busy(io, publish)
         });
         wire.open("/api/stream", &[]).await;
         wire.chunk().await;
@@ -387,7 +381,7 @@ async fn another_life_of_a_channel_reaches_all() {
                     reborn.notify_one();
                 }
             };
-            Busy { io, publish }
+            busy(io, publish)
         });
         wire.open("/api/stream", &[]).await;
         wire.chunk().await;

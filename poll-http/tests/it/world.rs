@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use poll_core::{Retention, Store, Timestamp};
-use poll_http::{Clock, ConnectionSettings, Drain, Metrics, Service, ServiceSettings, serve};
+use poll_http::{
+    Clock, ConnectionError, ConnectionSettings, Drain, Metrics, Service, ServiceSettings, serve,
+};
 use prometheus_client::registry::Registry;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
@@ -21,6 +23,9 @@ use tokio::time::Instant;
 
 /// When every test begins, in milliseconds since the epoch.
 pub(crate) const BEGIN: u64 = 1_795_214_978_000;
+
+/// Whence connections come, if nothing else is said.
+pub(crate) const ADDRESS: [u8; 4] = [192, 0, 2, 1];
 
 /// A server and its time. A clone is the same one.
 #[derive(Clone)]
@@ -127,7 +132,7 @@ impl World {
 
     /// A new connection.
     pub(crate) fn connect(&self) -> Wire {
-        self.connect_from([192, 0, 2, 1])
+        self.connect_from(ADDRESS)
     }
 
     pub(crate) fn connect_from(&self, address: [u8; 4]) -> Wire {
@@ -150,19 +155,28 @@ impl World {
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (io, server) = tokio::io::duplex(capacity);
+        let served = self.serve(socket(server), address);
+        Wire { io, unread: Vec::new(), served: tokio::spawn(async move { drop(served.await) }) }
+    }
+
+    /// The server's side of a connection from `address`.
+    fn serve<IO>(
+        &self,
+        io: IO,
+        address: [u8; 4],
+    ) -> impl Future<Output = Result<(), ConnectionError>> + Send + use<IO>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let settings = Arc::new(ConnectionSettings::default());
         let peer = SocketAddr::from((address, 4711));
-        let served = serve(socket(server), peer, self.service.clone(), settings, self.drain.clone());
-        Wire { io, unread: Vec::new(), served: tokio::spawn(async move { drop(served.await) }) }
+        serve(io, peer, self.service.clone(), settings, self.drain.clone())
     }
 
     /// A connection, and how often its server side is polled.
     pub(crate) fn connect_counted(&self) -> (Wire, Arc<AtomicUsize>) {
         let (io, server) = tokio::io::duplex(1 << 22);
-        let settings = Arc::new(ConnectionSettings::default());
-        let peer = SocketAddr::from(([192, 0, 2, 1], 4711));
-        let served = serve(server, peer, self.service.clone(), settings, self.drain.clone());
-        let (polls, mut served) = (Arc::new(AtomicUsize::new(0)), Box::pin(served));
+        let (polls, mut served) = (Arc::new(AtomicUsize::new(0)), Box::pin(self.serve(server, ADDRESS)));
         let counted = polls.clone();
         let served = poll_fn(move |cx| {
             counted.fetch_add(1, Ordering::Relaxed);
@@ -177,9 +191,7 @@ impl World {
         builder: &h2::client::Builder,
     ) -> h2::client::SendRequest<Bytes> {
         let (io, server) = tokio::io::duplex(1 << 20);
-        let settings = Arc::new(ConnectionSettings::default());
-        let peer = SocketAddr::from(([192, 0, 2, 1], 4711));
-        tokio::spawn(serve(server, peer, self.service.clone(), settings, self.drain.clone()));
+        tokio::spawn(self.serve(server, ADDRESS));
         let (requests, connection) = builder.handshake(io).await.unwrap();
         tokio::spawn(connection);
         requests
