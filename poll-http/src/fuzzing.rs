@@ -11,6 +11,7 @@ use poll_core::ChannelName;
 
 use crate::dialect::{channel, chat, golongpoll, native};
 use crate::head::Head;
+use crate::http1::Slot;
 use crate::question::Question;
 use crate::settings::{Demo, Given};
 
@@ -75,9 +76,9 @@ pub fn channel(query: &str, body: &[u8]) {
 /// Requests as HTTP/1.1 takes them without an engine: a plain one can be said in the types of `http`, and whatever else
 /// is not touched.
 pub fn plain(bytes: &[u8]) {
-    let mut room = crate::http1::plain_room();
-    let Some((request, end)) = crate::http1::read_plain(bytes, &mut room, 1 << 14) else { return };
-    let (count, content) = (request.head.fields.all.len(), request.content);
+    let Some((plain, end)) = crate::http1::read_plain(bytes, &mut Slot::default(), 1 << 14) else { return };
+    let request = plain.request();
+    let (count, content) = (request.head.fields.iter().len(), request.content);
     assert!(bytes[..end].ends_with(content));
     let (path, query) = (request.head.path, request.head.query);
     let request = request.into_request();

@@ -5,56 +5,17 @@
 //! way. Nothing is checked here; both forms come out of readers that did.
 
 mod field;
+mod plain;
 
-use bytes::Bytes;
 use http::header::ValueIter;
 use http::request::Parts;
 use http::uri::Authority;
-use http::{HeaderName, HeaderValue, Method, Request, Uri, Version};
+use http::{HeaderValue, Method, Version};
 
-use crate::body::RequestBody;
 use crate::query::Coding;
 pub(crate) use field::{Field, FieldSet};
-
-/// A plain request of HTTP/1.1 where it lies in the read buffer: a whole GET or POST that asks nothing of its
-/// connection but to be kept.
-#[derive(Debug)]
-pub struct PlainRequest<'a> {
-    pub(crate) head: PlainHead<'a>,
-    /// Its content, whole.
-    pub(crate) content: &'a [u8],
-}
-
-/// The head of a [`PlainRequest`].
-#[derive(Debug)]
-pub(crate) struct PlainHead<'a> {
-    pub(crate) method: Method,
-    /// From its first `/` to the query. Holds nothing that RFC 3986 does not let stand in a path.
-    pub(crate) path: &'a str,
-    /// Behind the `?`, if there is one. Holds nothing that RFC 3986 does not let stand in a query.
-    pub(crate) query: Option<&'a str>,
-    /// Of path and query.
-    pub(crate) coding: Coding,
-    pub(crate) fields: PlainFields<'a>,
-}
-
-/// The fields of a [`PlainHead`].
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct PlainFields<'a> {
-    /// As `httparse` takes them: names are tokens, values visible or opaque.
-    pub(crate) all: &'a [httparse::Header<'a>],
-    pub(crate) places: &'a Places,
-}
-
-/// Where among the fields of a head those are that anything here looks at.
-#[derive(Debug, Default)]
-pub(crate) struct Places {
-    there: FieldSet,
-    /// More than once.
-    repeated: FieldSet,
-    /// The first of each.
-    first: [u8; Field::COUNT],
-}
+pub use plain::PlainRequest;
+pub(crate) use plain::{Fields, PlainHead};
 
 /// A head to look things up in.
 #[derive(Debug, Clone, Copy)]
@@ -72,115 +33,8 @@ pub(crate) enum Values<'a> {
     Parsed(ValueIter<'a, HeaderValue>),
     /// There is no other.
     Only(Option<&'a [u8]>),
-    Among(std::slice::Iter<'a, httparse::Header<'a>>, Field),
-}
-
-impl PlainRequest<'_> {
-    /// GET or POST.
-    #[must_use]
-    pub fn method(&self) -> &Method {
-        &self.head.method
-    }
-
-    /// From its first `/` to the query, as it was sent: percent-encoded.
-    #[must_use]
-    pub fn path(&self) -> &str {
-        self.head.path
-    }
-
-    /// What stands behind the `?`, if there is one; percent-encoded.
-    #[must_use]
-    pub fn query(&self) -> Option<&str> {
-        self.head.query
-    }
-
-    /// The first value of a field, if there is one.
-    #[must_use]
-    pub fn field(&self, name: &HeaderName) -> Option<&[u8]> {
-        let (fields, name) = (self.head.fields, name.as_str());
-        match Field::of(name.as_bytes()) {
-            Some(field) => fields.first(field),
-            None => {
-                fields.all.iter().find(|field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
-            }
-        }
-    }
-
-    /// Its content, whole; of a GET empty.
-    #[must_use]
-    pub fn content(&self) -> &[u8] {
-        self.content
-    }
-
-    /// The same in the types of `http`, with nothing borrowed.
-    #[must_use]
-    pub fn into_request(self) -> Request<RequestBody> {
-        let body = if self.content.is_empty() {
-            RequestBody::Empty
-        } else {
-            RequestBody::Full(Bytes::copy_from_slice(self.content))
-        };
-        Request::from_parts(self.head.parts(), body)
-    }
-}
-
-impl PlainHead<'_> {
-    /// The same in the types of `http`.
-    fn parts(&self) -> Parts {
-        let (mut parts, ()) = Request::new(()).into_parts();
-        parts.method = self.method.clone();
-        let target = self.query.map(|query| [self.path, "?", query].concat());
-        // What its reader lets through is a target.
-        parts.uri = Uri::try_from(target.as_deref().unwrap_or(self.path)).unwrap_or_default();
-        for field in self.fields.all {
-            let name = HeaderName::from_bytes(field.name.as_bytes());
-            if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(field.value)) {
-                parts.headers.append(name, value);
-            }
-        }
-        parts
-    }
-}
-
-impl<'a> PlainFields<'a> {
-    /// The first value of a field.
-    pub(crate) fn first(self, field: Field) -> Option<&'a [u8]> {
-        if !self.places.there.has(field) {
-            return None;
-        }
-        let place = self.places.first[field as usize];
-        self.all.get(usize::from(place)).map(|field| field.value)
-    }
-
-    /// The value of a field that may be there once.
-    pub(crate) fn single(self, field: Field) -> Result<Option<&'a [u8]>, Repeated> {
-        if self.places.repeated.has(field) { Err(Repeated) } else { Ok(self.first(field)) }
-    }
-
-    /// All values of a field.
-    pub(crate) fn all(self, field: Field) -> Values<'a> {
-        self.single(field).map_or_else(|Repeated| Values::Among(self.all.iter(), field), Values::Only)
-    }
-}
-
-impl Places {
-    /// Notes where fields are, of which there are no more than a byte counts.
-    pub(crate) fn note(&mut self, fields: &[httparse::Header<'_>]) {
-        for (place, name) in (0..=u8::MAX).zip(fields.iter().map(|field| field.name)) {
-            let Some(field) = Field::of(name.as_bytes()) else { continue };
-            if self.there.has(field) {
-                self.repeated.insert(field);
-            } else {
-                self.there.insert(field);
-                self.first[field as usize] = place;
-            }
-        }
-    }
-
-    /// Which fields there are.
-    pub(crate) fn there(&self) -> FieldSet {
-        self.there
-    }
+    /// All fields of a head, from the one of this number on.
+    Among(&'a Fields, usize, Field),
 }
 
 impl<'a> Head<'a> {
@@ -270,7 +124,7 @@ impl<'a> Head<'a> {
                 let mut there = parts.headers.keys().filter_map(|name| Field::of(name.as_str().as_bytes()));
                 there.any(|field| fields.has(field))
             }
-            Self::Plain(head) => head.fields.places.there().meets(fields),
+            Self::Plain(head) => head.fields.there().meets(fields),
         }
     }
 
@@ -296,9 +150,11 @@ impl<'a> Iterator for Values<'a> {
         match self {
             Self::Parsed(values) => values.next().map(HeaderValue::as_bytes),
             Self::Only(value) => value.take(),
-            Self::Among(fields, field) => {
-                let same = |other: &&httparse::Header<'_>| Field::of(other.name.as_bytes()) == Some(*field);
-                fields.find(same).map(|field| field.value)
+            Self::Among(fields, from, field) => {
+                let mut others = fields.iter().enumerate().skip(*from);
+                let (at, (_, value)) = others.find(|(_, (name, _))| Field::of(name) == Some(*field))?;
+                *from = at + 1;
+                Some(value)
             }
         }
     }

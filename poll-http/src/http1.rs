@@ -7,6 +7,7 @@
 mod answer;
 mod ask;
 mod direct;
+mod familiar;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -36,9 +37,9 @@ use crate::link::{Carries, Link};
 use crate::reply::Reply;
 use crate::stall::Watched;
 
-#[cfg(fuzzing)]
-pub(crate) use ask::{read as read_plain, room as plain_room};
 pub(crate) use direct::{Direct, Turn};
+#[cfg(fuzzing)]
+pub(crate) use {ask::read as read_plain, familiar::Slot};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 

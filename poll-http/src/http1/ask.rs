@@ -4,22 +4,30 @@
 //! broken, too large or not all there. So what is here decides nothing that can be got wrong: either a request is as
 //! simple as it can be, or it is not touched.
 
-use std::mem::MaybeUninit;
+use std::rc::Rc;
 
 use http::Method;
-use httparse::Status;
 use memchr::memchr;
 
-use crate::head::{Field, FieldSet, Places, PlainFields, PlainHead, PlainRequest};
+use super::familiar::{self, Slot};
+use crate::head::{Field, FieldSet, Fields, PlainHead, PlainRequest};
 use crate::query::Coding;
 
-/// Fields of a plain request. Browsers send about fifteen, proxies add a few.
-const MOST_FIELDS: usize = 32;
+/// A plain request, beside the bytes that it is in.
+pub(crate) struct Plain<'a> {
+    method: Method,
+    target: &'a str,
+    coding: Coding,
+    known: Rc<Known>,
+    content: &'a [u8],
+}
 
-/// Room for the fields of a request, and for where those are that are asked for.
-pub(crate) struct Room<'a> {
-    fields: [MaybeUninit<httparse::Header<'a>>; MOST_FIELDS],
-    places: Places,
+/// Fields of a plain head.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    pub(super) fields: Fields,
+    /// Of the content, in bytes.
+    pub(super) length: usize,
 }
 
 /// Fields that ask for more than an answer.
@@ -49,45 +57,52 @@ const TARGETS: [u8; 256] = {
     table
 };
 
-/// No fields yet.
-pub(crate) fn room<'a>() -> Room<'a> {
-    Room { fields: [const { MaybeUninit::uninit() }; MOST_FIELDS], places: Places::default() }
-}
-
-/// The plain request that `bytes` begin with, if they do, and its length in bytes.
+/// The plain request that `bytes` begin with, if they do, and its length in bytes. `usual` is where the fields of the
+/// connection's last one are, and then of this one.
 pub(crate) fn read<'a>(
     bytes: &'a [u8],
-    room: &'a mut Room<'a>,
+    usual: &mut Slot,
     max_head_bytes: usize,
-) -> Option<(PlainRequest<'a>, usize)> {
-    let mut head = httparse::Request::new(&mut []);
-    let Ok(Status::Complete(length)) = head.parse_with_uninit_headers(bytes, &mut room.fields) else {
+) -> Option<(Plain<'a>, usize)> {
+    let (method, target, line) = line(bytes)?;
+    let all = common(target);
+    if all & IN_TARGETS == 0 || !target.starts_with(b"/") {
         return None;
-    };
-    let method = match head.method? {
-        "GET" => Method::GET,
-        "POST" => Method::POST,
+    }
+    let known = familiar::read(&bytes[line..], usual)?;
+    let head = line + known.fields.text().len();
+    let content = bytes[head..].get(..known.length)?;
+    if head > max_head_bytes || (method == Method::GET && !content.is_empty()) {
+        return None;
+    }
+    let coding = if all & PLAIN == 0 { Coding::Encoded } else { Coding::Plain };
+    let target = str::from_utf8(target).ok()?;
+    Some((Plain { method, target, coding, known, content }, head + content.len()))
+}
+
+impl Plain<'_> {
+    pub(crate) fn request(&self) -> PlainRequest<'_> {
+        let (path, query) = match memchr(b'?', self.target.as_bytes()) {
+            Some(at) => (&self.target[..at], Some(&self.target[at + 1..])),
+            None => (self.target, None),
+        };
+        let (method, coding, fields) = (self.method.clone(), self.coding, &self.known.fields);
+        PlainRequest { head: PlainHead { method, path, query, coding, fields }, content: self.content }
+    }
+}
+
+/// Method and target of a request line (RFC 9112, section 3), and its length in bytes. What is in the target is not
+/// looked at.
+fn line(bytes: &[u8]) -> Option<(Method, &[u8], usize)> {
+    let (method, rest) = match bytes {
+        [b'G', b'E', b'T', b' ', rest @ ..] => (Method::GET, rest),
+        [b'P', b'O', b'S', b'T', b' ', rest @ ..] => (Method::POST, rest),
         _ => return None,
     };
-    let target = head.path?;
-    let all = common(target.as_bytes());
-    if all & IN_TARGETS == 0 || !target.starts_with('/') || head.version != Some(1) || length > max_head_bytes
-    {
-        return None;
-    }
-    room.places.note(head.headers);
-    let fields = PlainFields { all: head.headers, places: &room.places };
-    let content = bytes[length..].get(..content_length(fields)?)?;
-    if method == Method::GET && !content.is_empty() {
-        return None;
-    }
-    let (path, query) = match memchr(b'?', target.as_bytes()) {
-        Some(at) => (&target[..at], Some(&target[at + 1..])),
-        None => (target, None),
-    };
-    let coding = if all & PLAIN == 0 { Coding::Encoded } else { Coding::Plain };
-    let end = length + content.len();
-    Some((PlainRequest { head: PlainHead { method, path, query, coding, fields }, content }, end))
+    let end = memchr(b'\r', rest)?;
+    let target = rest[..end].strip_suffix(b" HTTP/1.1")?;
+    let whole = rest.get(end + 1) == Some(&b'\n');
+    whole.then(|| (method, target, bytes.len() - rest.len() + end + 2))
 }
 
 /// What all bytes of a target are. All of them are looked at, without a branch for each.
@@ -98,14 +113,20 @@ fn common(target: &[u8]) -> u8 {
     rest.iter().fold(all, both)
 }
 
-/// The length of the content; `None` where it is not said in the one plain way (RFC 9112, section 6.2), or a field
-/// asks anything of the connection but to be kept.
-fn content_length(fields: PlainFields<'_>) -> Option<usize> {
-    let asks = fields.places.there().meets(ASKING);
-    if asks || !fields.all(Field::Connection).all(|value| value.eq_ignore_ascii_case(b"keep-alive")) {
-        return None;
+impl Known {
+    /// Reads the fields of a plain head, of which `text` holds no more and no less, with the empty line behind them.
+    /// `None` where they are not that: the length of the content is not said in the one plain way (RFC 9112, section
+    /// 6.2), or a field asks anything of the connection but to be kept.
+    pub(super) fn read(&mut self, text: &[u8]) -> Option<()> {
+        self.fields.read(text)?;
+        let asks = self.fields.there().meets(ASKING);
+        let mut connection = self.fields.all(Field::Connection);
+        if asks || !connection.all(|value| value.eq_ignore_ascii_case(b"keep-alive")) {
+            return None;
+        }
+        self.length = self.fields.single(Field::ContentLength).ok()?.map_or(Some(0), decimal)?;
+        Some(())
     }
-    fields.single(Field::ContentLength).ok()?.map_or(Some(0), decimal)
 }
 
 /// A number of one to nine digits.
@@ -125,9 +146,8 @@ mod tests {
 
     /// The request, and what is left of the text behind it.
     fn plain(text: &str) -> Option<(Request<RequestBody>, &str)> {
-        let mut room = room();
-        let (request, end) = read(text.as_bytes(), &mut room, 16 * 1024)?;
-        Some((request.into_request(), &text[end..]))
+        let (plain, end) = read(text.as_bytes(), &mut Slot::default(), 16 * 1024)?;
+        Some((plain.request().into_request(), &text[end..]))
     }
 
     #[test]
@@ -174,7 +194,7 @@ mod tests {
         for head in heads {
             assert!(plain(head).is_none(), "{head:?}");
         }
-        assert!(read(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", &mut room(), 20).is_none());
+        assert!(read(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", &mut Slot::default(), 20).is_none());
     }
 
     #[test]
@@ -189,17 +209,20 @@ mod tests {
                 [b"GET / HTTP/1.1\r\nHost: x\r\nN", name, b": v", value, b"\r\n\r\n"].concat()
             };
             for bytes in [head(&[byte], b""), head(b"", &[byte, b'v'])] {
-                let mut room = room();
-                let Some((request, _)) = read(&bytes, &mut room, 16 * 1024) else { continue };
-                let plain =
-                    request.head.fields.all.iter().map(|field| (field.name.to_lowercase(), field.value));
-                let plain: Vec<_> = plain.collect();
-                let request = request.into_request();
+                let Some((plain, _)) = read(&bytes, &mut Slot::default(), 16 * 1024) else { continue };
+                let fields =
+                    plain.known.fields.iter().map(|(name, value)| (name.to_ascii_lowercase(), value));
+                let request = plain.request().into_request();
                 let said = request
                     .headers()
                     .iter()
-                    .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes()));
-                assert_eq!(said.collect::<Vec<_>>(), plain, "{:?}", String::from_utf8_lossy(&bytes));
+                    .map(|(name, value)| (name.as_str().as_bytes().to_vec(), value.as_bytes()));
+                assert_eq!(
+                    said.collect::<Vec<_>>(),
+                    fields.collect::<Vec<_>>(),
+                    "{:?}",
+                    String::from_utf8_lossy(&bytes)
+                );
             }
         }
     }

@@ -18,6 +18,7 @@ use http_body::Body as _;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::answer::{After, Framing, Outbox};
+use super::familiar::Slot;
 use super::{Http1, ask, broken};
 use crate::body::Body;
 use crate::connection::{
@@ -45,6 +46,8 @@ pub(crate) struct Direct<IO, H: Handle> {
     draining: WaitDraining,
     /// Read and not looked at.
     unread: Bytes,
+    /// Where the fields of its last request are.
+    usual: Slot,
     stage: Stage<H::Future>,
 }
 
@@ -111,7 +114,16 @@ where
         settings: Arc<ConnectionSettings>,
         draining: WaitDraining,
     ) -> Self {
-        Self { io, peer, handler, settings, draining, unread: Bytes::new(), stage: Stage::Idle }
+        Self {
+            io,
+            peer,
+            handler,
+            settings,
+            draining,
+            unread: Bytes::new(),
+            usual: Slot::default(),
+            stage: Stage::Idle,
+        }
     }
 
     /// The same connection under hyper, with all that was read and not answered.
@@ -173,15 +185,14 @@ where
             }
         }
         let bytes = std::mem::take(&mut self.unread);
-        let mut room = ask::room();
-        let Some((request, end)) = ask::read(&bytes, &mut room, self.settings.max_head_bytes) else {
+        let Some((plain, end)) = ask::read(&bytes, &mut self.usual, self.settings.max_head_bytes) else {
             self.unread = bytes;
             return Poll::Ready(Ok(Some(Turn::Engine)));
         };
         if end < bytes.len() {
             self.unread = bytes.slice(end..);
         }
-        ready!(self.begin(request, cx))?;
+        ready!(self.begin(plain.request(), cx))?;
         Poll::Ready(Ok(None))
     }
 

@@ -1,0 +1,195 @@
+//! A request of HTTP/1.1 that was read without an engine.
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Method, Request, Uri};
+
+use super::{Field, FieldSet, Repeated, Values};
+use crate::body::RequestBody;
+use crate::query::Coding;
+
+/// A plain request of HTTP/1.1 where it was read: a whole GET or POST that asks nothing of its connection but to be
+/// kept.
+#[derive(Debug)]
+pub struct PlainRequest<'a> {
+    pub(crate) head: PlainHead<'a>,
+    /// Its content, whole.
+    pub(crate) content: &'a [u8],
+}
+
+/// The head of a [`PlainRequest`].
+#[derive(Debug)]
+pub(crate) struct PlainHead<'a> {
+    pub(crate) method: Method,
+    /// From its first `/` to the query. Holds nothing that RFC 3986 does not let stand in a path.
+    pub(crate) path: &'a str,
+    /// Behind the `?`, if there is one. Holds nothing that RFC 3986 does not let stand in a query.
+    pub(crate) query: Option<&'a str>,
+    /// Of path and query.
+    pub(crate) coding: Coding,
+    pub(crate) fields: &'a Fields,
+}
+
+/// The fields of a head, and where among them those are that anything here looks at.
+#[derive(Debug, Default)]
+pub(crate) struct Fields {
+    /// As they came, with the empty line behind them.
+    text: Vec<u8>,
+    spans: Vec<Span>,
+    there: FieldSet,
+    /// More than once.
+    repeated: FieldSet,
+    /// The first of each.
+    first: [u8; Field::COUNT],
+}
+
+/// Where in the text a field is.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    name: [u16; 2],
+    value: [u16; 2],
+}
+
+/// Fields of a plain head. Browsers send about fifteen, proxies add a few.
+const MOST_FIELDS: usize = 32;
+
+impl PlainRequest<'_> {
+    /// GET or POST.
+    #[must_use]
+    pub fn method(&self) -> &Method {
+        &self.head.method
+    }
+
+    /// From its first `/` to the query, as it was sent: percent-encoded.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.head.path
+    }
+
+    /// What stands behind the `?`, if there is one; percent-encoded.
+    #[must_use]
+    pub fn query(&self) -> Option<&str> {
+        self.head.query
+    }
+
+    /// The first value of a field, if there is one.
+    #[must_use]
+    pub fn field(&self, name: &HeaderName) -> Option<&[u8]> {
+        let (fields, name) = (self.head.fields, name.as_str().as_bytes());
+        match Field::of(name) {
+            Some(field) => fields.first(field),
+            None => fields.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value),
+        }
+    }
+
+    /// Its content, whole; of a GET empty.
+    #[must_use]
+    pub fn content(&self) -> &[u8] {
+        self.content
+    }
+
+    /// The same in the types of `http`, with nothing borrowed.
+    #[must_use]
+    pub fn into_request(self) -> Request<RequestBody> {
+        let body = if self.content.is_empty() {
+            RequestBody::Empty
+        } else {
+            RequestBody::Full(Bytes::copy_from_slice(self.content))
+        };
+        Request::from_parts(self.head.parts(), body)
+    }
+}
+
+impl PlainHead<'_> {
+    /// The same in the types of `http`.
+    pub(super) fn parts(&self) -> Parts {
+        let (mut parts, ()) = Request::new(()).into_parts();
+        parts.method = self.method.clone();
+        let target = self.query.map(|query| [self.path, "?", query].concat());
+        // What its reader lets through is a target.
+        parts.uri = Uri::try_from(target.as_deref().unwrap_or(self.path)).unwrap_or_default();
+        for (name, value) in self.fields.iter() {
+            let name = HeaderName::from_bytes(name);
+            if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value)) {
+                parts.headers.append(name, value);
+            }
+        }
+        parts
+    }
+}
+
+impl Fields {
+    /// Reads fields, of which `text` holds no more and no less, with the empty line behind them. `None` where it does
+    /// not, and where there are more than a plain head has.
+    pub(crate) fn read(&mut self, text: &[u8]) -> Option<()> {
+        let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
+        let Ok(httparse::Status::Complete((length, fields))) = httparse::parse_headers(text, &mut fields)
+        else {
+            return None;
+        };
+        if length != text.len() {
+            return None;
+        }
+        let span = |part: &[u8]| {
+            let start = part.as_ptr().addr() - text.as_ptr().addr();
+            Some([u16::try_from(start).ok()?, u16::try_from(start + part.len()).ok()?])
+        };
+        *self = Self {
+            text: std::mem::take(&mut self.text),
+            spans: std::mem::take(&mut self.spans),
+            ..Self::default()
+        };
+        self.text.clear();
+        self.text.extend_from_slice(text);
+        self.spans.clear();
+        for (place, field) in (0..=u8::MAX).zip(fields) {
+            self.spans.push(Span { name: span(field.name.as_bytes())?, value: span(field.value)? });
+            let Some(field) = Field::of(field.name.as_bytes()) else { continue };
+            if self.there.has(field) {
+                self.repeated.insert(field);
+            } else {
+                self.there.insert(field);
+                self.first[field as usize] = place;
+            }
+        }
+        Some(())
+    }
+
+    /// What was read.
+    pub(crate) fn text(&self) -> &[u8] {
+        &self.text
+    }
+
+    /// Names, which are tokens, and values, which are visible or opaque.
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
+        self.spans.iter().map(|span| (self.part(span.name), self.part(span.value)))
+    }
+
+    fn part(&self, [start, end]: [u16; 2]) -> &[u8] {
+        &self.text[usize::from(start)..usize::from(end)]
+    }
+
+    /// Which fields there are.
+    pub(crate) fn there(&self) -> FieldSet {
+        self.there
+    }
+
+    /// The first value of a field.
+    pub(crate) fn first(&self, field: Field) -> Option<&[u8]> {
+        if !self.there.has(field) {
+            return None;
+        }
+        let place = self.first[field as usize];
+        self.spans.get(usize::from(place)).map(|span| self.part(span.value))
+    }
+
+    /// The value of a field that may be there once.
+    pub(crate) fn single(&self, field: Field) -> Result<Option<&[u8]>, Repeated> {
+        if self.repeated.has(field) { Err(Repeated) } else { Ok(self.first(field)) }
+    }
+
+    /// All values of a field.
+    pub(crate) fn all(&self, field: Field) -> Values<'_> {
+        self.single(field).map_or_else(|Repeated| Values::Among(self, 0, field), Values::Only)
+    }
+}

@@ -1,0 +1,152 @@
+//! The fields of heads that a worker has read before.
+//!
+//! Who polls asks again and again with the same fields, and so do many of a kind. So the last ones are kept, read, and
+//! what repeats them byte for byte is not read once more: it is compared, which takes a tenth of it.
+
+use std::cell::RefCell;
+use std::hash::BuildHasher as _;
+use std::rc::Rc;
+
+use foldhash::quality::RandomState;
+use memchr::memmem;
+
+use super::ask::Known;
+
+/// Where fields are kept. Nothing but a hint: others may have taken the place since.
+#[derive(Debug, Default)]
+pub(crate) struct Slot(u8);
+
+/// So many heads are kept by a worker…
+const SLOTS: usize = 256;
+/// … whose fields have no more bytes. Browsers send about half of it.
+const LONGEST: usize = 1024;
+
+const EMPTY_LINE: &[u8] = b"\r\n\r\n";
+
+thread_local! {
+    static FAMILIAR: RefCell<Familiar> = RefCell::new(Familiar::default());
+}
+
+struct Familiar {
+    /// By what is read. Which ones share a place is not for clients to know.
+    slots: [Option<Rc<Known>>; SLOTS],
+    hash: RandomState,
+}
+
+impl Default for Familiar {
+    fn default() -> Self {
+        Self { slots: [const { None }; SLOTS], hash: RandomState::default() }
+    }
+}
+
+/// The fields that `bytes` begin with, if they are those of a plain head. `usual` is where to look first.
+pub(super) fn read(bytes: &[u8], usual: &mut Slot) -> Option<Rc<Known>> {
+    FAMILIAR.with_borrow_mut(|familiar| match &familiar.slots[usize::from(usual.0)] {
+        Some(known) if repeats(bytes, known) => Some(Rc::clone(known)),
+        _ => familiar.search(bytes, usual),
+    })
+}
+
+/// Whether `bytes` begin with these fields. Looks at all of them in any case: they may hold what only their sender is
+/// to know.
+fn repeats(bytes: &[u8], known: &Known) -> bool {
+    let text = known.fields.text();
+    let pairs = bytes.iter().zip(text);
+    bytes.len() >= text.len() && pairs.fold(0, |all, (one, other)| all | (one ^ other)) == 0
+}
+
+impl Familiar {
+    fn search(&mut self, bytes: &[u8], usual: &mut Slot) -> Option<Rc<Known>> {
+        let end = memmem::find(bytes, EMPTY_LINE)? + EMPTY_LINE.len();
+        let text = &bytes[..end];
+        if text.len() > LONGEST {
+            let mut known = Known::default();
+            known.read(text)?;
+            return Some(Rc::new(known));
+        }
+        let number = self.hash.hash_one(text) as usize % SLOTS;
+        let slot = &mut self.slots[number];
+        *usual = Slot(number as u8);
+        if let Some(known) = slot
+            && repeats(text, known)
+        {
+            return Some(Rc::clone(known));
+        }
+        let mut known = slot.take().unwrap_or_default();
+        // Its room is used again, unless a request is still in it.
+        let room = match Rc::get_mut(&mut known) {
+            Some(room) => room,
+            None => {
+                known = Rc::default();
+                Rc::get_mut(&mut known)?
+            }
+        };
+        room.read(text)?;
+        *slot = Some(Rc::clone(&known));
+        Some(known)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const HEAD: &str = "Host: h\r\nContent-Length: 2\r\n\r\n";
+
+    /// What a head says: its fields, and the length of its content.
+    fn said(known: &Known) -> (Vec<(String, String)>, usize) {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (known.fields.iter().map(|(name, value)| (text(name), text(value))).collect(), known.length)
+    }
+
+    #[test]
+    fn what_is_repeated_is_read_once() {
+        let mut usual = Slot::default();
+        let first = read(format!("{HEAD}hi").as_bytes(), &mut usual).unwrap();
+        let again = read(format!("{HEAD}GET").as_bytes(), &mut usual).unwrap();
+        let elsewhere = read(HEAD.as_bytes(), &mut Slot::default()).unwrap();
+        assert!(Rc::ptr_eq(&first, &again) && Rc::ptr_eq(&first, &elsewhere));
+        assert_eq!(first.length, 2);
+    }
+
+    #[test]
+    fn long_heads_are_read_and_not_kept() {
+        let head = format!("X: {}\r\n{HEAD}", "x".repeat(LONGEST));
+        let mut usual = Slot::default();
+        let [first, again] = [(); 2].map(|()| read(head.as_bytes(), &mut usual).unwrap());
+        assert!(!Rc::ptr_eq(&first, &again));
+        assert_eq!(said(&first), said(&again));
+    }
+
+    #[test]
+    fn what_is_in_use_is_not_written_over() {
+        let head = |number: usize| format!("Number: {number}\r\n{HEAD}");
+        let kept: Vec<_> = (0..2 * SLOTS).map(|number| (number, head(number))).collect();
+        let kept: Vec<_> = kept
+            .iter()
+            .map(|(number, head)| (number, read(head.as_bytes(), &mut Slot::default()).unwrap()))
+            .collect();
+        for (number, known) in kept {
+            assert_eq!(said(&known).0[0], ("Number".to_owned(), number.to_string()));
+        }
+    }
+
+    proptest! {
+        /// Whatever came before, and whoever took a place meanwhile.
+        #[test]
+        fn heads_say_what_they_say(
+            heads in prop::collection::vec(("(a|b|Host|Te|Content-Length)(: | :|:)[0-2]{0,2}(\r\n|\n)", 0..300u16, 0..4usize), 1..60),
+        ) {
+            let mut slots = [(); 4].map(|()| Slot::default());
+            for (field, number, slot) in heads {
+                let head = format!("{field}number: {number}\r\n\r\n");
+                let mut fresh = Known::default();
+                let expected = fresh.read(head.as_bytes()).map(|()| said(&fresh));
+                let got = read(format!("{head}behind").as_bytes(), &mut slots[slot]);
+                prop_assert_eq!(got.map(|known| said(&known)), expected, "{:?}", head);
+            }
+        }
+    }
+}
