@@ -55,7 +55,7 @@ pub use journal::Journal;
 pub use json::JsonError;
 pub use log::{Limit, Log};
 pub use message::{Message, Payload, mint_id, time_of};
-pub use notifier::{Lane, Notifier};
+pub use notifier::{Lane, Notifier, Ticket};
 pub use position::{Continuity, Pinned, Position};
 pub use retention::Retention;
 pub use store::{

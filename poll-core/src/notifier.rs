@@ -76,9 +76,9 @@ enum Driven {
     ByItsWorker,
 }
 
-/// A place in a topic. Not given back by itself: see [`Notifier::leave`].
+/// A place among those who wait for a channel. Not given back by itself: see [`Store::leave`](crate::Store::leave).
 #[derive(Debug)]
-pub(crate) struct Ticket {
+pub struct Ticket {
     life: u64,
     place: usize,
 }

@@ -1,7 +1,7 @@
-//! Who is let in: slots for those who wait, and a rate for those who ask.
+//! Who is let in: places for those who wait, and a rate for those who ask.
 //!
 //! Refusing costs a look-up and keeps nothing: the tables hold those who were let in, and no more addresses
-//! than a fixed number. A slot is a guard; however a request ends, dropping it gives the slot back.
+//! than a fixed number. That a place is given back, however a request ends, is seen to by the service.
 
 mod rate;
 mod tally;
@@ -53,15 +53,6 @@ pub(crate) struct Admission {
     buckets: Buckets,
 }
 
-/// One place among those who wait.
-#[derive(Debug)]
-#[must_use = "a slot is given back when it is dropped"]
-pub(crate) struct Slot {
-    admission: Arc<Admission>,
-    channel: ChannelName,
-    client: Client,
-}
-
 const AT_CAPACITY: &str = "Server at capacity";
 const CLIENT_AT_CAPACITY: &str = "Too many connections from client";
 const CHANNEL_AT_CAPACITY: &str = "Channel at capacity";
@@ -81,11 +72,11 @@ impl Admission {
         }
     }
 
-    /// Lets one wait.
+    /// Lets one wait. The place is to be [given back](Self::give).
     ///
     /// # Errors
     /// 429 with the bound that is reached.
-    pub(crate) fn admit(self: &Arc<Self>, channel: &ChannelName, client: &Client) -> Result<Slot, Refusal> {
+    pub(crate) fn take(&self, channel: &ChannelName, client: &Client) -> Result<(), Refusal> {
         let full = |what| Refusal::new(StatusCode::TOO_MANY_REQUESTS, what).retry_after(SLOT_RETRY);
         let limits = &self.limits;
         let more = |count| (limits.total == 0 || count < limits.total).then_some(count + 1);
@@ -109,7 +100,17 @@ impl Admission {
             undo_total();
             return Err(full(CHANNEL_AT_CAPACITY));
         }
-        Ok(Slot { admission: self.clone(), channel: channel.clone(), client: client.clone() })
+        Ok(())
+    }
+
+    /// Gives back a place that was taken.
+    pub(crate) fn give(&self, channel: &ChannelName, client: &Client) {
+        self.channels.give(channel);
+        self.addresses.give(&client.address);
+        if let Some(name) = &client.name {
+            self.clients.give(name);
+        }
+        self.total.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Counts one request against its address's rate.
@@ -135,18 +136,6 @@ impl Admission {
     }
 }
 
-impl Drop for Slot {
-    fn drop(&mut self) {
-        let admission = &self.admission;
-        admission.channels.give(&self.channel);
-        admission.addresses.give(&self.client.address);
-        if let Some(name) = &self.client.name {
-            admission.clients.give(name);
-        }
-        admission.total.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,23 +148,27 @@ mod tests {
     fn each_bound_is_reached_told_and_given_back() {
         let limits =
             Limits { total: 4, per_channel: 2, per_client: 1, per_address: 3, rate: Rate::Unlimited };
-        let admission = Arc::new(Admission::new(limits));
+        let admission = Admission::new(limits);
         let channel = |name: &str| ChannelName::parse(name).unwrap();
-        let told = |result: Result<Slot, Refusal>| result.unwrap_err().detail().to_owned();
-        let admit = |name: &str, who: Option<&str>, at: u8| {
-            admission.admit(&channel(name), &client(who, [1, 1, 1, at]))
+        let take = |name: &str, who: Option<&str>, at: u8| {
+            let taken = admission.take(&channel(name), &client(who, [1, 1, 1, at]));
+            taken.map_err(|refusal| refusal.detail().to_owned())
         };
+        let refused = |what: &str| Err(what.to_owned());
 
-        let first = admit("a", Some("x"), 1).unwrap();
-        assert_eq!(told(admit("b", Some("x"), 2)), CLIENT_AT_CAPACITY);
-        let second = admit("a", Some("y"), 1).unwrap();
-        assert_eq!(told(admit("a", None, 2)), CHANNEL_AT_CAPACITY);
-        let third = admit("b", Some("z"), 1).unwrap();
-        assert_eq!(told(admit("b", Some("made-up"), 1)), CLIENT_AT_CAPACITY);
-        let fourth = admit("c", None, 2).unwrap();
-        assert_eq!(told(admit("d", None, 3)), AT_CAPACITY);
+        assert_eq!(take("a", Some("x"), 1), Ok(()));
+        assert_eq!(take("b", Some("x"), 2), refused(CLIENT_AT_CAPACITY));
+        assert_eq!(take("a", Some("y"), 1), Ok(()));
+        assert_eq!(take("a", None, 2), refused(CHANNEL_AT_CAPACITY));
+        assert_eq!(take("b", Some("z"), 1), Ok(()));
+        assert_eq!(take("b", Some("made-up"), 1), refused(CLIENT_AT_CAPACITY));
+        assert_eq!(take("c", None, 2), Ok(()));
+        assert_eq!(take("d", None, 3), refused(AT_CAPACITY));
 
-        drop((first, second, third, fourth));
+        for (name, who, at) in [("a", Some("x"), 1), ("a", Some("y"), 1), ("b", Some("z"), 1), ("c", None, 2)]
+        {
+            admission.give(&channel(name), &client(who, [1, 1, 1, at]));
+        }
         assert_eq!(admission.waiting(), 0);
         assert!(
             admission.channels.is_empty() && admission.clients.is_empty() && admission.addresses.is_empty()
@@ -185,13 +178,13 @@ mod tests {
     #[test]
     fn refused_strangers_leave_nothing_behind() {
         let limits = Limits { total: 1, ..Limits::default() };
-        let admission = Arc::new(Admission::new(limits));
+        let admission = Admission::new(limits);
         let channel = ChannelName::parse("a").unwrap();
-        let _held = admission.admit(&channel, &client(None, [9, 9, 9, 9])).unwrap();
+        admission.take(&channel, &client(None, [9, 9, 9, 9])).unwrap();
         for number in 0..10_000u32 {
             let name = format!("attacker-{number}");
             let stranger = Client { name: Some(name.as_str().into()), address: IpAddr::V4(number.into()) };
-            assert!(admission.admit(&channel, &stranger).is_err());
+            assert!(admission.take(&channel, &stranger).is_err());
         }
         assert!(admission.clients.is_empty());
     }

@@ -195,7 +195,8 @@ impl Timer {
         self.due != NEVER
     }
 
-    /// Ready once the time is reached, and from then on until it is set anew or cleared.
+    /// Ready once the time is reached, and from then on until it is set anew or cleared. One that is first polled when
+    /// its time is over may be woken for that.
     ///
     /// # Panics
     /// Outside a tokio runtime with time enabled, as a runtime timer would.
@@ -207,6 +208,7 @@ impl Timer {
         // A replaced waker's drop may run a task's destructor, which may own timers: never under the lock, so it is
         // declared first and dropped last.
         let _replaced;
+        let fresh = self.key == NIL;
         let mut wheel = deadlines.wheel();
         if let Some(entry) = wheel.timers.get_mut(self.key as usize) {
             let same = entry.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
@@ -217,12 +219,14 @@ impl Timer {
             if entry.tick <= self.due {
                 return Poll::Pending;
             }
+            // Too late in the wheel, or not in it any more.
+            wheel.unlink(self.key);
         } else {
             self.key = wheel.admit(cx.waker().clone());
         }
-        // Not in the wheel, or too late in it.
-        wheel.unlink(self.key);
-        let now = deadlines.tick_now();
+        // What is new has some time left, as a rule. Where it has not, the driver will see to it, and the clock need
+        // not be read; an empty wheel begins at its time.
+        let now = if fresh && wheel.linked > 0 { wheel.done } else { deadlines.tick_now() };
         if self.due <= now {
             return Poll::Ready(());
         }

@@ -8,6 +8,7 @@ mod answer;
 mod ask;
 mod direct;
 mod familiar;
+mod spare;
 
 use std::convert::Infallible;
 use std::future::Future;

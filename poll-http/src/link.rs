@@ -167,7 +167,8 @@ impl Link {
             _ => return false,
         };
         self.phase.store(phase.turned(stage).0, Ordering::Relaxed);
-        if self.has_written.swap(false, Ordering::Relaxed) {
+        if self.has_written.load(Ordering::Relaxed) {
+            self.has_written.store(false, Ordering::Relaxed);
             let written = self.interim().written.take();
             written.into_iter().for_each(|written| written());
         }

@@ -51,10 +51,6 @@ struct Reason {
     reason: &'static str,
 }
 
-/// One who waits, counted while this lives.
-#[derive(Debug)]
-pub(crate) struct Waiting(Gauge);
-
 impl Metrics {
     /// Counters that stand at zero.
     #[must_use]
@@ -89,14 +85,13 @@ impl Metrics {
         registry.register("poll_delivery_lag_seconds", lag, self.lag.clone());
     }
 
-    pub(crate) fn waiting(&self, pattern: Pattern) -> Waiting {
-        let gauge = match pattern {
+    /// How many wait in a pattern.
+    pub(crate) fn waiting(&self, pattern: Pattern) -> &Gauge {
+        match pattern {
             Pattern::Long => &self.waiters.long,
             Pattern::Stream => &self.waiters.stream,
             Pattern::Push => &self.waiters.push,
-        };
-        gauge.inc();
-        Waiting(gauge.clone())
+        }
     }
 
     pub(crate) fn refused(&self, reason: &'static str) {
@@ -121,12 +116,6 @@ fn refusals() -> Family<Reason, Counter> {
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.0.dec();
     }
 }
 

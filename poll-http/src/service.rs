@@ -7,6 +7,7 @@ mod builder;
 mod check;
 mod dispatch;
 mod finish;
+mod place;
 mod read;
 
 use std::pin::Pin;
@@ -24,7 +25,7 @@ pub use check::Ask;
 use check::{Check, Hook};
 use dispatch::{Content, Later};
 
-use crate::admission::{Admission, Slot};
+use crate::admission::Admission;
 use crate::body::RequestBody;
 use crate::client::{Client, Proxies};
 use crate::clock::Clock;
@@ -153,9 +154,9 @@ impl Service {
         self.0.shared.clock.now()
     }
 
-    /// Waits with the intention to answer once.
-    pub(crate) fn wait_once(&self, channel: &ChannelName, pinned: &Pinned) -> Wait {
-        self.store().wait(channel, pinned, &self.0.polls)
+    /// The waiters that are answered once.
+    pub(crate) fn polls(&self) -> &Lane {
+        &self.0.polls
     }
 
     /// Waits with the intention to go on.
@@ -173,11 +174,6 @@ impl Service {
 
     pub(crate) fn drain(&self) -> &Drain {
         &self.0.shared.drain
-    }
-
-    /// Lets one wait on a channel.
-    pub(crate) fn admit(&self, channel: &ChannelName, client: &Client) -> Result<Slot, Refusal> {
-        self.0.shared.admission.admit(channel, client)
     }
 
     /// Notes who was given what, and counts it.

@@ -36,26 +36,49 @@ impl Store {
     }
 }
 
+impl Store {
+    /// What a [`Wait`] does, for whoever keeps for itself what that would hold: ready when the channel may have
+    /// something after the position, has ended, or everyone was rung. Registers among the waiters of `lane` where there
+    /// is no ticket yet; one that is left has to be [given back](Self::leave).
+    pub fn poll_wait(
+        &self,
+        channel: &ChannelName,
+        pinned: &Pinned,
+        lane: &Lane,
+        ticket: &mut Option<Ticket>,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        let notifier = self.notifier();
+        if let Some(waiting) = &*ticket {
+            if notifier.waits(channel, lane, waiting, cx.waker()) {
+                return Poll::Pending;
+            }
+            *ticket = None;
+            return Poll::Ready(());
+        }
+        // Register, then read, then wait: what is appended in between rings.
+        *ticket = Some(notifier.register(channel, lane, cx.waker()));
+        if self.has_news(channel, pinned) {
+            self.leave(channel, lane, ticket);
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+
+    /// Gives a ticket back, if there is one: nobody waits by it any more.
+    pub fn leave(&self, channel: &ChannelName, lane: &Lane, ticket: &mut Option<Ticket>) {
+        if let Some(ticket) = ticket.take() {
+            self.notifier().leave(channel, lane, &ticket);
+        }
+    }
+}
+
 impl Future for Wait {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = self.get_mut();
-        let notifier = this.store.notifier();
-        if let Some(ticket) = &this.ticket {
-            if notifier.waits(&this.channel, &this.lane, ticket, cx.waker()) {
-                return Poll::Pending;
-            }
-            this.ticket = None;
-            return Poll::Ready(());
-        }
-        // Register, then read, then wait: what is appended in between rings.
-        this.ticket = Some(notifier.register(&this.channel, &this.lane, cx.waker()));
-        if this.store.has_news(&this.channel, &this.pinned) {
-            this.leave();
-            return Poll::Ready(());
-        }
-        Poll::Pending
+        let Self { store, channel, lane, pinned, ticket } = self.get_mut();
+        store.poll_wait(channel, pinned, lane, ticket, cx)
     }
 }
 
@@ -67,9 +90,7 @@ impl Wait {
     }
 
     fn leave(&mut self) {
-        if let Some(ticket) = self.ticket.take() {
-            self.store.notifier().leave(&self.channel, &self.lane, &ticket);
-        }
+        self.store.leave(&self.channel, &self.lane, &mut self.ticket);
     }
 }
 

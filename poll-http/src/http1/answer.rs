@@ -3,7 +3,6 @@
 //! What is small is joined, so that head and body, or a piece with its framing, leave in one write; what is large is
 //! handed to the socket as it is. Nothing is kept of what was written.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -15,7 +14,7 @@ use http::header::{CONNECTION, CONTENT_LENGTH, DATE};
 use http::{HeaderName, HeaderValue, StatusCode};
 use tokio::io::AsyncWrite;
 
-use super::KEEP_ALIVE;
+use super::{KEEP_ALIVE, spare};
 use crate::chunk;
 use crate::content::write_number;
 use crate::date::{with_date, with_usual};
@@ -65,15 +64,6 @@ pub(super) struct Outbox {
     taken: usize,
 }
 
-/// The largest buffer, in bytes, and the most buffers that a worker keeps for the next answers; more is given back.
-const SPARE: usize = 16 * 1024;
-const SPARES: usize = 64;
-
-thread_local! {
-    /// An answer is written soon after it is made, so a few buffers serve them all.
-    static BUFFERS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
-}
-
 impl Outbox {
     pub(super) fn is_empty(&self) -> bool {
         self.parts.is_empty() && self.joined.len() == self.taken
@@ -87,23 +77,15 @@ impl Outbox {
     /// Makes room for so many more bytes.
     fn reserve(&mut self, bytes: usize) {
         if self.joined.capacity() == 0 {
-            self.joined = BUFFERS.with_borrow_mut(Vec::pop).unwrap_or_default();
+            self.joined = spare::take();
         }
         self.joined.reserve(bytes);
     }
 
     /// Whoever waits from here on keeps no buffer.
     fn clear(&mut self) {
-        let mut joined = std::mem::take(&mut self.joined);
+        spare::give(std::mem::take(&mut self.joined));
         self.taken = 0;
-        if (1..=SPARE).contains(&joined.capacity()) {
-            joined.clear();
-            BUFFERS.with_borrow_mut(|spare| {
-                if spare.len() < SPARES {
-                    spare.push(joined);
-                }
-            });
-        }
         if self.parts.capacity() > 0 {
             self.parts = VecDeque::new();
         }

@@ -13,13 +13,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use http_body::Body as _;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::answer::{After, Framing, Outbox};
 use super::familiar::Slot;
-use super::{Http1, ask, broken};
+use super::{Http1, ask, broken, spare};
 use crate::body::Body;
 use crate::connection::{
     ConnectionError, ConnectionInfo, ConnectionSettings, EarlyHints, Handle, Handled, Protocol, PushPolicy,
@@ -45,7 +44,7 @@ pub(crate) struct Direct<IO, H: Handle> {
     settings: Arc<ConnectionSettings>,
     draining: WaitDraining,
     /// Read and not looked at.
-    unread: Bytes,
+    unread: Vec<u8>,
     /// Where the fields of its last request are.
     usual: Slot,
     stage: Stage<H::Future>,
@@ -120,7 +119,7 @@ where
             handler,
             settings,
             draining,
-            unread: Bytes::new(),
+            unread: Vec::new(),
             usual: Slot::default(),
             stage: Stage::Idle,
         }
@@ -128,7 +127,7 @@ where
 
     /// The same connection under hyper, with all that was read and not answered.
     pub(crate) fn into_engine(mut self) -> Http1<IO, H> {
-        self.io.unread(self.unread);
+        self.io.unread(self.unread.into());
         Http1::new(self.io, self.peer, self.handler, &self.settings, self.draining)
     }
 
@@ -190,9 +189,11 @@ where
             return Poll::Ready(Ok(Some(Turn::Engine)));
         };
         if end < bytes.len() {
-            self.unread = bytes.slice(end..);
+            self.keep(&bytes[end..]);
         }
-        ready!(self.begin(plain.request(), cx))?;
+        let begun = self.begin(plain.request(), cx);
+        spare::give(bytes);
+        ready!(begun)?;
         Poll::Ready(Ok(None))
     }
 
@@ -278,13 +279,15 @@ where
         if ready!(self.poll_read(&mut read, cx))? == Peer::Left {
             return Poll::Ready(Ok(Peer::Left));
         }
-        let read = read.filled();
-        self.unread = if self.unread.is_empty() {
-            Bytes::copy_from_slice(read)
-        } else {
-            Bytes::from([&self.unread[..], read].concat())
-        };
+        self.keep(read.filled());
         Poll::Ready(Ok(Peer::Sent))
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        if self.unread.capacity() == 0 {
+            self.unread = spare::take();
+        }
+        self.unread.extend_from_slice(bytes);
     }
 }
 

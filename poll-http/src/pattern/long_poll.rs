@@ -10,15 +10,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use poll_core::{Cursor, Limit, Message, Pinned, Seal, Standing, Timestamp, View, Wait};
+use poll_core::{Cursor, Limit, Message, Pinned, Seal, Standing, Ticket, Timestamp, View};
 use tokio::time::Instant;
 
-use crate::admission::Slot;
 use crate::client::Client;
 use crate::deadline::Timer;
 use crate::drain::WaitDraining;
 use crate::error::Refusal;
-use crate::metrics::{Pattern, Waiting};
+use crate::metrics::Pattern;
 use crate::question::{Answer, AtEnd, Grain, Question, Skips};
 use crate::reply::Reply;
 use crate::route::Action;
@@ -42,7 +41,7 @@ where
         first: None,
         fetching: None,
         until: None,
-        place: None,
+        place: Place::None,
         bell: Bell::None,
         phase: Phase::Serving,
         service,
@@ -54,7 +53,8 @@ where
 }
 
 /// A question on its way to its answer. A future by hand: there are as many as waiters, and an `async fn` keeps three
-/// times as much for each, because what it awaits stands beside what it holds.
+/// times as much for each, because what it awaits stands beside what it holds. For the same reason it has no guards,
+/// which would hold once more what is here, and gives back by itself what it took.
 pub(crate) struct LongPoll<W> {
     service: Service,
     question: Question,
@@ -71,8 +71,7 @@ pub(crate) struct LongPoll<W> {
     /// The end of the wait, once it is certain that there is one.
     until: Option<Instant>,
     timer: Timer,
-    /// Its place among those who wait.
-    place: Option<(Slot, Waiting)>,
+    place: Place,
     bell: Bell,
     phase: Phase,
 }
@@ -83,9 +82,16 @@ type Fetching = Pin<Box<dyn Future<Output = (Pinned, View, Timestamp, Limit)> + 
 enum Bell {
     None,
     /// Something may have come.
-    News(Wait),
+    News(Option<Ticket>),
     /// Nothing will ever come, but the server may drain.
     Silence(WaitDraining),
+}
+
+/// Whether it has a place among those who wait.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    None,
+    Taken,
 }
 
 /// Whether a draining server has already shortened the wait.
@@ -130,7 +136,7 @@ impl<W> LongPoll<W> {
             ready!(self.poll_bell(cx));
             let Look { view, now, only, pause } = ready!(self.poll_look(cx));
             let begun = (*self.first.get_or_insert(view.standing), self.came);
-            if let (Some(batch), Some(_)) = (&view.batch, &self.place) {
+            if let (Some(batch), Place::Taken) = (&view.batch, self.place) {
                 self.service.metrics().lag(now.since(batch.newest().at), 1);
             }
             let ended = self.question.at_end == AtEnd::Answer && view.is_closed();
@@ -157,26 +163,35 @@ impl<W> LongPoll<W> {
             Bell::None => !self.timer.is_set(),
             // The drain is looked at behind the registration: where another thread begins it in between, its ring
             // was over before there was anybody to hear it.
-            Bell::News(wait) => {
-                Pin::new(wait).poll(cx).is_ready()
-                    || (self.phase == Phase::Serving && self.service.drain().is_draining())
+            Bell::News(ticket) => {
+                let Some(pinned) = &self.pinned else { return Poll::Ready(()) };
+                let (service, channel) = (&self.service, &self.question.channel);
+                service.store().poll_wait(channel, pinned, service.polls(), ticket, cx).is_ready()
+                    || (self.phase == Phase::Serving && service.drain().is_draining())
             }
             Bell::Silence(drain) => Pin::new(drain).poll(cx).is_ready() && self.phase == Phase::Serving,
         };
         if !rung {
             ready!(self.timer.poll(cx));
         }
-        self.bell = Bell::None;
+        self.leave();
         self.timer.clear();
         Poll::Ready(())
+    }
+
+    /// Waits for nothing any more.
+    fn leave(&mut self) {
+        if let Bell::News(mut ticket) = std::mem::replace(&mut self.bell, Bell::None) {
+            self.service.store().leave(&self.question.channel, self.service.polls(), &mut ticket);
+        }
     }
 
     /// Settles what to wait for, and how long.
     fn wait(&mut self, until: Instant, pause: Option<Duration>, view: &View) -> Result<(), Refusal> {
         let (service, channel) = (&self.service, &self.question.channel);
-        if self.place.is_none() {
-            let slot = service.admit(channel, &self.client)?;
-            self.place = Some((slot, service.metrics().waiting(Pattern::Long)));
+        if self.place == Place::None {
+            service.take_place(Pattern::Long, channel, &self.client)?;
+            self.place = Place::Taken;
         }
         let mut until = until;
         if self.phase == Phase::Serving
@@ -189,7 +204,7 @@ impl<W> LongPoll<W> {
         self.timer.set(pause.map_or(until, |pause| Instant::now() + pause));
         self.bell = match (pause, self.pinned) {
             (None, _) if view.is_closed() => Bell::Silence(service.drain().wait_draining()),
-            (None, Some(pinned)) => Bell::News(service.wait_once(channel, &pinned)),
+            (None, Some(_)) => Bell::News(None),
             (Some(_), _) | (None, None) => Bell::None,
         };
         Ok(())
@@ -279,6 +294,15 @@ impl<W> LongPoll<W> {
         self.fetching = None;
         self.pinned = Some(pinned);
         Poll::Ready((view, now, limit))
+    }
+}
+
+impl<W> Drop for LongPoll<W> {
+    fn drop(&mut self) {
+        self.leave();
+        if self.place == Place::Taken {
+            self.service.give_place(Pattern::Long, &self.question.channel, &self.client);
+        }
     }
 }
 

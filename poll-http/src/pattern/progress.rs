@@ -39,7 +39,7 @@ pub(crate) async fn answer(
         // An EventSource comes back after every end, until it is told that there is no more.
         return Ok(respond::bare(StatusCode::NO_CONTENT));
     }
-    let place = (service.admit(&job, &client)?, service.metrics().waiting(Pattern::Stream));
+    let place = service.place(Pattern::Stream, &job, &client)?;
     let follow = Follow::new(&service, job, pinned, client);
     let feed = Feed::new(follow, Style::Steps(framing), None);
     Ok(respond::streamed(native::media(framing), Body::level(feed).on_end(place)))

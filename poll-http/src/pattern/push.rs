@@ -34,7 +34,7 @@ pub(crate) async fn answer(
     let standing = service.store().standing(now, &question.channel, &pinned).await;
     let start = Cursor { epoch: standing.epoch, seq: standing.position };
     let first = native::connected(Framing::Lines, start, now);
-    let place = (service.admit(&question.channel, &client)?, service.metrics().waiting(Pattern::Push));
+    let place = service.place(Pattern::Push, &question.channel, &client)?;
     let follow = Follow::new(&service, question.channel, pinned, client);
     let style = match push {
         PushPolicy::Possible => Style::Promises,

@@ -31,10 +31,9 @@ pub(crate) async fn answer(
     if framing == Framing::Events && given.is_some() && is_over(&standing) {
         return Ok(respond::bare(StatusCode::NO_CONTENT));
     }
-    let slot = service.admit(&question.channel, &client)?;
+    let place = service.place(Pattern::Stream, &question.channel, &client)?;
     let first = native::connected(framing, start(&standing), now);
     let follow = Follow::new(&service, question.channel, pinned, client);
-    let place = (slot, service.metrics().waiting(Pattern::Stream));
     let feed = Feed::new(follow, Style::Updates(framing), Some(first));
     Ok(respond::streamed(native::media(framing), Body::level(feed).on_end(place)))
 }
