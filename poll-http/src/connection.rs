@@ -202,44 +202,65 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
             match &mut self.state {
-                State::Sniffing(sniffing) => {
-                    let Some(waiting) = sniffing else { return Poll::Ready(Ok(())) };
-                    let sniffed = match waiting.io.poll_sniff(cx) {
-                        Poll::Ready(sniffed) => sniffed?,
-                        Poll::Pending => {
-                            // No request is here yet, so there is nothing to finish.
-                            std::task::ready!(Pin::new(&mut waiting.draining).poll(cx));
-                            Sniffed::Closed
-                        }
-                    };
-                    let Some(Sniffing { io, peer, handler, settings, draining }) = sniffing.take() else {
-                        return Poll::Ready(Ok(()));
-                    };
-                    self.state = match sniffed {
-                        Sniffed::Closed => return Poll::Ready(Ok(())),
-                        // Early hints are the engine's.
-                        Sniffed::Http1 if settings.early_hints_http1 == EarlyHintsHttp1::On => {
-                            State::Http1(Box::new(Http1::new(io, peer, handler, &settings, draining)))
-                        }
-                        Sniffed::Http1 => State::Direct(Direct::new(io, peer, handler, settings, draining)),
-                        Sniffed::Http2 => {
-                            State::Http2(Box::new(Http2::new(io, peer, handler, &settings, draining)))
-                        }
-                    };
-                }
-                State::Direct(direct) => {
-                    match std::task::ready!(direct.poll(cx))? {
-                        Turn::Ended => return Poll::Ready(Ok(())),
-                        Turn::Engine => {}
-                    }
-                    if let State::Direct(direct) = std::mem::replace(&mut self.state, State::Sniffing(None)) {
-                        self.state = State::Http1(Box::new(direct.into_engine()));
-                    }
-                }
+                State::Direct(direct) => match std::task::ready!(direct.poll(cx))? {
+                    Turn::Ended => return Poll::Ready(Ok(())),
+                    Turn::Engine => self.go_to_engine(),
+                },
                 State::Http1(http1) => return Pin::new(&mut **http1).poll(cx),
                 State::Http2(http2) => return Pin::new(&mut **http2).poll(cx),
+                State::Sniffing(_) => {
+                    if std::task::ready!(self.poll_sniff(cx))? == Sniffed::Closed {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
             }
         }
+    }
+}
+
+impl<IO, H> Connection<IO, H>
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    H: Handle,
+{
+    /// Ready when it is known how the connection goes on.
+    #[inline(never)]
+    fn poll_sniff(&mut self, cx: &mut Context<'_>) -> Poll<Result<Sniffed, ConnectionError>> {
+        let State::Sniffing(Some(sniffing)) = &mut self.state else {
+            return Poll::Ready(Ok(Sniffed::Closed));
+        };
+        let sniffed = match sniffing.io.poll_sniff(cx) {
+            Poll::Ready(sniffed) => sniffed?,
+            Poll::Pending => {
+                // No request is here yet, so there is nothing to finish.
+                std::task::ready!(Pin::new(&mut sniffing.draining).poll(cx));
+                Sniffed::Closed
+            }
+        };
+        let State::Sniffing(Some(Sniffing { io, peer, handler, settings, draining })) = self.take() else {
+            return Poll::Ready(Ok(Sniffed::Closed));
+        };
+        self.state = match sniffed {
+            Sniffed::Closed => return Poll::Ready(Ok(sniffed)),
+            // Early hints are the engine's.
+            Sniffed::Http1 if settings.early_hints_http1 == EarlyHintsHttp1::On => {
+                State::Http1(Box::new(Http1::new(io, peer, handler, &settings, draining)))
+            }
+            Sniffed::Http1 => State::Direct(Direct::new(io, peer, handler, settings, draining)),
+            Sniffed::Http2 => State::Http2(Box::new(Http2::new(io, peer, handler, &settings, draining))),
+        };
+        Poll::Ready(Ok(sniffed))
+    }
+
+    #[inline(never)]
+    fn go_to_engine(&mut self) {
+        if let State::Direct(direct) = self.take() {
+            self.state = State::Http1(Box::new(direct.into_engine()));
+        }
+    }
+
+    fn take(&mut self) -> State<IO, H> {
+        std::mem::replace(&mut self.state, State::Sniffing(None))
     }
 }
 

@@ -131,6 +131,8 @@ where
         Http1::new(self.io, self.peer, self.handler, &self.settings, self.draining)
     }
 
+    /// A connection is polled three times a request, each time for another stage, so stages are functions of their own:
+    /// as one they would have one large frame, of which each turn would lay out all.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Turn, ConnectionError>> {
         loop {
             match &mut self.stage {
@@ -139,15 +141,7 @@ where
                         return Poll::Ready(Ok(turn));
                     }
                 }
-                Stage::Asked(future) => {
-                    let answered = catch_unwind(AssertUnwindSafe(|| Pin::new(future).poll(cx)));
-                    let reply = match answered {
-                        Ok(Poll::Pending) => return self.poll_left(cx),
-                        Ok(Poll::Ready(answer)) => answer.into(),
-                        Err(_) => broken(),
-                    };
-                    ready!(self.answer(reply, Leaves::AtOnce, cx))?;
-                }
+                Stage::Asked(_) => ready!(self.poll_asked(cx))?,
                 Stage::Answering(answering) => {
                     let Poll::Ready(written) = answering.poll(&mut self.io, cx) else {
                         return self.poll_left(cx);
@@ -168,6 +162,7 @@ where
     }
 
     /// Takes the next request and begins to answer it, if it is plain; else says what is to become of the connection.
+    #[inline(never)]
     fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Turn>, ConnectionError>> {
         if self.unread.is_empty() {
             match self.poll_peer(cx)? {
@@ -195,6 +190,18 @@ where
         spare::give(bytes);
         ready!(begun)?;
         Poll::Ready(Ok(None))
+    }
+
+    /// Begins to write an answer as soon as it is there; pending when it did not all leave.
+    #[inline(never)]
+    fn poll_asked(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
+        let Stage::Asked(future) = &mut self.stage else { return Poll::Ready(Ok(())) };
+        let reply = match catch_unwind(AssertUnwindSafe(|| Pin::new(future).poll(cx))) {
+            Ok(Poll::Pending) => return self.poll_left(cx),
+            Ok(Poll::Ready(answer)) => answer.into(),
+            Err(_) => broken(),
+        };
+        self.answer(reply, Leaves::AtOnce, cx)
     }
 
     fn begin(
@@ -273,6 +280,7 @@ where
     }
 
     /// Reads once and keeps it for later.
+    #[inline(never)]
     fn poll_peer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Peer, ConnectionError>> {
         let mut space = [const { MaybeUninit::uninit() }; READ];
         let mut read = ReadBuf::uninit(&mut space);
