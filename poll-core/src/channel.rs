@@ -9,16 +9,18 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use indexmap::IndexMap;
+use smol_str::SmolStr;
 
-/// 1 to 1024 bytes of UTF-8 without control characters. A clone is a reference count.
+/// 1 to 1024 bytes of UTF-8 without control characters. A clone of a short one is a copy, of a long one a reference
+/// count: a name is compared far from the processor's caches, so most are to lie in the table itself.
 #[derive(Clone)]
 pub struct ChannelName {
     /// Of the text, under a key of this process, so that nobody outside can choose names that collide.
     hash: u64,
-    text: Arc<str>,
+    text: SmolStr,
 }
 
 /// A table of names.
