@@ -1,7 +1,7 @@
 //! The messages that all askers of one position share, and what was rendered of them.
 //!
 //! A batch does not know the dialects: a [`Form`] is a number under which one of them keeps its bytes, so
-//! that the first asker renders and ten thousand others clone a reference.
+//! that one asker renders and ten thousand others clone a reference.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock, Weak};
@@ -117,22 +117,47 @@ impl Batch {
     }
 }
 
-/// The tail batches of one channel that somebody still holds, by where they start and end.
+/// The tail batches of one channel that were asked for last, by where they start and end. From the second asker on they
+/// share one: most waiters wait alone, and what is held for nobody has long left the processor's cache when it goes.
 #[derive(Debug, Default)]
 pub(crate) struct Tails {
-    kept: [Option<(Seq, Seq, Weak<Batch>)>; 4],
+    asked: [Option<Tail>; 4],
     next: usize,
+}
+
+#[derive(Debug)]
+struct Tail {
+    after: Seq,
+    end: Seq,
+    /// Leads nowhere while there was one asker.
+    batch: Weak<Batch>,
 }
 
 impl Tails {
     pub(crate) fn get(&self, after: Seq, end: Seq) -> Option<Arc<Batch>> {
-        let entry = self.kept.iter().flatten().find(|entry| (entry.0, entry.1) == (after, end))?;
-        entry.2.upgrade()
+        self.find(after, end)?.batch.upgrade()
     }
 
-    pub(crate) fn put(&mut self, after: Seq, batch: &Arc<Batch>) {
-        self.kept[self.next] = Some((after, batch.newest().seq, Arc::downgrade(batch)));
-        self.next = (self.next + 1) % self.kept.len();
+    /// Notes what was made for one who asked; whether somebody had asked before.
+    pub(crate) fn note(&mut self, after: Seq, batch: &Arc<Batch>) -> bool {
+        let end = batch.newest().seq;
+        let asked = self.asked.iter_mut().flatten().find(|tail| (tail.after, tail.end) == (after, end));
+        if let Some(tail) = asked {
+            tail.batch = Arc::downgrade(batch);
+            return true;
+        }
+        self.asked[self.next] = Some(Tail { after, end, batch: Weak::new() });
+        self.next = (self.next + 1) % self.asked.len();
+        false
+    }
+
+    /// Where the next one is noted.
+    pub(crate) fn place(&self) -> usize {
+        self.next
+    }
+
+    fn find(&self, after: Seq, end: Seq) -> Option<&Tail> {
+        self.asked.iter().flatten().find(|tail| (tail.after, tail.end) == (after, end))
     }
 }
 

@@ -61,7 +61,7 @@ where
     H: Handle,
 {
     pub(crate) fn new(
-        io: Watched<IO>,
+        mut io: Watched<IO>,
         peer: SocketAddr,
         handler: H,
         settings: &ConnectionSettings,
@@ -69,7 +69,7 @@ where
     ) -> Self {
         let requests = Requests {
             handler,
-            link: Arc::clone(io.link()),
+            link: io.share_link(),
             peer,
             keep_alive: HeaderValue::try_from(format!("timeout={}", settings.keep_alive.as_secs())).ok(),
             early_hints: match settings.early_hints_http1 {

@@ -65,15 +65,15 @@ where
     H: Handle,
 {
     pub(crate) fn new(
-        io: Watched<IO>,
+        mut io: Watched<IO>,
         peer: SocketAddr,
         handler: H,
         settings: &Arc<ConnectionSettings>,
         draining: WaitDraining,
     ) -> Self {
         let deadlines = handler.deadlines();
-        let pulse = Pulse::new(deadlines.timer(), Arc::clone(io.link()), Arc::clone(settings));
-        let lane = Arc::new(Lane::new(Arc::clone(io.link()), deadlines, settings.stall));
+        let pulse = Pulse::new(deadlines.timer(), io.share_link(), Arc::clone(settings));
+        let lane = Arc::new(Lane::new(io.share_link(), deadlines, settings.stall));
         Self {
             stack: Stack::Handshake(Box::new(builder(settings).handshake(io))),
             handler,

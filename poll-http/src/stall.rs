@@ -10,6 +10,7 @@
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
+use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
@@ -39,7 +40,7 @@ const JOINED: usize = 2048;
 /// A socket with deadlines.
 pub(crate) struct Watched<IO> {
     io: Lendable<IO>,
-    link: Arc<Link>,
+    link: Linked,
     settings: Arc<ConnectionSettings>,
     /// For whichever of the two deadlines below comes first.
     timer: Timer,
@@ -55,6 +56,23 @@ pub(crate) struct Watched<IO> {
     settings_frame: SettingsFrame,
     /// Bytes that may still be thrown away after shutdown.
     linger: usize,
+}
+
+/// It lies here until an engine shares it: an allocation of its own would be far from the processor at each turn.
+enum Linked {
+    Own(Link),
+    Shared(Arc<Link>),
+}
+
+impl Deref for Linked {
+    type Target = Link;
+
+    fn deref(&self) -> &Link {
+        match self {
+            Self::Own(link) => link,
+            Self::Shared(link) => link,
+        }
+    }
 }
 
 #[derive(Default)]
@@ -85,7 +103,7 @@ enum Overdue {
 
 impl<IO> Watched<IO> {
     pub(crate) fn new(io: IO, settings: Arc<ConnectionSettings>, deadlines: &Deadlines) -> Self {
-        let link = Arc::new(Link::new());
+        let link = Linked::Own(Link::new());
         Self {
             io: Lendable::Own(io),
             waiting: (link.phase(), Instant::now()),
@@ -101,8 +119,18 @@ impl<IO> Watched<IO> {
     }
 
     /// What the service's side shares with this one.
-    pub(crate) fn link(&self) -> &Arc<Link> {
+    pub(crate) fn link(&self) -> &Link {
         &self.link
+    }
+
+    /// The same, for a service's side that keeps it.
+    pub(crate) fn share_link(&mut self) -> Arc<Link> {
+        let link = match std::mem::replace(&mut self.link, Linked::Own(Link::new())) {
+            Linked::Own(link) => Arc::new(link),
+            Linked::Shared(link) => link,
+        };
+        self.link = Linked::Shared(Arc::clone(&link));
+        link
     }
 
     /// Gives back what was read; the next read has it again.

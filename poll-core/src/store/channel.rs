@@ -1,5 +1,6 @@
 //! One channel inside the store: its log, what is minted but not visible yet, and its lock.
 
+use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,8 +24,10 @@ pub(crate) struct Channel {
     pub(super) state: Mutex<State>,
 }
 
+/// In this order, so that what a publish or a look touches is of one piece.
+#[repr(C)]
 pub(super) struct State {
-    pub(super) log: Log,
+    pub(super) stage: Stage,
     /// The newest number and time given out; ahead of the log while the journal has publishes.
     minted: Seq,
     minted_at: Timestamp,
@@ -35,11 +38,11 @@ pub(super) struct State {
     unkept: usize,
     /// Publishes that the journal has taken and not answered.
     pending: usize,
-    pub(super) stage: Stage,
-    pub(super) keys: Keys,
-    pub(super) tails: Tails,
     /// When somebody last published or read.
     pub(super) used: Timestamp,
+    pub(super) log: Log,
+    pub(super) tails: Tails,
+    pub(super) keys: Keys,
 }
 
 /// Whether a publish may be minted.
@@ -117,6 +120,13 @@ impl Channel {
 }
 
 impl State {
+    /// Asks the memory for all that is needed of a channel at once. Where there are many, each is far from the processor
+    /// whenever its turn comes, and would be waited for piece by piece.
+    pub(super) fn fetch(&self) {
+        black_box((self.stage, self.used, self.tails.place()));
+        self.log.fetch();
+    }
+
     /// The log as readers may know it: a channel is born with its first message.
     pub(super) fn born(&self) -> Option<&Log> {
         (self.log.newest() > Seq::ZERO || self.log.is_ended()).then_some(&self.log)

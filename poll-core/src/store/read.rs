@@ -123,7 +123,7 @@ impl Store {
         self.see(now, channel, pinned, None).await.standing
     }
 
-    /// The messages after a position, within `limit`. All who ask for the same position up to the newest
+    /// The messages after a position, within `limit`. All but the first who ask for the same position up to the newest
     /// message get the same batch.
     pub async fn read(&self, now: Timestamp, channel: &ChannelName, pinned: &Pinned, limit: Limit) -> View {
         self.see(now, channel, pinned, Some(limit)).await
@@ -300,6 +300,7 @@ impl Store {
         let channel = self.0.directory.get(channel)?;
         let cutoff = self.0.retention.cutoff(now);
         let mut state = channel.state.lock();
+        state.fetch();
         state.used = state.used.max(now);
         let freed = state.log.expire(cutoff);
         let seen = look(&mut state, cutoff);
@@ -320,7 +321,7 @@ fn unborn(pinned: &Pinned) -> View {
     View { standing, batch: None, next: standing.cursor() }
 }
 
-/// The batch after a position, and whether it is a new tail that others will ask for.
+/// The batch after a position, and whether it is a tail that more than one ask for, and new.
 fn batch(state: &mut State, standing: &Standing, limit: Limit) -> (Arc<Batch>, bool) {
     let after = standing.cursor().seq;
     let messages = state.log.after(after, limit);
@@ -329,9 +330,6 @@ fn batch(state: &mut State, standing: &Standing, limit: Limit) -> (Arc<Batch>, b
         return (batch, false);
     }
     let batch = Arc::new(Batch::new(standing.epoch, messages.cloned().collect()));
-    let tail = end == standing.newest;
-    if tail {
-        state.tails.put(after, &batch);
-    }
-    (batch, tail)
+    let shared = end == standing.newest && state.tails.note(after, &batch);
+    (batch, shared)
 }

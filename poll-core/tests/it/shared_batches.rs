@@ -1,4 +1,4 @@
-//! All who ask for the same position up to the newest message share one batch, and what was rendered of it.
+//! All but the first who ask for the same position up to the newest message share one batch, and what was rendered of it.
 
 use std::sync::Arc;
 
@@ -10,6 +10,12 @@ fn batch(store: &Store, position: Position) -> Arc<Batch> {
     read(store, second(9), "a", position).batch.unwrap()
 }
 
+/// The one that askers share, of whom there has been another.
+fn shared(store: &Store, position: Position) -> Arc<Batch> {
+    drop(batch(store, position));
+    batch(store, position)
+}
+
 fn after(number: u64) -> Position {
     Position::AfterSeq(Seq::new(number))
 }
@@ -19,7 +25,7 @@ fn ten_thousand_askers_of_one_tail_hold_one_batch_rendered_once() {
     let store = Store::in_memory(Retention::default());
     (0..3).for_each(|number| drop(publish(&store, second(number), "a")));
     let mut rendered = 0;
-    let first = batch(&store, after(1));
+    let first = shared(&store, after(1));
     for _ in 0..10_000 {
         let other = batch(&store, after(1));
         assert!(Arc::ptr_eq(&first, &other));
@@ -32,10 +38,23 @@ fn ten_thousand_askers_of_one_tail_hold_one_batch_rendered_once() {
 }
 
 #[test]
+fn what_one_asks_for_is_not_kept_for_others() {
+    let store = Store::in_memory(Retention::default());
+    publish(&store, second(0), "a");
+    let first = batch(&store, after(0));
+    let weak = Arc::downgrade(&first);
+    drop(first);
+    assert!(weak.upgrade().is_none(), "the store holds it");
+    let second_one = Arc::downgrade(&batch(&store, after(0)));
+    assert!(second_one.upgrade().is_some(), "the store does not hold it");
+}
+
+#[test]
 fn a_tail_is_shared_also_by_askers_who_come_one_after_another() {
     let store = Store::in_memory(Retention::default());
     publish(&store, second(0), "a");
     let mut rendered = 0;
+    drop(batch(&store, after(0)));
     for _ in 0..10 {
         batch(&store, after(0)).render(Form::new(0), |_| {
             rendered += 1;
@@ -49,7 +68,7 @@ fn a_tail_is_shared_also_by_askers_who_come_one_after_another() {
 fn however_a_position_was_named_its_tail_is_the_same() {
     let store = Store::in_memory(Retention { messages: 2, ..Retention::default() });
     let stamps: Vec<_> = (0..4).map(|number| publish(&store, second(number), "a").stamps[0]).collect();
-    let shared = batch(&store, after(2));
+    let shared = shared(&store, after(2));
     assert_eq!(shared.messages().len(), 2);
     for position in [
         Position::Start,

@@ -5,6 +5,7 @@
 //! missed messages is counted from where the asker really was.
 
 use std::future::Future;
+use std::hint::black_box;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -119,6 +120,7 @@ impl<W: FnOnce(&Answer) -> Reply + Send> Future for LongPoll<W> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
+        this.fetch();
         let answer = ready!(this.poll_answer(cx))?;
         // Who asks for the head is given no messages.
         if this.action != Action::Head {
@@ -131,6 +133,14 @@ impl<W: FnOnce(&Answer) -> Reply + Send> Future for LongPoll<W> {
 }
 
 impl<W> LongPoll<W> {
+    /// Asks the memory for all of it at once: a waiter is far from the processor when it is woken, and would be waited
+    /// for piece by piece.
+    fn fetch(&self) {
+        let Question { wait, position, .. } = &self.question;
+        black_box((self.came, self.until, self.pinned, self.first.is_some(), self.client.address));
+        black_box((*wait, *position, self.timer.is_set()));
+    }
+
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answer, Refusal>> {
         loop {
             ready!(self.poll_bell(cx));
