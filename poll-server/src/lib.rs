@@ -15,6 +15,7 @@ mod metrics;
 mod page;
 mod service;
 mod shutdown;
+mod socket;
 mod sockets;
 mod store;
 mod upkeep;

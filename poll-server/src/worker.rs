@@ -16,6 +16,7 @@ use futures_util::FutureExt as _;
 use poll_http::{ConnectionSettings, Drain, Service};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
+use crate::socket::Socket;
 use crate::sockets::{Held, Sockets};
 
 /// Tasks that run before sockets are looked at again, where others still wait for their turn: three times the runtime's
@@ -164,15 +165,15 @@ impl Desk {
     }
 
     fn serve(&self, Handed { stream, peer, held }: Handed) {
-        let stream = match tokio::net::TcpStream::from_std(stream) {
-            Ok(stream) => stream,
+        let socket = match Socket::new(stream) {
+            Ok(socket) => socket,
             Err(error) => {
                 tracing::warn!("a connection could not be taken up: {error}");
                 return;
             }
         };
         let connection =
-            poll_http::serve(stream, peer, self.service.clone(), self.settings.clone(), self.drain.clone());
+            poll_http::serve(socket, peer, self.service.clone(), self.settings.clone(), self.drain.clone());
         // Not an `async` block: that would keep room for the connection twice.
         tokio::spawn(connection.map(move |ended| {
             // Peers vanish and break the protocol all day long: that is no news.
