@@ -151,11 +151,6 @@ impl Tails {
         false
     }
 
-    /// Where the next one is noted.
-    pub(crate) fn place(&self) -> usize {
-        self.next
-    }
-
     fn find(&self, after: Seq, end: Seq) -> Option<&Tail> {
         self.asked.iter().flatten().find(|tail| (tail.after, tail.end) == (after, end))
     }

@@ -39,6 +39,8 @@ pub mod journal;
 mod json;
 mod log;
 mod message;
+#[doc(hidden)]
+pub mod near;
 mod notifier;
 mod position;
 mod retention;

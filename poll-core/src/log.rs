@@ -7,13 +7,13 @@
 //! message from memory without evicting it, and the log remembers how far down the journal goes.
 
 use std::collections::VecDeque;
-use std::hint::black_box;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
 use crate::cursor::{Cursor, Epoch, Seq};
 use crate::message::{Message, mint_id};
+use crate::near::fetch;
 use crate::time::Timestamp;
 
 /// How many evicted messages are remembered by their time.
@@ -92,9 +92,11 @@ impl Log {
         }
     }
 
-    /// Asks the memory for what an append or a look touches; see the channel's own.
+    /// Brings near what an append or a look at the tail touches.
     pub(crate) fn fetch(&self) {
-        black_box((self.messages.back().map(Arc::as_ptr), self.newest_at, self.weight));
+        if let Some(newest) = self.messages.back() {
+            fetch(newest, size_of_val(newest));
+        }
     }
 
     /// This life of the channel.

@@ -20,6 +20,7 @@ use slab::Slab;
 use smallvec::SmallVec;
 
 use crate::channel::{ChannelName, NameMap};
+use crate::near::fetch;
 use crate::sync::Mutex;
 
 /// Enough that workers seldom meet, few enough to walk when everyone is rung. A model has no use for more than one.
@@ -27,6 +28,11 @@ const SHARDS: usize = if cfg!(loom) { 1 } else { 64 };
 
 /// How many waiters a lane wakes before it lets them run, unless it is [told](Lane::in_slices).
 const SLICE: usize = 512;
+
+/// So many are brought near before they are woken.
+const AHEAD: usize = 4;
+/// Of a task, as many bytes as one has that serves a connection, about.
+const A_TASK: usize = 704;
 
 /// All waiters of a store.
 pub struct Notifier {
@@ -54,7 +60,7 @@ struct Group {
     /// The waiter at place 0. Most wait alone, and a table would have to be allocated for each.
     first: Option<Waker>,
     /// The waiters at the places from 1 on.
-    others: Slab<Waker>,
+    others: Option<Box<Slab<Waker>>>,
 }
 
 /// One worker's share of the waiters. A clone is the same lane.
@@ -182,7 +188,7 @@ impl Topic {
 
 impl Group {
     fn len(&self) -> usize {
-        usize::from(self.first.is_some()) + self.others.len()
+        usize::from(self.first.is_some()) + self.others.as_ref().map_or(0, |others| others.len())
     }
 
     fn is_empty(&self) -> bool {
@@ -195,20 +201,24 @@ impl Group {
             self.first = Some(waker);
             return 0;
         }
-        self.others.insert(waker) + 1
+        self.others.get_or_insert_default().insert(waker) + 1
     }
 
     fn get_mut(&mut self, place: usize) -> Option<&mut Waker> {
         match place.checked_sub(1) {
             None => self.first.as_mut(),
-            Some(place) => self.others.get_mut(place),
+            Some(place) => self.others.as_mut()?.get_mut(place),
         }
+    }
+
+    fn drain(&mut self) -> impl Iterator<Item = Waker> {
+        self.first.take().into_iter().chain(self.others.iter_mut().flat_map(|others| others.drain()))
     }
 
     fn remove(&mut self, place: usize) -> Option<Waker> {
         match place.checked_sub(1) {
             None => self.first.take(),
-            Some(place) => self.others.try_remove(place),
+            Some(place) => self.others.as_mut()?.try_remove(place),
         }
     }
 }
@@ -239,15 +249,17 @@ impl Lane {
         if group.len() > 1 {
             let mut queue = self.0.lock();
             if queue.driven == Driven::ByItsWorker {
-                queue.rung.extend(group.first);
-                queue.rung.extend(group.others.drain());
+                queue.rung.extend(group.drain());
                 let bell = queue.bell.take();
                 drop(queue);
                 bell.into_iter().for_each(Waker::wake);
                 return;
             }
         }
-        group.first.into_iter().chain(group.others.drain()).for_each(Waker::wake);
+        for waker in group.drain() {
+            expect(&waker);
+            waker.wake();
+        }
     }
 
     /// Wakes this lane's waiters, a slice at a time, on the thread that polls it. Never ends; when it is
@@ -257,6 +269,11 @@ impl Lane {
         driver.0.0.lock().driven = Driven::ByItsWorker;
         poll_fn(move |cx| driver.wake_a_slice(cx))
     }
+}
+
+/// Brings near what is behind a waker: a runtime keeps a task and what it runs in one piece.
+fn expect(waker: &Waker) {
+    fetch(waker.data(), A_TASK);
 }
 
 struct Driver(Lane);
@@ -271,7 +288,11 @@ impl Driver {
         let old = if rest { None } else { queue.bell.replace(cx.waker().clone()) };
         drop(queue);
         drop(old);
-        slice.into_iter().for_each(Waker::wake);
+        for (at, waker) in slice.iter().enumerate() {
+            slice.get(at + AHEAD).into_iter().for_each(expect);
+            waker.wake_by_ref();
+        }
+        drop(slice);
         if rest {
             cx.waker().wake_by_ref();
         }

@@ -1,6 +1,5 @@
 //! One channel inside the store: its log, what is minted but not visible yet, and its lock.
 
-use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -120,13 +119,6 @@ impl Channel {
 }
 
 impl State {
-    /// Asks the memory for all that is needed of a channel at once. Where there are many, each is far from the processor
-    /// whenever its turn comes, and would be waited for piece by piece.
-    pub(super) fn fetch(&self) {
-        black_box((self.stage, self.used, self.tails.place()));
-        self.log.fetch();
-    }
-
     /// The log as readers may know it: a channel is born with its first message.
     pub(super) fn born(&self) -> Option<&Log> {
         (self.log.newest() > Seq::ZERO || self.log.is_ended()).then_some(&self.log)

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::channel::Channel;
 use crate::channel::{ChannelName, NameIndexMap};
+use crate::near::fetch;
 use crate::sync::Mutex;
 
 const SHARDS: usize = 64;
@@ -36,7 +37,10 @@ impl Directory {
     }
 
     pub(super) fn get(&self, name: &ChannelName) -> Option<Arc<Channel>> {
-        self.shard(name).lock().get(name).cloned()
+        let shard = self.shard(name).lock();
+        let channel = shard.get(name)?;
+        fetch(Arc::as_ptr(channel), size_of::<Channel>());
+        Some(channel.clone())
     }
 
     /// The channel of a name, made if there is none and fewer than `most`.

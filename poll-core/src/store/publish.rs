@@ -136,7 +136,7 @@ impl Store {
         key: Option<&(IdempotencyKey, Fingerprint)>,
     ) -> Result<Begun, PublishError> {
         let mut state = channel.state.lock();
-        state.fetch();
+        state.log.fetch();
         if state.stage == Stage::Forgotten {
             return Ok(Begun::Forgotten);
         }

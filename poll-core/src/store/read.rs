@@ -300,7 +300,7 @@ impl Store {
         let channel = self.0.directory.get(channel)?;
         let cutoff = self.0.retention.cutoff(now);
         let mut state = channel.state.lock();
-        state.fetch();
+        state.log.fetch();
         state.used = state.used.max(now);
         let freed = state.log.expire(cutoff);
         let seen = look(&mut state, cutoff);

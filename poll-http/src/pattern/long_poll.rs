@@ -5,12 +5,12 @@
 //! missed messages is counted from where the asker really was.
 
 use std::future::Future;
-use std::hint::black_box;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use poll_core::near::fetch;
 use poll_core::{Cursor, Limit, Message, Pinned, Seal, Standing, Ticket, Timestamp, View};
 use tokio::time::Instant;
 
@@ -120,8 +120,10 @@ impl<W: FnOnce(&Answer) -> Reply + Send> Future for LongPoll<W> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        this.fetch();
+        // A waiter is far from the processor when it is woken.
+        fetch(this, size_of_val(this));
         let answer = ready!(this.poll_answer(cx))?;
+        this.timer.fetch();
         // Who asks for the head is given no messages.
         if this.action != Action::Head {
             this.service.count_given(&this.question.channel, &answer, &this.client);
@@ -133,14 +135,6 @@ impl<W: FnOnce(&Answer) -> Reply + Send> Future for LongPoll<W> {
 }
 
 impl<W> LongPoll<W> {
-    /// Asks the memory for all of it at once: a waiter is far from the processor when it is woken, and would be waited
-    /// for piece by piece.
-    fn fetch(&self) {
-        let Question { wait, position, .. } = &self.question;
-        black_box((self.came, self.until, self.pinned, self.first.is_some(), self.client.address));
-        black_box((*wait, *position, self.timer.is_set()));
-    }
-
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answer, Refusal>> {
         loop {
             ready!(self.poll_bell(cx));
