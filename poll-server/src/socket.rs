@@ -7,12 +7,13 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::task::coop::poll_proceed;
 
 /// A closed connection is an error, not a signal, where that can be said with each write; else the runtime of the
 /// language has said it for all.
@@ -44,10 +45,18 @@ impl AsyncRead for Socket {
 
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        // Who writes and writes gives way now and then, as to the runtime's own sockets.
+        let turn = ready!(poll_proceed(cx));
         match rustix::net::send(&self.0, bytes, FLAGS) {
             // For the runtime to hear, which then tells when the socket takes more.
-            Err(Errno::AGAIN | Errno::INTR) => Pin::new(&mut self.0).poll_write(cx, bytes),
-            written => Poll::Ready(written.map_err(io::Error::from)),
+            Err(Errno::AGAIN | Errno::INTR) => {
+                drop(turn);
+                Pin::new(&mut self.0).poll_write(cx, bytes)
+            }
+            written => {
+                turn.made_progress();
+                Poll::Ready(written.map_err(io::Error::from))
+            }
         }
     }
 
@@ -101,6 +110,18 @@ mod tests {
         );
         written.unwrap();
         assert!(read.unwrap() == bytes);
+    }
+
+    #[tokio::test]
+    async fn who_writes_and_writes_gives_way() {
+        let (mut socket, client) = pair().await;
+        let other = tokio::spawn(async {});
+        // Far less than a socket holds: it never has to wait.
+        for _ in 0..1_000 {
+            socket.write_all(b"x").await.unwrap();
+        }
+        assert!(other.is_finished());
+        drop(client);
     }
 
     #[tokio::test]
