@@ -184,7 +184,7 @@ where
             return Poll::Ready(Ok(Some(Turn::Engine)));
         };
         if end < bytes.len() {
-            self.keep(&bytes[end..]);
+            self.unread = bytes[end..].to_vec();
         }
         let begun = self.begin(plain.request(), cx);
         spare::give(bytes);
@@ -287,15 +287,14 @@ where
         if ready!(self.poll_read(&mut read, cx))? == Peer::Left {
             return Poll::Ready(Ok(Peer::Left));
         }
-        self.keep(read.filled());
-        Poll::Ready(Ok(Peer::Sent))
-    }
-
-    fn keep(&mut self, bytes: &[u8]) {
-        if self.unread.capacity() == 0 {
+        let read = read.filled();
+        if matches!(self.stage, Stage::Idle) && self.unread.capacity() == 0 {
             self.unread = spare::take();
         }
-        self.unread.extend_from_slice(bytes);
+        // Whoever waits keeps no more than what came meanwhile.
+        self.unread.reserve_exact(read.len());
+        self.unread.extend_from_slice(read);
+        Poll::Ready(Ok(Peer::Sent))
     }
 }
 

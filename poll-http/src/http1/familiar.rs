@@ -30,12 +30,14 @@ thread_local! {
 struct Familiar {
     /// By what is read. Which ones share a place is not for clients to know.
     slots: [Option<Rc<Known>>; SLOTS],
+    /// To read the next ones into: what last lost its place.
+    spare: Option<Rc<Known>>,
     hash: RandomState,
 }
 
 impl Default for Familiar {
     fn default() -> Self {
-        Self { slots: [const { None }; SLOTS], hash: RandomState::default() }
+        Self { slots: [const { None }; SLOTS], spare: None, hash: RandomState::default() }
     }
 }
 
@@ -51,6 +53,7 @@ pub(super) fn read(bytes: &[u8], usual: &mut Slot) -> Option<Rc<Known>> {
 /// to know.
 fn repeats(bytes: &[u8], known: &Known) -> bool {
     let text = known.fields.text();
+    debug_assert!(text.ends_with(EMPTY_LINE), "what is kept is whole");
     let pairs = bytes.iter().zip(text);
     bytes.len() >= text.len() && pairs.fold(0, |all, (one, other)| all | (one ^ other)) == 0
 }
@@ -72,8 +75,8 @@ impl Familiar {
         {
             return Some(Rc::clone(known));
         }
-        let mut known = slot.take().unwrap_or_default();
-        // Its room is used again, unless a request is still in it.
+        let mut known = self.spare.take().unwrap_or_default();
+        // A request may still be in it.
         let room = match Rc::get_mut(&mut known) {
             Some(room) => room,
             None => {
@@ -81,8 +84,11 @@ impl Familiar {
                 Rc::get_mut(&mut known)?
             }
         };
-        room.read(text)?;
-        *slot = Some(Rc::clone(&known));
+        if room.read(text).is_none() {
+            self.spare = Some(known);
+            return None;
+        }
+        self.spare = slot.replace(Rc::clone(&known));
         Some(known)
     }
 }
@@ -118,6 +124,17 @@ mod tests {
         let [first, again] = [(); 2].map(|()| read(head.as_bytes(), &mut usual).unwrap());
         assert!(!Rc::ptr_eq(&first, &again));
         assert_eq!(said(&first), said(&again));
+    }
+
+    #[test]
+    fn what_is_not_plain_takes_no_place() {
+        let mut usual = Slot::default();
+        let first = read(HEAD.as_bytes(), &mut usual).unwrap();
+        for number in 0..10 * SLOTS {
+            let head = format!("Number: {number}\r\nConnection: close\r\n\r\n");
+            assert!(read(head.as_bytes(), &mut Slot::default()).is_none());
+        }
+        assert!(Rc::ptr_eq(&first, &read(HEAD.as_bytes(), &mut usual).unwrap()));
     }
 
     #[test]
