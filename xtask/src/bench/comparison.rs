@@ -17,8 +17,8 @@ use super::report::{self, Outputs};
 use super::scenario::{Scenario, Size, Workers};
 use crate::server::Binary;
 
-/// Rounds of each, unless said otherwise.
-const ROUNDS: u32 = 5;
+/// Rounds of each, unless said otherwise: the ratio of a round is within some percent of the next one's.
+const ROUNDS: u32 = 9;
 
 /// The course's arguments.
 #[derive(Args, Default)]
