@@ -72,28 +72,28 @@ impl Comparison {
             machine: machine::describe()?,
             rows: Vec::new(),
         };
-        for (number, scenario) in scenarios.iter().enumerate() {
-            eprintln!("[{}/{}] {} ({})", number + 1, scenarios.len(), scenario.words(), scenario.id);
-            run.rows.extend(self.measure(scenario, &peers, &cores, size)?);
-            // After each scenario, so that an interrupted run is not lost.
+        let rounds = self.rounds.unwrap_or(if size == Size::Quick { 1 } else { ROUNDS });
+        let lanes = |scenario| peers.iter().filter_map(move |peer| Lane::new(peer, scenario));
+        let mut courses: Vec<(&Scenario, Vec<Lane<'_>>)> =
+            scenarios.iter().map(|scenario| (scenario, lanes(scenario).collect())).collect();
+        // All of a round, before any of the next: scenarios are compared with each other as well.
+        for round in 1..=rounds {
+            for (number, (scenario, lanes)) in courses.iter_mut().enumerate() {
+                let (number, of) = (number + 1, scenarios.len());
+                eprintln!("round {round}/{rounds} [{number}/{of}] {} ({})", scenario.words(), scenario.id);
+                for lane in lanes {
+                    lane.go(scenario, &cores)?;
+                    eprintln!("  {}", lane.say());
+                }
+            }
+            run.rows = courses.iter().flat_map(|(_, lanes)| lanes).map(|lane| lane.row.clone()).collect();
+            // After each round, so that an interrupted run is not lost.
             self.outputs.keep(&run)?;
         }
         report::write(&run, &self.outputs)?;
         let void = run.rows.iter().filter(|row| row.void.is_some()).count();
         ensure!(void == 0, "of {} rows {void} are void", run.rows.len());
         Ok(())
-    }
-
-    fn measure(&self, scenario: &Scenario, peers: &[Peer], cores: &Cores, size: Size) -> Result<Vec<Row>> {
-        let rounds = self.rounds.unwrap_or(if size == Size::Quick { 1 } else { ROUNDS });
-        let mut lanes: Vec<Lane<'_>> = peers.iter().filter_map(|peer| Lane::new(peer, scenario)).collect();
-        for round in 1..=rounds {
-            for lane in &mut lanes {
-                lane.go(scenario, cores)?;
-                eprintln!("  round {round}/{rounds} {}", lane.say());
-            }
-        }
-        Ok(lanes.into_iter().map(|lane| lane.row).collect())
     }
 
     fn scenarios(&self, size: Size) -> Result<Vec<Scenario>> {

@@ -41,7 +41,7 @@ pub(super) fn between(readme: &str, mark: &str, section: &str) -> Result<String>
 fn section(run: &Run) -> String {
     let mut text = format!(
         "Measured on {}, commit `{}`, on {}. Medians, with the least and the most of the rounds in brackets; a ratio is the \
-         median of the rounds' own ratios, as servers take turns and the machine's pace changes; every round is in \
+         median of the rounds' own ratios, as servers and scenarios take turns and the machine's pace changes; every round is in \
          [{FIGURES}]({FIGURES}).\n\n![{}]({PICTURE})\n",
         plain(&run.date),
         code(&run.commit),

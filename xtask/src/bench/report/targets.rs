@@ -3,8 +3,8 @@
 //! A target bounds one figure of ours from above: against Nchan in the same run (binding), against the floor (an aim),
 //! against another scenario of ours, or as it stands. A void row holds nothing.
 //!
-//! Servers take turns, so their rounds of one number are neighbours in time, and the machine's pace changes from minute
-//! to minute: a ratio to another server is the median of the rounds' own ratios. Between scenarios medians are compared.
+//! Servers and scenarios take turns, so their rounds of one number are neighbours in time, and the machine's pace changes
+//! from minute to minute: a ratio is the median of the rounds' own ratios.
 
 use super::numbers::{self, bound, figure, whole};
 use super::{FLOOR, NCHAN, POLL, scenarios};
@@ -122,10 +122,13 @@ pub(super) fn bound_on(scenario: &str, figure: Figure, server: &str) -> Option<&
 
 /// Our figure divided by a server's, in the same scenario: the median of the rounds' ratios.
 pub(super) fn ratio(run: &Run, scenario: &str, figure: Figure, server: &str) -> Option<f64> {
-    let (ours, theirs) = (counted(run, scenario, POLL)?, counted(run, scenario, server)?);
-    let rounds = ours.rounds.iter().zip(&theirs.rounds).filter_map(|(ours, theirs)| {
-        let theirs = figure.of_round(theirs).filter(|theirs| *theirs > 0.0)?;
-        Some(figure.of_round(ours).filter(|ours| *ours > 0.0)? / theirs)
+    ratio_of(counted(run, scenario, POLL)?, counted(run, scenario, server)?, figure)
+}
+
+fn ratio_of(row: &Row, other: &Row, figure: Figure) -> Option<f64> {
+    let rounds = row.rounds.iter().zip(&other.rounds).filter_map(|(round, other)| {
+        let other = figure.of_round(other).filter(|other| *other > 0.0)?;
+        Some(figure.of_round(round).filter(|round| *round > 0.0)? / other)
     });
     Some(Spread::of(rounds.collect())?.median)
 }
@@ -186,7 +189,7 @@ impl Target {
         match self.against {
             Server(server) => ratio(run, self.scenario, self.figure, server),
             Scenario(other) => {
-                Some(median(run, self.scenario, self.figure, POLL)? / median(run, other, self.figure, POLL)?)
+                ratio_of(counted(run, self.scenario, POLL)?, counted(run, other, POLL)?, self.figure)
             }
             Nothing => median(run, self.scenario, self.figure, POLL),
         }
