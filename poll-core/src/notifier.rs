@@ -32,7 +32,7 @@ const SLICE: usize = 512;
 /// So many are brought near before they are woken.
 const AHEAD: usize = 4;
 /// Of a task, as many bytes as one has that serves a connection, about.
-const A_TASK: usize = 704;
+const A_TASK: usize = 832;
 
 /// All waiters of a store.
 pub struct Notifier {
