@@ -133,26 +133,27 @@ struct Tail {
     batch: Weak<Batch>,
 }
 
+impl Tail {
+    fn is(&self, after: Seq, end: Seq) -> bool {
+        (self.after, self.end) == (after, end)
+    }
+}
+
 impl Tails {
     pub(crate) fn get(&self, after: Seq, end: Seq) -> Option<Arc<Batch>> {
-        self.find(after, end)?.batch.upgrade()
+        self.asked.iter().flatten().find(|tail| tail.is(after, end))?.batch.upgrade()
     }
 
     /// Notes what was made for one who asked; whether somebody had asked before.
     pub(crate) fn note(&mut self, after: Seq, batch: &Arc<Batch>) -> bool {
         let end = batch.newest().seq;
-        let asked = self.asked.iter_mut().flatten().find(|tail| (tail.after, tail.end) == (after, end));
-        if let Some(tail) = asked {
+        if let Some(tail) = self.asked.iter_mut().flatten().find(|tail| tail.is(after, end)) {
             tail.batch = Arc::downgrade(batch);
             return true;
         }
         self.asked[self.next] = Some(Tail { after, end, batch: Weak::new() });
         self.next = (self.next + 1) % self.asked.len();
         false
-    }
-
-    fn find(&self, after: Seq, end: Seq) -> Option<&Tail> {
-        self.asked.iter().flatten().find(|tail| (tail.after, tail.end) == (after, end))
     }
 }
 

@@ -94,9 +94,7 @@ impl Log {
 
     /// Brings near what an append or a look at the tail touches.
     pub(crate) fn fetch(&self) {
-        if let Some(newest) = self.messages.back() {
-            fetch(newest, size_of_val(newest));
-        }
+        self.messages.back().into_iter().for_each(fetch);
     }
 
     /// This life of the channel.

@@ -9,9 +9,15 @@ use prefetch_index::prefetch_index;
 /// What the processor fetches at once, in bytes.
 const LINE: usize = 64;
 
+/// Asks for all of a thing.
+#[inline]
+pub fn fetch<T>(thing: &T) {
+    fetch_at(thing, size_of::<T>());
+}
+
 /// Asks for `bytes` bytes from an address on. They need not be there, and are not looked at.
 #[inline]
-pub fn fetch<T: ?Sized>(at: *const T, bytes: usize) {
+pub fn fetch_at<T: ?Sized>(at: *const T, bytes: usize) {
     // The library fetches what has a place beside a slice, whether that is in it or not.
     const SLICE: &[u8] = &[];
     let place = at.addr().wrapping_sub(SLICE.as_ptr().addr());

@@ -20,7 +20,7 @@ use slab::Slab;
 use smallvec::SmallVec;
 
 use crate::channel::{ChannelName, NameMap};
-use crate::near::fetch;
+use crate::near::fetch_at;
 use crate::sync::Mutex;
 
 /// Enough that workers seldom meet, few enough to walk when everyone is rung. A model has no use for more than one.
@@ -273,7 +273,7 @@ impl Lane {
 
 /// Brings near what is behind a waker: a runtime keeps a task and what it runs in one piece.
 fn expect(waker: &Waker) {
-    fetch(waker.data(), A_TASK);
+    fetch_at(waker.data(), A_TASK);
 }
 
 struct Driver(Lane);

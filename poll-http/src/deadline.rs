@@ -200,9 +200,7 @@ impl Timer {
     pub(crate) fn fetch(&self) {
         let timers = &self.deadlines.wheel().timers;
         let neighbours = timers.get(self.key as usize).map(|entry| [entry.previous, entry.next]);
-        for entry in neighbours.into_iter().flatten().filter_map(|key| timers.get(key as usize)) {
-            fetch(entry, size_of_val(entry));
-        }
+        neighbours.into_iter().flatten().filter_map(|key| timers.get(key as usize)).for_each(fetch);
     }
 
     /// Ready once the time is reached, and from then on until it is set anew or cleared. One that is first polled when
@@ -218,9 +216,8 @@ impl Timer {
         // A replaced waker's drop may run a task's destructor, which may own timers: never under the lock, so it is
         // declared first and dropped last.
         let _replaced;
-        let fresh = self.key == NIL;
         let mut wheel = deadlines.wheel();
-        if let Some(entry) = wheel.timers.get_mut(self.key as usize) {
+        let now = if let Some(entry) = wheel.timers.get_mut(self.key as usize) {
             let same = entry.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
             if entry.tick <= self.due && same {
                 return Poll::Pending;
@@ -231,12 +228,13 @@ impl Timer {
             }
             // Too late in the wheel, or not in it any more.
             wheel.unlink(self.key);
+            deadlines.tick_now()
         } else {
             self.key = wheel.admit(cx.waker().clone());
-        }
-        // What is new has some time left, as a rule. Where it has not, the driver will see to it, and the clock need
-        // not be read; an empty wheel begins at its time.
-        let now = if fresh && wheel.linked > 0 { wheel.done } else { deadlines.tick_now() };
+            // What is new has some time left, as a rule. Where it has not, the driver will see to it, and the clock need
+            // not be read; an empty wheel begins at its time.
+            if wheel.linked > 0 { wheel.done } else { deadlines.tick_now() }
+        };
         if self.due <= now {
             return Poll::Ready(());
         }

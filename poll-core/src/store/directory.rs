@@ -39,7 +39,7 @@ impl Directory {
     pub(super) fn get(&self, name: &ChannelName) -> Option<Arc<Channel>> {
         let shard = self.shard(name).lock();
         let channel = shard.get(name)?;
-        fetch(Arc::as_ptr(channel), size_of::<Channel>());
+        fetch::<Channel>(channel);
         Some(channel.clone())
     }
 

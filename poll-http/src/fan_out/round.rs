@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use bytes::Bytes;
-use poll_core::near::fetch;
+use poll_core::near::fetch_at;
 use poll_core::{Batch, Continuity, Cursor, Limit, Pinned, Timestamp};
 use tokio::time::Instant;
 
@@ -93,7 +93,7 @@ impl Round {
             let Some(reader) = late.as_ref().or_else(|| self.readers.get(self.done)) else { break };
             // It is there when the write to this one is done.
             if let Some(next) = self.readers.get(self.done + 1) {
-                fetch(next.socket.as_ptr(), A_SOCKET);
+                fetch_at(next.socket.as_ptr(), A_SOCKET);
             }
             let socket = reader.socket.upgrade();
             let lent = socket.as_ref().map(|socket| lock(socket));

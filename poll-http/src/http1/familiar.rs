@@ -31,7 +31,7 @@ struct Familiar {
     /// By what is read. Which ones share a place is not for clients to know.
     slots: [Option<Rc<Known>>; SLOTS],
     /// To read the next ones into: what last lost its place.
-    spare: Option<Rc<Known>>,
+    spare: Option<Known>,
     hash: RandomState,
 }
 
@@ -67,28 +67,22 @@ impl Familiar {
             known.read(text)?;
             return Some(Rc::new(known));
         }
-        let number = self.hash.hash_one(text) as usize % SLOTS;
-        let slot = &mut self.slots[number];
-        *usual = Slot(number as u8);
+        // As many low bits as it takes to number the slots.
+        *usual = Slot(self.hash.hash_one(text) as u8);
+        let slot = &mut self.slots[usize::from(usual.0)];
         if let Some(known) = slot
             && repeats(text, known)
         {
             return Some(Rc::clone(known));
         }
         let mut known = self.spare.take().unwrap_or_default();
-        // A request may still be in it.
-        let room = match Rc::get_mut(&mut known) {
-            Some(room) => room,
-            None => {
-                known = Rc::default();
-                Rc::get_mut(&mut known)?
-            }
-        };
-        if room.read(text).is_none() {
+        if known.read(text).is_none() {
             self.spare = Some(known);
             return None;
         }
-        self.spare = slot.replace(Rc::clone(&known));
+        let known = Rc::new(known);
+        // Unless a request is still in it.
+        self.spare = slot.replace(Rc::clone(&known)).and_then(Rc::into_inner);
         Some(known)
     }
 }

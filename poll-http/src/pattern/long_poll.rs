@@ -121,7 +121,7 @@ impl<W: FnOnce(&Answer) -> Reply + Send> Future for LongPoll<W> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         // A waiter is far from the processor when it is woken.
-        fetch(this, size_of_val(this));
+        fetch(&*this);
         let answer = ready!(this.poll_answer(cx))?;
         this.timer.fetch();
         // Who asks for the head is given no messages.

@@ -104,10 +104,9 @@ impl Service {
         {
             return Step::Now(now);
         }
-        let service = || self.clone();
         match read {
             Read::Short(question, seen) => {
-                let service = service();
+                let service = self.clone();
                 let seen = seen.map(<[u8]>::to_vec);
                 later(async move { Ok(short_poll::answer(service, question, client, action, seen).await) })
             }
@@ -116,16 +115,18 @@ impl Service {
             }
             Read::Long(question, voice) => self.answer_in_time(question, voice, client, action),
             Read::Stream(question, given, framing) => {
-                later(stream::answer(service(), question, client, given, framing))
+                later(stream::answer(self.clone(), question, client, given, framing))
             }
-            Read::Push(question) => later(push::answer(service(), question, client, push)),
-            Read::Job(job, given, framing) => later(progress::answer(service(), job, client, given, framing)),
+            Read::Push(question) => later(push::answer(self.clone(), question, client, push)),
+            Read::Job(job, given, framing) => {
+                later(progress::answer(self.clone(), job, client, given, framing))
+            }
             // Asking what would come must not start it.
             Read::Demo(_, framing) if action == Action::Head => {
                 Step::Now(respond::streamed(native::media(framing), Body::empty()))
             }
-            Read::Demo(job, framing) => later(progress::demo(service(), job, client, framing)),
-            Read::Message(channel, locator) => later(message(service(), channel, locator)),
+            Read::Demo(job, framing) => later(progress::demo(self.clone(), job, client, framing)),
+            Read::Message(channel, locator) => later(message(self.clone(), channel, locator)),
         }
     }
 
