@@ -10,6 +10,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use crate::cursor::{Cursor, Epoch, Seq};
+use crate::memory::{Charge, Kind, Memory};
 use crate::message::Message;
 
 /// A run of messages of one channel; never empty.
@@ -18,7 +19,13 @@ pub struct Batch {
     epoch: Epoch,
     messages: Messages,
     rendered: Place,
+    /// For the messages, which the log may evict while a reader still holds them. `None`: there was no room.
+    charge: Option<Charge>,
 }
+
+/// Batches up to this weight in bytes are held whatever the account says: their number is bounded by those who wait, and
+/// a full account must not keep small answers from anybody.
+const SMALL: u64 = 4 * 1024;
 
 /// The messages of a batch: mostly one, for a batch is made for every message that somebody waits for.
 pub(crate) type Messages = SmallVec<[Arc<Message>; 1]>;
@@ -65,9 +72,28 @@ impl Rendering {
 }
 
 impl Batch {
-    pub(crate) fn new(epoch: Epoch, messages: Messages) -> Self {
+    pub(crate) fn new(epoch: Epoch, messages: Messages, memory: &Memory) -> Self {
         debug_assert!(!messages.is_empty(), "a batch gives something");
-        Self { epoch, messages, rendered: Place::new() }
+        let weight = messages.iter().map(|message| message.weight()).sum();
+        let charge = if weight <= SMALL {
+            Some(memory.charge_unbounded(Kind::Answers, weight))
+        } else {
+            memory.charge(Kind::Answers, weight).ok()
+        };
+        Self { epoch, messages, rendered: Place::new(), charge }
+    }
+
+    /// Whether there is no room on the [account](Memory) for holding this while a reader takes it. It is then to be
+    /// dropped, and its reader refused.
+    #[must_use]
+    pub fn is_over_budget(&self) -> bool {
+        self.charge.is_none()
+    }
+
+    /// The size of all payloads in bytes.
+    #[must_use]
+    pub fn payload_bytes(&self) -> usize {
+        self.messages.iter().map(|message| message.payload.len()).sum()
     }
 
     /// The messages, oldest first.
@@ -95,12 +121,13 @@ impl Batch {
     }
 
     /// The batch in a form, rendered by the first who asks for it. Whoever asks meanwhile waits, so `render` must
-    /// not ask for another form of this batch.
+    /// not ask for another form of this batch. What is rendered is charged for as long as a part of it is held.
     pub fn render(&self, form: Form, mut render: impl FnMut(&Self) -> Rendering) -> &Rendering {
         let mut place = &self.rendered;
         loop {
-            let rendered = place
-                .get_or_init(|| Box::new(Rendered { form, rendering: render(self), next: Place::new() }));
+            let rendered = place.get_or_init(|| {
+                Box::new(Rendered { form, rendering: self.charged(render(self)), next: Place::new() })
+            });
             if rendered.form == form {
                 return &rendered.rendering;
             }
@@ -108,12 +135,30 @@ impl Batch {
         }
     }
 
+    fn charged(&self, rendering: Rendering) -> Rendering {
+        let Some(charge) = &self.charge else { return rendering };
+        let charge = charge.memory().charge_unbounded(Kind::Answers, rendering.bytes.len() as u64);
+        let bytes = Bytes::from_owner(Charged { bytes: rendering.bytes, _charge: charge });
+        Rendering { bytes, ..rendering }
+    }
+
     /// What the batch holds in memory, about: messages that may be retained nowhere else, and what a few
     /// dialects render of each, with its envelope.
     fn bytes(&self) -> usize {
         const A_MESSAGE: usize = 512;
-        let payloads: usize = self.messages.iter().map(|message| message.payload.len()).sum();
-        payloads * 3 + self.messages.len() * A_MESSAGE + size_of::<Self>()
+        self.payload_bytes() * 3 + self.messages.len() * A_MESSAGE + size_of::<Self>()
+    }
+}
+
+/// Bytes that are charged until the last part of them is dropped.
+struct Charged {
+    bytes: Bytes,
+    _charge: Charge,
+}
+
+impl AsRef<[u8]> for Charged {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
@@ -163,12 +208,19 @@ impl Tails {
 pub(crate) struct Recent {
     held: VecDeque<(usize, Arc<Batch>)>,
     bytes: usize,
+    most: usize,
 }
 
 impl Recent {
-    const MOST_BYTES: usize = 16 << 20;
+    const MOST_BYTES: u64 = 16 << 20;
     /// A fan-out is over before this many other channels have had one; few enough to stay near the processor.
     const MOST_BATCHES: usize = 256;
+
+    /// With a bound of a quarter of what the account has for answers: the rest is for those who hold one.
+    pub(crate) fn new(memory: &Memory) -> Self {
+        let most = Self::MOST_BYTES.min(memory.bound(Kind::Answers) / 4);
+        Self { most: usize::try_from(most).unwrap_or(usize::MAX), ..Self::default() }
+    }
 
     /// Holds a batch and gives the ones that have to make room, to be dropped outside the lock.
     #[must_use]
@@ -177,7 +229,7 @@ impl Recent {
         self.bytes += bytes;
         self.held.push_back((bytes, batch));
         let mut dropped = SmallVec::new();
-        while self.bytes > Self::MOST_BYTES || self.held.len() > Self::MOST_BATCHES {
+        while self.bytes > self.most || self.held.len() > Self::MOST_BATCHES {
             let Some((bytes, batch)) = self.held.pop_front() else { break };
             self.bytes -= bytes;
             dropped.push(batch);
@@ -198,7 +250,7 @@ mod tests {
             let payload = Payload::text("x".repeat(bytes));
             Arc::new(Message { seq: Seq::new(number), id: crate::message::mint_id(at, 0), at, payload })
         };
-        Arc::new(Batch::new(Epoch::new(1), numbers.map(message).collect()))
+        Arc::new(Batch::new(Epoch::new(1), numbers.map(message).collect(), &Memory::new(0)))
     }
 
     #[test]
@@ -218,18 +270,39 @@ mod tests {
     }
 
     #[test]
+    fn messages_and_what_is_rendered_are_charged_until_the_last_part_is_dropped() {
+        let memory = Memory::new(16 << 20);
+        let message = |payload: usize| {
+            let at = Timestamp::from_micros(1);
+            let payload = Payload::text("x".repeat(payload));
+            Arc::new(Message { seq: Seq::new(1), id: crate::message::mint_id(at, 0), at, payload })
+        };
+        let batch = |payload| Batch::new(Epoch::new(1), Messages::from_iter([message(payload)]), &memory);
+        let large = batch(3 << 20);
+        assert_eq!(memory.used(Kind::Answers), (3 << 20) + Message::OVERHEAD_BYTES);
+        let over = batch(2 << 20);
+        assert!(over.is_over_budget() && !batch(1_000).is_over_budget());
+        let render = |_: &Batch| Rendering { bytes: vec![b'x'; 500].into(), ends: Box::new([500]) };
+        let part = large.render(Form::new(0), render).part(0).unwrap().slice(..10);
+        drop((large, over));
+        assert_eq!(memory.used(Kind::Answers), 500);
+        drop(part);
+        assert_eq!(memory.used(Kind::Answers), 0);
+    }
+
+    #[test]
     fn what_is_held_stays_within_the_budget() {
-        let mut recent = Recent::default();
+        let mut recent = Recent::new(&Memory::new(0));
         for number in 1..100 {
             drop(recent.hold(batch(number..=number, 1 << 20)));
-            assert!(recent.bytes <= Recent::MOST_BYTES);
+            assert!(recent.bytes <= 16 << 20);
         }
         assert!(!recent.held.is_empty());
     }
 
     #[test]
     fn many_small_messages_weigh_more_than_their_payload() {
-        let mut recent = Recent::default();
+        let mut recent = Recent::new(&Memory::new(0));
         for _ in 0..Recent::MOST_BATCHES {
             drop(recent.hold(batch(1..=1_000, 1)));
         }

@@ -38,6 +38,7 @@ mod idempotency;
 pub mod journal;
 mod json;
 mod log;
+mod memory;
 mod message;
 #[doc(hidden)]
 pub mod near;
@@ -56,6 +57,7 @@ pub use idempotency::{IdempotencyKey, IdempotencyKeyError};
 pub use journal::Journal;
 pub use json::JsonError;
 pub use log::{Limit, Log};
+pub use memory::{Charge, Kind, Memory, OverBudget};
 pub use message::{Message, Payload, mint_id, time_of};
 pub use notifier::{Lane, Notifier, Ticket};
 pub use position::{Continuity, Pinned, Position};

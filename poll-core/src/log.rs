@@ -12,6 +12,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::cursor::{Cursor, Epoch, Seq};
+use crate::memory::{Kind, Memory};
 use crate::message::{Message, mint_id};
 use crate::near::fetch;
 use crate::time::Timestamp;
@@ -72,6 +73,18 @@ impl Limit {
     pub fn messages(messages: usize) -> Self {
         let whole = Self::default();
         Self { messages: messages.clamp(1, whole.messages), ..whole }
+    }
+
+    /// The same with fewer bytes where memory for answers runs low: readers go on in smaller steps before any is refused.
+    /// A limit without a bound on bytes stays as it is.
+    pub(crate) fn within(self, memory: &Memory) -> Self {
+        let (used, bound) = (memory.used(Kind::Answers), memory.bound(Kind::Answers));
+        let most = match used {
+            _ if self.bytes == usize::MAX || used <= bound / 2 => return self,
+            _ if used <= bound / 4 * 3 => 64 << 10,
+            _ => 4 << 10,
+        };
+        Self { bytes: self.bytes.min(most), ..self }
     }
 }
 

@@ -31,6 +31,7 @@ use crate::batch::Recent;
 use crate::channel::ChannelName;
 use crate::error::JournalError;
 use crate::journal::{Archive, Journal, MemoryJournal};
+use crate::memory::Memory;
 use crate::notifier::{Lane, Notifier};
 use crate::retention::Retention;
 use crate::sync::Mutex;
@@ -48,6 +49,8 @@ pub(crate) struct Inner {
     notifier: Arc<Notifier>,
     journal: Arc<dyn Journal>,
     retention: Retention,
+    /// What is kept beside the logs.
+    memory: Memory,
     /// What memory may hold. With an archive below, that is less than what is retained.
     room: Room,
     /// Loads and reads under way in the archive.
@@ -62,8 +65,13 @@ pub(crate) struct Inner {
 }
 
 impl Store {
-    /// A store above `journal`.
+    /// A store above `journal`, with the default budget for what is kept beside the logs.
     pub fn new(journal: Arc<dyn Journal>, retention: Retention) -> Self {
+        Self::with_memory(journal, retention, Memory::default())
+    }
+
+    /// The same on an account of the caller's.
+    pub fn with_memory(journal: Arc<dyn Journal>, retention: Retention, memory: Memory) -> Self {
         let room = match journal.archive() {
             None => Room::Retained(retention.bytes()),
             Some(archive) => Room::Tail(archive.tail().bytes.min(retention.bytes())),
@@ -76,7 +84,8 @@ impl Store {
             room,
             loads: Flights::default(),
             cold: Cold::default(),
-            recent: Mutex::default(),
+            recent: Mutex::new(Recent::new(&memory)),
+            memory,
             weight: AtomicU64::new(0),
             published: AtomicU64::new(0),
             sweeper: Mutex::default(),
@@ -107,6 +116,12 @@ impl Store {
     #[must_use]
     pub fn retention(&self) -> &Retention {
         &self.0.retention
+    }
+
+    /// The account of what is kept beside the logs.
+    #[must_use]
+    pub fn memory(&self) -> &Memory {
+        &self.0.memory
     }
 
     /// The weight of all messages in memory, in bytes.

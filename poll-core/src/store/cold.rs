@@ -150,7 +150,7 @@ impl Inner {
         if messages.is_empty() {
             return None;
         }
-        let batch = Arc::new(Batch::new(stretch.epoch, messages.into()));
+        let batch = Arc::new(Batch::new(stretch.epoch, messages.into(), &self.memory));
         let mut brought = self.cold.brought.lock();
         brought.truncate(REMEMBERED - 1);
         brought.push_front((stretch, Arc::downgrade(&batch)));

@@ -9,6 +9,7 @@ use crate::batch::Batch;
 use crate::channel::ChannelName;
 use crate::cursor::{Cursor, Epoch, Seq};
 use crate::log::{Limit, Log};
+use crate::memory::Memory;
 use crate::message::Message;
 use crate::position::{Continuity, Pinned, Position};
 use crate::time::Timestamp;
@@ -262,6 +263,7 @@ impl Store {
         limit: Option<Limit>,
     ) -> Option<Result<(Pinned, View), Box<Lack>>> {
         let mut made = None;
+        let limit = limit.map(|limit| limit.within(&self.0.memory));
         let view = |state: &mut State, cutoff| {
             let pinned = settle(state.born());
             let Some(log) = state.born() else { return Ok((pinned, unborn(&pinned))) };
@@ -276,7 +278,7 @@ impl Store {
             if standing.cursor().seq.next() < log.tail() {
                 return Err(Box::new(Lack::messages(channel, standing, limit)));
             }
-            let (batch, new) = batch(state, &standing, limit);
+            let (batch, new) = batch(state, &standing, limit, &self.0.memory);
             made = new.then(|| batch.clone());
             let next = batch.end();
             Ok((pinned, View { standing, batch: Some(batch), next }))
@@ -322,14 +324,14 @@ fn unborn(pinned: &Pinned) -> View {
 }
 
 /// The batch after a position, and whether it is a tail that more than one ask for, and new.
-fn batch(state: &mut State, standing: &Standing, limit: Limit) -> (Arc<Batch>, bool) {
+fn batch(state: &mut State, standing: &Standing, limit: Limit, memory: &Memory) -> (Arc<Batch>, bool) {
     let after = standing.cursor().seq;
     let messages = state.log.after(after, limit);
     let end = Seq::new(after.get() + messages.len() as u64);
     if let Some(batch) = state.tails.get(after, end) {
         return (batch, false);
     }
-    let batch = Arc::new(Batch::new(standing.epoch, messages.cloned().collect()));
+    let batch = Arc::new(Batch::new(standing.epoch, messages.cloned().collect(), memory));
     let shared = end == standing.newest && state.tails.note(after, &batch);
     (batch, shared)
 }

@@ -1,0 +1,252 @@
+//! One account for all that peers can make the server keep beside the log.
+//!
+//! A log has its own bounds ([`Retention`](crate::Retention)). Everything else that grows with what peers send or leave
+//! unread is charged here before it is kept, under a [`Kind`], and released when its [`Charge`] is dropped. Each kind has
+//! a share of the budget of its own, so that no kind can starve another.
+//!
+//! Sizes are estimates of what the allocator hands out, not exact: callers add the size of their records and tables.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The budget and what is used of it. A clone is the same account.
+#[derive(Debug, Clone)]
+pub struct Memory(Arc<Account>);
+
+#[derive(Debug)]
+struct Account {
+    budget: u64,
+    kinds: [Entry; Kind::ALL.len()],
+}
+
+/// One kind's share.
+#[derive(Debug, Default)]
+struct Entry {
+    bound: u64,
+    used: AtomicU64,
+    refused: AtomicU64,
+}
+
+/// What is kept, by what makes it grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Idempotency keys and what their publishes were answered.
+    Keys,
+    /// What is noted of messages beside the log: receipts and retrievals.
+    Notes,
+    /// Names that waiting requests hold: of channels and of clients.
+    Names,
+    /// Request content that is being received or published.
+    Bodies,
+    /// Messages and rendered answers that readers have not taken yet.
+    Answers,
+    /// Reads from the journal that are under way.
+    ColdReads,
+}
+
+/// There is no room left in a kind's share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OverBudget(pub Kind);
+
+/// Bytes on the account, released when this is dropped.
+#[must_use = "a charge is released when it is dropped"]
+#[derive(Debug)]
+pub struct Charge {
+    memory: Memory,
+    kind: Kind,
+    bytes: u64,
+}
+
+impl Kind {
+    /// All kinds.
+    pub const ALL: [Self; 6] =
+        [Self::Keys, Self::Notes, Self::Names, Self::Bodies, Self::Answers, Self::ColdReads];
+
+    /// The kind's name in metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Keys => "keys",
+            Self::Notes => "notes",
+            Self::Names => "names",
+            Self::Bodies => "bodies",
+            Self::Answers => "answers",
+            Self::ColdReads => "cold_reads",
+        }
+    }
+
+    /// How many sixteenths of the budget the kind may use. Together they are sixteen.
+    const fn sixteenths(self) -> u64 {
+        match self {
+            Self::Keys | Self::Bodies | Self::Answers => 4,
+            Self::Notes => 2,
+            Self::Names | Self::ColdReads => 1,
+        }
+    }
+}
+
+impl Memory {
+    /// 64 MiB: a small machine has that to spare beside a gibibyte of log.
+    pub const DEFAULT_BYTES: u64 = 64 << 20;
+
+    /// An account with a budget in bytes; zero means no bound.
+    #[must_use]
+    pub fn new(budget: u64) -> Self {
+        let entry = |kind: Kind| Entry {
+            bound: if budget == 0 { u64::MAX } else { budget / 16 * kind.sixteenths() },
+            ..Entry::default()
+        };
+        Self(Arc::new(Account { budget, kinds: Kind::ALL.map(entry) }))
+    }
+
+    /// Puts bytes on the account.
+    ///
+    /// # Errors
+    /// When the kind's share has no room for them; counted in [`refused`](Self::refused).
+    pub fn charge(&self, kind: Kind, bytes: u64) -> Result<Charge, OverBudget> {
+        self.add(kind, bytes)?;
+        Ok(Charge { memory: self.clone(), kind, bytes })
+    }
+
+    /// The same without a bound, for what is small and bounded elsewhere: it leaves less room for the rest.
+    pub fn charge_unbounded(&self, kind: Kind, bytes: u64) -> Charge {
+        self.0.kinds[kind as usize].used.fetch_add(bytes, Ordering::Relaxed);
+        Charge { memory: self.clone(), kind, bytes }
+    }
+
+    /// Bytes in use.
+    #[must_use]
+    pub fn used(&self, kind: Kind) -> u64 {
+        self.0.kinds[kind as usize].used.load(Ordering::Relaxed)
+    }
+
+    /// The kind's share in bytes; [`u64::MAX`] where there is no bound.
+    #[must_use]
+    pub fn bound(&self, kind: Kind) -> u64 {
+        self.0.kinds[kind as usize].bound
+    }
+
+    /// How often there was no room.
+    #[must_use]
+    pub fn refused(&self, kind: Kind) -> u64 {
+        self.0.kinds[kind as usize].refused.load(Ordering::Relaxed)
+    }
+
+    /// The whole budget in bytes; zero means no bound.
+    #[must_use]
+    pub fn budget(&self) -> u64 {
+        self.0.budget
+    }
+
+    fn add(&self, kind: Kind, bytes: u64) -> Result<(), OverBudget> {
+        let Entry { bound, used, refused } = &self.0.kinds[kind as usize];
+        // Added first and taken back where it is too much: one atomic step on the way that nearly all go.
+        let before = used.fetch_add(bytes, Ordering::Relaxed);
+        if before.saturating_add(bytes) <= *bound {
+            return Ok(());
+        }
+        used.fetch_sub(bytes, Ordering::Relaxed);
+        refused.fetch_add(1, Ordering::Relaxed);
+        Err(OverBudget(kind))
+    }
+
+    fn release(&self, kind: Kind, bytes: u64) {
+        self.0.kinds[kind as usize].used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::new(Self::DEFAULT_BYTES)
+    }
+}
+
+impl Charge {
+    /// The account that this is on.
+    #[must_use]
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// The bytes that are charged.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Charges more.
+    ///
+    /// # Errors
+    /// When there is no room for more; what was charged before stays.
+    pub fn grow(&mut self, more: u64) -> Result<(), OverBudget> {
+        self.memory.add(self.kind, more)?;
+        self.bytes += more;
+        Ok(())
+    }
+
+    /// Releases some of it, at most all.
+    pub fn shrink(&mut self, less: u64) {
+        let less = less.min(self.bytes);
+        self.memory.release(self.kind, less);
+        self.bytes -= less;
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.memory.release(self.kind, self.bytes);
+    }
+}
+
+impl std::fmt::Display for OverBudget {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "no memory left for {}", self.0.name().replace('_', " "))
+    }
+}
+
+impl std::error::Error for OverBudget {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_add_up_to_the_budget() {
+        assert_eq!(Kind::ALL.iter().map(|kind| kind.sixteenths()).sum::<u64>(), 16);
+        for (index, kind) in Kind::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, index);
+        }
+    }
+
+    #[test]
+    fn a_kind_is_bounded_by_its_share_and_leaves_others_alone() {
+        let memory = Memory::new(1600);
+        let first = memory.charge(Kind::Keys, 300).unwrap();
+        assert_eq!(memory.charge(Kind::Keys, 101).unwrap_err(), OverBudget(Kind::Keys));
+        assert_eq!(memory.refused(Kind::Keys), 1);
+        let second = memory.charge(Kind::Keys, 100).unwrap();
+        assert_eq!(memory.used(Kind::Keys), 400);
+        assert_eq!(memory.charge(Kind::Bodies, 400).unwrap().bytes(), 400);
+        drop((first, second));
+        assert_eq!((memory.used(Kind::Keys), memory.used(Kind::Bodies)), (0, 0));
+    }
+
+    #[test]
+    fn a_charge_grows_and_shrinks_within_the_share() {
+        let memory = Memory::new(1600);
+        let mut charge = memory.charge(Kind::Names, 60).unwrap();
+        assert!(charge.grow(41).is_err());
+        charge.grow(40).unwrap();
+        assert_eq!(memory.used(Kind::Names), 100);
+        charge.shrink(1_000);
+        assert_eq!(memory.used(Kind::Names), 0);
+        let _over = memory.charge_unbounded(Kind::Names, 200);
+        assert!(charge.grow(1).is_err());
+    }
+
+    #[test]
+    fn zero_is_no_bound() {
+        let memory = Memory::new(0);
+        assert!(memory.charge(Kind::Notes, 1 << 40).is_ok());
+    }
+}
