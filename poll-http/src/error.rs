@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
-use poll_core::{ChannelNameError, JournalError, PublishError};
+use poll_core::{ChannelNameError, JournalError, Kind, OverBudget, PublishError};
 use serde::Serialize;
 
 use crate::body::Body;
@@ -25,6 +25,8 @@ pub struct Refusal {
     retry_after: Option<Duration>,
     allow: Option<&'static str>,
     challenge: Option<&'static str>,
+    /// The word for the metrics, where the status does not tell it.
+    reason: Option<&'static str>,
 }
 
 /// How a refusal is written.
@@ -52,7 +54,7 @@ impl Refusal {
     pub fn new(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
         let is_error = status.is_client_error() || status.is_server_error();
         let status = if is_error { status } else { StatusCode::INTERNAL_SERVER_ERROR };
-        Self { status, detail: detail.into(), retry_after: None, allow: None, challenge: None }
+        Self { status, detail: detail.into(), retry_after: None, allow: None, challenge: None, reason: None }
     }
 
     /// A mistake that the golongpoll dialect tells with status 200.
@@ -121,7 +123,7 @@ impl Refusal {
     }
 
     /// All words for the metrics.
-    pub(crate) const REASONS: [&'static str; 12] = [
+    pub(crate) const REASONS: [&'static str; 13] = [
         "forbidden",
         "not_found",
         "method",
@@ -130,6 +132,7 @@ impl Refusal {
         "too_large",
         "host",
         "limit",
+        "memory",
         "unavailable",
         "storage",
         "malformed",
@@ -138,6 +141,9 @@ impl Refusal {
 
     /// The word for the metrics.
     pub(crate) fn reason(&self) -> &'static str {
+        if let Some(reason) = self.reason {
+            return reason;
+        }
         match self.status.as_u16() {
             401 | 403 => "forbidden",
             404 | 410 => "not_found",
@@ -194,6 +200,22 @@ pub(crate) fn quoted(text: &str) -> String {
 impl From<ChannelNameError> for Refusal {
     fn from(error: ChannelNameError) -> Self {
         Self::bad_request(format!("`channel`: {error}"))
+    }
+}
+
+impl From<OverBudget> for Refusal {
+    fn from(OverBudget(kind): OverBudget) -> Self {
+        let (status, detail) = match kind {
+            Kind::Keys => (StatusCode::TOO_MANY_REQUESTS, "too many idempotency keys are kept"),
+            Kind::Names => (StatusCode::TOO_MANY_REQUESTS, "Server at capacity"),
+            Kind::Notes => (StatusCode::INSUFFICIENT_STORAGE, "there is no memory left for receipts"),
+            Kind::Bodies => (StatusCode::SERVICE_UNAVAILABLE, "too much content is being received"),
+            Kind::Answers => (StatusCode::SERVICE_UNAVAILABLE, "too many answers have not been read"),
+            Kind::ColdReads => {
+                (StatusCode::SERVICE_UNAVAILABLE, "too many reads from the store are under way")
+            }
+        };
+        Self { reason: Some("memory"), ..Self::new(status, detail).retry_after(Duration::from_secs(1)) }
     }
 }
 

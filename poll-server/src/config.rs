@@ -58,6 +58,8 @@ pub struct Config {
     pub limits: Limits,
     /// Bounds on what is kept; zero is unlimited.
     pub retention: Retention,
+    /// Bound on what peers make the server keep beside that; zero is unlimited.
+    pub memory_bytes: u64,
     /// Sizes and times of requests and connections.
     pub wire: Wire,
     /// What SIGTERM does.

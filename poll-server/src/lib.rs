@@ -89,7 +89,7 @@ pub async fn run(config: Config, listeners: Vec<Listener>, shutdown: Shutdown) -
     let (drain, clock) = (Drain::new(), Clock::system());
     let addresses: Vec<SocketAddr> = listeners.iter().map(Listener::address).collect();
 
-    let (metrics, exposition) = metrics::start(&sockets);
+    let (metrics, exposition) = metrics::start(&sockets, store.memory().clone());
     let service = service::build(&config, &addresses, &kept, metrics, exposition, &drain);
     let settings = Arc::new(service::connection_settings(&config));
     let mut workers = Workers::start(config.workers, &service, &settings, &drain)?;

@@ -6,8 +6,11 @@
 
 use std::sync::atomic::AtomicU64;
 
+use poll_core::{Kind, Memory};
 use poll_http::Metrics;
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
@@ -21,10 +24,18 @@ pub(crate) struct Exposition {
     sockets: Sockets,
     open: Gauge<u64, AtomicU64>,
     resident: Gauge<u64, AtomicU64>,
+    memory: Memory,
+    used: Family<KindLabel, Gauge<u64, AtomicU64>>,
+    refused: Family<KindLabel, Gauge<u64, AtomicU64>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabel {
+    kind: &'static str,
 }
 
 impl Exposition {
-    pub(crate) fn new(metrics: &Metrics, sockets: Sockets) -> Self {
+    pub(crate) fn new(metrics: &Metrics, sockets: Sockets, memory: Memory) -> Self {
         let mut registry = Registry::default();
         metrics.register(&mut registry);
         let (open, most, resident) = (Gauge::default(), Gauge::<u64, AtomicU64>::default(), Gauge::default());
@@ -41,13 +52,29 @@ impl Exposition {
             most,
         );
         registry.register("process_resident_memory_bytes", "Resident memory", resident.clone());
-        Self { registry, sockets, open, resident }
+        let (used, refused) = (Family::default(), Family::default());
+        let bounds = Family::<KindLabel, Gauge<u64, AtomicU64>>::default();
+        for kind in Kind::ALL {
+            // No bound is told as the largest that a float holds exactly.
+            bounds.get_or_create(&KindLabel { kind: kind.name() }).set(memory.bound(kind).min(1 << 53));
+        }
+        let help = "Memory for what peers make the server keep beside the messages";
+        registry.register("poll_memory_bytes", help, Family::clone(&used));
+        registry.register("poll_memory_bytes_max", "The share of --memory-bytes that a kind may use", bounds);
+        let help = "How often a kind's share had no room, since the start";
+        registry.register("poll_memory_refused", help, Family::clone(&refused));
+        Self { registry, sockets, open, resident, memory, used, refused }
     }
 
     /// The figures now.
     pub(crate) fn text(&self) -> String {
         self.open.set(self.sockets.open() as u64);
         self.resident.set(resident_bytes().unwrap_or_default());
+        for kind in Kind::ALL {
+            let label = KindLabel { kind: kind.name() };
+            self.used.get_or_create(&label).set(self.memory.used(kind));
+            self.refused.get_or_create(&label).set(self.memory.refused(kind));
+        }
         let mut text = String::new();
         match encode(&mut text, &self.registry) {
             Ok(()) => plain(&text),
@@ -96,9 +123,9 @@ fn plain(text: &str) -> String {
 }
 
 /// Metrics and exposition of one server.
-pub(crate) fn start(sockets: &Sockets) -> (Metrics, Exposition) {
+pub(crate) fn start(sockets: &Sockets, memory: Memory) -> (Metrics, Exposition) {
     let metrics = Metrics::new();
-    let exposition = Exposition::new(&metrics, sockets.clone());
+    let exposition = Exposition::new(&metrics, sockets.clone(), memory);
     (metrics, exposition)
 }
 

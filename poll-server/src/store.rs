@@ -8,9 +8,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use poll_core::Store;
 use poll_core::journal::disk::{self, Directory, DiskJournal, Options, Progress};
-use poll_core::journal::{Archive, Health};
+use poll_core::journal::{Archive, Health, MemoryJournal};
+use poll_core::{Memory, Store};
 
 use crate::config::{Config, Durability, StoreUrl};
 
@@ -57,8 +57,10 @@ pub(crate) struct Kept {
 /// When it cannot be used, as far as that is known at once.
 pub(crate) fn open_store(config: &Config) -> Result<Kept, StoreError> {
     supported(&config.store).map_err(StoreError)?;
+    let memory = Memory::new(config.memory_bytes);
     let StoreUrl::Disk(path) = &config.store else {
-        return Ok(Kept { store: Store::in_memory(config.retention), journal: None, note: String::new() });
+        let store = Store::with_memory(Arc::new(MemoryJournal), config.retention, memory);
+        return Ok(Kept { store, journal: None, note: String::new() });
     };
     let options = Options { durability: durability(config.durability), ..Options::default() };
     let journal = DiskJournal::start(Directory::new(path), options, report);
@@ -72,7 +74,7 @@ pub(crate) fn open_store(config: &Config) -> Result<Kept, StoreError> {
             note
         }
     };
-    let store = Store::new(Arc::new(journal.clone()), config.retention);
+    let store = Store::with_memory(Arc::new(journal.clone()), config.retention, memory);
     Ok(Kept { store, journal: Some(journal), note })
 }
 

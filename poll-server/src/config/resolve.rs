@@ -77,6 +77,7 @@ impl<'a> Resolver<'a> {
             workers: self.optional("workers", value::workers).unwrap_or_else(cores),
             limits: self.limits(),
             retention: self.retention(),
+            memory_bytes: self.one("memory-bytes", value::bytes),
             wire: self.wire(),
             drain: DrainTimes {
                 delay: self.one("drain-delay-seconds", value::seconds),
@@ -143,7 +144,7 @@ impl<'a> Resolver<'a> {
         Retention {
             messages: self.one("retain-messages", value::count),
             age: self.one("retain-seconds", value::seconds),
-            bytes: self.one("retain-bytes", value::count),
+            bytes: self.one("retain-bytes", value::bytes),
             channels: self.one("max-channels", value::count),
             idempotency: self.one("idempotency-seconds", value::seconds),
             ..Retention::default()

@@ -125,6 +125,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "longer than any reconnect with backoff, short enough to bound memory"),
     row(KEEP, "retain-bytes", "N", "1073741824", "bytes retained in all channels together",
         "1 GiB: fits the smallest machine worth running this on"),
+    row(KEEP, "memory-bytes", "N", "67108864", "memory for what peers make the server keep beside the messages (KiB, MiB and GiB are understood)",
+        "64 MiB for keys, receipts, names, request bodies, unread answers and cold reads: a small machine has that beside its log"),
     row(KEEP, "max-channels", "N", "1000000", "channels in all; beyond it a new channel is 429",
         "a channel costs some hundred bytes: a million is still well under the bytes above"),
     row(KEEP, "idempotency-seconds", "S", "300", "how long an Idempotency-Key is remembered (0 = never)",

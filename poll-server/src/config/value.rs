@@ -68,6 +68,16 @@ pub(super) fn count(text: &str) -> Result<u64, String> {
     digits(text)
 }
 
+/// A number of bytes, with or without a binary unit (IEC 80000-13): `65536`, `64KiB`, `128MiB`, `1GiB`.
+pub(super) fn bytes(text: &str) -> Result<u64, String> {
+    let units = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("", 0)];
+    let (number, shift) = units
+        .into_iter()
+        .find_map(|(unit, shift)| Some((text.strip_suffix(unit)?.trim_end(), shift)))
+        .unwrap_or((text, 0));
+    digits(number)?.checked_mul(1 << shift).ok_or_else(|| format!("{text} is too large"))
+}
+
 /// A count where zero means no limit.
 pub(super) fn count_or_unlimited(text: &str) -> Result<Option<NonZeroU64>, String> {
     digits(text).map(NonZeroU64::new)
