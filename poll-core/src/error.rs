@@ -4,6 +4,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::memory::OverBudget;
+
 /// Why a publish was not taken. Nothing of it was kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PublishError {
@@ -18,6 +20,8 @@ pub enum PublishError {
         /// When to try again.
         retry_after: Duration,
     },
+    /// There is no memory left for its key.
+    OverBudget(OverBudget),
     /// The journal did not keep it.
     Journal(JournalError),
 }
@@ -38,6 +42,7 @@ impl fmt::Display for PublishError {
             Self::Closed => f.write_str("the channel has ended"),
             Self::KeyReused => f.write_str("the idempotency key was used with another payload"),
             Self::TooManyChannels { .. } => f.write_str("no room for another channel"),
+            Self::OverBudget(over) => over.fmt(f),
             Self::Journal(_) => f.write_str("the journal did not keep the message"),
         }
     }
@@ -62,6 +67,12 @@ impl fmt::Display for JournalError {
 }
 
 impl std::error::Error for JournalError {}
+
+impl From<OverBudget> for PublishError {
+    fn from(over: OverBudget) -> Self {
+        Self::OverBudget(over)
+    }
+}
 
 impl From<JournalError> for PublishError {
     fn from(error: JournalError) -> Self {

@@ -1,7 +1,8 @@
 //! The keys that publishers gave, so that a publish sent twice is kept once.
 //!
-//! One table a channel, bounded by time and number. A key is taken before the journal is asked, so a twin that
-//! arrives meanwhile finds it and waits for the first one's outcome.
+//! One table a channel, bounded by time and number, and charged to the [account](crate::Memory). A key is taken before the
+//! journal is asked, so a twin that arrives meanwhile finds it and waits for the first one's outcome. Of a key and its
+//! payload only hashes are kept, of its messages their numbers: the rest of an answer is read back from the log.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -9,10 +10,11 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
+use crate::cursor::Seq;
 use crate::journal::KeptKey;
+use crate::memory::{Charge, Kind, Memory, OverBudget};
 use crate::message::Payload;
 use crate::retention::Retention;
-use crate::store::Stamps;
 use crate::time::Timestamp;
 
 /// A publisher's name for one publish: 1 to 255 bytes.
@@ -26,17 +28,34 @@ pub struct IdempotencyKeyError;
 /// Tells one publish's content from another's.
 pub(crate) type Fingerprint = [u8; 32];
 
+/// The first 128 bits of a SHA-256: no two keys and no two payloads share it by chance or by design.
+type Hash = [u8; 16];
+
+/// What one key costs in bytes: its places in the table and in the order, and what these allocate ahead.
+const KEY_BYTES: u64 = 192;
+
 #[derive(Debug, Default)]
 pub(crate) struct Keys {
-    known: HashMap<IdempotencyKey, Entry>,
+    loaded: Loaded,
+    known: HashMap<Hash, Entry>,
     /// Keys in the order they were taken; one that failed may still stand here.
-    order: VecDeque<(Timestamp, IdempotencyKey)>,
+    order: VecDeque<(Timestamp, Hash)>,
+    /// [`KEY_BYTES`] for each place in the order.
+    charge: Option<Charge>,
+}
+
+/// Whether the table has the keys that the journal kept.
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Loaded {
+    #[default]
+    Yes,
+    No,
 }
 
 #[derive(Debug)]
 struct Entry {
     taken: Timestamp,
-    fingerprint: Fingerprint,
+    payload: Hash,
     outcome: Outcome,
 }
 
@@ -44,15 +63,26 @@ struct Entry {
 enum Outcome {
     /// Open until the publish lets go of the sender, which it does under no lock.
     Pending(watch::Receiver<()>),
-    Kept(Stamps),
+    Kept(Numbers),
+}
+
+/// The messages of one publish: a run of numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Numbers {
+    /// The number that the publish came after.
+    pub after: Seq,
+    /// How many messages it had.
+    pub count: u32,
 }
 
 /// What the table says of a key.
 pub(crate) enum Known {
     New,
+    /// The journal has to be asked first which keys it kept.
+    NotLoaded,
     /// The same publish is on its way; look again when this one closes.
     Pending(watch::Receiver<()>),
-    Kept(Stamps),
+    Kept(Numbers),
     OtherPayload,
 }
 
@@ -102,55 +132,105 @@ pub(crate) fn fingerprint(payloads: &[Payload]) -> Fingerprint {
     hash.finalize().into()
 }
 
+/// The first half of a hash, which is enough to tell it from others.
+fn half(hash: &Fingerprint) -> Hash {
+    let mut half = Hash::default();
+    half.copy_from_slice(&hash[..size_of::<Hash>()]);
+    half
+}
+
+fn hash(key: &IdempotencyKey) -> Hash {
+    half(&Sha256::digest(key.as_str()).into())
+}
+
 impl Keys {
+    /// A table whose keys are in the journal, until they are [recalled](Self::recall).
+    pub(crate) fn not_loaded() -> Self {
+        Self { loaded: Loaded::No, ..Self::default() }
+    }
+
     pub(crate) fn look(&self, key: &IdempotencyKey, fingerprint: &Fingerprint) -> Known {
-        match self.known.get(key) {
+        if self.loaded == Loaded::No {
+            return Known::NotLoaded;
+        }
+        match self.known.get(&hash(key)) {
             None => Known::New,
-            Some(entry) if entry.fingerprint != *fingerprint => Known::OtherPayload,
+            Some(entry) if entry.payload != half(fingerprint) => Known::OtherPayload,
             Some(entry) => match &entry.outcome {
                 Outcome::Pending(outcome) => Known::Pending(outcome.clone()),
-                Outcome::Kept(stamps) => Known::Kept(stamps.clone()),
+                Outcome::Kept(numbers) => Known::Kept(*numbers),
             },
         }
     }
 
     /// A publish takes its key. To let go of what this gives tells the twins that there is an outcome.
+    ///
+    /// # Errors
+    /// When there is no memory for another key.
     pub(crate) fn take(
         &mut self,
         now: Timestamp,
         key: &IdempotencyKey,
-        fingerprint: Fingerprint,
-    ) -> watch::Sender<()> {
+        fingerprint: &Fingerprint,
+        memory: &Memory,
+    ) -> Result<watch::Sender<()>, OverBudget> {
         let (twins, outcome) = watch::channel(());
-        let outcome = Outcome::Pending(outcome);
-        self.known.insert(key.clone(), Entry { taken: now, fingerprint, outcome });
-        self.order.push_back((now, key.clone()));
-        twins
+        self.insert(now, hash(key), half(fingerprint), Outcome::Pending(outcome), memory)?;
+        Ok(twins)
     }
 
     /// The publish under `key` was kept: its twins get the same answer from now on.
-    pub(crate) fn keep(&mut self, key: &IdempotencyKey, stamps: Stamps) {
-        if let Some(entry) = self.known.get_mut(key) {
-            entry.outcome = Outcome::Kept(stamps);
+    pub(crate) fn keep(&mut self, key: &IdempotencyKey, numbers: Numbers) {
+        if let Some(entry) = self.known.get_mut(&hash(key)) {
+            entry.outcome = Outcome::Kept(numbers);
         }
     }
 
-    /// Takes up what a journal knew, from the oldest key on.
-    pub(crate) fn recall(&mut self, kept: KeptKey) {
-        let entry =
-            Entry { taken: kept.taken, fingerprint: kept.fingerprint, outcome: Outcome::Kept(kept.stamps) };
-        self.known.insert(kept.key.clone(), entry);
-        self.order.push_back((kept.taken, kept.key));
+    /// Takes up what a journal kept, oldest key first, unless that was done already.
+    ///
+    /// # Errors
+    /// When there is no memory for all of them; the table is then as it was.
+    pub(crate) fn recall(&mut self, kept: &[KeptKey], memory: &Memory) -> Result<(), OverBudget> {
+        if self.loaded == Loaded::Yes {
+            return Ok(());
+        }
+        for KeptKey { key, fingerprint, taken, numbers } in kept {
+            let outcome = Outcome::Kept(*numbers);
+            if let Err(over) = self.insert(*taken, hash(key), half(fingerprint), outcome, memory) {
+                *self = Self::not_loaded();
+                return Err(over);
+            }
+        }
+        self.loaded = Loaded::Yes;
+        Ok(())
+    }
+
+    fn insert(
+        &mut self,
+        taken: Timestamp,
+        key: Hash,
+        payload: Hash,
+        outcome: Outcome,
+        memory: &Memory,
+    ) -> Result<(), OverBudget> {
+        match &mut self.charge {
+            Some(charge) => charge.grow(KEY_BYTES)?,
+            none => *none = Some(memory.charge(Kind::Keys, KEY_BYTES)?),
+        }
+        self.known.insert(key, Entry { taken, payload, outcome });
+        self.order.push_back((taken, key));
+        Ok(())
     }
 
     /// The publish under `key` failed: the next one with it is new.
     pub(crate) fn fail(&mut self, key: &IdempotencyKey) {
-        self.known.remove(key);
+        self.known.remove(&hash(key));
     }
 
     /// Forgets what is out of the window or over the number.
     pub(crate) fn forget(&mut self, now: Timestamp, retention: &Retention) {
         let cutoff = now.before(retention.idempotency);
+        let mut forgotten = 0;
         while let Some((taken, key)) = self.order.front() {
             if *taken >= cutoff && self.order.len() <= retention.keys {
                 break;
@@ -164,6 +244,16 @@ impl Keys {
                 self.known.remove(key);
             }
             self.order.pop_front();
+            forgotten += 1;
+        }
+        if forgotten == 0 {
+            return;
+        }
+        if let Some(charge) = &mut self.charge {
+            charge.shrink(forgotten * KEY_BYTES);
+        }
+        if self.order.is_empty() {
+            *self = Self { loaded: std::mem::take(&mut self.loaded), ..Self::default() };
         }
     }
 

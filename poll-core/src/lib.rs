@@ -53,7 +53,7 @@ pub use batch::{Batch, Form, Rendering};
 pub use channel::{ChannelName, ChannelNameError};
 pub use cursor::{Cursor, CursorError, Epoch, Seq};
 pub use error::{JournalError, PublishError};
-pub use idempotency::{IdempotencyKey, IdempotencyKeyError};
+pub use idempotency::{IdempotencyKey, IdempotencyKeyError, Numbers};
 pub use journal::Journal;
 pub use json::JsonError;
 pub use log::{Limit, Log};

@@ -232,6 +232,7 @@ impl From<PublishError> for Refusal {
                 let detail = "there are as many channels as this server may hold";
                 Self::new(StatusCode::TOO_MANY_REQUESTS, detail).retry_after(retry_after)
             }
+            PublishError::OverBudget(over) => over.into(),
             PublishError::Journal(JournalError::Full(_)) => {
                 let detail = "the store has no room left; the message was not kept";
                 Self::new(StatusCode::INSUFFICIENT_STORAGE, detail).retry_after(Duration::from_secs(10))

@@ -12,10 +12,9 @@ use uuid::Uuid;
 use crate::channel::ChannelName;
 use crate::cursor::{Epoch, Seq};
 use crate::error::JournalError;
-use crate::idempotency::IdempotencyKey;
+use crate::idempotency::{IdempotencyKey, Numbers};
 use crate::log::Limit;
 use crate::message::Message;
-use crate::store::Stamps;
 use crate::time::Timestamp;
 
 /// Where an answer goes. One that is dropped uncalled counts as a failure.
@@ -26,6 +25,9 @@ pub trait Archive: Send + Sync {
     /// A channel as it was kept last, with as much of its tail as [`tail`](Self::tail) says; `None` where
     /// there is no such channel. By age, retention is applied as of `now`.
     fn load(&self, channel: &ChannelName, now: Timestamp, reply: Reply<Option<Loaded>>);
+
+    /// The idempotency keys of a channel that are within their window at `now` and within their number, oldest first.
+    fn keys(&self, channel: &ChannelName, now: Timestamp, reply: Reply<Vec<KeptKey>>);
 
     /// Messages of a channel.
     fn read(&self, stretch: Stretch, reply: Reply<Vec<Arc<Message>>>);
@@ -72,8 +74,6 @@ pub struct Loaded {
     pub ended: bool,
     /// The newest messages, oldest first, without holes; at least one where any is retained.
     pub tail: Vec<Arc<Message>>,
-    /// The idempotency keys within their window, oldest first.
-    pub keys: Vec<KeptKey>,
 }
 
 /// An idempotency key and the publish it stands for.
@@ -85,8 +85,8 @@ pub struct KeptKey {
     pub fingerprint: [u8; 32],
     /// When the publish was taken.
     pub taken: Timestamp,
-    /// What its publisher was answered.
-    pub stamps: Stamps,
+    /// The messages that it brought.
+    pub numbers: Numbers,
 }
 
 /// Which messages to read.

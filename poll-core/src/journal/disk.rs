@@ -28,7 +28,9 @@ use std::time::Duration;
 use redb::Database;
 use tokio::sync::watch;
 
-use super::{Append, Archive, Health, Host, Journal, Landmark, Loaded, Located, Reply, Stretch, Tail, Taken};
+use super::{
+    Append, Archive, Health, Host, Journal, KeptKey, Landmark, Loaded, Located, Reply, Stretch, Tail, Taken,
+};
 use crate::channel::ChannelName;
 use crate::cursor::Epoch;
 use crate::error::JournalError;
@@ -275,6 +277,10 @@ impl Journal for DiskJournal {
 impl Archive for DiskJournal {
     fn load(&self, channel: &ChannelName, now: Timestamp, reply: Reply<Option<Loaded>>) {
         self.0.0.jobs.put(Job::Load(channel.clone(), now, reply));
+    }
+
+    fn keys(&self, channel: &ChannelName, now: Timestamp, reply: Reply<Vec<KeptKey>>) {
+        self.0.0.jobs.put(Job::Keys(channel.clone(), now, reply));
     }
 
     fn read(&self, stretch: Stretch, reply: Reply<Vec<Arc<Message>>>) {

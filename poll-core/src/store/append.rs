@@ -42,6 +42,9 @@ pub enum Ending {
 pub struct Published {
     /// One stamp a payload, in their order.
     pub stamps: Stamps,
+    /// Of a publish that is answered again: the positions after those of its messages that are no longer retained, of
+    /// which no more is known. They have no stamp.
+    pub gone: Vec<Cursor>,
     /// Whether this is the answer to an earlier publish under the same key.
     pub repeated: bool,
 }

@@ -8,7 +8,7 @@ use super::seal::Seal;
 use crate::batch::{Messages, Tails};
 use crate::channel::ChannelName;
 use crate::cursor::{Cursor, Epoch, Seq};
-use crate::idempotency::Keys;
+use crate::idempotency::{Keys, Numbers};
 use crate::journal::Loaded;
 use crate::log::Log;
 use crate::message::{Message, mint_id};
@@ -102,7 +102,7 @@ impl Channel {
             let (newest, newest_at) = loaded.newest;
             state.log = Log::resumed(loaded.epoch, loaded.oldest, loaded.newest);
             loaded.tail.into_iter().rev().for_each(|message| state.log.recall(message));
-            loaded.keys.into_iter().for_each(|key| state.keys.recall(key));
+            state.keys = Keys::not_loaded();
             (state.minted, state.minted_at, state.kept) = (newest, newest_at, newest);
             if loaded.ended {
                 state.log.end_now();
@@ -206,10 +206,11 @@ impl State {
             self.log.end_now();
         }
         if let Some((key, _)) = append.key() {
-            self.keys.keep(key, stamps.clone());
+            let count = u32::try_from(stamps.len()).unwrap_or(u32::MAX);
+            self.keys.keep(key, Numbers { after: append.after, count });
         }
         self.returned();
-        (Published { stamps, repeated: false }, added)
+        (Published { stamps, gone: Vec::new(), repeated: false }, added)
     }
 
     /// Takes a failed publish back.

@@ -7,11 +7,15 @@ use std::sync::atomic::Ordering;
 use tokio::sync::{oneshot, watch};
 
 use super::channel::{Channel, Stage};
-use super::{Append, Ending, Inner, Publish, Published, Store};
+use super::{Append, Ending, Inner, Publish, Published, Stamp, Stamps, Store, View};
 use crate::channel::ChannelName;
+use crate::cursor::{Cursor, Epoch, Seq};
 use crate::error::{JournalError, PublishError};
-use crate::idempotency::{self, Fingerprint, IdempotencyKey, Known};
+use crate::idempotency::{self, Fingerprint, IdempotencyKey, Known, Numbers};
 use crate::journal::Taken;
+use crate::log::Limit;
+use crate::message::Message;
+use crate::position::Pinned;
 use crate::time::Timestamp;
 
 /// A publish that was started.
@@ -23,6 +27,56 @@ pub enum Publishing {
     Waiting(Pin<Box<dyn Future<Output = Result<Published, PublishError>> + Send>>),
 }
 
+/// Reads back what a publish was answered that is repeated.
+struct Repetition {
+    epoch: Epoch,
+    /// Up to here it was read.
+    read: Seq,
+    last: Seq,
+    published: Published,
+}
+
+impl Repetition {
+    fn new(epoch: Epoch, numbers: Numbers) -> Self {
+        let last = Seq::new(numbers.after.get() + u64::from(numbers.count));
+        let published = Published { stamps: Stamps::new(), gone: Vec::new(), repeated: true };
+        Self { epoch, read: numbers.after, last, published }
+    }
+
+    /// What to read next; `None` at the end.
+    fn next(&self) -> Option<(Pinned, Limit)> {
+        let left = usize::try_from(self.last.get() - self.read.get()).unwrap_or(usize::MAX);
+        let position = Cursor { epoch: self.epoch, seq: self.read };
+        (left > 0).then(|| (Pinned::after(position), Limit::messages(left)))
+    }
+
+    /// What is retained has a stamp, what is not is gone.
+    fn take(&mut self, view: &View) {
+        let messages = view.batch.as_ref().filter(|batch| batch.end().epoch == self.epoch);
+        let messages = messages.map_or(&[][..], |batch| batch.messages());
+        let cursor = |seq| Cursor { epoch: self.epoch, seq };
+        for message in messages.iter().filter(|message| message.seq <= self.last) {
+            while self.read.next() < message.seq {
+                self.read = self.read.next();
+                self.published.gone.push(cursor(self.read));
+            }
+            let Message { id, at, .. } = **message;
+            self.published.stamps.push(Stamp { cursor: cursor(message.seq), id, at });
+            self.read = message.seq;
+        }
+        if messages.is_empty() {
+            while self.read < self.last {
+                self.read = self.read.next();
+                self.published.gone.push(cursor(self.read));
+            }
+        }
+    }
+
+    fn published(self) -> Published {
+        self.published
+    }
+}
+
 /// How far a publish came without waiting.
 enum Begun {
     Published(Published),
@@ -30,6 +84,10 @@ enum Begun {
     Queued(oneshot::Receiver<Result<Published, PublishError>>),
     /// A publish under the same key is on its way.
     Twin(watch::Receiver<()>),
+    /// The journal has to say first which keys it kept.
+    NeedsKeys,
+    /// It was published before, as these.
+    Repeated(Epoch, Numbers),
     /// The channel was forgotten between look-up and lock.
     Forgotten,
     /// The channel would be born, and there are as many as there may be.
@@ -76,6 +134,11 @@ impl Store {
             let found = self.channel_for(now, channel)?;
             match self.begin(now, &found, &mut publish, key.as_ref())? {
                 Begun::Published(published) => return Ok(Publishing::Done(published)),
+                Begun::Repeated(epoch, numbers) => {
+                    if let Some(published) = self.repeated_resident(now, channel, epoch, numbers) {
+                        return Ok(Publishing::Done(published));
+                    }
+                }
                 Begun::Forgotten => {}
                 waiting => {
                     begun = Some(waiting);
@@ -108,6 +171,10 @@ impl Store {
                 // Either outcome drops the sender; the table then says which it was.
                 Some(Begun::Twin(mut outcome)) => drop(outcome.changed().await),
                 Some(Begun::Crowded) => self.make_way(now).await?,
+                Some(Begun::NeedsKeys) => self.load_keys(now, channel).await?,
+                Some(Begun::Repeated(epoch, numbers)) => {
+                    return Ok(self.repeated(now, channel, epoch, numbers).await);
+                }
             }
             let found = match self.0.journal.archive() {
                 None => self.channel_for(now, channel)?,
@@ -146,7 +213,8 @@ impl Store {
             match state.keys.look(key, fingerprint) {
                 Known::New => {}
                 Known::Pending(outcome) => return Ok(Begun::Twin(outcome)),
-                Known::Kept(stamps) => return Ok(Begun::Published(Published { stamps, repeated: true })),
+                Known::NotLoaded => return Ok(Begun::NeedsKeys),
+                Known::Kept(numbers) => return Ok(Begun::Repeated(state.epoch(), numbers)),
                 Known::OtherPayload => return Err(PublishError::KeyReused),
             }
         }
@@ -164,9 +232,10 @@ impl Store {
         {
             return Ok(Begun::Crowded);
         }
+        let take = |(key, fingerprint): &(_, _)| state.keys.take(now, key, fingerprint, &self.0.memory);
+        let twins = key.map(take).transpose()?;
         let Some(publish) = publish.take() else { return Err(PublishError::Nothing) };
         let ending = publish.ending;
-        let twins = key.map(|(key, fingerprint)| state.keys.take(now, key, *fingerprint));
         let after = state.minted();
         let messages = state.mint(now, publish);
         let (reply, answer) = self.0.journal.queues().then(oneshot::channel).unzip();
@@ -204,6 +273,49 @@ impl Store {
                 Err(error.into())
             }
         }
+    }
+
+    /// Asks the journal which keys of a channel it kept.
+    async fn load_keys(&self, now: Timestamp, name: &ChannelName) -> Result<(), PublishError> {
+        let Some(archive) = self.0.journal.archive() else { return Ok(()) };
+        let (reply, answer) = oneshot::channel();
+        archive.keys(name, now, Box::new(move |keys| drop(reply.send(keys))));
+        let stopped = |_| Err(JournalError::Unavailable("it stopped before it answered".to_owned()));
+        let kept = answer.await.unwrap_or_else(stopped)?;
+        // A channel that was let go of meanwhile is loaded again, and asked for its keys again.
+        let Some(channel) = self.0.directory.get(name) else { return Ok(()) };
+        Ok(channel.state.lock().keys.recall(&kept, &self.0.memory)?)
+    }
+
+    /// The answer to a publish that is repeated, as far as its messages are still retained.
+    async fn repeated(
+        &self,
+        now: Timestamp,
+        name: &ChannelName,
+        epoch: Epoch,
+        numbers: Numbers,
+    ) -> Published {
+        let mut repetition = Repetition::new(epoch, numbers);
+        while let Some((position, limit)) = repetition.next() {
+            let view = self.read(now, name, &position, limit).await;
+            repetition.take(&view);
+        }
+        repetition.published()
+    }
+
+    /// The same at once, where everything is in memory.
+    fn repeated_resident(
+        &self,
+        now: Timestamp,
+        name: &ChannelName,
+        epoch: Epoch,
+        numbers: Numbers,
+    ) -> Option<Published> {
+        let mut repetition = Repetition::new(epoch, numbers);
+        while let Some((position, limit)) = repetition.next() {
+            repetition.take(&self.read_resident(now, name, &position, limit)?);
+        }
+        Some(repetition.published())
     }
 
     /// Finds room for another channel, where the journal keeps them.

@@ -2,8 +2,8 @@
 
 use poll_core::journal::disk::{Directory, DiskJournal, Durability, OpenError, Options, Progress};
 use poll_core::{
-    Continuity, IdempotencyKey, Payload, Pinned, Position, Publish, PublishError, Publishing, Retention,
-    Timestamp,
+    Continuity, IdempotencyKey, Kind, Payload, Pinned, Position, Publish, PublishError, Publishing,
+    Retention, Timestamp,
 };
 
 use crate::fake::FakeDisk;
@@ -55,6 +55,8 @@ async fn a_key_is_known_after_a_restart_and_forgotten_after_its_window() {
     let published = first.store.publish(NOON, &name("a"), keyed("it")).await.unwrap();
     first.close().await;
     let again = open(disk.port(), Retention::default(), Options::default()).await;
+    again.read(second(299), "a", Position::Start).await;
+    assert_eq!(again.store.memory().used(Kind::Keys), 0, "who reads does not load keys");
     let repeated = again.store.publish(second(299), &name("a"), keyed("it")).await.unwrap();
     assert!(repeated.repeated);
     assert_eq!(repeated.stamps, published.stamps);

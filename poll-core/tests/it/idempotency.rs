@@ -1,12 +1,14 @@
 //! A publish sent twice under one key is kept once, whatever the journal does meanwhile.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use poll_core::journal::MemoryJournal;
 use poll_core::{
-    Ending, IdempotencyKey, IdempotencyKeyError, Payload, Position, Publish, PublishError, Published,
-    Retention, Store,
+    Ending, IdempotencyKey, IdempotencyKeyError, Kind, Memory, OverBudget, Payload, Position, Publish,
+    PublishError, Published, Retention, Store,
 };
 
 use crate::fixture::*;
@@ -90,7 +92,55 @@ fn a_key_outlives_its_message() {
     let store = Store::in_memory(Retention { age: Duration::from_secs(1), ..Retention::default() });
     let first = send(&store, second(0), "a", under("k", "x")).unwrap();
     assert_eq!(all(&store, 9), Vec::<u64>::new());
-    assert_eq!(send(&store, second(9), "a", under("k", "x")).unwrap().stamps, first.stamps);
+    let again = send(&store, second(9), "a", under("k", "x")).unwrap();
+    assert!(again.repeated && again.stamps.is_empty());
+    assert_eq!(again.gone, [first.stamps[0].cursor], "of what is gone only the position is known");
+}
+
+#[test]
+fn of_a_repeated_batch_what_is_retained_is_told_whole() {
+    let store = Store::in_memory(Retention { messages: 2, ..Retention::default() });
+    let batch = || Publish {
+        key: Some(IdempotencyKey::parse("k").unwrap()),
+        ..Publish::many(vec![Payload::text("1"), Payload::text("2"), Payload::text("3")])
+    };
+    let first = send(&store, second(0), "a", batch()).unwrap();
+    assert_eq!((first.stamps.len(), first.gone.len()), (3, 0));
+    let again = send(&store, second(1), "a", batch()).unwrap();
+    assert_eq!((again.gone, &again.stamps[..]), (vec![first.stamps[0].cursor], &first.stamps[1..]));
+}
+
+#[test]
+fn a_key_costs_the_same_however_many_messages_it_stands_for() {
+    let store = Store::in_memory(Retention { messages: 5_000, ..Retention::default() });
+    let used = || store.memory().used(Kind::Keys);
+    send(&store, second(0), "a", under("one", "x")).unwrap();
+    let one = used();
+    let many = Publish::many(vec![Payload::text("x"); 1_000]).under(IdempotencyKey::parse("many").unwrap());
+    send(&store, second(0), "a", many).unwrap();
+    assert_eq!(used(), 2 * one);
+}
+
+#[test]
+fn keys_beyond_the_account_are_refused_and_everything_else_goes_on() {
+    let memory = Memory::new(64 << 10);
+    let store = Store::with_memory(Arc::new(MemoryJournal), Retention::default(), memory.clone());
+    let over = PublishError::OverBudget(OverBudget(Kind::Keys));
+    let mut kept = 0;
+    // Many channels, so that the bound of each one does not decide.
+    while let Ok(published) = send(&store, second(0), &format!("c{kept}"), under("k", "x")) {
+        assert!(!published.repeated);
+        kept += 1;
+    }
+    assert!((10..1_000).contains(&kept), "{kept} keys in 16 KiB");
+    assert_eq!(send(&store, second(0), "other", under("k", "x")), Err(over));
+    assert!(memory.used(Kind::Keys) <= memory.bound(Kind::Keys));
+    assert!(send(&store, second(0), "c0", under("k", "x")).unwrap().repeated, "what is kept is known");
+    publish(&store, second(0), "other");
+    store.sweep(second(400), usize::MAX);
+    (0..64).for_each(|_| store.sweep(second(400), usize::MAX));
+    assert_eq!(memory.used(Kind::Keys), 0, "out of the window they are forgotten");
+    assert!(!send(&store, second(400), "other", under("k", "x")).unwrap().repeated);
 }
 
 #[test]

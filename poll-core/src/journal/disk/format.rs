@@ -11,7 +11,7 @@
 //! | `names` | channel name | channel number |
 //! | `channels` | channel number | [`Row`] |
 //! | `messages` | channel number, seq | kind, time, id, payload |
-//! | `keys` | channel number, time taken, seq before the publish | key, fingerprint, stamps |
+//! | `keys` | channel number, time taken, seq before the publish | fingerprint, key, number of messages |
 //!
 //! Numbers in rows are little-endian. Nothing here decides what is kept.
 
@@ -22,11 +22,11 @@ use redb::{Error, TableDefinition};
 use uuid::Uuid;
 
 use crate::channel::ChannelName;
-use crate::cursor::{Cursor, Epoch, Seq};
-use crate::idempotency::IdempotencyKey;
+use crate::cursor::{Epoch, Seq};
+use crate::idempotency::{IdempotencyKey, Numbers};
 use crate::journal::KeptKey;
 use crate::message::{Message, Payload};
-use crate::store::{Append, Stamp};
+use crate::store::Append;
 use crate::time::Timestamp;
 
 /// The version that this code reads and writes.
@@ -177,31 +177,31 @@ pub(super) fn weight(row: &[u8]) -> u64 {
 
 pub(super) fn encode_key(append: &Append) -> Option<Vec<u8>> {
     let (key, fingerprint) = append.key()?;
-    let mut row = Vec::with_capacity(33 + key.as_str().len() + append.messages().len() * 24);
+    let mut row = Vec::with_capacity(37 + key.as_str().len());
     row.extend(fingerprint);
     row.push(u8::try_from(key.as_str().len()).unwrap_or(u8::MAX));
     row.extend(key.as_str().as_bytes());
-    for message in append.messages() {
-        row.extend(message.at.as_micros().to_le_bytes());
-        row.extend(message.id.as_bytes());
-    }
+    row.extend(u32::try_from(append.messages().len()).unwrap_or(u32::MAX).to_le_bytes());
     Some(row)
 }
 
-/// The key under which a publish was taken after message `after` of a life.
-pub(super) fn decode_key(epoch: Epoch, taken: u64, after: u64, row: &[u8]) -> Result<KeptKey> {
+/// What earlier versions kept of each message in a key's row: time and id. How many there are was not written.
+const KEYED_MESSAGE: usize = 8 + 16;
+
+/// The key under which a publish was taken after message `after`.
+pub(super) fn decode_key(taken: u64, after: u64, row: &[u8]) -> Result<KeptKey> {
     let mut row = Fields(row);
     let fingerprint = row.array()?;
     let length = row.byte()?.into();
     let key = std::str::from_utf8(row.bytes(length)?).ok().and_then(|text| IdempotencyKey::parse(text).ok());
     let key = key.ok_or_else(|| damaged("an idempotency key"))?;
-    let mut stamps = Vec::with_capacity(row.0.len() / 24);
-    while !row.0.is_empty() {
-        let (at, id) = (Timestamp::from_micros(row.number()?), row.id()?);
-        let seq = Seq::new(after + 1 + stamps.len() as u64);
-        stamps.push(Stamp { cursor: Cursor { epoch, seq }, id, at });
-    }
-    Ok(KeptKey { key, fingerprint, taken: Timestamp::from_micros(taken), stamps: stamps.into() })
+    let count = match row.0.len() {
+        4 => u32::from_le_bytes(row.array()?),
+        bytes if bytes % KEYED_MESSAGE == 0 => u32::try_from(bytes / KEYED_MESSAGE).unwrap_or(u32::MAX),
+        _ => return Err(damaged("an idempotency key")),
+    };
+    let numbers = Numbers { after: Seq::new(after), count };
+    Ok(KeptKey { key, fingerprint, taken: Timestamp::from_micros(taken), numbers })
 }
 
 pub(super) fn damaged(what: &str) -> Error {
@@ -270,8 +270,19 @@ mod tests {
         #[test]
         fn garbage_is_refused_and_never_a_panic(row: Vec<u8>) {
             let _ = (Row::decode(&row), Totals::decode(&row), decode_message(1, &row));
-            let _ = decode_key(Epoch::new(1), 0, 0, &row);
+            let _ = decode_key(0, 0, &row);
         }
+    }
+
+    #[test]
+    fn a_key_of_an_earlier_version_is_read() {
+        let stamps = [0; 2 * KEYED_MESSAGE];
+        let row = |rest: &[u8]| [&[7; 32][..], &[1, b'k'], rest].concat();
+        let key = |rest: &[u8]| decode_key(5, 9, &row(rest)).map(|kept| (kept.key, kept.numbers));
+        let expected = (IdempotencyKey::parse("k").unwrap(), Numbers { after: Seq::new(9), count: 2 });
+        assert_eq!(key(&stamps).unwrap(), expected);
+        assert_eq!(key(&2u32.to_le_bytes()).unwrap(), expected);
+        assert!(key(&[0; 5]).is_err());
     }
 
     #[test]

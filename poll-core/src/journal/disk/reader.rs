@@ -29,6 +29,7 @@ const SHARE: u64 = 8;
 /// Something to read.
 pub(super) enum Job {
     Load(ChannelName, Timestamp, Reply<Option<Loaded>>),
+    Keys(ChannelName, Timestamp, Reply<Vec<KeptKey>>),
     Read(Stretch, Reply<Vec<Arc<Message>>>),
     Locate(ChannelName, Epoch, Landmark, Reply<Located>),
 }
@@ -86,6 +87,7 @@ impl Job {
     fn fail(self, why: &JournalError) {
         match self {
             Self::Load(_, _, reply) => reply(Err(why.clone())),
+            Self::Keys(_, _, reply) => reply(Err(why.clone())),
             Self::Read(_, reply) => reply(Err(why.clone())),
             Self::Locate(_, _, _, reply) => reply(Err(why.clone())),
         }
@@ -99,9 +101,12 @@ pub(super) fn run(shared: &Shared) {
             Job::Load(name, now, reply) => {
                 // Until what was loaded is in memory, the channel must not be forgotten below it.
                 let _gate = shared.gate.read();
-                let retention = shared.host.get().map(|host| *host.retention()).unwrap_or_default();
+                let retention = retention(shared);
                 let bytes = (shared.options.tail.bytes / SHARE).min(BYTES_LOADED);
                 reply(with(shared, |database| load(database, &name, now, &retention, bytes)));
+            }
+            Job::Keys(name, now, reply) => {
+                reply(with(shared, |database| keys(database, &name, now, &retention(shared))));
             }
             Job::Read(stretch, reply) => reply(with(shared, |database| read(database, &stretch))),
             Job::Locate(name, epoch, landmark, reply) => {
@@ -109,6 +114,10 @@ pub(super) fn run(shared: &Shared) {
             }
         }
     }
+}
+
+fn retention(shared: &Shared) -> Retention {
+    shared.host.get().map(|host| *host.retention()).unwrap_or_default()
 }
 
 /// Runs `work` on the database, if it is open; has it opened anew if it fails.
@@ -181,25 +190,26 @@ fn load(
         newest: (Seq::new(newest), place.row.newest_at),
         ended: place.row.ended,
         tail,
-        keys: keys(&txn, id, epoch, now, retention)?,
     }))
 }
 
 /// The keys of a channel that are within their window and number, oldest first.
 fn keys(
-    txn: &ReadTransaction,
-    id: u64,
-    epoch: Epoch,
+    database: &Database,
+    name: &ChannelName,
     now: Timestamp,
     retention: &Retention,
 ) -> Result<Vec<KeptKey>> {
+    let txn = database.begin_read()?;
+    let Some((place, _)) = find(&txn, name)? else { return Ok(Vec::new()) };
     let cutoff = now.before(retention.idempotency).as_micros();
     let table = txn.open_table(KEYS)?;
     let mut keys = Vec::new();
-    for key in table.range((id, cutoff, 0)..=(id, u64::MAX, u64::MAX))?.rev().take(retention.keys) {
+    let window = (place.id, cutoff, 0)..=(place.id, u64::MAX, u64::MAX);
+    for key in table.range(window)?.rev().take(retention.keys) {
         let (place, row) = key?;
         let (_, taken, after) = place.value();
-        keys.push(decode_key(epoch, taken, after, row.value())?);
+        keys.push(decode_key(taken, after, row.value())?);
     }
     keys.reverse();
     Ok(keys)

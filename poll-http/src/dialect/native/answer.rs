@@ -182,8 +182,8 @@ pub(crate) fn published(channel: &ChannelName, published: &Published, shape: sup
     let mut out = Vec::with_capacity(published_bytes(channel, &published.stamps));
     out.extend_from_slice(br#"{"channel":"#);
     write_string(&mut out, channel.as_str());
-    match (shape.is_lines(), &*published.stamps) {
-        (false, [stamp]) => {
+    match (shape.is_lines(), &*published.stamps, &*published.gone) {
+        (false, [stamp], []) => {
             let cursor = stamp.cursor.to_text();
             out.push(b',');
             write_stamp(&mut out, stamp, &cursor);
@@ -191,12 +191,29 @@ pub(crate) fn published(channel: &ChannelName, published: &Published, shape: sup
             let location = message_path(channel, &cursor);
             Reply { location: Some(location.into()), ..respond::json(status, out) }
         }
-        (_, stamps) => {
+        (false, [], [gone]) => {
+            out.push(b',');
+            write_gone(&mut out, *gone);
+            out.push(b'}');
+            let location = message_path(channel, &gone.to_text());
+            Reply { location: Some(location.into()), ..respond::json(status, out) }
+        }
+        (_, stamps, gone) => {
             out.extend_from_slice(br#","count":"#);
-            write_number(&mut out, stamps.len() as u64);
+            write_number(&mut out, (stamps.len() + gone.len()) as u64);
             out.extend_from_slice(br#","messages":["#);
-            for (index, stamp) in stamps.iter().enumerate() {
-                out.extend_from_slice(if index > 0 { b",{" } else { b"{" });
+            let mut gone = gone.iter().peekable();
+            for stamp in stamps.iter().map(Some).chain([None]) {
+                // In the order of their numbers; most are gone from the front.
+                while let Some(gone) =
+                    gone.next_if(|gone| stamp.is_none_or(|stamp| gone.seq < stamp.cursor.seq))
+                {
+                    out.extend_from_slice(if out.ends_with(b"}") { b",{" } else { b"{" });
+                    write_gone(&mut out, *gone);
+                    out.push(b'}');
+                }
+                let Some(stamp) = stamp else { break };
+                out.extend_from_slice(if out.ends_with(b"}") { b",{" } else { b"{" });
                 write_stamp(&mut out, stamp, &stamp.cursor.to_text());
                 out.push(b'}');
             }
@@ -204,6 +221,14 @@ pub(crate) fn published(channel: &ChannelName, published: &Published, shape: sup
             respond::json(status, out)
         }
     }
+}
+
+/// What is left to say of a message that is no longer retained.
+fn write_gone(out: &mut Vec<u8>, cursor: Cursor) {
+    out.extend_from_slice(br#""id":"#);
+    write_number(out, cursor.seq.get());
+    out.extend_from_slice(br#","cursor":"#);
+    write_cursor(out, cursor);
 }
 
 /// Just what the answer to a publish of one message takes, so that the vector becomes bytes as it is; enough for that of
