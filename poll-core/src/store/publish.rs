@@ -46,30 +46,34 @@ impl Repetition {
     /// What to read next; `None` at the end.
     fn next(&self) -> Option<(Pinned, Limit)> {
         let left = usize::try_from(self.last.get() - self.read.get()).unwrap_or(usize::MAX);
-        let position = Cursor { epoch: self.epoch, seq: self.read };
-        (left > 0).then(|| (Pinned::after(position), Limit::messages(left)))
+        (left > 0).then(|| (Pinned::after(self.cursor(self.read)), Limit::messages(left)))
     }
 
-    /// What is retained has a stamp, what is not is gone.
+    /// What is retained has a stamp, what is not is gone. Every view takes this further.
     fn take(&mut self, view: &View) {
-        let messages = view.batch.as_ref().filter(|batch| batch.end().epoch == self.epoch);
-        let messages = messages.map_or(&[][..], |batch| batch.messages());
-        let cursor = |seq| Cursor { epoch: self.epoch, seq };
-        for message in messages.iter().filter(|message| message.seq <= self.last) {
-            while self.read.next() < message.seq {
-                self.read = self.read.next();
-                self.published.gone.push(cursor(self.read));
-            }
-            let Message { id, at, .. } = **message;
-            self.published.stamps.push(Stamp { cursor: cursor(message.seq), id, at });
-            self.read = message.seq;
+        let batch = view.batch.as_ref().filter(|batch| batch.end().epoch == self.epoch);
+        let messages = batch.map_or(&[][..], |batch| batch.messages());
+        let last = self.last;
+        for message in messages.iter().take_while(|message| message.seq <= last) {
+            self.skip_to(message.seq.previous());
+            let Message { seq, id, at, .. } = **message;
+            self.published.stamps.push(Stamp { cursor: self.cursor(seq), id, at });
+            self.read = seq;
         }
-        if messages.is_empty() {
-            while self.read < self.last {
-                self.read = self.read.next();
-                self.published.gone.push(cursor(self.read));
-            }
+        if messages.last().is_none_or(|message| message.seq > self.last) {
+            self.skip_to(self.last);
         }
+    }
+
+    fn skip_to(&mut self, seq: Seq) {
+        while self.read < seq {
+            self.read = self.read.next();
+            self.published.gone.push(self.cursor(self.read));
+        }
+    }
+
+    fn cursor(&self, seq: Seq) -> Cursor {
+        Cursor { epoch: self.epoch, seq }
     }
 
     fn published(self) -> Published {

@@ -201,6 +201,27 @@ async fn a_key_publishes_once_within_its_window() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_a_repeated_publish_what_is_no_longer_retained_has_number_and_cursor() {
+    let world = World::retaining(Retention { messages: 1, ..Retention::default() });
+    let lines = async |body: &str| {
+        let fields = [("idempotency-key", "k"), ("content-type", "application/x-ndjson")];
+        world.ask("POST", "/api/message?channel=l", &fields, body.as_bytes()).await.json()
+    };
+    let (mut first, again) = (lines("1\n2\n").await, lines("1\n2\n").await);
+    let gone = first["messages"][0].as_object_mut().unwrap();
+    gone.retain(|name, _| name == "id" || name == "cursor");
+    assert_eq!(again, first);
+
+    let one = async || world.ask("POST", "/api/message?channel=o", &[("idempotency-key", "k")], b"x").await;
+    let first = one().await;
+    world.publish("o", "y").await;
+    let again = one().await;
+    assert_eq!((again.status, again.field("location")), (200, first.field("location")));
+    let (id, cursor) = (&first.json()["id"], &first.json()["cursor"]);
+    assert_eq!(again.json(), json!({"channel": "o", "id": id, "cursor": cursor}));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_job_takes_reports_until_it_ends() {
     let world = World::new();
     let report = async |body: &str| world.post("/api/progress/a%2Fb", "application/json", body).await;
