@@ -184,6 +184,12 @@ impl Charge {
         Ok(())
     }
 
+    /// Charges more without a bound, for what was given room before.
+    pub fn grow_unbounded(&mut self, more: u64) {
+        self.memory.0.kinds[self.kind as usize].used.fetch_add(more, Ordering::Relaxed);
+        self.bytes += more;
+    }
+
     /// Releases some of it, at most all.
     pub fn shrink(&mut self, less: u64) {
         let less = less.min(self.bytes);

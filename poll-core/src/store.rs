@@ -10,6 +10,7 @@ mod cold;
 mod directory;
 mod flight;
 mod host;
+mod notes;
 mod publish;
 mod read;
 mod resident;

@@ -35,7 +35,6 @@ mod query;
 mod question;
 mod reply;
 mod respond;
-mod retrieved;
 mod route;
 mod service;
 mod settings;

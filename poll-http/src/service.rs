@@ -17,7 +17,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Request;
-use poll_core::{ChannelName, Cursor, Epoch, Lane, Message, Pinned, Standing, Store, Timestamp, Wait};
+use poll_core::{ChannelName, Cursor, Lane, Message, Pinned, Standing, Store, Timestamp, Wait};
 
 pub use builder::Builder;
 pub use check::Ask;
@@ -38,7 +38,6 @@ use crate::head::{Head, PlainRequest};
 use crate::metrics::{Metrics, MetricsText};
 use crate::question::Answer;
 use crate::reply::{Reply, Sniffing};
-use crate::retrieved;
 use crate::settings::{Receipts, ServiceSettings, Site};
 
 /// Streams woken before sockets are looked at: few enough that publishes come in between, many enough that the look
@@ -75,10 +74,6 @@ struct Shared {
     demo_jobs: Arc<AtomicUsize>,
     admission: Arc<Admission>,
     proxies: Proxies,
-    /// Who was given what, where receipts are on.
-    receipts: retrieved::Receipts,
-    /// What the golongpoll door gave away, where it deletes.
-    deleted: retrieved::Deleted,
     check: Option<Check>,
     hooks: Vec<Hook>,
 }
@@ -196,33 +191,14 @@ impl Service {
     ) {
         let Some(name) = &client.name else { return };
         if self.settings().receipts == Receipts::On {
-            self.0.shared.receipts.change(channel, standing, messages, |names| names.add(name));
+            // Beyond the account no more is noted; the account counts that.
+            let _ = self.store().note_receipts(channel, standing.epoch, messages, name);
         }
-    }
-
-    /// Those messages that the golongpoll door has not deleted.
-    pub(crate) fn undeleted(
-        &self,
-        channel: &ChannelName,
-        epoch: Epoch,
-        messages: &[Arc<Message>],
-    ) -> Vec<Arc<Message>> {
-        let deleted = |message: &Message| {
-            let at = Cursor { epoch, seq: message.seq };
-            self.0.shared.deleted.get(channel, at, |_| ()).is_some()
-        };
-        messages.iter().filter(|message| !deleted(message)).cloned().collect()
-    }
-
-    /// Deletes messages for the golongpoll door.
-    pub(crate) fn delete(&self, channel: &ChannelName, standing: &Standing, messages: &[Arc<Message>]) {
-        self.0.shared.deleted.change(channel, standing, messages, |_| ());
     }
 
     /// Who was given a message; `None` where receipts are off.
     pub(crate) fn given_to(&self, channel: &ChannelName, at: Cursor) -> Option<Vec<Arc<str>>> {
-        let names = || self.0.shared.receipts.get(channel, at, retrieved::Names::list).unwrap_or_default();
-        (self.settings().receipts == Receipts::On).then(names)
+        (self.settings().receipts == Receipts::On).then(|| self.store().receipts(channel, at))
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::append::{Append, Ending, Publish, Published, Stamp, Stamps};
+use super::notes::Notes;
 use super::seal::Seal;
 use crate::batch::{Messages, Tails};
 use crate::channel::ChannelName;
@@ -42,6 +43,8 @@ pub(super) struct State {
     pub(super) log: Log,
     pub(super) tails: Tails,
     pub(super) keys: Keys,
+    /// Few channels have any.
+    pub(super) notes: Option<Box<Notes>>,
 }
 
 /// Whether a publish may be minted.
@@ -87,6 +90,7 @@ impl Channel {
                 pending: 0,
                 stage: Stage::Open,
                 keys: Keys::default(),
+                notes: None,
                 tails: Tails::default(),
                 used: Timestamp::ZERO,
             }),
@@ -246,6 +250,7 @@ impl State {
             let Some(weight) = given else { break };
             freed += weight;
         }
+        self.forget_notes();
         freed
     }
 
@@ -275,12 +280,36 @@ impl State {
         while self.log.len() > retention.messages() {
             freed += self.log.evict().unwrap_or_default();
         }
+        self.forget_notes();
         freed
     }
 
     /// Drops what is too old and gives its weight.
     pub(super) fn expire(&mut self, now: Timestamp, retention: &Retention) -> u64 {
-        self.log.expire(retention.cutoff(now))
+        self.expire_before(retention.cutoff(now))
+    }
+
+    /// Drops what was taken before `cutoff` and gives its weight.
+    pub(super) fn expire_before(&mut self, cutoff: Timestamp) -> u64 {
+        let freed = self.log.expire(cutoff);
+        self.forget_notes();
+        freed
+    }
+
+    /// Nothing before `oldest` is retained any more; see [`Log::raise`].
+    pub(super) fn raise(&mut self, oldest: Seq, since: Timestamp) -> u64 {
+        let freed = self.log.raise(oldest, since);
+        self.forget_notes();
+        freed
+    }
+
+    /// What was noted of messages goes with them.
+    fn forget_notes(&mut self) {
+        let Some(notes) = &mut self.notes else { return };
+        notes.forget_before(self.log.oldest());
+        if notes.is_empty() {
+            self.notes = None;
+        }
     }
 }
 

@@ -33,7 +33,7 @@ impl Host {
         let Some(channel) = store.directory.get(channel) else { return };
         let mut state = channel.state.lock();
         if state.epoch() == epoch {
-            let freed = state.log.raise(oldest, Timestamp::ZERO);
+            let freed = state.raise(oldest, Timestamp::ZERO);
             drop(state);
             store.lighten(freed);
         }

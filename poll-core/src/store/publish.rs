@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::{oneshot, watch};
 
-use super::channel::{Channel, Stage};
+use super::channel::{Channel, Stage, State};
 use super::{Append, Ending, Inner, Publish, Published, Stamp, Stamps, Store, View};
 use crate::channel::ChannelName;
 use crate::cursor::{Cursor, Epoch, Seq};
@@ -212,15 +212,8 @@ impl Store {
             return Ok(Begun::Forgotten);
         }
         state.used = state.used.max(now);
-        if let Some((key, fingerprint)) = key {
-            state.keys.forget(now, &self.0.retention);
-            match state.keys.look(key, fingerprint) {
-                Known::New => {}
-                Known::Pending(outcome) => return Ok(Begun::Twin(outcome)),
-                Known::NotLoaded => return Ok(Begun::NeedsKeys),
-                Known::Kept(numbers) => return Ok(Begun::Repeated(state.epoch(), numbers)),
-                Known::OtherPayload => return Err(PublishError::KeyReused),
-            }
+        if let Some(known) = key.map(|key| self.known(now, &mut state, key)).transpose()?.flatten() {
+            return Ok(known);
         }
         match state.stage {
             Stage::Closing => return Err(PublishError::Closed),
@@ -276,6 +269,23 @@ impl Store {
                 append.dismiss();
                 Err(error.into())
             }
+        }
+    }
+
+    /// What became of a publish under this key before; `None` where there was none.
+    fn known(
+        &self,
+        now: Timestamp,
+        state: &mut State,
+        (key, fingerprint): &(IdempotencyKey, Fingerprint),
+    ) -> Result<Option<Begun>, PublishError> {
+        state.keys.forget(now, &self.0.retention);
+        match state.keys.look(key, fingerprint) {
+            Known::New => Ok(None),
+            Known::NotLoaded => Ok(Some(Begun::NeedsKeys)),
+            Known::Pending(outcome) => Ok(Some(Begun::Twin(outcome))),
+            Known::Kept(numbers) => Ok(Some(Begun::Repeated(state.epoch(), numbers))),
+            Known::OtherPayload => Err(PublishError::KeyReused),
         }
     }
 

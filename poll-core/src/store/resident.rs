@@ -115,7 +115,8 @@ impl Inner {
         let mut freed = 0;
         let agrees = |channel: &Channel| {
             let mut state = channel.state.lock();
-            let agrees = state.is_kept() && state.used <= until && state.stage != Stage::Failing;
+            let noted = state.notes.is_some();
+            let agrees = state.is_kept() && state.used <= until && state.stage != Stage::Failing && !noted;
             if agrees {
                 state.stage = Stage::Forgotten;
                 freed = state.log.weight();

@@ -10,6 +10,7 @@ mod idempotency;
 mod journal_contract;
 mod log_model;
 mod memory;
+mod notes;
 mod positions;
 mod retention;
 mod shared_batches;

@@ -251,7 +251,8 @@ impl<W> LongPoll<W> {
                 Skips::Deleted => {
                     let standing = &view.standing;
                     let given = only.as_deref().unwrap_or(messages);
-                    let left = self.service.undeleted(&self.question.channel, standing.epoch, given);
+                    let left =
+                        self.service.store().not_retrieved(&self.question.channel, standing.epoch, given);
                     if left.is_empty() && !given.is_empty() {
                         // All of it was given away: as if it were not there.
                         let last = given[given.len() - 1].seq;

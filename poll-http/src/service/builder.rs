@@ -14,7 +14,6 @@ use crate::clock::Clock;
 use crate::drain::Drain;
 use crate::error::Refusal;
 use crate::metrics::{Metrics, MetricsText};
-use crate::retrieved;
 use crate::settings::{ServiceSettings, Site};
 
 /// Collects what a [`Service`] needs; everything but the store has a default.
@@ -133,8 +132,6 @@ impl Builder {
             demo_jobs: Arc::new(AtomicUsize::new(0)),
             admission,
             proxies,
-            receipts: retrieved::Receipts::default(),
-            deleted: retrieved::Deleted::default(),
             check: self.check,
             hooks: self.hooks,
         });

@@ -21,7 +21,7 @@ use crate::pattern::{long_poll, progress, push, short_poll, stream};
 use crate::question::{Answer, Question};
 use crate::reply::Reply;
 use crate::respond;
-use crate::route::{Action, Target};
+use crate::route::{Action, Dialect, Target};
 use crate::settings::Given;
 
 /// What is asked, by pattern.
@@ -188,8 +188,18 @@ impl Service {
         let Some(only) = given.only.clone().filter(|_| once) else {
             return reply;
         };
-        let (service, channel, standing) = (self.clone(), channel.clone(), given.view.standing);
-        let body = reply.body.on_written(move || service.delete(&channel, &standing, &only));
+        let reserved = match self.store().reserve_retrievals(only.len()) {
+            Ok(reserved) => reserved,
+            Err(over) => {
+                let refusal = Refusal::from(over);
+                self.metrics().refused(refusal.reason());
+                let mut reply = refusal.into_reply(Dialect::Golongpoll.shape());
+                golongpoll::uncached(&mut reply);
+                return reply;
+            }
+        };
+        let (store, channel, epoch) = (self.store().clone(), channel.clone(), given.view.standing.epoch);
+        let body = reply.body.on_written(move || store.mark_retrieved(&channel, epoch, &only, reserved));
         Reply { body, ..reply }
     }
 }
