@@ -216,6 +216,18 @@ impl Log {
         Some(message.weight())
     }
 
+    /// How many evicted messages are remembered by their time.
+    #[must_use]
+    pub fn remembered(&self) -> usize {
+        self.evicted.len()
+    }
+
+    /// Forgets when evicted messages were taken: readers who stand on a time or an id are told less exactly what they
+    /// missed.
+    pub fn forget_evicted(&mut self) {
+        self.evicted = VecDeque::new();
+    }
+
     /// Drops all messages taken before `cutoff` and gives what they weighed in memory. Of what is below
     /// memory, all goes or nothing; see [`is_stale`](Self::is_stale).
     pub fn expire(&mut self, cutoff: Timestamp) -> u64 {

@@ -42,6 +42,8 @@ pub enum Kind {
     Answers,
     /// Reads from the journal that are under way.
     ColdReads,
+    /// Times of evicted messages, for readers who stand on a time or an id.
+    Times,
 }
 
 /// There is no room left in a kind's share.
@@ -59,8 +61,8 @@ pub struct Charge {
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 6] =
-        [Self::Keys, Self::Notes, Self::Names, Self::Bodies, Self::Answers, Self::ColdReads];
+    pub const ALL: [Self; 7] =
+        [Self::Keys, Self::Notes, Self::Names, Self::Bodies, Self::Answers, Self::ColdReads, Self::Times];
 
     /// The kind's name in metrics.
     #[must_use]
@@ -72,15 +74,17 @@ impl Kind {
             Self::Bodies => "bodies",
             Self::Answers => "answers",
             Self::ColdReads => "cold_reads",
+            Self::Times => "times",
         }
     }
 
     /// How many sixteenths of the budget the kind may use. Together they are sixteen.
     const fn sixteenths(self) -> u64 {
         match self {
-            Self::Keys | Self::Bodies | Self::Answers => 4,
+            Self::Bodies | Self::Answers => 4,
+            Self::Keys => 3,
             Self::Notes => 2,
-            Self::Names | Self::ColdReads => 1,
+            Self::Names | Self::ColdReads | Self::Times => 1,
         }
     }
 }
@@ -227,11 +231,11 @@ mod tests {
     #[test]
     fn a_kind_is_bounded_by_its_share_and_leaves_others_alone() {
         let memory = Memory::new(1600);
-        let first = memory.charge(Kind::Keys, 300).unwrap();
+        let first = memory.charge(Kind::Keys, 200).unwrap();
         assert_eq!(memory.charge(Kind::Keys, 101).unwrap_err(), OverBudget(Kind::Keys));
         assert_eq!(memory.refused(Kind::Keys), 1);
         let second = memory.charge(Kind::Keys, 100).unwrap();
-        assert_eq!(memory.used(Kind::Keys), 400);
+        assert_eq!(memory.used(Kind::Keys), 300);
         assert_eq!(memory.charge(Kind::Bodies, 400).unwrap().bytes(), 400);
         drop((first, second));
         assert_eq!((memory.used(Kind::Keys), memory.used(Kind::Bodies)), (0, 0));

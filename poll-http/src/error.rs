@@ -211,7 +211,8 @@ impl From<OverBudget> for Refusal {
             Kind::Notes => (StatusCode::INSUFFICIENT_STORAGE, "there is no memory left for receipts"),
             Kind::Bodies => (StatusCode::SERVICE_UNAVAILABLE, "too much content is being received"),
             Kind::Answers => (StatusCode::SERVICE_UNAVAILABLE, "too many answers have not been read"),
-            Kind::ColdReads => {
+            // Times are forgotten where there is no room, so nobody is refused for them.
+            Kind::ColdReads | Kind::Times => {
                 (StatusCode::SERVICE_UNAVAILABLE, "too many reads from the store are under way")
             }
         };

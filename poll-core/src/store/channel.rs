@@ -12,6 +12,7 @@ use crate::cursor::{Cursor, Epoch, Seq};
 use crate::idempotency::{Keys, Numbers};
 use crate::journal::Loaded;
 use crate::log::Log;
+use crate::memory::{Charge, Kind, Memory};
 use crate::message::{Message, mint_id};
 use crate::retention::Retention;
 use crate::sync::Mutex;
@@ -45,6 +46,8 @@ pub(super) struct State {
     pub(super) keys: Keys,
     /// Few channels have any.
     pub(super) notes: Option<Box<Notes>>,
+    /// For the times that evicted messages left behind.
+    times: Option<Charge>,
 }
 
 /// Whether a publish may be minted.
@@ -74,6 +77,14 @@ impl Room {
             Self::Retained(bytes) | Self::Tail(bytes) => bytes,
         }
     }
+
+    /// How much the channels themselves may take, beside their logs: messages always have a quarter.
+    pub(super) fn for_channels(self) -> u64 {
+        (self.bytes() / 4 * 3).max(Self::UNCOUNTED)
+    }
+
+    /// Up to here channels do not count, beside their logs: a small bound is one on messages.
+    pub(super) const UNCOUNTED: u64 = 1 << 20;
 }
 
 impl Channel {
@@ -91,6 +102,7 @@ impl Channel {
                 stage: Stage::Open,
                 keys: Keys::default(),
                 notes: None,
+                times: None,
                 tails: Tails::default(),
                 used: Timestamp::ZERO,
             }),
@@ -119,6 +131,12 @@ impl Channel {
 
     pub(crate) fn name(&self) -> &ChannelName {
         &self.name
+    }
+
+    /// What a channel weighs beside its log, in bytes: its record, its places in tables, and its name.
+    pub(super) fn weight_of(name: &ChannelName) -> u64 {
+        const RECORD: u64 = 640;
+        RECORD + name.as_str().len() as u64
     }
 }
 
@@ -240,7 +258,7 @@ impl State {
 
     /// Makes room in memory, oldest first, until `enough` is freed or `least` messages are left; gives what was
     /// freed.
-    pub(super) fn give(&mut self, room: Room, enough: u64, least: usize) -> u64 {
+    pub(super) fn give(&mut self, room: Room, enough: u64, least: usize, memory: &Memory) -> u64 {
         let mut freed = 0;
         while freed < enough && self.in_memory() > least {
             let given = match room {
@@ -250,7 +268,7 @@ impl State {
             let Some(weight) = given else { break };
             freed += weight;
         }
-        self.forget_notes();
+        self.evicted(memory);
         freed
     }
 
@@ -275,40 +293,48 @@ impl State {
     }
 
     /// Drops what is over this channel's own bounds and gives its weight.
-    pub(super) fn retain(&mut self, now: Timestamp, retention: &Retention) -> u64 {
-        let mut freed = self.expire(now, retention);
+    pub(super) fn retain(&mut self, now: Timestamp, retention: &Retention, memory: &Memory) -> u64 {
+        let mut freed = self.log.expire(retention.cutoff(now));
         while self.log.len() > retention.messages() {
             freed += self.log.evict().unwrap_or_default();
         }
-        self.forget_notes();
+        self.evicted(memory);
         freed
     }
 
-    /// Drops what is too old and gives its weight.
-    pub(super) fn expire(&mut self, now: Timestamp, retention: &Retention) -> u64 {
-        self.expire_before(retention.cutoff(now))
-    }
-
     /// Drops what was taken before `cutoff` and gives its weight.
-    pub(super) fn expire_before(&mut self, cutoff: Timestamp) -> u64 {
+    pub(super) fn expire(&mut self, cutoff: Timestamp, memory: &Memory) -> u64 {
         let freed = self.log.expire(cutoff);
-        self.forget_notes();
+        self.evicted(memory);
         freed
     }
 
     /// Nothing before `oldest` is retained any more; see [`Log::raise`].
-    pub(super) fn raise(&mut self, oldest: Seq, since: Timestamp) -> u64 {
+    pub(super) fn raise(&mut self, oldest: Seq, since: Timestamp, memory: &Memory) -> u64 {
         let freed = self.log.raise(oldest, since);
-        self.forget_notes();
+        self.evicted(memory);
         freed
     }
 
-    /// What was noted of messages goes with them.
-    fn forget_notes(&mut self) {
-        let Some(notes) = &mut self.notes else { return };
-        notes.forget_before(self.log.oldest());
-        if notes.is_empty() {
-            self.notes = None;
+    /// Follows up on evictions: what was noted of messages goes with them, and the times that they leave behind are
+    /// charged. Those are a help and no promise, so where there is no memory for them they are forgotten.
+    fn evicted(&mut self, memory: &Memory) {
+        if let Some(notes) = &mut self.notes {
+            notes.forget_before(self.log.oldest());
+            if notes.is_empty() {
+                self.notes = None;
+            }
+        }
+        let bytes = self.log.remembered() as u64 * size_of::<Timestamp>() as u64;
+        let charged = self.times.as_ref().map_or(0, Charge::bytes);
+        if bytes == charged {
+            return;
+        }
+        let times = self.times.get_or_insert_with(|| memory.charge_unbounded(Kind::Times, 0));
+        times.shrink(charged.saturating_sub(bytes));
+        if bytes > charged && times.grow(bytes - charged).is_err() {
+            self.log.forget_evicted();
+            self.times = None;
         }
     }
 }

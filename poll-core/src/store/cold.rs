@@ -128,7 +128,7 @@ impl Store {
         let mut state = channel.state.lock();
         if state.log.epoch() == epoch {
             let (oldest, since) = first.unwrap_or((state.log.tail(), since));
-            let freed = state.raise(oldest, since);
+            let freed = state.raise(oldest, since, &self.0.memory);
             drop(state);
             self.0.lighten(freed);
         }

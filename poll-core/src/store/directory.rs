@@ -17,6 +17,8 @@ pub(super) struct Directory {
     /// Held for one look-up, insertion or removal. Taken before a channel's lock, never after.
     shards: Box<[Mutex<Shard>]>,
     len: AtomicU64,
+    /// What the channels weigh beside their logs, in bytes.
+    weight: AtomicU64,
 }
 
 type Shard = NameIndexMap<Arc<Channel>>;
@@ -27,13 +29,18 @@ pub(super) struct Full;
 impl Default for Directory {
     fn default() -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::new(Shard::default())).collect();
-        Self { shards, len: AtomicU64::new(0) }
+        Self { shards, len: AtomicU64::new(0), weight: AtomicU64::new(0) }
     }
 }
 
 impl Directory {
     pub(super) fn len(&self) -> u64 {
         self.len.load(Ordering::Relaxed)
+    }
+
+    /// What the channels weigh beside their logs, in bytes.
+    pub(super) fn weight(&self) -> u64 {
+        self.weight.load(Ordering::Relaxed)
     }
 
     pub(super) fn get(&self, name: &ChannelName) -> Option<Arc<Channel>> {
@@ -43,14 +50,24 @@ impl Directory {
         Some(channel.clone())
     }
 
-    /// The channel of a name, made if there is none and fewer than `most`.
-    pub(super) fn get_or_make(&self, name: &ChannelName, most: u64) -> Result<Arc<Channel>, Full> {
+    /// The channel of a name, made if there is none, there are fewer than `most`, and they weigh less than `most_bytes`.
+    pub(super) fn get_or_make(
+        &self,
+        name: &ChannelName,
+        most: u64,
+        most_bytes: u64,
+    ) -> Result<Arc<Channel>, Full> {
         let mut shard = self.shard(name).lock();
         if let Some(channel) = shard.get(name) {
             return Ok(channel.clone());
         }
+        let weight = Channel::weight_of(name);
+        if self.weight().saturating_add(weight) > most_bytes {
+            return Err(Full);
+        }
         let room = |len| (len < most).then_some(len + 1);
         self.len.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).map_err(|_| Full)?;
+        self.weight.fetch_add(weight, Ordering::Relaxed);
         let channel = Arc::new(Channel::new(name.clone()));
         shard.insert(name.clone(), channel.clone());
         Ok(channel)
@@ -62,6 +79,7 @@ impl Directory {
         let other = self.shard(channel.name()).lock().insert(channel.name().clone(), channel.clone());
         debug_assert!(other.is_none(), "a channel is in memory twice");
         self.len.fetch_add(1, Ordering::Relaxed);
+        self.weight.fetch_add(Channel::weight_of(channel.name()), Ordering::Relaxed);
         channel
     }
 
@@ -74,6 +92,7 @@ impl Directory {
         }
         shard.swap_remove(channel.name());
         self.len.fetch_sub(1, Ordering::Relaxed);
+        self.weight.fetch_sub(Channel::weight_of(channel.name()), Ordering::Relaxed);
         true
     }
 

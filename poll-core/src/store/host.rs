@@ -33,7 +33,7 @@ impl Host {
         let Some(channel) = store.directory.get(channel) else { return };
         let mut state = channel.state.lock();
         if state.epoch() == epoch {
-            let freed = state.raise(oldest, Timestamp::ZERO);
+            let freed = state.raise(oldest, Timestamp::ZERO, &store.memory);
             drop(state);
             store.lighten(freed);
         }
@@ -49,7 +49,7 @@ impl Host {
         let agrees = |channel: &Channel| {
             let mut state = channel.state.lock();
             state.keys.forget(now, &self.retention);
-            freed = state.expire(now, &self.retention);
+            freed = state.expire(self.retention.cutoff(now), &store.memory);
             let agrees = state.is_idle() && state.is_kept() && state.used < unused;
             if agrees {
                 state.stage = Stage::Forgotten;

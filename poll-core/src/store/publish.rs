@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::{oneshot, watch};
 
-use super::channel::{Channel, Stage, State};
+use super::channel::{Channel, Room, Stage, State};
 use super::{Append, Ending, Inner, Publish, Published, Stamp, Stamps, Store, View};
 use crate::channel::ChannelName;
 use crate::cursor::{Cursor, Epoch, Seq};
@@ -353,7 +353,7 @@ impl Store {
             return Ok(channel);
         }
         let most = self.0.retention.channels();
-        let make = || self.0.directory.get_or_make(name, most);
+        let make = || self.0.directory.get_or_make(name, most, self.0.room.for_channels());
         let full = |_| PublishError::TooManyChannels { retry_after: self.0.retention.idempotency };
         make().or_else(|_| {
             if self.forget_one(now) { make().map_err(full) } else { Err(full(super::directory::Full)) }
@@ -378,13 +378,13 @@ impl Inner {
     ) -> Published {
         let (published, added) = state.apply(append);
         let count = published.stamps.len();
-        let freed = state.retain(append.taken, &self.retention);
-        let mut weight = self.weight.fetch_add(added, Ordering::Relaxed).saturating_add(added);
-        weight = weight.saturating_sub(self.lighten(freed));
+        let freed = state.retain(append.taken, &self.retention, &self.memory);
+        self.weight.fetch_add(added, Ordering::Relaxed);
+        self.lighten(freed);
         // An ending alone adds nothing, so nothing has to go for it.
-        let over = if added > 0 { weight.saturating_sub(self.room.bytes()) } else { 0 };
+        let over = if added > 0 { self.over() } else { 0 };
         // The publisher's own channel gives first, down to what was published just now.
-        let own = state.give(self.room, over, count);
+        let own = state.give(self.room, over, count, &self.memory);
         self.lighten(own);
         drop(state);
         self.published.fetch_add(count as u64, Ordering::Relaxed);
@@ -395,10 +395,15 @@ impl Inner {
         published
     }
 
-    pub(super) fn lighten(&self, freed: u64) -> u64 {
+    /// By how much channels and their logs are heavier than they may be.
+    pub(super) fn over(&self) -> u64 {
+        let channels = self.directory.weight().saturating_sub(Room::UNCOUNTED);
+        self.weight.load(Ordering::Relaxed).saturating_add(channels).saturating_sub(self.room.bytes())
+    }
+
+    pub(super) fn lighten(&self, freed: u64) {
         if freed > 0 {
             self.weight.fetch_sub(freed, Ordering::Relaxed);
         }
-        freed
     }
 }

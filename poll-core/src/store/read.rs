@@ -304,7 +304,7 @@ impl Store {
         let mut state = channel.state.lock();
         state.log.fetch();
         state.used = state.used.max(now);
-        let freed = state.expire_before(cutoff);
+        let freed = state.expire(cutoff, &self.0.memory);
         let seen = look(&mut state, cutoff);
         drop(state);
         self.0.lighten(freed);

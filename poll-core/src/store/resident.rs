@@ -91,12 +91,13 @@ impl Inner {
         self.weight.fetch_add(weight, std::sync::atomic::Ordering::Relaxed);
         let tail = self.journal.archive().map(Archive::tail).unwrap_or_default();
         for _ in 0..VICTIMS {
-            if self.directory.len() <= tail.channels.max(1) {
+            let few = self.directory.len() <= tail.channels.max(1);
+            if few && self.directory.weight() <= self.room.for_channels() {
                 break;
             }
             self.let_go_of_one(&channel, now);
         }
-        if self.weight.load(std::sync::atomic::Ordering::Relaxed) > self.room.bytes() {
+        if self.over() > 0 {
             self.make_room(channel.name());
         }
         channel

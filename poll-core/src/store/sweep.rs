@@ -47,7 +47,7 @@ impl Store {
         let idle = self.0.journal.archive().map(|archive| now.before(archive.tail().idle));
         for channel in page {
             let mut state = channel.state.lock();
-            let freed = state.expire(now, &self.0.retention);
+            let freed = state.expire(self.0.retention.cutoff(now), &self.0.memory);
             state.keys.forget(now, &self.0.retention);
             drop(state);
             self.0.lighten(freed);
@@ -64,7 +64,7 @@ impl Store {
         let agrees = |channel: &Channel| {
             let mut state = channel.state.lock();
             state.keys.forget(now, &self.0.retention);
-            let freed = state.expire(now, &self.0.retention);
+            let freed = state.expire(self.0.retention.cutoff(now), &self.0.memory);
             self.0.lighten(freed);
             let agrees = state.is_idle() && state.used < unused;
             if agrees {
@@ -84,8 +84,7 @@ impl Inner {
     /// Takes from long-unused channels until all together hold no more than they may.
     pub(super) fn make_room(&self, publisher: &ChannelName) {
         for _ in 0..VICTIMS {
-            let over =
-                self.weight.load(std::sync::atomic::Ordering::Relaxed).saturating_sub(self.room.bytes());
+            let over = self.over();
             if over == 0 {
                 return;
             }
@@ -95,7 +94,7 @@ impl Inner {
             sample.retain(|(_, channel)| channel.name() != publisher && gives(channel));
             let Some((_, victim)) = sample.into_iter().min_by_key(|(used, _)| *used) else { continue };
             let mut state = victim.state.lock();
-            let freed = state.give(self.room, over, 0);
+            let freed = state.give(self.room, over, 0, &self.memory);
             drop(state);
             self.lighten(freed);
         }

@@ -1,8 +1,12 @@
 //! Every bound on what is kept: what goes first, what is spared, and that readers are told.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use poll_core::{Continuity, Message, Pinned, Position, Publish, PublishError, Retention, Store};
+use poll_core::journal::MemoryJournal;
+use poll_core::{
+    Continuity, Kind, Memory, Message, Pinned, Position, Publish, PublishError, Retention, Store,
+};
 
 use crate::fixture::*;
 use crate::held_journal::Held;
@@ -252,4 +256,40 @@ fn a_forgotten_channel_is_another_one_when_it_comes_back() {
     assert_ne!(again.cursor.epoch, first.cursor.epoch);
     let view = read_on(&store, second(999), "a", &Pinned::after(first.cursor));
     assert_eq!((numbers(&view), view.standing.continuity), (vec![1], Continuity::Reset));
+}
+
+#[test]
+fn channels_weigh_what_their_names_and_records_do() {
+    let retention = Retention { bytes: 8 << 20, age: Duration::from_secs(100), ..UNBOUND };
+    let store = Store::in_memory(retention);
+    let long = |number: usize| format!("{number:0>1000}");
+    let mut born = 0;
+    while send(&store, second(0), &long(born), Publish::one(text(1))).is_ok() {
+        born += 1;
+    }
+    assert!((3_000..5_000).contains(&born), "{born} channels in three quarters of 8 MiB");
+    let refused = send(&store, second(0), "short", Publish::one(text(1)));
+    assert!(matches!(refused, Err(PublishError::TooManyChannels { .. })), "{refused:?}");
+    // Those that are there go on, within the bound.
+    for number in 0..1_000 {
+        send(&store, second(1), &long(number), Publish::one(text(8_000))).unwrap();
+    }
+    assert!(store.weight() <= 3 << 20, "{}", store.weight());
+    // What is empty and long unused makes room.
+    (0..64).for_each(|_| store.sweep(second(4_000), usize::MAX));
+    assert!(send(&store, second(4_000), "short", Publish::one(text(1))).is_ok());
+}
+
+#[test]
+fn times_of_evicted_messages_are_forgotten_where_there_is_no_memory_for_them() {
+    let memory = Memory::new(64 << 10);
+    let retention = Retention { messages: 1, ..UNBOUND };
+    let store = Store::with_memory(Arc::new(MemoryJournal), retention, memory.clone());
+    for number in 0..2_000 {
+        publish(&store, second(number), &format!("c{}", number % 100));
+        assert!(memory.used(Kind::Times) <= memory.bound(Kind::Times));
+    }
+    assert!(memory.used(Kind::Times) > 0 && memory.refused(Kind::Times) > 0);
+    let view = read(&store, second(2_000), "c0", Position::AfterTime(second(0)));
+    assert!(view.standing.missed().is_some_and(|missed| missed <= 18), "never more than there were");
 }
