@@ -16,6 +16,7 @@ mod read;
 mod resident;
 mod seal;
 mod sweep;
+mod transit;
 mod wait;
 
 use std::sync::Arc;

@@ -29,6 +29,12 @@ impl Timestamp {
         Self::from_micros(millis.saturating_mul(1_000))
     }
 
+    /// The last moment of a millisecond since the Unix epoch.
+    #[must_use]
+    pub const fn end_of_millis(millis: u64) -> Self {
+        Self::from_micros(millis.saturating_mul(1_000).saturating_add(999))
+    }
+
     /// What a clock showed; times before the Unix epoch count as the epoch.
     #[must_use]
     pub fn of(time: SystemTime) -> Self {
@@ -53,6 +59,12 @@ impl Timestamp {
     #[expect(clippy::cast_precision_loss, reason = "53 bits hold microseconds until 2255")]
     pub fn as_seconds(self) -> f64 {
         self.0 as f64 / 1e6
+    }
+
+    /// The next moment that can be told from this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self::from_micros(self.0 + 1)
     }
 
     /// The moment `duration` later.

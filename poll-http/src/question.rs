@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use poll_core::{ChannelName, Limit, Message, Position, Standing, Timestamp, View};
+use poll_core::{ChannelName, Limit, Message, Position, Timestamp, View};
 
 /// What a reader asks, with nothing left to parse.
 #[derive(Debug, Clone)]
@@ -50,8 +50,6 @@ pub(crate) struct Answer {
     pub(crate) view: View,
     /// When it was given.
     pub(crate) now: Timestamp,
-    /// How the channel stood when the poll came, and when that was.
-    pub(crate) begun: (Standing, Timestamp),
     /// Those messages of the view that are given, where not all are.
     pub(crate) only: Option<Vec<Arc<Message>>>,
 }

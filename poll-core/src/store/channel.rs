@@ -1,11 +1,10 @@
 //! One channel inside the store: its log, what is minted but not visible yet, and its lock.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::append::{Append, Ending, Publish, Published, Stamp, Stamps};
 use super::notes::Notes;
-use super::seal::Seal;
+use super::transit::Transit;
 use crate::batch::{Messages, Tails};
 use crate::channel::ChannelName;
 use crate::cursor::{Cursor, Epoch, Seq};
@@ -31,7 +30,9 @@ pub(super) struct State {
     pub(super) stage: Stage,
     /// The newest number and time given out; ahead of the log while the journal has publishes.
     minted: Seq,
-    minted_at: Timestamp,
+    pub(super) minted_at: Timestamp,
+    /// When time was last sealed ahead of the clock; see `seal.rs`.
+    pub(super) led: Timestamp,
     /// Up to here the journal has everything, so memory may let go of it. Behind the log only where publishes
     /// are shown before they are kept.
     kept: Seq,
@@ -39,6 +40,8 @@ pub(super) struct State {
     unkept: usize,
     /// Publishes that the journal has taken and not answered.
     pending: usize,
+    /// Those of them that a time must not be sealed behind.
+    pub(super) transit: Transit,
     /// When somebody last published or read.
     pub(super) used: Timestamp,
     pub(super) log: Log,
@@ -96,9 +99,11 @@ impl Channel {
                 log: Log::new(epoch),
                 minted: Seq::ZERO,
                 minted_at: Timestamp::ZERO,
+                led: Timestamp::ZERO,
                 kept: Seq::ZERO,
                 unkept: 0,
                 pending: 0,
+                transit: Transit::default(),
                 stage: Stage::Open,
                 keys: Keys::default(),
                 notes: None,
@@ -119,7 +124,9 @@ impl Channel {
             state.log = Log::resumed(loaded.epoch, loaded.oldest, loaded.newest);
             loaded.tail.into_iter().rev().for_each(|message| state.log.recall(message));
             state.keys = Keys::not_loaded();
-            (state.minted, state.minted_at, state.kept) = (newest, newest_at, newest);
+            (state.minted, state.kept) = (newest, newest);
+            // A seal is not kept, so the last millisecond may have been sealed.
+            state.minted_at = Timestamp::end_of_millis(newest_at.as_millis());
             if loaded.ended {
                 state.log.end_now();
                 state.stage = Stage::Closing;
@@ -160,6 +167,13 @@ impl State {
         self.pending == 0 && self.unkept == 0
     }
 
+    /// Since when nobody has used the channel. A use later than `now` was by a clock that has gone back since: it counts
+    /// as one of now, or a clock that leapt ahead would keep the channel in use for as long.
+    pub(super) fn unused_since(&mut self, now: Timestamp) -> Timestamp {
+        self.used = self.used.min(now);
+        self.used
+    }
+
     /// The newest number given out.
     pub(super) fn minted(&self) -> Seq {
         self.minted
@@ -186,7 +200,9 @@ impl State {
         self.kept_to(newest);
     }
 
-    /// Gives each payload its number, time and id, in one order.
+    /// Gives each payload its number, time and id, in one order. Times are the clock's, or, where that shows no later
+    /// one than was given out, grow by as little as they can: however much is published at once, times run ahead by a
+    /// microsecond a message, and the clock catches up.
     pub(super) fn mint(&mut self, now: Timestamp, publish: Publish) -> Messages {
         self.pending += 1;
         if publish.ending == Ending::Close {
@@ -195,23 +211,11 @@ impl State {
         let mut messages = Messages::with_capacity(publish.payloads.len());
         for payload in publish.payloads {
             self.minted = self.minted.next();
-            self.minted_at = now.max(next_time(self.minted_at, now));
+            self.minted_at = now.max(self.minted_at.next());
             let id = mint_id(self.minted_at, rand::random());
             messages.push(Arc::new(Message { seq: self.minted, id, at: self.minted_at, payload }));
         }
         messages
-    }
-
-    /// Closes the millisecond of `message`: what is minted from now on has a later one.
-    pub(super) fn seal(&mut self, message: &Message) -> Seal {
-        if self.minted == message.seq {
-            let end = Timestamp::from_micros(message.at.as_millis() * 1_000 + 999);
-            self.minted_at = self.minted_at.max(end);
-            return Seal::Closed;
-        }
-        let next = self.log.get(message.seq.next());
-        let later = next.is_some_and(|next| next.at.as_millis() > message.at.as_millis());
-        if later { Seal::Closed } else { Seal::Open }
     }
 
     /// Makes a publish visible; gives its answer, and what it weighs. Retention is the caller's next step.
@@ -231,7 +235,7 @@ impl State {
             let count = u32::try_from(stamps.len()).unwrap_or(u32::MAX);
             self.keys.keep(key, Numbers { after: append.after, count });
         }
-        self.returned();
+        self.returned(append);
         (Published { stamps, gone: Vec::new(), repeated: false }, added)
     }
 
@@ -241,7 +245,7 @@ impl State {
             self.keys.fail(key);
         }
         self.stage = Stage::Failing;
-        self.returned();
+        self.returned(append);
     }
 
     /// Takes back a publish that was minted just now and that the journal did not take.
@@ -284,8 +288,9 @@ impl State {
         usize::try_from(self.log.newest().next().get() - self.log.tail().get()).unwrap_or(usize::MAX)
     }
 
-    fn returned(&mut self) {
+    fn returned(&mut self, append: &Append) {
         self.pending -= 1;
+        self.transit.end(append.after(), self.used);
         if self.pending == 0 && self.stage == Stage::Failing {
             self.minted = self.log.newest();
             self.stage = if self.log.is_ended() { Stage::Closing } else { Stage::Open };
@@ -337,17 +342,4 @@ impl State {
             self.times = None;
         }
     }
-}
-
-/// How far the clock may be behind a channel's newest time before that means that it was set back, and not that
-/// many messages came at once.
-const BEHIND: Duration = Duration::from_secs(1);
-
-/// The earliest time behind `last`. While the clock is set back that is another millisecond each time, because
-/// some readers go on from milliseconds, and cannot wait for one to pass that the clock will not reach.
-fn next_time(last: Timestamp, now: Timestamp) -> Timestamp {
-    if last > now.after(BEHIND) {
-        return Timestamp::from_millis(last.as_millis() + 1);
-    }
-    Timestamp::from_micros(last.as_micros() + 1)
 }

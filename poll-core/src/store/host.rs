@@ -50,7 +50,7 @@ impl Host {
             let mut state = channel.state.lock();
             state.keys.forget(now, &self.retention);
             freed = state.expire(self.retention.cutoff(now), &store.memory);
-            let agrees = state.is_idle() && state.is_kept() && state.used < unused;
+            let agrees = state.is_idle() && state.is_kept() && state.unused_since(now) < unused;
             if agrees {
                 state.stage = Stage::Forgotten;
             }

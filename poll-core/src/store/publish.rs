@@ -235,6 +235,7 @@ impl Store {
         let ending = publish.ending;
         let after = state.minted();
         let messages = state.mint(now, publish);
+        let first = messages.first().map(|message| message.at);
         let (reply, answer) = self.0.journal.queues().then(oneshot::channel).unzip();
         let append = Append {
             store: Arc::downgrade(&self.0),
@@ -249,12 +250,11 @@ impl Store {
             reply,
         };
         match self.0.journal.append(append) {
-            Taken::Queued => match answer {
-                Some(answer) => Ok(Begun::Queued(answer)),
-                None => {
-                    Err(JournalError::Unavailable("it queues what it said it never would".to_owned()).into())
-                }
-            },
+            Taken::Queued => {
+                state.transit.begin(after, first);
+                let never = || JournalError::Unavailable("it queues what it said it never would".to_owned());
+                Ok(Begun::Queued(answer.ok_or_else(never)?))
+            }
             Taken::Kept(mut append) => {
                 append.reply = None;
                 if archive.is_some() {

@@ -65,7 +65,8 @@ pub enum Found {
 }
 
 impl Standing {
-    const UNBORN: Self = Self {
+    /// Before a channel's first message.
+    pub const UNBORN: Self = Self {
         epoch: Epoch::ZERO,
         oldest: Seq::new(1),
         newest: Seq::ZERO,

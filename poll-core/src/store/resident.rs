@@ -5,6 +5,7 @@
 //! whoever waits for its birth knows that it has not happened. That is not a channel: it does not count.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::channel::{Channel, Stage};
 use super::flight::Landing;
@@ -16,6 +17,10 @@ use crate::time::Timestamp;
 
 /// How many channels one load lets go of at the most, where there are too many in memory.
 const VICTIMS: usize = 4;
+
+/// How long a channel stays at the least after its last use: a time that was sealed for a reader is the clock's, and must
+/// be over before the seal is forgotten.
+const SEALED: Duration = Duration::from_millis(1);
 
 impl Store {
     /// Brings a channel into memory, if it is not. For whoever has to say what is wrong rather than wait:
@@ -108,16 +113,18 @@ impl Inner {
         let mut sample = self.sample();
         sample.retain(|(_, channel)| !Arc::ptr_eq(channel, other));
         sample.sort_by_key(|(used, _)| *used);
-        let _ = sample.iter().any(|(_, channel)| self.let_go(channel, now));
+        let before = now.before(SEALED);
+        let _ = sample.iter().any(|(_, channel)| self.let_go(channel, now, before));
     }
 
     /// Takes a channel out of memory, if it was not used after `until` and the journal has all of it.
-    pub(super) fn let_go(&self, channel: &Arc<Channel>, until: Timestamp) -> bool {
+    pub(super) fn let_go(&self, channel: &Arc<Channel>, now: Timestamp, until: Timestamp) -> bool {
         let mut freed = 0;
         let agrees = |channel: &Channel| {
             let mut state = channel.state.lock();
             let noted = state.notes.is_some();
-            let agrees = state.is_kept() && state.used <= until && state.stage != Stage::Failing && !noted;
+            let unused = state.unused_since(now) <= until;
+            let agrees = state.is_kept() && unused && state.stage != Stage::Failing && !noted;
             if agrees {
                 state.stage = Stage::Forgotten;
                 freed = state.log.weight();

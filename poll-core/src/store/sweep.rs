@@ -47,12 +47,13 @@ impl Store {
         let idle = self.0.journal.archive().map(|archive| now.before(archive.tail().idle));
         for channel in page {
             let mut state = channel.state.lock();
+            state.unused_since(now);
             let freed = state.expire(self.0.retention.cutoff(now), &self.0.memory);
             state.keys.forget(now, &self.0.retention);
             drop(state);
             self.0.lighten(freed);
             if let Some(idle) = idle {
-                self.0.let_go(&channel, idle);
+                self.0.let_go(&channel, now, idle);
             }
         }
     }
@@ -66,7 +67,7 @@ impl Store {
             state.keys.forget(now, &self.0.retention);
             let freed = state.expire(self.0.retention.cutoff(now), &self.0.memory);
             self.0.lighten(freed);
-            let agrees = state.is_idle() && state.used < unused;
+            let agrees = state.is_idle() && state.unused_since(now) < unused;
             if agrees {
                 state.stage = Stage::Forgotten;
                 // Before the name is free: a life that begins after this must not be forgotten with it.

@@ -85,6 +85,23 @@ async fn memory_holds_the_tail_of_the_channels_in_use() {
 }
 
 #[tokio::test]
+async fn a_clock_that_leapt_ahead_and_came_back_keeps_no_channel_in_memory() {
+    let disk = FakeDisk::default();
+    let store = open(disk.port(), unbounded(), Options::default()).await;
+    for channel in 0..10 {
+        store.send(NOON, &channel.to_string(), "x").await;
+        store.read(second(86_400), &channel.to_string(), Position::Start).await;
+    }
+    let sweep = |now| (0..100).for_each(|_| store.store.sweep(now, 16));
+    sweep(second(1));
+    assert_eq!(store.store.channels_in_memory(), 10, "used as lately as can be");
+    sweep(second(60));
+    assert_eq!(store.store.channels_in_memory(), 10);
+    sweep(second(61));
+    assert_eq!(store.store.channels_in_memory(), 0);
+}
+
+#[tokio::test]
 async fn a_start_costs_the_same_with_many_channels_as_with_few() {
     let mut reads = Vec::new();
     for channels in [10, 3_000] {

@@ -1,5 +1,6 @@
 //! What is the same after a stop, clean or not.
 
+use poll_core::journal::Tail;
 use poll_core::journal::disk::{Directory, DiskJournal, Durability, OpenError, Options, Progress};
 use poll_core::{
     Continuity, IdempotencyKey, Kind, Payload, Pinned, Position, Publish, PublishError, Publishing,
@@ -42,6 +43,50 @@ async fn times_grow_over_a_restart_with_the_clock_set_back() {
     let after = second.send(NOON, "a", "two").await;
     assert!(after.stamps[0].at > before.stamps[0].at);
     assert!(after.stamps[0].id > before.stamps[0].id);
+}
+
+/// What was sealed for readers is not kept, so a channel begins behind the millisecond of its newest message. Where that
+/// is ahead of the clock, because the clock went back or many messages came at once, the channel is no farther ahead for
+/// the restart, and the clock catches up.
+#[tokio::test]
+async fn a_channel_ahead_of_the_clock_goes_on_in_the_next_millisecond_after_a_restart() {
+    let disk = FakeDisk::default();
+    let first = open(disk.port(), unbounded(), Options::default()).await;
+    let mut newest = first.send(second(100), "a", "0").await.stamps[0].at;
+    first.close().await;
+    for number in 0..10 {
+        let again = open(disk.port(), unbounded(), Options::default()).await;
+        let one = again.send(second(number), "a", "x").await.stamps[0].at;
+        assert_eq!(one, Timestamp::from_millis(newest.as_millis() + 1));
+        newest = again.send(second(number), "a", "x").await.stamps[0].at;
+        assert_eq!(newest, one.next());
+        again.close().await;
+    }
+    let caught_up = open(disk.port(), unbounded(), Options::default()).await;
+    assert_eq!(caught_up.send(second(101), "a", "x").await.stamps[0].at, second(101));
+}
+
+/// A seal goes with the channel that is let go of; what follows is later all the same.
+#[tokio::test]
+async fn a_sealed_millisecond_stays_sealed_when_the_channel_is_let_go_of() {
+    let disk = FakeDisk::default();
+    let options = Options { tail: Tail { channels: 1, ..Tail::default() }, ..Options::default() };
+    let store = open(disk.port(), unbounded(), options).await;
+    let orders = name("orders");
+    for number in 1..20 {
+        let now = second(number);
+        let before = now.before(std::time::Duration::from_millis(5));
+        store.send(before, "orders", "x").await;
+        let newest = store.read(now, "orders", Position::End).await;
+        assert_eq!(newest.standing.newest_at, before);
+        assert_eq!(store.store.settle(now, &orders, now.as_millis()), now.as_millis());
+        store.send(now.after(std::time::Duration::from_micros(999)), "other", "x").await;
+        let late = store.send(now, "orders", "late").await.stamps[0].at;
+        assert!(late.as_millis() > now.as_millis(), "{late}");
+        store.send(now.after(std::time::Duration::from_millis(2)), "another", "x").await;
+        let later = store.send(now, "orders", "later").await.stamps[0].at;
+        assert!(later.as_millis() > late.as_millis(), "it was loaded: {later}");
+    }
 }
 
 #[tokio::test]

@@ -211,16 +211,20 @@ fn a_millisecond_is_closed_only_when_nothing_on_its_way_can_share_it() {
     let newest = || read(&store, second(0), "a", Position::Start).batch.unwrap().newest().clone();
 
     journal.keep();
-    assert_eq!(store.seal(&a, &newest()), Seal::Open, "the second is minted, and of the same millisecond");
+    assert_eq!(
+        store.seal(second(0), &a, &newest()),
+        Seal::Open,
+        "the second is minted, and of the same millisecond"
+    );
     journal.keep();
     let last = newest();
-    assert_eq!(store.seal(&a, &last), Seal::Closed);
+    assert_eq!(store.seal(second(0), &a, &last), Seal::Closed);
     // A publisher whose clock was read before comes too late for it.
     let mut late = publishing();
     assert!(poll(&mut late, &count).is_pending());
     journal.keep();
     assert!(newest().at.as_millis() > last.at.as_millis());
-    assert_eq!(store.seal(&a, &last), Seal::Closed, "what follows has another");
+    assert_eq!(store.seal(second(0), &a, &last), Seal::Closed, "what follows has another");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! tells one promise in tests that are named as it. Interleavings of threads are `tests/loom`'s business.
 #![expect(clippy::unwrap_used, reason = "a test may panic, and so may what it is made of")]
 
+mod clock;
 mod fixture;
 mod held_journal;
 mod idempotency;

@@ -1,8 +1,9 @@
 //! The golongpoll dialect: `/events` and `/publish`, as the library jcuga/golongpoll and its clients speak it.
 //!
 //! Times are milliseconds here, so several events may share one. The library's own clients then lose some;
-//! ours must not. So a poll's `since_time` is settled before it waits and given back by a timeout, and an
-//! answer to a client that cannot name its last event holds whole milliseconds only.
+//! ours must not. So a poll's `since_time` is settled before it waits and given back by a timeout, an answer to a
+//! client that cannot name its last event holds whole milliseconds only, and the channel is sealed up to each time that
+//! is given as one to go on from.
 
 use std::cmp::Ordering;
 use std::io::Write as _;
@@ -97,42 +98,42 @@ pub(crate) fn events(head: Head<'_>, most_seconds: u64, given: Given) -> Result<
     Ok(Events { question, since })
 }
 
-/// Settles where a poll starts, `now`, in a channel whose newest event is of `newest_at`.
+/// Settles where a poll starts that came `now`, when its channel's newest event was as `end` says, and the `since_time`
+/// that it really uses, which is what a timeout gives back. `settle` seals the channel up to a millisecond or, where an
+/// event is on its way that is not later, an earlier one, and says which.
 pub(crate) fn place(
     question: Question,
     since: Since,
     known: Last,
     now: Timestamp,
-    newest_at: Timestamp,
-) -> (Question, Since) {
-    let since = not_ahead(since, now, newest_at);
-    let position = match since {
-        Since::Now => Position::End,
-        Since::Time(0) | Since::Event(0, _) => Position::Start,
-        Since::Time(millis) => after_millis(millis),
-        Since::Event(millis, last) => after_event(millis, last, known),
-    };
-    let grain = match since {
-        Since::Event(..) => Grain::Message,
-        Since::Now | Since::Time(_) => Grain::Millisecond,
-    };
-    (Question { position, grain, ..question }, since)
-}
-
-/// A client's clock that runs ahead would skip what comes meanwhile. The time of an event is not ahead, even
-/// where the channel's times are: a client must not be given again what it had.
-fn not_ahead(since: Since, now: Timestamp, newest_at: Timestamp) -> Since {
-    match since {
-        Since::Time(millis) | Since::Event(millis, _) if millis > now.max(newest_at).as_millis() => {
-            Since::Time(now.as_millis().saturating_sub(SLACK_MILLIS))
+    end: &Standing,
+    settle: impl Fn(u64) -> u64,
+) -> (Question, u64) {
+    // The time of an event is not in the future, even where the channel's times are ahead of the clock: a client must
+    // not be given again what it had.
+    let latest = now.max(end.newest_at).as_millis();
+    let (position, used, grain) = match since {
+        Since::Now => (Position::After(end.cursor()), settle(latest), Grain::Millisecond),
+        // By a client's clock that runs ahead, and would skip what comes meanwhile.
+        Since::Time(millis) | Since::Event(millis, _) if millis > latest => {
+            let used = settle(now.as_millis().saturating_sub(SLACK_MILLIS));
+            (after_millis(used), used, Grain::Millisecond)
         }
-        since => since,
-    }
+        Since::Time(0) => (Position::Start, 0, Grain::Millisecond),
+        Since::Event(0, _) => (Position::Start, 0, Grain::Message),
+        Since::Time(millis) => {
+            // It may be a clock's: what comes from now on is later, whatever the clock does.
+            settle(millis);
+            (after_millis(millis), millis, Grain::Millisecond)
+        }
+        Since::Event(millis, last) => (after_event(millis, last, known), millis, Grain::Message),
+    };
+    (Question { position, grain, ..question }, used)
 }
 
 /// After all events of this millisecond.
 fn after_millis(millis: u64) -> Position {
-    Position::AfterTime(Timestamp::from_micros(millis.saturating_mul(1_000).saturating_add(999)))
+    Position::AfterTime(Timestamp::end_of_millis(millis))
 }
 
 /// After an event of this millisecond. Ids sort as events do; a known one that is not of this millisecond says
@@ -147,26 +148,14 @@ fn after_event(millis: u64, last: Uuid, known: Last) -> Position {
     }
 }
 
-/// The `since_time` a poll really uses, once it has looked at the channel: what a timeout gives back. Never the
-/// clock's: an event that is on its way has an earlier time.
-fn settled(since: Since, (standing, now): &(Standing, Timestamp)) -> u64 {
-    match since {
-        Since::Time(millis) | Since::Event(millis, _) => millis,
-        Since::Now => standing.newest_at.as_millis().max(now.as_millis().saturating_sub(SLACK_MILLIS)),
-    }
-}
-
-/// The answer to a poll.
-pub(crate) fn answer(answer: &Answer, channel: &ChannelName, since: Since) -> Reply {
+/// The answer to a poll that used this `since_time`.
+pub(crate) fn answer(answer: &Answer, channel: &ChannelName, used: u64) -> Reply {
     let body = match (&answer.view.batch, &answer.only) {
         (Some(_), Some(only)) => render(only, channel).bytes,
         (Some(batch), None) => {
             batch.render(form::EVENTS, |batch| render(batch.messages(), channel)).bytes.clone()
         }
-        (None, _) => {
-            let settled = settled(since, &answer.begun);
-            format!(r#"{{"timeout":"no events before timeout","timestamp":{settled}}}"#).into()
-        }
+        (None, _) => format!(r#"{{"timeout":"no events before timeout","timestamp":{used}}}"#).into(),
     };
     let mut reply = respond::json(StatusCode::OK, body);
     uncached(&mut reply);
@@ -304,14 +293,19 @@ mod tests {
 
     #[test]
     fn a_clock_from_the_future_counts_as_two_seconds_ago() {
-        let since = |time: &str| {
+        let end = Standing { newest_at: NOW, ..Standing::UNBORN };
+        let used = |time: &str, sealed: u64| {
             let Events { question, since } = ask(&format!("timeout=1&category=c&since_time={time}")).unwrap();
-            place(question, since, Last::Unknown, NOW, NOW).1
+            place(question, since, Last::Unknown, NOW, &end, |millis| millis.min(sealed)).1
         };
-        assert_eq!(since("1000001"), Since::Time(998_000));
-        assert_eq!(since("1000000"), Since::Time(1_000_000));
-        assert_eq!(since("-5"), Since::Time(0));
-        assert_eq!(since(""), Since::Now);
+        assert_eq!(used("1000001", u64::MAX), 998_000);
+        assert_eq!(used("1000000", u64::MAX), 1_000_000);
+        assert_eq!(used("-5", u64::MAX), 0);
+        assert_eq!(used("", u64::MAX), 1_000_000);
+        // What is on its way lies ahead of a time that is the server's, not of one that is the client's.
+        assert_eq!(used("1000001", 900_000), 900_000);
+        assert_eq!(used("1000000", 900_000), 1_000_000);
+        assert_eq!(used("", 900_000), 900_000);
     }
 
     #[test]

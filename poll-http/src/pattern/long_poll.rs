@@ -4,22 +4,24 @@
 //! The position is settled once, before the first look, and never moves while waiting: what the answer says of
 //! missed messages is counted from where the asker really was.
 
+mod whole;
+
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use poll_core::near::fetch;
-use poll_core::{Cursor, Limit, Message, Pinned, Seal, Standing, Ticket, Timestamp, View};
+use poll_core::{Cursor, Limit, Pinned, Seq, Ticket, Timestamp, View};
 use tokio::time::Instant;
 
+use self::whole::{Cut, Held, STUCK, first};
 use crate::client::Client;
 use crate::deadline::Timer;
 use crate::drain::WaitDraining;
 use crate::error::Refusal;
 use crate::metrics::Pattern;
-use crate::question::{Answer, AtEnd, Grain, Question, Skips};
+use crate::question::{Answer, AtEnd, Question, Skips};
 use crate::reply::Reply;
 use crate::route::Action;
 use crate::service::Service;
@@ -39,12 +41,13 @@ where
         came: service.now(),
         timer: service.deadlines().timer(),
         pinned: None,
-        first: None,
+        known: None,
         fetching: None,
         until: None,
         place: Place::None,
         bell: Bell::None,
         phase: Phase::Serving,
+        held: Held::Never,
         service,
         question,
         client,
@@ -66,7 +69,8 @@ pub(crate) struct LongPoll<W> {
     came: Timestamp,
     /// `None` before the first look.
     pinned: Option<Pinned>,
-    first: Option<Standing>,
+    /// The newest message at the first look, for whoever must be given all that was published before.
+    known: Option<Seq>,
     /// A look that has to fetch something first.
     fetching: Option<Fetching>,
     /// The end of the wait, once it is certain that there is one.
@@ -75,9 +79,21 @@ pub(crate) struct LongPoll<W> {
     place: Place,
     bell: Bell,
     phase: Phase,
+    held: Held,
 }
 
 type Fetching = Pin<Box<dyn Future<Output = (Pinned, View, Timestamp, Limit)> + Send>>;
+
+/// What there is to wait for.
+#[derive(Clone, Copy)]
+enum Awaited {
+    /// So much time to pass.
+    Time(Duration),
+    /// Something after the position.
+    News,
+    /// Nothing: the channel has ended, and its dialect cannot say so.
+    Nothing,
+}
 
 /// What is waited for, beside the timer.
 enum Bell {
@@ -103,13 +119,11 @@ enum Phase {
 }
 
 /// What one look shows.
-struct Look {
-    view: View,
-    now: Timestamp,
-    /// Those messages that are given, where not all are.
-    only: Option<Vec<Arc<Message>>>,
-    /// How long to let what there is grow before it is given.
-    pause: Option<Duration>,
+enum Look {
+    /// All there is to give.
+    Given(Answer),
+    /// There is something, but not to be given before so much time has passed.
+    Growing(Duration),
 }
 
 /// Nothing in it is pinned in place.
@@ -138,26 +152,20 @@ impl<W> LongPoll<W> {
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answer, Refusal>> {
         loop {
             ready!(self.poll_bell(cx));
-            let Look { view, now, only, pause } = ready!(self.poll_look(cx));
-            let begun = (*self.first.get_or_insert(view.standing), self.came);
-            if let (Some(batch), Place::Taken) = (&view.batch, self.place) {
-                self.service.metrics().lag(now.since(batch.newest().at), 1);
+            match ready!(self.poll_look(cx)) {
+                Look::Growing(pause) => self.wait(Awaited::Time(pause))?,
+                Look::Given(answer) => {
+                    let Answer { view, now, .. } = &answer;
+                    if let (Some(batch), Place::Taken) = (&view.batch, self.place) {
+                        self.service.metrics().lag(now.since(batch.newest().at), 1);
+                    }
+                    let ended = self.question.at_end == AtEnd::Answer && view.is_closed();
+                    if view.batch.is_some() || ended || self.until() <= Instant::now() {
+                        return Poll::Ready(Ok(answer));
+                    }
+                    self.wait(if view.is_closed() { Awaited::Nothing } else { Awaited::News })?;
+                }
             }
-            let ended = self.question.at_end == AtEnd::Answer && view.is_closed();
-            if pause.is_none() && (view.batch.is_some() || ended) {
-                return Poll::Ready(Ok(Answer { view, now, begun, only }));
-            }
-            let instant = Instant::now();
-            let until = *self.until.get_or_insert(instant + self.question.wait);
-            if pause.is_some() && until + STUCK <= instant {
-                // The journal does not come to an end with what may share the last millisecond.
-                let view = View { batch: None, next: view.standing.cursor(), ..view };
-                return Poll::Ready(Ok(Answer { view, now, begun, only: None }));
-            }
-            if pause.is_none() && until <= instant {
-                return Poll::Ready(Ok(Answer { view, now, begun, only }));
-            }
-            self.wait(until, pause, &view)?;
         }
     }
 
@@ -190,14 +198,19 @@ impl<W> LongPoll<W> {
         }
     }
 
+    /// When the wait ends.
+    fn until(&mut self) -> Instant {
+        *self.until.get_or_insert_with(|| Instant::now() + self.question.wait)
+    }
+
     /// Settles what to wait for, and how long.
-    fn wait(&mut self, until: Instant, pause: Option<Duration>, view: &View) -> Result<(), Refusal> {
+    fn wait(&mut self, awaited: Awaited) -> Result<(), Refusal> {
+        let mut until = self.until();
         let (service, channel) = (&self.service, &self.question.channel);
         if self.place == Place::None {
             service.take_place(Pattern::Long, channel, &self.client)?;
             self.place = Place::Taken;
         }
-        let mut until = until;
         if self.phase == Phase::Serving
             && let Some(left) = service.time_to_drain()
         {
@@ -205,12 +218,12 @@ impl<W> LongPoll<W> {
             until = until.min(Instant::now() + left);
             self.until = Some(until);
         }
-        self.timer.set(pause.map_or(until, |pause| Instant::now() + pause));
-        self.bell = match (pause, self.pinned) {
-            (None, _) if view.is_closed() => Bell::Silence(service.drain().wait_draining()),
-            (None, Some(_)) => Bell::News(None),
-            (Some(_), _) | (None, None) => Bell::None,
+        (self.bell, until) = match awaited {
+            Awaited::News => (Bell::News(None), until),
+            Awaited::Nothing => (Bell::Silence(service.drain().wait_draining()), until),
+            Awaited::Time(pause) => (Bell::None, Instant::now() + pause),
         };
+        self.timer.set(until);
         Ok(())
     }
 
@@ -218,27 +231,20 @@ impl<W> LongPoll<W> {
     fn poll_look(&mut self, cx: &mut Context<'_>) -> Poll<Look> {
         let mut limit = self.question.limit;
         loop {
-            let (view, now, looked) = ready!(self.poll_view(cx, limit));
+            let (mut view, now, looked) = ready!(self.poll_view(cx, limit));
             limit = looked;
-            let cut = match self.question.grain {
-                Grain::Message => Cut::None,
-                Grain::Millisecond => match cut(&view, now) {
-                    Cut::None => seal(&self.service, &self.question, &view),
-                    cut => cut,
-                },
-            };
-            let messages = view.batch.as_ref().map_or(&[][..], |batch| batch.messages());
-            let only = match cut {
+            let only = match self.cut(&view, now) {
                 Cut::None => None,
-                Cut::Growing => {
-                    return Poll::Ready(Look {
-                        view,
-                        now,
-                        only: None,
-                        pause: Some(Duration::from_millis(1)),
-                    });
+                Cut::Growing(_, whole) if self.until() + STUCK <= Instant::now() => {
+                    // The journal does not come to an end with what may share the last millisecond.
+                    let only = first(&view, whole);
+                    if only.is_empty() {
+                        view = View { batch: None, next: view.standing.cursor(), ..view };
+                    }
+                    Some(only)
                 }
-                Cut::Behind(whole) => Some(messages[..whole].to_vec()),
+                Cut::Growing(pause, _) => return Poll::Ready(Look::Growing(pause)),
+                Cut::Behind(whole) => Some(first(&view, whole)),
                 // A channel takes no more than 1000 messages a millisecond, so with any number of bytes all fit.
                 Cut::TooShort if limit.bytes < usize::MAX => {
                     limit = Limit { bytes: usize::MAX, ..Limit::default() };
@@ -246,6 +252,7 @@ impl<W> LongPoll<W> {
                 }
                 Cut::TooShort => None,
             };
+            let messages = view.batch.as_ref().map_or(&[][..], |batch| batch.messages());
             let only = match self.question.skips {
                 Skips::Nothing => only,
                 Skips::Deleted => {
@@ -262,7 +269,7 @@ impl<W> LongPoll<W> {
                     Some(left)
                 }
             };
-            return Poll::Ready(Look { view, now, only, pause: None });
+            return Poll::Ready(Look::Given(Answer { view, now, only }));
         }
     }
 
@@ -308,57 +315,5 @@ impl<W> Drop for LongPoll<W> {
         if self.place == Place::Taken {
             self.service.give_place(Pattern::Long, &self.question.channel, &self.client);
         }
-    }
-}
-
-/// How long behind its time a poll waits for a millisecond to be over, before it answers that nothing came. The
-/// asker then asks from where it was, so nothing is lost by it.
-const STUCK: Duration = Duration::from_secs(1);
-
-/// Closes the last millisecond of a view that reaches up to the newest message; where that cannot be, leaves it
-/// out.
-fn seal(service: &Service, question: &Question, view: &View) -> Cut {
-    let Some(batch) = &view.batch else { return Cut::None };
-    let newest = batch.newest();
-    let clipped = newest.seq < view.standing.newest;
-    if clipped || service.store().seal(&question.channel, newest) == Seal::Closed {
-        return Cut::None;
-    }
-    match batch.messages().partition_point(|message| message.at.as_millis() < newest.at.as_millis()) {
-        0 => Cut::Growing,
-        whole => Cut::Behind(whole),
-    }
-}
-
-/// How a view cuts through milliseconds.
-#[derive(Debug, PartialEq, Eq)]
-enum Cut {
-    /// Not at all.
-    None,
-    /// Its only millisecond is still going on.
-    Growing,
-    /// After this many messages it would not.
-    Behind(usize),
-    /// Not even its first millisecond is whole.
-    TooShort,
-}
-
-/// At most this far ahead of the clock, a message's millisecond is still going on; farther, the clock was set
-/// back. Times grow by a microsecond at least, so large publishes in quick succession run ahead of the clock.
-const AHEAD_MILLIS: u64 = 1_000;
-
-fn cut(view: &View, now: Timestamp) -> Cut {
-    let Some(batch) = &view.batch else { return Cut::None };
-    let last = batch.newest().at.as_millis();
-    let clipped = batch.newest().seq < view.standing.newest;
-    let going_on = |millis: u64| (now.as_millis()..=now.as_millis() + AHEAD_MILLIS).contains(&millis);
-    if !clipped && !going_on(last) {
-        return Cut::None;
-    }
-    let whole = |millis: u64| millis < last && !going_on(millis);
-    match batch.messages().partition_point(|message| whole(message.at.as_millis())) {
-        0 if going_on(batch.messages()[0].at.as_millis()) => Cut::Growing,
-        0 => Cut::TooShort,
-        count => Cut::Behind(count),
     }
 }

@@ -77,7 +77,7 @@ fn write(
     now: Timestamp,
 ) -> Reply {
     let tag = native::etag(&view.standing, question.limit);
-    let answer = Answer { begun: (view.standing, now), view, now, only: None };
+    let answer = Answer { view, now, only: None };
     // Who asks for the head is given no messages.
     if action != Action::Head {
         service.count_given(&question.channel, &answer, client);

@@ -140,8 +140,8 @@ impl Service {
             }
             Voice::Events(since) => later(async move {
                 let (door, channel) = (service.clone(), question.channel.clone());
-                let (question, since) = service.place_events(question, since).await;
-                let write = move |given: &Answer| door.give_events(given, &channel, since, action);
+                let (question, used) = service.place_events(question, since).await;
+                let write = move |given: &Answer| door.give_events(given, &channel, used, action);
                 long_poll::answer(service, question, client, action, write).await
             }),
             Voice::Chat => later(long_poll::answer(service, question, client, action, chat::answer)),
@@ -154,36 +154,31 @@ impl Service {
 
     /// Where a poll of events starts: what its client says of times and ids means something only beside those
     /// that the channel has.
-    async fn place_events(
-        &self,
-        question: Question,
-        since: golongpoll::Since,
-    ) -> (Question, golongpoll::Since) {
-        let (store, now, channel) = (self.store(), self.now(), &question.channel);
+    async fn place_events(&self, question: Question, since: golongpoll::Since) -> (Question, u64) {
+        let (store, now, channel) = (self.store(), self.now(), question.channel.clone());
         let last = match since {
             golongpoll::Since::Event(_, last) => Some(last),
             golongpoll::Since::Now | golongpoll::Since::Time(_) => None,
         };
-        let pinned = store.pin(now, channel, last.map_or(Position::End, Position::AfterId)).await;
-        let standing = store.standing(now, channel, &pinned).await;
-        let known = match store.message(now, channel, Locator::Seq(standing.position)).await {
-            Found::Message(message, _, _) if Some(message.id) == last => golongpoll::Last::Known,
-            // What it was is forgotten, but that it was is not.
-            Found::Gone => golongpoll::Last::Known,
-            Found::Message(..) | Found::Never => golongpoll::Last::Unknown,
+        let pinned = store.pin(now, &channel, last.map_or(Position::End, Position::AfterId)).await;
+        let standing = store.standing(now, &channel, &pinned).await;
+        let known = match last {
+            Some(last) => match store.message(now, &channel, Locator::Seq(standing.position)).await {
+                Found::Message(message, _, _) if message.id == last => golongpoll::Last::Known,
+                // What it was is forgotten, but that it was is not.
+                Found::Gone => golongpoll::Last::Known,
+                Found::Message(..) | Found::Never => golongpoll::Last::Unknown,
+            },
+            None => golongpoll::Last::Unknown,
         };
-        golongpoll::place(question, since, known, now, standing.newest_at)
+        // Behind the look at the end, so that what shows up in between is after it, and given.
+        let settle = |millis| store.settle(now, &channel, millis);
+        golongpoll::place(question, since, known, now, &standing, settle)
     }
 
     /// Events, which this door may be set to give only once.
-    fn give_events(
-        &self,
-        given: &Answer,
-        channel: &ChannelName,
-        since: golongpoll::Since,
-        action: Action,
-    ) -> Reply {
-        let reply = golongpoll::answer(given, channel, since);
+    fn give_events(&self, given: &Answer, channel: &ChannelName, used: u64, action: Action) -> Reply {
+        let reply = golongpoll::answer(given, channel, used);
         let once = self.settings().golongpoll_given == Given::Deleted && action != Action::Head;
         let Some(only) = given.only.clone().filter(|_| once) else {
             return reply;

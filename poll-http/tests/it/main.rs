@@ -11,6 +11,8 @@ mod doors;
 mod examples;
 mod fan_out;
 mod golongpoll;
+mod golongpoll_time;
+mod held_journal;
 mod judges;
 mod mount;
 mod native_polls;

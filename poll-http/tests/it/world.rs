@@ -61,11 +61,18 @@ impl World {
     pub(crate) fn with(settings: ServiceSettings, retention: Retention) -> Self {
         let time =
             Arc::new(Time { begun: Instant::now(), set: AtomicI64::new(0), broken: AtomicBool::new(false) });
-        Self::build(settings, retention, time)
+        Self::build(settings, Store::in_memory(retention), time)
     }
 
-    fn build(settings: ServiceSettings, retention: Retention, time: Arc<Time>) -> Self {
-        let (store, drain) = (Store::in_memory(retention), Drain::new());
+    /// A server whose store is `store`.
+    pub(crate) fn over(store: Store) -> Self {
+        let time =
+            Arc::new(Time { begun: Instant::now(), set: AtomicI64::new(0), broken: AtomicBool::new(false) });
+        Self::build(ServiceSettings::default(), store, time)
+    }
+
+    fn build(settings: ServiceSettings, store: Store, time: Arc<Time>) -> Self {
+        let drain = Drain::new();
         let (metrics, mut registry) = (Metrics::new(), Registry::default());
         metrics.register(&mut registry);
         let told = time.clone();
@@ -81,7 +88,7 @@ impl World {
 
     /// The same place after a restart: what was in memory is gone, time goes on.
     pub(crate) fn restarted(&self) -> Self {
-        Self::build(ServiceSettings::default(), Retention::default(), self.time.clone())
+        Self::build(ServiceSettings::default(), Store::in_memory(Retention::default()), self.time.clone())
     }
 
     /// The time of day.

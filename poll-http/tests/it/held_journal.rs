@@ -1,0 +1,41 @@
+//! A journal whose commits take until the test ends them.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use poll_core::journal::Taken;
+use poll_core::{Append, Journal, Retention, Store};
+
+#[derive(Default)]
+pub(crate) struct Held(Mutex<VecDeque<Append>>);
+
+impl Journal for Held {
+    fn append(&self, append: Append) -> Taken {
+        self.0.lock().unwrap().push_back(append);
+        Taken::Queued
+    }
+}
+
+impl Held {
+    pub(crate) fn store(retention: Retention) -> (Arc<Self>, Store) {
+        let journal = Arc::new(Self::default());
+        (journal.clone(), Store::new(journal, retention))
+    }
+
+    /// Commits the publish that was handed over first.
+    pub(crate) fn keep(&self) {
+        let append = self.0.lock().unwrap().pop_front();
+        append.expect("a publish in the journal").kept();
+    }
+
+    /// Lets others run until the journal has so many publishes. No time passes.
+    pub(crate) async fn until_held(&self, count: usize) {
+        for _ in 0..100_000 {
+            if self.0.lock().unwrap().len() == count {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+        panic!("the journal never had {count} publishes");
+    }
+}
