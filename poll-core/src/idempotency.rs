@@ -229,10 +229,11 @@ impl Keys {
 
     /// Forgets what is out of the window or over the number.
     pub(crate) fn forget(&mut self, now: Timestamp, retention: &Retention) {
-        let cutoff = now.before(retention.idempotency);
+        // What was taken in a leap of the clock would outlast all that came after it.
+        let window = now.before(retention.idempotency)..=now.after(retention.idempotency);
         let mut forgotten = 0;
         while let Some((taken, key)) = self.order.front() {
-            if *taken >= cutoff && self.order.len() <= retention.keys {
+            if window.contains(taken) && self.order.len() <= retention.keys {
                 break;
             }
             // A pending publish keeps its key whatever the table's size: it decides soon.

@@ -88,6 +88,16 @@ fn a_key_is_known_for_its_window_and_not_longer() {
 }
 
 #[test]
+fn a_key_taken_in_a_leap_of_the_clock_keeps_no_other_past_its_window() {
+    let retention = Retention { idempotency: Duration::from_secs(10), ..Retention::default() };
+    let store = Store::in_memory(retention);
+    send(&store, second(1_000), "a", under("leapt", "x")).unwrap();
+    send(&store, second(0), "a", under("k", "x")).unwrap();
+    assert!(send(&store, second(10), "a", under("k", "x")).unwrap().repeated);
+    assert!(!send(&store, second(11), "a", under("k", "x")).unwrap().repeated);
+}
+
+#[test]
 fn a_key_outlives_its_message() {
     let store = Store::in_memory(Retention { age: Duration::from_secs(1), ..Retention::default() });
     let first = send(&store, second(0), "a", under("k", "x")).unwrap();
