@@ -1,94 +1,92 @@
 //! JSON as a payload: checked once, kept compact, never taken apart.
 //!
-//! What is checked is what every reader's parser needs: the grammar (RFC 8259), numbers that fit a double,
-//! escapes that form characters, and nesting of at most 128. The text itself is kept but for white space, so
-//! that numbers keep their digits and objects the order of their keys.
+//! Any value that RFC 8259 allows is taken, nested up to [`MAX_JSON_DEPTH`]. The grammar leaves some to the reader:
+//! escapes of lone surrogates (section 8.2) and numbers that fit no double (section 6) are kept as they are written,
+//! as are digits, escapes and the order of keys. Only insignificant white space goes, and characters that some readers
+//! take for the end of a line are escaped.
 
 use std::fmt;
 
 use bytes::Bytes;
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::IgnoredAny;
+
+/// How deep arrays and objects may be nested. Below what common parsers take by default (PHP 512, Jackson and Python
+/// 1000), with room for what an answer puts around a message.
+pub const MAX_JSON_DEPTH: usize = 500;
 
 /// The bytes are not one JSON value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JsonError(String);
 
-/// Checks that `text` is one JSON value and gives it without insignificant white space.
-pub(crate) fn compact(text: &[u8]) -> Result<Bytes, JsonError> {
+/// Checks that `text` is one JSON value, nested at most `most_depth` deep, and gives it without insignificant white space
+/// and line separators.
+///
+/// # Errors
+/// When it is not.
+pub fn compact_json(text: &[u8], most_depth: usize) -> Result<Bytes, JsonError> {
     let text = std::str::from_utf8(text).map_err(|_| JsonError("not UTF-8".to_owned()))?;
-    serde_json::from_str::<Checked>(text).map_err(|error| JsonError(error.to_string()))?;
+    // Follows the grammar alone, without recursion; a typed walk would refuse lone surrogates and 1e999.
+    serde_json::from_str::<IgnoredAny>(text).map_err(|error| JsonError(error.to_string()))?;
     let text = text.trim_matches([' ', '\t', '\r', '\n']).as_bytes();
     let mut out = Vec::with_capacity(text.len());
-    let (mut quoted, mut escaped) = (false, false);
+    let (mut quoted, mut escaped, mut depth) = (false, false, 0);
     for &byte in text {
-        if quoted || !byte.is_ascii_whitespace() {
+        if quoted {
             out.push(byte);
+            quoted = escaped || byte != b'"';
+            escaped = byte == b'\\' && !escaped;
+            continue;
         }
-        quoted = if quoted { escaped || byte != b'"' } else { byte == b'"' };
-        escaped = quoted && byte == b'\\' && !escaped;
+        match byte {
+            b' ' | b'\t' | b'\r' | b'\n' => continue,
+            b'"' => quoted = true,
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth -= 1,
+            _ => {}
+        }
+        if depth > most_depth {
+            return Err(JsonError(format!("nested deeper than {most_depth}")));
+        }
+        out.push(byte);
     }
+    escape_line_separators(&mut out, 0);
     // The white space that is gone must not stay as room behind what is left.
     Ok(out.into_boxed_slice().into())
 }
 
-/// Walks a whole value. `serde::de::IgnoredAny` would skip: it lets lone surrogates and 1e999 pass.
-struct Checked;
-
-impl<'de> Deserialize<'de> for Checked {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Checked)
+/// Escapes U+2028, U+2029 and U+0085 in JSON text from `start` on. They may only stand in strings, where an escape means
+/// the same, and readers that split lines as Unicode does would break there.
+pub fn escape_line_separators(json: &mut Vec<u8>, start: usize) {
+    let Some((first, _)) = line_separator(&json[start..]) else { return };
+    let rest = json.split_off(start + first);
+    let mut rest = rest.as_slice();
+    while let Some((at, (character, escape))) = line_separator(rest) {
+        json.extend_from_slice(&rest[..at]);
+        json.extend_from_slice(escape);
+        rest = &rest[at + character.len()..];
     }
+    json.extend_from_slice(rest);
 }
 
-impl<'de> Visitor<'de> for Checked {
-    type Value = Self;
+type Escaped = (&'static [u8], &'static [u8]);
 
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
+/// The first line separator in UTF-8, by its offset, and how it is escaped.
+fn line_separator(text: &[u8]) -> Option<(usize, Escaped)> {
+    const ALL: [Escaped; 3] = [
+        ("\u{85}".as_bytes(), br"\u0085"),
+        ("\u{2028}".as_bytes(), br"\u2028"),
+        ("\u{2029}".as_bytes(), br"\u2029"),
+    ];
+    let mut from = 0;
+    // Their first bytes begin much else as well, such as typographic quotes.
+    while let Some(at) = memchr::memchr2(0xc2, 0xe2, &text[from..]) {
+        from += at;
+        if let Some(found) = ALL.into_iter().find(|(character, _)| text[from..].starts_with(character)) {
+            return Some((from, found));
+        }
+        from += 1;
     }
-
-    fn visit_bool<E: Error>(self, _: bool) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_i64<E: Error>(self, _: i64) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_u64<E: Error>(self, _: u64) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_f64<E: Error>(self, _: f64) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_str<E: Error>(self, _: &str) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self, A::Error> {
-        while items.next_element::<Self>()?.is_some() {}
-        Ok(self)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self, A::Error> {
-        while fields.next_entry::<CheckedKey, Self>()?.is_some() {}
-        Ok(self)
-    }
-}
-
-/// A key must be read as a string, or its escapes go unchecked.
-struct CheckedKey;
-
-impl<'de> Deserialize<'de> for CheckedKey {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(Checked).map(|_| Self)
-    }
+    None
 }
 
 impl fmt::Display for JsonError {
@@ -105,6 +103,10 @@ mod tests {
 
     use super::*;
 
+    fn compact(text: &[u8]) -> Result<Bytes, JsonError> {
+        compact_json(text, MAX_JSON_DEPTH)
+    }
+
     #[test]
     fn white_space_goes_and_everything_else_stays() {
         let cases = [
@@ -119,14 +121,75 @@ mod tests {
     }
 
     #[test]
-    fn what_some_parser_would_choke_on_is_refused() {
-        let deep = "[".repeat(200) + &"]".repeat(200);
-        for bad in
-            ["", "{", "1 2", "nul", "NaN", "1e999", r#""\ud800""#, r#"{"\ud800":1}"#, "\"\u{1}\"", &deep]
-        {
+    fn what_the_grammar_allows_is_kept_as_it_is_written() {
+        let deepest = "[".repeat(MAX_JSON_DEPTH) + &"]".repeat(MAX_JSON_DEPTH);
+        let long = format!("{}.{}e-{}", "9".repeat(400), "1".repeat(400), "7".repeat(30));
+        let cases = [
+            "1e999",
+            "-1E+400",
+            "-0.0",
+            &long,
+            r#""\ud800""#,
+            r#""\udc00\ud800 \uD83D\uDE00""#,
+            r#"{"\ud800":1,"\ud800":2}"#,
+            r#""\u0000\u2028\/""#,
+            "\"\u{7f}\u{feff}\u{1f600}\"",
+            &deepest,
+        ];
+        for json in cases {
+            assert_eq!(compact(json.as_bytes()).unwrap(), json.as_bytes(), "{json}");
+        }
+    }
+
+    #[test]
+    fn what_the_grammar_does_not_allow_is_refused() {
+        let deep = "[".repeat(MAX_JSON_DEPTH + 1) + &"]".repeat(MAX_JSON_DEPTH + 1);
+        let open = "[".repeat(100_000);
+        let cases = [
+            "",
+            "{",
+            "1 2",
+            "nul",
+            "NaN",
+            "Infinity",
+            "01",
+            "1.",
+            ".5",
+            "+1",
+            "[1,]",
+            "{\"a\":1,}",
+            "'a'",
+            "\"\u{1}\"",
+            r#""\x""#,
+            r#""\ud80""#,
+            "\u{feff}1",
+            "1\u{a0}",
+            "//\n1",
+            &deep,
+            &open,
+        ];
+        for bad in cases {
             assert!(compact(bad.as_bytes()).is_err(), "{bad}");
         }
         assert!(compact(b"\"\xff\"").is_err());
+        assert!(compact(b"\"\xed\xa0\x80\"").is_err(), "a surrogate is no character in UTF-8");
+    }
+
+    #[test]
+    fn what_ends_a_line_elsewhere_is_escaped() {
+        let cases = [
+            ("\"a\u{2028}b\u{2029}\u{85}c\"", r#""a\u2028b\u2029\u0085c""#),
+            ("{\"\u{2028}\": \"\\\u{2028}\"}", ""),
+            ("{ \"\u{85}\": \"\\\\\u{85}\" }", r#"{"\u0085":"\\\u0085"}"#),
+            ("\"\u{2018}\u{c5}\u{a0}\u{2027}\u{202a}\"", "\"\u{2018}\u{c5}\u{a0}\u{2027}\u{202a}\""),
+        ];
+        for (given, kept) in cases {
+            let got = compact(given.as_bytes());
+            assert_eq!(got.ok().as_deref().unwrap_or_default(), kept.as_bytes(), "{given}");
+        }
+        let mut text = "\u{2028}\u{85}".as_bytes().to_vec();
+        escape_line_separators(&mut text, 3);
+        assert_eq!(text, "\u{2028}\\u0085".as_bytes(), "from there on");
     }
 
     proptest! {

@@ -55,7 +55,7 @@ pub use cursor::{Cursor, CursorError, Epoch, Seq};
 pub use error::{JournalError, PublishError};
 pub use idempotency::{IdempotencyKey, IdempotencyKeyError, Numbers};
 pub use journal::Journal;
-pub use json::JsonError;
+pub use json::{JsonError, MAX_JSON_DEPTH, compact_json, escape_line_separators};
 pub use log::{Limit, Log};
 pub use memory::{Charge, Kind, Memory, OverBudget};
 pub use message::{Message, Payload, mint_id, time_of};

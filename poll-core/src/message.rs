@@ -6,13 +6,14 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::cursor::Seq;
-use crate::json::{self, JsonError};
+use crate::json::{self, JsonError, MAX_JSON_DEPTH};
 use crate::time::Timestamp;
 
 /// What a publisher sent, and as what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Payload {
-    /// One JSON value (RFC 8259) without insignificant white space.
+    /// One JSON value (RFC 8259) without insignificant white space and without characters that end a line elsewhere,
+    /// as [`Payload::json`] makes it.
     Json(Bytes),
     /// UTF-8 text.
     Text(Bytes),
@@ -37,9 +38,9 @@ impl Payload {
     /// Takes one JSON value and compacts it.
     ///
     /// # Errors
-    /// When the bytes are not one JSON value that every reader can parse (see [`JsonError`]).
+    /// When the bytes are not one JSON value, or it is nested too deep (see [`MAX_JSON_DEPTH`]).
     pub fn json(text: &[u8]) -> Result<Self, JsonError> {
-        json::compact(text).map(Self::Json)
+        json::compact_json(text, MAX_JSON_DEPTH).map(Self::Json)
     }
 
     /// Takes a text, and keeps no room behind it.

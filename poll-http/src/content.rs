@@ -5,9 +5,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use poll_core::{Cursor, Payload, Timestamp};
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use poll_core::{Cursor, Payload, Timestamp, escape_line_separators};
 use uuid::Uuid;
 
 /// What a JSON string holds.
@@ -44,14 +42,20 @@ pub(crate) fn write_text(out: &mut Vec<u8>, text: &[u8]) {
     }
 }
 
-/// Writes a JSON string.
+/// Writes a JSON string, without characters that end a line elsewhere.
 pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
-    if any(text.as_bytes(), is_escaped) {
-        // A string into a vector cannot fail.
-        let _ = serde_json::to_writer(out, text);
-    } else {
-        write_quoted(out, text.as_bytes());
+    if !any(text.as_bytes(), |byte| is_escaped(byte) | may_separate(byte)) {
+        return write_quoted(out, text.as_bytes());
     }
+    let start = out.len();
+    // A string into a vector cannot fail.
+    let _ = serde_json::to_writer(&mut *out, text);
+    escape_line_separators(out, start);
+}
+
+/// Whether a line separator may begin with a byte.
+fn may_separate(byte: u8) -> bool {
+    (byte == 0xc2) | (byte == 0xe2)
 }
 
 /// Whether a byte cannot stand in a JSON string as it is.
@@ -120,40 +124,6 @@ pub(crate) fn json_string(json: &[u8]) -> Option<&[u8]> {
     json.strip_prefix(b"\"")
 }
 
-/// The fields of a JSON object in their order, values as they are written.
-pub(crate) struct Fields<'a>(pub(crate) Vec<(String, &'a RawValue)>);
-
-impl<'a> Fields<'a> {
-    /// Takes an object apart. What is none has no fields.
-    pub(crate) fn parse(json: &'a [u8]) -> Self {
-        serde_json::from_slice(json).unwrap_or(Self(Vec::new()))
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(FieldsVisitor)
-    }
-}
-
-struct FieldsVisitor;
-
-impl<'de> Visitor<'de> for FieldsVisitor {
-    type Value = Fields<'de>;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Fields<'de>, A::Error> {
-        let mut fields = Vec::new();
-        while let Some(field) = entries.next_entry()? {
-            fields.push(field);
-        }
-        Ok(Fields(fields))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,9 +132,19 @@ mod tests {
     fn texts_are_strings_of_json() {
         let long = "long enough to be looked at in words, ".repeat(3);
         for at in 0..long.len() {
-            for other in ["", "\"", "\\", "\0", "\u{1f}", "\u{7f}", "é", "☃"] {
+            for (other, escaped) in [
+                ("", ""),
+                ("\"", r#"\""#),
+                ("\\", r"\\"),
+                ("\0", r"\u0000"),
+                ("\u{1f}", r"\u001f"),
+                ("\u{7f}", "\u{7f}"),
+                ("é", "é"),
+                ("☃\u{a0}", "☃\u{a0}"),
+                ("\u{2028}\u{85}\n\u{2029}", r"\u2028\u0085\n\u2029"),
+            ] {
                 let text = [&long[..at], other, &long[at..]].concat();
-                let (mut out, json) = (Vec::new(), serde_json::to_string(&text).unwrap());
+                let (mut out, json) = (Vec::new(), ["\"", &long[..at], escaped, &long[at..], "\""].concat());
                 write_text(&mut out, text.as_bytes());
                 write_string(&mut out, &text);
                 assert_eq!(String::from_utf8(out).unwrap(), json.repeat(2));

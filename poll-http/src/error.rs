@@ -10,10 +10,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
-use poll_core::{ChannelNameError, JournalError, Kind, OverBudget, PublishError};
+use poll_core::{ChannelNameError, JournalError, Kind, OverBudget, PublishError, escape_line_separators};
 use serde::Serialize;
 
 use crate::body::Body;
+use crate::content::write_string;
 use crate::reply::Reply;
 use crate::respond;
 
@@ -163,8 +164,8 @@ impl Refusal {
     pub(crate) fn into_reply(self, shape: Shape) -> Reply {
         let (media, body) = match shape {
             Shape::Problem => ("application/problem+json", self.problem()),
-            Shape::SpacedError => (respond::JSON, format!("{{\"error\": {}}}", quoted(&self.detail)).into()),
-            Shape::Error => (respond::JSON, format!("{{\"error\":{}}}", quoted(&self.detail)).into()),
+            Shape::SpacedError => (respond::JSON, self.error(" ")),
+            Shape::Error => (respond::JSON, self.error("")),
         };
         let mut reply = respond::whole(self.status, media, respond::NO_STORE, Body::full(body));
         if let Some(after) = self.retry_after {
@@ -187,14 +188,18 @@ impl Refusal {
             status: self.status.as_u16(),
             detail: &self.detail,
         };
-        serde_json::to_vec(&problem).unwrap_or_default().into()
+        let mut json = serde_json::to_vec(&problem).unwrap_or_default();
+        escape_line_separators(&mut json, 0);
+        json.into()
     }
-}
 
-/// A text as a JSON string.
-pub(crate) fn quoted(text: &str) -> String {
-    // Strings always serialise.
-    serde_json::to_string(text).unwrap_or_default()
+    /// `{"error":…}`, with this between name and value.
+    fn error(&self, space: &str) -> Bytes {
+        let mut json = format!("{{\"error\":{space}").into_bytes();
+        write_string(&mut json, &self.detail);
+        json.push(b'}');
+        json.into()
+    }
 }
 
 impl From<ChannelNameError> for Refusal {

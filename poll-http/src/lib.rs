@@ -29,6 +29,7 @@ mod lend;
 mod link;
 mod metrics;
 mod mount;
+mod object;
 mod origin;
 mod pattern;
 mod query;

@@ -30,15 +30,16 @@ async fn cursors_are_good_in_the_copy_and_an_import_goes_on_where_it_was() {
     let store = open(disk.port(), unbounded(), Options::default()).await;
     let payloads = vec![
         Payload::json(br#"{"a": [1, "\u00e9"]}"#).unwrap(),
-        Payload::text("line\nbreak"),
+        Payload::text("line\nbreak\u{2028}\u{85}"),
         Payload::bytes(&b"\xff\x00"[..]),
     ];
     let published = store.store.publish(NOON, &name("a"), Publish::many(payloads)).await.unwrap();
-    store.send(NOON, "a/b ☃", "one").await;
+    store.send(NOON, "a/b ☃\u{2029}", "one").await;
     store.store.close(NOON, &name("done")).await.unwrap();
     store.close().await;
 
     let whole = lines(&disk);
+    assert!(whole.iter().all(|line| !line.contains(['\n', '\u{85}', '\u{2028}', '\u{2029}'])), "{whole:?}");
     assert!(matches!(take(&copy, &whole[..3]), Err(BackupError::Line(3, _))), "it breaks off");
     assert_eq!(take(&copy, &whole).unwrap().messages, 2, "what is there already is passed over");
     assert_eq!(take(&copy, &whole).unwrap().messages, 0);

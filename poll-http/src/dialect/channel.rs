@@ -16,6 +16,7 @@ use crate::content::{write_encoding, write_payload};
 use crate::dialect::form;
 use crate::error::Refusal;
 use crate::head::Head;
+use crate::object::{self, Fields};
 use crate::query::{Query, Repeats};
 use crate::question::{Answer, AtEnd, Grain, Question, Skips};
 use crate::reply::Reply;
@@ -152,12 +153,13 @@ fn write_message(out: &mut Vec<u8>, message: &Message) {
 
 /// The fields of an object but `id` and `timestamp`, each behind it a comma.
 fn write_fields(out: &mut Vec<u8>, json: &[u8]) {
-    let fields = crate::content::Fields::parse(json);
-    for (key, value) in fields.0.iter().filter(|(key, _)| key != "id" && key != "timestamp") {
-        crate::content::write_string(out, key);
-        out.push(b':');
-        out.extend_from_slice(value.get().as_bytes());
-        out.push(b',');
+    for (name, value) in Fields::of(json) {
+        if !object::text(name).is_some_and(|name| matches!(&*name, "id" | "timestamp")) {
+            out.extend_from_slice(name);
+            out.push(b':');
+            out.extend_from_slice(value);
+            out.push(b',');
+        }
     }
 }
 

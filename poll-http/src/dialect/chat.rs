@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use http::StatusCode;
 use poll_core::{Batch, ChannelName, Limit, Message, Payload, Position, Publish, Published, Rendering};
-use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::body::Body;
@@ -13,6 +12,7 @@ use crate::content::{json_string, write_payload, write_string, write_text, write
 use crate::dialect::form;
 use crate::error::Refusal;
 use crate::head::Head;
+use crate::object::{self, Fields};
 use crate::query::{Query, Repeats};
 use crate::question::{Answer, AtEnd, Grain, Question, Skips};
 use crate::reply::Reply;
@@ -26,11 +26,6 @@ pub(crate) const MOST_BYTES: usize = 10_000;
 const WAIT: Duration = Duration::from_secs(10);
 
 const JSON_UTF8: &str = "application/json; charset=UTF-8";
-
-#[derive(Deserialize)]
-struct Posted {
-    body: String,
-}
 
 pub(crate) fn channel() -> Result<ChannelName, Refusal> {
     Ok(ChannelName::parse(CHANNEL)?)
@@ -96,12 +91,18 @@ fn write_message(out: &mut Vec<u8>, message: &Message) {
 
 /// Reads a publish.
 pub(crate) fn publish(body: &[u8], most_payload: usize) -> Result<(Publish, String), Refusal> {
-    let posted: Posted = serde_json::from_slice(body)
-        .map_err(|error| Refusal::bad_request(format!("not an object with a text `body`: {error}")))?;
-    if posted.body.len() > most_payload {
+    let told = |why: &dyn std::fmt::Display| {
+        Refusal::bad_request(format!("not an object with a text `body`: {why}"))
+    };
+    let posted = Payload::json(body).map_err(|error| told(&error))?;
+    let bodies =
+        Fields::of(posted.as_bytes()).filter(|(name, _)| object::text(name).as_deref() == Some("body"));
+    let text = bodies.last().ok_or_else(|| told(&"it has none"))?.1;
+    let text = object::text(text).ok_or_else(|| told(&"it is no text"))?.into_owned();
+    if text.len() > most_payload {
         return Err(Refusal::too_large("the message", most_payload));
     }
-    Ok((Publish::one(Payload::text(posted.body.clone())), posted.body))
+    Ok((Publish::one(Payload::text(text.clone())), text))
 }
 
 /// Writes the answer to a publish: the message as everyone will see it.

@@ -9,16 +9,19 @@ use std::cmp::Ordering;
 use std::io::Write as _;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
-use poll_core::{ChannelName, Limit, Message, Payload, Position, Publish, Rendering, Standing, Timestamp};
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use poll_core::{
+    ChannelName, Limit, MAX_JSON_DEPTH, Message, Payload, Position, Publish, Rendering, Standing, Timestamp,
+    compact_json,
+};
 use uuid::Uuid;
 
 use crate::content::{write_payload, write_string};
 use crate::dialect::form;
 use crate::error::Refusal;
 use crate::head::Head;
+use crate::object::{self, Fields};
 use crate::query::{Query, Repeats};
 use crate::question::{Answer, AtEnd, Grain, Question, Skips};
 use crate::reply::Reply;
@@ -195,61 +198,38 @@ fn told(text: impl Into<std::borrow::Cow<'static, str>>) -> Refusal {
 
 /// Reads a publish: a JSON object whose keys match in any case, as Go's decoder has it.
 pub(crate) fn publish(body: &[u8], most_payload: usize) -> Result<(ChannelName, Publish), Refusal> {
-    let posted: Posted<'_> =
-        serde_json::from_slice(body).map_err(|_| Refusal::bad_request("Invalid POST body json."))?;
-    let channel = posted.category.and_then(|category| ChannelName::parse(&category).ok());
+    let malformed = || Refusal::bad_request("Invalid POST body json.");
+    // The data is one level down.
+    let posted = compact_json(body, MAX_JSON_DEPTH + 1).map_err(|_| malformed())?;
+    if !posted.starts_with(b"{") {
+        return Err(malformed());
+    }
+    let (mut category, mut data) = (None, None);
+    for (name, value) in Fields::of(&posted) {
+        let value = Some(value).filter(|value| *value != b"null");
+        match object::text(name) {
+            Some(name) if name.eq_ignore_ascii_case("category") => {
+                category = value.map(|value| object::text(value).ok_or_else(malformed)).transpose()?;
+            }
+            Some(name) if name.eq_ignore_ascii_case("data") => data = value,
+            _ => {}
+        }
+    }
+    let channel = category.and_then(|category| ChannelName::parse(&category).ok());
     let channel = channel.ok_or_else(|| {
         Refusal::bad_request("Invalid or missing 'category' arg, must be 1-1024 characters long.")
     })?;
-    let data = posted.data.map(RawValue::get).filter(|data| *data != "null");
     let data = data.ok_or_else(|| Refusal::bad_request("Invalid or missing 'data' arg, must be non-nil."))?;
-    let payload =
-        Payload::json(data.as_bytes()).map_err(|_| Refusal::bad_request("Invalid POST body json."))?;
-    if payload.len() > most_payload {
+    if data.len() > most_payload {
         return Err(Refusal::too_large("'data'", most_payload));
     }
-    Ok((channel, Publish::one(payload)))
+    // A part of compact JSON is compact.
+    Ok((channel, Publish::one(Payload::Json(Bytes::copy_from_slice(data)))))
 }
 
 /// The answer to a publish.
 pub(crate) fn published() -> Reply {
     respond::json(StatusCode::OK, &br#"{"success": true}"#[..])
-}
-
-#[derive(Default)]
-struct Posted<'a> {
-    category: Option<String>,
-    data: Option<&'a RawValue>,
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Posted<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(PostedVisitor)
-    }
-}
-
-struct PostedVisitor;
-
-impl<'de> Visitor<'de> for PostedVisitor {
-    type Value = Posted<'de>;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("an object with a category and data")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Posted<'de>, A::Error> {
-        let mut posted = Posted::default();
-        while let Some(key) = fields.next_key::<String>()? {
-            if key.eq_ignore_ascii_case("category") {
-                posted.category = fields.next_value()?;
-            } else if key.eq_ignore_ascii_case("data") {
-                posted.data = Some(fields.next_value()?);
-            } else {
-                fields.next_value::<serde::de::IgnoredAny>()?;
-            }
-        }
-        Ok(posted)
-    }
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod fan_out;
 mod golongpoll;
 mod golongpoll_time;
 mod held_journal;
+mod json_texts;
 mod judges;
 mod mount;
 mod native_polls;

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use poll_core::{ChannelName, IdempotencyKey, Payload, Publish};
-use serde::Deserialize;
 
 use crate::content::write_string;
 use crate::error::Refusal;
 use crate::head::{Field, Head, Repeated, is_text};
+use crate::object::{self, Fields};
 use crate::query::{Query, Repeats, form};
 use crate::settings::Demo;
 
@@ -159,29 +159,52 @@ fn media(head: Head<'_>) -> Media {
 }
 
 /// One report of a job.
-#[derive(Deserialize)]
+#[derive(Default)]
 struct Report {
-    step: u64,
-    total: u64,
+    step: Option<u64>,
+    total: Option<u64>,
     message: Option<String>,
     status: Option<String>,
 }
 
+impl Report {
+    /// `None` where a field is of another kind; what is null is absent.
+    fn of(json: &[u8]) -> Option<Self> {
+        let mut report = Self::default();
+        for (name, value) in Fields::of(json) {
+            let number = || std::str::from_utf8(value).ok()?.parse().ok();
+            let text = || match value {
+                b"null" => Some(None),
+                value => object::text(value).map(Cow::into_owned).map(Some),
+            };
+            match object::text(name).as_deref() {
+                Some("step") => report.step = Some(number()?),
+                Some("total") => report.total = Some(number()?),
+                Some("message") => report.message = text()?,
+                Some("status") => report.status = text()?,
+                _ => {}
+            }
+        }
+        Some(report)
+    }
+}
+
 /// A job's step as it is kept, and whether it is the last.
 pub(crate) fn progress_report(body: &[u8]) -> Result<Publish, Refusal> {
-    let malformed = |error| {
+    let malformed = || {
         let keys =
             "a JSON object with whole numbers `step` and `total`, and texts `message` and `status` if any";
-        Refusal::bad_request(format!("the body is not {keys}: {error}"))
+        Refusal::bad_request(format!("the body is not {keys}"))
     };
-    let report: Report = serde_json::from_slice(body).map_err(malformed)?;
-    if report.total == 0 {
+    let report = Report::of(json(body, "the body")?.as_bytes()).ok_or_else(malformed)?;
+    let (Some(step_number), Some(total)) = (report.step, report.total) else { return Err(malformed()) };
+    if total == 0 {
         return Err(Refusal::bad_request("`total` must be at least 1"));
     }
-    if report.step > report.total {
+    if step_number > total {
         return Err(Refusal::bad_request("`step` must not be above `total`"));
     }
-    let payload = step(report.step, report.total, report.message, report.status.as_deref())?;
+    let payload = step(step_number, total, report.message, report.status.as_deref())?;
     let last = matches!(report.status.as_deref(), Some("done" | "failed"));
     let publish = Publish::one(payload);
     Ok(if last { publish.closing() } else { publish })

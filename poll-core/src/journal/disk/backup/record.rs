@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::cursor::Seq;
 use crate::journal::disk::format;
 use crate::journal::disk::place::Place;
+use crate::json::escape_line_separators;
 use crate::message::{Message, Payload};
 use crate::time::Timestamp;
 
@@ -97,7 +98,9 @@ impl Record {
     /// # Errors
     /// Never for what this crate made.
     pub fn to_line(&self) -> std::io::Result<String> {
-        Ok(serde_json::to_string(self)?)
+        let mut line = serde_json::to_vec(self)?;
+        escape_line_separators(&mut line, 0);
+        String::from_utf8(line).map_err(std::io::Error::other)
     }
 }
 

@@ -1,0 +1,177 @@
+//! The fields of a JSON object, and the text of a JSON string, where that is all that is asked of them.
+//!
+//! What is looked into was checked when it was published, or just before. It is not parsed again: a parser into Rust's
+//! types refuses what the grammar allows (lone surrogates, numbers that fit no double, deep nesting), and a message that
+//! was taken must come out of every door.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Visitor};
+
+/// The fields of a compact JSON object, in their order; none of any other value. Names and values are as they are written.
+pub(crate) struct Fields<'a>(&'a [u8]);
+
+impl<'a> Fields<'a> {
+    pub(crate) fn of(json: &'a [u8]) -> Self {
+        Self(json.strip_prefix(b"{").unwrap_or_default())
+    }
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (name, rest) = self.0.split_at_checked(value_end(self.0))?;
+        let rest = rest.strip_prefix(b":")?;
+        let (value, rest) = rest.split_at_checked(value_end(rest))?;
+        // A comma, or the end of the object.
+        self.0 = rest.get(1..).unwrap_or_default();
+        Some((name, value))
+    }
+}
+
+/// Where the value that compact JSON begins with ends.
+fn value_end(json: &[u8]) -> usize {
+    let (mut depth, mut at) = (0usize, 0);
+    while let Some(byte) = json.get(at) {
+        match byte {
+            b'"' => at += string_end(&json[at..]) - 1,
+            b'[' | b'{' => depth += 1,
+            // Of what is around it.
+            b']' | b'}' | b',' | b':' if depth == 0 => return at,
+            b']' | b'}' => depth -= 1,
+            _ => {}
+        }
+        at += 1;
+    }
+    at
+}
+
+/// Where the string that `json` begins with ends.
+fn string_end(json: &[u8]) -> usize {
+    let mut at = 1;
+    while let Some(next) = memchr::memchr2(b'"', b'\\', json.get(at..).unwrap_or_default()) {
+        at += next;
+        if json[at] == b'"' {
+            return at + 1;
+        }
+        at += 2;
+    }
+    json.len()
+}
+
+/// The text of a JSON string; `None` of any other value. UTF-8 has no lone surrogates, so each becomes a replacement
+/// character, as decoders in Go and browsers make it.
+pub(crate) fn text(json: &[u8]) -> Option<Cow<'_, str>> {
+    let inner = json.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    if memchr::memchr(b'\\', inner).is_none() {
+        return std::str::from_utf8(inner).ok().map(Cow::Borrowed);
+    }
+    serde_json::from_slice::<Text>(json).ok().map(|Text(text)| Cow::Owned(text))
+}
+
+struct Text(String);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // As bytes, serde_json gives lone surrogates in the way of UTF-8.
+        deserializer.deserialize_bytes(TextVisitor).map(Self)
+    }
+}
+
+struct TextVisitor;
+
+impl Visitor<'_> for TextVisitor {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_bytes<E>(self, mut bytes: &[u8]) -> Result<String, E> {
+        /// How long a surrogate is.
+        const SURROGATE: usize = 3;
+        let mut text = String::with_capacity(bytes.len());
+        while let Err(error) = std::str::from_utf8(bytes) {
+            let (before, from) = bytes.split_at(error.valid_up_to());
+            text.push_str(std::str::from_utf8(before).unwrap_or_default());
+            text.push(char::REPLACEMENT_CHARACTER);
+            bytes = from.get(SURROGATE..).unwrap_or_default();
+        }
+        text.push_str(std::str::from_utf8(bytes).unwrap_or_default());
+        Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn fields(json: &str) -> Vec<(&str, &str)> {
+        let text = |bytes| std::str::from_utf8(bytes).unwrap();
+        Fields::of(json.as_bytes()).map(|(name, value)| (text(name), text(value))).collect()
+    }
+
+    #[test]
+    fn fields_are_as_they_are_written() {
+        assert_eq!(fields("{}"), []);
+        assert_eq!(fields(r#"{"a":1}"#), [("\"a\"", "1")]);
+        let json = r#"{"a\\":"}\",{","":[{"b":[]},{}],"\ud800":{"c":"]"},"a\\":null}"#;
+        let expected = [
+            (r#""a\\""#, r#""}\",{""#),
+            (r#""""#, r#"[{"b":[]},{}]"#),
+            (r#""\ud800""#, r#"{"c":"]"}"#),
+            (r#""a\\""#, "null"),
+        ];
+        assert_eq!(fields(json), expected);
+        for other in ["[1]", "\"{\"", "1", "null"] {
+            assert_eq!(fields(other), [], "{other}");
+        }
+    }
+
+    #[test]
+    fn a_text_has_no_lone_surrogates() {
+        let cases = [
+            (r#""a☃""#, "a☃"),
+            (r#""\u0061\n\/\ud83d\ude00""#, "a\n/😀"),
+            (r#""\ud800""#, "\u{fffd}"),
+            (r#""\udc00\ud800x\ud83d\ud83d\ude00""#, "\u{fffd}\u{fffd}x\u{fffd}😀"),
+        ];
+        for (json, expected) in cases {
+            assert_eq!(text(json.as_bytes()).unwrap(), expected, "{json}");
+        }
+        for other in ["1", "null", "[\"a\"]", "{}", "\"", ""] {
+            assert_eq!(text(other.as_bytes()), None, "{other}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_text_is_what_a_parser_makes_of_it(given in "\\PC{0,40}|[\"\\\\\u{0}-\u{20}é😀]{0,20}") {
+            let json = serde_json::to_string(&given).unwrap();
+            prop_assert_eq!(text(json.as_bytes()).unwrap(), given);
+        }
+
+        #[test]
+        fn whatever_is_looked_into_no_panic(bytes: Vec<u8>, json in "[\\[\\]{}\",:0\\\\u]{0,24}") {
+            for bytes in [bytes.as_slice(), json.as_bytes()] {
+                prop_assert!(Fields::of(bytes).count() <= bytes.len());
+                let _ = text(bytes);
+            }
+        }
+
+        #[test]
+        fn fields_put_together_again_are_the_object(pairs in proptest::collection::vec(("\\PC{0,6}", "[\\[\\]{}\",:a]{0,6}"), 0..5)) {
+            let pairs: Vec<_> = pairs.iter().map(|(name, value)| {
+                let text = |text: &str| serde_json::to_string(text).unwrap();
+                format!("{}:[{{{}:{}}}]", text(name), text(value), text(value))
+            }).collect();
+            let json = format!("{{{}}}", pairs.join(","));
+            let again: Vec<_> = fields(&json).into_iter().map(|(name, value)| format!("{name}:{value}")).collect();
+            prop_assert_eq!(again, pairs);
+        }
+    }
+}
