@@ -16,7 +16,7 @@ use crate::early_hints::Asset;
 pub struct ServiceSettings {
     /// Largest payload of one message in bytes. 64 KiB: a message is news, not a file.
     pub max_payload_bytes: usize,
-    /// Longest wait of a long poll. 60 s: below what common proxies allow an answer to take.
+    /// Longest wait of a long poll. 50 s, and so answers after 49: HAProxy commonly cuts at 50, nginx at 60.
     pub max_poll: Duration,
     /// How often a silent stream says that it lives. 15 s: below the 30 s after which some middleboxes forget it.
     pub heartbeat: Duration,
@@ -123,7 +123,7 @@ impl Default for ServiceSettings {
     fn default() -> Self {
         Self {
             max_payload_bytes: 64 * 1024,
-            max_poll: Duration::from_secs(60),
+            max_poll: Duration::from_secs(50),
             heartbeat: Duration::from_secs(15),
             body: Duration::from_secs(10),
             cors: Cors::Off,

@@ -22,8 +22,6 @@ use crate::question::{Answer, AtEnd, Grain, Question, Skips};
 use crate::reply::Reply;
 use crate::respond;
 
-const DEFAULT_WAIT: Duration = Duration::from_secs(30);
-
 /// How a question is put, which is how it is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
@@ -41,10 +39,7 @@ pub(crate) fn question(
 ) -> Result<(Question, Mode), Refusal> {
     let query = Query::of(head);
     let get = |name| Ok::<_, Refusal>(query.get(name, Repeats::FirstWins)?.filter(|value| !value.is_empty()));
-    let wait = match get("timeout")? {
-        Some(text) => super::native::seconds("timeout", &text, most)?,
-        None => DEFAULT_WAIT.min(most),
-    };
+    let wait = super::native::wait(get("timeout")?.as_deref(), || None, most)?;
     let (position, limit, mode) = match get("last_message_id")? {
         Some(text) => {
             let id = Uuid::parse_str(&text)
@@ -218,7 +213,7 @@ mod tests {
         let id = Uuid::from_u128(9);
         let (question, mode) = ask(&format!("last_message_id={id}&since=5&timeout=99")).unwrap();
         assert_eq!((question.position, mode), (Position::AfterId(id), Mode::All(id)));
-        assert_eq!(question.wait, Duration::from_secs(60));
+        assert_eq!(question.wait, Duration::from_secs(59));
         for bad in ["since=inf", "since=nan", "since=x", "timeout=nan", "last_message_id=1"] {
             assert!(ask(bad).is_err(), "{bad}");
         }

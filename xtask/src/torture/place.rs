@@ -85,6 +85,12 @@ impl Place {
         }
     }
 
+    /// The `timeout` to ask for to be left waiting so long: the native and the channel dialect end a wait a thirtieth
+    /// early.
+    pub(super) fn timeout(wait: Duration) -> String {
+        format!("{:.4}", wait.as_secs_f64() * 30.0 / 29.0)
+    }
+
     /// Tells who aims when this question is expected to end, if it is asked to end at `deadline`.
     pub(super) fn announce(&mut self, deadline: Instant) {
         let at = self.aim.edge(deadline);

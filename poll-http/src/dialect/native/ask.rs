@@ -47,10 +47,7 @@ pub(crate) fn short_poll(head: Head<'_>) -> Result<Question, Refusal> {
 /// `/api/longpoll`; waits are cut to `most`.
 pub(crate) fn long_poll(head: Head<'_>, most: Duration) -> Result<Question, Refusal> {
     let (words, timeout) = Words::timed(head)?;
-    let wait = match timeout {
-        Some(text) => seconds("timeout", &text, most)?,
-        None => preferred_wait(head).unwrap_or(DEFAULT_WAIT).min(most),
-    };
+    let wait = wait(timeout.as_deref(), || preferred_wait(head), most)?;
     question(&words, position(&words)?.unwrap_or(Position::Start), wait)
 }
 
@@ -126,16 +123,31 @@ fn number(text: &str) -> Option<u64> {
     if digits { text.parse().ok() } else { None }
 }
 
-/// A decimal number of seconds, clamped to 0…`most`.
-pub(crate) fn seconds(name: &str, text: &str, most: Duration) -> Result<Duration, Refusal> {
+/// How long a long poll waits: up to `timeout`, else as long as the asker prefers, at most `most`. A thirtieth of that is
+/// left for the answer's way, at most a second: proxies that allow an answer just as long would cut it off.
+pub(crate) fn wait(
+    timeout: Option<&str>,
+    preferred: impl FnOnce() -> Option<Duration>,
+    most: Duration,
+) -> Result<Duration, Refusal> {
+    let asked = match timeout {
+        Some(text) => seconds(text, most)?,
+        None => preferred().unwrap_or(DEFAULT_WAIT),
+    };
+    let asked = asked.min(most);
+    Ok(asked - (asked / 30).min(Duration::from_secs(1)))
+}
+
+/// A decimal number of seconds; `most` where it is more than a duration holds.
+fn seconds(text: &str, most: Duration) -> Result<Duration, Refusal> {
     if let Some(whole) = number(text) {
-        return Ok(Duration::from_secs(whole).min(most));
+        return Ok(Duration::from_secs(whole));
     }
     let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
     let Some(number) = number else {
-        return Err(Refusal::bad_request(format!("`{name}` must be a number of seconds")));
+        return Err(Refusal::bad_request("`timeout` must be a number of seconds"));
     };
-    Ok(Duration::try_from_secs_f64(number.max(0.0)).unwrap_or(most).min(most))
+    Ok(Duration::try_from_secs_f64(number.max(0.0)).unwrap_or(most))
 }
 
 /// `Prefer: wait=S` (RFC 7240 §4.3): whole seconds. A preference that is not understood is no error.
@@ -172,14 +184,18 @@ mod tests {
             long_poll((&head(target, fields)).into(), most).map(|q| q.wait)
         };
         let cases = [
-            ("/?", &[][..], 30_000),
-            ("/?timeout=0.25", &[], 250),
+            ("/?", &[][..], 29_000),
+            ("/?timeout=0.3", &[], 290),
             ("/?timeout=-3", &[], 0),
-            ("/?timeout=1e9", &[], 60_000),
-            ("/?timeout=%2B2", &[], 2_000),
-            ("/", &[("prefer", "respond-async, wait=10")], 10_000),
-            ("/?timeout=1", &[("prefer", "wait=10")], 1_000),
-            ("/", &[("prefer", "wait=soon")], 30_000),
+            ("/?timeout=1e9", &[], 59_000),
+            ("/?timeout=1e99", &[], 59_000),
+            ("/?timeout=99999999999999999999", &[], 59_000),
+            ("/?timeout=%2B6", &[], 5_800),
+            ("/?timeout=30", &[], 29_000),
+            ("/?timeout=31.5", &[], 30_500),
+            ("/", &[("prefer", "respond-async, wait=15")], 14_500),
+            ("/?timeout=3", &[("prefer", "wait=10")], 2_900),
+            ("/", &[("prefer", "wait=soon")], 29_000),
         ];
         for (target, fields, millis) in cases {
             assert_eq!(wait(target, fields), Ok(Duration::from_millis(millis)), "{target}");

@@ -51,7 +51,7 @@ impl Channel {
             (Some(id), By::Id) => format!("last_message_id={id}"),
             _ => format!("since={}", self.since),
         };
-        let target = format!("/api/poll/{}?timeout={:.4}&{position}", place.channel, wait.as_secs_f64());
+        let target = format!("/api/poll/{}?timeout={}&{position}", place.channel, Place::timeout(wait));
         connection.ask("GET", &target, &[], "").await?;
         let answer = connection.answer().await?;
         answer.head.expect(200)?;

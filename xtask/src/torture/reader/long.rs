@@ -34,7 +34,7 @@ impl Long {
         let wait = place.wait(WAIT);
         let deadline = Instant::now() + wait;
         place.announce(deadline);
-        let target = format!("/api/longpoll?{}&timeout={:.4}", place.query(), wait.as_secs_f64());
+        let target = format!("/api/longpoll?{}&timeout={}", place.query(), Place::timeout(wait));
         connection.ask("GET", &target, &[], "").await?;
         let answer = connection.answer().await?;
         answer.head.expect(200)?;

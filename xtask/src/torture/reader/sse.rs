@@ -45,7 +45,8 @@ async fn follow(connection: &mut Connection, place: &mut Place) -> Result<()> {
     loop {
         let chunk = connection.chunk().await?.context("the stream ended though its channel has not")?;
         let text = std::str::from_utf8(&chunk).context("a chunk is not text")?;
-        ensure!(text.ends_with("\n\n"), "a chunk does not end with its event: {text:?}");
+        let comment = text.starts_with(':') && !text.trim_end_matches('\n').contains('\n');
+        ensure!(text.ends_with("\n\n") != comment, "a chunk does not end with its event: {text:?}");
         let events: Vec<Event<'_>> = text.split_terminator("\n\n").map(Event::parse).collect();
         let messages = events.iter().filter(|event| event.name == "message").count();
         ensure!(messages <= 1, "two messages in a chunk: {text:?}");
