@@ -26,6 +26,8 @@ pub enum Position {
     AfterTime(Timestamp),
     /// After all messages whose UUIDv7 is not above this one.
     AfterId(Uuid),
+    /// Somewhere, but what the reader calls it is no place of any channel.
+    Unknown,
 }
 
 /// A position with its meaning settled.
@@ -73,7 +75,7 @@ impl Pinned {
                 Self::after(cursor)
             }
             Position::AfterSeq(seq) if seq <= end.seq => Self::after(Cursor { seq, ..end }),
-            Position::After(_) | Position::AfterSeq(_) => reset,
+            Position::After(_) | Position::AfterSeq(_) | Position::Unknown => reset,
         }
     }
 

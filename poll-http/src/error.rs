@@ -40,6 +40,8 @@ pub(crate) enum Shape {
     SpacedError,
     /// `{"error":"…"}`.
     Error,
+    /// A line of text.
+    Plain,
 }
 
 #[derive(Serialize)]
@@ -166,6 +168,7 @@ impl Refusal {
             Shape::Problem => ("application/problem+json", self.problem()),
             Shape::SpacedError => (respond::JSON, self.error(" ")),
             Shape::Error => (respond::JSON, self.error("")),
+            Shape::Plain => (respond::PLAIN, format!("{}\n", self.detail).into()),
         };
         let mut reply = respond::whole(self.status, media, respond::NO_STORE, Body::full(body));
         if let Some(after) = self.retry_after {

@@ -20,8 +20,8 @@ pub(crate) enum Style {
     Updates(Framing),
     /// A job's steps, without a line before the first and after the last.
     Steps(Framing),
-    /// Promises, announced by lines.
-    Promises,
+    /// Promises, announced by lines or events.
+    Promises(Framing),
 }
 
 /// The body of an answer that stays open.
@@ -39,8 +39,7 @@ pub(crate) struct Feed {
 impl Style {
     pub(crate) fn framing(self) -> Framing {
         match self {
-            Self::Updates(framing) | Self::Steps(framing) => framing,
-            Self::Promises => Framing::Lines,
+            Self::Updates(framing) | Self::Steps(framing) | Self::Promises(framing) => framing,
         }
     }
 
@@ -49,7 +48,7 @@ impl Style {
         match self {
             Self::Updates(framing) => Some(native::updates(batch, framing)),
             Self::Steps(framing) => Some(native::progress(batch, framing)),
-            Self::Promises => None,
+            Self::Promises(_) => None,
         }
     }
 }
@@ -67,7 +66,8 @@ impl Feed {
         let at = batch.messages().get(index)?.at;
         let until = service.store().retention().age().map(|age| at.after(age));
         let cache = native::message_cache(service.now(), until);
-        native::promise(self.follow.channel(), batch, index, cache).map(Piece::Push)
+        let framing = self.style.framing();
+        native::promise(self.follow.channel(), batch, index, cache, framing).map(Piece::Push)
     }
 
     /// A notice's frame; none where this style has no such line.
@@ -109,7 +109,8 @@ impl Pieces for Feed {
 
 impl Level for Feed {
     fn lend(&mut self, share: &mut dyn FnMut() -> Weak<Lent>, waker: &Waker) {
-        let idle = self.first.is_none() && self.giving.is_none() && self.style != Style::Promises;
+        let promises = matches!(self.style, Style::Promises(_));
+        let idle = self.first.is_none() && self.giving.is_none() && !promises;
         let Some(at) = self.follow.rests_at().filter(|_| idle) else { return };
         let (follow, style) = (&self.follow, self.style);
         let seat = self.seat.get_or_insert_with(|| {

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use poll_core::{Batch, ChannelName, Continuity, Cursor, Epoch, Limit, Pinned, Timestamp, View, Wait};
+use poll_core::{
+    Batch, ChannelName, Continuity, Cursor, Epoch, Limit, Pinned, Standing, Timestamp, View, Wait,
+};
 use tokio::time::Instant;
 
 use crate::client::Client;
@@ -70,6 +72,16 @@ pub(crate) enum Event {
     Ended(Cursor),
     /// The last one: the server drains.
     Draining(Cursor),
+}
+
+/// Whether a reader who comes back has all there will ever be.
+pub(crate) fn is_over(standing: &Standing) -> bool {
+    standing.ended && standing.position >= standing.newest && standing.missed() == Some(0)
+}
+
+/// Where a reader starts, before anything is said of what it missed.
+pub(crate) fn start(standing: &Standing) -> Cursor {
+    Cursor { epoch: standing.epoch, seq: standing.position }
 }
 
 impl Follow {

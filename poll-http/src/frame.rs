@@ -17,8 +17,9 @@ pub(crate) enum Framing {
 /// How soon an EventSource reconnects by itself, in milliseconds.
 const RETRY: &str = "retry: 2000\n";
 
-/// The comment that keeps a silent event stream alive.
-pub(crate) const COMMENT: &[u8] = b": heartbeat\n\n";
+/// The comment that keeps a silent event stream alive. No blank line behind it: some parsers make an empty message of a
+/// comment that one follows.
+pub(crate) const COMMENT: &[u8] = b": heartbeat\n";
 
 impl Framing {
     /// Writes what stands before a message's JSON.

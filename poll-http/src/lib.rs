@@ -1,5 +1,6 @@
 //! poll over HTTP: every polling pattern as a raw service on hyper (HTTP/1.1) and h2 (HTTP/2).
 
+mod accept;
 mod access;
 mod admission;
 mod body;

@@ -3,16 +3,20 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
+use http::header::VARY;
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::body::Body;
 use crate::reply::Reply;
 
 pub(crate) const JSON: &str = "application/json";
+pub(crate) const PLAIN: &str = "text/plain; charset=utf-8";
 pub(crate) const NDJSON: &str = "application/x-ndjson";
 pub(crate) const EVENT_STREAM: &str = "text/event-stream";
 pub(crate) const NO_CACHE: &str = "no-cache";
 pub(crate) const NO_STORE: &str = "no-store";
+/// What comes piece by piece must not be compressed on the way: whoever does that holds pieces back.
+const NO_TRANSFORM: &str = "no-cache, no-transform";
 /// nginx then passes each piece on as it comes.
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
@@ -31,10 +35,19 @@ pub(crate) fn json(status: StatusCode, body: impl Into<Bytes>) -> Reply {
     whole(status, JSON, NO_STORE, Body::full(body))
 }
 
-/// An answer that comes piece by piece.
+/// An answer that comes piece by piece, in a form that `Accept` chose.
 pub(crate) fn streamed(media: &'static str, body: Body) -> Reply {
-    let mut reply = whole(StatusCode::OK, media, NO_CACHE, body);
-    reply.headers_mut().insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
+    let mut reply = whole(StatusCode::OK, media, NO_TRANSFORM, body);
+    let headers = reply.headers_mut();
+    headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
+    headers.insert(VARY, HeaderValue::from_static("Accept"));
+    reply
+}
+
+/// Instead of such an answer: there is nothing more, and an EventSource stays away (WHATWG HTML §9.2.3).
+pub(crate) fn nothing_more() -> Reply {
+    let mut reply = Reply { cache: Some(NO_STORE.into()), ..bare(StatusCode::NO_CONTENT) };
+    reply.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
     reply
 }
 

@@ -13,7 +13,7 @@ use crate::client::Client;
 use crate::dialect::native;
 use crate::error::Refusal;
 use crate::feed::{Feed, Style};
-use crate::follow::Follow;
+use crate::follow::{self, Follow};
 use crate::frame::Framing;
 use crate::metrics::Pattern;
 use crate::reply::Reply;
@@ -34,10 +34,9 @@ pub(crate) async fn answer(
     let now = service.now();
     let pinned = service.store().pin(now, &job, given.unwrap_or(Position::Start)).await;
     let standing = service.store().standing(now, &job, &pinned).await;
-    let over = standing.ended && standing.position >= standing.newest;
-    if framing == Framing::Events && given.is_some() && over {
+    if framing == Framing::Events && given.is_some() && follow::is_over(&standing) {
         // An EventSource comes back after every end, until it is told that there is no more.
-        return Ok(respond::bare(StatusCode::NO_CONTENT));
+        return Ok(respond::nothing_more());
     }
     let place = service.place(Pattern::Stream, &job, &client)?;
     let follow = Follow::new(&service, job, pinned, client);

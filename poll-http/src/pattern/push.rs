@@ -4,7 +4,7 @@
 //! lost for want of a stream, a window or a protocol.
 
 use http::{HeaderName, HeaderValue};
-use poll_core::Cursor;
+use poll_core::Position;
 
 use crate::body::Body;
 use crate::client::Client;
@@ -12,7 +12,7 @@ use crate::connection::PushPolicy;
 use crate::dialect::native;
 use crate::error::Refusal;
 use crate::feed::{Feed, Style};
-use crate::follow::Follow;
+use crate::follow::{self, Follow};
 use crate::frame::Framing;
 use crate::metrics::Pattern;
 use crate::question::Question;
@@ -22,26 +22,30 @@ use crate::service::Service;
 
 const PUSH_POLICY: HeaderName = HeaderName::from_static("push-policy");
 
-/// Opens a stream of promises.
+/// Opens a stream of promises. `given` is the position as far as the reader named one.
 pub(crate) async fn answer(
     service: Service,
     question: Question,
     client: Client,
+    given: Option<Position>,
+    framing: Framing,
     push: PushPolicy,
 ) -> Result<Reply, Refusal> {
     let now = service.now();
     let pinned = service.store().pin(now, &question.channel, question.position).await;
     let standing = service.store().standing(now, &question.channel, &pinned).await;
-    let start = Cursor { epoch: standing.epoch, seq: standing.position };
-    let first = native::connected(Framing::Lines, start, now);
+    if framing == Framing::Events && given.is_some() && follow::is_over(&standing) {
+        return Ok(respond::nothing_more());
+    }
+    let first = native::connected(framing, follow::start(&standing), now);
     let place = service.place(Pattern::Push, &question.channel, &client)?;
     let follow = Follow::new(&service, question.channel, pinned, client);
     let style = match push {
-        PushPolicy::Possible => Style::Promises,
-        PushPolicy::Off => Style::Updates(Framing::Lines),
+        PushPolicy::Possible => Style::Promises(framing),
+        PushPolicy::Off => Style::Updates(framing),
     };
     let feed = Feed::new(follow, style, Some(first));
-    let mut reply = respond::streamed(respond::NDJSON, Body::stream(feed).on_end(place));
+    let mut reply = respond::streamed(native::media(framing), Body::stream(feed).on_end(place));
     if push == PushPolicy::Off {
         reply.headers_mut().insert(PUSH_POLICY, HeaderValue::from_static("none"));
     }

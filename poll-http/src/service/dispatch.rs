@@ -18,7 +18,7 @@ use crate::connection::{ConnectionInfo, Handled};
 use crate::dialect::golongpoll;
 use crate::drain::Phase;
 use crate::early_hints::{Asset, Preload};
-use crate::error::Refusal;
+use crate::error::{Refusal, Shape};
 use crate::head::{Field, Head};
 use crate::intake;
 use crate::origin;
@@ -132,9 +132,9 @@ impl Service {
             origin::check_site(head, &self.settings().cors)?;
         }
         match target {
-            Target::Health => Ok(Step::Now(text("ok\n"))),
-            Target::Ready => self.readiness().map(Step::Now),
-            Target::Metrics => Ok(Step::Now(text((self.0.shared.metrics_text)()))),
+            Target::Health => Ok(Step::Now(text(respond::PLAIN, "ok\n"))),
+            Target::Ready => Ok(Step::Now(self.readiness())),
+            Target::Metrics => Ok(Step::Now(text(PROMETHEUS, (self.0.shared.metrics_text)()))),
             Target::File => Ok(Step::Now(self.file(head))),
             target => {
                 let client = self.let_in(head, action, connection, finish)?;
@@ -228,14 +228,22 @@ impl Service {
         })
     }
 
-    fn readiness(&self) -> Result<Reply, Refusal> {
-        let unready =
-            |why: String| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why).retry_after(AWAY_WHILE_DRAINING);
-        if self.0.shared.drain.phase() != Phase::Serving {
-            return Err(unready("the server is going down".to_owned()));
+    /// One line a fault, or `ready`: load balancers and people read it, so it is no problem in JSON.
+    fn readiness(&self) -> Reply {
+        let ready = match self.0.shared.drain.phase() {
+            Phase::Serving => (self.0.shared.ready)(),
+            Phase::Unready | Phase::Draining { .. } => Err("the server is going down".to_owned()),
+        };
+        match ready {
+            Ok(note) if note.is_empty() => text(respond::PLAIN, "ready\n"),
+            Ok(note) => text(respond::PLAIN, format!("ready\n{note}\n")),
+            Err(why) => {
+                let unready =
+                    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why).retry_after(AWAY_WHILE_DRAINING);
+                self.metrics().refused(unready.reason());
+                unready.into_reply(Shape::Plain)
+            }
         }
-        let note = (self.0.shared.ready)().map_err(unready)?;
-        Ok(text(if note.is_empty() { "ready\n".to_owned() } else { format!("ready\n{note}\n") }))
     }
 
     fn has_file(&self, path: &str) -> bool {
@@ -285,8 +293,9 @@ fn options(head: Head<'_>, allow: &'static str, finish: &Finish) -> Reply {
     reply
 }
 
-/// Plain text; `version` is that of the Prometheus text format and means nothing to others.
-fn text(text: impl Into<bytes::Bytes>) -> Reply {
-    let plain = "text/plain; version=0.0.4; charset=utf-8";
-    respond::whole(StatusCode::OK, plain, respond::NO_STORE, Body::full(text))
+/// The Prometheus text format.
+const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+fn text(media: &'static str, text: impl Into<bytes::Bytes>) -> Reply {
+    respond::whole(StatusCode::OK, media, respond::NO_STORE, Body::full(text))
 }

@@ -30,7 +30,7 @@ enum Read<'a> {
     Short(Question, Option<&'a [u8]>),
     Long(Question, Voice),
     Stream(Question, Option<Position>, Framing),
-    Push(Question),
+    Push(Question, Option<Position>, Framing),
     Job(ChannelName, Option<Position>, Framing),
     /// A demonstration, in a channel that is not yet.
     Demo(ChannelName, Framing),
@@ -71,7 +71,6 @@ impl Service {
 
     fn parse<'a>(&self, target: Target, head: Head<'a>) -> Result<Read<'a>, Refusal> {
         let settings = self.settings();
-        let framing = || stream::framing(head);
         Ok(match target {
             Target::ShortPoll => Read::Short(native::short_poll(head)?, short_poll::condition(head)),
             Target::LongPoll => Read::Long(native::long_poll(head, settings.max_poll)?, Voice::Native),
@@ -87,11 +86,14 @@ impl Service {
             }
             Target::Stream => {
                 let (question, given) = native::stream(head)?;
-                Read::Stream(question, given, framing())
+                Read::Stream(question, given, native::framing(head)?)
             }
-            Target::Push => Read::Push(native::stream(head)?.0),
-            Target::Job(job) => Read::Job(job, native::stream(head)?.1, framing()),
-            Target::DemoJob => Read::Demo(progress::demo_job()?, framing()),
+            Target::Push => {
+                let (question, given) = native::stream(head)?;
+                Read::Push(question, given, native::framing(head)?)
+            }
+            Target::Job(job) => Read::Job(job, native::stream(head)?.1, native::framing(head)?),
+            Target::DemoJob => Read::Demo(progress::demo_job()?, native::framing(head)?),
             Target::Message(channel, locator) => Read::Message(channel, locator),
             other => return Err(Refusal::method_not_allowed(other.allow())),
         })
@@ -117,7 +119,9 @@ impl Service {
             Read::Stream(question, given, framing) => {
                 later(stream::answer(self.clone(), question, client, given, framing))
             }
-            Read::Push(question) => later(push::answer(self.clone(), question, client, push)),
+            Read::Push(question, given, framing) => {
+                later(push::answer(self.clone(), question, client, given, framing, push))
+            }
             Read::Job(job, given, framing) => {
                 later(progress::answer(self.clone(), job, client, given, framing))
             }
@@ -205,7 +209,7 @@ impl Read<'_> {
             Self::Short(question, _)
             | Self::Long(question, _)
             | Self::Stream(question, _, _)
-            | Self::Push(question) => &question.channel,
+            | Self::Push(question, _, _) => &question.channel,
             Self::Job(channel, _, _) | Self::Demo(channel, _) | Self::Message(channel, _) => channel,
         }
     }

@@ -86,6 +86,36 @@ async fn without_push_messages_come_inline() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_event_source_gets_events_whether_or_not_it_takes_pushes() {
+    let world = World::new();
+    let stamp = world.publish("default", "x").await;
+    let cursor = stamp["cursor"].as_str().unwrap();
+    let push = r#"{"type":"push","id":1,"cursor":""#;
+    let update = r#"{"type":"update","counter":1,"id":1,"message":"x","cursor":""#;
+    for (builder, policy, data) in
+        [(Builder::new().enable_push(false), Some("none"), update), (&mut Builder::new(), None, push)]
+    {
+        let requests = world.connect_http2(builder).await;
+        let mut ready = requests.clone().ready().await.unwrap();
+        let request =
+            Request::get("http://poll.test/api/push?last_id=0").header("accept", "text/event-stream");
+        let response = ready.send_request(request.body(()).unwrap(), true).unwrap().0.await.unwrap();
+        let fields = response.headers().clone();
+        assert_eq!(fields.get("push-policy").map(|policy| policy.to_str().unwrap()), policy);
+        assert_eq!(fields["content-type"], "text/event-stream");
+        assert_eq!(fields["vary"], "Accept");
+        let (mut body, mut text) = (response.into_body(), Vec::new());
+        while text.windows(2).filter(|two| two == b"\n\n").count() < 2 {
+            text.extend(body.data().await.unwrap().unwrap());
+        }
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.starts_with("retry: "), "{text}");
+        let event = if policy.is_some() { "" } else { "event: push\n" };
+        assert!(text.contains(&format!("\n\n{event}id: {cursor}\ndata: {data}{cursor}\"")), "{text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn where_no_promise_fits_messages_come_inline_and_none_is_lost() {
     let world = World::new();
     let requests = world.connect_http2(Builder::new().max_concurrent_streams(2)).await;

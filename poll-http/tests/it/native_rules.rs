@@ -103,9 +103,22 @@ async fn every_answer_has_its_common_fields() {
         assert_eq!(head.field("x-content-type-options"), Some("nosniff"), "{target}");
         assert_eq!(head.field("content-type"), Some("application/x-ndjson"), "{target}");
         assert_eq!(head.field("x-accel-buffering"), Some("no"), "{target}");
-        assert_eq!(head.field("cache-control"), Some("no-cache"), "{target}");
+        assert_eq!(head.field("cache-control"), Some("no-cache, no-transform"), "{target}");
+        assert_eq!(head.field("vary"), Some("Accept"), "{target}");
         assert!(head.field("date").is_some(), "{target}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn health_is_plain_text() {
+    let world = World::new();
+    for (target, text) in [("/healthz", "ok\n"), ("/readyz", "ready\n")] {
+        let answer = world.get(target).await;
+        assert_eq!((answer.status, answer.text().as_str()), (200, text));
+        assert_eq!(answer.field("content-type"), Some("text/plain; charset=utf-8"), "{target}");
+    }
+    let metrics = world.get("/metrics").await;
+    assert_eq!(metrics.field("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -173,8 +186,8 @@ async fn malformed_questions_name_their_parameter() {
         ("/api/longpoll?timeout=+1", "timeout"),
         ("/api/longpoll?timeout=1&timeout=2", "timeout"),
         ("/api/stream?last_id=x", "last_id"),
-        ("/api/stream?lastEventId=x", "lastEventId"),
         ("/api/stream?lastEventId=&lastEventId=", "lastEventId"),
+        ("/api/stream?lastEventId=%ff", "lastEventId"),
         ("/api/push?cursor=x", "cursor"),
         ("/api/poll?channel=", "channel"),
         ("/api/poll?channel=%00", "channel"),
@@ -287,6 +300,9 @@ async fn a_draining_server_says_so_and_answers_who_waits() {
     world.drain.begin_unready();
     let unready = world.get("/readyz").await;
     assert_eq!((unready.status, unready.field("retry-after").is_some()), (503, true));
+    assert_eq!(unready.field("content-type"), Some("text/plain; charset=utf-8"));
+    assert_eq!(unready.text(), "the server is going down\n");
+    assert_eq!(world.metric("poll_refused_total{reason=\"unavailable\"}"), 1);
     assert_eq!(world.get("/api/poll").await.status, 200, "all else is served");
 
     let mut late = world.connect();

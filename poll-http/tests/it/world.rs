@@ -349,11 +349,13 @@ impl Wire {
     }
 
     pub(crate) async fn answer_to(&mut self, method: &str) -> Answer {
-        let mut answer = self.head().await;
+        let head = self.head().await;
+        if method == "HEAD" || matches!(head.status, 204 | 304) { head } else { self.body_of(head).await }
+    }
+
+    /// The answer that a head began.
+    pub(crate) async fn body_of(&mut self, mut answer: Answer) -> Answer {
         let length = answer.field("content-length").map(|length| length.parse().unwrap());
-        if method == "HEAD" || matches!(answer.status, 204 | 304) {
-            return answer;
-        }
         if answer.field("transfer-encoding") == Some("chunked") {
             while let Some(chunk) = self.chunk().await {
                 answer.body.extend(chunk.into_bytes());

@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use poll_core::{ChannelName, Cursor, Limit, Position, Seq};
 
+use crate::accept::weight;
 use crate::error::Refusal;
+use crate::frame::Framing;
 use crate::head::{Field, Head, text};
 use crate::query::{Query, Repeats};
 use crate::question::{AtEnd, Grain, Question, Skips};
+use crate::respond;
 
 const DEFAULT_CHANNEL: &str = "default";
 const DEFAULT_WAIT: Duration = Duration::from_secs(30);
@@ -55,10 +58,21 @@ pub(crate) fn long_poll(head: Head<'_>, most: Duration) -> Result<Question, Refu
 pub(crate) fn stream(head: Head<'_>) -> Result<(Question, Option<Position>), Refusal> {
     let words = Words::of(head)?;
     let given = match resumed(head)? {
-        Some(cursor) => Some(Position::After(cursor)),
+        Some(position) => Some(position),
         None => position(&words)?,
     };
     Ok((question(&words, given.unwrap_or(Position::End), Duration::ZERO)?, given))
+}
+
+/// How an answer that stays open is to be framed: as `format` says, else as `Accept` prefers it, else in lines.
+pub(crate) fn framing(head: Head<'_>) -> Result<Framing, Refusal> {
+    match get(Query::of(head), "format")?.as_deref() {
+        Some("sse") => Ok(Framing::Events),
+        Some("lines") => Ok(Framing::Lines),
+        Some(_) => Err(Refusal::bad_request("`format` must be `sse` or `lines`")),
+        None if weight(head, respond::EVENT_STREAM) > weight(head, respond::NDJSON) => Ok(Framing::Events),
+        None => Ok(Framing::Lines),
+    }
 }
 
 /// The channel that a word names, or the one that is meant without it.
@@ -102,15 +116,14 @@ fn position(words: &Words<'_>) -> Result<Option<Position>, Refusal> {
     }
 }
 
-/// Where an EventSource was when its connection broke. Newer than what its address says, so it counts first.
-fn resumed(head: Head<'_>) -> Result<Option<Cursor>, Refusal> {
-    if let Some(id) = head.field(Field::LastEventId).filter(|id| !id.is_empty()) {
-        let id = text(id).ok_or_else(|| Refusal::bad_request("`Last-Event-ID` is not a cursor"))?;
-        return cursor("Last-Event-ID", id).map(Some);
-    }
-    match get(Query::of(head), "lastEventId")?.filter(|id| !id.is_empty()) {
-        Some(id) => cursor("lastEventId", &id).map(Some),
-        None => Ok(None),
+/// Where an EventSource was when its connection broke. Newer than what its address says, so it counts first. An id that
+/// is no cursor is another server's, of whose channel nothing is known: a refusal would end the EventSource for good.
+fn resumed(head: Head<'_>) -> Result<Option<Position>, Refusal> {
+    let position = |id: &str| id.parse().map_or(Position::Unknown, Position::After);
+    let given = get(Query::of(head), "lastEventId")?.filter(|id| !id.is_empty());
+    match head.field(Field::LastEventId).filter(|id| !id.is_empty()) {
+        Some(id) => Ok(Some(text(id).map_or(Position::Unknown, position))),
+        None => Ok(given.as_deref().map(position)),
     }
 }
 
@@ -218,7 +231,32 @@ mod tests {
         let resumed = at(&format!("/?cursor={a}"), &[("last-event-id", &b)]);
         assert_eq!(resumed, Position::After(b.parse().unwrap()));
         assert_eq!(at(&format!("/?lastEventId={b}&last_id=1"), &[]), Position::After(b.parse().unwrap()));
+        assert_eq!(at(&format!("/?cursor={a}"), &[("last-event-id", "17")]), Position::Unknown);
+        assert_eq!(
+            at(&format!("/?cursor={a}"), &[("last-event-id", "")]),
+            Position::After(a.parse().unwrap())
+        );
+        assert_eq!(at("/?lastEventId=x&last_id=1", &[]), Position::Unknown);
         assert_eq!(short_poll((&head("/", &[])).into()).unwrap().position, Position::Start);
+    }
+
+    #[test]
+    fn a_format_counts_before_what_is_accepted() {
+        let framing = |target: &str, accept: &str| framing((&head(target, &[("accept", accept)])).into());
+        for (target, accept, expected) in [
+            ("/", "*/*", Framing::Lines),
+            ("/", "text/event-stream", Framing::Events),
+            ("/?format=lines", "text/event-stream", Framing::Lines),
+            ("/?format=sse", "application/x-ndjson", Framing::Events),
+            ("/", "text/event-stream;q=0.5, application/x-ndjson;q=0.6", Framing::Lines),
+            ("/", "text/event-stream;q=0", Framing::Lines),
+            ("/", "application/json", Framing::Lines),
+        ] {
+            assert_eq!(framing(target, accept), Ok(expected), "{target} {accept}");
+        }
+        for bad in ["/?format=", "/?format=SSE", "/?format=sse&format=sse"] {
+            assert!(framing(bad, "*/*").unwrap_err().detail().contains("`format`"), "{bad}");
+        }
     }
 
     #[test]

@@ -117,21 +117,28 @@ fn write_step(out: &mut Vec<u8>, message: &Message) {
     out.push(b'}');
 }
 
-/// One message as a promise: what is pushed, the line that announces it, and the line that says it all instead.
-pub(crate) fn promise(channel: &ChannelName, batch: &Batch, index: usize, cache: String) -> Option<Promise> {
+/// One message as a promise: what is pushed, the frame that announces it, and the frame that says it all instead.
+pub(crate) fn promise(
+    channel: &ChannelName,
+    batch: &Batch,
+    index: usize,
+    cache: String,
+    framing: Framing,
+) -> Option<Promise> {
     let message = batch.messages().get(index)?;
     let (seq, cursor) = (message.seq, batch.cursor(message));
     let mut headers = HeaderMap::with_capacity(3);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(respond::JSON));
     headers.insert(CACHE_CONTROL, HeaderValue::try_from(cache).ok()?);
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static(NOSNIFF));
+    let announce = format!(r#"{{"type":"push","id":{seq},"cursor":"{cursor}"}}"#);
     Some(Promise {
         // ASCII, whatever the name.
         path: String::from_utf8(message_path(channel, &cursor.to_text())).ok()?,
         headers,
         body: message_json(message).into(),
-        announce: format!("{{\"type\":\"push\",\"id\":{seq},\"cursor\":\"{cursor}\"}}\n").into(),
-        inline: updates(batch, Framing::Lines).part(index)?,
+        announce: framing.notice("push", Some(cursor), announce.as_bytes()).into(),
+        inline: updates(batch, framing).part(index)?,
     })
 }
 
