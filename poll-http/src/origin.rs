@@ -18,6 +18,12 @@ use crate::error::Refusal;
 use crate::head::{Field, Head, Repeated, text};
 use crate::settings::{Cors, HostCheck};
 
+/// Fields of answers that pages of named origins may read, beside those that any may.
+const EXPOSED: &str = "ETag, Retry-After, Location, Poll-Missed, Push-Policy, X-Request-Id";
+/// Fields that they may send.
+const ALLOWED: &str = "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Prefer, \
+                       X-Client-ID, X-Request-Id";
+
 /// Checks the authority that the request is for (RFC 9110 §7.2).
 ///
 /// # Errors
@@ -31,8 +37,11 @@ pub(crate) fn check_host(head: Head<'_>, hosts: &HostCheck) -> Result<(), Refusa
     let Some(authority) = authority else { return Ok(()) };
     let host = authority.host();
     let ours = is_loopback(host) || named.iter().any(|name| name.eq_ignore_ascii_case(host));
-    let elsewhere =
-        || Refusal::new(StatusCode::MISDIRECTED_REQUEST, format!("`Host`: {host} is not this server"));
+    let elsewhere = || {
+        let detail =
+            format!("`Host`: {host} is not this server, which listens on loopback, unless --host names it");
+        Refusal::new(StatusCode::MISDIRECTED_REQUEST, detail)
+    };
     if ours { Ok(()) } else { Err(elsewhere()) }
 }
 
@@ -77,22 +86,24 @@ fn is_loopback(host: &str) -> bool {
     address || name == "localhost" || name.ends_with(".localhost")
 }
 
-/// Refuses a state-changing request that a page of another, unnamed origin made.
+/// Refuses a state-changing request that a page of another, unnamed origin made. Where the browser says how near the page
+/// is, that decides: it knows what it asked for, and a proxy may have rewritten the `Host` that an origin is compared with.
 pub(crate) fn check_site(head: Head<'_>, cors: &Cors) -> Result<(), Refusal> {
     if *cors == Cors::Any {
         return Ok(());
     }
     let origin = head.field(Field::Origin);
-    if origin.is_some_and(|origin| cors.names(origin)) {
+    let named = origin.is_some_and(|origin| cors.names(origin));
+    let near = match head.field(Field::SecFetchSite) {
+        Some(site) => matches!(site, b"same-origin" | b"none"),
+        None => origin.is_none_or(|origin| is_own(origin, head)),
+    };
+    if named || near {
         return Ok(());
     }
-    let own = origin.is_none_or(|origin| is_own(origin, head));
-    let site = head.field(Field::SecFetchSite);
-    let near = site.is_none_or(|site| matches!(site, b"same-origin" | b"none"));
-    if own && near {
-        return Ok(());
-    }
-    Err(Refusal::new(StatusCode::FORBIDDEN, "`Origin`: pages of another origin may not write here"))
+    let detail = "`Origin`: pages of another origin may not write here unless --cors-origin names it; \
+                  behind a proxy that rewrites `Host`, name the site's own or pass `Host` on";
+    Err(Refusal::new(StatusCode::FORBIDDEN, detail))
 }
 
 /// Whether an origin is that of the request's own target. Its scheme is not compared: a proxy may have taken
@@ -133,11 +144,15 @@ pub(crate) struct Grant(Option<HeaderValue>);
 
 impl Grant {
     pub(crate) fn add_to(self, headers: &mut HeaderMap) {
-        headers.append(VARY, HeaderValue::from_static("Origin"));
+        let origin = match headers.get(VARY).map(HeaderValue::as_bytes) {
+            Some(others) => HeaderValue::try_from([others, b", Origin"].concat()),
+            None => Ok(HeaderValue::from_static("Origin")),
+        };
+        // Two values that could be written make a third.
+        origin.into_iter().for_each(|vary| drop(headers.insert(VARY, vary)));
         let Some(origin) = self.0 else { return };
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        let exposed = HeaderValue::from_static("ETag, Retry-After, Location, Poll-Missed");
-        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
     }
 
     /// Adds what a preflight asks for, if the request is one and its origin is named.
@@ -146,10 +161,7 @@ impl Grant {
             return;
         }
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(allow));
-        let asked = request.field(Field::AccessControlRequestHeaders);
-        if let Some(asked) = asked.and_then(|asked| HeaderValue::from_bytes(asked).ok()) {
-            headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, asked);
-        }
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(ALLOWED));
         // Ten minutes: long enough to matter, short enough to take an origin off the list.
         headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     }
@@ -211,7 +223,8 @@ mod tests {
         type Fields<'a> = &'a [(&'a str, &'a str)];
         let named = Cors::Origins(vec!["https://app.test".to_owned()]);
         let own = ("host", "poll.test:8080");
-        let cases: [(Fields<'_>, &Cors, bool); 10] = [
+        let page = ("origin", "https://page.test");
+        let cases: [(Fields<'_>, &Cors, bool); 15] = [
             (&[own], &Cors::Off, true),
             (&[own, ("origin", "http://poll.test:8080")], &Cors::Off, true),
             (
@@ -226,6 +239,12 @@ mod tests {
             (&[own, ("origin", "https://app.test"), ("sec-fetch-site", "cross-site")], &named, true),
             (&[own, ("origin", "https://evil.test")], &named, false),
             (&[own, ("origin", "null")], &Cors::Any, true),
+            // Behind a proxy that rewrites `Host`.
+            (&[own, page], &Cors::Off, false),
+            (&[own, page, ("sec-fetch-site", "same-origin")], &Cors::Off, true),
+            (&[own, ("origin", "null"), ("sec-fetch-site", "same-origin")], &Cors::Off, true),
+            (&[own, page, ("sec-fetch-site", "cross-site")], &Cors::Off, false),
+            (&[own, page, ("sec-fetch-site", "near")], &Cors::Off, false),
         ];
         for (fields, cors, fine) in cases {
             assert_eq!(check_site((&head(fields)).into(), cors).is_ok(), fine, "{fields:?} {cors:?}");

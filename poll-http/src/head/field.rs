@@ -23,7 +23,6 @@ macro_rules! fields {
 
 fields! {
     Accept "accept"
-    AccessControlRequestHeaders "access-control-request-headers"
     AccessControlRequestMethod "access-control-request-method"
     Authorization "authorization"
     Connection "connection"

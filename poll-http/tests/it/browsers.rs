@@ -39,28 +39,33 @@ async fn the_named_may_read_and_write() {
             let answer = world.ask("GET", target, &[APP], b"").await;
             assert_eq!(answer.field("access-control-allow-origin"), Some(allowed), "{target}");
             let exposed = answer.field("access-control-expose-headers").unwrap().to_ascii_lowercase();
-            for field in ["etag", "retry-after", "location", "poll-missed"] {
+            for field in ["etag", "retry-after", "location", "poll-missed", "push-policy", "x-request-id"] {
                 assert!(exposed.split(", ").any(|other| other == field), "{field}");
             }
             assert_eq!(answer.field("vary"), Some("Origin"), "{target}");
         }
-        let mut stream = world.connect();
-        let head = stream.open("/api/stream", &[APP]).await;
-        assert_eq!(head.field("access-control-allow-origin"), Some(allowed));
+        for target in ["/api/stream", "/api/push", "/api/progress/j"] {
+            let mut stream = world.connect();
+            let head = stream.open(target, &[APP]).await;
+            assert_eq!(head.field("access-control-allow-origin"), Some(allowed));
+            let vary: Vec<_> = head.fields.iter().filter(|(name, _)| name == "vary").collect();
+            assert_eq!(vary, [&("vary".to_owned(), "Accept, Origin".to_owned())], "{target}");
+        }
         for (target, body) in WRITES {
             let fields = [APP, ("sec-fetch-site", "cross-site")];
             let answer = world.ask("POST", target, &fields, body.as_bytes()).await;
             assert!(answer.status < 300, "{target}: {}", answer.status);
             assert_eq!(answer.field("access-control-allow-origin"), Some(allowed));
         }
-        let asked = "content-type, idempotency-key, x-client-id, authorization";
         let fields =
-            [APP, ("access-control-request-method", "POST"), ("access-control-request-headers", asked)];
+            [APP, ("access-control-request-method", "POST"), ("access-control-request-headers", "x-other")];
         let preflight = world.ask("OPTIONS", "/api/message", &fields, b"").await;
         assert_eq!((preflight.status, preflight.body.len()), (204, 0));
         assert_eq!(preflight.field("access-control-allow-origin"), Some(allowed));
         assert!(preflight.field("access-control-allow-methods").unwrap().contains("POST"));
-        assert_eq!(preflight.field("access-control-allow-headers"), Some(asked));
+        let may = "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Prefer, X-Client-ID, \
+                   X-Request-Id";
+        assert_eq!(preflight.field("access-control-allow-headers"), Some(may));
         assert_eq!(preflight.field("vary"), Some("Origin"));
     }
     let stranger = named.ask("GET", "/api/poll", &[("origin", "https://other.test")], b"").await;
@@ -75,7 +80,7 @@ async fn the_named_may_read_and_write() {
 #[tokio::test(start_paused = true)]
 async fn a_page_elsewhere_may_not_write_whatever_its_content_type() {
     let world = with(Cors::Off);
-    let cases: [&[(&str, &str)]; 8] = [
+    let cases: [&[(&str, &str)]; 9] = [
         &[("origin", "https://evil.test")],
         &[("origin", "null")],
         &[("origin", "http://poll.test:81")],
@@ -83,7 +88,9 @@ async fn a_page_elsewhere_may_not_write_whatever_its_content_type() {
         &[("sec-fetch-site", "same-site")],
         &[("origin", "http://poll.test"), ("sec-fetch-site", "cross-site")],
         &[("origin", "http://poll.test"), ("sec-fetch-site", "same-site")],
-        &[("origin", "null"), ("sec-fetch-site", "same-origin")],
+        &[("origin", "null"), ("sec-fetch-site", "same-site")],
+        // Behind a proxy that rewrites `Host`, over plain HTTP, where browsers say no more.
+        &[("host", "127.0.0.1:8080"), ("origin", "http://news.test")],
     ];
     for fields in cases {
         for (target, body) in WRITES {
@@ -91,15 +98,19 @@ async fn a_page_elsewhere_may_not_write_whatever_its_content_type() {
                 let fields = [fields, &[("content-type", content_type)]].concat();
                 let answer = world.ask("POST", target, &fields, body.as_bytes()).await;
                 assert_eq!(answer.status, 403, "{target} {fields:?}");
+                assert!(answer.text().contains("--cors-origin"), "the remedy: {}", answer.text());
             }
         }
     }
     assert_eq!(world.store.channels(), 0);
-    let fine: [&[(&str, &str)]; 4] = [
+    let fine: [&[(&str, &str)]; 6] = [
         &[],
         &[("origin", "http://poll.test"), ("sec-fetch-site", "same-origin")],
         &[("origin", "https://poll.test")],
         &[("sec-fetch-site", "none")],
+        // What the browser says decides: behind a proxy that rewrites `Host`, and from a page without referrer.
+        &[("host", "127.0.0.1:8080"), ("origin", "https://news.test"), ("sec-fetch-site", "same-origin")],
+        &[("origin", "null"), ("sec-fetch-site", "same-origin")],
     ];
     for fields in fine {
         assert_eq!(world.ask("POST", "/api/message", fields, b"x").await.status, 201, "{fields:?}");
@@ -128,7 +139,9 @@ async fn a_server_on_loopback_answers_only_names_that_mean_loopback() {
         ["evil.test", "localhost.evil.test", "10.0.0.1", "[::2]", "127.0.0.1.evil.test", "poll.test.evil"]
     {
         for target in ["/api/poll", "/healthz", "/events", "/messages", "/nothing"] {
-            assert_eq!(world.ask("GET", target, &[("host", host)], b"").await.status, 421, "{host} {target}");
+            let answer = world.ask("GET", target, &[("host", host)], b"").await;
+            assert_eq!(answer.status, 421, "{host} {target}");
+            assert!(answer.text().contains("--host"), "the remedy: {}", answer.text());
         }
         assert_eq!(world.ask("POST", "/api/message", &[("host", host)], b"x").await.status, 421);
     }
