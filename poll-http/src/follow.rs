@@ -79,11 +79,6 @@ pub(crate) fn is_over(standing: &Standing) -> bool {
     standing.ended && standing.position >= standing.newest && standing.missed() == Some(0)
 }
 
-/// Where a reader starts, before anything is said of what it missed.
-pub(crate) fn start(standing: &Standing) -> Cursor {
-    Cursor { epoch: standing.epoch, seq: standing.position }
-}
-
 impl Follow {
     pub(crate) fn new(service: &Service, channel: ChannelName, at: Pinned, client: Client) -> Self {
         Self {

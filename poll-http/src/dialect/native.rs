@@ -9,6 +9,6 @@ mod lines;
 mod publish;
 
 pub(crate) use answer::{etag, message, message_cache, poll, published};
-pub(crate) use ask::{framing, long_poll, short_poll, stream, wait};
+pub(crate) use ask::{framing, job, long_poll, short_poll, stream, wait};
 pub(crate) use lines::{Reason, closed, connected, heartbeat, media, progress, promise, reset, updates};
 pub(crate) use publish::{Incoming, address, key, progress_report, publish, step};

@@ -37,7 +37,7 @@ pub(crate) async fn answer(
     if framing == Framing::Events && given.is_some() && follow::is_over(&standing) {
         return Ok(respond::nothing_more());
     }
-    let first = native::connected(framing, follow::start(&standing), now);
+    let first = native::connected(framing, &standing, now);
     let place = service.place(Pattern::Push, &question.channel, &client)?;
     let follow = Follow::new(&service, question.channel, pinned, client);
     let style = match push {

@@ -30,7 +30,7 @@ pub(crate) async fn answer(
         return Ok(respond::nothing_more());
     }
     let place = service.place(Pattern::Stream, &question.channel, &client)?;
-    let first = native::connected(framing, follow::start(&standing), now);
+    let first = native::connected(framing, &standing, now);
     let follow = Follow::new(&service, question.channel, pinned, client);
     let feed = Feed::new(follow, Style::Updates(framing), Some(first));
     Ok(respond::streamed(native::media(framing), Body::level(feed).on_end(place)))

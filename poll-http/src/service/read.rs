@@ -92,7 +92,7 @@ impl Service {
                 let (question, given) = native::stream(head)?;
                 Read::Push(question, given, native::framing(head)?)
             }
-            Target::Job(job) => Read::Job(job, native::stream(head)?.1, native::framing(head)?),
+            Target::Job(job) => Read::Job(job, native::job(head)?, native::framing(head)?),
             Target::DemoJob => Read::Demo(progress::demo_job()?, native::framing(head)?),
             Target::Message(channel, locator) => Read::Message(channel, locator),
             other => return Err(Refusal::method_not_allowed(other.allow())),

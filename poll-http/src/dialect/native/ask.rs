@@ -57,11 +57,14 @@ pub(crate) fn long_poll(head: Head<'_>, most: Duration) -> Result<Question, Refu
 /// `/api/stream` and `/api/push`: from now on, unless the reader says where it was.
 pub(crate) fn stream(head: Head<'_>) -> Result<(Question, Option<Position>), Refusal> {
     let words = Words::of(head)?;
-    let given = match resumed(head)? {
-        Some(position) => Some(position),
-        None => position(&words)?,
-    };
+    let given = given(head, &words)?;
     Ok((question(&words, given.unwrap_or(Position::End), Duration::ZERO)?, given))
+}
+
+/// `/api/progress/{job}`: where the reader was, if it says so. The channel is in the path.
+pub(crate) fn job(head: Head<'_>) -> Result<Option<Position>, Refusal> {
+    let [cursor, last_id] = Query::of(head).get_all(["cursor", "last_id"], Repeats::Refused)?;
+    given(head, &Words { channel: None, cursor, last_id, limit: None })
 }
 
 /// How an answer that stays open is to be framed: as `format` says, else as `Accept` prefers it, else in lines.
@@ -113,6 +116,14 @@ fn position(words: &Words<'_>) -> Result<Option<Position>, Refusal> {
             None => Err(Refusal::bad_request("`last_id` must be a whole number")),
         },
         (None, None) => Ok(None),
+    }
+}
+
+/// Where the reader of an answer that stays open was, if it says so.
+fn given(head: Head<'_>, words: &Words<'_>) -> Result<Option<Position>, Refusal> {
+    match resumed(head)? {
+        Some(position) => Ok(Some(position)),
+        None => position(words),
     }
 }
 
@@ -284,6 +295,11 @@ mod tests {
             "only a long poll knows of it"
         );
         assert!(stream((&head("/?timeout=1&timeout=2", &[])).into()).is_ok());
+        assert!(
+            job((&head("/?channel=&channel=a&limit=0", &[])).into()).is_ok(),
+            "a job's channel is in its path"
+        );
+        assert!(job((&head("/?cursor=x", &[])).into()).is_err());
         assert!(long_poll((&head("/?timeout=1&timeout=2", &[])).into(), DEFAULT_WAIT).is_err());
     }
 }

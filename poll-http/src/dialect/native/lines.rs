@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderValue};
-use poll_core::{Batch, ChannelName, Cursor, Message, Payload, Rendering, Timestamp};
+use poll_core::{Batch, ChannelName, Continuity, Cursor, Message, Payload, Rendering, Standing, Timestamp};
 use uuid::Uuid;
 
 use super::answer::{message_json, message_path};
@@ -21,12 +21,15 @@ pub(crate) enum Reason {
     Draining,
 }
 
-/// The first line: who the reader is to the server, and where it starts.
-pub(crate) fn connected(framing: Framing, cursor: Cursor, now: Timestamp) -> Bytes {
+/// The first line: who the reader is to the server, and where it starts. Where that is not where the reader was, it is no
+/// event's id: should the connection break before the reset is through, an EventSource must come back to be told.
+pub(crate) fn connected(framing: Framing, standing: &Standing, now: Timestamp) -> Bytes {
+    let cursor = Cursor { epoch: standing.epoch, seq: standing.position };
+    let id = Some(cursor).filter(|_| standing.continuity == Continuity::Kept);
     let client = Uuid::from_u128(rand::random());
     let json =
         format!(r#"{{"type":"connected","client_id":"{client}","cursor":"{cursor}","timestamp":"{now}"}}"#);
-    framing.notice("connected", Some(cursor), json.as_bytes()).into()
+    framing.notice("connected", id, json.as_bytes()).into()
 }
 
 /// What was missed, as far as that is known, before the stream goes on behind `cursor`.
