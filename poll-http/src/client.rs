@@ -61,7 +61,7 @@ impl Proxies {
         self.trusted.iter().any(|net| net.contains(&address))
     }
 
-    /// The last hop that is no trusted proxy.
+    /// The last hop that is not a trusted proxy.
     fn address(&self, peer: IpAddr, head: Head<'_>) -> IpAddr {
         let peer = peer.to_canonical();
         if !self.trusts(peer) {
@@ -71,21 +71,24 @@ impl Proxies {
             }
             return peer;
         }
-        let fields: Vec<&str> = head.texts(Field::XForwardedFor).collect();
-        let mut hops = fields.iter().rev().flat_map(|field| field.rsplit(','));
-        // A hop that is no address was written by somebody who cannot be trusted to know the ones before it.
-        let hop = hops.by_ref().map_while(|hop| address(hop.trim())).find(|hop| !self.trusts(*hop));
-        let real = || text(head.field(Field::XRealIp)?).and_then(|real| address(real.trim()));
-        hop.or_else(real).unwrap_or(peer)
+        if head.field(Field::XForwardedFor).is_some() {
+            // Each proxy adds the address it took the request from. Nothing in front of an untrusted hop can be relied
+            // on, and a hop that is no address tells nothing.
+            let hops = head.fields(Field::XForwardedFor).flat_map(|line| line.split(|byte| *byte == b','));
+            let hops = hops.map(<[u8]>::trim_ascii).filter(|hop| !hop.is_empty());
+            let last = hops.map(address).filter(|hop| hop.is_none_or(|hop| !self.trusts(hop))).last();
+            return last.flatten().unwrap_or(peer);
+        }
+        head.field(Field::XRealIp).map(<[u8]>::trim_ascii).and_then(address).unwrap_or(peer)
     }
 }
 
 /// An address with or without a port, as proxies write them.
-fn address(text: &str) -> Option<IpAddr> {
-    let bare =
-        text.strip_prefix('[').and_then(|text| text.split_once(']')).map_or(text, |(address, _)| address);
+fn address(hop: &[u8]) -> Option<IpAddr> {
+    let hop = std::str::from_utf8(hop).ok()?;
+    let bare = hop.strip_prefix('[').and_then(|hop| hop.split_once(']')).map_or(hop, |(address, _)| address);
     let parsed = bare.parse().ok();
-    let parsed = parsed.or_else(|| text.parse::<std::net::SocketAddr>().ok().map(|socket| socket.ip()));
+    let parsed = parsed.or_else(|| hop.parse::<std::net::SocketAddr>().ok().map(|socket| socket.ip()));
     parsed.map(|address: IpAddr| address.to_canonical())
 }
 
@@ -103,27 +106,60 @@ fn counted(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
-    fn at(peer: &str, fields: &[(&'static str, &str)]) -> String {
+    fn at<V: AsRef<[u8]> + ?Sized>(peer: &str, fields: &[(&'static str, &V)]) -> String {
         let (mut head, ()) = http::Request::new(()).into_parts();
         for (name, value) in fields {
-            head.headers.append(*name, value.parse().unwrap());
+            head.headers.append(*name, http::HeaderValue::from_bytes((*value).as_ref()).unwrap());
         }
         let proxies = Proxies::new(vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()]);
         Client::of(peer.parse().unwrap(), (&head).into(), &proxies).unwrap().address.to_string()
     }
 
+    const FORWARDED: &str = "x-forwarded-for";
+
     #[test]
     fn only_trusted_proxies_are_believed() {
-        let forwarded = "x-forwarded-for";
-        assert_eq!(at("1.2.3.4", &[(forwarded, "9.9.9.9")]), "1.2.3.4");
-        assert_eq!(at("10.0.0.1", &[(forwarded, "6.6.6.6, 9.9.9.9, 10.0.0.2")]), "9.9.9.9");
-        assert_eq!(at("10.0.0.1", &[(forwarded, "6.6.6.6"), (forwarded, "9.9.9.9:123")]), "9.9.9.9");
-        assert_eq!(
-            at("10.0.0.1", &[(forwarded, "6.6.6.6, junk, 10.0.0.2"), ("x-real-ip", "7.7.7.7")]),
-            "7.7.7.7"
-        );
-        assert_eq!(at("10.0.0.1", &[]), "10.0.0.1");
-        assert_eq!(at("::1", &[(forwarded, "[2001:db8:1:2:3::4]:80")]), "2001:db8:1:2::");
-        assert_eq!(at("::ffff:1.2.3.4", &[]), "1.2.3.4");
+        assert_eq!(at("1.2.3.4", &[(FORWARDED, "9.9.9.9")]), "1.2.3.4");
+        assert_eq!(at("1.2.3.4", &[("x-real-ip", "9.9.9.9")]), "1.2.3.4");
+        assert_eq!(at("10.0.0.1", &[(FORWARDED, "6.6.6.6, 9.9.9.9, 10.0.0.2")]), "9.9.9.9");
+        assert_eq!(at("10.0.0.1", &[(FORWARDED, "10.0.0.3, 10.0.0.2")]), "10.0.0.1");
+        assert_eq!(at::<str>("10.0.0.1", &[]), "10.0.0.1");
+        assert_eq!(at("::1", &[(FORWARDED, "[2001:db8:1:2:3::4]:80")]), "2001:db8:1:2::");
+        assert_eq!(at::<str>("::ffff:1.2.3.4", &[]), "1.2.3.4");
+    }
+
+    #[test]
+    fn lines_of_one_field_are_one_list() {
+        assert_eq!(at("10.0.0.1", &[(FORWARDED, "6.6.6.6"), (FORWARDED, "9.9.9.9:123")]), "9.9.9.9");
+        assert_eq!(at("10.0.0.1", &[(FORWARDED, "9.9.9.9"), (FORWARDED, "10.0.0.2")]), "9.9.9.9");
+        assert_eq!(at("10.0.0.1", &[(FORWARDED, "9.9.9.9"), (FORWARDED, "")]), "9.9.9.9");
+    }
+
+    /// What a client sends stands in front of what the proxy adds, often in the same line.
+    #[test]
+    fn a_hop_is_judged_by_itself_whatever_stands_in_the_others() {
+        for odd in [&b"\xe9"[..], b"\xff\xff", b"a\tb", b"unknown", b"6.6.6.6, \x80", b"\"", b"", b","] {
+            let line = [odd, b", 9.9.9.9"].concat();
+            assert_eq!(at("10.0.0.1", &[(FORWARDED, &line)]), "9.9.9.9", "{odd:?}");
+            let line = [&line[..], b", 10.0.0.2"].concat();
+            assert_eq!(at("10.0.0.1", &[(FORWARDED, &line)]), "9.9.9.9", "{odd:?}");
+            assert_eq!(at("10.0.0.1", &[(FORWARDED, odd), (FORWARDED, b"9.9.9.9")]), "9.9.9.9", "{odd:?}");
+        }
+        // A proxy that does not say whom it speaks for is all that is known.
+        for hops in ["6.6.6.6, unknown", "6.6.6.6, unknown, 10.0.0.2"] {
+            assert_eq!(at("10.0.0.1", &[(FORWARDED, hops)]), "10.0.0.1", "{hops}");
+        }
+    }
+
+    #[test]
+    fn x_real_ip_counts_only_where_no_hops_are_told() {
+        let real = ("x-real-ip", &b"7.7.7.7"[..]);
+        assert_eq!(at("10.0.0.1", &[real]), "7.7.7.7");
+        for hops in [&b"9.9.9.9"[..], b"\xe9, 9.9.9.9"] {
+            assert_eq!(at("10.0.0.1", &[real, (FORWARDED, hops)]), "9.9.9.9", "{hops:?}");
+        }
+        for hops in [&b""[..], b",", b"\xe9", b"unknown", b"10.0.0.2", b"9.9.9.9, unknown"] {
+            assert_eq!(at("10.0.0.1", &[real, (FORWARDED, hops)]), "10.0.0.1", "{hops:?}");
+        }
     }
 }
