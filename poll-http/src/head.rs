@@ -52,10 +52,18 @@ impl<'a> Head<'a> {
         }
     }
 
-    /// Of the target, where that is in absolute form.
+    /// Of the target, where that is in absolute form; in HTTP/2 `:authority`.
     pub(crate) fn authority(self) -> Option<&'a Authority> {
         match self {
             Self::Parsed(parts) => parts.uri.authority(),
+            Self::Plain(_) => None,
+        }
+    }
+
+    /// Of the target, where that is in absolute form; in HTTP/2 `:scheme`.
+    pub(crate) fn scheme(self) -> Option<&'a str> {
+        match self {
+            Self::Parsed(parts) => parts.uri.scheme_str(),
             Self::Plain(_) => None,
         }
     }

@@ -30,9 +30,10 @@ use std::sync::{Arc, Once};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::header::HOST;
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{Request, Response, Uri, Version};
+use http::{HeaderValue, Request, Response, Uri, Version};
 
 use crate::body::{Body, RequestBody};
 use crate::connection::{ConnectionInfo, EarlyHints, Handle as _, Protocol, PushPolicy};
@@ -98,6 +99,13 @@ impl Mount {
                 return Mounted { answering: Answering::not_found(), prefix: Arc::clone(&self.prefix) };
             };
             head.uri = uri;
+        }
+        // Whether a target needs a Host beside its own authority was that server's to judge.
+        if let Some(authority) = head.uri.authority()
+            && !head.headers.contains_key(HOST)
+            && let Ok(host) = HeaderValue::from_str(authority.as_str())
+        {
+            head.headers.insert(HOST, host);
         }
         let connection = ConnectionInfo {
             peer,

@@ -5,7 +5,7 @@
 //! loopback, because a stranger's name may have been re-bound to it. Programs send neither field and are not
 //! concerned.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -49,8 +49,9 @@ pub(crate) fn check_host(head: Head<'_>, hosts: &HostCheck) -> Result<(), Refusa
 fn is_plainly_ours(head: Head<'_>, hosts: &HostCheck) -> bool {
     let Ok(Some(host)) = head.single(Field::Host) else { return false };
     let digits = host.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
-    let name = match host[..host.len() - digits].strip_suffix(b":") {
-        Some(name) if (1..=5).contains(&digits) => name,
+    let (name, port) = host.split_at(host.len() - digits);
+    let name = match name.strip_suffix(b":") {
+        Some(name) if (1..=4).contains(&digits) || (digits == 5 && port <= b"65535".as_slice()) => name,
         _ => host,
     };
     let label = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
@@ -60,23 +61,58 @@ fn is_plainly_ours(head: Head<'_>, hosts: &HostCheck) -> bool {
     }
 }
 
-/// The authority in the request's target, else in `Host`. Only HTTP/1.0 may have none.
+/// The authority that the request is for: that of its target, else `Host`. Only HTTP/1.0 may have none.
 fn authority(head: Head<'_>) -> Result<Option<Authority>, Refusal> {
+    let (version, target) = (head.version(), head.authority());
     let host = head.single(Field::Host);
     let host = host.map_err(|Repeated| Refusal::bad_request("`Host` is given more than once"))?;
-    if let Some(authority) = head.authority() {
-        return Ok(Some(authority.clone()));
+    // HTTP/1.1 must have it whatever the target says (RFC 9112 §3.2), HTTP/2 instead of `:authority`.
+    if host.is_none() && (version == Version::HTTP_11 || (version > Version::HTTP_11 && target.is_none())) {
+        return Err(Refusal::bad_request("`Host` is missing"));
     }
-    let Some(host) = host else {
-        let optional = head.version() < Version::HTTP_11;
-        return if optional { Ok(None) } else { Err(Refusal::bad_request("`Host` is missing")) };
+    let named = match host {
+        None => None,
+        // It says that the target's URI has no authority.
+        Some([]) if version < Version::HTTP_11 || (version == Version::HTTP_11 && target.is_some()) => None,
+        Some(host) => {
+            let named = Authority::try_from(host).ok().filter(is_host);
+            Some(named.ok_or_else(|| Refusal::bad_request("`Host` is not a host"))?)
+        }
     };
-    // RFC 9112 §3.2: an empty Host says that the target has no authority.
-    if host.is_empty() && head.version() < Version::HTTP_11 {
-        return Ok(None);
+    let Some(target) = target else { return Ok(named) };
+    if !is_host(target) {
+        return Err(Refusal::bad_request("the authority of the target is not a host"));
     }
-    let authority = Authority::try_from(host);
-    authority.map(Some).map_err(|_| Refusal::bad_request("`Host` is not a host"))
+    // HTTP/1.1 goes by the target alone (RFC 9112 §3.2.2); in HTTP/2 the two are one (RFC 9113 §8.3.1).
+    if version > Version::HTTP_11 && named.is_some_and(|named| !is_same(&named, target, head.scheme())) {
+        return Err(Refusal::bad_request("`Host` differs from `:authority`"));
+    }
+    Ok(Some(target.clone()))
+}
+
+/// Whether an authority is a host and perhaps a port (RFC 9110 §7.2): no user (§4.2.4), and nothing else that
+/// [`Authority`] lets pass.
+fn is_host(authority: &Authority) -> bool {
+    let (text, host) = (authority.as_str(), authority.host());
+    let port =
+        text.strip_prefix(host).and_then(|rest| rest.strip_prefix(':').or(rest.is_empty().then_some(rest)));
+    let is_port = |port: &str| port.is_empty() || port.parse::<u16>().is_ok() && !port.starts_with('+');
+    let name = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(literal) => literal.parse::<Ipv6Addr>().is_ok() || literal.starts_with(['v', 'V']),
+        None => !host.is_empty() && !host.contains(['[', ']']),
+    };
+    name && port.is_some_and(is_port)
+}
+
+/// Whether two authorities of one scheme are the same (RFC 3986 §6.2).
+fn is_same(one: &Authority, other: &Authority, scheme: Option<&str>) -> bool {
+    let usual = match scheme {
+        Some("http") => Some(80),
+        Some("https") => Some(443),
+        _ => None,
+    };
+    let port = |authority: &Authority| authority.port_u16().or(usual);
+    one.host().eq_ignore_ascii_case(other.host()) && port(one) == port(other)
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -204,6 +240,80 @@ mod tests {
                 check_host((&head(fields)).into(), &hosts).unwrap_err().status(),
                 StatusCode::BAD_REQUEST
             );
+        }
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_and_perhaps_a_port() {
+        let check = |host: &str| check_host((&head(&[("host", host)])).into(), &HostCheck::Off);
+        for host in [
+            "a",
+            "A.b-c",
+            "a_b",
+            "a:",
+            "a:0",
+            "a:080",
+            "a:65535",
+            "127.0.0.1:1",
+            "[::1]",
+            "[::1]:",
+            "[::1]:8",
+        ] {
+            assert_eq!(check(host), Ok(()), "{host}");
+        }
+        let others = [
+            "", ":80", "@a", "u@a", "u:p@a:1", "a@", "a@b@c", "a:x", "a:+1", "a:-1", "a:65536", "a:99999",
+            "a:100000", "a:1:2", "a b", "a/b", "a?b", "a#b", "a\\b", "::1", "[::1", "::1]", "[::1]x",
+            "[::1]:x", "[zz]", "[]", "a[b]", "[::1]@a",
+        ];
+        for host in others {
+            assert_eq!(
+                check(host).map_err(|refusal| refusal.status()),
+                Err(StatusCode::BAD_REQUEST),
+                "{host}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_target_with_an_authority_has_a_host_beside_it() {
+        let check = |version, target: &str, hosts: &[&str]| {
+            let request = Request::get(target).version(version);
+            let request = hosts.iter().fold(request, |request, host| request.header("host", *host));
+            check_host((&request.body(()).unwrap().into_parts().0).into(), &HostCheck::Off).is_ok()
+        };
+        let (old, one, two) = (Version::HTTP_10, Version::HTTP_11, Version::HTTP_2);
+        let cases: [(_, _, &[&str], _); 26] = [
+            (old, "http://a/", &[], true),
+            (old, "/", &[], true),
+            (old, "http://u@a/", &[], false),
+            (old, "/", &["u@a"], false),
+            (one, "http://a/", &[], false),
+            (one, "http://a/", &["a"], true),
+            // Ignored, yet it has to be one.
+            (one, "http://a/", &["b"], true),
+            (one, "http://a/", &[""], true),
+            (one, "http://a/", &["b c"], false),
+            (one, "http://a/", &["u@b"], false),
+            (one, "http://a/", &["a", "a"], false),
+            (one, "http://u@a/", &["a"], false),
+            (one, "/", &[""], false),
+            (two, "http://a/", &[], true),
+            (two, "http://u@a/", &[], false),
+            (two, "/", &[], false),
+            (two, "/", &["a"], true),
+            (two, "http://a:1/", &["A:1"], true),
+            (two, "http://a/", &["a:80"], true),
+            (two, "https://a:443/", &["a"], true),
+            (two, "https://a/", &["a:80"], false),
+            (two, "http://a/", &["b"], false),
+            (two, "http://a:1/", &["a"], false),
+            (two, "http://a/", &["a:1"], false),
+            (two, "http://a/", &[""], false),
+            (two, "http://a/", &["a", "a"], false),
+        ];
+        for (version, target, hosts, fine) in cases {
+            assert_eq!(check(version, target, hosts), fine, "{version:?} {target} {hosts:?}");
         }
     }
 
