@@ -15,6 +15,7 @@ use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 
 use crate::foreign::ForeignBody;
+use crate::http1::Http1Body;
 use crate::lend::Lent;
 
 /// One answer's body.
@@ -334,7 +335,7 @@ pub enum RequestBody {
     /// Known to have no bytes.
     Empty,
     /// From an HTTP/1 connection.
-    Http1(hyper::body::Incoming),
+    Http1(Http1Body),
     /// From an HTTP/2 stream. Its flow-control window opens as the data is read.
     Http2(h2::RecvStream),
     /// At hand, as tests and embedders have it.

@@ -158,7 +158,7 @@ impl Refusal {
             429 => "limit",
             503 => "unavailable",
             507 => "storage",
-            200 | 400..500 => "malformed",
+            200 | 400..=499 | 501 => "malformed",
             _ => "internal",
         }
     }

@@ -11,7 +11,7 @@ use poll_core::ChannelName;
 
 use crate::dialect::{channel, chat, golongpoll, native};
 use crate::head::Head;
-use crate::http1::Slot;
+use crate::http1::{Content, Framing, Slot};
 use crate::question::Question;
 use crate::settings::{Demo, Given};
 
@@ -85,4 +85,48 @@ pub fn plain(bytes: &[u8]) {
     assert_eq!((request.uri().path(), request.uri().query()), (path, query));
     assert_eq!(request.headers().len(), count);
     assert!(content.is_empty() || request.method() == http::Method::POST);
+}
+
+/// Chunked content as an engine is given it: its end is where another reader finds it too, however the bytes come, and
+/// before it no line ends in anything but CRLF.
+pub fn framing(bytes: &[u8]) {
+    let Some((cut, bytes)) = bytes.split_first() else { return };
+    let end = |cut: usize| {
+        let mut framing = Framing::new();
+        framing.begin(Content::Chunked);
+        let (first, second) = bytes.split_at(cut.min(bytes.len()));
+        let mut end = 0;
+        for mut piece in [first, second] {
+            while !piece.is_empty() && !framing.is_whole() {
+                let count = framing.admit(piece).ok()?;
+                assert!((1..=piece.len()).contains(&count));
+                (end, piece) = (end + count, &piece[count..]);
+            }
+        }
+        framing.is_whole().then_some(end)
+    };
+    let found = end(bytes.len());
+    assert_eq!(end(usize::from(*cut)), found);
+    let Some(found) = found else { return };
+    let mut at = 0;
+    loop {
+        // What it refuses, an engine refuses.
+        let Ok(httparse::Status::Complete((line, size))) = httparse::parse_chunk_size(&bytes[at..]) else {
+            return;
+        };
+        at += line;
+        if size == 0 {
+            break;
+        }
+        at += usize::try_from(size).unwrap_or(usize::MAX);
+        assert_eq!(&bytes[at..at + 2], b"\r\n");
+        at += 2;
+    }
+    while !bytes[at..].starts_with(b"\r\n") {
+        let line = bytes[at..].windows(2).position(|end| end == b"\r\n");
+        let line = &bytes[at..][..line.unwrap_or(bytes.len() - at)];
+        assert!(!line.contains(&b'\n') && !line.contains(&b'\r'));
+        at += line.len() + 2;
+    }
+    assert_eq!(at + 2, found);
 }

@@ -7,7 +7,10 @@
 mod answer;
 mod ask;
 mod direct;
+mod exchange;
 mod familiar;
+mod framed;
+mod framing;
 mod spare;
 
 use std::convert::Infallible;
@@ -32,15 +35,20 @@ use crate::connection::{
     ConnectionError, ConnectionInfo, ConnectionSettings, EarlyHints, EarlyHintsHttp1, Handle, Protocol,
     PushPolicy,
 };
-use crate::drain::WaitDraining;
+use crate::drain::{Drain, WaitDraining};
 use crate::early_hints::Preload;
 use crate::link::{Carries, Link};
-use crate::reply::Reply;
+use crate::reply::{Reply, Wants};
 use crate::stall::Watched;
+use answer::After;
+use exchange::Exchange;
+use framed::Framed;
 
 pub(crate) use direct::{Direct, Turn};
+pub use exchange::Http1Body;
+pub(crate) use framing::Content;
 #[cfg(fuzzing)]
-pub(crate) use {ask::read as read_plain, familiar::Slot};
+pub(crate) use {ask::read as read_plain, familiar::Slot, framing::Framing};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
@@ -50,7 +58,8 @@ const BUFFER: usize = 64 * 1024;
 
 /// One HTTP/1 connection.
 pub(crate) struct Http1<IO, H: Handle> {
-    connection: http1::Connection<TokioIo<Watched<IO>>, Requests<H>>,
+    connection: http1::Connection<TokioIo<Framed<IO>>, Requests<H>>,
+    shared: Arc<Shared>,
     /// `None` once the connection was told.
     draining: Option<WaitDraining>,
 }
@@ -67,18 +76,20 @@ where
         settings: &ConnectionSettings,
         draining: WaitDraining,
     ) -> Self {
-        let requests = Requests {
-            handler,
+        let shared = Arc::new(Shared {
             link: io.share_link(),
-            peer,
+            exchange: Arc::default(),
+            drain: draining.drain().clone(),
             keep_alive: HeaderValue::try_from(format!("timeout={}", settings.keep_alive.as_secs())).ok(),
-            early_hints: match settings.early_hints_http1 {
-                EarlyHintsHttp1::On => EarlyHints::Informational,
-                EarlyHintsHttp1::Off => EarlyHints::None,
-            },
+        });
+        let early_hints = match settings.early_hints_http1 {
+            EarlyHintsHttp1::On => EarlyHints::Informational,
+            EarlyHintsHttp1::Off => EarlyHints::None,
         };
-        let connection = builder(settings).serve_connection(TokioIo::new(io), requests);
-        Self { connection, draining: Some(draining) }
+        let io = TokioIo::new(Framed::new(io, Arc::clone(&shared.exchange)));
+        let requests = Requests { handler, peer, early_hints, shared: Arc::clone(&shared) };
+        let connection = builder(settings).serve_connection(io, requests);
+        Self { connection, shared, draining: Some(draining) }
     }
 }
 
@@ -123,6 +134,7 @@ where
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
+            self.shared.exchange.turn();
             // Before the drain is looked at, so that a request that is already here is answered.
             if let Poll::Ready(result) = Pin::new(&mut self.connection).poll(cx) {
                 return Poll::Ready(result.map_err(ConnectionError::Http1));
@@ -139,11 +151,18 @@ where
 /// hyper's view of a handler.
 struct Requests<H> {
     handler: H,
-    link: Arc<Link>,
     peer: SocketAddr,
+    early_hints: EarlyHints,
+    shared: Arc<Shared>,
+}
+
+/// What the answers of a connection have to know of it.
+struct Shared {
+    link: Arc<Link>,
+    exchange: Arc<Exchange>,
+    drain: Drain,
     /// What is promised of an idle connection.
     keep_alive: Option<HeaderValue>,
-    early_hints: EarlyHints,
 }
 
 impl<H: Handle> hyper::service::Service<Request<Incoming>> for Requests<H> {
@@ -152,20 +171,43 @@ impl<H: Handle> hyper::service::Service<Request<Incoming>> for Requests<H> {
     type Future = Answering<H::Future>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let (protocol, early_hints, keep_alive) = match request.version() {
-            Version::HTTP_10 => (Protocol::Http10, EarlyHints::None, None),
-            _ => (Protocol::Http11, self.early_hints, self.keep_alive.clone()),
+        let (protocol, early_hints) = match request.version() {
+            Version::HTTP_10 => (Protocol::Http10, EarlyHints::None),
+            _ => (Protocol::Http11, self.early_hints),
         };
         let connection = ConnectionInfo { peer: self.peer, protocol, push: PushPolicy::Off, early_hints };
-        let empty = request.body().is_end_stream();
-        self.link.begin(if empty { Carries::Nothing } else { Carries::Body });
-        let request = request.map(|body| if empty { RequestBody::Empty } else { RequestBody::Http1(body) });
+        let content = content_of(request.body());
+        self.shared.exchange.begin(content);
+        self.shared.link.begin(if content == Content::Nothing { Carries::Nothing } else { Carries::Body });
+        let asked = Asked { connection, wants: Wants::of(&request), after: After::of(request.headers()) };
+        let request = request.map(|body| match content {
+            Content::Nothing => RequestBody::Empty,
+            _ => RequestBody::Http1(Http1Body::new(body, Arc::clone(&self.shared.exchange))),
+        });
         let stage = match catch_unwind(AssertUnwindSafe(|| self.handler.handle(request, &connection))) {
             Ok(future) => Answer::Awaited { future },
             Err(_) => Answer::Announced { response: Some(Box::new(broken().into_response())) },
         };
-        Answering { stage, early_hints, keep_alive, link: Arc::clone(&self.link) }
+        Answering { stage, asked, shared: Arc::clone(&self.shared) }
     }
+}
+
+/// What a request carries, as hyper has read it from its head.
+fn content_of(body: &Incoming) -> Content {
+    match body.size_hint().exact() {
+        _ if body.is_end_stream() => Content::Nothing,
+        Some(length) => Content::Sized(length),
+        None => Content::Chunked,
+    }
+}
+
+/// How a request was made.
+#[derive(Clone, Copy)]
+struct Asked {
+    connection: ConnectionInfo,
+    wants: Wants,
+    /// What it says of the connection.
+    after: After,
 }
 
 /// What a panic leaves to say. The connection is closed, because nobody knows what the handler has left undone.
@@ -180,9 +222,8 @@ pin_project! {
     struct Answering<F> {
         #[pin]
         stage: Answer<F>,
-        early_hints: EarlyHints,
-        keep_alive: Option<HeaderValue>,
-        link: Arc<Link>,
+        asked: Asked,
+        shared: Arc<Shared>,
     }
 }
 
@@ -200,18 +241,21 @@ impl<F: Future<Output: Into<Reply>>> Future for Answering<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let mut response = match this.stage.as_mut().project() {
+        let link = &this.shared.link;
+        let response = match this.stage.as_mut().project() {
             AnswerProjected::Awaited { future } => {
                 match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
                     Ok(poll) => {
-                        let response = ready!(poll).into().into_response();
-                        if *this.early_hints == EarlyHints::Informational
+                        let mut reply: Reply = ready!(poll).into();
+                        reply.leave_framing(this.asked.wants);
+                        let response = reply.into_response();
+                        if this.asked.connection.early_hints == EarlyHints::Informational
                             && let Some(preload) = response.extensions().get::<Preload>()
                         {
-                            this.link.offer_interim(preload.interim_head());
+                            link.offer_interim(preload.interim_head());
                             this.stage.set(Answer::Announced { response: Some(Box::new(response)) });
                             // The wrapper writes it in the flush that follows and wakes this up again.
-                            ready!(this.link.poll_interim(cx));
+                            ready!(link.poll_interim(cx));
                             return Poll::Pending;
                         }
                         response
@@ -220,17 +264,37 @@ impl<F: Future<Output: Into<Reply>>> Future for Answering<F> {
                 }
             }
             AnswerProjected::Announced { response } => {
-                ready!(this.link.poll_interim(cx));
+                ready!(link.poll_interim(cx));
                 // Polled after completion only by a bug of hyper's.
                 response.take().map_or_else(|| broken().into_response(), |response| *response)
             }
         };
-        if let Some(keep_alive) = this.keep_alive.take()
-            && !response.headers().contains_key(header::CONNECTION)
-        {
-            response.headers_mut().insert(KEEP_ALIVE, keep_alive);
+        Poll::Ready(Ok(this.shared.finished(response, *this.asked)))
+    }
+}
+
+impl Shared {
+    /// Says what is to become of the connection.
+    fn finished(&self, mut response: Response<Body>, asked: Asked) -> Response<Reported> {
+        let headers = response.headers_mut();
+        let closes = asked.after == After::Close
+            || headers.contains_key(header::CONNECTION)
+            || self.drain.is_draining()
+            || !self.exchange.keeps();
+        match asked.connection.protocol {
+            // There it is the default, but hyper keeps what it may unless the answer is of that version as well.
+            Protocol::Http10 if closes => {
+                headers.remove(header::CONNECTION);
+                *response.version_mut() = Version::HTTP_10;
+            }
+            Protocol::Http10 => {}
+            _ if closes => drop(headers.insert(header::CONNECTION, HeaderValue::from_static("close"))),
+            _ => {
+                let keep_alive = self.keep_alive.iter().cloned();
+                headers.extend(keep_alive.map(|keep_alive| (KEEP_ALIVE, keep_alive)));
+            }
         }
-        Poll::Ready(Ok(response.map(|body| Reported { body, link: Arc::clone(this.link) })))
+        response.map(|body| Reported { body, link: Arc::clone(&self.link) })
     }
 }
 

@@ -6,8 +6,11 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION, X_CONTENT_TYPE_OPTIONS};
-use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, LOCATION, TE, TRAILER, TRANSFER_ENCODING,
+    UPGRADE, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use poll_core::Timestamp;
 
 use crate::body::Body;
@@ -48,6 +51,33 @@ pub(crate) struct More {
     extensions: Extensions,
 }
 
+/// Whether an answer's body is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wants {
+    Body,
+    /// The request was a HEAD.
+    HeadOnly,
+}
+
+impl Wants {
+    pub(crate) fn of<B>(request: &Request<B>) -> Self {
+        if request.method() == Method::HEAD { Self::HeadOnly } else { Self::Body }
+    }
+}
+
+/// What a message says of its framing (RFC 9112, section 6), or to the next hop only (RFC 9110, section 7.6.1). In
+/// HTTP/2 most of them make it malformed (RFC 9113, section 8.2.2).
+const FRAMING: [HeaderName; 8] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    CONTENT_LENGTH,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
 /// The one value that the field has.
 pub(crate) const NOSNIFF: &str = "nosniff";
 
@@ -87,6 +117,31 @@ impl Reply {
     pub(crate) fn remove(&mut self, names: &[HeaderName]) {
         if let Some(more) = &mut self.more {
             names.iter().for_each(|name| drop(more.headers.remove(name)));
+        }
+    }
+
+    /// Leaves it to the connection how the end of the body is told, and what holds for one hop; only a wish to close
+    /// is kept, as the one `Connection` field. An interim answer in place of a final one becomes a 500.
+    pub(crate) fn leave_framing(&mut self, wants: Wants) {
+        if self.status.is_informational() {
+            *self = Self::new(StatusCode::INTERNAL_SERVER_ERROR, Body::empty());
+        }
+        let Some(more) = &mut self.more else { return };
+        if more.headers.is_empty() {
+            return;
+        }
+        let closes = asks_to_close(&more.headers);
+        // Only of what GET would have sent is nothing else known.
+        let length = more.headers.get(CONTENT_LENGTH).filter(|length| {
+            wants == Wants::HeadOnly && self.body.exact_length() == Some(0) && is_number(length.as_bytes())
+        });
+        let length = length.cloned();
+        FRAMING.iter().for_each(|name| drop(more.headers.remove(name)));
+        if let Some(length) = length {
+            more.headers.insert(CONTENT_LENGTH, length);
+        }
+        if closes {
+            more.headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
     }
 
@@ -134,6 +189,17 @@ impl Reply {
         }
         response
     }
+}
+
+/// Whether fields ask to close the connection behind this message (RFC 9112, section 9.6).
+pub(crate) fn asks_to_close(headers: &HeaderMap) -> bool {
+    let lines = headers.get_all(CONNECTION).iter().map(HeaderValue::as_bytes);
+    let mut options = lines.flat_map(|line| line.split(|byte| *byte == b','));
+    options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
+}
+
+fn is_number(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(u8::is_ascii_digit)
 }
 
 impl From<Response<Body>> for Reply {

@@ -10,15 +10,15 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
-use http::header::{CONNECTION, CONTENT_LENGTH, DATE};
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::header::{CONNECTION, DATE};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::io::AsyncWrite;
 
-use super::{KEEP_ALIVE, spare};
+use super::spare;
 use crate::chunk;
 use crate::content::write_number;
 use crate::date::{with_date, with_usual};
-use crate::reply::{Reply, Sniffing};
+use crate::reply::{Reply, Sniffing, asks_to_close};
 
 /// Pieces up to this size are joined with what stands before and behind them.
 const JOINED: usize = 1024;
@@ -41,6 +41,13 @@ pub(super) enum Framing {
 pub(super) enum After {
     Keep,
     Close,
+}
+
+impl After {
+    /// As a request's fields have it (RFC 9112, section 9.3).
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        if asks_to_close(headers) { Self::Close } else { Self::Keep }
+    }
 }
 
 impl Framing {
@@ -91,7 +98,8 @@ impl Outbox {
         }
     }
 
-    /// The head of an answer. Says what is to become of the connection: the answer itself may ask to close it.
+    /// The head of an answer that has left its framing. Says what is to become of the connection: the answer itself may
+    /// ask to close it.
     pub(super) fn head(
         &mut self,
         reply: &Reply,
@@ -118,38 +126,21 @@ impl Outbox {
 
     /// All that is left of a head.
     fn unusual_end(&mut self, reply: &Reply, framing: Framing, keep_alive: Duration, after: After) -> After {
-        let mut after = after;
         if reply.sniffing == Sniffing::Forbidden {
             self.joined.extend_from_slice(b"x-content-type-options: nosniff\r\n");
         }
         let closes = reply.headers().is_some_and(|headers| headers.contains_key(CONNECTION));
-        let (mut sized, mut dated, mut kept) = (false, false, closes);
-        for (name, value) in reply.headers().into_iter().flatten() {
-            sized |= name == CONTENT_LENGTH;
+        let after = if closes { After::Close } else { after };
+        let mut dated = false;
+        for (name, value) in reply.headers().into_iter().flatten().filter(|(name, _)| *name != CONNECTION) {
             dated |= name == DATE;
-            if *name == CONNECTION {
-                continue;
-            }
-            if *name == KEEP_ALIVE && !closes {
-                // How long a connection is kept is not an answer's to say.
-                self.keep_alive(keep_alive);
-                kept = true;
-                continue;
-            }
             self.field(name, value.as_bytes());
         }
-        if closes {
-            after = After::Close;
+        match after {
+            After::Keep => self.keep_alive(keep_alive),
+            After::Close => self.field(&CONNECTION, CLOSE.as_bytes()),
         }
-        if !kept {
-            self.keep_alive(keep_alive);
-        }
-        if after == After::Close {
-            self.field(&CONNECTION, CLOSE.as_bytes());
-        }
-        if !sized || framing == Framing::Chunks {
-            self.framing(framing);
-        }
+        self.framing(framing);
         if !dated {
             with_date(reply.made, |date| self.own("date: ", Some(date.as_bytes())));
         }

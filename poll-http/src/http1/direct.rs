@@ -26,7 +26,7 @@ use crate::connection::{
 use crate::drain::WaitDraining;
 use crate::head::PlainRequest;
 use crate::link::Carries;
-use crate::reply::Reply;
+use crate::reply::{Reply, Wants};
 use crate::stall::Watched;
 
 /// What is read at once, on the stack. A request that does not fit is not plain.
@@ -231,10 +231,11 @@ where
     /// Begins to write an answer; pending when it did not all leave.
     fn answer(
         &mut self,
-        reply: Reply,
+        mut reply: Reply,
         leaves: Leaves,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), ConnectionError>> {
+        reply.leave_framing(Wants::Body);
         // What was asked is done with before anything of its answer leaves.
         self.stage = Stage::Idle;
         let framing = Framing::of(reply.status, reply.body.exact_length());

@@ -1,40 +1,17 @@
 //! Heads of HTTP/2 answers: what hyper does by itself on HTTP/1 and h2 leaves to its user.
 
-use http::header::{self, HeaderName, HeaderValue};
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::header::{self, HeaderValue};
+use http::{HeaderMap, Response, StatusCode};
 
 use crate::body::Body;
 use crate::date::date;
 use crate::reply::Reply;
-
-/// Fields that speak of an HTTP/1 connection and make an HTTP/2 message malformed (RFC 9113, section 8.2.2).
-const CONNECTION_SPECIFIC: [HeaderName; 6] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::TE,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
-
-/// Whether an answer's body is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wants {
-    Body,
-    /// The request was a HEAD.
-    HeadOnly,
-}
-
-impl Wants {
-    pub(super) fn of<B>(request: &Request<B>) -> Self {
-        if request.method() == Method::HEAD { Self::HeadOnly } else { Self::Body }
-    }
-}
+pub(super) use crate::reply::Wants;
 
 /// The head as it goes out, and the body if there is one to send.
 pub(super) fn finished(mut reply: Reply, wants: Wants) -> (Response<()>, Option<Body>) {
-    // None of the fields that a reply has by name is one of these.
-    reply.remove(&CONNECTION_SPECIFIC);
+    reply.leave_framing(wants);
+    reply.remove(&[header::CONNECTION]);
     let (mut parts, body) = reply.into_response().into_parts();
     dated(&mut parts.headers);
     let status = parts.status;

@@ -14,6 +14,7 @@ use super::{Answering, Service};
 use crate::access::Right;
 use crate::body::{Body, RequestBody};
 use crate::client::Client;
+use crate::coding;
 use crate::connection::{ConnectionInfo, Handled};
 use crate::dialect::golongpoll;
 use crate::drain::Phase;
@@ -114,6 +115,7 @@ impl Service {
         connection: &ConnectionInfo,
         finish: &mut Finish,
     ) -> Result<Step, Refusal> {
+        coding::check(head)?;
         origin::check_host(head, &self.settings().hosts)?;
         let path = head.path();
         if path == "*" && *head.method() == Method::OPTIONS {

@@ -27,6 +27,7 @@ mod transport_deadline;
 mod transport_direct;
 mod transport_drain;
 mod transport_engines;
+mod transport_framing;
 mod transport_http1;
 mod transport_http2;
 mod transport_plain;

@@ -13,6 +13,7 @@ use poll_http::{Body, ConnectionSettings, Drain, EarlyHintsHttp1, Handle, Piece,
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
 
+use crate::transport_framing::{MEDDLED, meddler, well_framed};
 use crate::transport_toy::*;
 use crate::world::World;
 
@@ -102,6 +103,7 @@ async fn compare_through<H: Handle>(capacity: usize, handler: &H, parts: &[&[u8]
         let [direct, engine] = [lines[0].seen(), lines[1].seen()];
         let sent = parts.iter().map(|part| String::from_utf8_lossy(part)).collect::<Vec<_>>();
         assert_eq!(direct, engine, "after {wait} ms more, direct and by the engine, to {sent:?}");
+        well_framed(&direct.bytes);
         first.get_or_insert(direct);
     }
     assert!(lines.iter().all(|line| line.seen().closed || !line.served.is_finished()));
@@ -172,7 +174,10 @@ fn toy() -> Toy {
                 response.headers_mut().insert("x-content-type-options", HeaderValue::from_static("nosniff"));
                 return now(response);
             }
-            _ => return told(request),
+            path => match meddler(path) {
+                Some(response) => return now(response),
+                None => return told(request),
+            },
         };
         now(Response::new(body))
     })
@@ -239,6 +244,15 @@ const REQUESTS: &[&str] = &[
     "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX: y\r\n\r\n",
     "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
     "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n",
+    "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+    "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX: y\n\r\n",
+    "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: y\r\n\n",
+    "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\n",
+    "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1;x\r\n\n\r\n0\r\n\r\n",
+    "POST /full HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
+    "POST /full HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
     "POST /a HTTP/1.1\r\nHost: a\r\nTransfer_Encoding: chunked\r\nContent_Length: 3\r\n\r\n",
     "POST /a HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello",
     "POST /a HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nTrailer: x\r\nContent-Length: 1\r\n\r\n!",
@@ -255,6 +269,7 @@ const REQUESTS: &[&str] = &[
     "GET /a HTTP/2.0\r\nHost: a\r\n\r\n",
     "GET /a\r\n\r\n",
     "GET http://b:8/a?c HTTP/1.1\r\nHost: a\r\n\r\n",
+    "GET http://b:8/a?c HTTP/1.1\r\n\r\n",
     "GET //a//b/../c HTTP/1.1\r\nHost: a\r\n\r\n",
     "GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n",
     "GET /a\"<>\\^`{|} HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -311,7 +326,8 @@ const ANSWERS: &[&str] = &[
 fn requests() -> Vec<Vec<u8>> {
     let mut all: Vec<Vec<u8>> = REQUESTS.iter().map(|text| text.as_bytes().to_vec()).collect();
     all.push(b"GET /a HTTP/1.1\r\nHost: a\r\nX-Obs: \xe9\xff\x80\r\n\r\n".to_vec());
-    all.extend(ANSWERS.iter().map(|path| format!("GET /{path} HTTP/1.1\r\nHost: a\r\n\r\n").into_bytes()));
+    let answers = ANSWERS.iter().chain(MEDDLED);
+    all.extend(answers.map(|path| format!("GET /{path} HTTP/1.1\r\nHost: a\r\n\r\n").into_bytes()));
     for count in [30, 31, 32, 33, 98, 99, 100, 101] {
         let fields: String = (0..count).map(|n| format!("X-{n}: {n}\r\n")).collect();
         all.push(format!("GET /many HTTP/1.1\r\nHost: a\r\n{fields}\r\n").into_bytes());
@@ -350,7 +366,7 @@ async fn every_request_has_the_same_answer_on_both_ways() {
 async fn every_answer_is_the_same_through_a_small_pipe_on_both_ways() {
     for plain in [Plain::Now, Plain::Later] {
         let toy = toy().giving(plain);
-        for path in ANSWERS {
+        for path in ANSWERS.iter().chain(MEDDLED) {
             // The request fits, so that it comes whole.
             let request = format!("GET /{path} HTTP/1.1\r\nHost: a\r\n\r\n");
             for capacity in [64, 257, 4_001] {
@@ -459,6 +475,9 @@ async fn the_service_answers_the_same_on_both_ways() {
     ];
     let heads = [
         "Host: a\r\n",
+        "Host: u@a\r\n",
+        "Host: a\r\nContent-Length: 2\r\n\r\nhi",
+        "Host: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n",
         "Host: a\r\nHost: b\r\n",
         "",
         "Host: a b\r\n",
