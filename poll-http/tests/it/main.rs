@@ -14,6 +14,7 @@ mod golongpoll;
 mod golongpoll_time;
 mod held_journal;
 mod json_texts;
+mod heads;
 mod judges;
 mod mount;
 mod native_polls;
