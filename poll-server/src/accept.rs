@@ -50,7 +50,8 @@ impl Acceptor {
             if self.sockets.is_full() {
                 tracing::warn!("accepting pauses: {} sockets are open (max-sockets)", self.sockets.most());
                 self.sockets.until_room().await;
-                tracing::info!("accepting goes on: a socket was closed");
+                // As loud as its beginning: at the limit, whoever comes and goes brings both about.
+                tracing::warn!("accepting goes on: a socket was closed");
             }
             let accepted = std::future::poll_fn(|context| self.poll_accept(context)).await;
             if self.take(accepted) == Next::Pause {

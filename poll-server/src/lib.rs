@@ -96,6 +96,7 @@ pub async fn run(config: Config, listeners: Vec<Listener>, shutdown: Shutdown) -
     let mut beside = tokio::task::JoinSet::new();
     beside.spawn(kept.watch());
     beside.spawn(upkeep::sweep(store.clone(), clock.clone()));
+    beside.spawn(logs::flood::tell());
     if let Some(interval) = config.demo {
         beside.spawn(upkeep::demonstrate(store.clone(), clock, interval));
     }
@@ -119,6 +120,7 @@ pub async fn run(config: Config, listeners: Vec<Listener>, shutdown: Shutdown) -
     // The watch over the store's health with them: that it is closed now is no fault to report.
     drop(beside);
     kept.close().await;
+    logs::flood::tell_all();
     Ok(ended)
 }
 

@@ -2,11 +2,15 @@
 //!
 //! What: sets the one global subscriber of the process.
 //! Why: stderr, because stdout belongs to `--help` and `--check`.
-//! Not here: what is worth a line. No line anywhere carries a query string, so no `access_token` either.
+//! Not here: what is worth a line; how many of a kind are written is [`flood`]'s. No line anywhere carries a query string, so no `access_token` either.
+
+pub(crate) mod flood;
 
 use std::io::IsTerminal as _;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::{Config, LogFormat};
 
@@ -25,14 +29,15 @@ pub(crate) fn filter(text: &str) -> Result<EnvFilter, String> {
 /// Starts logging for the whole process. A second call changes nothing.
 pub fn start(config: &Config) {
     let filter = filter(&config.log_filter).unwrap_or_default();
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false);
-    // An embedding program may have its own subscriber already; then its lines are the ones wanted.
-    let _already = match config.log {
-        LogFormat::Text => lines.try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    let lines = match config.log {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
+    let limited = flood::Limited(&flood::FLOOD);
+    // An embedding program may have its own subscriber already; then its lines are the ones wanted.
+    let _already = tracing_subscriber::registry().with(filter).with(limited).with(lines).try_init();
 }

@@ -2,6 +2,8 @@
 
 use std::io::{Read as _, Write as _};
 
+use rustix::process::Signal;
+
 use crate::process::{Server, ask, command, command_under_limit, curl, output};
 
 #[test]
@@ -33,6 +35,30 @@ fn out_of_descriptors_it_waits_and_recovers() {
     drop(crowd);
     assert!(server.get("/healthz").starts_with("HTTP/1.1 200"));
     assert!(server.lines("cannot accept, trying on").len() <= 2, "told, but not again and again");
+}
+
+#[test]
+fn what_peers_can_make_it_warn_of_does_not_fill_the_log() {
+    let mut server = Server::start(&[]);
+    for _ in 0..20 {
+        let mut peer = server.connect();
+        let frame = |flags, payload: &[u8; 8]| [&[0, 0, 8, 6, flags, 0, 0, 0, 0], &payload[..]].concat();
+        // Its opening, answers to PINGs that nobody sent, and a PING whose answer shows that those were read.
+        let mut sent = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
+        (0..5).for_each(|_| sent.extend(frame(1, b"nobody's")));
+        sent.extend(frame(0, b"a signal"));
+        peer.write_all(&sent).unwrap();
+        let mut got = Vec::new();
+        while !got.ends_with(b"a signal") {
+            let mut byte = [0];
+            peer.read_exact(&mut byte).unwrap();
+            got.push(byte[0]);
+        }
+    }
+    server.signal(Signal::TERM);
+    assert!(server.wait().success());
+    server.wait_for(1, "90 more lines like this: recv PING ack");
+    assert_eq!(server.lines("recv PING ack").len(), 11);
 }
 
 #[test]
