@@ -29,7 +29,9 @@ pub(crate) const TOOLS: &[Tool] = &[
     Tool { program: "curl", package: "curl", purpose: "the wire as an independent HTTP client sees it" },
     Tool { program: "nghttp", package: "nghttp2-client", purpose: "HTTP/2 server push and early hints" },
     Tool { program: "nginx", package: "nginx-light", purpose: "poll behind a proxy" },
-    Tool { program: "openssl", package: "openssl", purpose: "a certificate for HTTP/2 behind that proxy" },
+    Tool { program: "haproxy", package: "haproxy", purpose: "poll behind a proxy" },
+    Tool { program: "varnishd", package: "varnish", purpose: "poll behind a proxy" },
+    Tool { program: "openssl", package: "openssl", purpose: "a certificate for HTTP/2 behind nginx" },
 ];
 
 /// Makes sure of every tool that the tests call, or fails with the line that installs the missing ones.

@@ -5,8 +5,9 @@
 
 mod config;
 mod drain;
-mod nginx;
+
 mod operator;
 mod process;
+mod proxies;
 mod serving;
 mod store;

@@ -123,6 +123,17 @@ impl Server {
         answer
     }
 
+    /// One POST without content, the same way.
+    pub(crate) fn post(&self, path: &str) -> String {
+        let mut stream = self.connect();
+        let host = self.addresses[0];
+        let fields = format!("Host: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        write!(stream, "POST {path} HTTP/1.1\r\n{fields}").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
     /// Asks `path` again and again until its answer holds `words`.
     pub(crate) fn get_until(&self, path: &str, words: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
