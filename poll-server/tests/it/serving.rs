@@ -1,6 +1,7 @@
 //! Sockets, the demonstration, the page and the metrics of a running server.
 
 use std::io::{Read as _, Write as _};
+use std::net::Shutdown;
 
 use rustix::process::Signal;
 
@@ -59,6 +60,34 @@ fn what_peers_can_make_it_warn_of_does_not_fill_the_log() {
     assert!(server.wait().success());
     server.wait_for(1, "90 more lines like this: recv PING ack");
     assert_eq!(server.lines("recv PING ack").len(), 11);
+}
+
+#[test]
+fn who_leaves_without_sending_its_content_waits_no_more() {
+    let server = Server::start(&["--max-poll-seconds", "600"]);
+    let contents = [
+        "Content-Length: 5\r\n\r\n",
+        "Content-Length: 100000\r\n\r\nhi",
+        "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+        "Content-Length: 5\r\nExpect: 100-continue\r\n\r\n",
+        // All of it, and something behind it that nobody reads yet.
+        "Content-Length: 2\r\n\r\nhiGET /healthz HTTP/1.1\r\n",
+    ];
+    for (path, pattern) in [("/api/longpoll?timeout=600", "long"), ("/api/stream", "stream")] {
+        for leaves in [Shutdown::Write, Shutdown::Both] {
+            let clients = contents.map(|content| {
+                let mut client = server.connect();
+                write!(client, "GET {path} HTTP/1.1\r\nHost: localhost\r\n{content}").unwrap();
+                client
+            });
+            server.get_until("/metrics", &format!("poll_waiters{{pattern=\"{pattern}\"}} 5"));
+            for client in &clients {
+                client.shutdown(leaves).unwrap();
+            }
+            server.get_until("/metrics", &format!("poll_waiters{{pattern=\"{pattern}\"}} 0"));
+            server.get_until("/metrics", "poll_sockets_open 1\n");
+        }
+    }
 }
 
 #[test]
