@@ -21,6 +21,7 @@ use crate::drain::{Drain, WaitDraining};
 use crate::head::PlainRequest;
 use crate::http1::{Direct, Http1, Turn};
 use crate::http2::Http2;
+use crate::metrics::Cut;
 use crate::reply::Reply;
 use crate::stall::{Sniffed, Watched};
 
@@ -40,6 +41,9 @@ pub trait Handle: Clone + Send + 'static {
 
     /// The timers of the worker that this instance belongs to; the connection's own deadlines run on them.
     fn deadlines(&self) -> Deadlines;
+
+    /// A connection is closed because it went over a limit: for whoever counts.
+    fn cut(&self, _: Cut) {}
 }
 
 /// An answer that is there, or one that is to come.
@@ -116,6 +120,11 @@ pub struct ConnectionSettings {
     pub stall: Duration,
     /// HTTP/2 streams that a peer may have open at once; one more is refused.
     pub max_streams: u32,
+    /// HTTP/2 control frames (SETTINGS, PING, WINDOW_UPDATE, PRIORITY and whatever else asks for nothing) that a peer may
+    /// send a second, ten seconds' worth at once; zero is no bound. What answers a frame of ours does not count. Over it
+    /// the connection is closed with ENHANCE_YOUR_CALM. 100: a client that measures its round trip all the time sends a
+    /// few.
+    pub max_control_frames: u32,
     /// How often an HTTP/2 peer must be heard of; if it is not, it is sent a PING. Twice this and
     /// [`ping_timeout`](Self::ping_timeout) are together no more than [`stall`](Self::stall), so that a dead peer is
     /// found within it.
@@ -134,6 +143,7 @@ impl Default for ConnectionSettings {
             keep_alive: Duration::from_secs(75),
             stall: Duration::from_secs(30),
             max_streams: 1000,
+            max_control_frames: 100,
             ping_interval: Duration::from_secs(10),
             ping_timeout: Duration::from_secs(10),
             early_hints_http1: EarlyHintsHttp1::Off,
@@ -278,6 +288,8 @@ pub enum ConnectionError {
     Http2(h2::Error),
     /// An HTTP/2 peer did not answer a PING, or never sent its settings.
     Silent,
+    /// An HTTP/2 peer sent more control frames than it may.
+    ControlFrames,
 }
 
 impl From<io::Error> for ConnectionError {
@@ -293,6 +305,7 @@ impl std::fmt::Display for ConnectionError {
             Self::Direct(_) | Self::Http1(_) => "the HTTP/1 connection broke off",
             Self::Http2(_) => "the HTTP/2 connection broke off",
             Self::Silent => "the HTTP/2 peer fell silent",
+            Self::ControlFrames => "the HTTP/2 peer sent too many control frames",
         })
     }
 }
@@ -303,7 +316,7 @@ impl std::error::Error for ConnectionError {
             Self::Sniff(error) | Self::Direct(error) => Some(error),
             Self::Http1(error) => Some(error),
             Self::Http2(error) => Some(error),
-            Self::Silent => None,
+            Self::Silent | Self::ControlFrames => None,
         }
     }
 }

@@ -8,7 +8,9 @@ mod flow;
 mod head;
 mod pulse;
 mod push;
+mod settings_frame;
 mod stream;
+mod traffic;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -30,11 +32,14 @@ use crate::connection::{
     ConnectionError, ConnectionInfo, ConnectionSettings, EarlyHints, Handle, Protocol, PushPolicy,
 };
 use crate::drain::WaitDraining;
+use crate::metrics::Cut;
 use crate::stall::Watched;
 use head::Wants;
 use pulse::{Beat, Pulse};
 use push::{Lane, Origin, Pushed};
 use stream::{Asked, Stream};
+
+pub(crate) use traffic::{Allowed, Traffic};
 
 /// Answers made before what they queued is written: thousands of streams that wake at once must not pile up all their
 /// frames first.
@@ -51,6 +56,9 @@ pub(crate) struct Http2<IO, H: Handle> {
     draining: Option<WaitDraining>,
     streams: FuturesUnordered<Stream<H::Future>>,
     pushed: FuturesUnordered<Pushed>,
+    /// Pushed answers that h2 has and the socket may not have.
+    handed: Vec<Pushed>,
+    calmed: Calmed,
 }
 
 /// h2 before and after its handshake.
@@ -83,6 +91,8 @@ where
             draining: Some(draining),
             streams: FuturesUnordered::new(),
             pushed: FuturesUnordered::new(),
+            handed: Vec::new(),
+            calmed: Calmed::No,
         }
     }
 
@@ -121,10 +131,23 @@ where
 
     /// Takes over the pushes that streams have begun. Those that are all handed over are kept until h2 has written
     /// them: it looks a promised stream up by its number, and a handle keeps that valid.
-    fn take_pushed(&mut self) -> Vec<Pushed> {
-        let (sent, waiting): (Vec<_>, Vec<_>) = self.lane.take_begun().into_iter().partition(Pushed::is_sent);
-        self.pushed.extend(waiting);
-        sent
+    fn take_pushed(&mut self) {
+        for pushed in self.lane.take_begun() {
+            if pushed.is_sent() {
+                self.handed.push(pushed);
+            } else {
+                self.pushed.push(pushed);
+            }
+        }
+    }
+
+    /// h2 waits. Unless that is for the socket, all that may be written is.
+    fn look_for_flush(&mut self) {
+        if self.lane.is_under_way() && !self.lane.link.is_blocked() {
+            self.lane.close(self.handed.len());
+            self.handed.clear();
+            self.lane.flushed();
+        }
     }
 
     fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
@@ -140,7 +163,7 @@ where
     fn poll_connection(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
         loop {
             let streams = self.poll_streams(cx);
-            let sent = self.take_pushed();
+            self.take_pushed();
             let mut accepted = false;
             loop {
                 let Stack::Open(open) = &mut self.stack else { return Poll::Pending };
@@ -158,8 +181,7 @@ where
                     Poll::Pending => break,
                 }
             }
-            self.lane.close(sent.len());
-            drop(sent);
+            self.look_for_flush();
             if !accepted && streams == Streams::Waiting {
                 return Poll::Pending;
             }
@@ -182,11 +204,30 @@ where
         }
     }
 
+    /// Says GOAWAY to a peer that sends more control frames than it may; says whether it did so now.
+    fn calm(&mut self) -> Calmed {
+        let Stack::Open(open) = &mut self.stack else { return Calmed::No };
+        if !self.lane.link.is_overrun() || self.calmed == Calmed::Yes {
+            return Calmed::No;
+        }
+        self.calmed = Calmed::Yes;
+        self.handler.cut(Cut::ControlFrames);
+        open.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+        Calmed::Yes
+    }
+
     fn shut_down(&mut self) {
         if let Stack::Open(open) = &mut self.stack {
             open.graceful_shutdown();
         }
     }
+}
+
+/// Whether a peer was told that it sends too many control frames.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Calmed {
+    Yes,
+    No,
 }
 
 #[derive(PartialEq, Eq)]
@@ -210,7 +251,13 @@ where
             if self.poll_handshake(cx)?.is_ready()
                 && let Poll::Ready(result) = self.poll_connection(cx)
             {
-                return Poll::Ready(result.or_else(|error| self.forgive(error)));
+                return Poll::Ready(match self.calmed {
+                    Calmed::Yes => Err(ConnectionError::ControlFrames),
+                    Calmed::No => result.or_else(|error| self.forgive(error)),
+                });
+            }
+            if self.calm() == Calmed::Yes {
+                continue;
             }
             let load = self.load();
             match self.pulse.poll(cx, load) {

@@ -41,7 +41,6 @@ mod respond;
 mod route;
 mod service;
 mod settings;
-mod settings_frame;
 mod stall;
 
 pub use access::Access;
@@ -60,6 +59,7 @@ pub use foreign::ForeignBody;
 pub use head::PlainRequest;
 pub use http1::Http1Body;
 pub use metrics::Metrics;
+pub use metrics::{Cut, Metrics};
 pub use mount::{Called, Mount, Mounted};
 pub use reply::Reply;
 pub use route::{Action, Target};

@@ -26,6 +26,12 @@ pub(crate) struct Link {
     heard: AtomicBool,
     /// What an HTTP/2 peer's settings said of push.
     push: AtomicU8,
+    /// An HTTP/2 peer went over its budget of control frames.
+    overrun: AtomicBool,
+    /// The last write to an HTTP/2 peer did not go through.
+    blocked: AtomicBool,
+    /// Promises that were written to an HTTP/2 peer.
+    promised: AtomicU32,
     /// There is something in `interim`: spares the lock on each flush.
     has_interim: AtomicBool,
     /// There is something in `interim.written`.
@@ -106,6 +112,9 @@ impl Link {
             tail: AtomicU32::new(HEAD_END),
             heard: AtomicBool::new(false),
             push: AtomicU8::new(PUSH_UNKNOWN),
+            overrun: AtomicBool::new(false),
+            blocked: AtomicBool::new(false),
+            promised: AtomicU32::new(0),
             has_interim: AtomicBool::new(false),
             has_written: AtomicBool::new(false),
             interim: Mutex::default(),
@@ -189,9 +198,11 @@ impl Link {
         self.phase.load(Ordering::Relaxed) == UNWATCHED
     }
 
-    /// Whether the peer may be in the middle of a request that will not be read to its end.
-    pub(crate) fn is_cut_short(&self) -> bool {
-        matches!(self.phase().0 % STAGES, HEAD | BUSY_WITH_BODY | WRITING_AFTER_BODY | IDLE_AFTER_BODY)
+    /// Whether the peer may send on when we end: it is in the middle of a request that will not be read to its end, or
+    /// speaks HTTP/2, where frames may come at any time.
+    pub(crate) fn may_send_on(&self) -> bool {
+        let stage = self.phase().0 % STAGES;
+        matches!(stage, HEAD | BUSY_WITH_BODY | WRITING_AFTER_BODY | IDLE_AFTER_BODY | UNWATCHED)
     }
 
     /// Whether anything was read since this was last asked.
@@ -214,6 +225,35 @@ impl Link {
             PushPolicy::Off => PUSH_OFF,
         };
         self.push.store(value, Ordering::Relaxed);
+    }
+
+    /// The peer has sent more control frames than it may.
+    pub(crate) fn overrun(&self) {
+        self.overrun.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_overrun(&self) -> bool {
+        self.overrun.load(Ordering::Relaxed)
+    }
+
+    /// Whether the socket takes bytes.
+    pub(crate) fn set_blocked(&self, blocked: bool) {
+        self.blocked.store(blocked, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.blocked.load(Ordering::Relaxed)
+    }
+
+    /// So many more promises are written.
+    pub(crate) fn wrote_promises(&self, count: u32) {
+        if count > 0 {
+            self.promised.fetch_add(count, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn promised(&self) -> u32 {
+        self.promised.load(Ordering::Relaxed)
     }
 
     /// Leaves a 103 for the wrapper to write.

@@ -51,6 +51,29 @@ struct Reason {
     reason: &'static str,
 }
 
+/// Why a connection was closed that went over a limit: the reasons of `poll_refused_total` beside those of requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// It sent more HTTP/2 control frames than it may.
+    ControlFrames,
+    /// Its address has as many sockets open as one may have.
+    Sockets,
+    /// It said nothing while sockets were running out.
+    FirstByte,
+}
+
+impl Cut {
+    const ALL: [Self; 3] = [Self::ControlFrames, Self::Sockets, Self::FirstByte];
+
+    fn reason(self) -> &'static str {
+        match self {
+            Self::ControlFrames => "control_frames",
+            Self::Sockets => "sockets",
+            Self::FirstByte => "first_byte",
+        }
+    }
+}
+
 impl Metrics {
     /// Counters that stand at zero.
     #[must_use]
@@ -80,7 +103,11 @@ impl Metrics {
         registry.register("poll_messages_delivered", "Messages handed to readers", self.delivered.clone());
         let missed = "Messages that had gone before their reader came, each told";
         registry.register("poll_messages_missed", missed, self.missed.clone());
-        registry.register("poll_refused", "Requests that were refused", self.refused.clone());
+        registry.register(
+            "poll_refused",
+            "Requests that were refused and connections that were cut",
+            self.refused.clone(),
+        );
         let lag = "From a message's timestamp to its hand-over to a waiting reader";
         registry.register("poll_delivery_lag_seconds", lag, self.lag.clone());
     }
@@ -98,6 +125,11 @@ impl Metrics {
         self.refused.get_or_create(&Reason { reason }).inc();
     }
 
+    /// A connection was closed because of a limit.
+    pub fn cut(&self, cut: Cut) {
+        self.refused(cut.reason());
+    }
+
     /// So long it took until `readers` were given a message.
     pub(crate) fn lag(&self, lag: Duration, readers: u64) {
         self.lag.observe(lag, readers);
@@ -107,7 +139,7 @@ impl Metrics {
 /// All at zero from the start, so that a graph shows the first refusal as a step.
 fn refusals() -> Family<Reason, Counter> {
     let family = Family::default();
-    for reason in Refusal::REASONS {
+    for reason in Refusal::REASONS.into_iter().chain(Cut::ALL.map(Cut::reason)) {
         let _ = family.get_or_create_owned(&Reason { reason });
     }
     family

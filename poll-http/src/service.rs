@@ -35,7 +35,7 @@ use crate::drain::{Drain, Phase};
 use crate::error::{Refusal, Shape};
 use crate::fan_out::FanOuts;
 use crate::head::{Head, PlainRequest};
-use crate::metrics::{Metrics, MetricsText};
+use crate::metrics::{Cut, Metrics, MetricsText};
 use crate::question::Answer;
 use crate::reply::{Reply, Sniffing};
 use crate::settings::{Receipts, ServiceSettings, Site};
@@ -226,6 +226,10 @@ impl Handle for Service {
 
     fn deadlines(&self) -> Deadlines {
         self.0.deadlines.clone()
+    }
+
+    fn cut(&self, cut: Cut) {
+        self.metrics().cut(cut);
     }
 }
 

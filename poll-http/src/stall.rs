@@ -22,14 +22,14 @@ use tokio::time::Instant;
 
 use crate::connection::ConnectionSettings;
 use crate::deadline::{Deadlines, Timer};
+use crate::http2::{Allowed, Traffic};
 use crate::lend::{Lendable, Lent};
 use crate::link::{Link, Phase, Stage};
-use crate::settings_frame::SettingsFrame;
 
 /// Opens every HTTP/2 connection (RFC 9113, section 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// After an error answer, how long and how much is read to let the peer see it: closing a socket with unread bytes
-/// resets it, and the answer with it.
+/// Behind the last byte, how long and how much is read to let the peer see it: closing a socket with unread bytes
+/// resets it, and what was written with it (RFC 9112, section 9.6).
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 256 * 1024;
 
@@ -52,8 +52,8 @@ pub(crate) struct Watched<IO> {
     replay: Replay,
     /// Bytes that were read and given back, to be handed on before any others.
     unread: Bytes,
-    /// An HTTP/2 peer's first frame, on its way.
-    settings_frame: SettingsFrame,
+    /// The frames of HTTP/2. A box, because most connections have none.
+    traffic: Option<Box<Traffic>>,
     /// Bytes that may still be thrown away after shutdown.
     linger: usize,
 }
@@ -113,7 +113,7 @@ impl<IO> Watched<IO> {
             blocked: None,
             replay: Replay::default(),
             unread: Bytes::new(),
-            settings_frame: SettingsFrame::default(),
+            traffic: None,
             linger: LINGER_BYTES,
         }
     }
@@ -175,6 +175,7 @@ impl<IO: AsyncRead + Unpin> Watched<IO> {
             if filled == PREFACE.len() {
                 // From here on h2 watches over its own idleness.
                 self.link.unwatch();
+                self.traffic = Some(Box::new(Traffic::new(self.settings.max_control_frames)));
                 return Poll::Ready(Ok(Sniffed::Http2));
             }
             // No further than the preface, so that one read too many is never waited for.
@@ -197,17 +198,22 @@ impl<IO: AsyncRead + Unpin> Watched<IO> {
     }
 
     fn poll_read_watched(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.link.is_overrun() {
+            // What more it sends is not looked at. The connection is told in this very turn.
+            return Poll::Pending;
+        }
         let before = buf.filled().len();
         match Pin::new(&mut self.io).poll_read(cx, buf) {
             Poll::Ready(Ok(())) => {
                 let read = &buf.filled()[before..];
                 if !read.is_empty() {
                     self.link.read(read);
-                    if self.link.is_unwatched()
-                        && self.link.push().is_none()
-                        && let Some(push) = self.settings_frame.read(read)
-                    {
-                        self.link.set_push(push);
+                    if let Some(traffic) = &mut self.traffic {
+                        let received = traffic.receive(read, self.link.push());
+                        received.push.into_iter().for_each(|push| self.link.set_push(push));
+                        if received.frames == Allowed::No {
+                            self.link.overrun();
+                        }
                     }
                 }
                 Poll::Ready(Ok(()))
@@ -252,11 +258,14 @@ impl<IO: AsyncWrite + Unpin> Watched<IO> {
     /// Notes progress, or waits for it no longer than the stall limit.
     fn watch_write<T>(&mut self, cx: &mut Context<'_>, progress: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if progress.is_ready() {
-            self.blocked = None;
+            if self.blocked.take().is_some() {
+                self.link.set_blocked(false);
+            }
             return progress;
         }
         if self.blocked.is_none() {
             self.blocked = Some(Instant::now());
+            self.link.set_blocked(true);
         }
         match self.poll_overdue(cx) {
             Poll::Ready(Overdue::Write) => Poll::Ready(Err(timed_out("the peer takes no bytes"))),
@@ -301,6 +310,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<IO> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.io).poll_write(cx, bytes);
+        if let (Some(traffic), Poll::Ready(Ok(count))) = (&mut this.traffic, &written) {
+            this.link.wrote_promises(traffic.send(&bytes[..*count]));
+        }
         this.watch_write(cx, written)
     }
 
@@ -345,12 +357,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<IO> {
         if this.linger == LINGER_BYTES {
             let closed = Pin::new(&mut this.io).poll_shutdown(cx);
             std::task::ready!(this.watch_write(cx, closed))?;
-            if !this.link.is_cut_short() {
+            if !this.link.may_send_on() {
                 return Poll::Ready(Ok(()));
             }
             this.timer.set(Instant::now() + LINGER);
         }
-        // Unread bytes of a request that was refused half-way.
+        // What the peer sent before it heard of the end.
         let mut bytes = [0; 1024];
         while this.linger > 0 {
             let mut buf = ReadBuf::new(&mut bytes);

@@ -28,6 +28,12 @@ pub(crate) const TOOLS: &[Tool] = &[
     Tool { program: "git", package: "git", purpose: "which files belong to the project" },
     Tool { program: "curl", package: "curl", purpose: "the wire as an independent HTTP client sees it" },
     Tool { program: "nghttp", package: "nghttp2-client", purpose: "HTTP/2 server push and early hints" },
+    Tool { program: "/usr/bin/python3", package: "python3", purpose: "what Python's HTTP/2 makes of pushes" },
+    Tool {
+        program: "/usr/lib/python3/dist-packages/h2/connection.py",
+        package: "python3-h2",
+        purpose: "the same",
+    },
     Tool { program: "nginx", package: "nginx-light", purpose: "poll behind a proxy" },
     Tool { program: "haproxy", package: "haproxy", purpose: "poll behind a proxy" },
     Tool { program: "varnishd", package: "varnish", purpose: "poll behind a proxy" },

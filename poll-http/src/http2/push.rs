@@ -3,16 +3,21 @@
 //! The peer bounds pushed streams by its settings; what does not fit is sent inline by the caller. A pushed answer that
 //! waits for its window is a future of the connection, so it holds up nobody; a peer that refuses one resets it, which
 //! merely ends that future.
+//!
+//! Promised numbers have to leave in their order (RFC 9113, section 5.1.1), but h2 numbers a promise when it is made and
+//! sends it when its stream's turn comes. So only one stream has promises under way at a time: the others wait until
+//! all that could be written was.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
+use h2::StreamId;
 use h2::server::SendResponse;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Request, Uri, header};
@@ -26,6 +31,8 @@ use crate::link::Link;
 /// Pushed answers open at once on a connection, whatever more its peer would take: each holds its body until the
 /// window takes it.
 const MOST: usize = 100;
+/// Bytes of pushed answers handed to h2 and not written yet: a socket that takes nothing must not pile them up.
+const MOST_BYTES: usize = 256 * 1024;
 
 /// What the streams of a connection share.
 pub(super) struct Lane {
@@ -36,8 +43,25 @@ pub(super) struct Lane {
     open: AtomicUsize,
     /// How many may be: the peer's `SETTINGS_MAX_CONCURRENT_STREAMS`, at most [`MOST`].
     most: AtomicUsize,
-    /// Begun in the current turn; the connection takes them over. Held for a push or a take.
-    begun: Mutex<Vec<Pushed>>,
+    /// Promises made since the connection began.
+    made: AtomicU32,
+    /// Some of them may not have left: spares the lock in most turns.
+    under_way: AtomicBool,
+    /// Held for a push, a look or a take, never over a wake.
+    turn: Mutex<Turn>,
+}
+
+/// What was promised since all was last written.
+#[derive(Default)]
+struct Turn {
+    /// The one stream that may promise more.
+    stream: Option<StreamId>,
+    /// Streams that wait to be that one.
+    waiting: Vec<Waker>,
+    /// Begun in the current poll; the connection takes them over.
+    begun: Vec<Pushed>,
+    /// Length of the pushed answers.
+    bytes: usize,
 }
 
 /// Where a request was sent to, for the requests that are promised with its answer.
@@ -51,8 +75,17 @@ pub(super) struct Declined;
 
 impl Lane {
     pub(super) fn new(link: Arc<Link>, deadlines: Deadlines, stall: Duration) -> Self {
-        let begun = Mutex::new(Vec::new());
-        Self { link, deadlines, stall, open: AtomicUsize::new(0), most: AtomicUsize::new(0), begun }
+        let (open, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Self {
+            link,
+            deadlines,
+            stall,
+            open,
+            most,
+            made: AtomicU32::new(0),
+            under_way: AtomicBool::new(false),
+            turn: Mutex::default(),
+        }
     }
 
     /// Whether the peer's settings allow push.
@@ -65,9 +98,42 @@ impl Lane {
         self.most.store(peer.min(MOST), Ordering::Relaxed);
     }
 
-    pub(super) fn has_place(&self) -> bool {
+    /// Whether a pushed answer of this length may be begun.
+    pub(super) fn has_place(&self, bytes: usize) -> bool {
+        let begun = self.turn().bytes;
         self.policy() == PushPolicy::Possible
             && self.open.load(Ordering::Relaxed) < self.most.load(Ordering::Relaxed)
+            && (begun == 0 || begun + bytes <= MOST_BYTES)
+    }
+
+    /// Ready when `stream` may promise: no other stream has promises under way.
+    pub(super) fn poll_turn(&self, cx: &mut Context<'_>, stream: StreamId) -> Poll<()> {
+        let mut turn = self.turn();
+        if turn.stream.is_none_or(|of| of == stream) {
+            return Poll::Ready(());
+        }
+        turn.waiting.push(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Whether promises may be under way.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.under_way.load(Ordering::Relaxed)
+    }
+
+    /// All that could leave has left: the next stream may promise. A promise that did not leave was lost with its
+    /// stream or is held up by a window that the peer took back; h2 tells neither, so this connection promises no more.
+    pub(super) fn flushed(&self) {
+        let mut turn = self.turn();
+        turn.stream = None;
+        turn.bytes = 0;
+        let waiting = std::mem::take(&mut turn.waiting);
+        drop(turn);
+        self.under_way.store(false, Ordering::Relaxed);
+        if self.made.load(Ordering::Relaxed) != self.link.promised() {
+            self.link.set_push(PushPolicy::Off);
+        }
+        waiting.into_iter().for_each(Waker::wake);
     }
 
     /// Promises `path` on the stream of `respond` and begins its answer.
@@ -79,7 +145,8 @@ impl Lane {
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<(), Declined> {
-        if !self.has_place() {
+        let stream = respond.stream_id();
+        if !self.has_place(body.len()) || self.turn().stream.is_some_and(|of| of != stream) {
             return Err(Declined);
         }
         let request = origin.request(path).ok_or(Declined)?;
@@ -91,7 +158,10 @@ impl Lane {
             Declined
         })?;
         self.open.fetch_add(1, Ordering::Relaxed);
-        let response = head::pushed(headers, body.len());
+        self.made.fetch_add(1, Ordering::Relaxed);
+        self.under_way.store(true, Ordering::Relaxed);
+        let bytes = body.len();
+        let response = head::pushed(headers, bytes);
         let flow = promised.send_response(response, body.is_empty()).ok().map(|stream| {
             let mut flow = Flow::new(stream);
             flow.give(body);
@@ -99,9 +169,11 @@ impl Lane {
             let _ = flow.send_some(Last::Yes);
             flow
         });
+        let mut turn = self.turn();
+        turn.stream = Some(stream);
+        turn.bytes += bytes;
         if let Some(flow) = flow {
-            let pushed = Pushed { flow, deadlines: self.deadlines.clone(), stall: self.stall };
-            self.begun.lock().unwrap_or_else(PoisonError::into_inner).push(pushed);
+            turn.begun.push(Pushed { flow, deadlines: self.deadlines.clone(), stall: self.stall });
         } else {
             // Promised, but the stream is gone already.
             self.close(1);
@@ -110,12 +182,17 @@ impl Lane {
     }
 
     pub(super) fn take_begun(&self) -> Vec<Pushed> {
-        std::mem::take(&mut *self.begun.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.turn().begun)
     }
 
     /// `count` pushed answers have ended.
     pub(super) fn close(&self, count: usize) {
         self.open.fetch_sub(count, Ordering::Relaxed);
+    }
+
+    fn turn(&self) -> MutexGuard<'_, Turn> {
+        // Nothing in here panics half-way.
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -19,6 +19,7 @@ use super::flow::{Flow, Last};
 use super::head::{self, Wants};
 use super::push::{Lane, Origin};
 use crate::body::{Body, Piece, Promise};
+use crate::connection::PushPolicy;
 use crate::early_hints::Preload;
 use crate::reply::Reply;
 
@@ -110,6 +111,8 @@ struct Sending {
     flow: Flow,
     respond: SendResponse<Bytes>,
     origin: Option<Box<Origin>>,
+    /// A message whose turn to be promised has not come.
+    promise: Option<Box<Promise>>,
 }
 
 impl Sending {
@@ -129,7 +132,7 @@ impl Sending {
         }
         let (head, body) = head::finished(reply, asked.wants);
         let stream = respond.send_response(head, body.is_none()).ok()?;
-        Some(Self { body: body?, flow: Flow::new(stream), respond, origin: asked.origin })
+        Some(Self { body: body?, flow: Flow::new(stream), respond, origin: asked.origin, promise: None })
     }
 
     /// Ready when all is handed over or the stream is gone.
@@ -146,9 +149,18 @@ impl Sending {
                     return Poll::Ready(());
                 }
             }
+            if let Some(promise) = self.promise.take() {
+                let stream = self.respond.stream_id();
+                if self.may_push(lane) && lane.poll_turn(cx, stream).is_pending() {
+                    self.promise = Some(promise);
+                    return self.flow.poll_gone(cx);
+                }
+                self.promise(*promise, lane);
+                continue;
+            }
             match self.body.poll_piece_caught(cx) {
                 Poll::Ready(Ok(Some(Piece::Data(bytes)))) => self.flow.give(bytes),
-                Poll::Ready(Ok(Some(Piece::Push(promise)))) => self.promise(promise, lane),
+                Poll::Ready(Ok(Some(Piece::Push(promise)))) => self.promise = Some(Box::new(promise)),
                 Poll::Ready(Ok(None)) => {
                     self.flow.end();
                     return Poll::Ready(());
@@ -162,12 +174,16 @@ impl Sending {
         }
     }
 
+    fn may_push(&self, lane: &Lane) -> bool {
+        self.origin.is_some() && lane.policy() == PushPolicy::Possible
+    }
+
     /// Pushes a message, or falls back to its inline line.
     fn promise(&mut self, promise: Promise, lane: &Lane) {
         let Promise { path, headers, body, announce, inline } = promise;
         let needed = (announce.len() + body.len()).min(WORTH_A_PROMISE);
         let line = match &self.origin {
-            Some(origin) if lane.has_place() && self.flow.room(needed) >= needed => {
+            Some(origin) if lane.has_place(body.len()) && self.flow.room(needed) >= needed => {
                 match lane.push(&mut self.respond, origin, &path, headers, body) {
                     Ok(()) => announce,
                     Err(_) => inline,

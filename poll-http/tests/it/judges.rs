@@ -1,7 +1,8 @@
-//! What programs that are not ours make of the answers: curl and nghttp, over one real socket.
+//! What programs that are not ours make of the answers: curl, nghttp and Python's h2, over one real socket.
 //!
 //! Where a machine has neither, there is nothing to judge with, and the tests say so and pass.
 
+use std::net::SocketAddr;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,14 +13,22 @@ use tokio::net::TcpListener;
 
 /// A server on a port of its own, with a channel that has ended: `a`, `b`, `c`.
 async fn server() -> String {
+    format!("http://{}", server_with(&[("ended", 3)]).await)
+}
+
+/// A server with channels that have ended, each with so many messages: `a`, `b` and so on.
+async fn server_with(channels: &[(&str, u8)]) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let service = Service::builder(Store::in_memory(Retention::default())).build();
-    let channel = ChannelName::parse("ended").unwrap();
-    for text in ["a", "b"] {
-        service.publish(&channel, Publish::one(Payload::text(text))).await.unwrap();
+    for &(channel, count) in channels {
+        let channel = ChannelName::parse(channel).unwrap();
+        for n in 0..count {
+            let publish = Publish::one(Payload::text(char::from(b'a' + n).to_string()));
+            let publish = if n + 1 == count { publish.closing() } else { publish };
+            service.publish(&channel, publish).await.unwrap();
+        }
     }
-    service.publish(&channel, Publish::one(Payload::text("c")).closing()).await.unwrap();
     tokio::spawn(async move {
         loop {
             let (socket, peer) = listener.accept().await.unwrap();
@@ -27,7 +36,7 @@ async fn server() -> String {
             tokio::spawn(serve(socket, peer, service.clone(), settings, Drain::new()));
         }
     });
-    format!("http://{address}")
+    address
 }
 
 /// Runs a program to its end; `None` where there is no such program.
@@ -98,4 +107,27 @@ async fn nghttp_takes_pushed_messages() {
     }
     assert!(trace.contains(r#"{"type":"closed","reason":"ended""#), "{trace}");
     assert!(!trace.contains("recv RST_STREAM"), "{trace}");
+}
+
+#[tokio::test]
+async fn two_push_streams_on_one_connection_are_read_by_foreign_clients() {
+    const EACH: u8 = 20;
+    let address = server_with(&[("one", EACH), ("two", EACH)]).await;
+    let paths = ["one", "two"].map(|channel| format!("/api/push?channel={channel}&last_id=0"));
+    let told = |output: &str| -> Vec<usize> {
+        let count = |n| output.matches(&format!(r#""content":"{}""#, char::from(b'a' + n))).count();
+        (0..EACH).map(count).collect()
+    };
+    let mut arguments = vec!["-v".to_owned()];
+    arguments.extend(paths.iter().map(|path| format!("http://{address}{path}")));
+    if let Some(trace) = judge("nghttp", arguments).await {
+        assert_eq!(trace.matches("recv PUSH_PROMISE").count(), usize::from(2 * EACH), "{trace}");
+        assert!(!trace.contains("send GOAWAY") || trace.contains("error_code=NO_ERROR"), "{trace}");
+        assert_eq!(told(&trace), vec![2; usize::from(EACH)], "{trace}");
+    }
+    let mut arguments = vec!["-c".to_owned(), include_str!("judges/push.py").to_owned()];
+    arguments.extend([address.ip().to_string(), address.port().to_string()].into_iter().chain(paths));
+    if let Some(pushed) = judge("/usr/bin/python3", arguments).await {
+        assert_eq!(told(&pushed), vec![2; usize::from(EACH)], "{pushed}");
+    }
 }

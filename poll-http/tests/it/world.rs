@@ -283,6 +283,11 @@ impl Wire {
         self.io.write_all(bytes).await.unwrap();
     }
 
+    /// Throws away what was read and not looked at.
+    pub(crate) fn discard(&mut self) {
+        self.unread.clear();
+    }
+
     /// Whether the server has closed the connection, with nothing left to read.
     pub(crate) async fn is_closed(&mut self) -> bool {
         self.unread.is_empty() && !self.read_more().await

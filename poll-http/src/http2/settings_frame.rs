@@ -15,7 +15,7 @@ const ENABLE_PUSH: u16 = 2;
 
 /// How far the frame was read.
 #[derive(Debug, Default)]
-pub(crate) struct SettingsFrame {
+pub(super) struct SettingsFrame {
     /// The frame's head, or the entry that is being read.
     part: [u8; HEAD],
     filled: u8,
@@ -27,7 +27,7 @@ pub(crate) struct SettingsFrame {
 
 impl SettingsFrame {
     /// Takes the bytes that come next; says the result when the frame is whole. Not to be called after that.
-    pub(crate) fn read(&mut self, bytes: &[u8]) -> Option<PushPolicy> {
+    pub(super) fn read(&mut self, bytes: &[u8]) -> Option<PushPolicy> {
         for &byte in bytes {
             let filled = usize::from(self.filled);
             self.part[filled] = byte;

@@ -1,0 +1,182 @@
+//! What passes on an HTTP/2 connection, by the heads of its frames (RFC 9113, section 4.1).
+//!
+//! h2 answers or drops control frames without telling anybody, and does not say what of its own frames has left. So the
+//! frames are counted on their way between h2 and the socket. h2 judges them; here none is refused or changed.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::settings_frame::SettingsFrame;
+use crate::connection::PushPolicy;
+
+/// Length, type, flags and stream.
+const HEAD: usize = 9;
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const SETTINGS: u8 = 4;
+const PUSH_PROMISE: u8 = 5;
+const PING: u8 = 6;
+const ACK: u8 = 1;
+
+/// A peer's control frames a connection, in a burst: so many seconds' worth.
+const BURST_SECONDS: u32 = 10;
+/// What one SETTINGS frame costs: a new window size is worked into every open stream.
+const SETTINGS_COST: u64 = 10;
+/// What a request may bring with it: a priority, a window of its own, a reset.
+const EARNED_BY_REQUEST: u64 = 4;
+/// What a DATA frame may be answered with. One update each for stream and connection is usual; clients with small
+/// buffers send more.
+const EARNED_BY_DATA: u64 = 10;
+
+/// Both directions of one connection.
+pub(crate) struct Traffic {
+    received: Frames,
+    sent: Frames,
+    settings: SettingsFrame,
+    budget: Budget,
+}
+
+/// What bytes on their way have said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Received {
+    /// The peer's first frame is whole.
+    pub(crate) push: Option<PushPolicy>,
+    pub(crate) frames: Allowed,
+}
+
+/// Whether a peer keeps to its budget of control frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Allowed {
+    Yes,
+    No,
+}
+
+impl Traffic {
+    /// `rate` is how many control frames a second the peer may send for nothing; zero is no bound.
+    pub(crate) fn new(rate: u32) -> Self {
+        Self {
+            received: Frames::default(),
+            sent: Frames::default(),
+            settings: SettingsFrame::default(),
+            budget: Budget::new(rate),
+        }
+    }
+
+    /// Bytes from the peer; `push` is whether its settings are known.
+    pub(crate) fn receive(&mut self, bytes: &[u8], push: Option<PushPolicy>) -> Received {
+        let push = if push.is_none() { self.settings.read(bytes) } else { None };
+        let (mut cost, mut earned) = (0, 0);
+        self.received.pass(bytes, |frame| match frame.kind {
+            // h2 bounds empty and tiny ones itself.
+            DATA => {}
+            HEADERS => earned += EARNED_BY_REQUEST,
+            SETTINGS if frame.flags & ACK == 0 => cost += SETTINGS_COST,
+            _ => cost += 1,
+        });
+        self.budget.earn(earned);
+        Received { push, frames: self.budget.spend(cost) }
+    }
+
+    /// Bytes that the socket has taken. Says how many promises were in them.
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> u32 {
+        let (mut promises, mut earned) = (0, 0);
+        self.sent.pass(bytes, |frame| match frame.kind {
+            DATA => earned += EARNED_BY_DATA,
+            PUSH_PROMISE => {
+                promises += 1;
+                earned += EARNED_BY_REQUEST;
+            }
+            // Each is answered by one.
+            SETTINGS | PING if frame.flags & ACK == 0 => earned += 1,
+            _ => {}
+        });
+        self.budget.earn(earned);
+        promises
+    }
+}
+
+/// Finds the frames in bytes that come in pieces of any length.
+#[derive(Default)]
+struct Frames {
+    /// A head of which a part has come.
+    head: [u8; HEAD],
+    filled: usize,
+    /// Payload to come.
+    payload: usize,
+}
+
+struct FrameHead {
+    kind: u8,
+    flags: u8,
+}
+
+impl Frames {
+    /// Calls `each` for every frame whose head is whole with these bytes.
+    fn pass(&mut self, mut bytes: &[u8], mut each: impl FnMut(FrameHead)) {
+        loop {
+            let skipped = self.payload.min(bytes.len());
+            self.payload -= skipped;
+            bytes = &bytes[skipped..];
+            if bytes.is_empty() {
+                return;
+            }
+            let taken = (HEAD - self.filled).min(bytes.len());
+            self.head[self.filled..self.filled + taken].copy_from_slice(&bytes[..taken]);
+            self.filled += taken;
+            bytes = &bytes[taken..];
+            if self.filled < HEAD {
+                return;
+            }
+            self.filled = 0;
+            let [high, middle, low, kind, flags, ..] = self.head;
+            self.payload = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
+            each(FrameHead { kind, flags });
+        }
+    }
+}
+
+/// A token bucket. What is earned by doing work for the peer is kept without a bound: whoever takes much may answer
+/// much, whenever it does.
+struct Budget {
+    tokens: u64,
+    /// Tokens a second; zero is no bound.
+    rate: u32,
+    filled: Instant,
+}
+
+impl Budget {
+    fn new(rate: u32) -> Self {
+        Self { tokens: Self::burst(rate), rate, filled: Instant::now() }
+    }
+
+    fn burst(rate: u32) -> u64 {
+        u64::from(rate) * u64::from(BURST_SECONDS)
+    }
+
+    fn earn(&mut self, tokens: u64) {
+        self.tokens += tokens;
+    }
+
+    fn spend(&mut self, cost: u64) -> Allowed {
+        if self.rate == 0 {
+            return Allowed::Yes;
+        }
+        if self.tokens < cost {
+            self.refill(Instant::now());
+        }
+        let left = self.tokens.checked_sub(cost);
+        self.tokens = left.unwrap_or_default();
+        if left.is_some() { Allowed::Yes } else { Allowed::No }
+    }
+
+    /// Only looked at when it runs out, so that most frames cost no look at the clock.
+    fn refill(&mut self, now: Instant) {
+        let one = Duration::from_secs(1) / self.rate;
+        let passed =
+            u64::try_from((now - self.filled).as_nanos() / one.as_nanos().max(1)).unwrap_or(u64::MAX);
+        self.tokens = self.tokens.max(Self::burst(self.rate).min(self.tokens.saturating_add(passed)));
+        self.filled = now;
+    }
+}
