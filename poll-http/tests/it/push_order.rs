@@ -131,3 +131,20 @@ async fn a_full_socket_changes_nothing_in_the_order() {
     assert!([1, 3, 5].map(|stream| came.pushed(stream)).iter().sum::<usize>() > 30);
     assert!(!served.is_finished());
 }
+
+#[tokio::test(start_paused = true)]
+async fn promises_that_are_lost_with_their_stream_leave_the_others_inline() {
+    let (feeds, bodies): (Vec<_>, Vec<_>) = (0..2).map(|_| fed()).unzip();
+    (0..60).for_each(|n| feeds[0].send(promise(0, n, 900)).unwrap());
+    let (mut client, served) = pipe(feeding(bodies), ConnectionSettings::default(), 300);
+    open(&mut client, 2).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    // The first stream is reset while most of what it promised has not left.
+    client.write_all(&[0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 8]).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    (0..20).for_each(|n| feeds[1].send(promise(1, n, 50)).unwrap());
+    let mut came = Came::default();
+    came.until(&mut client, &[3], 20).await;
+    assert_eq!(came.pushed(3), 0);
+    assert!(!served.is_finished());
+}
