@@ -16,6 +16,7 @@ use http_body::{Frame, SizeHint};
 
 use crate::foreign::ForeignBody;
 use crate::http1::Http1Body;
+use crate::http2::Http2Content;
 use crate::lend::Lent;
 
 /// One answer's body.
@@ -337,7 +338,7 @@ pub enum RequestBody {
     /// From an HTTP/1 connection.
     Http1(Http1Body),
     /// From an HTTP/2 stream. Its flow-control window opens as the data is read.
-    Http2(h2::RecvStream),
+    Http2(Http2Content),
     /// At hand, as tests and embedders have it.
     Full(Bytes),
     /// From a connection of somebody else's server.
@@ -374,17 +375,9 @@ impl http_body::Body for RequestBody {
                 let frame = std::task::ready!(Pin::new(incoming).poll_frame(cx));
                 frame.map(|frame| frame.map_err(RequestBodyError::Http1))
             }
-            Self::Http2(stream) => match std::task::ready!(stream.poll_data(cx)) {
-                Some(Ok(bytes)) => {
-                    // The caller holds the bytes now and bounds them itself; the peer may send as many again.
-                    // An error means that the stream is gone, which the next poll says better.
-                    let _ = stream.flow_control().release_capacity(bytes.len());
-                    Some(Ok(Frame::data(bytes)))
-                }
-                Some(Err(error)) => Some(Err(RequestBodyError::Http2(error))),
-                // Trailers are not looked at; dropping the stream lets go of them.
-                None => None,
-            },
+            // Trailers are not looked at; dropping the stream lets go of them.
+            Self::Http2(content) => std::task::ready!(content.poll_data(cx))
+                .map(|data| data.map(Frame::data).map_err(RequestBodyError::Http2)),
             Self::Foreign(body) => std::task::ready!(body.poll_frame(cx)),
         };
         Poll::Ready(frame)
@@ -395,7 +388,7 @@ impl http_body::Body for RequestBody {
             Self::Empty => true,
             Self::Full(bytes) => bytes.is_empty(),
             Self::Http1(incoming) => incoming.is_end_stream(),
-            Self::Http2(stream) => stream.is_end_stream(),
+            Self::Http2(content) => content.is_end_stream(),
             Self::Foreign(body) => body.is_end_stream(),
         }
     }

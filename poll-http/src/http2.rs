@@ -4,6 +4,7 @@
 //! turn and what they answer leaves in few writes. What h2 queues for a stream is bounded ([`flow`]); what a peer may
 //! make us hold is bounded by the settings below. Bytes and their write deadline are [`stall`](crate::stall)'s.
 
+mod content;
 mod flow;
 mod head;
 mod pulse;
@@ -34,11 +35,13 @@ use crate::connection::{
 use crate::drain::WaitDraining;
 use crate::metrics::Cut;
 use crate::stall::Watched;
+use content::Came;
 use head::Wants;
 use pulse::{Beat, Pulse};
 use push::{Lane, Origin, Pushed};
 use stream::{Asked, Stream};
 
+pub use content::Http2Content;
 pub(crate) use traffic::{Allowed, Traffic};
 
 /// Answers made before what they queued is written: thousands of streams that wake at once must not pile up all their
@@ -106,9 +109,12 @@ where
             early_hints: EarlyHints::Informational,
         };
         let origin = if push == PushPolicy::Possible { Origin::of(&request).map(Box::new) } else { None };
-        let asked = Asked { wants: Wants::of(&request), origin };
-        let request = request
-            .map(|body| if body.is_end_stream() { RequestBody::Empty } else { RequestBody::Http2(body) });
+        let came = (!request.body().is_end_stream()).then(Came::default);
+        let asked = Asked { wants: Wants::of(&request), origin, came: came.clone() };
+        let request = request.map(|body| match came {
+            Some(came) => RequestBody::Http2(Http2Content::new(body, came)),
+            None => RequestBody::Empty,
+        });
         match catch_unwind(AssertUnwindSafe(|| self.handler.handle(request, &connection))) {
             Ok(future) => self.streams.push(Stream::new(future, respond, asked, Arc::clone(&self.lane))),
             Err(_) => respond.send_reset(Reason::INTERNAL_ERROR),

@@ -12,6 +12,9 @@ use crate::deadline::{Deadlines, Timer};
 /// What h2 holds of one stream's data before it is written. A stream whose reader is slow costs this and no more.
 pub(super) const SEND_BUFFER: usize = 64 * 1024;
 
+/// How long a stream is held whose answer is out and whose request has not ended.
+const LINGER: Duration = Duration::from_secs(1);
+
 /// A stream's sending side with the bytes that come next.
 pub(super) struct Flow {
     stream: SendStream<Bytes>,
@@ -106,6 +109,16 @@ impl Flow {
         // An empty final frame is no trap (only non-final ones count against a peer's budget); an error means that the
         // stream has ended already.
         let _ = self.stream.send_data(Bytes::new(), true);
+    }
+
+    /// Once all is sent: ready when the request has had its time to end, or the stream is gone.
+    pub(super) fn poll_linger(&mut self, cx: &mut Context<'_>, deadlines: &Deadlines) -> Poll<()> {
+        let timer = self.stalled.get_or_insert_with(|| {
+            let mut timer = deadlines.timer();
+            timer.set(Instant::now() + LINGER);
+            timer
+        });
+        if timer.poll(cx).is_ready() { Poll::Ready(()) } else { self.poll_gone(cx) }
     }
 
     pub(super) fn abort(&mut self) {

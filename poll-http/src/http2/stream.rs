@@ -15,7 +15,8 @@ use h2::server::SendResponse;
 use http::{Response, StatusCode};
 use pin_project_lite::pin_project;
 
-use super::flow::{Flow, Last};
+use super::content::Came;
+use super::flow::{Flow, Gone, Last};
 use super::head::{self, Wants};
 use super::push::{Lane, Origin};
 use crate::body::{Body, Piece, Promise};
@@ -31,6 +32,8 @@ pub(super) struct Asked {
     pub(super) wants: Wants,
     /// Kept where push is possible only.
     pub(super) origin: Option<Box<Origin>>,
+    /// Whether its content has come, if it has any.
+    pub(super) came: Option<Came>,
 }
 
 pin_project! {
@@ -113,10 +116,19 @@ struct Sending {
     origin: Option<Box<Origin>>,
     /// A message whose turn to be promised has not come.
     promise: Option<Box<Promise>>,
+    came: Option<Came>,
+    rest: Rest,
+}
+
+/// Whether anything is left to send.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    Some,
+    None,
 }
 
 impl Sending {
-    /// Sends what comes before the body; `None` if that is all.
+    /// Sends what comes before the body; `None` if the stream is gone.
     fn begin(
         cx: &mut Context<'_>,
         reply: Reply,
@@ -132,28 +144,43 @@ impl Sending {
         }
         let (head, body) = head::finished(reply, asked.wants);
         let stream = respond.send_response(head, body.is_none()).ok()?;
-        Some(Self { body: body?, flow: Flow::new(stream), respond, origin: asked.origin, promise: None })
+        let rest = if body.is_some() { Rest::Some } else { Rest::None };
+        let Asked { origin, came, .. } = asked;
+        let (body, flow) = (body.unwrap_or_default(), Flow::new(stream));
+        Some(Self { body, flow, respond, origin, promise: None, came, rest })
     }
 
-    /// Ready when all is handed over or the stream is gone.
+    /// Ready when both sides are done with the stream or it is gone.
     fn poll(&mut self, cx: &mut Context<'_>, lane: &Lane) -> Poll<()> {
+        if self.rest == Rest::Some && ready!(self.poll_send(cx, lane)).is_err() {
+            return Poll::Ready(());
+        }
+        self.rest = Rest::None;
+        // To let go of a stream whose request has not ended asks the peer to send no more of it. Until then h2 judges
+        // what comes, so it is held for a moment: what is malformed stays an error (RFC 9113, section 8.1.1).
+        match &self.came {
+            Some(came) if !came.is_whole() => self.flow.poll_linger(cx, &lane.deadlines),
+            _ => Poll::Ready(()),
+        }
+    }
+
+    /// Ready when all is handed over.
+    fn poll_send(&mut self, cx: &mut Context<'_>, lane: &Lane) -> Poll<Result<(), Gone>> {
         loop {
             // A body of known length says its end with its last bytes, so that no empty frame has to.
             let last = if self.body.is_ended() { Last::Yes } else { Last::No };
             if !self.flow.is_sent() {
-                if ready!(self.flow.poll_send(cx, last, &lane.deadlines, lane.stall)).is_err() {
-                    return Poll::Ready(());
-                }
+                ready!(self.flow.poll_send(cx, last, &lane.deadlines, lane.stall))?;
                 if last == Last::Yes {
                     self.body.take_written().into_iter().for_each(|written| written());
-                    return Poll::Ready(());
+                    return Poll::Ready(Ok(()));
                 }
             }
             if let Some(promise) = self.promise.take() {
                 let stream = self.respond.stream_id();
                 if self.may_push(lane) && lane.poll_turn(cx, stream).is_pending() {
                     self.promise = Some(promise);
-                    return self.flow.poll_gone(cx);
+                    return self.flow.poll_gone(cx).map(|()| Err(Gone));
                 }
                 self.promise(*promise, lane);
                 continue;
@@ -163,13 +190,13 @@ impl Sending {
                 Poll::Ready(Ok(Some(Piece::Push(promise)))) => self.promise = Some(Box::new(promise)),
                 Poll::Ready(Ok(None)) => {
                     self.flow.end();
-                    return Poll::Ready(());
+                    return Poll::Ready(Ok(()));
                 }
                 Poll::Ready(Err(_)) => {
                     self.flow.abort();
-                    return Poll::Ready(());
+                    return Poll::Ready(Err(Gone));
                 }
-                Poll::Pending => return self.flow.poll_gone(cx),
+                Poll::Pending => return self.flow.poll_gone(cx).map(|()| Err(Gone)),
             }
         }
     }

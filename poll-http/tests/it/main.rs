@@ -16,6 +16,7 @@ mod golongpoll_time;
 mod held_journal;
 mod json_texts;
 mod heads;
+mod http2_requests;
 mod judges;
 mod mount;
 mod native_polls;
