@@ -12,6 +12,7 @@ mod push;
 mod settings_frame;
 mod stream;
 mod traffic;
+mod trailers;
 
 use std::future::Future;
 use std::net::SocketAddr;

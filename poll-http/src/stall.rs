@@ -203,43 +203,61 @@ impl<IO: AsyncRead + Unpin> Watched<IO> {
             return Poll::Pending;
         }
         let before = buf.filled().len();
-        match Pin::new(&mut self.io).poll_read(cx, buf) {
-            Poll::Ready(Ok(())) => {
-                let read = &buf.filled()[before..];
-                if !read.is_empty() {
-                    self.link.read(read);
-                    if let Some(traffic) = &mut self.traffic {
-                        let received = traffic.receive(read, self.link.push());
-                        received.push.into_iter().for_each(|push| self.link.set_push(push));
-                        if received.frames == Allowed::No {
-                            self.link.overrun();
+        loop {
+            match Pin::new(&mut self.io).poll_read(cx, buf) {
+                Poll::Ready(Ok(())) => {
+                    if buf.filled().len() > before {
+                        self.link.read(&buf.filled()[before..]);
+                        self.look_at_frames(buf, before);
+                        if buf.filled().len() == before && self.unread.is_empty() {
+                            // A part of a frame's head, which is kept until it is whole.
+                            continue;
                         }
                     }
+                    return Poll::Ready(Ok(()));
                 }
-                Poll::Ready(Ok(()))
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    return match std::task::ready!(self.poll_overdue(cx)) {
+                        // As if the peer had closed: between requests that is a clean end.
+                        Overdue::Idle => Poll::Ready(Ok(())),
+                        Overdue::Head => Poll::Ready(Err(timed_out("the request head took too long"))),
+                        Overdue::Write => Poll::Ready(Err(timed_out("the peer takes no bytes"))),
+                    };
+                }
             }
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => match std::task::ready!(self.poll_overdue(cx)) {
-                // As if the peer had closed: between requests that is a clean end.
-                Overdue::Idle => Poll::Ready(Ok(())),
-                Overdue::Head => Poll::Ready(Err(timed_out("the request head took too long"))),
-                Overdue::Write => Poll::Ready(Err(timed_out("the peer takes no bytes"))),
-            },
         }
+    }
+
+    /// Counts the frames in what was read of HTTP/2, and leaves of it what h2 is to read.
+    fn look_at_frames(&mut self, buf: &mut ReadBuf<'_>, before: usize) {
+        let Some(traffic) = &mut self.traffic else { return };
+        let received = traffic.receive(&buf.filled()[before..], self.link.push());
+        received.push.into_iter().for_each(|push| self.link.set_push(push));
+        if received.frames == Allowed::No {
+            self.link.overrun();
+        }
+        buf.set_filled(before + received.plain);
+        self.unread = received.rest.into();
     }
 }
 
 impl<IO: AsyncRead + Unpin> AsyncRead for Watched<IO> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if !this.unread.is_empty() {
+        let (taken, filled) = (usize::from(this.replay.taken), usize::from(this.replay.filled));
+        if taken == filled {
+            if this.unread.is_empty() {
+                let before = buf.filled().len();
+                std::task::ready!(this.poll_read_watched(cx, buf))?;
+                if buf.filled().len() > before {
+                    return Poll::Ready(Ok(()));
+                }
+            }
+            // Empty at the end of the connection only.
             let count = buf.remaining().min(this.unread.len());
             buf.put_slice(&this.unread.split_to(count));
             return Poll::Ready(Ok(()));
-        }
-        let (taken, filled) = (usize::from(this.replay.taken), usize::from(this.replay.filled));
-        if taken == filled {
-            return this.poll_read_watched(cx, buf);
         }
         let count = buf.remaining().min(filled - taken);
         buf.put_slice(&this.replay.bytes[taken..taken + count]);

@@ -1,20 +1,20 @@
 //! What passes on an HTTP/2 connection, by the heads of its frames (RFC 9113, section 4.1).
 //!
 //! h2 answers or drops control frames without telling anybody, and does not say what of its own frames has left. So the
-//! frames are counted on their way between h2 and the socket. h2 judges them; here none is refused or changed.
+//! frames are counted on their way between h2 and the socket. h2 judges them; here none is refused.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::settings_frame::SettingsFrame;
+use super::trailers::{self, HEADERS};
 use crate::connection::PushPolicy;
 
 /// Length, type, flags and stream.
 const HEAD: usize = 9;
 
 const DATA: u8 = 0;
-const HEADERS: u8 = 1;
 const SETTINGS: u8 = 4;
 const PUSH_PROMISE: u8 = 5;
 const PING: u8 = 6;
@@ -32,18 +32,21 @@ const EARNED_BY_DATA: u64 = 10;
 
 /// Both directions of one connection.
 pub(crate) struct Traffic {
-    received: Frames,
+    received: trailers::Frames,
     sent: Frames,
     settings: SettingsFrame,
     budget: Budget,
 }
 
-/// What bytes on their way have said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What bytes from the peer have said, and what h2 is to read of them.
 pub(crate) struct Received {
     /// The peer's first frame is whole.
     pub(crate) push: Option<PushPolicy>,
     pub(crate) frames: Allowed,
+    /// So many of the bytes as they are…
+    pub(crate) plain: usize,
+    /// … and then these.
+    pub(crate) rest: Vec<u8>,
 }
 
 /// Whether a peer keeps to its budget of control frames.
@@ -57,7 +60,7 @@ impl Traffic {
     /// `rate` is how many control frames a second the peer may send for nothing; zero is no bound.
     pub(crate) fn new(rate: u32) -> Self {
         Self {
-            received: Frames::default(),
+            received: trailers::Frames::default(),
             sent: Frames::default(),
             settings: SettingsFrame::default(),
             budget: Budget::new(rate),
@@ -68,7 +71,7 @@ impl Traffic {
     pub(crate) fn receive(&mut self, bytes: &[u8], push: Option<PushPolicy>) -> Received {
         let push = if push.is_none() { self.settings.read(bytes) } else { None };
         let (mut cost, mut earned) = (0, 0);
-        self.received.pass(bytes, |frame| match frame.kind {
+        let passed = self.received.pass(bytes, |frame| match frame.kind {
             // h2 bounds empty and tiny ones itself.
             DATA => {}
             HEADERS => earned += EARNED_BY_REQUEST,
@@ -76,7 +79,7 @@ impl Traffic {
             _ => cost += 1,
         });
         self.budget.earn(earned);
-        Received { push, frames: self.budget.spend(cost) }
+        Received { push, frames: self.budget.spend(cost), plain: passed.plain, rest: passed.rest }
     }
 
     /// Bytes that the socket has taken. Says how many promises were in them.

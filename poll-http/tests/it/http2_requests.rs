@@ -80,6 +80,30 @@ async fn a_second_head_that_does_not_end_the_stream_is_an_error_after_the_answer
 }
 
 #[tokio::test(start_paused = true)]
+async fn trailers_with_a_pseudo_header_field_are_an_error_whenever_they_come() {
+    for trailers in [&b"\x82"[..], b"\0\x05:path\x01/", b"\x20\x82", b"\0\x06x-test\x02ok\x83"] {
+        let trailers = frame(HEADERS, END_HEADERS | END_STREAM, 1, trailers);
+        let (mut client, _served) = answered().await;
+        client.write_all(&trailers).await.unwrap();
+        assert_eq!(reset(&mut client).await, PROTOCOL_ERROR);
+        goes_on(&mut client).await;
+        // And where the answer still waits for the end of the request.
+        let held = Held::default();
+        let waiting = {
+            let held = held.clone();
+            Toy::new(move |_, _| forever(&held))
+        };
+        let (mut client, _served) = connect(waiting);
+        client.write_all(RAW_OPENING).await.unwrap();
+        client.write_all(&post(1)).await.unwrap();
+        held.until(1).await;
+        client.write_all(&trailers).await.unwrap();
+        assert_eq!(reset(&mut client).await, PROTOCOL_ERROR);
+        held.until(0).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_that_ends_after_its_answer_is_not_reset() {
     for end in
         [frame(DATA, END_STREAM, 1, b"test"), frame(HEADERS, END_HEADERS | END_STREAM, 1, b"\0\x01x\x01y")]
