@@ -20,7 +20,7 @@ const SAID_OF_CLIENTS: FieldSet = FieldSet::of([Field::XClientId, Field::XForwar
 pub(crate) struct Client {
     /// `X-Client-ID`, where one is given.
     pub(crate) name: Option<Arc<str>>,
-    /// The address that limits count: a whole /64 in IPv6, because one host has that many.
+    /// The address that limits [count](counted).
     pub(crate) address: IpAddr,
 }
 
@@ -92,7 +92,9 @@ fn address(hop: &[u8]) -> Option<IpAddr> {
     parsed.map(|address: IpAddr| address.to_canonical())
 }
 
-fn counted(address: IpAddr) -> IpAddr {
+/// What limits count for one address: a whole /64 in IPv6, because one host has that many.
+#[must_use]
+pub fn counted(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(address) => {

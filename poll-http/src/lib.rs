@@ -46,6 +46,7 @@ mod stall;
 pub use access::Access;
 pub use admission::{Limits, Rate};
 pub use body::{Body, BodyError, Piece, Pieces, Promise, RequestBody, RequestBodyError};
+pub use client::counted as counted_address;
 pub use clock::Clock;
 pub use connection::{
     ConnectionError, ConnectionInfo, ConnectionSettings, EarlyHints, EarlyHintsHttp1, Handle, Handled,

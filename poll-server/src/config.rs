@@ -103,11 +103,13 @@ pub enum Durability {
 #[expect(missing_docs, reason = "each field is the flag of the same name, described in its table")]
 pub struct Limits {
     pub max_sockets: MaxSockets,
+    pub max_sockets_per_address: MaxSocketsPerAddress,
     pub max_connections: Option<NonZeroU64>,
     pub max_per_channel: Option<NonZeroU64>,
     pub max_per_client: Option<NonZeroU64>,
     pub max_per_address: Option<NonZeroU64>,
     pub max_streams_per_connection: u32,
+    pub max_control_frames: u32,
     pub rate: Option<Rate>,
 }
 
@@ -117,6 +119,17 @@ pub enum MaxSockets {
     /// Nine tenths of the open-file limit, whatever that is once it was raised.
     ShareOfFiles,
     /// As many as the system gives.
+    Unlimited,
+    /// This many.
+    At(NonZeroU64),
+}
+
+/// Open connections of one address at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MaxSocketsPerAddress {
+    /// Half of what [`MaxSockets`] comes to.
+    HalfOfAll,
+    /// As many as there are.
     Unlimited,
     /// This many.
     At(NonZeroU64),

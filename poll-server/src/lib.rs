@@ -15,6 +15,7 @@ mod metrics;
 mod page;
 mod service;
 mod shutdown;
+mod silence;
 mod socket;
 mod sockets;
 mod store;
@@ -24,7 +25,7 @@ mod worker;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use poll_http::{Clock, Drain};
+use poll_http::{Clock, Drain, Metrics};
 
 pub use self::backup::Backup;
 pub use self::shutdown::{Hand, Shutdown};
@@ -32,7 +33,8 @@ pub use self::store::StoreError;
 use crate::accept::Acceptor;
 use crate::config::Config;
 use crate::listen::Listener;
-use crate::sockets::Sockets;
+use crate::metrics::Exposition;
+use crate::sockets::{Bounds, Sockets};
 use crate::worker::Workers;
 
 /// How a run came to its end.
@@ -85,11 +87,12 @@ pub async fn run(config: Config, listeners: Vec<Listener>, shutdown: Shutdown) -
     let kept = store::open_store(&config).map_err(RunError::Store)?;
     kept.settle().await.map_err(RunError::Store)?;
     let store = kept.store.clone();
-    let sockets = Sockets::new(sockets::bound(config.limits.max_sockets, sockets::raise_open_files()));
+    let metrics = Metrics::new();
+    let sockets = Sockets::new(bounds(&config), metrics.clone());
     let (drain, clock) = (Drain::new(), Clock::system());
     let addresses: Vec<SocketAddr> = listeners.iter().map(Listener::address).collect();
 
-    let (metrics, exposition) = metrics::start(&sockets, store.memory().clone());
+    let exposition = Exposition::new(&metrics, sockets.clone(), store.memory().clone());
     let service = service::build(&config, &addresses, &kept, metrics, exposition, &drain);
     let settings = Arc::new(service::connection_settings(&config));
     let mut workers = Workers::start(config.workers, &service, &settings, &drain)?;
@@ -122,6 +125,12 @@ pub async fn run(config: Config, listeners: Vec<Listener>, shutdown: Shutdown) -
     kept.close().await;
     logs::flood::tell_all();
     Ok(ended)
+}
+
+fn bounds(config: &Config) -> Bounds {
+    let most = sockets::bound(config.limits.max_sockets, sockets::raise_open_files());
+    let per_address = sockets::bound_per_address(config.limits.max_sockets_per_address, most);
+    Bounds { most, per_address, proxies: config.trust.proxies.clone() }
 }
 
 /// One line an address in force, and a warning where strangers may publish.

@@ -122,13 +122,6 @@ fn plain(text: &str) -> String {
     plain
 }
 
-/// Metrics and exposition of one server.
-pub(crate) fn start(sockets: &Sockets, memory: Memory) -> (Metrics, Exposition) {
-    let metrics = Metrics::new();
-    let exposition = Exposition::new(&metrics, sockets.clone(), memory);
-    (metrics, exposition)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

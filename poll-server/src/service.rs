@@ -72,6 +72,7 @@ pub(crate) fn connection_settings(config: &Config) -> ConnectionSettings {
         keep_alive: config.wire.keep_alive,
         stall,
         max_streams: config.limits.max_streams_per_connection,
+        max_control_frames: config.limits.max_control_frames,
         // A dead HTTP/2 peer is to be found within the stall limit, also when that is short.
         ping_interval: defaults.ping_interval.min(third(stall)),
         ping_timeout: defaults.ping_timeout.min(third(stall)),

@@ -3,7 +3,7 @@
 //! What: an accepted TCP socket as poll-http reads and writes it.
 //! Why: a socket nearly always takes an answer, and what the runtime knows of it is far from the processor when a message
 //! goes to thousands.
-//! Not here: deadlines, framing (poll-http).
+//! Not here: deadlines, framing (poll-http); how long the first byte may take (`silence.rs`).
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -15,6 +15,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::coop::poll_proceed;
 
+use crate::silence::Silence;
+use crate::sockets::Sockets;
+
 /// A closed connection is an error, not a signal, where that can be said with each write; else the runtime of the
 /// language has said it for all.
 #[cfg(target_os = "linux")]
@@ -24,12 +27,27 @@ const FLAGS: SendFlags = SendFlags::empty();
 
 /// See the [module](self).
 #[derive(Debug)]
-pub(crate) struct Socket(TcpStream);
+pub(crate) struct Socket {
+    stream: TcpStream,
+    /// Until the peer's first byte.
+    silence: Option<Box<Silence>>,
+}
 
 impl Socket {
     /// Takes up a non-blocking stream on the current runtime.
-    pub(crate) fn new(stream: std::net::TcpStream) -> io::Result<Self> {
-        TcpStream::from_std(stream).map(Self)
+    pub(crate) fn new(stream: std::net::TcpStream, sockets: &Sockets) -> io::Result<Self> {
+        let stream = TcpStream::from_std(stream)?;
+        Ok(Self { stream, silence: Some(Box::new(Silence::new(sockets.clone()))) })
+    }
+
+    #[cold]
+    fn poll_first_read(&mut self, cx: &mut Context<'_>, read: Poll<io::Result<()>>) -> Poll<io::Result<()>> {
+        if let (Some(silence), Poll::Pending) = (&mut self.silence, &read) {
+            // As if the peer had left: it has asked for nothing.
+            return silence.poll(cx).map(Ok);
+        }
+        self.silence = None;
+        read
     }
 }
 
@@ -39,7 +57,8 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if self.silence.is_some() { self.poll_first_read(cx, read) } else { read }
     }
 }
 
@@ -47,11 +66,11 @@ impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         // Who writes and writes gives way now and then, as to the runtime's own sockets.
         let turn = ready!(poll_proceed(cx));
-        match rustix::net::send(&self.0, bytes, FLAGS) {
+        match rustix::net::send(&self.stream, bytes, FLAGS) {
             // For the runtime to hear, which then tells when the socket takes more.
             Err(Errno::AGAIN | Errno::INTR) => {
                 drop(turn);
-                Pin::new(&mut self.0).poll_write(cx, bytes)
+                Pin::new(&mut self.stream).poll_write(cx, bytes)
             }
             written => {
                 turn.made_progress();
@@ -65,33 +84,38 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, parts)
+        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use poll_http::Metrics;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
+    use crate::sockets::Bounds;
 
     async fn pair() -> (Socket, TcpStream) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (client, accepted) =
             tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
-        (Socket::new(accepted.unwrap().0.into_std().unwrap()).unwrap(), client.unwrap())
+        let bounds = Bounds { most: 10, per_address: 10, proxies: Vec::new() };
+        let sockets = Sockets::new(bounds, Metrics::new());
+        let accepted = accepted.unwrap().0.into_std().unwrap();
+        (Socket::new(accepted, &sockets).unwrap(), client.unwrap())
     }
 
     #[tokio::test]

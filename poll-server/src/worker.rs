@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use futures_util::FutureExt as _;
-use poll_http::{ConnectionSettings, Drain, Service};
+use poll_http::{ConnectionSettings, Cut, Drain, Service};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use crate::socket::Socket;
@@ -53,6 +53,7 @@ struct Inbox {
 struct Handed {
     stream: TcpStream,
     peer: SocketAddr,
+    sockets: Sockets,
     held: Held,
 }
 
@@ -111,15 +112,20 @@ impl Workers {
 }
 
 impl Hands {
-    /// Gives a connection to the worker with the fewest.
+    /// Gives a connection to the worker with the fewest, or closes it if its address has too many.
     pub(crate) fn hand(&self, stream: TcpStream, peer: SocketAddr, sockets: &Sockets) {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let count = self.workers.len();
         let candidates = (0..count).map(|step| &self.workers[turn.wrapping_add(step) % count]);
         if let Some(worker) = candidates.min_by_key(|worker| worker.load.load(Ordering::Relaxed)) {
-            let held = sockets.hold(&worker.load);
+            let Some(held) = sockets.hold(peer.ip(), &worker.load) else {
+                sockets.cut(Cut::Sockets);
+                tracing::debug!(%peer, "its address has too many sockets open (max-sockets-per-address)");
+                return;
+            };
+            let sockets = sockets.clone();
             // A worker that is gone closes the connection by dropping it, and `ended` tells of it.
-            let _gone = worker.sender.send(Handed { stream, peer, held });
+            let _gone = worker.sender.send(Handed { stream, peer, sockets, held });
         }
     }
 }
@@ -164,8 +170,8 @@ impl Desk {
         }
     }
 
-    fn serve(&self, Handed { stream, peer, held }: Handed) {
-        let socket = match Socket::new(stream) {
+    fn serve(&self, Handed { stream, peer, sockets, held }: Handed) {
+        let socket = match Socket::new(stream, &sockets) {
             Ok(socket) => socket,
             Err(error) => {
                 tracing::warn!("a connection could not be taken up: {error}");

@@ -12,7 +12,10 @@ use poll_core::Retention;
 
 use super::settings::{Default, Takes, find};
 use super::typed::Typed;
-use super::{Config, Dialects, DrainTimes, Fault, Limits, MaxSockets, Rate, Switch, Trust, Wire, value};
+use super::{
+    Config, Dialects, DrainTimes, Fault, Limits, MaxSockets, MaxSocketsPerAddress, Rate, Switch, Trust, Wire,
+    value,
+};
 
 /// Turns texts into values; a fault is noted and the default stands in, so that all faults are found.
 pub(super) struct Resolver<'a> {
@@ -116,11 +119,15 @@ impl<'a> Resolver<'a> {
     fn limits(&mut self) -> Limits {
         Limits {
             max_sockets: self.optional("max-sockets", value::max_sockets).unwrap_or(MaxSockets::ShareOfFiles),
+            max_sockets_per_address: self
+                .optional("max-sockets-per-address", value::max_sockets_per_address)
+                .unwrap_or(MaxSocketsPerAddress::HalfOfAll),
             max_connections: self.one("max-connections", value::count_or_unlimited),
             max_per_channel: self.one("max-per-channel", value::count_or_unlimited),
             max_per_client: self.one("max-per-client", value::count_or_unlimited),
             max_per_address: self.one("max-per-address", value::count_or_unlimited),
             max_streams_per_connection: self.one("max-streams-per-connection", value::streams),
+            max_control_frames: self.one("max-control-frames", value::control_frames),
             rate: self.rate(),
         }
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{CorsOrigin, Durability, LogFormat, MaxSockets, StoreUrl, Switch, Token};
+use super::{CorsOrigin, Durability, LogFormat, MaxSockets, MaxSocketsPerAddress, StoreUrl, Switch, Token};
 
 /// A century: beyond it sums of instants could overflow, and no wait is meant that long.
 const LONGEST_SECONDS: f64 = 3_155_760_000.0;
@@ -86,6 +86,20 @@ pub(super) fn count_or_unlimited(text: &str) -> Result<Option<NonZeroU64>, Strin
 /// `--max-sockets`: a count where zero means no limit.
 pub(super) fn max_sockets(text: &str) -> Result<MaxSockets, String> {
     Ok(count_or_unlimited(text)?.map_or(MaxSockets::Unlimited, MaxSockets::At))
+}
+
+/// `--max-sockets-per-address`: a count where zero means no limit.
+pub(super) fn max_sockets_per_address(text: &str) -> Result<MaxSocketsPerAddress, String> {
+    Ok(count_or_unlimited(text)?.map_or(MaxSocketsPerAddress::Unlimited, MaxSocketsPerAddress::At))
+}
+
+/// `--max-control-frames`: a rate, of which ten seconds' worth are counted.
+pub(super) fn control_frames(text: &str) -> Result<u32, String> {
+    let most = 100_000_000;
+    match digits(text).map(u32::try_from)? {
+        Ok(number) if number <= most => Ok(number),
+        _ => Err(format!("{text} is out of range: at most {most} a second")),
+    }
 }
 
 /// HTTP/2 streams: the setting has 31 bits on the wire (RFC 9113 section 6.5.2), zero is all of them.

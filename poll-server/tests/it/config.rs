@@ -6,7 +6,8 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use poll_server::config::{
-    Config, CorsOrigin, Durability, Given, LogFormat, MaxSockets, Start, StoreUrl, Switch, Token,
+    Config, CorsOrigin, Durability, Given, LogFormat, MaxSockets, MaxSocketsPerAddress, Start, StoreUrl,
+    Switch, Token,
 };
 
 /// What `poll-server ARGUMENTS` reads under these variables.
@@ -53,7 +54,9 @@ fn defaults_are_those_of_the_contract() {
     assert_eq!(at(limits.max_per_channel), Some(10_000));
     assert_eq!(at(limits.max_per_client), Some(6));
     assert_eq!(at(limits.max_per_address), Some(1_024));
+    assert_eq!(limits.max_sockets_per_address, MaxSocketsPerAddress::HalfOfAll);
     assert_eq!(limits.max_streams_per_connection, 1_000);
+    assert_eq!(limits.max_control_frames, 100);
     assert_eq!(limits.rate, None);
     assert_eq!(config.retention, poll_core::Retention::default());
     let wire = &config.wire;
@@ -137,12 +140,14 @@ fn repeatable_settings_take_many_and_commas_in_the_environment() {
 
 #[test]
 fn zero_is_unlimited_where_the_contract_says_so() {
-    let flags = "--max-sockets 0 --max-connections 0 --max-per-channel 0 --max-per-client 0 --max-per-address 0 \
+    let flags = "--max-sockets 0 --max-sockets-per-address 0 --max-control-frames 0 --max-connections 0 --max-per-channel 0 --max-per-client 0 --max-per-address 0 \
                  --max-streams-per-connection 0 --retain-messages 0 --retain-seconds 0 --retain-bytes 0 \
                  --max-channels 0 --rate-limit 0";
     let config = config(&flags.split_whitespace().collect::<Vec<_>>(), &[]);
     let limits = &config.limits;
     assert_eq!(limits.max_sockets, MaxSockets::Unlimited);
+    assert_eq!(limits.max_sockets_per_address, MaxSocketsPerAddress::Unlimited);
+    assert_eq!(limits.max_control_frames, 0);
     assert_eq!([limits.max_connections, limits.max_per_channel], [None, None]);
     assert_eq!([limits.max_per_client, limits.max_per_address], [None, None]);
     assert_eq!(limits.max_streams_per_connection, u32::MAX >> 1);
@@ -181,6 +186,7 @@ fn each_fault_is_one_line_that_names_its_place() {
         (&["--max-connections", "+5"], &["--max-connections", "whole number"]),
         (&["--max-per-client", "1e3"], &["--max-per-client", "1e3"]),
         (&["--max-per-address", "99999999999999999999"], &["--max-per-address", "too large"]),
+        (&["--max-control-frames", "4294967295"], &["--max-control-frames", "out of range"]),
         (&["--max-streams-per-connection", "4294967296"], &["--max-streams-per-connection", "HTTP/2"]),
         (&["--max-poll-seconds", "inf"], &["--max-poll-seconds", "inf"]),
         (&["--max-poll-seconds", "nan"], &["--max-poll-seconds", "nan"]),

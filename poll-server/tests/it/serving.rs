@@ -9,7 +9,7 @@ use crate::process::{Server, ask, command, command_under_limit, curl, output};
 
 #[test]
 fn at_the_socket_limit_accepting_pauses_and_goes_on_when_one_closes() {
-    let server = Server::start(&["--max-sockets", "2"]);
+    let server = Server::start(&["--max-sockets", "2", "--max-sockets-per-address", "0"]);
     let (mut first, mut second) = (server.connect(), server.connect());
     assert!(ask(&mut first, "/healthz").starts_with("HTTP/1.1 200"));
     assert!(ask(&mut second, "/healthz").starts_with("HTTP/1.1 200"));
@@ -24,6 +24,44 @@ fn at_the_socket_limit_accepting_pauses_and_goes_on_when_one_closes() {
     third.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"HTTP/1.1 200");
     drop(second);
+}
+
+#[test]
+fn one_address_gets_half_of_the_sockets_unless_it_is_a_proxy() {
+    let server = Server::start(&["--max-sockets", "6"]);
+    let mut held: Vec<_> = (0..3).map(|_| server.connect()).collect();
+    for stream in &mut held {
+        assert!(ask(stream, "/healthz").starts_with("HTTP/1.1 200"));
+    }
+    let mut end = Vec::new();
+    // Nothing, or a reset.
+    let _closed = server.connect().read_to_end(&mut end);
+    assert!(end.is_empty());
+    // The others stay.
+    let mut text = String::new();
+    held[0].write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    held[0].read_to_string(&mut text).unwrap();
+    assert!(text.contains("poll_refused_total{reason=\"sockets\"} 1\n"), "{text}");
+    assert!(text.contains("poll_sockets_open 3\n"), "{text}");
+
+    let server = Server::start(&["--max-sockets", "6", "--trusted-proxy", "127.0.0.1"]);
+    let mut held: Vec<_> = (0..5).map(|_| server.connect()).collect();
+    for stream in &mut held {
+        assert!(ask(stream, "/healthz").starts_with("HTTP/1.1 200"));
+    }
+}
+
+#[test]
+fn silent_connections_go_when_sockets_become_scarce() {
+    let server = Server::start(&["--max-sockets", "10", "--max-sockets-per-address", "0"]);
+    let silent: Vec<_> = (0..10).map(|_| server.connect()).collect();
+    server.wait_for(1, "accepting pauses");
+    // Long before the silent ones have been idle for as long as they may.
+    let text = server.get("/metrics");
+    assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+    assert!(text.contains("poll_refused_total{reason=\"first_byte\"} "), "{text}");
+    assert!(!text.contains("poll_refused_total{reason=\"first_byte\"} 0"), "{text}");
+    drop(silent);
 }
 
 #[test]
