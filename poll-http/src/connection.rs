@@ -189,6 +189,8 @@ enum State<IO, H: Handle> {
     Http1(Box<Http1<IO, H>>),
     /// Boxed: it is large, and few connections carry many streams.
     Http2(Box<Http2<IO, H>>),
+    /// Nothing was asked.
+    Closing(Watched<IO>),
 }
 
 struct Sniffing<IO, H> {
@@ -218,11 +220,9 @@ where
                 },
                 State::Http1(http1) => return Pin::new(&mut **http1).poll(cx),
                 State::Http2(http2) => return Pin::new(&mut **http2).poll(cx),
-                State::Sniffing(_) => {
-                    if std::task::ready!(self.poll_sniff(cx))? == Sniffed::Closed {
-                        return Poll::Ready(Ok(()));
-                    }
-                }
+                // There is nobody to answer, so nobody misses what does not get through.
+                State::Closing(io) => return Pin::new(io).poll_shutdown(cx).map(|_| Ok(())),
+                State::Sniffing(_) => std::task::ready!(self.poll_sniff(cx))?,
             }
         }
     }
@@ -235,23 +235,22 @@ where
 {
     /// Ready when it is known how the connection goes on.
     #[inline(never)]
-    fn poll_sniff(&mut self, cx: &mut Context<'_>) -> Poll<Result<Sniffed, ConnectionError>> {
-        let State::Sniffing(Some(sniffing)) = &mut self.state else {
-            return Poll::Ready(Ok(Sniffed::Closed));
-        };
-        let sniffed = match sniffing.io.poll_sniff(cx) {
-            Poll::Ready(sniffed) => sniffed?,
-            Poll::Pending => {
-                // No request is here yet, so there is nothing to finish.
-                std::task::ready!(Pin::new(&mut sniffing.draining).poll(cx));
-                Sniffed::Closed
+    fn poll_sniff(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
+        let State::Sniffing(Some(sniffing)) = &mut self.state else { return Poll::Ready(Ok(())) };
+        let sniffed = loop {
+            match sniffing.io.poll_sniff(cx) {
+                Poll::Ready(sniffed) => break sniffed?,
+                Poll::Pending if sniffing.io.link().is_draining() => return Poll::Pending,
+                Poll::Pending => std::task::ready!(Pin::new(&mut sniffing.draining).poll(cx)),
             }
+            // A request may be under way.
+            sniffing.io.link().drain();
         };
         let State::Sniffing(Some(Sniffing { io, peer, handler, settings, draining })) = self.take() else {
-            return Poll::Ready(Ok(Sniffed::Closed));
+            return Poll::Ready(Ok(()));
         };
         self.state = match sniffed {
-            Sniffed::Closed => return Poll::Ready(Ok(sniffed)),
+            Sniffed::Closed => State::Closing(io),
             // Early hints are the engine's.
             Sniffed::Http1 if settings.early_hints_http1 == EarlyHintsHttp1::On => {
                 State::Http1(Box::new(Http1::new(io, peer, handler, &settings, draining)))
@@ -259,7 +258,7 @@ where
             Sniffed::Http1 => State::Direct(Direct::new(io, peer, handler, settings, draining)),
             Sniffed::Http2 => State::Http2(Box::new(Http2::new(io, peer, handler, &settings, draining))),
         };
-        Poll::Ready(Ok(sniffed))
+        Poll::Ready(Ok(()))
     }
 
     #[inline(never)]

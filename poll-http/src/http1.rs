@@ -142,8 +142,9 @@ where
             let Some(draining) = &mut self.draining else { return Poll::Pending };
             ready!(Pin::new(draining).poll(cx));
             self.draining = None;
-            // Closes an idle connection; else the answer in the making says `Connection: close`.
-            Pin::new(&mut self.connection).graceful_shutdown();
+            // The next answer says `Connection: close`, and an idle connection is not idle for long. hyper's own way
+            // would close it under a request that is under way.
+            self.shared.link.drain();
         }
     }
 }
@@ -279,7 +280,7 @@ impl Shared {
         let headers = response.headers_mut();
         let closes = asked.after == After::Close
             || headers.contains_key(header::CONNECTION)
-            || self.drain.is_draining()
+            || (self.drain.is_draining() && !self.exchange.is_followed())
             || !self.exchange.keeps();
         match asked.connection.protocol {
             // There it is the default, but hyper keeps what it may unless the answer is of that version as well.

@@ -59,7 +59,6 @@ pub use error::Refusal;
 pub use foreign::ForeignBody;
 pub use head::PlainRequest;
 pub use http1::Http1Body;
-pub use metrics::Metrics;
 pub use http2::Http2Content;
 pub use metrics::{Cut, Metrics};
 pub use mount::{Called, Mount, Mounted};

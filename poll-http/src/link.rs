@@ -26,6 +26,8 @@ pub(crate) struct Link {
     heard: AtomicBool,
     /// What an HTTP/2 peer's settings said of push.
     push: AtomicU8,
+    /// The server drains.
+    draining: AtomicBool,
     /// An HTTP/2 peer went over its budget of control frames.
     overrun: AtomicBool,
     /// The last write to an HTTP/2 peer did not go through.
@@ -112,6 +114,7 @@ impl Link {
             tail: AtomicU32::new(HEAD_END),
             heard: AtomicBool::new(false),
             push: AtomicU8::new(PUSH_UNKNOWN),
+            draining: AtomicBool::new(false),
             overrun: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
             promised: AtomicU32::new(0),
@@ -198,11 +201,12 @@ impl Link {
         self.phase.load(Ordering::Relaxed) == UNWATCHED
     }
 
-    /// Whether the peer may send on when we end: it is in the middle of a request that will not be read to its end, or
-    /// speaks HTTP/2, where frames may come at any time.
+    /// Whether the peer may send on when we end: it does not know yet that we do, is in the middle of a request that will
+    /// not be read to its end, or speaks HTTP/2, where frames may come at any time.
     pub(crate) fn may_send_on(&self) -> bool {
         let stage = self.phase().0 % STAGES;
-        matches!(stage, HEAD | BUSY_WITH_BODY | WRITING_AFTER_BODY | IDLE_AFTER_BODY | UNWATCHED)
+        self.is_draining()
+            || matches!(stage, HEAD | BUSY_WITH_BODY | WRITING_AFTER_BODY | IDLE_AFTER_BODY | UNWATCHED)
     }
 
     /// Whether anything was read since this was last asked.
@@ -225,6 +229,15 @@ impl Link {
             PushPolicy::Off => PUSH_OFF,
         };
         self.push.store(value, Ordering::Relaxed);
+    }
+
+    /// The server drains: who does not ask soon is not waited for.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
     }
 
     /// The peer has sent more control frames than it may.

@@ -33,6 +33,10 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 256 * 1024;
 
+/// While the server drains, how long a connection may be idle. Whoever asks again and again does so within it and is
+/// told by its answer; a connection closed under a request that is under way would leave that unanswered.
+const DRAINING_IDLE: Duration = Duration::from_secs(1);
+
 /// Up to this many bytes, head and body are joined on the stack and leave by one plain write: the kernel takes longer
 /// to walk a vector than it takes to copy a small answer.
 const JOINED: usize = 2048;
@@ -143,6 +147,9 @@ impl<IO> Watched<IO> {
         let (limit, overdue) = match phase.stage() {
             Stage::Busy => return None,
             Stage::Head => (self.settings.head, Overdue::Head),
+            Stage::Idle if self.link.is_draining() => {
+                (self.settings.keep_alive.min(DRAINING_IDLE), Overdue::Idle)
+            }
             Stage::Idle => (self.settings.keep_alive, Overdue::Idle),
         };
         if self.waiting.0 != phase {

@@ -14,10 +14,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use http_body::Body as _;
+use memchr::memmem;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::answer::{After, Framing, Outbox};
-use super::familiar::Slot;
+use super::familiar::{EMPTY_LINE, Slot};
 use super::{Http1, ask, broken, spare};
 use crate::body::Body;
 use crate::connection::{
@@ -171,10 +172,17 @@ where
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
+                Poll::Ready(Peer::Left) if self.io.link().is_draining() => {
+                    self.stage = Stage::Closing;
+                    return Poll::Ready(Ok(None));
+                }
                 Poll::Ready(Peer::Left) => return Poll::Ready(Ok(Some(Turn::Ended))),
+                Poll::Pending if self.io.link().is_draining() => return Poll::Pending,
                 Poll::Pending => {
                     ready!(Pin::new(&mut self.draining).poll(cx));
-                    return Poll::Ready(Ok(Some(Turn::Ended)));
+                    // The next request may be under way; its answer says that it is the last.
+                    self.io.link().drain();
+                    return Poll::Ready(Ok(None));
                 }
             }
         }
@@ -239,7 +247,7 @@ where
         // What was asked is done with before anything of its answer leaves.
         self.stage = Stage::Idle;
         let framing = Framing::of(reply.status, reply.body.exact_length());
-        let after = if self.draining.is_draining() { After::Close } else { After::Keep };
+        let after = if self.draining.is_draining() { self.after_draining(cx) } else { After::Keep };
         let mut out = Outbox::default();
         let after = out.head(&reply, framing, self.settings.keep_alive, after);
         let mut answering = Answering { body: reply.body, framing, out, after, socket: Socket::Free };
@@ -257,6 +265,22 @@ where
         };
         self.stage = Stage::Written(written.map_err(ConnectionError::Direct)?);
         Poll::Ready(Ok(()))
+    }
+
+    /// While the server drains, a connection ends with the answer to the last request whose head has arrived.
+    #[inline(never)]
+    fn after_draining(&mut self, cx: &mut Context<'_>) -> After {
+        self.io.link().drain();
+        loop {
+            if memmem::find(&self.unread, EMPTY_LINE).is_some() {
+                return After::Keep;
+            }
+            // What else a look shows is shown again.
+            let more = self.unread.len() < AHEAD && matches!(self.poll_peer(cx), Poll::Ready(Ok(Peer::Sent)));
+            if !more {
+                return After::Close;
+            }
+        }
     }
 
     /// While a request is answered: ready when the peer has left, which ends everything.

@@ -27,6 +27,8 @@ struct State {
     length: bool,
     /// The content was dropped before its end.
     abandoned: bool,
+    /// The head of a next request has come.
+    followed: bool,
     /// In this turn of the connection hyper has asked for input and waits for it.
     reading: bool,
 }
@@ -34,7 +36,14 @@ struct State {
 impl Default for State {
     fn default() -> Self {
         let content = Content::Nothing;
-        Self { framing: Framing::new(), content, length: false, abandoned: false, reading: false }
+        Self {
+            framing: Framing::new(),
+            content,
+            length: false,
+            abandoned: false,
+            followed: false,
+            reading: false,
+        }
     }
 }
 
@@ -63,6 +72,16 @@ impl Exchange {
     /// Whether hyper waits for input.
     pub(super) fn set_reading(&self, reading: bool) {
         self.state().reading = reading;
+    }
+
+    /// Whether the head of a next request has come.
+    pub(super) fn set_followed(&self, followed: bool) {
+        self.state().followed = followed;
+    }
+
+    /// Whether there is another request to answer.
+    pub(super) fn is_followed(&self) -> bool {
+        self.state().followed
     }
 
     /// Whether hyper would not notice that the peer leaves.

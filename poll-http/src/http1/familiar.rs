@@ -21,7 +21,7 @@ const SLOTS: usize = 256;
 /// … whose fields have no more bytes. Browsers send about half of it.
 const LONGEST: usize = 1024;
 
-const EMPTY_LINE: &[u8] = b"\r\n\r\n";
+pub(super) const EMPTY_LINE: &[u8] = b"\r\n\r\n";
 
 thread_local! {
     static FAMILIAR: RefCell<Familiar> = RefCell::new(Familiar::default());

@@ -9,10 +9,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
+use memchr::memmem;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::exchange::Exchange;
+use super::familiar::EMPTY_LINE;
 use crate::link::Stage;
 use crate::stall::Watched;
 
@@ -36,6 +38,12 @@ pub(super) struct Framed<IO> {
 impl<IO> Framed<IO> {
     pub(super) fn new(io: Watched<IO>, exchange: Arc<Exchange>) -> Self {
         Self { io, exchange, ahead: Bytes::new(), unwanted: UNWANTED }
+    }
+
+    /// Keeps what hyper is not given yet.
+    fn keep(&mut self, ahead: Bytes) {
+        self.exchange.set_followed(memmem::find(&ahead, EMPTY_LINE).is_some());
+        self.ahead = ahead;
     }
 }
 
@@ -66,7 +74,7 @@ impl<IO: AsyncRead + Unpin> Framed<IO> {
             if given_up {
                 self.unwanted = self.unwanted.saturating_sub(read.len());
             } else {
-                self.ahead = [&self.ahead, read].concat().into();
+                self.keep([&self.ahead, read].concat().into());
                 // hyper may wait for it.
                 cx.waker().wake_by_ref();
             }
@@ -82,7 +90,8 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Framed<IO> {
             let there = buf.remaining().min(this.ahead.len());
             let count = this.exchange.admit(&this.ahead[..there])?;
             buf.put_slice(&this.ahead[..count]);
-            this.ahead.advance(count);
+            let rest = this.ahead.slice(count..);
+            this.keep(rest);
             return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();
@@ -92,7 +101,10 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Framed<IO> {
         let read = &buf.filled()[before..];
         if !read.is_empty() {
             let count = this.exchange.admit(read)?;
-            this.ahead = Bytes::copy_from_slice(&read[count..]);
+            if count < read.len() {
+                let rest = Bytes::copy_from_slice(&read[count..]);
+                this.keep(rest);
+            }
             buf.set_filled(before + count);
         }
         Poll::Ready(Ok(()))

@@ -41,20 +41,81 @@ async fn everyone_who_waits_is_told_and_who_left_is_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_connection_closes_at_once() {
+async fn a_connection_that_has_been_idle_closes_at_once_and_another_has_a_second() {
+    for (idle, waits) in [(60, 0), (0, 1)] {
+        let drain = Drain::new();
+        let settings = ConnectionSettings::default;
+        let (mut fresh, fresh_served) = drained_pipe(Toy::echo(), settings(), 4096, drain.clone());
+        let (mut used, used_served) = drained_pipe(Toy::echo(), settings(), 4096, drain.clone());
+        send(&mut used, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        read_to(&mut used, "/x").await;
+        tokio::time::sleep(Duration::from_secs(idle)).await;
+        let begun = Instant::now();
+        drain.begin(Duration::ZERO);
+        assert_eq!(read_all(&mut fresh).await, "");
+        assert_eq!(read_all(&mut used).await, "");
+        assert_eq!(begun.elapsed().as_secs(), waits);
+        drop((fresh, used));
+        fresh_served.await.unwrap().unwrap();
+        used_served.await.unwrap().unwrap();
+        assert_eq!(begun.elapsed().as_secs(), waits);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_comes_while_the_drain_begins_is_answered_and_told_that_it_was_the_last() {
+    let used = "GET /first HTTP/1.1\r\nHost: a\r\n\r\n";
+    // By the direct way and by the engine, on connections that were used and on those that were not.
+    for (before, request) in [
+        (Some(used), "GET /next HTTP/1.1\r\nHost: a\r\n\r\n"),
+        (Some("OPTIONS /first HTTP/1.1\r\nHost: a\r\n\r\n"), "GET /next HTTP/1.1\r\nHost: a\r\n\r\n"),
+        (None, "GET /next HTTP/1.1\r\nHost: a\r\n\r\n"),
+        (None, "DELETE /next HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ] {
+        let drain = Drain::new();
+        let (mut client, served) =
+            drained_pipe(Toy::echo(), ConnectionSettings::default(), 4096, drain.clone());
+        if let Some(before) = before {
+            send(&mut client, before).await;
+            read_to(&mut client, "/first").await;
+        }
+        drain.begin(Duration::ZERO);
+        tokio::time::sleep(Duration::from_millis(900)).await;
+        send(&mut client, request).await;
+        let answer = read_all(&mut client).await;
+        assert!(answer.contains("connection: close\r\n") && answer.ends_with("\r\n\r\n/next"), "{answer}");
+        drop(client);
+        served.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_requests_that_came_together_are_answered_and_the_last_is_told() {
     let drain = Drain::new();
-    let settings = ConnectionSettings::default;
-    let (mut fresh, fresh_served) = drained_pipe(Toy::echo(), settings(), 4096, drain.clone());
-    let (mut used, used_served) = drained_pipe(Toy::echo(), settings(), 4096, drain.clone());
-    send(&mut used, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n").await;
-    read_to(&mut used, "/x").await;
-    let begun = Instant::now();
+    let (mut client, _served) =
+        drained_pipe(Toy::echo(), ConnectionSettings::default(), 1 << 16, drain.clone());
+    // More than is read at once.
+    let requests: String = (0..500).map(|n| format!("GET /{n} HTTP/1.1\r\nHost: a\r\n\r\n")).collect();
+    send(&mut client, &requests).await;
     drain.begin(Duration::ZERO);
-    assert_eq!(read_all(&mut fresh).await, "");
-    assert_eq!(read_all(&mut used).await, "");
-    fresh_served.await.unwrap().unwrap();
-    used_served.await.unwrap().unwrap();
-    assert_eq!(begun.elapsed(), Duration::ZERO);
+    let answers = read_all(&mut client).await;
+    assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 500);
+    assert_eq!(answers.matches("connection: close\r\n").count(), 1);
+    assert!(answers.ends_with("\r\n\r\n/499"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_after_the_last_answer_is_read_and_resets_nothing() {
+    let drain = Drain::new();
+    let (mut client, served) = drained_pipe(Toy::echo(), ConnectionSettings::default(), 4096, drain.clone());
+    drain.begin(Duration::ZERO);
+    send(&mut client, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert!(read_all(&mut client).await.ends_with("/x"));
+    // Not closed while this side may still send.
+    send(&mut client, "GET /too-late HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert!(!served.is_finished());
+    drop(client);
+    served.await.unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]
