@@ -10,15 +10,19 @@ use std::net::SocketAddr;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::listen::Listener;
+use crate::listen::{Listener, let_nobody_in};
 use crate::sockets::Sockets;
 use crate::worker::Hands;
 
 /// How long to leave a kernel alone that is out of descriptors or memory: it says so again at once, and
 /// asking in a loop would only burn the processor that could close something.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a handshake may be under way when the last connections are taken: a round trip around the world.
+const HANDSHAKE: Duration = Duration::from_millis(300);
 
 /// Accepts until it is dropped; dropping it closes the listeners.
 pub(crate) struct Acceptor {
@@ -60,14 +64,22 @@ impl Acceptor {
         }
     }
 
-    /// Takes what the kernel has already completed, then closes the listeners: closing with a full queue
-    /// would reset connections that clients believe to be open.
-    pub(crate) fn finish(mut self) {
+    /// Takes every connection that has begun, then closes the listeners: closing them with a connection in their
+    /// queues would reset it, and its client believes it to be open.
+    pub(crate) async fn finish(mut self) {
+        for listener in &self.listeners {
+            if let Err(error) = let_nobody_in(&SockRef::from(listener)) {
+                tracing::debug!("connections may come until the end: {error}");
+            }
+        }
+        // For those whose handshake was under way.
+        let _elapsed = tokio::time::timeout(HANDSHAKE, self.run()).await;
         let mut context = Context::from_waker(Waker::noop());
-        while !self.sockets.is_full() {
+        loop {
+            self.sockets.until_room().await;
             let Poll::Ready(accepted) = self.poll_accept(&mut context) else { break };
             if self.take(accepted) == Next::Pause {
-                break;
+                tokio::time::sleep(EXHAUSTED_PAUSE).await;
             }
         }
     }
@@ -127,4 +139,34 @@ fn is_peers(error: &io::Error) -> bool {
             | NetworkUnreachable
             | TimedOut
     )
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpStream;
+
+    use super::*;
+    use crate::listen::bind;
+
+    #[test]
+    fn a_connection_that_has_begun_is_taken_and_no_other_begins() {
+        let listener = bind(&["127.0.0.1:0".parse().unwrap()], Duration::from_secs(30)).unwrap().remove(0);
+        let address = listener.address();
+        let mut begun = TcpStream::connect(address).unwrap();
+        begun.write_all(b"hello").unwrap();
+        let_nobody_in(&SockRef::from(&listener.socket)).unwrap();
+        let late = TcpStream::connect_timeout(&address, Duration::from_millis(50));
+        assert_eq!(late.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        listener.socket.set_nonblocking(false).unwrap();
+        let (mut accepted, _) = listener.socket.accept().unwrap();
+        drop(listener);
+        accepted.set_nonblocking(false).unwrap();
+        let mut text = [0; 5];
+        accepted.read_exact(&mut text).unwrap();
+        accepted.write_all(&text).unwrap();
+        begun.read_exact(&mut text).unwrap();
+        assert_eq!(&text, b"hello");
+        assert_eq!(TcpStream::connect(address).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+    }
 }

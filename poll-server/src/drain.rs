@@ -39,7 +39,6 @@ pub(crate) async fn run(
         tracing::info!("not ready; connections are taken for another {:?}", times.delay);
         let _elapsed = tokio::time::timeout(times.delay, acceptor.run()).await;
     }
-    acceptor.finish();
     let (waiting, open) = (notifier.waiting(), sockets.open());
     let spread = spread(waiting, times.total);
     tracing::info!(
@@ -47,7 +46,11 @@ pub(crate) async fn run(
         times.total
     );
     drain.begin(spread);
-    let _elapsed = tokio::time::timeout(times.total, sockets.until_none()).await;
+    let all = async {
+        acceptor.finish().await;
+        sockets.until_none().await;
+    };
+    let _elapsed = tokio::time::timeout(times.total, all).await;
     sockets.open()
 }
 

@@ -10,7 +10,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
+#[cfg(target_os = "linux")]
+use socket2::SockFilter;
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
 /// Connections that may wait to be accepted; the kernel lowers it to its own maximum (`somaxconn`).
 /// A reconnecting crowd after a restart comes faster than one thread accepts.
@@ -27,6 +29,27 @@ const KEEPALIVE_PROBES: u32 = 3;
 /// measures (BBR, where it is the system's) only costs there.
 #[cfg(target_os = "linux")]
 const UNCONGESTED: &[u8] = b"reno";
+
+/// Drops segments that would open a connection, those with SYN and without ACK, and takes all others. As classic BPF over
+/// the TCP header, which is what a filter of a TCP socket sees.
+#[cfg(target_os = "linux")]
+const NO_NEW_CONNECTIONS: [SockFilter; 5] = {
+    // Operations by their names in linux/bpf_common.h.
+    const LD_B_ABS: u16 = 0x30;
+    const AND_K: u16 = 0x54;
+    const JEQ_K: u16 = 0x15;
+    const RET_K: u16 = 0x06;
+    const FLAGS: u32 = 13;
+    const SYN: u32 = 0x02;
+    const ACK: u32 = 0x10;
+    [
+        SockFilter::new(LD_B_ABS, 0, 0, FLAGS),
+        SockFilter::new(AND_K, 0, 0, SYN | ACK),
+        SockFilter::new(JEQ_K, 0, 1, SYN),
+        SockFilter::new(RET_K, 0, 0, 0),
+        SockFilter::new(RET_K, 0, 0, u32::MAX),
+    ]
+};
 
 /// A bound, listening, non-blocking socket.
 #[derive(Debug)]
@@ -113,6 +136,21 @@ fn listen(address: SocketAddr, families: Families, stall: Duration) -> io::Resul
     let socket = std::net::TcpListener::from(socket);
     let address = socket.local_addr()?;
     Ok(Listener { socket, address })
+}
+
+/// From here on no connection begins on this listening socket; those that have begun come to their end and can be accepted.
+///
+/// Without it a listener cannot be closed without a reset for whoever came between the last look and the close. What is
+/// dropped is asked again by the peer's kernel a second later, and refused by then.
+#[cfg(target_os = "linux")]
+pub(crate) fn let_nobody_in(listener: &SockRef<'_>) -> io::Result<()> {
+    listener.attach_filter(&NO_NEW_CONNECTIONS)
+}
+
+/// The same, where the system has no such means: whoever comes between the last look and the close is reset.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn let_nobody_in(_: &SockRef<'_>) -> io::Result<()> {
+    Ok(())
 }
 
 /// What accepted sockets inherit, beside their congestion control.

@@ -160,8 +160,13 @@ impl Server {
     }
 
     /// Asks it to drain, waits at most so long, and fails unless it ends by itself with 0.
-    pub(crate) fn drain(mut self, patience: Duration) -> Result<()> {
+    pub(crate) fn drain(self, patience: Duration) -> Result<()> {
         self.terminate()?;
+        self.wait(patience)
+    }
+
+    /// Waits at most so long for it to end, and fails unless it does so with 0.
+    pub(crate) fn wait(mut self, patience: Duration) -> Result<()> {
         match self.gone.recv_timeout(patience) {
             Err(RecvTimeoutError::Disconnected) => {}
             _ => bail!(

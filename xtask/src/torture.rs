@@ -1,15 +1,16 @@
 //! `cargo xtask torture`: real servers, publishes at the worst moments, and checkers that prove that a client that
 //! follows its rules sees every message once and in order.
 //!
-//! Four courses. By itself: publishes aimed at the edge of every wait of every native pattern. `dialects`: the same
+//! Five courses. By itself: publishes aimed at the edge of every wait of every native pattern. `dialects`: the same
 //! under the bookkeeping rules of the other dialects' clients. `kills`: a durable server that is killed at random
-//! moments. `churn`: crowds that come and leave badly beside honest clients. A *lane* is a channel with one publisher
+//! moments. `churn`: crowds that come and leave badly beside honest clients. `drain`: SIGTERM under load. A *lane* is a channel with one publisher
 //! and one reader; the reader says when its wait will end, the publisher shoots −2…+3 ms around that moment.
 //! [`crate::history`] is the judge and knows no HTTP.
 
 mod aim;
 mod churn;
 mod dialects;
+mod drain;
 mod follower;
 mod gone;
 mod ground;
@@ -28,6 +29,7 @@ use clap::{Args, Subcommand};
 
 use self::churn::Churn;
 use self::dialects::Dialects;
+use self::drain::Drain;
 use self::ground::Ground;
 use self::kills::Kills;
 use self::race::Race;
@@ -52,6 +54,8 @@ enum Course {
     Kills(Kills),
     /// Let crowds come and leave badly beside honest clients who must notice nothing
     Churn(Churn),
+    /// Ask servers to end under full load, and prove that every request was answered
+    Drain(Drain),
 }
 
 impl Torture {
@@ -65,6 +69,7 @@ impl Torture {
             Some(Course::Dialects(dialects)) => dialects.run(),
             Some(Course::Kills(kills)) => kills.run(),
             Some(Course::Churn(churn)) => churn.run(),
+            Some(Course::Drain(drain)) => drain.run(),
             None if self.race.short => self.run_short(),
             None => self.race.run(),
         }
@@ -77,6 +82,7 @@ impl Torture {
         steps.step("race", || self.race.run())?;
         steps.step("dialects", || Dialects::short(ground.clone()).run())?;
         steps.step("kills", || Kills::short(ground.clone()).run())?;
-        steps.step("churn", || Churn::short(ground.clone()).run())
+        steps.step("churn", || Churn::short(ground.clone()).run())?;
+        steps.step("drain", || Drain::short(ground.clone()).run())
     }
 }

@@ -1,6 +1,7 @@
 //! The orderly end: SIGTERM answers everyone, a second signal ends at once.
 
 use std::io::{Read as _, Write as _};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::process::Signal;
 
@@ -72,4 +73,58 @@ fn who_does_not_end_in_time_is_cut_and_counted() {
     server.signal(Signal::TERM);
     assert_eq!(server.wait().code(), Some(0));
     server.wait_for(1, "drained: 1 connections were cut");
+}
+
+/// Asks on one connection as fast as it is answered; gives how many requests were answered and how many were not.
+fn poll_on(server: &Server, answered: &AtomicUsize) -> usize {
+    let request = format!("GET /api/poll HTTP/1.1\r\nHost: {}\r\n\r\n", server.addresses[0]);
+    let mut stream = server.connect();
+    loop {
+        // Closed while nothing was asked: that is no loss.
+        stream.set_nonblocking(true).unwrap();
+        let gone = matches!(stream.peek(&mut [0]), Ok(0));
+        stream.set_nonblocking(false).unwrap();
+        if gone {
+            return 0;
+        }
+        let mut answer = Vec::new();
+        let sent = stream.write_all(request.as_bytes());
+        while sent.is_ok() && !answer.ends_with(b"}") {
+            let mut bytes = [0; 1024];
+            match stream.read(&mut bytes) {
+                Ok(count) if count > 0 => answer.extend_from_slice(&bytes[..count]),
+                _ => return 1,
+            }
+        }
+        if sent.is_err() {
+            return 1;
+        }
+        answered.fetch_add(1, Ordering::Relaxed);
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200") || answer.starts_with("HTTP/1.1 503"), "{answer}");
+        if answer.contains("connection: close\r\n") {
+            // A clean end, not a reset.
+            assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+            return 0;
+        }
+    }
+}
+
+#[test]
+fn every_request_that_has_arrived_is_answered() {
+    for _ in 0..3 {
+        let mut server = Server::start(&["--drain-seconds", "60", "--max-sockets-per-address", "0"]);
+        let answered = AtomicUsize::new(0);
+        let lost: usize = std::thread::scope(|scope| {
+            let clients: Vec<_> = (0..24).map(|_| scope.spawn(|| poll_on(&server, &answered))).collect();
+            while answered.load(Ordering::Relaxed) < 1_000 {
+                std::thread::yield_now();
+            }
+            server.signal(Signal::TERM);
+            clients.into_iter().map(|client| client.join().unwrap()).sum()
+        });
+        assert_eq!(lost, 0);
+        assert_eq!(server.wait().code(), Some(0));
+        server.wait_for(1, "drained: everyone was answered");
+    }
 }
