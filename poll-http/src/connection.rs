@@ -24,6 +24,7 @@ use crate::http2::Http2;
 use crate::metrics::Cut;
 use crate::reply::Reply;
 use crate::stall::{Sniffed, Watched};
+use crate::turn;
 
 /// What a connection serves. One instance a worker thread; clones are handles to it.
 pub trait Handle: Clone + Send + 'static {
@@ -212,6 +213,7 @@ where
     type Output = Result<(), ConnectionError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        std::task::ready!(turn::poll_begin(cx));
         loop {
             match &mut self.state {
                 State::Direct(direct) => match std::task::ready!(direct.poll(cx))? {

@@ -36,6 +36,7 @@ use crate::connection::{
 use crate::drain::WaitDraining;
 use crate::metrics::Cut;
 use crate::stall::Watched;
+use crate::turn;
 use content::Came;
 use head::Wants;
 use pulse::{Beat, Pulse};
@@ -128,6 +129,9 @@ where
             self.lane.close(1);
         }
         for _ in 0..SLICE {
+            if turn::is_over() {
+                return Streams::More;
+            }
             match Pin::new(&mut self.streams).poll_next(cx) {
                 Poll::Ready(Some(())) => {}
                 Poll::Ready(None) | Poll::Pending => return Streams::Waiting,
@@ -173,6 +177,7 @@ where
             self.take_pushed();
             let mut accepted = false;
             loop {
+                ready!(turn::poll_go_on(cx));
                 let Stack::Open(open) = &mut self.stack else { return Poll::Pending };
                 match open.poll_accept(cx) {
                     Poll::Ready(Some(Ok((request, respond)))) => {

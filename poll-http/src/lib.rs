@@ -42,6 +42,7 @@ mod route;
 mod service;
 mod settings;
 mod stall;
+mod turn;
 
 pub use access::Access;
 pub use admission::{Limits, Rate};
@@ -66,3 +67,4 @@ pub use reply::Reply;
 pub use route::{Action, Target};
 pub use service::{Answering, Ask, Builder, Service};
 pub use settings::{Cors, Demo, Given, HostCheck, Receipts, ServiceSettings, Site};
+pub use turn::{end_turn, watch_turns};

@@ -25,6 +25,7 @@ use crate::deadline::{Deadlines, Timer};
 use crate::http2::{Allowed, Traffic};
 use crate::lend::{Lendable, Lent};
 use crate::link::{Link, Phase, Stage};
+use crate::turn::{self, cost};
 
 /// Opens every HTTP/2 connection (RFC 9113, section 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -40,6 +41,9 @@ const DRAINING_IDLE: Duration = Duration::from_secs(1);
 /// Up to this many bytes, head and body are joined on the stack and leave by one plain write: the kernel takes longer
 /// to walk a vector than it takes to copy a small answer.
 const JOINED: usize = 2048;
+
+/// A write of so many bytes waits for the next turn where this one is over; a small answer leaves at once.
+const LARGE: usize = 16 * 1024;
 
 /// A socket with deadlines.
 pub(crate) struct Watched<IO> {
@@ -209,10 +213,15 @@ impl<IO: AsyncRead + Unpin> Watched<IO> {
             // What more it sends is not looked at. The connection is told in this very turn.
             return Poll::Pending;
         }
+        // What is read makes work. A connection that is about to end has to see all that has come.
+        if !self.link.is_draining() {
+            std::task::ready!(turn::poll_go_on(cx));
+        }
         let before = buf.filled().len();
         loop {
             match Pin::new(&mut self.io).poll_read(cx, buf) {
                 Poll::Ready(Ok(())) => {
+                    turn::charge(cost::BYTE * (buf.filled().len() - before) as u64);
                     if buf.filled().len() > before {
                         self.link.read(&buf.filled()[before..]);
                         self.look_at_frames(buf, before);
@@ -280,6 +289,23 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Watched<IO> {
 }
 
 impl<IO: AsyncWrite + Unpin> Watched<IO> {
+    /// Writes, unless it is much and has to wait for its turn.
+    fn poll_write_in_turn(
+        &mut self,
+        cx: &mut Context<'_>,
+        length: usize,
+        write: impl FnOnce(Pin<&mut Lendable<IO>>, &mut Context<'_>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if length >= LARGE {
+            std::task::ready!(turn::poll_go_on(cx));
+        }
+        let written = write(Pin::new(&mut self.io), cx);
+        if let Poll::Ready(Ok(count)) = &written {
+            turn::charge(cost::BYTE * *count as u64);
+        }
+        written
+    }
+
     /// Notes progress, or waits for it no longer than the stall limit.
     fn watch_write<T>(&mut self, cx: &mut Context<'_>, progress: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if progress.is_ready() {
@@ -334,7 +360,7 @@ impl<IO: AsyncWrite + Unpin> Watched<IO> {
 impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<IO> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = Pin::new(&mut this.io).poll_write(cx, bytes);
+        let written = this.poll_write_in_turn(cx, bytes.len(), |io, cx| io.poll_write(cx, bytes));
         if let (Some(traffic), Poll::Ready(Ok(count))) = (&mut this.traffic, &written) {
             this.link.wrote_promises(traffic.send(&bytes[..*count]));
         }
@@ -349,12 +375,14 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<IO> {
         let this = self.get_mut();
         let mut space = [const { MaybeUninit::uninit() }; JOINED];
         let mut joined = ReadBuf::uninit(&mut space);
-        let written = if parts.iter().map(|part| part.len()).sum::<usize>() <= JOINED {
+        let length = parts.iter().map(|part| part.len()).sum::<usize>();
+        let written = this.poll_write_in_turn(cx, length, |io, cx| {
+            if length > JOINED {
+                return io.poll_write_vectored(cx, parts);
+            }
             parts.iter().for_each(|part| joined.put_slice(part));
-            Pin::new(&mut this.io).poll_write(cx, joined.filled())
-        } else {
-            Pin::new(&mut this.io).poll_write_vectored(cx, parts)
-        };
+            io.poll_write(cx, joined.filled())
+        });
         this.watch_write(cx, written)
     }
 

@@ -19,6 +19,7 @@ mod silence;
 mod socket;
 mod sockets;
 mod store;
+mod turns;
 mod upkeep;
 mod worker;
 
@@ -35,6 +36,7 @@ use crate::config::Config;
 use crate::listen::Listener;
 use crate::metrics::Exposition;
 use crate::sockets::{Bounds, Sockets};
+use crate::turns::Turns;
 use crate::worker::Workers;
 
 /// How a run came to its end.
@@ -92,10 +94,11 @@ pub async fn run(config: Config, listeners: Vec<Listener>, shutdown: Shutdown) -
     let (drain, clock) = (Drain::new(), Clock::system());
     let addresses: Vec<SocketAddr> = listeners.iter().map(Listener::address).collect();
 
-    let exposition = Exposition::new(&metrics, sockets.clone(), store.memory().clone());
+    let turns = Turns::new();
+    let exposition = Exposition::new(&metrics, &turns, sockets.clone(), store.memory().clone());
     let service = service::build(&config, &addresses, &kept, metrics, exposition, &drain);
     let settings = Arc::new(service::connection_settings(&config));
-    let mut workers = Workers::start(config.workers, &service, &settings, &drain)?;
+    let mut workers = Workers::start(config.workers, &service, &settings, &drain, &turns)?;
     let mut beside = tokio::task::JoinSet::new();
     beside.spawn(kept.watch());
     beside.spawn(upkeep::sweep(store.clone(), clock.clone()));

@@ -16,6 +16,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use crate::sockets::Sockets;
+use crate::turns::Turns;
 
 /// Writes the text of `/metrics`.
 #[derive(Debug)]
@@ -35,9 +36,10 @@ struct KindLabel {
 }
 
 impl Exposition {
-    pub(crate) fn new(metrics: &Metrics, sockets: Sockets, memory: Memory) -> Self {
+    pub(crate) fn new(metrics: &Metrics, turns: &Turns, sockets: Sockets, memory: Memory) -> Self {
         let mut registry = Registry::default();
         metrics.register(&mut registry);
+        turns.register(&mut registry);
         let (open, most, resident) = (Gauge::default(), Gauge::<u64, AtomicU64>::default(), Gauge::default());
         most.set(sockets.most() as u64);
         registry.register(

@@ -18,6 +18,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use crate::socket::Socket;
 use crate::sockets::{Held, Sockets};
+use crate::turns::Turns;
 
 /// Tasks that run before sockets are looked at again, where others still wait for their turn: three times the runtime's
 /// own number, as a request takes three turns, and those of a crowd are to be taken together.
@@ -67,6 +68,7 @@ impl Workers {
         service: &Service,
         settings: &Arc<ConnectionSettings>,
         drain: &Drain,
+        turns: &Turns,
     ) -> io::Result<Self> {
         let (farewell, ended) = mpsc::channel(count.get());
         let (mut workers, mut threads) = (Vec::new(), Vec::new());
@@ -74,14 +76,17 @@ impl Workers {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .event_interval(TURNS_BETWEEN_LOOKS)
+                .on_thread_park(poll_http::end_turn)
                 .build()?;
             let (sender, inbox) = mpsc::unbounded_channel();
             workers.push(Inbox { sender, load: Arc::default() });
             let (service, settings, drain) = (service.for_worker(), settings.clone(), drain.clone());
             let desk = Desk { service, settings, drain, inbox };
             let farewell = Farewell { index, to: farewell.clone() };
+            let turns = turns.clone();
             threads.push(std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
                 let _farewell = farewell;
+                turns.watch();
                 runtime.block_on(desk.work());
             })?);
         }

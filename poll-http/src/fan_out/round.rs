@@ -12,6 +12,7 @@ use super::{FanOut, Reader, Task};
 use crate::chunk;
 use crate::feed::Style;
 use crate::lend::lock;
+use crate::turn::{self, cost};
 
 /// Readers written to before other tasks run and sockets are looked at: few enough that publishes come in between,
 /// many enough that the look costs nothing. Who comes behind gets what was published meanwhile in the same write.
@@ -117,6 +118,7 @@ impl Round {
                 Share::Chunks { chunks, end, .. } => {
                     left -= 1;
                     *readers += 1;
+                    turn::charge(cost::BYTE * chunks.len() as u64);
                     (lent.write(chunks, *end, instant), *end)
                 }
                 Share::Own => {
@@ -131,6 +133,9 @@ impl Round {
                 Some(waker) => to_wake.push(waker),
                 None if lower => self.lowest = Some(at),
                 None => {}
+            }
+            if turn::is_over() {
+                break;
             }
         }
         for (_, share, readers) in shares {

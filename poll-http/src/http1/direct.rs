@@ -29,6 +29,7 @@ use crate::head::PlainRequest;
 use crate::link::Carries;
 use crate::reply::{Reply, Wants};
 use crate::stall::Watched;
+use crate::turn;
 
 /// What is read at once, on the stack. A request that does not fit is not plain.
 const READ: usize = 4096;
@@ -186,6 +187,8 @@ where
                 }
             }
         }
+        // Many may have come together.
+        ready!(turn::poll_go_on(cx));
         let bytes = std::mem::take(&mut self.unread);
         let Some((plain, end)) = ask::read(&bytes, &mut self.usual, self.settings.max_head_bytes) else {
             self.unread = bytes;

@@ -27,6 +27,7 @@ use crate::pattern::publish::Posted;
 use crate::reply::Reply;
 use crate::respond;
 use crate::route::{Action, Dialect, Target};
+use crate::turn::{self, cost};
 
 /// An answer that is there, or one that is to come.
 pub(super) type Step = Handled<Coming>;
@@ -82,6 +83,7 @@ impl Service {
         content: Content<'_>,
         connection: &ConnectionInfo,
     ) -> Handled<Answering> {
+        turn::charge(cost::REQUEST);
         let dialect = Dialect::of(head.path());
         let mut finish = Finish::new(head, self.settings());
         let mut begun = self.begin(head, content, connection, &mut finish);
@@ -203,6 +205,7 @@ impl Service {
         ask: impl FnOnce(Ask<'_>) -> Result<(), Refusal>,
     ) -> Result<Step, Refusal> {
         let (channel, publish, told) = posted.with(content, self.settings())?;
+        turn::charge(cost::JSON_BYTE * content.len() as u64 + cost::MESSAGE * publish.payloads.len() as u64);
         ask(Ask::Publish(&channel))?;
         if !self.0.shared.hooks.is_empty() {
             let service = self.clone();

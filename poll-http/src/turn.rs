@@ -1,0 +1,180 @@
+//! How much a worker does before it looks at its sockets again.
+//!
+//! A runtime looks at its sockets when nothing else is to be done, or after so many tasks; it cannot know that a task
+//! takes a million times as long as another. So what is done is counted where it is done, by what it costs, and once a
+//! turn has had its share every connection waits for the next turn: whatever the work is made of, and however few make
+//! it. Whoever had nothing of a turn comes before those who had, in the order in which they came.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future as _;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+
+/// What a turn may cost, in nanoseconds of an ordinary core as far as they can be known before: a fifth of the 20 ms
+/// that a turn may take, as the last piece of work is begun before it is over, and cores differ.
+const SHARE: u64 = 4_000_000;
+
+/// What work costs, in the same unit. Measured in rough figures: what counts is that none is off by a factor.
+pub(crate) mod cost {
+    /// One request and its answer.
+    pub(crate) const REQUEST: u64 = 5_000;
+    /// A byte that is read from a socket or written to it.
+    pub(crate) const BYTE: u64 = 1;
+    /// A byte of JSON that is checked and made compact.
+    pub(crate) const JSON_BYTE: u64 = 8;
+    /// A message that is published.
+    pub(crate) const MESSAGE: u64 = 1_000;
+}
+
+thread_local! {
+    /// What this thread's turn has cost. Apart, because it is all that most requests touch.
+    static SPENT: Cell<u64> = const { Cell::new(0) };
+    static TURN: Arc<Turn> = Arc::default();
+    static ENDED: RefCell<Option<Box<dyn Fn()>>> = const { RefCell::new(None) };
+}
+
+/// Who waits for the next turn of a thread.
+#[derive(Default)]
+struct Turn {
+    /// Held to add one waker or to take all, never while waking.
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    /// Those who had nothing of this turn…
+    ahead: Vec<Waker>,
+    /// … and those who had some and want more.
+    behind: Vec<Waker>,
+    /// Whether the next turn is asked for.
+    asked: bool,
+}
+
+/// Counts work that was done.
+pub(crate) fn charge(cost: u64) {
+    SPENT.set(SPENT.get().saturating_add(cost));
+}
+
+/// Whether this turn has had its share.
+pub(crate) fn is_over() -> bool {
+    SPENT.get() >= SHARE
+}
+
+/// Ready while this turn goes on, else when another does: for a task that begins to work.
+pub(crate) fn poll_begin(cx: &mut Context<'_>) -> Poll<()> {
+    if is_over() { wait(cx.waker(), |waiting| &mut waiting.ahead) } else { Poll::Ready(()) }
+}
+
+/// The same for a task that has worked and goes on.
+pub(crate) fn poll_go_on(cx: &mut Context<'_>) -> Poll<()> {
+    if is_over() { wait(cx.waker(), |waiting| &mut waiting.behind) } else { Poll::Ready(()) }
+}
+
+#[cold]
+fn wait(waker: &Waker, place: fn(&mut Waiting) -> &mut Vec<Waker>) -> Poll<()> {
+    TURN.with(|turn| {
+        let mut waiting = turn.waiting();
+        place(&mut waiting).push(waker.clone());
+        let asked = std::mem::replace(&mut waiting.asked, true);
+        drop(waiting);
+        if !asked {
+            // The runtime wakes who yields once it has looked at its sockets. Outside of one that is at once.
+            let next = Waker::from(Arc::clone(turn));
+            let _ = pin!(tokio::task::yield_now()).poll(&mut Context::from_waker(&next));
+        }
+    });
+    Poll::Pending
+}
+
+/// Has `ended` called on this thread whenever a turn of it ends, for whoever measures turns.
+pub fn watch_turns(ended: impl Fn() + 'static) {
+    ENDED.set(Some(Box::new(ended)));
+}
+
+/// This thread has nothing to do and is about to sleep, which ends its turn. A runtime that is not told so has shorter
+/// turns than it might.
+pub fn end_turn() {
+    SPENT.set(0);
+    ENDED.with_borrow(|ended| ended.iter().for_each(|ended| ended()));
+}
+
+impl Turn {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        // Nothing in here panics half-way.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Called when the runtime has looked at its sockets: the next turn begins.
+impl Wake for Turn {
+    fn wake(self: Arc<Self>) {
+        let Waiting { ahead, behind, .. } = std::mem::take(&mut *self.waiting());
+        end_turn();
+        ahead.into_iter().chain(behind).for_each(Waker::wake);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// Does pieces of work that each take a whole turn, and notes when.
+    async fn work(name: usize, pieces: usize, done: Arc<Mutex<Vec<usize>>>) {
+        let mut left = pieces;
+        poll_fn(|cx| {
+            std::task::ready!(poll_begin(cx));
+            while left > 0 {
+                std::task::ready!(poll_go_on(cx));
+                charge(SHARE);
+                done.lock().unwrap().push(name);
+                left -= 1;
+            }
+            Poll::Ready(())
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn those_who_wait_go_on_in_their_order() {
+        let done = Arc::default();
+        let tasks: Vec<_> = (0..5).map(|name| tokio::spawn(work(name, 4, Arc::clone(&done)))).collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        assert_eq!(*done.lock().unwrap(), [0, 1, 2, 3, 4].repeat(4));
+    }
+
+    #[tokio::test]
+    async fn a_turn_that_is_over_ends_once_and_is_told() {
+        let ended = Arc::new(AtomicUsize::new(0));
+        let told = Arc::clone(&ended);
+        watch_turns(move || {
+            told.fetch_add(1, Ordering::Relaxed);
+        });
+        charge(SHARE - 1);
+        assert!(!is_over());
+        charge(1);
+        let waiters: Vec<_> = (0..3).map(|_| tokio::spawn(poll_fn(poll_begin))).collect();
+        for waiter in waiters {
+            waiter.await.unwrap();
+        }
+        assert_eq!(ended.load(Ordering::Relaxed), 1);
+        assert!(!is_over());
+        charge(SHARE);
+        end_turn();
+        assert!(!is_over());
+        assert_eq!(ended.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn outside_of_a_runtime_there_is_no_waiting() {
+        charge(SHARE);
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(poll_begin(&mut cx).is_pending());
+        assert!(poll_begin(&mut cx).is_ready());
+    }
+}
