@@ -136,12 +136,19 @@ fn bounds(config: &Config) -> Bounds {
     Bounds { most, per_address, proxies: config.trust.proxies.clone() }
 }
 
-/// One line an address in force, and a warning where strangers may publish.
+/// One line an address in force, and a warning where strangers may publish or read.
 fn announce(config: &Config, addresses: &[SocketAddr]) {
     for address in addresses {
         tracing::info!("listening on http://{address}");
     }
-    if config.trust.publish.is_empty() && addresses.iter().any(|address| !address.ip().is_loopback()) {
-        tracing::warn!("anyone who reaches this server may publish: there is no publish-token");
+    if addresses.iter().all(|address| address.ip().is_loopback()) {
+        return;
     }
+    let (may, why) = match (config.trust.publish.is_empty(), config.trust.subscribe.is_empty()) {
+        (true, true) => ("publish and read", "neither a publish-token nor a subscribe-token is set"),
+        (true, false) => ("publish", "no publish-token is set"),
+        (false, true) => ("read", "no subscribe-token is set"),
+        (false, false) => return,
+    };
+    tracing::warn!("anyone who reaches this server may {may}: {why}");
 }

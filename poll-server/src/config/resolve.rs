@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use poll_core::Retention;
 
-use super::settings::{Default, Takes, find};
+use super::settings::{Default, find};
 use super::typed::Typed;
 use super::{
     Config, Dialects, DrainTimes, Fault, Limits, MaxSockets, MaxSocketsPerAddress, Rate, Switch, Trust, Wire,
@@ -40,14 +40,18 @@ impl<'a> Resolver<'a> {
     }
 
     fn fault(&mut self, place: &str, what: &str) {
-        self.faults.push(Fault(format!("{place}: {what}")));
+        let fault = Fault(format!("{place}: {what}"));
+        // Two values of a list may be wrong in the same way, and a value may be a secret, which is not repeated.
+        if !self.faults.contains(&fault) {
+            self.faults.push(fault);
+        }
     }
 
     /// All values given for `name`, without its default.
     fn given<T>(&mut self, name: &str, parse: Parse<T>) -> Vec<T> {
         let Some(entry) = self.typed.entries.get(name) else { return Vec::new() };
-        let takes = find(name).map(|setting| setting.takes);
-        if entry.texts.len() > 1 && takes != Some(Takes::Many) {
+        let many = find(name).is_some_and(|setting| setting.takes.many());
+        if entry.texts.len() > 1 && !many {
             self.fault(&entry.place, "given more than once");
             return Vec::new();
         }

@@ -11,8 +11,18 @@ pub(crate) enum Takes {
     One,
     /// Any number of values; commas separate them in the environment, an array holds them in the file.
     Many,
+    /// The same for secrets: one that is set but empty is a fault, where other settings count as not given. An empty
+    /// secret is a deployment whose secret did not arrive, and taking it for none would open the server.
+    Secrets,
     /// On or off; the bare flag means on.
     Switch,
+}
+
+impl Takes {
+    /// Whether it may be given more than once.
+    pub(crate) fn many(self) -> bool {
+        matches!(self, Self::Many | Self::Secrets)
+    }
 }
 
 /// Where the value comes from when nobody gives one.
@@ -82,6 +92,10 @@ const fn computed(setting: Setting) -> Setting {
 
 const fn many(setting: Setting) -> Setting {
     Setting { takes: Takes::Many, ..setting }
+}
+
+const fn secrets(setting: Setting) -> Setting {
+    Setting { takes: Takes::Secrets, ..setting }
 }
 
 const PLACE: &str = "Where it listens and keeps";
@@ -161,9 +175,9 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "a page elsewhere is not a friend until it is named"))),
     many(computed(row(TRUST, "host", "NAME", "none", "further names that a loopback server answers to (repeatable)",
         "any other name pointing to loopback is DNS rebinding"))),
-    many(computed(row(TRUST, "publish-token", "T", "none", "bearer token that may publish (repeatable; prefer the environment, ps shows flags)",
+    secrets(computed(row(TRUST, "publish-token", "T", "none", "bearer token that may publish (repeatable; prefer the environment, ps shows flags)",
         "open on loopback; beyond loopback a warning says so at every start"))),
-    many(computed(row(TRUST, "subscribe-token", "T", "none", "bearer token that may read (repeatable; prefer the environment, ps shows flags)",
+    secrets(computed(row(TRUST, "subscribe-token", "T", "none", "bearer token that may read (repeatable; prefer the environment, ps shows flags)",
         "as for publishing"))),
     row(DOORS, "golongpoll-max-timeout-seconds", "S", "120", "longest timeout that /events accepts (whole seconds)",
         "golongpoll's own default: its clients' errors name it"),

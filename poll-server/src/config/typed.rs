@@ -115,7 +115,7 @@ fn argument(setting: &'static Setting) -> Arg {
         .long_help(whole)
         .help(format!("{help} [default: {default}]"));
     match setting.takes {
-        Takes::One | Takes::Many => arg.allow_negative_numbers(true),
+        Takes::One | Takes::Many | Takes::Secrets => arg.allow_negative_numbers(true),
         Takes::Switch => arg.num_args(0..=1).require_equals(true).default_missing_value("on"),
     }
 }
@@ -166,13 +166,14 @@ fn from_arguments(setting: &Setting, matches: &ArgMatches, faults: &mut Vec<Faul
 
 fn from_environment(setting: &Setting, given: &Given<'_>, faults: &mut Vec<Fault>) -> Option<Entry> {
     let place = setting.variable();
-    let value = (given.variable)(&place).filter(|value| !value.is_empty())?;
+    let set = |value: &OsString| !value.is_empty() || setting.takes == Takes::Secrets;
+    let value = (given.variable)(&place).filter(set)?;
     let Ok(text) = value.into_string() else {
         faults.push(Fault(format!("{place}: not UTF-8")));
         return None;
     };
     let texts = match setting.takes {
-        Takes::Many => text.split(',').map(|part| part.trim().to_owned()).collect(),
+        Takes::Many | Takes::Secrets => text.split(',').map(|part| part.trim().to_owned()).collect(),
         Takes::One | Takes::Switch => vec![text],
     };
     Some(Entry { place, texts })
@@ -221,7 +222,10 @@ fn texts_of(setting: &Setting, value: &toml::Value) -> Result<Vec<String>, Strin
         other => Err(format!("a {} is no value for this", other.type_str())),
     };
     match value {
-        toml::Value::Array(values) if setting.takes == Takes::Many => values.iter().map(one).collect(),
+        toml::Value::Array(values) if setting.takes == Takes::Secrets && values.is_empty() => {
+            Ok(vec![String::new()])
+        }
+        toml::Value::Array(values) if setting.takes.many() => values.iter().map(one).collect(),
         toml::Value::Array(_) => Err("takes one value, not a list".to_owned()),
         value => Ok(vec![one(value)?]),
     }

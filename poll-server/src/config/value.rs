@@ -245,6 +245,11 @@ pub(super) fn host(text: &str) -> Result<String, String> {
 
 /// A bearer token: the characters of RFC 6750 section 2.1, so that it can be sent at all.
 pub(super) fn token(text: &str) -> Result<Token, String> {
+    if text.is_empty() {
+        return Err(
+            "the token is empty, which would let everybody in: give one, or leave the setting out".to_owned()
+        );
+    }
     let body = text.trim_end_matches('=');
     if body.is_empty() || !body.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte))
     {

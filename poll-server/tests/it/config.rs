@@ -207,7 +207,7 @@ fn each_fault_is_one_line_that_names_its_place() {
         (&["--cors-origin", "null"], &["--cors-origin", "null"]),
         (&["--host", "http://x"], &["--host", "http://x"]),
         (&["--publish-token", "two words"], &["--publish-token", "letters"]),
-        (&["--subscribe-token", ""], &["--subscribe-token", "letters"]),
+        (&["--subscribe-token", ""], &["--subscribe-token", "empty"]),
         (&["--durability", "sometimes"], &["--durability", "sometimes"]),
         (&["--durability", "interval=0"], &["--durability", "interval=0"]),
         (&["--store", "file:x"], &["--store", "memory:"]),
@@ -262,6 +262,31 @@ fn all_faults_are_told_together() {
         &[("POLL_LOG", "xml")],
     );
     assert_eq!(faults.len(), 6, "{faults:#?}");
+}
+
+#[test]
+fn an_empty_secret_is_a_fault_from_wherever_it_comes() {
+    for name in ["publish-token", "subscribe-token"] {
+        let one = |place: &str, faults: Vec<String>| {
+            let empty =
+                "the token is empty, which would let everybody in: give one, or leave the setting out";
+            assert_eq!(faults, [format!("{place}: {empty}")]);
+        };
+        let (flag, variable) =
+            (format!("--{name}"), format!("POLL_{}", name.to_uppercase().replace('-', "_")));
+        one(&flag, faults(&[&flag, ""], &[]));
+        one(&flag, faults(&[&flag, "a", &flag, ""], &[]));
+        for value in ["", " ", ",", "a,", ",a"] {
+            one(&variable, faults(&[], &[(&variable, value)]));
+        }
+        for value in ["\"\"", "[]", "[\"\"]", "[\"a\", \"\"]"] {
+            let file = file(&format!("{name} = {value}\n"));
+            let path = file.path().to_str().unwrap();
+            one(&format!("{path}: {name}"), faults(&["--config", path], &[]));
+        }
+        // The stronger source counts, whatever a weaker one would have opened.
+        assert_eq!(faults(&[&flag, "a"], &[(&variable, "")]), Vec::<String>::new());
+    }
 }
 
 #[test]

@@ -3,6 +3,8 @@
 use std::net::TcpListener;
 use std::process::Output;
 
+use rustix::process::Signal;
+
 use crate::process::{Server, command};
 
 fn run(arguments: &[&str]) -> Output {
@@ -92,10 +94,24 @@ fn json_logs_are_an_object_a_line() {
 }
 
 #[test]
-fn listening_to_strangers_without_a_publish_token_is_warned_about() {
-    let mut open = command();
-    open.args(["--listen", "0.0.0.0:0"]);
-    Server::start_command(open, 1).wait_for(1, "anyone who reaches this server may publish");
+fn listening_to_strangers_is_warned_about_by_what_they_may_do() {
+    let said = |arguments: &[&str], address: &str| {
+        let mut open = command();
+        open.args(["--listen", address]).args(arguments);
+        let server = Server::start_command(open, 1);
+        server.signal(Signal::TERM);
+        // The last line: whatever was said at the start has been read by then.
+        server.wait_for(1, "drained");
+        server.lines("anyone who reaches").concat()
+    };
+    let (publish, subscribe) = (["--publish-token", "p"], ["--subscribe-token", "s"]);
+    let all = "0.0.0.0:0";
+    let both = "may publish and read: neither a publish-token nor a subscribe-token is set";
+    assert!(said(&[], all).ends_with(both));
+    assert!(said(&subscribe, all).ends_with("may publish: no publish-token is set"));
+    assert!(said(&publish, all).ends_with("may read: no subscribe-token is set"));
+    assert_eq!(said(&[publish, subscribe].concat(), all), "");
+    assert_eq!(said(&[], "127.0.0.1:0"), "");
 }
 
 #[test]
