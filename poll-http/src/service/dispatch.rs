@@ -132,7 +132,8 @@ impl Service {
         if action == Action::Options {
             return Ok(Step::Now(options(head, target.allow(), finish)));
         }
-        if *head.method() == Method::POST {
+        let right = right(&target, action);
+        if *head.method() == Method::POST || right == Right::Publish {
             origin::check_site(head, &self.settings().cors)?;
         }
         match target {
@@ -141,7 +142,7 @@ impl Service {
             Target::Metrics => Ok(Step::Now(text(PROMETHEUS, (self.0.shared.metrics_text)()))),
             Target::File => Ok(Step::Now(self.file(head))),
             target => {
-                let client = self.let_in(head, action, connection, finish)?;
+                let client = self.let_in(head, right, connection, finish)?;
                 match action {
                     Action::Post if target != Target::Events => self.take(target, head, content),
                     _ => self.give(target, action, head, client, connection),
@@ -154,7 +155,7 @@ impl Service {
     fn let_in(
         &self,
         head: Head<'_>,
-        action: Action,
+        right: Right,
         connection: &ConnectionInfo,
         finish: &mut Finish,
     ) -> Result<Client, Refusal> {
@@ -168,7 +169,6 @@ impl Service {
         let client = Client::of(connection.peer.ip(), head, &shared.proxies)?;
         shared.admission.charge(client.address)?;
         finish.charged(client.address);
-        let right = if action == Action::Post { Right::Publish } else { Right::Subscribe };
         self.settings().access.check(right, head)?;
         Ok(client)
     }
@@ -286,6 +286,14 @@ impl Service {
 
 pub(super) fn later(answer: impl Future<Output = Result<Reply, Refusal>> + Send + 'static) -> Step {
     Step::Later(Box::pin(answer))
+}
+
+/// What a request needs. The demonstration job is started by a GET, and publishes.
+fn right(target: &Target, action: Action) -> Right {
+    match (action, target) {
+        (Action::Post, _) | (_, Target::DemoJob) => Right::Publish,
+        _ => Right::Subscribe,
+    }
 }
 
 fn options(head: Head<'_>, allow: &'static str, finish: &Finish) -> Reply {

@@ -10,6 +10,7 @@ use poll_core::{ChannelName, Found, Locator, Position};
 use super::Service;
 use super::check::Ask;
 use super::dispatch::{Step, later};
+use crate::access::Right;
 use crate::body::Body;
 use crate::client::Client;
 use crate::connection::{ConnectionInfo, PushPolicy};
@@ -17,6 +18,7 @@ use crate::dialect::{channel, chat, golongpoll, native};
 use crate::error::Refusal;
 use crate::frame::Framing;
 use crate::head::Head;
+use crate::origin;
 use crate::pattern::{long_poll, progress, push, short_poll, stream};
 use crate::question::{Answer, Question};
 use crate::reply::Reply;
@@ -41,7 +43,8 @@ enum Read<'a> {
 #[derive(Clone, Copy)]
 enum Voice {
     Native,
-    Events(golongpoll::Since),
+    /// With what becomes of what this asker is given.
+    Events(golongpoll::Since, Given),
     Chat,
     Channel(channel::Mode),
 }
@@ -57,7 +60,7 @@ impl Service {
         connection: &ConnectionInfo,
     ) -> Result<Step, Refusal> {
         let read = self.parse(target, head)?;
-        self.ask(head, Ask::Read(read.channel()))?;
+        self.ask(head, read.asks())?;
         if self.store().has(read.channel()) {
             return Ok(self.answer(read, action, client, connection.push));
         }
@@ -77,7 +80,7 @@ impl Service {
             Target::Events => {
                 let (most, given) = (settings.golongpoll_most_seconds, settings.golongpoll_given);
                 let events = golongpoll::events(head, most, given)?;
-                Read::Long(events.question, Voice::Events(events.since))
+                Read::Long(events.question, Voice::Events(events.since, self.given_to_asker(head)))
             }
             Target::Chat => Read::Long(chat::question(head)?, Voice::Chat),
             Target::ChannelPoll(name) => {
@@ -142,10 +145,11 @@ impl Service {
                 let write = |given: &Answer| native::poll(given, "timestamp", respond::NO_STORE);
                 later(long_poll::answer(service, question, client, action, write))
             }
-            Voice::Events(since) => later(async move {
+            Voice::Events(since, becomes) => later(async move {
                 let (door, channel) = (service.clone(), question.channel.clone());
                 let (question, used) = service.place_events(question, since).await;
-                let write = move |given: &Answer| door.give_events(given, &channel, used, action);
+                let becomes = if action == Action::Head { Given::Kept } else { becomes };
+                let write = move |given: &Answer| door.give_events(given, &channel, used, becomes);
                 long_poll::answer(service, question, client, action, write).await
             }),
             Voice::Chat => later(long_poll::answer(service, question, client, action, chat::answer)),
@@ -180,11 +184,21 @@ impl Service {
         golongpoll::place(question, since, known, now, &standing, settle)
     }
 
+    /// What becomes of the events that this asker is given. To delete one is to write, so it takes the publish right,
+    /// and a page of another site, which a browser lets send any GET, deletes nothing.
+    fn given_to_asker(&self, head: Head<'_>) -> Given {
+        let settings = self.settings();
+        let may = || {
+            settings.access.check(Right::Publish, head).is_ok()
+                && origin::check_site(head, &settings.cors).is_ok()
+        };
+        if settings.golongpoll_given == Given::Deleted && may() { Given::Deleted } else { Given::Kept }
+    }
+
     /// Events, which this door may be set to give only once.
-    fn give_events(&self, given: &Answer, channel: &ChannelName, used: u64, action: Action) -> Reply {
+    fn give_events(&self, given: &Answer, channel: &ChannelName, used: u64, becomes: Given) -> Reply {
         let reply = golongpoll::answer(given, channel, used);
-        let once = self.settings().golongpoll_given == Given::Deleted && action != Action::Head;
-        let Some(only) = given.only.clone().filter(|_| once) else {
+        let Some(only) = given.only.clone().filter(|_| becomes == Given::Deleted) else {
             return reply;
         };
         let reserved = match self.store().reserve_retrievals(only.len()) {
@@ -204,6 +218,14 @@ impl Service {
 }
 
 impl Read<'_> {
+    /// What the program is asked about it.
+    fn asks(&self) -> Ask<'_> {
+        match self {
+            Self::Demo(job, _) => Ask::Publish(job),
+            read => Ask::Read(read.channel()),
+        }
+    }
+
     fn channel(&self) -> &ChannelName {
         match self {
             Self::Short(question, _)

@@ -298,3 +298,20 @@ async fn tokens_are_asked_for_in_each_doors_words() {
         assert_eq!(world.get(open).await.status, 200);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_demonstration_writes_though_it_is_a_get() {
+    let access = Access { publish: vec!["p".into()], subscribe: vec!["s".into()] };
+    let world = World::set(ServiceSettings { access, ..ServiceSettings::default() });
+    for method in ["GET", "HEAD"] {
+        for (fields, status) in [(&[][..], 401), (&[("authorization", "Bearer s")], 403)] {
+            let answer = world.ask(method, "/api/progress", fields, b"").await;
+            assert_eq!(answer.status, status, "{method} {fields:?}");
+        }
+    }
+    assert_eq!(world.store.channels(), 0);
+    let mut wire = world.connect();
+    wire.open("/api/progress?access_token=p", &[]).await;
+    assert_eq!(wire.json_line().await["step"], 1);
+    assert_eq!(world.store.channels(), 1);
+}

@@ -120,6 +120,30 @@ async fn a_page_elsewhere_may_not_write_whatever_its_content_type() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_page_elsewhere_starts_no_demonstration() {
+    let elsewhere: [&[(&str, &str)]; 3] =
+        [&[APP], &[("origin", "null")], &[("sec-fetch-site", "cross-site")]];
+    let world = with(Cors::Off);
+    for fields in elsewhere {
+        for method in ["GET", "HEAD"] {
+            let answer = world.ask(method, "/api/progress", fields, b"").await;
+            assert_eq!(answer.status, 403, "{method} {fields:?}");
+        }
+    }
+    assert_eq!(world.store.channels(), 0);
+    let named = Cors::Origins(vec!["https://app.test".to_owned()]);
+    for (cors, fields) in [
+        (Cors::Off, &[][..]),
+        (Cors::Off, &[("sec-fetch-site", "same-origin")]),
+        (Cors::Off, &[("sec-fetch-site", "none")]),
+        (named, &[APP, ("sec-fetch-site", "cross-site")]),
+    ] {
+        let mut wire = with(cors).connect();
+        wire.open("/api/progress", fields).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_server_on_loopback_answers_only_names_that_mean_loopback() {
     let hosts = HostCheck::Loopback(vec!["poll.test".to_owned()]);
     let world = World::set(ServiceSettings { hosts, ..ServiceSettings::default() });

@@ -1,6 +1,6 @@
 //! The golongpoll dialect to the letter: its words, its selection by milliseconds and ids, its timeouts.
 
-use poll_http::{Given, ServiceSettings};
+use poll_http::{Access, Cors, Given, ServiceSettings};
 use serde_json::{Value, json};
 
 use crate::world::{Answer, BEGIN, World, pass};
@@ -348,4 +348,39 @@ async fn asking_for_the_head_deletes_nothing() {
     let target = "/events?timeout=1&category=c&since_time=1";
     assert_eq!(world.ask("HEAD", target, &[], b"").await.status, 200);
     assert_eq!(events(&world.get(target).await), [json!(1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_who_may_publish_deletes_and_no_page_elsewhere() {
+    let access = Access { publish: vec!["p".into()], subscribe: vec!["s".into(), "p".into()] };
+    let settings = ServiceSettings { golongpoll_given: Given::Deleted, ..ServiceSettings::default() };
+    let tokens = World::set(ServiceSettings { access, ..settings.clone() });
+    let named = Cors::Origins(vec!["https://app.test".to_owned()]);
+    let named = World::set(ServiceSettings { cors: named, ..settings.clone() });
+    let reader = ("authorization", "Bearer s");
+    let publisher = ("authorization", "Bearer p");
+    type Fields<'a> = &'a [(&'a str, &'a str)];
+    let worlds: [(World, &[Fields<'_>], Fields<'_>); 3] = [
+        (tokens, &[&[reader], &[publisher, ("sec-fetch-site", "cross-site")]], &[publisher]),
+        (
+            World::set(settings),
+            &[&[("origin", "https://app.test")], &[("origin", "null")], &[("sec-fetch-site", "cross-site")]],
+            &[("sec-fetch-site", "same-origin")],
+        ),
+        (named, &[&[("origin", "https://other.test")]], &[("origin", "https://app.test")]),
+    ];
+    let target = "/events?timeout=1&category=c&since_time=1";
+    for (world, keep, delete) in worlds {
+        let body = br#"{"category":"c","data":1}"#;
+        assert_eq!(world.ask("POST", "/publish", &[publisher], body).await.status, 200);
+        pass(10).await;
+        for fields in keep.iter().chain(keep) {
+            assert_eq!(events(&world.ask("GET", target, fields, b"").await), [json!(1)], "{fields:?}");
+        }
+        assert_eq!(events(&world.ask("GET", target, delete, b"").await), [json!(1)], "{delete:?}");
+        for fields in keep.iter().chain([&delete]) {
+            let answer = world.ask("GET", target, fields, b"").await;
+            assert_eq!(answer.json()["timeout"], "no events before timeout", "{fields:?}");
+        }
+    }
 }

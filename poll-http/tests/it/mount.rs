@@ -108,10 +108,10 @@ async fn every_door_asks_once_and_refuses_in_its_own_shape() {
             _ => assert!(shape.contains(r#""status":403,"detail":"not yours""#), "{target}: {shape}"),
         }
     }
-    // The demonstration job is asked for by the name it would have, and is not begun.
+    // The demonstration job, which publishes, is asked for by the name it would have, and is not begun.
     let answer = mount.answer(request("GET", "/api/progress", ""), peer()).await;
     assert_eq!(answer.status(), StatusCode::FORBIDDEN);
-    assert!(asked.lock().unwrap()[0].starts_with("read progress/demo-"));
+    assert!(asked.lock().unwrap()[0].starts_with("publish progress/demo-"));
     assert_eq!((service.store().channels(), *told.lock().unwrap()), (0, 0));
     let unasked = mount.answer(request("GET", "/healthz", ""), peer()).await;
     assert_eq!(unasked.status(), StatusCode::OK);
