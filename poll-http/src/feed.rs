@@ -9,7 +9,7 @@ use poll_core::{Batch, Rendering};
 use crate::body::{Level, Piece, Pieces};
 use crate::dialect::native::{self, Reason};
 use crate::fan_out::Seat;
-use crate::follow::{Event, Follow};
+use crate::follow::{Event, Follow, Reach};
 use crate::frame::Framing;
 use crate::lend::Lent;
 
@@ -18,7 +18,7 @@ use crate::lend::Lent;
 pub(crate) enum Style {
     /// Lines or events that carry the message.
     Updates(Framing),
-    /// A job's steps, without a line before the first and after the last.
+    /// A job's steps and nothing else, without a line before the first and after the last.
     Steps(Framing),
     /// Promises, announced by lines or events.
     Promises(Framing),
@@ -31,7 +31,7 @@ pub(crate) struct Feed {
     /// The line before everything else.
     first: Option<Bytes>,
     /// The batch that is being given, and how much of it was.
-    giving: Option<(Arc<Batch>, usize)>,
+    giving: Option<(Arc<Batch>, Reach, usize)>,
     /// Among those who are written to together, once it has been level.
     seat: Option<Seat>,
 }
@@ -44,10 +44,10 @@ impl Style {
     }
 
     /// A batch as it is given, where that is the same for all.
-    pub(crate) fn rendering(self, batch: &Batch) -> Option<&Rendering> {
+    pub(crate) fn rendering(self, batch: &Batch, reach: Reach) -> Option<&Rendering> {
         match self {
             Self::Updates(framing) => Some(native::updates(batch, framing)),
-            Self::Steps(framing) => Some(native::progress(batch, framing)),
+            Self::Steps(framing) => Some(native::progress(batch, framing, reach)),
             Self::Promises(_) => None,
         }
     }
@@ -58,8 +58,8 @@ impl Feed {
         Self { follow, style, first, giving: None, seat: None }
     }
 
-    fn piece(&self, batch: &Arc<Batch>, index: usize) -> Option<Piece> {
-        if let Some(rendering) = self.style.rendering(batch) {
+    fn piece(&self, batch: &Arc<Batch>, reach: Reach, index: usize) -> Option<Piece> {
+        if let Some(rendering) = self.style.rendering(batch, reach) {
             return rendering.part(index).map(Piece::Data);
         }
         let service = self.follow.service();
@@ -74,7 +74,7 @@ impl Feed {
     fn notice(&self, event: &Event) -> Option<Bytes> {
         let framing = self.style.framing();
         match *event {
-            Event::Batch(_) => None,
+            Event::Batch(..) => None,
             Event::Reset { missed, cursor } => Some(native::reset(framing, missed, cursor)),
             Event::Idle(cursor) => Some(native::heartbeat(framing, cursor)),
             Event::Ended(_) if matches!(self.style, Style::Steps(_)) => None,
@@ -90,18 +90,30 @@ impl Pieces for Feed {
             return Poll::Ready(Some(Piece::Data(first)));
         }
         loop {
-            if let Some((batch, index)) = self.giving.take()
-                && let Some(piece) = self.piece(&batch, index)
+            if let Some((batch, reach, index)) = self.giving.take()
+                && let Some(piece) = self.piece(&batch, reach, index)
             {
-                self.giving = Some((batch, index + 1));
+                self.giving = Some((batch, reach, index + 1));
+                if matches!(&piece, Piece::Data(frame) if frame.is_empty()) {
+                    // What has no frame in this style.
+                    continue;
+                }
                 return Poll::Ready(Some(piece));
             }
+            let due = self.follow.heartbeat_due();
             let Some(event) = ready!(self.follow.poll_event(cx)) else { return Poll::Ready(None) };
             if let Some(notice) = self.notice(&event) {
                 return Poll::Ready(Some(Piece::Data(notice)));
             }
-            if let Event::Batch(batch) = event {
-                self.giving = Some((batch, 0));
+            if let Event::Batch(batch, reach) = event {
+                if self.style.rendering(&batch, reach).is_some_and(|rendering| rendering.bytes.is_empty()) {
+                    self.follow.said_nothing(due);
+                    // There may be any number of them: others have their turn.
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                } else {
+                    self.giving = Some((batch, reach, 0));
+                }
             }
         }
     }

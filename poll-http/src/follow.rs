@@ -60,10 +60,19 @@ enum State {
     Ended,
 }
 
+/// How far a batch reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// There may be more behind it.
+    Part,
+    /// The channel has ended with it.
+    End,
+}
+
 /// What a follower has to say.
 pub(crate) enum Event {
     /// Messages.
-    Batch(Arc<Batch>),
+    Batch(Arc<Batch>, Reach),
     /// What was missed, if that is known, and where reading goes on.
     Reset { missed: Option<u64>, cursor: Cursor },
     /// Nothing, for a whole heartbeat interval.
@@ -162,6 +171,16 @@ impl Follow {
         }
     }
 
+    /// When to say that the stream lives.
+    pub(crate) fn heartbeat_due(&self) -> Instant {
+        self.heartbeat_due
+    }
+
+    /// The last event was nothing to this reader, who is to hear that the stream lives when it would have anyway.
+    pub(crate) fn said_nothing(&mut self, due: Instant) {
+        self.heartbeat_due = due;
+    }
+
     /// Whether whoever begins the drain finds this one among those who wait, or it knows already. Asked behind the
     /// registration: where another thread begins it just before, its ring was over before there was anybody to hear it.
     fn hears_of_drain(&self) -> bool {
@@ -204,10 +223,12 @@ impl Follow {
                 metrics.lag(now.since(batch.newest().at), 1);
             }
             self.said(Pinned::after(batch.end()));
-            if batch.end().seq == standing.newest && !standing.ended {
+            let newest = batch.end().seq == standing.newest;
+            if newest && !standing.ended {
                 self.waiting = Waiting::CaughtUp(batch.end());
             }
-            return Some(Event::Batch(batch.clone()));
+            let reach = if newest && standing.ended { Reach::End } else { Reach::Part };
+            return Some(Event::Batch(batch.clone(), reach));
         }
         self.state = if view.is_closed() { State::Ended } else { self.state };
         view.is_closed().then_some(Event::Ended(view.next))

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::{FanOut, Reader, Task};
 use crate::chunk;
 use crate::feed::Style;
+use crate::follow::Reach;
 use crate::lend::lock;
 use crate::turn::{self, cost};
 
@@ -192,18 +193,21 @@ impl Round {
     }
 }
 
-/// A batch as chunks, one a message; `None` where that is not what its readers get, or too much.
+/// A batch as chunks, one a message that has any; `None` where that is not what its readers get, or nothing, or too
+/// much.
 fn chunks(batch: &Batch, style: Style) -> Option<Bytes> {
-    let rendering = style.rendering(batch)?;
+    let rendering = style.rendering(batch, Reach::Part)?;
     let (bytes, ends) = (&rendering.bytes, &rendering.ends);
     let all = bytes.len() + ends.len() * chunk::OVERHEAD;
-    if all > MOST_BYTES {
+    if bytes.is_empty() || all > MOST_BYTES {
         return None;
     }
     let mut out = Vec::with_capacity(all);
     let mut start = 0;
     for &end in ends {
-        chunk::write(&mut out, &bytes[start..end]);
+        if end > start {
+            chunk::write(&mut out, &bytes[start..end]);
+        }
         start = end;
     }
     Some(out.into())

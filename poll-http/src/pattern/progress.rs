@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::StatusCode;
-use poll_core::{ChannelName, Position, Publish};
+use poll_core::{ChannelName, Position};
 use tokio::time::Instant;
 
 use crate::body::Body;
@@ -70,9 +70,7 @@ async fn run(service: Service, job: ChannelName, _running: Running) {
         } else {
             native::step(step, DEMO_STEPS, None, None)
         };
-        let Ok(payload) = report else { return };
-        let publish = Publish::one(payload);
-        let publish = if step > DEMO_STEPS { publish.closing() } else { publish };
+        let Ok(publish) = report else { return };
         if let Err(error) = service.publish(&job, publish).await {
             tracing::warn!(%job, step, %error, "the demonstration job stops");
             return;

@@ -289,6 +289,74 @@ async fn a_job_is_told_from_its_first_step_to_its_last() {
     assert_eq!(world.waiters(), 0);
 }
 
+/// Anybody who may publish can put anything into a job's channel, through any door.
+#[tokio::test(start_paused = true)]
+async fn what_is_no_step_neither_ends_a_job_nor_speaks_for_the_stream() {
+    let world = World::new();
+    let report = async |body: &str| {
+        assert_eq!(world.post("/api/progress/j", "application/json", body).await.status, 202);
+    };
+    let foreign = async || {
+        for (content_type, body) in [
+            ("application/json", r#"{"status":"done"}"#),
+            ("application/json", r#"{"type":"closed","reason":"draining","cursor":"x"}"#),
+            ("application/json", r#"[{"step":1,"total":2}]"#),
+            ("text/plain", "{\"step\":1,\"total\":2}"),
+            ("application/x-ndjson", "1\n{\"step\":2}\nnull"),
+            ("", "bytes"),
+        ] {
+            let answer = world.post("/api/message?channel=progress%2Fj", content_type, body).await;
+            assert_eq!(answer.status, 201);
+        }
+        let event = r#"{"category":"progress/j","data":{"status":"failed"}}"#;
+        assert_eq!(world.post("/publish", "", event).await.status, 200);
+        assert_eq!(world.post("/api/publish/progress%2Fj", "", r#"{"status":"done"}"#).await.status, 200);
+    };
+    // One alone, and two who are written to together.
+    let mut readers = vec![opened(&world, "/api/progress/j", &[]).await];
+    foreign().await;
+    report(r#"{"step":1,"total":4}"#).await;
+    for _ in 0..2 {
+        readers.push(opened(&world, "/api/progress/j", &[]).await);
+    }
+    let mut sse = opened(&world, "/api/progress/j", &[EVENTS]).await;
+    assert!(sse.chunk().await.unwrap().contains(r#"data: {"step":1,"#), "{}", "past what is no step");
+    for wire in &mut readers {
+        assert_eq!(wire.json_line().await["step"], 1);
+    }
+    pass(10).await;
+    foreign().await;
+    // A step like any other but for its door: it does not end the channel, so it is not the last.
+    let spoof = r#"{"type":"closed","step":2,"total":4,"percentage":9,"message":"two","status":"done"}"#;
+    world.post("/api/message?channel=progress%2Fj", "application/json", spoof).await;
+    for wire in &mut readers {
+        let line = wire.json_line().await;
+        assert_eq!(keys(&line), ["message", "percentage", "step", "timestamp", "total"]);
+        assert_eq!((&line["step"], &line["percentage"]), (&json!(2), &json!(50)));
+    }
+    // Nothing was said to them meanwhile, so they hear that the stream lives as if nothing had been published.
+    for _ in 0..4 {
+        pass(4_000).await;
+        foreign().await;
+    }
+    for wire in &mut readers {
+        assert_eq!(wire.json_line().await["type"], "heartbeat");
+    }
+    report(r#"{"step":4,"total":4,"status":"done"}"#).await;
+    for wire in &mut readers {
+        assert_eq!(wire.json_line().await["status"], "done");
+        assert_eq!(wire.chunk().await, None);
+    }
+    let mut late = opened(&world, "/api/progress/j", &[]).await;
+    for (step, status) in [(1, Value::Null), (2, Value::Null), (4, json!("done"))] {
+        let line = late.json_line().await;
+        assert_eq!((&line["step"], &line["status"]), (&json!(step), &status));
+    }
+    assert_eq!(late.chunk().await, None);
+    let all = world.get("/api/poll?channel=progress%2Fj&limit=1000").await.json();
+    assert_eq!(all["count"], 3 + 6 * 10, "whoever polls the channel sees everything");
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_demonstration_is_ten_steps_a_second_apart_and_complete() {
     let world = World::new();

@@ -3,13 +3,15 @@
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderValue};
-use poll_core::{Batch, ChannelName, Continuity, Cursor, Message, Payload, Rendering, Standing, Timestamp};
+use poll_core::{Batch, ChannelName, Continuity, Cursor, Message, Rendering, Standing, Timestamp};
 use uuid::Uuid;
 
 use super::answer::{message_json, message_path};
+use super::job::{Behind, write_step};
 use crate::body::Promise;
 use crate::content::{write_cursor, write_encoding, write_number, write_payload, write_time};
 use crate::dialect::form;
+use crate::follow::Reach;
 use crate::frame::{COMMENT, Framing};
 use crate::reply::NOSNIFF;
 use crate::respond;
@@ -63,27 +65,47 @@ pub(crate) fn updates(batch: &Batch, framing: Framing) -> &Rendering {
     batch.render(form, |batch| frames(batch, framing, write_update))
 }
 
-/// One frame a step of a job.
-pub(crate) fn progress(batch: &Batch, framing: Framing) -> &Rendering {
+/// One frame a step of a job, and none for what is no step. `reach` says whether the job has ended with this batch.
+pub(crate) fn progress(batch: &Batch, framing: Framing, reach: Reach) -> &Rendering {
     let form = if framing == Framing::Lines { form::PROGRESS_LINES } else { form::PROGRESS_EVENTS };
-    batch.render(form, |batch| frames(batch, framing, |out, message, _| write_step(out, message)))
+    let last = (reach == Reach::End).then(|| batch.newest().seq);
+    batch.render(form, |batch| {
+        frames(batch, framing, |out, message, _| {
+            let behind = if last == Some(message.seq) { Behind::End } else { Behind::More };
+            write_step(out, message, behind)
+        })
+    })
 }
 
-fn frames(batch: &Batch, framing: Framing, write: impl Fn(&mut Vec<u8>, &Message, Cursor)) -> Rendering {
+/// What becomes of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Frame {
+    Written,
+    /// Nothing was written: it has no frame in this form, and an empty part.
+    None,
+}
+
+fn frames(
+    batch: &Batch,
+    framing: Framing,
+    write: impl Fn(&mut Vec<u8>, &Message, Cursor) -> Frame,
+) -> Rendering {
     let mut out =
         Vec::with_capacity(batch.messages().iter().map(|message| message.payload.len() + 224).sum());
     let mut ends = Vec::with_capacity(batch.messages().len());
     for message in batch.messages() {
-        let cursor = batch.cursor(message);
+        let (begin, cursor) = (out.len(), batch.cursor(message));
         framing.open_message(&mut out, cursor);
-        write(&mut out, message, cursor);
-        framing.close(&mut out);
+        match write(&mut out, message, cursor) {
+            Frame::Written => framing.close(&mut out),
+            Frame::None => out.truncate(begin),
+        }
         ends.push(out.len());
     }
     Rendering { bytes: out.into(), ends: ends.into() }
 }
 
-fn write_update(out: &mut Vec<u8>, message: &Message, cursor: Cursor) {
+fn write_update(out: &mut Vec<u8>, message: &Message, cursor: Cursor) -> Frame {
     out.extend_from_slice(br#"{"type":"update","counter":"#);
     write_number(out, message.seq.get());
     out.extend_from_slice(br#","id":"#);
@@ -96,28 +118,7 @@ fn write_update(out: &mut Vec<u8>, message: &Message, cursor: Cursor) {
     out.extend_from_slice(br#","timestamp":"#);
     write_time(out, message.at);
     out.push(b'}');
-}
-
-/// A step is the object that was reported, and when. Whatever else was published to the job's channel is shown
-/// as `data`, so that nothing in the log is hidden.
-fn write_step(out: &mut Vec<u8>, message: &Message) {
-    match &message.payload {
-        Payload::Json(json) if json.starts_with(b"{") => {
-            out.extend_from_slice(&json[..json.len() - 1]);
-            if json.len() > 2 {
-                out.push(b',');
-            }
-        }
-        payload => {
-            out.extend_from_slice(br#"{"data":"#);
-            let encoding = write_payload(out, payload);
-            write_encoding(out, encoding);
-            out.push(b',');
-        }
-    }
-    out.extend_from_slice(br#""timestamp":"#);
-    write_time(out, message.at);
-    out.push(b'}');
+    Frame::Written
 }
 
 /// One message as a promise: what is pushed, the frame that announces it, and the frame that says it all instead.

@@ -1,14 +1,12 @@
-//! What is published in the native dialect: content in the address, a body of any type, lines, a job's step.
+//! What is published in the native dialect: content in the address, a body of any type, lines.
 
 use std::borrow::Cow;
 
 use bytes::Bytes;
 use poll_core::{ChannelName, IdempotencyKey, Payload, Publish};
 
-use crate::content::write_string;
 use crate::error::Refusal;
 use crate::head::{Field, Head, Repeated, is_text};
-use crate::object::{self, Fields};
 use crate::query::{Query, Repeats, form};
 use crate::settings::Demo;
 
@@ -158,83 +156,10 @@ fn media(head: Head<'_>) -> Media {
     }
 }
 
-/// One report of a job.
-#[derive(Default)]
-struct Report {
-    step: Option<u64>,
-    total: Option<u64>,
-    message: Option<String>,
-    status: Option<String>,
-}
-
-impl Report {
-    /// `None` where a field is of another kind; what is null is absent.
-    fn of(json: &[u8]) -> Option<Self> {
-        let mut report = Self::default();
-        for (name, value) in Fields::of(json) {
-            let number = || std::str::from_utf8(value).ok()?.parse().ok();
-            let text = || match value {
-                b"null" => Some(None),
-                value => object::text(value).map(Cow::into_owned).map(Some),
-            };
-            match object::text(name).as_deref() {
-                Some("step") => report.step = Some(number()?),
-                Some("total") => report.total = Some(number()?),
-                Some("message") => report.message = text()?,
-                Some("status") => report.status = text()?,
-                _ => {}
-            }
-        }
-        Some(report)
-    }
-}
-
-/// A job's step as it is kept, and whether it is the last.
-pub(crate) fn progress_report(body: &[u8]) -> Result<Publish, Refusal> {
-    let malformed = || {
-        let keys =
-            "a JSON object with whole numbers `step` and `total`, and texts `message` and `status` if any";
-        Refusal::bad_request(format!("the body is not {keys}"))
-    };
-    let report = Report::of(json(body, "the body")?.as_bytes()).ok_or_else(malformed)?;
-    let (Some(step_number), Some(total)) = (report.step, report.total) else { return Err(malformed()) };
-    if total == 0 {
-        return Err(Refusal::bad_request("`total` must be at least 1"));
-    }
-    if step_number > total {
-        return Err(Refusal::bad_request("`step` must not be above `total`"));
-    }
-    let payload = step(step_number, total, report.message, report.status.as_deref())?;
-    let last = matches!(report.status.as_deref(), Some("done" | "failed"));
-    let publish = Publish::one(payload);
-    Ok(if last { publish.closing() } else { publish })
-}
-
-/// One step as a payload.
-pub(crate) fn step(
-    step: u64,
-    total: u64,
-    message: Option<String>,
-    status: Option<&str>,
-) -> Result<Payload, Refusal> {
-    let percentage = u128::from(step) * 100 / u128::from(total.max(1));
-    let message = message.unwrap_or_else(|| format!("Processing step {step} of {total}"));
-    let mut out =
-        format!(r#"{{"step":{step},"total":{total},"percentage":{percentage},"message":"#).into_bytes();
-    write_string(&mut out, &message);
-    if let Some(status) = status {
-        out.extend_from_slice(br#","status":"#);
-        write_string(&mut out, status);
-    }
-    out.push(b'}');
-    json(&out, "the body")
-}
-
 #[cfg(test)]
 mod tests {
     use http::Request;
     use http::header::CONTENT_TYPE;
-    use poll_core::Ending;
 
     use super::*;
 
@@ -284,21 +209,5 @@ mod tests {
         }
         let many = b"1\n".repeat(MOST_LINES + 1);
         assert_eq!(take("/", "application/x-ndjson", &many).unwrap_err().status().as_u16(), 413);
-    }
-
-    #[test]
-    fn a_step_has_a_percentage_and_a_status_ends_the_job() {
-        let publish = progress_report(br#"{"step":1,"total":3,"message":"x"}"#).unwrap();
-        let expected = br#"{"step":1,"total":3,"percentage":33,"message":"x"}"#;
-        assert_eq!(publish, Publish::one(Payload::json(expected).unwrap()));
-        for (status, ending) in [("done", Ending::Close), ("failed", Ending::Close), ("busy", Ending::Open)] {
-            let body = format!(r#"{{"step":3,"total":3,"status":"{status}"}}"#);
-            assert_eq!(progress_report(body.as_bytes()).unwrap().ending, ending);
-        }
-        for bad in
-            ["", "[]", "{}", r#"{"step":-1,"total":2}"#, r#"{"step":3,"total":2}"#, r#"{"step":0,"total":0}"#]
-        {
-            assert!(progress_report(bad.as_bytes()).is_err(), "{bad}");
-        }
     }
 }
