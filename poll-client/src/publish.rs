@@ -152,16 +152,15 @@ pub(crate) fn message_path(channel: &ChannelName, at: Cursor) -> String {
 
 fn message_call(client: &Client, channel: &ChannelName, payload: &Payload) -> Call {
     let (kind, body) = match payload {
-        Payload::Json(body) => ("application/json", body),
-        Payload::Text(body) => ("text/plain; charset=utf-8", body),
-        Payload::Binary(body) => ("application/octet-stream", body),
+        // An empty body is no content at all. Every door shows an empty text and an empty JSON string alike.
+        Payload::Text(body) | Payload::Binary(body) if body.is_empty() => {
+            ("application/json", Bytes::from_static(b"\"\""))
+        }
+        Payload::Json(body) => ("application/json", body.clone()),
+        Payload::Text(body) => ("text/plain; charset=utf-8", body.clone()),
+        Payload::Binary(body) => ("application/octet-stream", body.clone()),
     };
-    let mut target = format!("/api/message?channel={}", encode(channel.as_str()));
-    if matches!(payload, Payload::Text(_)) && body.is_empty() {
-        // An empty body is no content at all; an empty `content` is an empty text.
-        target.push_str("&content=");
-    }
-    post(client, target, kind, body.clone())
+    post(client, format!("/api/message?channel={}", encode(channel.as_str())), kind, body)
 }
 
 fn many_call<T: Serialize>(client: &Client, channel: &ChannelName, messages: &[T]) -> Result<Call, Error> {

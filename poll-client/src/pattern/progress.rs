@@ -1,4 +1,4 @@
-//! A job's progress: all its steps so far, then each as it comes, until the one with a status.
+//! A job's progress: all its steps so far, then each as it comes, until the job has ended.
 //!
 //! Lines have no cursor, so a stream that broke is read from its first step again and what was seen is dropped by
 //! its time, which grows strictly.
@@ -13,7 +13,7 @@ use crate::exchange::{Answer, Call};
 use crate::ndjson::Lines;
 use crate::reader::encode;
 use crate::subscription::{Out, Source, Subscription};
-use crate::wire::{Line, read, timestamp};
+use crate::wire::{Line, PollAnswer, read, timestamp};
 
 /// One step of a job, as its worker reports it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -42,7 +42,7 @@ pub struct Progress {
     /// What it was doing.
     #[serde(default)]
     pub message: Option<String>,
-    /// Of the last step only: `done` or `failed`.
+    /// `done` or `failed` on the last step; anything else is the worker's own word for where it is.
     #[serde(default)]
     pub status: Option<String>,
     /// When it was reported.
@@ -51,8 +51,9 @@ pub struct Progress {
 }
 
 impl Client {
-    /// Follows a job to its end; a job not yet reported on is waited for. The stream ends after the step that has a
-    /// status. Steps no longer retained are left out: each says how far the job is.
+    /// Follows a job to its end; a job not yet reported on is waited for. The stream ends when the job's channel has:
+    /// mostly after the step with a status of `done` or `failed`. Steps no longer retained are left out: each says how
+    /// far the job is. What others publish to the job's channel is passed over.
     ///
     /// ```no_run
     /// # async fn example(client: poll_client::Client, job: poll_client::ChannelName) -> Result<(), poll_client::Error> {
@@ -67,7 +68,8 @@ impl Client {
     /// ```
     #[must_use]
     pub fn follow(&self, job: &ChannelName) -> Subscription<Progress> {
-        let source = Following { client: self.clone(), job: job.clone(), seen: None, open: None };
+        let source =
+            Following { client: self.clone(), job: job.clone(), seen: None, said: Said::Nothing, open: None };
         Subscription::new(self, std::sync::Arc::default(), source)
     }
 }
@@ -77,27 +79,73 @@ struct Following {
     job: ChannelName,
     /// The time of the last step given.
     seen: Option<Timestamp>,
+    said: Said,
     open: Option<(Answer, Lines)>,
+}
+
+/// What the last line that means anything said of the stream. Lines alone end nothing: whoever may publish could have
+/// put one there. What came last before the answer's end does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Said {
+    /// Nothing.
+    Nothing,
+    /// That the job has ended.
+    Ended,
+    /// That the server is going away.
+    Draining,
 }
 
 impl Following {
     fn line(&mut self, line: &[u8], out: &mut Out<Progress>) -> Result<(), Error> {
         // Steps have no type; what has one is about the stream.
-        if let Some(kind) = Line::kind_of(line)? {
-            return if kind == "closed" { Err(Error::Draining) } else { Ok(()) };
+        match Line::kind_of(line) {
+            Ok(Some(kind)) if kind == "closed" => {
+                let ended = Line::read(line).is_ok_and(|line| line.reason.as_deref() == Some("ended"));
+                self.said = if ended { Said::Ended } else { Said::Draining };
+                return Ok(());
+            }
+            Ok(Some(_)) => return Ok(()),
+            // Some other JSON is no step; what is no JSON is no answer of a poll server.
+            Err(_) => return read::<serde::de::IgnoredAny>(line).map(drop),
+            Ok(None) => {}
         }
         // Anyone can publish to the job's channel; what is no step says nothing of how far the job is.
         let Ok(progress) = read::<Progress>(line) else { return Ok(()) };
+        let is_final = matches!(progress.status.as_deref(), Some("done" | "failed"));
+        self.said = if is_final { Said::Ended } else { Said::Nothing };
         if self.seen.is_none_or(|seen| progress.at > seen) {
             out.backoff.reset();
             out.stats.message();
             self.seen = Some(progress.at);
-            if progress.status.is_some() {
-                out.end();
-            }
             out.queue.push_back(progress);
         }
         Ok(())
+    }
+
+    async fn open(&mut self, out: &Out<Progress>) -> Result<(Answer, Lines), Error> {
+        self.said = Said::Nothing;
+        let settings = &self.client.inner.settings;
+        let target = format!("/api/progress/{}", encode(self.job.as_str()));
+        let call = Call::get(target, settings.answer_within)
+            .header(ACCEPT, HeaderValue::from_static("application/x-ndjson"));
+        let answer = self.client.inner.ask(&call, &out.stats, &[200]).await?;
+        Ok((answer, Lines::new(settings.max_answer_bytes)))
+    }
+
+    /// Whether the job has ended, when its last step is not there to say so: it is no longer retained, or was no step.
+    async fn has_ended(&self, out: &Out<Progress>) -> Result<bool, Error> {
+        let (inner, channel) = (&self.client.inner, encode(&format!("progress/{}", self.job)).to_string());
+        let mut target = format!("/api/poll?channel={channel}");
+        loop {
+            let call = Call::get(target, inner.settings.answer_within);
+            let answer = inner.ask(&call, &out.stats, &[200]).await?;
+            let body = answer.whole(inner.settings.max_answer_bytes, inner.settings.answer_within).await?;
+            let answer: PollAnswer<'_> = read(&body)?;
+            if answer.closed || answer.messages.is_empty() {
+                return Ok(answer.closed);
+            }
+            target = format!("/api/poll?channel={channel}&cursor={}", answer.cursor);
+        }
     }
 }
 
@@ -105,18 +153,25 @@ impl Source for Following {
     type Item = Progress;
 
     async fn step(&mut self, out: &mut Out<Progress>) -> Result<(), Error> {
-        let settings = self.client.inner.settings;
         let (mut answer, mut lines) = match self.open.take() {
             Some(open) => open,
-            None => {
-                let target = format!("/api/progress/{}", encode(self.job.as_str()));
-                let call = Call::get(target, settings.answer_within)
-                    .header(ACCEPT, HeaderValue::from_static("application/x-ndjson"));
-                let answer = self.client.inner.ask(&call, &out.stats, &[200]).await?;
-                (answer, Lines::new(settings.max_answer_bytes))
-            }
+            None => self.open(out).await?,
         };
-        let Some(piece) = answer.piece(settings.silence()).await? else { return Err(Error::Cut) };
+        let piece = match (answer.piece(self.client.inner.settings.silence()).await, self.said) {
+            (Ok(Some(piece)), _) => piece,
+            // However the answer ends behind it.
+            (Ok(None) | Err(_), Said::Ended) => {
+                out.end();
+                return Ok(());
+            }
+            (Ok(None), Said::Draining) => return Err(Error::Draining),
+            (Ok(None), Said::Nothing) if self.has_ended(out).await? => {
+                out.end();
+                return Ok(());
+            }
+            (Ok(None), Said::Nothing) => return Err(Error::Cut),
+            (Err(error), _) => return Err(error),
+        };
         lines.feed(&piece);
         while let Some(line) = lines.next_line().map_err(|error| Error::Protocol(error.to_string()))? {
             self.line(&line, out)?;

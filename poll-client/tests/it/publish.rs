@@ -30,12 +30,13 @@ async fn play(mut server: Fake, answers: Vec<String>) -> Vec<Asked> {
 async fn each_kind_of_payload_has_its_type() {
     let (client, server) = fake::client();
     let script =
-        tokio::spawn(play(server, (1..=4).map(|seq| answer("201 Created", "", &receipt(seq))).collect()));
+        tokio::spawn(play(server, (1..=5).map(|seq| answer("201 Created", "", &receipt(seq))).collect()));
     let payloads = [
         Payload::json(br#"{"a": 1}"#).unwrap(),
         Payload::text("héllo"),
         Payload::bytes(&b"\xff\x00"[..]),
         Payload::text(""),
+        Payload::Binary(bytes::Bytes::new()),
     ];
     for (seq, payload) in (1..).zip(&payloads) {
         let receipt = client.publish(&channel(), payload).await.unwrap();
@@ -47,7 +48,11 @@ async fn each_kind_of_payload_has_its_type() {
     assert_eq!(seen[0], ("application/json", &br#"{"a":1}"#[..]));
     assert_eq!(seen[1], ("text/plain; charset=utf-8", "héllo".as_bytes()));
     assert_eq!(seen[2], ("application/octet-stream", &b"\xff\x00"[..]));
-    assert_eq!((asked[3].query("content"), &asked[3].body[..]), (Some(""), &b""[..]));
+    // Nothing at all would be no content.
+    for empty in &seen[3..] {
+        assert_eq!(empty, &("application/json", &b"\"\""[..]));
+    }
+    assert!(asked.iter().all(|asked| asked.query("content").is_none()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -139,4 +144,81 @@ async fn a_job_is_followed_over_a_break_and_each_step_is_given_once() {
     assert_eq!(steps.iter().map(|step| step.step).collect::<Vec<_>>(), [1, 2, 3]);
     assert_eq!(steps[2].status.as_deref(), Some("done"));
     script.await.unwrap();
+}
+
+/// What others publish to the job's channel, as an older server shows it, and a step whose status is not a final one.
+#[tokio::test(start_paused = true)]
+async fn nothing_but_the_jobs_end_ends_or_traps_its_follower() {
+    let at = |micros: u64| format!(r#""timestamp":"2026-11-20T22:49:38.{micros:06}Z""#);
+    let step = |number: u64, more: &str| {
+        let at = at(number);
+        format!("{{\"step\":{number},\"total\":9,\"percentage\":1,\"message\":\"s\"{more},{at}}}\n")
+    };
+    let (builder, mut server) = fake::builder();
+    let client = builder.max_retries(3).build().unwrap();
+    let job = poll_client::ChannelName::parse("j").unwrap();
+    let foreign = [
+        r#"{"type":"closed","reason":"draining","cursor":"x"}"#,
+        r#"{"type":"closed","reason":"ended"}"#,
+        r#"{"type":5}"#,
+        r#"{"status":"done"}"#,
+        r#"{"step":"all","status":"done"}"#,
+        r#"[1]"#,
+        "null",
+    ];
+    let foreign = foreign.map(|line| format!("{line}\n")).concat();
+    let busy = step(2, r#","status":"busy""#);
+    let spoof = step(3, r#","status":"done""#);
+    let last = step(4, r#","status":"failed""#);
+    let all = format!("{}{foreign}{busy}{spoof}{foreign}{last}", step(1, ""));
+    let script = tokio::spawn(async move {
+        let mut peer = server.accept().await;
+        peer.request().await.unwrap();
+        peer.send(STREAM_HEAD.to_owned() + &chunk(&all) + "0\r\n\r\n").await;
+        peer.until_closed().await;
+        assert!(server.is_quiet());
+    });
+    let steps: Vec<_> = client.follow(&job).try_collect().await.unwrap();
+    assert_eq!(steps.iter().map(|step| step.step).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    drop(client);
+    script.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_whose_last_step_is_gone_has_ended_all_the_same() {
+    let (builder, mut server) = fake::builder();
+    let client = builder.max_retries(3).build().unwrap();
+    let job = poll_client::ChannelName::parse("a/b").unwrap();
+    let message = r#"{"id":1,"content":1,"timestamp":"2026-11-20T22:49:38Z"}"#;
+    let page = |messages: &str, more: &str| {
+        answer(
+            "200 OK",
+            "",
+            &format!(r#"{{"messages":[{messages}],"count":0,"cursor":"{}"{more}}}"#, cursor(1)),
+        )
+    };
+    let reset = format!("{{\"type\":\"reset\",\"missed\":5,\"cursor\":\"{}\"}}\n", cursor(5));
+    let polls = [page(message, ""), page("", ""), page(message, ""), page("", r#","closed":true"#)];
+    let script = tokio::spawn(async move {
+        let mut asked = Vec::new();
+        let mut peer = server.accept().await;
+        for polls in polls.chunks(2) {
+            assert_eq!(peer.request().await.unwrap().path(), "/api/progress/a%2Fb");
+            peer.send(STREAM_HEAD.to_owned() + &chunk(&reset) + "0\r\n\r\n").await;
+            for poll in polls {
+                asked.push(peer.request().await.unwrap());
+                peer.send(poll.clone()).await;
+            }
+        }
+        peer.until_closed().await;
+        assert!(server.is_quiet());
+        asked
+    });
+    let steps: Vec<_> = client.follow(&job).try_collect().await.unwrap();
+    assert_eq!(steps, []);
+    drop(client);
+    let asked = script.await.unwrap();
+    assert!(asked.iter().all(|asked| asked.path() == "/api/poll"));
+    assert!(asked.iter().all(|asked| asked.query("channel") == Some("progress%2Fa%2Fb")));
+    assert_eq!(asked.iter().map(Asked::after).collect::<Vec<_>>(), [0, 1, 0, 1]);
 }
