@@ -75,7 +75,9 @@ impl<'a> Query<'a> {
                 (None, _) => found[index] = Some(value),
                 (Some(_), Repeats::Refused) => {
                     let name = names[index];
-                    return Err(Refusal::bad_request(format!("parameter `{name}` is given more than once")));
+                    return Err(Refusal::bad_request(format!(
+                        "parameter `{name}` is given more than once: give it once"
+                    )));
                 }
                 (Some(_), Repeats::FirstWins) => {}
             }
@@ -87,6 +89,11 @@ impl<'a> Query<'a> {
             *value = found.map(|found| self.value(found).ok_or_else(not_text)).transpose()?;
         }
         Ok(values)
+    }
+
+    /// Whether a parameter of this name is given a value, be it an empty one, with `=`.
+    pub(crate) fn assigns(self, name: &str) -> bool {
+        self.text.split('&').filter_map(|pair| pair.split_once('=')).any(|(key, _)| self.is(key, name))
     }
 
     /// Whether a parameter has this name.
@@ -169,6 +176,13 @@ mod tests {
         assert_eq!(query.get("a", Repeats::FirstWins).unwrap().unwrap(), "1");
         assert!(query.get("a", Repeats::Refused).is_err());
         assert!(query.get("b", Repeats::Refused).is_ok());
+    }
+
+    #[test]
+    fn a_name_alone_assigns_nothing() {
+        for (query, assigned) in [("a", false), ("b=1&a&ab=1", false), ("a=", true), ("b&%61=1", true)] {
+            assert_eq!(Query::new(query).assigns("a"), assigned, "{query}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod answer;
 mod ask;
 mod job;
 mod lines;
+mod multipart;
 mod publish;
 
 pub(crate) use answer::{etag, message, message_cache, poll, published};

@@ -81,7 +81,7 @@ impl Posted {
         let most = settings.max_payload_bytes;
         Ok(match self {
             Self::Native(channel, incoming, key, given) => {
-                let publish = native::publish(key, given, incoming, content, most, settings.demo)?;
+                let publish = native::publish(key, given, &incoming, content, most, settings.demo)?;
                 (channel, publish, Told::Native(incoming))
             }
             Self::Step(job) => (job, native::progress_report(content)?, Told::Step),
@@ -102,10 +102,10 @@ impl Told {
     /// The answer.
     pub(crate) fn reply(&self, channel: &ChannelName, published: &Published) -> Reply {
         match self {
-            Self::Native(incoming) => native::published(channel, published, *incoming),
+            Self::Native(incoming) => native::published(channel, published, incoming),
             Self::Step => Reply {
                 status: StatusCode::ACCEPTED,
-                ..native::published(channel, published, Incoming::STEP)
+                ..native::published(channel, published, &Incoming::STEP)
             },
             Self::Event => golongpoll::published(),
             Self::Chat(text) => chat::published(published, text),

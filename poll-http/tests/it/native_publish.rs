@@ -68,13 +68,18 @@ async fn a_message_that_is_not_there_never_was_or_is_gone() {
 #[tokio::test(start_paused = true)]
 async fn content_is_what_its_type_says() {
     let world = World::new();
-    let cases: [(&str, &str, Value); 10] = [
+    let cases: [(&str, &str, Value); 15] = [
         ("application/json", " { \"a\" : [1, 2] } ", json!({"a": [1, 2]})),
         ("application/json; charset=utf-8", "\"x\"", json!("x")),
         ("application/json", "null", json!(null)),
         ("text/plain", "null", json!("null")),
         ("text/plain; charset=utf-8", "a\nb", json!("a\nb")),
         ("application/x-www-form-urlencoded", "other=1&content=a+b%26&x=y", json!("a b&")),
+        ("application/x-www-form-urlencoded", "hello", json!("hello")),
+        ("application/x-www-form-urlencoded", "a=b&c=d", json!("a=b&c=d")),
+        ("application/x-www-form-urlencoded; charset=UTF-8", "100% {\"a\":1}", json!("100% {\"a\":1}")),
+        ("application/x-www-form-urlencoded", "content", json!("content")),
+        ("application/json", "\"\"", json!("")),
         ("application/octet-stream", "text after all", json!("text after all")),
         ("", "untyped", json!("untyped")),
         ("text/markdown", "# x", json!("# x")),
@@ -97,6 +102,8 @@ async fn content_is_what_its_type_says() {
         ("application/json", "", 400),
         ("application/x-www-form-urlencoded", "content=", 400),
         ("application/x-www-form-urlencoded", "content=a&content=b", 400),
+        ("application/x-www-form-urlencoded", "", 400),
+        ("multipart/form-data", "x", 400),
         ("text/plain", "", 400),
     ];
     for (content_type, body, status) in refused {
@@ -108,8 +115,72 @@ async fn content_is_what_its_type_says() {
         world.ask("POST", "/api/message", &[("content-type", "text/plain")], b"\xff").await.status,
         400
     );
-    let names_it = world.ask("POST", "/api/message", &[], b"").await;
-    assert!(names_it.json()["detail"].to_string().contains("`content`"));
+    for (target, remedy) in [
+        ("/api/message", "`content` is missing or empty: give it as a parameter or as the body"),
+        ("/api/message?content=", "an empty text is `\"\"` as application/json"),
+        ("/api/message?content=x&channel=", "name one, or leave it out for `default`"),
+        ("/api/message?content=x&content=y", "parameter `content` is given more than once: give it once"),
+        ("/api/message?content=x&channel=a&channel=b", "parameter `channel` is given more than once"),
+        ("/api/message?content=x&channel=%00", "`channel`: a channel name must not hold control characters"),
+    ] {
+        let answer = world.ask("POST", target, &[], b"").await;
+        assert_eq!(answer.status, 400, "{target}");
+        let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+        assert!(detail.contains(remedy), "{target}: {detail}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_form_with_files_is_its_content_or_its_one_file() {
+    let world = World::new();
+    let post = async |parts: &[(&str, &[u8])]| {
+        let mut body = Vec::new();
+        for (head, bytes) in parts {
+            body.extend_from_slice(
+                format!("--B\r\nContent-Disposition: form-data; {head}\r\n\r\n").as_bytes(),
+            );
+            body.extend_from_slice(bytes);
+            body.extend_from_slice(b"\r\n");
+        }
+        body.extend_from_slice(b"--B--\r\n");
+        let fields = [("content-type", "multipart/form-data; boundary=B")];
+        world.ask("POST", "/api/message", &fields, &body).await
+    };
+    let file = |media: &str| format!("name=\"f\"; filename=\"f\"\r\nContent-Type: {media}");
+    let (json, bytes, text) = (file("application/json"), file("image/png"), file("text/plain"));
+    type Parts<'a> = &'a [(&'a str, &'a [u8])];
+    let cases: [(Parts<'_>, Value); 6] = [
+        (&[("name=\"x\"", b"y"), ("name=\"content\"", "h\u{e9}".as_bytes())], json!("h\u{e9}")),
+        (&[(&json, b" [1, 2]")], json!([1, 2])),
+        (&[(&text, b"[1]"), ("name=\"x\"", b"y")], json!("[1]")),
+        (&[(&bytes, b"\xff\x00\xfe")], json!("/wD+")),
+        (&[("name=\"f\"; filename=\"f\"", b"untyped")], json!("untyped")),
+        (&[(&json, b"[1]"), (&json, b"[2]"), ("name=\"content\"", b"x")], json!("x")),
+    ];
+    for (number, (parts, content)) in cases.into_iter().enumerate() {
+        let answer = post(parts).await;
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        let message = world.get(&format!("/api/messages/default/{}", number + 1)).await.json();
+        assert_eq!(message["content"], content);
+        assert_eq!(message.get("encoding").is_some(), content == "/wD+");
+    }
+    let large = vec![b'x'; 64 * 1024];
+    assert_eq!(post(&[("name=\"content\"", &large)]).await.status, 201);
+    let refused: [(Parts<'_>, u16); 8] = [
+        (&[], 415),
+        (&[("name=\"x\"", b"y")], 415),
+        (&[(&json, b"1"), (&json, b"2")], 415),
+        (&[(&file("application/x-ndjson"), b"1")], 415),
+        (&[("name=\"content\"", b"")], 400),
+        (&[(&json, b"{")], 400),
+        (&[("name=\"content\"", &[&large[..], b"x"].concat())], 413),
+        (&[("name=\"content\"", b"x"), ("name=\"x\"", &[&large[..], &large].concat())], 413),
+    ];
+    for (parts, status) in refused {
+        let answer = post(parts).await;
+        assert_eq!(answer.status, status, "{}", answer.text());
+        assert_eq!(answer.field("content-type"), Some("application/problem+json"));
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -117,6 +188,9 @@ async fn only_a_demonstration_publishes_without_content() {
     let world = World::set(ServiceSettings { demo: Demo::On, ..ServiceSettings::default() });
     assert_eq!(world.ask("POST", "/api/message", &[], b"").await.status, 201);
     assert_eq!(world.get("/api/poll").await.contents(), [json!("Test message")]);
+    // An empty text is content, which no demonstration replaces.
+    assert_eq!(world.post("/api/message", "application/json", "\"\"").await.status, 201);
+    assert_eq!(world.get("/api/poll?last_id=1").await.contents(), [json!("")]);
     assert_eq!(World::new().ask("POST", "/api/message", &[], b"").await.status, 400);
 }
 

@@ -177,7 +177,7 @@ pub(crate) fn message_cache(now: Timestamp, until: Option<Timestamp>) -> String 
 }
 
 /// What a publish of one message, or of a batch of lines, is answered.
-pub(crate) fn published(channel: &ChannelName, published: &Published, shape: super::Incoming) -> Reply {
+pub(crate) fn published(channel: &ChannelName, published: &Published, shape: &super::Incoming) -> Reply {
     let status = if published.repeated { StatusCode::OK } else { StatusCode::CREATED };
     let mut out = Vec::with_capacity(published_bytes(channel, &published.stamps));
     out.extend_from_slice(br#"{"channel":"#);

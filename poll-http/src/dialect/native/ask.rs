@@ -80,6 +80,10 @@ pub(crate) fn framing(head: Head<'_>) -> Result<Framing, Refusal> {
 
 /// The channel that a word names, or the one that is meant without it.
 pub(super) fn named(channel: &Word<'_>) -> Result<ChannelName, Refusal> {
+    if channel.as_deref() == Some("") {
+        let remedy = format!("`channel` is empty: name one, or leave it out for `{DEFAULT_CHANNEL}`");
+        return Err(Refusal::bad_request(remedy));
+    }
     Ok(ChannelName::parse(channel.as_deref().unwrap_or(DEFAULT_CHANNEL))?)
 }
 

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
 use poll_core::{ChannelName, IdempotencyKey, Payload, Publish};
 
+use super::multipart;
 use crate::error::Refusal;
 use crate::head::{Field, Head, Repeated, is_text};
 use crate::query::{Query, Repeats, form};
@@ -16,16 +16,18 @@ const MOST_LINES: usize = 1_000;
 pub(crate) const MOST_LINES_BYTES: usize = 1 << 20;
 
 /// How a publish came, which is how it is answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Incoming(Media);
 
-/// What the body is, by its `Content-Type` (RFC 9110 §8.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Media {
+/// What content is, by its `Content-Type` (RFC 9110 §8.3).
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Media {
     Json,
     Lines,
     Text,
     Form,
+    /// With its boundary, if it names one.
+    Multipart(Option<Box<str>>),
     Other,
 }
 
@@ -35,19 +37,20 @@ impl Incoming {
 
     /// How the body of this request is to be taken.
     pub(crate) fn of(head: Head<'_>) -> Self {
-        Self(media(head))
+        Self(Media::of(head.field(Field::ContentType)))
     }
 
     /// Whether it is as many messages as it has lines.
-    pub(crate) fn is_lines(self) -> bool {
+    pub(crate) fn is_lines(&self) -> bool {
         self.0 == Media::Lines
     }
 
     /// How many bytes of body may come. A form's content may be three times as long as what it encodes.
-    pub(crate) fn most_bytes(self, most_payload: usize) -> usize {
+    pub(crate) fn most_bytes(&self, most_payload: usize) -> usize {
         match self.0 {
             Media::Lines => MOST_LINES_BYTES,
             Media::Form => most_payload.saturating_mul(3).saturating_add(1_024),
+            Media::Multipart(_) => most_payload.saturating_add(multipart::ENVELOPE_BYTES),
             Media::Json | Media::Text | Media::Other => most_payload,
         }
     }
@@ -65,7 +68,7 @@ pub(crate) fn address(head: Head<'_>) -> Result<(ChannelName, Option<String>), R
 pub(crate) fn publish(
     key: Option<IdempotencyKey>,
     content: Option<String>,
-    incoming: Incoming,
+    incoming: &Incoming,
     body: &[u8],
     most_payload: usize,
     demo: Demo,
@@ -77,9 +80,9 @@ pub(crate) fn publish(
         (Some(content), [], _) => Publish::one(Payload::text(content)),
         (None, [], Demo::On) => Publish::one(Payload::text("Test message")),
         (None, [], Demo::Off) => {
-            return Err(Refusal::bad_request("`content` is missing: give it as a parameter or as the body"));
+            return Err(nothing());
         }
-        (None, body, _) => from_body(incoming, body)?,
+        (None, body, _) => from_body(&incoming.0, body)?,
     };
     if publish.payloads.iter().any(|payload| payload.len() > most_payload) {
         return Err(Refusal::too_large("the message", most_payload));
@@ -87,21 +90,49 @@ pub(crate) fn publish(
     Ok(Publish { key, ..publish })
 }
 
-fn from_body(incoming: Incoming, body: &[u8]) -> Result<Publish, Refusal> {
-    let not_utf8 = |_| Refusal::bad_request("the body: not UTF-8");
-    Ok(Publish::one(match incoming.0 {
+/// An empty `content` is none, wherever it stands, as it is to the original; JSON has a way to say an empty text.
+fn nothing() -> Refusal {
+    let remedy = "give it as a parameter or as the body; an empty text is `\"\"` as application/json";
+    Refusal::bad_request(format!("`content` is missing or empty: {remedy}"))
+}
+
+fn from_body(media: &Media, body: &[u8]) -> Result<Publish, Refusal> {
+    Ok(Publish::one(match media {
         Media::Lines => return lines(body).map(Publish::many),
-        Media::Json => json(body, "the body")?,
-        Media::Text => Payload::text(std::str::from_utf8(body).map_err(not_utf8)?),
-        Media::Form => {
-            let form = form(body);
-            let content = Query::new(&form).get("content", Repeats::Refused)?;
-            let content = content.filter(|content| !content.is_empty());
-            let missing = || Refusal::bad_request("`content` is missing in the form");
-            Payload::text(content.map(Cow::into_owned).ok_or_else(missing)?)
+        Media::Form => form_content(body)?,
+        Media::Multipart(boundary) => {
+            let part = multipart::message(boundary.as_deref(), body)?;
+            content(&part.media, &part.bytes)?
         }
-        Media::Other => Payload::bytes(Bytes::copy_from_slice(body)),
+        media => content(media, body)?,
     }))
+}
+
+/// One message, as its type says.
+fn content(media: &Media, bytes: &[u8]) -> Result<Payload, Refusal> {
+    match media {
+        _ if bytes.is_empty() => Err(nothing()),
+        Media::Json => json(bytes, "the body"),
+        Media::Text => text(bytes),
+        _ => Ok(Payload::bytes(bytes)),
+    }
+}
+
+/// The `content` field of a form. What has none was not meant as one: programs send text under this type when they
+/// are told nothing else (`curl -d hello`), and it is taken as it stands.
+fn form_content(body: &[u8]) -> Result<Payload, Refusal> {
+    let form = form(body);
+    let query = Query::new(&form);
+    if !query.assigns("content") {
+        return text(body);
+    }
+    let content = query.get("content", Repeats::Refused)?.filter(|content| !content.is_empty());
+    content.map(Payload::text).ok_or_else(nothing)
+}
+
+fn text(bytes: &[u8]) -> Result<Payload, Refusal> {
+    let not_text = "the body is not UTF-8: send bytes as application/octet-stream";
+    std::str::from_utf8(bytes).map(Payload::text).map_err(|_| Refusal::bad_request(not_text))
 }
 
 fn lines(body: &[u8]) -> Result<Vec<Payload>, Refusal> {
@@ -116,7 +147,7 @@ fn lines(body: &[u8]) -> Result<Vec<Payload>, Refusal> {
         payloads.push(json(line, &format!("line {}", index + 1))?);
     }
     if payloads.is_empty() {
-        return Err(Refusal::bad_request("`content` is missing: the body has no lines"));
+        return Err(nothing());
     }
     Ok(payloads)
 }
@@ -128,31 +159,39 @@ fn json(text: &[u8], what: &str) -> Result<Payload, Refusal> {
 /// The key in `Idempotency-Key`.
 pub(crate) fn key(head: Head<'_>) -> Result<Option<IdempotencyKey>, Refusal> {
     let key = head.single(Field::IdempotencyKey);
-    let key = key.map_err(|Repeated| Refusal::bad_request("`Idempotency-Key` is given more than once"))?;
+    let key = key.map_err(|Repeated| {
+        Refusal::bad_request("`Idempotency-Key` is given more than once: give it once")
+    })?;
     let Some(key) = key else { return Ok(None) };
     let text = std::str::from_utf8(key).map_err(|_| Refusal::bad_request("`Idempotency-Key`: not UTF-8"))?;
     let key = IdempotencyKey::parse(text);
     key.map(Some).map_err(|error| Refusal::bad_request(format!("`Idempotency-Key`: {error}")))
 }
 
-fn media(head: Head<'_>) -> Media {
-    let value = match head.field(Field::ContentType) {
-        // As nearly all write it.
-        Some(b"text/plain") => return Media::Text,
-        Some(b"application/json") => return Media::Json,
-        Some(value) if is_text(value) => value,
-        Some(_) | None => return Media::Other,
-    };
-    let essence = value.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
-    let is = |media: &[u8]| essence.eq_ignore_ascii_case(media);
-    let part = |range: Option<&[u8]>, text: &[u8]| range.is_some_and(|part| part.eq_ignore_ascii_case(text));
-    match essence.len() {
-        _ if part(essence.get(..b"text/".len()), b"text/") => Media::Text,
-        _ if is(b"application/json") => Media::Json,
-        _ if is(b"application/x-ndjson") => Media::Lines,
-        _ if is(b"application/x-www-form-urlencoded") => Media::Form,
-        length if part(essence.get(length.saturating_sub(b"+json".len())..), b"+json") => Media::Json,
-        _ => Media::Other,
+impl Media {
+    pub(super) fn of(content_type: Option<&[u8]>) -> Self {
+        let value = match content_type {
+            // As nearly all write it.
+            Some(b"text/plain") => return Self::Text,
+            Some(b"application/json") => return Self::Json,
+            Some(value) if is_text(value) => value,
+            Some(_) | None => return Self::Other,
+        };
+        let essence = value.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
+        let is = |media: &[u8]| essence.eq_ignore_ascii_case(media);
+        let part =
+            |range: Option<&[u8]>, text: &[u8]| range.is_some_and(|part| part.eq_ignore_ascii_case(text));
+        match essence.len() {
+            _ if part(essence.get(..b"text/".len()), b"text/") => Self::Text,
+            _ if is(b"application/json") => Self::Json,
+            _ if is(b"application/x-ndjson") => Self::Lines,
+            _ if is(b"application/x-www-form-urlencoded") => Self::Form,
+            _ if is(b"multipart/form-data") => {
+                Self::Multipart(std::str::from_utf8(value).ok().and_then(multipart::boundary))
+            }
+            length if part(essence.get(length.saturating_sub(b"+json".len())..), b"+json") => Self::Json,
+            _ => Self::Other,
+        }
     }
 }
 
@@ -168,19 +207,26 @@ mod tests {
         let head = request.body(()).unwrap().into_parts().0;
         let head = Head::from(&head);
         let (key, (_, content)) = (key(head)?, address(head)?);
-        publish(key, content, Incoming::of(head), body, 64, Demo::Off)
+        publish(key, content, &Incoming::of(head), body, 64, Demo::Off)
             .map(|publish| publish.payloads.into_vec())
     }
 
     #[test]
     fn a_body_is_what_its_type_says() {
         let form = "application/x-www-form-urlencoded";
-        let cases: [(&str, &str, &[u8], Payload); 7] = [
+        let multipart = "multipart/form-data; boundary=B";
+        let part = b"--B\r\nContent-Disposition: form-data; name=\"content\"\r\n\r\na=b&c\r\n--B--";
+        let cases: [(&str, &str, &[u8], Payload); 12] = [
             ("/?content=a+b", "", b"", Payload::text("a b")),
             ("/", "application/json; charset=utf-8", b" [1, 2] ", Payload::json(b"[1,2]").unwrap()),
             ("/", "application/geo+json", b"{}", Payload::json(b"{}").unwrap()),
             ("/", "Text/Plain", "é".as_bytes(), Payload::text("é")),
             ("/", form, b"content=a%2Bb+c", Payload::text("a+b c")),
+            ("/", form, b"hello", Payload::text("hello")),
+            ("/", form, b"a=b&c=%zz+d", Payload::text("a=b&c=%zz+d")),
+            ("/", form, b"content", Payload::text("content")),
+            ("/", form, b"x&%63ontent=y", Payload::text("y")),
+            ("/", multipart, part, Payload::text("a=b&c")),
             ("/", "application/octet-stream", b"\xff\x00", Payload::bytes(&b"\xff\x00"[..])),
             ("/", "image/png", b"abc", Payload::text("abc")),
         ];
@@ -193,13 +239,18 @@ mod tests {
 
     #[test]
     fn what_cannot_be_published_is_told() {
-        let cases: [(&str, &str, &[u8], u16); 8] = [
+        let form = "application/x-www-form-urlencoded";
+        let cases: [(&str, &str, &[u8], u16); 12] = [
             ("/", "", b"", 400),
             ("/?content=", "", b"", 400),
             ("/?content=a", "text/plain", b"b", 400),
             ("/", "application/json", b"{", 400),
             ("/", "text/plain", b"\xff", 400),
-            ("/", "application/x-www-form-urlencoded", b"other=1", 400),
+            ("/", form, b"content=", 400),
+            ("/", form, b"content=%ff", 400),
+            ("/", form, b"a=\xff", 400),
+            ("/", form, &[b'x'; 65], 413),
+            ("/", "multipart/form-data", b"x", 400),
             ("/", "application/x-ndjson", b"1\n{\n", 400),
             ("/", "text/plain", &[b'x'; 65], 413),
         ];
