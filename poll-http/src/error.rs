@@ -276,4 +276,16 @@ mod tests {
         });
         assert_eq!(problem, expected);
     }
+
+    #[test]
+    fn what_a_journal_says_of_itself_is_told_to_nobody() {
+        let why = || "/srv/poll.redb: No space left on device (os error 28)".to_owned();
+        for error in [JournalError::Full(why()), JournalError::Unavailable(why())] {
+            for refusal in [Refusal::unreadable(error.clone()), PublishError::Journal(error).into()] {
+                let problem = String::from_utf8(refusal.problem().to_vec()).unwrap();
+                assert!(problem.contains(refusal.detail()));
+                assert!(!problem.contains("srv") && !problem.contains("os error"), "{problem}");
+            }
+        }
+    }
 }

@@ -19,8 +19,14 @@ const MOST: Duration = Duration::from_secs(60);
 const MOST_PAYLOAD: usize = 1 << 16;
 
 fn head(query: &str) -> Option<Parts> {
-    let types =
-        ["application/json", "application/x-ndjson", "application/x-www-form-urlencoded", "text/plain", ""];
+    let types = [
+        "application/json",
+        "application/x-ndjson",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=B",
+        "text/plain",
+        "",
+    ];
     let request = Request::post(format!("/?{query}"));
     let request = request.header("content-type", types[query.len() % types.len()]);
     Some(request.body(()).ok()?.into_parts().0)
@@ -40,7 +46,7 @@ pub fn native(query: &str, body: &[u8]) {
     native::stream(head).iter().for_each(|(question, _)| bounded(question, Duration::ZERO));
     let incoming = native::Incoming::of(head);
     if let (Ok(key), Ok((_, content))) = (native::key(head), native::address(head))
-        && let Ok(publish) = native::publish(key, content, incoming, body, MOST_PAYLOAD, Demo::Off)
+        && let Ok(publish) = native::publish(key, content, &incoming, body, MOST_PAYLOAD, Demo::Off)
     {
         assert!((1..=1_000).contains(&publish.payloads.len()));
     }

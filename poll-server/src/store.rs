@@ -112,11 +112,7 @@ impl Kept {
     /// What `/readyz` asks.
     pub(crate) fn ready(&self) -> impl Fn() -> Result<String, String> + Send + Sync + use<> {
         let (store, note) = (self.store.clone(), self.note.clone());
-        move || match store.health() {
-            // A full store gives what it has; publishers are told by themselves.
-            Health::Ready | Health::Full(_) => Ok(note.clone()),
-            Health::Away(why) | Health::Lost(why) => Err(format!("the store is away: {why}")),
-        }
+        move || readiness(&store.health(), &note)
     }
 
     /// Says in the log how the store is, whenever that changes, for ever.
@@ -154,6 +150,16 @@ impl Kept {
     }
 }
 
+/// What `/readyz` says. Anybody may ask, so it is the kind of a fault and no more: what went wrong may name paths, and
+/// stands in the log (see [`Kept::watch`]).
+fn readiness(health: &Health, note: &str) -> Result<String, String> {
+    match health {
+        // A full store gives what it has; publishers are told by themselves.
+        Health::Ready | Health::Full(_) => Ok(note.to_owned()),
+        Health::Away(_) | Health::Lost(_) => Err("the store is away".to_owned()),
+    }
+}
+
 /// The log line of a step on the way to an open store.
 fn report(progress: Progress) {
     match progress {
@@ -166,5 +172,21 @@ fn report(progress: Progress) {
         }
         Progress::Compacting => tracing::info!("the store is being compacted"),
         Progress::Ready => tracing::debug!("the store is open"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readiness_tells_the_kind_of_a_fault_and_nothing_else() {
+        let why = || "/srv/poll-data/poll.redb: Input/output error (os error 5)".to_owned();
+        for health in [Health::Away(why()), Health::Lost(why())] {
+            assert_eq!(readiness(&health, "a note"), Err("the store is away".to_owned()));
+        }
+        for health in [Health::Ready, Health::Full(why())] {
+            assert_eq!(readiness(&health, "a note"), Ok("a note".to_owned()));
+        }
     }
 }
