@@ -25,10 +25,35 @@ pub(crate) enum Right {
     Subscribe,
 }
 
+/// Why a request does not have the right that it needs.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Denied {
+    /// It has no token.
+    Missing,
+    /// Its token is not known.
+    Unknown,
+    /// Its token is known for the other right only.
+    Other,
+    /// It cannot be told what its token is.
+    Malformed(Refusal),
+}
+
+impl From<Denied> for Refusal {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Missing => Self::new(StatusCode::UNAUTHORIZED, "a token is needed").challenge("Bearer"),
+            Denied::Unknown => Self::new(StatusCode::UNAUTHORIZED, "the token is not known")
+                .challenge("Bearer error=\"invalid_token\""),
+            Denied::Other => Self::new(StatusCode::FORBIDDEN, "the token does not grant this")
+                .challenge("Bearer error=\"insufficient_scope\""),
+            Denied::Malformed(refusal) => refusal,
+        }
+    }
+}
+
 impl Access {
-    /// # Errors
-    /// 401 without a token that is known, 403 with one that is known for the other right only.
-    pub(crate) fn check(&self, right: Right, head: Head<'_>) -> Result<(), Refusal> {
+    /// Whether a request has a right.
+    pub(crate) fn check(&self, right: Right, head: Head<'_>) -> Result<(), Denied> {
         let (needed, other) = match right {
             Right::Publish => (&self.publish, &self.subscribe),
             Right::Subscribe => (&self.subscribe, &self.publish),
@@ -36,17 +61,12 @@ impl Access {
         if needed.is_empty() {
             return Ok(());
         }
-        let Some(token) = token(head)? else {
-            return Err(Refusal::new(StatusCode::UNAUTHORIZED, "a token is needed").challenge("Bearer"));
-        };
+        let token = token(head).map_err(Denied::Malformed)?.ok_or(Denied::Missing)?;
         // Both lists are gone through whatever is found, so that time tells nothing.
-        let (granted, known) = (holds(needed, &token), holds(other, &token));
-        match (granted, known) {
+        match (holds(needed, &token), holds(other, &token)) {
             (true, _) => Ok(()),
-            (false, true) => Err(Refusal::new(StatusCode::FORBIDDEN, "the token does not grant this")
-                .challenge("Bearer error=\"insufficient_scope\"")),
-            (false, false) => Err(Refusal::new(StatusCode::UNAUTHORIZED, "the token is not known")
-                .challenge("Bearer error=\"invalid_token\"")),
+            (false, true) => Err(Denied::Other),
+            (false, false) => Err(Denied::Unknown),
         }
     }
 }
@@ -58,16 +78,20 @@ fn holds(tokens: &[String], token: &str) -> bool {
     found.into()
 }
 
-/// `Authorization: Bearer …`, or `access_token` for an EventSource, which cannot set fields (RFC 6750 §2.3).
+/// `Authorization: Bearer …`, or `access_token` for an EventSource, which cannot set fields; one of them (RFC 6750 §2).
 fn token(head: Head<'_>) -> Result<Option<String>, Refusal> {
     let field = head.field(Field::Authorization).and_then(text);
     let bearer =
         field.and_then(|value| value.split_once(' ')).filter(|(kind, _)| kind.eq_ignore_ascii_case("bearer"));
-    if let Some((_, token)) = bearer {
-        return Ok(Some(token.trim().to_owned()));
+    let parameter = Query::of(head).get("access_token", Repeats::FirstWins)?;
+    match (bearer, parameter) {
+        (Some(_), Some(_)) => {
+            let both = "the token is given in `Authorization` and in `access_token`: give it once";
+            Err(Refusal::bad_request(both))
+        }
+        (Some((_, token)), None) => Ok(Some(token.trim().to_owned())),
+        (None, parameter) => Ok(parameter.map(std::borrow::Cow::into_owned)),
     }
-    let query = Query::of(head);
-    Ok(query.get("access_token", Repeats::FirstWins)?.map(std::borrow::Cow::into_owned))
 }
 
 impl std::fmt::Debug for Access {
@@ -91,7 +115,7 @@ mod tests {
                 request.header(http::header::AUTHORIZATION, field)
             });
             let head = request.body(()).unwrap().into_parts().0;
-            access.check(right, (&head).into()).err().map(|refusal| refusal.status().as_u16())
+            access.check(right, (&head).into()).err().map(|denied| Refusal::from(denied).status().as_u16())
         };
         assert_eq!(status(Right::Publish, "/", None), Some(401));
         assert_eq!(status(Right::Publish, "/", Some("Bearer q")), None);
@@ -100,6 +124,8 @@ mod tests {
         assert_eq!(status(Right::Publish, "/", Some("Bearer x")), Some(401));
         assert_eq!(status(Right::Publish, "/", Some("Basic q")), Some(401));
         assert_eq!(status(Right::Subscribe, "/?access_token=s", None), None);
+        assert_eq!(status(Right::Subscribe, "/?access_token=s", Some("Basic x")), None);
+        assert_eq!(status(Right::Subscribe, "/?access_token=s", Some("Bearer s")), Some(400));
         let open = Access::default();
         let head = Request::get("/").body(()).unwrap().into_parts().0;
         assert!(open.check(Right::Publish, (&head).into()).is_ok());

@@ -34,11 +34,21 @@ pub struct Limits {
     pub per_address: usize,
     /// Requests from one address.
     pub rate: Rate,
+    /// Tokens that are not known from one address, a minute. 20: more than anybody mistypes, and a guess each three
+    /// seconds finds nothing.
+    pub auth_failures: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { total: 100_000, per_channel: 10_000, per_client: 6, per_address: 1_024, rate: Rate::Unlimited }
+        Self {
+            total: 100_000,
+            per_channel: 10_000,
+            per_client: 6,
+            per_address: 1_024,
+            rate: Rate::Unlimited,
+            auth_failures: 20,
+        }
     }
 }
 
@@ -51,6 +61,7 @@ pub(crate) struct Admission {
     clients: Tally<Arc<str>>,
     addresses: Tally<IpAddr>,
     buckets: Buckets,
+    failures: Buckets,
 }
 
 const AT_CAPACITY: &str = "Server at capacity";
@@ -69,6 +80,7 @@ impl Admission {
             clients: Tally::new(limits.per_client),
             addresses: Tally::new(limits.per_address),
             buckets: Buckets::new(limits.rate),
+            failures: Buckets::new(Rate::a_minute(limits.auth_failures)),
         }
     }
 
@@ -124,6 +136,17 @@ impl Admission {
         })
     }
 
+    /// Counts a token that is not known. Whoever has a good one is never asked here.
+    ///
+    /// # Errors
+    /// 429 where there were too many, so that guessing is slow.
+    pub(crate) fn failed_token(&self, address: IpAddr) -> Result<(), Refusal> {
+        self.failures.charge(address).map_err(|wait| {
+            Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too many wrong tokens from this address")
+                .retry_after(wait)
+        })
+    }
+
     /// A request turned out to be nothing new: it costs a tenth.
     pub(crate) fn refund(&self, address: IpAddr) {
         self.buckets.refund(address);
@@ -146,8 +169,7 @@ mod tests {
 
     #[test]
     fn each_bound_is_reached_told_and_given_back() {
-        let limits =
-            Limits { total: 4, per_channel: 2, per_client: 1, per_address: 3, rate: Rate::Unlimited };
+        let limits = Limits { total: 4, per_channel: 2, per_client: 1, per_address: 3, ..Limits::default() };
         let admission = Admission::new(limits);
         let channel = |name: &str| ChannelName::parse(name).unwrap();
         let take = |name: &str, who: Option<&str>, at: u8| {

@@ -108,6 +108,7 @@ pub struct Limits {
     pub max_per_channel: Option<NonZeroU64>,
     pub max_per_client: Option<NonZeroU64>,
     pub max_per_address: Option<NonZeroU64>,
+    pub max_auth_failures: u32,
     pub max_streams_per_connection: u32,
     pub max_control_frames: u32,
     pub rate: Option<Rate>,

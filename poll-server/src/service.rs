@@ -97,6 +97,7 @@ fn limits(limits: &config::Limits) -> Limits {
             Some(config::Rate { per_second, burst }) => Rate::Bucket { per_second, burst },
             None => Rate::Unlimited,
         },
+        auth_failures: limits.max_auth_failures,
     }
 }
 

@@ -25,6 +25,16 @@ pub enum Rate {
     },
 }
 
+impl Rate {
+    /// So many a minute, and all of them at once; none is no bound.
+    pub(crate) fn a_minute(count: u32) -> Self {
+        match f64::from(count) {
+            0.0 => Self::Unlimited,
+            burst => Self::Bucket { per_second: burst / 60.0, burst },
+        }
+    }
+}
+
 /// Addresses in a shard; beyond it those nearest to a full bucket are forgotten first.
 const MOST: usize = 4_096;
 const SHARDS: usize = 16;

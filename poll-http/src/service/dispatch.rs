@@ -11,7 +11,7 @@ use poll_core::{Published, Publishing};
 use super::check::Ask;
 use super::finish::Finish;
 use super::{Answering, Service};
-use crate::access::Right;
+use crate::access::{Denied, Right};
 use crate::body::{Body, RequestBody};
 use crate::client::Client;
 use crate::coding;
@@ -169,8 +169,15 @@ impl Service {
         let client = Client::of(connection.peer.ip(), head, &shared.proxies)?;
         shared.admission.charge(client.address)?;
         finish.charged(client.address);
-        self.settings().access.check(right, head)?;
-        Ok(client)
+        match self.settings().access.check(right, head) {
+            Ok(()) => Ok(client),
+            Err(denied) => {
+                if denied == Denied::Unknown {
+                    shared.admission.failed_token(client.address)?;
+                }
+                Err(denied.into())
+            }
+        }
     }
 
     /// Requests that publish.

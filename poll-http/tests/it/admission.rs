@@ -315,3 +315,36 @@ async fn the_demonstration_writes_though_it_is_a_get() {
     assert_eq!(wire.json_line().await["step"], 1);
     assert_eq!(world.store.channels(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn wrong_tokens_are_counted_by_address_and_a_good_one_is_never_refused() {
+    let access = Access { publish: vec!["p".into()], subscribe: vec!["s".into()] };
+    let world = |auth_failures| {
+        let limits = Limits { auth_failures, ..Limits::default() };
+        World::set(ServiceSettings { access: access.clone(), limits, ..ServiceSettings::default() })
+    };
+    let ask = async |world: &World, token: &str, address: [u8; 4]| {
+        let mut wire = world.connect_from(address);
+        wire.send("GET", &format!("/api/poll?access_token={token}"), &[], b"").await;
+        wire.answer().await
+    };
+    let (here, there) = ([1, 1, 1, 1], [1, 1, 1, 2]);
+    let limited = world(20);
+    for number in 0..20 {
+        assert_eq!(limited.get("/api/poll").await.status, 401, "none is not a wrong one");
+        assert_eq!(ask(&limited, "p", here).await.status, 403, "nor is one for something else");
+        assert_eq!(ask(&limited, &format!("guess-{number}"), here).await.status, 401);
+    }
+    told("/api/poll", &ask(&limited, "x", here).await, 429, "too many wrong tokens from this address");
+    assert_eq!(ask(&limited, "s", here).await.status, 200);
+    assert_eq!(ask(&limited, "x", there).await.status, 401);
+    assert_eq!(limited.metric("poll_refused_total{reason=\"limit\"}"), 1);
+    pass(3_000).await;
+    assert_eq!(ask(&limited, "x", here).await.status, 401, "twenty a minute");
+    assert_eq!(ask(&limited, "x", here).await.status, 429);
+
+    let unlimited = world(0);
+    for _ in 0..100 {
+        assert_eq!(ask(&unlimited, "x", here).await.status, 401);
+    }
+}

@@ -78,6 +78,11 @@ pub(super) fn bytes(text: &str) -> Result<u64, String> {
     digits(number)?.checked_mul(1 << shift).ok_or_else(|| format!("{text} is too large"))
 }
 
+/// A count that fits 32 bits.
+pub(super) fn small_count(text: &str) -> Result<u32, String> {
+    digits(text).and_then(|number| u32::try_from(number).map_err(|_| format!("{text} is too large")))
+}
+
 /// A count where zero means no limit.
 pub(super) fn count_or_unlimited(text: &str) -> Result<Option<NonZeroU64>, String> {
     digits(text).map(NonZeroU64::new)

@@ -55,6 +55,7 @@ fn defaults_are_those_of_the_contract() {
     assert_eq!(at(limits.max_per_client), Some(6));
     assert_eq!(at(limits.max_per_address), Some(1_024));
     assert_eq!(limits.max_sockets_per_address, MaxSocketsPerAddress::HalfOfAll);
+    assert_eq!(limits.max_auth_failures, 20);
     assert_eq!(limits.max_streams_per_connection, 1_000);
     assert_eq!(limits.max_control_frames, 100);
     assert_eq!(limits.rate, None);
@@ -187,6 +188,7 @@ fn each_fault_is_one_line_that_names_its_place() {
         (&["--max-per-client", "1e3"], &["--max-per-client", "1e3"]),
         (&["--max-per-address", "99999999999999999999"], &["--max-per-address", "too large"]),
         (&["--max-control-frames", "4294967295"], &["--max-control-frames", "out of range"]),
+        (&["--max-auth-failures", "4294967296"], &["--max-auth-failures", "too large"]),
         (&["--max-streams-per-connection", "4294967296"], &["--max-streams-per-connection", "HTTP/2"]),
         (&["--max-poll-seconds", "inf"], &["--max-poll-seconds", "inf"]),
         (&["--max-poll-seconds", "nan"], &["--max-poll-seconds", "nan"]),
