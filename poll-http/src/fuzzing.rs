@@ -50,7 +50,7 @@ pub fn native(query: &str, body: &[u8]) {
     {
         assert!((1..=1_000).contains(&publish.payloads.len()));
     }
-    drop(native::progress_report(body));
+    drop(native::progress_report(body, MOST_PAYLOAD));
 }
 
 /// The golongpoll dialect's polls and publishes.

@@ -190,6 +190,9 @@ fn job_channel(job: &str) -> Result<ChannelName, Refusal> {
 
 /// A path's segment as a channel's name.
 fn channel_name(text: &str) -> Result<ChannelName, Refusal> {
+    if text.is_empty() {
+        return Err(Refusal::bad_request("`channel`: its name is missing in the path"));
+    }
     Ok(ChannelName::parse(&segment(text)?)?)
 }
 

@@ -165,9 +165,11 @@ fn write_seconds(out: &mut Vec<u8>, at: Timestamp) {
 
 /// Reads a publish: a JSON object, whatever its declared type.
 pub(crate) fn publish(body: &[u8], most_payload: usize) -> Result<Publish, Refusal> {
-    let payload = Payload::json(body).map_err(|error| Refusal::bad_request(error.to_string()))?;
+    let malformed =
+        |error| Refusal::bad_request(format!("the body must be a message, which is a JSON object: {error}"));
+    let payload = Payload::json(body).map_err(|error| malformed(error.to_string()))?;
     if !payload.as_bytes().starts_with(b"{") {
-        return Err(Refusal::bad_request("a message must be a JSON object"));
+        return Err(malformed("it is another JSON value".to_owned()));
     }
     if payload.len() > most_payload {
         return Err(Refusal::too_large("the message", most_payload));

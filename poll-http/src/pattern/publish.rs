@@ -84,7 +84,7 @@ impl Posted {
                 let publish = native::publish(key, given, &incoming, content, most, settings.demo)?;
                 (channel, publish, Told::Native(incoming))
             }
-            Self::Step(job) => (job, native::progress_report(content)?, Told::Step),
+            Self::Step(job) => (job, native::progress_report(content, most)?, Told::Step),
             Self::Event => {
                 let (channel, publish) = golongpoll::publish(content, most)?;
                 (channel, publish, Told::Event)

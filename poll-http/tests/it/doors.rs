@@ -268,3 +268,46 @@ async fn who_waits_at_any_door_is_woken_through_any_other() {
         assert!(world.millis() - begun <= 10);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_channel_is_409_through_every_door_in_its_own_shape() {
+    let world = World::new();
+    for name in [CHANNEL, "progress/j"] {
+        let name = poll_core::ChannelName::parse(name).unwrap();
+        world.store.close(world.now(), &name).await.unwrap();
+    }
+    let ended = "the channel has ended";
+    let (problem, error) = ("application/problem+json", format!(r#"{{"error": "{ended}"}}"#));
+    let native = format!("/api/message?channel={CHANNEL}");
+    let cases = [
+        (format!("{native}&content=x"), "", "", problem, None),
+        (native.clone(), "text/plain", "x", problem, None),
+        (native.clone(), "application/json", "1", problem, None),
+        (native.clone(), "application/x-ndjson", "1\n2\n", problem, None),
+        (native, "application/x-www-form-urlencoded", "x", problem, None),
+        ("/api/progress/j".to_owned(), "", r#"{"step":1,"total":2}"#, problem, None),
+        ("/publish".to_owned(), "", r#"{"category":"messages","data":1}"#, "application/json", Some(&error)),
+        ("/messages".to_owned(), "", r#"{"body":"x"}"#, "application/json", Some(&error)),
+        (
+            format!("/api/publish/{CHANNEL}"),
+            "",
+            "{}",
+            "application/json",
+            Some(&format!(r#"{{"error":"{ended}"}}"#)),
+        ),
+    ];
+    for (target, content_type, body, media, shape) in cases {
+        let answer = world.post(&target, content_type, body).await;
+        assert_eq!((answer.status, answer.field("content-type")), (409, Some(media)), "{target}");
+        match shape {
+            Some(shape) => assert_eq!(answer.text(), *shape, "{target}"),
+            None => {
+                let told = json!({
+                    "type": "about:blank", "title": "Conflict", "status": 409, "detail": ended
+                });
+                assert_eq!(answer.json(), told, "{target}");
+            }
+        }
+    }
+    assert_eq!(world.metric("poll_refused_total{reason=\"conflict\"}"), 9);
+}

@@ -86,10 +86,13 @@ impl Step {
         }
     }
 
-    fn into_publish(self) -> Result<Publish, Refusal> {
+    fn into_publish(self, most_payload: usize) -> Result<Publish, Refusal> {
         let mut out = Vec::new();
         self.write(&mut out);
         out.push(b'}');
+        if out.len() > most_payload {
+            return Err(Refusal::too_large("the step", most_payload));
+        }
         let payload = json(&out)?;
         let publish = Publish::one(payload);
         Ok(if self.is_final() { publish.closing() } else { publish })
@@ -101,8 +104,8 @@ fn json(text: &[u8]) -> Result<Payload, Refusal> {
 }
 
 /// Reads the report of a step. One with a final status ends the job's channel.
-pub(crate) fn progress_report(body: &[u8]) -> Result<Publish, Refusal> {
-    Step::of(json(body)?.as_bytes())?.into_publish()
+pub(crate) fn progress_report(body: &[u8], most_payload: usize) -> Result<Publish, Refusal> {
+    Step::of(json(body)?.as_bytes())?.into_publish(most_payload)
 }
 
 /// A step that the server reports itself.
@@ -112,7 +115,7 @@ pub(crate) fn step(
     message: Option<String>,
     status: Option<&str>,
 ) -> Result<Publish, Refusal> {
-    Step { step, total, message, status: status.map(str::to_owned) }.into_publish()
+    Step { step, total, message, status: status.map(str::to_owned) }.into_publish(usize::MAX)
 }
 
 /// Writes a message of a job's channel as its followers are given it: a step with its time, or nothing.
@@ -137,17 +140,19 @@ mod tests {
 
     #[test]
     fn a_step_has_a_percentage_and_a_status_ends_the_job() {
-        let publish = progress_report(br#"{"step":1,"total":3,"message":"x"}"#).unwrap();
+        let publish = progress_report(br#"{"step":1,"total":3,"message":"x"}"#, 64).unwrap();
         let expected = br#"{"step":1,"total":3,"percentage":33,"message":"x"}"#;
         assert_eq!(publish, Publish::one(Payload::json(expected).unwrap()));
         for (status, ending) in [("done", Ending::Close), ("failed", Ending::Close), ("busy", Ending::Open)] {
             let body = format!(r#"{{"step":3,"total":3,"status":"{status}"}}"#);
-            assert_eq!(progress_report(body.as_bytes()).unwrap().ending, ending);
+            assert_eq!(progress_report(body.as_bytes(), 128).unwrap().ending, ending);
         }
+        let longer = progress_report(br#"{"step":1,"total":3,"message":"x"}"#, 49).unwrap_err();
+        assert_eq!(longer.status().as_u16(), 413);
         for bad in
             ["", "[]", "{}", r#"{"step":-1,"total":2}"#, r#"{"step":3,"total":2}"#, r#"{"step":0,"total":0}"#]
         {
-            assert!(progress_report(bad.as_bytes()).is_err(), "{bad}");
+            assert!(progress_report(bad.as_bytes(), 128).is_err(), "{bad}");
         }
     }
 
