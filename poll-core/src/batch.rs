@@ -10,7 +10,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use crate::cursor::{Cursor, Epoch, Seq};
-use crate::memory::{Charge, Kind, Memory};
+use crate::memory::{Charge, Kind, Memory, OverBudget};
 use crate::message::Message;
 
 /// A run of messages of one channel; never empty.
@@ -24,8 +24,13 @@ pub struct Batch {
 }
 
 /// Batches up to this weight in bytes are held whatever the account says: their number is bounded by those who wait, and
-/// a full account must not keep small answers from anybody.
-const SMALL: u64 = 4 * 1024;
+/// a full account must not keep small answers from anybody. Twice the payload that [`Limit`](crate::Limit) is brought
+/// down to then: messages weigh more than their payload.
+const SMALL: u64 = 8 * 1024;
+
+/// A part of a batch up to this many bytes is held whatever the account says: a reader holds one at a time, and would
+/// lose an answer that has begun.
+const PART: u64 = 32 * 1024;
 
 /// The messages of a batch: mostly one, for a batch is made for every message that somebody waits for.
 pub(crate) type Messages = SmallVec<[Arc<Message>; 1]>;
@@ -83,11 +88,31 @@ impl Batch {
         Self { epoch, messages, rendered: Place::new(), charge }
     }
 
-    /// Whether there is no room on the [account](Memory) for holding this while a reader takes it. It is then to be
-    /// dropped, and its reader refused.
+    /// Whether there is no room on the [account](Memory) for holding this while a reader takes it, or for rendering it.
+    /// It is then to be dropped, and its reader refused.
     #[must_use]
     pub fn is_over_budget(&self) -> bool {
-        self.charge.is_none()
+        let Some(charge) = &self.charge else { return true };
+        let memory = charge.memory();
+        // What is rendered is charged without a bound, so the share may be used up by more than was let in.
+        charge.bytes() > SMALL && memory.used(Kind::Answers) > memory.bound(Kind::Answers)
+    }
+
+    /// Charges a part of this batch that was rendered beside the [forms](Form), for as long as it is held. What is small
+    /// is not worth it.
+    ///
+    /// # Errors
+    /// When it is large and there is no room for it.
+    pub fn charge(&self, part: Bytes) -> Result<Bytes, OverBudget> {
+        let bytes = part.len() as u64;
+        let Some(charge) = self.charge.as_ref().filter(|_| bytes > SMALL) else { return Ok(part) };
+        let memory = charge.memory();
+        let charge = if bytes <= PART {
+            memory.charge_unbounded(Kind::Answers, bytes)
+        } else {
+            memory.charge(Kind::Answers, bytes)?
+        };
+        Ok(charge.hold(part))
     }
 
     /// The size of all payloads in bytes.
@@ -138,8 +163,7 @@ impl Batch {
     fn charged(&self, rendering: Rendering) -> Rendering {
         let Some(charge) = &self.charge else { return rendering };
         let charge = charge.memory().charge_unbounded(Kind::Answers, rendering.bytes.len() as u64);
-        let bytes = Bytes::from_owner(Charged { bytes: rendering.bytes, _charge: charge });
-        Rendering { bytes, ..rendering }
+        Rendering { bytes: charge.hold(rendering.bytes), ..rendering }
     }
 
     /// What the batch holds in memory, about: messages that may be retained nowhere else, and what a few
@@ -147,18 +171,6 @@ impl Batch {
     fn bytes(&self) -> usize {
         const A_MESSAGE: usize = 512;
         self.payload_bytes() * 3 + self.messages.len() * A_MESSAGE + size_of::<Self>()
-    }
-}
-
-/// Bytes that are charged until the last part of them is dropped.
-struct Charged {
-    bytes: Bytes,
-    _charge: Charge,
-}
-
-impl AsRef<[u8]> for Charged {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
     }
 }
 

@@ -84,7 +84,9 @@ impl Limit {
             _ if used <= bound / 4 * 3 => 64 << 10,
             _ => 4 << 10,
         };
-        Self { bytes: self.bytes.min(most), ..self }
+        // What messages weigh beside their payload is no more than that either.
+        let messages = self.messages.min(most / Message::OVERHEAD_BYTES as usize);
+        Self { messages, bytes: self.bytes.min(most) }
     }
 }
 

@@ -9,6 +9,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
+
 /// The budget and what is used of it. A clone is the same account.
 #[derive(Debug, Clone)]
 pub struct Memory(Arc<Account>);
@@ -194,11 +196,29 @@ impl Charge {
         self.bytes += more;
     }
 
+    /// Ties the charge to bytes: it is released when the last part of them is dropped.
+    #[must_use]
+    pub fn hold(self, bytes: Bytes) -> Bytes {
+        Bytes::from_owner(Charged { bytes, _charge: self })
+    }
+
     /// Releases some of it, at most all.
     pub fn shrink(&mut self, less: u64) {
         let less = less.min(self.bytes);
         self.memory.release(self.kind, less);
         self.bytes -= less;
+    }
+}
+
+/// Bytes and what was charged for them.
+struct Charged {
+    bytes: Bytes,
+    _charge: Charge,
+}
+
+impl AsRef<[u8]> for Charged {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
@@ -252,6 +272,17 @@ mod tests {
         assert_eq!(memory.used(Kind::Names), 0);
         let _over = memory.charge_unbounded(Kind::Names, 200);
         assert!(charge.grow(1).is_err());
+    }
+
+    #[test]
+    fn bytes_hold_their_charge_until_the_last_part_is_dropped() {
+        let memory = Memory::new(1600);
+        let bytes = memory.charge(Kind::Answers, 100).unwrap().hold(Bytes::from_static(&[0; 100]));
+        let part = bytes.slice(10..20);
+        drop(bytes);
+        assert_eq!(memory.used(Kind::Answers), 100);
+        drop(part);
+        assert_eq!(memory.used(Kind::Answers), 0);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
+use poll_core::Charge;
 
 use crate::foreign::ForeignBody;
 use crate::http1::Http1Body;
@@ -51,6 +52,8 @@ enum Kind {
     /// What is left of head, middle and tail, none of it empty but at the front.
     Spliced([Bytes; 3]),
     Stream(Box<dyn Pieces + Send>),
+    /// The same, where every piece is there when it is asked for.
+    Drawn(Box<dyn Pieces + Send>),
     Level(Box<dyn Level + Send>),
 }
 
@@ -78,6 +81,8 @@ pub enum Piece {
     Data(Bytes),
     /// A message to be pushed. Only where [`PushPolicy`](crate::PushPolicy) said that push is possible.
     Push(Promise),
+    /// There is no memory for the next piece: the answer breaks off, so that its reader can tell that from its end.
+    Broken,
 }
 
 /// A pushed message: a PUSH_PROMISE (RFC 9113, section 8.4) with its own answer.
@@ -122,6 +127,22 @@ impl Body {
         Self::of(Kind::Stream(Box::new(pieces)))
     }
 
+    /// The same, where no piece is waited for. They are made as the peer takes them, and none is held for one that does
+    /// not.
+    pub(crate) fn drawn(pieces: impl Pieces + Send + 'static) -> Self {
+        Self::of(Kind::Drawn(Box::new(pieces)))
+    }
+
+    /// Whether the next piece is made when it is asked for.
+    pub(crate) fn is_drawn(&self) -> bool {
+        matches!(self.kind, Kind::Drawn(_))
+    }
+
+    /// Whether the body comes piece by piece.
+    fn in_pieces(&self) -> bool {
+        matches!(self.kind, Kind::Stream(_) | Kind::Drawn(_) | Kind::Level(_))
+    }
+
     /// The same, where one may write for many.
     pub(crate) fn level(pieces: impl Level + Send + 'static) -> Self {
         Self::of(Kind::Level(Box::new(pieces)))
@@ -154,6 +175,25 @@ impl Body {
         self
     }
 
+    /// Keeps `guard` until the whole body has left for the peer, or will not.
+    #[must_use]
+    pub(crate) fn until_written(mut self, guard: impl Send + 'static) -> Self {
+        let before = self.written.take();
+        self.on_written(move || {
+            before.into_iter().for_each(|written| written());
+            drop(guard);
+        })
+    }
+
+    /// The same with its bytes charged for as long as any of them is held, where all are here.
+    #[must_use]
+    pub(crate) fn charged(mut self, charge: Charge) -> Self {
+        if let Kind::Full(bytes) = &mut self.kind {
+            *bytes = charge.hold(std::mem::take(bytes));
+        }
+        self
+    }
+
     /// For a server that is not ours: the body counts as written once that has taken it.
     pub(crate) fn written_when_taken(self) -> Self {
         Self { counts: Counts::Taken, ..self }
@@ -166,13 +206,13 @@ impl Body {
 
     /// Gives all of a body whose length is known to `each`, without pieces around it; says whether it is such a body.
     pub(crate) fn take_whole(&mut self, mut each: impl FnMut(Bytes)) -> bool {
-        if let Kind::Stream(_) | Kind::Level(_) = self.kind {
+        if self.in_pieces() {
             return false;
         }
         match std::mem::replace(&mut self.kind, Kind::Ended) {
             Kind::Full(bytes) => each(bytes),
             Kind::Spliced(parts) => parts.into_iter().filter(|part| !part.is_empty()).for_each(each),
-            Kind::Ended | Kind::Stream(_) | Kind::Level(_) => {}
+            Kind::Ended | Kind::Stream(_) | Kind::Drawn(_) | Kind::Level(_) => {}
         }
         self.guards.clear();
         true
@@ -199,9 +239,9 @@ impl Body {
                 }
                 next.map(Piece::Data)
             }
-            Kind::Stream(_) | Kind::Level(_) => {
+            Kind::Stream(_) | Kind::Drawn(_) | Kind::Level(_) => {
                 let next = std::task::ready!(self.poll_next(cx));
-                if next.is_none() {
+                if matches!(next, None | Some(Piece::Broken)) {
                     self.kind = Kind::Ended;
                 }
                 next
@@ -220,7 +260,7 @@ impl Body {
             Kind::Ended => Some(0),
             Kind::Full(bytes) => Some(bytes.len() as u64),
             Kind::Spliced(parts) => Some(parts.iter().map(|part| part.len() as u64).sum()),
-            Kind::Stream(_) | Kind::Level(_) => None,
+            Kind::Stream(_) | Kind::Drawn(_) | Kind::Level(_) => None,
         }
     }
 
@@ -230,17 +270,20 @@ impl Body {
         matches!(self.kind, Kind::Ended)
     }
 
-    /// [`poll_piece`](Self::poll_piece) that turns a panic in a stream into an error: one bad stream must end its own
-    /// answer, not the worker.
+    /// [`poll_piece`](Self::poll_piece) that tells a body that breaks off by an error, also where a stream panics: one bad
+    /// stream must end its own answer, not the worker.
     pub(crate) fn poll_piece_caught(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Piece>, BodyError>> {
-        if !matches!(self.kind, Kind::Stream(_) | Kind::Level(_)) {
+        if !self.in_pieces() {
             return self.poll_piece(cx).map(Ok);
         }
         if let Ok(poll) = catch_unwind(AssertUnwindSafe(|| self.poll_piece(cx))) {
-            return poll.map(Ok);
+            return poll.map(|piece| match piece {
+                Some(Piece::Broken) => Err(BodyError::OverBudget),
+                piece => Ok(piece),
+            });
         }
         self.kind = Kind::Ended;
         self.guards.clear();
@@ -251,7 +294,7 @@ impl Body {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Piece>> {
         loop {
             let next = match &mut self.kind {
-                Kind::Stream(pieces) => pieces.poll_piece(cx),
+                Kind::Stream(pieces) | Kind::Drawn(pieces) => pieces.poll_piece(cx),
                 Kind::Level(pieces) => pieces.poll_piece(cx),
                 Kind::Ended | Kind::Full(_) | Kind::Spliced(_) => Poll::Ready(None),
             };
@@ -293,6 +336,7 @@ impl http_body::Body for Body {
                 Ok(Some(Piece::Data(bytes))) => Some(Ok(Frame::data(bytes))),
                 Ok(Some(Piece::Push(promise))) if promise.inline.is_empty() => continue,
                 Ok(Some(Piece::Push(promise))) => Some(Ok(Frame::data(promise.inline))),
+                Ok(Some(Piece::Broken)) => Some(Err(BodyError::OverBudget)),
                 Ok(None) => None,
                 Err(error) => Some(Err(error)),
             };
@@ -318,12 +362,15 @@ impl http_body::Body for Body {
 pub enum BodyError {
     /// The code that makes the pieces panicked.
     Panicked,
+    /// There is no memory for what is left of it.
+    OverBudget,
 }
 
 impl std::fmt::Display for BodyError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Panicked => f.write_str("the source of the body panicked"),
+            Self::OverBudget => f.write_str("there is no memory left for answers"),
         }
     }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod channel;
 pub(crate) mod chat;
 pub(crate) mod golongpoll;
+mod list;
 pub(crate) mod native;
 
 use http::{HeaderName, HeaderValue};

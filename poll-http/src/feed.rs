@@ -74,7 +74,7 @@ impl Feed {
     fn notice(&self, event: &Event) -> Option<Bytes> {
         let framing = self.style.framing();
         match *event {
-            Event::Batch(..) => None,
+            Event::Batch(..) | Event::OverBudget => None,
             Event::Reset { missed, cursor } => Some(native::reset(framing, missed, cursor)),
             Event::Idle(cursor) => Some(native::heartbeat(framing, cursor)),
             Event::Ended(_) if matches!(self.style, Style::Steps(_)) => None,
@@ -102,6 +102,10 @@ impl Pieces for Feed {
             }
             let due = self.follow.heartbeat_due();
             let Some(event) = ready!(self.follow.poll_event(cx)) else { return Poll::Ready(None) };
+            if matches!(event, Event::OverBudget) {
+                // Not ended: its reader comes back for the rest.
+                return Poll::Ready(Some(Piece::Broken));
+            }
             if let Some(notice) = self.notice(&event) {
                 return Poll::Ready(Some(Piece::Data(notice)));
             }

@@ -10,14 +10,19 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use poll_core::{
-    Batch, ChannelName, Continuity, Cursor, Epoch, Limit, Pinned, Standing, Timestamp, View, Wait,
+    Batch, ChannelName, Continuity, Cursor, Epoch, Kind, Limit, OverBudget, Pinned, Standing, Timestamp,
+    View, Wait,
 };
 use tokio::time::Instant;
 
 use crate::client::Client;
 use crate::deadline::Timer;
+use crate::error::Refusal;
 use crate::service::Service;
 use crate::settings::Receipts;
+
+/// How much of a log a follower reads at once: what one who is slow holds meanwhile, and enough to catch up.
+pub(crate) const AT_ONCE: Limit = Limit { messages: 1_000, bytes: 64 * 1024 };
 
 /// One reader of one channel that stays.
 pub(crate) struct Follow {
@@ -81,6 +86,8 @@ pub(crate) enum Event {
     Ended(Cursor),
     /// The last one: the server drains.
     Draining(Cursor),
+    /// The last one: there is no memory for what comes next.
+    OverBudget,
 }
 
 /// Whether a reader who comes back has all there will ever be.
@@ -194,11 +201,11 @@ impl Follow {
             return Poll::Ready((view, self.service.now()));
         }
         let (store, now) = (self.service.store(), self.service.now());
-        if let Some(view) = store.read_resident(now, &self.channel, &self.at, Limit::default()) {
+        if let Some(view) = store.read_resident(now, &self.channel, &self.at, AT_ONCE) {
             return Poll::Ready((view, now));
         }
         let (store, channel, at) = (store.clone(), self.channel.clone(), self.at);
-        let fetch = async move { store.read(now, &channel, &at, Limit::default()).await };
+        let fetch = async move { store.read(now, &channel, &at, AT_ONCE).await };
         let view = ready!(self.fetching.insert(Box::pin(fetch)).as_mut().poll(cx));
         self.fetching = None;
         Poll::Ready((view, now))
@@ -213,6 +220,11 @@ impl Follow {
             self.service.metrics().missed.inc_by(missed.unwrap_or(0));
             self.said(Pinned::after(cursor));
             return Some(Event::Reset { missed, cursor });
+        }
+        if view.batch.as_ref().is_some_and(|batch| batch.is_over_budget()) {
+            self.service.metrics().refused(Refusal::from(OverBudget(Kind::Answers)).reason());
+            self.state = State::Ended;
+            return Some(Event::OverBudget);
         }
         if let Some(batch) = &view.batch {
             let metrics = self.service.metrics();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use poll_core::{ChannelName, Limit, Message, Position, Timestamp, View};
+use poll_core::{ChannelName, Kind, Limit, Message, OverBudget, Position, Timestamp, View};
 
 /// What a reader asks, with nothing left to parse.
 #[derive(Debug, Clone)]
@@ -59,5 +59,14 @@ impl Answer {
     pub(crate) fn messages(&self) -> &[Arc<Message>] {
         let all = || self.view.batch.as_ref().map_or(&[][..], |batch| batch.messages());
         self.only.as_deref().unwrap_or_else(all)
+    }
+
+    /// Whether there is memory for holding the messages while their reader takes them.
+    ///
+    /// # Errors
+    /// [`OverBudget`] where there is none; nothing of it may then be kept.
+    pub(crate) fn check_budget(&self) -> Result<(), OverBudget> {
+        let over = self.view.batch.as_ref().is_some_and(|batch| batch.is_over_budget());
+        if over { Err(OverBudget(Kind::Answers)) } else { Ok(()) }
     }
 }

@@ -4,16 +4,17 @@
 //! the dialect's own client reads only one and goes on from that one's time.
 
 use std::io::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-use poll_core::{
-    Batch, ChannelName, Limit, Message, Payload, Position, Publish, Published, Rendering, Timestamp,
-};
+use poll_core::{Batch, ChannelName, Form, Limit, Message, Payload, Position, Publish, Published, Timestamp};
 use uuid::Uuid;
 
+use crate::body::Body;
 use crate::content::{write_encoding, write_payload};
 use crate::dialect::form;
+use crate::dialect::list::{self, List};
 use crate::error::Refusal;
 use crate::head::Head;
 use crate::object::{self, Fields};
@@ -83,8 +84,8 @@ fn time(text: &str) -> Result<Timestamp, Refusal> {
 /// Writes an answer.
 pub(crate) fn answer(answer: &Answer, mode: Mode) -> Reply {
     let body = match (&answer.view.batch, mode) {
-        (Some(batch), Mode::All(_)) => batch.render(form::CHANNEL_ALL, render_all).bytes.clone(),
-        (Some(batch), Mode::One(_)) => batch.render(form::CHANNEL_ONE, render_one).bytes.clone(),
+        (Some(batch), Mode::All(_)) => list::body(All, answer, batch, Vec::new()),
+        (Some(batch), Mode::One(_)) => list::body(One, answer, batch, Vec::new()),
         (None, mode) => {
             let since = match mode {
                 Mode::One(since) => since,
@@ -93,40 +94,58 @@ pub(crate) fn answer(answer: &Answer, mode: Mode) -> Reply {
             let mut out = br#"{"status":"timeout","messages":[],"count":0,"timestamp":"#.to_vec();
             write_seconds(&mut out, since);
             out.push(b'}');
-            out.into()
+            Body::full(out)
         }
     };
-    let mut reply = respond::json(StatusCode::OK, body);
+    let mut reply = respond::whole(StatusCode::OK, respond::JSON, respond::NO_STORE, body);
     super::add_missed(&mut reply, &answer.view.standing);
     reply
 }
 
-fn render_all(batch: &Batch) -> Rendering {
-    let mut out = br#"{"status":"messages","messages":["#.to_vec();
-    for (index, message) in batch.messages().iter().enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
-        write_message(&mut out, message);
+/// All messages that follow.
+struct All;
+
+impl List for All {
+    const FORM: Form = form::CHANNEL_ALL;
+
+    fn open(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(br#"{"status":"messages","messages":["#);
     }
-    let _ = write!(out, r#"],"count":{},"timestamp":"#, batch.messages().len());
-    write_seconds(&mut out, batch.newest().at);
-    out.push(b'}');
-    Rendering { bytes: out.into(), ends: Box::default() }
+
+    fn message(&self, out: &mut Vec<u8>, message: &Message) {
+        write_message(out, message);
+    }
+
+    fn close(&self, out: &mut Vec<u8>, batch: &Batch, messages: &[Arc<Message>]) {
+        let _ = write!(out, r#"],"count":{},"timestamp":"#, messages.len());
+        write_seconds(out, batch.newest().at);
+        out.push(b'}');
+    }
 }
 
-fn render_one(batch: &Batch) -> Rendering {
-    let message = batch.newest();
-    let mut one = Vec::with_capacity(message.payload.len() + 96);
-    write_message(&mut one, message);
-    let mut out = br#"{"status":"message","data":"#.to_vec();
-    out.extend_from_slice(&one);
-    out.extend_from_slice(br#","messages":["#);
-    out.extend_from_slice(&one);
-    out.extend_from_slice(br#"],"count":1,"timestamp":"#);
-    write_seconds(&mut out, message.at);
-    out.push(b'}');
-    Rendering { bytes: out.into(), ends: Box::default() }
+/// The next message, twice: by itself, and in a list.
+struct One;
+
+impl List for One {
+    const FORM: Form = form::CHANNEL_ONE;
+
+    fn open(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(br#"{"status":"message","data":"#);
+    }
+
+    fn message(&self, out: &mut Vec<u8>, message: &Message) {
+        let begun = out.len();
+        write_message(out, message);
+        let end = out.len();
+        out.extend_from_slice(br#","messages":["#);
+        out.extend_from_within(begun..end);
+    }
+
+    fn close(&self, out: &mut Vec<u8>, batch: &Batch, _: &[Arc<Message>]) {
+        out.extend_from_slice(br#"],"count":1,"timestamp":"#);
+        write_seconds(out, batch.newest().at);
+        out.push(b'}');
+    }
 }
 
 /// An object is shown with `id` and `timestamp` of the message in place of its own; all else as `data`.

@@ -1,15 +1,17 @@
 //! The chat dialect: `/messages`, one channel of texts, read in the order of their ids.
 
 use std::io::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-use poll_core::{Batch, ChannelName, Limit, Message, Payload, Position, Publish, Published, Rendering};
+use poll_core::{Batch, ChannelName, Form, Limit, Message, Payload, Position, Publish, Published};
 use uuid::Uuid;
 
 use crate::body::Body;
 use crate::content::{json_string, write_payload, write_string, write_text, write_time};
 use crate::dialect::form;
+use crate::dialect::list::{self, List};
 use crate::error::Refusal;
 use crate::head::Head;
 use crate::object::{self, Fields};
@@ -55,26 +57,31 @@ pub(crate) fn question(head: Head<'_>) -> Result<Question, Refusal> {
 /// Writes an answer: an array, empty when nothing came in time.
 pub(crate) fn answer(answer: &Answer) -> Reply {
     let body = match &answer.view.batch {
-        Some(batch) => batch.render(form::CHAT, render).bytes.clone(),
-        None => bytes::Bytes::from_static(b"[]"),
+        Some(batch) => list::body(Messages, answer, batch, Vec::new()),
+        None => Body::full(&b"[]"[..]),
     };
-    let mut reply = respond::whole(StatusCode::OK, JSON_UTF8, respond::NO_STORE, Body::full(body));
+    let mut reply = respond::whole(StatusCode::OK, JSON_UTF8, respond::NO_STORE, body);
     super::add_missed(&mut reply, &answer.view.standing);
     reply
 }
 
-fn render(batch: &Batch) -> Rendering {
-    let mut out =
-        Vec::with_capacity(batch.messages().iter().map(|message| message.payload.len() + 112).sum());
-    out.push(b'[');
-    for (index, message) in batch.messages().iter().enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
-        write_message(&mut out, message);
+/// The messages of an array.
+struct Messages;
+
+impl List for Messages {
+    const FORM: Form = form::CHAT;
+
+    fn open(&self, out: &mut Vec<u8>) {
+        out.push(b'[');
     }
-    out.push(b']');
-    Rendering { bytes: out.into(), ends: Box::default() }
+
+    fn message(&self, out: &mut Vec<u8>, message: &Message) {
+        write_message(out, message);
+    }
+
+    fn close(&self, out: &mut Vec<u8>, _: &Batch, _: &[Arc<Message>]) {
+        out.push(b']');
+    }
 }
 
 fn write_message(out: &mut Vec<u8>, message: &Message) {

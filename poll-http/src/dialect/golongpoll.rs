@@ -12,13 +12,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use poll_core::{
-    ChannelName, Limit, MAX_JSON_DEPTH, Message, Payload, Position, Publish, Rendering, Standing, Timestamp,
-    compact_json,
+    Batch, ChannelName, Form, Limit, MAX_JSON_DEPTH, Message, Payload, Position, Publish, Standing,
+    Timestamp, compact_json,
 };
 use uuid::Uuid;
 
+use crate::body::Body;
 use crate::content::{write_payload, write_string};
 use crate::dialect::form;
+use crate::dialect::list::{self, List};
 use crate::error::Refusal;
 use crate::head::Head;
 use crate::object::{self, Fields};
@@ -153,34 +155,49 @@ fn after_event(millis: u64, last: Uuid, known: Last) -> Position {
 
 /// The answer to a poll that used this `since_time`.
 pub(crate) fn answer(answer: &Answer, channel: &ChannelName, used: u64) -> Reply {
-    let body = match (&answer.view.batch, &answer.only) {
-        (Some(_), Some(only)) => render(only, channel).bytes,
-        (Some(batch), None) => {
-            batch.render(form::EVENTS, |batch| render(batch.messages(), channel)).bytes.clone()
-        }
-        (None, _) => format!(r#"{{"timeout":"no events before timeout","timestamp":{used}}}"#).into(),
+    let body = if let Some(batch) = &answer.view.batch {
+        list::body(Listing::of(channel), answer, batch, Vec::new())
+    } else {
+        Body::full(format!(r#"{{"timeout":"no events before timeout","timestamp":{used}}}"#))
     };
-    let mut reply = respond::json(StatusCode::OK, body);
+    let mut reply = respond::whole(StatusCode::OK, respond::JSON, respond::NO_STORE, body);
     uncached(&mut reply);
     super::add_missed(&mut reply, &answer.view.standing);
     reply
 }
 
-fn render(messages: &[Arc<Message>], channel: &ChannelName) -> Rendering {
-    let mut category = Vec::new();
-    write_string(&mut category, channel.as_str());
-    let mut out = Vec::with_capacity(messages.iter().map(|message| message.payload.len() + 128).sum());
-    out.extend_from_slice(br#"{"events":["#);
-    for (index, message) in messages.iter().enumerate() {
-        let comma = if index > 0 { "," } else { "" };
-        let _ = write!(out, r#"{comma}{{"timestamp":{},"category":"#, message.at.as_millis());
-        out.extend_from_slice(&category);
+/// The events of a category.
+struct Listing {
+    /// The category as JSON.
+    category: Vec<u8>,
+}
+
+impl Listing {
+    fn of(channel: &ChannelName) -> Self {
+        let mut category = Vec::with_capacity(channel.as_str().len() + 2);
+        write_string(&mut category, channel.as_str());
+        Self { category }
+    }
+}
+
+impl List for Listing {
+    const FORM: Form = form::EVENTS;
+
+    fn open(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(br#"{"events":["#);
+    }
+
+    fn message(&self, out: &mut Vec<u8>, message: &Message) {
+        let _ = write!(out, r#"{{"timestamp":{},"category":"#, message.at.as_millis());
+        out.extend_from_slice(&self.category);
         out.extend_from_slice(br#","data":"#);
-        write_payload(&mut out, &message.payload);
+        write_payload(out, &message.payload);
         let _ = write!(out, r#","id":"{}"}}"#, message.id);
     }
-    out.extend_from_slice(b"]}");
-    Rendering { bytes: out.into(), ends: Box::default() }
+
+    fn close(&self, out: &mut Vec<u8>, _: &Batch, _: &[Arc<Message>]) {
+        out.extend_from_slice(b"]}");
+    }
 }
 
 /// What the library says of caching, on everything that `/events` answers.

@@ -5,13 +5,13 @@ use std::task::Waker;
 
 use bytes::Bytes;
 use poll_core::near::fetch_at;
-use poll_core::{Batch, Continuity, Cursor, Limit, Pinned, Timestamp};
+use poll_core::{Batch, Continuity, Cursor, Pinned, Timestamp};
 use tokio::time::Instant;
 
 use super::{FanOut, Reader, Task};
 use crate::chunk;
 use crate::feed::Style;
-use crate::follow::Reach;
+use crate::follow::{AT_ONCE, Reach};
 use crate::lend::lock;
 use crate::turn::{self, cost};
 
@@ -170,7 +170,7 @@ impl Round {
             return Share::Own;
         }
         let pinned = Pinned::after(at);
-        let Some(view) = service.store().read_resident(now, channel, &pinned, Limit::default()) else {
+        let Some(view) = service.store().read_resident(now, channel, &pinned, AT_ONCE) else {
             return Share::Own;
         };
         let standing = &view.standing;
@@ -178,6 +178,9 @@ impl Round {
             return Share::Own;
         }
         let Some(batch) = view.batch else { return Share::Nothing };
+        if batch.is_over_budget() {
+            return Share::Own;
+        }
         let chunks = match &self.last {
             Some((last, chunks)) if Arc::ptr_eq(last, &batch) => chunks.clone(),
             _ => match chunks(&batch, *style) {
@@ -210,5 +213,6 @@ fn chunks(batch: &Batch, style: Style) -> Option<Bytes> {
         }
         start = end;
     }
-    Some(out.into())
+    // A socket that does not take all of it holds it until it does.
+    batch.charge(out.into()).ok()
 }

@@ -188,13 +188,14 @@ impl Sending {
             match self.body.poll_piece_caught(cx) {
                 Poll::Ready(Ok(Some(Piece::Data(bytes)))) => self.flow.give(bytes),
                 Poll::Ready(Ok(Some(Piece::Push(promise)))) => self.promise = Some(Box::new(promise)),
-                Poll::Ready(Ok(None)) => {
-                    self.flow.end();
-                    return Poll::Ready(Ok(()));
-                }
-                Poll::Ready(Err(_)) => {
+                Poll::Ready(Ok(Some(Piece::Broken)) | Err(_)) => {
                     self.flow.abort();
                     return Poll::Ready(Err(Gone));
+                }
+                Poll::Ready(Ok(None)) => {
+                    self.flow.end();
+                    self.body.take_written().into_iter().for_each(|written| written());
+                    return Poll::Ready(Ok(()));
                 }
                 Poll::Pending => return self.flow.poll_gone(cx).map(|()| Err(Gone)),
             }

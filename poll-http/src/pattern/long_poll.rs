@@ -138,13 +138,20 @@ impl<W: FnOnce(&Answer) -> Reply + Send> Future for LongPoll<W> {
         fetch(&*this);
         let answer = ready!(this.poll_answer(cx))?;
         this.timer.fetch();
-        // Who asks for the head is given no messages.
-        if this.action != Action::Head {
-            this.service.count_given(&this.question.channel, &answer, &this.client);
-        }
+        answer.check_budget()?;
         // Polled after completion only by a bug of a caller's.
-        let write = this.write.take();
-        write.map_or(Poll::Pending, |write| Poll::Ready(Ok(write(&answer))))
+        let Some(write) = this.write.take() else { return Poll::Pending };
+        let (reply, channel, client) = (write(&answer), &this.question.channel, &this.client);
+        // Who asks for the head is given no messages.
+        if this.action == Action::Head {
+            return Poll::Ready(Ok(reply));
+        }
+        let reply = match std::mem::replace(&mut this.place, Place::None) {
+            Place::Taken => this.service.read_in_place_of(Pattern::Long, reply, channel, client),
+            Place::None => this.service.read_in_place(reply, channel, client)?,
+        };
+        this.service.count_given(channel, &answer, client);
+        Poll::Ready(Ok(reply))
     }
 }
 

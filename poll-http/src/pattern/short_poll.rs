@@ -5,6 +5,7 @@ use poll_core::{Standing, Timestamp, View};
 
 use crate::client::Client;
 use crate::dialect::native;
+use crate::error::Refusal;
 use crate::head::{Field, Head};
 use crate::question::{Answer, Question};
 use crate::reply::Reply;
@@ -19,12 +20,12 @@ pub(crate) fn answer_resident(
     client: &Client,
     action: Action,
     seen: Option<&[u8]>,
-) -> Option<Reply> {
+) -> Option<Result<Reply, Refusal>> {
     let (store, now, channel) = (service.store(), service.now(), &question.channel);
     let view = if let Some(seen) = seen {
         let (pinned, standing) = store.standing_resident(now, channel, question.position)?;
         if let Some(unchanged) = unchanged(&standing, question, seen, now) {
-            return Some(unchanged);
+            return Some(Ok(unchanged));
         }
         store.read_resident(now, channel, &pinned, question.limit)?
     } else {
@@ -40,13 +41,13 @@ pub(crate) async fn answer(
     client: Client,
     action: Action,
     seen: Option<Vec<u8>>,
-) -> Reply {
+) -> Result<Reply, Refusal> {
     let (store, now) = (service.store(), service.now());
     let pinned = store.pin(now, &question.channel, question.position).await;
     if let Some(seen) = seen {
         let standing = store.standing(now, &question.channel, &pinned).await;
         if let Some(unchanged) = unchanged(&standing, &question, &seen, now) {
-            return unchanged;
+            return Ok(unchanged);
         }
     }
     let view = store.read(now, &question.channel, &pinned, question.limit).await;
@@ -75,16 +76,18 @@ fn write(
     action: Action,
     view: View,
     now: Timestamp,
-) -> Reply {
+) -> Result<Reply, Refusal> {
     let tag = native::etag(&view.standing, question.limit);
     let answer = Answer { view, now, only: None };
+    answer.check_budget()?;
+    let mut reply = native::poll(&answer, "polled_at", respond::NO_CACHE);
     // Who asks for the head is given no messages.
     if action != Action::Head {
+        reply = service.read_in_place(reply, &question.channel, client)?;
         service.count_given(&question.channel, &answer, client);
     }
-    let mut reply = native::poll(&answer, "polled_at", respond::NO_CACHE);
     reply.tag = Some(tag.as_bytes().into());
-    reply
+    Ok(reply)
 }
 
 /// The condition of a request, if it has one.

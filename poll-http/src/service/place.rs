@@ -1,4 +1,6 @@
 //! Places among those who wait: bounded, counted by pattern, and given back however a request ends.
+//!
+//! Who has been given a large answer keeps a place as well until it has taken it, because that is memory as waiting is.
 
 use poll_core::ChannelName;
 
@@ -6,12 +8,17 @@ use super::Service;
 use crate::client::Client;
 use crate::error::Refusal;
 use crate::metrics::Pattern;
+use crate::reply::Reply;
+
+/// An answer up to this many bytes takes no place: less than a socket's own buffer holds.
+const SMALL: u64 = 4 * 1024;
 
 /// A place, given back when it is dropped.
 #[must_use = "a place is given back when it is dropped"]
 pub(crate) struct Place {
     service: Service,
-    pattern: Pattern,
+    /// `None` for one who reads.
+    pattern: Option<Pattern>,
     channel: ChannelName,
     client: Client,
 }
@@ -28,7 +35,12 @@ impl Service {
         client: &Client,
     ) -> Result<Place, Refusal> {
         self.take_place(pattern, channel, client)?;
-        Ok(Place { service: self.clone(), pattern, channel: channel.clone(), client: client.clone() })
+        Ok(Place {
+            service: self.clone(),
+            pattern: Some(pattern),
+            channel: channel.clone(),
+            client: client.clone(),
+        })
     }
 
     /// The same for whoever keeps for itself what a [`Place`] would hold, and then [gives it back](Self::give_place).
@@ -48,10 +60,53 @@ impl Service {
         self.metrics().waiting(pattern).dec();
         self.0.shared.admission.give(channel, client);
     }
+
+    /// Has the reader of a large answer keep a place until the answer is written.
+    ///
+    /// # Errors
+    /// 429 with the bound that is reached.
+    pub(crate) fn read_in_place(
+        &self,
+        reply: Reply,
+        channel: &ChannelName,
+        client: &Client,
+    ) -> Result<Reply, Refusal> {
+        if reply.body.exact_length().is_some_and(|bytes| bytes <= SMALL) {
+            return Ok(reply);
+        }
+        self.0.shared.admission.take(channel, client)?;
+        Ok(self.holding(reply, channel, client))
+    }
+
+    /// The same for one who has waited, whose place goes over to the answer if it is large; else it is given back.
+    pub(crate) fn read_in_place_of(
+        &self,
+        pattern: Pattern,
+        reply: Reply,
+        channel: &ChannelName,
+        client: &Client,
+    ) -> Reply {
+        if reply.body.exact_length().is_some_and(|bytes| bytes <= SMALL) {
+            self.give_place(pattern, channel, client);
+            return reply;
+        }
+        self.metrics().waiting(pattern).dec();
+        self.holding(reply, channel, client)
+    }
+
+    fn holding(&self, reply: Reply, channel: &ChannelName, client: &Client) -> Reply {
+        let (channel, client) = (channel.clone(), client.clone());
+        let place = Place { service: self.clone(), pattern: None, channel, client };
+        Reply { body: reply.body.until_written(place), ..reply }
+    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.service.give_place(self.pattern, &self.channel, &self.client);
+        let Self { service, pattern, channel, client } = self;
+        match *pattern {
+            Some(pattern) => service.give_place(pattern, channel, client),
+            None => service.0.shared.admission.give(channel, client),
+        }
     }
 }

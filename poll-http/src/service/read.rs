@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use poll_core::{ChannelName, Found, Locator, Position};
+use poll_core::{ChannelName, Found, Kind, Locator, Position};
 
 use super::Service;
 use super::check::Ask;
@@ -62,10 +62,10 @@ impl Service {
         let read = self.parse(target, head)?;
         self.ask(head, read.asks())?;
         if self.store().has(read.channel()) {
-            return Ok(self.answer(read, action, client, connection.push));
+            return self.answer(read, action, client, connection.push);
         }
         let (service, channel) = (self.clone(), read.channel().clone());
-        let step = self.answer(read, action, client, connection.push);
+        let step = self.answer(read, action, client, connection.push)?;
         Ok(later(async move {
             service.store().load(service.now(), &channel).await.map_err(Refusal::unreadable)?;
             step.finished().await
@@ -102,18 +102,24 @@ impl Service {
         })
     }
 
-    fn answer(&self, read: Read<'_>, action: Action, client: Client, push: PushPolicy) -> Step {
+    fn answer(
+        &self,
+        read: Read<'_>,
+        action: Action,
+        client: Client,
+        push: PushPolicy,
+    ) -> Result<Step, Refusal> {
         // What is asked stays where it is, if it is answered at once.
         if let Read::Short(question, seen) = &read
             && let Some(now) = short_poll::answer_resident(self, question, &client, action, *seen)
         {
-            return Step::Now(now);
+            return now.map(Step::Now);
         }
-        match read {
+        Ok(match read {
             Read::Short(question, seen) => {
                 let service = self.clone();
                 let seen = seen.map(<[u8]>::to_vec);
-                later(async move { Ok(short_poll::answer(service, question, client, action, seen).await) })
+                later(short_poll::answer(service, question, client, action, seen))
             }
             Read::Long(question, voice) if action == Action::Head => {
                 self.answer_in_time(Question { wait: Duration::ZERO, ..question }, voice, client, action)
@@ -133,8 +139,8 @@ impl Service {
                 Step::Now(respond::streamed(native::media(framing), Body::empty()))
             }
             Read::Demo(job, framing) => later(progress::demo(self.clone(), job, client, framing)),
-            Read::Message(channel, locator) => later(message(self.clone(), channel, locator)),
-        }
+            Read::Message(channel, locator) => later(message(self.clone(), channel, locator, client)),
+        })
     }
 
     /// Long polls, in each dialect's words. A waiter holds no more than its own words need.
@@ -237,7 +243,12 @@ impl Read<'_> {
     }
 }
 
-async fn message(service: Service, channel: ChannelName, locator: Locator) -> Result<Reply, Refusal> {
+async fn message(
+    service: Service,
+    channel: ChannelName,
+    locator: Locator,
+    client: Client,
+) -> Result<Reply, Refusal> {
     let now = service.now();
     match service.store().message(now, &channel, locator).await {
         Found::Message(message, at, until) => {
@@ -248,7 +259,11 @@ async fn message(service: Service, channel: ChannelName, locator: Locator) -> Re
                 (Locator::Cursor(_), None) => native::message_cache(now, until).into(),
                 _ => respond::NO_CACHE.into(),
             };
-            Ok(native::message(&message, given_to.as_deref(), cache))
+            let reply = native::message(&message, given_to.as_deref(), cache);
+            let charge =
+                service.store().memory().charge(Kind::Answers, reply.body.exact_length().unwrap_or(0))?;
+            let reply = Reply { body: reply.body.charged(charge), ..reply };
+            service.read_in_place(reply, &channel, &client)
         }
         Found::Gone => Err(Refusal::new(StatusCode::GONE, "the message is no longer retained")),
         Found::Never => Err(Refusal::new(StatusCode::NOT_FOUND, "there never was such a message")),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use poll_core::{
-    Batch, ChannelName, Continuity, Cursor, Limit, Message, Published, Rendering, Stamp, Standing, Timestamp,
+    Batch, ChannelName, Continuity, Cursor, Form, Limit, Message, Published, Stamp, Standing, Timestamp,
 };
 
 use crate::body::Body;
@@ -14,6 +14,7 @@ use crate::content::{
     write_cursor, write_encoding, write_id, write_number, write_payload, write_string, write_time,
 };
 use crate::dialect::form;
+use crate::dialect::list::{self, List};
 use crate::question::Answer;
 use crate::reply::Reply;
 use crate::respond;
@@ -37,10 +38,9 @@ pub(crate) fn poll(answer: &Answer, clock: &str, cache: &'static str) -> Reply {
         own.push(b'}');
     };
     let body = if let Some(batch) = &answer.view.batch {
-        let shared = batch.render(form::NATIVE_POLL, messages).bytes.clone();
         let mut own = Vec::with_capacity(own_bytes);
         write_own(&mut own);
-        Body::spliced([shared, own.into(), bytes::Bytes::new()])
+        list::body(Messages, answer, batch, own)
     } else {
         let empty = br#"{"messages":[],"count":0,"cursor":"#;
         let mut own = Vec::with_capacity(empty.len() + 2 + Cursor::TEXT_BYTES + own_bytes);
@@ -52,23 +52,26 @@ pub(crate) fn poll(answer: &Answer, clock: &str, cache: &'static str) -> Reply {
     Reply { made: Some(answer.now), ..respond::whole(StatusCode::OK, respond::JSON, cache, body) }
 }
 
-/// The part of a poll's answer that all who are given this batch share.
-fn messages(batch: &Batch) -> Rendering {
-    // 144 bytes and its number around each message, 80 and two more numbers around all.
-    let bytes: usize = batch.messages().iter().map(|message| message.payload.len() + 168).sum();
-    let mut out = Vec::with_capacity(bytes + 128);
-    out.extend_from_slice(br#"{"messages":["#);
-    for (index, message) in batch.messages().iter().enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
-        write_message(&mut out, message);
+/// The part of a poll's answer that all who are given the same messages share.
+struct Messages;
+
+impl List for Messages {
+    const FORM: Form = form::NATIVE_POLL;
+
+    fn open(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(br#"{"messages":["#);
     }
-    out.extend_from_slice(br#"],"count":"#);
-    write_number(&mut out, batch.messages().len() as u64);
-    out.extend_from_slice(br#","cursor":"#);
-    write_cursor(&mut out, batch.end());
-    Rendering { bytes: out.into(), ends: Box::default() }
+
+    fn message(&self, out: &mut Vec<u8>, message: &Message) {
+        write_message(out, message);
+    }
+
+    fn close(&self, out: &mut Vec<u8>, batch: &Batch, messages: &[Arc<Message>]) {
+        out.extend_from_slice(br#"],"count":"#);
+        write_number(out, messages.len() as u64);
+        out.extend_from_slice(br#","cursor":"#);
+        write_cursor(out, batch.end());
+    }
 }
 
 fn write_flags(out: &mut Vec<u8>, answer: &Answer) {

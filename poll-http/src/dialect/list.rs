@@ -1,0 +1,148 @@
+//! The body of an answer that lists messages.
+//!
+//! A small list is rendered whole, once for all who are given it. A large one is rendered piece by piece, as its reader
+//! takes it: what a slow reader keeps is then a reference to messages, not a rendering six times their size, and no turn
+//! of a worker is longer than a piece.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use poll_core::{Batch, Form, Message, Rendering};
+
+use crate::body::{Body, Piece, Pieces};
+use crate::question::Answer;
+
+/// The most payload in bytes of a list that is rendered whole; that of one message always is.
+const WHOLE: usize = 64 * 1024;
+/// The same where nobody else is given just this list.
+const WHOLE_FOR_ONE: usize = 4 * 1024;
+/// How large a piece gets, give or take a message.
+const PIECE: usize = 16 * 1024;
+/// What stands around a message at most, but for its payload.
+const AROUND: usize = 192;
+
+/// How a dialect lists messages.
+pub(crate) trait List: Send + 'static {
+    /// Under which the whole is kept for others.
+    const FORM: Form;
+
+    /// Writes what stands before the first message.
+    fn open(&self, out: &mut Vec<u8>);
+
+    /// Writes one message.
+    fn message(&self, out: &mut Vec<u8>, message: &Message);
+
+    /// Writes what stands behind the last of `messages`, where it is the same for all who are given them.
+    fn close(&self, out: &mut Vec<u8>, batch: &Batch, messages: &[Arc<Message>]);
+}
+
+/// The body of an answer that gives `batch`, or only some of its messages; `own` stands behind the list.
+pub(crate) fn body<L: List>(list: L, answer: &Answer, batch: &Arc<Batch>, own: Vec<u8>) -> Body {
+    let messages = answer.messages();
+    let small = |most| messages.len() == 1 || payload(messages) <= most;
+    if answer.only.is_none() && small(WHOLE) {
+        let whole = |batch: &Batch| Rendering {
+            bytes: render(&list, batch, batch.messages()).into(),
+            ends: Box::default(),
+        };
+        let shared = batch.render(L::FORM, whole).bytes.clone();
+        return if own.is_empty() {
+            Body::full(shared)
+        } else {
+            Body::spliced([shared, own.into(), Bytes::new()])
+        };
+    }
+    if small(WHOLE_FOR_ONE) {
+        let mut out = render(&list, batch, messages);
+        out.extend_from_slice(&own);
+        return Body::full(out);
+    }
+    Body::drawn(Listed { list, batch: batch.clone(), only: answer.only.clone(), next: 0, own: Some(own) })
+}
+
+fn payload(messages: &[Arc<Message>]) -> usize {
+    messages.iter().map(|message| message.payload.len()).sum()
+}
+
+fn render(list: &impl List, batch: &Batch, messages: &[Arc<Message>]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(payload(messages) + (messages.len() + 1) * AROUND);
+    list.open(&mut out);
+    for (index, message) in messages.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        list.message(&mut out, message);
+    }
+    list.close(&mut out, batch, messages);
+    out
+}
+
+/// A list on its way.
+struct Listed<L> {
+    list: L,
+    /// Charged for as long as this is held.
+    batch: Arc<Batch>,
+    /// Those that are given, where not all are.
+    only: Option<Vec<Arc<Message>>>,
+    /// The message that comes next.
+    next: usize,
+    /// What stands behind the list; taken with the last piece.
+    own: Option<Vec<u8>>,
+}
+
+impl<L: List> Listed<L> {
+    fn messages(&self) -> &[Arc<Message>] {
+        self.only.as_deref().unwrap_or(self.batch.messages())
+    }
+
+    /// How many messages the next piece is about to have, and how large it will be without escapes.
+    fn next_piece(&self) -> (usize, usize) {
+        let (mut messages, mut bytes) = (0, AROUND);
+        for message in &self.messages()[self.next..] {
+            if bytes >= PIECE {
+                break;
+            }
+            messages += 1;
+            bytes += message.payload.len() + AROUND;
+        }
+        (messages, bytes)
+    }
+
+    /// The next piece; `None` behind the last.
+    fn piece(&mut self) -> Option<Vec<u8>> {
+        self.own.as_ref()?;
+        let (most, bytes) = self.next_piece();
+        let mut out = Vec::with_capacity(bytes);
+        let begun = self.next;
+        if begun == 0 {
+            self.list.open(&mut out);
+        }
+        let messages = self.only.as_deref().unwrap_or(self.batch.messages());
+        for message in &messages[begun..begun + most] {
+            if self.next > 0 {
+                out.push(b',');
+            }
+            self.list.message(&mut out, message);
+            self.next += 1;
+            if out.len() >= PIECE {
+                break;
+            }
+        }
+        if self.next == messages.len() {
+            self.list.close(&mut out, &self.batch, messages);
+            out.extend(self.own.take().unwrap_or_default());
+        }
+        Some(out)
+    }
+}
+
+impl<L: List> Pieces for Listed<L> {
+    fn poll_piece(&mut self, _: &mut Context<'_>) -> Poll<Option<Piece>> {
+        let piece = self.piece().map(|piece| match self.batch.charge(piece.into()) {
+            Ok(bytes) => Piece::Data(bytes),
+            Err(_) => Piece::Broken,
+        });
+        Poll::Ready(piece)
+    }
+}
