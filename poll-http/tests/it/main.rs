@@ -38,4 +38,5 @@ mod transport_plain;
 mod transport_push;
 mod transport_sniff;
 mod transport_toy;
+mod unread_answers;
 mod world;

@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use poll_core::{Retention, Store, Timestamp};
+use poll_core::journal::MemoryJournal;
+use poll_core::{Kind, Memory, Retention, Store, Timestamp};
 use poll_http::{
     Clock, ConnectionError, ConnectionSettings, Drain, Metrics, Service, ServiceSettings, serve,
 };
@@ -59,16 +60,23 @@ impl World {
     }
 
     pub(crate) fn with(settings: ServiceSettings, retention: Retention) -> Self {
-        let time =
-            Arc::new(Time { begun: Instant::now(), set: AtomicI64::new(0), broken: AtomicBool::new(false) });
+        let time = Time::begun();
         Self::build(settings, Store::in_memory(retention), time)
+    }
+
+    /// With so many bytes for what is kept beside the log.
+    pub(crate) fn budgeted(memory: u64) -> Self {
+        Self::budgeted_with(memory, ServiceSettings::default())
+    }
+
+    pub(crate) fn budgeted_with(memory: u64, settings: ServiceSettings) -> Self {
+        let store = Store::with_memory(Arc::new(MemoryJournal), Retention::default(), Memory::new(memory));
+        Self::build(settings, store, Time::begun())
     }
 
     /// A server whose store is `store`.
     pub(crate) fn over(store: Store) -> Self {
-        let time =
-            Arc::new(Time { begun: Instant::now(), set: AtomicI64::new(0), broken: AtomicBool::new(false) });
-        Self::build(ServiceSettings::default(), store, time)
+        Self::build(ServiceSettings::default(), store, Time::begun())
     }
 
     fn build(settings: ServiceSettings, store: Store, time: Arc<Time>) -> Self {
@@ -88,7 +96,8 @@ impl World {
 
     /// The same place after a restart: what was in memory is gone, time goes on.
     pub(crate) fn restarted(&self) -> Self {
-        Self::build(ServiceSettings::default(), Store::in_memory(Retention::default()), self.time.clone())
+        let store = Store::in_memory(Retention::default());
+        Self::build(ServiceSettings::default(), store, self.time.clone())
     }
 
     /// The time of day.
@@ -116,6 +125,16 @@ impl World {
         prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
         let line = text.lines().find_map(|line| line.strip_prefix(sample));
         line.map_or(0, |rest| rest.trim().parse().unwrap())
+    }
+
+    /// Bytes on the account.
+    pub(crate) fn used(&self, kind: Kind) -> u64 {
+        self.store.memory().used(kind)
+    }
+
+    /// Requests that were refused for want of memory, and streams that broke off.
+    pub(crate) fn refused_for_memory(&self) -> u64 {
+        self.metric("poll_refused_total{reason=\"memory\"}")
     }
 
     /// Everybody who waits for a message, by the server's own count.
@@ -240,6 +259,10 @@ impl World {
 }
 
 impl Time {
+    fn begun() -> Arc<Self> {
+        Arc::new(Self { begun: Instant::now(), set: AtomicI64::new(0), broken: AtomicBool::new(false) })
+    }
+
     fn now(&self) -> Timestamp {
         assert!(!self.broken.load(Ordering::Relaxed), "a broken clock, as ordered");
         let passed = i64::try_from(self.begun.elapsed().as_micros()).unwrap();
@@ -297,6 +320,12 @@ impl Wire {
     pub(crate) async fn leave(self) {
         drop(self.io);
         self.served.await.unwrap();
+    }
+
+    /// All that comes until the server closes the connection.
+    pub(crate) async fn rest(&mut self) -> Vec<u8> {
+        while self.read_more().await {}
+        std::mem::take(&mut self.unread)
     }
 
     async fn read_more(&mut self) -> bool {
