@@ -1,4 +1,4 @@
-//! The only answer body of the crate, and the only request body.
+//! The only answer body of the crate.
 //!
 //! Both protocols carry the same [`Body`]: hyper reads it as an [`http_body::Body`], HTTP/2 by [`Body::poll_piece`],
 //! because only there can a piece be a push. A piece is a frame is a chunk: what a pattern hands over at once leaves
@@ -15,9 +15,6 @@ use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use poll_core::Charge;
 
-use crate::foreign::ForeignBody;
-use crate::http1::Http1Body;
-use crate::http2::Http2Content;
 use crate::lend::Lent;
 
 /// One answer's body.
@@ -376,105 +373,3 @@ impl std::fmt::Display for BodyError {
 }
 
 impl std::error::Error for BodyError {}
-
-/// A request's body, whichever protocol it came by.
-#[derive(Debug)]
-pub enum RequestBody {
-    /// Known to have no bytes.
-    Empty,
-    /// From an HTTP/1 connection.
-    Http1(Http1Body),
-    /// From an HTTP/2 stream. Its flow-control window opens as the data is read.
-    Http2(Http2Content),
-    /// At hand, as tests and embedders have it.
-    Full(Bytes),
-    /// From a connection of somebody else's server.
-    Foreign(ForeignBody),
-}
-
-impl RequestBody {
-    /// The content of a request that another server took.
-    pub fn foreign<B>(body: B) -> Self
-    where
-        B: http_body::Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        if body.is_end_stream() { Self::Empty } else { Self::Foreign(ForeignBody::new(body)) }
-    }
-}
-
-impl http_body::Body for RequestBody {
-    type Data = Bytes;
-    type Error = RequestBodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
-        let frame = match &mut *self {
-            Self::Empty => None,
-            Self::Full(bytes) => {
-                let bytes = std::mem::take(bytes);
-                *self = Self::Empty;
-                (!bytes.is_empty()).then(|| Ok(Frame::data(bytes)))
-            }
-            Self::Http1(incoming) => {
-                let frame = std::task::ready!(Pin::new(incoming).poll_frame(cx));
-                frame.map(|frame| frame.map_err(RequestBodyError::Http1))
-            }
-            // Trailers are not looked at; dropping the stream lets go of them.
-            Self::Http2(content) => std::task::ready!(content.poll_data(cx))
-                .map(|data| data.map(Frame::data).map_err(RequestBodyError::Http2)),
-            Self::Foreign(body) => std::task::ready!(body.poll_frame(cx)),
-        };
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Empty => true,
-            Self::Full(bytes) => bytes.is_empty(),
-            Self::Http1(incoming) => incoming.is_end_stream(),
-            Self::Http2(content) => content.is_end_stream(),
-            Self::Foreign(body) => body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Empty => SizeHint::with_exact(0),
-            Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Http1(incoming) => incoming.size_hint(),
-            // h2 checks the length against Content-Length itself, but does not tell it.
-            Self::Http2(_) => SizeHint::default(),
-            Self::Foreign(body) => body.size_hint(),
-        }
-    }
-}
-
-/// Why a request's body could not be read to its end.
-#[derive(Debug)]
-pub enum RequestBodyError {
-    /// The connection broke, or the chunks were malformed.
-    Http1(hyper::Error),
-    /// The stream was reset, or the connection broke.
-    Http2(h2::Error),
-    /// Somebody else's server could not read it.
-    Foreign(Box<dyn std::error::Error + Send + Sync>),
-}
-
-impl std::fmt::Display for RequestBodyError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the request's body broke off")
-    }
-}
-
-impl std::error::Error for RequestBodyError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Http1(error) => Some(error),
-            Self::Http2(error) => Some(error),
-            Self::Foreign(error) => Some(error.as_ref()),
-        }
-    }
-}

@@ -13,9 +13,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Request;
+use poll_core::Memory;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::body::RequestBody;
 use crate::deadline::Deadlines;
 use crate::drain::{Drain, WaitDraining};
 use crate::head::PlainRequest;
@@ -23,6 +23,7 @@ use crate::http1::{Direct, Http1, Turn};
 use crate::http2::Http2;
 use crate::metrics::Cut;
 use crate::reply::Reply;
+use crate::request_body::RequestBody;
 use crate::stall::{Sniffed, Watched};
 use crate::turn;
 
@@ -45,6 +46,11 @@ pub trait Handle: Clone + Send + 'static {
 
     /// A connection is closed because it went over a limit: for whoever counts.
     fn cut(&self, _: Cut) {}
+
+    /// The account of what peers make the server hold; one without a bound, if nothing else is said.
+    fn memory(&self) -> Memory {
+        Memory::new(0)
+    }
 }
 
 /// An answer that is there, or one that is to come.

@@ -30,7 +30,7 @@ use hyper_util::rt::TokioIo;
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::body::{Body, BodyError, RequestBody};
+use crate::body::{Body, BodyError};
 use crate::connection::{
     ConnectionError, ConnectionInfo, ConnectionSettings, EarlyHints, EarlyHintsHttp1, Handle, Protocol,
     PushPolicy,
@@ -39,6 +39,7 @@ use crate::drain::{Drain, WaitDraining};
 use crate::early_hints::Preload;
 use crate::link::{Carries, Link};
 use crate::reply::{Reply, Wants};
+use crate::request_body::RequestBody;
 use crate::stall::Watched;
 use answer::After;
 use exchange::Exchange;
@@ -54,7 +55,7 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
 /// What hyper buffers of a body before it writes, and the most it reads at once: large enough that a batch of many
 /// messages needs few writes, small enough that ten thousand slow readers are affordable.
-const BUFFER: usize = 64 * 1024;
+const BUFFER: usize = 16 * 1024;
 
 /// One HTTP/1 connection.
 pub(crate) struct Http1<IO, H: Handle> {

@@ -29,12 +29,12 @@ use h2::{Reason, RecvStream};
 use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::body::RequestBody;
 use crate::connection::{
     ConnectionError, ConnectionInfo, ConnectionSettings, EarlyHints, Handle, Protocol, PushPolicy,
 };
 use crate::drain::WaitDraining;
 use crate::metrics::Cut;
+use crate::request_body::{Allowance, RequestBody};
 use crate::stall::Watched;
 use crate::turn;
 use content::Came;
@@ -56,6 +56,8 @@ pub(crate) struct Http2<IO, H: Handle> {
     handler: H,
     peer: SocketAddr,
     lane: Arc<Lane>,
+    /// For the content of all its requests.
+    allowance: Arc<Allowance>,
     pulse: Pulse,
     /// `None` once the connection was told.
     draining: Option<WaitDraining>,
@@ -87,7 +89,9 @@ where
         let deadlines = handler.deadlines();
         let pulse = Pulse::new(deadlines.timer(), io.share_link(), Arc::clone(settings));
         let lane = Arc::new(Lane::new(io.share_link(), deadlines, settings.stall));
+        let allowance = Allowance::of(&handler.memory());
         Self {
+            allowance,
             stack: Stack::Handshake(Box::new(builder(settings).handshake(io))),
             handler,
             peer,
@@ -114,7 +118,7 @@ where
         let came = (!request.body().is_end_stream()).then(Came::default);
         let asked = Asked { wants: Wants::of(&request), origin, came: came.clone() };
         let request = request.map(|body| match came {
-            Some(came) => RequestBody::Http2(Http2Content::new(body, came)),
+            Some(came) => RequestBody::Http2(Http2Content::new(body, came, Arc::clone(&self.allowance))),
             None => RequestBody::Empty,
         });
         match catch_unwind(AssertUnwindSafe(|| self.handler.handle(request, &connection))) {

@@ -1,36 +1,50 @@
 //! A request's content, read whole: bounded in bytes and time, and over before anything waits.
 //!
-//! Unread content would hide a client's leaving and hold its buffers, so no pattern sees a body.
+//! Unread content would hide a client's leaving and hold its buffers, so no pattern sees a body. What is read is charged
+//! before it is kept, and stays charged until its request has its answer.
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::StatusCode;
 use http_body::Body as _;
+use poll_core::{Charge, Kind, Memory, OverBudget};
 use tokio::time::Instant;
 
-use crate::body::RequestBody;
 use crate::deadline::Deadlines;
 use crate::error::Refusal;
+use crate::request_body::{Allowance, RequestBody};
 
-/// Reads a body of at most `most` bytes within `time`.
+/// What a request whose content is awaited takes beside it, in bytes: a stream, a future, what its head said.
+const A_REQUEST: u64 = 1_024;
+
+/// How much content may come, and until when.
+pub(crate) struct Bounds {
+    pub(crate) bytes: usize,
+    pub(crate) time: Duration,
+}
+
+/// Reads a body.
 ///
 /// # Errors
-/// 413 when it is larger, 408 when it is late, 400 when it breaks off.
+/// 413 when it is larger than it may be, 408 when it is late, 400 when it breaks off, 503 when there is no memory for it.
 pub(crate) async fn read(
     mut body: RequestBody,
-    most: usize,
-    time: Duration,
+    bounds: Bounds,
+    memory: &Memory,
     deadlines: &Deadlines,
-) -> Result<Bytes, Refusal> {
+) -> Result<(Content, Held), Refusal> {
+    let most = bounds.bytes;
     if body.size_hint().lower() > most as u64 {
         return Err(Refusal::too_large("the content", most));
     }
+    let mut held = Held::new(memory, body.allowance())?;
     let mut timer = deadlines.timer();
-    timer.set(Instant::now() + time);
+    timer.set(Instant::now() + bounds.time);
     let mut content = Content::None;
     loop {
         let frame = poll_fn(|cx| match Pin::new(&mut body).poll_frame(cx) {
@@ -39,7 +53,7 @@ pub(crate) async fn read(
         });
         let frame = match frame.await {
             Err(()) => return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "the content took too long")),
-            Ok(None) => return Ok(content.into_bytes()),
+            Ok(None) => return Ok((content, held)),
             Ok(Some(Err(_))) => return Err(Refusal::bad_request("the content broke off or was malformed")),
             Ok(Some(Ok(frame))) => frame,
         };
@@ -48,42 +62,97 @@ pub(crate) async fn read(
         if content.len() + data.len() > most {
             return Err(Refusal::too_large("the content", most));
         }
-        content = content.with(data);
+        content = match content {
+            // Most content comes in one piece, which is then not copied. Where more is to come it is: a small piece may
+            // be a part of a large buffer, and would keep all of that while it waits.
+            Content::None if body.is_end_stream() => {
+                held.grow(data.len())?;
+                Content::One(data)
+            }
+            content => content.with(&data, most, &mut held)?,
+        };
     }
 }
 
-/// Most content comes in one piece, which is then not copied.
-enum Content {
+/// What is held for a request whose content is read or published.
+pub(crate) struct Held {
+    charge: Charge,
+    allowance: Option<Arc<Allowance>>,
+}
+
+impl Held {
+    fn new(memory: &Memory, allowance: Option<&Arc<Allowance>>) -> Result<Self, OverBudget> {
+        let mut held = Self { charge: memory.charge(Kind::Bodies, 0)?, allowance: allowance.cloned() };
+        held.take(A_REQUEST)?;
+        Ok(held)
+    }
+
+    /// For content that came with its head: small, as one read is.
+    pub(crate) fn whole(memory: &Memory, content: &[u8]) -> Self {
+        let charge = memory.charge_unbounded(Kind::Bodies, A_REQUEST + content.len() as u64);
+        Self { charge, allowance: None }
+    }
+
+    fn grow(&mut self, bytes: usize) -> Result<(), OverBudget> {
+        self.take(bytes as u64)
+    }
+
+    fn take(&mut self, bytes: u64) -> Result<(), OverBudget> {
+        if let Some(allowance) = &self.allowance {
+            allowance.take(bytes)?;
+        }
+        self.charge.grow(bytes).inspect_err(|_| {
+            if let Some(allowance) = &self.allowance {
+                allowance.give(bytes);
+            }
+        })
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(allowance) = &self.allowance {
+            allowance.give(self.charge.bytes());
+        }
+    }
+}
+
+/// Content as far as it has come.
+pub(crate) enum Content {
     None,
     One(Bytes),
-    Many(BytesMut),
+    Many(Vec<u8>),
 }
 
 impl Content {
     fn len(&self) -> usize {
-        match self {
-            Self::None => 0,
-            Self::One(bytes) => bytes.len(),
-            Self::Many(bytes) => bytes.len(),
-        }
+        self.as_ref().len()
     }
 
-    fn with(self, data: Bytes) -> Self {
+    /// With more, which is charged before there is room for it.
+    fn with(self, data: &[u8], most: usize, held: &mut Held) -> Result<Self, OverBudget> {
         let mut all = match self {
-            Self::None => return Self::One(data),
-            Self::One(first) => BytesMut::from(first),
+            Self::None => Vec::new(),
+            Self::One(first) => first.into(),
             Self::Many(all) => all,
         };
-        all.extend_from_slice(&data);
-        Self::Many(all)
+        let wanted = all.len() + data.len();
+        if wanted > all.capacity() {
+            let capacity = wanted.max(2 * all.capacity()).min(most);
+            held.grow(capacity - all.capacity())?;
+            all.reserve_exact(capacity - all.len());
+        }
+        all.extend_from_slice(data);
+        Ok(Self::Many(all))
     }
+}
 
-    fn into_bytes(self) -> Bytes {
+impl AsRef<[u8]> for Content {
+    fn as_ref(&self) -> &[u8] {
         match self {
-            Self::None => Bytes::new(),
-            // A small piece of a large read buffer would keep all of that buffer.
-            Self::One(bytes) => Bytes::copy_from_slice(&bytes),
-            Self::Many(bytes) => bytes.freeze(),
+            Self::None => &[],
+            Self::One(bytes) => bytes,
+            Self::Many(bytes) => bytes,
         }
     }
 }

@@ -37,6 +37,7 @@ mod pattern;
 mod query;
 mod question;
 mod reply;
+mod request_body;
 mod respond;
 mod route;
 mod service;
@@ -46,7 +47,7 @@ mod turn;
 
 pub use access::Access;
 pub use admission::{Limits, Rate};
-pub use body::{Body, BodyError, Piece, Pieces, Promise, RequestBody, RequestBodyError};
+pub use body::{Body, BodyError, Piece, Pieces, Promise};
 pub use client::counted as counted_address;
 pub use clock::Clock;
 pub use connection::{
@@ -64,6 +65,7 @@ pub use http2::Http2Content;
 pub use metrics::{Cut, Metrics};
 pub use mount::{Called, Mount, Mounted};
 pub use reply::Reply;
+pub use request_body::{RequestBody, RequestBodyError};
 pub use route::{Action, Target};
 pub use service::{Answering, Ask, Builder, Service};
 pub use settings::{Cors, Demo, Given, HostCheck, Receipts, ServiceSettings, Site};

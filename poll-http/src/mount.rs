@@ -35,8 +35,9 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response, Uri, Version};
 
-use crate::body::{Body, RequestBody};
+use crate::body::Body;
 use crate::connection::{ConnectionInfo, EarlyHints, Handle as _, Protocol, PushPolicy};
+use crate::request_body::RequestBody;
 use crate::service::{Answering, Service};
 
 /// A service at a path of another server. A clone is the same mount.

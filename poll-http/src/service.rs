@@ -17,7 +17,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Request;
-use poll_core::{ChannelName, Cursor, Lane, Message, Pinned, Standing, Store, Timestamp, Wait};
+use poll_core::{ChannelName, Cursor, Lane, Memory, Message, Pinned, Standing, Store, Timestamp, Wait};
 
 pub use builder::Builder;
 pub use check::Ask;
@@ -26,7 +26,6 @@ use check::{Check, Hook};
 use dispatch::{Content, Later};
 
 use crate::admission::Admission;
-use crate::body::RequestBody;
 use crate::client::{Client, Proxies};
 use crate::clock::Clock;
 use crate::connection::{ConnectionInfo, Handle, Handled};
@@ -38,6 +37,7 @@ use crate::head::{Head, PlainRequest};
 use crate::metrics::{Cut, Metrics, MetricsText};
 use crate::question::Answer;
 use crate::reply::{Reply, Sniffing};
+use crate::request_body::RequestBody;
 use crate::settings::{Receipts, ServiceSettings, Site};
 
 /// Streams woken before sockets are looked at: few enough that publishes come in between, many enough that the look
@@ -230,6 +230,10 @@ impl Handle for Service {
 
     fn cut(&self, cut: Cut) {
         self.metrics().cut(cut);
+    }
+
+    fn memory(&self) -> Memory {
+        self.store().memory().clone()
     }
 }
 

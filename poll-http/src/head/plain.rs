@@ -5,8 +5,8 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
 
 use super::{Field, FieldSet, Repeated, Values};
-use crate::body::RequestBody;
 use crate::query::Coding;
+use crate::request_body::RequestBody;
 
 /// A plain request of HTTP/1.1 where it was read: a whole GET or POST that asks nothing of its connection but to be
 /// kept.

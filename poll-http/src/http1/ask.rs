@@ -142,7 +142,7 @@ mod tests {
     use http::uri::PathAndQuery;
 
     use super::*;
-    use crate::body::RequestBody;
+    use crate::request_body::RequestBody;
 
     /// The request, and what is left of the text behind it.
     fn plain(text: &str) -> Option<(Request<RequestBody>, &str)> {

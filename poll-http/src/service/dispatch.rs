@@ -12,7 +12,7 @@ use super::check::Ask;
 use super::finish::Finish;
 use super::{Answering, Service};
 use crate::access::{Denied, Right};
-use crate::body::{Body, RequestBody};
+use crate::body::Body;
 use crate::client::Client;
 use crate::coding;
 use crate::connection::{ConnectionInfo, Handled};
@@ -21,10 +21,11 @@ use crate::drain::Phase;
 use crate::early_hints::{Asset, Preload};
 use crate::error::{Refusal, Shape};
 use crate::head::{Field, Head};
-use crate::intake;
+use crate::intake::{self, Bounds, Held};
 use crate::origin;
 use crate::pattern::publish::Posted;
 use crate::reply::Reply;
+use crate::request_body::RequestBody;
 use crate::respond;
 use crate::route::{Action, Dialect, Target};
 use crate::turn::{self, cost};
@@ -189,35 +190,42 @@ impl Service {
                 return Err(Refusal::too_large("the content", most));
             }
             Content::Whole(content) => {
-                return self.publish_content(posted, content, |ask| self.ask(head, ask));
+                return self.publish_content(posted, content, None, |ask| self.ask(head, ask));
             }
             Content::Coming(body) => body,
         };
         let (service, head) = (self.clone(), self.kept(head));
         Ok(later(async move {
             let settings = service.settings();
-            let content = intake::read(body, most, settings.body, service.deadlines()).await?;
+            let bounds = Bounds { bytes: most, time: settings.body };
+            let memory = service.store().memory();
+            let (content, held) = intake::read(body, bounds, memory, service.deadlines()).await?;
             let asked = |ask: Ask<'_>| head.map_or(Ok(()), |head| service.ask(Head::from(&*head), ask));
-            let step = service.publish_content(posted, &content, asked)?;
+            let step = service.publish_content(posted, content.as_ref(), Some(held), asked)?;
             drop(content);
             step.finished().await
         }))
     }
 
-    /// Publishes what a request brought, if it may, as far as that goes without waiting.
+    /// Publishes what a request brought, if it may, as far as that goes without waiting. What is held for it is let go of
+    /// with the answer.
     fn publish_content(
         &self,
         posted: Posted,
         content: &[u8],
+        held: Option<Held>,
         ask: impl FnOnce(Ask<'_>) -> Result<(), Refusal>,
     ) -> Result<Step, Refusal> {
         let (channel, publish, told) = posted.with(content, self.settings())?;
         turn::charge(cost::JSON_BYTE * content.len() as u64 + cost::MESSAGE * publish.payloads.len() as u64);
+        let held =
+            move |service: &Self| held.unwrap_or_else(|| Held::whole(service.store().memory(), content));
         ask(Ask::Publish(&channel))?;
         if !self.0.shared.hooks.is_empty() {
-            let service = self.clone();
+            let (service, held) = (self.clone(), held(self));
             return Ok(later(async move {
                 let published = service.publish(&channel, publish).await?;
+                drop(held);
                 Ok(told.reply(&channel, &published))
             }));
         }
@@ -234,8 +242,12 @@ impl Service {
                 Step::Now(reply)
             }
             Publishing::Waiting(published) => {
-                let service = self.clone();
-                later(async move { Ok(tell(&service, &published.await?)) })
+                let (service, held) = (self.clone(), held(self));
+                later(async move {
+                    let published = published.await?;
+                    drop(held);
+                    Ok(tell(&service, &published))
+                })
             }
         })
     }

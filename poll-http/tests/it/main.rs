@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod admission;
+mod bodies_in_flight;
 mod browsers;
 mod channel_dialect;
 mod chat;

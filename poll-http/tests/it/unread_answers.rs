@@ -4,7 +4,7 @@ use poll_core::{ChannelName, Kind, Payload, Publish};
 use poll_http::{Limits, ServiceSettings};
 use serde_json::{Value, json};
 
-use crate::world::{ADDRESS, Answer, Wire, World};
+use crate::world::{ADDRESS, Answer, Wire, World, settle};
 
 /// Publishes texts to a channel, past the doors' own bounds.
 async fn fill(world: &World, channel: &str, count: usize, text: &str) {
@@ -15,23 +15,11 @@ async fn fill(world: &World, channel: &str, count: usize, text: &str) {
     }
 }
 
-async fn settled(world: &World, kind: Kind) {
-    for _ in 0..10_000 {
-        if world.used(kind) == 0 {
-            return;
-        }
-        tokio::task::yield_now().await;
-    }
-    panic!("{} bytes of {kind:?} stay on the account", world.used(kind));
-}
-
 /// Asks and does not read.
 async fn unread(world: &World, target: &str, capacity: usize) -> Wire {
     let mut wire = world.connect_through(capacity, ADDRESS);
     wire.send("GET", target, &[], b"").await;
-    for _ in 0..1_000 {
-        tokio::task::yield_now().await;
-    }
+    settle().await;
     wire
 }
 
@@ -112,9 +100,7 @@ async fn who_does_not_read_holds_messages_and_one_piece_of_their_rendering() {
             b"GET /api/poll?channel=messages HTTP/1.1\r\nHost: poll.test\r\nConnection: close\r\n\r\n",
         )
         .await;
-        for _ in 0..1_000 {
-            tokio::task::yield_now().await;
-        }
+        settle().await;
         wire
     }];
     let each = (world.used(Kind::Answers) - before) / 2;
@@ -123,7 +109,7 @@ async fn who_does_not_read_holds_messages_and_one_piece_of_their_rendering() {
     for wire in wires {
         wire.leave().await;
     }
-    settled(&world, Kind::Answers).await;
+    world.until_released(Kind::Answers).await;
 }
 
 /// What is refused where there is no memory for a large answer.
@@ -176,7 +162,7 @@ async fn over_the_budget_large_answers_are_refused_and_small_ones_given() {
     for wire in wires {
         wire.leave().await;
     }
-    settled(&world, Kind::Answers).await;
+    world.until_released(Kind::Answers).await;
     assert_eq!(world.get("/api/poll?channel=large").await.contents().len(), 17, "a mebibyte");
 }
 
@@ -195,9 +181,7 @@ async fn a_large_answer_keeps_a_place_until_it_is_read() {
             world.until_waiting(1).await;
             fill(&world, "later", 1, &"x".repeat(60_000)).await;
         }
-        for _ in 0..1_000 {
-            tokio::task::yield_now().await;
-        }
+        settle().await;
         assert_eq!(world.waiters(), 0, "{target}: reading is not waiting");
         let refused = world.ask("GET", "/api/poll?channel=large", &name, b"").await;
         assert_eq!((refused.status, refused.field("retry-after")), (429, Some("1")), "{target}");

@@ -132,6 +132,17 @@ impl World {
         self.store.memory().used(kind)
     }
 
+    /// Lets others run until nothing of a kind is on the account.
+    pub(crate) async fn until_released(&self, kind: Kind) {
+        for _ in 0..100_000 {
+            if self.used(kind) == 0 {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+        panic!("{} bytes of {kind:?} stay on the account", self.used(kind));
+    }
+
     /// Requests that were refused for want of memory, and streams that broke off.
     pub(crate) fn refused_for_memory(&self) -> u64 {
         self.metric("poll_refused_total{reason=\"memory\"}")
@@ -433,6 +444,13 @@ impl Answer {
 
     pub(crate) fn cursor(&self) -> String {
         self.json()["cursor"].as_str().unwrap().to_owned()
+    }
+}
+
+/// Lets everybody else run until nothing more happens by itself. No time passes.
+pub(crate) async fn settle() {
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
     }
 }
 
