@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::StatusCode;
-use poll_core::ChannelName;
+use poll_core::{ChannelName, Charge, Kind, Memory, OverBudget};
 
 pub use rate::Rate;
 
@@ -62,6 +62,30 @@ pub(crate) struct Admission {
     addresses: Tally<IpAddr>,
     buckets: Buckets,
     failures: Buckets,
+    memory: Memory,
+}
+
+/// What the names take of one who was let in. Short ones lie in what waits itself.
+#[derive(Debug)]
+#[must_use = "the names are kept for as long as the place is"]
+pub(crate) struct Names {
+    _charge: Option<Box<Charge>>,
+}
+
+impl Names {
+    /// Names up to this many bytes have no place of their own.
+    const SHORT: usize = 23;
+
+    fn of(channel: &ChannelName, client: &Client, memory: &Memory) -> Result<Self, OverBudget> {
+        let names = [channel.as_str(), client.name.as_deref().unwrap_or_default()];
+        let long = names.iter().map(|name| name.len()).filter(|bytes| *bytes > Self::SHORT);
+        let bytes: usize = long.sum();
+        if bytes == 0 {
+            return Ok(Self { _charge: None });
+        }
+        let charge = memory.charge(Kind::Names, bytes as u64)?;
+        Ok(Self { _charge: Some(Box::new(charge)) })
+    }
 }
 
 const AT_CAPACITY: &str = "Server at capacity";
@@ -72,9 +96,10 @@ const CHANNEL_AT_CAPACITY: &str = "Channel at capacity";
 const SLOT_RETRY: Duration = Duration::from_secs(1);
 
 impl Admission {
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: Limits, memory: Memory) -> Self {
         Self {
             limits,
+            memory,
             total: AtomicUsize::new(0),
             channels: Tally::new(limits.per_channel),
             clients: Tally::new(limits.per_client),
@@ -88,7 +113,8 @@ impl Admission {
     ///
     /// # Errors
     /// 429 with the bound that is reached.
-    pub(crate) fn take(&self, channel: &ChannelName, client: &Client) -> Result<(), Refusal> {
+    pub(crate) fn take(&self, channel: &ChannelName, client: &Client) -> Result<Names, Refusal> {
+        let names = Names::of(channel, client, &self.memory)?;
         let full = |what| Refusal::new(StatusCode::TOO_MANY_REQUESTS, what).retry_after(SLOT_RETRY);
         let limits = &self.limits;
         let more = |count| (limits.total == 0 || count < limits.total).then_some(count + 1);
@@ -112,11 +138,12 @@ impl Admission {
             undo_total();
             return Err(full(CHANNEL_AT_CAPACITY));
         }
-        Ok(())
+        Ok(names)
     }
 
     /// Gives back a place that was taken.
-    pub(crate) fn give(&self, channel: &ChannelName, client: &Client) {
+    pub(crate) fn give(&self, channel: &ChannelName, client: &Client, names: Names) {
+        drop(names);
         self.channels.give(channel);
         self.addresses.give(&client.address);
         if let Some(name) = &client.name {
@@ -170,11 +197,11 @@ mod tests {
     #[test]
     fn each_bound_is_reached_told_and_given_back() {
         let limits = Limits { total: 4, per_channel: 2, per_client: 1, per_address: 3, ..Limits::default() };
-        let admission = Admission::new(limits);
+        let admission = Admission::new(limits, Memory::new(0));
         let channel = |name: &str| ChannelName::parse(name).unwrap();
         let take = |name: &str, who: Option<&str>, at: u8| {
             let taken = admission.take(&channel(name), &client(who, [1, 1, 1, at]));
-            taken.map_err(|refusal| refusal.detail().to_owned())
+            taken.map(drop).map_err(|refusal| refusal.detail().to_owned())
         };
         let refused = |what: &str| Err(what.to_owned());
 
@@ -189,7 +216,7 @@ mod tests {
 
         for (name, who, at) in [("a", Some("x"), 1), ("a", Some("y"), 1), ("b", Some("z"), 1), ("c", None, 2)]
         {
-            admission.give(&channel(name), &client(who, [1, 1, 1, at]));
+            admission.give(&channel(name), &client(who, [1, 1, 1, at]), Names { _charge: None });
         }
         assert_eq!(admission.waiting(), 0);
         assert!(
@@ -200,14 +227,34 @@ mod tests {
     #[test]
     fn refused_strangers_leave_nothing_behind() {
         let limits = Limits { total: 1, ..Limits::default() };
-        let admission = Admission::new(limits);
+        let admission = Admission::new(limits, Memory::new(0));
         let channel = ChannelName::parse("a").unwrap();
-        admission.take(&channel, &client(None, [9, 9, 9, 9])).unwrap();
+        let _taken = admission.take(&channel, &client(None, [9, 9, 9, 9])).unwrap();
         for number in 0..10_000u32 {
             let name = format!("attacker-{number}");
             let stranger = Client { name: Some(name.as_str().into()), address: IpAddr::V4(number.into()) };
             assert!(admission.take(&channel, &stranger).is_err());
         }
         assert!(admission.clients.is_empty());
+    }
+
+    #[test]
+    fn long_names_are_charged_for_as_long_as_the_place_is_kept() {
+        // A sixteenth of it is for names.
+        let memory = Memory::new(16 * 2_000);
+        let admission = Admission::new(Limits::default(), memory.clone());
+        let (short, long) = ("c".repeat(23), "c".repeat(1_000));
+        let [short, long] = [short, long].map(|name| ChannelName::parse(&name).unwrap());
+        let (one, named) = (client(None, [1, 1, 1, 1]), client(Some(&"n".repeat(100)), [1, 1, 1, 1]));
+        let names = admission.take(&short, &one).unwrap();
+        assert_eq!(memory.used(Kind::Names), 0);
+        admission.give(&short, &one, names);
+        let names = [admission.take(&long, &named), admission.take(&short, &named)].map(Result::unwrap);
+        assert_eq!(memory.used(Kind::Names), 1_200);
+        assert_eq!(admission.take(&long, &one).unwrap_err().detail(), AT_CAPACITY);
+        let [first, second] = names;
+        admission.give(&long, &named, first);
+        admission.give(&short, &named, second);
+        assert_eq!((memory.used(Kind::Names), admission.waiting()), (0, 0));
     }
 }

@@ -16,6 +16,7 @@ use poll_core::{Cursor, Limit, Pinned, Seq, Ticket, Timestamp, View};
 use tokio::time::Instant;
 
 use self::whole::{Cut, Held, STUCK, first};
+use crate::admission::Names;
 use crate::client::Client;
 use crate::deadline::Timer;
 use crate::drain::WaitDraining;
@@ -44,7 +45,7 @@ where
         known: None,
         fetching: None,
         until: None,
-        place: Place::None,
+        place: None,
         bell: Bell::None,
         phase: Phase::Serving,
         held: Held::Never,
@@ -76,7 +77,8 @@ pub(crate) struct LongPoll<W> {
     /// The end of the wait, once it is certain that there is one.
     until: Option<Instant>,
     timer: Timer,
-    place: Place,
+    /// Its place among those who wait.
+    place: Option<Names>,
     bell: Bell,
     phase: Phase,
     held: Held,
@@ -102,13 +104,6 @@ enum Bell {
     News(Option<Ticket>),
     /// Nothing will ever come, but the server may drain.
     Silence(WaitDraining),
-}
-
-/// Whether it has a place among those who wait.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    None,
-    Taken,
 }
 
 /// Whether a draining server has already shortened the wait.
@@ -146,9 +141,9 @@ impl<W: FnOnce(&Answer) -> Reply + Send> Future for LongPoll<W> {
         if this.action == Action::Head {
             return Poll::Ready(Ok(reply));
         }
-        let reply = match std::mem::replace(&mut this.place, Place::None) {
-            Place::Taken => this.service.read_in_place_of(Pattern::Long, reply, channel, client),
-            Place::None => this.service.read_in_place(reply, channel, client)?,
+        let reply = match this.place.take() {
+            Some(names) => this.service.read_in_place_of(Pattern::Long, reply, channel, client, names),
+            None => this.service.read_in_place(reply, channel, client)?,
         };
         this.service.count_given(channel, &answer, client);
         Poll::Ready(Ok(reply))
@@ -163,7 +158,7 @@ impl<W> LongPoll<W> {
                 Look::Growing(pause) => self.wait(Awaited::Time(pause))?,
                 Look::Given(answer) => {
                     let Answer { view, now, .. } = &answer;
-                    if let (Some(batch), Place::Taken) = (&view.batch, self.place) {
+                    if let (Some(batch), Some(_)) = (&view.batch, &self.place) {
                         self.service.metrics().lag(now.since(batch.newest().at), 1);
                     }
                     let ended = self.question.at_end == AtEnd::Answer && view.is_closed();
@@ -214,9 +209,8 @@ impl<W> LongPoll<W> {
     fn wait(&mut self, awaited: Awaited) -> Result<(), Refusal> {
         let mut until = self.until();
         let (service, channel) = (&self.service, &self.question.channel);
-        if self.place == Place::None {
-            service.take_place(Pattern::Long, channel, &self.client)?;
-            self.place = Place::Taken;
+        if self.place.is_none() {
+            self.place = Some(service.take_place(Pattern::Long, channel, &self.client)?);
         }
         if self.phase == Phase::Serving
             && let Some(left) = service.time_to_drain()
@@ -319,8 +313,8 @@ impl<W> LongPoll<W> {
 impl<W> Drop for LongPoll<W> {
     fn drop(&mut self) {
         self.leave();
-        if self.place == Place::Taken {
-            self.service.give_place(Pattern::Long, &self.question.channel, &self.client);
+        if let Some(names) = self.place.take() {
+            self.service.give_place(Pattern::Long, &self.question.channel, &self.client, names);
         }
     }
 }

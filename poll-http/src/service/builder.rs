@@ -118,7 +118,7 @@ impl Builder {
     /// [`Service::for_worker`].
     #[must_use]
     pub fn build(self) -> Service {
-        let admission = Arc::new(Admission::new(self.settings.limits));
+        let admission = Arc::new(Admission::new(self.settings.limits, self.store.memory().clone()));
         let proxies = Proxies::new(self.settings.trusted_proxies.clone());
         let shared = Arc::new(Shared {
             store: self.store,

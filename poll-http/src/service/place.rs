@@ -5,6 +5,7 @@
 use poll_core::ChannelName;
 
 use super::Service;
+use crate::admission::Names;
 use crate::client::Client;
 use crate::error::Refusal;
 use crate::metrics::Pattern;
@@ -21,6 +22,8 @@ pub(crate) struct Place {
     pattern: Option<Pattern>,
     channel: ChannelName,
     client: Client,
+    /// Taken when it is given back.
+    names: Option<Names>,
 }
 
 impl Service {
@@ -34,13 +37,8 @@ impl Service {
         channel: &ChannelName,
         client: &Client,
     ) -> Result<Place, Refusal> {
-        self.take_place(pattern, channel, client)?;
-        Ok(Place {
-            service: self.clone(),
-            pattern: Some(pattern),
-            channel: channel.clone(),
-            client: client.clone(),
-        })
+        let names = self.take_place(pattern, channel, client)?;
+        Ok(Place::new(self, Some(pattern), channel, client, names))
     }
 
     /// The same for whoever keeps for itself what a [`Place`] would hold, and then [gives it back](Self::give_place).
@@ -49,16 +47,16 @@ impl Service {
         pattern: Pattern,
         channel: &ChannelName,
         client: &Client,
-    ) -> Result<(), Refusal> {
-        self.0.shared.admission.take(channel, client)?;
+    ) -> Result<Names, Refusal> {
+        let names = self.0.shared.admission.take(channel, client)?;
         self.metrics().waiting(pattern).inc();
-        Ok(())
+        Ok(names)
     }
 
     /// Gives back a place that was taken.
-    pub(crate) fn give_place(&self, pattern: Pattern, channel: &ChannelName, client: &Client) {
+    pub(crate) fn give_place(&self, pattern: Pattern, channel: &ChannelName, client: &Client, names: Names) {
         self.metrics().waiting(pattern).dec();
-        self.0.shared.admission.give(channel, client);
+        self.0.shared.admission.give(channel, client, names);
     }
 
     /// Has the reader of a large answer keep a place until the answer is written.
@@ -74,8 +72,8 @@ impl Service {
         if reply.body.exact_length().is_some_and(|bytes| bytes <= SMALL) {
             return Ok(reply);
         }
-        self.0.shared.admission.take(channel, client)?;
-        Ok(self.holding(reply, channel, client))
+        let names = self.0.shared.admission.take(channel, client)?;
+        Ok(self.holding(reply, channel, client, names))
     }
 
     /// The same for one who has waited, whose place goes over to the answer if it is large; else it is given back.
@@ -85,28 +83,42 @@ impl Service {
         reply: Reply,
         channel: &ChannelName,
         client: &Client,
+        names: Names,
     ) -> Reply {
         if reply.body.exact_length().is_some_and(|bytes| bytes <= SMALL) {
-            self.give_place(pattern, channel, client);
+            self.give_place(pattern, channel, client, names);
             return reply;
         }
         self.metrics().waiting(pattern).dec();
-        self.holding(reply, channel, client)
+        self.holding(reply, channel, client, names)
     }
 
-    fn holding(&self, reply: Reply, channel: &ChannelName, client: &Client) -> Reply {
-        let (channel, client) = (channel.clone(), client.clone());
-        let place = Place { service: self.clone(), pattern: None, channel, client };
+    fn holding(&self, reply: Reply, channel: &ChannelName, client: &Client, names: Names) -> Reply {
+        let place = Place::new(self, None, channel, client, names);
         Reply { body: reply.body.until_written(place), ..reply }
+    }
+}
+
+impl Place {
+    fn new(
+        service: &Service,
+        pattern: Option<Pattern>,
+        channel: &ChannelName,
+        client: &Client,
+        names: Names,
+    ) -> Self {
+        let (service, channel, client) = (service.clone(), channel.clone(), client.clone());
+        Self { service, pattern, channel, client, names: Some(names) }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let Self { service, pattern, channel, client } = self;
+        let Self { service, pattern, channel, client, names } = self;
+        let Some(names) = names.take() else { return };
         match *pattern {
-            Some(pattern) => service.give_place(pattern, channel, client),
-            None => service.0.shared.admission.give(channel, client),
+            Some(pattern) => service.give_place(pattern, channel, client, names),
+            None => service.0.shared.admission.give(channel, client, names),
         }
     }
 }
