@@ -123,7 +123,8 @@ pub struct ConnectionSettings {
     pub head: Duration,
     /// How long a connection without a request is kept. 75 s: longer than the longest poll and the usual proxy's 60 s.
     pub keep_alive: Duration,
-    /// How long a write may make no progress. 30 s: a reader that takes nothing costs memory for that long.
+    /// In which a peer must take 4 KiB of a write, or what is left of it. 30 s: a reader that takes less costs memory for
+    /// that long.
     pub stall: Duration,
     /// HTTP/2 streams that a peer may have open at once; one more is refused.
     pub max_streams: u32,

@@ -54,8 +54,8 @@ pub(crate) struct Watched<IO> {
     timer: Timer,
     /// The phase in which a read first found nothing, and when. Another phase starts another clock.
     waiting: (Phase, Instant),
-    /// Since when a write or flush made no progress.
-    blocked: Option<Instant>,
+    /// A write or flush that the peer takes its time for.
+    blocked: Option<Blocked>,
     /// Bytes read to tell the protocol, still to be handed on.
     replay: Replay,
     /// Bytes that were read and given back, to be handed on before any others.
@@ -88,6 +88,16 @@ struct Replay {
     bytes: [u8; PREFACE.len()],
     filled: u8,
     taken: u8,
+}
+
+/// What a peer has to take of what is written to it within the stall limit, or what is left of that if it is less. One
+/// that takes a byte now and then must not keep what it is given alive.
+pub(crate) const ENOUGH: usize = 4 * 1024;
+
+struct Blocked {
+    since: Instant,
+    /// What it has taken since.
+    taken: usize,
 }
 
 /// What the first bytes say.
@@ -164,7 +174,8 @@ impl<IO> Watched<IO> {
 
     /// Waits for the next deadline beside whatever the caller waits for.
     fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<Overdue> {
-        let write = self.blocked.map(|since| (since + self.settings.stall, Overdue::Write));
+        let since = self.blocked.as_ref().map(|blocked| blocked.since);
+        let write = since.map(|since| (since + self.settings.stall, Overdue::Write));
         let next = match (self.read_deadline(), write) {
             (Some(read), Some(write)) => Some(if write.0 < read.0 { write } else { read }),
             (read, write) => read.or(write),
@@ -238,7 +249,7 @@ impl<IO: AsyncRead + Unpin> Watched<IO> {
                         // As if the peer had closed: between requests that is a clean end.
                         Overdue::Idle => Poll::Ready(Ok(())),
                         Overdue::Head => Poll::Ready(Err(timed_out("the request head took too long"))),
-                        Overdue::Write => Poll::Ready(Err(timed_out("the peer takes no bytes"))),
+                        Overdue::Write => Poll::Ready(Err(timed_out("the peer takes too few bytes"))),
                     };
                 }
             }
@@ -306,20 +317,42 @@ impl<IO: AsyncWrite + Unpin> Watched<IO> {
         written
     }
 
-    /// Notes progress, or waits for it no longer than the stall limit.
-    fn watch_write<T>(&mut self, cx: &mut Context<'_>, progress: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    /// Notes what a write made of it, or waits no longer than the stall limit for [enough](ENOUGH).
+    fn watch_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        progress: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if let (Poll::Ready(Ok(count)), Some(blocked)) = (&progress, &mut self.blocked) {
+            blocked.taken += count;
+            if blocked.taken >= ENOUGH {
+                self.blocked = None;
+            }
+        }
+        self.watch(cx, progress)
+    }
+
+    /// The same for what is over only when nothing is left to be taken.
+    fn watch_flush(&mut self, cx: &mut Context<'_>, progress: Poll<io::Result<()>>) -> Poll<io::Result<()>> {
         if progress.is_ready() {
-            if self.blocked.take().is_some() {
+            self.blocked = None;
+        }
+        self.watch(cx, progress)
+    }
+
+    fn watch<T>(&mut self, cx: &mut Context<'_>, progress: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if progress.is_ready() {
+            if self.link.is_blocked() {
                 self.link.set_blocked(false);
             }
             return progress;
         }
+        self.link.set_blocked(true);
         if self.blocked.is_none() {
-            self.blocked = Some(Instant::now());
-            self.link.set_blocked(true);
+            self.blocked = Some(Blocked { since: Instant::now(), taken: 0 });
         }
         match self.poll_overdue(cx) {
-            Poll::Ready(Overdue::Write) => Poll::Ready(Err(timed_out("the peer takes no bytes"))),
+            Poll::Ready(Overdue::Write) => Poll::Ready(Err(timed_out("the peer takes too few bytes"))),
             // The next read says it.
             Poll::Ready(Overdue::Idle | Overdue::Head) | Poll::Pending => Poll::Pending,
         }
@@ -352,7 +385,7 @@ impl<IO: AsyncWrite + Unpin> Watched<IO> {
     /// is to start the idle clock then.
     pub(crate) fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let flushed = Pin::new(&mut self.io).poll_flush(cx);
-        std::task::ready!(self.watch_write(cx, flushed))?;
+        std::task::ready!(self.watch_flush(cx, flushed))?;
         Poll::Ready(Ok(self.link.flushed()))
     }
 }
@@ -409,7 +442,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<IO> {
         let this = self.get_mut();
         if this.linger == LINGER_BYTES {
             let closed = Pin::new(&mut this.io).poll_shutdown(cx);
-            std::task::ready!(this.watch_write(cx, closed))?;
+            std::task::ready!(this.watch_flush(cx, closed))?;
             if !this.link.may_send_on() {
                 return Poll::Ready(Ok(()));
             }

@@ -8,6 +8,7 @@ use h2::{Reason, SendStream};
 use tokio::time::Instant;
 
 use crate::deadline::{Deadlines, Timer};
+use crate::stall::ENOUGH;
 
 /// What h2 holds of one stream's data before it is written. A stream whose reader is slow costs this and no more.
 pub(super) const SEND_BUFFER: usize = 64 * 1024;
@@ -19,8 +20,14 @@ const LINGER: Duration = Duration::from_secs(1);
 pub(super) struct Flow {
     stream: SendStream<Bytes>,
     rest: Bytes,
-    /// Set while the window is shut: a peer that opens none for the stall limit loses the stream.
-    stalled: Option<Timer>,
+    /// A peer that does not open the window far enough within the stall limit loses the stream.
+    stalled: Option<Stalled>,
+}
+
+struct Stalled {
+    timer: Timer,
+    /// What the window has let through since the timer was set.
+    taken: usize,
 }
 
 /// Whether anything follows the bytes that are being sent.
@@ -67,7 +74,12 @@ impl Flow {
             let part = self.rest.split_to(room);
             let end = last == Last::Yes && self.rest.is_empty();
             self.stream.send_data(part, end).map_err(|_| Gone)?;
-            self.stalled = None;
+            if let Some(stalled) = &mut self.stalled {
+                stalled.taken += room;
+                if stalled.taken >= ENOUGH {
+                    self.stalled = None;
+                }
+            }
         }
         Ok(())
     }
@@ -91,17 +103,22 @@ impl Flow {
                 Poll::Ready(Some(Ok(_))) => {}
                 Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(Err(Gone)),
                 Poll::Pending => {
-                    let timer = self.stalled.get_or_insert_with(|| {
+                    let stalled = self.stalled.get_or_insert_with(|| {
                         let mut timer = deadlines.timer();
                         timer.set(Instant::now() + stall);
-                        timer
+                        Stalled { timer, taken: 0 }
                     });
-                    ready!(timer.poll(cx));
+                    ready!(stalled.timer.poll(cx));
                     self.stream.send_reset(Reason::CANCEL);
                     return Poll::Ready(Err(Gone));
                 }
             }
         }
+    }
+
+    /// The peer has taken all there was.
+    pub(super) fn all_taken(&mut self) {
+        self.stalled = None;
     }
 
     /// Ends the stream after what was sent.

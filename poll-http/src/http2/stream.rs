@@ -197,7 +197,10 @@ impl Sending {
                     self.body.take_written().into_iter().for_each(|written| written());
                     return Poll::Ready(Ok(()));
                 }
-                Poll::Pending => return self.flow.poll_gone(cx).map(|()| Err(Gone)),
+                Poll::Pending => {
+                    self.flow.all_taken();
+                    return self.flow.poll_gone(cx).map(|()| Err(Gone));
+                }
             }
         }
     }

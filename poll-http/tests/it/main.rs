@@ -28,6 +28,7 @@ mod native_streams;
 mod push_order;
 mod questions;
 mod race;
+mod slow_readers;
 mod transport_deadline;
 mod transport_direct;
 mod transport_drain;
