@@ -34,6 +34,8 @@ pub(crate) struct Feed {
     giving: Option<(Arc<Batch>, Reach, usize)>,
     /// Among those who are written to together, once it has been level.
     seat: Option<Seat>,
+    /// There is no memory for what comes next.
+    breaks_off: bool,
 }
 
 impl Style {
@@ -55,7 +57,7 @@ impl Style {
 
 impl Feed {
     pub(crate) fn new(follow: Follow, style: Style, first: Option<Bytes>) -> Self {
-        Self { follow, style, first, giving: None, seat: None }
+        Self { follow, style, first, giving: None, seat: None, breaks_off: false }
     }
 
     fn piece(&self, batch: &Arc<Batch>, reach: Reach, index: usize) -> Option<Piece> {
@@ -86,6 +88,9 @@ impl Feed {
 
 impl Pieces for Feed {
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Piece>> {
+        if self.breaks_off {
+            return Poll::Ready(Some(Piece::Broken));
+        }
         if let Some(first) = self.first.take() {
             return Poll::Ready(Some(Piece::Data(first)));
         }
@@ -103,8 +108,10 @@ impl Pieces for Feed {
             let due = self.follow.heartbeat_due();
             let Some(event) = ready!(self.follow.poll_event(cx)) else { return Poll::Ready(None) };
             if matches!(event, Event::OverBudget) {
-                // Not ended: its reader comes back for the rest.
-                return Poll::Ready(Some(Piece::Broken));
+                // Not ended: its reader comes back for the rest. What was said before is to leave first.
+                self.breaks_off = true;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
             if let Some(notice) = self.notice(&event) {
                 return Poll::Ready(Some(Piece::Data(notice)));

@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::answer::{After, Framing, Outbox};
 use super::familiar::{EMPTY_LINE, Slot};
 use super::{Http1, ask, broken, spare};
-use crate::body::{Body, BodyError};
+use crate::body::Body;
 use crate::connection::{
     ConnectionError, ConnectionInfo, ConnectionSettings, EarlyHints, Handle, Handled, Protocol, PushPolicy,
 };
@@ -69,8 +69,6 @@ struct Answering {
     out: Outbox,
     after: After,
     socket: Socket,
-    /// The body broke off behind what is on its way.
-    broken: Option<BodyError>,
 }
 
 /// When an answer is written. The kernel's way to a peer is long enough to drive all of ours out of the nearest
@@ -255,11 +253,10 @@ where
         let after = if self.draining.is_draining() { self.after_draining(cx) } else { After::Keep };
         let mut out = Outbox::default();
         let after = out.head(&reply, framing, self.settings.keep_alive, after);
-        let (body, socket) = (reply.body, Socket::Free);
-        let mut answering = Answering { body, framing, out, after, socket, broken: None };
+        let mut answering = Answering { body: reply.body, framing, out, after, socket: Socket::Free };
         if leaves == Leaves::AfterOthers && framing != Framing::Chunks {
             if framing != Framing::Bodiless {
-                let _all_there = answering.gather(cx);
+                let _all_there = answering.gather(cx).map_err(ConnectionError::Direct)?;
             }
             self.stage = Stage::Answering(answering);
             cx.waker().wake_by_ref();
@@ -339,16 +336,12 @@ impl Answering {
         let whole = |body: &Body, framing| framing == Framing::Bodiless || body.is_ended();
         loop {
             let more = match self.socket {
-                Socket::Free if !whole(&self.body, self.framing) => self.gather(cx),
+                Socket::Free if !whole(&self.body, self.framing) => self.gather(cx)?,
                 Socket::Free | Socket::Full => Poll::Ready(()),
             };
             self.socket = Socket::Full;
             ready!(self.out.poll_write(io, cx))?;
             self.socket = Socket::Free;
-            if let Some(broken) = self.broken {
-                // Without its end, so that the peer can tell.
-                return Poll::Ready(Err(io::Error::other(broken)));
-            }
             if more.is_pending() {
                 // What a socket buffers of its own, as one with TLS does, must not wait for the next piece. Where it
                 // takes its time, it wakes this as the piece would.
@@ -365,9 +358,9 @@ impl Answering {
     }
 
     /// Takes of the body what there is, within bounds; pending when there is nothing more for now.
-    fn gather(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn gather(&mut self, cx: &mut Context<'_>) -> io::Result<Poll<()>> {
         if self.body.take_whole(|bytes| self.out.framed(bytes)) {
-            return Poll::Ready(());
+            return Ok(Poll::Ready(()));
         }
         let rest = self.body.take_back();
         if !rest.is_empty() {
@@ -375,19 +368,17 @@ impl Answering {
         }
         while !self.body.is_ended() && self.out.len() < GATHERED {
             match Pin::new(&mut self.body).poll_frame(cx) {
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => return Ok(Poll::Pending),
                 Poll::Ready(Some(Ok(frame))) => {
                     if let Ok(bytes) = frame.into_data() {
                         self.out.piece(bytes, self.framing);
                     }
                 }
-                Poll::Ready(Some(Err(broken))) => {
-                    self.broken = Some(broken);
-                    break;
-                }
+                // Broken off, so that the peer can tell it from an end.
+                Poll::Ready(Some(Err(error))) => return Err(io::Error::other(error)),
                 Poll::Ready(None) => self.out.end(self.framing),
             }
         }
-        Poll::Ready(())
+        Ok(Poll::Ready(()))
     }
 }

@@ -30,6 +30,14 @@ struct Stalled {
     taken: usize,
 }
 
+impl Stalled {
+    fn new(deadlines: &Deadlines, time: Duration) -> Self {
+        let mut timer = deadlines.timer();
+        timer.set(Instant::now() + time);
+        Self { timer, taken: 0 }
+    }
+}
+
 /// Whether anything follows the bytes that are being sent.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Last {
@@ -103,11 +111,7 @@ impl Flow {
                 Poll::Ready(Some(Ok(_))) => {}
                 Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(Err(Gone)),
                 Poll::Pending => {
-                    let stalled = self.stalled.get_or_insert_with(|| {
-                        let mut timer = deadlines.timer();
-                        timer.set(Instant::now() + stall);
-                        Stalled { timer, taken: 0 }
-                    });
+                    let stalled = self.stalled.get_or_insert_with(|| Stalled::new(deadlines, stall));
                     ready!(stalled.timer.poll(cx));
                     self.stream.send_reset(Reason::CANCEL);
                     return Poll::Ready(Err(Gone));
@@ -130,12 +134,8 @@ impl Flow {
 
     /// Once all is sent: ready when the request has had its time to end, or the stream is gone.
     pub(super) fn poll_linger(&mut self, cx: &mut Context<'_>, deadlines: &Deadlines) -> Poll<()> {
-        let timer = self.stalled.get_or_insert_with(|| {
-            let mut timer = deadlines.timer();
-            timer.set(Instant::now() + LINGER);
-            timer
-        });
-        if timer.poll(cx).is_ready() { Poll::Ready(()) } else { self.poll_gone(cx) }
+        let lingers = self.stalled.get_or_insert_with(|| Stalled::new(deadlines, LINGER));
+        if lingers.timer.poll(cx).is_ready() { Poll::Ready(()) } else { self.poll_gone(cx) }
     }
 
     pub(super) fn abort(&mut self) {

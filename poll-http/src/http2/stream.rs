@@ -152,10 +152,13 @@ impl Sending {
 
     /// Ready when both sides are done with the stream or it is gone.
     fn poll(&mut self, cx: &mut Context<'_>, lane: &Lane) -> Poll<()> {
-        if self.rest == Rest::Some && ready!(self.poll_send(cx, lane)).is_err() {
-            return Poll::Ready(());
+        if self.rest == Rest::Some {
+            if ready!(self.poll_send(cx, lane)).is_err() {
+                return Poll::Ready(());
+            }
+            self.rest = Rest::None;
+            self.flow.all_taken();
         }
-        self.rest = Rest::None;
         // To let go of a stream whose request has not ended asks the peer to send no more of it. Until then h2 judges
         // what comes, so it is held for a moment: what is malformed stays an error (RFC 9113, section 8.1.1).
         match &self.came {
