@@ -79,7 +79,7 @@ impl Rendering {
 impl Batch {
     pub(crate) fn new(epoch: Epoch, messages: Messages, memory: &Memory) -> Self {
         debug_assert!(!messages.is_empty(), "a batch gives something");
-        let weight = messages.iter().map(|message| message.weight()).sum();
+        let weight = weight(&messages);
         let charge = if weight <= SMALL {
             Some(memory.charge_unbounded(Kind::Answers, weight))
         } else {
@@ -113,6 +113,12 @@ impl Batch {
             memory.charge(Kind::Answers, bytes)?
         };
         Ok(charge.hold(part))
+    }
+
+    /// What the messages weigh, in bytes.
+    #[must_use]
+    pub fn weight(&self) -> u64 {
+        weight(&self.messages)
     }
 
     /// The size of all payloads in bytes.
@@ -172,6 +178,10 @@ impl Batch {
         const A_MESSAGE: usize = 512;
         self.payload_bytes() * 3 + self.messages.len() * A_MESSAGE + size_of::<Self>()
     }
+}
+
+fn weight(messages: &[Arc<Message>]) -> u64 {
+    messages.iter().map(|message| message.weight()).sum()
 }
 
 /// The tail batches of one channel that were asked for last, by where they start and end. From the second asker on they

@@ -7,13 +7,13 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
-use poll_core::Charge;
+use poll_core::{Batch, Charge};
 
 use crate::lend::Lent;
 
@@ -25,6 +25,8 @@ pub struct Body {
     /// Called once the last byte is written, and never if it is not.
     written: Option<Written>,
     counts: Counts,
+    /// Bytes of it that nobody else holds, where all are here.
+    own: usize,
 }
 
 /// When a body counts as written.
@@ -54,10 +56,20 @@ enum Kind {
     Level(Box<dyn Level + Send>),
 }
 
+/// How many bytes are held of a batch for whoever asks, if nobody else holds it.
+pub(crate) fn held_for_one(batch: &Arc<Batch>) -> usize {
+    if Arc::strong_count(batch) > 1 { 0 } else { usize::try_from(batch.weight()).unwrap_or(usize::MAX) }
+}
+
 /// A body that comes piece by piece.
 pub trait Pieces {
     /// The next piece; `None` is a clean end. Not polled again after the end.
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Piece>>;
+
+    /// How many bytes are kept for what is still to come, and for nobody else, about.
+    fn held(&self) -> usize {
+        0
+    }
 }
 
 /// Pieces that others may get just the same, so that one can write them for all.
@@ -108,14 +120,30 @@ impl Body {
     #[must_use]
     pub fn full(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
-        Self::of(if bytes.is_empty() { Kind::Ended } else { Kind::Full(bytes) })
+        let own = bytes.len();
+        Self { own, ..Self::of(if bytes.is_empty() { Kind::Ended } else { Kind::Full(bytes) }) }
     }
 
     /// Head, middle and tail one after the other, of known length. None is copied, so the middle may be shared.
     #[must_use]
     pub fn spliced(parts: [Bytes; 3]) -> Self {
-        let empty = parts.iter().all(Bytes::is_empty);
-        Self::of(if empty { Kind::Ended } else { Kind::Spliced(parts) })
+        let own = parts.iter().map(Bytes::len).sum();
+        Self { own, ..Self::of(if own == 0 { Kind::Ended } else { Kind::Spliced(parts) }) }
+    }
+
+    /// The same, of which so many bytes are held for others as well.
+    #[must_use]
+    pub(crate) fn sharing(self, bytes: usize) -> Self {
+        Self { own: self.own.saturating_sub(bytes), ..self }
+    }
+
+    /// How many bytes are kept for this answer alone, about.
+    pub(crate) fn held(&self) -> usize {
+        match &self.kind {
+            Kind::Ended | Kind::Full(_) | Kind::Spliced(_) => self.own,
+            Kind::Stream(pieces) | Kind::Drawn(pieces) => pieces.held(),
+            Kind::Level(pieces) => pieces.held(),
+        }
     }
 
     /// Pieces as they come, of unknown length: chunked in HTTP/1.1.
@@ -136,7 +164,7 @@ impl Body {
     }
 
     /// Whether the body comes piece by piece.
-    fn in_pieces(&self) -> bool {
+    pub(crate) fn in_pieces(&self) -> bool {
         matches!(self.kind, Kind::Stream(_) | Kind::Drawn(_) | Kind::Level(_))
     }
 
@@ -303,7 +331,7 @@ impl Body {
     }
 
     fn of(kind: Kind) -> Self {
-        Self { kind, guards: Vec::new(), written: None, counts: Counts::Sent }
+        Self { kind, guards: Vec::new(), written: None, counts: Counts::Sent, own: 0 }
     }
 }
 

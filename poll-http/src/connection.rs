@@ -73,6 +73,8 @@ pub struct ConnectionInfo {
     pub push: PushPolicy,
     /// Whether this request may be sent a 103 (RFC 8297).
     pub early_hints: EarlyHints,
+    /// How much the peer leaves unread of earlier answers.
+    pub unread: Unread,
 }
 
 /// Version of a request.
@@ -93,6 +95,15 @@ pub enum PushPolicy {
     Possible,
     /// HTTP/1, or switched off by its settings.
     Off,
+}
+
+/// Whether a peer takes what it is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// It does, or what it leaves is not worth a word. In HTTP/1 an answer waits for the one before.
+    Little,
+    /// Earlier answers hold as much as one connection may: it is to be given nothing large.
+    TooMuch,
 }
 
 /// Whether informational answers may be sent.

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker, ready};
 use bytes::Bytes;
 use poll_core::{Batch, Rendering};
 
-use crate::body::{Level, Piece, Pieces};
+use crate::body::{Level, Piece, Pieces, Promise, held_for_one};
 use crate::dialect::native::{self, Reason};
 use crate::fan_out::Seat;
 use crate::follow::{Event, Follow, Reach};
@@ -69,7 +69,12 @@ impl Feed {
         let until = service.store().retention().age().map(|age| at.after(age));
         let cache = native::message_cache(service.now(), until);
         let framing = self.style.framing();
-        native::promise(self.follow.channel(), batch, index, cache, framing).map(Piece::Push)
+        let promise = native::promise(self.follow.channel(), batch, index, cache, framing)?;
+        // What is pushed is rendered for this reader alone; where there is no memory for that, it comes as to others.
+        Some(match batch.charge(promise.body) {
+            Ok(body) => Piece::Push(Promise { body, ..promise }),
+            Err(_) => Piece::Data(promise.inline),
+        })
     }
 
     /// A notice's frame; none where this style has no such line.
@@ -127,6 +132,10 @@ impl Pieces for Feed {
                 }
             }
         }
+    }
+
+    fn held(&self) -> usize {
+        self.giving.as_ref().map_or(0, |(batch, ..)| held_for_one(batch))
     }
 }
 

@@ -33,7 +33,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::body::{Body, BodyError};
 use crate::connection::{
     ConnectionError, ConnectionInfo, ConnectionSettings, EarlyHints, EarlyHintsHttp1, Handle, Protocol,
-    PushPolicy,
+    PushPolicy, Unread,
 };
 use crate::drain::{Drain, WaitDraining};
 use crate::early_hints::Preload;
@@ -177,7 +177,8 @@ impl<H: Handle> hyper::service::Service<Request<Incoming>> for Requests<H> {
             Version::HTTP_10 => (Protocol::Http10, EarlyHints::None),
             _ => (Protocol::Http11, self.early_hints),
         };
-        let connection = ConnectionInfo { peer: self.peer, protocol, push: PushPolicy::Off, early_hints };
+        let (push, unread) = (PushPolicy::Off, Unread::Little);
+        let connection = ConnectionInfo { peer: self.peer, protocol, push, early_hints, unread };
         let content = content_of(request.body());
         self.shared.exchange.begin(content);
         self.shared.link.begin(if content == Content::Nothing { Carries::Nothing } else { Carries::Body });

@@ -4,6 +4,7 @@
 //! turn and what they answer leaves in few writes. What h2 queues for a stream is bounded ([`flow`]); what a peer may
 //! make us hold is bounded by the settings below. Bytes and their write deadline are [`stall`](crate::stall)'s.
 
+mod backlog;
 mod content;
 mod flow;
 mod head;
@@ -22,7 +23,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, Stream as _};
 use h2::server::{self, SendResponse};
 use h2::{Reason, RecvStream};
@@ -37,11 +37,12 @@ use crate::metrics::Cut;
 use crate::request_body::{Allowance, RequestBody};
 use crate::stall::Watched;
 use crate::turn;
+use backlog::{Backlog, Queued, Ticket};
 use content::Came;
 use head::Wants;
 use pulse::{Beat, Pulse};
 use push::{Lane, Origin, Pushed};
-use stream::{Asked, Stream};
+use stream::{Asked, Pauses, Stream};
 
 pub use content::Http2Content;
 pub(crate) use traffic::{Allowed, Traffic};
@@ -70,8 +71,8 @@ pub(crate) struct Http2<IO, H: Handle> {
 
 /// h2 before and after its handshake.
 enum Stack<IO> {
-    Handshake(Box<server::Handshake<Watched<IO>, Bytes>>),
-    Open(Box<server::Connection<Watched<IO>, Bytes>>),
+    Handshake(Box<server::Handshake<Watched<IO>, Queued>>),
+    Open(Box<server::Connection<Watched<IO>, Queued>>),
 }
 
 impl<IO, H> Http2<IO, H>
@@ -88,7 +89,8 @@ where
     ) -> Self {
         let deadlines = handler.deadlines();
         let pulse = Pulse::new(deadlines.timer(), io.share_link(), Arc::clone(settings));
-        let lane = Arc::new(Lane::new(io.share_link(), deadlines, settings.stall));
+        let backlog = Backlog::new(io.share_link(), handler.memory());
+        let lane = Arc::new(Lane::new(io.share_link(), deadlines, settings.stall, backlog));
         let allowance = Allowance::of(&handler.memory());
         Self {
             allowance,
@@ -106,17 +108,19 @@ where
     }
 
     /// Begins to answer a request.
-    fn accept(&self, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+    fn accept(&self, request: Request<RecvStream>, mut respond: SendResponse<Queued>) {
         let push = self.lane.policy();
         let connection = ConnectionInfo {
             peer: self.peer,
             protocol: Protocol::Http2,
             push,
             early_hints: EarlyHints::Informational,
+            unread: self.lane.backlog.unread(),
         };
         let origin = if push == PushPolicy::Possible { Origin::of(&request).map(Box::new) } else { None };
         let came = (!request.body().is_end_stream()).then(Came::default);
-        let asked = Asked { wants: Wants::of(&request), origin, came: came.clone() };
+        let (wants, pauses) = (Wants::of(&request), Pauses::of(request.method()));
+        let asked = Asked { wants, pauses, origin, came: came.clone(), ticket: Ticket::default() };
         let request = request.map(|body| match came {
             Some(came) => RequestBody::Http2(Http2Content::new(body, came, Arc::clone(&self.allowance))),
             None => RequestBody::Empty,
@@ -198,7 +202,8 @@ where
                 }
             }
             self.look_for_flush();
-            if !accepted && streams == Streams::Waiting {
+            let woken = self.lane.backlog.wake();
+            if !woken && !accepted && streams == Streams::Waiting {
                 return Poll::Pending;
             }
         }

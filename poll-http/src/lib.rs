@@ -52,7 +52,7 @@ pub use client::counted as counted_address;
 pub use clock::Clock;
 pub use connection::{
     ConnectionError, ConnectionInfo, ConnectionSettings, EarlyHints, EarlyHintsHttp1, Handle, Handled,
-    Protocol, PushPolicy, serve,
+    Protocol, PushPolicy, Unread, serve,
 };
 pub use deadline::{Deadlines, Timer, Until};
 pub use drain::{Drain, Phase, WaitDraining};

@@ -36,7 +36,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response, Uri, Version};
 
 use crate::body::Body;
-use crate::connection::{ConnectionInfo, EarlyHints, Handle as _, Protocol, PushPolicy};
+use crate::connection::{ConnectionInfo, EarlyHints, Handle as _, Protocol, PushPolicy, Unread};
 use crate::request_body::RequestBody;
 use crate::service::{Answering, Service};
 
@@ -118,6 +118,7 @@ impl Mount {
             },
             push: PushPolicy::Off,
             early_hints: EarlyHints::None,
+            unread: Unread::Little,
         };
         let request = Request::from_parts(head, RequestBody::foreign(body));
         let answering = self.service.handle(request, &connection);

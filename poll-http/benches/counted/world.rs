@@ -14,7 +14,7 @@ use poll_core::{
 };
 use poll_http::{
     Body, Clock, ConnectionInfo, ConnectionSettings, Drain, EarlyHints, Handle as _, Piece, Protocol,
-    PushPolicy, RequestBody, Service, serve,
+    PushPolicy, RequestBody, Service, Unread, serve,
 };
 use tokio::io::DuplexStream;
 
@@ -128,6 +128,7 @@ impl World {
             protocol: Protocol::Http11,
             push: PushPolicy::Off,
             early_hints: EarlyHints::None,
+            unread: Unread::Little,
         };
         self.service.handle(request, &connection).await.into_response()
     }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use poll_core::{Batch, Form, Message, Rendering};
 
-use crate::body::{Body, Piece, Pieces};
+use crate::body::{Body, Piece, Pieces, held_for_one};
 use crate::question::Answer;
 
 /// The most payload in bytes of a list that is rendered whole; that of one message always is.
@@ -47,11 +47,13 @@ pub(crate) fn body<L: List>(list: L, answer: &Answer, batch: &Arc<Batch>, own: V
             ends: Box::default(),
         };
         let shared = batch.render(L::FORM, whole).bytes.clone();
-        return if own.is_empty() {
+        let others = if Arc::strong_count(batch) > 1 { shared.len() } else { 0 };
+        let body = if own.is_empty() {
             Body::full(shared)
         } else {
             Body::spliced([shared, own.into(), Bytes::new()])
         };
+        return body.sharing(others);
     }
     if small(WHOLE_FOR_ONE) {
         let mut out = render(&list, batch, messages);
@@ -144,5 +146,9 @@ impl<L: List> Pieces for Listed<L> {
             Err(_) => Piece::Broken,
         });
         Poll::Ready(piece)
+    }
+
+    fn held(&self) -> usize {
+        if self.own.is_none() { 0 } else { held_for_one(&self.batch) }
     }
 }

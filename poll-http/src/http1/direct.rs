@@ -23,6 +23,7 @@ use super::{Http1, ask, broken, spare};
 use crate::body::Body;
 use crate::connection::{
     ConnectionError, ConnectionInfo, ConnectionSettings, EarlyHints, Handle, Handled, Protocol, PushPolicy,
+    Unread,
 };
 use crate::drain::WaitDraining;
 use crate::head::PlainRequest;
@@ -226,6 +227,7 @@ where
             protocol: Protocol::Http11,
             push: PushPolicy::Off,
             early_hints: EarlyHints::None,
+            unread: Unread::Little,
         };
         match catch_unwind(AssertUnwindSafe(|| self.handler.handle_plain(request, &connection))) {
             Ok(Handled::Now(reply)) => {

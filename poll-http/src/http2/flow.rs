@@ -1,5 +1,6 @@
-//! Sends bytes on one stream as its windows allow, never more than h2 is told to buffer.
+//! Sends bytes on one stream as its windows allow and its turn among the connection's streams comes.
 
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use bytes::Bytes;
 use h2::{Reason, SendStream};
 use tokio::time::Instant;
 
+use super::backlog::{Awaits, Backlog, Hold, Kept, Queued, Ticket};
 use crate::deadline::{Deadlines, Timer};
 use crate::stall::ENOUGH;
 
@@ -18,10 +20,16 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// A stream's sending side with the bytes that come next.
 pub(super) struct Flow {
-    stream: SendStream<Bytes>,
+    stream: SendStream<Queued>,
     rest: Bytes,
     /// A peer that does not open the window far enough within the stall limit loses the stream.
     stalled: Option<Stalled>,
+    backlog: Arc<Backlog>,
+    /// While it waits for its turn.
+    ticket: Ticket,
+    /// What it last waited for that its peer has to give.
+    awaits: Awaits,
+    hold: Hold,
 }
 
 struct Stalled {
@@ -49,8 +57,16 @@ pub(super) enum Last {
 pub(super) struct Gone;
 
 impl Flow {
-    pub(super) fn new(stream: SendStream<Bytes>) -> Self {
-        Self { stream, rest: Bytes::new(), stalled: None }
+    pub(super) fn new(stream: SendStream<Queued>, backlog: &Arc<Backlog>) -> Self {
+        Self {
+            stream,
+            rest: Bytes::new(),
+            stalled: None,
+            backlog: Arc::clone(backlog),
+            ticket: Ticket::default(),
+            awaits: Awaits::Socket,
+            hold: Hold::new(Arc::clone(backlog)),
+        }
     }
 
     /// Queues the next bytes; none may be left of the last ones.
@@ -74,14 +90,18 @@ impl Flow {
     /// Hands over what fits at once.
     pub(super) fn send_some(&mut self, last: Last) -> Result<(), Gone> {
         while !self.rest.is_empty() {
-            self.stream.reserve_capacity(self.rest.len().min(SEND_BUFFER));
-            let room = self.stream.capacity().min(self.rest.len());
+            let most = self.rest.len().min(SEND_BUFFER).min(self.backlog.room());
+            if most == 0 {
+                return Ok(());
+            }
+            self.stream.reserve_capacity(most);
+            let room = self.stream.capacity().min(most);
             if room == 0 {
                 return Ok(());
             }
             let part = self.rest.split_to(room);
             let end = last == Last::Yes && self.rest.is_empty();
-            self.stream.send_data(part, end).map_err(|_| Gone)?;
+            self.stream.send_data(self.backlog.queue(part), end).map_err(|_| Gone)?;
             if let Some(stalled) = &mut self.stalled {
                 stalled.taken += room;
                 if stalled.taken >= ENOUGH {
@@ -92,7 +112,7 @@ impl Flow {
         Ok(())
     }
 
-    /// Hands over all of it as the windows open.
+    /// Hands over all of it as its turn comes and the windows open.
     pub(super) fn poll_send(
         &mut self,
         cx: &mut Context<'_>,
@@ -107,29 +127,73 @@ impl Flow {
             if self.rest.is_empty() {
                 return Poll::Ready(Ok(()));
             }
-            match self.stream.poll_capacity(cx) {
-                Poll::Ready(Some(Ok(_))) => {}
-                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(Err(Gone)),
-                Poll::Pending => {
-                    let stalled = self.stalled.get_or_insert_with(|| Stalled::new(deadlines, stall));
-                    ready!(stalled.timer.poll(cx));
-                    self.stream.send_reset(Reason::CANCEL);
-                    return Poll::Ready(Err(Gone));
-                }
-            }
+            ready!(self.poll_turn(cx))?;
+            ready!(self.poll_capacity(cx, deadlines, stall))?;
         }
+    }
+
+    /// Ready when the next bytes would be handed over, so that they need not be made before.
+    pub(super) fn poll_room(
+        &mut self,
+        cx: &mut Context<'_>,
+        deadlines: &Deadlines,
+        stall: Duration,
+    ) -> Poll<Result<(), Gone>> {
+        ready!(self.poll_turn(cx))?;
+        self.stream.reserve_capacity(1);
+        if self.stream.capacity() > 0 {
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_capacity(cx, deadlines, stall)
+    }
+
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+        if self.backlog.poll_turn(cx, &mut self.ticket).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        self.awaits = Awaits::Socket;
+        self.poll_gone(cx).map(|()| Err(Gone))
+    }
+
+    fn poll_capacity(
+        &mut self,
+        cx: &mut Context<'_>,
+        deadlines: &Deadlines,
+        stall: Duration,
+    ) -> Poll<Result<(), Gone>> {
+        match self.stream.poll_capacity(cx) {
+            Poll::Ready(Some(Ok(_))) => return Poll::Ready(Ok(())),
+            Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(Err(Gone)),
+            Poll::Pending => self.awaits = Awaits::Window,
+        }
+        loop {
+            let stalled = self.stalled.get_or_insert_with(|| Stalled::new(deadlines, stall));
+            ready!(stalled.timer.poll(cx));
+            if !self.backlog.is_socket_full() {
+                self.stream.send_reset(Reason::CANCEL);
+                return Poll::Ready(Err(Gone));
+            }
+            // What it has given may not even have left. A socket has a limit of its own.
+            self.stalled = None;
+        }
+    }
+
+    /// It waits for its peer, and this waits with it.
+    pub(super) fn hold(&mut self, kept: Kept) {
+        self.hold.set(kept, self.awaits);
     }
 
     /// The peer has taken all there was.
     pub(super) fn all_taken(&mut self) {
         self.stalled = None;
+        self.hold.release();
     }
 
     /// Ends the stream after what was sent.
     pub(super) fn end(&mut self) {
         // An empty final frame is no trap (only non-final ones count against a peer's budget); an error means that the
         // stream has ended already.
-        let _ = self.stream.send_data(Bytes::new(), true);
+        let _ = self.stream.send_data(Queued::nothing(), true);
     }
 
     /// Once all is sent: ready when the request has had its time to end, or the stream is gone.

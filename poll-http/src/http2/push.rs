@@ -22,9 +22,10 @@ use h2::server::SendResponse;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Request, Uri, header};
 
+use super::backlog::{Backlog, Kept, Queued};
 use super::flow::{Flow, Last};
 use super::head;
-use crate::connection::PushPolicy;
+use crate::connection::{PushPolicy, Unread};
 use crate::deadline::Deadlines;
 use crate::link::Link;
 
@@ -39,6 +40,7 @@ pub(super) struct Lane {
     pub(super) link: Arc<Link>,
     pub(super) deadlines: Deadlines,
     pub(super) stall: Duration,
+    pub(super) backlog: Arc<Backlog>,
     /// Pushed answers that are open.
     open: AtomicUsize,
     /// How many may be: the peer's `SETTINGS_MAX_CONCURRENT_STREAMS`, at most [`MOST`].
@@ -74,12 +76,13 @@ pub(super) struct Origin {
 pub(super) struct Declined;
 
 impl Lane {
-    pub(super) fn new(link: Arc<Link>, deadlines: Deadlines, stall: Duration) -> Self {
+    pub(super) fn new(link: Arc<Link>, deadlines: Deadlines, stall: Duration, backlog: Arc<Backlog>) -> Self {
         let (open, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
         Self {
             link,
             deadlines,
             stall,
+            backlog,
             open,
             most,
             made: AtomicU32::new(0),
@@ -104,6 +107,7 @@ impl Lane {
         self.policy() == PushPolicy::Possible
             && self.open.load(Ordering::Relaxed) < self.most.load(Ordering::Relaxed)
             && (begun == 0 || begun + bytes <= MOST_BYTES)
+            && self.backlog.unread() == Unread::Little
     }
 
     /// Ready when `stream` may promise: no other stream has promises under way.
@@ -139,7 +143,7 @@ impl Lane {
     /// Promises `path` on the stream of `respond` and begins its answer.
     pub(super) fn push(
         &self,
-        respond: &mut SendResponse<Bytes>,
+        respond: &mut SendResponse<Queued>,
         origin: &Origin,
         path: &str,
         headers: HeaderMap,
@@ -163,7 +167,7 @@ impl Lane {
         let bytes = body.len();
         let response = head::pushed(headers, bytes);
         let flow = promised.send_response(response, body.is_empty()).ok().map(|stream| {
-            let mut flow = Flow::new(stream);
+            let mut flow = Flow::new(stream, &self.backlog);
             flow.give(body);
             // Now, so that promise, head and body go in one write. A failure shows again when it is polled.
             let _ = flow.send_some(Last::Yes);
@@ -173,7 +177,8 @@ impl Lane {
         turn.stream = Some(stream);
         turn.bytes += bytes;
         if let Some(flow) = flow {
-            turn.begun.push(Pushed { flow, deadlines: self.deadlines.clone(), stall: self.stall });
+            let (deadlines, stall) = (self.deadlines.clone(), self.stall);
+            turn.begun.push(Pushed { flow, bytes, deadlines, stall });
         } else {
             // Promised, but the stream is gone already.
             self.close(1);
@@ -220,6 +225,7 @@ impl Origin {
 /// A pushed answer that has begun. Completes when all of it is handed over or the peer refuses it.
 pub(super) struct Pushed {
     flow: Flow,
+    bytes: usize,
     deadlines: Deadlines,
     stall: Duration,
 }
@@ -234,7 +240,11 @@ impl Future for Pushed {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Self { flow, deadlines, stall } = &mut *self;
-        flow.poll_send(cx, Last::Yes, deadlines, *stall).map(|_| ())
+        let Self { flow, deadlines, stall, bytes } = &mut *self;
+        if flow.poll_send(cx, Last::Yes, deadlines, *stall).is_pending() {
+            flow.hold(Kept { all: *bytes, uncharged: 0 });
+            return Poll::Pending;
+        }
+        Poll::Ready(())
     }
 }

@@ -9,12 +9,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use h2::Reason;
 use h2::server::SendResponse;
-use http::{Response, StatusCode};
+use http::{Method, Response, StatusCode};
 use pin_project_lite::pin_project;
 
+use super::backlog::{Kept, Queued, Ticket};
 use super::content::Came;
 use super::flow::{Flow, Gone, Last};
 use super::head::{self, Wants};
@@ -30,10 +30,29 @@ const WORTH_A_PROMISE: usize = 16 * 1024;
 /// How the peer asked.
 pub(super) struct Asked {
     pub(super) wants: Wants,
+    pub(super) pauses: Pauses,
     /// Kept where push is possible only.
     pub(super) origin: Option<Box<Origin>>,
     /// Whether its content has come, if it has any.
     pub(super) came: Option<Came>,
+    /// While its answer is not to be made yet.
+    pub(super) ticket: Ticket,
+}
+
+/// Whether an answer waits while its peer leaves too much unread.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pauses {
+    /// What the request brings is not to wait.
+    Never,
+    /// If it is not given at once: what is there is only held for longer.
+    OnceItWaits,
+    Now,
+}
+
+impl Pauses {
+    pub(super) fn of(method: &Method) -> Self {
+        if method.is_safe() { Self::OnceItWaits } else { Self::Never }
+    }
 }
 
 pin_project! {
@@ -49,14 +68,14 @@ pin_project! {
     #[project = StageProjected]
     #[project_replace = StageReplaced]
     enum Stage<F> {
-        Awaited { #[pin] future: F, respond: SendResponse<Bytes>, asked: Asked },
+        Awaited { #[pin] future: F, respond: SendResponse<Queued>, asked: Asked },
         Sending { sending: Box<Sending> },
         Done,
     }
 }
 
 impl<F> Stream<F> {
-    pub(super) fn new(future: F, respond: SendResponse<Bytes>, asked: Asked, lane: Arc<Lane>) -> Self {
+    pub(super) fn new(future: F, respond: SendResponse<Queued>, asked: Asked, lane: Arc<Lane>) -> Self {
         Self { stage: Stage::Awaited { future, respond, asked }, lane }
     }
 }
@@ -67,10 +86,20 @@ impl<F: Future<Output: Into<Reply>>> Future for Stream<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         match this.stage.as_mut().project() {
-            StageProjected::Awaited { future, respond, .. } => {
+            StageProjected::Awaited { future, respond, asked } => {
+                if asked.pauses == Pauses::Now
+                    && this.lane.backlog.poll_pause(cx, &mut asked.ticket).is_pending()
+                {
+                    let _ = ready!(respond.poll_reset(cx));
+                    this.stage.set(Stage::Done);
+                    return Poll::Ready(());
+                }
                 let reply: Reply = match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
                     Ok(Poll::Ready(answer)) => answer.into(),
                     Ok(Poll::Pending) => {
+                        if asked.pauses == Pauses::OnceItWaits {
+                            asked.pauses = Pauses::Now;
+                        }
                         // The peer has lost interest, or the connection is gone.
                         let _ = ready!(respond.poll_reset(cx));
                         this.stage.set(Stage::Done);
@@ -112,12 +141,14 @@ impl<F: Future<Output: Into<Reply>>> Future for Stream<F> {
 struct Sending {
     body: Body,
     flow: Flow,
-    respond: SendResponse<Bytes>,
+    respond: SendResponse<Queued>,
     origin: Option<Box<Origin>>,
     /// A message whose turn to be promised has not come.
     promise: Option<Box<Promise>>,
     came: Option<Came>,
     rest: Rest,
+    /// While nothing more is to be made for it.
+    ticket: Ticket,
 }
 
 /// Whether anything is left to send.
@@ -132,7 +163,7 @@ impl Sending {
     fn begin(
         cx: &mut Context<'_>,
         reply: Reply,
-        mut respond: SendResponse<Bytes>,
+        mut respond: SendResponse<Queued>,
         asked: Asked,
         lane: &Lane,
     ) -> Option<Self> {
@@ -146,8 +177,8 @@ impl Sending {
         let stream = respond.send_response(head, body.is_none()).ok()?;
         let rest = if body.is_some() { Rest::Some } else { Rest::None };
         let Asked { origin, came, .. } = asked;
-        let (body, flow) = (body.unwrap_or_default(), Flow::new(stream));
-        Some(Self { body, flow, respond, origin, promise: None, came, rest })
+        let (body, flow) = (body.unwrap_or_default(), Flow::new(stream, &lane.backlog));
+        Some(Self { body, flow, respond, origin, promise: None, came, rest, ticket: Ticket::default() })
     }
 
     /// Ready when both sides are done with the stream or it is gone.
@@ -173,7 +204,8 @@ impl Sending {
             // A body of known length says its end with its last bytes, so that no empty frame has to.
             let last = if self.body.is_ended() { Last::Yes } else { Last::No };
             if !self.flow.is_sent() {
-                ready!(self.flow.poll_send(cx, last, &lane.deadlines, lane.stall))?;
+                let sent = self.flow.poll_send(cx, last, &lane.deadlines, lane.stall);
+                ready!(self.held_up(sent))?;
                 if last == Last::Yes {
                     self.body.take_written().into_iter().for_each(|written| written());
                     return Poll::Ready(Ok(()));
@@ -182,12 +214,14 @@ impl Sending {
             if let Some(promise) = self.promise.take() {
                 let stream = self.respond.stream_id();
                 if self.may_push(lane) && lane.poll_turn(cx, stream).is_pending() {
+                    self.flow.hold(Kept { all: self.body.held() + promise.body.len(), uncharged: 0 });
                     self.promise = Some(promise);
                     return self.flow.poll_gone(cx).map(|()| Err(Gone));
                 }
                 self.promise(*promise, lane);
                 continue;
             }
+            ready!(self.poll_before_piece(cx, lane))?;
             match self.body.poll_piece_caught(cx) {
                 Poll::Ready(Ok(Some(Piece::Data(bytes)))) => self.flow.give(bytes),
                 Poll::Ready(Ok(Some(Piece::Push(promise)))) => self.promise = Some(Box::new(promise)),
@@ -206,6 +240,31 @@ impl Sending {
                 }
             }
         }
+    }
+
+    /// Ready when a piece may be made. One that is made when it is asked for is asked for when there is room for it; and
+    /// a reader who has nothing of ours is given nothing new while its connection leaves too much unread.
+    fn poll_before_piece(&mut self, cx: &mut Context<'_>, lane: &Lane) -> Poll<Result<(), Gone>> {
+        if self.body.is_drawn() {
+            let room = self.flow.poll_room(cx, &lane.deadlines, lane.stall);
+            return self.held_up(room);
+        }
+        let rests = self.body.in_pieces() && self.body.held() == 0;
+        if rests && lane.backlog.poll_pause(cx, &mut self.ticket).is_pending() {
+            self.flow.all_taken();
+            return self.flow.poll_gone(cx).map(|()| Err(Gone));
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Notes what an answer holds that its peer does not take.
+    fn held_up<T>(&mut self, sent: Poll<T>) -> Poll<T> {
+        if sent.is_pending() {
+            let all = self.body.held();
+            // What comes in pieces is charged by its source.
+            self.flow.hold(Kept { all, uncharged: if self.body.in_pieces() { 0 } else { all } });
+        }
+        sent
     }
 
     fn may_push(&self, lane: &Lane) -> bool {
@@ -230,7 +289,7 @@ impl Sending {
 }
 
 /// Pushes what a page needs, or says so by a 103 (RFC 8297).
-fn announce(preload: &Preload, respond: &mut SendResponse<Bytes>, origin: Option<&Origin>, lane: &Lane) {
+fn announce(preload: &Preload, respond: &mut SendResponse<Queued>, origin: Option<&Origin>, lane: &Lane) {
     let mut pushed = false;
     if let Some(origin) = origin {
         for asset in preload.assets.iter() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::header::{ALLOW, ETAG, LINK};
 use http::{HeaderValue, Method, StatusCode};
-use poll_core::{Published, Publishing};
+use poll_core::{Kind, OverBudget, Published, Publishing};
 
 use super::check::Ask;
 use super::finish::Finish;
@@ -15,7 +15,7 @@ use crate::access::{Denied, Right};
 use crate::body::Body;
 use crate::client::Client;
 use crate::coding;
-use crate::connection::{ConnectionInfo, Handled};
+use crate::connection::{ConnectionInfo, Handled, Unread};
 use crate::dialect::golongpoll;
 use crate::drain::Phase;
 use crate::early_hints::{Asset, Preload};
@@ -137,6 +137,10 @@ impl Service {
         if *head.method() == Method::POST || right == Right::Publish {
             origin::check_site(head, &self.settings().cors)?;
         }
+        let publishes = action == Action::Post && target != Target::Events;
+        if connection.unread == Unread::TooMuch && !publishes {
+            return Err(OverBudget(Kind::Answers).into());
+        }
         match target {
             Target::Health => Ok(Step::Now(text(respond::PLAIN, "ok\n"))),
             Target::Ready => Ok(Step::Now(self.readiness())),
@@ -144,9 +148,10 @@ impl Service {
             Target::File => Ok(Step::Now(self.file(head))),
             target => {
                 let client = self.let_in(head, right, connection, finish)?;
-                match action {
-                    Action::Post if target != Target::Events => self.take(target, head, content),
-                    _ => self.give(target, action, head, client, connection),
+                if publishes {
+                    self.take(target, head, content)
+                } else {
+                    self.give(target, action, head, client, connection)
                 }
             }
         }
@@ -288,7 +293,7 @@ impl Service {
         let mut reply = if tag.is_some() && tag == seen {
             respond::bare(StatusCode::NOT_MODIFIED)
         } else {
-            Reply::new(StatusCode::OK, Body::full(asset.body.clone()))
+            Reply::new(StatusCode::OK, Body::full(asset.body.clone()).sharing(asset.body.len()))
         };
         *reply.headers_mut() = asset.headers.clone();
         let site = &self.0.shared.site;

@@ -173,6 +173,7 @@ async fn refused(world: &World, client: &dyn Client) -> Answer {
             protocol: poll_http::Protocol::Http11,
             push: poll_http::PushPolicy::Off,
             early_hints: poll_http::EarlyHints::None,
+            unread: poll_http::Unread::Little,
         },
     )
     .await;

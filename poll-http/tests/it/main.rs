@@ -41,4 +41,5 @@ mod transport_push;
 mod transport_sniff;
 mod transport_toy;
 mod unread_answers;
+mod unread_http2;
 mod world;

@@ -7,6 +7,7 @@ use http::{Request, Uri};
 use poll_core::{Retention, Store};
 use poll_http::{
     ConnectionInfo, EarlyHints, Handle, Protocol, PushPolicy, RequestBody, Service, ServiceSettings, Target,
+    Unread,
 };
 use proptest::prelude::*;
 
@@ -73,6 +74,7 @@ fn ask(service: &Service, request: Request<RequestBody>) -> impl Future<Output =
         protocol: Protocol::Http11,
         push: PushPolicy::Off,
         early_hints: EarlyHints::None,
+        unread: Unread::Little,
     };
     let answering = service.handle(request, &connection);
     async { answering.await.status().as_u16() }

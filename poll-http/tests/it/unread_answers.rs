@@ -6,15 +6,6 @@ use serde_json::{Value, json};
 
 use crate::world::{ADDRESS, Answer, Wire, World, settle};
 
-/// Publishes texts to a channel, past the doors' own bounds.
-async fn fill(world: &World, channel: &str, count: usize, text: &str) {
-    let channel = ChannelName::parse(channel).unwrap();
-    for _ in 0..count {
-        let publish = Publish::one(Payload::text(text.to_owned()));
-        world.store.publish(world.now(), &channel, publish).await.unwrap();
-    }
-}
-
 /// Asks and does not read.
 async fn unread(world: &World, target: &str, capacity: usize) -> Wire {
     let mut wire = world.connect_through(capacity, ADDRESS);
@@ -42,7 +33,7 @@ fn texts(list: &Value, key: &str) -> Vec<String> {
 async fn a_large_list_comes_in_pieces_and_says_what_a_small_one_would() {
     let world = World::new();
     let text = "\u{1}\"x".repeat(400);
-    fill(&world, "messages", 300, &text).await;
+    world.fill("messages", 300, &text).await;
     crate::world::pass(5).await;
     for (target, list) in LISTS {
         let mut wire = world.connect();
@@ -78,7 +69,7 @@ async fn a_large_list_comes_in_pieces_and_says_what_a_small_one_would() {
 #[tokio::test(start_paused = true)]
 async fn a_large_list_ends_with_the_connection_in_http_1_0() {
     let world = World::new();
-    fill(&world, "messages", 300, &"x".repeat(1_000)).await;
+    world.fill("messages", 300, &"x".repeat(1_000)).await;
     let mut wire = world.connect();
     wire.send_raw(b"GET /api/poll?channel=messages HTTP/1.0\r\nHost: poll.test\r\n\r\n").await;
     let answer = String::from_utf8(wire.rest().await).unwrap();
@@ -91,7 +82,7 @@ async fn a_large_list_ends_with_the_connection_in_http_1_0() {
 async fn who_does_not_read_holds_messages_and_one_piece_of_their_rendering() {
     let world = World::budgeted(1 << 30);
     // A mebibyte of what is rendered six times as long.
-    fill(&world, "messages", 256, &"\u{1}".repeat(4_096)).await;
+    world.fill("messages", 256, &"\u{1}".repeat(4_096)).await;
     let before = world.used(Kind::Answers);
     // From different places, so that neither is given what the other is.
     let wires = [unread(&world, "/api/poll?channel=messages&last_id=1", 512).await, {
@@ -132,9 +123,9 @@ async fn over_the_budget_large_answers_are_refused_and_small_ones_given() {
     // A quarter of it is for answers.
     let world = World::budgeted(8 << 20);
     for channel in ["messages", "large"] {
-        fill(&world, channel, 20, &"x".repeat(60_000)).await;
+        world.fill(channel, 20, &"x".repeat(60_000)).await;
     }
-    fill(&world, "small", 20, "news").await;
+    world.fill("small", 20, "news").await;
     crate::world::pass(5).await;
     let mut wires = Vec::new();
     while world.store.memory().refused(Kind::Answers) == 0 {
@@ -170,8 +161,8 @@ async fn over_the_budget_large_answers_are_refused_and_small_ones_given() {
 async fn a_large_answer_keeps_a_place_until_it_is_read() {
     let limits = Limits { per_client: 1, ..Limits::default() };
     let world = World::set(ServiceSettings { limits, ..ServiceSettings::default() });
-    fill(&world, "large", 100, &"x".repeat(1_000)).await;
-    fill(&world, "small", 2, "news").await;
+    world.fill("large", 100, &"x".repeat(1_000)).await;
+    world.fill("small", 2, "news").await;
     let name: [(&str, &str); 1] = [("x-client-id", "one")];
     let polls = ["/api/poll?channel=large", "/api/longpoll?channel=large", "/api/longpoll?channel=later"];
     for target in polls {
@@ -179,7 +170,7 @@ async fn a_large_answer_keeps_a_place_until_it_is_read() {
         wire.send("GET", target, &name, b"").await;
         if target.ends_with("later") {
             world.until_waiting(1).await;
-            fill(&world, "later", 1, &"x".repeat(60_000)).await;
+            world.fill("later", 1, &"x".repeat(60_000)).await;
         }
         settle().await;
         assert_eq!(world.waiters(), 0, "{target}: reading is not waiting");

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use poll_core::journal::MemoryJournal;
-use poll_core::{Kind, Memory, Retention, Store, Timestamp};
+use poll_core::{ChannelName, Kind, Memory, Payload, Publish, Retention, Store, Timestamp};
 use poll_http::{
     Clock, ConnectionError, ConnectionSettings, Drain, Metrics, Service, ServiceSettings, serve,
 };
@@ -227,7 +227,16 @@ impl World {
         &self,
         builder: &h2::client::Builder,
     ) -> h2::client::SendRequest<Bytes> {
-        let (io, server) = tokio::io::duplex(1 << 20);
+        self.connect_http2_through(1 << 20, builder).await
+    }
+
+    /// The same with no more than `capacity` bytes on their way.
+    pub(crate) async fn connect_http2_through(
+        &self,
+        capacity: usize,
+        builder: &h2::client::Builder,
+    ) -> h2::client::SendRequest<Bytes> {
+        let (io, server) = tokio::io::duplex(capacity);
         tokio::spawn(self.serve(server, ADDRESS));
         let (requests, connection) = builder.handshake(io).await.unwrap();
         tokio::spawn(connection);
@@ -260,6 +269,15 @@ impl World {
         let answer = self.post(&format!("/api/message?channel={channel}"), "text/plain", text).await;
         assert_eq!(answer.status, 201, "{}", answer.text());
         answer.json()
+    }
+
+    /// Publishes texts to a channel, not by HTTP.
+    pub(crate) async fn fill(&self, channel: &str, count: usize, text: &str) {
+        let channel = ChannelName::parse(channel).unwrap();
+        for _ in 0..count {
+            let publish = Publish::one(Payload::text(text.to_owned()));
+            self.store.publish(self.now(), &channel, publish).await.unwrap();
+        }
     }
 
     /// A GET that may take its time.

@@ -1,0 +1,296 @@
+//! What a connection's peer has been given and has not taken.
+//!
+//! Two things are bounded. What h2 has and the socket has not: streams with more to send wait for their turn. And what
+//! answers hold whose peer does not take them, for want of window or of socket: past that, nothing more is made for the
+//! connection, and new questions are refused. Both bounds shrink as the account fills up, so that many connections
+//! cannot do together what one must not.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::{Buf, Bytes};
+use poll_core::{Charge, Kind, Memory};
+
+use crate::connection::Unread;
+use crate::link::Link;
+
+/// What h2 may have of a connection that the socket has not taken, in bytes: what a fast network takes in a
+/// millisecond, and then h2 asks for more in the same turn.
+const QUEUED: usize = 256 * 1024;
+/// The same where there is no memory left: two frames.
+const LEAST_QUEUED: usize = 32 * 1024;
+/// What answers of one connection may hold that are not taken, at least.
+const LEAST_HELD: usize = 64 * 1024;
+/// One connection gets a part of what is left of the account's share for answers.
+const PART: u64 = 8;
+/// What an answer that waits for its peer takes beside its bytes.
+const A_STREAM: usize = 1_024;
+/// How much a stream that waits for its turn may be expected to send.
+const A_TURN: usize = super::flow::SEND_BUFFER;
+
+/// See the [module](self).
+pub(super) struct Backlog {
+    link: Arc<Link>,
+    memory: Memory,
+    /// In h2 and not on the socket.
+    queued: AtomicUsize,
+    /// Held for streams whose window is shut.
+    windows: AtomicUsize,
+    /// Held for streams that wait for the socket. Unless it is full, that is over in this turn.
+    socket: AtomicUsize,
+    /// For what is held.
+    charge: Mutex<Charge>,
+    /// Streams that wait to hand over what they have.
+    turns: Parking,
+    /// Streams for which nothing is made for now.
+    pauses: Parking,
+}
+
+/// What a stream waits for that its peer has to give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Awaits {
+    Window,
+    Socket,
+}
+
+/// What is held for one stream.
+pub(super) struct Hold {
+    backlog: Arc<Backlog>,
+    kept: Kept,
+    awaits: Awaits,
+}
+
+/// What an answer keeps for its reader alone, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Kept {
+    pub(super) all: usize,
+    /// Of these, what is on no account yet.
+    pub(super) uncharged: usize,
+}
+
+/// Tasks that wait, woken in the order in which they came.
+#[derive(Default)]
+struct Parking {
+    /// Spares the lock where nobody is.
+    taken: AtomicBool,
+    /// Held for a push or some pops, never over a wake.
+    parked: Mutex<Parked>,
+}
+
+#[derive(Default)]
+struct Parked {
+    last: u64,
+    /// Tickets up to this one were woken.
+    woken: u64,
+    waiting: VecDeque<Waker>,
+}
+
+/// A place in a parking; zero is none.
+#[derive(Default)]
+pub(super) struct Ticket(u64);
+
+/// Data on its way through h2, counted until the socket has it.
+pub(super) struct Queued {
+    bytes: Bytes,
+    /// `None` where there is nothing to count.
+    backlog: Option<Arc<Backlog>>,
+}
+
+impl Backlog {
+    pub(super) fn new(link: Arc<Link>, memory: Memory) -> Arc<Self> {
+        Arc::new(Self {
+            link,
+            queued: AtomicUsize::new(0),
+            windows: AtomicUsize::new(0),
+            socket: AtomicUsize::new(0),
+            charge: Mutex::new(memory.charge_unbounded(Kind::Answers, 0)),
+            turns: Parking::default(),
+            pauses: Parking::default(),
+            memory,
+        })
+    }
+
+    /// Whether the socket takes nothing more for now.
+    pub(super) fn is_socket_full(&self) -> bool {
+        self.link.is_blocked()
+    }
+
+    /// Data to be given to h2.
+    pub(super) fn queue(self: &Arc<Self>, bytes: Bytes) -> Queued {
+        self.queued.fetch_add(bytes.len(), Ordering::Relaxed);
+        Queued { bytes, backlog: Some(self.clone()) }
+    }
+
+    /// How much more h2 is to be given now.
+    pub(super) fn room(&self) -> usize {
+        let queued = self.queued.load(Ordering::Relaxed);
+        if queued < LEAST_QUEUED {
+            return LEAST_QUEUED - queued;
+        }
+        QUEUED.min(self.part()).max(LEAST_QUEUED).saturating_sub(queued)
+    }
+
+    /// Ready when h2 is to be given more.
+    pub(super) fn poll_turn(&self, cx: &mut Context<'_>, ticket: &mut Ticket) -> Poll<()> {
+        if self.room() > 0 { ticket.ready() } else { self.turns.poll(cx, ticket) }
+    }
+
+    /// Ready when more may be made for this connection.
+    pub(super) fn poll_pause(&self, cx: &mut Context<'_>, ticket: &mut Ticket) -> Poll<()> {
+        if self.unread() == Unread::Little { ticket.ready() } else { self.pauses.poll(cx, ticket) }
+    }
+
+    /// Whether the peer has left more unread than it may. What merely waits for its turn does not count.
+    pub(super) fn unread(&self) -> Unread {
+        let mut held = self.windows.load(Ordering::Relaxed);
+        if self.link.is_blocked() {
+            held += self.socket.load(Ordering::Relaxed);
+        }
+        if held < LEAST_HELD || held < self.part() { Unread::Little } else { Unread::TooMuch }
+    }
+
+    /// A connection's part of what is left of the account.
+    fn part(&self) -> usize {
+        let left = self.memory.bound(Kind::Answers).saturating_sub(self.memory.used(Kind::Answers));
+        usize::try_from(left / PART).unwrap_or(usize::MAX)
+    }
+
+    /// Wakes those whose time has come; says whether there were any.
+    pub(super) fn wake(&self) -> bool {
+        let mut woken = false;
+        if self.turns.is_taken() {
+            woken |= self.turns.wake(self.room().div_ceil(A_TURN));
+        }
+        if self.pauses.is_taken() && self.unread() == Unread::Little {
+            woken |= self.pauses.wake(A_FEW);
+        }
+        woken
+    }
+
+    fn counter(&self, awaits: Awaits) -> &AtomicUsize {
+        match awaits {
+            Awaits::Window => &self.windows,
+            Awaits::Socket => &self.socket,
+        }
+    }
+
+    fn charge(&self) -> MutexGuard<'_, Charge> {
+        // Nothing in here panics half-way.
+        self.charge.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How many of those who were paused go on at once: each may hold as much again.
+const A_FEW: usize = 16;
+
+impl Hold {
+    pub(super) fn new(backlog: Arc<Backlog>) -> Self {
+        Self { backlog, kept: Kept::default(), awaits: Awaits::Socket }
+    }
+
+    /// Holds this for a stream that waits, in place of what was held.
+    pub(super) fn set(&mut self, kept: Kept, awaits: Awaits) {
+        let kept = Kept { all: kept.all + A_STREAM, uncharged: kept.uncharged + A_STREAM };
+        if (self.kept, self.awaits) == (kept, awaits) {
+            return;
+        }
+        self.release();
+        (self.kept, self.awaits) = (kept, awaits);
+        self.backlog.counter(awaits).fetch_add(kept.all, Ordering::Relaxed);
+        self.backlog.charge().grow_unbounded(kept.uncharged as u64);
+    }
+
+    /// Holds nothing.
+    pub(super) fn release(&mut self) {
+        let kept = std::mem::take(&mut self.kept);
+        if kept.all > 0 {
+            self.backlog.counter(self.awaits).fetch_sub(kept.all, Ordering::Relaxed);
+            self.backlog.charge().shrink(kept.uncharged as u64);
+        }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+impl Parking {
+    fn is_taken(&self) -> bool {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    fn poll(&self, cx: &mut Context<'_>, ticket: &mut Ticket) -> Poll<()> {
+        let mut parked = self.parked();
+        if ticket.0 <= parked.woken {
+            parked.last += 1;
+            ticket.0 = parked.last;
+            parked.waiting.push_back(cx.waker().clone());
+            self.taken.store(true, Ordering::Relaxed);
+        }
+        Poll::Pending
+    }
+
+    /// Wakes the first; says whether there were any.
+    fn wake(&self, count: usize) -> bool {
+        let mut parked = self.parked();
+        let count = count.min(parked.waiting.len());
+        let woken: Vec<Waker> = parked.waiting.drain(..count).collect();
+        parked.woken += count as u64;
+        self.taken.store(!parked.waiting.is_empty(), Ordering::Relaxed);
+        drop(parked);
+        let any = !woken.is_empty();
+        woken.into_iter().for_each(Waker::wake);
+        any
+    }
+
+    fn parked(&self) -> MutexGuard<'_, Parked> {
+        // Nothing in here panics half-way.
+        self.parked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ticket {
+    fn ready(&mut self) -> Poll<()> {
+        self.0 = 0;
+        Poll::Ready(())
+    }
+}
+
+impl Queued {
+    /// The end of a stream behind what was sent.
+    pub(super) fn nothing() -> Self {
+        Self { bytes: Bytes::new(), backlog: None }
+    }
+
+    fn count(&self, bytes: usize) {
+        if let Some(backlog) = &self.backlog {
+            backlog.queued.fetch_sub(bytes, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Buf for Queued {
+    fn remaining(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.bytes.advance(count);
+        self.count(count);
+    }
+}
+
+impl Drop for Queued {
+    /// Written, or given up with its stream.
+    fn drop(&mut self) {
+        self.count(self.bytes.len());
+    }
+}
