@@ -36,6 +36,15 @@ pub trait Handle: Clone + Send + 'static {
     /// Answers one request.
     fn handle(&self, request: Request<RequestBody>, connection: &ConnectionInfo) -> Self::Future;
 
+    /// Answers one request of HTTP/2; as any other, unless the answer is there at once.
+    fn handle_stream(
+        &self,
+        request: Request<RequestBody>,
+        connection: &ConnectionInfo,
+    ) -> Handled<Self::Future> {
+        Handled::Later(self.handle(request, connection))
+    }
+
     /// Answers one request of HTTP/1.1 that was read without an engine; as any other, unless there is a quicker way.
     fn handle_plain(&self, request: PlainRequest<'_>, connection: &ConnectionInfo) -> Handled<Self::Future> {
         Handled::Later(self.handle(request.into_request(), connection))

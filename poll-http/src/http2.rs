@@ -30,10 +30,11 @@ use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::connection::{
-    ConnectionError, ConnectionInfo, ConnectionSettings, EarlyHints, Handle, Protocol, PushPolicy,
+    ConnectionError, ConnectionInfo, ConnectionSettings, EarlyHints, Handle, Handled, Protocol, PushPolicy,
 };
 use crate::drain::WaitDraining;
 use crate::metrics::Cut;
+use crate::reply::Reply;
 use crate::request_body::{Allowance, RequestBody};
 use crate::stall::Watched;
 use crate::turn;
@@ -51,6 +52,17 @@ pub(crate) use traffic::{Allowed, Traffic};
 /// frames first.
 const SLICE: usize = 256;
 
+/// What answers hold that were there at once, before they are sent and no more requests are looked at meanwhile: only
+/// then it is known what the peer takes.
+const MADE: usize = 256 * 1024;
+
+/// Answers that were there at once, and what they hold in bytes.
+#[derive(Default)]
+struct Made {
+    answers: Vec<(Reply, SendResponse<Queued>, Asked)>,
+    bytes: usize,
+}
+
 /// One HTTP/2 connection.
 pub(crate) struct Http2<IO, H: Handle> {
     stack: Stack<IO>,
@@ -59,6 +71,7 @@ pub(crate) struct Http2<IO, H: Handle> {
     lane: Arc<Lane>,
     /// For the content of all its requests.
     allowance: Arc<Allowance>,
+    made: Made,
     pulse: Pulse,
     /// `None` once the connection was told.
     draining: Option<WaitDraining>,
@@ -94,6 +107,7 @@ where
         let allowance = Allowance::of(&handler.memory());
         Self {
             allowance,
+            made: Made::default(),
             stack: Stack::Handshake(Box::new(builder(settings).handshake(io))),
             handler,
             peer,
@@ -107,8 +121,8 @@ where
         }
     }
 
-    /// Begins to answer a request.
-    fn accept(&self, request: Request<RecvStream>, mut respond: SendResponse<Queued>) {
+    /// Begins to answer a request. What is there at once is sent when all that has come is read.
+    fn accept(&mut self, request: Request<RecvStream>, mut respond: SendResponse<Queued>) {
         let push = self.lane.policy();
         let connection = ConnectionInfo {
             peer: self.peer,
@@ -125,9 +139,23 @@ where
             Some(came) => RequestBody::Http2(Http2Content::new(body, came, Arc::clone(&self.allowance))),
             None => RequestBody::Empty,
         });
-        match catch_unwind(AssertUnwindSafe(|| self.handler.handle(request, &connection))) {
-            Ok(future) => self.streams.push(Stream::new(future, respond, asked, Arc::clone(&self.lane))),
+        match catch_unwind(AssertUnwindSafe(|| self.handler.handle_stream(request, &connection))) {
+            Ok(Handled::Now(reply)) => {
+                self.made.bytes += reply.body.held();
+                self.made.answers.push((reply, respond, asked));
+            }
+            Ok(Handled::Later(future)) => {
+                self.streams.push(Stream::new(future, respond, asked, Arc::clone(&self.lane)));
+            }
             Err(_) => respond.send_reset(Reason::INTERNAL_ERROR),
+        }
+    }
+
+    /// Sends the answers that were there at once.
+    fn send_made(&mut self, cx: &mut Context<'_>) {
+        for (reply, respond, asked) in std::mem::take(&mut self.made).answers {
+            let stream = Stream::begin(cx, reply, respond, asked, Arc::clone(&self.lane));
+            self.streams.extend(stream);
         }
     }
 
@@ -195,12 +223,16 @@ where
                         self.accept(request, respond);
                         self.pulse.used();
                         accepted = true;
+                        if self.made.bytes >= MADE {
+                            break;
+                        }
                     }
                     Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(ConnectionError::Http2(error))),
                     Poll::Ready(None) => return Poll::Ready(Ok(())),
                     Poll::Pending => break,
                 }
             }
+            self.send_made(cx);
             self.look_for_flush();
             let woken = self.lane.backlog.wake();
             if !woken && !accepted && streams == Streams::Waiting {

@@ -206,18 +206,24 @@ impl Handle for Service {
     type Future = Answering;
 
     fn handle(&self, request: Request<RequestBody>, connection: &ConnectionInfo) -> Answering {
-        let (head, body) = request.into_parts();
-        let handled = match body {
-            RequestBody::Empty => self.dispatch(Head::from(&head), Content::Whole(&[]), connection),
-            RequestBody::Full(content) => {
-                self.dispatch(Head::from(&head), Content::Whole(&content), connection)
-            }
-            body => self.dispatch(Head::from(&head), Content::Coming(body), connection),
-        };
-        match handled {
+        match self.handle_stream(request, connection) {
             Handled::Now(reply) => Answering::ready(reply),
             Handled::Later(answering) => answering,
         }
+    }
+
+    fn handle_stream(
+        &self,
+        request: Request<RequestBody>,
+        connection: &ConnectionInfo,
+    ) -> Handled<Answering> {
+        let (head, body) = request.into_parts();
+        let content = match &body {
+            RequestBody::Empty => Content::Whole(&[]),
+            RequestBody::Full(content) => Content::Whole(content),
+            _ => Content::Coming(body),
+        };
+        self.dispatch(Head::from(&head), content, connection)
     }
 
     fn handle_plain(&self, request: PlainRequest<'_>, connection: &ConnectionInfo) -> Handled<Answering> {

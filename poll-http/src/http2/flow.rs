@@ -147,6 +147,11 @@ impl Flow {
         self.poll_capacity(cx, deadlines, stall)
     }
 
+    /// The next poll is another task's.
+    pub(super) fn leave_parking(&mut self) {
+        self.ticket = Ticket::default();
+    }
+
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
         if self.backlog.poll_turn(cx, &mut self.ticket).is_ready() {
             return Poll::Ready(Ok(()));

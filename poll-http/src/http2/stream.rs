@@ -78,6 +78,23 @@ impl<F> Stream<F> {
     pub(super) fn new(future: F, respond: SendResponse<Queued>, asked: Asked, lane: Arc<Lane>) -> Self {
         Self { stage: Stage::Awaited { future, respond, asked }, lane }
     }
+
+    /// Sends an answer; what is left, if all did not leave.
+    pub(super) fn begin(
+        cx: &mut Context<'_>,
+        reply: Reply,
+        respond: SendResponse<Queued>,
+        asked: Asked,
+        lane: Arc<Lane>,
+    ) -> Option<Self> {
+        let mut stage = Stage::sent(cx, reply, respond, asked, &lane)?;
+        if let Stage::Sending { sending } = &mut stage {
+            // From here on it is woken by itself.
+            sending.flow.leave_parking();
+            sending.ticket = Ticket::default();
+        }
+        Some(Self { stage, lane })
+    }
 }
 
 impl<F: Future<Output: Into<Reply>>> Future for Stream<F> {
@@ -117,14 +134,10 @@ impl<F: Future<Output: Into<Reply>>> Future for Stream<F> {
                 else {
                     return Poll::Ready(());
                 };
-                let Some(mut sending) = Sending::begin(cx, reply, respond, asked, this.lane) else {
+                let Some(stage) = Stage::sent(cx, reply, respond, asked, this.lane) else {
                     return Poll::Ready(());
                 };
-                // Nearly always all of it at once; what waits takes no room for what does not.
-                if sending.poll(cx, this.lane).is_ready() {
-                    return Poll::Ready(());
-                }
-                this.stage.set(Stage::Sending { sending: Box::new(sending) });
+                this.stage.set(stage);
                 Poll::Pending
             }
             StageProjected::Sending { sending } => {
@@ -134,6 +147,21 @@ impl<F: Future<Output: Into<Reply>>> Future for Stream<F> {
             }
             StageProjected::Done => Poll::Ready(()),
         }
+    }
+}
+
+impl<F> Stage<F> {
+    /// Sends an answer; nothing is left of it nearly always. What waits takes no room for what does not.
+    fn sent(
+        cx: &mut Context<'_>,
+        reply: Reply,
+        respond: SendResponse<Queued>,
+        asked: Asked,
+        lane: &Lane,
+    ) -> Option<Self> {
+        let mut sending = Sending::begin(cx, reply, respond, asked, lane)?;
+        let sent = sending.poll(cx, lane).is_ready();
+        (!sent).then(|| Self::Sending { sending: Box::new(sending) })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Answers that are not read: what they hold is on the account, and goes when they do.
 
-use poll_core::{ChannelName, Kind, Payload, Publish};
+use poll_core::Kind;
 use poll_http::{Limits, ServiceSettings};
 use serde_json::{Value, json};
 
