@@ -99,6 +99,18 @@ impl Posted {
 }
 
 impl Told {
+    /// What the answer takes at most, where `messages` are published and it may be large.
+    pub(crate) fn most_bytes(&self, messages: usize) -> usize {
+        /// A stamp with its number, id, cursor and time.
+        const A_STAMP: usize = 180;
+        match self {
+            // Given back with each byte as an escape.
+            Self::Chat(text) => text.len() * 6,
+            Self::Native(_) => messages * A_STAMP,
+            Self::Step | Self::Event | Self::Channel => 0,
+        }
+    }
+
     /// The answer.
     pub(crate) fn reply(&self, channel: &ChannelName, published: &Published) -> Reply {
         match self {

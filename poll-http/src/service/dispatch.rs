@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::header::{ALLOW, ETAG, LINK};
 use http::{HeaderValue, Method, StatusCode};
-use poll_core::{Kind, OverBudget, Published, Publishing};
+use poll_core::{Charge, Kind, OverBudget, Published, Publishing};
 
 use super::check::Ask;
 use super::finish::Finish;
@@ -62,6 +62,10 @@ pub(super) enum Content<'a> {
     Whole(&'a [u8]),
     Coming(RequestBody),
 }
+
+/// Answers up to this many bytes are on no account: there is one to a socket, or what waits on an HTTP/2 connection is
+/// bounded there.
+const SMALL_ANSWER: u64 = 4 * 1024;
 
 /// How long a client that is turned away by a draining server should stay away: until another one has taken
 /// over.
@@ -223,6 +227,8 @@ impl Service {
     ) -> Result<Step, Refusal> {
         let (channel, publish, told) = posted.with(content, self.settings())?;
         turn::charge(cost::JSON_BYTE * content.len() as u64 + cost::MESSAGE * publish.payloads.len() as u64);
+        // Before it is published: then there is no way back.
+        let room = self.room_for(told.most_bytes(publish.payloads.len()) as u64)?;
         let held =
             move |service: &Self| held.unwrap_or_else(|| Held::whole(service.store().memory(), content));
         ask(Ask::Publish(&channel))?;
@@ -231,14 +237,14 @@ impl Service {
             return Ok(later(async move {
                 let published = service.publish(&channel, publish).await?;
                 drop(held);
-                Ok(told.reply(&channel, &published))
+                Ok(charged(told.reply(&channel, &published), room))
             }));
         }
         let now = self.now();
         let publishing = self.store().start_publish(now, &channel, publish)?;
         let tell = move |service: &Self, published: &Published| {
             service.count_published(&channel, published);
-            told.reply(&channel, published)
+            charged(told.reply(&channel, published), room)
         };
         Ok(match publishing {
             Publishing::Done(published) => {
@@ -255,6 +261,12 @@ impl Service {
                 })
             }
         })
+    }
+
+    /// Room on the account for an answer of so many bytes; small ones need none.
+    pub(super) fn room_for(&self, bytes: u64) -> Result<Option<Charge>, OverBudget> {
+        let room = |bytes| self.store().memory().charge(Kind::Answers, bytes);
+        (bytes > SMALL_ANSWER).then_some(bytes).map(room).transpose()
     }
 
     /// One line a fault, or `ready`: load balancers and people read it, so it is no problem in JSON.
@@ -306,6 +318,11 @@ impl Service {
         }
         reply
     }
+}
+
+pub(super) fn charged(reply: Reply, room: Option<Charge>) -> Reply {
+    let Some(room) = room else { return reply };
+    Reply { body: reply.body.charged(room), ..reply }
 }
 
 pub(super) fn later(answer: impl Future<Output = Result<Reply, Refusal>> + Send + 'static) -> Step {

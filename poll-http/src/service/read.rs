@@ -5,11 +5,11 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use poll_core::{ChannelName, Found, Kind, Locator, Position};
+use poll_core::{ChannelName, Found, Locator, Position};
 
 use super::Service;
 use super::check::Ask;
-use super::dispatch::{Step, later};
+use super::dispatch::{Step, charged, later};
 use crate::access::Right;
 use crate::body::Body;
 use crate::client::Client;
@@ -260,10 +260,8 @@ async fn message(
                 _ => respond::NO_CACHE.into(),
             };
             let reply = native::message(&message, given_to.as_deref(), cache);
-            let charge =
-                service.store().memory().charge(Kind::Answers, reply.body.exact_length().unwrap_or(0))?;
-            let reply = Reply { body: reply.body.charged(charge), ..reply };
-            service.read_in_place(reply, &channel, &client)
+            let room = service.room_for(reply.body.exact_length().unwrap_or_default())?;
+            service.read_in_place(charged(reply, room), &channel, &client)
         }
         Found::Gone => Err(Refusal::new(StatusCode::GONE, "the message is no longer retained")),
         Found::Never => Err(Refusal::new(StatusCode::NOT_FOUND, "there never was such a message")),

@@ -189,3 +189,31 @@ async fn a_large_answer_keeps_a_place_until_it_is_read() {
     wire.leave().await;
     assert_eq!(world.ask("GET", "/api/poll?channel=large", &name, b"").await.status, 200);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_large_publish_is_answered_is_on_the_account() {
+    let world = World::budgeted(1 << 20);
+    let lines = "1\n".repeat(1_000);
+    let publish = async |capacity| {
+        let mut wire = world.connect_through(capacity, ADDRESS);
+        wire.send(
+            "POST",
+            "/api/message?channel=c",
+            &[("content-type", "application/x-ndjson")],
+            lines.as_bytes(),
+        )
+        .await;
+        settle().await;
+        wire
+    };
+    let held = publish(4_096).await;
+    assert!(world.used(Kind::Answers) > 100_000);
+    // There is room for one: the next is told before anything is published.
+    let refused = publish(1 << 20).await.answer().await;
+    assert_eq!((refused.status, refused.field("retry-after")), (503, Some("1")));
+    assert_eq!(world.store.published(), 1_000);
+    world.publish("c", "one by one").await;
+    held.leave().await;
+    world.until_released(Kind::Answers).await;
+    assert_eq!(publish(1 << 20).await.answer().await.status, 201);
+}
