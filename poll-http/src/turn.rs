@@ -23,6 +23,8 @@ pub(crate) mod cost {
     pub(crate) const BYTE: u64 = 1;
     /// A byte of JSON that is checked and made compact.
     pub(crate) const JSON_BYTE: u64 = 8;
+    /// A byte of messages that is rendered, escapes and all.
+    pub(crate) const RENDERED_BYTE: u64 = 2;
     /// A message that is published.
     pub(crate) const MESSAGE: u64 = 1_000;
 }

@@ -12,6 +12,7 @@ use poll_core::{Batch, Form, Message, Rendering};
 
 use crate::body::{Body, Piece, Pieces, held_for_one};
 use crate::question::Answer;
+use crate::turn::{self, cost};
 
 /// The most payload in bytes of a list that is rendered whole; that of one message always is.
 const WHOLE: usize = 64 * 1024;
@@ -77,6 +78,7 @@ fn render(list: &impl List, batch: &Batch, messages: &[Arc<Message>]) -> Vec<u8>
         list.message(&mut out, message);
     }
     list.close(&mut out, batch, messages);
+    turn::charge(cost::RENDERED_BYTE * out.len() as u64);
     out
 }
 
@@ -135,6 +137,7 @@ impl<L: List> Listed<L> {
             self.list.close(&mut out, &self.batch, messages);
             out.extend(self.own.take().unwrap_or_default());
         }
+        turn::charge(cost::RENDERED_BYTE * out.len() as u64);
         Some(out)
     }
 }

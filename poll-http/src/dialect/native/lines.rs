@@ -15,6 +15,7 @@ use crate::follow::Reach;
 use crate::frame::{COMMENT, Framing};
 use crate::reply::NOSNIFF;
 use crate::respond;
+use crate::turn::{self, cost};
 
 /// Why a stream ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +103,7 @@ fn frames(
         }
         ends.push(out.len());
     }
+    turn::charge(cost::RENDERED_BYTE * out.len() as u64);
     Rendering { bytes: out.into(), ends: ends.into() }
 }
 
