@@ -81,6 +81,7 @@ fn notifier(criterion: &mut Criterion) {
     let store = Store::in_memory(Retention::default());
     let channel = ChannelName::parse("bench").unwrap_or_else(|_| unreachable!("a valid name"));
     let (lane, pinned) = (store.lane(), ready(store.pin(now(), &channel, Position::End)));
+    let pinned = pinned.unwrap_or_else(|_| unreachable!("all is in memory"));
     let wakers: Vec<Waker> = (0..WAITERS).map(|_| Waker::from(Arc::new(Nothing))).collect();
     criterion.bench_function("notifier: register and ring 10000 waiters", |bencher| {
         let waits = || (0..WAITERS).map(|_| store.wait(&channel, &pinned, &lane)).collect::<Vec<_>>();
@@ -108,6 +109,7 @@ fn batch(criterion: &mut Criterion) {
     criterion.bench_function("batch: read and take the shared rendering", |bencher| {
         bencher.iter(|| {
             let view = ready(store.read(now(), &channel, &pinned, Limit::default()));
+            let view = view.unwrap_or_else(|_| unreachable!("all is in memory"));
             view.batch.map(|batch| batch.render(Form::new(0), render).bytes.clone())
         });
     });

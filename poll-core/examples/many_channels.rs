@@ -31,8 +31,8 @@ fn main() -> Outcome<()> {
         let begun = Instant::now();
         for number in 0..1_000 {
             let name = name(number * (channels / 1_000).max(1))?;
-            let pinned = store.pin(NOON, &name, Position::Start).await;
-            store.read(NOON, &name, &pinned, Limit::default()).await;
+            let pinned = store.pin(NOON, &name, Position::Start).await?;
+            store.read(NOON, &name, &pinned, Limit::default()).await?;
         }
         println!("1000 channels read for the first time: {:?}, {} MB resident", begun.elapsed(), resident()?);
         // The next one finds the file as a kill would leave it.

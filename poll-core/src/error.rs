@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::memory::OverBudget;
 
-/// Why a publish was not taken. Nothing of it was kept.
+/// Why a publish was not taken. Nothing of it was kept, unless its outcome is
+/// [unknown](JournalError::OutcomeUnknown).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PublishError {
     /// There was nothing to publish.
@@ -33,6 +34,12 @@ pub enum JournalError {
     Full(String),
     /// The journal cannot be used now: it is being repaired, or is away, or failed.
     Unavailable(String),
+    /// What the journal holds of this channel is damaged. Other channels are not affected, and trying again does
+    /// not help.
+    Damaged(String),
+    /// The journal failed while it kept the publish, and does not know yet whether it is kept. The publish will
+    /// either become visible later or never.
+    OutcomeUnknown(String),
 }
 
 impl fmt::Display for PublishError {
@@ -43,6 +50,9 @@ impl fmt::Display for PublishError {
             Self::KeyReused => f.write_str("the idempotency key was used with another payload"),
             Self::TooManyChannels { .. } => f.write_str("no room for another channel"),
             Self::OverBudget(over) => over.fmt(f),
+            Self::Journal(JournalError::OutcomeUnknown(_)) => {
+                f.write_str("it is not known whether the journal kept the message")
+            }
             Self::Journal(_) => f.write_str("the journal did not keep the message"),
         }
     }
@@ -62,6 +72,8 @@ impl fmt::Display for JournalError {
         match self {
             Self::Full(why) => write!(f, "no room for the journal: {why}"),
             Self::Unavailable(why) => write!(f, "the journal is unavailable: {why}"),
+            Self::Damaged(what) => write!(f, "the journal is damaged: {what}"),
+            Self::OutcomeUnknown(why) => write!(f, "the journal failed during a commit: {why}"),
         }
     }
 }

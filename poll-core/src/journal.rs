@@ -15,7 +15,7 @@ mod memory;
 use crate::channel::ChannelName;
 use crate::error::JournalError;
 pub use crate::store::{Append, Host, Receipt};
-pub use archive::{Archive, Health, KeptKey, Landmark, Loaded, Located, Reply, Stretch, Tail};
+pub use archive::{Archive, Damage, Health, KeptKey, Landmark, Loaded, Located, Piece, Reply, Stretch, Tail};
 pub use memory::MemoryJournal;
 
 /// Where publishes are kept.

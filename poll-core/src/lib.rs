@@ -18,12 +18,12 @@
 //! let now = Timestamp::from_millis(1_700_000_000_000);
 //!
 //! // A reader settles where it stands, and waits while there is nothing.
-//! let pinned = store.pin(now, &orders, Position::Start).await;
+//! let pinned = store.pin(now, &orders, Position::Start).await?;
 //! let wait = store.wait(&orders, &pinned, &lane);
 //! store.publish(now, &orders, Publish::one(Payload::text("shipped"))).await?;
 //! wait.await;
 //!
-//! let view = store.read(now, &orders, &pinned, Limit::default()).await;
+//! let view = store.read(now, &orders, &pinned, Limit::default()).await?;
 //! let batch = view.batch.expect("one message");
 //! assert_eq!(batch.messages()[0].payload, Payload::text("shipped"));
 //! assert_eq!(view.next, batch.end());

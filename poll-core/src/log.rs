@@ -40,7 +40,13 @@ pub struct Log {
     ended: bool,
     /// Times of the youngest evicted messages, oldest first; they end where what is retained begins.
     evicted: VecDeque<Timestamp>,
+    /// What is known to be damaged of what is below memory: nearly always nothing.
+    damaged: Option<Box<Damaged>>,
 }
+
+/// Stretches of messages that the journal cannot give, each with its first and its last; in order, apart from each other.
+#[derive(Debug, Default)]
+struct Damaged(Vec<(Seq, Seq)>);
 
 /// Messages that are retained, but not in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +96,37 @@ impl Limit {
     }
 }
 
+impl Damaged {
+    /// Stretches remembered at the most, 16 bytes each.
+    const MOST: usize = 1_024;
+
+    /// The first number from `first` on that is in none of them.
+    fn behind(&self, first: Seq) -> Seq {
+        let index = self.0.partition_point(|(_, last)| *last < first);
+        self.0.get(index).filter(|(start, _)| *start <= first).map_or(first, |(_, last)| last.next())
+    }
+
+    fn insert(&mut self, first: Seq, last: Seq) {
+        let start = self.0.partition_point(|(_, end)| end.next() < first);
+        let end = self.0.partition_point(|(start, _)| *start <= last.next());
+        let (mut first, mut last) = (first, last);
+        for (start, end) in self.0.drain(start..end) {
+            (first, last) = (first.min(start), last.max(end));
+        }
+        self.0.insert(start, (first, last));
+        if self.0.len() > Self::MOST {
+            // Not the one that somebody stands in front of.
+            self.0.remove(if start == 0 { Self::MOST } else { 0 });
+        }
+    }
+
+    /// What is left of it from `oldest` on.
+    fn from(mut self: Box<Self>, oldest: Seq) -> Option<Box<Self>> {
+        self.0.retain(|(_, last)| *last >= oldest);
+        (!self.0.is_empty()).then_some(self)
+    }
+}
+
 impl Log {
     /// An empty log of a channel born now.
     #[must_use]
@@ -104,6 +141,7 @@ impl Log {
             weight: 0,
             ended: false,
             evicted: VecDeque::new(),
+            damaged: None,
         }
     }
 
@@ -166,6 +204,23 @@ impl Log {
     #[must_use]
     pub fn weight(&self) -> u64 {
         self.weight
+    }
+
+    /// The first message after `position` that can be given: the one behind it, unless that is gone or known to be
+    /// damaged. The next one's number where there is none.
+    #[must_use]
+    pub fn first_after(&self, position: Seq) -> Seq {
+        let first = position.min(self.newest).next().max(self.oldest());
+        self.damaged.as_ref().map_or(first, |damaged| damaged.behind(first))
+    }
+
+    /// The journal cannot give the messages from `first` to `last`. Of what is in memory nothing is damaged, and it is
+    /// enough to know some of it: what is not known is found again.
+    pub fn note_damaged(&mut self, first: Seq, last: Seq) {
+        let (first, last) = (first.max(self.oldest()), last.min(self.tail().previous()));
+        if first <= last {
+            self.damaged.get_or_insert_default().insert(first, last);
+        }
     }
 
     /// Whether the channel was closed: nothing will follow.
@@ -273,6 +328,7 @@ impl Log {
             }
             let since = beneath.since.max(since);
             self.beneath = (oldest < self.tail()).then_some(Beneath { oldest, since });
+            self.damaged = self.damaged.take().and_then(|damaged| damaged.from(oldest));
         }
         let mut freed = 0;
         while self.beneath.is_none() && !self.messages.is_empty() && self.tail() < oldest {
@@ -282,7 +338,8 @@ impl Log {
     }
 
     /// Takes up where an earlier process left: everything from `oldest`, taken then, to `newest` is in the
-    /// journal. At least the newest retained message is to be [recalled](Self::recall) before the log is used.
+    /// journal. At least the newest retained message is to be [recalled](Self::recall) before the log is used, unless
+    /// it is [damaged](Self::note_damaged).
     #[must_use]
     pub fn resumed(epoch: Epoch, oldest: (Seq, Timestamp), newest: (Seq, Timestamp)) -> Self {
         let beneath = (oldest.0 <= newest.0).then_some(Beneath { oldest: oldest.0, since: oldest.1 });

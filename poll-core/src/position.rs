@@ -60,6 +60,15 @@ impl Pinned {
         Self { at: Pin::Cursor(cursor), continuity: Continuity::Kept }
     }
 
+    /// The position, where it is known by its number.
+    #[must_use]
+    pub fn cursor(&self) -> Option<Cursor> {
+        match self.at {
+            Pin::Cursor(cursor) => Some(cursor),
+            Pin::Time(_) | Pin::Id(_) => None,
+        }
+    }
+
     /// What `position` means for a channel with this log, or with none yet.
     pub(crate) fn of(position: Position, log: Option<&Log>) -> Self {
         let end = log.map_or(Cursor::ZERO, Log::end);
@@ -109,6 +118,6 @@ impl Pinned {
 
     /// Whether `log` retains something after this, or nothing will ever come.
     pub(crate) fn has_news(&self, log: &Log) -> bool {
-        log.is_ended() || (!log.is_empty() && self.resolve(log).0 < log.newest())
+        log.is_ended() || log.first_after(self.resolve(log).0) <= log.newest()
     }
 }

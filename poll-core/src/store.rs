@@ -32,7 +32,7 @@ pub use wait::Wait;
 use crate::batch::Recent;
 use crate::channel::ChannelName;
 use crate::error::JournalError;
-use crate::journal::{Archive, Journal, MemoryJournal};
+use crate::journal::{Archive, Damage, Journal, MemoryJournal};
 use crate::memory::Memory;
 use crate::notifier::{Lane, Notifier};
 use crate::retention::Retention;
@@ -136,6 +136,12 @@ impl Store {
     #[must_use]
     pub fn channels(&self) -> u64 {
         self.0.journal.archive().map_or_else(|| self.0.directory.len(), Archive::channels)
+    }
+
+    /// What was found damaged of what the journal keeps, so far and as more is; `None` where it keeps everything in memory.
+    #[must_use]
+    pub fn damage(&self) -> Option<tokio::sync::watch::Receiver<Damage>> {
+        self.0.journal.archive().map(Archive::damage)
     }
 
     /// How many channels are in memory.

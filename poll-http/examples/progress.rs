@@ -95,9 +95,9 @@ fn report(step: u64, message: &str, status: Option<&str>) -> Publish {
 /// The bar: a reader that waits in the program itself.
 async fn draw(store: Store, job: ChannelName) {
     let now = || Timestamp::of(SystemTime::now());
-    let (lane, mut at) = (store.lane(), store.pin(now(), &job, Position::Start).await);
-    loop {
-        let view = store.read(now(), &job, &at, Limit::default()).await;
+    let lane = store.lane();
+    let Ok(mut at) = store.pin(now(), &job, Position::Start).await else { return };
+    while let Ok(view) = store.read(now(), &job, &at, Limit::default()).await {
         if let Some(batch) = &view.batch {
             for message in batch.messages() {
                 let step: serde_json::Value =

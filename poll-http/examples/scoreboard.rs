@@ -70,14 +70,14 @@ async fn keep(service: Service, goals: ChannelName, scores: ChannelName) {
     let now = || Timestamp::of(SystemTime::now());
     let mut table: BTreeMap<&str, u64> = TEAMS.iter().map(|team| (*team, 0)).collect();
     let (store, lane) = (service.store(), service.store().lane());
-    let mut at = store.pin(now(), &goals, Position::Start).await;
+    let Ok(mut at) = store.pin(now(), &goals, Position::Start).await else { return };
     loop {
         let payload = Payload::Json(serde_json::json!(table).to_string().into());
         if let Err(error) = service.publish(&scores, Publish::one(payload)).await {
             println!("not published: {error}");
         }
         let (batch, missed) = loop {
-            let view = store.read(now(), &goals, &at, Limit::default()).await;
+            let Ok(view) = store.read(now(), &goals, &at, Limit::default()).await else { return };
             match view.batch {
                 Some(batch) => break (batch, view.standing.missed()),
                 None => store.wait(&goals, &at, &lane).await,

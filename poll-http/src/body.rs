@@ -306,7 +306,7 @@ impl Body {
         }
         if let Ok(poll) = catch_unwind(AssertUnwindSafe(|| self.poll_piece(cx))) {
             return poll.map(|piece| match piece {
-                Some(Piece::Broken) => Err(BodyError::OverBudget),
+                Some(Piece::Broken) => Err(BodyError::Broken),
                 piece => Ok(piece),
             });
         }
@@ -361,7 +361,7 @@ impl http_body::Body for Body {
                 Ok(Some(Piece::Data(bytes))) => Some(Ok(Frame::data(bytes))),
                 Ok(Some(Piece::Push(promise))) if promise.inline.is_empty() => continue,
                 Ok(Some(Piece::Push(promise))) => Some(Ok(Frame::data(promise.inline))),
-                Ok(Some(Piece::Broken)) => Some(Err(BodyError::OverBudget)),
+                Ok(Some(Piece::Broken)) => Some(Err(BodyError::Broken)),
                 Ok(None) => None,
                 Err(error) => Some(Err(error)),
             };
@@ -387,15 +387,15 @@ impl http_body::Body for Body {
 pub enum BodyError {
     /// The code that makes the pieces panicked.
     Panicked,
-    /// There is no memory for what is left of it.
-    OverBudget,
+    /// What is left of it cannot be given.
+    Broken,
 }
 
 impl std::fmt::Display for BodyError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Panicked => f.write_str("the source of the body panicked"),
-            Self::OverBudget => f.write_str("there is no memory left for answers"),
+            Self::Broken => f.write_str("what is left of the body cannot be given"),
         }
     }
 }

@@ -28,7 +28,12 @@ pub struct Refusal {
     challenge: Option<&'static str>,
     /// The word for the metrics, where the status does not tell it.
     reason: Option<&'static str>,
+    /// What tells it from others of its status (RFC 9457 §3.1.1), where a client has to.
+    problem: Option<&'static str>,
 }
+
+/// The problem type of a publish that may or may not have been kept.
+const OUTCOME_UNKNOWN: &str = "https://github.com/poll-rs/poll/problems/outcome-unknown";
 
 /// How a refusal is written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -57,7 +62,15 @@ impl Refusal {
     pub fn new(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
         let is_error = status.is_client_error() || status.is_server_error();
         let status = if is_error { status } else { StatusCode::INTERNAL_SERVER_ERROR };
-        Self { status, detail: detail.into(), retry_after: None, allow: None, challenge: None, reason: None }
+        Self {
+            status,
+            detail: detail.into(),
+            retry_after: None,
+            allow: None,
+            challenge: None,
+            reason: None,
+            problem: None,
+        }
     }
 
     /// A mistake that the golongpoll dialect tells with status 200.
@@ -89,8 +102,12 @@ impl Refusal {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, format!("{what} has more than {most} bytes"))
     }
 
-    /// 503: the store cannot give what it holds now.
-    pub(crate) fn unreadable(_: JournalError) -> Self {
+    /// 503: the store cannot give what it holds now. 500: it never will, because it is damaged.
+    pub(crate) fn unreadable(error: JournalError) -> Self {
+        if let JournalError::Damaged(_) = error {
+            let detail = "what the store holds of this channel is damaged";
+            return Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail);
+        }
         let detail = "the store is unavailable";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(Duration::from_secs(1))
     }
@@ -186,7 +203,7 @@ impl Refusal {
 
     fn problem(&self) -> Bytes {
         let problem = Problem {
-            r#type: "about:blank",
+            r#type: self.problem.unwrap_or("about:blank"),
             title: self.status.canonical_reason().unwrap_or("Error"),
             status: self.status.as_u16(),
             detail: &self.detail,
@@ -250,6 +267,17 @@ impl From<PublishError> for Refusal {
                 let detail = "the store is unavailable; the message was not kept";
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(Duration::from_secs(1))
             }
+            // 503 is the status that promises that nothing was published.
+            PublishError::Journal(JournalError::Damaged(_)) => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "what the store holds of this channel is damaged; the message was not kept",
+            ),
+            PublishError::Journal(JournalError::OutcomeUnknown(_)) => {
+                let detail = "the store failed during the commit; the outcome is unknown: the message may have \
+                              been kept. Ask again with the same Idempotency-Key";
+                let refusal = Self::new(StatusCode::SERVICE_UNAVAILABLE, detail);
+                Self { problem: Some(OUTCOME_UNKNOWN), ..refusal.retry_after(Duration::from_secs(1)) }
+            }
         }
     }
 }
@@ -286,6 +314,27 @@ mod tests {
                 assert!(problem.contains(refusal.detail()));
                 assert!(!problem.contains("srv") && !problem.contains("os error"), "{problem}");
             }
+        }
+    }
+
+    #[test]
+    fn only_an_unknown_outcome_says_that_a_message_may_have_been_kept() {
+        let unknown = JournalError::OutcomeUnknown("/secret/path".to_owned());
+        let refusal = Refusal::from(PublishError::from(unknown));
+        assert_eq!(refusal.status(), StatusCode::SERVICE_UNAVAILABLE);
+        let problem: serde_json::Value = serde_json::from_slice(&refusal.problem()).unwrap();
+        assert!(problem["type"].as_str().unwrap().ends_with("/outcome-unknown"), "{problem}");
+        assert!(!problem.to_string().contains("secret"), "{problem}");
+        let response = refusal.clone().into_reply(Shape::Error).into_response();
+        assert_eq!(response.headers()[RETRY_AFTER], "1");
+        assert!(refusal.detail().contains("outcome is unknown"));
+
+        let others = [JournalError::Unavailable, JournalError::Damaged, JournalError::Full];
+        for error in others.map(|error| error("/secret/path".to_owned())) {
+            let refusal = Refusal::from(PublishError::from(error));
+            let problem: serde_json::Value = serde_json::from_slice(&refusal.problem()).unwrap();
+            assert_eq!(problem["type"], "about:blank");
+            assert!(refusal.detail().ends_with("the message was not kept"), "{problem}");
         }
     }
 }

@@ -81,7 +81,7 @@ impl Feed {
     fn notice(&self, event: &Event) -> Option<Bytes> {
         let framing = self.style.framing();
         match *event {
-            Event::Batch(..) | Event::OverBudget => None,
+            Event::Batch(..) | Event::Broken => None,
             Event::Reset { missed, cursor } => Some(native::reset(framing, missed, cursor)),
             Event::Idle(cursor) => Some(native::heartbeat(framing, cursor)),
             Event::Ended(_) if matches!(self.style, Style::Steps(_)) => None,
@@ -112,7 +112,7 @@ impl Pieces for Feed {
             }
             let due = self.follow.heartbeat_due();
             let Some(event) = ready!(self.follow.poll_event(cx)) else { return Poll::Ready(None) };
-            if matches!(event, Event::OverBudget) {
+            if matches!(event, Event::Broken) {
                 // Not ended: its reader comes back for the rest. What was said before is to leave first.
                 self.breaks_off = true;
                 cx.waker().wake_by_ref();

@@ -10,13 +10,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use poll_core::{
-    Batch, ChannelName, Continuity, Cursor, Epoch, Kind, Limit, OverBudget, Pinned, Standing, Timestamp,
-    View, Wait,
+    Batch, ChannelName, Continuity, Cursor, Epoch, JournalError, Kind, Limit, OverBudget, Pinned, Standing,
+    Timestamp, View, Wait,
 };
 use tokio::time::Instant;
 
 use crate::client::Client;
 use crate::deadline::Timer;
+use crate::drain::WaitDraining;
 use crate::error::Refusal;
 use crate::service::Service;
 use crate::settings::Receipts;
@@ -31,7 +32,7 @@ pub(crate) struct Follow {
     client: Client,
     at: Pinned,
     /// A read that has to fetch something first.
-    fetching: Option<Pin<Box<dyn Future<Output = View> + Send>>>,
+    fetching: Option<Box<Fetching>>,
     wait: Wait,
     /// Whether the wait is on.
     waiting: Waiting,
@@ -41,6 +42,12 @@ pub(crate) struct Follow {
     /// When this stream has to end, once the server drains.
     drain_due: Option<Instant>,
     state: State,
+}
+
+/// A look that waits for the journal. Who waits for it is not rung for a drain, and has to listen by itself.
+struct Fetching {
+    look: Pin<Box<dyn Future<Output = Result<View, JournalError>> + Send>>,
+    draining: WaitDraining,
 }
 
 /// What a follower knows of what is after its position.
@@ -86,8 +93,8 @@ pub(crate) enum Event {
     Ended(Cursor),
     /// The last one: the server drains.
     Draining(Cursor),
-    /// The last one: there is no memory for what comes next.
-    OverBudget,
+    /// The last one: what is next cannot be given, and the stream breaks off.
+    Broken,
 }
 
 /// Whether a reader who comes back has all there will ever be.
@@ -135,14 +142,12 @@ impl Follow {
                     return Poll::Pending;
                 }
             }
-            let next = if let Waiting::CaughtUp(next) = self.waiting {
-                next
-            } else {
-                let (view, now) = ready!(self.poll_view(cx));
-                if let Some(event) = self.event(&view, now) {
-                    return Poll::Ready(Some(event));
-                }
-                view.next
+            let next = match self.waiting {
+                Waiting::CaughtUp(next) => next,
+                _ => match ready!(self.poll_look(cx)) {
+                    Ok(next) => next,
+                    Err(event) => return Poll::Ready(event),
+                },
             };
             if let Some(event) = self.due(next) {
                 return Poll::Ready(Some(event));
@@ -194,21 +199,48 @@ impl Follow {
         self.drain_due.is_some() || !self.service.drain().is_draining()
     }
 
-    fn poll_view(&mut self, cx: &mut Context<'_>) -> Poll<(View, Timestamp)> {
-        if let Some(fetching) = &mut self.fetching {
-            let view = ready!(fetching.as_mut().poll(cx));
-            self.fetching = None;
-            return Poll::Ready((view, self.service.now()));
+    /// Looks: there is nothing up to here, or something to say. While the journal is waited for, that the stream lives.
+    fn poll_look(&mut self, cx: &mut Context<'_>) -> Poll<Result<Cursor, Option<Event>>> {
+        loop {
+            match self.poll_view(cx) {
+                Poll::Ready(Ok((view, now))) => {
+                    let event = self.event(&view, now);
+                    return Poll::Ready(event.map_or(Ok(view.next), |event| Err(Some(event))));
+                }
+                Poll::Ready(Err(error)) => {
+                    // Whoever asks again is told why.
+                    tracing::debug!(channel = ?self.channel, %error, "a stream breaks off");
+                    self.state = State::Ended;
+                    return Poll::Ready(Err(Some(Event::Broken)));
+                }
+                Poll::Pending => {}
+            }
+            if let Some(event) = self.due(self.at.cursor().unwrap_or(Cursor::ZERO)) {
+                return Poll::Ready(Err(Some(event)));
+            }
+            let heard = |fetching: &mut Box<Fetching>| Pin::new(&mut fetching.draining).poll(cx).is_ready();
+            let heard = self.drain_due.is_none() && self.fetching.as_mut().is_some_and(heard);
+            if !heard && self.timer.poll(cx).is_pending() {
+                return Poll::Pending;
+            }
         }
-        let (store, now) = (self.service.store(), self.service.now());
-        if let Some(view) = store.read_resident(now, &self.channel, &self.at, AT_ONCE) {
-            return Poll::Ready((view, now));
+    }
+
+    fn poll_view(&mut self, cx: &mut Context<'_>) -> Poll<Result<(View, Timestamp), JournalError>> {
+        if self.fetching.is_none() {
+            let (store, now) = (self.service.store(), self.service.now());
+            if let Some(view) = store.read_resident(now, &self.channel, &self.at, AT_ONCE) {
+                return Poll::Ready(Ok((view, now)));
+            }
+            let (store, channel, at) = (store.clone(), self.channel.clone(), self.at);
+            let look = Box::pin(async move { store.read(now, &channel, &at, AT_ONCE).await });
+            let draining = self.service.drain().wait_draining();
+            self.fetching = Some(Box::new(Fetching { look, draining }));
         }
-        let (store, channel, at) = (store.clone(), self.channel.clone(), self.at);
-        let fetch = async move { store.read(now, &channel, &at, AT_ONCE).await };
-        let view = ready!(self.fetching.insert(Box::pin(fetch)).as_mut().poll(cx));
+        let Some(fetching) = &mut self.fetching else { return Poll::Pending };
+        let view = ready!(fetching.look.as_mut().poll(cx));
         self.fetching = None;
-        Poll::Ready((view, now))
+        Poll::Ready(view.map(|view| (view, self.service.now())))
     }
 
     /// What a view has to say, if anything; the position moves behind it.
@@ -224,7 +256,7 @@ impl Follow {
         if view.batch.as_ref().is_some_and(|batch| batch.is_over_budget()) {
             self.service.metrics().refused(Refusal::from(OverBudget(Kind::Answers)).reason());
             self.state = State::Ended;
-            return Some(Event::OverBudget);
+            return Some(Event::Broken);
         }
         if let Some(batch) = &view.batch {
             let metrics = self.service.metrics();

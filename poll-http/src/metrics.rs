@@ -31,6 +31,7 @@ struct Waiters {
     long: Gauge,
     stream: Gauge,
     push: Gauge,
+    cold: Gauge,
 }
 
 /// A pattern that waits.
@@ -39,6 +40,8 @@ pub(crate) enum Pattern {
     Long,
     Stream,
     Push,
+    /// Waits for the journal, to be answered at once then.
+    Cold,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -80,7 +83,8 @@ impl Metrics {
     pub fn new() -> Self {
         let waiters = Waiters::default();
         let of = |pattern| waiters.family.get_or_create_owned(&PatternLabel { pattern });
-        let waiters = Waiters { long: of("long"), stream: of("stream"), push: of("push"), ..waiters };
+        let (long, stream) = (of("long"), of("stream"));
+        let waiters = Waiters { long, stream, push: of("push"), cold: of("cold"), ..waiters };
         Self {
             waiters,
             published: Counter::default(),
@@ -118,6 +122,7 @@ impl Metrics {
             Pattern::Long => &self.waiters.long,
             Pattern::Stream => &self.waiters.stream,
             Pattern::Push => &self.waiters.push,
+            Pattern::Cold => &self.waiters.cold,
         }
     }
 

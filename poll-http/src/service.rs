@@ -5,6 +5,7 @@
 
 mod builder;
 mod check;
+mod cold;
 mod dispatch;
 mod finish;
 mod place;
@@ -21,6 +22,7 @@ use poll_core::{ChannelName, Cursor, Lane, Memory, Message, Pinned, Standing, St
 
 pub use builder::Builder;
 pub use check::Ask;
+pub(crate) use cold::{A_LOOK, Late};
 
 use check::{Check, Hook};
 use dispatch::{Content, Later};

@@ -20,6 +20,9 @@ pub struct ServiceSettings {
     pub max_poll: Duration,
     /// How often a silent stream says that it lives. 15 s: below the 30 s after which some middleboxes forget it.
     pub heartbeat: Duration,
+    /// How long a request that waits for no message waits for what is not in memory. 5 s: ten times what a busy disk
+    /// takes, and short of what those in front of the server wait.
+    pub cold_read: Duration,
     /// How long a request's body may take. 10 s.
     pub body: Duration,
     /// Who may read and write from pages of another origin. Nobody.
@@ -125,6 +128,7 @@ impl Default for ServiceSettings {
             max_payload_bytes: 64 * 1024,
             max_poll: Duration::from_secs(50),
             heartbeat: Duration::from_secs(15),
+            cold_read: Duration::from_secs(5),
             body: Duration::from_secs(10),
             cors: Cors::Off,
             hosts: HostCheck::Off,

@@ -156,6 +156,7 @@ pub struct Wire {
     pub keep_alive: Duration,
     pub header: Duration,
     pub body: Duration,
+    pub cold_read: Duration,
     pub stall: Duration,
 }
 

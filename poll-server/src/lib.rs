@@ -6,12 +6,13 @@
 //! Not here: HTTP (poll-http), messages (poll-core).
 
 mod accept;
-mod backup;
 pub mod config;
+mod damage;
 mod drain;
 pub mod listen;
 pub mod logs;
 mod metrics;
+mod offline;
 mod page;
 mod service;
 mod shutdown;
@@ -28,7 +29,7 @@ use std::sync::Arc;
 
 use poll_http::{Clock, Drain, Metrics};
 
-pub use self::backup::Backup;
+pub use self::offline::{Offline, Outcome};
 pub use self::shutdown::{Hand, Shutdown};
 pub use self::store::StoreError;
 use crate::accept::Acceptor;
@@ -95,12 +96,13 @@ pub async fn run(config: Config, listeners: Vec<Listener>, shutdown: Shutdown) -
     let addresses: Vec<SocketAddr> = listeners.iter().map(Listener::address).collect();
 
     let turns = Turns::new();
-    let exposition = Exposition::new(&metrics, &turns, sockets.clone(), store.memory().clone());
+    let exposition = Exposition::new(&metrics, &turns, sockets.clone(), store.clone());
     let service = service::build(&config, &addresses, &kept, metrics, exposition, &drain);
     let settings = Arc::new(service::connection_settings(&config));
     let mut workers = Workers::start(config.workers, &service, &settings, &drain, &turns)?;
     let mut beside = tokio::task::JoinSet::new();
     beside.spawn(kept.watch());
+    beside.spawn(damage::watch(&store));
     beside.spawn(upkeep::sweep(store.clone(), clock.clone()));
     beside.spawn(logs::flood::tell());
     if let Some(interval) = config.demo {

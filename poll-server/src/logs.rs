@@ -40,4 +40,17 @@ pub fn start(config: &Config) {
     let limited = flood::Limited(&flood::FLOOD);
     // An embedding program may have its own subscriber already; then its lines are the ones wanted.
     let _already = tracing_subscriber::registry().with(filter).with(limited).with(lines).try_init();
+    quieten_caught_panics();
+}
+
+/// A panic that the store catches is damage of its file, which is told as such; as a panic it is for whoever debugs.
+fn quieten_caught_panics() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if poll_core::journal::disk::catches_panics() {
+            tracing::debug!("the store's file makes no sense: {panic}");
+        } else {
+            tell(panic);
+        }
+    }));
 }

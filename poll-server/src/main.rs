@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use poll_server::config::{Config, Given, Start};
-use poll_server::{Backup, Ended, Shutdown, listen, logs, run};
+use poll_server::{Ended, Offline, Outcome, Shutdown, listen, logs, run};
 
 /// A waiter costs a third less than with the system's allocator, and memory comes back after a crowd.
 #[global_allocator]
@@ -15,29 +15,33 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// EX_USAGE of sysexits(3).
 const BAD_CONFIGURATION: u8 = 64;
+/// The store was looked through, and something in it is damaged.
+const DAMAGED: u8 = 2;
 
 fn main() -> ExitCode {
     let mut arguments: Vec<_> = std::env::args_os().skip(1).collect();
-    let backup = Backup::named(arguments.first());
-    if backup.is_some() {
+    let offline = Offline::named(arguments.first());
+    if let Some(offline) = offline {
         arguments.remove(0);
+        if let Some(help) = offline.help(&arguments) {
+            return say(&help);
+        }
     }
     let variable = |name: &str| std::env::var_os(name);
     let config = match Config::read(&Given { arguments, variable: &variable }) {
         Ok(Start::Serve(config)) => *config,
-        Ok(Start::Say(text)) => {
-            let _closed = std::io::stdout().write_all(text.as_bytes());
-            return ExitCode::SUCCESS;
-        }
+        Ok(Start::Say(text)) => return say(&text),
         Err(faults) => return give_up(BAD_CONFIGURATION, &faults),
     };
     logs::start(&config);
-    if let Some(backup) = backup {
-        return match backup.run(&config, std::io::stdin().lock(), std::io::stdout().lock()) {
-            Ok(done) => {
-                tracing::info!("{} channels and {} messages", done.channels, done.messages);
+    if let Some(offline) = offline {
+        return match offline.run(&config, std::io::stdin().lock(), std::io::stdout().lock()) {
+            Ok(Outcome::Moved(moved)) => {
+                tracing::info!("{} channels and {} messages", moved.channels, moved.messages);
                 ExitCode::SUCCESS
             }
+            Ok(Outcome::Whole) => ExitCode::SUCCESS,
+            Ok(Outcome::Damaged) => ExitCode::from(DAMAGED),
             Err(error) => give_up(1, &[error]),
         };
     }
@@ -63,6 +67,11 @@ async fn serve(config: Config) -> ExitCode {
         Ok(Ended::AtOnce) => std::process::exit(1),
         Err(error) => return give_up(1, &[error]),
     }
+    ExitCode::SUCCESS
+}
+
+fn say(text: &str) -> ExitCode {
+    let _closed = std::io::stdout().write_all(text.as_bytes());
     ExitCode::SUCCESS
 }
 

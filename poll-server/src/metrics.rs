@@ -6,10 +6,11 @@
 
 use std::sync::atomic::AtomicU64;
 
-use poll_core::{Kind, Memory};
+use poll_core::{Kind, Memory, Store};
 use poll_http::Metrics;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
@@ -28,6 +29,8 @@ pub(crate) struct Exposition {
     memory: Memory,
     used: Family<KindLabel, Gauge<u64, AtomicU64>>,
     refused: Family<KindLabel, Gauge<u64, AtomicU64>>,
+    store: Store,
+    damaged: Counter,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -36,7 +39,8 @@ struct KindLabel {
 }
 
 impl Exposition {
-    pub(crate) fn new(metrics: &Metrics, turns: &Turns, sockets: Sockets, memory: Memory) -> Self {
+    pub(crate) fn new(metrics: &Metrics, turns: &Turns, sockets: Sockets, store: Store) -> Self {
+        let memory = store.memory().clone();
         let mut registry = Registry::default();
         metrics.register(&mut registry);
         turns.register(&mut registry);
@@ -65,13 +69,18 @@ impl Exposition {
         registry.register("poll_memory_bytes_max", "The share of --memory-bytes that a kind may use", bounds);
         let help = "How often a kind's share had no room, since the start";
         registry.register("poll_memory_refused", help, Family::clone(&refused));
-        Self { registry, sockets, open, resident, memory, used, refused }
+        let damaged = Counter::default();
+        let help = "Rows of the store that were found damaged; their messages count as missed";
+        registry.register("poll_damaged", help, damaged.clone());
+        Self { registry, sockets, open, resident, memory, used, refused, store, damaged }
     }
 
     /// The figures now.
     pub(crate) fn text(&self) -> String {
         self.open.set(self.sockets.open() as u64);
         self.resident.set(resident_bytes().unwrap_or_default());
+        let damaged = self.store.damage().map_or(0, |damage| damage.borrow().rows);
+        self.damaged.inc_by(damaged.saturating_sub(self.damaged.get()));
         for kind in Kind::ALL {
             let label = KindLabel { kind: kind.name() };
             self.used.get_or_create(&label).set(self.memory.used(kind));

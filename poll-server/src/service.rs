@@ -43,6 +43,7 @@ fn service_settings(config: &Config, addresses: &[SocketAddr]) -> ServiceSetting
         max_poll: config.wire.max_poll,
         heartbeat: config.wire.heartbeat,
         body: config.wire.body,
+        cold_read: config.wire.cold_read,
         cors: cors(&config.trust.origins),
         hosts: hosts(addresses, &config.trust.hosts),
         demo: if config.demo.is_some() { Demo::On } else { Demo::Off },

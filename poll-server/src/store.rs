@@ -13,6 +13,7 @@ use poll_core::journal::{Archive, Health, MemoryJournal};
 use poll_core::{Memory, Store};
 
 use crate::config::{Config, Durability, StoreUrl};
+use crate::damage;
 
 /// How long a start waits for the store before it listens: what cannot be used at all is known by then, and
 /// nothing that the server says of itself is early.
@@ -93,7 +94,7 @@ impl Kept {
     pub(crate) async fn settle(&self) -> Result<(), StoreError> {
         let Some(journal) = &self.journal else { return Ok(()) };
         match tokio::time::timeout(PATIENCE, journal.opened()).await {
-            Ok(opened) => opened.map_err(|error| StoreError(error.to_string())),
+            Ok(opened) => opened.map_err(|error| StoreError(damage::advice(&error))),
             Err(_) => Ok(()),
         }
     }
@@ -104,7 +105,7 @@ impl Kept {
             Some(journal) => Some(journal.opened().await),
             None => None,
         } {
-            return StoreError(error.to_string());
+            return StoreError(damage::advice(&error));
         }
         std::future::pending().await
     }
@@ -112,7 +113,7 @@ impl Kept {
     /// What `/readyz` asks.
     pub(crate) fn ready(&self) -> impl Fn() -> Result<String, String> + Send + Sync + use<> {
         let (store, note) = (self.store.clone(), self.note.clone());
-        move || readiness(&store.health(), &note)
+        move || readiness(&store.health(), &damage::beside(&note, &store))
     }
 
     /// Says in the log how the store is, whenever that changes, for ever.

@@ -29,11 +29,11 @@ pub trait Archive: Send + Sync {
     /// The idempotency keys of a channel that are within their window at `now` and within their number, oldest first.
     fn keys(&self, channel: &ChannelName, now: Timestamp, reply: Reply<Vec<KeptKey>>);
 
-    /// Messages of a channel.
-    fn read(&self, stretch: Stretch, reply: Reply<Vec<Arc<Message>>>);
+    /// Messages of a channel; `None` where there is no such channel in that life.
+    fn read(&self, stretch: Stretch, reply: Reply<Option<Piece>>);
 
-    /// Where a landmark lies in a channel.
-    fn locate(&self, channel: &ChannelName, epoch: Epoch, landmark: Landmark, reply: Reply<Located>);
+    /// Where a landmark lies in a channel; `None` where there is no such channel in that life.
+    fn locate(&self, channel: &ChannelName, epoch: Epoch, landmark: Landmark, reply: Reply<Option<Located>>);
 
     /// Takes a new channel in, if there are fewer than `most`.
     fn admit(&self, most: u64) -> bool;
@@ -57,6 +57,9 @@ pub trait Archive: Send + Sync {
     /// Whether the journal can be used, now and as that changes.
     fn health(&self) -> watch::Receiver<Health>;
 
+    /// What was found damaged, so far and as more is.
+    fn damage(&self) -> watch::Receiver<Damage>;
+
     /// Keeps all that was taken, then stops for good. Answers when the files are closed.
     fn close(&self, reply: Reply<()>);
 }
@@ -72,8 +75,11 @@ pub struct Loaded {
     pub newest: (Seq, Timestamp),
     /// Whether the channel was closed.
     pub ended: bool,
-    /// The newest messages, oldest first, without holes; at least one where any is retained.
+    /// The newest messages, oldest first, without holes; at least one where any is retained, unless the newest is
+    /// damaged.
     pub tail: Vec<Arc<Message>>,
+    /// The first and the last of the damaged messages behind all that can be read, if there are any.
+    pub damaged: Option<(Seq, Seq)>,
 }
 
 /// An idempotency key and the publish it stands for.
@@ -102,6 +108,18 @@ pub struct Stretch {
     pub limit: Limit,
 }
 
+/// What a [`Stretch`] brought.
+#[derive(Debug)]
+pub struct Piece {
+    /// The oldest message that could be read then, whether or not retention covers it, and when it was taken; the
+    /// number after the newest where there was none.
+    pub oldest: (Seq, Timestamp),
+    /// The messages behind the stretch's beginning, without holes: up to the first that cannot be read.
+    pub messages: Vec<Arc<Message>>,
+    /// Where the first that is asked for cannot be read: the last that cannot be read behind it.
+    pub damaged: Option<Seq>,
+}
+
 /// A place in a channel that is not a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Landmark {
@@ -114,10 +132,21 @@ pub enum Landmark {
 /// What lies around a landmark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Located {
-    /// The newest message at or before the landmark; `None` where all that is kept lies after it.
+    /// The newest message that can be read at or before the landmark; `None` where all that is kept lies after it.
     pub before: Option<Seq>,
     /// The first message after it, and when that was taken; `None` where nothing follows.
     pub after: Option<(Seq, Timestamp)>,
+    /// The number after the newest message there was then.
+    pub end: Seq,
+}
+
+/// Rows of a journal that are not what was written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Damage {
+    /// How many were found since it was opened.
+    pub rows: u64,
+    /// Which were found last, as one line.
+    pub last: String,
 }
 
 /// How much may be in memory of what is kept.

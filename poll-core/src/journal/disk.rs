@@ -10,6 +10,8 @@
 //! this below it as it has memory.
 
 mod backup;
+mod codec;
+mod damage;
 mod fault;
 mod format;
 mod inbox;
@@ -19,6 +21,7 @@ mod place;
 mod reader;
 mod recovery;
 mod retention;
+mod salvage;
 mod writer;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,18 +32,21 @@ use redb::Database;
 use tokio::sync::watch;
 
 use super::{
-    Append, Archive, Health, Host, Journal, KeptKey, Landmark, Loaded, Located, Reply, Stretch, Tail, Taken,
+    Append, Archive, Damage, Health, Host, Journal, KeptKey, Landmark, Loaded, Located, Piece, Reply,
+    Stretch, Tail, Taken,
 };
 use crate::channel::ChannelName;
 use crate::cursor::Epoch;
 use crate::error::JournalError;
-use crate::message::Message;
 use crate::time::Timestamp;
-pub use backup::{BackupError, ChannelRecord, EventRecord, MessageRecord, Record, Report, export, import};
-pub use fault::OpenError;
+pub use backup::{
+    BackupError, ChannelRecord, EventRecord, LostRecord, MessageRecord, Record, Report, export, import,
+};
+pub use fault::{OpenError, catches_panics};
 use inbox::{Entry, Errand, Inbox};
 pub use medium::{Directory, Medium};
 use reader::{Job, Jobs};
+pub use salvage::{Condition, check, salvage};
 
 /// When a publisher is answered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -152,6 +158,7 @@ struct Shared {
     host: OnceLock<Host>,
     channels: AtomicU64,
     unsynced: medium::Unsynced,
+    damages: damage::Damages,
     figures: Counts,
 }
 
@@ -283,11 +290,11 @@ impl Archive for DiskJournal {
         self.0.0.jobs.put(Job::Keys(channel.clone(), now, reply));
     }
 
-    fn read(&self, stretch: Stretch, reply: Reply<Vec<Arc<Message>>>) {
+    fn read(&self, stretch: Stretch, reply: Reply<Option<Piece>>) {
         self.0.0.jobs.put(Job::Read(stretch, reply));
     }
 
-    fn locate(&self, channel: &ChannelName, epoch: Epoch, landmark: Landmark, reply: Reply<Located>) {
+    fn locate(&self, channel: &ChannelName, epoch: Epoch, landmark: Landmark, reply: Reply<Option<Located>>) {
         self.0.0.jobs.put(Job::Locate(channel.clone(), epoch, landmark, reply));
     }
 
@@ -323,6 +330,10 @@ impl Archive for DiskJournal {
         self.0.0.health.subscribe()
     }
 
+    fn damage(&self) -> watch::Receiver<Damage> {
+        self.0.0.damages.found()
+    }
+
     fn close(&self, reply: Reply<()>) {
         if let Err(Errand::Close(reply)) = self.0.0.inbox.ask(Errand::Close(reply)) {
             reply(Ok(()));
@@ -346,6 +357,7 @@ impl Shared {
             host: OnceLock::new(),
             channels: AtomicU64::new(0),
             unsynced: medium::Unsynced::default(),
+            damages: damage::Damages::default(),
             figures: Counts::default(),
         }
     }

@@ -124,6 +124,9 @@ impl Channel {
             state.log = Log::resumed(loaded.epoch, loaded.oldest, loaded.newest);
             loaded.tail.into_iter().rev().for_each(|message| state.log.recall(message));
             state.keys = Keys::not_loaded();
+            if let Some((first, last)) = loaded.damaged {
+                state.log.note_damaged(first, last);
+            }
             (state.minted, state.kept) = (newest, newest);
             // A seal is not kept, so the last millisecond may have been sealed.
             state.minted_at = Timestamp::end_of_millis(newest_at.as_millis());

@@ -8,14 +8,14 @@ use std::sync::{Arc, Weak};
 
 use super::flight::{Flights, Landing};
 use super::read::Standing;
+use super::resident::Patience;
 use super::{Inner, Store};
 use crate::batch::Batch;
 use crate::channel::ChannelName;
 use crate::cursor::{Cursor, Epoch, Seq};
 use crate::error::JournalError;
-use crate::journal::{Archive, Landmark, Located, Stretch};
+use crate::journal::{Archive, Landmark, Located, Piece, Reply, Stretch};
 use crate::log::{Limit, Log};
-use crate::message::Message;
 use crate::position::Pinned;
 use crate::sync::Mutex;
 use crate::time::Timestamp;
@@ -33,16 +33,35 @@ pub(super) enum Lack {
     Messages(Stretch, Standing),
 }
 
+/// What came of a stretch.
+#[derive(Clone)]
+enum Brought {
+    /// Messages, from its beginning on.
+    Batch(Arc<Batch>),
+    /// None, for what is retained begins later: with this one, taken then.
+    From((Seq, Timestamp)),
+    /// None, for those up to this one are damaged.
+    Damaged(Seq),
+}
+
 /// Fetches under way, and what they brought last.
 #[derive(Default)]
 pub(super) struct Cold {
-    flights: Flights<Stretch, Option<Arc<Batch>>>,
+    /// `None` comes of a channel that the journal does not know.
+    flights: Flights<Stretch, Option<Brought>>,
     brought: Mutex<VecDeque<(Stretch, Weak<Batch>)>>,
 }
 
 impl Lack {
     pub(super) fn oldest(log: &Log, cutoff: Timestamp) -> Self {
         Self::Oldest(log.epoch(), cutoff)
+    }
+
+    fn epoch(&self) -> Epoch {
+        match self {
+            Self::Oldest(epoch, _) | Self::Place(epoch, _) => *epoch,
+            Self::Messages(stretch, _) => stretch.epoch,
+        }
     }
 
     pub(super) fn messages(channel: &ChannelName, standing: Standing, limit: Limit) -> Self {
@@ -54,38 +73,73 @@ impl Lack {
 impl Store {
     /// Fetches what is lacking: the messages and where their reader stood, or, with `None`, what makes another
     /// look go further. Waits until the journal can give it.
+    ///
+    /// # Errors
+    /// When it never will.
     pub(super) async fn fetch(
         &self,
         channel: &ChannelName,
         lack: Lack,
         pinned: &mut Pinned,
-    ) -> Option<(Arc<Batch>, Standing)> {
-        let archive = self.0.journal.archive()?;
-        let failed = match lack {
+        patience: &mut Patience,
+    ) -> Result<Option<(Arc<Batch>, Standing)>, JournalError> {
+        let Some(archive) = self.0.journal.archive() else { return Ok(None) };
+        patience.begin(archive);
+        let epoch = lack.epoch();
+        let fetched = match lack {
             Lack::Oldest(epoch, cutoff) => {
                 let landmark = Landmark::Time(cutoff.before(std::time::Duration::from_micros(1)));
                 let located = self.locate(archive, channel, epoch, landmark).await;
-                located.map(|located| self.raise(channel, epoch, located.after, cutoff)).is_err()
+                located.map(|located| {
+                    located.map(|located| {
+                        let oldest = located.after.unwrap_or((located.end, cutoff));
+                        self.raise(channel, epoch, oldest);
+                        None
+                    })
+                })
             }
             Lack::Place(epoch, landmark) => {
                 let located = self.locate(archive, channel, epoch, landmark).await;
-                located.map(|located| self.place(channel, epoch, located.before, pinned)).is_err()
+                located.map(|located| {
+                    located.map(|located| {
+                        self.place(channel, epoch, located.before, pinned);
+                        None
+                    })
+                })
             }
-            Lack::Messages(stretch, standing) => match self.bring(archive, &stretch, standing.newest).await {
-                Ok(Some(batch)) if batch.messages()[0].seq == stretch.after.next() => {
-                    return Some((batch, standing));
-                }
-                Ok(batch) => {
-                    // Evicted meanwhile.
-                    let first = batch.map(|batch| (batch.messages()[0].seq, batch.messages()[0].at));
-                    self.raise(channel, stretch.epoch, first, Timestamp::ZERO);
-                    false
-                }
-                Err(_) => true,
-            },
+            Lack::Messages(stretch, standing) => {
+                let brought = self.bring(archive, &stretch, standing.newest).await;
+                brought.map(|brought| {
+                    brought.map(|brought| self.conclude(&stretch, brought).map(|batch| (batch, standing)))
+                })
+            }
         };
-        if failed {
-            self.given(archive).await;
+        match fetched {
+            Ok(Some(fetched)) => Ok(fetched),
+            Ok(None) if self.is_resident(channel, epoch) => {
+                let what = format!("channel {:?} is not where its messages are", channel.as_str());
+                Err(JournalError::Damaged(what))
+            }
+            // It was forgotten meanwhile, here and there.
+            Ok(None) => Ok(None),
+            Err(error) => patience.after(error).await.map(|()| None),
+        }
+    }
+
+    /// The batch of what was brought; without one, the log knows better then why there is none.
+    fn conclude(&self, stretch: &Stretch, brought: Brought) -> Option<Arc<Batch>> {
+        let (channel, epoch) = (&stretch.channel, stretch.epoch);
+        match brought {
+            Brought::Batch(batch) => return Some(batch),
+            // Evicted meanwhile.
+            Brought::From(oldest) => self.raise(channel, epoch, oldest),
+            Brought::Damaged(last) => {
+                let channel = self.0.directory.get(channel)?;
+                let mut state = channel.state.lock();
+                if state.log.epoch() == epoch {
+                    state.log.note_damaged(stretch.after.next(), last);
+                }
+            }
         }
         None
     }
@@ -96,15 +150,13 @@ impl Store {
         archive: &dyn Archive,
         stretch: &Stretch,
         newest: Seq,
-    ) -> Result<Option<Arc<Batch>>, JournalError> {
-        let store = Arc::downgrade(&self.0);
-        let ask = |landing: Landing<Stretch, Option<Arc<Batch>>>| {
+    ) -> Result<Option<Brought>, JournalError> {
+        let ask = |landing: Landing<Stretch, Option<Brought>>| {
             let asked = stretch.clone();
-            let reply = move |messages: Result<Vec<Arc<Message>>, JournalError>| {
-                let Some(store) = store.upgrade() else { return };
-                landing.land(messages.map(|messages| store.brought(asked, messages)));
-            };
-            archive.read(stretch.clone(), Box::new(reply));
+            let reply = self.reply(move |store, piece: Result<Option<Piece>, JournalError>| {
+                landing.land(piece.map(|piece| piece.map(|piece| store.brought(asked, piece))));
+            });
+            archive.read(stretch.clone(), reply);
         };
         self.0.cold.flights.share(stretch, || self.0.cold.at_hand(stretch, newest), ask).await
     }
@@ -115,19 +167,37 @@ impl Store {
         channel: &ChannelName,
         epoch: Epoch,
         landmark: Landmark,
-    ) -> Result<Located, JournalError> {
-        let (reply, answer) = tokio::sync::oneshot::channel();
-        archive.locate(channel, epoch, landmark, Box::new(move |located| drop(reply.send(located))));
+    ) -> Result<Option<Located>, JournalError> {
+        let (sender, answer) = tokio::sync::oneshot::channel();
+        let reply = self.reply(move |_, located| drop(sender.send(located)));
+        archive.locate(channel, epoch, landmark, reply);
         let stopped = |_| Err(JournalError::Unavailable("it stopped before it answered".to_owned()));
         answer.await.unwrap_or_else(stopped)
     }
 
-    /// The oldest retained message is `first`; without one, the oldest in memory is.
-    fn raise(&self, channel: &ChannelName, epoch: Epoch, first: Option<(Seq, Timestamp)>, since: Timestamp) {
+    /// Where the journal's answer to a question goes: `take` is called with it. Every question to the journal is asked
+    /// with one, so it is where what a question holds begins and, once it is dropped, ends.
+    pub(super) fn reply<T: 'static>(
+        &self,
+        take: impl FnOnce(&Arc<Inner>, Result<T, JournalError>) + Send + 'static,
+    ) -> Reply<T> {
+        let store = Arc::downgrade(&self.0);
+        Box::new(move |answer| {
+            if let Some(store) = store.upgrade() {
+                take(&store, answer);
+            }
+        })
+    }
+
+    fn is_resident(&self, channel: &ChannelName, epoch: Epoch) -> bool {
+        self.0.directory.get(channel).is_some_and(|channel| channel.state.lock().log.epoch() == epoch)
+    }
+
+    /// The oldest retained message is this one, or one that was taken later.
+    fn raise(&self, channel: &ChannelName, epoch: Epoch, (oldest, since): (Seq, Timestamp)) {
         let Some(channel) = self.0.directory.get(channel) else { return };
         let mut state = channel.state.lock();
         if state.log.epoch() == epoch {
-            let (oldest, since) = first.unwrap_or((state.log.tail(), since));
             let freed = state.raise(oldest, since, &self.0.memory);
             drop(state);
             self.0.lighten(freed);
@@ -146,33 +216,32 @@ impl Store {
 }
 
 impl Inner {
-    fn brought(&self, stretch: Stretch, messages: Vec<Arc<Message>>) -> Option<Arc<Batch>> {
-        if messages.is_empty() {
-            return None;
+    fn brought(&self, stretch: Stretch, piece: Piece) -> Brought {
+        if let Some(last) = piece.damaged {
+            return Brought::Damaged(last);
         }
-        let batch = Arc::new(Batch::new(stretch.epoch, messages.into(), &self.memory));
+        if piece.messages.is_empty() {
+            return Brought::From(piece.oldest);
+        }
+        let batch = Arc::new(Batch::new(stretch.epoch, piece.messages.into(), &self.memory));
         let mut brought = self.cold.brought.lock();
         brought.truncate(REMEMBERED - 1);
         brought.push_front((stretch, Arc::downgrade(&batch)));
         drop(brought);
         let dropped = self.recent.lock().hold(batch.clone());
         drop(dropped);
-        Some(batch)
+        Brought::Batch(batch)
     }
 }
 
 impl Cold {
     /// The batch that the same question brought before, if it is still all that the limit allows.
-    fn at_hand(&self, stretch: &Stretch, newest: Seq) -> Option<Option<Arc<Batch>>> {
+    fn at_hand(&self, stretch: &Stretch, newest: Seq) -> Option<Option<Brought>> {
         let brought = self.brought.lock();
         let (_, batch) = brought.iter().find(|(other, _)| other == stretch)?;
         let batch = batch.upgrade()?;
         let is_full = batch.messages().len() == stretch.limit.messages
-            || payload_bytes(&batch) > stretch.limit.bytes / 2;
-        (is_full || batch.newest().seq >= newest).then_some(Some(batch))
+            || batch.payload_bytes() > stretch.limit.bytes / 2;
+        (is_full || batch.newest().seq >= newest).then_some(Some(Brought::Batch(batch)))
     }
-}
-
-fn payload_bytes(batch: &Batch) -> usize {
-    batch.messages().iter().map(|message| message.payload.len()).sum()
 }

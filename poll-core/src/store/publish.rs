@@ -292,8 +292,8 @@ impl Store {
     /// Asks the journal which keys of a channel it kept.
     async fn load_keys(&self, now: Timestamp, name: &ChannelName) -> Result<(), PublishError> {
         let Some(archive) = self.0.journal.archive() else { return Ok(()) };
-        let (reply, answer) = oneshot::channel();
-        archive.keys(name, now, Box::new(move |keys| drop(reply.send(keys))));
+        let (sender, answer) = oneshot::channel();
+        archive.keys(name, now, self.reply(move |_, keys| drop(sender.send(keys))));
         let stopped = |_| Err(JournalError::Unavailable("it stopped before it answered".to_owned()));
         let kept = answer.await.unwrap_or_else(stopped)?;
         // A channel that was let go of meanwhile is loaded again, and asked for its keys again.
@@ -311,8 +311,11 @@ impl Store {
     ) -> Published {
         let mut repetition = Repetition::new(epoch, numbers);
         while let Some((position, limit)) = repetition.next() {
-            let view = self.read(now, name, &position, limit).await;
-            repetition.take(&view);
+            match self.read(now, name, &position, limit).await {
+                Ok(view) => repetition.take(&view),
+                // What cannot be read counts as no longer retained: that it was published is certain.
+                Err(_) => repetition.skip_to(repetition.last),
+            }
         }
         repetition.published()
     }

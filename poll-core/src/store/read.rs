@@ -5,9 +5,11 @@ use std::sync::Arc;
 use super::Store;
 use super::channel::State;
 use super::cold::Lack;
+use super::resident::Patience;
 use crate::batch::Batch;
 use crate::channel::ChannelName;
 use crate::cursor::{Cursor, Epoch, Seq};
+use crate::error::JournalError;
 use crate::log::{Limit, Log};
 use crate::memory::Memory;
 use crate::message::Message;
@@ -27,6 +29,9 @@ pub struct Standing {
     pub newest_at: Timestamp,
     /// The number the reader stands after.
     pub position: Seq,
+    /// The first message behind the position that can be given, or the next one's number where there is none. What
+    /// lies between them is gone or damaged.
+    pub first: Seq,
     /// Whether the reader's place was found.
     pub continuity: Continuity,
     /// Whether the channel has ended, whatever of it is still to be read.
@@ -58,7 +63,7 @@ pub enum Locator {
 pub enum Found {
     /// Here it is; by age it is retained until then.
     Message(Arc<Message>, Cursor, Option<Timestamp>),
-    /// It was there and is no longer retained.
+    /// It was there and is no longer retained, or damaged.
     Gone,
     /// It never was.
     Never,
@@ -72,34 +77,52 @@ impl Standing {
         newest: Seq::ZERO,
         newest_at: Timestamp::ZERO,
         position: Seq::ZERO,
+        first: Seq::new(1),
         continuity: Continuity::Kept,
         ended: false,
     };
 
+    /// Where a reader stands by its own word, while nothing can be known of the channel; `None` where that is no position
+    /// by number.
+    #[must_use]
+    pub fn unread(pinned: &Pinned) -> Option<Self> {
+        let Cursor { epoch, seq } = pinned.cursor()?;
+        let (next, continuity) = (seq.next(), pinned.continuity);
+        Some(Self {
+            epoch,
+            oldest: next,
+            newest: seq,
+            position: seq,
+            first: next,
+            continuity,
+            ..Self::UNBORN
+        })
+    }
+
     fn of(log: &Log, pinned: &Pinned) -> Self {
         let (position, continuity) = pinned.resolve(log);
         let (epoch, oldest, newest) = (log.epoch(), log.oldest(), log.newest());
-        let newest_at = log.newest_at();
-        Self { epoch, oldest, newest, newest_at, position, continuity, ended: log.is_ended() }
+        let (newest_at, first) = (log.newest_at(), log.first_after(position));
+        Self { epoch, oldest, newest, newest_at, position, first, continuity, ended: log.is_ended() }
     }
 
-    /// How many messages were evicted before the reader came for them; `None` where its place is unknown.
+    /// How many messages were evicted or damaged before the reader came for them; `None` where its place is unknown.
     #[must_use]
     pub fn missed(&self) -> Option<u64> {
-        let missed = self.oldest.previous().get().saturating_sub(self.position.get());
+        let missed = self.first.previous().get().saturating_sub(self.position.get());
         (self.continuity == Continuity::Kept).then_some(missed)
     }
 
     /// Whether there is something after the position.
     #[must_use]
     pub fn has_messages(&self) -> bool {
-        self.oldest <= self.newest && self.position < self.newest
+        self.first <= self.newest
     }
 
-    /// The position itself, moved past what is gone.
+    /// The position itself, moved past what is gone and damaged.
     #[must_use]
     pub fn cursor(&self) -> Cursor {
-        Cursor { epoch: self.epoch, seq: self.position.max(self.oldest.previous()) }
+        Cursor { epoch: self.epoch, seq: self.position.max(self.first.previous()) }
     }
 }
 
@@ -113,21 +136,48 @@ impl View {
 
 impl Store {
     /// Settles what a position means now, so that waiting does not change it.
-    pub async fn pin(&self, now: Timestamp, channel: &ChannelName, position: Position) -> Pinned {
-        match self.find(now, channel).await {
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub async fn pin(
+        &self,
+        now: Timestamp,
+        channel: &ChannelName,
+        position: Position,
+    ) -> Result<Pinned, JournalError> {
+        Ok(match self.find(now, channel).await? {
             Some(channel) => Pinned::of(position, channel.state.lock().born()),
             None => Pinned::of(position, None),
-        }
+        })
     }
 
     /// Where a reader stands, without what it would be given.
-    pub async fn standing(&self, now: Timestamp, channel: &ChannelName, pinned: &Pinned) -> Standing {
-        self.see(now, channel, pinned, None).await.standing
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub async fn standing(
+        &self,
+        now: Timestamp,
+        channel: &ChannelName,
+        pinned: &Pinned,
+    ) -> Result<Standing, JournalError> {
+        Ok(self.see(now, channel, pinned, None).await?.standing)
     }
 
     /// The messages after a position, within `limit`. All but the first who ask for the same position up to the newest
-    /// message get the same batch.
-    pub async fn read(&self, now: Timestamp, channel: &ChannelName, pinned: &Pinned, limit: Limit) -> View {
+    /// message get the same batch. Waits until the journal can give what is not in memory, however long that takes; a
+    /// message that is damaged ends the batch in front of it, and the next one begins behind it.
+    ///
+    /// # Errors
+    /// When the journal never will: what it holds of the channel itself is damaged, or it is gone for good. Not where it
+    /// keeps everything in memory.
+    pub async fn read(
+        &self,
+        now: Timestamp,
+        channel: &ChannelName,
+        pinned: &Pinned,
+        limit: Limit,
+    ) -> Result<View, JournalError> {
         self.see(now, channel, pinned, Some(limit)).await
     }
 
@@ -188,8 +238,17 @@ impl Store {
     }
 
     /// One message.
-    pub async fn message(&self, now: Timestamp, channel: &ChannelName, locator: Locator) -> Found {
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub async fn message(
+        &self,
+        now: Timestamp,
+        channel: &ChannelName,
+        locator: Locator,
+    ) -> Result<Found, JournalError> {
         let (Locator::Cursor(Cursor { seq, .. }) | Locator::Seq(seq)) = locator;
+        let mut patience = Patience::default();
         loop {
             let find = |state: &mut State, cutoff| {
                 let Some(log) = state.born() else { return Ok(Found::Never) };
@@ -200,7 +259,7 @@ impl Store {
                 is_exact(log, cutoff)?;
                 match log.get(seq) {
                     Some(message) => Ok(self.found(message, log.epoch())),
-                    None if seq < log.oldest() => Ok(Found::Gone),
+                    None if log.first_after(seq.previous()) > seq => Ok(Found::Gone),
                     None => {
                         let before = Cursor { epoch: log.epoch(), seq: seq.previous() };
                         let standing = Standing::of(log, &Pinned::after(before));
@@ -209,15 +268,15 @@ impl Store {
                 }
             };
             match self.with(now, channel, find) {
-                Some(Ok(found)) => return found,
+                Some(Ok(found)) => return Ok(found),
                 Some(Err(lack)) => {
-                    if let Some((batch, _)) =
-                        self.fetch(channel, *lack, &mut Pinned::after(Cursor::ZERO)).await
-                    {
-                        return self.found(batch.newest(), batch.end().epoch);
+                    let nowhere = &mut Pinned::after(Cursor::ZERO);
+                    let fetched = self.fetch(channel, *lack, nowhere, &mut patience).await?;
+                    if let Some((batch, _)) = fetched {
+                        return Ok(self.found(batch.newest(), batch.end().epoch));
                     }
                 }
-                None if self.find(now, channel).await.is_none() => return Found::Never,
+                None if self.find(now, channel).await?.is_none() => return Ok(Found::Never),
                 None => {}
             }
         }
@@ -235,20 +294,22 @@ impl Store {
         channel: &ChannelName,
         pinned: &Pinned,
         limit: Option<Limit>,
-    ) -> View {
+    ) -> Result<View, JournalError> {
         let mut pinned = *pinned;
+        let mut patience = Patience::default();
         loop {
             match self.look(now, channel, |_| pinned, limit) {
-                Some(Ok((_, view))) => return view,
+                Some(Ok((_, view))) => return Ok(view),
                 None => {
-                    if self.find(now, channel).await.is_none() {
-                        return unborn(&pinned);
+                    if self.find(now, channel).await?.is_none() {
+                        return Ok(unborn(&pinned));
                     }
                 }
                 Some(Err(lack)) => {
-                    if let Some((batch, standing)) = self.fetch(channel, *lack, &mut pinned).await {
+                    let fetched = self.fetch(channel, *lack, &mut pinned, &mut patience).await?;
+                    if let Some((batch, standing)) = fetched {
                         let next = batch.end();
-                        return View { standing, batch: Some(batch), next };
+                        return Ok(View { standing, batch: Some(batch), next });
                     }
                 }
             }

@@ -7,6 +7,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use super::channel::{Channel, Stage};
 use super::flight::Landing;
 use super::{Inner, Store};
@@ -49,22 +51,25 @@ impl Store {
         self.0.journal.archive().map_or(Health::Ready, |archive| archive.health().borrow().clone())
     }
 
-    /// Resolves when the journal can give what is not in memory.
-    pub(super) async fn given(&self, archive: &dyn Archive) {
-        // An error would mean that the journal is gone, which this store holds.
-        drop(archive.health().wait_for(|health| health.gives().is_ok()).await);
-    }
-
     /// A channel for somebody who reads it: `None` if there is none. Waits until the journal can say so.
-    pub(super) async fn find(&self, now: Timestamp, name: &ChannelName) -> Option<Arc<Channel>> {
+    ///
+    /// # Errors
+    /// When it never will: the channel is damaged, or the journal is gone.
+    pub(super) async fn find(
+        &self,
+        now: Timestamp,
+        name: &ChannelName,
+    ) -> Result<Option<Arc<Channel>>, JournalError> {
         if let Some(channel) = self.0.directory.get(name) {
-            return Some(channel);
+            return Ok(Some(channel));
         }
-        let archive = self.0.journal.archive()?;
+        let Some(archive) = self.0.journal.archive() else { return Ok(None) };
+        let mut patience = Patience::default();
         loop {
+            patience.begin(archive);
             match self.resident(archive, now, name).await {
-                Ok(channel) => return Some(channel),
-                Err(_) => self.given(archive).await,
+                Ok(channel) => return Ok(Some(channel)),
+                Err(error) => patience.after(error).await?,
             }
         }
     }
@@ -76,16 +81,53 @@ impl Store {
         now: Timestamp,
         name: &ChannelName,
     ) -> Result<Arc<Channel>, JournalError> {
-        let store = Arc::downgrade(&self.0);
         let ask = |landing: Landing<ChannelName, Arc<Channel>>| {
             let (asked, name) = (name, name.clone());
-            let reply = move |loaded: Result<Option<Loaded>, JournalError>| {
-                let Some(store) = store.upgrade() else { return };
+            let reply = self.reply(move |store, loaded: Result<Option<Loaded>, JournalError>| {
                 landing.land(loaded.map(|loaded| store.install(Channel::resumed(name, loaded, now), now)));
-            };
-            archive.load(asked, now, Box::new(reply));
+            });
+            archive.load(asked, now, reply);
         };
         self.0.loads.share(name, || self.0.directory.get(name), ask).await
+    }
+}
+
+/// How somebody waits who asks the journal until it gives.
+#[derive(Default)]
+pub(super) struct Patience {
+    health: Option<watch::Receiver<Health>>,
+    failed: bool,
+}
+
+impl Patience {
+    /// Before the journal is asked.
+    pub(super) fn begin(&mut self, archive: &dyn Archive) {
+        if let Some(health) = &mut self.health {
+            health.mark_unchanged();
+        } else {
+            self.health = Some(archive.health());
+        }
+    }
+
+    /// After it failed: waits until there is reason to ask again.
+    ///
+    /// # Errors
+    /// The same one, where there never will be.
+    pub(super) async fn after(&mut self, error: JournalError) -> Result<(), JournalError> {
+        let Some(health) = &mut self.health else { return Err(error) };
+        if matches!(error, JournalError::Damaged(_)) || matches!(*health.borrow(), Health::Lost(_)) {
+            return Err(error);
+        }
+        // The question may have been somebody else's, from before the journal came back. The next one is not.
+        if std::mem::replace(&mut self.failed, true) {
+            // An error would mean that the journal is gone, which this store holds.
+            drop(health.changed().await);
+        }
+        let settled = |health: &Health| health.gives().is_ok() || matches!(health, Health::Lost(_));
+        match health.wait_for(settled).await.as_deref() {
+            Ok(Health::Lost(_)) | Err(_) => Err(error),
+            Ok(_) => Ok(()),
+        }
     }
 }
 

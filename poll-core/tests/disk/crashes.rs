@@ -82,7 +82,7 @@ impl Told {
         }
         for (channel, last) in &self.last {
             let channel = name(&channel.to_string());
-            let standing = store.store.standing(NOON, &channel, &Pinned::after(*last)).await;
+            let standing = store.store.standing(NOON, &channel, &Pinned::after(*last)).await.unwrap();
             assert_eq!((standing.continuity, standing.missed()), (Continuity::Kept, Some(0)));
         }
         for (channel, kept) in &self.kept {

@@ -97,6 +97,38 @@ impl FakeDisk {
         self.lock().writes
     }
 
+    /// Changes a bit, wherever these bytes lie.
+    pub(crate) fn damage(&self, bytes: &[u8]) {
+        self.damage_where(bytes.len(), |there| there == bytes);
+    }
+
+    /// Changes a bit at the beginning of what `fits`, but not of its first byte, wherever that lies.
+    pub(crate) fn damage_where(&self, length: usize, fits: impl Fn(&[u8]) -> bool) {
+        let mut state = self.lock();
+        assert!(state.unsynced.is_empty(), "it would be written over");
+        let there = state.cached.windows(length).enumerate().filter(|(_, there)| fits(there));
+        let places: Vec<usize> = there.map(|(at, _)| at).collect();
+        assert!(!places.is_empty(), "there is nothing like that");
+        for at in places {
+            state.cached[at + 1] ^= 0x20;
+            state.synced[at + 1] ^= 0x20;
+        }
+    }
+
+    /// Changes the byte at a place.
+    pub(crate) fn flip(&self, at: usize, bits: u8) {
+        let mut state = self.lock();
+        state.cached[at] ^= bits;
+        state.synced[at] ^= bits;
+    }
+
+    /// Another disk with the same on it.
+    pub(crate) fn copy(&self) -> Self {
+        let state = self.lock();
+        let (cached, synced) = (state.cached.clone(), state.synced.clone());
+        Self(Arc::new(Mutex::new(State { cached, synced, ..State::default() })))
+    }
+
     /// The machine stops. Of the unsynced writes those survive that `luck` says, in any order they were not.
     pub(crate) fn crash(&self, mut luck: impl FnMut(usize) -> bool) {
         let mut state = self.lock();

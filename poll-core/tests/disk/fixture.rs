@@ -63,8 +63,8 @@ impl Disk {
     }
 
     pub(crate) async fn read(&self, now: Timestamp, channel: &str, position: Position) -> View {
-        let pinned = self.store.pin(now, &name(channel), position).await;
-        self.store.read(now, &name(channel), &pinned, Limit::default()).await
+        let pinned = self.store.pin(now, &name(channel), position).await.unwrap();
+        self.store.read(now, &name(channel), &pinned, Limit::default()).await.unwrap()
     }
 
     /// All that is retained, read from the start, batch after batch.
@@ -74,7 +74,7 @@ impl Disk {
         while let Some(batch) = view.batch {
             given.extend(texts(&batch));
             let pinned = Pinned::after(view.next);
-            view = self.store.read(now, &name(channel), &pinned, Limit::default()).await;
+            view = self.store.read(now, &name(channel), &pinned, Limit::default()).await.unwrap();
         }
         given
     }

@@ -152,12 +152,12 @@ impl Twins {
     async fn read(&self, channel: u8, at: At, limit: u8) {
         let Some((one, two)) = self.places(channel, at).await else { return };
         let (name, limit) = (name(&channel.to_string()), Limit::messages(limit.into()));
-        let mut one = self.memory.pin(self.now, &name, one).await;
-        let mut two = self.stored.pin(self.now, &name, two).await;
+        let mut one = self.memory.pin(self.now, &name, one).await.unwrap();
+        let mut two = self.stored.pin(self.now, &name, two).await.unwrap();
         let by_number = matches!(at, At::Start | At::End | At::Cursor(_) | At::Number(_));
         for round in 0..50 {
-            let seen = self.memory.read(self.now, &name, &one, limit).await;
-            let same = self.stored.read(self.now, &name, &two, limit).await;
+            let seen = self.memory.read(self.now, &name, &one, limit).await.unwrap();
+            let same = self.stored.read(self.now, &name, &two, limit).await.unwrap();
             assert_eq!(seen.batch.as_deref().map(texts), same.batch.as_deref().map(texts));
             assert_eq!((seen.next.seq, seen.is_closed()), (same.next.seq, same.is_closed()));
             let (seen_at, same_at) = (seen.standing, same.standing);
@@ -166,7 +166,7 @@ impl Twins {
             if by_number || round > 0 {
                 assert_eq!(seen_at.missed(), same_at.missed());
             }
-            assert_eq!(self.stored.standing(self.now, &name, &two).await, same_at);
+            assert_eq!(self.stored.standing(self.now, &name, &two).await, Ok(same_at));
             if seen.batch.is_none() {
                 return;
             }
@@ -178,8 +178,8 @@ impl Twins {
     async fn message(&self, channel: u8, seq: u8) {
         let name = name(&channel.to_string());
         let locator = Locator::Seq(Seq::new(seq.into()));
-        let one = self.memory.message(self.now, &name, locator).await;
-        let two = self.stored.message(self.now, &name, locator).await;
+        let one = self.memory.message(self.now, &name, locator).await.unwrap();
+        let two = self.stored.message(self.now, &name, locator).await.unwrap();
         match (&one, &two) {
             (Found::Message(one, _, until), Found::Message(two, _, same)) => {
                 assert_eq!((&one.payload, one.at, until), (&two.payload, two.at, same));

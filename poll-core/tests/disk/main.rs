@@ -5,8 +5,11 @@
 mod backups;
 mod bounds;
 mod crashes;
+mod damage;
 mod fake;
 mod faults;
 mod fixture;
+mod flips;
 mod like_memory;
 mod restarts;
+mod salvage;

@@ -180,11 +180,11 @@ async fn another_version_is_refused_in_one_line() {
     {
         let database = redb::Database::open(place.file()).unwrap();
         let txn = database.begin_write().unwrap();
-        txn.open_table(redb::TableDefinition::<&str, u64>::new("format")).unwrap().insert("poll", 2).unwrap();
+        txn.open_table(redb::TableDefinition::<&str, u64>::new("format")).unwrap().insert("poll", 3).unwrap();
         txn.commit().unwrap();
     }
     let opened = DiskJournal::open(place, Options::default(), |_| {});
-    assert!(matches!(&opened, Err(OpenError::Version(line)) if line.contains("version 2")), "{opened:?}");
+    assert!(matches!(&opened, Err(OpenError::Version(line)) if line.contains("version 3")), "{opened:?}");
 }
 
 #[tokio::test]
@@ -203,11 +203,11 @@ async fn readers_wait_where_there_is_no_channel_yet_and_are_woken_by_its_birth()
     let disk = FakeDisk::default();
     let store = open(disk.port(), unbounded(), Options::default()).await;
     let (lane, orders) = (store.store.lane(), name("orders"));
-    let pinned = store.store.pin(NOON, &orders, Position::Start).await;
+    let pinned = store.store.pin(NOON, &orders, Position::Start).await.unwrap();
     assert_eq!(store.store.channels(), 0, "reading creates nothing");
     let wait = store.store.wait(&orders, &pinned, &lane);
     let (published, ()) = tokio::join!(store.send(NOON, "orders", "one"), wait);
-    let view = store.store.read(NOON, &orders, &pinned, poll_core::Limit::default()).await;
+    let view = store.store.read(NOON, &orders, &pinned, poll_core::Limit::default()).await.unwrap();
     assert_eq!(view.next, cursor(&published));
 }
 
@@ -238,7 +238,7 @@ async fn a_position_of_a_lost_life_is_reset() {
     let store = open(disk.port(), unbounded(), Options::default()).await;
     let published = store.send(NOON, "a", "one").await;
     let strange = Pinned::after(poll_core::Cursor { epoch: poll_core::Epoch::new(1), ..cursor(&published) });
-    let standing = store.store.standing(Timestamp::ZERO, &name("a"), &strange).await;
+    let standing = store.store.standing(Timestamp::ZERO, &name("a"), &strange).await.unwrap();
     assert_eq!(standing.continuity, Continuity::Reset);
 }
 

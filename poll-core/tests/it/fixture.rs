@@ -81,7 +81,7 @@ pub(crate) fn send(
 }
 
 pub(crate) fn pin_at(store: &Store, now: Timestamp, channel: &str, position: Position) -> Pinned {
-    ready(store.pin(now, &name(channel), position))
+    ready(store.pin(now, &name(channel), position)).unwrap()
 }
 
 /// What somebody who arrives at `position` is given.
@@ -90,7 +90,7 @@ pub(crate) fn read(store: &Store, now: Timestamp, channel: &str, position: Posit
 }
 
 pub(crate) fn read_on(store: &Store, now: Timestamp, channel: &str, pinned: &Pinned) -> View {
-    ready(store.read(now, &name(channel), pinned, Limit::default()))
+    ready(store.read(now, &name(channel), pinned, Limit::default())).unwrap()
 }
 
 /// The numbers of the messages in a view.

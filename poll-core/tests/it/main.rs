@@ -6,9 +6,11 @@
 
 mod clock;
 mod fixture;
+mod held_archive;
 mod held_journal;
 mod idempotency;
 mod journal_contract;
+mod late_answers;
 mod log_model;
 mod memory;
 mod notes;

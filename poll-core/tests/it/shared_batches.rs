@@ -98,7 +98,8 @@ fn what_ends_before_the_newest_message_is_not_kept_for_others() {
     let store = Store::in_memory(Retention::default());
     (0..3).for_each(|number| drop(publish(&store, second(number), "a")));
     let pinned = pin_at(&store, second(9), "a", Position::Start);
-    let page = || ready(store.read(second(9), &name("a"), &pinned, Limit::messages(2))).batch.unwrap();
+    let page =
+        || ready(store.read(second(9), &name("a"), &pinned, Limit::messages(2))).unwrap().batch.unwrap();
     let (one, other) = (page(), page());
     assert_eq!(one.messages(), other.messages());
     assert!(!Arc::ptr_eq(&one, &other));

@@ -270,11 +270,11 @@ async fn a_driven_worker_answers_all_who_wait_each_message_once() {
     let driver = tokio::spawn(lane.drive());
     let reader = |store: Store, lane: Lane| async move {
         let channel = name("a");
-        let mut pinned = store.pin(second(0), &channel, Position::Start).await;
+        let mut pinned = store.pin(second(0), &channel, Position::Start).await.unwrap();
         let mut seen = Vec::new();
         while seen.len() < MESSAGES as usize {
             store.wait(&channel, &pinned, &lane).await;
-            let view = store.read(second(0), &channel, &pinned, Limit::default()).await;
+            let view = store.read(second(0), &channel, &pinned, Limit::default()).await.unwrap();
             seen.extend(numbers(&view));
             pinned = Pinned::after(view.next);
         }

@@ -31,12 +31,12 @@ fn publish(store: &Store) {
 }
 
 fn start(store: &Store) -> Pinned {
-    ready(store.pin(now(), &channel(), Position::Start))
+    ready(store.pin(now(), &channel(), Position::Start)).unwrap()
 }
 
 /// The numbers of the messages after `pinned`, and the position behind them.
 fn read(store: &Store, pinned: &Pinned) -> (Vec<u64>, Pinned) {
-    let view = ready(store.read(now(), &channel(), pinned, Limit::default()));
+    let view = ready(store.read(now(), &channel(), pinned, Limit::default())).unwrap();
     let messages = view.batch.iter().flat_map(|batch| batch.messages());
     (messages.map(|message| message.seq.get()).collect(), Pinned::after(view.next))
 }

@@ -101,7 +101,9 @@ impl World {
     /// The position after the newest message.
     pub(crate) async fn end(&self) -> Cursor {
         let pinned = self.store.pin(self.now(), &self.channel, Position::End).await;
-        self.store.read(self.now(), &self.channel, &pinned, Limit::default()).await.next
+        let pinned = pinned.unwrap_or_else(|_| unreachable!("all is in memory"));
+        let view = self.store.read(self.now(), &self.channel, &pinned, Limit::default()).await;
+        view.unwrap_or_else(|_| unreachable!("all is in memory")).next
     }
 
     /// The position before the newest message.

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use poll_core::near::fetch;
-use poll_core::{Cursor, Limit, Pinned, Seq, Ticket, Timestamp, View};
+use poll_core::{Cursor, Limit, Pinned, Position, Seq, Standing, Ticket, Timestamp, View};
 use tokio::time::Instant;
 
 use self::whole::{Cut, Held, STUCK, first};
@@ -25,7 +25,7 @@ use crate::metrics::Pattern;
 use crate::question::{Answer, AtEnd, Question, Skips};
 use crate::reply::Reply;
 use crate::route::Action;
-use crate::service::Service;
+use crate::service::{A_LOOK, Late, Service};
 
 /// Answers a question when its time has come, as `write` has it.
 pub(crate) fn answer<W>(
@@ -84,7 +84,7 @@ pub(crate) struct LongPoll<W> {
     held: Held,
 }
 
-type Fetching = Pin<Box<dyn Future<Output = (Pinned, View, Timestamp, Limit)> + Send>>;
+type Fetching = Pin<Box<dyn Future<Output = Result<(Pinned, View, Timestamp, Limit), Late>> + Send>>;
 
 /// What there is to wait for.
 #[derive(Clone, Copy)]
@@ -155,8 +155,9 @@ impl<W> LongPoll<W> {
         loop {
             ready!(self.poll_bell(cx));
             match ready!(self.poll_look(cx)) {
-                Look::Growing(pause) => self.wait(Awaited::Time(pause))?,
-                Look::Given(answer) => {
+                Err(late) => return Poll::Ready(self.unread(late)),
+                Ok(Look::Growing(pause)) => self.wait(Awaited::Time(pause))?,
+                Ok(Look::Given(answer)) => {
                     let Answer { view, now, .. } = &answer;
                     if let (Some(batch), Some(_)) = (&view.batch, &self.place) {
                         self.service.metrics().lag(now.since(batch.newest().at), 1);
@@ -208,10 +209,8 @@ impl<W> LongPoll<W> {
     /// Settles what to wait for, and how long.
     fn wait(&mut self, awaited: Awaited) -> Result<(), Refusal> {
         let mut until = self.until();
-        let (service, channel) = (&self.service, &self.question.channel);
-        if self.place.is_none() {
-            self.place = Some(service.take_place(Pattern::Long, channel, &self.client)?);
-        }
+        self.take_place()?;
+        let service = &self.service;
         if self.phase == Phase::Serving
             && let Some(left) = service.time_to_drain()
         {
@@ -229,10 +228,10 @@ impl<W> LongPoll<W> {
     }
 
     /// Looks once; what the answer must not cut through is left out or waited for.
-    fn poll_look(&mut self, cx: &mut Context<'_>) -> Poll<Look> {
+    fn poll_look(&mut self, cx: &mut Context<'_>) -> Poll<Result<Look, Late>> {
         let mut limit = self.question.limit;
         loop {
-            let (mut view, now, looked) = ready!(self.poll_view(cx, limit));
+            let (mut view, now, looked) = ready!(self.poll_view(cx, limit))?;
             limit = looked;
             let only = match self.cut(&view, now) {
                 Cut::None => None,
@@ -244,7 +243,7 @@ impl<W> LongPoll<W> {
                     }
                     Some(only)
                 }
-                Cut::Growing(pause, _) => return Poll::Ready(Look::Growing(pause)),
+                Cut::Growing(pause, _) => return Poll::Ready(Ok(Look::Growing(pause))),
                 Cut::Behind(whole) => Some(first(&view, whole)),
                 // A channel takes no more than 1000 messages a millisecond, so with any number of bytes all fit.
                 Cut::TooShort if limit.bytes < usize::MAX => {
@@ -270,13 +269,17 @@ impl<W> LongPoll<W> {
                     Some(left)
                 }
             };
-            return Poll::Ready(Look::Given(Answer { view, now, only }));
+            return Poll::Ready(Ok(Look::Given(Answer { view, now, only })));
         }
     }
 
     /// What there is after the position, when that was, and within which limit: a look that had to wait for the
     /// journal has kept the one it began with.
-    fn poll_view(&mut self, cx: &mut Context<'_>, limit: Limit) -> Poll<(View, Timestamp, Limit)> {
+    fn poll_view(
+        &mut self,
+        cx: &mut Context<'_>,
+        limit: Limit,
+    ) -> Poll<Result<(View, Timestamp, Limit), Late>> {
         if self.fetching.is_none() {
             let (store, channel) = (self.service.store(), &self.question.channel);
             let (now, seen) = match self.pinned {
@@ -289,24 +292,61 @@ impl<W> LongPoll<W> {
             };
             if let Some((pinned, view)) = seen {
                 self.pinned = Some(pinned);
-                return Poll::Ready((view, now, limit));
+                return Poll::Ready(Ok((view, now, limit)));
             }
-            let (store, channel) = (store.clone(), channel.clone());
-            let (pinned, position) = (self.pinned, self.question.position);
-            self.fetching = Some(Box::pin(async move {
-                let pinned = match pinned {
-                    Some(pinned) => pinned,
-                    None => store.pin(now, &channel, position).await,
-                };
-                let view = store.read(now, &channel, &pinned, limit).await;
-                (pinned, view, now, limit)
-            }));
+            self.fetching = Some(self.fetch(now, limit));
         }
         let Some(fetching) = &mut self.fetching else { return Poll::Pending };
-        let (pinned, view, now, limit) = ready!(fetching.as_mut().poll(cx));
+        let Poll::Ready(fetched) = fetching.as_mut().poll(cx) else {
+            let taken = self.take_place().map_err(Late::Refused);
+            return taken.map_or_else(|refused| Poll::Ready(Err(refused)), |()| Poll::Pending);
+        };
         self.fetching = None;
+        let (pinned, view, now, limit) = fetched?;
         self.pinned = Some(pinned);
-        Poll::Ready((view, now, limit))
+        Poll::Ready(Ok((view, now, limit)))
+    }
+
+    /// Looks at what is not in memory, for as long as the poll waits.
+    fn fetch(&mut self, now: Timestamp, limit: Limit) -> Fetching {
+        let until = self.until().max(Instant::now() + A_LOOK);
+        let (service, channel) = (self.service.clone(), self.question.channel.clone());
+        let (pinned, position) = (self.pinned, self.question.position);
+        Box::pin(async move {
+            let store = service.store();
+            let look = async {
+                let pinned = match pinned {
+                    Some(pinned) => pinned,
+                    None => store.pin(now, &channel, position).await?,
+                };
+                let view = store.read(now, &channel, &pinned, limit).await?;
+                Ok((pinned, view, now, limit))
+            };
+            service.in_time(until, look).await
+        })
+    }
+
+    /// The answer where the journal could not be asked in time: that nothing came, to whoever can be told where it was.
+    fn unread(&self, late: Late) -> Result<Answer, Refusal> {
+        let pinned = match (&late, self.pinned, self.question.position) {
+            (Late::Unreadable(_) | Late::Refused(_), ..) => None,
+            (_, Some(pinned), _) => Some(pinned),
+            (_, None, Position::Start) => Some(Pinned::after(Cursor::ZERO)),
+            (_, None, Position::After(cursor)) => Some(Pinned::after(cursor)),
+            _ => None,
+        };
+        let standing = pinned.as_ref().and_then(Standing::unread).ok_or_else(|| Refusal::from(late))?;
+        let view = View { standing, batch: None, next: standing.cursor() };
+        Ok(Answer { view, now: self.service.now(), only: None })
+    }
+
+    /// Takes a place among those who wait, once.
+    fn take_place(&mut self) -> Result<(), Refusal> {
+        if self.place.is_none() {
+            let (channel, client) = (&self.question.channel, &self.client);
+            self.place = Some(self.service.take_place(Pattern::Long, channel, client)?);
+        }
+        Ok(())
     }
 }
 

@@ -32,8 +32,8 @@ pub(crate) async fn answer(
     framing: Framing,
 ) -> Result<Reply, Refusal> {
     let now = service.now();
-    let pinned = service.store().pin(now, &job, given.unwrap_or(Position::Start)).await;
-    let standing = service.store().standing(now, &job, &pinned).await;
+    let from = given.unwrap_or(Position::Start);
+    let (pinned, standing) = service.stand(now, &job, from, &client).await?;
     if framing == Framing::Events && given.is_some() && follow::is_over(&standing) {
         // An EventSource comes back after every end, until it is told that there is no more.
         return Ok(respond::nothing_more());

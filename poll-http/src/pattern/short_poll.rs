@@ -42,16 +42,22 @@ pub(crate) async fn answer(
     action: Action,
     seen: Option<Vec<u8>>,
 ) -> Result<Reply, Refusal> {
-    let (store, now) = (service.store(), service.now());
-    let pinned = store.pin(now, &question.channel, question.position).await;
-    if let Some(seen) = seen {
-        let standing = store.standing(now, &question.channel, &pinned).await;
-        if let Some(unchanged) = unchanged(&standing, &question, &seen, now) {
-            return Ok(unchanged);
+    let (store, now, channel) = (service.store(), service.now(), &question.channel);
+    let look = async {
+        let pinned = store.pin(now, channel, question.position).await?;
+        if let Some(seen) = &seen {
+            let standing = store.standing(now, channel, &pinned).await?;
+            if let Some(unchanged) = unchanged(&standing, &question, seen, now) {
+                return Ok(Err(unchanged));
+            }
         }
+        store.read(now, channel, &pinned, question.limit).await.map(Ok)
+    };
+    let seen = service.cold(channel, &client, service.settings().cold_read, look).await?;
+    match seen {
+        Ok(view) => write(&service, &question, &client, action, view, now),
+        Err(unchanged) => Ok(unchanged),
     }
-    let view = store.read(now, &question.channel, &pinned, question.limit).await;
-    write(&service, &question, &client, action, view, now)
 }
 
 /// 304, where the asker has seen just that.

@@ -24,8 +24,7 @@ pub(crate) async fn answer(
     framing: Framing,
 ) -> Result<Reply, Refusal> {
     let now = service.now();
-    let pinned = service.store().pin(now, &question.channel, question.position).await;
-    let standing = service.store().standing(now, &question.channel, &pinned).await;
+    let (pinned, standing) = service.stand(now, &question.channel, question.position, &client).await?;
     if framing == Framing::Events && given.is_some() && follow::is_over(&standing) {
         return Ok(respond::nothing_more());
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use poll_core::{ChannelName, Found, Locator, Position};
+use tokio::time::Instant;
 
 use super::Service;
 use super::check::Ask;
@@ -61,15 +62,7 @@ impl Service {
     ) -> Result<Step, Refusal> {
         let read = self.parse(target, head)?;
         self.ask(head, read.asks())?;
-        if self.store().has(read.channel()) {
-            return self.answer(read, action, client, connection.push);
-        }
-        let (service, channel) = (self.clone(), read.channel().clone());
-        let step = self.answer(read, action, client, connection.push)?;
-        Ok(later(async move {
-            service.store().load(service.now(), &channel).await.map_err(Refusal::unreadable)?;
-            step.finished().await
-        }))
+        self.answer(read, action, client, connection.push)
     }
 
     fn parse<'a>(&self, target: Target, head: Head<'a>) -> Result<Read<'a>, Refusal> {
@@ -153,7 +146,7 @@ impl Service {
             }
             Voice::Events(since, becomes) => later(async move {
                 let (door, channel) = (service.clone(), question.channel.clone());
-                let (question, used) = service.place_events(question, since).await;
+                let (question, used) = service.place_events(question, since, &client).await?;
                 let becomes = if action == Action::Head { Given::Kept } else { becomes };
                 let write = move |given: &Answer| door.give_events(given, &channel, used, becomes);
                 long_poll::answer(service, question, client, action, write).await
@@ -168,26 +161,35 @@ impl Service {
 
     /// Where a poll of events starts: what its client says of times and ids means something only beside those
     /// that the channel has.
-    async fn place_events(&self, question: Question, since: golongpoll::Since) -> (Question, u64) {
+    async fn place_events(
+        &self,
+        question: Question,
+        since: golongpoll::Since,
+        client: &Client,
+    ) -> Result<(Question, u64), Refusal> {
         let (store, now, channel) = (self.store(), self.now(), question.channel.clone());
         let last = match since {
             golongpoll::Since::Event(_, last) => Some(last),
             golongpoll::Since::Now | golongpoll::Since::Time(_) => None,
         };
-        let pinned = store.pin(now, &channel, last.map_or(Position::End, Position::AfterId)).await;
-        let standing = store.standing(now, &channel, &pinned).await;
-        let known = match last {
-            Some(last) => match store.message(now, &channel, Locator::Seq(standing.position)).await {
+        let look = async {
+            let pinned = store.pin(now, &channel, last.map_or(Position::End, Position::AfterId)).await?;
+            let standing = store.standing(now, &channel, &pinned).await?;
+            let Some(last) = last else { return Ok((standing, golongpoll::Last::Unknown)) };
+            let known = match store.message(now, &channel, Locator::Seq(standing.position)).await? {
                 Found::Message(message, _, _) if message.id == last => golongpoll::Last::Known,
                 // What it was is forgotten, but that it was is not.
                 Found::Gone => golongpoll::Last::Known,
                 Found::Message(..) | Found::Never => golongpoll::Last::Unknown,
-            },
-            None => golongpoll::Last::Unknown,
+            };
+            Ok((standing, known))
         };
+        let begun = Instant::now();
+        let (standing, known) = self.cold(&channel, client, question.wait, look).await?;
+        let question = Question { wait: question.wait.saturating_sub(begun.elapsed()), ..question };
         // Behind the look at the end, so that what shows up in between is after it, and given.
         let settle = |millis| store.settle(now, &channel, millis);
-        golongpoll::place(question, since, known, now, &standing, settle)
+        Ok(golongpoll::place(question, since, known, now, &standing, settle))
     }
 
     /// What becomes of the events that this asker is given. To delete one is to write, so it takes the publish right,
@@ -250,7 +252,8 @@ async fn message(
     client: Client,
 ) -> Result<Reply, Refusal> {
     let now = service.now();
-    match service.store().message(now, &channel, locator).await {
+    let look = service.store().message(now, &channel, locator);
+    match service.cold(&channel, &client, service.settings().cold_read, look).await? {
         Found::Message(message, at, until) => {
             let given_to = service.given_to(&channel, at);
             // A bare number means another message once the channel begins anew, and receipts grow: such an
@@ -263,7 +266,9 @@ async fn message(
             let room = service.room_for(reply.body.exact_length().unwrap_or_default())?;
             service.read_in_place(charged(reply, room), &channel, &client)
         }
-        Found::Gone => Err(Refusal::new(StatusCode::GONE, "the message is no longer retained")),
+        Found::Gone => {
+            Err(Refusal::new(StatusCode::GONE, "the message is no longer retained, or cannot be read"))
+        }
         Found::Never => Err(Refusal::new(StatusCode::NOT_FOUND, "there never was such a message")),
     }
 }

@@ -150,7 +150,7 @@ impl World {
 
     /// Everybody who waits for a message, by the server's own count.
     pub(crate) fn waiters(&self) -> u64 {
-        ["long", "stream", "push"]
+        ["long", "stream", "push", "cold"]
             .map(|pattern| self.metric(&format!("poll_waiters{{pattern=\"{pattern}\"}}")))
             .iter()
             .sum()

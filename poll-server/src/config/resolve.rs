@@ -172,6 +172,7 @@ impl<'a> Resolver<'a> {
             keep_alive: self.one("keep-alive-seconds", value::some_seconds),
             header: self.one("header-seconds", value::some_seconds),
             body: self.one("body-seconds", value::some_seconds),
+            cold_read: self.one("cold-read-seconds", value::some_seconds),
             stall: self.one("stall-seconds", value::some_seconds),
         }
     }

@@ -165,6 +165,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "ample for a phone on a bad link, short for one who sends a byte a second on purpose"),
     row(TIME, "body-seconds", "S", "10", "for a request's body; beyond it 408",
         "64 KiB in 10 s is 6.5 KB/s: slower than that is a broken link"),
+    row(TIME, "cold-read-seconds", "S", "5", "how long a request that is no long poll waits for messages that are not in memory; beyond it 503",
+        "ten times what a busy disk takes, and short of what those in front of the server wait"),
     row(TIME, "stall-seconds", "S", "30", "in which a reader must take 4 KiB, or what is left, of a write",
         "outlasts a change of networks, frees what a vanished reader holds, or one that takes a byte now and then"),
     row(TIME, "drain-seconds", "S", "10", "time to answer everyone after SIGTERM",

@@ -78,8 +78,9 @@ pub(super) fn command() -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .about("One log, read over HTTP by short polls, long polls, streams and pushes")
         .after_help(
-            "`poll-server export` writes the store to standard output as JSON lines, `poll-server import` reads them back; both \
-             while no server runs on it.\n\nEvery flag has an environment twin (POLL_ and its name) and a key in the file (its name).\n\
+            "`poll-server export` writes the store to standard output as JSON lines, `poll-server import` reads them back,\n\
+             `poll-server check` looks through it, `poll-server salvage` takes out what is whole; all while no server runs on it,\n\
+             and each with a --help of its own.\n\nEvery flag has an environment twin (POLL_ and its name) and a key in the file (its name).\n\
              Flag beats environment beats file. RUST_LOG filters the log (default info).",
         )
         .max_term_width(110)

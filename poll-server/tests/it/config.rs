@@ -64,6 +64,7 @@ fn defaults_are_those_of_the_contract() {
     assert_eq!((wire.max_payload_bytes, wire.max_head_bytes), (65_536, 16_384));
     assert_eq!((wire.max_poll, wire.heartbeat, wire.keep_alive), (seconds(50), seconds(15), seconds(75)));
     assert_eq!((wire.header, wire.body, wire.stall), (seconds(10), seconds(10), seconds(30)));
+    assert_eq!(wire.cold_read, seconds(5));
     assert_eq!((config.drain.total, config.drain.delay), (seconds(10), seconds(0)));
     assert_eq!(config.dialects.golongpoll_max_timeout, seconds(120));
     assert_eq!(config.dialects.golongpoll_delete_after_retrieval, Switch::Off);

@@ -14,17 +14,18 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use redb::{Database, ReadableDatabase, ReadableTable};
+use redb::{Database, Error, ReadableDatabase, ReadableTable};
 
+use super::codec::{Fault, decode_message};
 use super::fault::{OpenError, guarded, journal_error};
-use super::format::{CHANNELS, MESSAGES, Result, Row, TOTALS, decode_message};
+use super::format::{CHANNELS, MESSAGES, Result, Row, TOTALS};
 use super::ledger;
 use super::medium::Medium;
 use super::place::{Place, all_of};
 use super::recovery::{self, Opening};
 use super::{Options, Progress, Shared};
 pub use import::import;
-pub use record::{ChannelRecord, EventRecord, MessageRecord, Record};
+pub use record::{ChannelRecord, EventRecord, LostRecord, MessageRecord, Record};
 
 /// What went through.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -84,6 +85,7 @@ pub fn export(
             match &record {
                 Record::Channel(_) => report.channels += 1,
                 Record::Message(_) | Record::Event(_) => report.messages += 1,
+                Record::Lost(_) => {}
             }
             failed = take(&record).err();
             failed.is_none()
@@ -102,16 +104,44 @@ fn each(database: &Database, mut take: impl FnMut(Record) -> bool) -> Result<()>
     let messages = txn.open_table(MESSAGES)?;
     for channel in txn.open_table(CHANNELS)?.iter()? {
         let (id, row) = channel?;
-        let place = Place::of(&messages, id.value(), Row::decode(row.value())?)?;
-        if !take(Record::Channel(ChannelRecord::of(&place, losses))) {
+        let place = Place::of(&messages, id.value(), Row::decode(id.value(), row.value())?)?;
+        let name = place.row.name.as_str();
+        let broken = |seq: u64| Error::Corrupted(format!("message {seq} of channel {name:?} is damaged"));
+        if let Some(&seq) = place.damaged.first() {
+            return Err(broken(seq));
+        }
+        let (oldest, newest) = (place.oldest.0, place.row.newest);
+        if !take(Record::Channel(ChannelRecord::of(&place.row, place.row.life(losses), oldest))) {
             return Ok(());
         }
-        for message in messages.range(all_of(place.id))? {
+        // What is known to be lost is told as such, and nothing else may be missing.
+        let (mut lost, mut expected) = (None, oldest);
+        for message in messages.range((place.id, oldest)..=*all_of(place.id).end())? {
             let (key, row) = message?;
-            let message = decode_message(key.value().1, row.value())?;
-            if !take(Record::Message(MessageRecord::of(&message)?)) {
+            let seq = key.value().1;
+            let message = match decode_message(place.id, seq, row.value()) {
+                _ if seq != expected => return Err(broken(expected)),
+                Err(Fault::Damaged(_)) => return Err(broken(seq)),
+                Err(Fault::Lost) => None,
+                Ok(message) => Some(MessageRecord::of(&message)?),
+            };
+            expected += 1;
+            let Some(message) = message else {
+                lost.get_or_insert(seq);
+                continue;
+            };
+            let gap = lost.take().map(|lost_from| Record::Lost(LostRecord { lost_from, lost_to: seq - 1 }));
+            if !gap.into_iter().chain([Record::Message(message)]).all(&mut take) {
                 return Ok(());
             }
+        }
+        if oldest <= newest && expected <= newest {
+            return Err(broken(expected));
+        }
+        if let Some(lost_from) = lost
+            && !take(Record::Lost(LostRecord { lost_from, lost_to: newest }))
+        {
+            return Ok(());
         }
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! What can go wrong with the file, and what is said of it: one line each.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io;
 
@@ -60,8 +61,22 @@ impl OpenError {
 pub(super) fn journal_error(error: &Error) -> JournalError {
     match error {
         Error::Io(error) if means_full(error) => JournalError::Full(line(&error.to_string())),
+        error if is_damage(error) => JournalError::Damaged(line(&error.to_string())),
         error => JournalError::Unavailable(line(&error.to_string())),
     }
+}
+
+/// Whether what the file holds is wrong, and not that it cannot be read. Trying again does not help, and neither does
+/// opening the file anew.
+pub(super) fn is_damage(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Corrupted(_)
+            | Error::TableTypeMismatch { .. }
+            | Error::TableIsMultimap(_)
+            | Error::TypeDefinitionChanged { .. }
+            | Error::TableDoesNotExist(_)
+    )
 }
 
 fn means_full(error: &io::Error) -> bool {
@@ -73,9 +88,22 @@ fn line(text: &str) -> String {
     text.lines().next().unwrap_or("no reason given").to_owned()
 }
 
+thread_local! {
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a panic on this thread is one that the journal catches, and takes for damage of its file. For whoever says
+/// something of panics.
+#[must_use]
+pub fn catches_panics() -> bool {
+    GUARDED.get()
+}
+
 /// Runs `work` on the database. What it panics with, on a page that no check covers, is damage like any other.
 pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    let outer = GUARDED.replace(true);
     let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+    GUARDED.set(outer);
     caught.unwrap_or_else(|_| Err(Error::Corrupted("a page makes no sense".to_owned())))
 }
 
@@ -86,4 +114,23 @@ pub(super) fn guarded_open<T>(work: impl FnOnce() -> Result<T, DatabaseError>) -
 
 pub(super) fn io_error(error: io::Error) -> Error {
     StorageError::Io(error).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_makes_no_sense_is_damage_and_known_to_be_caught() {
+        let inner = || {
+            guarded(|| if catches_panics() { Ok(()) } else { Err(io_error(io::Error::other("not known"))) })
+        };
+        let done = guarded(|| {
+            inner()?;
+            assert!(!catches_panics(), "as ordered");
+            Ok(())
+        });
+        assert!(is_damage(&done.unwrap_err()));
+        assert!(!catches_panics());
+    }
 }

@@ -11,7 +11,7 @@ use super::format::{
     self, CHANNELS, KEYS, MESSAGES, NAMES, Result, Row, TOTALS, Totals, encode_key, encode_message,
 };
 use super::inbox::Entry;
-use super::place::{self, Place};
+use super::place::{self, End, Place};
 use super::retention::{Chores, Sweeper};
 use crate::channel::ChannelName;
 use crate::cursor::{Epoch, Seq};
@@ -77,7 +77,12 @@ impl<'t> Tables<'t> {
     }
 
     pub(super) fn find(&self, name: &ChannelName) -> Result<Option<Place>> {
-        place::find(&self.names, &self.channels, &self.messages, name)
+        let place = place::find(&self.names, &self.channels, &self.messages, name)?;
+        match place {
+            // The next number may have been given out before.
+            Some(place) if place.end == End::Uncertain => Err(format::damaged("the end of a channel")),
+            place => Ok(place),
+        }
     }
 }
 
@@ -139,7 +144,7 @@ impl Ledger {
             self.do_chores(&mut tables, chores, done)?;
             for (name, _) in &done.before {
                 if let Some(known) = self.known.get_mut(name).filter(|known| known.stale) {
-                    tables.channels.insert(known.id, known.row.encode().as_slice())?;
+                    tables.channels.insert(known.id, known.row.encode(known.id).as_slice())?;
                     known.stale = false;
                 }
             }
@@ -190,7 +195,7 @@ impl Ledger {
             return Ok(entry.receipt.is_some() && append.newest().get() <= known.row.newest);
         }
         for message in append.messages() {
-            encode_message(message, row);
+            encode_message(known.id, message, row);
             tables.messages.insert((known.id, message.seq.get()), row.as_slice())?;
             (known.row.newest, known.row.newest_at) = (message.seq.get(), message.at);
             self.totals.bytes += message.weight();
@@ -199,7 +204,7 @@ impl Ledger {
             known.row.ended = true;
             known.stale = true;
         }
-        if let Some(key) = encode_key(append) {
+        if let Some(key) = encode_key(known.id, append) {
             let place = (known.id, append.taken().as_micros(), append.after().get());
             tables.keys.insert(place, key.as_slice())?;
             known.keyed += 1;
@@ -248,7 +253,7 @@ impl Ledger {
                 let all = (place.id, 0, 0)..=(place.id, u64::MAX, u64::MAX);
                 tables.keys.retain_in(all, |(_, _, after), _| after < newest)?;
                 if let Some(known) = before {
-                    tables.channels.insert(place.id, known.row.encode().as_slice())?;
+                    tables.channels.insert(place.id, known.row.encode(place.id).as_slice())?;
                 } else {
                     tables.names.remove(name.as_str())?;
                     tables.channels.remove(place.id)?;
@@ -263,5 +268,6 @@ impl Ledger {
 
 /// The totals of a file that has some.
 pub(super) fn totals(table: &impl ReadableTable<(), &'static [u8]>) -> Result<Totals> {
-    table.get(())?.map_or_else(|| Err(format::damaged("the totals")), |row| Totals::decode(row.value()))
+    let row = table.get(())?.ok_or_else(|| format::damaged("the totals"))?;
+    Ok(Totals::decode(row.value())?)
 }

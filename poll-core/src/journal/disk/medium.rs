@@ -9,7 +9,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use redb::backends::FileBackend;
@@ -92,11 +92,13 @@ pub(super) struct Watched {
     storage: Box<dyn StorageBackend>,
     unsynced: Unsynced,
     mended: AtomicBool,
+    /// The file's, once it is known.
+    length: AtomicU64,
 }
 
 impl Watched {
     pub(super) fn new(storage: Box<dyn StorageBackend>, unsynced: Unsynced) -> Self {
-        Self { storage, unsynced, mended: AtomicBool::new(false) }
+        Self { storage, unsynced, mended: AtomicBool::new(false), length: AtomicU64::new(0) }
     }
 
     fn take(&self) -> Vec<(u64, usize)> {
@@ -139,16 +141,23 @@ impl Watched {
 impl StorageBackend for Watched {
     fn len(&self) -> io::Result<u64> {
         self.mend()?;
-        self.storage.len()
+        let length = self.storage.len()?;
+        self.length.store(length, Ordering::Relaxed);
+        Ok(length)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         self.mend()?;
-        self.storage.read(offset, out)
+        // Only damage leads beyond the end of the file. An error would count as one of the disk's, and take the whole file
+        // away; what is in `out` makes no sense, and is told as damage.
+        let (length, end) = (self.length.load(Ordering::Relaxed), offset.saturating_add(out.len() as u64));
+        if length > 0 && end > length { Ok(()) } else { self.storage.read(offset, out) }
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.storage.set_len(len)
+        self.storage.set_len(len)?;
+        self.length.store(len, Ordering::Relaxed);
+        Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {

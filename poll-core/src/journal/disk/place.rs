@@ -1,11 +1,14 @@
 //! Where a channel stands in the file: its number, its row as its messages correct it, and what lies in it.
 //!
-//! The same for the writer's tables and for a reader's view of them.
+//! The same for the writer's tables and for a reader's view of them. Rows that cannot be read are passed over: what is
+//! whole on either side of them can be given.
 
-use redb::ReadableTable;
+use redb::{AccessGuard, ReadableTable, StorageError};
 use uuid::Uuid;
 
-use super::format::{self, Result, Row, decode_head};
+use super::codec::{self, Fault, Row};
+use super::fault::{guarded, is_damage};
+use super::format::{self, Result};
 use crate::channel::ChannelName;
 use crate::cursor::Seq;
 use crate::journal::{Landmark, Located};
@@ -16,9 +19,32 @@ use crate::time::Timestamp;
 pub(super) struct Place {
     pub(super) id: u64,
     pub(super) row: Row,
-    /// The oldest message there is, whether or not retention still covers it, and its time; the one after the
+    /// The oldest message that can be read, whether or not retention still covers it, and its time; the one after the
     /// newest where there is none.
     pub(super) oldest: (u64, Timestamp),
+    /// The newest message that can be read; the one before the oldest where there is none.
+    pub(super) whole: u64,
+    /// Whether it is certain that no message is newer than the row says.
+    pub(super) end: End,
+    /// Rows that are damaged at either end, by the number under which they stand.
+    pub(super) damaged: Vec<u64>,
+    /// Whether more is, of which the numbers are not known.
+    pub(super) torn: Torn,
+}
+
+/// Whether the newest number of a channel is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    Certain,
+    /// What lies at the end of the channel cannot be read: a number behind it may have been given out already.
+    Uncertain,
+}
+
+/// Whether a part of a channel cannot even be found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Torn {
+    No,
+    Yes,
 }
 
 /// The part of a table that belongs to one channel.
@@ -33,9 +59,42 @@ pub(super) fn find(
     name: &ChannelName,
 ) -> Result<Option<Place>> {
     let Some(id) = names.get(name.as_str())?.map(|id| id.value()) else { return Ok(None) };
-    let row = channels.get(id)?.ok_or_else(|| format::damaged("the table of channels"))?;
-    let row = Row::decode(row.value())?;
+    let row = channels.get(id)?.ok_or_else(|| format::damaged("a channel's row"))?;
+    let row = Row::decode(id, row.value())?;
+    if row.name != *name {
+        return Err(format::damaged("the table of names"));
+    }
     Place::of(messages, id, row).map(Some)
+}
+
+/// An entry of the table of messages.
+type Entry<'a> =
+    std::result::Result<(AccessGuard<'a, (u64, u64)>, AccessGuard<'a, &'static [u8]>), StorageError>;
+
+/// What lies at one end of a channel.
+#[derive(Default)]
+struct Edge {
+    /// The first message from there that can be read.
+    whole: Option<(u64, Timestamp)>,
+    /// Rows in front of it, by the numbers under which they stand.
+    passed: Vec<(u64, Fault)>,
+}
+
+/// Goes from one end of a channel to the first message that can be read.
+fn edge<'a>(mut entries: impl Iterator<Item = Entry<'a>>) -> Result<Edge> {
+    let mut edge = Edge::default();
+    while let Some(entry) = guarded(|| Ok(entries.next().transpose()?))? {
+        let (key, row) = entry;
+        let (id, seq) = key.value();
+        match codec::decode_head(id, seq, row.value()) {
+            Ok((at, _)) => {
+                edge.whole = Some((seq, at));
+                break;
+            }
+            Err(fault) => edge.passed.push((seq, fault)),
+        }
+    }
+    Ok(edge)
 }
 
 impl Place {
@@ -44,44 +103,68 @@ impl Place {
         id: u64,
         mut row: Row,
     ) -> Result<Self> {
-        let mut range = messages.range(all_of(id))?;
-        let mut oldest = None;
-        if let Some(first) = range.next() {
-            let (key, head) = first?;
-            oldest = Some((key.value().1, decode_head(head.value())?.0));
-        }
-        let newest = match (range.next_back(), oldest) {
-            (Some(last), _) => {
-                let (key, head) = last?;
-                Some((key.value().1, decode_head(head.value())?.0))
+        let range = || messages.range(all_of(id));
+        let beyond = |whole| Edge { whole, passed: Vec::new() };
+        let ends = (guarded(|| edge(range()?)), guarded(|| edge(range()?.rev())));
+        let (front, back, end, torn) = match ends {
+            (Ok(front), Ok(back)) => (front, back, End::Certain, Torn::No),
+            // A page at one end cannot be read: from the other one, as far as it goes.
+            (Err(error), Ok(back)) if is_damage(&error) => {
+                (beyond(last(range()?.rev())), back, End::Certain, Torn::Yes)
             }
-            (None, only) => only,
+            (Ok(front), Err(error)) if is_damage(&error) => {
+                (front, beyond(last(range()?)), End::Uncertain, Torn::Yes)
+            }
+            (Err(error), _) | (_, Err(error)) => return Err(error),
         };
-        if let Some((newest, newest_at)) = newest.filter(|(newest, _)| *newest >= row.newest) {
-            (row.newest, row.newest_at) = (newest, newest_at);
+        // Numbers have no holes, but those under which damaged rows stand may not be theirs: their count is.
+        let behind = back.passed.len() as u64;
+        let newest =
+            back.whole.map_or(row.newest.saturating_add(behind), |(seq, _)| seq.saturating_add(behind));
+        if newest >= row.newest {
+            row.newest = newest;
+            row.newest_at = back.whole.map_or(row.newest_at, |(_, at)| at.max(row.newest_at));
         }
-        let oldest = oldest.unwrap_or((row.newest + 1, row.newest_at));
-        Ok(Self { id, row, oldest })
+        let oldest = front.whole.unwrap_or((row.newest.saturating_add(1), row.newest_at));
+        let whole = back.whole.map_or(oldest.0 - 1, |(seq, _)| seq);
+        let passed = front.passed.into_iter().chain(back.passed);
+        let damaged = passed.filter(|(_, fault)| *fault != Fault::Lost).map(|(seq, _)| seq).collect();
+        Ok(Self { id, row, oldest, whole, end, damaged, torn })
+    }
+
+    /// When a message was taken, and its id; `None` where it cannot be read.
+    fn head(
+        &self,
+        messages: &impl ReadableTable<(u64, u64), &'static [u8]>,
+        seq: u64,
+    ) -> Result<Option<(Timestamp, Uuid)>> {
+        let head = guarded(|| {
+            let row = messages.get((self.id, seq))?;
+            Ok(row.and_then(|row| codec::decode_head(self.id, seq, row.value()).ok()))
+        });
+        passing_damage(head)
     }
 
     /// The first message from `low` on that `seen` does not cover, and when it was taken. Times and ids grow
-    /// with the numbers, so a few looks find it.
+    /// with the numbers, so a few looks find it. What cannot be read in front of it counts as not covered.
     pub(super) fn first_unseen(
         &self,
         messages: &impl ReadableTable<(u64, u64), &'static [u8]>,
         seen: impl Fn(Timestamp, Uuid) -> bool,
     ) -> Result<(u64, Option<Timestamp>)> {
-        let (mut low, mut high, mut high_at) = (self.oldest.0, self.row.newest + 1, None);
+        let (mut low, mut high, mut high_at) = (self.oldest.0, self.row.newest.saturating_add(1), None);
         while low < high {
             let middle = low + (high - low) / 2;
-            let (at, id) = match messages.get((self.id, middle))? {
-                Some(row) => decode_head(row.value())?,
-                None => return Err(format::damaged("a channel with a hole")),
-            };
-            if seen(at, id) {
-                low = middle + 1;
-            } else {
-                (high, high_at) = (middle, Some(at));
+            let mut looked = middle;
+            let mut found = None;
+            while found.is_none() && looked < high {
+                found = self.head(messages, looked)?;
+                looked += 1;
+            }
+            match found {
+                Some((at, id)) if seen(at, id) => low = looked,
+                Some((at, _)) => (high, high_at) = (looked - 1, Some(at)),
+                None => high = middle,
             }
         }
         Ok((low, high_at))
@@ -97,6 +180,37 @@ impl Place {
             Landmark::Id(id) => self.first_unseen(messages, |_, other| other <= id)?,
         };
         let before = (first > self.oldest.0).then(|| Seq::new(first - 1));
-        Ok(Located { before, after: at.map(|at| (Seq::new(first), at)) })
+        let after = at.map(|at| (Seq::new(first), at));
+        Ok(Located { before, after, end: Seq::new(self.row.newest).next() })
+    }
+}
+
+/// The last message that can be read before one that redb cannot give.
+fn last<'a>(mut entries: impl Iterator<Item = Entry<'a>>) -> Option<(u64, Timestamp)> {
+    let mut last = None;
+    while let Ok(Some((key, row))) = guarded(|| Ok(entries.next().transpose()?)) {
+        let (id, seq) = key.value();
+        last = codec::decode_head(id, seq, row.value()).ok().map(|(at, _)| (seq, at)).or(last);
+    }
+    last
+}
+
+/// What there is, where nothing can be read because of damage.
+pub(super) fn passing_damage<T>(read: Result<Option<T>>) -> Result<Option<T>> {
+    match read {
+        Err(error) if is_damage(&error) => Ok(None),
+        read => read,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_wrong_with_the_content_is_passed_over() {
+        assert_eq!(passing_damage::<()>(Err(format::damaged("it"))).unwrap(), None);
+        let io = redb::Error::Io(std::io::Error::other("it failed"));
+        assert!(passing_damage::<()>(Err(io)).is_err());
     }
 }

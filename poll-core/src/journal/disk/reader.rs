@@ -3,18 +3,21 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use redb::{Database, ReadTransaction, ReadableDatabase};
+use redb::{ReadOnlyTable, ReadTransaction, ReadableDatabase};
 
 use super::Shared;
-use super::fault::{guarded, journal_error};
-use super::format::{self, CHANNELS, KEYS, MESSAGES, NAMES, Result, TOTALS, decode_key, decode_message};
+use super::codec::{Fault, decode_head, decode_key, decode_message};
+use super::damage::Kind;
+use super::fault::{guarded, is_damage, journal_error};
+use super::format::{self, CHANNELS, KEYS, MESSAGES, NAMES, Result, TOTALS};
 use super::inbox::Errand;
 use super::ledger;
-use super::place::{self, Place, all_of};
+use super::place::{self, Place, Torn, passing_damage};
 use crate::channel::ChannelName;
 use crate::cursor::{Epoch, Seq};
 use crate::error::JournalError;
-use crate::journal::{KeptKey, Landmark, Loaded, Located, Reply, Stretch};
+use crate::journal::{KeptKey, Landmark, Loaded, Located, Piece, Reply, Stretch};
+use crate::log::Limit;
 use crate::message::Message;
 use crate::retention::Retention;
 use crate::time::Timestamp;
@@ -26,12 +29,15 @@ const BYTES_LOADED: u64 = 1 << 20;
 /// … and as little of all that may be in memory.
 const SHARE: u64 = 8;
 
+/// Damaged messages that one read passes over; the next goes on.
+const PASSED: u64 = 4_096;
+
 /// Something to read.
 pub(super) enum Job {
     Load(ChannelName, Timestamp, Reply<Option<Loaded>>),
     Keys(ChannelName, Timestamp, Reply<Vec<KeptKey>>),
-    Read(Stretch, Reply<Vec<Arc<Message>>>),
-    Locate(ChannelName, Epoch, Landmark, Reply<Located>),
+    Read(Stretch, Reply<Option<Piece>>),
+    Locate(ChannelName, Epoch, Landmark, Reply<Option<Located>>),
 }
 
 /// What waits to be read.
@@ -101,29 +107,25 @@ pub(super) fn run(shared: &Shared) {
             Job::Load(name, now, reply) => {
                 // Until what was loaded is in memory, the channel must not be forgotten below it.
                 let _gate = shared.gate.read();
-                let retention = retention(shared);
-                let bytes = (shared.options.tail.bytes / SHARE).min(BYTES_LOADED);
-                reply(with(shared, |database| load(database, &name, now, &retention, bytes)));
+                reply(with(shared, &name, |view| view.load(now)));
             }
-            Job::Keys(name, now, reply) => {
-                reply(with(shared, |database| keys(database, &name, now, &retention(shared))));
+            Job::Keys(name, now, reply) => reply(with(shared, &name, |view| view.keys(now))),
+            Job::Read(stretch, reply) => {
+                reply(with(shared, &stretch.channel, |view| view.read(&stretch)));
             }
-            Job::Read(stretch, reply) => reply(with(shared, |database| read(database, &stretch))),
             Job::Locate(name, epoch, landmark, reply) => {
-                reply(with(shared, |database| locate(database, &name, epoch, landmark)));
+                reply(with(shared, &name, |view| view.locate(epoch, landmark)));
             }
         }
     }
 }
 
-fn retention(shared: &Shared) -> Retention {
-    shared.host.get().map(|host| *host.retention()).unwrap_or_default()
-}
-
-/// Runs `work` on the database, if it is open; has it opened anew if it fails.
+/// Runs `work` on a view of the database, if it is open; has it opened anew if it cannot be read. Damage concerns nobody
+/// but the channel that it was found in.
 fn with<T>(
     shared: &Shared,
-    work: impl FnOnce(&Database) -> Result<T>,
+    name: &ChannelName,
+    work: impl FnOnce(&View<'_>) -> Result<T>,
 ) -> std::result::Result<T, JournalError> {
     let database = shared.database();
     let Some(open) = database.as_ref() else {
@@ -131,116 +133,189 @@ fn with<T>(
         let health = shared.health.borrow().clone();
         return Err(health.gives().err().unwrap_or(JournalError::Unavailable("it is away".to_owned())));
     };
-    let done = guarded(|| work(open));
+    let done = guarded(|| work(&View { txn: open.begin_read()?, shared, name }));
     drop(database);
     done.map_err(|error| {
         let told = journal_error(&error);
-        // If there is nobody to tell, it is closed.
-        drop(shared.inbox.ask(Errand::Suspect(error)));
+        if is_damage(&error) {
+            let line = || format!("channel {:?}: {error}", name.as_str());
+            shared.damages.note(Kind::Name, name.shard(usize::MAX) as u64, (0, 0), line);
+        } else {
+            // If there is nobody to tell, it is closed.
+            drop(shared.inbox.ask(Errand::Suspect(error)));
+        }
         told
     })
 }
 
-fn find(txn: &ReadTransaction, name: &ChannelName) -> Result<Option<(Place, Epoch)>> {
-    let (names, channels) = (txn.open_table(NAMES)?, txn.open_table(CHANNELS)?);
-    let losses = ledger::totals(&txn.open_table(TOTALS)?)?.losses;
-    let place = place::find(&names, &channels, &txn.open_table(MESSAGES)?, name)?;
-    Ok(place.map(|place| {
-        let epoch = place.row.life(losses);
-        (place, epoch)
-    }))
+/// One channel as it is at one instant.
+struct View<'a> {
+    txn: ReadTransaction,
+    shared: &'a Shared,
+    name: &'a ChannelName,
 }
 
-fn load(
-    database: &Database,
-    name: &ChannelName,
-    now: Timestamp,
-    retention: &Retention,
-    most: u64,
-) -> Result<Option<Loaded>> {
-    let txn = database.begin_read()?;
-    let Some((place, epoch)) = find(&txn, name)? else { return Ok(None) };
-    let messages = txn.open_table(MESSAGES)?;
-    let (id, newest) = (place.id, place.row.newest);
-    let mut oldest = place.oldest;
-    if let Some(age) = retention.age() {
-        let cutoff = now.before(age);
-        if oldest.1 < cutoff {
-            let (first, at) = place.first_unseen(&messages, |at, _| at < cutoff)?;
-            oldest = (first, at.unwrap_or(place.row.newest_at));
+/// The table of messages.
+type Messages = ReadOnlyTable<(u64, u64), &'static [u8]>;
+
+impl View<'_> {
+    fn find(&self) -> Result<Option<(Place, Epoch, Messages)>> {
+        let (names, channels) = (self.txn.open_table(NAMES)?, self.txn.open_table(CHANNELS)?);
+        let losses = ledger::totals(&self.txn.open_table(TOTALS)?)?.losses;
+        let messages = self.txn.open_table(MESSAGES)?;
+        let Some(place) = place::find(&names, &channels, &messages, self.name)? else { return Ok(None) };
+        for &seq in &place.damaged {
+            self.note(place.id, seq, seq);
+        }
+        if place.torn == Torn::Yes {
+            let line = || format!("channel {:?}: messages at one end", self.name.as_str());
+            self.shared.damages.note(Kind::Channel, place.id, (0, 0), line);
+        }
+        let epoch = place.row.life(losses);
+        Ok(Some((place, epoch, messages)))
+    }
+
+    fn note(&self, id: u64, first: u64, last: u64) {
+        let line = || format!("channel {:?}: messages {first} to {last}", self.name.as_str());
+        self.shared.damages.note(Kind::Messages, id, (first, last), line);
+    }
+
+    fn load(&self, now: Timestamp) -> Result<Option<Loaded>> {
+        let retention = self.retention();
+        let most = (self.shared.options.tail.bytes / SHARE).min(BYTES_LOADED);
+        let Some((place, epoch, messages)) = self.find()? else { return Ok(None) };
+        let (id, newest) = (place.id, place.row.newest);
+        let mut oldest = place.oldest;
+        if let Some(age) = retention.age() {
+            let cutoff = now.before(age);
+            if oldest.1 < cutoff {
+                let (first, at) = place.first_unseen(&messages, |at, _| at < cutoff)?;
+                oldest = (first, at.unwrap_or(place.row.newest_at));
+            }
+        }
+        // What is over the number is deleted in slices: some of it may still be there.
+        let numbered = newest.saturating_sub(retention.messages().try_into().unwrap_or(u64::MAX)) + 1;
+        oldest.0 = oldest.0.max(numbered);
+        let damaged = (place.whole < newest && oldest.0 <= newest)
+            .then(|| (Seq::new(oldest.0.max(place.whole + 1)), Seq::new(newest)));
+        Ok(Some(Loaded {
+            epoch,
+            oldest: (Seq::new(oldest.0), oldest.1),
+            newest: (Seq::new(newest), place.row.newest_at),
+            ended: place.row.ended,
+            tail: tail(&messages, id, (oldest.0, newest), most)?,
+            damaged,
+        }))
+    }
+
+    /// The keys of a channel that are within their window and number, oldest first. What is damaged is forgotten early.
+    fn keys(&self, now: Timestamp) -> Result<Vec<KeptKey>> {
+        let Some((Place { id, .. }, ..)) = self.find()? else { return Ok(Vec::new()) };
+        let retention = self.retention();
+        let cutoff = now.before(retention.idempotency).as_micros();
+        let table = self.txn.open_table(KEYS)?;
+        let mut keys = Vec::new();
+        let mut range = table.range((id, cutoff, 0)..=(id, u64::MAX, u64::MAX))?.rev().take(retention.keys);
+        while let Some((key, row)) = passing_damage(guarded(|| Ok(range.next().transpose()?)))? {
+            let key = key.value();
+            if let Ok(kept) = decode_key(key, row.value()) {
+                keys.push(kept);
+            } else {
+                let line = || format!("channel {:?}: an idempotency key", self.name.as_str());
+                self.shared.damages.note(Kind::Keys, id, (key.1, key.1), line);
+            }
+        }
+        keys.reverse();
+        Ok(keys)
+    }
+
+    fn retention(&self) -> Retention {
+        self.shared.host.get().map(|host| *host.retention()).unwrap_or_default()
+    }
+
+    fn read(&self, stretch: &Stretch) -> Result<Option<Piece>> {
+        let Some((place, epoch, messages)) = self.find()? else { return Ok(None) };
+        if epoch != stretch.epoch {
+            return Ok(None);
+        }
+        let (id, newest) = (place.id, place.row.newest);
+        let first = stretch.after.get() + 1;
+        let oldest = (Seq::new(place.oldest.0), place.oldest.1);
+        if first < place.oldest.0 || first > newest {
+            return Ok(Some(Piece { oldest, messages: Vec::new(), damaged: None }));
+        }
+        let given = run_from(&messages, id, (first, newest), stretch.limit)?;
+        let mut damaged = None;
+        if given.is_empty() {
+            for seq in first..=newest.min(first.saturating_add(PASSED)) {
+                match one(&messages, id, seq)? {
+                    // The first one is known to be none.
+                    Ok(()) if seq > first => break,
+                    Ok(()) | Err(Fault::Damaged(_)) => self.note(id, seq, seq),
+                    Err(Fault::Lost) => {}
+                }
+                damaged = Some(Seq::new(seq));
+            }
+        }
+        Ok(Some(Piece { oldest, messages: given, damaged }))
+    }
+
+    fn locate(&self, epoch: Epoch, landmark: Landmark) -> Result<Option<Located>> {
+        match self.find()? {
+            Some((place, life, messages)) if life == epoch => place.locate(&messages, landmark).map(Some),
+            _ => Ok(None),
         }
     }
-    // What is over the number is deleted in slices: some of it may still be there.
-    let numbered = newest.saturating_sub(retention.messages().try_into().unwrap_or(u64::MAX)) + 1;
-    oldest.0 = oldest.0.max(numbered);
+}
+
+/// The newest messages of a channel, oldest first, as far as they can be read one behind the other, and weigh no more
+/// than `most`.
+fn tail(messages: &Messages, id: u64, (oldest, newest): (u64, u64), most: u64) -> Result<Vec<Arc<Message>>> {
     let mut tail = Vec::new();
-    let mut bytes = 0;
-    for message in messages.range((id, oldest.0)..=(id, newest.max(oldest.0)))?.rev() {
-        let (key, row) = message?;
+    let (mut bytes, mut expected) = (0, newest);
+    let mut range = messages.range((id, oldest)..=(id, newest.max(oldest)))?.rev();
+    while let Some((key, row)) = passing_damage(guarded(|| Ok(range.next().transpose()?)))? {
         bytes += format::weight(row.value());
         if !tail.is_empty() && (bytes > most || tail.len() as u64 >= MESSAGES_LOADED) {
             break;
         }
-        tail.push(decode_message(key.value().1, row.value())?);
+        let message = decode_message(id, expected, row.value());
+        let Some(message) = message.ok().filter(|_| key.value() == (id, expected)) else { break };
+        tail.push(message);
+        expected -= 1;
     }
     tail.reverse();
-    Ok(Some(Loaded {
-        epoch,
-        oldest: (Seq::new(oldest.0), oldest.1),
-        newest: (Seq::new(newest), place.row.newest_at),
-        ended: place.row.ended,
-        tail,
-    }))
+    Ok(tail)
 }
 
-/// The keys of a channel that are within their window and number, oldest first.
-fn keys(
-    database: &Database,
-    name: &ChannelName,
-    now: Timestamp,
-    retention: &Retention,
-) -> Result<Vec<KeptKey>> {
-    let txn = database.begin_read()?;
-    let Some((place, _)) = find(&txn, name)? else { return Ok(Vec::new()) };
-    let cutoff = now.before(retention.idempotency).as_micros();
-    let table = txn.open_table(KEYS)?;
-    let mut keys = Vec::new();
-    let window = (place.id, cutoff, 0)..=(place.id, u64::MAX, u64::MAX);
-    for key in table.range(window)?.rev().take(retention.keys) {
-        let (place, row) = key?;
-        let (_, taken, after) = place.value();
-        keys.push(decode_key(taken, after, row.value())?);
-    }
-    keys.reverse();
-    Ok(keys)
-}
-
-fn read(database: &Database, stretch: &Stretch) -> Result<Vec<Arc<Message>>> {
-    let txn = database.begin_read()?;
+/// Messages from the first one on, up to one that cannot be read.
+fn run_from(
+    messages: &Messages,
+    id: u64,
+    (first, newest): (u64, u64),
+    limit: Limit,
+) -> Result<Vec<Arc<Message>>> {
     let mut given: Vec<Arc<Message>> = Vec::new();
-    let Some((place, epoch)) = find(&txn, &stretch.channel)? else { return Ok(given) };
-    if epoch != stretch.epoch {
-        return Ok(given);
-    }
-    let mut bytes = 0;
-    let range = (place.id, stretch.after.get() + 1)..=*all_of(place.id).end();
-    for message in txn.open_table(MESSAGES)?.range(range)?.take(stretch.limit.messages) {
-        let (key, row) = message?;
-        let message = decode_message(key.value().1, row.value())?;
-        if !given.is_empty() && bytes + message.payload.len() > stretch.limit.bytes {
+    let (mut bytes, mut expected) = (0, first);
+    let mut range = messages.range((id, first)..=(id, newest))?.take(limit.messages);
+    while let Some((key, row)) = passing_damage(guarded(|| Ok(range.next().transpose()?)))? {
+        let message = decode_message(id, expected, row.value());
+        let Some(message) = message.ok().filter(|_| key.value() == (id, expected)) else { break };
+        if !given.is_empty() && bytes + message.payload.len() > limit.bytes {
             break;
         }
         bytes += message.payload.len();
+        expected += 1;
         given.push(message);
     }
     Ok(given)
 }
 
-fn locate(database: &Database, name: &ChannelName, epoch: Epoch, landmark: Landmark) -> Result<Located> {
-    let txn = database.begin_read()?;
-    let Some((place, life)) = find(&txn, name)? else { return Ok(Located { before: None, after: None }) };
-    if life != epoch {
-        return Ok(Located { before: None, after: None });
-    }
-    place.locate(&txn.open_table(MESSAGES)?, landmark)
+/// Whether one message can be read.
+fn one(messages: &Messages, id: u64, seq: u64) -> Result<std::result::Result<(), Fault>> {
+    let row = passing_damage(guarded(|| {
+        let row = messages.get((id, seq))?;
+        Ok(row.map(|row| decode_head(id, seq, row.value()).map(drop)))
+    }))?;
+    Ok(row.unwrap_or(Err(Fault::Damaged("a message"))))
 }

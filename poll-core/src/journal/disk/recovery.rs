@@ -3,7 +3,9 @@
 use redb::{Builder, Database, ReadableDatabase, TableError};
 
 use super::fault::{OpenError, guarded, guarded_open, io_error};
-use super::format::{CHANNELS, FORMAT, KEYS, MESSAGES, NAMES, POLL, Result, TOTALS, Totals, VERSION};
+use super::format::{
+    CHANNELS, FORMAT, KEYS, MESSAGES, NAMES, OLDEST_VERSION, POLL, Result, TOTALS, Totals, VERSION,
+};
 use super::ledger;
 use super::medium::Watched;
 use super::{Compact, Durability, Progress, Shared};
@@ -83,7 +85,7 @@ fn check(database: &Database) -> Result<Content> {
         Err(_) => return Ok(Content::Strange),
     };
     Ok(match format.get(POLL)?.map(|version| version.value()) {
-        Some(VERSION) => Content::Ours,
+        Some(OLDEST_VERSION..=VERSION) => Content::Ours,
         Some(version) => Content::Version(version),
         None => Content::Strange,
     })
@@ -102,6 +104,12 @@ fn create(database: &Database) -> Result<()> {
 
 fn begin(shared: &Shared, database: Database, opening: Opening) -> Result<(Database, Totals)> {
     let totals = guarded(|| {
+        // Where one of them cannot be reached, nothing can be read.
+        let txn = database.begin_read()?;
+        drop((txn.open_table(NAMES)?, txn.open_table(CHANNELS)?));
+        drop((txn.open_table(MESSAGES)?, txn.open_table(KEYS)?));
+        drop(txn);
+        take_over(&database)?;
         let mut totals = ledger::totals(&database.begin_read()?.open_table(TOTALS)?)?;
         let before = totals;
         if opening == Opening::First {
@@ -125,6 +133,17 @@ pub(super) fn end(database: &Database, totals: &Totals) -> Result<()> {
         return Ok(());
     }
     guarded(|| write_totals(database, &Totals { loose: false, ..*totals }))
+}
+
+/// Says that this version has written, before it writes rows that others do not read.
+fn take_over(database: &Database) -> Result<()> {
+    let version = database.begin_read()?.open_table(FORMAT)?.get(POLL)?.map(|version| version.value());
+    if version == Some(VERSION) {
+        return Ok(());
+    }
+    let txn = database.begin_write()?;
+    txn.open_table(FORMAT)?.insert(POLL, VERSION)?;
+    Ok(txn.commit()?)
 }
 
 fn write_totals(database: &Database, totals: &Totals) -> Result<()> {

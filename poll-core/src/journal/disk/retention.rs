@@ -7,10 +7,11 @@
 
 use redb::{Database, ReadableDatabase, ReadableTable};
 
+use super::fault::guarded;
 use super::format::{self, CHANNELS, KEYS, MESSAGES, Result, Row};
 use super::inbox::Entry;
 use super::ledger::{Done, Known, Ledger, Tables};
-use super::place::Place;
+use super::place::{Place, passing_damage};
 use crate::channel::ChannelName;
 use crate::cursor::Seq;
 use crate::journal::Host;
@@ -70,8 +71,12 @@ impl Chores {
         let keys = txn.open_table(KEYS)?;
         let mut sample = Vec::new();
         for _ in 0..SAMPLE {
-            let Some((id, row)) = pick(&channels, ledger.totals.next)? else { return Ok(false) };
-            let place = Place::of(&messages, id, row)?;
+            let place = match pick(&channels, &messages, ledger.totals.next)? {
+                Picked::Nothing => return Ok(false),
+                Picked::Damaged => continue,
+                Picked::Channel(place) => place,
+            };
+            let id = place.id;
             let empty = place.oldest.0 > place.row.newest
                 || retention.age().is_some_and(|age| place.row.newest_at < now.before(age));
             let key = keys.range((id, 0, 0)..=(id, u64::MAX, u64::MAX))?.next_back().transpose()?;
@@ -114,7 +119,15 @@ impl Sweeper {
             let id = id.value();
             visited += 1;
             self.next = id + 1;
-            let place = Place::of(&messages, id, Row::decode(row.value())?)?;
+            // What is damaged takes nothing of other channels with it, and stays.
+            let Some(place) = passing_damage(
+                Row::decode(id, row.value())
+                    .map_err(Into::into)
+                    .and_then(|row| Place::of(&messages, id, row).map(Some)),
+            )?
+            else {
+                continue;
+            };
             let expired = match cutoff.filter(|&cutoff| place.oldest.1 < cutoff) {
                 Some(cutoff) if place.oldest.0 <= place.row.newest => {
                     place.first_unseen(&messages, |at, _| at < cutoff)?.0
@@ -238,8 +251,11 @@ impl Ledger {
     fn long_unused(&self, tables: &Tables<'_>, own: &[ChannelName]) -> Result<Option<ChannelName>> {
         let mut sample = Vec::new();
         for _ in 0..SAMPLE {
-            let Some((id, row)) = pick(&tables.channels, self.totals.next)? else { break };
-            let place = Place::of(&tables.messages, id, row)?;
+            let place = match pick(&tables.channels, &tables.messages, self.totals.next)? {
+                Picked::Nothing => break,
+                Picked::Damaged => continue,
+                Picked::Channel(place) => place,
+            };
             if place.oldest.0 <= place.row.newest && !own.contains(&place.row.name) {
                 sample.push((place.row.newest_at, place.row.name));
             }
@@ -255,7 +271,8 @@ impl Known {
             return Ok(0);
         }
         let mut freed = 0;
-        let range = (self.id, self.oldest)..(self.id, upto);
+        // From the very first, as what cannot be read may stand in front of the oldest that can.
+        let range = (self.id, 0)..(self.id, upto);
         for message in tables.messages.extract_from_if(range, |_, _| true)? {
             freed += format::weight(message?.1.value());
         }
@@ -275,13 +292,31 @@ impl Known {
     }
 }
 
+/// What [`pick`] came upon.
+enum Picked {
+    /// There are no channels.
+    Nothing,
+    /// One that cannot be read.
+    Damaged,
+    Channel(Place),
+}
+
 /// Some channel.
-fn pick(channels: &impl ReadableTable<u64, &'static [u8]>, next: u64) -> Result<Option<(u64, Row)>> {
+fn pick(
+    channels: &impl ReadableTable<u64, &'static [u8]>,
+    messages: &impl ReadableTable<(u64, u64), &'static [u8]>,
+    next: u64,
+) -> Result<Picked> {
     let from = rand::random_range(0..next.max(1));
-    let above = channels.range(from..)?.next().transpose()?;
-    let found = match above {
-        Some(found) => Some(found),
-        None => channels.first()?,
-    };
-    found.map(|(id, row)| Ok((id.value(), Row::decode(row.value())?))).transpose()
+    let place = guarded(|| {
+        let above = channels.range(from..)?.next().transpose()?;
+        let found = match above {
+            Some(found) => Some(found),
+            None => channels.first()?,
+        };
+        let Some((id, row)) = found else { return Ok(Picked::Nothing) };
+        let row = Row::decode(id.value(), row.value())?;
+        Place::of(messages, id.value(), row).map(Picked::Channel)
+    });
+    Ok(passing_damage(place.map(Some))?.unwrap_or(Picked::Damaged))
 }

@@ -241,8 +241,8 @@ impl Writer {
         let health = match (reopened, why) {
             (Err(error), _) => Health::Away(error.to_string()),
             (Ok(()), JournalError::Full(why)) => Health::Full(why.clone()),
-            (Ok(()), JournalError::Unavailable(_)) if again.is_none() => Health::Ready,
-            (Ok(()), JournalError::Unavailable(why)) => Health::Away(why.clone()),
+            (Ok(()), _) if again.is_none() => Health::Ready,
+            (Ok(()), why) => Health::Away(why.to_string()),
         };
         self.shared.health.send_replace(health);
     }

@@ -288,6 +288,7 @@ mod tests {
             newest: most,
             newest_at: Timestamp::ZERO,
             position: most,
+            first: most,
             continuity: Continuity::Kept,
             ended: true,
         };

@@ -2,10 +2,11 @@
 
 use redb::Database;
 
-use super::record::{ChannelRecord, EventRecord, Record};
+use super::record::{ChannelRecord, EventRecord, LostRecord, Record};
 use super::{BackupError, Report, open};
 use crate::channel::ChannelName;
 use crate::cursor::Seq;
+use crate::journal::disk::codec::encode_lost;
 use crate::journal::disk::fault::guarded;
 use crate::journal::disk::format::{self, Row, TOTALS, Totals, encode_message};
 use crate::journal::disk::ledger::Tables;
@@ -15,6 +16,8 @@ use crate::time::Timestamp;
 
 /// Records taken with one commit.
 const BATCH: usize = 4_096;
+/// Lost messages of one stretch that each get a row.
+const LOST: u64 = 1 << 20;
 
 /// Puts records into a journal, which is made if there is none. Messages that are there already are passed
 /// over; retention applies when a server opens it.
@@ -137,8 +140,35 @@ impl Import {
                 self.report.messages += 1;
                 Ok(())
             }
+            Record::Lost(lost) => self.lose(tables, lost),
             Record::Event(event) => self.event(tables, &event),
         }
+    }
+
+    /// Messages that are lost keep their numbers.
+    fn lose(&mut self, tables: &mut Tables<'_>, lost: LostRecord) -> Result<(), Fault> {
+        let Some((target, _)) = &mut self.current else {
+            return Err(Fault::Record("lost messages before any channel".to_owned()));
+        };
+        let newest = target.row.newest;
+        if lost.lost_to <= newest {
+            return Ok(());
+        }
+        let (first, last) = (lost.lost_from.max(newest + 1), lost.lost_to);
+        if newest == 0 || first != newest + 1 {
+            return Err(Fault::Record(format!("lost message {first} does not follow message {newest}")));
+        }
+        // So many cannot be read anyway; without a row each is found to be missing.
+        if last - first < LOST {
+            let mut row = Vec::new();
+            for seq in first..=last {
+                encode_lost(target.id, seq, &mut row);
+                tables.messages.insert((target.id, seq), row.as_slice())?;
+                self.totals.bytes += format::weight(&row);
+            }
+        }
+        target.row.newest = last;
+        Ok(())
     }
 
     /// What follows is of this channel.
@@ -171,7 +201,7 @@ impl Import {
             target.row.newest_at = target.row.newest_at.max(Timestamp::from_micros(record.newest_at));
         }
         target.row.ended |= record.ended;
-        tables.channels.insert(target.id, target.row.encode().as_slice())?;
+        tables.channels.insert(target.id, target.row.encode(target.id).as_slice())?;
         Ok(())
     }
 
@@ -210,7 +240,7 @@ impl Import {
         tables.names.insert(name.as_str(), id)?;
         let losses = self.totals.losses;
         let row = Row { name, epoch, losses, newest: 0, newest_at: Timestamp::ZERO, ended: false };
-        tables.channels.insert(id, row.encode().as_slice())?;
+        tables.channels.insert(id, row.encode(id).as_slice())?;
         self.totals.next += 1;
         self.totals.channels += 1;
         Ok(Target { id, row })
@@ -221,7 +251,7 @@ impl Target {
     /// Puts the next message in; gives what it weighs.
     fn put(&mut self, tables: &mut Tables<'_>, message: &Message) -> format::Result<u64> {
         let mut row = Vec::new();
-        encode_message(message, &mut row);
+        encode_message(self.id, message, &mut row);
         tables.messages.insert((self.id, message.seq.get()), row.as_slice())?;
         (self.row.newest, self.row.newest_at) = (message.seq.get(), message.at);
         Ok(message.weight())

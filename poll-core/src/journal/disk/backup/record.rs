@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::cursor::Seq;
+use crate::cursor::{Epoch, Seq};
+use crate::journal::disk::codec::Row;
 use crate::journal::disk::format;
-use crate::journal::disk::place::Place;
 use crate::json::escape_line_separators;
 use crate::message::{Message, Payload};
 use crate::time::Timestamp;
@@ -22,6 +22,8 @@ pub enum Record {
     Channel(ChannelRecord),
     /// A message. Its channel's line is before it.
     Message(MessageRecord),
+    /// Messages that were lost. What is behind them keeps its numbers.
+    Lost(LostRecord),
     /// An event as golongpoll persists it.
     Event(EventRecord),
 }
@@ -65,6 +67,16 @@ pub struct MessageRecord {
     pub base64: Option<String>,
 }
 
+/// Messages of which nothing but the numbers is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LostRecord {
+    /// The first one's number.
+    pub lost_from: u64,
+    /// The last one's.
+    pub lost_to: u64,
+}
+
 /// An event that golongpoll's file persistor wrote; its own id is not kept, for it does not sort.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct EventRecord {
@@ -89,8 +101,11 @@ impl Record {
         if let Ok(channel) = serde_json::from_str(line) {
             return Ok(Self::Channel(channel));
         }
+        if let Ok(lost) = serde_json::from_str(line) {
+            return Ok(Self::Lost(lost));
+        }
         let event = serde_json::from_str(line).map(Self::Event);
-        event.map_err(|_| "neither a channel, a message nor a golongpoll event".to_owned())
+        event.map_err(|_| "neither a channel, a message, lost messages nor a golongpoll event".to_owned())
     }
 
     /// The record as a line, without its end.
@@ -105,12 +120,11 @@ impl Record {
 }
 
 impl ChannelRecord {
-    pub(super) fn of(place: &Place, losses: u64) -> Self {
-        let row = &place.row;
+    pub(in crate::journal::disk) fn of(row: &Row, epoch: Epoch, oldest: u64) -> Self {
         Self {
-            oldest: place.oldest.0,
+            oldest,
             channel: row.name.as_str().to_owned(),
-            epoch: format!("{:016x}", row.life(losses).get()),
+            epoch: format!("{:016x}", epoch.get()),
             newest: row.newest,
             newest_at: row.newest_at.as_micros(),
             ended: row.ended,
@@ -119,7 +133,7 @@ impl ChannelRecord {
 }
 
 impl MessageRecord {
-    pub(super) fn of(message: &Message) -> format::Result<Self> {
+    pub(in crate::journal::disk) fn of(message: &Message) -> format::Result<Self> {
         let mut record = Self {
             seq: message.seq.get(),
             id: message.id,

@@ -1,0 +1,460 @@
+//! Rows as bytes, each with a checksum over what it says and where it stands.
+//!
+//! A file that was damaged after it was closed in order is opened as if nothing had happened, so each row is verified
+//! when it is read: its checksum (XXH3) covers its key as well, so that a row which turns up under another key counts
+//! as damaged. Rows that a server of format version 1 wrote have no checksum and are read as they are, as far as they
+//! make sense. No row of one version passes for one of the other: the byte that tells them apart has values that are
+//! far from each other, and what stands behind it would not make sense.
+//!
+//! Numbers in rows are little-endian. Nothing here knows what the rows are kept in.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use uuid::Uuid;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::channel::ChannelName;
+use crate::cursor::{Epoch, Seq};
+use crate::idempotency::{IdempotencyKey, Numbers};
+use crate::journal::KeptKey;
+use crate::message::{Message, Payload};
+use crate::store::Append;
+use crate::time::Timestamp;
+
+type Result<T> = std::result::Result<T, Fault>;
+
+/// Why a row does not give what it was written for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// It is not what was written.
+    Damaged(&'static str),
+    /// It stands for a message that was lost before this file was made, which was told then.
+    Lost,
+}
+
+impl Fault {
+    pub(super) fn what(self) -> &'static str {
+        match self {
+            Self::Damaged(what) => what,
+            Self::Lost => "a message that was lost",
+        }
+    }
+}
+
+/// One row for all that is counted, so that opening counts nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Totals {
+    /// Which commit this is; tells whether one that failed happened all the same.
+    pub(super) batch: u64,
+    /// The number that the next channel gets.
+    pub(super) next: u64,
+    pub(super) channels: u64,
+    /// What all messages weigh.
+    pub(super) bytes: u64,
+    /// How often messages may have been lost that readers had seen; each time, all epochs change.
+    pub(super) losses: u64,
+    /// Whether messages may be shown before they are kept, since the file was opened.
+    pub(super) loose: bool,
+}
+
+/// A channel. A row may lag behind its messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Row {
+    pub(super) name: ChannelName,
+    pub(super) epoch: u64,
+    /// [`Totals::losses`] when the epoch was minted.
+    pub(super) losses: u64,
+    pub(super) newest: u64,
+    pub(super) newest_at: Timestamp,
+    pub(super) ended: bool,
+}
+
+/// The bytes of a checksum.
+const SUM: usize = 8;
+
+/// The checksum of a row's parts; `place` tells the row from all others.
+fn sum(place: u64, parts: &[&[u8]]) -> [u8; SUM] {
+    parts.iter().fold(place, |seed, part| xxh3_64_with_seed(part, seed)).to_le_bytes()
+}
+
+/// Tells rows of different tables and keys apart.
+fn place(table: u64, key: &[u64]) -> u64 {
+    key.iter().fold(table, |seed, number| xxh3_64_with_seed(&number.to_le_bytes(), seed))
+}
+
+fn check(row: &mut Fields<'_>, sum: [u8; SUM], what: &'static str) -> Result<()> {
+    if row.array::<SUM>()? == sum { Ok(()) } else { Err(Fault::Damaged(what)) }
+}
+
+const TOTALS: u64 = 1;
+const CHANNEL: u64 = 2;
+const MESSAGE: u64 = 3;
+const KEY: u64 = 4;
+
+impl Totals {
+    const BYTES: usize = 5 * 8 + 1;
+
+    pub(super) fn encode(&self) -> [u8; Self::BYTES + SUM] {
+        let mut row = [0; Self::BYTES + SUM];
+        let numbers = [self.batch, self.next, self.channels, self.bytes, self.losses];
+        for (place, number) in row.chunks_exact_mut(8).zip(numbers) {
+            place.copy_from_slice(&number.to_le_bytes());
+        }
+        row[Self::BYTES - 1] = self.loose.into();
+        let (said, checksum) = row.split_at_mut(Self::BYTES);
+        checksum.copy_from_slice(&sum(TOTALS, &[said]));
+        row
+    }
+
+    pub(super) fn decode(row: &[u8]) -> Result<Self> {
+        let mut fields = Fields(row);
+        let totals = Self {
+            batch: fields.number()?,
+            next: fields.number()?,
+            channels: fields.number()?,
+            bytes: fields.number()?,
+            losses: fields.number()?,
+            loose: fields.byte()? != 0,
+        };
+        // Version 1 had none.
+        if !fields.0.is_empty() {
+            check(&mut fields, sum(TOTALS, &[&row[..Self::BYTES]]), "the totals")?;
+        }
+        Ok(totals)
+    }
+}
+
+/// Marks a channel's row as one with a checksum, beside whether the channel has ended.
+const SUMMED: u8 = 0xA0;
+
+impl Row {
+    /// What stands before the checksum and the name.
+    const HEAD: usize = 4 * 8 + 1;
+
+    pub(super) fn encode(&self, id: u64) -> Vec<u8> {
+        let mut row = Vec::with_capacity(Self::HEAD + SUM + self.name.as_str().len());
+        for number in [self.epoch, self.losses, self.newest, self.newest_at.as_micros()] {
+            row.extend(number.to_le_bytes());
+        }
+        row.push(SUMMED | u8::from(self.ended));
+        let name = self.name.as_str().as_bytes();
+        row.extend(sum(place(CHANNEL, &[id]), &[&row, name]));
+        row.extend(name);
+        row
+    }
+
+    pub(super) fn decode(id: u64, row: &[u8]) -> Result<Self> {
+        let what = "a channel's row";
+        let mut fields = Fields(row);
+        let (epoch, losses, newest) = (fields.number()?, fields.number()?, fields.number()?);
+        let (newest_at, mark) = (Timestamp::from_micros(fields.number()?), fields.byte()?);
+        if mark > 1 {
+            let name = row.get(Self::HEAD + SUM..).unwrap_or_default();
+            check(&mut fields, sum(place(CHANNEL, &[id]), &[&row[..Self::HEAD], name]), what)?;
+        }
+        if mark <= 1 && (newest >= FAR || newest_at.as_micros() >= FAR) {
+            return Err(Fault::Damaged(what));
+        }
+        let ended = mark & 1 == 1;
+        let name = ChannelName::parse(fields.text()?).map_err(|_| Fault::Damaged("a channel's name"))?;
+        Ok(Self { name, epoch, losses, newest, newest_at, ended })
+    }
+
+    /// The life that readers know. It is another one than was minted, once messages may have been lost that
+    /// they had seen: a cursor beyond what is left must not pass for one of what comes.
+    pub(super) fn life(&self, losses: u64) -> Epoch {
+        if self.losses == losses {
+            return Epoch::new(self.epoch);
+        }
+        // SplitMix64's finaliser: any change of the input changes about half of the output.
+        let mut mixed = self.epoch ^ losses.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        Epoch::new((mixed ^ mixed >> 31).max(1))
+    }
+}
+
+/// The first byte of a message's row says what is behind it: a payload's kind, of version 1 as it is, or with this.
+const CHECKED: u8 = 0xA0;
+/// Nothing: the message was lost before this file was made.
+const LOST: u8 = 0xAF;
+/// What stands before the payload in a message's row of version 1: kind, time, id.
+const OLD_HEAD: usize = 1 + 8 + 16;
+/// The same with a checksum behind the kind.
+const HEAD: usize = OLD_HEAD + SUM;
+/// Microseconds since 1970 that no message has, and a number that none reaches: the year 2255, beyond which seconds are
+/// not exact as doubles.
+const FAR: u64 = 1 << 53;
+
+/// Writes a message's row: kind, checksum, time, id, payload.
+pub(super) fn encode_message(channel: u64, message: &Message, row: &mut Vec<u8>) {
+    row.clear();
+    let kind = match message.payload {
+        Payload::Json(_) => CHECKED,
+        Payload::Text(_) => CHECKED | 1,
+        Payload::Binary(_) => CHECKED | 2,
+    };
+    row.push(kind);
+    row.extend([0; SUM]);
+    row.extend(message.at.as_micros().to_le_bytes());
+    row.extend(message.id.as_bytes());
+    row.extend(message.payload.as_bytes());
+    seal_message(channel, message.seq.get(), row);
+}
+
+/// Writes the row of a message that is known to be lost.
+pub(super) fn encode_lost(channel: u64, seq: u64, row: &mut Vec<u8>) {
+    row.clear();
+    row.resize(HEAD, 0);
+    row[0] = LOST;
+    seal_message(channel, seq, row);
+}
+
+fn seal_message(channel: u64, seq: u64, row: &mut [u8]) {
+    let checksum = message_sum(channel, seq, row);
+    row[1..=SUM].copy_from_slice(&checksum);
+}
+
+fn message_sum(channel: u64, seq: u64, row: &[u8]) -> [u8; SUM] {
+    sum(place(MESSAGE, &[channel, seq]), &[&row[..1], &row[1 + SUM..]])
+}
+
+/// What stands before a payload, once it is known to be what was written, and the payload.
+fn open_message(channel: u64, seq: u64, row: &[u8]) -> Result<(u8, Timestamp, Uuid, &[u8])> {
+    let mut fields = Fields(row);
+    let kind = fields.byte()?;
+    let is_old = kind <= 2;
+    if !is_old {
+        if row.len() < HEAD {
+            return Err(Fault::Damaged("a message"));
+        }
+        check(&mut fields, message_sum(channel, seq, row), "a message")?;
+    }
+    let (at, id) = (fields.number()?, fields.id()?);
+    if kind == LOST {
+        return Err(Fault::Lost);
+    }
+    // A row with a checksum whose first byte was changed to one without has an absurd time.
+    if kind & !CHECKED > 2 || (is_old && (at >= FAR || id.get_version_num() != 7)) {
+        return Err(Fault::Damaged("a message"));
+    }
+    Ok((kind & !CHECKED, Timestamp::from_micros(at), id, fields.0))
+}
+
+pub(super) fn decode_message(channel: u64, seq: u64, row: &[u8]) -> Result<Arc<Message>> {
+    let (kind, at, id, payload) = open_message(channel, seq, row)?;
+    if kind < 2 && std::str::from_utf8(payload).is_err() {
+        return Err(Fault::Damaged("a message's text"));
+    }
+    let bytes = Bytes::copy_from_slice(payload);
+    let payload = match kind {
+        0 => Payload::Json(bytes),
+        1 => Payload::Text(bytes),
+        _ => Payload::Binary(bytes),
+    };
+    Ok(Arc::new(Message { seq: Seq::new(seq), id, at, payload }))
+}
+
+/// When a message was taken, and its id. The whole row is verified all the same.
+pub(super) fn decode_head(channel: u64, seq: u64, row: &[u8]) -> Result<(Timestamp, Uuid)> {
+    open_message(channel, seq, row).map(|(_, at, id, _)| (at, id))
+}
+
+/// What retention counts for a message with this row.
+pub(super) fn weight(row: &[u8]) -> u64 {
+    let head = if row.first().is_some_and(|kind| *kind <= 2) { OLD_HEAD } else { HEAD };
+    row.len().saturating_sub(head) as u64 + Message::OVERHEAD_BYTES
+}
+
+/// Writes the row of a publish's key: fingerprint, name, how many messages it brought, checksum.
+pub(super) fn encode_key(channel: u64, append: &Append) -> Option<Vec<u8>> {
+    let (name, fingerprint) = append.key()?;
+    let mut row = Vec::with_capacity(37 + name.as_str().len() + SUM);
+    row.extend(fingerprint);
+    row.push(u8::try_from(name.as_str().len()).unwrap_or(u8::MAX));
+    row.extend(name.as_str().as_bytes());
+    row.extend(u32::try_from(append.messages().len()).unwrap_or(u32::MAX).to_le_bytes());
+    seal_key((channel, append.taken().as_micros(), append.after().get()), &mut row);
+    Some(row)
+}
+
+fn seal_key((channel, taken, after): (u64, u64, u64), row: &mut Vec<u8>) {
+    row.extend(sum(place(KEY, &[channel, taken, after]), &[row]));
+}
+
+/// What version 1 kept of each message in a key's row: time and id. How many there are was not written.
+const KEYED_MESSAGE: usize = 8 + 16;
+
+/// The key that stands under `(channel, taken, after)`: of a publish that was taken then, after message `after`.
+pub(super) fn decode_key(key: (u64, u64, u64), row: &[u8]) -> Result<KeptKey> {
+    let (channel, taken, after) = key;
+    let mut fields = Fields(row);
+    let fingerprint = fields.array()?;
+    let length = fields.byte()?.into();
+    let name = std::str::from_utf8(fields.bytes(length)?).ok();
+    let count = match fields.0.len() {
+        // Version 1, and what its last servers wrote.
+        bytes if bytes % KEYED_MESSAGE == 0 => u32::try_from(bytes / KEYED_MESSAGE).unwrap_or(u32::MAX),
+        4 => u32::from_le_bytes(fields.array()?),
+        bytes if bytes == 4 + SUM => {
+            let count = u32::from_le_bytes(fields.array()?);
+            let said = &row[..row.len() - SUM];
+            check(&mut fields, sum(place(KEY, &[channel, taken, after]), &[said]), "an idempotency key")?;
+            count
+        }
+        _ => return Err(Fault::Damaged("an idempotency key")),
+    };
+    let name = name.and_then(|text| IdempotencyKey::parse(text).ok());
+    let name = name.ok_or(Fault::Damaged("an idempotency key"))?;
+    let numbers = Numbers { after: Seq::new(after), count };
+    Ok(KeptKey { key: name, fingerprint, taken: Timestamp::from_micros(taken), numbers })
+}
+
+/// A row that is read from its front.
+struct Fields<'a>(&'a [u8]);
+
+impl<'a> Fields<'a> {
+    fn bytes(&mut self, count: usize) -> Result<&'a [u8]> {
+        let (front, rest) = self.0.split_at_checked(count).ok_or(Fault::Damaged("a short row"))?;
+        self.0 = rest;
+        Ok(front)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
+        self.bytes(N)?.try_into().map_err(|_| Fault::Damaged("a row"))
+    }
+
+    fn byte(&mut self) -> Result<u8> {
+        Ok(self.array::<1>()?[0])
+    }
+
+    fn number(&mut self) -> Result<u64> {
+        Ok(u64::from_le_bytes(self.array()?))
+    }
+
+    fn id(&mut self) -> Result<Uuid> {
+        Ok(Uuid::from_bytes(self.array()?))
+    }
+
+    fn text(&mut self) -> Result<&'a str> {
+        std::str::from_utf8(std::mem::take(&mut self.0)).map_err(|_| Fault::Damaged("a text"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn message(seq: u64, at: u64, payload: Payload) -> Message {
+        let at = Timestamp::from_micros(at);
+        Message { seq: Seq::new(seq), id: crate::message::mint_id(at, seq), at, payload }
+    }
+
+    proptest! {
+        #[test]
+        fn rows_go_round(id: u64, epoch: u64, newest: u64, at in 0u64..1 << 57, ended: bool, name in "[^\\pC]{1,40}") {
+            let (newest_at, losses) = (Timestamp::from_micros(at), epoch ^ id);
+            let row = Row { name: ChannelName::parse(&name).unwrap(), epoch, losses, newest, newest_at, ended };
+            prop_assert_eq!(Row::decode(id, &row.encode(id)).unwrap(), row.clone());
+            prop_assert!(Row::decode(id ^ 1, &row.encode(id)).is_err(), "under another number");
+            let totals = Totals { batch: epoch, next: newest, channels: losses, bytes: at, losses, loose: ended };
+            prop_assert_eq!(Totals::decode(&totals.encode()).unwrap(), totals);
+        }
+
+        #[test]
+        fn messages_go_round(channel: u64, seq: u64, at in 0u64..1 << 57, bytes: Vec<u8>) {
+            let message = message(seq, at, Payload::bytes(bytes));
+            let mut row = Vec::new();
+            encode_message(channel, &message, &mut row);
+            prop_assert_eq!(weight(&row), message.weight());
+            prop_assert_eq!(decode_head(channel, seq, &row).unwrap(), (message.at, message.id));
+            prop_assert_eq!(&*decode_message(channel, seq, &row).unwrap(), &message);
+            prop_assert!(decode_message(channel, seq ^ 1, &row).is_err(), "under another number");
+            prop_assert!(decode_message(channel ^ 1, seq, &row).is_err(), "in another channel");
+        }
+
+        #[test]
+        fn one_changed_byte_is_noticed(
+            numbers: [u64; 4],
+            ended: bool,
+            bytes: Vec<u8>,
+            index: prop::sample::Index,
+            change in 1u8..,
+        ) {
+            let [id, seq, epoch, losses] = numbers;
+            let changed = |mut row: Vec<u8>| {
+                let index = index.index(row.len());
+                row[index] ^= change;
+                row
+            };
+            let mut row = Vec::new();
+            encode_message(id, &message(seq, losses >> 14, Payload::bytes(bytes)), &mut row);
+            prop_assert!(decode_message(id, seq, &changed(row.clone())).is_err());
+            encode_lost(id, seq, &mut row);
+            prop_assert_eq!(decode_message(id, seq, &row), Err(Fault::Lost));
+            prop_assert!(matches!(decode_message(id, seq, &changed(row)), Err(Fault::Damaged(_))));
+            let name = ChannelName::parse("a channel").unwrap();
+            let row = Row { name, epoch, losses, newest: seq, newest_at: Timestamp::ZERO, ended };
+            prop_assert!(Row::decode(id, &changed(row.encode(id))).is_err());
+            let totals = Totals { batch: epoch, next: id, channels: 1, bytes: seq, losses, loose: ended };
+            prop_assert!(Totals::decode(&changed(totals.encode().to_vec())).is_err());
+        }
+
+        #[test]
+        fn garbage_is_refused_and_never_a_panic(row: Vec<u8>) {
+            let _ = (Row::decode(1, &row), Totals::decode(&row), decode_message(1, 1, &row), weight(&row));
+            let _ = decode_key((0, 0, u64::MAX), &row);
+        }
+    }
+
+    #[test]
+    fn rows_of_version_1_are_read_as_they_are() {
+        let message = message(7, 1_800_000_000_000_000, Payload::text("old"));
+        let mut row = vec![1];
+        row.extend(message.at.as_micros().to_le_bytes());
+        row.extend(message.id.as_bytes());
+        row.extend(b"old");
+        assert_eq!(*decode_message(1, 7, &row).unwrap(), message);
+        assert_eq!(weight(&row), message.weight());
+
+        let name = ChannelName::parse("a").unwrap();
+        let channel = Row { name, epoch: 3, losses: 1, newest: 7, newest_at: message.at, ended: true };
+        let mut row: Vec<u8> =
+            [3, 1, 7, message.at.as_micros()].iter().flat_map(|n| n.to_le_bytes()).collect();
+        row.extend(b"\x01a");
+        assert_eq!(Row::decode(1, &row).unwrap(), channel);
+
+        let totals = Totals { batch: 1, next: 2, channels: 3, bytes: 4, losses: 5, loose: true };
+        assert_eq!(Totals::decode(&totals.encode()[..Totals::BYTES]).unwrap(), totals);
+
+        let key = |row: &[u8]| decode_key((1, 5, 9), row).map(|kept| (kept.key, kept.numbers));
+        let row = |rest: &[u8]| [&[7; 32][..], &[1, b'k'], rest].concat();
+        let expected = (IdempotencyKey::parse("k").unwrap(), Numbers { after: Seq::new(9), count: 2 });
+        assert_eq!(key(&row(&[0; 2 * KEYED_MESSAGE])).unwrap(), expected);
+        let mut count = row(&2u32.to_le_bytes());
+        assert_eq!(key(&count).unwrap(), expected);
+        seal_key((1, 5, 9), &mut count);
+        assert_eq!(key(&count).unwrap(), expected);
+        assert!(decode_key((1, 5, 8), &count).is_err(), "under another number");
+        count[33] ^= 1;
+        assert!(key(&count).is_err());
+    }
+
+    #[test]
+    fn a_loss_gives_every_channel_another_life() {
+        let row = Row {
+            name: ChannelName::parse("a").unwrap(),
+            epoch: 7,
+            losses: 1,
+            newest: 0,
+            newest_at: Timestamp::ZERO,
+            ended: false,
+        };
+        assert_eq!(row.life(1), Epoch::new(7));
+        assert_ne!(row.life(2), row.life(1));
+        assert_ne!(row.life(3), row.life(2));
+    }
+}

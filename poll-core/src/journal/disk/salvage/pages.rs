@@ -1,0 +1,339 @@
+//! A redb file page by page, without redb, which gives nothing at all of a file that it refuses.
+//!
+//! The format is the one that redb documents (`docs/design.md` in its repository): two commit slots, of which each
+//! leads to a tree of tables, and each table to a tree of its rows. What a page leads to is read even where its
+//! checksum is wrong; whether a row is what was written, its own checksum tells.
+
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::io;
+use std::ops::{Bound, Range};
+
+use redb::StorageBackend;
+use xxhash_rust::xxh3::xxh3_128;
+
+/// The geometry that redb gives every file that our servers make.
+const PAGE: u64 = 4_096;
+const REGION: u64 = PAGE << 20;
+/// The largest page that is read: rows are a few megabytes at the most.
+const LARGEST: u64 = 64 << 20;
+/// How deep a tree may be; as redb has it.
+const DEPTH: usize = 128;
+
+const SLOTS: [usize; 2] = [64, 192];
+const SLOT: usize = 128;
+const PRIMARY: u8 = 1;
+const UNCLEAN: u8 = 2;
+const TWO_PHASES: u8 = 4;
+const LEAF: u8 = 1;
+const BRANCH: u8 = 2;
+
+/// An open file.
+pub(super) struct Pages {
+    storage: Box<dyn StorageBackend>,
+    length: u64,
+    /// Pages that are not what their parents say.
+    bad: RefCell<BTreeSet<u64>>,
+}
+
+/// Where a page is, and its checksum.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pointer {
+    page: u64,
+    sum: u128,
+}
+
+/// A commit.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Slot {
+    transaction: u64,
+    is_whole: bool,
+    /// The tables of ours, and those of redb's own.
+    pub(super) user: Option<Pointer>,
+    system: Option<Pointer>,
+}
+
+/// What the file says of its commits.
+pub(super) struct Header {
+    /// The newest first.
+    pub(super) slots: Vec<Slot>,
+    /// Whether the last server closed the file in order.
+    pub(super) is_clean: bool,
+    /// Whether redb will use the newest commit and no other.
+    pub(super) is_sure: bool,
+}
+
+/// How many bytes keys and values have, where all have as many.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Widths {
+    pub(super) key: Option<usize>,
+    pub(super) value: Option<usize>,
+}
+
+/// A row.
+pub(super) struct Entry {
+    pub(super) key: Vec<u8>,
+    pub(super) value: Vec<u8>,
+    /// Whether its page is what was written.
+    pub(super) is_trusted: bool,
+}
+
+impl Pages {
+    /// Takes the file, if nobody else has it.
+    pub(super) fn open(storage: Box<dyn StorageBackend>) -> io::Result<Option<Self>> {
+        match storage.try_lock_range(Bound::Unbounded, Bound::Unbounded) {
+            Ok(true) | Err(redb::BackendError::Unsupported) => {}
+            Ok(false) => return Ok(None),
+            Err(redb::BackendError::Io(error)) => return Err(error),
+            Err(error) => return Err(io::Error::other(error.to_string())),
+        }
+        let length = storage.len()?;
+        Ok(Some(Self { storage, length, bad: RefCell::default() }))
+    }
+
+    /// What the file's first page says.
+    pub(super) fn header(&self) -> io::Result<Header> {
+        let mut first = vec![0; 512.min(usize::try_from(self.length).unwrap_or(512))];
+        self.storage.read(0, &mut first)?;
+        let flags = first.get(9).copied().unwrap_or_default();
+        let slot = |at: usize| first.get(at..at + SLOT).and_then(slot);
+        let is_named = first.starts_with(b"redb\x1a\x0a\xa9\x0d\x0a");
+        let primary = usize::from(flags & PRIMARY != 0);
+        let mut slots: Vec<_> =
+            [primary, 1 - primary].into_iter().filter_map(|one| slot(SLOTS[one])).collect();
+        // One is enough to be sure what the file is.
+        if !is_named && !slots.iter().any(|slot| slot.is_whole) {
+            slots.clear();
+        }
+        // As redb has it: the primary one, unless the other is newer. One that is not whole comes last.
+        let is_sure = flags & TWO_PHASES != 0 && slots.first().is_some_and(|slot| slot.is_whole);
+        if !is_sure {
+            slots.sort_by_key(|slot| std::cmp::Reverse((slot.is_whole, slot.transaction)));
+        }
+        Ok(Header { slots, is_clean: flags & UNCLEAN == 0, is_sure })
+    }
+
+    /// How many pages were found that are not what was written.
+    pub(super) fn bad(&self) -> u64 {
+        self.bad.borrow().len() as u64
+    }
+
+    /// Forgets what was found; for another tree.
+    pub(super) fn forget_bad(&self) {
+        self.bad.borrow_mut().clear();
+    }
+
+    /// Goes through all pages of a commit; whether all are what was written.
+    pub(super) fn verify(&self, slot: &Slot) -> bool {
+        let before = self.bad();
+        for root in [slot.user, slot.system].into_iter().flatten() {
+            for (_, table, widths) in self.tables(root) {
+                table.into_iter().for_each(|table| self.walk(table, widths).for_each(drop));
+            }
+        }
+        slot.is_whole && self.bad() == before
+    }
+
+    /// The root of a table, if it has rows.
+    pub(super) fn table(&self, root: Pointer, name: &str) -> Option<Pointer> {
+        self.tables(root).find(|(other, ..)| other == name.as_bytes())?.1
+    }
+
+    pub(super) fn has_table(&self, root: Pointer, name: &str) -> bool {
+        self.tables(root).any(|(other, ..)| other == name.as_bytes())
+    }
+
+    /// All tables: name, root, widths.
+    fn tables(&self, root: Pointer) -> impl Iterator<Item = (Vec<u8>, Option<Pointer>, Widths)> {
+        let rows = self.walk(root, Widths { key: None, value: None });
+        rows.filter_map(|Entry { key, value, .. }| {
+            // Type, length, whether there is a root, the root and its length, the widths.
+            let table = pointer(value.get(10..34)?).filter(|_| value[9] != 0);
+            let width = |at: usize| {
+                let width = number(value.get(at + 1..at + 5)?)?;
+                (*value.get(at)? != 0).then_some(width)
+            };
+            let widths = Widths { key: width(42), value: width(47) };
+            Some((key, table, widths))
+        })
+    }
+
+    /// The rows of a tree, in the order in which they stand.
+    pub(super) fn walk(&self, root: Pointer, widths: Widths) -> Walk<'_> {
+        let mut walk =
+            Walk { pages: self, widths, stack: Vec::new(), rows: VecDeque::new(), seen: HashSet::new() };
+        walk.stack.push(VecDeque::from([root]));
+        walk
+    }
+
+    /// The bytes of a page; `None` where they cannot be had.
+    fn read(&self, page: u64) -> Option<Vec<u8>> {
+        let (index, region, order) = (page & 0xF_FFFF, page >> 20 & 0xF_FFFF, page >> 59);
+        let size = PAGE.checked_shl(u32::try_from(order).ok()?).filter(|size| *size <= LARGEST)?;
+        let within = (index & 0xF_FFFF >> order) * size;
+        let start = PAGE + region * REGION + within;
+        if within + size > REGION || start + size > self.length {
+            return None;
+        }
+        let mut bytes = vec![0; usize::try_from(size).ok()?];
+        self.storage.read(start, &mut bytes).ok().map(|()| bytes)
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        // Which unlocks it. There is nobody to tell of a failure.
+        drop(self.storage.close());
+    }
+}
+
+/// Rows of a tree.
+pub(super) struct Walk<'p> {
+    pages: &'p Pages,
+    widths: Widths,
+    /// Pages to go to, those of the deepest level last.
+    stack: Vec<VecDeque<Pointer>>,
+    rows: VecDeque<Entry>,
+    /// Pages that were gone to: damage may lead in circles.
+    seen: HashSet<u64>,
+}
+
+impl Iterator for Walk<'_> {
+    type Item = Entry;
+
+    fn next(&mut self) -> Option<Entry> {
+        loop {
+            if let Some(row) = self.rows.pop_front() {
+                return Some(row);
+            }
+            let level = self.stack.last_mut()?;
+            let Some(next) = level.pop_front() else {
+                self.stack.pop();
+                continue;
+            };
+            if self.seen.insert(next.page) && self.enter(next).is_none() {
+                self.pages.bad.borrow_mut().insert(next.page);
+            }
+        }
+    }
+}
+
+impl Walk<'_> {
+    /// Takes up what a page holds; `None` where it is not what was written.
+    fn enter(&mut self, pointer: Pointer) -> Option<()> {
+        let page = self.pages.read(pointer.page)?;
+        let count = short(page.get(2..4)?)?;
+        let is_trusted = |end: Option<usize>| {
+            end.and_then(|end| page.get(..end)).is_some_and(|said| xxh3_128(said) == pointer.sum)
+        };
+        if page[0] == BRANCH {
+            let branch = Branch { page: &page, count, key: self.widths.key };
+            if self.stack.len() < DEPTH {
+                self.stack.push(branch.children());
+            }
+            return is_trusted(branch.end()).then_some(());
+        }
+        // Whatever else the page may say that it is: its rows are judged one by one.
+        let leaf = Leaf { page: &page, count, widths: self.widths };
+        let is_trusted = page[0] == LEAF && is_trusted(leaf.value_end(count.checked_sub(1)?));
+        let bytes = |range: Range<usize>| page.get(range).map(<[u8]>::to_vec);
+        let row =
+            |row| Some(Entry { key: bytes(leaf.key(row)?)?, value: bytes(leaf.value(row)?)?, is_trusted });
+        self.rows = (0..count).filter_map(row).collect();
+        is_trusted.then_some(())
+    }
+}
+
+/// A page that leads to others.
+struct Branch<'a> {
+    page: &'a [u8],
+    /// Of its keys; it has one more child.
+    count: usize,
+    key: Option<usize>,
+}
+
+impl Branch<'_> {
+    fn children(&self) -> VecDeque<Pointer> {
+        let (sums, pages) = (8, 8 + 16 * (self.count + 1));
+        let child = |child: usize| {
+            let sum = self.page.get(sums + 16 * child..sums + 16 * child + 16)?.try_into().ok()?;
+            let page = self.page.get(pages + 8 * child..pages + 8 * child + 8)?.try_into().ok()?;
+            Some(Pointer { page: u64::from_le_bytes(page), sum: u128::from_le_bytes(sum) })
+        };
+        (0..=self.count).map_while(child).collect()
+    }
+
+    fn end(&self) -> Option<usize> {
+        let keys = 8 + 24 * (self.count + 1);
+        match self.key {
+            Some(width) => Some(keys + width * self.count),
+            None => number(self.page.get(keys + 4 * self.count.checked_sub(1)?..keys + 4 * self.count)?),
+        }
+    }
+}
+
+/// A page of rows.
+struct Leaf<'a> {
+    page: &'a [u8],
+    count: usize,
+    widths: Widths,
+}
+
+impl Leaf<'_> {
+    fn ends(&self, width: Option<usize>) -> usize {
+        if width.is_none() { 4 * self.count } else { 0 }
+    }
+
+    fn keys(&self) -> usize {
+        4 + self.ends(self.widths.key) + self.ends(self.widths.value)
+    }
+
+    fn key_end(&self, row: usize) -> Option<usize> {
+        match self.widths.key {
+            Some(width) => Some(self.keys() + width * (row + 1)),
+            None => number(self.page.get(4 + 4 * row..8 + 4 * row)?),
+        }
+    }
+
+    fn value_end(&self, row: usize) -> Option<usize> {
+        match self.widths.value {
+            Some(width) => Some(self.key_end(self.count - 1)? + width * (row + 1)),
+            None => {
+                let at = 4 + self.ends(self.widths.key) + 4 * row;
+                number(self.page.get(at..at + 4)?)
+            }
+        }
+    }
+
+    fn key(&self, row: usize) -> Option<Range<usize>> {
+        let start = row.checked_sub(1).map_or(Some(self.keys()), |before| self.key_end(before))?;
+        Some(start..self.key_end(row)?)
+    }
+
+    fn value(&self, row: usize) -> Option<Range<usize>> {
+        let first = || self.key_end(self.count - 1);
+        let start = row.checked_sub(1).map_or_else(first, |before| self.value_end(before))?;
+        Some(start..self.value_end(row)?)
+    }
+}
+
+fn slot(bytes: &[u8]) -> Option<Slot> {
+    let root = |there: usize, at: usize| (bytes[there] != 0).then(|| pointer(&bytes[at..at + 24]))?;
+    let transaction = u64::from_le_bytes(bytes[104..112].try_into().ok()?);
+    let sum = u128::from_le_bytes(bytes[112..].try_into().ok()?);
+    let is_whole = xxh3_128(&bytes[..112]) == sum;
+    Some(Slot { transaction, is_whole, user: root(1, 8), system: root(2, 40) })
+}
+
+fn pointer(bytes: &[u8]) -> Option<Pointer> {
+    let page = u64::from_le_bytes(bytes.get(..8)?.try_into().ok()?);
+    Some(Pointer { page, sum: u128::from_le_bytes(bytes.get(8..24)?.try_into().ok()?) })
+}
+
+fn number(bytes: &[u8]) -> Option<usize> {
+    usize::try_from(u32::from_le_bytes(bytes.try_into().ok()?)).ok()
+}
+
+fn short(bytes: &[u8]) -> Option<usize> {
+    Some(u16::from_le_bytes(bytes.try_into().ok()?).into())
+}

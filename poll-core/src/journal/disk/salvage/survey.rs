@@ -1,0 +1,390 @@
+//! Which rows of a file are whole, and how they fit together.
+
+use std::collections::BTreeMap;
+use std::iter::Peekable;
+use std::sync::Arc;
+
+use super::Condition;
+use super::pages::{Entry, Header, Pages, Pointer, Slot, Walk, Widths};
+use crate::channel::ChannelName;
+use crate::cursor::Epoch;
+use crate::journal::disk::codec::{self, Fault, Row, Totals};
+use crate::journal::disk::format::OLDEST_VERSION;
+use crate::message::Message;
+use crate::time::Timestamp;
+
+/// What a file holds.
+pub(super) struct Survey {
+    /// Commits to take rows from, the first one's before the others'.
+    sources: Vec<Pointer>,
+    /// By their number.
+    pub(super) channels: BTreeMap<u64, Channel>,
+    pub(super) condition: Condition,
+}
+
+/// A channel that can be taken out.
+pub(super) struct Channel {
+    /// What its row says, as its messages correct it.
+    pub(super) row: Row,
+    /// The life that readers know, or a new one where it is not certain which that was.
+    pub(super) epoch: Epoch,
+    extent: Extent,
+}
+
+/// What was found of a channel's messages.
+#[derive(Default)]
+struct Extent {
+    first: Option<u64>,
+    last: u64,
+    last_at: Timestamp,
+    messages: u64,
+    /// Stretches between the first and the last that are not there.
+    holes: Vec<(u64, u64)>,
+    /// Damaged rows in front of the first and behind the last.
+    ahead: u64,
+    behind: u64,
+}
+
+/// What stands under a message's number.
+pub(super) enum Content {
+    Message(Arc<Message>),
+    /// Nothing, as was told before.
+    Lost,
+}
+
+const NAMES: Widths = Widths { key: None, value: Some(8) };
+const CHANNELS: Widths = Widths { key: Some(8), value: None };
+const MESSAGES: Widths = Widths { key: Some(16), value: None };
+const KEYS: Widths = Widths { key: Some(24), value: None };
+const TOTALS: Widths = Widths { key: Some(0), value: None };
+const FORMAT: Widths = NAMES;
+
+/// Holes remembered of one channel; more are damage all the same.
+const HOLES: usize = 65_536;
+
+impl Channel {
+    /// The number of its oldest message that is whole; the one after the newest where none is.
+    pub(super) fn oldest(&self) -> u64 {
+        self.extent.first.unwrap_or(self.row.newest.saturating_add(1))
+    }
+}
+
+/// Says what was found, a line each, and counts.
+struct Notes<F> {
+    say: F,
+    damages: u64,
+}
+
+impl<F: FnMut(&str)> Notes<F> {
+    fn add(&mut self, line: &str) {
+        self.damages += 1;
+        (self.say)(line);
+    }
+}
+
+impl Survey {
+    /// Looks through a file.
+    pub(super) fn of(
+        pages: &Pages,
+        header: &Header,
+        mut found: impl FnMut(&str),
+    ) -> Result<Self, &'static str> {
+        let (sources, opens) = sources(pages, header, &mut found);
+        if sources.is_empty() {
+            return Err("neither of the two places that lead to everything else can be read");
+        }
+        let mut survey = Self { sources, channels: BTreeMap::new(), condition: Condition::default() };
+        let mut notes = Notes { say: found, damages: 0 };
+        survey.read_format(pages, &mut notes)?;
+        let losses = survey.read_losses(pages, &mut notes);
+        let mut extents = survey.read_extents(pages);
+        let mut rows = survey.read_rows(pages);
+        survey.name_the_rest(pages, &mut rows, &extents, &mut notes);
+        for (id, (row, is_certain)) in rows {
+            let extent = extents.remove(&id).unwrap_or_default();
+            let epoch = match losses.filter(|_| is_certain) {
+                Some(losses) => row.life(losses),
+                None => Epoch::new(rand::random::<u64>().max(1)),
+            };
+            let channel = Channel { row, epoch, extent }.corrected(&mut notes);
+            survey.condition.messages += channel.extent.messages;
+            survey.channels.insert(id, channel);
+        }
+        for (id, extent) in extents {
+            let messages = extent.messages + extent.ahead;
+            notes.add(&format!("{messages} messages of a channel whose name is lost (its number is {id})"));
+        }
+        survey.condition = Condition {
+            channels: survey.channels.len() as u64,
+            messages: survey.condition.messages,
+            damages: notes.damages + survey.bad_keys(pages, &mut notes),
+            pages: pages.bad(),
+            opens,
+        };
+        Ok(survey)
+    }
+
+    /// All messages that are whole, by channel and number.
+    pub(super) fn messages<'p>(
+        &self,
+        pages: &'p Pages,
+    ) -> impl Iterator<Item = (u64, u64, Content)> + use<'p> {
+        self.judged(pages).filter_map(|judged| match judged {
+            Judged::Whole(key, content) => Some((key.0, key.1, content)),
+            Judged::Damaged(_) => None,
+        })
+    }
+
+    fn judged<'p>(&self, pages: &'p Pages) -> Merged<'p, (u64, u64), Content> {
+        self.merged(pages, "messages", MESSAGES, |entry| {
+            let key = (number(&entry.key, 0)?, number(&entry.key, 8)?);
+            let whole = entry.value.first().is_some_and(|kind| *kind > 2) || entry.is_trusted;
+            let content = match codec::decode_message(key.0, key.1, &entry.value) {
+                Ok(message) if whole => Some(Content::Message(message)),
+                Err(Fault::Lost) => Some(Content::Lost),
+                _ => None,
+            };
+            Some((key, content))
+        })
+    }
+
+    fn merged<'p, K: Ord + Copy + 'p, V: 'p>(
+        &self,
+        pages: &'p Pages,
+        table: &str,
+        widths: Widths,
+        judge: impl Fn(&Entry) -> Option<(K, Option<V>)> + Copy + 'p,
+    ) -> Merged<'p, K, V> {
+        let mut walks = self.sources.iter().filter_map(|root| pages.table(*root, table)).map(|root| {
+            let walk: Walk<'p> = pages.walk(root, widths);
+            let judged = walk.filter_map(move |entry| {
+                let (key, value) = judge(&entry)?;
+                Some(value.map_or(Judged::Damaged(key), |value| Judged::Whole(key, value)))
+            });
+            (Box::new(judged) as Box<dyn Iterator<Item = Judged<K, V>> + 'p>).peekable()
+        });
+        Merged { newer: walks.next(), older: walks.next() }
+    }
+
+    fn rows<'p>(
+        &self,
+        pages: &'p Pages,
+        table: &str,
+        widths: Widths,
+    ) -> impl Iterator<Item = Entry> + use<'p> {
+        let roots: Vec<_> = self.sources.iter().filter_map(|root| pages.table(*root, table)).collect();
+        roots.into_iter().flat_map(move |root| pages.walk(root, widths))
+    }
+
+    fn read_format(&self, pages: &Pages, notes: &mut Notes<impl FnMut(&str)>) -> Result<(), &'static str> {
+        let version = self.rows(pages, "format", FORMAT).find(|row| row.key == b"poll");
+        match version.filter(|row| row.is_trusted).and_then(|row| number(&row.value, 0)) {
+            None => notes.add("the version of the file's format"),
+            Some(OLDEST_VERSION..=super::super::format::VERSION) => {}
+            Some(_) => return Err("it has a version of the format that this server does not read"),
+        }
+        Ok(())
+    }
+
+    /// How often messages may have been lost, which tells each channel's life.
+    fn read_losses(&self, pages: &Pages, notes: &mut Notes<impl FnMut(&str)>) -> Option<u64> {
+        const SUMMED: usize = 49;
+        let totals = self.rows(pages, "totals", TOTALS).find_map(|row| {
+            let whole = row.is_trusted || row.value.len() == SUMMED;
+            Totals::decode(&row.value).ok().filter(|_| whole)
+        });
+        if totals.is_none() {
+            notes.add("the totals: all channels begin another life");
+        }
+        totals.map(|totals| totals.losses + u64::from(totals.loose))
+    }
+
+    /// Where each channel's messages begin and end, and what is missing between.
+    fn read_extents(&self, pages: &Pages) -> BTreeMap<u64, Extent> {
+        let mut extents = BTreeMap::<u64, Extent>::new();
+        for judged in self.judged(pages) {
+            match judged {
+                Judged::Whole((id, seq), content) => extents.entry(id).or_default().add(seq, &content),
+                Judged::Damaged((id, _)) => {
+                    let extent = extents.entry(id).or_default();
+                    let count = if extent.first.is_some() { &mut extent.behind } else { &mut extent.ahead };
+                    *count += 1;
+                }
+            }
+        }
+        extents
+    }
+
+    /// The rows of channels that are whole.
+    fn read_rows(&self, pages: &Pages) -> BTreeMap<u64, (Row, bool)> {
+        let rows = self.merged(pages, "channels", CHANNELS, |entry| {
+            let id = number(&entry.key, 0)?;
+            // The mark behind the numbers tells whether there is a checksum.
+            let whole = entry.value.get(32).is_some_and(|mark| *mark > 1) || entry.is_trusted;
+            Some((id, Row::decode(id, &entry.value).ok().filter(|_| whole)))
+        });
+        let whole = |judged| if let Judged::Whole(id, row) = judged { Some((id, (row, true))) } else { None };
+        rows.filter_map(whole).collect()
+    }
+
+    /// Channels whose row is damaged and whose name is known otherwise; and those that nobody finds by their name.
+    fn name_the_rest(
+        &self,
+        pages: &Pages,
+        rows: &mut BTreeMap<u64, (Row, bool)>,
+        extents: &BTreeMap<u64, Extent>,
+        notes: &mut Notes<impl FnMut(&str)>,
+    ) {
+        let mut named = std::collections::HashSet::new();
+        for entry in self.rows(pages, "names", NAMES) {
+            let Some((name, id)) = name(&entry) else { continue };
+            match rows.get(&id) {
+                Some((row, _)) if row.name == name => drop(named.insert(id)),
+                // Damaged, or a row of the commit before.
+                Some(_) => {}
+                None if entry.is_trusted && extents.contains_key(&id) => {
+                    notes.add(&format!("channel {:?}: its row; it begins another life", name.as_str()));
+                    let nothing = Timestamp::ZERO;
+                    let row = Row { name, epoch: 0, losses: 0, newest: 0, newest_at: nothing, ended: false };
+                    rows.insert(id, (row, false));
+                    named.insert(id);
+                }
+                None => {}
+            }
+        }
+        for (id, (row, _)) in rows.iter().filter(|(id, _)| !named.contains(*id)) {
+            notes.add(&format!(
+                "channel {:?}: its place in the table of names (its number is {id})",
+                row.name
+            ));
+        }
+    }
+
+    fn bad_keys(&self, pages: &Pages, notes: &mut Notes<impl FnMut(&str)>) -> u64 {
+        let whole = |entry: &Entry| {
+            let key = (number(&entry.key, 0)?, number(&entry.key, 8)?, number(&entry.key, 16)?);
+            codec::decode_key(key, &entry.value).ok()
+        };
+        let bad = self.rows(pages, "keys", KEYS).filter(|entry| whole(entry).is_none()).count() as u64;
+        if bad > 0 {
+            (notes.say)(&format!("{bad} idempotency keys"));
+        }
+        bad
+    }
+}
+
+impl Extent {
+    fn add(&mut self, seq: u64, content: &Content) {
+        if self.first.is_none() {
+            // What was told to be lost in front of everything is as good as evicted.
+            let Content::Message(_) = content else { return };
+            self.first = Some(seq);
+        } else if self.last + 1 < seq && self.holes.len() < HOLES {
+            self.holes.push((self.last + 1, seq - 1));
+        }
+        self.last = seq;
+        self.behind = 0;
+        if let Content::Message(message) = content {
+            self.messages += 1;
+            self.last_at = message.at;
+        }
+    }
+}
+
+impl Channel {
+    /// The same with its row as its messages correct it.
+    fn corrected(mut self, notes: &mut Notes<impl FnMut(&str)>) -> Self {
+        let Self { row, extent, .. } = &mut self;
+        let name = row.name.as_str();
+        if extent.ahead > 0 {
+            notes.add(&format!("channel {name:?}: {} messages in front of all others", extent.ahead));
+        }
+        for (first, last) in &extent.holes {
+            notes.add(&format!("channel {name:?}: messages {first} to {last}"));
+        }
+        let end = if extent.first.is_some() { extent.last } else { row.newest };
+        let newest = end.saturating_add(extent.behind).max(row.newest);
+        if newest > end || extent.behind > 0 {
+            notes.add(&format!("channel {name:?}: messages {} to {newest}", end + 1));
+        }
+        (row.newest, row.newest_at) = (newest, row.newest_at.max(extent.last_at));
+        self
+    }
+}
+
+/// Which commits to read, and whether a server would open the file.
+fn sources(pages: &Pages, header: &Header, say: &mut impl FnMut(&str)) -> (Vec<Pointer>, bool) {
+    let roots = |slots: &[Slot]| slots.iter().filter_map(|slot| slot.user).collect();
+    let Some((newest, older)) = header.slots.split_first() else { return (Vec::new(), false) };
+    if pages.verify(newest) {
+        return (roots(&[*newest]), true);
+    }
+    if header.is_clean {
+        // Nothing is verified then, and so nothing refused, as long as the way to each table is there.
+        let found = newest.user.is_some_and(|root| TABLES.iter().all(|name| pages.has_table(root, name)));
+        return (roots(&header.slots), found);
+    }
+    let torn = older.first().filter(|_| !header.is_sure);
+    let before = torn.filter(|older| {
+        pages.forget_bad();
+        pages.verify(older)
+    });
+    match before {
+        Some(before) => {
+            say("the last commit is not whole, as after a power cut: the one before it counts");
+            (roots(&[*before]), true)
+        }
+        None => (roots(&header.slots), false),
+    }
+}
+
+const TABLES: [&str; 6] = ["format", "totals", "names", "channels", "messages", "keys"];
+
+/// A row, judged.
+enum Judged<K, V> {
+    Whole(K, V),
+    Damaged(K),
+}
+
+type Rows<'p, K, V> = Peekable<Box<dyn Iterator<Item = Judged<K, V>> + 'p>>;
+
+/// The rows of two commits, each once: the newer one's where both are whole, and damaged ones of the newer.
+struct Merged<'p, K, V> {
+    newer: Option<Rows<'p, K, V>>,
+    older: Option<Rows<'p, K, V>>,
+}
+
+impl<K: Ord + Copy, V> Iterator for Merged<'_, K, V> {
+    type Item = Judged<K, V>;
+
+    fn next(&mut self) -> Option<Judged<K, V>> {
+        let Some(newer) = &mut self.newer else { return self.older.as_mut()?.next() };
+        let Some(older) = &mut self.older else { return newer.next() };
+        while older.next_if(|row| matches!(row, Judged::Damaged(_))).is_some() {}
+        match (newer.peek(), older.peek()) {
+            // Under which key it stands says nothing.
+            (Some(Judged::Damaged(_)) | None, None) | (Some(Judged::Damaged(_)), _) => newer.next(),
+            (None, Some(_)) => older.next(),
+            (Some(Judged::Whole(..)), None) => newer.next(),
+            (Some(Judged::Whole(one, _)), Some(Judged::Whole(two, _) | Judged::Damaged(two))) => {
+                match one.cmp(two) {
+                    std::cmp::Ordering::Less => newer.next(),
+                    std::cmp::Ordering::Greater => older.next(),
+                    std::cmp::Ordering::Equal => {
+                        older.next();
+                        newer.next()
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn number(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
+}
+
+fn name(entry: &Entry) -> Option<(ChannelName, u64)> {
+    let name = std::str::from_utf8(&entry.key).ok()?;
+    Some((ChannelName::parse(name).ok()?, number(&entry.value, 0)?))
+}

@@ -1,0 +1,178 @@
+//! Looking through a file, and taking out of it what is whole.
+
+use poll_core::journal::Archive;
+use poll_core::journal::disk::{
+    BackupError, Condition, DiskJournal, OpenError, Options, check, export, import, salvage,
+};
+use poll_core::{Continuity, Payload, Pinned, Position, Publish, Retention};
+
+use crate::fake::FakeDisk;
+use crate::fixture::{Disk, NOON, cursor, name, open, second, unbounded};
+
+async fn reopened(disk: &FakeDisk) -> Disk {
+    open(disk.port(), unbounded(), Options::default()).await
+}
+
+/// What a look through the disk says: a summary, and a line a damage.
+fn looked(disk: &FakeDisk) -> (Condition, Vec<String>) {
+    let mut lines = Vec::new();
+    let condition = check(&disk.port(), |line| lines.push(line.to_owned())).unwrap();
+    (condition, lines)
+}
+
+fn exported(disk: &FakeDisk) -> Vec<String> {
+    let mut lines = Vec::new();
+    let take = |record: &poll_core::journal::disk::Record| {
+        lines.push(record.to_line()?);
+        Ok(())
+    };
+    export(disk.port(), |_| {}, take).unwrap();
+    lines
+}
+
+fn salvaged(disk: &FakeDisk) -> Vec<String> {
+    let mut lines = Vec::new();
+    let take = |record: &poll_core::journal::disk::Record| {
+        lines.push(record.to_line()?);
+        Ok(())
+    };
+    salvage(&disk.port(), |_| {}, take).unwrap();
+    lines
+}
+
+fn imported(lines: &[String]) -> FakeDisk {
+    let copy = FakeDisk::default();
+    import(copy.port(), |_| {}, lines.iter().cloned().map(Ok)).unwrap();
+    copy
+}
+
+/// Some messages of all kinds in some channels, one of them ended, one of them empty by now.
+async fn written() -> FakeDisk {
+    let disk = FakeDisk::default();
+    let few = Retention { messages: 8, ..unbounded() };
+    let store = open(disk.port(), few, Options::default()).await;
+    for number in 1..=20 {
+        store.send(second(number), "evicts", &format!("<evicts {number}>")).await;
+    }
+    let payloads = vec![
+        Payload::json(br#"{"a": [1, "\u00e9"]}"#).unwrap(),
+        Payload::text("x".repeat(9_000)),
+        Payload::bytes(&b"\xff\x00"[..]),
+    ];
+    store.store.publish(NOON, &name("a"), Publish::many(payloads)).await.unwrap();
+    store.store.close(NOON, &name("done")).await.unwrap();
+    for number in 1..=5 {
+        store.send(NOON, "b", &format!("<b {number}>")).await;
+    }
+    store.close().await;
+    disk
+}
+
+#[tokio::test]
+async fn a_whole_file_is_whole_and_comes_out_as_it_would_be_exported() {
+    let disk = written().await;
+    let (condition, lines) = looked(&disk);
+    assert_eq!((condition.is_whole(), condition.opens, condition.channels), (true, true, 4));
+    assert_eq!(lines, Vec::<String>::new());
+    let exported = exported(&disk);
+    assert_eq!(salvaged(&disk), exported);
+    assert_eq!(
+        condition.messages,
+        exported.iter().filter(|line| line.starts_with("{\"seq\"")).count() as u64
+    );
+
+    let store = reopened(&disk).await;
+    store.send(NOON, "b", "six").await;
+    disk.crash(|_| true);
+    let (condition, _) = looked(&disk);
+    assert!(condition.is_whole() && condition.opens, "a crash damages nothing: {condition:?}");
+    let empty = FakeDisk::default();
+    reopened(&empty).await.close().await;
+    assert!(looked(&empty).0.is_whole());
+}
+
+#[tokio::test]
+async fn a_damaged_message_is_named_and_the_rest_keeps_numbers_and_cursors() {
+    let disk = written().await;
+    let store = reopened(&disk).await;
+    let before = store.send(NOON, "b", "six").await;
+    store.close().await;
+    disk.damage(b"<b 3>");
+    let (condition, lines) = looked(&disk);
+    assert_eq!((condition.damages, condition.opens), (1, true));
+    assert_eq!(lines, ["channel \"b\": messages 3 to 3"]);
+    let refused = export(disk.port(), |_| {}, |_| Ok(())).unwrap_err();
+    assert!(refused.to_string().contains("message 3 of channel \"b\" is damaged"), "{refused}");
+
+    let lines = salvaged(&disk);
+    assert!(lines.contains(&r#"{"lost_from":3,"lost_to":3}"#.to_owned()), "{lines:?}");
+    let copy = imported(&lines);
+    assert!(looked(&copy).0.is_whole(), "what is lost is known, and no damage");
+    assert_eq!(exported(&copy), lines);
+    assert_eq!(exported(&imported(&lines)), lines);
+    let store = reopened(&copy).await;
+    let view = store.read(NOON, "b", Position::After(cursor(&before))).await;
+    assert_eq!((view.standing.continuity, view.standing.missed()), (Continuity::Kept, Some(0)));
+    let start = store.read(NOON, "b", Position::Start).await;
+    let pinned = Pinned::after(start.next);
+    let view = store.store.read(NOON, &name("b"), &pinned, poll_core::Limit::default()).await.unwrap();
+    assert_eq!((start.next.seq.get(), view.standing.missed(), view.next.seq.get()), (2, Some(1), 6));
+    assert_eq!(store.send(NOON, "b", "seven").await.stamps[0].cursor.seq.get(), 7);
+    assert_eq!(store.journal.damage().borrow().rows, 0);
+}
+
+#[tokio::test]
+async fn after_a_crash_what_the_server_refuses_is_taken_out() {
+    let disk = written().await;
+    let store = reopened(&disk).await;
+    for number in 6..=9 {
+        store.send(NOON, "b", &format!("<b {number}>")).await;
+    }
+    store.send(NOON, "a", "the last commit is none of these").await;
+    disk.crash(|_| true);
+    disk.damage(b"<b 2>");
+    disk.damage(b"<b 9>");
+    let opened = DiskJournal::open(disk.port(), Options::default(), |_| {});
+    assert!(matches!(opened, Err(OpenError::Damaged(_))), "{opened:?}");
+    let (condition, lines) = looked(&disk);
+    assert_eq!((condition.opens, condition.damages), (false, 2), "{lines:?}");
+    assert_eq!(lines, ["channel \"b\": messages 2 to 2", "channel \"b\": messages 9 to 9"]);
+    let store = reopened(&imported(&salvaged(&disk))).await;
+    let view = store.read(NOON, "b", Position::After(poll_core::Cursor::ZERO)).await;
+    assert_eq!(view.next.seq.get(), 1);
+    let view = store.read(NOON, "b", Position::AfterSeq(poll_core::Seq::new(1))).await;
+    assert_eq!((view.standing.missed(), view.next.seq.get()), (Some(1), 8));
+    assert_eq!(store.read(NOON, "b", Position::End).await.next.seq.get(), 9, "no number is given out again");
+    assert_eq!(store.read(NOON, "a", Position::Start).await.next.seq.get(), 4);
+}
+
+#[tokio::test]
+async fn a_channel_whose_row_is_damaged_comes_out_under_another_life() {
+    let disk = written().await;
+    let store = reopened(&disk).await;
+    let before = store.read(NOON, "b", Position::End).await.next;
+    store.close().await;
+    disk.damage_where(10, |row| row[0] == 0xA0 && row.ends_with(b"b") && row[1..9] != [0; 8]);
+    let (condition, lines) = looked(&disk);
+    assert!(condition.damages >= 1, "{lines:?}");
+    assert!(lines.contains(&"channel \"b\": its row; it begins another life".to_owned()), "{lines:?}");
+    let store = reopened(&imported(&salvaged(&disk))).await;
+    assert_eq!(store.all(NOON, "b").await.len(), 5);
+    let view = store.read(NOON, "b", Position::After(before)).await;
+    assert_eq!(view.standing.continuity, Continuity::Reset);
+}
+
+#[tokio::test]
+async fn a_file_in_use_and_one_that_is_no_journal_are_told() {
+    let disk = written().await;
+    let store = reopened(&disk).await;
+    let told = check(&disk.port(), |_| {});
+    assert!(matches!(told, Err(BackupError::Open(OpenError::InUse(_)))), "{told:?}");
+    store.close().await;
+    assert!(check(&disk.port(), |_| {}).is_ok(), "which lets go of it again");
+    for at in 0..400 {
+        disk.flip(at, 0xFF);
+    }
+    let told = check(&disk.port(), |_| {});
+    assert!(matches!(told, Err(BackupError::Open(OpenError::Damaged(_)))), "{told:?}");
+}

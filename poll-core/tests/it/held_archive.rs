@@ -1,0 +1,102 @@
+//! An archive that answers when the test says so, and shows publishes before they are kept.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use poll_core::journal::{
+    Archive, Damage, Health, KeptKey, Landmark, Loaded, Located, Piece, Receipt, Reply, Stretch, Tail, Taken,
+};
+use poll_core::{Append, ChannelName, Epoch, Journal, Message, Retention, Store, Timestamp};
+use tokio::sync::watch;
+
+#[derive(Default)]
+pub(crate) struct HeldArchive {
+    pub(crate) loads: Mutex<VecDeque<Reply<Option<Loaded>>>>,
+    pub(crate) reads: Mutex<VecDeque<(Stretch, Reply<Option<Piece>>)>>,
+    pub(crate) locates: Mutex<VecDeque<(Landmark, Reply<Option<Located>>)>>,
+    pub(crate) kept: Mutex<Vec<Arc<Message>>>,
+    receipts: Mutex<VecDeque<Receipt>>,
+    pub(crate) health: watch::Sender<Health>,
+    damage: watch::Sender<Damage>,
+}
+
+impl HeldArchive {
+    pub(crate) fn store(retention: Retention) -> (Arc<Self>, Store) {
+        let archive = Arc::new(Self::default());
+        (archive.clone(), Store::new(archive, retention))
+    }
+
+    /// All that was shown is kept.
+    pub(crate) fn keep(&self) {
+        self.receipts.lock().unwrap().drain(..).for_each(Receipt::kept);
+    }
+
+    pub(crate) fn answer_load(&self, loaded: Option<Loaded>) {
+        let reply = self.loads.lock().unwrap().pop_front().expect("a load");
+        reply(Ok(loaded));
+    }
+}
+
+impl Journal for HeldArchive {
+    fn append(&self, append: Append) -> Taken {
+        self.receipts.lock().unwrap().push_back(append.receipt());
+        self.kept.lock().unwrap().extend(append.messages().iter().cloned());
+        Taken::Kept(append)
+    }
+
+    fn archive(&self) -> Option<&dyn Archive> {
+        Some(self)
+    }
+}
+
+impl Archive for HeldArchive {
+    fn load(&self, _: &ChannelName, _: Timestamp, reply: Reply<Option<Loaded>>) {
+        self.loads.lock().unwrap().push_back(reply);
+    }
+
+    fn keys(&self, _: &ChannelName, _: Timestamp, reply: Reply<Vec<KeptKey>>) {
+        reply(Ok(Vec::new()));
+    }
+
+    fn read(&self, stretch: Stretch, reply: Reply<Option<Piece>>) {
+        self.reads.lock().unwrap().push_back((stretch, reply));
+    }
+
+    fn locate(&self, _: &ChannelName, _: Epoch, landmark: Landmark, reply: Reply<Option<Located>>) {
+        self.locates.lock().unwrap().push_back((landmark, reply));
+    }
+
+    fn admit(&self, _: u64) -> bool {
+        true
+    }
+
+    fn dismiss(&self) {}
+
+    fn make_room(&self, _: Timestamp, reply: Reply<bool>) {
+        reply(Ok(false));
+    }
+
+    fn sweep(&self, _: Timestamp) {}
+
+    fn channels(&self) -> u64 {
+        0
+    }
+
+    /// The newest message, and hardly another.
+    fn tail(&self) -> Tail {
+        Tail { bytes: 200, channels: 10, idle: Duration::from_secs(60) }
+    }
+
+    fn health(&self) -> watch::Receiver<Health> {
+        self.health.subscribe()
+    }
+
+    fn damage(&self) -> watch::Receiver<Damage> {
+        self.damage.subscribe()
+    }
+
+    fn close(&self, reply: Reply<()>) {
+        reply(Ok(()));
+    }
+}

@@ -1,0 +1,152 @@
+//! Commands for a store that no server has open: out and in as lines of JSON, looked through, and what is whole taken
+//! out.
+//!
+//! What: `export`, `import`, `check` and `salvage`; their flags, environment and file are the server's, of which the
+//! store counts.
+//! Why: a backup that any tool can read, a move to another store, a way in for golongpoll's event files, and a way out
+//! of a damaged file.
+//! Not here: what a line says and what is whole (poll-core).
+
+use std::ffi::OsString;
+use std::io::{self, BufRead, Write};
+
+use poll_core::journal::disk::{self, BackupError, Condition, Directory, Progress, Record, Report};
+
+use crate::config::{Config, StoreUrl};
+
+/// What is done with the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offline {
+    /// From the store to standard output.
+    Export,
+    /// From standard input into the store.
+    Import,
+    /// Looked through.
+    Check,
+    /// What is whole of it to standard output.
+    Salvage,
+}
+
+/// How a command ended that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// So much went out or in.
+    Moved(Report),
+    /// Everything is whole.
+    Whole,
+    /// Something is damaged, and was said.
+    Damaged,
+}
+
+/// Behind every command's own help.
+const FLAGS: &str = "Flags, environment and file are those of `poll-server` (see `poll-server --help`), of which --store counts.\n\
+                     No server may have the store open.\n";
+
+impl Offline {
+    /// The command that the first argument names, if it names one.
+    pub fn named(argument: Option<&OsString>) -> Option<Self> {
+        match argument?.to_str()? {
+            "export" => Some(Self::Export),
+            "import" => Some(Self::Import),
+            "check" => Some(Self::Check),
+            "salvage" => Some(Self::Salvage),
+            _ => None,
+        }
+    }
+
+    /// What the command does, if one of its arguments asks for that.
+    pub fn help(self, arguments: &[OsString]) -> Option<String> {
+        let asks = |argument: &OsString| argument == "--help" || argument == "-h";
+        let text = match self {
+            Self::Export => {
+                "poll-server export [FLAGS] > FILE\n\nWrites all that is kept to standard output, as lines of JSON: a line a \
+                 channel, then one a message.\nA store that is damaged is not exported; see `poll-server salvage --help`.\n"
+            }
+            Self::Import => {
+                "poll-server import [FLAGS] < FILE\n\nReads what `poll-server export` and `poll-server salvage` wrote into a \
+                 store, which is made if there is none.\nMessages keep their numbers and cursors; those that are there are passed \
+                 over. golongpoll's event files are read too.\n"
+            }
+            Self::Check => {
+                "poll-server check [FLAGS]\n\nLooks through all of the store and changes nothing. Writes a line for each damage, \
+                 then what is whole.\nExits with 0 if everything is whole, with 2 if something is damaged, and with 1 if the store \
+                 cannot be looked through.\n"
+            }
+            Self::Salvage => {
+                "poll-server salvage [FLAGS] > FILE\n\nWrites all that is whole to standard output, as `poll-server export` does, \
+                 also of a file that the server refuses,\nand changes nothing. What is damaged goes to the log. Put it into a new \
+                 store with `poll-server import`: messages keep\ntheir numbers and cursors, and readers are told how many they \
+                 missed.\n"
+            }
+        };
+        arguments.iter().any(asks).then(|| format!("{text}\n{FLAGS}"))
+    }
+
+    /// Runs it.
+    ///
+    /// # Errors
+    /// Why it failed, as one line.
+    pub fn run(self, config: &Config, lines: impl BufRead, mut out: impl Write) -> Result<Outcome, String> {
+        let StoreUrl::Disk(path) = &config.store else {
+            return Err("only a disk: store can be exported, imported, checked or salvaged".to_owned());
+        };
+        let place = Directory::new(path);
+        if self != Self::Import && !place.file().exists() {
+            return Err(format!("there is no store at {}", path.display()));
+        }
+        let done = match self {
+            Self::Export => written(out, |take| disk::export(place, report, take)).map(Outcome::Moved),
+            Self::Import => disk::import(place, report, lines.lines()).map(Outcome::Moved),
+            Self::Check => check(&place, &mut out),
+            Self::Salvage => {
+                let found = |line: &str| tracing::error!("damaged: {line}");
+                written(out, |take| disk::salvage(&place, found, take))
+                    .map(|(taken, _)| Outcome::Moved(taken))
+            }
+        };
+        done.map_err(|error| error.to_string())
+    }
+}
+
+/// Takes records as lines; `give` is called with where they go.
+fn written<T>(
+    out: impl Write,
+    give: impl FnOnce(&mut dyn FnMut(&Record) -> io::Result<()>) -> Result<T, BackupError>,
+) -> Result<T, BackupError> {
+    let mut out = io::BufWriter::new(out);
+    let given = give(&mut |record| {
+        out.write_all(record.to_line()?.as_bytes())?;
+        out.write_all(b"\n")
+    })?;
+    out.flush().map_err(BackupError::Io)?;
+    Ok(given)
+}
+
+fn check(place: &Directory, out: &mut impl Write) -> Result<Outcome, BackupError> {
+    let mut failed = None;
+    let found = |line: &str| failed = writeln!(out, "damaged: {line}").err().or(failed.take());
+    let Condition { channels, messages, damages, pages, opens } = disk::check(place, found)?;
+    let whole = format!("whole: {channels} channels with {messages} messages");
+    let is_whole = damages == 0 && pages == 0;
+    let told = match (is_whole, opens) {
+        (true, _) => writeln!(out, "{whole}; nothing is damaged"),
+        (false, true) => writeln!(out, "{whole}; {pages} pages of the file are damaged; a server can use it"),
+        (false, false) => writeln!(
+            out,
+            "{whole}; {pages} pages of the file are damaged; a server refuses it: use poll-server salvage"
+        ),
+    };
+    match failed.or(told.err()) {
+        Some(error) => Err(BackupError::Io(error)),
+        None => Ok(if is_whole { Outcome::Whole } else { Outcome::Damaged }),
+    }
+}
+
+fn report(progress: Progress) {
+    if let Progress::Repairing(done) = progress {
+        tracing::info!(
+            "the last stop was not a clean one: the store is being repaired, {:.0} %",
+            done * 100.0
+        );
+    }
+}

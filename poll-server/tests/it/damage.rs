@@ -1,0 +1,110 @@
+//! A real server above a file in which bytes were changed: what it says, and what gets the rest out.
+
+use std::path::Path;
+use std::process::{Output, Stdio};
+
+use rustix::process::Signal;
+
+use crate::process::{Server, command, curl, output};
+
+/// A server above a store in this directory, with five messages in `news`.
+fn with_messages(store: &str) -> Server {
+    let server = Server::start(&["--store", store]);
+    for number in 1..=5 {
+        let url = server.url("/api/message?channel=news");
+        let told = output(curl(&["-X", "POST", "-d", &format!("<news {number}>"), &url]));
+        assert!(told.contains(&format!("\"id\":{number}")), "{told}");
+    }
+    server
+}
+
+/// Changes a bit of what is in the file, wherever it lies.
+fn damage(directory: &Path, text: &str) {
+    let path = directory.join("poll.redb");
+    let mut file = std::fs::read(&path).unwrap();
+    let there = file.windows(text.len()).enumerate().filter(|(_, there)| *there == text.as_bytes());
+    let places: Vec<usize> = there.map(|(at, _)| at).collect();
+    assert!(!places.is_empty());
+    places.into_iter().for_each(|at| file[at] ^= 0x40);
+    std::fs::write(path, file).unwrap();
+}
+
+fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } = command().args(arguments).output().unwrap();
+    (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+#[test]
+fn a_damaged_message_is_missed_and_counted_and_the_server_stays_ready() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = format!("disk:{}", directory.path().display());
+    let mut server = with_messages(&store);
+    server.signal(Signal::TERM);
+    assert!(server.wait().success());
+    damage(directory.path(), "<news 3>");
+
+    let server = Server::start(&["--store", &store]);
+    let first = server.get("/api/poll?channel=news");
+    assert!(first.contains("\"count\":2") && !first.contains("missed"), "{first}");
+    let second = server.get("/api/poll?channel=news&last_id=2");
+    assert!(second.contains("\"count\":2") && second.contains("\"missed\":1"), "{second}");
+    assert!(server.get("/api/messages/news/3").starts_with("HTTP/1.1 410"));
+    let ready = server.get("/readyz");
+    assert!(ready.starts_with("HTTP/1.1 200") && ready.ends_with("ready\ndamaged: 1\n"), "{ready}");
+    assert!(server.get("/metrics").contains("\npoll_damaged_total 1\n"));
+    server.wait_for(1, "the store is damaged: 1 rows so far, of channel \"news\": messages 3 to 3");
+    let told = output(curl(&["-X", "POST", "-d", "on", &server.url("/api/message?channel=news")]));
+    assert!(told.contains("\"id\":6"), "{told}");
+}
+
+#[test]
+fn what_a_server_refuses_is_named_looked_through_and_taken_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let (old, new) = (directory.path().join("old"), directory.path().join("new"));
+    let (from, to) = (format!("disk:{}", old.display()), format!("disk:{}", new.display()));
+    let mut server = with_messages(&from);
+    let cursor = server.get("/api/poll?channel=news").split("\"cursor\":\"").last().unwrap()[..32].to_owned();
+    let (code, _, told) = run(&["check", "--store", &from]);
+    assert!(code == Some(1) && told.contains("in use by another server"), "{told}");
+    server.signal(Signal::KILL);
+    server.wait();
+    let (code, whole, _) = run(&["check", "--store", &from]);
+    assert_eq!((code, whole.as_str()), (Some(0), "whole: 1 channels with 5 messages; nothing is damaged\n"));
+    damage(&old, "<news 3>");
+
+    let (code, _, told) = run(&["--listen", "127.0.0.1:0", "--store", &from]);
+    let lines: Vec<_> = told.lines().filter(|line| !line.contains("being repaired")).collect();
+    assert_eq!((code, lines.len()), (Some(1), 1), "{told}");
+    assert!(lines[0].starts_with("poll-server: ") && lines[0].contains("poll-server salvage"), "{told}");
+    let (code, told, _) = run(&["check", "--store", &from]);
+    assert_eq!(code, Some(2));
+    assert!(
+        told.starts_with("damaged: channel \"news\": messages 3 to 3\nwhole: 1 channels with 4 messages;"),
+        "{told}"
+    );
+
+    let mut salvage = command();
+    let mut salvage = salvage.args(["salvage", "--store", &from]).stdout(Stdio::piped()).spawn().unwrap();
+    let lines = salvage.stdout.take().unwrap();
+    assert!(command().args(["import", "--store", &to]).stdin(lines).status().unwrap().success());
+    assert!(salvage.wait().unwrap().success());
+    assert_eq!(run(&["check", "--store", &to]).0, Some(0), "what is lost is known there");
+    let server = Server::start(&["--store", &to]);
+    let polled = server.get("/api/poll?channel=news&last_id=2");
+    assert!(polled.contains("\"count\":2") && polled.contains("\"missed\":1"), "{polled}");
+    let level = server.get(&format!("/api/poll?channel=news&cursor={cursor}"));
+    assert!(level.contains("\"count\":0") && !level.contains("reset"), "{level}");
+    assert!(server.get("/readyz").ends_with("\r\n\r\nready\n"), "and is no damage");
+}
+
+#[test]
+fn each_command_has_a_help_of_its_own() {
+    for name in ["export", "import", "check", "salvage"] {
+        let (code, help, _) = run(&[name, "--help"]);
+        assert_eq!(code, Some(0));
+        assert!(help.starts_with(&format!("poll-server {name} ")), "{help}");
+        assert!(run(&["--help"]).1.contains(&format!("`poll-server {name}`")));
+    }
+    let (code, _, told) = run(&["check", "--store", "disk:/nowhere/poll-data"]);
+    assert_eq!((code, told.as_str()), (Some(1), "poll-server: there is no store at /nowhere/poll-data\n"));
+}
