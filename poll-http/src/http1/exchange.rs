@@ -27,7 +27,7 @@ struct State {
     length: bool,
     /// The content was dropped before its end.
     abandoned: bool,
-    /// The head of a next request has come.
+    /// The head of a next request has come and hyper does not have it.
     followed: bool,
     /// In this turn of the connection hyper has asked for input and waits for it.
     reading: bool,
@@ -74,14 +74,15 @@ impl Exchange {
         self.state().reading = reading;
     }
 
-    /// Whether the head of a next request has come.
+    /// Whether the head of a next request has come that hyper does not have.
     pub(super) fn set_followed(&self, followed: bool) {
         self.state().followed = followed;
     }
 
     /// Whether there is another request to answer.
     pub(super) fn is_followed(&self) -> bool {
-        self.state().followed
+        let state = self.state();
+        state.followed || state.framing.is_followed()
     }
 
     /// Whether hyper would not notice that the peer leaves.

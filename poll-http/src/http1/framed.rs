@@ -92,6 +92,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Framed<IO> {
             buf.put_slice(&this.ahead[..count]);
             let rest = this.ahead.slice(count..);
             this.keep(rest);
+            this.look_ahead(cx);
             return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();
@@ -106,8 +107,29 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Framed<IO> {
                 this.keep(rest);
             }
             buf.set_filled(before + count);
+            this.look_ahead(cx);
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+impl<IO: AsyncRead + Unpin> Framed<IO> {
+    /// While the server drains, an answer says whether it is the last, which is when no other request has come.
+    fn look_ahead(&mut self, cx: &mut Context<'_>) {
+        if !self.io.link().is_draining() {
+            return;
+        }
+        let mut space = [const { MaybeUninit::uninit() }; READ];
+        while memmem::find(&self.ahead, EMPTY_LINE).is_none() && self.ahead.len() < AHEAD {
+            let mut read = ReadBuf::uninit(&mut space);
+            match Pin::new(&mut self.io).poll_read(cx, &mut read) {
+                Poll::Ready(Ok(())) if !read.filled().is_empty() => {
+                    self.keep([&self.ahead, read.filled()].concat().into());
+                }
+                // The next look has it again.
+                _ => return,
+            }
+        }
     }
 }
 

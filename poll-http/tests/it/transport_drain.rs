@@ -91,17 +91,21 @@ async fn a_request_that_comes_while_the_drain_begins_is_answered_and_told_that_i
 
 #[tokio::test(start_paused = true)]
 async fn all_requests_that_came_together_are_answered_and_the_last_is_told() {
-    let drain = Drain::new();
-    let (mut client, _served) =
-        drained_pipe(Toy::echo(), ConnectionSettings::default(), 1 << 16, drain.clone());
-    // More than is read at once.
-    let requests: String = (0..500).map(|n| format!("GET /{n} HTTP/1.1\r\nHost: a\r\n\r\n")).collect();
-    send(&mut client, &requests).await;
-    drain.begin(Duration::ZERO);
-    let answers = read_all(&mut client).await;
-    assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 500);
-    assert_eq!(answers.matches("connection: close\r\n").count(), 1);
-    assert!(answers.ends_with("\r\n\r\n/499"));
+    // By the direct way and by the engine.
+    for method in ["GET", "OPTIONS"] {
+        let drain = Drain::new();
+        let (mut client, _served) =
+            drained_pipe(Toy::echo(), ConnectionSettings::default(), 1 << 17, drain.clone());
+        // More than is read at once.
+        let requests: String =
+            (0..500).map(|n| format!("{method} /{n} HTTP/1.1\r\nHost: a\r\n\r\n")).collect();
+        send(&mut client, &requests).await;
+        drain.begin(Duration::ZERO);
+        let answers = read_all(&mut client).await;
+        assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 500, "{method}");
+        assert_eq!(answers.matches("connection: close\r\n").count(), 1, "{method}");
+        assert!(answers.ends_with("\r\n\r\n/499"), "{method}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
