@@ -240,7 +240,10 @@ where
     type Output = Result<(), ConnectionError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        std::task::ready!(turn::poll_begin(cx));
+        // Plain requests look for themselves.
+        if !matches!(self.state, State::Direct(_)) {
+            std::task::ready!(turn::poll_begin(cx));
+        }
         loop {
             match &mut self.state {
                 State::Direct(direct) => match std::task::ready!(direct.poll(cx))? {

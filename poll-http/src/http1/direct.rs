@@ -97,6 +97,13 @@ pub(crate) enum Turn {
     Engine,
 }
 
+/// Whether a request was answered since the connection's task was woken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Answered {
+    Some,
+    None,
+}
+
 /// What a look at the socket showed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Peer {
@@ -137,9 +144,17 @@ where
     /// A connection is polled three times a request, each time for another stage, so stages are functions of their own:
     /// as one they would have one large frame, of which each turn would lay out all.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Turn, ConnectionError>> {
+        let mut answered = Answered::None;
         loop {
             match &mut self.stage {
                 Stage::Idle => {
+                    // Many may have come together. One that was read before the worker's turn was over is answered in
+                    // it: others who make more work have had their share, and it has had nothing.
+                    match answered {
+                        Answered::Some => ready!(turn::poll_go_on(cx)),
+                        Answered::None if self.reads_freely() => {}
+                        Answered::None => ready!(turn::poll_begin(cx)),
+                    }
                     if let Some(turn) = ready!(self.poll_request(cx))? {
                         return Poll::Ready(Ok(turn));
                     }
@@ -155,6 +170,7 @@ where
                 Stage::Written(after) => {
                     ready!(self.io.poll_written(cx)).map_err(ConnectionError::Direct)?;
                     self.stage = if *after == After::Keep { Stage::Idle } else { Stage::Closing };
+                    answered = Answered::Some;
                 }
                 Stage::Closing => {
                     let closed = ready!(Pin::new(&mut self.io).poll_shutdown(cx));
@@ -162,6 +178,11 @@ where
                 }
             }
         }
+    }
+
+    /// Whether nothing has to be read, or what has come must be.
+    fn reads_freely(&self) -> bool {
+        !self.unread.is_empty() || self.io.link().is_draining()
     }
 
     /// Takes the next request and begins to answer it, if it is plain; else says what is to become of the connection.
@@ -188,8 +209,6 @@ where
                 }
             }
         }
-        // Many may have come together.
-        ready!(turn::poll_go_on(cx));
         let bytes = std::mem::take(&mut self.unread);
         let Some((plain, end)) = ask::read(&bytes, &mut self.usual, self.settings.max_head_bytes) else {
             self.unread = bytes;

@@ -45,4 +45,5 @@ mod transport_sniff;
 mod transport_toy;
 mod unread_answers;
 mod unread_http2;
+mod turns;
 mod world;
