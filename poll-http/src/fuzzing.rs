@@ -44,9 +44,9 @@ pub fn native(query: &str, body: &[u8]) {
     native::short_poll(head).iter().for_each(|question| bounded(question, Duration::ZERO));
     native::long_poll(head, MOST).iter().for_each(|question| bounded(question, MOST));
     native::stream(head).iter().for_each(|(question, _)| bounded(question, Duration::ZERO));
-    let incoming = native::Incoming::of(head);
+    let mut incoming = native::Incoming::of(head);
     if let (Ok(key), Ok((_, content))) = (native::key(head), native::address(head))
-        && let Ok(publish) = native::publish(key, content, &incoming, body, MOST_PAYLOAD, Demo::Off)
+        && let Ok(publish) = native::publish(key, content, &mut incoming, body, MOST_PAYLOAD, Demo::Off)
     {
         assert!((1..=1_000).contains(&publish.payloads.len()));
     }

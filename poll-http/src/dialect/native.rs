@@ -14,4 +14,4 @@ pub(crate) use answer::{etag, message, message_cache, poll, published};
 pub(crate) use ask::{framing, job, long_poll, short_poll, stream, wait};
 pub(crate) use job::{progress_report, step};
 pub(crate) use lines::{Reason, closed, connected, heartbeat, media, progress, promise, reset, updates};
-pub(crate) use publish::{Incoming, address, key, publish};
+pub(crate) use publish::{Incoming, Lines, address, key, publish};

@@ -6,7 +6,7 @@
 use http::StatusCode;
 use poll_core::{ChannelName, IdempotencyKey, Publish, Published};
 
-use crate::dialect::native::{self, Incoming};
+use crate::dialect::native::{self, Incoming, Lines};
 use crate::dialect::{channel, chat, golongpoll};
 use crate::error::Refusal;
 use crate::head::Head;
@@ -69,6 +69,12 @@ impl Posted {
         }
     }
 
+    /// Content that is to be read in pieces first, with what it is to be given to.
+    pub(crate) fn lines<'a>(&mut self, content: &'a [u8]) -> Option<(Lines<'a>, &mut Incoming)> {
+        let Self::Native(_, incoming, _, None) = self else { return None };
+        Some((incoming.lines(content)?, incoming))
+    }
+
     /// What is published, where, and how that is told.
     ///
     /// # Errors
@@ -80,8 +86,8 @@ impl Posted {
     ) -> Result<(ChannelName, Publish, Told), Refusal> {
         let most = settings.max_payload_bytes;
         Ok(match self {
-            Self::Native(channel, incoming, key, given) => {
-                let publish = native::publish(key, given, &incoming, content, most, settings.demo)?;
+            Self::Native(channel, mut incoming, key, given) => {
+                let publish = native::publish(key, given, &mut incoming, content, most, settings.demo)?;
                 (channel, publish, Told::Native(incoming))
             }
             Self::Step(job) => (job, native::progress_report(content, most)?, Told::Step),

@@ -1,5 +1,6 @@
 //! From a request to the pattern that answers it.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -66,6 +67,9 @@ pub(super) enum Content<'a> {
 /// Answers up to this many bytes are on no account: there is one to a socket, or what waits on an HTTP/2 connection is
 /// bounded there.
 const SMALL_ANSWER: u64 = 4 * 1024;
+
+/// Of a large body of lines so many bytes are read at once: half a millisecond's worth.
+const PIECE: usize = 64 * 1024;
 
 /// How long a client that is turned away by a draining server should stay away: until another one has taken
 /// over.
@@ -192,13 +196,14 @@ impl Service {
 
     /// Requests that publish.
     fn take(&self, target: Target, head: Head<'_>, content: Content<'_>) -> Result<Step, Refusal> {
-        let posted = Posted::of(target, head)?;
+        let mut posted = Posted::of(target, head)?;
         let most = posted.most_bytes(self.settings());
         let body = match content {
             Content::Whole(content) if content.len() > most => {
                 return Err(Refusal::too_large("the content", most));
             }
             Content::Whole(content) => {
+                turn::charge(cost::JSON_BYTE * content.len() as u64);
                 return self.publish_content(posted, content, None, |ask| self.ask(head, ask));
             }
             Content::Coming(body) => body,
@@ -209,6 +214,7 @@ impl Service {
             let bounds = Bounds { bytes: most, time: settings.body };
             let memory = service.store().memory();
             let (content, held) = intake::read(body, bounds, memory, service.deadlines()).await?;
+            read_lines(&mut posted, content.as_ref()).await?;
             let asked = |ask: Ask<'_>| head.map_or(Ok(()), |head| service.ask(Head::from(&*head), ask));
             let step = service.publish_content(posted, content.as_ref(), Some(held), asked)?;
             drop(content);
@@ -226,7 +232,7 @@ impl Service {
         ask: impl FnOnce(Ask<'_>) -> Result<(), Refusal>,
     ) -> Result<Step, Refusal> {
         let (channel, publish, told) = posted.with(content, self.settings())?;
-        turn::charge(cost::JSON_BYTE * content.len() as u64 + cost::MESSAGE * publish.payloads.len() as u64);
+        turn::charge(cost::MESSAGE * publish.payloads.len() as u64);
         // Before it is published: then there is no way back.
         let room = self.room_for(told.most_bytes(publish.payloads.len()) as u64)?;
         let held =
@@ -323,6 +329,23 @@ impl Service {
 pub(super) fn charged(reply: Reply, room: Option<Charge>) -> Reply {
     let Some(room) = room else { return reply };
     Reply { body: reply.body.charged(room), ..reply }
+}
+
+/// Reads a large body of lines as turns of the worker allow.
+async fn read_lines(posted: &mut Posted, content: &[u8]) -> Result<(), Refusal> {
+    let lines = if content.len() > PIECE { posted.lines(content) } else { None };
+    let Some((mut lines, incoming)) = lines else {
+        turn::charge(cost::JSON_BYTE * content.len() as u64);
+        return Ok(());
+    };
+    loop {
+        let read = lines.read(PIECE)?;
+        turn::charge(cost::JSON_BYTE * read as u64);
+        if read == 0 {
+            return incoming.give(lines);
+        }
+        poll_fn(turn::poll_go_on).await;
+    }
 }
 
 pub(super) fn later(answer: impl Future<Output = Result<Reply, Refusal>> + Send + 'static) -> Step {

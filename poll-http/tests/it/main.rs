@@ -43,7 +43,7 @@ mod transport_plain;
 mod transport_push;
 mod transport_sniff;
 mod transport_toy;
+mod turns;
 mod unread_answers;
 mod unread_http2;
-mod turns;
 mod world;

@@ -2,11 +2,14 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use poll_core::{Retention, Store};
 use poll_http::{ConnectionSettings, Drain, Service, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+
+use crate::world::World;
 
 /// As many turns of tasks between two looks at sockets as the server's workers have.
 const TURNS: u32 = 192;
@@ -79,6 +82,21 @@ fn batches_that_come_back_to_back_let_others_be_answered() {
         // The share of a turn is four such batches.
         assert!(meanwhile.iter().all(|&count| count <= 30_000), "{meanwhile:?}");
     });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_batch_is_read_in_more_than_one_turn() {
+    let world = World::new();
+    let turns = Arc::new(AtomicUsize::new(0));
+    let ended = Arc::clone(&turns);
+    poll_http::watch_turns(move || {
+        ended.fetch_add(1, Ordering::Relaxed);
+    });
+    let line = format!("[{}]\n", ["0"; 500].join(","));
+    let answer = world.post("/api/message", "application/x-ndjson", &line.repeat(1_000)).await;
+    assert_eq!((answer.status, &answer.json()["count"]), (201, &1_000.into()));
+    let turns = turns.load(Ordering::Relaxed);
+    assert!(turns >= 2, "{turns} turns ended meanwhile");
 }
 
 #[test]

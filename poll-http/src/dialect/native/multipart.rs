@@ -64,7 +64,7 @@ async fn choose(boundary: &str, body: Bytes) -> Result<Part, Refusal> {
     let message = message.ok_or_else(|| Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, unclear))?;
     match message.media {
         Media::Json | Media::Text | Media::Other => Ok(message),
-        Media::Lines | Media::Form | Media::Multipart(_) => {
+        Media::Lines | Media::Read(_) | Media::Form | Media::Multipart(_) => {
             let nested = "a part of a form is one message: JSON, text or bytes";
             Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, nested))
         }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr;
 use poll_core::{ChannelName, IdempotencyKey, Payload, Publish};
 
 use super::multipart;
@@ -24,6 +25,8 @@ pub(crate) struct Incoming(Media);
 pub(super) enum Media {
     Json,
     Lines,
+    /// Lines that have been read.
+    Read(Vec<Payload>),
     Text,
     Form,
     /// With its boundary, if it names one.
@@ -42,13 +45,25 @@ impl Incoming {
 
     /// Whether it is as many messages as it has lines.
     pub(crate) fn is_lines(&self) -> bool {
-        self.0 == Media::Lines
+        matches!(self.0, Media::Lines | Media::Read(_))
+    }
+
+    /// The lines of the body, to be read in pieces and [given back](Self::give); otherwise they are read with the
+    /// publish.
+    pub(crate) fn lines<'a>(&self, body: &'a [u8]) -> Option<Lines<'a>> {
+        (self.0 == Media::Lines).then(|| Lines::new(body))
+    }
+
+    /// All lines have been read.
+    pub(crate) fn give(&mut self, lines: Lines<'_>) -> Result<(), Refusal> {
+        self.0 = Media::Read(lines.into_payloads()?);
+        Ok(())
     }
 
     /// How many bytes of body may come. A form's content may be three times as long as what it encodes.
     pub(crate) fn most_bytes(&self, most_payload: usize) -> usize {
         match self.0 {
-            Media::Lines => MOST_LINES_BYTES,
+            Media::Lines | Media::Read(_) => MOST_LINES_BYTES,
             Media::Form => most_payload.saturating_mul(3).saturating_add(1_024),
             Media::Multipart(_) => most_payload.saturating_add(multipart::ENVELOPE_BYTES),
             Media::Json | Media::Text | Media::Other => most_payload,
@@ -68,7 +83,7 @@ pub(crate) fn address(head: Head<'_>) -> Result<(ChannelName, Option<String>), R
 pub(crate) fn publish(
     key: Option<IdempotencyKey>,
     content: Option<String>,
-    incoming: &Incoming,
+    incoming: &mut Incoming,
     body: &[u8],
     most_payload: usize,
     demo: Demo,
@@ -82,7 +97,7 @@ pub(crate) fn publish(
         (None, [], Demo::Off) => {
             return Err(nothing());
         }
-        (None, body, _) => from_body(&incoming.0, body)?,
+        (None, body, _) => from_body(&mut incoming.0, body)?,
     };
     if publish.payloads.iter().any(|payload| payload.len() > most_payload) {
         return Err(Refusal::too_large("the message", most_payload));
@@ -96,9 +111,10 @@ fn nothing() -> Refusal {
     Refusal::bad_request(format!("`content` is missing or empty: {remedy}"))
 }
 
-fn from_body(media: &Media, body: &[u8]) -> Result<Publish, Refusal> {
+fn from_body(media: &mut Media, body: &[u8]) -> Result<Publish, Refusal> {
     Ok(Publish::one(match media {
         Media::Lines => return lines(body).map(Publish::many),
+        Media::Read(payloads) => return Ok(Publish::many(std::mem::take(payloads))),
         Media::Form => form_content(body)?,
         Media::Multipart(boundary) => {
             let part = multipart::message(boundary.as_deref(), body)?;
@@ -135,21 +151,53 @@ fn text(bytes: &[u8]) -> Result<Payload, Refusal> {
     std::str::from_utf8(bytes).map(Payload::text).map_err(|_| Refusal::bad_request(not_text))
 }
 
-fn lines(body: &[u8]) -> Result<Vec<Payload>, Refusal> {
-    let lines = body.split(|&byte| byte == b'\n').enumerate();
-    let filled = lines.filter(|(_, line)| !line.iter().all(u8::is_ascii_whitespace));
-    let mut payloads = Vec::new();
-    for (index, line) in filled {
-        if payloads.len() == MOST_LINES {
-            let detail = format!("the body has more than {MOST_LINES} lines");
-            return Err(Refusal::new(http::StatusCode::PAYLOAD_TOO_LARGE, detail));
+/// A body of lines that is read in pieces, because to check a large one takes as long as some hundred requests.
+pub(crate) struct Lines<'a> {
+    /// Not read yet; `None` behind the last line.
+    rest: Option<&'a [u8]>,
+    read: usize,
+    payloads: Vec<Payload>,
+}
+
+impl<'a> Lines<'a> {
+    fn new(body: &'a [u8]) -> Self {
+        Self { rest: Some(body), read: 0, payloads: Vec::new() }
+    }
+
+    /// Reads some lines, at least `bytes` in all if there are as many. Says how many bytes these were; 0 is the end.
+    pub(crate) fn read(&mut self, bytes: usize) -> Result<usize, Refusal> {
+        let mut count = 0;
+        while count < bytes
+            && let Some(rest) = self.rest
+        {
+            let (line, rest) = match memchr(b'\n', rest) {
+                Some(end) => (&rest[..end], Some(&rest[end + 1..])),
+                None => (rest, None),
+            };
+            self.rest = rest;
+            self.read += 1;
+            count += line.len() + 1;
+            if line.iter().all(u8::is_ascii_whitespace) {
+                continue;
+            }
+            if self.payloads.len() == MOST_LINES {
+                let detail = format!("the body has more than {MOST_LINES} lines");
+                return Err(Refusal::new(http::StatusCode::PAYLOAD_TOO_LARGE, detail));
+            }
+            self.payloads.push(json(line, &format!("line {}", self.read))?);
         }
-        payloads.push(json(line, &format!("line {}", index + 1))?);
+        Ok(count)
     }
-    if payloads.is_empty() {
-        return Err(nothing());
+
+    fn into_payloads(self) -> Result<Vec<Payload>, Refusal> {
+        if self.payloads.is_empty() { Err(nothing()) } else { Ok(self.payloads) }
     }
-    Ok(payloads)
+}
+
+fn lines(body: &[u8]) -> Result<Vec<Payload>, Refusal> {
+    let mut lines = Lines::new(body);
+    while lines.read(usize::MAX)? > 0 {}
+    lines.into_payloads()
 }
 
 fn json(text: &[u8], what: &str) -> Result<Payload, Refusal> {
@@ -207,7 +255,7 @@ mod tests {
         let head = request.body(()).unwrap().into_parts().0;
         let head = Head::from(&head);
         let (key, (_, content)) = (key(head)?, address(head)?);
-        publish(key, content, &Incoming::of(head), body, 64, Demo::Off)
+        publish(key, content, &mut Incoming::of(head), body, 64, Demo::Off)
             .map(|publish| publish.payloads.into_vec())
     }
 
@@ -235,6 +283,24 @@ mod tests {
         }
         let lines = take("/", "application/x-ndjson", b"{\"a\": 1}\r\n\n2\n").unwrap();
         assert_eq!(lines, [Payload::json(b"{\"a\":1}").unwrap(), Payload::json(b"2").unwrap()]);
+    }
+
+    #[test]
+    fn lines_read_in_pieces_are_the_same() {
+        for body in
+            ["1\n2", "1\n\n 2 \r\n", "\n\n1", "1\n2\n", "[1,\n2]", "\n", "1\n{\n", &"1\n".repeat(1_001)]
+        {
+            let whole = lines(body.as_bytes());
+            for piece in [1, 2, 3, 100] {
+                let mut lines = Lines::new(body.as_bytes());
+                let mut read = || {
+                    while lines.read(piece)? > 0 {}
+                    Ok(())
+                };
+                let pieces: Result<(), Refusal> = read();
+                assert_eq!(pieces.and_then(|()| lines.into_payloads()), whole, "{body:?} by {piece}");
+            }
+        }
     }
 
     #[test]
