@@ -32,6 +32,7 @@ use crate::server::{Keyboard, Server};
 /// The limits that cut the bad ones; leavers.rs expects them.
 const FLAGS: &[&str] = &[
     "--max-per-address=0",
+    "--max-sockets-per-address=0",
     "--max-per-channel=0",
     "--header-seconds=2",
     "--body-seconds=2",

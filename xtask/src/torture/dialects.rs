@@ -23,9 +23,9 @@ use crate::server::{Binary, Keyboard, Server};
 /// How long a short run shoots; a little over one wait of chat.
 const SHORT: Duration = Duration::from_millis(11_500);
 /// Every client is at one address here, and the crowd is meant.
-const FLAGS: &[&str] = &["--max-per-address", "0"];
+const FLAGS: &[&str] = &["--max-per-address", "0", "--max-sockets-per-address", "0"];
 /// A chat server waits most of the time.
-const CHAT_FLAGS: &[&str] = &["--max-per-address", "0", "--workers", "1"];
+const CHAT_FLAGS: &[&str] = &["--max-per-address", "0", "--max-sockets-per-address", "0", "--workers", "1"];
 
 /// The course's arguments.
 #[derive(Args)]

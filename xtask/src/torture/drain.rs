@@ -23,7 +23,8 @@ use super::ground::{Ground, block_on};
 use crate::server::{Keyboard, Server};
 
 /// Nothing but the drain is to cut anybody.
-const FLAGS: &[&str] = &["--max-per-address=0", "--max-per-channel=0", "--drain-seconds=20"];
+const FLAGS: &[&str] =
+    &["--max-per-address=0", "--max-sockets-per-address=0", "--max-per-channel=0", "--drain-seconds=20"];
 /// How long a server may take to end: its own time, and a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 

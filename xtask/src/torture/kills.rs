@@ -42,6 +42,7 @@ const FLAGS: &[&str] = &[
     "--retain-bytes=0",
     "--idempotency-seconds=3600",
     "--max-per-address=0",
+    "--max-sockets-per-address=0",
 ];
 /// How long a server serves, in milliseconds; a short run has shorter ones.
 const LIFE: std::ops::Range<u64> = 20..1_500;

@@ -11,7 +11,16 @@ use crate::bench::wire::{Ask, Next, Post, Wire};
 use crate::server::{Binary, Keyboard, Place, Server};
 
 /// Everybody comes from one address to one channel here.
-const LIMITS: &[&str] = &["--max-per-channel", "0", "--max-per-address", "0", "--max-connections", "0"];
+const LIMITS: &[&str] = &[
+    "--max-per-channel",
+    "0",
+    "--max-per-address",
+    "0",
+    "--max-connections",
+    "0",
+    "--max-sockets-per-address",
+    "0",
+];
 
 pub(in crate::bench) struct Poll {
     binary: Binary,
