@@ -27,6 +27,8 @@ pub struct Body {
     counts: Counts,
     /// Bytes of it that nobody else holds, where all are here.
     own: usize,
+    /// Of these, what is on no account.
+    uncharged: usize,
 }
 
 /// When a body counts as written.
@@ -121,20 +123,26 @@ impl Body {
     pub fn full(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
         let own = bytes.len();
-        Self { own, ..Self::of(if bytes.is_empty() { Kind::Ended } else { Kind::Full(bytes) }) }
+        let uncharged = own;
+        Self { own, uncharged, ..Self::of(if bytes.is_empty() { Kind::Ended } else { Kind::Full(bytes) }) }
     }
 
     /// Head, middle and tail one after the other, of known length. None is copied, so the middle may be shared.
     #[must_use]
     pub fn spliced(parts: [Bytes; 3]) -> Self {
         let own = parts.iter().map(Bytes::len).sum();
-        Self { own, ..Self::of(if own == 0 { Kind::Ended } else { Kind::Spliced(parts) }) }
+        Self { own, uncharged: own, ..Self::of(if own == 0 { Kind::Ended } else { Kind::Spliced(parts) }) }
     }
 
-    /// The same, of which so many bytes are held for others as well.
+    /// The same, of which `shared` bytes are held for others as well, and all but a little is charged by its source.
     #[must_use]
-    pub(crate) fn sharing(self, bytes: usize) -> Self {
-        Self { own: self.own.saturating_sub(bytes), ..self }
+    pub(crate) fn sharing(self, shared: usize) -> Self {
+        Self { own: self.own.saturating_sub(shared), uncharged: 0, ..self }
+    }
+
+    /// Of what is [held](Self::held), what is on no account.
+    pub(crate) fn uncharged(&self) -> usize {
+        if self.in_pieces() { 0 } else { self.uncharged }
     }
 
     /// How many bytes are kept for this answer alone, about.
@@ -215,6 +223,7 @@ impl Body {
     pub(crate) fn charged(mut self, charge: Charge) -> Self {
         if let Kind::Full(bytes) = &mut self.kind {
             *bytes = charge.hold(std::mem::take(bytes));
+            self.uncharged = 0;
         }
         self
     }
@@ -331,7 +340,7 @@ impl Body {
     }
 
     fn of(kind: Kind) -> Self {
-        Self { kind, guards: Vec::new(), written: None, counts: Counts::Sent, own: 0 }
+        Self { kind, guards: Vec::new(), written: None, counts: Counts::Sent, own: 0, uncharged: 0 }
     }
 }
 

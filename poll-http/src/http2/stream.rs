@@ -288,9 +288,7 @@ impl Sending {
     /// Notes what an answer holds that its peer does not take.
     fn held_up<T>(&mut self, sent: Poll<T>) -> Poll<T> {
         if sent.is_pending() {
-            let all = self.body.held();
-            // What comes in pieces is charged by its source.
-            self.flow.hold(Kept { all, uncharged: if self.body.in_pieces() { 0 } else { all } });
+            self.flow.hold(Kept { all: self.body.held(), uncharged: self.body.uncharged() });
         }
         sent
     }

@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use http::header::{ALLOW, ETAG, LINK};
@@ -345,6 +345,18 @@ async fn read_lines(posted: &mut Posted, content: &[u8]) -> Result<(), Refusal> 
             return incoming.give(lines);
         }
         poll_fn(turn::poll_go_on).await;
+    }
+}
+
+/// The same, if it has to be waited for at all.
+pub(super) fn soon(
+    answer: impl Future<Output = Result<Reply, Refusal>> + Send + 'static,
+) -> Result<Step, Refusal> {
+    let mut answer = Box::pin(answer);
+    // Nobody is to be woken: whoever waits for it polls it again.
+    match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(answer) => answer.map(Step::Now),
+        Poll::Pending => Ok(Step::Later(answer)),
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::Service;
 use super::check::Ask;
-use super::dispatch::{Step, charged, later};
+use super::dispatch::{Step, charged, later, soon};
 use crate::access::Right;
 use crate::body::Body;
 use crate::client::Client;
@@ -132,7 +132,7 @@ impl Service {
                 Step::Now(respond::streamed(native::media(framing), Body::empty()))
             }
             Read::Demo(job, framing) => later(progress::demo(self.clone(), job, client, framing)),
-            Read::Message(channel, locator) => later(message(self.clone(), channel, locator, client)),
+            Read::Message(channel, locator) => soon(message(self.clone(), channel, locator, client))?,
         })
     }
 

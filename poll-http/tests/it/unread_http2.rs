@@ -190,3 +190,24 @@ async fn streams_are_given_no_more_than_their_connection_takes_and_nothing_is_lo
     futures_util::future::join_all(read).await;
     world.until_released(Kind::Answers).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn large_messages_with_the_window_shut_hold_one_connections_part() {
+    const SHARE: u64 = 16 << 20;
+    let world = World::budgeted(4 * SHARE);
+    world.fill("large", 100, &"\u{1}".repeat(10_000)).await;
+    let requests = world.connect_http2(&shut()).await;
+    let mut answers = Vec::new();
+    for number in 0..900 {
+        answers.push(get(&requests, &format!("/api/messages/large/{}", number % 100 + 1)).await);
+    }
+    settle().await;
+    let used = world.used(Kind::Answers);
+    assert!(used < SHARE / 4, "{used}");
+    let mut told = 0;
+    for answer in &mut answers {
+        told += u64::from(head(answer).await.expect("an answer at once").status() == 503);
+    }
+    assert!(told > 800 && world.refused_for_memory() == told, "{told}");
+    assert_eq!(world.get("/api/messages/large/1").await.status, 200);
+}
