@@ -321,6 +321,8 @@ pub enum ConnectionError {
     Silent,
     /// An HTTP/2 peer sent more control frames than it may.
     ControlFrames,
+    /// An HTTP/2 peer took back windows that it had given, and takes nothing.
+    Stuck,
 }
 
 impl From<io::Error> for ConnectionError {
@@ -337,6 +339,7 @@ impl std::fmt::Display for ConnectionError {
             Self::Http2(_) => "the HTTP/2 connection broke off",
             Self::Silent => "the HTTP/2 peer fell silent",
             Self::ControlFrames => "the HTTP/2 peer sent too many control frames",
+            Self::Stuck => "the HTTP/2 peer takes back its windows",
         })
     }
 }
@@ -347,7 +350,7 @@ impl std::error::Error for ConnectionError {
             Self::Sniff(error) | Self::Direct(error) => Some(error),
             Self::Http1(error) => Some(error),
             Self::Http2(error) => Some(error),
-            Self::Silent | Self::ControlFrames => None,
+            Self::Silent | Self::ControlFrames | Self::Stuck => None,
         }
     }
 }

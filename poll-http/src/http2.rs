@@ -28,10 +28,12 @@ use h2::server::{self, SendResponse};
 use h2::{Reason, RecvStream};
 use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 
 use crate::connection::{
     ConnectionError, ConnectionInfo, ConnectionSettings, EarlyHints, Handle, Handled, Protocol, PushPolicy,
 };
+use crate::deadline::Timer;
 use crate::drain::WaitDraining;
 use crate::metrics::Cut;
 use crate::reply::Reply;
@@ -52,10 +54,6 @@ pub(crate) use traffic::{Allowed, Traffic};
 /// frames first.
 const SLICE: usize = 256;
 
-/// What answers hold that were there at once, before they are sent and no more requests are looked at meanwhile: only
-/// then it is known what the peer takes.
-const MADE: usize = 256 * 1024;
-
 /// Answers that were there at once, and what they hold in bytes.
 #[derive(Default)]
 struct Made {
@@ -72,6 +70,7 @@ pub(crate) struct Http2<IO, H: Handle> {
     /// For the content of all its requests.
     allowance: Arc<Allowance>,
     made: Made,
+    stuck: Option<Timer>,
     pulse: Pulse,
     /// `None` once the connection was told.
     draining: Option<WaitDraining>,
@@ -108,6 +107,7 @@ where
         Self {
             allowance,
             made: Made::default(),
+            stuck: None,
             stack: Stack::Handshake(Box::new(builder(settings).handshake(io))),
             handler,
             peer,
@@ -215,6 +215,13 @@ where
             loop {
                 ready!(turn::poll_go_on(cx));
                 let Stack::Open(open) = &mut self.stack else { return Poll::Pending };
+                if self.lane.backlog.is_crowded(self.made.bytes) {
+                    // What there is leaves before more is made.
+                    if let Poll::Ready(closed) = open.poll_closed(cx) {
+                        return Poll::Ready(closed.map_err(ConnectionError::Http2));
+                    }
+                    break;
+                }
                 match open.poll_accept(cx) {
                     Poll::Ready(Some(Ok((request, respond)))) => {
                         if self.lane.policy() == PushPolicy::Possible {
@@ -223,9 +230,6 @@ where
                         self.accept(request, respond);
                         self.pulse.used();
                         accepted = true;
-                        if self.made.bytes >= MADE {
-                            break;
-                        }
                     }
                     Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(ConnectionError::Http2(error))),
                     Poll::Ready(None) => return Poll::Ready(Ok(())),
@@ -239,6 +243,22 @@ where
                 return Poll::Pending;
             }
         }
+    }
+
+    /// Ready when h2 has held for the stall limit what the socket would take: a peer has taken back windows that it had
+    /// given. Whose answer is all with h2 has no limit of its own.
+    fn poll_stuck(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.lane.backlog.is_stuck() {
+            self.stuck = None;
+            return Poll::Pending;
+        }
+        let lane = &self.lane;
+        let timer = self.stuck.get_or_insert_with(|| {
+            let mut timer = lane.deadlines.timer();
+            timer.set(Instant::now() + lane.stall);
+            timer
+        });
+        timer.poll(cx)
     }
 
     fn load(&self) -> Load {
@@ -311,6 +331,9 @@ where
             }
             if self.calm() == Calmed::Yes {
                 continue;
+            }
+            if self.poll_stuck(cx).is_ready() {
+                return Poll::Ready(Err(ConnectionError::Stuck));
             }
             let load = self.load();
             match self.pulse.poll(cx, load) {

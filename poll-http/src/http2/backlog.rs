@@ -21,6 +21,9 @@ use crate::link::Link;
 const QUEUED: usize = 256 * 1024;
 /// The same where there is no memory left: two frames.
 const LEAST_QUEUED: usize = 32 * 1024;
+/// What answers hold that were there at once or wait for their turn, before no more requests are looked at: whether the
+/// peer takes any is known only when they are sent.
+const MADE: usize = 256 * 1024;
 /// What answers of one connection may hold that are not taken, at least.
 const LEAST_HELD: usize = 64 * 1024;
 /// One connection gets a part of what is left of the account's share for answers.
@@ -151,10 +154,22 @@ impl Backlog {
         if held < LEAST_HELD || held < self.part() { Unread::Little } else { Unread::TooMuch }
     }
 
+    /// Whether so many bytes that were made, beside those that wait for their turn, are enough for now. Where the socket
+    /// is full, more are made only as far as the peer may leave unread.
+    pub(super) fn is_crowded(&self, made: usize) -> bool {
+        let waiting = made + self.socket.load(Ordering::Relaxed);
+        waiting >= MADE && !(made == 0 && self.link.is_blocked())
+    }
+
     /// A connection's part of what is left of the account.
     fn part(&self) -> usize {
         let left = self.memory.bound(Kind::Answers).saturating_sub(self.memory.used(Kind::Answers));
         usize::try_from(left / PART).unwrap_or(usize::MAX)
+    }
+
+    /// Whether h2 holds what it may not send, though the socket would take it.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.queued.load(Ordering::Relaxed) > 0 && !self.link.is_blocked()
     }
 
     /// Wakes those whose time has come; says whether there were any.

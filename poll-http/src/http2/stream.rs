@@ -20,7 +20,7 @@ use super::flow::{Flow, Gone, Last};
 use super::head::{self, Wants};
 use super::push::{Lane, Origin};
 use crate::body::{Body, Piece, Promise};
-use crate::connection::PushPolicy;
+use crate::connection::{PushPolicy, Unread};
 use crate::early_hints::Preload;
 use crate::reply::Reply;
 
@@ -201,7 +201,7 @@ impl Sending {
         {
             announce(preload, &mut respond, asked.origin.as_deref(), lane);
         }
-        let (head, body) = head::finished(reply, asked.wants);
+        let (head, body) = head::finished(without_words(reply, lane), asked.wants);
         let stream = respond.send_response(head, body.is_none()).ok()?;
         let rest = if body.is_some() { Rest::Some } else { Rest::None };
         let Asked { origin, came, .. } = asked;
@@ -312,6 +312,16 @@ impl Sending {
         };
         self.flow.give(line);
     }
+}
+
+/// A peer that leaves too much unread is told by the status alone: a head needs no window, and its stream ends with it,
+/// where content would have to be kept as well.
+fn without_words(reply: Reply, lane: &Lane) -> Reply {
+    let refused = reply.status.is_client_error() || reply.status.is_server_error();
+    if refused && lane.backlog.unread() == Unread::TooMuch {
+        return Reply { body: Body::empty(), media: None, ..reply };
+    }
+    reply
 }
 
 /// Pushes what a page needs, or says so by a 103 (RFC 8297).

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use http::Response;
-use poll_http::{Body, ConnectionSettings, Drain};
-use tokio::io::{AsyncReadExt, DuplexStream};
+use poll_http::{Body, ConnectionError, ConnectionSettings, Drain};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::time::Instant;
 
-use crate::transport_toy::{Http2, Served, Toy, now, pipe, send};
-use crate::world::pass;
+use crate::transport_toy::{Http2, RAW_OPENING, Served, Toy, now, pipe, raw_get, send};
+use crate::world::{pass, settle};
 
 const STALL: Duration = Duration::from_secs(30);
 
@@ -120,4 +120,40 @@ async fn a_window_of_four_kibibytes_in_the_stall_limit_is_enough() {
         body.flow_control().release_capacity(part.len()).unwrap();
     }
     assert_eq!(taken, 100_000);
+}
+
+/// SETTINGS with one entry: the window that streams have.
+fn windows_of(bytes: u32) -> Vec<u8> {
+    [&[0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4][..], &bytes.to_be_bytes()].concat()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_takes_its_windows_back_is_cut_as_one_that_never_gave_any() {
+    let (mut client, served) = pipe(giving(40_000), ConnectionSettings::default(), 4 * 1024);
+    let preface = &RAW_OPENING[..24];
+    let connection_window = [&[0, 0, 4, 8, 0, 0, 0, 0, 0][..], &(1_u32 << 30).to_be_bytes()].concat();
+    client.write_all(&[preface, &windows_of(1 << 20), &connection_window].concat()).await.unwrap();
+    for stream in (1..20).step_by(2) {
+        client.write_all(&raw_get(stream, "/")).await.unwrap();
+    }
+    settle().await;
+    // h2 has all of most answers, and may not send it any more.
+    client.write_all(&windows_of(0)).await.unwrap();
+    let begun = Instant::now();
+    let reader = async {
+        let mut head = [0; 9];
+        while client.read_exact(&mut head).await.is_ok() {
+            let [_, high, low, kind, flags, ..] = head;
+            let mut payload = vec![0; usize::from(high) << 8 | usize::from(low)];
+            client.read_exact(&mut payload).await.unwrap();
+            if (kind, flags & 1) == (6, 0) {
+                client.write_all(&[&[0, 0, 8, 6, 1, 0, 0, 0, 0][..], &payload].concat()).await.unwrap();
+            }
+        }
+    };
+    reader.await;
+    let ended = served.await.unwrap();
+    assert!(matches!(ended, Err(ConnectionError::Stuck)), "{ended:?}");
+    let after = begun.elapsed();
+    assert!((STALL..STALL + Duration::from_secs(2)).contains(&after), "{after:?}");
 }
