@@ -1,9 +1,10 @@
 //! `cargo xtask torture`: real servers, publishes at the worst moments, and checkers that prove that a client that
 //! follows its rules sees every message once and in order.
 //!
-//! Five courses. By itself: publishes aimed at the edge of every wait of every native pattern. `dialects`: the same
+//! Six courses. By itself: publishes aimed at the edge of every wait of every native pattern. `dialects`: the same
 //! under the bookkeeping rules of the other dialects' clients. `kills`: a durable server that is killed at random
-//! moments. `churn`: crowds that come and leave badly beside honest clients. `drain`: SIGTERM under load. A *lane* is a channel with one publisher
+//! moments. `churn`: crowds that come and leave badly beside honest clients. `drain`: SIGTERM under load. `hoard`: peers
+//! that make the server keep all they can. A *lane* is a channel with one publisher
 //! and one reader; the reader says when its wait will end, the publisher shoots −2…+3 ms around that moment.
 //! [`crate::history`] is the judge and knows no HTTP.
 
@@ -14,6 +15,7 @@ mod drain;
 mod follower;
 mod gone;
 mod ground;
+mod hoard;
 mod http1;
 mod kills;
 mod lane;
@@ -31,6 +33,7 @@ use self::churn::Churn;
 use self::dialects::Dialects;
 use self::drain::Drain;
 use self::ground::Ground;
+use self::hoard::Hoard;
 use self::kills::Kills;
 use self::race::Race;
 use crate::server::Binary;
@@ -56,6 +59,8 @@ enum Course {
     Churn(Churn),
     /// Ask servers to end under full load, and prove that every request was answered
     Drain(Drain),
+    /// Let peers make the server keep all they can, and prove that memory stays bounded
+    Hoard(Hoard),
 }
 
 impl Torture {
@@ -70,6 +75,7 @@ impl Torture {
             Some(Course::Kills(kills)) => kills.run(),
             Some(Course::Churn(churn)) => churn.run(),
             Some(Course::Drain(drain)) => drain.run(),
+            Some(Course::Hoard(hoard)) => hoard.run(),
             None if self.race.short => self.run_short(),
             None => self.race.run(),
         }
@@ -83,6 +89,7 @@ impl Torture {
         steps.step("dialects", || Dialects::short(ground.clone()).run())?;
         steps.step("kills", || Kills::short(ground.clone()).run())?;
         steps.step("churn", || Churn::short(ground.clone()).run())?;
-        steps.step("drain", || Drain::short(ground.clone()).run())
+        steps.step("drain", || Drain::short(ground.clone()).run())?;
+        steps.step("hoard", || Hoard::short(ground.clone()).run())
     }
 }
