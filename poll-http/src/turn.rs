@@ -11,9 +11,10 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
-/// What a turn may cost, in nanoseconds of an ordinary core as far as they can be known before: a fifth of the 20 ms
-/// that a turn may take, as the last piece of work is begun before it is over, and cores differ.
-const SHARE: u64 = 4_000_000;
+/// What a turn may cost, in nanoseconds of an ordinary core as far as they can be known before: a tenth of the 20 ms
+/// that a turn may take, as the last piece of work is begun before it is over, cores differ, and a busy machine's are
+/// slower.
+const SHARE: u64 = 2_000_000;
 
 /// What work costs, in the same unit. Measured in rough figures: what counts is that none is off by a factor.
 pub(crate) mod cost {
@@ -24,7 +25,7 @@ pub(crate) mod cost {
     /// A byte of JSON that is checked and made compact.
     pub(crate) const JSON_BYTE: u64 = 8;
     /// A byte of messages that is rendered, escapes and all.
-    pub(crate) const RENDERED_BYTE: u64 = 2;
+    pub(crate) const RENDERED_BYTE: u64 = 3;
     /// A message that is published.
     pub(crate) const MESSAGE: u64 = 1_000;
 }
@@ -66,6 +67,11 @@ pub(crate) fn is_over() -> bool {
 /// Ready while this turn goes on, else when another does: for a task that begins to work.
 pub(crate) fn poll_begin(cx: &mut Context<'_>) -> Poll<()> {
     if is_over() { wait(cx.waker(), |waiting| &mut waiting.ahead) } else { Poll::Ready(()) }
+}
+
+/// The same for a task whose work was promised to this turn: ready until the turn has had twice its share.
+pub(crate) fn poll_finish(cx: &mut Context<'_>) -> Poll<()> {
+    if SPENT.get() >= 2 * SHARE { wait(cx.waker(), |waiting| &mut waiting.ahead) } else { Poll::Ready(()) }
 }
 
 /// The same for a task that has worked and goes on.

@@ -5,7 +5,7 @@
 //! of a worker is longer than a piece.
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use poll_core::{Batch, Form, Message, Rendering};
@@ -143,7 +143,8 @@ impl<L: List> Listed<L> {
 }
 
 impl<L: List> Pieces for Listed<L> {
-    fn poll_piece(&mut self, _: &mut Context<'_>) -> Poll<Option<Piece>> {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Piece>> {
+        ready!(turn::poll_go_on(cx));
         let piece = self.piece().map(|piece| match self.batch.charge(piece.into()) {
             Ok(bytes) => Piece::Data(bytes),
             Err(_) => Piece::Broken,

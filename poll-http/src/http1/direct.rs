@@ -152,7 +152,7 @@ where
                     // it: others who make more work have had their share, and it has had nothing.
                     match answered {
                         Answered::Some => ready!(turn::poll_go_on(cx)),
-                        Answered::None if self.reads_freely() => {}
+                        Answered::None if self.reads_freely() => ready!(turn::poll_finish(cx)),
                         Answered::None => ready!(turn::poll_begin(cx)),
                     }
                     if let Some(turn) = ready!(self.poll_request(cx))? {
