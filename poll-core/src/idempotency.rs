@@ -63,6 +63,8 @@ struct Entry {
 enum Outcome {
     /// Open until the publish lets go of the sender, which it does under no lock.
     Pending(watch::Receiver<()>),
+    /// The journal does not know yet whether it was kept.
+    Doubtful,
     Kept(Numbers),
 }
 
@@ -82,6 +84,8 @@ pub(crate) enum Known {
     NotLoaded,
     /// The same publish is on its way; look again when this one closes.
     Pending(watch::Receiver<()>),
+    /// The same publish failed on its way, and it is not known yet whether it was kept.
+    Doubtful,
     Kept(Numbers),
     OtherPayload,
 }
@@ -158,6 +162,7 @@ impl Keys {
             Some(entry) if entry.payload != half(fingerprint) => Known::OtherPayload,
             Some(entry) => match &entry.outcome {
                 Outcome::Pending(outcome) => Known::Pending(outcome.clone()),
+                Outcome::Doubtful => Known::Doubtful,
                 Outcome::Kept(numbers) => Known::Kept(*numbers),
             },
         }
@@ -183,6 +188,14 @@ impl Keys {
     pub(crate) fn keep(&mut self, key: &IdempotencyKey, numbers: Numbers) {
         if let Some(entry) = self.known.get_mut(&hash(key)) {
             entry.outcome = Outcome::Kept(numbers);
+        }
+    }
+
+    /// Nobody knows what became of the publish under `key`, until it is kept or failed after all. Its twins are
+    /// told so, once they are woken.
+    pub(crate) fn doubt(&mut self, key: &IdempotencyKey) {
+        if let Some(entry) = self.known.get_mut(&hash(key)) {
+            entry.outcome = Outcome::Doubtful;
         }
     }
 
@@ -239,7 +252,7 @@ impl Keys {
             // A pending publish keeps its key whatever the table's size: it decides soon.
             let same = |entry: &&Entry| entry.taken == *taken;
             if let Some(entry) = self.known.get(key).filter(same) {
-                if matches!(entry.outcome, Outcome::Pending(_)) {
+                if matches!(entry.outcome, Outcome::Pending(_) | Outcome::Doubtful) {
                     break;
                 }
                 self.known.remove(key);

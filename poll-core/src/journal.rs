@@ -15,7 +15,10 @@ mod memory;
 use crate::channel::ChannelName;
 use crate::error::JournalError;
 pub use crate::store::{Append, Host, Receipt};
-pub use archive::{Archive, Damage, Health, KeptKey, Landmark, Loaded, Located, Piece, Reply, Stretch, Tail};
+pub use archive::{
+    Archive, Damage, Fault, FaultKind, Health, KeptKey, Landmark, Loaded, Located, Piece, Reply, Stretch,
+    Tail,
+};
 pub use memory::MemoryJournal;
 
 /// Where publishes are kept.

@@ -103,6 +103,7 @@ impl Refusal {
     }
 
     /// 503: the store cannot give what it holds now. 500: it never will, because it is damaged.
+    #[expect(clippy::needless_pass_by_value, reason = "it is what a failed read is mapped with")]
     pub(crate) fn unreadable(error: JournalError) -> Self {
         if let JournalError::Damaged(_) = error {
             let detail = "what the store holds of this channel is damaged";
@@ -273,8 +274,8 @@ impl From<PublishError> for Refusal {
                 "what the store holds of this channel is damaged; the message was not kept",
             ),
             PublishError::Journal(JournalError::OutcomeUnknown(_)) => {
-                let detail = "the store failed during the commit; the outcome is unknown: the message may have \
-                              been kept. Ask again with the same Idempotency-Key";
+                let detail = "the outcome is unknown: the store did not say in time whether the message was kept. \
+                              Ask again with the same Idempotency-Key";
                 let refusal = Self::new(StatusCode::SERVICE_UNAVAILABLE, detail);
                 Self { problem: Some(OUTCOME_UNKNOWN), ..refusal.retry_after(Duration::from_secs(1)) }
             }

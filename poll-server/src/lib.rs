@@ -103,6 +103,7 @@ pub async fn run(config: Config, listeners: Vec<Listener>, shutdown: Shutdown) -
     let mut beside = tokio::task::JoinSet::new();
     beside.spawn(kept.watch());
     beside.spawn(damage::watch(&store));
+    beside.spawn(kept.look());
     beside.spawn(upkeep::sweep(store.clone(), clock.clone()));
     beside.spawn(logs::flood::tell());
     if let Some(interval) = config.demo {

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use poll_core::journal::disk::{self, Directory, DiskJournal, Options, Progress};
-use poll_core::journal::{Archive, Health, MemoryJournal};
+use poll_core::journal::{Archive, Fault, FaultKind, Health, MemoryJournal};
 use poll_core::{Memory, Store};
+use tokio::time::MissedTickBehavior;
 
 use crate::config::{Config, Durability, StoreUrl};
 use crate::damage;
@@ -18,6 +19,10 @@ use crate::damage;
 /// How long a start waits for the store before it listens: what cannot be used at all is known by then, and
 /// nothing that the server says of itself is early.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often the store looks whether its file is still there: what is acknowledged in between may be lost with a
+/// file that was removed.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Why the store cannot be used, as one line.
 #[derive(Debug)]
@@ -125,13 +130,10 @@ impl Kept {
             loop {
                 let now = health.borrow_and_update().clone();
                 if now != before {
-                    match &now {
-                        Health::Ready => tracing::info!("the store keeps what is published"),
-                        Health::Full(why) => {
-                            tracing::error!("the store is full, publishes are refused: {why}");
-                        }
-                        Health::Away(why) | Health::Lost(why) => {
-                            tracing::error!("the store is away, publishes are refused: {why}");
+                    match now.fault() {
+                        None => tracing::info!("the store keeps what is published"),
+                        Some(Fault { kind, why }) => {
+                            tracing::error!("{kind}, publishes are refused: {why}");
                         }
                     }
                     before = now;
@@ -139,6 +141,20 @@ impl Kept {
                 if health.changed().await.is_err() {
                     return;
                 }
+            }
+        }
+    }
+
+    /// Has the store look after itself, for ever: whether its file is still there, and whether it answers.
+    pub(crate) fn look(&self) -> impl Future<Output = ()> + Send + use<> {
+        let journal = self.journal.clone();
+        async move {
+            let Some(journal) = journal else { return };
+            let mut ticks = tokio::time::interval(LOOK_INTERVAL);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                journal.look();
             }
         }
     }
@@ -155,9 +171,13 @@ impl Kept {
 /// stands in the log (see [`Kept::watch`]).
 fn readiness(health: &Health, note: &str) -> Result<String, String> {
     match health {
+        Health::Ready => Ok(note.to_owned()),
         // A full store gives what it has; publishers are told by themselves.
-        Health::Ready | Health::Full(_) => Ok(note.to_owned()),
-        Health::Away(_) | Health::Lost(_) => Err("the store is away".to_owned()),
+        Health::Refusing(Fault { kind: FaultKind::Full, .. }) => {
+            let line = format!("{}: publishes are refused", FaultKind::Full);
+            Ok(if note.is_empty() { line } else { format!("{note}\n{line}") })
+        }
+        Health::Refusing(fault) | Health::Away(fault) | Health::Lost(fault) => Err(fault.kind.to_string()),
     }
 }
 
@@ -182,12 +202,17 @@ mod tests {
 
     #[test]
     fn readiness_tells_the_kind_of_a_fault_and_nothing_else() {
-        let why = || "/srv/poll-data/poll.redb: Input/output error (os error 5)".to_owned();
-        for health in [Health::Away(why()), Health::Lost(why())] {
-            assert_eq!(readiness(&health, "a note"), Err("the store is away".to_owned()));
+        use FaultKind::{Closed, Damaged, Failing, Full, Gone, InUse, Opening, Stalled};
+        let fault = |kind| Fault::new(kind, "/srv/poll-data/poll.redb: Input/output error (os error 5)");
+        for kind in [Opening, Failing, Stalled, Gone, InUse, Damaged, Closed] {
+            for health in [Health::Refusing, Health::Away, Health::Lost] {
+                assert_eq!(readiness(&health(fault(kind)), "a note"), Err(kind.to_string()));
+            }
         }
-        for health in [Health::Ready, Health::Full(why())] {
-            assert_eq!(readiness(&health, "a note"), Ok("a note".to_owned()));
-        }
+        assert!(readiness(&Health::Away(fault(Full)), "a note").is_err());
+        assert_eq!(readiness(&Health::Ready, "a note"), Ok("a note".to_owned()));
+        let full = "the store has no room left: publishes are refused";
+        assert_eq!(readiness(&Health::Refusing(fault(Full)), ""), Ok(full.to_owned()));
+        assert_eq!(readiness(&Health::Refusing(fault(Full)), "a note"), Ok(format!("a note\n{full}")));
     }
 }

@@ -167,17 +167,50 @@ impl Default for Tail {
 }
 
 /// Whether a journal can be used.
+///
+/// Where a journal answers a read with [`JournalError::Unavailable`], its health has said before that it does not
+/// give, and says that it does once asking again makes sense: whoever waits for that never spins.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Health {
     /// It keeps and gives.
     #[default]
     Ready,
-    /// It gives, but keeps nothing: why, as one line.
-    Full(String),
-    /// It does neither, for now: why, as one line.
-    Away(String),
-    /// It never will again: why, as one line.
-    Lost(String),
+    /// It gives, but keeps nothing for now.
+    Refusing(Fault),
+    /// It does neither, for now.
+    Away(Fault),
+    /// It never will again.
+    Lost(Fault),
+}
+
+/// What is wrong with a journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Which kind of fault it is. This may be told to anybody.
+    pub kind: FaultKind,
+    /// More about it, as one line for the log: it may name paths.
+    pub why: String,
+}
+
+/// The kinds of fault that a journal has. Displays as one line that names nothing of the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FaultKind {
+    /// It is being opened, or repaired after a crash.
+    Opening,
+    /// There is no room left where it writes.
+    Full,
+    /// Reading or writing failed.
+    Failing,
+    /// A commit takes far longer than commits do.
+    Stalled,
+    /// What it writes to was removed, renamed or replaced.
+    Gone,
+    /// Another process uses it.
+    InUse,
+    /// It makes no sense as a whole.
+    Damaged,
+    /// It is closed.
+    Closed,
 }
 
 impl Health {
@@ -186,11 +219,7 @@ impl Health {
     /// # Errors
     /// When nothing is kept now.
     pub fn keeps(&self) -> Result<(), JournalError> {
-        match self {
-            Self::Ready => Ok(()),
-            Self::Full(why) => Err(JournalError::Full(why.clone())),
-            Self::Away(why) | Self::Lost(why) => Err(JournalError::Unavailable(why.clone())),
-        }
+        self.fault().map_or(Ok(()), |fault| Err(fault.error()))
     }
 
     /// What a reader is told whose channel is not in memory.
@@ -199,8 +228,48 @@ impl Health {
     /// When nothing is given now.
     pub fn gives(&self) -> Result<(), JournalError> {
         match self {
-            Self::Ready | Self::Full(_) => Ok(()),
-            Self::Away(why) | Self::Lost(why) => Err(JournalError::Unavailable(why.clone())),
+            Self::Ready | Self::Refusing(_) => Ok(()),
+            Self::Away(fault) | Self::Lost(fault) => Err(fault.error()),
         }
+    }
+
+    /// What is wrong, if something is.
+    #[must_use]
+    pub fn fault(&self) -> Option<&Fault> {
+        match self {
+            Self::Ready => None,
+            Self::Refusing(fault) | Self::Away(fault) | Self::Lost(fault) => Some(fault),
+        }
+    }
+}
+
+impl Fault {
+    /// A fault and what the log says of it.
+    pub fn new(kind: FaultKind, why: impl Into<String>) -> Self {
+        Self { kind, why: why.into() }
+    }
+
+    /// What somebody is told who asked for what the fault prevents. Nothing was kept.
+    #[must_use]
+    pub fn error(&self) -> JournalError {
+        match self.kind {
+            FaultKind::Full => JournalError::Full(self.why.clone()),
+            _ => JournalError::Unavailable(self.why.clone()),
+        }
+    }
+}
+
+impl std::fmt::Display for FaultKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Opening => "the store is being opened",
+            Self::Full => "the store has no room left",
+            Self::Failing => "the store cannot be read or written",
+            Self::Stalled => "the store does not answer in time",
+            Self::Gone => "the store's file was removed, renamed or replaced",
+            Self::InUse => "the store is in use by another server",
+            Self::Damaged => "the store is damaged",
+            Self::Closed => "the store is closed",
+        })
     }
 }

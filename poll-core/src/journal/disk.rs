@@ -3,15 +3,17 @@
 //! One thread writes (`writer`): it commits what has come from all channels while it committed the batch before,
 //! and answers after. A few threads read (`reader`): a channel's tail when it is first used, and what is older
 //! than the tail. The file is a [redb](https://docs.rs/redb) database; `format` says what is in it, `recovery`
-//! how it is opened after a crash, `retention` what goes from it, `medium` where it lives, `fault` what is said
-//! when it fails.
+//! how it is opened after a crash, `retention` what goes from it, `medium` and `directory` where it lives, `commit`
+//! what becomes of the publishes of one that fails, `fault` what is said then.
 //!
 //! Not here: what a channel is, who waits for it, and when a message is too old. That is the store's, which has
 //! this below it as it has memory.
 
 mod backup;
 mod codec;
+mod commit;
 mod damage;
+mod directory;
 mod fault;
 mod format;
 mod inbox;
@@ -22,6 +24,7 @@ mod reader;
 mod recovery;
 mod retention;
 mod salvage;
+mod unreadable;
 mod writer;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,8 +35,8 @@ use redb::Database;
 use tokio::sync::watch;
 
 use super::{
-    Append, Archive, Damage, Health, Host, Journal, KeptKey, Landmark, Loaded, Located, Piece, Reply,
-    Stretch, Tail, Taken,
+    Append, Archive, Damage, Fault, FaultKind, Health, Host, Journal, KeptKey, Landmark, Loaded, Located,
+    Piece, Reply, Stretch, Tail, Taken,
 };
 use crate::channel::ChannelName;
 use crate::cursor::Epoch;
@@ -42,9 +45,12 @@ use crate::time::Timestamp;
 pub use backup::{
     BackupError, ChannelRecord, EventRecord, LostRecord, MessageRecord, Record, Report, export, import,
 };
+use commit::InFlight;
+pub use directory::Directory;
 pub use fault::{OpenError, catches_panics};
 use inbox::{Entry, Errand, Inbox};
-pub use medium::{Directory, Medium};
+pub use medium::Medium;
+use medium::Watch;
 use reader::{Job, Jobs};
 pub use salvage::{Condition, check, salvage};
 
@@ -96,6 +102,10 @@ pub struct Options {
     pub queue_bytes: u64,
     /// Threads that read. 2: reads wait for the disk, not for a core.
     pub readers: usize,
+    /// How long a commit may take before publishes are refused; after twice that, those who wait for it are told
+    /// that the outcome is unknown. 5 s: ten times what a busy disk takes, and soon enough for whoever looks at the
+    /// health.
+    pub stall: Duration,
 }
 
 impl Default for Options {
@@ -108,6 +118,7 @@ impl Default for Options {
             cache_bytes: 64 << 20,
             queue_bytes: 64 << 20,
             readers: 2,
+            stall: Duration::from_secs(5),
         }
     }
 }
@@ -148,8 +159,11 @@ struct Shared {
     inbox: Arc<Inbox>,
     jobs: Jobs,
     /// Held for reading for as long as one transaction, and for writing to take the database away after it
-    /// failed: what waits is the writer, which has nothing else to do then.
-    database: RwLock<Option<Database>>,
+    /// failed: what waits is the writer, which has nothing else to do then. What is here has no doubt left in it.
+    database: RwLock<Opened>,
+    /// [`Opened::times`], for whoever must not wait for that lock.
+    times: AtomicU64,
+    in_flight: InFlight,
     /// Held for reading while a channel is loaded, for writing while one is forgotten.
     gate: RwLock<()>,
     health: watch::Sender<Health>,
@@ -157,9 +171,17 @@ struct Shared {
     bell: Condvar,
     host: OnceLock<Host>,
     channels: AtomicU64,
-    unsynced: medium::Unsynced,
+    watch: Arc<Watch>,
     damages: damage::Damages,
     figures: Counts,
+}
+
+/// The database that everybody uses.
+#[derive(Default)]
+struct Opened {
+    /// How often one was put here: tells an error of this one from what an earlier one left behind.
+    times: u64,
+    database: Option<Database>,
 }
 
 #[derive(Default)]
@@ -238,6 +260,17 @@ impl DiskJournal {
             commits: counts.commits.load(Ordering::Relaxed),
             publishes: counts.publishes.load(Ordering::Relaxed),
         }
+    }
+
+    /// Looks after the journal, and has it look at its file: its [health](Archive::health) then says what was found.
+    /// To be called every second or so. It returns at once.
+    pub fn look(&self) {
+        let shared = &self.0.0;
+        if let Some(age) = shared.in_flight.age().filter(|age| *age >= shared.options.stall) {
+            shared.stalled(age);
+        }
+        // A journal that has ended needs no looking after.
+        drop(shared.inbox.ask(Errand::Look));
     }
 
     /// When publishers are answered.
@@ -349,27 +382,34 @@ impl Shared {
             progress,
             inbox: Arc::default(),
             jobs: Jobs::default(),
-            database: RwLock::new(None),
+            database: RwLock::default(),
+            times: AtomicU64::new(0),
+            in_flight: InFlight::default(),
             gate: RwLock::new(()),
-            health: watch::Sender::new(Health::Away("it is being opened".to_owned())),
+            health: watch::Sender::new(Health::Away(Fault::new(FaultKind::Opening, "it is being opened"))),
             opened: Mutex::new(None),
             bell: Condvar::new(),
             host: OnceLock::new(),
             channels: AtomicU64::new(0),
-            unsynced: medium::Unsynced::default(),
+            watch: Arc::default(),
             damages: damage::Damages::default(),
             figures: Counts::default(),
         }
     }
 
-    fn database(&self) -> RwLockReadGuard<'_, Option<Database>> {
+    fn database(&self) -> RwLockReadGuard<'_, Opened> {
         self.database.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Puts the database in place, or takes it away; closing the one before is done when this returns.
     fn put_database(&self, database: Option<Database>) {
-        let old =
-            std::mem::replace(&mut *self.database.write().unwrap_or_else(PoisonError::into_inner), database);
+        let mut opened = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        if database.is_some() {
+            opened.times += 1;
+            self.times.store(opened.times, Ordering::Relaxed);
+        }
+        let old = std::mem::replace(&mut opened.database, database);
+        drop(opened);
         drop(old);
     }
 

@@ -14,6 +14,7 @@ use crate::cursor::{Cursor, Epoch, Seq};
 use crate::error::{JournalError, PublishError};
 use crate::idempotency::{Fingerprint, IdempotencyKey};
 use crate::message::{Message, Payload};
+use crate::sync::Mutex;
 use crate::time::Timestamp;
 
 /// What a publisher asks: all of it is kept, or nothing.
@@ -63,7 +64,7 @@ pub struct Stamp {
     pub at: Timestamp,
 }
 
-/// A minted publish in the hands of a journal. One that is dropped unanswered has failed.
+/// A minted publish in the hands of a journal. One that is dropped unanswered has failed; in a panic, nobody knows.
 pub struct Append {
     pub(super) store: Weak<Inner>,
     pub(super) channel: Arc<Channel>,
@@ -73,11 +74,15 @@ pub struct Append {
     pub(super) messages: Messages,
     pub(super) ending: Ending,
     pub(super) key: Option<(IdempotencyKey, Fingerprint)>,
-    /// Twins under the same key wait for this to be dropped, which wakes them: so never under a lock.
+    /// Twins under the same key wait for this to change or be dropped, which wakes them: so never under a lock.
     pub(super) twins: Option<watch::Sender<()>>,
-    /// Gone once the publish is answered.
-    pub(super) reply: Option<oneshot::Sender<Result<Published, PublishError>>>,
+    /// Gone once the publisher is answered. Held to take it out, because a publisher is told of a doubt while the
+    /// publish itself is with the thread that commits it.
+    pub(super) reply: Mutex<Option<Answer>>,
 }
+
+/// Where a publisher hears how its publish ended.
+pub(super) type Answer = oneshot::Sender<Result<Published, PublishError>>;
 
 /// Says of a publish that was shown before it was kept, that it is kept now.
 pub struct Receipt {
@@ -156,7 +161,7 @@ impl Append {
             ending: self.ending,
             key: self.key.clone(),
             twins: None,
-            reply: None,
+            reply: Mutex::default(),
         }
     }
 
@@ -194,10 +199,24 @@ impl Append {
 
     /// The publish is not kept. All publishes of the channel that were handed over since must fail as well:
     /// their [`after`](Self::after) names a message that never was.
-    pub fn failed(mut self, error: JournalError) {
+    pub fn failed(self, error: JournalError) {
         self.channel.state.lock().fail(&self);
         self.dismiss();
         self.answer(Err(error.into()));
+    }
+
+    /// It is not known whether the publish is kept, nor when that will be known: tells the publisher, and those who
+    /// ask again under its key. Readers see nothing of it, and the channel takes no other, until it is
+    /// [kept](Self::kept) or has [failed](Self::failed) after all. One that is dropped from now on stays in doubt.
+    pub fn doubtful(&self, why: &str) {
+        // Whoever takes the reply may tell; all others come too late.
+        let Some(reply) = self.reply.lock().take() else { return };
+        self.channel.state.lock().doubt(self);
+        if let Some(twins) = &self.twins {
+            twins.send_replace(());
+        }
+        // The publisher may have left.
+        let _ = reply.send(Err(JournalError::OutcomeUnknown(why.to_owned()).into()));
     }
 
     /// A channel that would have been born with this is not.
@@ -210,8 +229,9 @@ impl Append {
         }
     }
 
-    fn answer(&mut self, answer: Result<Published, PublishError>) {
-        if let Some(reply) = self.reply.take() {
+    fn answer(&self, answer: Result<Published, PublishError>) {
+        let reply = self.reply.lock().take();
+        if let Some(reply) = reply {
             // The publisher may have left; what is kept is kept.
             let _ = reply.send(answer);
         }
@@ -220,7 +240,11 @@ impl Append {
 
 impl Drop for Append {
     fn drop(&mut self) {
-        if let Some(reply) = self.reply.take() {
+        if std::thread::panicking() {
+            self.doubtful("the journal ended before it answered");
+        }
+        let reply = self.reply.lock().take();
+        if let Some(reply) = reply {
             self.channel.state.lock().fail(self);
             self.dismiss();
             drop(reply);

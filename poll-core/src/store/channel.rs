@@ -59,7 +59,8 @@ pub(super) enum Stage {
     Open,
     /// A publish that ends the channel is on its way, or has arrived.
     Closing,
-    /// The journal failed a publish: numbers behind it are void, so none are given out until all are back.
+    /// The journal failed a publish, or does not know what became of it: numbers behind it are void, so none are
+    /// given out until all are back.
     Failing,
     /// The channel was taken out of the directory; whoever still holds it looks it up again.
     Forgotten,
@@ -249,6 +250,14 @@ impl State {
         }
         self.stage = Stage::Failing;
         self.returned(append);
+    }
+
+    /// A publish is still in the journal's hands, and may be kept or not.
+    pub(super) fn doubt(&mut self, append: &Append) {
+        if let Some((key, _)) = append.key() {
+            self.keys.doubt(key);
+        }
+        self.stage = Stage::Failing;
     }
 
     /// Takes back a publish that was minted just now and that the journal did not take.

@@ -16,6 +16,7 @@ use crate::journal::Taken;
 use crate::log::Limit;
 use crate::message::Message;
 use crate::position::Pinned;
+use crate::sync::Mutex;
 use crate::time::Timestamp;
 
 /// A publish that was started.
@@ -104,7 +105,7 @@ impl Store {
     /// publish back that the journal has.
     ///
     /// # Errors
-    /// See [`PublishError`]; nothing of the publish was kept then.
+    /// See [`PublishError`].
     pub async fn publish(
         &self,
         now: Timestamp,
@@ -121,7 +122,7 @@ impl Store {
     /// nearly always to the end. Above a journal with an archive nothing begins before what is returned is polled.
     ///
     /// # Errors
-    /// See [`PublishError`]; nothing of the publish was kept then.
+    /// See [`PublishError`].
     pub fn start_publish(
         &self,
         now: Timestamp,
@@ -172,7 +173,7 @@ impl Store {
                     let lost = || JournalError::Unavailable("it stopped before it answered".to_owned());
                     return reply.await.unwrap_or_else(|_| Err(lost().into()));
                 }
-                // Either outcome drops the sender; the table then says which it was.
+                // Every outcome wakes this one; the table then says which it was.
                 Some(Begun::Twin(mut outcome)) => drop(outcome.changed().await),
                 Some(Begun::Crowded) => self.make_way(now).await?,
                 Some(Begun::NeedsKeys) => self.load_keys(now, channel).await?,
@@ -215,14 +216,7 @@ impl Store {
         if let Some(known) = key.map(|key| self.known(now, &mut state, key)).transpose()?.flatten() {
             return Ok(known);
         }
-        match state.stage {
-            Stage::Closing => return Err(PublishError::Closed),
-            Stage::Failing => {
-                let why = "it failed, and has publishes of the channel to give back".to_owned();
-                return Err(JournalError::Unavailable(why).into());
-            }
-            Stage::Open | Stage::Forgotten => {}
-        }
+        self.takes_more(state.stage)?;
         let archive = self.0.journal.archive();
         if let Some(archive) = archive.filter(|_| state.is_unborn())
             && !archive.admit(self.0.retention.channels())
@@ -247,7 +241,7 @@ impl Store {
             ending,
             key: key.cloned(),
             twins,
-            reply,
+            reply: Mutex::new(reply),
         };
         match self.0.journal.append(append) {
             Taken::Queued => {
@@ -256,14 +250,14 @@ impl Store {
                 Ok(Begun::Queued(answer.ok_or_else(never)?))
             }
             Taken::Kept(mut append) => {
-                append.reply = None;
+                append.reply = Mutex::default();
                 if archive.is_some() {
                     state.shown();
                 }
                 Ok(Begun::Published(self.0.show(&mut append, state)))
             }
             Taken::Refused(mut append, error) => {
-                append.reply = None;
+                append.reply = Mutex::default();
                 state.refuse(&append);
                 drop(state);
                 append.dismiss();
@@ -284,6 +278,10 @@ impl Store {
             Known::New => Ok(None),
             Known::NotLoaded => Ok(Some(Begun::NeedsKeys)),
             Known::Pending(outcome) => Ok(Some(Begun::Twin(outcome))),
+            Known::Doubtful => {
+                let why = "the same publish is in the journal's hands, which failed".to_owned();
+                Err(JournalError::OutcomeUnknown(why).into())
+            }
             Known::Kept(numbers) => Ok(Some(Begun::Repeated(state.epoch(), numbers))),
             Known::OtherPayload => Err(PublishError::KeyReused),
         }
@@ -333,6 +331,22 @@ impl Store {
             repetition.take(&self.read_resident(now, name, &position, limit)?);
         }
         Some(repetition.published())
+    }
+
+    /// Whether a channel in this stage takes a publish.
+    fn takes_more(&self, stage: Stage) -> Result<(), PublishError> {
+        match stage {
+            Stage::Open | Stage::Forgotten => Ok(()),
+            Stage::Closing => Err(PublishError::Closed),
+            Stage::Failing => {
+                // The journal may know better why.
+                if let Some(archive) = self.0.journal.archive() {
+                    archive.health().borrow().keeps()?;
+                }
+                let why = "it failed, and has publishes of the channel to give back".to_owned();
+                Err(JournalError::Unavailable(why).into())
+            }
+        }
     }
 
     /// Finds room for another channel, where the journal keeps them.

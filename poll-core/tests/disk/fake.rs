@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::io;
 use std::ops::Bound;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use poll_core::journal::disk::Medium;
 use redb::{BackendError, StorageBackend};
@@ -21,7 +21,13 @@ struct State {
     reads: u64,
     writes: u64,
     syncs: u64,
+    opens: u64,
     fault: Fault,
+    /// After how many more writes and syncs everything fails, as when the power goes.
+    cut: Option<u64>,
+    /// Reads of this byte fail, whoever opened the file.
+    bad_sector: Option<usize>,
+    syncing: Syncing,
     room: Option<usize>,
     free: Option<u64>,
 }
@@ -41,12 +47,25 @@ pub(crate) enum Fault {
     Lie(u64),
     /// So many tries to open the disk fail.
     Shut(u64),
-    /// Everything fails after so many writes and syncs, as when the power goes.
-    PowerCut(u64),
+    /// The read after so many fails.
+    Read(u64),
+}
+
+/// Whether syncs go through at once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Syncing {
+    #[default]
+    Free,
+    /// Each waits to be let through, but for so many.
+    Held(u64),
+    /// One waits.
+    Waiting,
+    /// The one that waits may go; the next is held again.
+    Passing,
 }
 
 #[derive(Debug, Clone, Default)]
-pub(crate) struct FakeDisk(Arc<Mutex<State>>);
+pub(crate) struct FakeDisk(Arc<(Mutex<State>, Condvar)>);
 
 /// One process's way to the disk.
 #[derive(Debug)]
@@ -89,6 +108,79 @@ impl FakeDisk {
         self.lock().syncs
     }
 
+    /// How often it was opened.
+    pub(crate) fn opens(&self) -> u64 {
+        self.lock().opens
+    }
+
+    /// The power goes after so many writes and syncs.
+    pub(crate) fn cut_power(&self, after: u64) {
+        self.lock().cut = Some(after);
+    }
+
+    /// Whether it is gone.
+    pub(crate) fn is_dark(&self) -> bool {
+        self.lock().cut == Some(0)
+    }
+
+    /// Syncs wait from now on.
+    pub(crate) fn hold_syncs(&self) {
+        self.hold_syncs_after(0);
+    }
+
+    /// Syncs wait when so many are over.
+    pub(crate) fn hold_syncs_after(&self, count: u64) {
+        self.lock().syncing = Syncing::Held(count);
+    }
+
+    /// Waits until a sync does.
+    pub(crate) fn wait_for_sync(&self) {
+        drop(self.0.1.wait_while(self.lock(), |state| state.syncing != Syncing::Waiting).unwrap());
+    }
+
+    pub(crate) fn sync_waits(&self) -> bool {
+        self.lock().syncing == Syncing::Waiting
+    }
+
+    /// Lets the sync that waits go; the next waits again.
+    pub(crate) fn pass_sync(&self) {
+        self.lock().syncing = Syncing::Passing;
+        self.0.1.notify_all();
+    }
+
+    /// Syncs go through from now on.
+    pub(crate) fn free_syncs(&self) {
+        self.lock().syncing = Syncing::Free;
+        self.0.1.notify_all();
+    }
+
+    /// Makes every page that holds `text` senseless, on the platter and in the cache; says how many there were.
+    pub(crate) fn spoil(&self, text: &str) -> usize {
+        let pages = self.pages_with(text);
+        let state = &mut *self.lock();
+        for &page in &pages {
+            for file in [&mut state.cached, &mut state.synced] {
+                file[page..page + 16].fill(0xff);
+            }
+        }
+        pages.len()
+    }
+
+    /// Where `text` lies can no longer be read.
+    pub(crate) fn break_sector(&self, text: &str) {
+        let page = *self.pages_with(text).last().expect("a page that holds it");
+        self.lock().bad_sector = Some(page);
+    }
+
+    fn pages_with(&self, text: &str) -> Vec<usize> {
+        let state = self.lock();
+        let places = state.cached.windows(text.len()).enumerate();
+        let found = places.filter(|(_, bytes)| *bytes == text.as_bytes());
+        let mut pages: Vec<usize> = found.map(|(place, _)| place / 4096 * 4096).collect();
+        pages.dedup();
+        pages
+    }
+
     pub(crate) fn reads(&self) -> u64 {
         self.lock().reads
     }
@@ -126,7 +218,8 @@ impl FakeDisk {
     pub(crate) fn copy(&self) -> Self {
         let state = self.lock();
         let (cached, synced) = (state.cached.clone(), state.synced.clone());
-        Self(Arc::new(Mutex::new(State { cached, synced, ..State::default() })))
+        let state = State { cached, synced, ..State::default() };
+        Self(Arc::new((Mutex::new(state), Condvar::new())))
     }
 
     /// The machine stops. Of the unsynced writes those survive that `luck` says, in any order they were not.
@@ -147,11 +240,13 @@ impl FakeDisk {
         state.synced = platter;
         state.power += 1;
         state.locked = false;
-        state.fault = Fault::None;
+        (state.fault, state.cut, state.syncing) = (Fault::None, None, Syncing::Free);
+        drop(state);
+        self.0.1.notify_all();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap()
+        self.0.0.lock().unwrap()
     }
 }
 
@@ -161,9 +256,10 @@ impl Medium for Port {
     }
 
     fn open(&self) -> io::Result<Box<dyn StorageBackend>> {
-        if self.disk.lock().power != self.power {
+        if self.disk.lock().power != self.power || self.disk.is_dark() {
             return Err(io::Error::other("the power is gone"));
         }
+        self.disk.lock().opens += 1;
         let fault = self.disk.lock().fault;
         if let Fault::Shut(left @ 1..) = fault {
             self.disk.fail(Fault::Shut(left - 1));
@@ -191,8 +287,14 @@ impl State {
     }
 
     fn power_is_cut(&mut self) -> bool {
-        let fits = |fault| if let Fault::PowerCut(left) = fault { Some(left) } else { None };
-        self.strikes(fits, Fault::PowerCut)
+        match &mut self.cut {
+            Some(0) => true,
+            Some(left) => {
+                *left -= 1;
+                false
+            }
+            None => false,
+        }
     }
 
     fn put(&mut self, offset: usize, bytes: &[u8]) {
@@ -207,6 +309,22 @@ impl Handle {
         let alive = state.power == self.power && !*self.closed.lock().unwrap();
         if alive { Ok(state) } else { Err(io::Error::other("the power is gone")) }
     }
+
+    fn wait_to_sync(&self) -> io::Result<()> {
+        let mut state = self.state()?;
+        if let Syncing::Held(left @ 1..) = state.syncing {
+            state.syncing = Syncing::Held(left - 1);
+        } else if state.syncing == Syncing::Held(0) {
+            state.syncing = Syncing::Waiting;
+            self.disk.0.1.notify_all();
+            let waits = |state: &mut State| state.syncing == Syncing::Waiting;
+            state = self.disk.0.1.wait_while(state, waits).unwrap();
+            if state.syncing == Syncing::Passing {
+                state.syncing = Syncing::Held(0);
+            }
+        }
+        Ok(())
+    }
 }
 
 impl StorageBackend for Handle {
@@ -217,10 +335,18 @@ impl StorageBackend for Handle {
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let mut state = self.state()?;
         state.reads += 1;
-        if state.fault == Fault::PowerCut(0) {
+        if state.cut == Some(0) {
             return Err(io::Error::other("the power is gone"));
         }
         let offset = usize::try_from(offset).unwrap();
+        let fits = |fault| if let Fault::Read(left) = fault { Some(left) } else { None };
+        if state.strikes(fits, Fault::Read) {
+            state.fault = Fault::None;
+            return Err(io::Error::other("the read failed"));
+        }
+        if state.bad_sector.is_some_and(|bad| (offset..offset + out.len()).contains(&bad)) {
+            return Err(io::Error::other("the sector is bad"));
+        }
         let bytes = state.cached.get(offset..offset + out.len());
         out.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
@@ -235,6 +361,7 @@ impl StorageBackend for Handle {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        self.wait_to_sync()?;
         let mut state = self.state()?;
         if state.power_is_cut() {
             return Err(io::Error::other("the power is gone"));

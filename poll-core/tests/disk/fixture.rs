@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use poll_core::journal::disk::{DiskJournal, Medium, Options, Progress};
+use poll_core::journal::{Archive, Loaded};
 use poll_core::{
-    Batch, ChannelName, Cursor, Limit, Payload, Pinned, Position, Publish, PublishError, Published,
-    Retention, Store, Timestamp, View,
+    Batch, ChannelName, Cursor, IdempotencyKey, JournalError, Limit, Payload, Pinned, Position, Publish,
+    PublishError, Published, Retention, Store, Timestamp, View,
 };
 
 /// Some moment; tests count from it.
@@ -27,6 +28,9 @@ pub(crate) fn name(text: &str) -> ChannelName {
 pub(crate) fn second(seconds: u64) -> Timestamp {
     NOON.after(Duration::from_secs(seconds))
 }
+
+/// A publish that was started.
+pub(crate) type Publishing = tokio::task::JoinHandle<Result<Published, PublishError>>;
 
 /// A store above a journal that is open.
 pub(crate) struct Disk {
@@ -62,6 +66,28 @@ impl Disk {
         self.store.publish(now, &name(channel), Publish::one(Payload::text(text))).await
     }
 
+    /// Starts a publish under a key, and comes back when the journal has it, or has refused it.
+    pub(crate) async fn start(&self, channel: &str, text: &str) -> Publishing {
+        let (store, channel) = (self.store.clone(), name(channel));
+        // What is not in memory would have to be read first.
+        drop(store.load(NOON, &channel).await);
+        let publish = Publish::one(Payload::text(text)).under(IdempotencyKey::parse(text).unwrap());
+        let publishing = tokio::spawn(async move { store.publish(NOON, &channel, publish).await });
+        tokio::task::yield_now().await;
+        publishing
+    }
+
+    /// What the file says of a channel, past all that is in memory.
+    pub(crate) async fn load(&self, channel: &str) -> Result<Option<Loaded>, JournalError> {
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        self.journal.load(
+            &name(channel),
+            NOON,
+            Box::new(move |loaded| reply.send(loaded).unwrap_or_default()),
+        );
+        answer.await.unwrap()
+    }
+
     pub(crate) async fn read(&self, now: Timestamp, channel: &str, position: Position) -> View {
         let pinned = self.store.pin(now, &name(channel), position).await.unwrap();
         self.store.read(now, &name(channel), &pinned, Limit::default()).await.unwrap()
@@ -81,7 +107,6 @@ impl Disk {
 
     /// Waits until the journal keeps again.
     pub(crate) async fn keeps(&self) {
-        use poll_core::journal::Archive;
         let mut health = self.journal.health();
         health.wait_for(|health| health.keeps().is_ok()).await.unwrap();
     }

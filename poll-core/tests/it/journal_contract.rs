@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::task::Poll;
 
 use poll_core::{
-    Cursor, Ending, JournalError, Position, Publish, PublishError, Published, Publishing as Started,
-    Retention, Seal, Seq, Store,
+    Cursor, Ending, IdempotencyKey, JournalError, Position, Publish, PublishError, Published,
+    Publishing as Started, Retention, Seal, Seq, Store,
 };
 
 use crate::fixture::*;
@@ -184,6 +184,84 @@ fn a_journal_that_drops_a_publish_has_failed_it() {
     journal.keep();
     assert_eq!(first_number(&poll(&mut next, &count)), Some(1), "its number is given again");
     assert_eq!(all(&store), [1]);
+}
+
+fn is_unknown<T>(answer: &Poll<Result<T, PublishError>>) -> bool {
+    matches!(answer, Poll::Ready(Err(PublishError::Journal(JournalError::OutcomeUnknown(_)))))
+}
+
+#[test]
+fn a_publish_in_doubt_is_told_shown_to_nobody_and_settled_later() {
+    for kept in [true, false] {
+        let (journal, store) = Held::store(Retention::default());
+        let (count, a) = (Count::new(), name("a"));
+        let publishing =
+            || -> Publishing<'_> { Box::pin(store.publish(second(0), &a, Publish::one(text(1)))) };
+        let mut first = publishing();
+        assert!(poll(&mut first, &count).is_pending());
+        let append = journal.take();
+        append.doubtful("nobody knows");
+        append.doubtful("to say so again changes nothing");
+        assert!(is_unknown(&poll(&mut first, &count)));
+        assert_eq!(read(&store, second(0), "a", Position::Start).next, Cursor::ZERO, "nobody sees it");
+        let refused = poll(&mut publishing(), &count);
+        assert!(matches!(refused, Poll::Ready(Err(PublishError::Journal(JournalError::Unavailable(_))))));
+        assert_eq!(journal.len(), 0, "nothing stands behind a number that may be void");
+        if kept {
+            append.kept();
+        } else {
+            append.failed(full());
+        }
+        let mut next = publishing();
+        assert!(poll(&mut next, &count).is_pending());
+        journal.keep();
+        assert_eq!(first_number(&poll(&mut next, &count)), Some(1 + u64::from(kept)));
+        assert_eq!(all(&store).len(), 1 + usize::from(kept));
+    }
+}
+
+#[test]
+fn an_ending_in_doubt_does_not_pass_for_one() {
+    let (journal, store) = Held::store(Retention::default());
+    let (count, a) = (Count::new(), name("a"));
+    let mut closing = Box::pin(store.close(second(0), &a));
+    assert!(poll(&mut closing, &count).is_pending());
+    let append = journal.take();
+    append.doubtful("nobody knows");
+    assert!(is_unknown(&poll(&mut closing, &count)));
+    let mut late: Publishing<'_> = Box::pin(store.publish(second(0), &a, Publish::one(text(1))));
+    let refused = poll(&mut late, &count);
+    assert!(matches!(refused, Poll::Ready(Err(PublishError::Journal(JournalError::Unavailable(_))))));
+    append.kept();
+    let mut late: Publishing<'_> = Box::pin(store.publish(second(0), &a, Publish::one(text(1))));
+    assert_eq!(poll(&mut late, &count), Poll::Ready(Err(PublishError::Closed)));
+}
+
+#[test]
+fn a_journal_that_ends_in_doubt_leaves_it() {
+    let (journal, store) = Held::store(Retention::default());
+    let (count, a) = (Count::new(), name("a"));
+    let key = IdempotencyKey::parse("k").unwrap();
+    let publishing = || -> Publishing<'_> {
+        Box::pin(store.publish(second(0), &a, Publish::one(text(1)).under(key.clone())))
+    };
+    let mut first = publishing();
+    assert!(poll(&mut first, &count).is_pending());
+    let append = journal.take();
+    append.doubtful("nobody knows");
+    drop(append);
+    assert!(is_unknown(&poll(&mut first, &count)));
+    assert!(is_unknown(&poll(&mut publishing(), &count)));
+    // One that goes in a panic was perhaps kept.
+    let b = name("b");
+    let mut other = Box::pin(store.publish(second(0), &b, Publish::one(text(1))));
+    assert!(poll(&mut other, &count).is_pending());
+    let append = journal.take();
+    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+        let _append = append;
+        std::panic::resume_unwind(Box::new("the journal ends"));
+    }));
+    assert!(ended.is_err() && is_unknown(&poll(&mut other, &count)));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use poll_core::journal::{Health, Located, Piece};
+use poll_core::journal::{Fault, FaultKind, Health, Located, Piece};
 use poll_core::{JournalError, Pinned, Position, Retention, Seq, View};
 
 use crate::fixture::*;
@@ -90,13 +90,13 @@ fn who_reads_while_the_journal_is_away_is_not_polled_again_before_it_is_back() {
         assert_eq!(reads.len(), asked);
         reads.into_iter().for_each(|(_, reply)| reply(Err(JournalError::Unavailable("away".to_owned()))));
     }
-    archive.health.send_replace(Health::Away("being opened anew".to_owned()));
+    archive.health.send_replace(Health::Away(Fault::new(FaultKind::Failing, "being opened anew")));
     assert!(poll(&mut read, &count).is_pending());
     assert!(archive.reads.lock().unwrap().is_empty());
     archive.health.send_replace(Health::Ready);
     assert!(poll(&mut read, &count).is_pending());
     assert_eq!(archive.reads.lock().unwrap().len(), 1);
-    archive.health.send_replace(Health::Lost("closed".to_owned()));
+    archive.health.send_replace(Health::Lost(Fault::new(FaultKind::Closed, "closed")));
     let (_, reply) = archive.reads.lock().unwrap().pop_front().expect("a read");
     reply(Err(JournalError::Unavailable("closed".to_owned())));
     assert!(matches!(poll(&mut read, &count), std::task::Poll::Ready(Err(JournalError::Unavailable(_)))));

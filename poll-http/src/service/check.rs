@@ -55,7 +55,7 @@ impl Service {
     /// read like everything else, but neither counted nor told.
     ///
     /// # Errors
-    /// See [`PublishError`]; nothing of the publish was kept then.
+    /// See [`PublishError`].
     ///
     /// # Panics
     /// Where a hook does. With hooks it is to be called on a tokio runtime.
@@ -75,7 +75,7 @@ impl Service {
         task.await.unwrap_or_else(|ended| match ended.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
             Err(_) => {
-                Err(JournalError::Unavailable("the runtime ended before it answered".to_owned()).into())
+                Err(JournalError::OutcomeUnknown("the runtime ended before it answered".to_owned()).into())
             }
         })
     }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use poll_core::journal::Taken;
-use poll_core::{Append, Journal, Retention, Store};
+use poll_core::{Append, Journal, JournalError, Retention, Store};
 
 #[derive(Default)]
 pub(crate) struct Held(Mutex<VecDeque<Append>>);
@@ -26,6 +26,18 @@ impl Held {
     pub(crate) fn keep(&self) {
         let append = self.0.lock().unwrap().pop_front();
         append.expect("a publish in the journal").kept();
+    }
+
+    /// Of the publish that was handed over first, tells that its outcome is unknown. It stays in the journal.
+    pub(crate) fn doubt(&self) {
+        let held = self.0.lock().unwrap();
+        held.front().expect("a publish in the journal").doubtful("/srv/poll.redb: it failed");
+    }
+
+    /// What was handed over first is not kept.
+    pub(crate) fn fail(&self, error: JournalError) {
+        let append = self.0.lock().unwrap().pop_front();
+        append.expect("a publish in the journal").failed(error);
     }
 
     /// Lets others run until the journal has so many publishes. No time passes.

@@ -46,4 +46,5 @@ mod transport_toy;
 mod turns;
 mod unread_answers;
 mod unread_http2;
+mod unsettled;
 mod world;

@@ -66,6 +66,44 @@ fn a_second_server_on_the_same_directory_is_exit_1_and_one_line() {
 }
 
 #[test]
+fn a_store_whose_file_is_gone_is_told_and_begins_nothing_anew() {
+    let root = tempfile::tempdir().unwrap();
+    let directory = root.path().join("poll-data");
+    let store = format!("disk:{}", directory.display());
+    let mut server = Server::start(&["--store", &store]);
+    assert!(publish(&server, "one").contains("\"id\":1"));
+    let (file, away) = (directory.join("poll.redb"), directory.join("poll.redb.old"));
+    std::fs::rename(&file, &away).unwrap();
+    // Nobody publishes: it is looked for.
+    server.wait_for(1, "was removed, renamed or replaced, publishes are refused");
+    let ready = server.get("/readyz");
+    assert!(ready.starts_with("HTTP/1.1 503"), "{ready}");
+    assert!(ready.contains("the store's file was removed, renamed or replaced"), "{ready}");
+    assert!(!ready.contains("poll.redb") && !ready.contains(root.path().to_str().unwrap()), "{ready}");
+    for channel in ["kept", "new"] {
+        let url = server.url(&format!("/api/message?channel={channel}&content=two"));
+        let refused = output(curl(&["-sS", "-i", "-X", "POST", &url]));
+        assert!(refused.starts_with("HTTP/1.1 503"), "{refused}");
+        assert!(
+            refused.contains("about:blank") && refused.to_lowercase().contains("retry-after: 1"),
+            "{refused}"
+        );
+    }
+    assert!(server.get("/api/poll?channel=kept").contains("\"count\":1"), "what is there can be read");
+    let second = command().args(["--listen", "127.0.0.1:0", "--store", &store]).output().unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    assert!(String::from_utf8(second.stderr).unwrap().contains("in use by another server"));
+    assert!(!file.exists(), "nothing is made in its place");
+    std::fs::rename(&away, &file).unwrap();
+    server.get_until("/readyz", "ready\n");
+    assert!(publish(&server, "two").contains("\"id\":2"));
+    server.signal(Signal::TERM);
+    server.wait();
+    let server = Server::start(&["--store", &store]);
+    assert!(server.get("/api/poll?channel=kept").contains("\"count\":2"));
+}
+
+#[test]
 fn interval_durability_is_said() {
     let directory = tempfile::tempdir().unwrap();
     let store = format!("disk:{}", directory.path().display());

@@ -3,28 +3,36 @@
 use std::cell::Cell;
 use std::fmt;
 use std::io;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use redb::{DatabaseError, Error, StorageError};
 
+use super::Shared;
+use super::inbox::Errand;
 use crate::error::JournalError;
+use crate::journal::{Fault, FaultKind, Health};
 
 /// Why a journal cannot be opened. Displays as one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OpenError {
     /// Another server has it open.
     InUse(String),
+    /// It was open, and its file is not there any more, or is another one.
+    Gone(String),
     /// It was written by another version of the format.
     Version(String),
     /// The file is not a journal, or is damaged.
     Damaged(String),
-    /// The file or its directory cannot be used: missing rights, no room, a failing disk.
+    /// There is no room for it.
+    Full(String),
+    /// The file or its directory cannot be used: missing rights, a failing disk.
     Unusable(String),
 }
 
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::InUse(line) | Self::Version(line) | Self::Damaged(line) | Self::Unusable(line)) = self;
-        f.write_str(line)
+        f.write_str(self.line())
     }
 }
 
@@ -38,11 +46,14 @@ impl OpenError {
             Error::UpgradeRequired(version) => Self::Version(format!(
                 "{place} has version {version} of the file format, which this server does not read"
             )),
+            Error::Io(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Self::InUse(format!("{place} is in use by another server"))
+            }
             Error::Io(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 Self::Unusable(format!("{place} may not be written: {error}"))
             }
             Error::Io(error) if means_full(error) => {
-                Self::Unusable(format!("there is no room for {place}: {error}"))
+                Self::Full(format!("there is no room for {place}: {error}"))
             }
             Error::Io(error)
                 if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) =>
@@ -55,15 +66,60 @@ impl OpenError {
             }
         }
     }
+
+    /// The same where it was open before.
+    pub(super) fn again(place: &str, error: &Error) -> Self {
+        match error {
+            Error::Io(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::StaleNetworkFileHandle
+                ) =>
+            {
+                Self::Gone(format!("{place} is gone: {error}"))
+            }
+            error => Self::of(place, error),
+        }
+    }
+
+    fn line(&self) -> &str {
+        let (Self::InUse(line)
+        | Self::Gone(line)
+        | Self::Version(line)
+        | Self::Damaged(line)
+        | Self::Full(line)
+        | Self::Unusable(line)) = self;
+        line
+    }
+
+    /// What the journal's health is because of this.
+    pub(super) fn fault(&self) -> Fault {
+        let kind = match self {
+            Self::InUse(_) => FaultKind::InUse,
+            Self::Gone(_) => FaultKind::Gone,
+            Self::Version(_) | Self::Damaged(_) => FaultKind::Damaged,
+            Self::Full(_) => FaultKind::Full,
+            Self::Unusable(_) => FaultKind::Failing,
+        };
+        Fault::new(kind, self.line())
+    }
 }
 
 /// What a publisher or reader is told.
 pub(super) fn journal_error(error: &Error) -> JournalError {
     match error {
-        Error::Io(error) if means_full(error) => JournalError::Full(line(&error.to_string())),
         error if is_damage(error) => JournalError::Damaged(line(&error.to_string())),
-        error => JournalError::Unavailable(line(&error.to_string())),
+        error => fault(error).error(),
     }
+}
+
+/// What the journal's health is after this.
+pub(super) fn fault(error: &Error) -> Fault {
+    let kind = match error {
+        Error::Io(error) if means_full(error) => FaultKind::Full,
+        _ => FaultKind::Failing,
+    };
+    Fault::new(kind, line(&error.to_string()))
 }
 
 /// Whether what the file holds is wrong, and not that it cannot be read. Trying again does not help, and neither does
@@ -86,6 +142,55 @@ fn means_full(error: &io::Error) -> bool {
 
 fn line(text: &str) -> String {
     text.lines().next().unwrap_or("no reason given").to_owned()
+}
+
+impl Shared {
+    /// Reading failed, of the database that was opened as the `times`th: nobody is sent to it any more, and the
+    /// writer is told. Errors of an earlier one are old news.
+    pub(super) fn suspect(&self, times: u64, error: Error) {
+        let fault = fault(&error);
+        self.health.send_if_modified(|health| {
+            let news = health.gives().is_ok() && self.times.load(Ordering::Relaxed) == times;
+            if news {
+                *health = Health::Away(fault);
+            }
+            news
+        });
+        // If there is nobody to tell, it is closed.
+        drop(self.inbox.ask(Errand::Suspect(times, error)));
+    }
+
+    /// A commit has taken this long and is not over.
+    pub(super) fn stalled(&self, age: Duration) {
+        let why = format!("a commit to {} has taken {age:.1?} so far", self.medium.name());
+        self.health.send_if_modified(|health| {
+            let news = *health == Health::Ready;
+            if news {
+                *health = Health::Refusing(Fault::new(FaultKind::Stalled, why.clone()));
+            }
+            news
+        });
+        if self.in_flight.tell_after(2 * self.options.stall, &why) {
+            for entry in self.inbox.drain_waiting() {
+                entry.append.failed(JournalError::Unavailable(why.clone()));
+            }
+        }
+    }
+
+    /// A commit is over, however long it took.
+    pub(super) fn unstalled(&self) {
+        let is_stalled =
+            |health: &Health| matches!(health, Health::Refusing(fault) if fault.kind == FaultKind::Stalled);
+        if is_stalled(&self.health.borrow()) {
+            self.health.send_if_modified(|health| {
+                let over = is_stalled(health);
+                if over {
+                    *health = Health::Ready;
+                }
+                over
+            });
+        }
+    }
 }
 
 thread_local! {

@@ -28,8 +28,10 @@ pub(super) enum Errand {
     Sweep(Timestamp),
     /// Somebody wants room for a channel.
     Room(Timestamp, Reply<bool>),
-    /// A reader found the file broken.
-    Suspect(Error),
+    /// Somebody wants to know whether the file can still be used.
+    Look,
+    /// Reading failed: of the database that was opened this often, and why.
+    Suspect(u64, Error),
     /// Somebody waits for the end.
     Close(Reply<()>),
 }
@@ -39,20 +41,26 @@ pub(super) enum Errand {
 pub(super) struct Errands {
     pub(super) sweep: Option<Timestamp>,
     pub(super) room: Vec<(Timestamp, Reply<bool>)>,
-    pub(super) suspect: Option<Error>,
+    pub(super) look: bool,
+    pub(super) suspect: Option<(u64, Error)>,
     pub(super) close: Vec<Reply<()>>,
 }
 
 impl Errands {
     fn is_empty(&self) -> bool {
-        self.sweep.is_none() && self.room.is_empty() && self.suspect.is_none() && self.close.is_empty()
+        self.sweep.is_none()
+            && self.room.is_empty()
+            && !self.look
+            && self.suspect.is_none()
+            && self.close.is_empty()
     }
 
     fn add(&mut self, errand: Errand) {
         match errand {
             Errand::Sweep(now) => self.sweep = self.sweep.max(Some(now)),
             Errand::Room(now, reply) => self.room.push((now, reply)),
-            Errand::Suspect(error) => self.suspect = Some(error),
+            Errand::Look => self.look = true,
+            Errand::Suspect(opened, error) => self.suspect = Some((opened, error)),
             Errand::Close(reply) => self.close.push(reply),
         }
     }
@@ -198,6 +206,12 @@ impl Inbox {
     /// All publishes at once.
     pub(super) fn drain(&self) -> Vec<Entry> {
         self.lock().drain()
+    }
+
+    /// All publishes whose publishers wait.
+    pub(super) fn drain_waiting(&self) -> Vec<Entry> {
+        let mut state = self.lock();
+        if state.holds_waiting() { state.drain() } else { Vec::new() }
     }
 
     pub(super) fn is_empty(&self) -> bool {

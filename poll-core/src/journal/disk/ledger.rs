@@ -3,14 +3,19 @@
 //! The ledger is what the writer knows of the file between commits: the totals, and the channels it wrote to
 //! lately. After a failed commit it knows nothing and looks again.
 
-use std::collections::HashMap;
+use std::cell::OnceCell;
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+use std::sync::Arc;
 
-use redb::{Database, ReadableTable, Table, WriteTransaction};
+use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, Table, WriteTransaction};
 
+use super::fault::guarded;
 use super::format::{
     self, CHANNELS, KEYS, MESSAGES, NAMES, Result, Row, TOTALS, Totals, encode_key, encode_message,
 };
 use super::inbox::Entry;
+use super::medium::Watch;
 use super::place::{self, End, Place};
 use super::retention::{Chores, Sweeper};
 use crate::channel::ChannelName;
@@ -28,15 +33,22 @@ pub(super) struct Ledger {
     pub(super) retention: Retention,
     pub(super) sweeper: Sweeper,
     pub(super) quick_repair: bool,
+    /// Channels that were found damaged. Nothing more is written to them, and nothing of them is deleted.
+    pub(super) damaged: HashSet<ChannelName>,
+    /// The channel that a commit is at; after one that failed, where.
+    pub(super) at: Option<ChannelName>,
+    watch: Arc<Watch>,
 }
 
 /// A channel as the writer will find it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Known {
     pub(super) id: u64,
     /// What the row would say if it were written now.
     pub(super) row: Row,
     pub(super) oldest: u64,
+    /// Nothing stands before this number; before the oldest there may be what cannot be read.
+    pub(super) front: u64,
     /// Keys written since they were last counted.
     pub(super) keyed: usize,
     /// The commit that touched it last, and what was the newest message before.
@@ -50,8 +62,8 @@ pub(super) struct Known {
 pub(super) struct Done {
     /// Of each publish, whether it is kept; one that is not follows one that failed.
     pub(super) kept: Vec<bool>,
-    /// What the channels that were touched were before; `None` for those that were born.
-    pub(super) before: Vec<(ChannelName, Option<Known>)>,
+    /// The channels that were touched.
+    pub(super) touched: Vec<ChannelName>,
     /// What went before its time, to make room: up to where.
     pub(super) evicted: Vec<(ChannelName, Epoch, Seq)>,
     /// How many channels were forgotten.
@@ -60,15 +72,47 @@ pub(super) struct Done {
 
 /// The tables of one commit.
 pub(super) struct Tables<'t> {
+    /// The file as it was before the commit. What may be damaged is read there first: a write that a senseless page
+    /// stops half way would leave the file to be repaired.
+    before: Before<'t>,
     pub(super) names: Table<'t, &'static str, u64>,
     pub(super) channels: Table<'t, u64, &'static [u8]>,
     pub(super) messages: Table<'t, (u64, u64), &'static [u8]>,
     pub(super) keys: Table<'t, (u64, u64, u64), &'static [u8]>,
 }
 
+/// The file before a commit.
+struct Before<'t> {
+    database: &'t Database,
+    /// Made when it is first asked for: most commits have no need of it.
+    tables: OnceCell<BeforeTables>,
+}
+
+struct BeforeTables {
+    names: ReadOnlyTable<&'static str, u64>,
+    channels: ReadOnlyTable<u64, &'static [u8]>,
+    messages: ReadOnlyTable<(u64, u64), &'static [u8]>,
+}
+
+impl Before<'_> {
+    fn tables(&self) -> Result<&BeforeTables> {
+        if let Some(tables) = self.tables.get() {
+            return Ok(tables);
+        }
+        let txn = self.database.begin_read()?;
+        let tables = BeforeTables {
+            names: txn.open_table(NAMES)?,
+            channels: txn.open_table(CHANNELS)?,
+            messages: txn.open_table(MESSAGES)?,
+        };
+        Ok(self.tables.get_or_init(|| tables))
+    }
+}
+
 impl<'t> Tables<'t> {
-    pub(super) fn open(txn: &'t WriteTransaction) -> Result<Self> {
+    pub(super) fn open(txn: &'t WriteTransaction, database: &'t Database) -> Result<Self> {
         Ok(Self {
+            before: Before { database, tables: OnceCell::new() },
             names: txn.open_table(NAMES)?,
             channels: txn.open_table(CHANNELS)?,
             messages: txn.open_table(MESSAGES)?,
@@ -76,20 +120,35 @@ impl<'t> Tables<'t> {
         })
     }
 
+    /// A channel as it is now.
     pub(super) fn find(&self, name: &ChannelName) -> Result<Option<Place>> {
-        let place = place::find(&self.names, &self.channels, &self.messages, name)?;
-        match place {
-            // The next number may have been given out before.
-            Some(place) if place.end == End::Uncertain => Err(format::damaged("the end of a channel")),
-            place => Ok(place),
-        }
+        with_end(place::find(&self.names, &self.channels, &self.messages, name)?)
+    }
+
+    /// A channel as it was before the commit.
+    pub(super) fn find_before(&self, name: &ChannelName) -> Result<Option<Place>> {
+        guarded(|| {
+            let before = self.before.tables()?;
+            with_end(place::find(&before.names, &before.channels, &before.messages, name)?)
+        })
+    }
+
+    /// What messages weigh that were there before the commit.
+    pub(super) fn weigh_before(&self, id: u64, numbers: Range<u64>) -> Result<u64> {
+        guarded(|| {
+            let mut weight = 0;
+            for message in self.before.tables()?.messages.range((id, numbers.start)..(id, numbers.end))? {
+                weight += format::weight(message?.1.value());
+            }
+            Ok(weight)
+        })
     }
 }
 
 impl Known {
     pub(super) fn of(place: Place) -> Self {
         let (oldest, newest) = (place.oldest.0, place.row.newest);
-        Self { id: place.id, row: place.row, oldest, keyed: 0, touched: (0, newest), stale: false }
+        Self { id: place.id, row: place.row, oldest, front: 0, keyed: 0, touched: (0, newest), stale: false }
     }
 
     pub(super) fn len(&self) -> u64 {
@@ -98,8 +157,29 @@ impl Known {
 }
 
 impl Ledger {
-    pub(super) fn new(totals: Totals, retention: Retention, quick_repair: bool) -> Self {
-        Self { totals, known: HashMap::new(), retention, sweeper: Sweeper::default(), quick_repair }
+    pub(super) fn new(totals: Totals, quick_repair: bool, watch: &Arc<Watch>) -> Self {
+        Self {
+            totals,
+            known: HashMap::new(),
+            retention: Retention::default(),
+            sweeper: Sweeper::default(),
+            quick_repair,
+            damaged: HashSet::new(),
+            at: None,
+            watch: watch.clone(),
+        }
+    }
+
+    /// Whether to leave a channel alone, because something of it is damaged or cannot be read.
+    pub(super) fn spares(&self, name: &ChannelName) -> bool {
+        self.damaged.contains(name) || self.watch.unreadable.has(name)
+    }
+
+    /// The file was opened again: only it says what is in it.
+    pub(super) fn reset(&mut self, totals: Totals) {
+        self.totals = totals;
+        self.known.clear();
+        self.damaged.clear();
     }
 
     /// Commits `entries` and what `chores` say; `done` tells of it even where the commit fails, because it may
@@ -116,7 +196,8 @@ impl Ledger {
         }
         let before = self.totals;
         self.totals.batch += 1;
-        let committed = self.write(database, entries, chores, done);
+        self.at = None;
+        let committed = guarded(|| self.write(database, entries, chores, done));
         if committed.is_err() {
             self.known.clear();
             self.totals = before;
@@ -134,20 +215,23 @@ impl Ledger {
         let mut txn = database.begin_write()?;
         txn.set_quick_repair(self.quick_repair);
         {
-            let mut tables = Tables::open(&txn)?;
+            let mut tables = Tables::open(&txn, database)?;
             let mut row = Vec::new();
             for entry in entries {
+                self.at = Some(entry.append.channel().clone());
                 let kept = self.enter(&mut tables, entry, &mut row, done)?;
                 done.kept.push(kept);
             }
             self.keep_bounds(&mut tables, entries, done)?;
             self.do_chores(&mut tables, chores, done)?;
-            for (name, _) in &done.before {
+            for name in &done.touched {
+                self.at = Some(name.clone());
                 if let Some(known) = self.known.get_mut(name).filter(|known| known.stale) {
                     tables.channels.insert(known.id, known.row.encode(known.id).as_slice())?;
                     known.stale = false;
                 }
             }
+            self.at = None;
             txn.open_table(TOTALS)?.insert((), self.totals.encode().as_slice())?;
         }
         Ok(txn.commit()?)
@@ -161,12 +245,12 @@ impl Ledger {
         done: &mut Done,
     ) -> Result<Option<&mut Known>> {
         if !self.known.contains_key(name) {
-            let Some(place) = tables.find(name)? else { return Ok(None) };
+            let Some(place) = tables.find_before(name)? else { return Ok(None) };
             self.known.insert(name.clone(), Known::of(place));
         }
         let Some(known) = self.known.get_mut(name) else { return Ok(None) };
         if known.touched.0 != self.totals.batch {
-            done.before.push((name.clone(), Some(known.clone())));
+            done.touched.push(name.clone());
             known.touched = (self.totals.batch, known.row.newest);
         }
         Ok(Some(known))
@@ -214,6 +298,8 @@ impl Ledger {
 
     fn give_birth(&mut self, tables: &mut Tables<'_>, entry: &Entry, done: &mut Done) -> Result<()> {
         let (name, id) = (entry.append.channel(), self.totals.next);
+        // Where its first message will lie.
+        tables.weigh_before(id, 0..1)?;
         let row = Row {
             name: name.clone(),
             epoch: entry.append.epoch().get(),
@@ -225,44 +311,19 @@ impl Ledger {
         tables.names.insert(name.as_str(), id)?;
         self.totals.next += 1;
         self.totals.channels += 1;
-        done.before.push((name.clone(), None));
+        done.touched.push(name.clone());
         let touched = (self.totals.batch, 0);
-        self.known.insert(name.clone(), Known { id, row, oldest: 1, keyed: 0, touched, stale: true });
+        self.known
+            .insert(name.clone(), Known { id, row, oldest: 1, front: 1, keyed: 0, touched, stale: true });
         Ok(())
     }
+}
 
-    /// Takes back what a commit did that was given up and happened all the same.
-    pub(super) fn undo(
-        &mut self,
-        database: &Database,
-        before: &[(ChannelName, Option<Known>)],
-    ) -> Result<()> {
-        self.known.clear();
-        let txn = database.begin_write()?;
-        self.totals.batch += 1;
-        {
-            let mut tables = Tables::open(&txn)?;
-            for (name, before) in before {
-                let Some(place) = tables.find(name)? else { continue };
-                let newest = before.as_ref().map_or(0, |known| known.row.newest);
-                let newer = (place.id, newest + 1)..=(place.id, u64::MAX);
-                for message in tables.messages.extract_from_if(newer, |_, _| true)? {
-                    let (_, row) = message?;
-                    self.totals.bytes = self.totals.bytes.saturating_sub(format::weight(row.value()));
-                }
-                let all = (place.id, 0, 0)..=(place.id, u64::MAX, u64::MAX);
-                tables.keys.retain_in(all, |(_, _, after), _| after < newest)?;
-                if let Some(known) = before {
-                    tables.channels.insert(place.id, known.row.encode(place.id).as_slice())?;
-                } else {
-                    tables.names.remove(name.as_str())?;
-                    tables.channels.remove(place.id)?;
-                    self.totals.channels = self.totals.channels.saturating_sub(1);
-                }
-            }
-            txn.open_table(TOTALS)?.insert((), self.totals.encode().as_slice())?;
-        }
-        Ok(txn.commit()?)
+/// A channel whose end is known. Where it is not, the next number may have been given out before.
+fn with_end(place: Option<Place>) -> Result<Option<Place>> {
+    match place {
+        Some(place) if place.end == End::Uncertain => Err(format::damaged("the end of a channel")),
+        place => Ok(place),
     }
 }
 

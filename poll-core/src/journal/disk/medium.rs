@@ -1,30 +1,48 @@
-//! Where the file lives, and the watch on its writes.
+//! What a journal can be kept in, and the watch on its reads and writes.
 //!
 //! After a failed fsync a kernel may hold pages that it will never write, and shows them to whoever reads the
 //! file: it would look as if they had been kept. So everything written since the last good fsync is remembered,
 //! and written once more before the file is trusted again.
 
 use std::fmt::Debug;
-use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Bound;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};
 
-/// Something that one journal can be kept in. The usual one is a [`Directory`]; tests bring others.
+use super::unreadable::Unreadable;
+
+/// Something that one journal can be kept in. The usual one is a [`Directory`](super::Directory); tests bring others.
 pub trait Medium: Debug + Send + Sync + 'static {
     /// What to call it in an error.
     fn name(&self) -> String;
 
-    /// Opens it, or makes it.
+    /// Opens it, or makes it. It is in use from then on, until it is [released](Self::release).
     ///
     /// # Errors
-    /// What the operating system says.
+    /// What the operating system says; [`WouldBlock`](io::ErrorKind::WouldBlock) where another process uses it.
     fn open(&self) -> io::Result<Box<dyn StorageBackend>>;
+
+    /// Opens what was open before, and nothing else: it makes nothing.
+    ///
+    /// # Errors
+    /// What the operating system says; [`NotFound`](io::ErrorKind::NotFound) where that is not there any more.
+    fn reopen(&self) -> io::Result<Box<dyn StorageBackend>> {
+        self.open()
+    }
+
+    /// Looks whether what is open is still what [`reopen`](Self::reopen), and the next start, would find.
+    ///
+    /// # Errors
+    /// Those of [`reopen`](Self::reopen).
+    fn look(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Lets others use it.
+    fn release(&self) {}
 
     /// How many bytes it has room for; `None` where that cannot be known.
     fn free(&self) -> Option<u64> {
@@ -32,81 +50,50 @@ pub trait Medium: Debug + Send + Sync + 'static {
     }
 }
 
-/// A directory that holds the journal as one file.
-#[derive(Debug, Clone)]
-pub struct Directory {
-    path: PathBuf,
-    file: PathBuf,
+/// What the watch knows, for as long as the process runs.
+#[derive(Default)]
+pub(super) struct Watch {
+    /// What was written since the last good fsync, as offsets and lengths.
+    unsynced: Mutex<Vec<(u64, usize)>>,
+    pub(super) unreadable: Unreadable,
+    /// How often the file's first page was written, or that was tried. It names the root of everything: before it
+    /// is written, a commit has not happened.
+    roots: AtomicU64,
 }
 
-/// The file's name within its directory.
-const FILE: &str = "poll.redb";
+/// The length of the first page.
+const ROOT: u64 = 4_096;
 
-impl Directory {
-    /// The directory at `path`, which is made if there is none.
-    pub fn new(path: impl Into<PathBuf>) -> Self {
-        let path = path.into();
-        Self { file: path.join(FILE), path }
-    }
-
-    /// The file's own path.
-    #[must_use]
-    pub fn file(&self) -> &Path {
-        &self.file
+impl Watch {
+    /// How often a commit has come so far that it may have happened.
+    pub(super) fn roots(&self) -> u64 {
+        self.roots.load(Ordering::Relaxed)
     }
 }
-
-impl Medium for Directory {
-    fn name(&self) -> String {
-        self.file.display().to_string()
-    }
-
-    fn open(&self) -> io::Result<Box<dyn StorageBackend>> {
-        std::fs::create_dir_all(&self.path)?;
-        let is_new = !self.file.exists();
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(&self.file)?;
-        if is_new {
-            // The name must outlast a power cut as the content does.
-            File::open(&self.path)?.sync_all()?;
-        }
-        let backend = FileBackend::new(file).map_err(|error| io::Error::other(error.to_string()))?;
-        Ok(Box::new(backend))
-    }
-
-    fn free(&self) -> Option<u64> {
-        let room = rustix::fs::statvfs(&self.path).ok()?;
-        Some(room.f_bavail.saturating_mul(room.f_frsize))
-    }
-}
-
-/// What was written since the last good fsync, as offsets and lengths.
-pub(super) type Unsynced = Arc<Mutex<Vec<(u64, usize)>>>;
 
 /// A medium's storage with the watch on it.
-#[derive(Debug)]
 pub(super) struct Watched {
-    storage: Box<dyn StorageBackend>,
-    unsynced: Unsynced,
+    storage: Arc<dyn StorageBackend>,
+    watch: Arc<Watch>,
     mended: AtomicBool,
     /// The file's, once it is known.
     length: AtomicU64,
 }
 
 impl Watched {
-    pub(super) fn new(storage: Box<dyn StorageBackend>, unsynced: Unsynced) -> Self {
-        Self { storage, unsynced, mended: AtomicBool::new(false), length: AtomicU64::new(0) }
+    pub(super) fn new(storage: Box<dyn StorageBackend>, watch: &Arc<Watch>) -> Self {
+        let storage = Arc::from(storage);
+        watch.unreadable.opened(&storage);
+        let mended = AtomicBool::new(false);
+        Self { storage, watch: watch.clone(), mended, length: AtomicU64::new(0) }
     }
 
     fn take(&self) -> Vec<(u64, usize)> {
-        std::mem::take(&mut *self.unsynced.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.watch.unsynced.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn remember(&self, ranges: impl IntoIterator<Item = (u64, usize)>) {
-        self.unsynced.lock().unwrap_or_else(PoisonError::into_inner).extend(ranges);
+        self.watch.unsynced.lock().unwrap_or_else(PoisonError::into_inner).extend(ranges);
     }
 
     /// Writes once more what may not have reached the disk: before anything is read, but after the file was
@@ -138,6 +125,12 @@ impl Watched {
     }
 }
 
+impl Debug for Watched {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.storage.fmt(f)
+    }
+}
+
 impl StorageBackend for Watched {
     fn len(&self) -> io::Result<u64> {
         self.mend()?;
@@ -151,7 +144,14 @@ impl StorageBackend for Watched {
         // Only damage leads beyond the end of the file. An error would count as one of the disk's, and take the whole file
         // away; what is in `out` makes no sense, and is told as damage.
         let (length, end) = (self.length.load(Ordering::Relaxed), offset.saturating_add(out.len() as u64));
-        if length > 0 && end > length { Ok(()) } else { self.storage.read(offset, out) }
+        if length > 0 && end > length {
+            return Ok(());
+        }
+        let read = self.storage.read(offset, out);
+        if read.is_err() {
+            self.watch.unreadable.failed(offset, out.len());
+        }
+        read
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
@@ -171,6 +171,9 @@ impl StorageBackend for Watched {
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.remember([(offset, data.len())]);
+        if offset < ROOT {
+            self.watch.roots.fetch_add(1, Ordering::Relaxed);
+        }
         self.storage.write(offset, data)
     }
 

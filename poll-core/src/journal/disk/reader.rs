@@ -10,7 +10,6 @@ use super::codec::{Fault, decode_head, decode_key, decode_message};
 use super::damage::Kind;
 use super::fault::{guarded, is_damage, journal_error};
 use super::format::{self, CHANNELS, KEYS, MESSAGES, NAMES, Result, TOTALS};
-use super::inbox::Errand;
 use super::ledger;
 use super::place::{self, Place, Torn, passing_damage};
 use crate::channel::ChannelName;
@@ -120,29 +119,37 @@ pub(super) fn run(shared: &Shared) {
     }
 }
 
-/// Runs `work` on a view of the database, if it is open; has it opened anew if it cannot be read. Damage concerns nobody
-/// but the channel that it was found in.
+/// Runs `work` on a view of the database, if it is open. If it cannot be read, it is opened again; the health says so
+/// before this returns. Damage concerns nobody but the channel that it was found in.
 fn with<T>(
     shared: &Shared,
     name: &ChannelName,
     work: impl FnOnce(&View<'_>) -> Result<T>,
 ) -> std::result::Result<T, JournalError> {
-    let database = shared.database();
-    let Some(open) = database.as_ref() else {
-        drop(database);
-        let health = shared.health.borrow().clone();
-        return Err(health.gives().err().unwrap_or(JournalError::Unavailable("it is away".to_owned())));
+    let opened = loop {
+        let opened = shared.database();
+        if opened.database.is_some() {
+            break opened;
+        }
+        drop(opened);
+        // It is put in its place before the health says that it gives.
+        shared.health.borrow().gives()?;
     };
-    let done = guarded(|| work(&View { txn: open.begin_read()?, shared, name }));
-    drop(database);
+    let (times, Some(database)) = (opened.times, opened.database.as_ref()) else {
+        return Err(JournalError::Unavailable("it is away".to_owned()));
+    };
+    let unreadable = &shared.watch.unreadable;
+    let read = || guarded(|| work(&View { txn: database.begin_read()?, shared, name }));
+    let done = unreadable.check(name).and_then(|()| read());
+    drop(opened);
     done.map_err(|error| {
         let told = journal_error(&error);
         if is_damage(&error) {
             let line = || format!("channel {:?}: {error}", name.as_str());
             shared.damages.note(Kind::Name, name.shard(usize::MAX) as u64, (0, 0), line);
         } else {
-            // If there is nobody to tell, it is closed.
-            drop(shared.inbox.ask(Errand::Suspect(error)));
+            unreadable.blame(Some(name), &error);
+            shared.suspect(times, error);
         }
         told
     })

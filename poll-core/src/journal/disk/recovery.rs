@@ -1,5 +1,7 @@
 //! Opening the file: repairing what a crash left, checking that it is ours, taking up the totals.
 
+use std::io;
+
 use redb::{Builder, Database, ReadableDatabase, TableError};
 
 use super::fault::{OpenError, guarded, guarded_open, io_error};
@@ -19,10 +21,14 @@ pub(super) enum Opening {
     Again,
 }
 
-/// Opens the file, or makes it.
+/// Opens the file; at the beginning, makes it.
 pub(super) fn open(shared: &Shared, opening: Opening) -> std::result::Result<(Database, Totals), OpenError> {
     let place = shared.medium.name();
-    let mut database = open_database(shared).map_err(|error| OpenError::of(&place, &error))?;
+    let opened = open_database(shared, opening);
+    let mut database = opened.map_err(|error| match opening {
+        Opening::First => OpenError::of(&place, &error),
+        Opening::Again => OpenError::again(&place, &error),
+    })?;
     let checked = guarded(|| {
         if opening == Opening::First && shared.options.compact == Compact::AtOpen {
             (shared.progress)(Progress::Compacting);
@@ -31,7 +37,8 @@ pub(super) fn open(shared: &Shared, opening: Opening) -> std::result::Result<(Da
         check(&database)
     });
     match checked.map_err(|error| OpenError::of(&place, &error))? {
-        Content::Nothing => {}
+        Content::Nothing if opening == Opening::First => {}
+        Content::Nothing => return Err(OpenError::Gone(format!("{place} was emptied"))),
         Content::Ours => {
             return begin(shared, database, opening).map_err(|error| OpenError::of(&place, &error));
         }
@@ -51,9 +58,16 @@ pub(super) fn open(shared: &Shared, opening: Opening) -> std::result::Result<(Da
         .map_err(|error| OpenError::of(&place, &error))
 }
 
-fn open_database(shared: &Shared) -> Result<Database> {
-    let storage = shared.medium.open().map_err(io_error)?;
-    let watched = Watched::new(storage, shared.unsynced.clone());
+fn open_database(shared: &Shared, opening: Opening) -> Result<Database> {
+    let storage = match opening {
+        Opening::First => shared.medium.open(),
+        Opening::Again => shared.medium.reopen().and_then(|storage| match storage.len()? {
+            0 => Err(io::Error::new(io::ErrorKind::NotFound, "it was emptied")),
+            _ => Ok(storage),
+        }),
+    };
+    let storage = storage.map_err(io_error)?;
+    let watched = Watched::new(storage, &shared.watch);
     let mut builder = Builder::new();
     builder.set_cache_size(shared.options.cache_bytes);
     let (progress, inbox) = (shared.progress.clone(), shared.inbox.clone());

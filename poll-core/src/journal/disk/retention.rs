@@ -15,7 +15,6 @@ use super::place::{Place, passing_damage};
 use crate::channel::ChannelName;
 use crate::cursor::Seq;
 use crate::journal::Host;
-use crate::retention::Retention;
 use crate::time::Timestamp;
 
 /// Messages deleted with one commit, beside twice as many as it brings.
@@ -60,18 +59,18 @@ impl Chores {
     pub(super) fn forget_one(
         &mut self,
         database: &Database,
-        ledger: &Ledger,
+        ledger: &mut Ledger,
         now: Timestamp,
         host: &Host,
     ) -> Result<bool> {
-        let retention = &ledger.retention;
+        let retention = ledger.retention;
         let unused = now.before(retention.idempotency.max(retention.age));
         let txn = database.begin_read()?;
         let (channels, messages) = (txn.open_table(CHANNELS)?, txn.open_table(MESSAGES)?);
         let keys = txn.open_table(KEYS)?;
         let mut sample = Vec::new();
         for _ in 0..SAMPLE {
-            let place = match pick(&channels, &messages, ledger.totals.next)? {
+            let place = match ledger.pick(&channels, &messages)? {
                 Picked::Nothing => return Ok(false),
                 Picked::Damaged => continue,
                 Picked::Channel(place) => place,
@@ -93,18 +92,28 @@ impl Chores {
     }
 }
 
-impl Sweeper {
-    /// Looks at the next channels for what is too old.
-    pub(super) fn look(
+impl Ledger {
+    /// Looks at the next channels for what is too old. Where that fails, the next look begins behind it.
+    pub(super) fn look_through(
         &mut self,
         database: &Database,
-        retention: &Retention,
         now: Timestamp,
         chores: &mut Chores,
     ) -> Result<()> {
+        self.at = None;
+        let from = self.sweeper.next;
+        let looked = guarded(|| self.look(database, now, chores));
+        if looked.is_err() {
+            self.sweeper.next = self.sweeper.next.max(from.saturating_add(1));
+        }
+        looked
+    }
+
+    fn look(&mut self, database: &Database, now: Timestamp, chores: &mut Chores) -> Result<()> {
+        let retention = self.retention;
         let round = (retention.age.min(retention.idempotency) / 32).max(std::time::Duration::from_secs(1));
         let rests = |rested: Timestamp| rested <= now && now.since(rested) < round;
-        if self.next == 0 && self.rested.is_some_and(rests) {
+        if self.sweeper.next == 0 && self.sweeper.rested.is_some_and(rests) {
             return Ok(());
         }
         let cutoff = retention.age().map(|age| now.before(age));
@@ -114,20 +123,18 @@ impl Sweeper {
         let keys = txn.open_table(KEYS)?;
         let mut budget = SLICE;
         let mut visited = 0;
-        for channel in channels.range(self.next..)?.take(VISITS) {
+        for channel in channels.range(self.sweeper.next..)?.take(VISITS) {
             let (id, row) = channel?;
             let id = id.value();
             visited += 1;
-            self.next = id + 1;
+            self.sweeper.next = id + 1;
             // What is damaged takes nothing of other channels with it, and stays.
-            let Some(place) = passing_damage(
-                Row::decode(id, row.value())
-                    .map_err(Into::into)
-                    .and_then(|row| Place::of(&messages, id, row).map(Some)),
-            )?
-            else {
+            let decoded = Row::decode(id, row.value()).map_err(Into::into);
+            let Some(row) = passing_damage(decoded.map(Some))?.filter(|row| !self.spares(&row.name)) else {
                 continue;
             };
+            self.at = Some(row.name.clone());
+            let Some(place) = passing_damage(Place::of(&messages, id, row).map(Some))? else { continue };
             let expired = match cutoff.filter(|&cutoff| place.oldest.1 < cutoff) {
                 Some(cutoff) if place.oldest.0 <= place.row.newest => {
                     place.first_unseen(&messages, |at, _| at < cutoff)?.0
@@ -141,18 +148,16 @@ impl Sweeper {
                 chores.old.push(Old { name: place.row.name, messages: upto, keys: window });
             }
             if budget == 0 {
-                self.next = id;
+                self.sweeper.next = id;
                 return Ok(());
             }
         }
         if visited < VISITS {
-            (self.next, self.rested) = (0, Some(now));
+            (self.sweeper.next, self.sweeper.rested) = (0, Some(now));
         }
         Ok(())
     }
-}
 
-impl Ledger {
     /// Deletes what is over the bounds on number and bytes, as far as one commit goes.
     pub(super) fn keep_bounds(
         &mut self,
@@ -163,8 +168,9 @@ impl Ledger {
         let most = self.retention.messages;
         // A channel gives in slices, so that not every publish touches both ends of it.
         let slice = (most / 8).clamp(1, 64);
-        let own: Vec<ChannelName> = done.before.iter().map(|(name, _)| name.clone()).collect();
+        let own = done.touched.clone();
         for name in &own {
+            self.at = Some(name.clone());
             let Some(known) = self.known.get_mut(name) else { continue };
             let excess = known.len().saturating_sub(most);
             if most > 0 && excess >= slice {
@@ -183,13 +189,16 @@ impl Ledger {
         let mut budget = SLICE + 2 * brought as u64;
         // The publisher's own channel gives first, down to what was published just now.
         for name in &own {
+            self.at = Some(name.clone());
             self.give(tables, name, &mut budget, done)?;
         }
         for _ in 0..VICTIMS {
             if self.totals.bytes <= bytes || budget == 0 {
                 break;
             }
+            self.at = None;
             if let Some(victim) = self.long_unused(tables, &own)? {
+                self.at = Some(victim.clone());
                 self.touch(tables, &victim, done)?;
                 self.give(tables, &victim, &mut budget, done)?;
             }
@@ -204,6 +213,10 @@ impl Ledger {
         done: &mut Done,
     ) -> Result<()> {
         for old in &chores.old {
+            if self.spares(&old.name) {
+                continue;
+            }
+            self.at = Some(old.name.clone());
             let Some(known) = self.touch(tables, &old.name, done)? else { continue };
             let (id, upto) = (known.id, old.messages.min(known.row.newest + 1));
             let freed = known.delete(tables, upto)?;
@@ -211,6 +224,10 @@ impl Ledger {
             tables.keys.retain_in((id, 0, 0)..(id, old.keys, 0), |_, _| false)?;
         }
         for name in &chores.forget {
+            if self.spares(name) {
+                continue;
+            }
+            self.at = Some(name.clone());
             let Some(known) = self.touch(tables, name, done)? else { continue };
             let (id, end) = (known.id, known.row.newest + 1);
             let freed = known.delete(tables, end)?;
@@ -247,11 +264,36 @@ impl Ledger {
         Ok(())
     }
 
+    /// Some channel.
+    fn pick(
+        &mut self,
+        channels: &impl ReadableTable<u64, &'static [u8]>,
+        messages: &impl ReadableTable<(u64, u64), &'static [u8]>,
+    ) -> Result<Picked> {
+        self.at = None;
+        let from = rand::random_range(0..self.totals.next.max(1));
+        let place = guarded(|| {
+            let above = channels.range(from..)?.next().transpose()?;
+            let found = match above {
+                Some(found) => Some(found),
+                None => channels.first()?,
+            };
+            let Some((id, row)) = found else { return Ok(Picked::Nothing) };
+            let row = Row::decode(id.value(), row.value())?;
+            if self.spares(&row.name) {
+                return Ok(Picked::Damaged);
+            }
+            self.at = Some(row.name.clone());
+            Place::of(messages, id.value(), row).map(Picked::Channel)
+        });
+        Ok(passing_damage(place.map(Some))?.unwrap_or(Picked::Damaged))
+    }
+
     /// The longest unused of some channels that hold something.
-    fn long_unused(&self, tables: &Tables<'_>, own: &[ChannelName]) -> Result<Option<ChannelName>> {
+    fn long_unused(&mut self, tables: &Tables<'_>, own: &[ChannelName]) -> Result<Option<ChannelName>> {
         let mut sample = Vec::new();
         for _ in 0..SAMPLE {
-            let place = match pick(&tables.channels, &tables.messages, self.totals.next)? {
+            let place = match self.pick(&tables.channels, &tables.messages)? {
                 Picked::Nothing => break,
                 Picked::Damaged => continue,
                 Picked::Channel(place) => place,
@@ -270,13 +312,14 @@ impl Known {
         if upto <= self.oldest {
             return Ok(0);
         }
-        let mut freed = 0;
-        // From the very first, as what cannot be read may stand in front of the oldest that can.
-        let range = (self.id, 0)..(self.id, upto);
-        for message in tables.messages.extract_from_if(range, |_, _| true)? {
+        // What came with this commit begins behind what was the newest before.
+        let before = self.front..upto.min(self.touched.1 + 1).max(self.front);
+        let mut freed = tables.weigh_before(self.id, before.clone())?;
+        tables.messages.retain_in((self.id, before.start)..(self.id, before.end), |_, _| false)?;
+        for message in tables.messages.extract_from_if((self.id, before.end)..(self.id, upto), |_, _| true)? {
             freed += format::weight(message?.1.value());
         }
-        (self.oldest, self.stale) = (upto, true);
+        (self.oldest, self.front, self.stale) = (upto, upto, true);
         Ok(freed)
     }
 
@@ -292,31 +335,11 @@ impl Known {
     }
 }
 
-/// What [`pick`] came upon.
+/// What [`Ledger::pick`] came upon.
 enum Picked {
     /// There are no channels.
     Nothing,
     /// One that cannot be read.
     Damaged,
     Channel(Place),
-}
-
-/// Some channel.
-fn pick(
-    channels: &impl ReadableTable<u64, &'static [u8]>,
-    messages: &impl ReadableTable<(u64, u64), &'static [u8]>,
-    next: u64,
-) -> Result<Picked> {
-    let from = rand::random_range(0..next.max(1));
-    let place = guarded(|| {
-        let above = channels.range(from..)?.next().transpose()?;
-        let found = match above {
-            Some(found) => Some(found),
-            None => channels.first()?,
-        };
-        let Some((id, row)) = found else { return Ok(Picked::Nothing) };
-        let row = Row::decode(id.value(), row.value())?;
-        Place::of(messages, id.value(), row).map(Picked::Channel)
-    });
-    Ok(passing_damage(place.map(Some))?.unwrap_or(Picked::Damaged))
 }

@@ -81,7 +81,7 @@ impl Import {
         let written = guarded(|| {
             let txn = database.begin_write()?;
             {
-                let mut tables = Tables::open(&txn)?;
+                let mut tables = Tables::open(&txn, database)?;
                 for (number, record) in batch {
                     match self.take(&mut tables, record) {
                         Ok(()) => {}
@@ -104,7 +104,7 @@ impl Import {
     fn finish(&mut self, database: &Database, last: u64) -> Result<(), BackupError> {
         let left = guarded(|| {
             let txn = database.begin_write()?;
-            let left = match self.leave(&mut Tables::open(&txn)?) {
+            let left = match self.leave(&mut Tables::open(&txn, database)?) {
                 Err(Fault::Database(error)) => return Err(error),
                 Err(Fault::Record(what)) => Err(BackupError::Line(last, what)),
                 Ok(()) => Ok(()),

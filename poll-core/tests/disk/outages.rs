@@ -1,0 +1,410 @@
+//! While the journal cannot be used: it says so, and why; nobody is kept busy by it; nothing is begun anew.
+
+use std::io;
+use std::ops::Bound;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use poll_core::journal::disk::{Directory, DiskJournal, Durability, Medium, OpenError, Options};
+use poll_core::journal::{
+    Archive, Damage, FaultKind, Health, KeptKey, Landmark, Loaded, Located, Piece, Reply, Stretch, Tail,
+    Taken,
+};
+use poll_core::{
+    Append, ChannelName, Epoch, Journal, JournalError, Position, PublishError, Store, Timestamp,
+};
+use redb::{BackendError, StorageBackend};
+
+use crate::fake::{FakeDisk, Fault};
+use crate::fixture::{Disk, NOON, name, open, unbounded};
+
+/// Waits until the journal's health is this kind of fault.
+async fn falls_ill(store: &Disk, kind: FaultKind) -> Health {
+    let mut health = store.journal.health();
+    let is = |health: &Health| health.fault().is_some_and(|fault| fault.kind == kind);
+    health.wait_for(is).await.unwrap().clone()
+}
+
+fn is_unavailable<T>(answer: &Result<T, PublishError>) -> bool {
+    matches!(answer, Err(PublishError::Journal(JournalError::Unavailable(_))))
+}
+
+fn is_unknown<T>(answer: &Result<T, PublishError>) -> bool {
+    matches!(answer, Err(PublishError::Journal(JournalError::OutcomeUnknown(_))))
+}
+
+type Hook = Box<dyn FnOnce() -> io::Result<()> + Send>;
+
+/// A directory in which something happens behind the next sync, such as that it is told to have failed.
+#[derive(Clone)]
+struct Eventful {
+    directory: Arc<Directory>,
+    event: Arc<Mutex<Option<Hook>>>,
+}
+
+struct EventfulFile(Box<dyn StorageBackend>, Arc<Mutex<Option<Hook>>>);
+
+impl Eventful {
+    fn new(directory: Directory) -> Self {
+        Self { directory: Arc::new(directory), event: Arc::default() }
+    }
+
+    fn at_next_sync(&self, event: impl FnOnce() -> io::Result<()> + Send + 'static) {
+        *self.event.lock().unwrap() = Some(Box::new(event));
+    }
+
+    fn wrap(&self, file: Box<dyn StorageBackend>) -> Box<dyn StorageBackend> {
+        Box::new(EventfulFile(file, self.event.clone()))
+    }
+}
+
+impl std::fmt::Debug for Eventful {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.directory.fmt(f)
+    }
+}
+
+impl std::fmt::Debug for EventfulFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Medium for Eventful {
+    fn name(&self) -> String {
+        self.directory.name()
+    }
+
+    fn open(&self) -> io::Result<Box<dyn StorageBackend>> {
+        self.directory.open().map(|file| self.wrap(file))
+    }
+
+    fn reopen(&self) -> io::Result<Box<dyn StorageBackend>> {
+        self.directory.reopen().map(|file| self.wrap(file))
+    }
+
+    fn look(&self) -> io::Result<()> {
+        self.directory.look()
+    }
+
+    fn release(&self) {
+        self.directory.release();
+    }
+}
+
+impl StorageBackend for EventfulFile {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()?;
+        let event = self.1.lock().unwrap().take();
+        event.map_or(Ok(()), |event| event())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.write(offset, data)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.0.close()
+    }
+
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.0.try_lock_range(start, end)
+    }
+
+    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.0.unlock_range(start, end)
+    }
+}
+
+#[tokio::test]
+async fn a_journal_whose_file_is_gone_says_so_and_goes_on_when_it_is_back() {
+    let root = tempfile::tempdir().unwrap();
+    let (here, there) = (root.path().join("here"), root.path().join("there"));
+    let medium = Directory::new(&here);
+    let (file, away) = (medium.file().to_owned(), root.path().join("away"));
+    let store = open(medium.clone(), unbounded(), Options::default()).await;
+    store.send(NOON, "a", "first").await;
+    for (from, to) in [(&file, &away), (&here, &there)] {
+        for found in ["looking", "publishing"] {
+            std::fs::rename(from, to).unwrap();
+            if found == "looking" {
+                store.journal.look();
+            } else {
+                assert!(is_unavailable(&store.try_send(NOON, "a", "refused").await));
+            }
+            let health = falls_ill(&store, FaultKind::Gone).await;
+            assert!(health.gives().is_ok(), "what is open can be read: {health:?}");
+            assert!(is_unavailable(&store.try_send(NOON, "new", "refused").await));
+            assert!(!file.exists(), "nothing is made in its place");
+            // Another file of that name is not the one.
+            if from == &file {
+                std::fs::write(&file, b"something else").unwrap();
+                store.journal.look();
+                assert!(is_unavailable(&store.try_send(NOON, "new", "refused").await));
+            }
+            std::fs::rename(to, from).unwrap();
+            store.keeps().await;
+            store.send(NOON, "a", found).await;
+        }
+    }
+    let all = store.all(NOON, "a").await;
+    assert_eq!(all.len(), 5);
+    store.close().await;
+    let again = open(medium, unbounded(), Options::default()).await;
+    assert_eq!(again.all(NOON, "a").await, all);
+}
+
+#[tokio::test]
+async fn a_file_that_has_to_be_opened_again_and_is_gone_is_not_made_anew() {
+    let root = tempfile::tempdir().unwrap();
+    let medium = Eventful::new(Directory::new(root.path().join("poll-data")));
+    let (file, away) = (medium.directory.file().to_owned(), root.path().join("away"));
+    let tail = Tail { channels: 1, ..Tail::default() };
+    let store = open(medium.clone(), unbounded(), Options { tail, ..Options::default() }).await;
+    store.send(NOON, "cold", "one").await;
+    store.send(NOON, "warm", "one").await;
+    let (from, to) = (file.clone(), away.clone());
+    medium.at_next_sync(move || {
+        std::fs::rename(from, to)?;
+        Err(io::Error::other("the sync failed"))
+    });
+    let answer = store.try_send(NOON, "warm", "two").await;
+    assert!(is_unknown(&answer), "{answer:?}");
+    let health = falls_ill(&store, FaultKind::Gone).await;
+    assert!(health.gives().is_err(), "there is nothing to read: {health:?}");
+    assert!(store.load("cold").await.is_err(), "it is not told to be empty");
+    assert!(is_unavailable(&store.try_send(NOON, "new", "refused").await));
+    assert!(!file.exists(), "nothing is made in its place");
+    for content in ["", "something else"] {
+        std::fs::write(&file, content).unwrap();
+        assert!(medium.reopen().is_err(), "another file of that name is not the one");
+        assert_eq!(std::fs::read(&file).unwrap(), content.as_bytes(), "it is left as it was");
+    }
+    std::fs::rename(&away, &file).unwrap();
+    store.keeps().await;
+    assert_eq!(store.all(NOON, "warm").await.len(), 2, "the commit had happened");
+    assert_eq!(store.all(NOON, "cold").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_file_that_was_emptied_is_not_begun_anew() {
+    let root = tempfile::tempdir().unwrap();
+    let medium = Eventful::new(Directory::new(root.path().join("poll-data")));
+    let file = medium.directory.file().to_owned();
+    let store = open(medium.clone(), unbounded(), Options::default()).await;
+    store.send(NOON, "a", "one").await;
+    let emptied = file.clone();
+    medium.at_next_sync(move || {
+        std::fs::File::create(emptied)?;
+        Err(io::Error::other("the sync failed"))
+    });
+    assert!(is_unknown(&store.try_send(NOON, "a", "two").await));
+    falls_ill(&store, FaultKind::Gone).await;
+    assert_eq!(std::fs::metadata(&file).unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn a_second_server_is_refused_whatever_was_renamed() {
+    let root = tempfile::tempdir().unwrap();
+    let (here, there) = (root.path().join("here"), root.path().join("there"));
+    let medium = Directory::new(&here);
+    let first = open(medium.clone(), unbounded(), Options::default()).await;
+    first.send(NOON, "a", "one").await;
+    let in_use = |directory: &std::path::Path| {
+        let second = DiskJournal::open(Directory::new(directory), Options::default(), |_| {});
+        assert!(matches!(second, Err(OpenError::InUse(_))), "{second:?}");
+    };
+    in_use(&here);
+    // The file is renamed: its name is free, and its directory is not.
+    let away = here.join("away");
+    std::fs::rename(medium.file(), &away).unwrap();
+    in_use(&here);
+    assert!(!medium.file().exists(), "nothing is made in its place");
+    // It lies in another directory: that is free, and the file is not.
+    std::fs::create_dir(&there).unwrap();
+    std::fs::rename(&away, Directory::new(&there).file()).unwrap();
+    in_use(&there);
+    std::fs::rename(Directory::new(&there).file(), medium.file()).unwrap();
+    std::fs::remove_dir(&there).unwrap();
+    // The directory is renamed.
+    std::fs::rename(&here, &there).unwrap();
+    in_use(&there);
+    std::fs::rename(&there, &here).unwrap();
+    first.close().await;
+    let next = open(Directory::new(&here), unbounded(), Options::default()).await;
+    assert_eq!(next.all(NOON, "a").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_commit_that_takes_too_long_is_told_and_goes_on() {
+    let disk = FakeDisk::default();
+    let stall = Duration::ZERO;
+    let store = open(disk.port(), unbounded(), Options { stall, ..Options::default() }).await;
+    store.send(NOON, "a", "before").await;
+    store.journal.look();
+    assert!(store.try_send(NOON, "b", "no commit takes too long").await.is_ok());
+    disk.hold_syncs();
+    let slow = store.start("a", "slow").await;
+    disk.wait_for_sync();
+    let behind = store.start("a", "behind").await;
+    store.journal.look();
+    let health = store.journal.health().borrow().clone();
+    assert_eq!(health.fault().map(|fault| fault.kind), Some(FaultKind::Stalled));
+    assert!(health.gives().is_ok(), "what is kept can be read");
+    assert!(is_unknown(&slow.await.unwrap()));
+    assert!(is_unavailable(&behind.await.unwrap()), "it was not begun");
+    assert!(is_unavailable(&store.try_send(NOON, "b", "refused").await));
+    assert!(is_unknown(&store.start("a", "slow").await.await.unwrap()), "it is the same publish");
+    assert_eq!(store.all(NOON, "a").await.len(), 1, "nobody sees it yet");
+    disk.free_syncs();
+    store.keeps().await;
+    let again = store.start("a", "slow").await.await.unwrap().unwrap();
+    assert_eq!((again.repeated, again.stamps[0].cursor.seq.get()), (true, 2));
+    assert_eq!(store.send(NOON, "a", "after").await.stamps[0].cursor.seq.get(), 3);
+}
+
+#[tokio::test]
+async fn what_was_shown_before_it_was_kept_is_kept_once_through_any_doubt() {
+    for shut in 0..3 {
+        let disk = FakeDisk::default();
+        let durability = Durability::Interval(Duration::from_millis(1));
+        let store = open(disk.port(), unbounded(), Options { durability, ..Options::default() }).await;
+        let mut all = Vec::new();
+        for number in 1..200 {
+            if number % 16 == 0 {
+                disk.fail(Fault::Lie(shut));
+            }
+            let text = format!("{number}");
+            while store.try_send(NOON, "a", &text).await.is_err() {
+                store.keeps().await;
+            }
+            all.push((number, text));
+            // Now and then a commit has begun, mostly.
+            tokio::task::yield_now().await;
+        }
+        disk.fail(Fault::None);
+        assert_eq!(store.all(NOON, "a").await, all);
+        store.close().await;
+        disk.crash(|_| false);
+        let again = open(disk.port(), unbounded(), Options::default()).await;
+        assert_eq!(again.all(NOON, "a").await, all, "{shut}");
+    }
+}
+
+/// A journal that counts what it is asked to load.
+struct Counted(DiskJournal, Arc<AtomicU64>);
+
+impl Journal for Counted {
+    fn append(&self, append: Append) -> Taken {
+        self.0.append(append)
+    }
+
+    fn archive(&self) -> Option<&dyn Archive> {
+        Some(self)
+    }
+}
+
+impl Archive for Counted {
+    fn load(&self, channel: &ChannelName, now: Timestamp, reply: Reply<Option<Loaded>>) {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.load(channel, now, reply);
+    }
+
+    fn keys(&self, channel: &ChannelName, now: Timestamp, reply: Reply<Vec<KeptKey>>) {
+        self.0.keys(channel, now, reply);
+    }
+
+    fn read(&self, stretch: Stretch, reply: Reply<Option<Piece>>) {
+        self.0.read(stretch, reply);
+    }
+
+    fn locate(&self, channel: &ChannelName, epoch: Epoch, landmark: Landmark, reply: Reply<Option<Located>>) {
+        self.0.locate(channel, epoch, landmark, reply);
+    }
+
+    fn admit(&self, most: u64) -> bool {
+        self.0.admit(most)
+    }
+
+    fn dismiss(&self) {
+        self.0.dismiss();
+    }
+
+    fn make_room(&self, now: Timestamp, reply: Reply<bool>) {
+        self.0.make_room(now, reply);
+    }
+
+    fn sweep(&self, now: Timestamp) {
+        self.0.sweep(now);
+    }
+
+    fn channels(&self) -> u64 {
+        self.0.channels()
+    }
+
+    fn tail(&self) -> Tail {
+        self.0.tail()
+    }
+
+    fn health(&self) -> tokio::sync::watch::Receiver<Health> {
+        self.0.health()
+    }
+
+    fn damage(&self) -> tokio::sync::watch::Receiver<Damage> {
+        self.0.damage()
+    }
+
+    fn close(&self, reply: Reply<()>) {
+        self.0.close(reply);
+    }
+}
+
+#[tokio::test]
+async fn who_reads_while_the_file_is_away_waits_and_does_not_ask_again_and_again() {
+    const READERS: u64 = 20;
+    let disk = FakeDisk::default();
+    let filled = open(disk.port(), unbounded(), Options::default()).await;
+    for reader in 0..READERS {
+        filled.send(NOON, &reader.to_string(), "one").await;
+    }
+    filled.close().await;
+    let journal = DiskJournal::open(disk.port(), Options { cache_bytes: 0, ..Options::default() }, |_| {});
+    let (journal, loads) = (journal.unwrap(), Arc::new(AtomicU64::new(0)));
+    let counted = Counted(journal.clone(), loads.clone());
+    let store = Store::new(Arc::new(counted), unbounded());
+    disk.hold_syncs();
+    disk.fail(Fault::Read(0));
+    let readers = (0..READERS).map(|reader| {
+        let store = store.clone();
+        tokio::spawn(async move { store.pin(NOON, &name(&reader.to_string()), Position::Start).await })
+    });
+    let readers: Vec<_> = readers.collect();
+    tokio::task::yield_now().await;
+    // It is being opened again, for as long as that takes.
+    disk.wait_for_sync();
+    for _ in 0..1_000 {
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        journal.load(&name("0"), NOON, Box::new(move |loaded| reply.send(loaded.is_err()).unwrap()));
+        assert!(answer.await.unwrap());
+    }
+    let asked = loads.load(Ordering::Relaxed);
+    assert!(asked <= 2 * READERS, "{READERS} readers asked {asked} times");
+    disk.free_syncs();
+    for reader in readers {
+        reader.await.unwrap().unwrap();
+    }
+    assert!(loads.load(Ordering::Relaxed) <= 3 * READERS);
+}

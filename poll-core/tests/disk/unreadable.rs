@@ -1,0 +1,148 @@
+//! What one damaged or unreadable place takes away: its own channel, and nothing else.
+
+use poll_core::journal::Archive;
+use poll_core::journal::disk::{Options, Progress};
+use poll_core::{JournalError, PublishError, Retention};
+
+use crate::fake::{FakeDisk, Fault};
+use crate::fixture::{Disk, NOON, name, open, unbounded};
+
+/// A journal that holds a channel `bad` beside others, was closed and is open again; nothing of it is in memory.
+async fn journal(disk: &FakeDisk) -> Disk {
+    fill(disk).await;
+    open(disk.port(), unbounded(), uncached()).await
+}
+
+/// So that damage is met however lately a page was read.
+fn uncached() -> Options {
+    Options { cache_bytes: 0, ..Options::default() }
+}
+
+async fn fill(disk: &FakeDisk) {
+    let store = open(disk.port(), unbounded(), Options::default()).await;
+    for channel in ["good", "bad", "other"] {
+        for number in 0..20 {
+            store.send(NOON, channel, &format!("{channel} {number} {}", "x".repeat(3_000))).await;
+        }
+    }
+    store.close().await;
+}
+
+async fn load(store: &Disk, channel: &str) -> Result<(), JournalError> {
+    store.store.load(NOON, &name(channel)).await
+}
+
+#[tokio::test]
+async fn damage_is_its_channels_own_error_and_opens_nothing_again() {
+    let disk = FakeDisk::default();
+    let store = journal(&disk).await;
+    assert!(disk.spoil("bad 10 ") > 0);
+    let opens = disk.opens();
+    for round in 0..20 {
+        let there = store.all(NOON, "bad").await.len();
+        assert!((10..20).contains(&there), "what is whole is given: {there}");
+        assert!(store.journal.health().borrow().keeps().is_ok(), "round {round}");
+        store.send(NOON, "good", "more").await;
+    }
+    assert_eq!(disk.opens(), opens);
+    assert_eq!(store.all(NOON, "good").await.len(), 40);
+    assert_eq!(store.all(NOON, "other").await.len(), 20);
+}
+
+#[tokio::test]
+async fn a_failed_read_opens_the_file_again_once_however_many_meet_it() {
+    let disk = FakeDisk::default();
+    let store = journal(&disk).await;
+    let opens = disk.opens();
+    disk.hold_syncs();
+    let publishing = store.start("born", "kept or not").await;
+    disk.wait_for_sync();
+    // The readers, then the writer: all of them meet what one of them met first.
+    disk.fail(Fault::Read(0));
+    for channel in ["good", "bad", "other"] {
+        let failed = load(&store, channel).await;
+        assert!(matches!(failed, Err(JournalError::Unavailable(_))), "{failed:?}");
+    }
+    disk.fail(Fault::Sync(0));
+    disk.free_syncs();
+    let _ = publishing.await.unwrap();
+    store.keeps().await;
+    for channel in ["good", "bad", "other"] {
+        assert_eq!(store.all(NOON, channel).await.len(), 20);
+    }
+    assert_eq!(disk.opens(), opens + 1);
+    store.send(NOON, "good", "more").await;
+}
+
+#[tokio::test]
+async fn a_place_that_cannot_be_read_opens_the_file_again_once_and_is_damage_from_then_on() {
+    let disk = FakeDisk::default();
+    let store = journal(&disk).await;
+    disk.break_sector("bad 10 ");
+    let opens = disk.opens();
+    for _ in 0..20 {
+        let _ = load(&store, "bad").await;
+        store.keeps().await;
+        store.send(NOON, "good", "more").await;
+    }
+    assert!(matches!(load(&store, "bad").await, Err(JournalError::Damaged(_))));
+    assert_eq!(disk.opens(), opens + 1);
+}
+
+#[tokio::test]
+async fn who_publishes_to_a_damaged_channel_is_told_and_the_rest_of_the_batch_is_kept() {
+    let disk = FakeDisk::default();
+    let store = journal(&disk).await;
+    for channel in ["good", "bad", "other"] {
+        load(&store, channel).await.unwrap();
+    }
+    assert!(disk.spoil("bad 19 ") > 0);
+    let opens = disk.opens();
+    for round in 0..5 {
+        disk.hold_syncs();
+        let first = store.start("first", &format!("holds the writer {round}")).await;
+        disk.wait_for_sync();
+        let mut publishes = Vec::new();
+        for channel in ["good", "bad", "other"] {
+            publishes.push(store.start(channel, &format!("{channel} {round}")).await);
+        }
+        disk.free_syncs();
+        first.await.unwrap().unwrap();
+        let mut answers = Vec::new();
+        for publish in publishes {
+            answers.push(publish.await.unwrap());
+        }
+        assert!(answers[0].is_ok() && answers[2].is_ok(), "{answers:?}");
+        let damaged = matches!(answers[1], Err(PublishError::Journal(JournalError::Damaged(_))));
+        assert!(damaged, "{:?}", answers[1]);
+    }
+    assert_eq!(store.all(NOON, "good").await.len(), 25);
+    assert_eq!(disk.opens(), opens);
+}
+
+#[tokio::test]
+async fn what_cannot_be_deleted_stays_and_leaves_nothing_to_repair() {
+    let disk = FakeDisk::default();
+    fill(&disk).await;
+    let retention = Retention { messages: 20, ..unbounded() };
+    let store = open(disk.port(), retention, uncached()).await;
+    for channel in ["good", "bad", "other"] {
+        load(&store, channel).await.unwrap();
+    }
+    assert!(disk.spoil("bad 1 ") > 0);
+    let mut damaged = 0;
+    for number in 20..40 {
+        store.send(NOON, "good", &format!("good {number}")).await;
+        match store.try_send(NOON, "bad", &format!("bad {number}")).await {
+            Err(PublishError::Journal(JournalError::Damaged(_))) => damaged += 1,
+            sent => drop(sent.unwrap()),
+        }
+    }
+    assert!(damaged > 0, "nothing was to be deleted");
+    assert_eq!(store.all(NOON, "good").await.len(), 20);
+    store.close().await;
+    let again = open(disk.port(), retention, uncached()).await;
+    let repaired = |step: &Progress| matches!(step, Progress::Repairing(_));
+    assert!(!again.progress.lock().unwrap().iter().any(repaired));
+    assert_eq!(again.all(NOON, "good").await.len(), 20);
+}
