@@ -40,6 +40,8 @@ pub enum JournalError {
     /// The journal failed while it kept the publish, and does not know yet whether it is kept. The publish will
     /// either become visible later or never.
     OutcomeUnknown(String),
+    /// Too many questions to the journal are under way.
+    OverBudget(OverBudget),
 }
 
 impl fmt::Display for PublishError {
@@ -73,6 +75,7 @@ impl fmt::Display for JournalError {
             Self::Full(why) => write!(f, "no room for the journal: {why}"),
             Self::Unavailable(why) => write!(f, "the journal is unavailable: {why}"),
             Self::Damaged(what) => write!(f, "the journal is damaged: {what}"),
+            Self::OverBudget(over) => over.fmt(f),
             Self::OutcomeUnknown(why) => write!(f, "the journal failed during a commit: {why}"),
         }
     }
@@ -81,6 +84,12 @@ impl fmt::Display for JournalError {
 impl std::error::Error for JournalError {}
 
 impl From<OverBudget> for PublishError {
+    fn from(over: OverBudget) -> Self {
+        Self::OverBudget(over)
+    }
+}
+
+impl From<OverBudget> for JournalError {
     fn from(over: OverBudget) -> Self {
         Self::OverBudget(over)
     }

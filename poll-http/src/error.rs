@@ -105,9 +105,13 @@ impl Refusal {
     /// 503: the store cannot give what it holds now. 500: it never will, because it is damaged.
     #[expect(clippy::needless_pass_by_value, reason = "it is what a failed read is mapped with")]
     pub(crate) fn unreadable(error: JournalError) -> Self {
-        if let JournalError::Damaged(_) = error {
-            let detail = "what the store holds of this channel is damaged";
-            return Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail);
+        match error {
+            JournalError::Damaged(_) => {
+                let detail = "what the store holds of this channel is damaged";
+                return Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail);
+            }
+            JournalError::OverBudget(over) => return over.into(),
+            JournalError::Full(_) | JournalError::Unavailable(_) | JournalError::OutcomeUnknown(_) => {}
         }
         let detail = "the store is unavailable";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(Duration::from_secs(1))
@@ -259,7 +263,9 @@ impl From<PublishError> for Refusal {
                 let detail = "there are as many channels as this server may hold";
                 Self::new(StatusCode::TOO_MANY_REQUESTS, detail).retry_after(retry_after)
             }
-            PublishError::OverBudget(over) => over.into(),
+            PublishError::OverBudget(over) | PublishError::Journal(JournalError::OverBudget(over)) => {
+                over.into()
+            }
             PublishError::Journal(JournalError::Full(_)) => {
                 let detail = "the store has no room left; the message was not kept";
                 Self::new(StatusCode::INSUFFICIENT_STORAGE, detail).retry_after(Duration::from_secs(10))

@@ -16,9 +16,14 @@ use crate::cursor::{Cursor, Epoch, Seq};
 use crate::error::JournalError;
 use crate::journal::{Archive, Landmark, Located, Piece, Reply, Stretch};
 use crate::log::{Limit, Log};
+use crate::memory::Kind;
 use crate::position::Pinned;
 use crate::sync::Mutex;
 use crate::time::Timestamp;
+
+/// What a question that is under way takes in bytes, beside the channel's name: its places on the way, and its share of
+/// what the readers of the journal have in hand.
+const QUESTION_BYTES: u64 = 4 * 1024;
 
 /// Batches remembered while somebody holds them.
 const REMEMBERED: usize = 64;
@@ -153,10 +158,10 @@ impl Store {
     ) -> Result<Option<Brought>, JournalError> {
         let ask = |landing: Landing<Stretch, Option<Brought>>| {
             let asked = stretch.clone();
-            let reply = self.reply(move |store, piece: Result<Option<Piece>, JournalError>| {
+            let take = move |store: &Arc<Inner>, piece: Result<Option<Piece>, JournalError>| {
                 landing.land(piece.map(|piece| piece.map(|piece| store.brought(asked, piece))));
-            });
-            archive.read(stretch.clone(), reply);
+            };
+            self.question(&stretch.channel, take, |reply| archive.read(stretch.clone(), reply));
         };
         self.0.cold.flights.share(stretch, || self.0.cold.at_hand(stretch, newest), ask).await
     }
@@ -169,24 +174,32 @@ impl Store {
         landmark: Landmark,
     ) -> Result<Option<Located>, JournalError> {
         let (sender, answer) = tokio::sync::oneshot::channel();
-        let reply = self.reply(move |_, located| drop(sender.send(located)));
-        archive.locate(channel, epoch, landmark, reply);
+        let take = move |_: &Arc<Inner>, located| drop(sender.send(located));
+        self.question(channel, take, |reply| archive.locate(channel, epoch, landmark, reply));
         let stopped = |_| Err(JournalError::Unavailable("it stopped before it answered".to_owned()));
         answer.await.unwrap_or_else(stopped)
     }
 
-    /// Where the journal's answer to a question goes: `take` is called with it. Every question to the journal is asked
-    /// with one, so it is where what a question holds begins and, once it is dropped, ends.
-    pub(super) fn reply<T: 'static>(
+    /// Asks the journal something about a channel: `send` hands the question over, `take` is called with the answer. The
+    /// only way to ask, so that whatever is under way is charged; where there is no memory for it, that is the answer.
+    pub(super) fn question<T: 'static>(
         &self,
+        channel: &ChannelName,
         take: impl FnOnce(&Arc<Inner>, Result<T, JournalError>) + Send + 'static,
-    ) -> Reply<T> {
+        send: impl FnOnce(Reply<T>),
+    ) {
+        let bytes = QUESTION_BYTES + channel.as_str().len() as u64;
+        let charge = match self.0.memory.charge(Kind::ColdReads, bytes) {
+            Ok(charge) => charge,
+            Err(over) => return take(&self.0, Err(over.into())),
+        };
         let store = Arc::downgrade(&self.0);
-        Box::new(move |answer| {
+        send(Box::new(move |answer| {
+            let _charge = charge;
             if let Some(store) = store.upgrade() {
                 take(&store, answer);
             }
-        })
+        }));
     }
 
     fn is_resident(&self, channel: &ChannelName, epoch: Epoch) -> bool {

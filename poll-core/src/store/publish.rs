@@ -291,7 +291,8 @@ impl Store {
     async fn load_keys(&self, now: Timestamp, name: &ChannelName) -> Result<(), PublishError> {
         let Some(archive) = self.0.journal.archive() else { return Ok(()) };
         let (sender, answer) = oneshot::channel();
-        archive.keys(name, now, self.reply(move |_, keys| drop(sender.send(keys))));
+        let take = move |_: &Arc<Inner>, keys| drop(sender.send(keys));
+        self.question(name, take, |reply| archive.keys(name, now, reply));
         let stopped = |_| Err(JournalError::Unavailable("it stopped before it answered".to_owned()));
         let kept = answer.await.unwrap_or_else(stopped)?;
         // A channel that was let go of meanwhile is loaded again, and asked for its keys again.

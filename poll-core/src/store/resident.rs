@@ -83,10 +83,10 @@ impl Store {
     ) -> Result<Arc<Channel>, JournalError> {
         let ask = |landing: Landing<ChannelName, Arc<Channel>>| {
             let (asked, name) = (name, name.clone());
-            let reply = self.reply(move |store, loaded: Result<Option<Loaded>, JournalError>| {
+            let take = move |store: &Arc<Inner>, loaded: Result<Option<Loaded>, JournalError>| {
                 landing.land(loaded.map(|loaded| store.install(Channel::resumed(name, loaded, now), now)));
-            });
-            archive.load(asked, now, reply);
+            };
+            self.question(asked, take, |reply| archive.load(asked, now, reply));
         };
         self.0.loads.share(name, || self.0.directory.get(name), ask).await
     }
@@ -115,7 +115,8 @@ impl Patience {
     /// The same one, where there never will be.
     pub(super) async fn after(&mut self, error: JournalError) -> Result<(), JournalError> {
         let Some(health) = &mut self.health else { return Err(error) };
-        if matches!(error, JournalError::Damaged(_)) || matches!(*health.borrow(), Health::Lost(_)) {
+        let is_final = matches!(error, JournalError::Damaged(_) | JournalError::OverBudget(_));
+        if is_final || matches!(*health.borrow(), Health::Lost(_)) {
             return Err(error);
         }
         // The question may have been somebody else's, from before the journal came back. The next one is not.

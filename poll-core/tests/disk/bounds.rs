@@ -1,10 +1,11 @@
 //! What is kept stays within its bounds: in the file, in memory, and at the start.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use poll_core::journal::Tail;
-use poll_core::journal::disk::Options;
-use poll_core::{Payload, Position, Publish, Retention};
+use poll_core::journal::disk::{DiskJournal, Options};
+use poll_core::{JournalError, Kind, Memory, OverBudget, Payload, Position, Publish, Retention, Store};
 
 use crate::fake::FakeDisk;
 use crate::fixture::{NOON, name, open, second, unbounded};
@@ -125,4 +126,27 @@ async fn a_start_costs_the_same_with_many_channels_as_with_few() {
         reads.push(disk.reads() - before);
     }
     assert!(reads[1] <= reads[0] * 4 + 40, "reads of the file at the start: {reads:?}");
+}
+
+#[tokio::test]
+async fn questions_to_the_journal_are_charged_and_refused_beyond_the_account() {
+    let disk = FakeDisk::default();
+    let first = open(disk.port(), unbounded(), Options::default()).await;
+    first.send(NOON, "a", "one").await;
+    first.close().await;
+    for (budget, room) in [(32 << 10, false), (16 << 20, true)] {
+        let journal = DiskJournal::start(disk.port(), Options::default(), |_| {}).unwrap();
+        journal.opened().await.unwrap();
+        let memory = Memory::new(budget);
+        let store = Store::with_memory(Arc::new(journal), unbounded(), memory.clone());
+        let loaded = store.load(NOON, &name("a")).await;
+        if room {
+            assert_eq!(loaded, Ok(()));
+        } else {
+            assert_eq!(loaded, Err(JournalError::OverBudget(OverBudget(Kind::ColdReads))));
+            assert!(memory.refused(Kind::ColdReads) > 0);
+        }
+        assert_eq!(memory.used(Kind::ColdReads), 0);
+        store.shut_down().await.unwrap();
+    }
 }

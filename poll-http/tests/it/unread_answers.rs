@@ -15,7 +15,10 @@ async fn unread(world: &World, target: &str, capacity: usize) -> Wire {
 }
 
 /// A large list through each door, and where its messages are.
-const LISTS: [(&str, fn(&Value) -> Vec<String>); 5] = [
+/// What a poll's answer lists.
+type Listed = fn(&Value) -> Vec<String>;
+
+const LISTS: [(&str, Listed); 5] = [
     ("/api/poll?channel=messages", |answer| texts(&answer["messages"], "content")),
     ("/api/longpoll?channel=messages", |answer| texts(&answer["messages"], "content")),
     ("/events?category=messages&timeout=5&since_time=1", |answer| texts(&answer["events"], "data")),
