@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::Response;
 use poll_http::{Body, ConnectionSettings, Drain, Phase};
+use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -161,5 +162,50 @@ async fn a_request_that_is_already_there_is_answered_while_draining() {
     let served = tokio::spawn(poll_http::serve(server, peer(), Toy::echo(), settings, drain));
     let answer = read_all(&mut client).await;
     assert!(answer.ends_with("\r\n\r\n/x"), "{answer}");
+    served.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_http2_peer_is_told_twice_and_what_it_asked_in_between_is_answered() {
+    const DATA: u8 = 0;
+    const PING: u8 = 6;
+    const GOAWAY: u8 = 7;
+    let drain = Drain::new();
+    let (mut client, served) =
+        drained_pipe(Toy::echo(), ConnectionSettings::default(), 1 << 16, drain.clone());
+    client.write_all(RAW_OPENING).await.unwrap();
+    client.write_all(&raw_get(1, "/first")).await.unwrap();
+    while raw_frame(&mut client).await.kind != DATA {}
+    drain.begin(Duration::ZERO);
+    // The highest number there is: nothing is refused yet (RFC 9113, section 6.8).
+    let (mut told, mut ping) = (None, None);
+    while told.is_none() || ping.is_none() {
+        let frame = raw_frame(&mut client).await;
+        match frame.kind {
+            GOAWAY => told = Some(frame.payload[..4].to_vec()),
+            PING => ping = Some(frame.payload),
+            _ => {}
+        }
+    }
+    assert_eq!(told.unwrap(), [0x7f, 0xff, 0xff, 0xff]);
+    // Asked before the peer has heard of it.
+    client.write_all(&raw_get(3, "/second")).await.unwrap();
+    client.write_all(&[&[0, 0, 8, PING, 1, 0, 0, 0, 0], &ping.unwrap()[..]].concat()).await.unwrap();
+    let mut answered = None;
+    let last = loop {
+        let frame = raw_frame(&mut client).await;
+        match frame.kind {
+            DATA if frame.stream == 3 => answered = Some(frame.payload),
+            GOAWAY => break frame.payload[..4].to_vec(),
+            _ => {}
+        }
+    };
+    assert_eq!(last, [0, 0, 0, 3], "what was taken up is said");
+    while answered.is_none() {
+        let frame = raw_frame(&mut client).await;
+        answered = (frame.kind == DATA).then_some(frame.payload);
+    }
+    assert_eq!(answered.unwrap(), b"/second");
+    drop(client);
     served.await.unwrap().unwrap();
 }
