@@ -14,10 +14,10 @@ async fn unread(world: &World, target: &str, capacity: usize) -> Wire {
     wire
 }
 
-/// A large list through each door, and where its messages are.
 /// What a poll's answer lists.
 type Listed = fn(&Value) -> Vec<String>;
 
+/// A large list through each door, and where its messages are.
 const LISTS: [(&str, Listed); 5] = [
     ("/api/poll?channel=messages", |answer| texts(&answer["messages"], "content")),
     ("/api/longpoll?channel=messages", |answer| texts(&answer["messages"], "content")),
