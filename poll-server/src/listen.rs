@@ -25,6 +25,11 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 /// … and how many times: a peer behind a dead link is noticed after 10 + 3 × 5 seconds.
 const KEEPALIVE_PROBES: u32 = 3;
 
+/// What the kernel takes of a connection beyond what it sends, in bytes. By default that is megabytes, and a full socket
+/// takes no more before a third of them has left: a reader of 10 kB a second then looks like one that takes nothing.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 64 * 1024;
+
 /// The congestion control of connections that stay on this machine: the plainest, which every Linux has. What paces and
 /// measures (BBR, where it is the system's) only costs there.
 #[cfg(target_os = "linux")]
@@ -164,6 +169,8 @@ fn set_connection_options(socket: &Socket, stall: Duration) -> io::Result<()> {
     socket.set_tcp_keepalive(&keepalive)?;
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(stall))?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_notsent_lowat(UNSENT)?;
     #[cfg(not(target_os = "linux"))]
     let _only_linux_has_it = stall;
     Ok(())
@@ -187,6 +194,8 @@ mod tests {
         assert_eq!(accepted.tcp_keepalive_interval().unwrap(), KEEPALIVE_INTERVAL);
         assert_eq!(accepted.tcp_keepalive_retries().unwrap(), KEEPALIVE_PROBES);
         assert_eq!(accepted.tcp_user_timeout().unwrap(), Some(Duration::from_secs(30)));
+        #[cfg(target_os = "linux")]
+        assert_eq!(accepted.tcp_notsent_lowat().unwrap(), UNSENT);
         #[cfg(target_os = "linux")]
         assert!(accepted.tcp_congestion().unwrap().starts_with(UNCONGESTED));
     }
