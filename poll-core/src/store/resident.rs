@@ -39,12 +39,6 @@ impl Store {
         self.resident(archive, now, channel).await.map(drop)
     }
 
-    /// Whether all there is to know of a channel is in memory, so that [`load`](Self::load) would do nothing.
-    #[must_use]
-    pub fn has(&self, channel: &ChannelName) -> bool {
-        self.0.journal.archive().is_none() || self.0.directory.get(channel).is_some()
-    }
-
     /// Whether the journal can be used. One that keeps everything in memory always can.
     #[must_use]
     pub fn health(&self) -> Health {

@@ -143,3 +143,16 @@ async fn a_damaged_channel_is_refused_in_each_dialects_words() {
     assert_eq!(answer.status, 503, "503 is what says that nothing was published");
     assert_eq!(world.waiters(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_breaks_off_where_its_channel_is_found_to_be_damaged() {
+    let (_, world) = world();
+    let mut wire = world.connect();
+    wire.open("/api/stream?channel=torn&last_id=1", &[]).await;
+    assert_eq!(wire.json_line().await["type"], "connected");
+    assert!(wire.is_closed().await, "without a line or a chunk that says that this is all");
+    for target in ["/api/poll?channel=torn", "/api/longpoll?channel=torn", "/api/messages/torn/2"] {
+        assert_eq!(world.get(target).await.status, 500, "{target}");
+    }
+    assert_eq!(world.waiters(), 0);
+}

@@ -1,5 +1,6 @@
 //! A journal for the service's tests: every channel has the same few messages, of which some are damaged, and none is
-//! in memory before it is asked for. It answers when the test lets it.
+//! in memory before it is asked for. It answers when the test lets it. A channel whose name says so is `broken`, or gives
+//! no messages because it is `torn`.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -122,6 +123,9 @@ impl Archive for Shelf {
     }
 
     fn read(&self, stretch: Stretch, reply: Reply<Option<Piece>>) {
+        if stretch.channel.as_str().contains("torn") {
+            return self.answer(reply, Err(JournalError::Damaged("what leads to it".to_owned())));
+        }
         let first = stretch.after.get() + 1;
         let last = self.messages.len() as u64;
         let given = (first..=last).map_while(|seq| self.whole(seq).cloned()).take(stretch.limit.messages);

@@ -107,7 +107,7 @@ fn each(database: &Database, mut take: impl FnMut(Record) -> bool) -> Result<()>
         let place = Place::of(&messages, id.value(), Row::decode(id.value(), row.value())?)?;
         let name = place.row.name.as_str();
         let broken = |seq: u64| Error::Corrupted(format!("message {seq} of channel {name:?} is damaged"));
-        if let Some(&seq) = place.damaged.first() {
+        if let Some(&(seq, _)) = place.damaged.first() {
             return Err(broken(seq));
         }
         let (oldest, newest) = (place.oldest.0, place.row.newest);

@@ -317,6 +317,31 @@ impl Ledger {
             .insert(name.clone(), Known { id, row, oldest: 1, front: 1, keyed: 0, touched, stale: true });
         Ok(())
     }
+
+    /// Writes the rows of all channels that were touched, as they are now: what is at the end of a channel and gets damaged
+    /// while nobody has the file open is then known to have been there.
+    pub(super) fn settle(&self, database: &Database) -> Result<()> {
+        let touched = self.known.iter().filter(|(name, known)| known.touched.0 > 0 && !self.spares(name));
+        let before = database.begin_read()?.open_table(CHANNELS)?;
+        let rows: Vec<_> = touched
+            .map(|(_, known)| (known.id, known.row.encode(known.id)))
+            .filter(|(id, row)| {
+                let written = guarded(|| Ok(before.get(id)?.is_none_or(|written| written.value() == row.as_slice())));
+                written.is_ok_and(|written| !written)
+            })
+            .collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let txn = database.begin_write()?;
+        {
+            let mut channels = txn.open_table(CHANNELS)?;
+            for (id, row) in rows {
+                channels.insert(id, row.as_slice())?;
+            }
+        }
+        Ok(txn.commit()?)
+    }
 }
 
 /// A channel whose end is known. Where it is not, the next number may have been given out before.

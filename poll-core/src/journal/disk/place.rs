@@ -26,8 +26,8 @@ pub(super) struct Place {
     pub(super) whole: u64,
     /// Whether it is certain that no message is newer than the row says.
     pub(super) end: End,
-    /// Rows that are damaged at either end, by the number under which they stand.
-    pub(super) damaged: Vec<u64>,
+    /// Rows that are damaged at either end, by the numbers under which they stand, and those that are not there.
+    pub(super) damaged: Vec<(u64, u64)>,
     /// Whether more is, of which the numbers are not known.
     pub(super) torn: Torn,
 }
@@ -121,6 +121,8 @@ impl Place {
         let behind = back.passed.len() as u64;
         let newest =
             back.whole.map_or(row.newest.saturating_add(behind), |(seq, _)| seq.saturating_add(behind));
+        let vanished = back.whole.is_some() && newest < row.newest;
+        let vanished = vanished.then_some((newest.saturating_add(1), row.newest));
         if newest >= row.newest {
             row.newest = newest;
             row.newest_at = back.whole.map_or(row.newest_at, |(_, at)| at.max(row.newest_at));
@@ -128,7 +130,8 @@ impl Place {
         let oldest = front.whole.unwrap_or((row.newest.saturating_add(1), row.newest_at));
         let whole = back.whole.map_or(oldest.0 - 1, |(seq, _)| seq);
         let passed = front.passed.into_iter().chain(back.passed);
-        let damaged = passed.filter(|(_, fault)| *fault != Fault::Lost).map(|(seq, _)| seq).collect();
+        let passed = passed.filter(|(_, fault)| *fault != Fault::Lost).map(|(seq, _)| (seq, seq));
+        let damaged = passed.chain(vanished).collect();
         Ok(Self { id, row, oldest, whole, end, damaged, torn })
     }
 

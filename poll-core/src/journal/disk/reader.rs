@@ -171,8 +171,8 @@ impl View<'_> {
         let losses = ledger::totals(&self.txn.open_table(TOTALS)?)?.losses;
         let messages = self.txn.open_table(MESSAGES)?;
         let Some(place) = place::find(&names, &channels, &messages, self.name)? else { return Ok(None) };
-        for &seq in &place.damaged {
-            self.note(place.id, seq, seq);
+        for &(first, last) in &place.damaged {
+            self.note(place.id, first, last);
         }
         if place.torn == Torn::Yes {
             let line = || format!("channel {:?}: messages at one end", self.name.as_str());

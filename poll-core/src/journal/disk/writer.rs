@@ -310,7 +310,9 @@ impl Writer {
         }
         let closed = match self.shared.database().database.as_ref() {
             Some(database) if !left => {
-                recovery::end(database, &self.ledger.totals).map_err(|error| journal_error(&error))
+                let settled = guarded(|| self.ledger.settle(database));
+                let ended = settled.and_then(|()| recovery::end(database, &self.ledger.totals));
+                ended.map_err(|error| journal_error(&error))
             }
             _ => Ok(()),
         };

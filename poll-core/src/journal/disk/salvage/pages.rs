@@ -17,6 +17,9 @@ const PAGE: u64 = 4_096;
 const REGION: u64 = PAGE << 20;
 /// The largest page that is read: rows are a few megabytes at the most.
 const LARGEST: u64 = 64 << 20;
+/// The tables of ours in the order in which they stand, and how long what is said of each is.
+const TABLES: [(&str, usize); 6] =
+    [("channels", 74), ("format", 73), ("keys", 84), ("messages", 80), ("names", 73), ("totals", 73)];
 /// How deep a tree may be; as redb has it.
 const DEPTH: usize = 128;
 
@@ -134,9 +137,19 @@ impl Pages {
         slot.is_whole && self.bad() == before
     }
 
-    /// The root of a table, if it has rows.
+    /// The root of a table of ours, if it has rows. All are on one page, and so much depends on that page that more than
+    /// one of its bytes leads to each.
     pub(super) fn table(&self, root: Pointer, name: &str) -> Option<Pointer> {
-        self.tables(root).find(|(other, ..)| other == name.as_bytes())?.1
+        let page = self.read(root.page)?;
+        let count = short(page.get(2..4)?)?;
+        let leaf = Leaf { page: &page, count, widths: Widths { key: None, value: None } };
+        let key = |row| leaf.key(row).and_then(|key| page.get(key));
+        let named = (0..count).find(|row| key(*row) == Some(name.as_bytes()));
+        let sorted = TABLES.iter().position(|(other, _)| *other == name)?;
+        let row = named.or_else(|| (count == TABLES.len()).then_some(sorted))?;
+        let before = row.checked_sub(1).map_or_else(|| leaf.key_end(count - 1), |row| leaf.value_end(row));
+        let behind = leaf.value_end(row).and_then(|end| end.checked_sub(TABLES[sorted].1));
+        [before, behind].into_iter().flatten().find_map(|start| self.definition(page.get(start..)?))?.0
     }
 
     pub(super) fn has_table(&self, root: Pointer, name: &str) -> bool {
@@ -147,15 +160,24 @@ impl Pages {
     fn tables(&self, root: Pointer) -> impl Iterator<Item = (Vec<u8>, Option<Pointer>, Widths)> {
         let rows = self.walk(root, Widths { key: None, value: None });
         rows.filter_map(|Entry { key, value, .. }| {
-            // Type, length, whether there is a root, the root and its length, the widths.
-            let table = pointer(value.get(10..34)?).filter(|_| value[9] != 0);
-            let width = |at: usize| {
-                let width = number(value.get(at + 1..at + 5)?)?;
-                (*value.get(at)? != 0).then_some(width)
-            };
-            let widths = Widths { key: width(42), value: width(47) };
+            let (table, widths) = self.definition(&value)?;
             Some((key, table, widths))
         })
+    }
+
+    /// What the table of tables says of one: type, length, whether there is a root, the root and its length, the widths.
+    fn definition(&self, value: &[u8]) -> Option<(Option<Pointer>, Widths)> {
+        const NORMAL: u8 = 3;
+        let (kind, has_root) = (*value.first()?, *value.get(9)?);
+        if kind != NORMAL || has_root > 1 {
+            return None;
+        }
+        let root = pointer(value.get(10..34)?).filter(|_| has_root == 1);
+        let width = |at: usize| {
+            let width = number(value.get(at + 1..at + 5)?)?;
+            (*value.get(at)? != 0).then_some(width)
+        };
+        Some((root, Widths { key: width(42), value: width(47) }))
     }
 
     /// The rows of a tree, in the order in which they stand.
@@ -336,4 +358,62 @@ fn number(bytes: &[u8]) -> Option<usize> {
 
 fn short(bytes: &[u8]) -> Option<usize> {
     Some(u16::from_le_bytes(bytes.try_into().ok()?).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt as _;
+
+    use redb::{Database, backends::FileBackend};
+
+    use super::*;
+    use crate::journal::disk::format::{CHANNELS, FORMAT, KEYS, MESSAGES, NAMES, TOTALS};
+
+    /// A file with a row in each table.
+    fn written() -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let database = Database::create(file.path()).unwrap();
+        let txn = database.begin_write().unwrap();
+        txn.open_table(FORMAT).unwrap().insert("poll", 2).unwrap();
+        txn.open_table(TOTALS).unwrap().insert((), &b"x"[..]).unwrap();
+        txn.open_table(NAMES).unwrap().insert("a", 0).unwrap();
+        txn.open_table(CHANNELS).unwrap().insert(0, &b"x"[..]).unwrap();
+        txn.open_table(MESSAGES).unwrap().insert((0, 1), &b"x"[..]).unwrap();
+        txn.open_table(KEYS).unwrap().insert((0, 1, 0), &b"x"[..]).unwrap();
+        txn.commit().unwrap();
+        file
+    }
+
+    fn pages(file: &tempfile::NamedTempFile) -> Pages {
+        let file = std::fs::OpenOptions::new().read(true).write(true).open(file.path()).unwrap();
+        Pages::open(Box::new(FileBackend::new(file).unwrap())).unwrap().unwrap()
+    }
+
+    #[test]
+    fn each_table_is_found_whatever_byte_is_damaged_but_where_it_is() {
+        let file = written();
+        let before = pages(&file);
+        let header = before.header().unwrap();
+        assert!(header.is_clean && header.slots.iter().all(|slot| before.verify(slot)));
+        let root = header.slots[0].user.unwrap();
+        let rows = before.walk(root, Widths { key: None, value: None });
+        let lengths: Vec<_> =
+            rows.map(|row| (String::from_utf8(row.key).unwrap(), row.value.len())).collect();
+        assert_eq!(lengths, TABLES.map(|(name, length)| (name.to_owned(), length)));
+        let roots = TABLES.map(|(name, _)| before.table(root, name).unwrap().page);
+        drop(before);
+
+        let pages = pages(&file);
+        let whole = std::fs::read(file.path()).unwrap();
+        let start = usize::try_from(PAGE + (root.page & 0xF_FFFF) * PAGE).unwrap();
+        let mut lost = 0;
+        for at in start + 4..start + 700 {
+            file.as_file().write_all_at(&[whole[at] ^ 0x41], at as u64).unwrap();
+            let found = TABLES.map(|(name, _)| pages.table(root, name).map(|table| table.page));
+            file.as_file().write_all_at(&[whole[at]], at as u64).unwrap();
+            lost += found.iter().zip(roots).filter(|(found, root)| **found != Some(*root)).count();
+        }
+        // Of each: what says that it is a table, that it has rows, and where.
+        assert!(lost <= TABLES.len() * (1 + 1 + 8), "{lost}");
+    }
 }
