@@ -39,6 +39,13 @@ impl Binary {
         Ok(Self(target().join("release/poll-server")))
     }
 
+    /// The program as a command of its own, with nobody's settings.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(&self.0);
+        command.env_remove("RUST_LOG").stdin(Stdio::null());
+        command
+    }
+
     /// The one that `cargo test` has built beside its tests.
     pub(crate) fn of_the_tests() -> Result<Self> {
         let path = target().join("debug/poll-server");
@@ -181,6 +188,12 @@ impl Server {
     }
 
     /// Ends it at once and gives the last lines of its log.
+    pub(crate) fn end(mut self) -> VecDeque<String> {
+        self.kill();
+        self.log.take().and_then(|log| log.join().ok()).unwrap_or_default()
+    }
+
+    /// The same as one text.
     fn end_and_quote(&mut self) -> String {
         self.kill();
         let lines = self.log.take().and_then(|log| log.join().ok()).unwrap_or_default();

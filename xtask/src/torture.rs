@@ -1,15 +1,16 @@
 //! `cargo xtask torture`: real servers, publishes at the worst moments, and checkers that prove that a client that
 //! follows its rules sees every message once and in order.
 //!
-//! Six courses. By itself: publishes aimed at the edge of every wait of every native pattern. `dialects`: the same
+//! Seven courses. By itself: publishes aimed at the edge of every wait of every native pattern. `dialects`: the same
 //! under the bookkeeping rules of the other dialects' clients. `kills`: a durable server that is killed at random
-//! moments. `churn`: crowds that come and leave badly beside honest clients. `drain`: SIGTERM under load. `hoard`: peers
-//! that make the server keep all they can. A *lane* is a channel with one publisher
+//! moments. `damage`: files in which a byte was changed. `churn`: crowds that come and leave badly beside honest clients.
+//! `drain`: SIGTERM under load. `hoard`: peers that make the server keep all they can. A *lane* is a channel with one publisher
 //! and one reader; the reader says when its wait will end, the publisher shoots −2…+3 ms around that moment.
 //! [`crate::history`] is the judge and knows no HTTP.
 
 mod aim;
 mod churn;
+mod damage;
 mod dialects;
 mod drain;
 mod follower;
@@ -30,6 +31,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 
 use self::churn::Churn;
+use self::damage::Damage;
 use self::dialects::Dialects;
 use self::drain::Drain;
 use self::ground::Ground;
@@ -55,6 +57,8 @@ enum Course {
     Dialects(Dialects),
     /// Kill a durable server again and again, and prove that what it acknowledged is kept
     Kills(Kills),
+    /// Change a byte of a store, and prove that nothing wrong is served and nothing is lost without a word
+    Damage(Damage),
     /// Let crowds come and leave badly beside honest clients who must notice nothing
     Churn(Churn),
     /// Ask servers to end under full load, and prove that every request was answered
@@ -73,6 +77,7 @@ impl Torture {
         match &self.course {
             Some(Course::Dialects(dialects)) => dialects.run(),
             Some(Course::Kills(kills)) => kills.run(),
+            Some(Course::Damage(damage)) => damage.run(),
             Some(Course::Churn(churn)) => churn.run(),
             Some(Course::Drain(drain)) => drain.run(),
             Some(Course::Hoard(hoard)) => hoard.run(),
@@ -88,6 +93,7 @@ impl Torture {
         steps.step("race", || self.race.run())?;
         steps.step("dialects", || Dialects::short(ground.clone()).run())?;
         steps.step("kills", || Kills::short(ground.clone()).run())?;
+        steps.step("damage", || Damage::short(ground.clone()).run())?;
         steps.step("churn", || Churn::short(ground.clone()).run())?;
         steps.step("drain", || Drain::short(ground.clone()).run())?;
         steps.step("hoard", || Hoard::short(ground.clone()).run())
