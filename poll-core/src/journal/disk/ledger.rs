@@ -326,7 +326,8 @@ impl Ledger {
         let rows: Vec<_> = touched
             .map(|(_, known)| (known.id, known.row.encode(known.id)))
             .filter(|(id, row)| {
-                let written = guarded(|| Ok(before.get(id)?.is_none_or(|written| written.value() == row.as_slice())));
+                let written =
+                    guarded(|| Ok(before.get(id)?.is_none_or(|written| written.value() == row.as_slice())));
                 written.is_ok_and(|written| !written)
             })
             .collect();

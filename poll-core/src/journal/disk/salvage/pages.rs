@@ -407,10 +407,10 @@ mod tests {
         let whole = std::fs::read(file.path()).unwrap();
         let start = usize::try_from(PAGE + (root.page & 0xF_FFFF) * PAGE).unwrap();
         let mut lost = 0;
-        for at in start + 4..start + 700 {
-            file.as_file().write_all_at(&[whole[at] ^ 0x41], at as u64).unwrap();
+        for (at, byte) in whole.iter().enumerate().take(start + 700).skip(start + 4) {
+            file.as_file().write_all_at(&[byte ^ 0x41], at as u64).unwrap();
             let found = TABLES.map(|(name, _)| pages.table(root, name).map(|table| table.page));
-            file.as_file().write_all_at(&[whole[at]], at as u64).unwrap();
+            file.as_file().write_all_at(&[*byte], at as u64).unwrap();
             lost += found.iter().zip(roots).filter(|(found, root)| **found != Some(*root)).count();
         }
         // Of each: what says that it is a table, that it has rows, and where.
