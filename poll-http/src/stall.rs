@@ -220,52 +220,61 @@ impl<IO: AsyncRead + Unpin> Watched<IO> {
     }
 
     fn poll_read_watched(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        // What is read makes work. A connection that is about to end has to see all that has come.
+        if turn::is_over() && !self.link.is_draining() {
+            return turn::poll_go_on(cx).map(Ok);
+        }
+        if self.traffic.is_some() { self.poll_read_frames(cx, buf) } else { self.poll_read_bytes(cx, buf) }
+    }
+
+    #[inline]
+    fn poll_read_bytes(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        match Pin::new(&mut self.io).poll_read(cx, buf) {
+            Poll::Ready(Ok(())) => {
+                let read = &buf.filled()[before..];
+                if !read.is_empty() {
+                    self.link.read(read);
+                    turn::charge(cost::BYTE * read.len() as u64);
+                }
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => match std::task::ready!(self.poll_overdue(cx)) {
+                // As if the peer had closed: between requests that is a clean end.
+                Overdue::Idle => Poll::Ready(Ok(())),
+                Overdue::Head => Poll::Ready(Err(timed_out("the request head took too long"))),
+                Overdue::Write => Poll::Ready(Err(timed_out("the peer takes too few bytes"))),
+            },
+        }
+    }
+
+    /// Reads HTTP/2: its frames are counted, and what h2 is to read in place of them is left.
+    #[inline(never)]
+    fn poll_read_frames(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.link.is_overrun() {
             // What more it sends is not looked at. The connection is told in this very turn.
             return Poll::Pending;
         }
-        // What is read makes work. A connection that is about to end has to see all that has come.
-        if !self.link.is_draining() {
-            std::task::ready!(turn::poll_go_on(cx));
-        }
         let before = buf.filled().len();
         loop {
-            match Pin::new(&mut self.io).poll_read(cx, buf) {
-                Poll::Ready(Ok(())) => {
-                    turn::charge(cost::BYTE * (buf.filled().len() - before) as u64);
-                    if buf.filled().len() > before {
-                        self.link.read(&buf.filled()[before..]);
-                        self.look_at_frames(buf, before);
-                        if buf.filled().len() == before && self.unread.is_empty() {
-                            // A part of a frame's head, which is kept until it is whole.
-                            continue;
-                        }
-                    }
-                    return Poll::Ready(Ok(()));
-                }
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => {
-                    return match std::task::ready!(self.poll_overdue(cx)) {
-                        // As if the peer had closed: between requests that is a clean end.
-                        Overdue::Idle => Poll::Ready(Ok(())),
-                        Overdue::Head => Poll::Ready(Err(timed_out("the request head took too long"))),
-                        Overdue::Write => Poll::Ready(Err(timed_out("the peer takes too few bytes"))),
-                    };
-                }
+            std::task::ready!(self.poll_read_bytes(cx, buf))?;
+            let Some(traffic) = &mut self.traffic else { return Poll::Ready(Ok(())) };
+            if buf.filled().len() == before {
+                return Poll::Ready(Ok(()));
+            }
+            let received = traffic.receive(&buf.filled()[before..], self.link.push());
+            received.push.into_iter().for_each(|push| self.link.set_push(push));
+            if received.frames == Allowed::No {
+                self.link.overrun();
+            }
+            buf.set_filled(before + received.plain);
+            self.unread = received.rest.into();
+            // Otherwise it was a part of a frame's head, which is kept until it is whole.
+            if received.plain > 0 || !self.unread.is_empty() {
+                return Poll::Ready(Ok(()));
             }
         }
-    }
-
-    /// Counts the frames in what was read of HTTP/2, and leaves of it what h2 is to read.
-    fn look_at_frames(&mut self, buf: &mut ReadBuf<'_>, before: usize) {
-        let Some(traffic) = &mut self.traffic else { return };
-        let received = traffic.receive(&buf.filled()[before..], self.link.push());
-        received.push.into_iter().for_each(|push| self.link.set_push(push));
-        if received.frames == Allowed::No {
-            self.link.overrun();
-        }
-        buf.set_filled(before + received.plain);
-        self.unread = received.rest.into();
     }
 }
 
