@@ -45,6 +45,7 @@ use crate::time::Timestamp;
 pub use backup::{
     BackupError, ChannelRecord, EventRecord, LostRecord, MessageRecord, Record, Report, export, import,
 };
+use codec::{Beside, Totals};
 use commit::InFlight;
 pub use directory::Directory;
 pub use fault::{OpenError, catches_panics};
@@ -171,6 +172,9 @@ struct Shared {
     bell: Condvar,
     host: OnceLock<Host>,
     channels: AtomicU64,
+    /// What is in the file beside messages, as of the last commit.
+    keys_weight: AtomicU64,
+    channels_weight: AtomicU64,
     watch: Arc<Watch>,
     damages: damage::Damages,
     figures: Counts,
@@ -286,6 +290,10 @@ impl Journal for DiskJournal {
         if let Err(error) = shared.health.borrow().keeps() {
             return Taken::Refused(append, error);
         }
+        if append.key().is_some() && !shared.beside().takes_keys(shared.most_bytes()) {
+            let why = "a quarter of the retained bytes is idempotency keys".to_owned();
+            return Taken::Refused(append, JournalError::Full(why));
+        }
         let bytes = append.messages().iter().map(|message| message.weight()).sum();
         let durability = shared.options.durability;
         let (entry, shown) = match durability {
@@ -332,8 +340,12 @@ impl Archive for DiskJournal {
     }
 
     fn admit(&self, most: u64) -> bool {
+        let shared = &self.0.0;
+        if !shared.beside().takes_channels(shared.most_bytes()) {
+            return false;
+        }
         let room = |channels| (channels < most).then_some(channels + 1);
-        self.0.0.channels.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_ok()
+        shared.channels.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_ok()
     }
 
     fn dismiss(&self) {
@@ -391,10 +403,29 @@ impl Shared {
             bell: Condvar::new(),
             host: OnceLock::new(),
             channels: AtomicU64::new(0),
+            keys_weight: AtomicU64::new(0),
+            channels_weight: AtomicU64::new(0),
             watch: Arc::default(),
             damages: damage::Damages::default(),
             figures: Counts::default(),
         }
+    }
+
+    /// What the file holds beside messages.
+    fn beside(&self) -> Beside {
+        let read = |weight: &AtomicU64| weight.load(Ordering::Relaxed);
+        Beside { keys: read(&self.keys_weight), channels: read(&self.channels_weight) }
+    }
+
+    fn set_beside(&self, totals: &Totals) {
+        let beside = totals.beside.unwrap_or_default();
+        self.keys_weight.store(beside.keys, Ordering::Relaxed);
+        self.channels_weight.store(beside.channels, Ordering::Relaxed);
+    }
+
+    /// The bound on all bytes.
+    fn most_bytes(&self) -> u64 {
+        self.host.get().map_or(u64::MAX, |host| host.retention().bytes())
     }
 
     fn database(&self) -> RwLockReadGuard<'_, Opened> {

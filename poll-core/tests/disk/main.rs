@@ -15,4 +15,5 @@ mod like_memory;
 mod outages;
 mod restarts;
 mod salvage;
+mod size;
 mod unreadable;

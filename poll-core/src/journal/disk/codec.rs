@@ -52,10 +52,38 @@ pub(super) struct Totals {
     pub(super) channels: u64,
     /// What all messages weigh.
     pub(super) bytes: u64,
+    /// What the rest weighs; `None` where an earlier version wrote the totals and it has to be counted.
+    pub(super) beside: Option<Beside>,
     /// How often messages may have been lost that readers had seen; each time, all epochs change.
     pub(super) losses: u64,
     /// Whether messages may be shown before they are kept, since the file was opened.
     pub(super) loose: bool,
+}
+
+/// What is kept beside messages, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Beside {
+    pub(super) keys: u64,
+    pub(super) channels: u64,
+}
+
+impl Beside {
+    /// What does not count: without it a small bound would leave no room for messages.
+    pub(super) const FREE: u64 = 1 << 20;
+
+    /// Whether another key may be written. A quarter of the bound on all bytes is theirs.
+    pub(super) fn takes_keys(self, most: u64) -> bool {
+        self.keys < (most / 4).max(Self::FREE / 2)
+    }
+
+    /// Whether another channel may be born. Half of the bound on all bytes is theirs.
+    pub(super) fn takes_channels(self, most: u64) -> bool {
+        self.channels < (most / 2).max(Self::FREE / 2)
+    }
+
+    pub(super) fn sum(self) -> u64 {
+        self.keys.saturating_add(self.channels)
+    }
 }
 
 /// A channel. A row may lag behind its messages.
@@ -93,10 +121,39 @@ const MESSAGE: u64 = 3;
 const KEY: u64 = 4;
 
 impl Totals {
-    const BYTES: usize = 5 * 8 + 1;
+    pub(super) fn beside_mut(&mut self) -> &mut Beside {
+        self.beside.get_or_insert_default()
+    }
 
-    pub(super) fn encode(&self) -> [u8; Self::BYTES + SUM] {
-        let mut row = [0; Self::BYTES + SUM];
+    /// What counts against the bound on all bytes.
+    pub(super) fn weight(&self) -> u64 {
+        let beside = self.beside.unwrap_or_default().sum();
+        self.bytes.saturating_add(beside.saturating_sub(Beside::FREE))
+    }
+
+    /// Messages were deleted that weighed so much.
+    pub(super) fn freed(&mut self, bytes: u64) {
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
+    /// The same with keys.
+    pub(super) fn freed_keys(&mut self, bytes: u64) {
+        let keys = &mut self.beside_mut().keys;
+        *keys = keys.saturating_sub(bytes);
+    }
+
+    /// A channel was deleted.
+    pub(super) fn freed_channel(&mut self, name: &ChannelName) {
+        let channels = &mut self.beside_mut().channels;
+        *channels = channels.saturating_sub(channel_weight(name.as_str()));
+    }
+
+    const BYTES: usize = 5 * 8 + 1;
+    /// With the first checksum. Earlier versions write and read only so much, and ignore what follows.
+    const SUMMED: usize = Self::BYTES + SUM;
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut row = vec![0; Self::SUMMED];
         let numbers = [self.batch, self.next, self.channels, self.bytes, self.losses];
         for (place, number) in row.chunks_exact_mut(8).zip(numbers) {
             place.copy_from_slice(&number.to_le_bytes());
@@ -104,22 +161,32 @@ impl Totals {
         row[Self::BYTES - 1] = self.loose.into();
         let (said, checksum) = row.split_at_mut(Self::BYTES);
         checksum.copy_from_slice(&sum(TOTALS, &[said]));
+        if let Some(Beside { keys, channels }) = self.beside {
+            row.extend(keys.to_le_bytes());
+            row.extend(channels.to_le_bytes());
+            row.extend(sum(TOTALS, &[&row]));
+        }
         row
     }
 
     pub(super) fn decode(row: &[u8]) -> Result<Self> {
         let mut fields = Fields(row);
-        let totals = Self {
+        let mut totals = Self {
             batch: fields.number()?,
             next: fields.number()?,
             channels: fields.number()?,
             bytes: fields.number()?,
+            beside: None,
             losses: fields.number()?,
             loose: fields.byte()? != 0,
         };
         // Version 1 had none.
         if !fields.0.is_empty() {
             check(&mut fields, sum(TOTALS, &[&row[..Self::BYTES]]), "the totals")?;
+        }
+        if !fields.0.is_empty() {
+            totals.beside = Some(Beside { keys: fields.number()?, channels: fields.number()? });
+            check(&mut fields, sum(TOTALS, &[&row[..Self::SUMMED + 2 * 8]]), "the totals")?;
         }
         Ok(totals)
     }
@@ -267,6 +334,16 @@ pub(super) fn weight(row: &[u8]) -> u64 {
     row.len().saturating_sub(head) as u64 + Message::OVERHEAD_BYTES
 }
 
+/// What retention counts for a key with this row: the row, and half as much again as its place in the table takes.
+pub(super) fn key_weight(row: &[u8]) -> u64 {
+    row.len() as u64 + 64
+}
+
+/// What retention counts for a channel: its row, and its name twice.
+pub(super) fn channel_weight(name: &str) -> u64 {
+    2 * name.len() as u64 + 192
+}
+
 /// Writes the row of a publish's key: fingerprint, name, how many messages it brought, checksum.
 pub(super) fn encode_key(channel: u64, append: &Append) -> Option<Vec<u8>> {
     let (name, fingerprint) = append.key()?;
@@ -360,7 +437,8 @@ mod tests {
             let row = Row { name: ChannelName::parse(&name).unwrap(), epoch, losses, newest, newest_at, ended };
             prop_assert_eq!(Row::decode(id, &row.encode(id)).unwrap(), row.clone());
             prop_assert!(Row::decode(id ^ 1, &row.encode(id)).is_err(), "under another number");
-            let totals = Totals { batch: epoch, next: newest, channels: losses, bytes: at, losses, loose: ended };
+            let beside = ended.then_some(Beside { keys: id, channels: epoch });
+            let totals = Totals { batch: epoch, next: newest, channels: losses, bytes: at, beside, losses, loose: ended };
             prop_assert_eq!(Totals::decode(&totals.encode()).unwrap(), totals);
         }
 
@@ -399,7 +477,8 @@ mod tests {
             let name = ChannelName::parse("a channel").unwrap();
             let row = Row { name, epoch, losses, newest: seq, newest_at: Timestamp::ZERO, ended };
             prop_assert!(Row::decode(id, &changed(row.encode(id))).is_err());
-            let totals = Totals { batch: epoch, next: id, channels: 1, bytes: seq, losses, loose: ended };
+            let beside = Some(Beside { keys: id, channels: epoch });
+            let totals = Totals { batch: epoch, next: id, channels: 1, bytes: seq, beside, losses, loose: ended };
             prop_assert!(Totals::decode(&changed(totals.encode().to_vec())).is_err());
         }
 
@@ -427,8 +506,10 @@ mod tests {
         row.extend(b"\x01a");
         assert_eq!(Row::decode(1, &row).unwrap(), channel);
 
-        let totals = Totals { batch: 1, next: 2, channels: 3, bytes: 4, losses: 5, loose: true };
+        let totals =
+            Totals { batch: 1, next: 2, channels: 3, bytes: 4, beside: None, losses: 5, loose: true };
         assert_eq!(Totals::decode(&totals.encode()[..Totals::BYTES]).unwrap(), totals);
+        assert_eq!(Totals::decode(&totals.encode()[..Totals::SUMMED]).unwrap(), totals);
 
         let key = |row: &[u8]| decode_key((1, 5, 9), row).map(|kept| (kept.key, kept.numbers));
         let row = |rest: &[u8]| [&[7; 32][..], &[1, b'k'], rest].concat();

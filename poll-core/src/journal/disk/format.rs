@@ -18,7 +18,9 @@
 use redb::{Error, TableDefinition};
 
 use super::codec::Fault;
-pub(super) use super::codec::{Row, Totals, encode_key, encode_message, weight};
+pub(super) use super::codec::{
+    Beside, Row, Totals, channel_weight, encode_key, encode_message, key_weight, weight,
+};
 
 /// The version that this code writes. From version 2 on every row has a checksum.
 pub(super) const VERSION: u64 = 2;

@@ -12,7 +12,7 @@ use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, Table, Writ
 
 use super::fault::guarded;
 use super::format::{
-    self, CHANNELS, KEYS, MESSAGES, NAMES, Result, Row, TOTALS, Totals, encode_key, encode_message,
+    self, Beside, CHANNELS, KEYS, MESSAGES, NAMES, Result, Row, TOTALS, Totals, encode_key, encode_message,
 };
 use super::inbox::Entry;
 use super::medium::Watch;
@@ -292,6 +292,7 @@ impl Ledger {
             let place = (known.id, append.taken().as_micros(), append.after().get());
             tables.keys.insert(place, key.as_slice())?;
             known.keyed += 1;
+            self.totals.beside_mut().keys += format::key_weight(&key);
         }
         Ok(true)
     }
@@ -311,6 +312,7 @@ impl Ledger {
         tables.names.insert(name.as_str(), id)?;
         self.totals.next += 1;
         self.totals.channels += 1;
+        self.totals.beside_mut().channels += format::channel_weight(name.as_str());
         done.touched.push(name.clone());
         let touched = (self.totals.batch, 0);
         self.known
@@ -351,6 +353,24 @@ fn with_end(place: Option<Place>) -> Result<Option<Place>> {
         Some(place) if place.end == End::Uncertain => Err(format::damaged("the end of a channel")),
         place => Ok(place),
     }
+}
+
+/// What a file holds beside messages, counted row by row. Only a file that an earlier version wrote needs it: a few
+/// bytes a key of the last minutes and a channel are read. What is damaged is not counted.
+pub(super) fn count_beside(database: &Database) -> Result<Beside> {
+    let txn = database.begin_read()?;
+    let mut beside = Beside::default();
+    let counted = guarded(|| {
+        for name in txn.open_table(NAMES)?.iter()? {
+            beside.channels += format::channel_weight(name?.0.value());
+        }
+        for key in txn.open_table(KEYS)?.iter()? {
+            beside.keys += format::key_weight(key?.1.value());
+        }
+        Ok(())
+    });
+    place::passing_damage(counted.map(Some))?;
+    Ok(beside)
 }
 
 /// The totals of a file that has some.

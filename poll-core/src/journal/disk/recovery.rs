@@ -6,7 +6,7 @@ use redb::{Builder, Database, ReadableDatabase, TableError};
 
 use super::fault::{OpenError, guarded, guarded_open, io_error};
 use super::format::{
-    CHANNELS, FORMAT, KEYS, MESSAGES, NAMES, OLDEST_VERSION, POLL, Result, TOTALS, Totals, VERSION,
+    Beside, CHANNELS, FORMAT, KEYS, MESSAGES, NAMES, OLDEST_VERSION, POLL, Result, TOTALS, Totals, VERSION,
 };
 use super::ledger;
 use super::medium::Watched;
@@ -108,7 +108,8 @@ fn check(database: &Database) -> Result<Content> {
 fn create(database: &Database) -> Result<()> {
     let txn = database.begin_write()?;
     txn.open_table(FORMAT)?.insert(POLL, VERSION)?;
-    txn.open_table(TOTALS)?.insert((), Totals::default().encode().as_slice())?;
+    let nothing = Totals { beside: Some(Beside::default()), ..Totals::default() };
+    txn.open_table(TOTALS)?.insert((), nothing.encode().as_slice())?;
     txn.open_table(NAMES)?;
     txn.open_table(CHANNELS)?;
     txn.open_table(MESSAGES)?;
@@ -126,6 +127,9 @@ fn begin(shared: &Shared, database: Database, opening: Opening) -> Result<(Datab
         take_over(&database)?;
         let mut totals = ledger::totals(&database.begin_read()?.open_table(TOTALS)?)?;
         let before = totals;
+        if totals.beside.is_none() {
+            totals.beside = Some(ledger::count_beside(&database)?);
+        }
         if opening == Opening::First {
             if totals.loose {
                 // Messages that readers saw may be lost, and their numbers would be given out again.

@@ -5,6 +5,8 @@
 //! applies the bounds of number and age by itself, to the message: what is deleted here was evicted there.
 //! Only the bound on all bytes is decided here, and the store is told.
 
+use std::ops::RangeBounds;
+
 use redb::{Database, ReadableDatabase, ReadableTable};
 
 use super::fault::guarded;
@@ -175,14 +177,14 @@ impl Ledger {
             let excess = known.len().saturating_sub(most);
             if most > 0 && excess >= slice {
                 let upto = known.oldest + excess.min(SLICE);
-                self.totals.bytes -= known.delete(tables, upto)?.min(self.totals.bytes);
+                self.totals.freed(known.delete(tables, upto)?);
             }
             if known.keyed > self.retention.keys / 4 + 16 {
-                known.delete_keys(tables, self.retention.keys)?;
+                self.totals.freed_keys(known.delete_keys(tables, self.retention.keys)?);
             }
         }
         let bytes = self.retention.bytes();
-        if self.totals.bytes <= bytes {
+        if self.totals.weight() <= bytes {
             return Ok(());
         }
         let brought: usize = entries.iter().map(|entry| entry.append.messages().len()).sum();
@@ -193,7 +195,7 @@ impl Ledger {
             self.give(tables, name, &mut budget, done)?;
         }
         for _ in 0..VICTIMS {
-            if self.totals.bytes <= bytes || budget == 0 {
+            if self.totals.weight() <= bytes || budget == 0 {
                 break;
             }
             self.at = None;
@@ -220,8 +222,8 @@ impl Ledger {
             let Some(known) = self.touch(tables, &old.name, done)? else { continue };
             let (id, upto) = (known.id, old.messages.min(known.row.newest + 1));
             let freed = known.delete(tables, upto)?;
-            self.totals.bytes -= freed.min(self.totals.bytes);
-            tables.keys.retain_in((id, 0, 0)..(id, old.keys, 0), |_, _| false)?;
+            self.totals.freed(freed);
+            self.totals.freed_keys(delete_keys(tables, (id, 0, 0)..(id, old.keys, 0), usize::MAX)?);
         }
         for name in &chores.forget {
             if self.spares(name) {
@@ -231,12 +233,13 @@ impl Ledger {
             let Some(known) = self.touch(tables, name, done)? else { continue };
             let (id, end) = (known.id, known.row.newest + 1);
             let freed = known.delete(tables, end)?;
-            self.totals.bytes -= freed.min(self.totals.bytes);
-            tables.keys.retain_in((id, 0, 0)..=(id, u64::MAX, u64::MAX), |_, _| false)?;
+            self.totals.freed(freed);
+            self.totals.freed_keys(delete_keys(tables, (id, 0, 0)..=(id, u64::MAX, u64::MAX), usize::MAX)?);
             tables.channels.remove(id)?;
             tables.names.remove(name.as_str())?;
             self.known.remove(name);
             self.totals.channels = self.totals.channels.saturating_sub(1);
+            self.totals.freed_channel(name);
             done.forgotten += 1;
         }
         Ok(())
@@ -253,10 +256,10 @@ impl Ledger {
         let (bytes, losses) = (self.retention.bytes(), self.totals.losses);
         let Some(known) = self.known.get_mut(name) else { return Ok(()) };
         let (first, last) = (known.oldest, known.touched.1);
-        while self.totals.bytes > bytes && *budget > 0 && known.oldest <= last {
+        while self.totals.weight() > bytes && *budget > 0 && known.oldest <= last {
             let upto = (known.oldest + STEP.min(*budget)).min(last + 1);
             *budget -= upto - known.oldest;
-            self.totals.bytes -= known.delete(tables, upto)?.min(self.totals.bytes);
+            self.totals.freed(known.delete(tables, upto)?);
         }
         if known.oldest > first {
             done.evicted.push((name.clone(), known.row.life(losses), Seq::new(known.oldest)));
@@ -323,16 +326,22 @@ impl Known {
         Ok(freed)
     }
 
-    /// Deletes the oldest keys, down to `most`.
-    fn delete_keys(&mut self, tables: &mut Tables<'_>, most: usize) -> Result<()> {
+    /// Deletes the oldest keys, down to `most`; gives what they weighed.
+    fn delete_keys(&mut self, tables: &mut Tables<'_>, most: usize) -> Result<u64> {
         let all = (self.id, 0, 0)..=(self.id, u64::MAX, u64::MAX);
         let excess = tables.keys.range(all.clone())?.count().saturating_sub(most);
-        for key in tables.keys.extract_from_if(all, |_, _| true)?.take(excess) {
-            key?;
-        }
         self.keyed = 0;
-        Ok(())
+        delete_keys(tables, all, excess)
     }
+}
+
+/// Deletes the first `most` of some keys; gives what they weighed.
+fn delete_keys(tables: &mut Tables<'_>, keys: impl RangeBounds<(u64, u64, u64)>, most: usize) -> Result<u64> {
+    let mut freed = 0;
+    for key in tables.keys.extract_from_if(keys, |_, _| true)?.take(most) {
+        freed += format::key_weight(key?.1.value());
+    }
+    Ok(freed)
 }
 
 /// What [`Ledger::pick`] came upon.

@@ -82,6 +82,7 @@ fn serve(shared: &Arc<Shared>) -> Result<(), JournalError> {
         }
     };
     shared.channels.store(totals.channels, Ordering::Relaxed);
+    shared.set_beside(&totals);
     shared.put_database(Some(database));
     shared.health.send_replace(Health::Ready);
     (shared.progress)(Progress::Ready);
@@ -268,6 +269,7 @@ impl Writer {
     fn answer(&self, entries: Vec<Entry>, done: Done) {
         let shared = &self.shared;
         shared.figures.count(&entries);
+        shared.set_beside(&self.ledger.totals);
         shared.channels.fetch_sub(done.forgotten, Ordering::Relaxed);
         for (Entry { append, receipt, .. }, kept) in entries.into_iter().zip(done.kept) {
             match receipt {

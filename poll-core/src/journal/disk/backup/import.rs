@@ -243,6 +243,7 @@ impl Import {
         tables.channels.insert(id, row.encode(id).as_slice())?;
         self.totals.next += 1;
         self.totals.channels += 1;
+        self.totals.beside_mut().channels += format::channel_weight(row.name.as_str());
         Ok(Target { id, row })
     }
 }

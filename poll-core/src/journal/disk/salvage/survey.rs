@@ -190,7 +190,7 @@ impl Survey {
     fn read_losses(&self, pages: &Pages, notes: &mut Notes<impl FnMut(&str)>) -> Option<u64> {
         const SUMMED: usize = 49;
         let totals = self.rows(pages, "totals", TOTALS).find_map(|row| {
-            let whole = row.is_trusted || row.value.len() == SUMMED;
+            let whole = row.is_trusted || row.value.len() >= SUMMED;
             Totals::decode(&row.value).ok().filter(|_| whole)
         });
         if totals.is_none() {
