@@ -414,7 +414,7 @@ impl Shared {
     /// What the file holds beside messages.
     fn beside(&self) -> Beside {
         let read = |weight: &AtomicU64| weight.load(Ordering::Relaxed);
-        Beside { keys: read(&self.keys_weight), channels: read(&self.channels_weight) }
+        Beside { keys: read(&self.keys_weight), channels: read(&self.channels_weight), pages: None }
     }
 
     fn set_beside(&self, totals: &Totals) {

@@ -65,6 +65,8 @@ pub(super) struct Totals {
 pub(super) struct Beside {
     pub(super) keys: u64,
     pub(super) channels: u64,
+    /// What the messages take up in the file, see [`footprint`]; `None` where an earlier version has written some.
+    pub(super) pages: Option<u64>,
 }
 
 impl Beside {
@@ -131,9 +133,27 @@ impl Totals {
         self.bytes.saturating_add(beside.saturating_sub(Beside::FREE))
     }
 
+    /// What the file needs for all that counts, in bytes of its pages.
+    pub(super) fn footprint(&self) -> u64 {
+        let beside = self.beside.unwrap_or_default();
+        beside.pages.unwrap_or(2 * self.bytes).saturating_add(beside.sum())
+    }
+
+    /// A message was written.
+    pub(super) fn took(&mut self, message: Weight) {
+        self.bytes += message.bytes;
+        if let Some(pages) = &mut self.beside_mut().pages {
+            *pages += message.pages;
+        }
+    }
+
     /// Messages were deleted that weighed so much.
-    pub(super) fn freed(&mut self, bytes: u64) {
-        self.bytes = self.bytes.saturating_sub(bytes);
+    pub(super) fn freed(&mut self, messages: Weight) {
+        self.bytes = self.bytes.saturating_sub(messages.bytes);
+        let bytes = self.bytes;
+        let pages = &mut self.beside_mut().pages;
+        // Once nothing is left that an earlier version wrote, it is known what there is.
+        *pages = pages.map(|pages| pages.saturating_sub(messages.pages)).or((bytes == 0).then_some(0));
     }
 
     /// The same with keys.
@@ -161,9 +181,10 @@ impl Totals {
         row[Self::BYTES - 1] = self.loose.into();
         let (said, checksum) = row.split_at_mut(Self::BYTES);
         checksum.copy_from_slice(&sum(TOTALS, &[said]));
-        if let Some(Beside { keys, channels }) = self.beside {
-            row.extend(keys.to_le_bytes());
-            row.extend(channels.to_le_bytes());
+        if let Some(Beside { keys, channels, pages }) = self.beside {
+            for number in [keys, channels, pages.unwrap_or(u64::MAX)] {
+                row.extend(number.to_le_bytes());
+            }
             row.extend(sum(TOTALS, &[&row]));
         }
         row
@@ -185,8 +206,12 @@ impl Totals {
             check(&mut fields, sum(TOTALS, &[&row[..Self::BYTES]]), "the totals")?;
         }
         if !fields.0.is_empty() {
-            totals.beside = Some(Beside { keys: fields.number()?, channels: fields.number()? });
-            check(&mut fields, sum(TOTALS, &[&row[..Self::SUMMED + 2 * 8]]), "the totals")?;
+            totals.beside = Some(Beside {
+                keys: fields.number()?,
+                channels: fields.number()?,
+                pages: Some(fields.number()?).filter(|pages| *pages < u64::MAX),
+            });
+            check(&mut fields, sum(TOTALS, &[&row[..Self::SUMMED + 3 * 8]]), "the totals")?;
         }
         Ok(totals)
     }
@@ -334,6 +359,37 @@ pub(super) fn weight(row: &[u8]) -> u64 {
     row.len().saturating_sub(head) as u64 + Message::OVERHEAD_BYTES
 }
 
+/// What one message is counted as, or some.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Weight {
+    /// By retention.
+    pub(super) bytes: u64,
+    /// In pages of the file.
+    pub(super) pages: u64,
+}
+
+impl Weight {
+    pub(super) fn of(row: &[u8]) -> Self {
+        Self { bytes: weight(row), pages: footprint(row.len() as u64) }
+    }
+}
+
+impl std::ops::AddAssign for Weight {
+    fn add_assign(&mut self, other: Self) {
+        self.bytes += other.bytes;
+        self.pages += other.pages;
+    }
+}
+
+/// What a message's row of this length takes up in the file. A page that many rows share is two thirds full; one that does
+/// not fit beside another has a page of its own, and a page is 4 KiB times a power of two.
+fn footprint(row: u64) -> u64 {
+    const PAGE: u64 = 4_096;
+    // The row's key and its offset.
+    let row = row + 24;
+    if row <= PAGE / 4 { row * 3 / 2 } else { (row + 8).next_power_of_two().max(PAGE / 2) }
+}
+
 /// What retention counts for a key with this row: the row, and half as much again as its place in the table takes.
 pub(super) fn key_weight(row: &[u8]) -> u64 {
     row.len() as u64 + 64
@@ -437,7 +493,7 @@ mod tests {
             let row = Row { name: ChannelName::parse(&name).unwrap(), epoch, losses, newest, newest_at, ended };
             prop_assert_eq!(Row::decode(id, &row.encode(id)).unwrap(), row.clone());
             prop_assert!(Row::decode(id ^ 1, &row.encode(id)).is_err(), "under another number");
-            let beside = ended.then_some(Beside { keys: id, channels: epoch });
+            let beside = ended.then_some(Beside { keys: id, channels: epoch, pages: Some(id >> 1) });
             let totals = Totals { batch: epoch, next: newest, channels: losses, bytes: at, beside, losses, loose: ended };
             prop_assert_eq!(Totals::decode(&totals.encode()).unwrap(), totals);
         }
@@ -477,7 +533,7 @@ mod tests {
             let name = ChannelName::parse("a channel").unwrap();
             let row = Row { name, epoch, losses, newest: seq, newest_at: Timestamp::ZERO, ended };
             prop_assert!(Row::decode(id, &changed(row.encode(id))).is_err());
-            let beside = Some(Beside { keys: id, channels: epoch });
+            let beside = Some(Beside { keys: id, channels: epoch, pages: None });
             let totals = Totals { batch: epoch, next: id, channels: 1, bytes: seq, beside, losses, loose: ended };
             prop_assert!(Totals::decode(&changed(totals.encode().to_vec())).is_err());
         }

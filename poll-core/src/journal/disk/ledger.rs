@@ -12,7 +12,8 @@ use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, Table, Writ
 
 use super::fault::guarded;
 use super::format::{
-    self, Beside, CHANNELS, KEYS, MESSAGES, NAMES, Result, Row, TOTALS, Totals, encode_key, encode_message,
+    self, Beside, CHANNELS, KEYS, MESSAGES, NAMES, Result, Row, TOTALS, Totals, Weight, encode_key,
+    encode_message,
 };
 use super::inbox::Entry;
 use super::medium::Watch;
@@ -37,7 +38,7 @@ pub(super) struct Ledger {
     pub(super) damaged: HashSet<ChannelName>,
     /// The channel that a commit is at; after one that failed, where.
     pub(super) at: Option<ChannelName>,
-    watch: Arc<Watch>,
+    pub(super) watch: Arc<Watch>,
 }
 
 /// A channel as the writer will find it.
@@ -134,11 +135,11 @@ impl<'t> Tables<'t> {
     }
 
     /// What messages weigh that were there before the commit.
-    pub(super) fn weigh_before(&self, id: u64, numbers: Range<u64>) -> Result<u64> {
+    pub(super) fn weigh_before(&self, id: u64, numbers: Range<u64>) -> Result<Weight> {
         guarded(|| {
-            let mut weight = 0;
+            let mut weight = Weight::default();
             for message in self.before.tables()?.messages.range((id, numbers.start)..(id, numbers.end))? {
-                weight += format::weight(message?.1.value());
+                weight += Weight::of(message?.1.value());
             }
             Ok(weight)
         })
@@ -282,7 +283,7 @@ impl Ledger {
             encode_message(known.id, message, row);
             tables.messages.insert((known.id, message.seq.get()), row.as_slice())?;
             (known.row.newest, known.row.newest_at) = (message.seq.get(), message.at);
-            self.totals.bytes += message.weight();
+            self.totals.took(Weight::of(row));
         }
         if append.ending() == Ending::Close {
             known.row.ended = true;

@@ -59,6 +59,8 @@ pub(super) struct Watch {
     /// How often the file's first page was written, or that was tried. It names the root of everything: before it
     /// is written, a commit has not happened.
     roots: AtomicU64,
+    /// How long the file is.
+    length: AtomicU64,
 }
 
 /// The length of the first page.
@@ -68,6 +70,11 @@ impl Watch {
     /// How often a commit has come so far that it may have happened.
     pub(super) fn roots(&self) -> u64 {
         self.roots.load(Ordering::Relaxed)
+    }
+
+    /// How long the file is, in bytes.
+    pub(super) fn length(&self) -> u64 {
+        self.length.load(Ordering::Relaxed)
     }
 }
 
@@ -136,6 +143,7 @@ impl StorageBackend for Watched {
         self.mend()?;
         let length = self.storage.len()?;
         self.length.store(length, Ordering::Relaxed);
+        self.watch.length.store(length, Ordering::Relaxed);
         Ok(length)
     }
 
@@ -157,6 +165,7 @@ impl StorageBackend for Watched {
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.storage.set_len(len)?;
         self.length.store(len, Ordering::Relaxed);
+        self.watch.length.store(len, Ordering::Relaxed);
         Ok(())
     }
 

@@ -108,7 +108,8 @@ fn check(database: &Database) -> Result<Content> {
 fn create(database: &Database) -> Result<()> {
     let txn = database.begin_write()?;
     txn.open_table(FORMAT)?.insert(POLL, VERSION)?;
-    let nothing = Totals { beside: Some(Beside::default()), ..Totals::default() };
+    let nothing =
+        Totals { beside: Some(Beside { pages: Some(0), ..Beside::default() }), ..Totals::default() };
     txn.open_table(TOTALS)?.insert((), nothing.encode().as_slice())?;
     txn.open_table(NAMES)?;
     txn.open_table(CHANNELS)?;

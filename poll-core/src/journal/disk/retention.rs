@@ -10,7 +10,7 @@ use std::ops::RangeBounds;
 use redb::{Database, ReadableDatabase, ReadableTable};
 
 use super::fault::guarded;
-use super::format::{self, CHANNELS, KEYS, MESSAGES, Result, Row};
+use super::format::{self, CHANNELS, KEYS, MESSAGES, Result, Row, Totals, Weight};
 use super::inbox::Entry;
 use super::ledger::{Done, Known, Ledger, Tables};
 use super::place::{Place, passing_damage};
@@ -23,6 +23,8 @@ use crate::time::Timestamp;
 const SLICE: u64 = 4_096;
 /// Messages deleted at once while looking whether that is enough.
 const STEP: u64 = 32;
+/// What the file may take up beyond twice the bytes that are retained: half of it for pages that the last commits freed.
+const SPARE: u64 = 32 << 20;
 /// Channels looked at with one sweep.
 const VISITS: usize = 512;
 /// Channels looked at to find one that was unused for long, and how often one commit does that.
@@ -183,8 +185,8 @@ impl Ledger {
                 self.totals.freed_keys(known.delete_keys(tables, self.retention.keys)?);
             }
         }
-        let bytes = self.retention.bytes();
-        if self.totals.weight() <= bytes {
+        let bounds = self.byte_bounds();
+        if bounds.hold(&self.totals) {
             return Ok(());
         }
         let brought: usize = entries.iter().map(|entry| entry.append.messages().len()).sum();
@@ -192,17 +194,17 @@ impl Ledger {
         // The publisher's own channel gives first, down to what was published just now.
         for name in &own {
             self.at = Some(name.clone());
-            self.give(tables, name, &mut budget, done)?;
+            self.give(tables, name, bounds, &mut budget, done)?;
         }
         for _ in 0..VICTIMS {
-            if self.totals.weight() <= bytes || budget == 0 {
+            if bounds.hold(&self.totals) || budget == 0 {
                 break;
             }
             self.at = None;
             if let Some(victim) = self.long_unused(tables, &own)? {
                 self.at = Some(victim.clone());
                 self.touch(tables, &victim, done)?;
-                self.give(tables, &victim, &mut budget, done)?;
+                self.give(tables, &victim, bounds, &mut budget, done)?;
             }
         }
         Ok(())
@@ -245,18 +247,24 @@ impl Ledger {
         Ok(())
     }
 
+    fn byte_bounds(&self) -> ByteBounds {
+        let bytes = self.retention.bytes();
+        ByteBounds { bytes, pages: most_pages(self.watch.length(), bytes) }
+    }
+
     /// Deletes of a channel, oldest first, until all together weigh no more than they may.
     fn give(
         &mut self,
         tables: &mut Tables<'_>,
         name: &ChannelName,
+        bounds: ByteBounds,
         budget: &mut u64,
         done: &mut Done,
     ) -> Result<()> {
-        let (bytes, losses) = (self.retention.bytes(), self.totals.losses);
+        let losses = self.totals.losses;
         let Some(known) = self.known.get_mut(name) else { return Ok(()) };
         let (first, last) = (known.oldest, known.touched.1);
-        while self.totals.weight() > bytes && *budget > 0 && known.oldest <= last {
+        while !bounds.hold(&self.totals) && *budget > 0 && known.oldest <= last {
             let upto = (known.oldest + STEP.min(*budget)).min(last + 1);
             *budget -= upto - known.oldest;
             self.totals.freed(known.delete(tables, upto)?);
@@ -311,16 +319,16 @@ impl Ledger {
 
 impl Known {
     /// Deletes the messages before `upto`; gives what they weighed.
-    fn delete(&mut self, tables: &mut Tables<'_>, upto: u64) -> Result<u64> {
+    fn delete(&mut self, tables: &mut Tables<'_>, upto: u64) -> Result<Weight> {
         if upto <= self.oldest {
-            return Ok(0);
+            return Ok(Weight::default());
         }
         // What came with this commit begins behind what was the newest before.
         let before = self.front..upto.min(self.touched.1 + 1).max(self.front);
         let mut freed = tables.weigh_before(self.id, before.clone())?;
         tables.messages.retain_in((self.id, before.start)..(self.id, before.end), |_, _| false)?;
         for message in tables.messages.extract_from_if((self.id, before.end)..(self.id, upto), |_, _| true)? {
-            freed += format::weight(message?.1.value());
+            freed += Weight::of(message?.1.value());
         }
         (self.oldest, self.front, self.stale) = (upto, upto, true);
         Ok(freed)
@@ -342,6 +350,33 @@ fn delete_keys(tables: &mut Tables<'_>, keys: impl RangeBounds<(u64, u64, u64)>,
         freed += format::key_weight(key?.1.value());
     }
     Ok(freed)
+}
+
+/// How much there may be in all.
+#[derive(Clone, Copy)]
+struct ByteBounds {
+    /// Of what retention counts.
+    bytes: u64,
+    /// Of pages, so that the file does not grow beyond its bound.
+    pages: u64,
+}
+
+impl ByteBounds {
+    fn hold(self, totals: &Totals) -> bool {
+        totals.weight() <= self.bytes && totals.footprint() <= self.pages
+    }
+}
+
+/// How many bytes of pages may be in use, so that a file of this length does not get longer than twice `bytes` and
+/// [`SPARE`]. It grows by doubling, from 4 GiB on by 4 GiB, when no page is free.
+fn most_pages(length: u64, bytes: u64) -> u64 {
+    const STEP: u64 = 4 << 30;
+    let most = bytes.saturating_mul(2).saturating_add(SPARE);
+    let mut length = length.max(SPARE / 16);
+    while length <= most - length.min(STEP).min(most) {
+        length += length.min(STEP);
+    }
+    length.min(most).saturating_sub(SPARE / 2)
 }
 
 /// What [`Ledger::pick`] came upon.

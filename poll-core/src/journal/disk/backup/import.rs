@@ -8,7 +8,7 @@ use crate::channel::ChannelName;
 use crate::cursor::Seq;
 use crate::journal::disk::codec::encode_lost;
 use crate::journal::disk::fault::guarded;
-use crate::journal::disk::format::{self, Row, TOTALS, Totals, encode_message};
+use crate::journal::disk::format::{self, Row, TOTALS, Totals, Weight, encode_message};
 use crate::journal::disk::ledger::Tables;
 use crate::journal::disk::{Medium, Progress};
 use crate::message::{Message, Payload, mint_id};
@@ -136,7 +136,7 @@ impl Import {
                     let newest = target.row.newest;
                     return Err(Fault::Record(format!("message {seq} does not follow message {newest}")));
                 }
-                self.totals.bytes += target.put(tables, &message)?;
+                self.totals.took(target.put(tables, &message)?);
                 self.report.messages += 1;
                 Ok(())
             }
@@ -164,7 +164,7 @@ impl Import {
             for seq in first..=last {
                 encode_lost(target.id, seq, &mut row);
                 tables.messages.insert((target.id, seq), row.as_slice())?;
-                self.totals.bytes += format::weight(&row);
+                self.totals.took(Weight::of(&row));
             }
         }
         target.row.newest = last;
@@ -225,7 +225,7 @@ impl Import {
         let at = Timestamp::from_millis(event.timestamp).max(next);
         let seq = Seq::new(target.row.newest + 1);
         let message = Message { seq, id: mint_id(at, rand::random()), at, payload };
-        self.totals.bytes += target.put(tables, &message)?;
+        self.totals.took(target.put(tables, &message)?);
         self.report.messages += 1;
         Ok(())
     }
@@ -250,11 +250,11 @@ impl Import {
 
 impl Target {
     /// Puts the next message in; gives what it weighs.
-    fn put(&mut self, tables: &mut Tables<'_>, message: &Message) -> format::Result<u64> {
+    fn put(&mut self, tables: &mut Tables<'_>, message: &Message) -> format::Result<Weight> {
         let mut row = Vec::new();
         encode_message(self.id, message, &mut row);
         tables.messages.insert((self.id, message.seq.get()), row.as_slice())?;
         (self.row.newest, self.row.newest_at) = (message.seq.get(), message.at);
-        Ok(message.weight())
+        Ok(Weight::of(&row))
     }
 }
