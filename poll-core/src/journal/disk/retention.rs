@@ -372,9 +372,15 @@ impl ByteBounds {
 fn most_pages(length: u64, bytes: u64) -> u64 {
     const STEP: u64 = 4 << 30;
     let most = bytes.saturating_mul(2).saturating_add(SPARE);
+    if most == u64::MAX {
+        return most;
+    }
     let mut length = length.max(SPARE / 16);
-    while length <= most - length.min(STEP).min(most) {
-        length += length.min(STEP);
+    while length < STEP && length * 2 <= most {
+        length *= 2;
+    }
+    if length >= STEP {
+        length += most.saturating_sub(length) / STEP * STEP;
     }
     length.min(most).saturating_sub(SPARE / 2)
 }
