@@ -195,7 +195,8 @@ impl Store {
         };
         let store = Arc::downgrade(&self.0);
         send(Box::new(move |answer| {
-            let _charge = charge;
+            // Before anybody hears of the answer, so that whoever does finds the room.
+            drop(charge);
             if let Some(store) = store.upgrade() {
                 take(&store, answer);
             }
