@@ -92,7 +92,7 @@ fn stream(rounds: u64, accept: &str) {
             wire.chunk().await;
         }
         for _ in 0..rounds {
-            world.until_waiting(CROWD).await;
+            world.until_level().await;
             world.publish(1).await;
             for wire in &mut crowd {
                 wire.chunk().await;

@@ -142,6 +142,14 @@ impl World {
         }
     }
 
+    /// Lets the server run until those who read a stream are written to together: then one waits for all, and with it at
+    /// most the first, who came when there was nobody to share with.
+    pub(crate) async fn until_level(&self) {
+        while !(1..=2).contains(&self.store.notifier().waiting()) {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// The client's end of a new connection, which holds all that a test has on its way at a time.
     pub(crate) fn connect(&self) -> DuplexStream {
         let (client, server) = tokio::io::duplex(1 << 18);
