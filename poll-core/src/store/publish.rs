@@ -12,7 +12,7 @@ use crate::channel::ChannelName;
 use crate::cursor::{Cursor, Epoch, Seq};
 use crate::error::{JournalError, PublishError};
 use crate::idempotency::{self, Fingerprint, IdempotencyKey, Known, Numbers};
-use crate::journal::Taken;
+use crate::journal::{Archive, Taken};
 use crate::log::Limit;
 use crate::message::Message;
 use crate::position::Pinned;
@@ -218,13 +218,14 @@ impl Store {
         }
         self.takes_more(state.stage)?;
         let archive = self.0.journal.archive();
-        if let Some(archive) = archive.filter(|_| state.is_unborn())
-            && !archive.admit(self.0.retention.channels())
-        {
+        let unborn = archive.filter(|_| state.is_unborn());
+        if unborn.is_some_and(|archive| !archive.admit(self.0.retention.channels())) {
             return Ok(Begun::Crowded);
         }
         let take = |(key, fingerprint): &(_, _)| state.keys.take(now, key, fingerprint, &self.0.memory);
-        let twins = key.map(take).transpose()?;
+        // A channel that was admitted is not born where its key has no room.
+        let twins =
+            key.map(take).transpose().inspect_err(|_| unborn.into_iter().for_each(Archive::dismiss))?;
         let Some(publish) = publish.take() else { return Err(PublishError::Nothing) };
         let ending = publish.ending;
         let after = state.minted();

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use poll_core::journal::Tail;
 use poll_core::journal::disk::{DiskJournal, Options};
-use poll_core::{JournalError, Kind, Memory, OverBudget, Payload, Position, Publish, Retention, Store};
+use poll_core::{
+    IdempotencyKey, JournalError, Kind, Memory, OverBudget, Payload, Position, Publish, PublishError,
+    Retention, Store,
+};
 
 use crate::fake::FakeDisk;
 use crate::fixture::{NOON, name, open, second, unbounded};
@@ -149,4 +152,19 @@ async fn questions_to_the_journal_are_charged_and_refused_beyond_the_account() {
         assert_eq!(memory.used(Kind::ColdReads), 0);
         store.shut_down().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_channel_whose_first_key_has_no_room_does_not_count() {
+    let journal = DiskJournal::start(FakeDisk::default().port(), Options::default(), |_| {}).unwrap();
+    journal.opened().await.unwrap();
+    let memory = Memory::new(128 << 10);
+    let store = Store::with_memory(Arc::new(journal), unbounded(), memory.clone());
+    let _full = memory.charge(Kind::Keys, memory.bound(Kind::Keys)).unwrap();
+    for number in 0..3 {
+        let publish = Publish::one(Payload::text("x")).under(IdempotencyKey::parse("k").unwrap());
+        let refused = store.publish(NOON, &name(&format!("c{number}")), publish).await;
+        assert_eq!(refused, Err(PublishError::OverBudget(OverBudget(Kind::Keys))));
+    }
+    assert_eq!(store.channels(), 0);
 }
