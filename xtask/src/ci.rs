@@ -3,17 +3,18 @@
 //! Continuous integration calls this and nothing else, so that what it does can be run by hand. One profile, so that
 //! no crate is built twice for want of a plan; the model checks are the one build apart.
 
+use std::ffi::OsString;
+
 use anyhow::Result;
 use clap::Args;
 
-use crate::bench::Bench;
-use crate::server::Binary;
-use crate::steps::Steps;
+use crate::programs;
 use crate::test::Test;
 use crate::tidy::Tidy;
-use crate::tools;
-use crate::torture::Torture;
-use crate::workspace::{cargo, run};
+use xtask::server::Binary;
+use xtask::steps::Steps;
+use xtask::tools;
+use xtask::workspace::{cargo, run};
 
 /// The command's arguments: none.
 #[derive(Args)]
@@ -45,7 +46,13 @@ fn all(steps: &mut Steps) -> Result<()> {
     })?;
     // The tests have just built the server; another build of it would only differ in its features' order.
     steps.step("tidy", || Tidy::with(Binary::of_the_tests()?).run())?;
-    steps.step("torture", || Torture::short(Binary::of_the_tests()?).run())?;
+    steps.step("torture", || programs::torture(&short(["--short", "--server"])?))?;
     // Not for its figures: that every scenario goes through and nothing is lost.
-    steps.step("bench", || Bench::quick(Binary::of_the_tests()?).run())
+    steps.step("bench", || programs::bench(&short(["--quick", "--binary"])?))
+}
+
+/// These arguments, and the path of the server that the tests have built.
+fn short(arguments: [&str; 2]) -> Result<Vec<OsString>> {
+    let server = Binary::of_the_tests()?;
+    Ok(arguments.into_iter().map(OsString::from).chain([server.path().into()]).collect())
 }

@@ -1,7 +1,7 @@
 //! Tables as text.
 
 /// Columns as wide as their widest cell: the first to the left, the others to the right.
-pub(crate) fn align<const N: usize>(rows: &[[String; N]]) -> String {
+pub fn align<const N: usize>(rows: &[[String; N]]) -> String {
     let mut widths = [0; N];
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {

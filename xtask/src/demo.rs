@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep_until};
 
 use self::bars::Bars;
 use self::racer::{Pattern, Racer, Score};
-use crate::server::{Binary, Keyboard, Server};
+use xtask::server::{Binary, Keyboard, Server};
 
 /// The channel, which is also the one that the live page shows.
 const CHANNEL: &str = "default";

@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 
-use crate::workspace::{output, root, run};
+use xtask::workspace::{output, root, run};
 
 /// The folders that hold fuzz targets, each beside the code it feeds.
 const FOLDERS: &[&str] = &["poll-http/fuzz", "poll-client/fuzz"];

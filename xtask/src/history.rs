@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 /// The messages that a reader saw.
 #[derive(Debug, Default)]
-pub(crate) struct History {
+pub struct History {
     /// The newest seen.
     newest: u64,
     /// Passed over and not seen since.
@@ -19,24 +19,25 @@ pub(crate) struct History {
 
 /// What became of the messages of a channel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Verdict {
+pub struct Verdict {
     /// Published and never seen.
-    pub(crate) lost: u64,
+    pub lost: u64,
     /// Seen again.
-    pub(crate) doubled: u64,
+    pub doubled: u64,
     /// Seen after a later one.
-    pub(crate) disordered: u64,
+    pub disordered: u64,
 }
 
 impl Verdict {
-    pub(crate) fn is_clean(self) -> bool {
+    /// Whether every message was seen once and in order.
+    pub fn is_clean(self) -> bool {
         self == Self::default()
     }
 }
 
 impl History {
     /// Takes down that the message with this number was given.
-    pub(crate) fn saw(&mut self, seq: u64) {
+    pub fn saw(&mut self, seq: u64) {
         self.seen += 1;
         if seq > self.newest {
             self.missing.extend(self.newest + 1..seq);
@@ -49,17 +50,17 @@ impl History {
     }
 
     /// The newest message seen, 0 if none was.
-    pub(crate) fn newest(&self) -> u64 {
+    pub fn newest(&self) -> u64 {
         self.newest
     }
 
     /// How often a message was seen, repeats included.
-    pub(crate) fn seen(&self) -> u64 {
+    pub fn seen(&self) -> u64 {
         self.seen
     }
 
     /// The verdict, if the channel's messages are 1 to `published`.
-    pub(crate) fn verdict(&self, published: u64) -> Verdict {
+    pub fn verdict(&self, published: u64) -> Verdict {
         let lost = self.missing.len() as u64 + published.saturating_sub(self.newest);
         Verdict { lost, doubled: self.doubled, disordered: self.disordered }
     }

@@ -8,19 +8,12 @@
     reason = "a command line tool speaks on its own streams"
 )]
 
-mod bench;
 mod ci;
-mod columns;
 mod demo;
 mod fuzz;
-mod history;
-mod server;
-mod steps;
+mod programs;
 mod test;
 mod tidy;
-mod tools;
-mod torture;
-mod workspace;
 
 use std::process::ExitCode;
 
@@ -44,11 +37,13 @@ enum Command {
     /// Check the rules of the house: sizes, names, crate directions, paths in the documents, README examples
     Tidy(tidy::Tidy),
     /// Publish at the edge of every wait of a real server and prove that nothing is lost or doubled
-    Torture(torture::Torture),
+    #[command(disable_help_flag = true)]
+    Torture(programs::Arguments),
     /// Run the fuzz targets
     Fuzz(fuzz::Fuzz),
     /// Measure what a delivery costs, beside other servers in the same run
-    Bench(bench::Bench),
+    #[command(disable_help_flag = true)]
+    Bench(programs::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -57,9 +52,9 @@ fn main() -> ExitCode {
         Command::Test(test) => test.run(),
         Command::Ci(ci) => ci.run(),
         Command::Tidy(tidy) => tidy.run(),
-        Command::Torture(torture) => torture.run(),
+        Command::Torture(arguments) => programs::torture(&arguments.words),
         Command::Fuzz(fuzz) => fuzz.run(),
-        Command::Bench(bench) => bench.run(),
+        Command::Bench(arguments) => programs::bench(&arguments.words),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -26,11 +26,11 @@ const LISTENING: &str = "listening on http://";
 
 /// The server's program.
 #[derive(Clone, Debug)]
-pub(crate) struct Binary(PathBuf);
+pub struct Binary(PathBuf);
 
 impl Binary {
     /// The one given on the command line, else a fresh release build.
-    pub(crate) fn given_or_built(given: Option<&Path>) -> Result<Self> {
+    pub fn given_or_built(given: Option<&Path>) -> Result<Self> {
         if let Some(path) = given {
             ensure!(path.is_file(), "{} is not a program", path.display());
             return Ok(Self(std::path::absolute(path)?));
@@ -39,15 +39,21 @@ impl Binary {
         Ok(Self(target().join("release/poll-server")))
     }
 
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
     /// The program as a command of its own, with nobody's settings.
-    pub(crate) fn command(&self) -> Command {
+    pub fn command(&self) -> Command {
         let mut command = Command::new(&self.0);
         command.env_remove("RUST_LOG").stdin(Stdio::null());
         command
     }
 
     /// The one that `cargo test` has built beside its tests.
-    pub(crate) fn of_the_tests() -> Result<Self> {
+    pub fn of_the_tests() -> Result<Self> {
         let path = target().join("debug/poll-server");
         ensure!(path.is_file(), "the tests have left no server at {}", path.display());
         Ok(Self(path))
@@ -56,7 +62,7 @@ impl Binary {
 
 /// Whether a Ctrl-C at the keyboard reaches the server too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Keyboard {
+pub enum Keyboard {
     /// It ends the server together with us.
     Shared,
     /// It is for us alone, and we drop the server.
@@ -65,7 +71,7 @@ pub(crate) enum Keyboard {
 
 /// A running server. Killed when dropped, unless it was ended before.
 #[derive(Debug)]
-pub(crate) struct Server {
+pub struct Server {
     child: Child,
     /// None until it has said so.
     address: Option<SocketAddr>,
@@ -77,31 +83,28 @@ pub(crate) struct Server {
 
 /// Where a server listens and where it keeps.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
-    pub(crate) listen: String,
-    pub(crate) store: String,
+pub struct Place {
+    /// The address for `--listen`.
+    pub listen: String,
+    /// The URL for `--store`.
+    pub store: String,
 }
 
 impl Place {
     /// A free port of the loopback interface, and a store in memory.
-    pub(crate) fn fleeting() -> Self {
+    pub fn fleeting() -> Self {
         Self { listen: "127.0.0.1:0".to_owned(), store: "memory:".to_owned() }
     }
 }
 
 impl Server {
     /// Starts a server with a store in memory on a free port of the loopback interface, and waits until it listens.
-    pub(crate) fn start(binary: &Binary, arguments: &[&str], keyboard: Keyboard) -> Result<Self> {
+    pub fn start(binary: &Binary, arguments: &[&str], keyboard: Keyboard) -> Result<Self> {
         Self::start_at(binary, &Place::fleeting(), arguments, keyboard)
     }
 
     /// Starts a server and waits until it listens.
-    pub(crate) fn start_at(
-        binary: &Binary,
-        place: &Place,
-        arguments: &[&str],
-        keyboard: Keyboard,
-    ) -> Result<Self> {
+    pub fn start_at(binary: &Binary, place: &Place, arguments: &[&str], keyboard: Keyboard) -> Result<Self> {
         let mut server = Self::spawn(binary, place, arguments, keyboard)?;
         match server.say_address.recv_timeout(START) {
             Ok(address) => server.address = Some(address),
@@ -111,12 +114,7 @@ impl Server {
     }
 
     /// Starts a server and waits for nothing.
-    pub(crate) fn spawn(
-        binary: &Binary,
-        place: &Place,
-        arguments: &[&str],
-        keyboard: Keyboard,
-    ) -> Result<Self> {
+    pub fn spawn(binary: &Binary, place: &Place, arguments: &[&str], keyboard: Keyboard) -> Result<Self> {
         let mut command = Command::new(&binary.0);
         if keyboard == Keyboard::Apart {
             command.process_group(0);
@@ -138,7 +136,7 @@ impl Server {
     }
 
     /// Whether it has said by now that it listens; an error if it has ended instead.
-    pub(crate) fn is_listening(&mut self) -> Result<bool> {
+    pub fn is_listening(&mut self) -> Result<bool> {
         if self.address.is_none() {
             self.address = self.say_address.try_recv().ok();
         }
@@ -147,33 +145,33 @@ impl Server {
     }
 
     /// Whether it has ended.
-    pub(crate) fn has_ended(&self) -> bool {
+    pub fn has_ended(&self) -> bool {
         matches!(self.gone.try_recv(), Err(TryRecvError::Disconnected))
     }
 
     /// Asks it to drain, and waits for nothing.
-    pub(crate) fn terminate(&self) -> Result<()> {
+    pub fn terminate(&self) -> Result<()> {
         kill_process(Pid::from_child(&self.child), Signal::TERM).context("cannot signal the server")
     }
 
     /// Its process.
-    pub(crate) fn id(&self) -> u32 {
+    pub fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// Where it listens, once it has [said so](Self::is_listening).
-    pub(crate) fn address(&self) -> SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         self.address.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)))
     }
 
     /// Asks it to drain, waits at most so long, and fails unless it ends by itself with 0.
-    pub(crate) fn drain(self, patience: Duration) -> Result<()> {
+    pub fn drain(self, patience: Duration) -> Result<()> {
         self.terminate()?;
         self.wait(patience)
     }
 
     /// Waits at most so long for it to end, and fails unless it does so with 0.
-    pub(crate) fn wait(mut self, patience: Duration) -> Result<()> {
+    pub fn wait(mut self, patience: Duration) -> Result<()> {
         match self.gone.recv_timeout(patience) {
             Err(RecvTimeoutError::Disconnected) => {}
             _ => bail!(
@@ -188,7 +186,7 @@ impl Server {
     }
 
     /// Ends it at once and gives the last lines of its log.
-    pub(crate) fn end(mut self) -> VecDeque<String> {
+    pub fn end(mut self) -> VecDeque<String> {
         self.kill();
         self.log.take().and_then(|log| log.join().ok()).unwrap_or_default()
     }

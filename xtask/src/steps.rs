@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 
 /// What ran so far.
 #[derive(Default)]
-pub(crate) struct Steps {
+pub struct Steps {
     done: Vec<(&'static str, Duration, Outcome)>,
 }
 
@@ -21,7 +21,7 @@ enum Outcome {
 
 impl Steps {
     /// Runs one step under its name.
-    pub(crate) fn step(&mut self, name: &'static str, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    pub fn step(&mut self, name: &'static str, work: impl FnOnce() -> Result<()>) -> Result<()> {
         eprintln!("\n==> {name}");
         let start = Instant::now();
         let result = work();
@@ -31,7 +31,7 @@ impl Steps {
     }
 
     /// One line a step, and the sum.
-    pub(crate) fn summary(&self) -> String {
+    pub fn summary(&self) -> String {
         let mut text = String::new();
         for (name, took, outcome) in &self.done {
             let word = if *outcome == Outcome::Passed { "passed" } else { "FAILED" };

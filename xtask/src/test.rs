@@ -5,8 +5,8 @@
 use anyhow::Result;
 use clap::Args;
 
-use crate::tools;
-use crate::workspace::{cargo, run, target};
+use xtask::tools;
+use xtask::workspace::{cargo, run, target};
 
 /// The command's arguments.
 #[derive(Args, Default)]

@@ -19,8 +19,8 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 
-use crate::server::Binary;
-use crate::workspace::{files, root};
+use xtask::server::Binary;
+use xtask::workspace::{files, root};
 
 /// The command's arguments.
 #[derive(Args, Default)]

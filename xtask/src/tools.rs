@@ -11,17 +11,17 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::workspace::{cargo, run};
 
 /// One program that tests or benches call.
-pub(crate) struct Tool {
+pub struct Tool {
     /// What is looked for in `PATH`, or a file by its whole path.
-    pub(crate) program: &'static str,
+    pub program: &'static str,
     /// The Debian package that holds it.
-    pub(crate) package: &'static str,
+    pub package: &'static str,
     /// What it is needed for.
-    pub(crate) purpose: &'static str,
+    pub purpose: &'static str,
 }
 
 /// Every program that a test may call; `tidy` refuses a test that calls another.
-pub(crate) const TOOLS: &[Tool] = &[
+pub const TOOLS: &[Tool] = &[
     Tool { program: "sh", package: "dash", purpose: "programs that stand in for others" },
     Tool { program: "timeout", package: "coreutils", purpose: "examples that must come to an end" },
     Tool { program: "bash", package: "bash", purpose: "the examples of README.md" },
@@ -41,12 +41,12 @@ pub(crate) const TOOLS: &[Tool] = &[
 ];
 
 /// Makes sure of every tool that the tests call, or fails with the line that installs the missing ones.
-pub(crate) fn ensure_installed() -> Result<()> {
+pub fn ensure_installed() -> Result<()> {
     ensure_these(TOOLS, "the tests")
 }
 
 /// Makes sure of these tools, which `caller` calls, or fails with the line that installs the missing ones.
-pub(crate) fn ensure_these(tools: &[Tool], caller: &str) -> Result<()> {
+pub fn ensure_these(tools: &[Tool], caller: &str) -> Result<()> {
     let missing: Vec<&Tool> = tools.iter().filter(|tool| !is_installed(tool.program)).collect();
     if missing.is_empty() {
         return Ok(());
@@ -75,19 +75,19 @@ pub(crate) fn ensure_these(tools: &[Tool], caller: &str) -> Result<()> {
 }
 
 /// Makes sure of a component of the Rust toolchain, such as `fmt` or `clippy`.
-pub(crate) fn ensure_component(subcommand: &str, component: &str) -> Result<()> {
+pub fn ensure_component(subcommand: &str, component: &str) -> Result<()> {
     let found = cargo([subcommand, "--version"]).output().is_ok_and(|output| output.status.success());
     ensure!(found, "`cargo {subcommand}` is missing; install it by\n  rustup component add {component}");
     Ok(())
 }
 
 /// Whether a program stands in one of the folders of `PATH`.
-pub(crate) fn is_installed(program: &str) -> bool {
+pub fn is_installed(program: &str) -> bool {
     find(program).is_some()
 }
 
 /// Where a program stands.
-pub(crate) fn find(program: &str) -> Option<PathBuf> {
+pub fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     // Servers live in the folders that only root has in its PATH.
     let system = ["/usr/sbin", "/sbin"].map(PathBuf::from);

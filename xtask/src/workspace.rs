@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 
 /// The workspace's top folder. Cargo's own word for it at run time wins over that of the build, so that a moved
 /// checkout keeps working.
-pub(crate) fn root() -> PathBuf {
+pub fn root() -> PathBuf {
     let xtask = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(
         || PathBuf::from(env!("CARGO_MANIFEST_DIR")),
         |folder| {
@@ -25,19 +25,19 @@ pub(crate) fn root() -> PathBuf {
 }
 
 /// The target folder of ordinary builds.
-pub(crate) fn target() -> PathBuf {
+pub fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |folder| root().join(folder))
 }
 
 /// A call of the cargo that runs us, in the workspace.
-pub(crate) fn cargo<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
+pub fn cargo<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root()).args(arguments);
     command
 }
 
 /// Shows the command line, runs it on our own streams, and fails unless it succeeds.
-pub(crate) fn run(command: &mut Command) -> Result<()> {
+pub fn run(command: &mut Command) -> Result<()> {
     let line = line_of(command);
     eprintln!("$ {line}");
     let status = command.status().with_context(|| format!("cannot start `{line}`"))?;
@@ -46,7 +46,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 }
 
 /// Runs silently and gives what was written to standard output.
-pub(crate) fn output(command: &mut Command) -> Result<String> {
+pub fn output(command: &mut Command) -> Result<String> {
     let line = line_of(command);
     let output = command.output().with_context(|| format!("cannot start `{line}`"))?;
     ensure!(
@@ -60,7 +60,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
 
 /// Every file that belongs to the project, relative to the root and sorted: those that git tracks, and new ones that it
 /// does not ignore.
-pub(crate) fn files() -> Result<Vec<String>> {
+pub fn files() -> Result<Vec<String>> {
     let mut git = Command::new("git");
     git.current_dir(root()).args(["ls-files", "--cached", "--others", "--exclude-standard"]);
     let listing = output(&mut git).context("the project's files are those that git knows")?;

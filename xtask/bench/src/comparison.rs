@@ -15,7 +15,7 @@ use super::machine;
 use super::peer::{Given, Kind, Peer};
 use super::report::{self, Outputs};
 use super::scenario::{Scenario, Size, Workers};
-use crate::server::Binary;
+use xtask::server::Binary;
 
 /// Rounds of each, unless said otherwise: the ratio of a round is within some percent of the next one's.
 const ROUNDS: u32 = 9;
@@ -54,11 +54,6 @@ struct Lane<'a> {
 }
 
 impl Comparison {
-    /// A little of everything, of ours and the floor, with a server that is built already.
-    pub(super) fn quick(binary: Binary) -> Self {
-        Self { quick: true, built: Some(binary), ..Self::default() }
-    }
-
     pub(super) fn run(&self) -> Result<()> {
         let cores = Cores::find()?;
         machine::raise_file_limit()?;

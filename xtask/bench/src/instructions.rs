@@ -13,12 +13,12 @@ mod program;
 use anyhow::{Result, ensure};
 use clap::Args;
 
-use crate::tools::{self, Tool};
-use crate::workspace::{root, target};
 use base::Base;
 use compare::{Row, Tolerance};
 use count::{Cost, cost};
 use program::{Path, Program};
+use xtask::tools::{self, Tool};
+use xtask::workspace::{root, target};
 
 /// What counts, apart from what the tests call.
 const TOOLS: &[Tool] = &[Tool {

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::workspace::{output, root};
+use xtask::workspace::{output, root};
 
 /// Raises the limit of open files as far as it goes: every connection is one, and servers inherit it.
 pub(super) fn raise_file_limit() -> Result<()> {

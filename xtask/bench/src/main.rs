@@ -4,6 +4,12 @@
 //! per operation is the figure that holds on a noisy machine; times are shown for orientation. What is measured lives
 //! below: the load and its scenarios, the servers, the figures, and how they are written down.
 
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line tool speaks on its own streams"
+)]
+
 mod comparison;
 mod cores;
 mod figures;
@@ -22,22 +28,19 @@ mod scenario;
 mod url;
 mod wire;
 
-use std::os::unix::process::CommandExt as _;
-use std::process::Command;
+use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
-use clap::{Args, Subcommand};
+use anyhow::Result;
+use clap::{Parser, Subcommand};
 
 use self::comparison::Comparison;
 use self::floor::Floor;
 use self::url::Url;
-use crate::server::Binary;
-use crate::workspace::{cargo, run, target};
 
-/// The command's arguments.
-#[derive(Args)]
-#[command(args_conflicts_with_subcommands = true)]
-pub(crate) struct Bench {
+/// What a delivery costs, beside other servers in the same run.
+#[derive(Parser)]
+#[command(name = "cargo xtask bench", bin_name = "cargo xtask bench", args_conflicts_with_subcommands = true)]
+struct Bench {
     #[command(subcommand)]
     course: Option<Course>,
     #[command(flatten)]
@@ -62,15 +65,7 @@ enum Course {
 }
 
 impl Bench {
-    /// The command as `ci` runs it, with a server that is built already.
-    pub(crate) fn quick(binary: Binary) -> Self {
-        Self { course: None, comparison: Comparison::quick(binary) }
-    }
-
-    pub(crate) fn run(&self) -> Result<()> {
-        if cfg!(debug_assertions) && self.measures() {
-            return run_optimized();
-        }
+    fn run(&self) -> Result<()> {
         match &self.course {
             Some(Course::Url(url)) => url.run(),
             Some(Course::Floor(floor)) => floor.run(),
@@ -81,21 +76,14 @@ impl Bench {
             None => self.comparison.run(),
         }
     }
-
-    /// Whether its figures are meant.
-    fn measures(&self) -> bool {
-        match &self.course {
-            Some(Course::Url(_) | Course::Million(_)) => true,
-            Some(Course::Growth(growth)) => !growth.quick,
-            Some(Course::Floor(_) | Course::Report(_) | Course::Instructions(_)) => false,
-            None => !self.comparison.quick,
-        }
-    }
 }
 
-/// Builds this command in release and becomes it: a load that is slow measures itself.
-fn run_optimized() -> Result<()> {
-    run(&mut cargo(["build", "--release", "--package", "xtask"]))?;
-    let mut command = Command::new(target().join("release/xtask"));
-    Err(command.args(std::env::args_os().skip(1)).exec()).context("cannot start the release build of xtask")
+fn main() -> ExitCode {
+    match Bench::parse().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }

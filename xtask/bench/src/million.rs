@@ -24,7 +24,7 @@ use super::meter::{Cpu, resident};
 use super::progress::Progress;
 use super::report::put_in_readme;
 use super::scenario::grouped;
-use crate::server::{Binary, Keyboard, Server};
+use xtask::server::{Binary, Keyboard, Server};
 
 /// The command's arguments.
 #[derive(Args)]

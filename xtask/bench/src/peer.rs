@@ -22,7 +22,7 @@ use self::process::Process;
 use super::load::Waits;
 use super::scenario::{Needs, Scenario, Target};
 use super::wire::Wire;
-use crate::server::{Binary, Server};
+use xtask::server::{Binary, Server};
 
 /// A server by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -135,8 +135,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::bench::floor::in_a_thread;
-    use crate::bench::scenario::{Course, FanOut, Form, News, Pace, Short, Streams};
+    use crate::floor::in_a_thread;
+    use crate::scenario::{Course, FanOut, Form, News, Pace, Short, Streams};
 
     /// What a course counts on a floor of its own.
     fn operations(course: &Course) -> u64 {

@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 
 use super::figures::{Row, Run};
-use crate::workspace::root;
+use xtask::workspace::root;
 
 /// Whom the targets are about, and against whom.
 const POLL: &str = "poll";

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::bars::Bar;
 use super::{Phase, Published};
-use crate::history::{History, Verdict};
+use xtask::history::{History, Verdict};
 
 /// How often the short poll asks: often enough that some seconds show what it does.
 const SHORT_POLL: Duration = Duration::from_secs(1);

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use hdrhistogram::Histogram;
 
 use super::racer::Score;
-use crate::columns;
+use xtask::columns;
 
 const HEADINGS: [&str; 9] =
     ["pattern", "messages", "p50 ms", "p99 ms", "requests", "empty", "bytes/message", "lost", "doubled"];

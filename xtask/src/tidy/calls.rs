@@ -5,7 +5,7 @@
 use super::Fault;
 use super::code::code_of;
 use super::sources::{is_test, line_of_tests};
-use crate::tools::TOOLS;
+use xtask::tools::TOOLS;
 
 /// A call that a part of the tree does not make.
 struct Ban {

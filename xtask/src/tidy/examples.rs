@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 
 use super::Fault;
-use crate::server::{Binary, Keyboard, Server};
+use xtask::server::{Binary, Keyboard, Server};
 
 /// The address that the README speaks of; the fresh server's own takes its place.
 const WRITTEN: &str = "127.0.0.1:8080";

@@ -26,8 +26,8 @@ use super::http1::Connection;
 use super::place::{Begin, Pace, Place};
 use super::race::DRAIN;
 use super::reader::Pattern;
-use crate::history::{History, Verdict};
-use crate::server::{Keyboard, Server};
+use xtask::history::{History, Verdict};
+use xtask::server::{Keyboard, Server};
 
 /// The limits that cut the bad ones; leavers.rs expects them.
 const FLAGS: &[&str] = &[

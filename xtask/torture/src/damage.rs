@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use super::ground::{Ground, block_on};
 use super::http1::Connection;
-use crate::server::{Binary, Keyboard, Place, Server};
+use xtask::server::{Binary, Keyboard, Place, Server};
 
 /// So that nothing goes by itself.
 const FLAGS: &[&str] = &["--retain-messages=0", "--retain-seconds=0", "--workers=1"];

@@ -18,7 +18,7 @@ use super::lane::Stop;
 use super::race::{DRAIN, Lanes};
 use super::reader::Pattern;
 use super::report::Report;
-use crate::server::{Binary, Keyboard, Server};
+use xtask::server::{Binary, Keyboard, Server};
 
 /// How long a short run shoots; a little over one wait of chat.
 const SHORT: Duration = Duration::from_millis(11_500);

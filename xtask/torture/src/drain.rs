@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 
 use self::clients::Kind;
 use super::ground::{Ground, block_on};
-use crate::server::{Keyboard, Server};
+use xtask::server::{Keyboard, Server};
 
 /// Nothing but the drain is to cut anybody.
 const FLAGS: &[&str] =

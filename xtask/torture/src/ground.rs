@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::Args;
 use tokio::task::LocalSet;
 
-use crate::server::Binary;
+use xtask::server::Binary;
 
 /// The arguments that all courses have.
 #[derive(Args, Clone, Debug, Default)]
@@ -24,11 +24,6 @@ pub(super) struct Ground {
 }
 
 impl Ground {
-    /// With a server that is built already.
-    pub(super) fn with(binary: Binary) -> Self {
-        Self { built: Some(binary), ..Self::default() }
-    }
-
     pub(super) fn binary(&self) -> Result<Binary> {
         match &self.built {
             Some(binary) => Ok(binary.clone()),

@@ -23,7 +23,7 @@ use self::honest::Latencies;
 use self::watch::Watch;
 use super::ground::{Ground, block_on};
 use super::race::DRAIN;
-use crate::server::{Keyboard, Place, Server};
+use xtask::server::{Keyboard, Place, Server};
 
 /// The budget, and the bound on the log beside it.
 const BUDGET_MIB: u64 = 128;

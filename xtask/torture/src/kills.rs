@@ -31,7 +31,7 @@ use super::line::parse_poll;
 use super::place::{Begin, Pace, Place};
 use super::race::DRAIN;
 use super::reader::{Pattern, chat};
-use crate::server;
+use xtask::server;
 
 /// Beside the channel that chat reads.
 const CHANNELS: [&str; 3] = [chat::CHANNEL, "kills-1", "kills-2"];

@@ -10,7 +10,7 @@ use super::aim::{Aim, Edge};
 use super::place::{Begin, Pace, Place, Seen};
 use super::publisher;
 use super::reader::{Pattern, Reader};
-use crate::history::{History, Verdict};
+use xtask::history::{History, Verdict};
 
 /// By how many milliseconds clocks are wrong. The one that is ahead is so by more than any race takes.
 const AHEAD: i64 = 24 * 3600 * 1000;

@@ -6,7 +6,13 @@
 //! moments. `damage`: files in which a byte was changed. `churn`: crowds that come and leave badly beside honest clients.
 //! `drain`: SIGTERM under load. `hoard`: peers that make the server keep all they can. A *lane* is a channel with one publisher
 //! and one reader; the reader says when its wait will end, the publisher shoots −2…+3 ms around that moment.
-//! [`crate::history`] is the judge and knows no HTTP.
+//! [`xtask::history`] is the judge and knows no HTTP.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line tool speaks on its own streams"
+)]
 
 mod aim;
 mod churn;
@@ -27,24 +33,28 @@ mod race;
 mod reader;
 mod report;
 
+use std::process::ExitCode;
+
 use anyhow::Result;
-use clap::{Args, Subcommand};
+use clap::{Parser, Subcommand};
+use xtask::steps::Steps;
 
 use self::churn::Churn;
 use self::damage::Damage;
 use self::dialects::Dialects;
 use self::drain::Drain;
-use self::ground::Ground;
 use self::hoard::Hoard;
 use self::kills::Kills;
 use self::race::Race;
-use crate::server::Binary;
-use crate::steps::Steps;
 
-/// The command's arguments.
-#[derive(Args)]
-#[command(args_conflicts_with_subcommands = true)]
-pub(crate) struct Torture {
+/// Publish at the edge of every wait of a real server and prove that nothing is lost or doubled.
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask torture",
+    bin_name = "cargo xtask torture",
+    args_conflicts_with_subcommands = true
+)]
+struct Torture {
     #[command(subcommand)]
     course: Option<Course>,
     #[command(flatten)]
@@ -68,12 +78,7 @@ enum Course {
 }
 
 impl Torture {
-    /// The command as `ci` runs it, with a server that is built already.
-    pub(crate) fn short(binary: Binary) -> Self {
-        Self { course: None, race: Race::short(Ground::with(binary)) }
-    }
-
-    pub(crate) fn run(&self) -> Result<()> {
+    fn run(&self) -> Result<()> {
         match &self.course {
             Some(Course::Dialects(dialects)) => dialects.run(),
             Some(Course::Kills(kills)) => kills.run(),
@@ -97,5 +102,15 @@ impl Torture {
         steps.step("churn", || Churn::short(ground.clone()).run())?;
         steps.step("drain", || Drain::short(ground.clone()).run())?;
         steps.step("hoard", || Hoard::short(ground.clone()).run())
+    }
+}
+
+fn main() -> ExitCode {
+    match Torture::parse().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

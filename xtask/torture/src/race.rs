@@ -12,7 +12,7 @@ use super::ground::{Ground, block_on};
 use super::lane::{Lane, Stop};
 use super::reader::Pattern;
 use super::report::Report;
-use crate::server::{Keyboard, Server};
+use xtask::server::{Keyboard, Server};
 
 /// How long a short run shoots. With starting and draining it stays under twenty seconds.
 const SHORT: Duration = Duration::from_secs(12);
@@ -42,10 +42,6 @@ pub(super) struct Race {
 }
 
 impl Race {
-    pub(super) fn short(ground: Ground) -> Self {
-        Self { short: true, rounds: 0, minutes: None, lanes: 8, pattern: None, ground }
-    }
-
     pub(super) fn run(&self) -> Result<()> {
         ensure!(self.pattern != Some(Pattern::Chat), "chat has one channel: `torture dialects` races it");
         let server = Server::start(&self.ground.binary()?, &[], Keyboard::Shared)?;

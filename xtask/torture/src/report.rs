@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 
 use super::lane::Outcome;
 use super::reader::Pattern;
-use crate::history::Verdict;
+use xtask::history::Verdict;
 
 /// What came of every lane so far.
 #[derive(Default)]

@@ -2,10 +2,10 @@
 
 use anyhow::{Context as _, Result};
 
-use crate::bench::figures::Round;
-use crate::bench::load::{Due, Load, Role};
-use crate::bench::progress::Progress;
-use crate::bench::scenario::{LOOK, Stopwatch, Target, publish};
+use crate::figures::Round;
+use crate::load::{Due, Load, Role};
+use crate::progress::Progress;
+use crate::scenario::{LOOK, Stopwatch, Target, publish};
 
 /// Connections that publish.
 const PUBLISHERS: u32 = 16;

@@ -5,9 +5,9 @@ use clap::ValueEnum;
 
 use super::beside::Beside;
 use super::tail::{Reads, Tail};
-use crate::bench::figures::{Round, Row};
-use crate::bench::peer::settings_of_ours;
-use crate::bench::scenario::{Course, FanOut, Needs, Room, Size, Target, grouped};
+use crate::figures::{Round, Row};
+use crate::peer::settings_of_ours;
+use crate::scenario::{Course, FanOut, Needs, Room, Size, Target, grouped};
 
 /// What grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

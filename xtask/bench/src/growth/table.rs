@@ -1,8 +1,8 @@
 //! A family's figures, each relative to its smallest size.
 
 use super::step::Family;
-use crate::bench::figures::{Row, Spread};
-use crate::columns::align;
+use crate::figures::{Row, Spread};
+use xtask::columns::align;
 
 /// How much dearer a size may be than the smallest and still count as flat: the project's target.
 const FLAT: f64 = 1.15;
@@ -44,8 +44,8 @@ fn cpu(row: &Row) -> Option<Spread> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::figures::Round;
-    use crate::bench::scenario::Size;
+    use crate::figures::Round;
+    use crate::scenario::Size;
 
     #[test]
     fn each_size_stands_beside_the_smallest() {

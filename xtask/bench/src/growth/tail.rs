@@ -5,11 +5,11 @@
 
 use anyhow::{Context as _, Result};
 
-use crate::bench::figures::Round;
-use crate::bench::load::{Due, Load, Role};
-use crate::bench::progress::Progress;
-use crate::bench::scenario::{FanOut, News, Short, Target, publish};
-use crate::bench::wire::Ask;
+use crate::figures::Round;
+use crate::load::{Due, Load, Role};
+use crate::progress::Progress;
+use crate::scenario::{FanOut, News, Short, Target, publish};
+use crate::wire::Ask;
 
 /// Connections that ask by short poll.
 const ASKERS: u32 = 64;

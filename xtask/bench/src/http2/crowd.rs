@@ -9,7 +9,7 @@ use mio::{Events, Poll, Token};
 use super::connection::Connection;
 use super::control::Control;
 use super::waiters::{Again, Question, Tally};
-use crate::bench::load::Waits;
+use crate::load::Waits;
 
 /// What is read at once of a socket.
 const BUFFER: usize = 128 * 1024;
@@ -27,14 +27,14 @@ const AHEAD: usize = 20_000;
 
 /// How many wait, and on how many connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::bench) struct Shape {
-    pub(in crate::bench) waiters: usize,
-    pub(in crate::bench) connections: usize,
+pub(crate) struct Shape {
+    pub(crate) waiters: usize,
+    pub(crate) connections: usize,
 }
 
 impl Shape {
     /// The most that one connection has.
-    pub(in crate::bench) fn streams(self) -> usize {
+    pub(crate) fn streams(self) -> usize {
         self.waiters.div_ceil(self.connections.max(1))
     }
 
@@ -44,7 +44,7 @@ impl Shape {
 }
 
 /// All waiters, and the connection beside them.
-pub(in crate::bench) struct Crowd {
+pub(crate) struct Crowd {
     shape: Shape,
     channel: String,
     control: Control,
@@ -55,7 +55,7 @@ pub(in crate::bench) struct Crowd {
     events: Events,
     connections: Vec<Connection>,
     buffer: Vec<u8>,
-    pub(in crate::bench) tally: Tally,
+    pub(crate) tally: Tally,
     /// Messages published so far.
     number: u32,
     /// Waiters that have not asked for the next one yet.
@@ -64,12 +64,7 @@ pub(in crate::bench) struct Crowd {
 
 impl Crowd {
     /// Connects. Nobody waits yet, and nobody else may on that server.
-    pub(in crate::bench) fn gather(
-        address: SocketAddr,
-        shape: Shape,
-        again: Again,
-        waits: Waits,
-    ) -> Result<Self> {
+    pub(crate) fn gather(address: SocketAddr, shape: Shape, again: Again, waits: Waits) -> Result<Self> {
         let (mut poll, mut events) = (Poll::new()?, Events::with_capacity(1024));
         let mut control = Control::open(address)?;
         // A name of its own, so that nothing is retained there.
@@ -104,12 +99,12 @@ impl Crowd {
     }
 
     /// All waiters are to ask for the next message; they do while the crowd is [parked](Self::park).
-    pub(in crate::bench) fn ask(&mut self) {
+    pub(crate) fn ask(&mut self) {
         self.unasked = self.shape.waiters;
     }
 
     /// Goes on until the server counts all of them as waiting.
-    pub(in crate::bench) fn park(&mut self, mut show: impl FnMut(u64)) -> Result<()> {
+    pub(crate) fn park(&mut self, mut show: impl FnMut(u64)) -> Result<()> {
         let mut progress = (Instant::now(), 0);
         let (mut look, mut pause) = (Instant::now(), LOOK);
         self.ask_some(AHEAD)?;
@@ -155,7 +150,7 @@ impl Crowd {
 
     /// Publishes a message and goes on until every waiter has it; `beside` is called now and then, at least once every
     /// few milliseconds.
-    pub(in crate::bench) fn publish(&mut self, mut beside: impl FnMut(&Tally) -> Result<()>) -> Result<()> {
+    pub(crate) fn publish(&mut self, mut beside: impl FnMut(&Tally) -> Result<()>) -> Result<()> {
         self.number += 1;
         let due = self.tally.delivered + self.shape.total();
         self.tally.published = Instant::now();
@@ -179,12 +174,12 @@ impl Crowd {
     }
 
     /// How many wait, once the server has done all that was to be done before it answers.
-    pub(in crate::bench) fn waiting(&mut self) -> Result<u64> {
+    pub(crate) fn waiting(&mut self) -> Result<u64> {
         self.control.waiting()
     }
 
     /// Goes on for a while in which nothing is expected.
-    pub(in crate::bench) fn rest(&mut self, time: Duration) -> Result<()> {
+    pub(crate) fn rest(&mut self, time: Duration) -> Result<()> {
         let start = Instant::now();
         while start.elapsed() < time {
             self.turn()?;
@@ -193,7 +188,7 @@ impl Crowd {
     }
 
     /// How long it worked on what came, in all.
-    pub(in crate::bench) fn busy(&self) -> Duration {
+    pub(crate) fn busy(&self) -> Duration {
         self.busy
     }
 

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::{Again, Crowd, Ground, Shape, fan_out, idle};
-use crate::bench::load::Waits;
+use crate::load::Waits;
 
 /// How the pretended server treats its waiters.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -24,7 +24,7 @@ const LAST_STREAM: u32 = frame::WINDOW;
 
 /// What a waiter does once it has a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::bench) enum Again {
+pub(crate) enum Again {
     /// It asks for the next in the same turn.
     AtOnce,
     /// It rests until it is told to.
@@ -33,19 +33,19 @@ pub(in crate::bench) enum Again {
 
 /// What has happened so far, on all connections together.
 #[derive(Debug)]
-pub(in crate::bench) struct Tally {
+pub(crate) struct Tally {
     /// Messages that came to a waiter that was due to get them.
-    pub(in crate::bench) delivered: u64,
+    pub(crate) delivered: u64,
     /// Polls that ended without a message; each is asked again.
-    pub(in crate::bench) ran_out: u64,
+    pub(crate) ran_out: u64,
     /// Messages that a waiter was not given although later ones were.
-    pub(in crate::bench) lost: u64,
+    pub(crate) lost: u64,
     /// Messages that a waiter was given before.
-    pub(in crate::bench) doubled: u64,
+    pub(crate) doubled: u64,
     /// From the last publish to the arrival, in nanoseconds.
-    pub(in crate::bench) latency: Histogram<u64>,
+    pub(crate) latency: Histogram<u64>,
     /// When that was.
-    pub(in crate::bench) published: Instant,
+    pub(crate) published: Instant,
 }
 
 impl Tally {

@@ -11,7 +11,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 
 use super::program::{self, Program};
-use crate::workspace::{output, root, target};
+use xtask::workspace::{output, root, target};
 
 /// A commit.
 pub(super) struct Base {

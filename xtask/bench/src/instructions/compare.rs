@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 
 use super::count::Cost;
-use crate::columns;
+use xtask::columns;
 
 /// One path in both trees.
 pub(super) struct Row {

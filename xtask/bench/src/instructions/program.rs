@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 
-use crate::workspace::{cargo, output};
+use xtask::workspace::{cargo, output};
 
 /// The name of the bench in every crate that has one.
 const BENCH: &str = "counted";

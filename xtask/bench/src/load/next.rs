@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use memchr::memmem::rfind;
 
 use super::answer::Answer;
-use crate::bench::wire::{Ask, Next, Place};
+use crate::wire::{Ask, Next, Place};
 
 /// The questions of one channel.
 pub(crate) struct Topic {

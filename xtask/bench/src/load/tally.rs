@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use hdrhistogram::Histogram;
 
 use super::line::Due;
-use crate::bench::figures::Latency;
+use crate::figures::Latency;
 
 /// Longest latency that is told apart, in nanoseconds.
 const LONGEST: u64 = 60_000_000_000;

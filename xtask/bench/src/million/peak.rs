@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
-use crate::bench::meter::resident;
+use crate::meter::resident;
 
 /// Between two readings.
 const PACE: Duration = Duration::from_millis(2);

@@ -1,4 +1,4 @@
-//! The floor: [`crate::bench::floor`] as a process of its own.
+//! The floor: [`crate::floor`] as a process of its own.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -7,8 +7,8 @@ use anyhow::{Context as _, Result};
 
 use super::Running;
 use super::process::{Process, folder, free_address};
-use crate::bench::scenario::Needs;
-use crate::bench::wire::{Ask, Next, Post, Wire};
+use crate::scenario::Needs;
+use crate::wire::{Ask, Next, Post, Wire};
 
 pub(super) fn start() -> Result<Running> {
     let (folder, address) = (folder()?, free_address()?);

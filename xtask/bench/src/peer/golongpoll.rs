@@ -13,16 +13,16 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::Running;
 use super::process::{Process, folder, free_address};
-use crate::bench::scenario::Needs;
-use crate::bench::wire::{Ask, Next, Post, Wire};
-use crate::tools;
-use crate::workspace::{output, run, target};
+use crate::scenario::Needs;
+use crate::wire::{Ask, Next, Post, Wire};
+use xtask::tools;
+use xtask::workspace::{output, run, target};
 
 const PROGRAM: &str = include_str!("golongpoll/main.go");
 /// Where Debian's packages of Go sources are.
 const DEBIAN: &str = "/usr/share/gocode";
 
-pub(in crate::bench) struct Golongpoll {
+pub(crate) struct Golongpoll {
     program: PathBuf,
 }
 

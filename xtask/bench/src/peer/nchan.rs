@@ -10,9 +10,9 @@ use rustix::process::{Resource, geteuid, getrlimit};
 
 use super::Running;
 use super::process::{Process, folder, free_address};
-use crate::bench::scenario::{Course, Form, Needs, Scenario, Streams};
-use crate::bench::wire::{Ask, Next, Post, Wire};
-use crate::tools::{self, Tool};
+use crate::scenario::{Course, Form, Needs, Scenario, Streams};
+use crate::wire::{Ask, Next, Post, Wire};
+use xtask::tools::{self, Tool};
 
 const MODULE: &str = "/usr/lib/nginx/modules/ngx_nchan_module.so";
 
@@ -21,7 +21,7 @@ const TOOLS: &[Tool] = &[
     Tool { program: MODULE, package: "libnginx-mod-nchan", purpose: "Nchan" },
 ];
 
-pub(in crate::bench) struct Nchan {
+pub(crate) struct Nchan {
     program: PathBuf,
     /// As it says it: `nginx/1.22.1`.
     version: String,

@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use anyhow::Result;
 
 use super::{Given, Handle, Running, process};
-use crate::bench::load::Waits;
-use crate::bench::scenario::{Needs, Room, Store, Target, Workers};
-use crate::bench::wire::{Ask, Next, Post, Wire};
-use crate::server::{Binary, Keyboard, Place, Server};
+use crate::load::Waits;
+use crate::scenario::{Needs, Room, Store, Target, Workers};
+use crate::wire::{Ask, Next, Post, Wire};
+use xtask::server::{Binary, Keyboard, Place, Server};
 
 /// Everybody comes from one address to one channel here.
 const LIMITS: &[&str] = &[
@@ -22,7 +22,7 @@ const LIMITS: &[&str] = &[
     "0",
 ];
 
-pub(in crate::bench) struct Poll {
+pub(crate) struct Poll {
     binary: Binary,
 }
 
@@ -53,7 +53,7 @@ impl Poll {
     }
 }
 
-pub(in crate::bench) fn settings(needs: Needs) -> String {
+pub(crate) fn settings(needs: Needs) -> String {
     let store = match needs.store {
         Store::Memory => "memory:",
         Store::Disk => "disk:…",

@@ -1,7 +1,7 @@
 //! A foreign server as a child process with its own children, in a folder of its own.
 //!
 //! Ended by SIGTERM, so that a server that has workers ends them too, and by force if that does not help. Unlike
-//! [`crate::server`] it reads no log for an address: one is given, and up is when somebody accepts there.
+//! [`xtask::server`] it reads no log for an address: one is given, and up is when somebody accepts there.
 
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -102,7 +102,7 @@ pub(super) fn free_address() -> Result<SocketAddr> {
 
 /// A folder for one server, on the disk that builds are on: temporary folders may be memory.
 pub(super) fn folder() -> Result<TempDir> {
-    let target = crate::workspace::target();
+    let target = xtask::workspace::target();
     fs::create_dir_all(&target)?;
     tempfile::Builder::new().prefix("bench-").tempdir_in(&target).context("cannot make a folder for a server")
 }

@@ -1,6 +1,6 @@
 //! Figures as people read them: no more digits than the noise leaves, thousands apart.
 
-use crate::bench::figures::Spread;
+use crate::figures::Spread;
 
 /// Stands for what was not measured.
 pub(super) const NONE: &str = "–";

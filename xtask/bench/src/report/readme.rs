@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use super::numbers::{self, NONE, spread};
 use super::targets::{self, Figure, TARGETS, Target};
 use super::{FIGURES, FLOOR, NCHAN, PICTURE, POLL, Scenario, WAITER, scenarios, servers};
-use crate::bench::figures::Run;
+use crate::figures::Run;
 
 /// Names the marks of the comparison.
 const MARK: &str = "bench";

@@ -7,7 +7,7 @@
 use super::numbers::{figure, spread, whole};
 use super::targets::Figure;
 use super::{POLL, Scenario, WAITER, scenarios, servers};
-use crate::bench::figures::{Row, Run};
+use crate::figures::{Row, Run};
 
 const WIDTH: f64 = 920.0;
 /// Where bars begin and where the longest may end; what is right of it is for its label.

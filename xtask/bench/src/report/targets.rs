@@ -8,7 +8,7 @@
 
 use super::numbers::{self, bound, figure, whole};
 use super::{FLOOR, NCHAN, POLL, scenarios};
-use crate::bench::figures::{Round, Row, Run, Spread};
+use crate::figures::{Round, Row, Run, Spread};
 
 /// What is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -217,7 +217,7 @@ pub(super) fn tally(run: &Run, kind: &str, chosen: impl Fn(&Target) -> bool) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::scenario::{Scenario, Size};
+    use crate::scenario::{Scenario, Size};
 
     #[test]
     fn every_target_is_of_a_scenario_that_is_measured() {

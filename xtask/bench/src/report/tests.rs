@@ -2,7 +2,7 @@
 
 use super::targets::{Figure, TARGETS, Verdict, ratio};
 use super::*;
-use crate::bench::figures::{Latency, Round};
+use crate::figures::{Latency, Round};
 
 /// A row of three rounds whose CPU per operation is 0.9, 1 and 1.1 times so many nanoseconds.
 fn row(id: &str, scenario: &str, server: &str, nanos: u64) -> Row {

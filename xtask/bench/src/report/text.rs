@@ -3,7 +3,7 @@
 use super::numbers::{self, NONE, median, spread};
 use super::targets::{self, Figure, TARGETS, Target};
 use super::{FLOOR, NCHAN, POLL, Scenario, scenarios};
-use crate::bench::figures::{Row, Run};
+use crate::figures::{Row, Run};
 
 /// Headings, and on which side their columns line up.
 const FIGURES: &[(&str, Side)] = &[

@@ -6,16 +6,16 @@
 use anyhow::Result;
 
 use super::{LOOK, Stopwatch, Target};
-use crate::bench::figures::Round;
-use crate::bench::load::{Due, Load, Role};
-use crate::bench::wire::Ask;
+use crate::figures::Round;
+use crate::load::{Due, Load, Role};
+use crate::wire::Ask;
 
 /// Messages in flight.
 const WINDOW: usize = 16;
 
-pub(in crate::bench) struct Channels {
-    pub(in crate::bench) channels: u32,
-    pub(in crate::bench) messages: u32,
+pub(crate) struct Channels {
+    pub(crate) channels: u32,
+    pub(crate) messages: u32,
 }
 
 impl Channels {

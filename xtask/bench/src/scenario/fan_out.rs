@@ -6,13 +6,13 @@
 use anyhow::Result;
 
 use super::{LOOK, SHORT_LOOK, Stopwatch, Target};
-use crate::bench::figures::Round;
-use crate::bench::load::{Due, Load, Role};
-use crate::bench::wire::Ask;
+use crate::figures::Round;
+use crate::load::{Due, Load, Role};
+use crate::wire::Ask;
 
-pub(in crate::bench) struct FanOut {
-    pub(in crate::bench) waiters: u32,
-    pub(in crate::bench) publishes: u32,
+pub(crate) struct FanOut {
+    pub(crate) waiters: u32,
+    pub(crate) publishes: u32,
 }
 
 impl FanOut {
@@ -26,12 +26,7 @@ impl FanOut {
     }
 
     /// The same with waiters that have come already.
-    pub(in crate::bench) fn measure(
-        &self,
-        target: &Target,
-        mut load: Load,
-        publisher: usize,
-    ) -> Result<Round> {
+    pub(crate) fn measure(&self, target: &Target, mut load: Load, publisher: usize) -> Result<Round> {
         load.settle(&target.processes, LOOK)?;
         // The first is for whatever is made on first use.
         self.publish(&mut load, publisher)?;

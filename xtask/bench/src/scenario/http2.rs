@@ -7,16 +7,16 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::{Target, grouped};
-use crate::bench::figures::Round;
-use crate::bench::http2::{Ground, Shape, fan_out, idle};
+use crate::figures::Round;
+use crate::http2::{Ground, Shape, fan_out, idle};
 
-pub(in crate::bench) struct Http2 {
-    pub(in crate::bench) shape: Shape,
-    pub(in crate::bench) work: Work,
+pub(crate) struct Http2 {
+    pub(crate) shape: Shape,
+    pub(crate) work: Work,
 }
 
 /// What those who wait are there for.
-pub(in crate::bench) enum Work {
+pub(crate) enum Work {
     /// To be given messages, one after another.
     FanOut { publishes: u32 },
     /// To be weighed, once they have been left alone for so long.

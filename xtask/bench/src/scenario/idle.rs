@@ -3,13 +3,13 @@
 use anyhow::Result;
 
 use super::{LOOK, Stopwatch, Target};
-use crate::bench::figures::Round;
-use crate::bench::load::{Due, Load, Role};
-use crate::bench::meter::resident;
-use crate::bench::wire::Ask;
+use crate::figures::Round;
+use crate::load::{Due, Load, Role};
+use crate::meter::resident;
+use crate::wire::Ask;
 
-pub(in crate::bench) struct Idle {
-    pub(in crate::bench) waiters: u32,
+pub(crate) struct Idle {
+    pub(crate) waiters: u32,
 }
 
 impl Idle {

@@ -3,13 +3,13 @@
 use anyhow::Result;
 
 use super::{LOOK, Stopwatch, Target};
-use crate::bench::figures::Round;
-use crate::bench::load::Load;
-use crate::bench::wire::Ask;
+use crate::figures::Round;
+use crate::load::Load;
+use crate::wire::Ask;
 
-pub(in crate::bench) struct Publish {
-    pub(in crate::bench) connections: u32,
-    pub(in crate::bench) publishes: u32,
+pub(crate) struct Publish {
+    pub(crate) connections: u32,
+    pub(crate) publishes: u32,
 }
 
 impl Publish {
@@ -31,7 +31,7 @@ fn to_one(load: &mut Load, publisher: usize) -> Result<()> {
 }
 
 /// So many publishes as fast as they are acknowledged; `one` makes the next on a connection.
-pub(in crate::bench) fn publish(
+pub(crate) fn publish(
     load: &mut Load,
     publishers: &[usize],
     publishes: u32,

@@ -3,19 +3,19 @@
 use anyhow::{Result, ensure};
 
 use super::{LOOK, Stopwatch, Target};
-use crate::bench::figures::Round;
-use crate::bench::load::{Again, Due, Load, Role};
-use crate::bench::wire::Ask;
+use crate::figures::Round;
+use crate::load::{Again, Due, Load, Role};
+use crate::wire::Ask;
 
-pub(in crate::bench) struct Short {
-    pub(in crate::bench) news: News,
-    pub(in crate::bench) connections: u32,
-    pub(in crate::bench) requests: u64,
+pub(crate) struct Short {
+    pub(crate) news: News,
+    pub(crate) connections: u32,
+    pub(crate) requests: u64,
 }
 
 /// What there is to be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::bench) enum News {
+pub(crate) enum News {
     /// Nothing: each answer is a 304.
     None,
     /// One message.
@@ -39,7 +39,7 @@ impl Short {
     }
 
     /// The same on a channel that has its messages already, the last of which is given.
-    pub(in crate::bench) fn measure(&self, target: &Target, mut load: Load) -> Result<Round> {
+    pub(crate) fn measure(&self, target: &Target, mut load: Load) -> Result<Round> {
         load.settle(&target.processes, LOOK)?;
         let (again, step) = match self.news {
             News::None => (Again::Next, 1),

@@ -9,20 +9,20 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::{LOOK, Stopwatch, Target, grouped};
-use crate::bench::figures::Round;
-use crate::bench::load::{Due, Head, Load, Role};
-use crate::bench::wire::Ask;
+use crate::figures::Round;
+use crate::load::{Due, Head, Load, Role};
+use crate::wire::Ask;
 
-pub(in crate::bench) struct Streams {
-    pub(in crate::bench) form: Form,
-    pub(in crate::bench) readers: u32,
-    pub(in crate::bench) messages: u32,
-    pub(in crate::bench) pace: Pace,
+pub(crate) struct Streams {
+    pub(crate) form: Form,
+    pub(crate) readers: u32,
+    pub(crate) messages: u32,
+    pub(crate) pace: Pace,
 }
 
 /// How messages come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::bench) enum Form {
+pub(crate) enum Form {
     /// A line or chunk each.
     Lines,
     /// Server-sent events.
@@ -31,7 +31,7 @@ pub(in crate::bench) enum Form {
 
 /// When the next message is published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::bench) enum Pace {
+pub(crate) enum Pace {
     /// At most so many are on their way.
     Window(u32),
     /// At a fixed interval.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use super::leavers::Tally;
-use crate::history::Verdict;
+use xtask::history::Verdict;
 
 /// The round from which memory is compared: the first ones fill caches and pools.
 const WARM: usize = 3;

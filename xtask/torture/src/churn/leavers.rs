@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::torture::http1::Connection;
+use crate::http1::Connection;
 
 /// Connections of a crowd that are open at once.
 const AT_ONCE: usize = 400;

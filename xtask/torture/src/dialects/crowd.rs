@@ -10,13 +10,13 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::history::History;
-use crate::torture::aim::{Aim, Edge, in_window};
-use crate::torture::lane::{Outcome, Stop};
-use crate::torture::place::{Begin, Pace, Place};
-use crate::torture::publisher::{self, Shot};
-use crate::torture::reader::chat::CHANNEL;
-use crate::torture::reader::{Pattern, Reader};
+use crate::aim::{Aim, Edge, in_window};
+use crate::lane::{Outcome, Stop};
+use crate::place::{Begin, Pace, Place};
+use crate::publisher::{self, Shot};
+use crate::reader::chat::CHANNEL;
+use crate::reader::{Pattern, Reader};
+use xtask::history::History;
 
 pub(super) struct Crowd {
     pub(super) address: SocketAddr,

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::{Aim, http1, http2};
-use crate::torture::http1::Connection;
+use crate::http1::Connection;
 
 /// A channel of large messages, and one of control characters, which are six bytes each in JSON.
 pub(super) const FAT: &str = "fat";

@@ -8,7 +8,7 @@ use hdrhistogram::Histogram;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use crate::torture::http1::Connection;
+use crate::http1::Connection;
 
 const CLIENTS: usize = 10;
 /// Between two questions of one client.

@@ -7,7 +7,7 @@ use tokio::time::{Duration, sleep};
 
 use super::Aim;
 use super::attack::{ESCAPED, FAT, Told};
-use crate::torture::http1::Connection;
+use crate::http1::Connection;
 
 /// Requests of one turn, after which the counts are told.
 const TURN: usize = 200;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use crate::torture::http1::Connection;
+use crate::http1::Connection;
 
 const SAMPLE: Duration = Duration::from_millis(20);
 

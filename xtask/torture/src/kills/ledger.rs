@@ -5,8 +5,8 @@
 
 use std::collections::HashMap;
 
-use crate::history::{History, Verdict};
-use crate::torture::place::Seen;
+use crate::place::Seen;
+use xtask::history::{History, Verdict};
 
 /// A channel's log as it was read back: every token and where it stands, from 1.
 #[derive(Debug, Default)]

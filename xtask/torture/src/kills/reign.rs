@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::server::{Binary, Keyboard, Place, Server};
+use xtask::server::{Binary, Keyboard, Place, Server};
 
 /// Ports that the system gives to nobody by itself, so that nobody takes ours while it is free.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;

@@ -9,8 +9,8 @@ use anyhow::{Result, ensure};
 use super::ledger::{Log, Publishing, Reading};
 use super::reign::Blows;
 use super::writer::{Door, Written};
-use crate::torture::follower::Account;
-use crate::torture::reader::Pattern;
+use crate::follower::Account;
+use crate::reader::Pattern;
 
 /// Faults that are told in full.
 const TOLD: usize = 10;

@@ -13,9 +13,9 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::ledger::{Sent, Told};
-use crate::torture::aim::Aim;
-use crate::torture::gone::is_gone;
-use crate::torture::http1::{Answer, Connection};
+use crate::aim::Aim;
+use crate::gone::is_gone;
+use crate::http1::{Answer, Connection};
 
 /// Between two messages, and before another attempt, in tenths of a millisecond.
 const PAUSE: std::ops::Range<u64> = 200..1_500;

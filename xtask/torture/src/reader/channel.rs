@@ -6,9 +6,9 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::torture::http1::Connection;
-use crate::torture::line::token;
-use crate::torture::place::Place;
+use crate::http1::Connection;
+use crate::line::token;
+use crate::place::Place;
 
 /// The timeout, in tenths of a millisecond.
 const WAIT: std::ops::Range<u64> = 500..800;
@@ -22,7 +22,7 @@ pub(super) enum By {
     Since,
 }
 
-pub(in crate::torture) struct Channel {
+pub(crate) struct Channel {
     address: SocketAddr,
     connection: Option<Connection>,
     by: By,
@@ -35,11 +35,11 @@ impl Channel {
         Self { address, connection: None, by, last_message_id: None, since: 0.0 }
     }
 
-    pub(in crate::torture) fn hang_up(&mut self) {
+    pub(crate) fn hang_up(&mut self) {
         self.connection = None;
     }
 
-    pub(in crate::torture) async fn ask(&mut self, place: &mut Place) -> Result<()> {
+    pub(crate) async fn ask(&mut self, place: &mut Place) -> Result<()> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             none => none.insert(Connection::open(self.address).await?),

@@ -7,18 +7,18 @@ use anyhow::{Context as _, Result};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::torture::http1::Connection;
-use crate::torture::line::token;
-use crate::torture::place::Place;
+use crate::http1::Connection;
+use crate::line::token;
+use crate::place::Place;
 
 /// How long the server waits; the dialect has no parameter for it.
 const WAIT: Duration = Duration::from_secs(10);
 /// The only channel.
-pub(in crate::torture) const CHANNEL: &str = "messages";
+pub(crate) const CHANNEL: &str = "messages";
 /// An id before all others.
 const FIRST: &str = "00000000-0000-0000-0000-000000000000";
 
-pub(in crate::torture) struct Chat {
+pub(crate) struct Chat {
     address: SocketAddr,
     connection: Option<Connection>,
     after: String,
@@ -29,11 +29,11 @@ impl Chat {
         Self { address, connection: None, after: FIRST.to_owned() }
     }
 
-    pub(in crate::torture) fn hang_up(&mut self) {
+    pub(crate) fn hang_up(&mut self) {
         self.connection = None;
     }
 
-    pub(in crate::torture) async fn ask(&mut self, place: &mut Place) -> Result<()> {
+    pub(crate) async fn ask(&mut self, place: &mut Place) -> Result<()> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             none => none.insert(Connection::open(self.address).await?),

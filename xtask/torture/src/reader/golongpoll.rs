@@ -8,9 +8,9 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::torture::http1::Connection;
-use crate::torture::line::token;
-use crate::torture::place::{Begin, Place};
+use crate::http1::Connection;
+use crate::line::token;
+use crate::place::{Begin, Place};
 
 /// The shortest timeout that the dialect knows.
 const WAIT: Duration = Duration::from_secs(1);
@@ -30,7 +30,7 @@ pub(super) enum Last {
     Unknown,
 }
 
-pub(in crate::torture) struct Golongpoll {
+pub(crate) struct Golongpoll {
     address: SocketAddr,
     connection: Option<Connection>,
     on_timeout: OnTimeout,
@@ -44,11 +44,11 @@ impl Golongpoll {
         Self { address, connection: None, on_timeout, last, since_time: None, last_id: None }
     }
 
-    pub(in crate::torture) fn hang_up(&mut self) {
+    pub(crate) fn hang_up(&mut self) {
         self.connection = None;
     }
 
-    pub(in crate::torture) async fn ask(&mut self, place: &mut Place) -> Result<()> {
+    pub(crate) async fn ask(&mut self, place: &mut Place) -> Result<()> {
         let target = self.target(place)?;
         let connection = match &mut self.connection {
             Some(connection) => connection,

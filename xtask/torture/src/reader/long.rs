@@ -5,28 +5,28 @@ use std::net::SocketAddr;
 use anyhow::Result;
 use tokio::time::Instant;
 
-use crate::torture::http1::Connection;
-use crate::torture::line::parse_poll;
-use crate::torture::place::Place;
+use crate::http1::Connection;
+use crate::line::parse_poll;
+use crate::place::Place;
 
 /// The timeout, in tenths of a millisecond.
 const WAIT: std::ops::Range<u64> = 500..800;
 
-pub(in crate::torture) struct Long {
+pub(crate) struct Long {
     address: SocketAddr,
     connection: Option<Connection>,
 }
 
 impl Long {
-    pub(in crate::torture) fn new(address: SocketAddr) -> Self {
+    pub(crate) fn new(address: SocketAddr) -> Self {
         Self { address, connection: None }
     }
 
-    pub(in crate::torture) fn hang_up(&mut self) {
+    pub(crate) fn hang_up(&mut self) {
         self.connection = None;
     }
 
-    pub(in crate::torture) async fn ask(&mut self, place: &mut Place) -> Result<()> {
+    pub(crate) async fn ask(&mut self, place: &mut Place) -> Result<()> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             none => none.insert(Connection::open(self.address).await?),

@@ -12,9 +12,9 @@ use http::Request;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use crate::torture::gone::Gone;
-use crate::torture::line::{Line, Message, parse, parse_message};
-use crate::torture::place::Place;
+use crate::gone::Gone;
+use crate::line::{Line, Message, parse, parse_message};
+use crate::place::Place;
 
 /// How long the reader stays, in tenths of a millisecond.
 const STAY: std::ops::Range<u64> = 500..800;
@@ -23,7 +23,7 @@ const QUESTIONS: u64 = 25;
 /// Enough that the many small frames of a push never look like an attack to our own h2, whose budget is half of this.
 const WINDOW: u32 = 5 << 20;
 
-pub(in crate::torture) struct Push {
+pub(crate) struct Push {
     address: SocketAddr,
     connection: Option<SendRequest<Bytes>>,
     /// Questions left early on this connection.
@@ -31,11 +31,11 @@ pub(in crate::torture) struct Push {
 }
 
 impl Push {
-    pub(in crate::torture) fn new(address: SocketAddr) -> Self {
+    pub(crate) fn new(address: SocketAddr) -> Self {
         Self { address, connection: None, left: 0 }
     }
 
-    pub(in crate::torture) async fn ask(&mut self, place: &mut Place) -> Result<()> {
+    pub(crate) async fn ask(&mut self, place: &mut Place) -> Result<()> {
         if self.left == QUESTIONS {
             self.hang_up();
         }
@@ -58,7 +58,7 @@ impl Push {
         Ok(())
     }
 
-    pub(in crate::torture) fn hang_up(&mut self) {
+    pub(crate) fn hang_up(&mut self) {
         (self.connection, self.left) = (None, 0);
     }
 }

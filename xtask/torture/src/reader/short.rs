@@ -5,14 +5,14 @@ use std::net::SocketAddr;
 use anyhow::Result;
 use tokio::time::{Instant, sleep_until};
 
-use crate::torture::http1::Connection;
-use crate::torture::line::parse_poll;
-use crate::torture::place::Place;
+use crate::http1::Connection;
+use crate::line::parse_poll;
+use crate::place::Place;
 
 /// The pause before a question, in tenths of a millisecond: long enough for the publisher to aim.
 const PAUSE: std::ops::Range<u64> = 50..150;
 
-pub(in crate::torture) struct Short {
+pub(crate) struct Short {
     address: SocketAddr,
     connection: Option<Connection>,
     /// The entity tag of the last answer, if the next question asks from the same position.
@@ -20,15 +20,15 @@ pub(in crate::torture) struct Short {
 }
 
 impl Short {
-    pub(in crate::torture) fn new(address: SocketAddr) -> Self {
+    pub(crate) fn new(address: SocketAddr) -> Self {
         Self { address, connection: None, etag: None }
     }
 
-    pub(in crate::torture) fn hang_up(&mut self) {
+    pub(crate) fn hang_up(&mut self) {
         self.connection = None;
     }
 
-    pub(in crate::torture) async fn ask(&mut self, place: &mut Place) -> Result<()> {
+    pub(crate) async fn ask(&mut self, place: &mut Place) -> Result<()> {
         let at = Instant::now() + place.aim.wait(PAUSE);
         place.announce(at);
         sleep_until(at).await;

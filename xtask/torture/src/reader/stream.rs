@@ -5,23 +5,23 @@ use std::net::SocketAddr;
 use anyhow::{Context as _, Result, bail, ensure};
 use tokio::time::{Instant, timeout_at};
 
-use crate::torture::http1::Connection;
-use crate::torture::line::{Line, parse};
-use crate::torture::place::Place;
+use crate::http1::Connection;
+use crate::line::{Line, parse};
+use crate::place::Place;
 
 /// How long the reader stays, in tenths of a millisecond.
 const STAY: std::ops::Range<u64> = 500..800;
 
-pub(in crate::torture) struct Stream {
+pub(crate) struct Stream {
     address: SocketAddr,
 }
 
 impl Stream {
-    pub(in crate::torture) fn new(address: SocketAddr) -> Self {
+    pub(crate) fn new(address: SocketAddr) -> Self {
         Self { address }
     }
 
-    pub(in crate::torture) async fn ask(&mut self, place: &mut Place) -> Result<()> {
+    pub(crate) async fn ask(&mut self, place: &mut Place) -> Result<()> {
         let leave = Instant::now() + place.wait(STAY);
         place.announce(leave);
         let mut connection = Connection::open(self.address).await?;

@@ -1,0 +1,30 @@
+//! `cargo xtask bench` and `cargo xtask torture`: programs of their own, so that the other commands need not build them.
+
+use std::ffi::OsString;
+
+use anyhow::Result;
+use clap::Args;
+use xtask::workspace::{cargo, run};
+
+/// Arguments that are the program's to read, `--help` included.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) words: Vec<OsString>,
+}
+
+/// Runs the bench. A load that was built without optimization would measure itself, so only `--quick` runs, whose
+/// figures are not meant, use the development profile.
+pub(crate) fn bench(arguments: &[OsString]) -> Result<()> {
+    let profile = if arguments.iter().any(|word| word == "--quick") { "dev" } else { "release" };
+    program("xtask-bench", profile, arguments)
+}
+
+/// Runs the torture.
+pub(crate) fn torture(arguments: &[OsString]) -> Result<()> {
+    program("xtask-torture", "dev", arguments)
+}
+
+fn program(package: &str, profile: &str, arguments: &[OsString]) -> Result<()> {
+    run(cargo(["run", "--quiet", "--package", package, "--profile", profile, "--"]).args(arguments))
+}
