@@ -15,6 +15,7 @@ use super::machine;
 use super::peer::{Given, Kind, Peer};
 use super::report::{self, Outputs};
 use super::scenario::{Scenario, Size, Workers};
+use super::versus;
 use xtask::server::Binary;
 
 /// Rounds of each, unless said otherwise: the ratio of a round is within some percent of the next one's.
@@ -40,6 +41,9 @@ pub(super) struct Comparison {
     /// Measure this poll-server instead of building one
     #[arg(long, value_name = "PATH")]
     binary: Option<PathBuf>,
+    /// Compare only with this other poll-server: rounds alternate, and what is printed is the ratio of the two
+    #[arg(long, value_name = "PATH", requires = "binary", conflicts_with_all = ["server", "readme"])]
+    against: Option<PathBuf>,
     /// The folder of golongpoll's source, to measure it too
     #[arg(long, value_name = "DIR")]
     golongpoll_source: Option<PathBuf>,
@@ -76,9 +80,17 @@ impl Comparison {
             for (number, (scenario, lanes)) in courses.iter_mut().enumerate() {
                 let (number, of) = (number + 1, scenarios.len());
                 eprintln!("round {round}/{rounds} [{number}/{of}] {} ({})", scenario.words(), scenario.id);
-                for lane in lanes {
+                // Two builds of one server differ by so little that who goes first must take turns: A, B, B, A.
+                let turned = self.against.is_some() && round.is_multiple_of(2);
+                if turned {
+                    lanes.reverse();
+                }
+                for lane in &mut *lanes {
                     lane.go(scenario, &cores)?;
                     eprintln!("  {}", lane.say());
+                }
+                if turned {
+                    lanes.reverse();
                 }
             }
             run.rows = courses.iter().flat_map(|(_, lanes)| lanes).map(|lane| lane.row.clone()).collect();
@@ -86,6 +98,9 @@ impl Comparison {
             self.outputs.keep(&run)?;
         }
         report::write(&run, &self.outputs)?;
+        if self.against.is_some() {
+            println!("\n{}", versus::render(&run));
+        }
         let void = run.rows.iter().filter(|row| row.void.is_some()).count();
         ensure!(void == 0, "of {} rows {void} are void", run.rows.len());
         Ok(())
@@ -109,6 +124,9 @@ impl Comparison {
             binary: self.binary.clone(),
             golongpoll: self.golongpoll_source.clone(),
         };
+        if let Some(against) = &self.against {
+            return Peer::two_of_ours(&given, against);
+        }
         let kinds = match (&*self.server, size) {
             ([], Size::Quick) => vec![Kind::Poll, Kind::Floor],
             ([], Size::Full) if given.golongpoll.is_none() => vec![Kind::Poll, Kind::Nchan, Kind::Floor],

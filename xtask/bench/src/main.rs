@@ -26,6 +26,7 @@ mod progress;
 mod report;
 mod scenario;
 mod url;
+mod versus;
 mod wire;
 
 use std::process::ExitCode;

@@ -9,7 +9,7 @@ mod nchan;
 mod poll;
 mod process;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -21,6 +21,7 @@ pub(super) use self::poll::settings as settings_of_ours;
 use self::process::Process;
 use super::load::Waits;
 use super::scenario::{Needs, Scenario, Target};
+use super::versus::{AGAINST, POLL};
 use super::wire::Wire;
 use xtask::server::{Binary, Server};
 
@@ -76,7 +77,7 @@ impl Kind {
     /// Makes it ready; none if this machine cannot run it, which is said.
     pub(super) fn prepare(self, given: &Given) -> Result<Option<Peer>> {
         Ok(match self {
-            Self::Poll => Some(Peer::Poll(Poll::prepare(given)?)),
+            Self::Poll => Some(Peer::Poll(Poll::prepare(given, POLL)?)),
             Self::Nchan => Nchan::prepare()?.map(Peer::Nchan),
             Self::Golongpoll => Golongpoll::prepare(given.golongpoll.as_deref())?.map(Peer::Golongpoll),
             Self::Floor => Some(Peer::Floor),
@@ -85,9 +86,15 @@ impl Kind {
 }
 
 impl Peer {
+    /// The server that was given and another build of it, under the names that [`versus`](crate::versus) knows.
+    pub(super) fn two_of_ours(given: &Given, other: &Path) -> Result<Vec<Self>> {
+        let against = Given { built: None, binary: Some(other.to_owned()), golongpoll: None };
+        Ok(vec![Self::Poll(Poll::prepare(given, POLL)?), Self::Poll(Poll::prepare(&against, AGAINST)?)])
+    }
+
     pub(super) fn name(&self) -> &'static str {
         match self {
-            Self::Poll(_) => "poll",
+            Self::Poll(poll) => poll.name,
             Self::Nchan(_) => "nchan",
             Self::Golongpoll(_) => "golongpoll",
             Self::Floor => "floor",

@@ -23,16 +23,18 @@ const LIMITS: &[&str] = &[
 ];
 
 pub(crate) struct Poll {
+    /// What it is called in tables: two builds may be measured in the same run.
+    pub(super) name: &'static str,
     binary: Binary,
 }
 
 impl Poll {
-    pub(super) fn prepare(given: &Given) -> Result<Self> {
+    pub(super) fn prepare(given: &Given, name: &'static str) -> Result<Self> {
         let binary = match &given.built {
             Some(binary) => binary.clone(),
             None => Binary::given_or_built(given.binary.as_deref())?,
         };
-        Ok(Self { binary })
+        Ok(Self { name, binary })
     }
 
     pub(super) fn start(&self, needs: Needs) -> Result<Running> {
