@@ -16,14 +16,14 @@ mod damage;
 mod directory;
 mod fault;
 mod format;
-mod inbox;
-mod ledger;
-mod medium;
-mod place;
+mod in_flight;
+mod queue;
 mod reader;
 mod recovery;
 mod retention;
 mod salvage;
+mod stored_channel;
+mod synced_file;
 mod unreadable;
 mod writer;
 
@@ -46,14 +46,14 @@ pub use backup::{
     BackupError, ChannelRecord, EventRecord, LostRecord, MessageRecord, Record, Report, export, import,
 };
 use codec::{Beside, Totals};
-use commit::InFlight;
 pub use directory::Directory;
 pub use fault::{OpenError, catches_panics};
-use inbox::{Entry, Errand, Inbox};
-pub use medium::Medium;
-use medium::Watch;
+use in_flight::InFlight;
+use queue::{Entry, Errand, Inbox};
 use reader::{Job, Jobs};
 pub use salvage::{Condition, check, salvage};
+pub use synced_file::Medium;
+use synced_file::Watch;
 
 /// When a publisher is answered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -17,12 +17,12 @@ use std::sync::Arc;
 use redb::{Database, Error, ReadableDatabase, ReadableTable};
 
 use super::codec::{Fault, decode_message};
+use super::commit;
 use super::fault::{OpenError, guarded, journal_error};
 use super::format::{CHANNELS, MESSAGES, Result, Row, TOTALS};
-use super::ledger;
-use super::medium::Medium;
-use super::place::{Place, all_of};
 use super::recovery::{self, Opening};
+use super::stored_channel::{Place, all_of};
+use super::synced_file::Medium;
 use super::{Options, Progress, Shared};
 pub use import::import;
 pub use record::{ChannelRecord, EventRecord, LostRecord, MessageRecord, Record};
@@ -100,7 +100,7 @@ pub fn export(
 /// Calls `take` with each record, for as long as it says so.
 fn each(database: &Database, mut take: impl FnMut(Record) -> bool) -> Result<()> {
     let txn = database.begin_read()?;
-    let losses = ledger::totals(&txn.open_table(TOTALS)?)?.losses;
+    let losses = commit::totals(&txn.open_table(TOTALS)?)?.losses;
     let messages = txn.open_table(MESSAGES)?;
     for channel in txn.open_table(CHANNELS)?.iter()? {
         let (id, row) = channel?;

@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use redb::StorageBackend;
 use redb::backends::FileBackend;
 
-use super::medium::Medium;
+use super::synced_file::Medium;
 
 /// The file's name within its directory.
 const FILE: &str = "poll.redb";

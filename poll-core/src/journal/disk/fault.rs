@@ -9,7 +9,7 @@ use std::time::Duration;
 use redb::{DatabaseError, Error, StorageError};
 
 use super::Shared;
-use super::inbox::Errand;
+use super::queue::Errand;
 use crate::error::JournalError;
 use crate::journal::{Fault, FaultKind, Health};
 

@@ -7,11 +7,11 @@ use redb::{ReadOnlyTable, ReadTransaction, ReadableDatabase};
 
 use super::Shared;
 use super::codec::{Fault, decode_head, decode_key, decode_message};
+use super::commit;
 use super::damage::Kind;
 use super::fault::{guarded, is_damage, journal_error};
 use super::format::{self, CHANNELS, KEYS, MESSAGES, NAMES, Result, TOTALS};
-use super::ledger;
-use super::place::{self, Place, Torn, passing_damage};
+use super::stored_channel::{self, Place, Torn, passing_damage};
 use crate::channel::ChannelName;
 use crate::cursor::{Epoch, Seq};
 use crate::error::JournalError;
@@ -168,9 +168,11 @@ type Messages = ReadOnlyTable<(u64, u64), &'static [u8]>;
 impl View<'_> {
     fn find(&self) -> Result<Option<(Place, Epoch, Messages)>> {
         let (names, channels) = (self.txn.open_table(NAMES)?, self.txn.open_table(CHANNELS)?);
-        let losses = ledger::totals(&self.txn.open_table(TOTALS)?)?.losses;
+        let losses = commit::totals(&self.txn.open_table(TOTALS)?)?.losses;
         let messages = self.txn.open_table(MESSAGES)?;
-        let Some(place) = place::find(&names, &channels, &messages, self.name)? else { return Ok(None) };
+        let Some(place) = stored_channel::find(&names, &channels, &messages, self.name)? else {
+            return Ok(None);
+        };
         for &(first, last) in &place.damaged {
             self.note(place.id, first, last);
         }

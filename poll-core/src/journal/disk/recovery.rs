@@ -4,12 +4,12 @@ use std::io;
 
 use redb::{Builder, Database, ReadableDatabase, TableError};
 
+use super::commit;
 use super::fault::{OpenError, guarded, guarded_open, io_error};
 use super::format::{
     Beside, CHANNELS, FORMAT, KEYS, MESSAGES, NAMES, OLDEST_VERSION, POLL, Result, TOTALS, Totals, VERSION,
 };
-use super::ledger;
-use super::medium::Watched;
+use super::synced_file::Watched;
 use super::{Compact, Durability, Progress, Shared};
 
 /// Whether memory knows what an earlier commit showed.
@@ -126,10 +126,10 @@ fn begin(shared: &Shared, database: Database, opening: Opening) -> Result<(Datab
         drop((txn.open_table(MESSAGES)?, txn.open_table(KEYS)?));
         drop(txn);
         take_over(&database)?;
-        let mut totals = ledger::totals(&database.begin_read()?.open_table(TOTALS)?)?;
+        let mut totals = commit::totals(&database.begin_read()?.open_table(TOTALS)?)?;
         let before = totals;
         if totals.beside.is_none() {
-            totals.beside = Some(ledger::count_beside(&database)?);
+            totals.beside = Some(commit::count_beside(&database)?);
         }
         if opening == Opening::First {
             if totals.loose {

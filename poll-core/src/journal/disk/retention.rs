@@ -9,11 +9,11 @@ use std::ops::RangeBounds;
 
 use redb::{Database, ReadableDatabase, ReadableTable};
 
+use super::commit::{Done, Known, Ledger, Tables};
 use super::fault::guarded;
 use super::format::{self, CHANNELS, KEYS, MESSAGES, Result, Row, Totals, Weight};
-use super::inbox::Entry;
-use super::ledger::{Done, Known, Ledger, Tables};
-use super::place::{Place, passing_damage};
+use super::queue::Entry;
+use super::stored_channel::{Place, passing_damage};
 use crate::channel::ChannelName;
 use crate::cursor::Seq;
 use crate::journal::Host;

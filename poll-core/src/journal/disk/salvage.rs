@@ -12,7 +12,7 @@ use std::io;
 
 use super::backup::{BackupError, ChannelRecord, LostRecord, MessageRecord, Record, Report};
 use super::fault::OpenError;
-use super::medium::Medium;
+use super::synced_file::Medium;
 use pages::{Header, Pages};
 use survey::{Content, Survey};
 

@@ -14,11 +14,11 @@ use std::time::Instant;
 use outage::{LOOK, Stage};
 use redb::Error;
 
-use super::commit::Doubt;
+use super::commit::{Done, Ledger};
 use super::damage::Kind;
 use super::fault::{guarded, is_damage, journal_error};
-use super::inbox::{Entry, Errands, Work};
-use super::ledger::{Done, Ledger};
+use super::in_flight::Doubt;
+use super::queue::{Entry, Errands, Work};
 use super::recovery::{self, Opening};
 use super::retention::Chores;
 use super::{Durability, Fault, FaultKind, Progress, Repair, Shared};

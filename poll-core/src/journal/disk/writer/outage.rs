@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use redb::Error;
 
-use super::super::commit::Doubt;
 use super::super::fault::{self, OpenError, journal_error};
-use super::super::inbox::Entry;
+use super::super::in_flight::Doubt;
+use super::super::queue::Entry;
 use super::super::recovery::{self, Opening};
 use super::super::{Fault, FaultKind};
 use super::Writer;
