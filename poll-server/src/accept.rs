@@ -13,8 +13,8 @@ use std::time::Duration;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::connection_limit::Sockets;
 use crate::listen::{Listener, let_nobody_in};
-use crate::sockets::Sockets;
 use crate::worker::Hands;
 
 /// How long to leave a kernel alone that is out of descriptors or memory: it says so again at once, and

@@ -11,7 +11,7 @@ use poll_http::Drain;
 
 use crate::accept::Acceptor;
 use crate::config::DrainTimes;
-use crate::sockets::Sockets;
+use crate::connection_limit::Sockets;
 
 /// Spread of the answers for each who waits: a thousand a second may come back, which any other server takes;
 /// ten are answered at once.

@@ -6,22 +6,22 @@
 //! Not here: HTTP (poll-http), messages (poll-core).
 
 mod accept;
+mod background;
 pub mod config;
+mod connection_io;
+mod connection_limit;
 mod damage;
 mod drain;
+mod first_byte;
 pub mod listen;
 pub mod logs;
 mod metrics;
-mod offline;
 mod page;
 mod service;
 mod shutdown;
-mod silence;
-mod socket;
-mod sockets;
 mod store;
-mod turns;
-mod upkeep;
+mod store_command;
+mod turn_histogram;
 mod worker;
 
 use std::net::SocketAddr;
@@ -29,15 +29,15 @@ use std::sync::Arc;
 
 use poll_http::{Clock, Drain, Metrics};
 
-pub use self::offline::{Offline, Outcome};
 pub use self::shutdown::{Hand, Shutdown};
 pub use self::store::StoreError;
+pub use self::store_command::{Offline, Outcome};
 use crate::accept::Acceptor;
 use crate::config::Config;
+use crate::connection_limit::{Bounds, Sockets};
 use crate::listen::Listener;
 use crate::metrics::Exposition;
-use crate::sockets::{Bounds, Sockets};
-use crate::turns::Turns;
+use crate::turn_histogram::Turns;
 use crate::worker::Workers;
 
 /// How a run came to its end.
@@ -104,10 +104,10 @@ pub async fn run(config: Config, listeners: Vec<Listener>, shutdown: Shutdown) -
     beside.spawn(kept.watch());
     beside.spawn(damage::watch(&store));
     beside.spawn(kept.look());
-    beside.spawn(upkeep::sweep(store.clone(), clock.clone()));
+    beside.spawn(background::sweep(store.clone(), clock.clone()));
     beside.spawn(logs::flood::tell());
     if let Some(interval) = config.demo {
-        beside.spawn(upkeep::demonstrate(store.clone(), clock, interval));
+        beside.spawn(background::demonstrate(store.clone(), clock, interval));
     }
     announce(&config, &addresses);
 
@@ -134,8 +134,8 @@ pub async fn run(config: Config, listeners: Vec<Listener>, shutdown: Shutdown) -
 }
 
 fn bounds(config: &Config) -> Bounds {
-    let most = sockets::bound(config.limits.max_sockets, sockets::raise_open_files());
-    let per_address = sockets::bound_per_address(config.limits.max_sockets_per_address, most);
+    let most = connection_limit::bound(config.limits.max_sockets, connection_limit::raise_open_files());
+    let per_address = connection_limit::bound_per_address(config.limits.max_sockets_per_address, most);
     Bounds { most, per_address, proxies: config.trust.proxies.clone() }
 }
 

@@ -16,8 +16,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use crate::sockets::Sockets;
-use crate::turns::Turns;
+use crate::connection_limit::Sockets;
+use crate::turn_histogram::Turns;
 
 /// Writes the text of `/metrics`.
 #[derive(Debug)]

@@ -16,9 +16,9 @@ use futures_util::FutureExt as _;
 use poll_http::{ConnectionSettings, Cut, Drain, Service};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
-use crate::socket::Socket;
-use crate::sockets::{Held, Sockets};
-use crate::turns::Turns;
+use crate::connection_io::Socket;
+use crate::connection_limit::{Held, Sockets};
+use crate::turn_histogram::Turns;
 
 /// Tasks that run before sockets are looked at again, where others still wait for their turn: three times the runtime's
 /// own number, as a request takes three turns, and those of a crowd are to be taken together.

@@ -3,7 +3,7 @@
 //! What: counts with bounds; a [`Held`] lives as long as its connection.
 //! Why: beyond the bound accepting pauses (the kernel's queue holds the crowd), rather than running out of
 //! descriptors in the middle of an answer; and no single address gets there alone.
-//! Not here: who is accepted (`accept.rs`), who is silent for too long (`silence.rs`), what waits on a
+//! Not here: who is accepted (`accept.rs`), who is silent for too long (`first_byte.rs`), what waits on a
 //! connection (poll-http's admission).
 
 use std::collections::HashMap;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use poll_http::Cut;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::sockets::{Place, Sockets};
+use crate::connection_limit::{Place, Sockets};
 
 /// How long the first byte may take while sockets are scarce.
 const FIRST_BYTE: Duration = Duration::from_secs(2);
@@ -83,7 +83,7 @@ mod tests {
     use poll_http::Metrics;
 
     use super::*;
-    use crate::sockets::{Bounds, Held};
+    use crate::connection_limit::{Bounds, Held};
 
     fn sockets(most: usize) -> Sockets {
         Sockets::new(Bounds { most, per_address: usize::MAX, proxies: Vec::new() }, Metrics::new())

@@ -3,7 +3,7 @@
 //! What: an accepted TCP socket as poll-http reads and writes it.
 //! Why: a socket nearly always takes an answer, and what the runtime knows of it is far from the processor when a message
 //! goes to thousands.
-//! Not here: deadlines, framing (poll-http); how long the first byte may take (`silence.rs`).
+//! Not here: deadlines, framing (poll-http); how long the first byte may take (`first_byte.rs`).
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -15,8 +15,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::coop::poll_proceed;
 
-use crate::silence::Silence;
-use crate::sockets::Sockets;
+use crate::connection_limit::Sockets;
+use crate::first_byte::Silence;
 
 /// A closed connection is an error, not a signal, where that can be said with each write; else the runtime of the
 /// language has said it for all.
@@ -106,7 +106,7 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
-    use crate::sockets::Bounds;
+    use crate::connection_limit::Bounds;
 
     async fn pair() -> (Socket, TcpStream) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
