@@ -30,11 +30,6 @@ const KEEPALIVE_PROBES: u32 = 3;
 #[cfg(target_os = "linux")]
 const UNSENT: u32 = 64 * 1024;
 
-/// The congestion control of connections that stay on this machine: the plainest, which every Linux has. What paces and
-/// measures (BBR, where it is the system's) only costs there.
-#[cfg(target_os = "linux")]
-const UNCONGESTED: &[u8] = b"reno";
-
 /// Drops segments that would open a connection, those with SYN and without ACK, and takes all others. As classic BPF over
 /// the TCP header, which is what a filter of a TCP socket sees.
 #[cfg(target_os = "linux")]
@@ -130,11 +125,6 @@ fn listen(address: SocketAddr, families: Families, stall: Duration) -> io::Resul
     // A restart must not wait for the old process's closed connections to be forgotten.
     socket.set_reuse_address(true)?;
     set_connection_options(&socket, stall)?;
-    #[cfg(target_os = "linux")]
-    if address.ip().is_loopback() {
-        // Without it everything works as well.
-        let _ = socket.set_tcp_congestion(UNCONGESTED);
-    }
     socket.bind(&SockAddr::from(address))?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
@@ -158,7 +148,7 @@ pub(crate) fn let_nobody_in(_: &SockRef<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// What accepted sockets inherit, beside their congestion control.
+/// What accepted sockets inherit.
 fn set_connection_options(socket: &Socket, stall: Duration) -> io::Result<()> {
     // An answer is written once and whole: waiting for more to send with it only adds latency.
     socket.set_tcp_nodelay(true)?;
@@ -196,8 +186,6 @@ mod tests {
         assert_eq!(accepted.tcp_user_timeout().unwrap(), Some(Duration::from_secs(30)));
         #[cfg(target_os = "linux")]
         assert_eq!(accepted.tcp_notsent_lowat().unwrap(), UNSENT);
-        #[cfg(target_os = "linux")]
-        assert!(accepted.tcp_congestion().unwrap().starts_with(UNCONGESTED));
     }
 
     #[test]
