@@ -12,6 +12,7 @@ use super::cores::Cores;
 use super::figures::{Round, Row, Run};
 use super::load::Waits;
 use super::machine;
+use super::namespace;
 use super::peer::{Given, Kind, Peer};
 use super::report::{self, Outputs};
 use super::scenario::{Scenario, Size, Workers};
@@ -59,12 +60,13 @@ struct Lane<'a> {
 
 impl Comparison {
     pub(super) fn run(&self) -> Result<()> {
-        let cores = Cores::find()?;
-        machine::raise_file_limit()?;
         let size = if self.quick { Size::Quick } else { Size::Full };
         let scenarios = self.scenarios(size)?;
         let peers = self.peers(size)?;
         ensure!(!peers.is_empty(), "there is no server to measure");
+        namespace::enter()?;
+        let cores = Cores::find()?;
+        machine::raise_file_limit()?;
         let mut run = Run {
             date: machine::today(),
             commit: machine::commit(),

@@ -20,6 +20,7 @@ use super::cores::Cores;
 use super::figures::{Round, Row, Run};
 use super::load::Waits;
 use super::machine;
+use super::namespace;
 use super::peer::{Given, Kind, Peer};
 use super::report::Outputs;
 use super::scenario::Size;
@@ -46,10 +47,11 @@ pub(super) struct Growth {
 
 impl Growth {
     pub(super) fn run(&self) -> Result<()> {
-        let cores = Cores::find()?;
-        machine::raise_file_limit()?;
         let given = Given { built: None, binary: self.binary.clone(), golongpoll: None };
         let peer = Kind::Poll.prepare(&given)?.context("our own server can be run anywhere")?;
+        namespace::enter()?;
+        let cores = Cores::find()?;
+        machine::raise_file_limit()?;
         let size = if self.quick { Size::Quick } else { Size::Full };
         let families =
             Family::all().iter().filter(|family| self.only.is_empty() || self.only.contains(family));

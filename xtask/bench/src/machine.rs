@@ -29,14 +29,15 @@ pub(super) fn commit() -> String {
     format!("{}{}", commit.trim(), if changed { "+" } else { "" })
 }
 
-/// Processor, cores and kernel, in words.
+/// Processor, cores, kernel and its congestion control, in words.
 pub(super) fn describe() -> Result<String> {
     let cpus = fs::read_to_string("/proc/cpuinfo")?;
     let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let model = model.map_or("unknown processor", |(_, model)| model);
     let cores = std::thread::available_parallelism()?;
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
-    Ok(format!("{model}, {cores} cores, Linux {}", kernel.trim()))
+    let tcp = fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control")?;
+    Ok(format!("{model}, {cores} cores, Linux {}, TCP {}", kernel.trim(), tcp.trim()))
 }
 
 /// A text without this machine's paths, of which only the last part is left: `…/poll-server`. What a row holds is kept

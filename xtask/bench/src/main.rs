@@ -21,6 +21,7 @@ mod load;
 mod machine;
 mod meter;
 mod million;
+mod namespace;
 mod peer;
 mod progress;
 mod report;

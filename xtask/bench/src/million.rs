@@ -21,6 +21,7 @@ use super::http2::{Again, Crowd, SETTLE, Shape};
 use super::load::Waits;
 use super::machine;
 use super::meter::{Cpu, resident};
+use super::namespace;
 use super::progress::Progress;
 use super::report::put_in_readme;
 use super::scenario::grouped;
@@ -55,6 +56,7 @@ pub(super) struct Million {
 impl Million {
     pub(super) fn run(&self) -> Result<()> {
         let binary = Binary::given_or_built(self.binary.as_deref())?;
+        namespace::enter()?;
         let shape = Shape { waiters: self.waiters as usize, connections: usize::from(self.connections) };
         let mut arguments = vec!["--workers".to_owned(), self.workers.to_string()];
         arguments.extend(shape.arguments());

@@ -13,7 +13,7 @@ use crate::wire::{Ask, Next, Post, Wire};
 pub(super) fn start() -> Result<Running> {
     let (folder, address) = (folder()?, free_address()?);
     let mut command = Command::new(std::env::current_exe().context("we run from a file")?);
-    command.args(["bench", "floor", "--listen", &address.to_string()]);
+    command.args(["floor", "--listen", &address.to_string()]);
     Ok(Running::of(wire(address), Process::start(command, folder, address)?))
 }
 
