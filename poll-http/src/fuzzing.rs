@@ -9,11 +9,11 @@ use http::Request;
 use http::request::Parts;
 use poll_core::ChannelName;
 
+use crate::dialect::question::Question;
 use crate::dialect::{channel, chat, golongpoll, native};
-use crate::head::Head;
-use crate::http1::{Content, Framing, Slot};
-use crate::question::Question;
-use crate::settings::{Demo, Given};
+use crate::message::head::Head;
+use crate::transport::http1::{Content, Framing, Slot};
+use crate::worker::settings::{Demo, Given};
 
 const MOST: Duration = Duration::from_secs(60);
 const MOST_PAYLOAD: usize = 1 << 16;
@@ -82,7 +82,9 @@ pub fn channel(query: &str, body: &[u8]) {
 /// Requests as HTTP/1.1 takes them without an engine: a plain one can be said in the types of `http`, and whatever else
 /// is not touched.
 pub fn plain(bytes: &[u8]) {
-    let Some((plain, end)) = crate::http1::read_plain(bytes, &mut Slot::default(), 1 << 14) else { return };
+    let Some((plain, end)) = crate::transport::http1::read_plain(bytes, &mut Slot::default(), 1 << 14) else {
+        return;
+    };
     let request = plain.request();
     let (count, content) = (request.head.fields.iter().len(), request.content);
     assert!(bytes[..end].ends_with(content));

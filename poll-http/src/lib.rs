@@ -1,72 +1,38 @@
 //! poll over HTTP: every polling pattern as a raw service on hyper (HTTP/1.1) and h2 (HTTP/2).
 
-mod accept;
 mod access;
-mod admission;
-mod body;
-mod chunk;
-mod client;
-mod clock;
-mod coding;
-mod connection;
-mod content;
-mod date;
-mod deadline;
 mod dialect;
-mod drain;
-mod early_hints;
-mod error;
-mod fan_out;
-mod feed;
-mod follow;
-mod foreign;
-mod frame;
 #[cfg(fuzzing)]
 pub mod fuzzing;
-mod head;
-mod http1;
-mod http2;
-mod intake;
-mod lend;
-mod link;
-mod metrics;
-mod mount;
-mod object;
-mod origin;
+mod message;
 mod pattern;
-mod query;
-mod question;
-mod reply;
-mod request_body;
-mod respond;
-mod route;
 mod service;
-mod settings;
-mod stall;
-mod turn;
+mod stream;
+mod transport;
+mod worker;
 
-pub use access::Access;
-pub use admission::{Limits, Rate};
-pub use body::{Body, BodyError, Piece, Pieces, Promise};
-pub use client::counted as counted_address;
-pub use clock::Clock;
-pub use connection::{
+pub use access::admission::{Limits, Rate};
+pub use access::client::counted as counted_address;
+pub use access::tokens::Access;
+pub use message::body::{Body, BodyError, Piece, Pieces, Promise};
+pub use message::early_hints::{Asset, Preload};
+pub use message::head::PlainRequest;
+pub use message::refusal::Refusal;
+pub use message::reply::Reply;
+pub use message::request_body::foreign::ForeignBody;
+pub use message::request_body::{RequestBody, RequestBodyError};
+pub use service::mount::{Called, Mount, Mounted};
+pub use service::router::{Action, Target};
+pub use service::{Answering, Ask, Builder, Service};
+pub use transport::connection::{
     ConnectionError, ConnectionInfo, ConnectionSettings, EarlyHints, EarlyHintsHttp1, Handle, Handled,
     Protocol, PushPolicy, Unread, serve,
 };
-pub use deadline::{Deadlines, Timer, Until};
-pub use drain::{Drain, Phase, WaitDraining};
-pub use early_hints::{Asset, Preload};
-pub use error::Refusal;
-pub use foreign::ForeignBody;
-pub use head::PlainRequest;
-pub use http1::Http1Body;
-pub use http2::Http2Content;
-pub use metrics::{Cut, Metrics};
-pub use mount::{Called, Mount, Mounted};
-pub use reply::Reply;
-pub use request_body::{RequestBody, RequestBodyError};
-pub use route::{Action, Target};
-pub use service::{Answering, Ask, Builder, Service};
-pub use settings::{Cors, Demo, Given, HostCheck, Receipts, ServiceSettings, Site};
-pub use turn::{end_turn, watch_turns};
+pub use transport::http1::Http1Body;
+pub use transport::http2::Http2Content;
+pub use worker::clock::Clock;
+pub use worker::drain::{Drain, Phase, WaitDraining};
+pub use worker::metrics::{Cut, Metrics};
+pub use worker::settings::{Cors, Demo, Given, HostCheck, Receipts, ServiceSettings, Site};
+pub use worker::timer_wheel::{Deadlines, Timer, Until};
+pub use worker::turn::{end_turn, watch_turns};

@@ -3,8 +3,8 @@
 //! Refusing costs a look-up and keeps nothing: the tables hold those who were let in, and no more addresses
 //! than a fixed number. That a place is given back, however a request ends, is seen to by the service.
 
+mod per_key_limit;
 mod rate;
-mod tally;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use poll_core::{ChannelName, Charge, Kind, Memory, OverBudget};
 
 pub use rate::Rate;
 
-use crate::client::Client;
-use crate::error::Refusal;
+use crate::access::client::Client;
+use crate::message::refusal::Refusal;
+use per_key_limit::Tally;
 use rate::Buckets;
-use tally::Tally;
 
 /// Bounds on waiting requests and open streams, and on how often anybody asks. Zero counts mean no bound.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use ipnet::IpNet;
 
-use crate::error::Refusal;
-use crate::head::{Field, FieldSet, Head, text};
+use crate::message::head::{Field, FieldSet, Head, text};
+use crate::message::refusal::Refusal;
 
 const FORWARDING: FieldSet = FieldSet::of([Field::XForwardedFor, Field::XRealIp]);
 const SAID_OF_CLIENTS: FieldSet = FieldSet::of([Field::XClientId, Field::XForwardedFor, Field::XRealIp]);

@@ -14,9 +14,9 @@ use http::header::{
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, StatusCode, Version};
 
-use crate::error::Refusal;
-use crate::head::{Field, Head, Repeated, text};
-use crate::settings::{Cors, HostCheck};
+use crate::message::head::{Field, Head, Repeated, text};
+use crate::message::refusal::Refusal;
+use crate::worker::settings::{Cors, HostCheck};
 
 /// Fields of answers that pages of named origins may read, beside those that any may.
 const EXPOSED: &str = "ETag, Retry-After, Location, Poll-Missed, Push-Policy, X-Request-Id";

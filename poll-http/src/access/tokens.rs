@@ -5,9 +5,9 @@
 use http::StatusCode;
 use subtle::ConstantTimeEq as _;
 
-use crate::error::Refusal;
-use crate::head::{Field, Head, text};
-use crate::query::{Query, Repeats};
+use crate::message::head::{Field, Head, text};
+use crate::message::query::{Query, Repeats};
+use crate::message::refusal::Refusal;
 
 /// The tokens that grant each right.
 #[derive(Clone, Default)]

@@ -11,17 +11,17 @@ use http::StatusCode;
 use poll_core::{Batch, ChannelName, Form, Limit, Message, Payload, Position, Publish, Published, Timestamp};
 use uuid::Uuid;
 
-use crate::body::Body;
-use crate::content::{write_encoding, write_payload};
 use crate::dialect::form;
 use crate::dialect::list::{self, List};
-use crate::error::Refusal;
-use crate::head::Head;
-use crate::object::{self, Fields};
-use crate::query::{Query, Repeats};
-use crate::question::{Answer, AtEnd, Grain, Question, Skips};
-use crate::reply::Reply;
-use crate::respond;
+use crate::dialect::object::{self, Fields};
+use crate::dialect::question::{Answer, AtEnd, Grain, Question, Skips};
+use crate::message::body::Body;
+use crate::message::head::Head;
+use crate::message::json::{write_encoding, write_payload};
+use crate::message::query::{Query, Repeats};
+use crate::message::refusal::Refusal;
+use crate::message::reply::Reply;
+use crate::message::respond;
 
 /// How a question is put, which is how it is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub(crate) fn question(
 ) -> Result<(Question, Mode), Refusal> {
     let query = Query::of(head);
     let get = |name| Ok::<_, Refusal>(query.get(name, Repeats::FirstWins)?.filter(|value| !value.is_empty()));
-    let wait = super::native::wait(get("timeout")?.as_deref(), || None, most)?;
+    let wait = crate::dialect::native::wait(get("timeout")?.as_deref(), || None, most)?;
     let (position, limit, mode) = match get("last_message_id")? {
         Some(text) => {
             let id = Uuid::parse_str(&text)
@@ -98,7 +98,7 @@ pub(crate) fn answer(answer: &Answer, mode: Mode) -> Reply {
         }
     };
     let mut reply = respond::whole(StatusCode::OK, respond::JSON, respond::NO_STORE, body);
-    super::add_missed(&mut reply, &answer.view.standing);
+    crate::dialect::add_missed(&mut reply, &answer.view.standing);
     reply
 }
 

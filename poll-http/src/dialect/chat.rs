@@ -8,17 +8,17 @@ use http::StatusCode;
 use poll_core::{Batch, ChannelName, Form, Limit, Message, Payload, Position, Publish, Published};
 use uuid::Uuid;
 
-use crate::body::Body;
-use crate::content::{json_string, write_payload, write_string, write_text, write_time};
 use crate::dialect::form;
 use crate::dialect::list::{self, List};
-use crate::error::Refusal;
-use crate::head::Head;
-use crate::object::{self, Fields};
-use crate::query::{Query, Repeats};
-use crate::question::{Answer, AtEnd, Grain, Question, Skips};
-use crate::reply::Reply;
-use crate::respond;
+use crate::dialect::object::{self, Fields};
+use crate::dialect::question::{Answer, AtEnd, Grain, Question, Skips};
+use crate::message::body::Body;
+use crate::message::head::Head;
+use crate::message::json::{json_string, write_payload, write_string, write_text, write_time};
+use crate::message::query::{Query, Repeats};
+use crate::message::refusal::Refusal;
+use crate::message::reply::Reply;
+use crate::message::respond;
 
 /// The one channel of this dialect.
 const CHANNEL: &str = "messages";
@@ -61,7 +61,7 @@ pub(crate) fn answer(answer: &Answer) -> Reply {
         None => Body::full(&b"[]"[..]),
     };
     let mut reply = respond::whole(StatusCode::OK, JSON_UTF8, respond::NO_STORE, body);
-    super::add_missed(&mut reply, &answer.view.standing);
+    crate::dialect::add_missed(&mut reply, &answer.view.standing);
     reply
 }
 

@@ -17,18 +17,18 @@ use poll_core::{
 };
 use uuid::Uuid;
 
-use crate::body::Body;
-use crate::content::{write_payload, write_string};
 use crate::dialect::form;
 use crate::dialect::list::{self, List};
-use crate::error::Refusal;
-use crate::head::Head;
-use crate::object::{self, Fields};
-use crate::query::{Query, Repeats};
-use crate::question::{Answer, AtEnd, Grain, Question, Skips};
-use crate::reply::Reply;
-use crate::respond;
-use crate::settings::Given;
+use crate::dialect::object::{self, Fields};
+use crate::dialect::question::{Answer, AtEnd, Grain, Question, Skips};
+use crate::message::body::Body;
+use crate::message::head::Head;
+use crate::message::json::{write_payload, write_string};
+use crate::message::query::{Query, Repeats};
+use crate::message::refusal::Refusal;
+use crate::message::reply::Reply;
+use crate::message::respond;
+use crate::worker::settings::Given;
 
 /// What a publish may hold beside its data: a category of 1024 characters, each written as an escape, and keys.
 pub(crate) const ENVELOPE_BYTES: usize = 8 * 1_024;
@@ -162,7 +162,7 @@ pub(crate) fn answer(answer: &Answer, channel: &ChannelName, used: u64) -> Reply
     };
     let mut reply = respond::whole(StatusCode::OK, respond::JSON, respond::NO_STORE, body);
     uncached(&mut reply);
-    super::add_missed(&mut reply, &answer.view.standing);
+    crate::dialect::add_missed(&mut reply, &answer.view.standing);
     reply
 }
 

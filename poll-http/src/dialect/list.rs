@@ -10,9 +10,9 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use poll_core::{Batch, Form, Message, Rendering};
 
-use crate::body::{Body, Piece, Pieces, held_for_one};
-use crate::question::Answer;
-use crate::turn::{self, cost};
+use crate::dialect::question::Answer;
+use crate::message::body::{Body, Piece, Pieces, held_for_one};
+use crate::worker::turn::{self, cost};
 
 /// The most payload in bytes of a list that is rendered whole; that of one message always is.
 const WHOLE: usize = 64 * 1024;

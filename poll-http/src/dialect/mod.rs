@@ -2,14 +2,17 @@
 
 pub(crate) mod channel;
 pub(crate) mod chat;
+pub(crate) mod frame;
 pub(crate) mod golongpoll;
-mod list;
+pub(crate) mod list;
 pub(crate) mod native;
+pub(crate) mod object;
+pub(crate) mod question;
 
 use http::{HeaderName, HeaderValue};
 use poll_core::{Form, Standing};
 
-use crate::reply::Reply;
+use crate::message::reply::Reply;
 
 const POLL_MISSED: HeaderName = HeaderName::from_static("poll-missed");
 

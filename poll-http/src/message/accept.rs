@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use mediatype::names::{_STAR, Q};
 use mediatype::{MediaType, MediaTypeList, ReadParams as _};
 
-use crate::head::{Field, Head};
+use crate::message::head::{Field, Head};
 
 /// How much a media type is wanted. Between two of the same quality, the one that was named more precisely is meant
 /// first, then the one that was named earlier.

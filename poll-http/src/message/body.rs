@@ -15,7 +15,7 @@ use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use poll_core::{Batch, Charge};
 
-use crate::lend::Lent;
+use crate::message::shared_writer::Lent;
 
 /// One answer's body.
 pub struct Body {

@@ -5,8 +5,8 @@
 
 use http::StatusCode;
 
-use crate::error::Refusal;
-use crate::head::{Field, Head};
+use crate::message::head::{Field, Head};
+use crate::message::refusal::Refusal;
 
 /// Refuses content in any transfer coding but `chunked`.
 ///

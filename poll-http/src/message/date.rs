@@ -7,8 +7,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use http::HeaderValue;
 use poll_core::Timestamp;
 
-use crate::clock::Clock;
-use crate::content::write_number;
+use crate::message::json::write_number;
+use crate::worker::clock::Clock;
 
 /// What was rendered last on this thread.
 struct Rendered {

@@ -4,15 +4,15 @@
 //! its path, its query and a handful of fields, and to build maps of all of them would cost more than the rest of its
 //! way. Nothing is checked here; both forms come out of readers that did.
 
-mod field;
-mod plain;
+pub(crate) mod field;
+pub(crate) mod plain;
 
 use http::header::ValueIter;
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderValue, Method, Version};
 
-use crate::query::Coding;
+use crate::message::query::Coding;
 pub(crate) use field::{Field, FieldSet};
 pub use plain::PlainRequest;
 pub(crate) use plain::{Fields, PlainHead};

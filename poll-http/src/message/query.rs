@@ -8,8 +8,8 @@ use std::borrow::Cow;
 use memchr::{memchr, memchr2};
 use percent_encoding::{AsciiSet, percent_decode_str, percent_encode};
 
-use crate::error::Refusal;
-use crate::head::Head;
+use crate::message::head::Head;
+use crate::message::refusal::Refusal;
 
 /// `name=value` pairs as they stand on the wire.
 #[derive(Debug, Clone, Copy)]

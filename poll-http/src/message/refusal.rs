@@ -13,10 +13,10 @@ use http::{HeaderValue, StatusCode};
 use poll_core::{ChannelNameError, JournalError, Kind, OverBudget, PublishError, escape_line_separators};
 use serde::Serialize;
 
-use crate::body::Body;
-use crate::content::write_string;
-use crate::reply::Reply;
-use crate::respond;
+use crate::message::body::Body;
+use crate::message::json::write_string;
+use crate::message::reply::Reply;
+use crate::message::respond;
 
 /// A request that is not served, and what its sender is told.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use http::header::{
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use poll_core::Timestamp;
 
-use crate::body::Body;
+use crate::message::body::Body;
 
 /// An answer: its status, its fields, its body. Made from a `Response<Body>`, and made into one by
 /// [`into_response`](Self::into_response).

@@ -1,5 +1,7 @@
 //! The only request body of the crate.
 
+pub(crate) mod foreign;
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,9 +11,9 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use poll_core::{Kind, Memory, OverBudget};
 
-use crate::foreign::ForeignBody;
-use crate::http1::Http1Body;
-use crate::http2::Http2Content;
+use crate::message::request_body::foreign::ForeignBody;
+use crate::transport::http1::Http1Body;
+use crate::transport::http2::Http2Content;
 
 /// A request's body, whichever protocol it came by.
 #[derive(Debug)]

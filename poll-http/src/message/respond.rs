@@ -6,8 +6,8 @@ use bytes::Bytes;
 use http::header::VARY;
 use http::{HeaderName, HeaderValue, StatusCode};
 
-use crate::body::Body;
-use crate::reply::Reply;
+use crate::message::body::Body;
+use crate::message::reply::Reply;
 
 pub(crate) const JSON: &str = "application/json";
 pub(crate) const PLAIN: &str = "text/plain; charset=utf-8";

@@ -16,16 +16,16 @@ use poll_core::{Cursor, Limit, Pinned, Position, Seq, Standing, Ticket, Timestam
 use tokio::time::Instant;
 
 use self::whole::{Cut, Held, STUCK, first};
-use crate::admission::Names;
-use crate::client::Client;
-use crate::deadline::Timer;
-use crate::drain::WaitDraining;
-use crate::error::Refusal;
-use crate::metrics::Pattern;
-use crate::question::{Answer, AtEnd, Question, Skips};
-use crate::reply::Reply;
-use crate::route::Action;
+use crate::access::admission::Names;
+use crate::access::client::Client;
+use crate::dialect::question::{Answer, AtEnd, Question, Skips};
+use crate::message::refusal::Refusal;
+use crate::message::reply::Reply;
+use crate::service::router::Action;
 use crate::service::{A_LOOK, Late, Service};
+use crate::worker::drain::WaitDraining;
+use crate::worker::metrics::Pattern;
+use crate::worker::timer_wheel::Timer;
 
 /// Answers a question when its time has come, as `write` has it.
 pub(crate) fn answer<W>(

@@ -8,17 +8,17 @@ use http::StatusCode;
 use poll_core::{ChannelName, Position};
 use tokio::time::Instant;
 
-use crate::body::Body;
-use crate::client::Client;
+use crate::access::client::Client;
+use crate::dialect::frame::Framing;
 use crate::dialect::native;
-use crate::error::Refusal;
-use crate::feed::{Feed, Style};
-use crate::follow::{self, Follow};
-use crate::frame::Framing;
-use crate::metrics::Pattern;
-use crate::reply::Reply;
-use crate::respond;
+use crate::message::body::Body;
+use crate::message::refusal::Refusal;
+use crate::message::reply::Reply;
+use crate::message::respond;
 use crate::service::Service;
+use crate::stream::body::{Feed, Style};
+use crate::stream::channel_reader::{self, Follow};
+use crate::worker::metrics::Pattern;
 
 const DEMO_STEPS: u64 = 10;
 const DEMO_PACE: Duration = Duration::from_secs(1);
@@ -34,7 +34,7 @@ pub(crate) async fn answer(
     let now = service.now();
     let from = given.unwrap_or(Position::Start);
     let (pinned, standing) = service.stand(now, &job, from, &client).await?;
-    if framing == Framing::Events && given.is_some() && follow::is_over(&standing) {
+    if framing == Framing::Events && given.is_some() && channel_reader::is_over(&standing) {
         // An EventSource comes back after every end, until it is told that there is no more.
         return Ok(respond::nothing_more());
     }

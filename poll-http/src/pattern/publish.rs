@@ -8,11 +8,11 @@ use poll_core::{ChannelName, IdempotencyKey, Publish, Published};
 
 use crate::dialect::native::{self, Incoming, Lines};
 use crate::dialect::{channel, chat, golongpoll};
-use crate::error::Refusal;
-use crate::head::Head;
-use crate::reply::Reply;
-use crate::route::Target;
-use crate::settings::ServiceSettings;
+use crate::message::head::Head;
+use crate::message::refusal::Refusal;
+use crate::message::reply::Reply;
+use crate::service::router::Target;
+use crate::worker::settings::ServiceSettings;
 
 /// A publish whose content is still to be read.
 pub(crate) enum Posted {

@@ -6,19 +6,19 @@
 use http::{HeaderName, HeaderValue};
 use poll_core::Position;
 
-use crate::body::Body;
-use crate::client::Client;
-use crate::connection::PushPolicy;
+use crate::access::client::Client;
+use crate::dialect::frame::Framing;
 use crate::dialect::native;
-use crate::error::Refusal;
-use crate::feed::{Feed, Style};
-use crate::follow::{self, Follow};
-use crate::frame::Framing;
-use crate::metrics::Pattern;
-use crate::question::Question;
-use crate::reply::Reply;
-use crate::respond;
+use crate::dialect::question::Question;
+use crate::message::body::Body;
+use crate::message::refusal::Refusal;
+use crate::message::reply::Reply;
+use crate::message::respond;
 use crate::service::Service;
+use crate::stream::body::{Feed, Style};
+use crate::stream::channel_reader::{self, Follow};
+use crate::transport::connection::PushPolicy;
+use crate::worker::metrics::Pattern;
 
 const PUSH_POLICY: HeaderName = HeaderName::from_static("push-policy");
 
@@ -33,7 +33,7 @@ pub(crate) async fn answer(
 ) -> Result<Reply, Refusal> {
     let now = service.now();
     let (pinned, standing) = service.stand(now, &question.channel, question.position, &client).await?;
-    if framing == Framing::Events && given.is_some() && follow::is_over(&standing) {
+    if framing == Framing::Events && given.is_some() && channel_reader::is_over(&standing) {
         return Ok(respond::nothing_more());
     }
     let first = native::connected(framing, &standing, now);

@@ -3,15 +3,15 @@
 use http::StatusCode;
 use poll_core::{Standing, Timestamp, View};
 
-use crate::client::Client;
+use crate::access::client::Client;
 use crate::dialect::native;
-use crate::error::Refusal;
-use crate::head::{Field, Head};
-use crate::question::{Answer, Question};
-use crate::reply::Reply;
-use crate::respond;
-use crate::route::Action;
+use crate::dialect::question::{Answer, Question};
+use crate::message::head::{Field, Head};
+use crate::message::refusal::Refusal;
+use crate::message::reply::Reply;
+use crate::message::respond;
 use crate::service::Service;
+use crate::service::router::Action;
 
 /// Answers a question now, where all that is asked for is in memory.
 pub(crate) fn answer_resident(

@@ -11,10 +11,10 @@ use http::StatusCode;
 use poll_core::{ChannelName, JournalError, Pinned, Position, Standing, Timestamp};
 use tokio::time::Instant;
 
-use super::Service;
-use crate::client::Client;
-use crate::error::Refusal;
-use crate::metrics::Pattern;
+use crate::access::client::Client;
+use crate::message::refusal::Refusal;
+use crate::service::Service;
+use crate::worker::metrics::Pattern;
 
 /// However short a poll's own time is, a look at the disk may take this long: it is no wait for a message.
 pub(crate) const A_LOOK: Duration = Duration::from_secs(1);

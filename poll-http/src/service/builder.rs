@@ -6,15 +6,15 @@ use std::sync::atomic::AtomicUsize;
 use http::request::Parts;
 use poll_core::{ChannelName, Published, Store};
 
-use super::check::{Ask, Check, Hook};
-use super::{Ready, Service, Shared};
-use crate::admission::Admission;
-use crate::client::Proxies;
-use crate::clock::Clock;
-use crate::drain::Drain;
-use crate::error::Refusal;
-use crate::metrics::{Metrics, MetricsText};
-use crate::settings::{ServiceSettings, Site};
+use crate::access::admission::Admission;
+use crate::access::client::Proxies;
+use crate::message::refusal::Refusal;
+use crate::service::check::{Ask, Check, Hook};
+use crate::service::{Ready, Service, Shared};
+use crate::worker::clock::Clock;
+use crate::worker::drain::Drain;
+use crate::worker::metrics::{Metrics, MetricsText};
+use crate::worker::settings::{ServiceSettings, Site};
 
 /// Collects what a [`Service`] needs; everything but the store has a default.
 ///

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use http::request::Parts;
 use poll_core::{ChannelName, JournalError, Publish, PublishError, Published};
 
-use super::Service;
-use crate::error::Refusal;
-use crate::head::Head;
+use crate::message::head::Head;
+use crate::message::refusal::Refusal;
+use crate::service::Service;
 
 /// What a request wants to do, for [`Builder::check`](crate::Builder::check).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

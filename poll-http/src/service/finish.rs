@@ -6,12 +6,12 @@ use std::task::{Context, Poll};
 use http::header::X_CONTENT_TYPE_OPTIONS;
 use http::{Method, StatusCode};
 
-use super::Service;
-use crate::body::{Body, Piece, Pieces};
-use crate::head::Head;
-use crate::origin::Grant;
-use crate::reply::{Reply, Sniffing};
-use crate::settings::ServiceSettings;
+use crate::access::origin::Grant;
+use crate::message::body::{Body, Piece, Pieces};
+use crate::message::head::Head;
+use crate::message::reply::{Reply, Sniffing};
+use crate::service::Service;
+use crate::worker::settings::ServiceSettings;
 
 /// Completes an answer to one request.
 pub(super) struct Finish {

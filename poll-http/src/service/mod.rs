@@ -3,13 +3,16 @@
 //! The only place where a refusal becomes a response, and where what every answer carries is added. Nothing is
 //! parsed twice and nothing waits here.
 
+pub(crate) mod archive_read;
 mod builder;
 mod check;
-mod cold;
 mod dispatch;
 mod finish;
-mod place;
+pub(crate) mod mount;
+pub(crate) mod permit;
 mod read;
+pub(crate) mod read_body;
+pub(crate) mod router;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,27 +23,27 @@ use std::time::Duration;
 use http::Request;
 use poll_core::{ChannelName, Cursor, Lane, Memory, Message, Pinned, Standing, Store, Timestamp, Wait};
 
+pub(crate) use archive_read::{A_LOOK, Late};
 pub use builder::Builder;
 pub use check::Ask;
-pub(crate) use cold::{A_LOOK, Late};
 
 use check::{Check, Hook};
 use dispatch::{Content, Later};
 
-use crate::admission::Admission;
-use crate::client::{Client, Proxies};
-use crate::clock::Clock;
-use crate::connection::{ConnectionInfo, Handle, Handled};
-use crate::deadline::Deadlines;
-use crate::drain::{Drain, Phase};
-use crate::error::{Refusal, Shape};
-use crate::fan_out::FanOuts;
-use crate::head::{Head, PlainRequest};
-use crate::metrics::{Cut, Metrics, MetricsText};
-use crate::question::Answer;
-use crate::reply::{Reply, Sniffing};
-use crate::request_body::RequestBody;
-use crate::settings::{Receipts, ServiceSettings, Site};
+use crate::access::admission::Admission;
+use crate::access::client::{Client, Proxies};
+use crate::dialect::question::Answer;
+use crate::message::head::{Head, PlainRequest};
+use crate::message::refusal::{Refusal, Shape};
+use crate::message::reply::{Reply, Sniffing};
+use crate::message::request_body::RequestBody;
+use crate::stream::broadcast::FanOuts;
+use crate::transport::connection::{ConnectionInfo, Handle, Handled};
+use crate::worker::clock::Clock;
+use crate::worker::drain::{Drain, Phase};
+use crate::worker::metrics::{Cut, Metrics, MetricsText};
+use crate::worker::settings::{Receipts, ServiceSettings, Site};
+use crate::worker::timer_wheel::Deadlines;
 
 /// Streams woken before sockets are looked at: few enough that publishes come in between, many enough that the look
 /// costs nothing.

@@ -35,10 +35,10 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response, Uri, Version};
 
-use crate::body::Body;
-use crate::connection::{ConnectionInfo, EarlyHints, Handle as _, Protocol, PushPolicy, Unread};
-use crate::request_body::RequestBody;
+use crate::message::body::Body;
+use crate::message::request_body::RequestBody;
 use crate::service::{Answering, Service};
+use crate::transport::connection::{ConnectionInfo, EarlyHints, Handle as _, Protocol, PushPolicy, Unread};
 
 /// A service at a path of another server. A clone is the same mount.
 ///

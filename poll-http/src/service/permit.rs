@@ -4,12 +4,12 @@
 
 use poll_core::ChannelName;
 
-use super::Service;
-use crate::admission::Names;
-use crate::client::Client;
-use crate::error::Refusal;
-use crate::metrics::Pattern;
-use crate::reply::Reply;
+use crate::access::admission::Names;
+use crate::access::client::Client;
+use crate::message::refusal::Refusal;
+use crate::message::reply::Reply;
+use crate::service::Service;
+use crate::worker::metrics::Pattern;
 
 /// An answer up to this many bytes takes no place: less than a socket's own buffer holds.
 const SMALL: u64 = 4 * 1024;

@@ -8,24 +8,24 @@ use http::StatusCode;
 use poll_core::{ChannelName, Found, Locator, Position};
 use tokio::time::Instant;
 
-use super::Service;
-use super::check::Ask;
-use super::dispatch::{Step, charged, later, soon};
-use crate::access::Right;
-use crate::body::Body;
-use crate::client::Client;
-use crate::connection::{ConnectionInfo, PushPolicy};
+use crate::access::client::Client;
+use crate::access::origin;
+use crate::access::tokens::Right;
+use crate::dialect::frame::Framing;
+use crate::dialect::question::{Answer, Question};
 use crate::dialect::{channel, chat, golongpoll, native};
-use crate::error::Refusal;
-use crate::frame::Framing;
-use crate::head::Head;
-use crate::origin;
+use crate::message::body::Body;
+use crate::message::head::Head;
+use crate::message::refusal::Refusal;
+use crate::message::reply::Reply;
+use crate::message::respond;
 use crate::pattern::{long_poll, progress, push, short_poll, stream};
-use crate::question::{Answer, Question};
-use crate::reply::Reply;
-use crate::respond;
-use crate::route::{Action, Dialect, Target};
-use crate::settings::Given;
+use crate::service::Service;
+use crate::service::check::Ask;
+use crate::service::dispatch::{Step, charged, later, soon};
+use crate::service::router::{Action, Dialect, Target};
+use crate::transport::connection::{ConnectionInfo, PushPolicy};
+use crate::worker::settings::Given;
 
 /// What is asked, by pattern.
 enum Read<'a> {

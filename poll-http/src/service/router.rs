@@ -8,8 +8,8 @@ use http::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 use poll_core::{ChannelName, Cursor, Locator, Seq};
 
-use crate::error::{Refusal, Shape};
-use crate::query::is_encoded;
+use crate::message::query::is_encoded;
+use crate::message::refusal::{Refusal, Shape};
 
 /// What a path names.
 #[derive(Debug, Clone, PartialEq, Eq)]

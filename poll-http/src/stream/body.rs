@@ -6,12 +6,12 @@ use std::task::{Context, Poll, Waker, ready};
 use bytes::Bytes;
 use poll_core::{Batch, Rendering};
 
-use crate::body::{Level, Piece, Pieces, Promise, held_for_one};
+use crate::dialect::frame::Framing;
 use crate::dialect::native::{self, Reason};
-use crate::fan_out::Seat;
-use crate::follow::{Event, Follow, Reach};
-use crate::frame::Framing;
-use crate::lend::Lent;
+use crate::message::body::{Level, Piece, Pieces, Promise, held_for_one};
+use crate::message::shared_writer::Lent;
+use crate::stream::broadcast::Seat;
+use crate::stream::channel_reader::{Event, Follow, Reach};
 
 /// What a feed makes of messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,12 +1,12 @@
 //! Writing what is published to all readers of a channel who are level, without waking the connection of any.
 //!
 //! A [`FanOut`] is one worker's readers of one channel who get the same chunks. Their connections have nothing else to
-//! do and have [lent](crate::lend) their sockets. One task waits for the channel and goes round: the chunks are made
+//! do and have [lent](crate::message::shared_writer) their sockets. One task waits for the channel and goes round: the chunks are made
 //! once, and a reader costs a write. Whoever needs anything else (its socket is full, messages were missed, the channel
 //! has ended, the server drains) is left to its connection, which takes up from where the fan-out left it; so this holds
 //! no queue, and knows no deadlines. A reader who is alone on its channel is left to its connection as well.
 
-mod round;
+mod pass;
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -17,10 +17,10 @@ use std::task::{Poll, Waker};
 use poll_core::{ChannelName, Cursor, Pinned, Wait};
 use tokio::sync::Notify;
 
-use self::round::{Reason, Round};
-use crate::feed::Style;
-use crate::lend::{Back, Lent, lock};
+use self::pass::{Reason, Round};
+use crate::message::shared_writer::{Back, Lent, lock};
 use crate::service::Service;
+use crate::stream::body::Style;
 
 /// Sockets on the list that are not there any more, before it is gone through for them alone, beside as many as are
 /// there: whoever leaves pays for a few places of the list, however long it is.

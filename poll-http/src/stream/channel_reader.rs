@@ -15,12 +15,12 @@ use poll_core::{
 };
 use tokio::time::Instant;
 
-use crate::client::Client;
-use crate::deadline::Timer;
-use crate::drain::WaitDraining;
-use crate::error::Refusal;
+use crate::access::client::Client;
+use crate::message::refusal::Refusal;
 use crate::service::Service;
-use crate::settings::Receipts;
+use crate::worker::drain::WaitDraining;
+use crate::worker::settings::Receipts;
+use crate::worker::timer_wheel::Timer;
 
 /// How much of a log a follower reads at once: what one who is slow holds meanwhile, and enough to catch up.
 pub(crate) const AT_ONCE: Limit = Limit { messages: 1_000, bytes: 64 * 1024 };

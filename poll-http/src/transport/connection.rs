@@ -16,16 +16,16 @@ use http::Request;
 use poll_core::Memory;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::deadline::Deadlines;
-use crate::drain::{Drain, WaitDraining};
-use crate::head::PlainRequest;
-use crate::http1::{Direct, Http1, Turn};
-use crate::http2::Http2;
-use crate::metrics::Cut;
-use crate::reply::Reply;
-use crate::request_body::RequestBody;
-use crate::stall::{Sniffed, Watched};
-use crate::turn;
+use crate::message::head::PlainRequest;
+use crate::message::reply::Reply;
+use crate::message::request_body::RequestBody;
+use crate::transport::http1::{Direct, Http1, Turn};
+use crate::transport::http2::Http2;
+use crate::transport::timed_io::{Sniffed, Watched};
+use crate::worker::drain::{Drain, WaitDraining};
+use crate::worker::metrics::Cut;
+use crate::worker::timer_wheel::Deadlines;
+use crate::worker::turn;
 
 /// What a connection serves. One instance a worker thread; clones are handles to it.
 pub trait Handle: Clone + Send + 'static {

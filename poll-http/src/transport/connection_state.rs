@@ -10,8 +10,8 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf, Bytes};
 
-use crate::body::Written;
-use crate::connection::PushPolicy;
+use crate::message::body::Written;
+use crate::transport::connection::PushPolicy;
 
 /// Shared between a connection's IO wrapper and its service.
 ///

@@ -1,17 +1,11 @@
 //! HTTP/1.1 and HTTP/1.0, on hyper's server with every option set on purpose.
 //!
 //! One chunk a piece, one write an answer, and a client that leaves drops its handler at once: hyper does these given
-//! the right options, and the tests hold it to them. Deadlines are not here but in [`stall`](crate::stall), which is
+//! the right options, and the tests hold it to them. Deadlines are not here but in [`stall`](crate::transport::timed_io), which is
 //! told through the [`Link`] when a request begins and ends.
 
-mod answer;
-mod ask;
-mod direct;
-mod exchange;
-mod familiar;
-mod framed;
-mod framing;
-mod spare;
+pub(crate) mod fast;
+pub(crate) mod hyper;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -21,35 +15,35 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use ::hyper::body::Incoming;
+use ::hyper::server::conn::http1;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::{Body as _, Frame, SizeHint};
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::body::{Body, BodyError};
-use crate::connection::{
+use crate::message::body::{Body, BodyError};
+use crate::message::early_hints::Preload;
+use crate::message::reply::{Reply, Wants};
+use crate::message::request_body::RequestBody;
+use crate::transport::connection::{
     ConnectionError, ConnectionInfo, ConnectionSettings, EarlyHints, EarlyHintsHttp1, Handle, Protocol,
     PushPolicy, Unread,
 };
-use crate::drain::{Drain, WaitDraining};
-use crate::early_hints::Preload;
-use crate::link::{Carries, Link};
-use crate::reply::{Reply, Wants};
-use crate::request_body::RequestBody;
-use crate::stall::Watched;
-use answer::After;
-use exchange::Exchange;
-use framed::Framed;
+use crate::transport::connection_state::{Carries, Link};
+use crate::transport::timed_io::Watched;
+use crate::worker::drain::{Drain, WaitDraining};
+use fast::write_response::After;
+use hyper::exchange::Exchange;
+use hyper::framed::Framed;
 
-pub(crate) use direct::{Direct, Turn};
-pub use exchange::Http1Body;
-pub(crate) use framing::Content;
+pub(crate) use fast::connection::{Direct, Turn};
+pub use hyper::exchange::Http1Body;
+pub(crate) use hyper::framing::Content;
 #[cfg(fuzzing)]
-pub(crate) use {ask::read as read_plain, familiar::Slot, framing::Framing};
+pub(crate) use {fast::familiar::Slot, fast::parse_request::read as read_plain, hyper::framing::Framing};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
@@ -167,7 +161,7 @@ struct Shared {
     keep_alive: Option<HeaderValue>,
 }
 
-impl<H: Handle> hyper::service::Service<Request<Incoming>> for Requests<H> {
+impl<H: Handle> ::hyper::service::Service<Request<Incoming>> for Requests<H> {
     type Response = Response<Reported>;
     type Error = Infallible;
     type Future = Answering<H::Future>;

@@ -2,13 +2,13 @@
 //!
 //! The whole connection is one future. Its streams are futures in it, so that waking thousands of them is one task's
 //! turn and what they answer leaves in few writes. What h2 queues for a stream is bounded ([`flow`]); what a peer may
-//! make us hold is bounded by the settings below. Bytes and their write deadline are [`stall`](crate::stall)'s.
+//! make us hold is bounded by the settings below. Bytes and their write deadline are [`stall`](crate::transport::timed_io)'s.
 
 mod backlog;
 mod content;
 mod flow;
 mod head;
-mod pulse;
+mod liveness;
 mod push;
 mod settings_frame;
 mod stream;
@@ -30,20 +30,20 @@ use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use crate::connection::{
+use crate::message::reply::Reply;
+use crate::message::request_body::{Allowance, RequestBody};
+use crate::transport::connection::{
     ConnectionError, ConnectionInfo, ConnectionSettings, EarlyHints, Handle, Handled, Protocol, PushPolicy,
 };
-use crate::deadline::Timer;
-use crate::drain::WaitDraining;
-use crate::metrics::Cut;
-use crate::reply::Reply;
-use crate::request_body::{Allowance, RequestBody};
-use crate::stall::Watched;
-use crate::turn;
+use crate::transport::timed_io::Watched;
+use crate::worker::drain::WaitDraining;
+use crate::worker::metrics::Cut;
+use crate::worker::timer_wheel::Timer;
+use crate::worker::turn;
 use backlog::{Backlog, Queued, Ticket};
 use content::Came;
 use head::Wants;
-use pulse::{Beat, Pulse};
+use liveness::{Beat, Pulse};
 use push::{Lane, Origin, Pushed};
 use stream::{Asked, Pauses, Stream};
 

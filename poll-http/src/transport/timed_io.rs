@@ -20,12 +20,12 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use crate::connection::ConnectionSettings;
-use crate::deadline::{Deadlines, Timer};
-use crate::http2::{Allowed, Traffic};
-use crate::lend::{Lendable, Lent};
-use crate::link::{Link, Phase, Stage};
-use crate::turn::{self, cost};
+use crate::message::shared_writer::{Lendable, Lent};
+use crate::transport::connection::ConnectionSettings;
+use crate::transport::connection_state::{Link, Phase, Stage};
+use crate::transport::http2::{Allowed, Traffic};
+use crate::worker::timer_wheel::{Deadlines, Timer};
+use crate::worker::turn::{self, cost};
 
 /// Opens every HTTP/2 connection (RFC 9113, section 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

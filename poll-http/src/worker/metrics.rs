@@ -12,7 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use self::lag::Lag;
-use crate::error::Refusal;
+use crate::message::refusal::Refusal;
 
 /// The counters of one server; all its workers share them.
 #[derive(Debug, Clone)]

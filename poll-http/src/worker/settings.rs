@@ -7,9 +7,9 @@ use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use ipnet::IpNet;
 
-use crate::access::Access;
-use crate::admission::Limits;
-use crate::early_hints::Asset;
+use crate::access::admission::Limits;
+use crate::access::tokens::Access;
+use crate::message::early_hints::Asset;
 
 /// The settings of a [`Service`](crate::Service). Defaults are the documented ones.
 #[derive(Debug, Clone)]

@@ -9,15 +9,15 @@ use poll_core::{
     Batch, ChannelName, Continuity, Cursor, Form, Limit, Message, Published, Stamp, Standing, Timestamp,
 };
 
-use crate::body::Body;
-use crate::content::{
-    write_cursor, write_encoding, write_id, write_number, write_payload, write_string, write_time,
-};
 use crate::dialect::form;
 use crate::dialect::list::{self, List};
-use crate::question::Answer;
-use crate::reply::Reply;
-use crate::respond;
+use crate::dialect::question::Answer;
+use crate::message::body::Body;
+use crate::message::json::{
+    write_cursor, write_encoding, write_id, write_number, write_payload, write_string, write_time,
+};
+use crate::message::reply::Reply;
+use crate::message::respond;
 
 /// What RFC 3986 §2.3 leaves unreserved stays readable in a path.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -180,7 +180,11 @@ pub(crate) fn message_cache(now: Timestamp, until: Option<Timestamp>) -> String 
 }
 
 /// What a publish of one message, or of a batch of lines, is answered.
-pub(crate) fn published(channel: &ChannelName, published: &Published, shape: &super::Incoming) -> Reply {
+pub(crate) fn published(
+    channel: &ChannelName,
+    published: &Published,
+    shape: &crate::dialect::native::Incoming,
+) -> Reply {
     let status = if published.repeated { StatusCode::OK } else { StatusCode::CREATED };
     let mut out = Vec::with_capacity(published_bytes(channel, &published.stamps));
     out.extend_from_slice(br#"{"channel":"#);

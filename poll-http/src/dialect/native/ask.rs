@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use poll_core::{ChannelName, Cursor, Limit, Position, Seq};
 
-use crate::accept::weight;
-use crate::error::Refusal;
-use crate::frame::Framing;
-use crate::head::{Field, Head, text};
-use crate::query::{Query, Repeats};
-use crate::question::{AtEnd, Grain, Question, Skips};
-use crate::respond;
+use crate::dialect::frame::Framing;
+use crate::dialect::question::{AtEnd, Grain, Question, Skips};
+use crate::message::accept::weight;
+use crate::message::head::{Field, Head, text};
+use crate::message::query::{Query, Repeats};
+use crate::message::refusal::Refusal;
+use crate::message::respond;
 
 const DEFAULT_CHANNEL: &str = "default";
 const DEFAULT_WAIT: Duration = Duration::from_secs(30);

@@ -7,10 +7,10 @@
 
 use poll_core::{Message, Payload, Publish};
 
-use super::lines::Frame;
-use crate::content::{write_number, write_string, write_time};
-use crate::error::Refusal;
-use crate::object::{self, Fields};
+use crate::dialect::native::lines::Frame;
+use crate::dialect::object::{self, Fields};
+use crate::message::json::{write_number, write_string, write_time};
+use crate::message::refusal::Refusal;
 
 /// One step of a job.
 struct Step {

@@ -1,4 +1,4 @@
-//! Lines of the native streams. Each is one frame; see [`crate::frame`].
+//! Lines of the native streams. Each is one frame; see [`crate::dialect::frame`].
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
@@ -6,16 +6,16 @@ use http::{HeaderMap, HeaderValue};
 use poll_core::{Batch, ChannelName, Continuity, Cursor, Message, Rendering, Standing, Timestamp};
 use uuid::Uuid;
 
-use super::answer::{message_json, message_path};
-use super::job::{Behind, write_step};
-use crate::body::Promise;
-use crate::content::{write_cursor, write_encoding, write_number, write_payload, write_time};
 use crate::dialect::form;
-use crate::follow::Reach;
-use crate::frame::{COMMENT, Framing};
-use crate::reply::NOSNIFF;
-use crate::respond;
-use crate::turn::{self, cost};
+use crate::dialect::frame::{COMMENT, Framing};
+use crate::dialect::native::answer::{message_json, message_path};
+use crate::dialect::native::job::{Behind, write_step};
+use crate::message::body::Promise;
+use crate::message::json::{write_cursor, write_encoding, write_number, write_payload, write_time};
+use crate::message::reply::NOSNIFF;
+use crate::message::respond;
+use crate::stream::channel_reader::Reach;
+use crate::worker::turn::{self, cost};
 
 /// Why a stream ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

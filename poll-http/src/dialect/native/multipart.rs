@@ -9,8 +9,8 @@ use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use multer::Multipart;
 
-use super::publish::Media;
-use crate::error::Refusal;
+use crate::dialect::native::publish::Media;
+use crate::message::refusal::Refusal;
 
 /// What a form may hold beside its message: the heads of its parts, and other fields.
 pub(super) const ENVELOPE_BYTES: usize = 16 * 1024;

@@ -5,11 +5,11 @@ use std::borrow::Cow;
 use memchr::memchr;
 use poll_core::{ChannelName, IdempotencyKey, Payload, Publish};
 
-use super::multipart;
-use crate::error::Refusal;
-use crate::head::{Field, Head, Repeated, is_text};
-use crate::query::{Query, Repeats, form};
-use crate::settings::Demo;
+use crate::dialect::native::multipart;
+use crate::message::head::{Field, Head, Repeated, is_text};
+use crate::message::query::{Query, Repeats, form};
+use crate::message::refusal::Refusal;
+use crate::worker::settings::Demo;
 
 /// The most lines of one publish; as many as one answer gives.
 const MOST_LINES: usize = 1_000;

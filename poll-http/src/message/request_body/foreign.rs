@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use crate::request_body::RequestBodyError;
+use crate::message::request_body::RequestBodyError;
 
 /// Any body that gives [`Bytes`].
 pub struct ForeignBody(Pin<Box<dyn Body<Data = Bytes, Error = RequestBodyError> + Send>>);

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use poll_core::{Message, Seal, Timestamp, View};
 
-use super::LongPoll;
-use crate::question::Grain;
-use crate::route::Action;
+use crate::dialect::question::Grain;
+use crate::pattern::long_poll::LongPoll;
+use crate::service::router::Action;
 
 /// How long behind its time a poll waits for a millisecond to be whole, before it is answered without. The asker then
 /// asks from where it was, so nothing is lost by it.

@@ -8,12 +8,12 @@ use poll_core::near::fetch_at;
 use poll_core::{Batch, Continuity, Cursor, Pinned, Timestamp};
 use tokio::time::Instant;
 
-use super::{FanOut, Reader, Task};
-use crate::chunk;
-use crate::feed::Style;
-use crate::follow::{AT_ONCE, Reach};
-use crate::lend::lock;
-use crate::turn::{self, cost};
+use crate::message::chunk;
+use crate::message::shared_writer::lock;
+use crate::stream::body::Style;
+use crate::stream::broadcast::{FanOut, Reader, Task};
+use crate::stream::channel_reader::{AT_ONCE, Reach};
+use crate::worker::turn::{self, cost};
 
 /// Readers written to before other tasks run and sockets are looked at: few enough that publishes come in between,
 /// many enough that the look costs nothing. Who comes behind gets what was published meanwhile in the same write.

@@ -13,8 +13,8 @@ use std::task::{Context, Poll, Waker};
 use bytes::{Buf, Bytes};
 use poll_core::{Charge, Kind, Memory};
 
-use crate::connection::Unread;
-use crate::link::Link;
+use crate::transport::connection::Unread;
+use crate::transport::connection_state::Link;
 
 /// What h2 may have of a connection that the socket has not taken, in bytes: what a fast network takes in a
 /// millisecond, and then h2 asks for more in the same turn.
@@ -31,7 +31,7 @@ const PART: u64 = 8;
 /// What an answer that waits for its peer takes beside its bytes.
 const A_STREAM: usize = 1_024;
 /// How much a stream that waits for its turn may be expected to send.
-const A_TURN: usize = super::flow::SEND_BUFFER;
+const A_TURN: usize = crate::transport::http2::flow::SEND_BUFFER;
 
 /// See the [module](self).
 pub(super) struct Backlog {

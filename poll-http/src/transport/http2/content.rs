@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use h2::RecvStream;
 
-use crate::request_body::Allowance;
+use crate::message::request_body::Allowance;
 
 /// Content that is read from its stream.
 #[derive(Debug)]

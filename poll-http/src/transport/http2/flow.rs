@@ -8,9 +8,9 @@ use bytes::Bytes;
 use h2::{Reason, SendStream};
 use tokio::time::Instant;
 
-use super::backlog::{Awaits, Backlog, Hold, Kept, Queued, Ticket};
-use crate::deadline::{Deadlines, Timer};
-use crate::stall::ENOUGH;
+use crate::transport::http2::backlog::{Awaits, Backlog, Hold, Kept, Queued, Ticket};
+use crate::transport::timed_io::ENOUGH;
+use crate::worker::timer_wheel::{Deadlines, Timer};
 
 /// What h2 holds of one stream's data before it is written. A stream whose reader is slow costs this and no more.
 pub(super) const SEND_BUFFER: usize = 64 * 1024;

@@ -3,10 +3,10 @@
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 
-use crate::body::Body;
-use crate::date::date;
-use crate::reply::Reply;
-pub(super) use crate::reply::Wants;
+use crate::message::body::Body;
+use crate::message::date::date;
+use crate::message::reply::Reply;
+pub(super) use crate::message::reply::Wants;
 
 /// The head as it goes out, and the body if there is one to send.
 pub(super) fn finished(mut reply: Reply, wants: Wants) -> (Response<()>, Option<Body>) {

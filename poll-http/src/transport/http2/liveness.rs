@@ -9,10 +9,10 @@ use std::task::{Context, Poll, ready};
 use h2::{Ping, PingPong};
 use tokio::time::Instant;
 
-use super::Load;
-use crate::connection::ConnectionSettings;
-use crate::deadline::Timer;
-use crate::link::Link;
+use crate::transport::connection::ConnectionSettings;
+use crate::transport::connection_state::Link;
+use crate::transport::http2::Load;
+use crate::worker::timer_wheel::Timer;
 
 /// The liveness of one connection.
 pub(super) struct Pulse {

@@ -22,12 +22,12 @@ use h2::server::SendResponse;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Request, Uri, header};
 
-use super::backlog::{Backlog, Kept, Queued};
-use super::flow::{Flow, Last};
-use super::head;
-use crate::connection::{PushPolicy, Unread};
-use crate::deadline::Deadlines;
-use crate::link::Link;
+use crate::transport::connection::{PushPolicy, Unread};
+use crate::transport::connection_state::Link;
+use crate::transport::http2::backlog::{Backlog, Kept, Queued};
+use crate::transport::http2::flow::{Flow, Last};
+use crate::transport::http2::head;
+use crate::worker::timer_wheel::Deadlines;
 
 /// Pushed answers open at once on a connection, whatever more its peer would take: each holds its body until the
 /// window takes it.

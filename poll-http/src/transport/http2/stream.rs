@@ -14,15 +14,15 @@ use h2::server::SendResponse;
 use http::{Method, Response, StatusCode};
 use pin_project_lite::pin_project;
 
-use super::backlog::{Kept, Queued, Ticket};
-use super::content::Came;
-use super::flow::{Flow, Gone, Last};
-use super::head::{self, Wants};
-use super::push::{Lane, Origin};
-use crate::body::{Body, Piece, Promise};
-use crate::connection::{PushPolicy, Unread};
-use crate::early_hints::Preload;
-use crate::reply::Reply;
+use crate::message::body::{Body, Piece, Promise};
+use crate::message::early_hints::Preload;
+use crate::message::reply::Reply;
+use crate::transport::connection::{PushPolicy, Unread};
+use crate::transport::http2::backlog::{Kept, Queued, Ticket};
+use crate::transport::http2::content::Came;
+use crate::transport::http2::flow::{Flow, Gone, Last};
+use crate::transport::http2::head::{self, Wants};
+use crate::transport::http2::push::{Lane, Origin};
 
 /// A push whose window takes at least this much of it (or all, if less) is worth a promise.
 const WORTH_A_PROMISE: usize = 16 * 1024;

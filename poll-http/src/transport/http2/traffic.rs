@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::settings_frame::SettingsFrame;
-use super::trailers::{self, HEADERS};
-use crate::connection::PushPolicy;
+use crate::transport::connection::PushPolicy;
+use crate::transport::http2::settings_frame::SettingsFrame;
+use crate::transport::http2::trailers::{self, HEADERS};
 
 /// Length, type, flags and stream.
 const HEAD: usize = 9;

@@ -3,7 +3,7 @@
 //! A poller sends small GETs all day, and a waiting connection should cost next to nothing: hyper keeps two buffers for
 //! each and spends on a plain request more than all the rest of its way takes. So such requests are read, answered and
 //! written here, with nothing kept in between; the first one that is not plain takes its connection to hyper for good.
-//! Deadlines are [`stall`](crate::stall)'s, as they are under hyper.
+//! Deadlines are [`stall`](crate::transport::timed_io)'s, as they are under hyper.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -17,20 +17,21 @@ use http_body::Body as _;
 use memchr::memmem;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::answer::{After, Framing, Outbox};
-use super::familiar::{EMPTY_LINE, Slot};
-use super::{Http1, ask, broken, spare};
-use crate::body::Body;
-use crate::connection::{
+use crate::message::body::Body;
+use crate::message::head::PlainRequest;
+use crate::message::reply::{Reply, Wants};
+use crate::transport::connection::{
     ConnectionError, ConnectionInfo, ConnectionSettings, EarlyHints, Handle, Handled, Protocol, PushPolicy,
     Unread,
 };
-use crate::drain::WaitDraining;
-use crate::head::PlainRequest;
-use crate::link::Carries;
-use crate::reply::{Reply, Wants};
-use crate::stall::Watched;
-use crate::turn;
+use crate::transport::connection_state::Carries;
+use crate::transport::http1::fast::familiar::{EMPTY_LINE, Slot};
+use crate::transport::http1::fast::write_response::{After, Framing, Outbox};
+use crate::transport::http1::fast::{parse_request as ask, spare};
+use crate::transport::http1::{Http1, broken};
+use crate::transport::timed_io::Watched;
+use crate::worker::drain::WaitDraining;
+use crate::worker::turn;
 
 /// What is read at once, on the stack. A request that does not fit is not plain.
 const READ: usize = 4096;

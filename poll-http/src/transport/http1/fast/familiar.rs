@@ -10,7 +10,7 @@ use std::rc::Rc;
 use foldhash::quality::RandomState;
 use memchr::memmem;
 
-use super::ask::Known;
+use crate::transport::http1::fast::parse_request::Known;
 
 /// Where fields are kept. Nothing but a hint: others may have taken the place since.
 #[derive(Debug, Default)]
@@ -21,7 +21,7 @@ const SLOTS: usize = 256;
 /// … whose fields have no more bytes. Browsers send about half of it.
 const LONGEST: usize = 1024;
 
-pub(super) const EMPTY_LINE: &[u8] = b"\r\n\r\n";
+pub(crate) const EMPTY_LINE: &[u8] = b"\r\n\r\n";
 
 thread_local! {
     static FAMILIAR: RefCell<Familiar> = RefCell::new(Familiar::default());
@@ -42,7 +42,7 @@ impl Default for Familiar {
 }
 
 /// The fields that `bytes` begin with, if they are those of a plain head. `usual` is where to look first.
-pub(super) fn read(bytes: &[u8], usual: &mut Slot) -> Option<Rc<Known>> {
+pub(crate) fn read(bytes: &[u8], usual: &mut Slot) -> Option<Rc<Known>> {
     FAMILIAR.with_borrow_mut(|familiar| match &familiar.slots[usize::from(usual.0)] {
         Some(known) if repeats(bytes, known) => Some(Rc::clone(known)),
         _ => familiar.search(bytes, usual),

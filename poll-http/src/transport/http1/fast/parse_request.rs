@@ -9,9 +9,9 @@ use std::rc::Rc;
 use http::Method;
 use memchr::memchr;
 
-use super::familiar::{self, Slot};
-use crate::head::{Field, FieldSet, Fields, PlainHead, PlainRequest};
-use crate::query::Coding;
+use crate::message::head::{Field, FieldSet, Fields, PlainHead, PlainRequest};
+use crate::message::query::Coding;
+use crate::transport::http1::fast::familiar::{self, Slot};
 
 /// A plain request, beside the bytes that it is in.
 pub(crate) struct Plain<'a> {
@@ -24,10 +24,10 @@ pub(crate) struct Plain<'a> {
 
 /// Fields of a plain head.
 #[derive(Debug, Default)]
-pub(super) struct Known {
-    pub(super) fields: Fields,
+pub(crate) struct Known {
+    pub(crate) fields: Fields,
     /// Of the content, in bytes.
-    pub(super) length: usize,
+    pub(crate) length: usize,
 }
 
 /// Fields that ask for more than an answer.
@@ -117,7 +117,7 @@ impl Known {
     /// Reads the fields of a plain head, of which `text` holds no more and no less, with the empty line behind them.
     /// `None` where they are not that: the length of the content is not said in the one plain way (RFC 9112, section
     /// 6.2), or a field asks anything of the connection but to be kept.
-    pub(super) fn read(&mut self, text: &[u8]) -> Option<()> {
+    pub(crate) fn read(&mut self, text: &[u8]) -> Option<()> {
         self.fields.read(text)?;
         let asks = self.fields.there().meets(ASKING);
         let mut connection = self.fields.all(Field::Connection);
@@ -142,7 +142,7 @@ mod tests {
     use http::uri::PathAndQuery;
 
     use super::*;
-    use crate::request_body::RequestBody;
+    use crate::message::request_body::RequestBody;
 
     /// The request, and what is left of the text behind it.
     fn plain(text: &str) -> Option<(Request<RequestBody>, &str)> {

@@ -14,11 +14,11 @@ use http::header::{CONNECTION, DATE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::io::AsyncWrite;
 
-use super::spare;
-use crate::chunk;
-use crate::content::write_number;
-use crate::date::{with_date, with_usual};
-use crate::reply::{Reply, Sniffing, asks_to_close};
+use crate::message::chunk;
+use crate::message::date::{with_date, with_usual};
+use crate::message::json::write_number;
+use crate::message::reply::{Reply, Sniffing, asks_to_close};
+use crate::transport::http1::fast::spare;
 
 /// Pieces up to this size are joined with what stands before and behind them.
 const JOINED: usize = 1024;
@@ -28,7 +28,7 @@ const CLOSE: &str = "close";
 
 /// How the end of a body is told (RFC 9112, section 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Framing {
+pub(crate) enum Framing {
     /// There is none: 204 and 304.
     Bodiless,
     /// By its length, in bytes.
@@ -38,21 +38,21 @@ pub(super) enum Framing {
 
 /// What becomes of the connection behind an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum After {
+pub(crate) enum After {
     Keep,
     Close,
 }
 
 impl After {
     /// As a request's fields have it (RFC 9112, section 9.3).
-    pub(super) fn of(headers: &HeaderMap) -> Self {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
         if asks_to_close(headers) { Self::Close } else { Self::Keep }
     }
 }
 
 impl Framing {
     /// For a body of this length, if it is known.
-    pub(super) fn of(status: StatusCode, length: Option<u64>) -> Self {
+    pub(crate) fn of(status: StatusCode, length: Option<u64>) -> Self {
         match length {
             _ if status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED => Self::Bodiless,
             Some(length) => Self::Length(length),
@@ -63,7 +63,7 @@ impl Framing {
 
 /// Bytes on their way to the socket.
 #[derive(Default)]
-pub(super) struct Outbox {
+pub(crate) struct Outbox {
     /// Before `joined`.
     parts: VecDeque<Bytes>,
     joined: Vec<u8>,
@@ -72,12 +72,12 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.parts.is_empty() && self.joined.len() == self.taken
     }
 
     /// How many bytes wait.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.parts.iter().map(Bytes::len).sum::<usize>() + self.joined.len() - self.taken
     }
 
@@ -100,7 +100,7 @@ impl Outbox {
 
     /// The head of an answer that has left its framing. Says what is to become of the connection: the answer itself may
     /// ask to close it.
-    pub(super) fn head(
+    pub(crate) fn head(
         &mut self,
         reply: &Reply,
         framing: Framing,
@@ -201,7 +201,7 @@ impl Outbox {
     }
 
     /// One piece of the body, not empty.
-    pub(super) fn piece(&mut self, bytes: Bytes, framing: Framing) {
+    pub(crate) fn piece(&mut self, bytes: Bytes, framing: Framing) {
         self.reserve(bytes.len().min(JOINED) + chunk::OVERHEAD);
         if framing == Framing::Chunks {
             chunk::write_size(&mut self.joined, bytes.len());
@@ -213,7 +213,7 @@ impl Outbox {
     }
 
     /// What needs nothing around it.
-    pub(super) fn framed(&mut self, bytes: Bytes) {
+    pub(crate) fn framed(&mut self, bytes: Bytes) {
         if bytes.len() <= JOINED {
             self.reserve(bytes.len());
             self.joined.extend_from_slice(&bytes);
@@ -233,14 +233,14 @@ impl Outbox {
     }
 
     /// The end of the body.
-    pub(super) fn end(&mut self, framing: Framing) {
+    pub(crate) fn end(&mut self, framing: Framing) {
         if framing == Framing::Chunks {
             self.joined.extend_from_slice(b"0\r\n\r\n");
         }
     }
 
     /// Writes all of it, as the socket takes it.
-    pub(super) fn poll_write<IO: AsyncWrite + Unpin>(
+    pub(crate) fn poll_write<IO: AsyncWrite + Unpin>(
         &mut self,
         io: &mut IO,
         cx: &mut Context<'_>,

@@ -13,11 +13,11 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::framing::{Content, Framing};
+use crate::transport::http1::hyper::framing::{Content, Framing};
 
 /// Shared by both sides of one connection. Only the connection's own task looks, so the lock is always free.
 #[derive(Debug, Default)]
-pub(super) struct Exchange(Mutex<State>);
+pub(crate) struct Exchange(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
@@ -49,7 +49,7 @@ impl Default for State {
 
 impl Exchange {
     /// hyper has read a head.
-    pub(super) fn begin(&self, content: Content) {
+    pub(crate) fn begin(&self, content: Content) {
         let mut state = self.state();
         state.length = state.framing.begin(content);
         state.content = content;
@@ -60,44 +60,44 @@ impl Exchange {
     ///
     /// # Errors
     /// Where they are malformed in a way that hyper does not see.
-    pub(super) fn admit(&self, bytes: &[u8]) -> io::Result<usize> {
+    pub(crate) fn admit(&self, bytes: &[u8]) -> io::Result<usize> {
         self.state().framing.admit(bytes)
     }
 
     /// The connection is polled again.
-    pub(super) fn turn(&self) {
+    pub(crate) fn turn(&self) {
         self.state().reading = false;
     }
 
     /// Whether hyper waits for input.
-    pub(super) fn set_reading(&self, reading: bool) {
+    pub(crate) fn set_reading(&self, reading: bool) {
         self.state().reading = reading;
     }
 
     /// Whether the head of a next request has come that hyper does not have.
-    pub(super) fn set_followed(&self, followed: bool) {
+    pub(crate) fn set_followed(&self, followed: bool) {
         self.state().followed = followed;
     }
 
     /// Whether there is another request to answer.
-    pub(super) fn is_followed(&self) -> bool {
+    pub(crate) fn is_followed(&self) -> bool {
         let state = self.state();
         state.followed || state.framing.is_followed()
     }
 
     /// Whether hyper would not notice that the peer leaves.
-    pub(super) fn is_blind(&self) -> bool {
+    pub(crate) fn is_blind(&self) -> bool {
         let state = self.state();
         !state.reading && (state.framing.is_whole() || state.is_given_up())
     }
 
     /// Whether nothing that still comes in will be looked at.
-    pub(super) fn is_given_up(&self) -> bool {
+    pub(crate) fn is_given_up(&self) -> bool {
         self.state().is_given_up()
     }
 
     /// Whether hyper will read another request behind this one, as far as that is not up to its sender or the answer.
-    pub(super) fn keeps(&self) -> bool {
+    pub(crate) fn keeps(&self) -> bool {
         self.state().keeps()
     }
 
@@ -129,7 +129,7 @@ pub struct Http1Body {
 }
 
 impl Http1Body {
-    pub(super) fn new(incoming: Incoming, exchange: Arc<Exchange>) -> Self {
+    pub(crate) fn new(incoming: Incoming, exchange: Arc<Exchange>) -> Self {
         Self { incoming, ended: false, exchange }
     }
 }

@@ -13,10 +13,10 @@ use bytes::Bytes;
 use memchr::memmem;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::exchange::Exchange;
-use super::familiar::EMPTY_LINE;
-use crate::link::Stage;
-use crate::stall::Watched;
+use crate::transport::connection_state::Stage;
+use crate::transport::http1::fast::familiar::EMPTY_LINE;
+use crate::transport::http1::hyper::exchange::Exchange;
+use crate::transport::timed_io::Watched;
 
 /// Read at once to see whether the peer is still there.
 const READ: usize = 4096;
@@ -26,7 +26,7 @@ const AHEAD: usize = 4096;
 const UNWANTED: usize = 256 * 1024;
 
 /// A socket below hyper.
-pub(super) struct Framed<IO> {
+pub(crate) struct Framed<IO> {
     io: Watched<IO>,
     exchange: Arc<Exchange>,
     /// Read and not given out.
@@ -36,7 +36,7 @@ pub(super) struct Framed<IO> {
 }
 
 impl<IO> Framed<IO> {
-    pub(super) fn new(io: Watched<IO>, exchange: Arc<Exchange>) -> Self {
+    pub(crate) fn new(io: Watched<IO>, exchange: Arc<Exchange>) -> Self {
         Self { io, exchange, ahead: Bytes::new(), unwanted: UNWANTED }
     }
 

@@ -4,9 +4,9 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
 
-use super::{Field, FieldSet, Repeated, Values};
-use crate::query::Coding;
-use crate::request_body::RequestBody;
+use crate::message::head::{Field, FieldSet, Repeated, Values};
+use crate::message::query::Coding;
+use crate::message::request_body::RequestBody;
 
 /// A plain request of HTTP/1.1 where it was read: a whole GET or POST that asks nothing of its connection but to be
 /// kept.
@@ -102,7 +102,7 @@ impl PlainRequest<'_> {
 
 impl PlainHead<'_> {
     /// The same in the types of `http`.
-    pub(super) fn parts(&self) -> Parts {
+    pub(crate) fn parts(&self) -> Parts {
         let (mut parts, ()) = Request::new(()).into_parts();
         parts.method = self.method.clone();
         let target = self.query.map(|query| [self.path, "?", query].concat());

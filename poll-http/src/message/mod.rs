@@ -1,0 +1,18 @@
+//! What is said: a request's head, query and content, an answer and its body, and the refusal that every error becomes.
+//!
+//! Knows neither who asks nor how the bytes travel. Uses no other wing.
+
+pub(crate) mod accept;
+pub(crate) mod body;
+pub(crate) mod chunk;
+pub(crate) mod coding;
+pub(crate) mod date;
+pub(crate) mod early_hints;
+pub(crate) mod head;
+pub(crate) mod json;
+pub(crate) mod query;
+pub(crate) mod refusal;
+pub(crate) mod reply;
+pub(crate) mod request_body;
+pub(crate) mod respond;
+pub(crate) mod shared_writer;

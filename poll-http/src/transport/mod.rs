@@ -1,0 +1,9 @@
+//! A connection, from its first byte to its end: HTTP/1.1 on hyper with a fast path below it, HTTP/2 on h2.
+//!
+//! Uses `message`, and of `worker` the timers, the drain and the share of a turn. No other wing uses it.
+
+pub(crate) mod connection;
+pub(crate) mod connection_state;
+pub(crate) mod http1;
+pub(crate) mod http2;
+pub(crate) mod timed_io;
