@@ -19,16 +19,8 @@ mod push;
 mod short_poll;
 mod stream;
 
-use std::time::Duration;
-
 pub use event_source::EventSource;
-pub use long_poll::LongPoll;
+pub use long_poll::{LongPoll, READ_SLACK};
 pub use push::Push;
 pub use short_poll::ShortPoll;
 pub use stream::ChunkedStream;
-
-/// How much longer than the server's own wait an answer may take before it counts as lost.
-pub const READ_SLACK: Duration = Duration::from_secs(5);
-
-/// As many messages as a server gives at most in one answer.
-const LIMIT: usize = 1000;

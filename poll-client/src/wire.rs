@@ -15,6 +15,9 @@ use uuid::Uuid;
 use crate::error::Error;
 use crate::message::{Content, Message};
 
+/// As many messages as a server gives at most in one answer.
+pub(crate) const LIMIT: usize = 1000;
+
 /// A polled answer.
 #[derive(Deserialize)]
 pub(crate) struct PollAnswer<'a> {

@@ -4,21 +4,24 @@
 //! the files, shows every fault as `file:line: what`, and fails if there is one. Formatting and lints belong to
 //! rustfmt and clippy.
 
+mod arrows;
 mod calls;
-mod code;
+mod directions;
 mod documents;
 mod examples;
+mod fault;
 mod layout;
 mod manifests;
 mod paths;
 mod sources;
+mod tokens;
 
-use std::fmt;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 
+use self::fault::Fault;
 use xtask::server::Binary;
 use xtask::workspace::{files, root};
 
@@ -28,6 +31,9 @@ pub(crate) struct Tidy {
     /// Run the README's examples against this server instead of building one
     #[arg(long, value_name = "PATH")]
     server: Option<PathBuf>,
+    /// Only show which files use each other against the directions, also in crates that may still do so
+    #[arg(long)]
+    directions: bool,
     #[arg(skip)]
     binary: Option<Binary>,
 }
@@ -35,12 +41,21 @@ pub(crate) struct Tidy {
 impl Tidy {
     /// The command as `ci` runs it, with a server that is built already.
     pub(crate) fn with(binary: Binary) -> Self {
-        Self { server: None, binary: Some(binary) }
+        Self { binary: Some(binary), ..Self::default() }
     }
 
     pub(crate) fn run(&self) -> Result<()> {
         let project = Project::read()?;
-        let faults = project.faults();
+        let mut faults = project.faults();
+        let (settled, open): (Vec<_>, Vec<_>) =
+            project.directions().into_iter().partition(directions::is_settled);
+        if self.directions {
+            open.iter().chain(&settled).for_each(|fault| println!("{fault}"));
+            ensure!(open.is_empty() && settled.is_empty(), "{} faults", open.len() + settled.len());
+            return Ok(());
+        }
+        eprintln!("{} wrong directions are left: cargo xtask tidy --directions", open.len());
+        faults.extend(settled);
         for fault in &faults {
             eprintln!("{fault}");
         }
@@ -56,30 +71,6 @@ impl Tidy {
         }
         println!("tidy: {} files in order, {} README examples run", project.files.len(), examples.len());
         Ok(())
-    }
-}
-
-/// Something that breaks a rule.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Fault {
-    path: String,
-    /// From 1; 0 where the whole file is meant.
-    line: usize,
-    what: String,
-}
-
-impl Fault {
-    fn new(path: &str, line: usize, what: impl Into<String>) -> Self {
-        Self { path: path.to_owned(), line, what: what.into() }
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.line {
-            0 => write!(f, "{}: {}", self.path, self.what),
-            line => write!(f, "{}:{line}: {}", self.path, self.what),
-        }
     }
 }
 
@@ -122,5 +113,11 @@ impl Project {
         }
         faults.sort();
         faults
+    }
+
+    fn directions(&self) -> Vec<Fault> {
+        let rust = self.files.iter().filter(|(path, _)| path.ends_with(".rs"));
+        let rust: Vec<_> = rust.filter_map(|(path, text)| Some((path.as_str(), text.as_deref()?))).collect();
+        directions::check(&rust)
     }
 }

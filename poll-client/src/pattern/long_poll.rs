@@ -9,14 +9,16 @@ use std::time::Duration;
 use poll_core::ChannelName;
 use tokio::time::Instant;
 
-use super::{LIMIT, READ_SLACK};
 use crate::client::Client;
 use crate::error::Error;
 use crate::exchange::Call;
 use crate::message::{Event, StartAt};
 use crate::reader::{Polled, Reader};
 use crate::subscription::{Out, Source, Subscription};
-use crate::wire::{PollAnswer, read};
+use crate::wire::{LIMIT, PollAnswer, read};
+
+/// How much longer than the server's own wait an answer may take before it counts as lost.
+pub const READ_SLACK: Duration = Duration::from_secs(5);
 
 /// The bounds of a wait: a shorter one is short polling in a circle, a longer one no server grants.
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);

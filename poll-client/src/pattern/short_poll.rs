@@ -8,7 +8,6 @@ use std::time::Duration;
 use http::header::{ETAG, HeaderValue, IF_NONE_MATCH};
 use poll_core::ChannelName;
 
-use super::LIMIT;
 use crate::backoff::around;
 use crate::client::Client;
 use crate::error::Error;
@@ -16,7 +15,7 @@ use crate::exchange::Call;
 use crate::message::{Event, StartAt};
 use crate::reader::{Polled, Reader};
 use crate::subscription::{Out, Source, Subscription};
-use crate::wire::{PollAnswer, read};
+use crate::wire::{LIMIT, PollAnswer, read};
 
 /// An answer of this size may have been cut by the server's bound of 1 MiB rather than by its end.
 const PERHAPS_CUT_BYTES: usize = 512 * 1024;

@@ -2,84 +2,87 @@
 //!
 //! The invariants of absence: a crate that never reads the clock or the environment can be tested without either.
 
-use super::Fault;
-use super::code::code_of;
+use super::fault::Fault;
 use super::sources::{is_test, line_of_tests};
+use super::tokens::{Token, reads_all, tokens};
 use xtask::tools::TOOLS;
 
 /// A call that a part of the tree does not make.
 struct Ban {
     /// Paths that start so, or every path.
     under: &'static str,
+    /// Its tokens.
     what: &'static str,
     why: &'static str,
 }
 
 /// For product code; tests may do these.
 const IN_PRODUCT: &[Ban] = &[
-    Ban { under: "poll-core/src/", what: "SystemTime::now", why: "time comes into the core as an argument" },
-    Ban { under: "poll-core/src/", what: "std::env", why: "the core has no environment" },
+    Ban {
+        under: "poll-core/src/",
+        what: "SystemTime :: now",
+        why: "time comes into the core as an argument",
+    },
+    Ban { under: "poll-core/src/", what: "std :: env", why: "the core has no environment" },
     Ban { under: "poll-core/src/", what: "tracing_subscriber", why: "a library does not set up logs" },
-    Ban { under: "poll-http/src/", what: "std::env", why: "a library has no environment; take an argument" },
-    Ban { under: "poll-http/src/", what: "std::fs", why: "the HTTP layer opens no file" },
-    Ban { under: "poll-http/src/", what: "process::exit", why: "only `main` decides to exit" },
+    Ban {
+        under: "poll-http/src/",
+        what: "std :: env",
+        why: "a library has no environment; take an argument",
+    },
+    Ban { under: "poll-http/src/", what: "std :: fs", why: "the HTTP layer opens no file" },
+    Ban { under: "poll-http/src/", what: "process :: exit", why: "only `main` decides to exit" },
     Ban { under: "poll-http/src/", what: "TcpListener", why: "accepting sockets is poll-server's" },
-    Ban { under: "poll-client/src/lib", what: "process::exit", why: "only `main` decides to exit" },
+    Ban { under: "poll-client/src/lib", what: "process :: exit", why: "only `main` decides to exit" },
 ];
 
 /// For every Rust file, tests included.
 const ANYWHERE: &[Ban] = &[
-    Ban { under: "", what: "thread::sleep", why: "wait for something that can be observed" },
-    Ban { under: "", what: "#[ignore", why: "a test that does not run is no test" },
-    Ban { under: "", what: "todo!(", why: "build it or leave it out" },
-    Ban { under: "", what: "unimplemented!(", why: "build it or leave it out" },
-    Ban { under: "", what: "dbg!(", why: "left over from a hunt" },
+    Ban { under: "", what: "thread :: sleep", why: "wait for something that can be observed" },
+    Ban { under: "", what: "# [ ignore", why: "a test that does not run is no test" },
+    Ban { under: "", what: "todo !", why: "build it or leave it out" },
+    Ban { under: "", what: "unimplemented !", why: "build it or leave it out" },
+    Ban { under: "", what: "dbg !", why: "left over from a hunt" },
 ];
 
 /// The core may reach the network only for the journal that is a network store.
 const NETWORK: Ban =
-    Ban { under: "poll-core/src/", what: "tokio::net", why: "only the redis journal has sockets" };
+    Ban { under: "poll-core/src/", what: "tokio :: net", why: "only the redis journal has sockets" };
 const NETWORK_JOURNAL: &str = "poll-core/src/journal/redis";
 
 /// Faults of one Rust file.
 pub(super) fn check(path: &str, text: &str) -> Vec<Fault> {
     let product_lines = if is_test(path) { 0 } else { line_of_tests(text) };
-    let code = code_of(text);
+    let network = (!path.starts_with(NETWORK_JOURNAL)).then_some(&NETWORK);
+    let in_product = IN_PRODUCT.iter().chain(network).map(|ban| (ban, product_lines));
+    let bans = in_product.chain(ANYWHERE.iter().map(|ban| (ban, usize::MAX)));
+    let bans: Vec<(&Ban, usize)> = bans.filter(|(ban, _)| path.starts_with(ban.under)).collect();
+    let tokens = tokens(text);
     let mut faults = Vec::new();
-    for (index, (line, source)) in code.lines().zip(text.lines()).enumerate() {
-        let product = IN_PRODUCT.iter().chain((!path.starts_with(NETWORK_JOURNAL)).then_some(&NETWORK));
-        let product = product.filter(|_| index < product_lines);
-        for ban in product.chain(ANYWHERE).filter(|ban| path.starts_with(ban.under)) {
-            if calls(line, ban.what) {
-                faults.push(Fault::new(path, index + 1, format!("`{}`: {}", ban.what, ban.why)));
+    for (at, token) in tokens.iter().enumerate() {
+        for (ban, _) in bans.iter().filter(|(_, lines)| token.line <= *lines) {
+            if reads_all(&tokens, at, ban.what) {
+                faults.push(Fault::new(
+                    path,
+                    token.line,
+                    format!("`{}`: {}", ban.what.replace(' ', ""), ban.why),
+                ));
             }
         }
-        if let Some(program) = started(line, source).filter(|_| is_test(path))
+        if let Some(program) = started(&tokens, at).filter(|_| is_test(path))
             && !TOOLS.iter().any(|tool| tool.program == program)
         {
             let what = format!("a test starts `{program}`, which xtask/src/tools.rs does not install");
-            faults.push(Fault::new(path, index + 1, what));
+            faults.push(Fault::new(path, token.line, what));
         }
     }
     faults
 }
 
-/// Whether `line` names `what`, and not as the end of a longer word.
-fn calls(line: &str, what: &str) -> bool {
-    line.match_indices(what).any(|(at, _)| {
-        let before = line[..at].chars().next_back();
-        !before.is_some_and(|c| c.is_alphanumeric() || c == '_') || what.starts_with('#')
-    })
-}
-
-/// The program in `Command::new("program")`, if the line has one and it is meant as code.
-fn started<'a>(code: &str, source: &'a str) -> Option<&'a str> {
-    const START: &str = "Command::new(\"";
-    if !code.contains("Command::new(") {
-        return None;
-    }
-    let (_, rest) = source.split_once(START)?;
-    rest.split_once('"').map(|(program, _)| program)
+/// The program in `Command::new("program")`.
+fn started(tokens: &[Token], at: usize) -> Option<&str> {
+    let is_call = reads_all(tokens, at, "Command :: new (");
+    tokens.get(at + 4).filter(|_| is_call)?.text.strip_prefix('"')?.strip_suffix('"')
 }
 
 #[cfg(test)]

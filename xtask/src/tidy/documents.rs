@@ -2,7 +2,7 @@
 //!
 //! Looks at code spans and relative links in Markdown; leaves fenced blocks alone, which hold commands and answers.
 
-use super::Fault;
+use super::fault::Fault;
 
 /// Faults of one document, given every path of the project.
 pub(super) fn check(document: &str, text: &str, paths: &[&str]) -> Vec<Fault> {

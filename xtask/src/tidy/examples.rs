@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::Fault;
+use super::fault::Fault;
 use xtask::server::{Binary, Keyboard, Server};
 
 /// The address that the README speaks of; the fresh server's own takes its place.

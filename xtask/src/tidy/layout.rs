@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Fault;
+use super::fault::Fault;
 
 /// Entries that must be there.
 const REQUIRED: &[&str] = &[

@@ -2,7 +2,7 @@
 
 use toml::{Table, Value};
 
-use super::Fault;
+use super::fault::Fault;
 
 /// A dependency that a crate does not have.
 struct Wall {

@@ -1,6 +1,6 @@
 //! Paths of somebody's machine have no place in the project.
 
-use super::Fault;
+use super::fault::Fault;
 use super::sources::is_test;
 
 /// Folders that exist on one machine only, written in two halves so that this table does not strike itself.

@@ -1,6 +1,6 @@
 //! How a source file opens, how long it may be, and what it may not be called.
 
-use super::Fault;
+use super::fault::Fault;
 
 /// The most lines that a source file may have, its tests apart.
 const MOST_LINES: usize = 600;
