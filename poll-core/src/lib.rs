@@ -44,6 +44,7 @@ mod message;
 pub mod near;
 mod notifier;
 mod position;
+mod publish;
 mod retention;
 mod store;
 mod sync;
@@ -61,9 +62,7 @@ pub use memory::{Charge, Kind, Memory, OverBudget};
 pub use message::{Message, Payload, mint_id, time_of};
 pub use notifier::{Lane, Notifier, Ticket};
 pub use position::{Continuity, Pinned, Position};
+pub use publish::{Ending, Publish, Published, Stamp, Stamps};
 pub use retention::Retention;
-pub use store::{
-    Append, Ending, Found, Locator, Publish, Published, Publishing, Seal, Stamp, Stamps, Standing, Store,
-    View, Wait,
-};
+pub use store::{Append, Found, Locator, Publishing, Seal, Standing, Store, View, Wait};
 pub use time::Timestamp;

@@ -68,6 +68,12 @@ impl Payload {
         self.as_bytes().len()
     }
 
+    /// What retention counts for a message with this payload, in bytes.
+    #[must_use]
+    pub fn weight(&self) -> u64 {
+        self.len() as u64 + Message::OVERHEAD_BYTES
+    }
+
     /// Whether the payload has no bytes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -83,7 +89,7 @@ impl Message {
     /// What retention counts for this message, in bytes.
     #[must_use]
     pub fn weight(&self) -> u64 {
-        self.payload.len() as u64 + Self::OVERHEAD_BYTES
+        self.payload.weight()
     }
 }
 

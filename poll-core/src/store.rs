@@ -22,7 +22,7 @@ mod wait;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub use append::{Append, Ending, Publish, Published, Receipt, Stamp, Stamps};
+pub use append::{Append, Mint, Minted, Unminted, WriteBehind};
 pub use host::Host;
 pub use publish::Publishing;
 pub use read::{Found, Locator, Standing, View};

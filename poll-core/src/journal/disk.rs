@@ -36,7 +36,7 @@ use tokio::sync::watch;
 
 use super::{
     Append, Archive, Damage, Fault, FaultKind, Health, Host, Journal, KeptKey, Landmark, Loaded, Located,
-    Piece, Reply, Stretch, Tail, Taken,
+    Mint, Piece, Reply, Stretch, Tail, Taken,
 };
 use crate::channel::ChannelName;
 use crate::cursor::Epoch;
@@ -285,7 +285,7 @@ impl DiskJournal {
 }
 
 impl Journal for DiskJournal {
-    fn append(&self, append: Append) -> Taken {
+    fn append(&self, append: Append, mint: &mut Mint<'_>) -> Taken {
         let shared = &self.0.0;
         if let Err(error) = shared.health.borrow().keeps() {
             return Taken::Refused(append, error);
@@ -294,21 +294,20 @@ impl Journal for DiskJournal {
             let why = "a quarter of the retained bytes is idempotency keys".to_owned();
             return Taken::Refused(append, JournalError::Full(why));
         }
-        let bytes = append.messages().iter().map(|message| message.weight()).sum();
-        let durability = shared.options.durability;
-        let (entry, shown) = match durability {
-            Durability::Commit => (Entry { append, receipt: None, bytes }, None),
+        let (bytes, durability) = (append.weight(), shared.options.durability);
+        let Some(room) = shared.inbox.room(bytes, shared.options.queue_bytes) else {
+            return Taken::Refused(append, busy());
+        };
+        let append = mint.mint(append);
+        let (entry, taken) = match durability {
+            Durability::Commit => (Entry { append, receipt: None, bytes }, Taken::Queued),
             Durability::Interval(_) => {
-                let receipt = Some(append.receipt());
-                (Entry { append: append.copy(), receipt, bytes }, Some(append))
+                let receipt = Some(append.write_behind());
+                (Entry { append: append.copy(), receipt, bytes }, Taken::Kept(append))
             }
         };
-        match (shared.inbox.put(entry, shared.options.queue_bytes, durability), shown) {
-            (None, None) => Taken::Queued,
-            (None, Some(append)) => Taken::Kept(append),
-            (Some(_), Some(append)) => Taken::Refused(append, busy()),
-            (Some(entry), None) => Taken::Refused(entry.append, busy()),
-        }
+        room.put(entry, durability);
+        taken
     }
 
     fn attach(&self, host: Host) {

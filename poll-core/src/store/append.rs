@@ -1,81 +1,58 @@
-//! One publish on its way: what the publisher asks, what the journal is handed, what the publisher hears.
+//! One publish in the journal's hands, and how its messages get their numbers.
 
 use std::sync::{Arc, Weak};
 
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 use tokio::sync::{oneshot, watch};
-use uuid::Uuid;
 
 use super::Inner;
-use super::channel::Channel;
+use super::channel::{Channel, State};
+use super::transit::Pending;
 use crate::batch::Messages;
 use crate::channel::ChannelName;
-use crate::cursor::{Cursor, Epoch, Seq};
+use crate::cursor::{Epoch, Seq};
 use crate::error::{JournalError, PublishError};
-use crate::idempotency::{Fingerprint, IdempotencyKey};
+use crate::idempotency::IdempotencyKey;
 use crate::message::{Message, Payload};
+use crate::publish::{Ending, Published, Stamp, Stamps};
 use crate::sync::Mutex;
 use crate::time::Timestamp;
 
-/// What a publisher asks: all of it is kept, or nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Publish {
-    /// What to append, in this order; mostly one.
-    pub payloads: SmallVec<[Payload; 1]>,
-    /// The publisher's name for this publish, so that sending it again does not publish it again.
-    pub key: Option<IdempotencyKey>,
-    /// Whether this is the channel's last.
-    pub ending: Ending,
+/// A publish in the hands of a journal. It comes without numbers; a journal that gives them out in this process has it
+/// [minted](Mint::mint). One that is dropped unanswered has failed; in a panic, nobody knows.
+pub struct Append<Content = Unminted> {
+    pub(super) handed: Handed,
+    content: Content,
 }
 
-/// Whether a channel goes on after a publish.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Ending {
-    /// More may follow.
-    #[default]
-    Open,
-    /// Nothing follows: the channel is closed with it.
-    Close,
+/// The content of an [`Append`] whose messages have no numbers yet.
+pub struct Unminted(SmallVec<[Payload; 1]>);
+
+/// The content of an [`Append`] whose messages have their numbers, ids and times.
+pub struct Minted {
+    epoch: Epoch,
+    after: Seq,
+    messages: Messages,
 }
 
-/// The answer to a publish.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Published {
-    /// One stamp a payload, in their order.
-    pub stamps: Stamps,
-    /// Of a publish that is answered again: the positions after those of its messages that are no longer retained, of
-    /// which no more is known. They have no stamp.
-    pub gone: Vec<Cursor>,
-    /// Whether this is the answer to an earlier publish under the same key.
-    pub repeated: bool,
+/// Gives out numbers, ids and times in this process. It borrows the channel, so they are in the order in which the
+/// journal takes the publishes.
+pub struct Mint<'a> {
+    state: &'a mut State,
+    /// No message of the publish is taken before this; `None` where it has none.
+    earliest: Option<Timestamp>,
 }
 
-/// Where and when the messages of one publish were taken; mostly one.
-pub type Stamps = SmallVec<[Stamp; 1]>;
-
-/// Where and when a message was taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stamp {
-    /// The position after the message; its number is in it.
-    pub cursor: Cursor,
-    /// The message's id.
-    pub id: Uuid,
-    /// When it was taken.
-    pub at: Timestamp,
-}
-
-/// A minted publish in the hands of a journal. One that is dropped unanswered has failed; in a panic, nobody knows.
-pub struct Append {
+/// Who published where, and who hears what becomes of it.
+pub(super) struct Handed {
     pub(super) store: Weak<Inner>,
     pub(super) channel: Arc<Channel>,
-    pub(super) epoch: Epoch,
-    pub(super) after: Seq,
+    pub(super) pending: Pending,
     pub(super) taken: Timestamp,
-    pub(super) messages: Messages,
-    pub(super) ending: Ending,
-    pub(super) key: Option<(IdempotencyKey, Fingerprint)>,
-    /// Twins under the same key wait for this to change or be dropped, which wakes them: so never under a lock.
-    pub(super) twins: Option<watch::Sender<()>>,
+    /// Whether the archive admitted the channel for this publish, which is its first.
+    pub(super) admitted: bool,
+    /// Duplicates under the same key wait for this to change or be dropped, which wakes them: so never under a lock.
+    pub(super) duplicates: Option<watch::Sender<()>>,
     /// Gone once the publisher is answered. Held to take it out, because a publisher is told of a doubt while the
     /// publish itself is with the thread that commits it.
     pub(super) reply: Mutex<Option<Answer>>,
@@ -84,136 +61,189 @@ pub struct Append {
 /// Where a publisher hears how its publish ended.
 pub(super) type Answer = oneshot::Sender<Result<Published, PublishError>>;
 
-/// Says of a publish that was shown before it was kept, that it is kept now.
-pub struct Receipt {
+/// A publish that readers see before the journal has kept it.
+pub struct WriteBehind {
     channel: Arc<Channel>,
     newest: Seq,
 }
 
-impl Publish {
-    /// One payload, and the channel stays open.
-    #[must_use]
-    pub fn one(payload: Payload) -> Self {
-        Self { payloads: smallvec![payload], key: None, ending: Ending::Open }
-    }
-
-    /// Some payloads, all or none of them.
-    #[must_use]
-    pub fn many(payloads: Vec<Payload>) -> Self {
-        Self { payloads: payloads.into(), key: None, ending: Ending::Open }
-    }
-
-    /// The same under a key.
-    #[must_use]
-    pub fn under(self, key: IdempotencyKey) -> Self {
-        Self { key: Some(key), ..self }
-    }
-
-    /// The same as the channel's last.
-    #[must_use]
-    pub fn closing(self) -> Self {
-        Self { ending: Ending::Close, ..self }
-    }
-}
-
-impl Append {
+impl<Content> Append<Content> {
     /// Whose log this is for.
     #[must_use]
     pub fn channel(&self) -> &ChannelName {
-        self.channel.name()
-    }
-
-    /// The life of the channel.
-    #[must_use]
-    pub fn epoch(&self) -> Epoch {
-        self.epoch
-    }
-
-    /// The number that the channel's publish before this one ended with.
-    #[must_use]
-    pub fn after(&self) -> Seq {
-        self.after
-    }
-
-    /// The number that this publish ends with.
-    #[must_use]
-    pub fn newest(&self) -> Seq {
-        self.messages.last().map_or(self.after, |message| message.seq)
-    }
-
-    /// For a journal that answers [`Taken::Kept`](crate::journal::Taken::Kept) before it has kept anything.
-    /// Until the receipt is [given](Receipt::kept), memory holds the messages.
-    #[must_use]
-    pub fn receipt(&self) -> Receipt {
-        Receipt { channel: self.channel.clone(), newest: self.newest() }
-    }
-
-    /// The same publish, for a journal that shows it before it keeps it; nobody is answered through it.
-    #[cfg(feature = "disk")]
-    pub(crate) fn copy(&self) -> Self {
-        Self {
-            store: Weak::new(),
-            channel: self.channel.clone(),
-            epoch: self.epoch,
-            after: self.after,
-            taken: self.taken,
-            messages: self.messages.clone(),
-            ending: self.ending,
-            key: self.key.clone(),
-            twins: None,
-            reply: Mutex::default(),
-        }
+        self.handed.channel.name()
     }
 
     /// When the publish was taken, by the caller's clock.
     #[must_use]
     pub fn taken(&self) -> Timestamp {
-        self.taken
-    }
-
-    /// The messages, numbered without holes behind those of the channel's publish before.
-    #[must_use]
-    pub fn messages(&self) -> &[Arc<Message>] {
-        &self.messages
+        self.handed.taken
     }
 
     /// Whether the channel is closed with this.
     #[must_use]
     pub fn ending(&self) -> Ending {
-        self.ending
+        self.handed.pending.ending
     }
 
     /// The publisher's key and what tells its payload from others.
     #[must_use]
     pub fn key(&self) -> Option<&(IdempotencyKey, [u8; 32])> {
-        self.key.as_ref()
+        self.handed.pending.key.as_ref()
     }
 
-    /// The publish is kept: shows it to readers, then answers the publisher. To be called in the order in
-    /// which a channel's publishes were handed over.
-    pub fn kept(mut self) {
-        let Some(store) = self.store.upgrade() else { return };
-        let published = store.apply(&mut self);
-        self.answer(Ok(published));
-    }
-
-    /// The publish is not kept. All publishes of the channel that were handed over since must fail as well:
-    /// their [`after`](Self::after) names a message that never was.
+    /// The publish is not kept. If it is minted, all publishes of the channel that were minted since must fail as well:
+    /// they come [after](Append::after) a message that never was.
     pub fn failed(self, error: JournalError) {
-        self.channel.state.lock().fail(&self);
-        self.dismiss();
-        self.answer(Err(error.into()));
+        self.handed.fail();
+        self.handed.answer(Err(error.into()));
     }
 
     /// It is not known whether the publish is kept, nor when that will be known: tells the publisher, and those who
-    /// ask again under its key. Readers see nothing of it, and the channel takes no other, until it is
-    /// [kept](Self::kept) or has [failed](Self::failed) after all. One that is dropped from now on stays in doubt.
+    /// ask again under its key. Readers see nothing of it, and the channel takes no other, until it is kept or has
+    /// [failed](Self::failed) after all. One that is dropped from now on stays in doubt.
     pub fn doubtful(&self, why: &str) {
+        self.handed.doubt(why);
+    }
+}
+
+impl Append {
+    pub(super) fn new(handed: Handed, payloads: SmallVec<[Payload; 1]>) -> Self {
+        Self { handed, content: Unminted(payloads) }
+    }
+
+    /// What is to be appended, in this order; empty where the publish only [ends](Self::ending) the channel.
+    #[must_use]
+    pub fn payloads(&self) -> &[Payload] {
+        &self.content.0
+    }
+
+    /// What retention will count for its messages, in bytes.
+    #[must_use]
+    pub fn weight(&self) -> u64 {
+        self.payloads().iter().map(Payload::weight).sum()
+    }
+
+    /// The publish is kept in this life of the channel, with what was given out elsewhere, a stamp a payload: shows it
+    /// to readers, then answers the publisher. To be called in the order of a channel's numbers, which have no holes; where
+    /// the stamps do not come next, the publish stays in doubt.
+    pub fn kept(self, epoch: Epoch, stamps: Stamps) {
+        let Self { handed, content: Unminted(payloads) } = self;
+        if stamps.len() != payloads.len() || stamps.iter().any(|stamp| stamp.cursor.epoch != epoch) {
+            return handed.doubt("the journal's stamps are not those of the publish");
+        }
+        let after = stamps.first().map_or(Seq::ZERO, |stamp| stamp.cursor.seq.previous());
+        let stamped = payloads.into_iter().zip(stamps);
+        let messages = stamped
+            .map(|(payload, Stamp { cursor, id, at })| Arc::new(Message { seq: cursor.seq, id, at, payload }))
+            .collect();
+        Append { handed, content: Minted { epoch, after, messages } }.kept();
+    }
+}
+
+impl Append<Minted> {
+    /// The life of the channel.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.content.epoch
+    }
+
+    /// The number that the channel's publish before this one ended with.
+    #[must_use]
+    pub fn after(&self) -> Seq {
+        self.content.after
+    }
+
+    /// The number that this publish ends with.
+    #[must_use]
+    pub fn newest(&self) -> Seq {
+        self.content.messages.last().map_or(self.content.after, |message| message.seq)
+    }
+
+    /// The messages, numbered without holes behind those of the channel's publish before.
+    #[must_use]
+    pub fn messages(&self) -> &[Arc<Message>] {
+        &self.content.messages
+    }
+
+    /// The publish is kept: shows it to readers, then answers the publisher. To be called in the order in which a
+    /// channel's publishes were minted.
+    pub fn kept(mut self) {
+        let Some(store) = self.handed.store.upgrade() else { return };
+        match store.apply(&mut self) {
+            Some(published) => self.handed.answer(Ok(published)),
+            None => self.handed.doubt("what the journal kept does not follow what it kept before"),
+        }
+    }
+
+    /// For a journal that answers [`Taken::Kept`](crate::journal::Taken::Kept) before it has kept anything: memory
+    /// holds the messages until it says that it [has](WriteBehind::kept).
+    #[must_use]
+    pub fn write_behind(&self) -> WriteBehind {
+        WriteBehind { channel: self.handed.channel.clone(), newest: self.newest() }
+    }
+
+    /// The same publish, for a journal that shows it before it keeps it; nobody is answered through it.
+    #[cfg(feature = "disk")]
+    pub(crate) fn copy(&self) -> Self {
+        let handed = Handed {
+            store: Weak::new(),
+            channel: self.handed.channel.clone(),
+            pending: self.handed.pending.clone(),
+            taken: self.handed.taken,
+            admitted: false,
+            duplicates: None,
+            reply: Mutex::default(),
+        };
+        let Minted { epoch, after, ref messages } = self.content;
+        Self { handed, content: Minted { epoch, after, messages: messages.clone() } }
+    }
+
+    /// Takes the messages out, to be shown.
+    pub(super) fn take_messages(&mut self) -> Messages {
+        std::mem::take(&mut self.content.messages)
+    }
+}
+
+impl Mint<'_> {
+    /// Gives each message the next number, and a time and id later than all before. To be called once, when the
+    /// publish has its place in the journal's order: what is minted cannot be refused any more.
+    pub fn mint(&mut self, append: Append) -> Append<Minted> {
+        let Append { handed, content: Unminted(payloads) } = append;
+        let (epoch, after) = (self.state.epoch(), self.state.minted());
+        let messages = self.state.mint(handed.taken, payloads);
+        self.earliest = messages.first().map(|message| message.at);
+        Append { handed, content: Minted { epoch, after, messages } }
+    }
+}
+
+impl<'a> Mint<'a> {
+    /// For one publish of so many payloads.
+    pub(super) fn of(state: &'a mut State, payloads: usize) -> Self {
+        // Whoever else gives out times gives later ones than the newest.
+        let earliest = (payloads > 0).then(|| state.log.newest_at().next());
+        Self { state, earliest }
+    }
+
+    /// No message of the publish is taken before this; `None` where it has none.
+    pub(super) fn earliest(&self) -> Option<Timestamp> {
+        self.earliest
+    }
+}
+
+impl Handed {
+    /// The publish is not kept.
+    fn fail(&self) {
+        self.channel.state.lock().fail(&self.pending);
+        self.dismiss();
+    }
+
+    fn doubt(&self, why: &str) {
         // Whoever takes the reply may tell; all others come too late.
         let Some(reply) = self.reply.lock().take() else { return };
-        self.channel.state.lock().doubt(self);
-        if let Some(twins) = &self.twins {
-            twins.send_replace(());
+        self.channel.state.lock().doubt(&self.pending);
+        if let Some(duplicates) = &self.duplicates {
+            duplicates.send_replace(());
         }
         // The publisher may have left.
         let _ = reply.send(Err(JournalError::OutcomeUnknown(why.to_owned()).into()));
@@ -221,7 +251,7 @@ impl Append {
 
     /// A channel that would have been born with this is not.
     pub(super) fn dismiss(&self) {
-        if self.after != Seq::ZERO {
+        if !self.admitted {
             return;
         }
         if let Some(archive) = self.store.upgrade().as_ref().and_then(|store| store.journal.archive()) {
@@ -238,39 +268,36 @@ impl Append {
     }
 }
 
-impl Drop for Append {
+impl Drop for Handed {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.doubtful("the journal ended before it answered");
+            self.doubt("the journal ended before it answered");
         }
         let reply = self.reply.lock().take();
         if let Some(reply) = reply {
-            self.channel.state.lock().fail(self);
-            self.dismiss();
+            self.fail();
             drop(reply);
         }
-        drop(self.twins.take());
+        drop(self.duplicates.take());
     }
 }
 
-impl Receipt {
+impl WriteBehind {
     /// The publish is kept.
     pub fn kept(self) {
-        self.channel.state.lock().received(self.newest);
+        self.channel.state.lock().written(self.newest);
     }
 }
 
-impl std::fmt::Debug for Receipt {
+impl std::fmt::Debug for WriteBehind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Receipt").field("channel", self.channel.name()).field("newest", &self.newest).finish()
+        let mut debug = f.debug_struct("WriteBehind");
+        debug.field("channel", self.channel.name()).field("newest", &self.newest).finish()
     }
 }
 
-impl std::fmt::Debug for Append {
+impl<Content> std::fmt::Debug for Append<Content> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Append")
-            .field("channel", self.channel())
-            .field("messages", &self.messages.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Append").field("channel", self.channel()).finish_non_exhaustive()
     }
 }

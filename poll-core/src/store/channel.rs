@@ -2,20 +2,21 @@
 
 use std::sync::Arc;
 
-use super::append::{Append, Ending, Publish, Published, Stamp, Stamps};
 use super::notes::Notes;
-use super::transit::Transit;
+use super::transit::{Pending, Transit};
 use crate::batch::{Messages, Tails};
 use crate::channel::ChannelName;
 use crate::cursor::{Cursor, Epoch, Seq};
-use crate::idempotency::{Keys, Numbers};
+use crate::idempotency::{Fingerprint, IdempotencyKey, Keys, Numbers};
 use crate::journal::Loaded;
 use crate::log::Log;
 use crate::memory::{Charge, Kind, Memory};
-use crate::message::{Message, mint_id};
+use crate::message::{Message, Payload, mint_id};
+use crate::publish::{Ending, Published, Stamp, Stamps};
 use crate::retention::Retention;
 use crate::sync::Mutex;
 use crate::time::Timestamp;
+use smallvec::SmallVec;
 
 pub(crate) struct Channel {
     name: ChannelName,
@@ -38,8 +39,10 @@ pub(super) struct State {
     kept: Seq,
     /// Publishes that were shown and are not kept yet.
     unkept: usize,
-    /// Publishes that the journal has taken and not answered.
+    /// Publishes that the journal was handed and has not answered.
     pending: usize,
+    /// Publishes that it was ever handed.
+    handed: u64,
     /// Those of them that a time must not be sealed behind.
     pub(super) transit: Transit,
     /// When somebody last published or read.
@@ -104,6 +107,7 @@ impl Channel {
                 kept: Seq::ZERO,
                 unkept: 0,
                 pending: 0,
+                handed: 0,
                 transit: Transit::default(),
                 stage: Stage::Open,
                 keys: Keys::default(),
@@ -193,27 +197,37 @@ impl State {
         self.kept = self.kept.max(newest);
     }
 
-    /// A publish is shown and not kept yet: a [`Receipt`](super::Receipt) will come for it.
+    /// A publish is shown and not kept yet: it will be [written](Self::written).
     pub(super) fn shown(&mut self) {
         self.unkept += 1;
     }
 
-    /// The receipt came.
-    pub(super) fn received(&mut self, newest: Seq) {
+    /// What was shown before, up to `newest`, is kept now.
+    pub(super) fn written(&mut self, newest: Seq) {
         self.unkept = self.unkept.saturating_sub(1);
         self.kept_to(newest);
+    }
+
+    /// A publish is handed to the journal.
+    pub(super) fn hand_over(
+        &mut self,
+        ending: Ending,
+        key: Option<(IdempotencyKey, Fingerprint)>,
+    ) -> Pending {
+        self.pending += 1;
+        self.handed += 1;
+        if ending == Ending::Close {
+            self.stage = Stage::Closing;
+        }
+        Pending { number: self.handed, ending, key }
     }
 
     /// Gives each payload its number, time and id, in one order. Times are the clock's, or, where that shows no later
     /// one than was given out, grow by as little as they can: however much is published at once, times run ahead by a
     /// microsecond a message, and the clock catches up.
-    pub(super) fn mint(&mut self, now: Timestamp, publish: Publish) -> Messages {
-        self.pending += 1;
-        if publish.ending == Ending::Close {
-            self.stage = Stage::Closing;
-        }
-        let mut messages = Messages::with_capacity(publish.payloads.len());
-        for payload in publish.payloads {
+    pub(super) fn mint(&mut self, now: Timestamp, payloads: SmallVec<[Payload; 1]>) -> Messages {
+        let mut messages = Messages::with_capacity(payloads.len());
+        for payload in payloads {
             self.minted = self.minted.next();
             self.minted_at = now.max(self.minted_at.next());
             let id = mint_id(self.minted_at, rand::random());
@@ -222,53 +236,69 @@ impl State {
         messages
     }
 
-    /// Makes a publish visible; gives its answer, and what it weighs. Retention is the caller's next step.
-    pub(super) fn apply(&mut self, append: &mut Append) -> (Published, u64) {
-        let mut stamps = Stamps::with_capacity(append.messages.len());
-        let before = self.log.weight();
-        for message in std::mem::take(&mut append.messages) {
-            let cursor = Cursor { epoch: append.epoch, seq: message.seq };
+    /// Whether messages come next in the log, in this life of the channel. If it is not born, `epoch` becomes its life.
+    pub(super) fn is_next(&mut self, epoch: Epoch, messages: &[Arc<Message>]) -> bool {
+        if self.epoch() != epoch && self.born().is_none() {
+            self.log = Log::new(epoch);
+        }
+        let (mut seq, mut at) = (self.log.newest(), self.log.newest_at());
+        self.epoch() == epoch
+            && messages.iter().all(|message| {
+                let follows = message.seq == seq.next() && message.at > at;
+                (seq, at) = (message.seq, message.at);
+                follows
+            })
+    }
+
+    /// Makes a publish visible whose messages come next; gives its answer, and what it weighs. Retention is the caller's
+    /// next step.
+    pub(super) fn apply(&mut self, publish: &Pending, messages: Messages) -> (Published, u64) {
+        let (epoch, after, before) = (self.epoch(), self.log.newest(), self.log.weight());
+        let mut stamps = Stamps::with_capacity(messages.len());
+        for message in messages {
+            let cursor = Cursor { epoch, seq: message.seq };
             stamps.push(Stamp { cursor, id: message.id, at: message.at });
             self.log.append(message);
         }
-        let added = self.log.weight() - before;
-        if append.ending() == Ending::Close {
+        // Behind what was given out elsewhere, if it was.
+        self.minted = self.minted.max(self.log.newest());
+        self.minted_at = self.minted_at.max(self.log.newest_at());
+        if publish.ending == Ending::Close {
             self.log.end_now();
         }
-        if let Some((key, _)) = append.key() {
+        if let Some((key, _)) = &publish.key {
             let count = u32::try_from(stamps.len()).unwrap_or(u32::MAX);
-            self.keys.keep(key, Numbers { after: append.after, count });
+            self.keys.keep(key, Numbers { after, count });
         }
-        self.returned(append);
-        (Published { stamps, gone: Vec::new(), repeated: false }, added)
+        self.returned(publish);
+        (Published { stamps, gone: Vec::new(), repeated: false }, self.log.weight() - before)
     }
 
     /// Takes a failed publish back.
-    pub(super) fn fail(&mut self, append: &Append) {
-        if let Some((key, _)) = append.key() {
+    pub(super) fn fail(&mut self, publish: &Pending) {
+        if let Some((key, _)) = &publish.key {
             self.keys.fail(key);
         }
         self.stage = Stage::Failing;
-        self.returned(append);
+        self.returned(publish);
     }
 
     /// A publish is still in the journal's hands, and may be kept or not.
-    pub(super) fn doubt(&mut self, append: &Append) {
-        if let Some((key, _)) = append.key() {
+    pub(super) fn doubt(&mut self, publish: &Pending) {
+        if let Some((key, _)) = &publish.key {
             self.keys.doubt(key);
         }
         self.stage = Stage::Failing;
     }
 
-    /// Takes back a publish that was minted just now and that the journal did not take.
-    pub(super) fn refuse(&mut self, append: &Append) {
-        if let Some((key, _)) = append.key() {
+    /// Takes back a publish that was handed over just now and that the journal did not take.
+    pub(super) fn refuse(&mut self, publish: &Pending) {
+        if let Some((key, _)) = &publish.key {
             self.keys.fail(key);
         }
-        if append.ending() == Ending::Close {
+        if publish.ending == Ending::Close {
             self.stage = Stage::Open;
         }
-        self.minted = append.after();
         self.pending -= 1;
     }
 
@@ -300,9 +330,9 @@ impl State {
         usize::try_from(self.log.newest().next().get() - self.log.tail().get()).unwrap_or(usize::MAX)
     }
 
-    fn returned(&mut self, append: &Append) {
+    fn returned(&mut self, publish: &Pending) {
         self.pending -= 1;
-        self.transit.end(append.after(), self.used);
+        self.transit.end(publish.number, self.used);
         if self.pending == 0 && self.stage == Stage::Failing {
             self.minted = self.log.newest();
             self.stage = if self.log.is_ended() { Stage::Closing } else { Stage::Open };

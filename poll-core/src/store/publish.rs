@@ -1,4 +1,4 @@
-//! Publishing: mint, hand to the journal, apply, ring, answer; in this order.
+//! Publishing: hand to the journal, which mints; apply, ring, answer; in this order.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -6,8 +6,9 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::{oneshot, watch};
 
+use super::append::Handed;
 use super::channel::{Channel, Room, Stage, State};
-use super::{Append, Ending, Inner, Publish, Published, Stamp, Stamps, Store, View};
+use super::{Append, Inner, Mint, Minted, Store, View};
 use crate::channel::ChannelName;
 use crate::cursor::{Cursor, Epoch, Seq};
 use crate::error::{JournalError, PublishError};
@@ -16,6 +17,7 @@ use crate::journal::{Archive, Taken};
 use crate::log::Limit;
 use crate::message::Message;
 use crate::position::Pinned;
+use crate::publish::{Ending, Publish, Published, Stamp, Stamps};
 use crate::sync::Mutex;
 use crate::time::Timestamp;
 
@@ -88,7 +90,7 @@ enum Begun {
     /// The journal has it.
     Queued(oneshot::Receiver<Result<Published, PublishError>>),
     /// A publish under the same key is on its way.
-    Twin(watch::Receiver<()>),
+    Duplicate(watch::Receiver<()>),
     /// The journal has to say first which keys it kept.
     NeedsKeys,
     /// It was published before, as these.
@@ -174,7 +176,7 @@ impl Store {
                     return reply.await.unwrap_or_else(|_| Err(lost().into()));
                 }
                 // Every outcome wakes this one; the table then says which it was.
-                Some(Begun::Twin(mut outcome)) => drop(outcome.changed().await),
+                Some(Begun::Duplicate(mut outcome)) => drop(outcome.changed().await),
                 Some(Begun::Crowded) => self.make_way(now).await?,
                 Some(Begun::NeedsKeys) => self.load_keys(now, channel).await?,
                 Some(Begun::Repeated(epoch, numbers)) => {
@@ -224,44 +226,43 @@ impl Store {
         }
         let take = |(key, fingerprint): &(_, _)| state.keys.take(now, key, fingerprint, &self.0.memory);
         // A channel that was admitted is not born where its key has no room.
-        let twins =
+        let duplicates =
             key.map(take).transpose().inspect_err(|_| unborn.into_iter().for_each(Archive::dismiss))?;
-        let Some(publish) = publish.take() else { return Err(PublishError::Nothing) };
-        let ending = publish.ending;
-        let after = state.minted();
-        let messages = state.mint(now, publish);
-        let first = messages.first().map(|message| message.at);
+        let Some(Publish { payloads, ending, .. }) = publish.take() else {
+            return Err(PublishError::Nothing);
+        };
+        let pending = state.hand_over(ending, key.cloned());
+        let number = pending.number;
         let (reply, answer) = self.0.journal.queues().then(oneshot::channel).unzip();
-        let append = Append {
+        let handed = Handed {
             store: Arc::downgrade(&self.0),
             channel: channel.clone(),
-            epoch: state.epoch(),
-            after,
+            pending,
             taken: now,
-            messages,
-            ending,
-            key: key.cloned(),
-            twins,
+            admitted: unborn.is_some(),
+            duplicates,
             reply: Mutex::new(reply),
         };
-        match self.0.journal.append(append) {
+        let mut mint = Mint::of(&mut state, payloads.len());
+        match self.0.journal.append(Append::new(handed, payloads), &mut mint) {
             Taken::Queued => {
-                state.transit.begin(after, first);
+                let earliest = mint.earliest();
+                state.transit.begin(number, earliest);
                 let never = || JournalError::Unavailable("it queues what it said it never would".to_owned());
                 Ok(Begun::Queued(answer.ok_or_else(never)?))
             }
             Taken::Kept(mut append) => {
-                append.reply = Mutex::default();
+                append.handed.reply = Mutex::default();
                 if archive.is_some() {
                     state.shown();
                 }
                 Ok(Begun::Published(self.0.show(&mut append, state)))
             }
             Taken::Refused(mut append, error) => {
-                append.reply = Mutex::default();
-                state.refuse(&append);
+                append.handed.reply = Mutex::default();
+                state.refuse(&append.handed.pending);
                 drop(state);
-                append.dismiss();
+                append.handed.dismiss();
                 Err(error.into())
             }
         }
@@ -278,7 +279,7 @@ impl Store {
         match state.keys.look(key, fingerprint) {
             Known::New => Ok(None),
             Known::NotLoaded => Ok(Some(Begun::NeedsKeys)),
-            Known::Pending(outcome) => Ok(Some(Begun::Twin(outcome))),
+            Known::Pending(outcome) => Ok(Some(Begun::Duplicate(outcome))),
             Known::Doubtful => {
                 let why = "the same publish is in the journal's hands, which failed".to_owned();
                 Err(JournalError::OutcomeUnknown(why).into())
@@ -381,23 +382,27 @@ impl Store {
 }
 
 impl Inner {
-    /// Makes a publish visible that the journal kept later.
-    pub(super) fn apply(&self, append: &mut Append) -> Published {
-        let channel = append.channel.clone();
+    /// Makes a publish visible that the journal kept later; `None` where it does not come next.
+    pub(super) fn apply(&self, append: &mut Append<Minted>) -> Option<Published> {
+        let channel = append.handed.channel.clone();
         let mut state = channel.state.lock();
+        if !state.is_next(append.epoch(), append.messages()) {
+            return None;
+        }
         state.kept_to(append.newest());
-        self.show(append, state)
+        Some(self.show(append, state))
     }
 
     /// Makes a publish visible, and does what follows: this channel's bounds, the bell, the bounds of all.
     fn show(
         &self,
-        append: &mut Append,
+        append: &mut Append<Minted>,
         mut state: impl std::ops::DerefMut<Target = super::channel::State>,
     ) -> Published {
-        let (published, added) = state.apply(append);
+        let messages = append.take_messages();
+        let (published, added) = state.apply(&append.handed.pending, messages);
         let count = published.stamps.len();
-        let freed = state.retain(append.taken, &self.retention, &self.memory);
+        let freed = state.retain(append.taken(), &self.retention, &self.memory);
         self.weight.fetch_add(added, Ordering::Relaxed);
         self.lighten(freed);
         // An ending alone adds nothing, so nothing has to go for it.

@@ -6,7 +6,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::cursor::Seq;
+use crate::idempotency::{Fingerprint, IdempotencyKey};
+use crate::publish::Ending;
 use crate::time::Timestamp;
 
 /// A message that becomes visible so long after its time is remembered, …
@@ -16,14 +17,25 @@ const REMEMBERED: Duration = Duration::from_secs(10);
 /// Those that become visible within so much time count as one.
 const TOGETHER: Duration = Duration::from_millis(100);
 
+/// A publish that was handed to the journal and is not answered, as its channel knows it.
+#[derive(Debug, Clone)]
+pub(super) struct Pending {
+    /// Tells it from the channel's others.
+    pub(super) number: u64,
+    /// Whether the channel is closed with it.
+    pub(super) ending: Ending,
+    /// The publisher's key and what tells its payload from others.
+    pub(super) key: Option<(IdempotencyKey, Fingerprint)>,
+}
+
 /// What of one channel is on its way, and what came late.
 #[derive(Debug, Default)]
 pub(super) struct Transit(Option<Box<Queues>>);
 
 #[derive(Debug, Default)]
 struct Queues {
-    /// Of each publish that is on its way, the number before it and the time of its first message; oldest first.
-    unseen: VecDeque<(Seq, Timestamp)>,
+    /// Of each publish that is on its way and has messages, before which time none of them was taken; oldest first.
+    unseen: VecDeque<(u64, Timestamp)>,
     late: VecDeque<Late>,
 }
 
@@ -37,17 +49,17 @@ struct Late {
 }
 
 impl Transit {
-    /// A publish behind `after` is on its way; `first` is the time of its first message, if it has any.
-    pub(super) fn begin(&mut self, after: Seq, first: Option<Timestamp>) {
-        let first = first.map(|first| (after, first));
-        self.0.get_or_insert_default().unseen.extend(first);
+    /// A publish is on its way; no message of it was taken before `earliest`, if it has any.
+    pub(super) fn begin(&mut self, number: u64, earliest: Option<Timestamp>) {
+        let unseen = earliest.map(|earliest| (number, earliest));
+        self.0.get_or_insert_default().unseen.extend(unseen);
     }
 
-    /// The publish behind `after` is not on its way any more: it is visible, or will never be. It is `now`, or later.
-    pub(super) fn end(&mut self, after: Seq, now: Timestamp) {
+    /// A publish is not on its way any more: it is visible, or will never be. It is `now`, or later.
+    pub(super) fn end(&mut self, number: u64, now: Timestamp) {
         let Some(queues) = &mut self.0 else { return };
         // The first, as a rule: a journal answers in order.
-        let index = queues.unseen.iter().position(|&(other, _)| other == after);
+        let index = queues.unseen.iter().position(|&(other, _)| other == number);
         let Some((_, at)) = index.and_then(|index| queues.unseen.remove(index)) else { return };
         if now.since(at) < LATE {
             return;
@@ -60,12 +72,12 @@ impl Transit {
         }
     }
 
-    /// The time of the first message that is on its way.
+    /// Before which time no message was taken that is on its way.
     pub(super) fn first(&self) -> Option<Timestamp> {
         self.0.as_ref()?.unseen.front().map(|&(_, at)| at)
     }
 
-    /// The time of the first message that was on its way at `time` and has come since.
+    /// The same of what was on its way at `time` and has come since.
     pub(super) fn first_since(&self, time: Timestamp) -> Option<Timestamp> {
         self.0.as_ref()?.late.iter().find(|late| late.visible > time).map(|late| late.at)
     }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use poll_core::journal::disk::{Directory, DiskJournal, Durability, Medium, OpenError, Options};
 use poll_core::journal::{
-    Archive, Damage, FaultKind, Health, KeptKey, Landmark, Loaded, Located, Piece, Reply, Stretch, Tail,
-    Taken,
+    Archive, Damage, FaultKind, Health, KeptKey, Landmark, Loaded, Located, Mint, Piece, Reply, Stretch,
+    Tail, Taken,
 };
 use poll_core::{
     Append, ChannelName, Epoch, Journal, JournalError, Position, PublishError, Store, Timestamp,
@@ -314,8 +314,8 @@ async fn what_was_shown_before_it_was_kept_is_kept_once_through_any_doubt() {
 struct Counted(DiskJournal, Arc<AtomicU64>);
 
 impl Journal for Counted {
-    fn append(&self, append: Append) -> Taken {
-        self.0.append(append)
+    fn append(&self, append: Append, mint: &mut Mint<'_>) -> Taken {
+        self.0.append(append, mint)
     }
 
     fn archive(&self) -> Option<&dyn Archive> {

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use poll_core::journal::{
-    Archive, Damage, Health, KeptKey, Landmark, Loaded, Located, Piece, Receipt, Reply, Stretch, Tail, Taken,
+    Archive, Damage, Health, KeptKey, Landmark, Loaded, Located, Mint, Piece, Reply, Stretch, Tail, Taken,
+    WriteBehind,
 };
 use poll_core::{Append, ChannelName, Epoch, Journal, Message, Retention, Store, Timestamp};
 use tokio::sync::watch;
@@ -16,7 +17,7 @@ pub(crate) struct HeldArchive {
     pub(crate) reads: Mutex<VecDeque<(Stretch, Reply<Option<Piece>>)>>,
     pub(crate) locates: Mutex<VecDeque<(Landmark, Reply<Option<Located>>)>>,
     pub(crate) kept: Mutex<Vec<Arc<Message>>>,
-    receipts: Mutex<VecDeque<Receipt>>,
+    shown: Mutex<VecDeque<WriteBehind>>,
     pub(crate) health: watch::Sender<Health>,
     damage: watch::Sender<Damage>,
 }
@@ -29,7 +30,7 @@ impl HeldArchive {
 
     /// All that was shown is kept.
     pub(crate) fn keep(&self) {
-        self.receipts.lock().unwrap().drain(..).for_each(Receipt::kept);
+        self.shown.lock().unwrap().drain(..).for_each(WriteBehind::kept);
     }
 
     pub(crate) fn answer_load(&self, loaded: Option<Loaded>) {
@@ -39,8 +40,9 @@ impl HeldArchive {
 }
 
 impl Journal for HeldArchive {
-    fn append(&self, append: Append) -> Taken {
-        self.receipts.lock().unwrap().push_back(append.receipt());
+    fn append(&self, append: Append, mint: &mut Mint<'_>) -> Taken {
+        let append = mint.mint(append);
+        self.shown.lock().unwrap().push_back(append.write_behind());
         self.kept.lock().unwrap().extend(append.messages().iter().cloned());
         Taken::Kept(append)
     }

@@ -3,18 +3,18 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-use poll_core::journal::Taken;
+use poll_core::journal::{Mint, Minted, Taken};
 use poll_core::{Append, ChannelName, Journal, JournalError, Retention, Store};
 
 #[derive(Default)]
 pub(crate) struct Held {
-    queue: Mutex<VecDeque<Append>>,
+    queue: Mutex<VecDeque<Append<Minted>>>,
     forgotten: Mutex<Vec<ChannelName>>,
 }
 
 impl Journal for Held {
-    fn append(&self, append: Append) -> Taken {
-        self.queue.lock().unwrap().push_back(append);
+    fn append(&self, append: Append, mint: &mut Mint<'_>) -> Taken {
+        self.queue.lock().unwrap().push_back(mint.mint(append));
         Taken::Queued
     }
 
@@ -38,7 +38,7 @@ impl Held {
     }
 
     /// The publish that was handed over first.
-    pub(crate) fn take(&self) -> Append {
+    pub(crate) fn take(&self) -> Append<Minted> {
         self.queue.lock().unwrap().pop_front().expect("a publish in the journal")
     }
 

@@ -13,6 +13,7 @@ mod journal_contract;
 mod late_answers;
 mod log_model;
 mod memory;
+mod minted_elsewhere;
 mod notes;
 mod positions;
 mod retention;

@@ -215,7 +215,7 @@ fn the_journal_forgets_what_the_store_forgets_and_hears_it_before_the_name_is_fr
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::sync::{Arc, OnceLock};
 
-    use poll_core::journal::Taken;
+    use poll_core::journal::{Mint, Taken};
     use poll_core::{Append, ChannelName, Journal};
 
     /// Notes how many channels there were when it was told to forget one.
@@ -226,8 +226,8 @@ fn the_journal_forgets_what_the_store_forgets_and_hears_it_before_the_name_is_fr
     }
 
     impl Journal for Witness {
-        fn append(&self, append: Append) -> Taken {
-            Taken::Kept(append)
+        fn append(&self, append: Append, mint: &mut Mint<'_>) -> Taken {
+            Taken::Kept(mint.mint(append))
         }
 
         fn forget(&self, channel: &ChannelName) {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use http::Request;
-use poll_core::journal::Taken;
+use poll_core::journal::{Mint, Minted, Taken};
 use poll_core::{Append, Journal, Kind, Memory, Retention, Store};
 use serde_json::Value;
 
@@ -169,11 +169,11 @@ async fn a_thousand_small_posts_at_once_are_no_reason_to_refuse_any() {
 
 /// Takes publishes and keeps them waiting.
 #[derive(Default)]
-struct Slow(Mutex<Vec<Append>>);
+struct Slow(Mutex<Vec<Append<Minted>>>);
 
 impl Journal for Slow {
-    fn append(&self, append: Append) -> Taken {
-        self.0.lock().unwrap().push(append);
+    fn append(&self, append: Append, mint: &mut Mint<'_>) -> Taken {
+        self.0.lock().unwrap().push(mint.mint(append));
         Taken::Queued
     }
 }
@@ -189,7 +189,7 @@ async fn what_waits_for_the_journal_stays_on_the_account() {
     settle().await;
     let used = world.used(Kind::Bodies);
     assert!((33_000 + 2 * A_REQUEST..70_000).contains(&used), "{used}");
-    slow.0.lock().unwrap().drain(..).for_each(Append::kept);
+    slow.0.lock().unwrap().drain(..).for_each(Append::<Minted>::kept);
     for wire in [&mut one, &mut other] {
         let answer = wire.answer().await;
         assert_eq!((answer.status, &answer.json()["channel"]), (201, &Value::from("default")));

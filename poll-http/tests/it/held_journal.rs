@@ -3,15 +3,15 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-use poll_core::journal::Taken;
+use poll_core::journal::{Mint, Minted, Taken};
 use poll_core::{Append, Journal, JournalError, Retention, Store};
 
 #[derive(Default)]
-pub(crate) struct Held(Mutex<VecDeque<Append>>);
+pub(crate) struct Held(Mutex<VecDeque<Append<Minted>>>);
 
 impl Journal for Held {
-    fn append(&self, append: Append) -> Taken {
-        self.0.lock().unwrap().push_back(append);
+    fn append(&self, append: Append, mint: &mut Mint<'_>) -> Taken {
+        self.0.lock().unwrap().push_back(mint.mint(append));
         Taken::Queued
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use poll_core::journal::{
-    Archive, Damage, Health, KeptKey, Landmark, Loaded, Located, Piece, Reply, Stretch, Tail, Taken,
+    Archive, Damage, Health, KeptKey, Landmark, Loaded, Located, Mint, Piece, Reply, Stretch, Tail, Taken,
 };
 use poll_core::{
     Append, ChannelName, Epoch, Journal, JournalError, Message, Payload, Retention, Seq, Store, Timestamp,
@@ -96,8 +96,8 @@ impl Shelf {
 }
 
 impl Journal for Shelf {
-    fn append(&self, append: Append) -> Taken {
-        Taken::Kept(append)
+    fn append(&self, append: Append, mint: &mut Mint<'_>) -> Taken {
+        Taken::Kept(mint.mint(append))
     }
 
     fn archive(&self) -> Option<&dyn Archive> {

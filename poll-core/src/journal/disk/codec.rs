@@ -18,8 +18,8 @@ use crate::channel::ChannelName;
 use crate::cursor::{Epoch, Seq};
 use crate::idempotency::{IdempotencyKey, Numbers};
 use crate::journal::KeptKey;
+use crate::journal::{Append, Minted};
 use crate::message::{Message, Payload};
-use crate::store::Append;
 use crate::time::Timestamp;
 
 type Result<T> = std::result::Result<T, Fault>;
@@ -401,7 +401,7 @@ pub(super) fn channel_weight(name: &str) -> u64 {
 }
 
 /// Writes the row of a publish's key: fingerprint, name, how many messages it brought, checksum.
-pub(super) fn encode_key(channel: u64, append: &Append) -> Option<Vec<u8>> {
+pub(super) fn encode_key(channel: u64, append: &Append<Minted>) -> Option<Vec<u8>> {
     let (name, fingerprint) = append.key()?;
     let mut row = Vec::with_capacity(37 + name.as_str().len() + SUM);
     row.extend(fingerprint);

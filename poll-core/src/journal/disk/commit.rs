@@ -22,7 +22,7 @@ use super::synced_file::Watch;
 use crate::channel::ChannelName;
 use crate::cursor::{Epoch, Seq};
 use crate::retention::Retention;
-use crate::store::Ending;
+use crate::publish::Ending;
 use crate::time::Timestamp;
 
 /// Channels remembered between commits; a megabyte for every few thousand.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use redb::Error;
 
 use super::Durability;
-use crate::journal::{Append, Receipt, Reply};
+use crate::journal::{Append, Minted, Reply, WriteBehind};
 use crate::time::Timestamp;
 
 /// How much one commit takes at the most. Larger ones gain nothing and make the first publisher wait.
@@ -16,9 +16,9 @@ const BATCH_BYTES: u64 = 8 << 20;
 
 /// A publish that is to be kept.
 pub(super) struct Entry {
-    pub(super) append: Append,
+    pub(super) append: Append<Minted>,
     /// Where it was shown already, who is told when it is kept.
-    pub(super) receipt: Option<Receipt>,
+    pub(super) receipt: Option<WriteBehind>,
     pub(super) bytes: u64,
 }
 
@@ -81,6 +81,12 @@ pub(super) struct Inbox {
     bell: Condvar,
 }
 
+/// A place in the inbox for one more publish.
+pub(super) struct Room<'a> {
+    inbox: &'a Inbox,
+    state: MutexGuard<'a, State>,
+}
+
 #[derive(Default)]
 struct State {
     entries: VecDeque<Entry>,
@@ -97,25 +103,11 @@ struct State {
 }
 
 impl Inbox {
-    /// Puts a publish in, if there is room for it within `most` bytes; gives it back if not.
-    pub(super) fn put(&self, entry: Entry, most: u64, durability: Durability) -> Option<Entry> {
-        let mut state = self.lock();
-        if state.closed || (state.bytes + entry.bytes > most && !state.entries.is_empty()) {
-            return Some(entry);
-        }
-        state.bytes += entry.bytes;
-        state.entries.push_back(entry);
-        let mut ring = state.asleep;
-        if let Durability::Interval(interval) = durability {
-            // The writer has to be told of the first one's time, and of a full batch.
-            ring &= state.due.is_none() || state.is_full();
-            state.due.get_or_insert_with(|| Instant::now() + interval);
-        }
-        drop(state);
-        if ring {
-            self.bell.notify_one();
-        }
-        None
+    /// Room for a publish of so many bytes, if there is within `most`. Nobody else puts one in before it is used.
+    pub(super) fn room(&self, bytes: u64, most: u64) -> Option<Room<'_>> {
+        let state = self.lock();
+        let full = state.closed || (state.bytes + bytes > most && !state.entries.is_empty());
+        (!full).then_some(Room { inbox: self, state })
     }
 
     /// Puts publishes back that could not be kept yet, in front of all others.
@@ -220,6 +212,25 @@ impl Inbox {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Room<'_> {
+    /// Puts the publish in.
+    pub(super) fn put(self, entry: Entry, durability: Durability) {
+        let Self { inbox, mut state } = self;
+        state.bytes += entry.bytes;
+        state.entries.push_back(entry);
+        let mut ring = state.asleep;
+        if let Durability::Interval(interval) = durability {
+            // The writer has to be told of the first one's time, and of a full batch.
+            ring &= state.due.is_none() || state.is_full();
+            state.due.get_or_insert_with(|| Instant::now() + interval);
+        }
+        drop(state);
+        if ring {
+            inbox.bell.notify_one();
+        }
     }
 }
 

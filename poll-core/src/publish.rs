@@ -1,0 +1,82 @@
+//! The words of a publish: what a publisher asks, and what it is answered.
+
+use smallvec::{SmallVec, smallvec};
+use uuid::Uuid;
+
+use crate::cursor::Cursor;
+use crate::idempotency::IdempotencyKey;
+use crate::message::Payload;
+use crate::time::Timestamp;
+
+/// What a publisher asks: all of it is kept, or nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publish {
+    /// What to append, in this order; mostly one.
+    pub payloads: SmallVec<[Payload; 1]>,
+    /// The publisher's name for this publish, so that sending it again does not publish it again.
+    pub key: Option<IdempotencyKey>,
+    /// Whether this is the channel's last.
+    pub ending: Ending,
+}
+
+/// Whether a channel goes on after a publish.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Ending {
+    /// More may follow.
+    #[default]
+    Open,
+    /// Nothing follows: the channel is closed with it.
+    Close,
+}
+
+/// The answer to a publish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// One stamp a payload, in their order.
+    pub stamps: Stamps,
+    /// Of a publish that is answered again: the positions after those of its messages that are no longer retained, of
+    /// which no more is known. They have no stamp.
+    pub gone: Vec<Cursor>,
+    /// Whether this is the answer to an earlier publish under the same key.
+    pub repeated: bool,
+}
+
+/// Where and when the messages of one publish were taken; mostly one.
+pub type Stamps = SmallVec<[Stamp; 1]>;
+
+/// Where and when a message was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    /// The position after the message; its number is in it.
+    pub cursor: Cursor,
+    /// The message's id.
+    pub id: Uuid,
+    /// When it was taken.
+    pub at: Timestamp,
+}
+
+impl Publish {
+    /// One payload, and the channel stays open.
+    #[must_use]
+    pub fn one(payload: Payload) -> Self {
+        Self { payloads: smallvec![payload], key: None, ending: Ending::Open }
+    }
+
+    /// Some payloads, all or none of them.
+    #[must_use]
+    pub fn many(payloads: Vec<Payload>) -> Self {
+        Self { payloads: payloads.into(), key: None, ending: Ending::Open }
+    }
+
+    /// The same under a key.
+    #[must_use]
+    pub fn under(self, key: IdempotencyKey) -> Self {
+        Self { key: Some(key), ..self }
+    }
+
+    /// The same as the channel's last.
+    #[must_use]
+    pub fn closing(self) -> Self {
+        Self { ending: Ending::Close, ..self }
+    }
+}
