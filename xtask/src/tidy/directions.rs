@@ -19,8 +19,8 @@ const MOST_ENTRIES: usize = 12;
 /// The wings, and which others each may use. The crate's root wires them together and may use all.
 const WINGS: &[(&str, &[&str])] = &[
     ("message", &[]),
-    ("worker", &["message"]),
-    ("access", &["message", "worker"]),
+    ("access", &["message"]),
+    ("worker", &["message", "access"]),
     ("dialect", &["message", "worker", "access"]),
     ("stream", &["message", "worker", "access", "dialect"]),
     ("pattern", &["message", "worker", "access", "dialect", "stream"]),
@@ -28,9 +28,9 @@ const WINGS: &[(&str, &[&str])] = &[
     ("transport", &["message"]),
 ];
 /// What the transport may use of the workers.
-const TRANSPORT_KNOWS: &[&str] = &["drain", "metrics", "settings", "timers", "turn"];
+const TRANSPORT_KNOWS: &[&str] = &["drain", "metrics", "timer_wheel", "turn"];
 /// Wings whose rooms never use each other, and the files in them that all rooms share.
-const ROOMS: &[(&str, &[&str])] = &[("pattern", &[]), ("dialect", &[])];
+const ROOMS: &[(&str, &[&str])] = &[("pattern", &[]), ("dialect", &["frame", "list", "object", "question"])];
 
 /// A crate's files by their paths from the project's root, with their texts.
 type Files<'a> = BTreeMap<&'a str, BTreeMap<Module, (&'a str, &'a str)>>;
@@ -79,6 +79,7 @@ fn sort<'a>(files: &[(&'a str, &'a str)]) -> Files<'a> {
             None => (folder, inside),
         };
         let Some(module) = inside.strip_suffix(".rs") else { continue };
+        let module = module.strip_suffix("/mod").unwrap_or(module);
         let module = if module == "lib" || (module == "main" && program.is_some()) { "" } else { module };
         let module = module.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect();
         crates.entry(folder).or_default().insert(module, (path, text));
