@@ -15,6 +15,7 @@ pub use access::admission::{Limits, Rate};
 pub use access::client::counted as counted_address;
 pub use access::tokens::Access;
 pub use message::body::{Body, BodyError, Piece, Pieces, Promise};
+pub use message::connection_info::{ConnectionInfo, EarlyHints, Protocol, PushPolicy, Unread};
 pub use message::early_hints::{Asset, Preload};
 pub use message::head::PlainRequest;
 pub use message::refusal::Refusal;
@@ -24,12 +25,11 @@ pub use message::request_body::{RequestBody, RequestBodyError};
 pub use service::mount::{Called, Mount, Mounted};
 pub use service::router::{Action, Target};
 pub use service::{Answering, Ask, Builder, Service};
-pub use transport::connection::{
-    ConnectionError, ConnectionInfo, ConnectionSettings, EarlyHints, EarlyHintsHttp1, Handle, Handled,
-    Protocol, PushPolicy, Unread, serve,
-};
+pub use transport::connection::{Handle, Handled, serve};
+pub use transport::error::ConnectionError;
 pub use transport::http1::Http1Body;
 pub use transport::http2::Http2Content;
+pub use transport::settings::{ConnectionSettings, EarlyHintsHttp1};
 pub use worker::clock::Clock;
 pub use worker::drain::{Drain, Phase, WaitDraining};
 pub use worker::metrics::{Cut, Metrics};

@@ -6,6 +6,7 @@ pub(crate) mod accept;
 pub(crate) mod body;
 pub(crate) mod chunk;
 pub(crate) mod coding;
+pub(crate) mod connection_info;
 pub(crate) mod date;
 pub(crate) mod early_hints;
 pub(crate) mod head;

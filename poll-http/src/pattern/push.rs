@@ -11,13 +11,13 @@ use crate::dialect::frame::Framing;
 use crate::dialect::native;
 use crate::dialect::question::Question;
 use crate::message::body::Body;
+use crate::message::connection_info::PushPolicy;
 use crate::message::refusal::Refusal;
 use crate::message::reply::Reply;
 use crate::message::respond;
 use crate::service::Service;
 use crate::stream::body::{Feed, Style};
 use crate::stream::channel_reader::{self, Follow};
-use crate::transport::connection::PushPolicy;
 use crate::worker::metrics::Pattern;
 
 const PUSH_POLICY: HeaderName = HeaderName::from_static("push-policy");

@@ -15,6 +15,7 @@ use crate::access::tokens::{Denied, Right};
 use crate::dialect::golongpoll;
 use crate::message::body::Body;
 use crate::message::coding;
+use crate::message::connection_info::{ConnectionInfo, Unread};
 use crate::message::early_hints::{Asset, Preload};
 use crate::message::head::{Field, Head};
 use crate::message::refusal::{Refusal, Shape};
@@ -27,7 +28,7 @@ use crate::service::finish::Finish;
 use crate::service::read_body::{self, Bounds, Held};
 use crate::service::router::{Action, Dialect, Target};
 use crate::service::{Answering, Service};
-use crate::transport::connection::{ConnectionInfo, Handled, Unread};
+use crate::transport::connection::Handled;
 use crate::worker::drain::Phase;
 use crate::worker::turn::{self, cost};
 

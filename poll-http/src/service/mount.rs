@@ -36,9 +36,10 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response, Uri, Version};
 
 use crate::message::body::Body;
+use crate::message::connection_info::{ConnectionInfo, EarlyHints, Protocol, PushPolicy, Unread};
 use crate::message::request_body::RequestBody;
 use crate::service::{Answering, Service};
-use crate::transport::connection::{ConnectionInfo, EarlyHints, Handle as _, Protocol, PushPolicy, Unread};
+use crate::transport::connection::Handle as _;
 
 /// A service at a path of another server. A clone is the same mount.
 ///

@@ -15,6 +15,7 @@ use crate::dialect::frame::Framing;
 use crate::dialect::question::{Answer, Question};
 use crate::dialect::{channel, chat, golongpoll, native};
 use crate::message::body::Body;
+use crate::message::connection_info::{ConnectionInfo, PushPolicy};
 use crate::message::head::Head;
 use crate::message::refusal::Refusal;
 use crate::message::reply::Reply;
@@ -24,7 +25,6 @@ use crate::service::Service;
 use crate::service::check::Ask;
 use crate::service::dispatch::{Step, charged, later, soon};
 use crate::service::router::{Action, Dialect, Target};
-use crate::transport::connection::{ConnectionInfo, PushPolicy};
 use crate::worker::settings::Given;
 
 /// What is asked, by pattern.

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::{Buf, Bytes};
 
 use crate::message::body::Written;
-use crate::transport::connection::PushPolicy;
+use crate::message::connection_info::PushPolicy;
 
 /// Shared between a connection's IO wrapper and its service.
 ///

@@ -25,14 +25,14 @@ use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::message::body::{Body, BodyError};
+use crate::message::connection_info::{ConnectionInfo, EarlyHints, Protocol, PushPolicy, Unread};
 use crate::message::early_hints::Preload;
 use crate::message::reply::{Reply, Wants};
 use crate::message::request_body::RequestBody;
-use crate::transport::connection::{
-    ConnectionError, ConnectionInfo, ConnectionSettings, EarlyHints, EarlyHintsHttp1, Handle, Protocol,
-    PushPolicy, Unread,
-};
+use crate::transport::connection::Handle;
 use crate::transport::connection_state::{Carries, Link};
+use crate::transport::error::ConnectionError;
+use crate::transport::settings::{ConnectionSettings, EarlyHintsHttp1};
 use crate::transport::timed_io::Watched;
 use crate::worker::drain::{Drain, WaitDraining};
 use fast::write_response::After;

@@ -30,11 +30,12 @@ use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
+use crate::message::connection_info::{ConnectionInfo, EarlyHints, Protocol, PushPolicy};
 use crate::message::reply::Reply;
 use crate::message::request_body::{Allowance, RequestBody};
-use crate::transport::connection::{
-    ConnectionError, ConnectionInfo, ConnectionSettings, EarlyHints, Handle, Handled, Protocol, PushPolicy,
-};
+use crate::transport::connection::{Handle, Handled};
+use crate::transport::error::ConnectionError;
+use crate::transport::settings::ConnectionSettings;
 use crate::transport::timed_io::Watched;
 use crate::worker::drain::WaitDraining;
 use crate::worker::metrics::Cut;

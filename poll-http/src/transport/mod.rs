@@ -4,6 +4,8 @@
 
 pub(crate) mod connection;
 pub(crate) mod connection_state;
+pub(crate) mod error;
 pub(crate) mod http1;
 pub(crate) mod http2;
+pub(crate) mod settings;
 pub(crate) mod timed_io;

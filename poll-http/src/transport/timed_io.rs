@@ -21,9 +21,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use crate::message::shared_writer::{Lendable, Lent};
-use crate::transport::connection::ConnectionSettings;
 use crate::transport::connection_state::{Link, Phase, Stage};
 use crate::transport::http2::{Allowed, Traffic};
+use crate::transport::settings::ConnectionSettings;
 use crate::worker::timer_wheel::{Deadlines, Timer};
 use crate::worker::turn::{self, cost};
 

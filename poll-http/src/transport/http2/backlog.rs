@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::{Buf, Bytes};
 use poll_core::{Charge, Kind, Memory};
 
-use crate::transport::connection::Unread;
+use crate::message::connection_info::Unread;
 use crate::transport::connection_state::Link;
 
 /// What h2 may have of a connection that the socket has not taken, in bytes: what a fast network takes in a

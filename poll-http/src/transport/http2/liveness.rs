@@ -9,9 +9,9 @@ use std::task::{Context, Poll, ready};
 use h2::{Ping, PingPong};
 use tokio::time::Instant;
 
-use crate::transport::connection::ConnectionSettings;
 use crate::transport::connection_state::Link;
 use crate::transport::http2::Load;
+use crate::transport::settings::ConnectionSettings;
 use crate::worker::timer_wheel::Timer;
 
 /// The liveness of one connection.

@@ -22,7 +22,7 @@ use h2::server::SendResponse;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Request, Uri, header};
 
-use crate::transport::connection::{PushPolicy, Unread};
+use crate::message::connection_info::{PushPolicy, Unread};
 use crate::transport::connection_state::Link;
 use crate::transport::http2::backlog::{Backlog, Kept, Queued};
 use crate::transport::http2::flow::{Flow, Last};

@@ -4,7 +4,7 @@
 //! a push is tried. The frame follows the preface directly (RFC 9113, section 3.4), so it is watched on its way to h2,
 //! which judges it; here nothing is refused.
 
-use crate::transport::connection::PushPolicy;
+use crate::message::connection_info::PushPolicy;
 
 /// Length, type, flags and stream (RFC 9113, section 4.1).
 const HEAD: usize = 9;

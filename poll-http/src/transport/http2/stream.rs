@@ -15,9 +15,9 @@ use http::{Method, Response, StatusCode};
 use pin_project_lite::pin_project;
 
 use crate::message::body::{Body, Piece, Promise};
+use crate::message::connection_info::{PushPolicy, Unread};
 use crate::message::early_hints::Preload;
 use crate::message::reply::Reply;
-use crate::transport::connection::{PushPolicy, Unread};
 use crate::transport::http2::backlog::{Kept, Queued, Ticket};
 use crate::transport::http2::content::Came;
 use crate::transport::http2::flow::{Flow, Gone, Last};

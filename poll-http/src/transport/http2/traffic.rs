@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::transport::connection::PushPolicy;
+use crate::message::connection_info::PushPolicy;
 use crate::transport::http2::settings_frame::SettingsFrame;
 use crate::transport::http2::trailers::{self, HEADERS};
 

@@ -18,17 +18,17 @@ use memchr::memmem;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::message::body::Body;
+use crate::message::connection_info::{ConnectionInfo, EarlyHints, Protocol, PushPolicy, Unread};
 use crate::message::head::PlainRequest;
 use crate::message::reply::{Reply, Wants};
-use crate::transport::connection::{
-    ConnectionError, ConnectionInfo, ConnectionSettings, EarlyHints, Handle, Handled, Protocol, PushPolicy,
-    Unread,
-};
+use crate::transport::connection::{Handle, Handled};
 use crate::transport::connection_state::Carries;
+use crate::transport::error::ConnectionError;
 use crate::transport::http1::fast::familiar::{EMPTY_LINE, Slot};
 use crate::transport::http1::fast::write_response::{After, Framing, Outbox};
 use crate::transport::http1::fast::{parse_request as ask, spare};
 use crate::transport::http1::{Http1, broken};
+use crate::transport::settings::ConnectionSettings;
 use crate::transport::timed_io::Watched;
 use crate::worker::drain::WaitDraining;
 use crate::worker::turn;

@@ -1,0 +1,56 @@
+//! What a request's answer may depend on of the connection it came by.
+
+use std::net::SocketAddr;
+
+/// Facts about the connection that a request came by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionInfo {
+    /// The other end of the socket, which may be a proxy.
+    pub peer: SocketAddr,
+    /// Version of this request.
+    pub protocol: Protocol,
+    /// Whether this peer takes pushes.
+    pub push: PushPolicy,
+    /// Whether this request may be sent a 103 (RFC 8297).
+    pub early_hints: EarlyHints,
+    /// How much the peer leaves unread of earlier answers.
+    pub unread: Unread,
+}
+
+/// Version of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.0: no chunks, so a body of unknown length ends with the connection.
+    Http10,
+    /// HTTP/1.1.
+    Http11,
+    /// HTTP/2.
+    Http2,
+}
+
+/// Whether the peer takes PUSH_PROMISE (RFC 9113, section 8.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PushPolicy {
+    /// Its settings allow push; a single one may still not fit.
+    Possible,
+    /// HTTP/1, or switched off by its settings.
+    Off,
+}
+
+/// Whether a peer takes what it is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// It does, or what it leaves is not worth a word. In HTTP/1 an answer waits for the one before.
+    Little,
+    /// Earlier answers hold as much as one connection may: it is to be given nothing large.
+    TooMuch,
+}
+
+/// Whether informational answers may be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EarlyHints {
+    /// They may.
+    Informational,
+    /// HTTP/1.0, or not switched on for HTTP/1.1.
+    None,
+}

@@ -1,0 +1,53 @@
+//! Why a connection ended other than cleanly.
+
+use std::io;
+
+/// Why a connection did not end cleanly. For logs: the peer is gone, so there is nobody to tell.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ConnectionError {
+    /// Before the protocol was known.
+    Sniff(io::Error),
+    /// In HTTP/1.1, between or in plain requests.
+    Direct(io::Error),
+    /// In HTTP/1.
+    Http1(hyper::Error),
+    /// In HTTP/2.
+    Http2(h2::Error),
+    /// An HTTP/2 peer did not answer a PING, or never sent its settings.
+    Silent,
+    /// An HTTP/2 peer sent more control frames than it may.
+    ControlFrames,
+    /// An HTTP/2 peer took back windows that it had given, and takes nothing.
+    Stuck,
+}
+
+impl From<io::Error> for ConnectionError {
+    fn from(error: io::Error) -> Self {
+        Self::Sniff(error)
+    }
+}
+
+impl std::fmt::Display for ConnectionError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Sniff(_) => "the connection broke before its first request",
+            Self::Direct(_) | Self::Http1(_) => "the HTTP/1 connection broke off",
+            Self::Http2(_) => "the HTTP/2 connection broke off",
+            Self::Silent => "the HTTP/2 peer fell silent",
+            Self::ControlFrames => "the HTTP/2 peer sent too many control frames",
+            Self::Stuck => "the HTTP/2 peer takes back its windows",
+        })
+    }
+}
+
+impl std::error::Error for ConnectionError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Sniff(error) | Self::Direct(error) => Some(error),
+            Self::Http1(error) => Some(error),
+            Self::Http2(error) => Some(error),
+            Self::Silent | Self::ControlFrames | Self::Stuck => None,
+        }
+    }
+}
