@@ -9,9 +9,8 @@ use std::sync::{Arc, OnceLock, Weak};
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use crate::cursor::{Cursor, Epoch, Seq};
 use crate::memory::{Charge, Kind, Memory, OverBudget};
-use crate::message::Message;
+use crate::types::{Cursor, Epoch, Message, Seq};
 
 /// A run of messages of one channel; never empty.
 #[derive(Debug)]
@@ -263,14 +262,14 @@ impl Recent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::Payload;
-    use crate::time::Timestamp;
+    use crate::types::Payload;
+    use crate::types::Timestamp;
 
     fn batch(numbers: std::ops::RangeInclusive<u64>, bytes: usize) -> Arc<Batch> {
         let message = |number| {
             let at = Timestamp::from_micros(number);
             let payload = Payload::text("x".repeat(bytes));
-            Arc::new(Message { seq: Seq::new(number), id: crate::message::mint_id(at, 0), at, payload })
+            Arc::new(Message { seq: Seq::new(number), id: crate::types::mint_id(at, 0), at, payload })
         };
         Arc::new(Batch::new(Epoch::new(1), numbers.map(message).collect(), &Memory::new(0)))
     }
@@ -297,7 +296,7 @@ mod tests {
         let message = |payload: usize| {
             let at = Timestamp::from_micros(1);
             let payload = Payload::text("x".repeat(payload));
-            Arc::new(Message { seq: Seq::new(1), id: crate::message::mint_id(at, 0), at, payload })
+            Arc::new(Message { seq: Seq::new(1), id: crate::types::mint_id(at, 0), at, payload })
         };
         let batch = |payload| Batch::new(Epoch::new(1), Messages::from_iter([message(payload)]), &memory);
         let large = batch(3 << 20);

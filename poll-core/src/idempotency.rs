@@ -10,12 +10,9 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
-use crate::cursor::Seq;
 use crate::journal::KeptKey;
 use crate::memory::{Charge, Kind, Memory, OverBudget};
-use crate::message::Payload;
-use crate::retention::Retention;
-use crate::time::Timestamp;
+use crate::types::{Payload, Retention, Seq, Timestamp};
 
 /// A publisher's name for one publish: 1 to 255 bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -15,9 +15,8 @@ mod archive;
 pub mod disk;
 mod memory;
 
-use crate::channel::ChannelName;
-use crate::error::JournalError;
 pub use crate::store::{Append, Host, Mint, Minted, Unminted, WriteBehind};
+use crate::types::{ChannelName, JournalError};
 pub use archive::{
     Archive, Damage, Fault, FaultKind, Health, KeptKey, Landmark, Loaded, Located, Piece, Reply, Stretch,
     Tail,

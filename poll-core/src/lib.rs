@@ -31,38 +31,28 @@
 //! ```
 
 mod batch;
-mod channel;
-mod cursor;
-mod error;
 mod idempotency;
 pub mod journal;
-mod json;
 mod log;
 mod memory;
-mod message;
 #[doc(hidden)]
 pub mod near;
 mod notifier;
 mod position;
-mod publish;
-mod retention;
 mod store;
 mod sync;
-mod time;
+mod types;
 
 pub use batch::{Batch, Form, Rendering};
-pub use channel::{ChannelName, ChannelNameError};
-pub use cursor::{Cursor, CursorError, Epoch, Seq};
-pub use error::{JournalError, PublishError};
 pub use idempotency::{IdempotencyKey, IdempotencyKeyError, Numbers};
 pub use journal::Journal;
-pub use json::{JsonError, MAX_JSON_DEPTH, compact_json, escape_line_separators};
 pub use log::{Limit, Log};
 pub use memory::{Charge, Kind, Memory, OverBudget};
-pub use message::{Message, Payload, mint_id, time_of};
 pub use notifier::{Lane, Notifier, Ticket};
 pub use position::{Continuity, Pinned, Position};
-pub use publish::{Ending, Publish, Published, Stamp, Stamps};
-pub use retention::Retention;
 pub use store::{Append, Found, Locator, Publishing, Seal, Standing, Store, View, Wait};
-pub use time::Timestamp;
+pub use types::{
+    ChannelName, ChannelNameError, Cursor, CursorError, Ending, Epoch, JournalError, JsonError,
+    MAX_JSON_DEPTH, Message, Payload, Publish, PublishError, Published, Retention, Seq, Stamp, Stamps,
+    Timestamp, compact_json, escape_line_separators, mint_id, time_of,
+};

@@ -11,11 +11,9 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::cursor::{Cursor, Epoch, Seq};
 use crate::memory::{Kind, Memory};
-use crate::message::{Message, mint_id};
 use crate::near::fetch;
-use crate::time::Timestamp;
+use crate::types::{Cursor, Epoch, Message, Seq, Timestamp, mint_id};
 
 /// How many evicted messages are remembered by their time.
 const REMEMBERED: usize = 1_000;

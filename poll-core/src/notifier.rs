@@ -19,9 +19,9 @@ use std::task::{Context, Poll, Waker};
 use slab::Slab;
 use smallvec::SmallVec;
 
-use crate::channel::{ChannelName, NameMap};
 use crate::near::fetch_at;
 use crate::sync::Mutex;
+use crate::types::{ChannelName, NameMap};
 
 /// Enough that workers seldom meet, few enough to walk when everyone is rung. A model has no use for more than one.
 const SHARDS: usize = if cfg!(loom) { 1 } else { 64 };

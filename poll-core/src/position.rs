@@ -6,10 +6,9 @@
 
 use uuid::Uuid;
 
-use crate::cursor::{Cursor, Seq};
 use crate::journal::Landmark;
 use crate::log::Log;
-use crate::time::Timestamp;
+use crate::types::{Cursor, Seq, Timestamp};
 
 /// A place to start reading from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

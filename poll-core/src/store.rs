@@ -30,13 +30,11 @@ pub use seal::Seal;
 pub use wait::Wait;
 
 use crate::batch::Recent;
-use crate::channel::ChannelName;
-use crate::error::JournalError;
 use crate::journal::{Archive, Damage, Journal, MemoryJournal};
 use crate::memory::Memory;
 use crate::notifier::{Lane, Notifier};
-use crate::retention::Retention;
 use crate::sync::Mutex;
+use crate::types::{ChannelName, JournalError, Retention};
 use channel::{Channel, Room};
 use cold::Cold;
 use directory::Directory;

@@ -9,13 +9,9 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::channel::ChannelName;
-use crate::cursor::{Epoch, Seq};
-use crate::error::JournalError;
 use crate::idempotency::{IdempotencyKey, Numbers};
 use crate::log::Limit;
-use crate::message::Message;
-use crate::time::Timestamp;
+use crate::types::{ChannelName, Epoch, JournalError, Message, Seq, Timestamp};
 
 /// Where an answer goes. One that is dropped uncalled counts as a failure.
 pub type Reply<T> = Box<dyn FnOnce(Result<T, JournalError>) + Send>;

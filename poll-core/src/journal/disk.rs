@@ -38,10 +38,7 @@ use super::{
     Append, Archive, Damage, Fault, FaultKind, Health, Host, Journal, KeptKey, Landmark, Loaded, Located,
     Mint, Piece, Reply, Stretch, Tail, Taken,
 };
-use crate::channel::ChannelName;
-use crate::cursor::Epoch;
-use crate::error::JournalError;
-use crate::time::Timestamp;
+use crate::types::{ChannelName, Epoch, JournalError, Timestamp};
 pub use backup::{
     BackupError, ChannelRecord, EventRecord, LostRecord, MessageRecord, Record, Report, export, import,
 };

@@ -9,14 +9,12 @@ use super::Inner;
 use super::channel::{Channel, State};
 use super::transit::Pending;
 use crate::batch::Messages;
-use crate::channel::ChannelName;
-use crate::cursor::{Epoch, Seq};
-use crate::error::{JournalError, PublishError};
 use crate::idempotency::IdempotencyKey;
-use crate::message::{Message, Payload};
-use crate::publish::{Ending, Published, Stamp, Stamps};
 use crate::sync::Mutex;
-use crate::time::Timestamp;
+use crate::types::{
+    ChannelName, Ending, Epoch, JournalError, Message, Payload, PublishError, Published, Seq, Stamp, Stamps,
+    Timestamp,
+};
 
 /// A publish in the hands of a journal. It comes without numbers; a journal that gives them out in this process has it
 /// [minted](Mint::mint). One that is dropped unanswered has failed; in a panic, nobody knows.

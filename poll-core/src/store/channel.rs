@@ -5,17 +5,15 @@ use std::sync::Arc;
 use super::notes::Notes;
 use super::transit::{Pending, Transit};
 use crate::batch::{Messages, Tails};
-use crate::channel::ChannelName;
-use crate::cursor::{Cursor, Epoch, Seq};
 use crate::idempotency::{Fingerprint, IdempotencyKey, Keys, Numbers};
 use crate::journal::Loaded;
 use crate::log::Log;
 use crate::memory::{Charge, Kind, Memory};
-use crate::message::{Message, Payload, mint_id};
-use crate::publish::{Ending, Published, Stamp, Stamps};
-use crate::retention::Retention;
 use crate::sync::Mutex;
-use crate::time::Timestamp;
+use crate::types::{
+    ChannelName, Cursor, Ending, Epoch, Message, Payload, Published, Retention, Seq, Stamp, Stamps,
+    Timestamp, mint_id,
+};
 use smallvec::SmallVec;
 
 pub(crate) struct Channel {

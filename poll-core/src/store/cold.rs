@@ -11,15 +11,12 @@ use super::read::Standing;
 use super::resident::Patience;
 use super::{Inner, Store};
 use crate::batch::Batch;
-use crate::channel::ChannelName;
-use crate::cursor::{Cursor, Epoch, Seq};
-use crate::error::JournalError;
 use crate::journal::{Archive, Landmark, Located, Piece, Reply, Stretch};
 use crate::log::{Limit, Log};
 use crate::memory::Kind;
 use crate::position::Pinned;
 use crate::sync::Mutex;
-use crate::time::Timestamp;
+use crate::types::{ChannelName, Cursor, Epoch, JournalError, Seq, Timestamp};
 
 /// What a question that is under way takes in bytes, beside the channel's name: its places on the way, and its share of
 /// what the readers of the journal have in hand.

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::channel::Channel;
-use crate::channel::{ChannelName, NameIndexMap};
 use crate::near::fetch;
 use crate::sync::Mutex;
+use crate::types::{ChannelName, NameIndexMap};
 
 const SHARDS: usize = 64;
 

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::error::JournalError;
 use crate::sync::Mutex;
+use crate::types::JournalError;
 
 type Outcome<T> = Option<Result<T, JournalError>>;
 

@@ -4,10 +4,7 @@ use std::sync::{Arc, Weak};
 
 use super::Inner;
 use super::channel::{Channel, Stage};
-use crate::channel::ChannelName;
-use crate::cursor::{Epoch, Seq};
-use crate::retention::Retention;
-use crate::time::Timestamp;
+use crate::types::{ChannelName, Epoch, Retention, Seq, Timestamp};
 
 /// The store, as its journal sees it. Never holds it up: a store that is gone is told nothing.
 #[derive(Clone)]

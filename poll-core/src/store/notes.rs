@@ -12,10 +12,8 @@ use indexmap::IndexSet;
 
 use super::Store;
 use super::channel::State;
-use crate::channel::ChannelName;
-use crate::cursor::{Cursor, Epoch, Seq};
 use crate::memory::{Charge, Kind, Memory, OverBudget};
-use crate::message::Message;
+use crate::types::{ChannelName, Cursor, Epoch, Message, Seq};
 
 /// Receivers that are noted of one message.
 const MAX_RECEIVERS: usize = 1_000;

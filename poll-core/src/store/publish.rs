@@ -9,17 +9,15 @@ use tokio::sync::{oneshot, watch};
 use super::append::Handed;
 use super::channel::{Channel, Room, Stage, State};
 use super::{Append, Inner, Mint, Minted, Store, View};
-use crate::channel::ChannelName;
-use crate::cursor::{Cursor, Epoch, Seq};
-use crate::error::{JournalError, PublishError};
 use crate::idempotency::{self, Fingerprint, IdempotencyKey, Known, Numbers};
 use crate::journal::{Archive, Taken};
 use crate::log::Limit;
-use crate::message::Message;
 use crate::position::Pinned;
-use crate::publish::{Ending, Publish, Published, Stamp, Stamps};
 use crate::sync::Mutex;
-use crate::time::Timestamp;
+use crate::types::{
+    ChannelName, Cursor, Ending, Epoch, JournalError, Message, Publish, PublishError, Published, Seq, Stamp,
+    Stamps, Timestamp,
+};
 
 /// A publish that was started.
 pub enum Publishing {

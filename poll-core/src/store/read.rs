@@ -7,14 +7,10 @@ use super::channel::State;
 use super::cold::Lack;
 use super::resident::Patience;
 use crate::batch::Batch;
-use crate::channel::ChannelName;
-use crate::cursor::{Cursor, Epoch, Seq};
-use crate::error::JournalError;
 use crate::log::{Limit, Log};
 use crate::memory::Memory;
-use crate::message::Message;
 use crate::position::{Continuity, Pinned, Position};
-use crate::time::Timestamp;
+use crate::types::{ChannelName, Cursor, Epoch, JournalError, Message, Seq, Timestamp};
 
 /// Where a reader stands in a channel at one instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

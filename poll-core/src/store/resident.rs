@@ -12,10 +12,8 @@ use tokio::sync::watch;
 use super::channel::{Channel, Stage};
 use super::flight::Landing;
 use super::{Inner, Store};
-use crate::channel::ChannelName;
-use crate::error::JournalError;
 use crate::journal::{Archive, Health, Loaded};
-use crate::time::Timestamp;
+use crate::types::{ChannelName, JournalError, Timestamp};
 
 /// How many channels one load lets go of at the most, where there are too many in memory.
 const VICTIMS: usize = 4;

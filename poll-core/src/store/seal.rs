@@ -12,9 +12,7 @@ use std::time::Duration;
 
 use super::Store;
 use super::channel::State;
-use crate::channel::ChannelName;
-use crate::message::Message;
-use crate::time::Timestamp;
+use crate::types::{ChannelName, Message, Timestamp};
 
 /// How often a channel's time may be sealed ahead of the clock. As a seal takes a millisecond at most, no number of
 /// readers makes the channel run away from the clock.

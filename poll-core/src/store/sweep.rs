@@ -8,8 +8,7 @@ use std::sync::Arc;
 
 use super::channel::{Channel, Stage};
 use super::{Inner, Store};
-use crate::channel::ChannelName;
-use crate::time::Timestamp;
+use crate::types::{ChannelName, Timestamp};
 
 /// How many channels are looked at to find one that was unused for long.
 const SAMPLE: usize = 16;

@@ -7,8 +7,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::idempotency::{Fingerprint, IdempotencyKey};
-use crate::publish::Ending;
-use crate::time::Timestamp;
+use crate::types::{Ending, Timestamp};
 
 /// A message that becomes visible so long after its time is remembered, …
 const LATE: Duration = Duration::from_secs(1);

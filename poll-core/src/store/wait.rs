@@ -4,9 +4,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::Store;
-use crate::channel::ChannelName;
 use crate::notifier::{Lane, Ticket};
 use crate::position::Pinned;
+use crate::types::ChannelName;
 
 /// Resolves when the channel may have something after the position, has ended, or everyone was rung. Reading
 /// tells which. Registers when it is first polled; dropping it leaves nothing behind.

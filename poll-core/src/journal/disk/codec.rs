@@ -14,13 +14,10 @@ use bytes::Bytes;
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::channel::ChannelName;
-use crate::cursor::{Epoch, Seq};
 use crate::idempotency::{IdempotencyKey, Numbers};
 use crate::journal::KeptKey;
 use crate::journal::{Append, Minted};
-use crate::message::{Message, Payload};
-use crate::time::Timestamp;
+use crate::types::{ChannelName, Epoch, Message, Payload, Seq, Timestamp};
 
 type Result<T> = std::result::Result<T, Fault>;
 
@@ -483,7 +480,7 @@ mod tests {
 
     fn message(seq: u64, at: u64, payload: Payload) -> Message {
         let at = Timestamp::from_micros(at);
-        Message { seq: Seq::new(seq), id: crate::message::mint_id(at, seq), at, payload }
+        Message { seq: Seq::new(seq), id: crate::types::mint_id(at, seq), at, payload }
     }
 
     proptest! {

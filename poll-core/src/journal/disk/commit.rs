@@ -19,11 +19,7 @@ use super::queue::Entry;
 use super::retention::{Chores, Sweeper};
 use super::stored_channel::{self, End, Place};
 use super::synced_file::Watch;
-use crate::channel::ChannelName;
-use crate::cursor::{Epoch, Seq};
-use crate::retention::Retention;
-use crate::publish::Ending;
-use crate::time::Timestamp;
+use crate::types::{ChannelName, Ending, Epoch, Retention, Seq, Timestamp};
 
 /// Channels remembered between commits; a megabyte for every few thousand.
 const REMEMBERED: usize = 65_536;

@@ -10,8 +10,8 @@ use redb::{DatabaseError, Error, StorageError};
 
 use super::Shared;
 use super::queue::Errand;
-use crate::error::JournalError;
 use crate::journal::{Fault, FaultKind, Health};
+use crate::types::JournalError;
 
 /// Why a journal cannot be opened. Displays as one line.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use redb::Error;
 
 use super::Durability;
 use crate::journal::{Append, Minted, Reply, WriteBehind};
-use crate::time::Timestamp;
+use crate::types::Timestamp;
 
 /// How much one commit takes at the most. Larger ones gain nothing and make the first publisher wait.
 const BATCH: usize = 4_096;

@@ -12,14 +12,9 @@ use super::damage::Kind;
 use super::fault::{guarded, is_damage, journal_error};
 use super::format::{self, CHANNELS, KEYS, MESSAGES, NAMES, Result, TOTALS};
 use super::stored_channel::{self, Place, Torn, passing_damage};
-use crate::channel::ChannelName;
-use crate::cursor::{Epoch, Seq};
-use crate::error::JournalError;
 use crate::journal::{KeptKey, Landmark, Loaded, Located, Piece, Reply, Stretch};
 use crate::log::Limit;
-use crate::message::Message;
-use crate::retention::Retention;
-use crate::time::Timestamp;
+use crate::types::{ChannelName, Epoch, JournalError, Message, Retention, Seq, Timestamp};
 
 /// What one load brings at the most: as much as one answer gives, so that who comes for what it missed while it
 /// was away finds it in memory, and a channel nobody asks much of costs little.

@@ -14,10 +14,8 @@ use super::fault::guarded;
 use super::format::{self, CHANNELS, KEYS, MESSAGES, Result, Row, Totals, Weight};
 use super::queue::Entry;
 use super::stored_channel::{Place, passing_damage};
-use crate::channel::ChannelName;
-use crate::cursor::Seq;
 use crate::journal::Host;
-use crate::time::Timestamp;
+use crate::types::{ChannelName, Seq, Timestamp};
 
 /// Messages deleted with one commit, beside twice as many as it brings.
 const SLICE: u64 = 4_096;

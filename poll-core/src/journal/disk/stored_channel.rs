@@ -9,10 +9,8 @@ use uuid::Uuid;
 use super::codec::{self, Fault, Row};
 use super::fault::{guarded, is_damage};
 use super::format::{self, Result};
-use crate::channel::ChannelName;
-use crate::cursor::Seq;
 use crate::journal::{Landmark, Located};
-use crate::time::Timestamp;
+use crate::types::{ChannelName, Seq, Timestamp};
 
 /// A channel that there is.
 #[derive(Debug, Clone)]

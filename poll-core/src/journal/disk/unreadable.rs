@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use redb::{Error, StorageBackend};
 
-use crate::channel::ChannelName;
+use crate::types::ChannelName;
 
 /// Channels remembered; a disk with more that cannot be read is bad as a whole.
 const REMEMBERED: usize = 1_024;

@@ -22,9 +22,8 @@ use super::queue::{Entry, Errands, Work};
 use super::recovery::{self, Opening};
 use super::retention::Chores;
 use super::{Durability, Fault, FaultKind, Progress, Repair, Shared};
-use crate::channel::ChannelName;
-use crate::error::JournalError;
 use crate::journal::{Health, Reply};
+use crate::types::{ChannelName, JournalError};
 
 pub(super) struct Writer {
     shared: Arc<Shared>,
@@ -326,7 +325,7 @@ impl Writer {
     }
 }
 
-fn refuse(rooms: Vec<(crate::time::Timestamp, Reply<bool>)>, why: &JournalError) {
+fn refuse(rooms: Vec<(crate::types::Timestamp, Reply<bool>)>, why: &JournalError) {
     rooms.into_iter().for_each(|(_, reply)| reply(Err(why.clone())));
 }
 

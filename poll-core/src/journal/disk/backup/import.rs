@@ -4,15 +4,12 @@ use redb::Database;
 
 use super::record::{ChannelRecord, EventRecord, LostRecord, Record};
 use super::{BackupError, Report, open};
-use crate::channel::ChannelName;
-use crate::cursor::Seq;
 use crate::journal::disk::codec::encode_lost;
 use crate::journal::disk::commit::Tables;
 use crate::journal::disk::fault::guarded;
 use crate::journal::disk::format::{self, Row, TOTALS, Totals, Weight, encode_message};
 use crate::journal::disk::{Medium, Progress};
-use crate::message::{Message, Payload, mint_id};
-use crate::time::Timestamp;
+use crate::types::{ChannelName, Message, Payload, Seq, Timestamp, mint_id};
 
 /// Records taken with one commit.
 const BATCH: usize = 4_096;

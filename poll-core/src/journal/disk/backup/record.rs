@@ -7,12 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::cursor::{Epoch, Seq};
 use crate::journal::disk::codec::Row;
 use crate::journal::disk::format;
-use crate::json::escape_line_separators;
-use crate::message::{Message, Payload};
-use crate::time::Timestamp;
+use crate::types::{Epoch, Message, Payload, Seq, Timestamp, escape_line_separators};
 
 /// One line of a backup.
 #[derive(Debug, Serialize)]

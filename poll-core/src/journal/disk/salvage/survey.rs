@@ -6,12 +6,9 @@ use std::sync::Arc;
 
 use super::Condition;
 use super::pages::{Entry, Header, Pages, Pointer, Slot, Walk, Widths};
-use crate::channel::ChannelName;
-use crate::cursor::Epoch;
 use crate::journal::disk::codec::{self, Fault, Row, Totals};
 use crate::journal::disk::format::OLDEST_VERSION;
-use crate::message::Message;
-use crate::time::Timestamp;
+use crate::types::{ChannelName, Epoch, Message, Timestamp};
 
 /// What a file holds.
 pub(super) struct Survey {

@@ -14,8 +14,8 @@ use super::super::queue::Entry;
 use super::super::recovery::{self, Opening};
 use super::super::{Fault, FaultKind};
 use super::Writer;
-use crate::error::JournalError;
 use crate::journal::Health;
+use crate::types::JournalError;
 
 /// How often it is looked whether something can be written again.
 pub(super) const LOOK: Duration = Duration::from_millis(250);

@@ -5,9 +5,9 @@
 use bytes::Bytes;
 use uuid::Uuid;
 
-use crate::cursor::Seq;
-use crate::json::{self, JsonError, MAX_JSON_DEPTH};
-use crate::time::Timestamp;
+use super::cursor::Seq;
+use super::json::{self, JsonError, MAX_JSON_DEPTH};
+use super::time::Timestamp;
 
 /// What a publisher sent, and as what.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,10 +3,10 @@
 use smallvec::{SmallVec, smallvec};
 use uuid::Uuid;
 
-use crate::cursor::Cursor;
+use super::cursor::Cursor;
+use super::message::Payload;
+use super::time::Timestamp;
 use crate::idempotency::IdempotencyKey;
-use crate::message::Payload;
-use crate::time::Timestamp;
 
 /// What a publisher asks: all of it is kept, or nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::time::Timestamp;
+use super::time::Timestamp;
 
 /// What a store keeps at the most. Zero means no bound, but for idempotency keys, where it means that none is
 /// known.

@@ -1,0 +1,22 @@
+//! What is said of channels and messages: names, numbers, times, payloads, requests, answers, bounds and errors.
+//!
+//! Values without behaviour of their own: no lock, no waiting, no clock. Everything else here is above them.
+
+mod channel_name;
+mod cursor;
+mod error;
+mod json;
+mod message;
+mod publish;
+mod retention;
+mod time;
+
+pub use channel_name::{ChannelName, ChannelNameError};
+pub(crate) use channel_name::{NameIndexMap, NameMap};
+pub use cursor::{Cursor, CursorError, Epoch, Seq};
+pub use error::{JournalError, PublishError};
+pub use json::{JsonError, MAX_JSON_DEPTH, compact_json, escape_line_separators};
+pub use message::{Message, Payload, mint_id, time_of};
+pub use publish::{Ending, Publish, Published, Stamp, Stamps};
+pub use retention::Retention;
+pub use time::Timestamp;
