@@ -34,7 +34,7 @@ enum Command {
     Test(test::Test),
     /// Run everything that continuous integration runs
     Ci(ci::Ci),
-    /// Check the rules of the house: sizes, names, crate directions, paths in the documents, README examples
+    /// Check the rules of the house: sizes, names, crate directions, paths and examples in the documents
     Tidy(tidy::Tidy),
     /// Publish at the edge of every wait of a real server and prove that nothing is lost or doubled
     #[command(disable_help_flag = true)]

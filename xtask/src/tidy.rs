@@ -28,7 +28,7 @@ use xtask::workspace::{files, root};
 /// The command's arguments.
 #[derive(Args, Default)]
 pub(crate) struct Tidy {
-    /// Run the README's examples against this server instead of building one
+    /// Run the documents' examples against this server instead of building one
     #[arg(long, value_name = "PATH")]
     server: Option<PathBuf>,
     /// Only show which files use each other against the directions, also in crates that may still do so
@@ -60,16 +60,20 @@ impl Tidy {
             eprintln!("{fault}");
         }
         ensure!(faults.is_empty(), "{} faults", faults.len());
-        let readme = project.text("README.md").unwrap_or_default();
-        let examples = examples::parse(readme).map_err(|fault| anyhow::anyhow!("{fault}"))?;
+        let mut examples = Vec::new();
+        for (path, text) in project.documents() {
+            let found = examples::parse(path, text).map_err(|fault| anyhow::anyhow!("{fault}"))?;
+            examples.extend(Some(found).filter(|found| !found.is_empty()));
+        }
         if !examples.is_empty() {
             let binary = match &self.binary {
                 Some(binary) => binary.clone(),
                 None => Binary::given_or_built(self.server.as_deref())?,
             };
-            examples::run(&examples, &binary)?;
+            examples.iter().try_for_each(|of_one| examples::run(of_one, &binary))?;
         }
-        println!("tidy: {} files in order, {} README examples run", project.files.len(), examples.len());
+        let count: usize = examples.iter().map(Vec::len).sum();
+        println!("tidy: {} files in order, {count} examples run", project.files.len());
         Ok(())
     }
 }
@@ -89,8 +93,15 @@ impl Project {
         Ok(Self { files: read })
     }
 
-    fn text(&self, wanted: &str) -> Option<&str> {
-        self.files.iter().find(|(path, _)| path == wanted).and_then(|(_, text)| text.as_deref())
+    /// What people read: Markdown of the top level but the changelog, and all of `docs/`.
+    fn documents(&self) -> impl Iterator<Item = (&str, &str)> {
+        let is_document = |path: &str| {
+            path.ends_with(".md")
+                && path != "CHANGELOG.md"
+                && (!path.contains('/') || path.starts_with("docs/"))
+        };
+        let texts = self.files.iter().filter_map(|(path, text)| Some((path.as_str(), text.as_deref()?)));
+        texts.filter(move |(path, _)| is_document(path))
     }
 
     fn faults(&self) -> Vec<Fault> {
@@ -107,9 +118,9 @@ impl Project {
             if path.ends_with("/Cargo.toml") {
                 faults.extend(manifests::check(path, text));
             }
-            if matches!(path.as_str(), "README.md" | "ARCHITECTURE.md" | "CONTRIBUTING.md") {
-                faults.extend(documents::check(path, text, &paths));
-            }
+        }
+        for (path, text) in self.documents() {
+            faults.extend(documents::check(path, text, &paths));
         }
         faults.sort();
         faults

@@ -24,7 +24,7 @@ pub struct Tool {
 pub const TOOLS: &[Tool] = &[
     Tool { program: "sh", package: "dash", purpose: "programs that stand in for others" },
     Tool { program: "timeout", package: "coreutils", purpose: "examples that must come to an end" },
-    Tool { program: "bash", package: "bash", purpose: "the examples of README.md" },
+    Tool { program: "bash", package: "bash", purpose: "the examples in the documents" },
     Tool { program: "git", package: "git", purpose: "which files belong to the project" },
     Tool { program: "curl", package: "curl", purpose: "the wire as an independent HTTP client sees it" },
     Tool { program: "nghttp", package: "nghttp2-client", purpose: "HTTP/2 server push and early hints" },

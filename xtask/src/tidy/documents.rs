@@ -74,7 +74,7 @@ fn looks_like_path(span: &str) -> bool {
 /// Whether a path of the project is meant: the path itself, a folder of it, its end (`log.rs` for
 /// `poll-core/src/log.rs`), or one that a `*` fits.
 fn exists(named: &str, paths: &[&str]) -> bool {
-    let named = named.trim_start_matches("./").trim_end_matches('/');
+    let named = named.trim_start_matches("./").trim_start_matches("../").trim_end_matches('/');
     let parts: Vec<&str> = named.split('/').collect();
     paths.iter().any(|path| {
         let all: Vec<&str> = path.split('/').collect();

@@ -1,8 +1,8 @@
-//! The README's examples run, and print what it says they print.
+//! The examples in the documents run, and print what the documents say they print.
 //!
-//! A fence after `<!-- run -->` is run by bash in an empty folder, in the README's order, against one fresh server; the
-//! next fence after `<!-- expect -->` is what it must have printed, where `…` stands for anything within a line and a
-//! line of `…` alone for any lines. Everything else in the README is prose to this module.
+//! A fence after `<!-- run -->` is run by bash in an empty folder, in the document's order, against one fresh server a
+//! document; the next fence after `<!-- expect -->` is what it must have printed, where `…` stands for anything within a
+//! line and a line of `…` alone for any lines. Everything else in a document is prose to this module.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail};
 use super::fault::Fault;
 use xtask::server::{Binary, Keyboard, Server};
 
-/// The address that the README speaks of; the fresh server's own takes its place.
+/// The address that the documents speak of; the fresh server's own takes its place.
 const WRITTEN: &str = "127.0.0.1:8080";
 /// How long one example may run; `timeout` of coreutils ends it.
 const PATIENCE: &str = "60";
@@ -21,21 +21,22 @@ const DRAIN: Duration = Duration::from_secs(30);
 /// A block to run, and what it prints if that is told.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Example {
-    line: usize,
+    /// `README.md:7`.
+    place: String,
     script: String,
     expected: Option<String>,
 }
 
-/// The marked examples of a README.
-pub(super) fn parse(readme: &str) -> Result<Vec<Example>, Fault> {
+/// The marked examples of a document.
+pub(super) fn parse(document: &str, text: &str) -> Result<Vec<Example>, Fault> {
     let mut examples: Vec<Example> = Vec::new();
-    let mut lines = readme.lines().enumerate();
+    let mut lines = text.lines().enumerate();
     while let Some((index, line)) = lines.next() {
         let marker = line.trim();
         if !matches!(marker, "<!-- run -->" | "<!-- expect -->") {
             continue;
         }
-        let fault = |what| Fault::new("README.md", index + 1, what);
+        let fault = |what| Fault::new(document, index + 1, what);
         if !lines.next().is_some_and(|(_, fence)| fence.starts_with("```")) {
             return Err(fault("no fence follows this mark"));
         }
@@ -43,7 +44,8 @@ pub(super) fn parse(readme: &str) -> Result<Vec<Example>, Fault> {
             lines.by_ref().map(|(_, line)| line).take_while(|line| !line.starts_with("```")).collect();
         let block = block.join("\n");
         if marker == "<!-- run -->" {
-            examples.push(Example { line: index + 1, script: block, expected: None });
+            let place = format!("{document}:{}", index + 1);
+            examples.push(Example { place, script: block, expected: None });
             continue;
         }
         match examples.last_mut() {
@@ -54,7 +56,7 @@ pub(super) fn parse(readme: &str) -> Result<Vec<Example>, Fault> {
     Ok(examples)
 }
 
-/// Runs them all; the first that fails or prints something else is the error.
+/// Runs those of one document; the first that fails or prints something else is the error.
 pub(super) fn run(examples: &[Example], binary: &Binary) -> Result<()> {
     let server = Server::start(binary, &[], Keyboard::Shared)?;
     let folder = tempfile::tempdir().context("cannot make an empty folder for the examples")?;
@@ -67,7 +69,7 @@ pub(super) fn run(examples: &[Example], binary: &Binary) -> Result<()> {
             .output()
             .context("cannot start bash under timeout")?;
         let printed = String::from_utf8_lossy(&output.stdout).replace(&server.address().to_string(), WRITTEN);
-        let place = format!("README.md:{}", example.line);
+        let place = &example.place;
         if !output.status.success() {
             let errors = String::from_utf8_lossy(&output.stderr);
             bail!("{place}: the example ended with {}\n{printed}{errors}", output.status);
@@ -123,18 +125,22 @@ mod tests {
 
     #[test]
     fn marked_fences_are_found_and_others_left_alone() {
-        let readme = "```sh\nrm x\n```\n<!-- run -->\n```sh\ncurl a\ncurl b\n```\ntext\n<!-- expect -->\n```json\n{…}\n```\n";
-        let examples = parse(readme).unwrap();
+        let text = "```sh\nrm x\n```\n<!-- run -->\n```sh\ncurl a\ncurl b\n```\ntext\n<!-- expect -->\n```json\n{…}\n```\n";
+        let examples = parse("README.md", text).unwrap();
         assert_eq!(
             examples,
-            [Example { line: 4, script: "curl a\ncurl b".into(), expected: Some("{…}".into()) }]
+            [Example {
+                place: "README.md:4".into(),
+                script: "curl a\ncurl b".into(),
+                expected: Some("{…}".into())
+            }]
         );
     }
 
     #[test]
     fn a_mark_without_its_fence_is_a_fault() {
-        assert_eq!(parse("<!-- run -->\ntext\n").unwrap_err().line, 1);
-        assert_eq!(parse("<!-- expect -->\n```\n```\n").unwrap_err().line, 1);
+        assert_eq!(parse("README.md", "<!-- run -->\ntext\n").unwrap_err().line, 1);
+        assert_eq!(parse("README.md", "<!-- expect -->\n```\n```\n").unwrap_err().line, 1);
     }
 
     #[test]

@@ -17,6 +17,8 @@ const REQUIRED: &[&str] = &[
     "LICENSE-APACHE",
     "LICENSE-MIT",
     "README.md",
+    "SECURITY.md",
+    "docs",
     "poll-client",
     "poll-core",
     "poll-http",
