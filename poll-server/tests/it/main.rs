@@ -6,7 +6,7 @@
 mod config;
 mod damage;
 mod drain;
-
+mod http_docs;
 mod operator;
 mod process;
 mod proxies;

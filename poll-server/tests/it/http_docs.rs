@@ -1,0 +1,221 @@
+//! `docs/http.md` against a running server: a page that promises what the server does not do fails here.
+//!
+//! Every example is sent and its response compared, every path and row of the tables asked for; what the tables name
+//! must have been seen in the examples, and what the examples have shown must be named. Waits for responses only.
+
+mod compare;
+mod exchange;
+mod page;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use self::exchange::{Answer, exchange};
+use self::page::{Example, Part, code, examples, names, rows};
+use crate::process::{Server, command};
+
+const PAGE: &str = include_str!("../../../docs/http.md");
+
+/// Statuses that no single request can cause.
+const NEED_A_FAULT: [&str; 7] = ["408", "415", "431", "500", "501", "503", "507"];
+
+/// Everything that the examples have shown.
+#[derive(Default)]
+struct Shown {
+    statuses: BTreeSet<String>,
+    /// In small letters, of requests and of responses.
+    asked_with: BTreeSet<String>,
+    answered_with: BTreeSet<String>,
+    parameters: BTreeSet<String>,
+    line_types: BTreeSet<String>,
+    fields: BTreeSet<String>,
+}
+
+/// One server for each set of flags.
+#[derive(Default)]
+struct Servers(BTreeMap<Vec<String>, Server>);
+
+impl Servers {
+    fn with(&mut self, flags: &[String]) -> &Server {
+        let start = || Server::start(&flags.iter().map(String::as_str).collect::<Vec<_>>());
+        self.0.entry(flags.to_vec()).or_insert_with(start)
+    }
+}
+
+#[test]
+fn every_example_is_answered_as_the_page_says_and_every_table_names_what_was_seen() {
+    let (mut servers, mut shown) = (Servers::default(), Shown::default());
+    let mut last = BTreeMap::new();
+    for example in examples(PAGE) {
+        let Example { line, flags, request, response } = &example;
+        let request = filled(request, &last);
+        let lines = response.body.as_deref().map_or(0, |body| body.lines().count());
+        let answer = exchange(servers.with(flags), &request, lines);
+        if let Err(difference) = compare::compare(response, &answer) {
+            panic!("docs/http.md:{line}: {difference}\n{request:#?}\n{answer:#?}");
+        }
+        shown.note(&request, &answer);
+        remember(&mut last, &answer);
+    }
+    for row in rows(PAGE, &["request", "status", "because"]) {
+        let request =
+            Part { start: format!("{} HTTP/1.1", code(&row.cells[0]).next().unwrap()), ..Part::default() };
+        let answer = exchange(servers.with(&[]), &request, 0);
+        assert!(answer.status.contains(&row.cells[1]), "docs/http.md:{}: {answer:#?}", row.line);
+        shown.note(&request, &answer);
+    }
+    shown.check();
+}
+
+/// The request with what the response before it said in place of `{cursor}` and its like.
+fn filled(request: &Part, last: &BTreeMap<&str, String>) -> Part {
+    let fill = |text: &String| {
+        last.iter().fold(text.clone(), |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
+    };
+    let headers = request.headers.iter().map(|(name, value)| (name.clone(), fill(value)));
+    Part { start: fill(&request.start), headers: headers.collect(), body: request.body.clone() }
+}
+
+fn remember(last: &mut BTreeMap<&str, String>, answer: &Answer) {
+    if let Some(etag) = answer.header("etag") {
+        last.insert("etag", etag.to_owned());
+    }
+    for name in ["cursor", "uuid"] {
+        let value =
+            answer.body.rsplit_once(&format!("\"{name}\":\"")).and_then(|(_, rest)| rest.split('"').next());
+        last.extend(value.map(|value| (name, value.to_owned())));
+    }
+}
+
+impl Shown {
+    fn note(&mut self, request: &Part, answer: &Answer) {
+        self.statuses.insert(answer.status.split(' ').nth(1).unwrap().to_owned());
+        self.asked_with.extend(request.headers.iter().map(|(name, _)| name.to_lowercase()));
+        self.answered_with.extend(answer.headers.iter().map(|(name, _)| name.clone()));
+        let target = request.start.split(' ').nth(1).unwrap();
+        let query = target.split_once('?').map_or("", |(_, query)| query);
+        self.parameters.extend(query.split('&').map(|pair| pair.split('=').next().unwrap().to_owned()));
+        for line in answer.body.lines() {
+            let json = line.strip_prefix("data: ").unwrap_or(line);
+            let Ok(serde_json::Value::Object(object)) = serde_json::from_str(json) else { continue };
+            if answer.is_stream() {
+                self.line_types.extend(object.get("type").and_then(|kind| kind.as_str()).map(str::to_owned));
+            }
+            self.fields.extend(object.keys().cloned());
+        }
+    }
+
+    fn check(&self) {
+        let expect = |what: &str, heading: &[&str], seen: &BTreeSet<String>, but: &[&str]| {
+            let rows = rows(PAGE, heading);
+            for name in names(&rows).filter(|name| !but.contains(name)) {
+                let found = seen.contains(name) || seen.contains(&name.to_lowercase());
+                assert!(found, "docs/http.md: no example shows the {what} `{name}`");
+            }
+        };
+        expect("parameter", &["parameter"], &self.parameters, &[]);
+        expect("parameter", &["parameter of `/events`"], &self.parameters, &[]);
+        expect("parameter", &["parameter of `/api/poll/{channel}`"], &self.parameters, &[]);
+        expect("field", &["field of a poll's response"], &self.fields, &[]);
+        // Only HTTP/2 has pushes.
+        expect("line", &["line type"], &self.line_types, &["push"]);
+        let headers = rows(PAGE, &["header", "meaning"]);
+        // Of proxies and of the operating system's doing.
+        let elsewhere = ["X-Forwarded-For", "X-Real-IP", "Connection"];
+        for name in names(&headers).filter(|name| name.starts_with(char::is_uppercase)) {
+            let name_seen = name.to_lowercase();
+            let seen = self.asked_with.contains(&name_seen) || self.answered_with.contains(&name_seen);
+            assert!(seen || elsewhere.contains(&name), "docs/http.md: no example shows the header `{name}`");
+        }
+        let named: BTreeSet<String> = names(&headers).map(str::to_lowercase).collect();
+        let unnamed: Vec<_> = self.answered_with.difference(&named).collect();
+        assert!(unnamed.is_empty(), "docs/http.md does not name the headers {unnamed:?}");
+        let statuses: BTreeSet<String> =
+            rows(PAGE, &["status", "meaning"]).into_iter().map(|row| row.cells[0].clone()).collect();
+        let unseen: Vec<_> = statuses.difference(&self.statuses).map(String::as_str).collect();
+        assert_eq!(unseen, NEED_A_FAULT, "docs/http.md: statuses without an example");
+        let unnamed = self.statuses.difference(&statuses).find(|status| status.as_str() >= "400");
+        assert_eq!(unnamed, None, "docs/http.md does not name the status");
+    }
+}
+
+#[test]
+fn every_path_has_the_methods_that_the_page_lists_and_no_others() {
+    let server = Server::start(&[]);
+    server.post("/api/message?channel=c&content=x");
+    let ask = |method: &str, path: &str| {
+        exchange(&server, &Part { start: format!("{method} {path} HTTP/1.1"), ..Part::default() }, 0)
+    };
+    for row in rows(PAGE, &["path", "methods"]) {
+        let path = code(&row.cells[0]).next().unwrap();
+        let path = path.replace("{channel}", "c").replace("{cursor}", "1").replace("{job}", "j");
+        let methods: Vec<&str> = code(&row.cells[1]).collect();
+        let mut allow = methods.join(", ").replace("GET", "GET, HEAD");
+        allow += ", OPTIONS";
+        assert_eq!(ask("OPTIONS", &path).header("allow"), Some(allow.as_str()), "{path}");
+        for method in &methods {
+            // HEAD answers like GET and waits for nothing.
+            let status = ask(if *method == "GET" { "HEAD" } else { method }, &path).status;
+            assert!(!status.contains(" 404 ") && !status.contains(" 405 "), "{method} {path}: {status}");
+        }
+        let other = ask("DELETE", &path).status;
+        assert!(other.contains(" 405 ") != (path == "/events"), "DELETE {path}: {other}");
+    }
+    for file in ["/style.css", "/app.js"] {
+        assert!(ask("HEAD", file).status.contains(" 200 "), "{file}");
+    }
+}
+
+#[test]
+fn the_router_knows_no_path_that_the_page_lacks() {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../poll-http/src");
+    let router = files(&sources).into_iter().map(|file| std::fs::read_to_string(file).unwrap());
+    let router = router
+        .into_iter()
+        .find_map(|text| text.split_once("pub enum Target {").map(|(_, rest)| rest.to_owned()));
+    let router = router.expect("poll-http has an enum `Target`, whose variants say which path they are");
+    let targets = router.split("\n}").next().unwrap();
+    let nameless = |path: &str| {
+        let parts = path.split('/').map(|part| if part.starts_with('{') { "{}" } else { part });
+        parts.collect::<Vec<_>>().join("/")
+    };
+    let known: BTreeSet<String> = code(targets).filter(|path| path.starts_with('/')).map(nameless).collect();
+    let documented: BTreeSet<String> = names(&rows(PAGE, &["path", "methods"])).map(nameless).collect();
+    let files_of_the_site = BTreeSet::from(["/".to_owned()]);
+    assert_eq!(known.union(&files_of_the_site).cloned().collect::<BTreeSet<_>>(), documented);
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn every_limit_has_the_flag_and_the_default_of_the_help() {
+    let help = command().arg("--help").output().unwrap().stdout;
+    let help = String::from_utf8(help).unwrap();
+    for row in rows(PAGE, &["limit", "flag", "default"]) {
+        let flag = code(&row.cells[1]).next().unwrap();
+        let (_, about) = help.split_once(&format!("{flag} <")).unwrap_or_else(|| panic!("no {flag}"));
+        let default = format!("[default: {}]", row.cells[2]);
+        assert!(
+            about.split("[env:").next().unwrap().contains(&default),
+            "docs/http.md:{}: {default}",
+            row.line
+        );
+    }
+}
+
+#[test]
+fn every_metric_is_served() {
+    let served = Server::start(&[]).get("/metrics");
+    for name in names(&rows(PAGE, &["metric", "meaning"])) {
+        assert!(served.contains(&format!("# TYPE {name} ")), "no metric `{name}`");
+    }
+    let families = served.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    let documented = rows(PAGE, &["metric", "meaning"]);
+    let documented: Vec<&str> = names(&documented).collect();
+    for family in families {
+        assert!(documented.contains(&family), "docs/http.md does not name the metric `{family}`");
+    }
+}
