@@ -11,4 +11,5 @@ mod operator;
 mod process;
 mod proxies;
 mod serving;
+mod settings_docs;
 mod store;

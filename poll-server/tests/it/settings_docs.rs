@@ -1,0 +1,63 @@
+//! Every setting stands once in `docs/operations.md` and once in `deploy/poll.toml`, with the default it has.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::Write as _;
+
+use poll_server::config::{Config, Given, Start};
+
+const TABLES: &str = include_str!("../../../docs/operations.md");
+const FILE: &str = include_str!("../../../deploy/poll.toml");
+
+/// Flags and defaults as `--help` has them; `config.rs` holds one to the other.
+fn defaults() -> BTreeMap<&'static str, &'static str> {
+    include_str!("flags.txt").lines().map(|line| line.split_once(' ').unwrap()).collect()
+}
+
+/// What this file configures, as text: secrets are left out, everything else is there.
+fn read(toml: &str) -> String {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(toml.as_bytes()).unwrap();
+    let arguments = [OsString::from("--config"), file.path().into()].into();
+    match Config::read(&Given { arguments, variable: &|_| None }) {
+        Ok(Start::Serve(config)) => format!("{config:?}"),
+        other => panic!("{toml}: {other:?}"),
+    }
+}
+
+#[test]
+fn the_operators_tables_have_every_flag_once_with_its_default() {
+    let rows = TABLES.lines().filter_map(|line| line.strip_prefix("| `--")?.strip_suffix(" |"));
+    let rows: Vec<(String, &str)> = rows
+        .map(|row| {
+            let cells: Vec<&str> = row.split(" | ").collect();
+            (format!("--{}", cells[0].trim_end_matches('`')), cells[1])
+        })
+        .collect();
+    let defaults = defaults();
+    assert_eq!(rows.len(), defaults.len(), "{rows:#?}");
+    for (flag, default) in &rows {
+        assert_eq!(defaults.get(flag.as_str()), Some(default), "{flag}");
+    }
+}
+
+#[test]
+fn the_commented_file_has_every_key_once_and_each_line_is_the_default() {
+    let unset = read("");
+    assert_eq!(read(FILE), unset, "nothing is set as it comes");
+    let is_key = |line: &&str| {
+        line.strip_prefix('#').is_some_and(|line| line.starts_with(|c: char| c.is_ascii_lowercase()))
+    };
+    let lines: Vec<&str> = FILE.lines().filter(is_key).map(|line| &line[1..]).collect();
+    let mut keys: Vec<String> =
+        lines.iter().map(|line| format!("--{}", line.split_once(" = ").unwrap().0)).collect();
+    keys.sort_unstable();
+    assert_eq!(keys, defaults().into_keys().collect::<Vec<_>>());
+    let (examples, own): (Vec<&str>, Vec<&str>) =
+        lines.iter().partition(|line| line.ends_with("# for example"));
+    for line in own {
+        assert_eq!(read(line), unset, "{line}");
+    }
+    assert_ne!(read(&examples.join("\n")), unset);
+    read(&lines.join("\n"));
+}
