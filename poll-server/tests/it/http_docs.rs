@@ -6,18 +6,21 @@
 mod compare;
 mod exchange;
 mod page;
+mod push;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use rustix::process::Signal;
+
 use self::exchange::{Answer, exchange};
 use self::page::{Example, Part, code, examples, names, rows};
-use crate::process::{Server, command};
+use crate::process::{Server, command, curl, output};
 
 const PAGE: &str = include_str!("../../../docs/http.md");
 
-/// Statuses that no single request can cause.
-const NEED_A_FAULT: [&str; 7] = ["408", "415", "431", "500", "501", "503", "507"];
+/// Statuses that no request causes by itself: something must be wrong with the store, or the server stop.
+const NEED_A_FAULT: [&str; 3] = ["500", "503", "507"];
 
 /// Everything that the examples have shown.
 #[derive(Default)]
@@ -45,7 +48,7 @@ impl Servers {
 #[test]
 fn every_example_is_answered_as_the_page_says_and_every_table_names_what_was_seen() {
     let (mut servers, mut shown) = (Servers::default(), Shown::default());
-    let mut last = BTreeMap::new();
+    let mut last = BTreeMap::from([("20000 bytes", "x".repeat(20_000))]);
     for example in examples(PAGE) {
         let Example { line, flags, request, response } = &example;
         let request = filled(request, &last);
@@ -80,11 +83,8 @@ fn remember(last: &mut BTreeMap<&str, String>, answer: &Answer) {
     if let Some(etag) = answer.header("etag") {
         last.insert("etag", etag.to_owned());
     }
-    for name in ["cursor", "uuid"] {
-        let value =
-            answer.body.rsplit_once(&format!("\"{name}\":\"")).and_then(|(_, rest)| rest.split('"').next());
-        last.extend(value.map(|value| (name, value.to_owned())));
-    }
+    let cursor = answer.body.rsplit_once("\"cursor\":\"").and_then(|(_, rest)| rest.split('"').next());
+    last.extend(cursor.map(|cursor| ("cursor", cursor.to_owned())));
 }
 
 impl Shown {
@@ -164,6 +164,29 @@ fn every_path_has_the_methods_that_the_page_lists_and_no_others() {
     for file in ["/style.css", "/app.js"] {
         assert!(ask("HEAD", file).status.contains(" 200 "), "{file}");
     }
+}
+
+#[test]
+fn a_push_is_announced_as_the_page_says() {
+    let server = Server::start(&[]);
+    server.post("/api/message?channel=c&content=x");
+    let (line, promised) = push::first(&server, "c");
+    compare::json(page::json_below(PAGE, "### Push"), &line).unwrap();
+    let cursor = line.split('"').rev().nth(1).unwrap();
+    assert_eq!(promised, format!("/api/messages/c/{cursor}"));
+}
+
+#[test]
+fn a_stream_of_a_server_that_stops_ends_as_the_page_says() {
+    let server = Server::start(&[]);
+    let stream = curl(&["--no-buffer", &server.url("/api/stream")]);
+    server.get_until("/metrics", "poll_waiters{pattern=\"stream\"} 1");
+    server.signal(Signal::TERM);
+    let last: serde_json::Value = serde_json::from_str(output(stream).lines().last().unwrap()).unwrap();
+    assert_eq!(last["type"], "closed");
+    let lines = rows(PAGE, &["line type"]);
+    let closed = lines.iter().find(|row| row.cells[0] == "`closed`").unwrap();
+    assert!(code(&closed.cells[1]).any(|reason| last["reason"] == reason), "{last}");
 }
 
 #[test]

@@ -38,7 +38,7 @@ fn lines(shown: &str, came: &str) -> Difference {
     Ok(())
 }
 
-fn json(shown: &str, came: &str) -> Difference {
+pub(super) fn json(shown: &str, came: &str) -> Difference {
     let parsed = |text| serde_json::from_str(text).map_err(|error| format!("{error}: {text}"));
     values("", &parsed(shown)?, &parsed(came)?)
 }

@@ -32,7 +32,9 @@ impl Answer {
 pub(super) fn exchange(server: &Server, request: &Part, lines: usize) -> Answer {
     let mut stream = server.connect();
     let has = |name: &str| request.headers.iter().any(|(had, _)| had.eq_ignore_ascii_case(name));
-    let body = request.body.as_deref().unwrap_or_default();
+    let body = request.body.clone().unwrap_or_default();
+    // Only in multipart do line ends matter.
+    let body = if body.starts_with("--") { body.replace('\n', "\r\n") } else { body };
     let mut head = format!("{}\r\n", request.start);
     for (name, value) in &request.headers {
         head += &format!("{name}: {value}\r\n");
@@ -40,7 +42,7 @@ pub(super) fn exchange(server: &Server, request: &Part, lines: usize) -> Answer 
     if !has("host") {
         head += &format!("Host: {}\r\n", server.addresses[0]);
     }
-    if !request.start.starts_with("GET ") {
+    if !request.start.starts_with("GET ") && !has("content-length") && !has("transfer-encoding") {
         head += &format!("Content-Length: {}\r\n", body.len());
     }
     write!(stream, "{head}\r\n{body}").unwrap();

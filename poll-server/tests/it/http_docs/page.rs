@@ -83,6 +83,12 @@ pub(super) fn rows(page: &str, heading: &[&str]) -> Vec<Row> {
     rows
 }
 
+/// The first fence of JSON below a heading.
+pub(super) fn json_below<'a>(page: &'a str, heading: &str) -> &'a str {
+    let below = page.split_once(&format!("\n{heading}\n")).unwrap().1;
+    below.split_once("```json\n").unwrap().1.split("\n```").next().unwrap()
+}
+
 /// What stands between pairs of backticks.
 pub(super) fn code(cell: &str) -> impl Iterator<Item = &str> {
     cell.split('`').skip(1).step_by(2)
