@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use poll_core::{ChannelName, Payload, Publish, Retention, Store};
-use poll_http::{Drain, HostCheck, Service, ServiceSettings, Site};
+use poll_http::{ConnectionSettings, HostCheck, Service, ServiceSettings, Site};
 use tokio::net::TcpListener;
 
 const SAYINGS: [(&str, &str); 4] =
@@ -53,10 +53,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    let (settings, drain) = (Arc::default(), Drain::new());
+    let connections = Arc::new(service.connections(ConnectionSettings::default()));
     loop {
         let (socket, peer) = listener.accept().await?;
-        tokio::spawn(poll_http::serve(socket, peer, service.clone(), Arc::clone(&settings), drain.clone()));
+        tokio::spawn(poll_http::serve(socket, peer, service.clone(), Arc::clone(&connections)));
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use poll_core::{ChannelName, Payload, Publish, Retention, Store};
-use poll_http::{Ask, Drain, HostCheck, Refusal, Service, ServiceSettings, Site};
+use poll_http::{Ask, ConnectionSettings, HostCheck, Refusal, Service, ServiceSettings, Site};
 use tokio::net::TcpListener;
 
 const PAGE: &str = r#"<!doctype html><meta charset="utf-8"><title>Dashboard</title>
@@ -58,10 +58,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    let (settings, drain) = (Arc::default(), Drain::new());
+    let connections = Arc::new(service.connections(ConnectionSettings::default()));
     loop {
         let (socket, peer) = listener.accept().await?;
-        tokio::spawn(poll_http::serve(socket, peer, service.clone(), Arc::clone(&settings), drain.clone()));
+        tokio::spawn(poll_http::serve(socket, peer, service.clone(), Arc::clone(&connections)));
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use poll_core::{ChannelName, Limit, Payload, Pinned, Position, Publish, Retention, Store, Timestamp};
-use poll_http::{Drain, HostCheck, Service, ServiceSettings, Site};
+use poll_http::{ConnectionSettings, HostCheck, Service, ServiceSettings, Site};
 use tokio::net::TcpListener;
 
 /// In as many parts a file is read.
@@ -43,10 +43,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let job = ChannelName::parse("progress/count")?;
     tokio::spawn(draw(store, job.clone()));
     tokio::spawn(count(service.clone(), job, file));
-    let (settings, drain) = (Arc::default(), Drain::new());
+    let connections = Arc::new(service.connections(ConnectionSettings::default()));
     loop {
         let (socket, peer) = listener.accept().await?;
-        tokio::spawn(poll_http::serve(socket, peer, service.clone(), Arc::clone(&settings), drain.clone()));
+        tokio::spawn(poll_http::serve(socket, peer, service.clone(), Arc::clone(&connections)));
     }
 }
 

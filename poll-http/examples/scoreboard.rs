@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use poll_core::{ChannelName, Limit, Payload, Pinned, Position, Publish, Retention, Store, Timestamp};
-use poll_http::{Ask, Drain, HostCheck, Refusal, Service, ServiceSettings, Site};
+use poll_http::{Ask, ConnectionSettings, HostCheck, Refusal, Service, ServiceSettings, Site};
 use tokio::net::TcpListener;
 
 const TEAMS: [&str; 4] = ["Red", "Green", "Blue", "Gold"];
@@ -57,10 +57,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    let (settings, drain) = (Arc::default(), Drain::new());
+    let connections = Arc::new(service.connections(ConnectionSettings::default()));
     loop {
         let (socket, peer) = listener.accept().await?;
-        tokio::spawn(poll_http::serve(socket, peer, service.clone(), Arc::clone(&settings), drain.clone()));
+        tokio::spawn(poll_http::serve(socket, peer, service.clone(), Arc::clone(&connections)));
     }
 }
 

@@ -5,13 +5,13 @@
 
 use std::time::Duration;
 
-use http::Request;
 use http::request::Parts;
 use poll_core::ChannelName;
 
 use crate::dialect::question::Question;
 use crate::dialect::{channel, chat, golongpoll, native};
 use crate::message::head::Head;
+use crate::message::request::{Content as Body, Request};
 use crate::transport::http1::{Content, Framing, Slot};
 use crate::worker::settings::{Demo, Given};
 
@@ -27,7 +27,7 @@ fn head(query: &str) -> Option<Parts> {
         "text/plain",
         "",
     ];
-    let request = Request::post(format!("/?{query}"));
+    let request = http::Request::post(format!("/?{query}"));
     let request = request.header("content-type", types[query.len() % types.len()]);
     Some(request.body(()).ok()?.into_parts().0)
 }
@@ -85,11 +85,10 @@ pub fn plain(bytes: &[u8]) {
     let Some((plain, end)) = crate::transport::http1::read_plain(bytes, &mut Slot::default(), 1 << 14) else {
         return;
     };
-    let request = plain.request();
-    let (count, content) = (request.head.fields.iter().len(), request.content);
+    let (head, content) = (plain.head(), plain.content);
+    let (count, path, query) = (head.fields.iter().len(), head.path, head.query);
     assert!(bytes[..end].ends_with(content));
-    let (path, query) = (request.head.path, request.head.query);
-    let request = request.into_request();
+    let request = Request { head: Head::Plain(&head), content: Body::Here(content) }.into_owned();
     assert_eq!((request.uri().path(), request.uri().query()), (path, query));
     assert_eq!(request.headers().len(), count);
     assert!(content.is_empty() || request.method() == http::Method::POST);

@@ -17,18 +17,17 @@ pub use access::tokens::Access;
 pub use message::body::{Body, BodyError, Piece, Pieces, Promise};
 pub use message::connection_info::{ConnectionInfo, EarlyHints, Protocol, PushPolicy, Unread};
 pub use message::early_hints::{Asset, Preload};
-pub use message::head::PlainRequest;
 pub use message::refusal::Refusal;
 pub use message::reply::Reply;
-pub use message::request_body::foreign::ForeignBody;
-pub use message::request_body::{RequestBody, RequestBodyError};
+pub use message::request::Request;
+pub use message::request_body::{BodyStream, RequestBody, RequestBodyError};
 pub use service::mount::{Called, Mount, Mounted};
 pub use service::router::{Action, Target};
 pub use service::{Answering, Ask, Builder, Service};
-pub use transport::connection::{Handle, Handled, serve};
+pub use transport::connection::serve;
+pub use transport::context::ConnectionContext;
 pub use transport::error::ConnectionError;
-pub use transport::http1::Http1Body;
-pub use transport::http2::Http2Content;
+pub use transport::handle::Handle;
 pub use transport::settings::{ConnectionSettings, EarlyHintsHttp1};
 pub use worker::clock::Clock;
 pub use worker::drain::{Drain, Phase, WaitDraining};
@@ -36,3 +35,25 @@ pub use worker::metrics::{Cut, Metrics};
 pub use worker::settings::{Cors, Demo, Given, HostCheck, Receipts, ServiceSettings, Site};
 pub use worker::timer_wheel::{Deadlines, Timer, Until};
 pub use worker::turn::{end_turn, watch_turns};
+
+impl Handle for Service {
+    type Future = Answering;
+
+    fn handle(&self, request: Request<'_>, connection: &ConnectionInfo) -> Answering {
+        self.dispatch(request, connection)
+    }
+}
+
+impl Service {
+    /// What the connections of the service's worker share, within these limits.
+    #[must_use]
+    pub fn connections(&self, settings: ConnectionSettings) -> ConnectionContext {
+        ConnectionContext {
+            settings,
+            timers: self.deadlines().clone(),
+            drain: self.drain().clone(),
+            memory: self.store().memory().clone(),
+            metrics: self.metrics().clone(),
+        }
+    }
+}

@@ -25,7 +25,6 @@ mod turn_histogram;
 mod worker;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use poll_http::{Clock, Drain, Metrics};
 
@@ -98,8 +97,8 @@ pub async fn run(config: Config, listeners: Vec<Listener>, shutdown: Shutdown) -
     let turns = Turns::new();
     let exposition = Exposition::new(&metrics, &turns, sockets.clone(), store.clone());
     let service = service::build(&config, &addresses, &kept, metrics, exposition, &drain);
-    let settings = Arc::new(service::connection_settings(&config));
-    let mut workers = Workers::start(config.workers, &service, &settings, &drain, &turns)?;
+    let settings = service::connection_settings(&config);
+    let mut workers = Workers::start(config.workers, &service, &settings, &turns)?;
     let mut beside = tokio::task::JoinSet::new();
     beside.spawn(kept.watch());
     beside.spawn(damage::watch(&store));

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use futures_util::FutureExt as _;
-use poll_http::{ConnectionSettings, Cut, Drain, Service};
+use poll_http::{ConnectionContext, ConnectionSettings, Cut, Service};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use crate::connection_io::Socket;
@@ -66,8 +66,7 @@ impl Workers {
     pub(crate) fn start(
         count: NonZeroUsize,
         service: &Service,
-        settings: &Arc<ConnectionSettings>,
-        drain: &Drain,
+        settings: &ConnectionSettings,
         turns: &Turns,
     ) -> io::Result<Self> {
         let (farewell, ended) = mpsc::channel(count.get());
@@ -80,8 +79,9 @@ impl Workers {
                 .build()?;
             let (sender, inbox) = mpsc::unbounded_channel();
             workers.push(Inbox { sender, load: Arc::default() });
-            let (service, settings, drain) = (service.for_worker(), settings.clone(), drain.clone());
-            let desk = Desk { service, settings, drain, inbox };
+            let service = service.for_worker();
+            let connections = Arc::new(service.connections(settings.clone()));
+            let desk = Desk { service, connections, inbox };
             let farewell = Farewell { index, to: farewell.clone() };
             let turns = turns.clone();
             threads.push(std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
@@ -151,8 +151,7 @@ impl Drop for Farewell {
 /// What one worker works with.
 struct Desk {
     service: Service,
-    settings: Arc<ConnectionSettings>,
-    drain: Drain,
+    connections: Arc<ConnectionContext>,
     inbox: UnboundedReceiver<Handed>,
 }
 
@@ -183,8 +182,7 @@ impl Desk {
                 return;
             }
         };
-        let connection =
-            poll_http::serve(socket, peer, self.service.clone(), self.settings.clone(), self.drain.clone());
+        let connection = poll_http::serve(socket, peer, self.service.clone(), self.connections.clone());
         // Not an `async` block: that would keep room for the connection twice.
         tokio::spawn(connection.map(move |ended| {
             // Peers vanish and break the protocol all day long: that is no news.

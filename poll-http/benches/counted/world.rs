@@ -13,8 +13,8 @@ use poll_core::{
     ChannelName, Cursor, Limit, Payload, Pinned, Position, Publish, Retention, Seq, Store, Timestamp,
 };
 use poll_http::{
-    Body, Clock, ConnectionInfo, ConnectionSettings, Drain, EarlyHints, Handle as _, Piece, Protocol,
-    PushPolicy, RequestBody, Service, Unread, serve,
+    Body, Clock, ConnectionContext, ConnectionInfo, ConnectionSettings, EarlyHints, Handle as _, Piece,
+    Protocol, PushPolicy, RequestBody, Service, Unread, serve,
 };
 use tokio::io::DuplexStream;
 
@@ -32,8 +32,7 @@ pub(crate) struct World {
     service: Service,
     store: Store,
     channel: ChannelName,
-    settings: Arc<ConnectionSettings>,
-    drain: Drain,
+    connections: Arc<ConnectionContext>,
     /// The time of day in milliseconds.
     millis: Arc<AtomicU64>,
 }
@@ -63,15 +62,15 @@ pub(crate) fn take(body: &mut Body) -> u64 {
 impl World {
     /// A server whose channel `counted` is full; inside [`block_on`].
     pub(crate) async fn warm() -> Self {
-        let (store, drain) = (Store::in_memory(Retention::default()), Drain::new());
+        let store = Store::in_memory(Retention::default());
         let millis = Arc::new(AtomicU64::new(1_800_000_000_000));
         let told = millis.clone();
         let clock = Clock::from_fn(move || Timestamp::from_millis(told.load(Ordering::Relaxed)));
-        let service = Service::builder(store.clone()).drain(drain.clone()).clock(clock).build();
+        let service = Service::builder(store.clone()).clock(clock).build();
         tokio::spawn(service.drive());
         let channel = ChannelName::parse("counted").expect("a valid name");
-        let settings = Arc::new(ConnectionSettings::default());
-        let world = Self { service, store, channel, settings, drain, millis };
+        let connections = Arc::new(service.connections(ConnectionSettings::default()));
+        let world = Self { service, store, channel, connections, millis };
         for _ in 0..WARM {
             let before = world.end().await;
             world.publish(1).await;
@@ -132,7 +131,8 @@ impl World {
             early_hints: EarlyHints::None,
             unread: Unread::Little,
         };
-        self.service.handle(request, &connection).await.into_response()
+        let (head, body) = request.into_parts();
+        self.service.handle(poll_http::Request::new(&head, body), &connection).await.into_response()
     }
 
     /// Lets the server run until so many wait.
@@ -154,7 +154,7 @@ impl World {
     pub(crate) fn connect(&self) -> DuplexStream {
         let (client, server) = tokio::io::duplex(1 << 18);
         let peer = SocketAddr::from(PEER);
-        let served = serve(server, peer, self.service.clone(), self.settings.clone(), self.drain.clone());
+        let served = serve(server, peer, self.service.clone(), self.connections.clone());
         tokio::spawn(async move { drop(served.await) });
         client
     }

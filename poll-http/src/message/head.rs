@@ -10,11 +10,10 @@ pub(crate) mod plain;
 use http::header::ValueIter;
 use http::request::Parts;
 use http::uri::Authority;
-use http::{HeaderValue, Method, Version};
+use http::{HeaderName, HeaderValue, Method, Version};
 
 use crate::message::query::Coding;
 pub(crate) use field::{Field, FieldSet};
-pub use plain::PlainRequest;
 pub(crate) use plain::{Fields, PlainHead};
 
 /// A head to look things up in.
@@ -100,6 +99,14 @@ impl<'a> Head<'a> {
         }
     }
 
+    /// The first value of the field that has this name.
+    pub(crate) fn named(self, name: &HeaderName) -> Option<&'a [u8]> {
+        match self {
+            Self::Parsed(parts) => parts.headers.get(name).map(HeaderValue::as_bytes),
+            Self::Plain(head) => head.fields.named(name),
+        }
+    }
+
     /// The value of a field that may be there once.
     pub(crate) fn single(self, field: Field) -> Result<Option<&'a [u8]>, Repeated> {
         match self {
@@ -133,6 +140,14 @@ impl<'a> Head<'a> {
                 there.any(|field| fields.has(field))
             }
             Self::Plain(head) => head.fields.there().meets(fields),
+        }
+    }
+
+    /// The same in the types of `http`.
+    pub(crate) fn to_parts(self) -> Parts {
+        match self {
+            Self::Parsed(parts) => parts.clone(),
+            Self::Plain(head) => head.parts(),
         }
     }
 

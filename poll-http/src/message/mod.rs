@@ -3,6 +3,7 @@
 //! Knows neither who asks nor how the bytes travel. Uses no other wing.
 
 pub(crate) mod accept;
+pub(crate) mod allowance;
 pub(crate) mod body;
 pub(crate) mod chunk;
 pub(crate) mod coding;
@@ -14,6 +15,7 @@ pub(crate) mod json;
 pub(crate) mod query;
 pub(crate) mod refusal;
 pub(crate) mod reply;
+pub(crate) mod request;
 pub(crate) mod request_body;
 pub(crate) mod respond;
 pub(crate) mod shared_writer;

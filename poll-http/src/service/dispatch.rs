@@ -20,7 +20,7 @@ use crate::message::early_hints::{Asset, Preload};
 use crate::message::head::{Field, Head};
 use crate::message::refusal::{Refusal, Shape};
 use crate::message::reply::Reply;
-use crate::message::request_body::RequestBody;
+use crate::message::request::{Content, Request};
 use crate::message::respond;
 use crate::pattern::publish::Posted;
 use crate::service::check::Ask;
@@ -28,12 +28,15 @@ use crate::service::finish::Finish;
 use crate::service::read_body::{self, Bounds, Held};
 use crate::service::router::{Action, Dialect, Target};
 use crate::service::{Answering, Service};
-use crate::transport::connection::Handled;
 use crate::worker::drain::Phase;
 use crate::worker::turn::{self, cost};
 
 /// An answer that is there, or one that is to come.
-pub(super) type Step = Handled<Coming>;
+#[expect(clippy::large_enum_variant, reason = "lives for one call, and a box would cost each answer")]
+pub(super) enum Step {
+    Now(Reply),
+    Later(Coming),
+}
 
 /// What comes may still be a refusal.
 type Coming = Pin<Box<dyn Future<Output = Result<Reply, Refusal>> + Send>>;
@@ -58,13 +61,6 @@ impl Later {
     }
 }
 
-/// A request's content.
-pub(super) enum Content<'a> {
-    /// All of it is here.
-    Whole(&'a [u8]),
-    Coming(RequestBody),
-}
-
 /// Answers up to this many bytes are on no account: there is one to a socket, or what waits on an HTTP/2 connection is
 /// bounded there.
 const SMALL_ANSWER: u64 = 4 * 1024;
@@ -87,12 +83,9 @@ impl Step {
 }
 
 impl Service {
-    pub(super) fn dispatch(
-        &self,
-        head: Head<'_>,
-        content: Content<'_>,
-        connection: &ConnectionInfo,
-    ) -> Handled<Answering> {
+    /// Answers one request. What needs no waiting is done in the call, and its answer is ready when it is first polled.
+    pub(crate) fn dispatch(&self, request: Request<'_>, connection: &ConnectionInfo) -> Answering {
+        let Request { head, content } = request;
         turn::charge(cost::REQUEST);
         let dialect = Dialect::of(head.path());
         let mut finish = Finish::new(head, self.settings());
@@ -102,11 +95,11 @@ impl Service {
             finish.apply(self, reply);
         }
         match begun {
-            Ok(Step::Now(reply)) => Handled::Now(reply),
+            Ok(Step::Now(reply)) => Answering::ready(reply),
             Ok(Step::Later(answer)) => {
-                Handled::Later(Answering::later(Later { answer, service: self.clone(), finish, dialect }))
+                Answering::later(Later { answer, service: self.clone(), finish, dialect })
             }
-            Err(refusal) => Handled::Now(self.refused(refusal, dialect, &mut finish)),
+            Err(refusal) => Answering::ready(self.refused(refusal, dialect, &mut finish)),
         }
     }
 
@@ -199,16 +192,14 @@ impl Service {
     fn take(&self, target: Target, head: Head<'_>, content: Content<'_>) -> Result<Step, Refusal> {
         let mut posted = Posted::of(target, head)?;
         let most = posted.most_bytes(self.settings());
-        let body = match content {
-            Content::Whole(content) if content.len() > most => {
+        if let Some(content) = content.whole() {
+            if content.len() > most {
                 return Err(Refusal::too_large("the content", most));
             }
-            Content::Whole(content) => {
-                turn::charge(cost::JSON_BYTE * content.len() as u64);
-                return self.publish_content(posted, content, None, |ask| self.ask(head, ask));
-            }
-            Content::Coming(body) => body,
-        };
+            turn::charge(cost::JSON_BYTE * content.len() as u64);
+            return self.publish_content(posted, content, None, |ask| self.ask(head, ask));
+        }
+        let body = content.into_body();
         let (service, head) = (self.clone(), self.kept(head));
         Ok(later(async move {
             let settings = service.settings();

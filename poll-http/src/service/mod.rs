@@ -20,29 +20,24 @@ use std::sync::atomic::AtomicUsize;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::Request;
-use poll_core::{ChannelName, Cursor, Lane, Memory, Message, Pinned, Standing, Store, Timestamp, Wait};
+use poll_core::{ChannelName, Cursor, Lane, Message, Pinned, Standing, Store, Timestamp, Wait};
 
 pub(crate) use archive_read::{A_LOOK, Late};
 pub use builder::Builder;
 pub use check::Ask;
 
 use check::{Check, Hook};
-use dispatch::{Content, Later};
+use dispatch::Later;
 
 use crate::access::admission::Admission;
 use crate::access::client::{Client, Proxies};
 use crate::dialect::question::Answer;
-use crate::message::connection_info::ConnectionInfo;
-use crate::message::head::{Head, PlainRequest};
 use crate::message::refusal::{Refusal, Shape};
 use crate::message::reply::{Reply, Sniffing};
-use crate::message::request_body::RequestBody;
 use crate::stream::broadcast::FanOuts;
-use crate::transport::connection::{Handle, Handled};
 use crate::worker::clock::Clock;
 use crate::worker::drain::{Drain, Phase};
-use crate::worker::metrics::{Cut, Metrics, MetricsText};
+use crate::worker::metrics::{Metrics, MetricsText};
 use crate::worker::settings::{Receipts, ServiceSettings, Site};
 use crate::worker::timer_wheel::Deadlines;
 
@@ -135,11 +130,15 @@ impl Service {
         &self.0.shared.settings
     }
 
-    pub(crate) fn metrics(&self) -> &Metrics {
+    /// What it counts.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
         &self.0.shared.metrics
     }
 
-    pub(crate) fn deadlines(&self) -> &Deadlines {
+    /// The timers of the worker that it runs on.
+    #[must_use]
+    pub fn deadlines(&self) -> &Deadlines {
         &self.0.deadlines
     }
 
@@ -173,7 +172,9 @@ impl Service {
         }
     }
 
-    pub(crate) fn drain(&self) -> &Drain {
+    /// What tells those who wait that the server goes down.
+    #[must_use]
+    pub fn drain(&self) -> &Drain {
         &self.0.shared.drain
     }
 
@@ -208,47 +209,6 @@ impl Service {
     }
 }
 
-impl Handle for Service {
-    type Future = Answering;
-
-    fn handle(&self, request: Request<RequestBody>, connection: &ConnectionInfo) -> Answering {
-        match self.handle_stream(request, connection) {
-            Handled::Now(reply) => Answering::ready(reply),
-            Handled::Later(answering) => answering,
-        }
-    }
-
-    fn handle_stream(
-        &self,
-        request: Request<RequestBody>,
-        connection: &ConnectionInfo,
-    ) -> Handled<Answering> {
-        let (head, body) = request.into_parts();
-        let content = match &body {
-            RequestBody::Empty => Content::Whole(&[]),
-            RequestBody::Full(content) => Content::Whole(content),
-            _ => Content::Coming(body),
-        };
-        self.dispatch(Head::from(&head), content, connection)
-    }
-
-    fn handle_plain(&self, request: PlainRequest<'_>, connection: &ConnectionInfo) -> Handled<Answering> {
-        self.dispatch(Head::Plain(&request.head), Content::Whole(request.content), connection)
-    }
-
-    fn deadlines(&self) -> Deadlines {
-        self.0.deadlines.clone()
-    }
-
-    fn cut(&self, cut: Cut) {
-        self.metrics().cut(cut);
-    }
-
-    fn memory(&self) -> Memory {
-        self.store().memory().clone()
-    }
-}
-
 impl std::fmt::Debug for Service {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Service").field("store", self.store()).finish_non_exhaustive()
@@ -258,15 +218,15 @@ impl std::fmt::Debug for Service {
 /// The answer of a [`Service`], now or later. What waits is one allocation.
 pub struct Answering(State);
 
+#[expect(clippy::large_enum_variant, reason = "a box would cost each answer that is there at once")]
 enum State {
-    /// Boxed, so that those who wait take no room for an answer.
-    Ready(Option<Box<Reply>>),
+    Ready(Option<Reply>),
     Waiting(Later),
 }
 
 impl Answering {
     fn ready(reply: Reply) -> Self {
-        Self(State::Ready(Some(Box::new(reply))))
+        Self(State::Ready(Some(reply)))
     }
 
     /// 404 where no dialect's path is named.
@@ -285,7 +245,7 @@ impl Future for Answering {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Reply> {
         match &mut self.0 {
-            State::Ready(reply) => reply.take().map_or(Poll::Pending, |reply| Poll::Ready(*reply)),
+            State::Ready(reply) => reply.take().map_or(Poll::Pending, Poll::Ready),
             State::Waiting(answer) => answer.poll(cx),
         }
     }

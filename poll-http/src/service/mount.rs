@@ -37,9 +37,9 @@ use http::{HeaderValue, Request, Response, Uri, Version};
 
 use crate::message::body::Body;
 use crate::message::connection_info::{ConnectionInfo, EarlyHints, Protocol, PushPolicy, Unread};
+use crate::message::request::Request as Asked;
 use crate::message::request_body::RequestBody;
 use crate::service::{Answering, Service};
-use crate::transport::connection::Handle as _;
 
 /// A service at a path of another server. A clone is the same mount.
 ///
@@ -121,8 +121,7 @@ impl Mount {
             early_hints: EarlyHints::None,
             unread: Unread::Little,
         };
-        let request = Request::from_parts(head, RequestBody::foreign(body));
-        let answering = self.service.handle(request, &connection);
+        let answering = self.service.dispatch(Asked::new(&head, RequestBody::stream(body)), &connection);
         Mounted { answering, prefix: Arc::clone(&self.prefix) }
     }
 

@@ -15,8 +15,9 @@ use http_body::Body as _;
 use poll_core::{Charge, Kind, Memory, OverBudget};
 use tokio::time::Instant;
 
+use crate::message::allowance::Allowance;
 use crate::message::refusal::Refusal;
-use crate::message::request_body::{Allowance, RequestBody};
+use crate::message::request_body::RequestBody;
 use crate::worker::timer_wheel::Deadlines;
 
 /// What a request whose content is awaited takes beside it, in bytes: a stream, a future, what its head said.

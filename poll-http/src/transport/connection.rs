@@ -10,67 +10,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::Request;
-use poll_core::Memory;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::message::connection_info::ConnectionInfo;
-use crate::message::head::PlainRequest;
-use crate::message::reply::Reply;
-use crate::message::request_body::RequestBody;
+use crate::transport::context::ConnectionContext;
 use crate::transport::error::ConnectionError;
+use crate::transport::handle::Handle;
 use crate::transport::http1::{Direct, Http1, Turn};
 use crate::transport::http2::Http2;
-use crate::transport::settings::{ConnectionSettings, EarlyHintsHttp1};
+use crate::transport::settings::EarlyHintsHttp1;
 use crate::transport::timed_io::{Sniffed, Watched};
-use crate::worker::drain::{Drain, WaitDraining};
-use crate::worker::metrics::Cut;
-use crate::worker::timer_wheel::Deadlines;
+use crate::worker::drain::WaitDraining;
 use crate::worker::turn;
-
-/// What a connection serves. One instance a worker thread; clones are handles to it.
-pub trait Handle: Clone + Send + 'static {
-    /// Resolves to the answer, a `Response<Body>` or a [`Reply`]. It may be dropped at any moment, which must free
-    /// everything it holds.
-    type Future: Future<Output: Into<Reply>> + Send + Unpin + 'static;
-
-    /// Answers one request.
-    fn handle(&self, request: Request<RequestBody>, connection: &ConnectionInfo) -> Self::Future;
-
-    /// Answers one request of HTTP/2; as any other, unless the answer is there at once.
-    fn handle_stream(
-        &self,
-        request: Request<RequestBody>,
-        connection: &ConnectionInfo,
-    ) -> Handled<Self::Future> {
-        Handled::Later(self.handle(request, connection))
-    }
-
-    /// Answers one request of HTTP/1.1 that was read without an engine; as any other, unless there is a quicker way.
-    fn handle_plain(&self, request: PlainRequest<'_>, connection: &ConnectionInfo) -> Handled<Self::Future> {
-        Handled::Later(self.handle(request.into_request(), connection))
-    }
-
-    /// The timers of the worker that this instance belongs to; the connection's own deadlines run on them.
-    fn deadlines(&self) -> Deadlines;
-
-    /// A connection is closed because it went over a limit: for whoever counts.
-    fn cut(&self, _: Cut) {}
-
-    /// The account of what peers make the server hold; one without a bound, if nothing else is said.
-    fn memory(&self) -> Memory {
-        Memory::new(0)
-    }
-}
-
-/// An answer that is there, or one that is to come.
-#[expect(clippy::large_enum_variant, reason = "lives for one call, and a box would cost each answer")]
-pub enum Handled<F> {
-    /// The answer.
-    Now(Reply),
-    /// Resolves to the answer.
-    Later(F),
-}
 
 /// Serves one accepted connection to its end. `io` is a TCP stream or an in-memory pipe.
 ///
@@ -81,16 +31,15 @@ pub fn serve<IO, H>(
     io: IO,
     peer: SocketAddr,
     handler: H,
-    settings: Arc<ConnectionSettings>,
-    drain: Drain,
+    context: Arc<ConnectionContext>,
 ) -> impl Future<Output = Result<(), ConnectionError>> + Send
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Handle,
 {
-    let io = Watched::new(io, Arc::clone(&settings), &handler.deadlines());
-    let draining = WaitDraining::new(drain);
-    Connection { state: State::Sniffing(Some(Sniffing { io, peer, handler, settings, draining })) }
+    let io = Watched::new(io, Arc::clone(&context));
+    let draining = WaitDraining::new(context.drain.clone());
+    Connection { state: State::Sniffing(Some(Sniffing { io, peer, handler, context, draining })) }
 }
 
 /// A state machine by hand: an `async fn` would hold the socket, the handler and the protocol's future side by side.
@@ -118,7 +67,7 @@ struct Sniffing<IO, H> {
     io: Watched<IO>,
     peer: SocketAddr,
     handler: H,
-    settings: Arc<ConnectionSettings>,
+    context: Arc<ConnectionContext>,
     draining: WaitDraining,
 }
 
@@ -171,17 +120,17 @@ where
             // A request may be under way.
             sniffing.io.link().drain();
         };
-        let State::Sniffing(Some(Sniffing { io, peer, handler, settings, draining })) = self.take() else {
+        let State::Sniffing(Some(Sniffing { io, peer, handler, context, draining })) = self.take() else {
             return Poll::Ready(Ok(()));
         };
         self.state = match sniffed {
             Sniffed::Closed => State::Closing(io),
             // Early hints are the engine's.
-            Sniffed::Http1 if settings.early_hints_http1 == EarlyHintsHttp1::On => {
-                State::Http1(Box::new(Http1::new(io, peer, handler, &settings, draining)))
+            Sniffed::Http1 if context.settings.early_hints_http1 == EarlyHintsHttp1::On => {
+                State::Http1(Box::new(Http1::new(io, peer, handler, &context, draining)))
             }
-            Sniffed::Http1 => State::Direct(Direct::new(io, peer, handler, settings, draining)),
-            Sniffed::Http2 => State::Http2(Box::new(Http2::new(io, peer, handler, &settings, draining))),
+            Sniffed::Http1 => State::Direct(Direct::new(io, peer, handler, context, draining)),
+            Sniffed::Http2 => State::Http2(Box::new(Http2::new(io, peer, handler, context, draining))),
         };
         Poll::Ready(Ok(()))
     }

@@ -72,6 +72,12 @@ pub(crate) enum Carries {
     Body,
 }
 
+impl Carries {
+    pub(crate) fn of(content: &[u8]) -> Self {
+        if content.is_empty() { Self::Nothing } else { Self::Body }
+    }
+}
+
 /// No request; bytes after the last one show in the tail.
 const IDLE: u32 = 0;
 /// No request after one with a body, where the tail tells nothing: the idle deadline covers what may have begun.

@@ -18,7 +18,7 @@ use std::task::{Context, Poll, ready};
 use ::hyper::body::Incoming;
 use ::hyper::server::conn::http1;
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
+use http::{HeaderName, HeaderValue, Request, Response, Version, header};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper_util::rt::TokioIo;
 use pin_project_lite::pin_project;
@@ -28,19 +28,20 @@ use crate::message::body::{Body, BodyError};
 use crate::message::connection_info::{ConnectionInfo, EarlyHints, Protocol, PushPolicy, Unread};
 use crate::message::early_hints::Preload;
 use crate::message::reply::{Reply, Wants};
+use crate::message::request as message;
 use crate::message::request_body::RequestBody;
-use crate::transport::connection::Handle;
 use crate::transport::connection_state::{Carries, Link};
+use crate::transport::context::ConnectionContext;
 use crate::transport::error::ConnectionError;
+use crate::transport::handle::{Handle, Panicked};
 use crate::transport::settings::{ConnectionSettings, EarlyHintsHttp1};
 use crate::transport::timed_io::Watched;
 use crate::worker::drain::{Drain, WaitDraining};
 use fast::write_response::After;
-use hyper::exchange::Exchange;
+use hyper::exchange::{Exchange, Http1Body};
 use hyper::framed::Framed;
 
 pub(crate) use fast::connection::{Direct, Turn};
-pub use hyper::exchange::Http1Body;
 pub(crate) use hyper::framing::Content;
 #[cfg(fuzzing)]
 pub(crate) use {fast::familiar::Slot, fast::parse_request::read as read_plain, hyper::framing::Framing};
@@ -68,9 +69,10 @@ where
         mut io: Watched<IO>,
         peer: SocketAddr,
         handler: H,
-        settings: &ConnectionSettings,
+        context: &ConnectionContext,
         draining: WaitDraining,
     ) -> Self {
+        let settings = &context.settings;
         let shared = Arc::new(Shared {
             link: io.share_link(),
             exchange: Arc::default(),
@@ -177,13 +179,15 @@ impl<H: Handle> ::hyper::service::Service<Request<Incoming>> for Requests<H> {
         self.shared.exchange.begin(content);
         self.shared.link.begin(if content == Content::Nothing { Carries::Nothing } else { Carries::Body });
         let asked = Asked { connection, wants: Wants::of(&request), after: After::of(request.headers()) };
-        let request = request.map(|body| match content {
+        let (head, body) = request.into_parts();
+        let body = match content {
             Content::Nothing => RequestBody::Empty,
-            _ => RequestBody::Http1(Http1Body::new(body, Arc::clone(&self.shared.exchange))),
-        });
-        let stage = match catch_unwind(AssertUnwindSafe(|| self.handler.handle(request, &connection))) {
+            _ => RequestBody::stream(Http1Body::new(body, Arc::clone(&self.shared.exchange))),
+        };
+        let handle = || self.handler.handle(message::Request::new(&head, body), &connection);
+        let stage = match catch_unwind(AssertUnwindSafe(handle)) {
             Ok(future) => Answer::Awaited { future },
-            Err(_) => Answer::Announced { response: Some(Box::new(broken().into_response())) },
+            Err(_) => Answer::Announced { response: Some(Box::new(Panicked::reply().into_response())) },
         };
         Answering { stage, asked, shared: Arc::clone(&self.shared) }
     }
@@ -205,13 +209,6 @@ struct Asked {
     wants: Wants,
     /// What it says of the connection.
     after: After,
-}
-
-/// What a panic leaves to say. The connection is closed, because nobody knows what the handler has left undone.
-fn broken() -> Reply {
-    let mut reply = Reply::new(StatusCode::INTERNAL_SERVER_ERROR, Body::empty());
-    reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    reply
 }
 
 pin_project! {
@@ -257,13 +254,13 @@ impl<F: Future<Output: Into<Reply>>> Future for Answering<F> {
                         }
                         response
                     }
-                    Err(_) => broken().into_response(),
+                    Err(_) => Panicked::reply().into_response(),
                 }
             }
             AnswerProjected::Announced { response } => {
                 ready!(link.poll_interim(cx));
                 // Polled after completion only by a bug of hyper's.
-                response.take().map_or_else(|| broken().into_response(), |response| *response)
+                response.take().map_or_else(|| Panicked::reply().into_response(), |response| *response)
             }
         };
         Poll::Ready(Ok(this.shared.finished(response, *this.asked)))

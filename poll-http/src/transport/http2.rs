@@ -17,10 +17,9 @@ mod trailers;
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, Stream as _};
@@ -30,11 +29,14 @@ use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
+use crate::message::allowance::Allowance;
 use crate::message::connection_info::{ConnectionInfo, EarlyHints, Protocol, PushPolicy};
 use crate::message::reply::Reply;
-use crate::message::request_body::{Allowance, RequestBody};
-use crate::transport::connection::{Handle, Handled};
+use crate::message::request as message;
+use crate::message::request_body::RequestBody;
+use crate::transport::context::ConnectionContext;
 use crate::transport::error::ConnectionError;
+use crate::transport::handle::{Begun, Handle, Panicked, begin};
 use crate::transport::settings::ConnectionSettings;
 use crate::transport::timed_io::Watched;
 use crate::worker::drain::WaitDraining;
@@ -42,13 +44,12 @@ use crate::worker::metrics::Cut;
 use crate::worker::timer_wheel::Timer;
 use crate::worker::turn;
 use backlog::{Backlog, Queued, Ticket};
-use content::Came;
+use content::{Came, Content};
 use head::Wants;
 use liveness::{Beat, Pulse};
 use push::{Lane, Origin, Pushed};
 use stream::{Asked, Pauses, Stream};
 
-pub use content::Http2Content;
 pub(crate) use traffic::{Allowed, Traffic};
 
 /// Answers made before what they queued is written: thousands of streams that wake at once must not pile up all their
@@ -65,6 +66,7 @@ struct Made {
 /// One HTTP/2 connection.
 pub(crate) struct Http2<IO, H: Handle> {
     stack: Stack<IO>,
+    context: Arc<ConnectionContext>,
     handler: H,
     peer: SocketAddr,
     lane: Arc<Lane>,
@@ -97,19 +99,20 @@ where
         mut io: Watched<IO>,
         peer: SocketAddr,
         handler: H,
-        settings: &Arc<ConnectionSettings>,
+        context: Arc<ConnectionContext>,
         draining: WaitDraining,
     ) -> Self {
-        let deadlines = handler.deadlines();
-        let pulse = Pulse::new(deadlines.timer(), io.share_link(), Arc::clone(settings));
-        let backlog = Backlog::new(io.share_link(), handler.memory());
-        let lane = Arc::new(Lane::new(io.share_link(), deadlines, settings.stall, backlog));
-        let allowance = Allowance::of(&handler.memory());
+        let settings = &context.settings;
+        let pulse = Pulse::new(io.share_link(), Arc::clone(&context));
+        let backlog = Backlog::new(io.share_link(), context.memory.clone());
+        let lane = Arc::new(Lane::new(io.share_link(), context.timers.clone(), settings.stall, backlog));
+        let allowance = Allowance::of(&context.memory);
         Self {
             allowance,
             made: Made::default(),
             stuck: None,
             stack: Stack::Handshake(Box::new(builder(settings).handshake(io))),
+            context,
             handler,
             peer,
             lane,
@@ -136,19 +139,24 @@ where
         let came = (!request.body().is_end_stream()).then(Came::default);
         let (wants, pauses) = (Wants::of(&request), Pauses::of(request.method()));
         let asked = Asked { wants, pauses, origin, came: came.clone(), ticket: Ticket::default() };
-        let request = request.map(|body| match came {
-            Some(came) => RequestBody::Http2(Http2Content::new(body, came, Arc::clone(&self.allowance))),
+        let (head, body) = request.into_parts();
+        let body = match came {
+            Some(came) => {
+                RequestBody::stream_within(Content::new(body, came), Some(Arc::clone(&self.allowance)))
+            }
             None => RequestBody::Empty,
-        });
-        match catch_unwind(AssertUnwindSafe(|| self.handler.handle_stream(request, &connection))) {
-            Ok(Handled::Now(reply)) => {
+        };
+        // Nobody is to be woken: one that waits is polled again as a stream of its own.
+        let cx = &mut Context::from_waker(Waker::noop());
+        match begin(&self.handler, message::Request::new(&head, body), &connection, cx) {
+            Ok(Begun::Ready(reply)) => {
                 self.made.bytes += reply.body.held();
                 self.made.answers.push((reply, respond, asked));
             }
-            Ok(Handled::Later(future)) => {
+            Ok(Begun::Waiting(future)) => {
                 self.streams.push(Stream::new(future, respond, asked, Arc::clone(&self.lane)));
             }
-            Err(_) => respond.send_reset(Reason::INTERNAL_ERROR),
+            Err(Panicked) => respond.send_reset(Reason::INTERNAL_ERROR),
         }
     }
 
@@ -237,8 +245,9 @@ where
                     Poll::Pending => break,
                 }
             }
-            self.send_made(cx);
+            // What is sent below has not left yet.
             self.look_for_flush();
+            self.send_made(cx);
             let woken = self.lane.backlog.wake();
             if !woken && !accepted && streams == Streams::Waiting {
                 return Poll::Pending;
@@ -285,7 +294,7 @@ where
             return Calmed::No;
         }
         self.calmed = Calmed::Yes;
-        self.handler.cut(Cut::ControlFrames);
+        self.context.metrics.cut(Cut::ControlFrames);
         open.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
         Calmed::Yes
     }

@@ -4,7 +4,9 @@
 
 pub(crate) mod connection;
 pub(crate) mod connection_state;
+pub(crate) mod context;
 pub(crate) mod error;
+pub(crate) mod handle;
 pub(crate) mod http1;
 pub(crate) mod http2;
 pub(crate) mod settings;

@@ -22,9 +22,9 @@ use tokio::time::Instant;
 
 use crate::message::shared_writer::{Lendable, Lent};
 use crate::transport::connection_state::{Link, Phase, Stage};
+use crate::transport::context::ConnectionContext;
 use crate::transport::http2::{Allowed, Traffic};
-use crate::transport::settings::ConnectionSettings;
-use crate::worker::timer_wheel::{Deadlines, Timer};
+use crate::worker::timer_wheel::Timer;
 use crate::worker::turn::{self, cost};
 
 /// Opens every HTTP/2 connection (RFC 9113, section 3.4).
@@ -49,7 +49,7 @@ const LARGE: usize = 16 * 1024;
 pub(crate) struct Watched<IO> {
     io: Lendable<IO>,
     link: Linked,
-    settings: Arc<ConnectionSettings>,
+    context: Arc<ConnectionContext>,
     /// For whichever of the two deadlines below comes first.
     timer: Timer,
     /// The phase in which a read first found nothing, and when. Another phase starts another clock.
@@ -120,14 +120,14 @@ enum Overdue {
 }
 
 impl<IO> Watched<IO> {
-    pub(crate) fn new(io: IO, settings: Arc<ConnectionSettings>, deadlines: &Deadlines) -> Self {
+    pub(crate) fn new(io: IO, context: Arc<ConnectionContext>) -> Self {
         let link = Linked::Own(Link::new());
         Self {
             io: Lendable::Own(io),
             waiting: (link.phase(), Instant::now()),
             link,
-            settings,
-            timer: deadlines.timer(),
+            timer: context.timers.timer(),
+            context,
             blocked: None,
             replay: Replay::default(),
             unread: Bytes::new(),
@@ -160,11 +160,11 @@ impl<IO> Watched<IO> {
         let phase = self.link.phase();
         let (limit, overdue) = match phase.stage() {
             Stage::Busy => return None,
-            Stage::Head => (self.settings.head, Overdue::Head),
+            Stage::Head => (self.context.settings.head, Overdue::Head),
             Stage::Idle if self.link.is_draining() => {
-                (self.settings.keep_alive.min(DRAINING_IDLE), Overdue::Idle)
+                (self.context.settings.keep_alive.min(DRAINING_IDLE), Overdue::Idle)
             }
-            Stage::Idle => (self.settings.keep_alive, Overdue::Idle),
+            Stage::Idle => (self.context.settings.keep_alive, Overdue::Idle),
         };
         if self.waiting.0 != phase {
             self.waiting = (phase, Instant::now());
@@ -175,7 +175,7 @@ impl<IO> Watched<IO> {
     /// Waits for the next deadline beside whatever the caller waits for.
     fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<Overdue> {
         let since = self.blocked.as_ref().map(|blocked| blocked.since);
-        let write = since.map(|since| (since + self.settings.stall, Overdue::Write));
+        let write = since.map(|since| (since + self.context.settings.stall, Overdue::Write));
         let next = match (self.read_deadline(), write) {
             (Some(read), Some(write)) => Some(if write.0 < read.0 { write } else { read }),
             (read, write) => read.or(write),
@@ -197,7 +197,7 @@ impl<IO: AsyncRead + Unpin> Watched<IO> {
             if filled == PREFACE.len() {
                 // From here on h2 watches over its own idleness.
                 self.link.unwatch();
-                self.traffic = Some(Box::new(Traffic::new(self.settings.max_control_frames)));
+                self.traffic = Some(Box::new(Traffic::new(self.context.settings.max_control_frames)));
                 return Poll::Ready(Ok(Sniffed::Http2));
             }
             // No further than the preface, so that one read too many is never waited for.

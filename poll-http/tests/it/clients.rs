@@ -165,9 +165,10 @@ async fn a_client_that_is_refused_comes_back_and_has_lost_nothing() {
 
 /// The answer of a server that drains, as a connection that was there before gets it.
 async fn refused(world: &World, client: &dyn Client) -> Answer {
+    let request = http::Request::get(client.target()).header("host", "a").body(()).unwrap();
     let handled = poll_http::Handle::handle(
         &world.service,
-        http::Request::get(client.target()).header("host", "a").body(poll_http::RequestBody::Empty).unwrap(),
+        poll_http::Request::new(&request.into_parts().0, poll_http::RequestBody::Empty),
         &poll_http::ConnectionInfo {
             peer: ([192, 0, 2, 1], 1).into(),
             protocol: poll_http::Protocol::Http11,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use poll_core::{ChannelName, Payload, Publish, Retention, Store};
-use poll_http::{ConnectionSettings, Drain, Service, serve};
+use poll_http::{ConnectionSettings, Service, serve};
 use tokio::net::TcpListener;
 
 /// A server on a port of its own, with a channel that has ended: `a`, `b`, `c`.
@@ -32,8 +32,8 @@ async fn server_with(channels: &[(&str, u8)]) -> SocketAddr {
     tokio::spawn(async move {
         loop {
             let (socket, peer) = listener.accept().await.unwrap();
-            let settings = Arc::new(ConnectionSettings::default());
-            tokio::spawn(serve(socket, peer, service.clone(), settings, Drain::new()));
+            let context = Arc::new(service.connections(ConnectionSettings::default()));
+            tokio::spawn(serve(socket, peer, service.clone(), context));
         }
     });
     address

@@ -76,7 +76,8 @@ fn ask(service: &Service, request: Request<RequestBody>) -> impl Future<Output =
         early_hints: EarlyHints::None,
         unread: Unread::Little,
     };
-    let answering = service.handle(request, &connection);
+    let (head, body) = request.into_parts();
+    let answering = service.handle(poll_http::Request::new(&head, body), &connection);
     async { answering.await.status().as_u16() }
 }
 

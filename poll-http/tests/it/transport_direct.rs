@@ -115,13 +115,8 @@ async fn a_request_and_the_end_of_its_sender_together_are_answered() {
     let (mut client, server) = tokio::io::duplex(1 << 16);
     send(&mut client, GET).await;
     client.shutdown().await.unwrap();
-    let served = tokio::spawn(serve(
-        server,
-        peer(),
-        Toy::echo(),
-        Arc::new(ConnectionSettings::default()),
-        Drain::new(),
-    ));
+    let context = context(ConnectionSettings::default(), Drain::new());
+    let served = tokio::spawn(serve(server, peer(), Toy::echo(), context));
     assert!(read_all(&mut client).await.ends_with("\r\n\r\n/x"));
     served.await.unwrap().unwrap();
 }
@@ -244,7 +239,7 @@ async fn a_piece_is_not_kept_back_by_a_socket_that_buffers() {
     let (mut client, server) = tokio::io::duplex(64);
     // As a socket with TLS may, it keeps what is written until it is flushed.
     let io = BufWriter::new(server);
-    tokio::spawn(serve(io, peer(), once(body), Arc::new(ConnectionSettings::default()), Drain::new()));
+    tokio::spawn(serve(io, peer(), once(body), context(ConnectionSettings::default(), Drain::new())));
     send(&mut client, GET).await;
     tokio::time::timeout(Duration::from_secs(1), read_to(&mut client, "\r\n\r\n")).await.unwrap();
     feed.send(data("a line\n")).unwrap();
@@ -324,7 +319,7 @@ async fn a_poll_that_no_ring_has_told_of_the_drain_finds_it_when_it_is_looked_at
     // Driven by nobody, so that nobody rings, as when the ring of another thread came just before a poll registered.
     let service = Service::builder(Store::in_memory(Retention::default())).drain(drain.clone()).build();
     let (mut client, server) = tokio::io::duplex(4_096);
-    tokio::spawn(serve(server, peer(), service, Arc::new(ConnectionSettings::default()), drain.clone()));
+    tokio::spawn(serve(server, peer(), service, context(ConnectionSettings::default(), drain.clone())));
     send(&mut client, "GET /api/longpoll?timeout=60 HTTP/1.1\r\nHost: a\r\n\r\n").await;
     settle().await;
     drain.begin(Duration::ZERO);

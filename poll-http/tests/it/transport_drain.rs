@@ -158,8 +158,8 @@ async fn a_request_that_is_already_there_is_answered_while_draining() {
     drain.begin(Duration::ZERO);
     let (mut client, server) = tokio::io::duplex(4096);
     send(&mut client, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n").await;
-    let settings = std::sync::Arc::new(ConnectionSettings::default());
-    let served = tokio::spawn(poll_http::serve(server, peer(), Toy::echo(), settings, drain));
+    let context = context(ConnectionSettings::default(), drain);
+    let served = tokio::spawn(poll_http::serve(server, peer(), Toy::echo(), context));
     let answer = read_all(&mut client).await;
     assert!(answer.ends_with("\r\n\r\n/x"), "{answer}");
     served.await.unwrap().unwrap();

@@ -41,7 +41,7 @@ impl Line {
     fn open<H: Handle>(handler: H, hints: EarlyHintsHttp1, drain: Drain, capacity: usize) -> Self {
         let (client, server) = tokio::io::duplex(capacity);
         let settings = ConnectionSettings { early_hints_http1: hints, ..ConnectionSettings::default() };
-        let served = tokio::spawn(serve(server, peer(), handler, Arc::new(settings), drain));
+        let served = tokio::spawn(serve(server, peer(), handler, context(settings, drain)));
         let (reader, writer) = tokio::io::split(client);
         let seen = Arc::new(Mutex::new(Seen::default()));
         tokio::spawn(read_on(reader, Arc::clone(&seen)));
@@ -347,8 +347,8 @@ const NEXT: &[u8] = b"GET /next HTTP/1.1\r\nHost: a\r\n\r\n";
 
 #[tokio::test(start_paused = true)]
 async fn every_request_has_the_same_answer_on_both_ways() {
-    for plain in [Plain::Now, Plain::Later] {
-        let toy = toy().giving(plain);
+    for ready in [Ready::Now, Ready::Later] {
+        let toy = toy().giving(ready);
         let mut answered = 0;
         for request in requests() {
             compare(&toy, &[&request]).await;
@@ -364,8 +364,8 @@ async fn every_request_has_the_same_answer_on_both_ways() {
 
 #[tokio::test(start_paused = true)]
 async fn every_answer_is_the_same_through_a_small_pipe_on_both_ways() {
-    for plain in [Plain::Now, Plain::Later] {
-        let toy = toy().giving(plain);
+    for ready in [Ready::Now, Ready::Later] {
+        let toy = toy().giving(ready);
         for path in ANSWERS.iter().chain(MEDDLED) {
             // The request fits, so that it comes whole.
             let request = format!("GET /{path} HTTP/1.1\r\nHost: a\r\n\r\n");

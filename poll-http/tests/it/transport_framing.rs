@@ -346,8 +346,12 @@ async fn who_leaves_without_sending_all_of_its_content_frees_its_waiter_at_once(
                     let (mut client, server) = tokio::io::duplex(1 << 16);
                     let settings =
                         ConnectionSettings { early_hints_http1: way, ..ConnectionSettings::default() };
-                    let served =
-                        serve(server, peer(), world.service.clone(), Arc::new(settings), world.drain.clone());
+                    let served = serve(
+                        server,
+                        peer(),
+                        world.service.clone(),
+                        Arc::new(world.service.connections(settings)),
+                    );
                     let served = tokio::spawn(served);
                     send(&mut client, &format!("GET {target} HTTP/1.1\r\nHost: a\r\n{unsent}")).await;
                     world.until_waiting(1).await;
@@ -408,9 +412,8 @@ async fn an_http_2_client_that_leaves_without_its_content_frees_its_waiter_at_on
     let world = World::new();
     for leaves in ["by reset", "with its connection"] {
         let (client, server) = tokio::io::duplex(1 << 16);
-        let settings = Arc::new(ConnectionSettings::default());
-        let served =
-            tokio::spawn(serve(server, peer(), world.service.clone(), settings, world.drain.clone()));
+        let context = Arc::new(world.service.connections(ConnectionSettings::default()));
+        let served = tokio::spawn(serve(server, peer(), world.service.clone(), context));
         let (mut requests, connection) = h2::client::handshake(client).await.unwrap();
         let connection = tokio::spawn(connection);
         let request = http::Request::get("http://a/api/longpoll?timeout=60").body(()).unwrap();

@@ -212,7 +212,7 @@ async fn a_refused_promise_is_no_error() {
 
 #[tokio::test(start_paused = true)]
 async fn a_page_pushes_its_assets_where_push_is_possible() {
-    let (toy, _) = pushing(Body::empty());
+    let (toy, seen) = pushing(Body::empty());
     let mut client = connected(toy, &Builder::new()).await;
     let mut answer = client.get("/").await;
     let mut promises = answer.push_promises();
@@ -223,6 +223,9 @@ async fn a_page_pushes_its_assets_where_push_is_possible() {
         assert_eq!(text(response.into_body()).await, format!("body of {path}"));
     }
     assert_eq!(text(page.into_body()).await, "<html>");
+    // They have all left, so the next answer may push as well.
+    drop(client.get("/other").await.await.unwrap());
+    assert_eq!(*seen.lock().unwrap(), Some(PushPolicy::Possible));
 }
 
 #[tokio::test(start_paused = true)]

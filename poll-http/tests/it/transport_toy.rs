@@ -6,13 +6,13 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{Request, Response};
 use poll_http::{
-    Body, ConnectionError, ConnectionInfo, ConnectionSettings, Deadlines, Drain, Handle, Handled, Piece,
-    Pieces, PlainRequest, RequestBody, serve,
+    Body, ConnectionContext, ConnectionError, ConnectionInfo, ConnectionSettings, Drain, Handle, Piece,
+    Pieces, RequestBody, serve,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::sync::mpsc;
@@ -25,15 +25,15 @@ type Respond = dyn Fn(Request<RequestBody>, &ConnectionInfo) -> Answer + Send + 
 #[derive(Clone)]
 pub(crate) struct Toy {
     respond: Arc<Respond>,
-    deadlines: Deadlines,
-    plain: Plain,
+    ready: Ready,
 }
 
-/// How a toy gives an answer to a plain request that is there at once.
+/// When a toy's answer is ready that is there at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Plain {
+pub(crate) enum Ready {
+    /// When it is first polled.
     Now,
-    /// By a future that is ready.
+    /// When it is polled once more.
     Later,
 }
 
@@ -41,11 +41,11 @@ impl Toy {
     pub(crate) fn new(
         respond: impl Fn(Request<RequestBody>, &ConnectionInfo) -> Answer + Send + Sync + 'static,
     ) -> Self {
-        Self { respond: Arc::new(respond), deadlines: Deadlines::new(), plain: Plain::Now }
+        Self { respond: Arc::new(respond), ready: Ready::Now }
     }
 
-    pub(crate) fn giving(self, plain: Plain) -> Self {
-        Self { plain, ..self }
+    pub(crate) fn giving(self, ready: Ready) -> Self {
+        Self { ready, ..self }
     }
 
     /// Answers every path with the path.
@@ -57,23 +57,21 @@ impl Toy {
 impl Handle for Toy {
     type Future = Answer;
 
-    fn handle(&self, request: Request<RequestBody>, connection: &ConnectionInfo) -> Answer {
-        (self.respond)(request, connection)
-    }
-
-    fn handle_plain(&self, request: PlainRequest<'_>, connection: &ConnectionInfo) -> Handled<Answer> {
-        let mut answer = self.handle(request.into_request(), connection);
-        if self.plain == Plain::Now
-            && let Poll::Ready(response) = answer.as_mut().poll(&mut Context::from_waker(Waker::noop()))
-        {
-            return Handled::Now(response.into());
+    fn handle(&self, request: poll_http::Request<'_>, connection: &ConnectionInfo) -> Answer {
+        let answer = (self.respond)(request.into_owned(), connection);
+        match self.ready {
+            Ready::Now => answer,
+            Ready::Later => Box::pin(async {
+                tokio::task::yield_now().await;
+                answer.await
+            }),
         }
-        Handled::Later(answer)
     }
+}
 
-    fn deadlines(&self) -> Deadlines {
-        self.deadlines.clone()
-    }
+/// What connections share that are served with these settings until `drain` comes.
+pub(crate) fn context(settings: ConnectionSettings, drain: Drain) -> Arc<ConnectionContext> {
+    Arc::new(ConnectionContext { drain, ..ConnectionContext::new(settings) })
 }
 
 pub(crate) fn now(response: Response<Body>) -> Answer {
@@ -169,7 +167,7 @@ pub(crate) fn drained_pipe(
     drain: Drain,
 ) -> (DuplexStream, Served) {
     let (client, server) = tokio::io::duplex(capacity);
-    (client, tokio::spawn(serve(server, peer(), toy, Arc::new(settings), drain)))
+    (client, tokio::spawn(serve(server, peer(), toy, context(settings, drain))))
 }
 
 /// An ordinary connection to a toy.
@@ -268,7 +266,7 @@ pub(crate) fn recorded(toy: Toy) -> (DuplexStream, Writes, Served) {
     let (client, server) = tokio::io::duplex(1 << 20);
     let writes = Writes::default();
     let io = Recording { io: server, writes: writes.clone() };
-    let served = serve(io, peer(), toy, Arc::new(ConnectionSettings::default()), Drain::new());
+    let served = serve(io, peer(), toy, context(ConnectionSettings::default(), Drain::new()));
     (client, writes, tokio::spawn(served))
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use poll_core::{Retention, Store};
-use poll_http::{ConnectionSettings, Drain, Service, serve};
+use poll_http::{ConnectionSettings, Service, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -29,8 +29,8 @@ async fn server() -> (SocketAddr, Store) {
     tokio::spawn(async move {
         loop {
             let (socket, peer) = listener.accept().await.unwrap();
-            let settings = Arc::new(ConnectionSettings::default());
-            tokio::spawn(serve(socket, peer, service.clone(), settings, Drain::new()));
+            let context = Arc::new(service.connections(ConnectionSettings::default()));
+            tokio::spawn(serve(socket, peer, service.clone(), context));
         }
     });
     (address, store)

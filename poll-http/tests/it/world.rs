@@ -205,9 +205,9 @@ impl World {
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let settings = Arc::new(ConnectionSettings::default());
+        let context = Arc::new(self.service.connections(ConnectionSettings::default()));
         let peer = SocketAddr::from((address, 4711));
-        serve(io, peer, self.service.clone(), settings, self.drain.clone())
+        serve(io, peer, self.service.clone(), context)
     }
 
     /// A connection, and how often its server side is polled.

@@ -1,23 +1,12 @@
-//! A request of HTTP/1.1 that was read without an engine.
+//! The head of a plain request of HTTP/1.1 where it was read, without an engine.
 
-use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
 
 use crate::message::head::{Field, FieldSet, Repeated, Values};
 use crate::message::query::Coding;
-use crate::message::request_body::RequestBody;
 
-/// A plain request of HTTP/1.1 where it was read: a whole GET or POST that asks nothing of its connection but to be
-/// kept.
-#[derive(Debug)]
-pub struct PlainRequest<'a> {
-    pub(crate) head: PlainHead<'a>,
-    /// Its content, whole.
-    pub(crate) content: &'a [u8],
-}
-
-/// The head of a [`PlainRequest`].
+/// The head of a GET or POST that asks nothing of its connection but to be kept.
 #[derive(Debug)]
 pub(crate) struct PlainHead<'a> {
     pub(crate) method: Method,
@@ -52,53 +41,6 @@ struct Span {
 
 /// Fields of a plain head. Browsers send about fifteen, proxies add a few.
 const MOST_FIELDS: usize = 32;
-
-impl PlainRequest<'_> {
-    /// GET or POST.
-    #[must_use]
-    pub fn method(&self) -> &Method {
-        &self.head.method
-    }
-
-    /// From its first `/` to the query, as it was sent: percent-encoded.
-    #[must_use]
-    pub fn path(&self) -> &str {
-        self.head.path
-    }
-
-    /// What stands behind the `?`, if there is one; percent-encoded.
-    #[must_use]
-    pub fn query(&self) -> Option<&str> {
-        self.head.query
-    }
-
-    /// The first value of a field, if there is one.
-    #[must_use]
-    pub fn field(&self, name: &HeaderName) -> Option<&[u8]> {
-        let (fields, name) = (self.head.fields, name.as_str().as_bytes());
-        match Field::of(name) {
-            Some(field) => fields.first(field),
-            None => fields.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value),
-        }
-    }
-
-    /// Its content, whole; of a GET empty.
-    #[must_use]
-    pub fn content(&self) -> &[u8] {
-        self.content
-    }
-
-    /// The same in the types of `http`, with nothing borrowed.
-    #[must_use]
-    pub fn into_request(self) -> Request<RequestBody> {
-        let body = if self.content.is_empty() {
-            RequestBody::Empty
-        } else {
-            RequestBody::Full(Bytes::copy_from_slice(self.content))
-        };
-        Request::from_parts(self.head.parts(), body)
-    }
-}
 
 impl PlainHead<'_> {
     /// The same in the types of `http`.
@@ -181,6 +123,15 @@ impl Fields {
         }
         let place = self.first[field as usize];
         self.spans.get(usize::from(place)).map(|span| self.part(span.value))
+    }
+
+    /// The first value of the field that has this name.
+    pub(crate) fn named(&self, name: &HeaderName) -> Option<&[u8]> {
+        let name = name.as_str().as_bytes();
+        match Field::of(name) {
+            Some(field) => self.first(field),
+            None => self.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value),
+        }
     }
 
     /// The value of a field that may be there once.

@@ -2,45 +2,31 @@
 //!
 //! Flow-control windows open as the data is taken: whoever asks for more has found room for what came before.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::RecvStream;
-
-use crate::message::request_body::Allowance;
+use http_body::{Body, Frame, SizeHint};
 
 /// Content that is read from its stream.
 #[derive(Debug)]
-pub struct Http2Content {
+pub(super) struct Content {
     stream: RecvStream,
     came: Came,
     /// Bytes that were given and are not released yet.
     owed: usize,
-    allowance: Arc<Allowance>,
 }
 
 /// Tells the answer's side whether the request has ended.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Came(Arc<AtomicBool>);
 
-impl Http2Content {
-    pub(super) fn new(stream: RecvStream, came: Came, allowance: Arc<Allowance>) -> Self {
-        Self { stream, came, owed: 0, allowance }
-    }
-
-    pub(crate) fn allowance(&self) -> &Arc<Allowance> {
-        &self.allowance
-    }
-
-    pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, h2::Error>>> {
-        self.release();
-        let data = ready!(self.stream.poll_data(cx));
-        if let Some(Ok(bytes)) = &data {
-            self.owed = bytes.len();
-        }
-        Poll::Ready(data)
+impl Content {
+    pub(super) fn new(stream: RecvStream, came: Came) -> Self {
+        Self { stream, came, owed: 0 }
     }
 
     fn release(&mut self) {
@@ -50,13 +36,36 @@ impl Http2Content {
             let _ = self.stream.flow_control().release_capacity(owed);
         }
     }
+}
 
-    pub(crate) fn is_end_stream(&self) -> bool {
+impl Body for Content {
+    type Data = Bytes;
+    type Error = h2::Error;
+
+    /// Trailers are not looked at; dropping the stream lets go of them.
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+        self.release();
+        let data = ready!(self.stream.poll_data(cx));
+        if let Some(Ok(bytes)) = &data {
+            self.owed = bytes.len();
+        }
+        Poll::Ready(data.map(|data| data.map(Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
         self.stream.is_end_stream()
+    }
+
+    /// h2 checks the length against `Content-Length` itself, but does not tell it.
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::default()
     }
 }
 
-impl Drop for Http2Content {
+impl Drop for Content {
     fn drop(&mut self) {
         // The window of the connection is the others' as well, whatever becomes of this stream.
         self.release();

@@ -10,15 +10,15 @@ use h2::{Ping, PingPong};
 use tokio::time::Instant;
 
 use crate::transport::connection_state::Link;
+use crate::transport::context::ConnectionContext;
 use crate::transport::http2::Load;
-use crate::transport::settings::ConnectionSettings;
 use crate::worker::timer_wheel::Timer;
 
 /// The liveness of one connection.
 pub(super) struct Pulse {
     timer: Timer,
     link: Arc<Link>,
-    settings: Arc<ConnectionSettings>,
+    context: Arc<ConnectionContext>,
     ping: Option<PingPong>,
     /// What `next` is for.
     stage: Stage,
@@ -52,9 +52,9 @@ pub(super) enum Beat {
 }
 
 impl Pulse {
-    pub(super) fn new(timer: Timer, link: Arc<Link>, settings: Arc<ConnectionSettings>) -> Self {
-        let next = Instant::now() + settings.head;
-        Self { timer, link, settings, ping: None, stage: Stage::Settings, next, idle: None, closing: false }
+    pub(super) fn new(link: Arc<Link>, context: Arc<ConnectionContext>) -> Self {
+        let (timer, next) = (context.timers.timer(), Instant::now() + context.settings.head);
+        Self { timer, link, context, ping: None, stage: Stage::Settings, next, idle: None, closing: false }
     }
 
     pub(super) fn take_ping(&mut self, ping: Option<PingPong>) {
@@ -79,7 +79,11 @@ impl Pulse {
     /// Ready when something is to be done. Polled in every turn of the connection.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, load: Load) -> Poll<Beat> {
         loop {
-            let limit = if self.closing { self.settings.ping_timeout } else { self.settings.keep_alive };
+            let limit = if self.closing {
+                self.context.settings.ping_timeout
+            } else {
+                self.context.settings.keep_alive
+            };
             let idle_until = match load {
                 Load::Streams => {
                     self.idle = None;
@@ -112,13 +116,13 @@ impl Pulse {
         match (self.stage, alive) {
             (_, true) => {
                 self.stage = Stage::Listening;
-                self.next = now + self.settings.ping_interval;
+                self.next = now + self.context.settings.ping_interval;
                 None
             }
             (Stage::Settings | Stage::Pinged, false) => Some(Beat::Silent),
             (Stage::Listening, false) => {
                 self.stage = Stage::Pinged;
-                self.next = now + self.settings.ping_timeout;
+                self.next = now + self.context.settings.ping_timeout;
                 let ping = self.ping.as_mut()?;
                 // The answer to the last one has to be fetched before another is sent.
                 let _ = ping.poll_pong(cx);

@@ -19,16 +19,17 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::message::body::Body;
 use crate::message::connection_info::{ConnectionInfo, EarlyHints, Protocol, PushPolicy, Unread};
-use crate::message::head::PlainRequest;
+use crate::message::head::Head;
 use crate::message::reply::{Reply, Wants};
-use crate::transport::connection::{Handle, Handled};
+use crate::message::request::{Content, Request};
 use crate::transport::connection_state::Carries;
+use crate::transport::context::ConnectionContext;
 use crate::transport::error::ConnectionError;
+use crate::transport::handle::{Begun, Handle, Panicked, begin};
+use crate::transport::http1::Http1;
 use crate::transport::http1::fast::familiar::{EMPTY_LINE, Slot};
 use crate::transport::http1::fast::write_response::{After, Framing, Outbox};
 use crate::transport::http1::fast::{parse_request as ask, spare};
-use crate::transport::http1::{Http1, broken};
-use crate::transport::settings::ConnectionSettings;
 use crate::transport::timed_io::Watched;
 use crate::worker::drain::WaitDraining;
 use crate::worker::turn;
@@ -45,7 +46,7 @@ pub(crate) struct Direct<IO, H: Handle> {
     io: Watched<IO>,
     peer: SocketAddr,
     handler: H,
-    settings: Arc<ConnectionSettings>,
+    context: Arc<ConnectionContext>,
     draining: WaitDraining,
     /// Read and not looked at.
     unread: Vec<u8>,
@@ -121,14 +122,14 @@ where
         io: Watched<IO>,
         peer: SocketAddr,
         handler: H,
-        settings: Arc<ConnectionSettings>,
+        context: Arc<ConnectionContext>,
         draining: WaitDraining,
     ) -> Self {
         Self {
             io,
             peer,
             handler,
-            settings,
+            context,
             draining,
             unread: Vec::new(),
             usual: Slot::default(),
@@ -139,7 +140,7 @@ where
     /// The same connection under hyper, with all that was read and not answered.
     pub(crate) fn into_engine(mut self) -> Http1<IO, H> {
         self.io.unread(self.unread.into());
-        Http1::new(self.io, self.peer, self.handler, &self.settings, self.draining)
+        Http1::new(self.io, self.peer, self.handler, &self.context, self.draining)
     }
 
     /// A connection is polled three times a request, each time for another stage, so stages are functions of their own:
@@ -211,14 +212,16 @@ where
             }
         }
         let bytes = std::mem::take(&mut self.unread);
-        let Some((plain, end)) = ask::read(&bytes, &mut self.usual, self.settings.max_head_bytes) else {
+        let Some((plain, end)) = ask::read(&bytes, &mut self.usual, self.context.settings.max_head_bytes)
+        else {
             self.unread = bytes;
             return Poll::Ready(Ok(Some(Turn::Engine)));
         };
         if end < bytes.len() {
             self.unread = bytes[end..].to_vec();
         }
-        let begun = self.begin(plain.request(), cx);
+        let request = Request { head: Head::Plain(&plain.head()), content: Content::Here(plain.content) };
+        let begun = self.begin(request, Carries::of(plain.content), cx);
         spare::give(bytes);
         ready!(begun)?;
         Poll::Ready(Ok(None))
@@ -231,17 +234,18 @@ where
         let reply = match catch_unwind(AssertUnwindSafe(|| Pin::new(future).poll(cx))) {
             Ok(Poll::Pending) => return self.poll_left(cx),
             Ok(Poll::Ready(answer)) => answer.into(),
-            Err(_) => broken(),
+            Err(_) => Panicked::reply(),
         };
         self.answer(reply, Leaves::AtOnce, cx)
     }
 
     fn begin(
         &mut self,
-        request: PlainRequest<'_>,
+        request: Request<'_>,
+        carries: Carries,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), ConnectionError>> {
-        self.io.link().begin(if request.content.is_empty() { Carries::Nothing } else { Carries::Body });
+        self.io.link().begin(carries);
         let connection = ConnectionInfo {
             peer: self.peer,
             protocol: Protocol::Http11,
@@ -249,14 +253,14 @@ where
             early_hints: EarlyHints::None,
             unread: Unread::Little,
         };
-        match catch_unwind(AssertUnwindSafe(|| self.handler.handle_plain(request, &connection))) {
-            Ok(Handled::Now(reply)) => {
+        match begin(&self.handler, request, &connection, cx) {
+            Ok(Begun::Ready(reply)) => {
                 // Of requests that came together only the last one gives way.
                 let leaves = if self.unread.is_empty() { Leaves::AfterOthers } else { Leaves::AtOnce };
                 ready!(self.answer(reply, leaves, cx))?;
             }
-            Ok(Handled::Later(future)) => self.stage = Stage::Asked(future),
-            Err(_) => ready!(self.answer(broken(), Leaves::AtOnce, cx))?,
+            Ok(Begun::Waiting(future)) => self.stage = Stage::Asked(future),
+            Err(Panicked) => ready!(self.answer(Panicked::reply(), Leaves::AtOnce, cx))?,
         }
         Poll::Ready(Ok(()))
     }
@@ -274,7 +278,7 @@ where
         let framing = Framing::of(reply.status, reply.body.exact_length());
         let after = if self.draining.is_draining() { self.after_draining(cx) } else { After::Keep };
         let mut out = Outbox::default();
-        let after = out.head(&reply, framing, self.settings.keep_alive, after);
+        let after = out.head(&reply, framing, self.context.settings.keep_alive, after);
         let mut answering = Answering { body: reply.body, framing, out, after, socket: Socket::Free };
         if leaves == Leaves::AfterOthers && framing != Framing::Chunks {
             if framing != Framing::Bodiless {

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use http::Method;
 use memchr::memchr;
 
-use crate::message::head::{Field, FieldSet, Fields, PlainHead, PlainRequest};
+use crate::message::head::{Field, FieldSet, Fields, PlainHead};
 use crate::message::query::Coding;
 use crate::transport::http1::fast::familiar::{self, Slot};
 
@@ -19,7 +19,7 @@ pub(crate) struct Plain<'a> {
     target: &'a str,
     coding: Coding,
     known: Rc<Known>,
-    content: &'a [u8],
+    pub(crate) content: &'a [u8],
 }
 
 /// Fields of a plain head.
@@ -81,13 +81,13 @@ pub(crate) fn read<'a>(
 }
 
 impl Plain<'_> {
-    pub(crate) fn request(&self) -> PlainRequest<'_> {
+    pub(crate) fn head(&self) -> PlainHead<'_> {
         let (path, query) = match memchr(b'?', self.target.as_bytes()) {
             Some(at) => (&self.target[..at], Some(&self.target[at + 1..])),
             None => (self.target, None),
         };
         let (method, coding, fields) = (self.method.clone(), self.coding, &self.known.fields);
-        PlainRequest { head: PlainHead { method, path, query, coding, fields }, content: self.content }
+        PlainHead { method, path, query, coding, fields }
     }
 }
 
@@ -142,12 +142,19 @@ mod tests {
     use http::uri::PathAndQuery;
 
     use super::*;
+    use crate::message::head::Head;
+    use crate::message::request::Content;
     use crate::message::request_body::RequestBody;
+
+    fn owned(plain: &Plain<'_>) -> Request<RequestBody> {
+        let content = Content::Here(plain.content);
+        crate::message::request::Request { head: Head::Plain(&plain.head()), content }.into_owned()
+    }
 
     /// The request, and what is left of the text behind it.
     fn plain(text: &str) -> Option<(Request<RequestBody>, &str)> {
         let (plain, end) = read(text.as_bytes(), &mut Slot::default(), 16 * 1024)?;
-        Some((plain.request().into_request(), &text[end..]))
+        Some((owned(&plain), &text[end..]))
     }
 
     #[test]
@@ -212,7 +219,7 @@ mod tests {
                 let Some((plain, _)) = read(&bytes, &mut Slot::default(), 16 * 1024) else { continue };
                 let fields =
                     plain.known.fields.iter().map(|(name, value)| (name.to_ascii_lowercase(), value));
-                let request = plain.request().into_request();
+                let request = owned(&plain);
                 let said = request
                     .headers()
                     .iter()

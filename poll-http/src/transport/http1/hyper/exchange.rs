@@ -122,7 +122,7 @@ impl State {
 
 /// The content of a request that hyper reads.
 #[derive(Debug)]
-pub struct Http1Body {
+pub(crate) struct Http1Body {
     incoming: Incoming,
     ended: bool,
     exchange: Arc<Exchange>,
