@@ -218,7 +218,6 @@ impl std::fmt::Debug for Service {
 /// The answer of a [`Service`], now or later. What waits is one allocation.
 pub struct Answering(State);
 
-#[expect(clippy::large_enum_variant, reason = "a box would cost each answer that is there at once")]
 enum State {
     Ready(Option<Reply>),
     Waiting(Later),
