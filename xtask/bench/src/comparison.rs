@@ -1,30 +1,32 @@
-//! The comparison: every scenario on every server, round by round in turn, each round on a fresh server.
-//!
-//! Servers take turns within a scenario, so that what else happens on the machine meets them alike. A round that fails
-//! or loses something makes its row void, with the reason, and the others go on. All rounds are kept.
+//! The comparison: every scenario on every server, or on two builds of ours.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, bail};
 use clap::Args;
 
-use super::cores::Cores;
-use super::figures::{Round, Row, Run};
-use super::load::Waits;
-use super::machine;
-use super::namespace;
-use super::peer::{Given, Kind, Peer};
-use super::report::{self, Outputs};
-use super::scenario::{Scenario, Size, Workers};
-use super::versus;
-use xtask::server::Binary;
+use crate::cores::Share;
+use crate::endpoints::Mode;
+use crate::load::Repeat;
+use crate::namespace;
+use crate::peer::{Given, Kind, Peer};
+use crate::report::{self, Outputs};
+use crate::rounds::{self, Order, measure};
+use crate::scenario::{
+    Scenario, channels, fan_out, http2_fan_out, http2_idle, idle, publish, short, streams,
+};
+use crate::target::{Needs, Room, Shape, Size, Store};
+use crate::versus;
+use crate::workload::http2::SETTLE;
+use crate::workload::stopwatch::LOOK;
+use crate::workload::streams::Pace;
 
-/// Rounds of each, unless said otherwise: the ratio of a round is within some percent of the next one's.
+/// Ratios of single rounds differ by some percent.
 const ROUNDS: u32 = 9;
 
-/// The course's arguments.
-#[derive(Args, Default)]
-pub(super) struct Comparison {
+#[derive(Args)]
+pub(crate) struct Comparison {
     /// Only these scenarios (repeatable); a wrong name lists them all
     #[arg(long, value_name = "SCENARIO")]
     only: Vec<String>,
@@ -35,188 +37,116 @@ pub(super) struct Comparison {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: Option<u32>,
     /// A little of everything, to see that it works; the figures mean nothing
-    #[arg(long, conflicts_with = "readme")]
-    pub(super) quick: bool,
+    #[arg(long, conflicts_with = "docs")]
+    quick: bool,
     #[command(flatten)]
     outputs: Outputs,
     /// Measure this poll-server instead of building one
     #[arg(long, value_name = "PATH")]
     binary: Option<PathBuf>,
-    /// Compare only with this other poll-server: rounds alternate, and what is printed is the ratio of the two
-    #[arg(long, value_name = "PATH", requires = "binary", conflicts_with_all = ["server", "readme"])]
+    /// Compare with this other poll-server only: rounds alternate, and the ratio of the two is printed
+    #[arg(long, value_name = "PATH", requires = "binary", conflicts_with_all = ["server", "docs"])]
     against: Option<PathBuf>,
     /// The folder of golongpoll's source, to measure it too
     #[arg(long, value_name = "DIR")]
     golongpoll_source: Option<PathBuf>,
-    #[arg(skip)]
-    built: Option<Binary>,
-}
-
-/// A row in the making, and who fills it.
-struct Lane<'a> {
-    peer: &'a Peer,
-    row: Row,
 }
 
 impl Comparison {
-    pub(super) fn run(&self) -> Result<()> {
+    pub(crate) fn run(&self) -> Result<()> {
         let size = if self.quick { Size::Quick } else { Size::Full };
-        let scenarios = self.scenarios(size)?;
+        let scenarios = self.chosen(size)?;
         let peers = self.peers(size)?;
-        ensure!(!peers.is_empty(), "there is no server to measure");
         namespace::enter()?;
-        let cores = Cores::find()?;
-        machine::raise_file_limit()?;
-        let mut run = Run {
-            date: machine::today(),
-            commit: machine::commit(),
-            machine: machine::describe()?,
-            rows: Vec::new(),
-        };
-        let rounds = self.rounds.unwrap_or(if size == Size::Quick { 1 } else { ROUNDS });
-        let lanes = |scenario| peers.iter().filter_map(move |peer| Lane::new(peer, scenario));
-        let mut courses: Vec<(&Scenario, Vec<Lane<'_>>)> =
-            scenarios.iter().map(|scenario| (scenario, lanes(scenario).collect())).collect();
-        // All of a round, before any of the next: scenarios are compared with each other as well.
-        for round in 1..=rounds {
-            for (number, (scenario, lanes)) in courses.iter_mut().enumerate() {
-                let (number, of) = (number + 1, scenarios.len());
-                eprintln!("round {round}/{rounds} [{number}/{of}] {} ({})", scenario.words(), scenario.id);
-                // Two builds of one server differ by so little that who goes first must take turns: A, B, B, A.
-                let turned = self.against.is_some() && round.is_multiple_of(2);
-                if turned {
-                    lanes.reverse();
-                }
-                for lane in &mut *lanes {
-                    lane.go(scenario, &cores)?;
-                    eprintln!("  {}", lane.say());
-                }
-                if turned {
-                    lanes.reverse();
-                }
-            }
-            run.rows = courses.iter().flat_map(|(_, lanes)| lanes).map(|lane| lane.row.clone()).collect();
-            // After each round, so that an interrupted run is not lost.
-            self.outputs.keep(&run)?;
-        }
-        report::write(&run, &self.outputs)?;
+        let rounds = self.rounds.unwrap_or(size.of(ROUNDS, 1));
+        // Builds of one server differ by so little that who goes first matters.
+        let order = if self.against.is_some() { Order::Alternating } else { Order::Fixed };
+        let run = measure(&scenarios, &peers, rounds, order, |run| self.outputs.keep(run))?;
         if self.against.is_some() {
-            println!("\n{}", versus::render(&run));
+            println!("{}", versus::render(&run));
+        } else {
+            report::write(&run, &self.outputs)?;
         }
-        let void = run.rows.iter().filter(|row| row.void.is_some()).count();
-        ensure!(void == 0, "of {} rows {void} are void", run.rows.len());
-        Ok(())
+        rounds::verdict(&run)
     }
 
-    fn scenarios(&self, size: Size) -> Result<Vec<Scenario>> {
-        let all = Scenario::all(size);
-        let known = |id: &&String| all.iter().any(|scenario| scenario.id == **id);
-        if let Some(unknown) = self.only.iter().find(|id| !known(id)) {
-            let ids: Vec<&str> = all.iter().map(|scenario| scenario.id).collect();
+    fn chosen(&self, size: Size) -> Result<Vec<Scenario>> {
+        let all = scenarios(size);
+        if let Some(unknown) = self.only.iter().find(|id| all.iter().all(|scenario| scenario.id != **id)) {
+            let ids: Vec<&str> = all.iter().map(|scenario| &*scenario.id).collect();
             bail!("there is no scenario `{unknown}`; there are {}", ids.join(", "));
         }
-        let wanted =
-            |scenario: &Scenario| self.only.is_empty() || self.only.iter().any(|id| id == scenario.id);
-        Ok(all.into_iter().filter(wanted).collect())
+        let chosen = |scenario: &Scenario| self.only.is_empty() || self.only.contains(&scenario.id);
+        Ok(all.into_iter().filter(chosen).collect())
     }
 
     fn peers(&self, size: Size) -> Result<Vec<Peer>> {
-        let given = Given {
-            built: self.built.clone(),
-            binary: self.binary.clone(),
-            golongpoll: self.golongpoll_source.clone(),
-        };
-        if let Some(against) = &self.against {
-            return Peer::two_of_ours(&given, against);
+        if self.against.is_some() {
+            let builds = [(versus::POLL, &self.binary), (versus::AGAINST, &self.against)];
+            return builds.into_iter().map(|(name, path)| Peer::ours(name, path.as_deref())).collect();
         }
-        let kinds = match (&*self.server, size) {
-            ([], Size::Quick) => vec![Kind::Poll, Kind::Floor],
-            ([], Size::Full) if given.golongpoll.is_none() => vec![Kind::Poll, Kind::Nchan, Kind::Floor],
-            ([], Size::Full) => vec![Kind::Poll, Kind::Nchan, Kind::Golongpoll, Kind::Floor],
-            (named, _) => named.to_vec(),
-        };
+        let given = Given { binary: self.binary.clone(), golongpoll: self.golongpoll_source.clone() };
+        let mut kinds = self.server.clone();
+        if kinds.is_empty() {
+            kinds = size.of(vec![Kind::Poll, Kind::Nchan, Kind::Floor], vec![Kind::Poll, Kind::Floor]);
+            kinds.extend(given.golongpoll.is_some().then_some(Kind::Golongpoll));
+        }
         let prepared = kinds.iter().map(|kind| kind.prepare(&given));
         Ok(prepared.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
     }
 }
 
-impl<'a> Lane<'a> {
-    /// None if this server cannot do the scenario.
-    fn new(peer: &'a Peer, scenario: &Scenario) -> Option<Self> {
-        let row = Row {
-            id: scenario.id.to_owned(),
-            scenario: scenario.words(),
-            operation: scenario.course.operation().to_owned(),
-            server: peer.name().to_owned(),
-            settings: peer.settings(scenario)?,
-            rounds: Vec::new(),
-            void: None,
-        };
-        Some(Self { peer, row })
-    }
+/// All scenarios, in the order of the table. In full size each round does about a hundred thousand operations or more.
+fn scenarios(size: Size) -> Vec<Scenario> {
+    let fan_out = |waiters, publishes| fan_out(size.of(waiters, 100), size.of(publishes, 5));
+    let workers =
+        |workers, share, words| fan_out(10_000, 12).with(Needs { workers, share, ..Needs::PLAIN }, words);
+    let streams =
+        |mode, readers, messages, pace| streams(mode, size.of(readers, 100), size.of(messages, 10), pace);
+    let full_speed = Pace::Window(4);
+    let paced = Pace::Every(Duration::from_millis(size.of(50, 10)));
+    let short = |repeat| short(repeat, 64, size.of(100_000, 2_000));
+    let disk = Needs { store: Store::Disk, ..Needs::PLAIN };
+    let http2 = |waiters, connections| {
+        let shape = Shape { waiters, connections };
+        (shape, Needs { room: Room::Streams(shape), ..Needs::PLAIN })
+    };
+    let (many, many_needs) = size.of(http2(10_000, 20), http2(100, 2));
+    let (idling, idling_needs) = size.of(http2(100_000, 100), http2(200, 2));
+    vec![
+        fan_out(1_000, 100).named("fanout-1000"),
+        fan_out(10_000, 12).named("fanout-10000"),
+        fan_out(15_000, 8).named("fanout-15000"),
+        workers(2, Share::Apart, ", two workers").named("fanout-two-workers"),
+        workers(1, Share::Both, ", one worker on two cores").named("fanout-one-on-both"),
+        workers(2, Share::Both, ", two workers on two cores").named("fanout-two-on-both"),
+        channels(size.of(1_000, 100), size.of(50_000, 500)).named("channels"),
+        streams(Mode::Stream, 1_000, 200, full_speed).named("stream-1000"),
+        streams(Mode::Stream, 10_000, 20, full_speed).named("stream-10000"),
+        streams(Mode::Events, 1_000, 200, full_speed).named("sse-1000"),
+        streams(Mode::Events, 10_000, 20, full_speed).named("sse-10000"),
+        streams(Mode::Stream, 1_000, 100, paced).named("stream-paced"),
+        short(Repeat::News).named("short-304"),
+        short(Repeat::All).named("short-one"),
+        publish(size.of(50_000, 500)).named("publish-memory"),
+        publish(size.of(20_000, 500)).with(disk, ", to disk").named("publish-disk"),
+        idle(size.of(15_000, 200)).named("idle"),
+        http2_fan_out(many, size.of(12, 5)).with(many_needs, "").named("http2-fanout"),
+        http2_idle(idling, size.of(SETTLE, LOOK)).with(idling_needs, "").named("http2-idle"),
+    ]
+}
 
-    /// One round, unless the row is void already.
-    fn go(&mut self, scenario: &Scenario, cores: &Cores) -> Result<()> {
-        if self.row.void.is_some() {
-            return Ok(());
-        }
-        match round(self.peer, scenario, cores) {
-            Ok(round) => self.row.rounds.push(round),
-            Err(error) => self.row.void = Some(machine::without_paths(&format!("{error:#}"))),
-        }
-        Ok(())
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    /// How the last round went.
-    fn say(&self) -> String {
-        let Row { server, void, rounds, .. } = &self.row;
-        match (void, rounds.last()) {
-            (Some(reason), _) => format!("{server:<10} VOID: {reason}"),
-            (None, None) => format!("{server:<10} nothing"),
-            (None, Some(round)) => {
-                let one = Row { rounds: vec![round.clone()], ..self.row.clone() };
-                line_of(&one)
+    #[test]
+    fn every_bound_is_of_a_scenario_that_is_measured() {
+        for size in [Size::Full, Size::Quick] {
+            let all = scenarios(size);
+            for id in report::bounded() {
+                assert!(all.iter().any(|scenario| scenario.id == id), "{id}");
             }
         }
     }
-}
-
-fn round(peer: &Peer, scenario: &Scenario, cores: &Cores) -> Result<Round> {
-    let running = match scenario.needs.workers {
-        Workers::One | Workers::Two => {
-            let mut running = cores.start_apart(|| peer.start(scenario.needs))?;
-            running.target.waits = Waits::Awake;
-            running
-        }
-        Workers::OneOnBoth | Workers::TwoOnBoth => cores.start_on_both(|| peer.start(scenario.needs))?,
-    };
-    scenario.course.run(&running.target)
-}
-
-/// A row in one line.
-pub(super) fn line_of(row: &Row) -> String {
-    let figure = |name: &str, spread: Option<super::figures::Spread>, unit: &str| {
-        spread.map_or_else(String::new, |spread| {
-            let range = if row.rounds.len() > 1 {
-                format!(" ({:.2}–{:.2})", spread.least, spread.most)
-            } else {
-                String::new()
-            };
-            format!("  {name} {:.2}{range} {unit}", spread.median)
-        })
-    };
-    if let Some(reason) = &row.void {
-        return format!("{:<20} {:<10} VOID: {reason}", row.id, row.server);
-    }
-    let wall = row.rounds.iter().map(|round| round.wall).max().unwrap_or_default() / 1_000_000;
-    format!(
-        "{:<20} {:<10}{}{}{}{}{}  {wall} ms",
-        row.id,
-        row.server,
-        figure("server", row.cpu(), "µs"),
-        figure("user", row.user(), "µs"),
-        figure("load", row.load(), "µs"),
-        figure("p99", row.p99(), "ms"),
-        figure("resident", row.resident(), "B"),
-    )
 }

@@ -1,78 +1,87 @@
-//! What the load has sent and been given, checked as it comes: every number once and in order on every connection.
+//! What the load has sent and received, checked as it arrives: every number once and in order on every connection.
 
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, ensure};
 use hdrhistogram::Histogram;
 
-use super::line::Due;
-use crate::figures::Latency;
+use crate::results::Latency;
 
-/// Longest latency that is told apart, in nanoseconds.
+/// Longer latencies, in nanoseconds, count as this.
 const LONGEST: u64 = 60_000_000_000;
 
-/// Counts since the beginning.
-pub(crate) struct Tally {
+/// The numbers that one reader is to receive: the next one, and the step to the one after.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Due {
+    pub(crate) next: u32,
+    pub(crate) step: u32,
+}
+
+/// Totals since the beginning.
+pub(crate) struct Counts {
     pub(crate) published: u64,
     pub(crate) acknowledged: u64,
-    /// Messages given, each connection's counted.
+    /// Messages received, counted for each reader.
     pub(crate) delivered: u64,
-    /// Whole answers to short polls.
+    /// Responses to short polls.
     pub(crate) answered: u64,
-    /// Of them those that said 304.
+    /// The 304s among them.
     pub(crate) unchanged: u64,
-    /// When each number was written, from number 1 on.
-    written: Vec<Instant>,
+    /// When each number was published, from number 1 on.
+    published_at: Vec<Instant>,
     latency: Histogram<u64>,
 }
 
-impl Tally {
-    pub(super) fn new() -> Result<Self> {
+impl Due {
+    /// Every message from `next` on.
+    pub(crate) fn from(next: u32) -> Self {
+        Self { next, step: 1 }
+    }
+}
+
+impl Counts {
+    pub(crate) fn new() -> Result<Self> {
         Ok(Self {
             published: 0,
             acknowledged: 0,
             delivered: 0,
             answered: 0,
             unchanged: 0,
-            written: Vec::new(),
+            published_at: Vec::new(),
             latency: Histogram::new_with_bounds(1_000, LONGEST, 3)?,
         })
     }
 
-    /// A publish is about to be written. Numbers go up by one.
-    pub(super) fn publish(&mut self) -> u32 {
+    /// The number of the message that is about to be published.
+    pub(crate) fn publish(&mut self) -> u32 {
         self.published += 1;
-        self.written.push(Instant::now());
+        self.published_at.push(Instant::now());
         u32::try_from(self.published).unwrap_or(u32::MAX)
     }
 
-    /// A connection was given `number`.
-    pub(super) fn deliver(&mut self, due: &mut Due, number: u32) -> Result<()> {
+    /// A reader received `number`; an error unless it was due.
+    pub(crate) fn deliver(&mut self, due: &mut Due, number: u32) -> Result<()> {
         let wanted = due.next;
-        if number != wanted {
-            let what = if number < wanted { "again" } else { "too early" };
-            bail!("it was given message {number} {what}, where {wanted} was due");
-        }
+        let what = if number < wanted { "again" } else { "too early" };
+        ensure!(number == wanted, "message {number} came {what}, where {wanted} was due");
         due.next += due.step;
         self.delivered += 1;
-        if let Some(written) = self.written.get(number as usize - 1) {
-            let took = u64::try_from(written.elapsed().as_nanos()).unwrap_or(LONGEST);
+        if let Some(published) = self.published_at.get(number as usize - 1) {
+            let took = u64::try_from(published.elapsed().as_nanos()).unwrap_or(LONGEST);
             self.latency.saturating_record(took);
         }
         Ok(())
     }
 
-    /// Forgets the latencies so far: what comes now is measured.
-    pub(crate) fn begin(&mut self) {
+    /// Discards the latencies so far.
+    pub(crate) fn reset_latency(&mut self) {
         self.latency.clear();
     }
 
-    /// Median and 99th percentile since [`Tally::begin`], if anything was delivered.
+    /// `None` if nothing was delivered since the reset.
     pub(crate) fn latency(&self) -> Option<Latency> {
-        (!self.latency.is_empty()).then(|| Latency {
-            median: self.latency.value_at_quantile(0.5),
-            p99: self.latency.value_at_quantile(0.99),
-        })
+        let at = |quantile| self.latency.value_at_quantile(quantile);
+        (!self.latency.is_empty()).then(|| Latency { median: at(0.5), p99: at(0.99) })
     }
 }
 
@@ -82,16 +91,16 @@ mod tests {
 
     #[test]
     fn every_number_comes_once_and_in_order() {
-        let mut tally = Tally::new().unwrap();
-        assert_eq!((tally.publish(), tally.publish()), (1, 2));
-        let mut due = Due { next: 1, step: 1 };
-        tally.deliver(&mut due, 1).unwrap();
-        let again = tally.deliver(&mut due, 1).unwrap_err().to_string();
-        assert_eq!(again, "it was given message 1 again, where 2 was due");
-        let early = tally.deliver(&mut due, 3).unwrap_err().to_string();
-        assert_eq!(early, "it was given message 3 too early, where 2 was due");
-        tally.deliver(&mut due, 2).unwrap();
-        assert_eq!(tally.delivered, 2);
-        assert!(tally.latency().is_some());
+        let mut counts = Counts::new().unwrap();
+        assert_eq!((counts.publish(), counts.publish()), (1, 2));
+        let mut due = Due::from(1);
+        counts.deliver(&mut due, 1).unwrap();
+        let again = counts.deliver(&mut due, 1).unwrap_err().to_string();
+        assert_eq!(again, "message 1 came again, where 2 was due");
+        let early = counts.deliver(&mut due, 3).unwrap_err().to_string();
+        assert_eq!(early, "message 3 came too early, where 2 was due");
+        counts.deliver(&mut due, 2).unwrap();
+        assert_eq!(counts.delivered, 2);
+        assert!(counts.latency().is_some());
     }
 }

@@ -1,91 +1,143 @@
-//! How a server is spoken to, as data: targets with gaps, and the rule by which an answer leads to the next question.
+//! How a server is spoken to, as data: request templates, and how a response leads to the next request.
 //!
-//! A server under test, or one that a user names, is no more to the load than this. Sends nothing itself.
+//! To the load, a server is its [`Endpoints`] and nothing else. Sends nothing itself.
 
 use std::net::SocketAddr;
 
+use anyhow::{Context as _, Result};
 use clap::ValueEnum;
+use memchr::memmem::rfind;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
-/// A server's address and its ways to be asked; what it cannot do is none.
+/// All but what RFC 3986 calls unreserved.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// A server's address and what it can be asked.
 #[derive(Clone, Debug)]
-pub(crate) struct Wire {
+pub(crate) struct Endpoints {
     pub(crate) address: SocketAddr,
-    pub(crate) long: Option<Ask>,
-    /// An answer without end, a line or chunk a message.
-    pub(crate) stream: Option<Ask>,
-    /// Server-sent events.
-    pub(crate) events: Option<Ask>,
-    /// A short poll that is answered by 304 where there is nothing new.
-    pub(crate) unchanged: Option<Ask>,
-    /// A short poll from the beginning.
-    pub(crate) short: Option<Ask>,
-    pub(crate) publish: Post,
+    pub(crate) reads: Vec<(Mode, ReadTemplate)>,
+    pub(crate) publish: PublishTemplate,
 }
 
-/// A question. Gaps in its target: `{channel}`, and what an answer left, `{cursor}`, or `{since}` and `{id}`. A
-/// parameter of the query whose gap has nothing yet is left out.
+/// A way to read a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    LongPoll,
+    /// A response without end, a line or chunk per message.
+    Stream,
+    /// Server-sent events.
+    Events,
+    /// A short poll that is answered by 304 if there is nothing new.
+    Conditional,
+    /// A short poll from the beginning.
+    ShortPoll,
+    /// Long polls over HTTP/2, which have a load of their own.
+    Http2,
+}
+
+/// A read. Placeholders in its target: `{channel}`, and from the previous response `{cursor}`, or `{since}` and `{id}`.
+/// A query parameter whose placeholder has no value yet is left out.
 #[derive(Clone, Debug)]
-pub(crate) struct Ask {
+pub(crate) struct ReadTemplate {
     pub(crate) target: String,
-    /// More header lines, each with its line end.
+    /// More header lines, each with its CRLF.
     pub(crate) lines: String,
     pub(crate) next: Next,
 }
 
-/// What of an answer the next question carries.
+/// What the next request takes from a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Next {
-    /// The last `"cursor"` of a JSON answer, as `{cursor}`
+    /// The last `"cursor"` of a JSON response, as `{cursor}`
     Cursor,
     /// `Last-Modified` and `Etag`, as `If-Modified-Since` and `If-None-Match`
     Headers,
-    /// The last `"timestamp"` and `"id"` of a JSON answer, as `{since}` and `{id}`
+    /// The last `"timestamp"` and `"id"` of a JSON response, as `{since}` and `{id}`
     Golongpoll,
-    /// Nothing: the same question again
+    /// Nothing: the same request again
     Same,
 }
 
-/// A publish. Gaps: `{channel}` in target and body, `{payload}` in the body.
+/// A publish. Placeholders: `{channel}` in target and body, `{payload}` in the body.
 #[derive(Clone, Debug)]
-pub(crate) struct Post {
-    pub(crate) target: String,
-    pub(crate) lines: String,
-    pub(crate) body: String,
+pub(crate) struct PublishTemplate {
+    target: String,
+    content_type: String,
+    body: String,
 }
 
-/// What an answer left for the next question. Bytes of the answer, empty where there is nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Place<'a> {
+/// What a response says about where to go on; empty if it says nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Position {
     /// `{cursor}`, `{since}`, or `Last-Modified`.
-    pub(crate) one: &'a [u8],
+    pub(crate) one: Vec<u8>,
     /// `{id}`, or `Etag`.
-    pub(crate) two: &'a [u8],
+    pub(crate) two: Vec<u8>,
 }
 
-impl Ask {
+impl Endpoints {
+    pub(crate) fn read(&self, mode: Mode) -> Option<&ReadTemplate> {
+        self.reads.iter().find(|(of, _)| *of == mode).map(|(_, template)| template)
+    }
+}
+
+impl Next {
+    /// Where to go on after a response, as the two parts of a [`Position`].
+    pub(crate) fn position<'a>(
+        self,
+        body: &'a [u8],
+        last_modified: Option<&'a [u8]>,
+        etag: Option<&'a [u8]>,
+    ) -> Result<(&'a [u8], &'a [u8])> {
+        Ok(match self {
+            Self::Same => (b"", b""),
+            Self::Cursor => (text_after(body, b"\"cursor\":\"").context("the response has no cursor")?, b""),
+            Self::Headers => (last_modified.unwrap_or_default(), etag.context("the response has no etag")?),
+            Self::Golongpoll => (
+                number_after(body, b"\"timestamp\":").context("the response has no timestamp")?,
+                text_after(body, b"\"id\":\"").unwrap_or_default(),
+            ),
+        })
+    }
+}
+
+/// What follows the last `name`, up to the quote.
+fn text_after<'a>(body: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let rest = &body[rfind(body, name)? + name.len()..];
+    Some(&rest[..memchr::memchr(b'"', rest)?])
+}
+
+/// The digits that follow the last `name`.
+fn number_after<'a>(body: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let rest = &body[rfind(body, name)? + name.len()..];
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    (digits > 0).then(|| &rest[..digits])
+}
+
+impl ReadTemplate {
     pub(crate) fn new(target: &str, next: Next) -> Self {
         Self { target: target.to_owned(), lines: String::new(), next }
     }
 
     pub(crate) fn with(mut self, line: &str) -> Self {
-        self.lines.push_str(line);
-        self.lines.push_str("\r\n");
+        self.lines += &format!("{line}\r\n");
         self
     }
 
-    /// The request's bytes.
-    pub(crate) fn request(&self, host: SocketAddr, channel: &str, place: Place<'_>) -> Vec<u8> {
-        let gaps = [
+    /// The request as bytes.
+    pub(crate) fn request(&self, host: SocketAddr, channel: &str, position: &Position) -> Vec<u8> {
+        let encoded = |bytes: &[u8]| percent_encode(bytes, RESERVED).to_string();
+        let values = [
             ("{channel}", encoded(channel.as_bytes())),
-            ("{cursor}", encoded(place.one)),
-            ("{since}", encoded(place.one)),
-            ("{id}", encoded(place.two)),
+            ("{cursor}", encoded(&position.one)),
+            ("{since}", encoded(&position.one)),
+            ("{id}", encoded(&position.two)),
         ];
-        let mut request =
-            format!("GET {} HTTP/1.1\r\nHost: {host}\r\n{}", filled(&self.target, &gaps), self.lines)
-                .into_bytes();
+        let target = filled(&self.target, &values);
+        let mut request = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n{}", self.lines).into_bytes();
         if self.next == Next::Headers {
-            for (name, value) in [("If-Modified-Since", place.one), ("If-None-Match", place.two)] {
+            for (name, value) in [("If-Modified-Since", &position.one), ("If-None-Match", &position.two)] {
                 if !value.is_empty() {
                     request.extend([name.as_bytes(), b": ", value, b"\r\n"].concat());
                 }
@@ -96,83 +148,80 @@ impl Ask {
     }
 }
 
-impl Post {
+impl PublishTemplate {
     pub(crate) fn new(target: &str, content_type: &str, body: &str) -> Self {
-        let lines = format!("Content-Type: {content_type}\r\n");
-        Self { target: target.to_owned(), lines, body: body.to_owned() }
+        let [target, content_type, body] = [target, content_type, body].map(str::to_owned);
+        Self { target, content_type, body }
     }
 
-    /// The request's bytes.
+    /// The request as bytes.
     pub(crate) fn request(&self, host: SocketAddr, channel: &str, payload: &str) -> Vec<u8> {
-        let target = self.target.replace("{channel}", &encoded(channel.as_bytes()));
+        let encoded = percent_encode(channel.as_bytes(), RESERVED).to_string();
+        let target = self.target.replace("{channel}", &encoded);
         let body = self.body.replace("{channel}", channel).replace("{payload}", payload);
-        let lines = &self.lines;
         format!(
-            "POST {target} HTTP/1.1\r\nHost: {host}\r\n{lines}Content-Length: {}\r\n\r\n{body}",
+            "POST {target} HTTP/1.1\r\nHost: {host}\r\nContent-Type: {}\r\nContent-Length: {}\r\n\r\n{body}",
+            self.content_type,
             body.len()
         )
         .into_bytes()
     }
 }
 
-/// The target with its gaps filled, without the parameters that would be empty.
-fn filled(target: &str, gaps: &[(&str, String)]) -> String {
-    let fill = |text: &str| gaps.iter().fold(text.to_owned(), |text, (gap, value)| text.replace(gap, value));
+/// The target with its values, without the parameters that would be empty.
+fn filled(target: &str, values: &[(&str, String)]) -> String {
+    let fill =
+        |text: &str| values.iter().fold(text.to_owned(), |text, (name, value)| text.replace(name, value));
     let Some((path, query)) = target.split_once('?') else { return fill(target) };
-    let is_empty = |part: &&str| gaps.iter().any(|(gap, value)| value.is_empty() && part.contains(gap));
+    let is_empty = |part: &&str| values.iter().any(|(name, value)| value.is_empty() && part.contains(name));
     let query: Vec<String> = query.split('&').filter(|part| !is_empty(part)).map(fill).collect();
     if query.is_empty() { fill(path) } else { format!("{}?{}", fill(path), query.join("&")) }
-}
-
-/// Percent-encoded, but for what RFC 3986 calls unreserved.
-fn encoded(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len()), |mut text, &byte| {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            text.push(char::from(byte));
-        } else {
-            text.push_str(&format!("%{byte:02X}"));
-        }
-        text
-    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn host() -> SocketAddr {
-        "127.0.0.1:80".parse().unwrap()
-    }
-
-    fn text(bytes: Vec<u8>) -> String {
-        String::from_utf8(bytes).unwrap()
+    fn text(template: &ReadTemplate, channel: &str, one: &str, two: &str) -> String {
+        let position = Position { one: one.into(), two: two.into() };
+        String::from_utf8(template.request(([127, 0, 0, 1], 80).into(), channel, &position)).unwrap()
     }
 
     #[test]
-    fn a_gap_that_has_nothing_takes_its_parameter_along() {
-        let ask = Ask::new("/p?channel={channel}&cursor={cursor}&timeout=60", Next::Cursor);
-        let first = text(ask.request(host(), "a b", Place::default()));
-        assert_eq!(first, "GET /p?channel=a%20b&timeout=60 HTTP/1.1\r\nHost: 127.0.0.1:80\r\n\r\n");
-        let next = text(ask.request(host(), "c", Place { one: b"T", two: b"" }));
+    fn a_parameter_without_a_value_is_left_out() {
+        let poll = ReadTemplate::new("/p?channel={channel}&cursor={cursor}&timeout=60", Next::Cursor);
+        let first = "GET /p?channel=a%20b&timeout=60 HTTP/1.1\r\nHost: 127.0.0.1:80\r\n\r\n";
+        assert_eq!(text(&poll, "a b", "", ""), first);
+        let next = text(&poll, "c", "T", "");
         assert!(next.starts_with("GET /p?channel=c&cursor=T&timeout=60 HTTP/1.1\r\n"), "{next}");
     }
 
     #[test]
+    fn a_position_is_the_last_of_the_response() {
+        let of = |next: Next, body: &'static str| next.position(body.as_bytes(), None, None);
+        let body = r##"{"messages":[{"id":1,"content":"#"}],"cursor":"aa","cursor":"bb","timestamp":"t"}"##;
+        assert_eq!(of(Next::Cursor, body).unwrap().0, b"bb");
+        assert!(of(Next::Cursor, "{}").is_err() && of(Next::Headers, "{}").is_err());
+        let events = r#"{"events":[{"timestamp":7,"id":"a"},{"timestamp":8,"data":"d","id":"b"}]}"#;
+        assert_eq!(of(Next::Golongpoll, events).unwrap(), (&b"8"[..], &b"b"[..]));
+        assert_eq!(of(Next::Golongpoll, r#"{"timeout":"x","timestamp":9}"#).unwrap(), (&b"9"[..], &b""[..]));
+    }
+
+    #[test]
     fn validators_become_conditions() {
-        let ask = Ask::new("/p", Next::Headers).with("TE: chunked");
+        let poll = ReadTemplate::new("/p", Next::Headers).with("TE: chunked");
         assert_eq!(
-            text(ask.request(host(), "c", Place { one: b"Wed", two: b"0" })),
+            text(&poll, "c", "Wed", "0"),
             "GET /p HTTP/1.1\r\nHost: 127.0.0.1:80\r\nTE: chunked\r\nIf-Modified-Since: Wed\r\nIf-None-Match: 0\r\n\r\n"
         );
     }
 
     #[test]
-    fn a_publish_says_how_long_it_is() {
-        let post = Post::new("/p?c={channel}", "text/plain", "{\"c\":\"{channel}\",\"d\":\"{payload}\"}");
-        assert_eq!(
-            text(post.request(host(), "x", "hi")),
-            "POST /p?c=x HTTP/1.1\r\nHost: 127.0.0.1:80\r\nContent-Type: text/plain\r\nContent-Length: 18\r\n\r\n\
-             {\"c\":\"x\",\"d\":\"hi\"}"
-        );
+    fn a_publish_states_its_length() {
+        let post =
+            PublishTemplate::new("/p?c={channel}", "text/plain", "{\"c\":\"{channel}\",\"d\":\"{payload}\"}");
+        let request = String::from_utf8(post.request(([127, 0, 0, 1], 80).into(), "x", "hi")).unwrap();
+        assert!(request.starts_with("POST /p?c=x HTTP/1.1\r\n"), "{request}");
+        assert!(request.ends_with("Content-Length: 18\r\n\r\n{\"c\":\"x\",\"d\":\"hi\"}"), "{request}");
     }
 }

@@ -22,7 +22,7 @@ const BACKLOG: i32 = 4096;
 
 /// The command's arguments.
 #[derive(Args)]
-pub(super) struct Floor {
+pub(crate) struct Floor {
     /// Where to listen
     #[arg(long, value_name = "ADDR")]
     listen: SocketAddr,
@@ -55,7 +55,7 @@ struct Server {
 }
 
 impl Floor {
-    pub(super) fn run(&self) -> Result<()> {
+    pub(crate) fn run(&self) -> Result<()> {
         self.bind()?.run()
     }
 
@@ -193,7 +193,7 @@ fn content_length(head: &[u8]) -> Option<usize> {
 
 /// A floor in a thread of its own, up to the end of the process.
 #[cfg(test)]
-pub(super) fn in_a_thread() -> SocketAddr {
+pub(crate) fn in_a_thread() -> SocketAddr {
     let server = Floor { listen: ([127, 0, 0, 1], 0).into() }.bind().unwrap();
     let address = server.listener.local_addr().unwrap();
     std::thread::spawn(|| server.run());

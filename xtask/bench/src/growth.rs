@@ -1,33 +1,36 @@
-//! `cargo xtask bench growth`: the same work beside ever more of what should not matter to it.
+//! `cargo xtask bench growth`: the same work beside more and more of what should not matter to it.
 //!
-//! In each family one thing grows (channels, waiters elsewhere, retained messages, waiters) and the processor time of
-//! one operation should stay what it was; it is shown relative to the smallest size. Sizes take turns, round by round,
-//! each on a fresh server. Ours alone: how others grow is not asked.
-
-mod beside;
-mod step;
-mod table;
-mod tail;
+//! In each family one quantity grows, and the CPU time per operation should stay the same; it is shown relative to the
+//! smallest size. Our server only.
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, bail, ensure};
-use clap::Args;
+use anyhow::{Context as _, Result};
+use clap::{Args, ValueEnum};
+use xtask::columns::align;
 
-use self::step::{Family, Step};
-use super::comparison::line_of;
-use super::cores::Cores;
-use super::figures::{Round, Row, Run};
-use super::load::Waits;
-use super::machine;
-use super::namespace;
-use super::peer::{Given, Kind, Peer};
-use super::report::Outputs;
-use super::scenario::Size;
+use crate::endpoints::Mode;
+use crate::load::Repeat;
+use crate::namespace;
+use crate::numbers::{figure, ratio, whole};
+use crate::peer::{Given, Kind};
+use crate::report;
+use crate::results::{Figure, Row, Run};
+use crate::rounds::{self, Order, measure};
+use crate::scenario::{Scenario, fan_out};
+use crate::target::{Needs, Room, Size};
+use crate::workload::beside::Beside;
+use crate::workload::fan_out::FanOut;
+use crate::workload::short::Short;
+use crate::workload::tail;
 
-/// The course's arguments.
+/// How much more than at the smallest size still counts as flat.
+const FLAT: f64 = 1.15;
+const HEADINGS: [&str; 4] =
+    ["server CPU µs per operation", "median (range)", "to the smallest", "within 15 %"];
+
 #[derive(Args)]
-pub(super) struct Growth {
+pub(crate) struct Growth {
     /// Only these families (repeatable)
     #[arg(long, value_name = "FAMILY", value_enum)]
     only: Vec<Family>,
@@ -36,75 +39,151 @@ pub(super) struct Growth {
     rounds: u32,
     /// Small sizes, to see that it works; the figures mean nothing
     #[arg(long)]
-    pub(super) quick: bool,
+    quick: bool,
     /// Measure this poll-server instead of building one
     #[arg(long, value_name = "PATH")]
     binary: Option<PathBuf>,
-    /// Keep every round as JSON, which `bench report` reads
+    /// Write every round as JSON
     #[arg(long, value_name = "PATH")]
     json: Option<PathBuf>,
 }
 
-impl Growth {
-    pub(super) fn run(&self) -> Result<()> {
-        let given = Given { built: None, binary: self.binary.clone(), golongpoll: None };
-        let peer = Kind::Poll.prepare(&given)?.context("our own server can be run anywhere")?;
-        namespace::enter()?;
-        let cores = Cores::find()?;
-        machine::raise_file_limit()?;
-        let size = if self.quick { Size::Quick } else { Size::Full };
-        let families =
-            Family::all().iter().filter(|family| self.only.is_empty() || self.only.contains(family));
-        let mut run = Run {
-            date: machine::today(),
-            commit: machine::commit(),
-            machine: machine::describe()?,
-            rows: Vec::new(),
-        };
-        let outputs = Outputs { json: self.json.clone(), ..Outputs::default() };
-        for family in families {
-            let rows = self.measure(&family.steps(size), &peer, &cores)?;
-            println!("{}", table::render(*family, &rows));
-            run.rows.extend(rows);
-            // After each family, so that an interrupted run is not lost.
-            outputs.keep(&run)?;
-        }
-        let void = run.rows.iter().filter(|row| row.void.is_some()).count();
-        ensure!(void == 0, "of {} rows {void} are void", run.rows.len());
-        Ok(())
-    }
+/// What grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Family {
+    /// Channels, while one of them is published to
+    Channels,
+    /// Long polls on other channels, while one is published to
+    Elsewhere,
+    /// Retained messages, while waiters receive new ones
+    TailLong,
+    /// Retained messages, while short polls ask for the last
+    TailShort,
+    /// Waiters of one channel
+    Waiters,
+}
 
-    fn measure(&self, steps: &[Step], peer: &Peer, cores: &Cores) -> Result<Vec<Row>> {
-        let mut rows: Vec<Row> = steps.iter().map(|step| step.row(peer.name())).collect();
-        for round in 1..=self.rounds {
-            for (step, row) in steps.iter().zip(&mut rows) {
-                if row.void.is_some() {
-                    continue;
-                }
-                eprintln!("round {round}/{}: {}", self.rounds, step.words);
-                match one(step, peer, cores) {
-                    Ok(figures) => {
-                        row.rounds.push(figures.clone());
-                        eprintln!("  {}", line_of(&Row { rounds: vec![figures], ..row.clone() }));
-                    }
-                    Err(error) => {
-                        let reason = machine::without_paths(&format!("{error:#}"));
-                        eprintln!("  VOID: {reason}");
-                        row.void = Some(reason);
-                    }
-                }
-            }
+impl Growth {
+    pub(crate) fn run(&self) -> Result<()> {
+        let given = Given { binary: self.binary.clone(), golongpoll: None };
+        let peer = Kind::Poll.prepare(&given)?.context("our own server runs anywhere")?;
+        namespace::enter()?;
+        let size = if self.quick { Size::Quick } else { Size::Full };
+        let chosen = |family: &&Family| self.only.is_empty() || self.only.contains(family);
+        let families: Vec<Family> = Family::value_variants().iter().filter(chosen).copied().collect();
+        let scenarios: Vec<Scenario> = families.iter().flat_map(|family| family.scenarios(size)).collect();
+        let run = measure(&scenarios, &[peer], self.rounds, Order::Fixed, |run| {
+            report::keep(self.json.as_deref(), run)
+        })?;
+        for family in families {
+            println!("{}\n", table(&run, family));
         }
-        if rows.iter().all(|row| row.void.is_some()) {
-            bail!("every size is void, the first because {}", rows[0].void.as_deref().unwrap_or_default());
-        }
-        Ok(rows)
+        rounds::verdict(&run)
     }
 }
 
-/// One round on a fresh server with a core of its own.
-fn one(step: &Step, peer: &Peer, cores: &Cores) -> Result<Round> {
-    let mut running = cores.start_apart(|| peer.start(step.needs))?;
-    running.target.waits = Waits::Awake;
-    step.work.run(&running.target)
+impl Family {
+    fn id(self) -> &'static str {
+        match self {
+            Self::Channels => "channels",
+            Self::Elsewhere => "elsewhere",
+            Self::TailLong => "tail-long",
+            Self::TailShort => "tail-short",
+            Self::Waiters => "waiters",
+        }
+    }
+
+    /// From the smallest to the largest.
+    fn scenarios(self, size: Size) -> Vec<Scenario> {
+        let counts: &[u32] = match (self, size) {
+            (Self::Channels, Size::Full) => &[1, 1_000, 100_000, 1_000_000],
+            (Self::Elsewhere, Size::Full) => &[0, 1_000, 15_000],
+            (Self::TailLong | Self::TailShort, Size::Full) => &[1, 1_000, 100_000],
+            (Self::Waiters, Size::Full) => &[1_000, 5_000, 15_000],
+            (Self::Elsewhere, Size::Quick) => &[0, 50],
+            (Self::Channels | Self::TailLong | Self::TailShort, Size::Quick) => &[1, 1_500],
+            (Self::Waiters, Size::Quick) => &[20, 100],
+        };
+        let id = |count| format!("growth-{}-{count}", self.id());
+        counts.iter().map(|&count| self.scenario(count, size).named(id(count))).collect()
+    }
+
+    fn scenario(self, count: u32, size: Size) -> Scenario {
+        let many = whole(count);
+        let publishes = size.of(50_000, 500);
+        let retained = Needs { room: Room::Retained(count), ..Needs::PLAIN };
+        match self {
+            Self::Channels => {
+                let work = Beside { channels: count - 1, waiters: 0, publishes };
+                let words = format!("publish, {many} channel{}", if count == 1 { "" } else { "s" });
+                Scenario::new(words, "publish", Mode::LongPoll, move |target, read| work.run(target, read))
+            }
+            Self::Elsewhere => {
+                let work = Beside { channels: 0, waiters: count, publishes };
+                let words = format!("publish, {many} wait elsewhere");
+                Scenario::new(words, "publish", Mode::LongPoll, move |target, read| work.run(target, read))
+            }
+            Self::TailLong => {
+                let work = FanOut { waiters: size.of(1_000, 20), publishes: size.of(100, 5) };
+                let words = format!("long poll, {many} retained");
+                let run = move |target: &_, read: &_| tail::long(target, read, count, &work);
+                Scenario::new(words, "delivery", Mode::LongPoll, run).with(retained, "")
+            }
+            Self::TailShort => {
+                let work = Short { repeat: Repeat::All, connections: 64, requests: size.of(100_000, 500) };
+                let words = format!("short poll, {many} retained");
+                let run = move |target: &_, read: &_| tail::short(target, read, count, &work);
+                Scenario::new(words, "request", Mode::ShortPoll, run).with(retained, "")
+            }
+            // The same number of deliveries at every size.
+            Self::Waiters => fan_out(count, (size.of(150_000, 500) / count).max(1)),
+        }
+    }
+}
+
+/// A line per size.
+fn table(run: &Run, family: Family) -> String {
+    let prefix = format!("growth-{}-", family.id());
+    let rows: Vec<&Row> = run.rows.iter().filter(|row| row.id.starts_with(&prefix)).collect();
+    let smallest = rows.first().and_then(|row| Figure::Cpu.of(row));
+    let mut lines = vec![HEADINGS.map(str::to_owned)];
+    lines.extend(rows.iter().map(|row| {
+        let Some(spread) = Figure::Cpu.of(row) else {
+            return [&row.scenario, "void", "", ""].map(str::to_owned);
+        };
+        let relative = smallest.map_or(1.0, |smallest| spread.median / smallest.median);
+        let verdict = if relative <= FLAT { "yes" } else { "NO" };
+        let range = format!("{} ({}–{})", figure(spread.median), figure(spread.least), figure(spread.most));
+        [row.scenario.clone(), range, ratio(relative), verdict.to_owned()]
+    }));
+    align(&lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::Round;
+
+    #[test]
+    fn each_size_is_relative_to_the_smallest() {
+        let row = |(scenario, cpu): (Scenario, u64)| Row {
+            id: scenario.id,
+            scenario: scenario.words,
+            operation: String::new(),
+            server: "poll".to_owned(),
+            settings: String::new(),
+            rounds: vec![Round { operations: 1, cpu, ..Round::default() }],
+            void: None,
+        };
+        let scenarios = Family::Waiters.scenarios(Size::Full);
+        let rows: Vec<Row> = scenarios.into_iter().zip([2_000, 2_200, 2_400]).map(row).collect();
+        let mut run = Run { date: String::new(), commit: String::new(), machine: String::new(), rows };
+        let ends = |run: &Run, line: usize, end: &str| {
+            let table = table(run, Family::Waiters);
+            table.lines().nth(line).unwrap().split_whitespace().collect::<Vec<_>>().join(" ").ends_with(end)
+        };
+        assert!(ends(&run, 2, "1.100 yes") && ends(&run, 3, "1.200 NO"));
+        run.rows[1].void = Some("lost".to_owned());
+        assert!(ends(&run, 2, "void"));
+    }
 }

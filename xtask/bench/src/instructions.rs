@@ -1,80 +1,118 @@
 //! `cargo xtask bench instructions`: what the hot paths cost in instructions and allocations, here and at a base.
 //!
-//! Times of two commits differ by more than a regression does on any machine that has something else to do; counts do
-//! not, so five per cent more is five per cent more. Both trees are counted in the same run by the same valgrind, each
-//! with its own `counted` benches. Counts say nothing of the kernel, of caches and of waiting: for these there are the
-//! other benches. What the paths are is the crates' affair (`benches/counted`).
+//! Counts are exact where times of two commits differ by more than a regression. Both trees are counted in one run by
+//! the same valgrind, each with its own `counted` benches, which know the paths. Counts say nothing about the kernel,
+//! caches and waiting. (gungraun and iai-callgrind count alike, but need a runner program of the same version.)
 
 mod base;
 mod compare;
 mod count;
-mod program;
 
-use anyhow::{Result, ensure};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
 use clap::Args;
-
-use base::Base;
-use compare::{Row, Tolerance};
-use count::{Cost, cost};
-use program::{Path, Program};
+use serde_json::Value;
 use xtask::tools::{self, Tool};
-use xtask::workspace::{root, target};
+use xtask::workspace::{cargo, output, root, target};
 
-/// What counts, apart from what the tests call.
+use self::compare::Row;
+use self::count::{Cost, cost};
+
+/// The bench, and the packages that have one.
+const BENCH: &str = "counted";
+const PACKAGES: [&str; 2] = ["poll-core", "poll-http"];
+
 const TOOLS: &[Tool] = &[Tool {
     program: "valgrind",
     package: "valgrind",
     purpose: "instructions and allocations of the hot paths",
 }];
 
-/// The command's arguments.
 #[derive(Args)]
 pub(crate) struct Instructions {
-    /// What to compare with; else where this branch left main, the last commit on main itself, or the one before
+    /// The revision to compare with; else where this branch left main, or the last commit if there are no changes
     #[arg(long, value_name = "REVISION")]
     base: Option<String>,
     /// Only the paths with this in their name
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
-    /// How many per cent more instructions are still no regression
+    /// How many percent more instructions are no regression
     #[arg(long, value_name = "PERCENT", default_value_t = 5.0)]
     tolerance: f64,
 }
 
+/// One hot path of a bench program.
+struct HotPath {
+    executable: PathBuf,
+    /// `poll-core/publish`.
+    name: String,
+    /// How many rounds are enough, and how many operations a round is.
+    rounds: u64,
+    operations: u64,
+}
+
 impl Instructions {
-    /// Fails if a path got worse.
+    /// Fails if a path regressed.
     pub(crate) fn run(&self) -> Result<()> {
         tools::ensure_these(TOOLS, "the count")?;
-        let base = Base::resolve(self.base.as_deref())?;
-        let here = self.paths(&program::build(&root(), &target())?)?;
+        let base = base::resolve(self.base.as_deref())?;
+        let mut here = build(&root(), &target())?;
+        here.retain(|path| self.only.as_deref().is_none_or(|part| path.name.contains(part)));
         ensure!(!here.is_empty(), "no hot path of that name");
-        let there = self.paths(&base.build()?)?;
-        if there.is_empty() {
-            eprintln!("{base} has no such paths: every path is new, and nothing can have got worse");
-        }
+        let there = base::checked_out(&base, build)?;
         let mut rows = Vec::new();
         for path in here {
             eprintln!("counting {}", path.name);
             let before = there.iter().find(|other| other.name == path.name);
-            // As many rounds there as here: what a round costs may depend on how many there are.
-            let before = before.map(|before| count(before, path.rounds)).transpose()?;
-            rows.push(Row { here: count(&path, path.rounds)?, base: before, path: path.name });
+            // The same number of rounds: a round's cost may depend on it.
+            let before = before.map(|before| before.cost(path.rounds)).transpose()?;
+            rows.push(Row { here: path.cost(path.rounds)?, base: before, path: path.name });
         }
-        println!("an operation here and at {base}\n{}", compare::table(&rows));
-        compare::verdict(&rows, Tolerance { percent: self.tolerance })
-    }
-
-    /// The paths of all programs that were asked for.
-    fn paths(&self, programs: &[Program]) -> Result<Vec<Path>> {
-        let mut paths = Vec::new();
-        for program in programs {
-            paths.extend(program.paths()?);
-        }
-        paths.retain(|path| self.only.as_deref().is_none_or(|part| path.name.contains(part)));
-        Ok(paths)
+        println!("per operation, here and at {base:.10}\n{}", compare::table(&rows));
+        compare::verdict(&rows, self.tolerance)
     }
 }
 
-fn count(path: &Path, rounds: u64) -> Result<Cost> {
-    cost(&path.executable, path.argument(), rounds, path.operations)
+impl HotPath {
+    fn cost(&self, rounds: u64) -> Result<Cost> {
+        let name = self.name.split_once('/').map_or(&*self.name, |(_, name)| name);
+        cost(&self.executable, name, rounds, self.operations)
+    }
+}
+
+/// Builds a checkout's bench programs and lists their paths.
+fn build(checkout: &Path, target: &Path) -> Result<Vec<HotPath>> {
+    let mut build = cargo(["bench", "--no-run", "--message-format=json", "--bench", BENCH, "--target-dir"]);
+    build.arg(target).current_dir(checkout).stderr(Stdio::inherit());
+    for package in PACKAGES {
+        build.args(["--package", package]);
+    }
+    let built = build.output().context("cannot start cargo")?;
+    ensure!(built.status.success(), "the benches of {} do not build", checkout.display());
+    let mut paths = Vec::new();
+    for line in String::from_utf8_lossy(&built.stdout).lines() {
+        let message: Value = serde_json::from_str(line).context("cargo prints JSON")?;
+        let is_bench = message["target"]["name"] == BENCH;
+        let Some(executable) = message["executable"].as_str().filter(|_| is_bench) else { continue };
+        let manifest = Path::new(message["manifest_path"].as_str().unwrap_or_default());
+        let package = manifest.parent().and_then(Path::file_name).context("a package has a folder")?;
+        for line in output(Command::new(executable).arg("--list"))?.lines() {
+            paths.push(listed(executable.as_ref(), &package.to_string_lossy(), line)?);
+        }
+    }
+    Ok(paths)
+}
+
+/// A line of the list: `wake-100 200 100`.
+fn listed(executable: &Path, package: &str, line: &str) -> Result<HotPath> {
+    let words: Vec<&str> = line.split(' ').collect();
+    let [name, rounds, operations] = words[..] else { anyhow::bail!("`{line}` is no hot path") };
+    Ok(HotPath {
+        executable: executable.to_owned(),
+        name: format!("{package}/{name}"),
+        rounds: rounds.parse()?,
+        operations: operations.parse()?,
+    })
 }

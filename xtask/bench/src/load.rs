@@ -1,182 +1,166 @@
-//! The load: thousands of connections in one thread on one epoll, doing as little for each as can be done.
+//! The HTTP/1.1 load: thousands of connections in one thread on one epoll, with as little work for each as possible.
 //!
-//! A prepared request is written in one call, an answer read in one call into a buffer that all share, and a socket is
-//! registered once. So the load costs about what the kernel takes, and a server on another core is what is measured.
-//! Checks all it is given; an error means that something was lost, doubled, out of order, refused or closed. Which
-//! connections there are and when what is published, scenarios say.
+//! A prepared request is written with one call, a response read with one call into a shared buffer. Everything received
+//! is checked; an error means that something was lost, repeated, reordered, refused or closed. Which connections there
+//! are and when messages are published is up to the workloads.
 
-mod answer;
-mod desk;
-mod line;
-mod marker;
-mod next;
-mod tally;
+mod checker;
+mod connection;
+mod requests;
+mod response;
 
+use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use mio::{Events, Poll, Token};
 
-use self::desk::Desk;
-pub(super) use self::line::{Again, Due, Head, Role};
-use self::line::{Got, Line};
-use self::next::Topic;
-use self::tally::Tally;
-use super::meter::Cpu;
-use super::scenario::Target;
-use super::wire::{Ask, Wire};
+use self::checker::Checker;
+use self::connection::Connection;
+pub(crate) use self::connection::{Repeat, Role, StreamHead};
+use self::requests::Requests;
+use crate::counts::{Counts, Due};
+use crate::endpoints::{Endpoints, ReadTemplate};
+use crate::marker;
+use crate::meter::Cpu;
+use crate::target::{Target, Waits};
 
-/// Bytes of a message's payload.
-const PAYLOAD: usize = 100;
-/// Room for what one read gives.
+/// Bytes that one read takes.
 const BUFFER: usize = 64 * 1024;
-/// Events taken at once.
+/// Events that one call takes.
 const EVENTS: usize = 1024;
-/// How long nothing may come while something is due, before it counts as lost.
+/// If something is due and nothing arrives for so long, it is lost.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How long a server may take to come to rest.
-const REST: Duration = Duration::from_secs(60);
-/// Looks in a row that a server must be seen at rest.
-const LOOKS: u32 = 2;
-/// The same for a server whose processor time is not known.
-const LOOKS_FROM_OUTSIDE: u32 = 10;
-/// The part of a look that a server at rest may be busy (timers tick).
-const AT_REST: u32 = 50;
+/// How long a server may take to become idle.
+const UNTIL_IDLE: Duration = Duration::from_secs(60);
+/// How often in a row a server must be seen idle, and how often if its CPU time is unknown.
+const IDLE_LOOKS: u32 = 2;
+const IDLE_LOOKS_UNKNOWN: u32 = 10;
+/// An idle server is busy for less than this part of the time: timers tick.
+const IDLE_PART: u128 = 50;
 
-/// How the load waits for answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Waits {
-    /// Looking again and again: a server that wrote to a sleeper would pay for waking it, and how often is chance. For a
-    /// load with a core of its own.
-    Awake,
-    /// Asleep, as one that shares its core must.
-    Asleep,
-}
-
-impl Waits {
-    /// Waits for the sockets, until something comes or `wait` is over.
-    pub(super) fn look(self, poll: &mut Poll, events: &mut Events, wait: Duration) -> Result<()> {
-        let until = Instant::now() + wait;
-        let at_once = if self == Self::Awake { Duration::ZERO } else { wait };
-        loop {
-            match poll.poll(events, Some(at_once)) {
-                Err(error) if error.kind() != std::io::ErrorKind::Interrupted => {
-                    return Err(error).context("cannot wait for the sockets");
-                }
-                _ if events.is_empty() && self == Self::Awake && Instant::now() < until => {}
-                _ => return Ok(()),
-            }
-        }
-    }
-}
-
-/// The connections and what came over them.
-pub(super) struct Load {
+/// The connections and what they received.
+pub(crate) struct Load {
     waits: Waits,
-    /// The time spent on what came.
-    busy: Duration,
+    /// Time spent handling what arrived.
+    pub(crate) busy: Duration,
     poll: Poll,
     events: Events,
     buffer: Vec<u8>,
-    wire: Wire,
-    lines: Vec<Line>,
-    desk: Desk,
+    endpoints: Endpoints,
+    processes: Vec<u32>,
+    connections: Vec<Connection>,
+    checker: Checker,
 }
 
 impl Load {
-    /// A load on one server; the channels `c0`, `c1`, … are asked for by `ask`.
-    pub(super) fn new(target: &Target, ask: &Ask, channels: usize) -> Result<Self> {
-        let wire = &target.wire;
-        let topic = |number| Topic::new(wire.address, format!("c{number}"), ask.clone());
+    /// A load on one server, which reads the channels `c0`, `c1`, … with this template.
+    pub(crate) fn new(target: &Target, read: &ReadTemplate, channels: usize) -> Result<Self> {
+        let address = target.endpoints.address;
+        let channels = (0..channels).map(|number| Requests::new(address, format!("c{number}"), read.clone()));
         Ok(Self {
             waits: target.waits,
             busy: Duration::ZERO,
             poll: Poll::new().context("cannot make an epoll")?,
             events: Events::with_capacity(EVENTS),
             buffer: vec![0; BUFFER],
-            wire: wire.clone(),
-            lines: Vec::new(),
-            desk: Desk::new((0..channels).map(topic).collect())?,
+            endpoints: target.endpoints.clone(),
+            processes: target.processes.clone(),
+            connections: Vec::new(),
+            checker: Checker::new(channels.collect())?,
         })
     }
 
-    /// What came so far.
-    pub(super) fn tally(&self) -> &Tally {
-        &self.desk.tally
+    pub(crate) fn counts(&self) -> &Counts {
+        &self.checker.counts
     }
 
-    /// How long it worked, in all.
-    pub(super) fn busy(&self) -> Duration {
-        self.busy
+    /// Discards the latencies so far.
+    pub(crate) fn reset_latency(&mut self) {
+        self.checker.counts.reset_latency();
     }
 
-    /// Forgets the latencies so far: what comes now is measured.
-    pub(super) fn begin(&mut self) {
-        self.desk.tally.begin();
-    }
-
-    /// Opens one more connection. All but publishers ask their first question; who waits asks from where others on the
-    /// topic were led, if any were.
-    pub(super) fn open(&mut self, role: Role, topic: usize, due: Due) -> Result<usize> {
-        let number = self.lines.len();
-        let mut line = Line::open(self.wire.address, role, topic, due)
+    /// Opens a connection. All but publishers send their first request; a waiter goes on from where the channel's other
+    /// readers are.
+    pub(crate) fn open(&mut self, role: Role, channel: usize, due: Due) -> Result<usize> {
+        let number = self.connections.len();
+        let mut connection = Connection::open(self.endpoints.address, role, channel, due)
             .with_context(|| format!("after {number} connections"))?;
-        line.register(self.poll.registry(), Token(number))?;
-        if !matches!(role, Role::Publisher(_)) {
-            let topic = self.desk.topic(topic);
-            line.write(if role == Role::Waiter { topic.again() } else { topic.first() })?;
+        connection.register(self.poll.registry(), Token(number))?;
+        let requests = self.checker.channel(channel);
+        match role {
+            Role::Publisher(_) => {}
+            Role::Waiter => connection.write(&requests.latest)?,
+            Role::Reader(_) | Role::Poller(_) => connection.write(&requests.first)?,
         }
-        self.lines.push(line);
+        self.connections.push(connection);
         Ok(number)
     }
 
-    /// Opens a connection for publishing.
-    pub(super) fn open_publisher(&mut self) -> Result<usize> {
-        self.open(Role::Publisher(0), 0, Due { next: 0, step: 0 })
+    /// Opens connections that publish.
+    pub(crate) fn open_publishers(&mut self, count: u32) -> Result<Vec<usize>> {
+        (0..count).map(|_| self.open(Role::Publisher(0), 0, Due { next: 0, step: 0 })).collect()
     }
 
     /// Publishes the next message and returns its number.
-    pub(super) fn publish(&mut self, publisher: usize, topic: usize) -> Result<u32> {
-        let channel = self.desk.topic(topic).channel().to_owned();
+    pub(crate) fn publish(&mut self, publisher: usize, channel: usize) -> Result<u32> {
+        let channel = self.checker.channel(channel).channel.clone();
         self.publish_to(publisher, &channel)
     }
 
-    /// The same to a channel of which nobody asks.
-    pub(super) fn publish_to(&mut self, publisher: usize, channel: &str) -> Result<u32> {
-        let number = self.desk.tally.publish();
-        let payload = marker::payload(number, PAYLOAD);
-        let request = self.wire.publish.request(self.wire.address, channel, &payload);
-        let line = &mut self.lines[publisher];
-        if let Role::Publisher(due) = &mut line.role {
+    /// The same to a channel without readers.
+    pub(crate) fn publish_to(&mut self, publisher: usize, channel: &str) -> Result<u32> {
+        let number = self.checker.counts.publish();
+        let payload = marker::payload(number);
+        let request = self.endpoints.publish.request(self.endpoints.address, channel, &payload);
+        let connection = &mut self.connections[publisher];
+        if let Role::Publisher(due) = &mut connection.role {
             *due += 1;
         }
-        line.write(&request)?;
+        connection.write(&request)?;
         Ok(number)
     }
 
-    /// Whether all of a publisher's publishes are acknowledged.
-    pub(super) fn is_free(&self, publisher: usize) -> bool {
-        self.lines[publisher].role == Role::Publisher(0)
-    }
-
-    /// Whether a connection was given `number`.
-    pub(super) fn has(&self, line: usize, number: u32) -> bool {
-        self.lines[line].due.next > number
-    }
-
-    /// Gives the short polls so many questions, and has each of them ask its first.
-    pub(super) fn ask(&mut self, askers: &[usize], questions: u64) -> Result<()> {
-        self.desk.allow(questions);
-        for &number in askers {
-            self.desk.ask_on(&mut self.lines[number])?;
+    /// Publishes so many messages as fast as they are acknowledged; `one` publishes the next on a connection.
+    pub(crate) fn publish_all(
+        &mut self,
+        publishers: &[usize],
+        messages: u32,
+        mut one: impl FnMut(&mut Self, usize) -> Result<u32>,
+    ) -> Result<()> {
+        let last = self.counts().published + u64::from(messages);
+        while self.counts().published < last {
+            for &publisher in publishers {
+                if self.is_free(publisher) && self.counts().published < last {
+                    one(self, publisher)?;
+                }
+            }
+            let acknowledged = self.counts().acknowledged;
+            self.until("a publish to be acknowledged", |load| load.counts().acknowledged > acknowledged)?;
         }
-        Ok(())
+        self.until("the last publishes to be acknowledged", |load| load.counts().acknowledged == last)
     }
 
-    /// Takes what comes within `wait`, which ends with the first that comes. Returns how many events there were.
-    pub(super) fn turn(&mut self, wait: Duration) -> Result<usize> {
+    /// Whether all of a publisher's publishes are acknowledged.
+    pub(crate) fn is_free(&self, publisher: usize) -> bool {
+        self.connections[publisher].role == Role::Publisher(0)
+    }
+
+    /// Whether a connection has received `number`.
+    pub(crate) fn has(&self, connection: usize, number: u32) -> bool {
+        self.connections[connection].due.next > number
+    }
+
+    /// Lets short polls send so many requests, and each of them its first.
+    pub(crate) fn poll(&mut self, pollers: &[usize], requests: u64) -> Result<()> {
+        self.checker.remaining = requests;
+        pollers.iter().try_for_each(|&number| self.checker.ask(&mut self.connections[number]))
+    }
+
+    /// Handles the next events, waiting for them no longer than `wait`; returns how many there were.
+    pub(crate) fn turn(&mut self, wait: Duration) -> Result<usize> {
         let mut events = std::mem::replace(&mut self.events, Events::with_capacity(0));
-        self.waits.look(&mut self.poll, &mut events, wait)?;
+        self.wait_for(&mut events, wait)?;
         let begun = Instant::now();
         let mut count = 0;
         for event in &events {
@@ -190,57 +174,70 @@ impl Load {
         Ok(count)
     }
 
-    /// Takes what comes until `done`; an error when nothing comes any more.
-    pub(super) fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) -> Result<()> {
+    fn wait_for(&mut self, events: &mut Events, wait: Duration) -> Result<()> {
+        let until = Instant::now() + wait;
+        let awake = self.waits == Waits::Awake;
+        let timeout = if awake { Duration::ZERO } else { wait };
+        loop {
+            match self.poll.poll(events, Some(timeout)) {
+                Err(error) if error.kind() != ErrorKind::Interrupted => {
+                    return Err(error).context("cannot wait for the sockets");
+                }
+                _ if events.is_empty() && awake && Instant::now() < until => {}
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// Handles events until `done`; an error if nothing arrives any more.
+    pub(crate) fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) -> Result<()> {
         let mut last = Instant::now();
         while !done(self) {
             if self.turn(Duration::from_millis(100))? > 0 {
                 last = Instant::now();
             } else if last.elapsed() > PATIENCE {
+                let Counts { published, acknowledged, delivered, .. } = self.counts();
                 bail!(
-                    "waited {} s for {what}: {} published, {} acknowledged, {} delivered",
-                    PATIENCE.as_secs(),
-                    self.tally().published,
-                    self.tally().acknowledged,
-                    self.tally().delivered
+                    "nothing for {} s while waiting for {what}: \
+                     {published} published, {acknowledged} acknowledged, {delivered} delivered",
+                    PATIENCE.as_secs()
                 );
             }
         }
         Ok(())
     }
 
-    /// Takes what comes until the server is at rest: nothing came and it did nothing for two looks, so that everybody
-    /// who asked is waiting.
-    pub(super) fn settle(&mut self, processes: &[u32], look: Duration) -> Result<()> {
+    /// Handles events until the server is idle, so that everybody who asked is waiting. Looks every `look`.
+    pub(crate) fn settle(&mut self, look: Duration) -> Result<()> {
         let begun = Instant::now();
-        let looks = if processes.is_empty() { LOOKS_FROM_OUTSIDE } else { LOOKS };
-        let (mut calm, mut before) = (0, Cpu::of(processes)?);
-        while calm < looks {
-            let came = self.turn(look)?;
-            let now = Cpu::of(processes)?;
-            let rests = u128::from(now.since(before).total) * u128::from(AT_REST) < look.as_nanos();
-            calm = if came == 0 && rests { calm + 1 } else { 0 };
+        let looks = if self.processes.is_empty() { IDLE_LOOKS_UNKNOWN } else { IDLE_LOOKS };
+        let (mut idle, mut before) = (0, Cpu::of(&self.processes)?);
+        while idle < looks {
+            let events = self.turn(look)?;
+            let now = Cpu::of(&self.processes)?;
+            let rests = u128::from(now.since(before).total) * IDLE_PART < look.as_nanos();
+            idle = if events == 0 && rests { idle + 1 } else { 0 };
             before = now;
-            ensure!(begun.elapsed() < REST, "the server does not come to rest within {} s", REST.as_secs());
+            let seconds = UNTIL_IDLE.as_secs();
+            ensure!(begun.elapsed() < UNTIL_IDLE, "the server is not idle after {seconds} s");
         }
         Ok(())
     }
 
-    /// Reads what a connection has. One call does, unless it filled the buffer: the socket is watched for edges, and
-    /// less than asked for means that it was emptied.
+    /// Reads what a connection has. Sockets are edge-triggered: a read that does not fill the buffer emptied it.
     fn receive(&mut self, number: usize, ended: bool) -> Result<()> {
         loop {
-            let line = &mut self.lines[number];
-            let Got::Bytes(read) = line.read(&mut self.buffer)? else { return Ok(()) };
-            if line.partial.is_empty() {
-                let taken = self.desk.take(line, &self.buffer[..read])?;
-                line.partial.extend_from_slice(&self.buffer[taken..read]);
+            let connection = &mut self.connections[number];
+            let Some(read) = connection.read(&mut self.buffer)? else { return Ok(()) };
+            if connection.partial.is_empty() {
+                let taken = self.checker.receive(connection, &self.buffer[..read])?;
+                connection.partial.extend_from_slice(&self.buffer[taken..read]);
             } else {
-                let mut bytes = std::mem::take(&mut line.partial);
+                let mut bytes = std::mem::take(&mut connection.partial);
                 bytes.extend_from_slice(&self.buffer[..read]);
-                let taken = self.desk.take(line, &bytes)?;
+                let taken = self.checker.receive(connection, &bytes)?;
                 bytes.drain(..taken);
-                line.partial = bytes;
+                connection.partial = bytes;
             }
             if read < self.buffer.len() && !ended {
                 return Ok(());

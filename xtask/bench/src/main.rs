@@ -1,8 +1,7 @@
-//! `cargo xtask bench`: what a delivery costs, measured beside others on the same machine in the same run.
+//! `cargo xtask bench`: what a delivery costs a server, beside other servers on the same machine in the same run.
 //!
-//! The server under test runs on one core and the load on another, so that what is counted is the server's alone. CPU
-//! per operation is the figure that holds on a noisy machine; times are shown for orientation. What is measured lives
-//! below: the load and its scenarios, the servers, the figures, and how they are written down.
+//! The server runs on one core and the load on another, so that what is counted is the server's alone. CPU per operation
+//! is what holds on a noisy machine; durations are for orientation.
 
 #![expect(
     clippy::print_stdout,
@@ -12,76 +11,73 @@
 
 mod comparison;
 mod cores;
-mod figures;
+mod counts;
+mod endpoints;
 mod floor;
 mod growth;
 mod http2;
 mod instructions;
 mod load;
 mod machine;
+mod marker;
 mod meter;
 mod million;
 mod namespace;
+mod numbers;
 mod peer;
 mod progress;
 mod report;
+mod results;
+mod rounds;
 mod scenario;
+mod target;
 mod url;
 mod versus;
-mod wire;
+mod workload;
 
 use std::process::ExitCode;
 
-use anyhow::Result;
 use clap::{Parser, Subcommand};
-
-use self::comparison::Comparison;
-use self::floor::Floor;
-use self::url::Url;
 
 /// What a delivery costs, beside other servers in the same run.
 #[derive(Parser)]
 #[command(name = "cargo xtask bench", bin_name = "cargo xtask bench", args_conflicts_with_subcommands = true)]
 struct Bench {
     #[command(subcommand)]
-    course: Option<Course>,
+    command: Option<Command>,
     #[command(flatten)]
-    comparison: Comparison,
+    comparison: comparison::Comparison,
 }
 
 #[derive(Subcommand)]
-enum Course {
-    /// The same load on any server, by templates of its addresses
-    Url(Url),
+enum Command {
+    /// The same load on any server, by URL templates
+    Url(url::Url),
     /// The floor that servers are compared with
     #[command(hide = true)]
-    Floor(Floor),
-    /// Write down an earlier run again, from its JSON
+    Floor(floor::Floor),
+    /// Report an earlier run again, from its JSON
     Report(report::Report),
     /// Count instructions and allocations of the hot paths, here and at the merge base
     Instructions(instructions::Instructions),
     /// Let a million wait over HTTP/2, and reach them all with one publish
     Million(million::Million),
-    /// The same work beside ever more of what should not matter to it
+    /// The same work beside more and more of what should not matter to it
     Growth(growth::Growth),
 }
 
-impl Bench {
-    fn run(&self) -> Result<()> {
-        match &self.course {
-            Some(Course::Url(url)) => url.run(),
-            Some(Course::Floor(floor)) => floor.run(),
-            Some(Course::Report(report)) => report.run(),
-            Some(Course::Instructions(instructions)) => instructions.run(),
-            Some(Course::Million(million)) => million.run(),
-            Some(Course::Growth(growth)) => growth.run(),
-            None => self.comparison.run(),
-        }
-    }
-}
-
 fn main() -> ExitCode {
-    match Bench::parse().run() {
+    let bench = Bench::parse();
+    let result = match &bench.command {
+        Some(Command::Url(url)) => url.run(),
+        Some(Command::Floor(floor)) => floor.run(),
+        Some(Command::Report(report)) => report.run(),
+        Some(Command::Instructions(instructions)) => instructions.run(),
+        Some(Command::Million(million)) => million.run(),
+        Some(Command::Growth(growth)) => growth.run(),
+        None => bench.comparison.run(),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");

@@ -1,168 +1,202 @@
-//! `cargo xtask bench million`: a million waiters in one process, and one publish that reaches them all.
+//! `cargo xtask bench million`: a million waiters in one process, and messages that reach them all.
 //!
-//! Starts a server, lets waiters come over HTTP/2, publishes, and shows memory and processor time beside the targets.
-//! In contrast to the fan-out of the comparison the waiters ask again only when all were answered, so that what a
-//! delivery costs is told apart from what the next question costs.
-
-mod peak;
-mod report;
+//! Unlike in the comparison, waiters ask again only once all are answered, so that a delivery's cost is told apart from
+//! that of the next request.
 
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Result, ensure};
 use clap::Args;
 
-use self::peak::Peak;
-use self::report::{Delivery, Report};
-use super::cores::Cores;
-use super::figures::{Round, Row};
-use super::http2::{Again, Crowd, SETTLE, Shape};
-use super::load::Waits;
-use super::machine;
-use super::meter::{Cpu, resident};
-use super::namespace;
-use super::progress::Progress;
-use super::report::put_in_readme;
-use super::scenario::grouped;
-use xtask::server::{Binary, Keyboard, Server};
+use crate::cores::{Cores, Share};
+use crate::endpoints::Mode;
+use crate::http2::{Again, Http2Load};
+use crate::meter::{Cpu, peak, reset_peak, resident};
+use crate::numbers::{figure, whole};
+use crate::peer::Peer;
+use crate::progress::Progress;
+use crate::report::{markdown_table, put_between_marks};
+use crate::results::{Figure, Round};
+use crate::target::{Needs, Room, Shape, Target};
+use crate::workload::http2::SETTLE;
+use crate::workload::stopwatch::Stopwatch;
+use crate::{machine, namespace};
 
-/// The command's arguments.
+/// Bounds. Memory in all is bounded for a million or more only.
+const RESIDENT: f64 = 1.6e9;
+const RESIDENT_EACH: f64 = 1_500.0;
+const PEAK: f64 = 1.5;
+const MICROSECONDS: f64 = 4.0;
+const MILLION: u32 = 1_000_000;
+
 #[derive(Args)]
-pub(super) struct Million {
+pub(crate) struct Million {
     /// How many wait
-    #[arg(long, default_value_t = 1_000_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
+    #[arg(long, default_value_t = MILLION, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
     waiters: u32,
     /// On how many connections
-    #[arg(long, default_value_t = 500, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=15_000))]
-    connections: u16,
+    #[arg(long, default_value_t = 500, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=15_000))]
+    connections: u32,
     /// How many messages are published, one after another
     #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     publishes: u32,
-    /// Worker threads of the server; one runs alone on a core, more on all
+    /// Worker threads of the server; one has a core of its own, more share both
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
     workers: u8,
     /// Use this server instead of building one
     #[arg(long, value_name = "PATH")]
     binary: Option<PathBuf>,
-    /// Write the figures as a row of the comparison
-    #[arg(long, value_name = "PATH")]
-    json: Option<PathBuf>,
-    /// Replace the figures in the README
+    /// Replace the figures in docs/benchmarks.md
     #[arg(long)]
-    readme: bool,
+    docs: bool,
+}
+
+/// One line of the table.
+struct Line {
+    name: String,
+    measured: String,
+    /// The bound, and whether it is kept.
+    bound: Option<(String, bool)>,
 }
 
 impl Million {
-    pub(super) fn run(&self) -> Result<()> {
-        let binary = Binary::given_or_built(self.binary.as_deref())?;
+    pub(crate) fn run(&self) -> Result<()> {
+        let peer = Peer::ours("poll", self.binary.as_deref())?;
         namespace::enter()?;
-        let shape = Shape { waiters: self.waiters as usize, connections: usize::from(self.connections) };
-        let mut arguments = vec!["--workers".to_owned(), self.workers.to_string()];
-        arguments.extend(shape.arguments());
-        let flags: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let start = || Server::start(&binary, &flags, Keyboard::Shared);
-        // Before this thread is bound to one core of it.
-        let machine = machine::describe()?;
-        let cores = Cores::find()?;
-        let server = if self.workers == 1 { cores.start_apart(start) } else { cores.start_on_both(start) }?;
-        let mut report = Report { waiters: u64::from(self.waiters), ..Report::default() };
-        let rounds = self.measure(&server, shape, &mut report)?;
-        println!("{}", report.table());
-        if let Some(path) = &self.json {
-            let row = Row {
-                id: "million".to_owned(),
-                scenario: format!(
-                    "long poll over HTTP/2, fan-out to {} on {}",
-                    self.waiters, self.connections
-                ),
-                operation: "delivery".to_owned(),
-                server: "poll".to_owned(),
-                settings: format!("--store memory: {}", arguments.join(" ")),
-                rounds,
-                void: None,
-            };
-            let text = serde_json::to_string_pretty(&row)?;
-            std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
-        }
-        if self.readme {
-            let (date, commit) = (machine::today(), machine::commit());
-            let section = format!(
-                "{} long polls waiting over HTTP/2 on {} connections in one process, {} messages to all of them, on \
-                 {date}, commit `{commit}`, {machine}; `{}`:\n\n{}",
-                grouped(self.waiters),
+        machine::raise_file_limit()?;
+        let shape = Shape { waiters: self.waiters, connections: self.connections };
+        let share = if self.workers == 1 { Share::Apart } else { Share::Both };
+        let needs = Needs { workers: self.workers, share, room: Room::Streams(shape), ..Needs::PLAIN };
+        let settings = peer.settings(Mode::Http2, needs).unwrap_or_default();
+        let run = machine::new_run()?;
+        let running = Cores::find()?.start(share, || peer.start(needs))?;
+        let lines = self.measure(&running.target, shape)?;
+        let table = table(&lines);
+        println!("{table}");
+        if self.docs {
+            let text = format!(
+                "{} long polls over HTTP/2 on {} connections to one process, and {} messages to all of them. Measured on \
+                 {}, commit `{}`, {}; `{settings}`:\n\n{table}",
+                whole(self.waiters),
                 self.connections,
                 self.publishes,
-                arguments.join(" "),
-                report.markdown()
+                run.date,
+                run.commit,
+                run.machine,
             );
-            put_in_readme("million", &section)?;
+            put_between_marks("docs/benchmarks.md", "million", &text)?;
         }
-        report.verdict()
+        verdict(&lines)
     }
 
-    fn measure(&self, server: &Server, shape: Shape, report: &mut Report) -> Result<Vec<Round>> {
-        let processes = &[server.id()];
-        report.empty = resident(processes)?;
-        let opening = Cpu::of(processes)?;
-        let waits = if self.workers == 1 { Waits::Awake } else { Waits::Asleep };
-        let mut crowd = Crowd::gather(server.address(), shape, Again::WhenTold, waits)?;
-        crowd.ask();
-        self.park(&mut crowd, "waiters come")?;
-        report.opening = Cpu::of(processes)?.since(opening).total;
-        crowd.rest(SETTLE)?;
-        report.idle = resident(processes)?;
-        let mut rounds = Vec::new();
+    fn measure(&self, target: &Target, shape: Shape) -> Result<Vec<Line>> {
+        let processes = &*target.processes;
+        let waiters = u64::from(self.waiters);
+        let each = |of_all: u64| float(of_all) / float(waiters);
+        let (empty, before) = (resident(processes)?, Cpu::of(processes)?);
+        let load = Http2Load::connect(target.endpoints.address, shape, Again::WhenTold, target.waits)?;
+        ask(&load, waiters)?;
+        let opening = Cpu::of(processes)?.since(before).total;
+        load.rest(SETTLE)?;
+        let idle = resident(processes)?;
+        let gigabytes = |bytes: f64| format!("{:.3} GB", bytes / 1e9);
+        let micros = |micros: f64| format!("{} µs", figure(micros));
+        let in_all = if self.waiters < MILLION { f64::INFINITY } else { RESIDENT };
+        let bytes_each = each(idle.saturating_sub(empty));
+        let mut lines = vec![
+            Line::told("waiters", whole(self.waiters)),
+            Line::bounded("resident memory in all", float(idle), in_all, gigabytes),
+            Line::bounded("resident memory per waiter", bytes_each, RESIDENT_EACH, |bytes| {
+                format!("{bytes:.0} B")
+            }),
+            Line::told("server CPU of a first poll", micros(each(opening) / 1e3)),
+            Line::told("lost, repeated or out of order", "0".to_owned()),
+        ];
         for number in 1..=self.publishes {
             if number > 1 {
-                crowd.ask();
-                self.park(&mut crowd, "waiters come back")?;
-                crowd.rest(SETTLE)?;
+                ask(&load, waiters)?;
+                load.rest(SETTLE)?;
             }
-            let (delivery, round) = self.publish(&mut crowd, processes, number)?;
-            report.load += round.load;
-            report.deliveries.push(delivery);
-            rounds.push(round);
+            let idle = resident(processes)?;
+            reset_peak(processes)?;
+            let round = publish(&load, processes, waiters)?;
+            let most = peak(processes)?;
+            let named = |what: &str| format!("message {number}: {what}");
+            let of = |one: Figure| one.of_round(&round).unwrap_or_default();
+            lines.extend([
+                Line::bounded(named("server CPU per delivery"), of(Figure::Cpu), MICROSECONDS, micros),
+                Line::told(named("of it in user space"), micros(of(Figure::User))),
+                Line::bounded(named("peak memory to idle"), float(most) / float(idle), PEAK, figure),
+                Line::told(named("peak memory"), gigabytes(float(most))),
+                Line::told(named("until the last had it"), format!("{:.2} s", float(round.wall) / 1e9)),
+            ]);
         }
-        let tally = &crowd.tally;
-        (report.lost, report.doubled, report.ran_out) = (tally.lost, tally.doubled, tally.ran_out);
-        Ok(rounds)
+        Ok(lines)
+    }
+}
+
+fn ask(load: &Http2Load, waiters: u64) -> Result<()> {
+    let mut progress = Progress::begin("waiters ask", waiters);
+    load.ask(|waiting| progress.show(waiting))
+}
+
+fn publish(load: &Http2Load, processes: &[u32], waiters: u64) -> Result<Round> {
+    let mut progress = Progress::begin("the message arrives", waiters);
+    let watch = Stopwatch::start(processes, Duration::ZERO)?;
+    load.publish(|delivered| progress.show(delivered))?;
+    load.settle()?;
+    watch.stop(waiters, Duration::ZERO, None)
+}
+
+impl Line {
+    fn told(name: impl Into<String>, measured: String) -> Self {
+        Self { name: name.into(), measured, bound: None }
     }
 
-    fn park(&self, crowd: &mut Crowd, step: &str) -> Result<()> {
-        let mut progress = Progress::begin(step, u64::from(self.waiters))?;
-        crowd.park(|waiting| progress.show(waiting))?;
-        progress.end();
-        Ok(())
+    fn bounded(name: impl Into<String>, value: f64, most: f64, write: impl Fn(f64) -> String) -> Self {
+        let bound = most.is_finite().then(|| (write(most), value <= most));
+        Self { name: name.into(), measured: write(value), bound }
     }
+}
 
-    fn publish(&self, crowd: &mut Crowd, processes: &[u32], number: u32) -> Result<(Delivery, Round)> {
-        let waiters = u64::from(self.waiters);
-        let mut progress = Progress::begin(format!("message {number} reaches"), waiters)?;
-        let before = crowd.tally.delivered;
-        crowd.tally.latency.reset();
-        let idle = resident(processes)?;
-        let mut peak = Peak::watch(processes)?;
-        let (busy, cpu, wall) = (crowd.busy(), Cpu::of(processes)?, Instant::now());
-        crowd.publish(|tally| {
-            progress.show(tally.delivered - before);
-            peak.look()
-        })?;
-        let wall = u64::try_from(wall.elapsed().as_nanos())?;
-        // Answered when the server has nothing left to do for those who have theirs.
-        crowd.waiting()?;
-        let (cpu, busy) = (Cpu::of(processes)?.since(cpu), crowd.busy().saturating_sub(busy));
-        progress.end();
-        let delivery = Delivery { idle, peak: peak.most()?, cpu: cpu.total, user: cpu.user, wall };
-        let round = Round {
-            operations: crowd.tally.delivered - before,
-            cpu: cpu.total,
-            user: cpu.user,
-            load: u64::try_from(busy.as_nanos())?,
-            wall,
-            latency: Some(crowd.tally.latency()),
-            resident: None,
-        };
-        Ok((delivery, round))
+fn table(lines: &[Line]) -> String {
+    let bound = |line: &Line| match &line.bound {
+        None => String::new(),
+        Some((bound, true)) => format!("≤ {bound} holds"),
+        Some((bound, false)) => format!("≤ {bound} MISSED"),
+    };
+    let rows = lines.iter().map(|line| vec![line.name.clone(), line.measured.clone(), bound(line)]);
+    markdown_table(&["", "measured", "bound"], rows.collect())
+}
+
+fn verdict(lines: &[Line]) -> Result<()> {
+    let missed = lines.iter().filter(|line| matches!(line.bound, Some((_, false))));
+    let missed: Vec<&str> = missed.map(|line| &*line.name).collect();
+    ensure!(missed.is_empty(), "missed: {}", missed.join(", "));
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+fn float(number: u64) -> f64 {
+    number as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missed_is_named() {
+        let lines = [
+            Line::told("waiters", "2".to_owned()),
+            Line::bounded("memory", 1.0, 1.0, figure),
+            Line::bounded("time", 1.1, 1.0, figure),
+            Line::bounded("unbounded", 9.0, f64::INFINITY, figure),
+        ];
+        assert!(verdict(&lines[..2]).is_ok());
+        assert_eq!(verdict(&lines).unwrap_err().to_string(), "missed: time");
+        let table = table(&lines);
+        assert!(table.contains("≤ 1.00 holds") && table.contains("≤ 1.00 MISSED"), "{table}");
     }
 }

@@ -1,12 +1,10 @@
-//! Figures as people read them: no more digits than the noise leaves, thousands apart.
-
-use crate::figures::Spread;
+//! Numbers for people: as few digits as the noise allows, thousands separated.
 
 /// Stands for what was not measured.
-pub(super) const NONE: &str = "–";
+pub(crate) const NONE: &str = "–";
 
-/// Two or three digits that count: `8.12`, `16.7`, `10 256`.
-pub(super) fn figure(value: f64) -> String {
+/// Three significant digits below a hundred: `8.12`, `16.7`, `10 256`.
+pub(crate) fn figure(value: f64) -> String {
     if value >= 99.95 {
         whole(value)
     } else if value >= 9.995 {
@@ -16,9 +14,9 @@ pub(super) fn figure(value: f64) -> String {
     }
 }
 
-/// Without a fraction, thousands apart.
-pub(super) fn whole(value: f64) -> String {
-    let digits = format!("{value:.0}");
+/// No fraction, thousands separated.
+pub(crate) fn whole(value: impl Into<f64>) -> String {
+    let digits = format!("{:.0}", value.into());
     let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
         if index > 0 && (digits.len() - index).is_multiple_of(3) {
@@ -29,25 +27,9 @@ pub(super) fn whole(value: f64) -> String {
     grouped
 }
 
-/// The median, with the least and the most behind it where they differ.
-pub(super) fn spread(spread: Spread) -> String {
-    let [least, median, most] = [spread.least, spread.median, spread.most].map(figure);
-    if least == most { median } else { format!("{median} ({least}–{most})") }
-}
-
-/// The median, or the mark for what was not measured.
-pub(super) fn median(spread: Option<Spread>) -> String {
-    spread.map_or_else(|| NONE.to_owned(), |spread| figure(spread.median))
-}
-
-/// A ratio. With one digit more than a bound, so that it is seen why `0.853` misses 0.85.
-pub(super) fn ratio(value: f64) -> String {
+/// A ratio, with one digit more than its bounds have, so that `0.853` is seen to miss 0.85.
+pub(crate) fn ratio(value: f64) -> String {
     if value >= 10.0 { figure(value) } else { format!("{value:.3}") }
-}
-
-/// A bound as it was set.
-pub(super) fn bound(value: f64) -> String {
-    if value >= 1_000.0 { whole(value) } else { value.to_string() }
 }
 
 #[cfg(test)]
@@ -56,19 +38,12 @@ mod tests {
 
     #[test]
     fn digits_follow_the_size() {
+        let figures = [0.5, 8.123, 9.996, 16.66, 99.96, 10_256.4].map(figure);
+        assert_eq!(figures, ["0.50", "8.12", "10.0", "16.7", "100", "10 256"]);
         assert_eq!(
-            [0.5, 8.123, 9.996, 16.66, 99.96, 10_256.4].map(figure),
-            ["0.50", "8.12", "10.0", "16.7", "100", "10 256"]
+            [0, 999, 1_000, 1_234_567].map(|number: i32| whole(number)),
+            ["0", "999", "1 000", "1 234 567"]
         );
-        assert_eq!([0.0, 999.0, 1_000.0, 1_234_567.0].map(whole), ["0", "999", "1 000", "1 234 567"]);
         assert_eq!([0.8534, 1.0, 97.526].map(ratio), ["0.853", "1.000", "97.5"]);
-        assert_eq!([0.85, 1.0, 7_200.0].map(bound), ["0.85", "1", "7 200"]);
-    }
-
-    #[test]
-    fn one_round_has_no_spread() {
-        assert_eq!(spread(Spread { least: 2.0, median: 2.0, most: 2.0 }), "2.00");
-        assert_eq!(spread(Spread { least: 1.0, median: 2.0, most: 30.0 }), "2.00 (1.00–30.0)");
-        assert_eq!(median(None), NONE);
     }
 }

@@ -1,15 +1,21 @@
-//! The figures of one run: what was measured, of whom, and under which settings. Data only.
+//! The results of a run: what was measured, of which server, under which settings. Data and its statistics only.
+//!
+//! Serialized as the JSON that `--json` writes and `bench report` reads.
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+use crate::numbers::figure;
 
 /// One run of the whole command.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Run {
-    /// Day of the run, `YYYY-MM-DD`.
+    /// `YYYY-MM-DD`.
     pub(crate) date: String,
-    /// The commit that was measured, with `+` behind it where the tree was changed.
+    /// The commit that was measured, with a trailing `+` if the tree had changes.
     pub(crate) commit: String,
-    /// Processor, cores and kernel, in words.
+    /// Processor, cores, kernel and congestion control.
     pub(crate) machine: String,
     pub(crate) rows: Vec<Row>,
 }
@@ -17,49 +23,63 @@ pub(crate) struct Run {
 /// One scenario on one server.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Row {
-    /// The scenario's short name, which its targets and the plot go by: `fanout-10000`.
+    /// The scenario's short name: `fanout-10000`.
     pub(crate) id: String,
-    /// What was done, in words: `long poll, fan-out to 10 000`. Rows of the same scenario are compared.
+    /// The scenario in words: `long poll, fan-out to 10 000`.
     pub(crate) scenario: String,
     /// What one operation is: `delivery`, `message`, `request`, `publish`, `waiter`.
     pub(crate) operation: String,
-    /// Whom: `poll`, `nchan`, `golongpoll`, `floor`, or what the user calls it.
+    /// `poll`, `nchan`, `golongpoll`, `floor`, or the host for `bench url`.
     pub(crate) server: String,
-    /// What differs from the server's defaults, and its store: `--store memory: --max-per-channel 0`.
+    /// Where the server's settings differ from its defaults.
     pub(crate) settings: String,
-    /// All rounds, in the order in which they were run; none is left out.
+    /// All rounds in the order in which they ran.
     pub(crate) rounds: Vec<Round>,
-    /// Why the row does not count: something was lost, doubled or out of order.
+    /// Why the row does not count, such as a lost or repeated message.
     pub(crate) void: Option<String>,
 }
 
 /// What one round used.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Round {
-    /// How many operations were done; for `waiter`, how many waited.
+    /// Operations done; for idle waiters, how many waited.
     pub(crate) operations: u64,
-    /// The server's processor time, in nanoseconds.
+    /// The server's CPU time in nanoseconds.
     pub(crate) cpu: u64,
-    /// Of it in user space.
+    /// The part of it in user space.
     pub(crate) user: u64,
-    /// The time the load worked on what came, in nanoseconds. It does not sleep between, so its processor time says less.
+    /// Nanoseconds in which the load handled what it received. The load may spin, so its CPU time says less.
     pub(crate) load: u64,
-    /// How long the round took, in nanoseconds. For orientation.
+    /// Duration of the round in nanoseconds.
     pub(crate) wall: u64,
-    /// Median and 99th percentile from the publish to the arrival at a client, in nanoseconds, where that is measured.
     pub(crate) latency: Option<Latency>,
-    /// Resident bytes of the server that the waiters added, where that is measured.
+    /// Bytes of resident memory that the waiters added, if measured.
     pub(crate) resident: Option<u64>,
 }
 
-/// Latency of the deliveries of one round, in nanoseconds.
+/// Nanoseconds from a publish to its arrival at a client.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Latency {
     pub(crate) median: u64,
     pub(crate) p99: u64,
 }
 
-/// Smallest, middle and largest of some figures.
+/// A quantity that rounds are compared by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Figure {
+    /// Server CPU per operation, in microseconds.
+    Cpu,
+    /// The part of it in user space.
+    User,
+    /// The load's own time per operation, in microseconds.
+    Load,
+    /// 99th percentile of the latency, in milliseconds.
+    P99,
+    /// Resident bytes per waiter.
+    Resident,
+}
+
+/// Minimum, median and maximum.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Spread {
     pub(crate) least: f64,
@@ -67,67 +87,80 @@ pub(crate) struct Spread {
     pub(crate) most: f64,
 }
 
-#[expect(clippy::cast_precision_loss, reason = "figures for people")]
-impl Round {
-    /// Server CPU per operation in microseconds.
-    pub(crate) fn cpu_each(&self) -> Option<f64> {
-        per_operation(self.cpu, self)
+impl Figure {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "CPU µs",
+            Self::User => "user µs",
+            Self::Load => "load µs",
+            Self::P99 => "p99 ms",
+            Self::Resident => "bytes per waiter",
+        }
     }
 
-    /// 99th percentile of the latency in milliseconds.
-    pub(crate) fn p99(&self) -> Option<f64> {
-        Some(self.latency?.p99 as f64 / 1e6)
+    /// `None` if the round has no such figure; a measured zero counts as none.
+    #[expect(clippy::cast_precision_loss, reason = "figures for people")]
+    pub(crate) fn of_round(self, round: &Round) -> Option<f64> {
+        let per_operation = |value: u64| value as f64 / round.operations.max(1) as f64;
+        let value = match self {
+            Self::Cpu => per_operation(round.cpu) / 1e3,
+            Self::User => per_operation(round.user) / 1e3,
+            Self::Load => per_operation(round.load) / 1e3,
+            Self::P99 => round.latency?.p99 as f64 / 1e6,
+            Self::Resident => per_operation(round.resident?),
+        };
+        (value > 0.0).then_some(value)
     }
 
-    /// Resident bytes per operation (a waiter).
-    pub(crate) fn resident_each(&self) -> Option<f64> {
-        Some(self.resident? as f64 / self.operations.max(1) as f64)
-    }
-}
-
-impl Row {
-    /// Server CPU per operation in microseconds, over the rounds.
-    pub(crate) fn cpu(&self) -> Option<Spread> {
-        self.spread(Round::cpu_each)
+    /// Over all rounds of a row; `None` if the row is void.
+    pub(crate) fn of(self, row: &Row) -> Option<Spread> {
+        let rounds = row.rounds.iter().filter_map(|round| self.of_round(round));
+        if row.void.is_some() { None } else { Spread::of(rounds.collect()) }
     }
 
-    /// Of it in user space.
-    pub(crate) fn user(&self) -> Option<Spread> {
-        self.spread(|round| per_operation(round.user, round))
+    /// The ratios of two rows, round by round: rounds of the same number ran close together, and the machine's speed
+    /// changes over minutes.
+    pub(crate) fn ratios(self, row: &Row, other: &Row) -> Option<Spread> {
+        if row.void.is_some() || other.void.is_some() {
+            return None;
+        }
+        let pairs = row.rounds.iter().zip(&other.rounds);
+        Spread::of(pairs.filter_map(|(one, two)| Some(self.of_round(one)? / self.of_round(two)?)).collect())
     }
-
-    /// The load's own CPU per operation in microseconds.
-    pub(crate) fn load(&self) -> Option<Spread> {
-        self.spread(|round| per_operation(round.load, round))
-    }
-
-    /// 99th percentile of the latency in milliseconds.
-    pub(crate) fn p99(&self) -> Option<Spread> {
-        self.spread(Round::p99)
-    }
-
-    /// Resident bytes per operation (a waiter).
-    pub(crate) fn resident(&self) -> Option<Spread> {
-        self.spread(Round::resident_each)
-    }
-
-    fn spread(&self, figure: impl Fn(&Round) -> Option<f64>) -> Option<Spread> {
-        Spread::of(self.rounds.iter().filter_map(figure).collect())
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "figures for people")]
-fn per_operation(nanos: u64, round: &Round) -> Option<f64> {
-    (round.operations > 0 && nanos > 0).then(|| nanos as f64 / 1e3 / round.operations as f64)
 }
 
 impl Spread {
-    /// Of figures in any order; `None` of none.
-    pub(crate) fn of(mut figures: Vec<f64>) -> Option<Self> {
-        figures.sort_unstable_by(f64::total_cmp);
-        let (least, most) = (*figures.first()?, *figures.last()?);
-        let (low, high) = (figures[(figures.len() - 1) / 2], figures[figures.len() / 2]);
-        Some(Self { least, median: f64::midpoint(low, high), most })
+    /// `None` for no values.
+    pub(crate) fn of(mut values: Vec<f64>) -> Option<Self> {
+        values.sort_unstable_by(f64::total_cmp);
+        let (least, most) = (*values.first()?, *values.last()?);
+        let median = f64::midpoint(values[(values.len() - 1) / 2], values[values.len() / 2]);
+        Some(Self { least, median, most })
+    }
+}
+
+/// The median, followed by the range if there is one.
+impl fmt::Display for Spread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [least, median, most] = [self.least, self.median, self.most].map(figure);
+        if least == most { f.write_str(&median) } else { write!(f, "{median} ({least}–{most})") }
+    }
+}
+
+/// The row on one line.
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<20} {:<10}", self.id, self.server)?;
+        if let Some(reason) = &self.void {
+            return write!(f, "  VOID: {reason}");
+        }
+        for one in [Figure::Cpu, Figure::User, Figure::Load, Figure::P99, Figure::Resident] {
+            if let Some(spread) = one.of(self) {
+                write!(f, "  {} {spread}", one.name())?;
+            }
+        }
+        let wall = self.rounds.iter().map(|round| round.wall).max().unwrap_or_default();
+        write!(f, "  in {} ms", wall / 1_000_000)
     }
 }
 
@@ -136,10 +169,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_median_is_the_middle_one_or_between_the_two() {
-        let spread = |figures: &[f64]| Spread::of(figures.to_vec());
+    fn the_median_is_the_middle_value_or_between_the_two() {
+        let spread = |values: &[f64]| Spread::of(values.to_vec());
         assert_eq!(spread(&[3.0, 1.0, 2.0]), Some(Spread { least: 1.0, median: 2.0, most: 3.0 }));
         assert_eq!(spread(&[4.0, 1.0]), Some(Spread { least: 1.0, median: 2.5, most: 4.0 }));
         assert_eq!(spread(&[]), None);
+        assert_eq!(spread(&[30.0, 1.0, 2.0]).unwrap().to_string(), "2.00 (1.00–30.0)");
+        assert_eq!(spread(&[2.0]).unwrap().to_string(), "2.00");
     }
 }

@@ -1,284 +1,110 @@
-//! The scenarios: what is done to a server, how much of it, and what one operation is.
-//!
-//! Each is the same for every server and takes a fresh one. What is counted lies between two moments at which all who
-//! wait are waiting, so that asking again belongs to a delivery.
-
-mod channels;
-mod fan_out;
-mod http2;
-mod idle;
-mod publish;
-mod short;
-mod streams;
-
-use std::time::{Duration, Instant};
+//! A scenario: a workload in one size, and what the server must be started with for it.
 
 use anyhow::{Context as _, Result};
 
-use super::figures::{Latency, Round};
-use super::http2::{SETTLE, Shape};
-use super::load::{Load, Waits};
-use super::meter::Cpu;
-use super::wire::{Ask, Wire};
+use crate::endpoints::Mode;
+use crate::endpoints::ReadTemplate;
+use crate::load::Repeat;
+use crate::numbers::whole;
+use crate::results::Round;
+use crate::target::{Needs, Shape, Target};
+use crate::workload::channels::Channels;
+use crate::workload::fan_out::FanOut;
+use crate::workload::short::Short;
+use crate::workload::streams::{Pace, Streams};
+use crate::workload::{http2, idle, publish};
 
-pub(super) use self::channels::Channels;
-pub(super) use self::fan_out::FanOut;
-pub(super) use self::http2::{Http2, Work};
-pub(super) use self::idle::Idle;
-pub(super) use self::publish::{Publish, publish};
-pub(super) use self::short::{News, Short};
-pub(super) use self::streams::{Form, Pace, Streams};
+type Run = dyn Fn(&Target, &ReadTemplate) -> Result<Round>;
 
-/// Between two looks at whether a server is at rest: at the beginning and the end of a round, and between publishes.
-pub(super) const LOOK: Duration = Duration::from_millis(20);
-const SHORT_LOOK: Duration = Duration::from_millis(5);
-
-/// A server that is up.
-pub(super) struct Target {
-    pub(super) wire: Wire,
-    /// Whose processor time and memory are the server's. Empty: not known.
-    pub(super) processes: Vec<u32>,
-    pub(super) waits: Waits,
-}
-
-/// One scenario in its size.
-pub(super) struct Scenario {
-    /// Stable name, for the command line and for comparisons.
-    pub(super) id: &'static str,
-    pub(super) course: Course,
-    pub(super) needs: Needs,
-}
-
-/// What is done.
-pub(super) enum Course {
-    FanOut(FanOut),
-    Channels(Channels),
-    Streams(Streams),
-    Short(Short),
-    Publish(Publish),
-    Idle(Idle),
-    Http2(Http2),
-}
-
-/// What a server must be started with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Needs {
-    pub(super) store: Store,
-    pub(super) workers: Workers,
-    pub(super) room: Room,
-}
-
-/// What there must be room for, beyond the server's defaults.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Room {
-    /// All the connections, from one address to one channel.
-    Connections,
-    /// And so many HTTP/2 streams on each.
-    Streams(Shape),
-    /// And exactly so many retained messages a channel.
-    Retained(u32),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Store {
-    Memory,
-    Disk,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Workers {
-    /// On a core of its own, with a load that stays awake on another.
-    One,
-    /// The same with two workers on the core: what it costs that there are two.
-    Two,
-    /// On both cores, one of which the load shares, asleep between answers.
-    OneOnBoth,
-    /// The same with two, so that three threads are busy on two cores.
-    TwoOnBoth,
-}
-
-/// How much of everything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Size {
-    /// What is measured.
-    Full,
-    /// Just enough to see that everything works.
-    Quick,
+pub(crate) struct Scenario {
+    /// Stable name, for the command line, bounds and plots.
+    pub(crate) id: String,
+    /// The same in words.
+    pub(crate) words: String,
+    /// What is counted.
+    pub(crate) operation: &'static str,
+    /// How a server is read in it.
+    pub(crate) mode: Mode,
+    pub(crate) needs: Needs,
+    run: Box<Run>,
 }
 
 impl Scenario {
-    /// All of them, in the order of the table.
-    pub(super) fn all(size: Size) -> Vec<Self> {
-        // Of each a hundred thousand operations or more a round, so that a tick of the clock is nothing.
-        let of = |full: u32, quick: u32| if size == Size::Full { full } else { quick };
-        let fan_out = |waiters, publishes| {
-            Course::FanOut(FanOut { waiters: of(waiters, 100), publishes: of(publishes, 5) })
-        };
-        let streams = |form, readers, messages, pace| {
-            Course::Streams(Streams { form, readers: of(readers, 100), messages: of(messages, 10), pace })
-        };
-        let full_speed = Pace::Window(4);
-        let paced = Pace::Every(Duration::from_millis(u64::from(of(50, 10))));
-        let short =
-            |news| Course::Short(Short { news, connections: 64, requests: u64::from(of(100_000, 2_000)) });
-        let publish = |full| Course::Publish(Publish { connections: 16, publishes: of(full, 500) });
-        let memory = Needs::PLAIN;
-        let one = |id, course| Self { id, course, needs: memory };
-        let http2 = |id, waiters, connections, work| {
-            let shape = Shape { waiters, connections };
-            let needs = Needs { room: Room::Streams(shape), ..memory };
-            Self { needs, ..one(id, Course::Http2(Http2 { shape, work })) }
-        };
-        vec![
-            one("fanout-1000", fan_out(1_000, 100)),
-            one("fanout-10000", fan_out(10_000, 12)),
-            one("fanout-15000", fan_out(15_000, 8)),
-            Self {
-                needs: Needs { workers: Workers::Two, ..memory },
-                ..one("fanout-two-workers", fan_out(10_000, 12))
-            },
-            Self {
-                needs: Needs { workers: Workers::OneOnBoth, ..memory },
-                ..one("fanout-one-on-both", fan_out(10_000, 12))
-            },
-            Self {
-                needs: Needs { workers: Workers::TwoOnBoth, ..memory },
-                ..one("fanout-two-on-both", fan_out(10_000, 12))
-            },
-            one(
-                "channels",
-                Course::Channels(Channels { channels: of(1_000, 100), messages: of(50_000, 500) }),
-            ),
-            one("stream-1000", streams(Form::Lines, 1_000, 200, full_speed)),
-            one("stream-10000", streams(Form::Lines, 10_000, 20, full_speed)),
-            one("sse-1000", streams(Form::Events, 1_000, 200, full_speed)),
-            one("sse-10000", streams(Form::Events, 10_000, 20, full_speed)),
-            one("stream-paced", streams(Form::Lines, 1_000, 100, paced)),
-            one("short-304", short(News::None)),
-            one("short-one", short(News::One)),
-            one("publish-memory", publish(50_000)),
-            Self { needs: Needs { store: Store::Disk, ..memory }, ..one("publish-disk", publish(20_000)) },
-            one("idle", Course::Idle(Idle { waiters: of(15_000, 200) })),
-            match size {
-                Size::Full => http2("http2-fanout", 10_000, 20, Work::FanOut { publishes: 12 }),
-                Size::Quick => http2("http2-fanout", 100, 2, Work::FanOut { publishes: 5 }),
-            },
-            match size {
-                Size::Full => http2("http2-idle", 100_000, 100, Work::Idle { settle: SETTLE }),
-                Size::Quick => http2("http2-idle", 200, 2, Work::Idle { settle: LOOK }),
-            },
-        ]
+    pub(crate) fn new(
+        words: String,
+        operation: &'static str,
+        mode: Mode,
+        run: impl Fn(&Target, &ReadTemplate) -> Result<Round> + 'static,
+    ) -> Self {
+        Self { id: String::new(), words, operation, mode, needs: Needs::PLAIN, run: Box::new(run) }
     }
 
-    /// What it is, in words.
-    pub(super) fn words(&self) -> String {
-        let words = self.course.words();
-        match self.needs {
-            Needs { store: Store::Disk, .. } => format!("{words}, to disk"),
-            Needs { workers: Workers::Two, .. } => format!("{words}, two workers"),
-            Needs { workers: Workers::OneOnBoth, .. } => format!("{words}, one worker on two cores"),
-            Needs { workers: Workers::TwoOnBoth, .. } => format!("{words}, two workers on two cores"),
-            _ => words,
-        }
-    }
-}
-
-impl Needs {
-    /// Messages in memory, and a core for the server alone.
-    pub(super) const PLAIN: Self =
-        Self { store: Store::Memory, workers: Workers::One, room: Room::Connections };
-}
-
-impl Course {
-    pub(super) fn words(&self) -> String {
-        match self {
-            Self::FanOut(fan_out) => format!("long poll, fan-out to {}", grouped(fan_out.waiters)),
-            Self::Channels(channels) => format!("long poll, {} channels", grouped(channels.channels)),
-            Self::Streams(streams) => streams.words(),
-            Self::Short(short) => short.words(),
-            Self::Publish(publish) => format!("publish, {} connections", publish.connections),
-            Self::Idle(idle) => format!("long poll, {} idle", grouped(idle.waiters)),
-            Self::Http2(http2) => http2.words(),
-        }
+    pub(crate) fn named(self, id: impl Into<String>) -> Self {
+        Self { id: id.into(), ..self }
     }
 
-    /// What is counted.
-    pub(super) fn operation(&self) -> &'static str {
-        match self {
-            Self::FanOut(_) | Self::Streams(_) => "delivery",
-            Self::Channels(_) => "message",
-            Self::Short(_) => "request",
-            Self::Publish(_) => "publish",
-            Self::Idle(_) => "waiter",
-            Self::Http2(http2) => http2.operation(),
-        }
-    }
-
-    /// How a server is asked in it; none if it cannot be.
-    pub(super) fn ask<'a>(&self, wire: &'a Wire) -> Option<&'a Ask> {
-        match self {
-            Self::FanOut(_) | Self::Channels(_) | Self::Idle(_) => wire.long.as_ref(),
-            Self::Streams(Streams { form: Form::Lines, .. }) => wire.stream.as_ref(),
-            Self::Streams(Streams { form: Form::Events, .. }) => wire.events.as_ref(),
-            Self::Short(Short { news: News::None, .. }) => wire.unchanged.as_ref(),
-            Self::Short(Short { news: News::One, .. }) => wire.short.as_ref(),
-            // Nobody asks by it: a publish needs a topic for its name only, and HTTP/2 has a load of its own.
-            Self::Publish(_) | Self::Http2(_) => wire.long.as_ref().or(wire.short.as_ref()),
-        }
+    /// The same on a server that is started with more.
+    pub(crate) fn with(self, needs: Needs, words: &str) -> Self {
+        Self { words: self.words + words, needs, ..self }
     }
 
     /// One round on a fresh server.
-    pub(super) fn run(&self, target: &Target) -> Result<Round> {
-        let ask = self.ask(&target.wire).context("the server has no way to do this")?;
-        match self {
-            Self::FanOut(fan_out) => fan_out.run(target, ask),
-            Self::Channels(channels) => channels.run(target, ask),
-            Self::Streams(streams) => streams.run(target, ask),
-            Self::Short(short) => short.run(target, ask),
-            Self::Publish(publish) => publish.run(target, ask),
-            Self::Idle(idle) => idle.run(target, ask),
-            Self::Http2(http2) => http2.run(target),
-        }
+    pub(crate) fn run(&self, target: &Target) -> Result<Round> {
+        let read = target.endpoints.read(self.mode).context("the server cannot be read like this")?;
+        (self.run)(target, read)
     }
 }
 
-/// What is used from its start on.
-pub(super) struct Stopwatch<'a> {
-    processes: &'a [u32],
-    server: Cpu,
-    busy: Duration,
-    start: Instant,
+pub(crate) fn fan_out(waiters: u32, publishes: u32) -> Scenario {
+    let words = format!("long poll, fan-out to {}", whole(waiters));
+    let work = FanOut { waiters, publishes };
+    Scenario::new(words, "delivery", Mode::LongPoll, move |target, read| work.run(target, read))
 }
 
-impl<'a> Stopwatch<'a> {
-    pub(super) fn start(target: &'a Target, load: &Load) -> Result<Self> {
-        Ok(Self {
-            processes: &target.processes,
-            server: Cpu::of(&target.processes)?,
-            busy: load.busy(),
-            start: Instant::now(),
-        })
-    }
-
-    pub(super) fn stop(self, operations: u64, load: &Load, latency: Option<Latency>) -> Result<Round> {
-        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        let wall = nanos(self.start.elapsed());
-        let server = Cpu::of(self.processes)?.since(self.server);
-        Ok(Round {
-            operations,
-            cpu: server.total,
-            user: server.user,
-            load: nanos(load.busy().saturating_sub(self.busy)),
-            wall,
-            latency,
-            resident: None,
-        })
-    }
+pub(crate) fn channels(channels: u32, messages: u32) -> Scenario {
+    let words = format!("long poll, {} channels", whole(channels));
+    let work = Channels { channels, messages };
+    Scenario::new(words, "message", Mode::LongPoll, move |target, read| work.run(target, read))
 }
 
-/// With a space between thousands.
-pub(super) fn grouped(number: impl Into<u64>) -> String {
-    let number = number.into();
-    let (more, rest) = (number / 1_000, number % 1_000);
-    if more == 0 { rest.to_string() } else { format!("{} {rest:03}", grouped(more)) }
+pub(crate) fn streams(mode: Mode, readers: u32, messages: u32, pace: Pace) -> Scenario {
+    let form = if mode == Mode::Events { "server-sent events" } else { "stream" };
+    let mut words = format!("{form}, fan-out to {}", whole(readers));
+    if let Pace::Every(gap) = pace {
+        words += &format!(", {:.0} messages a second", 1.0 / gap.as_secs_f64());
+    }
+    let work = Streams { readers, messages, pace };
+    Scenario::new(words, "delivery", mode, move |target, read| work.run(target, read))
+}
+
+pub(crate) fn short(repeat: Repeat, connections: u32, requests: u64) -> Scenario {
+    let (mode, what) = match repeat {
+        Repeat::News => (Mode::Conditional, "nothing new"),
+        Repeat::All => (Mode::ShortPoll, "one message"),
+    };
+    let work = Short { repeat, connections, requests };
+    Scenario::new(format!("short poll, {what}"), "request", mode, move |target, read| work.run(target, read))
+}
+
+pub(crate) fn publish(publishes: u32) -> Scenario {
+    let words = format!("publish, {} connections", publish::PUBLISHERS);
+    // Nobody reads; every server knows long polls.
+    Scenario::new(words, "publish", Mode::LongPoll, move |target, read| publish::run(target, read, publishes))
+}
+
+pub(crate) fn idle(waiters: u32) -> Scenario {
+    let words = format!("long poll, {} idle", whole(waiters));
+    Scenario::new(words, "waiter", Mode::LongPoll, move |target, read| idle::run(target, read, waiters))
+}
+
+pub(crate) fn http2_fan_out(shape: Shape, publishes: u32) -> Scenario {
+    let (waiters, connections) = (whole(shape.waiters), shape.connections);
+    let words = format!("HTTP/2 long poll, fan-out to {waiters} on {connections} connections");
+    Scenario::new(words, "delivery", Mode::Http2, move |target, _| http2::fan_out(target, shape, publishes))
+}
+
+pub(crate) fn http2_idle(shape: Shape, settle: std::time::Duration) -> Scenario {
+    let (waiters, connections) = (whole(shape.waiters), shape.connections);
+    let words = format!("HTTP/2 long poll, {waiters} idle on {connections} connections");
+    Scenario::new(words, "waiter", Mode::Http2, move |target, _| http2::idle(target, shape, settle))
 }

@@ -1,7 +1,7 @@
-//! `cargo xtask bench url`: the same load on any server, by templates of its addresses.
+//! `cargo xtask bench url`: the same load on any server, by URL templates.
 //!
-//! Nothing is started. With the server's process ids its processor time and memory are counted; without, latency and
-//! losses are told.
+//! Starts nothing. CPU time and memory are counted if the server's process ids are given; without them, only latency is
+//! measured, and that nothing is lost.
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
@@ -9,17 +9,17 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use clap::{Args, ValueEnum};
 
-use super::comparison::line_of;
-use super::figures::Row;
-use super::load::Waits;
-use super::machine;
-use super::scenario::{Course, FanOut, Form, News, Pace, Short, Streams, Target};
-use super::wire::{Ask, Next, Post, Wire};
+use crate::endpoints::{Endpoints, Mode, Next, PublishTemplate, ReadTemplate};
+use crate::load::Repeat;
+use crate::machine;
+use crate::results::Row;
+use crate::scenario::{Scenario, fan_out, short, streams};
+use crate::target::{Target, Waits};
+use crate::workload::streams::Pace;
 
-/// The course's arguments.
 #[derive(Args)]
-pub(super) struct Url {
-    /// Where to ask, with `{channel}`, and `{cursor}` or `{since}` and `{id}` where they go
+pub(crate) struct Url {
+    /// Where to read, with `{channel}`, and `{cursor}` or `{since}` and `{id}` where they go
     #[arg(long, value_name = "URL")]
     subscribe: String,
     /// Where to POST, with `{channel}`
@@ -31,15 +31,15 @@ pub(super) struct Url {
     /// A publish's content type
     #[arg(long, value_name = "TYPE", default_value = "text/plain")]
     content_type: String,
-    /// Another header line of a question, such as `Accept: text/event-stream` (repeatable)
+    /// Another header line of a read, such as `Accept: text/event-stream` (repeatable)
     #[arg(long, value_name = "LINE")]
     header: Vec<String>,
-    /// How an answer leads to the next question
+    /// What the next request takes from a response
     #[arg(long, value_enum, default_value = "same")]
     next: Next,
     /// How messages are read
     #[arg(long, value_enum, default_value = "long")]
-    mode: Mode,
+    mode: Pattern,
     /// How many read
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     waiters: u32,
@@ -55,57 +55,51 @@ pub(super) struct Url {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Mode {
+enum Pattern {
     /// Long poll
     Long,
-    /// An answer without end
+    /// A response without end
     Stream,
     /// Short poll of one message, again and again
     Short,
 }
 
 impl Url {
-    pub(super) fn run(&self) -> Result<()> {
+    pub(crate) fn run(&self) -> Result<()> {
         machine::raise_file_limit()?;
         let (host, target) = split(&self.subscribe)?;
         let (_, publish) = split(&self.publish)?;
-        let ask = self.header.iter().fold(Ask::new(&target, self.next), |ask, line| ask.with(line));
-        let address = resolve(&host)?;
-        let wire = Wire {
-            address,
-            long: Some(ask.clone()),
-            stream: Some(ask.clone()),
-            events: None,
-            unchanged: None,
-            short: Some(ask),
-            publish: Post::new(&publish, &self.content_type, &self.body),
+        let read = ReadTemplate::new(&target, self.next);
+        let read = self.header.iter().fold(read, |read, line| read.with(line));
+        let scenario = self.scenario();
+        let endpoints = Endpoints {
+            address: resolve(&host)?,
+            reads: vec![(scenario.mode, read)],
+            publish: PublishTemplate::new(&publish, &self.content_type, &self.body),
         };
-        let course = self.course();
-        let round = course.run(&Target { wire, processes: self.pid.clone(), waits: Waits::Asleep })?;
+        let target = Target { endpoints, processes: self.pid.clone(), waits: Waits::Asleep };
         let row = Row {
             id: "url".to_owned(),
-            scenario: course.words(),
-            operation: course.operation().to_owned(),
+            scenario: scenario.words.clone(),
+            operation: scenario.operation.to_owned(),
             server: host,
-            settings: "as it runs".to_owned(),
-            rounds: vec![round],
+            settings: String::new(),
+            rounds: vec![scenario.run(&target)?],
             void: None,
         };
-        println!("{}: nothing lost, doubled or out of order\n{}", row.scenario, line_of(&row));
+        println!("{}: nothing lost, repeated or out of order\n{row}", row.scenario);
         Ok(())
     }
 
-    fn course(&self) -> Course {
+    fn scenario(&self) -> Scenario {
         let pace = self.every.map_or(Pace::Window(4), |gap| Pace::Every(Duration::from_millis(gap)));
-        let (readers, messages) = (self.waiters, self.messages);
         match self.mode {
-            Mode::Long => Course::FanOut(FanOut { waiters: readers, publishes: messages }),
-            Mode::Stream => Course::Streams(Streams { form: Form::Lines, readers, messages, pace }),
-            Mode::Short => Course::Short(Short {
-                news: News::One,
-                connections: readers,
-                requests: u64::from(messages) * u64::from(readers),
-            }),
+            Pattern::Long => fan_out(self.waiters, self.messages),
+            Pattern::Stream => streams(Mode::Stream, self.waiters, self.messages, pace),
+            Pattern::Short => {
+                let requests = u64::from(self.messages) * u64::from(self.waiters);
+                short(Repeat::All, self.waiters, requests)
+            }
         }
     }
 }

@@ -1,10 +1,11 @@
-//! Two builds of our server beside each other: the ratio of their CPU per operation, scenario by scenario.
+//! Two builds of our server: the ratio of their CPU per operation, scenario by scenario.
 //!
-//! Neighbouring rounds are compared as well as medians: what else the machine does changes over minutes and meets
-//! neighbours alike.
+//! Given for the medians and round by round: what else the machine does changes over minutes, and rounds of the same
+//! number ran close together.
 
-use super::figures::{Row, Run, Spread};
 use xtask::columns::align;
+
+use crate::results::{Figure, Row, Run};
 
 /// The two servers' names in a run.
 pub(crate) const POLL: &str = "poll";
@@ -19,7 +20,7 @@ const HEADINGS: [&str; 6] = [
     "least–most",
 ];
 
-/// A line a scenario.
+/// A line per scenario.
 pub(crate) fn render(run: &Run) -> String {
     let mut lines = vec![HEADINGS.map(str::to_owned)];
     for ours in run.rows.iter().filter(|row| row.server == POLL) {
@@ -31,15 +32,10 @@ pub(crate) fn render(run: &Run) -> String {
     align(&lines)
 }
 
-/// None where either has no figure.
+/// `None` if either has no figure.
 fn line(ours: &Row, other: &Row) -> Option<[String; 6]> {
-    if ours.void.is_some() || other.void.is_some() {
-        return None;
-    }
-    let (one, two) = (ours.cpu()?, other.cpu()?);
-    let rounds = ours.rounds.iter().zip(&other.rounds);
-    let ratios = rounds.filter_map(|(ours, other)| Some(ours.cpu_each()? / other.cpu_each()?)).collect();
-    let ratios = Spread::of(ratios)?;
+    let ratios = Figure::Cpu.ratios(ours, other)?;
+    let (one, two) = (Figure::Cpu.of(ours)?, Figure::Cpu.of(other)?);
     Some([
         ours.scenario.clone(),
         format!("{:.2}", one.median),
@@ -57,7 +53,7 @@ fn void(row: &Row) -> [String; 6] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::figures::Round;
+    use crate::results::Round;
 
     fn row(server: &str, nanos: &[u64]) -> Row {
         Row {
@@ -72,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbouring_rounds_are_compared() {
+    fn rounds_of_the_same_number_are_compared() {
         let rows = vec![row(POLL, &[900, 1_800, 1_000]), row(AGAINST, &[1_000, 2_000, 1_000])];
         let run = Run { date: String::new(), commit: String::new(), machine: String::new(), rows };
         let table = render(&run);

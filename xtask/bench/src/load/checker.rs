@@ -1,109 +1,103 @@
-//! What is made of what comes: an answer is checked and counted, and leads to the next question.
-//!
-//! Knows what each connection is for; when messages are published it leaves to the scenario.
+//! Checks and counts what arrives on a connection, and sends the request that follows from it.
 
 use anyhow::{Result, bail, ensure};
 
-use super::answer::{self, Answer};
-use super::line::{Again, Head, Line, Role};
-use super::marker;
-use super::next::Topic;
-use super::tally::Tally;
+use super::connection::{Connection, Repeat, Role, StreamHead};
+use super::requests::Requests;
+use super::response::{Head, Response};
+use crate::counts::Counts;
+use crate::marker;
 
-/// The questions of all channels, and the counts.
-pub(super) struct Desk {
-    topics: Vec<Topic>,
-    /// Questions that short polls may still ask.
-    questions: u64,
-    pub(super) tally: Tally,
+/// The requests of all channels, and the counts.
+pub(super) struct Checker {
+    channels: Vec<Requests>,
+    /// Requests that short polls may still send.
+    pub(super) remaining: u64,
+    pub(super) counts: Counts,
 }
 
-impl Desk {
-    pub(super) fn new(topics: Vec<Topic>) -> Result<Self> {
-        Ok(Self { topics, questions: 0, tally: Tally::new()? })
+impl Checker {
+    pub(super) fn new(channels: Vec<Requests>) -> Result<Self> {
+        Ok(Self { channels, remaining: 0, counts: Counts::new()? })
     }
 
-    pub(super) fn topic(&self, number: usize) -> &Topic {
-        &self.topics[number]
+    pub(super) fn channel(&self, number: usize) -> &Requests {
+        &self.channels[number]
     }
 
-    /// Short polls may ask so many questions from now on.
-    pub(super) fn allow(&mut self, questions: u64) {
-        self.questions = questions;
-    }
-
-    /// What a connection's user makes of these bytes; returns how many of them are done with.
-    pub(super) fn take(&mut self, line: &mut Line, bytes: &[u8]) -> Result<usize> {
-        match line.role {
-            Role::Reader(head) => return self.read_on(line, head, bytes),
-            Role::Publisher(due) => return self.acknowledged(line, due, bytes),
-            Role::Waiter | Role::Asker(_) => {}
+    /// Handles what arrived; returns how many bytes were complete.
+    pub(super) fn receive(&mut self, connection: &mut Connection, bytes: &[u8]) -> Result<usize> {
+        match connection.role {
+            Role::Reader(head) => return self.streamed(connection, head, bytes),
+            Role::Publisher(unacknowledged) => return self.acknowledged(connection, unacknowledged, bytes),
+            Role::Waiter | Role::Poller(_) => {}
         }
-        let Some(answer) = Answer::whole(bytes)? else { return Ok(0) };
-        ensure!(answer.length == bytes.len(), "more came than the answer");
-        match line.role {
-            Role::Waiter => self.wait_on(line, &answer)?,
-            Role::Asker(again) => self.answered(line, again, &answer)?,
-            Role::Publisher(_) | Role::Reader(_) => {}
+        let Some(response) = Response::parse(bytes)? else { return Ok(0) };
+        ensure!(response.length == bytes.len(), "there is more than the response");
+        if let Role::Poller(repeat) = connection.role {
+            self.polled(connection, repeat, &response)?;
+        } else {
+            self.waited(connection, &response)?;
         }
-        Ok(answer.length)
+        Ok(response.length)
     }
 
-    /// A short poll's next question, if there are any left.
-    pub(super) fn ask_on(&mut self, line: &mut Line) -> Result<()> {
-        if self.questions == 0 {
+    /// Sends a short poll's next request, if any remain.
+    pub(super) fn ask(&mut self, connection: &mut Connection) -> Result<()> {
+        if self.remaining == 0 {
             return Ok(());
         }
-        self.questions -= 1;
-        let topic = &self.topics[line.topic];
-        line.write(if line.role == Role::Asker(Again::First) { topic.first() } else { topic.again() })
+        self.remaining -= 1;
+        let channel = &self.channels[connection.channel];
+        let all = connection.role == Role::Poller(Repeat::All);
+        connection.write(if all { &channel.first } else { &channel.latest })
     }
 
-    fn wait_on(&mut self, line: &mut Line, answer: &Answer<'_>) -> Result<()> {
-        ensure!(answer.status == 200, "status {}", answer.status);
-        marker::scan(answer.body(), |number| self.tally.deliver(&mut line.due, number))?;
-        line.write(self.topics[line.topic].after(answer)?)
+    fn waited(&mut self, connection: &mut Connection, response: &Response<'_>) -> Result<()> {
+        ensure!(response.head.status == 200, "status {}", response.head.status);
+        marker::scan(&response.body, |number| self.counts.deliver(&mut connection.due, number))?;
+        connection.write(self.channels[connection.channel].after(response)?)
     }
 
-    fn answered(&mut self, line: &mut Line, again: Again, answer: &Answer<'_>) -> Result<()> {
-        self.tally.answered += 1;
-        match answer.status {
-            304 => self.tally.unchanged += 1,
+    fn polled(&mut self, connection: &mut Connection, repeat: Repeat, response: &Response<'_>) -> Result<()> {
+        self.counts.answered += 1;
+        match response.head.status {
+            304 => self.counts.unchanged += 1,
             200 => {
-                marker::scan(answer.body(), |number| self.tally.deliver(&mut line.due, number))?;
-                if again == Again::Next {
-                    self.topics[line.topic].after(answer)?;
+                marker::scan(&response.body, |number| self.counts.deliver(&mut connection.due, number))?;
+                if repeat == Repeat::News {
+                    self.channels[connection.channel].after(response)?;
                 }
             }
             status => bail!("status {status}"),
         }
-        self.ask_on(line)
+        self.ask(connection)
     }
 
-    /// Answers to publishes, of which a few may come at once.
-    fn acknowledged(&mut self, line: &mut Line, mut due: u32, bytes: &[u8]) -> Result<usize> {
+    /// Responses to publishes, of which several may arrive at once.
+    fn acknowledged(&mut self, connection: &mut Connection, mut due: u32, bytes: &[u8]) -> Result<usize> {
         let mut taken = 0;
-        while let Some(Answer { status, length, .. }) = Answer::whole(&bytes[taken..])? {
-            ensure!((200..300).contains(&status), "a publish was answered by status {status}");
-            ensure!(due > 0, "more answers than publishes");
+        while let Some(Response { head, length, .. }) = Response::parse(&bytes[taken..])? {
+            ensure!((200..300).contains(&head.status), "status {} for a publish", head.status);
+            ensure!(due > 0, "more responses than publishes");
             due -= 1;
             taken += length;
-            self.tally.acknowledged += 1;
+            self.counts.acknowledged += 1;
         }
-        line.role = Role::Publisher(due);
+        connection.role = Role::Publisher(due);
         Ok(taken)
     }
 
-    /// Bytes of an answer without end.
-    fn read_on(&mut self, line: &mut Line, head: Head, bytes: &[u8]) -> Result<usize> {
+    /// Bytes of a response without end.
+    fn streamed(&mut self, connection: &mut Connection, head: StreamHead, bytes: &[u8]) -> Result<usize> {
         let mut begin = 0;
-        if head == Head::Due {
-            let Some(head) = answer::Head::whole(bytes)? else { return Ok(0) };
+        if head == StreamHead::Awaited {
+            let Some(head) = Head::parse(bytes)? else { return Ok(0) };
             ensure!(head.status == 200, "status {}", head.status);
-            line.role = Role::Reader(Head::Seen);
+            connection.role = Role::Reader(StreamHead::Seen);
             begin = head.length;
         }
-        let taken = marker::scan(&bytes[begin..], |number| self.tally.deliver(&mut line.due, number))?;
-        Ok(begin + taken)
+        let rest = marker::scan(&bytes[begin..], |number| self.counts.deliver(&mut connection.due, number))?;
+        Ok(begin + rest)
     }
 }

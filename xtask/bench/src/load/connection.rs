@@ -1,15 +1,17 @@
-//! One connection of the load: a socket that does not block, and what is known of who uses it.
+//! One connection of the load: a non-blocking socket, and what its user is due to receive.
 //!
-//! Kept small, as there are thousands. Reads and writes; what the bytes mean is said in the parent.
+//! Small, because there are thousands. Reads and writes bytes without interpreting them.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Socket, Type};
+
+use crate::counts::Due;
 
 /// How long a server may take to accept.
 const CONNECT: Duration = Duration::from_secs(20);
@@ -17,95 +19,81 @@ const CONNECT: Duration = Duration::from_secs(20);
 const SOURCES: u8 = 16;
 
 /// A connection and its user.
-pub(crate) struct Line {
+pub(super) struct Connection {
     stream: TcpStream,
     pub(super) role: Role,
-    pub(super) topic: usize,
+    /// The channel's number.
+    pub(super) channel: usize,
     pub(super) due: Due,
-    /// What came of an answer that is not whole yet.
+    /// The beginning of an incomplete response.
     pub(super) partial: Vec<u8>,
 }
 
 /// What a connection is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// Long poll: asks on as soon as it is answered.
+    /// Long poll: asks again as soon as it is answered.
     Waiter,
-    /// Reads an answer without end.
-    Reader(Head),
-    /// Short poll: asks as long as there are questions left.
-    Asker(Again),
+    /// Reads a response without end.
+    Reader(StreamHead),
+    /// Short poll: asks as long as there are requests left.
+    Poller(Repeat),
     /// Publishes when told to; so many publishes are not acknowledged yet.
     Publisher(u32),
 }
 
-/// Whether a reader has seen its answer's head.
+/// Whether the response's head has arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Head {
-    Due,
+pub(crate) enum StreamHead {
+    Awaited,
     Seen,
 }
 
-/// What a short poll asks.
+/// What a short poll asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Again {
-    /// What its first answer led to, and expects nothing new.
-    Next,
-    /// From the beginning.
-    First,
+pub(crate) enum Repeat {
+    /// News since its first response, of which there will be none.
+    News,
+    /// Everything from the beginning.
+    All,
 }
 
-/// The numbers that a connection is to be given: the next one, and how far apart they are.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Due {
-    pub(crate) next: u32,
-    pub(crate) step: u32,
-}
-
-/// What a read gave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Got {
-    Bytes(usize),
-    NothingNow,
-}
-
-impl Line {
-    pub(super) fn open(address: SocketAddr, role: Role, topic: usize, due: Due) -> Result<Self> {
+impl Connection {
+    pub(super) fn open(address: SocketAddr, role: Role, channel: usize, due: Due) -> Result<Self> {
         let stream = connect(address)?;
         stream.set_tcp_nodelay(true)?;
-        // Closing resets: thousands of sockets in TIME_WAIT would eat the ports of the next round.
+        // Reset on close: thousands of sockets in TIME_WAIT would use up the ports of the next round.
         stream.set_linger(Some(Duration::ZERO))?;
         stream.set_nonblocking(true)?;
-        let stream = TcpStream::from_std(stream.into());
-        Ok(Self { stream, role, topic, due, partial: Vec::new() })
+        Ok(Self { stream: TcpStream::from_std(stream.into()), role, channel, due, partial: Vec::new() })
     }
 
     pub(super) fn register(&mut self, registry: &Registry, token: Token) -> Result<()> {
         registry.register(&mut self.stream, token, Interest::READABLE).context("cannot watch a connection")
     }
 
-    /// Writes a request whole.
     pub(super) fn write(&mut self, request: &[u8]) -> Result<()> {
         let written = self.stream.write(request).context("cannot write a request")?;
-        // Few requests are under way whenever one is written, and the send buffer is far larger than all of them.
-        anyhow::ensure!(written == request.len(), "the socket took only a part of a request");
+        // The send buffer is far larger than the few requests in flight.
+        ensure!(written == request.len(), "the socket took only a part of a request");
         Ok(())
     }
 
-    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<Got> {
+    /// How many bytes were read; `None` if there are none now.
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<Option<usize>> {
         loop {
             match self.stream.read(buffer) {
                 Ok(0) => bail!("the server closed the connection"),
-                Ok(read) => return Ok(Got::Bytes(read)),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Got::NothingNow),
+                Ok(read) => return Ok(Some(read)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error).context("cannot read an answer"),
+                Err(error) => return Err(error).context("cannot read a response"),
             }
         }
     }
 }
 
-/// Connects, from another address of the loopback network if the ports of the first are used up.
+/// Connects, from another loopback address if the ports of the first are used up.
 fn connect(address: SocketAddr) -> Result<Socket> {
     let mut source = 0;
     loop {

@@ -1,7 +1,6 @@
-//! golongpoll, in the smallest program that serves it: built from its source where that and a Go tool chain are at hand.
+//! golongpoll, in the smallest program that serves it, if its source and a Go toolchain are there.
 //!
-//! Nothing is fetched: the source is the user's, and what it imports in turn is looked for in their `GOPATH` and among
-//! Debian's packages.
+//! Downloads nothing: the source is given, and its imports come from `GOPATH` or Debian's packages.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -10,17 +9,18 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-
-use super::Running;
-use super::process::{Process, folder, free_address};
-use crate::scenario::Needs;
-use crate::wire::{Ask, Next, Post, Wire};
 use xtask::tools;
 use xtask::workspace::{output, run, target};
 
+use super::process::{Process, folder, free_address};
+use super::running::Running;
+use crate::endpoints::{Endpoints, Mode, Next, PublishTemplate, ReadTemplate};
+
 const PROGRAM: &str = include_str!("golongpoll/main.go");
-/// Where Debian's packages of Go sources are.
+/// Where Debian installs Go sources.
 const DEBIAN: &str = "/usr/share/gocode";
+
+pub(super) const SETTINGS: &str = "GOMAXPROCS=1";
 
 pub(crate) struct Golongpoll {
     program: PathBuf,
@@ -33,7 +33,7 @@ impl Golongpoll {
             return Ok(None);
         };
         let Some(go) = tools::find("go") else {
-            eprintln!("golongpoll is left out: there is no Go tool chain (on Debian: golang-go)");
+            eprintln!("golongpoll is left out: there is no Go toolchain (on Debian: golang-go)");
             return Ok(None);
         };
         ensure!(source.join("longpoll.go").is_file(), "{} is not golongpoll's source", source.display());
@@ -56,28 +56,21 @@ impl Golongpoll {
         let (folder, address) = (folder()?, free_address()?);
         let mut command = Command::new(&self.program);
         command.arg(address.to_string()).env("GOMAXPROCS", "1");
-        Ok(Running::of(wire(address), Process::start(command, folder, address)?))
+        Ok(Running::other(Process::start(command, folder, address)?, endpoints(address)))
     }
 }
 
-pub(super) fn settings(needs: Needs) -> Option<String> {
-    (needs == Needs::PLAIN).then(|| "GOMAXPROCS=1".to_owned())
-}
-
-pub(super) fn wire(address: SocketAddr) -> Wire {
-    let target = "/events?category={channel}&timeout=60&since_time={since}&last_id={id}";
-    Wire {
+pub(super) fn endpoints(address: SocketAddr) -> Endpoints {
+    let long = "/events?category={channel}&timeout=60&since_time={since}&last_id={id}";
+    // It has no short poll: its shortest timeout is a second.
+    let short = "/events?category={channel}&timeout=1&since_time=1";
+    let body = "{\"category\":\"{channel}\",\"data\":\"{payload}\"}";
+    Endpoints {
         address,
-        long: Some(Ask::new(target, Next::Golongpoll)),
-        stream: None,
-        events: None,
-        // It has none: the shortest timeout is a second.
-        unchanged: None,
-        short: Some(Ask::new("/events?category={channel}&timeout=1&since_time=1", Next::Same)),
-        publish: Post::new(
-            "/publish",
-            "application/json",
-            "{\"category\":\"{channel}\",\"data\":\"{payload}\"}",
-        ),
+        reads: vec![
+            (Mode::LongPoll, ReadTemplate::new(long, Next::Golongpoll)),
+            (Mode::ShortPoll, ReadTemplate::new(short, Next::Same)),
+        ],
+        publish: PublishTemplate::new("/publish", "application/json", body),
     }
 }

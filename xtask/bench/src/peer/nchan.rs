@@ -1,4 +1,4 @@
-//! nginx with the Nchan module, as Debian packages them: one worker, Nchan's defaults, room for the connections.
+//! nginx with the Nchan module, from Debian's packages: one worker, Nchan's defaults, limits raised.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -7,12 +7,11 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 use rustix::process::{Resource, geteuid, getrlimit};
-
-use super::Running;
-use super::process::{Process, folder, free_address};
-use crate::scenario::{Course, Form, Needs, Scenario, Streams};
-use crate::wire::{Ask, Next, Post, Wire};
 use xtask::tools::{self, Tool};
+
+use super::process::{Process, folder, free_address};
+use super::running::Running;
+use crate::endpoints::{Endpoints, Mode, Next, PublishTemplate, ReadTemplate};
 
 const MODULE: &str = "/usr/lib/nginx/modules/ngx_nchan_module.so";
 
@@ -21,9 +20,18 @@ const TOOLS: &[Tool] = &[
     Tool { program: MODULE, package: "libnginx-mod-nchan", purpose: "Nchan" },
 ];
 
+/// A mode, its path and the subscriber that serves it.
+const LOCATIONS: &[(Mode, &str, &str)] = &[
+    (Mode::LongPoll, "long", "longpoll"),
+    (Mode::Stream, "stream", "http-chunked"),
+    (Mode::Events, "events", "eventsource"),
+    (Mode::Conditional, "short", "interval-poll"),
+    (Mode::ShortPoll, "poll", "interval-poll"),
+];
+
 pub(crate) struct Nchan {
     program: PathBuf,
-    /// As it says it: `nginx/1.22.1`.
+    /// As nginx prints it: `nginx/1.22.1`.
     version: String,
 }
 
@@ -40,16 +48,10 @@ impl Nchan {
         Ok(Some(Self { program, version }))
     }
 
-    pub(super) fn settings(&self, scenario: &Scenario) -> Option<String> {
-        let subscriber = match &scenario.course {
-            Course::FanOut(_) | Course::Channels(_) | Course::Idle(_) => "nchan_subscriber longpoll; ",
-            Course::Streams(Streams { form: Form::Lines, .. }) => "nchan_subscriber http-chunked; ",
-            Course::Streams(Streams { form: Form::Events, .. }) => "nchan_subscriber eventsource; ",
-            Course::Short(_) => "nchan_subscriber interval-poll; ",
-            Course::Publish(_) | Course::Http2(_) => "",
-        };
+    pub(super) fn settings(&self, mode: Mode) -> String {
+        let subscriber = LOCATIONS.iter().find(|(of, _, _)| *of == mode).map_or("", |(_, _, words)| words);
         let raised = "worker_processes 1; keepalive_requests and worker_connections raised; no access log";
-        (scenario.needs == Needs::PLAIN).then(|| format!("{}; {subscriber}{raised}", self.version))
+        format!("{}; nchan_subscriber {subscriber}; {raised}", self.version)
     }
 
     pub(super) fn start(&self) -> Result<Running> {
@@ -58,7 +60,7 @@ impl Nchan {
         let mut command = Command::new(&self.program);
         command.arg("-p").arg(folder.path()).args(["-c", "nginx.conf", "-e", "stderr"]);
         let process = Process::start(command, folder, address)?.with_children()?;
-        Ok(Running::of(wire(address), process))
+        Ok(Running::other(process, endpoints(address)))
     }
 }
 
@@ -67,18 +69,13 @@ fn configuration(address: SocketAddr) -> String {
     // Some files are not connections: the listener, the log, the pipes between master and worker.
     let connections = files.saturating_sub(64);
     let user = if geteuid().is_root() { "user root;" } else { "" };
-    let locations: String = [
-        ("publish", "nchan_publisher"),
-        ("long", "nchan_subscriber longpoll"),
-        ("stream", "nchan_subscriber http-chunked"),
-        ("events", "nchan_subscriber eventsource"),
-        ("short", "nchan_subscriber interval-poll"),
-    ]
-    .iter()
-    .map(|(path, directive)| {
+    let location = |path: &str, directive: &str| {
         format!("    location /{path} {{ {directive}; nchan_channel_id $arg_channel; }}\n")
-    })
-    .collect();
+    };
+    let subscribers =
+        LOCATIONS.iter().map(|(_, path, words)| location(path, &format!("nchan_subscriber {words}")));
+    let locations: String =
+        std::iter::once(location("publish", "nchan_publisher")).chain(subscribers).collect();
     format!(
         "load_module {MODULE};\n\
          daemon off;\n\
@@ -101,16 +98,21 @@ fn configuration(address: SocketAddr) -> String {
     )
 }
 
-pub(super) fn wire(address: SocketAddr) -> Wire {
-    let ask = |path: &str, next| Ask::new(&format!("/{path}?channel={{channel}}"), next);
-    Wire {
+pub(super) fn endpoints(address: SocketAddr) -> Endpoints {
+    let read = |(mode, path, _): &(Mode, &str, &str)| {
+        let of = |next| ReadTemplate::new(&format!("/{path}?channel={{channel}}"), next);
+        let template = match mode {
+            // Without the header it is no subscriber.
+            Mode::Stream => of(Next::Same).with("TE: chunked"),
+            Mode::Events => of(Next::Same).with("Accept: text/event-stream"),
+            Mode::ShortPoll => of(Next::Same),
+            Mode::LongPoll | Mode::Conditional | Mode::Http2 => of(Next::Headers),
+        };
+        (*mode, template)
+    };
+    Endpoints {
         address,
-        long: Some(ask("long", Next::Headers)),
-        // Without the line it is no subscriber.
-        stream: Some(ask("stream", Next::Same).with("TE: chunked")),
-        events: Some(ask("events", Next::Same).with("Accept: text/event-stream")),
-        unchanged: Some(ask("short", Next::Headers)),
-        short: Some(ask("short", Next::Same)),
-        publish: Post::new("/publish?channel={channel}", "text/plain", "{payload}"),
+        reads: LOCATIONS.iter().map(read).collect(),
+        publish: PublishTemplate::new("/publish?channel={channel}", "text/plain", "{payload}"),
     }
 }

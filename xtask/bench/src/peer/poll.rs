@@ -1,80 +1,58 @@
-//! Our own server, with its defaults but for what a scenario must raise.
+//! Our own server, with its defaults except for the limits that a scenario needs raised.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use anyhow::Result;
-
-use super::{Given, Handle, Running, process};
-use crate::load::Waits;
-use crate::scenario::{Needs, Room, Store, Target, Workers};
-use crate::wire::{Ask, Next, Post, Wire};
 use xtask::server::{Binary, Keyboard, Place, Server};
 
-/// Everybody comes from one address to one channel here.
-const LIMITS: &[&str] = &[
-    "--max-per-channel",
-    "0",
-    "--max-per-address",
-    "0",
-    "--max-connections",
-    "0",
-    "--max-sockets-per-address",
-    "0",
-];
+use super::process;
+use super::running::Running;
+use crate::cores::Share;
+use crate::endpoints::{Endpoints, Mode, Next, PublishTemplate, ReadTemplate};
+use crate::target::{Needs, Room, Store};
+
+/// Everybody comes from one address to one channel.
+const UNLIMITED: [&str; 4] =
+    ["--max-per-channel", "--max-per-address", "--max-connections", "--max-sockets-per-address"];
 
 pub(crate) struct Poll {
-    /// What it is called in tables: two builds may be measured in the same run.
+    /// Its name in tables: two builds may be measured in one run.
     pub(super) name: &'static str,
     binary: Binary,
 }
 
 impl Poll {
-    pub(super) fn prepare(given: &Given, name: &'static str) -> Result<Self> {
-        let binary = match &given.built {
-            Some(binary) => binary.clone(),
-            None => Binary::given_or_built(given.binary.as_deref())?,
-        };
-        Ok(Self { name, binary })
+    pub(super) fn prepare(name: &'static str, binary: Option<&Path>) -> Result<Self> {
+        Ok(Self { name, binary: Binary::given_or_built(binary)? })
     }
 
     pub(super) fn start(&self, needs: Needs) -> Result<Running> {
-        let (place, folder) = match needs.store {
-            Store::Memory => (Place::fleeting(), None),
-            Store::Disk => {
-                let folder = process::folder()?;
-                let store = format!("disk:{}", folder.path().join("store").display());
-                (Place { store, ..Place::fleeting() }, Some(folder))
-            }
-        };
+        let (mut place, mut folder) = (Place::fleeting(), None);
+        if needs.store == Store::Disk {
+            let made = process::folder()?;
+            place.store = format!("disk:{}", made.path().join("store").display());
+            folder = Some(made);
+        }
         let flags = flags(needs);
-        let arguments: Vec<&str> = flags.iter().map(String::as_str).collect();
-        let server = Server::start_at(&self.binary, &place, &arguments, Keyboard::Shared)?;
-        let target =
-            Target { wire: wire(server.address()), processes: vec![server.id()], waits: Waits::Asleep };
-        Ok(Running { target, _server: Handle::Poll { _server: server, _folder: folder } })
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        let server = Server::start_at(&self.binary, &place, &flags, Keyboard::Shared)?;
+        let endpoints = endpoints(server.address());
+        Ok(Running::ours(server, endpoints, needs, folder))
     }
 }
 
-pub(crate) fn settings(needs: Needs) -> String {
-    let store = match needs.store {
-        Store::Memory => "memory:",
-        Store::Disk => "disk:…",
-    };
-    let load = match needs.workers {
-        Workers::One | Workers::Two => "",
-        Workers::OneOnBoth | Workers::TwoOnBoth => "; on both cores, one of which the load shares",
-    };
+pub(super) fn settings(needs: Needs) -> String {
+    let store = if needs.store == Store::Disk { "disk:…" } else { "memory:" };
+    let load =
+        if needs.share == Share::Both { "; on both cores, one of them shared with the load" } else { "" };
     format!("--store {store} {}{load}", flags(needs).join(" "))
 }
 
-/// What differs from the defaults, but for the store.
+/// What differs from the defaults, apart from the store.
 fn flags(needs: Needs) -> Vec<String> {
-    let workers = match needs.workers {
-        Workers::One | Workers::OneOnBoth => "1",
-        Workers::Two | Workers::TwoOnBoth => "2",
-    };
-    let mut flags: Vec<String> =
-        ["--workers", workers].iter().chain(LIMITS).map(ToString::to_string).collect();
+    let mut flags = vec!["--workers".to_owned(), needs.workers.to_string()];
+    flags.extend(UNLIMITED.iter().flat_map(|limit| [(*limit).to_owned(), "0".to_owned()]));
     match needs.room {
         Room::Connections => {}
         Room::Streams(shape) => {
@@ -85,16 +63,20 @@ fn flags(needs: Needs) -> Vec<String> {
     flags
 }
 
-pub(super) fn wire(address: SocketAddr) -> Wire {
-    let stream = Ask::new("/api/stream?channel={channel}", Next::Same);
+pub(super) fn endpoints(address: SocketAddr) -> Endpoints {
+    let long = "/api/longpoll?channel={channel}&cursor={cursor}&timeout=60";
+    let stream = ReadTemplate::new("/api/stream?channel={channel}", Next::Same);
     let short = "/api/poll?channel={channel}";
-    Wire {
+    Endpoints {
         address,
-        long: Some(Ask::new("/api/longpoll?channel={channel}&cursor={cursor}&timeout=60", Next::Cursor)),
-        stream: Some(stream.clone()),
-        events: Some(stream.with("Accept: text/event-stream")),
-        unchanged: Some(Ask::new(short, Next::Headers)),
-        short: Some(Ask::new(short, Next::Same)),
-        publish: Post::new("/api/message?channel={channel}", "text/plain", "{payload}"),
+        reads: vec![
+            (Mode::LongPoll, ReadTemplate::new(long, Next::Cursor)),
+            (Mode::Http2, ReadTemplate::new(long, Next::Cursor)),
+            (Mode::Events, stream.clone().with("Accept: text/event-stream")),
+            (Mode::Stream, stream),
+            (Mode::Conditional, ReadTemplate::new(short, Next::Headers)),
+            (Mode::ShortPoll, ReadTemplate::new(short, Next::Same)),
+        ],
+        publish: PublishTemplate::new("/api/message?channel={channel}", "text/plain", "{payload}"),
     }
 }

@@ -1,7 +1,7 @@
-//! A foreign server as a child process with its own children, in a folder of its own.
+//! Somebody else's server as a child process that may have children, in a folder of its own.
 //!
-//! Ended by SIGTERM, so that a server that has workers ends them too, and by force if that does not help. Unlike
-//! [`xtask::server`] it reads no log for an address: one is given, and up is when somebody accepts there.
+//! Ended by SIGTERM, so that a server ends its workers too, and by force if that does not help. Unlike
+//! [`xtask::server`] it is given an address instead of logging one, and is up once it accepts there.
 
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -28,7 +28,7 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts it and waits until it accepts at `address`. What it says goes to a file in its folder.
+    /// Starts it and waits until it accepts at `address`. Its log is a file in its folder.
     pub(super) fn start(mut command: Command, folder: TempDir, address: SocketAddr) -> Result<Self> {
         let log = File::create(folder.path().join(LOG))?;
         let name = command.get_program().to_string_lossy().into_owned();
@@ -42,7 +42,7 @@ impl Process {
         let begun = Instant::now();
         while TcpStream::connect(address).is_err() {
             if process.child.try_wait()?.is_some() || begun.elapsed() > START {
-                bail!("{name} does not accept at {address}; its last words:\n{}", process.last_words());
+                bail!("{name} does not accept at {address}; the end of its log:\n{}", process.end_of_log());
             }
             std::thread::park_timeout(LOOK);
         }
@@ -61,14 +61,14 @@ impl Process {
         let begun = Instant::now();
         while children(self.child.id()).is_empty() {
             if begun.elapsed() > START {
-                bail!("the server started no worker; its last words:\n{}", self.last_words());
+                bail!("the server started no worker; the end of its log:\n{}", self.end_of_log());
             }
             std::thread::park_timeout(LOOK);
         }
         Ok(self)
     }
 
-    fn last_words(&self) -> String {
+    fn end_of_log(&self) -> String {
         let log = fs::read_to_string(self.folder.path().join(LOG)).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(10)..].join("\n")
@@ -78,7 +78,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         let all = self.all();
-        // A signal that does not arrive found nobody, which is what is wanted.
+        // An error means that it has ended already.
         let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
         let begun = Instant::now();
         while !matches!(self.child.try_wait(), Ok(Some(_))) {
@@ -94,13 +94,13 @@ impl Drop for Process {
     }
 }
 
-/// A port of the loopback interface that nobody listens on. Somebody might before it is used; then the start fails.
+/// A free loopback port. If somebody else takes it first, the start fails.
 pub(super) fn free_address() -> Result<SocketAddr> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).context("no free port")?;
     Ok(listener.local_addr()?)
 }
 
-/// A folder for one server, on the disk that builds are on: temporary folders may be memory.
+/// A folder for one server, on the disk of the builds: the system's temporary folder may be in memory.
 pub(super) fn folder() -> Result<TempDir> {
     let target = xtask::workspace::target();
     fs::create_dir_all(&target)?;
@@ -118,7 +118,7 @@ fn children(parent: u32) -> Vec<u32> {
 
 fn parent_of(process: u32) -> Option<u32> {
     let stat = fs::read_to_string(Path::new("/proc").join(process.to_string()).join("stat")).ok()?;
-    // Behind the name in brackets: the state, then the parent.
+    // The state and the parent follow the name in brackets.
     stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 

@@ -1,256 +1,115 @@
-//! A run as a plot that stands in the README: a panel of bars a unit, a group a scenario, a bar a server.
-//!
-//! Written by hand as text, because bars and labels need no library. It draws its own paper, light or dark as the
-//! reader's screen is, and names no font that would have to be fetched. Bars are medians; the line over a bar reaches
-//! from the least to the most.
+//! A run as a plot: for each scenario a bar per server, server CPU per operation. Bars are medians, and the thin line
+//! is the range of the rounds.
 
-use super::numbers::{figure, spread, whole};
-use super::targets::Figure;
-use super::{POLL, Scenario, WAITER, scenarios, servers};
-use crate::figures::{Row, Run};
+use anyhow::Result;
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-const WIDTH: f64 = 920.0;
-/// Where bars begin and where the longest may end; what is right of it is for its label.
-const LEFT: f64 = 284.0;
-const RIGHT: f64 = 774.0;
-const MARGIN: f64 = 28.0;
+use super::groups::{Group, groups, servers};
+use crate::numbers::figure;
+use crate::results::{Figure, Run};
 
-const BAR: f64 = 11.0;
-const STEP: f64 = 15.0;
-/// A group has two lines of name, however few bars.
-const GROUP_LEAST: f64 = 32.0;
-const GROUP_GAP: f64 = 13.0;
+const WIDTH: u32 = 900;
+/// Where the bars begin.
+const LEFT: i32 = 330;
+/// Room to the right of the longest bar, for its value.
+const RIGHT: f64 = 1.08;
+const BAR: f64 = 1.0;
+/// Between two scenarios, in bars.
+const GAP: f64 = 0.8;
+const PIXELS_PER_BAR: f64 = 12.0;
+const ABOVE: u32 = 70;
+const BELOW: u32 = 30;
+const COLOURS: [RGBColor; 4] =
+    [RGBColor(31, 111, 235), RGBColor(227, 154, 59), RGBColor(150, 160, 170), RGBColor(143, 108, 217)];
+/// On a dark screen, the same picture on dark paper.
+const DARK: &str =
+    "<style>@media(prefers-color-scheme:dark){svg{filter:invert(0.92) hue-rotate(180deg)}}</style>";
 
-/// How many gridlines are about right.
-const GRIDLINES: f64 = 8.0;
-/// Colours there are; a server more than that shares the last one.
-const COLOURS: usize = 6;
-
-const STYLE: &str = "\
-text{font:12px ui-sans-serif,system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif;fill:#1f2328}\
-.title{font-size:19px;font-weight:600}.panel{font-size:14px;font-weight:600}.name{font-weight:600}\
-.quiet{fill:#59636e}.small{font-size:11px}.ours{font-weight:600}.void{font-style:italic}\
-.paper{fill:#fff;stroke:#d1d9e0}.grid{stroke:#e4e8ec}.axis{stroke:#818b98}\
-.spread{stroke:#1f2328;stroke-width:1.2}\
-.s0{fill:#1f6feb}.s1{fill:#e39a3b}.s2{fill:#aab4be}.s3{fill:#8f6cd9}.s4{fill:#2f9e7d}.s5{fill:#d0587e}\
-@media(prefers-color-scheme:dark){text{fill:#e6edf3}.quiet{fill:#9198a1}\
-.paper{fill:#0d1117;stroke:#30363d}.grid{stroke:#22282f}.axis{stroke:#656c76}.spread{stroke:#f0f6fc}\
-.s0{fill:#4493f8}.s1{fill:#c9832b}.s2{fill:#5b6570}.s3{fill:#8a63d2}.s4{fill:#2a9273}.s5{fill:#bf4b72}}";
-
-/// What has been drawn so far, and how far down.
-struct Drawing<'a> {
-    elements: Vec<String>,
-    y: f64,
-    servers: Vec<&'a str>,
-}
-
-/// The whole picture.
-pub(super) fn draw(run: &Run) -> String {
-    let mut drawing = Drawing { elements: Vec::new(), y: 42.0, servers: servers(run) };
-    let title = format!("What one operation costs the server, {}, commit {}", run.date, run.commit);
-    drawing.text(MARGIN, "title", &title);
-    drawing.y += 22.0;
-    let legend = "medians; the thin line reaches from the least to the most of the rounds; less is better";
-    drawing.text(MARGIN, "quiet", &format!("{}; {legend}", run.machine));
-    drawing.y += 28.0;
-    drawing.legend();
-    let scenarios = scenarios(run);
-    let (waiting, working): (Vec<_>, Vec<_>) =
-        scenarios.iter().partition(|scenario| scenario.operation == WAITER);
-    drawing.panel("CPU, µs per operation", Figure::Cpu, &working);
-    drawing.panel("Memory, resident bytes a waiter", Figure::Resident, &waiting);
-    drawing.finish(&title)
-}
-
-impl Drawing<'_> {
-    /// A colour a server.
-    fn legend(&mut self) {
-        let mut x = MARGIN;
-        for (index, server) in self.servers.clone().into_iter().enumerate() {
-            let class = colour(index);
-            self.elements.push(format!(
-                "<rect class=\"{class}\" x=\"{x}\" y=\"{}\" width=\"11\" height=\"11\" rx=\"2\"/>",
-                self.y - 10.0
-            ));
-            self.text(x + 17.0, weight(server), server);
-            // Text is measured by nobody here; 8 a character is wider than any of it.
-            x += server.chars().fold(44.0, |width, _| width + 8.0);
-        }
-        self.y += 14.0;
-    }
-
-    /// All groups of one unit on one axis; nothing if it was measured of none.
-    fn panel(&mut self, heading: &str, unit: Figure, groups: &[&Scenario<'_>]) {
-        let shown = |scenario: &&&Scenario<'_>| {
-            scenario.rows.iter().any(|row| row.void.is_some() || unit.of(row).is_some())
-        };
-        let groups: Vec<&&Scenario<'_>> = groups.iter().filter(shown).collect();
-        let rows = || groups.iter().flat_map(|group| &group.rows);
-        let Some(most) = rows().filter_map(|row| unit.of(row)).map(|spread| spread.most).reduce(f64::max)
-        else {
-            return;
-        };
-        self.y += 26.0;
-        self.text(MARGIN, "panel", heading);
-        // The figures of the axis stand below the heading, which may be wider than the names.
-        self.y += 24.0;
-        let step = step_of(most);
-        let scale = (RIGHT - LEFT) / most;
-        let bottom: f64 = groups.iter().map(|group| height_of(group) + GROUP_GAP).sum::<f64>() + self.y;
-        self.grid(step, scale, most, bottom);
-        self.y += GROUP_GAP / 2.0;
+/// The whole picture as SVG.
+pub(super) fn draw(run: &Run) -> Result<String> {
+    let (servers, groups) = (servers(run), groups(run));
+    let shown = |group: &&Group<'_>| servers.iter().any(|server| cpu(group, server).is_some()) && !group.idle;
+    let groups: Vec<&Group<'_>> = groups.iter().filter(shown).collect();
+    let bars = groups.iter().fold(GAP, |sum, group| sum + height(group, &servers) + GAP);
+    let mut svg = String::new();
+    {
+        let rounded = (bars * PIXELS_PER_BAR).ceil();
+        let pixels = format!("{rounded:.0}").parse::<u32>()?;
+        let area = SVGBackend::with_string(&mut svg, (WIDTH, ABOVE + pixels + BELOW)).into_drawing_area();
+        area.fill(&WHITE)?;
+        titles(&area, run, &servers)?;
+        let most = groups.iter().flat_map(|group| servers.iter().filter_map(|server| cpu(group, server)));
+        let most = most.map(|spread| spread.most).fold(1.0, f64::max) * RIGHT;
+        let mut chart = ChartBuilder::on(&area)
+            .margin_top(ABOVE)
+            .margin_right(20)
+            .margin_left(LEFT)
+            .x_label_area_size(BELOW)
+            .build_cartesian_2d(0.0..most, bars..0.0)?;
+        chart
+            .configure_mesh()
+            .disable_y_mesh()
+            .disable_y_axis()
+            .x_labels(8)
+            .light_line_style(TRANSPARENT)
+            .draw()?;
+        let mut top = GAP;
         for group in groups {
-            self.group(group, unit, scale);
+            let name = ("sans-serif", 13)
+                .into_font()
+                .into_text_style(&area)
+                .pos(Pos::new(HPos::Right, VPos::Center));
+            let middle = top + height(group, &servers) / 2.0;
+            let at = EmptyElement::at((0.0, middle)) + Text::new(group.words.to_owned(), (-8, 0), name);
+            chart.draw_series([at])?;
+            for (index, server) in servers.iter().enumerate() {
+                let Some(spread) = cpu(group, server) else { continue };
+                let middle = top + BAR / 2.0;
+                let colour = colour(index);
+                let corners = [(0.0, top + 0.1), (spread.median, top + BAR - 0.1)];
+                chart.draw_series([Rectangle::new(corners, colour.filled())])?;
+                let range = [(spread.least, middle), (spread.most, middle)];
+                chart.draw_series([PathElement::new(range, BLACK)])?;
+                let value = Text::new(figure(spread.median), (4, 0), small(&area));
+                chart.draw_series([EmptyElement::at((spread.most, middle)) + value])?;
+                top += BAR;
+            }
+            top += GAP;
         }
-        self.y = bottom + 14.0;
+        area.present()?;
     }
-
-    fn grid(&mut self, step: f64, scale: f64, most: f64, bottom: f64) {
-        let mut value = 0.0;
-        while value <= most {
-            let x = LEFT + value * scale;
-            let class = if value == 0.0 { "axis" } else { "grid" };
-            self.elements.push(format!(
-                "<line class=\"{class}\" x1=\"{x:.1}\" y1=\"{:.1}\" x2=\"{x:.1}\" y2=\"{bottom:.1}\"/>",
-                self.y
-            ));
-            let label = if step < 1.0 { format!("{value:.1}") } else { whole(value) };
-            self.elements.push(format!(
-                "<text class=\"quiet small\" text-anchor=\"middle\" x=\"{x:.1}\" y=\"{:.1}\">{label}</text>",
-                self.y - 6.0
-            ));
-            value += step;
-        }
-    }
-
-    /// The name in two lines, what is done and how much of it, and a bar a server.
-    fn group(&mut self, scenario: &Scenario<'_>, unit: Figure, scale: f64) {
-        let height = height_of(scenario);
-        let (name, rest) = scenario.name.split_once(", ").unwrap_or((scenario.name, ""));
-        let middle = self.y + height / 2.0;
-        let lines =
-            if rest.is_empty() { vec![("name", name)] } else { vec![("name", name), ("quiet", rest)] };
-        let first = if rest.is_empty() { middle + 4.0 } else { middle - 3.5 };
-        for (index, (class, line)) in lines.into_iter().enumerate() {
-            let y = if index == 0 { first } else { first + 15.0 };
-            self.elements.push(format!(
-                "<text class=\"{class}\" text-anchor=\"end\" x=\"{}\" y=\"{y:.1}\">{}</text>",
-                LEFT - 12.0,
-                escape(line)
-            ));
-        }
-        let bars = scenario.rows.iter().fold(0.0, |height, _| height + STEP);
-        let mut y = self.y + (height - bars) / 2.0 + (STEP - BAR) / 2.0;
-        for row in &scenario.rows {
-            self.bar(row, unit, scale, y);
-            y += STEP;
-        }
-        self.y += height + GROUP_GAP;
-    }
-
-    fn bar(&mut self, row: &Row, unit: Figure, scale: f64, y: f64) {
-        let class = colour(self.servers.iter().position(|server| *server == row.server).unwrap_or(COLOURS));
-        let (middle, baseline) = (y + BAR / 2.0, y + BAR - 1.5);
-        let Some(value) = unit.of(row) else {
-            let word = if row.void.is_some() { "void" } else { "not measured" };
-            self.elements.push(format!(
-                "<text class=\"quiet small void\" x=\"{}\" y=\"{baseline:.1}\">{}: {word}</text>",
-                LEFT + 6.0,
-                escape(&row.server)
-            ));
-            return;
-        };
-        let [least, median, most] = [value.least, value.median, value.most].map(|value| value * scale);
-        self.elements.push(format!(
-            "<rect class=\"{class}\" x=\"{LEFT}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"{BAR}\" rx=\"1.5\"><title>{}: \
-             {}</title></rect>",
-            median.max(1.0),
-            escape(&row.server),
-            spread(value)
-        ));
-        // A line of no length would only be a speck.
-        if most - least >= 1.0 {
-            self.elements.push(format!(
-                "<path class=\"spread\" d=\"M{:.1} {middle:.1}H{:.1}\"/>",
-                LEFT + least,
-                LEFT + most
-            ));
-        }
-        let label = if unit == Figure::Resident { whole(value.median) } else { figure(value.median) };
-        self.elements.push(format!(
-            "<text class=\"{} small\" x=\"{:.1}\" y=\"{baseline:.1}\">{label}</text>",
-            weight(&row.server),
-            LEFT + most + 7.0
-        ));
-    }
-
-    fn text(&mut self, x: f64, class: &str, text: &str) {
-        let y = self.y;
-        self.elements.push(format!("<text class=\"{class}\" x=\"{x}\" y=\"{y:.1}\">{}</text>", escape(text)));
-    }
-
-    fn finish(self, title: &str) -> String {
-        let height = (self.y + 14.0).ceil();
-        format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" viewBox=\"0 0 {WIDTH} {height}\" \
-             role=\"img\">\n<title>{}</title>\n<style>{STYLE}</style>\n<rect class=\"paper\" x=\".5\" y=\".5\" width=\"{}\" \
-             height=\"{}\" rx=\"8\"/>\n{}\n</svg>\n",
-            escape(title),
-            WIDTH - 1.0,
-            height - 1.0,
-            self.elements.join("\n")
-        )
-    }
+    Ok(svg.replacen('>', &format!(">{DARK}"), 1))
 }
 
-fn height_of(scenario: &Scenario<'_>) -> f64 {
-    scenario.rows.iter().fold(0.0, |height, _| height + STEP).max(GROUP_LEAST)
-}
-
-fn colour(index: usize) -> String {
-    format!("s{}", index.min(COLOURS - 1))
-}
-
-fn weight(server: &str) -> &'static str {
-    if server == POLL { "ours" } else { "quiet" }
-}
-
-/// Between two gridlines: 1, 2 or 5 of some power of ten.
-fn step_of(most: f64) -> f64 {
-    let rough = most / GRIDLINES;
-    let power = 10_f64.powf(rough.log10().floor());
-    let steps = [1.0, 2.0, 5.0, 10.0].map(|step| step * power);
-    steps.into_iter().find(|step| *step >= rough).unwrap_or(steps[3])
-}
-
-/// Text as XML has it; characters that XML has not are left out.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\n' | '\r' | '\t' => escaped.push(' '),
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => {}
-            c => escaped.push(c),
-        }
+fn titles(area: &DrawingArea<SVGBackend<'_>, Shift>, run: &Run, servers: &[&str]) -> Result<()> {
+    let title = ("sans-serif", 18).into_font().style(FontStyle::Bold).into_text_style(area);
+    area.draw_text("Server CPU per operation, in µs; less is better", &title, (20, 12))?;
+    let what = format!("{}, commit {}, {}", run.date, run.commit, run.machine);
+    area.draw_text(&what, &("sans-serif", 12).into_font().into_text_style(area), (20, 36))?;
+    let mut x = 20;
+    for (index, server) in servers.iter().enumerate() {
+        area.draw(&Rectangle::new([(x, 54), (x + 10, 64)], colour(index).filled()))?;
+        area.draw_text(server, &small(area).pos(Pos::new(HPos::Left, VPos::Center)), (x + 16, 59))?;
+        x += 90;
     }
-    escaped
+    Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn small<'a>(area: &DrawingArea<SVGBackend<'_>, Shift>) -> TextStyle<'a> {
+    ("sans-serif", 11).into_font().into_text_style(area).pos(Pos::new(HPos::Left, VPos::Center))
+}
 
-    #[test]
-    fn text_cannot_leave_its_element() {
-        assert_eq!(escape("a<b>&\"c\"\n\u{1b}d"), "a&lt;b&gt;&amp;&quot;c&quot; d");
-    }
+fn colour(index: usize) -> RGBColor {
+    COLOURS[index.min(COLOURS.len() - 1)]
+}
 
-    #[test]
-    fn gridlines_stand_at_round_figures() {
-        assert_eq!([62.0, 16.7, 10_256.0, 0.7].map(step_of), [10.0, 5.0, 2_000.0, 0.1]);
-    }
+fn cpu(group: &Group<'_>, server: &str) -> Option<crate::results::Spread> {
+    Figure::Cpu.of(group.row(server)?)
+}
+
+/// In bars.
+fn height(group: &Group<'_>, servers: &[&str]) -> f64 {
+    servers.iter().filter(|server| cpu(group, server).is_some()).map(|_| BAR).sum()
 }

@@ -1,160 +1,129 @@
-//! The README's performance section: tables in Markdown between two marks, which are the command's alone to write.
-//!
-//! Everything around the marks is left as it is.
+//! A run in Markdown: all figures with their bounds, and a summary of a line per scenario.
 
-use anyhow::{Result, bail};
+use super::bounds;
+use super::groups::{FLOOR, Group, NCHAN, POLL, groups, servers};
+use super::markdown::{code, plain, table};
+use crate::numbers::{self, NONE};
+use crate::results::{Figure, Run};
 
-use super::numbers::{self, NONE, spread};
-use super::targets::{self, Figure, TARGETS, Target};
-use super::{FIGURES, FLOOR, NCHAN, PICTURE, POLL, Scenario, WAITER, scenarios, servers};
-use crate::figures::Run;
-
-/// Names the marks of the comparison.
-const MARK: &str = "bench";
-
-/// The README with the run between its marks, whatever stood there before.
-pub(super) fn replace(readme: &str, run: &Run) -> Result<String> {
-    between(readme, MARK, &section(run))
-}
-
-/// The README with `section` between the marks of that name.
-pub(super) fn between(readme: &str, mark: &str, section: &str) -> Result<String> {
-    let (opening, closing) = (format!("<!-- {mark} -->"), format!("<!-- /{mark} -->"));
-    let lines: Vec<&str> = readme.lines().collect();
-    let places = |mark: &str| -> Vec<usize> {
-        lines.iter().enumerate().filter(|(_, line)| line.trim() == mark).map(|(index, _)| index).collect()
-    };
-    let (&[begin], &[end]) = (places(&opening).as_slice(), places(&closing).as_slice()) else {
-        bail!("the README does not hold `{opening}` and `{closing}` once each, on lines of their own");
-    };
-    if end < begin {
-        bail!("in the README `{closing}` stands before `{opening}`");
-    }
-    let mut new = lines[..=begin].join("\n");
-    new += &format!("\n\n{section}\n");
-    new += &lines[end..].join("\n");
-    new.push('\n');
-    Ok(new)
-}
-
-/// What stands between the marks.
-fn section(run: &Run) -> String {
+/// All figures. `results` is where every round is kept.
+pub(super) fn section(run: &Run, results: &str) -> String {
     let mut text = format!(
-        "Measured on {}, commit `{}`, on {}. Medians, with the least and the most of the rounds in brackets; a ratio is the \
-         median of the rounds' own ratios, as servers and scenarios take turns and the machine's pace changes; every round is in \
-         [{FIGURES}]({FIGURES}).\n\n![{}]({PICTURE})\n",
+        "Measured on {}, commit {}, on {}. Medians, with the range of the rounds in brackets; a ratio is the median of \
+         the rounds' ratios. Every round is in [{results}](../{results}).\n",
         plain(&run.date),
         code(&run.commit),
         plain(&run.machine),
-        "Server CPU per operation of each server in each scenario",
     );
     for (figure, heading) in [
         (Figure::Cpu, "Server CPU per operation, in µs:"),
         (Figure::P99, "From the publish to its arrival, 99th percentile, in ms:"),
-        (Figure::Resident, "Resident memory a waiter, in bytes:"),
+        (Figure::Resident, "Resident memory per waiter, in bytes:"),
     ] {
-        if let Some(table) = table(run, figure) {
+        if let Some(table) = figures(run, figure) {
             text += &format!("\n{heading}\n\n{table}");
         }
     }
-    let voids = run.rows.iter().filter_map(|row| Some((row, row.void.as_ref()?)));
-    let voids: Vec<String> = voids
+    let voids: Vec<String> = run
+        .rows
+        .iter()
+        .filter_map(|row| Some((row, row.void.as_ref()?)))
         .map(|(row, why)| format!("- {}, {}: {}\n", plain(&row.scenario), plain(&row.server), plain(why)))
         .collect();
     if !voids.is_empty() {
-        text += &format!("\nVoid, because the run was not clean:\n\n{}", voids.concat());
+        text += &format!("\nVoid:\n\n{}", voids.concat());
     }
-    if run.rows.iter().any(|row| row.server == POLL) {
-        text += "\nBounds beyond the ratios, and how all of them came out:\n\n";
-        for target in TARGETS.iter().filter(|target| !target.is_beside()) {
-            text += &format!("- {}\n", plain(&target.line(run)));
+    if servers(run).contains(&POLL) {
+        text += "\nBounds beside those against Nchan:\n\n";
+        let settings = settings(run);
+        for line in bounds::others(run).into_iter().chain([bounds::summary(run)]) {
+            text += &format!("- {}\n", plain(&line));
         }
-        text += &format!(
-            "- {}\n",
-            targets::tally(run, "against Nchan and by themselves", |target| !target.is_aim())
-        );
-        text += &format!("- {}\n", targets::tally(run, "aims against the floor", Target::is_aim));
+        text += &format!("\nOur settings:\n\n{settings}");
     }
     text
 }
 
-/// A row a scenario in which the figure was measured of anybody.
-fn table(run: &Run, figure: Figure) -> Option<String> {
-    let servers = servers(run);
-    let peers: Vec<&str> = [NCHAN, FLOOR].into_iter().filter(|peer| servers.contains(peer)).collect();
-    let peers = if servers.contains(&POLL) { peers } else { Vec::new() };
-    // Latencies are of the rows above, which name theirs.
-    let settings = servers.contains(&POLL) && figure != Figure::P99;
-    let rows: Vec<String> = scenarios(run)
+/// A line per scenario that Nchan can do: the medians of both, and the plot.
+pub(super) fn summary(run: &Run, plot: &str) -> String {
+    let rows: Vec<Vec<String>> = groups(run)
         .iter()
-        .filter(|scenario| belongs(scenario, figure))
-        .map(|scenario| {
-            let mut cells = vec![plain(scenario.name)];
-            cells.extend(servers.iter().map(|server| measured(scenario, figure, server)));
-            cells.extend(peers.iter().map(|peer| compared(run, scenario, figure, peer)));
-            if settings {
-                let ours = scenario.row(POLL).map(|row| code(&row.settings)).filter(|text| !text.is_empty());
-                cells.push(ours.map_or_else(String::new, |ours| format!("`{ours}`")));
-            }
-            format!("| {} |\n", cells.join(" | "))
+        .filter_map(|group| {
+            let figure = main_figure(group);
+            let medians = [POLL, NCHAN].map(|server| Some(figure.of(group.row(server)?)?.median));
+            let [Some(ours), Some(other)] = medians else { return None };
+            let ratio = bounds::ratio(run, group.id, figure, NCHAN)?;
+            let what = format!("{}, {}", plain(group.words), figure.name());
+            Some(vec![what, numbers::figure(ours), numbers::figure(other), numbers::ratio(ratio)])
         })
         .collect();
-    let any = run.rows.iter().any(|row| figure.of(row).is_some());
+    format!(
+        "{}\n![Server CPU per operation, by scenario and server]({plot})\n",
+        table(&["", "poll", "Nchan", "ratio"], rows)
+    )
+}
+
+/// A row per scenario in which anybody's figure was measured.
+fn figures(run: &Run, figure: Figure) -> Option<String> {
+    let servers = servers(run);
+    let is_compared = |peer: &&str| servers.contains(&POLL) && servers.contains(peer);
+    let peers: Vec<&str> = [NCHAN, FLOOR].into_iter().filter(is_compared).collect();
+    let rows: Vec<Vec<String>> = groups(run)
+        .iter()
+        .filter(|group| belongs(group, figure, &servers))
+        .map(|group| {
+            let mut cells = vec![plain(group.words)];
+            cells.extend(servers.iter().map(|server| measured(group, figure, server)));
+            cells.extend(peers.iter().map(|peer| compared(run, group, figure, peer)));
+            cells
+        })
+        .collect();
     let mut headings = vec!["scenario".to_owned()];
     headings.extend(servers.iter().map(|server| plain(server)));
     headings.extend(peers.iter().map(|peer| format!("{POLL}/{peer}")));
-    if settings {
-        headings.push(format!("settings of {POLL}"));
-    }
-    any.then(|| {
-        let rule = vec!["---"; headings.len()].join(" | ");
-        format!("| {} |\n| {rule} |\n{}", headings.join(" | "), rows.concat())
-    })
+    let headings: Vec<&str> = headings.iter().map(String::as_str).collect();
+    (!rows.is_empty()).then(|| table(&headings, rows))
 }
 
-/// Whether a scenario stands in a figure's table: its figure was measured, and is one that counts there. A scenario
-/// that is void as a whole stands where it would count most.
-fn belongs(scenario: &Scenario<'_>, figure: Figure) -> bool {
-    let main = if scenario.operation == WAITER { Figure::Resident } else { Figure::Cpu };
-    if figure == main {
-        return scenario.rows.iter().any(|row| figure.of(row).is_some() || row.void.is_some());
-    }
-    figure != Figure::Cpu && scenario.rows.iter().any(|row| figure.of(row).is_some())
+fn main_figure(group: &Group<'_>) -> Figure {
+    if group.idle { Figure::Resident } else { Figure::Cpu }
 }
 
-fn measured(scenario: &Scenario<'_>, figure: Figure, server: &str) -> String {
-    let Some(row) = scenario.row(server) else { return NONE.to_owned() };
-    if row.void.is_some() {
-        return "void".to_owned();
+/// Whether a scenario is in a figure's table. A void row is in the table of its main figure.
+fn belongs(group: &Group<'_>, figure: Figure, servers: &[&str]) -> bool {
+    let mut rows = servers.iter().filter_map(|server| group.row(server));
+    if figure == main_figure(group) {
+        return rows.any(|row| figure.of(row).is_some() || row.void.is_some());
     }
-    figure.of(row).map_or_else(|| NONE.to_owned(), spread)
+    figure == Figure::P99 && rows.any(|row| figure.of(row).is_some())
 }
 
-/// The ratio to a peer, with its bound and the verdict where there is one.
-fn compared(run: &Run, scenario: &Scenario<'_>, figure: Figure, peer: &str) -> String {
-    let Some(ratio) = targets::ratio(run, scenario.id, figure, peer).map(numbers::ratio) else {
-        return NONE.to_owned();
-    };
-    match targets::bound_on(scenario.id, figure, peer) {
-        Some(target) => format!("**{}** {}", ratio, target.judge(run)),
-        None => ratio,
+fn measured(group: &Group<'_>, figure: Figure, server: &str) -> String {
+    match group.row(server) {
+        None => NONE.to_owned(),
+        Some(row) if row.void.is_some() => "void".to_owned(),
+        Some(row) => figure.of(row).map_or_else(|| NONE.to_owned(), |spread| spread.to_string()),
     }
 }
 
-/// Text that Markdown reads as nothing but text, in one line.
-fn plain(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.split_whitespace().collect::<Vec<_>>().join(" ").chars() {
-        if matches!(c, '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '|' | '~') {
-            escaped.push('\\');
+/// The ratio to a peer, with its bound if there is one.
+fn compared(run: &Run, group: &Group<'_>, figure: Figure, peer: &str) -> String {
+    let bound = if peer == NCHAN { bounds::against_nchan(group.id, figure) } else { None };
+    match (bounds::ratio(run, group.id, figure, peer).map(numbers::ratio), bound) {
+        (None, _) => NONE.to_owned(),
+        (Some(ratio), None) => ratio,
+        (Some(ratio), Some(bound)) => format!("**{ratio}** {}", bound.verdict(run)),
+    }
+}
+
+/// Our settings, with the scenarios that have them.
+fn settings(run: &Run) -> String {
+    let mut all: Vec<(&str, Vec<&str>)> = Vec::new();
+    for row in run.rows.iter().filter(|row| row.server == POLL) {
+        match all.iter_mut().find(|(settings, _)| *settings == row.settings) {
+            Some((_, scenarios)) => scenarios.push(&row.id),
+            None => all.push((&row.settings, vec![&row.id])),
         }
-        escaped.push(c);
     }
-    escaped
-}
-
-/// The inside of a code span in a table: a backtick would end it, a bar would end the cell.
-fn code(text: &str) -> String {
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    line.replace('`', "'").replace('|', "\\|")
+    all.iter().map(|(settings, ids)| format!("- {}: {}\n", code(settings), ids.join(", "))).collect()
 }

@@ -1,55 +1,39 @@
-//! Publishing to one channel, beside other channels that hold a message each or on which somebody waits.
+//! Publishing to one channel, beside other channels that hold a message each or have a waiter.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
-use crate::figures::Round;
-use crate::load::{Due, Load, Role};
+use super::publish::{PUBLISHERS, measure};
+use crate::counts::Due;
+use crate::endpoints::ReadTemplate;
+use crate::load::{Load, Role};
 use crate::progress::Progress;
-use crate::scenario::{LOOK, Stopwatch, Target, publish};
+use crate::results::Round;
+use crate::target::Target;
 
-/// Connections that publish.
-const PUBLISHERS: u32 = 16;
-
-pub(super) struct Beside {
-    /// In all, with the one that is published to.
-    pub(super) channels: u32,
-    /// Who waits, each on a channel that is yet to be born.
-    pub(super) waiters: u32,
+pub(crate) struct Beside {
+    /// Channels that hold a message.
+    pub(crate) channels: u32,
+    /// Waiters, each on a channel that does not exist yet.
+    pub(crate) waiters: u32,
     /// How many publishes are measured.
-    pub(super) publishes: u32,
+    pub(crate) publishes: u32,
 }
 
 impl Beside {
-    pub(super) fn run(&self, target: &Target) -> Result<Round> {
-        let ask = target.wire.long.as_ref().context("ours knows long polls")?;
-        let mut load = Load::new(target, ask, 1 + self.waiters as usize)?;
-        let publishers = (0..PUBLISHERS).map(|_| load.open_publisher()).collect::<Result<Vec<_>>>()?;
-        self.bear(&mut load, &publishers)?;
-        for topic in 1..=self.waiters {
-            load.open(Role::Waiter, topic as usize, Due { next: 1, step: 1 })?;
-        }
-        let one = |load: &mut Load, publisher| load.publish(publisher, 0).map(|_| ());
-        publish(&mut load, &publishers, PUBLISHERS, one)?;
-        load.settle(&target.processes, LOOK)?;
-        let watch = Stopwatch::start(target, &load)?;
-        publish(&mut load, &publishers, self.publishes, one)?;
-        load.settle(&target.processes, LOOK)?;
-        watch.stop(u64::from(self.publishes), &load, None)
-    }
-
-    /// All channels but one, by a message each.
-    fn bear(&self, load: &mut Load, publishers: &[usize]) -> Result<()> {
-        let others = self.channels.saturating_sub(1);
-        let mut progress = Progress::begin("channels are born", u64::from(others))?;
-        let mut born = 0;
-        if others > 0 {
-            publish(load, publishers, others, |load, publisher| {
-                born += 1;
-                progress.show(born);
-                load.publish_to(publisher, &format!("other-{born}")).map(|_| ())
+    pub(crate) fn run(&self, target: &Target, read: &ReadTemplate) -> Result<Round> {
+        let mut load = Load::new(target, read, 1 + self.waiters as usize)?;
+        let publishers = load.open_publishers(PUBLISHERS)?;
+        let mut progress = Progress::begin("channels", u64::from(self.channels));
+        if self.channels > 0 {
+            load.publish_all(&publishers, self.channels, |load, publisher| {
+                let number = load.counts().published;
+                progress.show(number);
+                load.publish_to(publisher, &format!("other-{number}"))
             })?;
         }
-        progress.end();
-        Ok(())
+        for channel in 1..=self.waiters {
+            load.open(Role::Waiter, channel as usize, Due::from(1))?;
+        }
+        measure(target, load, &publishers, self.publishes)
     }
 }

@@ -1,14 +1,19 @@
-//! Long-poll fan-out: everybody waits on one channel, a message is published once all wait, everybody must get it and
-//! ask again; and so on.
-//!
-//! Each publish waits until the one before it has come to rest, so the latency is that of a whole fan-out.
+//! Long-poll fan-out: everybody waits on one channel, and once all wait a message is published; everybody must receive
+//! it and ask again, before the next.
+
+use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{LOOK, SHORT_LOOK, Stopwatch, Target};
-use crate::figures::Round;
-use crate::load::{Due, Load, Role};
-use crate::wire::Ask;
+use super::stopwatch::{LOOK, Stopwatch};
+use crate::counts::Due;
+use crate::endpoints::ReadTemplate;
+use crate::load::{Load, Role};
+use crate::results::Round;
+use crate::target::Target;
+
+/// Between two looks at whether all wait again.
+const SHORT_LOOK: Duration = Duration::from_millis(5);
 
 pub(crate) struct FanOut {
     pub(crate) waiters: u32,
@@ -16,37 +21,37 @@ pub(crate) struct FanOut {
 }
 
 impl FanOut {
-    pub(super) fn run(&self, target: &Target, ask: &Ask) -> Result<Round> {
-        let mut load = Load::new(target, ask, 1)?;
-        let publisher = load.open_publisher()?;
+    pub(crate) fn run(&self, target: &Target, read: &ReadTemplate) -> Result<Round> {
+        let mut load = Load::new(target, read, 1)?;
+        let publisher = load.open_publishers(1)?[0];
         for _ in 0..self.waiters {
-            load.open(Role::Waiter, 0, Due { next: 1, step: 1 })?;
+            load.open(Role::Waiter, 0, Due::from(1))?;
         }
         self.measure(target, load, publisher)
     }
 
-    /// The same with waiters that have come already.
-    pub(crate) fn measure(&self, target: &Target, mut load: Load, publisher: usize) -> Result<Round> {
-        load.settle(&target.processes, LOOK)?;
-        // The first is for whatever is made on first use.
+    /// With waiters that are connected already.
+    pub(super) fn measure(&self, target: &Target, mut load: Load, publisher: usize) -> Result<Round> {
+        load.settle(LOOK)?;
+        // The first pays for what is allocated on first use.
         self.publish(&mut load, publisher)?;
-        load.settle(&target.processes, LOOK)?;
-        load.begin();
-        let watch = Stopwatch::start(target, &load)?;
+        load.settle(LOOK)?;
+        load.reset_latency();
+        let watch = Stopwatch::start(&target.processes, load.busy)?;
         for _ in 0..self.publishes {
             self.publish(&mut load, publisher)?;
-            load.settle(&target.processes, SHORT_LOOK)?;
+            load.settle(SHORT_LOOK)?;
         }
-        load.settle(&target.processes, LOOK)?;
-        watch.stop(u64::from(self.publishes) * u64::from(self.waiters), &load, load.tally().latency())
+        load.settle(LOOK)?;
+        let deliveries = u64::from(self.publishes) * u64::from(self.waiters);
+        watch.stop(deliveries, load.busy, load.counts().latency())
     }
 
-    /// One message to everybody.
     fn publish(&self, load: &mut Load, publisher: usize) -> Result<()> {
-        let all = load.tally().delivered + u64::from(self.waiters);
+        let all = load.counts().delivered + u64::from(self.waiters);
         load.publish(publisher, 0)?;
         load.until("a message to reach every waiter", |load| {
-            load.tally().delivered == all && load.is_free(publisher)
+            load.counts().delivered == all && load.is_free(publisher)
         })
     }
 }

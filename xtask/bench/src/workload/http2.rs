@@ -1,52 +1,40 @@
-//! Long polls over HTTP/2: many on few connections, by the load that is made for them.
-//!
-//! Ours alone: what it is beside is one's own HTTP/1.1, as the others here speak no HTTP/2.
+//! Long polls over HTTP/2, many on few connections: fan-out, and the memory of those that wait.
 
 use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{Target, grouped};
-use crate::figures::Round;
-use crate::http2::{Ground, Shape, fan_out, idle};
+use super::stopwatch::Stopwatch;
+use crate::http2::{Again, Http2Load};
+use crate::meter::resident;
+use crate::results::Round;
+use crate::target::{Shape, Target};
 
-pub(crate) struct Http2 {
-    pub(crate) shape: Shape,
-    pub(crate) work: Work,
+/// How long waiters are left alone before memory is read: by then the server has returned to the system what it freed
+/// while they came.
+pub(crate) const SETTLE: Duration = Duration::from_secs(2);
+
+/// So many messages one after another, each once all wait again.
+pub(crate) fn fan_out(target: &Target, shape: Shape, publishes: u32) -> Result<Round> {
+    let load = Http2Load::connect(target.endpoints.address, shape, Again::AtOnce, target.waits)?;
+    load.ask(|_| {})?;
+    let watch = Stopwatch::start(&target.processes, Duration::ZERO)?;
+    for _ in 0..publishes {
+        load.publish(|_| {})?;
+        load.wait_for_all()?;
+    }
+    let (deliveries, latency) = load.counts(|counts| (counts.delivered, counts.latency()));
+    watch.stop(deliveries, Duration::ZERO, latency)
 }
 
-/// What those who wait are there for.
-pub(crate) enum Work {
-    /// To be given messages, one after another.
-    FanOut { publishes: u32 },
-    /// To be weighed, once they have been left alone for so long.
-    Idle { settle: Duration },
-}
-
-impl Http2 {
-    pub(super) fn words(&self) -> String {
-        let (waiters, connections) = (grouped(self.shape.waiters as u64), self.shape.connections);
-        match self.work {
-            Work::FanOut { .. } => {
-                format!("HTTP/2 long poll, fan-out to {waiters} on {connections} connections")
-            }
-            Work::Idle { .. } => format!("HTTP/2 long poll, {waiters} idle on {connections} connections"),
-        }
-    }
-
-    pub(super) fn operation(&self) -> &'static str {
-        match self.work {
-            Work::FanOut { .. } => "delivery",
-            Work::Idle { .. } => "waiter",
-        }
-    }
-
-    pub(super) fn run(&self, target: &Target) -> Result<Round> {
-        let ground =
-            Ground { address: target.wire.address, processes: &target.processes, waits: target.waits };
-        match self.work {
-            Work::FanOut { publishes } => fan_out(ground, self.shape, publishes),
-            Work::Idle { settle } => idle(ground, self.shape, settle),
-        }
-    }
+/// What the waiters add to resident memory. The server must be fresh: memory that it kept from others would hide theirs.
+pub(crate) fn idle(target: &Target, shape: Shape, settle: Duration) -> Result<Round> {
+    let before = resident(&target.processes)?;
+    let watch = Stopwatch::start(&target.processes, Duration::ZERO)?;
+    let load = Http2Load::connect(target.endpoints.address, shape, Again::AtOnce, target.waits)?;
+    load.ask(|_| {})?;
+    load.rest(settle)?;
+    load.wait_for_all()?;
+    let round = watch.stop(u64::from(shape.waiters), Duration::ZERO, None)?;
+    Ok(Round { resident: Some(resident(&target.processes)?.saturating_sub(before)), ..round })
 }

@@ -1,31 +1,26 @@
-//! Idle waiters: what a long poll that waits costs in resident memory.
+//! Idle long polls: what each adds to resident memory.
 
 use anyhow::Result;
 
-use super::{LOOK, Stopwatch, Target};
-use crate::figures::Round;
-use crate::load::{Due, Load, Role};
+use super::stopwatch::{LOOK, Stopwatch};
+use crate::counts::Due;
+use crate::endpoints::ReadTemplate;
+use crate::load::{Load, Role};
 use crate::meter::resident;
-use crate::wire::Ask;
+use crate::results::Round;
+use crate::target::Target;
 
-pub(crate) struct Idle {
-    pub(crate) waiters: u32,
-}
-
-impl Idle {
-    pub(super) fn run(&self, target: &Target, ask: &Ask) -> Result<Round> {
-        let mut load = Load::new(target, ask, 1)?;
-        // One waits before the first look, so that what a first request makes is not counted.
-        load.open(Role::Waiter, 0, Due { next: 1, step: 1 })?;
-        load.settle(&target.processes, LOOK)?;
-        let before = resident(&target.processes)?;
-        let watch = Stopwatch::start(target, &load)?;
-        for _ in 0..self.waiters {
-            load.open(Role::Waiter, 0, Due { next: 1, step: 1 })?;
-        }
-        load.settle(&target.processes, LOOK)?;
-        let mut round = watch.stop(u64::from(self.waiters), &load, None)?;
-        round.resident = Some(resident(&target.processes)?.saturating_sub(before));
-        Ok(round)
+pub(crate) fn run(target: &Target, read: &ReadTemplate, waiters: u32) -> Result<Round> {
+    let mut load = Load::new(target, read, 1)?;
+    // One comes before the first look, so that what is allocated on first use is not counted.
+    load.open(Role::Waiter, 0, Due::from(1))?;
+    load.settle(LOOK)?;
+    let before = resident(&target.processes)?;
+    let watch = Stopwatch::start(&target.processes, load.busy)?;
+    for _ in 0..waiters {
+        load.open(Role::Waiter, 0, Due::from(1))?;
     }
+    load.settle(LOOK)?;
+    let round = watch.stop(u64::from(waiters), load.busy, None)?;
+    Ok(Round { resident: Some(resident(&target.processes)?.saturating_sub(before)), ..round })
 }

@@ -1,73 +1,55 @@
-//! Short poll: connections that ask again as soon as they are answered.
+//! Short polls: connections that ask again as soon as they are answered.
 
 use anyhow::{Result, ensure};
 
-use super::{LOOK, Stopwatch, Target};
-use crate::figures::Round;
-use crate::load::{Again, Due, Load, Role};
-use crate::wire::Ask;
+use super::stopwatch::{LOOK, Stopwatch};
+use crate::counts::{Counts, Due};
+use crate::endpoints::ReadTemplate;
+use crate::load::{Load, Repeat, Role};
+use crate::results::Round;
+use crate::target::Target;
 
 pub(crate) struct Short {
-    pub(crate) news: News,
+    /// News, of which there is none: each response is a 304. Or all, which is one message.
+    pub(crate) repeat: Repeat,
     pub(crate) connections: u32,
     pub(crate) requests: u64,
 }
 
-/// What there is to be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum News {
-    /// Nothing: each answer is a 304.
-    None,
-    /// One message.
-    One,
-}
-
 impl Short {
-    pub(super) fn words(&self) -> String {
-        match self.news {
-            News::None => "short poll, nothing new".to_owned(),
-            News::One => "short poll, one message".to_owned(),
-        }
-    }
-
-    pub(super) fn run(&self, target: &Target, ask: &Ask) -> Result<Round> {
-        let mut load = Load::new(target, ask, 1)?;
-        let publisher = load.open_publisher()?;
+    pub(crate) fn run(&self, target: &Target, read: &ReadTemplate) -> Result<Round> {
+        let mut load = Load::new(target, read, 1)?;
+        let publisher = load.open_publishers(1)?[0];
         load.publish(publisher, 0)?;
         load.until("a publish to be acknowledged", |load| load.is_free(publisher))?;
         self.measure(target, load)
     }
 
-    /// The same on a channel that has its messages already, the last of which is given.
-    pub(crate) fn measure(&self, target: &Target, mut load: Load) -> Result<Round> {
-        load.settle(&target.processes, LOOK)?;
-        let (again, step) = match self.news {
-            News::None => (Again::Next, 1),
-            News::One => (Again::First, 0),
+    /// On a channel that has its messages already, the last of which is read.
+    pub(super) fn measure(&self, target: &Target, mut load: Load) -> Result<Round> {
+        load.settle(LOOK)?;
+        let due = Due {
+            next: u32::try_from(load.counts().published)?,
+            step: if self.repeat == Repeat::News { 1 } else { 0 },
         };
-        let next = u32::try_from(load.tally().published)?;
-        let mut askers = Vec::new();
-        for _ in 0..self.connections {
-            askers.push(load.open(Role::Asker(again), 0, Due { next, step })?);
-        }
-        let connections = u64::from(self.connections);
-        load.until("the first answers", |load| load.tally().answered == connections)?;
-        load.settle(&target.processes, LOOK)?;
-        let watch = Stopwatch::start(target, &load)?;
-        load.ask(&askers, self.requests)?;
-        load.until("an answer", |load| load.tally().answered == connections + self.requests)?;
-        load.settle(&target.processes, LOOK)?;
-        let round = watch.stop(self.requests, &load, None)?;
-        let (unchanged, delivered) = match self.news {
-            News::None => (self.requests, connections),
-            News::One => (0, connections + self.requests),
+        let pollers = (0..self.connections).map(|_| load.open(Role::Poller(self.repeat), 0, due));
+        let pollers = pollers.collect::<Result<Vec<_>>>()?;
+        let first = u64::from(self.connections);
+        load.until("the first responses", |load| load.counts().answered == first)?;
+        load.settle(LOOK)?;
+        let watch = Stopwatch::start(&target.processes, load.busy)?;
+        load.poll(&pollers, self.requests)?;
+        load.until("a response", |load| load.counts().answered == first + self.requests)?;
+        load.settle(LOOK)?;
+        let round = watch.stop(self.requests, load.busy, None)?;
+        let expected = match self.repeat {
+            Repeat::News => (self.requests, first),
+            Repeat::All => (0, first + self.requests),
         };
+        let Counts { answered, unchanged, delivered, .. } = *load.counts();
         ensure!(
-            load.tally().unchanged == unchanged && load.tally().delivered == delivered,
-            "of {} answers {} said that nothing is new and {} held the message",
-            load.tally().answered,
-            load.tally().unchanged,
-            load.tally().delivered
+            (unchanged, delivered) == expected,
+            "of {answered} responses {unchanged} said that nothing is new and {delivered} held the message"
         );
         Ok(round)
     }

@@ -1,70 +1,48 @@
 //! Reading the newest message of a channel that retains many.
 //!
-//! The channel retains exactly as many as it is given before, so that each message that is published while reads are
-//! measured takes the place of the oldest, at every size alike.
+//! The channel retains exactly as many as it is given before, so that at every size each message published while reads
+//! are measured replaces the oldest.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
-use crate::figures::Round;
-use crate::load::{Due, Load, Role};
+use super::fan_out::FanOut;
+use super::short::Short;
+use crate::counts::Due;
+use crate::endpoints::ReadTemplate;
+use crate::load::{Load, Role};
 use crate::progress::Progress;
-use crate::scenario::{FanOut, News, Short, Target, publish};
-use crate::wire::Ask;
+use crate::results::Round;
+use crate::target::Target;
 
-/// Connections that ask by short poll.
-const ASKERS: u32 = 64;
-
-pub(super) struct Tail {
-    pub(super) retained: u32,
-    pub(super) reads: Reads,
+/// By long polls that wait for it.
+pub(crate) fn long(target: &Target, read: &ReadTemplate, retained: u32, fan_out: &FanOut) -> Result<Round> {
+    let mut load = Load::new(target, read, 1)?;
+    let publisher = fill(&mut load, retained)?;
+    // The first reads everything, and so gives the others a position at the end.
+    load.open(Role::Waiter, 0, Due::from(1))?;
+    load.until("everything to be read", |load| load.counts().delivered == u64::from(retained))?;
+    for _ in 1..fan_out.waiters {
+        load.open(Role::Waiter, 0, Due::from(retained + 1))?;
+    }
+    fan_out.measure(target, load, publisher)
 }
 
-/// How the newest is read.
-pub(super) enum Reads {
-    /// By those who wait for it.
-    Long(FanOut),
-    /// By so many short polls that know all but the last.
-    Short(u32),
+/// By short polls that know all but the last.
+pub(crate) fn short(target: &Target, read: &ReadTemplate, retained: u32, short: &Short) -> Result<Round> {
+    let known = format!("{}&last_id={}", read.target, retained.saturating_sub(1));
+    let mut load = Load::new(target, &ReadTemplate { target: known, ..read.clone() }, 1)?;
+    fill(&mut load, retained)?;
+    short.measure(target, load)
 }
 
-impl Tail {
-    pub(super) fn run(&self, target: &Target) -> Result<Round> {
-        let wire = &target.wire;
-        match &self.reads {
-            Reads::Long(fan_out) => {
-                let ask = wire.long.as_ref().context("ours knows long polls")?;
-                let mut load = Load::new(target, ask, 1)?;
-                let publisher = load.open_publisher()?;
-                self.fill(&mut load, publisher)?;
-                // The first reads everything, and so leads the others to the end.
-                load.open(Role::Waiter, 0, Due { next: 1, step: 1 })?;
-                let all = u64::from(self.retained);
-                load.until("everything to be read", |load| load.tally().delivered == all)?;
-                for _ in 1..fan_out.waiters {
-                    load.open(Role::Waiter, 0, Due { next: self.retained + 1, step: 1 })?;
-                }
-                fan_out.measure(target, load, publisher)
-            }
-            Reads::Short(requests) => {
-                let ask = wire.short.as_ref().context("ours knows short polls")?;
-                let known = format!("{}&last_id={}", ask.target, self.retained.saturating_sub(1));
-                let mut load = Load::new(target, &Ask { target: known, ..ask.clone() }, 1)?;
-                let publisher = load.open_publisher()?;
-                self.fill(&mut load, publisher)?;
-                let short = Short { news: News::One, connections: ASKERS, requests: u64::from(*requests) };
-                short.measure(target, load)
-            }
-        }
-    }
-
-    /// By one connection, so that the order is certain.
-    fn fill(&self, load: &mut Load, publisher: usize) -> Result<()> {
-        let mut progress = Progress::begin("messages to retain", u64::from(self.retained))?;
-        publish(load, &[publisher], self.retained, |load, publisher| {
-            progress.show(u64::from(load.publish(publisher, 0)?));
-            Ok(())
-        })?;
-        progress.end();
-        Ok(())
-    }
+/// Publishes by one connection, so that the order is certain; returns it.
+fn fill(load: &mut Load, retained: u32) -> Result<usize> {
+    let publisher = load.open_publishers(1)?[0];
+    let mut progress = Progress::begin("messages", u64::from(retained));
+    load.publish_all(&[publisher], retained, |load, publisher| {
+        let number = load.publish(publisher, 0)?;
+        progress.show(u64::from(number));
+        Ok(number)
+    })?;
+    Ok(publisher)
 }

@@ -1,0 +1,52 @@
+//! The rows of a run by scenario, and its servers in the order in which they are shown.
+
+use crate::results::{Row, Run};
+
+/// Ours, and the two that every table compares it with.
+pub(super) const POLL: &str = "poll";
+pub(super) const NCHAN: &str = "nchan";
+pub(super) const FLOOR: &str = "floor";
+
+/// The rows of one scenario.
+pub(super) struct Group<'a> {
+    pub(super) id: &'a str,
+    pub(super) words: &'a str,
+    /// Whether it is about memory: it only holds connections open.
+    pub(super) idle: bool,
+    rows: Vec<&'a Row>,
+}
+
+impl<'a> Group<'a> {
+    pub(super) fn row(&self, server: &str) -> Option<&'a Row> {
+        self.rows.iter().copied().find(|row| row.server == server)
+    }
+}
+
+/// The scenarios of a run in the order in which they ran.
+pub(super) fn groups(run: &Run) -> Vec<Group<'_>> {
+    let mut all: Vec<Group<'_>> = Vec::new();
+    for row in &run.rows {
+        match all.iter_mut().find(|group| group.id == row.id) {
+            Some(group) => group.rows.push(row),
+            None => all.push(Group {
+                id: &row.id,
+                words: &row.scenario,
+                idle: row.operation == "waiter",
+                rows: vec![row],
+            }),
+        }
+    }
+    all
+}
+
+/// Ours, those it is compared with, then any others.
+pub(super) fn servers(run: &Run) -> Vec<&str> {
+    let measured = |server: &&str| run.rows.iter().any(|row| row.server == **server);
+    let mut all: Vec<&str> = [POLL, NCHAN, FLOOR].into_iter().filter(measured).collect();
+    for row in &run.rows {
+        if !all.contains(&&*row.server) {
+            all.push(&row.server);
+        }
+    }
+    all
+}

@@ -1,0 +1,99 @@
+//! Measures scenarios on servers, round by round, each round on a fresh server.
+//!
+//! Servers take turns within a scenario and scenarios within a round, so that whatever else the machine does affects all
+//! alike. A round that fails or loses something makes its row void, with the reason, and the others go on.
+
+use anyhow::{Result, ensure};
+use xtask::workspace::root;
+
+use crate::cores::Cores;
+use crate::machine;
+use crate::peer::Peer;
+use crate::results::{Round, Row, Run};
+use crate::scenario::Scenario;
+
+/// Who goes first in a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Always the same server.
+    Fixed,
+    /// The first and the last server in turn: A B, B A.
+    Alternating,
+}
+
+/// Adds a row for each scenario and each server that can do it, and calls `keep` after each round, so that an
+/// interrupted run is not lost.
+pub(crate) fn measure(
+    scenarios: &[Scenario],
+    peers: &[Peer],
+    rounds: u32,
+    order: Order,
+    keep: impl Fn(&Run) -> Result<()>,
+) -> Result<Run> {
+    ensure!(!peers.is_empty(), "there is no server to measure");
+    machine::raise_file_limit()?;
+    let mut run = machine::new_run()?;
+    let cores = Cores::find()?;
+    // A row's index is its place in these pairs.
+    let pairs = scenarios.iter().flat_map(|scenario| peers.iter().map(move |peer| (scenario, peer)));
+    let mut lanes = Vec::new();
+    for (scenario, peer) in pairs {
+        if let Some(settings) = peer.settings(scenario.mode, scenario.needs) {
+            lanes.push((scenario, peer));
+            run.rows.push(row(scenario, peer, settings));
+        }
+    }
+    for round in 1..=rounds {
+        for scenario in scenarios {
+            eprintln!("round {round}/{rounds}: {} ({})", scenario.words, scenario.id);
+            let own = (0..lanes.len()).filter(|&lane| std::ptr::eq(lanes[lane].0, scenario));
+            let mut turns: Vec<usize> = own.collect();
+            if order == Order::Alternating && round.is_multiple_of(2) {
+                turns.reverse();
+            }
+            for lane in turns {
+                let row = &mut run.rows[lane];
+                if row.void.is_none() {
+                    match one(lanes[lane].1, scenario, &cores) {
+                        Ok(figures) => row.rounds.push(figures),
+                        Err(error) => row.void = Some(without_paths(&format!("{error:#}"))),
+                    }
+                }
+                let last = row.rounds.last().cloned().into_iter().collect();
+                eprintln!("  {}", Row { rounds: last, ..row.clone() });
+            }
+        }
+        keep(&run)?;
+    }
+    Ok(run)
+}
+
+/// Fails if any row is void.
+pub(crate) fn verdict(run: &Run) -> Result<()> {
+    let void = run.rows.iter().filter(|row| row.void.is_some()).count();
+    ensure!(void == 0, "of {} rows {void} are void", run.rows.len());
+    Ok(())
+}
+
+fn row(scenario: &Scenario, peer: &Peer, settings: String) -> Row {
+    Row {
+        id: scenario.id.clone(),
+        scenario: scenario.words.clone(),
+        operation: scenario.operation.to_owned(),
+        server: peer.name().to_owned(),
+        settings,
+        rounds: Vec::new(),
+        void: None,
+    }
+}
+
+fn one(peer: &Peer, scenario: &Scenario, cores: &Cores) -> Result<Round> {
+    let needs = scenario.needs;
+    let running = cores.start(needs.share, || peer.start(needs))?;
+    scenario.run(&running.target)
+}
+
+/// What a row says is published: it must not name this machine's folders.
+fn without_paths(text: &str) -> String {
+    text.replace(&*root().to_string_lossy(), "…")
+}
