@@ -57,7 +57,7 @@ pub(super) fn draw(run: &Run) -> Result<String> {
             .draw()?;
         let mut top = GAP;
         for group in groups {
-            let name = ("sans-serif", 13)
+            let name = ("sans-serif", 15)
                 .into_font()
                 .into_text_style(&area)
                 .pos(Pos::new(HPos::Right, VPos::Center));
@@ -84,10 +84,10 @@ pub(super) fn draw(run: &Run) -> Result<String> {
 }
 
 fn titles(area: &DrawingArea<SVGBackend<'_>, Shift>, run: &Run, servers: &[&str]) -> Result<()> {
-    let title = ("sans-serif", 18).into_font().style(FontStyle::Bold).into_text_style(area);
+    let title = ("sans-serif", 20).into_font().style(FontStyle::Bold).into_text_style(area);
     area.draw_text("Server CPU per operation, in µs; less is better", &title, (20, 12))?;
     let what = format!("{}, commit {}, {}", run.date, run.commit, run.machine);
-    area.draw_text(&what, &("sans-serif", 12).into_font().into_text_style(area), (20, 36))?;
+    area.draw_text(&what, &("sans-serif", 14).into_font().into_text_style(area), (20, 36))?;
     let mut x = 20;
     for (index, server) in servers.iter().enumerate() {
         area.draw(&Rectangle::new([(x, 54), (x + 10, 64)], colour(index).filled()))?;
@@ -98,7 +98,7 @@ fn titles(area: &DrawingArea<SVGBackend<'_>, Shift>, run: &Run, servers: &[&str]
 }
 
 fn small<'a>(area: &DrawingArea<SVGBackend<'_>, Shift>) -> TextStyle<'a> {
-    ("sans-serif", 11).into_font().into_text_style(area).pos(Pos::new(HPos::Left, VPos::Center))
+    ("sans-serif", 13).into_font().into_text_style(area).pos(Pos::new(HPos::Left, VPos::Center))
 }
 
 fn colour(index: usize) -> RGBColor {

@@ -44,23 +44,21 @@ pub(super) fn section(run: &Run, results: &str) -> String {
     text
 }
 
-/// A line per scenario that Nchan can do: the medians of both, and the plot.
+/// The medians of ours and of Nchan where there is a bound against it, and for idle waiters; and the plot.
 pub(super) fn summary(run: &Run, plot: &str) -> String {
-    let rows: Vec<Vec<String>> = groups(run)
-        .iter()
-        .filter_map(|group| {
-            let figure = main_figure(group);
-            let medians = [POLL, NCHAN].map(|server| Some(figure.of(group.row(server)?)?.median));
-            let [Some(ours), Some(other)] = medians else { return None };
-            let ratio = bounds::ratio(run, group.id, figure, NCHAN)?;
-            let what = format!("{}, {}", plain(group.words), figure.name());
-            Some(vec![what, numbers::figure(ours), numbers::figure(other), numbers::ratio(ratio)])
-        })
-        .collect();
-    format!(
-        "{}\n![Server CPU per operation, by scenario and server]({plot})\n",
-        table(&["", "poll", "Nchan", "ratio"], rows)
-    )
+    let chosen = |group: &&Group<'_>| group.idle || bounds::against_nchan(group.id, Figure::Cpu).is_some();
+    let line = |group: &Group<'_>| {
+        let figure = main_figure(group);
+        let unit = if group.idle { "B" } else { "µs" };
+        let median = |server| Some(figure.of(group.row(server)?)?.median);
+        let shown = |value| format!("{} {unit}", numbers::figure(value));
+        let ratio = bounds::ratio(run, group.id, figure, NCHAN)?;
+        Some(vec![plain(group.words), shown(median(POLL)?), shown(median(NCHAN)?), format!("{ratio:.2}")])
+    };
+    let groups = groups(run);
+    let rows = groups.iter().filter(chosen).filter_map(line).collect();
+    let table = table(&["operation", "poll", "Nchan", "ratio"], rows);
+    format!("{table}\n![Server CPU per operation, by scenario and server]({plot})\n")
 }
 
 /// A row per scenario in which anybody's figure was measured.
