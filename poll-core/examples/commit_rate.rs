@@ -13,7 +13,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use poll_core::journal::disk::{Directory, DiskJournal, Options};
+use poll_core::environment::{Directory, Environment};
+use poll_core::journal::disk::{DiskJournal, Options};
 use poll_core::{ChannelName, Payload, Publish, Retention, Store, Timestamp};
 
 const PAYLOAD: usize = 200;
@@ -45,9 +46,11 @@ fn main() -> Outcome<()> {
 
 /// Publishes a second, and how many shared a commit.
 fn journal(place: &Path, publishers: usize, channels: usize, length: Duration) -> Outcome<(f64, f64)> {
-    let journal = DiskJournal::open(Directory::new(place), Options::default(), |_| {})?;
-    let store = Store::new(Arc::new(journal.clone()), Retention::default());
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let environment = Environment::system();
+    let journal = DiskJournal::open(&environment, Directory::new(place), Options::default(), |_| {});
+    let journal = runtime.block_on(journal)?;
+    let store = Store::new(Arc::new(journal.clone()), Retention::default());
     let begun = Instant::now();
     let count = runtime.block_on(async {
         let publisher = |number: usize| {

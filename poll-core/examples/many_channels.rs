@@ -9,7 +9,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use poll_core::journal::disk::{Directory, DiskJournal, Options, Progress};
+use poll_core::environment::{Directory, Environment};
+use poll_core::journal::disk::{DiskJournal, Options, Progress};
 use poll_core::{ChannelName, Limit, Payload, Position, Publish, Retention, Store, Timestamp};
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -27,7 +28,7 @@ fn main() -> Outcome<()> {
         fill(&place, channels, each).await?;
         let file = std::fs::metadata(Directory::new(&place).file())?.len();
         println!("{channels} channels with {each} messages each: a file of {} MB", file >> 20);
-        let store = start(&place, "after a clean stop")?;
+        let store = start(&place, "after a clean stop").await?;
         let begun = Instant::now();
         for number in 0..1_000 {
             let name = name(number * (channels / 1_000).max(1))?;
@@ -41,7 +42,7 @@ fn main() -> Outcome<()> {
         std::fs::create_dir(&copy)?;
         std::fs::copy(Directory::new(&place).file(), Directory::new(&copy).file())?;
         store.shut_down().await?;
-        start(&copy, "after a crash")?.shut_down().await?;
+        start(&copy, "after a crash").await?.shut_down().await?;
         Outcome::Ok(())
     })?;
     std::fs::remove_dir_all(&place)?;
@@ -49,7 +50,8 @@ fn main() -> Outcome<()> {
 }
 
 async fn fill(place: &Path, channels: usize, each: usize) -> Outcome<()> {
-    let journal = DiskJournal::open(Directory::new(place), Options::default(), |_| {})?;
+    let journal =
+        DiskJournal::open(&Environment::system(), Directory::new(place), Options::default(), |_| {}).await?;
     let store = Store::new(Arc::new(journal), Retention { bytes: 0, ..Retention::default() });
     let mut publishers = Vec::new();
     for publisher in 0..1_000 {
@@ -68,15 +70,21 @@ async fn fill(place: &Path, channels: usize, each: usize) -> Outcome<()> {
     Ok(store.shut_down().await?)
 }
 
-fn start(place: &Path, when: &str) -> Outcome<Store> {
+async fn start(place: &Path, when: &str) -> Outcome<Store> {
     let (begun, used) = (Instant::now(), processor()?);
     let repaired = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let seen = repaired.clone();
-    let journal = DiskJournal::open(Directory::new(place), Options::default(), move |progress| {
-        if matches!(progress, Progress::Repairing(_)) {
-            seen.store(true, std::sync::atomic::Ordering::Relaxed);
-        }
-    })?;
+    let journal = DiskJournal::open(
+        &Environment::system(),
+        Directory::new(place),
+        Options::default(),
+        move |progress| {
+            if matches!(progress, Progress::Repairing(_)) {
+                seen.store(true, std::sync::atomic::Ordering::Relaxed);
+            }
+        },
+    )
+    .await?;
     let store = Store::new(Arc::new(journal), Retention { bytes: 0, ..Retention::default() });
     println!(
         "start {when}: {:?}, {:?} of processor, {} MB resident, repaired: {}",

@@ -31,6 +31,7 @@
 //! ```
 
 mod batch;
+pub mod environment;
 mod idempotency;
 pub mod journal;
 mod log;

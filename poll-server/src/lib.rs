@@ -26,6 +26,7 @@ mod worker;
 
 use std::net::SocketAddr;
 
+use poll_core::environment::Environment;
 use poll_http::{Clock, Drain, Metrics};
 
 pub use self::shutdown::{Hand, Shutdown};
@@ -85,8 +86,13 @@ impl From<std::io::Error> for RunError {
 ///
 /// # Errors
 /// When the store or a thread cannot be had, or a worker fails.
-pub async fn run(config: Config, listeners: Vec<Listener>, shutdown: Shutdown) -> Result<Ended, RunError> {
-    let kept = store::open_store(&config).map_err(RunError::Store)?;
+pub async fn run(
+    environment: Environment,
+    config: Config,
+    listeners: Vec<Listener>,
+    shutdown: Shutdown,
+) -> Result<Ended, RunError> {
+    let kept = store::open_store(&environment, &config).map_err(RunError::Store)?;
     kept.settle().await.map_err(RunError::Store)?;
     let store = kept.store.clone();
     let metrics = Metrics::new();

@@ -6,6 +6,7 @@ use std::fmt::Display;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use poll_core::environment::Environment;
 use poll_server::config::{Config, Given, Start};
 use poll_server::{Ended, Offline, Outcome, Shutdown, listen, logs, run};
 
@@ -60,7 +61,7 @@ async fn serve(config: Config) -> ExitCode {
         Ok(listeners) => listeners,
         Err(error) => return give_up(1, &[error]),
     };
-    match run(config, listeners, shutdown).await {
+    match run(Environment::system(), config, listeners, shutdown).await {
         Ok(Ended::Drained { cut: 0 }) => tracing::info!("drained: everyone was answered"),
         Ok(Ended::Drained { cut }) => tracing::warn!("drained: {cut} connections were cut"),
         // A process that was told twice is not to be kept by anything, a destructor included.

@@ -8,7 +8,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use poll_core::journal::disk::{self, Directory, DiskJournal, Options, Progress};
+use poll_core::environment::Environment;
+use poll_core::journal::disk::{self, DiskJournal, Options, Progress};
 use poll_core::journal::{Archive, Fault, FaultKind, Health, MemoryJournal};
 use poll_core::{Memory, Store};
 use tokio::time::MissedTickBehavior;
@@ -61,7 +62,7 @@ pub(crate) struct Kept {
 ///
 /// # Errors
 /// When it cannot be used, as far as that is known at once.
-pub(crate) fn open_store(config: &Config) -> Result<Kept, StoreError> {
+pub(crate) fn open_store(environment: &Environment, config: &Config) -> Result<Kept, StoreError> {
     supported(&config.store).map_err(StoreError)?;
     let memory = Memory::new(config.memory_bytes);
     let StoreUrl::Disk(path) = &config.store else {
@@ -69,7 +70,7 @@ pub(crate) fn open_store(config: &Config) -> Result<Kept, StoreError> {
         return Ok(Kept { store, journal: None, note: String::new() });
     };
     let options = Options { durability: durability(config.durability), ..Options::default() };
-    let journal = DiskJournal::start(Directory::new(path), options, report);
+    let journal = DiskJournal::start(environment, environment.directory(path), options, report);
     let journal = journal.map_err(|error| StoreError(error.to_string()))?;
     let note = match config.durability {
         Durability::Commit => String::new(),
@@ -154,7 +155,7 @@ impl Kept {
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 ticks.tick().await;
-                journal.look();
+                journal.verify();
             }
         }
     }

@@ -10,7 +10,8 @@
 use std::ffi::OsString;
 use std::io::{self, BufRead, Write};
 
-use poll_core::journal::disk::{self, BackupError, Condition, Directory, Progress, Record, Report};
+use poll_core::environment::{Directory, Environment};
+use poll_core::journal::disk::{self, BackupError, Condition, Progress, Record, Report};
 
 use crate::config::{Config, StoreUrl};
 
@@ -90,17 +91,20 @@ impl Offline {
         let StoreUrl::Disk(path) = &config.store else {
             return Err("only a disk: store can be exported, imported, checked or salvaged".to_owned());
         };
+        let environment = Environment::system();
         let place = Directory::new(path);
         if self != Self::Import && !place.file().exists() {
             return Err(format!("there is no store at {}", path.display()));
         }
         let done = match self {
-            Self::Export => written(out, |take| disk::export(place, report, take)).map(Outcome::Moved),
-            Self::Import => disk::import(place, report, lines.lines()).map(Outcome::Moved),
-            Self::Check => check(&place, &mut out),
+            Self::Export => {
+                written(out, |take| disk::export(&environment, place, report, take)).map(Outcome::Moved)
+            }
+            Self::Import => disk::import(&environment, place, report, lines.lines()).map(Outcome::Moved),
+            Self::Check => check(&environment, &place, &mut out),
             Self::Salvage => {
                 let found = |line: &str| tracing::error!("damaged: {line}");
-                written(out, |take| disk::salvage(&place, found, take))
+                written(out, |take| disk::salvage(&environment, &place, found, take))
                     .map(|(taken, _)| Outcome::Moved(taken))
             }
         };
@@ -122,10 +126,10 @@ fn written<T>(
     Ok(given)
 }
 
-fn check(place: &Directory, out: &mut impl Write) -> Result<Outcome, BackupError> {
+fn check(environment: &Environment, place: &Directory, out: &mut impl Write) -> Result<Outcome, BackupError> {
     let mut failed = None;
     let found = |line: &str| failed = writeln!(out, "damaged: {line}").err().or(failed.take());
-    let Condition { channels, messages, damages, pages, opens } = disk::check(place, found)?;
+    let Condition { channels, messages, damages, pages, opens } = disk::check(environment, place, found)?;
     let whole = format!("whole: {channels} channels with {messages} messages");
     let is_whole = damages == 0 && pages == 0;
     let told = match (is_whole, opens) {

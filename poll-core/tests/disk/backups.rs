@@ -1,5 +1,6 @@
 //! Out as lines, in again, and everything is where it was.
 
+use poll_core::environment::Environment;
 use poll_core::journal::disk::{BackupError, Options, Report, export, import};
 use poll_core::{Continuity, Payload, Position, Publish, PublishError};
 
@@ -9,6 +10,7 @@ use crate::fixture::{NOON, cursor, name, open, second, unbounded};
 fn lines(disk: &FakeDisk) -> Vec<String> {
     let mut lines = Vec::new();
     export(
+        &Environment::system(),
         disk.port(),
         |_| {},
         |record| {
@@ -21,7 +23,7 @@ fn lines(disk: &FakeDisk) -> Vec<String> {
 }
 
 fn take(disk: &FakeDisk, lines: &[String]) -> Result<Report, BackupError> {
-    import(disk.port(), |_| {}, lines.iter().cloned().map(Ok))
+    import(&Environment::system(), disk.port(), |_| {}, lines.iter().cloned().map(Ok))
 }
 
 #[tokio::test]

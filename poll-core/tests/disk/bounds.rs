@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use poll_core::environment::Environment;
 use poll_core::journal::Tail;
 use poll_core::journal::disk::{DiskJournal, Options};
 use poll_core::{
@@ -138,7 +139,8 @@ async fn questions_to_the_journal_are_charged_and_refused_beyond_the_account() {
     first.send(NOON, "a", "one").await;
     first.close().await;
     for (budget, room) in [(32 << 10, false), (16 << 20, true)] {
-        let journal = DiskJournal::start(disk.port(), Options::default(), |_| {}).unwrap();
+        let journal =
+            DiskJournal::start(&Environment::system(), disk.port(), Options::default(), |_| {}).unwrap();
         journal.opened().await.unwrap();
         let memory = Memory::new(budget);
         let store = Store::with_memory(Arc::new(journal), unbounded(), memory.clone());
@@ -156,7 +158,9 @@ async fn questions_to_the_journal_are_charged_and_refused_beyond_the_account() {
 
 #[tokio::test]
 async fn a_channel_whose_first_key_has_no_room_does_not_count() {
-    let journal = DiskJournal::start(FakeDisk::default().port(), Options::default(), |_| {}).unwrap();
+    let journal =
+        DiskJournal::start(&Environment::system(), FakeDisk::default().port(), Options::default(), |_| {})
+            .unwrap();
     journal.opened().await.unwrap();
     let memory = Memory::new(128 << 10);
     let store = Store::with_memory(Arc::new(journal), unbounded(), memory.clone());

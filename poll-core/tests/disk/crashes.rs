@@ -93,7 +93,7 @@ impl Told {
                 self.read(store).await;
                 if disk.sync_waits() {
                     // Those who wait are told by now, and readers see nothing of it.
-                    store.journal.look();
+                    store.journal.verify();
                     self.read(store).await;
                     if matches!(life.trouble, Trouble::Hung(_)) {
                         disk.cut_power(0);

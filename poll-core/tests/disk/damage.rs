@@ -3,7 +3,8 @@
 
 use std::task::{Context, Waker};
 
-use poll_core::journal::disk::{Directory, Options};
+use poll_core::environment::Directory;
+use poll_core::journal::disk::Options;
 use poll_core::journal::{Archive, Health};
 use poll_core::{Found, JournalError, Limit, Locator, Pinned, Position, PublishError, Seq, Timestamp, View};
 

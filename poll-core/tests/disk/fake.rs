@@ -5,7 +5,7 @@ use std::io;
 use std::ops::Bound;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
-use poll_core::journal::disk::Medium;
+use poll_core::environment::Location;
 use redb::{BackendError, StorageBackend};
 
 /// What the platter holds, and what only the cache does.
@@ -250,7 +250,7 @@ impl FakeDisk {
     }
 }
 
-impl Medium for Port {
+impl Location for Port {
     fn name(&self) -> String {
         "a disk in memory".to_owned()
     }

@@ -5,7 +5,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use poll_core::journal::disk::{DiskJournal, Medium, Options, Progress};
+use poll_core::environment::{Environment, Location};
+use poll_core::journal::disk::{DiskJournal, Options, Progress};
 use poll_core::journal::{Archive, Loaded};
 use poll_core::{
     Batch, ChannelName, Cursor, IdempotencyKey, JournalError, Limit, Payload, Pinned, Position, Publish,
@@ -39,10 +40,13 @@ pub(crate) struct Disk {
     pub(crate) progress: Arc<Mutex<Vec<Progress>>>,
 }
 
-pub(crate) async fn open(medium: impl Medium, retention: Retention, options: Options) -> Disk {
+pub(crate) async fn open(location: impl Location, retention: Retention, options: Options) -> Disk {
     let progress = Arc::new(Mutex::new(Vec::new()));
     let seen = progress.clone();
-    let journal = DiskJournal::start(medium, options, move |step| seen.lock().unwrap().push(step)).unwrap();
+    let journal = DiskJournal::start(&Environment::system(), location, options, move |step| {
+        seen.lock().unwrap().push(step);
+    })
+    .unwrap();
     journal.opened().await.unwrap();
     let store = Store::new(Arc::new(journal.clone()), retention);
     Disk { store, journal, progress }

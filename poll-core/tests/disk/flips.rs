@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use poll_core::environment::Environment;
 use poll_core::journal::Archive;
 use poll_core::journal::disk::{BackupError, DiskJournal, OpenError, Options, Record, salvage};
 use poll_core::{Limit, Pinned, Position, Retention, Store};
@@ -55,7 +56,8 @@ async fn read_all(store: &Store, channel: &str, published: &[String]) -> Option<
 }
 
 async fn start(disk: &FakeDisk) -> Result<Disk, OpenError> {
-    let journal = DiskJournal::start(disk.port(), Options::default(), |_| {}).unwrap();
+    let journal =
+        DiskJournal::start(&Environment::system(), disk.port(), Options::default(), |_| {}).unwrap();
     journal.opened().await?;
     let store = Store::new(std::sync::Arc::new(journal.clone()), Retention { ..unbounded() });
     Ok(Disk { store, journal, progress: std::sync::Arc::default() })
@@ -66,6 +68,7 @@ fn salvage_all(disk: &FakeDisk, published: &Published) -> u64 {
     let (mut channel, mut count) = (String::new(), 0);
     let mut found = 0;
     let taken = salvage(
+        &Environment::system(),
         &disk.port(),
         |_| found += 1,
         |record| {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use poll_core::environment::Environment;
 use poll_core::journal::Tail;
 use poll_core::journal::disk::{DiskJournal, Options};
 use poll_core::{
@@ -73,7 +74,7 @@ fn tail() -> Tail {
 
 async fn stored(disk: &FakeDisk, retention: Retention) -> Store {
     let options = Options { tail: tail(), ..Options::default() };
-    let journal = DiskJournal::start(disk.port(), options, |_| {}).unwrap();
+    let journal = DiskJournal::start(&Environment::system(), disk.port(), options, |_| {}).unwrap();
     journal.opened().await.unwrap();
     Store::new(Arc::new(journal), retention)
 }

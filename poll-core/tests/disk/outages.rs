@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use poll_core::journal::disk::{Directory, DiskJournal, Durability, Medium, OpenError, Options};
+use poll_core::environment::{Directory, Environment, Location};
+use poll_core::journal::disk::{DiskJournal, Durability, OpenError, Options};
 use poll_core::journal::{
     Archive, Damage, FaultKind, Health, KeptKey, Landmark, Loaded, Located, Mint, Piece, Reply, Stretch,
     Tail, Taken,
@@ -71,7 +72,7 @@ impl std::fmt::Debug for EventfulFile {
     }
 }
 
-impl Medium for Eventful {
+impl Location for Eventful {
     fn name(&self) -> String {
         self.directory.name()
     }
@@ -84,8 +85,8 @@ impl Medium for Eventful {
         self.directory.reopen().map(|file| self.wrap(file))
     }
 
-    fn look(&self) -> io::Result<()> {
-        self.directory.look()
+    fn verify(&self) -> io::Result<()> {
+        self.directory.verify()
     }
 
     fn release(&self) {
@@ -133,15 +134,15 @@ impl StorageBackend for EventfulFile {
 async fn a_journal_whose_file_is_gone_says_so_and_goes_on_when_it_is_back() {
     let root = tempfile::tempdir().unwrap();
     let (here, there) = (root.path().join("here"), root.path().join("there"));
-    let medium = Directory::new(&here);
-    let (file, away) = (medium.file().to_owned(), root.path().join("away"));
-    let store = open(medium.clone(), unbounded(), Options::default()).await;
+    let location = Directory::new(&here);
+    let (file, away) = (location.file().to_owned(), root.path().join("away"));
+    let store = open(location.clone(), unbounded(), Options::default()).await;
     store.send(NOON, "a", "first").await;
     for (from, to) in [(&file, &away), (&here, &there)] {
         for found in ["looking", "publishing"] {
             std::fs::rename(from, to).unwrap();
             if found == "looking" {
-                store.journal.look();
+                store.journal.verify();
             } else {
                 assert!(is_unavailable(&store.try_send(NOON, "a", "refused").await));
             }
@@ -152,7 +153,7 @@ async fn a_journal_whose_file_is_gone_says_so_and_goes_on_when_it_is_back() {
             // Another file of that name is not the one.
             if from == &file {
                 std::fs::write(&file, b"something else").unwrap();
-                store.journal.look();
+                store.journal.verify();
                 assert!(is_unavailable(&store.try_send(NOON, "new", "refused").await));
             }
             std::fs::rename(to, from).unwrap();
@@ -163,21 +164,21 @@ async fn a_journal_whose_file_is_gone_says_so_and_goes_on_when_it_is_back() {
     let all = store.all(NOON, "a").await;
     assert_eq!(all.len(), 5);
     store.close().await;
-    let again = open(medium, unbounded(), Options::default()).await;
+    let again = open(location, unbounded(), Options::default()).await;
     assert_eq!(again.all(NOON, "a").await, all);
 }
 
 #[tokio::test]
 async fn a_file_that_has_to_be_opened_again_and_is_gone_is_not_made_anew() {
     let root = tempfile::tempdir().unwrap();
-    let medium = Eventful::new(Directory::new(root.path().join("poll-data")));
-    let (file, away) = (medium.directory.file().to_owned(), root.path().join("away"));
+    let location = Eventful::new(Directory::new(root.path().join("poll-data")));
+    let (file, away) = (location.directory.file().to_owned(), root.path().join("away"));
     let tail = Tail { channels: 1, ..Tail::default() };
-    let store = open(medium.clone(), unbounded(), Options { tail, ..Options::default() }).await;
+    let store = open(location.clone(), unbounded(), Options { tail, ..Options::default() }).await;
     store.send(NOON, "cold", "one").await;
     store.send(NOON, "warm", "one").await;
     let (from, to) = (file.clone(), away.clone());
-    medium.at_next_sync(move || {
+    location.at_next_sync(move || {
         std::fs::rename(from, to)?;
         Err(io::Error::other("the sync failed"))
     });
@@ -190,7 +191,7 @@ async fn a_file_that_has_to_be_opened_again_and_is_gone_is_not_made_anew() {
     assert!(!file.exists(), "nothing is made in its place");
     for content in ["", "something else"] {
         std::fs::write(&file, content).unwrap();
-        assert!(medium.reopen().is_err(), "another file of that name is not the one");
+        assert!(location.reopen().is_err(), "another file of that name is not the one");
         assert_eq!(std::fs::read(&file).unwrap(), content.as_bytes(), "it is left as it was");
     }
     std::fs::rename(&away, &file).unwrap();
@@ -202,12 +203,12 @@ async fn a_file_that_has_to_be_opened_again_and_is_gone_is_not_made_anew() {
 #[tokio::test]
 async fn a_file_that_was_emptied_is_not_begun_anew() {
     let root = tempfile::tempdir().unwrap();
-    let medium = Eventful::new(Directory::new(root.path().join("poll-data")));
-    let file = medium.directory.file().to_owned();
-    let store = open(medium.clone(), unbounded(), Options::default()).await;
+    let location = Eventful::new(Directory::new(root.path().join("poll-data")));
+    let file = location.directory.file().to_owned();
+    let store = open(location.clone(), unbounded(), Options::default()).await;
     store.send(NOON, "a", "one").await;
     let emptied = file.clone();
-    medium.at_next_sync(move || {
+    location.at_next_sync(move || {
         std::fs::File::create(emptied)?;
         Err(io::Error::other("the sync failed"))
     });
@@ -220,28 +221,30 @@ async fn a_file_that_was_emptied_is_not_begun_anew() {
 async fn a_second_server_is_refused_whatever_was_renamed() {
     let root = tempfile::tempdir().unwrap();
     let (here, there) = (root.path().join("here"), root.path().join("there"));
-    let medium = Directory::new(&here);
-    let first = open(medium.clone(), unbounded(), Options::default()).await;
+    let location = Directory::new(&here);
+    let first = open(location.clone(), unbounded(), Options::default()).await;
     first.send(NOON, "a", "one").await;
-    let in_use = |directory: &std::path::Path| {
-        let second = DiskJournal::open(Directory::new(directory), Options::default(), |_| {});
+    let in_use = async |directory: &std::path::Path| {
+        let second =
+            DiskJournal::open(&Environment::system(), Directory::new(directory), Options::default(), |_| {})
+                .await;
         assert!(matches!(second, Err(OpenError::InUse(_))), "{second:?}");
     };
-    in_use(&here);
+    in_use(&here).await;
     // The file is renamed: its name is free, and its directory is not.
     let away = here.join("away");
-    std::fs::rename(medium.file(), &away).unwrap();
-    in_use(&here);
-    assert!(!medium.file().exists(), "nothing is made in its place");
+    std::fs::rename(location.file(), &away).unwrap();
+    in_use(&here).await;
+    assert!(!location.file().exists(), "nothing is made in its place");
     // It lies in another directory: that is free, and the file is not.
     std::fs::create_dir(&there).unwrap();
     std::fs::rename(&away, Directory::new(&there).file()).unwrap();
-    in_use(&there);
-    std::fs::rename(Directory::new(&there).file(), medium.file()).unwrap();
+    in_use(&there).await;
+    std::fs::rename(Directory::new(&there).file(), location.file()).unwrap();
     std::fs::remove_dir(&there).unwrap();
     // The directory is renamed.
     std::fs::rename(&here, &there).unwrap();
-    in_use(&there);
+    in_use(&there).await;
     std::fs::rename(&there, &here).unwrap();
     first.close().await;
     let next = open(Directory::new(&here), unbounded(), Options::default()).await;
@@ -254,13 +257,13 @@ async fn a_commit_that_takes_too_long_is_told_and_goes_on() {
     let stall = Duration::ZERO;
     let store = open(disk.port(), unbounded(), Options { stall, ..Options::default() }).await;
     store.send(NOON, "a", "before").await;
-    store.journal.look();
+    store.journal.verify();
     assert!(store.try_send(NOON, "b", "no commit takes too long").await.is_ok());
     disk.hold_syncs();
     let slow = store.start("a", "slow").await;
     disk.wait_for_sync();
     let behind = store.start("a", "behind").await;
-    store.journal.look();
+    store.journal.verify();
     let health = store.journal.health().borrow().clone();
     assert_eq!(health.fault().map(|fault| fault.kind), Some(FaultKind::Stalled));
     assert!(health.gives().is_ok(), "what is kept can be read");
@@ -387,7 +390,13 @@ async fn who_reads_while_the_file_is_away_waits_and_does_not_ask_again_and_again
         filled.send(NOON, &reader.to_string(), "one").await;
     }
     filled.close().await;
-    let journal = DiskJournal::open(disk.port(), Options { cache_bytes: 0, ..Options::default() }, |_| {});
+    let journal = DiskJournal::open(
+        &Environment::system(),
+        disk.port(),
+        Options { cache_bytes: 0, ..Options::default() },
+        |_| {},
+    )
+    .await;
     let (journal, loads) = (journal.unwrap(), Arc::new(AtomicU64::new(0)));
     let counted = Counted(journal.clone(), loads.clone());
     let store = Store::new(Arc::new(counted), unbounded());

@@ -1,7 +1,8 @@
 //! What is the same after a stop, clean or not.
 
+use poll_core::environment::{Directory, Environment};
 use poll_core::journal::Tail;
-use poll_core::journal::disk::{Directory, DiskJournal, Durability, OpenError, Options, Progress};
+use poll_core::journal::disk::{DiskJournal, Durability, OpenError, Options, Progress};
 use poll_core::{
     Continuity, IdempotencyKey, Kind, Payload, Pinned, Position, Publish, PublishError, Publishing,
     Retention, Timestamp,
@@ -143,7 +144,7 @@ async fn a_directory_takes_one_server() {
     let directory = tempfile::tempdir().unwrap();
     let place = Directory::new(directory.path().join("poll-data"));
     let first = open(place.clone(), unbounded(), Options::default()).await;
-    let second = DiskJournal::open(place.clone(), Options::default(), |_| {});
+    let second = DiskJournal::open(&Environment::system(), place.clone(), Options::default(), |_| {}).await;
     assert!(matches!(second, Err(OpenError::InUse(_))), "{second:?}");
     first.send(NOON, "a", "one").await;
     first.close().await;
@@ -157,7 +158,8 @@ async fn what_is_no_journal_is_refused_in_one_line() {
         let directory = tempfile::tempdir().unwrap();
         let place = Directory::new(directory.path());
         std::fs::write(place.file(), content).unwrap();
-        let opened = DiskJournal::open(place.clone(), Options::default(), |_| {});
+        let opened =
+            DiskJournal::open(&Environment::system(), place.clone(), Options::default(), |_| {}).await;
         match opened {
             Err(OpenError::Damaged(line)) => assert_eq!(line.lines().count(), 1, "{line}"),
             other => panic!("{} bytes: {other:?}", content.len()),
@@ -168,7 +170,13 @@ async fn what_is_no_journal_is_refused_in_one_line() {
 
 #[tokio::test]
 async fn a_file_that_cannot_be_made_is_refused_in_one_line() {
-    let opened = DiskJournal::open(Directory::new("/proc/poll-data"), Options::default(), |_| {});
+    let opened = DiskJournal::open(
+        &Environment::system(),
+        Directory::new("/proc/poll-data"),
+        Options::default(),
+        |_| {},
+    )
+    .await;
     assert!(matches!(opened, Err(OpenError::Unusable(_))), "{opened:?}");
 }
 
@@ -183,7 +191,7 @@ async fn another_version_is_refused_in_one_line() {
         txn.open_table(redb::TableDefinition::<&str, u64>::new("format")).unwrap().insert("poll", 3).unwrap();
         txn.commit().unwrap();
     }
-    let opened = DiskJournal::open(place, Options::default(), |_| {});
+    let opened = DiskJournal::open(&Environment::system(), place, Options::default(), |_| {}).await;
     assert!(matches!(&opened, Err(OpenError::Version(line)) if line.contains("version 3")), "{opened:?}");
 }
 

@@ -1,5 +1,6 @@
 //! Looking through a file, and taking out of it what is whole.
 
+use poll_core::environment::Environment;
 use poll_core::journal::Archive;
 use poll_core::journal::disk::{
     BackupError, Condition, DiskJournal, OpenError, Options, check, export, import, salvage,
@@ -16,7 +17,7 @@ async fn reopened(disk: &FakeDisk) -> Disk {
 /// What a look through the disk says: a summary, and a line a damage.
 fn looked(disk: &FakeDisk) -> (Condition, Vec<String>) {
     let mut lines = Vec::new();
-    let condition = check(&disk.port(), |line| lines.push(line.to_owned())).unwrap();
+    let condition = check(&Environment::system(), &disk.port(), |line| lines.push(line.to_owned())).unwrap();
     (condition, lines)
 }
 
@@ -26,7 +27,7 @@ fn exported(disk: &FakeDisk) -> Vec<String> {
         lines.push(record.to_line()?);
         Ok(())
     };
-    export(disk.port(), |_| {}, take).unwrap();
+    export(&Environment::system(), disk.port(), |_| {}, take).unwrap();
     lines
 }
 
@@ -36,13 +37,13 @@ fn salvaged(disk: &FakeDisk) -> Vec<String> {
         lines.push(record.to_line()?);
         Ok(())
     };
-    salvage(&disk.port(), |_| {}, take).unwrap();
+    salvage(&Environment::system(), &disk.port(), |_| {}, take).unwrap();
     lines
 }
 
 fn imported(lines: &[String]) -> FakeDisk {
     let copy = FakeDisk::default();
-    import(copy.port(), |_| {}, lines.iter().cloned().map(Ok)).unwrap();
+    import(&Environment::system(), copy.port(), |_| {}, lines.iter().cloned().map(Ok)).unwrap();
     copy
 }
 
@@ -101,7 +102,7 @@ async fn a_damaged_message_is_named_and_the_rest_keeps_numbers_and_cursors() {
     let (condition, lines) = looked(&disk);
     assert_eq!((condition.damages, condition.opens), (1, true));
     assert_eq!(lines, ["channel \"b\": messages 3 to 3"]);
-    let refused = export(disk.port(), |_| {}, |_| Ok(())).unwrap_err();
+    let refused = export(&Environment::system(), disk.port(), |_| {}, |_| Ok(())).unwrap_err();
     assert!(refused.to_string().contains("message 3 of channel \"b\" is damaged"), "{refused}");
 
     let lines = salvaged(&disk);
@@ -132,7 +133,7 @@ async fn after_a_crash_what_the_server_refuses_is_taken_out() {
     disk.crash(|_| true);
     disk.damage(b"<b 2>");
     disk.damage(b"<b 9>");
-    let opened = DiskJournal::open(disk.port(), Options::default(), |_| {});
+    let opened = DiskJournal::open(&Environment::system(), disk.port(), Options::default(), |_| {}).await;
     assert!(matches!(opened, Err(OpenError::Damaged(_))), "{opened:?}");
     let (condition, lines) = looked(&disk);
     assert_eq!((condition.opens, condition.damages), (false, 2), "{lines:?}");
@@ -167,13 +168,13 @@ async fn a_channel_whose_row_is_damaged_comes_out_under_another_life() {
 async fn a_file_in_use_and_one_that_is_no_journal_are_told() {
     let disk = written().await;
     let store = reopened(&disk).await;
-    let told = check(&disk.port(), |_| {});
+    let told = check(&Environment::system(), &disk.port(), |_| {});
     assert!(matches!(told, Err(BackupError::Open(OpenError::InUse(_)))), "{told:?}");
     store.close().await;
-    assert!(check(&disk.port(), |_| {}).is_ok(), "which lets go of it again");
+    assert!(check(&Environment::system(), &disk.port(), |_| {}).is_ok(), "which lets go of it again");
     for at in 0..400 {
         disk.flip(at, 0xFF);
     }
-    let told = check(&disk.port(), |_| {});
+    let told = check(&Environment::system(), &disk.port(), |_| {});
     assert!(matches!(told, Err(BackupError::Open(OpenError::Damaged(_)))), "{told:?}");
 }

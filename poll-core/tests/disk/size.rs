@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use poll_core::journal::disk::{Directory, Options};
+use poll_core::environment::Directory;
+use poll_core::journal::disk::Options;
 use poll_core::{
     IdempotencyKey, JournalError, Payload, Publish, PublishError, Published, Retention, Timestamp,
 };

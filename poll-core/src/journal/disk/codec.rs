@@ -50,23 +50,23 @@ pub(super) struct Totals {
     /// What all messages weigh.
     pub(super) bytes: u64,
     /// What the rest weighs; `None` where an earlier version wrote the totals and it has to be counted.
-    pub(super) beside: Option<Beside>,
+    pub(super) overhead: Option<Overhead>,
     /// How often messages may have been lost that readers had seen; each time, all epochs change.
     pub(super) losses: u64,
     /// Whether messages may be shown before they are kept, since the file was opened.
-    pub(super) loose: bool,
+    pub(super) relaxed: bool,
 }
 
 /// What is kept beside messages, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Beside {
+pub(super) struct Overhead {
     pub(super) keys: u64,
     pub(super) channels: u64,
     /// What the messages take up in the file, see [`footprint`]; `None` where an earlier version has written some.
     pub(super) pages: Option<u64>,
 }
 
-impl Beside {
+impl Overhead {
     /// What does not count: without it a small bound would leave no room for messages.
     pub(super) const FREE: u64 = 1 << 20;
 
@@ -120,26 +120,26 @@ const MESSAGE: u64 = 3;
 const KEY: u64 = 4;
 
 impl Totals {
-    pub(super) fn beside_mut(&mut self) -> &mut Beside {
-        self.beside.get_or_insert_default()
+    pub(super) fn overhead_mut(&mut self) -> &mut Overhead {
+        self.overhead.get_or_insert_default()
     }
 
     /// What counts against the bound on all bytes.
     pub(super) fn weight(&self) -> u64 {
-        let beside = self.beside.unwrap_or_default().sum();
-        self.bytes.saturating_add(beside.saturating_sub(Beside::FREE))
+        let overhead = self.overhead.unwrap_or_default().sum();
+        self.bytes.saturating_add(overhead.saturating_sub(Overhead::FREE))
     }
 
     /// What the file needs for all that counts, in bytes of its pages.
     pub(super) fn footprint(&self) -> u64 {
-        let beside = self.beside.unwrap_or_default();
-        beside.pages.unwrap_or(2 * self.bytes).saturating_add(beside.sum())
+        let overhead = self.overhead.unwrap_or_default();
+        overhead.pages.unwrap_or(2 * self.bytes).saturating_add(overhead.sum())
     }
 
     /// A message was written.
     pub(super) fn took(&mut self, message: Weight) {
         self.bytes += message.bytes;
-        if let Some(pages) = &mut self.beside_mut().pages {
+        if let Some(pages) = &mut self.overhead_mut().pages {
             *pages += message.pages;
         }
     }
@@ -148,20 +148,20 @@ impl Totals {
     pub(super) fn freed(&mut self, messages: Weight) {
         self.bytes = self.bytes.saturating_sub(messages.bytes);
         let bytes = self.bytes;
-        let pages = &mut self.beside_mut().pages;
+        let pages = &mut self.overhead_mut().pages;
         // Once nothing is left that an earlier version wrote, it is known what there is.
         *pages = pages.map(|pages| pages.saturating_sub(messages.pages)).or((bytes == 0).then_some(0));
     }
 
     /// The same with keys.
     pub(super) fn freed_keys(&mut self, bytes: u64) {
-        let keys = &mut self.beside_mut().keys;
+        let keys = &mut self.overhead_mut().keys;
         *keys = keys.saturating_sub(bytes);
     }
 
     /// A channel was deleted.
     pub(super) fn freed_channel(&mut self, name: &ChannelName) {
-        let channels = &mut self.beside_mut().channels;
+        let channels = &mut self.overhead_mut().channels;
         *channels = channels.saturating_sub(channel_weight(name.as_str()));
     }
 
@@ -175,10 +175,10 @@ impl Totals {
         for (place, number) in row.chunks_exact_mut(8).zip(numbers) {
             place.copy_from_slice(&number.to_le_bytes());
         }
-        row[Self::BYTES - 1] = self.loose.into();
+        row[Self::BYTES - 1] = self.relaxed.into();
         let (said, checksum) = row.split_at_mut(Self::BYTES);
         checksum.copy_from_slice(&sum(TOTALS, &[said]));
-        if let Some(Beside { keys, channels, pages }) = self.beside {
+        if let Some(Overhead { keys, channels, pages }) = self.overhead {
             for number in [keys, channels, pages.unwrap_or(u64::MAX)] {
                 row.extend(number.to_le_bytes());
             }
@@ -194,16 +194,16 @@ impl Totals {
             next: fields.number()?,
             channels: fields.number()?,
             bytes: fields.number()?,
-            beside: None,
+            overhead: None,
             losses: fields.number()?,
-            loose: fields.byte()? != 0,
+            relaxed: fields.byte()? != 0,
         };
         // Version 1 had none.
         if !fields.0.is_empty() {
             check(&mut fields, sum(TOTALS, &[&row[..Self::BYTES]]), "the totals")?;
         }
         if !fields.0.is_empty() {
-            totals.beside = Some(Beside {
+            totals.overhead = Some(Overhead {
                 keys: fields.number()?,
                 channels: fields.number()?,
                 pages: Some(fields.number()?).filter(|pages| *pages < u64::MAX),
@@ -490,8 +490,8 @@ mod tests {
             let row = Row { name: ChannelName::parse(&name).unwrap(), epoch, losses, newest, newest_at, ended };
             prop_assert_eq!(Row::decode(id, &row.encode(id)).unwrap(), row.clone());
             prop_assert!(Row::decode(id ^ 1, &row.encode(id)).is_err(), "under another number");
-            let beside = ended.then_some(Beside { keys: id, channels: epoch, pages: Some(id >> 1) });
-            let totals = Totals { batch: epoch, next: newest, channels: losses, bytes: at, beside, losses, loose: ended };
+            let overhead = ended.then_some(Overhead { keys: id, channels: epoch, pages: Some(id >> 1) });
+            let totals = Totals { batch: epoch, next: newest, channels: losses, bytes: at, overhead, losses, relaxed: ended };
             prop_assert_eq!(Totals::decode(&totals.encode()).unwrap(), totals);
         }
 
@@ -530,8 +530,8 @@ mod tests {
             let name = ChannelName::parse("a channel").unwrap();
             let row = Row { name, epoch, losses, newest: seq, newest_at: Timestamp::ZERO, ended };
             prop_assert!(Row::decode(id, &changed(row.encode(id))).is_err());
-            let beside = Some(Beside { keys: id, channels: epoch, pages: None });
-            let totals = Totals { batch: epoch, next: id, channels: 1, bytes: seq, beside, losses, loose: ended };
+            let overhead = Some(Overhead { keys: id, channels: epoch, pages: None });
+            let totals = Totals { batch: epoch, next: id, channels: 1, bytes: seq, overhead, losses, relaxed: ended };
             prop_assert!(Totals::decode(&changed(totals.encode().to_vec())).is_err());
         }
 
@@ -560,7 +560,7 @@ mod tests {
         assert_eq!(Row::decode(1, &row).unwrap(), channel);
 
         let totals =
-            Totals { batch: 1, next: 2, channels: 3, bytes: 4, beside: None, losses: 5, loose: true };
+            Totals { batch: 1, next: 2, channels: 3, bytes: 4, overhead: None, losses: 5, relaxed: true };
         assert_eq!(Totals::decode(&totals.encode()[..Totals::BYTES]).unwrap(), totals);
         assert_eq!(Totals::decode(&totals.encode()[..Totals::SUMMED]).unwrap(), totals);
 

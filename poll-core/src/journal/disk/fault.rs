@@ -3,14 +3,10 @@
 use std::cell::Cell;
 use std::fmt;
 use std::io;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use redb::{DatabaseError, Error, StorageError};
 
-use super::Shared;
-use super::queue::Errand;
-use crate::journal::{Fault, FaultKind, Health};
+use crate::journal::{Fault, FaultKind};
 use crate::types::JournalError;
 
 /// Why a journal cannot be opened. Displays as one line.
@@ -142,55 +138,6 @@ fn means_full(error: &io::Error) -> bool {
 
 fn line(text: &str) -> String {
     text.lines().next().unwrap_or("no reason given").to_owned()
-}
-
-impl Shared {
-    /// Reading failed, of the database that was opened as the `times`th: nobody is sent to it any more, and the
-    /// writer is told. Errors of an earlier one are old news.
-    pub(super) fn suspect(&self, times: u64, error: Error) {
-        let fault = fault(&error);
-        self.health.send_if_modified(|health| {
-            let news = health.gives().is_ok() && self.times.load(Ordering::Relaxed) == times;
-            if news {
-                *health = Health::Away(fault);
-            }
-            news
-        });
-        // If there is nobody to tell, it is closed.
-        drop(self.inbox.ask(Errand::Suspect(times, error)));
-    }
-
-    /// A commit has taken this long and is not over.
-    pub(super) fn stalled(&self, age: Duration) {
-        let why = format!("a commit to {} has taken {age:.1?} so far", self.medium.name());
-        self.health.send_if_modified(|health| {
-            let news = *health == Health::Ready;
-            if news {
-                *health = Health::Refusing(Fault::new(FaultKind::Stalled, why.clone()));
-            }
-            news
-        });
-        if self.in_flight.tell_after(2 * self.options.stall, &why) {
-            for entry in self.inbox.drain_waiting() {
-                entry.append.failed(JournalError::Unavailable(why.clone()));
-            }
-        }
-    }
-
-    /// A commit is over, however long it took.
-    pub(super) fn unstalled(&self) {
-        let is_stalled =
-            |health: &Health| matches!(health, Health::Refusing(fault) if fault.kind == FaultKind::Stalled);
-        if is_stalled(&self.health.borrow()) {
-            self.health.send_if_modified(|health| {
-                let over = is_stalled(health);
-                if over {
-                    *health = Health::Ready;
-                }
-                over
-            });
-        }
-    }
 }
 
 thread_local! {

@@ -19,7 +19,7 @@ use redb::{Error, TableDefinition};
 
 use super::codec::Fault;
 pub(super) use super::codec::{
-    Beside, Row, Totals, Weight, channel_weight, encode_key, encode_message, key_weight, weight,
+    Overhead, Row, Totals, Weight, channel_weight, encode_key, encode_message, key_weight, weight,
 };
 
 /// The version that this code writes. From version 2 on every row has a checksum.

@@ -1,74 +1,62 @@
-//! The publishes whose commit has begun, until it is known what became of them.
+//! The publishes of the commit under way, until its outcome is known.
 //!
-//! The writer commits them, and cannot say anything while the disk does not answer. They lie here, where another
-//! thread can see for how long they have, and can tell their publishers that the outcome is unknown.
+//! While the writer waits for the disk it can answer nobody. Here another thread sees how long that has taken, and can tell
+//! the publishers that the outcome is unknown.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use redb::Error;
+use tokio::time::Instant;
 
-use super::commit::Done;
-use super::queue::Entry;
+use super::write_queue::PendingAppend;
 
 #[derive(Default)]
 pub(super) struct InFlight {
-    /// Held to look, or to tell publishers, whose tasks are thereby put into their queues; never while the disk is
-    /// asked.
-    state: Mutex<Option<Flight>>,
+    /// Locked to look, or to answer publishers, which wakes their tasks; never while waiting for the disk.
+    state: Mutex<Option<Batch>>,
 }
 
-struct Flight {
+struct Batch {
     since: Instant,
-    entries: Arc<Vec<Entry>>,
-}
-
-/// A commit that failed, and may have happened.
-pub(super) struct Doubt {
-    /// The number that it has, if it happened.
-    pub(super) batch: u64,
-    pub(super) entries: Arc<Vec<Entry>>,
-    pub(super) done: Done,
-    pub(super) error: Error,
+    entries: Arc<Vec<PendingAppend>>,
 }
 
 impl InFlight {
-    /// A commit of these begins.
-    pub(super) fn begin(&self, entries: Vec<Entry>) -> Arc<Vec<Entry>> {
+    /// The commit of these begins.
+    pub(super) fn begin(&self, entries: Vec<PendingAppend>) -> Arc<Vec<PendingAppend>> {
         let entries = Arc::new(entries);
-        *self.lock() = Some(Flight { since: Instant::now(), entries: entries.clone() });
+        *self.lock() = Some(Batch { since: Instant::now(), entries: entries.clone() });
         entries
     }
 
-    /// It is known what became of them.
-    pub(super) fn end(&self, entries: Arc<Vec<Entry>>) -> Vec<Entry> {
-        // The one here is the only other, and is not handed out.
+    /// The outcome of their commit is known.
+    pub(super) fn end(&self, entries: Arc<Vec<PendingAppend>>) -> Vec<PendingAppend> {
+        // This drops the only other reference.
         *self.lock() = None;
         Arc::into_inner(entries).unwrap_or_default()
     }
 
-    /// For how long it has not been known.
+    /// How long the commit has been under way.
     pub(super) fn age(&self) -> Option<Duration> {
-        self.lock().as_ref().map(|flight| flight.since.elapsed())
+        self.lock().as_ref().map(|batch| batch.since.elapsed())
     }
 
-    /// Tells the publishers that it is not known what became of their publishes. What was shown already has none
-    /// who wait.
+    /// Tells the publishers who wait that the outcome of their commit is unknown.
     pub(super) fn tell(&self, why: &str) {
         self.tell_after(Duration::ZERO, why);
     }
 
-    /// The same if it has not been known for this long; says whether that is so.
+    /// The same if the commit has been under way for this long; returns whether it has.
     pub(super) fn tell_after(&self, least: Duration, why: &str) -> bool {
-        let flight = self.lock();
-        let Some(flight) = flight.as_ref().filter(|flight| flight.since.elapsed() >= least) else {
+        let batch = self.lock();
+        let Some(batch) = batch.as_ref().filter(|batch| batch.since.elapsed() >= least) else {
             return false;
         };
-        flight.entries.iter().for_each(|entry| entry.append.doubtful(why));
+        batch.entries.iter().for_each(|entry| entry.append.doubtful(why));
         true
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Flight>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Batch>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

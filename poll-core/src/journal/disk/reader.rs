@@ -1,142 +1,78 @@
-//! The threads that read for those who must not wait for a disk: loading channels, older messages, landmarks.
+//! The threads that read the file, so that no worker waits for the disk: they load channels and keys, and find older messages.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use redb::{ReadOnlyTable, ReadTransaction, ReadableDatabase};
 
-use super::Shared;
 use super::codec::{Fault, decode_head, decode_key, decode_message};
-use super::commit;
 use super::damage::Kind;
 use super::fault::{guarded, is_damage, journal_error};
 use super::format::{self, CHANNELS, KEYS, MESSAGES, NAMES, Result, TOTALS};
-use super::stored_channel::{self, Place, Torn, passing_damage};
-use crate::journal::{KeptKey, Landmark, Loaded, Located, Piece, Reply, Stretch};
+use super::read_queue::ReadRequest;
+use super::shared::Shared;
+use super::stored_channel::{self, StoredChannel, Torn, passing_damage};
+use super::tables;
+use crate::journal::{KeptKey, Landmark, Loaded, Located, Piece, Stretch};
 use crate::log::Limit;
 use crate::types::{ChannelName, Epoch, JournalError, Message, Retention, Seq, Timestamp};
 
-/// What one load brings at the most: as much as one answer gives, so that who comes for what it missed while it
-/// was away finds it in memory, and a channel nobody asks much of costs little.
+/// What one load brings into memory at most: as much as one answer holds, so that a reader who was away finds what it missed,
+/// and a channel that few read costs little…
 const MESSAGES_LOADED: u64 = 1_000;
 const BYTES_LOADED: u64 = 1 << 20;
-/// … and as little of all that may be in memory.
+/// … and no more than this share of the memory for all channels.
 const SHARE: u64 = 8;
 
-/// Damaged messages that one read passes over; the next goes on.
-const PASSED: u64 = 4_096;
+/// Damaged messages that one read skips; the next one continues behind them.
+const SKIPPED: u64 = 4_096;
 
-/// Something to read.
-pub(super) enum Job {
-    Load(ChannelName, Timestamp, Reply<Option<Loaded>>),
-    Keys(ChannelName, Timestamp, Reply<Vec<KeptKey>>),
-    Read(Stretch, Reply<Option<Piece>>),
-    Locate(ChannelName, Epoch, Landmark, Reply<Option<Located>>),
+/// Reads until the queue is closed.
+pub(super) async fn run(shared: Arc<Shared>) {
+    while let Some(request) = shared.reads.next().await {
+        read(&shared, request);
+    }
 }
 
-/// What waits to be read.
-#[derive(Default)]
-pub(super) struct Jobs {
-    state: Mutex<(VecDeque<Job>, Open)>,
-    bell: Condvar,
-}
-
-#[derive(Default, PartialEq, Eq)]
-enum Open {
-    #[default]
-    Yes,
-    No,
-}
-
-impl Jobs {
-    pub(super) fn put(&self, job: Job) {
-        let mut state = self.lock();
-        if state.1 == Open::Yes {
-            state.0.push_back(job);
-            drop(state);
-            self.bell.notify_one();
-        } else {
-            drop(state);
-            job.fail(&JournalError::Unavailable("it is closed".to_owned()));
+fn read(shared: &Shared, request: ReadRequest) {
+    match request {
+        ReadRequest::Load(name, now, reply) => {
+            // The channel must not be forgotten before it is in memory.
+            let _gate = shared.forget_lock.read();
+            reply(with(shared, &name, |view| view.load(now)));
         }
-    }
-
-    /// Takes nothing more; who is still waiting is told.
-    pub(super) fn close(&self) {
-        let mut state = self.lock();
-        state.1 = Open::No;
-        let left = std::mem::take(&mut state.0);
-        drop(state);
-        self.bell.notify_all();
-        let why = JournalError::Unavailable("it is closed".to_owned());
-        left.into_iter().for_each(|job| job.fail(&why));
-    }
-
-    fn next(&self) -> Option<Job> {
-        let idle = |state: &mut (VecDeque<Job>, Open)| state.0.is_empty() && state.1 == Open::Yes;
-        let state = self.bell.wait_while(self.lock(), idle);
-        state.unwrap_or_else(PoisonError::into_inner).0.pop_front()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, (VecDeque<Job>, Open)> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Job {
-    fn fail(self, why: &JournalError) {
-        match self {
-            Self::Load(_, _, reply) => reply(Err(why.clone())),
-            Self::Keys(_, _, reply) => reply(Err(why.clone())),
-            Self::Read(_, reply) => reply(Err(why.clone())),
-            Self::Locate(_, _, _, reply) => reply(Err(why.clone())),
+        ReadRequest::Keys(name, now, reply) => reply(with(shared, &name, |view| view.keys(now))),
+        ReadRequest::Messages(stretch, reply) => {
+            reply(with(shared, &stretch.channel, |view| view.read(&stretch)));
+        }
+        ReadRequest::Locate(name, epoch, landmark, reply) => {
+            reply(with(shared, &name, |view| view.locate(epoch, landmark)));
         }
     }
 }
 
-/// Reads until there is nothing more to come.
-pub(super) fn run(shared: &Shared) {
-    while let Some(job) = shared.jobs.next() {
-        match job {
-            Job::Load(name, now, reply) => {
-                // Until what was loaded is in memory, the channel must not be forgotten below it.
-                let _gate = shared.gate.read();
-                reply(with(shared, &name, |view| view.load(now)));
-            }
-            Job::Keys(name, now, reply) => reply(with(shared, &name, |view| view.keys(now))),
-            Job::Read(stretch, reply) => {
-                reply(with(shared, &stretch.channel, |view| view.read(&stretch)));
-            }
-            Job::Locate(name, epoch, landmark, reply) => {
-                reply(with(shared, &name, |view| view.locate(epoch, landmark)));
-            }
-        }
-    }
-}
-
-/// Runs `work` on a view of the database, if it is open. If it cannot be read, it is opened again; the health says so
-/// before this returns. Damage concerns nobody but the channel that it was found in.
+/// Runs `work` on a view of the database, if it is open. After a failed read the writer opens the file again, and the health
+/// says so before this returns. Damage is the business of this channel alone.
 fn with<T>(
     shared: &Shared,
     name: &ChannelName,
     work: impl FnOnce(&View<'_>) -> Result<T>,
 ) -> std::result::Result<T, JournalError> {
-    let opened = loop {
-        let opened = shared.database();
-        if opened.database.is_some() {
-            break opened;
+    let open = loop {
+        let open = shared.database();
+        if open.database.is_some() {
+            break open;
         }
-        drop(opened);
-        // It is put in its place before the health says that it gives.
+        drop(open);
+        // The database is put in stored before the health says that it can be read.
         shared.health.borrow().gives()?;
     };
-    let (times, Some(database)) = (opened.times, opened.database.as_ref()) else {
+    let (generation, Some(database)) = (open.generation, open.database.as_ref()) else {
         return Err(JournalError::Unavailable("it is away".to_owned()));
     };
-    let unreadable = &shared.watch.unreadable;
+    let unreadable = &shared.file.unreadable;
     let read = || guarded(|| work(&View { txn: database.begin_read()?, shared, name }));
     let done = unreadable.check(name).and_then(|()| read());
-    drop(opened);
+    drop(open);
     done.map_err(|error| {
         let told = journal_error(&error);
         if is_damage(&error) {
@@ -144,7 +80,7 @@ fn with<T>(
             shared.damages.note(Kind::Name, name.shard(usize::MAX) as u64, (0, 0), line);
         } else {
             unreadable.blame(Some(name), &error);
-            shared.suspect(times, error);
+            shared.suspect(generation, error);
         }
         told
     })
@@ -161,22 +97,22 @@ struct View<'a> {
 type Messages = ReadOnlyTable<(u64, u64), &'static [u8]>;
 
 impl View<'_> {
-    fn find(&self) -> Result<Option<(Place, Epoch, Messages)>> {
+    fn find(&self) -> Result<Option<(StoredChannel, Epoch, Messages)>> {
         let (names, channels) = (self.txn.open_table(NAMES)?, self.txn.open_table(CHANNELS)?);
-        let losses = commit::totals(&self.txn.open_table(TOTALS)?)?.losses;
+        let losses = tables::totals(&self.txn.open_table(TOTALS)?)?.losses;
         let messages = self.txn.open_table(MESSAGES)?;
-        let Some(place) = stored_channel::find(&names, &channels, &messages, self.name)? else {
+        let Some(stored) = stored_channel::find(&names, &channels, &messages, self.name)? else {
             return Ok(None);
         };
-        for &(first, last) in &place.damaged {
-            self.note(place.id, first, last);
+        for &(first, last) in &stored.damaged {
+            self.note(stored.id, first, last);
         }
-        if place.torn == Torn::Yes {
+        if stored.torn == Torn::Yes {
             let line = || format!("channel {:?}: messages at one end", self.name.as_str());
-            self.shared.damages.note(Kind::Channel, place.id, (0, 0), line);
+            self.shared.damages.note(Kind::Channel, stored.id, (0, 0), line);
         }
-        let epoch = place.row.life(losses);
-        Ok(Some((place, epoch, messages)))
+        let epoch = stored.row.life(losses);
+        Ok(Some((stored, epoch, messages)))
     }
 
     fn note(&self, id: u64, first: u64, last: u64) {
@@ -187,26 +123,26 @@ impl View<'_> {
     fn load(&self, now: Timestamp) -> Result<Option<Loaded>> {
         let retention = self.retention();
         let most = (self.shared.options.tail.bytes / SHARE).min(BYTES_LOADED);
-        let Some((place, epoch, messages)) = self.find()? else { return Ok(None) };
-        let (id, newest) = (place.id, place.row.newest);
-        let mut oldest = place.oldest;
+        let Some((stored, epoch, messages)) = self.find()? else { return Ok(None) };
+        let (id, newest) = (stored.id, stored.row.newest);
+        let mut oldest = stored.oldest;
         if let Some(age) = retention.age() {
             let cutoff = now.before(age);
             if oldest.1 < cutoff {
-                let (first, at) = place.first_unseen(&messages, |at, _| at < cutoff)?;
-                oldest = (first, at.unwrap_or(place.row.newest_at));
+                let (first, at) = stored.first_unseen(&messages, |at, _| at < cutoff)?;
+                oldest = (first, at.unwrap_or(stored.row.newest_at));
             }
         }
         // What is over the number is deleted in slices: some of it may still be there.
         let numbered = newest.saturating_sub(retention.messages().try_into().unwrap_or(u64::MAX)) + 1;
         oldest.0 = oldest.0.max(numbered);
-        let damaged = (place.whole < newest && oldest.0 <= newest)
-            .then(|| (Seq::new(oldest.0.max(place.whole + 1)), Seq::new(newest)));
+        let damaged = (stored.whole < newest && oldest.0 <= newest)
+            .then(|| (Seq::new(oldest.0.max(stored.whole + 1)), Seq::new(newest)));
         Ok(Some(Loaded {
             epoch,
             oldest: (Seq::new(oldest.0), oldest.1),
-            newest: (Seq::new(newest), place.row.newest_at),
-            ended: place.row.ended,
+            newest: (Seq::new(newest), stored.row.newest_at),
+            ended: stored.row.ended,
             tail: tail(&messages, id, (oldest.0, newest), most)?,
             damaged,
         }))
@@ -214,7 +150,7 @@ impl View<'_> {
 
     /// The keys of a channel that are within their window and number, oldest first. What is damaged is forgotten early.
     fn keys(&self, now: Timestamp) -> Result<Vec<KeptKey>> {
-        let Some((Place { id, .. }, ..)) = self.find()? else { return Ok(Vec::new()) };
+        let Some((StoredChannel { id, .. }, ..)) = self.find()? else { return Ok(Vec::new()) };
         let retention = self.retention();
         let cutoff = now.before(retention.idempotency).as_micros();
         let table = self.txn.open_table(KEYS)?;
@@ -238,20 +174,20 @@ impl View<'_> {
     }
 
     fn read(&self, stretch: &Stretch) -> Result<Option<Piece>> {
-        let Some((place, epoch, messages)) = self.find()? else { return Ok(None) };
+        let Some((stored, epoch, messages)) = self.find()? else { return Ok(None) };
         if epoch != stretch.epoch {
             return Ok(None);
         }
-        let (id, newest) = (place.id, place.row.newest);
+        let (id, newest) = (stored.id, stored.row.newest);
         let first = stretch.after.get() + 1;
-        let oldest = (Seq::new(place.oldest.0), place.oldest.1);
-        if first < place.oldest.0 || first > newest {
+        let oldest = (Seq::new(stored.oldest.0), stored.oldest.1);
+        if first < stored.oldest.0 || first > newest {
             return Ok(Some(Piece { oldest, messages: Vec::new(), damaged: None }));
         }
         let given = run_from(&messages, id, (first, newest), stretch.limit)?;
         let mut damaged = None;
         if given.is_empty() {
-            for seq in first..=newest.min(first.saturating_add(PASSED)) {
+            for seq in first..=newest.min(first.saturating_add(SKIPPED)) {
                 match one(&messages, id, seq)? {
                     // The first one is known to be none.
                     Ok(()) if seq > first => break,
@@ -266,7 +202,7 @@ impl View<'_> {
 
     fn locate(&self, epoch: Epoch, landmark: Landmark) -> Result<Option<Located>> {
         match self.find()? {
-            Some((place, life, messages)) if life == epoch => place.locate(&messages, landmark).map(Some),
+            Some((stored, life, messages)) if life == epoch => stored.locate(&messages, landmark).map(Some),
             _ => Ok(None),
         }
     }

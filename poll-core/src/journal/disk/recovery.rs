@@ -1,33 +1,38 @@
-//! Opening the file: repairing what a crash left, checking that it is ours, taking up the totals.
+//! Opening the file: repairing what a crash left, checking that the file is ours, reading its totals.
 
 use std::io;
+use std::sync::Arc;
 
-use redb::{Builder, Database, ReadableDatabase, TableError};
+use redb::{Builder, Database, ReadableDatabase, ReadableTable, TableError};
 
-use super::commit;
 use super::fault::{OpenError, guarded, guarded_open, io_error};
 use super::format::{
-    Beside, CHANNELS, FORMAT, KEYS, MESSAGES, NAMES, OLDEST_VERSION, POLL, Result, TOTALS, Totals, VERSION,
+    self, CHANNELS, FORMAT, KEYS, MESSAGES, NAMES, OLDEST_VERSION, Overhead, POLL, Result, TOTALS, Totals,
+    VERSION,
 };
-use super::synced_file::Watched;
-use super::{Compact, Durability, Progress, Shared};
+use super::options::{Compact, Durability, Options, Progress};
+use super::shared::Shared;
+use super::stored_channel::passing_damage;
+use super::synced_file::SyncedFile;
+use super::tables;
+use crate::environment::{Environment, Location};
 
-/// Whether memory knows what an earlier commit showed.
+/// Whether what readers have seen is still in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Opening {
-    /// The process has just begun.
+    /// The process has just started.
     First,
-    /// The file was open before, and everything that readers saw is in memory or in the file.
+    /// The file was open before, and everything that readers have seen is in memory or in the file.
     Again,
 }
 
-/// Opens the file; at the beginning, makes it.
+/// Opens the file; the first time, creates it if there is none.
 pub(super) fn open(shared: &Shared, opening: Opening) -> std::result::Result<(Database, Totals), OpenError> {
-    let place = shared.medium.name();
+    let name = shared.location.name();
     let opened = open_database(shared, opening);
     let mut database = opened.map_err(|error| match opening {
-        Opening::First => OpenError::of(&place, &error),
-        Opening::Again => OpenError::again(&place, &error),
+        Opening::First => OpenError::of(&name, &error),
+        Opening::Again => OpenError::again(&name, &error),
     })?;
     let checked = guarded(|| {
         if opening == Opening::First && shared.options.compact == Compact::AtOpen {
@@ -36,48 +41,58 @@ pub(super) fn open(shared: &Shared, opening: Opening) -> std::result::Result<(Da
         }
         check(&database)
     });
-    match checked.map_err(|error| OpenError::of(&place, &error))? {
+    match checked.map_err(|error| OpenError::of(&name, &error))? {
         Content::Nothing if opening == Opening::First => {}
-        Content::Nothing => return Err(OpenError::Gone(format!("{place} was emptied"))),
+        Content::Nothing => return Err(OpenError::Gone(format!("{name} was emptied"))),
         Content::Ours => {
-            return begin(shared, database, opening).map_err(|error| OpenError::of(&place, &error));
+            return begin(shared, database, opening).map_err(|error| OpenError::of(&name, &error));
         }
         Content::Version(version) => {
             return Err(OpenError::Version(format!(
-                "{place} has format version {version}, but this server reads and writes version {VERSION}"
+                "{name} has format version {version}, but this server reads and writes version {VERSION}"
             )));
         }
         Content::Strange => {
             return Err(OpenError::Damaged(format!(
-                "{place} is a database, but not a journal of this server"
+                "{name} is a database, but not a journal of this server"
             )));
         }
     }
     guarded(|| create(&database))
         .and_then(|()| begin(shared, database, opening))
-        .map_err(|error| OpenError::of(&place, &error))
+        .map_err(|error| OpenError::of(&name, &error))
+}
+
+/// Opens a file that nobody else uses.
+pub(super) fn open_alone(
+    environment: &Environment,
+    location: impl Location,
+    progress: impl Fn(Progress) + Send + Sync + 'static,
+) -> std::result::Result<(Database, Totals), OpenError> {
+    let shared = Shared::new(environment, Box::new(location), Options::default(), Arc::new(progress));
+    open(&shared, Opening::First)
 }
 
 fn open_database(shared: &Shared, opening: Opening) -> Result<Database> {
     let storage = match opening {
-        Opening::First => shared.medium.open(),
-        Opening::Again => shared.medium.reopen().and_then(|storage| match storage.len()? {
+        Opening::First => shared.location.open(),
+        Opening::Again => shared.location.reopen().and_then(|storage| match storage.len()? {
             0 => Err(io::Error::new(io::ErrorKind::NotFound, "it was emptied")),
             _ => Ok(storage),
         }),
     };
     let storage = storage.map_err(io_error)?;
-    let watched = Watched::new(storage, &shared.watch);
+    let file = SyncedFile::new(storage, &shared.file);
     let mut builder = Builder::new();
     builder.set_cache_size(shared.options.cache_bytes);
-    let (progress, inbox) = (shared.progress.clone(), shared.inbox.clone());
+    let (progress, writes) = (shared.progress.clone(), shared.writes.clone());
     builder.set_repair_callback(move |session| {
         progress(Progress::Repairing(session.progress()));
-        if inbox.is_closed() {
+        if writes.is_closed() {
             session.abort();
         }
     });
-    guarded_open(|| builder.create_with_backend(watched))
+    guarded_open(|| builder.create_with_backend(file))
 }
 
 enum Content {
@@ -109,7 +124,7 @@ fn create(database: &Database) -> Result<()> {
     let txn = database.begin_write()?;
     txn.open_table(FORMAT)?.insert(POLL, VERSION)?;
     let nothing =
-        Totals { beside: Some(Beside { pages: Some(0), ..Beside::default() }), ..Totals::default() };
+        Totals { overhead: Some(Overhead { pages: Some(0), ..Overhead::default() }), ..Totals::default() };
     txn.open_table(TOTALS)?.insert((), nothing.encode().as_slice())?;
     txn.open_table(NAMES)?;
     txn.open_table(CHANNELS)?;
@@ -120,23 +135,23 @@ fn create(database: &Database) -> Result<()> {
 
 fn begin(shared: &Shared, database: Database, opening: Opening) -> Result<(Database, Totals)> {
     let totals = guarded(|| {
-        // Where one of them cannot be reached, nothing can be read.
+        // Without any one of the tables, nothing can be read.
         let txn = database.begin_read()?;
         drop((txn.open_table(NAMES)?, txn.open_table(CHANNELS)?));
         drop((txn.open_table(MESSAGES)?, txn.open_table(KEYS)?));
         drop(txn);
-        take_over(&database)?;
-        let mut totals = commit::totals(&database.begin_read()?.open_table(TOTALS)?)?;
+        upgrade(&database)?;
+        let mut totals = tables::totals(&database.begin_read()?.open_table(TOTALS)?)?;
         let before = totals;
-        if totals.beside.is_none() {
-            totals.beside = Some(commit::count_beside(&database)?);
+        if totals.overhead.is_none() {
+            totals.overhead = Some(count_overhead(&database)?);
         }
         if opening == Opening::First {
-            if totals.loose {
-                // Messages that readers saw may be lost, and their numbers would be given out again.
+            if totals.relaxed {
+                // Messages that readers have seen may be lost, and their numbers will be used again.
                 totals.losses += 1;
             }
-            totals.loose = matches!(shared.options.durability, Durability::Interval(_));
+            totals.relaxed = matches!(shared.options.durability, Durability::Interval(_));
         }
         if totals != before {
             write_totals(&database, &totals)?;
@@ -146,16 +161,16 @@ fn begin(shared: &Shared, database: Database, opening: Opening) -> Result<(Datab
     Ok((database, totals))
 }
 
-/// Says that nothing was shown that is not kept, as the last that is written.
+/// Notes, with the last write, that every visible message was committed.
 pub(super) fn end(database: &Database, totals: &Totals) -> Result<()> {
-    if !totals.loose {
+    if !totals.relaxed {
         return Ok(());
     }
-    guarded(|| write_totals(database, &Totals { loose: false, ..*totals }))
+    guarded(|| write_totals(database, &Totals { relaxed: false, ..*totals }))
 }
 
-/// Says that this version has written, before it writes rows that others do not read.
-fn take_over(database: &Database) -> Result<()> {
+/// Sets the file's version to ours, before any row is written that earlier versions cannot read.
+fn upgrade(database: &Database) -> Result<()> {
     let version = database.begin_read()?.open_table(FORMAT)?.get(POLL)?.map(|version| version.value());
     if version == Some(VERSION) {
         return Ok(());
@@ -169,4 +184,22 @@ fn write_totals(database: &Database, totals: &Totals) -> Result<()> {
     let txn = database.begin_write()?;
     txn.open_table(TOTALS)?.insert((), totals.encode().as_slice())?;
     Ok(txn.commit()?)
+}
+
+/// What the file holds besides messages, counted row by row. Only a file that an earlier version wrote needs this. Rows
+/// that are damaged are not counted.
+fn count_overhead(database: &Database) -> Result<Overhead> {
+    let txn = database.begin_read()?;
+    let mut overhead = Overhead::default();
+    let counted = guarded(|| {
+        for name in txn.open_table(NAMES)?.iter()? {
+            overhead.channels += format::channel_weight(name?.0.value());
+        }
+        for key in txn.open_table(KEYS)?.iter()? {
+            overhead.keys += format::key_weight(key?.1.value());
+        }
+        Ok(())
+    });
+    passing_damage(counted.map(Some))?;
+    Ok(overhead)
 }

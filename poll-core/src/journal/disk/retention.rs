@@ -1,43 +1,45 @@
-//! What goes: messages over their channel's number, over their age, or over the bytes of all; keys out of
-//! their window; channels that hold nothing, where another needs the room.
+//! What is deleted: messages over their channel's number, over their age, or over the bytes of all channels; idempotency
+//! keys past their window; channels that hold nothing, when another needs the room.
 //!
-//! Rows are deleted in slices that ride on other commits, so nobody waits for a great cleaning. The store above
-//! applies the bounds of number and age by itself, to the message: what is deleted here was evicted there.
-//! Only the bound on all bytes is decided here, and the store is told.
+//! Rows are deleted a few at a time along with other commits, so that nobody waits for a great cleaning. The store enforces
+//! number and age by itself, to the message: what is deleted here for those was evicted there before. Only the bound on
+//! all bytes is decided here, and the store is told.
 
-use std::ops::RangeBounds;
+use std::time::Duration;
 
 use redb::{Database, ReadableDatabase, ReadableTable};
 
-use super::commit::{Done, Known, Ledger, Tables};
+use super::cached_channel::delete_keys;
+use super::committer::{CommitSummary, Committer};
 use super::fault::guarded;
-use super::format::{self, CHANNELS, KEYS, MESSAGES, Result, Row, Totals, Weight};
-use super::queue::Entry;
-use super::stored_channel::{Place, passing_damage};
+use super::format::{CHANNELS, KEYS, MESSAGES, Result, Row, Totals};
+use super::stored_channel::{StoredChannel, passing_damage};
+use super::tables::Tables;
+use super::write_queue::PendingAppend;
 use crate::journal::Host;
 use crate::types::{ChannelName, Seq, Timestamp};
 
-/// Messages deleted with one commit, beside twice as many as it brings.
+/// Messages deleted with one commit, besides twice as many as it brings.
 const SLICE: u64 = 4_096;
-/// Messages deleted at once while looking whether that is enough.
+/// Messages deleted at once before checking whether that is enough.
 const STEP: u64 = 32;
-/// What the file may take up beyond twice the bytes that are retained: half of it for pages that the last commits freed.
+/// What the file may take up beyond twice the retained bytes. Half of it is for pages that the last commits freed.
 const SPARE: u64 = 32 << 20;
-/// Channels looked at with one sweep.
+/// Channels visited by one sweep.
 const VISITS: usize = 512;
-/// Channels looked at to find one that was unused for long, and how often one commit does that.
+/// Channels sampled to find one that has long been unused, and how many of those one commit shrinks.
 const SAMPLE: usize = 16;
 const VICTIMS: usize = 8;
 
-/// What is to be deleted with the next commit, beside what that makes superfluous itself.
+/// What to delete with the next commit, besides what its own publishes push out.
 #[derive(Default)]
-pub(super) struct Chores {
-    old: Vec<Old>,
+pub(super) struct Deletions {
+    old: Vec<Expired>,
     forget: Vec<ChannelName>,
 }
 
 /// What is too old in a channel.
-struct Old {
+struct Expired {
     name: ChannelName,
     /// Messages before this number.
     messages: u64,
@@ -45,46 +47,39 @@ struct Old {
     keys: u64,
 }
 
-/// Comes round to all channels, then rests.
-#[derive(Default)]
-pub(super) struct Sweeper {
-    next: u64,
-    rested: Option<Timestamp>,
-}
-
-impl Chores {
+impl Deletions {
     pub(super) fn is_empty(&self) -> bool {
         self.old.is_empty() && self.forget.is_empty()
     }
 
-    /// A channel that can be forgotten, if one of some is; the store has agreed.
+    /// Plans to forget a channel if one of a sample can be forgotten and the store agrees; returns whether there was one.
     pub(super) fn forget_one(
         &mut self,
         database: &Database,
-        ledger: &mut Ledger,
+        committer: &mut Committer,
         now: Timestamp,
         host: &Host,
     ) -> Result<bool> {
-        let retention = ledger.retention;
+        let retention = committer.retention;
         let unused = now.before(retention.idempotency.max(retention.age));
         let txn = database.begin_read()?;
         let (channels, messages) = (txn.open_table(CHANNELS)?, txn.open_table(MESSAGES)?);
         let keys = txn.open_table(KEYS)?;
         let mut sample = Vec::new();
         for _ in 0..SAMPLE {
-            let place = match ledger.pick(&channels, &messages)? {
+            let stored = match committer.pick(&channels, &messages)? {
                 Picked::Nothing => return Ok(false),
                 Picked::Damaged => continue,
-                Picked::Channel(place) => place,
+                Picked::Channel(stored) => stored,
             };
-            let id = place.id;
-            let empty = place.oldest.0 > place.row.newest
-                || retention.age().is_some_and(|age| place.row.newest_at < now.before(age));
+            let id = stored.id;
+            let empty = stored.oldest.0 > stored.row.newest
+                || retention.age().is_some_and(|age| stored.row.newest_at < now.before(age));
             let key = keys.range((id, 0, 0)..=(id, u64::MAX, u64::MAX))?.next_back().transpose()?;
             let window = now.before(retention.idempotency).as_micros();
             let keyless = key.is_none_or(|(key, _)| key.value().1 < window);
-            if empty && keyless && place.row.newest_at < unused {
-                sample.push(place.row);
+            if empty && keyless && stored.row.newest_at < unused {
+                sample.push(stored.row);
             }
         }
         sample.sort_by_key(|row| row.newest_at);
@@ -94,28 +89,28 @@ impl Chores {
     }
 }
 
-impl Ledger {
-    /// Looks at the next channels for what is too old. Where that fails, the next look begins behind it.
-    pub(super) fn look_through(
+impl Committer {
+    /// Visits the next channels and plans to delete what is too old. After a failure, the next sweep begins behind it.
+    pub(super) fn sweep(
         &mut self,
         database: &Database,
         now: Timestamp,
-        chores: &mut Chores,
+        deletions: &mut Deletions,
     ) -> Result<()> {
-        self.at = None;
+        self.current = None;
         let from = self.sweeper.next;
-        let looked = guarded(|| self.look(database, now, chores));
-        if looked.is_err() {
+        let swept = guarded(|| self.sweep_some(database, now, deletions));
+        if swept.is_err() {
             self.sweeper.next = self.sweeper.next.max(from.saturating_add(1));
         }
-        looked
+        swept
     }
 
-    fn look(&mut self, database: &Database, now: Timestamp, chores: &mut Chores) -> Result<()> {
+    fn sweep_some(&mut self, database: &Database, now: Timestamp, deletions: &mut Deletions) -> Result<()> {
         let retention = self.retention;
-        let round = (retention.age.min(retention.idempotency) / 32).max(std::time::Duration::from_secs(1));
-        let rests = |rested: Timestamp| rested <= now && now.since(rested) < round;
-        if self.sweeper.next == 0 && self.sweeper.rested.is_some_and(rests) {
+        let round = (retention.age.min(retention.idempotency) / 32).max(Duration::from_secs(1));
+        let is_recent = |finished: Timestamp| finished <= now && now.since(finished) < round;
+        if self.sweeper.next == 0 && self.sweeper.finished.is_some_and(is_recent) {
             return Ok(());
         }
         let cutoff = retention.age().map(|age| now.before(age));
@@ -130,24 +125,26 @@ impl Ledger {
             let id = id.value();
             visited += 1;
             self.sweeper.next = id + 1;
-            // What is damaged takes nothing of other channels with it, and stays.
+            // What is damaged stays, and does not keep the sweep from other channels.
             let decoded = Row::decode(id, row.value()).map_err(Into::into);
             let Some(row) = passing_damage(decoded.map(Some))?.filter(|row| !self.spares(&row.name)) else {
                 continue;
             };
-            self.at = Some(row.name.clone());
-            let Some(place) = passing_damage(Place::of(&messages, id, row).map(Some))? else { continue };
-            let expired = match cutoff.filter(|&cutoff| place.oldest.1 < cutoff) {
-                Some(cutoff) if place.oldest.0 <= place.row.newest => {
-                    place.first_unseen(&messages, |at, _| at < cutoff)?.0
-                }
-                _ => place.oldest.0,
+            self.current = Some(row.name.clone());
+            let Some(stored) = passing_damage(StoredChannel::of(&messages, id, row).map(Some))? else {
+                continue;
             };
-            let upto = expired.min(place.oldest.0 + budget);
-            budget -= upto - place.oldest.0;
+            let expired = match cutoff.filter(|&cutoff| stored.oldest.1 < cutoff) {
+                Some(cutoff) if stored.oldest.0 <= stored.row.newest => {
+                    stored.first_unseen(&messages, |at, _| at < cutoff)?.0
+                }
+                _ => stored.oldest.0,
+            };
+            let upto = expired.min(stored.oldest.0 + budget);
+            budget -= upto - stored.oldest.0;
             let key = keys.range((id, 0, 0)..(id, window, 0))?.next().transpose()?;
-            if upto > place.oldest.0 || key.is_some() {
-                chores.old.push(Old { name: place.row.name, messages: upto, keys: window });
+            if upto > stored.oldest.0 || key.is_some() {
+                deletions.old.push(Expired { name: stored.row.name, messages: upto, keys: window });
             }
             if budget == 0 {
                 self.sweeper.next = id;
@@ -155,32 +152,32 @@ impl Ledger {
             }
         }
         if visited < VISITS {
-            (self.sweeper.next, self.sweeper.rested) = (0, Some(now));
+            (self.sweeper.next, self.sweeper.finished) = (0, Some(now));
         }
         Ok(())
     }
 
-    /// Deletes what is over the bounds on number and bytes, as far as one commit goes.
-    pub(super) fn keep_bounds(
+    /// Deletes what is over the bounds on number and bytes, within the limit of one commit.
+    pub(super) fn enforce_bounds(
         &mut self,
         tables: &mut Tables<'_>,
-        entries: &[Entry],
-        done: &mut Done,
+        entries: &[PendingAppend],
+        summary: &mut CommitSummary,
     ) -> Result<()> {
         let most = self.retention.messages;
-        // A channel gives in slices, so that not every publish touches both ends of it.
+        // In slices, so that not every publish touches both ends of its channel.
         let slice = (most / 8).clamp(1, 64);
-        let own = done.touched.clone();
+        let own = summary.touched.clone();
         for name in &own {
-            self.at = Some(name.clone());
-            let Some(known) = self.known.get_mut(name) else { continue };
-            let excess = known.len().saturating_sub(most);
+            self.current = Some(name.clone());
+            let Some(channel) = self.cache.get_mut(name) else { continue };
+            let excess = channel.len().saturating_sub(most);
             if most > 0 && excess >= slice {
-                let upto = known.oldest + excess.min(SLICE);
-                self.totals.freed(known.delete(tables, upto)?);
+                let upto = channel.oldest + excess.min(SLICE);
+                self.totals.freed(channel.delete(tables, upto)?);
             }
-            if known.keyed > self.retention.keys / 4 + 16 {
-                self.totals.freed_keys(known.delete_keys(tables, self.retention.keys)?);
+            if channel.keyed > self.retention.keys / 4 + 16 {
+                self.totals.freed_keys(channel.delete_keys(tables, self.retention.keys)?);
             }
         }
         let bounds = self.byte_bounds();
@@ -189,99 +186,99 @@ impl Ledger {
         }
         let brought: usize = entries.iter().map(|entry| entry.append.messages().len()).sum();
         let mut budget = SLICE + 2 * brought as u64;
-        // The publisher's own channel gives first, down to what was published just now.
+        // The publisher's own channel shrinks first, down to what was published just now.
         for name in &own {
-            self.at = Some(name.clone());
-            self.give(tables, name, bounds, &mut budget, done)?;
+            self.current = Some(name.clone());
+            self.shrink(tables, name, bounds, &mut budget, summary)?;
         }
         for _ in 0..VICTIMS {
             if bounds.hold(&self.totals) || budget == 0 {
                 break;
             }
-            self.at = None;
+            self.current = None;
             if let Some(victim) = self.long_unused(tables, &own)? {
-                self.at = Some(victim.clone());
-                self.touch(tables, &victim, done)?;
-                self.give(tables, &victim, bounds, &mut budget, done)?;
+                self.current = Some(victim.clone());
+                self.touch(tables, &victim, summary)?;
+                self.shrink(tables, &victim, bounds, &mut budget, summary)?;
             }
         }
         Ok(())
     }
 
-    pub(super) fn do_chores(
+    pub(super) fn apply_deletions(
         &mut self,
         tables: &mut Tables<'_>,
-        chores: &Chores,
-        done: &mut Done,
+        deletions: &Deletions,
+        summary: &mut CommitSummary,
     ) -> Result<()> {
-        for old in &chores.old {
+        for old in &deletions.old {
             if self.spares(&old.name) {
                 continue;
             }
-            self.at = Some(old.name.clone());
-            let Some(known) = self.touch(tables, &old.name, done)? else { continue };
-            let (id, upto) = (known.id, old.messages.min(known.row.newest + 1));
-            let freed = known.delete(tables, upto)?;
+            self.current = Some(old.name.clone());
+            let Some(channel) = self.touch(tables, &old.name, summary)? else { continue };
+            let (id, upto) = (channel.id, old.messages.min(channel.row.newest + 1));
+            let freed = channel.delete(tables, upto)?;
             self.totals.freed(freed);
             self.totals.freed_keys(delete_keys(tables, (id, 0, 0)..(id, old.keys, 0), usize::MAX)?);
         }
-        for name in &chores.forget {
+        for name in &deletions.forget {
             if self.spares(name) {
                 continue;
             }
-            self.at = Some(name.clone());
-            let Some(known) = self.touch(tables, name, done)? else { continue };
-            let (id, end) = (known.id, known.row.newest + 1);
-            let freed = known.delete(tables, end)?;
+            self.current = Some(name.clone());
+            let Some(channel) = self.touch(tables, name, summary)? else { continue };
+            let (id, end) = (channel.id, channel.row.newest + 1);
+            let freed = channel.delete(tables, end)?;
             self.totals.freed(freed);
             self.totals.freed_keys(delete_keys(tables, (id, 0, 0)..=(id, u64::MAX, u64::MAX), usize::MAX)?);
             tables.channels.remove(id)?;
             tables.names.remove(name.as_str())?;
-            self.known.remove(name);
+            self.cache.remove(name);
             self.totals.channels = self.totals.channels.saturating_sub(1);
             self.totals.freed_channel(name);
-            done.forgotten += 1;
+            summary.forgotten += 1;
         }
         Ok(())
     }
 
     fn byte_bounds(&self) -> ByteBounds {
         let bytes = self.retention.bytes();
-        ByteBounds { bytes, pages: most_pages(self.watch.length(), bytes) }
+        ByteBounds { bytes, pages: most_pages(self.file.length(), bytes) }
     }
 
-    /// Deletes of a channel, oldest first, until all together weigh no more than they may.
-    fn give(
+    /// Deletes messages of a channel, oldest first, until the bounds hold.
+    fn shrink(
         &mut self,
         tables: &mut Tables<'_>,
         name: &ChannelName,
         bounds: ByteBounds,
         budget: &mut u64,
-        done: &mut Done,
+        summary: &mut CommitSummary,
     ) -> Result<()> {
         let losses = self.totals.losses;
-        let Some(known) = self.known.get_mut(name) else { return Ok(()) };
-        let (first, last) = (known.oldest, known.touched.1);
-        while !bounds.hold(&self.totals) && *budget > 0 && known.oldest <= last {
-            let upto = (known.oldest + STEP.min(*budget)).min(last + 1);
-            *budget -= upto - known.oldest;
-            self.totals.freed(known.delete(tables, upto)?);
+        let Some(channel) = self.cache.get_mut(name) else { return Ok(()) };
+        let (first, last) = (channel.oldest, channel.touched.1);
+        while !bounds.hold(&self.totals) && *budget > 0 && channel.oldest <= last {
+            let upto = (channel.oldest + STEP.min(*budget)).min(last + 1);
+            *budget -= upto - channel.oldest;
+            self.totals.freed(channel.delete(tables, upto)?);
         }
-        if known.oldest > first {
-            done.evicted.push((name.clone(), known.row.life(losses), Seq::new(known.oldest)));
+        if channel.oldest > first {
+            summary.evicted.push((name.clone(), channel.row.life(losses), Seq::new(channel.oldest)));
         }
         Ok(())
     }
 
-    /// Some channel.
+    /// A random channel.
     fn pick(
         &mut self,
         channels: &impl ReadableTable<u64, &'static [u8]>,
         messages: &impl ReadableTable<(u64, u64), &'static [u8]>,
     ) -> Result<Picked> {
-        self.at = None;
-        let from = rand::random_range(0..self.totals.next.max(1));
-        let place = guarded(|| {
+        self.current = None;
+        let from = self.environment.random() % self.totals.next.max(1);
+        let stored = guarded(|| {
             let above = channels.range(from..)?.next().transpose()?;
             let found = match above {
                 Some(found) => Some(found),
@@ -292,70 +289,35 @@ impl Ledger {
             if self.spares(&row.name) {
                 return Ok(Picked::Damaged);
             }
-            self.at = Some(row.name.clone());
-            Place::of(messages, id.value(), row).map(Picked::Channel)
+            self.current = Some(row.name.clone());
+            StoredChannel::of(messages, id.value(), row).map(Picked::Channel)
         });
-        Ok(passing_damage(place.map(Some))?.unwrap_or(Picked::Damaged))
+        Ok(passing_damage(stored.map(Some))?.unwrap_or(Picked::Damaged))
     }
 
-    /// The longest unused of some channels that hold something.
+    /// The least recently used of a sample of channels that hold messages.
     fn long_unused(&mut self, tables: &Tables<'_>, own: &[ChannelName]) -> Result<Option<ChannelName>> {
         let mut sample = Vec::new();
         for _ in 0..SAMPLE {
-            let place = match self.pick(&tables.channels, &tables.messages)? {
+            let stored = match self.pick(&tables.channels, &tables.messages)? {
                 Picked::Nothing => break,
                 Picked::Damaged => continue,
-                Picked::Channel(place) => place,
+                Picked::Channel(stored) => stored,
             };
-            if place.oldest.0 <= place.row.newest && !own.contains(&place.row.name) {
-                sample.push((place.row.newest_at, place.row.name));
+            if stored.oldest.0 <= stored.row.newest && !own.contains(&stored.row.name) {
+                sample.push((stored.row.newest_at, stored.row.name));
             }
         }
         Ok(sample.into_iter().min_by_key(|(used, _)| *used).map(|(_, name)| name))
     }
 }
 
-impl Known {
-    /// Deletes the messages before `upto`; gives what they weighed.
-    fn delete(&mut self, tables: &mut Tables<'_>, upto: u64) -> Result<Weight> {
-        if upto <= self.oldest {
-            return Ok(Weight::default());
-        }
-        // What came with this commit begins behind what was the newest before.
-        let before = self.front..upto.min(self.touched.1 + 1).max(self.front);
-        let mut freed = tables.weigh_before(self.id, before.clone())?;
-        tables.messages.retain_in((self.id, before.start)..(self.id, before.end), |_, _| false)?;
-        for message in tables.messages.extract_from_if((self.id, before.end)..(self.id, upto), |_, _| true)? {
-            freed += Weight::of(message?.1.value());
-        }
-        (self.oldest, self.front, self.stale) = (upto, upto, true);
-        Ok(freed)
-    }
-
-    /// Deletes the oldest keys, down to `most`; gives what they weighed.
-    fn delete_keys(&mut self, tables: &mut Tables<'_>, most: usize) -> Result<u64> {
-        let all = (self.id, 0, 0)..=(self.id, u64::MAX, u64::MAX);
-        let excess = tables.keys.range(all.clone())?.count().saturating_sub(most);
-        self.keyed = 0;
-        delete_keys(tables, all, excess)
-    }
-}
-
-/// Deletes the first `most` of some keys; gives what they weighed.
-fn delete_keys(tables: &mut Tables<'_>, keys: impl RangeBounds<(u64, u64, u64)>, most: usize) -> Result<u64> {
-    let mut freed = 0;
-    for key in tables.keys.extract_from_if(keys, |_, _| true)?.take(most) {
-        freed += format::key_weight(key?.1.value());
-    }
-    Ok(freed)
-}
-
-/// How much there may be in all.
+/// Bounds on all channels together.
 #[derive(Clone, Copy)]
 struct ByteBounds {
-    /// Of what retention counts.
+    /// In what retention counts.
     bytes: u64,
-    /// Of pages, so that the file does not grow beyond its bound.
+    /// In pages, so that the file does not grow beyond its bound.
     pages: u64,
 }
 
@@ -383,11 +345,11 @@ fn most_pages(length: u64, bytes: u64) -> u64 {
     length.min(most).saturating_sub(SPARE / 2)
 }
 
-/// What [`Ledger::pick`] came upon.
+/// What [`Committer::pick`] found.
 enum Picked {
     /// There are no channels.
     Nothing,
-    /// One that cannot be read.
+    /// The channel cannot be read.
     Damaged,
-    Channel(Place),
+    Channel(StoredChannel),
 }

@@ -1,10 +1,10 @@
-//! What of a journal is whole: looked through and said, or taken out as lines that can be imported.
+//! What of a damaged journal is intact: reported, or exported as lines that can be imported.
 //!
-//! The file is read below the database (`pages`), because that gives nothing of a file in which a page is damaged that it
-//! needs, and after a crash it needs all of them. Rows are judged one by one by their checksums, whatever page they
-//! stand on; where a page is so damaged that rows cannot be found in it, those of the commit before are looked for as
-//! well. Nothing is written.
+//! The file's pages are read directly (`pages`), because redb refuses a file if a page that it needs is damaged, and after a
+//! crash it needs all of them. Rows are judged one by one by their checksums, whatever page they are on. Where a page is so
+//! damaged that its rows cannot be found, those of the commit before are used as well. Nothing is written.
 
+mod condition;
 mod pages;
 mod survey;
 
@@ -12,54 +12,39 @@ use std::io;
 
 use super::backup::{BackupError, ChannelRecord, LostRecord, MessageRecord, Record, Report};
 use super::fault::OpenError;
-use super::synced_file::Medium;
+use crate::environment::{Environment, Location};
+pub use condition::Condition;
 use pages::{Header, Pages};
 use survey::{Content, Survey};
 
-/// What there is.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Condition {
-    /// Channels that are whole, at least as far as their name and number go.
-    pub channels: u64,
-    /// Messages that are whole.
-    pub messages: u64,
-    /// Damages found: channels, stretches of messages, idempotency keys.
-    pub damages: u64,
-    /// Pages of the file that are not what was written, whether or not what stands on them is whole.
-    pub pages: u64,
-    /// Whether a server can use the file as it is.
-    pub opens: bool,
-}
-
-impl Condition {
-    /// Whether nothing is damaged.
-    #[must_use]
-    pub fn is_whole(&self) -> bool {
-        self.damages == 0 && self.pages == 0
-    }
-}
-
-/// Looks through all that is kept; `found` is called with a line for each damage.
+/// Checks the whole journal; `found` is called with a line for each damage.
 ///
 /// # Errors
 /// When the journal cannot be read at all, or a server has it open.
-pub fn check(medium: &dyn Medium, found: impl FnMut(&str)) -> Result<Condition, BackupError> {
-    let (pages, header) = open(medium)?;
-    Survey::of(&pages, &header, found).map(|survey| survey.condition).map_err(|what| damaged(medium, what))
+pub fn check(
+    environment: &Environment,
+    location: &dyn Location,
+    found: impl FnMut(&str),
+) -> Result<Condition, BackupError> {
+    let (pages, header) = open(location)?;
+    Survey::of(&pages, &header, environment, found)
+        .map(|survey| survey.condition)
+        .map_err(|what| damaged(location, what))
 }
 
-/// Gives all that is whole to `take`, one record after the other, and a line for each damage to `found`. What is lost in
-/// between keeps its numbers, so that whoever has a cursor is told what it missed.
+/// Passes everything that is intact to `take`, record by record, and a line for each damage to `found`. Lost messages keep
+/// their numbers, so that readers with a cursor are told what they missed.
 ///
 /// # Errors
 /// When the journal cannot be read at all, a server has it open, or `take` fails.
 pub fn salvage(
-    medium: &dyn Medium,
+    environment: &Environment,
+    location: &dyn Location,
     found: impl FnMut(&str),
     mut take: impl FnMut(&Record) -> io::Result<()>,
 ) -> Result<(Report, Condition), BackupError> {
-    let (pages, header) = open(medium)?;
-    let survey = Survey::of(&pages, &header, found).map_err(|what| damaged(medium, what))?;
+    let (pages, header) = open(location)?;
+    let survey = Survey::of(&pages, &header, environment, found).map_err(|what| damaged(location, what))?;
     let mut report = Report::default();
     let mut messages = survey.messages(&pages).peekable();
     for (id, channel) in &survey.channels {
@@ -67,7 +52,7 @@ pub fn salvage(
             .map_err(BackupError::Io)?;
         report.channels += 1;
         let mut next = channel.oldest();
-        // Of those before it the channel is not known.
+        // Skips messages whose channel is not known.
         while messages.peek().is_some_and(|(other, ..)| other < id) {
             messages.next();
         }
@@ -87,7 +72,7 @@ pub fn salvage(
     Ok((report, survey.condition))
 }
 
-/// Says that the messages from `first` on, before `next`, are lost, if there are any.
+/// Records the messages from `first` up to and without `next` as lost, if there are any.
 fn lost(take: &mut impl FnMut(&Record) -> io::Result<()>, first: u64, next: u64) -> Result<(), BackupError> {
     if first >= next {
         return Ok(());
@@ -96,17 +81,17 @@ fn lost(take: &mut impl FnMut(&Record) -> io::Result<()>, first: u64, next: u64)
     take(&Record::Lost(record)).map_err(BackupError::Io)
 }
 
-fn open(medium: &dyn Medium) -> Result<(Pages, Header), BackupError> {
-    let place = medium.name();
+fn open(location: &dyn Location) -> Result<(Pages, Header), BackupError> {
+    let name = location.name();
     let of =
-        |error: io::Error| BackupError::Open(OpenError::of(&place, &redb::StorageError::Io(error).into()));
-    let pages = Pages::open(medium.open().map_err(of)?).map_err(of)?;
-    let in_use = || BackupError::Open(OpenError::InUse(format!("{place} is in use by another server")));
+        |error: io::Error| BackupError::Open(OpenError::of(&name, &redb::StorageError::Io(error).into()));
+    let pages = Pages::open(location.open().map_err(of)?).map_err(of)?;
+    let in_use = || BackupError::Open(OpenError::InUse(format!("{name} is in use by another server")));
     let pages = pages.ok_or_else(in_use)?;
     let header = pages.header().map_err(of)?;
     Ok((pages, header))
 }
 
-fn damaged(medium: &dyn Medium, what: &str) -> BackupError {
-    BackupError::Open(OpenError::Damaged(format!("{}: {what}", medium.name())))
+fn damaged(location: &dyn Location, what: &str) -> BackupError {
+    BackupError::Open(OpenError::Damaged(format!("{}: {what}", location.name())))
 }

@@ -14,7 +14,7 @@ use crate::types::{ChannelName, Seq, Timestamp};
 
 /// A channel that there is.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
+pub(super) struct StoredChannel {
     pub(super) id: u64,
     pub(super) row: Row,
     /// The oldest message that can be read, whether or not retention still covers it, and its time; the one after the
@@ -55,18 +55,18 @@ pub(super) fn find(
     channels: &impl ReadableTable<u64, &'static [u8]>,
     messages: &impl ReadableTable<(u64, u64), &'static [u8]>,
     name: &ChannelName,
-) -> Result<Option<Place>> {
+) -> Result<Option<StoredChannel>> {
     let Some(id) = names.get(name.as_str())?.map(|id| id.value()) else { return Ok(None) };
     let row = channels.get(id)?.ok_or_else(|| format::damaged("a channel's row"))?;
     let row = Row::decode(id, row.value())?;
     if row.name != *name {
         return Err(format::damaged("the table of names"));
     }
-    Place::of(messages, id, row).map(Some)
+    StoredChannel::of(messages, id, row).map(Some)
 }
 
 /// An entry of the table of messages.
-type Entry<'a> =
+type PendingAppend<'a> =
     std::result::Result<(AccessGuard<'a, (u64, u64)>, AccessGuard<'a, &'static [u8]>), StorageError>;
 
 /// What lies at one end of a channel.
@@ -79,7 +79,7 @@ struct Edge {
 }
 
 /// Goes from one end of a channel to the first message that can be read.
-fn edge<'a>(mut entries: impl Iterator<Item = Entry<'a>>) -> Result<Edge> {
+fn edge<'a>(mut entries: impl Iterator<Item = PendingAppend<'a>>) -> Result<Edge> {
     let mut edge = Edge::default();
     while let Some(entry) = guarded(|| Ok(entries.next().transpose()?))? {
         let (key, row) = entry;
@@ -95,7 +95,7 @@ fn edge<'a>(mut entries: impl Iterator<Item = Entry<'a>>) -> Result<Edge> {
     Ok(edge)
 }
 
-impl Place {
+impl StoredChannel {
     pub(super) fn of(
         messages: &impl ReadableTable<(u64, u64), &'static [u8]>,
         id: u64,
@@ -187,7 +187,7 @@ impl Place {
 }
 
 /// The last message that can be read before one that redb cannot give.
-fn last<'a>(mut entries: impl Iterator<Item = Entry<'a>>) -> Option<(u64, Timestamp)> {
+fn last<'a>(mut entries: impl Iterator<Item = PendingAppend<'a>>) -> Option<(u64, Timestamp)> {
     let mut last = None;
     while let Ok(Some((key, row))) = guarded(|| Ok(entries.next().transpose()?)) {
         let (id, seq) = key.value();

@@ -4,29 +4,27 @@
 //! then either, the disk is bad there and nowhere else. So the place is remembered with the channel that was asked
 //! for, and tried before the database is: as long as it fails, that channel is damaged, and nobody else is held up.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use crate::types::{ChannelName, NameMap};
 use redb::{Error, StorageBackend};
-
-use crate::types::ChannelName;
 
 /// Channels remembered; a disk with more that cannot be read is bad as a whole.
 const REMEMBERED: usize = 1_024;
 
 /// A place in the file: its offset and length.
-type Place = (u64, usize);
+type Region = (u64, usize);
 
 #[derive(Default)]
 pub(super) struct Unreadable {
-    channels: Mutex<HashMap<ChannelName, Place>>,
+    channels: Mutex<NameMap<Region>>,
     /// How many those are: mostly none, and then nobody waits for the others.
     count: AtomicUsize,
     /// The file as it was opened last.
     storage: Mutex<Option<Weak<dyn StorageBackend>>>,
     /// Where it failed. It is read no more after that.
-    failed: Mutex<Option<Place>>,
+    failed: Mutex<Option<Region>>,
 }
 
 impl Unreadable {

@@ -1,34 +1,38 @@
-//! Lines in: records become rows, some thousands a commit.
+//! Lines in: records become rows, a few thousand a commit.
 
 use redb::Database;
 
+use super::error::{BackupError, Report};
 use super::record::{ChannelRecord, EventRecord, LostRecord, Record};
-use super::{BackupError, Report, open};
+use crate::environment::{Environment, Location};
 use crate::journal::disk::codec::encode_lost;
-use crate::journal::disk::commit::Tables;
 use crate::journal::disk::fault::guarded;
 use crate::journal::disk::format::{self, Row, TOTALS, Totals, Weight, encode_message};
-use crate::journal::disk::{Medium, Progress};
+use crate::journal::disk::options::Progress;
+use crate::journal::disk::recovery;
+use crate::journal::disk::tables::Tables;
 use crate::types::{ChannelName, Message, Payload, Seq, Timestamp, mint_id};
 
 /// Records taken with one commit.
 const BATCH: usize = 4_096;
-/// Lost messages of one stretch that each get a row.
+/// Consecutive lost messages that each get a row.
 const LOST: u64 = 1 << 20;
 
-/// Puts records into a journal, which is made if there is none. Messages that are there already are passed
-/// over; retention applies when a server opens it.
+/// Imports records into a journal, which is created if there is none. Messages that it has already are skipped; retention
+/// applies when a server opens it.
 ///
 /// # Errors
-/// When the journal cannot be written, or a record is wrong or does not fit what is there. What came before it
-/// is in, up to a few thousand records.
+/// When the journal cannot be written, or a record is wrong or does not fit what is there. The records before it are
+/// imported, except for up to a few thousand.
 pub fn import(
-    medium: impl Medium,
+    environment: &Environment,
+    location: impl Location,
     progress: impl Fn(Progress) + Send + Sync + 'static,
     lines: impl IntoIterator<Item = std::io::Result<String>>,
 ) -> Result<Report, BackupError> {
-    let (database, totals) = open(medium, progress)?;
-    let mut import = Import { totals, report: Report::default(), current: None };
+    let (database, totals) = recovery::open_alone(environment, location, progress)?;
+    let mut import =
+        Import { environment: environment.clone(), totals, report: Report::default(), current: None };
     let mut batch = Vec::with_capacity(BATCH);
     let mut last = 0;
     for (number, line) in (1u64..).zip(lines) {
@@ -48,19 +52,20 @@ pub fn import(
 }
 
 struct Import {
+    environment: Environment,
     totals: Totals,
     report: Report,
-    /// The channel that messages belong to, with what its line said.
+    /// The channel that the next messages belong to, and its line.
     current: Option<(Target, ChannelRecord)>,
 }
 
-/// A channel that is written to.
+/// A channel being imported.
 struct Target {
     id: u64,
     row: Row,
 }
 
-/// Why one record cannot be taken.
+/// Why a record cannot be imported.
 enum Fault {
     Record(String),
     Database(redb::Error),
@@ -127,7 +132,7 @@ impl Import {
                 if seq <= target.row.newest {
                     return Ok(());
                 }
-                // Before the first retained message there may have been others.
+                // Messages before the first retained one may have existed.
                 let first = target.row.newest == 0;
                 if !first && (seq != target.row.newest + 1 || message.at <= target.row.newest_at) {
                     let newest = target.row.newest;
@@ -142,7 +147,7 @@ impl Import {
         }
     }
 
-    /// Messages that are lost keep their numbers.
+    /// Lost messages keep their numbers.
     fn lose(&mut self, tables: &mut Tables<'_>, lost: LostRecord) -> Result<(), Fault> {
         let Some((target, _)) = &mut self.current else {
             return Err(Fault::Record("lost messages before any channel".to_owned()));
@@ -155,7 +160,7 @@ impl Import {
         if newest == 0 || first != newest + 1 {
             return Err(Fault::Record(format!("lost message {first} does not follow message {newest}")));
         }
-        // So many cannot be read anyway; without a row each is found to be missing.
+        // Where there are more, they get no rows and count as missing.
         if last - first < LOST {
             let mut row = Vec::new();
             for seq in first..=last {
@@ -168,24 +173,24 @@ impl Import {
         Ok(())
     }
 
-    /// What follows is of this channel.
+    /// Begins with a channel.
     fn enter(&mut self, tables: &mut Tables<'_>, record: ChannelRecord) -> Result<(), Fault> {
         let name = ChannelName::parse(&record.channel).map_err(|error| Fault::Record(error.to_string()))?;
         let epoch = u64::from_str_radix(&record.epoch, 16).ok().filter(|epoch| *epoch > 0);
         let epoch = epoch.ok_or_else(|| Fault::Record("an epoch is 16 hexadecimal digits".to_owned()))?;
         let target = match tables.find(&name)? {
-            Some(place) if place.row.life(self.totals.losses).get() == epoch => {
-                Target { id: place.id, row: place.row }
+            Some(stored) if stored.row.life(self.totals.losses).get() == epoch => {
+                Target { id: stored.id, row: stored.row }
             }
             Some(_) => return Err(Fault::Record(format!("channel {name:?} is there already"))),
-            None => self.birth(tables, name, epoch)?,
+            None => self.create(tables, name, epoch)?,
         };
         self.current = Some((target, record));
         self.report.channels += 1;
         Ok(())
     }
 
-    /// No more messages come of the channel: its row says the rest, unless some are missing.
+    /// Ends the current channel: its row takes the rest from its line, unless messages are missing.
     fn leave(&mut self, tables: &mut Tables<'_>) -> Result<(), Fault> {
         let Some((mut target, record)) = self.current.take() else { return Ok(()) };
         if target.row.newest < record.newest {
@@ -209,25 +214,25 @@ impl Import {
         let payload = Payload::json(event.data.get().as_bytes());
         let payload = payload.map_err(|error| Fault::Record(error.to_string()))?;
         let mut target = match tables.find(&name)? {
-            Some(place) if place.row.ended => {
+            Some(stored) if stored.row.ended => {
                 return Err(Fault::Record(format!("channel {name:?} has ended")));
             }
-            Some(place) => Target { id: place.id, row: place.row },
+            Some(stored) => Target { id: stored.id, row: stored.row },
             None => {
                 self.report.channels += 1;
-                self.birth(tables, name, rand::random::<u64>().max(1))?
+                self.create(tables, name, self.environment.random().max(1))?
             }
         };
         let next = Timestamp::from_micros(target.row.newest_at.as_micros() + 1);
         let at = Timestamp::from_millis(event.timestamp).max(next);
         let seq = Seq::new(target.row.newest + 1);
-        let message = Message { seq, id: mint_id(at, rand::random()), at, payload };
+        let message = Message { seq, id: mint_id(at, self.environment.random()), at, payload };
         self.totals.took(target.put(tables, &message)?);
         self.report.messages += 1;
         Ok(())
     }
 
-    fn birth(
+    fn create(
         &mut self,
         tables: &mut Tables<'_>,
         name: ChannelName,
@@ -240,13 +245,13 @@ impl Import {
         tables.channels.insert(id, row.encode(id).as_slice())?;
         self.totals.next += 1;
         self.totals.channels += 1;
-        self.totals.beside_mut().channels += format::channel_weight(row.name.as_str());
+        self.totals.overhead_mut().channels += format::channel_weight(row.name.as_str());
         Ok(Target { id, row })
     }
 }
 
 impl Target {
-    /// Puts the next message in; gives what it weighs.
+    /// Adds the next message, and returns its weight.
     fn put(&mut self, tables: &mut Tables<'_>, message: &Message) -> format::Result<Weight> {
         let mut row = Vec::new();
         encode_message(self.id, message, &mut row);

@@ -5,7 +5,7 @@
 //! checksum is wrong; whether a row is what was written, its own checksum tells.
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::ops::{Bound, Range};
 
@@ -183,7 +183,7 @@ impl Pages {
     /// The rows of a tree, in the order in which they stand.
     pub(super) fn walk(&self, root: Pointer, widths: Widths) -> Walk<'_> {
         let mut walk =
-            Walk { pages: self, widths, stack: Vec::new(), rows: VecDeque::new(), seen: HashSet::new() };
+            Walk { pages: self, widths, stack: Vec::new(), rows: VecDeque::new(), seen: BTreeSet::new() };
         walk.stack.push(VecDeque::from([root]));
         walk
     }
@@ -217,7 +217,7 @@ pub(super) struct Walk<'p> {
     stack: Vec<VecDeque<Pointer>>,
     rows: VecDeque<Entry>,
     /// Pages that were gone to: damage may lead in circles.
-    seen: HashSet<u64>,
+    seen: BTreeSet<u64>,
 }
 
 impl Iterator for Walk<'_> {

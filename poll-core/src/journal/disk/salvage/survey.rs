@@ -1,13 +1,14 @@
 //! Which rows of a file are whole, and how they fit together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::iter::Peekable;
 use std::sync::Arc;
 
-use super::Condition;
+use super::condition::Condition;
 use super::pages::{Entry, Header, Pages, Pointer, Slot, Walk, Widths};
+use crate::environment::Environment;
 use crate::journal::disk::codec::{self, Fault, Row, Totals};
-use crate::journal::disk::format::OLDEST_VERSION;
+use crate::journal::disk::format::{OLDEST_VERSION, VERSION};
 use crate::types::{ChannelName, Epoch, Message, Timestamp};
 
 /// What a file holds.
@@ -84,6 +85,7 @@ impl Survey {
     pub(super) fn of(
         pages: &Pages,
         header: &Header,
+        environment: &Environment,
         mut found: impl FnMut(&str),
     ) -> Result<Self, &'static str> {
         let (sources, opens) = sources(pages, header, &mut found);
@@ -101,7 +103,7 @@ impl Survey {
             let extent = extents.remove(&id).unwrap_or_default();
             let epoch = match losses.filter(|_| is_certain) {
                 Some(losses) => row.life(losses),
-                None => Epoch::new(rand::random::<u64>().max(1)),
+                None => Epoch::new(environment.random().max(1)),
             };
             let channel = Channel { row, epoch, extent }.corrected(&mut notes);
             survey.condition.messages += channel.extent.messages;
@@ -177,7 +179,7 @@ impl Survey {
         let version = self.rows(pages, "format", FORMAT).find(|row| row.key == b"poll");
         match version.filter(|row| row.is_trusted).and_then(|row| number(&row.value, 0)) {
             None => notes.add("the version of the file's format"),
-            Some(OLDEST_VERSION..=super::super::format::VERSION) => {}
+            Some(OLDEST_VERSION..=VERSION) => {}
             Some(_) => return Err("it has a version of the format that this server does not read"),
         }
         Ok(())
@@ -193,7 +195,7 @@ impl Survey {
         if totals.is_none() {
             notes.add("the totals: all channels begin another life");
         }
-        totals.map(|totals| totals.losses + u64::from(totals.loose))
+        totals.map(|totals| totals.losses + u64::from(totals.relaxed))
     }
 
     /// Where each channel's messages begin and end, and what is missing between.
@@ -232,7 +234,7 @@ impl Survey {
         extents: &BTreeMap<u64, Extent>,
         notes: &mut Notes<impl FnMut(&str)>,
     ) {
-        let mut named = std::collections::HashSet::new();
+        let mut named = BTreeSet::new();
         for entry in self.rows(pages, "names", NAMES) {
             let Some((name, id)) = name(&entry) else { continue };
             match rows.get(&id) {

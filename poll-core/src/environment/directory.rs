@@ -1,8 +1,8 @@
-//! A directory that holds the journal as one file: how it is made, locked, and recognised.
+//! A directory that holds a journal's file: how it is created, locked and recognised.
 //!
-//! Two locks keep a second server out. The database locks its file, wherever that is moved to; this locks the
-//! directory, so that a server which would make a new file there is refused while the old one, renamed, is still
-//! open. Both are locks on what was opened and not on a path.
+//! Two locks keep a second server out. The database locks its file, wherever that is moved to. The lock here is on the
+//! directory: while the old file is still open under another name, a server that would create a new one is refused.
+//! Both are held on what was opened, not on a path.
 
 use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io;
@@ -12,12 +12,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use redb::StorageBackend;
 use redb::backends::FileBackend;
 
-use super::synced_file::Medium;
+use super::location::Location;
 
 /// The file's name within its directory.
 const FILE: &str = "poll.redb";
 
-/// A directory that holds the journal as one file. A clone is the same place, and not in use by the clone.
+/// A directory that holds a journal's file. A clone names the same directory, but does not hold its locks.
 #[derive(Debug)]
 pub struct Directory {
     path: PathBuf,
@@ -25,17 +25,17 @@ pub struct Directory {
     held: Mutex<Held>,
 }
 
-/// What is known of a directory that is in use.
+/// What is held and known while the directory is in use.
 #[derive(Debug, Default)]
 struct Held {
-    /// The directory, locked for as long as this is open.
-    #[expect(dead_code, reason = "it is there to be closed")]
+    /// The directory, locked until this is closed.
+    #[expect(dead_code, reason = "closing it unlocks the directory")]
     lock: Option<File>,
     /// The file that was opened.
     identity: Option<Identity>,
 }
 
-/// Tells one file from all others, whatever they are called.
+/// Identifies a file whatever its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Identity {
     device: u64,
@@ -43,7 +43,7 @@ struct Identity {
 }
 
 impl Directory {
-    /// The directory at `path`, which is made if there is none.
+    /// The directory at `path`, which is created if there is none.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
         Self { file: path.join(FILE), path, held: Mutex::default() }
@@ -59,7 +59,7 @@ impl Directory {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a file is the one that was opened, and has not been emptied.
+    /// Checks that a file is the one that was opened, and has not been truncated to nothing.
     fn recognise(&self, found: &Metadata) -> io::Result<()> {
         let same = self.held().identity.is_none_or(|identity| identity == Identity::of(found));
         if !same {
@@ -78,7 +78,7 @@ impl Clone for Directory {
     }
 }
 
-impl Medium for Directory {
+impl Location for Directory {
     fn name(&self) -> String {
         self.file.display().to_string()
     }
@@ -91,7 +91,7 @@ impl Medium for Directory {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file = options.open(&self.file)?;
-        // The name must outlast a power cut as the content does.
+        // The file's name has to survive a power cut just as its content does.
         sync_directory(&self.path)?;
         *self.held() = Held { lock, identity: Some(Identity::of(&file.metadata()?)) };
         storage(file)
@@ -103,7 +103,7 @@ impl Medium for Directory {
         storage(file)
     }
 
-    fn look(&self) -> io::Result<()> {
+    fn verify(&self) -> io::Result<()> {
         self.recognise(&std::fs::metadata(&self.file)?)
     }
 
@@ -124,7 +124,7 @@ impl Identity {
         Self { device: file.dev(), inode: file.ino() }
     }
 
-    /// Elsewhere a file is not told from another of its name.
+    /// Elsewhere a file that replaced another goes unnoticed.
     #[cfg(not(unix))]
     fn of(_: &Metadata) -> Self {
         Self { device: 0, inode: 0 }
@@ -140,7 +140,7 @@ fn gone(why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::NotFound, why)
 }
 
-/// Takes the lock on a directory. `None` where a file system has none for directories: the file has its own.
+/// Locks a directory. `None` on file systems that cannot: the file's own lock has to do there.
 fn lock_directory(path: &Path) -> io::Result<Option<File>> {
     let directory = File::open(path)?;
     match directory.try_lock() {
@@ -150,8 +150,8 @@ fn lock_directory(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// Makes a directory and all above it that are missing, each of them kept by `sync` in the one above it. That one
-/// is synced even where nothing is made, because an earlier start may have stopped between the two.
+/// Creates a directory and its missing parents, and syncs the parent of each. The parent is synced even if the directory
+/// exists, because an earlier start may have stopped between creating and syncing.
 fn make_directories(path: &Path, sync: &mut dyn FnMut(&Path) -> io::Result<()>) -> io::Result<()> {
     let above = match path.parent() {
         Some(above) if above.as_os_str().is_empty() => Path::new("."),
@@ -163,13 +163,13 @@ fn make_directories(path: &Path, sync: &mut dyn FnMut(&Path) -> io::Result<()>) 
             make_directories(above, sync)?;
         }
         match std::fs::create_dir(path) {
-            // Somebody else was faster.
+            // Another process created it first.
             Err(_) if path.is_dir() => {}
             made => made?,
         }
         return sync(above);
     }
-    // It is somebody else's, and may not be readable: what was made in it is theirs to keep.
+    // The parent was there before us and may not be readable; then syncing it is not our task.
     drop(sync(above));
     Ok(())
 }

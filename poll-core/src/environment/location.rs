@@ -1,0 +1,68 @@
+//! Where a journal's file is.
+
+use std::fmt::Debug;
+use std::io;
+
+use redb::StorageBackend;
+
+/// A place for the one file of a journal. The usual one is a [`Directory`](super::Directory); tests bring others.
+pub trait Location: Debug + Send + Sync + 'static {
+    /// What to call the file in an error.
+    fn name(&self) -> String;
+
+    /// Opens the file, or creates it. The location is in use from then on, until it is [released](Self::release).
+    ///
+    /// # Errors
+    /// What the operating system says; [`WouldBlock`](io::ErrorKind::WouldBlock) where another process uses it.
+    fn open(&self) -> io::Result<Box<dyn StorageBackend>>;
+
+    /// Opens the file that was open before, and no other. It creates nothing.
+    ///
+    /// # Errors
+    /// What the operating system says; [`NotFound`](io::ErrorKind::NotFound) where that file is no longer there.
+    fn reopen(&self) -> io::Result<Box<dyn StorageBackend>> {
+        self.open()
+    }
+
+    /// Checks that the open file is still the one that [`reopen`](Self::reopen), and the next start, would find.
+    ///
+    /// # Errors
+    /// Those of [`reopen`](Self::reopen).
+    fn verify(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Lets others use the location.
+    fn release(&self) {}
+
+    /// How many bytes there is room for; `None` where that cannot be known.
+    fn free(&self) -> Option<u64> {
+        None
+    }
+}
+
+impl Location for Box<dyn Location> {
+    fn name(&self) -> String {
+        (**self).name()
+    }
+
+    fn open(&self) -> io::Result<Box<dyn StorageBackend>> {
+        (**self).open()
+    }
+
+    fn reopen(&self) -> io::Result<Box<dyn StorageBackend>> {
+        (**self).reopen()
+    }
+
+    fn verify(&self) -> io::Result<()> {
+        (**self).verify()
+    }
+
+    fn release(&self) {
+        (**self).release();
+    }
+
+    fn free(&self) -> Option<u64> {
+        (**self).free()
+    }
+}

@@ -1,0 +1,102 @@
+//! What the writer knows of the file between commits, and of the commit under way.
+//!
+//! After a failed commit it forgets the channels and reads the file again.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::cached_channel::CachedChannel;
+use super::format::{Result, Totals};
+use super::synced_file::FileState;
+use super::tables::Tables;
+use crate::environment::Environment;
+use crate::types::{ChannelName, Epoch, NameMap, Retention, Seq, Timestamp};
+
+/// Channels cached between commits; a megabyte for every few thousand.
+pub(super) const CACHED: usize = 65_536;
+
+pub(super) struct Committer {
+    pub(super) totals: Totals,
+    pub(super) cache: NameMap<CachedChannel>,
+    pub(super) retention: Retention,
+    pub(super) sweeper: Sweeper,
+    pub(super) quick_repair: bool,
+    /// Channels that were found damaged. Nothing more is written to them or deleted from them.
+    pub(super) damaged: BTreeSet<ChannelName>,
+    /// The channel being worked on; after a failure, the one that it happened at.
+    pub(super) current: Option<ChannelName>,
+    pub(super) file: Arc<FileState>,
+    pub(super) environment: Environment,
+}
+
+/// Visits all channels in turn, then pauses.
+#[derive(Default)]
+pub(super) struct Sweeper {
+    pub(super) next: u64,
+    pub(super) finished: Option<Timestamp>,
+}
+
+/// What one commit did.
+#[derive(Default)]
+pub(super) struct CommitSummary {
+    /// For each publish, whether it was kept. One that was not comes after one that failed.
+    pub(super) kept: Vec<bool>,
+    /// The channels that were changed.
+    pub(super) touched: Vec<ChannelName>,
+    /// Channels whose messages before this number were deleted early, to make room.
+    pub(super) evicted: Vec<(ChannelName, Epoch, Seq)>,
+    /// How many channels were forgotten.
+    pub(super) forgotten: u64,
+}
+
+impl Committer {
+    pub(super) fn new(
+        totals: Totals,
+        quick_repair: bool,
+        file: &Arc<FileState>,
+        environment: &Environment,
+    ) -> Self {
+        Self {
+            totals,
+            cache: NameMap::default(),
+            retention: Retention::default(),
+            sweeper: Sweeper::default(),
+            quick_repair,
+            damaged: BTreeSet::new(),
+            current: None,
+            file: file.clone(),
+            environment: environment.clone(),
+        }
+    }
+
+    /// Whether to leave a channel alone, because some of it is damaged or cannot be read.
+    pub(super) fn spares(&self, name: &ChannelName) -> bool {
+        self.damaged.contains(name) || self.file.unreadable.has(name)
+    }
+
+    /// The file was opened again: nothing that was known before counts.
+    pub(super) fn reset(&mut self, totals: Totals) {
+        self.totals = totals;
+        self.cache.clear();
+        self.damaged.clear();
+    }
+
+    /// The channel of this name as it is within this commit, to be changed.
+    pub(super) fn touch(
+        &mut self,
+        tables: &Tables<'_>,
+        name: &ChannelName,
+        summary: &mut CommitSummary,
+    ) -> Result<Option<&mut CachedChannel>> {
+        if !self.cache.contains_key(name) {
+            let Some(stored) = tables.find_before(name)? else { return Ok(None) };
+            self.cache.insert(name.clone(), CachedChannel::of(stored));
+        }
+        let Some(channel) = self.cache.get_mut(name) else { return Ok(None) };
+        if channel.touched.0 != self.totals.batch {
+            summary.touched.push(name.clone());
+            channel.touched = (self.totals.batch, channel.row.newest);
+        }
+        Ok(Some(channel))
+    }
+}

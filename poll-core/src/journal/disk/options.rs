@@ -1,0 +1,95 @@
+//! How a disk journal is told to work, and what it says of itself.
+
+use std::time::Duration;
+
+use crate::journal::Tail;
+
+/// When a publisher is answered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// After the commit.
+    #[default]
+    Commit,
+    /// At once, and committed within this time. A crash loses what was not committed yet; every reader is then told by a
+    /// reset.
+    Interval(Duration),
+}
+
+/// What a crash costs the next start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Repair {
+    /// The whole file is read, at about two seconds a gigabyte. Commits are as fast as they can be.
+    #[default]
+    Whole,
+    /// Next to nothing, but each commit costs about three times as much.
+    Quick,
+}
+
+/// Whether opening gives unused space back to the file system.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Compact {
+    /// The file keeps its size; freed pages are used again.
+    #[default]
+    Never,
+    /// The file is compacted first, which takes about as long as copying it.
+    AtOpen,
+}
+
+/// How a journal works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// When publishers are answered.
+    pub durability: Durability,
+    /// How much of each log is kept in memory.
+    pub tail: Tail,
+    /// What a crash costs.
+    pub repair: Repair,
+    /// Whether unused space is given back.
+    pub compact: Compact,
+    /// Cache for the file's pages, in bytes. 64 MiB: the upper levels of its trees and what was written last.
+    pub cache_bytes: usize,
+    /// Payload that may wait for the writer, in bytes; publishes beyond it are refused. 64 MiB: seconds of writing.
+    pub queue_bytes: u64,
+    /// Threads that read. 2: reads wait for the disk, not for a core.
+    pub readers: usize,
+    /// How long a commit may take before publishes are refused. After twice that, the publishers waiting for it are told
+    /// that the outcome is unknown. 5 s: ten times what a busy disk takes, and soon enough for health checks.
+    pub stall: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            durability: Durability::default(),
+            tail: Tail::default(),
+            repair: Repair::default(),
+            compact: Compact::default(),
+            cache_bytes: 64 << 20,
+            queue_bytes: 64 << 20,
+            readers: 2,
+            stall: Duration::from_secs(5),
+        }
+    }
+}
+
+/// How far opening has come.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Progress {
+    /// The file is being opened.
+    Opening,
+    /// The last shutdown was not clean: the file is being repaired, this far (from 0 to 1).
+    Repairing(f64),
+    /// The file is being compacted.
+    Compacting,
+    /// The journal can be used.
+    Ready,
+}
+
+/// What a journal has done since it was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Commits that contained publishes.
+    pub commits: u64,
+    /// Publishes in them.
+    pub publishes: u64,
+}

@@ -1,0 +1,285 @@
+//! What waits for the writer: publishes of all channels in the order in which they came, and commands.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use redb::Error;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::options::Durability;
+use crate::journal::{Append, Minted, Reply, WriteBehind};
+use crate::types::Timestamp;
+
+/// How much one commit takes at most. Larger ones gain nothing, and make the first publisher wait.
+const BATCH: usize = 4_096;
+const BATCH_BYTES: u64 = 8 << 20;
+
+/// A publish to be committed.
+pub(super) struct PendingAppend {
+    pub(super) append: Append<Minted>,
+    /// What to tell of the commit if the publish is visible already; else the publisher waits for it.
+    pub(super) write_behind: Option<WriteBehind>,
+    pub(super) bytes: u64,
+}
+
+/// Something for the writer to do besides committing publishes.
+pub(super) enum Command {
+    /// Delete what retention no longer covers as of this time.
+    Sweep(Timestamp),
+    /// Make room for another channel.
+    Room(Timestamp, Reply<bool>),
+    /// Check that the file can still be used.
+    Verify,
+    /// A read of the database of this generation failed.
+    Suspect(u64, Error),
+    /// Close the journal.
+    Close(Reply<()>),
+}
+
+/// All commands since the last batch.
+#[derive(Default)]
+pub(super) struct Commands {
+    pub(super) sweep: Option<Timestamp>,
+    pub(super) room: Vec<(Timestamp, Reply<bool>)>,
+    pub(super) verify: bool,
+    pub(super) suspect: Option<(u64, Error)>,
+    pub(super) close: Vec<Reply<()>>,
+}
+
+impl Commands {
+    fn is_empty(&self) -> bool {
+        self.sweep.is_none()
+            && self.room.is_empty()
+            && !self.verify
+            && self.suspect.is_none()
+            && self.close.is_empty()
+    }
+
+    fn add(&mut self, command: Command) {
+        match command {
+            Command::Sweep(now) => self.sweep = self.sweep.max(Some(now)),
+            Command::Room(now, reply) => self.room.push((now, reply)),
+            Command::Verify => self.verify = true,
+            Command::Suspect(generation, error) => self.suspect = Some((generation, error)),
+            Command::Close(reply) => self.close.push(reply),
+        }
+    }
+}
+
+/// What the writer does next.
+#[derive(Default)]
+pub(super) struct Work {
+    pub(super) entries: Vec<PendingAppend>,
+    pub(super) commands: Commands,
+    /// No more work will come.
+    pub(super) closed: bool,
+}
+
+#[derive(Default)]
+pub(super) struct WriteQueue {
+    state: Mutex<State>,
+    /// Wakes the writer. A notification that comes while it is busy is kept.
+    notify: Notify,
+}
+
+/// Room for one more publish.
+pub(super) struct Room<'a> {
+    queue: &'a WriteQueue,
+    state: MutexGuard<'a, State>,
+}
+
+#[derive(Default)]
+struct State {
+    entries: VecDeque<PendingAppend>,
+    bytes: u64,
+    /// When the first entry has to be committed.
+    due: Option<Instant>,
+    commands: Commands,
+    /// Accepts no more publishes.
+    closed: bool,
+    /// Accepts nothing more.
+    ended: bool,
+}
+
+impl WriteQueue {
+    /// Reserves room for a publish of this size, if it fits within `max` bytes. The queue is locked until the room is used.
+    pub(super) fn reserve(&self, bytes: u64, max: u64) -> Option<Room<'_>> {
+        let state = self.lock();
+        let is_full = state.closed || (state.bytes + bytes > max && !state.entries.is_empty());
+        (!is_full).then_some(Room { queue: self, state })
+    }
+
+    /// Returns publishes that could not be committed yet to the front.
+    pub(super) fn put_back(&self, entries: Vec<PendingAppend>) {
+        let mut state = self.lock();
+        for entry in entries.into_iter().rev() {
+            state.bytes += entry.bytes;
+            state.entries.push_front(entry);
+        }
+    }
+
+    /// Sends a command; gives it back if the writer has ended.
+    pub(super) fn send(&self, command: Command) -> Result<(), Command> {
+        let mut state = self.lock();
+        if state.ended {
+            return Err(command);
+        }
+        if matches!(command, Command::Close(_)) {
+            state.closed = true;
+        }
+        state.commands.add(command);
+        drop(state);
+        self.notify.notify_one();
+        Ok(())
+    }
+
+    /// Accepts no more publishes.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.notify.notify_one();
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
+    pub(super) async fn closed(&self) {
+        while !self.is_closed() {
+            self.notify.notified().await;
+        }
+    }
+
+    /// Accepts nothing more, and gives what was left to do.
+    pub(super) fn end(&self) -> Work {
+        let mut state = self.lock();
+        (state.closed, state.ended) = (true, true);
+        let entries = std::mem::take(&mut state.entries).into();
+        Work { entries, commands: std::mem::take(&mut state.commands), closed: true }
+    }
+
+    /// Waits until there is work; gives a batch of publishes and all commands.
+    pub(super) async fn next(&self) -> Work {
+        loop {
+            let due = match self.next_batch() {
+                Ok(work) => return work,
+                Err(due) => due,
+            };
+            let notified = self.notify.notified();
+            match due {
+                None => notified.await,
+                // Either way, the queue is looked at again.
+                Some(due) => drop(timeout_at(due, notified).await),
+            }
+        }
+    }
+
+    /// The next batch if there is one to commit or a command to run; else when to look again.
+    fn next_batch(&self) -> Result<Work, Option<Instant>> {
+        let mut state = self.lock();
+        let is_over = |due| due <= Instant::now();
+        let due = state.is_full() || (!state.entries.is_empty() && state.due.is_none_or(is_over));
+        if !due && !state.is_pressing() {
+            return Err(state.due);
+        }
+        let entries = if due || state.closed { state.take() } else { Vec::new() };
+        Ok(Work { entries, commands: std::mem::take(&mut state.commands), closed: state.closed })
+    }
+
+    /// While nothing can be committed: waits for commands, for publishes to refuse, or for as long as `pause`. Publishes that
+    /// are visible already stay in the queue.
+    pub(super) async fn next_commands(&self, pause: Duration) -> Work {
+        let waited = timeout(pause, async {
+            while !self.has_commands_or_waiting() {
+                self.notify.notified().await;
+            }
+        });
+        // If the time is up, there is simply nothing to do.
+        drop(waited.await);
+        let mut state = self.lock();
+        let entries = if state.holds_waiting() { state.drain() } else { Vec::new() };
+        let commands = std::mem::take(&mut state.commands);
+        Work { entries, commands, closed: state.closed }
+    }
+
+    fn has_commands_or_waiting(&self) -> bool {
+        let state = self.lock();
+        state.is_pressing() || state.holds_waiting()
+    }
+
+    /// Takes all publishes.
+    pub(super) fn drain(&self) -> Vec<PendingAppend> {
+        self.lock().drain()
+    }
+
+    /// Takes all publishes whose publishers wait.
+    pub(super) fn drain_waiting(&self) -> Vec<PendingAppend> {
+        let mut state = self.lock();
+        if state.holds_waiting() { state.drain() } else { Vec::new() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().entries.is_empty()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Room<'_> {
+    /// Adds the publish.
+    pub(super) fn push(self, entry: PendingAppend, durability: Durability) {
+        let Self { queue, mut state } = self;
+        state.bytes += entry.bytes;
+        state.entries.push_back(entry);
+        let mut wake = true;
+        if let Durability::Interval(interval) = durability {
+            // The writer has to learn when the first is due, and of a full batch; the others can wait.
+            wake = state.due.is_none() || state.is_full();
+            state.due.get_or_insert_with(|| Instant::now() + interval);
+        }
+        drop(state);
+        if wake {
+            queue.notify.notify_one();
+        }
+    }
+}
+
+impl State {
+    fn is_full(&self) -> bool {
+        self.entries.len() >= BATCH || self.bytes >= BATCH_BYTES
+    }
+
+    /// Whether publishers wait for the commit. Depending on the durability, either all do or none.
+    fn holds_waiting(&self) -> bool {
+        self.entries.back().is_some_and(|entry| entry.write_behind.is_none())
+    }
+
+    fn drain(&mut self) -> Vec<PendingAppend> {
+        (self.bytes, self.due) = (0, None);
+        std::mem::take(&mut self.entries).into()
+    }
+
+    fn is_pressing(&self) -> bool {
+        self.closed || !self.commands.is_empty()
+    }
+
+    fn take(&mut self) -> Vec<PendingAppend> {
+        let mut bytes = 0;
+        let fits = |entry: &&PendingAppend| {
+            let fits = bytes < BATCH_BYTES;
+            bytes += entry.bytes;
+            fits
+        };
+        let count = self.entries.iter().take(BATCH).take_while(fits).count();
+        let batch: Vec<PendingAppend> = self.entries.drain(..count).collect();
+        self.bytes -= batch.iter().map(|entry| entry.bytes).sum::<u64>();
+        // What is left keeps the time at which it is due.
+        if self.entries.is_empty() {
+            self.due = None;
+        }
+        batch
+    }
+}
