@@ -234,8 +234,9 @@ impl EventSource {
         let alive = status.starts_with("HTTP/1.1 200") && head.contains("content-type: text/event-stream");
         assert!(alive, "an EventSource would be dead: {head}");
         let (mut connected, mut retry) = (false, false);
-        // Sizes of chunks are among the lines, and look like no field.
-        while let Some(line) = lines.next().transpose()? {
+        // Chunk sizes are among the lines and look like no field. After the last chunk, of size 0, the proxy keeps the
+        // connection open.
+        while let Some(line) = lines.next().transpose()?.filter(|line| line != "0") {
             connected |= line == "event: connected";
             retry |= line == "retry: 1000";
             if let Some(id) = line.strip_prefix("id: ") {
