@@ -1,10 +1,13 @@
-//! Every setting stands once in `docs/operations.md` and once in `deploy/poll.toml`, with the default it has.
+//! Every setting stands once in `docs/operations.md` and once in `deploy/poll.toml`, with the default it has; so does
+//! every kind of memory, with its share.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Write as _;
 
 use poll_server::config::{Config, Given, Start};
+
+use crate::process::Server;
 
 const TABLES: &str = include_str!("../../../docs/operations.md");
 const FILE: &str = include_str!("../../../deploy/poll.toml");
@@ -60,4 +63,25 @@ fn the_commented_file_has_every_key_once_and_each_line_is_the_default() {
     }
     assert_ne!(read(&examples.join("\n")), unset);
     read(&lines.join("\n"));
+}
+
+#[test]
+fn the_operators_table_has_every_kind_of_memory_with_its_share() {
+    let table = TABLES.split_once("| `kind` | share |").unwrap().1;
+    let rows = table.lines().skip(2).map_while(|line| line.strip_prefix("| `"));
+    let documented: Vec<String> = rows
+        .map(|row| {
+            let (kind, rest) = row.split_once('`').unwrap();
+            let sixteenths: u64 =
+                rest.split(" | ").nth(1).unwrap().strip_suffix("/16").unwrap().parse().unwrap();
+            format!("poll_memory_bytes_max{{kind=\"{kind}\"}} {}", sixteenths << 20)
+        })
+        .collect();
+    let metrics = Server::start(&["--memory-bytes", "16MiB"]).get("/metrics");
+    let mut served: Vec<&str> =
+        metrics.lines().filter(|line| line.starts_with("poll_memory_bytes_max{")).collect();
+    let mut documented: Vec<&str> = documented.iter().map(String::as_str).collect();
+    served.sort_unstable();
+    documented.sort_unstable();
+    assert_eq!(documented, served);
 }

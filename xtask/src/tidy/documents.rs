@@ -63,8 +63,17 @@ fn looks_like_path(span: &str) -> bool {
     if span.is_empty() || span.starts_with('/') || !span.chars().all(plain) {
         return false;
     }
-    let of_ours =
-        ["poll-core/", "poll-http/", "poll-server/", "poll-client/", "xtask/", "deploy/", ".ci/", ".cargo/"];
+    let of_ours = [
+        "poll-core/",
+        "poll-http/",
+        "poll-server/",
+        "poll-client/",
+        "xtask/",
+        "deploy/",
+        "docs/",
+        ".ci/",
+        ".cargo/",
+    ];
     let endings = [".rs", ".md", ".toml", ".html", ".css", ".js", ".conf"];
     // `.rs` alone speaks of all such files.
     let named = |ending: &str| span.len() > ending.len() && span.ends_with(ending);
