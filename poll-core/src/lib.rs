@@ -30,30 +30,26 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 //! ```
 
-mod batch;
+mod channel;
 pub mod environment;
-mod idempotency;
 pub mod journal;
-mod log;
 mod memory;
 #[doc(hidden)]
 pub mod near;
 mod notifier;
-mod position;
+mod residents;
 mod store;
 mod sync;
 mod types;
 
-pub use batch::{Batch, Form, Rendering};
-pub use idempotency::{IdempotencyKey, IdempotencyKeyError, Numbers};
-pub use journal::Journal;
-pub use log::{Limit, Log};
+pub use channel::{Batch, Form, Log, Pinned, ReadState, Rendering, Seal, View};
+pub use journal::{Append, Journal};
 pub use memory::{Charge, Kind, Memory, OverBudget};
 pub use notifier::{Lane, Notifier, Ticket};
-pub use position::{Continuity, Pinned, Position};
-pub use store::{Append, Found, Locator, Publishing, Seal, Standing, Store, View, Wait};
+pub use store::{Found, Locator, Publishing, Store, Wait};
 pub use types::{
-    ChannelName, ChannelNameError, Cursor, CursorError, Ending, Epoch, JournalError, JsonError,
-    MAX_JSON_DEPTH, Message, Payload, Publish, PublishError, Published, Retention, Seq, Stamp, Stamps,
-    Timestamp, compact_json, escape_line_separators, mint_id, time_of,
+    ChannelName, ChannelNameError, Continuity, Cursor, CursorError, Ending, Epoch, IdempotencyKey,
+    IdempotencyKeyError, JournalError, JsonError, Limit, MAX_JSON_DEPTH, Message, Numbers, Payload, Position,
+    Publish, PublishError, Published, Retention, Seq, Stamp, Stamps, Timestamp, compact_json,
+    escape_line_separators, mint_id, time_of,
 };

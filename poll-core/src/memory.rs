@@ -34,8 +34,8 @@ struct Entry {
 pub enum Kind {
     /// Idempotency keys and what their publishes were answered.
     Keys,
-    /// What is noted of messages beside the log: receipts and retrievals.
-    Notes,
+    /// Which clients were given which messages.
+    Receipts,
     /// Names that waiting requests hold: of channels and of clients.
     Names,
     /// Request content that is being received or published.
@@ -43,7 +43,7 @@ pub enum Kind {
     /// Messages and rendered answers that readers have not taken yet.
     Answers,
     /// Reads from the journal that are under way.
-    ColdReads,
+    ArchiveReads,
     /// Times of evicted messages, for readers who stand on a time or an id.
     Times,
 }
@@ -63,19 +63,26 @@ pub struct Charge {
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 7] =
-        [Self::Keys, Self::Notes, Self::Names, Self::Bodies, Self::Answers, Self::ColdReads, Self::Times];
+    pub const ALL: [Self; 7] = [
+        Self::Keys,
+        Self::Receipts,
+        Self::Names,
+        Self::Bodies,
+        Self::Answers,
+        Self::ArchiveReads,
+        Self::Times,
+    ];
 
     /// The kind's name in metrics.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Keys => "keys",
-            Self::Notes => "notes",
+            Self::Receipts => "notes",
             Self::Names => "names",
             Self::Bodies => "bodies",
             Self::Answers => "answers",
-            Self::ColdReads => "cold_reads",
+            Self::ArchiveReads => "cold_reads",
             Self::Times => "times",
         }
     }
@@ -85,8 +92,8 @@ impl Kind {
         match self {
             Self::Bodies | Self::Answers => 4,
             Self::Keys => 3,
-            Self::Notes => 2,
-            Self::Names | Self::ColdReads | Self::Times => 1,
+            Self::Receipts => 2,
+            Self::Names | Self::ArchiveReads | Self::Times => 1,
         }
     }
 }
@@ -288,6 +295,6 @@ mod tests {
     #[test]
     fn zero_is_no_bound() {
         let memory = Memory::new(0);
-        assert!(memory.charge(Kind::Notes, 1 << 40).is_ok());
+        assert!(memory.charge(Kind::Receipts, 1 << 40).is_ok());
     }
 }

@@ -5,18 +5,27 @@
 mod channel_name;
 mod cursor;
 mod error;
+mod idempotency;
 mod json;
+mod limit;
 mod message;
+mod position;
 mod publish;
 mod retention;
+mod stored;
 mod time;
 
 pub use channel_name::{ChannelName, ChannelNameError};
 pub(crate) use channel_name::{NameIndexMap, NameMap};
 pub use cursor::{Cursor, CursorError, Epoch, Seq};
 pub use error::{JournalError, PublishError};
+pub(crate) use idempotency::{Fingerprint, fingerprint};
+pub use idempotency::{IdempotencyKey, IdempotencyKeyError, Numbers};
 pub use json::{JsonError, MAX_JSON_DEPTH, compact_json, escape_line_separators};
+pub use limit::Limit;
 pub use message::{Message, Payload, mint_id, time_of};
+pub use position::{Continuity, Position};
 pub use publish::{Ending, Publish, Published, Stamp, Stamps};
 pub use retention::Retention;
+pub use stored::{KeptKey, Landmark, Loaded, Located, Piece, Stretch};
 pub use time::Timestamp;

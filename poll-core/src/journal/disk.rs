@@ -168,7 +168,7 @@ impl Journal for DiskJournal {
         debug_assert!(attached.is_ok(), "a journal is below one store");
     }
 
-    fn archive(&self) -> Option<&dyn Archive> {
+    fn archive(self: Arc<Self>) -> Option<Arc<dyn Archive>> {
         Some(self)
     }
 }

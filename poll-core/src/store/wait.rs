@@ -3,9 +3,9 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use super::Store;
+use super::handle::Store;
+use crate::channel::Pinned;
 use crate::notifier::{Lane, Ticket};
-use crate::position::Pinned;
 use crate::types::ChannelName;
 
 /// Resolves when the channel may have something after the position, has ended, or everyone was rung. Reading
@@ -27,11 +27,11 @@ impl Store {
     }
 
     fn has_news(&self, channel: &ChannelName, pinned: &Pinned) -> bool {
-        match self.0.directory.get(channel) {
+        match self.residents().get(channel) {
             Some(channel) => channel.state.lock().born().is_some_and(|log| pinned.has_news(log)),
             // Not in memory, though whoever waits has looked: it was let go of since, and may have news. Who
             // reads brings it back.
-            None => self.0.journal.archive().is_some(),
+            None => self.archive().is_some(),
         }
     }
 }

@@ -69,6 +69,13 @@ impl std::error::Error for PublishError {
     }
 }
 
+impl JournalError {
+    /// The journal ended while a question was under way.
+    pub(crate) fn unanswered() -> Self {
+        Self::Unavailable("it stopped before it answered".to_owned())
+    }
+}
+
 impl fmt::Display for JournalError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

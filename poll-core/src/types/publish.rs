@@ -4,9 +4,9 @@ use smallvec::{SmallVec, smallvec};
 use uuid::Uuid;
 
 use super::cursor::Cursor;
+use super::idempotency::IdempotencyKey;
 use super::message::Payload;
 use super::time::Timestamp;
-use crate::idempotency::IdempotencyKey;
 
 /// What a publisher asks: all of it is kept, or nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]

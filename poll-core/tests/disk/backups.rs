@@ -50,7 +50,7 @@ async fn cursors_are_good_in_the_copy_and_an_import_goes_on_where_it_was() {
     let store = open(copy.port(), unbounded(), Options::default()).await;
     assert_eq!(store.store.channels(), 3);
     let view = store.read(NOON, "a", Position::After(published.stamps[0].cursor)).await;
-    assert_eq!((view.standing.continuity, view.batch.unwrap().messages().len()), (Continuity::Kept, 2));
+    assert_eq!((view.read_state.continuity, view.batch.unwrap().messages().len()), (Continuity::Kept, 2));
     assert_eq!(store.send(NOON, "a", "next").await.stamps[0].cursor.seq.get(), 4);
     assert_eq!(store.try_send(NOON, "done", "x").await, Err(PublishError::Closed));
 }
@@ -66,8 +66,8 @@ async fn what_retention_took_stays_gone_and_counted() {
     store.close().await;
     take(&copy, &lines(&disk)).unwrap();
     let store = open(copy.port(), few, Options::default()).await;
-    let standing = store.read(second(20), "a", Position::Start).await.standing;
-    assert_eq!((standing.oldest.get(), standing.newest.get(), standing.missed()), (13, 20, Some(12)));
+    let read_state = store.read(second(20), "a", Position::Start).await.read_state;
+    assert_eq!((read_state.oldest.get(), read_state.newest.get(), read_state.missed()), (13, 20, Some(12)));
 }
 
 #[tokio::test]

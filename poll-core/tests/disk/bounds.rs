@@ -53,20 +53,20 @@ async fn bytes_in_all_are_bounded_and_readers_are_told_what_went() {
     let store = open(disk.port(), retention, Options::default()).await;
     fill(&store, NOON, "quiet", 50).await;
     fill(&store, second(1), "loud", 2_000).await;
-    let quiet = store.read(second(1), "quiet", Position::Start).await.standing;
+    let quiet = store.read(second(1), "quiet", Position::Start).await.read_state;
     assert_eq!((quiet.oldest.get(), quiet.missed()), (1, Some(0)), "one channel never erases others");
     let loud = store.read(second(1), "loud", Position::Start).await;
     let there = store.all(second(1), "loud").await;
-    assert_eq!(there.len() as u64, 2_001 - loud.standing.oldest.get());
-    assert_eq!(loud.standing.missed(), Some(loud.standing.oldest.get() - 1));
+    assert_eq!(there.len() as u64, 2_001 - loud.read_state.oldest.get());
+    assert_eq!(loud.read_state.missed(), Some(loud.read_state.oldest.get() - 1));
     let kept = (there.len() + 50) * (1_000 + 128);
     assert!(kept <= 200_000 + 50 * 1_128, "{kept} bytes are retained");
     // Where the publisher's own channel has nothing to give, one that is long unused does.
     for channel in 0..10 {
         fill(&store, second(2), &channel.to_string(), 50).await;
     }
-    let quiet = store.read(second(2), "quiet", Position::Start).await.standing;
-    let loud = store.read(second(2), "loud", Position::Start).await.standing;
+    let quiet = store.read(second(2), "quiet", Position::Start).await.read_state;
+    let loud = store.read(second(2), "loud", Position::Start).await.read_state;
     assert!(quiet.missed() > Some(0) || loud.missed() > Some(1_900), "{quiet:?} {loud:?}");
 }
 
@@ -148,10 +148,10 @@ async fn questions_to_the_journal_are_charged_and_refused_beyond_the_account() {
         if room {
             assert_eq!(loaded, Ok(()));
         } else {
-            assert_eq!(loaded, Err(JournalError::OverBudget(OverBudget(Kind::ColdReads))));
-            assert!(memory.refused(Kind::ColdReads) > 0);
+            assert_eq!(loaded, Err(JournalError::OverBudget(OverBudget(Kind::ArchiveReads))));
+            assert!(memory.refused(Kind::ArchiveReads) > 0);
         }
-        assert_eq!(memory.used(Kind::ColdReads), 0);
+        assert_eq!(memory.used(Kind::ArchiveReads), 0);
         store.shut_down().await.unwrap();
     }
 }

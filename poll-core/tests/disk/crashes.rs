@@ -167,8 +167,8 @@ impl Told {
         }
         for (channel, last) in &self.last {
             let channel = name(&channel.to_string());
-            let standing = store.store.standing(NOON, &channel, &Pinned::after(*last)).await.unwrap();
-            assert_eq!((standing.continuity, standing.missed()), (Continuity::Kept, Some(0)));
+            let read_state = store.store.read_state(NOON, &channel, &Pinned::after(*last)).await.unwrap();
+            assert_eq!((read_state.continuity, read_state.missed()), (Continuity::Kept, Some(0)));
         }
         for (channel, kept) in &self.kept {
             let Some((seq, text)) = kept.iter().next_back() else { continue };
@@ -198,7 +198,7 @@ proptest! {
             }
             let store = open(disk.port(), unbounded(), options).await;
             told.check(&store).await;
-            assert_eq!(store.read(NOON, "never", Position::Start).await.standing.newest.get(), 0);
+            assert_eq!(store.read(NOON, "never", Position::Start).await.read_state.newest.get(), 0);
         });
     }
 }

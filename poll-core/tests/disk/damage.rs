@@ -47,11 +47,11 @@ async fn an_answer_ends_in_front_of_a_damaged_message_and_the_next_begins_behind
     let store = reopened(&disk).await;
 
     let first = store.read(NOON, "a", Position::Start).await;
-    assert_eq!((numbers(&first), first.standing.missed()), (vec![1, 2], Some(0)));
+    assert_eq!((numbers(&first), first.read_state.missed()), (vec![1, 2], Some(0)));
     let second = read_after(&store, &Pinned::after(first.next)).await;
-    assert_eq!((numbers(&second), second.standing.missed()), (vec![4, 5], Some(1)));
+    assert_eq!((numbers(&second), second.read_state.missed()), (vec![4, 5], Some(1)));
     let third = read_after(&store, &Pinned::after(second.next)).await;
-    assert_eq!((numbers(&third), third.standing.missed()), (vec![], Some(0)));
+    assert_eq!((numbers(&third), third.read_state.missed()), (vec![], Some(0)));
 
     let (a, by) = (name("a"), |seq| Locator::Seq(Seq::new(seq)));
     assert_eq!(store.store.message(NOON, &a, by(3)).await.unwrap(), Found::Gone);
@@ -73,7 +73,7 @@ async fn damage_at_the_ends_and_in_a_row_is_counted_to_the_message() {
     let mut pinned = store.store.pin(NOON, &name("a"), Position::Start).await.unwrap();
     loop {
         let view = read_after(&store, &pinned).await;
-        given.push((numbers(&view), view.standing.missed().unwrap()));
+        given.push((numbers(&view), view.read_state.missed().unwrap()));
         if view.batch.is_none() {
             break;
         }
@@ -82,7 +82,7 @@ async fn damage_at_the_ends_and_in_a_row_is_counted_to_the_message() {
     assert_eq!(given, [(vec![3, 4], 2), (vec![7, 8], 2), (vec![], 1)]);
     let end = store.read(NOON, "a", Position::End).await;
     assert_eq!(
-        (end.next.seq.get(), end.standing.missed()),
+        (end.next.seq.get(), end.read_state.missed()),
         (9, Some(0)),
         "its number is not given out again"
     );
@@ -95,7 +95,7 @@ async fn who_waits_behind_a_damaged_end_is_not_rung_for_it() {
     disk.damage(b"<a 3>");
     let store = reopened(&disk).await;
     let view = store.read(NOON, "a", Position::AfterSeq(Seq::new(2))).await;
-    assert_eq!((numbers(&view), view.standing.missed(), view.next.seq.get()), (vec![], Some(1), 3));
+    assert_eq!((numbers(&view), view.read_state.missed(), view.next.seq.get()), (vec![], Some(1), 3));
     let pinned = store.store.pin(NOON, &name("a"), Position::AfterSeq(Seq::new(2))).await.unwrap();
     let lane = store.store.lane();
     let (channel, mut cx) = (name("a"), Context::from_waker(Waker::noop()));
@@ -104,7 +104,7 @@ async fn who_waits_behind_a_damaged_end_is_not_rung_for_it() {
     store.send(NOON, "a", "four").await;
     assert!(wait.as_mut().poll(&mut cx).is_ready());
     let view = store.store.read_resident(NOON, &channel, &pinned, Limit::default()).unwrap();
-    assert_eq!((numbers(&view), view.standing.missed()), (vec![4], Some(1)), "from memory");
+    assert_eq!((numbers(&view), view.read_state.missed()), (vec![4], Some(1)), "from memory");
 }
 
 #[tokio::test]
@@ -128,7 +128,7 @@ async fn readers_by_time_and_id_stand_behind_the_last_that_is_whole() {
         (Position::AfterTime(Timestamp::ZERO), 0, 1),
     ] {
         let view = store.read(second(9), "a", position).await;
-        assert_eq!((view.standing.missed(), numbers(&view)[0]), (Some(missed), given), "{position:?}");
+        assert_eq!((view.read_state.missed(), numbers(&view)[0]), (Some(missed), given), "{position:?}");
     }
 }
 

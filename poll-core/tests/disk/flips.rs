@@ -44,7 +44,7 @@ async fn read_all(store: &Store, channel: &str, published: &[String]) -> Option<
     let mut pinned = store.pin(NOON, &name(channel), Position::Start).await.ok()?;
     loop {
         let view = store.read(NOON, &name(channel), &pinned, Limit::default()).await.ok()?;
-        missed += view.standing.missed().expect("nobody has had another life");
+        missed += view.read_state.missed().expect("nobody has had another life");
         let Some(batch) = view.batch else { return Some((given, missed)) };
         for (number, text) in texts(&batch) {
             let index = usize::try_from(number).unwrap() - 1;

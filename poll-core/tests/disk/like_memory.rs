@@ -161,13 +161,13 @@ impl Twins {
             let same = self.stored.read(self.now, &name, &two, limit).await.unwrap();
             assert_eq!(seen.batch.as_deref().map(texts), same.batch.as_deref().map(texts));
             assert_eq!((seen.next.seq, seen.is_closed()), (same.next.seq, same.is_closed()));
-            let (seen_at, same_at) = (seen.standing, same.standing);
+            let (seen_at, same_at) = (seen.read_state, same.read_state);
             assert_eq!((seen_at.oldest, seen_at.newest), (same_at.oldest, same_at.newest));
             assert_eq!(seen_at.continuity, same_at.continuity);
             if by_number || round > 0 {
                 assert_eq!(seen_at.missed(), same_at.missed());
             }
-            assert_eq!(self.stored.standing(self.now, &name, &two).await, Ok(same_at));
+            assert_eq!(self.stored.read_state(self.now, &name, &two).await, Ok(same_at));
             if seen.batch.is_none() {
                 return;
             }

@@ -321,7 +321,7 @@ impl Journal for Counted {
         self.0.append(append, mint)
     }
 
-    fn archive(&self) -> Option<&dyn Archive> {
+    fn archive(self: Arc<Self>) -> Option<Arc<dyn Archive>> {
         Some(self)
     }
 }

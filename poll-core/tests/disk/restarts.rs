@@ -25,7 +25,7 @@ async fn everything_is_where_it_was_after_a_clean_stop() {
     assert_eq!(second.store.channels(), 2);
     assert_eq!(second.store.channels_in_memory(), 0, "nothing is loaded before it is asked for");
     let after = second.read(NOON, "a", Position::After(cursor(&one))).await;
-    assert_eq!(after.standing.continuity, Continuity::Kept);
+    assert_eq!(after.read_state.continuity, Continuity::Kept);
     assert_eq!(crate::fixture::texts(&after.batch.unwrap()), [(2, "two".to_owned())]);
     assert_eq!(second.try_send(NOON, "b", "x").await, Err(PublishError::Closed));
     assert!(second.read(NOON, "b", Position::Start).await.is_closed());
@@ -79,7 +79,7 @@ async fn a_sealed_millisecond_stays_sealed_when_the_channel_is_let_go_of() {
         let before = now.before(std::time::Duration::from_millis(5));
         store.send(before, "orders", "x").await;
         let newest = store.read(now, "orders", Position::End).await;
-        assert_eq!(newest.standing.newest_at, before);
+        assert_eq!(newest.read_state.newest_at, before);
         assert_eq!(store.store.settle(now, &orders, now.as_millis()), now.as_millis());
         store.send(now.after(std::time::Duration::from_micros(999)), "other", "x").await;
         let late = store.send(now, "orders", "late").await.stamps[0].at;
@@ -136,7 +136,7 @@ async fn interval_durability_loses_nothing_in_silence() {
     assert_eq!(third.all(NOON, "a").await, [(1, "shown".to_owned())]);
     third.send(NOON, "a", "other").await;
     let view = third.read(NOON, "a", Position::After(cursor(&lost))).await;
-    assert_eq!(view.standing.continuity, Continuity::Reset, "its number is another message's now");
+    assert_eq!(view.read_state.continuity, Continuity::Reset, "its number is another message's now");
 }
 
 #[tokio::test]
@@ -246,8 +246,8 @@ async fn a_position_of_a_lost_life_is_reset() {
     let store = open(disk.port(), unbounded(), Options::default()).await;
     let published = store.send(NOON, "a", "one").await;
     let strange = Pinned::after(poll_core::Cursor { epoch: poll_core::Epoch::new(1), ..cursor(&published) });
-    let standing = store.store.standing(Timestamp::ZERO, &name("a"), &strange).await.unwrap();
-    assert_eq!(standing.continuity, Continuity::Reset);
+    let read_state = store.store.read_state(Timestamp::ZERO, &name("a"), &strange).await.unwrap();
+    assert_eq!(read_state.continuity, Continuity::Reset);
 }
 
 #[tokio::test]

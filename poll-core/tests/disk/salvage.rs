@@ -113,11 +113,11 @@ async fn a_damaged_message_is_named_and_the_rest_keeps_numbers_and_cursors() {
     assert_eq!(exported(&imported(&lines)), lines);
     let store = reopened(&copy).await;
     let view = store.read(NOON, "b", Position::After(cursor(&before))).await;
-    assert_eq!((view.standing.continuity, view.standing.missed()), (Continuity::Kept, Some(0)));
+    assert_eq!((view.read_state.continuity, view.read_state.missed()), (Continuity::Kept, Some(0)));
     let start = store.read(NOON, "b", Position::Start).await;
     let pinned = Pinned::after(start.next);
     let view = store.store.read(NOON, &name("b"), &pinned, poll_core::Limit::default()).await.unwrap();
-    assert_eq!((start.next.seq.get(), view.standing.missed(), view.next.seq.get()), (2, Some(1), 6));
+    assert_eq!((start.next.seq.get(), view.read_state.missed(), view.next.seq.get()), (2, Some(1), 6));
     assert_eq!(store.send(NOON, "b", "seven").await.stamps[0].cursor.seq.get(), 7);
     assert_eq!(store.journal.damage().borrow().rows, 0);
 }
@@ -142,7 +142,7 @@ async fn after_a_crash_what_the_server_refuses_is_taken_out() {
     let view = store.read(NOON, "b", Position::After(poll_core::Cursor::ZERO)).await;
     assert_eq!(view.next.seq.get(), 1);
     let view = store.read(NOON, "b", Position::AfterSeq(poll_core::Seq::new(1))).await;
-    assert_eq!((view.standing.missed(), view.next.seq.get()), (Some(1), 8));
+    assert_eq!((view.read_state.missed(), view.next.seq.get()), (Some(1), 8));
     assert_eq!(store.read(NOON, "b", Position::End).await.next.seq.get(), 9, "no number is given out again");
     assert_eq!(store.read(NOON, "a", Position::Start).await.next.seq.get(), 4);
 }
@@ -161,7 +161,7 @@ async fn a_channel_whose_row_is_damaged_comes_out_under_another_life() {
     let store = reopened(&imported(&salvaged(&disk))).await;
     assert_eq!(store.all(NOON, "b").await.len(), 5);
     let view = store.read(NOON, "b", Position::After(before)).await;
-    assert_eq!(view.standing.continuity, Continuity::Reset);
+    assert_eq!(view.read_state.continuity, Continuity::Reset);
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ fn batch(store: &Store, now: Timestamp) -> Timestamp {
 
 /// The newest message's time.
 fn newest(store: &Store, now: Timestamp) -> Timestamp {
-    read(store, now, "a", Position::End).standing.newest_at
+    read(store, now, "a", Position::End).read_state.newest_at
 }
 
 #[test]

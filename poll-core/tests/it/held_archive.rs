@@ -47,7 +47,7 @@ impl Journal for HeldArchive {
         Taken::Kept(append)
     }
 
-    fn archive(&self) -> Option<&dyn Archive> {
+    fn archive(self: Arc<Self>) -> Option<Arc<dyn Archive>> {
         Some(self)
     }
 }

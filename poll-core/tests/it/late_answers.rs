@@ -27,7 +27,7 @@ fn started(age: u64) -> (std::sync::Arc<HeldArchive>, poll_core::Store) {
 }
 
 fn seqs(view: &View) -> (u64, Vec<u64>) {
-    (view.standing.missed().unwrap(), numbers(view))
+    (view.read_state.missed().unwrap(), numbers(view))
 }
 
 #[test]

@@ -154,7 +154,7 @@ fn a_channel_ends_when_the_journal_says_so_even_without_a_message() {
     assert_eq!(stamps(&mut last), []);
     let view = read(&store, NOON, "a", Position::Start);
     assert!(view.is_closed());
-    assert_eq!(view.standing.epoch, LIFE);
+    assert_eq!(view.read_state.epoch, LIFE);
     assert_eq!(send(&store, NOON, "a", Publish::one(text(1))), Err(PublishError::Closed));
 }
 

@@ -27,8 +27,8 @@ fn the_start_counts_what_is_gone_as_missed() {
     for position in [Position::Start, Position::After(Cursor::ZERO), Position::AfterSeq(Seq::ZERO)] {
         let view = read(&store, second(5), "a", position);
         assert_eq!(numbers(&view), [3, 4, 5], "{position:?}");
-        assert_eq!(view.standing.missed(), Some(2), "{position:?}");
-        assert_eq!(view.standing.continuity, Continuity::Kept);
+        assert_eq!(view.read_state.missed(), Some(2), "{position:?}");
+        assert_eq!(view.read_state.continuity, Continuity::Kept);
         assert_eq!(view.next, cursor(epoch, 5));
     }
 }
@@ -40,7 +40,7 @@ fn a_cursor_or_a_bare_number_goes_on_behind_it() {
     for (after, given, missed) in [(1, &[3, 4, 5][..], 1), (2, &[3, 4, 5], 0), (4, &[5], 0), (5, &[], 0)] {
         for position in [Position::After(cursor(epoch, after)), Position::AfterSeq(Seq::new(after))] {
             let view = read(&store, second(5), "a", position);
-            assert_eq!((numbers(&view).as_slice(), view.standing.missed()), (given, Some(missed)));
+            assert_eq!((numbers(&view).as_slice(), view.read_state.missed()), (given, Some(missed)));
             assert_eq!(view.next, cursor(epoch, 5));
         }
     }
@@ -60,8 +60,8 @@ fn a_place_that_never_was_is_reset_to_the_oldest_retained() {
     ] {
         let view = read(&store, second(5), "a", position);
         assert_eq!(numbers(&view), [3, 4, 5], "{position:?}");
-        assert_eq!(view.standing.continuity, Continuity::Reset, "{position:?}");
-        assert_eq!(view.standing.missed(), None, "nobody knows what a stranger missed");
+        assert_eq!(view.read_state.continuity, Continuity::Reset, "{position:?}");
+        assert_eq!(view.read_state.missed(), None, "nobody knows what a stranger missed");
     }
 }
 
@@ -72,7 +72,7 @@ fn a_reset_with_nothing_retained_waits_and_says_so_when_something_comes() {
     let late = second(1_000);
     let pinned = pin_at(&store, late, "a", Position::AfterSeq(Seq::new(99)));
     let view = read_on(&store, late, "a", &pinned);
-    assert_eq!((numbers(&view), view.standing.continuity), (vec![], Continuity::Reset));
+    assert_eq!((numbers(&view), view.read_state.continuity), (vec![], Continuity::Reset));
 
     let (count, lane) = (Count::new(), store.lane());
     let mut wait = store.wait(&name("a"), &pinned, &lane);
@@ -80,7 +80,7 @@ fn a_reset_with_nothing_retained_waits_and_says_so_when_something_comes() {
     publish(&store, late, "a");
     assert!(poll(&mut wait, &count).is_ready());
     let view = read_on(&store, late, "a", &pinned);
-    assert_eq!((numbers(&view), view.standing.continuity), (vec![6], Continuity::Reset));
+    assert_eq!((numbers(&view), view.read_state.continuity), (vec![6], Continuity::Reset));
 }
 
 #[test]
@@ -91,11 +91,11 @@ fn an_unborn_channel_has_the_zero_cursor_and_reading_does_not_give_it_birth() {
     {
         let view = read(&store, second(0), "a", position);
         assert_eq!((numbers(&view), view.next), (vec![], Cursor::ZERO));
-        assert_eq!((view.standing.missed(), view.is_closed()), (Some(0), false));
+        assert_eq!((view.read_state.missed(), view.is_closed()), (Some(0), false));
     }
     assert_eq!(store.channels(), 0);
     for position in [Position::AfterSeq(Seq::new(1)), Position::After(cursor(Epoch::new(9), 0))] {
-        assert_eq!(read(&store, second(0), "a", position).standing.continuity, Continuity::Reset);
+        assert_eq!(read(&store, second(0), "a", position).read_state.continuity, Continuity::Reset);
     }
 }
 
@@ -105,7 +105,7 @@ fn the_end_of_an_unborn_channel_is_the_start_of_what_is_born_there() {
     let pinned = pin_at(&store, second(0), "a", Position::End);
     let epoch = five(&store);
     let view = read_on(&store, second(5), "a", &pinned);
-    assert_eq!((numbers(&view), view.standing.missed()), (vec![3, 4, 5], Some(2)));
+    assert_eq!((numbers(&view), view.read_state.missed()), (vec![3, 4, 5], Some(2)));
     let later = pin_at(&store, second(5), "a", Position::End);
     assert_eq!(read_on(&store, second(5), "a", &later).next, cursor(epoch, 5));
 }
@@ -117,7 +117,7 @@ fn what_is_pinned_does_not_move_while_its_reader_waits() {
     let pinned = pin_at(&store, second(0), "a", Position::AfterSeq(Seq::new(1)));
     publish(&store, second(0), "a");
     let view = read_on(&store, second(0), "a", &pinned);
-    assert_eq!((numbers(&view), view.standing.continuity), (vec![1], Continuity::Reset));
+    assert_eq!((numbers(&view), view.read_state.continuity), (vec![1], Continuity::Reset));
 
     // The end stays where it was when it was asked for.
     let end = pin_at(&store, second(0), "a", Position::End);
@@ -136,7 +136,7 @@ fn a_cursor_of_a_life_that_ended_meanwhile_is_told_by_a_reset() {
     assert_eq!((numbers(&view), view.next), (vec![], Cursor::ZERO));
     publish(&store, second(2_000), "a");
     let view = read_on(&store, second(2_000), "a", &pinned);
-    assert_eq!((numbers(&view), view.standing.continuity), (vec![1], Continuity::Reset));
+    assert_eq!((numbers(&view), view.read_state.continuity), (vec![1], Continuity::Reset));
     assert_ne!(view.next.epoch, first.epoch);
 }
 
@@ -146,7 +146,7 @@ fn times_and_ids_stand_after_all_that_are_not_later() {
     five(&store);
     let missed_at = |time| {
         let view = read(&store, second(5), "a", Position::AfterTime(time));
-        (numbers(&view), view.standing.missed().unwrap())
+        (numbers(&view), view.read_state.missed().unwrap())
     };
     assert_eq!(missed_at(second(3)), (vec![5], 0), "a message of that very time was seen");
     assert_eq!(missed_at(second(3).before(Duration::from_micros(1))), (vec![4, 5], 0));
@@ -169,10 +169,10 @@ fn a_time_stays_a_position_when_everything_is_gone() {
     five(&store);
     let late = second(1_000);
     let view = read(&store, late, "a", Position::AfterTime(second(1)));
-    assert_eq!((numbers(&view), view.standing.missed()), (vec![], Some(3)));
+    assert_eq!((numbers(&view), view.read_state.missed()), (vec![], Some(3)));
     publish(&store, late, "a");
     let view = read(&store, late, "a", Position::AfterTime(second(1)));
-    assert_eq!((numbers(&view), view.standing.missed()), (vec![6], Some(3)));
+    assert_eq!((numbers(&view), view.read_state.missed()), (vec![6], Some(3)));
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn a_closed_channel_says_so_once_its_reader_has_everything() {
     let first =
         ready(store.read(second(5), &name("a"), &Pinned::after(cursor(epoch, 2)), Limit::messages(2)))
             .unwrap();
-    assert!(first.standing.ended && !first.is_closed());
+    assert!(first.read_state.ended && !first.is_closed());
     let rest = read_on(&store, second(5), "a", &Pinned::after(first.next));
     assert!(rest.is_closed());
     assert!(read(&store, second(1_000), "a", Position::Start).is_closed(), "also where everything is gone");

@@ -35,7 +35,7 @@ fn zero_is_no_bound() {
         publish(&store, second(number * 1_000), "a");
     }
     assert_eq!(store.weight(), 3_000 * ONE);
-    assert_eq!(read(&store, second(9_000_000), "a", Position::Start).standing.missed(), Some(0));
+    assert_eq!(read(&store, second(9_000_000), "a", Position::Start).read_state.missed(), Some(0));
 }
 
 #[test]
@@ -57,8 +57,12 @@ fn by_age_a_message_is_retained_to_its_last_microsecond() {
     assert_eq!(numbers(&read_on(&store, second(10), "a", &reader)), [1]);
     let late = second(10).after(Duration::from_micros(1));
     let view = read_on(&store, late, "a", &reader);
-    assert_eq!((numbers(&view), view.standing.missed()), (vec![], Some(1)));
-    assert_eq!(view.standing.oldest, view.standing.newest.next(), "everything expired: oldest is the next");
+    assert_eq!((numbers(&view), view.read_state.missed()), (vec![], Some(1)));
+    assert_eq!(
+        view.read_state.oldest,
+        view.read_state.newest.next(),
+        "everything expired: oldest is the next"
+    );
     assert_eq!(store.weight(), 0);
     // Number and life go on.
     let stamp = publish(&store, late, "a").stamps[0];
@@ -105,7 +109,7 @@ fn by_bytes_the_longest_unused_gives_next_and_its_readers_are_told() {
     assert_eq!(retained(&store, "c"), [1]);
     assert_eq!(retained(&store, "d"), [1]);
     let view = read_on(&store, second(6), "a", &reader);
-    assert_eq!((numbers(&view), view.standing.missed()), (vec![2], Some(1)));
+    assert_eq!((numbers(&view), view.read_state.missed()), (vec![2], Some(1)));
 }
 
 #[test]
@@ -176,7 +180,7 @@ fn only_what_is_empty_and_long_unused_is_forgotten_for_a_new_channel() {
     assert_eq!(read(&store, second(61), "read", Position::Start).next.seq.get(), 1, "not this one");
     // Who has a cursor of it is told.
     let idle = read(&store, second(61), "idle", Position::After(stamp.cursor));
-    assert_eq!(idle.standing.continuity, Continuity::Reset);
+    assert_eq!(idle.read_state.continuity, Continuity::Reset);
 }
 
 #[test]
@@ -255,7 +259,7 @@ fn a_forgotten_channel_is_another_one_when_it_comes_back() {
     assert_eq!(again.cursor.seq.get(), 1);
     assert_ne!(again.cursor.epoch, first.cursor.epoch);
     let view = read_on(&store, second(999), "a", &Pinned::after(first.cursor));
-    assert_eq!((numbers(&view), view.standing.continuity), (vec![1], Continuity::Reset));
+    assert_eq!((numbers(&view), view.read_state.continuity), (vec![1], Continuity::Reset));
 }
 
 #[test]
@@ -291,5 +295,5 @@ fn times_of_evicted_messages_are_forgotten_where_there_is_no_memory_for_them() {
     }
     assert!(memory.used(Kind::Times) > 0 && memory.refused(Kind::Times) > 0);
     let view = read(&store, second(2_000), "c0", Position::AfterTime(second(0)));
-    assert!(view.standing.missed().is_some_and(|missed| missed <= 18), "never more than there were");
+    assert!(view.read_state.missed().is_some_and(|missed| missed <= 18), "never more than there were");
 }

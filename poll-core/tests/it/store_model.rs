@@ -271,13 +271,13 @@ impl World {
         let given: Vec<u64> = (from + 1..=channel.newest()).take(limit).collect();
         let next = given.last().copied().unwrap_or(from);
         prop_assert_eq!(&numbers(&view), &given);
-        prop_assert_eq!(view.standing.continuity, reader.continuity);
+        prop_assert_eq!(view.read_state.continuity, reader.continuity);
         let missed = (reader.continuity == Continuity::Kept).then_some(from - position);
-        prop_assert_eq!(view.standing.missed(), missed);
+        prop_assert_eq!(view.read_state.missed(), missed);
         prop_assert_eq!(view.next.seq.get(), next);
         prop_assert_eq!(view.next.epoch == Epoch::ZERO, !channel.is_born());
         prop_assert_eq!(view.is_closed(), channel.ended && next == channel.newest());
-        prop_assert_eq!(ready(self.store.standing(self.now, &name, &reader.pinned)), Ok(view.standing));
+        prop_assert_eq!(ready(self.store.read_state(self.now, &name, &reader.pinned)), Ok(view.read_state));
         if view.batch.is_some() {
             reader.leave();
             reader.pinned = Pinned::after(view.next);

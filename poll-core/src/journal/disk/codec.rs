@@ -14,10 +14,10 @@ use bytes::Bytes;
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::idempotency::{IdempotencyKey, Numbers};
 use crate::journal::KeptKey;
 use crate::journal::{Append, Minted};
 use crate::types::{ChannelName, Epoch, Message, Payload, Seq, Timestamp};
+use crate::types::{IdempotencyKey, Numbers};
 
 type Result<T> = std::result::Result<T, Fault>;
 

@@ -13,8 +13,7 @@ use super::shared::Shared;
 use super::stored_channel::{self, StoredChannel, Torn, passing_damage};
 use super::tables;
 use crate::journal::{KeptKey, Landmark, Loaded, Located, Piece, Stretch};
-use crate::log::Limit;
-use crate::types::{ChannelName, Epoch, JournalError, Message, Retention, Seq, Timestamp};
+use crate::types::{ChannelName, Epoch, JournalError, Limit, Message, Retention, Seq, Timestamp};
 
 /// What one load brings into memory at most: as much as one answer holds, so that a reader who was away finds what it missed,
 /// and a channel that few read costs little…

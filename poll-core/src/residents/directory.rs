@@ -6,44 +6,53 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::channel::Channel;
+use crate::channel::Channel;
 use crate::near::fetch;
 use crate::sync::Mutex;
 use crate::types::{ChannelName, NameIndexMap};
 
 const SHARDS: usize = 64;
 
-pub(super) struct Directory {
+pub(crate) struct Directory {
     /// Held for one look-up, insertion or removal. Taken before a channel's lock, never after.
     shards: Box<[Mutex<Shard>]>,
     len: AtomicU64,
     /// What the channels weigh beside their logs, in bytes.
     weight: AtomicU64,
+    /// Held while a page is taken, so before the lock of a shard.
+    next_page: Mutex<NextPage>,
+}
+
+/// Where the next page begins.
+#[derive(Debug, Default)]
+struct NextPage {
+    shard: usize,
+    index: usize,
 }
 
 type Shard = NameIndexMap<Arc<Channel>>;
 
 /// There are as many channels as there may be.
-pub(super) struct Full;
+pub(crate) struct Full;
 
 impl Default for Directory {
     fn default() -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::new(Shard::default())).collect();
-        Self { shards, len: AtomicU64::new(0), weight: AtomicU64::new(0) }
+        Self { shards, len: AtomicU64::new(0), weight: AtomicU64::new(0), next_page: Mutex::default() }
     }
 }
 
 impl Directory {
-    pub(super) fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.len.load(Ordering::Relaxed)
     }
 
     /// What the channels weigh beside their logs, in bytes.
-    pub(super) fn weight(&self) -> u64 {
+    pub(crate) fn weight(&self) -> u64 {
         self.weight.load(Ordering::Relaxed)
     }
 
-    pub(super) fn get(&self, name: &ChannelName) -> Option<Arc<Channel>> {
+    pub(crate) fn get(&self, name: &ChannelName) -> Option<Arc<Channel>> {
         let shard = self.shard(name).lock();
         let channel = shard.get(name)?;
         fetch::<Channel>(channel);
@@ -51,7 +60,7 @@ impl Directory {
     }
 
     /// The channel of a name, made if there is none, there are fewer than `most`, and they weigh less than `most_bytes`.
-    pub(super) fn get_or_make(
+    pub(crate) fn get_or_make(
         &self,
         name: &ChannelName,
         most: u64,
@@ -74,7 +83,7 @@ impl Directory {
     }
 
     /// Puts a channel in that was loaded. There is one load of a name at a time.
-    pub(super) fn install(&self, channel: Channel) -> Arc<Channel> {
+    pub(crate) fn install(&self, channel: Channel) -> Arc<Channel> {
         let channel = Arc::new(channel);
         let other = self.shard(channel.name()).lock().insert(channel.name().clone(), channel.clone());
         debug_assert!(other.is_none(), "a channel is in memory twice");
@@ -84,7 +93,7 @@ impl Directory {
     }
 
     /// Takes a channel out, if it agrees under its own lock.
-    pub(super) fn remove(&self, channel: &Arc<Channel>, agrees: impl FnOnce(&Channel) -> bool) -> bool {
+    pub(crate) fn remove(&self, channel: &Arc<Channel>, agrees: impl FnOnce(&Channel) -> bool) -> bool {
         let mut shard = self.shard(channel.name()).lock();
         let held = shard.get(channel.name()).is_some_and(|other| Arc::ptr_eq(other, channel));
         if !held || !agrees(channel) {
@@ -97,7 +106,7 @@ impl Directory {
     }
 
     /// Up to `count` different channels from around a place picked by `random`; all there are, if not more.
-    pub(super) fn sample(&self, random: u64, count: usize) -> Vec<Arc<Channel>> {
+    pub(crate) fn sample(&self, random: u64, count: usize) -> Vec<Arc<Channel>> {
         let index = usize::try_from(random >> 32).unwrap_or_default();
         let start = usize::try_from(random & 0xffff).unwrap_or_default();
         let mut sample = Vec::with_capacity(count);
@@ -121,13 +130,23 @@ impl Directory {
         sample
     }
 
-    /// Up to `count` channels of a shard from `index` on, and whether the shard goes on after them. `None`
-    /// past the last shard.
-    pub(super) fn page(&self, shard: usize, index: usize, count: usize) -> Option<(Vec<Arc<Channel>>, bool)> {
-        let shard = self.shards.get(shard)?.lock();
-        let end = shard.len().min(index.saturating_add(count));
-        let page = (index..end).filter_map(|index| Some(shard.get_index(index)?.1.clone())).collect();
-        Some((page, end < shard.len()))
+    /// The next channels, at most `count` of them. Called again and again it comes round to all; past the last ones it
+    /// gives none, and then begins anew.
+    pub(crate) fn next_page(&self, count: usize) -> Vec<Arc<Channel>> {
+        let mut next = self.next_page.lock();
+        let Some(shard) = self.shards.get(next.shard) else {
+            *next = NextPage::default();
+            return Vec::new();
+        };
+        let shard = shard.lock();
+        let end = shard.len().min(next.index.saturating_add(count));
+        let page = (next.index..end).filter_map(|index| Some(shard.get_index(index)?.1.clone())).collect();
+        *next = if end < shard.len() {
+            NextPage { index: end, ..*next }
+        } else {
+            NextPage { shard: next.shard + 1, index: 0 }
+        };
+        page
     }
 
     fn shard(&self, name: &ChannelName) -> &Mutex<Shard> {

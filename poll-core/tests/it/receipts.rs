@@ -13,7 +13,7 @@ fn client(name: &str) -> Arc<str> {
 }
 
 fn used(store: &Store) -> u64 {
-    store.memory().used(Kind::Notes)
+    store.memory().used(Kind::Receipts)
 }
 
 #[test]
@@ -22,7 +22,7 @@ fn receipts_are_listed_in_order_and_once() {
     let at = publish(&store, second(0), "a").stamps[0].cursor;
     let batch = read(&store, second(0), "a", Position::Start).batch.unwrap();
     for reader in ["x", "y", "x"] {
-        store.note_receipts(&name("a"), at.epoch, batch.messages(), &client(reader)).unwrap();
+        store.record_receipts(&name("a"), at.epoch, batch.messages(), &client(reader)).unwrap();
     }
     assert_eq!(store.receipts(&name("a"), at), [client("x"), client("y")]);
     let elsewhere = poll_core::Cursor { epoch: poll_core::Epoch::new(1), ..at };
@@ -39,14 +39,14 @@ fn notes_go_with_the_message_however_it_goes() {
     let batch = read(&store, second(0), "a", Position::Start).batch.unwrap();
     let reserved = store.reserve_retrievals(2).unwrap();
     store.mark_retrieved(&a, first.epoch, batch.messages(), reserved);
-    store.note_receipts(&a, first.epoch, batch.messages(), &client("x")).unwrap();
+    store.record_receipts(&a, first.epoch, batch.messages(), &client("x")).unwrap();
     assert!(store.not_retrieved(&a, first.epoch, batch.messages()).is_empty());
     let both = used(&store);
 
     publish(&store, second(1), "a");
     assert_eq!(used(&store), both / 2, "the first went by number");
     assert!(store.receipts(&a, first).is_empty());
-    store.note_receipts(&a, first.epoch, batch.messages(), &client("y")).unwrap();
+    store.record_receipts(&a, first.epoch, batch.messages(), &client("y")).unwrap();
     assert!(store.receipts(&a, first).is_empty(), "what is gone is not noted again");
     read(&store, second(60), "a", Position::Start);
     assert_eq!(used(&store), 0, "the rest went by age");
@@ -61,7 +61,7 @@ fn many_short_lived_channels_leave_nothing_behind() {
         let channel = format!("c{number}");
         let epoch = publish(&store, second(0), &channel).stamps[0].cursor.epoch;
         let batch = read(&store, second(0), &channel, Position::Start).batch.unwrap();
-        store.note_receipts(&name(&channel), epoch, batch.messages(), &client("x")).unwrap();
+        store.record_receipts(&name(&channel), epoch, batch.messages(), &client("x")).unwrap();
     }
     assert!(used(&store) > 0);
     (0..80).for_each(|_| store.sweep(second(60), usize::MAX));
@@ -75,12 +75,12 @@ fn notes_beyond_the_account_are_refused() {
     let a = name("a");
     let epoch = publish(&store, second(0), "a").stamps[0].cursor.epoch;
     let batch = read(&store, second(0), "a", Position::Start).batch.unwrap();
-    let over = Err(OverBudget(Kind::Notes));
+    let over = Err(OverBudget(Kind::Receipts));
     let noted = (0..).take_while(|number| {
         let client = client(&format!("client-{number}"));
-        store.note_receipts(&a, epoch, batch.messages(), &client) != over
+        store.record_receipts(&a, epoch, batch.messages(), &client) != over
     });
     assert!((5..50).contains(&noted.count()));
-    assert!(memory.used(Kind::Notes) <= memory.bound(Kind::Notes));
+    assert!(memory.used(Kind::Receipts) <= memory.bound(Kind::Receipts));
     assert!(store.reserve_retrievals(1_000).is_err());
 }

@@ -1,13 +1,12 @@
-//! Messages on their way: minted, in the journal's hands, and not visible yet.
+//! Publishes in the journal's hands, and the times of their messages.
 //!
-//! A reader who goes on from a time must find them ahead of it, and those that became visible only after that time as
-//! well. A channel whose journal answers at once has none.
+//! A reader who goes on from a time must find these messages ahead of it, and those that became visible only after that
+//! time as well. A channel whose journal answers at once has none.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::idempotency::{Fingerprint, IdempotencyKey};
-use crate::types::{Ending, Timestamp};
+use crate::types::{Ending, Fingerprint, IdempotencyKey, Timestamp};
 
 /// A message that becomes visible so long after its time is remembered, …
 const LATE: Duration = Duration::from_secs(1);
@@ -18,18 +17,20 @@ const TOGETHER: Duration = Duration::from_millis(100);
 
 /// A publish that was handed to the journal and is not answered, as its channel knows it.
 #[derive(Debug, Clone)]
-pub(super) struct Pending {
+pub(crate) struct Pending {
     /// Tells it from the channel's others.
-    pub(super) number: u64,
+    pub(crate) number: u64,
+    /// When it was taken, by the publisher's clock.
+    pub(crate) taken: Timestamp,
     /// Whether the channel is closed with it.
-    pub(super) ending: Ending,
+    pub(crate) ending: Ending,
     /// The publisher's key and what tells its payload from others.
-    pub(super) key: Option<(IdempotencyKey, Fingerprint)>,
+    pub(crate) key: Option<(IdempotencyKey, Fingerprint)>,
 }
 
 /// What of one channel is on its way, and what came late.
 #[derive(Debug, Default)]
-pub(super) struct Transit(Option<Box<Queues>>);
+pub(crate) struct PendingTimes(Option<Box<Queues>>);
 
 #[derive(Debug, Default)]
 struct Queues {
@@ -47,15 +48,15 @@ struct Late {
     visible: Timestamp,
 }
 
-impl Transit {
+impl PendingTimes {
     /// A publish is on its way; no message of it was taken before `earliest`, if it has any.
-    pub(super) fn begin(&mut self, number: u64, earliest: Option<Timestamp>) {
+    pub(crate) fn begin(&mut self, number: u64, earliest: Option<Timestamp>) {
         let unseen = earliest.map(|earliest| (number, earliest));
         self.0.get_or_insert_default().unseen.extend(unseen);
     }
 
     /// A publish is not on its way any more: it is visible, or will never be. It is `now`, or later.
-    pub(super) fn end(&mut self, number: u64, now: Timestamp) {
+    pub(crate) fn end(&mut self, number: u64, now: Timestamp) {
         let Some(queues) = &mut self.0 else { return };
         // The first, as a rule: a journal answers in order.
         let index = queues.unseen.iter().position(|&(other, _)| other == number);
@@ -72,12 +73,12 @@ impl Transit {
     }
 
     /// Before which time no message was taken that is on its way.
-    pub(super) fn first(&self) -> Option<Timestamp> {
+    pub(crate) fn first(&self) -> Option<Timestamp> {
         self.0.as_ref()?.unseen.front().map(|&(_, at)| at)
     }
 
     /// The same of what was on its way at `time` and has come since.
-    pub(super) fn first_since(&self, time: Timestamp) -> Option<Timestamp> {
+    pub(crate) fn first_since(&self, time: Timestamp) -> Option<Timestamp> {
         self.0.as_ref()?.late.iter().find(|late| late.visible > time).map(|late| late.at)
     }
 }

@@ -11,9 +11,8 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::memory::{Kind, Memory};
 use crate::near::fetch;
-use crate::types::{Cursor, Epoch, Message, Seq, Timestamp, mint_id};
+use crate::types::{Cursor, Epoch, Limit, Message, Seq, Timestamp, mint_id};
 
 /// How many evicted messages are remembered by their time.
 const REMEMBERED: usize = 1_000;
@@ -53,45 +52,6 @@ struct Beneath {
     oldest: Seq,
     /// No message of them was taken before this.
     since: Timestamp,
-}
-
-/// How much of a log to give at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Limit {
-    /// At most this many messages, at least one.
-    pub messages: usize,
-    /// At most this many bytes of payload, but never less than one message.
-    pub bytes: usize,
-}
-
-impl Default for Limit {
-    /// 1000 messages and 1 MiB: enough to catch up, little enough to hold.
-    fn default() -> Self {
-        Self { messages: 1_000, bytes: 1 << 20 }
-    }
-}
-
-impl Limit {
-    /// The default with at most `messages` messages.
-    #[must_use]
-    pub fn messages(messages: usize) -> Self {
-        let whole = Self::default();
-        Self { messages: messages.clamp(1, whole.messages), ..whole }
-    }
-
-    /// The same with fewer bytes where memory for answers runs low: readers go on in smaller steps before any is refused.
-    /// A limit without a bound on bytes stays as it is.
-    pub(crate) fn within(self, memory: &Memory) -> Self {
-        let (used, bound) = (memory.used(Kind::Answers), memory.bound(Kind::Answers));
-        let most = match used {
-            _ if self.bytes == usize::MAX || used <= bound / 2 => return self,
-            _ if used <= bound / 4 * 3 => 64 << 10,
-            _ => 4 << 10,
-        };
-        // What messages weigh beside their payload is no more than that either.
-        let messages = self.messages.min(most / Message::OVERHEAD_BYTES as usize);
-        Self { messages, bytes: self.bytes.min(most) }
-    }
 }
 
 impl Damaged {

@@ -1,25 +1,24 @@
 //! One publish in the journal's hands, and how its messages get their numbers.
 
+use std::ops::DerefMut;
 use std::sync::{Arc, Weak};
 
 use smallvec::SmallVec;
 use tokio::sync::{oneshot, watch};
 
-use super::Inner;
-use super::channel::{Channel, State};
-use super::transit::Pending;
-use crate::batch::Messages;
-use crate::idempotency::IdempotencyKey;
+use super::archive::Archive;
+use crate::channel::{Channel, ChannelState, Messages, Pending};
+use crate::residents::Residents;
 use crate::sync::Mutex;
 use crate::types::{
-    ChannelName, Ending, Epoch, JournalError, Message, Payload, PublishError, Published, Seq, Stamp, Stamps,
-    Timestamp,
+    ChannelName, Ending, Epoch, IdempotencyKey, JournalError, Message, Payload, PublishError, Published, Seq,
+    Stamp, Stamps, Timestamp,
 };
 
 /// A publish in the hands of a journal. It comes without numbers; a journal that gives them out in this process has it
 /// [minted](Mint::mint). One that is dropped unanswered has failed; in a panic, nobody knows.
 pub struct Append<Content = Unminted> {
-    pub(super) handed: Handed,
+    handed: Handed,
     content: Content,
 }
 
@@ -36,28 +35,27 @@ pub struct Minted {
 /// Gives out numbers, ids and times in this process. It borrows the channel, so they are in the order in which the
 /// journal takes the publishes.
 pub struct Mint<'a> {
-    state: &'a mut State,
+    state: &'a mut ChannelState,
     /// No message of the publish is taken before this; `None` where it has none.
     earliest: Option<Timestamp>,
 }
 
 /// Who published where, and who hears what becomes of it.
-pub(super) struct Handed {
-    pub(super) store: Weak<Inner>,
-    pub(super) channel: Arc<Channel>,
-    pub(super) pending: Pending,
-    pub(super) taken: Timestamp,
-    /// Whether the archive admitted the channel for this publish, which is its first.
-    pub(super) admitted: bool,
+pub(crate) struct Handed {
+    pub(crate) residents: Weak<Residents>,
+    pub(crate) channel: Arc<Channel>,
+    pub(crate) pending: Pending,
+    /// The archive, if it admitted the channel for this publish, which is its first.
+    pub(crate) admitted: Option<Weak<dyn Archive>>,
     /// Duplicates under the same key wait for this to change or be dropped, which wakes them: so never under a lock.
-    pub(super) duplicates: Option<watch::Sender<()>>,
+    pub(crate) duplicates: Option<watch::Sender<()>>,
     /// Gone once the publisher is answered. Held to take it out, because a publisher is told of a doubt while the
     /// publish itself is with the thread that commits it.
-    pub(super) reply: Mutex<Option<Answer>>,
+    pub(crate) reply: Mutex<Option<Answer>>,
 }
 
 /// Where a publisher hears how its publish ended.
-pub(super) type Answer = oneshot::Sender<Result<Published, PublishError>>;
+pub(crate) type Answer = oneshot::Sender<Result<Published, PublishError>>;
 
 /// A publish that readers see before the journal has kept it.
 pub struct WriteBehind {
@@ -75,7 +73,7 @@ impl<Content> Append<Content> {
     /// When the publish was taken, by the caller's clock.
     #[must_use]
     pub fn taken(&self) -> Timestamp {
-        self.handed.taken
+        self.handed.pending.taken
     }
 
     /// Whether the channel is closed with this.
@@ -106,8 +104,16 @@ impl<Content> Append<Content> {
 }
 
 impl Append {
-    pub(super) fn new(handed: Handed, payloads: SmallVec<[Payload; 1]>) -> Self {
+    pub(crate) fn new(handed: Handed, payloads: SmallVec<[Payload; 1]>) -> Self {
         Self { handed, content: Unminted(payloads) }
+    }
+
+    /// Takes back a publish that the journal did not take, from the store that holds the channel's lock.
+    pub(crate) fn refuse(mut self, mut state: impl DerefMut<Target = ChannelState>) {
+        self.handed.reply = Mutex::default();
+        state.refuse(&self.handed.pending);
+        drop(state);
+        self.handed.dismiss();
     }
 
     /// What is to be appended, in this order; empty where the publish only [ends](Self::ending) the channel.
@@ -166,11 +172,12 @@ impl Append<Minted> {
 
     /// The publish is kept: shows it to readers, then answers the publisher. To be called in the order in which a
     /// channel's publishes were minted.
-    pub fn kept(mut self) {
-        let Some(store) = self.handed.store.upgrade() else { return };
-        match store.apply(&mut self) {
-            Some(published) => self.handed.answer(Ok(published)),
-            None => self.handed.doubt("what the journal kept does not follow what it kept before"),
+    pub fn kept(self) {
+        let Self { handed, content: Minted { epoch, messages, .. } } = self;
+        let Some(residents) = handed.residents.upgrade() else { return };
+        match residents.show_kept(&handed.channel, &handed.pending, epoch, messages) {
+            Some(published) => handed.answer(Ok(published)),
+            None => handed.doubt("what the journal kept does not follow what it kept before"),
         }
     }
 
@@ -185,11 +192,10 @@ impl Append<Minted> {
     #[cfg(feature = "disk")]
     pub(crate) fn copy(&self) -> Self {
         let handed = Handed {
-            store: Weak::new(),
+            residents: Weak::new(),
             channel: self.handed.channel.clone(),
             pending: self.handed.pending.clone(),
-            taken: self.handed.taken,
-            admitted: false,
+            admitted: None,
             duplicates: None,
             reply: Mutex::default(),
         };
@@ -197,9 +203,15 @@ impl Append<Minted> {
         Self { handed, content: Minted { epoch, after, messages: messages.clone() } }
     }
 
-    /// Takes the messages out, to be shown.
-    pub(super) fn take_messages(&mut self) -> Messages {
-        std::mem::take(&mut self.content.messages)
+    /// Shows a publish that was kept at once, to the store that holds the channel's lock.
+    pub(crate) fn show(
+        self,
+        residents: &Residents,
+        state: impl DerefMut<Target = ChannelState>,
+    ) -> Published {
+        let Self { mut handed, content } = self;
+        handed.reply = Mutex::default();
+        residents.show(&handed.channel, state, &handed.pending, content.messages)
     }
 }
 
@@ -209,7 +221,7 @@ impl Mint<'_> {
     pub fn mint(&mut self, append: Append) -> Append<Minted> {
         let Append { handed, content: Unminted(payloads) } = append;
         let (epoch, after) = (self.state.epoch(), self.state.minted());
-        let messages = self.state.mint(handed.taken, payloads);
+        let messages = self.state.mint(handed.pending.taken, payloads);
         self.earliest = messages.first().map(|message| message.at);
         Append { handed, content: Minted { epoch, after, messages } }
     }
@@ -217,14 +229,14 @@ impl Mint<'_> {
 
 impl<'a> Mint<'a> {
     /// For one publish of so many payloads.
-    pub(super) fn of(state: &'a mut State, payloads: usize) -> Self {
+    pub(crate) fn of(state: &'a mut ChannelState, payloads: usize) -> Self {
         // Whoever else gives out times gives later ones than the newest.
         let earliest = (payloads > 0).then(|| state.log.newest_at().next());
         Self { state, earliest }
     }
 
     /// No message of the publish is taken before this; `None` where it has none.
-    pub(super) fn earliest(&self) -> Option<Timestamp> {
+    pub(crate) fn earliest(&self) -> Option<Timestamp> {
         self.earliest
     }
 }
@@ -248,11 +260,8 @@ impl Handed {
     }
 
     /// A channel that would have been born with this is not.
-    pub(super) fn dismiss(&self) {
-        if !self.admitted {
-            return;
-        }
-        if let Some(archive) = self.store.upgrade().as_ref().and_then(|store| store.journal.archive()) {
+    fn dismiss(&self) {
+        if let Some(archive) = self.admitted.as_ref().and_then(Weak::upgrade) {
             archive.dismiss();
         }
     }

@@ -1,33 +1,13 @@
-//! Where a question starts: what a client can name, and what it is pinned to.
+//! What a position meant when it was first looked at.
 //!
-//! A [`Position`] is what was asked; a [`Pinned`] is what it meant when it was first looked at. The difference
+//! A [`Position`] is what was asked; a [`Pinned`] is settled. The difference
 //! matters to whoever waits: «after number 1» of a channel without messages must not become «has everything»
 //! when number 1 is published.
 
 use uuid::Uuid;
 
-use crate::journal::Landmark;
-use crate::log::Log;
-use crate::types::{Cursor, Seq, Timestamp};
-
-/// A place to start reading from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Position {
-    /// Before the first message, retained or not.
-    Start,
-    /// After the newest message there is now.
-    End,
-    /// After a position that an earlier answer gave.
-    After(Cursor),
-    /// After a bare number, of whatever life the channel is in.
-    AfterSeq(Seq),
-    /// After all messages taken at or before a time.
-    AfterTime(Timestamp),
-    /// After all messages whose UUIDv7 is not above this one.
-    AfterId(Uuid),
-    /// Somewhere, but what the reader calls it is no place of any channel.
-    Unknown,
-}
+use super::log::Log;
+use crate::types::{Continuity, Cursor, Landmark, Position, Seq, Timestamp};
 
 /// A position with its meaning settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,15 +21,6 @@ pub(crate) enum Pin {
     Cursor(Cursor),
     Time(Timestamp),
     Id(Uuid),
-}
-
-/// Whether the reader's place was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Continuity {
-    /// Reading goes on where the reader was.
-    Kept,
-    /// The place belongs to another life of the channel, or to none: reading starts at the oldest retained.
-    Reset,
 }
 
 impl Pinned {

@@ -2,20 +2,20 @@
 
 use std::sync::{Arc, Weak};
 
-use super::Inner;
-use super::channel::{Channel, Stage};
+use crate::channel::{Channel, ChannelPhase};
+use crate::residents::Residents;
 use crate::types::{ChannelName, Epoch, Retention, Seq, Timestamp};
 
 /// The store, as its journal sees it. Never holds it up: a store that is gone is told nothing.
 #[derive(Clone)]
 pub struct Host {
-    store: Weak<Inner>,
+    residents: Weak<Residents>,
     retention: Retention,
 }
 
 impl Host {
-    pub(super) fn of(store: &Arc<Inner>) -> Self {
-        Self { store: Arc::downgrade(store), retention: store.retention }
+    pub(crate) fn of(residents: &Arc<Residents>) -> Self {
+        Self { residents: Arc::downgrade(residents), retention: residents.retention }
     }
 
     /// The bounds in force.
@@ -26,13 +26,8 @@ impl Host {
 
     /// The journal evicted everything of the channel before `oldest`.
     pub fn evicted(&self, channel: &ChannelName, epoch: Epoch, oldest: Seq) {
-        let Some(store) = self.store.upgrade() else { return };
-        let Some(channel) = store.directory.get(channel) else { return };
-        let mut state = channel.state.lock();
-        if state.epoch() == epoch {
-            let freed = state.raise(oldest, Timestamp::ZERO, &store.memory);
-            drop(state);
-            store.lighten(freed);
+        if let Some(residents) = self.residents.upgrade() {
+            residents.raise(channel, epoch, (oldest, Timestamp::ZERO));
         }
     }
 
@@ -40,21 +35,21 @@ impl Host {
     /// `unused` or something of it is on its way.
     #[must_use]
     pub fn agrees_to_forget(&self, channel: &ChannelName, now: Timestamp, unused: Timestamp) -> bool {
-        let Some(store) = self.store.upgrade() else { return false };
-        let Some(channel) = store.directory.get(channel) else { return true };
+        let Some(residents) = self.residents.upgrade() else { return false };
+        let Some(channel) = residents.get(channel) else { return true };
         let mut freed = 0;
         let agrees = |channel: &Channel| {
             let mut state = channel.state.lock();
             state.keys.forget(now, &self.retention);
-            freed = state.expire(self.retention.cutoff(now), &store.memory);
+            freed = state.expire(self.retention.cutoff(now), &residents.memory);
             let agrees = state.is_idle() && state.is_kept() && state.unused_since(now) < unused;
             if agrees {
-                state.stage = Stage::Forgotten;
+                state.phase = ChannelPhase::Forgotten;
             }
             agrees
         };
-        let gone = store.directory.remove(&channel, agrees);
-        store.lighten(freed);
+        let gone = residents.directory.remove(&channel, agrees);
+        residents.lighten(freed);
         gone
     }
 }

@@ -1,29 +1,16 @@
 //! The keys that publishers gave, so that a publish sent twice is kept once.
 //!
 //! One table a channel, bounded by time and number, and charged to the [account](crate::Memory). A key is taken before the
-//! journal is asked, so a twin that arrives meanwhile finds it and waits for the first one's outcome. Of a key and its
+//! journal is asked, so a duplicate that arrives meanwhile finds it and waits for the first one's outcome. Of a key and its
 //! payload only hashes are kept, of its messages their numbers: the rest of an answer is read back from the log.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
-use crate::journal::KeptKey;
 use crate::memory::{Charge, Kind, Memory, OverBudget};
-use crate::types::{Payload, Retention, Seq, Timestamp};
-
-/// A publisher's name for one publish: 1 to 255 bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct IdempotencyKey(Arc<str>);
-
-/// The text is not an idempotency key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct IdempotencyKeyError;
-
-/// Tells one publish's content from another's.
-pub(crate) type Fingerprint = [u8; 32];
+use crate::types::{Fingerprint, IdempotencyKey, KeptKey, Numbers, Retention, Timestamp};
 
 /// The first 128 bits of a SHA-256: no two keys and no two payloads share it by chance or by design.
 type Hash = [u8; 16];
@@ -65,17 +52,8 @@ enum Outcome {
     Kept(Numbers),
 }
 
-/// The messages of one publish: a run of numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Numbers {
-    /// The number that the publish came after.
-    pub after: Seq,
-    /// How many messages it had.
-    pub count: u32,
-}
-
 /// What the table says of a key.
-pub(crate) enum Known {
+pub(crate) enum Lookup {
     New,
     /// The journal has to be asked first which keys it kept.
     NotLoaded,
@@ -85,52 +63,6 @@ pub(crate) enum Known {
     Doubtful,
     Kept(Numbers),
     OtherPayload,
-}
-
-impl IdempotencyKey {
-    /// The longest key in bytes.
-    pub const MAX_BYTES: usize = 255;
-
-    /// Takes a text for a key.
-    ///
-    /// # Errors
-    /// When it is empty or longer than [`Self::MAX_BYTES`].
-    pub fn parse(text: &str) -> Result<Self, IdempotencyKeyError> {
-        if text.is_empty() || text.len() > Self::MAX_BYTES {
-            return Err(IdempotencyKeyError);
-        }
-        Ok(Self(text.into()))
-    }
-
-    /// The key as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Display for IdempotencyKeyError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("an idempotency key has 1 to 255 bytes")
-    }
-}
-
-impl std::error::Error for IdempotencyKeyError {}
-
-/// SHA-256 over kinds, lengths and bytes: no two publishes share it by chance or by design.
-pub(crate) fn fingerprint(payloads: &[Payload]) -> Fingerprint {
-    let mut hash = Sha256::new();
-    for payload in payloads {
-        let kind = match payload {
-            Payload::Json(_) => 0u8,
-            Payload::Text(_) => 1,
-            Payload::Binary(_) => 2,
-        };
-        hash.update([kind]);
-        hash.update((payload.len() as u64).to_le_bytes());
-        hash.update(payload.as_bytes());
-    }
-    hash.finalize().into()
 }
 
 /// The first half of a hash, which is enough to tell it from others.
@@ -150,22 +82,22 @@ impl Keys {
         Self { loaded: Loaded::No, ..Self::default() }
     }
 
-    pub(crate) fn look(&self, key: &IdempotencyKey, fingerprint: &Fingerprint) -> Known {
+    pub(crate) fn look(&self, key: &IdempotencyKey, fingerprint: &Fingerprint) -> Lookup {
         if self.loaded == Loaded::No {
-            return Known::NotLoaded;
+            return Lookup::NotLoaded;
         }
         match self.known.get(&hash(key)) {
-            None => Known::New,
-            Some(entry) if entry.payload != half(fingerprint) => Known::OtherPayload,
+            None => Lookup::New,
+            Some(entry) if entry.payload != half(fingerprint) => Lookup::OtherPayload,
             Some(entry) => match &entry.outcome {
-                Outcome::Pending(outcome) => Known::Pending(outcome.clone()),
-                Outcome::Doubtful => Known::Doubtful,
-                Outcome::Kept(numbers) => Known::Kept(*numbers),
+                Outcome::Pending(outcome) => Lookup::Pending(outcome.clone()),
+                Outcome::Doubtful => Lookup::Doubtful,
+                Outcome::Kept(numbers) => Lookup::Kept(*numbers),
             },
         }
     }
 
-    /// A publish takes its key. To let go of what this gives tells the twins that there is an outcome.
+    /// A publish takes its key. To let go of what this gives wakes the duplicates: there is an outcome.
     ///
     /// # Errors
     /// When there is no memory for another key.
@@ -176,20 +108,20 @@ impl Keys {
         fingerprint: &Fingerprint,
         memory: &Memory,
     ) -> Result<watch::Sender<()>, OverBudget> {
-        let (twins, outcome) = watch::channel(());
+        let (duplicates, outcome) = watch::channel(());
         self.insert(now, hash(key), half(fingerprint), Outcome::Pending(outcome), memory)?;
-        Ok(twins)
+        Ok(duplicates)
     }
 
-    /// The publish under `key` was kept: its twins get the same answer from now on.
+    /// The publish under `key` was kept: duplicates get the same answer from now on.
     pub(crate) fn keep(&mut self, key: &IdempotencyKey, numbers: Numbers) {
         if let Some(entry) = self.known.get_mut(&hash(key)) {
             entry.outcome = Outcome::Kept(numbers);
         }
     }
 
-    /// Nobody knows what became of the publish under `key`, until it is kept or failed after all. Its twins are
-    /// told so, once they are woken.
+    /// Nobody knows what became of the publish under `key`, until it is kept or failed after all. Duplicates
+    /// are told so, once they are woken.
     pub(crate) fn doubt(&mut self, key: &IdempotencyKey) {
         if let Some(entry) = self.known.get_mut(&hash(key)) {
             entry.outcome = Outcome::Doubtful;

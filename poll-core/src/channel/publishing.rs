@@ -1,0 +1,136 @@
+//! A publish's way through its channel: handed to the journal, minted, then shown, failed or in doubt.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::batch::Messages;
+use super::log::Log;
+use super::pending::Pending;
+use super::state::{ChannelPhase, ChannelState};
+use crate::types::{
+    Cursor, Ending, Epoch, Fingerprint, IdempotencyKey, Message, Numbers, Payload, Published, Seq, Stamp,
+    Stamps, Timestamp, mint_id,
+};
+
+impl ChannelState {
+    /// A publish is handed to the journal.
+    pub(crate) fn hand_over(
+        &mut self,
+        taken: Timestamp,
+        ending: Ending,
+        key: Option<(IdempotencyKey, Fingerprint)>,
+    ) -> Pending {
+        self.pending += 1;
+        self.handed += 1;
+        if ending == Ending::Close {
+            self.phase = ChannelPhase::Closing;
+        }
+        Pending { number: self.handed, taken, ending, key }
+    }
+
+    /// Gives each payload its number, time and id, in one order. Times are the clock's, or, where that shows no later
+    /// one than was given out, grow by as little as they can: however much is published at once, times run ahead by a
+    /// microsecond a message, and the clock catches up.
+    pub(crate) fn mint(&mut self, now: Timestamp, payloads: SmallVec<[Payload; 1]>) -> Messages {
+        let mut messages = Messages::with_capacity(payloads.len());
+        for payload in payloads {
+            self.minted = self.minted.next();
+            self.minted_at = now.max(self.minted_at.next());
+            let id = mint_id(self.minted_at, rand::random());
+            messages.push(Arc::new(Message { seq: self.minted, id, at: self.minted_at, payload }));
+        }
+        messages
+    }
+
+    /// Whether messages come next in the log, in this life of the channel. If it is not born, `epoch` becomes its life.
+    pub(crate) fn is_next(&mut self, epoch: Epoch, messages: &[Arc<Message>]) -> bool {
+        if self.epoch() != epoch && self.born().is_none() {
+            self.log = Log::new(epoch);
+        }
+        let (mut seq, mut at) = (self.log.newest(), self.log.newest_at());
+        self.epoch() == epoch
+            && messages.iter().all(|message| {
+                let follows = message.seq == seq.next() && message.at > at;
+                (seq, at) = (message.seq, message.at);
+                follows
+            })
+    }
+
+    /// Makes a publish visible whose messages come next; gives its answer, and what it weighs. Retention is the caller's
+    /// next step.
+    pub(crate) fn apply(&mut self, publish: &Pending, messages: Messages) -> (Published, u64) {
+        let (epoch, after, before) = (self.epoch(), self.log.newest(), self.log.weight());
+        let mut stamps = Stamps::with_capacity(messages.len());
+        for message in messages {
+            let cursor = Cursor { epoch, seq: message.seq };
+            stamps.push(Stamp { cursor, id: message.id, at: message.at });
+            self.log.append(message);
+        }
+        // Behind what was given out elsewhere, if it was.
+        self.minted = self.minted.max(self.log.newest());
+        self.minted_at = self.minted_at.max(self.log.newest_at());
+        if publish.ending == Ending::Close {
+            self.log.end_now();
+        }
+        if let Some((key, _)) = &publish.key {
+            let count = u32::try_from(stamps.len()).unwrap_or(u32::MAX);
+            self.keys.keep(key, Numbers { after, count });
+        }
+        self.returned(publish);
+        (Published { stamps, gone: Vec::new(), repeated: false }, self.log.weight() - before)
+    }
+
+    /// Takes a failed publish back.
+    pub(crate) fn fail(&mut self, publish: &Pending) {
+        if let Some((key, _)) = &publish.key {
+            self.keys.fail(key);
+        }
+        self.phase = ChannelPhase::Failing;
+        self.returned(publish);
+    }
+
+    /// A publish is still in the journal's hands, and may be kept or not.
+    pub(crate) fn doubt(&mut self, publish: &Pending) {
+        if let Some((key, _)) = &publish.key {
+            self.keys.doubt(key);
+        }
+        self.phase = ChannelPhase::Failing;
+    }
+
+    /// Takes back a publish that was handed over just now and that the journal did not take.
+    pub(crate) fn refuse(&mut self, publish: &Pending) {
+        if let Some((key, _)) = &publish.key {
+            self.keys.fail(key);
+        }
+        if publish.ending == Ending::Close {
+            self.phase = ChannelPhase::Open;
+        }
+        self.pending -= 1;
+    }
+
+    fn returned(&mut self, publish: &Pending) {
+        self.pending -= 1;
+        self.pending_times.end(publish.number, self.used);
+        if self.pending == 0 && self.phase == ChannelPhase::Failing {
+            self.minted = self.log.newest();
+            self.phase = if self.log.is_ended() { ChannelPhase::Closing } else { ChannelPhase::Open };
+        }
+    }
+
+    /// The journal has everything up to `newest`.
+    pub(crate) fn kept_to(&mut self, newest: Seq) {
+        self.kept = self.kept.max(newest);
+    }
+
+    /// A publish is shown and not kept yet: it will be [written](Self::written).
+    pub(crate) fn shown(&mut self) {
+        self.unkept += 1;
+    }
+
+    /// What was shown before, up to `newest`, is kept now.
+    pub(crate) fn written(&mut self, newest: Seq) {
+        self.unkept = self.unkept.saturating_sub(1);
+        self.kept_to(newest);
+    }
+}

@@ -1,0 +1,45 @@
+//! What a journal has to do.
+
+use std::sync::Arc;
+
+use super::append::{Append, Mint, Minted};
+use super::archive::Archive;
+use super::host::Host;
+use crate::types::{ChannelName, JournalError};
+
+/// Where publishes are kept.
+pub trait Journal: Send + Sync + 'static {
+    /// Takes one publish; `mint` gives it its numbers, unless the journal has them from elsewhere. Called under the
+    /// channel's lock: queue it and return, never wait, never call back into the store on this thread.
+    fn append(&self, append: Append, mint: &mut Mint<'_>) -> Taken;
+
+    /// Whether an append may ever be [queued](Taken::Queued). Where none is, publishers are given no means to wait.
+    fn queues(&self) -> bool {
+        true
+    }
+
+    /// Forgets a channel that the store has forgotten.
+    fn forget(&self, channel: &ChannelName) {
+        let _ = channel;
+    }
+
+    /// Called once, before anything else, by the store that the journal is for.
+    fn attach(&self, host: Host) {
+        let _ = host;
+    }
+
+    /// What gives back what was kept; `None` where the log in memory is all there is.
+    fn archive(self: Arc<Self>) -> Option<Arc<dyn Archive>> {
+        None
+    }
+}
+
+/// What a journal did with a publish.
+pub enum Taken {
+    /// Kept already; the store may show it.
+    Kept(Append<Minted>),
+    /// The journal will say that it is kept or has [failed](Append::failed), from a thread of its own.
+    Queued,
+    /// Not taken: the journal is full, away, or has too much to do.
+    Refused(Append, JournalError),
+}

@@ -1,0 +1,66 @@
+//! Room in memory: channels that were unused for long give first.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::table::Residents;
+use crate::channel::{Channel, ChannelPhase, Room};
+use crate::types::{ChannelName, Timestamp};
+
+/// How many channels are looked at to find one that was unused for long.
+const SAMPLE: usize = 16;
+
+/// How many channels give for one publish; the next publish goes on.
+const VICTIMS: usize = 8;
+
+impl Residents {
+    /// By how much channels and their logs are heavier than they may be.
+    pub(crate) fn over(&self) -> u64 {
+        let channels = self.directory.weight().saturating_sub(Room::UNCOUNTED);
+        self.weight.load(Ordering::Relaxed).saturating_add(channels).saturating_sub(self.room.bytes())
+    }
+
+    /// Takes from long-unused channels until all together hold no more than they may.
+    pub(crate) fn make_room(&self, publisher: &ChannelName) {
+        for _ in 0..VICTIMS {
+            let over = self.over();
+            if over == 0 {
+                return;
+            }
+            let mut sample = self.sample();
+            // Those that hold nothing are unused the longest, but have nothing to give.
+            let gives = |channel: &Channel| channel.state.lock().gives(self.room);
+            sample.retain(|(_, channel)| channel.name() != publisher && gives(channel));
+            let Some((_, victim)) = sample.into_iter().min_by_key(|(used, _)| *used) else { continue };
+            let mut state = victim.state.lock();
+            let freed = state.give(self.room, over, 0, &self.memory);
+            drop(state);
+            self.lighten(freed);
+        }
+    }
+
+    /// Some channels picked at random, with when each was last used.
+    pub(crate) fn sample(&self) -> Vec<(Timestamp, Arc<Channel>)> {
+        let sample = self.directory.sample(rand::random(), SAMPLE).into_iter();
+        sample.map(|channel| (channel.state.lock().used, channel.clone())).collect()
+    }
+
+    /// Takes a channel out of memory, if it was not used after `until` and the journal has all of it.
+    pub(crate) fn let_go(&self, channel: &Arc<Channel>, now: Timestamp, until: Timestamp) -> bool {
+        let mut freed = 0;
+        let agrees = |channel: &Channel| {
+            let mut state = channel.state.lock();
+            let has_receipts = state.receipts.is_some();
+            let unused = state.unused_since(now) <= until;
+            let agrees = state.is_kept() && unused && state.phase != ChannelPhase::Failing && !has_receipts;
+            if agrees {
+                state.phase = ChannelPhase::Forgotten;
+                freed = state.log.weight();
+            }
+            agrees
+        };
+        let gone = self.directory.remove(channel, agrees);
+        self.lighten(freed);
+        gone
+    }
+}

@@ -1,0 +1,55 @@
+//! Showing a publish: one place, whoever minted it and whenever it was kept.
+
+use std::ops::DerefMut;
+use std::sync::atomic::Ordering;
+
+use super::table::Residents;
+use crate::channel::{Channel, ChannelState, Messages, Pending};
+use crate::types::{Epoch, Published};
+
+impl Residents {
+    /// Shows a publish that the journal kept later; `None` where it does not come next.
+    pub(crate) fn show_kept(
+        &self,
+        channel: &Channel,
+        publish: &Pending,
+        epoch: Epoch,
+        messages: Messages,
+    ) -> Option<Published> {
+        let mut state = channel.state.lock();
+        if !state.is_next(epoch, &messages) {
+            return None;
+        }
+        if let Some(newest) = messages.last() {
+            state.kept_to(newest.seq);
+        }
+        Some(self.show(channel, state, publish, messages))
+    }
+
+    /// Shows a publish, and does what follows: this channel's bounds, the waiters, the bounds of all.
+    pub(crate) fn show(
+        &self,
+        channel: &Channel,
+        mut state: impl DerefMut<Target = ChannelState>,
+        publish: &Pending,
+        messages: Messages,
+    ) -> Published {
+        let (published, added) = state.apply(publish, messages);
+        let count = published.stamps.len();
+        let freed = state.retain(publish.taken, &self.retention, &self.memory);
+        self.burden(added);
+        self.lighten(freed);
+        // An ending alone adds nothing, so nothing has to go for it.
+        let over = if added > 0 { self.over() } else { 0 };
+        // The publisher's own channel gives first, down to what was published just now.
+        let own = state.give(self.room, over, count, &self.memory);
+        self.lighten(own);
+        drop(state);
+        self.published.fetch_add(count as u64, Ordering::Relaxed);
+        self.notifier.ring(channel.name());
+        if over > own {
+            self.make_room(channel.name());
+        }
+        published
+    }
+}

@@ -1,0 +1,80 @@
+//! What all channels share, and finding one of them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::directory::{Directory, Full};
+use crate::channel::{Channel, Room};
+use crate::memory::Memory;
+use crate::notifier::Notifier;
+use crate::types::{ChannelName, Epoch, Retention, Seq, Timestamp};
+
+/// The channels in memory.
+pub(crate) struct Residents {
+    pub(crate) directory: Directory,
+    pub(crate) notifier: Arc<Notifier>,
+    pub(crate) retention: Retention,
+    /// What is kept beside the logs.
+    pub(crate) memory: Memory,
+    /// What memory may hold. With an archive below, that is less than what is retained.
+    pub(crate) room: Room,
+    /// What all logs weigh together, in bytes. Moves after the logs do, so it is a measure and not a lock.
+    pub(super) weight: AtomicU64,
+    pub(super) published: AtomicU64,
+}
+
+impl Residents {
+    pub(crate) fn new(retention: Retention, memory: Memory, room: Room) -> Self {
+        Self {
+            directory: Directory::default(),
+            notifier: Arc::default(),
+            retention,
+            memory,
+            room,
+            weight: AtomicU64::new(0),
+            published: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn get(&self, name: &ChannelName) -> Option<Arc<Channel>> {
+        self.directory.get(name)
+    }
+
+    /// The channel of a name, made if there is none and there is room for another.
+    pub(crate) fn get_or_make(&self, name: &ChannelName) -> Result<Arc<Channel>, Full> {
+        self.directory.get_or_make(name, self.retention.channels(), self.room.for_channels())
+    }
+
+    /// Nothing of a channel before `oldest` is retained any more, and nothing from there on was taken before `since`.
+    pub(crate) fn raise(&self, name: &ChannelName, epoch: Epoch, (oldest, since): (Seq, Timestamp)) {
+        let Some(channel) = self.get(name) else { return };
+        let mut state = channel.state.lock();
+        if state.epoch() == epoch {
+            let freed = state.raise(oldest, since, &self.memory);
+            drop(state);
+            self.lighten(freed);
+        }
+    }
+
+    /// The weight of all messages in memory, in bytes.
+    pub(crate) fn weight(&self) -> u64 {
+        self.weight.load(Ordering::Relaxed)
+    }
+
+    /// How many messages were shown.
+    pub(crate) fn published(&self) -> u64 {
+        self.published.load(Ordering::Relaxed)
+    }
+
+    /// Messages of this weight are in memory now.
+    pub(crate) fn burden(&self, added: u64) {
+        self.weight.fetch_add(added, Ordering::Relaxed);
+    }
+
+    /// Messages of this weight are in memory no more.
+    pub(crate) fn lighten(&self, freed: u64) {
+        if freed > 0 {
+            self.weight.fetch_sub(freed, Ordering::Relaxed);
+        }
+    }
+}

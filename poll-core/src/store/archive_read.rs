@@ -1,0 +1,145 @@
+//! Reading what is retained but not in memory, without a worker waiting for it.
+//!
+//! A look at memory ends in a [`Lack`]; fetching it brings either the messages themselves, or knowledge that makes the
+//! next look go further.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::fetched::Brought;
+use super::handle::{Inner, Store};
+use super::look::Lack;
+use super::question::Patience;
+use crate::channel::{Batch, Pinned, ReadState};
+use crate::journal::Archive;
+use crate::types::{ChannelName, Cursor, Epoch, JournalError, Landmark, Piece, Seq, Stretch};
+
+impl Store {
+    /// Fetches what is lacking: the messages and where their reader stood, or, with `None`, what makes another
+    /// look go further. Waits until the journal can give it.
+    ///
+    /// # Errors
+    /// When it never will.
+    pub(super) async fn fetch(
+        &self,
+        channel: &ChannelName,
+        lack: Lack,
+        pinned: &mut Pinned,
+        patience: &mut Patience,
+    ) -> Result<Option<(Arc<Batch>, ReadState)>, JournalError> {
+        let Some(archive) = self.archive() else { return Ok(None) };
+        patience.begin(archive);
+        let epoch = lack.epoch();
+        match self.try_fetch(archive, channel, lack, pinned).await {
+            Ok(Some(fetched)) => Ok(fetched),
+            Ok(None) if self.is_resident(channel, epoch) => {
+                let what = format!("channel {:?} is not where its messages are", channel.as_str());
+                Err(JournalError::Damaged(what))
+            }
+            // It was forgotten meanwhile, here and there.
+            Ok(None) => Ok(None),
+            Err(error) => patience.after(error).await.map(|()| None),
+        }
+    }
+
+    /// The same once; `None` where the journal does not know such a channel in that life.
+    async fn try_fetch(
+        &self,
+        archive: &dyn Archive,
+        channel: &ChannelName,
+        lack: Lack,
+        pinned: &mut Pinned,
+    ) -> Result<Option<Option<(Arc<Batch>, ReadState)>>, JournalError> {
+        match lack {
+            Lack::Oldest(epoch, cutoff) => {
+                let landmark = Landmark::Time(cutoff.before(Duration::from_micros(1)));
+                let locate = |reply| archive.locate(channel, epoch, landmark, reply);
+                let Some(located) = self.ask(channel, locate).await? else { return Ok(None) };
+                let oldest = located.after.unwrap_or((located.end, cutoff));
+                self.residents().raise(channel, epoch, oldest);
+            }
+            Lack::Place(epoch, landmark) => {
+                let locate = |reply| archive.locate(channel, epoch, landmark, reply);
+                let Some(located) = self.ask(channel, locate).await? else { return Ok(None) };
+                self.place(channel, epoch, located.before, pinned);
+            }
+            Lack::Messages(stretch, state) => {
+                let Some(brought) = self.bring(archive, &stretch, state.newest).await? else {
+                    return Ok(None);
+                };
+                return Ok(Some(self.conclude(&stretch, brought).map(|batch| (batch, state))));
+            }
+        }
+        Ok(Some(None))
+    }
+
+    /// The batch of what was brought; without one, the log knows better then why there is none.
+    fn conclude(&self, stretch: &Stretch, brought: Brought) -> Option<Arc<Batch>> {
+        let (channel, epoch) = (&stretch.channel, stretch.epoch);
+        match brought {
+            Brought::Batch(batch) => return Some(batch),
+            // Evicted meanwhile.
+            Brought::From(oldest) => self.residents().raise(channel, epoch, oldest),
+            Brought::Damaged(last) => {
+                let channel = self.residents().get(channel)?;
+                let mut state = channel.state.lock();
+                if state.epoch() == epoch {
+                    state.log.note_damaged(stretch.after.next(), last);
+                }
+            }
+        }
+        None
+    }
+
+    /// Messages from the journal, as a batch that all share who ask for the same.
+    async fn bring(
+        &self,
+        archive: &dyn Archive,
+        stretch: &Stretch,
+        newest: Seq,
+    ) -> Result<Option<Brought>, JournalError> {
+        let at_hand = || self.0.fetched.at_hand(stretch, newest).map(|batch| Some(Brought::Batch(batch)));
+        let read = self.0.fetched.flights.share(stretch, at_hand, |flight| {
+            let asked = stretch.clone();
+            self.question(
+                &stretch.channel,
+                move |store, piece: Result<Option<Piece>, _>| {
+                    flight.answer(piece.map(|piece| piece.map(|piece| store.brought(asked, piece))));
+                },
+                |reply| archive.read(stretch.clone(), reply),
+            );
+        });
+        read.await
+    }
+
+    fn is_resident(&self, channel: &ChannelName, epoch: Epoch) -> bool {
+        self.residents().get(channel).is_some_and(|channel| channel.state.lock().epoch() == epoch)
+    }
+
+    /// The reader stands after `before`; without one, before all that is retained.
+    fn place(&self, channel: &ChannelName, epoch: Epoch, before: Option<Seq>, pinned: &mut Pinned) {
+        let Some(channel) = self.residents().get(channel) else { return };
+        let state = channel.state.lock();
+        if state.epoch() == epoch {
+            let seq = before.unwrap_or_else(|| pinned.resolve(&state.log).0);
+            *pinned = pinned.at(Cursor { epoch, seq });
+        }
+    }
+}
+
+impl Inner {
+    fn brought(&self, stretch: Stretch, piece: Piece) -> Brought {
+        if let Some(last) = piece.damaged {
+            return Brought::Damaged(last);
+        }
+        if piece.messages.is_empty() {
+            return Brought::From(piece.oldest);
+        }
+        let messages = piece.messages.into();
+        let batch = Arc::new(Batch::new(stretch.epoch, messages, &self.residents.memory));
+        self.fetched.remember(stretch, &batch);
+        let dropped = self.recent.lock().hold(batch.clone());
+        drop(dropped);
+        Brought::Batch(batch)
+    }
+}

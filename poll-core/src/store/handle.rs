@@ -1,0 +1,140 @@
+//! What a store consists of.
+
+use std::sync::Arc;
+
+use super::fetched::Fetched;
+use super::single_flight::SingleFlight;
+use crate::channel::{Channel, Recent, Room};
+use crate::journal::{Archive, Damage, Host, Journal, MemoryJournal};
+use crate::memory::Memory;
+use crate::notifier::{Lane, Notifier};
+use crate::residents::Residents;
+use crate::sync::Mutex;
+use crate::types::{ChannelName, JournalError, Retention};
+
+/// All channels of one server. A clone is the same store.
+#[derive(Clone)]
+pub struct Store(pub(super) Arc<Inner>);
+
+pub(super) struct Inner {
+    pub(super) residents: Arc<Residents>,
+    pub(super) journal: Arc<dyn Journal>,
+    /// The journal again, where it gives back what it kept.
+    pub(super) archive: Option<Arc<dyn Archive>>,
+    /// Channels that are being loaded from the archive.
+    pub(super) loads: SingleFlight<ChannelName, Arc<Channel>>,
+    /// Messages that are being read from the archive, and those that were read last.
+    pub(super) fetched: Fetched,
+    /// Held for a push and some pops when a batch is made, which is once a publish and not once a reader.
+    pub(super) recent: Mutex<Recent>,
+}
+
+impl Store {
+    /// A store above `journal`, with the default budget for what is kept beside the logs.
+    pub fn new(journal: Arc<dyn Journal>, retention: Retention) -> Self {
+        Self::with_memory(journal, retention, Memory::default())
+    }
+
+    /// The same on an account of the caller's.
+    pub fn with_memory(journal: Arc<dyn Journal>, retention: Retention, memory: Memory) -> Self {
+        let archive = journal.clone().archive();
+        let room = match &archive {
+            None => Room::Retained(retention.bytes()),
+            Some(archive) => Room::Tail(archive.tail().bytes.min(retention.bytes())),
+        };
+        let recent = Mutex::new(Recent::new(&memory));
+        let residents = Arc::new(Residents::new(retention, memory, room));
+        journal.attach(Host::of(&residents));
+        let (loads, fetched) = (SingleFlight::default(), Fetched::default());
+        Self(Arc::new(Inner { residents, journal, archive, loads, fetched, recent }))
+    }
+
+    /// A store that keeps everything in memory and ends with the process.
+    #[must_use]
+    pub fn in_memory(retention: Retention) -> Self {
+        Self::new(Arc::new(MemoryJournal), retention)
+    }
+
+    /// A door for one worker's waiters; see [`Lane`].
+    #[must_use]
+    pub fn lane(&self) -> Lane {
+        Lane::default()
+    }
+
+    /// Who waits for what.
+    #[must_use]
+    pub fn notifier(&self) -> &Arc<Notifier> {
+        &self.0.residents.notifier
+    }
+
+    /// The bounds in force.
+    #[must_use]
+    pub fn retention(&self) -> &Retention {
+        &self.0.residents.retention
+    }
+
+    /// The account of what is kept beside the logs.
+    #[must_use]
+    pub fn memory(&self) -> &Memory {
+        &self.0.residents.memory
+    }
+
+    /// The weight of all messages in memory, in bytes.
+    #[must_use]
+    pub fn weight(&self) -> u64 {
+        self.0.residents.weight()
+    }
+
+    /// How many channels there are, in memory or not.
+    #[must_use]
+    pub fn channels(&self) -> u64 {
+        self.archive().map_or_else(|| self.channels_in_memory(), Archive::channels)
+    }
+
+    /// What was found damaged of what the journal keeps, so far and as more is; `None` where it keeps everything in memory.
+    #[must_use]
+    pub fn damage(&self) -> Option<tokio::sync::watch::Receiver<Damage>> {
+        self.archive().map(Archive::damage)
+    }
+
+    /// How many channels are in memory.
+    #[must_use]
+    pub fn channels_in_memory(&self) -> u64 {
+        self.0.residents.directory.len()
+    }
+
+    /// Has the journal keep all that it took, and stops it for good. Publishes fail from then on.
+    ///
+    /// # Errors
+    /// When something was lost that the journal had promised to keep.
+    pub async fn shut_down(&self) -> Result<(), JournalError> {
+        let Some(archive) = self.archive() else { return Ok(()) };
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        archive.close(Box::new(move |closed| drop(reply.send(closed))));
+        answer.await.unwrap_or_else(|_| Err(JournalError::unanswered()))
+    }
+
+    /// How many messages became visible since the store was made.
+    #[must_use]
+    pub fn published(&self) -> u64 {
+        self.0.residents.published()
+    }
+
+    pub(super) fn residents(&self) -> &Residents {
+        &self.0.residents
+    }
+
+    /// What gives back what was kept; `None` where the logs in memory are all there is.
+    pub(super) fn archive(&self) -> Option<&dyn Archive> {
+        self.0.archive.as_deref()
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store")
+            .field("channels", &self.channels())
+            .field("weight", &self.weight())
+            .finish_non_exhaustive()
+    }
+}

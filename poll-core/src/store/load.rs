@@ -1,0 +1,117 @@
+//! Bringing channels into memory, where a journal keeps them all: on first use, and letting go of others for it.
+//!
+//! A channel that was looked for and does not exist has a place in memory too while it is asked for, so that whoever
+//! waits for its birth knows that it has not happened. That is not a channel: it does not count.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::handle::{Inner, Store};
+use super::question::Patience;
+use crate::channel::Channel;
+use crate::journal::{Archive, Health};
+use crate::types::{ChannelName, JournalError, Timestamp};
+
+/// How many channels one load lets go of at the most, where there are too many in memory.
+const VICTIMS: usize = 4;
+
+/// How long a channel stays at the least after its last use: a time that was sealed for a reader is the clock's, and must
+/// be over before the seal is forgotten.
+const SEALED: Duration = Duration::from_millis(1);
+
+impl Store {
+    /// Brings a channel into memory, if it is not. For callers that have to say what is wrong rather than wait: the ways
+    /// to read wait until the journal is back.
+    ///
+    /// # Errors
+    /// When the channel is not in memory and the journal cannot give it now.
+    pub async fn load(&self, now: Timestamp, channel: &ChannelName) -> Result<(), JournalError> {
+        let Some(archive) = self.archive() else { return Ok(()) };
+        if self.residents().get(channel).is_some() {
+            return Ok(());
+        }
+        archive.health().borrow().gives()?;
+        self.resident(archive, now, channel).await.map(drop)
+    }
+
+    /// Whether the journal can be used. One that keeps everything in memory always can.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.archive().map_or(Health::Ready, |archive| archive.health().borrow().clone())
+    }
+
+    /// A channel to read from: `None` if there is none. Waits until the journal can say so.
+    ///
+    /// # Errors
+    /// When it never will: the channel is damaged, or the journal is gone.
+    pub(super) async fn find(
+        &self,
+        now: Timestamp,
+        name: &ChannelName,
+    ) -> Result<Option<Arc<Channel>>, JournalError> {
+        if let Some(channel) = self.residents().get(name) {
+            return Ok(Some(channel));
+        }
+        let Some(archive) = self.archive() else { return Ok(None) };
+        let mut patience = Patience::default();
+        loop {
+            patience.begin(archive);
+            match self.resident(archive, now, name).await {
+                Ok(channel) => return Ok(Some(channel)),
+                Err(error) => patience.after(error).await?,
+            }
+        }
+    }
+
+    /// The channel of a name, loaded if need be; all who need it share the load.
+    pub(super) async fn resident(
+        &self,
+        archive: &dyn Archive,
+        now: Timestamp,
+        name: &ChannelName,
+    ) -> Result<Arc<Channel>, JournalError> {
+        let at_hand = || self.residents().get(name);
+        let load = self.0.loads.share(name, at_hand, |flight| {
+            let loading = name.clone();
+            self.question(
+                name,
+                move |store, loaded| {
+                    let install = |loaded| store.install(Channel::resumed(loading, loaded, now), now);
+                    flight.answer(loaded.map(install));
+                },
+                |reply| archive.load(name, now, reply),
+            );
+        });
+        load.await
+    }
+}
+
+impl Inner {
+    fn install(&self, channel: Channel, now: Timestamp) -> Arc<Channel> {
+        let residents = &self.residents;
+        let weight = channel.state.lock().log.weight();
+        let channel = residents.directory.install(channel);
+        residents.burden(weight);
+        let tail = self.archive.as_ref().map(|archive| archive.tail()).unwrap_or_default();
+        for _ in 0..VICTIMS {
+            let few = residents.directory.len() <= tail.channels.max(1);
+            if few && residents.directory.weight() <= residents.room.for_channels() {
+                break;
+            }
+            self.let_go_of_one(&channel, now);
+        }
+        if residents.over() > 0 {
+            residents.make_room(channel.name());
+        }
+        channel
+    }
+
+    /// Lets go of the longest unused of some channels, but not of `other`.
+    fn let_go_of_one(&self, other: &Arc<Channel>, now: Timestamp) {
+        let mut sample = self.residents.sample();
+        sample.retain(|(_, channel)| !Arc::ptr_eq(channel, other));
+        sample.sort_by_key(|(used, _)| *used);
+        let before = now.before(SEALED);
+        let _ = sample.iter().any(|(_, channel)| self.residents.let_go(channel, now, before));
+    }
+}

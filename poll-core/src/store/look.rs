@@ -1,0 +1,115 @@
+//! One look at what is in memory: what a position is given, or what has to be fetched before that can be said.
+
+use std::sync::Arc;
+
+use super::handle::Store;
+use crate::channel::{Batch, ChannelState, Log, Pinned, ReadState, View};
+use crate::memory::Memory;
+use crate::types::{ChannelName, Cursor, Epoch, Landmark, Limit, Seq, Stretch, Timestamp};
+
+/// What has to be fetched before a look can go further.
+pub(super) enum Lack {
+    /// Which message is the oldest that was taken at or after a time.
+    Oldest(Epoch, Timestamp),
+    /// Where a landmark lies.
+    Place(Epoch, Landmark),
+    /// Messages, for a reader who stands there.
+    Messages(Stretch, ReadState),
+}
+
+impl Lack {
+    pub(super) fn epoch(&self) -> Epoch {
+        match self {
+            Self::Oldest(epoch, _) | Self::Place(epoch, _) => *epoch,
+            Self::Messages(stretch, _) => stretch.epoch,
+        }
+    }
+
+    pub(super) fn messages(channel: &ChannelName, read_state: ReadState, limit: Limit) -> Self {
+        let Cursor { epoch, seq: after } = read_state.cursor();
+        Self::Messages(Stretch { channel: channel.clone(), epoch, after, limit }, read_state)
+    }
+}
+
+impl Store {
+    /// Looks once, at what is in memory, from where `settle` says; `None` where the channel is not.
+    pub(super) fn look(
+        &self,
+        now: Timestamp,
+        channel: &ChannelName,
+        settle: impl FnOnce(Option<&Log>) -> Pinned,
+        limit: Option<Limit>,
+    ) -> Option<Result<(Pinned, View), Box<Lack>>> {
+        let mut made = None;
+        let limit = limit.map(|limit| limit.within(self.memory()));
+        let view = |state: &mut ChannelState, cutoff| {
+            let pinned = settle(state.born());
+            let Some(log) = state.born() else { return Ok((pinned, View::unborn(&pinned))) };
+            is_exact(log, cutoff)?;
+            if let Some(landmark) = pinned.needs(log) {
+                return Err(Box::new(Lack::Place(log.epoch(), landmark)));
+            }
+            let read_state = ReadState::of(log, &pinned);
+            let Some(limit) = limit.filter(|_| read_state.has_messages()) else {
+                return Ok((pinned, View { read_state, batch: None, next: read_state.cursor() }));
+            };
+            if read_state.cursor().seq.next() < log.tail() {
+                return Err(Box::new(Lack::messages(channel, read_state, limit)));
+            }
+            let (batch, new) = batch(state, &read_state, limit, self.memory());
+            made = new.then(|| batch.clone());
+            let next = batch.end();
+            Ok((pinned, View { read_state, batch: Some(batch), next }))
+        };
+        let seen = self.with(now, channel, view);
+        if let Some(batch) = made {
+            let dropped = self.0.recent.lock().hold(batch);
+            drop(dropped);
+        }
+        seen
+    }
+
+    /// Runs `look` on a channel that has dropped what is too old, if there is such a channel in memory; it is told
+    /// since when what was taken is not.
+    pub(super) fn with<T>(
+        &self,
+        now: Timestamp,
+        channel: &ChannelName,
+        look: impl FnOnce(&mut ChannelState, Timestamp) -> T,
+    ) -> Option<T> {
+        let channel = self.residents().get(channel)?;
+        let cutoff = self.retention().cutoff(now);
+        let mut state = channel.state.lock();
+        state.log.fetch();
+        state.used = state.used.max(now);
+        let freed = state.expire(cutoff, self.memory());
+        let seen = look(&mut state, cutoff);
+        drop(state);
+        self.residents().lighten(freed);
+        Some(seen)
+    }
+}
+
+/// Whether the log knows its oldest retained message, where none is that was taken before `cutoff`; if not, what it
+/// lacks.
+pub(super) fn is_exact(log: &Log, cutoff: Timestamp) -> Result<(), Box<Lack>> {
+    if log.is_stale(cutoff) { Err(Box::new(Lack::Oldest(log.epoch(), cutoff))) } else { Ok(()) }
+}
+
+/// The batch after a position, and whether it is a tail that more than one ask for, and new.
+fn batch(
+    state: &mut ChannelState,
+    read_state: &ReadState,
+    limit: Limit,
+    memory: &Memory,
+) -> (Arc<Batch>, bool) {
+    let after = read_state.cursor().seq;
+    let messages = state.log.after(after, limit);
+    let end = Seq::new(after.get() + messages.len() as u64);
+    if let Some(batch) = state.tails.get(after, end) {
+        return (batch, false);
+    }
+    let batch = Arc::new(Batch::new(read_state.epoch, messages.cloned().collect(), memory));
+    let shared = end == read_state.newest && state.tails.note(after, &batch);
+    (batch, shared)
+}

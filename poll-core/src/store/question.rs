@@ -1,0 +1,90 @@
+//! Asking the journal, and waiting while it cannot answer.
+
+use std::sync::Arc;
+
+use tokio::sync::{oneshot, watch};
+
+use super::handle::{Inner, Store};
+use crate::journal::{Archive, Health, Reply};
+use crate::memory::Kind;
+use crate::types::{ChannelName, JournalError};
+
+/// What a question that is under way takes in bytes, beside the channel's name: its places on the way, and its share of
+/// what the readers of the journal have in hand.
+const QUESTION_BYTES: u64 = 4 * 1024;
+
+impl Store {
+    /// Asks the journal something about a channel: `send` hands the question over, `take` is called with the answer. The
+    /// only way to ask, so that whatever is under way is charged; where there is no memory for it, that is the answer.
+    pub(super) fn question<T: 'static>(
+        &self,
+        channel: &ChannelName,
+        take: impl FnOnce(&Arc<Inner>, Result<T, JournalError>) + Send + 'static,
+        send: impl FnOnce(Reply<T>),
+    ) {
+        let bytes = QUESTION_BYTES + channel.as_str().len() as u64;
+        let charge = match self.memory().charge(Kind::ArchiveReads, bytes) {
+            Ok(charge) => charge,
+            Err(over) => return take(&self.0, Err(over.into())),
+        };
+        let store = Arc::downgrade(&self.0);
+        send(Box::new(move |answer| {
+            // Before anybody hears of the answer, so that whoever does finds the room.
+            drop(charge);
+            if let Some(store) = store.upgrade() {
+                take(&store, answer);
+            }
+        }));
+    }
+
+    /// The same, and waits for the answer.
+    pub(super) async fn ask<T: Send + 'static>(
+        &self,
+        channel: &ChannelName,
+        send: impl FnOnce(Reply<T>),
+    ) -> Result<T, JournalError> {
+        let (sender, answer) = oneshot::channel();
+        self.question(channel, |_, answered| drop(sender.send(answered)), send);
+        answer.await.unwrap_or_else(|_| Err(JournalError::unanswered()))
+    }
+}
+
+/// How a caller waits that asks the journal again until it answers.
+#[derive(Default)]
+pub(super) struct Patience {
+    health: Option<watch::Receiver<Health>>,
+    failed: bool,
+}
+
+impl Patience {
+    /// Before the journal is asked.
+    pub(super) fn begin(&mut self, archive: &dyn Archive) {
+        if let Some(health) = &mut self.health {
+            health.mark_unchanged();
+        } else {
+            self.health = Some(archive.health());
+        }
+    }
+
+    /// After it failed: waits until there is reason to ask again.
+    ///
+    /// # Errors
+    /// The same one, where there never will be.
+    pub(super) async fn after(&mut self, error: JournalError) -> Result<(), JournalError> {
+        let Some(health) = &mut self.health else { return Err(error) };
+        let is_final = matches!(error, JournalError::Damaged(_) | JournalError::OverBudget(_));
+        if is_final || matches!(*health.borrow(), Health::Lost(_)) {
+            return Err(error);
+        }
+        // The question may have been somebody else's, from before the journal came back. The next one is not.
+        if std::mem::replace(&mut self.failed, true) {
+            // An error would mean that the journal is gone, which this store holds.
+            drop(health.changed().await);
+        }
+        let settled = |health: &Health| health.gives().is_ok() || matches!(health, Health::Lost(_));
+        match health.wait_for(settled).await.as_deref() {
+            Ok(Health::Lost(_)) | Err(_) => Err(error),
+            Ok(_) => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Who was given which message, for those who want to know.
+
+use std::sync::Arc;
+
+use super::handle::Store;
+use crate::channel::{RECEIPT_BYTES, Receipts};
+use crate::memory::{Charge, Kind, OverBudget};
+use crate::types::{ChannelName, Cursor, Epoch, Message, Seq};
+
+impl Store {
+    /// Records that a client was given messages. Of each message at most a thousand clients are recorded.
+    ///
+    /// # Errors
+    /// When there is no memory for all of it; as many as possible are recorded, oldest message first.
+    pub fn record_receipts(
+        &self,
+        channel: &ChannelName,
+        epoch: Epoch,
+        messages: &[Arc<Message>],
+        client: &Arc<str>,
+    ) -> Result<(), OverBudget> {
+        self.record(channel, epoch, |receipts, oldest| {
+            let mut retained = messages.iter().filter(|message| message.seq >= oldest);
+            retained.try_for_each(|message| receipts.add_receiver(message.seq, client))
+        })
+    }
+
+    /// Which clients were given the message that `at` stands after, in the order in which they were.
+    #[must_use]
+    pub fn receipts(&self, channel: &ChannelName, at: Cursor) -> Vec<Arc<str>> {
+        let Some(channel) = self.residents().get(channel) else { return Vec::new() };
+        let state = channel.state.lock();
+        let receipts = state.receipts.as_ref().filter(|_| state.epoch() == at.epoch);
+        receipts.map_or_else(Vec::new, |receipts| receipts.receivers(at.seq))
+    }
+
+    /// Room for recording that `count` messages were retrieved, to be had before they are given.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn reserve_retrievals(&self, count: usize) -> Result<Charge, OverBudget> {
+        self.memory().charge(Kind::Receipts, count as u64 * RECEIPT_BYTES)
+    }
+
+    /// Records that messages were retrieved, in the room that was [reserved](Self::reserve_retrievals).
+    pub fn mark_retrieved(
+        &self,
+        channel: &ChannelName,
+        epoch: Epoch,
+        messages: &[Arc<Message>],
+        reserved: Charge,
+    ) {
+        let _ = self.record(channel, epoch, |receipts, oldest| {
+            let retained = messages.iter().filter(|message| message.seq >= oldest);
+            retained.for_each(|message| receipts.retrieve(message.seq));
+            Ok(())
+        });
+        drop(reserved);
+    }
+
+    /// Those messages that were not retrieved yet.
+    #[must_use]
+    pub fn not_retrieved(
+        &self,
+        channel: &ChannelName,
+        epoch: Epoch,
+        messages: &[Arc<Message>],
+    ) -> Vec<Arc<Message>> {
+        let Some(channel) = self.residents().get(channel) else { return messages.to_vec() };
+        let state = channel.state.lock();
+        let Some(receipts) = state.receipts.as_ref().filter(|_| state.epoch() == epoch) else {
+            return messages.to_vec();
+        };
+        messages.iter().filter(|message| !receipts.is_retrieved(message.seq)).cloned().collect()
+    }
+
+    /// Changes the receipts of a life of a channel, while it lasts; `change` is told the oldest retained message.
+    fn record(
+        &self,
+        channel: &ChannelName,
+        epoch: Epoch,
+        change: impl FnOnce(&mut Receipts, Seq) -> Result<(), OverBudget>,
+    ) -> Result<(), OverBudget> {
+        let Some(channel) = self.residents().get(channel) else { return Ok(()) };
+        let mut state = channel.state.lock();
+        if state.epoch() != epoch {
+            return Ok(());
+        }
+        let oldest = state.log.oldest();
+        let receipts = state.receipts.get_or_insert_with(|| Box::new(Receipts::new(self.memory())));
+        let changed = change(receipts, oldest);
+        if receipts.is_empty() {
+            state.receipts = None;
+        }
+        changed
+    }
+}

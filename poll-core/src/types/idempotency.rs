@@ -1,0 +1,74 @@
+//! How a publisher names a publish, so that one sent twice is kept once.
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use super::cursor::Seq;
+use super::message::Payload;
+
+/// A publisher's name for one publish: 1 to 255 bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct IdempotencyKey(Arc<str>);
+
+/// The text is not an idempotency key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdempotencyKeyError;
+
+/// Tells one publish's content from another's.
+pub(crate) type Fingerprint = [u8; 32];
+
+/// The messages of one publish: a run of numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Numbers {
+    /// The number that the publish came after.
+    pub after: Seq,
+    /// How many messages it had.
+    pub count: u32,
+}
+
+impl IdempotencyKey {
+    /// The longest key in bytes.
+    pub const MAX_BYTES: usize = 255;
+
+    /// Takes a text for a key.
+    ///
+    /// # Errors
+    /// When it is empty or longer than [`Self::MAX_BYTES`].
+    pub fn parse(text: &str) -> Result<Self, IdempotencyKeyError> {
+        if text.is_empty() || text.len() > Self::MAX_BYTES {
+            return Err(IdempotencyKeyError);
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// The key as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for IdempotencyKeyError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an idempotency key has 1 to 255 bytes")
+    }
+}
+
+impl std::error::Error for IdempotencyKeyError {}
+
+/// SHA-256 over kinds, lengths and bytes: no two publishes share it by chance or by design.
+pub(crate) fn fingerprint(payloads: &[Payload]) -> Fingerprint {
+    let mut hash = Sha256::new();
+    for payload in payloads {
+        let kind = match payload {
+            Payload::Json(_) => 0u8,
+            Payload::Text(_) => 1,
+            Payload::Binary(_) => 2,
+        };
+        hash.update([kind]);
+        hash.update((payload.len() as u64).to_le_bytes());
+        hash.update(payload.as_bytes());
+    }
+    hash.finalize().into()
+}
