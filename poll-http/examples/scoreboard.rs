@@ -79,7 +79,7 @@ async fn keep(service: Service, goals: ChannelName, scores: ChannelName) {
         let (batch, missed) = loop {
             let Ok(view) = store.read(now(), &goals, &at, Limit::default()).await else { return };
             match view.batch {
-                Some(batch) => break (batch, view.standing.missed()),
+                Some(batch) => break (batch, view.read_state.missed()),
                 None => store.wait(&goals, &at, &lane).await,
             }
         };

@@ -98,7 +98,7 @@ pub(crate) fn answer(answer: &Answer, mode: Mode) -> Reply {
         }
     };
     let mut reply = respond::whole(StatusCode::OK, respond::JSON, respond::NO_STORE, body);
-    crate::dialect::add_missed(&mut reply, &answer.view.standing);
+    crate::dialect::add_missed(&mut reply, &answer.view.read_state);
     reply
 }
 

@@ -61,7 +61,7 @@ pub(crate) fn answer(answer: &Answer) -> Reply {
         None => Body::full(&b"[]"[..]),
     };
     let mut reply = respond::whole(StatusCode::OK, JSON_UTF8, respond::NO_STORE, body);
-    crate::dialect::add_missed(&mut reply, &answer.view.standing);
+    crate::dialect::add_missed(&mut reply, &answer.view.read_state);
     reply
 }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use poll_core::{
-    Batch, ChannelName, Form, Limit, MAX_JSON_DEPTH, Message, Payload, Position, Publish, Standing,
+    Batch, ChannelName, Form, Limit, MAX_JSON_DEPTH, Message, Payload, Position, Publish, ReadState,
     Timestamp, compact_json,
 };
 use uuid::Uuid;
@@ -111,7 +111,7 @@ pub(crate) fn place(
     since: Since,
     known: Last,
     now: Timestamp,
-    end: &Standing,
+    end: &ReadState,
     settle: impl Fn(u64) -> u64,
 ) -> (Question, u64) {
     // The time of an event is not in the future, even where the channel's times are ahead of the clock: a client must
@@ -162,7 +162,7 @@ pub(crate) fn answer(answer: &Answer, channel: &ChannelName, used: u64) -> Reply
     };
     let mut reply = respond::whole(StatusCode::OK, respond::JSON, respond::NO_STORE, body);
     uncached(&mut reply);
-    crate::dialect::add_missed(&mut reply, &answer.view.standing);
+    crate::dialect::add_missed(&mut reply, &answer.view.read_state);
     reply
 }
 
@@ -290,7 +290,7 @@ mod tests {
 
     #[test]
     fn a_clock_from_the_future_counts_as_two_seconds_ago() {
-        let end = Standing { newest_at: NOW, ..Standing::UNBORN };
+        let end = ReadState { newest_at: NOW, ..ReadState::UNBORN };
         let used = |time: &str, sealed: u64| {
             let Events { question, since } = ask(&format!("timeout=1&category=c&since_time={time}")).unwrap();
             place(question, since, Last::Unknown, NOW, &end, |millis| millis.min(sealed)).1

@@ -10,15 +10,15 @@ pub(crate) mod object;
 pub(crate) mod question;
 
 use http::{HeaderName, HeaderValue};
-use poll_core::{Form, Standing};
+use poll_core::{Form, ReadState};
 
 use crate::message::reply::Reply;
 
 const POLL_MISSED: HeaderName = HeaderName::from_static("poll-missed");
 
 /// Says how many messages were missed, in dialects whose answers have no place for it.
-pub(crate) fn add_missed(reply: &mut Reply, standing: &Standing) {
-    if let Some(missed) = standing.missed().filter(|missed| *missed > 0) {
+pub(crate) fn add_missed(reply: &mut Reply, read_state: &ReadState) {
+    if let Some(missed) = read_state.missed().filter(|missed| *missed > 0) {
         reply.headers_mut().insert(POLL_MISSED, HeaderValue::from(missed));
     }
 }

@@ -238,11 +238,11 @@ impl From<OverBudget> for Refusal {
         let (status, detail) = match kind {
             Kind::Keys => (StatusCode::TOO_MANY_REQUESTS, "too many idempotency keys are kept"),
             Kind::Names => (StatusCode::TOO_MANY_REQUESTS, "Server at capacity"),
-            Kind::Notes => (StatusCode::INSUFFICIENT_STORAGE, "there is no memory left for receipts"),
+            Kind::Receipts => (StatusCode::INSUFFICIENT_STORAGE, "there is no memory left for receipts"),
             Kind::Bodies => (StatusCode::SERVICE_UNAVAILABLE, "too much content is being received"),
             Kind::Answers => (StatusCode::SERVICE_UNAVAILABLE, "too many answers have not been read"),
             // Times are forgotten where there is no room, so nobody is refused for them.
-            Kind::ColdReads | Kind::Times => {
+            Kind::ArchiveReads | Kind::Times => {
                 (StatusCode::SERVICE_UNAVAILABLE, "too many reads from the store are under way")
             }
         };

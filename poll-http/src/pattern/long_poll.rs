@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use poll_core::near::fetch;
-use poll_core::{Cursor, Limit, Pinned, Position, Seq, Standing, Ticket, Timestamp, View};
+use poll_core::{Cursor, Limit, Pinned, Position, ReadState, Seq, Ticket, Timestamp, View};
 use tokio::time::Instant;
 
 use self::whole::{Cut, Held, STUCK, first};
@@ -239,7 +239,7 @@ impl<W> LongPoll<W> {
                     // The journal does not come to an end with what may share the last millisecond.
                     let only = first(&view, whole);
                     if only.is_empty() {
-                        view = View { batch: None, next: view.standing.cursor(), ..view };
+                        view = View { batch: None, next: view.read_state.cursor(), ..view };
                     }
                     Some(only)
                 }
@@ -256,14 +256,14 @@ impl<W> LongPoll<W> {
             let only = match self.question.skips {
                 Skips::Nothing => only,
                 Skips::Deleted => {
-                    let standing = &view.standing;
+                    let read_state = &view.read_state;
                     let given = only.as_deref().unwrap_or(messages);
                     let left =
-                        self.service.store().not_retrieved(&self.question.channel, standing.epoch, given);
+                        self.service.store().not_retrieved(&self.question.channel, read_state.epoch, given);
                     if left.is_empty() && !given.is_empty() {
                         // All of it was given away: as if it were not there.
                         let last = given[given.len() - 1].seq;
-                        self.pinned = Some(Pinned::after(Cursor { epoch: standing.epoch, seq: last }));
+                        self.pinned = Some(Pinned::after(Cursor { epoch: read_state.epoch, seq: last }));
                         continue;
                     }
                     Some(left)
@@ -335,8 +335,8 @@ impl<W> LongPoll<W> {
             (_, None, Position::After(cursor)) => Some(Pinned::after(cursor)),
             _ => None,
         };
-        let standing = pinned.as_ref().and_then(Standing::unread).ok_or_else(|| Refusal::from(late))?;
-        let view = View { standing, batch: None, next: standing.cursor() };
+        let read_state = pinned.as_ref().and_then(ReadState::unread).ok_or_else(|| Refusal::from(late))?;
+        let view = View { read_state, batch: None, next: read_state.cursor() };
         Ok(Answer { view, now: self.service.now(), only: None })
     }
 

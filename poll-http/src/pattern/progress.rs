@@ -33,8 +33,8 @@ pub(crate) async fn answer(
 ) -> Result<Reply, Refusal> {
     let now = service.now();
     let from = given.unwrap_or(Position::Start);
-    let (pinned, standing) = service.stand(now, &job, from, &client).await?;
-    if framing == Framing::Events && given.is_some() && channel_reader::is_over(&standing) {
+    let (pinned, read_state) = service.stand(now, &job, from, &client).await?;
+    if framing == Framing::Events && given.is_some() && channel_reader::is_over(&read_state) {
         // An EventSource comes back after every end, until it is told that there is no more.
         return Ok(respond::nothing_more());
     }

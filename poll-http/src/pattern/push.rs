@@ -32,11 +32,11 @@ pub(crate) async fn answer(
     push: PushPolicy,
 ) -> Result<Reply, Refusal> {
     let now = service.now();
-    let (pinned, standing) = service.stand(now, &question.channel, question.position, &client).await?;
-    if framing == Framing::Events && given.is_some() && channel_reader::is_over(&standing) {
+    let (pinned, read_state) = service.stand(now, &question.channel, question.position, &client).await?;
+    if framing == Framing::Events && given.is_some() && channel_reader::is_over(&read_state) {
         return Ok(respond::nothing_more());
     }
-    let first = native::connected(framing, &standing, now);
+    let first = native::connected(framing, &read_state, now);
     let place = service.place(Pattern::Push, &question.channel, &client)?;
     let follow = Follow::new(&service, question.channel, pinned, client);
     let style = match push {

@@ -1,7 +1,7 @@
 //! Short poll: answers at once with what there is, or with 304 where the asker has seen just that.
 
 use http::StatusCode;
-use poll_core::{Standing, Timestamp, View};
+use poll_core::{ReadState, Timestamp, View};
 
 use crate::access::client::Client;
 use crate::dialect::native;
@@ -23,8 +23,8 @@ pub(crate) fn answer_resident(
 ) -> Option<Result<Reply, Refusal>> {
     let (store, now, channel) = (service.store(), service.now(), &question.channel);
     let view = if let Some(seen) = seen {
-        let (pinned, standing) = store.standing_resident(now, channel, question.position)?;
-        if let Some(unchanged) = unchanged(&standing, question, seen, now) {
+        let (pinned, read_state) = store.read_state_resident(now, channel, question.position)?;
+        if let Some(unchanged) = unchanged(&read_state, question, seen, now) {
             return Some(Ok(unchanged));
         }
         store.read_resident(now, channel, &pinned, question.limit)?
@@ -46,8 +46,8 @@ pub(crate) async fn answer(
     let look = async {
         let pinned = store.pin(now, channel, question.position).await?;
         if let Some(seen) = &seen {
-            let standing = store.standing(now, channel, &pinned).await?;
-            if let Some(unchanged) = unchanged(&standing, &question, seen, now) {
+            let read_state = store.read_state(now, channel, &pinned).await?;
+            if let Some(unchanged) = unchanged(&read_state, &question, seen, now) {
                 return Ok(Err(unchanged));
             }
         }
@@ -61,8 +61,8 @@ pub(crate) async fn answer(
 }
 
 /// 304, where the asker has seen just that.
-fn unchanged(standing: &Standing, question: &Question, seen: &[u8], now: Timestamp) -> Option<Reply> {
-    let tag = native::etag(standing, question.limit);
+fn unchanged(read_state: &ReadState, question: &Question, seen: &[u8], now: Timestamp) -> Option<Reply> {
+    let tag = native::etag(read_state, question.limit);
     // Nearly all say back the one tag that they were given.
     if seen != tag.as_bytes() && !matches(seen, tag.as_bytes()) {
         return None;
@@ -83,7 +83,7 @@ fn write(
     view: View,
     now: Timestamp,
 ) -> Result<Reply, Refusal> {
-    let tag = native::etag(&view.standing, question.limit);
+    let tag = native::etag(&view.read_state, question.limit);
     let answer = Answer { view, now, only: None };
     answer.check_budget()?;
     let mut reply = native::poll(&answer, "polled_at", respond::NO_CACHE);

@@ -24,12 +24,12 @@ pub(crate) async fn answer(
     framing: Framing,
 ) -> Result<Reply, Refusal> {
     let now = service.now();
-    let (pinned, standing) = service.stand(now, &question.channel, question.position, &client).await?;
-    if framing == Framing::Events && given.is_some() && channel_reader::is_over(&standing) {
+    let (pinned, read_state) = service.stand(now, &question.channel, question.position, &client).await?;
+    if framing == Framing::Events && given.is_some() && channel_reader::is_over(&read_state) {
         return Ok(respond::nothing_more());
     }
     let place = service.place(Pattern::Stream, &question.channel, &client)?;
-    let first = native::connected(framing, &standing, now);
+    let first = native::connected(framing, &read_state, now);
     let follow = Follow::new(&service, question.channel, pinned, client);
     let feed = Feed::new(follow, Style::Updates(framing), Some(first));
     Ok(respond::streamed(native::media(framing), Body::level(feed).on_end(place)))

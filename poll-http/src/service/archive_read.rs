@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use http::StatusCode;
-use poll_core::{ChannelName, JournalError, Pinned, Position, Standing, Timestamp};
+use poll_core::{ChannelName, JournalError, Pinned, Position, ReadState, Timestamp};
 use tokio::time::Instant;
 
 use crate::access::client::Client;
@@ -95,10 +95,10 @@ impl Service {
         channel: &ChannelName,
         position: Position,
         client: &Client,
-    ) -> Result<(Pinned, Standing), Refusal> {
+    ) -> Result<(Pinned, ReadState), Refusal> {
         let look = async {
             let pinned = self.store().pin(now, channel, position).await?;
-            Ok((pinned, self.store().standing(now, channel, &pinned).await?))
+            Ok((pinned, self.store().read_state(now, channel, &pinned).await?))
         };
         self.cold(channel, client, self.settings().cold_read, look).await
     }

@@ -20,7 +20,7 @@ use std::sync::atomic::AtomicUsize;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use poll_core::{ChannelName, Cursor, Lane, Message, Pinned, Standing, Store, Timestamp, Wait};
+use poll_core::{ChannelName, Cursor, Lane, Message, Pinned, ReadState, Store, Timestamp, Wait};
 
 pub(crate) use archive_read::{A_LOOK, Late};
 pub use builder::Builder;
@@ -182,8 +182,8 @@ impl Service {
     pub(crate) fn count_given(&self, channel: &ChannelName, answer: &Answer, client: &Client) {
         let messages = answer.messages();
         self.metrics().delivered.inc_by(messages.len() as u64);
-        self.note_given(channel, &answer.view.standing, messages, client);
-        if let Some(missed) = answer.view.standing.missed().filter(|missed| *missed > 0) {
+        self.note_given(channel, &answer.view.read_state, messages, client);
+        if let Some(missed) = answer.view.read_state.missed().filter(|missed| *missed > 0) {
             self.metrics().missed.inc_by(missed);
         }
     }
@@ -192,14 +192,14 @@ impl Service {
     pub(crate) fn note_given(
         &self,
         channel: &ChannelName,
-        standing: &Standing,
+        read_state: &ReadState,
         messages: &[Arc<Message>],
         client: &Client,
     ) {
         let Some(name) = &client.name else { return };
         if self.settings().receipts == Receipts::On {
             // Beyond the account no more is noted; the account counts that.
-            let _ = self.store().note_receipts(channel, standing.epoch, messages, name);
+            let _ = self.store().record_receipts(channel, read_state.epoch, messages, name);
         }
     }
 

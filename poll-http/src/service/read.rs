@@ -174,22 +174,22 @@ impl Service {
         };
         let look = async {
             let pinned = store.pin(now, &channel, last.map_or(Position::End, Position::AfterId)).await?;
-            let standing = store.standing(now, &channel, &pinned).await?;
-            let Some(last) = last else { return Ok((standing, golongpoll::Last::Unknown)) };
-            let known = match store.message(now, &channel, Locator::Seq(standing.position)).await? {
+            let read_state = store.read_state(now, &channel, &pinned).await?;
+            let Some(last) = last else { return Ok((read_state, golongpoll::Last::Unknown)) };
+            let known = match store.message(now, &channel, Locator::Seq(read_state.position)).await? {
                 Found::Message(message, _, _) if message.id == last => golongpoll::Last::Known,
                 // What it was is forgotten, but that it was is not.
                 Found::Gone => golongpoll::Last::Known,
                 Found::Message(..) | Found::Never => golongpoll::Last::Unknown,
             };
-            Ok((standing, known))
+            Ok((read_state, known))
         };
         let begun = Instant::now();
-        let (standing, known) = self.cold(&channel, client, question.wait, look).await?;
+        let (read_state, known) = self.cold(&channel, client, question.wait, look).await?;
         let question = Question { wait: question.wait.saturating_sub(begun.elapsed()), ..question };
         // Behind the look at the end, so that what shows up in between is after it, and given.
         let settle = |millis| store.settle(now, &channel, millis);
-        Ok(golongpoll::place(question, since, known, now, &standing, settle))
+        Ok(golongpoll::place(question, since, known, now, &read_state, settle))
     }
 
     /// What becomes of the events that this asker is given. To delete one is to write, so it takes the publish right,
@@ -219,7 +219,7 @@ impl Service {
                 return reply;
             }
         };
-        let (store, channel, epoch) = (self.store().clone(), channel.clone(), given.view.standing.epoch);
+        let (store, channel, epoch) = (self.store().clone(), channel.clone(), given.view.read_state.epoch);
         let body = reply.body.on_written(move || store.mark_retrieved(&channel, epoch, &only, reserved));
         Reply { body, ..reply }
     }

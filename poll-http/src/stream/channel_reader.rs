@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use poll_core::{
-    Batch, ChannelName, Continuity, Cursor, Epoch, JournalError, Kind, Limit, OverBudget, Pinned, Standing,
+    Batch, ChannelName, Continuity, Cursor, Epoch, JournalError, Kind, Limit, OverBudget, Pinned, ReadState,
     Timestamp, View, Wait,
 };
 use tokio::time::Instant;
@@ -98,8 +98,8 @@ pub(crate) enum Event {
 }
 
 /// Whether a reader who comes back has all there will ever be.
-pub(crate) fn is_over(standing: &Standing) -> bool {
-    standing.ended && standing.position >= standing.newest && standing.missed() == Some(0)
+pub(crate) fn is_over(read_state: &ReadState) -> bool {
+    read_state.ended && read_state.position >= read_state.newest && read_state.missed() == Some(0)
 }
 
 impl Follow {
@@ -245,10 +245,10 @@ impl Follow {
 
     /// What a view has to say, if anything; the position moves behind it.
     fn event(&mut self, view: &View, now: Timestamp) -> Option<Event> {
-        let standing = &view.standing;
-        let missed = standing.missed();
-        if standing.continuity == Continuity::Reset || missed.is_some_and(|missed| missed > 0) {
-            let cursor = standing.cursor();
+        let read_state = &view.read_state;
+        let missed = read_state.missed();
+        if read_state.continuity == Continuity::Reset || missed.is_some_and(|missed| missed > 0) {
+            let cursor = read_state.cursor();
             self.service.metrics().missed.inc_by(missed.unwrap_or(0));
             self.said(Pinned::after(cursor));
             return Some(Event::Reset { missed, cursor });
@@ -261,17 +261,17 @@ impl Follow {
         if let Some(batch) = &view.batch {
             let metrics = self.service.metrics();
             metrics.delivered.inc_by(batch.messages().len() as u64);
-            self.service.note_given(&self.channel, standing, batch.messages(), &self.client);
+            self.service.note_given(&self.channel, read_state, batch.messages(), &self.client);
             let metrics = self.service.metrics();
             if self.state == State::Live {
                 metrics.lag(now.since(batch.newest().at), 1);
             }
             self.said(Pinned::after(batch.end()));
-            let newest = batch.end().seq == standing.newest;
-            if newest && !standing.ended {
+            let newest = batch.end().seq == read_state.newest;
+            if newest && !read_state.ended {
                 self.waiting = Waiting::CaughtUp(batch.end());
             }
-            let reach = if newest && standing.ended { Reach::End } else { Reach::Part };
+            let reach = if newest && read_state.ended { Reach::End } else { Reach::Part };
             return Some(Event::Batch(batch.clone(), reach));
         }
         self.state = if view.is_closed() { State::Ended } else { self.state };

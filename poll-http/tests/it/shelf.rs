@@ -100,7 +100,7 @@ impl Journal for Shelf {
         Taken::Kept(mint.mint(append))
     }
 
-    fn archive(&self) -> Option<&dyn Archive> {
+    fn archive(self: Arc<Self>) -> Option<Arc<dyn Archive>> {
         Some(self)
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use poll_core::{
-    Batch, ChannelName, Continuity, Cursor, Form, Limit, Message, Published, Stamp, Standing, Timestamp,
+    Batch, ChannelName, Continuity, Cursor, Form, Limit, Message, Published, ReadState, Stamp, Timestamp,
 };
 
 use crate::dialect::form;
@@ -75,12 +75,12 @@ impl List for Messages {
 }
 
 fn write_flags(out: &mut Vec<u8>, answer: &Answer) {
-    let standing = &answer.view.standing;
-    if let Some(missed) = standing.missed().filter(|missed| *missed > 0) {
+    let read_state = &answer.view.read_state;
+    if let Some(missed) = read_state.missed().filter(|missed| *missed > 0) {
         out.extend_from_slice(br#","missed":"#);
         write_number(out, missed);
     }
-    if standing.continuity == Continuity::Reset {
+    if read_state.continuity == Continuity::Reset {
         out.extend_from_slice(br#","reset":true"#);
     }
     if answer.view.is_closed() {
@@ -102,8 +102,8 @@ fn write_message(out: &mut Vec<u8>, message: &Message) {
 }
 
 /// The weak entity tag of a short poll (RFC 9110 §8.8.3): all that its answer depends on but the time.
-pub(crate) fn etag(standing: &Standing, limit: Limit) -> Tag {
-    let Standing { epoch, oldest, newest, position, .. } = standing;
+pub(crate) fn etag(read_state: &ReadState, limit: Limit) -> Tag {
+    let ReadState { epoch, oldest, newest, position, .. } = read_state;
     let mut tag = Tag { text: [0; Tag::MOST], length: 0 };
     tag.write(b"W/\"");
     tag.write(&Cursor { epoch: *epoch, seq: *position }.to_text());
@@ -111,7 +111,7 @@ pub(crate) fn etag(standing: &Standing, limit: Limit) -> Tag {
         tag.write(b"-");
         tag.write(itoa::Buffer::new().format(number).as_bytes());
     }
-    tag.write(if standing.ended { b"-e\"" } else { b"\"" });
+    tag.write(if read_state.ended { b"-e\"" } else { b"\"" });
     tag
 }
 
@@ -286,7 +286,7 @@ mod tests {
     #[test]
     fn the_longest_tag_has_room() {
         let (epoch, most) = (Epoch::new(u64::MAX), Seq::new(u64::MAX));
-        let standing = Standing {
+        let read_state = ReadState {
             epoch,
             oldest: most,
             newest: most,
@@ -297,7 +297,7 @@ mod tests {
             ended: true,
         };
         let limit = Limit { messages: usize::MAX, ..Limit::default() };
-        let tag = etag(&standing, limit);
+        let tag = etag(&read_state, limit);
         let number = u64::MAX;
         let expected = format!("W/\"{}-{number}-{number}-{number}-e\"", "f".repeat(32));
         assert_eq!(tag.as_bytes(), expected.as_bytes());

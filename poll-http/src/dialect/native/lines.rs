@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderValue};
-use poll_core::{Batch, ChannelName, Continuity, Cursor, Message, Rendering, Standing, Timestamp};
+use poll_core::{Batch, ChannelName, Continuity, Cursor, Message, ReadState, Rendering, Timestamp};
 use uuid::Uuid;
 
 use crate::dialect::form;
@@ -26,9 +26,9 @@ pub(crate) enum Reason {
 
 /// The first line: who the reader is to the server, and where it starts. Where that is not where the reader was, it is no
 /// event's id: should the connection break before the reset is through, an EventSource must come back to be told.
-pub(crate) fn connected(framing: Framing, standing: &Standing, now: Timestamp) -> Bytes {
-    let cursor = Cursor { epoch: standing.epoch, seq: standing.position };
-    let id = Some(cursor).filter(|_| standing.continuity == Continuity::Kept);
+pub(crate) fn connected(framing: Framing, read_state: &ReadState, now: Timestamp) -> Bytes {
+    let cursor = Cursor { epoch: read_state.epoch, seq: read_state.position };
+    let id = Some(cursor).filter(|_| read_state.continuity == Continuity::Kept);
     let client = Uuid::from_u128(rand::random());
     let json =
         format!(r#"{{"type":"connected","client_id":"{client}","cursor":"{cursor}","timestamp":"{now}"}}"#);

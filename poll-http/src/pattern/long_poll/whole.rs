@@ -52,11 +52,11 @@ impl<W> LongPoll<W> {
         if self.question.grain == Grain::Message || self.action == Action::Head {
             return Cut::None;
         }
-        let known = *self.known.get_or_insert(view.standing.newest);
+        let known = *self.known.get_or_insert(view.read_state.newest);
         let Some(batch) = &view.batch else { return Cut::None };
         let (messages, newest) = (batch.messages(), batch.newest());
         let whole = messages.partition_point(|message| message.at.as_millis() < newest.at.as_millis());
-        if newest.seq < view.standing.newest {
+        if newest.seq < view.read_state.newest {
             return if whole == 0 { Cut::TooShort } else { Cut::Behind(whole) };
         }
         let Some(pause) = self.pause(newest, now) else { return Cut::None };

@@ -173,8 +173,8 @@ impl Round {
         let Some(view) = service.store().read_resident(now, channel, &pinned, AT_ONCE) else {
             return Share::Own;
         };
-        let standing = &view.standing;
-        if standing.continuity != Continuity::Kept || standing.missed() != Some(0) || standing.ended {
+        let read_state = &view.read_state;
+        if read_state.continuity != Continuity::Kept || read_state.missed() != Some(0) || read_state.ended {
             return Share::Own;
         }
         let Some(batch) = view.batch else { return Share::Nothing };
