@@ -1,15 +1,16 @@
 //! Tables as text.
 
 /// Columns as wide as their widest cell: the first to the left, the others to the right.
-pub fn align<const N: usize>(rows: &[[String; N]]) -> String {
-    let mut widths = [0; N];
+pub fn align<R: AsRef<[String]>>(rows: &[R]) -> String {
+    let mut widths = Vec::new();
     for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
+        widths.resize(row.as_ref().len().max(widths.len()), 0);
+        for (width, cell) in widths.iter_mut().zip(row.as_ref()) {
             *width = cell.chars().count().max(*width);
         }
     }
-    let line = |row: &[String; N]| {
-        let mut cells = row.iter().zip(widths);
+    let line = |row: &R| {
+        let mut cells = row.as_ref().iter().zip(&widths);
         let first = cells.next().map(|(cell, width)| format!("{cell:<width$}")).unwrap_or_default();
         cells.fold(first, |line, (cell, width)| format!("{line}  {cell:>width$}"))
     };

@@ -81,31 +81,10 @@ pub struct Server {
     log: Option<JoinHandle<VecDeque<String>>>,
 }
 
-/// Where a server listens and where it keeps.
-#[derive(Clone, Debug)]
-pub struct Place {
-    /// The address for `--listen`.
-    pub listen: String,
-    /// The URL for `--store`.
-    pub store: String,
-}
-
-impl Place {
-    /// A free port of the loopback interface, and a store in memory.
-    pub fn fleeting() -> Self {
-        Self { listen: "127.0.0.1:0".to_owned(), store: "memory:".to_owned() }
-    }
-}
-
 impl Server {
-    /// Starts a server with a store in memory on a free port of the loopback interface, and waits until it listens.
-    pub fn start(binary: &Binary, arguments: &[&str], keyboard: Keyboard) -> Result<Self> {
-        Self::start_at(binary, &Place::fleeting(), arguments, keyboard)
-    }
-
     /// Starts a server and waits until it listens.
-    pub fn start_at(binary: &Binary, place: &Place, arguments: &[&str], keyboard: Keyboard) -> Result<Self> {
-        let mut server = Self::spawn(binary, place, arguments, keyboard)?;
+    pub fn start(binary: &Binary, arguments: &[&str], keyboard: Keyboard) -> Result<Self> {
+        let mut server = Self::spawn(binary, arguments, keyboard)?;
         match server.say_address.recv_timeout(START) {
             Ok(address) => server.address = Some(address),
             Err(_) => bail!("the server did not say where it listens; {}", server.end_and_quote()),
@@ -113,14 +92,18 @@ impl Server {
         Ok(server)
     }
 
-    /// Starts a server and waits for nothing.
-    pub fn spawn(binary: &Binary, place: &Place, arguments: &[&str], keyboard: Keyboard) -> Result<Self> {
+    /// Starts a server and waits for nothing. Unless the arguments say otherwise it listens on a free port of the
+    /// loopback interface and keeps its store in memory.
+    pub fn spawn(binary: &Binary, arguments: &[&str], keyboard: Keyboard) -> Result<Self> {
+        let is_given = |option| arguments.iter().any(|argument| argument.starts_with(option));
+        let defaults = [("--listen", "--listen=127.0.0.1:0"), ("--store", "--store=memory:")];
+        let defaults = defaults.iter().filter(|(option, _)| !is_given(option)).map(|(_, default)| default);
         let mut command = Command::new(&binary.0);
         if keyboard == Keyboard::Apart {
             command.process_group(0);
         }
         let mut child = command
-            .args(["--listen", &place.listen, "--store", &place.store])
+            .args(defaults)
             .args(arguments)
             .env_remove("RUST_LOG")
             .stdin(Stdio::null())

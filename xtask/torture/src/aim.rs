@@ -1,8 +1,8 @@
-//! When a wait ends and when to shoot at it.
+//! When a wait ends, and when to publish at that edge.
 //!
-//! A wait ends a little after the time it was asked to end, since timers have a resolution, the server's and our own.
-//! So half of the shots go at the time asked for, and half at the time when waits were seen to end. Our own sleep before
-//! a shot is late, too; what it was late by is taken off the next one.
+//! A wait ends a little after the time that was asked for, because the timers of both sides have a resolution. So half
+//! of the shots are aimed at the time asked for, and half at the time at which waits were seen to end. Our own sleep
+//! before a shot is late as well, and the next one starts earlier by as much.
 
 use std::time::Duration;
 
@@ -14,19 +14,11 @@ use tokio::time::{Instant, sleep_until};
 const BEFORE: u64 = 2_000;
 const AFTER: u64 = 3_000;
 
-/// How much later a shot may come after one that was early enough, and how late at most.
+/// How much later the next shot comes after one that was early enough, and the latest.
 const STEP: Duration = Duration::from_micros(250);
 const LATEST: Duration = Duration::from_millis(20);
 
-/// The moment at which a question is about to end, and which question it is.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Edge {
-    /// Counted from 1 within a lane; 0 before the first.
-    pub(super) question: u64,
-    pub(super) at: Instant,
-}
-
-/// Draws moments; one for each side of a lane.
+/// Draws moments, one for each side of a lane.
 pub(super) struct Aim {
     random: StdRng,
     /// Mean time by which waits were seen to end late.
@@ -60,19 +52,23 @@ impl Aim {
         self.lateness = mean(self.lateness, now.saturating_duration_since(deadline));
     }
 
-    /// Learns from a wait that a message ended: if that was near its deadline, the shot was just early enough, and the
-    /// next may come a little later. So shots walk up to the edge, and those that pass it call them back.
-    pub(super) fn caught(&mut self, deadline: Instant, now: Instant) {
+    /// Learns from a wait that a message ended: near the deadline the shot was only just early enough, and the next may
+    /// be later. So shots creep towards the edge, and the ones that miss it move them back.
+    fn caught(&mut self, deadline: Instant, now: Instant) {
         if now >= decide_by(deadline) && self.lateness < LATEST {
             self.lateness += STEP;
         }
     }
 
-    /// Sleeps until it is time to shoot at an edge, evenly spread over the window around it; gives the time at which it
-    /// woke.
+    /// Learns from a wait that gave so many messages.
+    pub(super) fn learn(&mut self, deadline: Instant, given: usize) {
+        let now = Instant::now();
+        if given == 0 { self.ended(deadline, now) } else { self.caught(deadline, now) }
+    }
+
+    /// Sleeps until some moment of the window around an edge, and gives the time at which it woke.
     pub(super) async fn shoot(&mut self, edge: Instant) -> Instant {
         let shot = self.shot(edge);
-        // Waking early is as good as waking late: both are within the window, and neither side is favoured.
         let wake = shot.checked_sub(self.overshoot).unwrap_or(shot);
         sleep_until(wake).await;
         let now = Instant::now();
@@ -86,14 +82,13 @@ impl Aim {
     }
 }
 
-/// A moving mean over about eight values; one slow moment of the machine does not spoil it.
+/// A moving mean over about eight values.
 fn mean(mean: Duration, value: Duration) -> Duration {
     (mean * 7 + value) / 8
 }
 
-/// The last moment at which a shot at an edge can still be called off.
+/// The last moment at which a shot at an edge can be called off.
 pub(super) fn decide_by(edge: Instant) -> Instant {
-    // The window's beginning, less what our own timers may be late.
     let ahead = Duration::from_micros(BEFORE) + Duration::from_millis(2);
     edge.checked_sub(ahead).unwrap_or(edge)
 }

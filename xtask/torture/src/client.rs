@@ -1,191 +1,204 @@
-//! HTTP/1.1 by hand: what goes over the socket is written and read byte by byte here.
+//! One HTTP/1.1 connection on hyper, and HTTP/2 connections on h2.
 //!
-//! So that the proof does not lean on a client that smooths something over. Knows only the framing that the server
-//! uses (RFC 9112): a length, or chunks. A connection that broke is dropped by its owner.
+//! Nothing is retried, because a lost or repeated message has to show. Requests that no client library would send are
+//! written to sockets by the courses that need them.
 
+use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 
-use anyhow::{Context as _, Result, bail, ensure};
-use bytes::{Buf as _, Bytes, BytesMut};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use anyhow::{Context as _, Result, ensure};
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HOST};
+use http::request::Builder;
+use http::{HeaderMap, Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 
-use super::gone::Gone;
-
-/// One connection.
-pub(super) struct Connection {
-    stream: TcpStream,
-    unread: BytesMut,
+/// Connects when it is first used, and again after an error or `hang_up`.
+pub(super) struct Client {
+    address: SocketAddr,
+    open: Option<(SendRequest<Full<Bytes>>, Driver)>,
 }
 
-/// What of an answer's head matters to a reader.
-#[derive(Debug, Default)]
-pub(super) struct Head {
-    pub(super) status: u16,
-    pub(super) etag: Option<String>,
-    /// Whether it has a `Poll-Missed`.
-    missed: bool,
-    framing: Framing,
-}
+type Driver = JoinHandle<hyper::Result<()>>;
 
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Framing {
-    #[default]
-    None,
-    Length(usize),
-    Chunks,
-}
-
-/// An answer read to its end.
+/// A response that was read to its end.
 pub(super) struct Answer {
-    pub(super) head: Head,
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
 }
 
-impl Connection {
-    pub(super) async fn open(address: SocketAddr) -> Result<Self> {
-        let stream = TcpStream::connect(address).await.context("cannot connect")?;
-        stream.set_nodelay(true)?;
-        Ok(Self { stream, unread: BytesMut::new() })
+/// The server closed, refused or reset the connection, or said that it cannot serve now. Readers of a server that may
+/// die must expect that; any other error is a finding.
+#[derive(Debug)]
+pub(super) struct Gone(pub(super) &'static str);
+
+impl Client {
+    pub(super) fn new(address: SocketAddr) -> Self {
+        Self { address, open: None }
     }
 
-    /// Writes a request head with these extra lines, and a body if it is not empty, in one write.
-    pub(super) async fn ask(
+    pub(super) fn hang_up(&mut self) {
+        self.open = None;
+    }
+
+    /// Opens the connection if there is none.
+    pub(super) async fn connect(&mut self) -> Result<()> {
+        if self.open.is_none() {
+            let (sender, connection) = http1::handshake(TokioIo::new(connect(self.address).await?)).await?;
+            self.open = Some((sender, tokio::task::spawn_local(connection)));
+        }
+        Ok(())
+    }
+
+    /// Sends a request and reads the head of its response.
+    pub(super) async fn send(
         &mut self,
-        method: &str,
-        target: &str,
-        lines: &[(&str, &str)],
-        body: &str,
-    ) -> Result<()> {
-        let host = self.stream.peer_addr()?;
-        let mut request = format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n");
-        for (name, value) in lines {
-            request.push_str(&format!("{name}: {value}\r\n"));
-        }
-        if !body.is_empty() {
-            request.push_str(&format!("Content-Length: {}\r\n", body.len()));
-        }
-        request.push_str("\r\n");
-        request.push_str(body);
-        self.stream.write_all(request.as_bytes()).await.context("cannot write the request")
-    }
-
-    /// Reads an answer's head.
-    pub(super) async fn head(&mut self) -> Result<Head> {
-        loop {
-            if let Some(end) = find(&self.unread, b"\r\n\r\n") {
-                let head = self.unread.split_to(end + 4);
-                return parse(&head[..end]);
-            }
-            self.more().await?;
-        }
-    }
-
-    /// Reads a whole answer.
-    pub(super) async fn answer(&mut self) -> Result<Answer> {
-        let head = self.head().await?;
-        let mut body = BytesMut::new();
-        match head.framing {
-            Framing::None => {}
-            Framing::Length(length) => body = self.take(length).await?,
-            Framing::Chunks => {
-                while let Some(chunk) = self.chunk().await? {
-                    body.extend_from_slice(&chunk);
-                }
-            }
-        }
-        Ok(Answer { head, body: body.freeze() })
-    }
-
-    /// The next chunk as it was framed, or none at the clean end of the body.
-    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>> {
-        let end = loop {
-            if let Some(end) = find(&self.unread, b"\r\n") {
-                break end;
-            }
-            self.more().await?;
+        request: Builder,
+        body: impl Into<Bytes>,
+    ) -> Result<Response<Incoming>> {
+        self.connect().await?;
+        let request = request.header(HOST, self.address.to_string()).body(Full::new(body.into()))?;
+        let (sender, _) = self.open.as_mut().context("it is connected")?;
+        let error = match sender.send_request(request).await {
+            Ok(response) => return Ok(response),
+            Err(error) => error,
         };
-        let size = std::str::from_utf8(&self.unread[..end]).context("a chunk's size is not text")?;
-        let size =
-            usize::from_str_radix(size, 16).with_context(|| format!("`{size}` is not a chunk's size"))?;
-        self.unread.advance(end + 2);
-        let chunk = self.take(size).await?;
-        let tail = self.take(2).await?;
-        ensure!(&tail[..] == b"\r\n", "a chunk does not end where it said");
-        Ok((size > 0).then(|| chunk.freeze()))
+        // The connection knows more: bytes that nobody asked for, for one.
+        match self.open.take() {
+            Some((_, connection)) => Err(connection.await?.err().unwrap_or(error).into()),
+            None => Err(error.into()),
+        }
     }
 
-    async fn take(&mut self, length: usize) -> Result<BytesMut> {
-        while self.unread.len() < length {
-            self.more().await?;
-        }
-        Ok(self.unread.split_to(length))
+    /// Sends a request and reads the whole response.
+    pub(super) async fn ask(&mut self, request: Builder, body: impl Into<Bytes>) -> Result<Answer> {
+        let (head, body) = self.send(request, body).await?.into_parts();
+        let body = body.collect().await?.to_bytes();
+        Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
     }
 
-    async fn more(&mut self) -> Result<()> {
-        let read = self.stream.read_buf(&mut self.unread).await.context("cannot read")?;
-        if read == 0 {
-            return Err(Gone("the server closed the connection in the middle of an answer".to_owned()).into());
-        }
-        Ok(())
+    pub(super) async fn get(&mut self, target: &str) -> Result<Answer> {
+        self.ask(Request::get(target), "").await
+    }
+
+    /// Publishes a text by the native door.
+    pub(super) async fn publish(&mut self, channel: &str, text: impl Into<Bytes>) -> Result<Answer> {
+        let request = Request::post(format!("/api/message?channel={channel}"));
+        self.ask(request.header(CONTENT_TYPE, "text/plain"), text).await
     }
 }
 
-impl Head {
-    /// Fails unless the status is the wanted one.
-    pub(super) fn expect(&self, status: u16) -> Result<()> {
-        ensure!(!self.missed, "an answer says that messages were missed");
-        if self.status == 503 && status != 503 {
-            return Err(Gone("the server says that it cannot serve now".to_owned()).into());
-        }
-        ensure!(self.status == status, "status {} where {status} was due", self.status);
-        Ok(())
+impl Answer {
+    /// The JSON of a response that has this status.
+    pub(super) fn json(&self, status: u16) -> Result<Value> {
+        expect(self.status, &self.headers, status)?;
+        let text = || format!("`{}` is not JSON", String::from_utf8_lossy(&self.body));
+        serde_json::from_slice(&self.body).with_context(text)
     }
 }
 
-fn parse(head: &[u8]) -> Result<Head> {
-    let text = std::str::from_utf8(head).context("a head is not text")?;
-    let mut lines = text.split("\r\n");
-    let first = lines.next().unwrap_or_default();
-    let Some(status) = first.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)) else {
-        bail!("`{first}` is no status line");
+/// Fails unless the status is the wanted one and nothing was missed.
+pub(super) fn expect(status: impl Into<u16>, headers: &HeaderMap, wanted: u16) -> Result<()> {
+    let status = status.into();
+    ensure!(!headers.contains_key("poll-missed"), "an answer says that messages were missed");
+    if status == 503 && wanted != 503 {
+        return Err(Gone("the server says that it cannot serve now").into());
+    }
+    ensure!(status == wanted, "status {status} where {wanted} was due");
+    Ok(())
+}
+
+/// A connection without a delay for small writes.
+pub(super) async fn connect(address: SocketAddr) -> Result<TcpStream> {
+    let stream = TcpStream::connect(address).await.context("cannot connect")?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// An HTTP/2 connection, driven by a task of its own until it ends or is aborted.
+pub(super) async fn http2(
+    address: SocketAddr,
+    settings: &h2::client::Builder,
+) -> Result<(h2::client::SendRequest<Bytes>, JoinHandle<Result<(), h2::Error>>)> {
+    let (sender, connection) = settings.handshake(connect(address).await?).await.context("no HTTP/2")?;
+    Ok((sender, tokio::task::spawn_local(connection)))
+}
+
+/// Whether the server went away, rather than did something wrong.
+pub(super) fn is_gone(error: &anyhow::Error) -> bool {
+    // hyper reports a chunk that is none by these kinds.
+    let is_broken = |kind| matches!(kind, io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData);
+    let is_gone = |cause: &(dyn std::error::Error + 'static)| {
+        cause.is::<Gone>()
+            || cause.downcast_ref::<hyper::Error>().is_some_and(|error| error.is_canceled() || error.is_closed())
+            || cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_incomplete_message)
+            || cause.downcast_ref::<io::Error>().is_some_and(|error| !is_broken(error.kind()))
+            // A protocol error that our own side found does not mean that the server ended.
+            || cause.downcast_ref::<h2::Error>().is_some_and(|error| error.is_io() || error.is_remote())
     };
-    let mut parsed = Head { status: status.parse().context("a status is a number")?, ..Head::default() };
-    for line in lines {
-        let (name, value) = line.split_once(':').with_context(|| format!("`{line}` is no header"))?;
-        let value = value.trim();
-        match name.to_ascii_lowercase().as_str() {
-            "content-length" => {
-                parsed.framing = Framing::Length(value.parse().context("a length is a number")?);
-            }
-            "transfer-encoding" => parsed.framing = Framing::Chunks,
-            "poll-missed" => parsed.missed = true,
-            "etag" => parsed.etag = Some(value.to_owned()),
-            _ => {}
-        }
-    }
-    // RFC 9112, section 6.3: these have no body, whatever their headers say.
-    if matches!(parsed.status, 100..=199 | 204 | 304) {
-        parsed.framing = Framing::None;
-    }
-    Ok(parsed)
+    error.chain().any(is_gone)
 }
 
-fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
-    bytes.windows(wanted.len()).position(|window| window == wanted)
+impl fmt::Display for Gone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
 }
+
+impl std::error::Error for Gone {}
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
     use super::*;
+    use crate::fixture::block_on;
+
+    /// What a client makes of a server that answers two requests with these bytes.
+    fn asked(answers: [&'static str; 2]) -> Result<Answer> {
+        block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await?;
+            let address = listener.local_addr()?;
+            tokio::task::spawn_local(async move {
+                let (mut stream, _) = listener.accept().await?;
+                for answer in answers {
+                    let _read = stream.read(&mut [0; 1024]).await?;
+                    stream.write_all(answer.as_bytes()).await?;
+                }
+                anyhow::Ok(())
+            });
+            let mut client = Client::new(address);
+            client.get("/1").await?;
+            client.get("/2").await
+        })
+    }
 
     #[test]
-    fn a_head_says_how_its_body_is_framed() {
-        let head = parse(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nETag: W/\"a:b\"").unwrap();
-        assert_eq!((head.status, head.framing), (200, Framing::Length(5)));
-        assert_eq!(head.etag.as_deref(), Some("W/\"a:b\""));
-        assert_eq!(parse(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked").unwrap().framing, Framing::Chunks);
-        assert_eq!(parse(b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5").unwrap().framing, Framing::None);
-        assert!(parse(b"SSH-2.0-x").is_err());
+    fn only_a_server_that_left_is_gone() {
+        let refused = Err::<(), _>(io::Error::from(io::ErrorKind::ConnectionRefused));
+        assert!(is_gone(&refused.context("cannot connect").unwrap_err()));
+        assert!(is_gone(&anyhow::Error::new(Gone("drains")).context("question 1")));
+        assert!(!is_gone(&anyhow::anyhow!("a message has the payload of another")));
+        const FINE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n1";
+        assert!(asked([FINE, FINE]).is_ok());
+        for cut in ["", "HTTP/1.1 200", "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n1"] {
+            assert!(is_gone(&asked([FINE, cut]).err().unwrap()), "{cut}");
+        }
+        let doubled =
+            "HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n1HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n1";
+        for broken in [[doubled, ""], [FINE, "SSH-2.0-x\r\n\r\n"]] {
+            assert!(!is_gone(&asked(broken).err().unwrap()), "{broken:?}");
+        }
+        let no_chunk = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nx\r\n1\r\n0\r\n\r\n";
+        assert!(!is_gone(&asked([FINE, no_chunk]).err().unwrap()));
     }
 }

@@ -1,11 +1,10 @@
 //! `cargo xtask torture damage`: stores of real servers in which a byte was changed, after a clean stop and after a kill.
 //!
-//! A server above such a file starts, or refuses it with one line that names the way out. What it serves must be what was
-//! published, under its number; what it does not serve it must tell. What `poll-server salvage` takes out must have been
-//! published as well. Nothing may panic.
+//! A server starts on such a file, or refuses it with one line that names the way out. What it serves must be what was
+//! published, under its number, and it must say what it does not serve. What `poll-server salvage` takes out must have
+//! been published as well. Nothing may panic.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -16,9 +15,10 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::Value;
 
-use super::ground::{Ground, block_on};
-use super::http1::Connection;
-use xtask::server::{Binary, Keyboard, Place, Server};
+use crate::client::Client;
+use crate::fixture::{Fixture, block_on};
+use crate::tally::{Counts, Tally};
+use xtask::server::{Binary, Keyboard, Server};
 
 /// So that nothing goes by itself.
 const FLAGS: &[&str] = &["--retain-messages=0", "--retain-seconds=0", "--workers=1"];
@@ -35,7 +35,7 @@ pub(super) struct Damage {
     #[arg(long, default_value_t = 132, value_name = "N")]
     files: u64,
     #[command(flatten)]
-    ground: Ground,
+    fixture: Fixture,
 }
 
 /// How the server that wrote a file ended.
@@ -48,31 +48,23 @@ enum End {
 /// The texts of each channel, in the order of their numbers.
 type Published = BTreeMap<String, Vec<String>>;
 
-#[derive(Debug, Default)]
-struct Tally {
-    whole: u64,
-    told: u64,
-    refused: u64,
-    missed: u64,
-    /// Channels that were answered with an error.
-    errors: u64,
-    /// Messages that are not there, and nobody said so: of the last commit before a kill.
-    rolled_back: u64,
-    salvaged: u64,
-    lost: u64,
-}
+/// Files by what the server made of them; messages that were told to be missed or answered with an error; messages of
+/// which nobody said that they are gone, which may happen to the last commit before a kill; messages that `salvage`
+/// took out, and those that it did not.
+const COLUMNS: &[&str] =
+    &["whole", "in part", "refused", "missed", "errors", "rolled back", "salvaged", "not salvaged"];
 
 impl Damage {
-    pub(super) fn short(ground: Ground) -> Self {
-        Self { files: 12, ground }
+    pub(super) fn short(fixture: Fixture) -> Self {
+        Self { files: 12, fixture }
     }
 
     pub(super) fn run(&self) -> Result<()> {
-        let (binary, seed) = (self.ground.binary()?, self.ground.seed());
+        let (binary, seed) = (self.fixture.binary()?, self.fixture.seed());
         println!("torture damage: {} files, --seed {seed}", self.files);
         let mut random = StdRng::seed_from_u64(seed);
         let folder = tempfile::tempdir().context("no folder for the stores")?;
-        let mut tally = Tally::default();
+        let mut tally = Tally::new("after", COLUMNS, 0);
         let clean = write(&binary, &folder.path().join("clean"), End::Clean)?;
         let killed = write(&binary, &folder.path().join("killed"), End::Killed)?;
         for number in 0..self.files {
@@ -81,9 +73,14 @@ impl Damage {
             let (at, bits) = (random.random_range(0..file.len()), random.random_range(1..=u8::MAX));
             let mut damaged = file.clone();
             damaged[at] ^= bits;
-            let place = folder.path().join("damaged");
-            let looked = look(&binary, &place, &damaged, published, end, &mut tally);
-            looked.with_context(|| format!("byte {at} ^ {bits:#04x}, {end:?}"))?;
+            let damaged = Damaged {
+                binary: &binary,
+                folder: &folder.path().join("damaged"),
+                file: &damaged,
+                published,
+                end,
+            };
+            damaged.check(&mut tally).with_context(|| format!("byte {at} ^ {bits:#04x}, {end:?}"))?;
         }
         println!("{tally}");
         Ok(())
@@ -102,142 +99,138 @@ fn write(binary: &Binary, folder: &Path, end: End) -> Result<(Vec<u8>, Published
 }
 
 async fn publish(address: SocketAddr) -> Result<Published> {
-    let mut connection = Connection::open(address).await?;
-    let mut published = Published::new();
+    let (mut client, mut published) = (Client::new(address), Published::new());
     for number in 0..MESSAGES {
         // One channel fills many pages, the others share some.
         let channel = format!("damage-{}", if number % 2 == 0 { 0 } else { number % CHANNELS });
         let text = format!("{channel}-{number}-{}", "x".repeat(number % 97));
-        connection.ask("POST", &format!("/api/message?channel={channel}"), &[], &text).await?;
-        connection.answer().await?.head.expect(201)?;
+        client.publish(&channel, text.clone()).await?.json(201)?;
         published.entry(channel).or_default().push(text);
     }
     Ok(published)
 }
 
 fn start(binary: &Binary, folder: &Path) -> Result<Server> {
-    let store = format!("disk:{}", folder.display());
-    let place = Place { store, ..Place::fleeting() };
-    Server::start_at(binary, &place, FLAGS, Keyboard::Shared)
+    let store = format!("--store=disk:{}", folder.display());
+    Server::start(binary, &[&[&*store], FLAGS].concat(), Keyboard::Shared)
 }
 
-/// Looks at one damaged file in every way.
-fn look(
-    binary: &Binary,
-    folder: &Path,
-    file: &[u8],
-    published: &Published,
+/// A file with one changed byte.
+struct Damaged<'a> {
+    binary: &'a Binary,
+    folder: &'a Path,
+    file: &'a [u8],
+    published: &'a Published,
     end: End,
-    tally: &mut Tally,
-) -> Result<()> {
-    let fresh = || -> Result<()> {
-        if folder.exists() {
-            std::fs::remove_dir_all(folder)?;
-        }
-        std::fs::create_dir(folder)?;
-        Ok(std::fs::write(folder.join(FILE), file)?)
-    };
-    fresh()?;
-    salvage(binary, folder, published, tally)?;
-    fresh()?;
-    let server = match start(binary, folder) {
-        Ok(server) => server,
-        Err(error) => {
-            let words = format!("{error:#}");
-            let is_clear = words.contains("poll-server salvage") || words.contains("format version");
-            ensure!(is_clear && !words.contains("panicked"), "{words}");
-            tally.refused += 1;
-            return Ok(());
-        }
-    };
-    let before = (tally.missed, tally.errors, tally.rolled_back);
-    let done = block_on(read(server.address(), published, tally));
-    let log = server.end();
-    done.with_context(|| format!("its log: {log:#?}"))?;
-    let untold = tally.rolled_back - before.2;
-    ensure!(untold <= u64::from(end == End::Killed), "{untold} messages are gone without a word");
-    if before == (tally.missed, tally.errors, tally.rolled_back) {
-        tally.whole += 1;
-    } else {
-        tally.told += 1;
-    }
-    ensure!(!log.iter().any(|line| line.contains("panicked")), "it panicked: {log:#?}");
-    Ok(())
 }
 
-/// Reads every channel, then publishes to it.
-async fn read(address: SocketAddr, published: &Published, tally: &mut Tally) -> Result<()> {
-    let mut connection = Connection::open(address).await?;
-    for (channel, texts) in published {
-        let (mut given, mut missed, mut place) = (0, 0, "last_id=0".to_owned());
-        loop {
-            connection.ask("GET", &format!("/api/poll?channel={channel}&{place}"), &[], "").await?;
-            let answer = connection.answer().await?;
-            if answer.head.status == 500 {
-                tally.errors += 1;
-                (given, missed) = (0, texts.len() as u64);
-                break;
-            }
-            ensure!(answer.head.status == 200, "{channel} is answered with {}", answer.head.status);
-            let value: Value = serde_json::from_slice(&answer.body)?;
-            missed += value["missed"].as_u64().unwrap_or_default();
-            let messages = value["messages"].as_array().context("no messages")?;
-            for message in messages {
-                let number = usize::try_from(message["id"].as_u64().context("no id")?)?;
-                let text = texts.get(number - 1).map(String::as_str);
-                ensure!(message["content"].as_str() == text, "{channel} has {message} for {text:?}");
-                given += 1;
-            }
-            if messages.is_empty() {
-                break;
-            }
-            place = format!("cursor={}", value["cursor"].as_str().context("no cursor")?);
-        }
-        tally.missed += missed;
-        tally.rolled_back += (texts.len() as u64).saturating_sub(given + missed);
-        connection.ask("POST", &format!("/api/message?channel={channel}"), &[], "behind").await?;
-        let status = connection.answer().await?.head.status;
-        ensure!(matches!(status, 201 | 503), "a publish to {channel} is answered with {status}");
+impl Damaged<'_> {
+    fn count<const N: usize>(&self, tally: &mut Tally, counts: Counts<N>) {
+        tally.add(if self.end == End::Clean { "a clean stop" } else { "a kill" }, counts);
     }
-    connection.ask("GET", "/readyz", &[], "").await?;
-    let status = connection.answer().await?.head.status;
-    ensure!(status == 200, "/readyz is {status}");
-    Ok(())
-}
 
-/// Takes out what is whole, which must have been published.
-fn salvage(binary: &Binary, folder: &Path, published: &Published, tally: &mut Tally) -> Result<()> {
-    let store = format!("disk:{}", folder.display());
-    let done = binary.command().args(["salvage", "--store", &store]).output()?;
-    let words = String::from_utf8_lossy(&done.stderr);
-    ensure!(!words.contains("panicked"), "{words}");
-    let all: u64 = published.values().map(|texts| texts.len() as u64).sum();
-    let (mut channel, mut whole) = (String::new(), 0);
-    for line in String::from_utf8(done.stdout)?.lines() {
-        let value: Value = serde_json::from_str(line)?;
-        if let Some(name) = value["channel"].as_str() {
-            name.clone_into(&mut channel);
-        } else if let Some(number) = value["seq"].as_u64() {
-            let text = published.get(&channel).and_then(|texts| texts.get(usize::try_from(number).ok()? - 1));
-            ensure!(value["text"].as_str() == text.map(String::as_str), "{channel}: {line}");
-            whole += 1;
-        } else if value["lost_from"].is_null() {
-            bail!("what is {line}?");
+    /// Writes the file anew.
+    fn place(&self) -> Result<()> {
+        if self.folder.exists() {
+            std::fs::remove_dir_all(self.folder)?;
         }
+        std::fs::create_dir(self.folder)?;
+        Ok(std::fs::write(self.folder.join(FILE), self.file)?)
     }
-    ensure!(done.status.success() || words.contains("poll-server: "), "{words}");
-    ensure!(whole == all || words.contains("damaged"), "{} messages are gone without a word", all - whole);
-    tally.salvaged += whole;
-    tally.lost += all - whole;
-    Ok(())
-}
 
-impl fmt::Display for Tally {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { whole, told, refused, missed, errors, rolled_back, salvaged, lost } = self;
-        writeln!(f, "files: {whole} served whole, {told} in part and told, {refused} refused in one line")?;
-        writeln!(f, "of these {missed} messages missed, {errors} channels answered with 500")?;
-        writeln!(f, "last commits before a kill that counted as torn: {rolled_back} messages")?;
-        write!(f, "salvaged: {salvaged} messages, {lost} not; none was wrong")
+    fn check(&self, tally: &mut Tally) -> Result<()> {
+        self.place()?;
+        self.salvage(tally)?;
+        self.place()?;
+        let server = match start(self.binary, self.folder) {
+            Ok(server) => server,
+            Err(error) => {
+                let words = format!("{error:#}");
+                let is_clear = words.contains("poll-server salvage") || words.contains("format version");
+                ensure!(is_clear && !words.contains("panicked"), "{words}");
+                self.count(tally, [("refused", 1)]);
+                return Ok(());
+            }
+        };
+        let done = block_on(self.read(server.address()));
+        let log = server.end();
+        let [missed, errors, untold] = done.with_context(|| format!("its log: {log:#?}"))?;
+        let allowed = u64::from(self.end == End::Killed);
+        ensure!(untold <= allowed, "{untold} messages are gone without a word");
+        ensure!(!log.iter().any(|line| line.contains("panicked")), "it panicked: {log:#?}");
+        let is_whole = missed + errors + untold == 0;
+        self.count(tally, [(if is_whole { "whole" } else { "in part" }, 1)]);
+        self.count(tally, [("missed", missed), ("errors", errors), ("rolled back", untold)]);
+        Ok(())
+    }
+
+    /// Reads every channel, then publishes to it; gives how many messages were told to be missed, how many channels
+    /// were answered with an error, and how many messages are gone without a word.
+    async fn read(&self, address: SocketAddr) -> Result<[u64; 3]> {
+        let mut client = Client::new(address);
+        let (mut all_missed, mut errors, mut untold) = (0, 0, 0);
+        for (channel, texts) in self.published {
+            let (mut given, mut missed, mut from) = (0, 0, "last_id=0".to_owned());
+            loop {
+                let answer = client.get(&format!("/api/poll?channel={channel}&{from}")).await?;
+                if answer.status == 500 {
+                    errors += 1;
+                    (given, missed) = (0, texts.len() as u64);
+                    break;
+                }
+                ensure!(answer.status == 200, "{channel} is answered with {}", answer.status);
+                let value: Value = serde_json::from_slice(&answer.body)?;
+                missed += value["missed"].as_u64().unwrap_or_default();
+                let messages = value["messages"].as_array().context("no messages")?;
+                for message in messages {
+                    let number = usize::try_from(message["id"].as_u64().context("no id")?)?;
+                    let text = texts.get(number - 1).map(String::as_str);
+                    ensure!(message["content"].as_str() == text, "{channel} has {message} for {text:?}");
+                    given += 1;
+                }
+                if messages.is_empty() {
+                    break;
+                }
+                from = format!("cursor={}", value["cursor"].as_str().context("no cursor")?);
+            }
+            all_missed += missed;
+            untold += (texts.len() as u64).saturating_sub(given + missed);
+            let status = client.publish(channel, "behind").await?.status;
+            ensure!(matches!(status, 201 | 503), "a publish to {channel} is answered with {status}");
+        }
+        let status = client.get("/readyz").await?.status;
+        ensure!(status == 200, "/readyz is {status}");
+        Ok([all_missed, errors, untold])
+    }
+
+    /// Takes out what is whole, which must have been published.
+    fn salvage(&self, tally: &mut Tally) -> Result<()> {
+        let store = format!("disk:{}", self.folder.display());
+        let done = self.binary.command().args(["salvage", "--store", &store]).output()?;
+        let words = String::from_utf8_lossy(&done.stderr);
+        ensure!(!words.contains("panicked"), "{words}");
+        let all: u64 = self.published.values().map(|texts| texts.len() as u64).sum();
+        let (mut channel, mut whole) = (String::new(), 0);
+        for line in String::from_utf8(done.stdout)?.lines() {
+            let value: Value = serde_json::from_str(line)?;
+            if let Some(name) = value["channel"].as_str() {
+                name.clone_into(&mut channel);
+            } else if let Some(number) = value["seq"].as_u64() {
+                let texts = self.published.get(&channel);
+                let text = texts.and_then(|texts| texts.get(usize::try_from(number).ok()? - 1));
+                ensure!(value["text"].as_str() == text.map(String::as_str), "{channel}: {line}");
+                whole += 1;
+            } else if value["lost_from"].is_null() {
+                bail!("what is {line}?");
+            }
+        }
+        ensure!(done.status.success() || words.contains("poll-server: "), "{words}");
+        ensure!(
+            whole == all || words.contains("damaged"),
+            "{} messages are gone without a word",
+            all - whole
+        );
+        self.count(tally, [("salvaged", whole), ("not salvaged", all - whole)]);
+        Ok(())
     }
 }

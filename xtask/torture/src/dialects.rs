@@ -1,31 +1,24 @@
-//! `cargo xtask torture dialects`: the edge race under the rules of the other dialects' clients.
+//! `cargo xtask torture dialects`: the same race under the rules of the other dialects' clients.
 //!
 //! golongpoll's timeouts are whole seconds, so many lanes race side by side. Chat has one channel and a wait of ten
-//! seconds, so it is raced by crowds: several servers, each with one publisher and many readers of its only channel.
-
-mod crowd;
+//! seconds, so several servers have one lane each with many readers.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use self::crowd::Crowd;
-use super::ground::{Ground, block_on};
-use super::lane::Stop;
-use super::race::{DRAIN, Lanes};
-use super::reader::Pattern;
-use super::report::Report;
-use xtask::server::{Binary, Keyboard, Server};
+use crate::fixture::{DRAIN, Fixture, ONE_ADDRESS, block_on, name};
+use crate::lane::{Lane, race};
+use crate::pattern::Pattern;
+use crate::shooter::Stop;
+use xtask::server::{Keyboard, Server};
 
-/// How long a short run shoots; a little over one wait of chat.
+/// How long a short run publishes; a little over one wait of chat.
 const SHORT: Duration = Duration::from_millis(11_500);
-/// Every client is at one address here, and the crowd is meant.
-const FLAGS: &[&str] = &["--max-per-address", "0", "--max-sockets-per-address", "0"];
 /// A chat server waits most of the time.
-const CHAT_FLAGS: &[&str] = &["--max-per-address", "0", "--max-sockets-per-address", "0", "--workers", "1"];
+const CHAT_FLAGS: [&str; 3] = [ONE_ADDRESS[0], ONE_ADDRESS[1], "--workers=1"];
 
 /// The course's arguments.
 #[derive(Args)]
@@ -45,61 +38,46 @@ pub(super) struct Dialects {
     #[arg(skip)]
     short: bool,
     #[command(flatten)]
-    ground: Ground,
+    fixture: Fixture,
 }
 
 impl Dialects {
-    pub(super) fn short(ground: Ground) -> Self {
-        Self { rounds: 0, lanes: 12, crowds: 1, crowd: 24, short: true, ground }
+    pub(super) fn short(fixture: Fixture) -> Self {
+        Self { rounds: 0, lanes: 12, crowds: 1, crowd: 24, short: true, fixture }
     }
 
     pub(super) fn run(&self) -> Result<()> {
-        let binary = self.ground.binary()?;
-        let server = Server::start(&binary, FLAGS, Keyboard::Shared)?;
-        let chats = self.start_chats(&binary)?;
-        let seed = self.ground.seed();
+        let (binary, seed) = (self.fixture.binary()?, self.fixture.seed());
+        let server = Server::start(&binary, &ONE_ADDRESS, Keyboard::Shared)?;
+        let chats: Vec<Server> = (0..self.crowds)
+            .map(|_| Server::start(&binary, &CHAT_FLAGS, Keyboard::Shared))
+            .collect::<Result<_>>()?;
         println!(
             "torture dialects: {} lanes a rule, {} crowds of {} chat readers, --seed {seed}",
             self.lanes, self.crowds, self.crowd
         );
-        let report = block_on(async {
-            let lanes =
-                Lanes { address: server.address(), each: self.lanes, stop: self.stop(self.lanes), seed };
-            let (mut report, crowds) =
-                tokio::try_join!(lanes.race(&Pattern::DIALECTS), self.race_chats(&chats, seed))?;
-            report.join(crowds);
-            Ok(report)
-        })?;
-        println!("{report}");
+        let (address, stop) = (server.address(), self.stop(self.lanes));
+        let lanes = Pattern::DIALECTS.into_iter().flat_map(|pattern| {
+            (0..self.lanes).map(move |number| {
+                let channel = format!("torture-{}-{number}", name(&pattern));
+                Lane { address, pattern, channel, readers: 1, stop, seed: seed.wrapping_add(number) }
+            })
+        });
+        let crowds = (0..).zip(&chats).map(|(number, chat)| Lane {
+            address: chat.address(),
+            pattern: Pattern::Chat,
+            channel: "messages".to_owned(),
+            readers: self.crowd,
+            // A shot is at the edge of a crowd's polls, of a third of them or so.
+            stop: self.stop(self.crowds * self.crowd / 3),
+            seed: seed.wrapping_add(1_000 * number),
+        });
+        let tally = block_on(race(lanes.chain(crowds)))?;
+        println!("{tally}");
         for server in chats.into_iter().chain([server]) {
             server.drain(DRAIN).context("after the race")?;
         }
-        report.verdict()
-    }
-
-    fn start_chats(&self, binary: &Binary) -> Result<Vec<Server>> {
-        (0..self.crowds).map(|_| Server::start(binary, CHAT_FLAGS, Keyboard::Shared)).collect()
-    }
-
-    async fn race_chats(&self, servers: &[Server], seed: u64) -> Result<Report> {
-        let mut crowds = JoinSet::new();
-        for (number, server) in (0..).zip(servers) {
-            let crowd = Crowd {
-                address: server.address(),
-                readers: self.crowd,
-                // A shot is at the edge of a crowd's polls, of a third of them or so.
-                stop: self.stop(self.crowds * self.crowd / 3),
-                seed: seed.wrapping_add(1_000 * number),
-            };
-            crowds.spawn_local(crowd.run());
-        }
-        let mut report = Report::default();
-        while let Some(outcomes) = crowds.join_next().await {
-            for outcome in outcomes.context("a crowd has panicked")?? {
-                report.add(&outcome);
-            }
-        }
-        Ok(report)
+        tally.verdict("published")
     }
 
     /// When a publisher has done its part, `sharers` of which make up the rounds.

@@ -1,34 +1,36 @@
-//! What every course runs on: a server's program, random numbers that can be had again, and a runtime.
+//! What every course starts from: a server's program, random numbers that can be repeated, and a runtime.
 //!
-//! The clients share one thread, so that their bookkeeping needs no locks and the server has the other cores.
+//! All clients share one thread, so their bookkeeping needs no locks and the server has the other cores.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
+use clap::ValueEnum;
 use tokio::task::LocalSet;
 
 use xtask::server::Binary;
 
+/// How long a server may take to drain when nobody asks it for anything.
+pub(super) const DRAIN: Duration = Duration::from_secs(30);
+/// All clients of a course have one address.
+pub(super) const ONE_ADDRESS: [&str; 2] = ["--max-per-address=0", "--max-sockets-per-address=0"];
+
 /// The arguments that all courses have.
 #[derive(Args, Clone, Debug, Default)]
-pub(super) struct Ground {
-    /// Where the random numbers start; said at the start of every run
+pub(super) struct Fixture {
+    /// Seed of the random numbers; every run prints its own
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// Use this server instead of building one
     #[arg(long, value_name = "PATH")]
     server: Option<PathBuf>,
-    #[arg(skip)]
-    built: Option<Binary>,
 }
 
-impl Ground {
+impl Fixture {
     pub(super) fn binary(&self) -> Result<Binary> {
-        match &self.built {
-            Some(binary) => Ok(binary.clone()),
-            None => Binary::given_or_built(self.server.as_deref()),
-        }
+        Binary::given_or_built(self.server.as_deref())
     }
 
     pub(super) fn seed(&self) -> u64 {
@@ -40,4 +42,9 @@ impl Ground {
 pub(super) fn block_on<T>(course: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, course)
+}
+
+/// A value's name on the command line, which is also its name in tables.
+pub(super) fn name(value: &impl ValueEnum) -> String {
+    value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }

@@ -1,7 +1,7 @@
 //! A reader that follows its rules through whatever happens to the server, and writes down all that it was given.
 //!
-//! A server that goes away is borne: the reader drops its connection, keeps its bookkeeping, and asks again. Anything
-//! else that goes wrong is a fault. What the account is worth is judged by its owner.
+//! When the server goes away the reader drops its connection, keeps its bookkeeping, and asks again. Anything else that
+//! goes wrong is a fault.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -11,11 +11,15 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::gone::is_gone;
-use super::place::{Place, Seen};
-use super::reader::{Pattern, Reader};
+use crate::checker::Log;
+use crate::client::is_gone;
+use crate::fixture::name;
+use crate::pattern::Pattern;
+use crate::position::{Position, Seen};
+use crate::reader::Reader;
+use crate::tally::Tally;
 
-/// Longer than any question here takes by far.
+/// Longer than any question takes.
 const SILENCE: Duration = Duration::from_secs(30);
 /// How long the last message of a channel is waited for once it is known.
 const QUIET: Duration = Duration::from_secs(15);
@@ -23,6 +27,22 @@ const QUIET: Duration = Duration::from_secs(15);
 const PAUSE: std::ops::Range<u64> = 100..600;
 /// Faults after which a reader gives up.
 const FAULTS: usize = 20;
+
+/// The columns of a table of readers; whether a cut question is a fault is for the course to say.
+pub(super) const COLUMNS: &[&str] = &[
+    "readers",
+    "published",
+    "at edge",
+    "caught",
+    "questions",
+    "empty",
+    "given",
+    "cut",
+    "lost",
+    "doubled",
+    "disorder",
+    "phantom",
+];
 
 /// The last token of each channel, once nothing more is published.
 pub(super) type Ends = Option<Arc<HashMap<String, String>>>;
@@ -32,59 +52,68 @@ pub(super) struct Account {
     pub(super) pattern: Pattern,
     pub(super) channel: String,
     pub(super) seen: Vec<Seen>,
-    /// Questions.
-    pub(super) asked: u64,
-    /// Questions that the server went away from.
-    pub(super) gone: u64,
-    /// What no reader should see.
-    pub(super) faults: Vec<String>,
+    /// When each question was expected to end.
+    pub(super) edges: Vec<Instant>,
+    /// Questions that gave no message, and those from which the server went away.
+    empty: u64,
+    gone: u64,
+    faults: Vec<String>,
+}
+
+impl Account {
+    /// Judges what was given against the channel's log.
+    pub(super) fn judge(self, log: &Log, tally: &mut Tally) {
+        let row = name(&self.pattern);
+        let asked = self.edges.len() as u64;
+        tally.add(&row, [("readers", 1), ("questions", asked), ("empty", self.empty), ("cut", self.gone)]);
+        tally.add(&row, log.judge_reader(&self.seen));
+        tally.faults.extend(self.faults);
+    }
 }
 
 /// Reads until the channel's last message was seen, or nothing comes any more.
 pub(super) async fn follow(
     pattern: Pattern,
     address: SocketAddr,
-    mut place: Place,
+    mut position: Position,
     ends: watch::Receiver<Ends>,
 ) -> Account {
     let mut reader = Reader::new(pattern, address);
-    let channel = place.channel.clone();
-    let mut account = Account { pattern, channel, seen: Vec::new(), asked: 0, gone: 0, faults: Vec::new() };
-    let mut news = Instant::now();
+    let (mut news, mut faults, mut empty, mut gone) = (Instant::now(), Vec::new(), 0, 0);
     loop {
-        place.question += 1;
-        account.asked += 1;
-        let fault = match timeout(SILENCE, reader.ask(&mut place)).await {
+        let before = position.seen.len();
+        let fault = match timeout(SILENCE, reader.ask(&mut position)).await {
             Ok(Ok(())) => None,
             Ok(Err(error)) if is_gone(&error) => {
-                account.gone += 1;
-                reader.hang_up();
-                sleep(place.aim.wait(PAUSE)).await;
-                None
+                gone += 1;
+                Some(None)
             }
-            Ok(Err(error)) => Some(format!("{error:#}")),
-            Err(_) => Some(format!("no end of a question within {SILENCE:?}")),
+            Ok(Err(error)) => Some(Some(format!("{error:#}"))),
+            Err(_) => Some(Some(format!("no end of a question within {SILENCE:?}"))),
         };
         if let Some(fault) = fault {
-            account.faults.push(format!("{pattern} of {}: {fault}", place.channel));
+            let question = position.edges.len();
+            faults.extend(
+                fault.map(|fault| {
+                    format!("{pattern:?} of {}, question {question}: {fault}", position.channel)
+                }),
+            );
             reader.hang_up();
-            sleep(place.aim.wait(PAUSE)).await;
+            sleep(position.aim.wait(PAUSE)).await;
         }
-        if !place.seen.is_empty() {
+        if position.seen.len() == before {
+            empty += 1;
+        } else {
             news = Instant::now();
         }
-        account.seen.append(&mut place.seen);
-        let end = ends.borrow().as_ref().map(|ends| ends.get(&place.channel).cloned());
-        let Some(last) = end else {
-            if account.faults.len() >= FAULTS {
-                return account;
-            }
-            // Whoever has given its last before the end was known has news no older than that.
-            continue;
-        };
-        let has_all = last.is_none_or(|last| account.seen.iter().rev().any(|seen| seen.token == last));
-        if has_all || news.elapsed() > QUIET || account.faults.len() >= FAULTS {
-            return account;
+        let end = ends.borrow().as_ref().map(|ends| ends.get(&position.channel).cloned());
+        let is_over = end.is_some_and(|last| {
+            let has_all = last.is_none_or(|last| position.seen.iter().rev().any(|seen| seen.token == last));
+            has_all || news.elapsed() > QUIET
+        });
+        if is_over || faults.len() >= FAULTS {
+            let Position { channel, seen, edges, .. } = position;
+            return Account { pattern, channel, seen, edges, empty, gone, faults };
         }
     }
 }

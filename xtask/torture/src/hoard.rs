@@ -3,27 +3,28 @@
 //!
 //! Each way of hoarding runs alone and then all of them together, with `--memory-bytes 128MiB`. Resident memory is
 //! sampled all the time and must stay under that budget and a stated constant: the log's own bound, and what the program,
-//! its sockets and the store's cache take. Everything that is refused must have been told, and counted by the server.
+//! its sockets and the store's cache take.
 
 mod attack;
 mod honest;
 mod http1;
 mod http2;
-mod watch;
+mod memory;
+mod target;
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use clap::Args;
+use clap::{Args, ValueEnum as _};
 use tokio::time::Instant;
 
-use self::attack::{Attack, Told};
-use self::honest::Latencies;
-use self::watch::Watch;
-use super::ground::{Ground, block_on};
-use super::race::DRAIN;
-use xtask::server::{Keyboard, Place, Server};
+use self::attack::Attack;
+use self::memory::Watch;
+use crate::fixture::{DRAIN, Fixture, block_on, name};
+use crate::large;
+use crate::metrics::Metrics;
+use crate::tally::Tally;
+use xtask::server::{Keyboard, Server};
 
 /// The budget, and the bound on the log beside it.
 const BUDGET_MIB: u64 = 128;
@@ -35,6 +36,8 @@ const P99: Duration = Duration::from_millis(100);
 /// The longest turn of a worker, in thread CPU time.
 const TURN: Duration = Duration::from_millis(20);
 
+const FLAGS: &[&str] = &["--max-per-address=0", "--max-per-channel=0", "--max-per-client=0", "--receipts"];
+
 /// The course's arguments.
 #[derive(Args)]
 pub(super) struct Hoard {
@@ -44,11 +47,14 @@ pub(super) struct Hoard {
     /// How often each is run; the median of the honest clients' p99 counts
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     rounds: u64,
-    /// Only this way of hoarding (see the output for their names)
-    #[arg(long, value_name = "NAME")]
-    only: Option<String>,
+    /// Only this way of hoarding
+    #[arg(long, value_name = "NAME", conflicts_with = "together")]
+    only: Option<Attack>,
+    /// Only all ways together
+    #[arg(long)]
+    together: bool,
     #[command(flatten)]
-    ground: Ground,
+    fixture: Fixture,
     #[arg(skip)]
     timing: Timing,
 }
@@ -61,142 +67,75 @@ enum Timing {
     Ignored,
 }
 
-/// What one phase came to.
-struct Phase {
-    name: String,
-    peak: u64,
-    told: Told,
-    honest: Latencies,
-    longest_turn: Option<Duration>,
-}
-
 impl Hoard {
-    pub(super) fn short(ground: Ground) -> Self {
-        Self { seconds: 3, rounds: 1, only: Some("together".to_owned()), ground, timing: Timing::Ignored }
+    pub(super) fn short(fixture: Fixture) -> Self {
+        Self { seconds: 3, rounds: 1, only: None, together: true, fixture, timing: Timing::Ignored }
     }
 
     pub(super) fn run(&self) -> Result<()> {
-        let binary = self.ground.binary()?;
+        let binary = self.fixture.binary()?;
         println!(
             "torture hoard: {} s each way, {} rounds; resident memory must stay under {BUDGET_MIB} MiB (--memory-bytes) \
              + {LOG_MIB} MiB (--retain-bytes) + {CONSTANT_MIB} MiB",
             self.seconds, self.rounds
         );
-        println!(
-            "{:<16}{:>10}{:>12}{:>10}{:>10}{:>12}{:>14}",
-            "hoarding", "peak MiB", "requests", "refused", "cut", "honest p99", "longest turn"
-        );
+        let alone =
+            Attack::value_variants().iter().filter(|attack| self.only.is_none_or(|only| only == **attack));
         let mut phases: Vec<(String, Vec<Attack>)> =
-            Attack::ALL.iter().map(|attack| (attack.name().to_owned(), vec![*attack])).collect();
-        phases.push(("together".to_owned(), Attack::ALL.to_vec()));
-        for (name, attacks) in phases {
-            if self.only.as_ref().is_some_and(|only| *only != name) {
-                continue;
-            }
-            let mut rounds = Vec::new();
+            alone.filter(|_| !self.together).map(|attack| (name(attack), vec![*attack])).collect();
+        if self.only.is_none() {
+            phases.push(("together".to_owned(), Attack::value_variants().to_vec()));
+        }
+        for (phase, attacks) in phases {
+            let mut p99 = Vec::new();
             for _ in 0..self.rounds {
-                let place = tempfile::tempdir().context("no place for a store")?;
-                let store = format!("disk:{}", place.path().join("store").display());
-                let place = Place { listen: "127.0.0.1:0".to_owned(), store };
+                let folder = tempfile::tempdir().context("no folder for a store")?;
+                let store = format!("--store=disk:{}", folder.path().join("store").display());
                 let budget = format!("--memory-bytes={BUDGET_MIB}MiB");
                 let log = format!("--retain-bytes={LOG_MIB}MiB");
-                let flags = [
-                    &budget,
-                    &log,
-                    "--max-per-address=0",
-                    "--max-per-channel=0",
-                    "--max-per-client=0",
-                    "--receipts",
-                ];
-                let server = Server::start_at(&binary, &place, &flags, Keyboard::Shared)?;
-                let phase = self.phase(&name, &attacks, &server)?;
-                println!("{phase}");
-                rounds.push(phase);
+                let flags = [&[&*store, &*budget, &*log], FLAGS].concat();
+                let server = Server::start(&binary, &flags, Keyboard::Shared)?;
+                p99.push(self.round(&attacks, &server).context(phase.clone())?);
                 server.drain(DRAIN).context("after the hoarding")?;
             }
-            self.judge(&name, &rounds)?;
+            p99.sort_unstable();
+            let median = p99[p99.len() / 2];
+            println!("{phase}: honest clients' p99 {} ms in the median\n", median.as_millis());
+            ensure!(
+                self.timing == Timing::Ignored || median <= P99,
+                "{phase}: honest clients' p99 is {median:?} in the median, {P99:?} allowed"
+            );
         }
         Ok(())
     }
 
-    fn phase(&self, name: &str, attacks: &[Attack], server: &Server) -> Result<Phase> {
-        let (address, until) = (server.address(), Duration::from_secs(self.seconds));
-        block_on(attack::prepare(address))?;
+    /// Gives the honest clients' p99.
+    fn round(&self, attacks: &[Attack], server: &Server) -> Result<Duration> {
+        let (address, time) = (server.address(), Duration::from_secs(self.seconds));
+        block_on(async {
+            large::publish(address, http1::LARGE[0], "x", http1::MESSAGES).await?;
+            large::publish(address, http1::LARGE[1], "\u{1}", http1::MESSAGES).await
+        })?;
         let watch = Watch::start(server.id());
-        // The hoarders on a thread of their own, and behind everybody else: what they cost themselves is not the server's.
+        // The hoarders have a thread of their own that comes last: what they cost themselves is not the server's.
         let attacks = attacks.to_vec();
-        let hoarders = std::thread::spawn(move || -> Result<Told> {
+        let hoarders = std::thread::spawn(move || -> Result<Tally> {
             let _ = rustix::process::nice(10);
-            block_on(attack::run(&attacks, address, Instant::now() + until))
+            block_on(attack::run(&attacks, address, Instant::now() + time))
         });
-        let honest = block_on(honest::run(address, Instant::now() + until))?;
+        let honest = block_on(honest::run(address, Instant::now() + time))?;
         let told = hoarders.join().map_err(|_| anyhow::anyhow!("the hoarders panicked"))??;
         let peak = watch.stop()?;
-        let longest_turn = block_on(watch::longest_turn(address))?;
-        Ok(Phase { name: name.to_owned(), peak, told, honest, longest_turn })
-    }
-
-    fn judge(&self, name: &str, rounds: &[Phase]) -> Result<()> {
+        let longest = block_on(Metrics::of(address))?.longest_turn();
+        println!("{told}\n{} MiB at most, the longest turn {longest:?} or less", peak >> 20);
         let bound = (BUDGET_MIB + LOG_MIB + CONSTANT_MIB) << 20;
-        for phase in rounds {
-            ensure!(
-                phase.peak <= bound,
-                "{name}: {} MiB resident, {} allowed",
-                phase.peak >> 20,
-                bound >> 20
-            );
-            ensure!(
-                phase.honest.faults.is_empty(),
-                "{name}: an honest client met: {}",
-                phase.honest.faults[0]
-            );
-            ensure!(phase.honest.requests > 0, "{name}: no honest client was served");
-        }
-        if self.timing == Timing::Ignored {
-            return Ok(());
-        }
-        let mut p99: Vec<Duration> = rounds.iter().map(|phase| phase.honest.p99()).collect();
-        p99.sort_unstable();
-        let median = p99[p99.len() / 2];
-        ensure!(median <= P99, "{name}: honest clients' p99 is {median:?} in the median, {P99:?} allowed");
-        for phase in rounds {
-            let longest = phase.longest_turn.unwrap_or_default();
-            ensure!(
-                longest <= TURN,
-                "{name}: a turn of a worker took more than {longest:?}, {TURN:?} allowed"
-            );
-        }
-        Ok(())
-    }
-}
-
-impl std::fmt::Display for Phase {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let turn =
-            self.longest_turn.map_or("?".to_owned(), |turn| format!("≤ {} ms", turn.as_secs_f64() * 1e3));
-        write!(
-            f,
-            "{:<16}{:>10}{:>12}{:>10}{:>10}{:>9} ms{:>14}",
-            self.name,
-            self.peak >> 20,
-            self.told.requests,
-            self.told.refused,
-            self.told.cut,
-            self.honest.p99().as_millis(),
-            turn
-        )
-    }
-}
-
-/// Where an attack goes, and when it ends.
-#[derive(Clone, Copy)]
-struct Aim {
-    address: SocketAddr,
-    until: Instant,
-}
-
-impl Aim {
-    fn is_over(&self) -> bool {
-        Instant::now() >= self.until
+        ensure!(peak <= bound, "{} MiB resident, {} allowed", peak >> 20, bound >> 20);
+        ensure!(!honest.is_empty(), "no honest client was served");
+        let longest = longest.unwrap_or_default();
+        ensure!(
+            self.timing == Timing::Ignored || longest <= TURN,
+            "a turn of a worker took up to {longest:?}, {TURN:?} allowed"
+        );
+        Ok(Duration::from_micros(honest.value_at_quantile(0.99)))
     }
 }

@@ -1,12 +1,12 @@
 //! `cargo xtask torture`: real servers, publishes at the worst moments, and checkers that prove that a client that
 //! follows its rules sees every message once and in order.
 //!
-//! Seven courses. By itself: publishes aimed at the edge of every wait of every native pattern. `dialects`: the same
-//! under the bookkeeping rules of the other dialects' clients. `kills`: a durable server that is killed at random
-//! moments. `damage`: files in which a byte was changed. `churn`: crowds that come and leave badly beside honest clients.
-//! `drain`: SIGTERM under load. `hoard`: peers that make the server keep all they can. A *lane* is a channel with one publisher
-//! and one reader; the reader says when its wait will end, the publisher shoots −2…+3 ms around that moment.
-//! [`xtask::history`] is the judge and knows no HTTP.
+//! Seven courses, each a file above the words they share. By itself: publishes aimed at the edge of every wait of every
+//! native pattern. `dialects`: the same under the rules of the other dialects' clients. `kills`: a durable server that is
+//! killed at random moments. `damage`: files in which a byte was changed. `churn`: crowds that come and leave badly beside
+//! honest clients. `drain`: SIGTERM under load. `hoard`: peers that make the server keep all they can. In a *lane* the
+//! reader says when its wait will end, and the publisher shoots −2…+3 ms around that moment. `checker.rs` and
+//! [`xtask::history`] judge, and know no HTTP.
 
 #![expect(
     clippy::print_stdout,
@@ -15,23 +15,28 @@
 )]
 
 mod aim;
+mod checker;
 mod churn;
+mod client;
 mod damage;
 mod dialects;
 mod drain;
+mod fixture;
 mod follower;
-mod gone;
-mod ground;
 mod hoard;
-mod http1;
 mod kills;
 mod lane;
-mod line;
-mod place;
+mod large;
+mod metrics;
+mod pattern;
+mod payload;
+mod population;
+mod position;
 mod publisher;
 mod race;
 mod reader;
-mod report;
+mod shooter;
+mod tally;
 
 use std::process::ExitCode;
 
@@ -93,15 +98,15 @@ impl Torture {
 
     /// A little of each course.
     fn run_short(&self) -> Result<()> {
-        let ground = &self.race.ground;
+        let fixture = &self.race.fixture;
         let mut steps = Steps::default();
         steps.step("race", || self.race.run())?;
-        steps.step("dialects", || Dialects::short(ground.clone()).run())?;
-        steps.step("kills", || Kills::short(ground.clone()).run())?;
-        steps.step("damage", || Damage::short(ground.clone()).run())?;
-        steps.step("churn", || Churn::short(ground.clone()).run())?;
-        steps.step("drain", || Drain::short(ground.clone()).run())?;
-        steps.step("hoard", || Hoard::short(ground.clone()).run())
+        steps.step("dialects", || Dialects::short(fixture.clone()).run())?;
+        steps.step("kills", || Kills::short(fixture.clone()).run())?;
+        steps.step("damage", || Damage::short(fixture.clone()).run())?;
+        steps.step("churn", || Churn::short(fixture.clone()).run())?;
+        steps.step("drain", || Drain::short(fixture.clone()).run())?;
+        steps.step("hoard", || Hoard::short(fixture.clone()).run())
     }
 }
 

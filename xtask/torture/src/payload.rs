@@ -1,18 +1,18 @@
-//! One line of a stream, and the messages of a poll's answer.
+//! What answers say: the lines of a stream, the messages of a poll, and the token in each message.
 //!
 //! Anything that a reader of a sound log must never be told (a reset, something missed, the channel's end) is an error
-//! here, since no lane's channel is ever reset, trimmed or closed.
+//! here, because no channel of a course is ever reset, trimmed or closed.
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
-use super::gone::Gone;
+use crate::client::Gone;
 
 /// What one line of a stream says.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line {
-    /// Where the reader stands, and nothing new.
-    Standing { cursor: String },
+    /// Where the reader is, and nothing new.
+    Position { cursor: String },
     /// A message.
     Message(Message),
     /// A message that comes by a pushed response, named by its cursor.
@@ -29,42 +29,36 @@ pub(super) struct Message {
 }
 
 /// Reads one line of `/api/stream` or `/api/push`.
-pub(super) fn parse(line: &str) -> Result<Line> {
+pub(super) fn line(line: &str) -> Result<Line> {
     let value: Value = serde_json::from_str(line).with_context(|| format!("`{line}` is not JSON"))?;
     let cursor = text(&value, "cursor")?;
     match value["type"].as_str() {
-        Some("connected" | "heartbeat") => Ok(Line::Standing { cursor }),
+        Some("connected" | "heartbeat") => Ok(Line::Position { cursor }),
         Some("update") => Ok(Line::Message(message(&value, "message", Some(cursor))?)),
         Some("push") => Ok(Line::Announced { seq: number(&value)?, cursor }),
-        Some("closed") if value["reason"] == "draining" => Err(Gone("the server drains".to_owned()).into()),
-        _ => bail!("no lane should be told `{line}`"),
+        Some("closed") if value["reason"] == "draining" => Err(Gone("the server drains").into()),
+        _ => bail!("no reader should be told `{line}`"),
     }
 }
 
-/// Reads the body of a short or long poll: its messages, and the cursor to go on from.
-pub(super) fn parse_poll(body: &[u8]) -> Result<(Vec<Message>, String)> {
-    let shown = || String::from_utf8_lossy(body).into_owned();
-    let value: Value = serde_json::from_slice(body).with_context(|| format!("`{}` is not JSON", shown()))?;
+/// Reads a short or long poll: its messages, and the cursor to go on from.
+pub(super) fn poll(value: &Value) -> Result<(Vec<Message>, String)> {
     for flag in ["missed", "reset", "closed"] {
-        ensure!(value.get(flag).is_none(), "no lane should be told `{}`", shown());
+        ensure!(value.get(flag).is_none(), "no reader should be told `{value}`");
     }
-    let list = value["messages"].as_array().with_context(|| format!("`{}` has no messages", shown()))?;
-    ensure!(value["count"] == list.len(), "`{}` counts wrongly", shown());
+    let list = value["messages"].as_array().with_context(|| format!("`{value}` has no messages"))?;
+    ensure!(value["count"] == list.len(), "`{value}` counts wrongly");
     let messages = list.iter().map(|one| message(one, "content", None)).collect::<Result<_>>()?;
-    Ok((messages, text(&value, "cursor")?))
+    Ok((messages, text(value, "cursor")?))
 }
 
-/// Reads a message that stands alone, such as a pushed one.
-pub(super) fn parse_message(body: &[u8]) -> Result<Message> {
-    message(&serde_json::from_slice(body).context("a message is not JSON")?, "content", None)
-}
-
-fn message(value: &Value, payload: &str, cursor: Option<String>) -> Result<Message> {
+/// Reads a message that stands under `payload`.
+pub(super) fn message(value: &Value, payload: &str, cursor: Option<String>) -> Result<Message> {
     Ok(Message { seq: number(value)?, token: token(&value[payload])?, cursor })
 }
 
-/// The token that a publisher gave a message, whichever door it was published by and is read through: a text, or an
-/// object that holds it, or an object's text.
+/// The token that a publisher gave a message, through whichever door it came and goes: a text, or an object that holds
+/// it, or such an object as text.
 pub(super) fn token(payload: &Value) -> Result<String> {
     if let Some(token) = payload.as_str() {
         return match serde_json::from_str::<Value>(token) {
@@ -90,13 +84,13 @@ mod tests {
 
     #[test]
     fn lines_are_told_apart() {
-        let parsed = parse(r#"{"type":"update","counter":7,"id":7,"message":"7","cursor":"c"}"#).unwrap();
+        let parsed = line(r#"{"type":"update","counter":7,"id":7,"message":"7","cursor":"c"}"#).unwrap();
         assert_eq!(parsed, Line::Message(Message { seq: 7, token: "7".into(), cursor: Some("c".into()) }));
         assert_eq!(
-            parse(r#"{"type":"heartbeat","cursor":"c"}"#).unwrap(),
-            Line::Standing { cursor: "c".into() }
+            line(r#"{"type":"heartbeat","cursor":"c"}"#).unwrap(),
+            Line::Position { cursor: "c".into() }
         );
-        assert!(parse(r#"{"type":"reset","missed":1,"cursor":"c"}"#).is_err());
+        assert!(line(r#"{"type":"reset","missed":1,"cursor":"c"}"#).is_err());
     }
 
     #[test]
@@ -111,11 +105,11 @@ mod tests {
 
     #[test]
     fn a_poll_that_missed_something_is_an_error() {
-        let fine = br#"{"messages":[{"id":1,"content":"1"}],"count":1,"cursor":"c"}"#;
+        let fine = serde_json::json!({"messages": [{"id": 1, "content": "1"}], "count": 1, "cursor": "c"});
         assert_eq!(
-            parse_poll(fine).unwrap(),
+            poll(&fine).unwrap(),
             (vec![Message { seq: 1, token: "1".into(), cursor: None }], "c".into())
         );
-        assert!(parse_poll(br#"{"messages":[],"count":0,"cursor":"c","missed":1}"#).is_err());
+        assert!(poll(&serde_json::json!({"messages": [], "count": 0, "cursor": "c", "missed": 1})).is_err());
     }
 }

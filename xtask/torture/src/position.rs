@@ -1,107 +1,82 @@
-//! Where a reader stands, what it was given, and how its next question is shaped.
+//! Where a reader is in its channel, what it was given, and how its next question looks.
 //!
-//! Shared by every pattern and dialect, in every course. What a sighting means is its owner's to judge.
+//! Shared by all patterns and dialects in all courses. What the messages mean is for the course to judge.
 
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::aim::{Aim, Edge};
+use crate::aim::Aim;
 
 /// A message as a reader was given it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Seen {
-    /// Its number, if the dialect tells numbers.
+    /// Its number, in the dialects that have numbers.
     pub(super) seq: Option<u64>,
     /// What its publisher called it.
     pub(super) token: String,
+    /// When the question that gave it was expected to end.
+    pub(super) edge: Instant,
 }
 
-/// Where a client that goes by the time begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Begin {
-    /// With all that is retained.
-    Start,
-    /// As its own library begins: by a clock that is wrong by so many milliseconds, where it has one.
-    Clock(i64),
-}
-
-/// How long questions are left open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pace {
-    /// As briefly as the pattern's edge can be aimed at.
-    Edge,
-    /// So many times longer.
-    Slow(u32),
-}
-
-/// A reader's place in its channel.
-pub(super) struct Place {
+/// A reader's position in its channel.
+pub(super) struct Position {
     pub(super) channel: String,
-    pub(super) begin: Begin,
-    pub(super) pace: Pace,
-    /// Where to go on; none before the first answer. Of the native dialect; the others keep their own.
+    /// How wrong the clock is by which a client begins, in milliseconds; without one it begins with all that is retained.
+    pub(super) clock: Option<f64>,
+    /// How many times longer than necessary questions are left open.
+    pub(super) slow: u32,
+    /// Where to go on in the native dialect; none before the first answer.
     pub(super) cursor: Option<String>,
-    /// What was given and not yet taken by the owner.
     pub(super) seen: Vec<Seen>,
-    /// Which question is being asked, from 1.
-    pub(super) question: u64,
+    /// When each question was expected to end.
+    pub(super) edges: Vec<Instant>,
     pub(super) aim: Aim,
-    /// When the question being asked was asked to end.
-    pub(super) deadline: Option<Instant>,
-    /// Who aims at this reader's edges, if anyone does.
-    edges: Option<watch::Sender<Edge>>,
+    /// Whoever aims at this reader's edges.
+    shooter: Option<watch::Sender<Instant>>,
 }
 
-impl Place {
-    /// A place at the beginning of a channel.
-    pub(super) fn new(channel: &str, begin: Begin, pace: Pace, seed: u64) -> Self {
+impl Position {
+    /// The beginning of a channel.
+    pub(super) fn new(channel: &str, slow: u32, seed: u64) -> Self {
         Self {
             channel: channel.to_owned(),
-            begin,
-            pace,
+            clock: None,
+            slow,
             cursor: None,
             seen: Vec::new(),
-            question: 0,
+            edges: Vec::new(),
             aim: Aim::new(seed),
-            deadline: None,
-            edges: None,
+            shooter: None,
         }
     }
 
-    /// Someone who aims at this reader's edges.
-    pub(super) fn aimed_at(mut self, edges: watch::Sender<Edge>) -> Self {
-        self.edges = Some(edges);
-        self
+    pub(super) fn aimed_at(self, shooter: watch::Sender<Instant>) -> Self {
+        Self { shooter: Some(shooter), ..self }
     }
 
     /// How long to leave the next question open.
     pub(super) fn wait(&mut self, tenths_of_ms: std::ops::Range<u64>) -> Duration {
-        let wait = self.aim.wait(tenths_of_ms);
-        match self.pace {
-            Pace::Edge => wait,
-            Pace::Slow(times) => wait * times,
-        }
+        self.aim.wait(tenths_of_ms) * self.slow
     }
 
-    /// The `timeout` to ask for to be left waiting so long: the native and the channel dialect end a wait a thirtieth
-    /// early.
+    /// The `timeout` parameter for such a wait: the native and the channel dialect end a wait a thirtieth early.
     pub(super) fn timeout(wait: Duration) -> String {
         format!("{:.4}", wait.as_secs_f64() * 30.0 / 29.0)
     }
 
-    /// Tells who aims when this question is expected to end, if it is asked to end at `deadline`.
+    /// Tells the shooter that a question begins which is to end at `deadline`.
     pub(super) fn announce(&mut self, deadline: Instant) {
-        let at = self.aim.edge(deadline);
-        self.deadline = Some(deadline);
-        if let Some(edges) = &self.edges {
-            // The publisher is gone once it has published all; the reader only follows then.
-            let _ = edges.send(Edge { question: self.question, at });
+        let edge = self.aim.edge(deadline);
+        self.edges.push(edge);
+        if let Some(shooter) = &self.shooter {
+            // It is gone once everything is published.
+            let _ = shooter.send(edge);
         }
     }
 
-    /// The query of the next native question. Without a cursor a reader starts with the first message there ever was.
+    /// The query of the next native question.
     pub(super) fn query(&self) -> String {
         match &self.cursor {
             Some(cursor) => format!("channel={}&cursor={cursor}", self.channel),
@@ -109,13 +84,9 @@ impl Place {
         }
     }
 
-    /// Takes down a numbered message.
-    pub(super) fn saw(&mut self, seq: u64, token: String) {
-        self.seen.push(Seen { seq: Some(seq), token });
-    }
-
-    /// Takes down a message of a dialect without numbers.
-    pub(super) fn saw_unnumbered(&mut self, token: String) {
-        self.seen.push(Seen { seq: None, token });
+    /// Takes down a message; dialects without numbers have no `seq`.
+    pub(super) fn saw(&mut self, seq: Option<u64>, token: String) {
+        let edge = self.edges.last().copied().unwrap_or_else(Instant::now);
+        self.seen.push(Seen { seq, token, edge });
     }
 }

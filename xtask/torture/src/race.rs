@@ -1,23 +1,19 @@
 //! `cargo xtask torture` by itself: every pattern of the native dialect raced against a server that stays up.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::ground::{Ground, block_on};
-use super::lane::{Lane, Stop};
-use super::reader::Pattern;
-use super::report::Report;
+use crate::fixture::{DRAIN, Fixture, block_on, name};
+use crate::lane::{Lane, race};
+use crate::pattern::Pattern;
+use crate::shooter::Stop;
 use xtask::server::{Keyboard, Server};
 
-/// How long a short run shoots. With starting and draining it stays under twenty seconds.
+/// How long a short run publishes.
 const SHORT: Duration = Duration::from_secs(12);
-/// How long the server may take to drain once no one asks any more.
-pub(super) const DRAIN: Duration = Duration::from_secs(30);
 
 /// The race's arguments.
 #[derive(Args)]
@@ -38,58 +34,33 @@ pub(super) struct Race {
     #[arg(long)]
     pattern: Option<Pattern>,
     #[command(flatten)]
-    pub(super) ground: Ground,
+    pub(super) fixture: Fixture,
 }
 
 impl Race {
     pub(super) fn run(&self) -> Result<()> {
         ensure!(self.pattern != Some(Pattern::Chat), "chat has one channel: `torture dialects` races it");
-        let server = Server::start(&self.ground.binary()?, &[], Keyboard::Shared)?;
-        let seed = self.ground.seed();
+        let server = Server::start(&self.fixture.binary()?, &[], Keyboard::Shared)?;
+        let (address, seed, stop) = (server.address(), self.fixture.seed(), self.stop());
         println!("torture: {} lanes a pattern, --seed {seed}", self.lanes);
-        let lanes = Lanes { address: server.address(), each: self.lanes, stop: self.stop(), seed };
         let patterns = self.pattern.map_or_else(|| Pattern::NATIVE.to_vec(), |pattern| vec![pattern]);
-        let report = block_on(lanes.race(&patterns))?;
-        println!("{report}");
+        let lanes = patterns.iter().flat_map(|&pattern| {
+            (0..self.lanes).map(move |number| {
+                let channel = format!("torture-{}-{number}", name(&pattern));
+                Lane { address, pattern, channel, readers: 1, stop, seed: seed.wrapping_add(number) }
+            })
+        });
+        let tally = block_on(race(lanes))?;
+        println!("{tally}");
         server.drain(DRAIN).context("after the race")?;
-        report.verdict()
+        tally.verdict("published")
     }
 
     fn stop(&self) -> Stop {
-        if self.short {
-            return Stop::At(Instant::now() + SHORT);
-        }
         match self.minutes {
+            _ if self.short => Stop::At(Instant::now() + SHORT),
             Some(minutes) => Stop::At(Instant::now() + Duration::from_secs(60 * minutes)),
             None => Stop::After(self.rounds.div_ceil(self.lanes)),
         }
-    }
-}
-
-/// Lanes side by side.
-pub(super) struct Lanes {
-    pub(super) address: SocketAddr,
-    /// How many for each pattern.
-    pub(super) each: u64,
-    pub(super) stop: Stop,
-    pub(super) seed: u64,
-}
-
-impl Lanes {
-    pub(super) async fn race(self, patterns: &[Pattern]) -> Result<Report> {
-        let mut lanes = JoinSet::new();
-        for &pattern in patterns {
-            for number in 0..self.each {
-                let name = format!("torture-{pattern}-{number}").replace([' ', '.'], "-");
-                let seed = self.seed.wrapping_add(number);
-                lanes.spawn_local(Lane { address: self.address, pattern, name, stop: self.stop, seed }.run());
-            }
-        }
-        let mut report = Report::default();
-        while let Some(outcome) = lanes.join_next().await {
-            report.add(&outcome.context("a lane has panicked")??);
-        }
-        ensure!(!report.is_empty(), "nothing was raced");
-        Ok(report)
     }
 }

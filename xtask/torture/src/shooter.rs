@@ -1,61 +1,59 @@
-//! The publishing side of a lane: one shot at each edge that the reader announces.
+//! The publisher of a lane: one message at each edge that the reader announces.
 //!
 //! A publish is done when the server has acknowledged it; what it acknowledged is what the reader must see.
 
-use std::net::SocketAddr;
-
 use anyhow::{Context as _, Result, ensure};
-use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::aim::{Aim, Edge, decide_by, in_window};
-use super::http1::Connection;
-use super::lane::Stop;
+use crate::aim::{Aim, decide_by};
+use crate::client::Client;
 
-/// One acknowledged publish.
-pub(super) struct Shot {
-    /// The question at whose edge it was aimed.
-    pub(super) question: u64,
-    /// Whether it really left within the window around that edge.
-    pub(super) in_window: bool,
-    /// When it left.
-    pub(super) at: Instant,
+/// When to stop publishing.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Stop {
+    /// After so many publishes.
+    After(u64),
+    At(Instant),
 }
 
-/// Shoots until it is time to stop; gives every acknowledged publish, the first being number 1.
+impl Stop {
+    fn is_reached(self, published: u64) -> bool {
+        match self {
+            Self::After(publishes) => published >= publishes,
+            Self::At(time) => Instant::now() >= time,
+        }
+    }
+}
+
+/// Publishes 1, 2, 3 and so on until it is time to stop; gives when each publish left.
 pub(super) async fn run(
-    address: SocketAddr,
+    client: &mut Client,
     channel: &str,
     stop: Stop,
     mut aim: Aim,
-    mut edges: watch::Receiver<Edge>,
-) -> Result<Vec<Shot>> {
-    let mut connection = Connection::open(address).await?;
-    let target = format!("/api/message?channel={channel}");
+    mut edges: watch::Receiver<Instant>,
+) -> Result<Vec<Instant>> {
+    client.connect().await?;
     let mut shots = Vec::new();
     while !stop.is_reached(shots.len() as u64) {
         let edge = next_edge(&mut edges).await.context("the reader has gone")?;
-        let left = aim.shoot(edge.at).await;
+        let left = aim.shoot(edge).await;
         let number = shots.len() as u64 + 1;
-        connection.ask("POST", &target, &[("Content-Type", "text/plain")], &number.to_string()).await?;
-        let answer = connection.answer().await?;
-        answer.head.expect(201)?;
-        let acknowledged: Value =
-            serde_json::from_slice(&answer.body).context("an acknowledgement is not JSON")?;
+        let acknowledged = client.publish(channel, number.to_string()).await?.json(201)?;
         ensure!(acknowledged["id"] == number, "publish {number} was acknowledged as {acknowledged}");
-        shots.push(Shot { question: edge.question, in_window: in_window(edge.at, left), at: left });
+        shots.push(left);
     }
     Ok(shots)
 }
 
-/// The edge of a question that is still being asked when it is time to aim. One that was answered before that has no
-/// edge any more, and a shot at it would only fall somewhere into the next.
-async fn next_edge(edges: &mut watch::Receiver<Edge>) -> Result<Edge, watch::error::RecvError> {
+/// The edge of a question that is still open when it is time to aim. A question that was answered before has no edge
+/// any more.
+async fn next_edge(edges: &mut watch::Receiver<Instant>) -> Result<Instant, watch::error::RecvError> {
     edges.changed().await?;
     loop {
         let edge = *edges.borrow_and_update();
-        match timeout_at(decide_by(edge.at), edges.changed()).await {
+        match timeout_at(decide_by(edge), edges.changed()).await {
             Ok(changed) => changed?,
             Err(_) => return Ok(edge),
         }

@@ -1,100 +1,89 @@
-//! The sum of all lanes, a row a pattern, and the verdict.
+//! A table of counts: what happened to whom, and the columns that must be zero.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use anyhow::{Result, ensure};
+use xtask::columns::align;
 
-use super::lane::Outcome;
-use super::reader::Pattern;
-use xtask::history::Verdict;
+/// Faults that are shown in full.
+const SHOWN: usize = 10;
 
-/// What came of every lane so far.
-#[derive(Default)]
-pub(super) struct Report {
-    rows: BTreeMap<Pattern, Row>,
+/// Columns and what to count under each.
+pub(super) type Counts<const N: usize> = [(&'static str, u64); N];
+
+/// Rows by name, columns in a fixed order.
+pub(super) struct Tally {
+    heading: &'static str,
+    columns: &'static [&'static str],
+    /// How many columns at the end must be zero in every row.
+    faulty: usize,
+    rows: BTreeMap<String, BTreeMap<&'static str, u64>>,
+    /// What went wrong that no column counts.
+    pub(super) faults: Vec<String>,
 }
 
-#[derive(Default)]
-struct Row {
-    published: u64,
-    in_window: u64,
-    caught: u64,
-    questions: u64,
-    empty: u64,
-    verdict: Verdict,
-}
-
-impl Report {
-    pub(super) fn add(&mut self, outcome: &Outcome) {
-        let row = self.rows.entry(outcome.pattern).or_default();
-        row.published += outcome.published;
-        row.in_window += outcome.in_window;
-        row.caught += outcome.caught;
-        row.questions += outcome.questions;
-        row.empty += outcome.empty;
-        row.verdict.lost += outcome.verdict.lost;
-        row.verdict.doubled += outcome.verdict.doubled;
-        row.verdict.disordered += outcome.verdict.disordered;
+impl Tally {
+    pub(super) fn new(heading: &'static str, columns: &'static [&'static str], faulty: usize) -> Self {
+        Self { heading, columns, faulty, rows: BTreeMap::new(), faults: Vec::new() }
     }
 
-    /// Takes over what another has.
+    /// Counts under each column.
+    pub(super) fn add<const N: usize>(&mut self, row: &str, counts: Counts<N>) {
+        let row = self.rows.entry(row.to_owned()).or_default();
+        for (column, count) in counts {
+            *row.entry(column).or_default() += count;
+        }
+    }
+
+    /// Takes over the rows of another with the same columns.
     pub(super) fn join(&mut self, other: Self) {
-        self.rows.extend(other.rows);
+        for (row, counts) in other.rows {
+            counts.into_iter().for_each(|count| self.add(&row, [count]));
+        }
+        self.faults.extend(other.faults);
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.rows.values().all(|row| row.published == 0)
+    pub(super) fn sum(&self, column: &str) -> u64 {
+        self.rows.values().filter_map(|row| row.get(column)).sum()
     }
 
-    /// Fails if any message was lost, doubled or out of order.
-    pub(super) fn verdict(&self) -> Result<()> {
-        let broken: Vec<String> = self
-            .rows
-            .iter()
-            .filter(|(_, row)| !row.verdict.is_clean())
-            .map(|(pattern, _)| pattern.to_string())
-            .collect();
-        ensure!(broken.is_empty(), "messages were lost, doubled or out of order: {}", broken.join(", "));
+    /// Fails if anything went wrong, or if nothing was counted under `proof`.
+    pub(super) fn verdict(&self, proof: &str) -> Result<()> {
+        for column in &self.columns[self.columns.len() - self.faulty..] {
+            ensure!(self.sum(column) == 0, "{} {column}:\n{self}", self.sum(column));
+        }
+        ensure!(self.faults.is_empty(), "{} faults, the first: {}", self.faults.len(), self.faults[0]);
+        ensure!(self.sum(proof) > 0, "nothing {proof}");
         Ok(())
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "{:<20}{:>10}{:>10}{:>10}{:>10}{:>11}{:>8}{:>8}{:>8}{:>10}",
-            "pattern",
-            "published",
-            "at edge",
-            "caught",
-            "later",
-            "questions",
-            "empty",
-            "lost",
-            "doubled",
-            "disorder"
-        )?;
-        for (pattern, row) in &self.rows {
-            writeln!(
-                f,
-                "{pattern:<20}{:>10}{:>10}{:>10}{:>10}{:>11}{:>8}{:>8}{:>8}{:>10}",
-                row.published,
-                row.in_window,
-                row.caught,
-                row.published.saturating_sub(row.caught + row.verdict.lost),
-                row.questions,
-                row.empty,
-                row.verdict.lost,
-                row.verdict.doubled,
-                row.verdict.disordered
-            )?;
+        let heading = std::iter::once(&self.heading).chain(self.columns).map(ToString::to_string);
+        let mut rows = vec![heading.collect::<Vec<_>>()];
+        for (name, row) in &self.rows {
+            let cell = |column| row.get(column).copied().unwrap_or_default().to_string();
+            rows.push([name.clone()].into_iter().chain(self.columns.iter().map(cell)).collect());
         }
-        write!(
-            f,
-            "at edge: left within −2…+3 ms of the end of the wait aimed at; caught: given by that very wait; later: by a \
-             later one"
-        )
+        f.write_str(&align(&rows))?;
+        self.faults.iter().take(SHOWN).try_for_each(|fault| write!(f, "\nfault: {fault}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_columns_at_the_end_must_be_zero() {
+        let mut tally = Tally::new("pattern", &["given", "lost"], 1);
+        assert!(tally.verdict("given").is_err(), "nothing was counted");
+        tally.add("long", [("given", 2)]);
+        assert!(tally.verdict("given").is_ok());
+        tally.add("long", [("given", 1), ("lost", 1)]);
+        assert_eq!(tally.to_string(), "pattern  given  lost\nlong         3     1");
+        assert!(tally.verdict("given").is_err());
     }
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::Result;
-use xtask::server::{Binary, Keyboard, Place, Server};
+use xtask::server::{Binary, Keyboard, Server};
 
 use super::process;
 use super::running::Running;
@@ -28,15 +28,14 @@ impl Poll {
     }
 
     pub(super) fn start(&self, needs: Needs) -> Result<Running> {
-        let (mut place, mut folder) = (Place::fleeting(), None);
+        let (mut flags, mut folder) = (flags(needs), None);
         if needs.store == Store::Disk {
             let made = process::folder()?;
-            place.store = format!("disk:{}", made.path().join("store").display());
+            flags.push(format!("--store=disk:{}", made.path().join("store").display()));
             folder = Some(made);
         }
-        let flags = flags(needs);
         let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-        let server = Server::start_at(&self.binary, &place, &flags, Keyboard::Shared)?;
+        let server = Server::start(&self.binary, &flags, Keyboard::Shared)?;
         let endpoints = endpoints(server.address());
         Ok(Running::ours(server, endpoints, needs, folder))
     }

@@ -1,19 +1,21 @@
 //! Hoarding over HTTP/2: many streams on few connections.
 
+use std::net::SocketAddr;
+
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use h2::client::{Builder, SendRequest};
-use http::{Method, Request};
-use tokio::net::TcpStream;
+use http::Request;
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::Aim;
-use super::attack::{ESCAPED, FAT, Told};
+use super::http1::LARGE;
+use super::target::{Target, count};
+use crate::client::http2;
 
 /// Streams a connection, as many as the server allows.
 const STREAMS: usize = 1_000;
 
-/// A connection, driven until it is dropped.
+/// A connection that is driven until it is dropped.
 struct Http2 {
     sender: SendRequest<Bytes>,
     driver: AbortHandle,
@@ -21,12 +23,8 @@ struct Http2 {
 
 impl Http2 {
     /// Whose streams open with a window of so many bytes.
-    async fn open(aim: Aim, window: u32) -> Result<Self> {
-        let stream = TcpStream::connect(aim.address).await.context("cannot connect")?;
-        let mut builder = Builder::new();
-        builder.initial_window_size(window);
-        let (sender, connection) = builder.handshake(stream).await.context("no HTTP/2")?;
-        let driver = tokio::task::spawn_local(async { connection.await.unwrap_or_default() });
+    async fn open(address: SocketAddr, window: u32) -> Result<Self> {
+        let (sender, driver) = http2(address, Builder::new().initial_window_size(window)).await?;
         Ok(Self { sender, driver: driver.abort_handle() })
     }
 
@@ -42,27 +40,25 @@ impl Drop for Http2 {
 }
 
 /// Waits with the longest names there may be.
-pub(super) async fn names(aim: Aim, hand: usize) -> Result<Told> {
-    let connection = Http2::open(aim, 65_535).await?;
+pub(super) async fn names(target: &Target, number: usize) -> Result<()> {
+    let connection = Http2::open(target.address, 65_535).await?;
     let mut waiting = JoinSet::new();
-    for number in 0..STREAMS {
-        let channel = format!("{hand}-{number:0>1000}");
-        let target = format!("http://{}/api/longpoll?timeout=45&channel={channel}", aim.address);
-        let name = format!("{hand}-{number:0>240}");
-        let request = Request::get(target).header("x-client-id", name).body(())?;
+    for stream in 0..STREAMS {
+        let channel = format!("{number}-{stream:0>1000}");
+        let uri = format!("http://{}/api/longpoll?timeout=45&channel={channel}", target.address);
+        let request = Request::get(uri).header("x-client-id", format!("{number}-{stream:0>240}")).body(())?;
         let (response, _) = connection.ready().await?.send_request(request, true)?;
         waiting.spawn_local(response);
     }
-    ends(waiting).await
+    ends(target, waiting).await
 }
 
 /// Begins posts of a mebibyte each, sends what the windows take, and finishes none.
-pub(super) async fn bodies(aim: Aim) -> Result<Told> {
-    let connection = Http2::open(aim, 65_535).await?;
+pub(super) async fn bodies(target: &Target) -> Result<()> {
+    let connection = Http2::open(target.address, 65_535).await?;
     let mut waiting = JoinSet::new();
     for _ in 0..STREAMS {
-        let target = format!("http://{}/api/message?channel=bodies", aim.address);
-        let request = Request::builder().method(Method::POST).uri(target);
+        let request = Request::post(format!("http://{}/api/message?channel=bodies", target.address));
         let request = request.header("content-type", "application/x-ndjson").body(())?;
         let (response, mut stream) = connection.ready().await?.send_request(request, false)?;
         let line = Bytes::from("1\n".repeat(8_000));
@@ -76,17 +72,17 @@ pub(super) async fn bodies(aim: Aim) -> Result<Told> {
             answer
         });
     }
-    ends(waiting).await
+    ends(target, waiting).await
 }
 
 /// Asks for large answers with a window in which none fits, and reads nothing.
-pub(super) async fn unread(aim: Aim, hand: usize) -> Result<Told> {
-    let connection = Http2::open(aim, 0).await?;
+pub(super) async fn unread(target: &Target, number: usize) -> Result<()> {
+    let connection = Http2::open(target.address, 0).await?;
     let mut waiting = JoinSet::new();
-    for number in 0..STREAMS {
-        let channel = if hand.is_multiple_of(2) { FAT } else { ESCAPED };
-        let target = format!("http://{}/api/poll?channel={channel}&last_id={}", aim.address, number % 280);
-        let (response, _) = connection.ready().await?.send_request(Request::get(target).body(())?, true)?;
+    let channel = LARGE[number % 2];
+    for stream in 0..STREAMS {
+        let uri = format!("http://{}/api/poll?channel={channel}&last_id={}", target.address, stream % 280);
+        let (response, _) = connection.ready().await?.send_request(Request::get(uri).body(())?, true)?;
         waiting.spawn_local(async move {
             let answer = response.await?;
             if !answer.status().is_success() {
@@ -100,21 +96,21 @@ pub(super) async fn unread(aim: Aim, hand: usize) -> Result<Told> {
             }
         });
     }
-    ends(waiting).await
+    ends(target, waiting).await
 }
 
-/// What became of the streams.
-async fn ends(mut waiting: JoinSet<Result<http::Response<h2::RecvStream>, h2::Error>>) -> Result<Told> {
-    let mut told = Told::default();
+/// Counts what became of the streams.
+async fn ends(
+    target: &Target,
+    mut waiting: JoinSet<Result<http::Response<h2::RecvStream>, h2::Error>>,
+) -> Result<()> {
     while let Some(answer) = waiting.join_next().await {
         match answer.context("a stream's task panicked")? {
-            Ok(answer) => told.status(answer.status().as_u16()),
-            Err(error) if error.is_reset() => {
-                told.requests += 1;
-                told.refused += 1;
-            }
-            Err(_) => told.cut += 1,
+            Ok(answer) => target.told(answer.status().as_u16()),
+            // As good as a 503.
+            Err(error) if error.is_reset() => target.told(503),
+            Err(_) => count(&target.cut),
         }
     }
-    Ok(told)
+    Ok(())
 }

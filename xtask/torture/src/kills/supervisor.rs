@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of what the servers are asked meanwhile.
 
+use std::fmt;
 use std::net::TcpListener;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::time::{Instant, sleep, timeout};
 
-use xtask::server::{Binary, Keyboard, Place, Server};
+use xtask::server::{Binary, Keyboard, Server};
 
 /// Ports that the system gives to nobody by itself, so that nobody takes ours while it is free.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
@@ -19,38 +20,31 @@ const START: Duration = Duration::from_secs(60);
 const DRAIN: Duration = Duration::from_secs(30);
 const STEP: Duration = Duration::from_millis(2);
 
-/// What the reign did to its servers.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Blows {
-    /// Killed while serving.
-    pub(super) serving: u64,
-    /// Killed within some milliseconds of the start; and so many of them before they listened.
-    pub(super) starting: u64,
-    pub(super) unborn: u64,
-    /// Killed within some milliseconds of SIGTERM; and so many had ended by themselves before that.
-    pub(super) draining: u64,
-    pub(super) outrun: u64,
-    /// Ended by SIGTERM alone.
-    pub(super) clean: u64,
-    /// Times from start to listening.
-    pub(super) starts: Vec<Duration>,
-}
-
-impl Blows {
-    /// How many servers were killed; one that had ended by itself was not.
-    pub(super) fn kills(&self) -> u64 {
-        self.serving + self.starting + self.draining - self.outrun
-    }
-}
-
-pub(super) struct Reign {
+/// One server after another.
+pub(super) struct Supervisor {
     binary: Binary,
-    place: Place,
     flags: Vec<String>,
     random: StdRng,
-    /// How long a server typically serves, in milliseconds.
+    /// How long a server serves, in milliseconds.
     life: std::ops::Range<u64>,
-    pub(super) blows: Blows,
+    pub(super) counts: KillCounts,
+}
+
+/// How servers were ended.
+#[derive(Default)]
+pub(super) struct KillCounts {
+    /// Killed while serving.
+    serving: u64,
+    /// Killed within some milliseconds of the start, and how many of these before they listened.
+    starting: u64,
+    unborn: u64,
+    /// Killed within some milliseconds of SIGTERM, and how many of these had ended by themselves before.
+    draining: u64,
+    outrun: u64,
+    /// Ended by SIGTERM alone.
+    clean: u64,
+    /// Times from start to listening.
+    starts: Vec<Duration>,
 }
 
 /// A port that is free now.
@@ -62,15 +56,9 @@ pub(super) fn free_port(seed: u64) -> Result<u16> {
         .context("no free port")
 }
 
-impl Reign {
-    pub(super) fn new(
-        binary: Binary,
-        place: Place,
-        flags: Vec<String>,
-        seed: u64,
-        life: std::ops::Range<u64>,
-    ) -> Self {
-        Self { binary, place, flags, random: StdRng::seed_from_u64(seed), life, blows: Blows::default() }
+impl Supervisor {
+    pub(super) fn new(binary: Binary, flags: Vec<String>, seed: u64, life: std::ops::Range<u64>) -> Self {
+        Self { binary, flags, random: StdRng::seed_from_u64(seed), life, counts: KillCounts::default() }
     }
 
     /// Starts a server and waits until it listens.
@@ -94,7 +82,7 @@ impl Reign {
         let server = self.start().await?;
         self.live().await;
         drop(server);
-        self.blows.serving += 1;
+        self.counts.serving += 1;
         Ok(())
     }
 
@@ -102,9 +90,9 @@ impl Reign {
         let mut server = self.spawn()?;
         let moment = Duration::from_micros(self.random.random_range(0..80_000));
         sleep(moment).await;
-        self.blows.unborn += u64::from(!server.is_listening()?);
+        self.counts.unborn += u64::from(!server.is_listening()?);
         drop(server);
-        self.blows.starting += 1;
+        self.counts.starting += 1;
         Ok(())
     }
 
@@ -114,9 +102,9 @@ impl Reign {
         server.terminate()?;
         let moment = Duration::from_micros(self.random.random_range(0..60_000));
         sleep(moment).await;
-        self.blows.outrun += u64::from(server.has_ended());
+        self.counts.outrun += u64::from(server.has_ended());
         drop(server);
-        self.blows.draining += 1;
+        self.counts.draining += 1;
         Ok(())
     }
 
@@ -134,7 +122,7 @@ impl Reign {
         }
         // It has ended: this only looks at what it ended with.
         server.drain(DRAIN)?;
-        self.blows.clean += 1;
+        self.counts.clean += 1;
         Ok(())
     }
 
@@ -145,7 +133,7 @@ impl Reign {
 
     fn spawn(&self) -> Result<Server> {
         let flags: Vec<&str> = self.flags.iter().map(String::as_str).collect();
-        Server::spawn(&self.binary, &self.place, &flags, Keyboard::Shared)
+        Server::spawn(&self.binary, &flags, Keyboard::Shared)
     }
 
     /// Waits until a server listens.
@@ -157,7 +145,30 @@ impl Reign {
             }
             sleep(STEP).await;
         }
-        self.blows.starts.push(start.elapsed());
+        self.counts.starts.push(start.elapsed());
         Ok(())
+    }
+}
+
+impl KillCounts {
+    /// How many servers were killed; one that had ended by itself was not.
+    pub(super) fn kills(&self) -> u64 {
+        self.serving + self.starting + self.draining - self.outrun
+    }
+}
+
+impl fmt::Display for KillCounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { serving, starting, unborn, draining, outrun, clean, starts } = self;
+        let slowest = starts.iter().max().copied().unwrap_or_default();
+        write!(
+            f,
+            "{} kills: {serving} while serving, {starting} while starting ({unborn} before it listened), {} in a drain \
+             ({outrun} more had ended by themselves); {clean} clean stops; {} starts, the slowest {} ms",
+            self.kills(),
+            draining - outrun,
+            starts.len(),
+            slowest.as_millis()
+        )
     }
 }

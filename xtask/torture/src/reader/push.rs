@@ -9,21 +9,20 @@ use bytes::{Bytes, BytesMut};
 use h2::RecvStream;
 use h2::client::{PushPromises, PushedResponseFuture, SendRequest};
 use http::Request;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use crate::gone::Gone;
-use crate::line::{Line, Message, parse, parse_message};
-use crate::place::Place;
+use crate::client::{expect, http2};
+use crate::payload::{self, Line, Message};
+use crate::position::Position;
 
 /// How long the reader stays, in tenths of a millisecond.
 const STAY: std::ops::Range<u64> = 500..800;
 /// Questions asked on one connection before a new one is made.
 const QUESTIONS: u64 = 25;
-/// Enough that the many small frames of a push never look like an attack to our own h2, whose budget is half of this.
+/// h2 allows many small frames in proportion to its window; with this one a push never looks like an attack to it.
 const WINDOW: u32 = 5 << 20;
 
-pub(crate) struct Push {
+pub(super) struct Push {
     address: SocketAddr,
     connection: Option<SendRequest<Bytes>>,
     /// Questions left early on this connection.
@@ -31,21 +30,21 @@ pub(crate) struct Push {
 }
 
 impl Push {
-    pub(crate) fn new(address: SocketAddr) -> Self {
+    pub(super) fn new(address: SocketAddr) -> Self {
         Self { address, connection: None, left: 0 }
     }
 
-    pub(crate) async fn ask(&mut self, place: &mut Place) -> Result<()> {
+    pub(super) async fn ask(&mut self, position: &mut Position) -> Result<()> {
         if self.left == QUESTIONS {
             self.hang_up();
         }
-        let leave = Instant::now() + place.wait(STAY);
-        place.announce(leave);
+        let leave = Instant::now() + position.wait(STAY);
+        position.announce(leave);
         let sender = match &mut self.connection {
             Some(sender) => sender,
             none => none.insert(connect(self.address).await?),
         };
-        if let Ok(broken) = timeout_at(leave, follow(sender, self.address, place)).await {
+        if let Ok(broken) = timeout_at(leave, read(sender, self.address, position)).await {
             let ours = broken.as_ref().is_err_and(is_our_own);
             if ours && self.left > 0 {
                 self.hang_up();
@@ -54,11 +53,11 @@ impl Push {
             return broken;
         }
         self.left += 1;
-        place.aim.ended(leave, Instant::now());
+        position.aim.ended(leave, Instant::now());
         Ok(())
     }
 
-    pub(crate) fn hang_up(&mut self) {
+    pub(super) fn hang_up(&mut self) {
         (self.connection, self.left) = (None, 0);
     }
 }
@@ -71,40 +70,33 @@ fn is_our_own(error: &anyhow::Error) -> bool {
 }
 
 async fn connect(address: SocketAddr) -> Result<SendRequest<Bytes>> {
-    let stream = TcpStream::connect(address).await.context("cannot connect")?;
-    stream.set_nodelay(true)?;
-    let mut builder = h2::client::Builder::new();
-    builder.enable_push(true).initial_connection_window_size(WINDOW).initial_window_size(WINDOW);
-    let (sender, connection) = builder.handshake(stream).await.context("no HTTP/2")?;
-    // Ends when the sender and every stream are dropped; what broke it shows in the stream that it broke.
-    tokio::task::spawn_local(async { connection.await.unwrap_or_default() });
-    Ok(sender)
+    let mut settings = h2::client::Builder::new();
+    settings.enable_push(true).initial_connection_window_size(WINDOW).initial_window_size(WINDOW);
+    // It ends when the sender and all streams are dropped; what broke it shows in the stream that it broke.
+    Ok(http2(address, &settings).await?.0)
 }
 
-async fn follow(sender: &mut SendRequest<Bytes>, address: SocketAddr, place: &mut Place) -> Result<()> {
+async fn read(sender: &mut SendRequest<Bytes>, address: SocketAddr, position: &mut Position) -> Result<()> {
     let mut ready = sender.clone().ready().await?;
-    let request = Request::get(format!("http://{address}/api/push?{}", place.query())).body(())?;
+    let request = Request::get(format!("http://{address}/api/push?{}", position.query())).body(())?;
     let (mut response, _) = ready.send_request(request, true)?;
     let mut pushes = Pushes { promises: response.push_promises(), waiting: HashMap::new() };
     let response = response.await?;
-    if response.status() == 503 {
-        return Err(Gone("the server says that it cannot serve now".to_owned()).into());
-    }
-    ensure!(response.status() == 200, "status {} where 200 was due", response.status());
+    expect(response.status(), response.headers(), 200)?;
     let mut lines = Lines { body: response.into_body(), unread: BytesMut::new() };
     loop {
         match lines.next().await? {
-            Line::Standing { cursor } => place.cursor = Some(cursor),
+            Line::Position { cursor } => position.cursor = Some(cursor),
             Line::Message(message) => {
-                place.saw(message.seq, message.token);
-                place.cursor = message.cursor;
+                position.saw(Some(message.seq), message.token);
+                position.cursor = message.cursor;
             }
             Line::Announced { seq, cursor } => {
-                let path = format!("/api/messages/{}/{cursor}", place.channel);
+                let path = format!("/api/messages/{}/{cursor}", position.channel);
                 let message = pushes.take(&path).await?;
                 ensure!(message.seq == seq, "{path} is not message {seq}");
-                place.saw(seq, message.token);
-                place.cursor = Some(cursor);
+                position.saw(Some(seq), message.token);
+                position.cursor = Some(cursor);
             }
         }
     }
@@ -138,7 +130,7 @@ impl Pushes {
             body.flow_control().release_capacity(data.len())?;
             whole.extend_from_slice(&data);
         }
-        parse_message(&whole)
+        payload::message(&serde_json::from_slice(&whole).context("a message is not JSON")?, "content", None)
     }
 }
 
@@ -153,7 +145,7 @@ impl Lines {
         loop {
             if let Some(end) = self.unread.iter().position(|&byte| byte == b'\n') {
                 let line = self.unread.split_to(end + 1);
-                return parse(std::str::from_utf8(&line).context("a line is not text")?);
+                return payload::line(std::str::from_utf8(&line).context("a line is not text")?);
             }
             let data = self.body.data().await.context("the stream ended though its channel has not")??;
             self.body.flow_control().release_capacity(data.len())?;

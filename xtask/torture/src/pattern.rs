@@ -1,0 +1,41 @@
+//! The ways of reading that are raced.
+
+use clap::ValueEnum;
+
+/// How a reader asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(super) enum Pattern {
+    Short,
+    Long,
+    Stream,
+    Sse,
+    Push,
+    /// golongpoll's JavaScript client: `since_time` from a clock that is wrong, kept on timeout; `last_id`
+    GolongpollKept,
+    /// golongpoll's Go client: `since_time` from the timeout's answer; `last_id` kept
+    GolongpollTaken,
+    /// An older golongpoll client: `since_time` alone, kept on timeout
+    GolongpollSince,
+    /// The same, but `since_time` from the timeout's answer
+    GolongpollSinceTaken,
+    /// The channel dialect by `last_message_id`
+    ChannelId,
+    /// The channel dialect by `since`, one message an answer
+    ChannelSince,
+    /// The chat dialect by `after`
+    Chat,
+}
+
+impl Pattern {
+    /// The native dialect's.
+    pub(super) const NATIVE: [Self; 5] = [Self::Short, Self::Long, Self::Stream, Self::Sse, Self::Push];
+    /// The other dialects' except chat, which has one channel only.
+    pub(super) const DIALECTS: [Self; 6] = [
+        Self::GolongpollKept,
+        Self::GolongpollTaken,
+        Self::GolongpollSince,
+        Self::GolongpollSinceTaken,
+        Self::ChannelId,
+        Self::ChannelSince,
+    ];
+}
