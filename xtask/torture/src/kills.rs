@@ -77,8 +77,8 @@ impl Kills {
                 population.read(channel, &Pattern::DIALECTS, slow);
                 population.read(channel, if is_chat { &[Pattern::Chat; 2] } else { &[] }, slow);
             }
-            while supervisor.counts.kills() < self.rounds {
-                let kills = supervisor.counts.kills();
+            while supervisor.kills() < self.rounds {
+                let kills = supervisor.kills();
                 supervisor.round().await.with_context(|| format!("after {kills} kills"))?;
             }
             let server = supervisor.start().await?;

@@ -61,11 +61,15 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let heading = std::iter::once(&self.heading).chain(self.columns).map(ToString::to_string);
-        let mut rows = vec![heading.collect::<Vec<_>>()];
+        // A course may count less than its columns.
+        let columns =
+            self.columns.iter().filter(|column| self.rows.values().any(|row| row.contains_key(*column)));
+        let columns: Vec<&str> = columns.copied().collect();
+        let mut rows =
+            vec![std::iter::once(self.heading).chain(columns.clone()).map(str::to_owned).collect()];
         for (name, row) in &self.rows {
-            let cell = |column| row.get(column).copied().unwrap_or_default().to_string();
-            rows.push([name.clone()].into_iter().chain(self.columns.iter().map(cell)).collect());
+            let cell = |column: &&str| row.get(column).copied().unwrap_or_default().to_string();
+            rows.push([name.clone()].into_iter().chain(columns.iter().map(cell)).collect::<Vec<_>>());
         }
         f.write_str(&align(&rows))?;
         self.faults.iter().take(SHOWN).try_for_each(|fault| write!(f, "\nfault: {fault}"))

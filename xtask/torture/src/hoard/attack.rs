@@ -1,17 +1,20 @@
-//! The ways of making a server keep things, side by side.
+//! The ways of making a server keep things.
 
 use std::net::SocketAddr;
-use std::rc::Rc;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::ValueEnum;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use http::Request;
+use http::request::Builder;
 
-use super::target::{Target, count};
 use super::{http1, http2};
-use crate::fixture::name;
-use crate::tally::Tally;
+use crate::large;
+
+/// A channel of large messages, and one of control characters, which are six bytes each in JSON.
+const LARGE: [(&str, &str); 2] = [("fat", "x"), ("escaped", "\u{1}")];
+const MESSAGES: usize = 300;
+/// Requests after which a client begins again.
+const TURN: usize = 200;
 
 /// One way of hoarding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -38,9 +41,17 @@ pub(super) enum Attack {
     ColdReads,
 }
 
+/// Publishes what the attacks ask for.
+pub(super) async fn prepare(address: SocketAddr) -> Result<()> {
+    for (channel, character) in LARGE {
+        large::publish(address, channel, character, MESSAGES).await?;
+    }
+    Ok(())
+}
+
 impl Attack {
-    /// How many run side by side.
-    fn clients(self) -> usize {
+    /// How many clients do it side by side.
+    pub(super) fn clients(self) -> usize {
         match self {
             Self::Keys | Self::Receipts | Self::Channels => 8,
             Self::Names => 10,
@@ -51,52 +62,67 @@ impl Attack {
         }
     }
 
-    async fn run(self, target: &Target, client: usize) -> Result<()> {
+    /// Goes on for some requests, or until the server cuts it.
+    pub(super) async fn run(self, address: SocketAddr, client: usize) -> Result<()> {
+        let (large, _) = LARGE[client % 2];
         match self {
-            Self::Keys => http1::keys(target, client).await,
-            Self::Receipts => http1::receipts(target, client).await,
-            Self::Names => http2::names(target, client).await,
-            Self::BodiesHttp2 => http2::bodies(target).await,
-            Self::BodiesHttp1 => http1::bodies(target, client).await,
-            Self::UnreadHttp2 => http2::unread(target, client).await,
-            Self::UnreadHttp1 => http1::unread(target, client).await,
-            Self::Channels => http1::channels(target).await,
-            Self::SlowReaders => http1::slow_reader(target, client).await,
-            Self::ColdReads => http1::cold_reads(target).await,
+            Self::Keys => {
+                let request = |number| {
+                    let key = format!("{:0>32x}{:0>32x}", rand::random::<u128>(), rand::random::<u128>());
+                    publish(&format!("keys-{client}-{}", number % 100)).header("idempotency-key", key)
+                };
+                http1::ask(address, TURN, request, &"x".repeat(2_000)).await
+            }
+            Self::Receipts => {
+                let publish = |_| lines(&format!("receipts-{client}"));
+                http1::ask(address, 1, publish, &"1\n".repeat(1_000)).await?;
+                let name = || format!("{:0>250}", rand::random::<u128>());
+                let poll = |_| Request::get(format!("/api/poll?channel=receipts-{client}"));
+                http1::ask(address, TURN, |number| poll(number).header("x-client-id", name()), "").await
+            }
+            Self::Names => {
+                let request = |number| {
+                    let target = format!("/api/longpoll?timeout=45&channel={client}-{number:0>1000}");
+                    Request::get(target).header("x-client-id", format!("{client}-{number:0>240}"))
+                };
+                http2::ask(address, 65_535, request, 0).await
+            }
+            Self::BodiesHttp2 => http2::ask(address, 65_535, |_| lines("bodies"), 64).await,
+            Self::BodiesHttp1 => http1::begin(address, client).await,
+            Self::UnreadHttp2 => {
+                let request = |number| poll(large, number % 280);
+                http2::ask(address, 0, request, 0).await
+            }
+            Self::UnreadHttp1 => http1::unread(address, &format!("/api/poll?channel={large}")).await,
+            Self::Channels => {
+                http1::ask(address, TURN, |_| publish(&format!("{:0>1000}", rand::random::<u128>())), "x")
+                    .await
+            }
+            Self::SlowReaders => {
+                let from = client % 280;
+                http1::read_slowly(address, &format!("/api/stream?channel={}&last_id={from}", LARGE[0].0))
+                    .await
+            }
+            Self::ColdReads => {
+                let request = |number: usize| match number % 2 {
+                    0 => poll(&format!("keys-0-{}", rand::random::<u64>() % 10_000), 0),
+                    _ => poll(large, rand::random_range(0..280)),
+                };
+                http1::ask(address, TURN, request, "").await
+            }
         }
     }
 }
 
-/// Hoards in these ways until the time is over.
-pub(super) async fn run(attacks: &[Attack], address: SocketAddr, until: Instant) -> Result<Tally> {
-    let (mut hoarders, mut targets) = (JoinSet::new(), Vec::new());
-    for &attack in attacks {
-        let target = Rc::new(Target::new(address, until));
-        targets.push((attack, target.clone()));
-        for client in 0..attack.clients() {
-            let target = target.clone();
-            hoarders.spawn_local(async move {
-                // A client that is cut begins again.
-                while !target.is_over() {
-                    match timeout_at(until, attack.run(&target, client)).await {
-                        Ok(Ok(())) => {}
-                        Ok(Err(_)) => count(&target.cut),
-                        Err(_) => break,
-                    }
-                    tokio::task::yield_now().await;
-                }
-            });
-        }
-    }
-    while let Some(one) = hoarders.join_next().await {
-        one.context("a hoarder panicked")?;
-    }
-    let mut tally = Tally::new("hoarding", &["requests", "refused", "cut"], 0);
-    for (attack, Target { requests, refused, cut, .. }) in
-        targets.iter().map(|(attack, target)| (attack, &**target))
-    {
-        let counts = [("requests", requests.get()), ("refused", refused.get()), ("cut", cut.get())];
-        tally.add(&name(attack), counts);
-    }
-    Ok(tally)
+fn publish(channel: &str) -> Builder {
+    Request::post(format!("/api/message?channel={channel}")).header("content-type", "text/plain")
+}
+
+/// A publish of many messages.
+fn lines(channel: &str) -> Builder {
+    Request::post(format!("/api/message?channel={channel}")).header("content-type", "application/x-ndjson")
+}
+
+fn poll(channel: &str, from: usize) -> Builder {
+    Request::get(format!("/api/poll?channel={channel}&last_id={from}"))
 }

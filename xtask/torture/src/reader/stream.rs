@@ -58,7 +58,7 @@ async fn read(client: &mut Client, format: Format, position: &mut Position) -> R
             let text = std::str::from_utf8(&piece).context("a stream is not text")?;
             match format {
                 Format::Lines => take(payload::line(text)?, position)?,
-                Format::Events => Event::parse(text).take(position)?,
+                Format::Events => take_event(text, position)?,
             }
             // hyper gives a chunk in one piece or in several, but no piece of two chunks.
             ensure!(format == Format::Events || unread.is_empty(), "a chunk is not one line: {text:?}");
@@ -79,55 +79,18 @@ fn take(line: Line, position: &mut Position) -> Result<()> {
     Ok(())
 }
 
-/// One event's fields (WHATWG HTML, section 9.2.6).
-struct Event<'a> {
-    /// `message` if the field is absent.
-    name: &'a str,
-    id: Option<&'a str>,
-    data: Option<&'a str>,
-}
-
-impl<'a> Event<'a> {
-    fn parse(block: &'a str) -> Self {
-        let mut event = Event { name: "message", id: None, data: None };
-        for line in block.lines() {
-            let (field, value) = line.split_once(':').unwrap_or((line, ""));
-            let value = value.strip_prefix(' ').unwrap_or(value);
-            match field {
-                "event" => event.name = value,
-                "id" => event.id = Some(value),
-                "data" => event.data = Some(value),
-                _ => {}
-            }
-        }
-        event
+/// Takes an event as a browser does (WHATWG HTML, section 9.2.6), in the form in which the server writes it.
+fn take_event(event: &str, position: &mut Position) -> Result<()> {
+    let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    let (id, Some(data)) = (field("id"), field("data")) else { return Ok(()) };
+    let line = payload::line(data)?;
+    let is_message = matches!(line, Line::Message(_));
+    ensure!(is_message == field("event").is_none(), "`onmessage` is for messages alone: {event}");
+    if let Line::Message(message) = &line {
+        ensure!(id == message.cursor.as_deref(), "the event's id is not its cursor: {event}");
     }
-
-    fn take(self, position: &mut Position) -> Result<()> {
-        let Some(data) = self.data else { return Ok(()) };
-        let line = payload::line(data)?;
-        if let Line::Message(message) = &line {
-            ensure!(self.id == message.cursor.as_deref(), "the event's id is not its cursor: {data}");
-        }
-        let is_message = matches!(line, Line::Message(_));
-        ensure!(is_message == (self.name == "message"), "`onmessage` is for messages alone: {data}");
-        let before = position.cursor.clone();
-        take(line, position)?;
-        position.cursor = self.id.map(str::to_owned).or(before);
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_event_is_read_as_a_browser_reads_it() {
-        let event = Event::parse("retry: 3000\nid: c\ndata: {}");
-        assert_eq!((event.name, event.id, event.data), ("message", Some("c"), Some("{}")));
-        let named = Event::parse("event:reset\ndata:x");
-        assert_eq!((named.name, named.id, named.data), ("reset", None, Some("x")));
-        assert_eq!(Event::parse(": heartbeat").data, None);
-    }
+    let before = position.cursor.clone();
+    take(line, position)?;
+    position.cursor = id.map(str::to_owned).or(before);
+    Ok(())
 }
