@@ -61,9 +61,12 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A course may count less than its columns.
-        let columns =
-            self.columns.iter().filter(|column| self.rows.values().any(|row| row.contains_key(*column)));
+        // A course may count less than its columns, but what must be zero is always shown.
+        let must_be_zero = &self.columns[self.columns.len() - self.faulty..];
+        let is_counted = |column: &&&str| {
+            must_be_zero.contains(column) || self.rows.values().any(|row| row.contains_key(*column))
+        };
+        let columns = self.columns.iter().filter(is_counted);
         let columns: Vec<&str> = columns.copied().collect();
         let mut rows =
             vec![std::iter::once(self.heading).chain(columns.clone()).map(str::to_owned).collect()];
