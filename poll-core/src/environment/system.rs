@@ -26,6 +26,10 @@ impl Platform for System {
         if let Some(interval) = event_interval {
             builder.event_interval(interval);
         }
+        // tokio has no such hook under loom.
+        #[cfg(loom)]
+        drop(on_park);
+        #[cfg(not(loom))]
         if let Some(on_park) = on_park {
             builder.on_thread_park(on_park);
         }
