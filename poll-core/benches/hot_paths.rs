@@ -89,7 +89,7 @@ fn notifier(criterion: &mut Criterion) {
             for (wait, waker) in waits.iter_mut().zip(&wakers) {
                 assert!(Pin::new(wait).poll(&mut Context::from_waker(waker)).is_pending());
             }
-            store.notifier().ring(&channel);
+            store.notifier().notify(&channel);
             waits
         };
         bencher.iter_batched(waits, register_and_ring, BatchSize::LargeInput);

@@ -19,7 +19,7 @@ mod host;
 mod memory;
 
 pub use crate::types::{KeptKey, Landmark, Loaded, Located, Piece, Stretch};
-pub(crate) use append::Handed;
+pub(crate) use append::Envelope;
 pub use append::{Append, Mint, Minted, Unminted, WriteBehind};
 pub use archive::{Archive, Damage, Fault, FaultKind, Health, Reply, Tail};
 pub use contract::{Journal, Taken};

@@ -49,7 +49,7 @@ pub use notifier::{Lane, Notifier, Ticket};
 pub use store::{Found, Locator, Publishing, Store, Wait};
 pub use types::{
     ChannelName, ChannelNameError, Continuity, Cursor, CursorError, Ending, Epoch, IdempotencyKey,
-    IdempotencyKeyError, JournalError, JsonError, Limit, MAX_JSON_DEPTH, Message, Numbers, Payload, Position,
-    Publish, PublishError, Published, Retention, Seq, Stamp, Stamps, Timestamp, compact_json,
+    IdempotencyKeyError, JournalError, JsonError, Limit, MAX_JSON_DEPTH, Message, Payload, Position, Publish,
+    PublishError, Published, Retention, Seq, SeqRange, Stamp, Stamps, Timestamp, compact_json,
     escape_line_separators, mint_id, time_of,
 };

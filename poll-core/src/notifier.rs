@@ -70,16 +70,16 @@ pub struct Lane(Arc<Mutex<Queue>>);
 struct Queue {
     /// How many are woken at once; at least one.
     slice: usize,
-    rung: VecDeque<Waker>,
-    bell: Option<Waker>,
+    due: VecDeque<Waker>,
+    driver: Option<Waker>,
     driven: Driven,
 }
 
 #[derive(Default, PartialEq, Eq)]
 enum Driven {
     #[default]
-    ByTheRinger,
-    ByItsWorker,
+    ByNotifier,
+    ByWorker,
 }
 
 /// A place among those who wait for a channel. Not given back by itself: see [`Store::leave`](crate::Store::leave).
@@ -144,7 +144,7 @@ impl Notifier {
     }
 
     /// Wakes all who wait for `channel`. Call it after what they wait for is visible, and without a lock.
-    pub fn ring(&self, channel: &ChannelName) {
+    pub fn notify(&self, channel: &ChannelName) {
         let topic = self.shard(channel).lock().topics.remove(channel);
         if let Some(topic) = topic {
             topic.wake();
@@ -152,7 +152,7 @@ impl Notifier {
     }
 
     /// Wakes all who wait for anything: they look again, and at whatever else they wait for.
-    pub fn ring_all(&self) {
+    pub fn notify_all(&self) {
         for shard in &self.shards {
             let topics = std::mem::take(&mut shard.lock().topics);
             topics.into_values().for_each(Topic::wake);
@@ -181,7 +181,7 @@ impl Shard {
 impl Topic {
     fn wake(self) {
         for (lane, group) in self.groups {
-            lane.ring(group);
+            lane.wake(group);
         }
     }
 }
@@ -236,7 +236,7 @@ impl Lane {
     #[must_use]
     pub fn in_slices(slice: usize) -> Self {
         let queue =
-            Queue { slice: slice.max(1), rung: VecDeque::new(), bell: None, driven: Driven::default() };
+            Queue { slice: slice.max(1), due: VecDeque::new(), driver: None, driven: Driven::default() };
         Self(Arc::new(Mutex::new(queue)))
     }
 
@@ -244,15 +244,15 @@ impl Lane {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    fn ring(&self, mut group: Group) {
+    fn wake(&self, mut group: Group) {
         // A single one costs no more to wake than the worker would.
         if group.len() > 1 {
             let mut queue = self.0.lock();
-            if queue.driven == Driven::ByItsWorker {
-                queue.rung.extend(group.drain());
-                let bell = queue.bell.take();
+            if queue.driven == Driven::ByWorker {
+                queue.due.extend(group.drain());
+                let driver = queue.driver.take();
                 drop(queue);
-                bell.into_iter().for_each(Waker::wake);
+                driver.into_iter().for_each(Waker::wake);
                 return;
             }
         }
@@ -266,7 +266,7 @@ impl Lane {
     /// dropped, ringers wake the lane's waiters themselves again.
     pub fn drive(&self) -> impl Future<Output = ()> + Send + use<> {
         let driver = Driver(self.clone());
-        driver.0.0.lock().driven = Driven::ByItsWorker;
+        driver.0.0.lock().driven = Driven::ByWorker;
         poll_fn(move |cx| driver.wake_a_slice(cx))
     }
 }
@@ -281,11 +281,11 @@ struct Driver(Lane);
 impl Driver {
     fn wake_a_slice(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut queue = self.0.0.lock();
-        let count = queue.rung.len().min(queue.slice);
-        let slice: Vec<Waker> = queue.rung.drain(..count).collect();
-        let rest = !queue.rung.is_empty();
+        let count = queue.due.len().min(queue.slice);
+        let slice: Vec<Waker> = queue.due.drain(..count).collect();
+        let rest = !queue.due.is_empty();
         // A waker may be the last to hold a task, and dropping that may come back here.
-        let old = if rest { None } else { queue.bell.replace(cx.waker().clone()) };
+        let old = if rest { None } else { queue.driver.replace(cx.waker().clone()) };
         drop(queue);
         drop(old);
         for (at, waker) in slice.iter().enumerate() {
@@ -303,10 +303,10 @@ impl Driver {
 impl Drop for Driver {
     fn drop(&mut self) {
         let mut queue = self.0.0.lock();
-        queue.driven = Driven::ByTheRinger;
-        let rung = std::mem::take(&mut queue.rung);
+        queue.driven = Driven::ByNotifier;
+        let due = std::mem::take(&mut queue.due);
         drop(queue);
-        rung.into_iter().for_each(Waker::wake);
+        due.into_iter().for_each(Waker::wake);
     }
 }
 

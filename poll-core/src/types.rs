@@ -20,7 +20,7 @@ pub(crate) use channel_name::{NameIndexMap, NameMap};
 pub use cursor::{Cursor, CursorError, Epoch, Seq};
 pub use error::{JournalError, PublishError};
 pub(crate) use idempotency::{Fingerprint, fingerprint};
-pub use idempotency::{IdempotencyKey, IdempotencyKeyError, Numbers};
+pub use idempotency::{IdempotencyKey, IdempotencyKeyError, SeqRange};
 pub use json::{JsonError, MAX_JSON_DEPTH, compact_json, escape_line_separators};
 pub use limit::Limit;
 pub use message::{Message, Payload, mint_id, time_of};

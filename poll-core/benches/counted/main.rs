@@ -154,7 +154,7 @@ fn wake(rounds: u64) {
         for (wait, waker) in waits.iter_mut().zip(&wakers) {
             assert!(Pin::new(wait).poll(&mut Context::from_waker(waker)).is_pending());
         }
-        world.store.notifier().ring(&world.channel);
+        world.store.notifier().notify(&world.channel);
         assert!(drive.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
         for (mut wait, waker) in waits.drain(..).zip(&wakers) {
             assert!(Pin::new(&mut wait).poll(&mut Context::from_waker(waker)).is_ready());

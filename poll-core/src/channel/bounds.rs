@@ -1,6 +1,6 @@
 //! What goes from a channel: by age, by number, and for room in memory.
 
-use super::room::Room;
+use super::memory_limit::MemoryLimit;
 use super::state::ChannelState;
 use crate::memory::{Charge, Kind, Memory};
 use crate::types::{Retention, Seq, Timestamp};
@@ -8,12 +8,12 @@ use crate::types::{Retention, Seq, Timestamp};
 impl ChannelState {
     /// Makes room in memory, oldest first, until `enough` is freed or `least` messages are left; gives what was
     /// freed.
-    pub(crate) fn give(&mut self, room: Room, enough: u64, least: usize, memory: &Memory) -> u64 {
+    pub(crate) fn give(&mut self, limit: MemoryLimit, enough: u64, least: usize, memory: &Memory) -> u64 {
         let mut freed = 0;
         while freed < enough && self.in_memory() > least {
-            let given = match room {
-                Room::Retained(_) => self.log.evict(),
-                Room::Tail(_) => self.log.trim(self.kept),
+            let given = match limit {
+                MemoryLimit::Retained(_) => self.log.evict(),
+                MemoryLimit::Tail(_) => self.log.trim(self.kept),
             };
             let Some(weight) = given else { break };
             freed += weight;
@@ -23,10 +23,10 @@ impl ChannelState {
     }
 
     /// Whether the channel has something to give for room in memory.
-    pub(crate) fn gives(&self, room: Room) -> bool {
-        match room {
-            Room::Retained(_) => !self.log.is_empty(),
-            Room::Tail(_) => self.in_memory() > 1 && self.kept >= self.log.tail(),
+    pub(crate) fn gives(&self, limit: MemoryLimit) -> bool {
+        match limit {
+            MemoryLimit::Retained(_) => !self.log.is_empty(),
+            MemoryLimit::Tail(_) => self.in_memory() > 1 && self.kept >= self.log.tail(),
         }
     }
 

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
 use crate::memory::{Charge, Kind, Memory, OverBudget};
-use crate::types::{Fingerprint, IdempotencyKey, KeptKey, Numbers, Retention, Timestamp};
+use crate::types::{Fingerprint, IdempotencyKey, KeptKey, Retention, SeqRange, Timestamp};
 
 /// The first 128 bits of a SHA-256: no two keys and no two payloads share it by chance or by design.
 type Hash = [u8; 16];
@@ -49,7 +49,7 @@ enum Outcome {
     Pending(watch::Receiver<()>),
     /// The journal does not know yet whether it was kept.
     Doubtful,
-    Kept(Numbers),
+    Kept(SeqRange),
 }
 
 /// What the table says of a key.
@@ -61,7 +61,7 @@ pub(crate) enum Lookup {
     Pending(watch::Receiver<()>),
     /// The same publish failed on its way, and it is not known yet whether it was kept.
     Doubtful,
-    Kept(Numbers),
+    Kept(SeqRange),
     OtherPayload,
 }
 
@@ -114,7 +114,7 @@ impl Keys {
     }
 
     /// The publish under `key` was kept: duplicates get the same answer from now on.
-    pub(crate) fn keep(&mut self, key: &IdempotencyKey, numbers: Numbers) {
+    pub(crate) fn keep(&mut self, key: &IdempotencyKey, numbers: SeqRange) {
         if let Some(entry) = self.known.get_mut(&hash(key)) {
             entry.outcome = Outcome::Kept(numbers);
         }

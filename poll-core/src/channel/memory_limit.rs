@@ -2,14 +2,14 @@
 
 /// What the bound on memory is a bound of, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Room {
+pub(crate) enum MemoryLimit {
     /// All that is retained: what goes from memory is gone.
     Retained(u64),
     /// The tail of what the journal keeps: what goes from memory can be read again.
     Tail(u64),
 }
 
-impl Room {
+impl MemoryLimit {
     pub(crate) fn bytes(self) -> u64 {
         match self {
             Self::Retained(bytes) | Self::Tail(bytes) => bytes,

@@ -9,7 +9,7 @@ use super::log::Log;
 use super::pending::Pending;
 use super::state::{ChannelPhase, ChannelState};
 use crate::types::{
-    Cursor, Ending, Epoch, Fingerprint, IdempotencyKey, Message, Numbers, Payload, Published, Seq, Stamp,
+    Cursor, Ending, Epoch, Fingerprint, IdempotencyKey, Message, Payload, Published, Seq, SeqRange, Stamp,
     Stamps, Timestamp, mint_id,
 };
 
@@ -75,7 +75,7 @@ impl ChannelState {
         }
         if let Some((key, _)) = &publish.key {
             let count = u32::try_from(stamps.len()).unwrap_or(u32::MAX);
-            self.keys.keep(key, Numbers { after, count });
+            self.keys.keep(key, SeqRange { after, count });
         }
         self.returned(publish);
         (Published { stamps, gone: Vec::new(), repeated: false }, self.log.weight() - before)

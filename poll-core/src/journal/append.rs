@@ -18,7 +18,7 @@ use crate::types::{
 /// A publish in the hands of a journal. It comes without numbers; a journal that gives them out in this process has it
 /// [minted](Mint::mint). One that is dropped unanswered has failed; in a panic, nobody knows.
 pub struct Append<Content = Unminted> {
-    handed: Handed,
+    envelope: Envelope,
     content: Content,
 }
 
@@ -41,7 +41,7 @@ pub struct Mint<'a> {
 }
 
 /// Who published where, and who hears what becomes of it.
-pub(crate) struct Handed {
+pub(crate) struct Envelope {
     pub(crate) residents: Weak<Residents>,
     pub(crate) channel: Arc<Channel>,
     pub(crate) pending: Pending,
@@ -67,53 +67,53 @@ impl<Content> Append<Content> {
     /// Whose log this is for.
     #[must_use]
     pub fn channel(&self) -> &ChannelName {
-        self.handed.channel.name()
+        self.envelope.channel.name()
     }
 
     /// When the publish was taken, by the caller's clock.
     #[must_use]
     pub fn taken(&self) -> Timestamp {
-        self.handed.pending.taken
+        self.envelope.pending.taken
     }
 
     /// Whether the channel is closed with this.
     #[must_use]
     pub fn ending(&self) -> Ending {
-        self.handed.pending.ending
+        self.envelope.pending.ending
     }
 
     /// The publisher's key and what tells its payload from others.
     #[must_use]
     pub fn key(&self) -> Option<&(IdempotencyKey, [u8; 32])> {
-        self.handed.pending.key.as_ref()
+        self.envelope.pending.key.as_ref()
     }
 
     /// The publish is not kept. If it is minted, all publishes of the channel that were minted since must fail as well:
     /// they come [after](Append::after) a message that never was.
     pub fn failed(self, error: JournalError) {
-        self.handed.fail();
-        self.handed.answer(Err(error.into()));
+        self.envelope.fail();
+        self.envelope.answer(Err(error.into()));
     }
 
     /// It is not known whether the publish is kept, nor when that will be known: tells the publisher, and those who
     /// ask again under its key. Readers see nothing of it, and the channel takes no other, until it is kept or has
     /// [failed](Self::failed) after all. One that is dropped from now on stays in doubt.
     pub fn doubtful(&self, why: &str) {
-        self.handed.doubt(why);
+        self.envelope.doubt(why);
     }
 }
 
 impl Append {
-    pub(crate) fn new(handed: Handed, payloads: SmallVec<[Payload; 1]>) -> Self {
-        Self { handed, content: Unminted(payloads) }
+    pub(crate) fn new(envelope: Envelope, payloads: SmallVec<[Payload; 1]>) -> Self {
+        Self { envelope, content: Unminted(payloads) }
     }
 
     /// Takes back a publish that the journal did not take, from the store that holds the channel's lock.
     pub(crate) fn refuse(mut self, mut state: impl DerefMut<Target = ChannelState>) {
-        self.handed.reply = Mutex::default();
-        state.refuse(&self.handed.pending);
+        self.envelope.reply = Mutex::default();
+        state.refuse(&self.envelope.pending);
         drop(state);
-        self.handed.dismiss();
+        self.envelope.dismiss();
     }
 
     /// What is to be appended, in this order; empty where the publish only [ends](Self::ending) the channel.
@@ -132,16 +132,16 @@ impl Append {
     /// to readers, then answers the publisher. To be called in the order of a channel's numbers, which have no holes; where
     /// the stamps do not come next, the publish stays in doubt.
     pub fn kept(self, epoch: Epoch, stamps: Stamps) {
-        let Self { handed, content: Unminted(payloads) } = self;
+        let Self { envelope, content: Unminted(payloads) } = self;
         if stamps.len() != payloads.len() || stamps.iter().any(|stamp| stamp.cursor.epoch != epoch) {
-            return handed.doubt("the journal's stamps are not those of the publish");
+            return envelope.doubt("the journal's stamps are not those of the publish");
         }
         let after = stamps.first().map_or(Seq::ZERO, |stamp| stamp.cursor.seq.previous());
         let stamped = payloads.into_iter().zip(stamps);
         let messages = stamped
             .map(|(payload, Stamp { cursor, id, at })| Arc::new(Message { seq: cursor.seq, id, at, payload }))
             .collect();
-        Append { handed, content: Minted { epoch, after, messages } }.kept();
+        Append { envelope, content: Minted { epoch, after, messages } }.kept();
     }
 }
 
@@ -173,11 +173,11 @@ impl Append<Minted> {
     /// The publish is kept: shows it to readers, then answers the publisher. To be called in the order in which a
     /// channel's publishes were minted.
     pub fn kept(self) {
-        let Self { handed, content: Minted { epoch, messages, .. } } = self;
-        let Some(residents) = handed.residents.upgrade() else { return };
-        match residents.show_kept(&handed.channel, &handed.pending, epoch, messages) {
-            Some(published) => handed.answer(Ok(published)),
-            None => handed.doubt("what the journal kept does not follow what it kept before"),
+        let Self { envelope, content: Minted { epoch, messages, .. } } = self;
+        let Some(residents) = envelope.residents.upgrade() else { return };
+        match residents.show_kept(&envelope.channel, &envelope.pending, epoch, messages) {
+            Some(published) => envelope.answer(Ok(published)),
+            None => envelope.doubt("what the journal kept does not follow what it kept before"),
         }
     }
 
@@ -185,22 +185,22 @@ impl Append<Minted> {
     /// holds the messages until it says that it [has](WriteBehind::kept).
     #[must_use]
     pub fn write_behind(&self) -> WriteBehind {
-        WriteBehind { channel: self.handed.channel.clone(), newest: self.newest() }
+        WriteBehind { channel: self.envelope.channel.clone(), newest: self.newest() }
     }
 
     /// The same publish, for a journal that shows it before it keeps it; nobody is answered through it.
     #[cfg(feature = "disk")]
     pub(crate) fn copy(&self) -> Self {
-        let handed = Handed {
+        let envelope = Envelope {
             residents: Weak::new(),
-            channel: self.handed.channel.clone(),
-            pending: self.handed.pending.clone(),
+            channel: self.envelope.channel.clone(),
+            pending: self.envelope.pending.clone(),
             admitted: None,
             duplicates: None,
             reply: Mutex::default(),
         };
         let Minted { epoch, after, ref messages } = self.content;
-        Self { handed, content: Minted { epoch, after, messages: messages.clone() } }
+        Self { envelope, content: Minted { epoch, after, messages: messages.clone() } }
     }
 
     /// Shows a publish that was kept at once, to the store that holds the channel's lock.
@@ -209,9 +209,9 @@ impl Append<Minted> {
         residents: &Residents,
         state: impl DerefMut<Target = ChannelState>,
     ) -> Published {
-        let Self { mut handed, content } = self;
-        handed.reply = Mutex::default();
-        residents.show(&handed.channel, state, &handed.pending, content.messages)
+        let Self { mut envelope, content } = self;
+        envelope.reply = Mutex::default();
+        residents.show(&envelope.channel, state, &envelope.pending, content.messages)
     }
 }
 
@@ -219,11 +219,11 @@ impl Mint<'_> {
     /// Gives each message the next number, and a time and id later than all before. To be called once, when the
     /// publish has its place in the journal's order: what is minted cannot be refused any more.
     pub fn mint(&mut self, append: Append) -> Append<Minted> {
-        let Append { handed, content: Unminted(payloads) } = append;
+        let Append { envelope, content: Unminted(payloads) } = append;
         let (epoch, after) = (self.state.epoch(), self.state.minted());
-        let messages = self.state.mint(handed.pending.taken, payloads);
+        let messages = self.state.mint(envelope.pending.taken, payloads);
         self.earliest = messages.first().map(|message| message.at);
-        Append { handed, content: Minted { epoch, after, messages } }
+        Append { envelope, content: Minted { epoch, after, messages } }
     }
 }
 
@@ -241,7 +241,7 @@ impl<'a> Mint<'a> {
     }
 }
 
-impl Handed {
+impl Envelope {
     /// The publish is not kept.
     fn fail(&self) {
         self.channel.state.lock().fail(&self.pending);
@@ -275,7 +275,7 @@ impl Handed {
     }
 }
 
-impl Drop for Handed {
+impl Drop for Envelope {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.doubt("the journal ended before it answered");

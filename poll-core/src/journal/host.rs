@@ -49,7 +49,7 @@ impl Host {
             agrees
         };
         let gone = residents.directory.remove(&channel, agrees);
-        residents.lighten(freed);
+        residents.release_weight(freed);
         gone
     }
 }

@@ -1,10 +1,10 @@
-//! Room in memory: channels that were unused for long give first.
+//! MemoryLimit in memory: channels that were unused for long give first.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::table::Residents;
-use crate::channel::{Channel, ChannelPhase, Room};
+use crate::channel::{Channel, ChannelPhase, MemoryLimit};
 use crate::types::{ChannelName, Timestamp};
 
 /// How many channels are looked at to find one that was unused for long.
@@ -16,8 +16,8 @@ const VICTIMS: usize = 8;
 impl Residents {
     /// By how much channels and their logs are heavier than they may be.
     pub(crate) fn over(&self) -> u64 {
-        let channels = self.directory.weight().saturating_sub(Room::UNCOUNTED);
-        self.weight.load(Ordering::Relaxed).saturating_add(channels).saturating_sub(self.room.bytes())
+        let channels = self.directory.weight().saturating_sub(MemoryLimit::UNCOUNTED);
+        self.weight.load(Ordering::Relaxed).saturating_add(channels).saturating_sub(self.limit.bytes())
     }
 
     /// Takes from long-unused channels until all together hold no more than they may.
@@ -29,13 +29,13 @@ impl Residents {
             }
             let mut sample = self.sample();
             // Those that hold nothing are unused the longest, but have nothing to give.
-            let gives = |channel: &Channel| channel.state.lock().gives(self.room);
+            let gives = |channel: &Channel| channel.state.lock().gives(self.limit);
             sample.retain(|(_, channel)| channel.name() != publisher && gives(channel));
             let Some((_, victim)) = sample.into_iter().min_by_key(|(used, _)| *used) else { continue };
             let mut state = victim.state.lock();
-            let freed = state.give(self.room, over, 0, &self.memory);
+            let freed = state.give(self.limit, over, 0, &self.memory);
             drop(state);
-            self.lighten(freed);
+            self.release_weight(freed);
         }
     }
 
@@ -46,7 +46,7 @@ impl Residents {
     }
 
     /// Takes a channel out of memory, if it was not used after `until` and the journal has all of it.
-    pub(crate) fn let_go(&self, channel: &Arc<Channel>, now: Timestamp, until: Timestamp) -> bool {
+    pub(crate) fn unload(&self, channel: &Arc<Channel>, now: Timestamp, until: Timestamp) -> bool {
         let mut freed = 0;
         let agrees = |channel: &Channel| {
             let mut state = channel.state.lock();
@@ -60,7 +60,7 @@ impl Residents {
             agrees
         };
         let gone = self.directory.remove(channel, agrees);
-        self.lighten(freed);
+        self.release_weight(freed);
         gone
     }
 }

@@ -37,16 +37,16 @@ impl Residents {
         let (published, added) = state.apply(publish, messages);
         let count = published.stamps.len();
         let freed = state.retain(publish.taken, &self.retention, &self.memory);
-        self.burden(added);
-        self.lighten(freed);
+        self.add_weight(added);
+        self.release_weight(freed);
         // An ending alone adds nothing, so nothing has to go for it.
         let over = if added > 0 { self.over() } else { 0 };
         // The publisher's own channel gives first, down to what was published just now.
-        let own = state.give(self.room, over, count, &self.memory);
-        self.lighten(own);
+        let own = state.give(self.limit, over, count, &self.memory);
+        self.release_weight(own);
         drop(state);
         self.published.fetch_add(count as u64, Ordering::Relaxed);
-        self.notifier.ring(channel.name());
+        self.notifier.notify(channel.name());
         if over > own {
             self.make_room(channel.name());
         }

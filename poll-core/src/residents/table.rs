@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::directory::{Directory, Full};
-use crate::channel::{Channel, Room};
+use crate::channel::{Channel, MemoryLimit};
 use crate::memory::Memory;
 use crate::notifier::Notifier;
 use crate::types::{ChannelName, Epoch, Retention, Seq, Timestamp};
@@ -17,20 +17,20 @@ pub(crate) struct Residents {
     /// What is kept beside the logs.
     pub(crate) memory: Memory,
     /// What memory may hold. With an archive below, that is less than what is retained.
-    pub(crate) room: Room,
+    pub(crate) limit: MemoryLimit,
     /// What all logs weigh together, in bytes. Moves after the logs do, so it is a measure and not a lock.
     pub(super) weight: AtomicU64,
     pub(super) published: AtomicU64,
 }
 
 impl Residents {
-    pub(crate) fn new(retention: Retention, memory: Memory, room: Room) -> Self {
+    pub(crate) fn new(retention: Retention, memory: Memory, limit: MemoryLimit) -> Self {
         Self {
             directory: Directory::default(),
             notifier: Arc::default(),
             retention,
             memory,
-            room,
+            limit,
             weight: AtomicU64::new(0),
             published: AtomicU64::new(0),
         }
@@ -42,7 +42,7 @@ impl Residents {
 
     /// The channel of a name, made if there is none and there is room for another.
     pub(crate) fn get_or_make(&self, name: &ChannelName) -> Result<Arc<Channel>, Full> {
-        self.directory.get_or_make(name, self.retention.channels(), self.room.for_channels())
+        self.directory.get_or_make(name, self.retention.channels(), self.limit.for_channels())
     }
 
     /// Nothing of a channel before `oldest` is retained any more, and nothing from there on was taken before `since`.
@@ -52,7 +52,7 @@ impl Residents {
         if state.epoch() == epoch {
             let freed = state.raise(oldest, since, &self.memory);
             drop(state);
-            self.lighten(freed);
+            self.release_weight(freed);
         }
     }
 
@@ -67,12 +67,12 @@ impl Residents {
     }
 
     /// Messages of this weight are in memory now.
-    pub(crate) fn burden(&self, added: u64) {
+    pub(crate) fn add_weight(&self, added: u64) {
         self.weight.fetch_add(added, Ordering::Relaxed);
     }
 
     /// Messages of this weight are in memory no more.
-    pub(crate) fn lighten(&self, freed: u64) {
+    pub(crate) fn release_weight(&self, freed: u64) {
         if freed > 0 {
             self.weight.fetch_sub(freed, Ordering::Relaxed);
         }

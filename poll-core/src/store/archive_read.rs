@@ -1,15 +1,15 @@
 //! Reading what is retained but not in memory, without a worker waiting for it.
 //!
-//! A look at memory ends in a [`Lack`]; fetching it brings either the messages themselves, or knowledge that makes the
+//! A look at memory ends in a [`Missing`]; fetching it brings either the messages themselves, or knowledge that makes the
 //! next look go further.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::fetched::Brought;
+use super::fetched::ArchiveAnswer;
 use super::handle::{Inner, Store};
-use super::look::Lack;
-use super::question::Patience;
+use super::look::Missing;
+use super::question::Retry;
 use crate::channel::{Batch, Pinned, ReadState};
 use crate::journal::Archive;
 use crate::types::{ChannelName, Cursor, Epoch, JournalError, Landmark, Piece, Seq, Stretch};
@@ -23,14 +23,14 @@ impl Store {
     pub(super) async fn fetch(
         &self,
         channel: &ChannelName,
-        lack: Lack,
+        missing: Missing,
         pinned: &mut Pinned,
-        patience: &mut Patience,
+        retry: &mut Retry,
     ) -> Result<Option<(Arc<Batch>, ReadState)>, JournalError> {
         let Some(archive) = self.archive() else { return Ok(None) };
-        patience.begin(archive);
-        let epoch = lack.epoch();
-        match self.try_fetch(archive, channel, lack, pinned).await {
+        retry.begin(archive);
+        let epoch = missing.epoch();
+        match self.try_fetch(archive, channel, missing, pinned).await {
             Ok(Some(fetched)) => Ok(fetched),
             Ok(None) if self.is_resident(channel, epoch) => {
                 let what = format!("channel {:?} is not where its messages are", channel.as_str());
@@ -38,7 +38,7 @@ impl Store {
             }
             // It was forgotten meanwhile, here and there.
             Ok(None) => Ok(None),
-            Err(error) => patience.after(error).await.map(|()| None),
+            Err(error) => retry.after(error).await.map(|()| None),
         }
     }
 
@@ -47,23 +47,23 @@ impl Store {
         &self,
         archive: &dyn Archive,
         channel: &ChannelName,
-        lack: Lack,
+        missing: Missing,
         pinned: &mut Pinned,
     ) -> Result<Option<Option<(Arc<Batch>, ReadState)>>, JournalError> {
-        match lack {
-            Lack::Oldest(epoch, cutoff) => {
+        match missing {
+            Missing::Oldest(epoch, cutoff) => {
                 let landmark = Landmark::Time(cutoff.before(Duration::from_micros(1)));
                 let locate = |reply| archive.locate(channel, epoch, landmark, reply);
                 let Some(located) = self.ask(channel, locate).await? else { return Ok(None) };
                 let oldest = located.after.unwrap_or((located.end, cutoff));
                 self.residents().raise(channel, epoch, oldest);
             }
-            Lack::Place(epoch, landmark) => {
+            Missing::Place(epoch, landmark) => {
                 let locate = |reply| archive.locate(channel, epoch, landmark, reply);
                 let Some(located) = self.ask(channel, locate).await? else { return Ok(None) };
                 self.place(channel, epoch, located.before, pinned);
             }
-            Lack::Messages(stretch, state) => {
+            Missing::Messages(stretch, state) => {
                 let Some(brought) = self.bring(archive, &stretch, state.newest).await? else {
                     return Ok(None);
                 };
@@ -74,13 +74,13 @@ impl Store {
     }
 
     /// The batch of what was brought; without one, the log knows better then why there is none.
-    fn conclude(&self, stretch: &Stretch, brought: Brought) -> Option<Arc<Batch>> {
+    fn conclude(&self, stretch: &Stretch, brought: ArchiveAnswer) -> Option<Arc<Batch>> {
         let (channel, epoch) = (&stretch.channel, stretch.epoch);
         match brought {
-            Brought::Batch(batch) => return Some(batch),
+            ArchiveAnswer::Batch(batch) => return Some(batch),
             // Evicted meanwhile.
-            Brought::From(oldest) => self.residents().raise(channel, epoch, oldest),
-            Brought::Damaged(last) => {
+            ArchiveAnswer::From(oldest) => self.residents().raise(channel, epoch, oldest),
+            ArchiveAnswer::Damaged(last) => {
                 let channel = self.residents().get(channel)?;
                 let mut state = channel.state.lock();
                 if state.epoch() == epoch {
@@ -97,8 +97,9 @@ impl Store {
         archive: &dyn Archive,
         stretch: &Stretch,
         newest: Seq,
-    ) -> Result<Option<Brought>, JournalError> {
-        let at_hand = || self.0.fetched.at_hand(stretch, newest).map(|batch| Some(Brought::Batch(batch)));
+    ) -> Result<Option<ArchiveAnswer>, JournalError> {
+        let at_hand =
+            || self.0.fetched.at_hand(stretch, newest).map(|batch| Some(ArchiveAnswer::Batch(batch)));
         let read = self.0.fetched.flights.share(stretch, at_hand, |flight| {
             let asked = stretch.clone();
             self.question(
@@ -128,18 +129,18 @@ impl Store {
 }
 
 impl Inner {
-    fn brought(&self, stretch: Stretch, piece: Piece) -> Brought {
+    fn brought(&self, stretch: Stretch, piece: Piece) -> ArchiveAnswer {
         if let Some(last) = piece.damaged {
-            return Brought::Damaged(last);
+            return ArchiveAnswer::Damaged(last);
         }
         if piece.messages.is_empty() {
-            return Brought::From(piece.oldest);
+            return ArchiveAnswer::From(piece.oldest);
         }
         let messages = piece.messages.into();
         let batch = Arc::new(Batch::new(stretch.epoch, messages, &self.residents.memory));
         self.fetched.remember(stretch, &batch);
         let dropped = self.recent.lock().hold(batch.clone());
         drop(dropped);
-        Brought::Batch(batch)
+        ArchiveAnswer::Batch(batch)
     }
 }

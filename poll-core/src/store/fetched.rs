@@ -13,7 +13,7 @@ const REMEMBERED: usize = 64;
 
 /// What came of a stretch.
 #[derive(Clone)]
-pub(super) enum Brought {
+pub(super) enum ArchiveAnswer {
     /// Messages, from its beginning on.
     Batch(Arc<Batch>),
     /// None, for what is retained begins later: with this one, taken then.
@@ -26,7 +26,7 @@ pub(super) enum Brought {
 #[derive(Default)]
 pub(super) struct Fetched {
     /// `None` comes of a channel that the journal does not know.
-    pub(super) flights: SingleFlight<Stretch, Option<Brought>>,
+    pub(super) flights: SingleFlight<Stretch, Option<ArchiveAnswer>>,
     batches: Mutex<VecDeque<(Stretch, Weak<Batch>)>>,
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::fetched::Fetched;
 use super::single_flight::SingleFlight;
-use crate::channel::{Channel, Recent, Room};
+use crate::channel::{Channel, MemoryLimit, Recent};
 use crate::journal::{Archive, Damage, Host, Journal, MemoryJournal};
 use crate::memory::Memory;
 use crate::notifier::{Lane, Notifier};
@@ -39,8 +39,8 @@ impl Store {
     pub fn with_memory(journal: Arc<dyn Journal>, retention: Retention, memory: Memory) -> Self {
         let archive = journal.clone().archive();
         let room = match &archive {
-            None => Room::Retained(retention.bytes()),
-            Some(archive) => Room::Tail(archive.tail().bytes.min(retention.bytes())),
+            None => MemoryLimit::Retained(retention.bytes()),
+            Some(archive) => MemoryLimit::Tail(archive.tail().bytes.min(retention.bytes())),
         };
         let recent = Mutex::new(Recent::new(&memory));
         let residents = Arc::new(Residents::new(retention, memory, room));

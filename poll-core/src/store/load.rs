@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::handle::{Inner, Store};
-use super::question::Patience;
+use super::question::Retry;
 use crate::channel::Channel;
 use crate::journal::{Archive, Health};
 use crate::types::{ChannelName, JournalError, Timestamp};
@@ -53,12 +53,12 @@ impl Store {
             return Ok(Some(channel));
         }
         let Some(archive) = self.archive() else { return Ok(None) };
-        let mut patience = Patience::default();
+        let mut retry = Retry::default();
         loop {
-            patience.begin(archive);
+            retry.begin(archive);
             match self.resident(archive, now, name).await {
                 Ok(channel) => return Ok(Some(channel)),
-                Err(error) => patience.after(error).await?,
+                Err(error) => retry.after(error).await?,
             }
         }
     }
@@ -91,14 +91,14 @@ impl Inner {
         let residents = &self.residents;
         let weight = channel.state.lock().log.weight();
         let channel = residents.directory.install(channel);
-        residents.burden(weight);
+        residents.add_weight(weight);
         let tail = self.archive.as_ref().map(|archive| archive.tail()).unwrap_or_default();
         for _ in 0..VICTIMS {
             let few = residents.directory.len() <= tail.channels.max(1);
-            if few && residents.directory.weight() <= residents.room.for_channels() {
+            if few && residents.directory.weight() <= residents.limit.for_channels() {
                 break;
             }
-            self.let_go_of_one(&channel, now);
+            self.unload_one(&channel, now);
         }
         if residents.over() > 0 {
             residents.make_room(channel.name());
@@ -107,11 +107,11 @@ impl Inner {
     }
 
     /// Lets go of the longest unused of some channels, but not of `other`.
-    fn let_go_of_one(&self, other: &Arc<Channel>, now: Timestamp) {
+    fn unload_one(&self, other: &Arc<Channel>, now: Timestamp) {
         let mut sample = self.residents.sample();
         sample.retain(|(_, channel)| !Arc::ptr_eq(channel, other));
         sample.sort_by_key(|(used, _)| *used);
         let before = now.before(SEALED);
-        let _ = sample.iter().any(|(_, channel)| self.residents.let_go(channel, now, before));
+        let _ = sample.iter().any(|(_, channel)| self.residents.unload(channel, now, before));
     }
 }

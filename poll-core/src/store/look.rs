@@ -8,7 +8,7 @@ use crate::memory::Memory;
 use crate::types::{ChannelName, Cursor, Epoch, Landmark, Limit, Seq, Stretch, Timestamp};
 
 /// What has to be fetched before a look can go further.
-pub(super) enum Lack {
+pub(super) enum Missing {
     /// Which message is the oldest that was taken at or after a time.
     Oldest(Epoch, Timestamp),
     /// Where a landmark lies.
@@ -17,7 +17,7 @@ pub(super) enum Lack {
     Messages(Stretch, ReadState),
 }
 
-impl Lack {
+impl Missing {
     pub(super) fn epoch(&self) -> Epoch {
         match self {
             Self::Oldest(epoch, _) | Self::Place(epoch, _) => *epoch,
@@ -39,7 +39,7 @@ impl Store {
         channel: &ChannelName,
         settle: impl FnOnce(Option<&Log>) -> Pinned,
         limit: Option<Limit>,
-    ) -> Option<Result<(Pinned, View), Box<Lack>>> {
+    ) -> Option<Result<(Pinned, View), Box<Missing>>> {
         let mut made = None;
         let limit = limit.map(|limit| limit.within(self.memory()));
         let view = |state: &mut ChannelState, cutoff| {
@@ -47,14 +47,14 @@ impl Store {
             let Some(log) = state.born() else { return Ok((pinned, View::unborn(&pinned))) };
             is_exact(log, cutoff)?;
             if let Some(landmark) = pinned.needs(log) {
-                return Err(Box::new(Lack::Place(log.epoch(), landmark)));
+                return Err(Box::new(Missing::Place(log.epoch(), landmark)));
             }
             let read_state = ReadState::of(log, &pinned);
             let Some(limit) = limit.filter(|_| read_state.has_messages()) else {
                 return Ok((pinned, View { read_state, batch: None, next: read_state.cursor() }));
             };
             if read_state.cursor().seq.next() < log.tail() {
-                return Err(Box::new(Lack::messages(channel, read_state, limit)));
+                return Err(Box::new(Missing::messages(channel, read_state, limit)));
             }
             let (batch, new) = batch(state, &read_state, limit, self.memory());
             made = new.then(|| batch.clone());
@@ -85,15 +85,15 @@ impl Store {
         let freed = state.expire(cutoff, self.memory());
         let seen = look(&mut state, cutoff);
         drop(state);
-        self.residents().lighten(freed);
+        self.residents().release_weight(freed);
         Some(seen)
     }
 }
 
 /// Whether the log knows its oldest retained message, where none is that was taken before `cutoff`; if not, what it
 /// lacks.
-pub(super) fn is_exact(log: &Log, cutoff: Timestamp) -> Result<(), Box<Lack>> {
-    if log.is_stale(cutoff) { Err(Box::new(Lack::Oldest(log.epoch(), cutoff))) } else { Ok(()) }
+pub(super) fn is_exact(log: &Log, cutoff: Timestamp) -> Result<(), Box<Missing>> {
+    if log.is_stale(cutoff) { Err(Box::new(Missing::Oldest(log.epoch(), cutoff))) } else { Ok(()) }
 }
 
 /// The batch after a position, and whether it is a tail that more than one ask for, and new.

@@ -7,12 +7,12 @@ use tokio::sync::{oneshot, watch};
 
 use super::handle::Store;
 use crate::channel::{Channel, ChannelPhase, ChannelState, Lookup};
-use crate::journal::{Append, Archive, Handed, Mint, Taken};
+use crate::journal::{Append, Archive, Envelope, Mint, Taken};
 use crate::residents::Full;
 use crate::sync::Mutex;
 use crate::types::{
-    ChannelName, Ending, Epoch, Fingerprint, IdempotencyKey, JournalError, Numbers, Publish, PublishError,
-    Published, Timestamp, fingerprint,
+    ChannelName, Ending, Epoch, Fingerprint, IdempotencyKey, JournalError, Publish, PublishError, Published,
+    SeqRange, Timestamp, fingerprint,
 };
 
 /// A publish that was started.
@@ -34,7 +34,7 @@ enum Attempt {
     /// The journal has to say first which keys it kept.
     NeedsKeys,
     /// It was published before, as these.
-    Repeated(Epoch, Numbers),
+    Repeated(Epoch, SeqRange),
     /// The channel was forgotten between look-up and lock.
     Forgotten,
     /// The channel would be born, and there are as many as there may be.
@@ -173,7 +173,7 @@ impl Store {
         let pending = state.hand_over(now, ending, key.cloned());
         let number = pending.number;
         let (reply, answer) = self.0.journal.queues().then(oneshot::channel).unzip();
-        let handed = Handed {
+        let envelope = Envelope {
             residents: Arc::downgrade(&self.0.residents),
             channel: channel.clone(),
             pending,
@@ -182,7 +182,7 @@ impl Store {
             reply: Mutex::new(reply),
         };
         let mut mint = Mint::of(&mut state, payloads.len());
-        match self.0.journal.append(Append::new(handed, payloads), &mut mint) {
+        match self.0.journal.append(Append::new(envelope, payloads), &mut mint) {
             Taken::Queued => {
                 let earliest = mint.earliest();
                 state.pending_times.begin(number, earliest);

@@ -51,12 +51,12 @@ impl Store {
 
 /// How a caller waits that asks the journal again until it answers.
 #[derive(Default)]
-pub(super) struct Patience {
+pub(super) struct Retry {
     health: Option<watch::Receiver<Health>>,
     failed: bool,
 }
 
-impl Patience {
+impl Retry {
     /// Before the journal is asked.
     pub(super) fn begin(&mut self, archive: &dyn Archive) {
         if let Some(health) = &mut self.health {

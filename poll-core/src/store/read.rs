@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::handle::Store;
-use super::look::{Lack, is_exact};
-use super::question::Patience;
+use super::look::{Missing, is_exact};
+use super::question::Retry;
 use crate::channel::{ChannelState, Log, Pinned, ReadState, View};
 use crate::types::{ChannelName, Cursor, Epoch, JournalError, Limit, Message, Position, Seq, Timestamp};
 
@@ -142,7 +142,7 @@ impl Store {
         locator: Locator,
     ) -> Result<Found, JournalError> {
         let (Locator::Cursor(Cursor { seq, .. }) | Locator::Seq(seq)) = locator;
-        let mut patience = Patience::default();
+        let mut retry = Retry::default();
         loop {
             let find = |state: &mut ChannelState, cutoff| {
                 let Some(log) = state.born() else { return Ok(Found::Never) };
@@ -157,15 +157,15 @@ impl Store {
                     None => {
                         let before = Cursor { epoch: log.epoch(), seq: seq.previous() };
                         let read_state = ReadState::of(log, &Pinned::after(before));
-                        Err(Box::new(Lack::messages(channel, read_state, Limit::messages(1))))
+                        Err(Box::new(Missing::messages(channel, read_state, Limit::messages(1))))
                     }
                 }
             };
             match self.with(now, channel, find) {
                 Some(Ok(found)) => return Ok(found),
-                Some(Err(lack)) => {
+                Some(Err(missing)) => {
                     let nowhere = &mut Pinned::after(Cursor::ZERO);
-                    let fetched = self.fetch(channel, *lack, nowhere, &mut patience).await?;
+                    let fetched = self.fetch(channel, *missing, nowhere, &mut retry).await?;
                     if let Some((batch, _)) = fetched {
                         return Ok(self.found(batch.newest(), batch.end().epoch));
                     }
@@ -190,7 +190,7 @@ impl Store {
         limit: Option<Limit>,
     ) -> Result<View, JournalError> {
         let mut pinned = *pinned;
-        let mut patience = Patience::default();
+        let mut retry = Retry::default();
         loop {
             match self.look(now, channel, |_| pinned, limit) {
                 Some(Ok((_, view))) => return Ok(view),
@@ -199,8 +199,8 @@ impl Store {
                         return Ok(View::unborn(&pinned));
                     }
                 }
-                Some(Err(lack)) => {
-                    let fetched = self.fetch(channel, *lack, &mut pinned, &mut patience).await?;
+                Some(Err(missing)) => {
+                    let fetched = self.fetch(channel, *missing, &mut pinned, &mut retry).await?;
                     if let Some((batch, read_state)) = fetched {
                         let next = batch.end();
                         return Ok(View { read_state, batch: Some(batch), next });

@@ -34,7 +34,7 @@ impl Store {
         receipts.map_or_else(Vec::new, |receipts| receipts.receivers(at.seq))
     }
 
-    /// Room for recording that `count` messages were retrieved, to be had before they are given.
+    /// MemoryLimit for recording that `count` messages were retrieved, to be had before they are given.
     ///
     /// # Errors
     /// When there is no memory for it.

@@ -3,7 +3,7 @@
 use super::handle::Store;
 use crate::channel::{Pinned, View};
 use crate::types::{
-    ChannelName, Cursor, Epoch, Limit, Message, Numbers, Published, Seq, Stamp, Stamps, Timestamp,
+    ChannelName, Cursor, Epoch, Limit, Message, Published, Seq, SeqRange, Stamp, Stamps, Timestamp,
 };
 
 /// Reads back what a publish was answered that is repeated.
@@ -16,7 +16,7 @@ struct Repetition {
 }
 
 impl Repetition {
-    fn new(epoch: Epoch, numbers: Numbers) -> Self {
+    fn new(epoch: Epoch, numbers: SeqRange) -> Self {
         let last = Seq::new(numbers.after.get() + u64::from(numbers.count));
         let published = Published { stamps: Stamps::new(), gone: Vec::new(), repeated: true };
         Self { epoch, read: numbers.after, last, published }
@@ -67,7 +67,7 @@ impl Store {
         now: Timestamp,
         name: &ChannelName,
         epoch: Epoch,
-        numbers: Numbers,
+        numbers: SeqRange,
     ) -> Published {
         let mut repetition = Repetition::new(epoch, numbers);
         while let Some((position, limit)) = repetition.next() {
@@ -86,7 +86,7 @@ impl Store {
         now: Timestamp,
         name: &ChannelName,
         epoch: Epoch,
-        numbers: Numbers,
+        numbers: SeqRange,
     ) -> Option<Published> {
         let mut repetition = Repetition::new(epoch, numbers);
         while let Some((position, limit)) = repetition.next() {

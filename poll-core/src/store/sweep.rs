@@ -19,9 +19,9 @@ impl Store {
             let freed = state.expire(residents.retention.cutoff(now), &residents.memory);
             state.keys.forget(now, &residents.retention);
             drop(state);
-            residents.lighten(freed);
+            residents.release_weight(freed);
             if let Some(idle) = idle {
-                residents.let_go(&channel, now, idle);
+                residents.unload(&channel, now, idle);
             }
         }
     }
@@ -35,7 +35,7 @@ impl Store {
             let mut state = channel.state.lock();
             state.keys.forget(now, &residents.retention);
             let freed = state.expire(residents.retention.cutoff(now), &residents.memory);
-            residents.lighten(freed);
+            residents.release_weight(freed);
             let agrees = state.is_idle() && state.unused_since(now) < unused;
             if agrees {
                 state.phase = ChannelPhase::Forgotten;

@@ -20,7 +20,7 @@ pub(crate) type Fingerprint = [u8; 32];
 
 /// The messages of one publish: a run of numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Numbers {
+pub struct SeqRange {
     /// The number that the publish came after.
     pub after: Seq,
     /// How many messages it had.

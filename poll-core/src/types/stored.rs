@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::channel_name::ChannelName;
 use super::cursor::{Epoch, Seq};
-use super::idempotency::{IdempotencyKey, Numbers};
+use super::idempotency::{IdempotencyKey, SeqRange};
 use super::limit::Limit;
 use super::message::Message;
 use super::time::Timestamp;
@@ -39,7 +39,7 @@ pub struct KeptKey {
     /// When the publish was taken.
     pub taken: Timestamp,
     /// The messages that it brought.
-    pub numbers: Numbers,
+    pub numbers: SeqRange,
 }
 
 /// Which messages to read.

@@ -194,7 +194,7 @@ impl World {
                 Ok(())
             }
             Step::RingAll => {
-                self.store.notifier().ring_all();
+                self.store.notifier().notify_all();
                 self.readers.iter_mut().for_each(Reader::rung);
                 Ok(())
             }

@@ -73,7 +73,7 @@ fn a_waiter_of_an_earlier_ring_takes_nobodys_place_when_it_leaves() {
     let store = Store::in_memory(Retention::default());
     let (count, lane) = (Count::new(), store.lane());
     let early = waiters(&store, "a", &lane, 2, &Count::new());
-    store.notifier().ring(&name("a"));
+    store.notifier().notify(&name("a"));
     // The same places of a new topic.
     let mut late = waiters(&store, "a", &lane, 2, &count);
     drop(early);
@@ -103,7 +103,7 @@ fn ring_all_wakes_everyone_whatever_they_wait_for() {
     for channel in 0..200 {
         waits.extend(waiters(&store, &format!("c{channel}"), &lanes[channel % 3], 2, &count));
     }
-    store.notifier().ring_all();
+    store.notifier().notify_all();
     assert_eq!((count.get(), store.notifier().waiting()), (400, 0));
     assert!(waits.iter_mut().all(|wait| poll(wait, &count).is_ready()));
 }

@@ -43,7 +43,7 @@ fn two_ringers_at_once_leave_no_waiter_in_the_lane() {
         let publisher = publisher(&store);
         let ringer = thread::spawn({
             let store = store.clone();
-            move || store.notifier().ring(&channel())
+            move || store.notifier().notify(&channel())
         });
         let patient = {
             let (store, lane) = (store.clone(), lane.clone());
@@ -74,7 +74,7 @@ fn a_bell_that_rings_while_the_driver_wakes_for_another_is_heard() {
         });
         let ringers = channels.map(|channel| {
             let store = store.clone();
-            thread::spawn(move || store.notifier().ring(&channel))
+            thread::spawn(move || store.notifier().notify(&channel))
         });
         let (told, done) = tokio::sync::oneshot::channel();
         let other = async move {

@@ -118,7 +118,7 @@ fn who_comes_back_between_two_rings_is_not_taken_for_who_it_was() {
         let ringer = thread::spawn({
             let store = store.clone();
             move || {
-                store.notifier().ring(&channel());
+                store.notifier().notify(&channel());
                 publish(&store);
             }
         });
@@ -189,7 +189,7 @@ fn who_registers_while_everyone_is_rung_sees_why_or_is_rung() {
             let (store, draining) = (store.clone(), draining.clone());
             move || {
                 draining.store(true, Ordering::SeqCst);
-                store.notifier().ring_all();
+                store.notifier().notify_all();
             }
         });
         let mut wait = wait(&store, &store.lane());

@@ -113,7 +113,7 @@ impl Service {
         async move {
             let tell = async {
                 drain.wait_draining().await;
-                store.notifier().ring_all();
+                store.notifier().notify_all();
                 std::future::pending::<()>().await;
             };
             futures_util::future::join3(polls, streams, tell).await;

@@ -158,7 +158,7 @@ async fn a_place_is_given_back_when_the_handler_panics() {
         let wire = opened(&world, target, None, [1, 1, 1, 1]).await;
         world.until_waiting(1).await;
         world.break_clock();
-        world.store.notifier().ring_all();
+        world.store.notifier().notify_all();
         world.until_waiting(0).await;
         assert_eq!(world.store.notifier().waiting(), 0, "{target}");
         drop(wire);

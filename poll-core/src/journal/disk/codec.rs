@@ -17,7 +17,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use crate::journal::KeptKey;
 use crate::journal::{Append, Minted};
 use crate::types::{ChannelName, Epoch, Message, Payload, Seq, Timestamp};
-use crate::types::{IdempotencyKey, Numbers};
+use crate::types::{IdempotencyKey, SeqRange};
 
 type Result<T> = std::result::Result<T, Fault>;
 
@@ -437,7 +437,7 @@ pub(super) fn decode_key(key: (u64, u64, u64), row: &[u8]) -> Result<KeptKey> {
     };
     let name = name.and_then(|text| IdempotencyKey::parse(text).ok());
     let name = name.ok_or(Fault::Damaged("an idempotency key"))?;
-    let numbers = Numbers { after: Seq::new(after), count };
+    let numbers = SeqRange { after: Seq::new(after), count };
     Ok(KeptKey { key: name, fingerprint, taken: Timestamp::from_micros(taken), numbers })
 }
 
@@ -566,7 +566,7 @@ mod tests {
 
         let key = |row: &[u8]| decode_key((1, 5, 9), row).map(|kept| (kept.key, kept.numbers));
         let row = |rest: &[u8]| [&[7; 32][..], &[1, b'k'], rest].concat();
-        let expected = (IdempotencyKey::parse("k").unwrap(), Numbers { after: Seq::new(9), count: 2 });
+        let expected = (IdempotencyKey::parse("k").unwrap(), SeqRange { after: Seq::new(9), count: 2 });
         assert_eq!(key(&row(&[0; 2 * KEYED_MESSAGE])).unwrap(), expected);
         let mut count = row(&2u32.to_le_bytes());
         assert_eq!(key(&count).unwrap(), expected);
