@@ -34,8 +34,6 @@ mod channel;
 pub mod environment;
 pub mod journal;
 mod memory;
-#[doc(hidden)]
-pub mod near;
 mod notifier;
 mod residents;
 mod store;

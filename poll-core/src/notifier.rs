@@ -19,7 +19,6 @@ use std::task::{Context, Poll, Waker};
 use slab::Slab;
 use smallvec::SmallVec;
 
-use crate::near::fetch_at;
 use crate::sync::Mutex;
 use crate::types::{ChannelName, NameMap};
 
@@ -28,11 +27,6 @@ const SHARDS: usize = if cfg!(loom) { 1 } else { 64 };
 
 /// How many waiters a lane wakes before it lets them run, unless it is [told](Lane::in_slices).
 const SLICE: usize = 512;
-
-/// So many are brought near before they are woken.
-const AHEAD: usize = 4;
-/// Of a task, as many bytes as one has that serves a connection, about.
-const A_TASK: usize = 832;
 
 /// All waiters of a store.
 pub struct Notifier {
@@ -256,10 +250,7 @@ impl Lane {
                 return;
             }
         }
-        for waker in group.drain() {
-            expect(&waker);
-            waker.wake();
-        }
+        group.drain().for_each(Waker::wake);
     }
 
     /// Wakes this lane's waiters, a slice at a time, on the thread that polls it. Never ends; when it is
@@ -269,11 +260,6 @@ impl Lane {
         driver.0.0.lock().driven = Driven::ByWorker;
         poll_fn(move |cx| driver.wake_a_slice(cx))
     }
-}
-
-/// Brings near what is behind a waker: a runtime keeps a task and what it runs in one piece.
-fn expect(waker: &Waker) {
-    fetch_at(waker.data(), A_TASK);
 }
 
 struct Driver(Lane);
@@ -288,11 +274,7 @@ impl Driver {
         let old = if rest { None } else { queue.driver.replace(cx.waker().clone()) };
         drop(queue);
         drop(old);
-        for (at, waker) in slice.iter().enumerate() {
-            slice.get(at + AHEAD).into_iter().for_each(expect);
-            waker.wake_by_ref();
-        }
-        drop(slice);
+        slice.into_iter().for_each(Waker::wake);
         if rest {
             cx.waker().wake_by_ref();
         }

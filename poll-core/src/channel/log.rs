@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::near::fetch;
 use crate::types::{Cursor, Epoch, Limit, Message, Seq, Timestamp, mint_id};
 
 /// How many evicted messages are remembered by their time.
@@ -101,11 +100,6 @@ impl Log {
             evicted: VecDeque::new(),
             damaged: None,
         }
-    }
-
-    /// Brings near what an append or a look at the tail touches.
-    pub(crate) fn fetch(&self) {
-        self.messages.back().into_iter().for_each(fetch);
     }
 
     /// This life of the channel.

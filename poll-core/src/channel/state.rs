@@ -11,8 +11,6 @@ use super::receipts::Receipts;
 use crate::memory::Charge;
 use crate::types::{Epoch, Loaded, Seq, Timestamp};
 
-/// In this order, so that what a publish or a look touches is of one piece.
-#[repr(C)]
 pub(crate) struct ChannelState {
     pub(crate) phase: ChannelPhase,
     /// The newest number and time given out; ahead of the log while the journal has publishes.

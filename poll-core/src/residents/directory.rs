@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::channel::Channel;
-use crate::near::fetch;
 use crate::sync::Mutex;
 use crate::types::{ChannelName, NameIndexMap};
 
@@ -53,10 +52,7 @@ impl Directory {
     }
 
     pub(crate) fn get(&self, name: &ChannelName) -> Option<Arc<Channel>> {
-        let shard = self.shard(name).lock();
-        let channel = shard.get(name)?;
-        fetch::<Channel>(channel);
-        Some(channel.clone())
+        self.shard(name).lock().get(name).cloned()
     }
 
     /// The channel of a name, made if there is none, there are fewer than `most`, and they weigh less than `most_bytes`.

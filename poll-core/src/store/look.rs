@@ -80,7 +80,6 @@ impl Store {
         let channel = self.residents().get(channel)?;
         let cutoff = self.retention().cutoff(now);
         let mut state = channel.state.lock();
-        state.log.fetch();
         state.used = state.used.max(now);
         let freed = state.expire(cutoff, self.memory());
         let seen = look(&mut state, cutoff);

@@ -149,7 +149,6 @@ impl Store {
         key: Option<&(IdempotencyKey, Fingerprint)>,
     ) -> Result<Attempt, PublishError> {
         let mut state = channel.state.lock();
-        state.log.fetch();
         if state.phase == ChannelPhase::Forgotten {
             return Ok(Attempt::Forgotten);
         }

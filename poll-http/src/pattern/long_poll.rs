@@ -11,7 +11,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use poll_core::near::fetch;
 use poll_core::{Cursor, Limit, Pinned, Position, ReadState, Seq, Ticket, Timestamp, View};
 use tokio::time::Instant;
 
@@ -129,10 +128,7 @@ impl<W: FnOnce(&Answer) -> Reply + Send> Future for LongPoll<W> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        // A waiter is far from the processor when it is woken.
-        fetch(&*this);
         let answer = ready!(this.poll_answer(cx))?;
-        this.timer.fetch();
         answer.check_budget()?;
         // Polled after completion only by a bug of a caller's.
         let Some(write) = this.write.take() else { return Poll::Pending };

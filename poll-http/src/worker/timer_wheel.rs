@@ -11,7 +11,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use poll_core::near::fetch;
 use slab::Slab;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
@@ -194,13 +193,6 @@ impl Timer {
     #[must_use]
     pub fn is_set(&self) -> bool {
         self.due != NEVER
-    }
-
-    /// Brings near what dropping it touches: beside its own place in the wheel, those of its neighbours.
-    pub(crate) fn fetch(&self) {
-        let timers = &self.deadlines.wheel().timers;
-        let neighbours = timers.get(self.key as usize).map(|entry| [entry.previous, entry.next]);
-        neighbours.into_iter().flatten().filter_map(|key| timers.get(key as usize)).for_each(fetch);
     }
 
     /// Ready once the time is reached, and from then on until it is set anew or cleared. One that is first polled when

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use bytes::Bytes;
-use poll_core::near::fetch_at;
 use poll_core::{Batch, Continuity, Cursor, Pinned, Timestamp};
 use tokio::time::Instant;
 
@@ -20,8 +19,6 @@ use crate::worker::turn::{self, cost};
 const SLICE: usize = 128;
 /// Readers looked at before that, where few are written to.
 const LOOKS: usize = 2048;
-/// Of a socket that is lent, as many bytes as one of TCP has, about.
-const A_SOCKET: usize = 128;
 /// The most bytes written to each reader at once; who is further behind is left to its connection.
 const MOST_BYTES: usize = 64 * 1024;
 
@@ -93,10 +90,6 @@ impl Round {
             }
             let late = self.late.pop();
             let Some(reader) = late.as_ref().or_else(|| self.readers.get(self.done)) else { break };
-            // It is there when the write to this one is done.
-            if let Some(next) = self.readers.get(self.done + 1) {
-                fetch_at(next.socket.as_ptr(), A_SOCKET);
-            }
             let socket = reader.socket.upgrade();
             let lent = socket.as_ref().map(|socket| lock(socket));
             let lent = lent.filter(|lent| lent.listing() == reader.listing);
