@@ -33,7 +33,7 @@ pub(crate) enum Values<'a> {
     /// There is no other.
     Only(Option<&'a [u8]>),
     /// All fields of a head, from the one of this number on.
-    Among(&'a Fields, usize, Field),
+    Among(&'a Fields<'a>, usize, Field),
 }
 
 impl<'a> Head<'a> {

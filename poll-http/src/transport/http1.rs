@@ -44,7 +44,7 @@ use hyper::framed::Framed;
 pub(crate) use fast::connection::{Direct, Turn};
 pub(crate) use hyper::framing::Content;
 #[cfg(fuzzing)]
-pub(crate) use {fast::familiar::Slot, fast::parse_request::read as read_plain, hyper::framing::Framing};
+pub(crate) use {fast::parse_request::read as read_plain, hyper::framing::Framing};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 

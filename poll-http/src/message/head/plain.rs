@@ -16,27 +16,19 @@ pub(crate) struct PlainHead<'a> {
     pub(crate) query: Option<&'a str>,
     /// Of path and query.
     pub(crate) coding: Coding,
-    pub(crate) fields: &'a Fields,
+    pub(crate) fields: &'a Fields<'a>,
 }
 
 /// The fields of a head, and where among them those are that anything here looks at.
-#[derive(Debug, Default)]
-pub(crate) struct Fields {
-    /// As they came, with the empty line behind them.
-    text: Vec<u8>,
-    spans: Vec<Span>,
+#[derive(Debug)]
+pub(crate) struct Fields<'a> {
+    /// In the order in which they came.
+    all: Vec<httparse::Header<'a>>,
     there: FieldSet,
     /// More than once.
     repeated: FieldSet,
     /// The first of each.
     first: [u8; Field::COUNT],
-}
-
-/// Where in the text a field is.
-#[derive(Debug, Clone, Copy)]
-struct Span {
-    name: [u16; 2],
-    value: [u16; 2],
 }
 
 /// Fields of a plain head. Browsers send about fifteen, proxies add a few.
@@ -60,10 +52,10 @@ impl PlainHead<'_> {
     }
 }
 
-impl Fields {
+impl<'a> Fields<'a> {
     /// Reads fields, of which `text` holds no more and no less, with the empty line behind them. `None` where it does
     /// not, and where there are more than a plain head has.
-    pub(crate) fn read(&mut self, text: &[u8]) -> Option<()> {
+    pub(crate) fn read(text: &'a [u8]) -> Option<Self> {
         let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
         let Ok(httparse::Status::Complete((length, fields))) = httparse::parse_headers(text, &mut fields)
         else {
@@ -72,43 +64,23 @@ impl Fields {
         if length != text.len() {
             return None;
         }
-        let span = |part: &[u8]| {
-            let start = part.as_ptr().addr() - text.as_ptr().addr();
-            Some([u16::try_from(start).ok()?, u16::try_from(start + part.len()).ok()?])
-        };
-        *self = Self {
-            text: std::mem::take(&mut self.text),
-            spans: std::mem::take(&mut self.spans),
-            ..Self::default()
-        };
-        self.text.clear();
-        self.text.extend_from_slice(text);
-        self.spans.clear();
-        for (place, field) in (0..=u8::MAX).zip(fields) {
-            self.spans.push(Span { name: span(field.name.as_bytes())?, value: span(field.value)? });
+        let (mut there, mut repeated) = (FieldSet::default(), FieldSet::default());
+        let mut first = [0; Field::COUNT];
+        for (place, field) in (0..=u8::MAX).zip(fields.iter()) {
             let Some(field) = Field::of(field.name.as_bytes()) else { continue };
-            if self.there.has(field) {
-                self.repeated.insert(field);
+            if there.has(field) {
+                repeated.insert(field);
             } else {
-                self.there.insert(field);
-                self.first[field as usize] = place;
+                there.insert(field);
+                first[field as usize] = place;
             }
         }
-        Some(())
-    }
-
-    /// What was read.
-    pub(crate) fn text(&self) -> &[u8] {
-        &self.text
+        Some(Self { all: fields.to_vec(), there, repeated, first })
     }
 
     /// Names, which are tokens, and values, which are visible or opaque.
-    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
-        self.spans.iter().map(|span| (self.part(span.name), self.part(span.value)))
-    }
-
-    fn part(&self, [start, end]: [u16; 2]) -> &[u8] {
-        &self.text[usize::from(start)..usize::from(end)]
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])> {
+        self.all.iter().map(|field| (field.name.as_bytes(), field.value))
     }
 
     /// Which fields there are.
@@ -117,12 +89,12 @@ impl Fields {
     }
 
     /// The first value of a field.
-    pub(crate) fn first(&self, field: Field) -> Option<&[u8]> {
+    pub(crate) fn first(&self, field: Field) -> Option<&'a [u8]> {
         if !self.there.has(field) {
             return None;
         }
         let place = self.first[field as usize];
-        self.spans.get(usize::from(place)).map(|span| self.part(span.value))
+        self.all.get(usize::from(place)).map(|field| field.value)
     }
 
     /// The first value of the field that has this name.
@@ -135,7 +107,7 @@ impl Fields {
     }
 
     /// The value of a field that may be there once.
-    pub(crate) fn single(&self, field: Field) -> Result<Option<&[u8]>, Repeated> {
+    pub(crate) fn single(&self, field: Field) -> Result<Option<&'a [u8]>, Repeated> {
         if self.repeated.has(field) { Err(Repeated) } else { Ok(self.first(field)) }
     }
 

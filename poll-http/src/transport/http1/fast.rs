@@ -1,7 +1,6 @@
 //! Plain requests of HTTP/1.1, read and answered without hyper.
 
 pub(crate) mod connection;
-pub(crate) mod familiar;
 pub(crate) mod parse_request;
 pub(crate) mod spare;
 pub(crate) mod write_response;

@@ -27,7 +27,7 @@ use crate::transport::context::ConnectionContext;
 use crate::transport::error::ConnectionError;
 use crate::transport::handle::{Begun, Handle, Panicked, begin};
 use crate::transport::http1::Http1;
-use crate::transport::http1::fast::familiar::{EMPTY_LINE, Slot};
+use crate::transport::http1::fast::parse_request::EMPTY_LINE;
 use crate::transport::http1::fast::write_response::{After, Framing, Outbox};
 use crate::transport::http1::fast::{parse_request as ask, spare};
 use crate::transport::timed_io::Watched;
@@ -50,8 +50,6 @@ pub(crate) struct Direct<IO, H: Handle> {
     draining: WaitDraining,
     /// Read and not looked at.
     unread: Vec<u8>,
-    /// Where the fields of its last request are.
-    usual: Slot,
     stage: Stage<H::Future>,
 }
 
@@ -125,16 +123,7 @@ where
         context: Arc<ConnectionContext>,
         draining: WaitDraining,
     ) -> Self {
-        Self {
-            io,
-            peer,
-            handler,
-            context,
-            draining,
-            unread: Vec::new(),
-            usual: Slot::default(),
-            stage: Stage::Idle,
-        }
+        Self { io, peer, handler, context, draining, unread: Vec::new(), stage: Stage::Idle }
     }
 
     /// The same connection under hyper, with all that was read and not answered.
@@ -212,8 +201,7 @@ where
             }
         }
         let bytes = std::mem::take(&mut self.unread);
-        let Some((plain, end)) = ask::read(&bytes, &mut self.usual, self.context.settings.max_head_bytes)
-        else {
+        let Some((plain, end)) = ask::read(&bytes, self.context.settings.max_head_bytes) else {
             self.unread = bytes;
             return Poll::Ready(Ok(Some(Turn::Engine)));
         };

@@ -4,31 +4,22 @@
 //! broken, too large or not all there. So what is here decides nothing that can be got wrong: either a request is as
 //! simple as it can be, or it is not touched.
 
-use std::rc::Rc;
-
 use http::Method;
-use memchr::memchr;
+use memchr::{memchr, memmem};
 
 use crate::message::head::{Field, FieldSet, Fields, PlainHead};
 use crate::message::query::Coding;
-use crate::transport::http1::fast::familiar::{self, Slot};
 
 /// A plain request, beside the bytes that it is in.
 pub(crate) struct Plain<'a> {
     method: Method,
     target: &'a str,
     coding: Coding,
-    known: Rc<Known>,
+    fields: Fields<'a>,
     pub(crate) content: &'a [u8],
 }
 
-/// Fields of a plain head.
-#[derive(Debug, Default)]
-pub(crate) struct Known {
-    pub(crate) fields: Fields,
-    /// Of the content, in bytes.
-    pub(crate) length: usize,
-}
+pub(crate) const EMPTY_LINE: &[u8] = b"\r\n\r\n";
 
 /// Fields that ask for more than an answer.
 const ASKING: FieldSet =
@@ -57,27 +48,22 @@ const TARGETS: [u8; 256] = {
     table
 };
 
-/// The plain request that `bytes` begin with, if they do, and its length in bytes. `usual` is where the fields of the
-/// connection's last one are, and then of this one.
-pub(crate) fn read<'a>(
-    bytes: &'a [u8],
-    usual: &mut Slot,
-    max_head_bytes: usize,
-) -> Option<(Plain<'a>, usize)> {
+/// The plain request that `bytes` begin with, if they do, and its length in bytes.
+pub(crate) fn read(bytes: &[u8], max_head_bytes: usize) -> Option<(Plain<'_>, usize)> {
     let (method, target, line) = line(bytes)?;
     let all = common(target);
     if all & IN_TARGETS == 0 || !target.starts_with(b"/") {
         return None;
     }
-    let known = familiar::read(&bytes[line..], usual)?;
-    let head = line + known.fields.text().len();
-    let content = bytes[head..].get(..known.length)?;
+    let head = line + memmem::find(&bytes[line..], EMPTY_LINE)? + EMPTY_LINE.len();
+    let fields = Fields::read(&bytes[line..head])?;
+    let content = bytes[head..].get(..content_length(&fields)?)?;
     if head > max_head_bytes || (method == Method::GET && !content.is_empty()) {
         return None;
     }
     let coding = if all & PLAIN == 0 { Coding::Encoded } else { Coding::Plain };
     let target = str::from_utf8(target).ok()?;
-    Some((Plain { method, target, coding, known, content }, head + content.len()))
+    Some((Plain { method, target, coding, fields, content }, head + content.len()))
 }
 
 impl Plain<'_> {
@@ -86,7 +72,7 @@ impl Plain<'_> {
             Some(at) => (&self.target[..at], Some(&self.target[at + 1..])),
             None => (self.target, None),
         };
-        let (method, coding, fields) = (self.method.clone(), self.coding, &self.known.fields);
+        let (method, coding, fields) = (self.method.clone(), self.coding, &self.fields);
         PlainHead { method, path, query, coding, fields }
     }
 }
@@ -113,20 +99,15 @@ fn common(target: &[u8]) -> u8 {
     rest.iter().fold(all, both)
 }
 
-impl Known {
-    /// Reads the fields of a plain head, of which `text` holds no more and no less, with the empty line behind them.
-    /// `None` where they are not that: the length of the content is not said in the one plain way (RFC 9112, section
-    /// 6.2), or a field asks anything of the connection but to be kept.
-    pub(crate) fn read(&mut self, text: &[u8]) -> Option<()> {
-        self.fields.read(text)?;
-        let asks = self.fields.there().meets(ASKING);
-        let mut connection = self.fields.all(Field::Connection);
-        if asks || !connection.all(|value| value.eq_ignore_ascii_case(b"keep-alive")) {
-            return None;
-        }
-        self.length = self.fields.single(Field::ContentLength).ok()?.map_or(Some(0), decimal)?;
-        Some(())
+/// The length of the content, in bytes. `None` where the head is not plain: the length is not said in the one plain way
+/// (RFC 9112, section 6.2), or a field asks anything of the connection but to be kept.
+fn content_length(fields: &Fields<'_>) -> Option<usize> {
+    let asks = fields.there().meets(ASKING);
+    let mut connection = fields.all(Field::Connection);
+    if asks || !connection.all(|value| value.eq_ignore_ascii_case(b"keep-alive")) {
+        return None;
     }
+    fields.single(Field::ContentLength).ok()?.map_or(Some(0), decimal)
 }
 
 /// A number of one to nine digits.
@@ -153,7 +134,7 @@ mod tests {
 
     /// The request, and what is left of the text behind it.
     fn plain(text: &str) -> Option<(Request<RequestBody>, &str)> {
-        let (plain, end) = read(text.as_bytes(), &mut Slot::default(), 16 * 1024)?;
+        let (plain, end) = read(text.as_bytes(), 16 * 1024)?;
         Some((owned(&plain), &text[end..]))
     }
 
@@ -201,7 +182,7 @@ mod tests {
         for head in heads {
             assert!(plain(head).is_none(), "{head:?}");
         }
-        assert!(read(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", &mut Slot::default(), 20).is_none());
+        assert!(read(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", 20).is_none());
     }
 
     #[test]
@@ -216,9 +197,8 @@ mod tests {
                 [b"GET / HTTP/1.1\r\nHost: x\r\nN", name, b": v", value, b"\r\n\r\n"].concat()
             };
             for bytes in [head(&[byte], b""), head(b"", &[byte, b'v'])] {
-                let Some((plain, _)) = read(&bytes, &mut Slot::default(), 16 * 1024) else { continue };
-                let fields =
-                    plain.known.fields.iter().map(|(name, value)| (name.to_ascii_lowercase(), value));
+                let Some((plain, _)) = read(&bytes, 16 * 1024) else { continue };
+                let fields = plain.fields.iter().map(|(name, value)| (name.to_ascii_lowercase(), value));
                 let request = owned(&plain);
                 let said = request
                     .headers()

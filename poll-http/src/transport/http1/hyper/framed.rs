@@ -14,7 +14,7 @@ use memchr::memmem;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::transport::connection_state::Stage;
-use crate::transport::http1::fast::familiar::EMPTY_LINE;
+use crate::transport::http1::fast::parse_request::EMPTY_LINE;
 use crate::transport::http1::hyper::exchange::Exchange;
 use crate::transport::timed_io::Watched;
 
