@@ -110,7 +110,7 @@ fn batch(criterion: &mut Criterion) {
         bencher.iter(|| {
             let view = ready(store.read(now(), &channel, &pinned, Limit::default()));
             let view = view.unwrap_or_else(|_| unreachable!("all is in memory"));
-            view.batch.map(|batch| batch.render(Form::new(0), render).bytes.clone())
+            view.batch.map(|batch| batch.render(Form::new("a"), render).bytes.clone())
         });
     });
 }

@@ -173,7 +173,7 @@ fn render_shared(rounds: u64) {
         Rendering { bytes: Bytes::from(parts.concat()), ends: Box::default() }
     };
     for _ in 0..rounds {
-        black_box(black_box(&batch).render(Form::new(0), render).bytes.clone());
+        black_box(black_box(&batch).render(Form::new("a"), render).bytes.clone());
     }
 }
 

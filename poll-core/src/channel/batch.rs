@@ -44,9 +44,9 @@ struct Rendered {
     next: Place,
 }
 
-/// Names one rendering of a batch; whoever renders hands the numbers out.
+/// Names one rendering of a batch, such as `"chat"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Form(usize);
+pub struct Form(&'static str);
 
 /// A batch as bytes, and where each message's part ends.
 #[derive(Debug, Clone, Default)]
@@ -58,10 +58,10 @@ pub struct Rendering {
 }
 
 impl Form {
-    /// The form of this number.
+    /// The form of this name.
     #[must_use]
-    pub const fn new(number: usize) -> Self {
-        Self(number)
+    pub const fn new(name: &'static str) -> Self {
+        Self(name)
     }
 }
 
@@ -278,13 +278,13 @@ mod tests {
     fn a_form_is_rendered_once_and_parts_are_cut_where_they_end() {
         let batch = batch(1..=2, 1);
         let render = |_: &Batch| Rendering { bytes: Bytes::from_static(b"abcd"), ends: Box::new([1, 4]) };
-        let first = batch.render(Form::new(0), render);
+        let first = batch.render(Form::new("a"), render);
         assert_eq!(first.part(0).unwrap(), "a");
         assert_eq!(first.part(1).unwrap(), "bcd");
         assert_eq!(first.part(2), None);
         let other = |_: &Batch| Rendering { bytes: Bytes::from_static(b"ef"), ends: Box::default() };
-        assert_eq!(batch.render(Form::new(7), other).bytes, "ef");
-        for (form, bytes) in [(0, "abcd"), (7, "ef")] {
+        assert_eq!(batch.render(Form::new("c"), other).bytes, "ef");
+        for (form, bytes) in [("a", "abcd"), ("c", "ef")] {
             let again = batch.render(Form::new(form), |_| unreachable!("rendered twice"));
             assert_eq!(again.bytes, bytes);
         }
@@ -304,7 +304,7 @@ mod tests {
         let over = batch(2 << 20);
         assert!(over.is_over_budget() && !batch(1_000).is_over_budget());
         let render = |_: &Batch| Rendering { bytes: vec![b'x'; 500].into(), ends: Box::new([500]) };
-        let part = large.render(Form::new(0), render).part(0).unwrap().slice(..10);
+        let part = large.render(Form::new("a"), render).part(0).unwrap().slice(..10);
         drop((large, over));
         assert_eq!(memory.used(Kind::Answers), 500);
         drop(part);

@@ -29,7 +29,7 @@ fn ten_thousand_askers_of_one_tail_hold_one_batch_rendered_once() {
     for _ in 0..10_000 {
         let other = batch(&store, after(1));
         assert!(Arc::ptr_eq(&first, &other));
-        other.render(Form::new(3), |_| {
+        other.render(Form::new("b"), |_| {
             rendered += 1;
             Rendering::default()
         });
@@ -56,7 +56,7 @@ fn a_tail_is_shared_also_by_askers_who_come_one_after_another() {
     let mut rendered = 0;
     drop(batch(&store, after(0)));
     for _ in 0..10 {
-        batch(&store, after(0)).render(Form::new(0), |_| {
+        batch(&store, after(0)).render(Form::new("a"), |_| {
             rendered += 1;
             Rendering::default()
         });
