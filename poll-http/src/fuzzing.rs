@@ -6,14 +6,15 @@
 use std::time::Duration;
 
 use http::request::Parts;
-use poll_core::ChannelName;
+use poll_core::{ChannelName, Retention, Store};
 
 use crate::dialect::question::Question;
 use crate::dialect::{channel, chat, golongpoll, native};
 use crate::message::head::Head;
+use crate::message::reply::Wants;
 use crate::message::request::{Content as Body, Request};
 use crate::transport::http1::{Content, Framing};
-use crate::worker::settings::{Demo, Given};
+use crate::worker::settings::{Demo, ServiceSettings};
 
 const MOST: Duration = Duration::from_secs(60);
 const MOST_PAYLOAD: usize = 1 << 16;
@@ -43,7 +44,7 @@ pub fn native(query: &str, body: &[u8]) {
     let head = Head::from(&parts);
     native::short_poll(head).iter().for_each(|question| bounded(question, Duration::ZERO));
     native::long_poll(head, MOST).iter().for_each(|question| bounded(question, MOST));
-    native::stream(head).iter().for_each(|(question, _)| bounded(question, Duration::ZERO));
+    native::stream(head).iter().for_each(|asked| bounded(&asked.question, Duration::ZERO));
     let mut incoming = native::Incoming::of(head);
     if let (Ok(key), Ok((_, content))) = (native::key(head), native::address(head))
         && let Ok(publish) = native::publish(key, content, &mut incoming, body, MOST_PAYLOAD, Demo::Off)
@@ -57,8 +58,9 @@ pub fn native(query: &str, body: &[u8]) {
 pub fn golongpoll(query: &str, body: &[u8]) {
     let Some(parts) = head(query) else { return };
     let head = Head::from(&parts);
-    let events = golongpoll::events(head, 120, Given::Kept);
-    events.iter().for_each(|events| bounded(&events.question, Duration::from_secs(120)));
+    let (settings, store) = (ServiceSettings::default(), Store::in_memory(Retention::default()));
+    let events = golongpoll::events(head, &settings, &store, Wants::Body);
+    events.iter().for_each(|(question, _)| bounded(question, Duration::from_secs(120)));
     drop(golongpoll::publish(body, MOST_PAYLOAD));
 }
 

@@ -13,6 +13,7 @@ mod worker;
 
 pub use access::admission::{Limits, Rate};
 pub use access::client::counted as counted_address;
+pub use access::origin::{Cors, HostCheck};
 pub use access::tokens::Access;
 pub use message::body::{Body, BodyError, Piece, Pieces, Promise};
 pub use message::connection_info::{ConnectionInfo, EarlyHints, Protocol, PushPolicy, Unread};
@@ -23,18 +24,19 @@ pub use message::request::Request;
 pub use message::request_body::{BodyStream, RequestBody, RequestBodyError};
 pub use service::mount::{Called, Mount, Mounted};
 pub use service::router::{Action, Target};
+pub use service::site::Site;
 pub use service::{Answering, Ask, Builder, Service};
 pub use transport::connection::serve;
 pub use transport::context::ConnectionContext;
 pub use transport::error::ConnectionError;
 pub use transport::handle::Handle;
 pub use transport::settings::{ConnectionSettings, EarlyHintsHttp1};
+pub use worker::budget::{end_turn, watch_turns};
 pub use worker::clock::Clock;
 pub use worker::drain::{Drain, Phase, WaitDraining};
 pub use worker::metrics::{Cut, Metrics};
-pub use worker::settings::{Cors, Demo, Given, HostCheck, Receipts, ServiceSettings, Site};
-pub use worker::timer_wheel::{Deadlines, Timer, Until};
-pub use worker::turn::{end_turn, watch_turns};
+pub use worker::settings::{Demo, Given, Receipts, ServiceSettings};
+pub use worker::timer_wheel::{Timer, Timers, Until};
 
 impl Handle for Service {
     type Future = Answering;
@@ -50,7 +52,7 @@ impl Service {
     pub fn connections(&self, settings: ConnectionSettings) -> ConnectionContext {
         ConnectionContext {
             settings,
-            timers: self.deadlines().clone(),
+            timers: self.timers().clone(),
             drain: self.drain().clone(),
             memory: self.store().memory().clone(),
             metrics: self.metrics().clone(),

@@ -16,13 +16,35 @@ use http::{HeaderMap, HeaderValue, StatusCode, Version};
 
 use crate::message::head::{Field, Head, Repeated, text};
 use crate::message::refusal::Refusal;
-use crate::worker::settings::{Cors, HostCheck};
 
 /// Fields of answers that pages of named origins may read, beside those that any may.
 const EXPOSED: &str = "ETag, Retry-After, Location, Poll-Missed, Push-Policy, X-Request-Id";
 /// Fields that they may send.
 const ALLOWED: &str = "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Prefer, \
                        X-Client-ID, X-Request-Id";
+
+/// Which origins' pages may use the server (Fetch §3.2).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Cors {
+    /// Only pages that the server gave out itself.
+    #[default]
+    Off,
+    /// These as well, each written `scheme://host[:port]`.
+    Origins(Vec<String>),
+    /// All.
+    Any,
+}
+
+/// Which `Host` names a server answers; others are 421, so that a page whose name was re-bound to this address
+/// is not taken for a local one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum HostCheck {
+    /// Any: the server listens beyond loopback.
+    #[default]
+    Off,
+    /// Names that mean loopback, and these, without port.
+    Loopback(Vec<String>),
+}
 
 /// Checks the authority that the request is for (RFC 9110 §7.2).
 ///

@@ -11,10 +11,11 @@ use http::StatusCode;
 use poll_core::{Batch, ChannelName, Form, Limit, Message, Payload, Position, Publish, Published, Timestamp};
 use uuid::Uuid;
 
-use crate::dialect::form;
+use crate::dialect::format::{PollFormat, PublishFormat};
 use crate::dialect::list::{self, List};
 use crate::dialect::object::{self, Fields};
-use crate::dialect::question::{Answer, AtEnd, Grain, Question, Skips};
+use crate::dialect::question::{Answer, AtEnd, Channels, Question};
+use crate::dialect::wait::wait;
 use crate::message::body::Body;
 use crate::message::head::Head;
 use crate::message::json::{write_encoding, write_payload};
@@ -40,7 +41,7 @@ pub(crate) fn question(
 ) -> Result<(Question, Mode), Refusal> {
     let query = Query::of(head);
     let get = |name| Ok::<_, Refusal>(query.get(name, Repeats::FirstWins)?.filter(|value| !value.is_empty()));
-    let wait = crate::dialect::native::wait(get("timeout")?.as_deref(), || None, most)?;
+    let wait = wait(get("timeout")?.as_deref(), || None, most)?;
     let (position, limit, mode) = match get("last_message_id")? {
         Some(text) => {
             let id = Uuid::parse_str(&text)
@@ -55,18 +56,8 @@ pub(crate) fn question(
             (position, Limit::messages(1), Mode::One(since))
         }
     };
-    Ok((
-        Question {
-            channel,
-            position,
-            limit,
-            wait,
-            at_end: AtEnd::Wait,
-            grain: Grain::Message,
-            skips: Skips::Nothing,
-        },
-        mode,
-    ))
+    let channels = Channels::one(channel, position);
+    Ok((Question { channels, limit, wait, at_end: AtEnd::Wait }, mode))
 }
 
 /// Seconds since the epoch, to the microsecond. A double holds that exactly until the year 2255.
@@ -81,32 +72,33 @@ fn time(text: &str) -> Result<Timestamp, Refusal> {
     Ok(Timestamp::from_micros((seconds.max(0.0) * 1e6).round() as u64))
 }
 
-/// Writes an answer.
-pub(crate) fn answer(answer: &Answer, mode: Mode) -> Reply {
-    let body = match (&answer.view.batch, mode) {
-        (Some(batch), Mode::All(_)) => list::body(All, answer, batch, Vec::new()),
-        (Some(batch), Mode::One(_)) => list::body(One, answer, batch, Vec::new()),
-        (None, mode) => {
-            let since = match mode {
-                Mode::One(since) => since,
-                Mode::All(id) => poll_core::time_of(id),
-            };
-            let mut out = br#"{"status":"timeout","messages":[],"count":0,"timestamp":"#.to_vec();
-            write_seconds(&mut out, since);
-            out.push(b'}');
-            Body::full(out)
-        }
-    };
-    let mut reply = respond::whole(StatusCode::OK, respond::JSON, respond::NO_STORE, body);
-    crate::dialect::add_missed(&mut reply, &answer.view.read_state);
-    reply
+impl PollFormat for Mode {
+    fn write(self: Box<Self>, _: &ChannelName, answer: &Answer) -> Result<Reply, Refusal> {
+        let body = match (&answer.view.batch, *self) {
+            (Some(batch), Self::All(_)) => list::body(All, answer, batch, Vec::new()),
+            (Some(batch), Self::One(_)) => list::body(One, answer, batch, Vec::new()),
+            (None, mode) => {
+                let since = match mode {
+                    Self::One(since) => since,
+                    Self::All(id) => poll_core::time_of(id),
+                };
+                let mut out = br#"{"status":"timeout","messages":[],"count":0,"timestamp":"#.to_vec();
+                write_seconds(&mut out, since);
+                out.push(b'}');
+                Body::full(out)
+            }
+        };
+        let mut reply = respond::whole(StatusCode::OK, respond::JSON, respond::NO_STORE, body);
+        list::add_missed(&mut reply, &answer.view.read_state);
+        Ok(reply)
+    }
 }
 
 /// All messages that follow.
 struct All;
 
 impl List for All {
-    const FORM: Form = form::CHANNEL_ALL;
+    const FORM: Form = Form::new("channel all");
 
     fn open(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(br#"{"status":"messages","messages":["#);
@@ -127,7 +119,7 @@ impl List for All {
 struct One;
 
 impl List for One {
-    const FORM: Form = form::CHANNEL_ONE;
+    const FORM: Form = Form::new("channel one");
 
     fn open(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(br#"{"status":"message","data":"#);
@@ -196,13 +188,17 @@ pub(crate) fn publish(body: &[u8], most_payload: usize) -> Result<Publish, Refus
     Ok(Publish::one(payload))
 }
 
-/// Writes the answer to a publish.
-pub(crate) fn published(published: &Published) -> Reply {
-    let mut out = Vec::with_capacity(80);
-    for stamp in published.stamps.iter().take(1) {
-        let _ = write!(out, r#"{{"status":"published","message_id":"{}"}}"#, stamp.id);
+/// How a publish is answered.
+pub(crate) struct PublishedMessage;
+
+impl PublishFormat for PublishedMessage {
+    fn write(&self, _: &ChannelName, published: &Published) -> Reply {
+        let mut out = Vec::with_capacity(80);
+        for stamp in published.stamps.iter().take(1) {
+            let _ = write!(out, r#"{{"status":"published","message_id":"{}"}}"#, stamp.id);
+        }
+        respond::json(StatusCode::OK, out)
     }
-    respond::json(StatusCode::OK, out)
 }
 
 #[cfg(test)]
@@ -229,11 +225,11 @@ mod tests {
     #[test]
     fn questions_by_id_get_all_and_by_time_get_one() {
         let (question, mode) = ask("").unwrap();
-        assert_eq!((question.position, question.limit.messages), (Position::Start, 1));
+        assert_eq!((question.channels.only().position, question.limit.messages), (Position::Start, 1));
         assert_eq!(mode, Mode::One(Timestamp::ZERO));
         let id = Uuid::from_u128(9);
         let (question, mode) = ask(&format!("last_message_id={id}&since=5&timeout=99")).unwrap();
-        assert_eq!((question.position, mode), (Position::AfterId(id), Mode::All(id)));
+        assert_eq!((question.channels.only().position, mode), (Position::AfterId(id), Mode::All(id)));
         assert_eq!(question.wait, Duration::from_secs(59));
         for bad in ["since=inf", "since=nan", "since=x", "timeout=nan", "last_message_id=1"] {
             assert!(ask(bad).is_err(), "{bad}");

@@ -8,10 +8,10 @@ use http::StatusCode;
 use poll_core::{Batch, ChannelName, Form, Limit, Message, Payload, Position, Publish, Published};
 use uuid::Uuid;
 
-use crate::dialect::form;
+use crate::dialect::format::{PollFormat, PublishFormat};
 use crate::dialect::list::{self, List};
 use crate::dialect::object::{self, Fields};
-use crate::dialect::question::{Answer, AtEnd, Grain, Question, Skips};
+use crate::dialect::question::{Answer, AtEnd, Channels, Question};
 use crate::message::body::Body;
 use crate::message::head::Head;
 use crate::message::json::{json_string, write_payload, write_string, write_text, write_time};
@@ -43,33 +43,30 @@ pub(crate) fn question(head: Head<'_>) -> Result<Question, Refusal> {
         Some(Ok(id)) => Position::AfterId(id),
         Some(Err(_)) => return Err(Refusal::bad_request("`after` is not a UUID")),
     };
-    Ok(Question {
-        channel: channel()?,
-        position,
-        limit: Limit::default(),
-        wait: WAIT,
-        at_end: AtEnd::Wait,
-        grain: Grain::Message,
-        skips: Skips::Nothing,
-    })
+    let channels = Channels::one(channel()?, position);
+    Ok(Question { channels, limit: Limit::default(), wait: WAIT, at_end: AtEnd::Wait })
 }
 
-/// Writes an answer: an array, empty when nothing came in time.
-pub(crate) fn answer(answer: &Answer) -> Reply {
-    let body = match &answer.view.batch {
-        Some(batch) => list::body(Messages, answer, batch, Vec::new()),
-        None => Body::full(&b"[]"[..]),
-    };
-    let mut reply = respond::whole(StatusCode::OK, JSON_UTF8, respond::NO_STORE, body);
-    crate::dialect::add_missed(&mut reply, &answer.view.read_state);
-    reply
+/// How a question is answered: with an array, empty when nothing came in time.
+pub(crate) struct Texts;
+
+impl PollFormat for Texts {
+    fn write(self: Box<Self>, _: &ChannelName, answer: &Answer) -> Result<Reply, Refusal> {
+        let body = match &answer.view.batch {
+            Some(batch) => list::body(Messages, answer, batch, Vec::new()),
+            None => Body::full(&b"[]"[..]),
+        };
+        let mut reply = respond::whole(StatusCode::OK, JSON_UTF8, respond::NO_STORE, body);
+        list::add_missed(&mut reply, &answer.view.read_state);
+        Ok(reply)
+    }
 }
 
 /// The messages of an array.
 struct Messages;
 
 impl List for Messages {
-    const FORM: Form = form::CHAT;
+    const FORM: Form = Form::new("chat");
 
     fn open(&self, out: &mut Vec<u8>) {
         out.push(b'[');
@@ -97,7 +94,7 @@ fn write_message(out: &mut Vec<u8>, message: &Message) {
 }
 
 /// Reads a publish.
-pub(crate) fn publish(body: &[u8], most_payload: usize) -> Result<(Publish, String), Refusal> {
+pub(crate) fn publish(body: &[u8], most_payload: usize) -> Result<(Publish, PublishedText), Refusal> {
     let told = |why: &dyn std::fmt::Display| {
         Refusal::bad_request(format!("not an object with a text `body`: {why}"))
     };
@@ -109,18 +106,28 @@ pub(crate) fn publish(body: &[u8], most_payload: usize) -> Result<(Publish, Stri
     if text.len() > most_payload {
         return Err(Refusal::too_large("the message", most_payload));
     }
-    Ok((Publish::one(Payload::text(text.clone())), text))
+    Ok((Publish::one(Payload::text(text.clone())), PublishedText(text)))
 }
 
-/// Writes the answer to a publish: the message as everyone will see it.
-pub(crate) fn published(published: &Published, body: &str) -> Reply {
-    let mut out = Vec::with_capacity(body.len() + 112);
-    for stamp in published.stamps.iter().take(1) {
-        let _ = write!(out, r#"{{"id":"{}","created_at":"{}","body":"#, stamp.id, stamp.at);
-        write_string(&mut out, body);
-        out.push(b'}');
+/// How the publish of a text is answered: with the message as everyone will see it.
+#[derive(Debug)]
+pub(crate) struct PublishedText(String);
+
+impl PublishFormat for PublishedText {
+    fn most_bytes(&self, _: usize) -> usize {
+        // Each byte may be written as an escape.
+        self.0.len() * 6
     }
-    respond::whole(StatusCode::OK, JSON_UTF8, respond::NO_STORE, Body::full(out))
+
+    fn write(&self, _: &ChannelName, published: &Published) -> Reply {
+        let mut out = Vec::with_capacity(self.0.len() + 112);
+        for stamp in published.stamps.iter().take(1) {
+            let _ = write!(out, r#"{{"id":"{}","created_at":"{}","body":"#, stamp.id, stamp.at);
+            write_string(&mut out, &self.0);
+            out.push(b'}');
+        }
+        respond::whole(StatusCode::OK, JSON_UTF8, respond::NO_STORE, Body::full(out))
+    }
 }
 
 #[cfg(test)]
@@ -133,7 +140,7 @@ mod tests {
     fn after_is_an_id_and_the_zero_id_is_the_start() {
         let ask = |query: &str| {
             let head = Request::get(format!("/messages?{query}")).body(()).unwrap().into_parts().0;
-            question((&head).into()).map(|question| question.position)
+            question((&head).into()).map(|question| question.channels.only().position)
         };
         let id = Uuid::from_u128(7);
         assert_eq!(ask(""), Ok(Position::Start));
@@ -145,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_body_is_a_text() {
-        assert_eq!(publish(br#"{"body":"a","x":1}"#, 64).unwrap().1, "a");
+        assert_eq!(publish(br#"{"body":"a","x":1}"#, 64).unwrap().1.0, "a");
         for bad in ["", "{}", "[]", r#"{"body":1}"#, r#"{"body":"a"} x"#] {
             assert!(publish(bad.as_bytes(), 64).is_err(), "{bad}");
         }

@@ -5,63 +5,49 @@
 //! client that cannot name its last event holds whole milliseconds only, and the channel is sealed up to each time that
 //! is given as one to go on from.
 
-use std::cmp::Ordering;
-use std::io::Write as _;
-use std::sync::Arc;
+mod events;
+mod place;
+mod whole_milliseconds;
+
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode, header};
+use http::StatusCode;
 use poll_core::{
-    Batch, ChannelName, Form, Limit, MAX_JSON_DEPTH, Message, Payload, Position, Publish, ReadState,
-    Timestamp, compact_json,
+    ChannelName, Limit, MAX_JSON_DEPTH, Payload, Position, Publish, Published, Store, compact_json,
 };
 use uuid::Uuid;
 
-use crate::dialect::form;
-use crate::dialect::list::{self, List};
+pub(crate) use self::events::{Events, uncached};
+use self::place::Since;
+use crate::access::origin;
+use crate::access::tokens::Right;
+use crate::dialect::format::PublishFormat;
 use crate::dialect::object::{self, Fields};
-use crate::dialect::question::{Answer, AtEnd, Grain, Question, Skips};
-use crate::message::body::Body;
+use crate::dialect::question::{AtEnd, Channels, Question};
 use crate::message::head::Head;
-use crate::message::json::{write_payload, write_string};
 use crate::message::query::{Query, Repeats};
 use crate::message::refusal::Refusal;
-use crate::message::reply::Reply;
+use crate::message::reply::{Reply, Wants};
 use crate::message::respond;
-use crate::worker::settings::Given;
+use crate::worker::settings::{Given, ServiceSettings};
 
 /// What a publish may hold beside its data: a category of 1024 characters, each written as an escape, and keys.
 pub(crate) const ENVELOPE_BYTES: usize = 8 * 1_024;
-/// How far back a client's clock from the future counts.
-const SLACK_MILLIS: u64 = 2_000;
-
-/// What a poll of `/events` asks, as its client put it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Since {
-    /// Nothing said: from now on.
-    Now,
-    /// Milliseconds since the epoch.
-    Time(u64),
-    /// The same, and the last event the client has of that millisecond.
-    Event(u64, Uuid),
-}
-
-/// Whether the event that a client has last is one of its channel's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Last {
-    Known,
-    Unknown,
-}
-
-/// A poll of `/events`, still to be [placed](place).
-#[derive(Debug)]
-pub(crate) struct Events {
-    pub(crate) question: Question,
-    pub(crate) since: Since,
-}
 
 /// Reads a poll. Checks are in the library's order and in its words.
-pub(crate) fn events(head: Head<'_>, most_seconds: u64, given: Given) -> Result<Events, Refusal> {
+pub(crate) fn events(
+    head: Head<'_>,
+    settings: &ServiceSettings,
+    store: &Store,
+    wants: Wants,
+) -> Result<(Question, Events), Refusal> {
+    let (question, since) = poll(head, settings.golongpoll_most_seconds)?;
+    let (door, becomes) = (settings.golongpoll_given, becomes(head, settings));
+    Ok((question, Events::new(store.clone(), since, wants, door, becomes)))
+}
+
+fn poll(head: Head<'_>, most_seconds: u64) -> Result<(Question, Since), Refusal> {
     let query = Query::of(head);
     let get = |name| query.get(name, Repeats::FirstWins).ok().flatten().filter(|value| !value.is_empty());
 
@@ -96,121 +82,25 @@ pub(crate) fn events(head: Head<'_>, most_seconds: u64, given: Given) -> Result<
             last.map_or(Since::Time(millis), |last| Since::Event(millis, last))
         }
     };
-    let skips = if given == Given::Deleted { Skips::Deleted } else { Skips::Nothing };
-    let wait = std::time::Duration::from_secs(timeout);
-    let (position, limit, grain) = (Position::End, Limit::default(), Grain::Millisecond);
-    let question = Question { channel, position, limit, wait, at_end: AtEnd::Wait, grain, skips };
-    Ok(Events { question, since })
+    let wait = Duration::from_secs(timeout);
+    // Where it starts is settled when the poll has its place.
+    let channels = Channels::one(channel, Position::End);
+    Ok((Question { channels, limit: Limit::default(), wait, at_end: AtEnd::Wait }, since))
 }
 
-/// Settles where a poll starts that came `now`, when its channel's newest event was as `end` says, and the `since_time`
-/// that it really uses, which is what a timeout gives back. `settle` seals the channel up to a millisecond or, where an
-/// event is on its way that is not later, an earlier one, and says which.
-pub(crate) fn place(
-    question: Question,
-    since: Since,
-    known: Last,
-    now: Timestamp,
-    end: &ReadState,
-    settle: impl Fn(u64) -> u64,
-) -> (Question, u64) {
-    // The time of an event is not in the future, even where the channel's times are ahead of the clock: a client must
-    // not be given again what it had.
-    let latest = now.max(end.newest_at).as_millis();
-    let (position, used, grain) = match since {
-        Since::Now => (Position::After(end.cursor()), settle(latest), Grain::Millisecond),
-        // By a client's clock that runs ahead, and would skip what comes meanwhile.
-        Since::Time(millis) | Since::Event(millis, _) if millis > latest => {
-            let used = settle(now.as_millis().saturating_sub(SLACK_MILLIS));
-            (after_millis(used), used, Grain::Millisecond)
-        }
-        Since::Time(0) => (Position::Start, 0, Grain::Millisecond),
-        Since::Event(0, _) => (Position::Start, 0, Grain::Message),
-        Since::Time(millis) => {
-            // It may be a clock's: what comes from now on is later, whatever the clock does.
-            settle(millis);
-            (after_millis(millis), millis, Grain::Millisecond)
-        }
-        Since::Event(millis, last) => (after_event(millis, last, known), millis, Grain::Message),
-    };
-    (Question { position, grain, ..question }, used)
-}
-
-/// After all events of this millisecond.
-fn after_millis(millis: u64) -> Position {
-    Position::AfterTime(Timestamp::end_of_millis(millis))
-}
-
-/// After an event of this millisecond. Ids sort as events do; a known one that is not of this millisecond says
-/// only on which side of it the client is, an unknown one nothing.
-fn after_event(millis: u64, last: Uuid, known: Last) -> Position {
-    match (poll_core::time_of(last).as_millis().cmp(&millis), known) {
-        (Ordering::Less, _) | (_, Last::Unknown) => {
-            Position::AfterTime(Timestamp::from_micros(millis.saturating_mul(1_000) - 1))
-        }
-        (Ordering::Equal, Last::Known) => Position::AfterId(last),
-        (Ordering::Greater, Last::Known) => after_millis(millis),
-    }
-}
-
-/// The answer to a poll that used this `since_time`.
-pub(crate) fn answer(answer: &Answer, channel: &ChannelName, used: u64) -> Reply {
-    let body = if let Some(batch) = &answer.view.batch {
-        list::body(Listing::of(channel), answer, batch, Vec::new())
-    } else {
-        Body::full(format!(r#"{{"timeout":"no events before timeout","timestamp":{used}}}"#))
-    };
-    let mut reply = respond::whole(StatusCode::OK, respond::JSON, respond::NO_STORE, body);
-    uncached(&mut reply);
-    crate::dialect::add_missed(&mut reply, &answer.view.read_state);
-    reply
-}
-
-/// The events of a category.
-struct Listing {
-    /// The category as JSON.
-    category: Vec<u8>,
-}
-
-impl Listing {
-    fn of(channel: &ChannelName) -> Self {
-        let mut category = Vec::with_capacity(channel.as_str().len() + 2);
-        write_string(&mut category, channel.as_str());
-        Self { category }
-    }
-}
-
-impl List for Listing {
-    const FORM: Form = form::EVENTS;
-
-    fn open(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(br#"{"events":["#);
-    }
-
-    fn message(&self, out: &mut Vec<u8>, message: &Message) {
-        let _ = write!(out, r#"{{"timestamp":{},"category":"#, message.at.as_millis());
-        out.extend_from_slice(&self.category);
-        out.extend_from_slice(br#","data":"#);
-        write_payload(out, &message.payload);
-        let _ = write!(out, r#","id":"{}"}}"#, message.id);
-    }
-
-    fn close(&self, out: &mut Vec<u8>, _: &Batch, _: &[Arc<Message>]) {
-        out.extend_from_slice(b"]}");
-    }
-}
-
-/// What the library says of caching, on everything that `/events` answers.
-pub(crate) fn uncached(reply: &mut Reply) {
-    reply.cache = Some("no-cache, no-store, must-revalidate".into());
-    let headers = reply.headers_mut();
-    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
-    headers.insert(header::EXPIRES, HeaderValue::from_static("0"));
-}
-
-/// A mistake of the asker's, which this dialect tells with status 200.
+/// A mistake of the client's, which this dialect answers with status 200.
 fn told(text: impl Into<std::borrow::Cow<'static, str>>) -> Refusal {
     Refusal::told_as_success(text)
+}
+
+/// What becomes of the events that this client is given. To delete one is to write, so it takes the publish right, and a
+/// page of another site, which a browser lets send any GET, deletes nothing.
+fn becomes(head: Head<'_>, settings: &ServiceSettings) -> Given {
+    let may = || {
+        settings.access.check(Right::Publish, head).is_ok()
+            && origin::check_site(head, &settings.cors).is_ok()
+    };
+    if settings.golongpoll_given == Given::Deleted && may() { Given::Deleted } else { Given::Kept }
 }
 
 /// Reads a publish: a JSON object whose keys match in any case, as Go's decoder has it.
@@ -244,9 +134,13 @@ pub(crate) fn publish(body: &[u8], most_payload: usize) -> Result<(ChannelName, 
     Ok((channel, Publish::one(Payload::Json(Bytes::copy_from_slice(data)))))
 }
 
-/// The answer to a publish.
-pub(crate) fn published() -> Reply {
-    respond::json(StatusCode::OK, &br#"{"success": true}"#[..])
+/// How a publish is answered.
+pub(crate) struct PublishedEvent;
+
+impl PublishFormat for PublishedEvent {
+    fn write(&self, _: &ChannelName, _: &Published) -> Reply {
+        respond::json(StatusCode::OK, &br#"{"success": true}"#[..])
+    }
 }
 
 #[cfg(test)]
@@ -255,11 +149,9 @@ mod tests {
 
     use super::*;
 
-    const NOW: Timestamp = Timestamp::from_millis(1_000_000);
-
-    fn ask(query: &str) -> Result<Events, Refusal> {
+    fn ask(query: &str) -> Result<(Question, Since), Refusal> {
         let head = Request::get(format!("/events?{query}")).body(()).unwrap().into_parts().0;
-        events((&head).into(), 120, Given::Kept)
+        poll((&head).into(), 120)
     }
 
     #[test]
@@ -289,20 +181,8 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_from_the_future_counts_as_two_seconds_ago() {
-        let end = ReadState { newest_at: NOW, ..ReadState::UNBORN };
-        let used = |time: &str, sealed: u64| {
-            let Events { question, since } = ask(&format!("timeout=1&category=c&since_time={time}")).unwrap();
-            place(question, since, Last::Unknown, NOW, &end, |millis| millis.min(sealed)).1
-        };
-        assert_eq!(used("1000001", u64::MAX), 998_000);
-        assert_eq!(used("1000000", u64::MAX), 1_000_000);
-        assert_eq!(used("-5", u64::MAX), 0);
-        assert_eq!(used("", u64::MAX), 1_000_000);
-        // What is on its way lies ahead of a time that is the server's, not of one that is the client's.
-        assert_eq!(used("1000001", 900_000), 900_000);
-        assert_eq!(used("1000000", 900_000), 1_000_000);
-        assert_eq!(used("", 900_000), 900_000);
+    fn a_time_before_the_epoch_is_the_epoch() {
+        assert_eq!(ask("timeout=1&category=c&since_time=-5").unwrap().1, Since::Time(0));
     }
 
     #[test]

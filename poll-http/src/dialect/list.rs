@@ -8,11 +8,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use poll_core::{Batch, Form, Message, Rendering};
+use http::{HeaderName, HeaderValue};
+use poll_core::{Batch, Form, Message, ReadState, Rendering};
 
 use crate::dialect::question::Answer;
 use crate::message::body::{Body, Piece, Pieces, held_for_one};
-use crate::worker::turn::{self, cost};
+use crate::message::reply::Reply;
+use crate::worker::budget::{self, cost};
 
 /// The most payload in bytes of a list that is rendered whole; that of one message always is.
 const WHOLE: usize = 64 * 1024;
@@ -22,6 +24,8 @@ const WHOLE_FOR_ONE: usize = 4 * 1024;
 const PIECE: usize = 16 * 1024;
 /// What stands around a message at most, but for its payload.
 const AROUND: usize = 192;
+
+const POLL_MISSED: HeaderName = HeaderName::from_static("poll-missed");
 
 /// How a dialect lists messages.
 pub(crate) trait List: Send + 'static {
@@ -64,6 +68,13 @@ pub(crate) fn body<L: List>(list: L, answer: &Answer, batch: &Arc<Batch>, own: V
     Body::drawn(Listed { list, batch: batch.clone(), only: answer.only.clone(), next: 0, own: Some(own) })
 }
 
+/// Says how many messages were missed, in dialects whose answers have no place for it.
+pub(crate) fn add_missed(reply: &mut Reply, read_state: &ReadState) {
+    if let Some(missed) = read_state.missed().filter(|missed| *missed > 0) {
+        reply.headers_mut().insert(POLL_MISSED, HeaderValue::from(missed));
+    }
+}
+
 fn payload(messages: &[Arc<Message>]) -> usize {
     messages.iter().map(|message| message.payload.len()).sum()
 }
@@ -78,7 +89,7 @@ fn render(list: &impl List, batch: &Batch, messages: &[Arc<Message>]) -> Vec<u8>
         list.message(&mut out, message);
     }
     list.close(&mut out, batch, messages);
-    turn::charge(cost::RENDERED_BYTE * out.len() as u64);
+    budget::charge(cost::RENDERED_BYTE * out.len() as u64);
     out
 }
 
@@ -137,14 +148,14 @@ impl<L: List> Listed<L> {
             self.list.close(&mut out, &self.batch, messages);
             out.extend(self.own.take().unwrap_or_default());
         }
-        turn::charge(cost::RENDERED_BYTE * out.len() as u64);
+        budget::charge(cost::RENDERED_BYTE * out.len() as u64);
         Some(out)
     }
 }
 
 impl<L: List> Pieces for Listed<L> {
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Piece>> {
-        ready!(turn::poll_go_on(cx));
+        ready!(budget::poll_go_on(cx));
         let piece = self.piece().map(|piece| match self.batch.charge(piece.into()) {
             Ok(bytes) => Piece::Data(bytes),
             Err(_) => Piece::Broken,

@@ -7,11 +7,12 @@ mod answer;
 mod ask;
 mod job;
 mod lines;
+mod media;
 mod multipart;
 mod publish;
 
-pub(crate) use answer::{etag, message, message_cache, poll, published};
-pub(crate) use ask::{framing, job, long_poll, short_poll, stream, wait};
+pub(crate) use answer::{LongPoll, PublishedStep, etag, message, message_cache, poll};
+pub(crate) use ask::{demo_job, job, long_poll, short_poll, stream};
 pub(crate) use job::{progress_report, step};
-pub(crate) use lines::{Reason, closed, connected, heartbeat, media, progress, promise, reset, updates};
+pub(crate) use lines::{connected, media, notice, progress, promise, updates};
 pub(crate) use publish::{Incoming, Lines, address, key, publish};

@@ -5,43 +5,67 @@ use std::time::Duration;
 
 use poll_core::{ChannelName, Kind, Limit, Message, OverBudget, Position, Timestamp, View};
 
+use crate::dialect::frame::Framing;
+
 /// What a reader asks, with nothing left to parse.
 #[derive(Debug, Clone)]
 pub(crate) struct Question {
-    pub(crate) channel: ChannelName,
-    pub(crate) position: Position,
+    pub(crate) channels: Channels,
     pub(crate) limit: Limit,
     /// How long to wait while there is nothing to give.
     pub(crate) wait: Duration,
     pub(crate) at_end: AtEnd,
-    pub(crate) grain: Grain,
-    pub(crate) skips: Skips,
+}
+
+/// The channels that are asked for, and where the reader is in each. One, until a dialect can name several: the patterns
+/// read and wait for [the only one](Self::only).
+#[derive(Debug, Clone)]
+pub(crate) struct Channels([Reading; 1]);
+
+/// A channel, and where its reader is in it.
+#[derive(Debug, Clone)]
+pub(crate) struct Reading {
+    pub(crate) channel: ChannelName,
+    pub(crate) position: Position,
+}
+
+impl Channels {
+    pub(crate) fn one(channel: ChannelName, position: Position) -> Self {
+        Self([Reading { channel, position }])
+    }
+
+    pub(crate) fn only(&self) -> &Reading {
+        let Self([only]) = self;
+        only
+    }
+
+    pub(crate) fn into_only(self) -> Reading {
+        let Self([only]) = self;
+        only
+    }
+
+    /// The same channel from another position on.
+    pub(crate) fn at(self, position: Position) -> Self {
+        Self(self.0.map(|reading| Reading { position, ..reading }))
+    }
+}
+
+/// A question whose answer stays open.
+#[derive(Debug)]
+pub(crate) struct StreamQuestion {
+    pub(crate) question: Question,
+    /// The position, if the reader named one.
+    pub(crate) given: Option<Position>,
+    pub(crate) framing: Framing,
 }
 
 /// What a reader does who has everything of a channel that has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AtEnd {
-    /// Hears so at once.
+    /// Is told so at once.
     Answer,
     /// Waits its time out: its dialect has no word for an end, and would ask again at once.
     Wait,
-}
-
-/// What an answer must not cut through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Grain {
-    /// Messages: the asker can name the last one it has.
-    Message,
-    /// Milliseconds: the asker goes on from a time, and would miss the rest of one that was cut.
-    Millisecond,
-}
-
-/// Which messages an asker is not given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Skips {
-    Nothing,
-    /// Those that its door has deleted.
-    Deleted,
 }
 
 /// What a poll is given.

@@ -12,7 +12,7 @@ use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue, Method, Version};
 
-use crate::message::query::Coding;
+use crate::message::url_encoding::Coding;
 pub(crate) use field::{Field, FieldSet};
 pub(crate) use plain::{Fields, PlainHead};
 

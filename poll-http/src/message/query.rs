@@ -5,24 +5,18 @@
 
 use std::borrow::Cow;
 
-use memchr::{memchr, memchr2};
+use memchr::memchr;
 use percent_encoding::{AsciiSet, percent_decode_str, percent_encode};
 
 use crate::message::head::Head;
 use crate::message::refusal::Refusal;
+use crate::message::url_encoding::{Coding, decode};
 
 /// `name=value` pairs as they stand on the wire.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Query<'a> {
     text: &'a str,
     coding: Coding,
-}
-
-/// Whether anything in a text stands for something else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Coding {
-    Encoded,
-    Plain,
 }
 
 /// What a parameter that is given twice means.
@@ -35,12 +29,6 @@ pub(crate) enum Repeats {
 /// A form as the text that it should have been: what is not ASCII in it is encoded, the rest stays as it is.
 pub(crate) fn form(body: &[u8]) -> Cow<'_, str> {
     percent_encode(body, &AsciiSet::EMPTY).into()
-}
-
-impl Coding {
-    pub(crate) fn of(text: &str) -> Self {
-        if memchr2(b'%', b'+', text.as_bytes()).is_some() { Self::Encoded } else { Self::Plain }
-    }
 }
 
 impl<'a> Query<'a> {
@@ -122,25 +110,10 @@ fn pair(text: &str) -> (&str, &str, &str) {
     }
 }
 
-/// Undoes `+` and percent-encoding; `None` where a `%` encodes nothing or the bytes are not UTF-8.
-fn decode(value: &str) -> Option<Cow<'_, str>> {
-    if Coding::of(value) == Coding::Plain {
-        return Some(Cow::Borrowed(value));
-    }
-    if !is_encoded(value.as_bytes()) {
-        return None;
-    }
-    let spaced = value.replace('+', " ");
-    let bytes: Vec<u8> = percent_decode_str(&spaced).collect();
-    String::from_utf8(bytes).ok().map(Cow::Owned)
-}
-
-/// Whether two hexadecimal digits follow each `%`.
-pub(crate) fn is_encoded(text: &[u8]) -> bool {
-    text.iter().enumerate().filter(|(_, byte)| **byte == b'%').all(|(at, _)| {
-        let digits = text.get(at + 1..at + 3);
-        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
-    })
+/// A whole number in decimal digits.
+pub(crate) fn number(text: &str) -> Option<u64> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if digits { text.parse().ok() } else { None }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use http::header::{
     UPGRADE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
-use poll_core::Timestamp;
+use poll_core::{Charge, Timestamp};
 
 use crate::message::body::Body;
 
@@ -95,6 +95,13 @@ impl Reply {
             more: None,
             body,
         }
+    }
+
+    /// The same with its bytes charged for as long as any of them is held, if there is a charge.
+    #[must_use]
+    pub(crate) fn charged(self, charge: Option<Charge>) -> Self {
+        let Some(charge) = charge else { return self };
+        Self { body: self.body.charged(charge), ..self }
     }
 
     /// What it says of how the request went.

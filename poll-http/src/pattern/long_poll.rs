@@ -1,89 +1,107 @@
-//! Long poll: answers when there is something to give, when the channel ends, when the time is up, or when the
-//! server drains.
+//! Long poll: answers when there is something to give, when the channel ends, when the time is up, or when the server
+//! drains.
 //!
-//! The position is settled once, before the first look, and never moves while waiting: what the answer says of
-//! missed messages is counted from where the asker really was.
-
-mod whole;
+//! The position is settled once, before the first read, and never moves while waiting: what the answer says of missed
+//! messages is counted from where the reader really was.
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use poll_core::{Cursor, Limit, Pinned, Position, ReadState, Seq, Ticket, Timestamp, View};
+use poll_core::{
+    ChannelName, Cursor, Limit, Locator, Message, Pinned, Position, ReadState, Ticket, Timestamp, View,
+};
 use tokio::time::Instant;
 
-use self::whole::{Cut, Held, STUCK, first};
 use crate::access::admission::Names;
 use crate::access::client::Client;
-use crate::dialect::question::{Answer, AtEnd, Question, Skips};
+use crate::dialect::format::{Cut, Place, PollFormat};
+use crate::dialect::question::{Answer, AtEnd, Question};
+use crate::message::outcome::Outcome;
 use crate::message::refusal::Refusal;
-use crate::message::reply::Reply;
-use crate::service::router::Action;
-use crate::service::{A_LOOK, Late, Service};
+use crate::message::reply::{Reply, Wants};
+use crate::worker::Worker;
+use crate::worker::archive_read::{ReadError, SHORTEST_READ};
 use crate::worker::drain::WaitDraining;
-use crate::worker::metrics::Pattern;
+use crate::worker::metrics::Waiter;
 use crate::worker::timer_wheel::Timer;
 
-/// Answers a question when its time has come, as `write` has it.
-pub(crate) fn answer<W>(
-    service: Service,
-    question: Question,
-    client: Client,
-    action: Action,
-    write: W,
-) -> LongPoll<W>
-where
-    W: FnOnce(&Answer) -> Reply + Send,
-{
-    LongPoll {
-        came: service.now(),
-        timer: service.deadlines().timer(),
-        pinned: None,
-        known: None,
-        fetching: None,
-        until: None,
-        place: None,
-        bell: Bell::None,
-        phase: Phase::Serving,
-        held: Held::Never,
-        service,
-        question,
-        client,
-        action,
-        write: Some(write),
+/// What is asked, and how its dialect answers.
+pub(crate) struct Request {
+    pub(crate) question: Question,
+    pub(crate) format: Box<dyn PollFormat>,
+    pub(crate) wants: Wants,
+}
+
+/// Answers a question when its time has come.
+pub(crate) fn answer(worker: &Worker, mut request: Request, client: Client) -> Result<Outcome, Refusal> {
+    if request.wants == Wants::HeadOnly {
+        request.question.wait = Duration::ZERO;
     }
+    let worker = worker.clone();
+    Ok(match request.format.place_by() {
+        None => Outcome::later(LongPoll::new(worker, request, client)),
+        Some(position) => Outcome::later(async move {
+            let request = place(&worker, request, position, &client).await?;
+            LongPoll::new(worker, request, client).await
+        }),
+    })
+}
+
+/// Has the dialect settle where the poll starts.
+async fn place(
+    worker: &Worker,
+    request: Request,
+    position: Position,
+    client: &Client,
+) -> Result<Request, Refusal> {
+    let Request { question, mut format, wants } = request;
+    let (store, now, channel) = (worker.store(), worker.now(), &question.channels.only().channel);
+    let read = async {
+        let pinned = store.pin(now, channel, position).await?;
+        let read_state = store.read_state(now, channel, &pinned).await?;
+        let message = match position {
+            Position::AfterId(_) => {
+                Some(store.message(now, channel, Locator::Seq(read_state.position)).await?)
+            }
+            _ => None,
+        };
+        Ok(Place { now, read_state, message })
+    };
+    let begun = Instant::now();
+    let place = worker.archive_read(channel, client, question.wait, read).await?;
+    let wait = question.wait.saturating_sub(begun.elapsed());
+    let question = format.place(Question { wait, ..question }, &place);
+    Ok(Request { question, format, wants })
 }
 
 /// A question on its way to its answer. A future by hand: there are as many as waiters, and an `async fn` keeps three
 /// times as much for each, because what it awaits stands beside what it holds. For the same reason it has no guards,
-/// which would hold once more what is here, and gives back by itself what it took.
-pub(crate) struct LongPoll<W> {
-    service: Service,
+/// which would hold once more what is here, and releases by itself what it took.
+struct LongPoll {
+    worker: Worker,
     question: Question,
     client: Client,
-    action: Action,
+    wants: Wants,
     /// Taken with the answer.
-    write: Option<W>,
+    format: Option<Box<dyn PollFormat>>,
     came: Timestamp,
-    /// `None` before the first look.
+    /// `None` before the first read.
     pinned: Option<Pinned>,
-    /// The newest message at the first look, for whoever must be given all that was published before.
-    known: Option<Seq>,
-    /// A look that has to fetch something first.
-    fetching: Option<Fetching>,
+    /// A read that has to wait for the archive.
+    reading: Option<Reading>,
     /// The end of the wait, once it is certain that there is one.
     until: Option<Instant>,
     timer: Timer,
-    /// Its place among those who wait.
-    place: Option<Names>,
-    bell: Bell,
+    /// Its permit to wait.
+    permit: Option<Names>,
+    waiting: Waiting,
     phase: Phase,
-    held: Held,
 }
 
-type Fetching = Pin<Box<dyn Future<Output = Result<(Pinned, View, Timestamp, Limit), Late>> + Send>>;
+type Reading = Pin<Box<dyn Future<Output = Result<(Pinned, View, Timestamp, Limit), ReadError>> + Send>>;
 
 /// What there is to wait for.
 #[derive(Clone, Copy)]
@@ -97,12 +115,12 @@ enum Awaited {
 }
 
 /// What is waited for, beside the timer.
-enum Bell {
-    None,
+enum Waiting {
+    No,
     /// Something may have come.
-    News(Option<Ticket>),
+    ForNews(Option<Ticket>),
     /// Nothing will ever come, but the server may drain.
-    Silence(WaitDraining),
+    ForDrain(WaitDraining),
 }
 
 /// Whether a draining server has already shortened the wait.
@@ -117,13 +135,10 @@ enum Look {
     /// All there is to give.
     Given(Answer),
     /// There is something, but not to be given before so much time has passed.
-    Growing(Duration),
+    Held(Duration),
 }
 
-/// Nothing in it is pinned in place.
-impl<W> Unpin for LongPoll<W> {}
-
-impl<W: FnOnce(&Answer) -> Reply + Send> Future for LongPoll<W> {
+impl Future for LongPoll {
     type Output = Result<Reply, Refusal>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -131,32 +146,64 @@ impl<W: FnOnce(&Answer) -> Reply + Send> Future for LongPoll<W> {
         let answer = ready!(this.poll_answer(cx))?;
         answer.check_budget()?;
         // Polled after completion only by a bug of a caller's.
-        let Some(write) = this.write.take() else { return Poll::Pending };
-        let (reply, channel, client) = (write(&answer), &this.question.channel, &this.client);
-        // Who asks for the head is given no messages.
-        if this.action == Action::Head {
+        let Some(format) = this.format.take() else { return Poll::Pending };
+        let (channel, client) = (&this.question.channels.only().channel, &this.client);
+        let reply = format.write(channel, &answer)?;
+        // A HEAD is given no messages.
+        if this.wants == Wants::HeadOnly {
             return Poll::Ready(Ok(reply));
         }
-        let reply = match this.place.take() {
-            Some(names) => this.service.read_in_place_of(Pattern::Long, reply, channel, client, names),
-            None => this.service.read_in_place(reply, channel, client)?,
+        let reply = match this.permit.take() {
+            Some(names) => this.worker.keep_permit_to_read(Waiter::LongPoll, names, reply, channel, client),
+            None => this.worker.permit_to_read(reply, channel, client)?,
         };
-        this.service.count_given(channel, &answer, client);
+        this.worker.delivered(channel, &answer.view.read_state, answer.messages(), client);
+        this.worker.missed(answer.view.read_state.missed());
         Poll::Ready(Ok(reply))
     }
 }
 
-impl<W> LongPoll<W> {
+impl LongPoll {
+    fn new(worker: Worker, request: Request, client: Client) -> Self {
+        let Request { question, format, wants } = request;
+        Self {
+            came: worker.now(),
+            timer: worker.timers().timer(),
+            pinned: None,
+            reading: None,
+            until: None,
+            permit: None,
+            waiting: Waiting::No,
+            phase: Phase::Serving,
+            worker,
+            question,
+            client,
+            wants,
+            format: Some(format),
+        }
+    }
+
+    fn channel(&self) -> &ChannelName {
+        &self.question.channels.only().channel
+    }
+
+    /// Stops waiting.
+    fn leave(&mut self) {
+        if let Waiting::ForNews(mut ticket) = std::mem::replace(&mut self.waiting, Waiting::No) {
+            self.worker.store().leave(self.channel(), self.worker.polls(), &mut ticket);
+        }
+    }
+
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answer, Refusal>> {
         loop {
-            ready!(self.poll_bell(cx));
+            ready!(self.poll_waiting(cx));
             match ready!(self.poll_look(cx)) {
-                Err(late) => return Poll::Ready(self.unread(late)),
-                Ok(Look::Growing(pause)) => self.wait(Awaited::Time(pause))?,
+                Err(error) => return Poll::Ready(self.unread(error)),
+                Ok(Look::Held(pause)) => self.wait(Awaited::Time(pause))?,
                 Ok(Look::Given(answer)) => {
                     let Answer { view, now, .. } = &answer;
-                    if let (Some(batch), Some(_)) = (&view.batch, &self.place) {
-                        self.service.metrics().lag(now.since(batch.newest().at), 1);
+                    if let (Some(batch), Some(_)) = (&view.batch, &self.permit) {
+                        self.worker.metrics().lag(now.since(batch.newest().at), 1);
                     }
                     let ended = self.question.at_end == AtEnd::Answer && view.is_closed();
                     if view.batch.is_some() || ended || self.until() <= Instant::now() {
@@ -169,32 +216,25 @@ impl<W> LongPoll<W> {
     }
 
     /// Ready when there is reason to look.
-    fn poll_bell(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let rung = match &mut self.bell {
-            Bell::None => !self.timer.is_set(),
-            // The drain is looked at behind the registration: where another thread begins it in between, its ring
-            // was over before there was anybody to hear it.
-            Bell::News(ticket) => {
+    fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let woken = match &mut self.waiting {
+            Waiting::No => !self.timer.is_set(),
+            // The drain is checked behind the registration: where another thread begins it in between, it has already
+            // woken all who were registered.
+            Waiting::ForNews(ticket) => {
                 let Some(pinned) = &self.pinned else { return Poll::Ready(()) };
-                let (service, channel) = (&self.service, &self.question.channel);
-                service.store().poll_wait(channel, pinned, service.polls(), ticket, cx).is_ready()
-                    || (self.phase == Phase::Serving && service.drain().is_draining())
+                let (worker, channel) = (&self.worker, &self.question.channels.only().channel);
+                worker.store().poll_wait(channel, pinned, worker.polls(), ticket, cx).is_ready()
+                    || (self.phase == Phase::Serving && worker.drain().is_draining())
             }
-            Bell::Silence(drain) => Pin::new(drain).poll(cx).is_ready() && self.phase == Phase::Serving,
+            Waiting::ForDrain(drain) => Pin::new(drain).poll(cx).is_ready() && self.phase == Phase::Serving,
         };
-        if !rung {
+        if !woken {
             ready!(self.timer.poll(cx));
         }
         self.leave();
         self.timer.clear();
         Poll::Ready(())
-    }
-
-    /// Waits for nothing any more.
-    fn leave(&mut self) {
-        if let Bell::News(mut ticket) = std::mem::replace(&mut self.bell, Bell::None) {
-            self.service.store().leave(&self.question.channel, self.service.polls(), &mut ticket);
-        }
     }
 
     /// When the wait ends.
@@ -205,84 +245,82 @@ impl<W> LongPoll<W> {
     /// Settles what to wait for, and how long.
     fn wait(&mut self, awaited: Awaited) -> Result<(), Refusal> {
         let mut until = self.until();
-        self.take_place()?;
-        let service = &self.service;
+        self.take_permit()?;
+        let worker = &self.worker;
         if self.phase == Phase::Serving
-            && let Some(left) = service.time_to_drain()
+            && let Some(left) = worker.time_to_drain()
         {
             self.phase = Phase::Draining;
             until = until.min(Instant::now() + left);
             self.until = Some(until);
         }
-        (self.bell, until) = match awaited {
-            Awaited::News => (Bell::News(None), until),
-            Awaited::Nothing => (Bell::Silence(service.drain().wait_draining()), until),
-            Awaited::Time(pause) => (Bell::None, Instant::now() + pause),
+        (self.waiting, until) = match awaited {
+            Awaited::News => (Waiting::ForNews(None), until),
+            Awaited::Nothing => (Waiting::ForDrain(worker.drain().wait_draining()), until),
+            Awaited::Time(pause) => (Waiting::No, Instant::now() + pause),
         };
         self.timer.set(until);
         Ok(())
     }
 
-    /// Looks once; what the answer must not cut through is left out or waited for.
-    fn poll_look(&mut self, cx: &mut Context<'_>) -> Poll<Result<Look, Late>> {
+    /// Looks once; what the dialect must not give is left out or waited for.
+    fn poll_look(&mut self, cx: &mut Context<'_>) -> Poll<Result<Look, ReadError>> {
         let mut limit = self.question.limit;
         loop {
             let (mut view, now, looked) = ready!(self.poll_view(cx, limit))?;
             limit = looked;
-            let only = match self.cut(&view, now) {
-                Cut::None => None,
-                Cut::Growing(_, whole) if self.until() + STUCK <= Instant::now() => {
-                    // The journal does not come to an end with what may share the last millisecond.
-                    let only = first(&view, whole);
+            // Polled after completion only by a bug of a caller's.
+            let Some(format) = &mut self.format else { return Poll::Pending };
+            let channel = &self.question.channels.only().channel;
+            let only = match format.cut(channel, &view, now) {
+                Cut::Nowhere => None,
+                Cut::Held { grace, first: count, .. } if self.until() + grace <= Instant::now() => {
+                    let only = first(&view, count);
                     if only.is_empty() {
                         view = View { batch: None, next: view.read_state.cursor(), ..view };
                     }
                     Some(only)
                 }
-                Cut::Growing(pause, _) => return Poll::Ready(Ok(Look::Growing(pause))),
-                Cut::Behind(whole) => Some(first(&view, whole)),
-                // A channel takes no more than 1000 messages a millisecond, so with any number of bytes all fit.
+                Cut::Held { pause, .. } => return Poll::Ready(Ok(Look::Held(pause))),
+                Cut::Behind(count) => Some(first(&view, count)),
                 Cut::TooShort if limit.bytes < usize::MAX => {
                     limit = Limit { bytes: usize::MAX, ..Limit::default() };
                     continue;
                 }
                 Cut::TooShort => None,
             };
-            let messages = view.batch.as_ref().map_or(&[][..], |batch| batch.messages());
-            let only = match self.question.skips {
-                Skips::Nothing => only,
-                Skips::Deleted => {
-                    let read_state = &view.read_state;
-                    let given = only.as_deref().unwrap_or(messages);
-                    let left =
-                        self.service.store().not_retrieved(&self.question.channel, read_state.epoch, given);
-                    if left.is_empty() && !given.is_empty() {
-                        // All of it was given away: as if it were not there.
-                        let last = given[given.len() - 1].seq;
-                        self.pinned = Some(Pinned::after(Cursor { epoch: read_state.epoch, seq: last }));
-                        continue;
-                    }
-                    Some(left)
-                }
+            let all = view.batch.as_ref().map_or(&[][..], |batch| batch.messages());
+            let given = only.as_deref().unwrap_or(all);
+            let Some(left) = self.select(&view.read_state, given) else {
+                return Poll::Ready(Ok(Look::Given(Answer { view, now, only })));
             };
-            return Poll::Ready(Ok(Look::Given(Answer { view, now, only })));
+            if let Some(last) = given.last().filter(|_| left.is_empty()) {
+                // None of it is given: as if it were not there.
+                self.pinned = Some(Pinned::after(Cursor { epoch: view.read_state.epoch, seq: last.seq }));
+                continue;
+            }
+            return Poll::Ready(Ok(Look::Given(Answer { view, now, only: Some(left) })));
         }
     }
 
-    /// What there is after the position, when that was, and within which limit: a look that had to wait for the
-    /// journal has kept the one it began with.
+    fn select(&self, read_state: &ReadState, messages: &[Arc<Message>]) -> Option<Vec<Arc<Message>>> {
+        self.format.as_ref()?.select(self.channel(), read_state, messages)
+    }
+
+    /// What there is after the position, when that was, and within which limit: a read that had to wait for the archive
+    /// has kept the one it began with.
     fn poll_view(
         &mut self,
         cx: &mut Context<'_>,
         limit: Limit,
-    ) -> Poll<Result<(View, Timestamp, Limit), Late>> {
-        if self.fetching.is_none() {
-            let (store, channel) = (self.service.store(), &self.question.channel);
+    ) -> Poll<Result<(View, Timestamp, Limit), ReadError>> {
+        if self.reading.is_none() {
+            let (store, asked) = (self.worker.store(), self.question.channels.only());
             let (now, seen) = match self.pinned {
-                None => (self.came, store.open_resident(self.came, channel, self.question.position, limit)),
+                None => (self.came, store.open_resident(self.came, &asked.channel, asked.position, limit)),
                 Some(pinned) => {
-                    let now = self.service.now();
-                    let view = store.read_resident(now, channel, &pinned, limit);
+                    let now = self.worker.now();
+                    let view = store.read_resident(now, &asked.channel, &pinned, limit);
                     (now, view.map(|view| (pinned, view)))
                 }
             };
@@ -290,67 +328,72 @@ impl<W> LongPoll<W> {
                 self.pinned = Some(pinned);
                 return Poll::Ready(Ok((view, now, limit)));
             }
-            self.fetching = Some(self.fetch(now, limit));
+            self.reading = Some(self.read(now, limit));
         }
-        let Some(fetching) = &mut self.fetching else { return Poll::Pending };
-        let Poll::Ready(fetched) = fetching.as_mut().poll(cx) else {
-            let taken = self.take_place().map_err(Late::Refused);
+        let Some(reading) = &mut self.reading else { return Poll::Pending };
+        let Poll::Ready(read) = reading.as_mut().poll(cx) else {
+            let taken = self.take_permit().map_err(ReadError::Refused);
             return taken.map_or_else(|refused| Poll::Ready(Err(refused)), |()| Poll::Pending);
         };
-        self.fetching = None;
-        let (pinned, view, now, limit) = fetched?;
+        self.reading = None;
+        let (pinned, view, now, limit) = read?;
         self.pinned = Some(pinned);
         Poll::Ready(Ok((view, now, limit)))
     }
 
-    /// Looks at what is not in memory, for as long as the poll waits.
-    fn fetch(&mut self, now: Timestamp, limit: Limit) -> Fetching {
-        let until = self.until().max(Instant::now() + A_LOOK);
-        let (service, channel) = (self.service.clone(), self.question.channel.clone());
-        let (pinned, position) = (self.pinned, self.question.position);
+    /// Reads what is not in memory, for as long as the poll waits.
+    fn read(&mut self, now: Timestamp, limit: Limit) -> Reading {
+        let until = self.until().max(Instant::now() + SHORTEST_READ);
+        let (worker, asked, pinned) =
+            (self.worker.clone(), self.question.channels.only().clone(), self.pinned);
         Box::pin(async move {
-            let store = service.store();
-            let look = async {
+            let store = worker.store();
+            let read = async {
                 let pinned = match pinned {
                     Some(pinned) => pinned,
-                    None => store.pin(now, &channel, position).await?,
+                    None => store.pin(now, &asked.channel, asked.position).await?,
                 };
-                let view = store.read(now, &channel, &pinned, limit).await?;
+                let view = store.read(now, &asked.channel, &pinned, limit).await?;
                 Ok((pinned, view, now, limit))
             };
-            service.in_time(until, look).await
+            worker.read_until(until, read).await
         })
     }
 
-    /// The answer where the journal could not be asked in time: that nothing came, to whoever can be told where it was.
-    fn unread(&self, late: Late) -> Result<Answer, Refusal> {
-        let pinned = match (&late, self.pinned, self.question.position) {
-            (Late::Unreadable(_) | Late::Refused(_), ..) => None,
+    /// The answer where the archive could not be read in time: that nothing came, to a reader whose position is known.
+    fn unread(&self, error: ReadError) -> Result<Answer, Refusal> {
+        let pinned = match (&error, self.pinned, self.question.channels.only().position) {
+            (ReadError::Unreadable(_) | ReadError::Refused(_), ..) => None,
             (_, Some(pinned), _) => Some(pinned),
             (_, None, Position::Start) => Some(Pinned::after(Cursor::ZERO)),
             (_, None, Position::After(cursor)) => Some(Pinned::after(cursor)),
             _ => None,
         };
-        let read_state = pinned.as_ref().and_then(ReadState::unread).ok_or_else(|| Refusal::from(late))?;
+        let read_state = pinned.as_ref().and_then(ReadState::unread).ok_or_else(|| Refusal::from(error))?;
         let view = View { read_state, batch: None, next: read_state.cursor() };
-        Ok(Answer { view, now: self.service.now(), only: None })
+        Ok(Answer { view, now: self.worker.now(), only: None })
     }
 
-    /// Takes a place among those who wait, once.
-    fn take_place(&mut self) -> Result<(), Refusal> {
-        if self.place.is_none() {
-            let (channel, client) = (&self.question.channel, &self.client);
-            self.place = Some(self.service.take_place(Pattern::Long, channel, client)?);
+    /// Takes a permit to wait, once.
+    fn take_permit(&mut self) -> Result<(), Refusal> {
+        if self.permit.is_none() {
+            let names = self.worker.take_permit(Waiter::LongPoll, self.channel(), &self.client)?;
+            self.permit = Some(names);
         }
         Ok(())
     }
 }
 
-impl<W> Drop for LongPoll<W> {
+/// The first messages of a view.
+fn first(view: &View, count: usize) -> Vec<Arc<Message>> {
+    view.batch.as_ref().map_or_else(Vec::new, |batch| batch.messages()[..count].to_vec())
+}
+
+impl Drop for LongPoll {
     fn drop(&mut self) {
         self.leave();
-        if let Some(names) = self.place.take() {
-            self.service.give_place(Pattern::Long, &self.question.channel, &self.client, names);
+        if let Some(names) = self.permit.take() {
+            self.worker.release_permit(Waiter::LongPoll, self.channel(), &self.client, names);
         }
     }
 }

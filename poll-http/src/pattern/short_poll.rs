@@ -1,4 +1,4 @@
-//! Short poll: answers at once with what there is, or with 304 where the asker has seen just that.
+//! Short poll: answers at once with what there is, or with 304 where the client has seen just that.
 
 use http::StatusCode;
 use poll_core::{ReadState, Timestamp, View};
@@ -6,64 +6,80 @@ use poll_core::{ReadState, Timestamp, View};
 use crate::access::client::Client;
 use crate::dialect::native;
 use crate::dialect::question::{Answer, Question};
-use crate::message::head::{Field, Head};
+use crate::message::outcome::Outcome;
 use crate::message::refusal::Refusal;
-use crate::message::reply::Reply;
+use crate::message::reply::{Reply, Wants};
 use crate::message::respond;
-use crate::service::Service;
-use crate::service::router::Action;
+use crate::worker::Worker;
 
-/// Answers a question now, where all that is asked for is in memory.
-pub(crate) fn answer_resident(
-    service: &Service,
-    question: &Question,
+/// What is asked.
+pub(crate) struct Request<'a> {
+    pub(crate) question: Question,
+    /// The entity tags that the client has seen: its `If-None-Match`.
+    pub(crate) seen: Option<&'a [u8]>,
+    pub(crate) wants: Wants,
+}
+
+/// Answers a question now; later only where what it asks for has to be read from the archive.
+pub(crate) fn answer(worker: &Worker, request: Request<'_>, client: Client) -> Result<Outcome, Refusal> {
+    if let Some(reply) = answer_resident(worker, &request, &client) {
+        return reply.map(Outcome::Now);
+    }
+    let Request { question, seen, wants } = request;
+    let (worker, seen) = (worker.clone(), seen.map(<[u8]>::to_vec));
+    Ok(Outcome::later(answer_archived(worker, question, client, wants, seen)))
+}
+
+/// The answer where all that is asked for is in memory.
+fn answer_resident(
+    worker: &Worker,
+    request: &Request<'_>,
     client: &Client,
-    action: Action,
-    seen: Option<&[u8]>,
 ) -> Option<Result<Reply, Refusal>> {
-    let (store, now, channel) = (service.store(), service.now(), &question.channel);
-    let view = if let Some(seen) = seen {
-        let (pinned, read_state) = store.read_state_resident(now, channel, question.position)?;
+    let Request { question, seen, wants } = request;
+    let (store, now, reading) = (worker.store(), worker.now(), question.channels.only());
+    let view = if let Some(seen) = *seen {
+        let (pinned, read_state) = store.read_state_resident(now, &reading.channel, reading.position)?;
         if let Some(unchanged) = unchanged(&read_state, question, seen, now) {
             return Some(Ok(unchanged));
         }
-        store.read_resident(now, channel, &pinned, question.limit)?
+        store.read_resident(now, &reading.channel, &pinned, question.limit)?
     } else {
-        store.open_resident(now, channel, question.position, question.limit)?.1
+        store.open_resident(now, &reading.channel, reading.position, question.limit)?.1
     };
-    Some(write(service, question, client, action, view, now))
+    Some(write(worker, question, client, *wants, view, now))
 }
 
-/// Answers a question, fetching what is not in memory.
-pub(crate) async fn answer(
-    service: Service,
+/// The answer that has to be read from the archive.
+async fn answer_archived(
+    worker: Worker,
     question: Question,
     client: Client,
-    action: Action,
+    wants: Wants,
     seen: Option<Vec<u8>>,
 ) -> Result<Reply, Refusal> {
-    let (store, now, channel) = (service.store(), service.now(), &question.channel);
-    let look = async {
-        let pinned = store.pin(now, channel, question.position).await?;
+    let (store, now, reading) = (worker.store(), worker.now(), question.channels.only());
+    let read = async {
+        let pinned = store.pin(now, &reading.channel, reading.position).await?;
         if let Some(seen) = &seen {
-            let read_state = store.read_state(now, channel, &pinned).await?;
+            let read_state = store.read_state(now, &reading.channel, &pinned).await?;
             if let Some(unchanged) = unchanged(&read_state, &question, seen, now) {
                 return Ok(Err(unchanged));
             }
         }
-        store.read(now, channel, &pinned, question.limit).await.map(Ok)
+        store.read(now, &reading.channel, &pinned, question.limit).await.map(Ok)
     };
-    let seen = service.cold(channel, &client, service.settings().cold_read, look).await?;
-    match seen {
-        Ok(view) => write(&service, &question, &client, action, view, now),
+    let wait = worker.settings().cold_read;
+    match worker.archive_read(&reading.channel, &client, wait, read).await? {
+        Ok(view) => write(&worker, &question, &client, wants, view, now),
         Err(unchanged) => Ok(unchanged),
     }
 }
 
-/// 304, where the asker has seen just that.
+/// 304, where the client has seen just that.
 fn unchanged(read_state: &ReadState, question: &Question, seen: &[u8], now: Timestamp) -> Option<Reply> {
     let tag = native::etag(read_state, question.limit);
-    // Nearly all say back the one tag that they were given.
+    // Nearly all send back the one tag that they were given.
     if seen != tag.as_bytes() && !matches(seen, tag.as_bytes()) {
         return None;
     }
@@ -76,10 +92,10 @@ fn unchanged(read_state: &ReadState, question: &Question, seen: &[u8], now: Time
 }
 
 fn write(
-    service: &Service,
+    worker: &Worker,
     question: &Question,
     client: &Client,
-    action: Action,
+    wants: Wants,
     view: View,
     now: Timestamp,
 ) -> Result<Reply, Refusal> {
@@ -87,18 +103,15 @@ fn write(
     let answer = Answer { view, now, only: None };
     answer.check_budget()?;
     let mut reply = native::poll(&answer, "polled_at", respond::NO_CACHE);
-    // Who asks for the head is given no messages.
-    if action != Action::Head {
-        reply = service.read_in_place(reply, &question.channel, client)?;
-        service.count_given(&question.channel, &answer, client);
+    // A HEAD is given no messages.
+    if wants == Wants::Body {
+        let channel = &question.channels.only().channel;
+        reply = worker.permit_to_read(reply, channel, client)?;
+        worker.delivered(channel, &answer.view.read_state, answer.messages(), client);
+        worker.missed(answer.view.read_state.missed());
     }
     reply.tag = Some(tag.as_bytes().into());
     Ok(reply)
-}
-
-/// The condition of a request, if it has one.
-pub(crate) fn condition(head: Head<'_>) -> Option<&[u8]> {
-    head.field(Field::IfNoneMatch)
 }
 
 /// Weak comparison with a list of tags (RFC 9110 §13.1.2). The tags made here hold no comma.

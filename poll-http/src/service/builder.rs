@@ -1,7 +1,6 @@
 //! Setting a service up.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 use http::request::Parts;
 use poll_core::{ChannelName, Published, Store};
@@ -9,12 +8,14 @@ use poll_core::{ChannelName, Published, Store};
 use crate::access::admission::Admission;
 use crate::access::client::Proxies;
 use crate::message::refusal::Refusal;
-use crate::service::check::{Ask, Check, Hook};
-use crate::service::{Ready, Service, Shared};
+use crate::service::handle::Service;
+use crate::service::program::{Ask, Check, MetricsText, Program, Ready};
+use crate::service::site::Site;
 use crate::worker::clock::Clock;
 use crate::worker::drain::Drain;
-use crate::worker::metrics::{Metrics, MetricsText};
-use crate::worker::settings::{ServiceSettings, Site};
+use crate::worker::metrics::Metrics;
+use crate::worker::settings::ServiceSettings;
+use crate::worker::shared::{Hook, Server};
 
 /// Collects what a [`Service`] needs; everything but the store has a default.
 ///
@@ -43,7 +44,7 @@ pub struct Builder {
 }
 
 impl Builder {
-    pub(super) fn new(store: Store) -> Self {
+    fn new(store: Store) -> Self {
         Self {
             store,
             settings: ServiceSettings::default(),
@@ -118,24 +119,26 @@ impl Builder {
     /// [`Service::for_worker`].
     #[must_use]
     pub fn build(self) -> Service {
-        let admission = Arc::new(Admission::new(self.settings.limits, self.store.memory().clone()));
-        let proxies = Proxies::new(self.settings.trusted_proxies.clone());
-        let shared = Arc::new(Shared {
+        let server = Server {
+            admission: Admission::new(self.settings.limits, self.store.memory().clone()),
+            proxies: Proxies::new(self.settings.trusted_proxies.clone()),
             store: self.store,
             settings: self.settings,
             clock: self.clock,
             drain: self.drain,
             metrics: self.metrics,
-            metrics_text: self.metrics_text,
-            ready: self.ready,
-            site: self.site,
-            demo_jobs: Arc::new(AtomicUsize::new(0)),
-            admission,
-            proxies,
-            check: self.check,
             hooks: self.hooks,
-        });
-        Service::of(shared)
+            demo_jobs: Arc::default(),
+        };
+        let Self { check, ready, metrics_text, site, .. } = self;
+        Service::new(Arc::new(server), Program { check, ready, metrics_text, site })
+    }
+}
+
+impl Service {
+    /// A service above `store`, to be set up.
+    pub fn builder(store: Store) -> Builder {
+        Builder::new(store)
     }
 }
 

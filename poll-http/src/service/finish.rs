@@ -1,21 +1,25 @@
-//! What every answer carries, whatever it is about.
+//! What every answer carries, whatever it is about; and the one place where a refusal becomes an answer.
 
 use std::net::IpAddr;
 use std::task::{Context, Poll};
 
-use http::header::X_CONTENT_TYPE_OPTIONS;
-use http::{Method, StatusCode};
+use http::header::{ALLOW, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderValue, Method, StatusCode};
 
 use crate::access::origin::Grant;
 use crate::message::body::{Body, Piece, Pieces};
 use crate::message::head::Head;
-use crate::message::reply::{Reply, Sniffing};
-use crate::service::Service;
+use crate::message::refusal::Refusal;
+use crate::message::reply::{Reply, Sniffing, Wants};
+use crate::message::respond;
+use crate::service::router::Dialect;
+use crate::worker::Worker;
 use crate::worker::settings::ServiceSettings;
 
-/// Completes an answer to one request.
+/// Completes the answer to one request.
 pub(super) struct Finish {
-    head_only: bool,
+    dialect: Dialect,
+    wants: Wants,
     grant: Option<Grant>,
     /// Whose rate the request was charged to.
     charged: Option<IpAddr>,
@@ -26,20 +30,30 @@ struct Nothing;
 
 impl Finish {
     pub(super) fn new(head: Head<'_>, settings: &ServiceSettings) -> Self {
-        Self { head_only: *head.method() == Method::HEAD, grant: settings.cors.grant(head), charged: None }
-    }
-
-    pub(super) fn grant(&self) -> Option<&Grant> {
-        self.grant.as_ref()
+        let wants = if *head.method() == Method::HEAD { Wants::HeadOnly } else { Wants::Body };
+        let dialect = Dialect::of(head.path());
+        Self { dialect, wants, grant: settings.cors.grant(head), charged: None }
     }
 
     pub(super) fn charged(&mut self, address: IpAddr) {
         self.charged = Some(address);
     }
 
-    pub(super) fn apply(&mut self, service: &Service, reply: &mut Reply) {
+    /// The answer to OPTIONS, which is that to a CORS preflight as well.
+    pub(super) fn options(&self, head: Head<'_>, allow: &'static str) -> Reply {
+        let mut reply = respond::bare(StatusCode::NO_CONTENT);
+        let headers = reply.headers_mut();
+        headers.insert(ALLOW, HeaderValue::from_static(allow));
+        if let Some(grant) = &self.grant {
+            grant.answer_preflight(head, allow, headers);
+        }
+        reply
+    }
+
+    /// Completes an answer.
+    pub(super) fn apply(&mut self, worker: &Worker, reply: &mut Reply) {
         if let Some(address) = self.charged.filter(|_| reply.status == StatusCode::NOT_MODIFIED) {
-            service.0.shared.admission.refund(address);
+            worker.admission().refund(address);
         }
         reply.sniffing = Sniffing::Forbidden;
         // Said once, and by us.
@@ -47,9 +61,17 @@ impl Finish {
         if let Some(grant) = self.grant.take() {
             grant.add_to(reply.headers_mut());
         }
-        if self.head_only && reply.body.exact_length().is_none() {
+        if self.wants == Wants::HeadOnly && reply.body.exact_length().is_none() {
             reply.body = Body::stream(Nothing);
         }
+    }
+
+    /// Makes a refusal the answer, in the format of the dialect.
+    pub(super) fn refuse(&mut self, worker: &Worker, refusal: Refusal) -> Reply {
+        worker.metrics().refused(refusal.reason());
+        let mut reply = self.dialect.refuse(refusal);
+        self.apply(worker, &mut reply);
+        reply
     }
 }
 

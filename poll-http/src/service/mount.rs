@@ -39,7 +39,8 @@ use crate::message::body::Body;
 use crate::message::connection_info::{ConnectionInfo, EarlyHints, Protocol, PushPolicy, Unread};
 use crate::message::request::Request as Asked;
 use crate::message::request_body::RequestBody;
-use crate::service::{Answering, Service};
+use crate::service::answering::Answering;
+use crate::service::handle::Service;
 
 /// A service at a path of another server. A clone is the same mount.
 ///

@@ -5,23 +5,19 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
 use http_body::Body as _;
-use poll_core::{Charge, Kind, Memory, OverBudget};
+use poll_core::{Memory, OverBudget};
 use tokio::time::Instant;
 
-use crate::message::allowance::Allowance;
+use crate::message::held::Held;
 use crate::message::refusal::Refusal;
 use crate::message::request_body::RequestBody;
-use crate::worker::timer_wheel::Deadlines;
-
-/// What a request whose content is awaited takes beside it, in bytes: a stream, a future, what its head said.
-const A_REQUEST: u64 = 1_024;
+use crate::worker::timer_wheel::Timers;
 
 /// How much content may come, and until when.
 pub(crate) struct Bounds {
@@ -37,14 +33,14 @@ pub(crate) async fn read(
     mut body: RequestBody,
     bounds: Bounds,
     memory: &Memory,
-    deadlines: &Deadlines,
+    timers: &Timers,
 ) -> Result<(Content, Held), Refusal> {
     let most = bounds.bytes;
     if body.size_hint().lower() > most as u64 {
         return Err(Refusal::too_large("the content", most));
     }
     let mut held = Held::new(memory, body.allowance())?;
-    let mut timer = deadlines.timer();
+    let mut timer = timers.timer();
     timer.set(Instant::now() + bounds.time);
     let mut content = Content::None;
     loop {
@@ -72,49 +68,6 @@ pub(crate) async fn read(
             }
             content => content.with(&data, most, &mut held)?,
         };
-    }
-}
-
-/// What is held for a request whose content is read or published.
-pub(crate) struct Held {
-    charge: Charge,
-    allowance: Option<Arc<Allowance>>,
-}
-
-impl Held {
-    fn new(memory: &Memory, allowance: Option<&Arc<Allowance>>) -> Result<Self, OverBudget> {
-        let mut held = Self { charge: memory.charge(Kind::Bodies, 0)?, allowance: allowance.cloned() };
-        held.take(A_REQUEST)?;
-        Ok(held)
-    }
-
-    /// For content that came with its head: small, as one read is.
-    pub(crate) fn whole(memory: &Memory, content: &[u8]) -> Self {
-        let charge = memory.charge_unbounded(Kind::Bodies, A_REQUEST + content.len() as u64);
-        Self { charge, allowance: None }
-    }
-
-    fn grow(&mut self, bytes: usize) -> Result<(), OverBudget> {
-        self.take(bytes as u64)
-    }
-
-    fn take(&mut self, bytes: u64) -> Result<(), OverBudget> {
-        if let Some(allowance) = &self.allowance {
-            allowance.take(bytes)?;
-        }
-        self.charge.grow(bytes).inspect_err(|_| {
-            if let Some(allowance) = &self.allowance {
-                allowance.give(bytes);
-            }
-        })
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        if let Some(allowance) = &self.allowance {
-            allowance.give(self.charge.bytes());
-        }
     }
 }
 

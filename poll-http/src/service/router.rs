@@ -8,8 +8,10 @@ use http::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 use poll_core::{ChannelName, Cursor, Locator, Seq};
 
-use crate::message::query::is_encoded;
+use crate::dialect::golongpoll;
 use crate::message::refusal::{Refusal, Shape};
+use crate::message::reply::Reply;
+use crate::message::url_encoding::is_encoded;
 
 /// What a path names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -169,11 +171,16 @@ impl Dialect {
     }
 
     /// How it tells what went wrong.
-    pub(crate) fn shape(self) -> Shape {
+    pub(crate) fn refuse(self, refusal: Refusal) -> Reply {
         match self {
-            Self::Native => Shape::Problem,
-            Self::Golongpoll | Self::Chat => Shape::SpacedError,
-            Self::Channel => Shape::Error,
+            Self::Native => refusal.into_reply(Shape::Problem),
+            Self::Chat => refusal.into_reply(Shape::SpacedError),
+            Self::Channel => refusal.into_reply(Shape::Error),
+            Self::Golongpoll => {
+                let mut reply = refusal.into_reply(Shape::SpacedError);
+                golongpoll::uncached(&mut reply);
+                reply
+            }
         }
     }
 }

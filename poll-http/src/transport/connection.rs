@@ -19,8 +19,8 @@ use crate::transport::http1::{Direct, Http1, Turn};
 use crate::transport::http2::Http2;
 use crate::transport::settings::EarlyHintsHttp1;
 use crate::transport::timed_io::{Sniffed, Watched};
+use crate::worker::budget;
 use crate::worker::drain::WaitDraining;
-use crate::worker::turn;
 
 /// Serves one accepted connection to its end. `io` is a TCP stream or an in-memory pipe.
 ///
@@ -84,7 +84,7 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // Plain requests look for themselves.
         if !matches!(self.state, State::Direct(_)) {
-            std::task::ready!(turn::poll_begin(cx));
+            std::task::ready!(budget::poll_begin(cx));
         }
         loop {
             match &mut self.state {

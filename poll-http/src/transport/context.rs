@@ -5,7 +5,7 @@ use poll_core::Memory;
 use crate::transport::settings::ConnectionSettings;
 use crate::worker::drain::Drain;
 use crate::worker::metrics::Metrics;
-use crate::worker::timer_wheel::Deadlines;
+use crate::worker::timer_wheel::Timers;
 
 /// What the connections of one worker share.
 #[derive(Clone, Debug)]
@@ -13,7 +13,7 @@ pub struct ConnectionContext {
     /// Their limits.
     pub settings: ConnectionSettings,
     /// The worker's timers, on which their deadlines run.
-    pub timers: Deadlines,
+    pub timers: Timers,
     /// Tells them that the server goes down.
     pub drain: Drain,
     /// The account of what their peers make the server hold.
@@ -29,7 +29,7 @@ impl ConnectionContext {
     pub fn new(settings: ConnectionSettings) -> Self {
         Self {
             settings,
-            timers: Deadlines::new(),
+            timers: Timers::new(),
             drain: Drain::new(),
             memory: Memory::new(0),
             metrics: Metrics::new(),

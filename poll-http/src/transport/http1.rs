@@ -1,7 +1,7 @@
 //! HTTP/1.1 and HTTP/1.0, on hyper's server with every option set on purpose.
 //!
 //! One chunk a piece, one write an answer, and a client that leaves drops its handler at once: hyper does these given
-//! the right options, and the tests hold it to them. Deadlines are not here but in [`stall`](crate::transport::timed_io), which is
+//! the right options, and the tests hold it to them. Timers are not here but in [`stall`](crate::transport::timed_io), which is
 //! told through the [`Link`] when a request begins and ends.
 
 pub(crate) mod fast;

@@ -39,10 +39,10 @@ use crate::transport::error::ConnectionError;
 use crate::transport::handle::{Begun, Handle, Panicked, begin};
 use crate::transport::settings::ConnectionSettings;
 use crate::transport::timed_io::Watched;
+use crate::worker::budget;
 use crate::worker::drain::WaitDraining;
 use crate::worker::metrics::Cut;
 use crate::worker::timer_wheel::Timer;
-use crate::worker::turn;
 use backlog::{Backlog, Queued, Ticket};
 use content::{Came, Content};
 use head::Wants;
@@ -174,7 +174,7 @@ where
             self.lane.close(1);
         }
         for _ in 0..SLICE {
-            if turn::is_over() {
+            if budget::is_over() {
                 return Streams::More;
             }
             match Pin::new(&mut self.streams).poll_next(cx) {
@@ -222,7 +222,7 @@ where
             self.take_pushed();
             let mut accepted = false;
             loop {
-                ready!(turn::poll_go_on(cx));
+                ready!(budget::poll_go_on(cx));
                 let Stack::Open(open) = &mut self.stack else { return Poll::Pending };
                 if self.lane.backlog.is_crowded(self.made.bytes) {
                     // What there is leaves before more is made.

@@ -24,8 +24,8 @@ use crate::message::shared_writer::{Lendable, Lent};
 use crate::transport::connection_state::{Link, Phase, Stage};
 use crate::transport::context::ConnectionContext;
 use crate::transport::http2::{Allowed, Traffic};
+use crate::worker::budget::{self, cost};
 use crate::worker::timer_wheel::Timer;
-use crate::worker::turn::{self, cost};
 
 /// Opens every HTTP/2 connection (RFC 9113, section 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -221,8 +221,8 @@ impl<IO: AsyncRead + Unpin> Watched<IO> {
 
     fn poll_read_watched(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         // What is read makes work. A connection that is about to end has to see all that has come.
-        if turn::is_over() && !self.link.is_draining() {
-            return turn::poll_go_on(cx).map(Ok);
+        if budget::is_over() && !self.link.is_draining() {
+            return budget::poll_go_on(cx).map(Ok);
         }
         if self.traffic.is_some() { self.poll_read_frames(cx, buf) } else { self.poll_read_bytes(cx, buf) }
     }
@@ -235,7 +235,7 @@ impl<IO: AsyncRead + Unpin> Watched<IO> {
                 let read = &buf.filled()[before..];
                 if !read.is_empty() {
                     self.link.read(read);
-                    turn::charge(cost::BYTE * read.len() as u64);
+                    budget::charge(cost::BYTE * read.len() as u64);
                 }
                 Poll::Ready(Ok(()))
             }
@@ -317,11 +317,11 @@ impl<IO: AsyncWrite + Unpin> Watched<IO> {
         write: impl FnOnce(Pin<&mut Lendable<IO>>, &mut Context<'_>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         if length >= LARGE {
-            std::task::ready!(turn::poll_go_on(cx));
+            std::task::ready!(budget::poll_go_on(cx));
         }
         let written = write(Pin::new(&mut self.io), cx);
         if let Poll::Ready(Ok(count)) = &written {
-            turn::charge(cost::BYTE * *count as u64);
+            budget::charge(cost::BYTE * *count as u64);
         }
         written
     }

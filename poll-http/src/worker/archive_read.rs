@@ -1,6 +1,6 @@
-//! Looks that may have to wait for the journal: bounded in time, among those who wait, and ended by a drain.
+//! Reads that may have to wait for the archive: bounded in time, counted among the waiters, and ended by a drain.
 //!
-//! What is in memory is looked at as ever: nothing here costs anything before a look has to wait.
+//! What is in memory is read as ever: nothing here costs anything before a read has to wait.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -13,93 +13,93 @@ use tokio::time::Instant;
 
 use crate::access::client::Client;
 use crate::message::refusal::Refusal;
-use crate::service::Service;
-use crate::worker::metrics::Pattern;
+use crate::worker::Worker;
+use crate::worker::metrics::Waiter;
 
-/// However short a poll's own time is, a look at the disk may take this long: it is no wait for a message.
-pub(crate) const A_LOOK: Duration = Duration::from_secs(1);
+/// However short a poll's own time is, a read from the archive may take this long: it is no wait for a message.
+pub(crate) const SHORTEST_READ: Duration = Duration::from_secs(1);
 
-/// Why a look was given up.
+/// Why a read was given up.
 #[derive(Debug)]
-pub(crate) enum Late {
+pub(crate) enum ReadError {
     /// Its time is over.
     TimeUp,
     /// The server drains.
     Draining,
     /// There will never be an answer.
     Unreadable(JournalError),
-    /// Nobody more may wait.
+    /// No more may wait.
     Refused(Refusal),
 }
 
-impl From<Late> for Refusal {
-    fn from(late: Late) -> Self {
-        match late {
-            Late::Unreadable(error) => Self::unreadable(error),
-            Late::Refused(refusal) => refusal,
-            Late::TimeUp => {
+impl From<ReadError> for Refusal {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Unreadable(error) => Self::unreadable(error),
+            ReadError::Refused(refusal) => refusal,
+            ReadError::TimeUp => {
                 Self::unreadable(JournalError::Unavailable("it did not answer in time".to_owned()))
             }
-            Late::Draining => Self::new(StatusCode::SERVICE_UNAVAILABLE, "the server is going down")
+            ReadError::Draining => Self::new(StatusCode::SERVICE_UNAVAILABLE, "the server is going down")
                 .retry_after(Duration::from_secs(1)),
         }
     }
 }
 
-impl Service {
-    /// Gives a look its time.
-    pub(crate) async fn in_time<T>(
+impl Worker {
+    /// Bounds a read in time.
+    pub(crate) async fn read_until<T>(
         &self,
         until: Instant,
-        look: impl Future<Output = Result<T, JournalError>>,
-    ) -> Result<T, Late> {
+        read: impl Future<Output = Result<T, JournalError>>,
+    ) -> Result<T, ReadError> {
         let drained = async {
             self.drain().wait_draining().await;
             let left = self.time_to_drain().unwrap_or_default();
-            self.deadlines().at(Instant::now() + left).await;
+            self.timers().at(Instant::now() + left).await;
         };
         tokio::select! {
             biased;
-            seen = look => seen.map_err(Late::Unreadable),
-            () = self.deadlines().at(until) => Err(Late::TimeUp),
-            () = drained => Err(Late::Draining),
+            seen = read => seen.map_err(ReadError::Unreadable),
+            () = self.timers().at(until) => Err(ReadError::TimeUp),
+            () = drained => Err(ReadError::Draining),
         }
     }
 
-    /// A look for a request that is not among those who wait: it is while the look waits, for so long at the most.
+    /// A read for a request that has no permit to wait: it takes one while the read waits, for so long at the most.
     ///
     /// # Errors
-    /// 429 where no more may wait, 503 where the journal cannot answer in time, 500 where it never will.
-    pub(crate) async fn cold<T>(
+    /// 429 where no more may wait, 503 where the archive does not answer in time, 500 where it never will.
+    pub(crate) async fn archive_read<T>(
         &self,
         channel: &ChannelName,
         client: &Client,
         wait: Duration,
-        look: impl Future<Output = Result<T, JournalError>>,
+        read: impl Future<Output = Result<T, JournalError>>,
     ) -> Result<T, Refusal> {
-        let mut look = pin!(look);
-        if let Poll::Ready(seen) = poll_fn(|cx| Poll::Ready(look.as_mut().poll(cx))).await {
+        let mut read = pin!(read);
+        if let Poll::Ready(seen) = poll_fn(|cx| Poll::Ready(read.as_mut().poll(cx))).await {
             return seen.map_err(Refusal::unreadable);
         }
-        let _place = self.place(Pattern::Cold, channel, client)?;
-        Ok(self.in_time(Instant::now() + wait.max(A_LOOK), look).await?)
+        let _permit = self.permit(Waiter::ArchiveRead, channel, client)?;
+        Ok(self.read_until(Instant::now() + wait.max(SHORTEST_READ), read).await?)
     }
 
-    /// Where somebody stands who asks for an answer that stays open.
+    /// What a position means in a channel, for a reader that stays.
     ///
     /// # Errors
-    /// As [`cold`](Self::cold).
-    pub(crate) async fn stand(
+    /// As [`archive_read`](Self::archive_read).
+    pub(crate) async fn pin(
         &self,
         now: Timestamp,
         channel: &ChannelName,
         position: Position,
         client: &Client,
     ) -> Result<(Pinned, ReadState), Refusal> {
-        let look = async {
+        let read = async {
             let pinned = self.store().pin(now, channel, position).await?;
             Ok((pinned, self.store().read_state(now, channel, &pinned).await?))
         };
-        self.cold(channel, client, self.settings().cold_read, look).await
+        self.archive_read(channel, client, self.settings().cold_read, read).await
     }
 }

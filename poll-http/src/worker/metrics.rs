@@ -2,7 +2,6 @@
 
 mod lag;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -28,20 +27,20 @@ pub struct Metrics {
 #[derive(Debug, Clone, Default)]
 struct Waiters {
     family: Family<PatternLabel, Gauge>,
-    long: Gauge,
+    long_poll: Gauge,
     stream: Gauge,
     push: Gauge,
-    cold: Gauge,
+    archive_read: Gauge,
 }
 
-/// A pattern that waits.
+/// What a waiter is counted as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pattern {
-    Long,
+pub(crate) enum Waiter {
+    LongPoll,
     Stream,
     Push,
-    /// Waits for the journal, to be answered at once then.
-    Cold,
+    /// Waits for the archive, to be answered at once then.
+    ArchiveRead,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -83,8 +82,8 @@ impl Metrics {
     pub fn new() -> Self {
         let waiters = Waiters::default();
         let of = |pattern| waiters.family.get_or_create_owned(&PatternLabel { pattern });
-        let (long, stream) = (of("long"), of("stream"));
-        let waiters = Waiters { long, stream, push: of("push"), cold: of("cold"), ..waiters };
+        let (long_poll, stream, push, archive_read) = (of("long"), of("stream"), of("push"), of("cold"));
+        let waiters = Waiters { long_poll, stream, push, archive_read, ..waiters };
         Self {
             waiters,
             published: Counter::default(),
@@ -116,13 +115,13 @@ impl Metrics {
         registry.register("poll_delivery_lag_seconds", lag, self.lag.clone());
     }
 
-    /// How many wait in a pattern.
-    pub(crate) fn waiting(&self, pattern: Pattern) -> &Gauge {
-        match pattern {
-            Pattern::Long => &self.waiters.long,
-            Pattern::Stream => &self.waiters.stream,
-            Pattern::Push => &self.waiters.push,
-            Pattern::Cold => &self.waiters.cold,
+    /// How many wait.
+    pub(crate) fn waiting(&self, waiter: Waiter) -> &Gauge {
+        match waiter {
+            Waiter::LongPoll => &self.waiters.long_poll,
+            Waiter::Stream => &self.waiters.stream,
+            Waiter::Push => &self.waiters.push,
+            Waiter::ArchiveRead => &self.waiters.archive_read,
         }
     }
 
@@ -155,6 +154,3 @@ impl Default for Metrics {
         Self::new()
     }
 }
-
-/// Where the text of `/metrics` comes from.
-pub(crate) type MetricsText = Arc<dyn Fn() -> String + Send + Sync>;

@@ -1,10 +1,18 @@
-//! What a worker's requests share: timers, the drain, metrics, settings, the clock, and the share of a turn.
+//! What a worker's requests share: the store, lanes, timers, the drain, metrics, settings, the clock, permits to wait.
 //!
-//! Uses `message` and `access`.
+//! Uses `message` and `access`. It knows no dialect, no pattern and no path.
 
+mod answer_charge;
+pub(crate) mod archive_read;
+pub(crate) mod budget;
 pub(crate) mod clock;
+mod delivery;
 pub(crate) mod drain;
+mod hooks;
 pub(crate) mod metrics;
+pub(crate) mod permit;
 pub(crate) mod settings;
+pub(crate) mod shared;
 pub(crate) mod timer_wheel;
-pub(crate) mod turn;
+
+pub(crate) use shared::Worker;

@@ -1,6 +1,7 @@
-//! Places among those who wait: bounded, counted by pattern, and given back however a request ends.
+//! Permits to wait: bounded by admission, counted by kind, and released however a request ends.
 //!
-//! Who has been given a large answer keeps a place as well until it has taken it, because that is memory as waiting is.
+//! A client that was given a large answer keeps a permit as well until it has taken the answer, because that is memory
+//! as waiting is.
 
 use poll_core::ChannelName;
 
@@ -8,117 +9,127 @@ use crate::access::admission::Names;
 use crate::access::client::Client;
 use crate::message::refusal::Refusal;
 use crate::message::reply::Reply;
-use crate::service::Service;
-use crate::worker::metrics::Pattern;
+use crate::worker::Worker;
+use crate::worker::metrics::Waiter;
 
-/// An answer up to this many bytes takes no place: less than a socket's own buffer holds.
+/// An answer up to this many bytes needs no permit: less than a socket's own buffer holds.
 const SMALL: u64 = 4 * 1024;
 
-/// A place, given back when it is dropped.
-#[must_use = "a place is given back when it is dropped"]
-pub(crate) struct Place {
-    service: Service,
-    /// `None` for one who reads.
-    pattern: Option<Pattern>,
+/// Leave to wait on a channel.
+#[must_use = "a permit is released when it is dropped"]
+pub(crate) struct Permit {
+    worker: Worker,
+    /// `None` where an answer is being read.
+    waiter: Option<Waiter>,
     channel: ChannelName,
     client: Client,
-    /// Taken when it is given back.
+    /// Taken when it is released.
     names: Option<Names>,
 }
 
-impl Service {
-    /// Lets one wait on a channel.
+impl Worker {
+    /// Lets a client wait on a channel.
     ///
     /// # Errors
     /// 429 with the bound that is reached.
-    pub(crate) fn place(
+    pub(crate) fn permit(
         &self,
-        pattern: Pattern,
+        waiter: Waiter,
         channel: &ChannelName,
         client: &Client,
-    ) -> Result<Place, Refusal> {
-        let names = self.take_place(pattern, channel, client)?;
-        Ok(Place::new(self, Some(pattern), channel, client, names))
+    ) -> Result<Permit, Refusal> {
+        let names = self.take_permit(waiter, channel, client)?;
+        Ok(Permit::new(self, Some(waiter), channel, client, names))
     }
 
-    /// The same for whoever keeps for itself what a [`Place`] would hold, and then [gives it back](Self::give_place).
-    pub(crate) fn take_place(
+    /// The same for a waiter that has what a [`Permit`] would hold, and [releases it](Self::release_permit) by itself.
+    pub(crate) fn take_permit(
         &self,
-        pattern: Pattern,
+        waiter: Waiter,
         channel: &ChannelName,
         client: &Client,
     ) -> Result<Names, Refusal> {
-        let names = self.0.shared.admission.take(channel, client)?;
-        self.metrics().waiting(pattern).inc();
+        let names = self.admission().take(channel, client)?;
+        self.metrics().waiting(waiter).inc();
         Ok(names)
     }
 
-    /// Gives back a place that was taken.
-    pub(crate) fn give_place(&self, pattern: Pattern, channel: &ChannelName, client: &Client, names: Names) {
-        self.metrics().waiting(pattern).dec();
-        self.0.shared.admission.give(channel, client, names);
+    /// Releases a permit that was taken.
+    pub(crate) fn release_permit(
+        &self,
+        waiter: Waiter,
+        channel: &ChannelName,
+        client: &Client,
+        names: Names,
+    ) {
+        self.metrics().waiting(waiter).dec();
+        self.admission().give(channel, client, names);
     }
 
-    /// Has the reader of a large answer keep a place until the answer is written.
+    /// Has a large answer hold a permit until it is written.
     ///
     /// # Errors
     /// 429 with the bound that is reached.
-    pub(crate) fn read_in_place(
+    pub(crate) fn permit_to_read(
         &self,
         reply: Reply,
         channel: &ChannelName,
         client: &Client,
     ) -> Result<Reply, Refusal> {
-        if reply.body.exact_length().is_some_and(|bytes| bytes <= SMALL) {
+        if is_small(&reply) {
             return Ok(reply);
         }
-        let names = self.0.shared.admission.take(channel, client)?;
+        let names = self.admission().take(channel, client)?;
         Ok(self.holding(reply, channel, client, names))
     }
 
-    /// The same for one who has waited, whose place goes over to the answer if it is large; else it is given back.
-    pub(crate) fn read_in_place_of(
+    /// The same for a client that has waited: the answer keeps its permit if it is large, else that is released.
+    pub(crate) fn keep_permit_to_read(
         &self,
-        pattern: Pattern,
+        waiter: Waiter,
+        names: Names,
         reply: Reply,
         channel: &ChannelName,
         client: &Client,
-        names: Names,
     ) -> Reply {
-        if reply.body.exact_length().is_some_and(|bytes| bytes <= SMALL) {
-            self.give_place(pattern, channel, client, names);
+        if is_small(&reply) {
+            self.release_permit(waiter, channel, client, names);
             return reply;
         }
-        self.metrics().waiting(pattern).dec();
+        self.metrics().waiting(waiter).dec();
         self.holding(reply, channel, client, names)
     }
 
     fn holding(&self, reply: Reply, channel: &ChannelName, client: &Client, names: Names) -> Reply {
-        let place = Place::new(self, None, channel, client, names);
-        Reply { body: reply.body.until_written(place), ..reply }
+        let permit = Permit::new(self, None, channel, client, names);
+        Reply { body: reply.body.until_written(permit), ..reply }
     }
 }
 
-impl Place {
+fn is_small(reply: &Reply) -> bool {
+    reply.body.exact_length().is_some_and(|bytes| bytes <= SMALL)
+}
+
+impl Permit {
     fn new(
-        service: &Service,
-        pattern: Option<Pattern>,
+        worker: &Worker,
+        waiter: Option<Waiter>,
         channel: &ChannelName,
         client: &Client,
         names: Names,
     ) -> Self {
-        let (service, channel, client) = (service.clone(), channel.clone(), client.clone());
-        Self { service, pattern, channel, client, names: Some(names) }
+        let (worker, channel, client) = (worker.clone(), channel.clone(), client.clone());
+        Self { worker, waiter, channel, client, names: Some(names) }
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
-        let Self { service, pattern, channel, client, names } = self;
+        let Self { worker, waiter, channel, client, names } = self;
         let Some(names) = names.take() else { return };
-        match *pattern {
-            Some(pattern) => service.give_place(pattern, channel, client, names),
-            None => service.0.shared.admission.give(channel, client, names),
+        match *waiter {
+            Some(waiter) => worker.release_permit(waiter, channel, client, names),
+            None => worker.admission().give(channel, client, names),
         }
     }
 }

@@ -1,15 +1,12 @@
 //! What a service is set to: every knob of the answering half in one place, each default with its why.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderValue;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use ipnet::IpNet;
 
 use crate::access::admission::Limits;
+use crate::access::origin::{Cors, HostCheck};
 use crate::access::tokens::Access;
-use crate::message::early_hints::Asset;
 
 /// The settings of a [`Service`](crate::Service). Defaults are the documented ones.
 #[derive(Debug, Clone)]
@@ -47,29 +44,6 @@ pub struct ServiceSettings {
     pub demo_jobs: usize,
 }
 
-/// Which origins' pages may use the server (Fetch §3.2).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Cors {
-    /// Only pages that the server gave out itself.
-    #[default]
-    Off,
-    /// These as well, each written `scheme://host[:port]`.
-    Origins(Vec<String>),
-    /// All.
-    Any,
-}
-
-/// Which `Host` names a server answers; others are 421, so that a page whose name was re-bound to this address
-/// is not taken for a local one.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum HostCheck {
-    /// Any: the server listens beyond loopback.
-    #[default]
-    Off,
-    /// Names that mean loopback, and these, without port.
-    Loopback(Vec<String>),
-}
-
 /// What becomes of an event that was given to somebody.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Given {
@@ -98,28 +72,6 @@ pub enum Demo {
     /// It is not.
     #[default]
     Off,
-}
-
-/// The page at `/` and what it needs.
-#[derive(Debug, Clone, Default)]
-pub struct Site {
-    /// The page itself; `/` is 404 without.
-    pub page: Option<Asset>,
-    /// Its stylesheet and script: pushed or announced before the page, and served at their own paths.
-    pub assets: Arc<[Asset]>,
-}
-
-impl Site {
-    /// One page of HTML that brings all it needs.
-    #[must_use]
-    pub fn of_page(html: &'static str) -> Self {
-        let html_type = HeaderValue::from_static("text/html; charset=utf-8");
-        let headers = [(CONTENT_TYPE, html_type), (CACHE_CONTROL, HeaderValue::from_static("no-cache"))];
-        let link = HeaderValue::from_static("</>; rel=preload; as=document");
-        let body = html.as_bytes().into();
-        let page = Asset { path: "/".to_owned(), headers: headers.into_iter().collect(), body, link };
-        Self { page: Some(page), assets: Arc::default() }
-    }
 }
 
 impl Default for ServiceSettings {

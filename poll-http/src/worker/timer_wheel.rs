@@ -1,4 +1,4 @@
-//! The only sleeper: a wheel of coarse timers with one driver task per [`Deadlines`].
+//! The only sleeper: a wheel of coarse timers with one driver task per [`Timers`].
 //!
 //! A waiting poll, an idle connection and a stalled write all need "wake me then", and nearly all of them are dropped
 //! or pushed back long before. So a timer is one slot of a shared wheel, pushing it back is one store, and taking it
@@ -30,7 +30,7 @@ const NIL: u32 = u32::MAX;
 
 /// A family of timers, driven by one task. Meant to be one per worker thread, so that its lock is never contended.
 #[derive(Clone)]
-pub struct Deadlines {
+pub struct Timers {
     shared: Arc<Shared>,
 }
 
@@ -72,13 +72,13 @@ enum Driver {
     Until(u64),
 }
 
-impl Default for Deadlines {
+impl Default for Timers {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Deadlines {
+impl Timers {
     /// An empty wheel. Its driver is spawned on the current tokio runtime when the first timer is waited for, and ends
     /// when it gets up and finds no timer left.
     #[must_use]
@@ -103,7 +103,7 @@ impl Deadlines {
     /// A timer that is not set.
     #[must_use]
     pub fn timer(&self) -> Timer {
-        Timer { deadlines: self.clone(), key: NIL, due: NEVER }
+        Timer { timers: self.clone(), key: NIL, due: NEVER }
     }
 
     /// Completes at `when` or up to 8 ms later.
@@ -145,7 +145,7 @@ impl Deadlines {
     }
 
     /// Makes sure that somebody is up at `tick`, which was just linked.
-    fn summon(&self, mut wheel: MutexGuard<'_, Wheel>, tick: u64) {
+    fn ensure_driver(&self, mut wheel: MutexGuard<'_, Wheel>, tick: u64) {
         match wheel.driver {
             Driver::Until(up) if up <= tick => {}
             Driver::Until(_) => {
@@ -156,24 +156,24 @@ impl Deadlines {
             Driver::Absent => {
                 wheel.driver = Driver::Until(tick);
                 drop(wheel);
-                tokio::spawn(drive(Driving { deadlines: self.clone(), ended: false }));
+                tokio::spawn(drive(Driving { timers: self.clone(), ended: false }));
             }
         }
     }
 }
 
-impl std::fmt::Debug for Deadlines {
+impl std::fmt::Debug for Timers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Deadlines").field("armed", &self.armed()).finish()
+        f.debug_struct("Timers").field("armed", &self.armed()).finish()
     }
 }
 
-/// One timer of a [`Deadlines`]. Dropping it takes it out of the wheel.
+/// One timer of a [`Timers`]. Dropping it takes it out of the wheel.
 ///
 /// Setting and clearing only note the time; the next [`poll`](Timer::poll) acts on it. A timer moved later stays where
 /// it is in the wheel and finds its new place when it comes up, which may wake its task once for nothing.
 pub struct Timer {
-    deadlines: Deadlines,
+    timers: Timers,
     key: u32,
     due: u64,
 }
@@ -181,7 +181,7 @@ pub struct Timer {
 impl Timer {
     /// To go off at `when`. Poll afterwards: a time earlier than the last is only kept from then on.
     pub fn set(&mut self, when: Instant) {
-        self.due = self.deadlines.tick_after(when);
+        self.due = self.timers.tick_after(when);
     }
 
     /// Not to go off at all.
@@ -204,11 +204,11 @@ impl Timer {
         if self.due == NEVER {
             return Poll::Pending;
         }
-        let deadlines = &self.deadlines;
+        let timers = &self.timers;
         // A replaced waker's drop may run a task's destructor, which may own timers: never under the lock, so it is
         // declared first and dropped last.
         let _replaced;
-        let mut wheel = deadlines.wheel();
+        let mut wheel = timers.wheel();
         let now = if let Some(entry) = wheel.timers.get_mut(self.key as usize) {
             let same = entry.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
             if entry.tick <= self.due && same {
@@ -220,18 +220,18 @@ impl Timer {
             }
             // Too late in the wheel, or not in it any more.
             wheel.unlink(self.key);
-            deadlines.tick_now()
+            timers.tick_now()
         } else {
             self.key = wheel.admit(cx.waker().clone());
             // What is new has some time left, as a rule. Where it has not, the driver will see to it, and the clock need
             // not be read; an empty wheel begins at its time.
-            if wheel.linked > 0 { wheel.done } else { deadlines.tick_now() }
+            if wheel.linked > 0 { wheel.done } else { timers.tick_now() }
         };
         if self.due <= now {
             return Poll::Ready(());
         }
         wheel.link(self.key, self.due, now);
-        deadlines.summon(wheel, self.due);
+        timers.ensure_driver(wheel, self.due);
         Poll::Pending
     }
 }
@@ -241,7 +241,7 @@ impl Drop for Timer {
         if self.key == NIL {
             return;
         }
-        let mut wheel = self.deadlines.wheel();
+        let mut wheel = self.timers.wheel();
         wheel.unlink(self.key);
         let entry = wheel.timers.try_remove(self.key as usize);
         if wheel.timers.is_empty() && wheel.timers.capacity() > SLICE {
@@ -260,7 +260,7 @@ impl std::fmt::Debug for Timer {
     }
 }
 
-/// Future of [`Deadlines::at`].
+/// Future of [`Timers::at`].
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
 pub struct Until {
@@ -375,7 +375,7 @@ fn slot_of(tick: u64) -> usize {
 
 /// The driver's task. Marks the driver absent when it is dropped half-way, as a runtime's shutdown does.
 struct Driving {
-    deadlines: Deadlines,
+    timers: Timers,
     /// [`drive`] has ended and said so itself, under the lock; another driver may be at work already.
     ended: bool,
 }
@@ -383,23 +383,23 @@ struct Driving {
 impl Drop for Driving {
     fn drop(&mut self) {
         if !self.ended {
-            self.deadlines.wheel().driver = Driver::Absent;
+            self.timers.wheel().driver = Driver::Absent;
         }
     }
 }
 
 async fn drive(mut driving: Driving) {
-    let deadlines = driving.deadlines.clone();
+    let timers = driving.timers.clone();
     let mut wakers = Vec::new();
     loop {
         let next = {
-            let mut wheel = deadlines.wheel();
-            wheel.fire(deadlines.tick_now(), &mut wakers);
+            let mut wheel = timers.wheel();
+            wheel.fire(timers.tick_now(), &mut wakers);
             let next = wheel.next_up();
             match next {
                 Some(tick) => wheel.driver = Driver::Until(tick),
                 None if wakers.is_empty() => {
-                    // Under the lock that `summon` looks at it with: the next timer finds no driver.
+                    // Under the lock that `ensure_driver` looks at it with: the next timer finds no driver.
                     wheel.driver = Driver::Absent;
                     driving.ended = true;
                     return;
@@ -414,8 +414,8 @@ async fn drive(mut driving: Driving) {
         } else if let Some(tick) = next {
             tokio::select! {
                 biased;
-                () = sleep_until(deadlines.instant_of(tick)) => {}
-                () = deadlines.shared.sooner.notified() => {}
+                () = sleep_until(timers.instant_of(tick)) => {}
+                () = timers.shared.sooner.notified() => {}
             }
         }
     }

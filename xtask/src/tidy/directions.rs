@@ -28,9 +28,12 @@ const WINGS: &[(&str, &[&str])] = &[
     ("transport", &["message"]),
 ];
 /// What the transport may use of the workers.
-const TRANSPORT_KNOWS: &[&str] = &["drain", "metrics", "timer_wheel", "turn"];
+const TRANSPORT_KNOWS: &[&str] = &["drain", "metrics", "timer_wheel", "budget"];
 /// Wings whose rooms never use each other, and the files in them that all rooms share.
-const ROOMS: &[(&str, &[&str])] = &[("pattern", &[]), ("dialect", &["frame", "list", "object", "question"])];
+const ROOMS: &[(&str, &[&str])] = &[
+    ("pattern", &[]),
+    ("dialect", &["format", "frame", "list", "object", "question", "stream_event", "wait"]),
+];
 
 /// A crate's files by their paths from the project's root, with their texts.
 type Files<'a> = BTreeMap<&'a str, BTreeMap<Module, (&'a str, &'a str)>>;

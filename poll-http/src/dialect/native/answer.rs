@@ -9,13 +9,15 @@ use poll_core::{
     Batch, ChannelName, Continuity, Cursor, Form, Limit, Message, Published, ReadState, Stamp, Timestamp,
 };
 
-use crate::dialect::form;
+use crate::dialect::format::{PollFormat, PublishFormat};
 use crate::dialect::list::{self, List};
+use crate::dialect::native::publish::Incoming;
 use crate::dialect::question::Answer;
 use crate::message::body::Body;
 use crate::message::json::{
     write_cursor, write_encoding, write_id, write_number, write_payload, write_string, write_time,
 };
+use crate::message::refusal::Refusal;
 use crate::message::reply::Reply;
 use crate::message::respond;
 
@@ -52,11 +54,20 @@ pub(crate) fn poll(answer: &Answer, clock: &str, cache: &'static str) -> Reply {
     Reply { made: Some(answer.now), ..respond::whole(StatusCode::OK, respond::JSON, cache, body) }
 }
 
+/// How a long poll is answered.
+pub(crate) struct LongPoll;
+
+impl PollFormat for LongPoll {
+    fn write(self: Box<Self>, _: &ChannelName, answer: &Answer) -> Result<Reply, Refusal> {
+        Ok(poll(answer, "timestamp", respond::NO_STORE))
+    }
+}
+
 /// The part of a poll's answer that all who are given the same messages share.
 struct Messages;
 
 impl List for Messages {
-    const FORM: Form = form::NATIVE_POLL;
+    const FORM: Form = Form::new("native poll");
 
     fn open(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(br#"{"messages":["#);
@@ -179,17 +190,35 @@ pub(crate) fn message_cache(now: Timestamp, until: Option<Timestamp>) -> String 
     format!("private, max-age={seconds}, immutable")
 }
 
-/// What a publish of one message, or of a batch of lines, is answered.
-pub(crate) fn published(
-    channel: &ChannelName,
-    published: &Published,
-    shape: &crate::dialect::native::Incoming,
-) -> Reply {
+/// How the publish of one message, or of a batch of lines, is answered.
+impl PublishFormat for Incoming {
+    fn most_bytes(&self, messages: usize) -> usize {
+        /// A stamp with its number, id, cursor and time.
+        const A_STAMP: usize = 180;
+        messages * A_STAMP
+    }
+
+    fn write(&self, channel: &ChannelName, published: &Published) -> Reply {
+        write_published(channel, published, self)
+    }
+}
+
+/// How the report of a job's step is answered.
+pub(crate) struct PublishedStep;
+
+impl PublishFormat for PublishedStep {
+    fn write(&self, channel: &ChannelName, published: &Published) -> Reply {
+        let reply = write_published(channel, published, &Incoming::STEP);
+        Reply { status: StatusCode::ACCEPTED, ..reply }
+    }
+}
+
+fn write_published(channel: &ChannelName, published: &Published, incoming: &Incoming) -> Reply {
     let status = if published.repeated { StatusCode::OK } else { StatusCode::CREATED };
     let mut out = Vec::with_capacity(published_bytes(channel, &published.stamps));
     out.extend_from_slice(br#"{"channel":"#);
     write_string(&mut out, channel.as_str());
-    match (shape.is_lines(), &*published.stamps, &*published.gone) {
+    match (incoming.is_lines(), &*published.stamps, &*published.gone) {
         (false, [stamp], []) => {
             let cursor = stamp.cursor.to_text();
             out.push(b',');

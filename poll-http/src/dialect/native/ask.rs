@@ -6,15 +6,15 @@ use std::time::Duration;
 use poll_core::{ChannelName, Cursor, Limit, Position, Seq};
 
 use crate::dialect::frame::Framing;
-use crate::dialect::question::{AtEnd, Grain, Question, Skips};
+use crate::dialect::question::{AtEnd, Channels, Question, StreamQuestion};
+use crate::dialect::wait::wait;
 use crate::message::accept::weight;
 use crate::message::head::{Field, Head, text};
-use crate::message::query::{Query, Repeats};
+use crate::message::query::{Query, Repeats, number};
 use crate::message::refusal::Refusal;
 use crate::message::respond;
 
 const DEFAULT_CHANNEL: &str = "default";
-const DEFAULT_WAIT: Duration = Duration::from_secs(30);
 
 /// What the query says of the channel and the place in it, as it is written.
 struct Words<'a> {
@@ -55,20 +55,38 @@ pub(crate) fn long_poll(head: Head<'_>, most: Duration) -> Result<Question, Refu
 }
 
 /// `/api/stream` and `/api/push`: from now on, unless the reader says where it was.
-pub(crate) fn stream(head: Head<'_>) -> Result<(Question, Option<Position>), Refusal> {
+pub(crate) fn stream(head: Head<'_>) -> Result<StreamQuestion, Refusal> {
     let words = Words::of(head)?;
     let given = given(head, &words)?;
-    Ok((question(&words, given.unwrap_or(Position::End), Duration::ZERO)?, given))
+    let question = question(&words, given.unwrap_or(Position::End), Duration::ZERO)?;
+    Ok(StreamQuestion { question, given, framing: framing(head)? })
 }
 
-/// `/api/progress/{job}`: where the reader was, if it says so. The channel is in the path.
-pub(crate) fn job(head: Head<'_>) -> Result<Option<Position>, Refusal> {
+/// `/api/progress/{job}`, whose channel is in the path: from the first step on, unless the reader says where it was.
+pub(crate) fn job(head: Head<'_>, channel: ChannelName) -> Result<StreamQuestion, Refusal> {
     let [cursor, last_id] = Query::of(head).get_all(["cursor", "last_id"], Repeats::Refused)?;
-    given(head, &Words { channel: None, cursor, last_id, limit: None })
+    let given = given(head, &Words { channel: None, cursor, last_id, limit: None })?;
+    progress(head, channel, given)
+}
+
+/// `/api/progress`, whose channel is yet to be: from its first step on.
+pub(crate) fn demo_job(head: Head<'_>, channel: ChannelName) -> Result<StreamQuestion, Refusal> {
+    progress(head, channel, None)
+}
+
+fn progress(
+    head: Head<'_>,
+    channel: ChannelName,
+    given: Option<Position>,
+) -> Result<StreamQuestion, Refusal> {
+    let channels = Channels::one(channel, given.unwrap_or(Position::Start));
+    let question =
+        Question { channels, limit: Limit::default(), wait: Duration::ZERO, at_end: AtEnd::Answer };
+    Ok(StreamQuestion { question, given, framing: framing(head)? })
 }
 
 /// How an answer that stays open is to be framed: as `format` says, else as `Accept` prefers it, else in lines.
-pub(crate) fn framing(head: Head<'_>) -> Result<Framing, Refusal> {
+fn framing(head: Head<'_>) -> Result<Framing, Refusal> {
     match get(Query::of(head), "format")?.as_deref() {
         Some("sse") => Ok(Framing::Events),
         Some("lines") => Ok(Framing::Lines),
@@ -97,15 +115,8 @@ fn question(words: &Words<'_>, position: Position, wait: Duration) -> Result<Que
             Some(limit) => Limit::messages(usize::try_from(limit).unwrap_or(usize::MAX)),
         },
     };
-    Ok(Question {
-        channel: named(&words.channel)?,
-        position,
-        limit,
-        wait,
-        at_end: AtEnd::Answer,
-        grain: Grain::Message,
-        skips: Skips::Nothing,
-    })
+    let channels = Channels::one(named(&words.channel)?, position);
+    Ok(Question { channels, limit, wait, at_end: AtEnd::Answer })
 }
 
 /// What the question's address says of where the reader is.
@@ -144,38 +155,6 @@ fn resumed(head: Head<'_>) -> Result<Option<Position>, Refusal> {
 
 fn cursor(name: &str, text: &str) -> Result<Cursor, Refusal> {
     text.parse().map_err(|error| Refusal::bad_request(format!("`{name}`: {error}")))
-}
-
-fn number(text: &str) -> Option<u64> {
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if digits { text.parse().ok() } else { None }
-}
-
-/// How long a long poll waits: up to `timeout`, else as long as the asker prefers, at most `most`. A thirtieth of that is
-/// left for the answer's way, at most a second: proxies that allow an answer just as long would cut it off.
-pub(crate) fn wait(
-    timeout: Option<&str>,
-    preferred: impl FnOnce() -> Option<Duration>,
-    most: Duration,
-) -> Result<Duration, Refusal> {
-    let asked = match timeout {
-        Some(text) => seconds(text, most)?,
-        None => preferred().unwrap_or(DEFAULT_WAIT),
-    };
-    let asked = asked.min(most);
-    Ok(asked - (asked / 30).min(Duration::from_secs(1)))
-}
-
-/// A decimal number of seconds; `most` where it is more than a duration holds.
-fn seconds(text: &str, most: Duration) -> Result<Duration, Refusal> {
-    if let Some(whole) = number(text) {
-        return Ok(Duration::from_secs(whole));
-    }
-    let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
-    let Some(number) = number else {
-        return Err(Refusal::bad_request("`timeout` must be a number of seconds"));
-    };
-    Ok(Duration::try_from_secs_f64(number.max(0.0)).unwrap_or(most))
 }
 
 /// `Prefer: wait=S` (RFC 7240 §4.3): whole seconds. A preference that is not understood is no error.
@@ -238,7 +217,7 @@ mod tests {
     fn positions_come_from_one_place_and_a_resumed_one_counts_first() {
         let (a, b) = (format!("{:032x}", 1u128 << 64 | 5), format!("{:032x}", 1u128 << 64 | 9));
         let at = |target: &str, fields: &[(&str, &str)]| {
-            stream((&head(target, fields)).into()).unwrap().0.position
+            stream((&head(target, fields)).into()).unwrap().question.channels.only().position
         };
         assert_eq!(at("/", &[]), Position::End);
         assert_eq!(at("/?last_id=7", &[]), Position::AfterSeq(Seq::new(7)));
@@ -252,7 +231,7 @@ mod tests {
             Position::After(a.parse().unwrap())
         );
         assert_eq!(at("/?lastEventId=x&last_id=1", &[]), Position::Unknown);
-        assert_eq!(short_poll((&head("/", &[])).into()).unwrap().position, Position::Start);
+        assert_eq!(short_poll((&head("/", &[])).into()).unwrap().channels.only().position, Position::Start);
     }
 
     #[test]
@@ -293,6 +272,7 @@ mod tests {
             let refusal = short_poll((&head(target, &[])).into()).unwrap_err();
             assert!(refusal.detail().contains(name), "{target}: {}", refusal.detail());
         }
+        let name = ChannelName::parse("progress/a").unwrap();
         assert!(short_poll((&head("/?unknown=1&unknown=2", &[])).into()).is_ok());
         assert!(
             short_poll((&head("/?timeout=1&timeout=%ff", &[])).into()).is_ok(),
@@ -300,10 +280,11 @@ mod tests {
         );
         assert!(stream((&head("/?timeout=1&timeout=2", &[])).into()).is_ok());
         assert!(
-            job((&head("/?channel=&channel=a&limit=0", &[])).into()).is_ok(),
+            job((&head("/?channel=&channel=a&limit=0", &[])).into(), name.clone()).is_ok(),
             "a job's channel is in its path"
         );
-        assert!(job((&head("/?cursor=x", &[])).into()).is_err());
-        assert!(long_poll((&head("/?timeout=1&timeout=2", &[])).into(), DEFAULT_WAIT).is_err());
+        assert!(job((&head("/?cursor=x", &[])).into(), name).is_err());
+        let most = Duration::from_secs(60);
+        assert!(long_poll((&head("/?timeout=1&timeout=2", &[])).into(), most).is_err());
     }
 }

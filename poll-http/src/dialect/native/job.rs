@@ -7,7 +7,6 @@
 
 use poll_core::{Message, Payload, Publish};
 
-use crate::dialect::native::lines::Frame;
 use crate::dialect::object::{self, Fields};
 use crate::message::json::{write_number, write_string, write_time};
 use crate::message::refusal::Refusal;
@@ -25,6 +24,14 @@ struct Step {
 pub(super) enum Behind {
     More,
     End,
+}
+
+/// What becomes of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Frame {
+    Written,
+    /// Nothing was written: it has no frame in this form, and an empty part.
+    None,
 }
 
 impl Step {

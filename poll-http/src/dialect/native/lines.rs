@@ -3,26 +3,18 @@
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderValue};
-use poll_core::{Batch, ChannelName, Continuity, Cursor, Message, ReadState, Rendering, Timestamp};
+use poll_core::{Batch, ChannelName, Continuity, Cursor, Form, Message, ReadState, Rendering, Timestamp};
 use uuid::Uuid;
 
-use crate::dialect::form;
 use crate::dialect::frame::{COMMENT, Framing};
 use crate::dialect::native::answer::{message_json, message_path};
-use crate::dialect::native::job::{Behind, write_step};
+use crate::dialect::native::job::{Behind, Frame, write_step};
+use crate::dialect::stream_event::{Reach, StreamEvent};
 use crate::message::body::Promise;
 use crate::message::json::{write_cursor, write_encoding, write_number, write_payload, write_time};
 use crate::message::reply::NOSNIFF;
 use crate::message::respond;
-use crate::stream::channel_reader::Reach;
-use crate::worker::turn::{self, cost};
-
-/// Why a stream ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reason {
-    Ended,
-    Draining,
-}
+use crate::worker::budget::{self, cost};
 
 /// The first line: who the reader is to the server, and where it starts. Where that is not where the reader was, it is no
 /// event's id: should the connection break before the reset is through, an EventSource must come back to be told.
@@ -35,15 +27,26 @@ pub(crate) fn connected(framing: Framing, read_state: &ReadState, now: Timestamp
     framing.notice("connected", id, json.as_bytes()).into()
 }
 
+/// The line of an event that is no message, if it has one.
+pub(crate) fn notice(framing: Framing, event: &StreamEvent) -> Option<Bytes> {
+    Some(match *event {
+        StreamEvent::Batch(..) | StreamEvent::Broken => return None,
+        StreamEvent::Reset { missed, cursor } => reset(framing, missed, cursor),
+        StreamEvent::Idle(cursor) => heartbeat(framing, cursor),
+        StreamEvent::Ended(cursor) => closed(framing, "ended", cursor),
+        StreamEvent::Draining(cursor) => closed(framing, "draining", cursor),
+    })
+}
+
 /// What was missed, as far as that is known, before the stream goes on behind `cursor`.
-pub(crate) fn reset(framing: Framing, missed: Option<u64>, cursor: Cursor) -> Bytes {
+fn reset(framing: Framing, missed: Option<u64>, cursor: Cursor) -> Bytes {
     let missed = missed.map_or(String::new(), |missed| format!(r#""missed":{missed},"#));
     let json = format!(r#"{{"type":"reset",{missed}"cursor":"{cursor}"}}"#);
     framing.notice("reset", Some(cursor), json.as_bytes()).into()
 }
 
 /// A sign of life. Never empty: HTTP/2 peers count empty frames as an attack.
-pub(crate) fn heartbeat(framing: Framing, cursor: Cursor) -> Bytes {
+fn heartbeat(framing: Framing, cursor: Cursor) -> Bytes {
     match framing {
         Framing::Events => Bytes::from_static(COMMENT),
         Framing::Lines => format!("{{\"type\":\"heartbeat\",\"cursor\":\"{cursor}\"}}\n").into(),
@@ -51,24 +54,20 @@ pub(crate) fn heartbeat(framing: Framing, cursor: Cursor) -> Bytes {
 }
 
 /// The last line.
-pub(crate) fn closed(framing: Framing, reason: Reason, cursor: Cursor) -> Bytes {
-    let reason = match reason {
-        Reason::Ended => "ended",
-        Reason::Draining => "draining",
-    };
+fn closed(framing: Framing, reason: &str, cursor: Cursor) -> Bytes {
     let json = format!(r#"{{"type":"closed","reason":"{reason}","cursor":"{cursor}"}}"#);
     framing.notice("closed", Some(cursor), json.as_bytes()).into()
 }
 
 /// One frame a message.
 pub(crate) fn updates(batch: &Batch, framing: Framing) -> &Rendering {
-    let form = if framing == Framing::Lines { form::NATIVE_LINES } else { form::NATIVE_EVENTS };
+    let form = if framing == Framing::Lines { Form::new("native lines") } else { Form::new("native events") };
     batch.render(form, |batch| frames(batch, framing, write_update))
 }
 
 /// One frame a step of a job, and none for what is no step. `reach` says whether the job has ended with this batch.
 pub(crate) fn progress(batch: &Batch, framing: Framing, reach: Reach) -> &Rendering {
-    let form = if framing == Framing::Lines { form::PROGRESS_LINES } else { form::PROGRESS_EVENTS };
+    let form = if framing == Framing::Lines { Form::new("job lines") } else { Form::new("job events") };
     let last = (reach == Reach::End).then(|| batch.newest().seq);
     batch.render(form, |batch| {
         frames(batch, framing, |out, message, _| {
@@ -76,14 +75,6 @@ pub(crate) fn progress(batch: &Batch, framing: Framing, reach: Reach) -> &Render
             write_step(out, message, behind)
         })
     })
-}
-
-/// What becomes of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Frame {
-    Written,
-    /// Nothing was written: it has no frame in this form, and an empty part.
-    None,
 }
 
 fn frames(
@@ -103,7 +94,7 @@ fn frames(
         }
         ends.push(out.len());
     }
-    turn::charge(cost::RENDERED_BYTE * out.len() as u64);
+    budget::charge(cost::RENDERED_BYTE * out.len() as u64);
     Rendering { bytes: out.into(), ends: ends.into() }
 }
 

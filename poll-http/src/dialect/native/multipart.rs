@@ -9,7 +9,7 @@ use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use multer::Multipart;
 
-use crate::dialect::native::publish::Media;
+use crate::dialect::native::media::Media;
 use crate::message::refusal::Refusal;
 
 /// What a form may hold beside its message: the heads of its parts, and other fields.
@@ -20,11 +20,6 @@ pub(super) const ENVELOPE_BYTES: usize = 16 * 1024;
 pub(super) struct Part {
     pub(super) media: Media,
     pub(super) bytes: Bytes,
-}
-
-/// The boundary that a `Content-Type` names.
-pub(super) fn boundary(content_type: &str) -> Option<Box<str>> {
-    multer::parse_boundary(content_type).ok().map(String::into_boxed_str)
 }
 
 /// The message in a form.
@@ -119,7 +114,5 @@ mod tests {
             assert_eq!(refusal.status().as_u16(), 400, "{cut}");
         }
         assert_eq!(message(None, &whole).unwrap_err().status().as_u16(), 400);
-        assert_eq!(boundary("multipart/form-data; boundary=\"a b\"").as_deref(), Some("a b"));
-        assert_eq!(boundary("multipart/form-data"), None);
     }
 }

@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use memchr::memchr;
 use poll_core::{ChannelName, IdempotencyKey, Payload, Publish};
 
+use crate::dialect::native::media::Media;
 use crate::dialect::native::multipart;
-use crate::message::head::{Field, Head, Repeated, is_text};
+use crate::message::head::{Field, Head, Repeated};
 use crate::message::query::{Query, Repeats, form};
 use crate::message::refusal::Refusal;
 use crate::worker::settings::Demo;
@@ -19,20 +20,6 @@ pub(crate) const MOST_LINES_BYTES: usize = 1 << 20;
 /// How a publish came, which is how it is answered.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Incoming(Media);
-
-/// What content is, by its `Content-Type` (RFC 9110 §8.3).
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Media {
-    Json,
-    Lines,
-    /// Lines that have been read.
-    Read(Vec<Payload>),
-    Text,
-    Form,
-    /// With its boundary, if it names one.
-    Multipart(Option<Box<str>>),
-    Other,
-}
 
 impl Incoming {
     /// A step of a job.
@@ -214,33 +201,6 @@ pub(crate) fn key(head: Head<'_>) -> Result<Option<IdempotencyKey>, Refusal> {
     let text = std::str::from_utf8(key).map_err(|_| Refusal::bad_request("`Idempotency-Key`: not UTF-8"))?;
     let key = IdempotencyKey::parse(text);
     key.map(Some).map_err(|error| Refusal::bad_request(format!("`Idempotency-Key`: {error}")))
-}
-
-impl Media {
-    pub(super) fn of(content_type: Option<&[u8]>) -> Self {
-        let value = match content_type {
-            // As nearly all write it.
-            Some(b"text/plain") => return Self::Text,
-            Some(b"application/json") => return Self::Json,
-            Some(value) if is_text(value) => value,
-            Some(_) | None => return Self::Other,
-        };
-        let essence = value.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
-        let is = |media: &[u8]| essence.eq_ignore_ascii_case(media);
-        let part =
-            |range: Option<&[u8]>, text: &[u8]| range.is_some_and(|part| part.eq_ignore_ascii_case(text));
-        match essence.len() {
-            _ if part(essence.get(..b"text/".len()), b"text/") => Self::Text,
-            _ if is(b"application/json") => Self::Json,
-            _ if is(b"application/x-ndjson") => Self::Lines,
-            _ if is(b"application/x-www-form-urlencoded") => Self::Form,
-            _ if is(b"multipart/form-data") => {
-                Self::Multipart(std::str::from_utf8(value).ok().and_then(multipart::boundary))
-            }
-            length if part(essence.get(length.saturating_sub(b"+json".len())..), b"+json") => Self::Json,
-            _ => Self::Other,
-        }
-    }
 }
 
 #[cfg(test)]

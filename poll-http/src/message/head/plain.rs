@@ -4,7 +4,7 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
 
 use crate::message::head::{Field, FieldSet, Repeated, Values};
-use crate::message::query::Coding;
+use crate::message::url_encoding::Coding;
 
 /// The head of a GET or POST that asks nothing of its connection but to be kept.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! Going round the readers of a fan-out.
+//! One pass over the readers of a broadcast.
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -7,35 +7,36 @@ use bytes::Bytes;
 use poll_core::{Batch, Continuity, Cursor, Pinned, Timestamp};
 use tokio::time::Instant;
 
+use crate::dialect::stream_event::Reach;
 use crate::message::chunk;
 use crate::message::shared_writer::lock;
-use crate::stream::body::Style;
-use crate::stream::broadcast::{FanOut, Reader, Task};
-use crate::stream::channel_reader::{AT_ONCE, Reach};
-use crate::worker::turn::{self, cost};
+use crate::stream::broadcast::readers::{Broadcast, Reader, Task};
+use crate::stream::channel_reader::READ_LIMIT;
+use crate::stream::style::Style;
+use crate::worker::budget::{self, cost};
 
-/// Readers written to before other tasks run and sockets are looked at: few enough that publishes come in between,
-/// many enough that the look costs nothing. Who comes behind gets what was published meanwhile in the same write.
+/// Readers written to before other tasks run and sockets are polled: few enough that publishes come in between, many
+/// enough that polling costs nothing. The readers behind them get what was published meanwhile in the same write.
 const SLICE: usize = 128;
-/// Readers looked at before that, where few are written to.
-const LOOKS: usize = 2048;
-/// The most bytes written to each reader at once; who is further behind is left to its connection.
+/// Readers visited before that, where few are written to.
+const VISITS: usize = 2048;
+/// The most bytes written to each reader at once; one that is further behind is left to its connection.
 const MOST_BYTES: usize = 64 * 1024;
 
-/// Once round all readers, or only those who are late.
+/// A pass over all readers, or only over those that are late.
 #[derive(Default)]
-pub(super) struct Round {
+pub(super) struct Pass {
     late: Vec<Reader>,
     readers: Vec<Reader>,
-    /// How many of them have had their turn.
+    /// How many of them were visited.
     done: usize,
-    /// The lowest position of anybody.
+    /// The lowest position of any.
     lowest: Option<Cursor>,
     /// The last that was written out.
     last: Option<(Arc<Batch>, Bytes)>,
 }
 
-/// Why the task is up.
+/// Why a pass is made.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reason {
     News,
@@ -43,7 +44,7 @@ pub(super) enum Reason {
 }
 
 /// What a reader is to be given.
-enum Share {
+enum Delivery {
     /// It has everything.
     Nothing,
     Chunks {
@@ -52,19 +53,19 @@ enum Share {
         messages: u64,
         at: Timestamp,
     },
-    /// More than chunks.
-    Own,
+    /// More than chunks: its connection gives it.
+    ByConnection,
 }
 
-impl Round {
-    /// Whether there is anybody to go to.
-    pub(super) fn begin(&mut self, fan_out: &FanOut, reason: Reason) -> bool {
-        let mut state = fan_out.state();
+impl Pass {
+    /// Begins a pass; whether there is any reader.
+    pub(super) fn begin(&mut self, broadcast: &Broadcast, reason: Reason) -> bool {
+        let mut state = broadcast.state();
         let late = std::mem::take(&mut state.late);
         self.readers.append(&mut state.new);
         let all = std::mem::take(&mut state.stale) || reason == Reason::News;
         if state.readers == 0 {
-            // Whoever is on the list has gone.
+            // All who are on the list have left.
             (state.task, state.listed) = (Task::Absent, 0);
             return false;
         }
@@ -77,14 +78,14 @@ impl Round {
         true
     }
 
-    /// Goes on for a slice; whether there is more to do.
-    pub(super) fn slice(&mut self, fan_out: &FanOut) -> bool {
-        let (service, instant) = (&fan_out.service, Instant::now());
-        let now = service.now();
-        let mut shares: Vec<(Cursor, Share, u64)> = Vec::new();
+    /// Goes on for a slice; whether there is more of the pass.
+    pub(super) fn slice(&mut self, broadcast: &Broadcast) -> bool {
+        let (worker, instant) = (&broadcast.worker, Instant::now());
+        let now = worker.now();
+        let mut deliveries: Vec<(Cursor, Delivery, u64)> = Vec::new();
         let mut left = SLICE;
         let mut to_wake = Vec::new();
-        for _ in 0..LOOKS {
+        for _ in 0..VISITS {
             if left == 0 {
                 break;
             }
@@ -102,20 +103,20 @@ impl Round {
             self.done += usize::from(late.is_none());
             // Otherwise its connection has it.
             let Some(at) = lent.at() else { continue };
-            let index = shares.iter().position(|(from, ..)| *from == at).unwrap_or_else(|| {
-                shares.push((at, self.share(fan_out, now, at), 0));
-                shares.len() - 1
+            let index = deliveries.iter().position(|(from, ..)| *from == at).unwrap_or_else(|| {
+                deliveries.push((at, self.delivery(broadcast, now, at), 0));
+                deliveries.len() - 1
             });
-            let (_, share, readers) = &mut shares[index];
-            let (woken, at) = match share {
-                Share::Nothing => (None, at),
-                Share::Chunks { chunks, end, .. } => {
+            let (_, delivery, readers) = &mut deliveries[index];
+            let (woken, at) = match delivery {
+                Delivery::Nothing => (None, at),
+                Delivery::Chunks { chunks, end, .. } => {
                     left -= 1;
                     *readers += 1;
-                    turn::charge(cost::BYTE * chunks.len() as u64);
+                    budget::charge(cost::BYTE * chunks.len() as u64);
                     (lent.write(chunks, *end, instant), *end)
                 }
-                Share::Own => {
+                Delivery::ByConnection => {
                     left -= 1;
                     (lent.give_up(), at)
                 }
@@ -128,51 +129,51 @@ impl Round {
                 None if lower => self.lowest = Some(at),
                 None => {}
             }
-            if turn::is_over() {
+            if budget::is_over() {
                 break;
             }
         }
-        for (_, share, readers) in shares {
-            if let Share::Chunks { messages, at, .. } = share {
-                service.metrics().delivered.inc_by(messages * readers);
-                service.metrics().lag(now.since(at), readers);
+        for (_, delivery, readers) in deliveries {
+            if let Delivery::Chunks { messages, at, .. } = delivery {
+                worker.metrics().delivered.inc_by(messages * readers);
+                worker.metrics().lag(now.since(at), readers);
             }
         }
         to_wake.into_iter().for_each(Waker::wake);
         !self.late.is_empty() || self.done < self.readers.len()
     }
 
-    /// Settles where all are now; nowhere, if nobody has lent a socket.
-    pub(super) fn end(&mut self, fan_out: &FanOut) -> Option<Cursor> {
+    /// Ends a pass: the position that all have caught up to, unless none has lent a socket.
+    pub(super) fn end(&mut self, broadcast: &Broadcast) -> Option<Cursor> {
         self.last = None;
-        let mut state = fan_out.state();
+        let mut state = broadcast.state();
         state.listed = self.readers.len() + state.new.len();
-        state.task = Task::Level(self.lowest);
+        state.task = Task::CaughtUp(self.lowest);
         self.lowest
     }
 
-    /// All who are on the list, which is empty then.
+    /// Takes all that are on the list.
     pub(super) fn take_readers(&mut self) -> Vec<Reader> {
         std::mem::take(&mut self.readers)
     }
 
     /// What comes after a position.
-    fn share(&mut self, fan_out: &FanOut, now: Timestamp, at: Cursor) -> Share {
-        let (service, (channel, style)) = (&fan_out.service, &fan_out.key);
-        if service.drain().is_draining() {
-            return Share::Own;
+    fn delivery(&mut self, broadcast: &Broadcast, now: Timestamp, at: Cursor) -> Delivery {
+        let (worker, (channel, style)) = (&broadcast.worker, &broadcast.key);
+        if worker.drain().is_draining() {
+            return Delivery::ByConnection;
         }
         let pinned = Pinned::after(at);
-        let Some(view) = service.store().read_resident(now, channel, &pinned, AT_ONCE) else {
-            return Share::Own;
+        let Some(view) = worker.store().read_resident(now, channel, &pinned, READ_LIMIT) else {
+            return Delivery::ByConnection;
         };
         let read_state = &view.read_state;
         if read_state.continuity != Continuity::Kept || read_state.missed() != Some(0) || read_state.ended {
-            return Share::Own;
+            return Delivery::ByConnection;
         }
-        let Some(batch) = view.batch else { return Share::Nothing };
+        let Some(batch) = view.batch else { return Delivery::Nothing };
         if batch.is_over_budget() {
-            return Share::Own;
+            return Delivery::ByConnection;
         }
         let chunks = match &self.last {
             Some((last, chunks)) if Arc::ptr_eq(last, &batch) => chunks.clone(),
@@ -181,11 +182,11 @@ impl Round {
                     self.last = Some((batch.clone(), chunks.clone()));
                     chunks
                 }
-                None => return Share::Own,
+                None => return Delivery::ByConnection,
             },
         };
         let newest = batch.newest();
-        Share::Chunks { chunks, end: batch.end(), messages: batch.messages().len() as u64, at: newest.at }
+        Delivery::Chunks { chunks, end: batch.end(), messages: batch.messages().len() as u64, at: newest.at }
     }
 }
 

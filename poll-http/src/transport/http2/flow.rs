@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::transport::http2::backlog::{Awaits, Backlog, Hold, Kept, Queued, Ticket};
 use crate::transport::timed_io::ENOUGH;
-use crate::worker::timer_wheel::{Deadlines, Timer};
+use crate::worker::timer_wheel::{Timer, Timers};
 
 /// What h2 holds of one stream's data before it is written. A stream whose reader is slow costs this and no more.
 pub(super) const SEND_BUFFER: usize = 64 * 1024;
@@ -39,7 +39,7 @@ struct Stalled {
 }
 
 impl Stalled {
-    fn new(deadlines: &Deadlines, time: Duration) -> Self {
+    fn new(deadlines: &Timers, time: Duration) -> Self {
         let mut timer = deadlines.timer();
         timer.set(Instant::now() + time);
         Self { timer, taken: 0 }
@@ -117,7 +117,7 @@ impl Flow {
         &mut self,
         cx: &mut Context<'_>,
         last: Last,
-        deadlines: &Deadlines,
+        deadlines: &Timers,
         stall: Duration,
     ) -> Poll<Result<(), Gone>> {
         loop {
@@ -136,7 +136,7 @@ impl Flow {
     pub(super) fn poll_room(
         &mut self,
         cx: &mut Context<'_>,
-        deadlines: &Deadlines,
+        deadlines: &Timers,
         stall: Duration,
     ) -> Poll<Result<(), Gone>> {
         ready!(self.poll_turn(cx))?;
@@ -163,7 +163,7 @@ impl Flow {
     fn poll_capacity(
         &mut self,
         cx: &mut Context<'_>,
-        deadlines: &Deadlines,
+        deadlines: &Timers,
         stall: Duration,
     ) -> Poll<Result<(), Gone>> {
         match self.stream.poll_capacity(cx) {
@@ -202,7 +202,7 @@ impl Flow {
     }
 
     /// Once all is sent: ready when the request has had its time to end, or the stream is gone.
-    pub(super) fn poll_linger(&mut self, cx: &mut Context<'_>, deadlines: &Deadlines) -> Poll<()> {
+    pub(super) fn poll_linger(&mut self, cx: &mut Context<'_>, deadlines: &Timers) -> Poll<()> {
         let lingers = self.stalled.get_or_insert_with(|| Stalled::new(deadlines, LINGER));
         if lingers.timer.poll(cx).is_ready() { Poll::Ready(()) } else { self.poll_gone(cx) }
     }

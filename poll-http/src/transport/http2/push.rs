@@ -27,7 +27,7 @@ use crate::transport::connection_state::Link;
 use crate::transport::http2::backlog::{Backlog, Kept, Queued};
 use crate::transport::http2::flow::{Flow, Last};
 use crate::transport::http2::head;
-use crate::worker::timer_wheel::Deadlines;
+use crate::worker::timer_wheel::Timers;
 
 /// Pushed answers open at once on a connection, whatever more its peer would take: each holds its body until the
 /// window takes it.
@@ -38,7 +38,7 @@ const MOST_BYTES: usize = 256 * 1024;
 /// What the streams of a connection share.
 pub(super) struct Lane {
     pub(super) link: Arc<Link>,
-    pub(super) deadlines: Deadlines,
+    pub(super) deadlines: Timers,
     pub(super) stall: Duration,
     pub(super) backlog: Arc<Backlog>,
     /// Pushed answers that are open.
@@ -76,7 +76,7 @@ pub(super) struct Origin {
 pub(super) struct Declined;
 
 impl Lane {
-    pub(super) fn new(link: Arc<Link>, deadlines: Deadlines, stall: Duration, backlog: Arc<Backlog>) -> Self {
+    pub(super) fn new(link: Arc<Link>, deadlines: Timers, stall: Duration, backlog: Arc<Backlog>) -> Self {
         let (open, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
         Self {
             link,
@@ -226,7 +226,7 @@ impl Origin {
 pub(super) struct Pushed {
     flow: Flow,
     bytes: usize,
-    deadlines: Deadlines,
+    deadlines: Timers,
     stall: Duration,
 }
 

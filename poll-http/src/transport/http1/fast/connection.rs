@@ -3,7 +3,7 @@
 //! A poller sends small GETs all day, and a waiting connection should cost next to nothing: hyper keeps two buffers for
 //! each and spends on a plain request more than all the rest of its way takes. So such requests are read, answered and
 //! written here, with nothing kept in between; the first one that is not plain takes its connection to hyper for good.
-//! Deadlines are [`stall`](crate::transport::timed_io)'s, as they are under hyper.
+//! Timers are [`stall`](crate::transport::timed_io)'s, as they are under hyper.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -31,8 +31,8 @@ use crate::transport::http1::fast::parse_request::EMPTY_LINE;
 use crate::transport::http1::fast::write_response::{After, Framing, Outbox};
 use crate::transport::http1::fast::{parse_request as ask, spare};
 use crate::transport::timed_io::Watched;
+use crate::worker::budget;
 use crate::worker::drain::WaitDraining;
-use crate::worker::turn;
 
 /// What is read at once, on the stack. A request that does not fit is not plain.
 const READ: usize = 4096;
@@ -142,9 +142,9 @@ where
                     // Many may have come together. One that was read before the worker's turn was over is answered in
                     // it: others who make more work have had their share, and it has had nothing.
                     match answered {
-                        Answered::Some => ready!(turn::poll_go_on(cx)),
-                        Answered::None if self.reads_freely() => ready!(turn::poll_finish(cx)),
-                        Answered::None => ready!(turn::poll_begin(cx)),
+                        Answered::Some => ready!(budget::poll_go_on(cx)),
+                        Answered::None if self.reads_freely() => ready!(budget::poll_finish(cx)),
+                        Answered::None => ready!(budget::poll_begin(cx)),
                     }
                     if let Some(turn) = ready!(self.poll_request(cx))? {
                         return Poll::Ready(Ok(turn));

@@ -8,7 +8,7 @@ use http::Method;
 use memchr::{memchr, memmem};
 
 use crate::message::head::{Field, FieldSet, Fields, PlainHead};
-use crate::message::query::Coding;
+use crate::message::url_encoding::Coding;
 
 /// A plain request, beside the bytes that it is in.
 pub(crate) struct Plain<'a> {

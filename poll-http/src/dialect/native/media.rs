@@ -1,0 +1,62 @@
+//! What the content of a native publish is, by its `Content-Type`.
+
+use poll_core::Payload;
+
+use crate::message::head::is_text;
+
+/// What content is, by its `Content-Type` (RFC 9110 §8.3).
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Media {
+    Json,
+    Lines,
+    /// Lines that have been read.
+    Read(Vec<Payload>),
+    Text,
+    Form,
+    /// With its boundary, if it names one.
+    Multipart(Option<Box<str>>),
+    Other,
+}
+
+impl Media {
+    pub(super) fn of(content_type: Option<&[u8]>) -> Self {
+        let value = match content_type {
+            // As nearly all write it.
+            Some(b"text/plain") => return Self::Text,
+            Some(b"application/json") => return Self::Json,
+            Some(value) if is_text(value) => value,
+            Some(_) | None => return Self::Other,
+        };
+        let essence = value.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
+        let is = |media: &[u8]| essence.eq_ignore_ascii_case(media);
+        let part =
+            |range: Option<&[u8]>, text: &[u8]| range.is_some_and(|part| part.eq_ignore_ascii_case(text));
+        match essence.len() {
+            _ if part(essence.get(..b"text/".len()), b"text/") => Self::Text,
+            _ if is(b"application/json") => Self::Json,
+            _ if is(b"application/x-ndjson") => Self::Lines,
+            _ if is(b"application/x-www-form-urlencoded") => Self::Form,
+            _ if is(b"multipart/form-data") => {
+                Self::Multipart(std::str::from_utf8(value).ok().and_then(boundary))
+            }
+            length if part(essence.get(length.saturating_sub(b"+json".len())..), b"+json") => Self::Json,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// The boundary that a `multipart/form-data` names.
+fn boundary(content_type: &str) -> Option<Box<str>> {
+    multer::parse_boundary(content_type).ok().map(String::into_boxed_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_boundary_may_be_quoted() {
+        assert_eq!(boundary("multipart/form-data; boundary=\"a b\"").as_deref(), Some("a b"));
+        assert_eq!(boundary("multipart/form-data"), None);
+    }
+}

@@ -1,0 +1,54 @@
+//! The future of an answer.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use crate::message::outcome::Pending;
+use crate::message::refusal::{Refusal, Shape};
+use crate::message::reply::{Reply, Sniffing};
+use crate::service::finish::Finish;
+use crate::worker::Worker;
+
+/// The answer of a [`Service`](crate::Service), now or later. What waits is one allocation.
+pub struct Answering(State);
+
+enum State {
+    Ready(Option<Reply>),
+    Waiting { answer: Pending, worker: Worker, finish: Finish },
+}
+
+impl Answering {
+    pub(super) fn ready(reply: Reply) -> Self {
+        Self(State::Ready(Some(reply)))
+    }
+
+    /// What waits, and what is needed to finish it.
+    pub(super) fn waiting(answer: Pending, worker: Worker, finish: Finish) -> Self {
+        Self(State::Waiting { answer, worker, finish })
+    }
+
+    /// 404 where no dialect's path is named.
+    pub(super) fn not_found() -> Self {
+        let reply = Refusal::not_found().into_reply(Shape::Problem);
+        Self::ready(Reply { sniffing: Sniffing::Forbidden, ..reply })
+    }
+}
+
+impl Future for Answering {
+    type Output = Reply;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Reply> {
+        match &mut self.0 {
+            State::Ready(reply) => reply.take().map_or(Poll::Pending, Poll::Ready),
+            State::Waiting { answer, worker, finish } => {
+                Poll::Ready(match ready!(answer.as_mut().poll(cx)) {
+                    Ok(mut reply) => {
+                        finish.apply(worker, &mut reply);
+                        reply
+                    }
+                    Err(refusal) => finish.refuse(worker, refusal),
+                })
+            }
+        }
+    }
+}

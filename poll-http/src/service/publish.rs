@@ -1,0 +1,83 @@
+//! Requests that publish: the content is read, parsed and checked, then the pattern publishes it.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use crate::message::head::Head;
+use crate::message::held::Held;
+use crate::message::outcome::Outcome;
+use crate::message::refusal::Refusal;
+use crate::message::request::Content;
+use crate::pattern::publish;
+use crate::service::parse::Posted;
+use crate::service::program::{Ask, Program};
+use crate::service::read_body::{self, Bounds};
+use crate::worker::Worker;
+use crate::worker::budget::{self, cost};
+
+/// Of a large body of lines so many bytes are parsed at once: half a millisecond's worth.
+const PIECE: usize = 64 * 1024;
+
+/// Publishes what a request brings, as far as that goes without waiting.
+///
+/// # Errors
+/// 413 where the content is too large, 400 where it is malformed, the program's refusal, and those of a publish.
+pub(super) fn answer(
+    worker: &Worker,
+    program: &Arc<Program>,
+    mut posted: Posted,
+    head: Head<'_>,
+    content: Content<'_>,
+) -> Result<Outcome, Refusal> {
+    let most = posted.most_bytes(worker.settings());
+    if let Some(content) = content.whole() {
+        if content.len() > most {
+            return Err(Refusal::too_large("the content", most));
+        }
+        budget::charge(cost::JSON_BYTE * content.len() as u64);
+        let check = |ask: Ask<'_>| program.check(head, ask);
+        return publish(worker, posted, content, None, check);
+    }
+    let body = content.into_body();
+    let (worker, program, head) = (worker.clone(), program.clone(), program.keep_head(head));
+    Ok(Outcome::later(async move {
+        let bounds = Bounds { bytes: most, time: worker.settings().body };
+        let (content, held) = read_body::read(body, bounds, worker.store().memory(), worker.timers()).await?;
+        read_lines(&mut posted, content.as_ref()).await?;
+        let check = |ask: Ask<'_>| head.map_or(Ok(()), |head| program.check(Head::from(&*head), ask));
+        let outcome = publish(&worker, posted, content.as_ref(), Some(held), check)?;
+        drop(content);
+        outcome.finished().await
+    }))
+}
+
+/// Parses, checks, and hands over to the pattern. What is held for the content is let go of with the answer.
+fn publish(
+    worker: &Worker,
+    posted: Posted,
+    content: &[u8],
+    held: Option<Held>,
+    check: impl FnOnce(Ask<'_>) -> Result<(), Refusal>,
+) -> Result<Outcome, Refusal> {
+    let (channel, publish, format) = posted.with(content, worker.settings())?;
+    check(Ask::Publish(&channel))?;
+    let request = publish::Request { channel, publish, format, content: content.len(), held };
+    publish::answer(worker, request)
+}
+
+/// Parses a large body of lines as turns of the worker allow.
+async fn read_lines(posted: &mut Posted, content: &[u8]) -> Result<(), Refusal> {
+    let lines = if content.len() > PIECE { posted.lines(content) } else { None };
+    let Some((mut lines, incoming)) = lines else {
+        budget::charge(cost::JSON_BYTE * content.len() as u64);
+        return Ok(());
+    };
+    loop {
+        let read = lines.read(PIECE)?;
+        budget::charge(cost::JSON_BYTE * read as u64);
+        if read == 0 {
+            return incoming.give(lines);
+        }
+        poll_fn(budget::poll_go_on).await;
+    }
+}

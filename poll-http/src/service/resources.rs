@@ -1,0 +1,49 @@
+//! What is answered at once and about no channel: health, readiness, metrics, and the files of the site.
+
+use http::StatusCode;
+
+use crate::message::body::Body;
+use crate::message::head::Head;
+use crate::message::refusal::Shape;
+use crate::message::reply::Reply;
+use crate::message::respond;
+use crate::service::admit::going_down;
+use crate::service::program::Program;
+use crate::service::router::Target;
+use crate::worker::Worker;
+use crate::worker::drain::Phase;
+
+/// The Prometheus text format.
+const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The answer, where the target is one of these.
+pub(super) fn answer(worker: &Worker, program: &Program, target: &Target, head: Head<'_>) -> Option<Reply> {
+    match target {
+        Target::Health => Some(text(respond::PLAIN, "ok\n")),
+        Target::Ready => Some(readiness(worker, program)),
+        Target::Metrics => Some(text(PROMETHEUS, (program.metrics_text)())),
+        Target::File => Some(program.site.answer(head)),
+        _ => None,
+    }
+}
+
+/// One line a fault, or `ready`: load balancers and people read it, so it is no problem in JSON.
+fn readiness(worker: &Worker, program: &Program) -> Reply {
+    let ready = match worker.drain().phase() {
+        Phase::Serving => (program.ready)(),
+        Phase::Unready | Phase::Draining { .. } => Err("the server is going down".to_owned()),
+    };
+    match ready {
+        Ok(note) if note.is_empty() => text(respond::PLAIN, "ready\n"),
+        Ok(note) => text(respond::PLAIN, format!("ready\n{note}\n")),
+        Err(why) => {
+            let unready = going_down(why);
+            worker.metrics().refused(unready.reason());
+            unready.into_reply(Shape::Plain)
+        }
+    }
+}
+
+fn text(media: &'static str, text: impl Into<bytes::Bytes>) -> Reply {
+    respond::whole(StatusCode::OK, media, respond::NO_STORE, Body::full(text))
+}

@@ -1,0 +1,91 @@
+//! The task of a broadcast: it waits for the channel, makes a pass, and waits again.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+
+use poll_core::{Pinned, Wait};
+
+use crate::message::shared_writer::lock;
+use crate::stream::broadcast::pass::{Pass, Reason};
+use crate::stream::broadcast::readers::{Broadcast, Reader, Task};
+
+/// A running task. When it is dropped half-way, as by the end of its runtime, each connection goes on by itself.
+struct Running {
+    broadcast: Arc<Broadcast>,
+    pass: Pass,
+    /// It has ended by itself, and said so.
+    ended: bool,
+}
+
+/// Starts the task of a broadcast, whose state says that it is busy.
+pub(super) fn spawn(broadcast: Arc<Broadcast>) {
+    let running = Running { broadcast, pass: Pass::default(), ended: false };
+    // Not bounded by what a task may do in one go: its slices are.
+    tokio::spawn(tokio::task::unconstrained(run(running)));
+}
+
+async fn run(mut running: Running) {
+    let broadcast = running.broadcast.clone();
+    let mut wait: Option<Wait> = None;
+    let mut reason = Reason::News;
+    loop {
+        if !running.pass.begin(&broadcast, reason) {
+            running.ended = true;
+            return;
+        }
+        while running.pass.slice(&broadcast) {
+            // Lets the runtime poll sockets.
+            tokio::task::yield_now().await;
+        }
+        let Some(caught_up) = running.pass.end(&broadcast) else {
+            broadcast.called.notified().await;
+            reason = Reason::Called;
+            continue;
+        };
+        let pinned = Pinned::after(caught_up);
+        let wait = wait.get_or_insert_with(|| broadcast.worker.wait_on(&broadcast.key.0, &pinned));
+        wait.again(&pinned);
+        let mut waited = false;
+        let news = poll_fn(|cx| {
+            // The drain is checked behind the registration, as its beginning wakes those registered just once.
+            let woken = Pin::new(&mut *wait).poll(cx).is_ready() || broadcast.worker.drain().is_draining();
+            waited |= !woken;
+            if woken { Poll::Ready(()) } else { Poll::Pending }
+        });
+        reason = tokio::select! {
+            biased;
+            () = news => Reason::News,
+            () = broadcast.called.notified() => Reason::Called,
+        };
+        if !waited {
+            // Messages are published faster than passes are made, and a pass may be less than a slice.
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        let mut state = self.broadcast.state();
+        let mut readers = self.pass.take_readers();
+        readers.append(&mut state.new);
+        (state.task, state.listed) = (Task::Absent, 0);
+        state.late.clear();
+        drop(state);
+        for Reader { socket, listing } in readers {
+            let Some(socket) = socket.upgrade() else { continue };
+            let mut lent = lock(&socket);
+            if lent.listing() == listing {
+                lent.relist();
+                let waker = lent.give_up();
+                drop(lent);
+                waker.into_iter().for_each(Waker::wake);
+            }
+        }
+    }
+}

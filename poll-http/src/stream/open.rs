@@ -1,0 +1,50 @@
+//! Opening a stream: where its reader is, whether there is anything to come, and leave to stay.
+
+use poll_core::{ReadState, Timestamp};
+
+use crate::access::client::Client;
+use crate::dialect::frame::Framing;
+use crate::dialect::question::StreamQuestion;
+use crate::message::refusal::Refusal;
+use crate::stream::channel_reader::ChannelReader;
+use crate::worker::Worker;
+use crate::worker::metrics::Waiter;
+use crate::worker::permit::Permit;
+
+/// A reader that may stay.
+pub(crate) struct Opened {
+    pub(crate) reader: ChannelReader,
+    /// What its channel was like, and when.
+    pub(crate) read_state: ReadState,
+    pub(crate) now: Timestamp,
+    /// To be kept for as long as the answer is open.
+    pub(crate) permit: Permit,
+}
+
+/// Opens a channel to a reader; `None` where there is nothing more to come. An EventSource reconnects after every end,
+/// until it is told that.
+///
+/// # Errors
+/// 429 where no more may wait, 503 where the archive does not answer in time, 500 where it never will.
+pub(crate) async fn open(
+    worker: &Worker,
+    asked: StreamQuestion,
+    waiter: Waiter,
+    client: Client,
+) -> Result<Option<Opened>, Refusal> {
+    let now = worker.now();
+    let StreamQuestion { question, given, framing } = asked;
+    let reading = question.channels.into_only();
+    let (pinned, read_state) = worker.pin(now, &reading.channel, reading.position, &client).await?;
+    if framing == Framing::Events && given.is_some() && is_over(&read_state) {
+        return Ok(None);
+    }
+    let permit = worker.permit(waiter, &reading.channel, &client)?;
+    let reader = ChannelReader::new(worker, reading.channel, pinned, client);
+    Ok(Some(Opened { reader, read_state, now, permit }))
+}
+
+/// Whether a reader that comes back has all there will ever be.
+fn is_over(read_state: &ReadState) -> bool {
+    read_state.ended && read_state.position >= read_state.newest && read_state.missed() == Some(0)
+}

@@ -1,0 +1,35 @@
+//! What a stream makes of messages: which lines or promises, in which framing.
+
+use poll_core::{Batch, Rendering};
+
+use crate::dialect::frame::Framing;
+use crate::dialect::native;
+use crate::dialect::stream_event::Reach;
+
+/// What a stream makes of messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Style {
+    /// Lines or events that carry the message.
+    Updates(Framing),
+    /// A job's steps and nothing else, without a line before the first and after the last.
+    Steps(Framing),
+    /// Promises, announced by lines or events.
+    Promises(Framing),
+}
+
+impl Style {
+    pub(crate) fn framing(self) -> Framing {
+        match self {
+            Self::Updates(framing) | Self::Steps(framing) | Self::Promises(framing) => framing,
+        }
+    }
+
+    /// A batch as it is given, where that is the same for all.
+    pub(crate) fn rendering(self, batch: &Batch, reach: Reach) -> Option<&Rendering> {
+        match self {
+            Self::Updates(framing) => Some(native::updates(batch, framing)),
+            Self::Steps(framing) => Some(native::progress(batch, framing, reach)),
+            Self::Promises(_) => None,
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! [`Worker`]: what all requests of one worker share.
+//!
+//! Below the dialects and the patterns, which are handed one. It knows neither of them, nor which paths there are.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use http::Extensions;
+use poll_core::{ChannelName, Lane, Pinned, Published, Store, Timestamp, Wait};
+
+use crate::access::admission::Admission;
+use crate::access::client::Proxies;
+use crate::worker::clock::Clock;
+use crate::worker::drain::{Drain, Phase};
+use crate::worker::metrics::Metrics;
+use crate::worker::settings::ServiceSettings;
+use crate::worker::timer_wheel::Timers;
+
+/// Streams woken before sockets are polled: few enough that publishes come in between, many enough that polling the
+/// sockets costs nothing.
+const STREAMS_AT_ONCE: usize = 128;
+
+/// A worker, seen by a request. A clone is the same worker.
+#[derive(Clone)]
+pub(crate) struct Worker(Arc<Inner>);
+
+struct Inner {
+    server: Arc<Server>,
+    /// Wakes polls, which are answered once and ask again: in large slices, so that the last of a crowd is answered
+    /// before the first have come back.
+    polls: Lane,
+    /// Wakes streams: in small slices, so that what is published during a broadcast reaches those still to be woken in
+    /// the same write.
+    streams: Lane,
+    timers: Timers,
+    /// What the wings above keep for each worker.
+    extensions: Extensions,
+}
+
+/// Called with each publish once every reader can see it.
+pub(crate) type Hook = Arc<dyn Fn(&ChannelName, &Published) + Send + Sync>;
+
+/// What all workers have in common.
+pub(crate) struct Server {
+    pub(crate) store: Store,
+    pub(crate) settings: ServiceSettings,
+    pub(crate) clock: Clock,
+    pub(crate) drain: Drain,
+    pub(crate) metrics: Metrics,
+    pub(crate) admission: Admission,
+    pub(crate) proxies: Proxies,
+    pub(crate) hooks: Vec<Hook>,
+    /// How many demonstration jobs are running.
+    pub(crate) demo_jobs: Arc<AtomicUsize>,
+}
+
+impl Worker {
+    pub(crate) fn new(server: Arc<Server>, extensions: Extensions) -> Self {
+        let (polls, streams) = (server.store.lane(), Lane::in_slices(STREAMS_AT_ONCE));
+        Self(Arc::new(Inner { server, polls, streams, timers: Timers::new(), extensions }))
+    }
+
+    /// Another worker of the same server.
+    pub(crate) fn sibling(&self, extensions: Extensions) -> Self {
+        Self::new(self.0.server.clone(), extensions)
+    }
+
+    pub(crate) fn server(&self) -> &Server {
+        &self.0.server
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.0.server.store
+    }
+
+    pub(crate) fn settings(&self) -> &ServiceSettings {
+        &self.0.server.settings
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.0.server.metrics
+    }
+
+    pub(crate) fn admission(&self) -> &Admission {
+        &self.0.server.admission
+    }
+
+    pub(crate) fn drain(&self) -> &Drain {
+        &self.0.server.drain
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.0.server.clock.now()
+    }
+
+    pub(crate) fn timers(&self) -> &Timers {
+        &self.0.timers
+    }
+
+    /// What a wing above keeps for this worker, if it does.
+    pub(crate) fn extension<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.0.extensions.get()
+    }
+
+    /// The lane of waiters that are answered once.
+    pub(crate) fn polls(&self) -> &Lane {
+        &self.0.polls
+    }
+
+    /// Waits for a channel on the lane of answers that stay open.
+    pub(crate) fn wait_on(&self, channel: &ChannelName, pinned: &Pinned) -> Wait {
+        self.store().wait(channel, pinned, &self.0.streams)
+    }
+
+    /// Wakes the waiters of both lanes in slices, and every waiter once when the server drains. Never ends.
+    pub(crate) fn drive(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (polls, streams) = (self.0.polls.drive(), self.0.streams.drive());
+        let (drain, store) = (self.drain().clone(), self.store().clone());
+        async move {
+            let draining = async {
+                drain.wait_draining().await;
+                store.notifier().notify_all();
+                std::future::pending::<()>().await;
+            };
+            futures_util::future::join3(polls, streams, draining).await;
+        }
+    }
+
+    /// Once the server drains: how long this waiter may still wait, so that not all are answered at once.
+    pub(crate) fn time_to_drain(&self) -> Option<Duration> {
+        match self.drain().phase() {
+            Phase::Draining { spread } => Some(spread.mul_f64(rand::random())),
+            Phase::Serving | Phase::Unready => None,
+        }
+    }
+}
