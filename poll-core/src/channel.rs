@@ -1,7 +1,7 @@
-//! One channel: its log, what is on its way to it, and its lock.
+//! One channel: its log, the publishes on their way to it, and its lock.
 //!
-//! Everything about a single channel is here, and works on its state while the lock is held. That there are other
-//! channels, who waits for this one and what a journal does is not known here.
+//! Everything that concerns a single channel is here and works on its state while the lock is held. Nothing here knows
+//! of other channels, of waiters, or of what a journal does.
 
 mod batch;
 mod bounds;
@@ -34,17 +34,17 @@ pub use view::{ReadState, View};
 pub(crate) struct Channel {
     name: ChannelName,
     /// Held to hand a publish to the journal (which mints it, queues it and returns), to apply one, or to take a view.
-    /// No other lock of the store, no wake and no await inside.
+    /// No other lock of the store is taken inside, and nothing is woken or awaited.
     pub(crate) state: Mutex<ChannelState>,
 }
 
 impl Channel {
-    /// A channel that nothing was published to yet.
+    /// A channel that nothing has been published to.
     pub(crate) fn new(name: ChannelName) -> Self {
         Self { name, state: Mutex::new(ChannelState::new()) }
     }
 
-    /// A channel as the journal kept it, last used at `now`; as a new one where the journal knows none.
+    /// A channel as the journal kept it, last used at `now`; a new one where the journal has none.
     pub(crate) fn resumed(name: ChannelName, loaded: Option<Loaded>, now: Timestamp) -> Self {
         let state = loaded.map_or_else(ChannelState::new, ChannelState::resumed);
         Self { name, state: Mutex::new(ChannelState { used: now, ..state }) }
@@ -54,7 +54,7 @@ impl Channel {
         &self.name
     }
 
-    /// What a channel weighs beside its log, in bytes: its record, its places in tables, and its name.
+    /// What a channel weighs beside its log, in bytes: its record, its table entries and its name.
     pub(crate) fn weight_of(name: &ChannelName) -> u64 {
         const RECORD: u64 = 640;
         RECORD + name.as_str().len() as u64

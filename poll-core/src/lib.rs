@@ -1,13 +1,13 @@
-//! The heart of poll: append-only, bounded logs, one a channel, and the means to publish to them, read them
-//! and wait for what comes. Publish once; any polling pattern reads the same log.
+//! The heart of poll: append-only, bounded logs, one for each channel, and the means to publish to them, read them and
+//! wait for what comes. Publish once; every polling pattern reads the same log.
 //!
-//! A [`Store`] holds the channels. A publish is minted (number, id and time in one order), handed to a
-//! [`Journal`], made visible, and only then answered. A reader stands on a [`Position`]; a [`View`] gives it
-//! the messages after that, where to go on, and how many it came too late for. Everyone who asks for the same
-//! position shares one [`Batch`].
+//! A [`Store`] holds the channels. A publish is handed to a [`Journal`], which gives its messages their numbers, ids and
+//! times in one order and keeps them; then they are made visible, and only then is the publisher answered. A reader
+//! stands on a [`Position`]; a [`View`] gives it the messages after that, where to continue, and how many it missed.
+//! All readers that ask for the same position share one [`Batch`].
 //!
-//! What this crate does not do: no HTTP, no sockets, no clock (time is an argument), no logging set-up, no
-//! tasks or threads of its own. It runs on any executor.
+//! What this crate does not do: no HTTP, no sockets, no logging set-up. Time is an argument, and whatever else comes
+//! from outside comes in through an [`Environment`](environment::Environment). It runs on any executor.
 //!
 //! ```
 //! use poll_core::{ChannelName, Limit, Payload, Position, Publish, Retention, Store, Timestamp};
@@ -17,7 +17,7 @@
 //! let (orders, lane) = (ChannelName::parse("orders")?, store.lane());
 //! let now = Timestamp::from_millis(1_700_000_000_000);
 //!
-//! // A reader settles where it stands, and waits while there is nothing.
+//! // A reader settles where it stands, and waits while there is nothing to read.
 //! let pinned = store.pin(now, &orders, Position::Start).await?;
 //! let wait = store.wait(&orders, &pinned, &lane);
 //! store.publish(now, &orders, Publish::one(Payload::text("shipped"))).await?;

@@ -1,17 +1,17 @@
-//! One account for all that peers can make the server keep beside the log.
+//! One account for everything that peers can make the server hold beside the log.
 //!
 //! A log has its own bounds ([`Retention`](crate::Retention)). Everything else that grows with what peers send or leave
-//! unread is charged here before it is kept, under a [`Kind`], and released when its [`Charge`] is dropped. Each kind has
-//! a share of the budget of its own, so that no kind can starve another.
+//! unread is charged here before it is held, under a [`Kind`], and released when its [`Charge`] is dropped. Each kind
+//! has its own share of the budget, so that no kind can starve another.
 //!
-//! Sizes are estimates of what the allocator hands out, not exact: callers add the size of their records and tables.
+//! Sizes are estimates of what the allocator hands out: callers add the size of their records and tables.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
-/// The budget and what is used of it. A clone is the same account.
+/// The budget, and what is used of it. A clone is the same account.
 #[derive(Debug, Clone)]
 pub struct Memory(Arc<Account>);
 
@@ -29,26 +29,26 @@ struct Entry {
     refused: AtomicU64,
 }
 
-/// What is kept, by what makes it grow.
+/// What is held, by what makes it grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// Idempotency keys and what their publishes were answered.
+    /// Idempotency keys and the numbers that they stand for.
     Keys,
     /// Which clients were given which messages.
     Receipts,
-    /// Names that waiting requests hold: of channels and of clients.
+    /// Names that waiting requests hold, of channels and of clients.
     Names,
     /// Request content that is being received or published.
     Bodies,
     /// Messages and rendered answers that readers have not taken yet.
     Answers,
-    /// Reads from the journal that are under way.
+    /// Pending reads from the journal.
     ArchiveReads,
-    /// Times of evicted messages, for readers who stand on a time or an id.
+    /// Times of evicted messages, for readers positioned by time or id.
     Times,
 }
 
-/// There is no room left in a kind's share.
+/// There is no memory left in a kind's share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OverBudget(pub Kind);
 
@@ -121,7 +121,7 @@ impl Memory {
         Ok(Charge { memory: self.clone(), kind, bytes })
     }
 
-    /// The same without a bound, for what is small and bounded elsewhere: it leaves less room for the rest.
+    /// The same without a bound, for what is small and bounded elsewhere: it leaves less for the rest.
     pub fn charge_unbounded(&self, kind: Kind, bytes: u64) -> Charge {
         self.0.kinds[kind as usize].used.fetch_add(bytes, Ordering::Relaxed);
         Charge { memory: self.clone(), kind, bytes }
@@ -139,7 +139,7 @@ impl Memory {
         self.0.kinds[kind as usize].bound
     }
 
-    /// How often there was no room.
+    /// How often there was no memory left.
     #[must_use]
     pub fn refused(&self, kind: Kind) -> u64 {
         self.0.kinds[kind as usize].refused.load(Ordering::Relaxed)
@@ -153,7 +153,7 @@ impl Memory {
 
     fn add(&self, kind: Kind, bytes: u64) -> Result<(), OverBudget> {
         let Entry { bound, used, refused } = &self.0.kinds[kind as usize];
-        // Added first and taken back where it is too much: one atomic step on the way that nearly all go.
+        // Added first and taken back if it was too much: one atomic operation in the common case.
         let before = used.fetch_add(bytes, Ordering::Relaxed);
         if before.saturating_add(bytes) <= *bound {
             return Ok(());
@@ -190,20 +190,20 @@ impl Charge {
     /// Charges more.
     ///
     /// # Errors
-    /// When there is no room for more; what was charged before stays.
+    /// When there is no memory for more; what was charged before stays.
     pub fn grow(&mut self, more: u64) -> Result<(), OverBudget> {
         self.memory.add(self.kind, more)?;
         self.bytes += more;
         Ok(())
     }
 
-    /// Charges more without a bound, for what was given room before.
+    /// Charges more without a bound, where room was reserved before.
     pub fn grow_unbounded(&mut self, more: u64) {
         self.memory.0.kinds[self.kind as usize].used.fetch_add(more, Ordering::Relaxed);
         self.bytes += more;
     }
 
-    /// Ties the charge to bytes: it is released when the last part of them is dropped.
+    /// Ties the charge to bytes: it is released when the last slice of them is dropped.
     #[must_use]
     pub fn hold(self, bytes: Bytes) -> Bytes {
         Bytes::from_owner(Charged { bytes, _charge: self })
@@ -217,7 +217,7 @@ impl Charge {
     }
 }
 
-/// Bytes and what was charged for them.
+/// Bytes and their charge.
 struct Charged {
     bytes: Bytes,
     _charge: Charge,

@@ -1,13 +1,13 @@
-//! Who waits for which channel, and waking them: no lost wake-up, no walk over strangers.
+//! Who waits for which channel, and waking them: no lost wake-up, no walk over unrelated waiters.
 //!
-//! Waiters stand in topics, one a channel, kept in shards by name; a topic exists while somebody waits in it.
-//! Ringing a channel takes its whole topic away and hands each [`Lane`] its share of the waiters. A lane is
-//! one worker's door: where somebody drives it, the ringer pays one wake a lane and the worker wakes its own
-//! waiters in slices; where nobody does, the ringer wakes them itself.
+//! Waiters are grouped in topics, one for each channel, sharded by name; a topic exists while somebody waits in it.
+//! Notifying a channel takes its whole topic away and hands each [`Lane`] its share of the waiters. A lane belongs to
+//! one worker: where it is driven, the notifier wakes the driver once and the driver wakes its own waiters in slices;
+//! where it is not, the notifier wakes them itself.
 //!
-//! The rule that loses nothing: register, then read, then wait. Whoever appends rings after the append is
-//! visible, so a waiter either reads the message or is registered when the bell rings. Checked with loom
-//! (`tests/loom`). The notifier knows no messages and no time.
+//! What prevents lost wake-ups: register, then read, then wait. An append is visible before its waiters are notified,
+//! so a waiter either reads the message or is registered in time. Checked with loom (`tests/loom`). The notifier knows
+//! no messages and no time.
 
 use std::collections::VecDeque;
 use std::collections::hash_map::Entry;
@@ -22,38 +22,38 @@ use smallvec::SmallVec;
 use crate::sync::Mutex;
 use crate::types::{ChannelName, NameMap};
 
-/// Enough that workers seldom meet, few enough to walk when everyone is rung. A model has no use for more than one.
+/// Enough that workers seldom meet, few enough to walk when everyone is notified. A loom model needs only one.
 const SHARDS: usize = if cfg!(loom) { 1 } else { 64 };
 
-/// How many waiters a lane wakes before it lets them run, unless it is [told](Lane::in_slices).
+/// How many waiters a lane wakes before it lets them run, unless it is [told](Lane::in_slices) otherwise.
 const SLICE: usize = 512;
 
 /// All waiters of a store.
 pub struct Notifier {
-    /// Held for a look-up and a push or a take; wakers are called and dropped after it is released, because
-    /// waking may run foreign code that comes back here.
+    /// Held for a look-up and a push or a take. Wakers are called and dropped after it is released, because waking may
+    /// run foreign code that calls back here.
     shards: Box<[Mutex<Shard>]>,
 }
 
 #[derive(Default)]
 struct Shard {
     topics: NameMap<Topic>,
-    /// How many topics were ever made here; names a topic's life, so that a ticket of an earlier one is stale.
+    /// How many topics were ever made here. Identifies a topic, so that a ticket of an earlier one is stale.
     lives: u64,
 }
 
 struct Topic {
     life: u64,
-    /// Few: one a worker that has waiters here.
+    /// Few: one for each worker that has waiters here.
     groups: SmallVec<[(Lane, Group); 1]>,
 }
 
 /// One lane's waiters in one topic.
 #[derive(Default)]
 struct Group {
-    /// The waiter at place 0. Most wait alone, and a table would have to be allocated for each.
+    /// The waiter at index 0. Most wait alone, and this spares them a table.
     first: Option<Waker>,
-    /// The waiters at the places from 1 on.
+    /// The waiters from index 1 on.
     others: Option<Box<Slab<Waker>>>,
 }
 
@@ -76,7 +76,7 @@ enum Driven {
     ByWorker,
 }
 
-/// A place among those who wait for a channel. Not given back by itself: see [`Store::leave`](crate::Store::leave).
+/// A registered waiter. It is not removed by itself: see [`Store::leave`](crate::Store::leave).
 #[derive(Debug)]
 pub struct Ticket {
     life: u64,
@@ -90,7 +90,7 @@ impl Default for Notifier {
 }
 
 impl Notifier {
-    /// Registers `waker` for the next ring of `channel`.
+    /// Registers `waker` for the next notification of `channel`.
     pub(crate) fn register(&self, channel: &ChannelName, lane: &Lane, waker: &Waker) -> Ticket {
         let waker = waker.clone();
         let mut shard = self.shard(channel).lock();
@@ -112,7 +112,7 @@ impl Notifier {
         Ticket { life: topic.life, place: topic.groups[group].1.insert(waker) }
     }
 
-    /// Whether the ticket still waits; if so, `waker` is the one to be woken. Otherwise the bell has rung.
+    /// Whether the ticket still waits; if so, `waker` replaces the one registered. If not, it has been notified.
     pub(crate) fn waits(&self, channel: &ChannelName, lane: &Lane, ticket: &Ticket, waker: &Waker) -> bool {
         let mut shard = self.shard(channel).lock();
         let Some(place) = shard.group(channel, lane, ticket).and_then(|group| group.get_mut(ticket.place))
@@ -125,7 +125,7 @@ impl Notifier {
         true
     }
 
-    /// Takes a waiter out, if the bell has not.
+    /// Removes a waiter, if it has not been notified.
     pub(crate) fn leave(&self, channel: &ChannelName, lane: &Lane, ticket: &Ticket) {
         let mut shard = self.shard(channel).lock();
         let Some(group) = shard.group(channel, lane, ticket) else { return };
@@ -137,7 +137,8 @@ impl Notifier {
         drop(waker);
     }
 
-    /// Wakes all who wait for `channel`. Call it after what they wait for is visible, and without a lock.
+    /// Wakes everybody who waits for `channel`. Call it after what they wait for is visible, and without holding a
+    /// lock.
     pub fn notify(&self, channel: &ChannelName) {
         let topic = self.shard(channel).lock().topics.remove(channel);
         if let Some(topic) = topic {
@@ -145,7 +146,7 @@ impl Notifier {
         }
     }
 
-    /// Wakes all who wait for anything: they look again, and at whatever else they wait for.
+    /// Wakes everybody: they look again, also at whatever else they wait for.
     pub fn notify_all(&self) {
         for shard in &self.shards {
             let topics = std::mem::take(&mut shard.lock().topics);
@@ -153,7 +154,7 @@ impl Notifier {
         }
     }
 
-    /// How many waiters are registered; for tests and for figures.
+    /// How many waiters are registered; for tests and metrics.
     #[must_use]
     pub fn waiting(&self) -> usize {
         let count = |topic: &Topic| topic.groups.iter().map(|(_, group)| group.len()).sum::<usize>();
@@ -189,7 +190,7 @@ impl Group {
         self.len() == 0
     }
 
-    /// Gives the waiter's place.
+    /// Returns the waiter's index.
     fn insert(&mut self, waker: Waker) -> usize {
         if self.first.is_none() {
             self.first = Some(waker);
@@ -224,9 +225,9 @@ impl Default for Lane {
 }
 
 impl Lane {
-    /// A lane that wakes so many of its waiters before it lets them run, and lets sockets be looked at. Small slices
-    /// let what is published meanwhile reach those who are still to be woken; large ones let those who come last be
-    /// answered before the first have asked again.
+    /// A lane that wakes `slice` waiters before it lets them run and lets the runtime look at its sockets. With small
+    /// slices, what is published meanwhile reaches waiters that are still to be woken; with large ones, the last
+    /// waiters are answered before the first ask again.
     #[must_use]
     pub fn in_slices(slice: usize) -> Self {
         let queue =
@@ -239,7 +240,7 @@ impl Lane {
     }
 
     fn wake(&self, mut group: Group) {
-        // A single one costs no more to wake than the worker would.
+        // Waking a single one costs no more than waking the driver.
         if group.len() > 1 {
             let mut queue = self.0.lock();
             if queue.driven == Driven::ByWorker {
@@ -253,8 +254,8 @@ impl Lane {
         group.drain().for_each(Waker::wake);
     }
 
-    /// Wakes this lane's waiters, a slice at a time, on the thread that polls it. Never ends; when it is
-    /// dropped, ringers wake the lane's waiters themselves again.
+    /// Wakes this lane's waiters, a slice at a time, on the thread that polls it. It never completes; after it is
+    /// dropped, the notifier wakes the lane's waiters itself again.
     pub fn drive(&self) -> impl Future<Output = ()> + Send + use<> {
         let driver = Driver(self.clone());
         driver.0.0.lock().driven = Driven::ByWorker;
@@ -270,7 +271,7 @@ impl Driver {
         let count = queue.due.len().min(queue.slice);
         let slice: Vec<Waker> = queue.due.drain(..count).collect();
         let rest = !queue.due.is_empty();
-        // A waker may be the last to hold a task, and dropping that may come back here.
+        // Dropping the last waker of a task may call back here.
         let old = if rest { None } else { queue.driver.replace(cx.waker().clone()) };
         drop(queue);
         drop(old);

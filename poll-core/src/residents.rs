@@ -1,8 +1,8 @@
-//! The channels in memory: finding one, showing what was published, and making room when all together hold too much.
+//! The channels in memory: finding one, showing what was published, and freeing memory when all together hold too much.
 //!
-//! No global order is kept for that. MemoryLimit is found by sampling, as many caches do, so a publish costs the same with ten
-//! channels and with a million. Nothing here knows whether a journal outlives the process, but for what the bound on
-//! memory is a bound of.
+//! There is no global order of use. Channels to take from are found by sampling, as many caches do, so a publish costs
+//! the same with ten channels and with a million. Of the journal this module knows only whether what it drops can be
+//! read again.
 
 mod directory;
 mod eviction;

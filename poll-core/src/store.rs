@@ -1,8 +1,8 @@
-//! What is done with channels: publish, read, wait, close, forget.
+//! What can be done with channels: publish, read, wait, close, forget.
 //!
-//! The only lock order is: a table of loads under way, a shard of the directory, one channel; never two channels, never a
-//! lock over a wake, a journal's answer or an await. Messages become visible under the channel's lock, and only then is
-//! anybody woken or answered. Time is an argument everywhere.
+//! There is one lock order: a table of pending reads, a shard of the directory, one channel. Never two channels, and
+//! never a lock across a wake, a journal's answer or an await. Messages become visible under the channel's lock; only
+//! then is anybody woken or answered. Time is always an argument.
 
 mod archive_read;
 mod fetched;

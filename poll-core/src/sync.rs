@@ -1,14 +1,14 @@
-//! The lock and counters of this crate: std's, or loom's under `--cfg loom`.
+//! The mutex of this crate: std's, or loom's under `--cfg loom`.
 //!
-//! One seam, so that the notifier that runs is the notifier that is model-checked. A poisoned lock is entered
-//! all the same: every section under a lock here leaves its data whole before it can panic.
+//! One seam, so that the notifier that runs is the notifier that is model-checked. A poisoned lock is entered all the
+//! same: every critical section here leaves its data whole before it can panic.
 
 #[cfg(loom)]
 use loom::sync::{Mutex as Inner, MutexGuard as Guard};
 #[cfg(not(loom))]
 use std::sync::{Mutex as Inner, MutexGuard as Guard};
 
-/// A mutual exclusion lock without poisoning.
+/// A mutex without poisoning.
 #[derive(Debug, Default)]
 pub(crate) struct Mutex<T>(Inner<T>);
 

@@ -1,6 +1,6 @@
-//! What is said of channels and messages: names, numbers, times, payloads, requests, answers, bounds and errors.
+//! What is said about channels and messages: names, numbers, times, payloads, requests, answers, bounds and errors.
 //!
-//! Values without behaviour of their own: no lock, no waiting, no clock. Everything else here is above them.
+//! Plain values: no lock, no waiting, no clock. Everything else in this crate is above them.
 
 mod channel_name;
 mod cursor;

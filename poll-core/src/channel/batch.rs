@@ -1,7 +1,7 @@
-//! The messages that all askers of one position share, and what was rendered of them.
+//! The messages that all readers of one position share, and what was rendered from them.
 //!
-//! A batch does not know the dialects: a [`Form`] is a number under which one of them keeps its bytes, so
-//! that one asker renders and ten thousand others clone a reference.
+//! A batch does not know the dialects: a [`Form`] is a name under which one of them keeps its bytes, so that one
+//! reader renders and ten thousand others clone a reference.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock, Weak};
@@ -18,23 +18,24 @@ pub struct Batch {
     epoch: Epoch,
     messages: Messages,
     rendered: Place,
-    /// For the messages, which the log may evict while a reader still holds them. `None`: there was no room.
+    /// For the messages, which the log may evict while a reader still holds them. `None` where there was no memory for
+    /// it.
     charge: Option<Charge>,
 }
 
-/// Batches up to this weight in bytes are held whatever the account says: their number is bounded by those who wait, and
-/// a full account must not keep small answers from anybody. Twice the payload that [`Limit`](crate::Limit) is brought
-/// down to then: messages weigh more than their payload.
+/// Batches up to this weight in bytes are held even when the account is full: there are no more of them than waiting
+/// readers, and a full account must not refuse small answers. Twice the payload that [`Limit`](crate::Limit) is reduced
+/// to then, because messages weigh more than their payload.
 const SMALL: u64 = 8 * 1024;
 
-/// A part of a batch up to this many bytes is held whatever the account says: a reader holds one at a time, and would
-/// lose an answer that has begun.
+/// A part of a batch up to this many bytes is held even when the account is full: a reader holds one at a time, and
+/// would lose an answer that has begun.
 const PART: u64 = 32 * 1024;
 
-/// The messages of a batch: mostly one, for a batch is made for every message that somebody waits for.
+/// The messages of a batch: usually one, because a batch is made for every message that somebody waits for.
 pub(crate) type Messages = SmallVec<[Arc<Message>; 1]>;
 
-/// Where one form's rendering is kept, and behind it the next form's: most batches are rendered in one form.
+/// A slot for one form's rendering, which leads to the slot of the next form: most batches are rendered in one form.
 type Place = OnceLock<Box<Rendered>>;
 
 #[derive(Debug)]
@@ -44,21 +45,21 @@ struct Rendered {
     next: Place,
 }
 
-/// Names one rendering of a batch, such as `"chat"`.
+/// Identifies one rendering of a batch, such as `"chat"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Form(&'static str);
 
 /// A batch as bytes, and where each message's part ends.
 #[derive(Debug, Clone, Default)]
 pub struct Rendering {
-    /// All parts behind one another.
+    /// All parts, one after another.
     pub bytes: Bytes,
-    /// The end of each part, as an offset into `bytes`; empty where the parts are of no use.
+    /// The end of each part as an offset into `bytes`; empty where nobody needs the parts.
     pub ends: Box<[usize]>,
 }
 
 impl Form {
-    /// The form of this name.
+    /// The form with this name.
     #[must_use]
     pub const fn new(name: &'static str) -> Self {
         Self(name)
@@ -87,21 +88,21 @@ impl Batch {
         Self { epoch, messages, rendered: Place::new(), charge }
     }
 
-    /// Whether there is no room on the [account](Memory) for holding this while a reader takes it, or for rendering it.
-    /// It is then to be dropped, and its reader refused.
+    /// Whether the [account](Memory) has no room for holding this batch while a reader takes it, or for rendering it.
+    /// The caller then drops it and refuses the reader.
     #[must_use]
     pub fn is_over_budget(&self) -> bool {
         let Some(charge) = &self.charge else { return true };
         let memory = charge.memory();
-        // What is rendered is charged without a bound, so the share may be used up by more than was let in.
+        // What is rendered is charged without a bound, so more than the share may be in use.
         charge.bytes() > SMALL && memory.used(Kind::Answers) > memory.bound(Kind::Answers)
     }
 
-    /// Charges a part of this batch that was rendered beside the [forms](Form), for as long as it is held. What is small
-    /// is not worth it.
+    /// Charges a part of this batch that was rendered outside the [forms](Form), for as long as it is held. Small parts
+    /// are not charged.
     ///
     /// # Errors
-    /// When it is large and there is no room for it.
+    /// When the part is large and there is no memory for it.
     pub fn charge(&self, part: Bytes) -> Result<Bytes, OverBudget> {
         let bytes = part.len() as u64;
         let Some(charge) = self.charge.as_ref().filter(|_| bytes > SMALL) else { return Ok(part) };
@@ -150,8 +151,8 @@ impl Batch {
         self.cursor(self.newest())
     }
 
-    /// The batch in a form, rendered by the first who asks for it. Whoever asks meanwhile waits, so `render` must
-    /// not ask for another form of this batch. What is rendered is charged for as long as a part of it is held.
+    /// The batch in a form, rendered by the first reader that asks for it. Others that ask meanwhile block, so `render`
+    /// must not ask for another form of this batch. What is rendered stays charged while any part of it is held.
     pub fn render(&self, form: Form, mut render: impl FnMut(&Self) -> Rendering) -> &Rendering {
         let mut place = &self.rendered;
         loop {
@@ -171,8 +172,8 @@ impl Batch {
         Rendering { bytes: charge.hold(rendering.bytes), ..rendering }
     }
 
-    /// What the batch holds in memory, about: messages that may be retained nowhere else, and what a few
-    /// dialects render of each, with its envelope.
+    /// About what the batch holds in memory: messages that may be retained nowhere else, and what a few dialects render
+    /// from each, with its envelope.
     fn bytes(&self) -> usize {
         const A_MESSAGE: usize = 512;
         self.payload_bytes() * 3 + self.messages.len() * A_MESSAGE + size_of::<Self>()
@@ -183,8 +184,8 @@ fn weight(messages: &[Arc<Message>]) -> u64 {
     messages.iter().map(|message| message.weight()).sum()
 }
 
-/// The tail batches of one channel that were asked for last, by where they start and end. From the second asker on they
-/// share one: most waiters wait alone, and what is held for nobody has long left the processor's cache when it goes.
+/// The tail batches of one channel that were asked for last, by where they start and end. They are shared from the
+/// second reader on: most waiters wait alone, and holding a batch for nobody costs more than making it again.
 #[derive(Debug, Default)]
 pub(crate) struct Tails {
     asked: [Option<Tail>; 4],
@@ -195,7 +196,7 @@ pub(crate) struct Tails {
 struct Tail {
     after: Seq,
     end: Seq,
-    /// Leads nowhere while there was one asker.
+    /// Dangling after the first reader.
     batch: Weak<Batch>,
 }
 
@@ -210,7 +211,7 @@ impl Tails {
         self.asked.iter().flatten().find(|tail| tail.is(after, end))?.batch.upgrade()
     }
 
-    /// Notes what was made for one who asked; whether somebody had asked before.
+    /// Records what was made for one reader; says whether somebody had asked before.
     pub(crate) fn note(&mut self, after: Seq, batch: &Arc<Batch>) -> bool {
         let end = batch.newest().seq;
         if let Some(tail) = self.asked.iter_mut().flatten().find(|tail| tail.is(after, end)) {
@@ -223,8 +224,8 @@ impl Tails {
     }
 }
 
-/// Holds the batches that were made last, within a budget: on one thread a waiter is answered and gone before
-/// the next one asks, so a batch held by nobody else would be made again for each.
+/// Holds the batches that were made last, within a budget: on one thread a waiter is answered and gone before the next
+/// one asks, so without this each would make its batch again.
 #[derive(Debug, Default)]
 pub(crate) struct Recent {
     held: VecDeque<(usize, Arc<Batch>)>,
@@ -234,16 +235,16 @@ pub(crate) struct Recent {
 
 impl Recent {
     const MOST_BYTES: u64 = 16 << 20;
-    /// A fan-out is over before this many other channels have had one; few enough to stay near the processor.
+    /// A fan-out is over before this many other channels have had one.
     const MOST_BATCHES: usize = 256;
 
-    /// With a bound of a quarter of what the account has for answers: the rest is for those who hold one.
+    /// Bounded by a quarter of the account's share for answers: the rest is for readers that hold one.
     pub(crate) fn new(memory: &Memory) -> Self {
         let most = Self::MOST_BYTES.min(memory.bound(Kind::Answers) / 4);
         Self { most: usize::try_from(most).unwrap_or(usize::MAX), ..Self::default() }
     }
 
-    /// Holds a batch and gives the ones that have to make room, to be dropped outside the lock.
+    /// Holds a batch and returns those that have to make room, to be dropped outside the lock.
     #[must_use]
     pub(crate) fn hold(&mut self, batch: Arc<Batch>) -> SmallVec<[Arc<Batch>; 1]> {
         let bytes = batch.bytes();

@@ -1,4 +1,4 @@
-//! What goes from a channel: by age, by number, and for room in memory.
+//! What a channel drops: messages that are too old, too many, or in the way when memory runs low.
 
 use super::memory_limit::MemoryLimit;
 use super::state::ChannelState;
@@ -6,8 +6,8 @@ use crate::memory::{Charge, Kind, Memory};
 use crate::types::{Retention, Seq, Timestamp};
 
 impl ChannelState {
-    /// Makes room in memory, oldest first, until `enough` is freed or `least` messages are left; gives what was
-    /// freed.
+    /// Frees memory, oldest message first, until `enough` bytes are freed or `least` messages are left. Returns the
+    /// bytes freed.
     pub(crate) fn give(&mut self, limit: MemoryLimit, enough: u64, least: usize, memory: &Memory) -> u64 {
         let mut freed = 0;
         while freed < enough && self.in_memory() > least {
@@ -22,7 +22,7 @@ impl ChannelState {
         freed
     }
 
-    /// Whether the channel has something to give for room in memory.
+    /// Whether the channel has anything to free.
     pub(crate) fn gives(&self, limit: MemoryLimit) -> bool {
         match limit {
             MemoryLimit::Retained(_) => !self.log.is_empty(),
@@ -34,7 +34,7 @@ impl ChannelState {
         usize::try_from(self.log.newest().next().get() - self.log.tail().get()).unwrap_or(usize::MAX)
     }
 
-    /// Drops what is over this channel's own bounds and gives its weight.
+    /// Drops what exceeds this channel's own bounds. Returns the bytes freed in memory.
     pub(crate) fn retain(&mut self, now: Timestamp, retention: &Retention, memory: &Memory) -> u64 {
         let mut freed = self.log.expire(retention.cutoff(now));
         while self.log.len() > retention.messages() {
@@ -44,22 +44,22 @@ impl ChannelState {
         freed
     }
 
-    /// Drops what was taken before `cutoff` and gives its weight.
+    /// Drops what was taken before `cutoff`. Returns the bytes freed in memory.
     pub(crate) fn expire(&mut self, cutoff: Timestamp, memory: &Memory) -> u64 {
         let freed = self.log.expire(cutoff);
         self.evicted(memory);
         freed
     }
 
-    /// Nothing before `oldest` is retained any more; see [`Log::raise`].
+    /// Nothing before `oldest` is retained any more; see [`Log::raise`](super::log::Log::raise).
     pub(crate) fn raise(&mut self, oldest: Seq, since: Timestamp, memory: &Memory) -> u64 {
         let freed = self.log.raise(oldest, since);
         self.evicted(memory);
         freed
     }
 
-    /// Follows up on evictions: what was noted of messages goes with them, and the times that they leave behind are
-    /// charged. Those are a help and no promise, so where there is no memory for them they are forgotten.
+    /// Follows up on evictions: receipts go with their messages, and the times that evicted messages leave behind are
+    /// charged. Those times only make counts more exact, so they are forgotten where there is no memory for them.
     fn evicted(&mut self, memory: &Memory) {
         if let Some(receipts) = &mut self.receipts {
             receipts.forget_before(self.log.oldest());

@@ -1,8 +1,9 @@
-//! The keys that publishers gave, so that a publish sent twice is kept once.
+//! The idempotency keys of one channel, so that a publish sent twice is kept once.
 //!
-//! One table a channel, bounded by time and number, and charged to the [account](crate::Memory). A key is taken before the
-//! journal is asked, so a duplicate that arrives meanwhile finds it and waits for the first one's outcome. Of a key and its
-//! payload only hashes are kept, of its messages their numbers: the rest of an answer is read back from the log.
+//! The table is bounded by time and number, and charged to the [account](crate::Memory). A key is taken before the
+//! journal is asked, so a duplicate that arrives meanwhile finds it and waits for the outcome of the first. Only hashes
+//! of the key and its payload are stored, and the numbers of its messages: the rest of an answer is read back from the
+//! log.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -12,23 +13,23 @@ use tokio::sync::watch;
 use crate::memory::{Charge, Kind, Memory, OverBudget};
 use crate::types::{Fingerprint, IdempotencyKey, KeptKey, Retention, SeqRange, Timestamp};
 
-/// The first 128 bits of a SHA-256: no two keys and no two payloads share it by chance or by design.
+/// The first 128 bits of a SHA-256 hash. Collisions are out of reach, even deliberate ones.
 type Hash = [u8; 16];
 
-/// What one key costs in bytes: its places in the table and in the order, and what these allocate ahead.
+/// What one key costs in bytes: its entries in the table and in the order, and what these allocate ahead.
 const KEY_BYTES: u64 = 192;
 
 #[derive(Debug, Default)]
 pub(crate) struct Keys {
     loaded: Loaded,
     known: HashMap<Hash, Entry>,
-    /// Keys in the order they were taken; one that failed may still stand here.
+    /// Keys in the order they were taken. A key whose publish failed may still be listed.
     order: VecDeque<(Timestamp, Hash)>,
-    /// [`KEY_BYTES`] for each place in the order.
+    /// [`KEY_BYTES`] for each entry of the order.
     charge: Option<Charge>,
 }
 
-/// Whether the table has the keys that the journal kept.
+/// Whether the table holds the keys that the journal kept.
 #[derive(Debug, Default, PartialEq, Eq)]
 enum Loaded {
     #[default]
@@ -45,9 +46,9 @@ struct Entry {
 
 #[derive(Debug)]
 enum Outcome {
-    /// Open until the publish lets go of the sender, which it does under no lock.
+    /// Closes when the publish drops the sender, which it does without holding a lock.
     Pending(watch::Receiver<()>),
-    /// The journal does not know yet whether it was kept.
+    /// The journal does not know yet whether the publish was kept.
     Doubtful,
     Kept(SeqRange),
 }
@@ -57,7 +58,7 @@ pub(crate) enum Lookup {
     New,
     /// The journal has to be asked first which keys it kept.
     NotLoaded,
-    /// The same publish is on its way; look again when this one closes.
+    /// The same publish is on its way; look again when this closes.
     Pending(watch::Receiver<()>),
     /// The same publish failed on its way, and it is not known yet whether it was kept.
     Doubtful,
@@ -65,7 +66,7 @@ pub(crate) enum Lookup {
     OtherPayload,
 }
 
-/// The first half of a hash, which is enough to tell it from others.
+/// The first half of a hash.
 fn half(hash: &Fingerprint) -> Hash {
     let mut half = Hash::default();
     half.copy_from_slice(&hash[..size_of::<Hash>()]);
@@ -97,7 +98,7 @@ impl Keys {
         }
     }
 
-    /// A publish takes its key. To let go of what this gives wakes the duplicates: there is an outcome.
+    /// Takes the key for a publish. Dropping the sender wakes duplicates: there is an outcome.
     ///
     /// # Errors
     /// When there is no memory for another key.
@@ -113,25 +114,25 @@ impl Keys {
         Ok(duplicates)
     }
 
-    /// The publish under `key` was kept: duplicates get the same answer from now on.
+    /// The publish under `key` was kept: from now on duplicates get the same answer.
     pub(crate) fn keep(&mut self, key: &IdempotencyKey, numbers: SeqRange) {
         if let Some(entry) = self.known.get_mut(&hash(key)) {
             entry.outcome = Outcome::Kept(numbers);
         }
     }
 
-    /// Nobody knows what became of the publish under `key`, until it is kept or failed after all. Duplicates
-    /// are told so, once they are woken.
+    /// The outcome of the publish under `key` is unknown until it is kept or fails after all. Duplicates hear that when
+    /// they are woken.
     pub(crate) fn doubt(&mut self, key: &IdempotencyKey) {
         if let Some(entry) = self.known.get_mut(&hash(key)) {
             entry.outcome = Outcome::Doubtful;
         }
     }
 
-    /// Takes up what a journal kept, oldest key first, unless that was done already.
+    /// Adds the keys that a journal kept, oldest first, unless that was done already.
     ///
     /// # Errors
-    /// When there is no memory for all of them; the table is then as it was.
+    /// When there is no memory for all of them; the table is then unchanged.
     pub(crate) fn recall(&mut self, kept: &[KeptKey], memory: &Memory) -> Result<(), OverBudget> {
         if self.loaded == Loaded::Yes {
             return Ok(());
@@ -169,16 +170,16 @@ impl Keys {
         self.known.remove(&hash(key));
     }
 
-    /// Forgets what is out of the window or over the number.
+    /// Forgets keys that are outside the window or too many.
     pub(crate) fn forget(&mut self, now: Timestamp, retention: &Retention) {
-        // What was taken in a leap of the clock would outlast all that came after it.
+        // A key taken while the clock was ahead would outlast all later ones.
         let window = now.before(retention.idempotency)..=now.after(retention.idempotency);
         let mut forgotten = 0;
         while let Some((taken, key)) = self.order.front() {
             if window.contains(taken) && self.order.len() <= retention.keys {
                 break;
             }
-            // A pending publish keeps its key whatever the table's size: it decides soon.
+            // A pending publish keeps its key whatever the size of the table: it will be decided soon.
             let same = |entry: &&Entry| entry.taken == *taken;
             if let Some(entry) = self.known.get(key).filter(same) {
                 if matches!(entry.outcome, Outcome::Pending(_) | Outcome::Doubtful) {

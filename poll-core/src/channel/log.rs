@@ -1,10 +1,10 @@
-//! The log of one channel: an append-only, bounded ring. Pure: no lock, no clock, no waiting.
+//! The log of one channel: an append-only, bounded ring buffer. Pure: no lock, no clock, no waiting.
 //!
-//! Messages are numbered without holes; the oldest go first. What has gone leaves its time behind for a
-//! while, so that a reader who stands on a time or an id is told exactly how many messages it missed.
+//! Messages are numbered without holes, and the oldest are evicted first. For a while the times of evicted messages are
+//! remembered, so that a reader positioned by time or id is told exactly how many messages it missed.
 //!
-//! Where a journal outlives the process, what is here is the tail of what is retained: [`Log::trim`] drops a
-//! message from memory without evicting it, and the log remembers how far down the journal goes.
+//! Where a journal outlives the process, memory holds the tail of what is retained: [`Log::trim`] drops a message from
+//! memory without evicting it, and the log remembers how far back the journal goes.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,48 +16,48 @@ use crate::types::{Cursor, Epoch, Limit, Message, Seq, Timestamp, mint_id};
 /// How many evicted messages are remembered by their time.
 const REMEMBERED: usize = 1_000;
 
-/// One life of one channel.
+/// The log of one incarnation of a channel.
 #[derive(Debug)]
 pub struct Log {
     epoch: Epoch,
-    /// Retained messages, oldest first; their numbers end at `newest`.
+    /// Messages in memory, oldest first; their numbers end at `newest`.
     messages: VecDeque<Arc<Message>>,
-    /// When the first of `messages` was taken; [`Timestamp::MAX`] where there is none. Every look asks for it, and the
-    /// message itself has long left the processor's cache.
+    /// When the first of `messages` was taken; [`Timestamp::MAX`] where there is none. Kept here because every look
+    /// needs it.
     front_at: Timestamp,
-    /// What is retained below `messages`, in the journal only.
+    /// What is retained in the journal only: the messages before `messages`.
     beneath: Option<Beneath>,
-    /// The number of the newest message ever appended; eviction keeps it.
+    /// The number of the newest message ever appended, evicted or not.
     newest: Seq,
-    /// When the newest message was taken; eviction keeps it.
+    /// When the newest message was taken, evicted or not.
     newest_at: Timestamp,
-    /// The weight of the retained messages in bytes.
+    /// The weight of the messages in memory, in bytes.
     weight: u64,
     ended: bool,
-    /// Times of the youngest evicted messages, oldest first; they end where what is retained begins.
+    /// Times of the messages that were evicted last, oldest first; they end where what is retained begins.
     evicted: VecDeque<Timestamp>,
-    /// What is known to be damaged of what is below memory: nearly always nothing.
+    /// Which archived messages are known to be damaged: almost always none.
     damaged: Option<Box<Damaged>>,
 }
 
-/// Stretches of messages that the journal cannot give, each with its first and its last; in order, apart from each other.
+/// Ranges of messages that the journal cannot read, each as its first and last number; sorted and disjoint.
 #[derive(Debug, Default)]
 struct Damaged(Vec<(Seq, Seq)>);
 
-/// Messages that are retained, but not in memory.
+/// Messages that are retained in the journal and not in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Beneath {
-    /// The number of the oldest; they end where the tail begins.
+    /// The number of the oldest; they end where the tail in memory begins.
     oldest: Seq,
-    /// No message of them was taken before this.
+    /// None of them was taken before this.
     since: Timestamp,
 }
 
 impl Damaged {
-    /// Stretches remembered at the most, 16 bytes each.
+    /// The most ranges that are remembered, at 16 bytes each.
     const MOST: usize = 1_024;
 
-    /// The first number from `first` on that is in none of them.
+    /// The first number from `first` on that is in none of the ranges.
     fn behind(&self, first: Seq) -> Seq {
         let index = self.0.partition_point(|(_, last)| *last < first);
         self.0.get(index).filter(|(start, _)| *start <= first).map_or(first, |(_, last)| last.next())
@@ -72,12 +72,12 @@ impl Damaged {
         }
         self.0.insert(start, (first, last));
         if self.0.len() > Self::MOST {
-            // Not the one that somebody stands in front of.
+            // Keep the range that was inserted just now: a reader is waiting to skip it.
             self.0.remove(if start == 0 { Self::MOST } else { 0 });
         }
     }
 
-    /// What is left of it from `oldest` on.
+    /// What is left of the ranges from `oldest` on; `None` if nothing is.
     fn from(mut self: Box<Self>, oldest: Seq) -> Option<Box<Self>> {
         self.0.retain(|(_, last)| *last >= oldest);
         (!self.0.is_empty()).then_some(self)
@@ -85,7 +85,7 @@ impl Damaged {
 }
 
 impl Log {
-    /// An empty log of a channel born now.
+    /// An empty log of a new incarnation.
     #[must_use]
     pub fn new(epoch: Epoch) -> Self {
         Self {
@@ -102,26 +102,26 @@ impl Log {
         }
     }
 
-    /// This life of the channel.
+    /// The channel's incarnation.
     #[must_use]
     pub fn epoch(&self) -> Epoch {
         self.epoch
     }
 
-    /// The oldest retained message's number, or the next one's where nothing is retained.
+    /// The number of the oldest retained message, or of the next one if nothing is retained.
     #[must_use]
     pub fn oldest(&self) -> Seq {
         self.beneath.map_or(self.tail(), |beneath| beneath.oldest)
     }
 
-    /// The number of the oldest message in memory, or the next one's where none is.
+    /// The number of the oldest message in memory, or of the next one if there is none.
     #[must_use]
     pub fn tail(&self) -> Seq {
         // Numbers have no holes and end at the newest.
         Seq::new(self.newest.get() + 1 - self.messages.len() as u64)
     }
 
-    /// The newest message's number, retained or not; zero before the first.
+    /// The number of the newest message, retained or not; zero before the first.
     #[must_use]
     pub fn newest(&self) -> Seq {
         self.newest
@@ -133,7 +133,7 @@ impl Log {
         self.newest_at
     }
 
-    /// The position of a reader who has everything.
+    /// The position of a reader that has everything.
     #[must_use]
     pub fn end(&self) -> Cursor {
         Cursor { epoch: self.epoch, seq: self.newest }
@@ -152,22 +152,22 @@ impl Log {
         self.messages.is_empty() && self.beneath.is_none()
     }
 
-    /// The weight of the messages in memory in bytes.
+    /// The weight of the messages in memory, in bytes.
     #[must_use]
     pub fn weight(&self) -> u64 {
         self.weight
     }
 
-    /// The first message after `position` that can be given: the one behind it, unless that is gone or known to be
-    /// damaged. The next one's number where there is none.
+    /// The number of the first message after `position` that can be read, skipping what was evicted or is known to be
+    /// damaged. The number of the next message if there is none.
     #[must_use]
     pub fn first_after(&self, position: Seq) -> Seq {
         let first = position.min(self.newest).next().max(self.oldest());
         self.damaged.as_ref().map_or(first, |damaged| damaged.behind(first))
     }
 
-    /// The journal cannot give the messages from `first` to `last`. Of what is in memory nothing is damaged, and it is
-    /// enough to know some of it: what is not known is found again.
+    /// The journal cannot read the messages from `first` to `last`. The log need not know of all damage: a read finds
+    /// the rest.
     pub fn note_damaged(&mut self, first: Seq, last: Seq) {
         let (first, last) = (first.max(self.oldest()), last.min(self.tail().previous()));
         if first <= last {
@@ -181,12 +181,12 @@ impl Log {
         self.ended
     }
 
-    /// Ends the log. Reading goes on.
+    /// Ends the log. It can still be read.
     pub fn end_now(&mut self) {
         self.ended = true;
     }
 
-    /// Adds the next message. Its number must be the next one and its time later than every one before.
+    /// Adds the next message. Its number must be the next one, and its time later than all before.
     pub fn append(&mut self, message: Arc<Message>) {
         debug_assert_eq!(message.seq, self.newest.next(), "a hole in the log");
         debug_assert!(message.at > self.newest_at, "time ran backwards in a channel");
@@ -199,14 +199,14 @@ impl Log {
         self.messages.push_back(message);
     }
 
-    /// Takes the first message out of memory.
+    /// Removes the first message from memory.
     fn pop_front(&mut self) -> Option<Arc<Message>> {
         let message = self.messages.pop_front();
         self.front_at = self.messages.front().map_or(Timestamp::MAX, |message| message.at);
         message
     }
 
-    /// Drops the oldest retained message and gives what it weighed in memory.
+    /// Evicts the oldest retained message. Returns the bytes freed in memory.
     pub fn evict(&mut self) -> Option<u64> {
         if let Some(beneath) = self.beneath {
             self.raise(beneath.oldest.next(), beneath.since);
@@ -219,7 +219,7 @@ impl Log {
         self.evicted.push_back(message.at);
         self.weight -= message.weight();
         if self.messages.is_empty() {
-            // A burst must not keep its memory for the rest of the channel's life.
+            // A burst must not hold its memory for the rest of the channel's life.
             self.messages.shrink_to_fit();
         }
         Some(message.weight())
@@ -231,14 +231,14 @@ impl Log {
         self.evicted.len()
     }
 
-    /// Forgets when evicted messages were taken: readers who stand on a time or an id are told less exactly what they
+    /// Forgets when evicted messages were taken: readers positioned by time or id then learn less exactly what they
     /// missed.
     pub fn forget_evicted(&mut self) {
         self.evicted = VecDeque::new();
     }
 
-    /// Drops all messages taken before `cutoff` and gives what they weighed in memory. Of what is below
-    /// memory, all goes or nothing; see [`is_stale`](Self::is_stale).
+    /// Evicts all messages taken before `cutoff` and returns the bytes freed in memory. Archived messages go all
+    /// together or not at all; see [`is_stale`](Self::is_stale).
     pub fn expire(&mut self, cutoff: Timestamp) -> u64 {
         let next_at = if self.messages.is_empty() { self.newest_at } else { self.front_at };
         if self.beneath.is_some() && next_at < cutoff {
@@ -251,14 +251,15 @@ impl Log {
         freed
     }
 
-    /// Whether some of what is below memory may have been taken before `cutoff`: which, the journal knows.
+    /// Whether some archived messages may have been taken before `cutoff`. Only the journal knows which.
     #[must_use]
     pub fn is_stale(&self, cutoff: Timestamp) -> bool {
         self.beneath.is_some_and(|beneath| beneath.since < cutoff)
     }
 
-    /// Drops the oldest message up to `kept` from memory and gives its weight. It stays retained, in the
-    /// journal. The newest always stays, so that who has everything can be told so without asking the journal.
+    /// Drops the oldest message from memory if the journal has it, and returns its weight in bytes. `kept` is the
+    /// newest message that the journal has. The message stays retained. The newest message always stays in memory, so
+    /// that a reader that has everything is answered without the journal.
     pub fn trim(&mut self, kept: Seq) -> Option<u64> {
         let message =
             self.messages.front().filter(|message| message.seq <= kept && message.seq < self.newest)?;
@@ -269,13 +270,13 @@ impl Log {
         Some(weight)
     }
 
-    /// Nothing before `oldest` is retained any more, and nothing from there on was taken before `since`. Gives
-    /// what was freed in memory.
+    /// Nothing before `oldest` is retained any more, and nothing from there on was taken before `since`. Returns the
+    /// bytes freed in memory.
     pub fn raise(&mut self, oldest: Seq, since: Timestamp) -> u64 {
         if let Some(beneath) = self.beneath {
             let oldest = oldest.max(beneath.oldest);
             if oldest > beneath.oldest {
-                // What went was below memory, so its times are not known.
+                // The times of archived messages are not known.
                 self.evicted.clear();
             }
             let since = beneath.since.max(since);
@@ -289,16 +290,16 @@ impl Log {
         freed
     }
 
-    /// Takes up where an earlier process left: everything from `oldest`, taken then, to `newest` is in the
-    /// journal. At least the newest retained message is to be [recalled](Self::recall) before the log is used, unless
-    /// it is [damaged](Self::note_damaged).
+    /// Continues a log that a journal kept: everything from `oldest` (number and time) to `newest` is in the journal.
+    /// At least the newest retained message has to be [recalled](Self::recall) before the log is used, unless it is
+    /// [damaged](Self::note_damaged).
     #[must_use]
     pub fn resumed(epoch: Epoch, oldest: (Seq, Timestamp), newest: (Seq, Timestamp)) -> Self {
         let beneath = (oldest.0 <= newest.0).then_some(Beneath { oldest: oldest.0, since: oldest.1 });
         Self { beneath, newest: newest.0, newest_at: newest.1, ..Self::new(epoch) }
     }
 
-    /// Puts a message back into memory, in front of the tail.
+    /// Puts a message back into memory, before the tail.
     pub fn recall(&mut self, message: Arc<Message>) {
         debug_assert_eq!(message.seq.next(), self.tail(), "a hole in the tail");
         self.weight += message.weight();
@@ -310,7 +311,8 @@ impl Log {
         }
     }
 
-    /// Whether memory decides where a reader stands who has seen what `seen` says; else the journal must.
+    /// Whether memory alone can place a reader that has seen the messages for which `seen` is true; otherwise the
+    /// journal has to be asked.
     pub(crate) fn tells(&self, seen: impl FnOnce(&Message) -> bool) -> bool {
         self.beneath.is_none() || self.messages.front().is_some_and(|message| seen(message))
     }
@@ -333,14 +335,14 @@ impl Log {
         self.messages.range(start..end)
     }
 
-    /// The message of a number, if it is in memory.
+    /// The message with a number, if it is in memory.
     #[must_use]
     pub fn get(&self, seq: Seq) -> Option<&Arc<Message>> {
         let index = seq.get().checked_sub(self.tail().get())?;
         self.messages.get(usize::try_from(index).ok()?)
     }
 
-    /// The message of an id, if it is in memory.
+    /// The message with an id, if it is in memory.
     #[must_use]
     pub fn find(&self, id: Uuid) -> Option<&Arc<Message>> {
         let index = self.messages.partition_point(|message| message.id < id);
@@ -359,14 +361,14 @@ impl Log {
         self.position(|message| message.id <= id, |at| mint_id(at, 0) <= id)
     }
 
-    /// `seen` and `seen_at` say of a message, and of an evicted one's time, whether the reader has it.
+    /// `seen` and `seen_at` say whether the reader has a message, and whether it has one evicted at a time.
     fn position(&self, seen: impl Fn(&Message) -> bool, seen_at: impl Fn(Timestamp) -> bool) -> Seq {
         let retained = self.messages.partition_point(|message| seen(message)) as u64;
         if retained > 0 {
             return Seq::new(self.tail().get() - 1 + retained);
         }
-        // For a reader older than all that is remembered, counting from the first message would overstate what
-        // it missed unless nothing is forgotten, so the count is of what is known to be gone.
+        // A reader older than all that is remembered is told of the messages known to be gone: counting from the first
+        // message would overstate what it missed.
         let evicted = self.evicted.partition_point(|&at| seen_at(at));
         Seq::new(self.oldest().get() - 1 - (self.evicted.len() - evicted) as u64)
     }

@@ -1,8 +1,7 @@
 //! What a position meant when it was first looked at.
 //!
-//! A [`Position`] is what was asked; a [`Pinned`] is settled. The difference
-//! matters to whoever waits: «after number 1» of a channel without messages must not become «has everything»
-//! when number 1 is published.
+//! A [`Position`] is what was asked; a [`Pinned`] is settled. The difference matters while a reader waits: "after
+//! number 1" of a channel without messages must not turn into "has everything" when number 1 is published.
 
 use uuid::Uuid;
 
@@ -24,13 +23,13 @@ pub(crate) enum Pin {
 }
 
 impl Pinned {
-    /// Pinned to a position that an answer gave.
+    /// Pinned to the position that an answer gave.
     #[must_use]
     pub fn after(cursor: Cursor) -> Self {
         Self { at: Pin::Cursor(cursor), continuity: Continuity::Kept }
     }
 
-    /// The position, where it is known by its number.
+    /// The position, if it is known by number.
     #[must_use]
     pub fn cursor(&self) -> Option<Cursor> {
         match self.at {
@@ -39,7 +38,7 @@ impl Pinned {
         }
     }
 
-    /// What `position` means for a channel with this log, or with none yet.
+    /// What `position` means in a channel with this log; `None` for a channel without messages.
     pub(crate) fn of(position: Position, log: Option<&Log>) -> Self {
         let end = log.map_or(Cursor::ZERO, Log::end);
         let start = Cursor { seq: Seq::ZERO, ..end };
@@ -58,12 +57,12 @@ impl Pinned {
         }
     }
 
-    /// The number this stands after in `log`, and whether the place was found there.
+    /// The number that this is after in `log`, and whether the position was found there.
     pub(crate) fn resolve(&self, log: &Log) -> (Seq, Continuity) {
         match self.at {
             Pin::Time(time) => (log.seq_at(time), self.continuity),
             Pin::Id(id) => (log.seq_of(id), self.continuity),
-            // Pinned before the channel was born: its start, whatever life began since.
+            // Pinned before the first message: the start, whatever incarnation began since.
             Pin::Cursor(Cursor::ZERO) => (Seq::ZERO, self.continuity),
             Pin::Cursor(cursor) if cursor.epoch == log.epoch() && cursor.seq <= log.newest() => {
                 (cursor.seq, self.continuity)
@@ -72,7 +71,7 @@ impl Pinned {
         }
     }
 
-    /// What the journal has to be asked for before this can be resolved in `log`.
+    /// What the journal has to locate before this can be resolved in `log`.
     pub(crate) fn needs(&self, log: &Log) -> Option<Landmark> {
         match self.at {
             Pin::Time(time) if !log.tells(|first| first.at <= time) => Some(Landmark::Time(time)),
@@ -81,12 +80,12 @@ impl Pinned {
         }
     }
 
-    /// The same place by its number.
+    /// The same position by its number.
     pub(crate) fn at(self, cursor: Cursor) -> Self {
         Self { at: Pin::Cursor(cursor), ..self }
     }
 
-    /// Whether `log` retains something after this, or nothing will ever come.
+    /// Whether `log` has something after this, or has ended.
     pub(crate) fn has_news(&self, log: &Log) -> bool {
         log.is_ended() || log.first_after(self.resolve(log).0) <= log.newest()
     }

@@ -1,4 +1,4 @@
-//! A publish's way through its channel: handed to the journal, minted, then shown, failed or in doubt.
+//! A publish and its channel: handed to the journal, minted, then shown, failed or in doubt.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::types::{
 };
 
 impl ChannelState {
-    /// A publish is handed to the journal.
+    /// Hands a publish to the journal.
     pub(crate) fn hand_over(
         &mut self,
         taken: Timestamp,
@@ -29,9 +29,9 @@ impl ChannelState {
         Pending { number: self.handed, taken, ending, key }
     }
 
-    /// Gives each payload its number, time and id, in one order. Times are the clock's, or, where that shows no later
-    /// one than was given out, grow by as little as they can: however much is published at once, times run ahead by a
-    /// microsecond a message, and the clock catches up.
+    /// Gives each payload its number, time and id, in one order. The time is the clock's. Where that is not later than
+    /// the last one, it is a microsecond more: however much is published at once, times run ahead by a microsecond a
+    /// message, and the clock catches up.
     pub(crate) fn mint(&mut self, now: Timestamp, payloads: SmallVec<[Payload; 1]>) -> Messages {
         let mut messages = Messages::with_capacity(payloads.len());
         for payload in payloads {
@@ -43,7 +43,8 @@ impl ChannelState {
         messages
     }
 
-    /// Whether messages come next in the log, in this life of the channel. If it is not born, `epoch` becomes its life.
+    /// Whether these messages come next in the log of this incarnation. A channel without messages takes on the
+    /// incarnation `epoch`.
     pub(crate) fn is_next(&mut self, epoch: Epoch, messages: &[Arc<Message>]) -> bool {
         if self.epoch() != epoch && self.born().is_none() {
             self.log = Log::new(epoch);
@@ -57,8 +58,8 @@ impl ChannelState {
             })
     }
 
-    /// Makes a publish visible whose messages come next; gives its answer, and what it weighs. Retention is the caller's
-    /// next step.
+    /// Makes a publish visible, whose messages [come next](Self::is_next). Returns its answer and what it weighs in
+    /// bytes. Retention is the caller's next step.
     pub(crate) fn apply(&mut self, publish: &Pending, messages: Messages) -> (Published, u64) {
         let (epoch, after, before) = (self.epoch(), self.log.newest(), self.log.weight());
         let mut stamps = Stamps::with_capacity(messages.len());
@@ -67,7 +68,7 @@ impl ChannelState {
             stamps.push(Stamp { cursor, id: message.id, at: message.at });
             self.log.append(message);
         }
-        // Behind what was given out elsewhere, if it was.
+        // Numbers and times may have been given out elsewhere.
         self.minted = self.minted.max(self.log.newest());
         self.minted_at = self.minted_at.max(self.log.newest_at());
         if publish.ending == Ending::Close {
@@ -81,7 +82,7 @@ impl ChannelState {
         (Published { stamps, gone: Vec::new(), repeated: false }, self.log.weight() - before)
     }
 
-    /// Takes a failed publish back.
+    /// Takes back a publish that failed.
     pub(crate) fn fail(&mut self, publish: &Pending) {
         if let Some((key, _)) = &publish.key {
             self.keys.fail(key);
@@ -90,7 +91,7 @@ impl ChannelState {
         self.returned(publish);
     }
 
-    /// A publish is still in the journal's hands, and may be kept or not.
+    /// The outcome of a publish is unknown; the journal still has it.
     pub(crate) fn doubt(&mut self, publish: &Pending) {
         if let Some((key, _)) = &publish.key {
             self.keys.doubt(key);
@@ -98,7 +99,7 @@ impl ChannelState {
         self.phase = ChannelPhase::Failing;
     }
 
-    /// Takes back a publish that was handed over just now and that the journal did not take.
+    /// Takes back a publish that was handed over just now and that the journal refused.
     pub(crate) fn refuse(&mut self, publish: &Pending) {
         if let Some((key, _)) = &publish.key {
             self.keys.fail(key);
@@ -123,12 +124,12 @@ impl ChannelState {
         self.kept = self.kept.max(newest);
     }
 
-    /// A publish is shown and not kept yet: it will be [written](Self::written).
+    /// A publish is shown before it is kept; [`written`](Self::written) will follow.
     pub(crate) fn shown(&mut self) {
         self.unkept += 1;
     }
 
-    /// What was shown before, up to `newest`, is kept now.
+    /// What was shown up to `newest` is kept now.
     pub(crate) fn written(&mut self, newest: Seq) {
         self.unkept = self.unkept.saturating_sub(1);
         self.kept_to(newest);

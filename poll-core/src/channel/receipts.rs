@@ -1,7 +1,7 @@
-//! Receipts of retained messages: which named clients were given one, and, where each message is given only once, whether
-//! it was retrieved.
+//! Receipts of retained messages: which named clients were given one and, where each message is given only once,
+//! whether it was retrieved.
 //!
-//! Receipts belong to their channel and go with the message, so no table beside the log can outgrow it. They live in
+//! Receipts belong to their channel and go with the message, so no table beside the log can outgrow it. They exist in
 //! memory only, so a channel that has some stays in memory. All of them are charged to the [account](crate::Memory).
 
 use std::collections::BTreeMap;
@@ -15,9 +15,9 @@ use crate::types::Seq;
 /// The most receivers that are recorded for one message.
 const MAX_RECEIVERS: usize = 1_000;
 
-/// What the receipts of one message cost in bytes beside the names: their place in the tree.
+/// What the receipts of one message cost in bytes beside the names: their node in the tree.
 pub(crate) const RECEIPT_BYTES: u64 = 128;
-/// What a name costs beside its text: its places in the set.
+/// What a name costs in bytes beside its text: its entries in the set.
 const NAME_BYTES: u64 = 96;
 
 /// The receipts of one channel.
@@ -32,7 +32,7 @@ struct Receipt {
     /// In the order in which they were given the message.
     receivers: IndexSet<Arc<str>>,
     retrieved: bool,
-    /// What of the charge is for this one.
+    /// The part of the charge that is for this message.
     bytes: u64,
 }
 
@@ -51,7 +51,7 @@ impl Receipts {
         self.by_seq.get(&seq).is_some_and(|receipt| receipt.retrieved)
     }
 
-    /// Forgets those of messages before `oldest`.
+    /// Forgets receipts of messages before `oldest`.
     pub(crate) fn forget_before(&mut self, oldest: Seq) {
         let kept = self.by_seq.split_off(&oldest);
         let gone = std::mem::replace(&mut self.by_seq, kept);
@@ -78,7 +78,7 @@ impl Receipts {
         Ok(())
     }
 
-    /// Records that a message was retrieved, for which there was room before.
+    /// Records that a message was retrieved, for which there was room.
     pub(crate) fn retrieve(&mut self, seq: Seq) {
         if !self.by_seq.contains_key(&seq) {
             self.charge.grow_unbounded(RECEIPT_BYTES);

@@ -1,33 +1,34 @@
-//! Sealing time: a promise that no message will follow with a time up to here.
+//! Sealing time: a promise that no message up to this time will follow. Stream processors call it a watermark.
 //!
-//! Some readers go on from a time in milliseconds and cannot name the last message they have. What was minted
-//! before they were answered, or is on its way through the journal, may have that time and would never be asked for. So
-//! a time is sealed before it is given to such a reader as the one to go on from, and where it cannot be, an earlier one
-//! is given, or the answer waits.
+//! Some readers continue from a time in milliseconds and cannot name the last message they have. A message that was
+//! minted before they were answered, or is on its way through the journal, may carry that time and would never be asked
+//! for. So a time is sealed before such a reader is told to continue from it. Where it cannot be sealed, the reader
+//! gets an earlier time, or its answer waits.
 //!
-//! A seal raises the channel's time and is forgotten with it. It need not be kept: a channel that is loaded begins
-//! behind the millisecond of its newest message, and is not let go of in the millisecond in which it was used.
+//! A seal raises the channel's time and lives in memory only. It need not be kept: a channel that is loaded starts
+//! after the millisecond of its newest message, and is not unloaded in the millisecond of its last use.
 
 use std::time::Duration;
 
 use super::state::ChannelState;
 use crate::types::{Message, Timestamp};
 
-/// How often a channel's time may be sealed ahead of the clock. As a seal takes a millisecond at most, no number of
+/// How often a channel's time may be sealed ahead of the clock. A seal takes a millisecond at most, so no number of
 /// readers makes the channel run away from the clock.
 const LEAD: Duration = Duration::from_millis(1);
 
 /// Whether a millisecond could be sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seal {
-    /// No message behind this one has or will have its millisecond.
+    /// No message after this one has its millisecond, or ever will.
     Closed,
     /// One may: it is on its way, or visible already.
     Open,
 }
 
 impl ChannelState {
-    /// Seals the millisecond of `message`, if nothing behind it has that millisecond or may yet show up with it.
+    /// Seals the millisecond of `message`, unless a later message has that millisecond or may still turn out to have
+    /// it.
     pub(crate) fn seal(&mut self, now: Timestamp, message: &Message) -> Seal {
         let millis = message.at.as_millis();
         let closed = if self.log.newest() > message.seq {
@@ -38,15 +39,15 @@ impl ChannelState {
         if closed { Seal::Closed } else { Seal::Open }
     }
 
-    /// Seals the time up to the end of `millis`; gives the newest millisecond of which everything was visible by then and
-    /// into which nothing will follow.
+    /// Seals the time up to the end of `millis`. Returns the newest millisecond of which everything was visible by then
+    /// and into which nothing will follow.
     pub(crate) fn settle(&mut self, now: Timestamp, millis: u64) -> u64 {
         let closed = self.close(now, millis);
         let since = self.pending_times.first_since(Timestamp::end_of_millis(millis));
         since.map_or(closed, |at| closed.min(before(at)))
     }
 
-    /// Closes milliseconds up to `millis`, as far as that can be; gives the last.
+    /// Seals milliseconds up to `millis`, as far as possible. Returns the last one.
     fn close(&mut self, now: Timestamp, millis: u64) -> u64 {
         let sealed = self.minted_at.next().as_millis().saturating_sub(1);
         let reach = if millis > now.as_millis() && !self.may_lead(now) { now.as_millis() } else { millis };
@@ -63,7 +64,7 @@ impl ChannelState {
     /// Whether time may be sealed ahead of the clock.
     fn may_lead(&mut self, now: Timestamp) -> bool {
         if now < self.led {
-            // The clock went back, and time is counted anew.
+            // The clock went back: start over.
             self.led = now;
             return false;
         }
@@ -71,7 +72,7 @@ impl ChannelState {
     }
 }
 
-/// The last millisecond before that of a message.
+/// The last millisecond before the one of `at`.
 fn before(at: Timestamp) -> u64 {
     at.as_millis().saturating_sub(1)
 }

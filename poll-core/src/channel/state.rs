@@ -1,7 +1,7 @@
-//! What the store knows of one channel, behind the channel's lock.
+//! The state of one channel, behind its lock.
 //!
-//! What happens to it is told by its siblings: `publishing` (a publish comes and goes), `bounds` (what is too much or
-//! too old goes), `seal` (time is promised to readers).
+//! What changes it is in its siblings: `publishing` (a publish comes and goes), `bounds` (what is too old or too much
+//! is dropped), `seal` (time is promised to readers).
 
 use super::batch::Tails;
 use super::keys::Keys;
@@ -13,21 +13,21 @@ use crate::types::{Epoch, Loaded, Seq, Timestamp};
 
 pub(crate) struct ChannelState {
     pub(crate) phase: ChannelPhase,
-    /// The newest number and time given out; ahead of the log while the journal has publishes.
+    /// The newest number and time given out; ahead of the log while publishes are pending.
     pub(super) minted: Seq,
     pub(super) minted_at: Timestamp,
     /// When time was last sealed ahead of the clock; see `seal.rs`.
     pub(super) led: Timestamp,
-    /// Up to here the journal has everything, so memory may let go of it. Behind the log only where publishes
-    /// are shown before they are kept.
+    /// The journal has everything up to here, so memory may drop it. Behind the log only where publishes are shown
+    /// before they are kept.
     pub(super) kept: Seq,
     /// Publishes that were shown and are not kept yet.
     pub(super) unkept: usize,
-    /// Publishes that the journal was handed and has not answered.
+    /// Publishes that the journal has not answered.
     pub(super) pending: usize,
-    /// Publishes that the journal was ever handed.
+    /// How many publishes the journal was ever handed.
     pub(super) handed: u64,
-    /// The times of those that are pending, which limit what can be sealed.
+    /// The times of pending messages, which limit what can be sealed.
     pub(crate) pending_times: PendingTimes,
     /// When somebody last published or read.
     pub(crate) used: Timestamp,
@@ -36,7 +36,7 @@ pub(crate) struct ChannelState {
     pub(crate) keys: Keys,
     /// Few channels have any.
     pub(crate) receipts: Option<Box<Receipts>>,
-    /// For the times that evicted messages left behind.
+    /// For the times of evicted messages.
     pub(super) times: Option<Charge>,
 }
 
@@ -44,17 +44,17 @@ pub(crate) struct ChannelState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ChannelPhase {
     Open,
-    /// A publish that ends the channel is on its way, or has arrived.
+    /// A publish that ends the channel is pending or visible.
     Closing,
-    /// The journal failed a publish, or does not know what became of it. Numbers behind it may be void, so nothing is
-    /// handed over until all publishes have come back.
+    /// The journal failed a publish, or does not know its outcome. Numbers after it may be void, so nothing is handed
+    /// over until all publishes are answered.
     Failing,
     /// The channel was taken out of the directory; whoever still holds it looks it up again.
     Forgotten,
 }
 
 impl ChannelState {
-    /// Of a channel without messages, in a new life.
+    /// The state of a channel without messages, in a new incarnation.
     pub(super) fn new() -> Self {
         Self {
             phase: ChannelPhase::Open,
@@ -75,7 +75,7 @@ impl ChannelState {
         }
     }
 
-    /// Of a channel that the journal kept.
+    /// The state of a channel that the journal kept.
     pub(super) fn resumed(loaded: Loaded) -> Self {
         let (newest, newest_at) = loaded.newest;
         let mut state = Self::new();
@@ -86,7 +86,7 @@ impl ChannelState {
             state.log.note_damaged(first, last);
         }
         (state.minted, state.kept) = (newest, newest);
-        // A seal is not kept, so the last millisecond may have been sealed.
+        // Seals are not kept, so the last millisecond may have been sealed.
         state.minted_at = Timestamp::end_of_millis(newest_at.as_millis());
         if loaded.ended {
             state.log.end_now();
@@ -95,7 +95,7 @@ impl ChannelState {
         state
     }
 
-    /// The log as readers may know it: a channel is born with its first message.
+    /// The log as readers see it; `None` before the first message.
     pub(crate) fn born(&self) -> Option<&Log> {
         (self.log.newest() > Seq::ZERO || self.log.is_ended()).then_some(&self.log)
     }
@@ -104,18 +104,18 @@ impl ChannelState {
         self.log.epoch()
     }
 
-    /// Whether forgetting the channel would take nothing from anybody: nothing retained, on its way or known.
+    /// Whether the channel can be forgotten without loss: nothing is retained, pending or known.
     pub(crate) fn is_idle(&self) -> bool {
         self.log.is_empty() && self.pending == 0 && self.keys.is_empty()
     }
 
-    /// Whether the journal has all there is to know, so that the channel can be loaded again.
+    /// Whether the journal has everything, so that the channel can be loaded again.
     pub(crate) fn is_kept(&self) -> bool {
         self.pending == 0 && self.unkept == 0
     }
 
-    /// Since when nobody has used the channel. A use later than `now` was by a clock that has gone back since: it counts
-    /// as one of now, or a clock that leapt ahead would keep the channel in use for as long.
+    /// When the channel was last used. A later time than `now` was read from a clock that has gone back since, and
+    /// counts as now: otherwise a clock that leapt ahead would keep the channel in use for as long.
     pub(crate) fn unused_since(&mut self, now: Timestamp) -> Timestamp {
         self.used = self.used.min(now);
         self.used

@@ -1,4 +1,4 @@
-//! What a channel gives a position at one instant.
+//! What a channel gives to a position at one instant.
 
 use std::sync::Arc;
 
@@ -10,33 +10,33 @@ use crate::types::{Continuity, Cursor, Epoch, Seq, Timestamp};
 /// Where a reader stands in a channel at one instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReadState {
-    /// The channel's life; [`Epoch::ZERO`] before it is born.
+    /// The channel's incarnation; [`Epoch::ZERO`] before its first message.
     pub epoch: Epoch,
-    /// The oldest retained message's number, or the next one's where nothing is retained.
+    /// The number of the oldest retained message, or of the next one if nothing is retained.
     pub oldest: Seq,
-    /// The newest message's number.
+    /// The number of the newest message.
     pub newest: Seq,
     /// When the newest message was taken; [`Timestamp::ZERO`] before the first.
     pub newest_at: Timestamp,
-    /// The number the reader stands after.
+    /// The number that the reader stands after.
     pub position: Seq,
-    /// The first message behind the position that can be given, or the next one's number where there is none. What
-    /// lies between them is gone or damaged.
+    /// The number of the first message after the position that can be read, or of the next one if there is none.
+    /// Messages between the two were evicted or are damaged.
     pub first: Seq,
-    /// Whether the reader's place was found.
+    /// Whether the reader's position was found.
     pub continuity: Continuity,
-    /// Whether the channel has ended, whatever of it is still to be read.
+    /// Whether the channel has ended, even if some of it is still to be read.
     pub ended: bool,
 }
 
-/// What a channel gives a position.
+/// What a channel gives to a position.
 #[derive(Debug, Clone)]
 pub struct View {
     /// Where the reader stood.
     pub read_state: ReadState,
     /// The messages after it, if there are any.
     pub batch: Option<Arc<Batch>>,
-    /// Where to go on.
+    /// Where to continue.
     pub next: Cursor,
 }
 
@@ -53,8 +53,8 @@ impl ReadState {
         ended: false,
     };
 
-    /// Where a reader stands by its own word, while nothing can be known of the channel; `None` where that is no position
-    /// by number.
+    /// Where a reader stands by its own account, while the channel cannot be read; `None` if its position is not a
+    /// number.
     #[must_use]
     pub fn unread(pinned: &Pinned) -> Option<Self> {
         let Cursor { epoch, seq } = pinned.cursor()?;
@@ -77,7 +77,7 @@ impl ReadState {
         Self { epoch, oldest, newest, newest_at, position, first, continuity, ended: log.is_ended() }
     }
 
-    /// How many messages were evicted or damaged before the reader came for them; `None` where its place is unknown.
+    /// How many messages were evicted or damaged before the reader came for them; `None` if its position was not found.
     #[must_use]
     pub fn missed(&self) -> Option<u64> {
         let missed = self.first.previous().get().saturating_sub(self.position.get());
@@ -90,7 +90,7 @@ impl ReadState {
         self.first <= self.newest
     }
 
-    /// The position itself, moved past what is gone and damaged.
+    /// The position, moved past what was evicted or damaged.
     #[must_use]
     pub fn cursor(&self) -> Cursor {
         Cursor { epoch: self.epoch, seq: self.position.max(self.first.previous()) }
@@ -104,7 +104,7 @@ impl View {
         Self { read_state, batch: None, next: read_state.cursor() }
     }
 
-    /// Whether the reader has everything there will ever be, once it has this.
+    /// Whether the reader, once it has this, has everything there will ever be.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.read_state.ended && self.next.seq >= self.read_state.newest

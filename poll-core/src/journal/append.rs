@@ -15,8 +15,8 @@ use crate::types::{
     Stamp, Stamps, Timestamp,
 };
 
-/// A publish in the hands of a journal. It comes without numbers; a journal that gives them out in this process has it
-/// [minted](Mint::mint). One that is dropped unanswered has failed; in a panic, nobody knows.
+/// A publish in a journal's hands. It arrives without numbers; a journal that gives them out in this process has it
+/// [minted](Mint::mint). Dropping it unanswered fails it; during a panic, the outcome counts as unknown.
 pub struct Append<Content = Unminted> {
     envelope: Envelope,
     content: Content,
@@ -32,29 +32,30 @@ pub struct Minted {
     messages: Messages,
 }
 
-/// Gives out numbers, ids and times in this process. It borrows the channel, so they are in the order in which the
-/// journal takes the publishes.
+/// Gives out numbers, ids and times in this process. It borrows the channel's state, so messages are numbered in the
+/// order in which the journal takes the publishes.
 pub struct Mint<'a> {
     state: &'a mut ChannelState,
-    /// No message of the publish is taken before this; `None` where it has none.
+    /// No message of the publish has an earlier time; `None` if it has no messages.
     earliest: Option<Timestamp>,
 }
 
-/// Who published where, and who hears what becomes of it.
+/// Where a publish goes, and who is told the outcome.
 pub(crate) struct Envelope {
     pub(crate) residents: Weak<Residents>,
     pub(crate) channel: Arc<Channel>,
     pub(crate) pending: Pending,
-    /// The archive, if it admitted the channel for this publish, which is its first.
+    /// The archive that admitted the channel for this publish, which is its first.
     pub(crate) admitted: Option<Weak<dyn Archive>>,
-    /// Duplicates under the same key wait for this to change or be dropped, which wakes them: so never under a lock.
+    /// Duplicates under the same key wait for this to change or be dropped. Both wake them, so neither may happen under
+    /// a lock.
     pub(crate) duplicates: Option<watch::Sender<()>>,
-    /// Gone once the publisher is answered. Held to take it out, because a publisher is told of a doubt while the
+    /// Gone once the publisher is answered. Locked to take it out, because a publisher is told of a doubt while the
     /// publish itself is with the thread that commits it.
     pub(crate) reply: Mutex<Option<Answer>>,
 }
 
-/// Where a publisher hears how its publish ended.
+/// Where a publisher waits for the outcome.
 pub(crate) type Answer = oneshot::Sender<Result<Published, PublishError>>;
 
 /// A publish that readers see before the journal has kept it.
@@ -64,7 +65,7 @@ pub struct WriteBehind {
 }
 
 impl<Content> Append<Content> {
-    /// Whose log this is for.
+    /// The channel that this is for.
     #[must_use]
     pub fn channel(&self) -> &ChannelName {
         self.envelope.channel.name()
@@ -76,28 +77,28 @@ impl<Content> Append<Content> {
         self.envelope.pending.taken
     }
 
-    /// Whether the channel is closed with this.
+    /// Whether this closes the channel.
     #[must_use]
     pub fn ending(&self) -> Ending {
         self.envelope.pending.ending
     }
 
-    /// The publisher's key and what tells its payload from others.
+    /// The publisher's idempotency key, and the hash of the payload.
     #[must_use]
     pub fn key(&self) -> Option<&(IdempotencyKey, [u8; 32])> {
         self.envelope.pending.key.as_ref()
     }
 
-    /// The publish is not kept. If it is minted, all publishes of the channel that were minted since must fail as well:
-    /// they come [after](Append::after) a message that never was.
+    /// The publish is not kept. If it was minted, all publishes of the channel that were minted after it must fail as
+    /// well: they [follow](Append::after) a message that never existed.
     pub fn failed(self, error: JournalError) {
         self.envelope.fail();
         self.envelope.answer(Err(error.into()));
     }
 
-    /// It is not known whether the publish is kept, nor when that will be known: tells the publisher, and those who
-    /// ask again under its key. Readers see nothing of it, and the channel takes no other, until it is kept or has
-    /// [failed](Self::failed) after all. One that is dropped from now on stays in doubt.
+    /// It is not known whether the publish is kept, nor when that will be known. Tells the publisher, and those who ask
+    /// again under its key. Readers see nothing of it, and the channel takes no other publish, until it is kept or
+    /// [fails](Self::failed) after all. If it is dropped from now on, it stays in doubt.
     pub fn doubtful(&self, why: &str) {
         self.envelope.doubt(why);
     }
@@ -108,7 +109,7 @@ impl Append {
         Self { envelope, content: Unminted(payloads) }
     }
 
-    /// Takes back a publish that the journal did not take, from the store that holds the channel's lock.
+    /// Takes back a publish that the journal refused. For the store, which holds the channel's lock.
     pub(crate) fn refuse(mut self, mut state: impl DerefMut<Target = ChannelState>) {
         self.envelope.reply = Mutex::default();
         state.refuse(&self.envelope.pending);
@@ -116,7 +117,7 @@ impl Append {
         self.envelope.dismiss();
     }
 
-    /// What is to be appended, in this order; empty where the publish only [ends](Self::ending) the channel.
+    /// What to append, in this order; empty if the publish only [ends](Self::ending) the channel.
     #[must_use]
     pub fn payloads(&self) -> &[Payload] {
         &self.content.0
@@ -128,9 +129,9 @@ impl Append {
         self.payloads().iter().map(Payload::weight).sum()
     }
 
-    /// The publish is kept in this life of the channel, with what was given out elsewhere, a stamp a payload: shows it
-    /// to readers, then answers the publisher. To be called in the order of a channel's numbers, which have no holes; where
-    /// the stamps do not come next, the publish stays in doubt.
+    /// The publish is kept: shows it to readers, then answers the publisher. Its messages have these stamps, one for
+    /// each payload, given out elsewhere in this incarnation of the channel. To be called in the order of a channel's
+    /// numbers, which have no holes; if the stamps do not come next, the publish stays in doubt.
     pub fn kept(self, epoch: Epoch, stamps: Stamps) {
         let Self { envelope, content: Unminted(payloads) } = self;
         if stamps.len() != payloads.len() || stamps.iter().any(|stamp| stamp.cursor.epoch != epoch) {
@@ -146,25 +147,25 @@ impl Append {
 }
 
 impl Append<Minted> {
-    /// The life of the channel.
+    /// The channel's incarnation.
     #[must_use]
     pub fn epoch(&self) -> Epoch {
         self.content.epoch
     }
 
-    /// The number that the channel's publish before this one ended with.
+    /// The number of the last message before this publish.
     #[must_use]
     pub fn after(&self) -> Seq {
         self.content.after
     }
 
-    /// The number that this publish ends with.
+    /// The number of the last message of this publish.
     #[must_use]
     pub fn newest(&self) -> Seq {
         self.content.messages.last().map_or(self.content.after, |message| message.seq)
     }
 
-    /// The messages, numbered without holes behind those of the channel's publish before.
+    /// The messages, numbered without holes.
     #[must_use]
     pub fn messages(&self) -> &[Arc<Message>] {
         &self.content.messages
@@ -182,13 +183,13 @@ impl Append<Minted> {
     }
 
     /// For a journal that answers [`Taken::Kept`](crate::journal::Taken::Kept) before it has kept anything: memory
-    /// holds the messages until it says that it [has](WriteBehind::kept).
+    /// holds the messages until the journal says that they [are kept](WriteBehind::kept).
     #[must_use]
     pub fn write_behind(&self) -> WriteBehind {
         WriteBehind { channel: self.envelope.channel.clone(), newest: self.newest() }
     }
 
-    /// The same publish, for a journal that shows it before it keeps it; nobody is answered through it.
+    /// A copy for a journal that shows the publish before it keeps it; nobody is answered through it.
     #[cfg(feature = "disk")]
     pub(crate) fn copy(&self) -> Self {
         let envelope = Envelope {
@@ -203,7 +204,7 @@ impl Append<Minted> {
         Self { envelope, content: Minted { epoch, after, messages: messages.clone() } }
     }
 
-    /// Shows a publish that was kept at once, to the store that holds the channel's lock.
+    /// Shows a publish that was kept at once. For the store, which holds the channel's lock.
     pub(crate) fn show(
         self,
         residents: &Residents,
@@ -216,8 +217,8 @@ impl Append<Minted> {
 }
 
 impl Mint<'_> {
-    /// Gives each message the next number, and a time and id later than all before. To be called once, when the
-    /// publish has its place in the journal's order: what is minted cannot be refused any more.
+    /// Gives each message the next number, and a later time and id than all before. To be called once, when the publish
+    /// has its place in the journal's order: a minted publish can no longer be refused.
     pub fn mint(&mut self, append: Append) -> Append<Minted> {
         let Append { envelope, content: Unminted(payloads) } = append;
         let (epoch, after) = (self.state.epoch(), self.state.minted());
@@ -228,14 +229,14 @@ impl Mint<'_> {
 }
 
 impl<'a> Mint<'a> {
-    /// For one publish of so many payloads.
+    /// For one publish with this many payloads.
     pub(crate) fn of(state: &'a mut ChannelState, payloads: usize) -> Self {
-        // Whoever else gives out times gives later ones than the newest.
+        // Times that are given out elsewhere are later than the newest message.
         let earliest = (payloads > 0).then(|| state.log.newest_at().next());
         Self { state, earliest }
     }
 
-    /// No message of the publish is taken before this; `None` where it has none.
+    /// No message of the publish has an earlier time; `None` if it has no messages.
     pub(crate) fn earliest(&self) -> Option<Timestamp> {
         self.earliest
     }
@@ -249,7 +250,7 @@ impl Envelope {
     }
 
     fn doubt(&self, why: &str) {
-        // Whoever takes the reply may tell; all others come too late.
+        // Only whoever takes the reply tells the publisher.
         let Some(reply) = self.reply.lock().take() else { return };
         self.channel.state.lock().doubt(&self.pending);
         if let Some(duplicates) = &self.duplicates {
@@ -259,7 +260,7 @@ impl Envelope {
         let _ = reply.send(Err(JournalError::OutcomeUnknown(why.to_owned()).into()));
     }
 
-    /// A channel that would have been born with this is not.
+    /// The channel that was admitted for this publish does not come into being.
     fn dismiss(&self) {
         if let Some(archive) = self.admitted.as_ref().and_then(Weak::upgrade) {
             archive.dismiss();

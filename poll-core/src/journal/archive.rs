@@ -1,8 +1,7 @@
 //! What a journal gives back: the part of a log that is not in memory.
 //!
-//! A store above an archive keeps the tail of the channels that are in use, and asks for the rest. Every
-//! request is answered later, through its [`Reply`], from a thread of the journal's own, so that no worker
-//! waits for a disk.
+//! A store above an archive keeps the tail of the channels in use, and asks for the rest. Every request is answered
+//! later, through its [`Reply`], from a thread of the journal's own, so that no worker waits for a disk.
 
 use tokio::sync::watch;
 
@@ -10,38 +9,38 @@ use crate::types::{
     ChannelName, Epoch, JournalError, KeptKey, Landmark, Loaded, Located, Piece, Stretch, Timestamp,
 };
 
-/// Where an answer goes. One that is dropped uncalled counts as a failure.
+/// Where an answer goes. Dropping it uncalled counts as a failure.
 pub type Reply<T> = Box<dyn FnOnce(Result<T, JournalError>) + Send>;
 
-/// The other side of a [`Journal`](super::Journal): what it kept, it gives.
+/// What gives back what a [`Journal`](super::Journal) kept.
 pub trait Archive: Send + Sync {
-    /// A channel as it was kept last, with as much of its tail as [`tail`](Self::tail) says; `None` where
-    /// there is no such channel. By age, retention is applied as of `now`.
+    /// A channel as it was last kept, with as much of its tail as [`tail`](Self::tail) allows; `None` if there is no
+    /// such channel. Age limits are applied as of `now`.
     fn load(&self, channel: &ChannelName, now: Timestamp, reply: Reply<Option<Loaded>>);
 
     /// The idempotency keys of a channel that are within their window at `now` and within their number, oldest first.
     fn keys(&self, channel: &ChannelName, now: Timestamp, reply: Reply<Vec<KeptKey>>);
 
-    /// Messages of a channel; `None` where there is no such channel in that life.
+    /// Messages of a channel; `None` if there is no such channel in that incarnation.
     fn read(&self, stretch: Stretch, reply: Reply<Option<Piece>>);
 
-    /// Where a landmark lies in a channel; `None` where there is no such channel in that life.
+    /// Where a landmark lies in a channel; `None` if there is no such channel in that incarnation.
     fn locate(&self, channel: &ChannelName, epoch: Epoch, landmark: Landmark, reply: Reply<Option<Located>>);
 
-    /// Takes a new channel in, if there are fewer than `most`.
+    /// Admits a new channel, if there are fewer than `most`.
     fn admit(&self, most: u64) -> bool;
 
-    /// A channel that was admitted was not born.
+    /// A channel that was admitted did not come into being.
     fn dismiss(&self);
 
-    /// Forgets some channel that holds nothing and was unused for longer than anybody is promised anything;
-    /// says whether there was one.
+    /// Forgets a channel that holds nothing and has not been used for longer than anything is promised; says whether
+    /// there was one.
     fn make_room(&self, now: Timestamp, reply: Reply<bool>);
 
-    /// Time has come to `now`: what is too old may go.
+    /// It is `now`: what is too old may go.
     fn sweep(&self, now: Timestamp);
 
-    /// How many channels there are, admitted ones with them.
+    /// How many channels there are, including admitted ones.
     fn channels(&self) -> u64;
 
     /// How much of it all may be in memory.
@@ -50,30 +49,30 @@ pub trait Archive: Send + Sync {
     /// Whether the journal can be used, now and as that changes.
     fn health(&self) -> watch::Receiver<Health>;
 
-    /// What was found damaged, so far and as more is.
+    /// What damage has been found, now and as more is found.
     fn damage(&self) -> watch::Receiver<Damage>;
 
-    /// Keeps all that was taken, then stops for good. Answers when the files are closed.
+    /// Keeps everything that was taken, then stops for good. Answers when the files are closed.
     fn close(&self, reply: Reply<()>);
 }
 
-/// Rows of a journal that are not what was written.
+/// Rows of a journal that differ from what was written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Damage {
     /// How many were found since it was opened.
     pub rows: u64,
-    /// Which were found last, as one line.
+    /// The last one found, as one line.
     pub last: String,
 }
 
-/// How much may be in memory of what is kept.
+/// How much of what is kept may be in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tail {
-    /// Weight of messages in all, in bytes. 256 MiB: what was published last is what is read most.
+    /// Weight of all messages, in bytes. 256 MiB: what was published last is read most.
     pub bytes: u64,
     /// Channels. 100 000, at about a kilobyte each.
     pub channels: u64,
-    /// How long a channel stays after its last use. A minute: longer than most polls wait.
+    /// How long a channel stays in memory after its last use. A minute: longer than most polls wait.
     pub idle: std::time::Duration,
 }
 
@@ -85,8 +84,8 @@ impl Default for Tail {
 
 /// Whether a journal can be used.
 ///
-/// Where a journal answers a read with [`JournalError::Unavailable`], its health has said before that it does not
-/// give, and says that it does once asking again makes sense: whoever waits for that never spins.
+/// A journal that answers a read with [`JournalError::Unavailable`] has changed its health to "does not give" before,
+/// and changes it back once asking again makes sense: a caller that waits for that never spins.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Health {
     /// It keeps and gives.
@@ -103,13 +102,13 @@ pub enum Health {
 /// What is wrong with a journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// Which kind of fault it is. This may be told to anybody.
+    /// The kind of fault. This may be told to anybody.
     pub kind: FaultKind,
-    /// More about it, as one line for the log: it may name paths.
+    /// Details as one line for the log. It may name paths.
     pub why: String,
 }
 
-/// The kinds of fault that a journal has. Displays as one line that names nothing of the machine.
+/// The kinds of fault that a journal has. Displays as one line that reveals nothing about the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaultKind {
     /// It is being opened, or repaired after a crash.
@@ -124,7 +123,7 @@ pub enum FaultKind {
     Gone,
     /// Another process uses it.
     InUse,
-    /// It makes no sense as a whole.
+    /// Its file makes no sense as a whole.
     Damaged,
     /// It is closed.
     Closed,
@@ -161,12 +160,12 @@ impl Health {
 }
 
 impl Fault {
-    /// A fault and what the log says of it.
+    /// A fault with its details for the log.
     pub fn new(kind: FaultKind, why: impl Into<String>) -> Self {
         Self { kind, why: why.into() }
     }
 
-    /// What somebody is told who asked for what the fault prevents. Nothing was kept.
+    /// What a caller is told whose request the fault prevents. Nothing was kept.
     #[must_use]
     pub fn error(&self) -> JournalError {
         match self.kind {

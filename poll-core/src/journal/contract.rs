@@ -9,11 +9,11 @@ use crate::types::{ChannelName, JournalError};
 
 /// Where publishes are kept.
 pub trait Journal: Send + Sync + 'static {
-    /// Takes one publish; `mint` gives it its numbers, unless the journal has them from elsewhere. Called under the
-    /// channel's lock: queue it and return, never wait, never call back into the store on this thread.
+    /// Takes one publish. `mint` gives it its numbers, unless the journal gets them elsewhere. Called under the
+    /// channel's lock: queue it and return; never wait, and never call back into the store on this thread.
     fn append(&self, append: Append, mint: &mut Mint<'_>) -> Taken;
 
-    /// Whether an append may ever be [queued](Taken::Queued). Where none is, publishers are given no means to wait.
+    /// Whether an append may ever be [queued](Taken::Queued). If not, publishers are given no means to wait.
     fn queues(&self) -> bool {
         true
     }
@@ -28,7 +28,7 @@ pub trait Journal: Send + Sync + 'static {
         let _ = host;
     }
 
-    /// What gives back what was kept; `None` where the log in memory is all there is.
+    /// What gives back what was kept; `None` if the log in memory is all there is.
     fn archive(self: Arc<Self>) -> Option<Arc<dyn Archive>> {
         None
     }
@@ -36,10 +36,10 @@ pub trait Journal: Send + Sync + 'static {
 
 /// What a journal did with a publish.
 pub enum Taken {
-    /// Kept already; the store may show it.
+    /// It is kept already; the store may show it.
     Kept(Append<Minted>),
-    /// The journal will say that it is kept or has [failed](Append::failed), from a thread of its own.
+    /// The journal will answer from a thread of its own: kept, or [failed](Append::failed).
     Queued,
-    /// Not taken: the journal is full, away, or has too much to do.
+    /// It is not taken: the journal is full, away, or overloaded.
     Refused(Append, JournalError),
 }

@@ -6,7 +6,7 @@ use crate::channel::{Channel, ChannelPhase};
 use crate::residents::Residents;
 use crate::types::{ChannelName, Epoch, Retention, Seq, Timestamp};
 
-/// The store, as its journal sees it. Never holds it up: a store that is gone is told nothing.
+/// The store, as its journal sees it. Does not keep the store alive: one that is gone is told nothing.
 #[derive(Clone)]
 pub struct Host {
     residents: Weak<Residents>,
@@ -31,8 +31,8 @@ impl Host {
         }
     }
 
-    /// Whether the channel may be forgotten: if it is in memory it is taken out, unless it was used after
-    /// `unused` or something of it is on its way.
+    /// Whether the channel may be forgotten. If it is in memory it is taken out, unless it was used after `unused` or
+    /// has publishes pending.
     #[must_use]
     pub fn agrees_to_forget(&self, channel: &ChannelName, now: Timestamp, unused: Timestamp) -> bool {
         let Some(residents) = self.residents.upgrade() else { return false };

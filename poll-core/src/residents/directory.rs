@@ -1,7 +1,6 @@
-//! Which channels there are: names to channels, in shards.
+//! Which channels are in memory: names to channels, in shards.
 //!
-//! Knows how many there may be, and how to pick one at random for whoever looks for room. Knows nothing of
-//! what is in a channel.
+//! It bounds how many there are and picks some at random for eviction. It does not know what is in a channel.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +17,7 @@ pub(crate) struct Directory {
     len: AtomicU64,
     /// What the channels weigh beside their logs, in bytes.
     weight: AtomicU64,
-    /// Held while a page is taken, so before the lock of a shard.
+    /// Held while a page is taken, so before a shard's lock.
     next_page: Mutex<NextPage>,
 }
 
@@ -31,7 +30,7 @@ struct NextPage {
 
 type Shard = NameIndexMap<Arc<Channel>>;
 
-/// There are as many channels as there may be.
+/// There are as many channels as allowed.
 pub(crate) struct Full;
 
 impl Default for Directory {
@@ -55,7 +54,8 @@ impl Directory {
         self.shard(name).lock().get(name).cloned()
     }
 
-    /// The channel of a name, made if there is none, there are fewer than `most`, and they weigh less than `most_bytes`.
+    /// The channel with a name, made if there is none, as long as there are fewer than `most` and they weigh less than
+    /// `most_bytes`.
     pub(crate) fn get_or_make(
         &self,
         name: &ChannelName,
@@ -78,7 +78,7 @@ impl Directory {
         Ok(channel)
     }
 
-    /// Puts a channel in that was loaded. There is one load of a name at a time.
+    /// Adds a channel that was loaded. A name is loaded by one task at a time.
     pub(crate) fn install(&self, channel: Channel) -> Arc<Channel> {
         let channel = Arc::new(channel);
         let other = self.shard(channel.name()).lock().insert(channel.name().clone(), channel.clone());
@@ -88,7 +88,7 @@ impl Directory {
         channel
     }
 
-    /// Takes a channel out, if it agrees under its own lock.
+    /// Removes a channel, if `agrees` says so under the channel's lock.
     pub(crate) fn remove(&self, channel: &Arc<Channel>, agrees: impl FnOnce(&Channel) -> bool) -> bool {
         let mut shard = self.shard(channel.name()).lock();
         let held = shard.get(channel.name()).is_some_and(|other| Arc::ptr_eq(other, channel));
@@ -101,12 +101,12 @@ impl Directory {
         true
     }
 
-    /// Up to `count` different channels from around a place picked by `random`; all there are, if not more.
+    /// Up to `count` different channels, starting at a point picked by `random`; all of them if there are fewer.
     pub(crate) fn sample(&self, random: u64, count: usize) -> Vec<Arc<Channel>> {
         let index = usize::try_from(random >> 32).unwrap_or_default();
         let start = usize::try_from(random & 0xffff).unwrap_or_default();
         let mut sample = Vec::with_capacity(count);
-        // One of each shard, for neighbours in a shard are of about the same age; where shards hold few, again.
+        // One from each shard, because neighbours in a shard are about the same age; again where shards hold few.
         for round in 0..count {
             let before = sample.len();
             for step in 0..SHARDS {
@@ -126,8 +126,8 @@ impl Directory {
         sample
     }
 
-    /// The next channels, at most `count` of them. Called again and again it comes round to all; past the last ones it
-    /// gives none, and then begins anew.
+    /// The next channels, at most `count`. Repeated calls visit all of them; after the last one it returns none once,
+    /// and then starts over.
     pub(crate) fn next_page(&self, count: usize) -> Vec<Arc<Channel>> {
         let mut next = self.next_page.lock();
         let Some(shard) = self.shards.get(next.shard) else {

@@ -1,4 +1,4 @@
-//! MemoryLimit in memory: channels that were unused for long give first.
+//! Freeing memory: channels that have not been used for long give first.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -7,20 +7,20 @@ use super::table::Residents;
 use crate::channel::{Channel, ChannelPhase, MemoryLimit};
 use crate::types::{ChannelName, Timestamp};
 
-/// How many channels are looked at to find one that was unused for long.
+/// How many channels are looked at to find one that has not been used for long.
 const SAMPLE: usize = 16;
 
-/// How many channels give for one publish; the next publish goes on.
+/// How many channels one publish takes from at most; the next publish continues.
 const VICTIMS: usize = 8;
 
 impl Residents {
-    /// By how much channels and their logs are heavier than they may be.
+    /// By how many bytes channels and their logs exceed the limit.
     pub(crate) fn over(&self) -> u64 {
         let channels = self.directory.weight().saturating_sub(MemoryLimit::UNCOUNTED);
         self.weight.load(Ordering::Relaxed).saturating_add(channels).saturating_sub(self.limit.bytes())
     }
 
-    /// Takes from long-unused channels until all together hold no more than they may.
+    /// Takes from channels that have not been used for long until all together are within the limit.
     pub(crate) fn make_room(&self, publisher: &ChannelName) {
         for _ in 0..VICTIMS {
             let over = self.over();
@@ -28,7 +28,7 @@ impl Residents {
                 return;
             }
             let mut sample = self.sample();
-            // Those that hold nothing are unused the longest, but have nothing to give.
+            // Empty channels are unused the longest, but have nothing to free.
             let gives = |channel: &Channel| channel.state.lock().gives(self.limit);
             sample.retain(|(_, channel)| channel.name() != publisher && gives(channel));
             let Some((_, victim)) = sample.into_iter().min_by_key(|(used, _)| *used) else { continue };
@@ -45,7 +45,7 @@ impl Residents {
         sample.map(|channel| (channel.state.lock().used, channel.clone())).collect()
     }
 
-    /// Takes a channel out of memory, if it was not used after `until` and the journal has all of it.
+    /// Drops a channel from memory, if it was not used after `until` and the journal has all of it.
     pub(crate) fn unload(&self, channel: &Arc<Channel>, now: Timestamp, until: Timestamp) -> bool {
         let mut freed = 0;
         let agrees = |channel: &Channel| {

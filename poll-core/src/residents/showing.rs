@@ -1,4 +1,4 @@
-//! Showing a publish: one place, whoever minted it and whenever it was kept.
+//! Showing a publish: one place, wherever it was minted and whenever it was kept.
 
 use std::ops::DerefMut;
 use std::sync::atomic::Ordering;
@@ -8,7 +8,7 @@ use crate::channel::{Channel, ChannelState, Messages, Pending};
 use crate::types::{Epoch, Published};
 
 impl Residents {
-    /// Shows a publish that the journal kept later; `None` where it does not come next.
+    /// Shows a publish that the journal kept after it was queued; `None` if it does not come next.
     pub(crate) fn show_kept(
         &self,
         channel: &Channel,
@@ -26,7 +26,7 @@ impl Residents {
         Some(self.show(channel, state, publish, messages))
     }
 
-    /// Shows a publish, and does what follows: this channel's bounds, the waiters, the bounds of all.
+    /// Shows a publish and does what follows: apply the channel's bounds, wake its waiters, apply the bounds of all.
     pub(crate) fn show(
         &self,
         channel: &Channel,
@@ -39,9 +39,9 @@ impl Residents {
         let freed = state.retain(publish.taken, &self.retention, &self.memory);
         self.add_weight(added);
         self.release_weight(freed);
-        // An ending alone adds nothing, so nothing has to go for it.
+        // A publish that only ends the channel adds nothing.
         let over = if added > 0 { self.over() } else { 0 };
-        // The publisher's own channel gives first, down to what was published just now.
+        // The publisher's own channel gives first, down to what was just published.
         let own = state.give(self.limit, over, count, &self.memory);
         self.release_weight(own);
         drop(state);

@@ -1,4 +1,4 @@
-//! What all channels share, and finding one of them.
+//! What all channels in memory share, and finding one of them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,11 +14,11 @@ pub(crate) struct Residents {
     pub(crate) directory: Directory,
     pub(crate) notifier: Arc<Notifier>,
     pub(crate) retention: Retention,
-    /// What is kept beside the logs.
+    /// The account of what is kept beside the logs.
     pub(crate) memory: Memory,
-    /// What memory may hold. With an archive below, that is less than what is retained.
+    /// What the logs in memory may hold. Above an archive that is less than what is retained.
     pub(crate) limit: MemoryLimit,
-    /// What all logs weigh together, in bytes. Moves after the logs do, so it is a measure and not a lock.
+    /// The weight of all logs in bytes. Updated after the logs change, so it is a measure and not a lock.
     pub(super) weight: AtomicU64,
     pub(super) published: AtomicU64,
 }
@@ -40,7 +40,7 @@ impl Residents {
         self.directory.get(name)
     }
 
-    /// The channel of a name, made if there is none and there is room for another.
+    /// The channel with a name, made if there is none and another one is allowed.
     pub(crate) fn get_or_make(&self, name: &ChannelName) -> Result<Arc<Channel>, Full> {
         self.directory.get_or_make(name, self.retention.channels(), self.limit.for_channels())
     }
@@ -66,12 +66,12 @@ impl Residents {
         self.published.load(Ordering::Relaxed)
     }
 
-    /// Messages of this weight are in memory now.
+    /// Messages of this weight came into memory.
     pub(crate) fn add_weight(&self, added: u64) {
         self.weight.fetch_add(added, Ordering::Relaxed);
     }
 
-    /// Messages of this weight are in memory no more.
+    /// Messages of this weight left memory.
     pub(crate) fn release_weight(&self, freed: u64) {
         if freed > 0 {
             self.weight.fetch_sub(freed, Ordering::Relaxed);

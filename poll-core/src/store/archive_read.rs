@@ -1,7 +1,7 @@
-//! Reading what is retained but not in memory, without a worker waiting for it.
+//! Reading what is retained but not in memory, without blocking a worker.
 //!
-//! A look at memory ends in a [`Missing`]; fetching it brings either the messages themselves, or knowledge that makes the
-//! next look go further.
+//! A look at memory may end in a [`Missing`]. Fetching that brings either the messages themselves, or knowledge with
+//! which the next look gets further.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +15,8 @@ use crate::journal::Archive;
 use crate::types::{ChannelName, Cursor, Epoch, JournalError, Landmark, Piece, Seq, Stretch};
 
 impl Store {
-    /// Fetches what is lacking: the messages and where their reader stood, or, with `None`, what makes another
-    /// look go further. Waits until the journal can give it.
+    /// Fetches what is missing: messages and where their reader stood, or `None` if another look will get further.
+    /// Waits until the journal can give it.
     ///
     /// # Errors
     /// When it never will.
@@ -36,13 +36,13 @@ impl Store {
                 let what = format!("channel {:?} is not where its messages are", channel.as_str());
                 Err(JournalError::Damaged(what))
             }
-            // It was forgotten meanwhile, here and there.
+            // It was forgotten meanwhile, in memory and in the journal.
             Ok(None) => Ok(None),
             Err(error) => retry.after(error).await.map(|()| None),
         }
     }
 
-    /// The same once; `None` where the journal does not know such a channel in that life.
+    /// The same once; the outer `None` if the journal has no such channel in that incarnation.
     async fn try_fetch(
         &self,
         archive: &dyn Archive,
@@ -73,7 +73,7 @@ impl Store {
         Ok(Some(None))
     }
 
-    /// The batch of what was brought; without one, the log knows better then why there is none.
+    /// The batch that was read. `None` if there is none; the log then knows why.
     fn conclude(&self, stretch: &Stretch, brought: ArchiveAnswer) -> Option<Arc<Batch>> {
         let (channel, epoch) = (&stretch.channel, stretch.epoch);
         match brought {
@@ -91,7 +91,7 @@ impl Store {
         None
     }
 
-    /// Messages from the journal, as a batch that all share who ask for the same.
+    /// Messages from the journal, as one batch for everybody who asks for the same.
     async fn bring(
         &self,
         archive: &dyn Archive,
@@ -117,7 +117,7 @@ impl Store {
         self.residents().get(channel).is_some_and(|channel| channel.state.lock().epoch() == epoch)
     }
 
-    /// The reader stands after `before`; without one, before all that is retained.
+    /// The reader stands after `before`, or before everything retained if that is `None`.
     fn place(&self, channel: &ChannelName, epoch: Epoch, before: Option<Seq>, pinned: &mut Pinned) {
         let Some(channel) = self.residents().get(channel) else { return };
         let state = channel.state.lock();

@@ -1,4 +1,5 @@
-//! Messages that are being read from the archive, and those that were read last: all who ask for the same share one read.
+//! Pending reads from the archive, and the batches that were read last: all readers that ask for the same share one
+//! read.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
@@ -8,30 +9,30 @@ use crate::channel::Batch;
 use crate::sync::Mutex;
 use crate::types::{Seq, Stretch, Timestamp};
 
-/// Batches remembered while somebody holds them.
+/// The most batches that are remembered while somebody holds them.
 const REMEMBERED: usize = 64;
 
-/// What came of a stretch.
+/// What the archive has for a stretch.
 #[derive(Clone)]
 pub(super) enum ArchiveAnswer {
-    /// Messages, from its beginning on.
+    /// Messages, from its start on.
     Batch(Arc<Batch>),
-    /// None, for what is retained begins later: with this one, taken then.
+    /// No messages: what is retained begins later, with this number and time.
     From((Seq, Timestamp)),
-    /// None, for those up to this one are damaged.
+    /// No messages: all up to this number are damaged.
     Damaged(Seq),
 }
 
-/// Reads under way, and what they brought last.
+/// Pending reads, and the batches that were read last.
 #[derive(Default)]
 pub(super) struct Fetched {
-    /// `None` comes of a channel that the journal does not know.
+    /// `None` for a channel that the journal does not know.
     pub(super) flights: SingleFlight<Stretch, Option<ArchiveAnswer>>,
     batches: Mutex<VecDeque<(Stretch, Weak<Batch>)>>,
 }
 
 impl Fetched {
-    /// The batch that the same question brought before, if it is still all that the limit allows.
+    /// The batch that the same stretch gave before, if it is still all that the limit allows.
     pub(super) fn at_hand(&self, stretch: &Stretch, newest: Seq) -> Option<Arc<Batch>> {
         let batches = self.batches.lock();
         let (_, batch) = batches.iter().find(|(other, _)| other == stretch)?;

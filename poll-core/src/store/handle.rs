@@ -1,4 +1,4 @@
-//! What a store consists of.
+//! The store itself: what it is made of, and its figures.
 
 use std::sync::Arc;
 
@@ -19,13 +19,13 @@ pub struct Store(pub(super) Arc<Inner>);
 pub(super) struct Inner {
     pub(super) residents: Arc<Residents>,
     pub(super) journal: Arc<dyn Journal>,
-    /// The journal again, where it gives back what it kept.
+    /// The journal again, if it gives back what it kept.
     pub(super) archive: Option<Arc<dyn Archive>>,
     /// Channels that are being loaded from the archive.
     pub(super) loads: SingleFlight<ChannelName, Arc<Channel>>,
-    /// Messages that are being read from the archive, and those that were read last.
+    /// Pending reads from the archive, and the batches that were read last.
     pub(super) fetched: Fetched,
-    /// Held for a push and some pops when a batch is made, which is once a publish and not once a reader.
+    /// Held for a push and some pops when a batch is made, which is once per publish and not once per reader.
     pub(super) recent: Mutex<Recent>,
 }
 
@@ -35,7 +35,7 @@ impl Store {
         Self::with_memory(journal, retention, Memory::default())
     }
 
-    /// The same on an account of the caller's.
+    /// The same with an account of the caller's.
     pub fn with_memory(journal: Arc<dyn Journal>, retention: Retention, memory: Memory) -> Self {
         let archive = journal.clone().archive();
         let room = match &archive {
@@ -55,13 +55,13 @@ impl Store {
         Self::new(Arc::new(MemoryJournal), retention)
     }
 
-    /// A door for one worker's waiters; see [`Lane`].
+    /// A lane for one worker's waiters; see [`Lane`].
     #[must_use]
     pub fn lane(&self) -> Lane {
         Lane::default()
     }
 
-    /// Who waits for what.
+    /// What wakes waiters.
     #[must_use]
     pub fn notifier(&self) -> &Arc<Notifier> {
         &self.0.residents.notifier
@@ -91,7 +91,7 @@ impl Store {
         self.archive().map_or_else(|| self.channels_in_memory(), Archive::channels)
     }
 
-    /// What was found damaged of what the journal keeps, so far and as more is; `None` where it keeps everything in memory.
+    /// What damage was found in the journal, now and as more is found; `None` if everything is in memory.
     #[must_use]
     pub fn damage(&self) -> Option<tokio::sync::watch::Receiver<Damage>> {
         self.archive().map(Archive::damage)
@@ -103,7 +103,7 @@ impl Store {
         self.0.residents.directory.len()
     }
 
-    /// Has the journal keep all that it took, and stops it for good. Publishes fail from then on.
+    /// Makes the journal keep everything that it took, and stops it for good. Publishes fail from then on.
     ///
     /// # Errors
     /// When something was lost that the journal had promised to keep.
@@ -124,7 +124,7 @@ impl Store {
         &self.0.residents
     }
 
-    /// What gives back what was kept; `None` where the logs in memory are all there is.
+    /// What gives back what was kept; `None` if the logs in memory are all there is.
     pub(super) fn archive(&self) -> Option<&dyn Archive> {
         self.0.archive.as_deref()
     }

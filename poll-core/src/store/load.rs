@@ -1,7 +1,7 @@
-//! Bringing channels into memory, where a journal keeps them all: on first use, and letting go of others for it.
+//! Loading channels from the journal on first use, and unloading others to make room.
 //!
-//! A channel that was looked for and does not exist has a place in memory too while it is asked for, so that whoever
-//! waits for its birth knows that it has not happened. That is not a channel: it does not count.
+//! A channel that was asked for and does not exist is resident too for a while, so that readers who wait for its first
+//! message know that there has been none. It does not count as a channel.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,16 +12,16 @@ use crate::channel::Channel;
 use crate::journal::{Archive, Health};
 use crate::types::{ChannelName, JournalError, Timestamp};
 
-/// How many channels one load lets go of at the most, where there are too many in memory.
+/// The most channels that one load unloads when too many are in memory.
 const VICTIMS: usize = 4;
 
-/// How long a channel stays at the least after its last use: a time that was sealed for a reader is the clock's, and must
-/// be over before the seal is forgotten.
+/// How long a channel stays in memory at least after its last use: a sealed time must have passed before the seal is
+/// forgotten.
 const SEALED: Duration = Duration::from_millis(1);
 
 impl Store {
-    /// Brings a channel into memory, if it is not. For callers that have to say what is wrong rather than wait: the ways
-    /// to read wait until the journal is back.
+    /// Loads a channel, if it is not in memory. For callers that have to report a fault instead of waiting: all ways to
+    /// read wait until the journal is back.
     ///
     /// # Errors
     /// When the channel is not in memory and the journal cannot give it now.
@@ -34,13 +34,13 @@ impl Store {
         self.resident(archive, now, channel).await.map(drop)
     }
 
-    /// Whether the journal can be used. One that keeps everything in memory always can.
+    /// Whether the journal can be used. A journal without an archive always can.
     #[must_use]
     pub fn health(&self) -> Health {
         self.archive().map_or(Health::Ready, |archive| archive.health().borrow().clone())
     }
 
-    /// A channel to read from: `None` if there is none. Waits until the journal can say so.
+    /// A channel to read from; `None` if there is none. Waits until the journal can say so.
     ///
     /// # Errors
     /// When it never will: the channel is damaged, or the journal is gone.
@@ -63,7 +63,7 @@ impl Store {
         }
     }
 
-    /// The channel of a name, loaded if need be; all who need it share the load.
+    /// The channel with a name, loaded if need be; concurrent callers share the load.
     pub(super) async fn resident(
         &self,
         archive: &dyn Archive,
@@ -106,7 +106,7 @@ impl Inner {
         channel
     }
 
-    /// Lets go of the longest unused of some channels, but not of `other`.
+    /// Unloads the least recently used of some channels, except `other`.
     fn unload_one(&self, other: &Arc<Channel>, now: Timestamp) {
         let mut sample = self.residents.sample();
         sample.retain(|(_, channel)| !Arc::ptr_eq(channel, other));

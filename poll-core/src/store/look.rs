@@ -1,4 +1,4 @@
-//! One look at what is in memory: what a position is given, or what has to be fetched before that can be said.
+//! One look at memory: what a position is given, or what has to be fetched first.
 
 use std::sync::Arc;
 
@@ -7,9 +7,9 @@ use crate::channel::{Batch, ChannelState, Log, Pinned, ReadState, View};
 use crate::memory::Memory;
 use crate::types::{ChannelName, Cursor, Epoch, Landmark, Limit, Seq, Stretch, Timestamp};
 
-/// What has to be fetched before a look can go further.
+/// What has to be fetched before a look gets further.
 pub(super) enum Missing {
-    /// Which message is the oldest that was taken at or after a time.
+    /// Which message is the oldest taken at or after a time.
     Oldest(Epoch, Timestamp),
     /// Where a landmark lies.
     Place(Epoch, Landmark),
@@ -32,7 +32,7 @@ impl Missing {
 }
 
 impl Store {
-    /// Looks once, at what is in memory, from where `settle` says; `None` where the channel is not.
+    /// Looks at memory once, from the position that `settle` returns; `None` if the channel is not in memory.
     pub(super) fn look(
         &self,
         now: Timestamp,
@@ -69,8 +69,8 @@ impl Store {
         seen
     }
 
-    /// Runs `look` on a channel that has dropped what is too old, if there is such a channel in memory; it is told
-    /// since when what was taken is not.
+    /// Runs `look` on a channel from which everything too old was dropped, with the time that makes messages too old;
+    /// `None` if the channel is not in memory.
     pub(super) fn with<T>(
         &self,
         now: Timestamp,
@@ -89,13 +89,12 @@ impl Store {
     }
 }
 
-/// Whether the log knows its oldest retained message, where none is that was taken before `cutoff`; if not, what it
-/// lacks.
+/// Checks that the log knows its oldest retained message, given that messages from before `cutoff` are not retained.
 pub(super) fn is_exact(log: &Log, cutoff: Timestamp) -> Result<(), Box<Missing>> {
     if log.is_stale(cutoff) { Err(Box::new(Missing::Oldest(log.epoch(), cutoff))) } else { Ok(()) }
 }
 
-/// The batch after a position, and whether it is a tail that more than one ask for, and new.
+/// The batch after a position, and whether it is new and worth sharing: up to the newest message, and asked for before.
 fn batch(
     state: &mut ChannelState,
     read_state: &ReadState,

@@ -1,4 +1,4 @@
-//! Publishing: hand to the journal, which mints; apply, ring, answer; in this order.
+//! Publishing: hand over to the journal, which mints; apply, notify, answer; in this order.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,34 +17,33 @@ use crate::types::{
 
 /// A publish that was started.
 pub enum Publishing {
-    /// It is over: all readers can see the messages.
+    /// It is done: all readers can see the messages.
     Done(Published),
-    /// It has to wait, for the journal or for another publish. Dropping the future does not take back what the
-    /// journal has.
+    /// It waits for the journal or for another publish. Dropping the future does not take back what the journal has.
     Waiting(Pin<Box<dyn Future<Output = Result<Published, PublishError>> + Send>>),
 }
 
-/// How far a publish came without waiting.
+/// How far a publish got without waiting.
 enum Attempt {
     Published(Published),
     /// The journal has it.
     Queued(oneshot::Receiver<Result<Published, PublishError>>),
-    /// A publish under the same key is on its way.
+    /// A publish under the same key is pending.
     Duplicate(watch::Receiver<()>),
-    /// The journal has to say first which keys it kept.
+    /// The journal has to be asked first which keys it kept.
     NeedsKeys,
-    /// It was published before, as these.
+    /// It was published before, as these messages.
     Repeated(Epoch, SeqRange),
     /// The channel was forgotten between look-up and lock.
     Forgotten,
-    /// The channel would be born, and there are as many as there may be.
+    /// The channel would be new, and there are as many as allowed.
     Crowded,
 }
 
 impl Store {
-    /// Appends to a channel, which is born if this is its first message. When this returns, all readers can
-    /// see the messages, and they are kept as the journal promises. Dropping the future does not take a
-    /// publish back that the journal has.
+    /// Appends to a channel, which begins with its first message. When this returns, all readers can see the messages,
+    /// and they are as safe as the journal makes them. Dropping the future does not take back a publish that the
+    /// journal has.
     ///
     /// # Errors
     /// See [`PublishError`].
@@ -60,8 +59,8 @@ impl Store {
         }
     }
 
-    /// The same as [`publish`](Self::publish), as far as it goes without waiting: with a log in memory alone that is
-    /// nearly always to the end. Above a journal with an archive nothing begins before what is returned is polled.
+    /// The same as [`publish`](Self::publish), as far as it gets without waiting: with logs in memory alone nearly
+    /// always to the end. Above an archive, nothing starts before the returned future is polled.
     ///
     /// # Errors
     /// See [`PublishError`].
@@ -98,7 +97,7 @@ impl Store {
         Ok(Publishing::Waiting(Box::pin(rest)))
     }
 
-    /// Takes a publish to its end from wherever it has come to.
+    /// Completes a publish from wherever it got to.
     async fn go_on(
         &self,
         now: Timestamp,
@@ -114,7 +113,7 @@ impl Store {
                 Some(Attempt::Queued(reply)) => {
                     return reply.await.unwrap_or_else(|_| Err(JournalError::unanswered().into()));
                 }
-                // Every outcome wakes this one; the table then says which it was.
+                // Any outcome wakes this publish; looking the key up again tells which it was.
                 Some(Attempt::Duplicate(mut outcome)) => drop(outcome.changed().await),
                 Some(Attempt::Crowded) => self.make_way(now).await?,
                 Some(Attempt::NeedsKeys) => self.load_keys(now, channel).await?,
@@ -130,7 +129,7 @@ impl Store {
         }
     }
 
-    /// Ends a channel: who waits is told, and nothing more is taken. Closing a closed channel changes nothing.
+    /// Ends a channel: waiters are told, and nothing more is taken. Closing a closed channel changes nothing.
     ///
     /// # Errors
     /// When the journal does not keep it, or the channel would be one too many.
@@ -163,7 +162,7 @@ impl Store {
             return Ok(Attempt::Crowded);
         }
         let take = |(key, fingerprint): &(_, _)| state.keys.take(now, key, fingerprint, self.memory());
-        // A channel that was admitted is not born where its key has no room.
+        // If there is no memory for the key, the channel that was admitted does not come into being.
         let duplicates =
             key.map(take).transpose().inspect_err(|_| unborn.into_iter().for_each(Archive::dismiss))?;
         let Some(Publish { payloads, ending, .. }) = publish.take() else {
@@ -201,7 +200,7 @@ impl Store {
         }
     }
 
-    /// What became of a publish under this key before; `None` where there was none.
+    /// What became of an earlier publish under this key; `None` if there was none.
     fn known(
         &self,
         now: Timestamp,
@@ -222,11 +221,11 @@ impl Store {
         }
     }
 
-    /// Asks the journal which keys of a channel it kept.
+    /// Asks the journal which of a channel's keys it kept.
     async fn load_keys(&self, now: Timestamp, name: &ChannelName) -> Result<(), PublishError> {
         let Some(archive) = self.archive() else { return Ok(()) };
         let kept = self.ask(name, |reply| archive.keys(name, now, reply)).await?;
-        // A channel that was let go of meanwhile is loaded again, and asked for its keys again.
+        // A channel that was unloaded meanwhile is loaded again, and asked for its keys again.
         let Some(channel) = self.residents().get(name) else { return Ok(()) };
         Ok(channel.state.lock().keys.recall(&kept, self.memory())?)
     }
@@ -237,7 +236,7 @@ impl Store {
             ChannelPhase::Open | ChannelPhase::Forgotten => Ok(()),
             ChannelPhase::Closing => Err(PublishError::Closed),
             ChannelPhase::Failing => {
-                // The journal may know better why.
+                // The journal may know a better reason.
                 if let Some(archive) = self.archive() {
                     archive.health().borrow().keeps()?;
                 }
@@ -247,7 +246,7 @@ impl Store {
         }
     }
 
-    /// Finds room for another channel, where the journal keeps them.
+    /// Makes the journal forget a channel to make room for another.
     async fn make_way(&self, now: Timestamp) -> Result<(), PublishError> {
         let retry_after = self.retention().idempotency;
         let full = PublishError::TooManyChannels { retry_after };
@@ -262,7 +261,7 @@ impl Store {
         }
     }
 
-    /// The channel of a name, for somebody who publishes to it.
+    /// The channel with a name, to publish to.
     fn channel_for(&self, now: Timestamp, name: &ChannelName) -> Result<Arc<Channel>, PublishError> {
         if let Some(channel) = self.residents().get(name) {
             return Ok(channel);

@@ -9,13 +9,14 @@ use crate::journal::{Archive, Health, Reply};
 use crate::memory::Kind;
 use crate::types::{ChannelName, JournalError};
 
-/// What a question that is under way takes in bytes, beside the channel's name: its places on the way, and its share of
-/// what the readers of the journal have in hand.
+/// What a pending question takes in bytes, beside the channel's name: its entries in queues, and its share of what the
+/// journal's readers hold.
 const QUESTION_BYTES: u64 = 4 * 1024;
 
 impl Store {
-    /// Asks the journal something about a channel: `send` hands the question over, `take` is called with the answer. The
-    /// only way to ask, so that whatever is under way is charged; where there is no memory for it, that is the answer.
+    /// Asks the journal something about a channel: `send` hands the question over, `take` is called with the answer.
+    /// All questions go through here, so that every pending one is charged; if there is no memory for it, that is the
+    /// answer.
     pub(super) fn question<T: 'static>(
         &self,
         channel: &ChannelName,
@@ -29,7 +30,7 @@ impl Store {
         };
         let store = Arc::downgrade(&self.0);
         send(Box::new(move |answer| {
-            // Before anybody hears of the answer, so that whoever does finds the room.
+            // Before anybody learns of the answer, so that they find the memory free.
             drop(charge);
             if let Some(store) = store.upgrade() {
                 take(&store, answer);
@@ -49,7 +50,7 @@ impl Store {
     }
 }
 
-/// How a caller waits that asks the journal again until it answers.
+/// How a caller waits before it asks the journal again.
 #[derive(Default)]
 pub(super) struct Retry {
     health: Option<watch::Receiver<Health>>,
@@ -57,7 +58,7 @@ pub(super) struct Retry {
 }
 
 impl Retry {
-    /// Before the journal is asked.
+    /// To be called before the journal is asked.
     pub(super) fn begin(&mut self, archive: &dyn Archive) {
         if let Some(health) = &mut self.health {
             health.mark_unchanged();
@@ -66,19 +67,19 @@ impl Retry {
         }
     }
 
-    /// After it failed: waits until there is reason to ask again.
+    /// To be called after it failed: waits until there is a reason to ask again.
     ///
     /// # Errors
-    /// The same one, where there never will be.
+    /// The same one, if there never will be.
     pub(super) async fn after(&mut self, error: JournalError) -> Result<(), JournalError> {
         let Some(health) = &mut self.health else { return Err(error) };
         let is_final = matches!(error, JournalError::Damaged(_) | JournalError::OverBudget(_));
         if is_final || matches!(*health.borrow(), Health::Lost(_)) {
             return Err(error);
         }
-        // The question may have been somebody else's, from before the journal came back. The next one is not.
+        // The failed question may have been another caller's, from before the journal came back. The next one is not.
         if std::mem::replace(&mut self.failed, true) {
-            // An error would mean that the journal is gone, which this store holds.
+            // This cannot fail: the store holds the journal.
             drop(health.changed().await);
         }
         let settled = |health: &Health| health.gives().is_ok() || matches!(health, Health::Lost(_));

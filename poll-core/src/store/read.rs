@@ -1,4 +1,4 @@
-//! Reading: what a channel gives a position at one instant.
+//! Reading: the messages after a position, and single messages.
 
 use std::sync::Arc;
 
@@ -8,23 +8,23 @@ use super::question::Retry;
 use crate::channel::{ChannelState, Log, Pinned, ReadState, View};
 use crate::types::{ChannelName, Cursor, Epoch, JournalError, Limit, Message, Position, Seq, Timestamp};
 
-/// Names one message of a channel.
+/// Identifies one message of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Locator {
     /// By the position after it.
     Cursor(Cursor),
-    /// By its number, in whatever life the channel is in.
+    /// By its number, in whatever incarnation the channel is.
     Seq(Seq),
 }
 
 /// What became of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
-    /// Here it is; by age it is retained until then.
+    /// The message, the position after it, and until when it is retained by age; `None` where age is no bound.
     Message(Arc<Message>, Cursor, Option<Timestamp>),
-    /// It was there and is no longer retained, or damaged.
+    /// It existed and is no longer retained, or is damaged.
     Gone,
-    /// It never was.
+    /// It never existed.
     Never,
 }
 
@@ -32,7 +32,7 @@ impl Store {
     /// Settles what a position means now, so that waiting does not change it.
     ///
     /// # Errors
-    /// As [`read`](Self::read).
+    /// As for [`read`](Self::read).
     pub async fn pin(
         &self,
         now: Timestamp,
@@ -45,10 +45,10 @@ impl Store {
         })
     }
 
-    /// Where a reader stands, without what it would be given.
+    /// Where a reader stands, without the messages.
     ///
     /// # Errors
-    /// As [`read`](Self::read).
+    /// As for [`read`](Self::read).
     pub async fn read_state(
         &self,
         now: Timestamp,
@@ -58,13 +58,13 @@ impl Store {
         Ok(self.see(now, channel, pinned, None).await?.read_state)
     }
 
-    /// The messages after a position, within `limit`. All but the first who ask for the same position up to the newest
-    /// message get the same batch. Waits until the journal can give what is not in memory, however long that takes; a
-    /// message that is damaged ends the batch in front of it, and the next one begins behind it.
+    /// The messages after a position, within `limit`. All but the first reader that ask for the same position up to the
+    /// newest message get the same batch. Waits for as long as the journal needs to give what is not in memory. A
+    /// damaged message ends the batch before it; the next batch begins after it.
     ///
     /// # Errors
-    /// When the journal never will: what it holds of the channel itself is damaged, or it is gone for good. Not where it
-    /// keeps everything in memory.
+    /// When the journal never will: what it holds of the channel itself is damaged, or it is gone for good. Never
+    /// without an archive.
     pub async fn read(
         &self,
         now: Timestamp,
@@ -75,8 +75,8 @@ impl Store {
         self.see(now, channel, pinned, Some(limit)).await
     }
 
-    /// The same at once, where everything is in memory; `None` where [`read`](Self::read) has to fetch
-    /// something first. For whoever is polled and cannot keep a future for each look.
+    /// The same without waiting; `None` if [`read`](Self::read) has to fetch something first. For callers that are
+    /// polled and cannot keep a future for each look.
     #[must_use]
     pub fn read_resident(
         &self,
@@ -88,7 +88,7 @@ impl Store {
         self.look_resident(now, channel, |_| *pinned, Some(limit)).map(|(_, view)| view)
     }
 
-    /// [Settles](Self::pin) a position and reads after it, in one look, where everything is in memory.
+    /// [Settles](Self::pin) a position and reads after it in one look; `None` if something has to be fetched first.
     #[must_use]
     pub fn open_resident(
         &self,
@@ -100,8 +100,8 @@ impl Store {
         self.look_resident(now, channel, |log| Pinned::of(position, log), Some(limit))
     }
 
-    /// [Settles](Self::pin) a position and tells where it [stands](Self::read_state), in one look, where that is in
-    /// memory.
+    /// [Settles](Self::pin) a position and says where it [stands](Self::read_state) in one look; `None` if something
+    /// has to be fetched first.
     #[must_use]
     pub fn read_state_resident(
         &self,
@@ -131,10 +131,10 @@ impl Store {
         }
     }
 
-    /// One message.
+    /// A single message.
     ///
     /// # Errors
-    /// As [`read`](Self::read).
+    /// As for [`read`](Self::read).
     pub async fn message(
         &self,
         now: Timestamp,
@@ -181,7 +181,7 @@ impl Store {
         Found::Message(message.clone(), Cursor { epoch, seq: message.seq }, until)
     }
 
-    /// Looks until everything that is wanted has been fetched.
+    /// Looks until everything missing has been fetched.
     async fn see(
         &self,
         now: Timestamp,

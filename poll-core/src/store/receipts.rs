@@ -1,4 +1,4 @@
-//! Who was given which message, for those who want to know.
+//! Which clients were given which messages.
 
 use std::sync::Arc;
 
@@ -8,10 +8,10 @@ use crate::memory::{Charge, Kind, OverBudget};
 use crate::types::{ChannelName, Cursor, Epoch, Message, Seq};
 
 impl Store {
-    /// Records that a client was given messages. Of each message at most a thousand clients are recorded.
+    /// Records that a client was given messages. At most a thousand clients are recorded for each message.
     ///
     /// # Errors
-    /// When there is no memory for all of it; as many as possible are recorded, oldest message first.
+    /// When there is no memory for all of it; as much as possible is recorded, oldest message first.
     pub fn record_receipts(
         &self,
         channel: &ChannelName,
@@ -25,7 +25,7 @@ impl Store {
         })
     }
 
-    /// Which clients were given the message that `at` stands after, in the order in which they were.
+    /// The clients that were given the message before `at`, in the order in which they were.
     #[must_use]
     pub fn receipts(&self, channel: &ChannelName, at: Cursor) -> Vec<Arc<str>> {
         let Some(channel) = self.residents().get(channel) else { return Vec::new() };
@@ -34,7 +34,7 @@ impl Store {
         receipts.map_or_else(Vec::new, |receipts| receipts.receivers(at.seq))
     }
 
-    /// MemoryLimit for recording that `count` messages were retrieved, to be had before they are given.
+    /// Reserves memory for recording that `count` messages were retrieved, before they are given.
     ///
     /// # Errors
     /// When there is no memory for it.
@@ -42,7 +42,7 @@ impl Store {
         self.memory().charge(Kind::Receipts, count as u64 * RECEIPT_BYTES)
     }
 
-    /// Records that messages were retrieved, in the room that was [reserved](Self::reserve_retrievals).
+    /// Records that messages were retrieved, in the memory that was [reserved](Self::reserve_retrievals).
     pub fn mark_retrieved(
         &self,
         channel: &ChannelName,
@@ -58,7 +58,7 @@ impl Store {
         drop(reserved);
     }
 
-    /// Those messages that were not retrieved yet.
+    /// The messages that were not retrieved yet.
     #[must_use]
     pub fn not_retrieved(
         &self,
@@ -74,7 +74,8 @@ impl Store {
         messages.iter().filter(|message| !receipts.is_retrieved(message.seq)).cloned().collect()
     }
 
-    /// Changes the receipts of a life of a channel, while it lasts; `change` is told the oldest retained message.
+    /// Changes the receipts of a channel, if it is still in the same incarnation. `change` is passed the number of the
+    /// oldest retained message.
     fn record(
         &self,
         channel: &ChannelName,

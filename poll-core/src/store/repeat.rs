@@ -1,4 +1,4 @@
-//! The answer to a publish that is sent again under its key: read back from the log.
+//! The answer to a publish that is sent again under its key, read back from the log.
 
 use super::handle::Store;
 use crate::channel::{Pinned, View};
@@ -6,10 +6,10 @@ use crate::types::{
     ChannelName, Cursor, Epoch, Limit, Message, Published, Seq, SeqRange, Stamp, Stamps, Timestamp,
 };
 
-/// Reads back what a publish was answered that is repeated.
+/// An answer that is being read back.
 struct Repetition {
     epoch: Epoch,
-    /// Up to here it was read.
+    /// Everything up to here has been read.
     read: Seq,
     last: Seq,
     published: Published,
@@ -28,7 +28,7 @@ impl Repetition {
         (left > 0).then(|| (Pinned::after(self.cursor(self.read)), Limit::messages(left)))
     }
 
-    /// What is retained has a stamp, what is not is gone. Every view takes this further.
+    /// Takes a view further: messages that are retained have a stamp, the others are gone.
     fn take(&mut self, view: &View) {
         let batch = view.batch.as_ref().filter(|batch| batch.end().epoch == self.epoch);
         let messages = batch.map_or(&[][..], |batch| batch.messages());
@@ -61,7 +61,7 @@ impl Repetition {
 }
 
 impl Store {
-    /// The answer to a publish that is repeated, as far as its messages are still retained.
+    /// The answer to an earlier publish, as far as its messages are still retained.
     pub(super) async fn repeated(
         &self,
         now: Timestamp,
@@ -73,14 +73,14 @@ impl Store {
         while let Some((position, limit)) = repetition.next() {
             match self.read(now, name, &position, limit).await {
                 Ok(view) => repetition.take(&view),
-                // What cannot be read counts as no longer retained: that it was published is certain.
+                // What cannot be read counts as no longer retained: it is certain that it was published.
                 Err(_) => repetition.skip_to(repetition.last),
             }
         }
         repetition.published()
     }
 
-    /// The same at once, where everything is in memory.
+    /// The same without waiting; `None` if something has to be fetched first.
     pub(super) fn repeated_resident(
         &self,
         now: Timestamp,

@@ -1,7 +1,7 @@
 //! One answer for all who ask the same question at the same time.
 //!
-//! The first caller sends the question off; who asks while it is under way waits for the same answer. The question does
-//! not depend on the first caller: when that one goes away, the others are answered all the same.
+//! The first caller sends the question; others wait for the same answer while it is pending. The question does not
+//! depend on the first caller: when that one goes away, the others are answered all the same.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -14,10 +14,11 @@ use crate::types::JournalError;
 
 type Outcome<T> = Option<Result<T, JournalError>>;
 
-/// Questions under way, by what they ask.
+/// Pending questions, by what they ask.
 pub(super) struct SingleFlight<K, T>(Arc<Mutex<HashMap<K, watch::Receiver<Outcome<T>>>>>);
 
-/// One question under way, for whoever has the answer. Dropped without one, it tells all callers that there will be none.
+/// One pending question, for whoever has the answer. If it is dropped without one, all callers are told that there will
+/// be none.
 pub(super) struct Flight<K: Eq + Hash, T> {
     group: SingleFlight<K, T>,
     key: K,
@@ -31,8 +32,8 @@ impl<K, T> Default for SingleFlight<K, T> {
 }
 
 impl<K: Clone + Eq + Hash, T: Clone> SingleFlight<K, T> {
-    /// The answer to `key`: `at_hand` already, or under way, or asked for now. `at_hand` runs under this table's lock,
-    /// which is taken before any other.
+    /// The answer to `key`: `at_hand` already, pending, or asked for now. `at_hand` runs under this table's lock, which
+    /// is taken before any other.
     pub(super) async fn share(
         &self,
         key: &K,
@@ -67,7 +68,7 @@ impl<K: Eq + Hash, T> Flight<K, T> {
 
 impl<K: Eq + Hash, T> Drop for Flight<K, T> {
     fn drop(&mut self) {
-        // Last, so that whoever finds no flight finds what it brought.
+        // Last, so that a caller that finds no flight finds what it brought.
         self.group.0.lock().remove(&self.key);
     }
 }

@@ -1,12 +1,12 @@
-//! What goes by itself: what is too old, and channels that hold nothing when there would be too many.
+//! Expiry: messages that are too old, and channels that hold nothing when there would be too many.
 
 use super::handle::Store;
 use crate::channel::{Channel, ChannelPhase};
 use crate::types::Timestamp;
 
 impl Store {
-    /// Drops what is too old in the next `most` channels or fewer. Called again and again it comes round to
-    /// all; reading does the same for the channel that is read.
+    /// Drops what is too old in the next channels, at most `most`. Repeated calls visit all of them; reading does the
+    /// same for the channel that is read.
     pub fn sweep(&self, now: Timestamp, most: usize) {
         if let Some(archive) = self.archive() {
             archive.sweep(now);
@@ -26,8 +26,8 @@ impl Store {
         }
     }
 
-    /// Forgets one channel that holds nothing and was unused for longer than anybody is promised anything. Whoever still
-    /// has a cursor of it is told by a reset.
+    /// Forgets one channel that holds nothing and has not been used for longer than anything is promised. A reader that
+    /// still has a cursor of it gets a reset.
     pub(super) fn forget_one(&self, now: Timestamp) -> bool {
         let residents = self.residents();
         let unused = now.before(residents.retention.idempotency.max(residents.retention.age));
@@ -39,7 +39,7 @@ impl Store {
             let agrees = state.is_idle() && state.unused_since(now) < unused;
             if agrees {
                 state.phase = ChannelPhase::Forgotten;
-                // Before the name is free: a life that begins after this must not be forgotten with it.
+                // Before the name is free: an incarnation that begins after this must not be forgotten with it.
                 self.0.journal.forget(channel.name());
             }
             agrees

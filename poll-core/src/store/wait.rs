@@ -1,4 +1,4 @@
-//! Waiting for a channel to have something after a position.
+//! Waiting until a channel has something after a position.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -8,8 +8,8 @@ use crate::channel::Pinned;
 use crate::notifier::{Lane, Ticket};
 use crate::types::ChannelName;
 
-/// Resolves when the channel may have something after the position, has ended, or everyone was rung. Reading
-/// tells which. Registers when it is first polled; dropping it leaves nothing behind.
+/// Resolves when the channel may have something after the position, has ended, or everybody was notified. Reading tells
+/// which. Registers when it is first polled; dropping it leaves nothing behind.
 #[must_use = "futures do nothing unless polled"]
 pub struct Wait {
     store: Store,
@@ -20,7 +20,7 @@ pub struct Wait {
 }
 
 impl Store {
-    /// Waits among the waiters of `lane`.
+    /// Waits for a channel to have something after a position, among the waiters of `lane`.
     pub fn wait(&self, channel: &ChannelName, pinned: &Pinned, lane: &Lane) -> Wait {
         let (store, channel, lane) = (self.clone(), channel.clone(), lane.clone());
         Wait { store, channel, lane, pinned: *pinned, ticket: None }
@@ -29,17 +29,17 @@ impl Store {
     fn has_news(&self, channel: &ChannelName, pinned: &Pinned) -> bool {
         match self.residents().get(channel) {
             Some(channel) => channel.state.lock().born().is_some_and(|log| pinned.has_news(log)),
-            // Not in memory, though whoever waits has looked: it was let go of since, and may have news. Who
-            // reads brings it back.
+            // Not in memory, although the waiter has looked: it was unloaded since and may have news. Reading loads it
+            // again.
             None => self.archive().is_some(),
         }
     }
 }
 
 impl Store {
-    /// What a [`Wait`] does, for whoever keeps for itself what that would hold: ready when the channel may have
-    /// something after the position, has ended, or everyone was rung. Registers among the waiters of `lane` where there
-    /// is no ticket yet; one that is left has to be [given back](Self::leave).
+    /// What a [`Wait`] does, for callers that hold its parts themselves: ready when the channel may have something
+    /// after the position, has ended, or everybody was notified. Registers among the waiters of `lane` if there is no
+    /// ticket yet; a ticket that is left over has to be [given back](Self::leave).
     pub fn poll_wait(
         &self,
         channel: &ChannelName,
@@ -56,7 +56,7 @@ impl Store {
             *ticket = None;
             return Poll::Ready(());
         }
-        // Register, then read, then wait: what is appended in between rings.
+        // Register, then read, then wait: an append in between notifies.
         *ticket = Some(notifier.register(channel, lane, cx.waker()));
         if self.has_news(channel, pinned) {
             self.leave(channel, lane, ticket);
@@ -83,7 +83,7 @@ impl Future for Wait {
 }
 
 impl Wait {
-    /// Waits anew, from another position.
+    /// Waits again, from another position.
     pub fn again(&mut self, pinned: &Pinned) {
         self.leave();
         self.pinned = *pinned;

@@ -1,10 +1,10 @@
 //! The name of a channel, parsed once.
 //!
-//! Whoever holds a [`ChannelName`] holds a valid one; nothing checks it again. Percent-encoding is the wire's
-//! business and is undone before a name gets here.
+//! A [`ChannelName`] is valid by construction; nothing checks it again. Percent-encoding belongs to the wire and is
+//! undone before a name gets here.
 //!
-//! A name is looked up some ten times on the way of one question, so it is hashed once, when it is parsed, and every
-//! table of names takes that hash as it is.
+//! A request looks a name up about ten times, so it is hashed once, when it is parsed, and every table of names uses
+//! that hash.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -18,18 +18,18 @@ use smol_str::SmolStr;
 /// count: a name is compared far from the processor's caches, so most are to lie in the table itself.
 #[derive(Clone)]
 pub struct ChannelName {
-    /// Of the text, under a key of this process, so that nobody outside can choose names that collide.
+    /// Of the text, under a key of this process, so that clients cannot choose names that collide.
     hash: u64,
     text: SmolStr,
 }
 
-/// A table of names.
+/// A table by name.
 pub(crate) type NameMap<V> = HashMap<ChannelName, V, BuildHasherDefault<Hashed>>;
 
-/// The same, with places that can be picked by number.
+/// The same, with entries that can also be picked by index.
 pub(crate) type NameIndexMap<V> = IndexMap<ChannelName, V, BuildHasherDefault<Hashed>>;
 
-/// Gives a name's own hash.
+/// Returns the hash that a name carries.
 #[derive(Debug, Default)]
 pub(crate) struct Hashed(u64);
 
@@ -42,7 +42,7 @@ impl Hasher for Hashed {
         self.0 = hash;
     }
 
-    /// Names write nothing else.
+    /// Never called: a name writes its hash.
     fn write(&mut self, bytes: &[u8]) {
         self.0 = bytes.iter().fold(self.0, |hash, &byte| hash.rotate_left(8) ^ u64::from(byte));
     }
@@ -63,7 +63,7 @@ impl ChannelName {
     /// The longest name, in bytes of UTF-8.
     pub const MAX_BYTES: usize = 1024;
 
-    /// Takes a text for a name.
+    /// Parses a name.
     ///
     /// # Errors
     /// When the text is empty, too long, or holds a control character (Unicode category Cc).
@@ -79,7 +79,7 @@ impl ChannelName {
             return Err(ChannelNameError::Control);
         }
         static KEY: OnceLock<RandomState> = OnceLock::new();
-        // The bytes alone: what else a text would hash keeps it apart from what follows, and nothing does.
+        // The bytes alone: a string's terminator separates it from what is hashed after it, and nothing is.
         let mut hasher = KEY.get_or_init(RandomState::new).build_hasher();
         hasher.write(text.as_bytes());
         Ok(Self { hash: hasher.finish(), text: text.into() })
@@ -91,7 +91,7 @@ impl ChannelName {
         &self.text
     }
 
-    /// Which of `count` shards holds this name. From the middle of the hash: a table uses both ends.
+    /// Which of `count` shards holds this name. Uses the middle of the hash: a hash table uses both ends.
     pub(crate) fn shard(&self, count: usize) -> usize {
         usize::try_from(self.hash >> 32 & 0xff_ffff).unwrap_or_default() % count
     }

@@ -1,24 +1,24 @@
 //! Where a reader stands: sequence number, epoch, cursor, and the text of a cursor.
 //!
-//! A cursor is opaque to clients. Inside it is an epoch and a sequence number in fixed-width hexadecimal, so
-//! that the tokens of one channel sort by bytes as their messages do. It is not signed: what a reader may see
-//! is decided elsewhere.
+//! A cursor is opaque to clients. It is an epoch and a sequence number in fixed-width hexadecimal, so that the cursors
+//! of one channel sort by bytes as its messages do. It is not signed: what a reader may see is decided elsewhere.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A message's number in its channel: 1, 2, 3, … without holes. Zero stands before the first.
+/// A message's number in its channel: 1, 2, 3, … without holes. Zero is before the first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Seq(u64);
 
-/// Which life of a channel a number belongs to; minted when the channel is born.
+/// The incarnation of a channel that a number belongs to. A channel that is forgotten and published to again gets a new
+/// one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Epoch(u64);
 
-/// A position in one life of a channel: after message `seq` of `epoch`.
+/// A position in one incarnation of a channel: after message `seq` of `epoch`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Cursor {
-    /// The life of the channel; [`Epoch::ZERO`] where it is not born yet.
+    /// The channel's incarnation; [`Epoch::ZERO`] before its first message.
     pub epoch: Epoch,
     /// The newest message the holder has.
     pub seq: Seq,
@@ -58,10 +58,10 @@ impl Seq {
 }
 
 impl Epoch {
-    /// No life yet.
+    /// No incarnation yet.
     pub const ZERO: Self = Self(0);
 
-    /// From a number; zero means unborn.
+    /// From a number; zero means that the channel has no messages yet.
     #[must_use]
     pub const fn new(number: u64) -> Self {
         Self(number)
@@ -87,7 +87,7 @@ static PAIRS: [[u8; 2]; 256] = {
 };
 
 impl Cursor {
-    /// The start of whatever is born under a name.
+    /// The start of a channel, whatever its incarnation.
     pub const ZERO: Self = Self { epoch: Epoch::ZERO, seq: Seq::ZERO };
     /// The length of a cursor's text in bytes.
     pub const TEXT_BYTES: usize = 32;
@@ -120,8 +120,8 @@ impl fmt::Display for Cursor {
 impl FromStr for Cursor {
     type Err = CursorError;
 
-    /// Takes exactly 32 lower-case hexadecimal digits; one position has one text. The zero epoch has no
-    /// messages, so it goes with no number but zero.
+    /// Parses exactly 32 lower-case hexadecimal digits: each position has one text. Epoch zero has no messages, so only
+    /// number zero goes with it.
     fn from_str(text: &str) -> Result<Self, CursorError> {
         let ([epoch, seq], []) = text.as_bytes().as_chunks() else { return Err(CursorError) };
         let cursor = Self { epoch: Epoch(hex(epoch)?), seq: Seq(hex(seq)?) };
@@ -132,7 +132,7 @@ impl FromStr for Cursor {
     }
 }
 
-/// Looks at all digits before it judges them, so that the compiler can do many at once.
+/// Looks at all digits before it judges them, so that the compiler can vectorise it.
 fn hex(digits: &[u8; 16]) -> Result<u64, CursorError> {
     const NONE: u8 = 16;
     let values = digits.map(|digit| match digit {

@@ -1,22 +1,20 @@
-//! What can go wrong, as far as a caller branches on it. No statuses and no wording for clients: those are the
-//! wire's business.
+//! What can go wrong, as far as callers branch on it. Statuses and wording for clients belong to the wire.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::memory::OverBudget;
 
-/// Why a publish was not taken. Nothing of it was kept, unless its outcome is
-/// [unknown](JournalError::OutcomeUnknown).
+/// Why a publish was not taken. Nothing of it was kept, unless its outcome is [unknown](JournalError::OutcomeUnknown).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PublishError {
-    /// There was nothing to publish.
+    /// There is nothing to publish.
     Nothing,
     /// The channel has ended.
     Closed,
     /// The idempotency key was used with another payload.
     KeyReused,
-    /// No more channels may be born; one may be forgotten after this long.
+    /// There are as many channels as allowed; one may be forgotten after `retry_after`.
     TooManyChannels {
         /// When to try again.
         retry_after: Duration,
@@ -32,15 +30,15 @@ pub enum PublishError {
 pub enum JournalError {
     /// There is no room left where the journal writes.
     Full(String),
-    /// The journal cannot be used now: it is being repaired, or is away, or failed.
+    /// The journal cannot be used now: it is being repaired, is away, or failed.
     Unavailable(String),
-    /// What the journal holds of this channel is damaged. Other channels are not affected, and trying again does
-    /// not help.
+    /// What the journal holds of this channel is damaged. Other channels are not affected, and trying again does not
+    /// help.
     Damaged(String),
-    /// The journal failed while it kept the publish, and does not know yet whether it is kept. The publish will
-    /// either become visible later or never.
+    /// The journal failed while it kept the publish, and does not know yet whether it is kept. The publish will become
+    /// visible later, or never.
     OutcomeUnknown(String),
-    /// Too many questions to the journal are under way.
+    /// Too many requests to the journal are pending.
     OverBudget(OverBudget),
 }
 
@@ -70,7 +68,7 @@ impl std::error::Error for PublishError {
 }
 
 impl JournalError {
-    /// The journal ended while a question was under way.
+    /// The journal ended while a request was pending.
     pub(crate) fn unanswered() -> Self {
         Self::Unavailable("it stopped before it answered".to_owned())
     }

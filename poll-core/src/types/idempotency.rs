@@ -1,4 +1,4 @@
-//! How a publisher names a publish, so that one sent twice is kept once.
+//! How a publisher identifies a publish, so that one sent twice is kept once.
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ pub struct IdempotencyKey(Arc<str>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IdempotencyKeyError;
 
-/// Tells one publish's content from another's.
+/// The hash of a publish's payloads.
 pub(crate) type Fingerprint = [u8; 32];
 
-/// The messages of one publish: a run of numbers.
+/// The messages of one publish: a run of sequence numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SeqRange {
     /// The number that the publish came after.
@@ -31,7 +31,7 @@ impl IdempotencyKey {
     /// The longest key in bytes.
     pub const MAX_BYTES: usize = 255;
 
-    /// Takes a text for a key.
+    /// Parses a key.
     ///
     /// # Errors
     /// When it is empty or longer than [`Self::MAX_BYTES`].
@@ -57,7 +57,7 @@ impl std::fmt::Display for IdempotencyKeyError {
 
 impl std::error::Error for IdempotencyKeyError {}
 
-/// SHA-256 over kinds, lengths and bytes: no two publishes share it by chance or by design.
+/// SHA-256 over kinds, lengths and bytes.
 pub(crate) fn fingerprint(payloads: &[Payload]) -> Fingerprint {
     let mut hash = Sha256::new();
     for payload in payloads {

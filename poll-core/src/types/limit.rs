@@ -3,12 +3,12 @@
 use super::message::Message;
 use crate::memory::{Kind, Memory};
 
-/// How much of a log to give at once.
+/// How much of a log to read at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Limit {
-    /// At most this many messages, at least one.
+    /// At most this many messages; at least one.
     pub messages: usize,
-    /// At most this many bytes of payload, but never less than one message.
+    /// At most this many bytes of payload, but always at least one message.
     pub bytes: usize,
 }
 
@@ -27,8 +27,8 @@ impl Limit {
         Self { messages: messages.clamp(1, whole.messages), ..whole }
     }
 
-    /// The same with fewer bytes where memory for answers runs low: readers go on in smaller steps before any is refused.
-    /// A limit without a bound on bytes stays as it is.
+    /// The same with fewer bytes when memory for answers runs low: readers continue in smaller steps before any is
+    /// refused. A limit without a bound on bytes is left alone.
     pub(crate) fn within(self, memory: &Memory) -> Self {
         let (used, bound) = (memory.used(Kind::Answers), memory.bound(Kind::Answers));
         let most = match used {
@@ -36,7 +36,7 @@ impl Limit {
             _ if used <= bound / 4 * 3 => 64 << 10,
             _ => 4 << 10,
         };
-        // What messages weigh beside their payload is no more than that either.
+        // The same bound for what messages weigh beside their payload.
         let messages = self.messages.min(most / Message::OVERHEAD_BYTES as usize);
         Self { messages, bytes: self.bytes.min(most) }
     }

@@ -1,6 +1,6 @@
 //! What is published and kept: a payload, and the message that it becomes.
 //!
-//! A message is immutable and shared; how it looks through a door is the door's business.
+//! A message is immutable and shared. How it is rendered is up to the dialects.
 
 use bytes::Bytes;
 use uuid::Uuid;
@@ -9,15 +9,15 @@ use super::cursor::Seq;
 use super::json::{self, JsonError, MAX_JSON_DEPTH};
 use super::time::Timestamp;
 
-/// What a publisher sent, and as what.
+/// What a publisher sent, and its type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Payload {
-    /// One JSON value (RFC 8259) without insignificant white space and without characters that end a line elsewhere,
-    /// as [`Payload::json`] makes it.
+    /// One JSON value (RFC 8259) without insignificant white space and with line separators escaped, as
+    /// [`Payload::json`] makes it.
     Json(Bytes),
     /// UTF-8 text.
     Text(Bytes),
-    /// Bytes of no known meaning.
+    /// Any other bytes.
     Binary(Bytes),
 }
 
@@ -35,7 +35,7 @@ pub struct Message {
 }
 
 impl Payload {
-    /// Takes one JSON value and compacts it.
+    /// Checks one JSON value and compacts it.
     ///
     /// # Errors
     /// When the bytes are not one JSON value, or it is nested too deep (see [`MAX_JSON_DEPTH`]).
@@ -43,13 +43,13 @@ impl Payload {
         json::compact_json(text, MAX_JSON_DEPTH).map(Self::Json)
     }
 
-    /// Takes a text, and keeps no room behind it.
+    /// Takes a text and frees its spare capacity.
     pub fn text(text: impl Into<String>) -> Self {
         Self::Text(text.into().into_boxed_str().into_boxed_bytes().into())
     }
 
-    /// Takes a copy of bytes, for what is read from a socket is often a piece of a much larger buffer. Those
-    /// that are UTF-8 are kept as text, so that every door shows them as such.
+    /// Copies bytes, because what was read from a socket is often a slice of a much larger buffer. Valid UTF-8 is kept
+    /// as text, so that every dialect shows it as such.
     pub fn bytes(bytes: impl AsRef<[u8]>) -> Self {
         let bytes = Bytes::copy_from_slice(bytes.as_ref());
         if std::str::from_utf8(&bytes).is_ok() { Self::Text(bytes) } else { Self::Binary(bytes) }
@@ -82,8 +82,8 @@ impl Payload {
 }
 
 impl Message {
-    /// What a message weighs beside its payload when retention counts bytes: its record and its places in the
-    /// log and the allocator.
+    /// What retention counts for a message beside its payload, in bytes: its record and its entries in the log and the
+    /// allocator.
     pub const OVERHEAD_BYTES: u64 = 128;
 
     /// What retention counts for this message, in bytes.
@@ -93,8 +93,8 @@ impl Message {
     }
 }
 
-/// The UUID version 7 of a message taken at `at`: milliseconds, then the microsecond within them scaled to
-/// twelve bits (RFC 9562 §6.2, method 3), then `random`. Strictly growing times give strictly growing ids.
+/// The UUID version 7 of a message taken at `at`: milliseconds, then the microsecond within them scaled to twelve bits
+/// (RFC 9562 §6.2, method 3), then `random`. Strictly growing times give strictly growing ids.
 #[must_use]
 pub fn mint_id(at: Timestamp, random: u64) -> Uuid {
     let fraction = (at.as_micros() % 1_000) * 4_096 / 1_000;
@@ -103,8 +103,7 @@ pub fn mint_id(at: Timestamp, random: u64) -> Uuid {
     Uuid::from_u64_pair(high, low)
 }
 
-/// When a message of this id was taken: what [`mint_id`] put in. An id of another version says nothing and counts
-/// as the Unix epoch.
+/// When a message with this id was taken, to the microsecond. An id of another version counts as the Unix epoch.
 #[must_use]
 pub fn time_of(id: Uuid) -> Timestamp {
     let (high, _) = id.as_u64_pair();

@@ -1,11 +1,11 @@
-//! Where a question starts, as a client can name it.
+//! Where a reader starts, as a client can say it.
 
 use uuid::Uuid;
 
 use super::cursor::{Cursor, Seq};
 use super::time::Timestamp;
 
-/// A place to start reading from.
+/// A position to start reading from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Position {
     /// Before the first message, retained or not.
@@ -14,21 +14,22 @@ pub enum Position {
     End,
     /// After a position that an earlier answer gave.
     After(Cursor),
-    /// After a bare number, of whatever life the channel is in.
+    /// After a number, in whatever incarnation the channel is.
     AfterSeq(Seq),
     /// After all messages taken at or before a time.
     AfterTime(Timestamp),
     /// After all messages whose UUIDv7 is not above this one.
     AfterId(Uuid),
-    /// Somewhere, but what the reader calls it is no place of any channel.
+    /// A position that the reader could not name properly: it reads from the oldest retained message, and is told so.
     Unknown,
 }
 
-/// Whether the reader's place was found.
+/// Whether the reader's position was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Continuity {
-    /// Reading goes on where the reader was.
+    /// Reading continues where the reader was.
     Kept,
-    /// The place belongs to another life of the channel, or to none: reading starts at the oldest retained.
+    /// The position belongs to another incarnation of the channel, or to none: reading starts at the oldest retained
+    /// message.
     Reset,
 }

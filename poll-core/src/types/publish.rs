@@ -1,4 +1,4 @@
-//! The words of a publish: what a publisher asks, and what it is answered.
+//! What a publisher asks, and what it is answered.
 
 use smallvec::{SmallVec, smallvec};
 use uuid::Uuid;
@@ -8,12 +8,12 @@ use super::idempotency::IdempotencyKey;
 use super::message::Payload;
 use super::time::Timestamp;
 
-/// What a publisher asks: all of it is kept, or nothing.
+/// What a publisher asks. All of it is kept, or nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Publish {
-    /// What to append, in this order; mostly one.
+    /// What to append, in this order; usually one.
     pub payloads: SmallVec<[Payload; 1]>,
-    /// The publisher's name for this publish, so that sending it again does not publish it again.
+    /// The publisher's name for this publish, so that sending it again does not publish it twice.
     pub key: Option<IdempotencyKey>,
     /// Whether this is the channel's last.
     pub ending: Ending,
@@ -32,22 +32,22 @@ pub enum Ending {
 /// The answer to a publish.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Published {
-    /// One stamp a payload, in their order.
+    /// One stamp for each payload, in the same order.
     pub stamps: Stamps,
-    /// Of a publish that is answered again: the positions after those of its messages that are no longer retained, of
-    /// which no more is known. They have no stamp.
+    /// Where an earlier publish is answered again: the positions after those of its messages that are no longer
+    /// retained. They have no stamp, because nothing else is known of them.
     pub gone: Vec<Cursor>,
     /// Whether this is the answer to an earlier publish under the same key.
     pub repeated: bool,
 }
 
-/// Where and when the messages of one publish were taken; mostly one.
+/// The stamps of one publish; usually one.
 pub type Stamps = SmallVec<[Stamp; 1]>;
 
 /// Where and when a message was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
-    /// The position after the message; its number is in it.
+    /// The position after the message, which holds its number.
     pub cursor: Cursor,
     /// The message's id.
     pub id: Uuid,

@@ -1,27 +1,26 @@
-//! Every bound on what a store keeps, and what their defaults are for.
+//! Every bound on what a store keeps, and why its default is what it is.
 //!
-//! Bounds say what may be forgotten, never what may be lost without a word: a reader who comes too late is told
-//! how much it missed.
+//! Bounds say what may be forgotten, never what may be lost silently: a reader that comes too late is told how much it
+//! missed.
 
 use std::time::Duration;
 
 use super::time::Timestamp;
 
-/// What a store keeps at the most. Zero means no bound, but for idempotency keys, where it means that none is
-/// known.
+/// What a store keeps at most. Zero means no bound; for idempotency keys it means that none is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
-    /// Messages a channel. 1000: a reader that reconnects within seconds catches up, even on a lively channel.
+    /// Messages per channel. 1000: a reader that reconnects within seconds catches up, even on a lively channel.
     pub messages: u64,
     /// Age of a message. 300 s: outlasts a reload, a tunnel and a restart of the client.
     pub age: Duration,
     /// Bytes of payload and record in all channels together. 1 GiB: fits beside other programs.
     pub bytes: u64,
-    /// Channels in all. 1 000 000: one a user of a large site.
+    /// Channels in all. 1 000 000: one for each user of a large site.
     pub channels: u64,
     /// How long an idempotency key is known. 300 s: longer than a client retries.
     pub idempotency: Duration,
-    /// Idempotency keys a channel; the oldest are forgotten first. 10 000: over 30 keyed publishes a second.
+    /// Idempotency keys per channel; the oldest are forgotten first. 10 000: over 30 keyed publishes a second.
     pub keys: usize,
 }
 
@@ -39,8 +38,8 @@ impl Default for Retention {
 }
 
 impl Retention {
-    /// What the golongpoll library keeps unless it is told otherwise: 250 messages a channel
-    /// (`MaxEventBufferSize`) for ever (`EventTimeToLiveSeconds`). All else is bounded as by default.
+    /// What the golongpoll library keeps by default: 250 messages per channel (`MaxEventBufferSize`) for ever
+    /// (`EventTimeToLiveSeconds`). All else is as in the default.
     #[must_use]
     pub fn golongpoll() -> Self {
         Self { messages: 250, age: Duration::ZERO, ..Self::default() }

@@ -14,18 +14,17 @@ use super::time::Timestamp;
 /// A channel as it was kept.
 #[derive(Debug)]
 pub struct Loaded {
-    /// Its life.
+    /// Its incarnation.
     pub epoch: Epoch,
-    /// The oldest retained message's number and time; the number after the newest where nothing is retained.
+    /// The number and time of the oldest retained message; the number after the newest if nothing is retained.
     pub oldest: (Seq, Timestamp),
-    /// The newest message's number and time, retained or not.
+    /// The number and time of the newest message, retained or not.
     pub newest: (Seq, Timestamp),
     /// Whether the channel was closed.
     pub ended: bool,
-    /// The newest messages, oldest first, without holes; at least one where any is retained, unless the newest is
-    /// damaged.
+    /// The newest messages, oldest first, without holes; at least one if any is retained, unless the newest is damaged.
     pub tail: Vec<Arc<Message>>,
-    /// The first and the last of the damaged messages behind all that can be read, if there are any.
+    /// The first and last of the damaged messages after everything that can be read, if there are any.
     pub damaged: Option<(Seq, Seq)>,
 }
 
@@ -34,40 +33,40 @@ pub struct Loaded {
 pub struct KeptKey {
     /// The publisher's name for the publish.
     pub key: IdempotencyKey,
-    /// Tells the publish's payload from others.
+    /// The hash of the payload.
     pub fingerprint: [u8; 32],
     /// When the publish was taken.
     pub taken: Timestamp,
-    /// The messages that it brought.
+    /// The messages of the publish.
     pub numbers: SeqRange,
 }
 
 /// Which messages to read.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Stretch {
-    /// Whose.
+    /// Of which channel.
     pub channel: ChannelName,
-    /// Of which life.
+    /// Of which incarnation.
     pub epoch: Epoch,
-    /// Those after this one.
+    /// Those after this number.
     pub after: Seq,
-    /// As many of them.
+    /// How many of them.
     pub limit: Limit,
 }
 
-/// What a [`Stretch`] brought.
+/// The answer to a [`Stretch`].
 #[derive(Debug)]
 pub struct Piece {
-    /// The oldest message that could be read then, whether or not retention covers it, and when it was taken; the
-    /// number after the newest where there was none.
+    /// The number and time of the oldest message that could be read, retained or not; the number after the newest if
+    /// there was none.
     pub oldest: (Seq, Timestamp),
-    /// The messages behind the stretch's beginning, without holes: up to the first that cannot be read.
+    /// The messages from the start of the stretch, without holes, up to the first that cannot be read.
     pub messages: Vec<Arc<Message>>,
-    /// Where the first that is asked for cannot be read: the last that cannot be read behind it.
+    /// If the first message of the stretch cannot be read: the last one after it that cannot either.
     pub damaged: Option<Seq>,
 }
 
-/// A place in a channel that is not a number.
+/// A position in a channel that is not a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Landmark {
     /// The newest message taken at or before a time.
@@ -79,10 +78,10 @@ pub enum Landmark {
 /// What lies around a landmark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Located {
-    /// The newest message that can be read at or before the landmark; `None` where all that is kept lies after it.
+    /// The newest readable message at or before the landmark; `None` if everything kept comes after it.
     pub before: Option<Seq>,
-    /// The first message after it, and when that was taken; `None` where nothing follows.
+    /// The number and time of the first message after it; `None` if nothing follows.
     pub after: Option<(Seq, Timestamp)>,
-    /// The number after the newest message there was then.
+    /// The number after the newest message at that time.
     pub end: Seq,
 }
