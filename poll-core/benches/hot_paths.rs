@@ -83,7 +83,7 @@ fn notifier(criterion: &mut Criterion) {
     let (lane, pinned) = (store.lane(), ready(store.pin(now(), &channel, Position::End)));
     let pinned = pinned.unwrap_or_else(|_| unreachable!("all is in memory"));
     let wakers: Vec<Waker> = (0..WAITERS).map(|_| Waker::from(Arc::new(Nothing))).collect();
-    criterion.bench_function("notifier: register and ring 10000 waiters", |bencher| {
+    criterion.bench_function("notifier: register and notify 10000 waiters", |bencher| {
         let waits = || (0..WAITERS).map(|_| store.wait(&channel, &pinned, &lane)).collect::<Vec<_>>();
         let register_and_ring = |mut waits: Vec<Wait>| {
             for (wait, waker) in waits.iter_mut().zip(&wakers) {

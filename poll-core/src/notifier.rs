@@ -39,11 +39,11 @@ pub struct Notifier {
 struct Shard {
     topics: NameMap<Topic>,
     /// How many topics were ever made here. Identifies a topic, so that a ticket of an earlier one is stale.
-    lives: u64,
+    generations: u64,
 }
 
 struct Topic {
-    life: u64,
+    generation: u64,
     /// Few: one for each worker that has waiters here.
     groups: SmallVec<[(Lane, Group); 1]>,
 }
@@ -79,8 +79,8 @@ enum Driven {
 /// A registered waiter. It is not removed by itself: see [`Store::leave`](crate::Store::leave).
 #[derive(Debug)]
 pub struct Ticket {
-    life: u64,
-    place: usize,
+    generation: u64,
+    index: usize,
 }
 
 impl Default for Notifier {
@@ -98,8 +98,8 @@ impl Notifier {
         let topic = match shard.topics.entry(channel.clone()) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
-                shard.lives += 1;
-                entry.insert(Topic { life: shard.lives, groups: SmallVec::new() })
+                shard.generations += 1;
+                entry.insert(Topic { generation: shard.generations, groups: SmallVec::new() })
             }
         };
         let group = match topic.groups.iter().position(|(other, _)| other.is(lane)) {
@@ -109,17 +109,18 @@ impl Notifier {
                 topic.groups.len() - 1
             }
         };
-        Ticket { life: topic.life, place: topic.groups[group].1.insert(waker) }
+        Ticket { generation: topic.generation, index: topic.groups[group].1.insert(waker) }
     }
 
     /// Whether the ticket still waits; if so, `waker` replaces the one registered. If not, it has been notified.
     pub(crate) fn waits(&self, channel: &ChannelName, lane: &Lane, ticket: &Ticket, waker: &Waker) -> bool {
         let mut shard = self.shard(channel).lock();
-        let Some(place) = shard.group(channel, lane, ticket).and_then(|group| group.get_mut(ticket.place))
+        let Some(registered) =
+            shard.group(channel, lane, ticket).and_then(|group| group.get_mut(ticket.index))
         else {
             return false;
         };
-        let old = (!place.will_wake(waker)).then(|| std::mem::replace(place, waker.clone()));
+        let old = (!registered.will_wake(waker)).then(|| std::mem::replace(registered, waker.clone()));
         drop(shard);
         drop(old);
         true
@@ -129,7 +130,7 @@ impl Notifier {
     pub(crate) fn leave(&self, channel: &ChannelName, lane: &Lane, ticket: &Ticket) {
         let mut shard = self.shard(channel).lock();
         let Some(group) = shard.group(channel, lane, ticket) else { return };
-        let waker = group.remove(ticket.place);
+        let waker = group.remove(ticket.index);
         if group.is_empty() && shard.topics[channel].groups.iter().all(|(_, group)| group.is_empty()) {
             shard.topics.remove(channel);
         }
@@ -168,7 +169,7 @@ impl Notifier {
 
 impl Shard {
     fn group(&mut self, channel: &ChannelName, lane: &Lane, ticket: &Ticket) -> Option<&mut Group> {
-        let topic = self.topics.get_mut(channel).filter(|topic| topic.life == ticket.life)?;
+        let topic = self.topics.get_mut(channel).filter(|topic| topic.generation == ticket.generation)?;
         topic.groups.iter_mut().find(|(other, _)| other.is(lane)).map(|(_, group)| group)
     }
 }
@@ -199,10 +200,10 @@ impl Group {
         self.others.get_or_insert_default().insert(waker) + 1
     }
 
-    fn get_mut(&mut self, place: usize) -> Option<&mut Waker> {
-        match place.checked_sub(1) {
+    fn get_mut(&mut self, index: usize) -> Option<&mut Waker> {
+        match index.checked_sub(1) {
             None => self.first.as_mut(),
-            Some(place) => self.others.as_mut()?.get_mut(place),
+            Some(index) => self.others.as_mut()?.get_mut(index),
         }
     }
 
@@ -210,10 +211,10 @@ impl Group {
         self.first.take().into_iter().chain(self.others.iter_mut().flat_map(|others| others.drain()))
     }
 
-    fn remove(&mut self, place: usize) -> Option<Waker> {
-        match place.checked_sub(1) {
+    fn remove(&mut self, index: usize) -> Option<Waker> {
+        match index.checked_sub(1) {
             None => self.first.take(),
-            Some(place) => self.others.as_mut()?.try_remove(place),
+            Some(index) => self.others.as_mut()?.try_remove(index),
         }
     }
 }

@@ -141,7 +141,7 @@ impl Wake for Nothing {
     fn wake(self: Arc<Self>) {}
 }
 
-/// A hundred waiters register with a driven lane, are rung, and find that they were.
+/// A hundred waiters register with a driven lane, are notified, and find that they were.
 fn wake(rounds: u64) {
     let world = World::warm();
     let (lane, pinned) = (world.store.lane(), world.end());

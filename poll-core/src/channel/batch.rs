@@ -17,7 +17,7 @@ use crate::types::{Cursor, Epoch, Message, Seq};
 pub struct Batch {
     epoch: Epoch,
     messages: Messages,
-    rendered: Place,
+    rendered: Slot,
     /// For the messages, which the log may evict while a reader still holds them. `None` where there was no memory for
     /// it.
     charge: Option<Charge>,
@@ -36,13 +36,13 @@ const PART: u64 = 32 * 1024;
 pub(crate) type Messages = SmallVec<[Arc<Message>; 1]>;
 
 /// A slot for one form's rendering, which leads to the slot of the next form: most batches are rendered in one form.
-type Place = OnceLock<Box<Rendered>>;
+type Slot = OnceLock<Box<Rendered>>;
 
 #[derive(Debug)]
 struct Rendered {
     form: Form,
     rendering: Rendering,
-    next: Place,
+    next: Slot,
 }
 
 /// Identifies one rendering of a batch, such as `"chat"`.
@@ -85,7 +85,7 @@ impl Batch {
         } else {
             memory.charge(Kind::Answers, weight).ok()
         };
-        Self { epoch, messages, rendered: Place::new(), charge }
+        Self { epoch, messages, rendered: Slot::new(), charge }
     }
 
     /// Whether the [account](Memory) has no room for holding this batch while a reader takes it, or for rendering it.
@@ -154,15 +154,15 @@ impl Batch {
     /// The batch in a form, rendered by the first reader that asks for it. Others that ask meanwhile block, so `render`
     /// must not ask for another form of this batch. What is rendered stays charged while any part of it is held.
     pub fn render(&self, form: Form, mut render: impl FnMut(&Self) -> Rendering) -> &Rendering {
-        let mut place = &self.rendered;
+        let mut slot = &self.rendered;
         loop {
-            let rendered = place.get_or_init(|| {
-                Box::new(Rendered { form, rendering: self.charged(render(self)), next: Place::new() })
+            let rendered = slot.get_or_init(|| {
+                Box::new(Rendered { form, rendering: self.charged(render(self)), next: Slot::new() })
             });
             if rendered.form == form {
                 return &rendered.rendering;
             }
-            place = &rendered.next;
+            slot = &rendered.next;
         }
     }
 

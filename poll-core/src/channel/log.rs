@@ -26,7 +26,7 @@ pub struct Log {
     /// needs it.
     front_at: Timestamp,
     /// What is retained in the journal only: the messages before `messages`.
-    beneath: Option<Beneath>,
+    archived: Option<Archived>,
     /// The number of the newest message ever appended, evicted or not.
     newest: Seq,
     /// When the newest message was taken, evicted or not.
@@ -46,7 +46,7 @@ struct Damaged(Vec<(Seq, Seq)>);
 
 /// Messages that are retained in the journal and not in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Beneath {
+struct Archived {
     /// The number of the oldest; they end where the tail in memory begins.
     oldest: Seq,
     /// None of them was taken before this.
@@ -92,7 +92,7 @@ impl Log {
             epoch,
             messages: VecDeque::new(),
             front_at: Timestamp::MAX,
-            beneath: None,
+            archived: None,
             newest: Seq::ZERO,
             newest_at: Timestamp::ZERO,
             weight: 0,
@@ -111,7 +111,7 @@ impl Log {
     /// The number of the oldest retained message, or of the next one if nothing is retained.
     #[must_use]
     pub fn oldest(&self) -> Seq {
-        self.beneath.map_or(self.tail(), |beneath| beneath.oldest)
+        self.archived.map_or(self.tail(), |archived| archived.oldest)
     }
 
     /// The number of the oldest message in memory, or of the next one if there is none.
@@ -142,14 +142,14 @@ impl Log {
     /// The number of retained messages, in memory or not.
     #[must_use]
     pub fn len(&self) -> usize {
-        let beneath = self.tail().get() - self.oldest().get();
-        self.messages.len().saturating_add(usize::try_from(beneath).unwrap_or(usize::MAX))
+        let archived = self.tail().get() - self.oldest().get();
+        self.messages.len().saturating_add(usize::try_from(archived).unwrap_or(usize::MAX))
     }
 
     /// Whether nothing is retained.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.messages.is_empty() && self.beneath.is_none()
+        self.messages.is_empty() && self.archived.is_none()
     }
 
     /// The weight of the messages in memory, in bytes.
@@ -208,8 +208,8 @@ impl Log {
 
     /// Evicts the oldest retained message. Returns the bytes freed in memory.
     pub fn evict(&mut self) -> Option<u64> {
-        if let Some(beneath) = self.beneath {
-            self.raise(beneath.oldest.next(), beneath.since);
+        if let Some(archived) = self.archived {
+            self.raise(archived.oldest.next(), archived.since);
             return Some(0);
         }
         let message = self.pop_front()?;
@@ -241,7 +241,7 @@ impl Log {
     /// together or not at all; see [`is_stale`](Self::is_stale).
     pub fn expire(&mut self, cutoff: Timestamp) -> u64 {
         let next_at = if self.messages.is_empty() { self.newest_at } else { self.front_at };
-        if self.beneath.is_some() && next_at < cutoff {
+        if self.archived.is_some() && next_at < cutoff {
             self.raise(self.tail(), next_at);
         }
         let mut freed = 0;
@@ -254,7 +254,7 @@ impl Log {
     /// Whether some archived messages may have been taken before `cutoff`. Only the journal knows which.
     #[must_use]
     pub fn is_stale(&self, cutoff: Timestamp) -> bool {
-        self.beneath.is_some_and(|beneath| beneath.since < cutoff)
+        self.archived.is_some_and(|archived| archived.since < cutoff)
     }
 
     /// Drops the oldest message from memory if the journal has it, and returns its weight in bytes. `kept` is the
@@ -264,7 +264,7 @@ impl Log {
         let message =
             self.messages.front().filter(|message| message.seq <= kept && message.seq < self.newest)?;
         let (seq, at, weight) = (message.seq, message.at, message.weight());
-        self.beneath.get_or_insert(Beneath { oldest: seq, since: at });
+        self.archived.get_or_insert(Archived { oldest: seq, since: at });
         self.weight -= weight;
         self.pop_front();
         Some(weight)
@@ -273,18 +273,18 @@ impl Log {
     /// Nothing before `oldest` is retained any more, and nothing from there on was taken before `since`. Returns the
     /// bytes freed in memory.
     pub fn raise(&mut self, oldest: Seq, since: Timestamp) -> u64 {
-        if let Some(beneath) = self.beneath {
-            let oldest = oldest.max(beneath.oldest);
-            if oldest > beneath.oldest {
+        if let Some(archived) = self.archived {
+            let oldest = oldest.max(archived.oldest);
+            if oldest > archived.oldest {
                 // The times of archived messages are not known.
                 self.evicted.clear();
             }
-            let since = beneath.since.max(since);
-            self.beneath = (oldest < self.tail()).then_some(Beneath { oldest, since });
+            let since = archived.since.max(since);
+            self.archived = (oldest < self.tail()).then_some(Archived { oldest, since });
             self.damaged = self.damaged.take().and_then(|damaged| damaged.from(oldest));
         }
         let mut freed = 0;
-        while self.beneath.is_none() && !self.messages.is_empty() && self.tail() < oldest {
+        while self.archived.is_none() && !self.messages.is_empty() && self.tail() < oldest {
             freed += self.evict().unwrap_or_default();
         }
         freed
@@ -295,26 +295,26 @@ impl Log {
     /// [damaged](Self::note_damaged).
     #[must_use]
     pub fn resumed(epoch: Epoch, oldest: (Seq, Timestamp), newest: (Seq, Timestamp)) -> Self {
-        let beneath = (oldest.0 <= newest.0).then_some(Beneath { oldest: oldest.0, since: oldest.1 });
-        Self { beneath, newest: newest.0, newest_at: newest.1, ..Self::new(epoch) }
+        let archived = (oldest.0 <= newest.0).then_some(Archived { oldest: oldest.0, since: oldest.1 });
+        Self { archived, newest: newest.0, newest_at: newest.1, ..Self::new(epoch) }
     }
 
     /// Puts a message back into memory, before the tail.
     pub fn recall(&mut self, message: Arc<Message>) {
         debug_assert_eq!(message.seq.next(), self.tail(), "a hole in the tail");
         self.weight += message.weight();
-        let reached = self.beneath.is_some_and(|beneath| beneath.oldest >= message.seq);
+        let reached = self.archived.is_some_and(|archived| archived.oldest >= message.seq);
         self.front_at = message.at;
         self.messages.push_front(message);
         if reached {
-            self.beneath = None;
+            self.archived = None;
         }
     }
 
     /// Whether memory alone can place a reader that has seen the messages for which `seen` is true; otherwise the
     /// journal has to be asked.
     pub(crate) fn tells(&self, seen: impl FnOnce(&Message) -> bool) -> bool {
-        self.beneath.is_none() || self.messages.front().is_some_and(|message| seen(message))
+        self.archived.is_none() || self.messages.front().is_some_and(|message| seen(message))
     }
 
     /// The messages in memory after `position`, oldest first, within `limit`.

@@ -46,7 +46,7 @@ impl ChannelState {
     /// Whether these messages come next in the log of this incarnation. A channel without messages takes on the
     /// incarnation `epoch`.
     pub(crate) fn is_next(&mut self, epoch: Epoch, messages: &[Arc<Message>]) -> bool {
-        if self.epoch() != epoch && self.born().is_none() {
+        if self.epoch() != epoch && self.visible_log().is_none() {
             self.log = Log::new(epoch);
         }
         let (mut seq, mut at) = (self.log.newest(), self.log.newest_at());

@@ -96,7 +96,7 @@ impl ChannelState {
     }
 
     /// The log as readers see it; `None` before the first message.
-    pub(crate) fn born(&self) -> Option<&Log> {
+    pub(crate) fn visible_log(&self) -> Option<&Log> {
         (self.log.newest() > Seq::ZERO || self.log.is_ended()).then_some(&self.log)
     }
 
@@ -127,7 +127,7 @@ impl ChannelState {
     }
 
     /// Whether the next publish is the channel's first.
-    pub(crate) fn is_unborn(&self) -> bool {
-        self.minted == Seq::ZERO && self.pending == 0 && self.born().is_none()
+    pub(crate) fn is_new(&self) -> bool {
+        self.minted == Seq::ZERO && self.pending == 0 && self.visible_log().is_none()
     }
 }

@@ -42,7 +42,7 @@ pub struct View {
 
 impl ReadState {
     /// Before a channel's first message.
-    pub const UNBORN: Self = Self {
+    pub const EMPTY: Self = Self {
         epoch: Epoch::ZERO,
         oldest: Seq::new(1),
         newest: Seq::ZERO,
@@ -59,15 +59,7 @@ impl ReadState {
     pub fn unread(pinned: &Pinned) -> Option<Self> {
         let Cursor { epoch, seq } = pinned.cursor()?;
         let (next, continuity) = (seq.next(), pinned.continuity);
-        Some(Self {
-            epoch,
-            oldest: next,
-            newest: seq,
-            position: seq,
-            first: next,
-            continuity,
-            ..Self::UNBORN
-        })
+        Some(Self { epoch, oldest: next, newest: seq, position: seq, first: next, continuity, ..Self::EMPTY })
     }
 
     pub(crate) fn of(log: &Log, pinned: &Pinned) -> Self {
@@ -99,8 +91,8 @@ impl ReadState {
 
 impl View {
     /// Of a channel before its first message.
-    pub(crate) fn unborn(pinned: &Pinned) -> Self {
-        let read_state = ReadState { continuity: pinned.continuity, ..ReadState::UNBORN };
+    pub(crate) fn empty(pinned: &Pinned) -> Self {
+        let read_state = ReadState { continuity: pinned.continuity, ..ReadState::EMPTY };
         Self { read_state, batch: None, next: read_state.cursor() }
     }
 

@@ -43,8 +43,8 @@ impl Store {
         let mut made = None;
         let limit = limit.map(|limit| limit.within(self.memory()));
         let view = |state: &mut ChannelState, cutoff| {
-            let pinned = settle(state.born());
-            let Some(log) = state.born() else { return Ok((pinned, View::unborn(&pinned))) };
+            let pinned = settle(state.visible_log());
+            let Some(log) = state.visible_log() else { return Ok((pinned, View::empty(&pinned))) };
             is_exact(log, cutoff)?;
             if let Some(landmark) = pinned.needs(log) {
                 return Err(Box::new(Missing::Place(log.epoch(), landmark)));

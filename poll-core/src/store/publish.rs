@@ -7,7 +7,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::handle::Store;
 use crate::channel::{Channel, ChannelPhase, ChannelState, Lookup};
-use crate::journal::{Append, Archive, Envelope, Mint, Taken};
+use crate::journal::{Append, Envelope, Mint, Taken};
 use crate::residents::Full;
 use crate::sync::Mutex;
 use crate::types::{
@@ -157,14 +157,16 @@ impl Store {
         }
         self.takes_more(state.phase)?;
         let archive = self.archive();
-        let unborn = archive.filter(|_| state.is_unborn());
-        if unborn.is_some_and(|archive| !archive.admit(self.retention().channels())) {
+        let admitting = self.0.archive.as_ref().filter(|_| state.is_new());
+        if admitting.is_some_and(|archive| !archive.admit(self.retention().channels())) {
             return Ok(Attempt::Crowded);
         }
         let take = |(key, fingerprint): &(_, _)| state.keys.take(now, key, fingerprint, self.memory());
         // If there is no memory for the key, the channel that was admitted does not come into being.
-        let duplicates =
-            key.map(take).transpose().inspect_err(|_| unborn.into_iter().for_each(Archive::dismiss))?;
+        let duplicates = key
+            .map(take)
+            .transpose()
+            .inspect_err(|_| admitting.into_iter().for_each(|archive| archive.dismiss()))?;
         let Some(Publish { payloads, ending, .. }) = publish.take() else {
             return Err(PublishError::Nothing);
         };
@@ -175,7 +177,7 @@ impl Store {
             residents: Arc::downgrade(&self.0.residents),
             channel: channel.clone(),
             pending,
-            admitted: self.0.archive.as_ref().filter(|_| unborn.is_some()).map(Arc::downgrade),
+            admitted: admitting.map(Arc::downgrade),
             duplicates,
             reply: Mutex::new(reply),
         };

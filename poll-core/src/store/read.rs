@@ -40,7 +40,7 @@ impl Store {
         position: Position,
     ) -> Result<Pinned, JournalError> {
         Ok(match self.find(now, channel).await? {
-            Some(channel) => Pinned::of(position, channel.state.lock().born()),
+            Some(channel) => Pinned::of(position, channel.state.lock().visible_log()),
             None => Pinned::of(position, None),
         })
     }
@@ -125,7 +125,7 @@ impl Store {
             Some(seen) => seen.ok(),
             None if self.archive().is_none() => {
                 let pinned = settle(None);
-                Some((pinned, View::unborn(&pinned)))
+                Some((pinned, View::empty(&pinned)))
             }
             None => None,
         }
@@ -145,7 +145,7 @@ impl Store {
         let mut retry = Retry::default();
         loop {
             let find = |state: &mut ChannelState, cutoff| {
-                let Some(log) = state.born() else { return Ok(Found::Never) };
+                let Some(log) = state.visible_log() else { return Ok(Found::Never) };
                 let strange = matches!(locator, Locator::Cursor(cursor) if cursor.epoch != log.epoch());
                 if strange || seq == Seq::ZERO || seq > log.newest() {
                     return Ok(Found::Never);
@@ -196,7 +196,7 @@ impl Store {
                 Some(Ok((_, view))) => return Ok(view),
                 None => {
                     if self.find(now, channel).await?.is_none() {
-                        return Ok(View::unborn(&pinned));
+                        return Ok(View::empty(&pinned));
                     }
                 }
                 Some(Err(missing)) => {

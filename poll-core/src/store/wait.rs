@@ -28,7 +28,7 @@ impl Store {
 
     fn has_news(&self, channel: &ChannelName, pinned: &Pinned) -> bool {
         match self.residents().get(channel) {
-            Some(channel) => channel.state.lock().born().is_some_and(|log| pinned.has_news(log)),
+            Some(channel) => channel.state.lock().visible_log().is_some_and(|log| pinned.has_news(log)),
             // Not in memory, although the waiter has looked: it was unloaded since and may have news. Reading loads it
             // again.
             None => self.archive().is_some(),

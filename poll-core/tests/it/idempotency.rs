@@ -165,21 +165,21 @@ fn of_too_many_keys_the_oldest_are_forgotten() {
 }
 
 #[test]
-fn a_concurrent_twin_waits_for_the_first_and_gets_its_answer() {
+fn a_concurrent_duplicate_waits_for_the_first_and_gets_its_answer() {
     let (journal, store) = Held::store(Retention::default());
     let (count, a) = (Count::new(), name("a"));
     let publishing =
         |payload| -> Publishing<'_> { Box::pin(store.publish(second(0), &a, under("k", payload))) };
-    let (mut first, mut twin, mut third) = (publishing("x"), publishing("x"), publishing("x"));
+    let (mut first, mut duplicate, mut third) = (publishing("x"), publishing("x"), publishing("x"));
     assert!(poll(&mut first, &count).is_pending());
-    assert!(poll(&mut twin, &count).is_pending());
+    assert!(poll(&mut duplicate, &count).is_pending());
     assert!(poll(&mut third, &count).is_pending());
     assert_eq!(journal.len(), 1);
     assert_eq!(poll(&mut publishing("y"), &count), Poll::Ready(Err(PublishError::KeyReused)));
     drop(first);
     journal.keep();
     assert_eq!(count.get(), 2, "both are woken");
-    let Poll::Ready(Ok(second)) = poll(&mut twin, &count) else { panic!("the twin waits") };
+    let Poll::Ready(Ok(second)) = poll(&mut duplicate, &count) else { panic!("the duplicate waits") };
     let Poll::Ready(Ok(third)) = poll(&mut third, &count) else { panic!("the third waits") };
     assert!(second.repeated && third.repeated);
     assert_eq!(second.stamps, third.stamps);
@@ -187,20 +187,20 @@ fn a_concurrent_twin_waits_for_the_first_and_gets_its_answer() {
 }
 
 #[test]
-fn when_the_first_fails_one_twin_takes_its_place() {
+fn when_the_first_fails_one_duplicate_is_published_instead() {
     let (journal, store) = Held::store(Retention::default());
     let (count, a) = (Count::new(), name("a"));
     let publishing = || -> Publishing<'_> { Box::pin(store.publish(second(0), &a, under("k", "x"))) };
     let mut all_three = [publishing(), publishing(), publishing()];
     assert!(all_three.iter_mut().all(|one| poll(one, &count).is_pending()));
     journal.fail();
-    let [first, twin, third] = &mut all_three;
+    let [first, duplicate, third] = &mut all_three;
     assert!(matches!(poll(first, &count), Poll::Ready(Err(PublishError::Journal(_)))));
-    assert!(poll(twin, &count).is_pending());
+    assert!(poll(duplicate, &count).is_pending());
     assert!(poll(third, &count).is_pending());
     assert_eq!(journal.len(), 1);
     journal.keep();
-    assert!(matches!(poll(twin, &count), Poll::Ready(Ok(Published { repeated: false, .. }))));
+    assert!(matches!(poll(duplicate, &count), Poll::Ready(Ok(Published { repeated: false, .. }))));
     assert!(matches!(poll(third, &count), Poll::Ready(Ok(Published { repeated: true, .. }))));
     assert_eq!(all(&store, 0), [1]);
 }
@@ -216,16 +216,16 @@ fn a_publish_on_its_way_keeps_its_key_whatever_the_window_and_the_number() {
     assert!(poll(&mut first, &count).is_pending());
     let mut others: Vec<_> = ["l", "m", "n"].map(|key| publishing(99, key)).into();
     assert!(others.iter_mut().all(|one| poll(one, &count).is_pending()));
-    let mut twin = publishing(99, "k");
-    assert!(poll(&mut twin, &count).is_pending());
-    assert_eq!(journal.len(), 4, "the twin is not one of them");
+    let mut duplicate = publishing(99, "k");
+    assert!(poll(&mut duplicate, &count).is_pending());
+    assert_eq!(journal.len(), 4, "the duplicate is not one of them");
     (0..4).for_each(|_| journal.keep());
     assert!(matches!(poll(&mut first, &count), Poll::Ready(Ok(_))));
     assert_eq!(all(&store, 99), [1, 2, 3, 4]);
 }
 
 #[test]
-fn twins_are_woken_while_no_lock_is_held() {
+fn duplicates_are_woken_while_no_lock_is_held() {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::task::{Context, Wake, Waker};
@@ -244,11 +244,11 @@ fn twins_are_woken_while_no_lock_is_held() {
         let (journal, store) = Held::store(Retention::default());
         let (count, a) = (Count::new(), name("a"));
         let publishing = || -> Publishing<'_> { Box::pin(store.publish(second(0), &a, under("k", "x"))) };
-        let (mut first, mut twin) = (publishing(), publishing());
+        let (mut first, mut duplicate) = (publishing(), publishing());
         assert!(poll(&mut first, &count).is_pending());
         let reader = Arc::new(Reader(store.clone(), AtomicBool::new(false)));
         let waker = Waker::from(reader.clone());
-        assert!(twin.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        assert!(duplicate.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
         // Where the lock is held, the thread that wakes stops here for good; so it is not this one.
         let (told, done) = std::sync::mpsc::channel();
         std::thread::spawn(move || {

@@ -207,9 +207,9 @@ fn a_closed_channel_says_so_once_its_reader_has_everything() {
     let rest = read_on(&store, second(5), "a", &Pinned::after(first.next));
     assert!(rest.is_closed());
     assert!(read(&store, second(1_000), "a", Position::Start).is_closed(), "also where everything is gone");
-    ready(store.close(second(5), &name("unborn"))).unwrap();
-    let unborn = read(&store, second(5), "unborn", Position::Start);
-    assert!(unborn.is_closed() && unborn.next.epoch != Epoch::ZERO);
+    ready(store.close(second(5), &name("empty"))).unwrap();
+    let empty = read(&store, second(5), "empty", Position::Start);
+    assert!(empty.is_closed() && empty.next.epoch != Epoch::ZERO);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What is noted of messages goes with them, and with their channel.
+//! Receipts go with their messages, and with their channel.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,7 +47,7 @@ fn notes_go_with_the_message_however_it_goes() {
     assert_eq!(used(&store), both / 2, "the first went by number");
     assert!(store.receipts(&a, first).is_empty());
     store.record_receipts(&a, first.epoch, batch.messages(), &client("y")).unwrap();
-    assert!(store.receipts(&a, first).is_empty(), "what is gone is not noted again");
+    assert!(store.receipts(&a, first).is_empty(), "what is gone is not recorded again");
     read(&store, second(60), "a", Position::Start);
     assert_eq!(used(&store), 0, "the rest went by age");
 }
@@ -76,11 +76,11 @@ fn notes_beyond_the_account_are_refused() {
     let epoch = publish(&store, second(0), "a").stamps[0].cursor.epoch;
     let batch = read(&store, second(0), "a", Position::Start).batch.unwrap();
     let over = Err(OverBudget(Kind::Receipts));
-    let noted = (0..).take_while(|number| {
+    let recorded = (0..).take_while(|number| {
         let client = client(&format!("client-{number}"));
         store.record_receipts(&a, epoch, batch.messages(), &client) != over
     });
-    assert!((5..50).contains(&noted.count()));
+    assert!((5..50).contains(&recorded.count()));
     assert!(memory.used(Kind::Receipts) <= memory.bound(Kind::Receipts));
     assert!(store.reserve_retrievals(1_000).is_err());
 }

@@ -131,7 +131,7 @@ impl Reader {
         self.registered = false;
     }
 
-    fn rung(&mut self) {
+    fn notified(&mut self) {
         self.wakes += usize::from(std::mem::take(&mut self.registered));
     }
 }
@@ -170,7 +170,7 @@ impl World {
                 prop_assert_eq!(ready(self.store.close(self.now, &name(CHANNELS[channel]))), Ok(()));
                 if !std::mem::replace(&mut self.channels[channel].ended, true) {
                     self.channels[channel].expire(self.now);
-                    self.ring(channel);
+                    self.notify(channel);
                 }
                 Ok(())
             }
@@ -195,14 +195,14 @@ impl World {
             }
             Step::RingAll => {
                 self.store.notifier().notify_all();
-                self.readers.iter_mut().for_each(Reader::rung);
+                self.readers.iter_mut().for_each(Reader::notified);
                 Ok(())
             }
         }
     }
 
-    fn ring(&mut self, channel: usize) {
-        self.readers.iter_mut().filter(|reader| reader.channel == channel).for_each(Reader::rung);
+    fn notify(&mut self, channel: usize) {
+        self.readers.iter_mut().filter(|reader| reader.channel == channel).for_each(Reader::notified);
     }
 
     fn publish(&mut self, index: usize, number: usize) -> Result<(), TestCaseError> {
@@ -224,7 +224,7 @@ impl World {
         }
         channel.expire(self.now);
         channel.evicted = channel.evicted.max(channel.newest().saturating_sub(RETENTION.messages));
-        self.ring(index);
+        self.notify(index);
         Ok(())
     }
 
@@ -290,7 +290,7 @@ impl World {
         let reader = &mut self.readers[reader];
         let channel = &self.channels[reader.channel];
         if let Some(mut wait) = reader.wait.take() {
-            // It goes on waiting exactly until it is rung.
+            // It goes on waiting exactly until it is notified.
             prop_assert_eq!(poll(&mut wait, &reader.count).is_pending(), reader.registered);
             reader.wait = reader.registered.then_some(wait);
             return Ok(());

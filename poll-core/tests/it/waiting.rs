@@ -35,7 +35,7 @@ fn whoever_comes_after_the_message_does_not_wait() {
 }
 
 #[test]
-fn a_ring_is_for_its_channel_and_its_waiters_are_woken_once() {
+fn a_notification_is_for_its_channel_and_its_waiters_are_woken_once() {
     let store = Store::in_memory(Retention::default());
     let (here, there, lane) = (Count::new(), Count::new(), store.lane());
     let mut waits = waiters(&store, "a", &lane, 3, &here);
@@ -44,7 +44,7 @@ fn a_ring_is_for_its_channel_and_its_waiters_are_woken_once() {
     publish(&store, second(0), "a");
     assert_eq!((store.notifier().waiting(), here.get(), there.get()), (2, 3, 0));
     publish(&store, second(0), "a");
-    assert_eq!(here.get(), 3, "the bell took them out");
+    assert_eq!(here.get(), 3, "the notification took them out");
     assert!(waits.iter_mut().all(|wait| poll(wait, &here).is_ready()));
     assert!(others.iter_mut().all(|wait| poll(wait, &there).is_pending()));
 }
@@ -69,7 +69,7 @@ fn a_dropped_waiter_leaves_nothing_and_takes_nobody_with_it() {
 }
 
 #[test]
-fn a_waiter_of_an_earlier_ring_takes_nobodys_place_when_it_leaves() {
+fn a_waiter_of_an_earlier_notification_removes_no_other_when_it_leaves() {
     let store = Store::in_memory(Retention::default());
     let (count, lane) = (Count::new(), store.lane());
     let early = waiters(&store, "a", &lane, 2, &Count::new());
@@ -96,7 +96,7 @@ fn a_waiter_is_woken_where_it_was_polled_last() {
 }
 
 #[test]
-fn ring_all_wakes_everyone_whatever_they_wait_for() {
+fn notify_all_wakes_everyone_whatever_they_wait_for() {
     let store = Store::in_memory(Retention::default());
     let (count, lanes) = (Count::new(), [store.lane(), store.lane(), store.lane()]);
     let mut waits = Vec::new();
@@ -132,35 +132,39 @@ fn what_is_too_old_is_no_news_for_long() {
 }
 
 #[test]
-fn a_driven_lane_costs_the_ringer_one_wake_and_wakes_in_slices() {
+fn a_driven_lane_costs_the_notifier_one_wake_and_wakes_in_slices() {
     let store = Store::in_memory(Retention::default());
-    let (bell, woken, lane) = (Count::new(), Count::new(), store.lane());
+    let (driver_wakes, woken, lane) = (Count::new(), Count::new(), store.lane());
     let mut driver = Box::pin(lane.drive());
-    assert!(poll(&mut driver, &bell).is_pending());
+    assert!(poll(&mut driver, &driver_wakes).is_pending());
     let waits = waiters(&store, "a", &lane, 2 * SLICE + 7, &woken);
     publish(&store, second(0), "a");
-    assert_eq!((bell.get(), woken.get()), (1, 0));
-    for (after, rung) in [(SLICE, 2), (2 * SLICE, 3), (2 * SLICE + 7, 3), (2 * SLICE + 7, 3)] {
-        assert!(poll(&mut driver, &bell).is_pending());
-        assert_eq!((woken.get(), bell.get()), (after, rung), "a slice, and again while there is more");
+    assert_eq!((driver_wakes.get(), woken.get()), (1, 0));
+    for (after, wakes) in [(SLICE, 2), (2 * SLICE, 3), (2 * SLICE + 7, 3), (2 * SLICE + 7, 3)] {
+        assert!(poll(&mut driver, &driver_wakes).is_pending());
+        assert_eq!(
+            (woken.get(), driver_wakes.get()),
+            (after, wakes),
+            "a slice, and again while there is more"
+        );
     }
     drop(waits);
-    // And the same again: the bell hangs.
+    // And the same again: the driver waits.
     let _waits = waiters(&store, "b", &lane, 2, &woken);
     publish(&store, second(0), "b");
-    assert_eq!(bell.get(), 4);
+    assert_eq!(driver_wakes.get(), 4);
 }
 
 #[test]
 fn a_lane_wakes_in_the_slices_it_is_told() {
     let store = Store::in_memory(Retention::default());
-    let (bell, woken, lane) = (Count::new(), Count::new(), Lane::in_slices(3));
+    let (driver_wakes, woken, lane) = (Count::new(), Count::new(), Lane::in_slices(3));
     let mut driver = Box::pin(lane.drive());
-    assert!(poll(&mut driver, &bell).is_pending());
+    assert!(poll(&mut driver, &driver_wakes).is_pending());
     let _waits = waiters(&store, "a", &lane, 7, &woken);
     publish(&store, second(0), "a");
     for after in [3, 6, 7] {
-        assert!(poll(&mut driver, &bell).is_pending());
+        assert!(poll(&mut driver, &driver_wakes).is_pending());
         assert_eq!(woken.get(), after);
     }
 }
@@ -168,38 +172,38 @@ fn a_lane_wakes_in_the_slices_it_is_told() {
 #[test]
 fn a_single_waiter_of_a_driven_lane_is_woken_without_the_detour() {
     let store = Store::in_memory(Retention::default());
-    let (bell, woken, lane) = (Count::new(), Count::new(), store.lane());
+    let (driver_wakes, woken, lane) = (Count::new(), Count::new(), store.lane());
     let mut driver = Box::pin(lane.drive());
-    assert!(poll(&mut driver, &bell).is_pending());
+    assert!(poll(&mut driver, &driver_wakes).is_pending());
     let _waits = waiters(&store, "a", &lane, 1, &woken);
     publish(&store, second(0), "a");
-    assert_eq!((bell.get(), woken.get()), (0, 1));
+    assert_eq!((driver_wakes.get(), woken.get()), (0, 1));
 }
 
 #[test]
 fn each_lane_wakes_its_own() {
     let store = Store::in_memory(Retention::default());
-    let (bell, driven, undriven) = (Count::new(), Count::new(), Count::new());
+    let (driver_wakes, driven, undriven) = (Count::new(), Count::new(), Count::new());
     let lanes = [store.lane(), store.lane()];
     let mut driver = Box::pin(lanes[0].drive());
-    assert!(poll(&mut driver, &bell).is_pending());
+    assert!(poll(&mut driver, &driver_wakes).is_pending());
     let _driven = waiters(&store, "a", &lanes[0], 3, &driven);
     let _undriven = waiters(&store, "a", &lanes[1], 4, &undriven);
     publish(&store, second(0), "a");
     assert_eq!((driven.get(), undriven.get()), (0, 4));
-    assert!(poll(&mut driver, &bell).is_pending());
+    assert!(poll(&mut driver, &driver_wakes).is_pending());
     assert_eq!(driven.get(), 3);
 }
 
 #[test]
-fn a_driver_dropped_midway_loses_no_wake_and_leaves_the_rest_to_the_ringers() {
+fn a_driver_dropped_midway_loses_no_wake_and_leaves_the_rest_to_the_notifier() {
     let store = Store::in_memory(Retention::default());
-    let (bell, woken, lane) = (Count::new(), Count::new(), store.lane());
+    let (driver_wakes, woken, lane) = (Count::new(), Count::new(), store.lane());
     let mut driver = Box::pin(lane.drive());
-    assert!(poll(&mut driver, &bell).is_pending());
+    assert!(poll(&mut driver, &driver_wakes).is_pending());
     let waits = waiters(&store, "a", &lane, SLICE + 9, &woken);
     publish(&store, second(0), "a");
-    assert!(poll(&mut driver, &bell).is_pending());
+    assert!(poll(&mut driver, &driver_wakes).is_pending());
     assert_eq!(woken.get(), SLICE);
     drop(driver);
     assert_eq!(woken.get(), SLICE + 9);

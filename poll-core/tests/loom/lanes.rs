@@ -1,4 +1,4 @@
-//! Lanes that a worker drives: the ringer hands the wakes over, and none is lost on the way, whenever a driver
+//! Lanes that a worker drives: the notifier hands the wakes over, and none is lost on the way, whenever a driver
 //! comes or goes.
 
 use std::future::poll_fn;
@@ -36,12 +36,12 @@ fn a_wake_reaches_its_waiter_through_the_lane() {
 }
 
 #[test]
-fn two_ringers_at_once_leave_no_waiter_in_the_lane() {
+fn two_notifications_at_once_leave_no_waiter_in_the_lane() {
     loom::model(|| {
         let store = store();
         let lane = store.lane();
         let publisher = publisher(&store);
-        let ringer = thread::spawn({
+        let notifying = thread::spawn({
             let store = store.clone();
             move || store.notifier().notify(&channel())
         });
@@ -56,23 +56,23 @@ fn two_ringers_at_once_leave_no_waiter_in_the_lane() {
         };
         run(patient, vec![Box::pin(lane.drive())]);
         publisher.join().unwrap();
-        ringer.join().unwrap();
+        notifying.join().unwrap();
     });
 }
 
 #[test]
-fn a_bell_that_rings_while_the_driver_wakes_for_another_is_heard() {
+fn a_notification_while_the_driver_wakes_for_another_is_not_lost() {
     loom::model(|| {
         let store = store();
         let lane = store.lane();
         let channels = ["a", "b"].map(|name| ChannelName::parse(name).unwrap());
         let waits = channels.clone().map(|channel| store.wait(&channel, &start(&store), &lane));
         let [here, there] = waits.map(|mut wait| {
-            // Registered before anybody rings, for the bell rings once.
+            // Registered before anybody notifies, because that happens once.
             assert!(pin!(&mut wait).poll(&mut Context::from_waker(Waker::noop())).is_pending());
             wait
         });
-        let ringers = channels.map(|channel| {
+        let notifying = channels.map(|channel| {
             let store = store.clone();
             thread::spawn(move || store.notifier().notify(&channel))
         });
@@ -86,7 +86,7 @@ fn a_bell_that_rings_while_the_driver_wakes_for_another_is_heard() {
             done.await.unwrap();
         };
         run(both, vec![Box::pin(other), Box::pin(lane.drive())]);
-        ringers.into_iter().for_each(|ringer| ringer.join().unwrap());
+        notifying.into_iter().for_each(|thread| thread.join().unwrap());
     });
 }
 
@@ -110,12 +110,12 @@ fn waiters_of_two_workers_are_all_woken() {
 }
 
 #[test]
-fn a_driver_that_begins_while_the_bell_rings_loses_no_wake() {
+fn a_driver_that_begins_during_a_notification_loses_no_wake() {
     loom::model(|| {
         let store = store();
         let lane = store.lane();
         let publisher = publisher(&store);
-        // Begun only after the waiter may be registered, and the bell may be ringing.
+        // Begun only after the waiter may be registered, and may be notified at that moment.
         let late = {
             let lane = lane.clone();
             let mut driver = None;
@@ -127,7 +127,7 @@ fn a_driver_that_begins_while_the_bell_rings_loses_no_wake() {
 }
 
 #[test]
-fn a_driver_dropped_while_the_bell_rings_loses_no_wake() {
+fn a_driver_dropped_during_a_notification_loses_no_wake() {
     loom::model(|| {
         let store = store();
         let lane = store.lane();

@@ -1,4 +1,4 @@
-//! Waiters and ringers on threads of their own.
+//! Waiters and the notifier on threads of their own.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -34,7 +34,7 @@ async fn follow(store: Store, lane: Lane, messages: u64) {
 }
 
 #[test]
-fn a_message_is_read_or_its_bell_is_heard() {
+fn a_message_is_read_or_its_waiter_is_notified() {
     loom::model(|| {
         let store = store();
         let publisher = thread::spawn({
@@ -72,7 +72,7 @@ fn two_publishers_and_a_reader_agree_on_one_order() {
 }
 
 #[test]
-fn a_dropped_waiter_leaves_nothing_whether_it_was_rung_or_not() {
+fn a_dropped_waiter_leaves_nothing_whether_it_was_notified_or_not() {
     loom::model(|| {
         let store = store();
         let waiter = thread::spawn({
@@ -90,32 +90,32 @@ fn a_dropped_waiter_leaves_nothing_whether_it_was_rung_or_not() {
 }
 
 #[test]
-fn who_leaves_while_the_bell_rings_takes_nobodys_wake_along() {
+fn a_waiter_that_leaves_during_a_notification_takes_no_other_wake_along() {
     loom::model(|| {
         let store = store();
         let lane = store.lane();
         let mut leaver = wait(&store, &lane);
         assert!(poll(&mut leaver, Waker::noop()).is_pending());
-        let ringer = thread::spawn({
+        let notifying = thread::spawn({
             let store = store.clone();
             move || publish(&store)
         });
         let leaver = thread::spawn(move || drop(leaver));
         run(follow(store.clone(), lane, 1), vec![]);
-        ringer.join().unwrap();
+        notifying.join().unwrap();
         leaver.join().unwrap();
         assert_eq!(store.notifier().waiting(), 0);
     });
 }
 
 #[test]
-fn who_comes_back_between_two_rings_is_not_taken_for_who_it_was() {
+fn a_waiter_that_returns_between_two_notifications_is_not_taken_for_the_earlier_one() {
     loom::model(|| {
         let store = store();
         let lane = store.lane();
         let mut early = wait(&store, &lane);
         assert!(poll(&mut early, Waker::noop()).is_pending());
-        let ringer = thread::spawn({
+        let notifying = thread::spawn({
             let store = store.clone();
             move || {
                 store.notifier().notify(&channel());
@@ -128,7 +128,7 @@ fn who_comes_back_between_two_rings_is_not_taken_for_who_it_was() {
             move || run(follow(store, lane, 1), vec![])
         });
         drop(early);
-        ringer.join().unwrap();
+        notifying.join().unwrap();
         late.join().unwrap();
         assert_eq!(store.notifier().waiting(), 0);
     });
@@ -181,7 +181,7 @@ fn the_end_of_a_channel_wakes_all() {
 }
 
 #[test]
-fn who_registers_while_everyone_is_rung_sees_why_or_is_rung() {
+fn a_waiter_that_registers_while_all_are_notified_sees_why_or_is_notified() {
     loom::model(|| {
         let store = store();
         let draining = Arc::new(AtomicBool::new(false));
@@ -195,8 +195,8 @@ fn who_registers_while_everyone_is_rung_sees_why_or_is_rung() {
         let mut wait = wait(&store, &store.lane());
         let until = poll_fn(move |cx| {
             // Register, then look, then wait.
-            let rung = Pin::new(&mut wait).poll(cx).is_ready();
-            if rung || draining.load(Ordering::SeqCst) { Poll::Ready(()) } else { Poll::Pending }
+            let notified = Pin::new(&mut wait).poll(cx).is_ready();
+            if notified || draining.load(Ordering::SeqCst) { Poll::Ready(()) } else { Poll::Pending }
         });
         run(until, vec![]);
         drain.join().unwrap();

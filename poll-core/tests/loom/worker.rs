@@ -13,16 +13,16 @@ use loom::sync::{Condvar, Mutex};
 type Task = Pin<Box<dyn Future<Output = ()>>>;
 
 /// Which tasks are to be polled.
-struct Bells {
-    rung: Mutex<Vec<usize>>,
+struct ReadyTasks {
+    ready: Mutex<Vec<usize>>,
     changed: Condvar,
 }
 
-struct Bell(Arc<Bells>, usize);
+struct TaskWaker(Arc<ReadyTasks>, usize);
 
-impl Wake for Bell {
+impl Wake for TaskWaker {
     fn wake(self: Arc<Self>) {
-        self.0.rung.lock().unwrap().push(self.1);
+        self.0.ready.lock().unwrap().push(self.1);
         self.0.changed.notify_one();
     }
 }
@@ -30,17 +30,17 @@ impl Wake for Bell {
 /// Runs `main` to its end, and `background` tasks beside it until then.
 pub(crate) fn run(main: impl Future<Output = ()> + 'static, background: Vec<Task>) {
     let mut tasks: Vec<Task> = std::iter::once(Box::pin(main) as Task).chain(background).collect();
-    let rung = Mutex::new((0..tasks.len()).rev().collect());
-    let bells = Arc::new(Bells { rung, changed: Condvar::new() });
+    let ready = Mutex::new((0..tasks.len()).rev().collect());
+    let shared = Arc::new(ReadyTasks { ready, changed: Condvar::new() });
     let wakers: Vec<Waker> =
-        (0..tasks.len()).map(|task| Waker::from(Arc::new(Bell(bells.clone(), task)))).collect();
+        (0..tasks.len()).map(|task| Waker::from(Arc::new(TaskWaker(shared.clone(), task)))).collect();
     loop {
-        let mut rung = bells.rung.lock().unwrap();
-        while rung.is_empty() {
-            rung = bells.changed.wait(rung).unwrap();
+        let mut ready = shared.ready.lock().unwrap();
+        while ready.is_empty() {
+            ready = shared.changed.wait(ready).unwrap();
         }
-        let due = std::mem::take(&mut *rung);
-        drop(rung);
+        let due = std::mem::take(&mut *ready);
+        drop(ready);
         for task in due {
             let done = tasks[task].as_mut().poll(&mut Context::from_waker(&wakers[task])).is_ready();
             if done && task == 0 {

@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_clock_from_the_future_counts_as_two_seconds_ago() {
-        let end = ReadState { newest_at: NOW, ..ReadState::UNBORN };
+        let end = ReadState { newest_at: NOW, ..ReadState::EMPTY };
         let used = |since: Since, sealed: u64| since.start(None, NOW, &end, |millis| millis.min(sealed)).used;
         assert_eq!(used(Since::Time(1_000_001), u64::MAX), 998_000);
         assert_eq!(used(Since::Time(1_000_000), u64::MAX), 1_000_000);
