@@ -1,20 +1,23 @@
 //! `cargo xtask ci`: all that a change must pass, in the order in which it fails soonest.
 //!
-//! Continuous integration calls this and nothing else, so that what it does can be run by hand. One profile, so that
-//! no crate is built twice for want of a plan; the model checks are the one build apart.
+//! Continuous integration calls this and nothing else, so that what it does can be run by hand. Everything has one
+//! profile, so that no crate is built twice; only the model checks and the fuzz targets are built apart.
 
 use std::ffi::OsString;
 
 use anyhow::Result;
 use clap::Args;
 
-use crate::programs;
 use crate::test::Test;
 use crate::tidy::Tidy;
+use crate::{features, fuzz::Fuzz, programs, release};
 use xtask::server::Binary;
 use xtask::steps::Steps;
 use xtask::tools;
 use xtask::workspace::{cargo, run};
+
+/// Seconds for each fuzz target: enough to show that it runs.
+const FUZZ_SECONDS: u64 = 3;
 
 /// The command's arguments: none.
 #[derive(Args)]
@@ -37,15 +40,18 @@ fn all(steps: &mut Steps) -> Result<()> {
         tools::ensure_installed()
     })?;
     steps.step("fmt", || run(&mut cargo(["fmt", "--all", "--check"])))?;
-    steps.step("clippy", || {
-        run(&mut cargo(["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"]))
-    })?;
+    let clippy =
+        ["clippy", "--locked", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
+    steps.step("clippy", || run(&mut cargo(clippy)))?;
+    steps.step("features", features::check)?;
     steps.step("test", || Test::default().run())?;
-    steps.step("doc", || {
-        run(cargo(["doc", "--workspace", "--no-deps", "--all-features"]).env("RUSTDOCFLAGS", "-D warnings"))
-    })?;
+    let doc = ["doc", "--locked", "--workspace", "--no-deps", "--all-features"];
+    steps.step("doc", || run(cargo(doc).env("RUSTDOCFLAGS", "-D warnings")))?;
     // The tests have just built the server; another build of it would only differ in its features' order.
     steps.step("tidy", || Tidy::with(Binary::of_the_tests()?).run())?;
+    steps.step("publish", release::publish)?;
+    steps.step("deny", || release::deny(&["bans", "licenses", "sources"]))?;
+    steps.step("fuzz", || Fuzz { seconds: FUZZ_SECONDS, target: None }.run())?;
     steps.step("torture", || programs::torture(&short(["--short", "--server"])?))?;
     // Not for its figures: that every scenario goes through and nothing is lost.
     steps.step("bench", || programs::bench(&short(["--quick", "--binary"])?))

@@ -1,69 +1,74 @@
 //! `cargo xtask fuzz`: the fuzz targets, one after another, for some seconds each.
 //!
-//! Needs the nightly toolchain and cargo-fuzz, which are not installed for you: it says how. Leaves the corpora where
-//! cargo-fuzz keeps them.
+//! libFuzzer is linked in by `libfuzzer-sys`, and the stable compiler has the coverage that guides it, so this needs no
+//! other toolchain. What it does not have is an address sanitizer, of little use to crates without `unsafe`; cargo-fuzz
+//! runs the same targets with one.
 
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 
-use xtask::workspace::{output, root, run};
+use xtask::steps::Skip;
+use xtask::tools::is_installed;
+use xtask::workspace::{cargo, host, root, run, target};
 
-/// The folders that hold fuzz targets, each beside the code it feeds.
-const FOLDERS: &[&str] = &["poll-http/fuzz", "poll-client/fuzz"];
+/// The crates of fuzz targets, each beside the code it feeds.
+const CRATES: [&str; 2] = ["poll-http/fuzz", "poll-client/fuzz"];
+/// What cargo-fuzz passes as well.
+const FLAGS: &str = "--cfg fuzzing -Cdebug-assertions -Cpasses=sancov-module \
+    -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+    -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares";
 
 /// The command's arguments.
 #[derive(Args)]
 pub(crate) struct Fuzz {
     /// Seconds for each target
     #[arg(long, default_value_t = 60)]
-    seconds: u64,
+    pub(crate) seconds: u64,
     /// Only the targets with this in their name
-    target: Option<String>,
+    pub(crate) target: Option<String>,
 }
 
 impl Fuzz {
     pub(crate) fn run(&self) -> Result<()> {
-        let installed =
-            rustup_cargo().args(["fuzz", "--version"]).output().is_ok_and(|output| output.status.success());
-        ensure!(
-            installed,
-            "fuzzing needs the nightly toolchain and cargo-fuzz; install them by\n  \
-             rustup toolchain install nightly && cargo install cargo-fuzz"
-        );
+        // Build scripts and macros are not instrumented because the target is named.
+        let (host, folder) = (host()?, target().join("fuzz"));
+        if !is_installed("c++") {
+            return Err(Skip("libFuzzer is C++, and there is no `c++`".to_owned()).into());
+        }
         let mut ran = 0;
-        for folder in FOLDERS {
-            let folder = root().join(folder);
-            if !folder.is_dir() {
-                continue;
-            }
-            let listing = output(rustup_cargo().args(["fuzz", "list", "--fuzz-dir"]).arg(&folder))?;
-            let wanted = |name: &&str| self.target.as_deref().is_none_or(|part| name.contains(part));
-            for target in listing.lines().filter(wanted) {
-                run(rustup_cargo().args(["fuzz", "run", "--fuzz-dir"]).arg(&folder).args([
-                    target,
-                    "--",
-                    &format!("-max_total_time={}", self.seconds),
-                    "-print_final_stats=1",
-                ]))
-                .with_context(|| format!("fuzz target {target}"))?;
-                ran += 1;
+        for name in CRATES {
+            let place = root().join(name);
+            run(cargo(["build", "--target", &host, "--target-dir"])
+                .arg(&folder)
+                .arg("--manifest-path")
+                .arg(place.join("Cargo.toml"))
+                .env("RUSTFLAGS", FLAGS))?;
+            for file in std::fs::read_dir(place.join("fuzz_targets"))? {
+                let file = file?.path();
+                let target = file.file_stem().context("a target has a name")?.to_string_lossy();
+                if self.target.as_deref().is_none_or(|part| target.contains(part)) {
+                    self.run_target(&place, &folder.join(&host).join("debug").join(&*target), &target)?;
+                    ran += 1;
+                }
             }
         }
         ensure!(ran > 0, "no fuzz target of that name");
         println!("{ran} fuzz targets, {} s each, no finding", self.seconds);
         Ok(())
     }
-}
 
-/// Cargo by rustup's door, since `+nightly` is a word for that one only; the variables that name our own toolchain
-/// would overrule it.
-fn rustup_cargo() -> Command {
-    let mut command = Command::new("cargo");
-    command.arg("+nightly").current_dir(root());
-    for name in ["CARGO", "RUSTUP_TOOLCHAIN", "RUSTC", "RUSTDOC"] {
-        command.env_remove(name);
+    fn run_target(&self, place: &Path, program: &Path, target: &str) -> Result<()> {
+        let (corpus, artifacts) = (place.join("corpus").join(target), place.join("artifacts").join(target));
+        std::fs::create_dir_all(&corpus)?;
+        std::fs::create_dir_all(&artifacts)?;
+        run(Command::new(program)
+            .arg(format!("-max_total_time={}", self.seconds))
+            .arg(format!("-artifact_prefix={}/", artifacts.display()))
+            .args(["-print_final_stats=1", "-verbosity=0"])
+            .arg(corpus))
+        .with_context(|| format!("fuzz target {target}"))
     }
-    command
 }

@@ -10,8 +10,11 @@
 
 mod ci;
 mod demo;
+mod features;
 mod fuzz;
+mod nightly;
 mod programs;
+mod release;
 mod test;
 mod tidy;
 
@@ -34,6 +37,8 @@ enum Command {
     Test(test::Test),
     /// Run everything that continuous integration runs
     Ci(ci::Ci),
+    /// Run what needs another toolchain, a network or hours
+    Nightly(nightly::Nightly),
     /// Check the rules of the house: sizes, names, crate directions, paths and examples in the documents
     Tidy(tidy::Tidy),
     /// Publish at the edge of every wait of a real server and prove that nothing is lost or doubled
@@ -51,6 +56,7 @@ fn main() -> ExitCode {
         Command::Demo(demo) => demo.run(),
         Command::Test(test) => test.run(),
         Command::Ci(ci) => ci.run(),
+        Command::Nightly(nightly) => nightly.run(),
         Command::Tidy(tidy) => tidy.run(),
         Command::Torture(arguments) => programs::torture(&arguments.words),
         Command::Fuzz(fuzz) => fuzz.run(),

@@ -26,5 +26,6 @@ pub(crate) fn torture(arguments: &[OsString]) -> Result<()> {
 }
 
 fn program(package: &str, profile: &str, arguments: &[OsString]) -> Result<()> {
-    run(cargo(["run", "--quiet", "--package", package, "--profile", profile, "--"]).args(arguments))
+    run(cargo(["run", "--locked", "--quiet", "--package", package, "--profile", profile, "--"])
+        .args(arguments))
 }

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: every test of the workspace, doc tests and model checks included.
 //!
-//! Installs what the tests call first. Leaves linting to `ci` and long runs to `torture` and `fuzz`.
+//! Installs what the tests call first, unless told not to. Leaves linting to `ci` and long runs to `torture` and `fuzz`.
 
 use anyhow::Result;
 use clap::Args;
@@ -14,6 +14,9 @@ pub(crate) struct Test {
     /// Leave out the model checks, which are built apart
     #[arg(long)]
     quick: bool,
+    /// Install nothing: if a program is missing, say what to type and fail
+    #[arg(long)]
+    no_install: bool,
     /// More arguments for `cargo test`, such as a test's name; the model checks are left out then
     #[arg(last = true)]
     arguments: Vec<String>,
@@ -21,8 +24,12 @@ pub(crate) struct Test {
 
 impl Test {
     pub(crate) fn run(&self) -> Result<()> {
-        tools::ensure_installed()?;
-        run(cargo(["test", "--workspace", "--all-features"]).args(&self.arguments))?;
+        if self.no_install {
+            tools::ensure_nothing_missing()?;
+        } else {
+            tools::ensure_installed()?;
+        }
+        run(cargo(["test", "--locked", "--workspace", "--all-features"]).args(&self.arguments))?;
         if self.quick || !self.arguments.is_empty() {
             return Ok(());
         }
@@ -32,7 +39,7 @@ impl Test {
 
 /// The model checks need every primitive of the core swapped for loom's, so they have a build of their own.
 fn run_models() -> Result<()> {
-    run(cargo(["test", "--package", "poll-core", "--test", "loom", "--target-dir"])
+    run(cargo(["test", "--locked", "--package", "poll-core", "--test", "loom", "--target-dir"])
         .arg(target().join("loom"))
         .env("RUSTFLAGS", "--cfg loom")
         // Two forced switches a run find nearly every ordering bug there is, in a thousandth of the time of all.

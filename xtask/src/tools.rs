@@ -45,14 +45,28 @@ pub fn ensure_installed() -> Result<()> {
     ensure_these(TOOLS, "the tests")
 }
 
-/// Makes sure of these tools, which `caller` calls, or fails with the line that installs the missing ones.
-pub fn ensure_these(tools: &[Tool], caller: &str) -> Result<()> {
-    let missing: Vec<&Tool> = tools.iter().filter(|tool| !is_installed(tool.program)).collect();
-    if missing.is_empty() {
-        return Ok(());
+/// Fails with the line that installs what is missing of every tool that the tests call.
+pub fn ensure_nothing_missing() -> Result<()> {
+    match report_missing(TOOLS).as_slice() {
+        [] => Ok(()),
+        missing => bail!("programs needed by the tests are missing; on Debian type\n  {}", line(missing)),
     }
+}
+
+/// Says which of these tools are missing.
+fn report_missing(tools: &[Tool]) -> Vec<&Tool> {
+    let missing: Vec<&Tool> = tools.iter().filter(|tool| !is_installed(tool.program)).collect();
     for tool in &missing {
         eprintln!("missing: {} ({}), for {}", tool.program, tool.package, tool.purpose);
+    }
+    missing
+}
+
+/// Makes sure of these tools, which `caller` calls, or fails with the line that installs the missing ones.
+pub fn ensure_these(tools: &[Tool], caller: &str) -> Result<()> {
+    let missing = report_missing(tools);
+    if missing.is_empty() {
+        return Ok(());
     }
     if !(rustix::process::geteuid().is_root() && Path::new("/etc/debian_version").exists()) {
         bail!(

@@ -29,6 +29,12 @@ pub fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |folder| root().join(folder))
 }
 
+/// What this machine is called as a target of the compiler.
+pub fn host() -> Result<String> {
+    output(Command::new("rustc").current_dir(root()).args(["--print", "host-tuple"]))
+        .map(|host| host.trim().to_owned())
+}
+
 /// A call of the cargo that runs us, in the workspace.
 pub fn cargo<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

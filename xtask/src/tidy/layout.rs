@@ -26,7 +26,7 @@ const REQUIRED: &[&str] = &[
     "xtask",
 ];
 /// Entries that may be there. Names with a dot in front may, too.
-const ALLOWED: &[&str] = &["clippy.toml", "rustfmt.toml", "deploy"];
+const ALLOWED: &[&str] = &["clippy.toml", "deny.toml", "rustfmt.toml", "deploy"];
 
 /// Faults of the whole listing.
 pub(super) fn check(paths: &[&str]) -> Vec<Fault> {

@@ -4,26 +4,11 @@ use toml::{Table, Value};
 
 use super::fault::Fault;
 
-/// A dependency that a crate does not have.
-struct Wall {
-    crate_name: &'static str,
-    never: &'static [&'static str],
-    sections: Sections,
-}
-
-/// Which kinds of dependencies a wall stops.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Sections {
-    /// Every kind, those of tests too.
-    All,
-    /// What the product is built of.
-    Product,
-}
-
-const WALLS: &[Wall] = &[
-    Wall {
-        crate_name: "poll-core",
-        never: &[
+/// What a crate never depends on, not even for its tests.
+const NEVER: &[(&str, &[&str])] = &[
+    (
+        "poll-core",
+        &[
             "http",
             "http-body",
             "hyper",
@@ -34,18 +19,14 @@ const WALLS: &[Wall] = &[
             "poll-server",
             "poll-client",
         ],
-        sections: Sections::All,
-    },
-    Wall {
-        crate_name: "poll-http",
-        never: &["socket2", "poll-server", "tracing-subscriber"],
-        sections: Sections::All,
-    },
-    Wall { crate_name: "poll-http", never: &["poll-client", "clap"], sections: Sections::Product },
-    Wall { crate_name: "poll-client", never: &["poll-http", "poll-server"], sections: Sections::All },
-    Wall { crate_name: "poll-server", never: &["poll-client"], sections: Sections::Product },
-    Wall { crate_name: "xtask", never: &["poll-core", "poll-http", "poll-server"], sections: Sections::All },
+    ),
+    ("poll-http", &["socket2", "poll-server", "tracing-subscriber"]),
+    ("poll-client", &["poll-http", "poll-server"]),
+    ("xtask", &["poll-core", "poll-http", "poll-server"]),
 ];
+/// What a crate depends on for its tests at most.
+const FOR_TESTS: &[(&str, &[&str])] =
+    &[("poll-http", &["poll-client", "clap"]), ("poll-server", &["poll-client"])];
 
 /// Faults of one member's `Cargo.toml`.
 pub(super) fn check(path: &str, text: &str) -> Vec<Fault> {
@@ -53,63 +34,45 @@ pub(super) fn check(path: &str, text: &str) -> Vec<Fault> {
         Ok(manifest) => manifest,
         Err(error) => return vec![Fault::new(path, 1, format!("is not TOML: {error}"))],
     };
-    // A fuzz crate stands outside of the workspace and has no lints to share.
+    // A fuzz crate is outside the workspace and has no lints to share.
     if manifest.contains_key("workspace") {
         return Vec::new();
     }
+    let line = |word: &str| text.lines().position(|line| line.starts_with(word)).map_or(0, |index| index + 1);
+    let field = |name| manifest.get("package")?.get(name)?.as_str();
     let mut faults = Vec::new();
-    let package = manifest.get("package").and_then(Value::as_table);
-    let field = |name: &str| {
-        package.and_then(|package| package.get(name)).and_then(Value::as_str).unwrap_or_default()
-    };
-    let lints = manifest.get("lints").and_then(|lints| lints.get("workspace")).and_then(Value::as_bool);
-    if lints != Some(true) {
+    if manifest.get("lints").and_then(|lints| lints.get("workspace")?.as_bool()) != Some(true) {
         faults.push(Fault::new(path, 0, "does not take the workspace's lints: [lints] workspace = true"));
     }
-    if field("description").len() < 10 {
-        faults.push(Fault::new(
-            path,
-            line_of(text, "description"),
-            "does not say what the crate is: description",
-        ));
+    if field("description").is_none_or(|description| description.len() < 10) {
+        faults.push(Fault::new(path, line("description"), "does not say what the crate is: description"));
     }
-    for (name, sections) in dependencies(&manifest) {
-        let walls = WALLS.iter().filter(|wall| wall.crate_name == field("name"));
-        let hit = walls.filter(|wall| wall.sections == Sections::All || sections == Sections::Product);
-        let tool = field("name").starts_with("xtask");
-        if (name == "xtask" && !tool) || hit.flat_map(|wall| wall.never).any(|never| *never == name) {
-            faults.push(Fault::new(
-                path,
-                line_of(text, &name),
-                format!("{} does not depend on {name}", field("name")),
-            ));
+    let name = field("name").unwrap_or_default();
+    let bans = |table: &[(&str, &[&str])], other: &str| {
+        table.iter().any(|(crate_name, never)| *crate_name == name && never.contains(&other))
+    };
+    for (other, section) in dependencies(&manifest) {
+        let is_banned = bans(NEVER, &other) || (section != "dev-dependencies" && bans(FOR_TESTS, &other));
+        if is_banned || (other == "xtask" && !name.starts_with("xtask")) {
+            faults.push(Fault::new(path, line(&other), format!("{name} does not depend on {other}")));
         }
     }
     faults
 }
 
-/// Every dependency by its real name, with the narrowest kind of wall that would stop it.
-fn dependencies(manifest: &Table) -> Vec<(String, Sections)> {
+/// Every dependency by its real name, and the section that it is in.
+fn dependencies(manifest: &Table) -> Vec<(String, &'static str)> {
     let targets = manifest.get("target").and_then(Value::as_table).into_iter().flat_map(Table::values);
-    let tables = targets.filter_map(Value::as_table).chain([manifest]);
+    let tables: Vec<&Table> = targets.filter_map(Value::as_table).chain([manifest]).collect();
     let mut found = Vec::new();
-    for table in tables {
-        for (section, kind) in [
-            ("dependencies", Sections::Product),
-            ("build-dependencies", Sections::Product),
-            ("dev-dependencies", Sections::All),
-        ] {
-            for (name, value) in table.get(section).and_then(Value::as_table).into_iter().flatten() {
-                let renamed = value.get("package").and_then(Value::as_str);
-                found.push((renamed.unwrap_or(name).to_owned(), kind));
-            }
-        }
+    for section in ["dependencies", "build-dependencies", "dev-dependencies"] {
+        let entries = tables.iter().filter_map(|table| table.get(section)?.as_table()).flatten();
+        found.extend(entries.map(|(name, value)| {
+            let renamed = value.get("package").and_then(Value::as_str);
+            (renamed.unwrap_or(name).to_owned(), section)
+        }));
     }
     found
-}
-
-fn line_of(text: &str, word: &str) -> usize {
-    text.lines().position(|line| line.trim_start().starts_with(word)).map_or(0, |index| index + 1)
 }
 
 #[cfg(test)]

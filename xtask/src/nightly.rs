@@ -1,0 +1,52 @@
+//! `cargo xtask nightly`: what needs another toolchain, a network, or more time than a change can wait for.
+//!
+//! Every step runs, whatever became of the ones before it.
+
+use std::ffi::OsString;
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use crate::fuzz::Fuzz;
+use crate::{programs, release};
+use xtask::server::Binary;
+use xtask::steps::Steps;
+
+/// The courses of the torture at full length; the race has no name.
+const COURSES: [&str; 7] = ["", "dialects", "kills", "damage", "churn", "drain", "hoard"];
+
+/// The command's arguments.
+#[derive(Args)]
+pub(crate) struct Nightly {
+    /// Minutes for each fuzz target
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    fuzz_minutes: u64,
+}
+
+impl Nightly {
+    pub(crate) fn run(&self) -> Result<()> {
+        let mut steps = Steps::default();
+        let fuzz = Fuzz { seconds: 60 * self.fuzz_minutes, target: None };
+        let mut failed = Vec::new();
+        let mut step = |name, work: &dyn Fn() -> Result<()>| {
+            failed.extend(steps.step(name, work).err().inspect(|error| eprintln!("error: {error:#}")));
+        };
+        step("oldest compiler", &release::oldest_compiler);
+        step("install cargo-deny", &release::install_deny);
+        step("deny", &|| release::deny(&["advisories", "bans", "licenses", "sources"]));
+        step("fuzz", &|| fuzz.run());
+        for course in COURSES {
+            step(if course.is_empty() { "race" } else { course }, &|| {
+                let server = Binary::given_or_built(None)?;
+                let name = Some(course).filter(|name| !name.is_empty());
+                let words = name.into_iter().map(OsString::from);
+                programs::torture(&words.chain(["--server".into(), server.path().into()]).collect::<Vec<_>>())
+            });
+        }
+        eprintln!("\n{}", steps.summary());
+        match failed.len() {
+            0 => Ok(()),
+            number => bail!("{number} steps failed"),
+        }
+    }
+}
