@@ -1,5 +1,7 @@
 //! Tables as text.
 
+use hdrhistogram::Histogram;
+
 /// Columns as wide as their widest cell: the first to the left, the others to the right.
 pub fn align<R: AsRef<[String]>>(rows: &[R]) -> String {
     let mut widths = Vec::new();
@@ -17,6 +19,15 @@ pub fn align<R: AsRef<[String]>>(rows: &[R]) -> String {
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
+/// A quantile of microseconds, in milliseconds.
+#[expect(clippy::cast_precision_loss, reason = "a latency is far below 2^53 microseconds")]
+pub fn millis(latency: &Histogram<u64>, quantile: f64) -> String {
+    if latency.is_empty() {
+        return "-".to_owned();
+    }
+    format!("{:.2}", latency.value_at_quantile(quantile) as f64 / 1000.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -25,5 +36,13 @@ mod tests {
     fn columns_line_up() {
         let rows = [["a", "bb"], ["ccc", "d"]].map(|row| row.map(str::to_owned));
         assert_eq!(align(&rows), "a    bb\nccc   d");
+    }
+
+    #[test]
+    fn microseconds_are_shown_as_milliseconds() {
+        let mut latency = Histogram::new(3).unwrap();
+        assert_eq!(millis(&latency, 0.5), "-");
+        latency.record(1500).unwrap();
+        assert_eq!(millis(&latency, 0.5), "1.50");
     }
 }

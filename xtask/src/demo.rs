@@ -4,6 +4,7 @@
 //! compares what each cost and how late it was. Ends in failure if any pattern lost or doubled a message.
 
 mod bars;
+mod pattern;
 mod racer;
 mod table;
 
@@ -19,7 +20,8 @@ use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{Instant, sleep_until};
 
 use self::bars::Bars;
-use self::racer::{Pattern, Racer, Score};
+use self::pattern::Pattern;
+use self::racer::{Phase, Published, Racer, Score};
 use xtask::server::{Binary, Keyboard, Server};
 
 /// The channel, which is also the one that the live page shows.
@@ -115,18 +117,4 @@ impl Demo {
         publish.send_modify(|published| published.phase = Phase::Over);
         Ok(())
     }
-}
-
-/// What the publisher has done so far.
-#[derive(Clone, Copy, Debug, Default)]
-struct Published {
-    messages: u64,
-    phase: Phase,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Phase {
-    #[default]
-    Going,
-    Over,
 }

@@ -9,7 +9,8 @@ use hdrhistogram::Histogram;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use poll_client::Counts;
 
-use super::racer::Pattern;
+use super::pattern::Pattern;
+use xtask::columns::millis;
 
 /// Between two plain lines.
 const LINE: Duration = Duration::from_secs(2);
@@ -82,7 +83,7 @@ impl Bar {
     /// What the reader has done so far.
     pub(super) fn show(&self, counts: &Counts, latency: &Histogram<u64>) {
         self.0.set_position(counts.messages);
-        let p50 = super::table::millis(latency, 0.5);
+        let p50 = millis(latency, 0.5);
         self.0.set_message(format!(
             "p50 {p50} ms, {} requests, {} empty",
             counts.requests, counts.empty_answers

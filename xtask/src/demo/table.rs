@@ -1,10 +1,9 @@
 //! The comparison at the end.
 
 use anyhow::{Result, ensure};
-use hdrhistogram::Histogram;
 
 use super::racer::Score;
-use xtask::columns;
+use xtask::columns::{align, millis};
 
 const HEADINGS: [&str; 9] =
     ["pattern", "messages", "p50 ms", "p99 ms", "requests", "empty", "bytes/message", "lost", "doubled"];
@@ -29,7 +28,7 @@ pub(super) fn render(scores: &[Score]) -> String {
             (score.verdict.doubled + score.verdict.disordered).to_string(),
         ]
     }));
-    columns::align(&rows)
+    align(&rows)
 }
 
 /// Fails if any reader lost or doubled a message.
@@ -41,26 +40,4 @@ pub(super) fn verdict(scores: &[Score]) -> Result<()> {
         .collect();
     ensure!(broken.is_empty(), "messages were lost, doubled or out of order: {}", broken.join(", "));
     Ok(())
-}
-
-/// A quantile of microseconds, in milliseconds.
-#[expect(clippy::cast_precision_loss, reason = "a latency is far below 2^53 microseconds")]
-pub(super) fn millis(latency: &Histogram<u64>, quantile: f64) -> String {
-    if latency.is_empty() {
-        return "-".to_owned();
-    }
-    format!("{:.2}", latency.value_at_quantile(quantile) as f64 / 1000.0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn microseconds_are_shown_as_milliseconds() {
-        let mut latency = Histogram::new(3).unwrap();
-        assert_eq!(millis(&latency, 0.5), "-");
-        latency.record(1500).unwrap();
-        assert_eq!(millis(&latency, 0.5), "1.50");
-    }
 }

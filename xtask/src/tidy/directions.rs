@@ -10,7 +10,7 @@ use super::fault::Fault;
 use super::sources::is_test;
 
 /// The crates in which a fault fails the run; in the others it is only shown.
-const CLEAN: &[&str] = &["poll-client"];
+const CLEAN: &[&str] = &["poll-client", "poll-core", "xtask", "xtask/bench", "xtask/torture"];
 
 /// The crate with wings.
 const WINGED: &str = "poll-http";
