@@ -10,20 +10,22 @@ use crate::cores::Share;
 use crate::endpoints::Mode;
 use crate::load::Repeat;
 use crate::namespace;
-use crate::peer::{Given, Kind, Peer};
+use crate::peer::Peer;
+use crate::peers::{self, Kind};
 use crate::report::{self, Outputs};
 use crate::rounds::{self, Order, measure};
 use crate::scenario::{
     Scenario, channels, fan_out, http2_fan_out, http2_idle, idle, publish, short, streams,
 };
 use crate::target::{Needs, Room, Shape, Size, Store};
-use crate::versus;
 use crate::workload::http2::SETTLE;
 use crate::workload::stopwatch::LOOK;
 use crate::workload::streams::Pace;
 
 /// Ratios of single rounds differ by some percent.
 const ROUNDS: u32 = 9;
+/// The names of two builds that are compared.
+const BUILDS: [&str; 2] = ["poll", "against"];
 
 #[derive(Args)]
 pub(crate) struct Comparison {
@@ -63,7 +65,7 @@ impl Comparison {
         let order = if self.against.is_some() { Order::Alternating } else { Order::Fixed };
         let run = measure(&scenarios, &peers, rounds, order, |run| self.outputs.keep(run))?;
         if self.against.is_some() {
-            println!("{}", versus::render(&run));
+            report::print_versus(&run, BUILDS[0], BUILDS[1]);
         } else {
             report::write(&run, &self.outputs)?;
         }
@@ -82,16 +84,16 @@ impl Comparison {
 
     fn peers(&self, size: Size) -> Result<Vec<Peer>> {
         if self.against.is_some() {
-            let builds = [(versus::POLL, &self.binary), (versus::AGAINST, &self.against)];
-            return builds.into_iter().map(|(name, path)| Peer::ours(name, path.as_deref())).collect();
+            let builds = [(BUILDS[0], &self.binary), (BUILDS[1], &self.against)];
+            return builds.into_iter().map(|(name, path)| peers::ours(name, path.as_deref())).collect();
         }
-        let given = Given { binary: self.binary.clone(), golongpoll: self.golongpoll_source.clone() };
         let mut kinds = self.server.clone();
         if kinds.is_empty() {
             kinds = size.of(vec![Kind::Poll, Kind::Nchan, Kind::Floor], vec![Kind::Poll, Kind::Floor]);
-            kinds.extend(given.golongpoll.is_some().then_some(Kind::Golongpoll));
+            kinds.extend(self.golongpoll_source.is_some().then_some(Kind::Golongpoll));
         }
-        let prepared = kinds.iter().map(|kind| kind.prepare(&given));
+        let (binary, source) = (self.binary.as_deref(), self.golongpoll_source.as_ref());
+        let prepared = kinds.iter().map(|&kind| peers::prepare(kind, binary, source));
         Ok(prepared.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
     }
 }

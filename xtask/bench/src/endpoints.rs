@@ -67,14 +67,9 @@ pub(crate) struct PublishTemplate {
     body: String,
 }
 
-/// What a response says about where to go on; empty if it says nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Position {
-    /// `{cursor}`, `{since}`, or `Last-Modified`.
-    pub(crate) one: Vec<u8>,
-    /// `{id}`, or `Etag`.
-    pub(crate) two: Vec<u8>,
-}
+/// Where to go on, from a response; empty if it does not say. The first part is `{cursor}`, `{since}` or `Last-Modified`,
+/// the second `{id}` or `Etag`.
+pub(crate) type Position<'a> = [&'a [u8]; 2];
 
 impl Endpoints {
     pub(crate) fn read(&self, mode: Mode) -> Option<&ReadTemplate> {
@@ -83,21 +78,20 @@ impl Endpoints {
 }
 
 impl Next {
-    /// Where to go on after a response, as the two parts of a [`Position`].
     pub(crate) fn position<'a>(
         self,
         body: &'a [u8],
         last_modified: Option<&'a [u8]>,
         etag: Option<&'a [u8]>,
-    ) -> Result<(&'a [u8], &'a [u8])> {
+    ) -> Result<Position<'a>> {
         Ok(match self {
-            Self::Same => (b"", b""),
-            Self::Cursor => (text_after(body, b"\"cursor\":\"").context("the response has no cursor")?, b""),
-            Self::Headers => (last_modified.unwrap_or_default(), etag.context("the response has no etag")?),
-            Self::Golongpoll => (
+            Self::Same => [b"", b""],
+            Self::Cursor => [text_after(body, b"\"cursor\":\"").context("the response has no cursor")?, b""],
+            Self::Headers => [last_modified.unwrap_or_default(), etag.context("the response has no etag")?],
+            Self::Golongpoll => [
                 number_after(body, b"\"timestamp\":").context("the response has no timestamp")?,
                 text_after(body, b"\"id\":\"").unwrap_or_default(),
-            ),
+            ],
         })
     }
 }
@@ -126,18 +120,18 @@ impl ReadTemplate {
     }
 
     /// The request as bytes.
-    pub(crate) fn request(&self, host: SocketAddr, channel: &str, position: &Position) -> Vec<u8> {
+    pub(crate) fn request(&self, host: SocketAddr, channel: &str, position: Position<'_>) -> Vec<u8> {
         let encoded = |bytes: &[u8]| percent_encode(bytes, RESERVED).to_string();
         let values = [
             ("{channel}", encoded(channel.as_bytes())),
-            ("{cursor}", encoded(&position.one)),
-            ("{since}", encoded(&position.one)),
-            ("{id}", encoded(&position.two)),
+            ("{cursor}", encoded(position[0])),
+            ("{since}", encoded(position[0])),
+            ("{id}", encoded(position[1])),
         ];
         let target = filled(&self.target, &values);
         let mut request = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n{}", self.lines).into_bytes();
         if self.next == Next::Headers {
-            for (name, value) in [("If-Modified-Since", &position.one), ("If-None-Match", &position.two)] {
+            for (name, value) in [("If-Modified-Since", position[0]), ("If-None-Match", position[1])] {
                 if !value.is_empty() {
                     request.extend([name.as_bytes(), b": ", value, b"\r\n"].concat());
                 }
@@ -183,8 +177,8 @@ mod tests {
     use super::*;
 
     fn text(template: &ReadTemplate, channel: &str, one: &str, two: &str) -> String {
-        let position = Position { one: one.into(), two: two.into() };
-        String::from_utf8(template.request(([127, 0, 0, 1], 80).into(), channel, &position)).unwrap()
+        let position = [one.as_bytes(), two.as_bytes()];
+        String::from_utf8(template.request(([127, 0, 0, 1], 80).into(), channel, position)).unwrap()
     }
 
     #[test]
@@ -200,11 +194,11 @@ mod tests {
     fn a_position_is_the_last_of_the_response() {
         let of = |next: Next, body: &'static str| next.position(body.as_bytes(), None, None);
         let body = r##"{"messages":[{"id":1,"content":"#"}],"cursor":"aa","cursor":"bb","timestamp":"t"}"##;
-        assert_eq!(of(Next::Cursor, body).unwrap().0, b"bb");
+        assert_eq!(of(Next::Cursor, body).unwrap()[0], b"bb");
         assert!(of(Next::Cursor, "{}").is_err() && of(Next::Headers, "{}").is_err());
         let events = r#"{"events":[{"timestamp":7,"id":"a"},{"timestamp":8,"data":"d","id":"b"}]}"#;
-        assert_eq!(of(Next::Golongpoll, events).unwrap(), (&b"8"[..], &b"b"[..]));
-        assert_eq!(of(Next::Golongpoll, r#"{"timeout":"x","timestamp":9}"#).unwrap(), (&b"9"[..], &b""[..]));
+        assert_eq!(of(Next::Golongpoll, events).unwrap(), [&b"8"[..], b"b"]);
+        assert_eq!(of(Next::Golongpoll, r#"{"timeout":"x","timestamp":9}"#).unwrap(), [&b"9"[..], b""]);
     }
 
     #[test]

@@ -1,9 +1,10 @@
-//! `cargo xtask bench floor`: what the kernel alone takes. A bare epoll loop that reads a request, knows it by its
-//! first bytes, and writes prepared bytes.
+//! `cargo xtask bench floor`: what the kernel alone costs. A bare epoll loop that reads a request and writes prepared
+//! bytes.
 //!
-//! No server can be much cheaper, so the distance to it is what a server's own work costs. It is no server: it keeps
-//! one answer a channel, checks nothing, and wants every request in one piece, as the load writes it.
+//! No server can be much cheaper, so the distance to it is what a server's own work costs. It is no server: it keeps one
+//! response per channel, checks nothing, and expects each request in one piece, as the load writes it.
 
+use std::collections::HashMap;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::SocketAddr;
 
@@ -20,7 +21,6 @@ const PUBLISHED: &[u8] = b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n";
 const UNCHANGED: &[u8] = b"HTTP/1.1 304 Not Modified\r\nETag: \"1\"\r\n\r\n";
 const BACKLOG: i32 = 4096;
 
-/// The command's arguments.
 #[derive(Args)]
 pub(crate) struct Floor {
     /// Where to listen
@@ -28,30 +28,20 @@ pub(crate) struct Floor {
     listen: SocketAddr,
 }
 
-/// What a request wants.
-#[derive(Debug, PartialEq, Eq)]
-enum Request<'a> {
-    Wait,
-    Stream,
-    Short,
-    Unchanged,
-    Publish(&'a [u8]),
-}
-
 #[derive(Default)]
 struct Channel {
     waiting: Vec<usize>,
     streaming: Vec<usize>,
-    /// The last message as a whole answer.
-    answer: Vec<u8>,
+    /// The last message as a whole response.
+    response: Vec<u8>,
 }
 
 struct Server {
     poll: Poll,
     listener: TcpListener,
-    /// By token. A place is not used again: a server lives for one round.
+    /// By token; closed ones stay, because a server lives for one round.
     connections: Vec<Option<TcpStream>>,
-    channels: Vec<Channel>,
+    channels: HashMap<Vec<u8>, Channel>,
 }
 
 impl Floor {
@@ -68,7 +58,7 @@ impl Floor {
         let mut listener = TcpListener::from_std(socket.into());
         let poll = Poll::new()?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
-        Ok(Server { poll, listener, connections: Vec::new(), channels: Vec::new() })
+        Ok(Server { poll, listener, connections: Vec::new(), channels: HashMap::new() })
     }
 }
 
@@ -105,8 +95,8 @@ impl Server {
         }
     }
 
-    /// One read, which empties the socket, and at once all that it asks for. Whoever is gone or sends anything else is
-    /// closed.
+    /// One read, which empties the socket, and a response to each request in it. Anything unexpected closes the
+    /// connection, so that the load notices.
     fn serve(&mut self, number: usize, buffer: &mut [u8]) {
         let Some(stream) = &mut self.connections[number] else { return };
         let read = match stream.read(buffer) {
@@ -116,45 +106,60 @@ impl Server {
         };
         let mut rest = &buffer[..read];
         while !rest.is_empty() {
-            let Some((channel, request, length)) = parse(rest) else {
-                return self.connections[number] = None;
-            };
-            rest = &rest[length..];
-            self.answer(number, channel, &request);
+            match self.respond(number, rest) {
+                Some(length) => rest = &rest[length..],
+                None => return self.connections[number] = None,
+            }
         }
     }
 
-    fn answer(&mut self, number: usize, channel: usize, request: &Request<'_>) {
-        if self.channels.len() <= channel {
-            self.channels.resize_with(channel + 1, Channel::default);
+    /// Responds to the first request of `bytes` and returns its length: `GET /long?c17 HTTP/1.1`.
+    fn respond(&mut self, number: usize, bytes: &[u8]) -> Option<usize> {
+        let end = memmem::find(bytes, b"\r\n\r\n")? + 4;
+        let (path, rest) = bytes[..end].split_at_checked(memchr::memchr(b'?', bytes)?)?;
+        let channel = &rest[..memchr::memchr(b' ', rest)?];
+        if !self.channels.contains_key(channel) {
+            self.channels.insert(channel.to_owned(), Channel::default());
         }
-        let of = &mut self.channels[channel];
-        match request {
-            Request::Wait => of.waiting.push(number),
-            Request::Stream => {
-                of.streaming.push(number);
-                write(&mut self.connections, number, STREAM);
+        let channel = self.channels.get_mut(channel)?;
+        let connections = &mut self.connections;
+        match path {
+            b"GET /long" => channel.waiting.push(number),
+            b"GET /stream" | b"GET /events" => {
+                channel.streaming.push(number);
+                write(connections, number, STREAM);
             }
-            Request::Short => write(&mut self.connections, number, &of.answer),
-            Request::Unchanged => write(&mut self.connections, number, UNCHANGED),
-            Request::Publish(body) => {
-                write(&mut self.connections, number, PUBLISHED);
-                let head =
-                    format!("HTTP/1.1 200 OK\r\nETag: \"1\"\r\nContent-Length: {}\r\n\r\n", body.len());
-                of.answer = [head.as_bytes(), body].concat();
-                for number in of.waiting.drain(..) {
-                    write(&mut self.connections, number, &of.answer);
-                }
-                let chunk = [format!("{:x}\r\n", body.len()).as_bytes(), body, b"\r\n"].concat();
-                for &number in &of.streaming {
-                    write(&mut self.connections, number, &chunk);
-                }
+            b"GET /short" if memmem::find(rest, b"If-None-Match").is_some() => {
+                write(connections, number, UNCHANGED);
             }
+            b"GET /short" => write(connections, number, &channel.response),
+            b"POST /publish" => {
+                let body = bytes.get(end..end + content_length(rest)?)?;
+                write(connections, number, PUBLISHED);
+                channel.publish(connections, body);
+                return Some(end + body.len());
+            }
+            _ => return None,
+        }
+        Some(end)
+    }
+}
+
+impl Channel {
+    fn publish(&mut self, connections: &mut [Option<TcpStream>], body: &[u8]) {
+        let head = format!("HTTP/1.1 200 OK\r\nETag: \"1\"\r\nContent-Length: {}\r\n\r\n", body.len());
+        self.response = [head.as_bytes(), body].concat();
+        for number in self.waiting.drain(..) {
+            write(connections, number, &self.response);
+        }
+        let chunk = [format!("{:x}\r\n", body.len()).as_bytes(), body, b"\r\n"].concat();
+        for &number in &self.streaming {
+            write(connections, number, &chunk);
         }
     }
 }
 
-/// Whoever does not take all at once is closed, so that the load notices.
+/// A connection that does not take everything at once is closed.
 fn write(connections: &mut [Option<TcpStream>], number: usize, bytes: &[u8]) {
     let Some(stream) = &mut connections[number] else { return };
     if !stream.write(bytes).is_ok_and(|written| written == bytes.len()) {
@@ -162,63 +167,18 @@ fn write(connections: &mut [Option<TcpStream>], number: usize, bytes: &[u8]) {
     }
 }
 
-/// The channel's number and what is wanted, of a request that came whole, and its length.
-fn parse(bytes: &[u8]) -> Option<(usize, Request<'_>, usize)> {
-    let (path, rest) = bytes.split_at_checked(memchr::memchr(b'?', bytes)?)?;
-    let digits = rest.strip_prefix(b"?c")?;
-    let digits = &digits[..digits.iter().take_while(|byte| byte.is_ascii_digit()).count()];
-    let channel = std::str::from_utf8(digits).ok()?.parse().ok()?;
-    let end = memmem::find(rest, b"\r\n\r\n")?;
-    let request = match path {
-        b"GET /long" => Request::Wait,
-        b"GET /stream" | b"GET /events" => Request::Stream,
-        b"GET /short" if memmem::find(&rest[..end], b"If-None-Match").is_some() => Request::Unchanged,
-        b"GET /short" => Request::Short,
-        b"POST /publish" => Request::Publish(rest[end + 4..].get(..content_length(&rest[..end])?)?),
-        _ => return None,
-    };
-    let body = if let Request::Publish(body) = request { body.len() } else { 0 };
-    Some((channel, request, path.len() + end + 4 + body))
-}
-
-/// The number behind `Content-Length: `, as the load writes it.
+/// As the load writes it.
 fn content_length(head: &[u8]) -> Option<usize> {
     let name = b"Content-Length: ";
-    let digits = &head[memmem::find(head, name)? + name.len()..];
-    digits
-        .iter()
-        .take_while(|byte| byte.is_ascii_digit())
-        .try_fold(0_usize, |length, digit| length.checked_mul(10)?.checked_add(usize::from(digit - b'0')))
+    let rest = &head[memmem::find(head, name)? + name.len()..];
+    std::str::from_utf8(&rest[..memchr::memchr(b'\r', rest)?]).ok()?.parse().ok()
 }
 
-/// A floor in a thread of its own, up to the end of the process.
+/// A floor in a thread of its own that lives as long as the process.
 #[cfg(test)]
 pub(crate) fn in_a_thread() -> SocketAddr {
     let server = Floor { listen: ([127, 0, 0, 1], 0).into() }.bind().unwrap();
     let address = server.listener.local_addr().unwrap();
     std::thread::spawn(|| server.run());
     address
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_request_is_known_by_its_first_bytes() {
-        let wants = |text: &'static str| {
-            parse(text.as_bytes()).map(|(channel, request, length)| (channel, request, text.len() - length))
-        };
-        assert_eq!(wants("GET /long?c17 HTTP/1.1\r\n\r\n"), Some((17, Request::Wait, 0)));
-        assert_eq!(wants("GET /stream?c0 HTTP/1.1\r\n\r\n"), Some((0, Request::Stream, 0)));
-        assert_eq!(wants("GET /short?c0 HTTP/1.1\r\n\r\n"), Some((0, Request::Short, 0)));
-        assert_eq!(
-            wants("GET /short?c0 HTTP/1.1\r\nIf-None-Match: x\r\n\r\n"),
-            Some((0, Request::Unchanged, 0))
-        );
-        let publish = "POST /publish?c2 HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi, and more";
-        assert_eq!(wants(publish), Some((2, Request::Publish(b"hi"), ", and more".len())));
-        assert_eq!(wants("GET /long?c17 HTTP/1.1\r\n"), None);
-        assert_eq!(wants("GET /else?c1 HTTP/1.1\r\n\r\n"), None);
-    }
 }

@@ -5,16 +5,15 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::{Args, ValueEnum};
-use xtask::columns::align;
 
 use crate::endpoints::Mode;
 use crate::load::Repeat;
 use crate::namespace;
-use crate::numbers::{figure, ratio, whole};
-use crate::peer::{Given, Kind};
-use crate::report;
+use crate::numbers::{ratio, whole};
+use crate::peers;
+use crate::report::{self, markdown_table};
 use crate::results::{Figure, Row, Run};
 use crate::rounds::{self, Order, measure};
 use crate::scenario::{Scenario, fan_out};
@@ -26,8 +25,7 @@ use crate::workload::tail;
 
 /// How much more than at the smallest size still counts as flat.
 const FLAT: f64 = 1.15;
-const HEADINGS: [&str; 4] =
-    ["server CPU µs per operation", "median (range)", "to the smallest", "within 15 %"];
+const HEADINGS: [&str; 4] = ["server CPU per operation", "µs", "to the smallest", "≤ 1.15"];
 
 #[derive(Args)]
 pub(crate) struct Growth {
@@ -65,8 +63,7 @@ enum Family {
 
 impl Growth {
     pub(crate) fn run(&self) -> Result<()> {
-        let given = Given { binary: self.binary.clone(), golongpoll: None };
-        let peer = Kind::Poll.prepare(&given)?.context("our own server runs anywhere")?;
+        let peer = peers::ours("poll", self.binary.as_deref())?;
         namespace::enter()?;
         let size = if self.quick { Size::Quick } else { Size::Full };
         let chosen = |family: &&Family| self.only.is_empty() || self.only.contains(family);
@@ -146,17 +143,14 @@ fn table(run: &Run, family: Family) -> String {
     let prefix = format!("growth-{}-", family.id());
     let rows: Vec<&Row> = run.rows.iter().filter(|row| row.id.starts_with(&prefix)).collect();
     let smallest = rows.first().and_then(|row| Figure::Cpu.of(row));
-    let mut lines = vec![HEADINGS.map(str::to_owned)];
-    lines.extend(rows.iter().map(|row| {
-        let Some(spread) = Figure::Cpu.of(row) else {
-            return [&row.scenario, "void", "", ""].map(str::to_owned);
-        };
-        let relative = smallest.map_or(1.0, |smallest| spread.median / smallest.median);
-        let verdict = if relative <= FLAT { "yes" } else { "NO" };
-        let range = format!("{} ({}–{})", figure(spread.median), figure(spread.least), figure(spread.most));
-        [row.scenario.clone(), range, ratio(relative), verdict.to_owned()]
-    }));
-    align(&lines)
+    let line = |row: &&Row| {
+        let spread = Figure::Cpu.of(row);
+        let shown = spread.map_or_else(|| "void".to_owned(), |spread| spread.to_string());
+        let relative = spread.zip(smallest).map(|(spread, smallest)| spread.median / smallest.median);
+        let verdict = relative.map_or("", |relative| if relative <= FLAT { "holds" } else { "MISSED" });
+        vec![row.scenario.clone(), shown, relative.map_or_else(String::new, ratio), verdict.to_owned()]
+    };
+    markdown_table(&HEADINGS, rows.iter().map(line).collect())
 }
 
 #[cfg(test)]
@@ -178,12 +172,10 @@ mod tests {
         let scenarios = Family::Waiters.scenarios(Size::Full);
         let rows: Vec<Row> = scenarios.into_iter().zip([2_000, 2_200, 2_400]).map(row).collect();
         let mut run = Run { date: String::new(), commit: String::new(), machine: String::new(), rows };
-        let ends = |run: &Run, line: usize, end: &str| {
-            let table = table(run, Family::Waiters);
-            table.lines().nth(line).unwrap().split_whitespace().collect::<Vec<_>>().join(" ").ends_with(end)
-        };
-        assert!(ends(&run, 2, "1.100 yes") && ends(&run, 3, "1.200 NO"));
+        let line = |run: &Run, line: usize| table(run, Family::Waiters).lines().nth(line).unwrap().to_owned();
+        assert!(line(&run, 3).ends_with("| 2.20 | 1.100           | holds  |"), "{}", line(&run, 3));
+        assert!(line(&run, 4).ends_with("| 2.40 | 1.200           | MISSED |"), "{}", line(&run, 4));
         run.rows[1].void = Some("lost".to_owned());
-        assert!(ends(&run, 2, "void"));
+        assert!(line(&run, 3).contains("| void |"));
     }
 }

@@ -4,7 +4,6 @@
 //! here is called. Knows only our server, because none of the others under test speaks HTTP/2.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -17,6 +16,7 @@ use http::{Request, StatusCode};
 use tokio::net::TcpStream;
 use tokio::runtime::LocalRuntime;
 use tokio::task::{spawn_local, yield_now};
+use tokio::time::sleep;
 
 use crate::counts::{Counts, Due};
 use crate::endpoints::Next;
@@ -29,9 +29,8 @@ const CHANNEL: &str = "bench";
 const TIMEOUT: u32 = 60;
 /// If nothing changes for so long, something is lost. Longer than a poll waits.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// Between two looks at what has arrived.
+/// Between two looks at what has arrived, and at how many wait, which costs the server something.
 const LOOK: Duration = Duration::from_millis(1);
-/// Between two looks at how many wait, while they come and once all have asked: each costs the server something.
 const COUNT: Duration = Duration::from_millis(5);
 const RARE_COUNT: Duration = Duration::from_millis(100);
 /// Requests that may be in flight at once. All at once would leave the server no time to say how many wait.
@@ -39,25 +38,13 @@ const IN_FLIGHT: u32 = 20_000;
 /// Of a connection and of each stream, in bytes. h2 ends a connection on which many small DATA frames are unread at
 /// once; how many depends on the connection's window.
 const WINDOW: u32 = 64 << 20;
-/// Readers are at most one message apart.
-const REQUESTS: usize = 4;
 /// The gauge of those who wait in long polls.
 const WAITERS: &str = "poll_waiters{pattern=\"long\"} ";
-
-/// What a waiter does once it has received a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Again {
-    /// It asks for the next one at once.
-    AtOnce,
-    /// It stops, until all are told to ask.
-    WhenTold,
-}
 
 /// All waiters, and a connection beside theirs.
 pub(crate) struct Http2Load {
     runtime: LocalRuntime,
     shape: Shape,
-    again: Again,
     connections: Vec<SendRequest<Bytes>>,
     control: SendRequest<Bytes>,
     state: Rc<State>,
@@ -67,20 +54,20 @@ pub(crate) struct Http2Load {
 struct State {
     address: SocketAddr,
     counts: RefCell<Counts>,
-    /// Requests for the message of a number and what follows, the latest last.
-    requests: RefCell<VecDeque<(u32, Request<()>)>>,
+    /// The latest request, and the number of the message that it asks for.
+    latest: RefCell<(u32, Rc<Request<()>>)>,
     /// The first error of any task.
     failure: RefCell<Option<anyhow::Error>>,
 }
 
 impl Http2Load {
-    pub(crate) fn connect(address: SocketAddr, shape: Shape, again: Again, waits: Waits) -> Result<Self> {
+    pub(crate) fn connect(address: SocketAddr, shape: Shape, waits: Waits) -> Result<Self> {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default())?;
         let state = Rc::new(State::new(address)?);
-        let connections = runtime.block_on(async {
+        let (connections, control) = runtime.block_on(async {
             let mut connections = Vec::new();
-            for _ in 0..=shape.connections {
+            for _ in 0..shape.connections {
                 connections.push(connect(&state).await?);
             }
             if waits == Waits::Awake {
@@ -90,17 +77,15 @@ impl Http2Load {
                     }
                 });
             }
-            anyhow::Ok(connections)
-        });
-        let mut connections = connections?;
-        let control = connections.pop().context("there is one more connection than asked for")?;
-        Ok(Self { runtime, shape, again, connections, control, state })
+            anyhow::Ok((connections, connect(&state).await?))
+        })?;
+        Ok(Self { runtime, shape, connections, control, state })
     }
 
     /// Has every waiter ask for the next message; returns once the server counts all of them as waiting.
     pub(crate) fn ask(&self, mut show: impl FnMut(u64)) -> Result<()> {
         self.runtime.block_on(async {
-            let next = u32::try_from(self.state.counts.borrow().published)? + 1;
+            let (next, request) = self.state.latest.borrow().clone();
             let mut asked = 0;
             while asked < self.shape.waiters {
                 let waiting = self.waiting().await?;
@@ -108,76 +93,42 @@ impl Http2Load {
                 let in_flight = asked.saturating_sub(u32::try_from(waiting)?);
                 for _ in 0..(IN_FLIGHT - in_flight).min(self.shape.waiters - asked) {
                     let sender = self.connections[asked as usize % self.connections.len()].clone();
-                    spawn_local(self.state.clone().run(wait(self.state.clone(), sender, next, self.again)));
+                    let wait = wait(self.state.clone(), sender, request.clone(), next);
+                    spawn_local(self.state.clone().run(wait));
                     asked += 1;
                 }
-                tokio::time::sleep(COUNT).await;
+                sleep(COUNT).await;
             }
-            self.all_wait(show).await
+            let (mut patience, mut pause) = (Patience::new(self.shape), COUNT);
+            while !patience.is_over(self.waiting().await?, &mut show)? {
+                sleep(pause).await;
+                pause = (pause * 2).min(RARE_COUNT);
+            }
+            Ok(())
         })
-    }
-
-    /// Returns once the server counts all waiters as waiting.
-    pub(crate) fn wait_for_all(&self) -> Result<()> {
-        self.runtime.block_on(self.all_wait(|_| {}))
-    }
-
-    async fn all_wait(&self, mut show: impl FnMut(u64)) -> Result<()> {
-        let mut changed = (Instant::now(), 0);
-        let mut pause = COUNT;
-        loop {
-            let waiting = self.waiting().await?;
-            show(waiting);
-            if waiting == u64::from(self.shape.waiters) {
-                return Ok(());
-            }
-            if waiting != changed.1 {
-                changed = (Instant::now(), waiting);
-            }
-            ensure!(
-                changed.0.elapsed() < PATIENCE,
-                "{waiting} of {} wait, and no more come",
-                self.shape.waiters
-            );
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(RARE_COUNT);
-        }
     }
 
     /// Publishes a message; returns once every waiter has it.
     pub(crate) fn publish(&self, mut show: impl FnMut(u64)) -> Result<()> {
         self.runtime.block_on(async {
             let before = self.counts(|counts| counts.delivered);
-            let number = self.state.counts.borrow_mut().publish();
+            let number = self.counts(Counts::publish);
             let uri = format!("http://{}/api/message?channel={CHANNEL}", self.state.address);
             let request = Request::post(uri).header("content-type", "text/plain").body(())?;
-            let published = self.request(request, marker::payload(number).into());
-            let (status, _) = published.await?;
+            let (status, _) = self.request(request, marker::payload(number).into()).await?;
             ensure!(status == StatusCode::CREATED, "status {status} for a publish");
-            let (all, mut changed) = (u64::from(self.shape.waiters), (Instant::now(), 0));
-            loop {
+            let mut patience = Patience::new(self.shape);
+            while !patience.is_over(self.counts(|counts| counts.delivered) - before, &mut show)? {
                 self.state.check()?;
-                let delivered = self.counts(|counts| counts.delivered) - before;
-                show(delivered);
-                if delivered == all {
-                    return Ok(());
-                }
-                if delivered != changed.1 {
-                    changed = (Instant::now(), delivered);
-                }
-                ensure!(
-                    changed.0.elapsed() < PATIENCE,
-                    "{} of {all} never got message {number}",
-                    all - delivered
-                );
-                tokio::time::sleep(LOOK).await;
+                sleep(LOOK).await;
             }
+            Ok(())
         })
     }
 
     /// Goes on for a while in which nothing is expected.
     pub(crate) fn rest(&self, time: Duration) -> Result<()> {
-        self.runtime.block_on(async { tokio::time::sleep(time).await });
+        self.runtime.block_on(async { sleep(time).await });
         self.state.check()
     }
 
@@ -212,12 +163,34 @@ impl Http2Load {
     }
 }
 
+/// Waits until something has happened to every waiter, as long as there is progress.
+struct Patience {
+    all: u64,
+    reached: u64,
+    since: Instant,
+}
+
+impl Patience {
+    fn new(shape: Shape) -> Self {
+        Self { all: u64::from(shape.waiters), reached: 0, since: Instant::now() }
+    }
+
+    fn is_over(&mut self, reached: u64, show: &mut impl FnMut(u64)) -> Result<bool> {
+        show(reached);
+        if reached != self.reached {
+            (self.reached, self.since) = (reached, Instant::now());
+        }
+        ensure!(self.since.elapsed() < PATIENCE, "{reached} of {} waiters, and no more", self.all);
+        Ok(reached == self.all)
+    }
+}
+
 impl State {
     fn new(address: SocketAddr) -> Result<Self> {
         let state = Self {
             address,
             counts: RefCell::new(Counts::new()?),
-            requests: RefCell::default(),
+            latest: RefCell::default(),
             failure: RefCell::default(),
         };
         state.lead_to(1, b"")?;
@@ -236,25 +209,14 @@ impl State {
         }
     }
 
-    fn request(&self, number: u32) -> Result<Request<()>> {
-        let requests = self.requests.borrow();
-        let request = requests.iter().rev().find(|(of, _)| *of == number);
-        Ok(request.with_context(|| format!("no cursor leads to message {number}"))?.1.clone())
-    }
-
     /// The next message after this cursor has that number. An empty cursor is the beginning.
     fn lead_to(&self, number: u32, cursor: &[u8]) -> Result<()> {
-        let mut requests = self.requests.borrow_mut();
-        if requests.back().is_some_and(|(of, _)| *of >= number) {
-            return Ok(());
-        }
-        let mut uri = format!("http://{}/api/longpoll?channel={CHANNEL}&timeout={TIMEOUT}", self.address);
-        if !cursor.is_empty() {
-            uri += &format!("&cursor={}", std::str::from_utf8(cursor)?);
-        }
-        requests.push_back((number, Request::get(uri).body(())?));
-        if requests.len() > REQUESTS {
-            requests.pop_front();
+        let mut latest = self.latest.borrow_mut();
+        if latest.0 < number {
+            let cursor = std::str::from_utf8(cursor)?;
+            let query = format!("channel={CHANNEL}&timeout={TIMEOUT}&cursor={cursor}");
+            let uri = format!("http://{}/api/longpoll?{query}", self.address);
+            *latest = (number, Rc::new(Request::get(uri.trim_end_matches("&cursor=")).body(())?));
         }
         Ok(())
     }
@@ -275,16 +237,21 @@ async fn connect(state: &Rc<State>) -> Result<SendRequest<Bytes>> {
     Ok(sender)
 }
 
-/// A waiter: polls for the message of this number, again and again until it comes.
-async fn wait(state: Rc<State>, mut sender: SendRequest<Bytes>, next: u32, again: Again) -> Result<()> {
+/// A waiter: polls until the message of this number comes.
+async fn wait(
+    state: Rc<State>,
+    mut sender: SendRequest<Bytes>,
+    request: Rc<Request<()>>,
+    next: u32,
+) -> Result<()> {
     let mut due = Due::from(next);
-    while again == Again::AtOnce || due.next == next {
+    while due.next == next {
         sender = sender.ready().await?;
-        let (response, _) = sender.send_request(state.request(due.next)?, true)?;
+        let (response, _) = sender.send_request((*request).clone(), true)?;
         let (status, body) = read(response).await?;
         ensure!(status == StatusCode::OK, "status {status}");
         marker::scan(&body, |number| state.counts.borrow_mut().deliver(&mut due, number))?;
-        state.lead_to(due.next, Next::Cursor.position(&body, None, None)?.0)?;
+        state.lead_to(due.next, Next::Cursor.position(&body, None, None)?[0])?;
     }
     Ok(())
 }

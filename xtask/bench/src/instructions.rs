@@ -5,7 +5,6 @@
 //! caches and waiting. (gungraun and iai-callgrind count alike, but need a runner program of the same version.)
 
 mod base;
-mod compare;
 mod count;
 
 use std::path::{Path, PathBuf};
@@ -17,12 +16,16 @@ use serde_json::Value;
 use xtask::tools::{self, Tool};
 use xtask::workspace::{cargo, output, root, target};
 
-use self::compare::Row;
 use self::count::{Cost, cost};
+use crate::report::markdown_table;
 
 /// The bench, and the packages that have one.
 const BENCH: &str = "counted";
 const PACKAGES: [&str; 2] = ["poll-core", "poll-http"];
+
+/// More allocations per operation that are a regression. Below one, because what grows only now and then lowers the mean.
+const ONE: f64 = 0.9;
+const HEADINGS: [&str; 7] = ["path", "instructions", "base", "change", "allocations", "base", "bytes"];
 
 const TOOLS: &[Tool] = &[Tool {
     program: "valgrind",
@@ -62,17 +65,46 @@ impl Instructions {
         here.retain(|path| self.only.as_deref().is_none_or(|part| path.name.contains(part)));
         ensure!(!here.is_empty(), "no hot path of that name");
         let there = base::checked_out(&base, build)?;
-        let mut rows = Vec::new();
+        let (mut rows, mut worse) = (Vec::new(), Vec::new());
         for path in here {
             eprintln!("counting {}", path.name);
-            let before = there.iter().find(|other| other.name == path.name);
+            let cost = path.cost(path.rounds)?;
             // The same number of rounds: a round's cost may depend on it.
+            let before = there.iter().find(|other| other.name == path.name);
             let before = before.map(|before| before.cost(path.rounds)).transpose()?;
-            rows.push(Row { here: path.cost(path.rounds)?, base: before, path: path.name });
+            worse.extend(before.and_then(|before| regression(&path.name, cost, before, self.tolerance)));
+            rows.push(row(path.name, cost, before));
         }
-        println!("per operation, here and at {base:.10}\n{}", compare::table(&rows));
-        compare::verdict(&rows, self.tolerance)
+        println!("per operation, here and at {base:.10}\n\n{}", markdown_table(&HEADINGS, rows));
+        ensure!(worse.is_empty(), "worse than the base:\n  {}", worse.join("\n  "));
+        Ok(())
     }
+}
+
+fn row(name: String, here: Cost, base: Option<Cost>) -> Vec<String> {
+    let of = |value: f64, digits: usize| format!("{value:.digits$}");
+    let at_base = |show: &dyn Fn(Cost) -> String| base.map_or_else(|| "-".to_owned(), show);
+    vec![
+        name,
+        of(here.instructions, 0),
+        at_base(&|base| of(base.instructions, 0)),
+        at_base(&|base| format!("{:+.1} %", percent(here, base))),
+        of(here.allocations, 2),
+        at_base(&|base| of(base.allocations, 2)),
+        of(here.bytes, 0),
+    ]
+}
+
+/// How a path regressed, if it did.
+fn regression(name: &str, here: Cost, base: Cost, tolerance: f64) -> Option<String> {
+    let (percent, more) = (percent(here, base), here.allocations - base.allocations);
+    let worse = percent > tolerance || more >= ONE;
+    worse.then(|| format!("{name}: {percent:+.1} % instructions, {more:+.2} allocations"))
+}
+
+/// By how many percent `here` takes more instructions than `base`.
+fn percent(here: Cost, base: Cost) -> f64 {
+    (here.instructions / base.instructions.max(1.0) - 1.0) * 100.0
 }
 
 impl HotPath {
@@ -115,4 +147,20 @@ fn listed(executable: &Path, package: &str, line: &str) -> Result<HotPath> {
         rounds: rounds.parse()?,
         operations: operations.parse()?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_instructions_or_allocations_than_the_tolerance_are_a_regression() {
+        let cost = |(instructions, allocations)| Cost { instructions, allocations, bytes: 100.0 };
+        let worse = |here| regression("a/b", cost(here), cost((1_000.0, 2.0)), 5.0);
+        assert_eq!(worse((1_049.0, 2.0)), None);
+        let message = "a/b: +5.1 % instructions, +0.00 allocations";
+        assert_eq!(worse((1_051.0, 2.0)).as_deref(), Some(message));
+        assert!(worse((900.0, 2.99)).is_some() && worse((900.0, 2.5)).is_none());
+        assert_eq!(row("a".to_owned(), cost((1.0, 2.0)), None), ["a", "1", "-", "-", "2.00", "-", "100"]);
+    }
 }

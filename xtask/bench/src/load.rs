@@ -6,7 +6,6 @@
 
 mod checker;
 mod connection;
-mod requests;
 mod response;
 
 use std::io::ErrorKind;
@@ -15,14 +14,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use mio::{Events, Poll, Token};
 
-use self::checker::Checker;
+use self::checker::{Checker, Requests};
 use self::connection::Connection;
 pub(crate) use self::connection::{Repeat, Role, StreamHead};
-use self::requests::Requests;
 use crate::counts::{Counts, Due};
 use crate::endpoints::{Endpoints, ReadTemplate};
 use crate::marker;
-use crate::meter::Cpu;
+use crate::meter::cpu;
 use crate::target::{Target, Waits};
 
 /// Bytes that one read takes.
@@ -42,8 +40,6 @@ const IDLE_PART: u128 = 50;
 /// The connections and what they received.
 pub(crate) struct Load {
     waits: Waits,
-    /// Time spent handling what arrived.
-    pub(crate) busy: Duration,
     poll: Poll,
     events: Events,
     buffer: Vec<u8>,
@@ -60,7 +56,6 @@ impl Load {
         let channels = (0..channels).map(|number| Requests::new(address, format!("c{number}"), read.clone()));
         Ok(Self {
             waits: target.waits,
-            busy: Duration::ZERO,
             poll: Poll::new().context("cannot make an epoll")?,
             events: Events::with_capacity(EVENTS),
             buffer: vec![0; BUFFER],
@@ -75,9 +70,8 @@ impl Load {
         &self.checker.counts
     }
 
-    /// Discards the latencies so far.
-    pub(crate) fn reset_latency(&mut self) {
-        self.checker.counts.reset_latency();
+    pub(crate) fn counts_mut(&mut self) -> &mut Counts {
+        &mut self.checker.counts
     }
 
     /// Opens a connection. All but publishers send their first request; a waiter goes on from where the channel's other
@@ -161,7 +155,6 @@ impl Load {
     pub(crate) fn turn(&mut self, wait: Duration) -> Result<usize> {
         let mut events = std::mem::replace(&mut self.events, Events::with_capacity(0));
         self.wait_for(&mut events, wait)?;
-        let begun = Instant::now();
         let mut count = 0;
         for event in &events {
             let Token(number) = event.token();
@@ -169,7 +162,6 @@ impl Load {
             let ended = event.is_read_closed() || event.is_error();
             self.receive(number, ended).with_context(|| format!("connection {number}"))?;
         }
-        self.busy += begun.elapsed();
         self.events = events;
         Ok(count)
     }
@@ -211,11 +203,11 @@ impl Load {
     pub(crate) fn settle(&mut self, look: Duration) -> Result<()> {
         let begun = Instant::now();
         let looks = if self.processes.is_empty() { IDLE_LOOKS_UNKNOWN } else { IDLE_LOOKS };
-        let (mut idle, mut before) = (0, Cpu::of(&self.processes)?);
+        let (mut idle, mut before) = (0, cpu(&self.processes)?);
         while idle < looks {
             let events = self.turn(look)?;
-            let now = Cpu::of(&self.processes)?;
-            let rests = u128::from(now.since(before).total) * IDLE_PART < look.as_nanos();
+            let now = cpu(&self.processes)?;
+            let rests = u128::from(now - before) * IDLE_PART < look.as_nanos();
             idle = if events == 0 && rests { idle + 1 } else { 0 };
             before = now;
             let seconds = UNTIL_IDLE.as_secs();

@@ -25,14 +25,13 @@ mod million;
 mod namespace;
 mod numbers;
 mod peer;
-mod progress;
+mod peers;
 mod report;
 mod results;
 mod rounds;
 mod scenario;
 mod target;
 mod url;
-mod versus;
 mod workload;
 
 use std::process::ExitCode;

@@ -5,36 +5,17 @@ use std::io::ErrorKind;
 
 use anyhow::{Context as _, Result};
 
-/// A tick of the user time in `/proc/PID/stat`: `sysconf(_SC_CLK_TCK)` is 100 on Linux.
-const TICK: u64 = 10_000_000;
+/// No such process.
+const ESRCH: i32 = rustix::io::Errno::SRCH.raw_os_error();
 
-/// CPU time in nanoseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Cpu {
-    /// Exact.
-    pub(crate) total: u64,
-    /// The part in user space, counted in ticks of 10 ms.
-    pub(crate) user: u64,
-}
-
-impl Cpu {
-    /// What all threads of these processes have used so far.
-    pub(crate) fn of(processes: &[u32]) -> Result<Self> {
-        processes.iter().try_fold(Self::default(), |sum, &process| {
-            let one = Self::of_one(process)?;
-            Ok(Self { total: sum.total + one.total, user: sum.user + one.user })
-        })
-    }
-
-    fn of_one(process: u32) -> Result<Self> {
-        let mut total = 0;
+/// CPU time that all threads of these processes have used so far, in nanoseconds.
+pub(crate) fn cpu(processes: &[u32]) -> Result<u64> {
+    let mut total = 0;
+    for process in processes {
         for thread in fs::read_dir(format!("/proc/{process}/task"))? {
             let text = match fs::read_to_string(thread?.path().join("schedstat")) {
                 // The thread ended since it was listed, or since its file was opened.
-                Err(error)
-                    if error.kind() == ErrorKind::NotFound
-                        || error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) =>
-                {
+                Err(error) if error.kind() == ErrorKind::NotFound || error.raw_os_error() == Some(ESRCH) => {
                     continue;
                 }
                 text => text?,
@@ -42,16 +23,8 @@ impl Cpu {
             let first = text.split(' ').next().unwrap_or_default();
             total += first.parse::<u64>().context("/proc/PID/task/TID/schedstat begins with nanoseconds")?;
         }
-        let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
-        // The name in brackets may contain anything; field 3 follows it, and user time is field 14.
-        let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-        let ticks = fields.split_whitespace().nth(11).and_then(|ticks| ticks.parse::<u64>().ok());
-        Ok(Self { total, user: ticks.context("field 14 of /proc/PID/stat is a number")? * TICK })
     }
-
-    pub(crate) fn since(self, earlier: Self) -> Self {
-        Self { total: self.total.saturating_sub(earlier.total), user: self.user.saturating_sub(earlier.user) }
-    }
+    Ok(total)
 }
 
 /// Resident bytes of these processes.
@@ -88,8 +61,8 @@ mod tests {
     #[test]
     fn a_process_that_works_uses_cpu_time() {
         let own = [std::process::id()];
-        let before = Cpu::of(&own).unwrap();
-        while Cpu::of(&own).unwrap().since(before).total == 0 {}
+        let before = cpu(&own).unwrap();
+        while cpu(&own).unwrap() == before {}
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod groups;
 mod markdown;
 mod plot;
 mod tables;
+mod versus;
 
 use std::path::{Path, PathBuf};
 
@@ -32,9 +33,6 @@ pub(crate) struct Outputs {
     /// Write every round as JSON
     #[arg(long, value_name = "PATH")]
     json: Option<PathBuf>,
-    /// Draw a plot
-    #[arg(long, value_name = "PATH")]
-    svg: Option<PathBuf>,
     /// Replace the tables in docs/benchmarks.md, the summary in README.md, the plot and the kept results
     #[arg(long)]
     docs: bool,
@@ -77,9 +75,6 @@ pub(crate) fn write(run: &Run, outputs: &Outputs) -> Result<()> {
 
 fn write_below(root: &Path, run: &Run, outputs: &Outputs) -> Result<()> {
     outputs.keep(run)?;
-    if let Some(path) = &outputs.svg {
-        put(path, &plot::draw(run)?)?;
-    }
     if outputs.docs {
         // Everything is made before anything is written, so that an error changes no file.
         let benchmarks = replaced(&root.join(BENCHMARKS), TABLES, &tables::section(run, RESULTS))?;
@@ -90,10 +85,15 @@ fn write_below(root: &Path, run: &Run, outputs: &Outputs) -> Result<()> {
             put(&root.join(path), &text)?;
         }
     }
-    if outputs.json.is_none() && outputs.svg.is_none() && !outputs.docs {
+    if outputs.json.is_none() && !outputs.docs {
         print!("{}", tables::section(run, RESULTS));
     }
     Ok(())
+}
+
+/// Prints how two builds of our server compare.
+pub(crate) fn print_versus(run: &Run, one: &str, two: &str) {
+    println!("{}", versus::render(run, one, two));
 }
 
 /// Replaces what stands between a document's marks of that name.

@@ -46,10 +46,6 @@ pub(crate) struct Round {
     pub(crate) operations: u64,
     /// The server's CPU time in nanoseconds.
     pub(crate) cpu: u64,
-    /// The part of it in user space.
-    pub(crate) user: u64,
-    /// Nanoseconds in which the load handled what it received. The load may spin, so its CPU time says less.
-    pub(crate) load: u64,
     /// Duration of the round in nanoseconds.
     pub(crate) wall: u64,
     pub(crate) latency: Option<Latency>,
@@ -69,10 +65,6 @@ pub(crate) struct Latency {
 pub(crate) enum Figure {
     /// Server CPU per operation, in microseconds.
     Cpu,
-    /// The part of it in user space.
-    User,
-    /// The load's own time per operation, in microseconds.
-    Load,
     /// 99th percentile of the latency, in milliseconds.
     P99,
     /// Resident bytes per waiter.
@@ -91,8 +83,6 @@ impl Figure {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Cpu => "CPU µs",
-            Self::User => "user µs",
-            Self::Load => "load µs",
             Self::P99 => "p99 ms",
             Self::Resident => "bytes per waiter",
         }
@@ -104,8 +94,6 @@ impl Figure {
         let per_operation = |value: u64| value as f64 / round.operations.max(1) as f64;
         let value = match self {
             Self::Cpu => per_operation(round.cpu) / 1e3,
-            Self::User => per_operation(round.user) / 1e3,
-            Self::Load => per_operation(round.load) / 1e3,
             Self::P99 => round.latency?.p99 as f64 / 1e6,
             Self::Resident => per_operation(round.resident?),
         };
@@ -154,7 +142,7 @@ impl fmt::Display for Row {
         if let Some(reason) = &self.void {
             return write!(f, "  VOID: {reason}");
         }
-        for one in [Figure::Cpu, Figure::User, Figure::Load, Figure::P99, Figure::Resident] {
+        for one in [Figure::Cpu, Figure::P99, Figure::Resident] {
             if let Some(spread) = one.of(self) {
                 write!(f, "  {} {spread}", one.name())?;
             }

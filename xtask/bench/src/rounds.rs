@@ -80,7 +80,7 @@ fn row(scenario: &Scenario, peer: &Peer, settings: String) -> Row {
         id: scenario.id.clone(),
         scenario: scenario.words.clone(),
         operation: scenario.operation.to_owned(),
-        server: peer.name().to_owned(),
+        server: peer.name.to_owned(),
         settings,
         rounds: Vec::new(),
         void: None,
@@ -89,7 +89,7 @@ fn row(scenario: &Scenario, peer: &Peer, settings: String) -> Row {
 
 fn one(peer: &Peer, scenario: &Scenario, cores: &Cores) -> Result<Round> {
     let needs = scenario.needs;
-    let running = cores.start(needs.share, || peer.start(needs))?;
+    let running = cores.start(needs.share, || (peer.start)(needs))?;
     scenario.run(&running.target)
 }
 

@@ -1,11 +1,13 @@
 //! Checks and counts what arrives on a connection, and sends the request that follows from it.
 
+use std::net::SocketAddr;
+
 use anyhow::{Result, bail, ensure};
 
 use super::connection::{Connection, Repeat, Role, StreamHead};
-use super::requests::Requests;
 use super::response::{Head, Response};
 use crate::counts::Counts;
+use crate::endpoints::ReadTemplate;
 use crate::marker;
 
 /// The requests of all channels, and the counts.
@@ -99,5 +101,36 @@ impl Checker {
         }
         let rest = marker::scan(&bytes[begin..], |number| self.counts.deliver(&mut connection.due, number))?;
         Ok(begin + rest)
+    }
+}
+
+/// The requests of one channel's readers. All of them receive the same response, so the request that follows from it is
+/// made once and shared.
+pub(super) struct Requests {
+    host: SocketAddr,
+    pub(super) channel: String,
+    template: ReadTemplate,
+    /// From a reader that has read nothing.
+    pub(super) first: Vec<u8>,
+    /// From a reader that is at `position`.
+    pub(super) latest: Vec<u8>,
+    position: [Vec<u8>; 2],
+}
+
+impl Requests {
+    pub(super) fn new(host: SocketAddr, channel: String, template: ReadTemplate) -> Self {
+        let first = template.request(host, &channel, [b"", b""]);
+        Self { host, channel, template, latest: first.clone(), first, position: Default::default() }
+    }
+
+    /// The request that follows from this response.
+    pub(super) fn after(&mut self, response: &Response<'_>) -> Result<&[u8]> {
+        let Head { last_modified, etag, .. } = response.head;
+        let position = self.template.next.position(&response.body, last_modified, etag)?;
+        if position != self.position {
+            self.latest = self.template.request(self.host, &self.channel, position);
+            self.position = position.map(<[u8]>::to_vec);
+        }
+        Ok(&self.latest)
     }
 }

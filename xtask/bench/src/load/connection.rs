@@ -3,24 +3,21 @@
 //! Small, because there are thousands. Reads and writes bytes without interpreting them.
 
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
-use socket2::{Domain, Socket, Type};
+use socket2::SockRef;
 
 use crate::counts::Due;
 
 /// How long a server may take to accept.
 const CONNECT: Duration = Duration::from_secs(20);
-/// Loopback addresses to connect from, should the ports of one run short.
-const SOURCES: u8 = 16;
 
 /// A connection and its user.
 pub(super) struct Connection {
-    stream: TcpStream,
+    stream: mio::net::TcpStream,
     pub(super) role: Role,
     /// The channel's number.
     pub(super) channel: usize,
@@ -60,12 +57,13 @@ pub(crate) enum Repeat {
 
 impl Connection {
     pub(super) fn open(address: SocketAddr, role: Role, channel: usize, due: Due) -> Result<Self> {
-        let stream = connect(address)?;
-        stream.set_tcp_nodelay(true)?;
+        let stream = TcpStream::connect_timeout(&address, CONNECT)
+            .with_context(|| format!("cannot connect to {address}"))?;
+        stream.set_nodelay(true)?;
         // Reset on close: thousands of sockets in TIME_WAIT would use up the ports of the next round.
-        stream.set_linger(Some(Duration::ZERO))?;
+        SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
         stream.set_nonblocking(true)?;
-        Ok(Self { stream: TcpStream::from_std(stream.into()), role, channel, due, partial: Vec::new() })
+        Ok(Self { stream: mio::net::TcpStream::from_std(stream), role, channel, due, partial: Vec::new() })
     }
 
     pub(super) fn register(&mut self, registry: &Registry, token: Token) -> Result<()> {
@@ -89,28 +87,6 @@ impl Connection {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error).context("cannot read a response"),
             }
-        }
-    }
-}
-
-/// Connects, from another loopback address if the ports of the first are used up.
-fn connect(address: SocketAddr) -> Result<Socket> {
-    let mut source = 0;
-    loop {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-        if source > 0 {
-            socket.bind(&SocketAddr::from((Ipv4Addr::new(127, 0, 0, source + 1), 0)).into())?;
-        }
-        match socket.connect_timeout(&address.into(), CONNECT) {
-            Ok(()) => return Ok(socket),
-            Err(error)
-                if error.kind() == ErrorKind::AddrNotAvailable
-                    && source < SOURCES
-                    && address.ip().is_loopback() =>
-            {
-                source += 1;
-            }
-            Err(error) => return Err(error).with_context(|| format!("cannot connect to {address}")),
         }
     }
 }

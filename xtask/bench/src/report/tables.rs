@@ -10,7 +10,7 @@ use crate::results::{Figure, Run};
 pub(super) fn section(run: &Run, results: &str) -> String {
     let mut text = format!(
         "Measured on {}, commit {}, on {}. Medians, with the range of the rounds in brackets; a ratio is the median of \
-         the rounds' ratios. Every round is in [{results}](../{results}).\n",
+         the rounds' ratios. All rounds and settings are in [{results}](../{results}).\n",
         plain(&run.date),
         code(&run.commit),
         plain(&run.machine),
@@ -35,11 +35,9 @@ pub(super) fn section(run: &Run, results: &str) -> String {
     }
     if servers(run).contains(&POLL) {
         text += "\nBounds beside those against Nchan:\n\n";
-        let settings = settings(run);
         for line in bounds::others(run).into_iter().chain([bounds::summary(run)]) {
             text += &format!("- {}\n", plain(&line));
         }
-        text += &format!("\nOur settings:\n\n{settings}");
     }
     text
 }
@@ -112,16 +110,4 @@ fn compared(run: &Run, group: &Group<'_>, figure: Figure, peer: &str) -> String 
         (Some(ratio), None) => ratio,
         (Some(ratio), Some(bound)) => format!("**{ratio}** {}", bound.verdict(run)),
     }
-}
-
-/// Our settings, with the scenarios that have them.
-fn settings(run: &Run) -> String {
-    let mut all: Vec<(&str, Vec<&str>)> = Vec::new();
-    for row in run.rows.iter().filter(|row| row.server == POLL) {
-        match all.iter_mut().find(|(settings, _)| *settings == row.settings) {
-            Some((_, scenarios)) => scenarios.push(&row.id),
-            None => all.push((&row.settings, vec![&row.id])),
-        }
-    }
-    all.iter().map(|(settings, ids)| format!("- {}: {}\n", code(settings), ids.join(", "))).collect()
 }

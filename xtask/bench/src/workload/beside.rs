@@ -1,12 +1,12 @@
 //! Publishing to one channel, beside other channels that hold a message each or have a waiter.
 
 use anyhow::Result;
+use indicatif::ProgressBar;
 
 use super::publish::{PUBLISHERS, measure};
 use crate::counts::Due;
 use crate::endpoints::ReadTemplate;
 use crate::load::{Load, Role};
-use crate::progress::Progress;
 use crate::results::Round;
 use crate::target::Target;
 
@@ -23,11 +23,11 @@ impl Beside {
     pub(crate) fn run(&self, target: &Target, read: &ReadTemplate) -> Result<Round> {
         let mut load = Load::new(target, read, 1 + self.waiters as usize)?;
         let publishers = load.open_publishers(PUBLISHERS)?;
-        let mut progress = Progress::begin("channels", u64::from(self.channels));
+        let progress = ProgressBar::new(u64::from(self.channels));
         if self.channels > 0 {
             load.publish_all(&publishers, self.channels, |load, publisher| {
                 let number = load.counts().published;
-                progress.show(number);
+                progress.set_position(number);
                 load.publish_to(publisher, &format!("other-{number}"))
             })?;
         }

@@ -33,11 +33,11 @@ impl Channels {
         // The first message of each creates its channel.
         self.publish(&mut load, &publishers, self.channels)?;
         load.settle(LOOK)?;
-        load.reset_latency();
-        let watch = Stopwatch::start(&target.processes, load.busy)?;
+        load.counts_mut().reset_latency();
+        let watch = Stopwatch::start(&target.processes)?;
         self.publish(&mut load, &publishers, self.messages)?;
         load.settle(LOOK)?;
-        watch.stop(u64::from(self.messages), load.busy, load.counts().latency())
+        watch.stop(u64::from(self.messages), load.counts().latency())
     }
 
     fn publish(&self, load: &mut Load, publishers: &[usize], messages: u32) -> Result<()> {

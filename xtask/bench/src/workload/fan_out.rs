@@ -36,15 +36,15 @@ impl FanOut {
         // The first pays for what is allocated on first use.
         self.publish(&mut load, publisher)?;
         load.settle(LOOK)?;
-        load.reset_latency();
-        let watch = Stopwatch::start(&target.processes, load.busy)?;
+        load.counts_mut().reset_latency();
+        let watch = Stopwatch::start(&target.processes)?;
         for _ in 0..self.publishes {
             self.publish(&mut load, publisher)?;
             load.settle(SHORT_LOOK)?;
         }
         load.settle(LOOK)?;
         let deliveries = u64::from(self.publishes) * u64::from(self.waiters);
-        watch.stop(deliveries, load.busy, load.counts().latency())
+        watch.stop(deliveries, load.counts().latency())
     }
 
     fn publish(&self, load: &mut Load, publisher: usize) -> Result<()> {

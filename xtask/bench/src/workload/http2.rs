@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::stopwatch::Stopwatch;
-use crate::http2::{Again, Http2Load};
+use crate::http2::Http2Load;
 use crate::meter::resident;
 use crate::results::Round;
 use crate::target::{Shape, Target};
@@ -16,25 +16,24 @@ pub(crate) const SETTLE: Duration = Duration::from_secs(2);
 
 /// So many messages one after another, each once all wait again.
 pub(crate) fn fan_out(target: &Target, shape: Shape, publishes: u32) -> Result<Round> {
-    let load = Http2Load::connect(target.endpoints.address, shape, Again::AtOnce, target.waits)?;
+    let load = Http2Load::connect(target.endpoints.address, shape, target.waits)?;
     load.ask(|_| {})?;
-    let watch = Stopwatch::start(&target.processes, Duration::ZERO)?;
+    let watch = Stopwatch::start(&target.processes)?;
     for _ in 0..publishes {
         load.publish(|_| {})?;
-        load.wait_for_all()?;
+        load.ask(|_| {})?;
     }
     let (deliveries, latency) = load.counts(|counts| (counts.delivered, counts.latency()));
-    watch.stop(deliveries, Duration::ZERO, latency)
+    watch.stop(deliveries, latency)
 }
 
 /// What the waiters add to resident memory. The server must be fresh: memory that it kept from others would hide theirs.
 pub(crate) fn idle(target: &Target, shape: Shape, settle: Duration) -> Result<Round> {
     let before = resident(&target.processes)?;
-    let watch = Stopwatch::start(&target.processes, Duration::ZERO)?;
-    let load = Http2Load::connect(target.endpoints.address, shape, Again::AtOnce, target.waits)?;
+    let watch = Stopwatch::start(&target.processes)?;
+    let load = Http2Load::connect(target.endpoints.address, shape, target.waits)?;
     load.ask(|_| {})?;
     load.rest(settle)?;
-    load.wait_for_all()?;
-    let round = watch.stop(u64::from(shape.waiters), Duration::ZERO, None)?;
+    let round = watch.stop(u64::from(shape.waiters), None)?;
     Ok(Round { resident: Some(resident(&target.processes)?.saturating_sub(before)), ..round })
 }

@@ -16,11 +16,11 @@ pub(crate) fn run(target: &Target, read: &ReadTemplate, waiters: u32) -> Result<
     load.open(Role::Waiter, 0, Due::from(1))?;
     load.settle(LOOK)?;
     let before = resident(&target.processes)?;
-    let watch = Stopwatch::start(&target.processes, load.busy)?;
+    let watch = Stopwatch::start(&target.processes)?;
     for _ in 0..waiters {
         load.open(Role::Waiter, 0, Due::from(1))?;
     }
     load.settle(LOOK)?;
-    let round = watch.stop(u64::from(waiters), load.busy, None)?;
+    let round = watch.stop(u64::from(waiters), None)?;
     Ok(Round { resident: Some(resident(&target.processes)?.saturating_sub(before)), ..round })
 }

@@ -28,8 +28,8 @@ pub(super) fn measure(
     // The first of each connection pays for what is allocated on first use.
     load.publish_all(publishers, PUBLISHERS, one)?;
     load.settle(LOOK)?;
-    let watch = Stopwatch::start(&target.processes, load.busy)?;
+    let watch = Stopwatch::start(&target.processes)?;
     load.publish_all(publishers, publishes, one)?;
     load.settle(LOOK)?;
-    watch.stop(u64::from(publishes), load.busy, None)
+    watch.stop(u64::from(publishes), None)
 }

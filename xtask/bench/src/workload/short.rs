@@ -37,11 +37,11 @@ impl Short {
         let first = u64::from(self.connections);
         load.until("the first responses", |load| load.counts().answered == first)?;
         load.settle(LOOK)?;
-        let watch = Stopwatch::start(&target.processes, load.busy)?;
+        let watch = Stopwatch::start(&target.processes)?;
         load.poll(&pollers, self.requests)?;
         load.until("a response", |load| load.counts().answered == first + self.requests)?;
         load.settle(LOOK)?;
-        let round = watch.stop(self.requests, load.busy, None)?;
+        let round = watch.stop(self.requests, None)?;
         let expected = match self.repeat {
             Repeat::News => (self.requests, first),
             Repeat::All => (0, first + self.requests),

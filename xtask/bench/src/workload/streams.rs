@@ -42,8 +42,8 @@ impl Streams {
         load.publish(publisher, 0)?;
         self.arrive(&mut load, publisher, 1)?;
         load.settle(LOOK)?;
-        load.reset_latency();
-        let watch = Stopwatch::start(&target.processes, load.busy)?;
+        load.counts_mut().reset_latency();
+        let watch = Stopwatch::start(&target.processes)?;
         match self.pace {
             Pace::Window(window) => self.at_full_speed(&mut load, publisher, window)?,
             Pace::Every(gap) => self.paced(&mut load, publisher, gap)?,
@@ -51,7 +51,7 @@ impl Streams {
         self.arrive(&mut load, publisher, self.messages + 1)?;
         load.settle(LOOK)?;
         let deliveries = u64::from(self.messages) * u64::from(self.readers);
-        watch.stop(deliveries, load.busy, load.counts().latency())
+        watch.stop(deliveries, load.counts().latency())
     }
 
     fn at_full_speed(&self, load: &mut Load, publisher: usize, window: u32) -> Result<()> {

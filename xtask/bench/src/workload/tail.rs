@@ -4,13 +4,13 @@
 //! are measured replaces the oldest.
 
 use anyhow::Result;
+use indicatif::ProgressBar;
 
 use super::fan_out::FanOut;
 use super::short::Short;
 use crate::counts::Due;
 use crate::endpoints::ReadTemplate;
 use crate::load::{Load, Role};
-use crate::progress::Progress;
 use crate::results::Round;
 use crate::target::Target;
 
@@ -38,10 +38,10 @@ pub(crate) fn short(target: &Target, read: &ReadTemplate, retained: u32, short: 
 /// Publishes by one connection, so that the order is certain; returns it.
 fn fill(load: &mut Load, retained: u32) -> Result<usize> {
     let publisher = load.open_publishers(1)?[0];
-    let mut progress = Progress::begin("messages", u64::from(retained));
+    let progress = ProgressBar::new(u64::from(retained));
     load.publish_all(&[publisher], retained, |load, publisher| {
         let number = load.publish(publisher, 0)?;
-        progress.show(u64::from(number));
+        progress.set_position(u64::from(number));
         Ok(number)
     })?;
     Ok(publisher)

@@ -6,42 +6,36 @@ use std::path::Path;
 use anyhow::Result;
 use xtask::server::{Binary, Keyboard, Server};
 
-use super::process;
-use super::running::Running;
+use super::process::folder;
 use crate::cores::Share;
 use crate::endpoints::{Endpoints, Mode, Next, PublishTemplate, ReadTemplate};
-use crate::target::{Needs, Room, Store};
+use crate::peer::{Peer, Running};
+use crate::target::{Needs, Room, Store, Target};
 
 /// Everybody comes from one address to one channel.
 const UNLIMITED: [&str; 4] =
     ["--max-per-channel", "--max-per-address", "--max-connections", "--max-sockets-per-address"];
 
-pub(crate) struct Poll {
-    /// Its name in tables: two builds may be measured in one run.
-    pub(super) name: &'static str,
-    binary: Binary,
+/// A build of our server; `name` is its name in tables, because two may be measured in one run.
+pub(crate) fn prepare(name: &'static str, binary: Option<&Path>) -> Result<Peer> {
+    let binary = Binary::given_or_built(binary)?;
+    let start = move |needs| start(&binary, needs);
+    let settings = |_, needs| Some(settings(needs));
+    Ok(Peer { name, endpoints, settings: Box::new(settings), start: Box::new(start) })
 }
 
-impl Poll {
-    pub(super) fn prepare(name: &'static str, binary: Option<&Path>) -> Result<Self> {
-        Ok(Self { name, binary: Binary::given_or_built(binary)? })
+fn start(binary: &Binary, needs: Needs) -> Result<Running> {
+    let (mut flags, folder) = (flags(needs), folder()?);
+    if needs.store == Store::Disk {
+        flags.push(format!("--store=disk:{}", folder.path().join("store").display()));
     }
-
-    pub(super) fn start(&self, needs: Needs) -> Result<Running> {
-        let (mut flags, mut folder) = (flags(needs), None);
-        if needs.store == Store::Disk {
-            let made = process::folder()?;
-            flags.push(format!("--store=disk:{}", made.path().join("store").display()));
-            folder = Some(made);
-        }
-        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-        let server = Server::start(&self.binary, &flags, Keyboard::Shared)?;
-        let endpoints = endpoints(server.address());
-        Ok(Running::ours(server, endpoints, needs, folder))
-    }
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let server = Server::start(binary, &flags, Keyboard::Shared)?;
+    let (endpoints, processes) = (endpoints(server.address()), vec![server.id()]);
+    Ok(Running::new(Target { endpoints, processes, waits: needs.waits() }, (server, folder)))
 }
 
-pub(super) fn settings(needs: Needs) -> String {
+fn settings(needs: Needs) -> String {
     let store = if needs.store == Store::Disk { "disk:…" } else { "memory:" };
     let load =
         if needs.share == Share::Both { "; on both cores, one of them shared with the load" } else { "" };
@@ -62,7 +56,7 @@ fn flags(needs: Needs) -> Vec<String> {
     flags
 }
 
-pub(super) fn endpoints(address: SocketAddr) -> Endpoints {
+fn endpoints(address: SocketAddr) -> Endpoints {
     let long = "/api/longpoll?channel={channel}&cursor={cursor}&timeout=60";
     let stream = ReadTemplate::new("/api/stream?channel={channel}", Next::Same);
     let short = "/api/poll?channel={channel}";

@@ -2,16 +2,17 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
 use rustix::process::{Resource, geteuid, getrlimit};
 use xtask::tools::{self, Tool};
 
-use super::process::{Process, folder, free_address};
-use super::running::Running;
+use super::process::{self, Workers, folder, free_address};
 use crate::endpoints::{Endpoints, Mode, Next, PublishTemplate, ReadTemplate};
+use crate::peer::{Peer, Running};
+use crate::target::Needs;
 
 const MODULE: &str = "/usr/lib/nginx/modules/ngx_nchan_module.so";
 
@@ -29,39 +30,32 @@ const LOCATIONS: &[(Mode, &str, &str)] = &[
     (Mode::ShortPoll, "poll", "interval-poll"),
 ];
 
-pub(crate) struct Nchan {
-    program: PathBuf,
-    /// As nginx prints it: `nginx/1.22.1`.
-    version: String,
+pub(super) fn prepare() -> Result<Option<Peer>> {
+    if let Err(error) = tools::ensure_these(TOOLS, "the bench") {
+        eprintln!("nchan is left out: {error:#}");
+        return Ok(None);
+    }
+    let program = tools::find("nginx").context("nginx is installed")?;
+    let output = Command::new(&program).arg("-v").output().context("cannot start nginx")?;
+    // It prints `nginx version: nginx/1.22.1`.
+    let version = String::from_utf8_lossy(&output.stderr).trim().rsplit(' ').next().map(str::to_owned);
+    let settings = move |mode, needs| (needs == Needs::PLAIN).then(|| settings(version.as_deref(), mode));
+    let start = Box::new(move |_| start(&program));
+    Ok(Some(Peer { name: "nchan", endpoints, settings: Box::new(settings), start }))
 }
 
-impl Nchan {
-    pub(super) fn prepare() -> Result<Option<Self>> {
-        if let Err(error) = tools::ensure_these(TOOLS, "the bench") {
-            eprintln!("nchan is left out: {error:#}");
-            return Ok(None);
-        }
-        let program = tools::find("nginx").context("nginx is installed")?;
-        let output = Command::new(&program).arg("-v").output().context("cannot start nginx")?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        let version = said.rsplit(' ').next().unwrap_or("nginx").trim().to_owned();
-        Ok(Some(Self { program, version }))
-    }
+fn settings(version: Option<&str>, mode: Mode) -> String {
+    let subscriber = LOCATIONS.iter().find(|(of, _, _)| *of == mode).map_or("", |(_, _, words)| words);
+    let raised = "worker_processes 1; keepalive_requests and worker_connections raised; no access log";
+    format!("{}; nchan_subscriber {subscriber}; {raised}", version.unwrap_or("nginx"))
+}
 
-    pub(super) fn settings(&self, mode: Mode) -> String {
-        let subscriber = LOCATIONS.iter().find(|(of, _, _)| *of == mode).map_or("", |(_, _, words)| words);
-        let raised = "worker_processes 1; keepalive_requests and worker_connections raised; no access log";
-        format!("{}; nchan_subscriber {subscriber}; {raised}", self.version)
-    }
-
-    pub(super) fn start(&self) -> Result<Running> {
-        let (folder, address) = (folder()?, free_address()?);
-        fs::write(folder.path().join("nginx.conf"), configuration(address))?;
-        let mut command = Command::new(&self.program);
-        command.arg("-p").arg(folder.path()).args(["-c", "nginx.conf", "-e", "stderr"]);
-        let process = Process::start(command, folder, address)?.with_children()?;
-        Ok(Running::other(process, endpoints(address)))
-    }
+fn start(program: &Path) -> Result<Running> {
+    let (folder, endpoints) = (folder()?, endpoints(free_address()?));
+    fs::write(folder.path().join("nginx.conf"), configuration(endpoints.address))?;
+    let mut command = Command::new(program);
+    command.arg("-p").arg(folder.path()).args(["-c", "nginx.conf", "-e", "stderr"]);
+    process::start(command, folder, endpoints, Workers::Children)
 }
 
 fn configuration(address: SocketAddr) -> String {
@@ -98,7 +92,7 @@ fn configuration(address: SocketAddr) -> String {
     )
 }
 
-pub(super) fn endpoints(address: SocketAddr) -> Endpoints {
+fn endpoints(address: SocketAddr) -> Endpoints {
     let read = |(mode, path, _): &(Mode, &str, &str)| {
         let of = |next| ReadTemplate::new(&format!("/{path}?channel={{channel}}"), next);
         let template = match mode {

@@ -5,20 +5,24 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use super::process::{Process, folder, free_address};
-use super::running::Running;
+use super::process::{self, Workers, folder, free_address};
 use crate::endpoints::{Endpoints, Mode, Next, PublishTemplate, ReadTemplate};
+use crate::peer::{Peer, Running};
+use crate::target::Needs;
 
-pub(super) const SETTINGS: &str = "keeps nothing, checks nothing";
-
-pub(super) fn start() -> Result<Running> {
-    let (folder, address) = (folder()?, free_address()?);
-    let mut command = Command::new(std::env::current_exe().context("this program is a file")?);
-    command.args(["floor", "--listen", &address.to_string()]);
-    Ok(Running::other(Process::start(command, folder, address)?, endpoints(address)))
+pub(super) fn prepare() -> Peer {
+    let settings = |_, needs| (needs == Needs::PLAIN).then(|| "keeps nothing, checks nothing".to_owned());
+    Peer { name: "floor", endpoints, settings: Box::new(settings), start: Box::new(|_| start()) }
 }
 
-pub(super) fn endpoints(address: SocketAddr) -> Endpoints {
+fn start() -> Result<Running> {
+    let endpoints = endpoints(free_address()?);
+    let mut command = Command::new(std::env::current_exe().context("this program is a file")?);
+    command.args(["floor", "--listen", &endpoints.address.to_string()]);
+    process::start(command, folder()?, endpoints, Workers::Itself)
+}
+
+fn endpoints(address: SocketAddr) -> Endpoints {
     let read = |mode, path: &str, next| (mode, ReadTemplate::new(&format!("/{path}?{{channel}}"), next));
     Endpoints {
         address,
