@@ -3,17 +3,17 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use clap::Args;
 
 use crate::cores::Share;
 use crate::endpoints::Mode;
 use crate::load::Repeat;
-use crate::namespace;
 use crate::peer::Peer;
 use crate::peers::{self, Kind};
 use crate::report::{self, Outputs};
-use crate::rounds::{self, Order, measure};
+use crate::results::Run;
+use crate::rounds::{Order, measure};
 use crate::scenario::{
     Scenario, channels, fan_out, http2_fan_out, http2_idle, idle, publish, short, streams,
 };
@@ -21,6 +21,7 @@ use crate::target::{Needs, Room, Shape, Size, Store};
 use crate::workload::http2::SETTLE;
 use crate::workload::stopwatch::LOOK;
 use crate::workload::streams::Pace;
+use crate::{growth, namespace};
 
 /// Ratios of single rounds differ by some percent.
 const ROUNDS: u32 = 9;
@@ -29,7 +30,7 @@ const BUILDS: [&str; 2] = ["poll", "against"];
 
 #[derive(Args)]
 pub(crate) struct Comparison {
-    /// Only these scenarios (repeatable); a wrong name lists them all
+    /// Only scenarios whose names begin so (repeatable); a wrong name lists them all
     #[arg(long, value_name = "SCENARIO")]
     only: Vec<String>,
     /// Only these servers (repeatable)
@@ -56,42 +57,57 @@ pub(crate) struct Comparison {
 
 impl Comparison {
     pub(crate) fn run(&self) -> Result<()> {
-        let size = if self.quick { Size::Quick } else { Size::Full };
-        let scenarios = self.chosen(size)?;
-        let peers = self.peers(size)?;
+        let size = self.size();
+        let mut servers = size.of(vec![Kind::Poll, Kind::Nchan, Kind::Floor], vec![Kind::Poll, Kind::Floor]);
+        servers.extend(self.golongpoll_source.is_some().then_some(Kind::Golongpoll));
+        let run = self.measure(scenarios(size), servers)?;
+        if self.against.is_some() || self.quick { Ok(()) } else { report::write(&run, &self.outputs) }
+    }
+
+    /// Measures growth instead.
+    pub(crate) fn run_growth(&self) -> Result<()> {
+        let run = self.measure(growth::scenarios(self.size()), vec![Kind::Poll])?;
+        println!("{}", report::tables(&run));
+        Ok(())
+    }
+
+    fn size(&self) -> Size {
+        if self.quick { Size::Quick } else { Size::Full }
+    }
+
+    /// Fails if a row is void.
+    fn measure(&self, scenarios: Vec<Scenario>, servers: Vec<Kind>) -> Result<Run> {
+        let scenarios = self.chosen(scenarios)?;
+        let peers = self.peers(servers)?;
         namespace::enter()?;
-        let rounds = self.rounds.unwrap_or(size.of(ROUNDS, 1));
+        let rounds = self.rounds.unwrap_or(self.size().of(ROUNDS, 1));
         // Builds of one server differ by so little that who goes first matters.
         let order = if self.against.is_some() { Order::Alternating } else { Order::Fixed };
         let run = measure(&scenarios, &peers, rounds, order, |run| self.outputs.keep(run))?;
         if self.against.is_some() {
             report::print_versus(&run, BUILDS[0], BUILDS[1]);
-        } else {
-            report::write(&run, &self.outputs)?;
         }
-        rounds::verdict(&run)
+        let void = run.rows.iter().filter(|row| row.void.is_some()).count();
+        ensure!(void == 0, "of {} rows {void} are void", run.rows.len());
+        eprintln!("nothing lost, repeated or out of order in {} rows", run.rows.len());
+        Ok(run)
     }
 
-    fn chosen(&self, size: Size) -> Result<Vec<Scenario>> {
-        let all = scenarios(size);
-        if let Some(unknown) = self.only.iter().find(|id| all.iter().all(|scenario| scenario.id != **id)) {
+    fn chosen(&self, all: Vec<Scenario>) -> Result<Vec<Scenario>> {
+        let is_chosen = |scenario: &Scenario| self.only.iter().any(|part| scenario.id.starts_with(part));
+        if !self.only.is_empty() && !all.iter().any(is_chosen) {
             let ids: Vec<&str> = all.iter().map(|scenario| &*scenario.id).collect();
-            bail!("there is no scenario `{unknown}`; there are {}", ids.join(", "));
+            bail!("there is no such scenario; there are {}", ids.join(", "));
         }
-        let chosen = |scenario: &Scenario| self.only.is_empty() || self.only.contains(&scenario.id);
-        Ok(all.into_iter().filter(chosen).collect())
+        Ok(all.into_iter().filter(|scenario| self.only.is_empty() || is_chosen(scenario)).collect())
     }
 
-    fn peers(&self, size: Size) -> Result<Vec<Peer>> {
+    fn peers(&self, servers: Vec<Kind>) -> Result<Vec<Peer>> {
         if self.against.is_some() {
             let builds = [(BUILDS[0], &self.binary), (BUILDS[1], &self.against)];
             return builds.into_iter().map(|(name, path)| peers::ours(name, path.as_deref())).collect();
         }
-        let mut kinds = self.server.clone();
-        if kinds.is_empty() {
-            kinds = size.of(vec![Kind::Poll, Kind::Nchan, Kind::Floor], vec![Kind::Poll, Kind::Floor]);
-            kinds.extend(self.golongpoll_source.is_some().then_some(Kind::Golongpoll));
-        }
+        let kinds = if self.server.is_empty() { servers } else { self.server.clone() };
         let (binary, source) = (self.binary.as_deref(), self.golongpoll_source.as_ref());
         let prepared = kinds.iter().map(|&kind| peers::prepare(kind, binary, source));
         Ok(prepared.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
@@ -144,11 +160,9 @@ mod tests {
 
     #[test]
     fn every_bound_is_of_a_scenario_that_is_measured() {
-        for size in [Size::Full, Size::Quick] {
-            let all = scenarios(size);
-            for id in report::bounded() {
-                assert!(all.iter().any(|scenario| scenario.id == id), "{id}");
-            }
+        let (own, growth) = (scenarios(Size::Full), growth::scenarios(Size::Full));
+        for id in report::bounded() {
+            assert!(own.iter().chain(&growth).any(|scenario| scenario.id == id), "{id}");
         }
     }
 }

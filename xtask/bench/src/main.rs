@@ -62,7 +62,7 @@ enum Command {
     /// Let a million wait over HTTP/2, and reach them all with one publish
     Million(million::Million),
     /// The same work beside more and more of what should not matter to it
-    Growth(growth::Growth),
+    Growth(comparison::Comparison),
 }
 
 fn main() -> ExitCode {
@@ -73,7 +73,7 @@ fn main() -> ExitCode {
         Some(Command::Report(report)) => report.run(),
         Some(Command::Instructions(instructions)) => instructions.run(),
         Some(Command::Million(million)) => million.run(),
-        Some(Command::Growth(growth)) => growth.run(),
+        Some(Command::Growth(comparison)) => comparison.run_growth(),
         None => bench.comparison.run(),
     };
     match result {

@@ -59,13 +59,13 @@ impl Report {
 impl Outputs {
     /// Writes the rounds so far, if asked for.
     pub(crate) fn keep(&self, run: &Run) -> Result<()> {
-        keep(self.json.as_deref(), run)
+        self.json.as_ref().map_or(Ok(()), |path| put(path, &json(run)?))
     }
 }
 
-/// Writes a run as JSON, if there is a path.
-pub(crate) fn keep(path: Option<&Path>, run: &Run) -> Result<()> {
-    path.map_or(Ok(()), |path| put(path, &json(run)?))
+/// All figures of a run, for the terminal.
+pub(crate) fn tables(run: &Run) -> String {
+    tables::section(run, RESULTS)
 }
 
 /// Writes a run to everything that is asked for.
@@ -86,7 +86,7 @@ fn write_below(root: &Path, run: &Run, outputs: &Outputs) -> Result<()> {
         }
     }
     if outputs.json.is_none() && !outputs.docs {
-        print!("{}", tables::section(run, RESULTS));
+        print!("{}", tables(run));
     }
     Ok(())
 }

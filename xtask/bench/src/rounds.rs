@@ -68,13 +68,6 @@ pub(crate) fn measure(
     Ok(run)
 }
 
-/// Fails if any row is void.
-pub(crate) fn verdict(run: &Run) -> Result<()> {
-    let void = run.rows.iter().filter(|row| row.void.is_some()).count();
-    ensure!(void == 0, "of {} rows {void} are void", run.rows.len());
-    Ok(())
-}
-
 fn row(scenario: &Scenario, peer: &Peer, settings: String) -> Row {
     Row {
         id: scenario.id.clone(),

@@ -1,18 +1,20 @@
 //! A scenario: a workload in one size, and what the server must be started with for it.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
 
-use crate::endpoints::Mode;
-use crate::endpoints::ReadTemplate;
+use crate::endpoints::{Mode, ReadTemplate};
 use crate::load::Repeat;
 use crate::numbers::whole;
 use crate::results::Round;
 use crate::target::{Needs, Shape, Target};
 use crate::workload::channels::Channels;
 use crate::workload::fan_out::FanOut;
+use crate::workload::publish::{Beside, PUBLISHERS};
 use crate::workload::short::Short;
 use crate::workload::streams::{Pace, Streams};
-use crate::workload::{http2, idle, publish};
+use crate::workload::{http2, idle};
 
 type Run = dyn Fn(&Target, &ReadTemplate) -> Result<Round>;
 
@@ -87,9 +89,10 @@ pub(crate) fn short(repeat: Repeat, connections: u32, requests: u64) -> Scenario
 }
 
 pub(crate) fn publish(publishes: u32) -> Scenario {
-    let words = format!("publish, {} connections", publish::PUBLISHERS);
+    let words = format!("publish, {PUBLISHERS} connections");
+    let work = Beside { channels: 0, waiters: 0, publishes };
     // Nobody reads; every server knows long polls.
-    Scenario::new(words, "publish", Mode::LongPoll, move |target, read| publish::run(target, read, publishes))
+    Scenario::new(words, "publish", Mode::LongPoll, move |target, read| work.run(target, read))
 }
 
 pub(crate) fn idle(waiters: u32) -> Scenario {
@@ -103,7 +106,7 @@ pub(crate) fn http2_fan_out(shape: Shape, publishes: u32) -> Scenario {
     Scenario::new(words, "delivery", Mode::Http2, move |target, _| http2::fan_out(target, shape, publishes))
 }
 
-pub(crate) fn http2_idle(shape: Shape, settle: std::time::Duration) -> Scenario {
+pub(crate) fn http2_idle(shape: Shape, settle: Duration) -> Scenario {
     let (waiters, connections) = (whole(shape.waiters), shape.connections);
     let words = format!("HTTP/2 long poll, {waiters} idle on {connections} connections");
     Scenario::new(words, "waiter", Mode::Http2, move |target, _| http2::idle(target, shape, settle))

@@ -3,7 +3,7 @@
 //! Starts nothing. CPU time and memory are counted if the server's process ids are given; without them, only latency is
 //! measured, and that nothing is lost.
 
-use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::net::ToSocketAddrs as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -12,7 +12,8 @@ use clap::{Args, ValueEnum};
 use crate::endpoints::{Endpoints, Mode, Next, PublishTemplate, ReadTemplate};
 use crate::load::Repeat;
 use crate::machine;
-use crate::results::Row;
+use crate::numbers;
+use crate::results::Figure;
 use crate::scenario::{Scenario, fan_out, short, streams};
 use crate::target::{Target, Waits};
 use crate::workload::streams::Pace;
@@ -73,21 +74,18 @@ impl Url {
         let read = self.header.iter().fold(read, |read, line| read.with(line));
         let scenario = self.scenario();
         let endpoints = Endpoints {
-            address: resolve(&host)?,
+            address: host.to_socket_addrs()?.next().with_context(|| format!("{host} has no address"))?,
             reads: vec![(scenario.mode, read)],
             publish: PublishTemplate::new(&publish, &self.content_type, &self.body),
         };
         let target = Target { endpoints, processes: self.pid.clone(), waits: Waits::Asleep };
-        let row = Row {
-            id: "url".to_owned(),
-            scenario: scenario.words.clone(),
-            operation: scenario.operation.to_owned(),
-            server: host,
-            settings: String::new(),
-            rounds: vec![scenario.run(&target)?],
-            void: None,
-        };
-        println!("{}: nothing lost, repeated or out of order\n{row}", row.scenario);
+        let round = scenario.run(&target)?;
+        println!("{}: nothing lost, repeated or out of order", scenario.words);
+        for figure in [Figure::Cpu, Figure::P99] {
+            if let Some(value) = figure.of_round(&round) {
+                println!("{}: {}", figure.name(), numbers::figure(value));
+            }
+        }
         Ok(())
     }
 
@@ -104,20 +102,14 @@ impl Url {
     }
 }
 
-/// Host and target of a URL.
+/// Host with port, and target of a URL.
 fn split(url: &str) -> Result<(String, String)> {
     let rest = url.strip_prefix("http://").with_context(|| format!("`{url}` does not begin with http://"))?;
-    let at = rest.find(['/', '?']).unwrap_or(rest.len());
-    let (host, target) = rest.split_at(at);
+    let (host, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
     ensure!(!host.is_empty(), "`{url}` names no host");
-    let host = if host.contains(':') { host.to_owned() } else { format!("{host}:80") };
-    let target = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
-    Ok((host, target))
-}
-
-fn resolve(host: &str) -> Result<SocketAddr> {
-    let mut addresses = host.to_socket_addrs().with_context(|| format!("cannot resolve {host}"))?;
-    addresses.next().with_context(|| format!("{host} has no address"))
+    let port = if host.contains(':') { "" } else { ":80" };
+    let slash = if target.starts_with('/') { "" } else { "/" };
+    Ok((format!("{host}{port}"), format!("{slash}{target}")))
 }
 
 #[cfg(test)]
@@ -126,12 +118,9 @@ mod tests {
 
     #[test]
     fn a_url_is_a_host_and_a_target() {
-        let both = |url: &str| split(url).unwrap();
-        let pair = |host: &str, target: &str| (host.to_owned(), target.to_owned());
-        assert_eq!(both("http://a:8080/p?c={channel}"), pair("a:8080", "/p?c={channel}"));
-        assert_eq!(both("http://a"), pair("a:80", "/"));
-        assert_eq!(both("http://a?x"), pair("a:80", "/?x"));
-        assert!(split("https://a/").is_err());
-        assert!(split("http:///p").is_err());
+        let are = |url: &str, host: &str, target: &str| split(url).unwrap() == (host.into(), target.into());
+        assert!(are("http://a:8080/p?c={channel}", "a:8080", "/p?c={channel}"));
+        assert!(are("http://a", "a:80", "/") && are("http://a?x", "a:80", "/?x"));
+        assert!(split("https://a/").is_err() && split("http:///p").is_err());
     }
 }

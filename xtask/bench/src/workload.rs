@@ -3,7 +3,6 @@
 //! Each is the same for every server and takes a fresh one. What is counted lies between two moments at which the
 //! server is idle and everybody who reads is waiting, so that asking again is part of a delivery.
 
-pub(crate) mod beside;
 pub(crate) mod channels;
 pub(crate) mod fan_out;
 pub(crate) mod http2;

@@ -21,6 +21,8 @@ const TOOLS: &[Tool] = &[
     Tool { program: MODULE, package: "libnginx-mod-nchan", purpose: "Nchan" },
 ];
 
+const SETTINGS: &str = "worker_processes 1; keepalive_requests and worker_connections raised; no access log";
+
 /// A mode, its path and the subscriber that serves it.
 const LOCATIONS: &[(Mode, &str, &str)] = &[
     (Mode::LongPoll, "long", "longpoll"),
@@ -39,15 +41,10 @@ pub(super) fn prepare() -> Result<Option<Peer>> {
     let output = Command::new(&program).arg("-v").output().context("cannot start nginx")?;
     // It prints `nginx version: nginx/1.22.1`.
     let version = String::from_utf8_lossy(&output.stderr).trim().rsplit(' ').next().map(str::to_owned);
-    let settings = move |mode, needs| (needs == Needs::PLAIN).then(|| settings(version.as_deref(), mode));
+    let settings = format!("{}; {SETTINGS}", version.as_deref().unwrap_or("nginx"));
+    let settings = move |_, needs| (needs == Needs::PLAIN).then(|| settings.clone());
     let start = Box::new(move |_| start(&program));
     Ok(Some(Peer { name: "nchan", endpoints, settings: Box::new(settings), start }))
-}
-
-fn settings(version: Option<&str>, mode: Mode) -> String {
-    let subscriber = LOCATIONS.iter().find(|(of, _, _)| *of == mode).map_or("", |(_, _, words)| words);
-    let raised = "worker_processes 1; keepalive_requests and worker_connections raised; no access log";
-    format!("{}; nchan_subscriber {subscriber}; {raised}", version.unwrap_or("nginx"))
 }
 
 fn start(program: &Path) -> Result<Running> {

@@ -24,18 +24,14 @@ pub(super) fn section(run: &Run, results: &str) -> String {
             text += &format!("\n{heading}\n\n{table}");
         }
     }
-    let voids: Vec<String> = run
-        .rows
-        .iter()
-        .filter_map(|row| Some((row, row.void.as_ref()?)))
-        .map(|(row, why)| format!("- {}, {}: {}\n", plain(&row.scenario), plain(&row.server), plain(why)))
-        .collect();
-    if !voids.is_empty() {
-        text += &format!("\nVoid:\n\n{}", voids.concat());
+    for row in &run.rows {
+        if let Some(why) = &row.void {
+            text += &format!("\nVoid: {}, {}: {}\n", plain(&row.scenario), plain(&row.server), plain(why));
+        }
     }
     if servers(run).contains(&POLL) {
-        text += "\nBounds beside those against Nchan:\n\n";
-        for line in bounds::others(run).into_iter().chain([bounds::summary(run)]) {
+        text += "\nOther bounds, and all together:\n\n";
+        for line in bounds::others(run) {
             text += &format!("- {}\n", plain(&line));
         }
     }
