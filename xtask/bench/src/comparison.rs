@@ -61,21 +61,25 @@ impl Comparison {
         let mut servers = size.of(vec![Kind::Poll, Kind::Nchan, Kind::Floor], vec![Kind::Poll, Kind::Floor]);
         servers.extend(self.golongpoll_source.is_some().then_some(Kind::Golongpoll));
         let run = self.measure(scenarios(size), servers)?;
-        if self.against.is_some() || self.quick { Ok(()) } else { report::write(&run, &self.outputs) }
+        if self.against.is_some() {
+            report::print_versus(&run, BUILDS[0], BUILDS[1]);
+        } else if !self.quick {
+            report::write(&run, &self.outputs)?;
+        }
+        verdict(&run)
     }
 
     /// Measures growth instead.
     pub(crate) fn run_growth(&self) -> Result<()> {
         let run = self.measure(growth::scenarios(self.size()), vec![Kind::Poll])?;
         println!("{}", report::tables(&run));
-        Ok(())
+        verdict(&run)
     }
 
     fn size(&self) -> Size {
         if self.quick { Size::Quick } else { Size::Full }
     }
 
-    /// Fails if a row is void.
     fn measure(&self, scenarios: Vec<Scenario>, servers: Vec<Kind>) -> Result<Run> {
         let scenarios = self.chosen(scenarios)?;
         let peers = self.peers(servers)?;
@@ -83,14 +87,7 @@ impl Comparison {
         let rounds = self.rounds.unwrap_or(self.size().of(ROUNDS, 1));
         // Builds of one server differ by so little that who goes first matters.
         let order = if self.against.is_some() { Order::Alternating } else { Order::Fixed };
-        let run = measure(&scenarios, &peers, rounds, order, |run| self.outputs.keep(run))?;
-        if self.against.is_some() {
-            report::print_versus(&run, BUILDS[0], BUILDS[1]);
-        }
-        let void = run.rows.iter().filter(|row| row.void.is_some()).count();
-        ensure!(void == 0, "of {} rows {void} are void", run.rows.len());
-        eprintln!("nothing lost, repeated or out of order in {} rows", run.rows.len());
-        Ok(run)
+        measure(&scenarios, &peers, rounds, order, |run| self.outputs.keep(run))
     }
 
     fn chosen(&self, all: Vec<Scenario>) -> Result<Vec<Scenario>> {
@@ -112,6 +109,14 @@ impl Comparison {
         let prepared = kinds.iter().map(|&kind| peers::prepare(kind, binary, source));
         Ok(prepared.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
     }
+}
+
+/// Fails if a row is void.
+fn verdict(run: &Run) -> Result<()> {
+    let void = run.rows.iter().filter(|row| row.void.is_some()).count();
+    ensure!(void == 0, "of {} rows {void} are void", run.rows.len());
+    eprintln!("nothing lost, repeated or out of order in {} rows", run.rows.len());
+    Ok(())
 }
 
 /// All scenarios, in the order of the table. In full size each round does about a hundred thousand operations or more.

@@ -51,7 +51,6 @@ impl Floor {
 
     fn bind(&self) -> Result<Server> {
         let socket = Socket::new(Domain::for_address(self.listen), Type::STREAM, None)?;
-        socket.set_reuse_address(true)?;
         socket.bind(&self.listen.into()).with_context(|| format!("cannot listen on {}", self.listen))?;
         socket.listen(BACKLOG)?;
         socket.set_nonblocking(true)?;
@@ -83,10 +82,8 @@ impl Server {
     fn accept(&mut self) -> Result<()> {
         loop {
             let mut stream = match self.listener.accept() {
-                Ok((stream, _)) => stream,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if error.kind() == ErrorKind::ConnectionAborted => continue,
-                Err(error) => return Err(error).context("cannot accept"),
+                accepted => accepted?.0,
             };
             stream.set_nodelay(true)?;
             let token = Token(self.connections.len());

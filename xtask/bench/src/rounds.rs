@@ -34,28 +34,29 @@ pub(crate) fn measure(
     machine::raise_file_limit()?;
     let mut run = machine::new_run()?;
     let cores = Cores::find()?;
-    // A row's index is its place in these pairs.
-    let pairs = scenarios.iter().flat_map(|scenario| peers.iter().map(move |peer| (scenario, peer)));
+    // Who fills each row.
     let mut lanes = Vec::new();
-    for (scenario, peer) in pairs {
-        if let Some(settings) = peer.settings(scenario.mode, scenario.needs) {
-            lanes.push((scenario, peer));
-            run.rows.push(row(scenario, peer, settings));
+    for scenario in scenarios {
+        for peer in peers {
+            if let Some(settings) = peer.settings(scenario.mode, scenario.needs) {
+                lanes.push((scenario, peer));
+                run.rows.push(row(scenario, peer, settings));
+            }
         }
     }
     for round in 1..=rounds {
         for scenario in scenarios {
             eprintln!("round {round}/{rounds}: {} ({})", scenario.words, scenario.id);
-            let own = (0..lanes.len()).filter(|&lane| std::ptr::eq(lanes[lane].0, scenario));
-            let mut turns: Vec<usize> = own.collect();
+            let mut own: Vec<usize> =
+                (0..lanes.len()).filter(|&lane| lanes[lane].0.id == scenario.id).collect();
             if order == Order::Alternating && round.is_multiple_of(2) {
-                turns.reverse();
+                own.reverse();
             }
-            for lane in turns {
+            for lane in own {
                 let row = &mut run.rows[lane];
                 if row.void.is_none() {
                     match one(lanes[lane].1, scenario, &cores) {
-                        Ok(figures) => row.rounds.push(figures),
+                        Ok(round) => row.rounds.push(round),
                         Err(error) => row.void = Some(without_paths(&format!("{error:#}"))),
                     }
                 }
