@@ -1,8 +1,7 @@
-//! A request's head as the service reads it, whoever read it off the wire.
+//! A request's head as the service reads it: [`Parts`] from hyper or h2, or a plain head still in the read buffer.
 //!
-//! An engine hands over [`Parts`]. What was read without one stays where it lies, in the read buffer: a poll looks at
-//! its path, its query and a handful of fields, and to build maps of all of them would cost more than the rest of its
-//! way. Nothing is checked here; both forms come out of readers that did.
+//! A poll looks at its path, its query and a handful of fields, so building a map of all of them would cost more than
+//! the rest of the request. Nothing is validated here: both kinds come from readers that did.
 
 pub(crate) mod field;
 pub(crate) mod plain;
@@ -12,28 +11,22 @@ use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue, Method, Version};
 
-use crate::message::url_encoding::Coding;
-pub(crate) use field::{Field, FieldSet};
+use field::single;
+pub(crate) use field::{Field, FieldSet, Repeated};
+use plain::PlainValues;
 pub(crate) use plain::{Fields, PlainHead};
 
-/// A head to look things up in.
+/// A request's head.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Head<'a> {
     Parsed(&'a Parts),
     Plain(&'a PlainHead<'a>),
 }
 
-/// A field is there more than once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Repeated;
-
 /// The values of one field, in their order (RFC 9110, section 5.3).
 pub(crate) enum Values<'a> {
     Parsed(ValueIter<'a, HeaderValue>),
-    /// There is no other.
-    Only(Option<&'a [u8]>),
-    /// All fields of a head, from the one of this number on.
-    Among(&'a Fields<'a>, usize, Field),
+    Plain(PlainValues<'a, 'a>),
 }
 
 impl<'a> Head<'a> {
@@ -51,7 +44,7 @@ impl<'a> Head<'a> {
         }
     }
 
-    /// Of the target, where that is in absolute form; in HTTP/2 `:authority`.
+    /// Of a target in absolute form; in HTTP/2 `:authority`.
     pub(crate) fn authority(self) -> Option<&'a Authority> {
         match self {
             Self::Parsed(parts) => parts.uri.authority(),
@@ -59,7 +52,7 @@ impl<'a> Head<'a> {
         }
     }
 
-    /// Of the target, where that is in absolute form; in HTTP/2 `:scheme`.
+    /// Of a target in absolute form; in HTTP/2 `:scheme`.
     pub(crate) fn scheme(self) -> Option<&'a str> {
         match self {
             Self::Parsed(parts) => parts.uri.scheme_str(),
@@ -83,14 +76,6 @@ impl<'a> Head<'a> {
         .unwrap_or_default()
     }
 
-    /// Of the query.
-    pub(crate) fn coding(self) -> Coding {
-        match self {
-            Self::Parsed(_) => Coding::of(self.query()),
-            Self::Plain(head) => head.coding,
-        }
-    }
-
     /// The first value of a field.
     pub(crate) fn field(self, field: Field) -> Option<&'a [u8]> {
         match self {
@@ -107,27 +92,20 @@ impl<'a> Head<'a> {
         }
     }
 
-    /// The value of a field that may be there once.
+    /// The value of a field that may occur only once.
     pub(crate) fn single(self, field: Field) -> Result<Option<&'a [u8]>, Repeated> {
-        match self {
-            Self::Parsed(parts) => {
-                let mut values = parts.headers.get_all(field.name()).iter().map(HeaderValue::as_bytes);
-                let value = values.next();
-                if values.next().is_some() { Err(Repeated) } else { Ok(value) }
-            }
-            Self::Plain(head) => head.fields.single(field),
-        }
+        single(self.fields(field))
     }
 
     /// All values of a field.
     pub(crate) fn fields(self, field: Field) -> Values<'a> {
         match self {
             Self::Parsed(parts) => Values::Parsed(parts.headers.get_all(field.name()).iter()),
-            Self::Plain(head) => head.fields.all(field),
+            Self::Plain(head) => Values::Plain(head.fields.all(field)),
         }
     }
 
-    /// The values of a field that are text: visible ASCII, spaces and tabs.
+    /// Those values of a field that are text: visible ASCII, spaces and tabs.
     pub(crate) fn texts(self, field: Field) -> impl Iterator<Item = &'a str> {
         self.fields(field).filter_map(text)
     }
@@ -143,7 +121,7 @@ impl<'a> Head<'a> {
         }
     }
 
-    /// The same in the types of `http`.
+    /// Converts to the types of `http`.
     pub(crate) fn to_parts(self) -> Parts {
         match self {
             Self::Parsed(parts) => parts.clone(),
@@ -151,7 +129,7 @@ impl<'a> Head<'a> {
         }
     }
 
-    /// What `look` makes of it in the types of `http`.
+    /// Shows the head in the types of `http`.
     pub(crate) fn with_parts<T>(self, look: impl FnOnce(&Parts) -> T) -> T {
         match self {
             Self::Parsed(parts) => look(parts),
@@ -172,13 +150,7 @@ impl<'a> Iterator for Values<'a> {
     fn next(&mut self) -> Option<&'a [u8]> {
         match self {
             Self::Parsed(values) => values.next().map(HeaderValue::as_bytes),
-            Self::Only(value) => value.take(),
-            Self::Among(fields, from, field) => {
-                let mut others = fields.iter().enumerate().skip(*from);
-                let (at, (_, value)) = others.find(|(_, (name, _))| Field::of(name) == Some(*field))?;
-                *from = at + 1;
-                Some(value)
-            }
+            Self::Plain(values) => values.next(),
         }
     }
 }

@@ -1,64 +1,57 @@
-//! A query string, or a form, read by name. Knows how parameters are written, not what they mean.
+//! A query string or form, read by parameter name (WHATWG URL, section 5.1). Knows the syntax, not the meaning.
 //!
-//! Percent-encoding and `+` are undone (WHATWG URL §5.1); what is not UTF-8 then is an error of the parameter
-//! that holds it. Nothing is allocated for parameters nobody asks for.
+//! Only the parameters asked for are decoded, and one that is malformed is its own error, not the query's.
 
 use std::borrow::Cow;
 
-use memchr::memchr;
 use percent_encoding::{AsciiSet, percent_decode_str, percent_encode};
 
 use crate::message::head::Head;
 use crate::message::refusal::Refusal;
-use crate::message::url_encoding::{Coding, decode};
+use crate::message::url_encoding::decode;
 
-/// `name=value` pairs as they stand on the wire.
+/// `name=value` pairs, still encoded.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Query<'a> {
-    text: &'a str,
-    coding: Coding,
-}
+pub(crate) struct Query<'a>(&'a str);
 
-/// What a parameter that is given twice means.
+/// What to do with a parameter that is given more than once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Repeats {
     Refused,
     FirstWins,
 }
 
-/// A form as the text that it should have been: what is not ASCII in it is encoded, the rest stays as it is.
+/// A form's body as text: bytes that are not ASCII are percent-encoded, the rest stays as it is.
 pub(crate) fn form(body: &[u8]) -> Cow<'_, str> {
     percent_encode(body, &AsciiSet::EMPTY).into()
 }
 
 impl<'a> Query<'a> {
-    /// Of a request's target.
+    /// The query of a request's target.
     pub(crate) fn of(head: Head<'a>) -> Self {
-        Self { text: head.query(), coding: head.coding() }
+        Self(head.query())
     }
 
     pub(crate) fn new(text: &'a str) -> Self {
-        Self { text, coding: Coding::of(text) }
+        Self(text)
     }
 
-    /// The value of a parameter, if it is given. A name without `=` has the empty value.
+    /// The value of a parameter. A name without `=` has the empty value.
     pub(crate) fn get(self, name: &str, repeats: Repeats) -> Result<Option<Cow<'a, str>>, Refusal> {
         let [value] = self.get_all([name], repeats)?;
         Ok(value)
     }
 
-    /// The values of some parameters, in one pass.
+    /// The values of several parameters, in one pass.
     pub(crate) fn get_all<const N: usize>(
         self,
         names: [&str; N],
         repeats: Repeats,
     ) -> Result<[Option<Cow<'a, str>>; N], Refusal> {
         let mut found = [None; N];
-        let mut rest = self.text;
-        while !rest.is_empty() {
-            let (key, value, after) = pair(rest);
-            rest = after;
-            let Some(index) = names.iter().position(|name| self.is(key, name)) else { continue };
+        for pair in self.0.split('&') {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let Some(index) = names.iter().position(|name| is(key, name)) else { continue };
             match (found[index], repeats) {
                 (None, _) => found[index] = Some(value),
                 (Some(_), Repeats::Refused) => {
@@ -74,43 +67,23 @@ impl<'a> Query<'a> {
         for ((value, found), name) in values.iter_mut().zip(found).zip(names) {
             let not_text =
                 || Refusal::bad_request(format!("parameter `{name}` is not percent-encoded UTF-8"));
-            *value = found.map(|found| self.value(found).ok_or_else(not_text)).transpose()?;
+            *value = found.map(|found| decode(found).ok_or_else(not_text)).transpose()?;
         }
         Ok(values)
     }
 
-    /// Whether a parameter of this name is given a value, be it an empty one, with `=`.
+    /// Whether a parameter is given with a `=`, even if nothing follows it.
     pub(crate) fn assigns(self, name: &str) -> bool {
-        self.text.split('&').filter_map(|pair| pair.split_once('=')).any(|(key, _)| self.is(key, name))
-    }
-
-    /// Whether a parameter has this name.
-    fn is(self, key: &str, name: &str) -> bool {
-        key == name || (self.coding == Coding::Encoded && percent_decode_str(key).eq(name.bytes()))
-    }
-
-    /// A parameter's value; `None` where it is not percent-encoded UTF-8.
-    fn value(self, text: &'a str) -> Option<Cow<'a, str>> {
-        match self.coding {
-            Coding::Plain => Some(Cow::Borrowed(text)),
-            Coding::Encoded => decode(text),
-        }
+        self.0.split('&').filter_map(|pair| pair.split_once('=')).any(|(key, _)| is(key, name))
     }
 }
 
-/// Name and value, still encoded, of the pair that `text` begins with, and what comes behind its `&`.
-fn pair(text: &str) -> (&str, &str, &str) {
-    let (pair, after) = match memchr(b'&', text.as_bytes()) {
-        Some(end) => (&text[..end], &text[end + 1..]),
-        None => (text, ""),
-    };
-    match pair.bytes().position(|byte| byte == b'=') {
-        Some(key) => (&pair[..key], &pair[key + 1..], after),
-        None => (pair, "", after),
-    }
+/// Whether an encoded parameter name is `name`.
+fn is(key: &str, name: &str) -> bool {
+    key == name || (key.contains('%') && percent_decode_str(key).eq(name.bytes()))
 }
 
-/// A whole number in decimal digits.
+/// A number of decimal digits only.
 pub(crate) fn number(text: &str) -> Option<u64> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if digits { text.parse().ok() } else { None }

@@ -1,26 +1,14 @@
-//! Percent-encoding and `+`, as URLs and forms have them (WHATWG URL §5.1), and how to undo them.
+//! Decoding of percent-encoding and `+` in URLs and forms (WHATWG URL, section 5.1).
 
 use std::borrow::Cow;
 
 use memchr::memchr2;
 use percent_encoding::percent_decode_str;
 
-/// Whether anything in a text stands for something else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Coding {
-    Encoded,
-    Plain,
-}
-
-impl Coding {
-    pub(crate) fn of(text: &str) -> Self {
-        if memchr2(b'%', b'+', text.as_bytes()).is_some() { Self::Encoded } else { Self::Plain }
-    }
-}
-
-/// Undoes `+` and percent-encoding; `None` where a `%` encodes nothing or the bytes are not UTF-8.
+/// Decodes `+` and percent-encoding; `None` where a `%` is not followed by two hexadecimal digits, or the result is not
+/// UTF-8.
 pub(crate) fn decode(value: &str) -> Option<Cow<'_, str>> {
-    if Coding::of(value) == Coding::Plain {
+    if memchr2(b'%', b'+', value.as_bytes()).is_none() {
         return Some(Cow::Borrowed(value));
     }
     if !is_encoded(value.as_bytes()) {

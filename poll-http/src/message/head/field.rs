@@ -1,13 +1,12 @@
-//! The fields that requests are asked for, by number.
+//! The request fields that the service knows, as numbers.
 //!
-//! Most requests have few of them, and are asked for many. So their names are compared once, when a head is read, and
-//! from then on whether a field is there is a bit.
+//! A request has few of them and is asked for many, so names are compared once, when the head is read.
 
 use http::HeaderName;
 
 macro_rules! fields {
     ($($field:ident $name:literal)*) => {
-        /// A field that anything here looks at.
+        /// A known field.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub(crate) enum Field { $($field),* }
 
@@ -15,7 +14,7 @@ macro_rules! fields {
             const ALL: [Self; Self::COUNT] = [$(Self::$field),*];
         }
 
-        /// In small letters; all that stands in them has the bit that makes letters small.
+        /// In lower case.
         const TEXTS: &[&str] = &[$($name),*];
         static NAMES: [HeaderName; Field::COUNT] = [$(HeaderName::from_static($name)),*];
     };
@@ -45,10 +44,7 @@ fields! {
     XRealIp "x-real-ip"
 }
 
-/// The bit by which small letters differ from large ones.
-const SMALL: u8 = 0x20;
-
-/// By length, first and last letter, which tell all names apart.
+/// Fields by length, first and last letter of their names, which tell all of them apart.
 static SLOTS: [Option<Field>; 64] = {
     let mut slots = [None; 64];
     let mut at = 0;
@@ -63,17 +59,17 @@ static SLOTS: [Option<Field>; 64] = {
 
 const fn slot(name: &[u8]) -> usize {
     let ([first, ..], [.., last]) = (name, name) else { return 0 };
-    let (first, last) = ((*first | SMALL) as usize, (*last | SMALL) as usize);
+    let (first, last) = (first.to_ascii_lowercase() as usize, last.to_ascii_lowercase() as usize);
     ((name.len() + first) * 4 + last) % 64
 }
 
 impl Field {
     pub(crate) const COUNT: usize = TEXTS.len();
 
-    /// The field that has this name, in letters of any size. `token` is one (RFC 9110, section 5.6.2).
-    pub(crate) fn of(token: &[u8]) -> Option<Self> {
-        let field = SLOTS[slot(token)]?;
-        is(token, TEXTS[field as usize].as_bytes()).then_some(field)
+    /// The field of this name, in any case (RFC 9110, section 5.1).
+    pub(crate) fn of(name: &[u8]) -> Option<Self> {
+        let field = SLOTS[slot(name)]?;
+        name.eq_ignore_ascii_case(TEXTS[field as usize].as_bytes()).then_some(field)
     }
 
     pub(crate) fn name(self) -> &'static HeaderName {
@@ -85,24 +81,17 @@ impl Field {
     }
 }
 
-/// Field names have no case (RFC 9110, section 5.1). What [`SMALL`] makes a digit or a `-` stands in no token.
-fn is(token: &[u8], name: &[u8]) -> bool {
-    let same = |word: &[u8; 8], known: &[u8; 8]| {
-        u64::from_ne_bytes(*word) | u64::from_ne_bytes([SMALL; 8]) == u64::from_ne_bytes(*known)
-    };
-    if token.len() != name.len() {
-        return false;
-    }
-    match (token.first_chunk(), name.first_chunk(), token.last_chunk(), name.last_chunk()) {
-        // The two words overlap or meet.
-        (Some(first), Some(known_first), Some(last), Some(known_last)) if token.len() <= 16 => {
-            same(first, known_first) && same(last, known_last)
-        }
-        _ => token.iter().zip(name).all(|(byte, known)| byte | SMALL == *known),
-    }
+/// A field that may occur only once is there more than once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Repeated;
+
+/// The only value, if there is one.
+pub(crate) fn single<T>(mut values: impl Iterator<Item = T>) -> Result<Option<T>, Repeated> {
+    let value = values.next();
+    if values.next().is_some() { Err(Repeated) } else { Ok(value) }
 }
 
-/// Some fields.
+/// A set of fields.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct FieldSet(u32);
 
@@ -124,7 +113,7 @@ impl FieldSet {
         self.0 & field.bit() != 0
     }
 
-    /// Whether any field is in both.
+    /// Whether the two sets have a field in common.
     pub(crate) fn meets(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }

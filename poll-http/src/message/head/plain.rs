@@ -3,44 +3,42 @@
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
 
-use crate::message::head::{Field, FieldSet, Repeated, Values};
-use crate::message::url_encoding::Coding;
+use crate::message::head::field::{Field, FieldSet, Repeated, single};
 
-/// The head of a GET or POST that asks nothing of its connection but to be kept.
+/// The head of a GET or POST that asks for nothing but to keep the connection open.
 #[derive(Debug)]
 pub(crate) struct PlainHead<'a> {
     pub(crate) method: Method,
-    /// From its first `/` to the query. Holds nothing that RFC 3986 does not let stand in a path.
+    /// Begins with `/`. Only characters that a path may have (RFC 3986, section 3.3).
     pub(crate) path: &'a str,
-    /// Behind the `?`, if there is one. Holds nothing that RFC 3986 does not let stand in a query.
+    /// What follows the `?`. Only characters that a query may have (RFC 3986, section 3.4).
     pub(crate) query: Option<&'a str>,
-    /// Of path and query.
-    pub(crate) coding: Coding,
     pub(crate) fields: &'a Fields<'a>,
 }
 
-/// The fields of a head, and where among them those are that anything here looks at.
+/// The fields of a head, in the order in which they came.
 #[derive(Debug)]
 pub(crate) struct Fields<'a> {
-    /// In the order in which they came.
-    all: Vec<httparse::Header<'a>>,
+    all: Vec<(Option<Field>, httparse::Header<'a>)>,
     there: FieldSet,
-    /// More than once.
-    repeated: FieldSet,
-    /// The first of each.
-    first: [u8; Field::COUNT],
 }
 
-/// Fields of a plain head. Browsers send about fifteen, proxies add a few.
+/// The values of one field.
+pub(crate) struct PlainValues<'h, 'a> {
+    field: Field,
+    headers: std::slice::Iter<'h, (Option<Field>, httparse::Header<'a>)>,
+}
+
+/// A plain head has at most this many fields. Browsers send about fifteen, proxies add a few.
 const MOST_FIELDS: usize = 32;
 
 impl PlainHead<'_> {
-    /// The same in the types of `http`.
+    /// Converts to the types of `http`.
     pub(crate) fn parts(&self) -> Parts {
         let (mut parts, ()) = Request::new(()).into_parts();
         parts.method = self.method.clone();
         let target = self.query.map(|query| [self.path, "?", query].concat());
-        // What its reader lets through is a target.
+        // A head with any other target is not read as a plain one.
         parts.uri = Uri::try_from(target.as_deref().unwrap_or(self.path)).unwrap_or_default();
         for (name, value) in self.fields.iter() {
             let name = HeaderName::from_bytes(name);
@@ -53,8 +51,7 @@ impl PlainHead<'_> {
 }
 
 impl<'a> Fields<'a> {
-    /// Reads fields, of which `text` holds no more and no less, with the empty line behind them. `None` where it does
-    /// not, and where there are more than a plain head has.
+    /// Reads a header section with its empty line. `None` if `text` is not exactly that, or has too many fields.
     pub(crate) fn read(text: &'a [u8]) -> Option<Self> {
         let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
         let Ok(httparse::Status::Complete((length, fields))) = httparse::parse_headers(text, &mut fields)
@@ -64,40 +61,28 @@ impl<'a> Fields<'a> {
         if length != text.len() {
             return None;
         }
-        let (mut there, mut repeated) = (FieldSet::default(), FieldSet::default());
-        let mut first = [0; Field::COUNT];
-        for (place, field) in (0..=u8::MAX).zip(fields.iter()) {
-            let Some(field) = Field::of(field.name.as_bytes()) else { continue };
-            if there.has(field) {
-                repeated.insert(field);
-            } else {
-                there.insert(field);
-                first[field as usize] = place;
-            }
-        }
-        Some(Self { all: fields.to_vec(), there, repeated, first })
+        let all: Vec<_> = fields.iter().map(|header| (Field::of(header.name.as_bytes()), *header)).collect();
+        let mut there = FieldSet::default();
+        all.iter().filter_map(|(field, _)| *field).for_each(|field| there.insert(field));
+        Some(Self { all, there })
     }
 
-    /// Names, which are tokens, and values, which are visible or opaque.
+    /// Names and values.
     pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])> {
-        self.all.iter().map(|field| (field.name.as_bytes(), field.value))
+        self.all.iter().map(|(_, header)| (header.name.as_bytes(), header.value))
     }
 
-    /// Which fields there are.
+    /// Which known fields there are.
     pub(crate) fn there(&self) -> FieldSet {
         self.there
     }
 
     /// The first value of a field.
     pub(crate) fn first(&self, field: Field) -> Option<&'a [u8]> {
-        if !self.there.has(field) {
-            return None;
-        }
-        let place = self.first[field as usize];
-        self.all.get(usize::from(place)).map(|field| field.value)
+        self.all(field).next()
     }
 
-    /// The first value of the field that has this name.
+    /// The first value of the field of this name.
     pub(crate) fn named(&self, name: &HeaderName) -> Option<&[u8]> {
         let name = name.as_str().as_bytes();
         match Field::of(name) {
@@ -106,13 +91,23 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The value of a field that may be there once.
+    /// The value of a field that may occur only once.
     pub(crate) fn single(&self, field: Field) -> Result<Option<&'a [u8]>, Repeated> {
-        if self.repeated.has(field) { Err(Repeated) } else { Ok(self.first(field)) }
+        single(self.all(field))
     }
 
     /// All values of a field.
-    pub(crate) fn all(&self, field: Field) -> Values<'_> {
-        self.single(field).map_or_else(|Repeated| Values::Among(self, 0, field), Values::Only)
+    pub(crate) fn all(&self, field: Field) -> PlainValues<'_, 'a> {
+        // Most fields asked for are absent.
+        let headers = if self.there.has(field) { &self.all[..] } else { &[] };
+        PlainValues { field, headers: headers.iter() }
+    }
+}
+
+impl<'a> Iterator for PlainValues<'_, 'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        self.headers.find(|(field, _)| *field == Some(self.field)).map(|(_, header)| header.value)
     }
 }

@@ -8,13 +8,11 @@ use http::Method;
 use memchr::{memchr, memmem};
 
 use crate::message::head::{Field, FieldSet, Fields, PlainHead};
-use crate::message::url_encoding::Coding;
 
 /// A plain request, beside the bytes that it is in.
 pub(crate) struct Plain<'a> {
     method: Method,
     target: &'a str,
-    coding: Coding,
     fields: Fields<'a>,
     pub(crate) content: &'a [u8],
 }
@@ -25,34 +23,15 @@ pub(crate) const EMPTY_LINE: &[u8] = b"\r\n\r\n";
 const ASKING: FieldSet =
     FieldSet::of([Field::Te, Field::Expect, Field::Upgrade, Field::Trailer, Field::TransferEncoding]);
 
-/// What stands in targets: pchar, `/` and `?` (RFC 3986, section 3.3).
-const IN_TARGETS: u8 = 1;
-/// And there for itself, in a query as well.
-const PLAIN: u8 = 2;
-
-/// Of each byte, which of these it is.
-const TARGETS: [u8; 256] = {
-    let mut table = [0; 256];
-    let mut byte = 0;
-    while byte < 128 {
-        let letter = byte as u8;
-        table[byte] = match letter {
-            b'%' | b'+' => IN_TARGETS,
-            b'-' | b'.' | b'_' | b'~' | b':' | b'@' | b'/' | b'?' => IN_TARGETS | PLAIN,
-            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b',' | b';' | b'=' => IN_TARGETS | PLAIN,
-            _ if letter.is_ascii_alphanumeric() => IN_TARGETS | PLAIN,
-            _ => 0,
-        };
-        byte += 1;
-    }
-    table
-};
+/// Whether a byte may stand in a target: pchar, `/` or `?` (RFC 3986, sections 3.3 and 3.4).
+fn is_in_targets(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"%+-._~:@/?!$&'()*,;=".contains(&byte)
+}
 
 /// The plain request that `bytes` begin with, if they do, and its length in bytes.
 pub(crate) fn read(bytes: &[u8], max_head_bytes: usize) -> Option<(Plain<'_>, usize)> {
     let (method, target, line) = line(bytes)?;
-    let all = common(target);
-    if all & IN_TARGETS == 0 || !target.starts_with(b"/") {
+    if !target.starts_with(b"/") || !target.iter().copied().all(is_in_targets) {
         return None;
     }
     let head = line + memmem::find(&bytes[line..], EMPTY_LINE)? + EMPTY_LINE.len();
@@ -61,9 +40,8 @@ pub(crate) fn read(bytes: &[u8], max_head_bytes: usize) -> Option<(Plain<'_>, us
     if head > max_head_bytes || (method == Method::GET && !content.is_empty()) {
         return None;
     }
-    let coding = if all & PLAIN == 0 { Coding::Encoded } else { Coding::Plain };
     let target = str::from_utf8(target).ok()?;
-    Some((Plain { method, target, coding, fields, content }, head + content.len()))
+    Some((Plain { method, target, fields, content }, head + content.len()))
 }
 
 impl Plain<'_> {
@@ -72,8 +50,7 @@ impl Plain<'_> {
             Some(at) => (&self.target[..at], Some(&self.target[at + 1..])),
             None => (self.target, None),
         };
-        let (method, coding, fields) = (self.method.clone(), self.coding, &self.fields);
-        PlainHead { method, path, query, coding, fields }
+        PlainHead { method: self.method.clone(), path, query, fields: &self.fields }
     }
 }
 
@@ -89,14 +66,6 @@ fn line(bytes: &[u8]) -> Option<(Method, &[u8], usize)> {
     let target = rest[..end].strip_suffix(b" HTTP/1.1")?;
     let whole = rest.get(end + 1) == Some(&b'\n');
     whole.then(|| (method, target, bytes.len() - rest.len() + end + 2))
-}
-
-/// What all bytes of a target are. All of them are looked at, without a branch for each.
-fn common(target: &[u8]) -> u8 {
-    let both = |all: u8, byte: &u8| all & TARGETS[usize::from(*byte)];
-    let (words, rest) = target.as_chunks::<8>();
-    let all = words.iter().fold(IN_TARGETS | PLAIN, |all, word| word.iter().fold(all, both));
-    rest.iter().fold(all, both)
 }
 
 /// The length of the content, in bytes. `None` where the head is not plain: the length is not said in the one plain way
@@ -190,7 +159,7 @@ mod tests {
         for byte in 0..=u8::MAX {
             let char = char::from(byte);
             let target = format!("/a{char}?b{char}c");
-            if TARGETS[usize::from(byte)] & IN_TARGETS != 0 {
+            if is_in_targets(byte) {
                 assert_eq!(PathAndQuery::try_from(&*target).unwrap().as_str(), target);
             }
             let head = |name: &[u8], value: &[u8]| {
