@@ -1,4 +1,51 @@
-//! poll over HTTP: every polling pattern as a raw service on hyper (HTTP/1.1) and h2 (HTTP/2).
+//! poll over HTTP: publish once, read by any polling pattern, over HTTP/1.1 and HTTP/2.
+//!
+//! ```
+//! # use std::sync::Arc;
+//! # use poll_core::{ChannelName, Payload, Publish, Retention, Store};
+//! # use poll_http::{ConnectionSettings, Service, serve};
+//! # use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let service = Service::builder(Store::in_memory(Retention::default())).build();
+//! service.publish(&ChannelName::parse("news")?, Publish::one(Payload::text("hello"))).await?;
+//!
+//! // A server has a socket from `accept` here, and does this for each.
+//! let (mut client, socket) = tokio::io::duplex(4096);
+//! let connections = Arc::new(service.connections(ConnectionSettings::default()));
+//! tokio::spawn(serve(socket, ([127, 0, 0, 1], 4711).into(), service, connections));
+//!
+//! client.write_all(b"GET /api/longpoll?channel=news HTTP/1.0\r\n\r\n").await?;
+//! let mut answer = String::new();
+//! client.read_to_string(&mut answer).await?;
+//! assert!(answer.contains(r#""content":"hello""#));
+//! # Ok(()) }
+//! ```
+//!
+//! [`Mount`] serves the same below a path of somebody else's server.
+//!
+//! # Patterns: when an answer is given
+//!
+//! | pattern | file in `pattern/` | path | specification |
+//! | --- | --- | --- | --- |
+//! | short poll | `short_poll.rs` | `/api/poll` | conditional requests, RFC 9110 §13 |
+//! | long poll | `long_poll.rs` | `/api/longpoll`, and every dialect's | RFC 6202 §2; `Prefer: wait`, RFC 7240 §4.3 |
+//! | stream | `stream.rs` | `/api/stream` | chunks, RFC 9112 §7.1; server-sent events, WHATWG HTML §9.2 |
+//! | push | `push.rs` | `/api/push` | server push, RFC 9113 §8.4 |
+//! | progress | `progress.rs` | `/api/progress/{job}` | as a stream |
+//! | publish | `publish.rs` | `/api/message`, and every dialect's | POST, RFC 9110 §9.3.3 |
+//! | one message | `message.rs` | `/api/messages/{channel}/{cursor}` | GET, RFC 9110 §9.3.1 |
+//!
+//! # Dialects: how a question is read and its answer written
+//!
+//! `native`, `golongpoll`, `chat` and `channel`, each a file in `dialect/`.
+//!
+//! # The other folders
+//!
+//! `message` is what is said: heads, bodies, refusals. `access` says who may and how often, `worker` is what the requests
+//! of a worker share, `stream` the body of an answer that stays open, `service` one request's way through all of them, and
+//! `transport` the connections. Each uses those before it: `message < access < worker < dialect < stream < pattern <
+//! service`; `transport` uses little of them, and none of them uses it.
 
 mod access;
 mod dialect;
