@@ -19,7 +19,7 @@ use crate::worker::shared::{Hook, Server};
 
 /// Collects what a [`Service`] needs; everything but the store has a default.
 ///
-/// Who comes from the golongpoll library finds its options here:
+/// The options of the golongpoll library:
 ///
 /// | there | here |
 /// | --- | --- |
@@ -69,7 +69,7 @@ impl Builder {
         Self { clock, ..self }
     }
 
-    /// The handle by which the server says that it is on its way out.
+    /// The handle by which the server says that it shuts down.
     pub fn drain(self, drain: Drain) -> Self {
         Self { drain, ..self }
     }
@@ -95,10 +95,10 @@ impl Builder {
     }
 
     /// Asks the program whether a request may do what it asks, after tokens and limits and before anything is read,
-    /// waited for or published; a refusal is told in the words of the dialect. Asked on the worker's thread, so it
-    /// must not block: who somebody is may be settled before, and left in the request's extensions.
+    /// waited for or published; a refusal is written in the format of the dialect. Called on the worker's thread, so it
+    /// must not block: who the user is may be settled before, and left in the request's extensions.
     ///
-    /// What is about no channel is not asked for: `/healthz`, `/readyz`, `/metrics` and the files of the site.
+    /// Not called for what is about no channel: `/healthz`, `/readyz`, `/metrics` and the files of the site.
     pub fn check(
         self,
         check: impl Fn(&Parts, Ask<'_>) -> Result<(), Refusal> + Send + Sync + 'static,
@@ -106,10 +106,10 @@ impl Builder {
         Self { check: Some(Arc::new(check)), ..self }
     }
 
-    /// Tells the program of each publish through this service, [its own](Service::publish) and others', once all
-    /// readers can see it; a repetition under an idempotency key is not told. Called without any lock, before the
-    /// publisher is answered, so it must not block. Publishes that overlap may be told in either order: their
-    /// stamps say which was first. May be given several times.
+    /// Calls a hook for each publish through this service, [the program's own](Service::publish) and others', once all
+    /// readers can see it; not for a repetition under an idempotency key. Called without any lock, before the publisher
+    /// is answered, so it must not block. Publishes that overlap may come in either order: their stamps say which was
+    /// first. Several hooks may be set.
     pub fn on_publish(mut self, hook: impl Fn(&ChannelName, &Published) + Send + Sync + 'static) -> Self {
         self.hooks.push(Arc::new(hook));
         self

@@ -34,8 +34,8 @@ impl Service {
         Self(Arc::new(Dispatcher { worker: worker.sibling(extensions()), program: program.clone() }))
     }
 
-    /// What a worker runs beside its connections: it wakes the worker's waiters in slices, and tells them when
-    /// the server drains. Never ends. Without it waiters are woken by whoever publishes, before that is answered.
+    /// What a worker runs beside its connections: it wakes the worker's waiters in slices, and all of them when the server
+    /// drains. Never ends. Without it a publisher wakes the waiters itself, before it is answered.
     pub fn drive(&self) -> impl Future<Output = ()> + Send + use<> {
         self.0.worker.drive()
     }
@@ -69,9 +69,9 @@ impl Service {
         self.0.dispatch(request, connection)
     }
 
-    /// Publishes from within the program, by the service's clock; counted, and told to the hooks. When this
+    /// Publishes from within the program, by the service's clock; counted, and passed to the hooks. When this
     /// returns, all readers can see the messages. What is published to the [`Store`](poll_core::Store) itself is
-    /// read like everything else, but neither counted nor told.
+    /// read like everything else, but neither counted nor passed to the hooks.
     ///
     /// # Errors
     /// See [`PublishError`].

@@ -1,8 +1,8 @@
 //! A [`Service`] under a path of somebody else's server: hyper's, axum's, or any other that takes a `tower` service.
 //!
-//! That server accepts connections and keeps its own deadlines for heads, writes and idle peers; here a request's
-//! path is cut to what the service knows, and its answer is made to fit where it goes. Pushes and 103 are the
-//! business of our own [`serve`](crate::serve), and are off.
+//! That server accepts connections and has its own timeouts for heads, writes and idle peers; here a request's
+//! path is cut to what the service knows, and the paths in its answer are extended again. Pushes and 103 need our own
+//! [`serve`](crate::serve), and are off.
 //!
 //! ```
 //! use poll_core::{ChannelName, Payload, Publish, Retention, Store};
@@ -44,8 +44,8 @@ use crate::service::handle::Service;
 
 /// A service at a path of another server. A clone is the same mount.
 ///
-/// It runs on any tokio runtime. Nobody has to run [`Service::drive`] for it, unless those who wait are to hear of
-/// a [`Drain`](crate::Drain): then that is spawned once.
+/// It runs on any tokio runtime. [`Service::drive`] need not run beside it, unless a [`Drain`](crate::Drain) is to end what
+/// waits: then spawn it once.
 #[derive(Clone)]
 pub struct Mount {
     service: Service,
@@ -81,7 +81,7 @@ impl Mount {
         Self { paths: Paths::Cut, ..Self::new(service, prefix) }
     }
 
-    /// How to tell from a request whom it came from, where the server calls this as its service: in axum
+    /// How to find the peer of a request, where the server calls this as its service: in axum
     /// `|head| head.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0)`. Without it all requests count
     /// as one address's, with that address's share of the limits.
     #[must_use]

@@ -2,7 +2,7 @@
 //!
 //! A channel reader is a position, not a queue: it reads the shared log when it is polled, and it is polled only while
 //! its connection takes bytes. So a slow reader costs its own position and nothing else; if the log moves on without it,
-//! it is told how much it missed.
+//! its stream says how much it missed.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -179,7 +179,7 @@ impl ChannelReader {
                     return Poll::Ready(event.map_or(Ok(view.next), |event| Err(Some(event))));
                 }
                 Poll::Ready(Err(error)) => {
-                    // A reader that comes back is told why.
+                    // The answer to a reader that comes back says why.
                     tracing::debug!(channel = ?self.channel, %error, "a stream breaks off");
                     self.progress = Progress::Ended;
                     return Poll::Ready(Err(Some(StreamEvent::Broken)));

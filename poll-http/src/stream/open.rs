@@ -21,8 +21,8 @@ pub(crate) struct Opened {
     pub(crate) permit: Permit,
 }
 
-/// Opens a channel to a reader; `None` where there is nothing more to come. An EventSource reconnects after every end,
-/// until it is told that.
+/// Opens a channel to a reader; `None` where there is nothing more to come: an EventSource reconnects after every end,
+/// until it is answered 204.
 ///
 /// # Errors
 /// 429 where no more may wait, 503 where the archive does not answer in time, 500 where it never will.

@@ -1,9 +1,9 @@
-//! How much a worker does before it looks at its sockets again.
+//! Cooperative scheduling: how much a worker does before its sockets are polled again.
 //!
-//! A runtime looks at its sockets when nothing else is to be done, or after so many tasks; it cannot know that a task
-//! takes a million times as long as another. So what is done is counted where it is done, by what it costs, and once a
-//! turn has had its share every connection waits for the next turn: whatever the work is made of, and however few make
-//! it. Whoever had nothing of a turn comes before those who had, in the order in which they came.
+//! A runtime polls its sockets when nothing else is to be done, or after so many tasks; it cannot know that one task takes
+//! a million times as long as another. So work is counted where it is done, by what it costs, and once a turn has spent
+//! its budget every connection waits for the next turn, whatever the work is made of. Tasks that had nothing of a turn
+//! come before those that had, in the order in which they came.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future as _;
@@ -12,9 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 /// What a turn may cost, in nanoseconds of an ordinary core as far as they can be known before: a tenth of the 20 ms
-/// that a turn may take, as the last piece of work is begun before it is over, cores differ, and a busy machine's are
-/// slower.
-const SHARE: u64 = 2_000_000;
+/// that a turn may take, as the last piece of work begins before the budget is spent, and a busy machine is slower.
+const BUDGET: u64 = 2_000_000;
 
 /// What work costs, in the same unit. Measured in rough figures: what counts is that none is off by a factor.
 pub(crate) mod cost {
@@ -31,13 +30,13 @@ pub(crate) mod cost {
 }
 
 thread_local! {
-    /// What this thread's turn has cost. Apart, because it is all that most requests touch.
+    /// What this thread's turn has cost. Apart from the rest, because most requests touch nothing else.
     static SPENT: Cell<u64> = const { Cell::new(0) };
     static TURN: Arc<Turn> = Arc::default();
     static ENDED: RefCell<Option<Box<dyn Fn()>>> = const { RefCell::new(None) };
 }
 
-/// Who waits for the next turn of a thread.
+/// The tasks that wait for the next turn of a thread.
 #[derive(Default)]
 struct Turn {
     /// Held to add one waker or to take all, never while waking.
@@ -46,11 +45,11 @@ struct Turn {
 
 #[derive(Default)]
 struct Waiting {
-    /// Those who had nothing of this turn…
+    /// Those that had nothing of this turn…
     ahead: Vec<Waker>,
-    /// … and those who had some and want more.
+    /// … and those that had some and want more.
     behind: Vec<Waker>,
-    /// Whether the next turn is asked for.
+    /// Whether the runtime was asked for the next turn.
     asked: bool,
 }
 
@@ -59,9 +58,9 @@ pub(crate) fn charge(cost: u64) {
     SPENT.set(SPENT.get().saturating_add(cost));
 }
 
-/// Whether this turn has had its share.
+/// Whether this turn has spent its budget.
 pub(crate) fn is_over() -> bool {
-    SPENT.get() >= SHARE
+    SPENT.get() >= BUDGET
 }
 
 /// Ready while this turn goes on, else when another does: for a task that begins to work.
@@ -69,9 +68,9 @@ pub(crate) fn poll_begin(cx: &mut Context<'_>) -> Poll<()> {
     if is_over() { wait(cx.waker(), |waiting| &mut waiting.ahead) } else { Poll::Ready(()) }
 }
 
-/// The same for a task whose work was promised to this turn: ready until the turn has had twice its share.
+/// The same for a task whose work was promised to this turn: ready until the turn has spent its budget twice.
 pub(crate) fn poll_finish(cx: &mut Context<'_>) -> Poll<()> {
-    if SPENT.get() >= 2 * SHARE { wait(cx.waker(), |waiting| &mut waiting.ahead) } else { Poll::Ready(()) }
+    if SPENT.get() >= 2 * BUDGET { wait(cx.waker(), |waiting| &mut waiting.ahead) } else { Poll::Ready(()) }
 }
 
 /// The same for a task that has worked and goes on.
@@ -87,7 +86,7 @@ fn wait(waker: &Waker, place: fn(&mut Waiting) -> &mut Vec<Waker>) -> Poll<()> {
         let asked = std::mem::replace(&mut waiting.asked, true);
         drop(waiting);
         if !asked {
-            // The runtime wakes who yields once it has looked at its sockets. Outside of one that is at once.
+            // The runtime wakes a task that yields once it has polled its sockets. Outside of one that is at once.
             let next = Waker::from(Arc::clone(turn));
             let _ = pin!(tokio::task::yield_now()).poll(&mut Context::from_waker(&next));
         }
@@ -95,13 +94,13 @@ fn wait(waker: &Waker, place: fn(&mut Waiting) -> &mut Vec<Waker>) -> Poll<()> {
     Poll::Pending
 }
 
-/// Has `ended` called on this thread whenever a turn of it ends, for whoever measures turns.
+/// Calls `ended` on this thread whenever a turn of it ends, to measure turns by.
 pub fn watch_turns(ended: impl Fn() + 'static) {
     ENDED.set(Some(Box::new(ended)));
 }
 
-/// This thread has nothing to do and is about to sleep, which ends its turn. A runtime that is not told so has shorter
-/// turns than it might.
+/// Ends the turn of this thread, which has nothing to do and is about to sleep. Without this turns are shorter than they
+/// might be.
 pub fn end_turn() {
     SPENT.set(0);
     ENDED.with_borrow(|ended| ended.iter().for_each(|ended| ended()));
@@ -114,7 +113,7 @@ impl Turn {
     }
 }
 
-/// Called when the runtime has looked at its sockets: the next turn begins.
+/// Called when the runtime has polled its sockets: the next turn begins.
 impl Wake for Turn {
     fn wake(self: Arc<Self>) {
         let Waiting { ahead, behind, .. } = std::mem::take(&mut *self.waiting());
@@ -137,7 +136,7 @@ mod tests {
             std::task::ready!(poll_begin(cx));
             while left > 0 {
                 std::task::ready!(poll_go_on(cx));
-                charge(SHARE);
+                charge(BUDGET);
                 done.lock().unwrap().push(name);
                 left -= 1;
             }
@@ -163,7 +162,7 @@ mod tests {
         watch_turns(move || {
             told.fetch_add(1, Ordering::Relaxed);
         });
-        charge(SHARE - 1);
+        charge(BUDGET - 1);
         assert!(!is_over());
         charge(1);
         let waiters: Vec<_> = (0..3).map(|_| tokio::spawn(poll_fn(poll_begin))).collect();
@@ -172,7 +171,7 @@ mod tests {
         }
         assert_eq!(ended.load(Ordering::Relaxed), 1);
         assert!(!is_over());
-        charge(SHARE);
+        charge(BUDGET);
         end_turn();
         assert!(!is_over());
         assert_eq!(ended.load(Ordering::Relaxed), 2);
@@ -180,7 +179,7 @@ mod tests {
 
     #[test]
     fn outside_of_a_runtime_there_is_no_waiting() {
-        charge(SHARE);
+        charge(BUDGET);
         let mut cx = Context::from_waker(Waker::noop());
         assert!(poll_begin(&mut cx).is_pending());
         assert!(poll_begin(&mut cx).is_ready());

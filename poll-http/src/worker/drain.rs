@@ -1,8 +1,7 @@
-//! Where the server is on its way out, told to everyone who has to act on it.
+//! How far the server has come in shutting down.
 //!
 //! Readiness goes first (a load balancer stops sending), then connections are asked to finish. One value says which, so
-//! that `/readyz`, the accept loop, every connection and every waiting poll agree. It decides nothing: who waits on it
-//! does.
+//! that `/readyz`, the accept loop, every connection and every waiting poll agree. What follows from it is theirs.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -39,9 +38,9 @@ struct Waiting {
 /// How far a [`Drain`] has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// All is served.
+    /// Every request is served.
     Serving,
-    /// All is served, but readiness says no, so that no new work is sent here.
+    /// Every request is served, but `/readyz` says no, so that a load balancer sends no more.
     Unready,
     /// Idle connections close, waiting requests are answered, streams end.
     Draining {
@@ -77,7 +76,7 @@ impl Drain {
         drop(waiting);
     }
 
-    /// To [`Phase::Draining`], which wakes all who wait for it; nothing when already there.
+    /// To [`Phase::Draining`], which wakes all that wait for it; nothing when already there.
     pub fn begin(&self, spread: Duration) {
         let mut waiting = self.waiting();
         if self.shared.phase.load(Ordering::Relaxed) == DRAINING {
@@ -128,7 +127,7 @@ impl std::fmt::Debug for Drain {
 #[must_use = "futures do nothing unless polled"]
 pub struct WaitDraining {
     drain: Drain,
-    /// The place in the list, and the waker that is there.
+    /// The key in the list, and the waker that is there.
     registered: Option<(usize, Waker)>,
 }
 

@@ -134,13 +134,13 @@ impl Metrics {
         self.refused(cut.reason());
     }
 
-    /// So long it took until `readers` were given a message.
+    /// A message took so long to reach so many readers.
     pub(crate) fn lag(&self, lag: Duration, readers: u64) {
         self.lag.observe(lag, readers);
     }
 }
 
-/// All at zero from the start, so that a graph shows the first refusal as a step.
+/// All reasons at zero from the start, so that a graph shows the first refusal as a step.
 fn refusals() -> Family<Reason, Counter> {
     let family = Family::default();
     for reason in Refusal::REASONS.into_iter().chain(Cut::ALL.map(Cut::reason)) {

@@ -1,4 +1,4 @@
-//! What a service is set to: every knob of the answering half in one place, each default with its why.
+//! The settings of a service, each default with its reason.
 
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ pub struct ServiceSettings {
     pub max_payload_bytes: usize,
     /// Longest wait of a long poll. 50 s, and so answers after 49: HAProxy commonly cuts at 50, nginx at 60.
     pub max_poll: Duration,
-    /// How often a silent stream says that it lives. 15 s: below the 30 s after which some middleboxes forget it.
+    /// How often a silent stream sends a heartbeat. 15 s: below the 30 s after which some middleboxes forget it.
     pub heartbeat: Duration,
-    /// How long a request that waits for no message waits for what is not in memory. 5 s: ten times what a busy disk
-    /// takes, and short of what those in front of the server wait.
+    /// How long a request that waits for no message may wait for the archive. 5 s: ten times what a busy disk takes, and
+    /// less than proxies in front of the server wait.
     pub cold_read: Duration,
     /// How long a request's body may take. 10 s.
     pub body: Duration,
@@ -28,7 +28,7 @@ pub struct ServiceSettings {
     pub hosts: HostCheck,
     /// Whether a publish without content publishes a test message.
     pub demo: Demo,
-    /// Who is let in to wait, and how often anybody may ask.
+    /// How many may wait, and how often a client may ask.
     pub limits: Limits,
     /// Who may publish and who may read.
     pub access: Access,
@@ -36,25 +36,25 @@ pub struct ServiceSettings {
     pub trusted_proxies: Vec<IpNet>,
     /// Longest `timeout` of the golongpoll dialect in seconds. 120, as the library has it.
     pub golongpoll_most_seconds: u64,
-    /// What happens in the golongpoll dialect to an event that was given to somebody.
+    /// What happens in the golongpoll dialect to an event that was delivered.
     pub golongpoll_given: Given,
-    /// Whether a message fetched alone says who was given it.
+    /// Whether a message fetched alone lists the clients that it was delivered to.
     pub receipts: Receipts,
     /// Demonstration jobs at a time: each is a channel and ten seconds of a task.
     pub demo_jobs: usize,
 }
 
-/// What becomes of an event that was given to somebody.
+/// What becomes of an event that was delivered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Given {
     /// It stays for others.
     #[default]
     Kept,
-    /// It is deleted for this dialect, once the answer with it was written.
+    /// It is deleted for this dialect, once the answer with it is written.
     Deleted,
 }
 
-/// Whether it is noted which named clients were given a message.
+/// Whether it is recorded which named clients a message was delivered to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Receipts {
     /// It is.

@@ -1,9 +1,9 @@
-//! The only sleeper: a wheel of coarse timers with one driver task per [`Timers`].
+//! A hashed timer wheel: coarse timers with one driver task per [`Timers`], and the only thing in the crate that sleeps.
 //!
-//! A waiting poll, an idle connection and a stalled write all need "wake me then", and nearly all of them are dropped
-//! or pushed back long before. So a timer is one slot of a shared wheel, pushing it back is one store, and taking it
-//! out is two links; there is no allocation and no runtime timer per wait. What is given up is precision: a timer
-//! fires up to 8 ms late, never early. It knows nothing of what the time is for.
+//! A waiting poll, an idle connection and a stalled write all need a timeout, and nearly all of these are cancelled or
+//! postponed long before. So a timer is one entry of a shared wheel, postponing it is one store, and taking it out is two
+//! links; there is no allocation and no runtime timer per wait. What is given up is precision: a timer fires up to 8 ms
+//! late, never early.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -19,7 +19,8 @@ use tokio::time::{Instant, sleep_until};
 /// ticks make up a second, so that finding one takes no wide division.
 const TICKS_A_SECOND: u64 = 125;
 const TICK_NANOS: u64 = 1_000_000_000 / TICKS_A_SECOND;
-/// Ticks once round the wheel, about 65 s: most waits fit; a longer one is met again each round and left in place.
+/// Ticks in one revolution of the wheel, about 65 s: most waits fit; a longer one is met again each revolution and left
+/// in place.
 const SLOTS: usize = 8192;
 /// Timers fired before the driver lets other tasks run.
 const SLICE: usize = 512;
@@ -39,11 +40,11 @@ struct Shared {
     base: Instant,
     /// Held for a few loads and stores each time, never over a wake or an await.
     wheel: Mutex<Wheel>,
-    /// Rung when a timer is set to go off before the driver means to get up.
+    /// Notified when a timer is set to fire before the driver means to wake up.
     sooner: Notify,
 }
 
-/// Timers by the tick they go off at, hashed by `tick % SLOTS`; those of a slot are doubly linked.
+/// Timers by the tick they fire at, hashed by `tick % SLOTS`; those of a slot are doubly linked.
 struct Wheel {
     timers: Slab<Entry>,
     /// First timer of each slot. Allocated with the first timer.
@@ -57,7 +58,7 @@ struct Wheel {
 }
 
 struct Entry {
-    /// [`NEVER`] while it is not in a slot: it has gone off and its owner has not set it again.
+    /// [`NEVER`] while it is not in a slot: it has fired and its owner has not set it again.
     tick: u64,
     waker: Option<Waker>,
     previous: u32,
@@ -68,7 +69,7 @@ struct Entry {
 enum Driver {
     /// No task runs.
     Absent,
-    /// The task runs and gets up at this tick.
+    /// The task runs and wakes up at this tick.
     Until(u64),
 }
 
@@ -80,7 +81,7 @@ impl Default for Timers {
 
 impl Timers {
     /// An empty wheel. Its driver is spawned on the current tokio runtime when the first timer is waited for, and ends
-    /// when it gets up and finds no timer left.
+    /// when it wakes up and finds no timer left.
     #[must_use]
     pub fn new() -> Self {
         let wheel = Wheel {
@@ -139,12 +140,12 @@ impl Timers {
     }
 
     fn instant_of(&self, tick: u64) -> Instant {
-        // A tick beyond what a duration holds is centuries away; the driver merely gets up early.
+        // A tick beyond what a duration holds is centuries away; the driver merely wakes up early.
         let millis = tick.saturating_mul(8).min(u64::from(u32::MAX) * 1000);
         self.shared.base + Duration::from_millis(millis)
     }
 
-    /// Makes sure that somebody is up at `tick`, which was just linked.
+    /// Makes sure that a driver wakes up at `tick`, which was just linked.
     fn ensure_driver(&self, mut wheel: MutexGuard<'_, Wheel>, tick: u64) {
         match wheel.driver {
             Driver::Until(up) if up <= tick => {}
@@ -179,17 +180,17 @@ pub struct Timer {
 }
 
 impl Timer {
-    /// To go off at `when`. Poll afterwards: a time earlier than the last is only kept from then on.
+    /// To fire at `when`. Poll afterwards: a time earlier than the last is only kept from then on.
     pub fn set(&mut self, when: Instant) {
         self.due = self.timers.tick_after(when);
     }
 
-    /// Not to go off at all.
+    /// Not to fire at all.
     pub fn clear(&mut self) {
         self.due = NEVER;
     }
 
-    /// Whether it is set, gone off or not.
+    /// Whether it is set, fired or not.
     #[must_use]
     pub fn is_set(&self) -> bool {
         self.due != NEVER
@@ -346,7 +347,7 @@ impl Wheel {
         self.done = self.done.max(now);
     }
 
-    /// The first tick not done yet whose slot has timers, possibly of a later round.
+    /// The first tick not done yet whose slot has timers, possibly of a later revolution.
     fn next_up(&self) -> Option<u64> {
         if self.linked == 0 {
             return None;

@@ -1,6 +1,6 @@
-//! How long messages take to their readers, as a histogram that takes many observations at once.
+//! How long messages take to reach their readers, as a histogram that takes many observations at once.
 //!
-//! A fan-out gives one message to thousands at one time; the library's histogram would take its lock and go through its
+//! A broadcast gives one message to thousands at one time; the library's histogram would take its lock and go through its
 //! buckets for each of them. Written out by the library's encoder like any other.
 
 use std::fmt;
@@ -11,9 +11,9 @@ use std::time::Duration;
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 
-/// The upper bound of the first bucket; that of each further one is twice as much. From a wake on this machine…
+/// The upper bound of the first bucket; that of each further one is twice as much. From a wake-up on the same machine…
 const FIRST: Duration = Duration::from_micros(100);
-/// … to a reader that was stalled: 13 s. One more bucket is for all above.
+/// … to a reader that was stalled: 13 s. One more bucket counts all above.
 const BOUNDED: usize = 18;
 
 /// Lags that were observed. A clone counts with its original.
