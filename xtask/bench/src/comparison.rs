@@ -30,7 +30,7 @@ const BUILDS: [&str; 2] = ["poll", "against"];
 
 #[derive(Args)]
 pub(crate) struct Comparison {
-    /// Only scenarios whose names begin so (repeatable); a wrong name lists them all
+    /// Only these scenarios, or those whose names begin so (repeatable); a wrong name lists them all
     #[arg(long, value_name = "SCENARIO")]
     only: Vec<String>,
     /// Only these servers (repeatable)
@@ -91,11 +91,16 @@ impl Comparison {
     }
 
     fn chosen(&self, all: Vec<Scenario>) -> Result<Vec<Scenario>> {
-        let is_chosen = |scenario: &Scenario| self.only.iter().any(|part| scenario.id.starts_with(part));
-        if !self.only.is_empty() && !all.iter().any(is_chosen) {
+        let is_id = |part: &String| all.iter().any(|scenario| scenario.id == *part);
+        let (ids, parts): (Vec<&String>, Vec<&String>) = self.only.iter().partition(|part| is_id(part));
+        let begins = |scenario: &Scenario, part: &String| scenario.id.starts_with(part);
+        if let Some(unknown) = parts.iter().find(|part| !all.iter().any(|scenario| begins(scenario, part))) {
             let ids: Vec<&str> = all.iter().map(|scenario| &*scenario.id).collect();
-            bail!("there is no such scenario; there are {}", ids.join(", "));
+            bail!("there is no scenario `{unknown}`; there are {}", ids.join(", "));
         }
+        let is_chosen = |scenario: &Scenario| {
+            ids.contains(&&scenario.id) || parts.iter().any(|part| begins(scenario, part))
+        };
         Ok(all.into_iter().filter(|scenario| self.only.is_empty() || is_chosen(scenario)).collect())
     }
 
