@@ -24,6 +24,7 @@ const IN_PRODUCT: &[Ban] = &[
         why: "time comes into the core as an argument",
     },
     Ban { under: "poll-core/src/", what: "std :: env", why: "the core has no environment" },
+    Ban { under: "poll-core/src/", what: "tokio :: net", why: "only the redis journal has sockets" },
     Ban { under: "poll-core/src/", what: "tracing_subscriber", why: "a library does not set up logs" },
     Ban {
         under: "poll-http/src/",
@@ -45,16 +46,15 @@ const ANYWHERE: &[Ban] = &[
     Ban { under: "", what: "dbg !", why: "left over from a hunt" },
 ];
 
-/// The core may reach the network only for the journal that is a network store.
-const NETWORK: Ban =
-    Ban { under: "poll-core/src/", what: "tokio :: net", why: "only the redis journal has sockets" };
-const NETWORK_JOURNAL: &str = "poll-core/src/journal/redis";
+/// Files to which a ban does not apply: the one place where time comes in, and the journal that is a network store.
+const EXCEPT: &[(&str, &str)] =
+    &[("SystemTime :: now", "poll-core/src/environment/"), ("tokio :: net", "poll-core/src/journal/redis")];
 
 /// Faults of one Rust file.
 pub(super) fn check(path: &str, text: &str) -> Vec<Fault> {
     let product_lines = if is_test(path) { 0 } else { line_of_tests(text) };
-    let network = (!path.starts_with(NETWORK_JOURNAL)).then_some(&NETWORK);
-    let in_product = IN_PRODUCT.iter().chain(network).map(|ban| (ban, product_lines));
+    let is_free = |what| EXCEPT.iter().any(|(free, place)| *free == what && path.starts_with(place));
+    let in_product = IN_PRODUCT.iter().filter(|ban| !is_free(ban.what)).map(|ban| (ban, product_lines));
     let bans = in_product.chain(ANYWHERE.iter().map(|ban| (ban, usize::MAX)));
     let bans: Vec<(&Ban, usize)> = bans.filter(|(ban, _)| path.starts_with(ban.under)).collect();
     let tokens = tokens(text);
