@@ -216,7 +216,7 @@ impl Append<Minted> {
     }
 }
 
-impl Mint<'_> {
+impl<'a> Mint<'a> {
     /// Gives each message the next number, and a later time and id than all before. To be called once, when the publish
     /// has its place in the journal's order: a minted publish can no longer be refused.
     pub fn mint(&mut self, append: Append) -> Append<Minted> {
@@ -226,9 +226,7 @@ impl Mint<'_> {
         self.earliest = messages.first().map(|message| message.at);
         Append { envelope, content: Minted { epoch, after, messages } }
     }
-}
 
-impl<'a> Mint<'a> {
     /// For one publish with this many payloads.
     pub(crate) fn of(state: &'a mut ChannelState, payloads: usize) -> Self {
         // Times that are given out elsewhere are later than the newest message.
@@ -294,13 +292,6 @@ impl WriteBehind {
     /// The publish is kept.
     pub fn kept(self) {
         self.channel.state.lock().written(self.newest);
-    }
-}
-
-impl std::fmt::Debug for WriteBehind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut debug = f.debug_struct("WriteBehind");
-        debug.field("channel", self.channel.name()).field("newest", &self.newest).finish()
     }
 }
 

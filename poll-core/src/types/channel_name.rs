@@ -14,8 +14,8 @@ use std::sync::OnceLock;
 use indexmap::IndexMap;
 use smol_str::SmolStr;
 
-/// 1 to 1024 bytes of UTF-8 without control characters. A clone of a short one is a copy, of a long one a reference
-/// count: a name is compared far from the processor's caches, so most are to lie in the table itself.
+/// 1 to 1024 bytes of UTF-8 without control characters. Short names are stored inline, so that a table compares them
+/// without following a pointer; cloning a long one counts a reference.
 #[derive(Clone)]
 pub struct ChannelName {
     /// Of the text, under a key of this process, so that clients cannot choose names that collide.

@@ -19,13 +19,13 @@ pub struct Publish {
     pub ending: Ending,
 }
 
-/// Whether a channel goes on after a publish.
+/// Whether a publish ends its channel.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Ending {
     /// More may follow.
     #[default]
     Open,
-    /// Nothing follows: the channel is closed with it.
+    /// Nothing follows: this closes the channel.
     Close,
 }
 
