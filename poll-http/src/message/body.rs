@@ -15,7 +15,7 @@ use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use poll_core::{Batch, Charge};
 
-use crate::message::shared_writer::Lent;
+use crate::message::shared_writer::SharedWriter;
 
 /// One answer's body.
 pub struct Body {
@@ -55,7 +55,7 @@ enum Kind {
     Stream(Box<dyn Pieces + Send>),
     /// The same, where every piece is there when it is asked for.
     Drawn(Box<dyn Pieces + Send>),
-    Level(Box<dyn Level + Send>),
+    Broadcastable(Box<dyn Broadcastable + Send>),
 }
 
 /// How many bytes are held of a batch for whoever asks, if nobody else holds it.
@@ -75,10 +75,11 @@ pub trait Pieces {
 }
 
 /// Pieces that others may get just the same, so that one can write them for all.
-pub(crate) trait Level: Pieces {
-    /// All that was given is written and nothing more is there: the socket that `share` gives may be lent from here on.
+pub(crate) trait Broadcastable: Pieces {
+    /// All that was given is written and nothing more is there: the socket that `share` gives may be handed over from
+    /// here on.
     /// Its connection is woken by `waker` once it has to do something itself. Pieces come as chunks.
-    fn lend(&mut self, share: &mut dyn FnMut() -> Weak<Lent>, waker: &Waker);
+    fn hand_over(&mut self, share: &mut dyn FnMut() -> Weak<SharedWriter>, waker: &Waker);
 
     /// Called before a piece is asked for again: the socket is the connection's own. Gives what is to be written before
     /// anything else, in chunks already.
@@ -150,7 +151,7 @@ impl Body {
         match &self.kind {
             Kind::Ended | Kind::Full(_) | Kind::Spliced(_) => self.own,
             Kind::Stream(pieces) | Kind::Drawn(pieces) => pieces.held(),
-            Kind::Level(pieces) => pieces.held(),
+            Kind::Broadcastable(pieces) => pieces.held(),
         }
     }
 
@@ -173,24 +174,24 @@ impl Body {
 
     /// Whether the body comes piece by piece.
     pub(crate) fn in_pieces(&self) -> bool {
-        matches!(self.kind, Kind::Stream(_) | Kind::Drawn(_) | Kind::Level(_))
+        matches!(self.kind, Kind::Stream(_) | Kind::Drawn(_) | Kind::Broadcastable(_))
     }
 
     /// The same, where one may write for many.
-    pub(crate) fn level(pieces: impl Level + Send + 'static) -> Self {
-        Self::of(Kind::Level(Box::new(pieces)))
+    pub(crate) fn broadcastable(pieces: impl Broadcastable + Send + 'static) -> Self {
+        Self::of(Kind::Broadcastable(Box::new(pieces)))
     }
 
-    /// See [`Level::lend`].
-    pub(crate) fn lend(&mut self, share: &mut dyn FnMut() -> Weak<Lent>, waker: &Waker) {
-        if let Kind::Level(pieces) = &mut self.kind {
-            pieces.lend(share, waker);
+    /// See [`Broadcastable::hand_over`].
+    pub(crate) fn hand_over(&mut self, share: &mut dyn FnMut() -> Weak<SharedWriter>, waker: &Waker) {
+        if let Kind::Broadcastable(pieces) = &mut self.kind {
+            pieces.hand_over(share, waker);
         }
     }
 
-    /// See [`Level::take_back`].
+    /// See [`Broadcastable::take_back`].
     pub(crate) fn take_back(&mut self) -> Bytes {
-        if let Kind::Level(pieces) = &mut self.kind { pieces.take_back() } else { Bytes::new() }
+        if let Kind::Broadcastable(pieces) = &mut self.kind { pieces.take_back() } else { Bytes::new() }
     }
 
     /// Keeps `guard` until the body has been handed over or is dropped, whatever comes first. Any number may be added.
@@ -246,7 +247,7 @@ impl Body {
         match std::mem::replace(&mut self.kind, Kind::Ended) {
             Kind::Full(bytes) => each(bytes),
             Kind::Spliced(parts) => parts.into_iter().filter(|part| !part.is_empty()).for_each(each),
-            Kind::Ended | Kind::Stream(_) | Kind::Drawn(_) | Kind::Level(_) => {}
+            Kind::Ended | Kind::Stream(_) | Kind::Drawn(_) | Kind::Broadcastable(_) => {}
         }
         self.guards.clear();
         true
@@ -273,7 +274,7 @@ impl Body {
                 }
                 next.map(Piece::Data)
             }
-            Kind::Stream(_) | Kind::Drawn(_) | Kind::Level(_) => {
+            Kind::Stream(_) | Kind::Drawn(_) | Kind::Broadcastable(_) => {
                 let next = std::task::ready!(self.poll_next(cx));
                 if matches!(next, None | Some(Piece::Broken)) {
                     self.kind = Kind::Ended;
@@ -294,7 +295,7 @@ impl Body {
             Kind::Ended => Some(0),
             Kind::Full(bytes) => Some(bytes.len() as u64),
             Kind::Spliced(parts) => Some(parts.iter().map(|part| part.len() as u64).sum()),
-            Kind::Stream(_) | Kind::Drawn(_) | Kind::Level(_) => None,
+            Kind::Stream(_) | Kind::Drawn(_) | Kind::Broadcastable(_) => None,
         }
     }
 
@@ -329,7 +330,7 @@ impl Body {
         loop {
             let next = match &mut self.kind {
                 Kind::Stream(pieces) | Kind::Drawn(pieces) => pieces.poll_piece(cx),
-                Kind::Level(pieces) => pieces.poll_piece(cx),
+                Kind::Broadcastable(pieces) => pieces.poll_piece(cx),
                 Kind::Ended | Kind::Full(_) | Kind::Spliced(_) => Poll::Ready(None),
             };
             match std::task::ready!(next) {

@@ -1,9 +1,9 @@
-//! A socket that its connection lends out while it has nothing to write.
+//! A socket that a connection shares with another writer while it has nothing to write itself.
 //!
-//! To wake a connection for each piece of a stream costs more than the piece: most of the state of a connection has
-//! nothing to do with it and is far from the processor. So a connection whose stream is at rest may let somebody else
-//! write to its socket, until it is polled again for whatever reason and takes the socket back. Who has it writes whole
-//! pieces as one chunk each; what a socket does not take at once is left to its connection, which has the deadlines.
+//! Waking a connection for each piece of a stream costs more than the piece: most of a connection's state has nothing to
+//! do with it and is in no cache. So a connection whose stream has caught up may hand its writing side over, until it is
+//! polled again for whatever reason and takes it back. The other writer writes whole pieces as one chunk each; what the
+//! socket does not take at once is left to the connection, which has the timeouts.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -15,20 +15,20 @@ use poll_core::Cursor;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-/// The side of a socket that writes, as somebody else sees it.
-pub(crate) type Lent = Mutex<Lending<dyn AsyncWrite + Send + Unpin>>;
+/// The writing side of a socket, as the other writer sees it.
+pub(crate) type SharedWriter = Mutex<WriterState<dyn AsyncWrite + Send + Unpin>>;
 
-/// A socket, and whose turn it is to write.
-pub(crate) struct Lending<IO: ?Sized> {
-    /// Told apart by this, those who have it on a list and those who had.
+/// A socket, and whose turn it is to write to it.
+pub(crate) struct WriterState<IO: ?Sized> {
+    /// Changes when the socket leaves the lists of other writers: what they listed under another number is out of date.
     listing: u32,
-    /// `None` while the connection has it for itself.
-    out: Option<Out>,
+    /// `None` while the connection writes.
+    handed_over: Option<HandedOver>,
     io: IO,
 }
 
-/// A socket that is lent.
-pub(crate) struct Out {
+/// A socket that was handed over.
+pub(crate) struct HandedOver {
     /// Up to here its reader was given everything.
     pub(crate) at: Cursor,
     /// When something was written last, if anything was.
@@ -39,60 +39,60 @@ pub(crate) struct Out {
     rest: Option<Box<Bytes>>,
 }
 
-/// What came of lending.
-pub(crate) struct Back {
-    /// See [`Out`].
+/// What the connection gets back.
+pub(crate) struct Returned {
+    /// See [`HandedOver`].
     pub(crate) at: Cursor,
-    /// See [`Out`].
+    /// See [`HandedOver`].
     pub(crate) written: Option<Instant>,
     /// To be written before anything else, already in chunks.
     pub(crate) rest: Bytes,
 }
 
-impl<IO: ?Sized> Lending<IO> {
-    /// Begins another listing: on the lists where it is, it is not any more.
-    pub(crate) fn relist(&mut self) -> u32 {
+impl<IO: ?Sized> WriterState<IO> {
+    /// Takes the socket off all lists of other writers, by giving it another number.
+    pub(crate) fn leave_lists(&mut self) -> u32 {
         self.listing = self.listing.wrapping_add(1);
         self.listing
     }
 
-    /// The listing that holds.
+    /// The number under which lists have it.
     pub(crate) fn listing(&self) -> u32 {
         self.listing
     }
 
-    /// Lends a socket whose reader was given everything up to `at`; `waker` wakes its connection.
-    pub(crate) fn lend(&mut self, at: Cursor, waker: &Waker) {
-        self.out = Some(Out { at, written: None, waker: waker.clone(), rest: None });
+    /// Hands over a socket whose reader was given everything up to `at`; `waker` wakes its connection.
+    pub(crate) fn hand_over(&mut self, at: Cursor, waker: &Waker) {
+        self.handed_over = Some(HandedOver { at, written: None, waker: waker.clone(), rest: None });
     }
 
-    /// Takes the socket back, if it is lent.
-    pub(crate) fn take_back(&mut self) -> Option<Back> {
-        let Out { at, written, rest, .. } = self.out.take()?;
-        Some(Back { at, written, rest: rest.map_or_else(Bytes::new, |rest| *rest) })
+    /// Takes the socket back, if it is handed over.
+    pub(crate) fn take_back(&mut self) -> Option<Returned> {
+        let HandedOver { at, written, rest, .. } = self.handed_over.take()?;
+        Some(Returned { at, written, rest: rest.map_or_else(Bytes::new, |rest| *rest) })
     }
 
-    /// Up to where the reader was given everything; `None` where the socket is not lent, or is to be taken back.
+    /// Up to where the reader was given everything; `None` where the socket is not handed over, or is to be taken back.
     pub(crate) fn at(&self) -> Option<Cursor> {
-        self.out.as_ref().filter(|out| out.rest.is_none()).map(|out| out.at)
+        self.handed_over.as_ref().filter(|over| over.rest.is_none()).map(|over| over.at)
     }
 
     /// Leaves it to the connection to go on. Wake it with what this gives, and without a lock.
     #[must_use]
-    pub(crate) fn give_up(&mut self) -> Option<Waker> {
-        let out = self.out.as_mut()?;
+    pub(crate) fn hand_back(&mut self) -> Option<Waker> {
+        let over = self.handed_over.as_mut()?;
         // Where a write has left something, that comes first all the same.
-        out.rest.get_or_insert_default();
-        Some(out.waker.clone())
+        over.rest.get_or_insert_default();
+        Some(over.waker.clone())
     }
 }
 
-impl Lending<dyn AsyncWrite + Send + Unpin> {
+impl WriterState<dyn AsyncWrite + Send + Unpin> {
     /// Writes chunks after which the reader has everything up to `end`. What does not leave at once is the connection's
     /// to write: wake it then with what this gives, and without a lock.
     #[must_use]
     pub(crate) fn write(&mut self, chunks: &Bytes, end: Cursor, now: Instant) -> Option<Waker> {
-        let out = self.out.as_mut()?;
+        let over = self.handed_over.as_mut()?;
         // Where it has to wait, the connection will do that instead.
         let cx = &mut Context::from_waker(Waker::noop());
         let written = match Pin::new(&mut self.io).poll_write(cx, chunks) {
@@ -100,34 +100,34 @@ impl Lending<dyn AsyncWrite + Send + Unpin> {
             // An error is met again by the connection.
             Poll::Ready(Err(_)) | Poll::Pending => 0,
         };
-        (out.at, out.written) = (end, Some(now));
+        (over.at, over.written) = (end, Some(now));
         // A socket may have a buffer of its own, as one with TLS does.
         let left =
             written == chunks.len() && matches!(Pin::new(&mut self.io).poll_flush(cx), Poll::Ready(Ok(())));
         if left {
             return None;
         }
-        out.rest = Some(Box::new(chunks.slice(written..)));
-        Some(out.waker.clone())
+        over.rest = Some(Box::new(chunks.slice(written..)));
+        Some(over.waker.clone())
     }
 }
 
 /// The lock is held for moves and for one write to a socket that does not wait.
-pub(crate) fn lock<IO: ?Sized>(lent: &Mutex<Lending<IO>>) -> MutexGuard<'_, Lending<IO>> {
+pub(crate) fn lock<IO: ?Sized>(writer: &Mutex<WriterState<IO>>) -> MutexGuard<'_, WriterState<IO>> {
     // Nothing in here panics half-way.
-    lent.lock().unwrap_or_else(PoisonError::into_inner)
+    writer.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A connection's own socket, which it can lend.
-pub(crate) enum Lendable<IO> {
-    /// Never lent.
+/// A connection's own socket, which it can share.
+pub(crate) enum ShareableIo<IO> {
+    /// Never shared.
     Own(IO),
-    Shared(Arc<Mutex<Lending<IO>>>),
+    Shared(Arc<Mutex<WriterState<IO>>>),
     /// On the way from one to the other.
     Moving,
 }
 
-impl<IO> Lendable<IO> {
+impl<IO> ShareableIo<IO> {
     #[inline]
     fn with<T>(&mut self, act: impl FnOnce(Pin<&mut IO>) -> Poll<io::Result<T>>) -> Poll<io::Result<T>>
     where
@@ -141,30 +141,32 @@ impl<IO> Lendable<IO> {
     }
 }
 
-impl<IO: AsyncWrite + Send + Unpin + 'static> Lendable<IO> {
-    /// The socket, for whoever it is lent to. It is closed when its connection is done with it, whoever has this.
-    pub(crate) fn share(&mut self) -> Weak<Lent> {
+impl<IO: AsyncWrite + Send + Unpin + 'static> ShareableIo<IO> {
+    /// The socket, for another writer. It is closed when its connection is done with it, whoever holds this.
+    pub(crate) fn share(&mut self) -> Weak<SharedWriter> {
         *self = match std::mem::replace(self, Self::Moving) {
-            Self::Own(io) => Self::Shared(Arc::new(Mutex::new(Lending { listing: 0, out: None, io }))),
+            Self::Own(io) => {
+                Self::Shared(Arc::new(Mutex::new(WriterState { listing: 0, handed_over: None, io })))
+            }
             other => other,
         };
         match self {
             Self::Shared(shared) => {
-                let weak: Weak<Lent> = Arc::<Mutex<Lending<IO>>>::downgrade(shared);
+                let weak: Weak<SharedWriter> = Arc::<Mutex<WriterState<IO>>>::downgrade(shared);
                 weak
             }
-            Self::Own(_) | Self::Moving => Weak::<Mutex<Lending<IO>>>::new(),
+            Self::Own(_) | Self::Moving => Weak::<Mutex<WriterState<IO>>>::new(),
         }
     }
 }
 
-impl<IO: AsyncRead + Unpin> AsyncRead for Lendable<IO> {
+impl<IO: AsyncRead + Unpin> AsyncRead for ShareableIo<IO> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.get_mut().with(|io| io.poll_read(cx, buf))
     }
 }
 
-impl<IO: AsyncWrite + Unpin> AsyncWrite for Lendable<IO> {
+impl<IO: AsyncWrite + Unpin> AsyncWrite for ShareableIo<IO> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.get_mut().with(|io| io.poll_write(cx, bytes))
     }

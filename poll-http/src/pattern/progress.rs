@@ -54,5 +54,5 @@ async fn progress(worker: Worker, request: Request, client: Client) -> Result<Re
         return Ok(respond::nothing_more());
     };
     let body = StreamBody::new(opened.reader, Style::Steps(framing), None);
-    Ok(respond::streamed(native::media(framing), Body::level(body).on_end(opened.permit)))
+    Ok(respond::streamed(native::media(framing), Body::broadcastable(body).on_end(opened.permit)))
 }

@@ -8,8 +8,8 @@ use poll_core::Batch;
 
 use crate::dialect::native;
 use crate::dialect::stream_event::{Reach, StreamEvent};
-use crate::message::body::{Level, Piece, Pieces, Promise, held_for_one};
-use crate::message::shared_writer::Lent;
+use crate::message::body::{Broadcastable, Piece, Pieces, Promise, held_for_one};
+use crate::message::shared_writer::SharedWriter;
 use crate::stream::broadcast::{Broadcasts, Member};
 use crate::stream::channel_reader::ChannelReader;
 use crate::stream::style::Style;
@@ -106,8 +106,8 @@ impl Pieces for StreamBody {
     }
 }
 
-impl Level for StreamBody {
-    fn lend(&mut self, share: &mut dyn FnMut() -> Weak<Lent>, waker: &Waker) {
+impl Broadcastable for StreamBody {
+    fn hand_over(&mut self, share: &mut dyn FnMut() -> Weak<SharedWriter>, waker: &Waker) {
         let promises = matches!(self.style, Style::Promises(_));
         let idle = self.first.is_none() && self.giving.is_none() && !promises;
         let Some(at) = self.reader.caught_up_at().filter(|_| idle) else { return };
@@ -117,7 +117,7 @@ impl Level for StreamBody {
             let (channel, style) = (self.reader.channel(), self.style);
             self.member = broadcasts.map(|broadcasts| broadcasts.join(worker, channel, style));
         }
-        if self.member.as_mut().is_some_and(|member| member.lend(at, share, waker)) {
+        if self.member.as_mut().is_some_and(|member| member.hand_over(at, share, waker)) {
             self.reader.leave_to_broadcast();
         }
     }

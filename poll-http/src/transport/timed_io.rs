@@ -20,7 +20,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use crate::message::shared_writer::{Lendable, Lent};
+use crate::message::shared_writer::{ShareableIo, SharedWriter};
 use crate::transport::connection_state::{Link, Phase, Stage};
 use crate::transport::context::ConnectionContext;
 use crate::transport::http2::{Allowed, Traffic};
@@ -47,7 +47,7 @@ const LARGE: usize = 16 * 1024;
 
 /// A socket with deadlines.
 pub(crate) struct Watched<IO> {
-    io: Lendable<IO>,
+    io: ShareableIo<IO>,
     link: Linked,
     context: Arc<ConnectionContext>,
     /// For whichever of the two deadlines below comes first.
@@ -123,7 +123,7 @@ impl<IO> Watched<IO> {
     pub(crate) fn new(io: IO, context: Arc<ConnectionContext>) -> Self {
         let link = Linked::Own(Link::new());
         Self {
-            io: Lendable::Own(io),
+            io: ShareableIo::Own(io),
             waiting: (link.phase(), Instant::now()),
             link,
             timer: context.timers.timer(),
@@ -314,7 +314,7 @@ impl<IO: AsyncWrite + Unpin> Watched<IO> {
         &mut self,
         cx: &mut Context<'_>,
         length: usize,
-        write: impl FnOnce(Pin<&mut Lendable<IO>>, &mut Context<'_>) -> Poll<io::Result<usize>>,
+        write: impl FnOnce(Pin<&mut ShareableIo<IO>>, &mut Context<'_>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         if length >= LARGE {
             std::task::ready!(budget::poll_go_on(cx));
@@ -384,7 +384,7 @@ impl<IO: AsyncWrite + Unpin> Watched<IO> {
 impl<IO: AsyncWrite + Send + Unpin + 'static> Watched<IO> {
     /// The socket, for somebody who writes to it while this does not. Who cannot leaves it to this, which then notices
     /// whether bytes move.
-    pub(crate) fn share(&mut self) -> Weak<Lent> {
+    pub(crate) fn share(&mut self) -> Weak<SharedWriter> {
         self.io.share()
     }
 }

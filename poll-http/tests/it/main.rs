@@ -4,6 +4,7 @@
 
 mod admission;
 mod bodies_in_flight;
+mod broadcast;
 mod browsers;
 mod channel_dialect;
 mod chat;
@@ -13,7 +14,6 @@ mod control_frames;
 mod damage;
 mod doors;
 mod examples;
-mod fan_out;
 mod golongpoll;
 mod golongpoll_time;
 mod heads;

@@ -1,11 +1,11 @@
-//! One reader of a broadcast, as its own body sees it: it joins, lends its socket, and takes it back.
+//! One reader of a broadcast, as its own body sees it: it joins, hands its socket over, and takes it back.
 
 use std::sync::{Arc, Weak};
 use std::task::Waker;
 
 use poll_core::{ChannelName, Cursor};
 
-use crate::message::shared_writer::{Back, Lent, lock};
+use crate::message::shared_writer::{Returned, SharedWriter, lock};
 use crate::stream::broadcast::readers::{Broadcast, Broadcasts, Reader, Task};
 use crate::stream::broadcast::task;
 use crate::stream::style::Style;
@@ -18,7 +18,7 @@ const MOST_GONE: usize = 64;
 /// A reader of a broadcast.
 pub(crate) struct Member {
     broadcast: Arc<Broadcast>,
-    /// What is on the task's list, once the socket was lent.
+    /// What is on the task's list, once the socket was writer.
     listed: Option<Reader>,
 }
 
@@ -30,19 +30,24 @@ impl Broadcasts {
 }
 
 impl Member {
-    /// Lends the reader's socket, which `share` gives, if that is of any use. The reader was given everything up to
+    /// Hands over the reader's socket, which `share` gives, if that is of any use. The reader was given everything up to
     /// `at`; `waker` wakes its connection.
-    pub(crate) fn lend(&mut self, at: Cursor, share: &mut dyn FnMut() -> Weak<Lent>, waker: &Waker) -> bool {
+    pub(crate) fn hand_over(
+        &mut self,
+        at: Cursor,
+        share: &mut dyn FnMut() -> Weak<SharedWriter>,
+        waker: &Waker,
+    ) -> bool {
         if self.broadcast.state().readers < 2 {
             return false;
         }
         let socket = self.listed.as_ref().map_or_else(share, |reader| reader.socket.clone());
-        let Some(lent) = socket.upgrade() else { return false };
-        let mut lending = lock(&lent);
-        lending.lend(at, waker);
-        let listed = self.listed.as_ref().is_some_and(|reader| reader.listing == lending.listing());
-        let listing = if listed { lending.listing() } else { lending.relist() };
-        drop(lending);
+        let Some(shared) = socket.upgrade() else { return false };
+        let mut writer = lock(&shared);
+        writer.hand_over(at, waker);
+        let listed = self.listed.as_ref().is_some_and(|reader| reader.listing == writer.listing());
+        let listing = if listed { writer.listing() } else { writer.leave_lists() };
+        drop(writer);
         let reader = Reader { socket, listing };
         if !listed {
             self.listed = Some(reader.clone());
@@ -74,8 +79,8 @@ impl Member {
         }
     }
 
-    /// Takes the socket back, if it is lent.
-    pub(crate) fn take_back(&mut self) -> Option<Back> {
+    /// Takes the socket back, if it is writer.
+    pub(crate) fn take_back(&mut self) -> Option<Returned> {
         let socket = self.listed.as_ref()?.socket.upgrade()?;
         lock(&socket).take_back()
     }
@@ -84,9 +89,9 @@ impl Member {
 impl Drop for Member {
     fn drop(&mut self) {
         if let Some(socket) = self.listed.take().and_then(|reader| reader.socket.upgrade()) {
-            let mut lent = lock(&socket);
-            let _ = lent.take_back();
-            lent.relist();
+            let mut writer = lock(&socket);
+            let _ = writer.take_back();
+            writer.leave_lists();
         }
         let mut state = self.broadcast.state();
         state.readers -= 1;

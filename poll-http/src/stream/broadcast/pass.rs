@@ -92,9 +92,9 @@ impl Pass {
             let late = self.late.pop();
             let Some(reader) = late.as_ref().or_else(|| self.readers.get(self.done)) else { break };
             let socket = reader.socket.upgrade();
-            let lent = socket.as_ref().map(|socket| lock(socket));
-            let lent = lent.filter(|lent| lent.listing() == reader.listing);
-            let Some(mut lent) = lent else {
+            let writer = socket.as_ref().map(|socket| lock(socket));
+            let writer = writer.filter(|writer| writer.listing() == reader.listing);
+            let Some(mut writer) = writer else {
                 if late.is_none() {
                     self.readers.swap_remove(self.done);
                 }
@@ -102,7 +102,7 @@ impl Pass {
             };
             self.done += usize::from(late.is_none());
             // Otherwise its connection has it.
-            let Some(at) = lent.at() else { continue };
+            let Some(at) = writer.at() else { continue };
             let index = deliveries.iter().position(|(from, ..)| *from == at).unwrap_or_else(|| {
                 deliveries.push((at, self.delivery(broadcast, now, at), 0));
                 deliveries.len() - 1
@@ -114,14 +114,14 @@ impl Pass {
                     left -= 1;
                     *readers += 1;
                     budget::charge(cost::BYTE * chunks.len() as u64);
-                    (lent.write(chunks, *end, instant), *end)
+                    (writer.write(chunks, *end, instant), *end)
                 }
                 Delivery::ByConnection => {
                     left -= 1;
-                    (lent.give_up(), at)
+                    (writer.hand_back(), at)
                 }
             };
-            drop(lent);
+            drop(writer);
             // One of another life of the channel stays: whatever this life has is news behind it.
             let lower = self.lowest.is_none_or(|lowest| at.epoch == lowest.epoch && at.seq < lowest.seq);
             match woken {
@@ -143,7 +143,7 @@ impl Pass {
         !self.late.is_empty() || self.done < self.readers.len()
     }
 
-    /// Ends a pass: the position that all have caught up to, unless none has lent a socket.
+    /// Ends a pass: the position that all have caught up to, unless no socket is handed over.
     pub(super) fn end(&mut self, broadcast: &Broadcast) -> Option<Cursor> {
         self.last = None;
         let mut state = broadcast.state();

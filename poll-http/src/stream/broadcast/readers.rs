@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use poll_core::{ChannelName, Cursor};
 use tokio::sync::Notify;
 
-use crate::message::shared_writer::Lent;
+use crate::message::shared_writer::SharedWriter;
 use crate::stream::style::Style;
 use crate::worker::Worker;
 
@@ -29,7 +29,7 @@ pub(super) struct Broadcast {
 
 #[derive(Default)]
 pub(super) struct BroadcastState {
-    /// How many readers there are, whether their sockets are lent or not.
+    /// How many readers there are, whether their sockets are handed over or not.
     pub(super) readers: usize,
     /// How many sockets are on the task's list or are to be put there.
     pub(super) listed: usize,
@@ -42,11 +42,11 @@ pub(super) struct BroadcastState {
     pub(super) task: Task,
 }
 
-/// A socket that is lent now and then.
+/// A socket that is handed over now and then.
 #[derive(Clone)]
 pub(super) struct Reader {
-    pub(super) socket: Weak<Lent>,
-    /// With another one the reader has left.
+    pub(super) socket: Weak<SharedWriter>,
+    /// With another number the reader has left.
     pub(super) listing: u32,
 }
 
@@ -57,7 +57,7 @@ pub(super) enum Task {
     Absent,
     /// It makes a pass.
     Busy,
-    /// It waits for what comes after this position, up to which all that have lent a socket were given everything.
+    /// It waits for what comes after this position, up to which all whose sockets are handed over were given everything.
     CaughtUp(Option<Cursor>),
 }
 

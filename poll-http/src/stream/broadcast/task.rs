@@ -79,11 +79,11 @@ impl Drop for Running {
         drop(state);
         for Reader { socket, listing } in readers {
             let Some(socket) = socket.upgrade() else { continue };
-            let mut lent = lock(&socket);
-            if lent.listing() == listing {
-                lent.relist();
-                let waker = lent.give_up();
-                drop(lent);
+            let mut writer = lock(&socket);
+            if writer.listing() == listing {
+                writer.leave_lists();
+                let waker = writer.hand_back();
+                drop(writer);
                 waker.into_iter().for_each(Waker::wake);
             }
         }

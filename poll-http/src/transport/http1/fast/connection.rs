@@ -360,7 +360,7 @@ impl Answering {
                 // What a socket buffers of its own, as one with TLS does, must not wait for the next piece. Where it
                 // takes its time, it wakes this as the piece would.
                 if Pin::new(&mut *io).poll_flush(cx)?.is_ready() {
-                    self.body.lend(&mut || io.share(), cx.waker());
+                    self.body.hand_over(&mut || io.share(), cx.waker());
                 }
                 return Poll::Pending;
             }

@@ -22,8 +22,8 @@ async fn opened(world: &World, target: &str, capacity: usize) -> Wire {
     wire
 }
 
-/// Readers of one channel who are level and have been written to together.
-async fn level<const N: usize>(world: &World) -> [Wire; N] {
+/// Readers of one channel who have caught up and have been written to together.
+async fn caught_up<const N: usize>(world: &World) -> [Wire; N] {
     let mut wires = Vec::new();
     world.publish("default", "0").await;
     for _ in 0..N {
@@ -39,7 +39,7 @@ async fn level<const N: usize>(world: &World) -> [Wire; N] {
 }
 
 #[tokio::test(start_paused = true)]
-async fn readers_who_are_level_are_written_to_without_their_connections() {
+async fn readers_that_have_caught_up_are_written_to_without_their_connections() {
     let world = World::new();
     world.publish("default", "0").await;
     let (mut wires, mut polls) = (Vec::new(), Vec::new());
@@ -63,7 +63,7 @@ async fn readers_who_are_level_are_written_to_without_their_connections() {
             before = counted(&polls);
         }
     }
-    assert_eq!(counted(&polls), before, "once they are level");
+    assert_eq!(counted(&polls), before, "once they have caught up");
     assert_eq!(world.metric("poll_messages_delivered_total"), 98 * 3);
     assert_eq!(world.metric("poll_delivery_lag_seconds_count"), 98 * 3);
 }
@@ -71,7 +71,7 @@ async fn readers_who_are_level_are_written_to_without_their_connections() {
 #[tokio::test(start_paused = true)]
 async fn several_messages_are_a_chunk_each() {
     let world = World::new();
-    let [mut one, mut other] = level(&world).await;
+    let [mut one, mut other] = caught_up(&world).await;
     world.post("/api/message", "application/x-ndjson", "{\"a\":1}\n2\n3\n").await;
     for wire in [&mut one, &mut other] {
         for id in 4..=6 {
@@ -92,7 +92,7 @@ async fn several_messages_are_a_chunk_each() {
 #[tokio::test(start_paused = true)]
 async fn silence_is_counted_from_the_last_message() {
     let world = World::new();
-    let [mut one, mut other] = level(&world).await;
+    let [mut one, mut other] = caught_up(&world).await;
     for _ in 0..3 {
         pass(14_000).await;
         world.publish("default", "x").await;
@@ -109,7 +109,7 @@ async fn silence_is_counted_from_the_last_message() {
 #[tokio::test(start_paused = true)]
 async fn a_reader_whose_socket_is_full_goes_on_by_itself() {
     let world = World::new();
-    let [mut quick, _other] = level(&world).await;
+    let [mut quick, _other] = caught_up(&world).await;
     let mut slow = opened(&world, "/api/stream", 300).await;
     for id in 4..50 {
         world.publish("default", &"y".repeat(id)).await;
@@ -133,7 +133,7 @@ async fn a_reader_whose_socket_is_full_goes_on_by_itself() {
 #[tokio::test(start_paused = true)]
 async fn what_a_slow_reader_misses_is_told() {
     let world = World::retaining(Retention { messages: 3, ..Retention::default() });
-    let [mut quick, _other] = level(&world).await;
+    let [mut quick, _other] = caught_up(&world).await;
     let mut slow = opened(&world, "/api/stream", 300).await;
     for id in 4..50 {
         world.publish("default", &"y".repeat(100)).await;
@@ -192,7 +192,7 @@ async fn a_channel_ends_for_all() {
 #[tokio::test(start_paused = true)]
 async fn a_drain_ends_all_within_its_time() {
     let world = World::new();
-    let [mut one, mut other] = level(&world).await;
+    let [mut one, mut other] = caught_up(&world).await;
     world.drain.begin(std::time::Duration::from_secs(2));
     for wire in [&mut one, &mut other] {
         let line = wire.json_line().await;
@@ -206,7 +206,7 @@ async fn a_drain_ends_all_within_its_time() {
 async fn who_leaves_leaves_nothing_behind() {
     let world = World::new();
     for _ in 0..3 {
-        let [one, two, three] = level(&world).await;
+        let [one, two, three] = caught_up(&world).await;
         one.leave().await;
         world.publish("default", "x").await;
         two.leave().await;
@@ -218,7 +218,7 @@ async fn who_leaves_leaves_nothing_behind() {
         assert_eq!(world.store.notifier().waiting(), 0, "nobody waits for nobody");
     }
     // Thousands who come and go while nothing is published.
-    let [mut one, mut other] = level(&world).await;
+    let [mut one, mut other] = caught_up(&world).await;
     for _ in 0..500 {
         opened(&world, "/api/stream", 1 << 10).await.leave().await;
     }
@@ -314,7 +314,7 @@ impl<F: FnMut() + Unpin> AsyncWrite for Busy<F> {
     }
 }
 
-/// Other workers publish faster than a worker goes round: its other tasks get their turns all the same.
+/// Other workers publish faster than a worker makes a pass: its other tasks get their turns all the same.
 #[tokio::test(start_paused = true)]
 async fn a_channel_that_is_never_silent_leaves_others_their_turns() {
     let world = World::new();
@@ -355,7 +355,7 @@ async fn a_channel_that_is_never_silent_leaves_others_their_turns() {
     }
 }
 
-/// A channel is forgotten and born again while a round is under way: those who were gone to before hear of it, though
+/// A channel is forgotten and born again while a pass is under way: the readers served before hear of it, though
 /// one who was gone to behind them stands in the new life already.
 #[tokio::test(start_paused = true)]
 async fn another_life_of_a_channel_reaches_all() {
