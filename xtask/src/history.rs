@@ -13,8 +13,6 @@ pub struct History {
     missing: BTreeSet<u64>,
     doubled: u64,
     disordered: u64,
-    /// How often a message was seen, repeats included.
-    seen: u64,
 }
 
 /// What became of the messages of a channel.
@@ -38,7 +36,6 @@ impl Verdict {
 impl History {
     /// Takes down that the message with this number was given.
     pub fn saw(&mut self, seq: u64) {
-        self.seen += 1;
         if seq > self.newest {
             self.missing.extend(self.newest + 1..seq);
             self.newest = seq;
@@ -52,11 +49,6 @@ impl History {
     /// The newest message seen, 0 if none was.
     pub fn newest(&self) -> u64 {
         self.newest
-    }
-
-    /// How often a message was seen, repeats included.
-    pub fn seen(&self) -> u64 {
-        self.seen
     }
 
     /// The verdict, if the channel's messages are 1 to `published`.

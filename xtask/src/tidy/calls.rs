@@ -41,9 +41,6 @@ const IN_PRODUCT: &[Ban] = &[
 const ANYWHERE: &[Ban] = &[
     Ban { under: "", what: "thread :: sleep", why: "wait for something that can be observed" },
     Ban { under: "", what: "# [ ignore", why: "a test that does not run is no test" },
-    Ban { under: "", what: "todo !", why: "build it or leave it out" },
-    Ban { under: "", what: "unimplemented !", why: "build it or leave it out" },
-    Ban { under: "", what: "dbg !", why: "left over from a hunt" },
 ];
 
 /// Files to which a ban does not apply: the one place where time comes in, and the journal that is a network store.

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
+use regex::Regex;
+
 use super::fault::Fault;
 use xtask::server::{Binary, Keyboard, Server};
 
@@ -85,38 +87,15 @@ pub(super) fn run(examples: &[Example], binary: &Binary) -> Result<()> {
 
 /// Whether what was printed fits what was expected.
 fn matches(expected: &str, printed: &str) -> bool {
-    fn lines(text: &str) -> Vec<&str> {
-        text.trim().lines().map(str::trim_end).collect()
+    let mut pattern = String::new();
+    for line in expected.trim().lines().map(str::trim_end) {
+        pattern += &match line {
+            "…" => r"(?:.*\n)*".to_owned(),
+            line => regex::escape(line).replace('…', ".*") + r"[ \t\r]*\n",
+        };
     }
-    fits(&lines(expected), &lines(printed))
-}
-
-fn fits(expected: &[&str], printed: &[&str]) -> bool {
-    match expected.split_first() {
-        None => printed.is_empty(),
-        Some((&"…", rest)) => (0..=printed.len()).any(|skipped| fits(rest, &printed[skipped..])),
-        Some((first, rest)) => {
-            printed.split_first().is_some_and(|(line, others)| fits_line(first, line) && fits(rest, others))
-        }
-    }
-}
-
-fn fits_line(expected: &str, line: &str) -> bool {
-    let mut pieces = expected.split('…');
-    let head = pieces.next().unwrap_or_default();
-    let Some(mut rest) = line.strip_prefix(head) else { return false };
-    let mut pieces = pieces.peekable();
-    if pieces.peek().is_none() {
-        return rest.is_empty();
-    }
-    while let Some(piece) = pieces.next() {
-        if pieces.peek().is_none() {
-            return rest.ends_with(piece);
-        }
-        let Some(at) = rest.find(piece) else { return false };
-        rest = &rest[at + piece.len()..];
-    }
-    true
+    let printed = format!("{}\n", printed.trim());
+    Regex::new(&format!("^{pattern}$")).is_ok_and(|pattern| pattern.is_match(&printed))
 }
 
 #[cfg(test)]
