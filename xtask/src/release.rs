@@ -39,11 +39,8 @@ pub(crate) fn deny(checks: &[&str]) -> Result<()> {
     run(cargo(["deny", "--locked", "check"]).args(checks).env("PATH", path))
 }
 
-/// Builds cargo-deny into target/tools, which takes some minutes.
+/// Builds cargo-deny into target/tools, which takes some minutes; cargo leaves it alone if it is there.
 pub(crate) fn install_deny() -> Result<()> {
-    if deny(&["--version"]).is_ok() {
-        return Ok(());
-    }
     let root = target().join("tools");
     eprintln!("installing cargo-deny into {}", root.display());
     run(cargo(["install", "--locked", "cargo-deny", "--root"]).arg(root))
