@@ -8,7 +8,6 @@ pub(crate) mod body;
 pub(crate) mod chunk;
 pub(crate) mod coding;
 pub(crate) mod connection_info;
-pub(crate) mod date;
 pub(crate) mod early_hints;
 pub(crate) mod head;
 pub(crate) mod held;

@@ -28,7 +28,7 @@ const WINGS: &[(&str, &[&str])] = &[
     ("transport", &["message"]),
 ];
 /// What the transport may use of the workers.
-const TRANSPORT_KNOWS: &[&str] = &["drain", "metrics", "timer_wheel", "budget"];
+const TRANSPORT_KNOWS: &[&str] = &["budget", "clock", "drain", "metrics", "timer_wheel"];
 /// Wings whose rooms never use each other, and the files in them that all rooms share.
 const ROOMS: &[(&str, &[&str])] = &[
     ("pattern", &[]),

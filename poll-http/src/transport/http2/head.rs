@@ -4,9 +4,9 @@ use http::header::{self, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 
 use crate::message::body::Body;
-use crate::message::date::date;
 use crate::message::reply::Reply;
 pub(super) use crate::message::reply::Wants;
+use crate::transport::date::date;
 
 /// The head as it goes out, and the body if there is one to send.
 pub(super) fn finished(mut reply: Reply, wants: Wants) -> (Response<()>, Option<Body>) {

@@ -15,9 +15,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::io::AsyncWrite;
 
 use crate::message::chunk;
-use crate::message::date::{with_date, with_usual};
 use crate::message::json::write_number;
 use crate::message::reply::{Reply, Sniffing, asks_to_close};
+use crate::transport::date::{with_date, with_usual};
 use crate::transport::http1::fast::spare;
 
 /// Pieces up to this size are joined with what stands before and behind them.
