@@ -1,7 +1,7 @@
-//! What one message costs on its way through the core: the log, ten thousand waiters, a batch that is shared, and the
-//! text of its cursor.
+//! What one message costs on its way through the core: the log, ten thousand waiters, a shared batch, and the text of
+//! its cursor.
 //!
-//! `cargo bench -p poll-core`. Figures of one machine are for comparing two commits on it, and nothing else; what holds
+//! `cargo bench -p poll-core`. Timings of one machine are for comparing two commits on it, and nothing else; what holds
 //! on any machine is counted by `cargo xtask bench instructions`.
 
 use std::hint::black_box;
@@ -70,7 +70,7 @@ fn log(criterion: &mut Criterion) {
     });
 }
 
-/// Does what a worker's run queue does at the least.
+/// Does the least that a worker's run queue does.
 struct Nothing;
 
 impl Wake for Nothing {

@@ -31,8 +31,8 @@ const PATHS: &[HotPath] = &[
 
 const WAITERS: usize = 100;
 
-/// More than the channel retains and than the store holds batches of, so that every round is like the next: one comes,
-/// one goes.
+/// More messages than the channel retains and the store holds batches of, so that every round is like the next: one
+/// comes, one goes.
 const WARM: usize = 2_500;
 
 fn main() -> ExitCode {
@@ -98,7 +98,7 @@ fn publish(rounds: u64) {
     (0..rounds).for_each(|_| world.publish());
 }
 
-/// A full log takes a message and gives its oldest away.
+/// A full log takes a message and evicts its oldest.
 fn log_append_evict(rounds: u64) {
     let payload = Payload::text("x".repeat(100));
     let message = |number| {
@@ -134,7 +134,7 @@ fn read_new_tail(rounds: u64) {
     }
 }
 
-/// Does what a worker's run queue does at the least.
+/// Does the least that a worker's run queue does.
 struct Nothing;
 
 impl Wake for Nothing {
@@ -162,7 +162,7 @@ fn wake(rounds: u64) {
     }
 }
 
-/// What every asker but the first does with a batch: takes a reference to its bytes.
+/// What every reader but the first does with a batch: takes a reference to its bytes.
 fn render_shared(rounds: u64) {
     let mut world = World::new();
     let before = world.end();

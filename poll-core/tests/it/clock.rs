@@ -1,4 +1,5 @@
-//! A channel's time follows the clock: it never goes back, runs ahead by no more than it must, and is caught up with.
+//! A channel's time follows the clock: it never goes back, runs ahead no more than it must, and lets the clock catch
+//! up.
 
 use std::time::Duration;
 
@@ -28,16 +29,16 @@ fn times_run_ahead_by_a_microsecond_a_message_however_many_come_at_once() {
     const ALL: u64 = BATCHES * BATCH as u64;
     let retention = Retention { channels: 1, ..Retention::default() };
     let store = Store::in_memory(retention);
-    // All of them within a tenth of a second.
+    // All within a tenth of a second.
     for number in 0..BATCHES {
         batch(&store, micros(number * 100_000 / BATCHES));
     }
     let end = newest(&store, micros(100_000));
     assert_eq!(end, micros(ALL - 1), "two million messages have as many microseconds");
 
-    // The clock catches up, and from then on times are its own.
+    // The clock catches up, and from then on times are the clock's.
     assert_eq!(publish(&store, second(3), "a").stamps[0].at, second(3));
-    // By age everything goes when its time has come…
+    // By age, everything expires when its time has come …
     let age = retention.age;
     assert_eq!(numbers(&read(&store, end.after(age), "a", Position::Start)).len(), 2, "the last of both");
     assert_eq!(numbers(&read(&store, second(304), "a", Position::Start)), Vec::<u64>::new());
@@ -63,7 +64,7 @@ fn a_clock_that_leapt_ahead_and_came_back_keeps_no_channel_from_being_forgotten(
     let store = Store::in_memory(retention);
     publish(&store, second(0), "a");
     publish(&store, second(0), "b");
-    // Everybody who reads during the leap uses the channel «in the future».
+    // Everybody who reads while the clock is ahead uses the channel in the future.
     for name in ["a", "b"] {
         read(&store, second(86_400), name, Position::Start);
     }
@@ -109,7 +110,7 @@ fn a_sealed_time_is_before_everything_that_follows() {
     drop(second_one);
     journal.fail();
     assert_eq!(store.settle(second(9), &a, second(9).as_millis()), second(9).as_millis());
-    // By a clock that was read before, or has gone back.
+    // Taken by a clock that was read earlier, or has gone back.
     let _third = publishing(second(8));
     assert_eq!(journal.take().messages()[0].at.as_millis(), second(9).as_millis() + 1);
 }
@@ -148,7 +149,7 @@ fn ahead_of_the_clock_a_millisecond_can_be_sealed_once_in_each() {
         assert_eq!(seal(now.after(Duration::from_micros(999))), Seal::Open);
         assert_eq!(seal(now.after(Duration::from_millis(1))), Seal::Closed);
     }
-    // In its own time it can be sealed whenever that is asked for.
+    // A time that the clock has reached can always be sealed.
     publish(&store, second(70), "a");
     assert_eq!(seal(second(70)), Seal::Closed);
     publish(&store, second(70), "a");

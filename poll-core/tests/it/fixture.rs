@@ -1,4 +1,4 @@
-//! Short names for what every test needs: channels, times, payloads, and polling by hand.
+//! Shorthands for what every test needs: channels, times, payloads, and polling by hand.
 //!
 //! Nothing here sleeps or runs a reactor: a future is polled once, and either it is ready or it is not.
 
@@ -60,7 +60,7 @@ impl Count {
     }
 }
 
-/// Polls once; `count` is told when it is worth another poll.
+/// Polls once; `count` is woken when it is worth polling again.
 pub(crate) fn poll<F: Future + Unpin>(future: &mut F, count: &Arc<Count>) -> Poll<F::Output> {
     let waker = Waker::from(count.clone());
     std::pin::Pin::new(future).poll(&mut Context::from_waker(&waker))
@@ -84,7 +84,7 @@ pub(crate) fn pin_at(store: &Store, now: Timestamp, channel: &str, position: Pos
     ready(store.pin(now, &name(channel), position)).unwrap()
 }
 
-/// What somebody who arrives at `position` is given.
+/// What a reader that starts at `position` is given.
 pub(crate) fn read(store: &Store, now: Timestamp, channel: &str, position: Position) -> View {
     read_on(store, now, channel, &pin_at(store, now, channel, position))
 }

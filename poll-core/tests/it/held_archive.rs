@@ -28,7 +28,7 @@ impl HeldArchive {
         (archive.clone(), Store::new(archive, retention))
     }
 
-    /// All that was shown is kept.
+    /// Keeps everything that was shown.
     pub(crate) fn keep(&self) {
         self.shown.lock().unwrap().drain(..).for_each(WriteBehind::kept);
     }
@@ -85,7 +85,7 @@ impl Archive for HeldArchive {
         0
     }
 
-    /// The newest message, and hardly another.
+    /// Room for the newest message, and hardly another.
     fn tail(&self) -> Tail {
         Tail { bytes: 200, channels: 10, idle: Duration::from_secs(60) }
     }

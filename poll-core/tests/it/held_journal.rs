@@ -1,4 +1,4 @@
-//! A journal that holds publishes back until the test says what becomes of each.
+//! A journal that holds publishes until the test decides the outcome of each.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};

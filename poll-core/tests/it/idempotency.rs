@@ -137,7 +137,7 @@ fn keys_beyond_the_account_are_refused_and_everything_else_goes_on() {
     let store = Store::with_memory(Arc::new(MemoryJournal), Retention::default(), memory.clone());
     let over = PublishError::OverBudget(OverBudget(Kind::Keys));
     let mut kept = 0;
-    // Many channels, so that the bound of each one does not decide.
+    // Many channels, so that it is not the bound of a single one that decides.
     while let Ok(published) = send(&store, second(0), &format!("c{kept}"), under("k", "x")) {
         assert!(!published.repeated);
         kept += 1;
@@ -230,7 +230,7 @@ fn duplicates_are_woken_while_no_lock_is_held() {
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::task::{Context, Wake, Waker};
 
-    /// Reads the channel as soon as it is woken, as an executor that runs its tasks at once would.
+    /// Reads the channel while it is being woken, as an executor that runs its tasks at once would.
     struct Reader(Store, AtomicBool);
 
     impl Wake for Reader {
@@ -249,7 +249,7 @@ fn duplicates_are_woken_while_no_lock_is_held() {
         let reader = Arc::new(Reader(store.clone(), AtomicBool::new(false)));
         let waker = Waker::from(reader.clone());
         assert!(duplicate.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
-        // Where the lock is held, the thread that wakes stops here for good; so it is not this one.
+        // If the lock is held, the waking thread blocks here for good; so it must not be this one.
         let (told, done) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             outcome(&journal);

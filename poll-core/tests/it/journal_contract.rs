@@ -1,5 +1,5 @@
-//! What a store does above a journal that answers later: nothing is seen before it is kept, numbers have no
-//! holes whatever fails, and a publisher that leaves takes nothing back.
+//! What a store does above a journal that answers later: nothing is visible before it is kept, numbers have no holes
+//! whatever fails, and a publisher that leaves takes nothing back.
 
 use std::pin::Pin;
 use std::task::Poll;
@@ -79,7 +79,7 @@ fn a_failure_fails_all_behind_it_and_their_numbers_are_given_again() {
     let (epoch, lost_at) = (lost.epoch(), lost.messages()[0].at);
     lost.failed(full());
 
-    // Until all are back nothing is minted: it would stand behind numbers that are void.
+    // Nothing is minted until all are back: it would follow numbers that are void.
     let refused = poll(&mut publishing(), &count);
     assert!(matches!(refused, Poll::Ready(Err(PublishError::Journal(JournalError::Unavailable(_))))));
     journal.fail();
@@ -252,7 +252,7 @@ fn a_journal_that_ends_in_doubt_leaves_it() {
     drop(append);
     assert!(is_unknown(&poll(&mut first, &count)));
     assert!(is_unknown(&poll(&mut publishing(), &count)));
-    // One that goes in a panic was perhaps kept.
+    // One that is dropped during a panic may have been kept.
     let b = name("b");
     let mut other = Box::pin(store.publish(second(0), &b, Publish::one(text(1))));
     assert!(poll(&mut other, &count).is_pending());
@@ -297,7 +297,7 @@ fn a_millisecond_is_closed_only_when_nothing_on_its_way_can_share_it() {
     journal.keep();
     let last = newest();
     assert_eq!(store.seal(second(0), &a, &last), Seal::Closed);
-    // A publisher whose clock was read before comes too late for it.
+    // A publisher that read its clock earlier comes too late for that millisecond.
     let mut late = publishing();
     assert!(poll(&mut late, &count).is_pending());
     journal.keep();

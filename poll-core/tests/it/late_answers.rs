@@ -1,4 +1,4 @@
-//! What a journal says is as of when it looked. Until it is heard, more may have been published, kept and let go of.
+//! A journal's answer is as of when it looked. Before it arrives, more may have been published, kept and unloaded.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use poll_core::{JournalError, Pinned, Position, Retention, Seq, View};
 use crate::fixture::*;
 use crate::held_archive::HeldArchive;
 
-/// A store with channel `a`, of which numbers 1 to 4 were published at that many seconds after noon, and 3 are in the
-/// journal only.
+/// A store with channel `a`: messages 1 to 4 were published at that many seconds after noon, and the first three are in
+/// the journal only.
 fn started(age: u64) -> (std::sync::Arc<HeldArchive>, poll_core::Store) {
     let retention = Retention { age: Duration::from_secs(age), ..Retention::default() };
     let (archive, store) = HeldArchive::store(retention);
@@ -35,7 +35,7 @@ fn what_is_published_while_the_journal_looks_for_the_oldest_is_not_evicted_by_it
     let (archive, store) = started(10);
     let (count, channel, pinned) = (Count::new(), name("a"), pin_at(&store, second(4), "a", Position::Start));
     let limit = poll_core::Limit::default();
-    // By now the first three are too old. The journal has not even kept the fourth.
+    // By now the first three are too old. The journal has not kept the fourth yet.
     let mut read = Box::pin(store.read(second(14), &channel, &pinned, limit));
     assert!(poll(&mut read, &count).is_pending());
     let (_, reply) = archive.locates.lock().unwrap().pop_front().expect("a look for the oldest");
@@ -61,7 +61,7 @@ fn what_is_published_while_the_journal_reads_what_it_has_deleted_is_not_evicted_
     let mut read = Box::pin(store.read(second(5), &channel, &pinned, poll_core::Limit::default()));
     assert!(poll(&mut read, &count).is_pending());
     let (_, reply) = archive.reads.lock().unwrap().pop_front().expect("a read");
-    // All that it had kept gave way to others.
+    // Everything that it had kept was evicted for others.
     let nothing = Piece { oldest: (Seq::new(4), second(3)), messages: Vec::new(), damaged: None };
     for _ in 0..2 {
         archive.keep();
@@ -83,7 +83,7 @@ fn who_reads_while_the_journal_is_away_is_not_polled_again_before_it_is_back() {
     let (count, channel) = (Count::new(), name("a"));
     let pinned: Pinned = pin_at(&store, second(4), "a", Position::Start);
     let mut read = Box::pin(store.read(second(5), &channel, &pinned, poll_core::Limit::default()));
-    // It says that it gives, and does not: at first that may be the answer to an older question.
+    // It claims to give, and does not: the first failure may be the answer to an older question.
     for asked in [1, 1, 0] {
         assert!(poll(&mut read, &count).is_pending());
         let reads: Vec<_> = archive.reads.lock().unwrap().drain(..).collect();

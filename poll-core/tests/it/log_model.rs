@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::fixture::{number, text};
 
-/// How many evicted messages the log still knows the times of.
+/// How many evicted messages the log remembers the times of.
 const REMEMBERED: usize = 1_000;
 
 #[derive(Debug, Clone)]
@@ -17,7 +17,7 @@ enum Step {
     Append(usize, u64),
     Burst(usize),
     Evict(usize),
-    /// Drops all that is older than this many microseconds before the newest.
+    /// Drops everything older than this many microseconds before the newest.
     Expire(u64),
     EvictAll,
 }
@@ -73,7 +73,7 @@ impl Model {
         &self.all[self.evicted..]
     }
 
-    /// How many messages satisfy `seen`, where those that are forgotten altogether count as seen.
+    /// How many messages satisfy `seen`; forgotten ones count as seen.
     fn seen(&self, seen: impl Fn(&Message) -> bool) -> u64 {
         let forgotten = self.evicted.saturating_sub(REMEMBERED);
         (forgotten + self.all[forgotten..].iter().filter(|message| seen(message)).count()) as u64
@@ -83,7 +83,7 @@ impl Model {
         let mut given: Vec<&Arc<Message>> = Vec::new();
         for message in self.retained().iter().filter(|message| message.seq.get() > position) {
             let bytes: usize = given.iter().map(|message| message.payload.len()).sum();
-            // A message without bytes takes a place as one of one byte does, but not the last of a batch.
+            // An empty message counts as one byte, except as the last of a batch.
             let empty = given.iter().filter(|message| message.payload.is_empty()).count();
             let fits = bytes + empty + message.payload.len() <= limit.bytes;
             if given.len() == limit.messages || !(given.is_empty() || fits) {

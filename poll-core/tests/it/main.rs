@@ -1,7 +1,7 @@
-//! What poll-core promises, tested through its public face.
+//! What poll-core promises, tested through its public API.
 //!
-//! The pure parts and the store are compared with plain models (`log_model`, `store_model`); every other module
-//! tells one promise in tests that are named as it. Interleavings of threads are `tests/loom`'s business.
+//! The pure parts and the store are compared with plain models (`log_model`, `store_model`); every other module is
+//! about one promise, in tests named after it. Interleavings of threads are covered by `tests/loom`.
 #![expect(clippy::unwrap_used, reason = "a test may panic, and so may what it is made of")]
 
 mod clock;

@@ -1,4 +1,4 @@
-//! What is kept weighs what it is said to weigh: a small payload holds no large buffer alive.
+//! What is kept weighs what it claims to weigh: a small payload keeps no large buffer alive.
 
 use bytes::Bytes;
 use poll_core::Payload;

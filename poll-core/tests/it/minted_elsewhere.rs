@@ -1,5 +1,5 @@
-//! A journal that gives out numbers, ids and times by itself, as one that several servers share has to: the store takes
-//! them as they come.
+//! A journal that gives out numbers, ids and times itself, as one that several servers share must: the store takes them
+//! as they come.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -20,7 +20,7 @@ type Publishing<'a> = Pin<Box<dyn Future<Output = Result<Published, PublishError
 
 const LIFE: Epoch = Epoch::new(0xe15e);
 
-/// Has a counter and a clock of its own, for one channel.
+/// Has its own counter and clock, for one channel.
 #[derive(Default)]
 struct Elsewhere(Mutex<Counter>);
 
@@ -37,7 +37,7 @@ impl Journal for Elsewhere {
     }
 }
 
-/// The clock of the journal: a day behind the one of the store, at a second a message.
+/// The journal's clock: a day behind the store's, with a second for each message.
 fn time(number: u64) -> Timestamp {
     NOON.before(Duration::from_secs(86_400)).after(Duration::from_secs(number))
 }
@@ -57,7 +57,7 @@ impl Elsewhere {
         self.0.lock().unwrap().queue.pop_front().expect("a publish in the journal")
     }
 
-    /// Keeps what was handed over first.
+    /// Keeps the publish that was handed over first.
     fn keep(&self) {
         let append = self.take();
         let stamps = self.mint(append.payloads().len());
@@ -212,7 +212,7 @@ fn what_is_on_its_way_may_be_as_early_as_the_newest_message_allows() {
     journal.keep();
     let newest = read(&store, NOON, "a", Position::Start).batch.unwrap().newest().clone();
     drop(publishing(&store, Publish::one(text(1))));
-    // Its number and time are not known here, but it will be later than the first.
+    // Its number and time are not known here, but it will be later than the first message.
     assert_eq!(store.seal(NOON, &a, &newest), Seal::Open);
     assert_eq!(store.settle(NOON, &a, NOON.as_millis()), time(1).as_millis() - 1);
     journal.keep();

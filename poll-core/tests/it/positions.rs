@@ -1,4 +1,4 @@
-//! What a position means, and that it goes on meaning that for whoever waits (common rules of the wire).
+//! What a position means, and that it keeps that meaning while a reader waits.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ fn store() -> Store {
     Store::in_memory(Retention { messages: 3, ..Retention::default() })
 }
 
-/// A channel with numbers 1 to 5, of which 3 to 5 are retained, and its life.
+/// A channel with numbers 1 to 5, of which 3 to 5 are retained; returns its incarnation.
 fn five(store: &Store) -> Epoch {
     (0..4).for_each(|number| drop(publish(store, second(number), "a")));
     publish(store, second(4), "a").stamps[0].cursor.epoch
@@ -112,7 +112,7 @@ fn the_end_of_an_unborn_channel_is_the_start_of_what_is_born_there() {
 
 #[test]
 fn what_is_pinned_does_not_move_while_its_reader_waits() {
-    // «After number 1» of a channel without messages must not become «has everything» when 1 is published.
+    // "After number 1" of a channel without messages must not turn into "has everything" when 1 is published.
     let store = store();
     let pinned = pin_at(&store, second(0), "a", Position::AfterSeq(Seq::new(1)));
     publish(&store, second(0), "a");

@@ -1,4 +1,4 @@
-//! Every bound on what is kept: what goes first, what is spared, and that readers are told.
+//! Every bound on what is kept: what is dropped first, what is spared, and that readers are told.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ const UNBOUND: Retention = Retention {
 const ONE: u64 = Message::OVERHEAD_BYTES + 1;
 
 fn retained(store: &Store, channel: &str) -> Vec<u64> {
-    // The age is no bound in the tests that use this, so any time will do.
+    // Age is no bound in the tests that use this, so any time will do.
     numbers(&read(store, second(0), channel, Position::Start))
 }
 
@@ -64,7 +64,7 @@ fn by_age_a_message_is_retained_to_its_last_microsecond() {
         "everything expired: oldest is the next"
     );
     assert_eq!(store.weight(), 0);
-    // Number and life go on.
+    // The number and the incarnation continue.
     let stamp = publish(&store, late, "a").stamps[0];
     assert_eq!((stamp.cursor.seq.get(), stamp.cursor.epoch), (2, view.next.epoch));
 }
@@ -100,7 +100,7 @@ fn by_bytes_the_longest_unused_gives_next_and_its_readers_are_told() {
     for (now, channel) in [(1, "b"), (2, "a"), (3, "a"), (4, "c")] {
         publish(&store, second(now), channel);
     }
-    // Used is published to or read: after this «a» is the longest unused.
+    // Reading counts as use: after this, "a" has been unused the longest.
     read(&store, second(5), "b", Position::Start);
     let reader = pin_at(&store, second(5), "a", Position::Start);
     publish(&store, second(6), "d");
@@ -123,7 +123,7 @@ fn empty_channels_do_not_keep_the_full_ones_from_giving() {
     for channel in 0..300 {
         publish(&store, second(11), &format!("new{channel}"));
     }
-    // Room is found by sampling, so the bound is met closely, not to the byte.
+    // Channels to take from are found by sampling, so the bound is met closely, not to the byte.
     assert!(store.weight() <= 60 * ONE, "{} of {} bytes", store.weight(), 50 * ONE);
 }
 
@@ -178,7 +178,7 @@ fn only_what_is_empty_and_long_unused_is_forgotten_for_a_new_channel() {
     assert_eq!(store.channels(), 3);
     assert_eq!(numbers(&read(&store, second(61), "fresh", Position::Start)), [2]);
     assert_eq!(read(&store, second(61), "read", Position::Start).next.seq.get(), 1, "not this one");
-    // Who has a cursor of it is told.
+    // A reader that has a cursor of it is told.
     let idle = read(&store, second(61), "idle", Position::After(stamp.cursor));
     assert_eq!(idle.read_state.continuity, Continuity::Reset);
 }
@@ -222,7 +222,7 @@ fn the_journal_forgets_what_the_store_forgets_and_hears_it_before_the_name_is_fr
     use poll_core::journal::{Mint, Taken};
     use poll_core::{Append, ChannelName, Journal};
 
-    /// Notes how many channels there were when it was told to forget one.
+    /// Records how many channels there were when it was told to forget one.
     #[derive(Default)]
     struct Witness {
         store: OnceLock<Store>,
@@ -246,7 +246,7 @@ fn the_journal_forgets_what_the_store_forgets_and_hears_it_before_the_name_is_fr
     drop(witness.store.set(store.clone()));
     publish(&store, second(0), "a");
     publish(&store, second(99), "b");
-    // Later, and a publisher that gave the name a new life meanwhile would have had that forgotten.
+    // If it were told later, a new incarnation of the name could be forgotten with the old one.
     assert_eq!(witness.channels.load(Ordering::Relaxed), 1);
 }
 
@@ -274,12 +274,12 @@ fn channels_weigh_what_their_names_and_records_do() {
     assert!((3_000..5_000).contains(&born), "{born} channels in three quarters of 8 MiB");
     let refused = send(&store, second(0), "short", Publish::one(text(1)));
     assert!(matches!(refused, Err(PublishError::TooManyChannels { .. })), "{refused:?}");
-    // Those that are there go on, within the bound.
+    // Existing channels still take publishes, within the bound.
     for number in 0..1_000 {
         send(&store, second(1), &long(number), Publish::one(text(8_000))).unwrap();
     }
     assert!(store.weight() <= 3 << 20, "{}", store.weight());
-    // What is empty and long unused makes room.
+    // Empty channels that are long unused make room.
     (0..64).for_each(|_| store.sweep(second(4_000), usize::MAX));
     assert!(send(&store, second(4_000), "short", Publish::one(text(1))).is_ok());
 }

@@ -1,4 +1,5 @@
-//! All but the first who ask for the same position up to the newest message share one batch, and what was rendered of it.
+//! All but the first reader of the same position up to the newest message share one batch, and what was rendered from
+//! it.
 
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ fn batch(store: &Store, position: Position) -> Arc<Batch> {
     read(store, second(9), "a", position).batch.unwrap()
 }
 
-/// The one that askers share, of whom there has been another.
+/// The batch that readers share, after another one has asked.
 fn shared(store: &Store, position: Position) -> Arc<Batch> {
     drop(batch(store, position));
     batch(store, position)
@@ -116,7 +117,7 @@ fn a_batch_holds_at_most_a_mebibyte_of_payload_and_the_cursor_says_where_to_go_o
     assert_eq!(numbers(&view), [1, 2, 3, 4]);
     let rest = read_on(&store, second(9), "a", &Pinned::after(view.next));
     assert_eq!(numbers(&rest), [5]);
-    // What is larger than all that is given at once is given alone.
+    // A message larger than the limit is given alone.
     send(&store, second(0), "a", Publish::many(vec![text((1 << 20) + 1), text(1)])).unwrap();
     assert_eq!(numbers(&read(&store, second(9), "a", after(5))), [6]);
     assert_eq!(numbers(&read(&store, second(9), "a", after(4))), [5]);

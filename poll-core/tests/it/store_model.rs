@@ -1,7 +1,7 @@
 //! The store against a plain model, under random interleavings of publishing, reading, waiting and forgetting.
 //!
-//! The model keeps every message for ever and counts how many are gone; so what a reader is given, what it is
-//! told it missed, and who is woken by what, is known exactly after each step.
+//! The model keeps every message for ever and counts how many are gone. So after each step it is known exactly what a
+//! reader is given, what it is told it missed, and who is woken by what.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -290,7 +290,7 @@ impl World {
         let reader = &mut self.readers[reader];
         let channel = &self.channels[reader.channel];
         if let Some(mut wait) = reader.wait.take() {
-            // It goes on waiting exactly until it is notified.
+            // It keeps waiting exactly until it is notified.
             prop_assert_eq!(poll(&mut wait, &reader.count).is_pending(), reader.registered);
             reader.wait = reader.registered.then_some(wait);
             return Ok(());

@@ -74,7 +74,7 @@ fn a_waiter_of_an_earlier_notification_removes_no_other_when_it_leaves() {
     let (count, lane) = (Count::new(), store.lane());
     let early = waiters(&store, "a", &lane, 2, &Count::new());
     store.notifier().notify(&name("a"));
-    // The same places of a new topic.
+    // The same indices in a new topic.
     let mut late = waiters(&store, "a", &lane, 2, &count);
     drop(early);
     assert_eq!(store.notifier().waiting(), 2);
@@ -211,7 +211,7 @@ fn a_driver_dropped_midway_loses_no_wake_and_leaves_the_rest_to_the_notifier() {
     publish(&store, second(0), "b");
     assert_eq!(woken.get(), SLICE + 11);
     drop(waits);
-    // A driver that was never polled holds no wake back for good either.
+    // Nor does a driver that was never polled hold a wake back for good.
     let unpolled = lane.drive();
     let _more = waiters(&store, "c", &lane, 2, &woken);
     publish(&store, second(0), "c");
@@ -221,7 +221,7 @@ fn a_driver_dropped_midway_loses_no_wake_and_leaves_the_rest_to_the_notifier() {
 
 #[test]
 fn a_driver_that_takes_over_from_another_may_drop_it() {
-    /// The last hold on another driver of the lane, as a task that ended has.
+    /// Holds the last reference to another driver of the lane, as a finished task does.
     struct Task(Lane);
 
     impl Wake for Task {
@@ -244,7 +244,7 @@ fn a_driver_that_takes_over_from_another_may_drop_it() {
 
 #[test]
 fn a_waker_may_come_back_to_the_store() {
-    /// Publishes and waits from inside its wake, as an executor that runs its tasks at once would.
+    /// Publishes and waits while it is being woken, as an executor that runs its tasks at once would.
     struct Eager(Store, AtomicBool);
 
     impl Wake for Eager {

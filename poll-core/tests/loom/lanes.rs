@@ -1,5 +1,5 @@
-//! Lanes that a worker drives: the notifier hands the wakes over, and none is lost on the way, whenever a driver
-//! comes or goes.
+//! Lanes that a worker drives: the notifier hands the wakes over, and none is lost on the way, whenever a driver comes
+//! or goes.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -68,7 +68,7 @@ fn a_notification_while_the_driver_wakes_for_another_is_not_lost() {
         let channels = ["a", "b"].map(|name| ChannelName::parse(name).unwrap());
         let waits = channels.clone().map(|channel| store.wait(&channel, &start(&store), &lane));
         let [here, there] = waits.map(|mut wait| {
-            // Registered before anybody notifies, because that happens once.
+            // Registered before anything is notified, because that happens only once.
             assert!(pin!(&mut wait).poll(&mut Context::from_waker(Waker::noop())).is_pending());
             wait
         });
@@ -115,7 +115,7 @@ fn a_driver_that_begins_during_a_notification_loses_no_wake() {
         let store = store();
         let lane = store.lane();
         let publisher = publisher(&store);
-        // Begun only after the waiter may be registered, and may be notified at that moment.
+        // Starts only after the waiter may be registered, possibly during the notification.
         let late = {
             let lane = lane.clone();
             let mut driver = None;
@@ -151,7 +151,7 @@ fn a_lane_goes_from_driver_to_driver_without_losing_a_wake() {
     loom::model(|| {
         let store = store();
         let lane = store.lane();
-        // The earlier driver is polled once on another worker, and gone at some moment after that.
+        // The earlier driver is polled once on another worker, and dropped some time after that.
         let mut earlier = Box::pin(lane.drive());
         assert!(earlier.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
         let publisher = publisher(&store);

@@ -1,4 +1,4 @@
-//! Waiters and the notifier on threads of their own.
+//! Waiters and notifiers on threads of their own.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -122,7 +122,7 @@ fn a_waiter_that_returns_between_two_notifications_is_not_taken_for_the_earlier_
                 publish(&store);
             }
         });
-        // The early one's place may be the late one's by now; only its own may be given back.
+        // The index of the early waiter may be reused by the late one; each may give back only its own.
         let late = thread::spawn({
             let store = store.clone();
             move || run(follow(store, lane, 1), vec![])
