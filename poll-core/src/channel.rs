@@ -17,7 +17,7 @@ mod state;
 mod view;
 
 use crate::sync::Mutex;
-use crate::types::{ChannelName, Loaded, Timestamp};
+use crate::types::{ChannelName, Epoch, Loaded, Timestamp};
 pub use batch::{Batch, Form, Rendering};
 pub(crate) use batch::{Messages, Recent};
 pub(crate) use keys::Lookup;
@@ -39,14 +39,14 @@ pub(crate) struct Channel {
 }
 
 impl Channel {
-    /// A channel that nothing has been published to.
-    pub(crate) fn new(name: ChannelName) -> Self {
-        Self { name, state: Mutex::new(ChannelState::new()) }
+    /// A channel that nothing has been published to, in this incarnation.
+    pub(crate) fn new(name: ChannelName, epoch: Epoch) -> Self {
+        Self { name, state: Mutex::new(ChannelState::new(epoch)) }
     }
 
-    /// A channel as the journal kept it, last used at `now`; a new one where the journal has none.
-    pub(crate) fn resumed(name: ChannelName, loaded: Option<Loaded>, now: Timestamp) -> Self {
-        let state = loaded.map_or_else(ChannelState::new, ChannelState::resumed);
+    /// A channel as the journal kept it, last used at `now`; a new one, in this incarnation, where the journal has none.
+    pub(crate) fn resumed(name: ChannelName, loaded: Option<Loaded>, epoch: Epoch, now: Timestamp) -> Self {
+        let state = loaded.map_or_else(|| ChannelState::new(epoch), ChannelState::resumed);
         Self { name, state: Mutex::new(ChannelState { used: now, ..state }) }
     }
 

@@ -79,7 +79,6 @@ pub use transport::error::ConnectionError;
 pub use transport::handle::Handle;
 pub use transport::settings::{ConnectionSettings, EarlyHintsHttp1};
 pub use worker::budget::{end_turn, watch_turns};
-pub use worker::clock::Clock;
 pub use worker::drain::{Drain, Phase, WaitDraining};
 pub use worker::metrics::{Cut, Metrics};
 pub use worker::settings::{Demo, Given, Receipts, ServiceSettings};

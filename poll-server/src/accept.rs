@@ -1,61 +1,105 @@
-//! The one acceptor: takes connections from all listeners and hands each to the least busy worker.
+//! The acceptor: takes connections from all listeners and gives each to the least busy worker.
 //!
-//! What: accepts while there is room, pauses while there is none, and survives what `accept(2)` can say.
-//! Why: one acceptor spreads connections evenly where the kernel's hash would not.
+//! What: accepts while there is room, pauses while there is none, and survives the errors of `accept(2)`.
+//! Why: one acceptor spreads connections evenly; the kernel's hash would not.
 //! Not here: serving them (`worker.rs`).
 
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use socket2::SockRef;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
-use crate::connection_limit::Sockets;
-use crate::listen::{Listener, let_nobody_in};
-use crate::worker::Hands;
+use crate::connection_io::Accepted;
+use crate::connection_limit::ConnectionLimit;
+use crate::in_process::Backlog;
+use crate::listen::{Listener, Source, drop_handshakes};
+use crate::worker::Dispatcher;
 
-/// How long to leave a kernel alone that is out of descriptors or memory: it says so again at once, and
-/// asking in a loop would only burn the processor that could close something.
+/// How long to wait when the kernel is out of file descriptors or memory. It would say so again at once, and trying in a loop
+/// would only take processor time from what could close something.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long a handshake may be under way when the last connections are taken: a round trip around the world.
+/// How long to wait for handshakes under way before the last connections are accepted: a round trip around the world.
 const HANDSHAKE: Duration = Duration::from_millis(300);
 
 /// Accepts until it is dropped; dropping it closes the listeners.
 pub(crate) struct Acceptor {
-    listeners: Vec<TcpListener>,
-    /// Where the next look starts, so that a busy listener starves no other.
+    listeners: Vec<Incoming>,
+    /// Where the next search starts, so that a busy listener starves no other.
     first: usize,
-    sockets: Sockets,
-    hands: Hands,
+    limit: ConnectionLimit,
+    dispatcher: Dispatcher,
     exhaustion: Exhaustion,
 }
 
-/// Whether the last attempt failed for want of descriptors, so that it is told once and not ten times a second.
+/// Whether the last attempt failed for want of file descriptors, which is logged once and not ten times a second.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Exhaustion {
-    Told,
+    Logged,
     None,
 }
 
-impl Acceptor {
-    pub(crate) fn new(listeners: Vec<Listener>, sockets: Sockets, hands: Hands) -> io::Result<Self> {
-        let listeners = listeners.into_iter().map(|listener| TcpListener::from_std(listener.socket));
-        let listeners = listeners.collect::<io::Result<_>>()?;
-        Ok(Self { listeners, first: 0, sockets, hands, exhaustion: Exhaustion::None })
+/// A listener on this runtime.
+enum Incoming {
+    Tcp(TcpListener),
+    InProcess(Backlog),
+}
+
+impl Incoming {
+    fn new(listener: Listener) -> io::Result<Self> {
+        Ok(match listener.source {
+            Source::Tcp(socket) => Self::Tcp(TcpListener::from_std(socket)?),
+            Source::InProcess(backlog) => Self::InProcess(backlog),
+        })
     }
 
-    /// Accepts for ever. Dropping the future between two connections loses none.
+    fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<(Accepted, SocketAddr)>> {
+        match self {
+            Self::Tcp(listener) => {
+                let accepted = ready!(listener.poll_accept(context));
+                Poll::Ready(accepted.and_then(|(stream, peer)| Ok((Accepted::Tcp(stream.into_std()?), peer))))
+            }
+            Self::InProcess(backlog) => {
+                let (stream, peer) = ready!(backlog.poll_accept(context));
+                Poll::Ready(Ok((Accepted::InProcess(stream), peer)))
+            }
+        }
+    }
+
+    /// Lets no more connections begin.
+    fn close(&mut self) -> io::Result<()> {
+        match self {
+            Self::Tcp(listener) => drop_handshakes(&SockRef::from(&*listener)),
+            Self::InProcess(backlog) => {
+                backlog.close();
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Acceptor {
+    pub(crate) fn new(
+        listeners: Vec<Listener>,
+        limit: ConnectionLimit,
+        dispatcher: Dispatcher,
+    ) -> io::Result<Self> {
+        let listeners = listeners.into_iter().map(Incoming::new).collect::<io::Result<_>>()?;
+        Ok(Self { listeners, first: 0, limit, dispatcher, exhaustion: Exhaustion::None })
+    }
+
+    /// Accepts forever. Dropping the future loses no connection.
     pub(crate) async fn run(&mut self) -> Infallible {
         loop {
-            if self.sockets.is_full() {
-                tracing::warn!("accepting pauses: {} sockets are open (max-sockets)", self.sockets.most());
-                self.sockets.until_room().await;
-                // As loud as its beginning: at the limit, whoever comes and goes brings both about.
-                tracing::warn!("accepting goes on: a socket was closed");
+            if self.limit.is_full() {
+                tracing::warn!("accepting pauses: {} connections are open (max-sockets)", self.limit.max());
+                self.limit.until_room().await;
+                // At the same level as the pause: at the bound, anyone who comes and goes causes both.
+                tracing::warn!("accepting goes on: a connection was closed");
             }
             let accepted = std::future::poll_fn(|context| self.poll_accept(context)).await;
             if self.take(accepted) == Next::Pause {
@@ -64,19 +108,19 @@ impl Acceptor {
         }
     }
 
-    /// Takes every connection that has begun, then closes the listeners: closing them with a connection in their
-    /// queues would reset it, and its client believes it to be open.
+    /// Accepts every connection that has begun, then closes the listeners. Closing them earlier would reset connections in
+    /// their queues, which their clients take to be open.
     pub(crate) async fn finish(mut self) {
-        for listener in &self.listeners {
-            if let Err(error) = let_nobody_in(&SockRef::from(listener)) {
+        for listener in &mut self.listeners {
+            if let Err(error) = listener.close() {
                 tracing::debug!("connections may come until the end: {error}");
             }
         }
-        // For those whose handshake was under way.
+        // Waits for handshakes under way.
         let _elapsed = tokio::time::timeout(HANDSHAKE, self.run()).await;
         let mut context = Context::from_waker(Waker::noop());
         loop {
-            self.sockets.until_room().await;
+            self.limit.until_room().await;
             let Poll::Ready(accepted) = self.poll_accept(&mut context) else { break };
             if self.take(accepted) == Next::Pause {
                 tokio::time::sleep(EXHAUSTED_PAUSE).await;
@@ -84,7 +128,7 @@ impl Acceptor {
         }
     }
 
-    fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+    fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<(Accepted, SocketAddr)>> {
         let count = self.listeners.len();
         for step in 0..count {
             let index = (self.first + step) % count;
@@ -96,21 +140,21 @@ impl Acceptor {
         Poll::Pending
     }
 
-    fn take(&mut self, accepted: io::Result<(TcpStream, SocketAddr)>) -> Next {
-        match accepted.and_then(|(stream, peer)| Ok((stream.into_std()?, peer))) {
-            Ok((stream, peer)) => {
+    fn take(&mut self, accepted: io::Result<(Accepted, SocketAddr)>) -> Next {
+        match accepted {
+            Ok((accepted, peer)) => {
                 self.exhaustion = Exhaustion::None;
-                // A dual-stack listener shows IPv4 peers as ::ffff:a.b.c.d, which no rule is written for.
+                // A dual-stack listener shows IPv4 peers as ::ffff:a.b.c.d, which no configured network matches.
                 let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-                self.hands.hand(stream, peer, &self.sockets);
+                self.dispatcher.dispatch(accepted, peer, &self.limit);
                 Next::Accept
             }
             Err(error) if is_peers(&error) => Next::Accept,
             Err(error) => {
                 if self.exhaustion == Exhaustion::None {
-                    tracing::warn!("cannot accept, trying on: {error}");
+                    tracing::warn!("cannot accept, still trying: {error}");
                 }
-                self.exhaustion = Exhaustion::Told;
+                self.exhaustion = Exhaustion::Logged;
                 Next::Pause
             }
         }
@@ -123,7 +167,7 @@ enum Next {
     Pause,
 }
 
-/// Errors of one connection that was gone before it was accepted; the next one is unharmed.
+/// Errors of a connection that was gone before it was accepted; the next one is unaffected.
 fn is_peers(error: &io::Error) -> bool {
     use io::ErrorKind::{
         ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted,
@@ -150,16 +194,17 @@ mod tests {
     use crate::listen::bind;
 
     #[test]
-    fn a_connection_that_has_begun_is_taken_and_no_other_begins() {
+    fn a_connection_that_has_begun_is_accepted_and_no_other_begins() {
         let listener = bind(&["127.0.0.1:0".parse().unwrap()], Duration::from_secs(30)).unwrap().remove(0);
         let address = listener.address();
+        let Source::Tcp(socket) = &listener.source else { panic!("{listener:?}") };
         let mut begun = TcpStream::connect(address).unwrap();
         begun.write_all(b"hello").unwrap();
-        let_nobody_in(&SockRef::from(&listener.socket)).unwrap();
+        drop_handshakes(&SockRef::from(socket)).unwrap();
         let late = TcpStream::connect_timeout(&address, Duration::from_millis(50));
         assert_eq!(late.unwrap_err().kind(), io::ErrorKind::TimedOut);
-        listener.socket.set_nonblocking(false).unwrap();
-        let (mut accepted, _) = listener.socket.accept().unwrap();
+        socket.set_nonblocking(false).unwrap();
+        let (mut accepted, _) = socket.accept().unwrap();
         drop(listener);
         accepted.set_nonblocking(false).unwrap();
         let mut text = [0; 5];

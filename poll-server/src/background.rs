@@ -1,38 +1,38 @@
-//! What runs beside the requests: expiry, and the demonstration publisher.
+//! Background tasks: expiry, and the demonstration publisher.
 //!
 //! What: two endless futures for the acceptor's thread.
-//! Why there: it is idle between connections, and a worker's waiters are not held up.
+//! Why there: it is idle between connections, so no worker's waiters are held up.
 //! Not here: what expiry drops (poll-core).
 
 use std::time::Duration;
 
+use poll_core::environment::Environment;
 use poll_core::{ChannelName, Payload, Publish, Store};
-use poll_http::Clock;
 use tokio::time::MissedTickBehavior;
 
-/// How often a slice of the channels is looked through…
+/// How often some of the channels are swept…
 const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
-/// … and how many of them: a million channels are seen through in under a minute, and a slice takes a few
-/// milliseconds at most. Readers expire what they read by themselves.
+/// … and how many: a million channels take under a minute, and each sweep a few milliseconds at most. What is read in between
+/// is expired by its readers.
 const SWEEP_CHANNELS: usize = 2_048;
 
-/// Drops what is too old, for ever.
-pub(crate) async fn sweep(store: Store, clock: Clock) {
+/// Drops what is too old, forever.
+pub(crate) async fn sweep(store: Store, environment: Environment) {
     let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        store.sweep(clock.now(), SWEEP_CHANNELS);
+        store.sweep(environment.now(), SWEEP_CHANNELS);
     }
 }
 
-/// Publishes `Broadcast message #n` to the channel `default`, for ever.
-pub(crate) async fn demonstrate(store: Store, clock: Clock, interval: Duration) {
+/// Publishes `Broadcast message #n` to the channel `default`, forever.
+pub(crate) async fn demonstrate(store: Store, environment: Environment, interval: Duration) {
     let Ok(channel) = ChannelName::parse("default") else { return };
     for number in 1_u64.. {
         tokio::time::sleep(interval).await;
         let text = Payload::text(format!("Broadcast message #{number}"));
-        if let Err(error) = store.publish(clock.now(), &channel, Publish::one(text)).await {
+        if let Err(error) = store.publish(environment.now(), &channel, Publish::one(text)).await {
             tracing::warn!("the demonstration could not publish: {error}");
         }
     }

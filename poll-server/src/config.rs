@@ -1,257 +1,41 @@
-//! The configuration: read from flags, environment and file, and resolved once into checked types.
+//! The configuration: read from flags, environment and file, and resolved into checked types.
 //!
-//! What: [`Config::read`] gives a whole valid [`Config`], or every fault there is.
-//! Why: in two steps (as typed, then resolved) so that precedence is one rule for all settings and nothing
-//! downstream checks a value again.
+//! What: [`Config::read`] gives a complete, valid [`Config`], or every mistake there is.
+//! Why: in two steps (as typed, then resolved), so that precedence is one rule for all settings and nobody checks a value
+//! twice.
 //! Not here: acting on any of it; nothing is bound, opened or created.
 
+mod fault;
 mod resolve;
+mod resolved;
 mod settings;
 mod typed;
 mod value;
 
-use std::fmt;
-use std::net::SocketAddr;
-use std::num::{NonZeroU64, NonZeroUsize};
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
-
-use ipnet::IpNet;
-use poll_core::Retention;
-
+pub use self::fault::Fault;
 use self::resolve::Resolver;
+pub use self::resolved::{
+    Config, CorsOrigin, Dialects, DrainTimes, Durability, Limits, LogFormat, MaxSockets,
+    MaxSocketsPerAddress, Rate, StoreUrl, Switch, Token, Trust, Wire,
+};
 pub use self::typed::Given;
 use self::typed::Purpose;
+pub(crate) use self::value::log_filter;
 
 /// What the command line asks the program to do.
 #[derive(Debug)]
 pub enum Start {
     /// Run with this configuration.
     Serve(Box<Config>),
-    /// Print this and leave: help, version, or that `--check` found nothing wrong.
+    /// Print this and exit: help, version, or that `--check` found no mistakes.
     Say(String),
 }
 
-/// One thing that is wrong with the configuration, as one line that names its place.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault(String);
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// Everything `poll-server` can be told, checked. Times are durations, `None` in a limit means unlimited.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Addresses to listen on, at least one; port 0 means any free port.
-    pub listen: Vec<SocketAddr>,
-    /// Where messages are kept.
-    pub store: StoreUrl,
-    /// When a publish counts as kept.
-    pub durability: Durability,
-    /// Worker threads.
-    pub workers: NonZeroUsize,
-    /// Bounds on connections and requests.
-    pub limits: Limits,
-    /// Bounds on what is kept; zero is unlimited.
-    pub retention: Retention,
-    /// Bound on what peers make the server keep beside that; zero is unlimited.
-    pub memory_bytes: u64,
-    /// Sizes and times of requests and connections.
-    pub wire: Wire,
-    /// What SIGTERM does.
-    pub drain: DrainTimes,
-    /// Who may do what.
-    pub trust: Trust,
-    /// Options of the dialects.
-    pub dialects: Dialects,
-    /// Whether 103 is sent on HTTP/1.1 too.
-    pub early_hints_http1: Switch,
-    /// The demonstration publisher: its interval, if it is on.
-    pub demo: Option<Duration>,
-    /// The shape of log lines.
-    pub log: LogFormat,
-    /// What is logged: `RUST_LOG`'s text, already known to parse.
-    pub log_filter: String,
-}
-
-/// Where messages are kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StoreUrl {
-    /// Nowhere but in this process.
-    Memory,
-    /// An embedded store in this directory.
-    Disk(PathBuf),
-    /// A Redis or Valkey server, by its whole URL.
-    Redis(String),
-}
-
-/// When a publish is answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
-    /// After the commit.
-    Commit,
-    /// At once; at most this much may be lost.
-    Interval(Duration),
-}
-
-/// Bounds on connections and requests; `None` is unlimited.
-#[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "each field is the flag of the same name, described in its table")]
-pub struct Limits {
-    pub max_sockets: MaxSockets,
-    pub max_sockets_per_address: MaxSocketsPerAddress,
-    pub max_connections: Option<NonZeroU64>,
-    pub max_per_channel: Option<NonZeroU64>,
-    pub max_per_client: Option<NonZeroU64>,
-    pub max_per_address: Option<NonZeroU64>,
-    pub max_auth_failures: u32,
-    pub max_streams_per_connection: u32,
-    pub max_control_frames: u32,
-    pub rate: Option<Rate>,
-}
-
-/// Open connections at most.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MaxSockets {
-    /// Nine tenths of the open-file limit, whatever that is once it was raised.
-    ShareOfFiles,
-    /// As many as the system gives.
-    Unlimited,
-    /// This many.
-    At(NonZeroU64),
-}
-
-/// Open connections of one address at most.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MaxSocketsPerAddress {
-    /// Half of what [`MaxSockets`] comes to.
-    HalfOfAll,
-    /// As many as there are.
-    Unlimited,
-    /// This many.
-    At(NonZeroU64),
-}
-
-/// A token bucket an address.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rate {
-    /// Requests a second, above 0.
-    pub per_second: f64,
-    /// Requests at once, at least 1.
-    pub burst: f64,
-}
-
-/// Sizes in bytes and times of requests and connections.
-#[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "each field is the flag of the same name, described in its table")]
-pub struct Wire {
-    pub max_payload_bytes: usize,
-    pub max_head_bytes: usize,
-    pub max_poll: Duration,
-    pub heartbeat: Duration,
-    pub keep_alive: Duration,
-    pub header: Duration,
-    pub body: Duration,
-    pub cold_read: Duration,
-    pub stall: Duration,
-}
-
-/// What SIGTERM does.
-#[derive(Clone, Copy, Debug)]
-pub struct DrainTimes {
-    /// How long connections are still taken after readiness turned off.
-    pub delay: Duration,
-    /// How long everyone has to be answered after that.
-    pub total: Duration,
-}
-
-/// Who may do what.
-#[derive(Clone, Debug)]
-pub struct Trust {
-    /// Peers whose forwarding headers are believed.
-    pub proxies: Vec<IpNet>,
-    /// Other origins whose pages may read and write.
-    pub origins: Vec<CorsOrigin>,
-    /// Further names a loopback server answers to, in lower case, IPv6 in brackets.
-    pub hosts: Vec<String>,
-    /// Who may publish; empty means everyone.
-    pub publish: Vec<Token>,
-    /// Who may read; empty means everyone.
-    pub subscribe: Vec<Token>,
-}
-
-/// An origin as a browser writes it, or all of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CorsOrigin {
-    /// `*`.
-    Any,
-    /// Scheme, host and port, in lower case.
-    Named(String),
-}
-
-/// A bearer token; its text shows in no log and no `Debug`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Token(pub(crate) Arc<str>);
-
-impl Token {
-    /// The secret itself. Compare it in constant time.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(…)")
-    }
-}
-
-/// Options of the dialects.
-#[derive(Clone, Debug)]
-pub struct Dialects {
-    /// The longest timeout that golongpoll's `/events` accepts.
-    pub golongpoll_max_timeout: Duration,
-    /// Whether `/events` hides what it gave once.
-    pub golongpoll_delete_after_retrieval: Switch,
-    /// Whether the channel dialect lists receivers.
-    pub receipts: Switch,
-}
-
-/// A setting that is on or off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum Switch {
-    On,
-    Off,
-}
-
-/// The shape of log lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
 impl Config {
-    /// Reads this process's own arguments and environment.
+    /// Reads flags, environment and file, resolves them, and reports all mistakes together.
     ///
     /// # Errors
-    /// Every fault of the whole configuration, at least one.
-    pub fn from_process() -> Result<Start, Vec<Fault>> {
-        let variable = |name: &str| std::env::var_os(name);
-        Self::read(&Given { arguments: std::env::args_os().skip(1).collect(), variable: &variable })
-    }
-
-    /// Reads flags, environment and file, resolves them, and reports all faults together.
-    ///
-    /// # Errors
-    /// Every fault of the whole configuration, at least one.
+    /// Every mistake in the whole configuration, at least one.
     pub fn read(given: &Given<'_>) -> Result<Start, Vec<Fault>> {
         let mut faults = Vec::new();
         let typed = typed::read(given, &mut faults);

@@ -1,9 +1,9 @@
-//! The socket of a connection, which is written to without asking the runtime first.
+//! Reading from and writing to an accepted connection.
 //!
-//! What: an accepted TCP socket as poll-http reads and writes it.
-//! Why: a socket nearly always takes an answer, and what the runtime knows of it is far from the processor when a message
-//! goes to thousands.
-//! Not here: deadlines, framing (poll-http); how long the first byte may take (`first_byte.rs`).
+//! What: a TCP socket, or one end of a pipe within the process, as poll-http uses it.
+//! Why not tokio's socket alone: it asks the runtime for permission before each write, although a socket nearly always
+//! takes an answer. Here the write is tried first.
+//! Not here: timeouts and framing (poll-http); how long the first byte may take (`first_byte.rs`).
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -11,69 +11,92 @@ use std::task::{Context, Poll, ready};
 
 use rustix::io::Errno;
 use rustix::net::SendFlags;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::coop::poll_proceed;
 
-use crate::connection_limit::Sockets;
-use crate::first_byte::Silence;
+use crate::connection_limit::ConnectionLimit;
+use crate::first_byte::FirstByte;
 
-/// A closed connection is an error, not a signal, where that can be said with each write; else the runtime of the
-/// language has said it for all.
+/// Makes writing to a closed connection an error rather than a signal. Where that cannot be asked for with each write,
+/// Rust's runtime ignores the signal.
 #[cfg(target_os = "linux")]
 const FLAGS: SendFlags = SendFlags::NOSIGNAL;
 #[cfg(not(target_os = "linux"))]
 const FLAGS: SendFlags = SendFlags::empty();
 
-/// See the [module](self).
+/// A connection that was accepted, and belongs to no runtime yet.
 #[derive(Debug)]
-pub(crate) struct Socket {
-    stream: TcpStream,
-    /// Until the peer's first byte.
-    silence: Option<Box<Silence>>,
+pub(crate) enum Accepted {
+    Tcp(std::net::TcpStream),
+    InProcess(DuplexStream),
 }
 
-impl Socket {
-    /// Takes up a non-blocking stream on the current runtime.
-    pub(crate) fn new(stream: std::net::TcpStream, sockets: &Sockets) -> io::Result<Self> {
-        let stream = TcpStream::from_std(stream)?;
-        Ok(Self { stream, silence: Some(Box::new(Silence::new(sockets.clone()))) })
+/// See the [module](self).
+#[derive(Debug)]
+pub(crate) struct ConnectionIo {
+    stream: Stream,
+    /// Until the peer's first byte.
+    first_byte: Option<Box<FirstByte>>,
+}
+
+#[derive(Debug)]
+enum Stream {
+    Tcp(TcpStream),
+    InProcess(DuplexStream),
+}
+
+impl ConnectionIo {
+    /// Takes a connection up on the current runtime.
+    pub(crate) fn new(accepted: Accepted, limit: &ConnectionLimit) -> io::Result<Self> {
+        let stream = match accepted {
+            Accepted::Tcp(stream) => Stream::Tcp(TcpStream::from_std(stream)?),
+            Accepted::InProcess(stream) => Stream::InProcess(stream),
+        };
+        Ok(Self { stream, first_byte: Some(Box::new(FirstByte::new(limit.clone()))) })
     }
 
     #[cold]
     fn poll_first_read(&mut self, cx: &mut Context<'_>, read: Poll<io::Result<()>>) -> Poll<io::Result<()>> {
-        if let (Some(silence), Poll::Pending) = (&mut self.silence, &read) {
-            // As if the peer had left: it has asked for nothing.
-            return silence.poll(cx).map(Ok);
+        if let (Some(first_byte), Poll::Pending) = (&mut self.first_byte, &read) {
+            // Looks as if the peer had left; it has asked for nothing.
+            return first_byte.poll_timeout(cx).map(Ok);
         }
-        self.silence = None;
+        self.first_byte = None;
         read
     }
 }
 
-impl AsyncRead for Socket {
+impl AsyncRead for ConnectionIo {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if self.silence.is_some() { self.poll_first_read(cx, read) } else { read }
+        let read = match &mut self.stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Stream::InProcess(stream) => Pin::new(stream).poll_read(cx, buf),
+        };
+        if self.first_byte.is_some() { self.poll_first_read(cx, read) } else { read }
     }
 }
 
-impl AsyncWrite for Socket {
+impl AsyncWrite for ConnectionIo {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        // Who writes and writes gives way now and then, as to the runtime's own sockets.
-        let turn = ready!(poll_proceed(cx));
-        match rustix::net::send(&self.stream, bytes, FLAGS) {
-            // For the runtime to hear, which then tells when the socket takes more.
+        let stream = match &mut self.stream {
+            Stream::Tcp(stream) => stream,
+            Stream::InProcess(stream) => return Pin::new(stream).poll_write(cx, bytes),
+        };
+        // A task that keeps writing yields now and then, as with the runtime's own sockets.
+        let budget = ready!(poll_proceed(cx));
+        match rustix::net::send(&*stream, bytes, FLAGS) {
+            // Through the runtime, which then wakes the task when the socket takes more.
             Err(Errno::AGAIN | Errno::INTR) => {
-                drop(turn);
-                Pin::new(&mut self.stream).poll_write(cx, bytes)
+                drop(budget);
+                Pin::new(stream).poll_write(cx, bytes)
             }
             written => {
-                turn.made_progress();
+                budget.made_progress();
                 Poll::Ready(written.map_err(io::Error::from))
             }
         }
@@ -84,19 +107,28 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
+        match &mut self.stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
+            Stream::InProcess(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        true
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        match &mut self.stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::InProcess(stream) => Pin::new(stream).poll_flush(cx),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        match &mut self.stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::InProcess(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
     }
 }
 
@@ -108,24 +140,24 @@ mod tests {
     use super::*;
     use crate::connection_limit::Bounds;
 
-    async fn pair() -> (Socket, TcpStream) {
+    async fn pair() -> (ConnectionIo, TcpStream) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (client, accepted) =
             tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
-        let bounds = Bounds { most: 10, per_address: 10, proxies: Vec::new() };
-        let sockets = Sockets::new(bounds, Metrics::new());
-        let accepted = accepted.unwrap().0.into_std().unwrap();
-        (Socket::new(accepted, &sockets).unwrap(), client.unwrap())
+        let bounds = Bounds { max: 10, per_address: 10, proxies: Vec::new() };
+        let limit = ConnectionLimit::new(bounds, Metrics::new());
+        let accepted = Accepted::Tcp(accepted.unwrap().0.into_std().unwrap());
+        (ConnectionIo::new(accepted, &limit).unwrap(), client.unwrap())
     }
 
     #[tokio::test]
-    async fn a_writer_who_has_to_wait_is_woken() {
-        let (mut socket, mut client) = pair().await;
+    async fn a_writer_that_has_to_wait_is_woken() {
+        let (mut connection, mut client) = pair().await;
         let bytes: Vec<u8> = (0..16 << 20).map(|number: u32| number.to_le_bytes()[1]).collect();
         let (written, read) = tokio::join!(
             async {
-                socket.write_all(&bytes).await?;
-                socket.shutdown().await
+                connection.write_all(&bytes).await?;
+                connection.shutdown().await
             },
             async {
                 let mut read = Vec::new();
@@ -137,24 +169,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_writes_and_writes_gives_way() {
-        let (mut socket, client) = pair().await;
+    async fn a_task_that_keeps_writing_yields() {
+        let (mut connection, client) = pair().await;
         let other = tokio::spawn(async {});
         // Far less than a socket holds: it never has to wait.
         for _ in 0..1_000 {
-            socket.write_all(b"x").await.unwrap();
+            connection.write_all(b"x").await.unwrap();
         }
         assert!(other.is_finished());
         drop(client);
     }
 
     #[tokio::test]
-    async fn a_peer_who_has_left_is_an_error() {
-        let (mut socket, client) = pair().await;
+    async fn a_peer_that_has_left_is_an_error() {
+        let (mut connection, client) = pair().await;
         drop(client);
         let mut broken = Ok(());
         while broken.is_ok() {
-            broken = socket.write_all(b"anybody?").await;
+            broken = connection.write_all(b"anybody?").await;
             tokio::task::yield_now().await;
         }
         let kind = broken.unwrap_err().kind();

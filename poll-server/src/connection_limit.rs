@@ -1,18 +1,18 @@
-//! How many connections are open, in all and of an address, and how many may be.
+//! How many connections are open, in all and from each address, and how many may be.
 //!
-//! What: counts with bounds; a [`Held`] lives as long as its connection.
-//! Why: beyond the bound accepting pauses (the kernel's queue holds the crowd), rather than running out of
-//! descriptors in the middle of an answer; and no single address gets there alone.
-//! Not here: who is accepted (`accept.rs`), who is silent for too long (`first_byte.rs`), what waits on a
+//! What: counts with bounds; an [`OpenConnection`] is counted until it is dropped.
+//! Why: at the bound, accepting pauses and the kernel queues the rest, instead of running out of file descriptors in the
+//! middle of an answer. No single address can reach the bound alone.
+//! Not here: accepting (`accept.rs`), how long a new connection may stay silent (`first_byte.rs`), what waits on a
 //! connection (poll-http's admission).
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use ipnet::IpNet;
+use poll_core::environment::KeyedMap;
 use poll_http::{Cut, Metrics, counted_address};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use slab::Slab;
@@ -20,18 +20,18 @@ use tokio::sync::Notify;
 
 use crate::config::{MaxSockets, MaxSocketsPerAddress};
 
-/// Open connections of the whole process. Clones count together.
+/// The open connections of the whole process. Clones count together.
 #[derive(Clone, Debug)]
-pub(crate) struct Sockets(Arc<Inner>);
+pub(crate) struct ConnectionLimit(Arc<Inner>);
 
-/// How many sockets may be open.
+/// How many connections may be open.
 #[derive(Clone, Debug)]
 pub(crate) struct Bounds {
     /// In all.
-    pub(crate) most: usize,
-    /// Of one address…
+    pub(crate) max: usize,
+    /// From one address…
     pub(crate) per_address: usize,
-    /// … that is none of these.
+    /// … unless it is one of these.
     pub(crate) proxies: Vec<IpNet>,
 }
 
@@ -39,31 +39,31 @@ pub(crate) struct Bounds {
 struct Inner {
     open: AtomicUsize,
     bounds: Bounds,
-    /// Open sockets by address. Held to count one more or less.
-    addresses: Mutex<HashMap<IpAddr, usize>>,
-    /// Held to add or take a waker, never while waking.
+    /// Open connections by address. Locked to count one more or less.
+    addresses: Mutex<KeyedMap<IpAddr, usize>>,
+    /// Locked to add or remove a waker, never while waking.
     silent: Mutex<Silent>,
     metrics: Metrics,
-    /// Rung at each close; nobody waits on it unless accepting is paused or the server drains.
+    /// Notified at each close; nobody waits for it unless accepting is paused or the server drains.
     closed: Notify,
 }
 
-/// Connections on which nothing was said yet.
+/// Connections whose peer has sent nothing yet.
 #[derive(Debug, Default)]
 struct Silent {
     wakers: Slab<Waker>,
-    /// How often all were woken: places of another round are no longer theirs.
+    /// How often all were woken; registrations from before that are void.
     round: u64,
 }
 
-/// The place of a silent connection.
+/// A silent connection's entry.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
+pub(crate) struct Registration {
     key: usize,
     round: u64,
 }
 
-impl Sockets {
+impl ConnectionLimit {
     pub(crate) fn new(bounds: Bounds, metrics: Metrics) -> Self {
         Self(Arc::new(Inner {
             open: AtomicUsize::new(0),
@@ -75,47 +75,51 @@ impl Sockets {
         }))
     }
 
-    pub(crate) fn open(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.0.open.load(Ordering::Acquire)
     }
 
-    pub(crate) fn most(&self) -> usize {
-        self.0.bounds.most
+    pub(crate) fn max(&self) -> usize {
+        self.0.bounds.max
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.open() >= self.most()
+        self.count() >= self.max()
     }
 
-    /// Whether nine tenths of all sockets are in use.
+    /// Whether nine tenths of the bound are in use.
     pub(crate) fn is_scarce(&self) -> bool {
-        self.open() >= self.most() - self.most() / 10
+        self.count() >= self.max() - self.max() / 10
     }
 
-    /// Counts one more of this address; `None` when it has as many as it may have. Only the acceptor calls
-    /// this, so `is_full` before it cannot be raced.
-    pub(crate) fn hold(&self, peer: IpAddr, load: &Arc<AtomicUsize>) -> Option<Held> {
+    /// Counts one more connection; `None` if its address has as many as it may. Only the acceptor calls this, so the count
+    /// cannot grow between `is_full` and here.
+    pub(crate) fn open(&self, peer: IpAddr, load: &Arc<AtomicUsize>) -> Option<OpenConnection> {
         let address = self.0.admit(peer)?;
         self.0.open.fetch_add(1, Ordering::AcqRel);
         load.fetch_add(1, Ordering::Relaxed);
         if self.is_scarce() {
             self.0.wake_silent();
         }
-        Some(Held { sockets: self.0.clone(), address, load: load.clone() })
+        Some(OpenConnection { limit: self.0.clone(), address, load: load.clone() })
     }
 
-    /// Has a silent connection woken once sockets become scarce; gives the place that it has until then.
-    pub(crate) fn await_scarcity(&self, waker: &Waker) -> Place {
+    /// Has a silent connection woken once connections become scarce.
+    pub(crate) fn register_silent(&self, waker: &Waker) -> Registration {
         let mut silent = self.0.silent();
-        Place { key: silent.wakers.insert(waker.clone()), round: silent.round }
+        Registration { key: silent.wakers.insert(waker.clone()), round: silent.round }
     }
 
-    /// A silent connection no longer waits.
-    pub(crate) fn leave(&self, place: Place) {
+    /// A silent connection no longer waits for that.
+    pub(crate) fn unregister(&self, registration: Registration) {
         let mut silent = self.0.silent();
-        let waker = if silent.round == place.round { silent.wakers.try_remove(place.key) } else { None };
+        let waker = if silent.round == registration.round {
+            silent.wakers.try_remove(registration.key)
+        } else {
+            None
+        };
         drop(silent);
-        // Dropping it may run a task's destructor: not under the lock.
+        // Dropping a waker may run a task's destructor, which must not happen under the lock.
         drop(waker);
     }
 
@@ -126,7 +130,7 @@ impl Sockets {
 
     /// Returns once there is room for another.
     pub(crate) async fn until_room(&self) {
-        self.until(|open| open < self.most()).await;
+        self.until(|open| open < self.max()).await;
     }
 
     /// Returns once the last one is closed.
@@ -138,9 +142,9 @@ impl Sockets {
         loop {
             let closed = self.0.closed.notified();
             let mut closed = std::pin::pin!(closed);
-            // Listen first, look then: a close in between is heard.
+            // Register before looking, so that a close in between is not missed.
             closed.as_mut().enable();
-            if holds(self.open()) {
+            if holds(self.count()) {
                 return;
             }
             closed.await;
@@ -148,11 +152,11 @@ impl Sockets {
     }
 }
 
-/// The address that an open socket counts for, unless none does.
+/// The address that a connection counts for, if any.
 type Counted = Option<IpAddr>;
 
 impl Inner {
-    /// Counts one more of this address; `None` if that is one too many.
+    /// Counts one more for this address; `None` if that is one too many.
     fn admit(&self, peer: IpAddr) -> Option<Counted> {
         if self.bounds.per_address == usize::MAX || self.bounds.proxies.iter().any(|net| net.contains(&peer))
         {
@@ -189,9 +193,9 @@ impl Inner {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    // Nothing panics half-way under either lock.
+    // Nothing panics while it holds either lock.
 
-    fn addresses(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+    fn addresses(&self) -> MutexGuard<'_, KeyedMap<IpAddr, usize>> {
         self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -200,25 +204,25 @@ impl Inner {
     }
 }
 
-/// One open connection; dropping it says that the connection is closed.
+/// One open connection; it is closed when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Held {
-    sockets: Arc<Inner>,
+pub(crate) struct OpenConnection {
+    limit: Arc<Inner>,
     address: Counted,
-    /// The share of the worker that serves it.
+    /// The number of connections of the worker that serves it.
     load: Arc<AtomicUsize>,
 }
 
-impl Drop for Held {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.load.fetch_sub(1, Ordering::Relaxed);
-        self.address.into_iter().for_each(|address| self.sockets.leave(address));
-        self.sockets.open.fetch_sub(1, Ordering::AcqRel);
-        self.sockets.closed.notify_waiters();
+        self.address.into_iter().for_each(|address| self.limit.leave(address));
+        self.limit.open.fetch_sub(1, Ordering::AcqRel);
+        self.limit.closed.notify_waiters();
     }
 }
 
-/// Raises this process's soft limit of open files to the hard one and returns what is in force, if limited.
+/// Raises this process's soft limit on open files to the hard one, and returns the limit in force, if there is one.
 pub(crate) fn raise_open_files() -> Option<u64> {
     let before = getrlimit(Resource::Nofile);
     let wanted = Rlimit { current: before.maximum, maximum: before.maximum };
@@ -231,7 +235,7 @@ pub(crate) fn raise_open_files() -> Option<u64> {
     }
 }
 
-/// The bound in force for `asked` under an open-file limit of `files`.
+/// The bound that a setting comes to under a limit of `files` open files.
 pub(crate) fn bound(asked: MaxSockets, files: Option<u64>) -> usize {
     let bound = match asked {
         MaxSockets::Unlimited => u64::MAX,
@@ -246,7 +250,7 @@ pub(crate) fn bound(asked: MaxSockets, files: Option<u64>) -> usize {
     usize::try_from(bound).unwrap_or(usize::MAX)
 }
 
-/// The bound in force for one address, where there may be `most` in all.
+/// The bound on one address that a setting comes to, where there may be `most` in all.
 pub(crate) fn bound_per_address(asked: MaxSocketsPerAddress, most: usize) -> usize {
     match asked {
         MaxSocketsPerAddress::HalfOfAll if most == usize::MAX => usize::MAX,
@@ -261,9 +265,10 @@ mod tests {
     use super::*;
     use std::num::NonZeroU64;
 
-    fn sockets(most: usize, per_address: usize, proxies: &[&str]) -> Sockets {
+    fn limit(max: usize, per_address: usize, proxies: &[&str]) -> ConnectionLimit {
         let proxies = proxies.iter().map(|net| net.parse().unwrap()).collect();
-        Sockets::new(Bounds { most, per_address, proxies }, Metrics::new())
+        let bounds = Bounds { max, per_address, proxies };
+        ConnectionLimit::new(bounds, Metrics::new())
     }
 
     fn ip(text: &str) -> IpAddr {
@@ -288,40 +293,40 @@ mod tests {
     }
 
     #[test]
-    fn a_held_socket_counts_until_it_is_dropped() {
-        let (sockets, load) = (sockets(1, usize::MAX, &[]), Arc::default());
-        let held = sockets.hold(ip("192.0.2.1"), &load);
-        assert!(sockets.is_full());
+    fn a_connection_counts_until_it_is_dropped() {
+        let (limit, load) = (limit(1, usize::MAX, &[]), Arc::default());
+        let open = limit.open(ip("192.0.2.1"), &load);
+        assert!(limit.is_full());
         assert_eq!(load.load(Ordering::Relaxed), 1);
-        drop(held);
-        assert_eq!((sockets.open(), load.load(Ordering::Relaxed)), (0, 0));
+        drop(open);
+        assert_eq!((limit.count(), load.load(Ordering::Relaxed)), (0, 0));
     }
 
     #[test]
     fn an_address_has_its_share_and_a_proxy_has_none() {
-        let (sockets, load) = (sockets(100, 2, &["10.0.0.0/8"]), Arc::default());
-        let hold = |address| sockets.hold(ip(address), &load);
-        let first = hold("192.0.2.1").unwrap();
-        let _second = hold("192.0.2.1").unwrap();
-        assert!(hold("192.0.2.1").is_none());
-        let _other = hold("192.0.2.2").unwrap();
-        let _one_host = [hold("2001:db8::1").unwrap(), hold("2001:db8::2").unwrap()];
-        assert!(hold("2001:db8::3").is_none() && hold("2001:db8:0:1::3").is_some());
-        let _proxied: Vec<Held> = (0..10).map(|_| hold("10.1.2.3").unwrap()).collect();
+        let (limit, load) = (limit(100, 2, &["10.0.0.0/8"]), Arc::default());
+        let open = |address| limit.open(ip(address), &load);
+        let first = open("192.0.2.1").unwrap();
+        let _second = open("192.0.2.1").unwrap();
+        assert!(open("192.0.2.1").is_none());
+        let _other = open("192.0.2.2").unwrap();
+        let _one_host = [open("2001:db8::1").unwrap(), open("2001:db8::2").unwrap()];
+        assert!(open("2001:db8::3").is_none() && open("2001:db8:0:1::3").is_some());
+        let _proxied: Vec<OpenConnection> = (0..10).map(|_| open("10.1.2.3").unwrap()).collect();
         drop(first);
-        assert!(hold("192.0.2.1").is_some());
-        assert_eq!(load.load(Ordering::Relaxed), sockets.open());
+        assert!(open("192.0.2.1").is_some());
+        assert_eq!(load.load(Ordering::Relaxed), limit.count());
     }
 
     #[test]
-    fn sockets_are_scarce_at_nine_tenths() {
+    fn connections_are_scarce_at_nine_tenths() {
         for (most, scarce) in [(1, 1), (9, 9), (10, 9), (100, 90), (101, 91)] {
-            let (sockets, load) = (sockets(most, usize::MAX, &[]), Arc::default());
-            let mut held = Vec::new();
-            while !sockets.is_scarce() {
-                held.extend(sockets.hold(ip("192.0.2.1"), &load));
+            let (limit, load) = (limit(most, usize::MAX, &[]), Arc::default());
+            let mut open = Vec::new();
+            while !limit.is_scarce() {
+                open.extend(limit.open(ip("192.0.2.1"), &load));
             }
-            assert_eq!(held.len(), scarce, "of {most}");
+            assert_eq!(open.len(), scarce, "of {most}");
         }
     }
 }

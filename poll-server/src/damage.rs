@@ -1,19 +1,19 @@
-//! Damage in the store: told on `/readyz`, in the log, and where the store cannot be opened because of it.
+//! Damage in the store: reported on `/readyz`, in the log, and where the store cannot be opened because of it.
 //!
-//! What: the words, and a watch that puts what is found into the log.
-//! Why apart: damage is nothing that the server waits for, unlike the store's health.
-//! Not here: finding it (poll-core), telling readers (poll-http), taking out what is whole (`salvage.rs`).
+//! What: the words, and a task that logs what is found.
+//! Why apart: the server goes on with a damaged store, so damage is not part of its health.
+//! Not here: finding damage (poll-core), telling readers (poll-http), exporting what is intact (`store_command.rs`).
 
 use std::time::Duration;
 
 use poll_core::Store;
 use poll_core::journal::disk::OpenError;
 
-/// How often the log tells of more damage at the most.
-const PACE: Duration = Duration::from_secs(10);
+/// The least time between two log lines.
+const INTERVAL: Duration = Duration::from_secs(10);
 
-/// What `/readyz` says beside that the store can be used: this note, and a line for damage, if there is some.
-pub(crate) fn beside(note: &str, store: &Store) -> String {
+/// What `/readyz` adds when the store can be used: a note, and a line for damage, if there is any.
+pub(crate) fn with_damage(note: &str, store: &Store) -> String {
     match (note, store.damage().map_or(0, |damage| damage.borrow().rows)) {
         (note, 0) => note.to_owned(),
         ("", rows) => format!("damaged: {rows}"),
@@ -21,7 +21,7 @@ pub(crate) fn beside(note: &str, store: &Store) -> String {
     }
 }
 
-/// Why the store cannot be opened, with what can be done about it.
+/// Why the store cannot be opened, and what can be done about it.
 pub(crate) fn advice(error: &OpenError) -> String {
     match error {
         OpenError::Damaged(line) => format!("{line} (poll-server salvage takes out what is whole)"),
@@ -29,8 +29,8 @@ pub(crate) fn advice(error: &OpenError) -> String {
     }
 }
 
-/// Says in the log what was found damaged, for ever.
-pub(crate) fn watch(store: &Store) -> impl Future<Output = ()> + Send + use<> {
+/// Logs damage as it is found, forever.
+pub(crate) fn log(store: &Store) -> impl Future<Output = ()> + Send + use<> {
     let damage = store.damage();
     async move {
         let Some(mut damage) = damage else { return };
@@ -41,7 +41,7 @@ pub(crate) fn watch(store: &Store) -> impl Future<Output = ()> + Send + use<> {
                 found.rows,
                 found.last
             );
-            tokio::time::sleep(PACE).await;
+            tokio::time::sleep(INTERVAL).await;
         }
     }
 }

@@ -1,7 +1,7 @@
-//! The orderly end: readiness off, no more connections, everyone answered, within the drain time.
+//! Graceful shutdown: readiness off, no more connections, everyone answered, within the drain time.
 //!
-//! What: the steps after the first signal and how long each may take.
-//! Why: whoever waits gets an answer with a cursor rather than a reset, and a crowd does not come back at once.
+//! What: the steps after the first signal, and how long each may take.
+//! Why: waiting clients get an answer with a cursor instead of a reset, and do not all come back at once.
 //! Not here: what a draining connection says (poll-http).
 
 use std::time::Duration;
@@ -11,13 +11,12 @@ use poll_http::Drain;
 
 use crate::accept::Acceptor;
 use crate::config::DrainTimes;
-use crate::connection_limit::Sockets;
+use crate::connection_limit::ConnectionLimit;
 
-/// Spread of the answers for each who waits: a thousand a second may come back, which any other server takes;
-/// ten are answered at once.
+/// How far apart answers to waiting clients are: a thousand a second may come back, which any server takes.
 const SPREAD_EACH: Duration = Duration::from_millis(1);
 
-/// The share of the drain time over which answers are spread at most; the rest is for the last ones to be read.
+/// The largest share of the drain time over which answers are spread; the rest is for the last ones to be read.
 const SPREAD_SHARE: f64 = 0.8;
 
 /// Over how long to spread the answers to `waiting` polls and streams.
@@ -30,7 +29,7 @@ fn spread(waiting: usize, total: Duration) -> Duration {
 pub(crate) async fn run(
     drain: &Drain,
     mut acceptor: Acceptor,
-    sockets: &Sockets,
+    limit: &ConnectionLimit,
     notifier: &Notifier,
     times: DrainTimes,
 ) -> usize {
@@ -39,7 +38,7 @@ pub(crate) async fn run(
         tracing::info!("not ready; connections are taken for another {:?}", times.delay);
         let _elapsed = tokio::time::timeout(times.delay, acceptor.run()).await;
     }
-    let (waiting, open) = (notifier.waiting(), sockets.open());
+    let (waiting, open) = (notifier.waiting(), limit.count());
     let spread = spread(waiting, times.total);
     tracing::info!(
         "draining: {waiting} polls and streams on {open} connections, answered within {spread:?}, ended within {:?}",
@@ -48,10 +47,10 @@ pub(crate) async fn run(
     drain.begin(spread);
     let all = async {
         acceptor.finish().await;
-        sockets.until_none().await;
+        limit.until_none().await;
     };
     let _elapsed = tokio::time::timeout(times.total, all).await;
-    sockets.open()
+    limit.count()
 }
 
 #[cfg(test)]
@@ -59,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn few_are_answered_quickly_and_many_within_the_time() {
+    fn few_are_answered_quickly_and_many_within_the_drain_time() {
         let total = Duration::from_secs(10);
         assert_eq!(spread(0, total), Duration::ZERO);
         assert_eq!(spread(20, total), Duration::from_millis(20));

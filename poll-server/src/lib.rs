@@ -1,8 +1,8 @@
 //! The server around poll: configuration, listeners, workers, drain, logs, metrics and the live page.
 //!
-//! What: [`run`] serves on bound listeners until a [`Shutdown`] is asked for, then drains. The binary adds
-//! arguments, signals and exit codes; tests and embedding programs bring their own.
-//! Why apart from the binary: so that it can be started on port 0 and stopped by hand.
+//! What: [`run`] serves on bound listeners until a [`Shutdown`] is asked for, then drains. The binary adds arguments, signals
+//! and exit codes; tests and embedding programs bring their own.
+//! Why apart from the binary: so that a test can start it on port 0, or without sockets, and stop it.
 //! Not here: HTTP (poll-http), messages (poll-core).
 
 mod accept;
@@ -13,6 +13,7 @@ mod connection_limit;
 mod damage;
 mod drain;
 mod first_byte;
+mod in_process;
 pub mod listen;
 pub mod logs;
 mod metrics;
@@ -27,28 +28,29 @@ mod worker;
 use std::net::SocketAddr;
 
 use poll_core::environment::Environment;
-use poll_http::{Clock, Drain, Metrics};
+use poll_http::{Drain, Metrics};
 
-pub use self::shutdown::{Hand, Shutdown};
+pub use self::in_process::Dialer;
+pub use self::shutdown::{Shutdown, Trigger};
 pub use self::store::StoreError;
-pub use self::store_command::{Offline, Outcome};
+pub use self::store_command::{Outcome, StoreCommand};
 use crate::accept::Acceptor;
 use crate::config::Config;
-use crate::connection_limit::{Bounds, Sockets};
+use crate::connection_limit::{Bounds, ConnectionLimit};
 use crate::listen::Listener;
 use crate::metrics::Exposition;
-use crate::turn_histogram::Turns;
+use crate::turn_histogram::TurnHistogram;
 use crate::worker::Workers;
 
 /// How a run came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// Everyone was answered but for this many connections, which were cut.
+    /// Everyone was answered, except on this many connections, which were cut.
     Drained {
         /// Connections that did not end within the drain time.
         cut: usize,
     },
-    /// It was asked to end a second time.
+    /// A second signal asked it to end at once.
     AtOnce,
 }
 
@@ -81,8 +83,12 @@ impl From<std::io::Error> for RunError {
     }
 }
 
-/// Serves on `listeners` until `shutdown` is asked for, then drains. Call it on a tokio runtime with IO and
-/// time; a single-threaded one is enough, connections are served on threads of their own.
+/// Serves on `listeners` until `shutdown` is asked for, then drains. Call it on a tokio runtime with IO and time; a
+/// single-threaded one is enough, because connections are served on threads of their own.
+///
+/// Whatever comes from outside the program comes in through the environment and the listeners. On a paused runtime, in a
+/// [seeded](Environment::seeded) environment and with [listeners within the process](Listener::in_process), a run gives the
+/// same every time.
 ///
 /// # Errors
 /// When the store or a thread cannot be had, or a worker fails.
@@ -92,59 +98,61 @@ pub async fn run(
     listeners: Vec<Listener>,
     shutdown: Shutdown,
 ) -> Result<Ended, RunError> {
-    let kept = store::open_store(&environment, &config).map_err(RunError::Store)?;
-    kept.settle().await.map_err(RunError::Store)?;
-    let store = kept.store.clone();
+    let open = store::open_store(&environment, &config).map_err(RunError::Store)?;
+    open.wait_briefly().await.map_err(RunError::Store)?;
+    let store = open.store.clone();
     let metrics = Metrics::new();
-    let sockets = Sockets::new(bounds(&config), metrics.clone());
-    let (drain, clock) = (Drain::new(), Clock::system());
+    let limit = ConnectionLimit::new(bounds(&config), metrics.clone());
+    let drain = Drain::new();
     let addresses: Vec<SocketAddr> = listeners.iter().map(Listener::address).collect();
 
-    let turns = Turns::new();
-    let exposition = Exposition::new(&metrics, &turns, sockets.clone(), store.clone());
-    let service = service::build(&config, &addresses, &kept, metrics, exposition, &drain);
+    let turns = TurnHistogram::new();
+    let exposition = Exposition::new(&metrics, &turns, limit.clone(), store.clone());
+    let service = service::build(&config, &addresses, &open, metrics, exposition, &drain);
     let settings = service::connection_settings(&config);
-    let mut workers = Workers::start(config.workers, &service, &settings, &turns)?;
-    let mut beside = tokio::task::JoinSet::new();
-    beside.spawn(kept.watch());
-    beside.spawn(damage::watch(&store));
-    beside.spawn(kept.look());
-    beside.spawn(background::sweep(store.clone(), clock.clone()));
-    beside.spawn(logs::flood::tell());
+    let mut workers = Workers::start(&environment, config.workers, &service, &settings, &turns)?;
+    let mut background = tokio::task::JoinSet::new();
+    background.spawn(open.log_health());
+    background.spawn(damage::log(&store));
+    background.spawn(open.verify());
+    background.spawn(background::sweep(store.clone(), environment.clone()));
+    background.spawn(logs::flood::log_counts());
     if let Some(interval) = config.demo {
-        beside.spawn(background::demonstrate(store.clone(), clock, interval));
+        background.spawn(background::demonstrate(store.clone(), environment, interval));
     }
     announce(&config, &addresses);
 
-    let mut acceptor = Acceptor::new(listeners, sockets.clone(), workers.hands())?;
+    let mut acceptor = Acceptor::new(listeners, limit.clone(), workers.dispatcher())?;
     let orderly = async {
         tokio::select! {
-            never = acceptor.run() => match never {},
+            biased;
             () = shutdown.asked() => {}
+            never = acceptor.run() => match never {},
         }
-        drain::run(&drain, acceptor, &sockets, store.notifier(), config.drain).await
+        drain::run(&drain, acceptor, &limit, store.notifier(), config.drain).await
     };
     let ended = tokio::select! {
+        biased;
         () = shutdown.insisted() => return Ok(Ended::AtOnce),
         index = workers.ended() => return Err(RunError::Worker(index)),
-        error = kept.fails() => return Err(RunError::Store(error)),
+        error = open.failed() => return Err(RunError::Store(error)),
         cut = orderly => Ended::Drained { cut },
     };
-    workers.stop();
-    // The watch over the store's health with them: that it is closed now is no fault to report.
-    drop(beside);
-    kept.close().await;
-    logs::flood::tell_all();
+    workers.stop().await;
+    // Including the one that logs the store's health: that it is closed now is no fault.
+    drop(background);
+    open.close().await;
+    logs::flood::log_all_counts();
     Ok(ended)
 }
 
 fn bounds(config: &Config) -> Bounds {
-    let most = connection_limit::bound(config.limits.max_sockets, connection_limit::raise_open_files());
-    let per_address = connection_limit::bound_per_address(config.limits.max_sockets_per_address, most);
-    Bounds { most, per_address, proxies: config.trust.proxies.clone() }
+    let max = connection_limit::bound(config.limits.max_sockets, connection_limit::raise_open_files());
+    let per_address = connection_limit::bound_per_address(config.limits.max_sockets_per_address, max);
+    Bounds { max, per_address, proxies: config.trust.proxies.clone() }
 }
 
-/// One line an address in force, and a warning where strangers may publish or read.
+/// Logs the addresses, and a warning where strangers may publish or read.
 fn announce(config: &Config, addresses: &[SocketAddr]) {
     for address in addresses {
         tracing::info!("listening on http://{address}");

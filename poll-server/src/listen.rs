@@ -1,10 +1,10 @@
-//! Listening sockets, with every option set on purpose.
+//! Listening sockets, with every option set deliberately.
 //!
 //! What: binds the configured addresses.
-//! Why: options set on a listener are inherited by what it accepts (Linux, BSD), which saves six system calls
-//! a connection; a test looks at accepted sockets.
-//! Not here: accepting (`accept.rs`). No `SO_REUSEPORT`: it would hide a busy port, and reset what waits in
-//! a closing listener's queue.
+//! Why: accepted sockets inherit their listener's options (Linux, BSD), which saves six system calls a connection; a test
+//! checks accepted sockets.
+//! Not here: accepting (`accept.rs`). No `SO_REUSEPORT`: it would hide that a port is in use, and reset the connections in
+//! the queue of a listener that closes.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,15 +14,17 @@ use std::time::Duration;
 use socket2::SockFilter;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
+use crate::in_process::{self, Backlog, Dialer};
+
 /// Connections that may wait to be accepted; the kernel lowers it to its own maximum (`somaxconn`).
 /// A reconnecting crowd after a restart comes faster than one thread accepts.
 const BACKLOG: i32 = 4_096;
 
-/// Silence on a connection before the kernel asks whether the peer is still there…
+/// How long a connection may be idle before the kernel probes whether the peer is still there…
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
-/// … how often it asks again…
+/// … the time between two probes…
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
-/// … and how many times: a peer behind a dead link is noticed after 10 + 3 × 5 seconds.
+/// … and how many there are: a peer behind a dead link is noticed after 10 + 3 × 5 seconds.
 const KEEPALIVE_PROBES: u32 = 3;
 
 /// What the kernel takes of a connection beyond what it sends, in bytes. By default that is megabytes, and a full socket
@@ -33,7 +35,7 @@ const UNSENT: u32 = 64 * 1024;
 /// Drops segments that would open a connection, those with SYN and without ACK, and takes all others. As classic BPF over
 /// the TCP header, which is what a filter of a TCP socket sees.
 #[cfg(target_os = "linux")]
-const NO_NEW_CONNECTIONS: [SockFilter; 5] = {
+const NO_HANDSHAKES: [SockFilter; 5] = {
     // Operations by their names in linux/bpf_common.h.
     const LD_B_ABS: u16 = 0x30;
     const AND_K: u16 = 0x54;
@@ -51,14 +53,28 @@ const NO_NEW_CONNECTIONS: [SockFilter; 5] = {
     ]
 };
 
-/// A bound, listening, non-blocking socket.
+/// What connections are accepted from.
 #[derive(Debug)]
 pub struct Listener {
-    pub(crate) socket: std::net::TcpListener,
+    pub(crate) source: Source,
     address: SocketAddr,
 }
 
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// A bound, listening, non-blocking socket.
+    Tcp(std::net::TcpListener),
+    InProcess(Backlog),
+}
+
 impl Listener {
+    /// A listener for connections within the process, which has no socket. `address` is what it calls itself.
+    #[must_use]
+    pub fn in_process(address: SocketAddr) -> (Self, Dialer) {
+        let (dialer, backlog) = in_process::pair();
+        (Self { source: Source::InProcess(backlog), address }, dialer)
+    }
+
     /// The address in force, with the real port where 0 was asked for.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -130,21 +146,21 @@ fn listen(address: SocketAddr, families: Families, stall: Duration) -> io::Resul
     socket.set_nonblocking(true)?;
     let socket = std::net::TcpListener::from(socket);
     let address = socket.local_addr()?;
-    Ok(Listener { socket, address })
+    Ok(Listener { source: Source::Tcp(socket), address })
 }
 
-/// From here on no connection begins on this listening socket; those that have begun come to their end and can be accepted.
+/// Drops new handshakes on this listening socket. Connections whose handshake has begun are completed and can be accepted.
 ///
-/// Without it a listener cannot be closed without a reset for whoever came between the last look and the close. What is
-/// dropped is asked again by the peer's kernel a second later, and refused by then.
+/// Otherwise, closing a listener would reset the connections that came after the last accept. The kernel of a peer whose
+/// handshake was dropped tries again a second later, and is refused by then.
 #[cfg(target_os = "linux")]
-pub(crate) fn let_nobody_in(listener: &SockRef<'_>) -> io::Result<()> {
-    listener.attach_filter(&NO_NEW_CONNECTIONS)
+pub(crate) fn drop_handshakes(listener: &SockRef<'_>) -> io::Result<()> {
+    listener.attach_filter(&NO_HANDSHAKES)
 }
 
-/// The same, where the system has no such means: whoever comes between the last look and the close is reset.
+/// Where the system has no such means, connections that come after the last accept are reset.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn let_nobody_in(_: &SockRef<'_>) -> io::Result<()> {
+pub(crate) fn drop_handshakes(_: &SockRef<'_>) -> io::Result<()> {
     Ok(())
 }
 
@@ -174,9 +190,10 @@ mod tests {
     fn accepted_sockets_carry_the_options_of_their_listener() {
         let loopback = "127.0.0.1:0".parse().unwrap();
         let listener = bind(&[loopback], Duration::from_secs(30)).unwrap().remove(0);
-        listener.socket.set_nonblocking(false).unwrap();
+        let Source::Tcp(socket) = &listener.source else { panic!("{listener:?}") };
+        socket.set_nonblocking(false).unwrap();
         let _client = std::net::TcpStream::connect(listener.address()).unwrap();
-        let (accepted, _) = listener.socket.accept().unwrap();
+        let (accepted, _) = socket.accept().unwrap();
         let accepted = Socket::from(accepted);
         assert!(accepted.tcp_nodelay().unwrap());
         assert!(accepted.keepalive().unwrap());

@@ -8,27 +8,14 @@ pub(crate) mod flood;
 
 use std::io::IsTerminal as _;
 
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::config::{Config, LogFormat};
-
-/// What is logged when `RUST_LOG` says nothing: what an operator acts on, not what every request does.
-const DEFAULT_FILTER: &str = "info";
-
-/// `RUST_LOG`'s text as a filter; empty is the default.
-///
-/// # Errors
-/// One line that says what does not parse.
-pub(crate) fn filter(text: &str) -> Result<EnvFilter, String> {
-    let text = if text.trim().is_empty() { DEFAULT_FILTER } else { text };
-    EnvFilter::builder().parse(text).map_err(|error| format!("{text:?}: {error}"))
-}
+use crate::config::{self, Config, LogFormat};
 
 /// Starts logging for the whole process. A second call changes nothing.
 pub fn start(config: &Config) {
-    let filter = filter(&config.log_filter).unwrap_or_default();
+    let filter = config::log_filter(&config.log_filter).unwrap_or_default();
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())

@@ -4,11 +4,12 @@
 
 use std::fmt::Display;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use poll_core::environment::Environment;
 use poll_server::config::{Config, Given, Start};
-use poll_server::{Ended, Offline, Outcome, Shutdown, listen, logs, run};
+use poll_server::{Ended, Outcome, Shutdown, StoreCommand, listen, logs, run};
 
 /// A waiter costs a third less than with the system's allocator, and memory comes back after a crowd.
 #[global_allocator]
@@ -21,22 +22,23 @@ const DAMAGED: u8 = 2;
 
 fn main() -> ExitCode {
     let mut arguments: Vec<_> = std::env::args_os().skip(1).collect();
-    let offline = Offline::named(arguments.first());
-    if let Some(offline) = offline {
+    let command = StoreCommand::named(arguments.first());
+    if let Some(command) = command {
         arguments.remove(0);
-        if let Some(help) = offline.help(&arguments) {
+        if let Some(help) = command.help(&arguments) {
             return say(&help);
         }
     }
     let variable = |name: &str| std::env::var_os(name);
-    let config = match Config::read(&Given { arguments, variable: &variable }) {
+    let file = |path: &Path| std::fs::read_to_string(path);
+    let config = match Config::read(&Given { arguments, variable: &variable, file: &file }) {
         Ok(Start::Serve(config)) => *config,
         Ok(Start::Say(text)) => return say(&text),
         Err(faults) => return give_up(BAD_CONFIGURATION, &faults),
     };
     logs::start(&config);
-    if let Some(offline) = offline {
-        return match offline.run(&config, std::io::stdin().lock(), std::io::stdout().lock()) {
+    if let Some(command) = command {
+        return match command.run(&config, std::io::stdin().lock(), std::io::stdout().lock()) {
             Ok(Outcome::Moved(moved)) => {
                 tracing::info!("{} channels and {} messages", moved.channels, moved.messages);
                 ExitCode::SUCCESS

@@ -16,14 +16,14 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use crate::connection_limit::Sockets;
-use crate::turn_histogram::Turns;
+use crate::connection_limit::ConnectionLimit;
+use crate::turn_histogram::TurnHistogram;
 
 /// Writes the text of `/metrics`.
 #[derive(Debug)]
 pub(crate) struct Exposition {
     registry: Registry,
-    sockets: Sockets,
+    limit: ConnectionLimit,
     open: Gauge<u64, AtomicU64>,
     resident: Gauge<u64, AtomicU64>,
     memory: Memory,
@@ -39,13 +39,18 @@ struct KindLabel {
 }
 
 impl Exposition {
-    pub(crate) fn new(metrics: &Metrics, turns: &Turns, sockets: Sockets, store: Store) -> Self {
+    pub(crate) fn new(
+        metrics: &Metrics,
+        turns: &TurnHistogram,
+        limit: ConnectionLimit,
+        store: Store,
+    ) -> Self {
         let memory = store.memory().clone();
         let mut registry = Registry::default();
         metrics.register(&mut registry);
         turns.register(&mut registry);
         let (open, most, resident) = (Gauge::default(), Gauge::<u64, AtomicU64>::default(), Gauge::default());
-        most.set(sockets.most() as u64);
+        most.set(limit.max() as u64);
         registry.register(
             "poll_build",
             "This program",
@@ -72,12 +77,12 @@ impl Exposition {
         let damaged = Counter::default();
         let help = "Rows of the store that were found damaged; their messages count as missed";
         registry.register("poll_damaged", help, damaged.clone());
-        Self { registry, sockets, open, resident, memory, used, refused, store, damaged }
+        Self { registry, limit, open, resident, memory, used, refused, store, damaged }
     }
 
     /// The figures now.
     pub(crate) fn text(&self) -> String {
-        self.open.set(self.sockets.open() as u64);
+        self.open.set(self.limit.count() as u64);
         self.resident.set(resident_bytes().unwrap_or_default());
         let damaged = self.store.damage().map_or(0, |damage| damage.borrow().rows);
         self.damaged.inc_by(damaged.saturating_sub(self.damaged.get()));
@@ -107,7 +112,7 @@ fn resident_bytes() -> Option<u64> {
 /// OpenMetrics as Prometheus text 0.0.4: there a counter's and an info's family bears the sample's whole name,
 /// and units and the end mark are unknown.
 fn plain(text: &str) -> String {
-    let mut suffixes = std::collections::HashMap::new();
+    let mut suffixes = std::collections::BTreeMap::new();
     for line in text.lines() {
         let mut words = line.strip_prefix("# TYPE ").into_iter().flat_map(|rest| rest.split(' '));
         match (words.next(), words.next()) {

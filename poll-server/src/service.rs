@@ -16,19 +16,19 @@ use poll_http::{
 use crate::config::{self, Config, CorsOrigin, Switch};
 use crate::metrics::Exposition;
 use crate::page;
-use crate::store::Kept;
+use crate::store::OpenStore;
 
 /// The service for this configuration.
 pub(crate) fn build(
     config: &Config,
     addresses: &[SocketAddr],
-    kept: &Kept,
+    open: &OpenStore,
     metrics: Metrics,
     exposition: Exposition,
     drain: &Drain,
 ) -> Service {
-    Service::builder(kept.store.clone())
-        .ready(kept.ready())
+    Service::builder(open.store.clone())
+        .ready(open.ready())
         .settings(service_settings(config, addresses))
         .metrics(metrics)
         .metrics_text(move || exposition.text())

@@ -1,7 +1,7 @@
 //! When to stop: SIGTERM or SIGINT asks for a drain, a second one for an end at once.
 //!
-//! What: a [`Shutdown`] that hears signals, or a [`Hand`] that an embedding program or test moves.
-//! Why: `run` takes it as an argument, so nothing but the binary touches process-wide signals.
+//! What: a [`Shutdown`] that follows signals, or the [`Trigger`] of an embedding program or test.
+//! Why: `run` takes it as an argument, so that only the binary touches process-wide signals.
 //! Not here: what draining does (`drain.rs`).
 
 use std::io;
@@ -9,7 +9,7 @@ use std::io;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-/// How often the end was asked for.
+/// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Asked {
     No,
@@ -17,11 +17,11 @@ enum Asked {
     AtOnce,
 }
 
-/// The asking side.
+/// Asks a server to stop.
 #[derive(Clone, Debug)]
-pub struct Hand(watch::Sender<Asked>);
+pub struct Trigger(watch::Sender<Asked>);
 
-impl Hand {
+impl Trigger {
     /// Asks for a drain; asked again, for an end at once.
     pub fn stop(&self) {
         self.0.send_modify(|asked| {
@@ -30,15 +30,15 @@ impl Hand {
     }
 }
 
-/// The side that `run` listens to.
+/// What `run` waits for.
 #[derive(Clone, Debug)]
 pub struct Shutdown(watch::Receiver<Asked>);
 
 impl Shutdown {
-    /// A shutdown moved by hand.
-    pub fn by_hand() -> (Hand, Self) {
+    /// A shutdown without signals.
+    pub fn with_trigger() -> (Trigger, Self) {
         let (sender, receiver) = watch::channel(Asked::No);
-        (Hand(sender), Self(receiver))
+        (Trigger(sender), Self(receiver))
     }
 
     /// Listens to SIGTERM and SIGINT, on the current tokio runtime, from now to its end.
@@ -47,14 +47,15 @@ impl Shutdown {
     /// When the signals cannot be listened to.
     pub fn on_signals() -> io::Result<Self> {
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let (hand, shutdown) = Self::by_hand();
+        let (trigger, shutdown) = Self::with_trigger();
         tokio::spawn(async move {
             loop {
                 tokio::select! {
+                    biased;
                     _ = term.recv() => tracing::info!("SIGTERM"),
                     _ = int.recv() => tracing::info!("SIGINT"),
                 }
-                hand.stop();
+                trigger.stop();
             }
         });
         Ok(shutdown)
@@ -70,7 +71,7 @@ impl Shutdown {
         self.until(Asked::AtOnce).await;
     }
 
-    /// A dropped hand can ask for nothing more: then this never returns.
+    /// Once the trigger is dropped, nothing more will be asked for, and this never returns.
     async fn until(&self, least: Asked) {
         let mut receiver = self.0.clone();
         if receiver.wait_for(|asked| *asked >= least).await.is_err() {

@@ -1,8 +1,8 @@
-//! Opens the store that the configuration names, watches over it, and closes it.
+//! Opens the configured store, watches over it, and closes it.
 //!
-//! What: which stores this build has; opening the configured one beside the start, so that a repair after a crash
-//! keeps nobody from asking how the server is; one log line for each turn of its health.
-//! Why: the only place that knows all kinds; everything else holds a `Store`.
+//! What: which stores this build has; opening in the background, so that the server says how it is while a store is repaired
+//! after a crash; one log line for each change of the store's health.
+//! Why: the only place that knows all kinds of journal; everything else holds a `Store`.
 //! Not here: what a store does (poll-core).
 
 use std::sync::Arc;
@@ -17,13 +17,13 @@ use tokio::time::MissedTickBehavior;
 use crate::config::{Config, Durability, StoreUrl};
 use crate::damage;
 
-/// How long a start waits for the store before it listens: what cannot be used at all is known by then, and
-/// nothing that the server says of itself is early.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a start waits for the store before it listens. A store that cannot be used at all is known by then, and most
+/// others are open.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How often the store looks whether its file is still there: what is acknowledged in between may be lost with a
-/// file that was removed.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the store checks that its file is still there. What is acknowledged in between may be lost if the file was
+/// removed.
+const VERIFY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Why the store cannot be used, as one line.
 #[derive(Debug)]
@@ -37,37 +37,23 @@ impl std::fmt::Display for StoreError {
 
 impl std::error::Error for StoreError {}
 
-/// Whether this build can open `url` at all; known before anything is bound or created.
-///
-/// # Errors
-/// One plain line.
-pub(crate) fn supported(url: &StoreUrl) -> Result<(), String> {
-    match url {
-        StoreUrl::Memory | StoreUrl::Disk(_) => Ok(()),
-        StoreUrl::Redis(_) => {
-            Err("this build has no redis or valkey store yet; use disk: or memory:".to_owned())
-        }
-    }
-}
-
-/// The store, and what it is kept in.
-pub(crate) struct Kept {
+/// The store and its journal.
+pub(crate) struct OpenStore {
     pub(crate) store: Store,
     journal: Option<DiskJournal>,
-    /// What `/readyz` says of how well messages are kept; empty where there is nothing to add.
+    /// What `/readyz` adds about durability; empty if nothing.
     note: String,
 }
 
 /// Opens the configured store, or begins to.
 ///
 /// # Errors
-/// When it cannot be used, as far as that is known at once.
-pub(crate) fn open_store(environment: &Environment, config: &Config) -> Result<Kept, StoreError> {
-    supported(&config.store).map_err(StoreError)?;
+/// When it is known at once that the store cannot be used.
+pub(crate) fn open_store(environment: &Environment, config: &Config) -> Result<OpenStore, StoreError> {
     let memory = Memory::new(config.memory_bytes);
     let StoreUrl::Disk(path) = &config.store else {
-        let store = Store::with_memory(Arc::new(MemoryJournal), config.retention, memory);
-        return Ok(Kept { store, journal: None, note: String::new() });
+        let store = Store::within(environment.clone(), Arc::new(MemoryJournal), config.retention, memory);
+        return Ok(OpenStore { store, journal: None, note: String::new() });
     };
     let options = Options { durability: durability(config.durability), ..Options::default() };
     let journal = DiskJournal::start(environment, environment.directory(path), options, report);
@@ -81,8 +67,8 @@ pub(crate) fn open_store(environment: &Environment, config: &Config) -> Result<K
             note
         }
     };
-    let store = Store::with_memory(Arc::new(journal.clone()), config.retention, memory);
-    Ok(Kept { store, journal: Some(journal), note })
+    let store = Store::within(environment.clone(), Arc::new(journal.clone()), config.retention, memory);
+    Ok(OpenStore { store, journal: Some(journal), note })
 }
 
 pub(crate) fn durability(durability: Durability) -> disk::Durability {
@@ -92,21 +78,21 @@ pub(crate) fn durability(durability: Durability) -> disk::Durability {
     }
 }
 
-impl Kept {
-    /// Waits a moment for the store, for most are open by then.
+impl OpenStore {
+    /// Waits a moment for the store to open.
     ///
     /// # Errors
     /// When it cannot be used.
-    pub(crate) async fn settle(&self) -> Result<(), StoreError> {
+    pub(crate) async fn wait_briefly(&self) -> Result<(), StoreError> {
         let Some(journal) = &self.journal else { return Ok(()) };
-        match tokio::time::timeout(PATIENCE, journal.opened()).await {
+        match tokio::time::timeout(OPEN_TIMEOUT, journal.opened()).await {
             Ok(opened) => opened.map_err(|error| StoreError(damage::advice(&error))),
             Err(_) => Ok(()),
         }
     }
 
-    /// Resolves when it turns out that the store cannot be used.
-    pub(crate) async fn fails(&self) -> StoreError {
+    /// Resolves if the store turns out to be unusable.
+    pub(crate) async fn failed(&self) -> StoreError {
         if let Some(Err(error)) = match &self.journal {
             Some(journal) => Some(journal.opened().await),
             None => None,
@@ -116,14 +102,14 @@ impl Kept {
         std::future::pending().await
     }
 
-    /// What `/readyz` asks.
+    /// The answer to `/readyz`.
     pub(crate) fn ready(&self) -> impl Fn() -> Result<String, String> + Send + Sync + use<> {
         let (store, note) = (self.store.clone(), self.note.clone());
-        move || readiness(&store.health(), &damage::beside(&note, &store))
+        move || readiness(&store.health(), &damage::with_damage(&note, &store))
     }
 
-    /// Says in the log how the store is, whenever that changes, for ever.
-    pub(crate) fn watch(&self) -> impl Future<Output = ()> + Send + use<> {
+    /// Logs every change of the store's health, forever.
+    pub(crate) fn log_health(&self) -> impl Future<Output = ()> + Send + use<> {
         let health = self.journal.as_ref().map(Archive::health);
         async move {
             let Some(mut health) = health else { return };
@@ -146,12 +132,12 @@ impl Kept {
         }
     }
 
-    /// Has the store look after itself, for ever: whether its file is still there, and whether it answers.
-    pub(crate) fn look(&self) -> impl Future<Output = ()> + Send + use<> {
+    /// Has the store check its file, and a commit that takes too long, forever.
+    pub(crate) fn verify(&self) -> impl Future<Output = ()> + Send + use<> {
         let journal = self.journal.clone();
         async move {
             let Some(journal) = journal else { return };
-            let mut ticks = tokio::time::interval(LOOK_INTERVAL);
+            let mut ticks = tokio::time::interval(VERIFY_INTERVAL);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 ticks.tick().await;
@@ -160,20 +146,20 @@ impl Kept {
         }
     }
 
-    /// Keeps what is to be kept and closes the files, so that the next start has nothing to repair.
+    /// Commits what is left and closes the file, so that the next start has nothing to repair.
     pub(crate) async fn close(&self) {
         if let Err(error) = self.store.shut_down().await {
-            tracing::error!("the store was not closed in order: {error}");
+            tracing::error!("the store was not closed cleanly: {error}");
         }
     }
 }
 
-/// What `/readyz` says. Anybody may ask, so it is the kind of a fault and no more: what went wrong may name paths, and
-/// stands in the log (see [`Kept::watch`]).
+/// What `/readyz` says. Anybody may ask, so it names the kind of a fault and no more: details may name paths, and are in the
+/// log (see [`OpenStore::log_health`]).
 fn readiness(health: &Health, note: &str) -> Result<String, String> {
     match health {
         Health::Ready => Ok(note.to_owned()),
-        // A full store gives what it has; publishers are told by themselves.
+        // A full store can still be read; publishers are told so.
         Health::Refusing(Fault { kind: FaultKind::Full, .. }) => {
             let line = format!("{}: publishes are refused", FaultKind::Full);
             Ok(if note.is_empty() { line } else { format!("{note}\n{line}") })
@@ -182,13 +168,13 @@ fn readiness(health: &Health, note: &str) -> Result<String, String> {
     }
 }
 
-/// The log line of a step on the way to an open store.
+/// Logs the progress of opening.
 fn report(progress: Progress) {
     match progress {
         Progress::Opening => tracing::debug!("the store is being opened"),
         Progress::Repairing(done) => {
             tracing::info!(
-                "the last stop was not a clean one: the store is being repaired, {:.0} %",
+                "the last shutdown was not clean: the store is being repaired, {:.0} %",
                 done * 100.0
             );
         }

@@ -1,11 +1,10 @@
-//! Commands for a store that no server has open: out and in as lines of JSON, looked through, and what is whole taken
-//! out.
+//! Commands for a store that no server has open.
 //!
-//! What: `export`, `import`, `check` and `salvage`; their flags, environment and file are the server's, of which the
-//! store counts.
-//! Why: a backup that any tool can read, a move to another store, a way in for golongpoll's event files, and a way out
-//! of a damaged file.
-//! Not here: what a line says and what is whole (poll-core).
+//! What: `export` and `import` as lines of JSON, `check`, and `salvage`, which exports what is intact. They take the server's
+//! flags, environment and file, of which only the store counts.
+//! Why: a backup that any tool can read, a way to another store, a way in for golongpoll's event files, and a way out of a
+//! damaged file.
+//! Not here: what a line says and what is intact (poll-core).
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, Write};
@@ -15,36 +14,36 @@ use poll_core::journal::disk::{self, BackupError, Condition, Progress, Record, R
 
 use crate::config::{Config, StoreUrl};
 
-/// What is done with the store.
+/// What to do with the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Offline {
-    /// From the store to standard output.
+pub enum StoreCommand {
+    /// Write the store to standard output.
     Export,
-    /// From standard input into the store.
+    /// Read standard input into the store.
     Import,
-    /// Looked through.
+    /// Check the whole store.
     Check,
-    /// What is whole of it to standard output.
+    /// Write what is intact to standard output.
     Salvage,
 }
 
-/// How a command ended that did not fail.
+/// How a command ended if it did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// So much went out or in.
+    /// This much was exported or imported.
     Moved(Report),
-    /// Everything is whole.
+    /// Everything is intact.
     Whole,
-    /// Something is damaged, and was said.
+    /// Something is damaged, and was reported.
     Damaged,
 }
 
-/// Behind every command's own help.
+/// The end of every command's help.
 const FLAGS: &str = "Flags, environment and file are those of `poll-server` (see `poll-server --help`), of which --store counts.\n\
                      No server may have the store open.\n";
 
-impl Offline {
-    /// The command that the first argument names, if it names one.
+impl StoreCommand {
+    /// The command that the first argument names, if any.
     pub fn named(argument: Option<&OsString>) -> Option<Self> {
         match argument?.to_str()? {
             "export" => Some(Self::Export),
@@ -55,7 +54,7 @@ impl Offline {
         }
     }
 
-    /// What the command does, if one of its arguments asks for that.
+    /// The help of the command, if one of its arguments asks for it.
     pub fn help(self, arguments: &[OsString]) -> Option<String> {
         let asks = |argument: &OsString| argument == "--help" || argument == "-h";
         let text = match self {
@@ -83,10 +82,10 @@ impl Offline {
         arguments.iter().any(asks).then(|| format!("{text}\n{FLAGS}"))
     }
 
-    /// Runs it.
+    /// Runs the command.
     ///
     /// # Errors
-    /// Why it failed, as one line.
+    /// Why the command failed, as one line.
     pub fn run(self, config: &Config, lines: impl BufRead, mut out: impl Write) -> Result<Outcome, String> {
         let StoreUrl::Disk(path) = &config.store else {
             return Err("only a disk: store can be exported, imported, checked or salvaged".to_owned());
@@ -112,7 +111,7 @@ impl Offline {
     }
 }
 
-/// Takes records as lines; `give` is called with where they go.
+/// Writes the records that `give` passes on, one a line.
 fn written<T>(
     out: impl Write,
     give: impl FnOnce(&mut dyn FnMut(&Record) -> io::Result<()>) -> Result<T, BackupError>,
@@ -148,9 +147,6 @@ fn check(environment: &Environment, place: &Directory, out: &mut impl Write) -> 
 
 fn report(progress: Progress) {
     if let Progress::Repairing(done) = progress {
-        tracing::info!(
-            "the last stop was not a clean one: the store is being repaired, {:.0} %",
-            done * 100.0
-        );
+        tracing::info!("the last shutdown was not clean: the store is being repaired, {:.0} %", done * 100.0);
     }
 }

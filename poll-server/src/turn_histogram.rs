@@ -1,8 +1,8 @@
 //! How long a worker is busy before it looks at its sockets again, as a histogram of processor time.
 //!
-//! What: the thread's processor time from the end of one turn to the end of the next.
-//! Why per turn: a look at the processor's clock for every poll of a connection would cost a hundredth of it, and nobody
-//! waits for a poll but for the turn. Why processor time: what a loaded machine takes away is not the server's doing.
+//! What: the thread's processor time from the end of one turn of its event loop to the end of the next.
+//! Why per turn: reading that clock for every poll of a connection would cost 1 % of it, and what others wait for is the whole
+//! turn. Why processor time: it leaves out what other programs on the machine take.
 //! Not here: what a turn may cost and when it ends (poll-http).
 
 use std::cell::Cell;
@@ -12,14 +12,14 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use rustix::time::{ClockId, clock_gettime};
 
-/// Upper bounds of the buckets, in seconds. A turn is to take no more than 20 ms.
+/// Upper bounds of the buckets, in seconds. A turn should take no more than 20 ms.
 const BUCKETS: [f64; 10] = [0.000_1, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 1.0];
 
 /// The turns of all workers. Clones count together.
 #[derive(Clone, Debug)]
-pub(crate) struct Turns(Histogram);
+pub(crate) struct TurnHistogram(Histogram);
 
-impl Turns {
+impl TurnHistogram {
     pub(crate) fn new() -> Self {
         Self(Histogram::new(BUCKETS))
     }
@@ -30,7 +30,7 @@ impl Turns {
     }
 
     /// Measures the turns of this thread from now on.
-    pub(crate) fn watch(&self) {
+    pub(crate) fn observe_this_thread(&self) {
         let (histogram, last) = (self.0.clone(), Cell::new(used()));
         poll_http::watch_turns(move || {
             let now = used();
@@ -50,9 +50,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_turn_is_the_time_from_end_to_end() {
-        let turns = Turns::new();
-        turns.watch();
+    fn a_turn_lasts_from_end_to_end() {
+        let turns = TurnHistogram::new();
+        turns.observe_this_thread();
         poll_http::end_turn();
         poll_http::end_turn();
         let mut registry = Registry::default();

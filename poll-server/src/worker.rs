@@ -1,61 +1,60 @@
-//! The worker threads: each a single-threaded runtime that serves the connections handed to it.
+//! The worker threads: each a single-threaded runtime that serves the connections given to it.
 //!
-//! What: starts them, hands each connection to the least busy one, stops them.
-//! Why: waking ten thousand waiters on the thread they live on costs two to six times less than sharing a
-//! runtime.
+//! What: starts them, gives each connection to the least busy one, stops them.
+//! Why: waking ten thousand waiters on the thread they live on costs two to six times less than on a shared runtime.
 //! Not here: accepting (`accept.rs`), HTTP (poll-http).
 
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::JoinHandle;
+use std::task::Poll;
 
 use futures_util::FutureExt as _;
+use poll_core::environment::{Environment, Exit, Thread};
 use poll_http::{ConnectionContext, ConnectionSettings, Cut, Service};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
-use crate::connection_io::Socket;
-use crate::connection_limit::{Held, Sockets};
-use crate::turn_histogram::Turns;
+use crate::connection_io::{Accepted, ConnectionIo};
+use crate::connection_limit::{ConnectionLimit, OpenConnection};
+use crate::turn_histogram::TurnHistogram;
 
-/// Tasks that run before sockets are looked at again, where others still wait for their turn: three times the runtime's
-/// own number, as a request takes three turns, and those of a crowd are to be taken together.
-const TURNS_BETWEEN_LOOKS: u32 = 192;
+/// Tasks that run before the runtime looks at its sockets again. Three times the runtime's default, because a request is
+/// polled three times, and those of a crowd should be taken together.
+const EVENT_INTERVAL: u32 = 192;
 
-/// All worker threads; dropped, they end.
+/// All worker threads; they end when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Workers {
-    hands: Hands,
-    threads: Vec<JoinHandle<()>>,
-    /// Hears of a worker that ended before it was told to.
-    ended: mpsc::Receiver<usize>,
+    dispatcher: Dispatcher,
+    exits: Vec<Exit>,
 }
 
-/// The way to the workers. Clones lead to the same ones.
+/// Gives connections to workers. Clones share the workers.
 #[derive(Clone, Debug)]
-pub(crate) struct Hands {
-    workers: Arc<[Inbox]>,
-    /// Where the search for the least busy one begins, so that equals take turns.
-    turn: Arc<AtomicUsize>,
+pub(crate) struct Dispatcher {
+    workers: Arc<[Worker]>,
+    /// Where the search for the least busy one begins, so that equally busy ones take turns.
+    next: Arc<AtomicUsize>,
 }
 
 #[derive(Debug)]
-struct Inbox {
-    /// Unbounded, yet bounded: a queue of sockets is no longer than sockets may be open.
-    sender: UnboundedSender<Handed>,
+struct Worker {
+    /// Unbounded, yet bounded: the queue is never longer than the number of connections that may be open.
+    queue: UnboundedSender<Dispatched>,
     /// Its open connections.
     load: Arc<AtomicUsize>,
 }
 
 /// A connection on its way to a worker.
 #[derive(Debug)]
-struct Handed {
-    stream: TcpStream,
+struct Dispatched {
+    accepted: Accepted,
     peer: SocketAddr,
-    sockets: Sockets,
-    held: Held,
+    limit: ConnectionLimit,
+    open: OpenConnection,
 }
 
 impl Workers {
@@ -64,109 +63,93 @@ impl Workers {
     /// # Errors
     /// When the system gives no thread or no runtime.
     pub(crate) fn start(
+        environment: &Environment,
         count: NonZeroUsize,
         service: &Service,
         settings: &ConnectionSettings,
-        turns: &Turns,
+        turns: &TurnHistogram,
     ) -> io::Result<Self> {
-        let (farewell, ended) = mpsc::channel(count.get());
-        let (mut workers, mut threads) = (Vec::new(), Vec::new());
+        let (mut workers, mut exits) = (Vec::new(), Vec::new());
         for index in 0..count.get() {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .event_interval(TURNS_BETWEEN_LOOKS)
-                .on_thread_park(poll_http::end_turn)
-                .build()?;
-            let (sender, inbox) = mpsc::unbounded_channel();
-            workers.push(Inbox { sender, load: Arc::default() });
+            let (queue, dispatched) = mpsc::unbounded_channel();
+            workers.push(Worker { queue, load: Arc::default() });
             let service = service.for_worker();
-            let connections = Arc::new(service.connections(settings.clone()));
-            let desk = Desk { service, connections, inbox };
-            let farewell = Farewell { index, to: farewell.clone() };
+            let context = Arc::new(service.connections(settings.clone()));
+            let worker_loop = WorkerLoop { service, context, dispatched };
             let turns = turns.clone();
-            threads.push(std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
-                let _farewell = farewell;
-                turns.watch();
-                runtime.block_on(desk.work());
+            exits.push(environment.spawn(Thread {
+                event_interval: Some(EVENT_INTERVAL),
+                on_park: Some(poll_http::end_turn),
+                ..Thread::new(format!("worker-{index}"), async move {
+                    turns.observe_this_thread();
+                    worker_loop.run().await;
+                })
             })?);
         }
-        let hands = Hands { workers: workers.into(), turn: Arc::default() };
-        Ok(Self { hands, threads, ended })
+        Ok(Self { dispatcher: Dispatcher { workers: workers.into(), next: Arc::default() }, exits })
     }
 
-    pub(crate) fn hands(&self) -> Hands {
-        self.hands.clone()
+    pub(crate) fn dispatcher(&self) -> Dispatcher {
+        self.dispatcher.clone()
     }
 
-    /// Returns once a worker ended by itself, which only a defect makes it do.
+    /// Returns once a worker ended by itself, which only a bug makes it do.
     pub(crate) async fn ended(&mut self) -> usize {
-        match self.ended.recv().await {
-            Some(index) => index,
-            None => std::future::pending().await,
-        }
+        std::future::poll_fn(|cx| {
+            let ended = self.exits.iter_mut().position(|exit| Pin::new(exit).poll(cx).is_ready());
+            ended.map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
     }
 
     /// Ends all workers; connections that are still open are cut.
-    pub(crate) fn stop(self) {
-        drop(self.hands);
-        for thread in self.threads {
-            // A thread that panicked has told so already.
-            let _panicked = thread.join();
+    pub(crate) async fn stop(self) {
+        drop(self.dispatcher);
+        for exit in self.exits {
+            exit.await;
         }
     }
 }
 
-impl Hands {
+impl Dispatcher {
     /// Gives a connection to the worker with the fewest, or closes it if its address has too many.
-    pub(crate) fn hand(&self, stream: TcpStream, peer: SocketAddr, sockets: &Sockets) {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn dispatch(&self, accepted: Accepted, peer: SocketAddr, limit: &ConnectionLimit) {
+        let first = self.next.fetch_add(1, Ordering::Relaxed);
         let count = self.workers.len();
-        let candidates = (0..count).map(|step| &self.workers[turn.wrapping_add(step) % count]);
+        let candidates = (0..count).map(|step| &self.workers[first.wrapping_add(step) % count]);
         if let Some(worker) = candidates.min_by_key(|worker| worker.load.load(Ordering::Relaxed)) {
-            let Some(held) = sockets.hold(peer.ip(), &worker.load) else {
-                sockets.cut(Cut::Sockets);
-                tracing::debug!(%peer, "its address has too many sockets open (max-sockets-per-address)");
+            let Some(open) = limit.open(peer.ip(), &worker.load) else {
+                limit.cut(Cut::Sockets);
+                tracing::debug!(%peer, "its address has too many connections open (max-sockets-per-address)");
                 return;
             };
-            let sockets = sockets.clone();
-            // A worker that is gone closes the connection by dropping it, and `ended` tells of it.
-            let _gone = worker.sender.send(Handed { stream, peer, sockets, held });
+            let limit = limit.clone();
+            // If the worker has ended, dropping the connection closes it, and `ended` tells of the worker.
+            let _gone = worker.queue.send(Dispatched { accepted, peer, limit, open });
         }
     }
 }
 
-/// Tells of a worker's end, whichever way it came.
-struct Farewell {
-    index: usize,
-    to: mpsc::Sender<usize>,
-}
-
-impl Drop for Farewell {
-    fn drop(&mut self) {
-        // There is room for every worker's one farewell; nobody listens any more once the server stops.
-        let _nobody_listens = self.to.try_send(self.index);
-    }
-}
-
-/// What one worker works with.
-struct Desk {
+/// What one worker runs.
+struct WorkerLoop {
     service: Service,
-    connections: Arc<ConnectionContext>,
-    inbox: UnboundedReceiver<Handed>,
+    context: Arc<ConnectionContext>,
+    dispatched: UnboundedReceiver<Dispatched>,
 }
 
-impl Desk {
-    /// Serves until the sending side is dropped. The runtime then drops what is still open.
-    async fn work(mut self) {
+impl WorkerLoop {
+    /// Serves until the dispatcher is dropped. The runtime then drops what is still open.
+    async fn run(mut self) {
         let mut waker = tokio::spawn(self.service.drive());
         loop {
             tokio::select! {
-                handed = self.inbox.recv() => match handed {
-                    Some(handed) => self.serve(handed),
+                biased;
+                dispatched = self.dispatched.recv() => match dispatched {
+                    Some(dispatched) => self.serve(dispatched),
                     None => return,
                 },
                 end = &mut waker => {
-                    // Without it nobody who waits here would ever be woken: better to end and be seen.
+                    // Without this task no waiter here would ever be woken: better to end, and be noticed.
                     tracing::error!("the task that wakes waiters ended: {end:?}");
                     return;
                 }
@@ -174,22 +157,22 @@ impl Desk {
         }
     }
 
-    fn serve(&self, Handed { stream, peer, sockets, held }: Handed) {
-        let socket = match Socket::new(stream, &sockets) {
-            Ok(socket) => socket,
+    fn serve(&self, Dispatched { accepted, peer, limit, open }: Dispatched) {
+        let io = match ConnectionIo::new(accepted, &limit) {
+            Ok(io) => io,
             Err(error) => {
                 tracing::warn!("a connection could not be taken up: {error}");
                 return;
             }
         };
-        let connection = poll_http::serve(socket, peer, self.service.clone(), self.connections.clone());
-        // Not an `async` block: that would keep room for the connection twice.
+        let connection = poll_http::serve(io, peer, self.service.clone(), self.context.clone());
+        // Not an `async` block, which would hold room for the connection twice.
         tokio::spawn(connection.map(move |ended| {
-            // Peers vanish and break the protocol all day long: that is no news.
+            // Peers vanish and break the protocol all day long.
             if let Err(error) = ended {
                 tracing::debug!(%peer, "{error}");
             }
-            drop(held);
+            drop(open);
         }));
     }
 }

@@ -5,11 +5,12 @@
 //! of the key and its payload are stored, and the numbers of its messages: the rest of an answer is read back from the
 //! log.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
+use crate::environment::KeyedMap;
 use crate::memory::{Charge, Kind, Memory, OverBudget};
 use crate::types::{Fingerprint, IdempotencyKey, KeptKey, Retention, SeqRange, Timestamp};
 
@@ -22,7 +23,7 @@ const KEY_BYTES: u64 = 192;
 #[derive(Debug, Default)]
 pub(crate) struct Keys {
     loaded: Loaded,
-    known: HashMap<Hash, Entry>,
+    known: KeyedMap<Hash, Entry>,
     /// Keys in the order they were taken. A key whose publish failed may still be listed.
     order: VecDeque<(Timestamp, Hash)>,
     /// [`KEY_BYTES`] for each entry of the order.

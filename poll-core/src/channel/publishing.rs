@@ -8,6 +8,7 @@ use super::batch::Messages;
 use super::log::Log;
 use super::pending::Pending;
 use super::state::{ChannelPhase, ChannelState};
+use crate::environment::Environment;
 use crate::types::{
     Cursor, Ending, Epoch, Fingerprint, IdempotencyKey, Message, Payload, Published, Seq, SeqRange, Stamp,
     Stamps, Timestamp, mint_id,
@@ -32,12 +33,17 @@ impl ChannelState {
     /// Gives each payload its number, time and id, in one order. The time is the clock's. Where that is not later than
     /// the last one, it is a microsecond more: however much is published at once, times run ahead by a microsecond a
     /// message, and the clock catches up.
-    pub(crate) fn mint(&mut self, now: Timestamp, payloads: SmallVec<[Payload; 1]>) -> Messages {
+    pub(crate) fn mint(
+        &mut self,
+        environment: &Environment,
+        now: Timestamp,
+        payloads: SmallVec<[Payload; 1]>,
+    ) -> Messages {
         let mut messages = Messages::with_capacity(payloads.len());
         for payload in payloads {
             self.minted = self.minted.next();
             self.minted_at = now.max(self.minted_at.next());
-            let id = mint_id(self.minted_at, rand::random());
+            let id = mint_id(self.minted_at, environment.random());
             messages.push(Arc::new(Message { seq: self.minted, id, at: self.minted_at, payload }));
         }
         messages

@@ -54,8 +54,8 @@ pub(crate) enum ChannelPhase {
 }
 
 impl ChannelState {
-    /// The state of a channel without messages, in a new incarnation.
-    pub(super) fn new() -> Self {
+    /// The state of a channel without messages, in this incarnation.
+    pub(super) fn new(epoch: Epoch) -> Self {
         Self {
             phase: ChannelPhase::Open,
             minted: Seq::ZERO,
@@ -67,7 +67,7 @@ impl ChannelState {
             handed: 0,
             pending_times: PendingTimes::default(),
             used: Timestamp::ZERO,
-            log: Log::new(Epoch::new(rand::random::<u64>().max(1))),
+            log: Log::new(epoch),
             tails: Tails::default(),
             keys: Keys::default(),
             receipts: None,
@@ -78,7 +78,7 @@ impl ChannelState {
     /// The state of a channel that the journal kept.
     pub(super) fn resumed(loaded: Loaded) -> Self {
         let (newest, newest_at) = loaded.newest;
-        let mut state = Self::new();
+        let mut state = Self::new(loaded.epoch);
         state.log = Log::resumed(loaded.epoch, loaded.oldest, loaded.newest);
         loaded.tail.into_iter().rev().for_each(|message| state.log.recall(message));
         state.keys = Keys::not_loaded();

@@ -1,27 +1,41 @@
-//! The key of a hash table.
+//! The key of all hash tables.
+//!
+//! A channel's name is hashed when it is parsed, where no environment is at hand, and every table of names uses that hash.
+//! So there is one key for the whole process, taken from the first environment that a store is opened in.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, DefaultHasher, Hasher as _};
+use std::sync::OnceLock;
 
-/// A hash table under a key.
-pub type KeyedMap<K, V> = HashMap<K, V, HashKey>;
+use super::handle::Environment;
 
-/// SipHash under a secret key, which the standard library has only with keys of its own choice: the key is hashed first.
-#[derive(Debug, Clone)]
-pub struct HashKey(DefaultHasher);
+/// A hash table under the key of the process, so that nobody outside can choose what collides in it.
+pub type KeyedMap<K, V> = HashMap<K, V, ProcessKey>;
 
-impl HashKey {
-    pub(super) fn new(key: [u64; 2]) -> Self {
-        let mut hasher = DefaultHasher::new();
-        key.into_iter().for_each(|part| hasher.write_u64(part));
-        Self(hasher)
-    }
+/// Hashes under the key of the process.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ProcessKey;
+
+/// SipHash that has been given the key. The standard library's takes no key of ours, so it is hashed first.
+static KEYED: OnceLock<DefaultHasher> = OnceLock::new();
+
+/// Sets the key, unless there is one.
+pub(crate) fn set_hash_key(environment: &Environment) {
+    let key = keyed(environment);
+    KEYED.get_or_init(|| key);
 }
 
-impl BuildHasher for HashKey {
+fn keyed(environment: &Environment) -> DefaultHasher {
+    let mut hasher = DefaultHasher::new();
+    hasher.write_u64(environment.random());
+    hasher.write_u64(environment.random());
+    hasher
+}
+
+impl BuildHasher for ProcessKey {
     type Hasher = DefaultHasher;
 
     fn build_hasher(&self) -> DefaultHasher {
-        self.0.clone()
+        KEYED.get_or_init(|| keyed(&Environment::system())).clone()
     }
 }

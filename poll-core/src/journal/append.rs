@@ -8,6 +8,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::archive::Archive;
 use crate::channel::{Channel, ChannelState, Messages, Pending};
+use crate::environment::Environment;
 use crate::residents::Residents;
 use crate::sync::Mutex;
 use crate::types::{
@@ -35,6 +36,7 @@ pub struct Minted {
 /// Gives out numbers, ids and times in this process. It borrows the channel's state, so messages are numbered in the
 /// order in which the journal takes the publishes.
 pub struct Mint<'a> {
+    environment: &'a Environment,
     state: &'a mut ChannelState,
     /// No message of the publish has an earlier time; `None` if it has no messages.
     earliest: Option<Timestamp>,
@@ -222,16 +224,16 @@ impl<'a> Mint<'a> {
     pub fn mint(&mut self, append: Append) -> Append<Minted> {
         let Append { envelope, content: Unminted(payloads) } = append;
         let (epoch, after) = (self.state.epoch(), self.state.minted());
-        let messages = self.state.mint(envelope.pending.taken, payloads);
+        let messages = self.state.mint(self.environment, envelope.pending.taken, payloads);
         self.earliest = messages.first().map(|message| message.at);
         Append { envelope, content: Minted { epoch, after, messages } }
     }
 
     /// For one publish with this many payloads.
-    pub(crate) fn of(state: &'a mut ChannelState, payloads: usize) -> Self {
+    pub(crate) fn of(environment: &'a Environment, state: &'a mut ChannelState, payloads: usize) -> Self {
         // Times that are given out elsewhere are later than the newest message.
         let earliest = (payloads > 0).then(|| state.log.newest_at().next());
-        Self { state, earliest }
+        Self { environment, state, earliest }
     }
 
     /// No message of the publish has an earlier time; `None` if it has no messages.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::channel::Channel;
 use crate::sync::Mutex;
-use crate::types::{ChannelName, NameIndexMap};
+use crate::types::{ChannelName, Epoch, NameIndexMap};
 
 const SHARDS: usize = 64;
 
@@ -61,6 +61,7 @@ impl Directory {
         name: &ChannelName,
         most: u64,
         most_bytes: u64,
+        epoch: impl FnOnce() -> Epoch,
     ) -> Result<Arc<Channel>, Full> {
         let mut shard = self.shard(name).lock();
         if let Some(channel) = shard.get(name) {
@@ -73,7 +74,7 @@ impl Directory {
         let room = |len| (len < most).then_some(len + 1);
         self.len.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).map_err(|_| Full)?;
         self.weight.fetch_add(weight, Ordering::Relaxed);
-        let channel = Arc::new(Channel::new(name.clone()));
+        let channel = Arc::new(Channel::new(name.clone(), epoch()));
         shard.insert(name.clone(), channel.clone());
         Ok(channel)
     }

@@ -41,7 +41,7 @@ impl Residents {
 
     /// Some channels picked at random, with when each was last used.
     pub(crate) fn sample(&self) -> Vec<(Timestamp, Arc<Channel>)> {
-        let sample = self.directory.sample(rand::random(), SAMPLE).into_iter();
+        let sample = self.directory.sample(self.environment.random(), SAMPLE).into_iter();
         sample.map(|channel| (channel.state.lock().used, channel.clone())).collect()
     }
 

@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::directory::{Directory, Full};
 use crate::channel::{Channel, MemoryLimit};
+use crate::environment::Environment;
 use crate::memory::Memory;
 use crate::notifier::Notifier;
 use crate::types::{ChannelName, Epoch, Retention, Seq, Timestamp};
 
 /// The channels in memory.
 pub(crate) struct Residents {
+    pub(crate) environment: Environment,
     pub(crate) directory: Directory,
     pub(crate) notifier: Arc<Notifier>,
     pub(crate) retention: Retention,
@@ -24,8 +26,14 @@ pub(crate) struct Residents {
 }
 
 impl Residents {
-    pub(crate) fn new(retention: Retention, memory: Memory, limit: MemoryLimit) -> Self {
+    pub(crate) fn new(
+        environment: Environment,
+        retention: Retention,
+        memory: Memory,
+        limit: MemoryLimit,
+    ) -> Self {
         Self {
+            environment,
             directory: Directory::default(),
             notifier: Arc::default(),
             retention,
@@ -42,7 +50,13 @@ impl Residents {
 
     /// The channel with a name, made if there is none and another one is allowed.
     pub(crate) fn get_or_make(&self, name: &ChannelName) -> Result<Arc<Channel>, Full> {
-        self.directory.get_or_make(name, self.retention.channels(), self.limit.for_channels())
+        self.directory
+            .get_or_make(name, self.retention.channels(), self.limit.for_channels(), || self.new_epoch())
+    }
+
+    /// A life for a channel, which no other has had.
+    pub(crate) fn new_epoch(&self) -> Epoch {
+        Epoch::new(self.environment.random().max(1))
     }
 
     /// Nothing of a channel before `oldest` is retained any more, and nothing from there on was taken before `since`.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::fetched::Fetched;
 use super::single_flight::SingleFlight;
 use crate::channel::{Channel, MemoryLimit, Recent};
+use crate::environment::{Environment, set_hash_key};
 use crate::journal::{Archive, Damage, Host, Journal, MemoryJournal};
 use crate::memory::Memory;
 use crate::notifier::{Lane, Notifier};
@@ -37,16 +38,33 @@ impl Store {
 
     /// The same with an account of the caller's.
     pub fn with_memory(journal: Arc<dyn Journal>, retention: Retention, memory: Memory) -> Self {
+        Self::within(Environment::system(), journal, retention, memory)
+    }
+
+    /// The same in an environment of the caller's.
+    pub fn within(
+        environment: Environment,
+        journal: Arc<dyn Journal>,
+        retention: Retention,
+        memory: Memory,
+    ) -> Self {
+        set_hash_key(&environment);
         let archive = journal.clone().archive();
         let room = match &archive {
             None => MemoryLimit::Retained(retention.bytes()),
             Some(archive) => MemoryLimit::Tail(archive.tail().bytes.min(retention.bytes())),
         };
         let recent = Mutex::new(Recent::new(&memory));
-        let residents = Arc::new(Residents::new(retention, memory, room));
+        let residents = Arc::new(Residents::new(environment, retention, memory, room));
         journal.attach(Host::of(&residents));
         let (loads, fetched) = (SingleFlight::default(), Fetched::default());
         Self(Arc::new(Inner { residents, journal, archive, loads, fetched, recent }))
+    }
+
+    /// Where the store's randomness comes from, and whoever uses it takes the time.
+    #[must_use]
+    pub fn environment(&self) -> &Environment {
+        &self.0.residents.environment
     }
 
     /// A store that keeps everything in memory and ends with the process.

@@ -76,7 +76,8 @@ impl Store {
             self.question(
                 name,
                 move |store, loaded| {
-                    let install = |loaded| store.install(Channel::resumed(loading, loaded, now), now);
+                    let epoch = store.residents.new_epoch();
+                    let install = |loaded| store.install(Channel::resumed(loading, loaded, epoch, now), now);
                     flight.answer(loaded.map(install));
                 },
                 |reply| archive.load(name, now, reply),

@@ -181,7 +181,7 @@ impl Store {
             duplicates,
             reply: Mutex::new(reply),
         };
-        let mut mint = Mint::of(&mut state, payloads.len());
+        let mut mint = Mint::of(&self.residents().environment, &mut state, payloads.len());
         match self.0.journal.append(Append::new(envelope, payloads), &mut mint) {
             Taken::Queued => {
                 let earliest = mint.earliest();

@@ -3,19 +3,19 @@
 //! The first caller sends the question; others wait for the same answer while it is pending. The question does not
 //! depend on the first caller: when that one goes away, the others are answered all the same.
 
-use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::environment::KeyedMap;
 use crate::sync::Mutex;
 use crate::types::JournalError;
 
 type Outcome<T> = Option<Result<T, JournalError>>;
 
 /// Pending questions, by what they ask.
-pub(super) struct SingleFlight<K, T>(Arc<Mutex<HashMap<K, watch::Receiver<Outcome<T>>>>>);
+pub(super) struct SingleFlight<K, T>(Arc<Mutex<KeyedMap<K, watch::Receiver<Outcome<T>>>>>);
 
 /// One pending question, for whoever has the answer. If it is dropped without one, all callers are told that there will
 /// be none.

@@ -8,11 +8,12 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
-use std::sync::OnceLock;
+use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher};
 
 use indexmap::IndexMap;
 use smol_str::SmolStr;
+
+use crate::environment::ProcessKey;
 
 /// 1 to 1024 bytes of UTF-8 without control characters. Short names are stored inline, so that a table compares them
 /// without following a pointer; cloning a long one counts a reference.
@@ -78,9 +79,8 @@ impl ChannelName {
         if !plain && text.chars().any(char::is_control) {
             return Err(ChannelNameError::Control);
         }
-        static KEY: OnceLock<RandomState> = OnceLock::new();
         // The bytes alone: a string's terminator separates it from what is hashed after it, and nothing is.
-        let mut hasher = KEY.get_or_init(RandomState::new).build_hasher();
+        let mut hasher = ProcessKey.build_hasher();
         hasher.write(text.as_bytes());
         Ok(Self { hash: hasher.finish(), text: text.into() })
     }

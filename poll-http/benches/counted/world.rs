@@ -9,12 +9,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use http::{HeaderName, HeaderValue, Method, Request, Response, Uri, header};
+use poll_core::environment::Environment;
 use poll_core::{
     ChannelName, Cursor, Limit, Payload, Pinned, Position, Publish, Retention, Seq, Store, Timestamp,
 };
 use poll_http::{
-    Body, Clock, ConnectionContext, ConnectionInfo, ConnectionSettings, EarlyHints, Handle as _, Piece,
-    Protocol, PushPolicy, RequestBody, Service, Unread, serve,
+    Body, ConnectionContext, ConnectionInfo, ConnectionSettings, EarlyHints, Handle as _, Piece, Protocol,
+    PushPolicy, RequestBody, Service, Unread, serve,
 };
 use tokio::io::DuplexStream;
 
@@ -65,8 +66,9 @@ impl World {
         let store = Store::in_memory(Retention::default());
         let millis = Arc::new(AtomicU64::new(1_800_000_000_000));
         let told = millis.clone();
-        let clock = Clock::from_fn(move || Timestamp::from_millis(told.load(Ordering::Relaxed)));
-        let service = Service::builder(store.clone()).clock(clock).build();
+        let clock = move || Timestamp::from_millis(told.load(Ordering::Relaxed));
+        let environment = Environment::system().with_clock(clock);
+        let service = Service::builder(store.clone()).environment(environment).build();
         tokio::spawn(service.drive());
         let channel = ChannelName::parse("counted").expect("a valid name");
         let connections = Arc::new(service.connections(ConnectionSettings::default()));

@@ -40,7 +40,7 @@ async fn push(worker: Worker, request: Request, client: Client) -> Result<Reply,
     let Some(opened) = open(&worker, asked, Waiter::Push, client).await? else {
         return Ok(respond::nothing_more());
     };
-    let first = native::connected(framing, &opened.read_state, opened.now);
+    let first = native::connected(framing, worker.random_id(), &opened.read_state, opened.now);
     let style = match push {
         PushPolicy::Possible => Style::Promises(framing),
         PushPolicy::Off => Style::Updates(framing),

@@ -29,7 +29,7 @@ async fn stream(worker: Worker, request: Request, client: Client) -> Result<Repl
     let Some(opened) = open(&worker, request.asked, Waiter::Stream, client).await? else {
         return Ok(respond::nothing_more());
     };
-    let first = native::connected(framing, &opened.read_state, opened.now);
+    let first = native::connected(framing, worker.random_id(), &opened.read_state, opened.now);
     let body = StreamBody::new(opened.reader, Style::Updates(framing), Some(first));
     Ok(respond::streamed(native::media(framing), Body::broadcastable(body).on_end(opened.permit)))
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::request::Parts;
+use poll_core::environment::Environment;
 use poll_core::{ChannelName, Published, Store};
 
 use crate::access::admission::Admission;
@@ -11,7 +12,6 @@ use crate::message::refusal::Refusal;
 use crate::service::handle::Service;
 use crate::service::program::{Ask, Check, MetricsText, Program, Ready};
 use crate::service::site::Site;
-use crate::worker::clock::Clock;
 use crate::worker::drain::Drain;
 use crate::worker::metrics::Metrics;
 use crate::worker::settings::ServiceSettings;
@@ -33,7 +33,7 @@ use crate::worker::shared::{Hook, Server};
 pub struct Builder {
     store: Store,
     settings: ServiceSettings,
-    clock: Clock,
+    environment: Option<Environment>,
     drain: Drain,
     metrics: Metrics,
     metrics_text: MetricsText,
@@ -48,7 +48,7 @@ impl Builder {
         Self {
             store,
             settings: ServiceSettings::default(),
-            clock: Clock::system(),
+            environment: None,
             drain: Drain::new(),
             metrics: Metrics::new(),
             metrics_text: Arc::new(String::new),
@@ -64,9 +64,9 @@ impl Builder {
         Self { settings, ..self }
     }
 
-    /// Where the time comes from.
-    pub fn clock(self, clock: Clock) -> Self {
-        Self { clock, ..self }
+    /// Where time and randomness come from. The store's environment, if none is given.
+    pub fn environment(self, environment: Environment) -> Self {
+        Self { environment: Some(environment), ..self }
     }
 
     /// The handle by which the server says that it shuts down.
@@ -122,9 +122,9 @@ impl Builder {
         let server = Server {
             admission: Admission::new(self.settings.limits, self.store.memory().clone()),
             proxies: Proxies::new(self.settings.trusted_proxies.clone()),
+            environment: self.environment.unwrap_or_else(|| self.store.environment().clone()),
             store: self.store,
             settings: self.settings,
-            clock: self.clock,
             drain: self.drain,
             metrics: self.metrics,
             hooks: self.hooks,

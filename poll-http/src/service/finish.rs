@@ -56,6 +56,7 @@ impl Finish {
             worker.admission().refund(address);
         }
         reply.sniffing = Sniffing::Forbidden;
+        reply.made.get_or_insert_with(|| worker.now());
         // Said once, and by us.
         reply.remove(&[X_CONTENT_TYPE_OPTIONS]);
         if let Some(grant) = self.grant.take() {

@@ -64,7 +64,7 @@ pub(super) fn read<'a>(
             Read::Progress(progress::Request { asked, job: Job::Reported, wants })
         }
         Target::DemoJob => {
-            let asked = native::demo_job(head, progress::demo_job()?)?;
+            let asked = native::demo_job(head, progress::demo_job(worker)?)?;
             Read::Progress(progress::Request { asked, job: Job::Demo, wants })
         }
         Target::Message(channel, locator) => Read::Message(message::Request { channel, locator }),

@@ -6,9 +6,9 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use http::HeaderValue;
 use poll_core::Timestamp;
+use poll_core::environment::Environment;
 
 use crate::message::json::write_number;
-use crate::worker::clock::Clock;
 
 /// What was rendered last on this thread.
 struct Rendered {
@@ -34,12 +34,8 @@ thread_local! {
     };
 }
 
-/// Now, as RFC 9110, section 5.6.7 writes it.
-pub(crate) fn date() -> HeaderValue {
-    with_date(None, Clone::clone)
-}
-
-/// Shows a time as [`date`] does; where there is none, that is now.
+/// Shows a time as RFC 9110, section 5.6.7 writes it. Where there is none, it is the operating system's: such an answer was
+/// made by the transport, which has no environment.
 pub(crate) fn with_date<T>(at: Option<Timestamp>, show: impl FnOnce(&HeaderValue) -> T) -> T {
     let second = second(at);
     RENDERED.with_borrow_mut(|rendered| {
@@ -66,7 +62,7 @@ pub(crate) fn with_usual<T>(
 }
 
 fn second(at: Option<Timestamp>) -> u64 {
-    at.unwrap_or_else(|| Clock::system().now()).as_micros() / 1_000_000
+    at.unwrap_or_else(|| Environment::system().now()).as_micros() / 1_000_000
 }
 
 impl Rendered {

@@ -1,11 +1,10 @@
-//! What a worker's requests share: the store, lanes, timers, the drain, metrics, settings, the clock, permits to wait.
+//! What a worker's requests share: the store, lanes, timers, the drain, metrics, settings, the environment, permits to wait.
 //!
 //! Uses `message` and `access`. It knows no dialect, no pattern and no path.
 
 mod answer_charge;
 pub(crate) mod archive_read;
 pub(crate) mod budget;
-pub(crate) mod clock;
 mod delivery;
 pub(crate) mod drain;
 mod hooks;

@@ -7,11 +7,11 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use http::Extensions;
+use poll_core::environment::Environment;
 use poll_core::{ChannelName, Lane, Pinned, Published, Store, Timestamp, Wait};
 
 use crate::access::admission::Admission;
 use crate::access::client::Proxies;
-use crate::worker::clock::Clock;
 use crate::worker::drain::{Drain, Phase};
 use crate::worker::metrics::Metrics;
 use crate::worker::settings::ServiceSettings;
@@ -45,7 +45,7 @@ pub(crate) type Hook = Arc<dyn Fn(&ChannelName, &Published) + Send + Sync>;
 pub(crate) struct Server {
     pub(crate) store: Store,
     pub(crate) settings: ServiceSettings,
-    pub(crate) clock: Clock,
+    pub(crate) environment: Environment,
     pub(crate) drain: Drain,
     pub(crate) metrics: Metrics,
     pub(crate) admission: Admission,
@@ -91,7 +91,17 @@ impl Worker {
     }
 
     pub(crate) fn now(&self) -> Timestamp {
-        self.0.server.clock.now()
+        self.environment().now()
+    }
+
+    pub(crate) fn environment(&self) -> &Environment {
+        &self.0.server.environment
+    }
+
+    /// The bits of a random id.
+    pub(crate) fn random_id(&self) -> u128 {
+        let environment = self.environment();
+        u128::from(environment.random()) << 64 | u128::from(environment.random())
     }
 
     pub(crate) fn timers(&self) -> &Timers {
@@ -130,7 +140,9 @@ impl Worker {
     /// Once the server drains: how long this waiter may still wait, so that not all are answered at once.
     pub(crate) fn time_to_drain(&self) -> Option<Duration> {
         match self.drain().phase() {
-            Phase::Draining { spread } => Some(spread.mul_f64(rand::random())),
+            Phase::Draining { spread } => {
+                Some(spread.mul_f64(self.environment().random() as f64 / u64::MAX as f64))
+            }
             Phase::Serving | Phase::Unready => None,
         }
     }

@@ -11,11 +11,10 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use poll_core::environment::Environment;
 use poll_core::journal::MemoryJournal;
 use poll_core::{ChannelName, Kind, Memory, Payload, Publish, Retention, Store, Timestamp};
-use poll_http::{
-    Clock, ConnectionError, ConnectionSettings, Drain, Metrics, Service, ServiceSettings, serve,
-};
+use poll_http::{ConnectionError, ConnectionSettings, Drain, Metrics, Service, ServiceSettings, serve};
 use prometheus_client::registry::Registry;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
@@ -88,7 +87,7 @@ impl World {
             .settings(settings)
             .metrics(metrics)
             .drain(drain.clone())
-            .clock(Clock::from_fn(move || told.now()))
+            .environment(Environment::system().with_clock(move || told.now()))
             .build();
         tokio::spawn(service.drive());
         Self { service, store, drain, time, registry: Arc::new(registry) }

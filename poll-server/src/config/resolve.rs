@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use poll_core::Retention;
 
+use super::fault::Fault;
+use super::resolved::{
+    Config, Dialects, DrainTimes, Limits, MaxSockets, MaxSocketsPerAddress, Rate, Switch, Trust, Wire,
+};
 use super::settings::{Default, find};
 use super::typed::Typed;
-use super::{
-    Config, Dialects, DrainTimes, Fault, Limits, MaxSockets, MaxSocketsPerAddress, Rate, Switch, Trust, Wire,
-    value,
-};
+use super::value;
 
 /// Turns texts into values; a fault is noted and the default stands in, so that all faults are found.
 pub(super) struct Resolver<'a> {
@@ -97,11 +98,7 @@ impl<'a> Resolver<'a> {
             log: self.one("log", value::log_format),
             log_filter,
         };
-        if let Err(what) = crate::store::supported(&config.store) {
-            let place = self.typed.entries.get("store").map_or("--store", |entry| entry.place.as_str());
-            self.faults.push(Fault(format!("{place}: {what}")));
-        }
-        if let Err(what) = crate::logs::filter(&config.log_filter) {
+        if let Err(what) = value::log_filter(&config.log_filter) {
             self.fault("RUST_LOG", &what);
         }
         config

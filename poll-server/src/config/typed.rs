@@ -7,20 +7,23 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io;
 use std::path::Path;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::Fault;
+use super::fault::Fault;
 use super::settings::{SETTINGS, Setting, Takes, find};
 
-/// What the process was given: arguments without the program's name, and a way to look into the environment.
+/// What the process was given: arguments, and access to environment variables and files.
 pub struct Given<'a> {
     /// The arguments after the program's name.
     pub arguments: Vec<OsString>,
     /// One environment variable; an unset one is `None`.
     pub variable: &'a dyn Fn(&str) -> Option<OsString>,
+    /// The text of a file.
+    pub file: &'a dyn Fn(&Path) -> io::Result<String>,
 }
 
 /// One setting's texts and where they came from, for faults.
@@ -59,7 +62,7 @@ pub(super) fn read(given: &Given<'_>, faults: &mut Vec<Fault>) -> Typed {
     }
     let named = matches.get_one::<OsString>("config").cloned();
     if let Some(file) = named.or_else(|| (given.variable)("POLL_CONFIG").filter(|name| !name.is_empty())) {
-        read_file(Path::new(&file), &mut typed, faults);
+        read_file(Path::new(&file), given, &mut typed, faults);
     }
     for setting in SETTINGS {
         if let Some(entry) = from_environment(setting, given, faults) {
@@ -180,9 +183,9 @@ fn from_environment(setting: &Setting, given: &Given<'_>, faults: &mut Vec<Fault
     Some(Entry { place, texts })
 }
 
-fn read_file(path: &Path, typed: &mut Typed, faults: &mut Vec<Fault>) {
+fn read_file(path: &Path, given: &Given<'_>, typed: &mut Typed, faults: &mut Vec<Fault>) {
     let name = path.display();
-    let text = match std::fs::read_to_string(path) {
+    let text = match (given.file)(path) {
         Ok(text) => text,
         Err(error) => {
             faults.push(Fault(format!("{name}: {error}")));

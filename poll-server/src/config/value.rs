@@ -10,8 +10,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use tracing_subscriber::EnvFilter;
 
-use super::{CorsOrigin, Durability, LogFormat, MaxSockets, MaxSocketsPerAddress, StoreUrl, Switch, Token};
+use super::resolved::{
+    CorsOrigin, Durability, LogFormat, MaxSockets, MaxSocketsPerAddress, StoreUrl, Switch, Token,
+};
 
 /// A century: beyond it sums of instants could overflow, and no wait is meant that long.
 const LONGEST_SECONDS: f64 = 3_155_760_000.0;
@@ -169,7 +172,7 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| format!("{text:?} is not IP:PORT, such as 127.0.0.1:8080 or [::1]:8080"))
 }
 
-/// `memory:`, `disk:PATH`, `redis://…`, `valkey://…`; whether this build has that store, `store.rs` says.
+/// `memory:` or `disk:PATH`.
 pub(super) fn store(text: &str) -> Result<StoreUrl, String> {
     if text == "memory:" {
         Ok(StoreUrl::Memory)
@@ -179,7 +182,7 @@ pub(super) fn store(text: &str) -> Result<StoreUrl, String> {
         .iter()
         .any(|scheme| text.starts_with(scheme))
     {
-        Ok(StoreUrl::Redis(text.to_owned()))
+        Err("this build has no redis or valkey store yet; use disk: or memory:".to_owned())
     } else {
         Err("not one of memory:, disk:PATH, redis://HOST, valkey://HOST".to_owned())
     }
@@ -279,4 +282,13 @@ pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
         "json" => Ok(LogFormat::Json),
         _ => Err(format!("{text:?} is not text or json")),
     }
+}
+
+/// What is logged when `RUST_LOG` says nothing: what an operator acts on, not what every request does.
+const DEFAULT_FILTER: &str = "info";
+
+/// `RUST_LOG`'s text; empty is the default.
+pub(crate) fn log_filter(text: &str) -> Result<EnvFilter, String> {
+    let text = if text.trim().is_empty() { DEFAULT_FILTER } else { text };
+    EnvFilter::builder().parse(text).map_err(|error| format!("{text:?}: {error}"))
 }

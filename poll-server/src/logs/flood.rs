@@ -1,35 +1,36 @@
-//! Warnings that somebody outside can bring about by the thousand.
+//! Warnings that somebody outside can cause by the thousand.
 //!
-//! What: of each kind of warning or error the first few lines in a while are written, the others are counted, and then
-//! the count is told. A kind is a place in the code, ours or a library's: h2 for one warns of every stray PING.
+//! What: of each kind of warning or error, the first few lines in a period are written; the others are counted, and the count
+//! is logged. A kind is a place in the code, ours or a library's: h2, for one, warns of every stray PING.
 //! Why for all of them: most of what a server warns of, its peers can repeat at will.
-//! Not here: information, which is the server's own.
+//! Not here: information, which only the server itself causes.
 
-use std::collections::HashMap;
 use std::fmt::Debug;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use poll_core::environment::KeyedMap;
+use tokio::time::Instant;
 use tracing::callsite::Identifier;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 
-/// Lines of one kind that are written in a [`WHILE`]: enough to see a pattern.
-const MOST: u32 = 10;
-const WHILE: Duration = Duration::from_secs(10);
-/// How often somebody looks whether there is a count to tell.
-const LOOK: Duration = Duration::from_secs(1);
-/// Characters of a line that are told with a count.
+/// Lines of one kind that are written in a [`PERIOD`]: enough to see a pattern.
+const MAX_LINES: u32 = 10;
+const PERIOD: Duration = Duration::from_secs(10);
+/// How often to check for counts to log.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// How much of a line is logged as an example, in characters.
 const EXAMPLE: usize = 160;
-/// The lines that tell a count are not counted.
+/// Lines with a count are not counted themselves.
 const TARGET: &str = "poll_server::logs::flood";
 
-/// What was written lately, by kind. Held for one look-up.
+/// What was written in this period, by kind. Locked for one look-up.
 #[derive(Default)]
-pub(super) struct Flood(Mutex<HashMap<Identifier, Kind>>);
+pub(super) struct Flood(Mutex<KeyedMap<Identifier, Kind>>);
 
-/// One kind of line, in one while.
+/// One kind of line, in one period.
 struct Kind {
     since: Instant,
     written: u32,
@@ -38,30 +39,30 @@ struct Kind {
     example: String,
 }
 
-/// Keeps lines back, for the subscriber that it is a layer of.
+/// The layer that keeps lines back.
 pub(super) struct Limited(pub(super) &'static Flood);
 
 pub(super) static FLOOD: LazyLock<Flood> = LazyLock::new(Flood::default);
 
-/// Tells the counts as long as the server runs.
-pub(crate) async fn tell() {
-    let mut looks = tokio::time::interval(LOOK);
+/// Logs the counts, forever.
+pub(crate) async fn log_counts() {
+    let mut looks = tokio::time::interval(INTERVAL);
     loop {
         looks.tick().await;
-        FLOOD.tell(Instant::now());
+        FLOOD.log(Instant::now());
     }
 }
 
-/// Tells what is left to tell.
-pub(crate) fn tell_all() {
-    FLOOD.tell(Instant::now() + WHILE);
+/// Logs the counts that are left.
+pub(crate) fn log_all_counts() {
+    FLOOD.log(Instant::now() + PERIOD);
 }
 
 impl Flood {
-    fn tell(&self, now: Instant) {
-        let over = |kind: &mut Kind| now.saturating_duration_since(kind.since) >= WHILE;
+    fn log(&self, now: Instant) {
+        let over = |kind: &mut Kind| now.saturating_duration_since(kind.since) >= PERIOD;
         let kinds: Vec<Kind> = self.kinds().extract_if(|_, kind| over(kind)).map(|(_, kind)| kind).collect();
-        // Not under the lock, which each line takes.
+        // Not under the lock, which every line takes.
         for Kind { left_out, example, .. } in kinds {
             if left_out > 0 {
                 tracing::warn!(target: TARGET, "{left_out} more lines like this: {example}");
@@ -73,7 +74,7 @@ impl Flood {
     fn admit(&self, event: &Event<'_>, now: Instant) -> bool {
         let mut kinds = self.kinds();
         let kind = kinds.entry(event.metadata().callsite()).or_insert_with(|| Kind::new(now));
-        if kind.written < MOST {
+        if kind.written < MAX_LINES {
             kind.written += 1;
             return true;
         }
@@ -84,8 +85,8 @@ impl Flood {
         false
     }
 
-    fn kinds(&self) -> MutexGuard<'_, HashMap<Identifier, Kind>> {
-        // Nothing in here panics half-way.
+    fn kinds(&self) -> MutexGuard<'_, KeyedMap<Identifier, Kind>> {
+        // Nothing panics while it holds the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -172,7 +173,7 @@ mod tests {
                 stray(number);
             }
             let lines = written.take();
-            assert_eq!(lines.len(), MOST as usize);
+            assert_eq!(lines.len(), MAX_LINES as usize);
             assert!(lines[9].contains("stray frame 9"), "{lines:?}");
             // Others are not concerned, and information is never kept back.
             for number in 0..100 {
@@ -181,14 +182,14 @@ mod tests {
             tracing::error!("something else");
             assert_eq!(written.take().len(), 101);
             // In its time, the count; and then the kind starts anew.
-            flood.tell(Instant::now());
+            flood.log(Instant::now());
             assert_eq!(written.take().len(), 0);
-            flood.tell(Instant::now() + WHILE);
+            flood.log(Instant::now() + PERIOD);
             let lines = written.take();
             assert_eq!(lines.len(), 1, "{lines:?}");
             assert!(lines[0].contains("57203 more lines like this: stray frame 10"), "{lines:?}");
             stray(0);
-            flood.tell(Instant::now() + WHILE);
+            flood.log(Instant::now() + PERIOD);
             assert_eq!(written.take().len(), 1);
             assert!(flood.kinds().is_empty());
         });
@@ -201,7 +202,7 @@ mod tests {
                 tracing::warn!("{}", "é".repeat(500));
             }
             written.take();
-            flood.tell(Instant::now() + WHILE);
+            flood.log(Instant::now() + PERIOD);
             assert!(written.take()[0].ends_with(&format!(": {}", "é".repeat(EXAMPLE))));
         });
     }

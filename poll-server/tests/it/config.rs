@@ -16,7 +16,8 @@ fn read(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Start, Vec<Str
     let variable = |name: &str| variables.get(name).map(OsString::from);
     let arguments = arguments.iter().map(OsString::from).collect();
     let faults = |faults: Vec<poll_server::config::Fault>| faults.iter().map(ToString::to_string).collect();
-    Config::read(&Given { arguments, variable: &variable }).map_err(faults)
+    Config::read(&Given { arguments, variable: &variable, file: &|path| std::fs::read_to_string(path) })
+        .map_err(faults)
 }
 
 fn config(arguments: &[&str], variables: &[(&str, &str)]) -> Config {

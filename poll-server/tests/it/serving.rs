@@ -13,7 +13,7 @@ fn at_the_socket_limit_accepting_pauses_and_goes_on_when_one_closes() {
     let (mut first, mut second) = (server.connect(), server.connect());
     assert!(ask(&mut first, "/healthz").starts_with("HTTP/1.1 200"));
     assert!(ask(&mut second, "/healthz").starts_with("HTTP/1.1 200"));
-    server.wait_for(1, "accepting pauses: 2 sockets are open");
+    server.wait_for(1, "accepting pauses: 2 connections are open");
 
     // The kernel completes the third's handshake; its request waits with it.
     let mut third = server.connect();
@@ -70,10 +70,10 @@ fn out_of_descriptors_it_waits_and_recovers() {
     command.args(["--listen", "127.0.0.1:0", "--max-sockets", "0", "--workers", "1"]);
     let server = Server::start_command(command, 1);
     let crowd: Vec<_> = (0..60).map(|_| server.connect()).collect();
-    server.wait_for(1, "cannot accept, trying on");
+    server.wait_for(1, "cannot accept, still trying");
     drop(crowd);
     assert!(server.get("/healthz").starts_with("HTTP/1.1 200"));
-    assert!(server.lines("cannot accept, trying on").len() <= 2, "told, but not again and again");
+    assert!(server.lines("cannot accept, still trying").len() <= 2, "told, but not again and again");
 }
 
 #[test]

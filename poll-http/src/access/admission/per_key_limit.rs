@@ -1,10 +1,9 @@
 //! Counting what is in use by key; a key with nothing in use takes no room.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash};
 use std::sync::{Mutex, PoisonError};
 
-use foldhash::quality::RandomState;
+use poll_core::environment::{KeyedMap, ProcessKey};
 
 /// So that workers seldom meet.
 const SHARDS: usize = 16;
@@ -14,15 +13,14 @@ pub(super) struct Tally<K> {
     /// Zero is no bound, and then nothing is counted.
     most: usize,
     /// Held for one look-up.
-    shards: Box<[Mutex<HashMap<K, usize, RandomState>>]>,
-    hasher: RandomState,
+    shards: Box<[Mutex<KeyedMap<K, usize>>]>,
 }
 
 impl<K: Hash + Eq + Clone> Tally<K> {
     /// With at most so many of one key.
     pub(super) fn new(most: usize) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Self { most, shards, hasher: RandomState::default() }
+        Self { most, shards }
     }
 
     /// Counts one more, unless there are as many as there may be.
@@ -63,8 +61,8 @@ impl<K: Hash + Eq + Clone> Tally<K> {
         self.shards.iter().all(|shard| shard.lock().unwrap().is_empty())
     }
 
-    fn shard(&self, key: &K) -> &Mutex<HashMap<K, usize, RandomState>> {
-        let hash = usize::try_from(self.hasher.hash_one(key) >> 32).unwrap_or_default();
+    fn shard(&self, key: &K) -> &Mutex<KeyedMap<K, usize>> {
+        let hash = usize::try_from(ProcessKey.hash_one(key) >> 32).unwrap_or_default();
         &self.shards[hash % SHARDS]
     }
 }

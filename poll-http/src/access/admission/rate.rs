@@ -4,11 +4,11 @@
 //! Not a library's, because what a request costs is known only behind it: one that found nothing new gets most
 //! of its token back.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use poll_core::environment::KeyedMap;
 use tokio::time::Instant;
 
 /// How often one address may ask.
@@ -48,7 +48,7 @@ pub(super) struct Buckets {
     begun: Instant,
     /// Address to the time, since `begun`, at which its bucket is full. Held for one look-up, or one pass over
     /// a full shard.
-    shards: [Mutex<HashMap<IpAddr, Duration>>; SHARDS],
+    shards: [Mutex<KeyedMap<IpAddr, Duration>>; SHARDS],
 }
 
 impl Buckets {
@@ -91,7 +91,7 @@ impl Buckets {
         }
     }
 
-    fn shard(&self, address: IpAddr) -> &Mutex<HashMap<IpAddr, Duration>> {
+    fn shard(&self, address: IpAddr) -> &Mutex<KeyedMap<IpAddr, Duration>> {
         // Neighbours spread; who may choose addresses freely fills a shard, which costs others only accuracy.
         let sum = match address {
             IpAddr::V4(address) => address.octets().iter().map(|&octet| usize::from(octet)).sum::<usize>(),
@@ -102,7 +102,7 @@ impl Buckets {
 }
 
 /// Forgets full buckets, which are as good as none; if there are none, the half that is nearest to full.
-fn make_room(shard: &mut HashMap<IpAddr, Duration>, now: Duration) {
+fn make_room(shard: &mut KeyedMap<IpAddr, Duration>, now: Duration) {
     shard.retain(|_, full| *full > now);
     if shard.len() < MOST {
         return;

@@ -18,10 +18,10 @@ use crate::worker::budget::{self, cost};
 
 /// The first line: who the reader is to the server, and where it starts. Where that is not where the reader was, it is no
 /// event's id: should the connection break before the reset is through, an EventSource must come back to be told.
-pub(crate) fn connected(framing: Framing, read_state: &ReadState, now: Timestamp) -> Bytes {
+pub(crate) fn connected(framing: Framing, client: u128, read_state: &ReadState, now: Timestamp) -> Bytes {
     let cursor = Cursor { epoch: read_state.epoch, seq: read_state.position };
     let id = Some(cursor).filter(|_| read_state.continuity == Continuity::Kept);
-    let client = Uuid::from_u128(rand::random());
+    let client = Uuid::from_u128(client);
     let json =
         format!(r#"{{"type":"connected","client_id":"{client}","cursor":"{cursor}","timestamp":"{now}"}}"#);
     framing.notice("connected", id, json.as_bytes()).into()

@@ -16,8 +16,8 @@ const STEPS: u64 = 10;
 const PACE: Duration = Duration::from_secs(1);
 
 /// The channel of a new demonstration job.
-pub(crate) fn demo_job() -> Result<ChannelName, Refusal> {
-    Ok(ChannelName::parse(&format!("progress/demo-{:016x}", rand::random::<u64>()))?)
+pub(crate) fn demo_job(worker: &Worker) -> Result<ChannelName, Refusal> {
+    Ok(ChannelName::parse(&format!("progress/demo-{:016x}", worker.environment().random()))?)
 }
 
 /// Starts a demonstration. It goes on without its reader, as real jobs do; it is over after ten steps either way.

@@ -1,8 +1,8 @@
 //! Who belongs to a broadcast, and what its task is at.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use poll_core::environment::KeyedMap;
 use poll_core::{ChannelName, Cursor};
 use tokio::sync::Notify;
 
@@ -12,7 +12,7 @@ use crate::worker::Worker;
 
 /// The broadcasts of a worker.
 #[derive(Clone, Default)]
-pub(crate) struct Broadcasts(Arc<Mutex<HashMap<Key, Weak<Broadcast>>>>);
+pub(crate) struct Broadcasts(Arc<Mutex<KeyedMap<Key, Weak<Broadcast>>>>);
 
 pub(super) type Key = (ChannelName, Style);
 
@@ -79,7 +79,7 @@ impl Broadcasts {
         broadcast
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Weak<Broadcast>>> {
+    fn lock(&self) -> MutexGuard<'_, KeyedMap<Key, Weak<Broadcast>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,0 +1,106 @@
+//! The environment as everybody holds it.
+
+use std::io;
+#[cfg(feature = "disk")]
+use std::path::Path;
+use std::sync::Arc;
+
+#[cfg(feature = "disk")]
+use super::location::Location;
+use super::platform::{Exit, Platform, Thread};
+use super::seeded::Seeded;
+use super::system::System;
+use crate::types::Timestamp;
+
+/// Where time, randomness, threads and files come from. A clone is the same one.
+#[derive(Clone)]
+pub struct Environment(Arc<dyn Platform>);
+
+impl Environment {
+    /// The operating system's.
+    #[must_use]
+    pub fn system() -> Self {
+        Self::new(System)
+    }
+
+    /// One that gives the same for the same seed; see [`Seeded`].
+    #[must_use]
+    pub fn seeded(seed: u64) -> Self {
+        Self::new(Seeded::new(seed))
+    }
+
+    /// One of the caller's.
+    pub fn new(platform: impl Platform) -> Self {
+        Self(Arc::new(platform))
+    }
+
+    /// The same with another clock, for tests.
+    #[must_use]
+    pub fn with_clock(&self, clock: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self::new(Clocked { platform: self.0.clone(), clock })
+    }
+
+    /// The time of day.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+
+    /// 64 random bits that nobody outside can guess.
+    #[must_use]
+    pub fn random(&self) -> u64 {
+        self.0.random()
+    }
+
+    /// Starts a thread; see [`Thread`].
+    ///
+    /// # Errors
+    /// When the operating system gives no thread, or what its runtime needs.
+    pub fn spawn(&self, thread: Thread) -> io::Result<Exit> {
+        self.0.spawn(thread)
+    }
+
+    /// The directory at `path`, as the location of a journal.
+    #[cfg(feature = "disk")]
+    #[must_use]
+    pub fn directory(&self, path: &Path) -> Box<dyn Location> {
+        self.0.directory(path)
+    }
+}
+
+impl Default for Environment {
+    fn default() -> Self {
+        Self::system()
+    }
+}
+
+impl std::fmt::Debug for Environment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Environment").finish_non_exhaustive()
+    }
+}
+
+/// A platform with another clock.
+struct Clocked<C> {
+    platform: Arc<dyn Platform>,
+    clock: C,
+}
+
+impl<C: Fn() -> Timestamp + Send + Sync + 'static> Platform for Clocked<C> {
+    fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    fn random(&self) -> u64 {
+        self.platform.random()
+    }
+
+    fn spawn(&self, thread: Thread) -> io::Result<Exit> {
+        self.platform.spawn(thread)
+    }
+
+    #[cfg(feature = "disk")]
+    fn directory(&self, path: &Path) -> Box<dyn Location> {
+        self.platform.directory(path)
+    }
+}

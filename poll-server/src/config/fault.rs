@@ -1,0 +1,13 @@
+//! What is wrong with a configuration.
+
+use std::fmt;
+
+/// One mistake in the configuration, as one line that says where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault(pub(super) String);
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
