@@ -13,7 +13,8 @@ use crate::dialect::{channel, chat, golongpoll, native};
 use crate::message::head::Head;
 use crate::message::reply::Wants;
 use crate::message::request::{Content as Body, Request};
-use crate::transport::http1::{Content, Framing};
+use crate::transport::http1::fast::parse_request;
+use crate::transport::http1::hyper::framing::{Content, Framing};
 use crate::worker::settings::{Demo, ServiceSettings};
 
 const MOST: Duration = Duration::from_secs(60);
@@ -84,7 +85,7 @@ pub fn channel(query: &str, body: &[u8]) {
 /// Requests as HTTP/1.1 takes them without an engine: a plain one can be said in the types of `http`, and whatever else
 /// is not touched.
 pub fn plain(bytes: &[u8]) {
-    let Some((plain, end)) = crate::transport::http1::read_plain(bytes, 1 << 14) else {
+    let Some((plain, end)) = parse_request::read(bytes, 1 << 14) else {
         return;
     };
     let (head, content) = (plain.head(), plain.content);

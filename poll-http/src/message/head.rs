@@ -16,6 +16,9 @@ pub(crate) use field::{Field, FieldSet, Repeated};
 use plain::PlainValues;
 pub(crate) use plain::{Fields, PlainHead};
 
+/// Ends a head in HTTP/1.1 (RFC 9112, section 2.1).
+pub(crate) const HEAD_END: &[u8] = b"\r\n\r\n";
+
 /// A request's head.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Head<'a> {

@@ -1,8 +1,8 @@
-//! What the two sides of a connection tell each other: the IO wrapper below the protocol and the service above it.
+//! The state of a connection that its socket and its protocol share.
 //!
-//! The protocol library in between shows neither to the other. The service says when a request begins and ends, so that
-//! the wrapper knows which deadline holds; the wrapper says what only the bytes tell. One small allocation a connection,
-//! nothing but stores on the way of a request.
+//! The protocol library in between shows neither side to the other. The protocol says when a request begins and when its
+//! response ends, so that the socket's wrapper ([`timed_io`](crate::transport::timed_io)) knows which deadline applies;
+//! the wrapper says what only the bytes tell. A request costs a few stores.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,57 +13,58 @@ use bytes::{Buf, Bytes};
 use crate::message::body::Written;
 use crate::message::connection_info::PushPolicy;
 
-/// Shared between a connection's IO wrapper and its service.
+/// Shared by a connection's [`TimedIo`](crate::transport::timed_io::TimedIo) and its protocol.
 ///
 /// Only the connection's own task touches it, so every ordering is relaxed; it is atomic because a connection may be
 /// served on a runtime that moves tasks between threads.
-pub(crate) struct Link {
-    /// A [`Phase`].
-    phase: AtomicU32,
+pub(crate) struct ConnectionState {
+    /// A [`Stay`].
+    stay: AtomicU32,
     /// The last four bytes read, newest lowest.
     tail: AtomicU32,
-    /// Something was read since the last time somebody asked.
+    /// Something was read since [`take_heard`](Self::take_heard) was last called.
     heard: AtomicBool,
-    /// What an HTTP/2 peer's settings said of push.
+    /// What an HTTP/2 peer's settings say of push.
     push: AtomicU8,
-    /// The server drains.
+    /// The server is draining.
     draining: AtomicBool,
     /// An HTTP/2 peer went over its budget of control frames.
     overrun: AtomicBool,
-    /// The last write to an HTTP/2 peer did not go through.
+    /// The socket did not take the last write.
     blocked: AtomicBool,
-    /// Promises that were written to an HTTP/2 peer.
+    /// PUSH_PROMISE frames that were written.
     promised: AtomicU32,
     /// There is something in `interim`: spares the lock on each flush.
     has_interim: AtomicBool,
     /// There is something in `interim.written`.
     has_written: AtomicBool,
-    /// For a 103 on HTTP/1.1, which is rare. Held for a move, never over a wake or an await.
+    /// Locked for a move only, never across a wake or an await.
     interim: Mutex<Interim>,
 }
 
 #[derive(Default)]
 struct Interim {
+    /// What is left to write of a 103 (HTTP/1.1).
     rest: Bytes,
     waker: Option<Waker>,
-    /// For the flush that ends an answer.
+    /// Called by the flush that ends a response.
     written: Option<Written>,
 }
 
-/// A stage of a connection, with a number that tells one stay in it from the next.
+/// What a connection waits for, which decides the deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Phase(u32);
-
-/// Whose turn it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
-    /// The peer may ask, or not.
+pub(crate) enum Phase {
+    /// The next request, if there is one.
     Idle,
-    /// The peer has begun a head and owes the rest.
+    /// The rest of a request's head.
     Head,
-    /// A request is being answered, or the protocol watches for itself.
+    /// A response, or whatever a protocol with deadlines of its own waits for.
     Busy,
 }
+
+/// One stay in a phase: a number tells it from the next stay in the same phase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stay(u32);
 
 /// Whether a request has a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,19 +79,20 @@ impl Carries {
     }
 }
 
-/// No request; bytes after the last one show in the tail.
+/// No request; that a next head has begun shows in the tail.
 const IDLE: u32 = 0;
-/// No request after one with a body, where the tail tells nothing: the idle deadline covers what may have begun.
+/// No request after one with a body, where the tail tells nothing: the idle deadline covers a head that may have begun.
 const IDLE_AFTER_BODY: u32 = 1;
 const HEAD: u32 = 2;
 const BUSY: u32 = 3;
 const BUSY_WITH_BODY: u32 = 4;
-/// The answer is handed over, but not all written: a slow reader is not an idle one.
+/// The response is handed over, but not all written: a slow reader is not idle.
 const WRITING: u32 = 5;
 const WRITING_AFTER_BODY: u32 = 6;
-const UNWATCHED: u32 = 7;
-/// The stage is the remainder, the stay the quotient.
-const STAGES: u32 = 8;
+/// HTTP/2 keeps its own deadlines.
+const UNTIMED: u32 = 7;
+/// A stay is a multiple of this and one of the numbers above.
+const STEP: u32 = 8;
 
 const PUSH_UNKNOWN: u8 = 0;
 const PUSH_POSSIBLE: u8 = 1;
@@ -98,25 +100,25 @@ const PUSH_OFF: u8 = 2;
 
 const HEAD_END: u32 = u32::from_be_bytes(*b"\r\n\r\n");
 
-impl Phase {
-    pub(crate) fn stage(self) -> Stage {
-        match self.0 % STAGES {
-            IDLE | IDLE_AFTER_BODY => Stage::Idle,
-            HEAD => Stage::Head,
-            _ => Stage::Busy,
+impl Stay {
+    pub(crate) fn phase(self) -> Phase {
+        match self.0 % STEP {
+            IDLE | IDLE_AFTER_BODY => Phase::Idle,
+            HEAD => Phase::Head,
+            _ => Phase::Busy,
         }
     }
 
-    /// Another stage of the same stay.
-    fn turned(self, stage: u32) -> Self {
-        Self(self.0 - self.0 % STAGES + stage)
+    /// The same stay with another of the numbers above.
+    fn turned(self, number: u32) -> Self {
+        Self(self.0 - self.0 % STEP + number)
     }
 }
 
-impl Link {
+impl ConnectionState {
     pub(crate) fn new() -> Self {
         Self {
-            phase: AtomicU32::new(IDLE),
+            stay: AtomicU32::new(IDLE),
             tail: AtomicU32::new(HEAD_END),
             heard: AtomicBool::new(false),
             push: AtomicU8::new(PUSH_UNKNOWN),
@@ -130,20 +132,29 @@ impl Link {
         }
     }
 
-    /// The phase now. What a peer has sent of its next head while a request was answered counts once that is done.
-    pub(crate) fn phase(&self) -> Phase {
-        let phase = Phase(self.phase.load(Ordering::Relaxed));
-        if phase.0 % STAGES == IDLE && !ends_head(self.tail.load(Ordering::Relaxed)) {
-            return phase.turned(HEAD);
+    /// The current stay. What a peer sends of its next head during a response counts once that has ended.
+    pub(crate) fn stay(&self) -> Stay {
+        let stay = self.last_stay();
+        if stay.0 % STEP == IDLE && !ends_head(self.tail.load(Ordering::Relaxed)) {
+            return stay.turned(HEAD);
         }
-        phase
+        stay
+    }
+
+    /// Whether no request has begun since the last response was written.
+    pub(crate) fn is_between_requests(&self) -> bool {
+        self.last_stay().phase() == Phase::Idle
+    }
+
+    fn last_stay(&self) -> Stay {
+        Stay(self.stay.load(Ordering::Relaxed))
     }
 
     /// `bytes`, not empty, were read.
     pub(crate) fn read(&self, bytes: &[u8]) {
-        let phase = self.phase();
-        if phase.stage() == Stage::Idle {
-            self.phase.store(phase.turned(HEAD).0, Ordering::Relaxed);
+        let stay = self.stay();
+        if stay.phase() == Phase::Idle {
+            self.stay.store(stay.turned(HEAD).0, Ordering::Relaxed);
         }
         let last = &bytes[bytes.len().saturating_sub(4)..];
         let tail =
@@ -152,17 +163,16 @@ impl Link {
         self.heard.store(true, Ordering::Relaxed);
     }
 
-    /// A whole head was read, and its answer begins.
+    /// A whole head was read.
     pub(crate) fn begin(&self, carries: Carries) {
-        let stage = match carries {
+        let number = match carries {
             Carries::Nothing => BUSY,
             Carries::Body => BUSY_WITH_BODY,
         };
-        let phase = Phase(self.phase.load(Ordering::Relaxed));
-        self.phase.store(phase.turned(stage).0, Ordering::Relaxed);
+        self.stay.store(self.last_stay().turned(number).0, Ordering::Relaxed);
     }
 
-    /// The answer has been handed over whole; `written` is to be done once it is written.
+    /// The whole response has been handed over; `written` is called once the socket has it.
     pub(crate) fn end_with(&self, written: Option<Written>) {
         if let Some(written) = written {
             self.when_written(written);
@@ -171,20 +181,20 @@ impl Link {
     }
 
     fn end(&self) {
-        let phase = Phase(self.phase.load(Ordering::Relaxed));
-        let stage = if phase.0 % STAGES == BUSY_WITH_BODY { WRITING_AFTER_BODY } else { WRITING };
-        self.phase.store(phase.turned(stage).0.wrapping_add(STAGES), Ordering::Relaxed);
+        let stay = self.last_stay();
+        let number = if stay.0 % STEP == BUSY_WITH_BODY { WRITING_AFTER_BODY } else { WRITING };
+        self.stay.store(stay.turned(number).0.wrapping_add(STEP), Ordering::Relaxed);
     }
 
-    /// All that was handed over is written. Says whether that ended an answer.
+    /// All that was handed over is written. Returns whether that ended a response.
     pub(crate) fn flushed(&self) -> bool {
-        let phase = Phase(self.phase.load(Ordering::Relaxed));
-        let stage = match phase.0 % STAGES {
+        let stay = self.last_stay();
+        let number = match stay.0 % STEP {
             WRITING => IDLE,
             WRITING_AFTER_BODY => IDLE_AFTER_BODY,
             _ => return false,
         };
-        self.phase.store(phase.turned(stage).0, Ordering::Relaxed);
+        self.stay.store(stay.turned(number).0, Ordering::Relaxed);
         if self.has_written.load(Ordering::Relaxed) {
             self.has_written.store(false, Ordering::Relaxed);
             let written = self.interim().written.take();
@@ -198,29 +208,25 @@ impl Link {
         self.has_written.store(true, Ordering::Relaxed);
     }
 
-    /// From here on the protocol watches over idleness and heads itself.
-    pub(crate) fn unwatch(&self) {
-        self.phase.store(UNWATCHED, Ordering::Relaxed);
+    /// From here on the protocol keeps its own deadlines for what the peer sends.
+    pub(crate) fn leave_reads_untimed(&self) {
+        self.stay.store(UNTIMED, Ordering::Relaxed);
     }
 
-    pub(crate) fn is_unwatched(&self) -> bool {
-        self.phase.load(Ordering::Relaxed) == UNWATCHED
-    }
-
-    /// Whether the peer may send on when we end: it does not know yet that we do, is in the middle of a request that will
-    /// not be read to its end, or speaks HTTP/2, where frames may come at any time.
+    /// Whether the peer may still be sending when we close: it does not know yet that we do, is in the middle of a request
+    /// that will not be read to its end, or speaks HTTP/2, where frames may come at any time.
     pub(crate) fn may_send_on(&self) -> bool {
-        let stage = self.phase().0 % STAGES;
+        let number = self.stay().0 % STEP;
         self.is_draining()
-            || matches!(stage, HEAD | BUSY_WITH_BODY | WRITING_AFTER_BODY | IDLE_AFTER_BODY | UNWATCHED)
+            || matches!(number, HEAD | BUSY_WITH_BODY | WRITING_AFTER_BODY | IDLE_AFTER_BODY | UNTIMED)
     }
 
-    /// Whether anything was read since this was last asked.
+    /// Whether anything was read since the last call.
     pub(crate) fn take_heard(&self) -> bool {
         self.heard.swap(false, Ordering::Relaxed)
     }
 
-    /// What the peer's settings say of push; `None` before they came.
+    /// What the peer's SETTINGS say of push; `None` before they came.
     pub(crate) fn push(&self) -> Option<PushPolicy> {
         match self.push.load(Ordering::Relaxed) {
             PUSH_POSSIBLE => Some(PushPolicy::Possible),
@@ -237,7 +243,7 @@ impl Link {
         self.push.store(value, Ordering::Relaxed);
     }
 
-    /// The server drains: who does not ask soon is not waited for.
+    /// The server is draining: the next request is not waited for as long.
     pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
@@ -264,7 +270,7 @@ impl Link {
         self.blocked.load(Ordering::Relaxed)
     }
 
-    /// So many more promises are written.
+    /// So many more PUSH_PROMISE frames were written.
     pub(crate) fn wrote_promises(&self, count: u32) {
         if count > 0 {
             self.promised.fetch_add(count, Ordering::Relaxed);
@@ -275,7 +281,7 @@ impl Link {
         self.promised.load(Ordering::Relaxed)
     }
 
-    /// Leaves a 103 for the wrapper to write.
+    /// Leaves a 103 for the socket's wrapper to write.
     pub(crate) fn offer_interim(&self, head: Bytes) {
         self.interim().rest = head;
         self.has_interim.store(true, Ordering::Relaxed);
@@ -318,7 +324,7 @@ impl Link {
     }
 }
 
-/// Whether bytes that end so end a head: an empty line after the end of another. Bare LF counts, as it does for hyper.
+/// Whether bytes that end so end a head: an empty line after another line. A bare LF counts, as it does for hyper.
 fn ends_head(tail: u32) -> bool {
     tail & 0x00FF_FFFF == HEAD_END & 0x00FF_FFFF || tail & 0xFFFF == u32::from(u16::from_be_bytes(*b"\n\n"))
 }

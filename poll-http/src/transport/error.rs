@@ -7,10 +7,10 @@ use std::io;
 #[non_exhaustive]
 pub enum ConnectionError {
     /// Before the protocol was known.
-    Sniff(io::Error),
-    /// In HTTP/1.1, between or in plain requests.
-    Direct(io::Error),
-    /// In HTTP/1.
+    Preface(io::Error),
+    /// In HTTP/1.1, on the fast path.
+    Fast(io::Error),
+    /// In HTTP/1, under hyper.
     Http1(hyper::Error),
     /// In HTTP/2.
     Http2(h2::Error),
@@ -18,25 +18,19 @@ pub enum ConnectionError {
     Silent,
     /// An HTTP/2 peer sent more control frames than it may.
     ControlFrames,
-    /// An HTTP/2 peer took back windows that it had given, and takes nothing.
+    /// An HTTP/2 peer shrank the windows that it had opened, and takes nothing.
     Stuck,
-}
-
-impl From<io::Error> for ConnectionError {
-    fn from(error: io::Error) -> Self {
-        Self::Sniff(error)
-    }
 }
 
 impl std::fmt::Display for ConnectionError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::Sniff(_) => "the connection broke before its first request",
-            Self::Direct(_) | Self::Http1(_) => "the HTTP/1 connection broke off",
+            Self::Preface(_) => "the connection broke before its first request",
+            Self::Fast(_) | Self::Http1(_) => "the HTTP/1 connection broke off",
             Self::Http2(_) => "the HTTP/2 connection broke off",
             Self::Silent => "the HTTP/2 peer fell silent",
             Self::ControlFrames => "the HTTP/2 peer sent too many control frames",
-            Self::Stuck => "the HTTP/2 peer takes back its windows",
+            Self::Stuck => "the HTTP/2 peer shrank its windows",
         })
     }
 }
@@ -44,7 +38,7 @@ impl std::fmt::Display for ConnectionError {
 impl std::error::Error for ConnectionError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Sniff(error) | Self::Direct(error) => Some(error),
+            Self::Preface(error) | Self::Fast(error) => Some(error),
             Self::Http1(error) => Some(error),
             Self::Http2(error) => Some(error),
             Self::Silent | Self::ControlFrames | Self::Stuck => None,

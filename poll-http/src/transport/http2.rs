@@ -7,6 +7,7 @@
 mod backlog;
 mod content;
 mod flow;
+mod frame_io;
 mod head;
 mod liveness;
 mod push;
@@ -37,20 +38,19 @@ use crate::message::request_body::RequestBody;
 use crate::transport::context::ConnectionContext;
 use crate::transport::error::ConnectionError;
 use crate::transport::handle::{Begun, Handle, Panicked, begin};
+use crate::transport::parts::Parts;
 use crate::transport::settings::ConnectionSettings;
-use crate::transport::timed_io::Watched;
 use crate::worker::budget;
 use crate::worker::drain::WaitDraining;
-use crate::worker::metrics::Cut;
+use crate::worker::metrics::{Cut, Engine, Served};
 use crate::worker::timer_wheel::Timer;
-use backlog::{Backlog, Queued, Ticket};
+use backlog::{Backlog, Queued, SEND_BUFFER, Ticket};
 use content::{Came, Content};
+use frame_io::FrameIo;
 use head::Wants;
-use liveness::{Beat, Pulse};
+use liveness::{Beat, Liveness, Load};
 use push::{Lane, Origin, Pushed};
 use stream::{Asked, Pauses, Stream};
-
-pub(crate) use traffic::{Allowed, Traffic};
 
 /// Answers made before what they queued is written: thousands of streams that wake at once must not pile up all their
 /// frames first.
@@ -74,7 +74,7 @@ pub(crate) struct Http2<IO, H: Handle> {
     allowance: Arc<Allowance>,
     made: Made,
     stuck: Option<Timer>,
-    pulse: Pulse,
+    liveness: Liveness,
     /// `None` once the connection was told.
     draining: Option<WaitDraining>,
     streams: FuturesUnordered<Stream<H::Future>>,
@@ -82,12 +82,14 @@ pub(crate) struct Http2<IO, H: Handle> {
     /// Pushed answers that h2 has and the socket may not have.
     handed: Vec<Pushed>,
     calmed: Calmed,
+    /// Counts the connection.
+    _served: Served,
 }
 
 /// h2 before and after its handshake.
 enum Stack<IO> {
-    Handshake(Box<server::Handshake<Watched<IO>, Queued>>),
-    Open(Box<server::Connection<Watched<IO>, Queued>>),
+    Handshake(Box<server::Handshake<FrameIo<IO>, Queued>>),
+    Open(Box<server::Connection<FrameIo<IO>, Queued>>),
 }
 
 impl<IO, H> Http2<IO, H>
@@ -95,28 +97,24 @@ where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Handle,
 {
-    pub(crate) fn new(
-        mut io: Watched<IO>,
-        peer: SocketAddr,
-        handler: H,
-        context: Arc<ConnectionContext>,
-        draining: WaitDraining,
-    ) -> Self {
+    pub(crate) fn new(Parts { mut io, peer, handler, context, draining }: Parts<IO, H>) -> Self {
         let settings = &context.settings;
-        let pulse = Pulse::new(io.share_link(), Arc::clone(&context));
-        let backlog = Backlog::new(io.share_link(), context.memory.clone());
-        let lane = Arc::new(Lane::new(io.share_link(), context.timers.clone(), settings.stall, backlog));
+        let liveness = Liveness::new(io.share_state(), Arc::clone(&context));
+        let backlog = Backlog::new(io.share_state(), context.memory.clone());
+        let lane = Arc::new(Lane::new(io.share_state(), context.timers.clone(), settings.stall, backlog));
         let allowance = Allowance::of(&context.memory);
+        let io = FrameIo::new(io, settings.max_control_frames);
         Self {
+            _served: context.metrics.connections().serve(Engine::H2),
             allowance,
             made: Made::default(),
             stuck: None,
-            stack: Stack::Handshake(Box::new(builder(settings).handshake(io))),
+            stack: Stack::Handshake(Box::new(options(settings).handshake(io))),
             context,
             handler,
             peer,
             lane,
-            pulse,
+            liveness,
             draining: Some(draining),
             streams: FuturesUnordered::new(),
             pushed: FuturesUnordered::new(),
@@ -199,7 +197,7 @@ where
 
     /// h2 waits. Unless that is for the socket, all that may be written is.
     fn look_for_flush(&mut self) {
-        if self.lane.is_under_way() && !self.lane.link.is_blocked() {
+        if self.lane.is_under_way() && !self.lane.state.is_blocked() {
             self.lane.close(self.handed.len());
             self.handed.clear();
             self.lane.flushed();
@@ -209,7 +207,7 @@ where
     fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
         if let Stack::Handshake(handshake) = &mut self.stack {
             let mut open = ready!(Pin::new(&mut **handshake).poll(cx)).map_err(ConnectionError::Http2)?;
-            self.pulse.take_ping(open.ping_pong());
+            self.liveness.take_ping(open.ping_pong());
             self.stack = Stack::Open(Box::new(open));
         }
         Poll::Ready(Ok(()))
@@ -237,7 +235,7 @@ where
                             self.lane.allow(open.max_concurrent_send_streams());
                         }
                         self.accept(request, respond);
-                        self.pulse.used();
+                        self.liveness.used();
                         accepted = true;
                     }
                     Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(ConnectionError::Http2(error))),
@@ -279,7 +277,7 @@ where
     fn forgive(&self, error: ConnectionError) -> Result<(), ConnectionError> {
         match error {
             ConnectionError::Http2(error)
-                if error.is_io() && self.pulse.is_closing() && self.load() == Load::None =>
+                if error.is_io() && self.liveness.is_closing() && self.load() == Load::None =>
             {
                 Ok(())
             }
@@ -290,7 +288,7 @@ where
     /// Says GOAWAY to a peer that sends more control frames than it may; says whether it did so now.
     fn calm(&mut self) -> Calmed {
         let Stack::Open(open) = &mut self.stack else { return Calmed::No };
-        if !self.lane.link.is_overrun() || self.calmed == Calmed::Yes {
+        if !self.lane.state.is_overrun() || self.calmed == Calmed::Yes {
             return Calmed::No;
         }
         self.calmed = Calmed::Yes;
@@ -346,7 +344,7 @@ where
                 return Poll::Ready(Err(ConnectionError::Stuck));
             }
             let load = self.load();
-            match self.pulse.poll(cx, load) {
+            match self.liveness.poll(cx, load) {
                 Poll::Ready(Beat::Ping) => continue,
                 Poll::Ready(Beat::Idle) => {
                     self.shut_down();
@@ -361,21 +359,15 @@ where
             let Some(draining) = &mut self.draining else { return Poll::Pending };
             ready!(Pin::new(draining).poll(cx));
             self.draining = None;
-            self.pulse.close();
+            self.liveness.close();
             // GOAWAY; streams that are open go on to their end.
             self.shut_down();
         }
     }
 }
 
-/// Whether a connection has anything to do.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Load {
-    None,
-    Streams,
-}
-
-fn builder(settings: &ConnectionSettings) -> server::Builder {
+/// h2's options.
+fn options(settings: &ConnectionSettings) -> server::Builder {
     let mut builder = server::Builder::new();
     let streams = settings.max_streams;
     builder
@@ -392,7 +384,7 @@ fn builder(settings: &ConnectionSettings) -> server::Builder {
         // Compression state a connection; what all peers implement.
         .header_table_size(4096)
         // Bounds the queue of each stream.
-        .max_send_buffer_size(flow::SEND_BUFFER)
+        .max_send_buffer_size(SEND_BUFFER)
         // Streams that we reset are remembered for a moment, so that frames already under way are no error. Few and
         // short, because each is memory that a peer can make us spend.
         .max_concurrent_reset_streams(50)

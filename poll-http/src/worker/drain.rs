@@ -136,11 +136,6 @@ impl WaitDraining {
         Self { drain, registered: None }
     }
 
-    /// What it waits for.
-    pub(crate) fn drain(&self) -> &Drain {
-        &self.drain
-    }
-
     /// Whether it is over.
     pub(crate) fn is_draining(&self) -> bool {
         self.drain.is_draining()

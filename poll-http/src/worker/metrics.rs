@@ -1,5 +1,6 @@
 //! What the service counts. Counting only: names and text are registered with the caller's registry.
 
+mod connections;
 mod lag;
 
 use std::time::Duration;
@@ -10,6 +11,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+pub(crate) use self::connections::{Engine, Served};
+
+use self::connections::Connections;
 use self::lag::Lag;
 use crate::message::refusal::Refusal;
 
@@ -22,6 +26,7 @@ pub struct Metrics {
     pub(crate) missed: Counter,
     refused: Family<Reason, Counter>,
     lag: Lag,
+    connections: Connections,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -91,6 +96,7 @@ impl Metrics {
             missed: Counter::default(),
             refused: refusals(),
             lag: Lag::default(),
+            connections: Connections::new(),
         }
     }
 
@@ -113,6 +119,12 @@ impl Metrics {
         );
         let lag = "From a message's timestamp to its hand-over to a waiting reader";
         registry.register("poll_delivery_lag_seconds", lag, self.lag.clone());
+        self.connections.register(registry);
+    }
+
+    /// Connections by their engine.
+    pub(crate) fn connections(&self) -> &Connections {
+        &self.connections
     }
 
     /// How many wait.

@@ -42,6 +42,7 @@ mod transport_http2;
 mod transport_plain;
 mod transport_push;
 mod transport_sniff;
+mod transport_switch;
 mod transport_toy;
 mod turns;
 mod unread_answers;

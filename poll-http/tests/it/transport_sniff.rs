@@ -62,7 +62,7 @@ async fn part_of_a_preface_has_the_time_of_a_head() {
     send(&mut client, "PRI * HT").await;
     let begun = Instant::now();
     assert_eq!(read_all(&mut client).await, "");
-    assert!(matches!(served.await.unwrap(), Err(ConnectionError::Sniff(_))));
+    assert!(matches!(served.await.unwrap(), Err(ConnectionError::Preface(_))));
     let waited = begun.elapsed();
     assert!(waited >= Duration::from_secs(10) && waited < Duration::from_secs(11), "{waited:?}");
 }

@@ -14,7 +14,7 @@ use bytes::{Buf, Bytes};
 use poll_core::{Charge, Kind, Memory};
 
 use crate::message::connection_info::Unread;
-use crate::transport::connection_state::Link;
+use crate::transport::connection_state::ConnectionState;
 
 /// What h2 may have of a connection that the socket has not taken, in bytes: what a fast network takes in a
 /// millisecond, and then h2 asks for more in the same turn.
@@ -30,12 +30,13 @@ const LEAST_HELD: usize = 64 * 1024;
 const PART: u64 = 8;
 /// What an answer that waits for its peer takes beside its bytes.
 const A_STREAM: usize = 1_024;
-/// How much a stream that waits for its turn may be expected to send.
-const A_TURN: usize = crate::transport::http2::flow::SEND_BUFFER;
+/// What h2 holds of one stream's data before it is written, which is also what a stream may be expected to send in a
+/// turn. A stream whose reader is slow costs this and no more.
+pub(super) const SEND_BUFFER: usize = 64 * 1024;
 
 /// See the [module](self).
 pub(super) struct Backlog {
-    link: Arc<Link>,
+    state: Arc<ConnectionState>,
     memory: Memory,
     /// In h2 and not on the socket.
     queued: AtomicUsize,
@@ -102,9 +103,9 @@ pub(super) struct Queued {
 }
 
 impl Backlog {
-    pub(super) fn new(link: Arc<Link>, memory: Memory) -> Arc<Self> {
+    pub(super) fn new(state: Arc<ConnectionState>, memory: Memory) -> Arc<Self> {
         Arc::new(Self {
-            link,
+            state,
             queued: AtomicUsize::new(0),
             windows: AtomicUsize::new(0),
             socket: AtomicUsize::new(0),
@@ -117,7 +118,7 @@ impl Backlog {
 
     /// Whether the socket takes nothing more for now.
     pub(super) fn is_socket_full(&self) -> bool {
-        self.link.is_blocked()
+        self.state.is_blocked()
     }
 
     /// Data to be given to h2.
@@ -148,7 +149,7 @@ impl Backlog {
     /// Whether the peer has left more unread than it may. What merely waits for its turn does not count.
     pub(super) fn unread(&self) -> Unread {
         let mut held = self.windows.load(Ordering::Relaxed);
-        if self.link.is_blocked() {
+        if self.state.is_blocked() {
             held += self.socket.load(Ordering::Relaxed);
         }
         if held < LEAST_HELD || held < self.part() { Unread::Little } else { Unread::TooMuch }
@@ -158,7 +159,7 @@ impl Backlog {
     /// is full, more are made only as far as the peer may leave unread.
     pub(super) fn is_crowded(&self, made: usize) -> bool {
         let waiting = made + self.socket.load(Ordering::Relaxed);
-        waiting >= MADE && !(made == 0 && self.link.is_blocked())
+        waiting >= MADE && !(made == 0 && self.state.is_blocked())
     }
 
     /// A connection's part of what is left of the account.
@@ -169,14 +170,14 @@ impl Backlog {
 
     /// Whether h2 holds what it may not send, though the socket would take it.
     pub(super) fn is_stuck(&self) -> bool {
-        self.queued.load(Ordering::Relaxed) > 0 && !self.link.is_blocked()
+        self.queued.load(Ordering::Relaxed) > 0 && !self.state.is_blocked()
     }
 
     /// Wakes those whose time has come; says whether there were any.
     pub(super) fn wake(&self) -> bool {
         let mut woken = false;
         if self.turns.is_taken() {
-            woken |= self.turns.wake(self.room().div_ceil(A_TURN));
+            woken |= self.turns.wake(self.room().div_ceil(SEND_BUFFER));
         }
         if self.pauses.is_taken() && self.unread() == Unread::Little {
             woken |= self.pauses.wake(A_FEW);

@@ -8,12 +8,9 @@ use bytes::Bytes;
 use h2::{Reason, SendStream};
 use tokio::time::Instant;
 
-use crate::transport::http2::backlog::{Awaits, Backlog, Hold, Kept, Queued, Ticket};
+use crate::transport::http2::backlog::{Awaits, Backlog, Hold, Kept, Queued, SEND_BUFFER, Ticket};
 use crate::transport::timed_io::ENOUGH;
 use crate::worker::timer_wheel::{Timer, Timers};
-
-/// What h2 holds of one stream's data before it is written. A stream whose reader is slow costs this and no more.
-pub(super) const SEND_BUFFER: usize = 64 * 1024;
 
 /// How long a stream is held whose answer is out and whose request has not ended.
 const LINGER: Duration = Duration::from_secs(1);

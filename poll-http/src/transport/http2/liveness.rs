@@ -9,19 +9,18 @@ use std::task::{Context, Poll, ready};
 use h2::{Ping, PingPong};
 use tokio::time::Instant;
 
-use crate::transport::connection_state::Link;
+use crate::transport::connection_state::ConnectionState;
 use crate::transport::context::ConnectionContext;
-use crate::transport::http2::Load;
 use crate::worker::timer_wheel::Timer;
 
 /// The liveness of one connection.
-pub(super) struct Pulse {
+pub(super) struct Liveness {
     timer: Timer,
-    link: Arc<Link>,
+    state: Arc<ConnectionState>,
     context: Arc<ConnectionContext>,
     ping: Option<PingPong>,
-    /// What `next` is for.
-    stage: Stage,
+    /// What `next` is the deadline for.
+    awaits: Awaited,
     next: Instant,
     /// Since when there is no stream.
     idle: Option<Instant>,
@@ -30,13 +29,20 @@ pub(super) struct Pulse {
 }
 
 #[derive(Clone, Copy)]
-enum Stage {
+enum Awaited {
     /// The peer's first SETTINGS are due.
     Settings,
     /// To be heard of until then.
     Listening,
     /// To answer a PING until then.
     Pinged,
+}
+
+/// Whether a connection has anything to do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Load {
+    None,
+    Streams,
 }
 
 /// What is to be done.
@@ -51,10 +57,19 @@ pub(super) enum Beat {
     Silent,
 }
 
-impl Pulse {
-    pub(super) fn new(link: Arc<Link>, context: Arc<ConnectionContext>) -> Self {
+impl Liveness {
+    pub(super) fn new(state: Arc<ConnectionState>, context: Arc<ConnectionContext>) -> Self {
         let (timer, next) = (context.timers.timer(), Instant::now() + context.settings.head);
-        Self { timer, link, context, ping: None, stage: Stage::Settings, next, idle: None, closing: false }
+        Self {
+            timer,
+            state,
+            context,
+            ping: None,
+            awaits: Awaited::Settings,
+            next,
+            idle: None,
+            closing: false,
+        }
     }
 
     pub(super) fn take_ping(&mut self, ping: Option<PingPong>) {
@@ -108,20 +123,20 @@ impl Pulse {
     }
 
     fn listen(&mut self, cx: &mut Context<'_>, now: Instant) -> Option<Beat> {
-        let heard = self.link.take_heard();
-        let alive = match self.stage {
-            Stage::Settings => self.link.push().is_some(),
-            Stage::Listening | Stage::Pinged => heard,
+        let heard = self.state.take_heard();
+        let alive = match self.awaits {
+            Awaited::Settings => self.state.push().is_some(),
+            Awaited::Listening | Awaited::Pinged => heard,
         };
-        match (self.stage, alive) {
+        match (self.awaits, alive) {
             (_, true) => {
-                self.stage = Stage::Listening;
+                self.awaits = Awaited::Listening;
                 self.next = now + self.context.settings.ping_interval;
                 None
             }
-            (Stage::Settings | Stage::Pinged, false) => Some(Beat::Silent),
-            (Stage::Listening, false) => {
-                self.stage = Stage::Pinged;
+            (Awaited::Settings | Awaited::Pinged, false) => Some(Beat::Silent),
+            (Awaited::Listening, false) => {
+                self.awaits = Awaited::Pinged;
                 self.next = now + self.context.settings.ping_timeout;
                 let ping = self.ping.as_mut()?;
                 // The answer to the last one has to be fetched before another is sent.

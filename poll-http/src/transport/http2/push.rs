@@ -23,7 +23,7 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Request, Uri, header};
 
 use crate::message::connection_info::{PushPolicy, Unread};
-use crate::transport::connection_state::Link;
+use crate::transport::connection_state::ConnectionState;
 use crate::transport::http2::backlog::{Backlog, Kept, Queued};
 use crate::transport::http2::flow::{Flow, Last};
 use crate::transport::http2::head;
@@ -37,7 +37,7 @@ const MOST_BYTES: usize = 256 * 1024;
 
 /// What the streams of a connection share.
 pub(super) struct Lane {
-    pub(super) link: Arc<Link>,
+    pub(super) state: Arc<ConnectionState>,
     pub(super) deadlines: Timers,
     pub(super) stall: Duration,
     pub(super) backlog: Arc<Backlog>,
@@ -76,10 +76,15 @@ pub(super) struct Origin {
 pub(super) struct Declined;
 
 impl Lane {
-    pub(super) fn new(link: Arc<Link>, deadlines: Timers, stall: Duration, backlog: Arc<Backlog>) -> Self {
+    pub(super) fn new(
+        state: Arc<ConnectionState>,
+        deadlines: Timers,
+        stall: Duration,
+        backlog: Arc<Backlog>,
+    ) -> Self {
         let (open, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
         Self {
-            link,
+            state,
             deadlines,
             stall,
             backlog,
@@ -93,7 +98,7 @@ impl Lane {
 
     /// Whether the peer's settings allow push.
     pub(super) fn policy(&self) -> PushPolicy {
-        self.link.push().unwrap_or(PushPolicy::Off)
+        self.state.push().unwrap_or(PushPolicy::Off)
     }
 
     /// The peer allows `peer` pushed streams at once.
@@ -134,8 +139,8 @@ impl Lane {
         let waiting = std::mem::take(&mut turn.waiting);
         drop(turn);
         self.under_way.store(false, Ordering::Relaxed);
-        if self.made.load(Ordering::Relaxed) != self.link.promised() {
-            self.link.set_push(PushPolicy::Off);
+        if self.made.load(Ordering::Relaxed) != self.state.promised() {
+            self.state.set_push(PushPolicy::Off);
         }
         waiting.into_iter().for_each(Waker::wake);
     }
@@ -157,7 +162,7 @@ impl Lane {
         let mut promised = respond.push_request(request).map_err(|error| {
             // Not the peer's fault and not a lost stream: its later settings have switched push off.
             if !error.is_reset() && !error.is_io() && !error.is_go_away() {
-                self.link.set_push(PushPolicy::Off);
+                self.state.set_push(PushPolicy::Off);
             }
             Declined
         })?;

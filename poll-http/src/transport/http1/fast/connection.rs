@@ -1,16 +1,12 @@
-//! HTTP/1.1 without an engine, for as long as a connection's requests are [plain](super::ask).
+//! One HTTP/1.1 connection on the fast path: a small state machine that keeps nothing while a client waits.
 //!
-//! A poller sends small GETs all day, and a waiting connection should cost next to nothing: hyper keeps two buffers for
-//! each and spends on a plain request more than all the rest of its way takes. So such requests are read, answered and
-//! written here, with nothing kept in between; the first one that is not plain takes its connection to hyper for good.
-//! Timers are [`stall`](crate::transport::timed_io)'s, as they are under hyper.
+//! The first request that is not plain hands the connection to hyper with every byte that was read. Timers are
+//! [`timed_io`](crate::transport::timed_io)'s, as they are under hyper.
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use http_body::Body as _;
@@ -18,21 +14,19 @@ use memchr::memmem;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::message::body::Body;
-use crate::message::connection_info::{ConnectionInfo, EarlyHints, Protocol, PushPolicy, Unread};
-use crate::message::head::Head;
+use crate::message::connection_info::{EarlyHints, Protocol};
+use crate::message::head::{HEAD_END, Head};
 use crate::message::reply::{Reply, Wants};
 use crate::message::request::{Content, Request};
 use crate::transport::connection_state::Carries;
-use crate::transport::context::ConnectionContext;
 use crate::transport::error::ConnectionError;
 use crate::transport::handle::{Begun, Handle, Panicked, begin};
-use crate::transport::http1::Http1;
-use crate::transport::http1::fast::parse_request::EMPTY_LINE;
-use crate::transport::http1::fast::write_response::{After, Framing, Outbox};
+use crate::transport::http1::fast::write_response::{Framing, Outbox};
 use crate::transport::http1::fast::{parse_request as ask, spare};
-use crate::transport::timed_io::Watched;
+use crate::transport::http1::persistence::After;
+use crate::transport::parts::{Next, Parts, http1_info};
+use crate::transport::timed_io::TimedIo;
 use crate::worker::budget;
-use crate::worker::drain::WaitDraining;
 
 /// What is read at once, on the stack. A request that does not fit is not plain.
 const READ: usize = 4096;
@@ -41,20 +35,16 @@ const AHEAD: usize = 4096;
 /// Body taken ahead of the socket: a reader's share of a large batch, not all of it.
 const GATHERED: usize = 64 * 1024;
 
-/// One HTTP/1.1 connection whose requests have all been plain.
-pub(crate) struct Direct<IO, H: Handle> {
-    io: Watched<IO>,
-    peer: SocketAddr,
-    handler: H,
-    context: Arc<ConnectionContext>,
-    draining: WaitDraining,
+/// A connection on the fast path.
+pub(crate) struct Fast<IO, H: Handle> {
+    parts: Parts<IO, H>,
     /// Read and not looked at.
     unread: Vec<u8>,
-    stage: Stage<H::Future>,
+    phase: ResponsePhase<H::Future>,
 }
 
 #[expect(clippy::large_enum_variant, reason = "each answer is here for a moment, and a box would cost it")]
-enum Stage<F> {
+enum ResponsePhase<F> {
     /// Between requests.
     Idle,
     Asked(F),
@@ -89,14 +79,6 @@ enum Socket {
     Full,
 }
 
-/// What comes of a connection.
-pub(crate) enum Turn {
-    /// It is over.
-    Ended,
-    /// A request is not plain.
-    Engine,
-}
-
 /// Whether a request was answered since the connection's task was woken.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Answered {
@@ -111,34 +93,29 @@ enum Peer {
     Left,
 }
 
-impl<IO, H> Direct<IO, H>
+impl<IO, H> Fast<IO, H>
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Handle,
 {
-    pub(crate) fn new(
-        io: Watched<IO>,
-        peer: SocketAddr,
-        handler: H,
-        context: Arc<ConnectionContext>,
-        draining: WaitDraining,
-    ) -> Self {
-        Self { io, peer, handler, context, draining, unread: Vec::new(), stage: Stage::Idle }
+    pub(crate) fn new(parts: Parts<IO, H>) -> Self {
+        Self { parts, unread: Vec::new(), phase: ResponsePhase::Idle }
     }
 
-    /// The same connection under hyper, with all that was read and not answered.
-    pub(crate) fn into_engine(mut self) -> Http1<IO, H> {
-        self.io.unread(self.unread.into());
-        Http1::new(self.io, self.peer, self.handler, &self.context, self.draining)
+    /// The connection without the fast path, with all that was read and not answered.
+    pub(crate) fn into_parts(self) -> Parts<IO, H> {
+        let Self { mut parts, unread, .. } = self;
+        parts.io.unread(unread.into());
+        parts
     }
 
     /// A connection is polled three times a request, each time for another stage, so stages are functions of their own:
     /// as one they would have one large frame, of which each turn would lay out all.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Turn, ConnectionError>> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Next, ConnectionError>> {
         let mut answered = Answered::None;
         loop {
-            match &mut self.stage {
-                Stage::Idle => {
+            match &mut self.phase {
+                ResponsePhase::Idle => {
                     // Many may have come together. One that was read before the worker's turn was over is answered in
                     // it: others who make more work have had their share, and it has had nothing.
                     match answered {
@@ -146,26 +123,27 @@ where
                         Answered::None if self.reads_freely() => ready!(budget::poll_finish(cx)),
                         Answered::None => ready!(budget::poll_begin(cx)),
                     }
-                    if let Some(turn) = ready!(self.poll_request(cx))? {
-                        return Poll::Ready(Ok(turn));
+                    if let Some(next) = ready!(self.poll_request(cx))? {
+                        return Poll::Ready(Ok(next));
                     }
                 }
-                Stage::Asked(_) => ready!(self.poll_asked(cx))?,
-                Stage::Answering(answering) => {
-                    let Poll::Ready(written) = answering.poll(&mut self.io, cx) else {
+                ResponsePhase::Asked(_) => ready!(self.poll_asked(cx))?,
+                ResponsePhase::Answering(answering) => {
+                    let Poll::Ready(written) = answering.poll(&mut self.parts.io, cx) else {
                         return self.poll_left(cx);
                     };
-                    let after = written.map_err(ConnectionError::Direct)?;
-                    self.stage = Stage::Written(after);
+                    let after = written.map_err(ConnectionError::Fast)?;
+                    self.phase = ResponsePhase::Written(after);
                 }
-                Stage::Written(after) => {
-                    ready!(self.io.poll_written(cx)).map_err(ConnectionError::Direct)?;
-                    self.stage = if *after == After::Keep { Stage::Idle } else { Stage::Closing };
+                ResponsePhase::Written(after) => {
+                    ready!(self.parts.io.poll_written(cx)).map_err(ConnectionError::Fast)?;
+                    self.phase =
+                        if *after == After::Keep { ResponsePhase::Idle } else { ResponsePhase::Closing };
                     answered = Answered::Some;
                 }
-                Stage::Closing => {
-                    let closed = ready!(Pin::new(&mut self.io).poll_shutdown(cx));
-                    return Poll::Ready(closed.map(|()| Turn::Ended).map_err(ConnectionError::Direct));
+                ResponsePhase::Closing => {
+                    let closed = ready!(Pin::new(&mut self.parts.io).poll_shutdown(cx));
+                    return Poll::Ready(closed.map(|()| Next::End).map_err(ConnectionError::Fast));
                 }
             }
         }
@@ -173,12 +151,12 @@ where
 
     /// Whether nothing has to be read, or what has come must be.
     fn reads_freely(&self) -> bool {
-        !self.unread.is_empty() || self.io.link().is_draining()
+        !self.unread.is_empty() || self.parts.io.state().is_draining()
     }
 
     /// Takes the next request and begins to answer it, if it is plain; else says what is to become of the connection.
     #[inline(never)]
-    fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Turn>, ConnectionError>> {
+    fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Next>, ConnectionError>> {
         if self.unread.is_empty() {
             match self.poll_peer(cx)? {
                 Poll::Ready(Peer::Sent) => {
@@ -186,24 +164,24 @@ where
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
-                Poll::Ready(Peer::Left) if self.io.link().is_draining() => {
-                    self.stage = Stage::Closing;
+                Poll::Ready(Peer::Left) if self.parts.io.state().is_draining() => {
+                    self.phase = ResponsePhase::Closing;
                     return Poll::Ready(Ok(None));
                 }
-                Poll::Ready(Peer::Left) => return Poll::Ready(Ok(Some(Turn::Ended))),
-                Poll::Pending if self.io.link().is_draining() => return Poll::Pending,
+                Poll::Ready(Peer::Left) => return Poll::Ready(Ok(Some(Next::End))),
+                Poll::Pending if self.parts.io.state().is_draining() => return Poll::Pending,
                 Poll::Pending => {
-                    ready!(Pin::new(&mut self.draining).poll(cx));
+                    ready!(Pin::new(&mut self.parts.draining).poll(cx));
                     // The next request may be under way; its answer says that it is the last.
-                    self.io.link().drain();
+                    self.parts.io.state().drain();
                     return Poll::Ready(Ok(None));
                 }
             }
         }
         let bytes = std::mem::take(&mut self.unread);
-        let Some((plain, end)) = ask::read(&bytes, self.context.settings.max_head_bytes) else {
+        let Some((plain, end)) = ask::read(&bytes, self.parts.context.settings.max_head_bytes) else {
             self.unread = bytes;
-            return Poll::Ready(Ok(Some(Turn::Engine)));
+            return Poll::Ready(Ok(Some(Next::Switch)));
         };
         if end < bytes.len() {
             self.unread = bytes[end..].to_vec();
@@ -218,7 +196,7 @@ where
     /// Begins to write an answer as soon as it is there; pending when it did not all leave.
     #[inline(never)]
     fn poll_asked(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
-        let Stage::Asked(future) = &mut self.stage else { return Poll::Ready(Ok(())) };
+        let ResponsePhase::Asked(future) = &mut self.phase else { return Poll::Ready(Ok(())) };
         let reply = match catch_unwind(AssertUnwindSafe(|| Pin::new(future).poll(cx))) {
             Ok(Poll::Pending) => return self.poll_left(cx),
             Ok(Poll::Ready(answer)) => answer.into(),
@@ -233,21 +211,15 @@ where
         carries: Carries,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), ConnectionError>> {
-        self.io.link().begin(carries);
-        let connection = ConnectionInfo {
-            peer: self.peer,
-            protocol: Protocol::Http11,
-            push: PushPolicy::Off,
-            early_hints: EarlyHints::None,
-            unread: Unread::Little,
-        };
-        match begin(&self.handler, request, &connection, cx) {
+        self.parts.io.state().begin(carries);
+        let connection = http1_info(self.parts.peer, Protocol::Http11, EarlyHints::None);
+        match begin(&self.parts.handler, request, &connection, cx) {
             Ok(Begun::Ready(reply)) => {
                 // Of requests that came together only the last one gives way.
                 let leaves = if self.unread.is_empty() { Leaves::AfterOthers } else { Leaves::AtOnce };
                 ready!(self.answer(reply, leaves, cx))?;
             }
-            Ok(Begun::Waiting(future)) => self.stage = Stage::Asked(future),
+            Ok(Begun::Waiting(future)) => self.phase = ResponsePhase::Asked(future),
             Err(Panicked) => ready!(self.answer(Panicked::reply(), Leaves::AtOnce, cx))?,
         }
         Poll::Ready(Ok(()))
@@ -262,34 +234,34 @@ where
     ) -> Poll<Result<(), ConnectionError>> {
         reply.leave_framing(Wants::Body);
         // What was asked is done with before anything of its answer leaves.
-        self.stage = Stage::Idle;
+        self.phase = ResponsePhase::Idle;
         let framing = Framing::of(reply.status, reply.body.exact_length());
-        let after = if self.draining.is_draining() { self.after_draining(cx) } else { After::Keep };
+        let after = if self.parts.draining.is_draining() { self.after_draining(cx) } else { After::Keep };
         let mut out = Outbox::default();
-        let after = out.head(&reply, framing, self.context.settings.keep_alive, after);
+        let after = out.head(&reply, framing, self.parts.context.settings.keep_alive, after);
         let mut answering = Answering { body: reply.body, framing, out, after, socket: Socket::Free };
         if leaves == Leaves::AfterOthers && framing != Framing::Chunks {
             if framing != Framing::Bodiless {
-                let _all_there = answering.gather(cx).map_err(ConnectionError::Direct)?;
+                let _all_there = answering.gather(cx).map_err(ConnectionError::Fast)?;
             }
-            self.stage = Stage::Answering(answering);
+            self.phase = ResponsePhase::Answering(answering);
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let Poll::Ready(written) = answering.poll(&mut self.io, cx) else {
-            self.stage = Stage::Answering(answering);
+        let Poll::Ready(written) = answering.poll(&mut self.parts.io, cx) else {
+            self.phase = ResponsePhase::Answering(answering);
             return self.poll_left(cx);
         };
-        self.stage = Stage::Written(written.map_err(ConnectionError::Direct)?);
+        self.phase = ResponsePhase::Written(written.map_err(ConnectionError::Fast)?);
         Poll::Ready(Ok(()))
     }
 
     /// While the server drains, a connection ends with the answer to the last request whose head has arrived.
     #[inline(never)]
     fn after_draining(&mut self, cx: &mut Context<'_>) -> After {
-        self.io.link().drain();
+        self.parts.io.state().drain();
         loop {
-            if memmem::find(&self.unread, EMPTY_LINE).is_some() {
+            if memmem::find(&self.unread, HEAD_END).is_some() {
                 return After::Keep;
             }
             // What else a look shows is shown again.
@@ -305,7 +277,7 @@ where
         while self.unread.len() < AHEAD {
             if ready!(self.poll_peer(cx))? == Peer::Left {
                 let left = io::Error::new(io::ErrorKind::UnexpectedEof, "the peer left before its answer");
-                return Poll::Ready(Err(ConnectionError::Direct(left)));
+                return Poll::Ready(Err(ConnectionError::Fast(left)));
             }
         }
         Poll::Pending
@@ -317,7 +289,7 @@ where
         read: &mut ReadBuf<'_>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Peer, ConnectionError>> {
-        ready!(Pin::new(&mut self.io).poll_read(cx, read)).map_err(ConnectionError::Direct)?;
+        ready!(Pin::new(&mut self.parts.io).poll_read(cx, read)).map_err(ConnectionError::Fast)?;
         Poll::Ready(Ok(if read.filled().is_empty() { Peer::Left } else { Peer::Sent }))
     }
 
@@ -330,7 +302,7 @@ where
             return Poll::Ready(Ok(Peer::Left));
         }
         let read = read.filled();
-        if matches!(self.stage, Stage::Idle) && self.unread.capacity() == 0 {
+        if matches!(self.phase, ResponsePhase::Idle) && self.unread.capacity() == 0 {
             self.unread = spare::take();
         }
         // Whoever waits keeps no more than what came meanwhile.
@@ -344,7 +316,7 @@ impl Answering {
     /// Ready when all is handed to the socket; then it is known what becomes of the connection.
     fn poll<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         &mut self,
-        io: &mut Watched<IO>,
+        io: &mut TimedIo<IO>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<After>> {
         let whole = |body: &Body, framing| framing == Framing::Bodiless || body.is_ended();
@@ -365,7 +337,7 @@ impl Answering {
                 return Poll::Pending;
             }
             if whole(&self.body, self.framing) {
-                io.link().end_with(self.body.take_written());
+                io.state().end_with(self.body.take_written());
                 return Poll::Ready(Ok(self.after));
             }
         }

@@ -7,7 +7,7 @@
 use http::Method;
 use memchr::{memchr, memmem};
 
-use crate::message::head::{Field, FieldSet, Fields, PlainHead};
+use crate::message::head::{Field, FieldSet, Fields, HEAD_END, PlainHead};
 
 /// A plain request, beside the bytes that it is in.
 pub(crate) struct Plain<'a> {
@@ -16,8 +16,6 @@ pub(crate) struct Plain<'a> {
     fields: Fields<'a>,
     pub(crate) content: &'a [u8],
 }
-
-pub(crate) const EMPTY_LINE: &[u8] = b"\r\n\r\n";
 
 /// Fields that ask for more than an answer.
 const ASKING: FieldSet =
@@ -34,7 +32,7 @@ pub(crate) fn read(bytes: &[u8], max_head_bytes: usize) -> Option<(Plain<'_>, us
     if !target.starts_with(b"/") || !target.iter().copied().all(is_in_targets) {
         return None;
     }
-    let head = line + memmem::find(&bytes[line..], EMPTY_LINE)? + EMPTY_LINE.len();
+    let head = line + memmem::find(&bytes[line..], HEAD_END)? + HEAD_END.len();
     let fields = Fields::read(&bytes[line..head])?;
     let content = bytes[head..].get(..content_length(&fields)?)?;
     if head > max_head_bytes || (method == Method::GET && !content.is_empty()) {

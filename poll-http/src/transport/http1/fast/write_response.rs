@@ -11,14 +11,15 @@ use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
 use http::header::{CONNECTION, DATE};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 use tokio::io::AsyncWrite;
 
 use crate::message::chunk;
 use crate::message::json::write_number;
-use crate::message::reply::{Reply, Sniffing, asks_to_close};
+use crate::message::reply::{Reply, Sniffing};
 use crate::transport::date::{with_date, with_usual};
 use crate::transport::http1::fast::spare;
+use crate::transport::http1::persistence::After;
 
 /// Pieces up to this size are joined with what stands before and behind them.
 const JOINED: usize = 1024;
@@ -34,20 +35,6 @@ pub(crate) enum Framing {
     /// By its length, in bytes.
     Length(u64),
     Chunks,
-}
-
-/// What becomes of the connection behind an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum After {
-    Keep,
-    Close,
-}
-
-impl After {
-    /// As a request's fields have it (RFC 9112, section 9.3).
-    pub(crate) fn of(headers: &HeaderMap) -> Self {
-        if asks_to_close(headers) { Self::Close } else { Self::Keep }
-    }
 }
 
 impl Framing {

@@ -1,8 +1,7 @@
-//! What the two sides of hyper tell each other about the request at hand.
+//! The request at hand and its response, as far as the two sides of hyper have to tell each other.
 //!
-//! hyper says to nobody how far it has read a request, or whether it will keep the connection. The side below
-//! ([`Framed`](super::framed::Framed)) gives it its input and so knows the first; the side above gives it the answer, in
-//! which the second has to be said.
+//! hyper says to nobody how far it has read a request. The side below ([`Framed`](super::framed::Framed)) gives it its
+//! input and so knows; the side above ([`service`](super::service)) needs it to say whether the connection is kept.
 
 use std::io;
 use std::pin::Pin;
@@ -13,47 +12,71 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use crate::message::connection_info::Protocol;
 use crate::transport::http1::hyper::framing::{Content, Framing};
 
 /// Shared by both sides of one connection. Only the connection's own task looks, so the lock is always free.
 #[derive(Debug, Default)]
-pub(crate) struct Exchange(Mutex<State>);
+pub(crate) struct Exchange(Mutex<Progress>);
 
 #[derive(Debug)]
-struct State {
+struct Progress {
     framing: Framing,
     content: Content,
     /// The head had a `Content-Length`.
     length: bool,
     /// The content was dropped before its end.
     abandoned: bool,
-    /// The head of a next request has come and hyper does not have it.
+    /// The version of the head that hyper has read: it is given nothing behind that request before [`Exchange::end`].
+    begun: Option<Protocol>,
+    /// The response is written, and hyper has tried to read the next head.
+    next_awaited: bool,
+    /// The head of a next request has come.
     followed: bool,
-    /// In this turn of the connection hyper has asked for input and waits for it.
-    reading: bool,
 }
 
-impl Default for State {
+impl Default for Progress {
     fn default() -> Self {
-        let content = Content::Nothing;
         Self {
             framing: Framing::new(),
-            content,
+            content: Content::Nothing,
             length: false,
             abandoned: false,
+            begun: None,
+            next_awaited: false,
             followed: false,
-            reading: false,
         }
     }
 }
 
 impl Exchange {
     /// hyper has read a head.
-    pub(crate) fn begin(&self, content: Content) {
-        let mut state = self.state();
-        state.length = state.framing.begin(content);
-        state.content = content;
-        state.abandoned = false;
+    pub(crate) fn begin(&self, protocol: Protocol, content: Content) {
+        let mut progress = self.progress();
+        progress.length = progress.framing.begin(content);
+        progress.content = content;
+        (progress.abandoned, progress.begun) = (false, Some(protocol));
+    }
+
+    /// The version of the request at hand.
+    pub(crate) fn begun(&self) -> Option<Protocol> {
+        self.progress().begun
+    }
+
+    /// hyper may be given the next request.
+    pub(crate) fn end(&self) {
+        let mut progress = self.progress();
+        (progress.begun, progress.next_awaited) = (None, false);
+    }
+
+    /// hyper has tried to read the next head.
+    pub(crate) fn await_next(&self) {
+        self.progress().next_awaited = true;
+    }
+
+    /// Whether hyper has tried to read the next head.
+    pub(crate) fn is_next_awaited(&self) -> bool {
+        self.progress().next_awaited
     }
 
     /// How many of `bytes` hyper may be given now.
@@ -61,80 +84,66 @@ impl Exchange {
     /// # Errors
     /// Where they are malformed in a way that hyper does not see.
     pub(crate) fn admit(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.state().framing.admit(bytes)
+        self.progress().framing.admit(bytes)
     }
 
-    /// The connection is polled again.
-    pub(crate) fn turn(&self) {
-        self.state().reading = false;
+    /// Whether hyper has been given all of its request.
+    pub(crate) fn is_whole(&self) -> bool {
+        let progress = self.progress();
+        progress.begun.is_some() && progress.framing.is_whole()
     }
 
-    /// Whether hyper waits for input.
-    pub(crate) fn set_reading(&self, reading: bool) {
-        self.state().reading = reading;
-    }
-
-    /// Whether the head of a next request has come that hyper does not have.
+    /// Whether the head of a next request has come.
     pub(crate) fn set_followed(&self, followed: bool) {
-        self.state().followed = followed;
+        self.progress().followed = followed;
     }
 
     /// Whether there is another request to answer.
     pub(crate) fn is_followed(&self) -> bool {
-        let state = self.state();
-        state.followed || state.framing.is_followed()
-    }
-
-    /// Whether hyper would not notice that the peer leaves.
-    pub(crate) fn is_blind(&self) -> bool {
-        let state = self.state();
-        !state.reading && (state.framing.is_whole() || state.is_given_up())
+        self.progress().followed
     }
 
     /// Whether nothing that still comes in will be looked at.
     pub(crate) fn is_given_up(&self) -> bool {
-        self.state().is_given_up()
+        let progress = self.progress();
+        progress.abandoned && !progress.keeps()
     }
 
-    /// Whether hyper will read another request behind this one, as far as that is not up to its sender or the answer.
+    /// Whether hyper will read another request behind this one, as far as that is not up to its sender or the response.
     pub(crate) fn keeps(&self) -> bool {
-        self.state().keeps()
+        self.progress().keeps()
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn progress(&self) -> MutexGuard<'_, Progress> {
         // Nothing in here panics half-way.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl Progress {
     /// hyper gives up on content that is not all there when nobody wants it, and closes behind one whose length is told
     /// twice (RFC 9112, section 6.1).
     fn keeps(&self) -> bool {
         let chunked = self.content == Content::Chunked;
         self.framing.is_whole() && !(chunked && (self.abandoned || self.length))
     }
-
-    fn is_given_up(&self) -> bool {
-        self.abandoned && !self.keeps()
-    }
 }
 
 /// The content of a request that hyper reads.
 #[derive(Debug)]
-pub(crate) struct Http1Body {
+pub(crate) struct HyperBody {
     incoming: Incoming,
     ended: bool,
     exchange: Arc<Exchange>,
 }
 
-impl Http1Body {
+impl HyperBody {
     pub(crate) fn new(incoming: Incoming, exchange: Arc<Exchange>) -> Self {
         Self { incoming, ended: false, exchange }
     }
 }
 
-impl Body for Http1Body {
+impl Body for HyperBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
@@ -156,10 +165,10 @@ impl Body for Http1Body {
     }
 }
 
-impl Drop for Http1Body {
+impl Drop for HyperBody {
     fn drop(&mut self) {
         if !self.ended && !self.incoming.is_end_stream() {
-            self.exchange.state().abandoned = true;
+            self.exchange.progress().abandoned = true;
         }
     }
 }

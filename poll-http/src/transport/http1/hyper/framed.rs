@@ -1,7 +1,7 @@
-//! A socket as hyper sees it: one request at a time, and never past the end of one that is not read yet.
+//! A socket as hyper reads it: one request, and nothing behind it before its response is written.
 //!
-//! What hyper is given is cut by [`framing`](super::framing). It also has no eye on a peer while bytes of a next request
-//! lie in its buffer, or once it has given up on content that nobody wants: then the peer's leaving is noticed here.
+//! What hyper is given is cut by [`framing`](super::framing). What comes meanwhile is kept here, for hyper or whoever
+//! serves the connection next, and here it shows that the peer has left.
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
@@ -13,10 +13,10 @@ use bytes::Bytes;
 use memchr::memmem;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::transport::connection_state::Stage;
-use crate::transport::http1::fast::parse_request::EMPTY_LINE;
+use crate::message::head::HEAD_END;
+use crate::transport::connection_state::Phase;
 use crate::transport::http1::hyper::exchange::Exchange;
-use crate::transport::timed_io::Watched;
+use crate::transport::timed_io::TimedIo;
 
 /// Read at once to see whether the peer is still there.
 const READ: usize = 4096;
@@ -27,7 +27,7 @@ const UNWANTED: usize = 256 * 1024;
 
 /// A socket below hyper.
 pub(crate) struct Framed<IO> {
-    io: Watched<IO>,
+    io: TimedIo<IO>,
     exchange: Arc<Exchange>,
     /// Read and not given out.
     ahead: Bytes,
@@ -35,49 +35,66 @@ pub(crate) struct Framed<IO> {
     unwanted: usize,
 }
 
+/// What a look at the socket shows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Peer {
+    /// More may come.
+    Open,
+    Left,
+}
+
 impl<IO> Framed<IO> {
-    pub(crate) fn new(io: Watched<IO>, exchange: Arc<Exchange>) -> Self {
+    pub(crate) fn new(io: TimedIo<IO>, exchange: Arc<Exchange>) -> Self {
         Self { io, exchange, ahead: Bytes::new(), unwanted: UNWANTED }
+    }
+
+    /// The socket, with what was not given out to be read again.
+    pub(crate) fn into_inner(self) -> TimedIo<IO> {
+        let Self { mut io, ahead, .. } = self;
+        io.unread(ahead);
+        io
     }
 
     /// Keeps what hyper is not given yet.
     fn keep(&mut self, ahead: Bytes) {
-        self.exchange.set_followed(memmem::find(&ahead, EMPTY_LINE).is_some());
+        self.exchange.set_followed(memmem::find(&ahead, HEAD_END).is_some());
         self.ahead = ahead;
     }
 }
 
 impl<IO: AsyncRead + Unpin> Framed<IO> {
-    /// Fails once the peer has left while its request is answered and hyper does not look.
-    fn poll_left(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        if self.io.link().phase().stage() != Stage::Busy || !self.exchange.is_blind() {
-            return Ok(());
-        }
+    /// Reads what comes while a request is answered, within bounds.
+    fn look(&mut self, cx: &mut Context<'_>) -> io::Result<Peer> {
         let mut space = [const { MaybeUninit::uninit() }; READ];
         loop {
             let given_up = self.exchange.is_given_up();
             let room = if given_up { self.unwanted } else { AHEAD.saturating_sub(self.ahead.len()) };
             if room == 0 {
-                return Ok(());
+                return Ok(Peer::Open);
             }
             let mut read = ReadBuf::uninit(&mut space);
             match Pin::new(&mut self.io).poll_read(cx, &mut read) {
-                Poll::Pending => return Ok(()),
+                Poll::Pending => return Ok(Peer::Open),
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Ready(Ok(())) => {}
             }
             let read = read.filled();
             if read.is_empty() {
-                let left = "the peer left before its answer";
-                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, left));
+                return Ok(Peer::Left);
             }
             if given_up {
                 self.unwanted = self.unwanted.saturating_sub(read.len());
             } else {
                 self.keep([&self.ahead, read].concat().into());
-                // hyper may wait for it.
-                cx.waker().wake_by_ref();
             }
+        }
+    }
+
+    /// While the server drains, a response says whether it is the last, which is when no other request has come.
+    fn look_ahead(&mut self, cx: &mut Context<'_>) {
+        if self.io.state().is_draining() && !self.exchange.is_followed() {
+            // What else the look shows is shown again.
+            let _ = self.look(cx);
         }
     }
 }
@@ -85,51 +102,30 @@ impl<IO: AsyncRead + Unpin> Framed<IO> {
 impl<IO: AsyncRead + Unpin> AsyncRead for Framed<IO> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if !this.ahead.is_empty() {
-            this.exchange.set_reading(false);
-            let there = buf.remaining().min(this.ahead.len());
-            let count = this.exchange.admit(&this.ahead[..there])?;
-            buf.put_slice(&this.ahead[..count]);
-            let rest = this.ahead.slice(count..);
-            this.keep(rest);
-            this.look_ahead(cx);
-            return Poll::Ready(Ok(()));
+        if this.exchange.is_whole() {
+            if this.io.state().is_between_requests() {
+                this.exchange.await_next();
+                return Poll::Pending;
+            }
+            // hyper takes no bytes for the end.
+            return if this.look(cx)? == Peer::Left { Poll::Ready(Ok(())) } else { Poll::Pending };
         }
         let before = buf.filled().len();
-        let read = Pin::new(&mut this.io).poll_read(cx, buf);
-        this.exchange.set_reading(read.is_pending());
-        ready!(read)?;
+        if this.ahead.is_empty() {
+            ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
+        } else {
+            let count = buf.remaining().min(this.ahead.len());
+            buf.put_slice(&this.ahead.split_to(count));
+        }
         let read = &buf.filled()[before..];
         if !read.is_empty() {
             let count = this.exchange.admit(read)?;
-            if count < read.len() {
-                let rest = Bytes::copy_from_slice(&read[count..]);
-                this.keep(rest);
-            }
+            let rest = [&read[count..], &this.ahead].concat();
+            this.keep(rest.into());
             buf.set_filled(before + count);
             this.look_ahead(cx);
         }
         Poll::Ready(Ok(()))
-    }
-}
-
-impl<IO: AsyncRead + Unpin> Framed<IO> {
-    /// While the server drains, an answer says whether it is the last, which is when no other request has come.
-    fn look_ahead(&mut self, cx: &mut Context<'_>) {
-        if !self.io.link().is_draining() {
-            return;
-        }
-        let mut space = [const { MaybeUninit::uninit() }; READ];
-        while memmem::find(&self.ahead, EMPTY_LINE).is_none() && self.ahead.len() < AHEAD {
-            let mut read = ReadBuf::uninit(&mut space);
-            match Pin::new(&mut self.io).poll_read(cx, &mut read) {
-                Poll::Ready(Ok(())) if !read.filled().is_empty() => {
-                    self.keep([&self.ahead, read.filled()].concat().into());
-                }
-                // The next look has it again.
-                _ => return,
-            }
-        }
     }
 }
 
@@ -150,11 +146,16 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Framed<IO> {
         self.io.is_write_vectored()
     }
 
-    /// hyper ends each of its turns with it, unless bytes wait to be written.
+    /// hyper ends each poll with it, unless bytes wait to be written. Where hyper does not look at its peer, this does.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(Pin::new(&mut this.io).poll_flush(cx))?;
-        Poll::Ready(this.poll_left(cx))
+        let busy = this.io.state().stay().phase() == Phase::Busy;
+        if busy && (this.exchange.is_whole() || this.exchange.is_given_up()) && this.look(cx)? == Peer::Left {
+            let left = "the peer left before its response";
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, left)));
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

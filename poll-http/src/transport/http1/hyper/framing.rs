@@ -22,15 +22,6 @@ pub(crate) struct Framing {
     line: Line,
     /// The head has a `Content-Length`.
     length: bool,
-    next: Next,
-}
-
-/// How much of a head was given out since the last one was read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Next {
-    None,
-    Begun,
-    Whole,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +62,7 @@ const LENGTH: &[u8] = b"content-length:";
 
 impl Framing {
     pub(crate) fn new() -> Self {
-        Self { at: At::Head, line: Line::Empty, length: false, next: Next::None }
+        Self { at: At::Head, line: Line::Empty, length: false }
     }
 
     /// A head was read. Says whether a `Content-Length` was in it.
@@ -81,13 +72,7 @@ impl Framing {
             Content::Sized(length) => At::Sized(length),
             Content::Chunked => At::Chunked(Chunk::Size(0)),
         };
-        self.next = Next::None;
         std::mem::take(&mut self.length)
-    }
-
-    /// Whether a whole head was given out since the last one was read.
-    pub(crate) fn is_followed(&self) -> bool {
-        self.next == Next::Whole
     }
 
     /// Whether all of the content has been given out.
@@ -116,16 +101,10 @@ impl Framing {
     fn head(&mut self, bytes: &[u8]) -> usize {
         for (at, byte) in bytes.iter().enumerate() {
             self.line = match (self.line, byte) {
-                (Line::Empty, b'\n') => {
-                    if self.next == Next::Begun {
-                        self.next = Next::Whole;
-                    }
-                    return at + 1;
-                }
+                (Line::Empty, b'\n') => return at + 1,
                 (_, b'\n') => Line::Empty,
                 (Line::Empty, b'\r') => Line::Empty,
                 (line @ (Line::Empty | Line::Length(_)), byte) => {
-                    self.next = Next::Begun;
                     let known = if let Line::Length(known) = line { known } else { 0 };
                     let same = LENGTH[known] == byte.to_ascii_lowercase();
                     self.length |= same && known + 1 == LENGTH.len();
