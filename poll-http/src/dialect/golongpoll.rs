@@ -5,8 +5,8 @@
 //! client that cannot name its last event holds whole milliseconds only, and the channel is sealed up to each time that
 //! is given as one to go on from.
 
-mod events;
-mod place;
+mod poll_answer;
+mod start;
 mod whole_milliseconds;
 
 use std::time::Duration;
@@ -18,8 +18,8 @@ use poll_core::{
 };
 use uuid::Uuid;
 
-pub(crate) use self::events::{Events, uncached};
-use self::place::Since;
+pub(crate) use self::poll_answer::{Events, uncached};
+use self::start::Since;
 use crate::access::origin;
 use crate::access::tokens::Right;
 use crate::dialect::format::PublishFormat;

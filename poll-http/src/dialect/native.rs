@@ -4,15 +4,15 @@
 //! writes streams, and `job` knows the steps of a job.
 
 mod answer;
-mod ask;
+mod content_type;
+mod frames;
 mod job;
-mod lines;
-mod media;
 mod multipart;
 mod publish;
+mod question;
 
 pub(crate) use answer::{LongPoll, PublishedStep, etag, message, message_cache, poll};
-pub(crate) use ask::{demo_job, job, long_poll, short_poll, stream};
+pub(crate) use frames::{connected, media, notice, progress, promise, updates};
 pub(crate) use job::{progress_report, step};
-pub(crate) use lines::{connected, media, notice, progress, promise, updates};
 pub(crate) use publish::{Incoming, Lines, address, key, publish};
+pub(crate) use question::{demo_job, job, long_poll, short_poll, stream};

@@ -7,8 +7,8 @@ use std::borrow::Cow;
 use percent_encoding::{AsciiSet, percent_decode_str, percent_encode};
 
 use crate::message::head::Head;
+use crate::message::percent_encoding::decode;
 use crate::message::refusal::Refusal;
-use crate::message::url_encoding::decode;
 
 /// `name=value` pairs, still encoded.
 #[derive(Debug, Clone, Copy)]

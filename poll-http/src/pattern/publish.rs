@@ -3,7 +3,7 @@
 use poll_core::{ChannelName, Publish, Published, Publishing};
 
 use crate::dialect::format::PublishFormat;
-use crate::message::held::Held;
+use crate::message::body_charge::Held;
 use crate::message::outcome::Outcome;
 use crate::message::refusal::Refusal;
 use crate::worker::Worker;

@@ -7,12 +7,12 @@ use poll_core::{Kind, OverBudget};
 
 use crate::access::origin;
 use crate::access::tokens::Right;
-use crate::message::coding;
 use crate::message::connection_info::{ConnectionInfo, Unread};
 use crate::message::head::Head;
 use crate::message::outcome::Outcome;
 use crate::message::refusal::Refusal;
 use crate::message::request::{Content, Request};
+use crate::message::transfer_coding;
 use crate::service::admit::admit;
 use crate::service::answering::Answering;
 use crate::service::finish::Finish;
@@ -57,7 +57,7 @@ impl Dispatcher {
         finish: &mut Finish,
     ) -> Result<Outcome, Refusal> {
         let (worker, program) = (&self.worker, &*self.program);
-        coding::check(head)?;
+        transfer_coding::check(head)?;
         origin::check_host(head, &worker.settings().hosts)?;
         if head.path() == "*" && *head.method() == Method::OPTIONS {
             // The server as a whole (RFC 9110 §9.3.7).

@@ -3,8 +3,8 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 
+use crate::message::body_charge::Held;
 use crate::message::head::Head;
-use crate::message::held::Held;
 use crate::message::outcome::Outcome;
 use crate::message::refusal::Refusal;
 use crate::message::request::Content;

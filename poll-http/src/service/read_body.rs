@@ -14,7 +14,7 @@ use http_body::Body as _;
 use poll_core::{Memory, OverBudget};
 use tokio::time::Instant;
 
-use crate::message::held::Held;
+use crate::message::body_charge::Held;
 use crate::message::refusal::Refusal;
 use crate::message::request_body::RequestBody;
 use crate::worker::timer_wheel::Timers;

@@ -9,9 +9,9 @@ use percent_encoding::percent_decode_str;
 use poll_core::{ChannelName, Cursor, Locator, Seq};
 
 use crate::dialect::golongpoll;
+use crate::message::percent_encoding::is_encoded;
 use crate::message::refusal::{Refusal, Shape};
 use crate::message::reply::Reply;
-use crate::message::url_encoding::is_encoded;
 
 /// What a path names.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use multer::Multipart;
 
-use crate::dialect::native::media::Media;
+use crate::dialect::native::content_type::Media;
 use crate::message::refusal::Refusal;
 
 /// What a form may hold beside its message: the heads of its parts, and other fields.

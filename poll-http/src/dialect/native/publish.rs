@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use memchr::memchr;
 use poll_core::{ChannelName, IdempotencyKey, Payload, Publish};
 
-use crate::dialect::native::media::Media;
+use crate::dialect::native::content_type::Media;
 use crate::dialect::native::multipart;
 use crate::message::head::{Field, Head, Repeated};
 use crate::message::query::{Query, Repeats, form};
@@ -63,7 +63,7 @@ pub(crate) fn address(head: Head<'_>) -> Result<(ChannelName, Option<String>), R
     let query = Query::of(head);
     let [channel, content] = query.get_all(["channel", "content"], Repeats::Refused)?;
     let content = content.filter(|content| !content.is_empty()).map(Cow::into_owned);
-    Ok((super::ask::named(&channel)?, content))
+    Ok((super::question::named(&channel)?, content))
 }
 
 /// A publish out of what the head says and a body.

@@ -7,7 +7,7 @@ use http::{HeaderValue, StatusCode, header};
 use poll_core::{Batch, ChannelName, Form, Message, Position, ReadState, Store, Timestamp, View};
 
 use crate::dialect::format::{Cut, Place, PollFormat};
-use crate::dialect::golongpoll::place::{Grain, Since, Start};
+use crate::dialect::golongpoll::start::{Grain, Since, Start};
 use crate::dialect::golongpoll::whole_milliseconds::WholeMilliseconds;
 use crate::dialect::list::{self, List};
 use crate::dialect::question::{Answer, Question};
