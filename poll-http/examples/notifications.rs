@@ -17,7 +17,7 @@ use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use poll_core::{ChannelName, Payload, Publish, Retention, Store};
-use poll_http::{Ask, Given, Mount, Refusal, Service, ServiceSettings};
+use poll_http::{AfterDelivery, Ask, Mount, Refusal, Service, ServiceSettings};
 use tokio::net::TcpListener;
 
 const PAGE: &str = r#"<!doctype html><meta charset="utf-8"><title>Notifications</title>
@@ -56,7 +56,8 @@ struct User(String);
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let port = std::env::args().nth(1).map_or(Ok(0), |port| port.parse::<u16>())?;
-    let settings = ServiceSettings { golongpoll_given: Given::Deleted, ..ServiceSettings::default() };
+    let settings =
+        ServiceSettings { golongpoll_after_delivery: AfterDelivery::Delete, ..ServiceSettings::default() };
     let service = Service::builder(Store::in_memory(Retention::golongpoll()))
         .settings(settings)
         .check(|head, ask| {

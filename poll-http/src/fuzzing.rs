@@ -46,8 +46,8 @@ pub fn native(query: &str, body: &[u8]) {
     native::short_poll(head).iter().for_each(|question| bounded(question, Duration::ZERO));
     native::long_poll(head, MOST).iter().for_each(|question| bounded(question, MOST));
     native::stream(head).iter().for_each(|asked| bounded(&asked.question, Duration::ZERO));
-    let mut incoming = native::Incoming::of(head);
-    if let (Ok(key), Ok((_, content))) = (native::key(head), native::address(head))
+    let mut incoming = native::PublishBody::of(head);
+    if let (Ok(key), Ok((_, content))) = (native::idempotency_key(head), native::publish_query(head))
         && let Ok(publish) = native::publish(key, content, &mut incoming, body, MOST_PAYLOAD, Demo::Off)
     {
         assert!((1..=1_000).contains(&publish.payloads.len()));
@@ -60,7 +60,7 @@ pub fn golongpoll(query: &str, body: &[u8]) {
     let Some(parts) = head(query) else { return };
     let head = Head::from(&parts);
     let (settings, store) = (ServiceSettings::default(), Store::in_memory(Retention::default()));
-    let events = golongpoll::events(head, &settings, &store, Wants::Body);
+    let events = golongpoll::question(head, &settings, &store, Wants::Body);
     events.iter().for_each(|(question, _)| bounded(question, Duration::from_secs(120)));
     drop(golongpoll::publish(body, MOST_PAYLOAD));
 }

@@ -9,8 +9,8 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use poll_http::{
-    Access, ConnectionSettings, Cors, Demo, Drain, EarlyHintsHttp1, Given, HostCheck, Limits, Metrics, Rate,
-    Receipts, Service, ServiceSettings,
+    Access, AfterDelivery, ConnectionSettings, Cors, Demo, Drain, EarlyHintsHttp1, HostCheck, Limits,
+    Metrics, Rate, Receipts, Service, ServiceSettings,
 };
 
 use crate::config::{self, Config, CorsOrigin, Switch};
@@ -51,9 +51,9 @@ fn service_settings(config: &Config, addresses: &[SocketAddr]) -> ServiceSetting
         access: access(&config.trust),
         trusted_proxies: config.trust.proxies.clone(),
         golongpoll_most_seconds: config.dialects.golongpoll_max_timeout.as_secs(),
-        golongpoll_given: match config.dialects.golongpoll_delete_after_retrieval {
-            Switch::On => Given::Deleted,
-            Switch::Off => Given::Kept,
+        golongpoll_after_delivery: match config.dialects.golongpoll_delete_after_retrieval {
+            Switch::On => AfterDelivery::Delete,
+            Switch::Off => AfterDelivery::Keep,
         },
         receipts: match config.dialects.receipts {
             Switch::On => Receipts::On,

@@ -1,7 +1,7 @@
 //! The channel dialect: `/api/poll/{channel}` and `/api/publish/{channel}`, with times in seconds.
 //!
-//! A client that names its last message gets all that follow; one that names a time gets one message, because
-//! the dialect's own client reads only one and goes on from that one's time.
+//! A client that names its last message gets all that follow. One that names a time gets one message, because the
+//! dialect's own client reads only one and resumes from its time.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -20,47 +20,50 @@ use crate::message::body::Body;
 use crate::message::head::Head;
 use crate::message::json::{write_encoding, write_payload};
 use crate::message::query::{Query, Repeats};
-use crate::message::refusal::Refusal;
+use crate::message::refusal::{ErrorFormat, Refusal};
 use crate::message::reply::Reply;
 use crate::message::respond;
 
-/// How a question is put, which is how it is answered.
+/// How errors are written.
+pub(crate) const ERRORS: ErrorFormat = ErrorFormat::Json;
+
+/// How a poll was put, which decides how it is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mode {
-    /// By the last message: all that follow.
+pub(crate) enum PollAnswer {
+    /// With all messages after this one.
     All(Uuid),
-    /// By time: the next one.
+    /// With the next message after this time.
     One(Timestamp),
 }
 
-/// Reads a question.
+/// Parses a poll.
 pub(crate) fn question(
     head: Head<'_>,
     channel: ChannelName,
     most: Duration,
-) -> Result<(Question, Mode), Refusal> {
+) -> Result<(Question, PollAnswer), Refusal> {
     let query = Query::of(head);
     let get = |name| Ok::<_, Refusal>(query.get(name, Repeats::FirstWins)?.filter(|value| !value.is_empty()));
     let wait = wait(get("timeout")?.as_deref(), || None, most)?;
-    let (position, limit, mode) = match get("last_message_id")? {
+    let (position, limit, format) = match get("last_message_id")? {
         Some(text) => {
             let id = Uuid::parse_str(&text)
                 .map_err(|_| Refusal::bad_request("`last_message_id` is not a UUID"))?;
             let position = if id.is_nil() { Position::Start } else { Position::AfterId(id) };
-            (position, Limit::default(), Mode::All(id))
+            (position, Limit::default(), PollAnswer::All(id))
         }
         None => {
             let since = get("since")?.map_or(Ok(Timestamp::ZERO), |text| time(&text))?;
             let start = since == Timestamp::ZERO;
             let position = if start { Position::Start } else { Position::AfterTime(since) };
-            (position, Limit::messages(1), Mode::One(since))
+            (position, Limit::messages(1), PollAnswer::One(since))
         }
     };
     let channels = Channels::one(channel, position);
-    Ok((Question { channels, limit, wait, at_end: AtEnd::Wait }, mode))
+    Ok((Question { channels, limit, wait, at_end: AtEnd::Wait }, format))
 }
 
-/// Seconds since the epoch, to the microsecond. A double holds that exactly until the year 2255.
+/// Seconds since the epoch. A double is exact to the microsecond until the year 2255.
 fn time(text: &str) -> Result<Timestamp, Refusal> {
     let seconds = text.parse::<f64>().ok().filter(|seconds| seconds.is_finite());
     let seconds = seconds.ok_or_else(|| Refusal::bad_request("`since` must be a number of seconds"))?;
@@ -72,13 +75,27 @@ fn time(text: &str) -> Result<Timestamp, Refusal> {
     Ok(Timestamp::from_micros((seconds.max(0.0) * 1e6).round() as u64))
 }
 
-impl PollFormat for Mode {
+/// Parses a publish: a JSON object, whatever its `Content-Type`.
+pub(crate) fn publish(body: &[u8], most_payload: usize) -> Result<Publish, Refusal> {
+    let malformed =
+        |error| Refusal::bad_request(format!("the body must be a message, which is a JSON object: {error}"));
+    let payload = Payload::json(body).map_err(|error| malformed(error.to_string()))?;
+    if !payload.as_bytes().starts_with(b"{") {
+        return Err(malformed("it is another JSON value".to_owned()));
+    }
+    if payload.len() > most_payload {
+        return Err(Refusal::too_large("the message", most_payload));
+    }
+    Ok(Publish::one(payload))
+}
+
+impl PollFormat for PollAnswer {
     fn write(self: Box<Self>, _: &ChannelName, answer: &Answer) -> Result<Reply, Refusal> {
         let body = match (&answer.view.batch, *self) {
             (Some(batch), Self::All(_)) => list::body(All, answer, batch, Vec::new()),
             (Some(batch), Self::One(_)) => list::body(One, answer, batch, Vec::new()),
-            (None, mode) => {
-                let since = match mode {
+            (None, format) => {
+                let since = match format {
                     Self::One(since) => since,
                     Self::All(id) => poll_core::time_of(id),
                 };
@@ -94,7 +111,6 @@ impl PollFormat for Mode {
     }
 }
 
-/// All messages that follow.
 struct All;
 
 impl List for All {
@@ -115,7 +131,7 @@ impl List for All {
     }
 }
 
-/// The next message, twice: by itself, and in a list.
+/// One message, twice: by itself, and in a list.
 struct One;
 
 impl List for One {
@@ -140,7 +156,7 @@ impl List for One {
     }
 }
 
-/// An object is shown with `id` and `timestamp` of the message in place of its own; all else as `data`.
+/// An object is shown with the message's `id` and `timestamp` in place of its own; anything else as `data`.
 fn write_message(out: &mut Vec<u8>, message: &Message) {
     out.push(b'{');
     match &message.payload {
@@ -157,7 +173,7 @@ fn write_message(out: &mut Vec<u8>, message: &Message) {
     out.push(b'}');
 }
 
-/// The fields of an object but `id` and `timestamp`, each behind it a comma.
+/// The members of an object except `id` and `timestamp`, each followed by a comma.
 fn write_fields(out: &mut Vec<u8>, json: &[u8]) {
     for (name, value) in Fields::of(json) {
         if !object::text(name).is_some_and(|name| matches!(&*name, "id" | "timestamp")) {
@@ -169,29 +185,15 @@ fn write_fields(out: &mut Vec<u8>, json: &[u8]) {
     }
 }
 
-/// A time as a JSON number of seconds with six digits behind the point.
+/// A time as a JSON number of seconds with six decimals.
 fn write_seconds(out: &mut Vec<u8>, at: Timestamp) {
     let _ = write!(out, "{}.{:06}", at.as_micros() / 1_000_000, at.as_micros() % 1_000_000);
 }
 
-/// Reads a publish: a JSON object, whatever its declared type.
-pub(crate) fn publish(body: &[u8], most_payload: usize) -> Result<Publish, Refusal> {
-    let malformed =
-        |error| Refusal::bad_request(format!("the body must be a message, which is a JSON object: {error}"));
-    let payload = Payload::json(body).map_err(|error| malformed(error.to_string()))?;
-    if !payload.as_bytes().starts_with(b"{") {
-        return Err(malformed("it is another JSON value".to_owned()));
-    }
-    if payload.len() > most_payload {
-        return Err(Refusal::too_large("the message", most_payload));
-    }
-    Ok(Publish::one(payload))
-}
+/// Writes the answer to a publish.
+pub(crate) struct PublishAnswer;
 
-/// How a publish is answered.
-pub(crate) struct PublishedMessage;
-
-impl PublishFormat for PublishedMessage {
+impl PublishFormat for PublishAnswer {
     fn write(&self, _: &ChannelName, published: &Published) -> Reply {
         let mut out = Vec::with_capacity(80);
         for stamp in published.stamps.iter().take(1) {
@@ -207,7 +209,7 @@ mod tests {
 
     use super::*;
 
-    fn ask(query: &str) -> Result<(Question, Mode), Refusal> {
+    fn ask(query: &str) -> Result<(Question, PollAnswer), Refusal> {
         let head = Request::get(format!("/api/poll/c?{query}")).body(()).unwrap().into_parts().0;
         question((&head).into(), ChannelName::parse("c").unwrap(), Duration::from_secs(60))
     }
@@ -218,18 +220,18 @@ mod tests {
         let mut text = Vec::new();
         write_seconds(&mut text, at);
         assert_eq!(text, b"1795214978.123457");
-        let (_, mode) = ask("since=1795214978.123457").unwrap();
-        assert_eq!(mode, Mode::One(at));
+        let (_, format) = ask("since=1795214978.123457").unwrap();
+        assert_eq!(format, PollAnswer::One(at));
     }
 
     #[test]
     fn questions_by_id_get_all_and_by_time_get_one() {
-        let (question, mode) = ask("").unwrap();
+        let (question, format) = ask("").unwrap();
         assert_eq!((question.channels.only().position, question.limit.messages), (Position::Start, 1));
-        assert_eq!(mode, Mode::One(Timestamp::ZERO));
+        assert_eq!(format, PollAnswer::One(Timestamp::ZERO));
         let id = Uuid::from_u128(9);
-        let (question, mode) = ask(&format!("last_message_id={id}&since=5&timeout=99")).unwrap();
-        assert_eq!((question.channels.only().position, mode), (Position::AfterId(id), Mode::All(id)));
+        let (question, format) = ask(&format!("last_message_id={id}&since=5&timeout=99")).unwrap();
+        assert_eq!((question.channels.only().position, format), (Position::AfterId(id), PollAnswer::All(id)));
         assert_eq!(question.wait, Duration::from_secs(59));
         for bad in ["since=inf", "since=nan", "since=x", "timeout=nan", "last_message_id=1"] {
             assert!(ask(bad).is_err(), "{bad}");

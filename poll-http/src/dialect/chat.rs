@@ -1,4 +1,4 @@
-//! The chat dialect: `/messages`, one channel of texts, read in the order of their ids.
+//! The chat dialect: `/messages`, one channel of texts in the order of their ids.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -16,16 +16,19 @@ use crate::message::body::Body;
 use crate::message::head::Head;
 use crate::message::json::{json_string, write_payload, write_string, write_text, write_time};
 use crate::message::query::{Query, Repeats};
-use crate::message::refusal::Refusal;
+use crate::message::refusal::{ErrorFormat, Refusal};
 use crate::message::reply::Reply;
 use crate::message::respond;
 
 /// The one channel of this dialect.
 const CHANNEL: &str = "messages";
-/// The largest request in bytes, as the original has it.
+/// The largest request in bytes, as in the original.
 pub(crate) const MOST_BYTES: usize = 10_000;
-/// How long a question waits.
+/// How long a poll waits.
 const WAIT: Duration = Duration::from_secs(10);
+
+/// How errors are written.
+pub(crate) const ERRORS: ErrorFormat = ErrorFormat::SpacedJson;
 
 const JSON_UTF8: &str = "application/json; charset=UTF-8";
 
@@ -33,7 +36,7 @@ pub(crate) fn channel() -> Result<ChannelName, Refusal> {
     Ok(ChannelName::parse(CHANNEL)?)
 }
 
-/// Reads a question.
+/// Parses a poll.
 pub(crate) fn question(head: Head<'_>) -> Result<Question, Refusal> {
     let query = Query::of(head);
     let after = query.get("after", Repeats::FirstWins)?.filter(|after| !after.is_empty());
@@ -47,10 +50,26 @@ pub(crate) fn question(head: Head<'_>) -> Result<Question, Refusal> {
     Ok(Question { channels, limit: Limit::default(), wait: WAIT, at_end: AtEnd::Wait })
 }
 
-/// How a question is answered: with an array, empty when nothing came in time.
-pub(crate) struct Texts;
+/// Parses a publish.
+pub(crate) fn publish(body: &[u8], most_payload: usize) -> Result<(Publish, PublishAnswer), Refusal> {
+    let malformed = |why: &dyn std::fmt::Display| {
+        Refusal::bad_request(format!("not an object with a text `body`: {why}"))
+    };
+    let posted = Payload::json(body).map_err(|error| malformed(&error))?;
+    let bodies =
+        Fields::of(posted.as_bytes()).filter(|(name, _)| object::text(name).as_deref() == Some("body"));
+    let text = bodies.last().ok_or_else(|| malformed(&"it has none"))?.1;
+    let text = object::text(text).ok_or_else(|| malformed(&"it is no text"))?.into_owned();
+    if text.len() > most_payload {
+        return Err(Refusal::too_large("the message", most_payload));
+    }
+    Ok((Publish::one(Payload::text(text.clone())), PublishAnswer(text)))
+}
 
-impl PollFormat for Texts {
+/// Answers a poll with an array, empty after a timeout.
+pub(crate) struct PollAnswer;
+
+impl PollFormat for PollAnswer {
     fn write(self: Box<Self>, _: &ChannelName, answer: &Answer) -> Result<Reply, Refusal> {
         let body = match &answer.view.batch {
             Some(batch) => list::body(Messages, answer, batch, Vec::new()),
@@ -62,7 +81,6 @@ impl PollFormat for Texts {
     }
 }
 
-/// The messages of an array.
 struct Messages;
 
 impl List for Messages {
@@ -86,36 +104,20 @@ fn write_message(out: &mut Vec<u8>, message: &Message) {
     write_time(out, message.at);
     out.extend_from_slice(br#","body":"#);
     match &message.payload {
-        // A body is a text: other JSON is shown as the text it is.
+        // A body is a string: other JSON is shown as text.
         Payload::Json(json) if json_string(json).is_none() => write_text(out, json),
         payload => drop(write_payload(out, payload)),
     }
     out.push(b'}');
 }
 
-/// Reads a publish.
-pub(crate) fn publish(body: &[u8], most_payload: usize) -> Result<(Publish, PublishedText), Refusal> {
-    let told = |why: &dyn std::fmt::Display| {
-        Refusal::bad_request(format!("not an object with a text `body`: {why}"))
-    };
-    let posted = Payload::json(body).map_err(|error| told(&error))?;
-    let bodies =
-        Fields::of(posted.as_bytes()).filter(|(name, _)| object::text(name).as_deref() == Some("body"));
-    let text = bodies.last().ok_or_else(|| told(&"it has none"))?.1;
-    let text = object::text(text).ok_or_else(|| told(&"it is no text"))?.into_owned();
-    if text.len() > most_payload {
-        return Err(Refusal::too_large("the message", most_payload));
-    }
-    Ok((Publish::one(Payload::text(text.clone())), PublishedText(text)))
-}
-
-/// How the publish of a text is answered: with the message as everyone will see it.
+/// Answers a publish with the message as readers will see it.
 #[derive(Debug)]
-pub(crate) struct PublishedText(String);
+pub(crate) struct PublishAnswer(String);
 
-impl PublishFormat for PublishedText {
+impl PublishFormat for PublishAnswer {
     fn most_bytes(&self, _: usize) -> usize {
-        // Each byte may be written as an escape.
+        // Each byte may have to be escaped.
         self.0.len() * 6
     }
 

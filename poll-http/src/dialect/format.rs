@@ -1,6 +1,6 @@
-//! What a pattern asks of a dialect: how its answer is written and, of a long poll, what may be given and when.
+//! What a pattern asks of a dialect: how to write an answer and, for a long poll, what to answer with and when.
 //!
-//! Functions without waiting: a pattern calls them with what it has read, and does the waiting they ask for.
+//! These functions never wait: a pattern calls them with what it has read, and waits if they say so.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,24 +11,24 @@ use crate::dialect::question::{Answer, Question};
 use crate::message::refusal::Refusal;
 use crate::message::reply::Reply;
 
-/// How a dialect's long polls are answered. The defaults are for clients that name the last message they have.
+/// How a dialect answers long polls. The defaults are for clients that name the last message they have.
 pub(crate) trait PollFormat: Send {
-    /// The position that is to be read before the question's own can be [settled](Self::place), if there is one.
-    fn place_by(&self) -> Option<Position> {
+    /// The position to look up before the poll can [start](Self::start), if any.
+    fn lookup_position(&self) -> Option<Position> {
         None
     }
 
-    /// Settles where the poll starts, by what was found at [that position](Self::place_by).
-    fn place(&mut self, question: Question, _: &Place) -> Question {
+    /// Decides where the poll starts, given what was found at the [position looked up](Self::lookup_position).
+    fn start(&mut self, question: Question, _: &Lookup) -> Question {
         question
     }
 
-    /// How much of a view may be given now.
-    fn cut(&mut self, _channel: &ChannelName, _: &View, _now: Timestamp) -> Cut {
-        Cut::Nowhere
+    /// How much of a view may be sent now.
+    fn ready(&mut self, _channel: &ChannelName, _: &View, _now: Timestamp) -> Ready {
+        Ready::All
     }
 
-    /// Those of the messages that the client is given, where not all are.
+    /// The messages to send, if not all of them.
     fn select(
         &self,
         _channel: &ChannelName,
@@ -38,42 +38,44 @@ pub(crate) trait PollFormat: Send {
         None
     }
 
-    /// The answer.
+    /// Writes the answer.
     ///
     /// # Errors
-    /// Where there is no memory for what goes with it.
+    /// If there is no memory for what has to be remembered of it.
     fn write(self: Box<Self>, channel: &ChannelName, answer: &Answer) -> Result<Reply, Refusal>;
 }
 
-/// What was found where a poll is to start.
-pub(crate) struct Place {
-    /// When the poll came.
+/// What was found at the position looked up.
+pub(crate) struct Lookup {
+    /// When the poll arrived.
     pub(crate) now: Timestamp,
     pub(crate) read_state: ReadState,
-    /// The message that the position names, if it names one.
+    /// The message that the position names, if any.
     pub(crate) message: Option<Found>,
 }
 
-/// How much of a view may be given.
+/// How much of a view may be sent.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Cut {
-    /// All of it.
-    Nowhere,
-    /// Its first messages.
-    Behind(usize),
-    /// Nothing yet: look again after that time. Once the poll is overdue by more than `grace`, its first messages.
-    Held { pause: Duration, grace: Duration, first: usize },
-    /// Nothing of it: look again without a bound on bytes. Where there is none, all of it.
+pub(crate) enum Ready {
+    All,
+    First(usize),
+    /// Nothing yet: look again after `pause`. Once the poll is overdue by more than `grace`, the `first` messages.
+    NotYet {
+        pause: Duration,
+        grace: Duration,
+        first: usize,
+    },
+    /// Nothing: look again without a limit on bytes. If there was none, all of it.
     TooShort,
 }
 
-/// How a dialect answers a publish.
+/// How a dialect answers publishes.
 pub(crate) trait PublishFormat: Send {
-    /// The most bytes that the answer takes, where it may be large.
+    /// An upper bound on the answer's size in bytes, if it may be large.
     fn most_bytes(&self, _messages: usize) -> usize {
         0
     }
 
-    /// The answer.
+    /// Writes the answer.
     fn write(&self, channel: &ChannelName, published: &Published) -> Reply;
 }

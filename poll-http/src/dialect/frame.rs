@@ -1,7 +1,6 @@
-//! What one chunk of a stream holds: a JSON line, or a server-sent event (WHATWG HTML §9.2).
+//! The framing of streams: JSON lines, or server-sent events (WHATWG HTML, section 9.2).
 //!
-//! Framing only: a line is one JSON object that a dialect wrote. Each function gives one whole frame, because
-//! a frame is a chunk and a chunk is a message.
+//! One message is one frame is one chunk. What a frame says is the dialect's.
 
 use poll_core::Cursor;
 
@@ -14,31 +13,31 @@ pub(crate) enum Framing {
     Events,
 }
 
-/// How soon an EventSource reconnects by itself, in milliseconds.
+/// The EventSource's reconnection time in milliseconds.
 const RETRY: &str = "retry: 2000\n";
 
-/// The comment that keeps a silent event stream alive. No blank line behind it: some parsers make an empty message of a
-/// comment that one follows.
+/// The comment that keeps an idle event stream alive. Without a blank line, which makes some parsers dispatch an empty
+/// message.
 pub(crate) const COMMENT: &[u8] = b": heartbeat\n";
 
 impl Framing {
-    /// Writes what stands before a message's JSON.
+    /// Begins a message's frame.
     pub(crate) fn open_message(self, out: &mut Vec<u8>, cursor: Cursor) {
         if self == Self::Events {
-            // No `event` field: a message is what `onmessage` is for.
+            // Without an `event` field it goes to `onmessage`.
             out.extend_from_slice(b"id: ");
             out.extend_from_slice(&cursor.to_text());
             out.extend_from_slice(b"\ndata: ");
         }
     }
 
-    /// Writes what stands behind a frame's JSON.
+    /// Ends a frame.
     pub(crate) fn close(self, out: &mut Vec<u8>) {
         out.extend_from_slice(if self == Self::Events { b"\n\n" } else { b"\n" });
     }
 
-    /// A frame that is no message. In an event stream its type is the event's name; where it says how far the
-    /// reader has come, its id is the position, so that a reader who leaves now comes back here.
+    /// A frame that is not a message: in an event stream, an event named `kind` whose id, if any, is where the reader
+    /// resumes.
     pub(crate) fn notice(self, kind: &str, cursor: Option<Cursor>, json: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(json.len() + 96);
         if self == Self::Events {

@@ -1,9 +1,9 @@
 //! The golongpoll dialect: `/events` and `/publish`, as the library jcuga/golongpoll and its clients speak it.
 //!
-//! Times are milliseconds here, so several events may share one. The library's own clients then lose some;
-//! ours must not. So a poll's `since_time` is settled before it waits and given back by a timeout, an answer to a
-//! client that cannot name its last event holds whole milliseconds only, and the channel is sealed up to each time that
-//! is given as one to go on from.
+//! Times are milliseconds, so several events may share one, and the library's clients then lose some. Here they must
+//! not: a poll's `since_time` is settled before it waits and returned by a timeout, the answer to a client that cannot
+//! name its last event has whole milliseconds only, and the channel is sealed up to every time that a client is told to
+//! resume from.
 
 mod poll_answer;
 mod start;
@@ -18,7 +18,7 @@ use poll_core::{
 };
 use uuid::Uuid;
 
-pub(crate) use self::poll_answer::{Events, uncached};
+pub(crate) use self::poll_answer::{PollAnswer, uncached};
 use self::start::Since;
 use crate::access::origin;
 use crate::access::tokens::Right;
@@ -27,24 +27,26 @@ use crate::dialect::object::{self, Fields};
 use crate::dialect::question::{AtEnd, Channels, Question};
 use crate::message::head::Head;
 use crate::message::query::{Query, Repeats};
-use crate::message::refusal::Refusal;
+use crate::message::refusal::{ErrorFormat, Refusal};
 use crate::message::reply::{Reply, Wants};
 use crate::message::respond;
-use crate::worker::settings::{Given, ServiceSettings};
+use crate::worker::settings::{AfterDelivery, ServiceSettings};
 
-/// What a publish may hold beside its data: a category of 1024 characters, each written as an escape, and keys.
+/// How large a publish may be beyond its data: a category of 1024 escaped characters, and the keys.
 pub(crate) const ENVELOPE_BYTES: usize = 8 * 1_024;
+/// How errors are written.
+pub(crate) const ERRORS: ErrorFormat = ErrorFormat::SpacedJson;
 
-/// Reads a poll. Checks are in the library's order and in its words.
-pub(crate) fn events(
+/// Parses a poll. Checks are in the library's order and in its words.
+pub(crate) fn question(
     head: Head<'_>,
     settings: &ServiceSettings,
     store: &Store,
     wants: Wants,
-) -> Result<(Question, Events), Refusal> {
+) -> Result<(Question, PollAnswer), Refusal> {
     let (question, since) = poll(head, settings.golongpoll_most_seconds)?;
-    let (door, becomes) = (settings.golongpoll_given, becomes(head, settings));
-    Ok((question, Events::new(store.clone(), since, wants, door, becomes)))
+    let (setting, after) = (settings.golongpoll_after_delivery, after_delivery(head, settings));
+    Ok((question, PollAnswer::new(store.clone(), since, wants, setting, after)))
 }
 
 fn poll(head: Head<'_>, most_seconds: u64) -> Result<(Question, Since), Refusal> {
@@ -54,25 +56,25 @@ fn poll(head: Head<'_>, most_seconds: u64) -> Result<(Question, Since), Refusal>
     let timeout = get("timeout").and_then(|text| text.parse().ok());
     let timeout = timeout
         .filter(|seconds| (1..=most_seconds).contains(seconds))
-        .ok_or_else(|| told(format!("Invalid or missing 'timeout' arg.  Must be 1-{most_seconds}.")))?;
+        .ok_or_else(|| mistake(format!("Invalid or missing 'timeout' arg.  Must be 1-{most_seconds}.")))?;
     let channel = get("category").and_then(|category| ChannelName::parse(&category).ok());
     let channel =
-        channel.ok_or_else(|| told("Invalid subscription category, must be 1-1024 characters long."))?;
-    // A value that is there but no text is as wrong as one that is no number.
+        channel.ok_or_else(|| mistake("Invalid subscription category, must be 1-1024 characters long."))?;
+    // A value that is not UTF-8 is as wrong as one that is not a number.
     let malformed = |name| query.get(name, Repeats::FirstWins).is_err();
     let since = match get("since_time") {
-        None if malformed("since_time") => return Err(told("Invalid 'since_time' arg.")),
+        None if malformed("since_time") => return Err(mistake("Invalid 'since_time' arg.")),
         None => None,
-        Some(text) => Some(text.parse::<i64>().map_err(|_| told("Invalid 'since_time' arg."))?),
+        Some(text) => Some(text.parse::<i64>().map_err(|_| mistake("Invalid 'since_time' arg."))?),
     };
     let last = match get("last_id") {
-        None if malformed("last_id") => return Err(told("Param 'last_id' was not a valid UUID.")),
+        None if malformed("last_id") => return Err(mistake("Param 'last_id' was not a valid UUID.")),
         None => None,
         Some(_) if since.is_none() => {
-            return Err(told("Must provide 'since_time' arg when providing 'last_id'."));
+            return Err(mistake("Must provide 'since_time' arg when providing 'last_id'."));
         }
         Some(text) => {
-            Some(Uuid::parse_str(&text).map_err(|_| told("Param 'last_id' was not a valid UUID."))?)
+            Some(Uuid::parse_str(&text).map_err(|_| mistake("Param 'last_id' was not a valid UUID."))?)
         }
     };
     let since = match (since, last) {
@@ -83,30 +85,34 @@ fn poll(head: Head<'_>, most_seconds: u64) -> Result<(Question, Since), Refusal>
         }
     };
     let wait = Duration::from_secs(timeout);
-    // Where it starts is settled when the poll has its place.
+    // The position is settled when the poll starts.
     let channels = Channels::one(channel, Position::End);
     Ok((Question { channels, limit: Limit::default(), wait, at_end: AtEnd::Wait }, since))
 }
 
-/// A mistake of the client's, which this dialect answers with status 200.
-fn told(text: impl Into<std::borrow::Cow<'static, str>>) -> Refusal {
+/// A client's mistake, which this dialect answers with status 200.
+fn mistake(text: impl Into<std::borrow::Cow<'static, str>>) -> Refusal {
     Refusal::told_as_success(text)
 }
 
-/// What becomes of the events that this client is given. To delete one is to write, so it takes the publish right, and a
-/// page of another site, which a browser lets send any GET, deletes nothing.
-fn becomes(head: Head<'_>, settings: &ServiceSettings) -> Given {
+/// What happens to the events that this client gets. Deleting is a write: it needs the right to publish, and a page of
+/// another site, which may send any GET, deletes nothing.
+fn after_delivery(head: Head<'_>, settings: &ServiceSettings) -> AfterDelivery {
     let may = || {
         settings.access.check(Right::Publish, head).is_ok()
             && origin::check_site(head, &settings.cors).is_ok()
     };
-    if settings.golongpoll_given == Given::Deleted && may() { Given::Deleted } else { Given::Kept }
+    if settings.golongpoll_after_delivery == AfterDelivery::Delete && may() {
+        AfterDelivery::Delete
+    } else {
+        AfterDelivery::Keep
+    }
 }
 
-/// Reads a publish: a JSON object whose keys match in any case, as Go's decoder has it.
+/// Parses a publish: a JSON object whose keys match in any case, as in Go's decoder.
 pub(crate) fn publish(body: &[u8], most_payload: usize) -> Result<(ChannelName, Publish), Refusal> {
     let malformed = || Refusal::bad_request("Invalid POST body json.");
-    // The data is one level down.
+    // The data is nested one level deep.
     let posted = compact_json(body, MAX_JSON_DEPTH + 1).map_err(|_| malformed())?;
     if !posted.starts_with(b"{") {
         return Err(malformed());
@@ -130,14 +136,14 @@ pub(crate) fn publish(body: &[u8], most_payload: usize) -> Result<(ChannelName, 
     if data.len() > most_payload {
         return Err(Refusal::too_large("'data'", most_payload));
     }
-    // A part of compact JSON is compact.
+    // Part of compact JSON is compact.
     Ok((channel, Publish::one(Payload::Json(Bytes::copy_from_slice(data)))))
 }
 
-/// How a publish is answered.
-pub(crate) struct PublishedEvent;
+/// Writes the answer to a publish.
+pub(crate) struct PublishAnswer;
 
-impl PublishFormat for PublishedEvent {
+impl PublishFormat for PublishAnswer {
     fn write(&self, _: &ChannelName, _: &Published) -> Reply {
         respond::json(StatusCode::OK, &br#"{"success": true}"#[..])
     }

@@ -1,8 +1,8 @@
 //! The body of an answer that lists messages.
 //!
-//! A small list is rendered whole, once for all who are given it. A large one is rendered piece by piece, as its reader
-//! takes it: what a slow reader keeps is then a reference to messages, not a rendering six times their size, and no turn
-//! of a worker is longer than a piece.
+//! A small list is rendered whole, once for all its readers. A large one is rendered in pieces as its reader takes them:
+//! a slow reader then holds references to messages rather than a rendering up to six times their size, and rendering
+//! never keeps a worker for longer than a piece.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -16,33 +16,33 @@ use crate::message::body::{Body, Piece, Pieces, held_for_one};
 use crate::message::reply::Reply;
 use crate::worker::budget::{self, cost};
 
-/// The most payload in bytes of a list that is rendered whole; that of one message always is.
+/// Lists of at most this many bytes of payload are rendered whole, as is any single message.
 const WHOLE: usize = 64 * 1024;
-/// The same where nobody else is given just this list.
+/// The same for a list that only one reader gets.
 const WHOLE_FOR_ONE: usize = 4 * 1024;
-/// How large a piece gets, give or take a message.
+/// The size of a piece, give or take a message.
 const PIECE: usize = 16 * 1024;
-/// What stands around a message at most, but for its payload.
+/// Room for what surrounds a message's payload.
 const AROUND: usize = 192;
 
 const POLL_MISSED: HeaderName = HeaderName::from_static("poll-missed");
 
 /// How a dialect lists messages.
 pub(crate) trait List: Send + 'static {
-    /// Under which the whole is kept for others.
+    /// Under which the rendering is shared.
     const FORM: Form;
 
-    /// Writes what stands before the first message.
+    /// Writes what precedes the messages.
     fn open(&self, out: &mut Vec<u8>);
 
-    /// Writes one message.
+    /// Writes a message.
     fn message(&self, out: &mut Vec<u8>, message: &Message);
 
-    /// Writes what stands behind the last of `messages`, where it is the same for all who are given them.
+    /// Writes what follows `messages` and is the same for all their readers.
     fn close(&self, out: &mut Vec<u8>, batch: &Batch, messages: &[Arc<Message>]);
 }
 
-/// The body of an answer that gives `batch`, or only some of its messages; `own` stands behind the list.
+/// The body that lists the messages of `answer`, all from `batch`, followed by `own`.
 pub(crate) fn body<L: List>(list: L, answer: &Answer, batch: &Arc<Batch>, own: Vec<u8>) -> Body {
     let messages = answer.messages();
     let small = |most| messages.len() == 1 || payload(messages) <= most;
@@ -68,7 +68,7 @@ pub(crate) fn body<L: List>(list: L, answer: &Answer, batch: &Arc<Batch>, own: V
     Body::drawn(Listed { list, batch: batch.clone(), only: answer.only.clone(), next: 0, own: Some(own) })
 }
 
-/// Says how many messages were missed, in dialects whose answers have no place for it.
+/// Adds the number of missed messages as a header field, for dialects whose bodies have no place for it.
 pub(crate) fn add_missed(reply: &mut Reply, read_state: &ReadState) {
     if let Some(missed) = read_state.missed().filter(|missed| *missed > 0) {
         reply.headers_mut().insert(POLL_MISSED, HeaderValue::from(missed));
@@ -93,16 +93,16 @@ fn render(list: &impl List, batch: &Batch, messages: &[Arc<Message>]) -> Vec<u8>
     out
 }
 
-/// A list on its way.
+/// A list that is rendered in pieces.
 struct Listed<L> {
     list: L,
-    /// Charged for as long as this is held.
+    /// Holds the memory's charge.
     batch: Arc<Batch>,
-    /// Those that are given, where not all are.
+    /// The messages to send, if not all of the batch.
     only: Option<Vec<Arc<Message>>>,
-    /// The message that comes next.
+    /// Index of the next message.
     next: usize,
-    /// What stands behind the list; taken with the last piece.
+    /// What follows the list; taken by the last piece.
     own: Option<Vec<u8>>,
 }
 
@@ -111,7 +111,7 @@ impl<L: List> Listed<L> {
         self.only.as_deref().unwrap_or(self.batch.messages())
     }
 
-    /// How many messages the next piece is about to have, and how large it will be without escapes.
+    /// How many messages the next piece will have, and its size without escapes.
     fn next_piece(&self) -> (usize, usize) {
         let (mut messages, mut bytes) = (0, AROUND);
         for message in &self.messages()[self.next..] {
@@ -124,7 +124,6 @@ impl<L: List> Listed<L> {
         (messages, bytes)
     }
 
-    /// The next piece; `None` behind the last.
     fn piece(&mut self) -> Option<Vec<u8>> {
         self.own.as_ref()?;
         let (most, bytes) = self.next_piece();

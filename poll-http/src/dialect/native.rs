@@ -1,18 +1,27 @@
-//! The native dialect (the paths under `/api/` that are named after what they do).
+//! The native dialect: `/api/message`, `/api/poll`, `/api/longpoll`, `/api/stream`, `/api/push`, `/api/progress`.
 //!
-//! `ask` reads questions, `publish` reads what is published, `answer` writes polls and single messages, `lines`
-//! writes streams, and `job` knows the steps of a job.
+//! `question` and `publish` (with `content_type`, `multipart` and `job`) parse; `poll_answer`, `publish_answer`,
+//! `message` and `frames` write.
 
-mod answer;
+use crate::message::refusal::ErrorFormat;
+
 mod content_type;
 mod frames;
 mod job;
+mod message;
 mod multipart;
+mod poll_answer;
 mod publish;
+mod publish_answer;
 mod question;
 
-pub(crate) use answer::{LongPoll, PublishedStep, etag, message, message_cache, poll};
-pub(crate) use frames::{connected, media, notice, progress, promise, updates};
+pub(crate) use frames::{connected, content_type, notice, progress, promise, updates};
 pub(crate) use job::{progress_report, step};
-pub(crate) use publish::{Incoming, Lines, address, key, publish};
+pub(crate) use message::{message, message_cache};
+pub(crate) use poll_answer::{PollAnswer, etag, poll};
+pub(crate) use publish::{Lines, PublishBody, idempotency_key, publish, publish_query};
+pub(crate) use publish_answer::StepAnswer;
 pub(crate) use question::{demo_job, job, long_poll, short_poll, stream};
+
+/// How errors are written.
+pub(crate) const ERRORS: ErrorFormat = ErrorFormat::ProblemJson;

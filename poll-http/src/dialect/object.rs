@@ -1,15 +1,14 @@
-//! The fields of a JSON object, and the text of a JSON string, where that is all that is asked of them.
+//! The members of a JSON object and the text of a JSON string, read from JSON known to be valid.
 //!
-//! What is looked into was checked when it was published, or just before. It is not parsed again: a parser into Rust's
-//! types refuses what the grammar allows (lone surrogates, numbers that fit no double, deep nesting), and a message that
-//! was taken must come out of every door.
+//! Not parsed into Rust types, because those refuse what the grammar allows (lone surrogates, numbers beyond a double,
+//! deep nesting), and a message that was accepted must be readable through every dialect.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Visitor};
 
-/// The fields of a compact JSON object, in their order; none of any other value. Names and values are as they are written.
+/// The members of a compact JSON object in order, names and values as written. Empty for any other value.
 pub(crate) struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
@@ -31,14 +30,14 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
-/// Where the value that compact JSON begins with ends.
+/// The end of the value at the start of compact JSON.
 fn value_end(json: &[u8]) -> usize {
     let (mut depth, mut at) = (0usize, 0);
     while let Some(byte) = json.get(at) {
         match byte {
             b'"' => at += string_end(&json[at..]) - 1,
             b'[' | b'{' => depth += 1,
-            // Of what is around it.
+            // They belong to what encloses it.
             b']' | b'}' | b',' | b':' if depth == 0 => return at,
             b']' | b'}' => depth -= 1,
             _ => {}
@@ -48,7 +47,7 @@ fn value_end(json: &[u8]) -> usize {
     at
 }
 
-/// Where the string that `json` begins with ends.
+/// The end of the string at the start of `json`.
 fn string_end(json: &[u8]) -> usize {
     let mut at = 1;
     while let Some(next) = memchr::memchr2(b'"', b'\\', json.get(at..).unwrap_or_default()) {
@@ -61,8 +60,8 @@ fn string_end(json: &[u8]) -> usize {
     json.len()
 }
 
-/// The text of a JSON string; `None` of any other value. UTF-8 has no lone surrogates, so each becomes a replacement
-/// character, as decoders in Go and browsers make it.
+/// The text of a JSON string; `None` for any other value. A lone surrogate, which UTF-8 cannot encode, becomes a
+/// replacement character, as in Go and browsers.
 pub(crate) fn text(json: &[u8]) -> Option<Cow<'_, str>> {
     let inner = json.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
     if memchr::memchr(b'\\', inner).is_none() {
@@ -75,7 +74,7 @@ struct Text(String);
 
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // As bytes, serde_json gives lone surrogates in the way of UTF-8.
+        // As bytes, serde_json passes lone surrogates on, encoded like other code points.
         deserializer.deserialize_bytes(TextVisitor).map(Self)
     }
 }
@@ -90,7 +89,7 @@ impl Visitor<'_> for TextVisitor {
     }
 
     fn visit_bytes<E>(self, mut bytes: &[u8]) -> Result<String, E> {
-        /// How long a surrogate is.
+        /// The length of an encoded surrogate.
         const SURROGATE: usize = 3;
         let mut text = String::with_capacity(bytes.len());
         while let Err(error) = std::str::from_utf8(bytes) {

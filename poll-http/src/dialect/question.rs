@@ -1,4 +1,4 @@
-//! Where every dialect meets every pattern: what is asked, and what is answered.
+//! Where dialects meet patterns: a question as parsed, and the answer to be written.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,22 +7,21 @@ use poll_core::{ChannelName, Kind, Limit, Message, OverBudget, Position, Timesta
 
 use crate::dialect::frame::Framing;
 
-/// What a reader asks, with nothing left to parse.
+/// A question with nothing left to parse.
 #[derive(Debug, Clone)]
 pub(crate) struct Question {
     pub(crate) channels: Channels,
     pub(crate) limit: Limit,
-    /// How long to wait while there is nothing to give.
+    /// How long to wait for a message.
     pub(crate) wait: Duration,
     pub(crate) at_end: AtEnd,
 }
 
-/// The channels that are asked for, and where the reader is in each. One, until a dialect can name several: the patterns
-/// read and wait for [the only one](Self::only).
+/// The channels asked for, with the reader's position in each. Exactly one, until a dialect can name several.
 #[derive(Debug, Clone)]
 pub(crate) struct Channels([Reading; 1]);
 
-/// A channel, and where its reader is in it.
+/// A channel and the reader's position in it.
 #[derive(Debug, Clone)]
 pub(crate) struct Reading {
     pub(crate) channel: ChannelName,
@@ -44,51 +43,50 @@ impl Channels {
         only
     }
 
-    /// The same channel from another position on.
+    /// The same channel at another position.
     pub(crate) fn at(self, position: Position) -> Self {
         Self(self.0.map(|reading| Reading { position, ..reading }))
     }
 }
 
-/// A question whose answer stays open.
+/// A question answered by a stream.
 #[derive(Debug)]
 pub(crate) struct StreamQuestion {
     pub(crate) question: Question,
-    /// The position, if the reader named one.
+    /// The position that the reader named, if any.
     pub(crate) given: Option<Position>,
     pub(crate) framing: Framing,
 }
 
-/// What a reader does who has everything of a channel that has ended.
+/// What a poll does that has read everything of a channel that has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AtEnd {
-    /// Is told so at once.
+    /// It is answered at once.
     Answer,
-    /// Waits its time out: its dialect has no word for an end, and would ask again at once.
+    /// It times out: the dialect cannot express an end, so its client would poll again at once.
     Wait,
 }
 
-/// What a poll is given.
+/// What a poll is answered with.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) view: View,
-    /// When it was given.
     pub(crate) now: Timestamp,
-    /// Those messages of the view that are given, where not all are.
+    /// The messages of the view to send, if not all of them.
     pub(crate) only: Option<Vec<Arc<Message>>>,
 }
 
 impl Answer {
-    /// The messages that are given.
+    /// The messages to send.
     pub(crate) fn messages(&self) -> &[Arc<Message>] {
         let all = || self.view.batch.as_ref().map_or(&[][..], |batch| batch.messages());
         self.only.as_deref().unwrap_or_else(all)
     }
 
-    /// Whether there is memory for holding the messages while their reader takes them.
+    /// Checks that there is memory to hold the messages while the reader takes them.
     ///
     /// # Errors
-    /// [`OverBudget`] where there is none; nothing of it may then be kept.
+    /// [`OverBudget`] if there is not; the answer must then be dropped.
     pub(crate) fn check_budget(&self) -> Result<(), OverBudget> {
         let over = self.view.batch.as_ref().is_some_and(|batch| batch.is_over_budget());
         if over { Err(OverBudget(Kind::Answers)) } else { Ok(()) }

@@ -1,4 +1,4 @@
-//! What a reader of a channel has to tell, before it is written in any format.
+//! What happens on a channel that is streamed, before a dialect writes it.
 
 use std::sync::Arc;
 
@@ -7,24 +7,23 @@ use poll_core::{Batch, Cursor};
 /// What a channel reader yields.
 pub(crate) enum StreamEvent {
     /// Messages.
-    Batch(Arc<Batch>, Reach),
-    /// What was missed, if that is known, and where reading goes on.
+    Batch(Arc<Batch>, Finality),
+    /// Messages were missed, how many if that is known; reading continues after `cursor`.
     Reset { missed: Option<u64>, cursor: Cursor },
-    /// Nothing, for a whole heartbeat interval.
+    /// Nothing happened for a heartbeat interval.
     Idle(Cursor),
-    /// The last one: the channel has ended behind this position.
+    /// Last: the channel has ended at this position.
     Ended(Cursor),
-    /// The last one: the server drains.
+    /// Last: the server drains.
     Draining(Cursor),
-    /// The last one: what is next cannot be given, and the stream breaks off.
+    /// Last: the next messages cannot be read, and the stream is aborted.
     Broken,
 }
 
-/// How far a batch reaches.
+/// Whether more messages may follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reach {
-    /// There may be more behind it.
-    Part,
-    /// The channel has ended with it.
-    End,
+pub(crate) enum Finality {
+    MoreMayFollow,
+    /// The channel has ended with this batch or message.
+    Last,
 }

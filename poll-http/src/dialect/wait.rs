@@ -1,4 +1,4 @@
-//! How long a long poll waits, in dialects that let the client say so.
+//! How long a long poll waits, in dialects that let the client choose.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use crate::message::refusal::Refusal;
 
 const DEFAULT_WAIT: Duration = Duration::from_secs(30);
 
-/// How long a long poll waits: up to `timeout`, else as long as the client prefers, at most `most`. A thirtieth of that is
-/// left for the answer's way, at most a second: proxies that allow an answer just as long would cut it off.
+/// How long a long poll waits: `timeout`, else what the client prefers, at most `most`. A thirtieth of it, at most a
+/// second, is left for the answer to travel: a proxy with a timeout of the same length would cut it off.
 pub(crate) fn wait(
     timeout: Option<&str>,
     preferred: impl FnOnce() -> Option<Duration>,
@@ -22,7 +22,7 @@ pub(crate) fn wait(
     Ok(asked - (asked / 30).min(Duration::from_secs(1)))
 }
 
-/// A decimal number of seconds; `most` where it is more than a duration holds.
+/// A decimal number of seconds; `most` if it does not fit a [`Duration`].
 fn seconds(text: &str, most: Duration) -> Result<Duration, Refusal> {
     if let Some(whole) = number(text) {
         return Ok(Duration::from_secs(whole));

@@ -1,4 +1,4 @@
-//! The memory that a request's content takes, charged to the account and to its connection until the request is answered.
+//! The memory of a request's content, charged to the account and to the connection until the request is answered.
 
 use std::sync::Arc;
 
@@ -6,40 +6,37 @@ use poll_core::{Charge, Kind, Memory, OverBudget};
 
 use crate::message::allowance::Allowance;
 
-/// What a request whose content is awaited takes beside it, in bytes: a stream, a future, what its head said.
-const A_REQUEST: u64 = 1_024;
+/// What a request with content takes besides it, in bytes: a stream, a future, the parsed head.
+const A_REQUEST: usize = 1_024;
 
-/// What is held for a request whose content is read or published.
-pub(crate) struct Held {
+/// The charge for one request's content.
+pub(crate) struct BodyCharge {
     charge: Charge,
     allowance: Option<Arc<Allowance>>,
 }
 
-impl Held {
+impl BodyCharge {
     /// For content that is still to come.
     ///
     /// # Errors
-    /// Where there is no memory for the request.
+    /// If there is no memory for the request.
     pub(crate) fn new(memory: &Memory, allowance: Option<&Arc<Allowance>>) -> Result<Self, OverBudget> {
-        let mut held = Self { charge: memory.charge(Kind::Bodies, 0)?, allowance: allowance.cloned() };
-        held.take(A_REQUEST)?;
-        Ok(held)
+        let mut body = Self { charge: memory.charge(Kind::Bodies, 0)?, allowance: allowance.cloned() };
+        body.grow(A_REQUEST)?;
+        Ok(body)
     }
 
-    /// For content that came with its head: small, as one read is.
+    /// For content that arrived with its head, which is no more than one read.
     pub(crate) fn whole(memory: &Memory, bytes: usize) -> Self {
-        Self { charge: memory.charge_unbounded(Kind::Bodies, A_REQUEST + bytes as u64), allowance: None }
+        Self { charge: memory.charge_unbounded(Kind::Bodies, (A_REQUEST + bytes) as u64), allowance: None }
     }
 
-    /// For so many bytes more.
+    /// Charges more bytes.
     ///
     /// # Errors
-    /// Where there is no memory for them.
+    /// If there is no memory for them.
     pub(crate) fn grow(&mut self, bytes: usize) -> Result<(), OverBudget> {
-        self.take(bytes as u64)
-    }
-
-    fn take(&mut self, bytes: u64) -> Result<(), OverBudget> {
+        let bytes = bytes as u64;
         if let Some(allowance) = &self.allowance {
             allowance.take(bytes)?;
         }
@@ -51,7 +48,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for BodyCharge {
     fn drop(&mut self) {
         if let Some(allowance) = &self.allowance {
             allowance.give(self.charge.bytes());

@@ -37,16 +37,16 @@ const OUTCOME_UNKNOWN: &str = "https://github.com/poll-rs/poll/problems/outcome-
 
 /// How a refusal is written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Shape {
+pub(crate) enum ErrorFormat {
     /// `application/problem+json` (RFC 9457).
     #[default]
-    Problem,
+    ProblemJson,
     /// `{"error": "…"}`, with a space after the colon.
-    SpacedError,
+    SpacedJson,
     /// `{"error":"…"}`.
-    Error,
+    Json,
     /// A line of text.
-    Plain,
+    Text,
 }
 
 #[derive(Serialize)]
@@ -185,12 +185,12 @@ impl Refusal {
         }
     }
 
-    pub(crate) fn into_reply(self, shape: Shape) -> Reply {
-        let (media, body) = match shape {
-            Shape::Problem => ("application/problem+json", self.problem()),
-            Shape::SpacedError => (respond::JSON, self.error(" ")),
-            Shape::Error => (respond::JSON, self.error("")),
-            Shape::Plain => (respond::PLAIN, format!("{}\n", self.detail).into()),
+    pub(crate) fn into_reply(self, format: ErrorFormat) -> Reply {
+        let (media, body) = match format {
+            ErrorFormat::ProblemJson => ("application/problem+json", self.problem()),
+            ErrorFormat::SpacedJson => (respond::JSON, self.error(" ")),
+            ErrorFormat::Json => (respond::JSON, self.error("")),
+            ErrorFormat::Text => (respond::PLAIN, format!("{}\n", self.detail).into()),
         };
         let mut reply = respond::whole(self.status, media, respond::NO_STORE, Body::full(body));
         if let Some(after) = self.retry_after {
@@ -299,10 +299,10 @@ mod tests {
     }
 
     #[test]
-    fn shapes_and_headers() {
+    fn formats_and_headers() {
         let refusal =
             Refusal::new(StatusCode::TOO_MANY_REQUESTS, "a \"b\"").retry_after(Duration::from_millis(1_200));
-        let response = refusal.clone().into_reply(Shape::Problem).into_response();
+        let response = refusal.clone().into_reply(ErrorFormat::ProblemJson).into_response();
         assert_eq!(response.headers()[RETRY_AFTER], "2");
         assert_eq!(response.headers()[http::header::CONTENT_TYPE], "application/problem+json");
         let problem: serde_json::Value = serde_json::from_slice(&refusal.problem()).unwrap();
@@ -332,7 +332,7 @@ mod tests {
         let problem: serde_json::Value = serde_json::from_slice(&refusal.problem()).unwrap();
         assert!(problem["type"].as_str().unwrap().ends_with("/outcome-unknown"), "{problem}");
         assert!(!problem.to_string().contains("secret"), "{problem}");
-        let response = refusal.clone().into_reply(Shape::Error).into_response();
+        let response = refusal.clone().into_reply(ErrorFormat::Json).into_response();
         assert_eq!(response.headers()[RETRY_AFTER], "1");
         assert!(refusal.detail().contains("outcome is unknown"));
 

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use crate::access::admission::Names;
 use crate::access::client::Client;
-use crate::dialect::format::{Cut, Place, PollFormat};
+use crate::dialect::format::{Lookup, PollFormat, Ready};
 use crate::dialect::question::{Answer, AtEnd, Question};
 use crate::message::outcome::Outcome;
 use crate::message::refusal::Refusal;
@@ -41,7 +41,7 @@ pub(crate) fn answer(worker: &Worker, mut request: Request, client: Client) -> R
         request.question.wait = Duration::ZERO;
     }
     let worker = worker.clone();
-    Ok(match request.format.place_by() {
+    Ok(match request.format.lookup_position() {
         None => Outcome::later(LongPoll::new(worker, request, client)),
         Some(position) => Outcome::later(async move {
             let request = place(&worker, request, position, &client).await?;
@@ -68,12 +68,12 @@ async fn place(
             }
             _ => None,
         };
-        Ok(Place { now, read_state, message })
+        Ok(Lookup { now, read_state, message })
     };
     let begun = Instant::now();
     let place = worker.archive_read(channel, client, question.wait, read).await?;
     let wait = question.wait.saturating_sub(begun.elapsed());
-    let question = format.place(Question { wait, ..question }, &place);
+    let question = format.start(Question { wait, ..question }, &place);
     Ok(Request { question, format, wants })
 }
 
@@ -272,22 +272,22 @@ impl LongPoll {
             // Polled after completion only by a bug of a caller's.
             let Some(format) = &mut self.format else { return Poll::Pending };
             let channel = &self.question.channels.only().channel;
-            let only = match format.cut(channel, &view, now) {
-                Cut::Nowhere => None,
-                Cut::Held { grace, first: count, .. } if self.until() + grace <= Instant::now() => {
+            let only = match format.ready(channel, &view, now) {
+                Ready::All => None,
+                Ready::NotYet { grace, first: count, .. } if self.until() + grace <= Instant::now() => {
                     let only = first(&view, count);
                     if only.is_empty() {
                         view = View { batch: None, next: view.read_state.cursor(), ..view };
                     }
                     Some(only)
                 }
-                Cut::Held { pause, .. } => return Poll::Ready(Ok(Look::Held(pause))),
-                Cut::Behind(count) => Some(first(&view, count)),
-                Cut::TooShort if limit.bytes < usize::MAX => {
+                Ready::NotYet { pause, .. } => return Poll::Ready(Ok(Look::Held(pause))),
+                Ready::First(count) => Some(first(&view, count)),
+                Ready::TooShort if limit.bytes < usize::MAX => {
                     limit = Limit { bytes: usize::MAX, ..Limit::default() };
                     continue;
                 }
-                Cut::TooShort => None,
+                Ready::TooShort => None,
             };
             let all = view.batch.as_ref().map_or(&[][..], |batch| batch.messages());
             let given = only.as_deref().unwrap_or(all);

@@ -38,8 +38,8 @@ pub(crate) enum Job {
 pub(crate) fn answer(worker: &Worker, request: Request, client: Client) -> Result<Outcome, Refusal> {
     // A HEAD must not start it.
     if request.job == Job::Demo && request.wants == Wants::HeadOnly {
-        let media = native::media(request.asked.framing);
-        return Ok(Outcome::Now(respond::streamed(media, Body::empty())));
+        let content_type = native::content_type(request.asked.framing);
+        return Ok(Outcome::Now(respond::streamed(content_type, Body::empty())));
     }
     Ok(Outcome::later(progress(worker.clone(), request, client)))
 }
@@ -54,5 +54,5 @@ async fn progress(worker: Worker, request: Request, client: Client) -> Result<Re
         return Ok(respond::nothing_more());
     };
     let body = StreamBody::new(opened.reader, Style::Steps(framing), None);
-    Ok(respond::streamed(native::media(framing), Body::broadcastable(body).on_end(opened.permit)))
+    Ok(respond::streamed(native::content_type(framing), Body::broadcastable(body).on_end(opened.permit)))
 }

@@ -3,7 +3,7 @@
 use poll_core::{ChannelName, Publish, Published, Publishing};
 
 use crate::dialect::format::PublishFormat;
-use crate::message::body_charge::Held;
+use crate::message::body_charge::BodyCharge;
 use crate::message::outcome::Outcome;
 use crate::message::refusal::Refusal;
 use crate::worker::Worker;
@@ -17,21 +17,23 @@ pub(crate) struct Request {
     /// The size of the content that it came in…
     pub(crate) content: usize,
     /// … and what is charged for that already; let go of with the answer.
-    pub(crate) held: Option<Held>,
+    pub(crate) body_charge: Option<BodyCharge>,
 }
 
 /// Publishes, as far as that goes without waiting.
 pub(crate) fn answer(worker: &Worker, request: Request) -> Result<Outcome, Refusal> {
-    let Request { channel, publish, format, content, held } = request;
+    let Request { channel, publish, format, content, body_charge } = request;
     budget::charge(cost::MESSAGE * publish.payloads.len() as u64);
     // Before it is published: then there is no way back.
     let charge = worker.charge_answer(format.most_bytes(publish.payloads.len()) as u64)?;
-    let held = move |worker: &Worker| held.unwrap_or_else(|| Held::whole(worker.store().memory(), content));
+    let body_charge = move |worker: &Worker| {
+        body_charge.unwrap_or_else(|| BodyCharge::whole(worker.store().memory(), content))
+    };
     if worker.has_hooks() {
-        let (worker, held) = (worker.clone(), held(worker));
+        let (worker, body_charge) = (worker.clone(), body_charge(worker));
         return Ok(Outcome::later(async move {
             let published = worker.publish(&channel, publish).await?;
-            drop(held);
+            drop(body_charge);
             Ok(format.write(&channel, &published).charged(charge))
         }));
     }
@@ -48,10 +50,10 @@ pub(crate) fn answer(worker: &Worker, request: Request) -> Result<Outcome, Refus
             Outcome::Now(reply)
         }
         Publishing::Waiting(published) => {
-            let (worker, held) = (worker.clone(), held(worker));
+            let (worker, body_charge) = (worker.clone(), body_charge(worker));
             Outcome::later(async move {
                 let published = published.await?;
-                drop(held);
+                drop(body_charge);
                 Ok(write(&worker, &published))
             })
         }

@@ -46,7 +46,8 @@ async fn push(worker: Worker, request: Request, client: Client) -> Result<Reply,
         PushPolicy::Off => Style::Updates(framing),
     };
     let body = StreamBody::new(opened.reader, style, Some(first));
-    let mut reply = respond::streamed(native::media(framing), Body::stream(body).on_end(opened.permit));
+    let mut reply =
+        respond::streamed(native::content_type(framing), Body::stream(body).on_end(opened.permit));
     if push == PushPolicy::Off {
         reply.headers_mut().insert(PUSH_POLICY, HeaderValue::from_static("none"));
     }

@@ -31,5 +31,5 @@ async fn stream(worker: Worker, request: Request, client: Client) -> Result<Repl
     };
     let first = native::connected(framing, worker.random_id(), &opened.read_state, opened.now);
     let body = StreamBody::new(opened.reader, Style::Updates(framing), Some(first));
-    Ok(respond::streamed(native::media(framing), Body::broadcastable(body).on_end(opened.permit)))
+    Ok(respond::streamed(native::content_type(framing), Body::broadcastable(body).on_end(opened.permit)))
 }

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use crate::message::outcome::Pending;
-use crate::message::refusal::{Refusal, Shape};
+use crate::message::refusal::{ErrorFormat, Refusal};
 use crate::message::reply::{Reply, Sniffing};
 use crate::service::finish::Finish;
 use crate::worker::Worker;
@@ -29,7 +29,7 @@ impl Answering {
 
     /// 404 where no dialect's path is named.
     pub(super) fn not_found() -> Self {
-        let reply = Refusal::not_found().into_reply(Shape::Problem);
+        let reply = Refusal::not_found().into_reply(ErrorFormat::ProblemJson);
         Self::ready(Reply { sniffing: Sniffing::Forbidden, ..reply })
     }
 }

@@ -24,7 +24,7 @@ use crate::worker::shared::{Hook, Server};
 /// | there | here |
 /// | --- | --- |
 /// | `MaxLongpollTimeoutSeconds` | [`ServiceSettings::golongpoll_most_seconds`] |
-/// | `DeleteEventAfterFirstRetrieval` | [`ServiceSettings::golongpoll_given`]; under a [`Mount`](crate::Mount) an event counts as given once the other server has taken it |
+/// | `DeleteEventAfterFirstRetrieval` | [`ServiceSettings::golongpoll_after_delivery`]; under a [`Mount`](crate::Mount) an event counts as given once the other server has taken it |
 /// | `MaxEventBufferSize`, `EventTimeToLiveSeconds` | [`Retention`](poll_core::Retention) of the store; its `golongpoll()` has that library's defaults |
 /// | `LoggingEnabled` | a `tracing` subscriber of the program's that takes `poll_http=debug` |
 /// | `manager.Publish` | [`Service::publish`] |

@@ -4,7 +4,7 @@ use poll_core::{ChannelName, IdempotencyKey, Publish};
 
 use crate::access::client::Client;
 use crate::dialect::format::{PollFormat, PublishFormat};
-use crate::dialect::native::{self, Incoming, Lines};
+use crate::dialect::native::{self, Lines, PublishBody};
 use crate::dialect::question::Question;
 use crate::dialect::{channel, chat, golongpoll};
 use crate::message::connection_info::PushPolicy;
@@ -47,12 +47,12 @@ pub(super) fn read<'a>(
             let (question, seen) = (native::short_poll(head)?, head.field(Field::IfNoneMatch));
             Read::Short(short_poll::Request { question, seen, wants })
         }
-        Target::LongPoll => long_poll(native::long_poll(head, settings.max_poll)?, native::LongPoll, wants),
+        Target::LongPoll => long_poll(native::long_poll(head, settings.max_poll)?, native::PollAnswer, wants),
         Target::Events => {
-            let (question, format) = golongpoll::events(head, settings, worker.store(), wants)?;
+            let (question, format) = golongpoll::question(head, settings, worker.store(), wants)?;
             long_poll(question, format, wants)
         }
-        Target::Chat => long_poll(chat::question(head)?, chat::Texts, wants),
+        Target::Chat => long_poll(chat::question(head)?, chat::PollAnswer, wants),
         Target::ChannelPoll(name) => {
             let (question, format) = channel::question(head, name, settings.max_poll)?;
             long_poll(question, format, wants)
@@ -113,7 +113,7 @@ impl Read<'_> {
 /// A publish whose content is still to be read.
 pub(super) enum Posted {
     /// One message, or a body of lines, all or none.
-    Native(ChannelName, Incoming, Option<IdempotencyKey>, Option<String>),
+    Native(ChannelName, PublishBody, Option<IdempotencyKey>, Option<String>),
     /// One step of a job; the one with a final status ends it.
     Step(ChannelName),
     Event,
@@ -128,9 +128,9 @@ pub(super) enum Posted {
 pub(super) fn publish(target: Target, head: Head<'_>) -> Result<Posted, Refusal> {
     Ok(match target {
         Target::Publish => {
-            let (channel, content) = native::address(head)?;
-            let key = native::key(head)?;
-            Posted::Native(channel, Incoming::of(head), key, content)
+            let (channel, content) = native::publish_query(head)?;
+            let key = native::idempotency_key(head)?;
+            Posted::Native(channel, PublishBody::of(head), key, content)
         }
         Target::Job(job) => Posted::Step(job),
         Target::PublishEvent => Posted::Event,
@@ -153,7 +153,7 @@ impl Posted {
     }
 
     /// Content that is to be read in pieces first, with what it is to be given to.
-    pub(super) fn lines<'a>(&mut self, content: &'a [u8]) -> Option<(Lines<'a>, &mut Incoming)> {
+    pub(super) fn lines<'a>(&mut self, content: &'a [u8]) -> Option<(Lines<'a>, &mut PublishBody)> {
         let Self::Native(_, incoming, _, None) = self else { return None };
         Some((incoming.lines(content)?, incoming))
     }
@@ -173,19 +173,17 @@ impl Posted {
                 let publish = native::publish(key, given, &mut incoming, content, most, settings.demo)?;
                 (channel, publish, Box::new(incoming))
             }
-            Self::Step(job) => {
-                (job, native::progress_report(content, most)?, Box::new(native::PublishedStep))
-            }
+            Self::Step(job) => (job, native::progress_report(content, most)?, Box::new(native::StepAnswer)),
             Self::Event => {
                 let (channel, publish) = golongpoll::publish(content, most)?;
-                (channel, publish, Box::new(golongpoll::PublishedEvent))
+                (channel, publish, Box::new(golongpoll::PublishAnswer))
             }
             Self::Chat => {
                 let (publish, format) = chat::publish(content, most)?;
                 (chat::channel()?, publish, Box::new(format))
             }
             Self::Channel(channel) => {
-                (channel, channel::publish(content, most)?, Box::new(channel::PublishedMessage))
+                (channel, channel::publish(content, most)?, Box::new(channel::PublishAnswer))
             }
         })
     }

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 
-use crate::message::body_charge::Held;
+use crate::message::body_charge::BodyCharge;
 use crate::message::head::Head;
 use crate::message::outcome::Outcome;
 use crate::message::refusal::Refusal;
@@ -42,26 +42,27 @@ pub(super) fn answer(
     let (worker, program, head) = (worker.clone(), program.clone(), program.keep_head(head));
     Ok(Outcome::later(async move {
         let bounds = Bounds { bytes: most, time: worker.settings().body };
-        let (content, held) = read_body::read(body, bounds, worker.store().memory(), worker.timers()).await?;
+        let (content, body_charge) =
+            read_body::read(body, bounds, worker.store().memory(), worker.timers()).await?;
         read_lines(&mut posted, content.as_ref()).await?;
         let check = |ask: Ask<'_>| head.map_or(Ok(()), |head| program.check(Head::from(&*head), ask));
-        let outcome = publish(&worker, posted, content.as_ref(), Some(held), check)?;
+        let outcome = publish(&worker, posted, content.as_ref(), Some(body_charge), check)?;
         drop(content);
         outcome.finished().await
     }))
 }
 
-/// Parses, checks, and hands over to the pattern. What is held for the content is let go of with the answer.
+/// Parses, checks, and hands over to the pattern. What is body_charge for the content is let go of with the answer.
 fn publish(
     worker: &Worker,
     posted: Posted,
     content: &[u8],
-    held: Option<Held>,
+    body_charge: Option<BodyCharge>,
     check: impl FnOnce(Ask<'_>) -> Result<(), Refusal>,
 ) -> Result<Outcome, Refusal> {
     let (channel, publish, format) = posted.with(content, worker.settings())?;
     check(Ask::Publish(&channel))?;
-    let request = publish::Request { channel, publish, format, content: content.len(), held };
+    let request = publish::Request { channel, publish, format, content: content.len(), body_charge };
     publish::answer(worker, request)
 }
 

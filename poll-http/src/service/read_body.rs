@@ -14,7 +14,7 @@ use http_body::Body as _;
 use poll_core::{Memory, OverBudget};
 use tokio::time::Instant;
 
-use crate::message::body_charge::Held;
+use crate::message::body_charge::BodyCharge;
 use crate::message::refusal::Refusal;
 use crate::message::request_body::RequestBody;
 use crate::worker::timer_wheel::Timers;
@@ -34,12 +34,12 @@ pub(crate) async fn read(
     bounds: Bounds,
     memory: &Memory,
     timers: &Timers,
-) -> Result<(Content, Held), Refusal> {
+) -> Result<(Content, BodyCharge), Refusal> {
     let most = bounds.bytes;
     if body.size_hint().lower() > most as u64 {
         return Err(Refusal::too_large("the content", most));
     }
-    let mut held = Held::new(memory, body.allowance())?;
+    let mut charge = BodyCharge::new(memory, body.allowance())?;
     let mut timer = timers.timer();
     timer.set(Instant::now() + bounds.time);
     let mut content = Content::None;
@@ -50,7 +50,7 @@ pub(crate) async fn read(
         });
         let frame = match frame.await {
             Err(()) => return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "the content took too long")),
-            Ok(None) => return Ok((content, held)),
+            Ok(None) => return Ok((content, charge)),
             Ok(Some(Err(_))) => return Err(Refusal::bad_request("the content broke off or was malformed")),
             Ok(Some(Ok(frame))) => frame,
         };
@@ -63,10 +63,10 @@ pub(crate) async fn read(
             // Most content comes in one piece, which is then not copied. Where more is to come it is: a small piece may
             // be a part of a large buffer, and would keep all of that while it waits.
             Content::None if body.is_end_stream() => {
-                held.grow(data.len())?;
+                charge.grow(data.len())?;
                 Content::One(data)
             }
-            content => content.with(&data, most, &mut held)?,
+            content => content.with(&data, most, &mut charge)?,
         };
     }
 }
@@ -84,7 +84,7 @@ impl Content {
     }
 
     /// With more, which is charged before there is room for it.
-    fn with(self, data: &[u8], most: usize, held: &mut Held) -> Result<Self, OverBudget> {
+    fn with(self, data: &[u8], most: usize, charge: &mut BodyCharge) -> Result<Self, OverBudget> {
         let mut all = match self {
             Self::None => Vec::new(),
             Self::One(first) => first.into(),
@@ -93,7 +93,7 @@ impl Content {
         let wanted = all.len() + data.len();
         if wanted > all.capacity() {
             let capacity = wanted.max(2 * all.capacity()).min(most);
-            held.grow(capacity - all.capacity())?;
+            charge.grow(capacity - all.capacity())?;
             all.reserve_exact(capacity - all.len());
         }
         all.extend_from_slice(data);

@@ -4,7 +4,7 @@ use http::StatusCode;
 
 use crate::message::body::Body;
 use crate::message::head::Head;
-use crate::message::refusal::Shape;
+use crate::message::refusal::ErrorFormat;
 use crate::message::reply::Reply;
 use crate::message::respond;
 use crate::service::admit::going_down;
@@ -39,7 +39,7 @@ fn readiness(worker: &Worker, program: &Program) -> Reply {
         Err(why) => {
             let unready = going_down(why);
             worker.metrics().refused(unready.reason());
-            unready.into_reply(Shape::Plain)
+            unready.into_reply(ErrorFormat::Text)
         }
     }
 }

@@ -8,9 +8,9 @@ use http::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 use poll_core::{ChannelName, Cursor, Locator, Seq};
 
-use crate::dialect::golongpoll;
+use crate::dialect::{channel, chat, golongpoll, native};
 use crate::message::percent_encoding::is_encoded;
-use crate::message::refusal::{Refusal, Shape};
+use crate::message::refusal::Refusal;
 use crate::message::reply::Reply;
 
 /// What a path names.
@@ -173,14 +173,10 @@ impl Dialect {
     /// How it tells what went wrong.
     pub(crate) fn refuse(self, refusal: Refusal) -> Reply {
         match self {
-            Self::Native => refusal.into_reply(Shape::Problem),
-            Self::Chat => refusal.into_reply(Shape::SpacedError),
-            Self::Channel => refusal.into_reply(Shape::Error),
-            Self::Golongpoll => {
-                let mut reply = refusal.into_reply(Shape::SpacedError);
-                golongpoll::uncached(&mut reply);
-                reply
-            }
+            Self::Native => refusal.into_reply(native::ERRORS),
+            Self::Chat => refusal.into_reply(chat::ERRORS),
+            Self::Channel => refusal.into_reply(channel::ERRORS),
+            Self::Golongpoll => golongpoll::uncached(refusal.into_reply(golongpoll::ERRORS)),
         }
     }
 }

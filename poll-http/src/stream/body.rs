@@ -7,7 +7,7 @@ use bytes::Bytes;
 use poll_core::Batch;
 
 use crate::dialect::native;
-use crate::dialect::stream_event::{Reach, StreamEvent};
+use crate::dialect::stream_event::{Finality, StreamEvent};
 use crate::message::body::{Broadcastable, Piece, Pieces, Promise, held_for_one};
 use crate::message::shared_writer::SharedWriter;
 use crate::stream::broadcast::{Broadcasts, Member};
@@ -21,7 +21,7 @@ pub(crate) struct StreamBody {
     /// The line before everything else.
     first: Option<Bytes>,
     /// The batch that is being given, and how much of it was.
-    giving: Option<(Arc<Batch>, Reach, usize)>,
+    giving: Option<(Arc<Batch>, Finality, usize)>,
     /// Of the readers who are written to together, once this one has caught up.
     member: Option<Member>,
     /// There is no memory for what comes next.
@@ -33,8 +33,8 @@ impl StreamBody {
         Self { reader, style, first, giving: None, member: None, breaks_off: false }
     }
 
-    fn piece(&self, batch: &Arc<Batch>, reach: Reach, index: usize) -> Option<Piece> {
-        if let Some(rendering) = self.style.rendering(batch, reach) {
+    fn piece(&self, batch: &Arc<Batch>, finality: Finality, index: usize) -> Option<Piece> {
+        if let Some(rendering) = self.style.rendering(batch, finality) {
             return rendering.part(index).map(Piece::Data);
         }
         let worker = self.reader.worker();
@@ -68,10 +68,10 @@ impl Pieces for StreamBody {
             return Poll::Ready(Some(Piece::Data(first)));
         }
         loop {
-            if let Some((batch, reach, index)) = self.giving.take()
-                && let Some(piece) = self.piece(&batch, reach, index)
+            if let Some((batch, finality, index)) = self.giving.take()
+                && let Some(piece) = self.piece(&batch, finality, index)
             {
-                self.giving = Some((batch, reach, index + 1));
+                self.giving = Some((batch, finality, index + 1));
                 if matches!(&piece, Piece::Data(frame) if frame.is_empty()) {
                     // The message has no frame in this style.
                     continue;
@@ -89,14 +89,15 @@ impl Pieces for StreamBody {
             if let Some(notice) = self.notice(&event) {
                 return Poll::Ready(Some(Piece::Data(notice)));
             }
-            if let StreamEvent::Batch(batch, reach) = event {
-                if self.style.rendering(&batch, reach).is_some_and(|rendering| rendering.bytes.is_empty()) {
+            if let StreamEvent::Batch(batch, finality) = event {
+                if self.style.rendering(&batch, finality).is_some_and(|rendering| rendering.bytes.is_empty())
+                {
                     self.reader.keep_heartbeat(due);
                     // There may be any number of them: other tasks run in between.
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
-                self.giving = Some((batch, reach, 0));
+                self.giving = Some((batch, finality, 0));
             }
         }
     }

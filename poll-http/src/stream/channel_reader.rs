@@ -15,7 +15,7 @@ use poll_core::{
 use tokio::time::Instant;
 
 use crate::access::client::Client;
-use crate::dialect::stream_event::{Reach, StreamEvent};
+use crate::dialect::stream_event::{Finality, StreamEvent};
 use crate::message::refusal::Refusal;
 use crate::worker::Worker;
 use crate::worker::drain::WaitDraining;
@@ -239,8 +239,8 @@ impl ChannelReader {
             if newest && !read_state.ended {
                 self.waiting = Waiting::CaughtUp(batch.end());
             }
-            let reach = if newest && read_state.ended { Reach::End } else { Reach::Part };
-            return Some(StreamEvent::Batch(batch.clone(), reach));
+            let finality = if newest && read_state.ended { Finality::Last } else { Finality::MoreMayFollow };
+            return Some(StreamEvent::Batch(batch.clone(), finality));
         }
         self.progress = if view.is_closed() { Progress::Ended } else { self.progress };
         view.is_closed().then_some(StreamEvent::Ended(view.next))

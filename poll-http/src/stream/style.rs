@@ -4,7 +4,7 @@ use poll_core::{Batch, Rendering};
 
 use crate::dialect::frame::Framing;
 use crate::dialect::native;
-use crate::dialect::stream_event::Reach;
+use crate::dialect::stream_event::Finality;
 
 /// What a stream makes of messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -25,10 +25,10 @@ impl Style {
     }
 
     /// A batch as it is given, where that is the same for all.
-    pub(crate) fn rendering(self, batch: &Batch, reach: Reach) -> Option<&Rendering> {
+    pub(crate) fn rendering(self, batch: &Batch, finality: Finality) -> Option<&Rendering> {
         match self {
             Self::Updates(framing) => Some(native::updates(batch, framing)),
-            Self::Steps(framing) => Some(native::progress(batch, framing, reach)),
+            Self::Steps(framing) => Some(native::progress(batch, framing, finality)),
             Self::Promises(_) => None,
         }
     }

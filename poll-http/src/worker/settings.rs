@@ -37,7 +37,7 @@ pub struct ServiceSettings {
     /// Longest `timeout` of the golongpoll dialect in seconds. 120, as the library has it.
     pub golongpoll_most_seconds: u64,
     /// What happens in the golongpoll dialect to an event that was delivered.
-    pub golongpoll_given: Given,
+    pub golongpoll_after_delivery: AfterDelivery,
     /// Whether a message fetched alone lists the clients that it was delivered to.
     pub receipts: Receipts,
     /// Demonstration jobs at a time: each is a channel and ten seconds of a task.
@@ -46,12 +46,12 @@ pub struct ServiceSettings {
 
 /// What becomes of an event that was delivered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Given {
+pub enum AfterDelivery {
     /// It stays for others.
     #[default]
-    Kept,
+    Keep,
     /// It is deleted for this dialect, once the answer with it is written.
-    Deleted,
+    Delete,
 }
 
 /// Whether it is recorded which named clients a message was delivered to.
@@ -89,7 +89,7 @@ impl Default for ServiceSettings {
             access: Access::default(),
             trusted_proxies: Vec::new(),
             golongpoll_most_seconds: 120,
-            golongpoll_given: Given::Kept,
+            golongpoll_after_delivery: AfterDelivery::Keep,
             receipts: Receipts::Off,
             demo_jobs: 64,
         }

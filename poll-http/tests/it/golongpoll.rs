@@ -1,6 +1,6 @@
 //! The golongpoll dialect to the letter: its words, its selection by milliseconds and ids, its timeouts.
 
-use poll_http::{Access, Cors, Given, ServiceSettings};
+use poll_http::{Access, AfterDelivery, Cors, ServiceSettings};
 use serde_json::{Value, json};
 
 use crate::world::{Answer, BEGIN, World, pass};
@@ -305,7 +305,10 @@ async fn what_was_missed_stands_in_a_field() {
 }
 
 fn deleting() -> World {
-    World::set(ServiceSettings { golongpoll_given: Given::Deleted, ..ServiceSettings::default() })
+    World::set(ServiceSettings {
+        golongpoll_after_delivery: AfterDelivery::Delete,
+        ..ServiceSettings::default()
+    })
 }
 
 #[tokio::test(start_paused = true)]
@@ -353,7 +356,8 @@ async fn asking_for_the_head_deletes_nothing() {
 #[tokio::test(start_paused = true)]
 async fn only_who_may_publish_deletes_and_no_page_elsewhere() {
     let access = Access { publish: vec!["p".into()], subscribe: vec!["s".into(), "p".into()] };
-    let settings = ServiceSettings { golongpoll_given: Given::Deleted, ..ServiceSettings::default() };
+    let settings =
+        ServiceSettings { golongpoll_after_delivery: AfterDelivery::Delete, ..ServiceSettings::default() };
     let tokens = World::set(ServiceSettings { access, ..settings.clone() });
     let named = Cors::Origins(vec!["https://app.test".to_owned()]);
     let named = World::set(ServiceSettings { cors: named, ..settings.clone() });

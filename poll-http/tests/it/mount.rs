@@ -8,7 +8,7 @@ use http::header::{CONTENT_TYPE, LOCATION};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use poll_core::{ChannelName, IdempotencyKey, Payload, Publish, Retention, Store};
-use poll_http::{Ask, Body, Given, Mount, Refusal, Service, ServiceSettings};
+use poll_http::{AfterDelivery, Ask, Body, Mount, Refusal, Service, ServiceSettings};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 
@@ -171,7 +171,8 @@ async fn a_publisher_who_leaves_is_told_of_all_the_same() {
 
 #[tokio::test]
 async fn an_event_counts_as_given_once_the_server_took_it() {
-    let settings = ServiceSettings { golongpoll_given: Given::Deleted, ..ServiceSettings::default() };
+    let settings =
+        ServiceSettings { golongpoll_after_delivery: AfterDelivery::Delete, ..ServiceSettings::default() };
     let service = service().settings(settings).build();
     let mount = Mount::new(service.clone(), "/");
     service.publish(&channel("c"), Publish::one(Payload::text("tea"))).await.unwrap();

@@ -1,4 +1,4 @@
-//! Polls of `/events` as they are answered: where they start, what they may be given, and what becomes of it.
+//! Answers to polls of `/events`: where they start, which events they get, and what happens to those events.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -6,8 +6,8 @@ use std::sync::Arc;
 use http::{HeaderValue, StatusCode, header};
 use poll_core::{Batch, ChannelName, Form, Message, Position, ReadState, Store, Timestamp, View};
 
-use crate::dialect::format::{Cut, Place, PollFormat};
-use crate::dialect::golongpoll::start::{Grain, Since, Start};
+use crate::dialect::format::{Lookup, PollFormat, Ready};
+use crate::dialect::golongpoll::start::{Granularity, Since, Start};
 use crate::dialect::golongpoll::whole_milliseconds::WholeMilliseconds;
 use crate::dialect::list::{self, List};
 use crate::dialect::question::{Answer, Question};
@@ -16,49 +16,54 @@ use crate::message::json::{write_payload, write_string};
 use crate::message::refusal::Refusal;
 use crate::message::reply::{Reply, Wants};
 use crate::message::respond;
-use crate::worker::settings::Given;
+use crate::worker::settings::AfterDelivery;
 
 /// One poll of `/events`.
-pub(crate) struct Events {
+pub(crate) struct PollAnswer {
     store: Store,
     since: Since,
     wants: Wants,
-    /// Whether events are deleted here; then those that were are not given.
-    door: Given,
-    /// What becomes of the events that this client is given.
-    becomes: Given,
-    grain: Grain,
+    /// The server's setting: whether deleted events are left out.
+    setting: AfterDelivery,
+    /// What happens to the events that this client gets.
+    after_delivery: AfterDelivery,
+    granularity: Granularity,
     milliseconds: WholeMilliseconds,
-    /// The `since_time` that the poll really uses; known once it has its place.
-    used: u64,
+    /// The `since_time` in effect; known once the poll has started.
+    since_time: u64,
 }
 
-impl Events {
-    pub(super) fn new(store: Store, since: Since, wants: Wants, door: Given, becomes: Given) -> Self {
-        let (grain, milliseconds) = (Grain::Millisecond, WholeMilliseconds::default());
-        Self { store, since, wants, door, becomes, grain, milliseconds, used: 0 }
+impl PollAnswer {
+    pub(super) fn new(
+        store: Store,
+        since: Since,
+        wants: Wants,
+        setting: AfterDelivery,
+        after_delivery: AfterDelivery,
+    ) -> Self {
+        let (granularity, milliseconds) = (Granularity::Millisecond, WholeMilliseconds::default());
+        Self { store, since, wants, setting, after_delivery, granularity, milliseconds, since_time: 0 }
     }
 }
 
-impl PollFormat for Events {
-    fn place_by(&self) -> Option<Position> {
+impl PollFormat for PollAnswer {
+    fn lookup_position(&self) -> Option<Position> {
         Some(self.since.position())
     }
 
-    fn place(&mut self, question: Question, place: &Place) -> Question {
-        let settle = |millis| self.store.settle(place.now, &question.channels.only().channel, millis);
-        let start = self.since.start(place.message.as_ref(), place.now, &place.read_state, settle);
-        let Start { position, used, grain } = start;
-        (self.used, self.grain) = (used, grain);
+    fn start(&mut self, question: Question, lookup: &Lookup) -> Question {
+        let settle = |millis| self.store.settle(lookup.now, &question.channels.only().channel, millis);
+        let Start { position, since_time, granularity } = self.since.start(lookup, settle);
+        (self.since_time, self.granularity) = (since_time, granularity);
         Question { channels: question.channels.at(position), ..question }
     }
 
-    fn cut(&mut self, channel: &ChannelName, view: &View, now: Timestamp) -> Cut {
-        // A HEAD is given no messages, and at once.
-        if self.grain == Grain::Message || self.wants == Wants::HeadOnly {
-            return Cut::Nowhere;
+    fn ready(&mut self, channel: &ChannelName, view: &View, now: Timestamp) -> Ready {
+        // HEAD gets no messages, and its answer at once.
+        if self.granularity == Granularity::Message || self.wants == Wants::HeadOnly {
+            return Ready::All;
         }
-        self.milliseconds.cut(&self.store, channel, view, now)
+        self.milliseconds.ready(&self.store, channel, view, now)
     }
 
     fn select(
@@ -67,12 +72,13 @@ impl PollFormat for Events {
         read_state: &ReadState,
         messages: &[Arc<Message>],
     ) -> Option<Vec<Arc<Message>>> {
-        (self.door == Given::Deleted).then(|| self.store.not_retrieved(channel, read_state.epoch, messages))
+        (self.setting == AfterDelivery::Delete)
+            .then(|| self.store.not_retrieved(channel, read_state.epoch, messages))
     }
 
     fn write(self: Box<Self>, channel: &ChannelName, answer: &Answer) -> Result<Reply, Refusal> {
-        let reply = write(answer, channel, self.used);
-        let deletes = self.becomes == Given::Deleted && self.wants == Wants::Body;
+        let reply = write(answer, channel, self.since_time);
+        let deletes = self.after_delivery == AfterDelivery::Delete && self.wants == Wants::Body;
         let Some(only) = answer.only.clone().filter(|_| deletes) else { return Ok(reply) };
         let (store, channel, epoch) = (self.store, channel.clone(), answer.view.read_state.epoch);
         let reserved = store.reserve_retrievals(only.len())?;
@@ -81,25 +87,24 @@ impl PollFormat for Events {
     }
 }
 
-/// The answer to a poll that used this `since_time`.
-fn write(answer: &Answer, channel: &ChannelName, used: u64) -> Reply {
+fn write(answer: &Answer, channel: &ChannelName, since_time: u64) -> Reply {
     let body = if let Some(batch) = &answer.view.batch {
         list::body(Listing::of(channel), answer, batch, Vec::new())
     } else {
-        Body::full(format!(r#"{{"timeout":"no events before timeout","timestamp":{used}}}"#))
+        Body::full(format!(r#"{{"timeout":"no events before timeout","timestamp":{since_time}}}"#))
     };
     let mut reply = respond::whole(StatusCode::OK, respond::JSON, respond::NO_STORE, body);
-    uncached(&mut reply);
     list::add_missed(&mut reply, &answer.view.read_state);
-    reply
+    uncached(reply)
 }
 
-/// What the library says of caching, on everything that `/events` answers.
-pub(crate) fn uncached(reply: &mut Reply) {
+/// Adds the library's caching fields, which every answer of this dialect has.
+pub(crate) fn uncached(mut reply: Reply) -> Reply {
     reply.cache = Some("no-cache, no-store, must-revalidate".into());
     let headers = reply.headers_mut();
     headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
     headers.insert(header::EXPIRES, HeaderValue::from_static("0"));
+    reply
 }
 
 /// The events of a category.

@@ -1,52 +1,55 @@
-//! Whole milliseconds: what may be given to a client that goes on from a time alone, and would miss the rest of a
-//! millisecond that was cut.
+//! Whole milliseconds: a client that resumes from a time would miss the rest of a millisecond that was split.
 //!
-//! A millisecond is whole once a later one has begun in its channel, or once the store has sealed it. It is given no
-//! earlier than a millisecond after its newest message, so that what comes at the same time comes with it and a seal
-//! costs nothing. What was published before the poll came is waited for; what comes later may be left to the next poll.
+//! A millisecond is whole once the channel has a message of a later one, or once the store has sealed it. It is sent a
+//! millisecond after its newest message at the earliest, so that messages of the same time are sent together and a seal
+//! costs nothing. A poll waits for what was published before it arrived; the rest may be left to the next poll.
 
 use std::time::Duration;
 
 use poll_core::{ChannelName, Message, Seal, Seq, Store, Timestamp, View};
 
-use crate::dialect::format::Cut;
+use crate::dialect::format::Ready;
 
-/// How long behind its time a poll waits for a millisecond to be whole, before it is answered without: the journal does
-/// not come to an end with what may share it. The client then asks from where it was, so nothing is lost by it.
+/// How long beyond its timeout a poll waits for a millisecond that a hanging commit keeps open. It is then answered
+/// without; the client resumes from where it was, so nothing is lost.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// How long a millisecond stays open.
 const MILLISECOND: Duration = Duration::from_millis(1);
 
-/// The longest pause between two looks at a millisecond that the journal keeps open.
+/// The longest pause between two looks at a millisecond that a commit keeps open.
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
-/// What one poll has seen of its channel's milliseconds.
+/// What one poll has seen so far.
 #[derive(Debug, Default)]
 pub(super) struct WholeMilliseconds {
-    /// The newest message at the first look: all that was published before must be given.
+    /// The newest message at the first look: it and all before it must be sent.
     known: Option<Seq>,
-    /// Whether messages were held back that are ahead of the clock. Their time does not say how long they have been
-    /// there.
+    /// Whether messages ahead of the clock were held back once; their time does not tell their age.
     held_ahead: bool,
 }
 
 impl WholeMilliseconds {
-    /// Where a view has to be cut.
-    pub(super) fn cut(&mut self, store: &Store, channel: &ChannelName, view: &View, now: Timestamp) -> Cut {
+    /// How much of a view may be sent.
+    pub(super) fn ready(
+        &mut self,
+        store: &Store,
+        channel: &ChannelName,
+        view: &View,
+        now: Timestamp,
+    ) -> Ready {
         let known = *self.known.get_or_insert(view.read_state.newest);
-        let Some(batch) = &view.batch else { return Cut::Nowhere };
+        let Some(batch) = &view.batch else { return Ready::All };
         let (messages, newest) = (batch.messages(), batch.newest());
         let whole = messages.partition_point(|message| message.at.as_millis() < newest.at.as_millis());
         if newest.seq < view.read_state.newest {
             // A channel takes no more than 1000 messages a millisecond, so with any number of bytes all fit.
-            return if whole == 0 { Cut::TooShort } else { Cut::Behind(whole) };
+            return if whole == 0 { Ready::TooShort } else { Ready::First(whole) };
         }
-        let Some(pause) = self.pause(store, channel, newest, now) else { return Cut::Nowhere };
+        let Some(pause) = self.pause(store, channel, newest, now) else { return Ready::All };
         if whole > 0 && messages[whole - 1].seq >= known {
-            return Cut::Behind(whole);
+            return Ready::First(whole);
         }
-        Cut::Held { pause, grace: GRACE, first: whole }
+        Ready::NotYet { pause, grace: GRACE, first: whole }
     }
 
     /// How long to hold the newest message back; `None` once its millisecond is sealed.

@@ -1,27 +1,27 @@
-//! What the content of a native publish is, by its `Content-Type`.
+//! The content types of native publishes.
 
 use poll_core::Payload;
 
 use crate::message::head::is_text;
 
-/// What content is, by its `Content-Type` (RFC 9110 §8.3).
+/// How content is parsed, by its `Content-Type` (RFC 9110, section 8.3).
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Media {
+pub(super) enum ContentType {
     Json,
     Lines,
-    /// Lines that have been read.
+    /// Lines that have been parsed.
     Read(Vec<Payload>),
     Text,
     Form,
-    /// With its boundary, if it names one.
+    /// With its boundary, if there is one.
     Multipart(Option<Box<str>>),
     Other,
 }
 
-impl Media {
+impl ContentType {
     pub(super) fn of(content_type: Option<&[u8]>) -> Self {
         let value = match content_type {
-            // As nearly all write it.
+            // Common spellings first.
             Some(b"text/plain") => return Self::Text,
             Some(b"application/json") => return Self::Json,
             Some(value) if is_text(value) => value,
@@ -45,7 +45,7 @@ impl Media {
     }
 }
 
-/// The boundary that a `multipart/form-data` names.
+/// The `boundary` parameter.
 fn boundary(content_type: &str) -> Option<Box<str>> {
     multer::parse_boundary(content_type).ok().map(String::into_boxed_str)
 }

@@ -1,4 +1,4 @@
-//! Lines of the native streams. Each is one frame; see [`crate::dialect::frame`].
+//! The frames of the native streams: a line of JSON or a server-sent event each, see [`crate::dialect::frame`].
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
@@ -7,17 +7,17 @@ use poll_core::{Batch, ChannelName, Continuity, Cursor, Form, Message, ReadState
 use uuid::Uuid;
 
 use crate::dialect::frame::{COMMENT, Framing};
-use crate::dialect::native::answer::{message_json, message_path};
-use crate::dialect::native::job::{Behind, Frame, write_step};
-use crate::dialect::stream_event::{Reach, StreamEvent};
+use crate::dialect::native::job::write_step;
+use crate::dialect::native::message::{message_json, message_path};
+use crate::dialect::stream_event::{Finality, StreamEvent};
 use crate::message::body::Promise;
 use crate::message::json::{write_cursor, write_encoding, write_number, write_payload, write_time};
 use crate::message::reply::NOSNIFF;
 use crate::message::respond;
 use crate::worker::budget::{self, cost};
 
-/// The first line: who the reader is to the server, and where it starts. Where that is not where the reader was, it is no
-/// event's id: should the connection break before the reset is through, an EventSource must come back to be told.
+/// The first frame: the reader's id and where it starts. If that is not where the reader left off, the event has no id:
+/// should the connection break before the `reset` arrives, an EventSource must come back with its old position.
 pub(crate) fn connected(framing: Framing, client: u128, read_state: &ReadState, now: Timestamp) -> Bytes {
     let cursor = Cursor { epoch: read_state.epoch, seq: read_state.position };
     let id = Some(cursor).filter(|_| read_state.continuity == Continuity::Kept);
@@ -27,7 +27,7 @@ pub(crate) fn connected(framing: Framing, client: u128, read_state: &ReadState, 
     framing.notice("connected", id, json.as_bytes()).into()
 }
 
-/// The line of an event that is no message, if it has one.
+/// The frame of an event that is not a message, if it has one.
 pub(crate) fn notice(framing: Framing, event: &StreamEvent) -> Option<Bytes> {
     Some(match *event {
         StreamEvent::Batch(..) | StreamEvent::Broken => return None,
@@ -38,14 +38,14 @@ pub(crate) fn notice(framing: Framing, event: &StreamEvent) -> Option<Bytes> {
     })
 }
 
-/// What was missed, as far as that is known, before the stream goes on behind `cursor`.
+/// How many messages were missed, if known, before the stream continues after `cursor`.
 fn reset(framing: Framing, missed: Option<u64>, cursor: Cursor) -> Bytes {
     let missed = missed.map_or(String::new(), |missed| format!(r#""missed":{missed},"#));
     let json = format!(r#"{{"type":"reset",{missed}"cursor":"{cursor}"}}"#);
     framing.notice("reset", Some(cursor), json.as_bytes()).into()
 }
 
-/// A sign of life. Never empty: HTTP/2 peers count empty frames as an attack.
+/// Never empty: HTTP/2 peers take empty DATA frames for an attack (RFC 9113, section 10.5).
 fn heartbeat(framing: Framing, cursor: Cursor) -> Bytes {
     match framing {
         Framing::Events => Bytes::from_static(COMMENT),
@@ -53,26 +53,26 @@ fn heartbeat(framing: Framing, cursor: Cursor) -> Bytes {
     }
 }
 
-/// The last line.
+/// The last frame.
 fn closed(framing: Framing, reason: &str, cursor: Cursor) -> Bytes {
     let json = format!(r#"{{"type":"closed","reason":"{reason}","cursor":"{cursor}"}}"#);
     framing.notice("closed", Some(cursor), json.as_bytes()).into()
 }
 
-/// One frame a message.
+/// A frame for each message.
 pub(crate) fn updates(batch: &Batch, framing: Framing) -> &Rendering {
     let form = if framing == Framing::Lines { Form::new("native lines") } else { Form::new("native events") };
     batch.render(form, |batch| frames(batch, framing, write_update))
 }
 
-/// One frame a step of a job, and none for what is no step. `reach` says whether the job has ended with this batch.
-pub(crate) fn progress(batch: &Batch, framing: Framing, reach: Reach) -> &Rendering {
+/// A frame for each step of a job; messages that are not steps have none.
+pub(crate) fn progress(batch: &Batch, framing: Framing, finality: Finality) -> &Rendering {
     let form = if framing == Framing::Lines { Form::new("job lines") } else { Form::new("job events") };
-    let last = (reach == Reach::End).then(|| batch.newest().seq);
+    let last = (finality == Finality::Last).then(|| batch.newest().seq);
     batch.render(form, |batch| {
         frames(batch, framing, |out, message, _| {
-            let behind = if last == Some(message.seq) { Behind::End } else { Behind::More };
-            write_step(out, message, behind)
+            let finality = if last == Some(message.seq) { Finality::Last } else { Finality::MoreMayFollow };
+            write_step(out, message, finality)
         })
     })
 }
@@ -80,7 +80,7 @@ pub(crate) fn progress(batch: &Batch, framing: Framing, reach: Reach) -> &Render
 fn frames(
     batch: &Batch,
     framing: Framing,
-    write: impl Fn(&mut Vec<u8>, &Message, Cursor) -> Frame,
+    write: impl Fn(&mut Vec<u8>, &Message, Cursor) -> Option<()>,
 ) -> Rendering {
     let mut out =
         Vec::with_capacity(batch.messages().iter().map(|message| message.payload.len() + 224).sum());
@@ -89,8 +89,8 @@ fn frames(
         let (begin, cursor) = (out.len(), batch.cursor(message));
         framing.open_message(&mut out, cursor);
         match write(&mut out, message, cursor) {
-            Frame::Written => framing.close(&mut out),
-            Frame::None => out.truncate(begin),
+            Some(()) => framing.close(&mut out),
+            None => out.truncate(begin),
         }
         ends.push(out.len());
     }
@@ -98,7 +98,7 @@ fn frames(
     Rendering { bytes: out.into(), ends: ends.into() }
 }
 
-fn write_update(out: &mut Vec<u8>, message: &Message, cursor: Cursor) -> Frame {
+fn write_update(out: &mut Vec<u8>, message: &Message, cursor: Cursor) -> Option<()> {
     out.extend_from_slice(br#"{"type":"update","counter":"#);
     write_number(out, message.seq.get());
     out.extend_from_slice(br#","id":"#);
@@ -111,10 +111,10 @@ fn write_update(out: &mut Vec<u8>, message: &Message, cursor: Cursor) -> Frame {
     out.extend_from_slice(br#","timestamp":"#);
     write_time(out, message.at);
     out.push(b'}');
-    Frame::Written
+    Some(())
 }
 
-/// One message as a promise: what is pushed, the frame that announces it, and the frame that says it all instead.
+/// A message as a push promise, with the frame that announces it and the one that replaces it where push fails.
 pub(crate) fn promise(
     channel: &ChannelName,
     batch: &Batch,
@@ -130,7 +130,7 @@ pub(crate) fn promise(
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static(NOSNIFF));
     let announce = format!(r#"{{"type":"push","id":{seq},"cursor":"{cursor}"}}"#);
     Some(Promise {
-        // ASCII, whatever the name.
+        // Percent-encoded, so ASCII.
         path: String::from_utf8(message_path(channel, &cursor.to_text())).ok()?,
         headers,
         body: message_json(message).into(),
@@ -139,8 +139,8 @@ pub(crate) fn promise(
     })
 }
 
-/// The type of a native stream.
-pub(crate) fn media(framing: Framing) -> &'static str {
+/// The `Content-Type` of a native stream.
+pub(crate) fn content_type(framing: Framing) -> &'static str {
     match framing {
         Framing::Lines => respond::NDJSON,
         Framing::Events => respond::EVENT_STREAM,

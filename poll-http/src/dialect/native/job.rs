@@ -1,13 +1,13 @@
-//! The steps of a job: how one is reported, kept, and shown to those who follow the job.
+//! The steps of a job: how they are reported, stored and streamed.
 //!
-//! A job is a channel, and anybody who may publish can put anything there, through any door. What would not be taken
-//! as a report is no step and is not shown to followers, who would take its fields for a step's, or for the stream's
-//! own; it is read by polling the channel. A final status is shown with the message that ended the channel, and
-//! with no other.
+//! A job is a channel, and any publisher can put any message there. One that is not a valid step is left out of the
+//! job's stream, whose readers would mistake its fields for a step's or for the stream's own; polls of the channel show
+//! it. A final status is shown only on the message that ended the channel.
 
 use poll_core::{Message, Payload, Publish};
 
 use crate::dialect::object::{self, Fields};
+use crate::dialect::stream_event::Finality;
 use crate::message::json::{write_number, write_string, write_time};
 use crate::message::refusal::Refusal;
 
@@ -19,23 +19,8 @@ struct Step {
     status: Option<String>,
 }
 
-/// Whether the job goes on behind a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Behind {
-    More,
-    End,
-}
-
-/// What becomes of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Frame {
-    Written,
-    /// Nothing was written: it has no frame in this form, and an empty part.
-    None,
-}
-
 impl Step {
-    /// Reads compact JSON; what is null is absent.
+    /// Parses compact JSON; `null` counts as absent.
     fn of(json: &[u8]) -> Result<Self, Refusal> {
         let malformed = || {
             let keys = "a JSON object with whole numbers `step` and `total`, and texts `message` and `status` if any";
@@ -72,7 +57,7 @@ impl Step {
         matches!(self.status.as_deref(), Some("done" | "failed"))
     }
 
-    /// Its fields as those of a JSON object that is still open.
+    /// Writes a JSON object without its closing brace.
     fn write(&self, out: &mut Vec<u8>) {
         let Self { step, total, message, status } = self;
         out.extend_from_slice(br#"{"step":"#);
@@ -110,12 +95,12 @@ fn json(text: &[u8]) -> Result<Payload, Refusal> {
     Payload::json(text).map_err(|error| Refusal::bad_request(format!("the body: {error}")))
 }
 
-/// Reads the report of a step. One with a final status ends the job's channel.
+/// Parses the report of a step. One with a final status ends the job's channel.
 pub(crate) fn progress_report(body: &[u8], most_payload: usize) -> Result<Publish, Refusal> {
     Step::of(json(body)?.as_bytes())?.into_publish(most_payload)
 }
 
-/// A step that the server reports itself.
+/// A step reported by the server itself.
 pub(crate) fn step(
     step: u64,
     total: u64,
@@ -125,18 +110,18 @@ pub(crate) fn step(
     Step { step, total, message, status: status.map(str::to_owned) }.into_publish(usize::MAX)
 }
 
-/// Writes a message of a job's channel as its followers are given it: a step with its time, or nothing.
-pub(super) fn write_step(out: &mut Vec<u8>, message: &Message, behind: Behind) -> Frame {
-    let Payload::Json(json) = &message.payload else { return Frame::None };
-    let Ok(mut step) = Step::of(json) else { return Frame::None };
-    if step.is_final() && behind == Behind::More {
+/// Writes a message of a job's channel as readers of the job see it: a step with its time. `None` if it is not a step.
+pub(super) fn write_step(out: &mut Vec<u8>, message: &Message, finality: Finality) -> Option<()> {
+    let Payload::Json(json) = &message.payload else { return None };
+    let mut step = Step::of(json).ok()?;
+    if step.is_final() && finality == Finality::MoreMayFollow {
         step.status = None;
     }
     step.write(out);
     out.extend_from_slice(br#","timestamp":"#);
     write_time(out, message.at);
     out.push(b'}');
-    Frame::Written
+    Some(())
 }
 
 #[cfg(test)]
@@ -165,12 +150,12 @@ mod tests {
 
     #[test]
     fn followers_are_shown_steps_and_only_the_channels_end_as_final() {
-        let shown = |payload: Payload, behind: Behind| {
+        let shown = |payload: Payload, finality: Finality| {
             let at = Timestamp::from_micros(1_500_000);
             let message = Message { seq: Seq::new(1), id: uuid::Uuid::nil(), at, payload };
             let mut out = Vec::new();
-            let frame = write_step(&mut out, &message, behind);
-            assert_eq!(frame == Frame::None, out.is_empty());
+            let frame = write_step(&mut out, &message, finality);
+            assert_eq!(frame.is_none(), out.is_empty());
             String::from_utf8(out).unwrap().replace(r#","timestamp":"1970-01-01T00:00:01.500000Z""#, "")
         };
         let json = |text: &str| Payload::json(text.as_bytes()).unwrap();
@@ -183,13 +168,13 @@ mod tests {
             json(r#"{"step":1,"total":2,"status":5}"#),
             json(r#"{"step":1,"total":0}"#),
         ] {
-            assert_eq!(shown(foreign, Behind::End), "");
+            assert_eq!(shown(foreign, Finality::Last), "");
         }
         let spoof = r#"{"type":"closed","step":2,"total":2,"percentage":7,"timestamp":"x","status":"done"}"#;
         let plain = r#"{"step":2,"total":2,"percentage":100,"message":"Processing step 2 of 2""#;
-        assert_eq!(shown(json(spoof), Behind::More), format!("{plain}}}"));
-        assert_eq!(shown(json(spoof), Behind::End), format!(r#"{plain},"status":"done"}}"#));
+        assert_eq!(shown(json(spoof), Finality::MoreMayFollow), format!("{plain}}}"));
+        assert_eq!(shown(json(spoof), Finality::Last), format!(r#"{plain},"status":"done"}}"#));
         let busy = json(r#"{"step":2,"total":2,"status":"busy"}"#);
-        assert_eq!(shown(busy, Behind::More), format!(r#"{plain},"status":"busy"}}"#));
+        assert_eq!(shown(busy, Finality::MoreMayFollow), format!(r#"{plain},"status":"busy"}}"#));
     }
 }

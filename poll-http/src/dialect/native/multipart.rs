@@ -1,7 +1,6 @@
-//! Which part of a form with files (`multipart/form-data`, RFC 7578) is the message: its `content` field, else its
-//! one file.
+//! Forms with files (`multipart/form-data`, RFC 7578). The message is the `content` field, else the only file.
 //!
-//! The form is here whole, and bounded like any other content, so reading it never waits.
+//! The form has arrived whole, so reading it never waits.
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, stream};
@@ -9,28 +8,28 @@ use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use multer::Multipart;
 
-use crate::dialect::native::content_type::Media;
+use crate::dialect::native::content_type::ContentType;
 use crate::message::refusal::Refusal;
 
-/// What a form may hold beside its message: the heads of its parts, and other fields.
+/// How large a form may be beyond its message: the heads of its parts, and other fields.
 pub(super) const ENVELOPE_BYTES: usize = 16 * 1024;
 
-/// The message, and what its own type says it is; a part without one is text if it is UTF-8.
+/// A part of a form.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Part {
-    pub(super) media: Media,
+    pub(super) media: ContentType,
     pub(super) bytes: Bytes,
 }
 
 /// The message in a form.
 ///
 /// # Errors
-/// 415 where no part is the message or its type is none of a message's, 400 where the form is malformed.
+/// 415 if no part is the message or its type is not allowed in a form, 400 if the form is malformed.
 pub(super) fn message(boundary: Option<&str>, body: &[u8]) -> Result<Part, Refusal> {
     let boundary =
         boundary.ok_or_else(|| Refusal::bad_request("`Content-Type`: the form has no boundary"))?;
     let broken = || Refusal::bad_request("the body breaks off in the form");
-    // All of it is here, so it comes to its end at once.
+    // The whole form is here, so the future never waits.
     choose(boundary, Bytes::copy_from_slice(body)).now_or_never().unwrap_or_else(|| Err(broken()))
 }
 
@@ -42,7 +41,7 @@ async fn choose(boundary: &str, body: Bytes) -> Result<Part, Refusal> {
     while let Some(field) = form.next_field().await.map_err(malformed)? {
         let is_content = field.name() == Some("content");
         let file = field.file_name().map(str::to_owned);
-        let media = Media::of(field.headers().get(CONTENT_TYPE).map(http::HeaderValue::as_bytes));
+        let media = ContentType::of(field.headers().get(CONTENT_TYPE).map(http::HeaderValue::as_bytes));
         let bytes = field.bytes().await.map_err(malformed)?;
         let part = Part { media, bytes };
         if is_content {
@@ -50,7 +49,7 @@ async fn choose(boundary: &str, body: Bytes) -> Result<Part, Refusal> {
                 return Err(Refusal::bad_request("the form has more than one `content` field: send one"));
             }
         } else if file.is_some_and(|name| !name.is_empty() || !part.bytes.is_empty()) {
-            // One without a name and bytes is an input in which nothing was chosen (WHATWG HTML §4.10.21.4).
+            // A file without name and bytes: nothing was chosen (WHATWG HTML, section 4.10.22.4).
             files.push(part);
         }
     }
@@ -58,8 +57,8 @@ async fn choose(boundary: &str, body: Bytes) -> Result<Part, Refusal> {
     let unclear = "the form has no `content` field and not just one file: send one of them";
     let message = message.ok_or_else(|| Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, unclear))?;
     match message.media {
-        Media::Json | Media::Text | Media::Other => Ok(message),
-        Media::Lines | Media::Read(_) | Media::Form | Media::Multipart(_) => {
+        ContentType::Json | ContentType::Text | ContentType::Other => Ok(message),
+        ContentType::Lines | ContentType::Read(_) | ContentType::Form | ContentType::Multipart(_) => {
             let nested = "a part of a form is one message: JSON, text or bytes";
             Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, nested))
         }
@@ -76,7 +75,7 @@ mod tests {
         format!("{parts}--B--\n").replace('\n', "\r\n").into_bytes()
     }
 
-    fn taken(parts: &[&str]) -> Result<(Media, String), u16> {
+    fn taken(parts: &[&str]) -> Result<(ContentType, String), u16> {
         let part = message(Some("B"), &form(parts)).map_err(|refusal| refusal.status().as_u16())?;
         Ok((part.media, String::from_utf8(part.bytes.to_vec()).unwrap()))
     }
@@ -88,14 +87,14 @@ mod tests {
 
     #[test]
     fn the_content_field_is_the_message_else_the_one_file() {
-        let hello = Ok((Media::Other, "hello".to_owned()));
+        let hello = Ok((ContentType::Other, "hello".to_owned()));
         assert_eq!(taken(&[CONTENT]), hello);
         assert_eq!(taken(&[FILE, OTHER, CONTENT, FILE]), hello);
-        let file = Ok((Media::Json, "[1]".to_owned()));
+        let file = Ok((ContentType::Json, "[1]".to_owned()));
         assert_eq!(taken(&[FILE]), file);
         assert_eq!(taken(&[OTHER, UNCHOSEN, FILE]), file);
         let typed = "Content-Disposition: form-data; name=\"content\"\nContent-Type: Application/JSON\n\n{}";
-        assert_eq!(taken(&[typed]), Ok((Media::Json, "{}".to_owned())));
+        assert_eq!(taken(&[typed]), Ok((ContentType::Json, "{}".to_owned())));
     }
 
     #[test]

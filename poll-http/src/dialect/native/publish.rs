@@ -1,76 +1,75 @@
-//! What is published in the native dialect: content in the address, a body of any type, lines.
+//! Parsing of native publishes: content in the query, or a body of any type, which may have many lines.
 
 use std::borrow::Cow;
 
 use memchr::memchr;
 use poll_core::{ChannelName, IdempotencyKey, Payload, Publish};
 
-use crate::dialect::native::content_type::Media;
+use crate::dialect::native::content_type::ContentType;
 use crate::dialect::native::multipart;
 use crate::message::head::{Field, Head, Repeated};
 use crate::message::query::{Query, Repeats, form};
 use crate::message::refusal::Refusal;
 use crate::worker::settings::Demo;
 
-/// The most lines of one publish; as many as one answer gives.
+/// The most lines of one publish: as many messages as an answer has at most.
 const MOST_LINES: usize = 1_000;
-/// The most bytes of one publish of lines; as many as one answer gives.
+/// The most bytes of one publish of lines: as large as an answer is at most.
 pub(crate) const MOST_LINES_BYTES: usize = 1 << 20;
 
-/// How a publish came, which is how it is answered.
+/// What kind of body a publish has, which decides how it is answered.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Incoming(Media);
+pub(crate) struct PublishBody(ContentType);
 
-impl Incoming {
+impl PublishBody {
     /// A step of a job.
-    pub(crate) const STEP: Self = Self(Media::Json);
+    pub(crate) const STEP: Self = Self(ContentType::Json);
 
-    /// How the body of this request is to be taken.
     pub(crate) fn of(head: Head<'_>) -> Self {
-        Self(Media::of(head.field(Field::ContentType)))
+        Self(ContentType::of(head.field(Field::ContentType)))
     }
 
-    /// Whether it is as many messages as it has lines.
+    /// Whether each line is a message.
     pub(crate) fn is_lines(&self) -> bool {
-        matches!(self.0, Media::Lines | Media::Read(_))
+        matches!(self.0, ContentType::Lines | ContentType::Read(_))
     }
 
-    /// The lines of the body, to be read in pieces and [given back](Self::give); otherwise they are read with the
-    /// publish.
+    /// The lines of the body, to be parsed in pieces and [handed back](Self::give). If that is not done, they are parsed
+    /// with the publish.
     pub(crate) fn lines<'a>(&self, body: &'a [u8]) -> Option<Lines<'a>> {
-        (self.0 == Media::Lines).then(|| Lines::new(body))
+        (self.0 == ContentType::Lines).then(|| Lines::new(body))
     }
 
-    /// All lines have been read.
+    /// Takes lines that have all been parsed.
     pub(crate) fn give(&mut self, lines: Lines<'_>) -> Result<(), Refusal> {
-        self.0 = Media::Read(lines.into_payloads()?);
+        self.0 = ContentType::Read(lines.into_payloads()?);
         Ok(())
     }
 
-    /// How many bytes of body may come. A form's content may be three times as long as what it encodes.
+    /// The most bytes of body. In a form, percent-encoding may triple the content's length.
     pub(crate) fn most_bytes(&self, most_payload: usize) -> usize {
         match self.0 {
-            Media::Lines | Media::Read(_) => MOST_LINES_BYTES,
-            Media::Form => most_payload.saturating_mul(3).saturating_add(1_024),
-            Media::Multipart(_) => most_payload.saturating_add(multipart::ENVELOPE_BYTES),
-            Media::Json | Media::Text | Media::Other => most_payload,
+            ContentType::Lines | ContentType::Read(_) => MOST_LINES_BYTES,
+            ContentType::Form => most_payload.saturating_mul(3).saturating_add(1_024),
+            ContentType::Multipart(_) => most_payload.saturating_add(multipart::ENVELOPE_BYTES),
+            ContentType::Json | ContentType::Text | ContentType::Other => most_payload,
         }
     }
 }
 
-/// What the address of a publish says: the channel, and the content, if there is any.
-pub(crate) fn address(head: Head<'_>) -> Result<(ChannelName, Option<String>), Refusal> {
+/// The channel in the query, and the content, if it is there.
+pub(crate) fn publish_query(head: Head<'_>) -> Result<(ChannelName, Option<String>), Refusal> {
     let query = Query::of(head);
     let [channel, content] = query.get_all(["channel", "content"], Repeats::Refused)?;
     let content = content.filter(|content| !content.is_empty()).map(Cow::into_owned);
-    Ok((super::question::named(&channel)?, content))
+    Ok((super::question::channel_or_default(&channel)?, content))
 }
 
-/// A publish out of what the head says and a body.
+/// Parses a publish. `key` and `content` come from the head.
 pub(crate) fn publish(
     key: Option<IdempotencyKey>,
     content: Option<String>,
-    incoming: &mut Incoming,
+    incoming: &mut PublishBody,
     body: &[u8],
     most_payload: usize,
     demo: Demo,
@@ -82,7 +81,7 @@ pub(crate) fn publish(
         (Some(content), [], _) => Publish::one(Payload::text(content)),
         (None, [], Demo::On) => Publish::one(Payload::text("Test message")),
         (None, [], Demo::Off) => {
-            return Err(nothing());
+            return Err(missing_content());
         }
         (None, body, _) => from_body(&mut incoming.0, body)?,
     };
@@ -92,18 +91,18 @@ pub(crate) fn publish(
     Ok(Publish { key, ..publish })
 }
 
-/// An empty `content` is none, wherever it stands, as it is to the original; JSON has a way to say an empty text.
-fn nothing() -> Refusal {
+/// Empty content counts as missing, wherever it stands, as in the original. JSON can express an empty text.
+fn missing_content() -> Refusal {
     let remedy = "give it as a parameter or as the body; an empty text is `\"\"` as application/json";
     Refusal::bad_request(format!("`content` is missing or empty: {remedy}"))
 }
 
-fn from_body(media: &mut Media, body: &[u8]) -> Result<Publish, Refusal> {
+fn from_body(media: &mut ContentType, body: &[u8]) -> Result<Publish, Refusal> {
     Ok(Publish::one(match media {
-        Media::Lines => return lines(body).map(Publish::many),
-        Media::Read(payloads) => return Ok(Publish::many(std::mem::take(payloads))),
-        Media::Form => form_content(body)?,
-        Media::Multipart(boundary) => {
+        ContentType::Lines => return lines(body).map(Publish::many),
+        ContentType::Read(payloads) => return Ok(Publish::many(std::mem::take(payloads))),
+        ContentType::Form => form_content(body)?,
+        ContentType::Multipart(boundary) => {
             let part = multipart::message(boundary.as_deref(), body)?;
             content(&part.media, &part.bytes)?
         }
@@ -111,18 +110,17 @@ fn from_body(media: &mut Media, body: &[u8]) -> Result<Publish, Refusal> {
     }))
 }
 
-/// One message, as its type says.
-fn content(media: &Media, bytes: &[u8]) -> Result<Payload, Refusal> {
+/// One message, parsed by its type.
+fn content(media: &ContentType, bytes: &[u8]) -> Result<Payload, Refusal> {
     match media {
-        _ if bytes.is_empty() => Err(nothing()),
-        Media::Json => json(bytes, "the body"),
-        Media::Text => text(bytes),
+        _ if bytes.is_empty() => Err(missing_content()),
+        ContentType::Json => json(bytes, "the body"),
+        ContentType::Text => text(bytes),
         _ => Ok(Payload::bytes(bytes)),
     }
 }
 
-/// The `content` field of a form. What has none was not meant as one: programs send text under this type when they
-/// are told nothing else (`curl -d hello`), and it is taken as it stands.
+/// The `content` field of a form. A body without one is text: `curl -d hello` sends it with this type.
 fn form_content(body: &[u8]) -> Result<Payload, Refusal> {
     let form = form(body);
     let query = Query::new(&form);
@@ -130,7 +128,7 @@ fn form_content(body: &[u8]) -> Result<Payload, Refusal> {
         return text(body);
     }
     let content = query.get("content", Repeats::Refused)?.filter(|content| !content.is_empty());
-    content.map(Payload::text).ok_or_else(nothing)
+    content.map(Payload::text).ok_or_else(missing_content)
 }
 
 fn text(bytes: &[u8]) -> Result<Payload, Refusal> {
@@ -138,9 +136,9 @@ fn text(bytes: &[u8]) -> Result<Payload, Refusal> {
     std::str::from_utf8(bytes).map(Payload::text).map_err(|_| Refusal::bad_request(not_text))
 }
 
-/// A body of lines that is read in pieces, because to check a large one takes as long as some hundred requests.
+/// A body of lines that is parsed in pieces, because a large one takes as long as hundreds of requests.
 pub(crate) struct Lines<'a> {
-    /// Not read yet; `None` behind the last line.
+    /// Not parsed yet; `None` after the last line.
     rest: Option<&'a [u8]>,
     read: usize,
     payloads: Vec<Payload>,
@@ -151,7 +149,7 @@ impl<'a> Lines<'a> {
         Self { rest: Some(body), read: 0, payloads: Vec::new() }
     }
 
-    /// Reads some lines, at least `bytes` in all if there are as many. Says how many bytes these were; 0 is the end.
+    /// Parses lines of at least `bytes` in all, if there are as many. Returns their bytes; 0 is the end.
     pub(crate) fn read(&mut self, bytes: usize) -> Result<usize, Refusal> {
         let mut count = 0;
         while count < bytes
@@ -177,7 +175,7 @@ impl<'a> Lines<'a> {
     }
 
     fn into_payloads(self) -> Result<Vec<Payload>, Refusal> {
-        if self.payloads.is_empty() { Err(nothing()) } else { Ok(self.payloads) }
+        if self.payloads.is_empty() { Err(missing_content()) } else { Ok(self.payloads) }
     }
 }
 
@@ -191,8 +189,8 @@ fn json(text: &[u8], what: &str) -> Result<Payload, Refusal> {
     Payload::json(text).map_err(|error| Refusal::bad_request(format!("{what}: {error}")))
 }
 
-/// The key in `Idempotency-Key`.
-pub(crate) fn key(head: Head<'_>) -> Result<Option<IdempotencyKey>, Refusal> {
+/// The value of `Idempotency-Key`.
+pub(crate) fn idempotency_key(head: Head<'_>) -> Result<Option<IdempotencyKey>, Refusal> {
     let key = head.single(Field::IdempotencyKey);
     let key = key.map_err(|Repeated| {
         Refusal::bad_request("`Idempotency-Key` is given more than once: give it once")
@@ -214,8 +212,8 @@ mod tests {
         let request = Request::post(target).header(CONTENT_TYPE, content_type);
         let head = request.body(()).unwrap().into_parts().0;
         let head = Head::from(&head);
-        let (key, (_, content)) = (key(head)?, address(head)?);
-        publish(key, content, &mut Incoming::of(head), body, 64, Demo::Off)
+        let (key, (_, content)) = (idempotency_key(head)?, publish_query(head)?);
+        publish(key, content, &mut PublishBody::of(head), body, 64, Demo::Off)
             .map(|publish| publish.payloads.into_vec())
     }
 

@@ -1,4 +1,4 @@
-//! Questions of the native dialect: channel, position, limit and wait out of query and head.
+//! Parsing of native questions: channel, position, limit and wait, from the query and the head.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -16,25 +16,25 @@ use crate::message::respond;
 
 const DEFAULT_CHANNEL: &str = "default";
 
-/// What the query says of the channel and the place in it, as it is written.
-struct Words<'a> {
-    channel: Word<'a>,
-    cursor: Word<'a>,
-    last_id: Word<'a>,
-    limit: Word<'a>,
+/// Query parameters that say what to read, decoded but not parsed.
+struct Parameters<'a> {
+    channel: Parameter<'a>,
+    cursor: Parameter<'a>,
+    last_id: Parameter<'a>,
+    limit: Parameter<'a>,
 }
 
-type Word<'a> = Option<Cow<'a, str>>;
+type Parameter<'a> = Option<Cow<'a, str>>;
 
-impl<'a> Words<'a> {
+impl<'a> Parameters<'a> {
     fn of(head: Head<'a>) -> Result<Self, Refusal> {
         let names = ["channel", "cursor", "last_id", "limit"];
         let [channel, cursor, last_id, limit] = Query::of(head).get_all(names, Repeats::Refused)?;
         Ok(Self { channel, cursor, last_id, limit })
     }
 
-    /// The same with the time to wait, which only a long poll knows of.
-    fn timed(head: Head<'a>) -> Result<(Self, Word<'a>), Refusal> {
+    /// The same with `timeout`, which only a long poll has.
+    fn timed(head: Head<'a>) -> Result<(Self, Parameter<'a>), Refusal> {
         let names = ["channel", "cursor", "last_id", "limit", "timeout"];
         let [channel, cursor, last_id, limit, timeout] = Query::of(head).get_all(names, Repeats::Refused)?;
         Ok((Self { channel, cursor, last_id, limit }, timeout))
@@ -43,33 +43,33 @@ impl<'a> Words<'a> {
 
 /// `/api/poll`.
 pub(crate) fn short_poll(head: Head<'_>) -> Result<Question, Refusal> {
-    let words = Words::of(head)?;
-    question(&words, position(&words)?.unwrap_or(Position::Start), Duration::ZERO)
+    let parameters = Parameters::of(head)?;
+    question(&parameters, position(&parameters)?.unwrap_or(Position::Start), Duration::ZERO)
 }
 
-/// `/api/longpoll`; waits are cut to `most`.
+/// `/api/longpoll`; waits at most `most`.
 pub(crate) fn long_poll(head: Head<'_>, most: Duration) -> Result<Question, Refusal> {
-    let (words, timeout) = Words::timed(head)?;
+    let (parameters, timeout) = Parameters::timed(head)?;
     let wait = wait(timeout.as_deref(), || preferred_wait(head), most)?;
-    question(&words, position(&words)?.unwrap_or(Position::Start), wait)
+    question(&parameters, position(&parameters)?.unwrap_or(Position::Start), wait)
 }
 
-/// `/api/stream` and `/api/push`: from now on, unless the reader says where it was.
+/// `/api/stream` and `/api/push`: from now on, unless the reader names a position.
 pub(crate) fn stream(head: Head<'_>) -> Result<StreamQuestion, Refusal> {
-    let words = Words::of(head)?;
-    let given = given(head, &words)?;
-    let question = question(&words, given.unwrap_or(Position::End), Duration::ZERO)?;
+    let parameters = Parameters::of(head)?;
+    let given = given(head, &parameters)?;
+    let question = question(&parameters, given.unwrap_or(Position::End), Duration::ZERO)?;
     Ok(StreamQuestion { question, given, framing: framing(head)? })
 }
 
-/// `/api/progress/{job}`, whose channel is in the path: from the first step on, unless the reader says where it was.
+/// `/api/progress/{job}`, whose channel is in the path: from the first step, unless the reader names a position.
 pub(crate) fn job(head: Head<'_>, channel: ChannelName) -> Result<StreamQuestion, Refusal> {
     let [cursor, last_id] = Query::of(head).get_all(["cursor", "last_id"], Repeats::Refused)?;
-    let given = given(head, &Words { channel: None, cursor, last_id, limit: None })?;
+    let given = given(head, &Parameters { channel: None, cursor, last_id, limit: None })?;
     progress(head, channel, given)
 }
 
-/// `/api/progress`, whose channel is yet to be: from its first step on.
+/// `/api/progress`, whose channel is still to be created.
 pub(crate) fn demo_job(head: Head<'_>, channel: ChannelName) -> Result<StreamQuestion, Refusal> {
     progress(head, channel, None)
 }
@@ -85,7 +85,7 @@ fn progress(
     Ok(StreamQuestion { question, given, framing: framing(head)? })
 }
 
-/// How an answer that stays open is to be framed: as `format` says, else as `Accept` prefers it, else in lines.
+/// The framing of a stream: what `format` says, else what `Accept` prefers, else lines.
 fn framing(head: Head<'_>) -> Result<Framing, Refusal> {
     match get(Query::of(head), "format")?.as_deref() {
         Some("sse") => Ok(Framing::Events),
@@ -96,8 +96,8 @@ fn framing(head: Head<'_>) -> Result<Framing, Refusal> {
     }
 }
 
-/// The channel that a word names, or the one that is meant without it.
-pub(super) fn named(channel: &Word<'_>) -> Result<ChannelName, Refusal> {
+/// The channel that a parameter names, or the default one.
+pub(super) fn channel_or_default(channel: &Parameter<'_>) -> Result<ChannelName, Refusal> {
     if channel.as_deref() == Some("") {
         let remedy = format!("`channel` is empty: name one, or leave it out for `{DEFAULT_CHANNEL}`");
         return Err(Refusal::bad_request(remedy));
@@ -105,8 +105,8 @@ pub(super) fn named(channel: &Word<'_>) -> Result<ChannelName, Refusal> {
     Ok(ChannelName::parse(channel.as_deref().unwrap_or(DEFAULT_CHANNEL))?)
 }
 
-fn question(words: &Words<'_>, position: Position, wait: Duration) -> Result<Question, Refusal> {
-    let limit = match &words.limit {
+fn question(parameters: &Parameters<'_>, position: Position, wait: Duration) -> Result<Question, Refusal> {
+    let limit = match &parameters.limit {
         None => Limit::default(),
         Some(text) => match number(text) {
             Some(0) | None => {
@@ -115,13 +115,13 @@ fn question(words: &Words<'_>, position: Position, wait: Duration) -> Result<Que
             Some(limit) => Limit::messages(usize::try_from(limit).unwrap_or(usize::MAX)),
         },
     };
-    let channels = Channels::one(named(&words.channel)?, position);
+    let channels = Channels::one(channel_or_default(&parameters.channel)?, position);
     Ok(Question { channels, limit, wait, at_end: AtEnd::Answer })
 }
 
-/// What the question's address says of where the reader is.
-fn position(words: &Words<'_>) -> Result<Option<Position>, Refusal> {
-    match (&words.cursor, &words.last_id) {
+/// The position in the query.
+fn position(parameters: &Parameters<'_>) -> Result<Option<Position>, Refusal> {
+    match (&parameters.cursor, &parameters.last_id) {
         (Some(_), Some(_)) => {
             Err(Refusal::bad_request("`cursor` and `last_id` say the same thing: give one"))
         }
@@ -134,16 +134,16 @@ fn position(words: &Words<'_>) -> Result<Option<Position>, Refusal> {
     }
 }
 
-/// Where the reader of an answer that stays open was, if it says so.
-fn given(head: Head<'_>, words: &Words<'_>) -> Result<Option<Position>, Refusal> {
+/// The position that the reader of a stream names, if any.
+fn given(head: Head<'_>, parameters: &Parameters<'_>) -> Result<Option<Position>, Refusal> {
     match resumed(head)? {
         Some(position) => Ok(Some(position)),
-        None => position(words),
+        None => position(parameters),
     }
 }
 
-/// Where an EventSource was when its connection broke. Newer than what its address says, so it counts first. An id that
-/// is no cursor is another server's, of whose channel nothing is known: a refusal would end the EventSource for good.
+/// Where an EventSource was when its connection broke (WHATWG HTML, section 9.2.4). Newer than the query, so it takes
+/// precedence. An id that is not a cursor comes from another server: an error would end the EventSource for good.
 fn resumed(head: Head<'_>) -> Result<Option<Position>, Refusal> {
     let position = |id: &str| id.parse().map_or(Position::Unknown, Position::After);
     let given = get(Query::of(head), "lastEventId")?.filter(|id| !id.is_empty());
@@ -157,7 +157,7 @@ fn cursor(name: &str, text: &str) -> Result<Cursor, Refusal> {
     text.parse().map_err(|error| Refusal::bad_request(format!("`{name}`: {error}")))
 }
 
-/// `Prefer: wait=S` (RFC 7240 §4.3): whole seconds. A preference that is not understood is no error.
+/// `Prefer: wait=S` (RFC 7240, section 4.3), in whole seconds. Preferences that are not understood are ignored.
 fn preferred_wait(head: Head<'_>) -> Option<Duration> {
     head.texts(Field::Prefer).flat_map(|value| value.split([',', ';'])).find_map(|preference| {
         let (name, value) = preference.split_once('=')?;
@@ -167,7 +167,7 @@ fn preferred_wait(head: Head<'_>) -> Option<Duration> {
     })
 }
 
-fn get<'a>(query: Query<'a>, name: &str) -> Result<Word<'a>, Refusal> {
+fn get<'a>(query: Query<'a>, name: &str) -> Result<Parameter<'a>, Refusal> {
     query.get(name, Repeats::Refused)
 }
 

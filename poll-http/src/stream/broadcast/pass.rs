@@ -7,7 +7,7 @@ use bytes::Bytes;
 use poll_core::{Batch, Continuity, Cursor, Pinned, Timestamp};
 use tokio::time::Instant;
 
-use crate::dialect::stream_event::Reach;
+use crate::dialect::stream_event::Finality;
 use crate::message::chunk;
 use crate::message::shared_writer::lock;
 use crate::stream::broadcast::readers::{Broadcast, Reader, Task};
@@ -193,7 +193,7 @@ impl Pass {
 /// A batch as chunks, one a message that has any; `None` where that is not what its readers get, or nothing, or too
 /// much.
 fn chunks(batch: &Batch, style: Style) -> Option<Bytes> {
-    let rendering = style.rendering(batch, Reach::Part)?;
+    let rendering = style.rendering(batch, Finality::MoreMayFollow)?;
     let (bytes, ends) = (&rendering.bytes, &rendering.ends);
     let all = bytes.len() + ends.len() * chunk::OVERHEAD;
     if bytes.is_empty() || all > MOST_BYTES {
