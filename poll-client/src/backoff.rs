@@ -1,27 +1,25 @@
-//! How long to wait before asking again, so that many clients do not come back as one herd.
+//! How long to wait before a retry, so that many clients do not return as one herd.
 //!
-//! Full jitter: the n-th wait is anywhere between nothing and `base · 2ⁿ`, at most `cap`. Whoever was told when to
-//! come back (`Retry-After`) waits that long **and** a jittered wait on top, because everyone else was told the same.
-//!
-//! What it leaves alone: sleeping, and what counts as a failure.
+//! Full jitter: the n-th wait is random between zero and `base · 2ⁿ`, at most `cap`. It is added to a `Retry-After`,
+//! because all clients were told the same. Sleeping, and deciding what is a failure, are the caller's.
 
 use std::time::Duration;
 
 use rand::RngExt;
 
-/// Bounds of the waits between tries.
+/// Bounds on the waits between attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BackoffSettings {
     /// The first wait is at most this long. Default 1 s.
     pub base: Duration,
-    /// No jittered wait is longer than this. Default 30 s.
+    /// A jittered wait is at most this long. Default 30 s.
     pub cap: Duration,
-    /// Tries in a row that may fail before the last error is given to the caller; `None`, the default, is no bound.
+    /// How many retries in a row may fail before the error is returned; `None`, the default, means no limit.
     pub max_retries: Option<u32>,
 }
 
 impl BackoffSettings {
-    /// A `Retry-After` beyond this counts as this: nobody sleeps until a date mistyped by a year.
+    /// A longer `Retry-After` counts as this long, in case of a mistyped date.
     pub const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
 }
 
@@ -31,7 +29,7 @@ impl Default for BackoffSettings {
     }
 }
 
-/// Failures in a row, and the waits they call for.
+/// Counts failures in a row and computes the waits.
 #[derive(Debug, Clone)]
 pub struct Backoff {
     settings: BackoffSettings,
@@ -45,17 +43,17 @@ impl Backoff {
         Self { settings, failures: 0 }
     }
 
-    /// Something went well: the next failure is the first again.
+    /// After a success: the next failure is the first again.
     pub const fn reset(&mut self) {
         self.failures = 0;
     }
 
-    /// The server names its own pace (`retry:` of server-sent events): the first wait may be as long as that.
+    /// Raises the first wait to the server's reconnection time (`retry:` of server-sent events).
     pub fn raise_base(&mut self, base: Duration) {
         self.settings.base = self.settings.base.max(base).min(self.settings.cap);
     }
 
-    /// Counts a failure and says how long to wait, or `None` when `max_retries` are used up.
+    /// Counts a failure and returns how long to wait, or `None` once `max_retries` are used up.
     pub fn failed(&mut self, retry_after: Option<Duration>) -> Option<Duration> {
         if self.settings.max_retries.is_some_and(|max| self.failures >= max) {
             return None;
@@ -66,7 +64,7 @@ impl Backoff {
         Some(told + jittered)
     }
 
-    /// The longest that the next jittered wait can be.
+    /// The maximum of the next jittered wait.
     #[must_use]
     pub fn ceiling(&self) -> Duration {
         let doubled = 1u32.checked_shl(self.failures).unwrap_or(u32::MAX);
@@ -74,12 +72,12 @@ impl Backoff {
     }
 }
 
-/// Anywhere from nothing to `ceiling`, all equally likely.
+/// Uniformly random from zero to `ceiling`.
 fn full_jitter(ceiling: Duration) -> Duration {
     ceiling.mul_f64(rand::rng().random_range(0.0..=1.0))
 }
 
-/// `interval`, up to a tenth shorter or longer, so that clients started together drift apart.
+/// `interval`, up to 10 % shorter or longer, so that clients started together drift apart.
 pub(crate) fn around(interval: Duration) -> Duration {
     interval.mul_f64(rand::rng().random_range(0.9..=1.1))
 }

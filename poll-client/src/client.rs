@@ -1,6 +1,6 @@
-//! The client: where the server is, who we are, and how patiently we wait. Cheap to clone; clones share connections.
+//! The client and its settings. Cheap to clone; clones share connections.
 //!
-//! It makes no request of its own. Subscriptions are in [`crate::pattern`], publishing in `publish.rs`.
+//! Subscriptions are in [`crate::pattern`], publishing in `publish.rs`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::pool::{Keep, Pool};
 use crate::stats::{Counts, Stats};
 
-/// A poll server as its clients see it.
+/// A client of one poll server.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), poll_client::Error> {
@@ -35,12 +35,12 @@ pub struct Client {
 
 pub(crate) struct Inner {
     pub(crate) base: Base,
-    /// What goes with every request.
+    /// Sent with every request.
     pub(crate) headers: HeaderMap,
     pub(crate) settings: Settings,
     pub(crate) connector: Box<dyn Connect>,
     pub(crate) pool: Arc<Pool>,
-    /// Of requests that belong to no subscription.
+    /// Of requests outside subscriptions.
     pub(crate) stats: Arc<Stats>,
 }
 
@@ -48,7 +48,7 @@ pub(crate) struct Inner {
 pub(crate) struct Base {
     /// `host:port`.
     pub(crate) authority: String,
-    /// What stands before `/api`, without its last slash; empty or from `/` on.
+    /// The path before `/api`, without a trailing slash.
     pub(crate) prefix: String,
 }
 
@@ -62,13 +62,13 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// How long a stream may be silent before it counts as dead: one heartbeat may be lost, the second may be late.
+    /// How long a stream may be silent: one heartbeat may be lost and the next may be late.
     pub(crate) fn silence(&self) -> Duration {
         self.heartbeat.mul_f64(2.5)
     }
 }
 
-/// Settings of a [`Client`] to be.
+/// Builds a [`Client`].
 pub struct Builder {
     url: String,
     token: Option<String>,
@@ -79,7 +79,7 @@ pub struct Builder {
 }
 
 impl Client {
-    /// A client of the server at `url` (`http://host[:port][/prefix]`) with every default.
+    /// A client of the server at `url` (`http://host[:port][/prefix]`) with default settings.
     ///
     /// # Errors
     /// [`Error::Usage`] when the URL is not of that form.
@@ -87,7 +87,7 @@ impl Client {
         Self::builder(url).build()
     }
 
-    /// A client to be set up first.
+    /// Builds a client with other settings.
     #[must_use]
     pub fn builder(url: &str) -> Builder {
         Builder {
@@ -106,7 +106,7 @@ impl Client {
         }
     }
 
-    /// What requests outside of subscriptions cost so far.
+    /// The counters of requests outside subscriptions.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.inner.stats.counts()
@@ -121,8 +121,8 @@ impl Builder {
         self
     }
 
-    /// Names this client to the server's limits (`X-Client-ID`). A server gives a named client few connections (6 by
-    /// default), so one name is for one user, not for a fleet.
+    /// Names this client (`X-Client-ID`). Servers limit the connections of each named client (to 6 by default), so a name
+    /// is for one user, not for a fleet.
     #[must_use]
     pub fn client_id(mut self, id: impl Into<String>) -> Self {
         self.client_id = Some(id.into());
@@ -136,21 +136,21 @@ impl Builder {
         self
     }
 
-    /// How long an idle connection is kept. Default 90 s; a server that closes it earlier (75 s by default) is noticed.
+    /// How long an idle connection is kept, unless the server closes it first (after 75 s by default). Default 90 s.
     #[must_use]
     pub fn keep_idle_for(mut self, time: Duration) -> Self {
         self.keep.idle_for = time;
         self
     }
 
-    /// The waits between tries.
+    /// The waits between attempts.
     #[must_use]
     pub fn backoff(mut self, settings: BackoffSettings) -> Self {
         self.settings.backoff = settings;
         self
     }
 
-    /// Gives up after so many tries in a row that failed. Default: never.
+    /// Gives up after so many failed retries in a row. Default: never.
     #[must_use]
     pub fn max_retries(mut self, retries: u32) -> Self {
         self.settings.backoff.max_retries = Some(retries);
@@ -164,40 +164,40 @@ impl Builder {
         self
     }
 
-    /// How long an answer may take that needs no waiting, and each further piece of its body. Default 10 s. Long polls
-    /// have their own wait, plus [`crate::pattern::READ_SLACK`].
+    /// How long an answer may take, and each further piece of its body. Default 10 s. Long polls may take their wait plus
+    /// [`crate::pattern::READ_SLACK`].
     #[must_use]
     pub fn answer_within(mut self, time: Duration) -> Self {
         self.settings.answer_within = time;
         self
     }
 
-    /// The server's heartbeat interval. Default 15 s, as the server's. A stream silent for two and a half of them is
-    /// dead and opened again.
+    /// The server's heartbeat interval. Default 15 s, as the server's. A stream silent for two and a half intervals is
+    /// reopened.
     #[must_use]
     pub fn heartbeat(mut self, interval: Duration) -> Self {
         self.settings.heartbeat = interval;
         self
     }
 
-    /// The largest polled answer, stream line or server-sent event that is taken. Default 16 MiB.
+    /// The largest polled answer, stream line or server-sent event accepted. Default 16 MiB.
     #[must_use]
     pub fn max_answer_bytes(mut self, bytes: usize) -> Self {
         self.settings.max_answer_bytes = bytes;
         self
     }
 
-    /// Where connections come from. Default [`Tcp`].
+    /// Opens the connections. Default [`Tcp`].
     #[must_use]
     pub fn connector(mut self, connector: impl Connect) -> Self {
         self.connector = Box::new(connector);
         self
     }
 
-    /// Checks everything.
+    /// Checks the settings and builds the client.
     ///
     /// # Errors
-    /// [`Error::Usage`] when the URL, the token or the client id cannot be sent.
+    /// [`Error::Usage`] if the URL, the token or the client id cannot be used.
     pub fn build(self) -> Result<Client, Error> {
         let base = Base::parse(&self.url)?;
         let mut headers = HeaderMap::new();

@@ -1,6 +1,4 @@
-//! Where connections come from: TCP, or whatever else carries bytes both ways.
-//!
-//! A trait, so that tests run on in-memory pipes and a caller can bring a tunnel. It leaves HTTP alone.
+//! How connections are opened: TCP, or any other bidirectional byte stream, such as a tunnel or an in-memory pipe.
 
 use std::io;
 
@@ -11,19 +9,19 @@ use tokio::net::TcpStream;
 
 /// Opens connections to the server.
 pub trait Connect: Send + Sync + 'static {
-    /// One new connection to `authority` (`host:port`). Dropping the future gives up.
+    /// Opens a connection to `authority` (`host:port`). Dropping the future cancels it.
     fn connect(&self, authority: &str) -> BoxFuture<'static, io::Result<Pipe>>;
 }
 
-/// Bytes both ways.
+/// A bidirectional byte stream.
 pub type Pipe = Box<dyn Duplex>;
 
-/// What a [`Pipe`] must do; every fitting type does.
+/// The traits of a [`Pipe`].
 pub trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
 
-/// Plain TCP. Small writes go out at once (`TCP_NODELAY`): a request is one write and its answer is waited for.
+/// Plain TCP with `TCP_NODELAY`, because a request is one small write whose answer is awaited.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Tcp;
 

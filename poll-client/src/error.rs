@@ -1,7 +1,7 @@
-//! Everything that can go wrong, told apart by what a caller can do about it.
+//! Everything that can go wrong, by what a caller can do about it.
 //!
-//! Subscriptions wait and try again on what passes by itself ([`Error::is_transient`]) and give the rest to the
-//! caller. `Display` says one level; `source` has the next.
+//! Subscriptions retry transient errors ([`Error::is_transient`]) and return the others. `Display` prints one level;
+//! `source` has the next.
 
 use std::fmt;
 use std::io;
@@ -10,22 +10,25 @@ use std::time::{Duration, SystemTime};
 use http::header::{DATE, HeaderMap, RETRY_AFTER};
 use serde::Deserialize;
 
+use crate::ndjson::LineTooLong;
+use crate::sse::EventTooLong;
+
 /// What went wrong.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// The base URL, or a header made from the caller's text, cannot be used.
     Usage(String),
-    /// No connection to the server.
+    /// The connection could not be opened.
     Connect {
         /// Host and port.
         authority: String,
         /// Why.
         source: io::Error,
     },
-    /// The connection broke, or what came over it was not HTTP.
+    /// The connection broke, or the peer did not speak HTTP.
     Connection(Box<dyn std::error::Error + Send + Sync>),
-    /// Nothing came in time.
+    /// Nothing arrived in time.
     Timeout {
         /// What was waited for.
         waiting_for: &'static str,
@@ -34,29 +37,29 @@ pub enum Error {
     },
     /// The server answered with an error.
     Refused(Box<Problem>),
-    /// The server is about to stop and asks to come back.
+    /// The server is shutting down: reconnect.
     Draining,
     /// A stream ended without its closing line.
     Cut,
-    /// The answer is not what a poll server says.
+    /// The answer is not one of a poll server.
     Protocol(String),
 }
 
-/// A server's error answer: RFC 9457's fields where it sent them.
+/// An error answer, with problem details (RFC 9457) if the server sent them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// The HTTP status.
     pub status: u16,
-    /// What kind of problem; empty if the server did not say.
+    /// The kind of problem; may be empty.
     pub title: String,
-    /// What exactly; empty if the server did not say.
+    /// This occurrence of it; may be empty.
     pub detail: String,
-    /// How long to stay away (RFC 9110, section 10.2.3), from seconds or a date.
+    /// `Retry-After` (RFC 9110, section 10.2.3).
     pub retry_after: Option<Duration>,
 }
 
 impl Error {
-    /// Whether the same request may well succeed later.
+    /// Whether the same request may succeed later.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
@@ -70,7 +73,7 @@ impl Error {
         }
     }
 
-    /// How long the server asked to stay away.
+    /// `Retry-After` of an error answer.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -79,7 +82,7 @@ impl Error {
         }
     }
 
-    /// The status of the server's error answer, if this is one.
+    /// The status of an error answer.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         match self {
@@ -94,7 +97,10 @@ impl Error {
 }
 
 impl Problem {
-    /// Reads an error answer; a body of another kind than problem details leaves the texts empty.
+    /// The longest error body that is read.
+    pub(crate) const MAX_BODY: usize = 64 * 1024;
+
+    /// Reads an error answer. If the body is not problem details, the texts stay empty.
     pub(crate) fn read(status: u16, headers: &HeaderMap, body: &[u8]) -> Box<Self> {
         #[derive(Default, Deserialize)]
         #[serde(default)]
@@ -109,7 +115,7 @@ impl Problem {
     }
 }
 
-/// Seconds, or a date: then counted from the server's own `Date`, because clocks differ.
+/// Seconds, or a date, which is compared with the server's own `Date` because clocks differ.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -118,6 +124,18 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let until = httpdate::parse_http_date(text).ok()?;
     let date = headers.get(DATE).and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
     Some(until.duration_since(date.unwrap_or_else(SystemTime::now)).unwrap_or_default())
+}
+
+impl From<LineTooLong> for Error {
+    fn from(error: LineTooLong) -> Self {
+        Self::Protocol(error.to_string())
+    }
+}
+
+impl From<EventTooLong> for Error {
+    fn from(error: EventTooLong) -> Self {
+        Self::Protocol(error.to_string())
+    }
 }
 
 impl fmt::Display for Error {

@@ -1,8 +1,8 @@
-//! One HTTP/1.1 request and its answer, with a deadline on everything that is waited for.
+//! One HTTP/1.1 request and its answer, with a deadline on every wait.
 //!
-//! A request goes out on a kept connection if there is one. A kept connection may have been closed by the server a
-//! moment ago; if nothing was answered, a request that is safe to repeat, or that never left, goes out once more
-//! on a fresh connection. That is the only repetition here; backing off is the caller's.
+//! A request goes out on an idle connection if there is one. The server may just have closed it: a request that was not
+//! sent, or not answered and safe to repeat, is then sent once more on a new connection (RFC 9112, section 9.3.1).
+//! Any other retry is the caller's.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,13 +21,10 @@ use crate::error::{Error, Problem};
 use crate::pool::{Pool, Sender};
 use crate::stats::Stats;
 
-/// The longest error body that is read; the rest of it would not be shown anyway.
-const PROBLEM_BYTES: usize = 64 * 1024;
-
 /// A request to be made.
 pub(crate) struct Call {
     pub(crate) method: Method,
-    /// Path and query, below the client's prefix.
+    /// Path and query, without the client's prefix.
     pub(crate) target: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
@@ -36,14 +33,14 @@ pub(crate) struct Call {
     pub(crate) repeat: Repeat,
 }
 
-/// Whether the server may see the request twice.
+/// Whether the request may be sent twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Repeat {
     Harmless,
     Never,
 }
 
-/// An answer whose body is still to be read. Dropping it before its end closes the connection.
+/// An answer whose body is still to be read. Dropping it before the end closes the connection.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
@@ -52,7 +49,7 @@ pub(crate) struct Answer {
     stats: Arc<Stats>,
 }
 
-/// The connection that the answer comes by, and where it goes when the body is read.
+/// The connection of an answer, and the pool that it goes back to once the body is read.
 struct Lease {
     sender: Sender,
     pool: Arc<Pool>,
@@ -83,7 +80,7 @@ impl Call {
 }
 
 impl Inner {
-    /// Makes the request and waits for the answer's head.
+    /// Sends the request and waits for the answer's head.
     pub(crate) async fn send(&self, call: &Call, stats: &Arc<Stats>) -> Result<Answer, Error> {
         if let Some(mut sender) = self.pool.take().await {
             stats.request();
@@ -104,15 +101,15 @@ impl Inner {
         }
     }
 
-    /// Like [`Self::send`], with every status but the wanted ones turned into an error.
+    /// Like [`Self::send`], but any status that is not `wanted` is an error.
     pub(crate) async fn ask(&self, call: &Call, stats: &Arc<Stats>, wanted: &[u16]) -> Result<Answer, Error> {
         let answer = self.send(call, stats).await?;
         if wanted.contains(&answer.status.as_u16()) {
             return Ok(answer);
         }
         let (status, headers) = (answer.status.as_u16(), answer.headers.clone());
-        // The status says the most; an error body that is too long or breaks off takes nothing from it.
-        let body = answer.whole(PROBLEM_BYTES, self.settings.answer_within).await.unwrap_or_default();
+        // A body that is too long or breaks off must not hide the status.
+        let body = answer.whole(Problem::MAX_BODY, self.settings.answer_within).await.unwrap_or_default();
         Err(Error::Refused(Problem::read(status, &headers, &body)))
     }
 
@@ -146,7 +143,7 @@ impl Inner {
         let pipe = self.pipe().await?;
         let (sender, connection) =
             http1::Builder::new().handshake(TokioIo::new(pipe)).await.map_err(Error::connection)?;
-        // Ends with the sender and the body that came by it; its errors reach whoever waits for an answer.
+        // Ends with the sender and the answer's body, which also get its errors.
         tokio::spawn(connection);
         Ok(sender)
     }
@@ -162,13 +159,13 @@ impl Inner {
     }
 }
 
-/// Why a request has no answer.
+/// Why a request was not answered.
 enum Unanswered {
-    /// No byte of it left.
+    /// It was not sent.
     Unsent(Error),
-    /// The connection broke before an answer began.
+    /// The connection broke before the answer began.
     Broke(Error),
-    /// Something else, which another connection would not cure.
+    /// Another connection would not help.
     Failed(Error),
 }
 
@@ -197,7 +194,7 @@ impl Answer {
         }
     }
 
-    /// The whole body, at most `limit` bytes; `within` bounds each wait for more of it.
+    /// The whole body of at most `limit` bytes; `within` bounds each wait for a piece.
     pub(crate) async fn whole(mut self, limit: usize, within: Duration) -> Result<Bytes, Error> {
         let mut whole = BytesMut::new();
         while let Some(piece) = self.piece(within).await? {

@@ -1,7 +1,7 @@
-//! One HTTP/2 connection with push switched on, for one request that stays open.
+//! An HTTP/2 connection with server push, for one request that stays open.
 //!
-//! On the h2 crate directly, because hyper's client switches push off. The connection's window is wide: h2 takes many
-//! small unread frames for an attack unless it is (the budget is half the window).
+//! On the h2 crate directly, because hyper's client disables push. The connection's window is large, because h2 takes
+//! many small unread frames for an attack when they exceed half of it.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -17,19 +17,17 @@ use crate::client::Inner;
 use crate::error::{Error, Problem};
 use crate::stats::Stats;
 
-/// Unread bytes on all streams of the connection; facts of h2 ask for 5 MiB at least.
 const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
 const STREAM_WINDOW: u32 = 1024 * 1024;
-/// So many pushes may be under way; beyond it the server sends messages inline.
+/// Pushes in flight at a time (`SETTINGS_MAX_CONCURRENT_STREAMS`); beyond it the server sends messages inline.
 const PUSHES_AT_ONCE: u32 = 256;
-const PROBLEM_BYTES: usize = 64 * 1024;
 
-/// The open answer and the promises made on it. Dropping it closes the connection.
+/// The open answer and its promises. Dropping it closes the connection.
 pub(crate) struct Main {
     body: RecvStream,
-    /// `None` once the stream is over: then nobody would wake whoever waits for promises.
+    /// `None` once the stream has ended, because nothing would wake a task that waits for promises.
     promises: Option<PushPromises>,
-    /// Kept, because a connection without one closes when its streams are done.
+    /// A connection without a sender closes once its streams have ended.
     _sender: SendRequest<Bytes>,
     _driver: Driver,
 }
@@ -41,7 +39,7 @@ pub(crate) struct Promised {
     response: PushedResponseFuture,
 }
 
-/// The task that moves the connection's bytes.
+/// The connection's task.
 struct Driver(JoinHandle<()>);
 
 impl Drop for Driver {
@@ -50,7 +48,7 @@ impl Drop for Driver {
     }
 }
 
-/// Opens a connection, asks, and waits for the answer's head.
+/// Opens a connection, sends the request and waits for the answer's head.
 pub(crate) async fn get(client: &Inner, target: &str, stats: &Arc<Stats>) -> Result<Main, Error> {
     let pipe = client.pipe().await?;
     let within = client.settings.answer_within;
@@ -63,7 +61,7 @@ pub(crate) async fn get(client: &Inner, target: &str, stats: &Arc<Stats>) -> Res
     if status == 200 {
         return Ok(main);
     }
-    let body = timeout(within, whole(&mut main.body, PROBLEM_BYTES)).await.ok().and_then(Result::ok);
+    let body = timeout(within, whole(&mut main.body, Problem::MAX_BODY)).await.ok().and_then(Result::ok);
     Err(Error::Refused(Problem::read(status, response.headers(), &body.unwrap_or_default())))
 }
 
@@ -81,7 +79,7 @@ async fn open(
         .await
         .map_err(Error::connection)?;
     let driver = Driver(tokio::spawn(async move {
-        // Its errors reach the streams.
+        // The streams get its errors.
         drop(connection.await);
     }));
     let mut request = Request::new(());
@@ -99,7 +97,7 @@ async fn open(
 }
 
 impl Main {
-    /// The next promise. Pending for ever once there can be none: wait for data beside it.
+    /// The next promise. Pending forever once the stream has ended, so poll for data as well.
     pub(crate) fn poll_promise(&mut self, cx: &mut Context<'_>) -> Poll<Result<Promised, Error>> {
         let Some(promises) = &mut self.promises else { return Poll::Pending };
         match promises.poll_push_promise(cx) {
@@ -108,7 +106,7 @@ impl Main {
                 let (request, response) = promise.into_parts();
                 Poll::Ready(Ok(Promised { path: request.uri().path().to_owned(), response }))
             }
-            // The stream is over, well or badly; its data says which.
+            // The stream has ended; polling for data tells how.
             Poll::Ready(Some(Err(_)) | None) => {
                 self.promises = None;
                 Poll::Pending
@@ -128,7 +126,7 @@ impl Main {
 }
 
 impl Promised {
-    /// Waits for the pushed answer and reads it whole.
+    /// Reads the whole pushed answer.
     pub(crate) async fn body(self, limit: usize, stats: Arc<Stats>) -> Result<Bytes, Error> {
         let response = self.response.await.map_err(Error::connection)?;
         let (head, mut body) = response.into_parts();

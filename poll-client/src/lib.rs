@@ -1,9 +1,9 @@
-//! The Rust client of a poll server: publish to a channel, and follow it by whichever HTTP pattern suits.
+//! The Rust client of a poll server: publish to a channel, and subscribe to it with any HTTP pattern.
 //!
 //! # What
-//! [`Client`] knows the server and keeps its connections. Each pattern is one type ([`ShortPoll`], [`LongPoll`],
-//! [`ChunkedStream`], [`EventSource`], [`Push`]), and all give the same [`Subscription`]: a stream of [`Event`]s.
-//! The thin `poll` command is built on nothing else.
+//! [`Client`] knows the server and pools its connections. Each pattern is a type ([`ShortPoll`], [`LongPoll`],
+//! [`ChunkedStream`], [`EventSource`], [`Push`]), and all return a [`Subscription`]: a stream of [`Event`]s. The `poll`
+//! command uses only this API.
 //!
 //! ```no_run
 //! # #[tokio::main(flavor = "current_thread")]
@@ -28,19 +28,19 @@
 //! ```
 //!
 //! # Why
-//! Following a channel is easy until something breaks. Then a client must go on from its cursor, neither lose a
-//! message nor give it twice, say what is gone, notice a dead connection, and not come back in step with ten
-//! thousand others. That is written once here, in [`Subscription`], and each pattern only asks and reads.
+//! Subscribing is easy until something breaks. Then a client must resume from its cursor without losing or repeating a
+//! message, report what is gone, notice a dead connection, and not reconnect in step with ten thousand others.
+//! [`Subscription`] does all that once for every pattern.
 //!
-//! - Every pattern resumes by cursor. [`Event::Missed`] is the only way in which messages can be absent.
-//! - Failures that pass by themselves are waited out with full jitter ([`backoff`]), `Retry-After` included.
-//! - Connections are kept and reused: 10 idle, for 90 s.
-//! - Everything that is waited for has a deadline: the server's wait and 5 s more, or two and a half heartbeats.
+//! - Every pattern resumes by cursor. Messages are never skipped without an [`Event::Missed`].
+//! - Transient failures are retried with full jitter ([`backoff`]) after any `Retry-After`.
+//! - Connections are reused: up to 10 idle ones are kept for 90 s.
+//! - Every wait has a deadline: the server's wait plus 5 s, or two and a half heartbeats.
 //!
 //! # What not
 //! No TLS, no HTTP proxy, no redirects, no runtime of its own (any tokio runtime with time and IO), no thread, no log.
-//! One client talks to one server. A subscription does not persist its cursor: that is the caller's, who knows when a
-//! message has been dealt with.
+//! One client talks to one server. Persisting the cursor is up to the caller, who knows when a message has been
+//! processed.
 
 pub mod backoff;
 mod client;

@@ -1,6 +1,6 @@
-//! What a subscription gives: messages, and everything else a reader must know so that nothing is lost in silence.
+//! What a subscription yields: messages, and everything a reader must know so that none is lost unnoticed.
 //!
-//! Types only; `wire.rs` reads them from answers.
+//! Types only; `wire.rs` parses them.
 
 use std::borrow::Cow;
 
@@ -15,25 +15,25 @@ use uuid::Uuid;
 pub enum Event {
     /// A message.
     Message(Message),
-    /// Messages were gone before they could be read; what follows is the oldest still there.
+    /// Messages were no longer retained; the next one is the oldest that is.
     Missed {
-        /// How many, if that can be known.
+        /// How many, if known.
         count: Option<u64>,
-        /// The channel was born again, or the position was never one of it: numbering starts over.
+        /// The channel was created anew, or the position never was one of it: numbering starts over.
         reset: bool,
     },
-    /// Nothing more will come, and the subscription ends.
+    /// No more messages will come, and the subscription ends.
     Closed {
         /// Why.
         reason: Closed,
     },
 }
 
-/// Why a subscription ended by itself.
+/// Why a subscription ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Closed {
-    /// The channel was closed, and everything on it was read.
+    /// The channel has ended and was read to its end.
     Ended,
 }
 
@@ -42,17 +42,17 @@ pub enum Closed {
 pub struct Message {
     /// 1, 2, 3, … on its channel.
     pub seq: Seq,
-    /// Its UUIDv7; streams do not send it.
+    /// Its UUIDv7, which streams do not send.
     pub id: Option<Uuid>,
-    /// Where to go on after it.
+    /// The position after it.
     pub cursor: Cursor,
     /// When it was published, by the server's clock.
     pub at: Timestamp,
-    /// What it says.
+    /// Its content.
     pub content: Content,
 }
 
-/// A message's content as it came.
+/// A message's content.
 #[derive(Debug, Clone)]
 pub enum Content {
     /// A JSON value; a message published as text is a JSON string.
@@ -62,16 +62,16 @@ pub enum Content {
 }
 
 impl Content {
-    /// The text of a JSON string, which is how text messages come.
+    /// The text of a JSON string, which is what text messages are.
     #[must_use]
     pub fn text(&self) -> Option<String> {
         self.parse().ok()
     }
 
-    /// Reads the JSON value into a type.
+    /// Deserializes the JSON value.
     ///
     /// # Errors
-    /// When the value has another shape, or the content is bytes.
+    /// If the value does not match the type, or the content is bytes.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         match self {
             Self::Json(value) => serde_json::from_str(value.get()),
@@ -79,7 +79,7 @@ impl Content {
         }
     }
 
-    /// The content as one would save it: a JSON string's text, any other JSON value as it is written, bytes as they are.
+    /// The content as one would save it: the text of a JSON string, other JSON as written, bytes as they are.
     #[must_use]
     pub fn bytes(&self) -> Cow<'_, [u8]> {
         match self {
@@ -92,7 +92,7 @@ impl Content {
     }
 }
 
-/// Equal to the letter: two spellings of one JSON value differ.
+/// Compares JSON byte for byte, so two spellings of one value differ.
 impl PartialEq for Content {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
@@ -106,9 +106,9 @@ impl PartialEq for Content {
 /// Where a subscription starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum StartAt {
-    /// With the oldest message that is retained.
+    /// With the oldest retained message.
     Oldest,
-    /// With the first message published from now on. Polls ask a stream once where now is.
+    /// With the next message published. Polls open a stream once to learn the current position.
     #[default]
     Now,
     /// After this position.

@@ -1,18 +1,16 @@
-//! JSON lines (`application/x-ndjson`) cut out of a body that arrives in any pieces.
+//! Splits a body of JSON lines (`application/x-ndjson`) into lines, which are not parsed.
 //!
-//! Why: a chunk is not a line. Proxies join and split chunks as they like, also inside a UTF-8 sequence, so only a
-//! line feed says where a message ends. A line is bounded, so that a server gone mad cannot fill the memory.
-//!
-//! What it leaves alone: JSON. A line is bytes; whoever reads it says what it means.
+//! A chunk is not a line: proxies join and split chunks anywhere, even inside a UTF-8 sequence. Lines have a maximum
+//! length, so that a faulty server cannot exhaust memory.
 
 use std::fmt;
 
 use bytes::{Buf, Bytes, BytesMut};
 
-/// Takes pieces of a body and gives back its lines.
+/// Takes the pieces of a body and returns its lines.
 ///
-/// Lines end with a line feed; a carriage return before it is dropped, and empty lines are skipped. What follows
-/// the last line feed is no line yet: in a stream that broke it is half a message.
+/// Lines end with a line feed; a carriage return before it is dropped, and empty lines are skipped. What follows the
+/// last line feed is not a line: in a stream that broke it is half a message.
 ///
 /// ```
 /// use poll_client::ndjson::Lines;
@@ -28,35 +26,35 @@ use bytes::{Buf, Bytes, BytesMut};
 #[derive(Debug)]
 pub struct Lines {
     buffer: BytesMut,
-    /// Bytes at the buffer's start that are known to hold no line feed.
+    /// How many bytes of the buffer are known to have no line feed.
     scanned: usize,
     limit: usize,
 }
 
-/// A line is longer than the reader takes.
+/// A line is too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LineTooLong {
-    /// The bound in bytes, the line feed apart.
+    /// The limit in bytes, without the line feed.
     pub limit: usize,
 }
 
 impl Lines {
-    /// A reader of lines of at most `limit` bytes, the line feed apart.
+    /// Accepts lines of at most `limit` bytes, without the line feed.
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self { buffer: BytesMut::new(), scanned: 0, limit }
     }
 
-    /// Takes the next piece of the body. Memory is bounded by the limit and one piece when [`Self::next_line`] is
-    /// asked until it has no more before the next piece is fed.
+    /// Adds the next piece of the body. At most the limit and one piece are buffered if [`Self::next_line`] is called
+    /// until it returns `None` before each piece.
     pub fn feed(&mut self, piece: &[u8]) {
         self.buffer.extend_from_slice(piece);
     }
 
-    /// The next whole line without its end, or `None` until more is fed.
+    /// The next complete line without its end, or `None` until more is fed.
     ///
     /// # Errors
-    /// When the line is over the limit, whether or not its end has come; every later call says the same.
+    /// If the line exceeds the limit, complete or not, and on every later call.
     pub fn next_line(&mut self) -> Result<Option<Bytes>, LineTooLong> {
         loop {
             let end = self.buffer[self.scanned..].iter().position(|&byte| byte == b'\n');

@@ -1,4 +1,4 @@
-//! The patterns: when a server answers. Each is a type of its own with its own knobs; all give the same
+//! The patterns: when a server answers. Each is a type with its own settings, and all return a
 //! [`Subscription`](crate::Subscription).
 //!
 //! | pattern | type | request | what it costs |

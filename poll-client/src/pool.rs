@@ -1,9 +1,6 @@
-//! Idle HTTP/1.1 connections to the one server a client talks to, kept for the next request.
+//! The pool of idle HTTP/1.1 connections to the client's one server.
 //!
-//! Why our own: hyper's client connection is one connection and nothing else, and a client of one server needs a
-//! list, a bound and an age. The one used last is used next, so that those not needed grow old and go.
-//!
-//! What it leaves alone: opening connections, and whether a request may be sent twice.
+//! The connection used last is used next, so that those not needed expire.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -13,12 +10,12 @@ use http_body_util::Full;
 use hyper::client::conn::http1::SendRequest;
 use tokio::time::{Instant, timeout};
 
-/// How long a kept connection may take to be ready for a request.
+/// How long an idle connection may take to become ready.
 const READY_WITHIN: Duration = Duration::from_millis(100);
 
 pub(crate) type Sender = SendRequest<Full<Bytes>>;
 
-/// How many connections are kept, and how long.
+/// How many idle connections are kept, and how long.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Keep {
     pub(crate) idle: usize,
@@ -28,14 +25,15 @@ pub(crate) struct Keep {
 #[derive(Debug)]
 pub(crate) struct Pool {
     keep: Keep,
-    /// Oldest first. Held for a push or a pop, never over an await.
-    shelf: Mutex<Shelf>,
+    /// Locked for a push or a pop, never across an await.
+    idle: Mutex<IdleConnections>,
 }
 
 #[derive(Debug, Default)]
-struct Shelf {
-    idle: Vec<Idle>,
-    /// A task waits for the oldest to expire; it ends when the shelf is empty.
+struct IdleConnections {
+    /// Oldest first.
+    list: Vec<Idle>,
+    /// The task that closes expired connections; it ends when there are none.
     reaper: Reaper,
 }
 
@@ -54,13 +52,13 @@ struct Idle {
 
 impl Pool {
     pub(crate) fn new(keep: Keep) -> Arc<Self> {
-        Arc::new(Self { keep, shelf: Mutex::default() })
+        Arc::new(Self { keep, idle: Mutex::default() })
     }
 
-    /// A connection that was still open when last heard of.
+    /// An idle connection that is not known to be closed.
     pub(crate) async fn take(&self) -> Option<Sender> {
         while let Some(mut sender) = self.pop() {
-            // Its task may not have seen the end of the last answer yet; that is a moment, or something is wrong with it.
+            // Its task may still have to process the end of the last answer, which takes a moment.
             if matches!(timeout(READY_WITHIN, sender.ready()).await, Ok(Ok(()))) {
                 return Some(sender);
             }
@@ -69,51 +67,51 @@ impl Pool {
     }
 
     fn pop(&self) -> Option<Sender> {
-        let mut shelf = self.shelf();
-        shelf.drop_expired(self.keep.idle_for);
-        shelf.idle.pop().map(|idle| idle.sender)
+        let mut idle = self.idle();
+        idle.drop_expired(self.keep.idle_for);
+        idle.list.pop().map(|idle| idle.sender)
     }
 
-    /// Keeps a connection whose answer was read to its end.
+    /// Returns a connection whose answer was read to its end.
     pub(crate) fn put(self: &Arc<Self>, sender: Sender) {
         if sender.is_closed() || self.keep.idle == 0 {
             return;
         }
-        let mut shelf = self.shelf();
-        shelf.drop_expired(self.keep.idle_for);
-        if shelf.idle.len() >= self.keep.idle {
-            shelf.idle.remove(0);
+        let mut idle = self.idle();
+        idle.drop_expired(self.keep.idle_for);
+        if idle.list.len() >= self.keep.idle {
+            idle.list.remove(0);
         }
-        shelf.idle.push(Idle { sender, since: Instant::now() });
-        if shelf.reaper == Reaper::Absent {
-            shelf.reaper = Reaper::Running;
+        idle.list.push(Idle { sender, since: Instant::now() });
+        if idle.reaper == Reaper::Absent {
+            idle.reaper = Reaper::Running;
             tokio::spawn(reap(Arc::downgrade(self)));
         }
     }
 
-    /// When the oldest expires; the reaper's leave to go if there is none.
+    /// When the oldest connection expires. If there is none, the reaper ends.
     fn next_expiry(&self) -> Option<Instant> {
-        let mut shelf = self.shelf();
-        shelf.drop_expired(self.keep.idle_for);
-        let oldest = shelf.idle.first().map(|idle| idle.since + self.keep.idle_for);
+        let mut idle = self.idle();
+        idle.drop_expired(self.keep.idle_for);
+        let oldest = idle.list.first().map(|idle| idle.since + self.keep.idle_for);
         if oldest.is_none() {
-            shelf.reaper = Reaper::Absent;
+            idle.reaper = Reaper::Absent;
         }
         oldest
     }
 
-    fn shelf(&self) -> MutexGuard<'_, Shelf> {
-        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    fn idle(&self) -> MutexGuard<'_, IdleConnections> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Shelf {
+impl IdleConnections {
     fn drop_expired(&mut self, idle_for: Duration) {
-        self.idle.retain(|idle| idle.since.elapsed() < idle_for && !idle.sender.is_closed());
+        self.list.retain(|idle| idle.since.elapsed() < idle_for && !idle.sender.is_closed());
     }
 }
 
-/// Closes what grows old even when no request comes to notice it. Keeps nothing alive but itself.
+/// Closes expired connections even when no request is made.
 async fn reap(pool: Weak<Pool>) {
     while let Some(at) = pool.upgrade().and_then(|pool| pool.next_expiry()) {
         tokio::time::sleep_until(at).await;

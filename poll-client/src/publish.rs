@@ -1,7 +1,7 @@
-//! Publishing, one message or many, and reading one back.
+//! Publishing one message or many, and reading one back.
 //!
-//! A publish is tried once, because a second try could publish twice. With an idempotency key the server knows the
-//! second try for what it is, so then it is retried like any question.
+//! A publish is not retried, because that could publish twice, unless it has an idempotency key by which the server
+//! recognizes the retry.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::pattern::progress::Step;
 use crate::reader::encode;
 use crate::wire::{Record, cursor, id, read, timestamp};
 
-/// What the server says of a published message.
+/// The server's record of a published message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub struct Receipt {
     /// Its number on the channel.
@@ -30,7 +30,7 @@ pub struct Receipt {
     /// Its UUIDv7.
     #[serde(rename = "uuid", deserialize_with = "id")]
     pub id: Uuid,
-    /// Where to go on after it.
+    /// The position after it.
     #[serde(deserialize_with = "cursor")]
     pub cursor: Cursor,
     /// When it was published, by the server's clock.
@@ -43,21 +43,20 @@ fn seq<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Seq, D::Erro
 }
 
 impl Client {
-    /// Publishes one message, and tries once.
+    /// Publishes a message, without retries.
     ///
     /// # Errors
-    /// Whatever goes wrong. After [`Error::Connection`] or [`Error::Timeout`] the message may have been published all
-    /// the same; [`Self::publish_once`] is for those who must know.
+    /// Any. After [`Error::Connection`] or [`Error::Timeout`] the message may still have been published; use
+    /// [`Self::publish_once`] if that matters.
     pub async fn publish(&self, channel: &ChannelName, payload: &Payload) -> Result<Receipt, Error> {
         let body = self.post(&message_call(self, channel, payload)).await?;
         read(&body)
     }
 
-    /// Publishes one message exactly once: the key makes trying again harmless, within the server's window (300 s by
-    /// default).
+    /// Publishes a message exactly once: the key makes retries safe within the server's window (300 s by default).
     ///
     /// # Errors
-    /// What trying again does not cure, or the last error when the client's retries are used up.
+    /// Those that are not transient, or the last one once the client's retries are used up.
     pub async fn publish_once(
         &self,
         channel: &ChannelName,
@@ -68,11 +67,11 @@ impl Client {
         read(&self.post_until_done(&call).await?)
     }
 
-    /// Publishes messages as JSON values in one request, all or none, and tries once. A server takes up to 1,000 and
-    /// 1 MiB at once.
+    /// Publishes values as JSON messages in one request, all or none, without retries. A server accepts up to 1,000
+    /// messages and 1 MiB.
     ///
     /// # Errors
-    /// As [`Self::publish`]; [`Error::Usage`] when a value has no JSON form.
+    /// As [`Self::publish`]; [`Error::Usage`] if a value cannot be serialized.
     pub async fn publish_many<T: Serialize>(
         &self,
         channel: &ChannelName,
@@ -145,7 +144,7 @@ struct Many {
     messages: Vec<Receipt>,
 }
 
-/// Where one message is read, below the client's prefix.
+/// The path of a message, without the client's prefix.
 pub(crate) fn message_path(channel: &ChannelName, at: Cursor) -> String {
     format!("/api/messages/{}/{at}", encode(channel.as_str()))
 }

@@ -1,4 +1,4 @@
-//! What every pattern has: a channel, a position on it, and how both are put into a request or moved by an answer.
+//! What every pattern needs: a channel and a position, and how requests carry them and answers move them.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub(crate) struct Reader {
     pub(crate) stats: Arc<Stats>,
 }
 
-/// Whether a polled answer's cursor asks for more at once.
+/// What a poll was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Polled {
     /// Messages came, or the channel ended.
@@ -41,19 +41,19 @@ impl Reader {
         Self { client, channel, tracker: Tracker::new(start), stats: Arc::default() }
     }
 
-    /// `path` with the query that names channel and position.
+    /// `path` with channel and position as its query.
     pub(crate) fn target(&self, path: &str) -> String {
         let mut target = format!("{path}?channel={}", encode(self.channel.as_str()));
         match (self.tracker.position(), self.tracker.start()) {
             (Some(cursor), _) => drop(write!(target, "&cursor={cursor}")),
-            // Said outright, because polls and streams differ in where they start without it.
+            // Explicit, because polls and streams have different defaults.
             (None, StartAt::Oldest) => target.push_str("&last_id=0"),
             (None, StartAt::Now | StartAt::After(_)) => {}
         }
         target
     }
 
-    /// Moves the position by a polled answer, whose messages and notices go to the queue.
+    /// Queues the events of a polled answer and moves the position.
     pub(crate) fn polled(&mut self, answer: PollAnswer<'_>, out: &mut Out<Event>) -> Result<Polled, Error> {
         out.backoff.reset();
         if answer.missed.is_some() || answer.reset {
@@ -76,7 +76,7 @@ impl Reader {
         Ok(Polled::Nothing)
     }
 
-    /// Moves the position by a stream's line.
+    /// Queues the event of a stream's line and moves the position.
     pub(crate) fn line(&mut self, line: &Line<'_>, out: &mut Out<Event>) -> Result<(), Error> {
         if let Some(message) = line.message()? {
             out.backoff.reset();
@@ -84,7 +84,7 @@ impl Reader {
             return Ok(());
         }
         match &*line.kind {
-            // No reason to forget failures: a server that says this and breaks off every time is not well.
+            // Not a success: a server may say this and break off every time.
             "connected" => self.tracker.connected(line.required_cursor()?),
             "heartbeat" => out.backoff.reset(),
             "reset" => {
@@ -99,14 +99,14 @@ impl Reader {
         Ok(())
     }
 
-    /// Of another birth of the channel than where we stand.
+    /// Whether the cursor belongs to another epoch of the channel.
     fn is_foreign(&self, cursor: poll_core::Cursor) -> bool {
         self.tracker
             .position()
             .is_some_and(|at| at.epoch != cursor.epoch && at.epoch != poll_core::Epoch::ZERO)
     }
 
-    /// Gives a poll that is to start now its position: where a stream that starts now says it stands.
+    /// Finds the current position for a poll that starts now, by opening a stream.
     pub(crate) async fn find_start(&mut self) -> Result<(), Error> {
         if self.tracker.position().is_some() || self.tracker.start() != StartAt::Now {
             return Ok(());
@@ -118,7 +118,7 @@ impl Reader {
         loop {
             let Some(piece) = answer.piece(settings.answer_within).await? else { return Err(Error::Cut) };
             lines.feed(&piece);
-            while let Some(line) = lines.next_line().map_err(|error| Error::Protocol(error.to_string()))? {
+            while let Some(line) = lines.next_line()? {
                 let line = Line::read(&line)?;
                 if line.kind == "connected" {
                     self.tracker.connected(line.required_cursor()?);
@@ -134,7 +134,7 @@ impl Reader {
     }
 }
 
-/// Percent-encodes a name for a path segment or a query value.
+/// Percent-encodes a path segment or a query value.
 pub(crate) fn encode(text: &str) -> impl std::fmt::Display {
     utf8_percent_encode(text, ENCODED).to_string()
 }

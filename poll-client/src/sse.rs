@@ -1,9 +1,7 @@
-//! Server-sent events (WHATWG HTML, section 9.2.6) read from a body that arrives in any pieces.
+//! A parser of server-sent events (WHATWG HTML, sections 9.2.5 and 9.2.6) in a body that arrives in pieces.
 //!
-//! Why our own: the format is small, and what matters here is exactly what most parsers get wrong: a line end that
-//! is split between two pieces, a byte order mark that is, UTF-8 that is, and a bound on what one event may hold.
-//!
-//! What it leaves alone: reconnecting, and what an event means.
+//! Our own, because the format is small and most parsers get wrong what matters here: line ends, byte order marks and
+//! UTF-8 split between two pieces, and a limit on the size of an event. Reconnecting is the caller's.
 
 use std::fmt;
 
@@ -11,7 +9,7 @@ use bytes::{Buf, BytesMut};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Takes pieces of a body and gives back what they say.
+/// Takes the pieces of a body and returns its items.
 ///
 /// ```
 /// use poll_client::sse::{Item, Parser};
@@ -26,57 +24,57 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 #[derive(Debug)]
 pub struct Parser {
     buffer: BytesMut,
-    /// Bytes at the buffer's start that are known to hold no line end.
+    /// How many bytes of the buffer are known to have no line end.
     scanned: usize,
     limit: usize,
     start: Start,
-    /// The last line ended with a carriage return, so a line feed next belongs to it.
+    /// The last line ended with a carriage return, so a line feed that follows belongs to it.
     after_return: bool,
     data: String,
     kind: String,
-    /// Outlives the event: an event without an `id` field has the last one's.
+    /// Persists: an event without an `id` field has the previous one's.
     id: String,
     failed: bool,
 }
 
-/// Whether the byte order mark may still come.
+/// Whether a byte order mark may still follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Start {
     Expected,
     Passed,
 }
 
-/// What a stream says, in its order.
+/// An item of the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Item {
     /// A dispatched event.
     Event(Event),
-    /// A comment line; servers send them as heartbeats.
+    /// A comment line, which servers send as a heartbeat.
     Comment,
-    /// How many milliseconds to wait before connecting again.
+    /// The reconnection time in milliseconds.
     Retry(u64),
 }
 
 /// One event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// The `event` field, `message` if there was none.
+    /// The `event` field, or `message`.
     pub kind: String,
-    /// The last event id the stream named so far, empty if none.
+    /// The last event ID so far; may be empty.
     pub id: String,
     /// The `data` fields, joined by line feeds.
     pub data: String,
 }
 
-/// A line or an event is larger than the reader takes.
+/// A line or an event is too large.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EventTooLong {
-    /// The bound in bytes, for one line and for one event's data.
+    /// The limit in bytes, for a line and for an event's data.
     pub limit: usize,
 }
 
 impl Parser {
-    /// A parser of lines and event data of at most `limit` bytes each.
+    /// Accepts lines and event data of at most `limit` bytes each.
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self {
@@ -92,17 +90,16 @@ impl Parser {
         }
     }
 
-    /// Takes the next piece of the body. Memory is bounded by the limit and one piece when [`Self::next_item`] is
-    /// asked until it has no more before the next piece is fed.
+    /// Adds the next piece of the body. At most the limit and one piece are buffered if [`Self::next_item`] is called
+    /// until it returns `None` before each piece.
     pub fn feed(&mut self, piece: &[u8]) {
         self.buffer.extend_from_slice(piece);
     }
 
-    /// The next item, or `None` until more is fed. An event whose blank line never comes is never given: the
-    /// stream broke inside it.
+    /// The next item, or `None` until more is fed. An event is returned only after its blank line.
     ///
     /// # Errors
-    /// When a line or an event's data is over the limit; every later call says the same.
+    /// If a line or an event's data exceeds the limit, and on every later call.
     pub fn next_item(&mut self) -> Result<Option<Item>, EventTooLong> {
         let too_long = EventTooLong { limit: self.limit };
         if self.failed {
@@ -142,7 +139,7 @@ impl Parser {
         }
     }
 
-    /// False while what came could still become the mark.
+    /// False while the input so far may be the beginning of a mark.
     fn pass_byte_order_mark(&mut self) -> bool {
         let seen = self.buffer.len().min(BYTE_ORDER_MARK.len());
         if self.buffer[..seen] == BYTE_ORDER_MARK[..seen] {

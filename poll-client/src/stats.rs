@@ -1,7 +1,4 @@
-//! What a subscription or a client cost: counters that anyone may read while it runs.
-//!
-//! Relaxed atomics, one add an event; no locks, no clocks, no histograms. Latency is the reader's to measure, from
-//! a message's timestamp.
+//! Counters of a subscription or a client, to be read while it runs.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,27 +14,27 @@ pub struct Stats {
     pushed: AtomicU64,
 }
 
-/// One reading of [`Stats`].
+/// A snapshot of [`Stats`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Requests begun, repeated ones too.
+    /// Requests, including retries.
     pub requests: u64,
-    /// Answers to polls that had no message: 304, or an empty list.
+    /// Answers to polls without a message: 304, or an empty list.
     pub empty_answers: u64,
-    /// Bytes of answers' bodies, pushed ones too; heads and framing are not counted.
+    /// Bytes of answers' bodies, pushed ones included, without heads and framing.
     pub body_bytes: u64,
-    /// Messages given to the caller.
+    /// Messages returned.
     pub messages: u64,
-    /// Messages that were gone before they could be read, as far as the server could count them.
+    /// Messages missed, as far as the server could count them.
     pub missed: u64,
-    /// Failures that were waited out.
+    /// Failures that were retried.
     pub retries: u64,
-    /// Messages that came by HTTP/2 push, of all `messages`.
+    /// Those of `messages` that came by HTTP/2 push.
     pub pushed: u64,
 }
 
 impl Stats {
-    /// Reads the counters, each by itself.
+    /// Reads the counters, not atomically as a whole.
     #[must_use]
     pub fn counts(&self) -> Counts {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);

@@ -1,7 +1,7 @@
-//! The loop that every pattern shares: take a step, give what came, wait out what failed, go on from the cursor.
+//! The loop that all patterns share: take a step, return what it found, back off after a failure, resume at the cursor.
 //!
-//! A pattern is a [`Source`]: it knows how to ask and how to read, and nothing of backing off. What it read is
-//! always given before the failure that followed it is waited out.
+//! A pattern is a [`Source`], which knows nothing of retries. What it has read is returned before the failure that
+//! followed is retried.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -18,26 +18,26 @@ use crate::error::Error;
 use crate::message::{Closed, Event};
 use crate::stats::{Counts, Stats};
 
-/// A running subscription: a [`Stream`] of what happens on a channel. It asks only while it is polled, and ends its
-/// requests when it is dropped.
+/// A running subscription: a [`Stream`] of what happens on a channel. It makes requests only while it is polled, and
+/// cancels them when it is dropped.
 ///
-/// It ends after [`Event::Closed`], and after an error: only what waiting cannot cure, or more failures in a row than
-/// the client allows, is given as one. Whoever wants to go on after that subscribes anew from the last cursor.
+/// It ends after [`Event::Closed`] and after an error, which is one that is not transient, or the last of more failures
+/// in a row than the client allows. To continue after that, subscribe again at the last cursor.
 pub struct Subscription<T = Event> {
     stream: BoxStream<'static, Result<T, Error>>,
     stats: Arc<Stats>,
 }
 
-/// How one pattern asks.
+/// How a pattern makes requests.
 pub(crate) trait Source: Send + 'static {
     type Item: Send + 'static;
 
-    /// Makes one request, or reads one piece of the open answer. After an error the next step starts from scratch at
-    /// the same position.
+    /// Makes a request, or reads a piece of the open answer. After an error the next step makes a new request at the same
+    /// position.
     fn step(&mut self, out: &mut Out<Self::Item>) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
-/// What a step found.
+/// The output of steps.
 pub(crate) struct Out<T> {
     pub(crate) queue: VecDeque<T>,
     pub(crate) backoff: Backoff,
@@ -52,7 +52,7 @@ enum Phase {
 }
 
 impl<T> Out<T> {
-    /// Nothing more comes once the queue is given.
+    /// Ends the subscription once the queue is empty.
     pub(crate) fn end(&mut self) {
         self.phase = Phase::Ended;
     }
@@ -73,7 +73,7 @@ impl Out<Event> {
 struct Driver<S: Source> {
     source: S,
     out: Out<S::Item>,
-    /// Waits until the queue is given.
+    /// Handled once the queue is empty.
     failure: Option<Error>,
 }
 
@@ -113,13 +113,13 @@ impl<T: Send + 'static> Subscription<T> {
 }
 
 impl<T> Subscription<T> {
-    /// What it cost so far.
+    /// A snapshot of the counters.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.stats.counts()
     }
 
-    /// The counters themselves, to be read while the subscription is busy elsewhere.
+    /// The counters, to be read while the subscription is in use.
     #[must_use]
     pub fn stats(&self) -> Arc<Stats> {
         Arc::clone(&self.stats)

@@ -1,7 +1,7 @@
-//! Where a reader stands on a channel, and what it must be told so that no message is lost in silence.
+//! The reader's position on a channel, and a check that no message is lost unnoticed.
 //!
-//! The server says what was missed. This checks it: numbers have no holes within an epoch, so a jump nobody
-//! announced is reported as missed, and a message that comes again after a reconnect is not given twice.
+//! The server reports missed messages. Within an epoch numbers have no gaps, so an unannounced gap is reported as missed
+//! too, and a message that is repeated after a reconnect is dropped.
 
 use std::collections::VecDeque;
 
@@ -13,17 +13,17 @@ use crate::stats::Stats;
 #[derive(Debug, Clone)]
 pub(crate) struct Tracker {
     start: StartAt,
-    /// After the last message given, or where the server said we stand.
+    /// After the last message returned, or as the server said.
     position: Option<Cursor>,
     next: Next,
 }
 
-/// What is known of the next message's number.
+/// Which number the next message may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
-    /// It follows the position's.
+    /// The position's successor.
     Follows,
-    /// It may be any: the server has just announced a jump.
+    /// Any, because the server has announced a gap.
     Any,
 }
 
@@ -44,20 +44,20 @@ impl Tracker {
         self.position
     }
 
-    /// The server says where the reader stands, having lost nothing.
+    /// Moves to a position without a gap.
     pub(crate) fn stands_at(&mut self, cursor: Cursor) {
         self.position = Some(cursor);
         self.next = Next::Follows;
     }
 
-    /// A stream says where it begins. News only to a reader that asked for "now".
+    /// A stream's start, which only a reader that asked for "now" does not know.
     pub(crate) fn connected(&mut self, cursor: Cursor) {
         if self.position.is_none() && self.start == StartAt::Now {
             self.stands_at(cursor);
         }
     }
 
-    /// The server says that messages are gone. `cursor`, if given, is where it goes on.
+    /// Messages were missed. Reading continues at `cursor`, if given.
     pub(crate) fn missed(
         &mut self,
         count: Option<u64>,
@@ -72,11 +72,11 @@ impl Tracker {
         self.next = Next::Any;
     }
 
-    /// A message came.
+    /// A message arrived.
     pub(crate) fn message(&mut self, message: Message, events: &mut VecDeque<Event>, stats: &Stats) {
         if self.next == Next::Follows {
             let before = match self.position {
-                // Of an unborn channel nothing was given: its first message is number 1, whatever its epoch.
+                // Before its first message a channel has no epoch.
                 Some(at) if at.epoch == message.cursor.epoch || at.epoch == Epoch::ZERO => Some(at.seq.get()),
                 Some(_) => {
                     self.missed(None, true, None, events, stats);

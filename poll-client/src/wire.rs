@@ -1,7 +1,7 @@
-//! The JSON of answers and stream lines, read into this crate's types.
+//! Parsing of answers and stream lines.
 //!
-//! Unknown fields and unknown kinds of line are passed over: a newer server may say more. A missing or impossible
-//! field is an error, because guessing it could lose a message.
+//! Unknown fields and unknown kinds of line, which a newer server may send, are ignored. A missing or invalid field is an
+//! error, because a guess could lose a message.
 
 use std::borrow::Cow;
 
@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::error::Error;
 use crate::message::{Content, Message};
 
-/// As many messages as a server gives at most in one answer.
+/// The most messages in an answer.
 pub(crate) const LIMIT: usize = 1000;
 
 /// A polled answer.
@@ -33,7 +33,7 @@ pub(crate) struct PollAnswer<'a> {
     pub(crate) closed: bool,
 }
 
-/// A message as polls, pushes and `/api/messages` give it.
+/// A message in polls, pushes and `/api/messages`.
 #[derive(Deserialize)]
 pub(crate) struct Record<'a> {
     id: u64,
@@ -71,7 +71,7 @@ pub(crate) struct Line<'a> {
 }
 
 impl Record<'_> {
-    /// `epoch` is the answer's: a record does not repeat it.
+    /// `epoch` comes from the answer.
     pub(crate) fn message(self, epoch: Epoch) -> Result<Message, Error> {
         let seq = Seq::new(self.id);
         Ok(Message {
@@ -99,7 +99,7 @@ impl<'a> Line<'a> {
         read::<Kind<'a>>(bytes).map(|line| line.kind)
     }
 
-    /// The message of a line that has one whole.
+    /// The message of a line that contains one.
     pub(crate) fn message(&self) -> Result<Option<Message>, Error> {
         let Some(value) = self.message else { return Ok(None) };
         let (Some(seq), Some(cursor), Some(at)) = (self.id, self.cursor, self.timestamp) else {
@@ -110,13 +110,13 @@ impl<'a> Line<'a> {
         Ok(Some(Message { seq: Seq::new(seq), id, cursor, at, content }))
     }
 
-    /// The cursor that a line of this kind must have.
+    /// The cursor of a line that must have one.
     pub(crate) fn required_cursor(&self) -> Result<Cursor, Error> {
         self.cursor.ok_or_else(|| Error::Protocol(format!("a {} line without cursor", self.kind)))
     }
 }
 
-/// Reads an answer's JSON.
+/// Parses JSON.
 pub(crate) fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Error> {
     serde_json::from_slice(bytes).map_err(|error| Error::Protocol(error.to_string()))
 }

@@ -1,7 +1,7 @@
-//! Server-sent events (WHATWG HTML, section 9.2), as a browser's `EventSource` reads them, but nothing is lost in
-//! silence: resets are told, and a silent connection is given up.
+//! Server-sent events (WHATWG HTML, section 9.2). Unlike a browser's `EventSource`, it reports missed messages and gives
+//! up a silent connection.
 //!
-//! Resumes by `Last-Event-ID`. 204 means what it means to a browser: there will be nothing more.
+//! Resumes by `Last-Event-ID`. As in a browser, 204 ends it.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::sse::{self, Item, Parser};
 use crate::subscription::{Out, Source, Subscription};
 use crate::wire::Line;
 
-/// Reads server-sent events.
+/// Subscribes by server-sent events.
 ///
 /// ```no_run
 /// # async fn example(client: poll_client::Client, channel: poll_client::ChannelName) -> Result<(), poll_client::Error> {
@@ -117,7 +117,7 @@ impl Source for Events {
         };
         let Some(piece) = open.answer.piece(self.reader.silence()).await? else { return Err(Error::Cut) };
         open.parser.feed(&piece);
-        while let Some(item) = open.parser.next_item().map_err(|error| Error::Protocol(error.to_string()))? {
+        while let Some(item) = open.parser.next_item()? {
             match item {
                 Item::Event(event) => self.event(&event, out)?,
                 Item::Comment => out.backoff.reset(),

@@ -1,8 +1,7 @@
-//! Long polls: ask, and be answered when something comes; then ask again at once.
+//! Long polls: each is answered when there is a message, and followed by the next at once.
 //!
-//! The read deadline is the server's wait and a little more, so a dead connection is noticed and a slow server is
-//! not mistaken for one. A server that answers emptily long before the wait is over is draining, and is given a
-//! jittered rest instead of being asked in a circle.
+//! The deadline is the server's wait plus some slack, to notice a dead connection but tolerate a slow server. An empty
+//! answer long before the wait is over means that the server is draining: back off rather than poll in a loop.
 
 use std::time::Duration;
 
@@ -17,17 +16,17 @@ use crate::reader::{Polled, Reader};
 use crate::subscription::{Out, Source, Subscription};
 use crate::wire::{LIMIT, PollAnswer, read};
 
-/// How much longer than the server's own wait an answer may take before it counts as lost.
+/// How much longer than the server's wait an answer may take.
 pub const READ_SLACK: Duration = Duration::from_secs(5);
 
-/// The bounds of a wait: a shorter one is short polling in a circle, a longer one no server grants.
+/// A shorter wait would be short polling in a loop; servers do not grant a longer one.
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// An empty answer that comes sooner than this, and than half the wait, is no timeout.
+/// An empty answer sooner than this, and than half the wait, is not a timeout.
 const EARLY: Duration = Duration::from_secs(1);
 
-/// Asks and waits.
+/// Subscribes by long polls.
 ///
 /// ```no_run
 /// # async fn example(client: poll_client::Client, channel: poll_client::ChannelName) -> Result<(), poll_client::Error> {

@@ -1,7 +1,7 @@
-//! A job's progress: all its steps so far, then each as it comes, until the job has ended.
+//! A job's progress: all steps so far, then each as it is reported, until the job ends.
 //!
-//! Lines have no cursor, so a stream that broke is read from its first step again and what was seen is dropped by
-//! its time, which grows strictly.
+//! Lines have no cursor, so a stream that broke is read again from the first step. Steps already seen are dropped by
+//! their time, which increases strictly.
 
 use http::header::{ACCEPT, HeaderValue};
 use poll_core::{ChannelName, Timestamp};
@@ -15,7 +15,7 @@ use crate::reader::encode;
 use crate::subscription::{Out, Source, Subscription};
 use crate::wire::{Line, PollAnswer, read, timestamp};
 
-/// One step of a job, as its worker reports it.
+/// A step of a job, as reported.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Step {
     /// How far it is.
@@ -30,19 +30,19 @@ pub struct Step {
     pub status: Option<String>,
 }
 
-/// One step of a job, as its followers read it.
+/// A step of a job, as read.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Progress {
     /// How far it is.
     pub step: u64,
     /// How far it will go.
     pub total: u64,
-    /// The same in hundredths.
+    /// The same in percent.
     pub percentage: f64,
     /// What it was doing.
     #[serde(default)]
     pub message: Option<String>,
-    /// `done` or `failed` on the last step; anything else is the worker's own word for where it is.
+    /// `done` or `failed` on the last step; anything else is up to whoever reports it.
     #[serde(default)]
     pub status: Option<String>,
     /// When it was reported.
@@ -51,9 +51,9 @@ pub struct Progress {
 }
 
 impl Client {
-    /// Follows a job to its end; a job not yet reported on is waited for. The stream ends when the job's channel has:
-    /// mostly after the step with a status of `done` or `failed`. Steps no longer retained are left out: each says how
-    /// far the job is. What others publish to the job's channel is passed over.
+    /// Follows a job to its end; a job without reports yet is waited for. The stream ends with the job's channel, usually
+    /// after the step with a status of `done` or `failed`. Steps no longer retained and messages that are not steps are
+    /// left out.
     ///
     /// ```no_run
     /// # async fn example(client: poll_client::Client, job: poll_client::ChannelName) -> Result<(), poll_client::Error> {
@@ -77,42 +77,39 @@ impl Client {
 struct Following {
     client: Client,
     job: ChannelName,
-    /// The time of the last step given.
+    /// The time of the last step returned.
     seen: Option<Timestamp>,
     said: Said,
     open: Option<(Answer, Lines)>,
 }
 
-/// What the last line that means anything said of the stream. Lines alone end nothing: whoever may publish could have
-/// put one there. What came last before the answer's end does.
+/// What the last line said of the stream. It counts only at the end of the answer, because any publisher can send such a
+/// line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Said {
-    /// Nothing.
     Nothing,
-    /// That the job has ended.
-    Ended,
-    /// That the server is going away.
+    JobEnded,
     Draining,
 }
 
 impl Following {
     fn line(&mut self, line: &[u8], out: &mut Out<Progress>) -> Result<(), Error> {
-        // Steps have no type; what has one is about the stream.
+        // Lines about the stream have a type, steps have none.
         match Line::kind_of(line) {
             Ok(Some(kind)) if kind == "closed" => {
                 let ended = Line::read(line).is_ok_and(|line| line.reason.as_deref() == Some("ended"));
-                self.said = if ended { Said::Ended } else { Said::Draining };
+                self.said = if ended { Said::JobEnded } else { Said::Draining };
                 return Ok(());
             }
             Ok(Some(_)) => return Ok(()),
-            // Some other JSON is no step; what is no JSON is no answer of a poll server.
+            // Other JSON is not a step; a line that is not JSON is not from a poll server.
             Err(_) => return read::<serde::de::IgnoredAny>(line).map(drop),
             Ok(None) => {}
         }
-        // Anyone can publish to the job's channel; what is no step says nothing of how far the job is.
+        // Anyone can publish to the job's channel.
         let Ok(progress) = read::<Progress>(line) else { return Ok(()) };
         let is_final = matches!(progress.status.as_deref(), Some("done" | "failed"));
-        self.said = if is_final { Said::Ended } else { Said::Nothing };
+        self.said = if is_final { Said::JobEnded } else { Said::Nothing };
         if self.seen.is_none_or(|seen| progress.at > seen) {
             out.backoff.reset();
             out.stats.message();
@@ -132,7 +129,7 @@ impl Following {
         Ok((answer, Lines::new(settings.max_answer_bytes)))
     }
 
-    /// Whether the job has ended, when its last step is not there to say so: it is no longer retained, or was no step.
+    /// Whether the job has ended, if its last message is no longer retained or was not a step.
     async fn has_ended(&self, out: &Out<Progress>) -> Result<bool, Error> {
         let (inner, channel) = (&self.client.inner, encode(&format!("progress/{}", self.job)).to_string());
         let mut target = format!("/api/poll?channel={channel}");
@@ -159,8 +156,7 @@ impl Source for Following {
         };
         let piece = match (answer.piece(self.client.inner.settings.silence()).await, self.said) {
             (Ok(Some(piece)), _) => piece,
-            // However the answer ends behind it.
-            (Ok(None) | Err(_), Said::Ended) => {
+            (Ok(None) | Err(_), Said::JobEnded) => {
                 out.end();
                 return Ok(());
             }
@@ -173,7 +169,7 @@ impl Source for Following {
             (Err(error), _) => return Err(error),
         };
         lines.feed(&piece);
-        while let Some(line) = lines.next_line().map_err(|error| Error::Protocol(error.to_string()))? {
+        while let Some(line) = lines.next_line()? {
             self.line(&line, out)?;
         }
         self.open = Some((answer, lines));

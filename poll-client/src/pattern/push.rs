@@ -1,10 +1,8 @@
-//! HTTP/2 push: one request stays open, and each message comes as the promised answer to a request never made.
+//! HTTP/2 push: one request stays open, and each message is a pushed answer.
 //!
-//! The main answer's lines say the order; a pushed body is matched to its line by the cursor in its path. What was
-//! announced but did not arrive (refused, reset, late) is fetched, so a push that fails costs a request and no
-//! message. Messages that come inline are taken as they come.
-//!
-//! It leaves the connection alone: that is `http2.rs`.
+//! The lines of the main answer give the order; the cursor in a promise's path matches it to its line. A push that was
+//! announced but did not arrive (refused, reset, late) is fetched, so it costs a request and not a message. Messages may
+//! also come inline. The connection is in `http2.rs`.
 
 use std::collections::{HashMap, VecDeque};
 use std::task::{Context, Poll};
@@ -29,18 +27,18 @@ use crate::reader::Reader;
 use crate::subscription::{Out, Source, Subscription};
 use crate::wire::{Line, Record, read};
 
-/// How long an announced message's push may take before the message is fetched instead.
+/// How long the push of an announced message may take before the message is fetched.
 const PUSH_WITHIN: Duration = Duration::from_secs(5);
 
-/// So many pushed bodies may wait for their lines; a server that pushes more without a word is none of ours.
+/// How many pushed bodies may wait for their lines. A poll server announces them sooner.
 const UNANNOUNCED: usize = 4096;
 
-/// So many lines may wait for a push before the main answer is left unread until it came.
+/// How many lines may wait for a push before the main answer is no longer read.
 const LINES_AHEAD: usize = 1024;
 
-/// Takes pushed messages.
+/// Subscribes by HTTP/2 push.
 ///
-/// The server must speak HTTP/2 on the connection's first byte; a proxy in between that does not makes every try fail.
+/// The server must speak HTTP/2 with prior knowledge (RFC 9113, section 3.3), and so must any proxy in between.
 ///
 /// ```no_run
 /// # async fn example(client: poll_client::Client, channel: poll_client::ChannelName) -> Result<(), poll_client::Error> {
@@ -92,20 +90,20 @@ struct Pushes {
 struct Open {
     main: Main,
     lines: Lines,
-    /// Lines whose turn has not come, as they were read.
+    /// Lines not processed yet, in order.
     waiting: VecDeque<Waiting>,
     pushed: HashMap<Cursor, Pushed>,
     arriving: FuturesUnordered<BoxFuture<'static, (Cursor, Result<Bytes, Error>)>>,
     last_line: Instant,
     main_answer: MainAnswer,
-    /// Read from the main answer, `None` its end, and not looked at yet.
+    /// Read from the main answer and not processed yet; `None` is its end.
     unread: Option<Option<Bytes>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum MainAnswer {
     Open,
-    /// Ended; what it announced may still be on its way.
+    /// Ended; announced pushes may still be arriving.
     Over,
 }
 
@@ -120,7 +118,7 @@ enum Pushed {
     Failed,
 }
 
-/// What the connection brought.
+/// What arrived on the connection.
 enum Brought {
     Promise(Promised),
     Push(Cursor, Result<Bytes, Error>),
@@ -146,7 +144,7 @@ impl Open {
     fn take(&mut self, reader: &Reader, brought: Brought) -> Result<(), Error> {
         match brought {
             Brought::Promise(promise) => {
-                // A promise of something else, or for nobody in sight, is declined by being dropped.
+                // Dropping any other promise refuses it.
                 let Some(cursor) = cursor_of(&promise.path) else { return Ok(()) };
                 if self.pushed.len() >= UNANNOUNCED {
                     return Err(Error::Protocol("pushes that no line announces".to_owned()));
@@ -166,9 +164,7 @@ impl Open {
                 self.last_line = Instant::now();
                 reader.stats.body(data.len());
                 self.lines.feed(&data);
-                while let Some(line) =
-                    self.lines.next_line().map_err(|error| Error::Protocol(error.to_string()))?
-                {
+                while let Some(line) = self.lines.next_line()? {
                     self.waiting.push_back(waiting(line)?);
                 }
             }
@@ -176,9 +172,9 @@ impl Open {
         Ok(())
     }
 
-    /// Something from the connection. Data is taken before promises are looked at and given after them, so that a
-    /// line's promise, which the server sent first, is known before the line. Promises are never waited for alone:
-    /// nothing tells such a waiter that the main answer ended.
+    /// The next arrival. Data is read before promises are polled and returned after them, so that a line's promise, which
+    /// the server sends first, is known before the line. Promises are never awaited alone, because the end of the main
+    /// answer would not wake the task.
     fn poll_brought(&mut self, cx: &mut Context<'_>) -> Poll<Result<Brought, Error>> {
         let takes_more = self.main_answer == MainAnswer::Open && self.waiting.len() < LINES_AHEAD;
         if takes_more
@@ -196,7 +192,7 @@ impl Open {
         self.unread.take().map_or(Poll::Pending, |data| Poll::Ready(Ok(Brought::Data(data))))
     }
 
-    /// When waiting has lasted too long, and for what.
+    /// When to stop waiting.
     fn deadline(&self, silence: Duration) -> Instant {
         match self.waiting.front() {
             Some(Waiting::Announced { since, .. }) => *since + PUSH_WITHIN,
@@ -214,7 +210,7 @@ impl Open {
 }
 
 impl Pushes {
-    /// Gives what is due, in the lines' order, up to an announced message that is still on its way.
+    /// Queues messages in the order of the lines, up to one whose push is still arriving.
     async fn give(&mut self, open: &mut Open, out: &mut Out<Event>) -> Result<(), Error> {
         while let Some(front) = open.waiting.front() {
             match front {
@@ -229,7 +225,7 @@ impl Pushes {
                             return Ok(());
                         }
                         Some(Pushed::Arrived(body)) => self.message(cursor, &body, out)?,
-                        // Dropped before the fetch is waited for: what came before it need not wait with it.
+                        // Return what came before it first, so that it need not wait for the fetch.
                         Some(Pushed::Failed) | None if out.has_news() => {
                             open.pushed.insert(cursor, Pushed::Failed);
                             return Ok(());
@@ -254,7 +250,7 @@ impl Pushes {
         Ok(())
     }
 
-    /// Asks for a message whose push did not come.
+    /// Fetches a message whose push did not arrive.
     async fn fetch(&mut self, cursor: Cursor, out: &mut Out<Event>) -> Result<(), Error> {
         let Reader { client, channel, tracker, stats } = &mut self.reader;
         let settings = client.inner.settings;
@@ -274,7 +270,7 @@ impl Pushes {
     }
 }
 
-/// A line that only names a message waits for its push.
+/// A line that announces a message waits for its push.
 fn waiting(line: Bytes) -> Result<Waiting, Error> {
     let read = Line::read(&line)?;
     let control = matches!(&*read.kind, "connected" | "heartbeat" | "reset" | "closed");

@@ -1,7 +1,6 @@
-//! Short polls: ask, take what there is, come back later.
+//! Short polls at a jittered interval.
 //!
-//! The interval is jittered, and an unchanged answer costs a 304 without a body. An answer that was cut at its limit
-//! is followed by the next question at once.
+//! An unchanged answer is a 304 without a body. An answer that reached a limit is followed by the next poll at once.
 
 use std::time::Duration;
 
@@ -17,10 +16,10 @@ use crate::reader::{Polled, Reader};
 use crate::subscription::{Out, Source, Subscription};
 use crate::wire::{LIMIT, PollAnswer, read};
 
-/// An answer of this size may have been cut by the server's bound of 1 MiB rather than by its end.
+/// An answer of this size may have reached the server's limit of 1 MiB.
 const PERHAPS_CUT_BYTES: usize = 512 * 1024;
 
-/// Asks every few seconds.
+/// Subscribes by short polls.
 ///
 /// ```no_run
 /// # async fn example(client: poll_client::Client, channel: poll_client::ChannelName) -> Result<(), poll_client::Error> {
@@ -80,12 +79,12 @@ impl ShortPoll {
 struct Polls {
     reader: Reader,
     every: Duration,
-    /// The last question and its answer's tag, if asking the same again can be answered by 304.
+    /// The last target and its entity tag, if a repeated request may be answered with 304.
     unchanged: Option<(String, HeaderValue)>,
     rest: Rest,
 }
 
-/// Whether the interval must pass before the next question.
+/// Whether to wait for the interval before the next poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rest {
     Due,
@@ -117,7 +116,7 @@ impl Source for Polls {
         }
         let answer: PollAnswer<'_> = read(&body)?;
         let cut = answer.messages.len() >= LIMIT || body.len() >= PERHAPS_CUT_BYTES;
-        // A closed channel says so only when there is nothing more to give: ask again at once to hear it.
+        // The last messages of a closed channel are followed by an empty answer that says so.
         let again = !answer.messages.is_empty() && (cut || answer.closed);
         let polled = self.reader.polled(answer, out)?;
         self.unchanged = tag.filter(|_| polled == Polled::Nothing).map(|tag| (target, tag));

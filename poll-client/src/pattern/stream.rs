@@ -1,7 +1,6 @@
-//! The chunked stream: one open answer, one JSON line a message.
+//! The chunked stream: one open answer with a JSON line for each message.
 //!
-//! Chunks mean nothing here, lines do. Heartbeats keep the answer's deadline off; a stream silent for two and a half
-//! of them is opened again at the cursor.
+//! A stream silent for two and a half heartbeat intervals is reopened at the cursor.
 
 use http::header::{ACCEPT, HeaderValue};
 use poll_core::ChannelName;
@@ -15,7 +14,7 @@ use crate::reader::Reader;
 use crate::subscription::{Out, Source, Subscription};
 use crate::wire::Line;
 
-/// Reads JSON lines as they come.
+/// Subscribes by a stream of JSON lines.
 ///
 /// ```no_run
 /// # async fn example(client: poll_client::Client, channel: poll_client::ChannelName) -> Result<(), poll_client::Error> {
@@ -89,7 +88,7 @@ impl Source for Streaming {
         };
         let Some(piece) = open.answer.piece(self.reader.silence()).await? else { return Err(Error::Cut) };
         open.lines.feed(&piece);
-        while let Some(line) = open.lines.next_line().map_err(|error| Error::Protocol(error.to_string()))? {
+        while let Some(line) = open.lines.next_line()? {
             self.reader.line(&Line::read(&line)?, out)?;
         }
         self.open = Some(open);

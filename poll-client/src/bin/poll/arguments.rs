@@ -1,4 +1,4 @@
-//! What the command can be asked, parsed once.
+//! The command's arguments.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use poll_client::{ChannelName, Client, Error, IdempotencyKey, StartAt};

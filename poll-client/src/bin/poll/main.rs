@@ -1,7 +1,7 @@
 //! The `poll` command: publish to a channel, or watch one, from a terminal.
 //!
-//! Thin on purpose: it reads arguments, calls the library and writes lines. Bad arguments are exit 64, anything else
-//! that goes wrong exit 1, each with one line on stderr; a reader that hangs up (`poll tail … | head -1`) is no error.
+//! Bad arguments exit with 64, other errors with 1, each with one line on stderr. A reader that closes the pipe
+//! (`poll tail … | head -1`) is not an error.
 
 mod arguments;
 mod publish;
@@ -35,7 +35,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// What the argument parser has to say: help as it is, a fault as one line without the hints around it.
+/// Prints help as it is, and an error in one line.
 fn explain(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         drop(error.print());
@@ -48,7 +48,7 @@ fn explain(error: &clap::Error) -> ExitCode {
     if error.use_stderr() { ExitCode::from(BAD_ARGUMENTS) } else { ExitCode::SUCCESS }
 }
 
-/// One line: the error and what caused it.
+/// Prints the error and its causes in one line.
 fn complain(error: &(dyn Error + 'static)) -> ExitCode {
     let mut line = format!("poll: {error}");
     let mut cause = error.source();
@@ -56,7 +56,7 @@ fn complain(error: &(dyn Error + 'static)) -> ExitCode {
         line = format!("{line}: {error}");
         cause = error.source();
     }
-    // Nothing is left to tell it to when stderr is gone as well.
+    // If stderr is closed as well, there is nothing left to do.
     drop(writeln!(io::stderr(), "{}", line.replace('\n', " ")));
     let is_usage = matches!(error.downcast_ref(), Some(poll_client::Error::Usage(_)));
     if is_usage { ExitCode::from(BAD_ARGUMENTS) } else { ExitCode::FAILURE }

@@ -1,4 +1,4 @@
-//! `poll publish`: one message, and a line that says what became of it.
+//! `poll publish`: publishes a message and prints its number.
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::arguments::Publish;
 
-/// How often a keyed publish is tried again before the command says that it failed.
+/// How often a publish with a key is retried.
 const RETRIES: u32 = 5;
 
 pub(crate) async fn run(publish: Publish) -> Result<(), Box<dyn Error>> {

@@ -1,9 +1,9 @@
-//! Whoever reads our stdout, and when they left.
+//! Notices when stdout is closed.
 //!
-//! A write to a closed pipe fails, but a quiet channel has nothing to write: `poll tail … | head -1` would hang until
-//! the next message. So the pipe is watched as well, as `tail -f` does.
+//! A write to a closed pipe fails, but on a quiet channel `poll tail … | head -1` would hang until the next message. So
+//! the pipe is watched, as `tail -f` does.
 
-/// Returns once nobody can read stdout any more; never, where that cannot be known.
+/// Returns once stdout has no reader, or never, if that cannot be detected.
 #[cfg(unix)]
 pub(crate) async fn gone() {
     use std::fs::File;
@@ -13,17 +13,17 @@ pub(crate) async fn gone() {
     use tokio::io::Interest;
     use tokio::net::unix::pipe::Sender;
 
-    // Watched only and never written to, so it may stay a blocking one.
+    // Never written to, so it may stay blocking.
     let watched =
         io::stdout().as_fd().try_clone_to_owned().map(File::from).and_then(Sender::from_file_unchecked);
     match watched {
         Ok(stdout) if stdout.ready(Interest::ERROR).await.is_ok() => {}
-        // A regular file, which has no reader, cannot be watched.
+        // A regular file cannot be watched.
         Ok(_) | Err(_) => std::future::pending().await,
     }
 }
 
-/// Returns once nobody can read stdout any more; here that shows only when writing.
+/// Never returns: here a closed pipe is detected only by writing.
 #[cfg(not(unix))]
 pub(crate) async fn gone() {
     std::future::pending().await

@@ -1,7 +1,7 @@
-//! `poll tail`: a line a message, as they come.
+//! `poll tail`: prints a line for each message.
 //!
-//! Without `--json` a line is the message's content, and what was missed is said on stderr, so that stdout holds
-//! messages and nothing else. With it every event is a line of stdout.
+//! Without `--json` the line is the message's content, and missed messages are reported on stderr. With it every event
+//! is a line on stdout.
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -58,7 +58,6 @@ fn show(event: &Event, stdout: &mut impl Write) -> io::Result<()> {
             let why = if *reset { ", and the channel began anew" } else { "" };
             writeln!(io::stderr(), "poll: {count} messages were gone before they could be read{why}")
         }
-        // The command's end says it.
         Event::Closed { .. } => Ok(()),
     }
 }
