@@ -185,8 +185,10 @@ fn is_peers(error: &io::Error) -> bool {
     )
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
+    #![cfg(target_os = "linux")]
+
     use std::io::{Read as _, Write as _};
     use std::net::TcpStream;
 

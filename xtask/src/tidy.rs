@@ -8,6 +8,7 @@ mod arrows;
 mod calls;
 mod directions;
 mod documents;
+mod environment;
 mod examples;
 mod fault;
 mod layout;
@@ -114,6 +115,7 @@ impl Project {
             if path.ends_with(".rs") {
                 faults.extend(sources::check(path, text));
                 faults.extend(calls::check(path, text));
+                faults.extend(environment::check(path, text));
             }
             if path.ends_with("/Cargo.toml") {
                 faults.extend(manifests::check(path, text));

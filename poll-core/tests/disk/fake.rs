@@ -104,6 +104,11 @@ impl FakeDisk {
         self.lock().cached.len()
     }
 
+    /// All that is on the disk.
+    pub(crate) fn contents(&self) -> Vec<u8> {
+        self.lock().synced.clone()
+    }
+
     pub(crate) fn syncs(&self) -> u64 {
         self.lock().syncs
     }

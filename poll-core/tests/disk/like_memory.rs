@@ -7,7 +7,8 @@ use poll_core::environment::Environment;
 use poll_core::journal::Tail;
 use poll_core::journal::disk::{DiskJournal, Options};
 use poll_core::{
-    Continuity, Cursor, Found, Limit, Locator, Pinned, Position, Publish, Retention, Seq, Store, Timestamp,
+    Continuity, Cursor, Found, Limit, Locator, Memory, Pinned, Position, Publish, Retention, Seq, Store,
+    Timestamp,
 };
 use proptest::prelude::*;
 
@@ -59,6 +60,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 /// The same store twice: in memory, and on disk with next to nothing of it in memory.
 struct Twins {
+    environment: Environment,
     disk: FakeDisk,
     retention: Retention,
     memory: Store,
@@ -72,11 +74,11 @@ fn tail() -> Tail {
     Tail { bytes: 600, channels: 2, idle: Duration::from_secs(30) }
 }
 
-async fn stored(disk: &FakeDisk, retention: Retention) -> Store {
+async fn stored(environment: &Environment, disk: &FakeDisk, retention: Retention) -> Store {
     let options = Options { tail: tail(), ..Options::default() };
-    let journal = DiskJournal::start(&Environment::system(), disk.port(), options, |_| {}).unwrap();
+    let journal = DiskJournal::start(environment, disk.port(), options, |_| {}).unwrap();
     journal.opened().await.unwrap();
-    Store::new(Arc::new(journal), retention)
+    Store::within(environment.clone(), Arc::new(journal), retention, Memory::default())
 }
 
 impl Twins {
@@ -91,7 +93,7 @@ impl Twins {
             }
             Step::Restart => {
                 self.stored.shut_down().await.unwrap();
-                self.stored = stored(&self.disk, self.retention).await;
+                self.stored = stored(&self.environment, &self.disk, self.retention).await;
                 // A channel that is loaded begins in another millisecond, and no restart is over within one.
                 self.now = self.now.after(Duration::from_millis(2));
             }
@@ -200,12 +202,14 @@ proptest! {
     ) {
         let retention =
             Retention { messages, age: Duration::from_secs(age), bytes: 0, ..Retention::default() };
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
+            // The journal runs on this thread: what fails is found again.
+            let environment = Environment::seeded(1);
             let disk = FakeDisk::default();
-            let stored = stored(&disk, retention).await;
+            let stored = stored(&environment, &disk, retention).await;
             let memory = Store::in_memory(retention);
-            let mut twins = Twins { disk, retention, memory, stored, now: NOON, published: Vec::new() };
+            let mut twins = Twins { environment, disk, retention, memory, stored, now: NOON, published: Vec::new() };
             for step in steps {
                 twins.step(step).await;
                 assert!(twins.stored.weight() <= 600 + 6 * 200 + 3 * 200, "memory holds {}", twins.stored.weight());

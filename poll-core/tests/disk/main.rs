@@ -15,5 +15,6 @@ mod like_memory;
 mod outages;
 mod restarts;
 mod salvage;
+mod seeded;
 mod size;
 mod unreadable;
