@@ -30,6 +30,7 @@ mod native_streams;
 mod push_order;
 mod questions;
 mod race;
+mod shared_writer;
 mod shelf;
 mod slow_readers;
 mod transport_deadline;
