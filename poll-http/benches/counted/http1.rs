@@ -115,3 +115,20 @@ pub(crate) fn publish(rounds: u64) {
         }
     });
 }
+
+/// The same whose content comes in a second segment, as some clients send it: by hyper, and back.
+pub(crate) fn publish_split(rounds: u64) {
+    block_on(async {
+        let world = World::warm().await;
+        let mut wire = Wire::new(world.connect());
+        let fields = format!("{FIELDS}content-type: text/plain\r\ncontent-length: {}\r\n", CONTENT.len());
+        let head = format!("POST /api/message?channel=counted HTTP/1.1\r\n{fields}\r\n");
+        for _ in 0..rounds {
+            world.tick();
+            wire.send(&head).await;
+            tokio::task::yield_now().await;
+            wire.send(CONTENT).await;
+            wire.answer("201").await;
+        }
+    });
+}

@@ -35,6 +35,7 @@ const PATHS: &[HotPath] = &[
     HotPath { name: "http1-stream-lines", rounds: 20, operations: CROWD, run: http1::stream_lines },
     HotPath { name: "http1-stream-events", rounds: 20, operations: CROWD, run: http1::stream_events },
     HotPath { name: "http1-publish", rounds: 1_000, operations: 1, run: http1::publish },
+    HotPath { name: "http1-publish-split", rounds: 1_000, operations: 1, run: http1::publish_split },
     HotPath { name: "http2-long-answered", rounds: 20, operations: CROWD, run: http2::long_answered },
 ];
 
