@@ -1,8 +1,8 @@
 //! HTTP/2, on h2 directly: hyper's server has neither push nor 103, and costs a task a stream.
 //!
-//! The whole connection is one future. Its streams are futures in it, so that waking thousands of them is one task's
-//! turn and what they answer leaves in few writes. What h2 queues for a stream is bounded ([`flow`]); what a peer may
-//! make us hold is bounded by the settings below. Bytes and their write deadline are [`stall`](crate::transport::timed_io)'s.
+//! The whole connection is one future. Its streams are futures in it, so that waking thousands of them is one task's poll
+//! and their responses leave in few writes. What h2 queues for a stream is bounded ([`flow`]); what a peer may make us
+//! hold is bounded by the [`options`] below. Write deadlines are [`timed_io`](crate::transport::timed_io)'s.
 
 mod backlog;
 mod content;
@@ -49,14 +49,14 @@ use content::{Came, Content};
 use frame_io::FrameIo;
 use head::Wants;
 use liveness::{Beat, Liveness, Load};
-use push::{Lane, Origin, Pushed};
+use push::{Origin, Pushed, StreamContext};
 use stream::{Asked, Pauses, Stream};
 
-/// Answers made before what they queued is written: thousands of streams that wake at once must not pile up all their
-/// frames first.
+/// How many streams are polled before their frames are written: thousands that wake at once must not queue all of theirs
+/// first.
 const SLICE: usize = 256;
 
-/// Answers that were there at once, and what they hold in bytes.
+/// Responses that were ready at once, and the bytes they hold.
 #[derive(Default)]
 struct Made {
     answers: Vec<(Reply, SendResponse<Queued>, Asked)>,
@@ -69,7 +69,7 @@ pub(crate) struct Http2<IO, H: Handle> {
     context: Arc<ConnectionContext>,
     handler: H,
     peer: SocketAddr,
-    lane: Arc<Lane>,
+    shared: Arc<StreamContext>,
     /// For the content of all its requests.
     allowance: Arc<Allowance>,
     made: Made,
@@ -79,7 +79,7 @@ pub(crate) struct Http2<IO, H: Handle> {
     draining: Option<WaitDraining>,
     streams: FuturesUnordered<Stream<H::Future>>,
     pushed: FuturesUnordered<Pushed>,
-    /// Pushed answers that h2 has and the socket may not have.
+    /// Pushed responses that h2 has and the socket may not have.
     handed: Vec<Pushed>,
     calmed: Calmed,
     /// Counts the connection.
@@ -101,7 +101,8 @@ where
         let settings = &context.settings;
         let liveness = Liveness::new(io.share_state(), Arc::clone(&context));
         let backlog = Backlog::new(io.share_state(), context.memory.clone());
-        let lane = Arc::new(Lane::new(io.share_state(), context.timers.clone(), settings.stall, backlog));
+        let shared =
+            Arc::new(StreamContext::new(io.share_state(), context.timers.clone(), settings.stall, backlog));
         let allowance = Allowance::of(&context.memory);
         let io = FrameIo::new(io, settings.max_control_frames);
         Self {
@@ -113,7 +114,7 @@ where
             context,
             handler,
             peer,
-            lane,
+            shared,
             liveness,
             draining: Some(draining),
             streams: FuturesUnordered::new(),
@@ -123,15 +124,15 @@ where
         }
     }
 
-    /// Begins to answer a request. What is there at once is sent when all that has come is read.
+    /// Begins to answer a request. A response that is ready at once is sent when all that has come is read.
     fn accept(&mut self, request: Request<RecvStream>, mut respond: SendResponse<Queued>) {
-        let push = self.lane.policy();
+        let push = self.shared.policy();
         let connection = ConnectionInfo {
             peer: self.peer,
             protocol: Protocol::Http2,
             push,
             early_hints: EarlyHints::Informational,
-            unread: self.lane.backlog.unread(),
+            unread: self.shared.backlog.unread(),
         };
         let origin = if push == PushPolicy::Possible { Origin::of(&request).map(Box::new) } else { None };
         let came = (!request.body().is_end_stream()).then(Came::default);
@@ -144,7 +145,7 @@ where
             }
             None => RequestBody::Empty,
         };
-        // Nobody is to be woken: one that waits is polled again as a stream of its own.
+        // No waker: a response that is not ready is polled again as a stream of its own.
         let cx = &mut Context::from_waker(Waker::noop());
         match begin(&self.handler, message::Request::new(&head, body), &connection, cx) {
             Ok(Begun::Ready(reply)) => {
@@ -152,24 +153,24 @@ where
                 self.made.answers.push((reply, respond, asked));
             }
             Ok(Begun::Waiting(future)) => {
-                self.streams.push(Stream::new(future, respond, asked, Arc::clone(&self.lane)));
+                self.streams.push(Stream::new(future, respond, asked, Arc::clone(&self.shared)));
             }
             Err(Panicked) => respond.send_reset(Reason::INTERNAL_ERROR),
         }
     }
 
-    /// Sends the answers that were there at once.
+    /// Sends the responses that were ready at once.
     fn send_made(&mut self, cx: &mut Context<'_>) {
         for (reply, respond, asked) in std::mem::take(&mut self.made).answers {
-            let stream = Stream::begin(cx, reply, respond, asked, Arc::clone(&self.lane));
+            let stream = Stream::begin(cx, reply, respond, asked, Arc::clone(&self.shared));
             self.streams.extend(stream);
         }
     }
 
-    /// Lets streams that are awake go on, a slice of them; says whether more may be.
+    /// Polls streams that were woken, a slice of them; returns whether more may be.
     fn poll_streams(&mut self, cx: &mut Context<'_>) -> Streams {
         while let Poll::Ready(Some(())) = Pin::new(&mut self.pushed).poll_next(cx) {
-            self.lane.close(1);
+            self.shared.close(1);
         }
         for _ in 0..SLICE {
             if budget::is_over() {
@@ -183,10 +184,10 @@ where
         Streams::More
     }
 
-    /// Takes over the pushes that streams have begun. Those that are all handed over are kept until h2 has written
-    /// them: it looks a promised stream up by its number, and a handle keeps that valid.
+    /// Takes over the pushes that streams have begun. Those that h2 has whole are kept until it has written them: it looks
+    /// a promised stream up by its number, and a handle keeps that valid.
     fn take_pushed(&mut self) {
-        for pushed in self.lane.take_begun() {
+        for pushed in self.shared.take_begun() {
             if pushed.is_sent() {
                 self.handed.push(pushed);
             } else {
@@ -195,12 +196,12 @@ where
         }
     }
 
-    /// h2 waits. Unless that is for the socket, all that may be written is.
+    /// h2 is waiting: unless for the socket, it has written all that it may.
     fn look_for_flush(&mut self) {
-        if self.lane.is_under_way() && !self.lane.state.is_blocked() {
-            self.lane.close(self.handed.len());
+        if self.shared.is_under_way() && !self.shared.state.is_blocked() {
+            self.shared.close(self.handed.len());
             self.handed.clear();
-            self.lane.flushed();
+            self.shared.flushed();
         }
     }
 
@@ -222,7 +223,7 @@ where
             loop {
                 ready!(budget::poll_go_on(cx));
                 let Stack::Open(open) = &mut self.stack else { return Poll::Pending };
-                if self.lane.backlog.is_crowded(self.made.bytes) {
+                if self.shared.backlog.is_crowded(self.made.bytes) {
                     // What there is leaves before more is made.
                     if let Poll::Ready(closed) = open.poll_closed(cx) {
                         return Poll::Ready(closed.map_err(ConnectionError::Http2));
@@ -231,8 +232,8 @@ where
                 }
                 match open.poll_accept(cx) {
                     Poll::Ready(Some(Ok((request, respond)))) => {
-                        if self.lane.policy() == PushPolicy::Possible {
-                            self.lane.allow(open.max_concurrent_send_streams());
+                        if self.shared.policy() == PushPolicy::Possible {
+                            self.shared.allow(open.max_concurrent_send_streams());
                         }
                         self.accept(request, respond);
                         self.liveness.used();
@@ -243,27 +244,27 @@ where
                     Poll::Pending => break,
                 }
             }
-            // What is sent below has not left yet.
+            // Before more is sent, which h2 has not written yet.
             self.look_for_flush();
             self.send_made(cx);
-            let woken = self.lane.backlog.wake();
+            let woken = self.shared.backlog.wake();
             if !woken && !accepted && streams == Streams::Waiting {
                 return Poll::Pending;
             }
         }
     }
 
-    /// Ready when h2 has held for the stall limit what the socket would take: a peer has taken back windows that it had
-    /// given. Whose answer is all with h2 has no limit of its own.
+    /// Ready when h2 has held for the stall limit what the socket would take: the peer has shrunk windows that it had
+    /// opened. A stream whose response is all with h2 has no deadline of its own.
     fn poll_stuck(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.lane.backlog.is_stuck() {
+        if !self.shared.backlog.is_stuck() {
             self.stuck = None;
             return Poll::Pending;
         }
-        let lane = &self.lane;
+        let shared = &self.shared;
         let timer = self.stuck.get_or_insert_with(|| {
-            let mut timer = lane.deadlines.timer();
-            timer.set(Instant::now() + lane.stall);
+            let mut timer = shared.deadlines.timer();
+            timer.set(Instant::now() + shared.stall);
             timer
         });
         timer.poll(cx)
@@ -273,7 +274,7 @@ where
         if self.streams.is_empty() && self.pushed.is_empty() { Load::None } else { Load::Streams }
     }
 
-    /// A peer that closes in answer to our GOAWAY, without a word, has done what it was asked to.
+    /// A peer that closes the socket after our GOAWAY has done what it was asked to.
     fn forgive(&self, error: ConnectionError) -> Result<(), ConnectionError> {
         match error {
             ConnectionError::Http2(error)
@@ -285,10 +286,10 @@ where
         }
     }
 
-    /// Says GOAWAY to a peer that sends more control frames than it may; says whether it did so now.
+    /// Sends GOAWAY to a peer that sends more control frames than it may; returns whether it did so now.
     fn calm(&mut self) -> Calmed {
         let Stack::Open(open) = &mut self.stack else { return Calmed::No };
-        if !self.lane.state.is_overrun() || self.calmed == Calmed::Yes {
+        if !self.shared.state.is_overrun() || self.calmed == Calmed::Yes {
             return Calmed::No;
         }
         self.calmed = Calmed::Yes;
@@ -304,7 +305,7 @@ where
     }
 }
 
-/// Whether a peer was told that it sends too many control frames.
+/// Whether a peer was sent ENHANCE_YOUR_CALM.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Calmed {
     Yes,
@@ -354,13 +355,13 @@ where
                 Poll::Ready(Beat::Silent) => return Poll::Ready(Err(ConnectionError::Silent)),
                 Poll::Pending => {}
             }
-            // A connection in its handshake has nothing to finish, but is told when it has.
+            // A connection in its handshake has nothing to finish; it is told once it is open.
             let Stack::Open(_) = self.stack else { return Poll::Pending };
             let Some(draining) = &mut self.draining else { return Poll::Pending };
             ready!(Pin::new(draining).poll(cx));
             self.draining = None;
             self.liveness.close();
-            // GOAWAY; streams that are open go on to their end.
+            // GOAWAY; open streams go on to their end.
             self.shut_down();
         }
     }

@@ -13,7 +13,7 @@
 //!
 //! **How to take it out.** Delete this folder, and in [`http1`](super) the variant `Fast` with the arms that name it.
 
+pub(crate) mod buffer_pool;
 pub(crate) mod connection;
 pub(crate) mod parse_request;
-pub(crate) mod spare;
 pub(crate) mod write_response;

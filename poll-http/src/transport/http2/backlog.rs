@@ -1,9 +1,9 @@
 //! What a connection's peer has been given and has not taken.
 //!
-//! Two things are bounded. What h2 has and the socket has not: streams with more to send wait for their turn. And what
-//! answers hold whose peer does not take them, for want of window or of socket: past that, nothing more is made for the
-//! connection, and new questions are refused. Both bounds shrink as the account fills up, so that many connections
-//! cannot do together what one must not.
+//! Two things are bounded: what h2 has and the socket has not, over which streams with more to send wait for their turn; and
+//! what responses hold that the peer does not take, because of a window or the socket, over which nothing more is rendered
+//! for the connection and new questions are refused. Both bounds shrink as the account fills up, so that many connections
+//! cannot do together what one may not.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -21,14 +21,14 @@ use crate::transport::connection_state::ConnectionState;
 const QUEUED: usize = 256 * 1024;
 /// The same where there is no memory left: two frames.
 const LEAST_QUEUED: usize = 32 * 1024;
-/// What answers hold that were there at once or wait for their turn, before no more requests are looked at: whether the
-/// peer takes any is known only when they are sent.
+/// What responses may hold that were ready at once or wait for their turn, before no more requests are read: whether the
+/// peer takes any of them is known only when they are sent.
 const MADE: usize = 256 * 1024;
-/// What answers of one connection may hold that are not taken, at least.
+/// What untaken responses of one connection may hold in any case.
 const LEAST_HELD: usize = 64 * 1024;
-/// One connection gets a part of what is left of the account's share for answers.
+/// One connection may have this part of what is left of the account for responses.
 const PART: u64 = 8;
-/// What an answer that waits for its peer takes beside its bytes.
+/// What a response that waits for its peer takes beside its bytes.
 const A_STREAM: usize = 1_024;
 /// What h2 holds of one stream's data before it is written, which is also what a stream may be expected to send in a
 /// turn. A stream whose reader is slow costs this and no more.
@@ -42,14 +42,14 @@ pub(super) struct Backlog {
     queued: AtomicUsize,
     /// Held for streams whose window is shut.
     windows: AtomicUsize,
-    /// Held for streams that wait for the socket. Unless it is full, that is over in this turn.
+    /// Held for streams that wait for the socket: unless it is full, not beyond this poll.
     socket: AtomicUsize,
     /// For what is held.
     charge: Mutex<Charge>,
     /// Streams that wait to hand over what they have.
-    turns: Parking,
-    /// Streams for which nothing is made for now.
-    pauses: Parking,
+    turns: WaitQueue,
+    /// Streams for which nothing is rendered for now.
+    pauses: WaitQueue,
 }
 
 /// What a stream waits for that its peer has to give.
@@ -66,7 +66,7 @@ pub(super) struct Hold {
     awaits: Awaits,
 }
 
-/// What an answer keeps for its reader alone, in bytes.
+/// What a response holds for its reader alone, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Kept {
     pub(super) all: usize,
@@ -76,10 +76,10 @@ pub(super) struct Kept {
 
 /// Tasks that wait, woken in the order in which they came.
 #[derive(Default)]
-struct Parking {
-    /// Spares the lock where nobody is.
+struct WaitQueue {
+    /// Saves taking the lock where nobody waits.
     taken: AtomicBool,
-    /// Held for a push or some pops, never over a wake.
+    /// Locked for a push or some pops, never across a wake.
     parked: Mutex<Parked>,
 }
 
@@ -91,7 +91,7 @@ struct Parked {
     waiting: VecDeque<Waker>,
 }
 
-/// A place in a parking; zero is none.
+/// A place in a queue; zero is none.
 #[derive(Default)]
 pub(super) struct Ticket(u64);
 
@@ -110,8 +110,8 @@ impl Backlog {
             windows: AtomicUsize::new(0),
             socket: AtomicUsize::new(0),
             charge: Mutex::new(memory.charge_unbounded(Kind::Answers, 0)),
-            turns: Parking::default(),
-            pauses: Parking::default(),
+            turns: WaitQueue::default(),
+            pauses: WaitQueue::default(),
             memory,
         })
     }
@@ -173,7 +173,7 @@ impl Backlog {
         self.queued.load(Ordering::Relaxed) > 0 && !self.state.is_blocked()
     }
 
-    /// Wakes those whose time has come; says whether there were any.
+    /// Wakes streams that may go on; returns whether there were any.
     pub(super) fn wake(&self) -> bool {
         let mut woken = false;
         if self.turns.is_taken() {
@@ -198,7 +198,7 @@ impl Backlog {
     }
 }
 
-/// How many of those who were paused go on at once: each may hold as much again.
+/// How many paused streams go on at once: each may hold as much again.
 const A_FEW: usize = 16;
 
 impl Hold {
@@ -234,7 +234,7 @@ impl Drop for Hold {
     }
 }
 
-impl Parking {
+impl WaitQueue {
     fn is_taken(&self) -> bool {
         self.taken.load(Ordering::Relaxed)
     }
@@ -250,7 +250,7 @@ impl Parking {
         Poll::Pending
     }
 
-    /// Wakes the first; says whether there were any.
+    /// Wakes the first `count`; returns whether there were any.
     fn wake(&self, count: usize) -> bool {
         let mut parked = self.parked();
         let count = count.min(parked.waiting.len());

@@ -12,19 +12,19 @@ use crate::transport::http2::backlog::{Awaits, Backlog, Hold, Kept, Queued, SEND
 use crate::transport::timed_io::ENOUGH;
 use crate::worker::timer_wheel::{Timer, Timers};
 
-/// How long a stream is held whose answer is out and whose request has not ended.
+/// How long a stream is held whose response is sent and whose request has not ended.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// A stream's sending side with the bytes that come next.
 pub(super) struct Flow {
     stream: SendStream<Queued>,
     rest: Bytes,
-    /// A peer that does not open the window far enough within the stall limit loses the stream.
+    /// While the window is too small. A peer that does not open it far enough within the stall limit loses the stream.
     stalled: Option<Stalled>,
     backlog: Arc<Backlog>,
-    /// While it waits for its turn.
+    /// Its place among those that wait for h2 to take more.
     ticket: Ticket,
-    /// What it last waited for that its peer has to give.
+    /// What it last waited for of its peer.
     awaits: Awaits,
     hold: Hold,
 }
@@ -144,8 +144,8 @@ impl Flow {
         self.poll_capacity(cx, deadlines, stall)
     }
 
-    /// The next poll is another task's.
-    pub(super) fn leave_parking(&mut self) {
+    /// The next poll has another waker.
+    pub(super) fn leave_queue(&mut self) {
         self.ticket = Ticket::default();
     }
 
@@ -175,12 +175,12 @@ impl Flow {
                 self.stream.send_reset(Reason::CANCEL);
                 return Poll::Ready(Err(Gone));
             }
-            // What it has given may not even have left. A socket has a limit of its own.
+            // The socket is full, so what it has been given may not even have been sent. That has a deadline of its own.
             self.stalled = None;
         }
     }
 
-    /// It waits for its peer, and this waits with it.
+    /// Charges what is held while the stream waits for its peer.
     pub(super) fn hold(&mut self, kept: Kept) {
         self.hold.set(kept, self.awaits);
     }

@@ -1,12 +1,12 @@
-//! Server push (RFC 9113, section 8.4): promises, their answers, and how many may be open.
+//! Server push (RFC 9113, section 8.4): promises, pushed responses, and how many may be open.
 //!
-//! The peer bounds pushed streams by its settings; what does not fit is sent inline by the caller. A pushed answer that
-//! waits for its window is a future of the connection, so it holds up nobody; a peer that refuses one resets it, which
+//! The peer bounds pushed streams by its settings; what does not fit is sent inline by the caller. A pushed response that
+//! waits for its window is a future of the connection, so it blocks no other; a peer that refuses one resets it, which
 //! merely ends that future.
 //!
-//! Promised numbers have to leave in their order (RFC 9113, section 5.1.1), but h2 numbers a promise when it is made and
+//! Promised stream numbers have to be sent in order (RFC 9113, section 5.1.1), but h2 numbers a promise when it is made and
 //! sends it when its stream's turn comes. So only one stream has promises under way at a time: the others wait until
-//! all that could be written was.
+//! everything that could be written has been.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -29,40 +29,40 @@ use crate::transport::http2::flow::{Flow, Last};
 use crate::transport::http2::head;
 use crate::worker::timer_wheel::Timers;
 
-/// Pushed answers open at once on a connection, whatever more its peer would take: each holds its body until the
-/// window takes it.
+/// Pushed responses open at once on a connection, even if its peer allows more: each holds its body until the window
+/// takes it.
 const MOST: usize = 100;
-/// Bytes of pushed answers handed to h2 and not written yet: a socket that takes nothing must not pile them up.
+/// Bytes of pushed responses that h2 has and has not written: a socket that takes nothing must not pile them up.
 const MOST_BYTES: usize = 256 * 1024;
 
 /// What the streams of a connection share.
-pub(super) struct Lane {
+pub(super) struct StreamContext {
     pub(super) state: Arc<ConnectionState>,
     pub(super) deadlines: Timers,
     pub(super) stall: Duration,
     pub(super) backlog: Arc<Backlog>,
-    /// Pushed answers that are open.
+    /// Pushed responses that are open.
     open: AtomicUsize,
     /// How many may be: the peer's `SETTINGS_MAX_CONCURRENT_STREAMS`, at most [`MOST`].
     most: AtomicUsize,
     /// Promises made since the connection began.
     made: AtomicU32,
-    /// Some of them may not have left: spares the lock in most turns.
+    /// Some of them may not have been written: saves taking the lock in most polls.
     under_way: AtomicBool,
-    /// Held for a push, a look or a take, never over a wake.
-    turn: Mutex<Turn>,
+    /// Locked for moves only, never across a wake.
+    promises: Mutex<UnderWay>,
 }
 
-/// What was promised since all was last written.
+/// What was promised since everything was last written.
 #[derive(Default)]
-struct Turn {
+struct UnderWay {
     /// The one stream that may promise more.
     stream: Option<StreamId>,
-    /// Streams that wait to be that one.
+    /// Streams that wait until they may.
     waiting: Vec<Waker>,
-    /// Begun in the current poll; the connection takes them over.
+    /// Begun in this poll; the connection takes them over.
     begun: Vec<Pushed>,
-    /// Length of the pushed answers.
+    /// Bytes of the pushed responses.
     bytes: usize,
 }
 
@@ -75,7 +75,7 @@ pub(super) struct Origin {
 /// A promise could not be made.
 pub(super) struct Declined;
 
-impl Lane {
+impl StreamContext {
     pub(super) fn new(
         state: Arc<ConnectionState>,
         deadlines: Timers,
@@ -92,7 +92,7 @@ impl Lane {
             most,
             made: AtomicU32::new(0),
             under_way: AtomicBool::new(false),
-            turn: Mutex::default(),
+            promises: Mutex::default(),
         }
     }
 
@@ -106,9 +106,9 @@ impl Lane {
         self.most.store(peer.min(MOST), Ordering::Relaxed);
     }
 
-    /// Whether a pushed answer of this length may be begun.
-    pub(super) fn has_place(&self, bytes: usize) -> bool {
-        let begun = self.turn().bytes;
+    /// Whether a pushed response of this length may begin.
+    pub(super) fn has_room(&self, bytes: usize) -> bool {
+        let begun = self.promises().bytes;
         self.policy() == PushPolicy::Possible
             && self.open.load(Ordering::Relaxed) < self.most.load(Ordering::Relaxed)
             && (begun == 0 || begun + bytes <= MOST_BYTES)
@@ -116,12 +116,12 @@ impl Lane {
     }
 
     /// Ready when `stream` may promise: no other stream has promises under way.
-    pub(super) fn poll_turn(&self, cx: &mut Context<'_>, stream: StreamId) -> Poll<()> {
-        let mut turn = self.turn();
-        if turn.stream.is_none_or(|of| of == stream) {
+    pub(super) fn poll_promise(&self, cx: &mut Context<'_>, stream: StreamId) -> Poll<()> {
+        let mut promises = self.promises();
+        if promises.stream.is_none_or(|of| of == stream) {
             return Poll::Ready(());
         }
-        turn.waiting.push(cx.waker().clone());
+        promises.waiting.push(cx.waker().clone());
         Poll::Pending
     }
 
@@ -130,14 +130,14 @@ impl Lane {
         self.under_way.load(Ordering::Relaxed)
     }
 
-    /// All that could leave has left: the next stream may promise. A promise that did not leave was lost with its
-    /// stream or is held up by a window that the peer took back; h2 tells neither, so this connection promises no more.
+    /// Everything that could be written has been: the next stream may promise. A promise that was not written was lost with
+    /// its stream or is blocked by a window that the peer shrank; h2 reports neither, so this connection promises no more.
     pub(super) fn flushed(&self) {
-        let mut turn = self.turn();
-        turn.stream = None;
-        turn.bytes = 0;
-        let waiting = std::mem::take(&mut turn.waiting);
-        drop(turn);
+        let mut promises = self.promises();
+        promises.stream = None;
+        promises.bytes = 0;
+        let waiting = std::mem::take(&mut promises.waiting);
+        drop(promises);
         self.under_way.store(false, Ordering::Relaxed);
         if self.made.load(Ordering::Relaxed) != self.state.promised() {
             self.state.set_push(PushPolicy::Off);
@@ -145,7 +145,7 @@ impl Lane {
         waiting.into_iter().for_each(Waker::wake);
     }
 
-    /// Promises `path` on the stream of `respond` and begins its answer.
+    /// Promises `path` on the stream of `respond` and begins its response.
     pub(super) fn push(
         &self,
         respond: &mut SendResponse<Queued>,
@@ -155,12 +155,12 @@ impl Lane {
         body: Bytes,
     ) -> Result<(), Declined> {
         let stream = respond.stream_id();
-        if !self.has_place(body.len()) || self.turn().stream.is_some_and(|of| of != stream) {
+        if !self.has_room(body.len()) || self.promises().stream.is_some_and(|of| of != stream) {
             return Err(Declined);
         }
         let request = origin.request(path).ok_or(Declined)?;
         let mut promised = respond.push_request(request).map_err(|error| {
-            // Not the peer's fault and not a lost stream: its later settings have switched push off.
+            // Neither a protocol error nor a lost stream: the peer's later settings have switched push off.
             if !error.is_reset() && !error.is_io() && !error.is_go_away() {
                 self.state.set_push(PushPolicy::Off);
             }
@@ -174,16 +174,16 @@ impl Lane {
         let flow = promised.send_response(response, body.is_empty()).ok().map(|stream| {
             let mut flow = Flow::new(stream, &self.backlog);
             flow.give(body);
-            // Now, so that promise, head and body go in one write. A failure shows again when it is polled.
+            // At once, so that promise, head and body go in one write. A failure shows again when it is polled.
             let _ = flow.send_some(Last::Yes);
             flow
         });
-        let mut turn = self.turn();
-        turn.stream = Some(stream);
-        turn.bytes += bytes;
+        let mut promises = self.promises();
+        promises.stream = Some(stream);
+        promises.bytes += bytes;
         if let Some(flow) = flow {
             let (deadlines, stall) = (self.deadlines.clone(), self.stall);
-            turn.begun.push(Pushed { flow, bytes, deadlines, stall });
+            promises.begun.push(Pushed { flow, bytes, deadlines, stall });
         } else {
             // Promised, but the stream is gone already.
             self.close(1);
@@ -192,17 +192,17 @@ impl Lane {
     }
 
     pub(super) fn take_begun(&self) -> Vec<Pushed> {
-        std::mem::take(&mut self.turn().begun)
+        std::mem::take(&mut self.promises().begun)
     }
 
-    /// `count` pushed answers have ended.
+    /// `count` pushed responses have ended.
     pub(super) fn close(&self, count: usize) {
         self.open.fetch_sub(count, Ordering::Relaxed);
     }
 
-    fn turn(&self) -> MutexGuard<'_, Turn> {
+    fn promises(&self) -> MutexGuard<'_, UnderWay> {
         // Nothing in here panics half-way.
-        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+        self.promises.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -227,7 +227,7 @@ impl Origin {
     }
 }
 
-/// A pushed answer that has begun. Completes when all of it is handed over or the peer refuses it.
+/// A pushed response that has begun. Completes when h2 has all of it or the peer refuses it.
 pub(super) struct Pushed {
     flow: Flow,
     bytes: usize,

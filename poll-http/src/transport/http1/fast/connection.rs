@@ -21,58 +21,63 @@ use crate::message::request::{Content, Request};
 use crate::transport::connection_state::Carries;
 use crate::transport::error::ConnectionError;
 use crate::transport::handle::{Begun, Handle, Panicked, begin};
-use crate::transport::http1::fast::write_response::{Framing, Outbox};
-use crate::transport::http1::fast::{parse_request as ask, spare};
+use crate::transport::http1::fast::write_response::{Framing, ResponseBuffer};
+use crate::transport::http1::fast::{buffer_pool, parse_request};
 use crate::transport::http1::persistence::After;
 use crate::transport::parts::{Next, Parts, http1_info};
 use crate::transport::timed_io::TimedIo;
 use crate::worker::budget;
 
-/// What is read at once, on the stack. A request that does not fit is not plain.
+/// What is read at once, on the stack. A request that is longer is not plain.
 const READ: usize = 4096;
-/// Read of what a client sends while it is answered; more stays in the socket.
+/// How much is read of what a client sends before it has its response; more stays in the socket.
 const AHEAD: usize = 4096;
-/// Body taken ahead of the socket: a reader's share of a large batch, not all of it.
+/// How much of a body is buffered for the socket: a part of a large batch, not all of it.
 const GATHERED: usize = 64 * 1024;
 
 /// A connection on the fast path.
 pub(crate) struct Fast<IO, H: Handle> {
     parts: Parts<IO, H>,
-    /// Read and not looked at.
+    /// Read and not parsed yet.
     unread: Vec<u8>,
     phase: ResponsePhase<H::Future>,
 }
 
-#[expect(clippy::large_enum_variant, reason = "each answer is here for a moment, and a box would cost it")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "each response is here for a moment, and a box would cost an allocation"
+)]
 enum ResponsePhase<F> {
     /// Between requests.
     Idle,
-    Asked(F),
-    Answering(Answering),
+    /// The handler has not answered yet.
+    Awaited(F),
+    Sending(Sending),
     /// All is handed to the socket.
     Written(After),
     Closing,
 }
 
-struct Answering {
+/// A response on its way to the socket.
+struct Sending {
     body: Body,
     framing: Framing,
-    out: Outbox,
+    out: ResponseBuffer,
     after: After,
     socket: Socket,
 }
 
-/// When an answer is written. The kernel's way to a peer is long enough to drive all of ours out of the nearest
-/// caches, so where many ask at once, all are read first, then all are answered, and then all is written. Waiters woken
-/// together are too many for that: what each needs would be gone again before its turn.
+/// When a response is written. The kernel's code for a write is long enough to evict ours from the instruction cache, so
+/// where many requests come at once, all are read first, then all are answered, and then all responses are written. Of
+/// waiters that are woken together there are too many for that: their data would be evicted in between.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Leaves {
     AtOnce,
-    /// Behind those that have been woken already.
+    /// After the tasks that have been woken already.
     AfterOthers,
 }
 
-/// Whether the socket has taken all that was given to it. While it has not, nothing more is made for it.
+/// Whether the socket has taken all that was written. Until it has, nothing more of the body is asked for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Socket {
     Free,
@@ -86,7 +91,7 @@ enum Answered {
     None,
 }
 
-/// What a look at the socket showed.
+/// What a read showed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Peer {
     Sent,
@@ -102,22 +107,22 @@ where
         Self { parts, unread: Vec::new(), phase: ResponsePhase::Idle }
     }
 
-    /// The connection without the fast path, with all that was read and not answered.
+    /// The connection, with every byte that was read and not answered.
     pub(crate) fn into_parts(self) -> Parts<IO, H> {
         let Self { mut parts, unread, .. } = self;
         parts.io.unread(unread.into());
         parts
     }
 
-    /// A connection is polled three times a request, each time for another stage, so stages are functions of their own:
-    /// as one they would have one large frame, of which each turn would lay out all.
+    /// Ready when the connection has ended or a request is not plain. A connection is polled three times a request, each
+    /// time in another phase, so phases are functions of their own: one function would have one large stack frame.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Next, ConnectionError>> {
         let mut answered = Answered::None;
         loop {
             match &mut self.phase {
                 ResponsePhase::Idle => {
-                    // Many may have come together. One that was read before the worker's turn was over is answered in
-                    // it: others who make more work have had their share, and it has had nothing.
+                    // Several may have come together. One that was read before the worker's budget was spent is still
+                    // answered: others have spent it, and this connection had nothing of it.
                     match answered {
                         Answered::Some => ready!(budget::poll_go_on(cx)),
                         Answered::None if self.reads_freely() => ready!(budget::poll_finish(cx)),
@@ -127,9 +132,9 @@ where
                         return Poll::Ready(Ok(next));
                     }
                 }
-                ResponsePhase::Asked(_) => ready!(self.poll_asked(cx))?,
-                ResponsePhase::Answering(answering) => {
-                    let Poll::Ready(written) = answering.poll(&mut self.parts.io, cx) else {
+                ResponsePhase::Awaited(_) => ready!(self.poll_awaited(cx))?,
+                ResponsePhase::Sending(sending) => {
+                    let Poll::Ready(written) = sending.poll(&mut self.parts.io, cx) else {
                         return self.poll_left(cx);
                     };
                     let after = written.map_err(ConnectionError::Fast)?;
@@ -149,18 +154,18 @@ where
         }
     }
 
-    /// Whether nothing has to be read, or what has come must be.
+    /// Whether a request has been read already, or has to be read in any case.
     fn reads_freely(&self) -> bool {
         !self.unread.is_empty() || self.parts.io.state().is_draining()
     }
 
-    /// Takes the next request and begins to answer it, if it is plain; else says what is to become of the connection.
+    /// Begins to answer the next request if it is plain; else returns what becomes of the connection.
     #[inline(never)]
     fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Next>, ConnectionError>> {
         if self.unread.is_empty() {
             match self.poll_peer(cx)? {
                 Poll::Ready(Peer::Sent) => {
-                    // Behind those that have been woken already: all are read before any is answered.
+                    // After the tasks that have been woken already: all requests are read before any is answered.
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
@@ -172,14 +177,15 @@ where
                 Poll::Pending if self.parts.io.state().is_draining() => return Poll::Pending,
                 Poll::Pending => {
                     ready!(Pin::new(&mut self.parts.draining).poll(cx));
-                    // The next request may be under way; its answer says that it is the last.
+                    // The next request may be under way; its response says that it is the last.
                     self.parts.io.state().drain();
                     return Poll::Ready(Ok(None));
                 }
             }
         }
         let bytes = std::mem::take(&mut self.unread);
-        let Some((plain, end)) = ask::read(&bytes, self.parts.context.settings.max_head_bytes) else {
+        let Some((plain, end)) = parse_request::read(&bytes, self.parts.context.settings.max_head_bytes)
+        else {
             self.unread = bytes;
             return Poll::Ready(Ok(Some(Next::Switch)));
         };
@@ -188,15 +194,15 @@ where
         }
         let request = Request { head: Head::Plain(&plain.head()), content: Content::Here(plain.content) };
         let begun = self.begin(request, Carries::of(plain.content), cx);
-        spare::give(bytes);
+        buffer_pool::give(bytes);
         ready!(begun)?;
         Poll::Ready(Ok(None))
     }
 
-    /// Begins to write an answer as soon as it is there; pending when it did not all leave.
+    /// Sends the response as soon as the handler has it; pending while some of it is left.
     #[inline(never)]
-    fn poll_asked(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
-        let ResponsePhase::Asked(future) = &mut self.phase else { return Poll::Ready(Ok(())) };
+    fn poll_awaited(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
+        let ResponsePhase::Awaited(future) = &mut self.phase else { return Poll::Ready(Ok(())) };
         let reply = match catch_unwind(AssertUnwindSafe(|| Pin::new(future).poll(cx))) {
             Ok(Poll::Pending) => return self.poll_left(cx),
             Ok(Poll::Ready(answer)) => answer.into(),
@@ -215,17 +221,20 @@ where
         let connection = http1_info(self.parts.peer, Protocol::Http11, EarlyHints::None);
         match begin(&self.parts.handler, request, &connection, cx) {
             Ok(Begun::Ready(reply)) => {
-                // Of requests that came together only the last one gives way.
+                // Of pipelined requests only the last gives way.
                 let leaves = if self.unread.is_empty() { Leaves::AfterOthers } else { Leaves::AtOnce };
                 ready!(self.answer(reply, leaves, cx))?;
             }
-            Ok(Begun::Waiting(future)) => self.phase = ResponsePhase::Asked(future),
+            Ok(Begun::Waiting(future)) => {
+                self.phase = ResponsePhase::Awaited(future);
+                return self.poll_left(cx);
+            }
             Err(Panicked) => ready!(self.answer(Panicked::reply(), Leaves::AtOnce, cx))?,
         }
         Poll::Ready(Ok(()))
     }
 
-    /// Begins to write an answer; pending when it did not all leave.
+    /// Begins to send a response; pending while some of it is left.
     fn answer(
         &mut self,
         mut reply: Reply,
@@ -233,30 +242,30 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), ConnectionError>> {
         reply.leave_framing(Wants::Body);
-        // What was asked is done with before anything of its answer leaves.
+        // Drops the handler's future before anything of its response is sent.
         self.phase = ResponsePhase::Idle;
         let framing = Framing::of(reply.status, reply.body.exact_length());
         let after = if self.parts.draining.is_draining() { self.after_draining(cx) } else { After::Keep };
-        let mut out = Outbox::default();
+        let mut out = ResponseBuffer::default();
         let after = out.head(&reply, framing, self.parts.context.settings.keep_alive, after);
-        let mut answering = Answering { body: reply.body, framing, out, after, socket: Socket::Free };
+        let mut sending = Sending { body: reply.body, framing, out, after, socket: Socket::Free };
         if leaves == Leaves::AfterOthers && framing != Framing::Chunks {
             if framing != Framing::Bodiless {
-                let _all_there = answering.gather(cx).map_err(ConnectionError::Fast)?;
+                let _all_there = sending.gather(cx).map_err(ConnectionError::Fast)?;
             }
-            self.phase = ResponsePhase::Answering(answering);
+            self.phase = ResponsePhase::Sending(sending);
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let Poll::Ready(written) = answering.poll(&mut self.parts.io, cx) else {
-            self.phase = ResponsePhase::Answering(answering);
+        let Poll::Ready(written) = sending.poll(&mut self.parts.io, cx) else {
+            self.phase = ResponsePhase::Sending(sending);
             return self.poll_left(cx);
         };
         self.phase = ResponsePhase::Written(written.map_err(ConnectionError::Fast)?);
         Poll::Ready(Ok(()))
     }
 
-    /// While the server drains, a connection ends with the answer to the last request whose head has arrived.
+    /// While the server drains, a connection ends with the response to the last request whose head has arrived.
     #[inline(never)]
     fn after_draining(&mut self, cx: &mut Context<'_>) -> After {
         self.parts.io.state().drain();
@@ -264,7 +273,7 @@ where
             if memmem::find(&self.unread, HEAD_END).is_some() {
                 return After::Keep;
             }
-            // What else a look shows is shown again.
+            // An error or the end shows again at the next read.
             let more = self.unread.len() < AHEAD && matches!(self.poll_peer(cx), Poll::Ready(Ok(Peer::Sent)));
             if !more {
                 return After::Close;
@@ -272,11 +281,11 @@ where
         }
     }
 
-    /// While a request is answered: ready when the peer has left, which ends everything.
+    /// Ready, with an error, when the peer has left before it has its response.
     fn poll_left<T>(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, ConnectionError>> {
         while self.unread.len() < AHEAD {
             if ready!(self.poll_peer(cx))? == Peer::Left {
-                let left = io::Error::new(io::ErrorKind::UnexpectedEof, "the peer left before its answer");
+                let left = io::Error::new(io::ErrorKind::UnexpectedEof, "the peer left before its response");
                 return Poll::Ready(Err(ConnectionError::Fast(left)));
             }
         }
@@ -293,7 +302,7 @@ where
         Poll::Ready(Ok(if read.filled().is_empty() { Peer::Left } else { Peer::Sent }))
     }
 
-    /// Reads once and keeps it for later.
+    /// Reads once, into `unread`.
     #[inline(never)]
     fn poll_peer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Peer, ConnectionError>> {
         let mut space = [const { MaybeUninit::uninit() }; READ];
@@ -303,17 +312,17 @@ where
         }
         let read = read.filled();
         if matches!(self.phase, ResponsePhase::Idle) && self.unread.capacity() == 0 {
-            self.unread = spare::take();
+            self.unread = buffer_pool::take();
         }
-        // Whoever waits keeps no more than what came meanwhile.
+        // No more than what came: a connection that waits keeps it.
         self.unread.reserve_exact(read.len());
         self.unread.extend_from_slice(read);
         Poll::Ready(Ok(Peer::Sent))
     }
 }
 
-impl Answering {
-    /// Ready when all is handed to the socket; then it is known what becomes of the connection.
+impl Sending {
+    /// Ready when the socket has all of it, with what becomes of the connection.
     fn poll<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         &mut self,
         io: &mut TimedIo<IO>,
@@ -329,8 +338,8 @@ impl Answering {
             ready!(self.out.poll_write(io, cx))?;
             self.socket = Socket::Free;
             if more.is_pending() {
-                // What a socket buffers of its own, as one with TLS does, must not wait for the next piece. Where it
-                // takes its time, it wakes this as the piece would.
+                // What a socket buffers of its own, as one with TLS does, must not wait for the next piece. Until it is
+                // flushed, the socket wakes this task as the next piece would.
                 if Pin::new(&mut *io).poll_flush(cx)?.is_ready() {
                     self.body.hand_over(&mut || io.share(), cx.waker());
                 }
@@ -343,7 +352,7 @@ impl Answering {
         }
     }
 
-    /// Takes of the body what there is, within bounds; pending when there is nothing more for now.
+    /// Buffers what there is of the body, within bounds; pending when there is nothing more for now.
     fn gather(&mut self, cx: &mut Context<'_>) -> io::Result<Poll<()>> {
         if self.body.take_whole(|bytes| self.out.framed(bytes)) {
             return Ok(Poll::Ready(()));

@@ -1,8 +1,8 @@
-//! Reading a request that needs no engine: a plain GET or POST that has arrived whole.
+//! Parses a plain request: a GET or POST that has come whole and asks for nothing unusual.
 //!
-//! Whatever asks for more is left to hyper: other methods and versions, chunks, `Expect`, `Upgrade`, heads that are
-//! broken, too large or not all there. So what is here decides nothing that can be got wrong: either a request is as
-//! simple as it can be, or it is not touched.
+//! Everything else is left to hyper: other methods and versions, chunks, `Expect`, `Upgrade`, heads that are malformed, too
+//! large or incomplete. So nothing here has to be decided that is easy to get wrong: either a request is as simple as can
+//! be, or it is not touched.
 
 use http::Method;
 use memchr::{memchr, memmem};
@@ -17,7 +17,7 @@ pub(crate) struct Plain<'a> {
     pub(crate) content: &'a [u8],
 }
 
-/// Fields that ask for more than an answer.
+/// Fields that ask for more than a response.
 const ASKING: FieldSet =
     FieldSet::of([Field::Te, Field::Expect, Field::Upgrade, Field::Trailer, Field::TransferEncoding]);
 

@@ -1,7 +1,7 @@
-//! Writing an answer without an engine: its head, its body, and each piece as one chunk.
+//! Writes a response: its head, its body, and each piece as one chunk.
 //!
-//! What is small is joined, so that head and body, or a piece with its framing, leave in one write; what is large is
-//! handed to the socket as it is. Nothing is kept of what was written.
+//! Small parts are joined, so that head and body, or a piece with its framing, leave in one write; large ones are written
+//! without a copy. Nothing is kept once it is written.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -18,22 +18,23 @@ use crate::message::chunk;
 use crate::message::json::write_number;
 use crate::message::reply::{Reply, Sniffing};
 use crate::transport::date::{with_date, with_usual};
-use crate::transport::http1::fast::spare;
+use crate::transport::http1::fast::buffer_pool;
 use crate::transport::http1::persistence::After;
 
-/// Pieces up to this size are joined with what stands before and behind them.
+/// Parts up to this many bytes are joined with what comes before and behind them.
 const JOINED: usize = 1024;
 /// Parts handed to the socket at once.
 const PARTS: usize = 16;
 const CLOSE: &str = "close";
 
-/// How the end of a body is told (RFC 9112, section 6).
+/// How the end of a body is marked (RFC 9112, section 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Framing {
-    /// There is none: 204 and 304.
+    /// There is no body: 204 and 304.
     Bodiless,
-    /// By its length, in bytes.
+    /// `Content-Length`, in bytes.
     Length(u64),
+    /// Chunked.
     Chunks,
 }
 
@@ -48,9 +49,9 @@ impl Framing {
     }
 }
 
-/// Bytes on their way to the socket.
+/// What is to be written of a response.
 #[derive(Default)]
-pub(crate) struct Outbox {
+pub(crate) struct ResponseBuffer {
     /// Before `joined`.
     parts: VecDeque<Bytes>,
     joined: Vec<u8>,
@@ -58,12 +59,12 @@ pub(crate) struct Outbox {
     taken: usize,
 }
 
-impl Outbox {
+impl ResponseBuffer {
     pub(crate) fn is_empty(&self) -> bool {
         self.parts.is_empty() && self.joined.len() == self.taken
     }
 
-    /// How many bytes wait.
+    /// How many bytes are to be written.
     pub(crate) fn len(&self) -> usize {
         self.parts.iter().map(Bytes::len).sum::<usize>() + self.joined.len() - self.taken
     }
@@ -71,22 +72,22 @@ impl Outbox {
     /// Makes room for so many more bytes.
     fn reserve(&mut self, bytes: usize) {
         if self.joined.capacity() == 0 {
-            self.joined = spare::take();
+            self.joined = buffer_pool::take();
         }
         self.joined.reserve(bytes);
     }
 
-    /// Whoever waits from here on keeps no buffer.
+    /// A connection that waits holds no buffer.
     fn clear(&mut self) {
-        spare::give(std::mem::take(&mut self.joined));
+        buffer_pool::give(std::mem::take(&mut self.joined));
         self.taken = 0;
         if self.parts.capacity() > 0 {
             self.parts = VecDeque::new();
         }
     }
 
-    /// The head of an answer that has left its framing. Says what is to become of the connection: the answer itself may
-    /// ask to close it.
+    /// The head of a response that has been through [`Reply::leave_framing`]. Returns what becomes of the connection: the
+    /// response itself may close it.
     pub(crate) fn head(
         &mut self,
         reply: &Reply,
@@ -111,7 +112,7 @@ impl Outbox {
         self.unusual_end(reply, framing, keep_alive, after)
     }
 
-    /// All that is left of a head.
+    /// The rest of any other head.
     fn unusual_end(&mut self, reply: &Reply, framing: Framing, keep_alive: Duration, after: After) -> After {
         if reply.sniffing == Sniffing::Forbidden {
             self.joined.extend_from_slice(b"x-content-type-options: nosniff\r\n");
@@ -135,7 +136,7 @@ impl Outbox {
         after
     }
 
-    /// How the end of the body is told.
+    /// The field that marks the end of the body.
     fn framing(&mut self, framing: Framing) {
         match framing {
             Framing::Bodiless => {}
@@ -170,7 +171,7 @@ impl Outbox {
         self.joined.extend_from_slice(b"\r\n");
     }
 
-    /// A field whose name is written out, if it has a value.
+    /// A field of ours, if it has a value; `name` ends in a colon and a space.
     #[inline]
     fn own(&mut self, name: &'static str, value: Option<&[u8]>) {
         let Some(value) = value else { return };
@@ -199,7 +200,7 @@ impl Outbox {
         }
     }
 
-    /// What needs nothing around it.
+    /// Bytes that are framed already.
     pub(crate) fn framed(&mut self, bytes: Bytes) {
         if bytes.len() <= JOINED {
             self.reserve(bytes.len());
