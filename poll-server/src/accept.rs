@@ -187,16 +187,14 @@ fn is_peers(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![cfg(target_os = "linux")]
-
-    use std::io::{Read as _, Write as _};
-    use std::net::TcpStream;
-
-    use super::*;
-    use crate::listen::bind;
-
     #[test]
+    #[cfg(target_os = "linux")]
     fn a_connection_that_has_begun_is_accepted_and_no_other_begins() {
+        use super::*;
+        use crate::listen::bind;
+        use std::io::{Read as _, Write as _};
+        use std::net::TcpStream;
+
         let listener = bind(&["127.0.0.1:0".parse().unwrap()], Duration::from_secs(30)).unwrap().remove(0);
         let address = listener.address();
         let Source::Tcp(socket) = &listener.source else { panic!("{listener:?}") };

@@ -88,7 +88,7 @@ impl From<std::io::Error> for RunError {
 ///
 /// Whatever comes from outside the program comes in through the environment and the listeners. On a paused runtime, in a
 /// [seeded](Environment::seeded) environment and with [listeners within the process](Listener::in_process), a run gives the
-/// same every time.
+/// same every time, but for the `Date` of what hyper answers, which is the system's.
 ///
 /// # Errors
 /// When the store or a thread cannot be had, or a worker fails.

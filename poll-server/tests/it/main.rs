@@ -10,6 +10,7 @@ mod http_docs;
 mod operator;
 mod process;
 mod proxies;
+mod seeded;
 mod serving;
 mod settings_docs;
 mod store;
