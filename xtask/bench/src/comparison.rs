@@ -50,17 +50,12 @@ pub(crate) struct Comparison {
     /// Compare with this other poll-server only: rounds alternate, and the ratio of the two is printed
     #[arg(long, value_name = "PATH", requires = "binary", conflicts_with_all = ["server", "docs"])]
     against: Option<PathBuf>,
-    /// The folder of golongpoll's source, to measure it too
-    #[arg(long, value_name = "DIR")]
-    golongpoll_source: Option<PathBuf>,
 }
 
 impl Comparison {
     pub(crate) fn run(&self) -> Result<()> {
         let size = self.size();
-        let mut servers = size.of(vec![Kind::Poll, Kind::Nchan, Kind::Floor], vec![Kind::Poll, Kind::Floor]);
-        servers.extend(self.golongpoll_source.is_some().then_some(Kind::Golongpoll));
-        let run = self.measure(scenarios(size), servers)?;
+        let run = self.measure(scenarios(size), size.of(&[Kind::Poll, Kind::Nchan], &[Kind::Poll]))?;
         if self.against.is_some() {
             report::print_versus(&run, BUILDS[0], BUILDS[1]);
         } else if !self.quick {
@@ -71,7 +66,7 @@ impl Comparison {
 
     /// Measures growth instead.
     pub(crate) fn run_growth(&self) -> Result<()> {
-        let run = self.measure(growth::scenarios(self.size()), vec![Kind::Poll])?;
+        let run = self.measure(growth::scenarios(self.size()), &[Kind::Poll])?;
         println!("{}", report::tables(&run));
         verdict(&run)
     }
@@ -80,7 +75,7 @@ impl Comparison {
         if self.quick { Size::Quick } else { Size::Full }
     }
 
-    fn measure(&self, scenarios: Vec<Scenario>, servers: Vec<Kind>) -> Result<Run> {
+    fn measure(&self, scenarios: Vec<Scenario>, servers: &[Kind]) -> Result<Run> {
         let scenarios = self.chosen(scenarios)?;
         let peers = self.peers(servers)?;
         namespace::enter()?;
@@ -104,14 +99,13 @@ impl Comparison {
         Ok(all.into_iter().filter(|scenario| self.only.is_empty() || is_chosen(scenario)).collect())
     }
 
-    fn peers(&self, servers: Vec<Kind>) -> Result<Vec<Peer>> {
+    fn peers(&self, servers: &[Kind]) -> Result<Vec<Peer>> {
         if self.against.is_some() {
             let builds = [(BUILDS[0], &self.binary), (BUILDS[1], &self.against)];
             return builds.into_iter().map(|(name, path)| peers::ours(name, path.as_deref())).collect();
         }
-        let kinds = if self.server.is_empty() { servers } else { self.server.clone() };
-        let (binary, source) = (self.binary.as_deref(), self.golongpoll_source.as_ref());
-        let prepared = kinds.iter().map(|&kind| peers::prepare(kind, binary, source));
+        let kinds = if self.server.is_empty() { servers } else { &self.server };
+        let prepared = kinds.iter().map(|&kind| peers::prepare(kind, self.binary.as_deref()));
         Ok(prepared.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
     }
 }

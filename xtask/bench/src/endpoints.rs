@@ -36,7 +36,7 @@ pub(crate) enum Mode {
     Http2,
 }
 
-/// A read. Placeholders in its target: `{channel}`, and from the previous response `{cursor}`, or `{since}` and `{id}`.
+/// A read. Placeholders in its target: `{channel}`, and from the previous response `{cursor}`.
 /// A query parameter whose placeholder has no value yet is left out.
 #[derive(Clone, Debug)]
 pub(crate) struct ReadTemplate {
@@ -53,8 +53,6 @@ pub(crate) enum Next {
     Cursor,
     /// `Last-Modified` and `Etag`, as `If-Modified-Since` and `If-None-Match`
     Headers,
-    /// The last `"timestamp"` and `"id"` of a JSON response, as `{since}` and `{id}`
-    Golongpoll,
     /// Nothing: the same request again
     Same,
 }
@@ -67,8 +65,8 @@ pub(crate) struct PublishTemplate {
     body: String,
 }
 
-/// Where to go on, from a response; empty if it does not say. The first part is `{cursor}`, `{since}` or `Last-Modified`,
-/// the second `{id}` or `Etag`.
+/// Where to go on, from a response; empty if it does not say. The first part is `{cursor}` or `Last-Modified`,
+/// the second `Etag`.
 pub(crate) type Position<'a> = [&'a [u8]; 2];
 
 impl Endpoints {
@@ -88,10 +86,6 @@ impl Next {
             Self::Same => [b"", b""],
             Self::Cursor => [text_after(body, b"\"cursor\":\"").context("the response has no cursor")?, b""],
             Self::Headers => [last_modified.unwrap_or_default(), etag.context("the response has no etag")?],
-            Self::Golongpoll => [
-                number_after(body, b"\"timestamp\":").context("the response has no timestamp")?,
-                text_after(body, b"\"id\":\"").unwrap_or_default(),
-            ],
         })
     }
 }
@@ -100,13 +94,6 @@ impl Next {
 fn text_after<'a>(body: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let rest = &body[rfind(body, name)? + name.len()..];
     Some(&rest[..memchr::memchr(b'"', rest)?])
-}
-
-/// The digits that follow the last `name`.
-fn number_after<'a>(body: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let rest = &body[rfind(body, name)? + name.len()..];
-    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    (digits > 0).then(|| &rest[..digits])
 }
 
 impl ReadTemplate {
@@ -122,12 +109,7 @@ impl ReadTemplate {
     /// The request as bytes.
     pub(crate) fn request(&self, host: SocketAddr, channel: &str, position: Position<'_>) -> Vec<u8> {
         let encoded = |bytes: &[u8]| percent_encode(bytes, RESERVED).to_string();
-        let values = [
-            ("{channel}", encoded(channel.as_bytes())),
-            ("{cursor}", encoded(position[0])),
-            ("{since}", encoded(position[0])),
-            ("{id}", encoded(position[1])),
-        ];
+        let values = [("{channel}", encoded(channel.as_bytes())), ("{cursor}", encoded(position[0]))];
         let target = filled(&self.target, &values);
         let mut request = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n{}", self.lines).into_bytes();
         if self.next == Next::Headers {
@@ -196,9 +178,6 @@ mod tests {
         let body = r##"{"messages":[{"id":1,"content":"#"}],"cursor":"aa","cursor":"bb","timestamp":"t"}"##;
         assert_eq!(of(Next::Cursor, body).unwrap()[0], b"bb");
         assert!(of(Next::Cursor, "{}").is_err() && of(Next::Headers, "{}").is_err());
-        let events = r#"{"events":[{"timestamp":7,"id":"a"},{"timestamp":8,"data":"d","id":"b"}]}"#;
-        assert_eq!(of(Next::Golongpoll, events).unwrap(), [&b"8"[..], b"b"]);
-        assert_eq!(of(Next::Golongpoll, r#"{"timeout":"x","timestamp":9}"#).unwrap(), [&b"9"[..], b""]);
     }
 
     #[test]

@@ -13,7 +13,6 @@ mod comparison;
 mod cores;
 mod counts;
 mod endpoints;
-mod floor;
 mod growth;
 mod http2;
 mod instructions;
@@ -52,9 +51,6 @@ struct Bench {
 enum Command {
     /// The same load on any server, by URL templates
     Url(url::Url),
-    /// The floor that servers are compared with
-    #[command(hide = true)]
-    Floor(floor::Floor),
     /// Report an earlier run again, from its JSON
     Report(report::Report),
     /// Count instructions and allocations of the hot paths, here and at the merge base
@@ -69,7 +65,6 @@ fn main() -> ExitCode {
     let bench = Bench::parse();
     let result = match &bench.command {
         Some(Command::Url(url)) => url.run(),
-        Some(Command::Floor(floor)) => floor.run(),
         Some(Command::Report(report)) => report.run(),
         Some(Command::Instructions(instructions)) => instructions.run(),
         Some(Command::Million(million)) => million.run(),

@@ -2,13 +2,11 @@
 //!
 //! A server that this machine cannot run is left out with a note, so that the others are still measured.
 
-mod floor;
-mod golongpoll;
 mod nchan;
 mod poll;
 mod process;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -23,18 +21,12 @@ pub(crate) enum Kind {
     Poll,
     /// nginx with Nchan, from Debian's packages
     Nchan,
-    /// A small program that serves golongpoll, if its source is given
-    Golongpoll,
-    /// A bare epoll program that writes one prepared response to each connection
-    Floor,
 }
 
-/// `None` if this machine cannot run it. A `binary` of ours is not built; golongpoll is built from its `source`.
-pub(crate) fn prepare(kind: Kind, binary: Option<&Path>, source: Option<&PathBuf>) -> Result<Option<Peer>> {
+/// `None` if this machine cannot run it. A `binary` of ours is not built.
+pub(crate) fn prepare(kind: Kind, binary: Option<&Path>) -> Result<Option<Peer>> {
     Ok(match kind {
         Kind::Poll => Some(ours("poll", binary)?),
         Kind::Nchan => nchan::prepare()?,
-        Kind::Golongpoll => golongpoll::prepare(source.map(PathBuf::as_path))?,
-        Kind::Floor => Some(floor::prepare()),
     })
 }

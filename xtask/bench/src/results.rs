@@ -29,7 +29,7 @@ pub(crate) struct Row {
     pub(crate) scenario: String,
     /// What one operation is: `delivery`, `message`, `request`, `publish`, `waiter`.
     pub(crate) operation: String,
-    /// `poll`, `nchan`, `golongpoll`, `floor`, or the host for `bench url`.
+    /// `poll` or `nchan`.
     pub(crate) server: String,
     /// Where the server's settings differ from its defaults.
     pub(crate) settings: String,

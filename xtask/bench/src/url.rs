@@ -20,7 +20,7 @@ use crate::workload::streams::Pace;
 
 #[derive(Args)]
 pub(crate) struct Url {
-    /// Where to read, with `{channel}`, and `{cursor}` or `{since}` and `{id}` where they go
+    /// Where to read, with `{channel}`, and `{cursor}` where it goes
     #[arg(long, value_name = "URL")]
     subscribe: String,
     /// Where to POST, with `{channel}`

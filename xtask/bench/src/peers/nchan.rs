@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use rustix::process::{Resource, geteuid, getrlimit};
 use xtask::tools::{self, Tool};
 
-use super::process::{self, Workers, folder, free_address};
+use super::process::{self, folder, free_address};
 use crate::endpoints::{Endpoints, Mode, Next, PublishTemplate, ReadTemplate};
 use crate::peer::{Peer, Running};
 use crate::target::Needs;
@@ -52,7 +52,7 @@ fn start(program: &Path) -> Result<Running> {
     fs::write(folder.path().join("nginx.conf"), configuration(endpoints.address))?;
     let mut command = Command::new(program);
     command.arg("-p").arg(folder.path()).args(["-c", "nginx.conf", "-e", "stderr"]);
-    process::start(command, folder, endpoints, Workers::Children)
+    process::start(command, folder, endpoints)
 }
 
 fn configuration(address: SocketAddr) -> String {

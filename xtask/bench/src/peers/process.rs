@@ -1,4 +1,4 @@
-//! Somebody else's server as a child process that may have children, in a folder of its own.
+//! Somebody else's server as a child process that has children, in a folder of its own.
 //!
 //! Unlike [`xtask::server`] it is given an address instead of logging one, and is up once it accepts there.
 
@@ -21,36 +21,22 @@ const START: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(5);
 const LOG: &str = "stderr.log";
 
-/// Whether a server works in the process that is started, or in children of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Workers {
-    Itself,
-    Children,
-}
-
 /// A running server.
 struct Process {
     child: Child,
     folder: TempDir,
 }
 
-/// Starts a server and waits until it accepts. Its log is a file in its folder.
-pub(super) fn start(
-    mut command: Command,
-    folder: TempDir,
-    endpoints: Endpoints,
-    workers: Workers,
-) -> Result<Running> {
+/// Starts a server and waits until it accepts and its workers are there. Its log is a file in its folder.
+pub(super) fn start(mut command: Command, folder: TempDir, endpoints: Endpoints) -> Result<Running> {
     let log = File::create(folder.path().join(LOG))?;
     let name = command.get_program().to_string_lossy().into_owned();
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
     let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
     let mut process = Process { child, folder };
     let begun = Instant::now();
-    // A server with children accepts before they are there.
-    while TcpStream::connect(endpoints.address).is_err()
-        || (workers == Workers::Children && process.all().len() == 1)
-    {
+    // It accepts before its workers are there.
+    while TcpStream::connect(endpoints.address).is_err() || process.all().len() == 1 {
         if process.child.try_wait()?.is_some() || begun.elapsed() > START {
             let log = fs::read_to_string(process.folder.path().join(LOG)).unwrap_or_default();
             bail!("{name} does not accept at {}; its log:\n{}", endpoints.address, log.trim_end());

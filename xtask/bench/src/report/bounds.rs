@@ -60,9 +60,9 @@ pub(super) fn against_nchan(scenario: &str, figure: Figure) -> Option<&'static B
     BOUNDS.iter().find(is_it)
 }
 
-/// Our figure divided by a server's, in the same scenario: the median of the rounds' ratios.
-pub(super) fn ratio(run: &Run, scenario: &str, figure: Figure, server: &str) -> Option<f64> {
-    Some(figure.ratios(row(run, scenario, POLL)?, row(run, scenario, server)?)?.median)
+/// Our figure divided by Nchan's in the same scenario: the median of the rounds' ratios.
+pub(super) fn ratio(run: &Run, scenario: &str, figure: Figure) -> Option<f64> {
+    Some(figure.ratios(row(run, scenario, POLL)?, row(run, scenario, NCHAN)?)?.median)
 }
 
 /// A line for each measured bound that no table shows, and one for all measured ones.
@@ -99,7 +99,7 @@ impl Bound {
     fn value(&self, run: &Run) -> Option<f64> {
         let ours = row(run, self.scenario, POLL)?;
         match self.against {
-            Nchan => ratio(run, self.scenario, self.figure, NCHAN),
+            Nchan => ratio(run, self.scenario, self.figure),
             Scenario(other) => Some(self.figure.ratios(ours, row(run, other, POLL)?)?.median),
             Nothing => Some(self.figure.of(ours)?.median),
         }

@@ -2,10 +2,9 @@
 
 use crate::results::{Row, Run};
 
-/// Ours, and the two that every table compares it with.
+/// Ours, and the one that every table compares it with.
 pub(super) const POLL: &str = "poll";
 pub(super) const NCHAN: &str = "nchan";
-pub(super) const FLOOR: &str = "floor";
 
 /// The rows of one scenario.
 pub(super) struct Group<'a> {
@@ -39,10 +38,10 @@ pub(super) fn groups(run: &Run) -> Vec<Group<'_>> {
     all
 }
 
-/// Ours, those it is compared with, then any others.
+/// Ours, the one it is compared with, then any others.
 pub(super) fn servers(run: &Run) -> Vec<&str> {
     let measured = |server: &&str| run.rows.iter().any(|row| row.server == **server);
-    let mut all: Vec<&str> = [POLL, NCHAN, FLOOR].into_iter().filter(measured).collect();
+    let mut all: Vec<&str> = [POLL, NCHAN].into_iter().filter(measured).collect();
     for row in &run.rows {
         if !all.contains(&&*row.server) {
             all.push(&row.server);

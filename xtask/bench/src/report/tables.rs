@@ -1,7 +1,7 @@
 //! A run in Markdown: all figures with their bounds, and a summary of a line per scenario.
 
 use super::bounds;
-use super::groups::{FLOOR, Group, NCHAN, POLL, groups, servers};
+use super::groups::{Group, NCHAN, POLL, groups, servers};
 use super::markdown::{code, plain, table};
 use crate::numbers::{self, NONE};
 use crate::results::{Figure, Run};
@@ -46,7 +46,7 @@ pub(super) fn summary(run: &Run, plot: &str) -> String {
         let unit = if group.idle { "B" } else { "µs" };
         let median = |server| Some(figure.of(group.row(server)?)?.median);
         let shown = |value| format!("{} {unit}", numbers::figure(value));
-        let ratio = bounds::ratio(run, group.id, figure, NCHAN)?;
+        let ratio = bounds::ratio(run, group.id, figure)?;
         Some(vec![plain(group.words), shown(median(POLL)?), shown(median(NCHAN)?), format!("{ratio:.2}")])
     };
     let groups = groups(run);
@@ -58,21 +58,20 @@ pub(super) fn summary(run: &Run, plot: &str) -> String {
 /// A row per scenario in which anybody's figure was measured.
 fn figures(run: &Run, figure: Figure) -> Option<String> {
     let servers = servers(run);
-    let is_compared = |peer: &&str| servers.contains(&POLL) && servers.contains(peer);
-    let peers: Vec<&str> = [NCHAN, FLOOR].into_iter().filter(is_compared).collect();
+    let is_compared = [POLL, NCHAN].iter().all(|server| servers.contains(server));
     let rows: Vec<Vec<String>> = groups(run)
         .iter()
         .filter(|group| belongs(group, figure, &servers))
         .map(|group| {
             let mut cells = vec![plain(group.words)];
             cells.extend(servers.iter().map(|server| measured(group, figure, server)));
-            cells.extend(peers.iter().map(|peer| compared(run, group, figure, peer)));
+            cells.extend(is_compared.then(|| compared(run, group, figure)));
             cells
         })
         .collect();
     let mut headings = vec!["scenario".to_owned()];
     headings.extend(servers.iter().map(|server| plain(server)));
-    headings.extend(peers.iter().map(|peer| format!("{POLL}/{peer}")));
+    headings.extend(is_compared.then(|| format!("{POLL}/{NCHAN}")));
     let headings: Vec<&str> = headings.iter().map(String::as_str).collect();
     (!rows.is_empty()).then(|| table(&headings, rows))
 }
@@ -98,12 +97,13 @@ fn measured(group: &Group<'_>, figure: Figure, server: &str) -> String {
     }
 }
 
-/// The ratio to a peer, with its bound if there is one.
-fn compared(run: &Run, group: &Group<'_>, figure: Figure, peer: &str) -> String {
-    let bound = if peer == NCHAN { bounds::against_nchan(group.id, figure) } else { None };
-    match (bounds::ratio(run, group.id, figure, peer).map(numbers::ratio), bound) {
-        (None, _) => NONE.to_owned(),
-        (Some(ratio), None) => ratio,
-        (Some(ratio), Some(bound)) => format!("**{ratio}** {}", bound.verdict(run)),
+/// The ratio to Nchan, with its bound if there is one.
+fn compared(run: &Run, group: &Group<'_>, figure: Figure) -> String {
+    let Some(ratio) = bounds::ratio(run, group.id, figure).map(numbers::ratio) else {
+        return NONE.to_owned();
+    };
+    match bounds::against_nchan(group.id, figure) {
+        Some(bound) => format!("**{ratio}** {}", bound.verdict(run)),
+        None => ratio,
     }
 }
