@@ -1,4 +1,4 @@
-//! The core's hot paths, to be counted in instructions and allocations by `cargo xtask bench instructions`.
+//! The core's hot paths, counted in instructions.
 //!
 //! Everything here is deterministic: time is a number that grows by a millisecond, there is no thread and no runtime.
 //! How long a path takes is for `hot_paths`.
@@ -7,7 +7,6 @@ mod hot_path;
 
 use std::hint::black_box;
 use std::pin::{Pin, pin};
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -35,8 +34,8 @@ const WAITERS: usize = 100;
 /// comes, one goes.
 const WARM: usize = 2_500;
 
-fn main() -> ExitCode {
-    hot_path::run(PATHS)
+fn main() {
+    hot_path::run(PATHS);
 }
 
 /// A store with one channel, and its time.

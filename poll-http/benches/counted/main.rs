@@ -1,4 +1,4 @@
-//! The hot paths of HTTP, to be counted in instructions and allocations by `cargo xtask bench instructions`.
+//! The hot paths of HTTP, counted in instructions.
 //!
 //! Whole requests go through [`poll_http::serve`] on in-memory pipes, so that everything but the kernel is in the
 //! figure; the client that asks is in it too, and as small as it can be ([`wire`]). Deterministic: paused time, one
@@ -11,8 +11,6 @@ mod http2;
 mod parts;
 mod wire;
 mod world;
-
-use std::process::ExitCode;
 
 use hot_path::HotPath;
 
@@ -39,6 +37,6 @@ const PATHS: &[HotPath] = &[
     HotPath { name: "http2-long-answered", rounds: 20, operations: CROWD, run: http2::long_answered },
 ];
 
-fn main() -> ExitCode {
-    hot_path::run(PATHS)
+fn main() {
+    hot_path::run(PATHS);
 }

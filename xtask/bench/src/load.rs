@@ -31,9 +31,8 @@ const EVENTS: usize = 1024;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long a server may take to become idle.
 const UNTIL_IDLE: Duration = Duration::from_secs(60);
-/// How often in a row a server must be seen idle, and how often if its CPU time is unknown.
+/// How often in a row a server must be seen idle.
 const IDLE_LOOKS: u32 = 2;
-const IDLE_LOOKS_UNKNOWN: u32 = 10;
 /// An idle server is busy for less than this part of the time: timers tick.
 const IDLE_PART: u128 = 50;
 
@@ -91,9 +90,17 @@ impl Load {
         Ok(number)
     }
 
-    /// Opens connections that publish.
+    /// Opens so many on the first channel.
+    pub(crate) fn open_many(&mut self, count: u32, role: Role, due: Due) -> Result<Vec<usize>> {
+        (0..count).map(|_| self.open(role, 0, due)).collect()
+    }
+
     pub(crate) fn open_publishers(&mut self, count: u32) -> Result<Vec<usize>> {
-        (0..count).map(|_| self.open(Role::Publisher(0), 0, Due { next: 0, step: 0 })).collect()
+        self.open_many(count, Role::Publisher(0), Due { next: 0, step: 0 })
+    }
+
+    pub(crate) fn open_publisher(&mut self) -> Result<usize> {
+        self.open(Role::Publisher(0), 0, Due { next: 0, step: 0 })
     }
 
     /// Publishes the next message and returns its number.
@@ -106,7 +113,7 @@ impl Load {
     pub(crate) fn publish_to(&mut self, publisher: usize, channel: &str) -> Result<u32> {
         let number = self.checker.counts.publish();
         let payload = marker::payload(number);
-        let request = self.endpoints.publish.request(self.endpoints.address, channel, &payload);
+        let request = self.endpoints.publish(channel, &payload);
         let connection = &mut self.connections[publisher];
         if let Role::Publisher(due) = &mut connection.role {
             *due += 1;
@@ -138,6 +145,10 @@ impl Load {
     /// Whether all of a publisher's publishes are acknowledged.
     pub(crate) fn is_free(&self, publisher: usize) -> bool {
         self.connections[publisher].role == Role::Publisher(0)
+    }
+
+    pub(crate) fn until_free(&mut self, publisher: usize) -> Result<()> {
+        self.until("a publish to be acknowledged", |load| load.is_free(publisher))
     }
 
     /// Whether a connection has received `number`.
@@ -202,9 +213,8 @@ impl Load {
     /// Handles events until the server is idle, so that everybody who asked is waiting. Looks every `look`.
     pub(crate) fn settle(&mut self, look: Duration) -> Result<()> {
         let begun = Instant::now();
-        let looks = if self.processes.is_empty() { IDLE_LOOKS_UNKNOWN } else { IDLE_LOOKS };
         let (mut idle, mut before) = (0, cpu(&self.processes)?);
-        while idle < looks {
+        while idle < IDLE_LOOKS {
             let events = self.turn(look)?;
             let now = cpu(&self.processes)?;
             let rests = u128::from(now - before) * IDLE_PART < look.as_nanos();

@@ -13,9 +13,7 @@ mod comparison;
 mod cores;
 mod counts;
 mod endpoints;
-mod growth;
 mod http2;
-mod instructions;
 mod load;
 mod machine;
 mod marker;
@@ -30,7 +28,6 @@ mod results;
 mod rounds;
 mod scenario;
 mod target;
-mod url;
 mod workload;
 
 use std::process::ExitCode;
@@ -49,12 +46,8 @@ struct Bench {
 
 #[derive(Subcommand)]
 enum Command {
-    /// The same load on any server, by URL templates
-    Url(url::Url),
     /// Report an earlier run again, from its JSON
     Report(report::Report),
-    /// Count instructions and allocations of the hot paths, here and at the merge base
-    Instructions(instructions::Instructions),
     /// Let a million wait over HTTP/2, and reach them all with one publish
     Million(million::Million),
     /// The same work beside more and more of what should not matter to it
@@ -64,9 +57,7 @@ enum Command {
 fn main() -> ExitCode {
     let bench = Bench::parse();
     let result = match &bench.command {
-        Some(Command::Url(url)) => url.run(),
         Some(Command::Report(report)) => report.run(),
-        Some(Command::Instructions(instructions)) => instructions.run(),
         Some(Command::Million(million)) => million.run(),
         Some(Command::Growth(comparison)) => comparison.run_growth(),
         None => bench.comparison.run(),

@@ -2,8 +2,11 @@
 
 use std::fs;
 use std::io::ErrorKind;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+
+use crate::results::{Latency, Round};
 
 /// No such process.
 const ESRCH: i32 = rustix::io::Errno::SRCH.raw_os_error();
@@ -52,6 +55,28 @@ fn status(processes: &[u32], field: &str) -> Result<u64> {
         let kilobytes = line.and_then(|rest| rest.trim().strip_suffix(" kB")?.parse::<u64>().ok());
         Ok(sum + kilobytes.with_context(|| format!("/proc/PID/status has a {field} in kB"))? * 1024)
     })
+}
+
+/// Between two looks at whether a server is idle, at the beginning and the end of a round.
+pub(crate) const LOOK: Duration = Duration::from_millis(20);
+
+/// What a server uses from one moment to another.
+pub(crate) struct Stopwatch<'a> {
+    processes: &'a [u32],
+    cpu: u64,
+    start: Instant,
+}
+
+impl<'a> Stopwatch<'a> {
+    pub(crate) fn start(processes: &'a [u32]) -> Result<Self> {
+        Ok(Self { processes, cpu: cpu(processes)?, start: Instant::now() })
+    }
+
+    pub(crate) fn stop(self, operations: u64, latency: Option<Latency>) -> Result<Round> {
+        let wall = u64::try_from(self.start.elapsed().as_nanos())?;
+        let cpu = cpu(self.processes)?.saturating_sub(self.cpu);
+        Ok(Round { operations, cpu, wall, latency, resident: None })
+    }
 }
 
 #[cfg(test)]

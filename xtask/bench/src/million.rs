@@ -11,13 +11,12 @@ use indicatif::ProgressBar;
 use crate::cores::{Cores, Share};
 use crate::endpoints::Mode;
 use crate::http2::Http2Load;
-use crate::meter::{peak, reset_peak, resident};
+use crate::meter::{Stopwatch, peak, reset_peak, resident};
 use crate::numbers::{figure, whole};
 use crate::report::{markdown_table, put_between_marks};
 use crate::results::Figure;
 use crate::target::{Needs, Room, Shape, Target};
 use crate::workload::http2::SETTLE;
-use crate::workload::stopwatch::Stopwatch;
 use crate::{machine, namespace, peers};
 
 const MILLION: u32 = 1_000_000;

@@ -1,20 +1,18 @@
-//! A scenario: a workload in one size, and what the server must be started with for it.
+//! The scenarios: a workload each in one size, and what the server must be started with for it.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
+use crate::cores::Share;
 use crate::endpoints::{Mode, ReadTemplate};
 use crate::load::Repeat;
+use crate::meter::LOOK;
 use crate::numbers::whole;
 use crate::results::Round;
-use crate::target::{Needs, Shape, Target};
-use crate::workload::channels::Channels;
-use crate::workload::fan_out::FanOut;
-use crate::workload::publish::{Beside, PUBLISHERS};
-use crate::workload::short::Short;
-use crate::workload::streams::{Pace, Streams};
-use crate::workload::{http2, idle};
+use crate::target::{Needs, Room, Shape, Size, Store, Target};
+use crate::workload::http2::{self, SETTLE};
+use crate::workload::{self, PUBLISHERS};
 
 type Run = dyn Fn(&Target, &ReadTemplate) -> Result<Round>;
 
@@ -32,21 +30,18 @@ pub(crate) struct Scenario {
 }
 
 impl Scenario {
-    pub(crate) fn new(
+    fn new(
+        id: impl Into<String>,
         words: String,
         operation: &'static str,
         mode: Mode,
         run: impl Fn(&Target, &ReadTemplate) -> Result<Round> + 'static,
     ) -> Self {
-        Self { id: String::new(), words, operation, mode, needs: Needs::PLAIN, run: Box::new(run) }
-    }
-
-    pub(crate) fn named(self, id: impl Into<String>) -> Self {
-        Self { id: id.into(), ..self }
+        Self { id: id.into(), words, operation, mode, needs: Needs::PLAIN, run: Box::new(run) }
     }
 
     /// The same on a server that is started with more.
-    pub(crate) fn with(self, needs: Needs, words: &str) -> Self {
+    fn with(self, needs: Needs, words: &str) -> Self {
         Self { words: self.words + words, needs, ..self }
     }
 
@@ -57,57 +52,140 @@ impl Scenario {
     }
 }
 
-pub(crate) fn fan_out(waiters: u32, publishes: u32) -> Scenario {
+/// The comparison's, in the order of the table. In full size each round does about a hundred thousand operations or more.
+pub(crate) fn compared(size: Size) -> Vec<Scenario> {
+    let fan_out = |id, waiters, messages| fan_out(id, size.of(waiters, 100), size.of(messages, 5));
+    let workers = |id, workers, share, words| {
+        fan_out(id, 10_000, 12).with(Needs { workers, share, ..Needs::PLAIN }, words)
+    };
+    let streams = |id, mode, readers, messages, every| {
+        streams(id, mode, size.of(readers, 100), size.of(messages, 10), every)
+    };
+    let every = Some(Duration::from_millis(size.of(50, 10)));
+    let publish = |id, full| {
+        let (words, publishes) = (format!("publish, {PUBLISHERS} connections"), size.of(full, 500));
+        // Nobody reads; every server knows long polls.
+        Scenario::new(id, words, "publish", Mode::LongPoll, move |target, read| {
+            workload::publish(target, read, publishes, 0, 0)
+        })
+    };
+    vec![
+        fan_out("fanout-1000", 1_000, 100),
+        fan_out("fanout-10000", 10_000, 12),
+        fan_out("fanout-15000", 15_000, 8),
+        workers("fanout-two-workers", 2, Share::Apart, ", two workers"),
+        workers("fanout-one-on-both", 1, Share::Both, ", one worker on two cores"),
+        workers("fanout-two-on-both", 2, Share::Both, ", two workers on two cores"),
+        channels(size.of(1_000, 100), size.of(50_000, 500)),
+        streams("stream-1000", Mode::Stream, 1_000, 200, None),
+        streams("stream-10000", Mode::Stream, 10_000, 20, None),
+        streams("sse-1000", Mode::Events, 1_000, 200, None),
+        streams("sse-10000", Mode::Events, 10_000, 20, None),
+        streams("stream-paced", Mode::Stream, 1_000, 100, every),
+        short("short-304", Mode::Conditional, "nothing new", Repeat::News, size),
+        short("short-one", Mode::ShortPoll, "one message", Repeat::All, size),
+        publish("publish-memory", 50_000),
+        publish("publish-disk", 20_000).with(Needs { store: Store::Disk, ..Needs::PLAIN }, ", to disk"),
+        idle(size.of(15_000, 200)),
+        http2_fan_out(size.of((10_000, 20), (100, 2)), size.of(12, 5)),
+        http2_idle(size.of((100_000, 100), (200, 2)), size.of(SETTLE, LOOK)),
+    ]
+}
+
+/// The same work beside more and more of what should not matter to it. One quantity grows at a time, and the CPU time
+/// per operation should stay what it is at the smallest size; the bounds say how closely.
+pub(crate) fn growing(size: Size) -> Vec<Scenario> {
+    let publishes = size.of(50_000, 500);
+    let mut all = Vec::new();
+    for &count in size.of(&[1, 1_000, 100_000, 1_000_000][..], &[1, 1_500]) {
+        let (id, words) = (format!("growth-channels-{count}"), format!("publish, {} channels", whole(count)));
+        all.push(Scenario::new(id, words, "publish", Mode::LongPoll, move |target, read| {
+            workload::publish(target, read, publishes, count - 1, 0)
+        }));
+    }
+    for &count in size.of(&[0, 1_000, 15_000][..], &[0, 50]) {
+        let (id, words) =
+            (format!("growth-elsewhere-{count}"), format!("publish, {} wait elsewhere", whole(count)));
+        all.push(Scenario::new(id, words, "publish", Mode::LongPoll, move |target, read| {
+            workload::publish(target, read, publishes, 0, count)
+        }));
+    }
+    let retained = size.of(&[1, 1_000, 100_000][..], &[1, 1_500]);
+    let retaining = |count| Needs { room: Room::Retained(count), ..Needs::PLAIN };
+    for &count in retained {
+        let (id, words) =
+            (format!("growth-tail-long-{count}"), format!("long poll, {} retained", whole(count)));
+        let scenario = Scenario::new(id, words, "delivery", Mode::LongPoll, move |target, read| {
+            workload::long_tail(target, read, count, size.of(1_000, 20), size.of(100, 5))
+        });
+        all.push(scenario.with(retaining(count), ""));
+    }
+    for &count in retained {
+        let (id, words) =
+            (format!("growth-tail-short-{count}"), format!("short poll, {} retained", whole(count)));
+        let scenario = Scenario::new(id, words, "request", Mode::ShortPoll, move |target, read| {
+            workload::short_tail(target, read, count, size.of(100_000, 500))
+        });
+        all.push(scenario.with(retaining(count), ""));
+    }
+    for &count in size.of(&[1_000, 5_000, 15_000][..], &[20, 100]) {
+        // The same number of deliveries at every size.
+        let messages = (size.of(150_000, 500) / count).max(1);
+        all.push(fan_out(format!("growth-waiters-{count}"), count, messages));
+    }
+    all
+}
+
+fn fan_out(id: impl Into<String>, waiters: u32, messages: u32) -> Scenario {
     let words = format!("long poll, fan-out to {}", whole(waiters));
-    let work = FanOut { waiters, publishes };
-    Scenario::new(words, "delivery", Mode::LongPoll, move |target, read| work.run(target, read))
+    Scenario::new(id, words, "delivery", Mode::LongPoll, move |target, read| {
+        workload::fan_out(target, read, waiters, messages)
+    })
 }
 
-pub(crate) fn channels(channels: u32, messages: u32) -> Scenario {
+fn channels(channels: u32, messages: u32) -> Scenario {
     let words = format!("long poll, {} channels", whole(channels));
-    let work = Channels { channels, messages };
-    Scenario::new(words, "message", Mode::LongPoll, move |target, read| work.run(target, read))
+    Scenario::new("channels", words, "message", Mode::LongPoll, move |target, read| {
+        workload::channels(target, read, channels, messages)
+    })
 }
 
-pub(crate) fn streams(mode: Mode, readers: u32, messages: u32, pace: Pace) -> Scenario {
+fn streams(id: &str, mode: Mode, readers: u32, messages: u32, every: Option<Duration>) -> Scenario {
     let form = if mode == Mode::Events { "server-sent events" } else { "stream" };
     let mut words = format!("{form}, fan-out to {}", whole(readers));
-    if let Pace::Every(gap) = pace {
+    if let Some(gap) = every {
         words += &format!(", {:.0} messages a second", 1.0 / gap.as_secs_f64());
     }
-    let work = Streams { readers, messages, pace };
-    Scenario::new(words, "delivery", mode, move |target, read| work.run(target, read))
+    Scenario::new(id, words, "delivery", mode, move |target, read| {
+        workload::streams(target, read, readers, messages, every)
+    })
 }
 
-pub(crate) fn short(repeat: Repeat, connections: u32, requests: u64) -> Scenario {
-    let (mode, what) = match repeat {
-        Repeat::News => (Mode::Conditional, "nothing new"),
-        Repeat::All => (Mode::ShortPoll, "one message"),
-    };
-    let work = Short { repeat, connections, requests };
-    Scenario::new(format!("short poll, {what}"), "request", mode, move |target, read| work.run(target, read))
+fn short(id: &str, mode: Mode, what: &str, repeat: Repeat, size: Size) -> Scenario {
+    Scenario::new(id, format!("short poll, {what}"), "request", mode, move |target, read| {
+        workload::short(target, read, repeat, size.of(100_000, 2_000))
+    })
 }
 
-pub(crate) fn publish(publishes: u32) -> Scenario {
-    let words = format!("publish, {PUBLISHERS} connections");
-    let work = Beside { channels: 0, waiters: 0, publishes };
-    // Nobody reads; every server knows long polls.
-    Scenario::new(words, "publish", Mode::LongPoll, move |target, read| work.run(target, read))
-}
-
-pub(crate) fn idle(waiters: u32) -> Scenario {
+fn idle(waiters: u32) -> Scenario {
     let words = format!("long poll, {} idle", whole(waiters));
-    Scenario::new(words, "waiter", Mode::LongPoll, move |target, read| idle::run(target, read, waiters))
+    Scenario::new("idle", words, "waiter", Mode::LongPoll, move |target, read| {
+        workload::idle(target, read, waiters)
+    })
 }
 
-pub(crate) fn http2_fan_out(shape: Shape, publishes: u32) -> Scenario {
-    let (waiters, connections) = (whole(shape.waiters), shape.connections);
-    let words = format!("HTTP/2 long poll, fan-out to {waiters} on {connections} connections");
-    Scenario::new(words, "delivery", Mode::Http2, move |target, _| http2::fan_out(target, shape, publishes))
+fn http2_fan_out((waiters, connections): (u32, u32), messages: u32) -> Scenario {
+    let shape = Shape { waiters, connections };
+    let words = format!("HTTP/2 long poll, fan-out to {} on {connections} connections", whole(waiters));
+    let run = move |target: &_, _: &_| http2::fan_out(target, shape, messages);
+    let scenario = Scenario::new("http2-fanout", words, "delivery", Mode::Http2, run);
+    scenario.with(Needs { room: Room::Streams(shape), ..Needs::PLAIN }, "")
 }
 
-pub(crate) fn http2_idle(shape: Shape, settle: Duration) -> Scenario {
-    let (waiters, connections) = (whole(shape.waiters), shape.connections);
-    let words = format!("HTTP/2 long poll, {waiters} idle on {connections} connections");
-    Scenario::new(words, "waiter", Mode::Http2, move |target, _| http2::idle(target, shape, settle))
+fn http2_idle((waiters, connections): (u32, u32), settle: Duration) -> Scenario {
+    let shape = Shape { waiters, connections };
+    let words = format!("HTTP/2 long poll, {} idle on {connections} connections", whole(waiters));
+    let run = move |target: &_, _: &_| http2::idle(target, shape, settle);
+    let scenario = Scenario::new("http2-idle", words, "waiter", Mode::Http2, run);
+    scenario.with(Needs { room: Room::Streams(shape), ..Needs::PLAIN }, "")
 }

@@ -6,7 +6,7 @@ use crate::endpoints::Endpoints;
 /// A server that is up.
 pub(crate) struct Target {
     pub(crate) endpoints: Endpoints,
-    /// The processes whose CPU time and memory are the server's. Empty if unknown.
+    /// The processes whose CPU time and memory are the server's.
     pub(crate) processes: Vec<u32>,
     pub(crate) waits: Waits,
 }

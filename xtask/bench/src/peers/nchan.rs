@@ -10,7 +10,7 @@ use rustix::process::{Resource, geteuid, getrlimit};
 use xtask::tools::{self, Tool};
 
 use super::process::{self, folder, free_address};
-use crate::endpoints::{Endpoints, Mode, Next, PublishTemplate, ReadTemplate};
+use crate::endpoints::{Endpoints, Mode, Next, ReadTemplate};
 use crate::peer::{Peer, Running};
 use crate::target::Needs;
 
@@ -94,16 +94,12 @@ fn endpoints(address: SocketAddr) -> Endpoints {
         let of = |next| ReadTemplate::new(&format!("/{path}?channel={{channel}}"), next);
         let template = match mode {
             // Without the header it is no subscriber.
-            Mode::Stream => of(Next::Same).with("TE: chunked"),
-            Mode::Events => of(Next::Same).with("Accept: text/event-stream"),
+            Mode::Stream => of(Next::Same).with("TE: chunked\r\n"),
+            Mode::Events => of(Next::Same).with("Accept: text/event-stream\r\n"),
             Mode::ShortPoll => of(Next::Same),
             Mode::LongPoll | Mode::Conditional | Mode::Http2 => of(Next::Headers),
         };
         (*mode, template)
     };
-    Endpoints {
-        address,
-        reads: LOCATIONS.iter().map(read).collect(),
-        publish: PublishTemplate::new("/publish?channel={channel}", "text/plain", "{payload}"),
-    }
+    Endpoints { address, reads: LOCATIONS.iter().map(read).collect(), publish: "/publish?channel={channel}" }
 }

@@ -8,7 +8,7 @@ use xtask::server::{Binary, Keyboard, Server};
 
 use super::process::folder;
 use crate::cores::Share;
-use crate::endpoints::{Endpoints, Mode, Next, PublishTemplate, ReadTemplate};
+use crate::endpoints::{Endpoints, Mode, Next, ReadTemplate};
 use crate::peer::{Peer, Running};
 use crate::target::{Needs, Room, Store, Target};
 
@@ -57,7 +57,7 @@ fn flags(needs: Needs) -> Vec<String> {
 }
 
 fn endpoints(address: SocketAddr) -> Endpoints {
-    let long = "/api/longpoll?channel={channel}&cursor={cursor}&timeout=60";
+    let long = "/api/longpoll?channel={channel}&timeout=60&cursor={cursor}";
     let stream = ReadTemplate::new("/api/stream?channel={channel}", Next::Same);
     let short = "/api/poll?channel={channel}";
     Endpoints {
@@ -65,11 +65,11 @@ fn endpoints(address: SocketAddr) -> Endpoints {
         reads: vec![
             (Mode::LongPoll, ReadTemplate::new(long, Next::Cursor)),
             (Mode::Http2, ReadTemplate::new(long, Next::Cursor)),
-            (Mode::Events, stream.clone().with("Accept: text/event-stream")),
+            (Mode::Events, stream.clone().with("Accept: text/event-stream\r\n")),
             (Mode::Stream, stream),
             (Mode::Conditional, ReadTemplate::new(short, Next::Headers)),
             (Mode::ShortPoll, ReadTemplate::new(short, Next::Same)),
         ],
-        publish: PublishTemplate::new("/api/message?channel={channel}", "text/plain", "{payload}"),
+        publish: "/api/message?channel={channel}",
     }
 }

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::stopwatch::Stopwatch;
 use crate::http2::Http2Load;
-use crate::meter::resident;
+use crate::meter::{Stopwatch, resident};
 use crate::results::Round;
 use crate::target::{Shape, Target};
 
