@@ -109,8 +109,6 @@ impl FromIterator<String> for Log {
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::Instant;
-
     use super::*;
 
     fn log(tokens: &[&str]) -> Log {
@@ -122,7 +120,7 @@ mod tests {
     }
 
     fn seen(seq: Option<u64>, token: &str) -> Seen {
-        Seen { seq, token: token.to_owned(), edge: Instant::now() }
+        Seen { seq, token: token.to_owned() }
     }
 
     /// The columns that are not zero.

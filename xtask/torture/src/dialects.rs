@@ -9,16 +9,16 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use tokio::time::Instant;
 
-use crate::fixture::{DRAIN, Fixture, ONE_ADDRESS, block_on, name};
-use crate::lane::{Lane, race};
+use crate::fixture::{DRAIN, Fixture, ONE_ADDRESS, WHOLE_LOG, block_on, name};
 use crate::pattern::Pattern;
-use crate::shooter::Stop;
+use crate::population::{Cuts, Population};
+use crate::publisher::Stop;
 use xtask::server::{Keyboard, Server};
 
 /// How long a short run publishes; a little over one wait of chat.
 const SHORT: Duration = Duration::from_millis(11_500);
 /// A chat server waits most of the time.
-const CHAT_FLAGS: [&str; 3] = [ONE_ADDRESS[0], ONE_ADDRESS[1], "--workers=1"];
+const FLAGS: [&str; 4] = [ONE_ADDRESS[0], ONE_ADDRESS[1], WHOLE_LOG, "--workers=1"];
 
 /// The course's arguments.
 #[derive(Args)]
@@ -48,36 +48,33 @@ impl Dialects {
 
     pub(super) fn run(&self) -> Result<()> {
         let (binary, seed) = (self.fixture.binary()?, self.fixture.seed());
-        let server = Server::start(&binary, &ONE_ADDRESS, Keyboard::Shared)?;
+        let server = Server::start(&binary, &FLAGS[..3], Keyboard::Shared)?;
         let chats: Vec<Server> = (0..self.crowds)
-            .map(|_| Server::start(&binary, &CHAT_FLAGS, Keyboard::Shared))
+            .map(|_| Server::start(&binary, &FLAGS, Keyboard::Shared))
             .collect::<Result<_>>()?;
         println!(
             "torture dialects: {} lanes a rule, {} crowds of {} chat readers, --seed {seed}",
             self.lanes, self.crowds, self.crowd
         );
-        let (address, stop) = (server.address(), self.stop(self.lanes));
-        let lanes = Pattern::DIALECTS.into_iter().flat_map(|pattern| {
-            (0..self.lanes).map(move |number| {
-                let channel = format!("torture-{}-{number}", name(&pattern));
-                Lane { address, pattern, channel, readers: 1, stop, seed: seed.wrapping_add(number) }
-            })
-        });
-        let crowds = (0..).zip(&chats).map(|(number, chat)| Lane {
-            address: chat.address(),
-            pattern: Pattern::Chat,
-            channel: "messages".to_owned(),
-            readers: self.crowd,
-            // A shot is at the edge of a crowd's polls, of a third of them or so.
-            stop: self.stop(self.crowds * self.crowd / 3),
-            seed: seed.wrapping_add(1_000 * number),
-        });
-        let tally = block_on(race(lanes.chain(crowds)))?;
-        println!("{tally}");
+        block_on(async {
+            let mut population = Population::new(server.address(), seed);
+            for pattern in Pattern::DIALECTS {
+                for number in 0..self.lanes {
+                    let channel = format!("torture-{}-{number}", name(&pattern));
+                    population.race(server.address(), &channel, pattern, 1, self.stop(self.lanes));
+                }
+            }
+            for chat in &chats {
+                // A shot is at the edge of a crowd's polls, of a third of them or so.
+                let stop = self.stop(self.crowds * self.crowd / 3);
+                population.race(chat.address(), "messages", Pattern::Chat, self.crowd, stop);
+            }
+            population.finish(Cuts::Faults).await
+        })?;
         for server in chats.into_iter().chain([server]) {
             server.drain(DRAIN).context("after the race")?;
         }
-        tally.verdict("published")
+        Ok(())
     }
 
     /// When a publisher has done its part, `sharers` of which make up the rounds.

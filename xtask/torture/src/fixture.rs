@@ -14,6 +14,8 @@ use xtask::server::Binary;
 
 /// How long a server may take to drain when nobody asks it for anything.
 pub(super) const DRAIN: Duration = Duration::from_secs(30);
+/// A log that is judged must be read back from its beginning.
+pub(super) const WHOLE_LOG: &str = "--retain-messages=0";
 /// All clients of a course have one address.
 pub(super) const ONE_ADDRESS: [&str; 2] = ["--max-per-address=0", "--max-sockets-per-address=0"];
 

@@ -29,31 +29,19 @@ const PAUSE: std::ops::Range<u64> = 100..600;
 const FAULTS: usize = 20;
 
 /// The columns of a table of readers; whether a cut question is a fault is for the course to say.
-pub(super) const COLUMNS: &[&str] = &[
-    "readers",
-    "published",
-    "at edge",
-    "caught",
-    "questions",
-    "empty",
-    "given",
-    "cut",
-    "lost",
-    "doubled",
-    "disorder",
-    "phantom",
-];
+pub(super) const COLUMNS: &[&str] =
+    &["readers", "questions", "empty", "given", "cut", "lost", "doubled", "disorder", "phantom"];
 
-/// The last token of each channel, once nothing more is published.
-pub(super) type Ends = Option<Arc<HashMap<String, String>>>;
+/// The last token of each server's channels, once nothing more is published.
+pub(super) type Ends = Option<Arc<HashMap<(SocketAddr, String), String>>>;
 
 /// What a reader was given.
 pub(super) struct Account {
-    pub(super) pattern: Pattern,
+    pattern: Pattern,
+    pub(super) address: SocketAddr,
     pub(super) channel: String,
-    pub(super) seen: Vec<Seen>,
-    /// When each question was expected to end.
-    pub(super) edges: Vec<Instant>,
+    seen: Vec<Seen>,
+    questions: u64,
     /// Questions that gave no message, and those from which the server went away.
     empty: u64,
     gone: u64,
@@ -64,8 +52,10 @@ impl Account {
     /// Judges what was given against the channel's log.
     pub(super) fn judge(self, log: &Log, tally: &mut Tally) {
         let row = name(&self.pattern);
-        let asked = self.edges.len() as u64;
-        tally.add(&row, [("readers", 1), ("questions", asked), ("empty", self.empty), ("cut", self.gone)]);
+        tally.add(
+            &row,
+            [("readers", 1), ("questions", self.questions), ("empty", self.empty), ("cut", self.gone)],
+        );
         tally.add(&row, log.judge_reader(&self.seen));
         tally.faults.extend(self.faults);
     }
@@ -79,6 +69,7 @@ pub(super) async fn follow(
     ends: watch::Receiver<Ends>,
 ) -> Account {
     let mut reader = Reader::new(pattern, address);
+    let key = (address, position.channel.clone());
     let (mut news, mut faults, mut empty, mut gone) = (Instant::now(), Vec::new(), 0, 0);
     loop {
         let before = position.seen.len();
@@ -92,7 +83,7 @@ pub(super) async fn follow(
             Err(_) => Some(Some(format!("no end of a question within {SILENCE:?}"))),
         };
         if let Some(fault) = fault {
-            let question = position.edges.len();
+            let question = position.questions;
             faults.extend(
                 fault.map(|fault| {
                     format!("{pattern:?} of {}, question {question}: {fault}", position.channel)
@@ -106,14 +97,14 @@ pub(super) async fn follow(
         } else {
             news = Instant::now();
         }
-        let end = ends.borrow().as_ref().map(|ends| ends.get(&position.channel).cloned());
+        let end = ends.borrow().as_ref().map(|ends| ends.get(&key).cloned());
         let is_over = end.is_some_and(|last| {
             let has_all = last.is_none_or(|last| position.seen.iter().rev().any(|seen| seen.token == last));
             has_all || news.elapsed() > QUIET
         });
         if is_over || faults.len() >= FAULTS {
-            let Position { channel, seen, edges, .. } = position;
-            return Account { pattern, channel, seen, edges, empty, gone, faults };
+            let Position { channel, seen, questions, .. } = position;
+            return Account { pattern, address, channel, seen, questions, empty, gone, faults };
         }
     }
 }

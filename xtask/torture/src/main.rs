@@ -4,7 +4,7 @@
 //! Seven courses, each a file above the words they share. By itself: publishes aimed at the edge of every wait of every
 //! native pattern. `dialects`: the same under the rules of the other dialects' clients. `kills`: a durable server that is
 //! killed at random moments. `damage`: files in which a byte was changed. `churn`: crowds that come and leave badly beside
-//! honest clients. `drain`: SIGTERM under load. `hoard`: peers that make the server keep all they can. In a *lane* the
+//! honest clients. `drain`: SIGTERM under load. `hoard`: peers that make the server keep all they can. In a race the
 //! reader says when its wait will end, and the publisher shoots −2…+3 ms around that moment. `checker.rs` and
 //! [`xtask::history`] judge, and know no HTTP.
 
@@ -25,7 +25,6 @@ mod fixture;
 mod follower;
 mod hoard;
 mod kills;
-mod lane;
 mod large;
 mod metrics;
 mod pattern;
@@ -35,7 +34,6 @@ mod position;
 mod publisher;
 mod race;
 mod reader;
-mod shooter;
 mod tally;
 
 use std::process::ExitCode;

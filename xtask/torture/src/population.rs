@@ -1,8 +1,9 @@
-//! Publishers and readers that go on together while something happens to the server.
+//! Publishers and readers that go on together, whatever happens to the server.
 //!
 //! In the end every channel's log is read back and is the truth: what was acknowledged must be in it, once and in
 //! order, and every reader must have been given it and nothing else.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use anyhow::{Result, ensure};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::checker::Log;
 use crate::client::Client;
@@ -17,8 +19,12 @@ use crate::follower::{self, Account, Ends, follow};
 use crate::pattern::Pattern;
 use crate::payload;
 use crate::position::Position;
-use crate::publisher::{self, Door, Published, Publisher};
+use crate::publisher::{self, Door, Pace, Published, Publisher, Stop};
 use crate::tally::Tally;
+
+/// By how many milliseconds clocks are wrong; one is ahead by more than any race takes.
+const AHEAD: f64 = 24.0 * 3600.0 * 1000.0;
+const BEHIND: f64 = -3500.0;
 
 pub(super) struct Population {
     address: SocketAddr,
@@ -52,9 +58,10 @@ impl Population {
                 channel: channel.to_owned(),
                 name: format!("{channel}-{number}"),
                 seed: self.seed.wrapping_add(7_919 * number),
-                pause: pause.clone(),
+                pace: Pace::Pause(pause.clone()),
+                stop: Stop::WhenTold(self.stop.subscribe()),
             };
-            self.publishers.spawn_local(publisher.run(self.stop.subscribe()));
+            self.publishers.spawn_local(publisher.run());
         }
     }
 
@@ -67,30 +74,59 @@ impl Population {
         }
     }
 
-    /// Lets the publishers come to an end and the readers catch up; gives what both came to.
-    pub(super) async fn finish(self, cuts: Cuts) -> Result<[Tally; 2]> {
+    /// Reads a channel of this server with a pattern, and publishes to it at the edges of the first reader's waits.
+    /// Readers who wait together are answered by the same message and ask again at once, so one shot is near the edge of
+    /// many.
+    pub(super) fn race(
+        &mut self,
+        address: SocketAddr,
+        channel: &str,
+        pattern: Pattern,
+        readers: u64,
+        stop: Stop,
+    ) {
+        let (announce, edges) = watch::channel(Instant::now());
+        let seed = self.seed.wrapping_add(104_729 * (self.readers.len() as u64 + 1));
+        for number in 0..readers {
+            let seed = seed.wrapping_add(number);
+            let mut position = Position::new(channel, 1, seed);
+            position.clock = Some(if seed.is_multiple_of(2) { AHEAD } else { BEHIND });
+            if number == 0 {
+                position = position.aimed_at(announce.clone());
+            }
+            self.readers.spawn_local(follow(pattern, address, position, self.end.subscribe()));
+        }
+        let (channel, name, pace) = (channel.to_owned(), format!("{channel}-1"), Pace::Edges(edges));
+        let publisher = Publisher { door: Door::Native, address, channel, name, seed: !seed, pace, stop };
+        self.publishers.spawn_local(publisher.run());
+    }
+
+    /// Lets the publishers come to an end and the readers catch up; fails unless everybody was given everything.
+    pub(super) async fn finish(self, cuts: Cuts) -> Result<()> {
         self.stop.send_replace(true);
         let published = self.publishers.join_all().await;
         let mut logs = BTreeMap::new();
-        for published in &published {
-            if !logs.contains_key(&published.channel) {
-                logs.insert(published.channel.clone(), read_back(self.address, &published.channel).await?);
+        for Published { address, channel, .. } in &published {
+            if let Entry::Vacant(log) = logs.entry((*address, channel.clone())) {
+                log.insert(read_back(*address, channel).await?);
             }
         }
-        let last = logs.iter().filter_map(|(name, log)| Some((name.clone(), log.last.clone()?)));
+        let last = logs.iter().filter_map(|(key, log)| Some((key.clone(), log.last.clone()?)));
         self.end.send_replace(Some(Arc::new(last.collect::<HashMap<_, _>>())));
         let faulty = usize::from(cuts == Cuts::Faults);
         let mut publishers = Tally::new("published by", publisher::COLUMNS, 4 + faulty);
-        published.into_iter().for_each(|one| {
-            let log = &logs[&one.channel];
+        for one in published {
+            let log = &logs[&(one.address, one.channel.clone())];
             one.judge(log, &mut publishers);
-        });
+        }
         let mut readers = Tally::new("read by", follower::COLUMNS, 4 + faulty);
         for account in self.readers.join_all().await {
-            let log = &logs[&account.channel];
+            let log = &logs[&(account.address, account.channel.clone())];
             account.judge(log, &mut readers);
         }
-        Ok([publishers, readers])
+        println!("{publishers}\n{readers}");
+        publishers.verdict("acknowledged")?;
+        readers.verdict("given")
     }
 }
 

@@ -16,8 +16,6 @@ pub(super) struct Seen {
     pub(super) seq: Option<u64>,
     /// What its publisher called it.
     pub(super) token: String,
-    /// When the question that gave it was expected to end.
-    pub(super) edge: Instant,
 }
 
 /// A reader's position in its channel.
@@ -30,8 +28,8 @@ pub(super) struct Position {
     /// Where to go on in the native dialect; none before the first answer.
     pub(super) cursor: Option<String>,
     pub(super) seen: Vec<Seen>,
-    /// When each question was expected to end.
-    pub(super) edges: Vec<Instant>,
+    /// How many were asked.
+    pub(super) questions: u64,
     pub(super) aim: Aim,
     /// Whoever aims at this reader's edges.
     shooter: Option<watch::Sender<Instant>>,
@@ -46,7 +44,7 @@ impl Position {
             slow,
             cursor: None,
             seen: Vec::new(),
-            edges: Vec::new(),
+            questions: 0,
             aim: Aim::new(seed),
             shooter: None,
         }
@@ -69,7 +67,7 @@ impl Position {
     /// Tells the shooter that a question begins which is to end at `deadline`.
     pub(super) fn announce(&mut self, deadline: Instant) {
         let edge = self.aim.edge(deadline);
-        self.edges.push(edge);
+        self.questions += 1;
         if let Some(shooter) = &self.shooter {
             // It is gone once everything is published.
             let _ = shooter.send(edge);
@@ -86,7 +84,6 @@ impl Position {
 
     /// Takes down a message; dialects without numbers have no `seq`.
     pub(super) fn saw(&mut self, seq: Option<u64>, token: String) {
-        let edge = self.edges.last().copied().unwrap_or_else(Instant::now);
-        self.seen.push(Seen { seq, token, edge });
+        self.seen.push(Seen { seq, token });
     }
 }

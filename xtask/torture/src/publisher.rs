@@ -1,6 +1,6 @@
-//! A publisher that goes on while servers die.
+//! A publisher: one message at a time, after a pause or at an edge that a reader announces, also while servers die.
 //!
-//! One message at a time. With an `Idempotency-Key` it asks again until it is answered. Without one it cannot know
+//! With an `Idempotency-Key` it asks again until it is answered. Without one it cannot know
 //! whether the message was kept, and goes on to the next.
 
 use std::net::SocketAddr;
@@ -12,9 +12,9 @@ use http::Request;
 use http::header::CONTENT_TYPE;
 use serde_json::json;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use crate::aim::Aim;
+use crate::aim::{Aim, decide_by, in_window};
 use crate::checker::{Log, Sent, Told};
 use crate::client::{Client, is_gone};
 use crate::fixture::name;
@@ -29,6 +29,7 @@ const SILENCE: Duration = Duration::from_secs(30);
 pub(super) const COLUMNS: &[&str] = &[
     "publishers",
     "sent",
+    "at edge",
     "acknowledged",
     "unsaid",
     "repeated",
@@ -56,8 +57,35 @@ pub(super) struct Publisher {
     /// Unlike every other publisher's.
     pub(super) name: String,
     pub(super) seed: u64,
-    /// Between two messages, in tenths of a millisecond.
-    pub(super) pause: std::ops::Range<u64>,
+    pub(super) pace: Pace,
+    pub(super) stop: Stop,
+}
+
+/// When a publisher publishes its next message.
+pub(super) enum Pace {
+    /// After a pause, in tenths of a millisecond.
+    Pause(std::ops::Range<u64>),
+    /// Around the time at which a reader's wait ends.
+    Edges(watch::Receiver<Instant>),
+}
+
+/// When to stop publishing.
+#[derive(Clone, Debug)]
+pub(super) enum Stop {
+    WhenTold(watch::Receiver<bool>),
+    /// After so many publishes.
+    After(u64),
+    At(Instant),
+}
+
+impl Stop {
+    fn is_reached(&self, published: usize) -> bool {
+        match self {
+            Self::WhenTold(told) => *told.borrow(),
+            Self::After(publishes) => published as u64 >= *publishes,
+            Self::At(time) => Instant::now() >= *time,
+        }
+    }
 }
 
 #[derive(PartialEq, Eq)]
@@ -70,8 +98,11 @@ enum Answered {
 /// What a publisher did.
 pub(super) struct Published {
     door: Door,
+    pub(super) address: SocketAddr,
     pub(super) channel: String,
     sent: Vec<Sent>,
+    /// How many of them left within the window around their edge.
+    at_edge: u64,
     /// Attempts from which the server went away.
     gone: u64,
     /// Answers that told of a message published by an earlier attempt.
@@ -84,19 +115,38 @@ impl Published {
     pub(super) fn judge(self, log: &Log, tally: &mut Tally) {
         let row = name(&self.door);
         tally.add(&row, [("publishers", 1), ("cut", self.gone), ("repeated", self.repeated)]);
+        tally.add(&row, [("at edge", self.at_edge)]);
         tally.add(&row, log.judge_publisher(&self.sent));
         tally.faults.extend(self.faults);
     }
 }
 
 impl Publisher {
-    /// Publishes until told to stop; then only what still needs an answer.
-    pub(super) async fn run(self, stop: watch::Receiver<bool>) -> Published {
-        let (door, channel) = (self.door, self.channel.clone());
-        let mut published =
-            Published { door, channel, sent: Vec::new(), gone: 0, repeated: 0, faults: Vec::new() };
+    /// Publishes until it is time to stop; then only what still needs an answer.
+    pub(super) async fn run(mut self) -> Published {
+        let mut published = Published {
+            door: self.door,
+            address: self.address,
+            channel: self.channel.clone(),
+            sent: Vec::new(),
+            at_edge: 0,
+            gone: 0,
+            repeated: 0,
+            faults: Vec::new(),
+        };
         let (mut aim, mut client) = (Aim::new(self.seed), Client::new(self.address));
-        while !*stop.borrow() {
+        while !self.stop.is_reached(published.sent.len()) {
+            match &mut self.pace {
+                Pace::Pause(pause) => sleep(aim.wait(pause.clone())).await,
+                Pace::Edges(edges) => {
+                    let Ok(edge) = next_edge(edges).await else {
+                        published.faults.push(format!("publisher {}: the reader has gone", self.name));
+                        break;
+                    };
+                    let left = aim.shoot(edge).await;
+                    published.at_edge += u64::from(in_window(edge, left));
+                }
+            }
             let token = format!("{}-{}", self.name, published.sent.len() + 1);
             let told = loop {
                 if client.connect().await.is_ok() {
@@ -123,7 +173,6 @@ impl Publisher {
                 client.hang_up();
             }
             published.sent.push(Sent { token, told });
-            sleep(aim.wait(self.pause.clone())).await;
         }
         published
     }
@@ -154,5 +203,18 @@ impl Publisher {
         let seq = || value["id"].as_u64().context("an acknowledgement has no id");
         let how = if is_repeated { Answered::Repeated } else { Answered::Anew };
         Ok((is_native.then(seq).transpose()?, how))
+    }
+}
+
+/// The edge of a question that is still open when it is time to aim. A question that was answered before has no edge
+/// any more.
+async fn next_edge(edges: &mut watch::Receiver<Instant>) -> Result<Instant, watch::error::RecvError> {
+    edges.changed().await?;
+    loop {
+        let edge = *edges.borrow_and_update();
+        match timeout_at(decide_by(edge), edges.changed()).await {
+            Ok(changed) => changed?,
+            Err(_) => return Ok(edge),
+        }
     }
 }

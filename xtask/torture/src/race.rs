@@ -6,10 +6,10 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use tokio::time::Instant;
 
-use crate::fixture::{DRAIN, Fixture, block_on, name};
-use crate::lane::{Lane, race};
+use crate::fixture::{DRAIN, Fixture, WHOLE_LOG, block_on, name};
 use crate::pattern::Pattern;
-use crate::shooter::Stop;
+use crate::population::{Cuts, Population};
+use crate::publisher::Stop;
 use xtask::server::{Keyboard, Server};
 
 /// How long a short run publishes.
@@ -40,20 +40,20 @@ pub(super) struct Race {
 impl Race {
     pub(super) fn run(&self) -> Result<()> {
         ensure!(self.pattern != Some(Pattern::Chat), "chat has one channel: `torture dialects` races it");
-        let server = Server::start(&self.fixture.binary()?, &[], Keyboard::Shared)?;
+        let server = Server::start(&self.fixture.binary()?, &[WHOLE_LOG], Keyboard::Shared)?;
         let (address, seed, stop) = (server.address(), self.fixture.seed(), self.stop());
         println!("torture: {} lanes a pattern, --seed {seed}", self.lanes);
-        let patterns = self.pattern.map_or_else(|| Pattern::NATIVE.to_vec(), |pattern| vec![pattern]);
-        let lanes = patterns.iter().flat_map(|&pattern| {
-            (0..self.lanes).map(move |number| {
-                let channel = format!("torture-{}-{number}", name(&pattern));
-                Lane { address, pattern, channel, readers: 1, stop, seed: seed.wrapping_add(number) }
-            })
-        });
-        let tally = block_on(race(lanes))?;
-        println!("{tally}");
-        server.drain(DRAIN).context("after the race")?;
-        tally.verdict("published")
+        block_on(async {
+            let mut population = Population::new(address, seed);
+            for pattern in self.pattern.map_or_else(|| Pattern::NATIVE.to_vec(), |pattern| vec![pattern]) {
+                for number in 0..self.lanes {
+                    let channel = format!("torture-{}-{number}", name(&pattern));
+                    population.race(address, &channel, pattern, 1, stop.clone());
+                }
+            }
+            population.finish(Cuts::Faults).await
+        })?;
+        server.drain(DRAIN).context("after the race")
     }
 
     fn stop(&self) -> Stop {
