@@ -7,19 +7,17 @@
 
 mod attack;
 mod honest;
-mod http1;
-mod http2;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use clap::{Args, ValueEnum as _};
+use clap::Args;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-use self::attack::Attack;
-use crate::fixture::{DRAIN, Fixture, block_on, name};
+use self::attack::{ATTACKS, Attack};
+use crate::fixture::{DRAIN, Fixture, block_on};
 use crate::metrics::Metrics;
 use xtask::server::{Keyboard, Server};
 
@@ -33,6 +31,8 @@ const P99: Duration = Duration::from_millis(100);
 /// The longest turn of a worker, in thread CPU time.
 const TURN: Duration = Duration::from_millis(20);
 
+/// The phase of all ways at once.
+const TOGETHER: &str = "together";
 const FLAGS: &[&str] = &["--max-per-address=0", "--max-per-channel=0", "--max-per-client=0", "--receipts"];
 
 /// The course's arguments.
@@ -44,12 +44,9 @@ pub(super) struct Hoard {
     /// How often each is run; the median of the honest clients' p99 counts
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     rounds: u64,
-    /// Only this way of hoarding
-    #[arg(long, value_name = "NAME", conflicts_with = "together")]
-    only: Option<Attack>,
-    /// Only all ways together
-    #[arg(long)]
-    together: bool,
+    /// Only this way of hoarding, or `together` for all of them at once
+    #[arg(long, value_name = "NAME")]
+    only: Option<String>,
     #[command(flatten)]
     fixture: Fixture,
     #[arg(skip)]
@@ -66,7 +63,7 @@ enum Timing {
 
 impl Hoard {
     pub(super) fn short(fixture: Fixture) -> Self {
-        Self { seconds: 3, rounds: 1, only: None, together: true, fixture, timing: Timing::Ignored }
+        Self { seconds: 3, rounds: 1, only: Some(TOGETHER.to_owned()), fixture, timing: Timing::Ignored }
     }
 
     pub(super) fn run(&self) -> Result<()> {
@@ -76,13 +73,10 @@ impl Hoard {
              + {LOG_MIB} MiB (--retain-bytes) + {CONSTANT_MIB} MiB",
             self.seconds, self.rounds
         );
-        let alone =
-            Attack::value_variants().iter().filter(|attack| self.only.is_none_or(|only| only == **attack));
-        let mut phases: Vec<(String, Vec<Attack>)> =
-            alone.filter(|_| !self.together).map(|attack| (name(attack), vec![*attack])).collect();
-        if self.only.is_none() {
-            phases.push(("together".to_owned(), Attack::value_variants().to_vec()));
-        }
+        let alone = ATTACKS.iter().map(|attack| (attack.name, std::slice::from_ref(attack)));
+        let mut phases: Vec<_> = alone.chain([(TOGETHER, ATTACKS)]).collect();
+        phases.retain(|(phase, _)| self.only.as_deref().is_none_or(|only| only == *phase));
+        ensure!(!phases.is_empty(), "there is no such way of hoarding");
         for (phase, attacks) in phases {
             let mut p99 = Vec::new();
             for _ in 0..self.rounds {
@@ -92,7 +86,7 @@ impl Hoard {
                 let log = format!("--retain-bytes={LOG_MIB}MiB");
                 let flags = [&[&*store, &*budget, &*log], FLAGS].concat();
                 let server = Server::start(&binary, &flags, Keyboard::Shared)?;
-                p99.push(self.round(&attacks, &server).context(phase.clone())?);
+                p99.push(self.round(attacks, &server).context(phase)?);
                 server.drain(DRAIN).context("after the hoarding")?;
             }
             p99.sort_unstable();
@@ -107,14 +101,13 @@ impl Hoard {
     }
 
     /// Gives the honest clients' p99.
-    fn round(&self, attacks: &[Attack], server: &Server) -> Result<Duration> {
+    fn round(&self, attacks: &'static [Attack], server: &Server) -> Result<Duration> {
         let (address, time) = (server.address(), Duration::from_secs(self.seconds));
         block_on(attack::prepare(address))?;
         // The hoarders have a thread of their own that comes last: what they cost themselves is not the server's.
-        let attacks = attacks.to_vec();
         let hoarders = std::thread::spawn(move || {
             let _ = rustix::process::nice(10);
-            block_on(hoard(&attacks, address, Instant::now() + time))
+            block_on(hoard(attacks, address, Instant::now() + time))
         });
         let honest = block_on(honest::run(address, Instant::now() + time))?;
         hoarders.join().map_err(|_| anyhow::anyhow!("the hoarders panicked"))??;
@@ -137,10 +130,10 @@ impl Hoard {
 }
 
 /// Hoards in these ways until the time is over.
-async fn hoard(attacks: &[Attack], address: SocketAddr, until: Instant) -> Result<()> {
+async fn hoard(attacks: &'static [Attack], address: SocketAddr, until: Instant) -> Result<()> {
     let mut hoarders = JoinSet::new();
-    for &attack in attacks {
-        for client in 0..attack.clients() {
+    for attack in attacks {
+        for client in 0..attack.clients {
             hoarders.spawn_local(async move {
                 // A client that is cut begins again.
                 while timeout_at(until, attack.run(address, client)).await.is_ok() {
