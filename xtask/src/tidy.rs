@@ -8,7 +8,6 @@ mod arrows;
 mod calls;
 mod directions;
 mod documents;
-mod environment;
 mod examples;
 mod fault;
 mod layout;
@@ -32,9 +31,6 @@ pub(crate) struct Tidy {
     /// Run the documents' examples against this server instead of building one
     #[arg(long, value_name = "PATH")]
     server: Option<PathBuf>,
-    /// Only show which files use each other against the directions, also in crates that may still do so
-    #[arg(long)]
-    directions: bool,
     #[arg(skip)]
     binary: Option<Binary>,
 }
@@ -47,16 +43,7 @@ impl Tidy {
 
     pub(crate) fn run(&self) -> Result<()> {
         let project = Project::read()?;
-        let mut faults = project.faults();
-        let (settled, open): (Vec<_>, Vec<_>) =
-            project.directions().into_iter().partition(directions::is_settled);
-        if self.directions {
-            open.iter().chain(&settled).for_each(|fault| println!("{fault}"));
-            ensure!(open.is_empty() && settled.is_empty(), "{} faults", open.len() + settled.len());
-            return Ok(());
-        }
-        eprintln!("{} wrong directions are left: cargo xtask tidy --directions", open.len());
-        faults.extend(settled);
+        let faults = project.faults();
         for fault in &faults {
             eprintln!("{fault}");
         }
@@ -115,7 +102,6 @@ impl Project {
             if path.ends_with(".rs") {
                 faults.extend(sources::check(path, text));
                 faults.extend(calls::check(path, text));
-                faults.extend(environment::check(path, text));
             }
             if path.ends_with("/Cargo.toml") {
                 faults.extend(manifests::check(path, text));
@@ -124,13 +110,10 @@ impl Project {
         for (path, text) in self.documents() {
             faults.extend(documents::check(path, text, &paths));
         }
-        faults.sort();
-        faults
-    }
-
-    fn directions(&self) -> Vec<Fault> {
         let rust = self.files.iter().filter(|(path, _)| path.ends_with(".rs"));
         let rust: Vec<_> = rust.filter_map(|(path, text)| Some((path.as_str(), text.as_deref()?))).collect();
-        directions::check(&rust)
+        faults.extend(directions::check(&rust));
+        faults.sort();
+        faults
     }
 }

@@ -9,9 +9,6 @@ use super::arrows::{Arrow, Crate, Module};
 use super::fault::Fault;
 use super::sources::is_test;
 
-/// The crates in which a fault fails the run; in the others it is only shown.
-const CLEAN: &[&str] = &["poll-client", "poll-core", "xtask", "xtask/bench", "xtask/torture"];
-
 /// The crate with wings.
 const WINGED: &str = "poll-http";
 /// Most entries at the top of its sources; `name.rs` and `name/` are one.
@@ -64,11 +61,6 @@ pub(super) fn check(files: &[(&str, &str)]) -> Vec<Fault> {
         }
     }
     faults
-}
-
-/// Whether a fault fails the run.
-pub(super) fn is_settled(fault: &Fault) -> bool {
-    CLEAN.iter().any(|name| fault.path.strip_prefix(name).is_some_and(|rest| rest.starts_with("/src")))
 }
 
 /// The files of each crate. A program with a folder of its own in `src/bin` counts as a crate.
