@@ -1,7 +1,7 @@
-//! Who is let in: places for those who wait, and a rate for those who ask.
+//! Admission: limits on waiting requests and on the rate of requests.
 //!
-//! Refusing costs a look-up and keeps nothing: the tables hold those who were let in, and no more addresses
-//! than a fixed number. That a place is given back, however a request ends, is seen to by the service.
+//! A refusal costs a look-up and leaves nothing behind: the tables hold admitted requests only, and a fixed number of
+//! addresses. `worker::permit` releases what was taken, however a request ends.
 
 mod per_key_limit;
 mod rate;
@@ -18,24 +18,23 @@ pub use rate::Rate;
 
 use crate::access::client::Client;
 use crate::message::refusal::Refusal;
-use per_key_limit::Tally;
+use per_key_limit::PerKeyLimit;
 use rate::Buckets;
 
-/// Bounds on waiting requests and open streams, and on how often anybody asks. Zero counts mean no bound.
+/// Limits on waiting requests and open streams, and on the rate of requests. Zero means no limit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
     /// In all. 100 000: what one process holds in about a gigabyte.
     pub total: usize,
     /// On one channel. 10 000.
     pub per_channel: usize,
-    /// Of one client that names itself. 6: as many as a browser opens to a host.
+    /// Of one named client. 6: as many as a browser opens to a host.
     pub per_client: usize,
-    /// From one address. 1024: an office behind one, but no way round the client's bound by made-up names.
+    /// From one address. 1024: enough for an office behind it, but no way around the client's limit by invented names.
     pub per_address: usize,
     /// Requests from one address.
     pub rate: Rate,
-    /// Tokens that are not known from one address, a minute. 20: more than anybody mistypes, and a guess each three
-    /// seconds finds nothing.
+    /// Unknown tokens from one address per minute. 20: more than anyone mistypes, too few to guess.
     pub auth_failures: u32,
 }
 
@@ -52,28 +51,28 @@ impl Default for Limits {
     }
 }
 
-/// Everybody who was let in.
+/// The state of all limits.
 #[derive(Debug)]
 pub(crate) struct Admission {
     limits: Limits,
     total: AtomicUsize,
-    channels: Tally<ChannelName>,
-    clients: Tally<Arc<str>>,
-    addresses: Tally<IpAddr>,
+    channels: PerKeyLimit<ChannelName>,
+    clients: PerKeyLimit<Arc<str>>,
+    addresses: PerKeyLimit<IpAddr>,
     buckets: Buckets,
     failures: Buckets,
     memory: Memory,
 }
 
-/// What the names take of one who was let in. Short ones lie in what waits itself.
+/// The memory of an admitted request's channel and client name. Short ones are stored inline.
 #[derive(Debug)]
-#[must_use = "the names are kept for as long as the place is"]
+#[must_use = "released with the request"]
 pub(crate) struct Names {
     _charge: Option<Box<Charge>>,
 }
 
 impl Names {
-    /// Names up to this many bytes have no place of their own.
+    /// Names of up to this many bytes are stored inline.
     const SHORT: usize = 23;
 
     fn of(channel: &ChannelName, client: &Client, memory: &Memory) -> Result<Self, OverBudget> {
@@ -92,7 +91,7 @@ const AT_CAPACITY: &str = "Server at capacity";
 const CLIENT_AT_CAPACITY: &str = "Too many connections from client";
 const CHANNEL_AT_CAPACITY: &str = "Channel at capacity";
 
-/// Slots come free as polls end, so soon.
+/// Polls end all the time, so there is room again soon.
 const SLOT_RETRY: Duration = Duration::from_secs(1);
 
 impl Admission {
@@ -101,18 +100,18 @@ impl Admission {
             limits,
             memory,
             total: AtomicUsize::new(0),
-            channels: Tally::new(limits.per_channel),
-            clients: Tally::new(limits.per_client),
-            addresses: Tally::new(limits.per_address),
+            channels: PerKeyLimit::new(limits.per_channel),
+            clients: PerKeyLimit::new(limits.per_client),
+            addresses: PerKeyLimit::new(limits.per_address),
             buckets: Buckets::new(limits.rate),
             failures: Buckets::new(Rate::a_minute(limits.auth_failures)),
         }
     }
 
-    /// Lets one wait. The place is to be [given back](Self::give).
+    /// Admits a request that waits, which has to be [released](Self::give).
     ///
     /// # Errors
-    /// 429 with the bound that is reached.
+    /// 429 with the limit that was reached.
     pub(crate) fn take(&self, channel: &ChannelName, client: &Client) -> Result<Names, Refusal> {
         let names = Names::of(channel, client, &self.memory)?;
         let full = |what| Refusal::new(StatusCode::TOO_MANY_REQUESTS, what).retry_after(SLOT_RETRY);
@@ -141,7 +140,7 @@ impl Admission {
         Ok(names)
     }
 
-    /// Gives back a place that was taken.
+    /// Releases an admitted request.
     pub(crate) fn give(&self, channel: &ChannelName, client: &Client, names: Names) {
         drop(names);
         self.channels.give(channel);
@@ -152,10 +151,10 @@ impl Admission {
         self.total.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Counts one request against its address's rate.
+    /// Counts a request against the rate of its address.
     ///
     /// # Errors
-    /// 429 with the time until the next one is due.
+    /// 429 with the time until the next request is allowed.
     pub(crate) fn charge(&self, address: IpAddr) -> Result<(), Refusal> {
         self.buckets.charge(address).map_err(|wait| {
             Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too many requests from this address")
@@ -163,10 +162,10 @@ impl Admission {
         })
     }
 
-    /// Counts a token that is not known. Whoever has a good one is never asked here.
+    /// Counts an unknown token.
     ///
     /// # Errors
-    /// 429 where there were too many, so that guessing is slow.
+    /// 429 if there were too many, so that guessing is slow.
     pub(crate) fn failed_token(&self, address: IpAddr) -> Result<(), Refusal> {
         self.failures.charge(address).map_err(|wait| {
             Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too many wrong tokens from this address")
@@ -174,12 +173,12 @@ impl Admission {
         })
     }
 
-    /// A request turned out to be nothing new: it costs a tenth.
+    /// Refunds nine tenths of a request that found nothing new.
     pub(crate) fn refund(&self, address: IpAddr) {
         self.buckets.refund(address);
     }
 
-    /// How many wait.
+    /// How many requests wait.
     #[cfg(test)]
     fn waiting(&self) -> usize {
         self.total.load(Ordering::Relaxed)

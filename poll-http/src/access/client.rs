@@ -1,7 +1,6 @@
-//! Who asks: the name a client gives itself, and the address it comes from.
+//! Client identity: the name that a client gives itself, and its address.
 //!
-//! An address is what the socket says, unless the peer is a trusted proxy; what a stranger writes into
-//! forwarding fields is ignored.
+//! The address is the socket's, unless the peer is a trusted proxy. Forwarding fields from anyone else are ignored.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
@@ -15,12 +14,12 @@ use crate::message::refusal::Refusal;
 const FORWARDING: FieldSet = FieldSet::of([Field::XForwardedFor, Field::XRealIp]);
 const SAID_OF_CLIENTS: FieldSet = FieldSet::of([Field::XClientId, Field::XForwardedFor, Field::XRealIp]);
 
-/// One who asks.
+/// A client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Client {
-    /// `X-Client-ID`, where one is given.
+    /// `X-Client-ID`, if given.
     pub(crate) name: Option<Arc<str>>,
-    /// The address that limits [count](counted).
+    /// The address as [counted](counted) by limits.
     pub(crate) address: IpAddr,
 }
 
@@ -35,7 +34,7 @@ impl Client {
     const MOST_NAME_BYTES: usize = 256;
 
     pub(crate) fn of(peer: IpAddr, head: Head<'_>, proxies: &Proxies) -> Result<Self, Refusal> {
-        // Few requests have any of these.
+        // Few requests do.
         if !head.has_any(SAID_OF_CLIENTS) {
             return Ok(Self { name: None, address: counted(peer.to_canonical()) });
         }
@@ -61,7 +60,7 @@ impl Proxies {
         self.trusted.iter().any(|net| net.contains(&address))
     }
 
-    /// The last hop that is not a trusted proxy.
+    /// The address of the last hop that is not a trusted proxy.
     fn address(&self, peer: IpAddr, head: Head<'_>) -> IpAddr {
         let peer = peer.to_canonical();
         if !self.trusts(peer) {
@@ -72,8 +71,8 @@ impl Proxies {
             return peer;
         }
         if head.field(Field::XForwardedFor).is_some() {
-            // Each proxy adds the address it took the request from. Nothing in front of an untrusted hop can be relied
-            // on, and a hop that is no address tells nothing.
+            // Each proxy appends the address it received the request from. What precedes an untrusted hop cannot be
+            // relied on; if that hop is not an address, the peer's has to do.
             let hops = head.fields(Field::XForwardedFor).flat_map(|line| line.split(|byte| *byte == b','));
             let hops = hops.map(<[u8]>::trim_ascii).filter(|hop| !hop.is_empty());
             let last = hops.map(address).filter(|hop| hop.is_none_or(|hop| !self.trusts(hop))).last();
@@ -92,7 +91,7 @@ fn address(hop: &[u8]) -> Option<IpAddr> {
     parsed.map(|address: IpAddr| address.to_canonical())
 }
 
-/// What limits count for one address: a whole /64 in IPv6, because one host has that many.
+/// The address by which limits count: in IPv6 the /64 prefix, because a host has that many addresses.
 #[must_use]
 pub fn counted(address: IpAddr) -> IpAddr {
     match address {

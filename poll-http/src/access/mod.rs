@@ -1,4 +1,4 @@
-//! Who may ask, and how often: tokens, origins, the client behind an address, and the bounds on those who wait.
+//! Who may make requests, and how many: tokens, origins, client identity, and limits on waiting requests.
 //!
 //! Uses `message` alone.
 

@@ -1,9 +1,8 @@
-//! Who may ask from where: the `Host` that was meant, pages of other origins, and CORS.
+//! The `Host` check, cross-site requests, and CORS.
 //!
-//! A browser sends requests on behalf of any page. A POST from a page that is not this server's own is refused
-//! unless its origin is named, whatever its content type; a server on loopback answers only names that mean
-//! loopback, because a stranger's name may have been re-bound to it. Programs send neither field and are not
-//! concerned.
+//! A browser sends requests on behalf of any page. A POST from a page of another origin is refused unless the origin is
+//! allowed, whatever its content type. A server on loopback accepts only hosts that mean loopback, against DNS rebinding.
+//! Other programs are not affected.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -17,16 +16,16 @@ use http::{HeaderMap, HeaderValue, StatusCode, Version};
 use crate::message::head::{Field, Head, Repeated, text};
 use crate::message::refusal::Refusal;
 
-/// Fields of answers that pages of named origins may read, beside those that any may.
+/// `Access-Control-Expose-Headers`.
 const EXPOSED: &str = "ETag, Retry-After, Location, Poll-Missed, Push-Policy, X-Request-Id";
-/// Fields that they may send.
+/// `Access-Control-Allow-Headers`.
 const ALLOWED: &str = "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Prefer, \
                        X-Client-ID, X-Request-Id";
 
-/// Which origins' pages may use the server (Fetch §3.2).
+/// Which origins' pages may use the server (Fetch, section 3.3).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Cors {
-    /// Only pages that the server gave out itself.
+    /// Only the server's own.
     #[default]
     Off,
     /// These as well, each written `scheme://host[:port]`.
@@ -35,21 +34,20 @@ pub enum Cors {
     Any,
 }
 
-/// Which `Host` names a server answers; others are 421, so that a page whose name was re-bound to this address
-/// is not taken for a local one.
+/// Which hosts a server answers to. Others get 421, against DNS rebinding.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum HostCheck {
     /// Any: the server listens beyond loopback.
     #[default]
     Off,
-    /// Names that mean loopback, and these, without port.
+    /// Names of loopback, and these, without port.
     Loopback(Vec<String>),
 }
 
-/// Checks the authority that the request is for (RFC 9110 §7.2).
+/// Checks the host that the request is for (RFC 9110, section 7.2).
 ///
 /// # Errors
-/// 400 where it is missing, doubled or malformed, 421 where it is somebody else's.
+/// 400 if it is missing, repeated or malformed, 421 if it is another server's (RFC 9110, section 15.5.20).
 pub(crate) fn check_host(head: Head<'_>, hosts: &HostCheck) -> Result<(), Refusal> {
     if head.authority().is_none() && is_plainly_ours(head, hosts) {
         return Ok(());
@@ -67,7 +65,7 @@ pub(crate) fn check_host(head: Head<'_>, hosts: &HostCheck) -> Result<(), Refusa
     if ours { Ok(()) } else { Err(elsewhere()) }
 }
 
-/// Whether there is one `Host` field of the form that nearly all have, which needs no parser, and it is ours.
+/// Whether there is one `Host` of a common form, which needs no parser, and it is ours.
 fn is_plainly_ours(head: Head<'_>, hosts: &HostCheck) -> bool {
     let Ok(Some(host)) = head.single(Field::Host) else { return false };
     let digits = host.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
@@ -83,18 +81,18 @@ fn is_plainly_ours(head: Head<'_>, hosts: &HostCheck) -> bool {
     }
 }
 
-/// The authority that the request is for: that of its target, else `Host`. Only HTTP/1.0 may have none.
+/// The host that the request is for: its target's, else `Host`. Only HTTP/1.0 may have none.
 fn authority(head: Head<'_>) -> Result<Option<Authority>, Refusal> {
     let (version, target) = (head.version(), head.authority());
     let host = head.single(Field::Host);
     let host = host.map_err(|Repeated| Refusal::bad_request("`Host` is given more than once"))?;
-    // HTTP/1.1 must have it whatever the target says (RFC 9112 §3.2), HTTP/2 instead of `:authority`.
+    // Required in HTTP/1.1, whatever the target (RFC 9112, section 3.2), and in HTTP/2 without `:authority`.
     if host.is_none() && (version == Version::HTTP_11 || (version > Version::HTTP_11 && target.is_none())) {
         return Err(Refusal::bad_request("`Host` is missing"));
     }
     let named = match host {
         None => None,
-        // It says that the target's URI has no authority.
+        // Empty: the target's URI has no authority.
         Some([]) if version < Version::HTTP_11 || (version == Version::HTTP_11 && target.is_some()) => None,
         Some(host) => {
             let named = Authority::try_from(host).ok().filter(is_host);
@@ -105,15 +103,15 @@ fn authority(head: Head<'_>) -> Result<Option<Authority>, Refusal> {
     if !is_host(target) {
         return Err(Refusal::bad_request("the authority of the target is not a host"));
     }
-    // HTTP/1.1 goes by the target alone (RFC 9112 §3.2.2); in HTTP/2 the two are one (RFC 9113 §8.3.1).
+    // HTTP/1.1 ignores `Host` (RFC 9112, section 3.2.2); in HTTP/2 both must agree (RFC 9113, section 8.3.1).
     if version > Version::HTTP_11 && named.is_some_and(|named| !is_same(&named, target, head.scheme())) {
         return Err(Refusal::bad_request("`Host` differs from `:authority`"));
     }
     Ok(Some(target.clone()))
 }
 
-/// Whether an authority is a host and perhaps a port (RFC 9110 §7.2): no user (§4.2.4), and nothing else that
-/// [`Authority`] lets pass.
+/// Whether an authority is a host with an optional port (RFC 9110, section 7.2): no user information (section 4.2.4), and
+/// nothing else that [`Authority`] accepts.
 fn is_host(authority: &Authority) -> bool {
     let (text, host) = (authority.as_str(), authority.host());
     let port =
@@ -126,7 +124,7 @@ fn is_host(authority: &Authority) -> bool {
     name && port.is_some_and(is_port)
 }
 
-/// Whether two authorities of one scheme are the same (RFC 3986 §6.2).
+/// Whether two authorities of one scheme are equal (RFC 3986, section 6.2).
 fn is_same(one: &Authority, other: &Authority, scheme: Option<&str>) -> bool {
     let usual = match scheme {
         Some("http") => Some(80),
@@ -144,19 +142,19 @@ fn is_loopback(host: &str) -> bool {
     address || name == "localhost" || name.ends_with(".localhost")
 }
 
-/// Refuses a state-changing request that a page of another, unnamed origin made. Where the browser says how near the page
-/// is, that decides: it knows what it asked for, and a proxy may have rewritten the `Host` that an origin is compared with.
+/// Refuses a write by a page of another origin that is not allowed. `Sec-Fetch-Site` takes precedence: the browser knows
+/// what it requested, while a proxy may have rewritten the `Host` that an origin is compared with.
 pub(crate) fn check_site(head: Head<'_>, cors: &Cors) -> Result<(), Refusal> {
     if *cors == Cors::Any {
         return Ok(());
     }
     let origin = head.field(Field::Origin);
     let named = origin.is_some_and(|origin| cors.names(origin));
-    let near = match head.field(Field::SecFetchSite) {
+    let same_origin = match head.field(Field::SecFetchSite) {
         Some(site) => matches!(site, b"same-origin" | b"none"),
         None => origin.is_none_or(|origin| is_own(origin, head)),
     };
-    if named || near {
+    if named || same_origin {
         return Ok(());
     }
     let detail = "`Origin`: pages of another origin may not write here unless --cors-origin names it; \
@@ -164,8 +162,7 @@ pub(crate) fn check_site(head: Head<'_>, cors: &Cors) -> Result<(), Refusal> {
     Err(Refusal::new(StatusCode::FORBIDDEN, detail))
 }
 
-/// Whether an origin is that of the request's own target. Its scheme is not compared: a proxy may have taken
-/// TLS off.
+/// Whether an origin is the request's own. Schemes are not compared: a proxy may have terminated TLS.
 fn is_own(origin: &[u8], head: Head<'_>) -> bool {
     let origin = text(origin).and_then(|origin| origin.split_once("://"));
     let own = authority(head).ok().flatten();
@@ -181,12 +178,12 @@ impl Cors {
         }
     }
 
-    /// What answers to this request say of who may read them. `None` where CORS is off.
+    /// The CORS fields of the answer; `None` if CORS is off.
     pub(crate) fn grant(&self, request: Head<'_>) -> Option<Grant> {
         let allowed = match self {
             Self::Off => return None,
             Self::Any => request.field(Field::Origin).map(|_| HeaderValue::from_static("*")),
-            // A copy: a clone would keep the head that it came in for as long as its request waits.
+            // Copied: a clone would keep the whole head in memory while the request waits.
             Self::Origins(_) => request
                 .field(Field::Origin)
                 .filter(|origin| self.names(origin))
@@ -196,7 +193,7 @@ impl Cors {
     }
 }
 
-/// The CORS part of an answer (Fetch §3.2.3).
+/// The CORS fields of an answer (Fetch, section 3.3.3).
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Grant(Option<HeaderValue>);
 
@@ -206,21 +203,21 @@ impl Grant {
             Some(others) => HeaderValue::try_from([others, b", Origin"].concat()),
             None => Ok(HeaderValue::from_static("Origin")),
         };
-        // Two values that could be written make a third.
+        // Two valid values make a valid one.
         origin.into_iter().for_each(|vary| drop(headers.insert(VARY, vary)));
         let Some(origin) = self.0 else { return };
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
     }
 
-    /// Adds what a preflight asks for, if the request is one and its origin is named.
+    /// Adds the fields of a preflight's answer, if the request is one and its origin is allowed.
     pub(crate) fn answer_preflight(&self, request: Head<'_>, allow: &'static str, headers: &mut HeaderMap) {
         if self.0.is_none() || request.field(Field::AccessControlRequestMethod).is_none() {
             return;
         }
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(allow));
         headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(ALLOWED));
-        // Ten minutes: long enough to matter, short enough to take an origin off the list.
+        // Ten minutes: long enough to save requests, short enough to remove an origin.
         headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     }
 }

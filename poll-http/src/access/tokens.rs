@@ -1,6 +1,6 @@
 //! Tokens: who may publish and who may read (RFC 6750).
 //!
-//! A right with no tokens is everybody's. Tokens are compared in constant time, and never written anywhere.
+//! A right without tokens is everyone's. Tokens are compared in constant time, and never logged.
 
 use http::StatusCode;
 use subtle::ConstantTimeEq as _;
@@ -12,9 +12,9 @@ use crate::message::refusal::Refusal;
 /// The tokens that grant each right.
 #[derive(Clone, Default)]
 pub struct Access {
-    /// Any of these may publish. Empty: everybody may.
+    /// Tokens that may publish. Empty: everyone may.
     pub publish: Vec<String>,
-    /// Any of these may read. Empty: everybody may.
+    /// Tokens that may read. Empty: everyone may.
     pub subscribe: Vec<String>,
 }
 
@@ -32,9 +32,9 @@ pub(crate) enum Denied {
     Missing,
     /// Its token is not known.
     Unknown,
-    /// Its token is known for the other right only.
+    /// Its token grants only the other right.
     Other,
-    /// It cannot be told what its token is.
+    /// Its token cannot be parsed.
     Malformed(Refusal),
 }
 
@@ -62,7 +62,7 @@ impl Access {
             return Ok(());
         }
         let token = token(head).map_err(Denied::Malformed)?.ok_or(Denied::Missing)?;
-        // Both lists are gone through whatever is found, so that time tells nothing.
+        // Always compares with both lists, so that the time taken reveals nothing.
         match (holds(needed, &token), holds(other, &token)) {
             (true, _) => Ok(()),
             (false, true) => Err(Denied::Other),
@@ -78,7 +78,8 @@ fn holds(tokens: &[String], token: &str) -> bool {
     found.into()
 }
 
-/// `Authorization: Bearer …`, or `access_token` for an EventSource, which cannot set fields; one of them (RFC 6750 §2).
+/// `Authorization: Bearer …`, or `access_token` for an EventSource, which cannot set fields, but not both (RFC 6750,
+/// section 2).
 fn token(head: Head<'_>) -> Result<Option<String>, Refusal> {
     let field = head.field(Field::Authorization).and_then(text);
     let bearer =

@@ -65,7 +65,7 @@ pub(crate) fn body<L: List>(list: L, answer: &Answer, batch: &Arc<Batch>, own: V
         out.extend_from_slice(&own);
         return Body::full(out);
     }
-    Body::drawn(Listed { list, batch: batch.clone(), only: answer.only.clone(), next: 0, own: Some(own) })
+    Body::lazy(Listed { list, batch: batch.clone(), only: answer.only.clone(), next: 0, own: Some(own) })
 }
 
 /// Adds the number of missed messages as a header field, for dialects whose bodies have no place for it.

@@ -1,4 +1,4 @@
-//! `Accept`: how much an asker wants a media type (RFC 9110, section 12.5.1).
+//! `Accept`: a client's preference for a media type (RFC 9110, section 12.5.1).
 
 use std::cmp::Reverse;
 
@@ -7,8 +7,7 @@ use mediatype::{MediaType, MediaTypeList, ReadParams as _};
 
 use crate::message::head::{Field, Head};
 
-/// How much a media type is wanted. Between two of the same quality, the one that was named more precisely is meant
-/// first, then the one that was named earlier.
+/// The weight of a media type. Of two with the same quality, the more precise one is preferred, then the earlier one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Weight {
     /// In thousandths.
@@ -17,7 +16,7 @@ pub(crate) struct Weight {
     place: Reverse<usize>,
 }
 
-/// How precisely a media range names a type. The most precise range decides.
+/// The precision of a media range. The most precise range that matches decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Precision {
     /// `*/*`.
@@ -28,8 +27,8 @@ enum Precision {
     Subtype,
 }
 
-/// The weight of a media type; `None` where it is not acceptable, or nothing is said of what is. Elements that are none
-/// are passed over, and parameters but the quality say nothing of types that have none.
+/// The weight of a media type; `None` if it is not acceptable, or the field is absent. Malformed elements are ignored, and
+/// so are parameters other than the quality.
 pub(crate) fn weight(head: Head<'_>, media: &str) -> Option<Weight> {
     let media = MediaType::parse(media).ok()?;
     let ranges = head.texts(Field::Accept).flat_map(MediaTypeList::new).flatten();
@@ -40,7 +39,7 @@ pub(crate) fn weight(head: Head<'_>, media: &str) -> Option<Weight> {
     weights.max_by_key(|weight| (weight.precision, weight.quality)).filter(|weight| weight.quality > 0)
 }
 
-/// How precisely a range names a media type, if it does.
+/// The precision of a range, if it matches a media type.
 fn precision(range: &MediaType<'_>, media: &MediaType<'_>) -> Option<Precision> {
     match (range.ty == media.ty, range.subty == media.subty && range.suffix == media.suffix) {
         (true, true) => Some(Precision::Subtype),
@@ -50,7 +49,7 @@ fn precision(range: &MediaType<'_>, media: &MediaType<'_>) -> Option<Precision> 
     }
 }
 
-/// A range's quality in thousandths; `None` where it is none (RFC 9110, section 12.4.2).
+/// A range's quality in thousandths; `None` if it is malformed (RFC 9110, section 12.4.2).
 fn quality(range: &MediaType<'_>) -> Option<u16> {
     let Some(value) = range.get_param(Q) else { return Some(1_000) };
     let value = value.as_str();

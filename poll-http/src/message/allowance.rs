@@ -1,11 +1,11 @@
-//! How much content the requests of one connection may hold together.
+//! How much content the requests of one connection may buffer together.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use poll_core::{Kind, Memory, OverBudget};
 
-/// A connection's share of the account for content: one peer must not use it all up.
+/// A connection's share of the memory for content, so that no peer uses it all up.
 #[derive(Debug)]
 pub(crate) struct Allowance {
     most: u64,
@@ -13,19 +13,19 @@ pub(crate) struct Allowance {
 }
 
 impl Allowance {
-    /// The least: the largest content of all, and what a thousand streams take before any of theirs has come.
+    /// At least the largest content, and what a thousand streams take before any content has arrived.
     const LEAST: u64 = 2 << 20;
 
-    /// An eighth of what the account has for content.
+    /// An eighth of the memory for content.
     pub(crate) fn of(memory: &Memory) -> Arc<Self> {
         let most = Self::LEAST.max(memory.bound(Kind::Bodies) / 8);
         Arc::new(Self { most, used: AtomicU64::new(0) })
     }
 
-    /// Takes so many bytes of it.
+    /// Takes bytes from the share.
     ///
     /// # Errors
-    /// Where that many are not left.
+    /// If too few are left.
     pub(crate) fn take(&self, bytes: u64) -> Result<(), OverBudget> {
         let before = self.used.fetch_add(bytes, Ordering::Relaxed);
         if before.saturating_add(bytes) <= self.most {
@@ -35,7 +35,7 @@ impl Allowance {
         Err(OverBudget(Kind::Bodies))
     }
 
-    /// Gives back what was taken.
+    /// Returns bytes to the share.
     pub(crate) fn give(&self, bytes: u64) {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
     }

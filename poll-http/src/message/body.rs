@@ -1,8 +1,7 @@
-//! The only answer body of the crate.
+//! The body of an answer, the same for both protocols.
 //!
-//! Both protocols carry the same [`Body`]: hyper reads it as an [`http_body::Body`], HTTP/2 by [`Body::poll_piece`],
-//! because only there can a piece be a push. A piece is a frame is a chunk: what a pattern hands over at once leaves
-//! at once and whole. What the bytes mean is not known here.
+//! hyper reads it as an [`http_body::Body`], HTTP/2 by [`Body::poll_piece`], because only there can a piece be a push. A
+//! piece is a frame is a chunk: what a pattern yields at once is sent at once and whole.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,109 +16,108 @@ use poll_core::{Batch, Charge};
 
 use crate::message::shared_writer::SharedWriter;
 
-/// One answer's body.
+/// The body of an answer.
 pub struct Body {
     kind: Kind,
-    /// Dropped at the end, whichever way it comes. Nearly always empty, which costs no allocation.
+    /// Dropped when the body ends or is dropped.
     guards: Vec<Box<dyn Any + Send>>,
-    /// Called once the last byte is written, and never if it is not.
+    /// Called once the last byte is written.
     written: Option<Written>,
     counts: Counts,
-    /// Bytes of it that nobody else holds, where all are here.
+    /// Bytes that no other answer shares, of a body of known length.
     own: usize,
-    /// Of these, what is on no account.
+    /// Those of them that are not charged to the memory account.
     uncharged: usize,
 }
 
 /// When a body counts as written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Counts {
-    /// Once the peer's socket or stream has it, which our own connections know.
+    /// Once the socket or stream has accepted it, on our own connections.
     Sent,
-    /// Once its last piece was taken: more is not known of somebody else's server.
+    /// Once its last piece was taken: another server tells no more.
     Taken,
 }
 
-/// Parts that are no more than this together are handed over as one: a frame more costs more than the copy.
+/// Parts of at most this many bytes in all are joined: a frame costs more than the copy.
 const JOINED: usize = 1024;
 
-/// What is to be done when an answer is written.
+/// Called when an answer is written.
 pub(crate) type Written = Box<dyn FnOnce() + Send>;
 
 enum Kind {
-    /// Nothing, or nothing more.
     Ended,
     Full(Bytes),
-    /// What is left of head, middle and tail, none of it empty but at the front.
+    /// What is left of head, middle and tail.
     Spliced([Bytes; 3]),
     Stream(Box<dyn Pieces + Send>),
-    /// The same, where every piece is there when it is asked for.
-    Drawn(Box<dyn Pieces + Send>),
+    /// Pieces that are rendered when polled, without waiting.
+    Lazy(Box<dyn Pieces + Send>),
     Broadcastable(Box<dyn Broadcastable + Send>),
 }
 
-/// How many bytes are held of a batch for whoever asks, if nobody else holds it.
+/// A batch's bytes in memory, if no one else holds it.
 pub(crate) fn held_for_one(batch: &Arc<Batch>) -> usize {
     if Arc::strong_count(batch) > 1 { 0 } else { usize::try_from(batch.weight()).unwrap_or(usize::MAX) }
 }
 
-/// A body that comes piece by piece.
+/// The source of a body in pieces.
 pub trait Pieces {
     /// The next piece; `None` is a clean end. Not polled again after the end.
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Piece>>;
 
-    /// How many bytes are kept for what is still to come, and for nobody else, about.
+    /// About how many bytes are kept for the remaining pieces and for no other answer.
     fn held(&self) -> usize {
         0
     }
 }
 
-/// Pieces that others may get just the same, so that one can write them for all.
+/// Pieces that other answers share, so that one task can write them for all.
 pub(crate) trait Broadcastable: Pieces {
-    /// All that was given is written and nothing more is there: the socket that `share` gives may be handed over from
-    /// here on.
-    /// Its connection is woken by `waker` once it has to do something itself. Pieces come as chunks.
+    /// All pieces so far are written: the socket from `share` may be handed over until it is [taken
+    /// back](Self::take_back). `waker` wakes the connection when it has something to do itself. Pieces are written as
+    /// chunks.
     fn hand_over(&mut self, share: &mut dyn FnMut() -> Weak<SharedWriter>, waker: &Waker);
 
-    /// Called before a piece is asked for again: the socket is the connection's own. Gives what is to be written before
-    /// anything else, in chunks already.
+    /// Called before the next piece is polled: the socket belongs to the connection again. Returns chunks that have to
+    /// be written first.
     fn take_back(&mut self) -> Bytes;
 }
 
-/// What a body hands over at once.
+/// A piece of a body.
 #[derive(Debug)]
 pub enum Piece {
     /// One chunk in HTTP/1.1, one or more DATA frames in HTTP/2. Never empty.
     Data(Bytes),
-    /// A message to be pushed. Only where [`PushPolicy`](crate::PushPolicy) said that push is possible.
+    /// A message to be pushed, only if [`PushPolicy`](crate::PushPolicy) allows it.
     Push(Promise),
-    /// There is no memory for the next piece: the answer breaks off, so that its reader can tell that from its end.
+    /// There is no memory for the next piece: the answer is aborted, so that its reader can tell this from its end.
     Broken,
 }
 
 /// A pushed message: a PUSH_PROMISE (RFC 9113, section 8.4) with its own answer.
 #[derive(Debug)]
 pub struct Promise {
-    /// Path and query of the request that the promise stands for.
+    /// Path and query of the promised request.
     pub path: String,
     /// Header fields of the pushed answer; its status is 200.
     pub headers: HeaderMap,
     /// Body of the pushed answer.
     pub body: Bytes,
-    /// For the main stream once the promise is sent.
+    /// Sent on the main stream after the promise.
     pub announce: Bytes,
-    /// For the main stream when the promise cannot be sent: the peer's stream limit or window is full, or push is off.
+    /// Sent on the main stream instead of the promise, if the peer's stream limit or window is exhausted or push is off.
     pub inline: Bytes,
 }
 
 impl Body {
-    /// No bytes, and known to be none.
+    /// An empty body.
     #[must_use]
     pub fn empty() -> Self {
         Self::of(Kind::Ended)
     }
 
-    /// These bytes, of known length.
+    /// A body of known length.
     #[must_use]
     pub fn full(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
@@ -128,53 +126,52 @@ impl Body {
         Self { own, uncharged, ..Self::of(if bytes.is_empty() { Kind::Ended } else { Kind::Full(bytes) }) }
     }
 
-    /// Head, middle and tail one after the other, of known length. None is copied, so the middle may be shared.
+    /// Head, middle and tail, of known length. They are not copied, so they may be shared.
     #[must_use]
     pub fn spliced(parts: [Bytes; 3]) -> Self {
         let own = parts.iter().map(Bytes::len).sum();
         Self { own, uncharged: own, ..Self::of(if own == 0 { Kind::Ended } else { Kind::Spliced(parts) }) }
     }
 
-    /// The same, of which `shared` bytes are held for others as well, and all but a little is charged by its source.
+    /// Says that other answers share `shared` of its bytes, whose source has charged them.
     #[must_use]
     pub(crate) fn sharing(self, shared: usize) -> Self {
         Self { own: self.own.saturating_sub(shared), uncharged: 0, ..self }
     }
 
-    /// Of what is [held](Self::held), what is on no account.
+    /// How many of the bytes [held](Self::held) are not charged.
     pub(crate) fn uncharged(&self) -> usize {
         if self.in_pieces() { 0 } else { self.uncharged }
     }
 
-    /// How many bytes are kept for this answer alone, about.
+    /// About how many bytes are kept for this answer alone.
     pub(crate) fn held(&self) -> usize {
         match &self.kind {
             Kind::Ended | Kind::Full(_) | Kind::Spliced(_) => self.own,
-            Kind::Stream(pieces) | Kind::Drawn(pieces) => pieces.held(),
+            Kind::Stream(pieces) | Kind::Lazy(pieces) => pieces.held(),
             Kind::Broadcastable(pieces) => pieces.held(),
         }
     }
 
-    /// Pieces as they come, of unknown length: chunked in HTTP/1.1.
+    /// A body of unknown length: chunked in HTTP/1.1.
     #[must_use]
     pub fn stream(pieces: impl Pieces + Send + 'static) -> Self {
         Self::of(Kind::Stream(Box::new(pieces)))
     }
 
-    /// The same, where no piece is waited for. They are made as the peer takes them, and none is held for one that does
-    /// not.
-    pub(crate) fn drawn(pieces: impl Pieces + Send + 'static) -> Self {
-        Self::of(Kind::Drawn(Box::new(pieces)))
+    /// The same, with pieces that are rendered as the peer takes them and never waited for.
+    pub(crate) fn lazy(pieces: impl Pieces + Send + 'static) -> Self {
+        Self::of(Kind::Lazy(Box::new(pieces)))
     }
 
-    /// Whether the next piece is made when it is asked for.
-    pub(crate) fn is_drawn(&self) -> bool {
-        matches!(self.kind, Kind::Drawn(_))
+    /// Whether pieces are rendered when polled.
+    pub(crate) fn is_lazy(&self) -> bool {
+        matches!(self.kind, Kind::Lazy(_))
     }
 
-    /// Whether the body comes piece by piece.
+    /// Whether the body is of unknown length.
     pub(crate) fn in_pieces(&self) -> bool {
-        matches!(self.kind, Kind::Stream(_) | Kind::Drawn(_) | Kind::Broadcastable(_))
+        matches!(self.kind, Kind::Stream(_) | Kind::Lazy(_) | Kind::Broadcastable(_))
     }
 
     /// The same, where one may write for many.
@@ -194,22 +191,21 @@ impl Body {
         if let Kind::Broadcastable(pieces) = &mut self.kind { pieces.take_back() } else { Bytes::new() }
     }
 
-    /// Keeps `guard` until the body has been handed over or is dropped, whatever comes first. Any number may be added.
+    /// Keeps `guard` until the body has ended or is dropped. Any number may be added.
     #[must_use]
     pub fn on_end(mut self, guard: impl Any + Send) -> Self {
         self.guards.push(Box::new(guard));
         self
     }
 
-    /// Calls `written` when the whole body has left for the peer: in HTTP/1 when the socket has taken it, in HTTP/2
-    /// when the stream has. Not called where that does not come about.
+    /// Calls `written` once the socket, or in HTTP/2 the stream, has accepted the whole body, and never if it does not.
     #[must_use]
     pub fn on_written(mut self, written: impl FnOnce() + Send + 'static) -> Self {
         self.written = Some(Box::new(written));
         self
     }
 
-    /// Keeps `guard` until the whole body has left for the peer, or will not.
+    /// Keeps `guard` until the whole body is written or dropped.
     #[must_use]
     pub(crate) fn until_written(mut self, guard: impl Send + 'static) -> Self {
         let before = self.written.take();
@@ -219,7 +215,7 @@ impl Body {
         })
     }
 
-    /// The same with its bytes charged for as long as any of them is held, where all are here.
+    /// Charges the bytes of a [full](Self::full) body for as long as any of them is held.
     #[must_use]
     pub(crate) fn charged(mut self, charge: Charge) -> Self {
         if let Kind::Full(bytes) = &mut self.kind {
@@ -229,17 +225,17 @@ impl Body {
         self
     }
 
-    /// For a server that is not ours: the body counts as written once that has taken it.
+    /// For another server: the body counts as written once all its pieces were taken.
     pub(crate) fn written_when_taken(self) -> Self {
         Self { counts: Counts::Taken, ..self }
     }
 
-    /// What is to be done once what was handed over is written; nothing before all was.
+    /// What to call once the pieces taken so far are written, if they were the last.
     pub(crate) fn take_written(&mut self) -> Option<Written> {
         if self.is_ended() { self.written.take() } else { None }
     }
 
-    /// Gives all of a body whose length is known to `each`, without pieces around it; says whether it is such a body.
+    /// Passes a body of known length to `each`. Returns false if it is not one.
     pub(crate) fn take_whole(&mut self, mut each: impl FnMut(Bytes)) -> bool {
         if self.in_pieces() {
             return false;
@@ -247,7 +243,7 @@ impl Body {
         match std::mem::replace(&mut self.kind, Kind::Ended) {
             Kind::Full(bytes) => each(bytes),
             Kind::Spliced(parts) => parts.into_iter().filter(|part| !part.is_empty()).for_each(each),
-            Kind::Ended | Kind::Stream(_) | Kind::Drawn(_) | Kind::Broadcastable(_) => {}
+            Kind::Ended | Kind::Stream(_) | Kind::Lazy(_) | Kind::Broadcastable(_) => {}
         }
         self.guards.clear();
         true
@@ -274,7 +270,7 @@ impl Body {
                 }
                 next.map(Piece::Data)
             }
-            Kind::Stream(_) | Kind::Drawn(_) | Kind::Broadcastable(_) => {
+            Kind::Stream(_) | Kind::Lazy(_) | Kind::Broadcastable(_) => {
                 let next = std::task::ready!(self.poll_next(cx));
                 if matches!(next, None | Some(Piece::Broken)) {
                     self.kind = Kind::Ended;
@@ -288,25 +284,25 @@ impl Body {
         Poll::Ready(piece)
     }
 
-    /// How many bytes are left, if that is known.
+    /// How many bytes are left, if known.
     #[must_use]
     pub fn exact_length(&self) -> Option<u64> {
         match &self.kind {
             Kind::Ended => Some(0),
             Kind::Full(bytes) => Some(bytes.len() as u64),
             Kind::Spliced(parts) => Some(parts.iter().map(|part| part.len() as u64).sum()),
-            Kind::Stream(_) | Kind::Drawn(_) | Kind::Broadcastable(_) => None,
+            Kind::Stream(_) | Kind::Lazy(_) | Kind::Broadcastable(_) => None,
         }
     }
 
-    /// Whether nothing is left and that is known without polling.
+    /// Whether the body is known to have ended.
     #[must_use]
     pub fn is_ended(&self) -> bool {
         matches!(self.kind, Kind::Ended)
     }
 
-    /// [`poll_piece`](Self::poll_piece) that tells a body that breaks off by an error, also where a stream panics: one bad
-    /// stream must end its own answer, not the worker.
+    /// [`poll_piece`](Self::poll_piece) with an error for a body that is aborted or panics: a faulty stream must end its
+    /// own answer, not the worker.
     pub(crate) fn poll_piece_caught(
         &mut self,
         cx: &mut Context<'_>,
@@ -325,11 +321,11 @@ impl Body {
         Poll::Ready(Err(BodyError::Panicked))
     }
 
-    /// The next piece of a stream that is not empty: an empty chunk would be the end (RFC 9112, section 7.1).
+    /// The next piece that is not empty: an empty chunk would end the body (RFC 9112, section 7.1).
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Piece>> {
         loop {
             let next = match &mut self.kind {
-                Kind::Stream(pieces) | Kind::Drawn(pieces) => pieces.poll_piece(cx),
+                Kind::Stream(pieces) | Kind::Lazy(pieces) => pieces.poll_piece(cx),
                 Kind::Broadcastable(pieces) => pieces.poll_piece(cx),
                 Kind::Ended | Kind::Full(_) | Kind::Spliced(_) => Poll::Ready(None),
             };
@@ -357,7 +353,7 @@ impl std::fmt::Debug for Body {
     }
 }
 
-/// HTTP/1.1's view: a push cannot be, so its line comes inline.
+/// For HTTP/1.1, which has no push: messages are sent inline.
 impl http_body::Body for Body {
     type Data = Bytes;
     type Error = BodyError;
@@ -391,13 +387,13 @@ impl http_body::Body for Body {
     }
 }
 
-/// Why a body broke off.
+/// Why a body was aborted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BodyError {
     /// The code that makes the pieces panicked.
     Panicked,
-    /// What is left of it cannot be given.
+    /// The rest of it is not available.
     Broken,
 }
 
@@ -405,7 +401,7 @@ impl std::fmt::Display for BodyError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Panicked => f.write_str("the source of the body panicked"),
-            Self::Broken => f.write_str("what is left of the body cannot be given"),
+            Self::Broken => f.write_str("the rest of the body is not available"),
         }
     }
 }

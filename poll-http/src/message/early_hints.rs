@@ -1,8 +1,8 @@
-//! What a page needs besides itself, said before the page is: pushes where the peer takes them, else 103 Early Hints.
+//! What a page needs, sent before the page: pushes if the peer takes them, else 103 Early Hints (RFC 8297).
 //!
-//! A handler puts a [`Preload`] into its answer's extensions; each protocol does what it can with it. HTTP/2 pushes or
-//! sends 103 by its own means; hyper has none for HTTP/1.1 (RFC 8297), so the bytes are written here and slipped in by
-//! the IO wrapper. The `Link` field on the final answer is the handler's own.
+//! A handler adds a [`Preload`] to its answer's extensions. HTTP/2 pushes it or sends a 103. hyper cannot send a 103, so
+//! for HTTP/1.1 its bytes are rendered here and inserted by the IO wrapper. The `Link` field of the final answer is the
+//! handler's.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 
-/// A file that is served whole: the live page, its stylesheet, its script.
+/// A static file, such as a stylesheet or a script.
 #[derive(Clone, Debug)]
 pub struct Asset {
     /// Path of its own GET, beginning with `/`.
@@ -19,23 +19,22 @@ pub struct Asset {
     pub headers: HeaderMap,
     /// Its bytes.
     pub body: Bytes,
-    /// How it is announced: `</app.js>; rel=preload; as=script`.
+    /// Its `Link` field, such as `</app.js>; rel=preload; as=script`.
     pub link: HeaderValue,
 }
 
-/// In an answer's extensions: what to push or announce before it.
+/// In an answer's extensions: what to push or announce before the answer.
 #[derive(Clone, Debug)]
 pub struct Preload {
-    /// In the order in which they are needed. Shared, because every page view carries them.
+    /// In the order in which they are needed.
     pub assets: Arc<[Asset]>,
 }
 
 impl Preload {
-    /// The 103 as HTTP/1.1 has it on the wire.
+    /// The 103 in HTTP/1.1.
     pub(crate) fn interim_head(&self) -> Bytes {
         let mut head = String::from("HTTP/1.1 103 Early Hints\r\n");
         for asset in self.assets.iter() {
-            // A header value that is not ASCII cannot be announced, only served.
             if let Ok(link) = asset.link.to_str() {
                 let _ = write!(head, "Link: {link}\r\n");
             }
@@ -44,7 +43,7 @@ impl Preload {
         head.into()
     }
 
-    /// The 103's fields.
+    /// The fields of the 103.
     pub(crate) fn links(&self) -> HeaderMap {
         self.assets.iter().map(|asset| (http::header::LINK, asset.link.clone())).collect()
     }

@@ -1,19 +1,18 @@
-//! How a payload looks as JSON, and the pieces of JSON that all answers are put together from.
+//! Writing payloads and other values as JSON.
 //!
-//! Answers are written as text, not built as trees: a message's own JSON is already there, and most of the rest
-//! is constant.
+//! Answers are written as text and not built as trees: a message's own JSON is there already, and most of the rest is
+//! constant.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use poll_core::{Cursor, Payload, Timestamp, escape_line_separators};
 use uuid::Uuid;
 
-/// What a JSON string holds.
+/// The encoding of a payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Encoding {
-    /// Itself.
     Plain,
-    /// Bytes that are not UTF-8, in base64 (RFC 4648 §4).
+    /// Bytes that are not UTF-8, in base64 (RFC 4648, section 4).
     Base64,
 }
 
@@ -37,33 +36,33 @@ pub(crate) fn write_text(out: &mut Vec<u8>, text: &[u8]) {
     }
     match std::str::from_utf8(text) {
         Ok(text) => write_string(out, text),
-        // Text payloads are UTF-8 by construction; should one not be, its readers get replacement characters.
+        // Not reached: text payloads are UTF-8 by construction.
         Err(_) => write_string(out, &String::from_utf8_lossy(text)),
     }
 }
 
-/// Writes a JSON string, without characters that end a line elsewhere.
+/// Writes a JSON string, with line separators escaped.
 pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
     if !any(text.as_bytes(), |byte| is_escaped(byte) | may_separate(byte)) {
         return write_quoted(out, text.as_bytes());
     }
     let start = out.len();
-    // A string into a vector cannot fail.
+    // Writing to a vector cannot fail.
     let _ = serde_json::to_writer(&mut *out, text);
     escape_line_separators(out, start);
 }
 
-/// Whether a line separator may begin with a byte.
+/// Whether a byte may begin a line separator in UTF-8.
 fn may_separate(byte: u8) -> bool {
     (byte == 0xc2) | (byte == 0xe2)
 }
 
-/// Whether a byte cannot stand in a JSON string as it is.
+/// Whether a byte must be escaped in a JSON string (RFC 8259, section 7).
 fn is_escaped(byte: u8) -> bool {
     (byte < b' ') | (byte == b'"') | (byte == b'\\')
 }
 
-/// Without a branch a byte, so that many are looked at together.
+/// Without a branch for each byte, so that the loop is vectorized.
 fn any(text: &[u8], is: impl Fn(u8) -> bool) -> bool {
     text.iter().fold(0, |any, byte| any | u8::from(is(*byte))) != 0
 }
@@ -84,27 +83,26 @@ fn write_base64(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
 }
 
-/// Writes `"…"` around a time in RFC 3339.
+/// Writes a time in RFC 3339 as a string.
 pub(crate) fn write_time(out: &mut Vec<u8>, at: Timestamp) {
     out.push(b'"');
     out.extend_from_slice(&at.to_rfc3339());
     out.push(b'"');
 }
 
-/// Writes a number in decimal. By table, as the two below: every answer has several, and `write!` takes ten times as
-/// long.
+/// Writes a number. Not with `write!`, which takes ten times as long, and every answer has several.
 pub(crate) fn write_number(out: &mut Vec<u8>, number: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-/// Writes `"…"` around a cursor.
+/// Writes a cursor as a string.
 pub(crate) fn write_cursor(out: &mut Vec<u8>, cursor: Cursor) {
     out.push(b'"');
     out.extend_from_slice(&cursor.to_text());
     out.push(b'"');
 }
 
-/// Writes `"…"` around an id.
+/// Writes an id as a string.
 pub(crate) fn write_id(out: &mut Vec<u8>, id: Uuid) {
     let mut text = Uuid::encode_buffer();
     out.push(b'"');
@@ -112,14 +110,14 @@ pub(crate) fn write_id(out: &mut Vec<u8>, id: Uuid) {
     out.push(b'"');
 }
 
-/// Writes `"encoding":"base64"` behind a comma, where it says something.
+/// Writes `,"encoding":"base64"` if that is the encoding.
 pub(crate) fn write_encoding(out: &mut Vec<u8>, encoding: Encoding) {
     if encoding == Encoding::Base64 {
         out.extend_from_slice(br#","encoding":"base64""#);
     }
 }
 
-/// The text in a JSON string, if that is what `json` is.
+/// What follows the opening quote, if `json` is a string.
 pub(crate) fn json_string(json: &[u8]) -> Option<&[u8]> {
     json.strip_prefix(b"\"")
 }

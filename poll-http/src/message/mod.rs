@@ -1,6 +1,6 @@
-//! What is said: a request's head, query and content, an answer and its body, and the refusal that every error becomes.
+//! HTTP messages: a request's head, query and content, an answer and its body, and the refusal that errors become.
 //!
-//! Knows neither who asks nor how the bytes travel. Uses no other wing.
+//! Knows neither clients nor connections. Uses no other wing.
 
 pub(crate) mod accept;
 pub(crate) mod allowance;

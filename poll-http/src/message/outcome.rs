@@ -1,4 +1,4 @@
-//! The answer of a pattern: there already, or still to come. It knows who waits for it no more than [`Reply`] does.
+//! What a pattern returns: an answer that is ready, or one that is still to come.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -7,14 +7,14 @@ use std::task::{Context, Poll, Waker};
 use crate::message::refusal::Refusal;
 use crate::message::reply::Reply;
 
-/// An answer that is there, or one that is to come.
+/// An answer, now or later.
 #[expect(clippy::large_enum_variant, reason = "lives for one call, and a box would cost each answer")]
 pub(crate) enum Outcome {
     Now(Reply),
     Later(Pending),
 }
 
-/// What is to come may still be a refusal.
+/// An answer to come, which may be a refusal.
 pub(crate) type Pending = Pin<Box<dyn Future<Output = Result<Reply, Refusal>> + Send>>;
 
 impl Outcome {

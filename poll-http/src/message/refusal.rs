@@ -1,8 +1,7 @@
 //! The one place where an error becomes an answer.
 //!
-//! A [`Refusal`] is what a client is told: a status of 400 or above, a sentence, and what it may do about it.
-//! Errors of the core are mapped here and nowhere else. How the answer looks is the dialect's: problem details
-//! (RFC 9457) unless it has a shape of its own.
+//! A [`Refusal`] is a status of 400 or above, a sentence, and what the client may do about it. Errors of the core are
+//! mapped here and nowhere else. Each dialect chooses an [`ErrorFormat`].
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -18,7 +17,7 @@ use crate::message::json::write_string;
 use crate::message::reply::Reply;
 use crate::message::respond;
 
-/// A request that is not served, and what its sender is told.
+/// An error answer to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     status: StatusCode,
@@ -26,16 +25,16 @@ pub struct Refusal {
     retry_after: Option<Duration>,
     allow: Option<&'static str>,
     challenge: Option<&'static str>,
-    /// The word for the metrics, where the status does not tell it.
+    /// The label in the metrics, if it does not follow from the status.
     reason: Option<&'static str>,
-    /// What tells it from others of its status (RFC 9457 §3.1.1), where a client has to.
+    /// The problem type (RFC 9457, section 3.1.1), if clients have to tell it from others of its status.
     problem: Option<&'static str>,
 }
 
-/// The problem type of a publish that may or may not have been kept.
+/// The problem type of a publish that may or may not have been stored.
 const OUTCOME_UNKNOWN: &str = "https://github.com/poll-rs/poll/problems/outcome-unknown";
 
-/// How a refusal is written.
+/// How a dialect writes errors.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum ErrorFormat {
     /// `application/problem+json` (RFC 9457).
@@ -45,7 +44,7 @@ pub(crate) enum ErrorFormat {
     SpacedJson,
     /// `{"error":"…"}`.
     Json,
-    /// A line of text.
+    /// A line of plain text.
     Text,
 }
 
@@ -58,7 +57,7 @@ struct Problem<'a> {
 }
 
 impl Refusal {
-    /// Any refusal. The status must be 400 or above; a lower one is a mistake here and counts as 500.
+    /// A refusal with any status of 400 or above. A lower one becomes 500.
     pub fn new(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
         let is_error = status.is_client_error() || status.is_server_error();
         let status = if is_error { status } else { StatusCode::INTERNAL_SERVER_ERROR };
@@ -73,23 +72,23 @@ impl Refusal {
         }
     }
 
-    /// A mistake that the golongpoll dialect tells with status 200.
+    /// A client's mistake, which the golongpoll dialect answers with status 200.
     pub(crate) fn told_as_success(detail: impl Into<Cow<'static, str>>) -> Self {
         Self { status: StatusCode::OK, ..Self::bad_request(detail) }
     }
 
-    /// 400: the request is malformed; the detail names the parameter.
+    /// 400: the request is malformed. The detail should name the parameter.
     pub fn bad_request(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, detail)
     }
 
-    /// 404: nothing has this path.
+    /// 404: there is nothing at this path.
     #[must_use]
     pub fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "there is nothing at this path")
     }
 
-    /// 405: the path is known, the method is not for it (RFC 9110 §15.5.6).
+    /// 405: the path does not support the method (RFC 9110, section 15.5.6).
     #[must_use]
     pub fn method_not_allowed(allow: &'static str) -> Self {
         let detail = format!("this path answers {allow}");
@@ -102,8 +101,8 @@ impl Refusal {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, format!("{what} has more than {most} bytes"))
     }
 
-    /// 503: the store cannot give what it holds now. 500: it never will, because it is damaged.
-    #[expect(clippy::needless_pass_by_value, reason = "it is what a failed read is mapped with")]
+    /// 503: the store cannot be read now. 500: what was asked for is damaged.
+    #[expect(clippy::needless_pass_by_value, reason = "for use with `map_err`")]
     pub(crate) fn unreadable(error: JournalError) -> Self {
         match error {
             JournalError::Damaged(_) => {
@@ -117,25 +116,25 @@ impl Refusal {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(Duration::from_secs(1))
     }
 
-    /// The same with a time to come back (RFC 9110 §10.2.3), rounded up to whole seconds.
+    /// Adds `Retry-After` (RFC 9110, section 10.2.3), rounded up to whole seconds.
     #[must_use]
     pub fn retry_after(self, after: Duration) -> Self {
         Self { retry_after: Some(after), ..self }
     }
 
-    /// The same in other words.
+    /// Replaces the detail.
     #[must_use]
     pub(crate) fn saying(self, detail: &'static str) -> Self {
         Self { detail: detail.into(), ..self }
     }
 
-    /// The same with how to prove who one is (RFC 9110 §11.6.1).
+    /// Adds `WWW-Authenticate` (RFC 9110, section 11.6.1).
     #[must_use]
     pub fn challenge(self, challenge: &'static str) -> Self {
         Self { challenge: Some(challenge), ..self }
     }
 
-    /// What the sender is told.
+    /// The sentence that explains it.
     #[must_use]
     pub fn detail(&self) -> &str {
         &self.detail
@@ -147,7 +146,7 @@ impl Refusal {
         self.status
     }
 
-    /// All words for the metrics.
+    /// All labels in the metrics.
     pub(crate) const REASONS: [&'static str; 13] = [
         "forbidden",
         "not_found",
@@ -164,7 +163,7 @@ impl Refusal {
         "internal",
     ];
 
-    /// The word for the metrics.
+    /// The label in the metrics.
     pub(crate) fn reason(&self) -> &'static str {
         if let Some(reason) = self.reason {
             return reason;
@@ -218,7 +217,7 @@ impl Refusal {
         json.into()
     }
 
-    /// `{"error":…}`, with this between name and value.
+    /// `{"error":…}`, with `space` before the value.
     fn error(&self, space: &str) -> Bytes {
         let mut json = format!("{{\"error\":{space}").into_bytes();
         write_string(&mut json, &self.detail);
@@ -241,7 +240,7 @@ impl From<OverBudget> for Refusal {
             Kind::Receipts => (StatusCode::INSUFFICIENT_STORAGE, "there is no memory left for receipts"),
             Kind::Bodies => (StatusCode::SERVICE_UNAVAILABLE, "too much content is being received"),
             Kind::Answers => (StatusCode::SERVICE_UNAVAILABLE, "too many answers have not been read"),
-            // Times are forgotten where there is no room, so nobody is refused for them.
+            // Times are dropped if there is no room, so they cause no refusal.
             Kind::ArchiveReads | Kind::Times => {
                 (StatusCode::SERVICE_UNAVAILABLE, "too many reads from the store are under way")
             }
@@ -274,7 +273,7 @@ impl From<PublishError> for Refusal {
                 let detail = "the store is unavailable; the message was not kept";
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(Duration::from_secs(1))
             }
-            // 503 is the status that promises that nothing was published.
+            // 503 promises that nothing was published.
             PublishError::Journal(JournalError::Damaged(_)) => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "what the store holds of this channel is damaged; the message was not kept",

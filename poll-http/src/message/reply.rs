@@ -1,7 +1,7 @@
-//! An answer of the service on its way to a connection.
+//! An answer on its way to the connection.
 //!
-//! Nearly all answers have the same few fields. They are kept by name, so that HTTP/1.1 writes them as they are; a map
-//! is made of them only where an engine wants one.
+//! Nearly all answers have the same few fields. They are struct fields, which the fast path writes as they are; a map is
+//! built only for hyper and h2.
 
 use std::borrow::Cow;
 
@@ -15,8 +15,8 @@ use poll_core::{Charge, Timestamp};
 
 use crate::message::body::Body;
 
-/// An answer: its status, its fields, its body. Made from a `Response<Body>`, and made into one by
-/// [`into_response`](Self::into_response).
+/// An answer: status, fields and body. Converts from a `Response<Body>`, and
+/// [into](Self::into_response) one.
 #[derive(Debug)]
 pub struct Reply {
     pub(crate) status: StatusCode,
@@ -28,20 +28,20 @@ pub struct Reply {
     pub(crate) tag: Option<Box<[u8]>>,
     /// `Location`.
     pub(crate) location: Option<Box<[u8]>>,
-    /// When it was made, if somebody looked; its `Date`.
+    /// Its `Date`, if it is known.
     pub(crate) made: Option<Timestamp>,
     /// `X-Content-Type-Options`.
     pub(crate) sniffing: Sniffing,
-    /// What few answers have.
+    /// Other fields, which few answers have.
     pub(crate) more: Option<Box<More>>,
     pub(crate) body: Body,
 }
 
-/// Whether a browser may guess what a body is (Fetch §3.6).
+/// Whether a browser may guess the content type (Fetch, section 3.6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sniffing {
     Forbidden,
-    /// Nothing is said of it.
+    /// No field is sent.
     Unsaid,
 }
 
@@ -65,8 +65,8 @@ impl Wants {
     }
 }
 
-/// What a message says of its framing (RFC 9112, section 6), or to the next hop only (RFC 9110, section 7.6.1). In
-/// HTTP/2 most of them make it malformed (RFC 9113, section 8.2.2).
+/// Fields that frame a message (RFC 9112, section 6) or are hop-by-hop (RFC 9110, section 7.6.1). Most of them are
+/// malformed in HTTP/2 (RFC 9113, section 8.2.2).
 const FRAMING: [HeaderName; 8] = [
     CONNECTION,
     HeaderName::from_static("keep-alive"),
@@ -78,7 +78,7 @@ const FRAMING: [HeaderName; 8] = [
     UPGRADE,
 ];
 
-/// The one value that the field has.
+/// The only value of `X-Content-Type-Options`.
 pub(crate) const NOSNIFF: &str = "nosniff";
 
 impl Reply {
@@ -104,31 +104,31 @@ impl Reply {
         Self { body: self.body.charged(charge), ..self }
     }
 
-    /// What it says of how the request went.
+    /// The status code.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// Fields that have no place of their own.
+    /// Fields other than those of the struct.
     pub(crate) fn headers(&self) -> Option<&HeaderMap> {
         self.more.as_ref().map(|more| &more.headers)
     }
 
-    /// The same, to add to.
+    /// Fields other than those of the struct, to add to.
     pub(crate) fn headers_mut(&mut self) -> &mut HeaderMap {
         &mut self.more.get_or_insert_default().headers
     }
 
-    /// Takes fields out that have no place of their own.
+    /// Removes fields other than those of the struct.
     pub(crate) fn remove(&mut self, names: &[HeaderName]) {
         if let Some(more) = &mut self.more {
             names.iter().for_each(|name| drop(more.headers.remove(name)));
         }
     }
 
-    /// Leaves it to the connection how the end of the body is told, and what holds for one hop; only a wish to close
-    /// is kept, as the one `Connection` field. An interim answer in place of a final one becomes a 500.
+    /// Removes framing and hop-by-hop fields, which are the connection's, except for `Connection: close`. An interim
+    /// answer in place of a final one becomes a 500.
     pub(crate) fn leave_framing(&mut self, wants: Wants) {
         if self.status.is_informational() {
             *self = Self::new(StatusCode::INTERNAL_SERVER_ERROR, Body::empty());
@@ -138,7 +138,7 @@ impl Reply {
             return;
         }
         let closes = asks_to_close(&more.headers);
-        // Only of what GET would have sent is nothing else known.
+        // HEAD: the length that GET would have (RFC 9110, section 8.6) is known from this field alone.
         let length = more.headers.get(CONTENT_LENGTH).filter(|length| {
             wants == Wants::HeadOnly && self.body.exact_length() == Some(0) && is_number(length.as_bytes())
         });
@@ -152,17 +152,17 @@ impl Reply {
         }
     }
 
-    /// What it carries for those on its way, by type.
+    /// An extension, by type.
     pub(crate) fn extension<T: Send + Sync + 'static>(&self) -> Option<&T> {
         self.more.as_ref()?.extensions.get()
     }
 
-    /// The same, to add to.
+    /// The extensions, to add to.
     pub(crate) fn extensions_mut(&mut self) -> &mut Extensions {
         &mut self.more.get_or_insert_default().extensions
     }
 
-    /// The answer in the types of `http`. A field that could not be written is left out.
+    /// Converts to the types of `http`. Invalid field values are left out.
     #[must_use]
     pub fn into_response(self) -> Response<Body> {
         let more = self.more.map_or_else(More::default, |more| *more);
@@ -170,7 +170,7 @@ impl Reply {
         *response.status_mut() = self.status;
         *response.extensions_mut() = more.extensions;
         let headers = response.headers_mut();
-        // With date and length, which are put in behind, this is what nearly all answers have.
+        // What nearly all answers have, with the date and length added later.
         *headers = HeaderMap::with_capacity(6 + more.headers.len());
         if let Some(media) = self.media {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(media));
@@ -198,7 +198,7 @@ impl Reply {
     }
 }
 
-/// Whether fields ask to close the connection behind this message (RFC 9112, section 9.6).
+/// Whether fields ask to close the connection after this message (RFC 9112, section 9.6).
 pub(crate) fn asks_to_close(headers: &HeaderMap) -> bool {
     let lines = headers.get_all(CONNECTION).iter().map(HeaderValue::as_bytes);
     let mut options = lines.flat_map(|line| line.split(|byte| *byte == b','));

@@ -1,4 +1,4 @@
-//! Replies that are not refusals: status, the fields that every one of a kind has, body.
+//! Constructors of replies that are not refusals, with their common fields.
 
 use std::borrow::Cow;
 
@@ -15,12 +15,12 @@ pub(crate) const NDJSON: &str = "application/x-ndjson";
 pub(crate) const EVENT_STREAM: &str = "text/event-stream";
 pub(crate) const NO_CACHE: &str = "no-cache";
 pub(crate) const NO_STORE: &str = "no-store";
-/// What comes piece by piece must not be compressed on the way: whoever does that holds pieces back.
+/// For streams: a proxy that compresses would hold pieces back.
 const NO_TRANSFORM: &str = "no-cache, no-transform";
-/// nginx then passes each piece on as it comes.
+/// Disables buffering in nginx.
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// A whole answer.
+/// An answer with content.
 pub(crate) fn whole(
     status: StatusCode,
     media: &'static str,
@@ -30,12 +30,12 @@ pub(crate) fn whole(
     Reply { media: Some(media), cache: Some(cache.into()), ..Reply::new(status, body) }
 }
 
-/// JSON that is right only now.
+/// JSON that must not be cached.
 pub(crate) fn json(status: StatusCode, body: impl Into<Bytes>) -> Reply {
     whole(status, JSON, NO_STORE, Body::full(body))
 }
 
-/// An answer that comes piece by piece, in a form that `Accept` chose.
+/// A stream, whose format depends on `Accept`.
 pub(crate) fn streamed(media: &'static str, body: Body) -> Reply {
     let mut reply = whole(StatusCode::OK, media, NO_TRANSFORM, body);
     let headers = reply.headers_mut();
@@ -44,7 +44,7 @@ pub(crate) fn streamed(media: &'static str, body: Body) -> Reply {
     reply
 }
 
-/// Instead of such an answer: there is nothing more, and an EventSource stays away (WHATWG HTML §9.2.3).
+/// 204 instead of a stream: there is nothing more, and an EventSource does not reconnect (WHATWG HTML, section 9.2.3).
 pub(crate) fn nothing_more() -> Reply {
     let mut reply = Reply { cache: Some(NO_STORE.into()), ..bare(StatusCode::NO_CONTENT) };
     reply.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));

@@ -1,17 +1,16 @@
 //! The transfer codings of a request (RFC 9112, section 6.1).
 //!
-//! `chunked` is taken off by whoever reads the connection. Nothing takes off any other, so content in one would be
-//! published as the bytes it was packed into.
+//! The connection decodes `chunked`. Nothing decodes any other, so its content would be published encoded.
 
 use http::StatusCode;
 
 use crate::message::head::{Field, Head};
 use crate::message::refusal::Refusal;
 
-/// Refuses content in any transfer coding but `chunked`.
+/// Refuses any transfer coding but `chunked`.
 ///
 /// # Errors
-/// 501 for a coding that is not understood, 400 where `chunked` is applied twice.
+/// 501 for a coding that is not understood, 400 if `chunked` is applied twice.
 pub(crate) fn check(head: Head<'_>) -> Result<(), Refusal> {
     if head.field(Field::TransferEncoding).is_none() {
         return Ok(());

@@ -1,29 +1,29 @@
-//! Counting what is in use by key; a key with nothing in use takes no room.
+//! Limits for each key. A key that is not in use takes no memory.
 
 use std::hash::{BuildHasher, Hash};
 use std::sync::{Mutex, PoisonError};
 
 use poll_core::environment::{KeyedMap, ProcessKey};
 
-/// So that workers seldom meet.
+/// To avoid contention between workers.
 const SHARDS: usize = 16;
 
 #[derive(Debug)]
-pub(super) struct Tally<K> {
-    /// Zero is no bound, and then nothing is counted.
+pub(super) struct PerKeyLimit<K> {
+    /// Zero is no limit, and then nothing is counted.
     most: usize,
-    /// Held for one look-up.
+    /// Locked for one look-up.
     shards: Box<[Mutex<KeyedMap<K, usize>>]>,
 }
 
-impl<K: Hash + Eq + Clone> Tally<K> {
-    /// With at most so many of one key.
+impl<K: Hash + Eq + Clone> PerKeyLimit<K> {
+    /// At most `most` for each key.
     pub(super) fn new(most: usize) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
         Self { most, shards }
     }
 
-    /// Counts one more, unless there are as many as there may be.
+    /// Takes one, unless the limit is reached.
     pub(super) fn take(&self, key: &K) -> bool {
         if self.most == 0 {
             return true;
@@ -42,7 +42,7 @@ impl<K: Hash + Eq + Clone> Tally<K> {
         }
     }
 
-    /// Counts one less.
+    /// Releases one.
     pub(super) fn give(&self, key: &K) {
         if self.most == 0 {
             return;

@@ -1,8 +1,7 @@
-//! A token bucket an address, kept as one number: when the bucket will be full again (the generic cell rate
-//! algorithm). Bounded in memory whatever the number of addresses.
+//! A token bucket for each address, stored as the time when it will be full (the generic cell rate algorithm). Memory is
+//! bounded, whatever the number of addresses.
 //!
-//! Not a library's, because what a request costs is known only behind it: one that found nothing new gets most
-//! of its token back.
+//! Our own, because a request that found nothing new gets most of its token back, which libraries do not support.
 
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
@@ -11,14 +10,14 @@ use std::time::Duration;
 use poll_core::environment::KeyedMap;
 use tokio::time::Instant;
 
-/// How often one address may ask.
+/// The rate of requests from one address.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Rate {
-    /// As often as it likes.
+    /// No limit.
     Unlimited,
-    /// So many a second, and so many at once after a silence.
+    /// A token bucket.
     Bucket {
-        /// Requests a second; above zero.
+        /// Requests per second; above zero.
         per_second: f64,
         /// Requests at once; at least one.
         burst: f64,
@@ -26,7 +25,7 @@ pub enum Rate {
 }
 
 impl Rate {
-    /// So many a minute, and all of them at once; none is no bound.
+    /// `count` per minute, which may all come at once. Zero is no limit.
     pub(crate) fn a_minute(count: u32) -> Self {
         match f64::from(count) {
             0.0 => Self::Unlimited,
@@ -35,10 +34,10 @@ impl Rate {
     }
 }
 
-/// Addresses in a shard; beyond it those nearest to a full bucket are forgotten first.
+/// Addresses in a shard. Beyond it, those with the fullest buckets are dropped.
 const MOST: usize = 4_096;
 const SHARDS: usize = 16;
-/// What nothing new costs, of a whole request.
+/// The part of a token that is returned.
 const REFUND: f64 = 0.9;
 
 #[derive(Debug)]
@@ -46,8 +45,7 @@ pub(super) struct Buckets {
     cost: Duration,
     depth: Duration,
     begun: Instant,
-    /// Address to the time, since `begun`, at which its bucket is full. Held for one look-up, or one pass over
-    /// a full shard.
+    /// When each address's bucket is full, since `begun`. Locked for one look-up, or one pass over a full shard.
     shards: [Mutex<KeyedMap<IpAddr, Duration>>; SHARDS],
 }
 
@@ -63,7 +61,7 @@ impl Buckets {
         Self { cost, depth, begun: Instant::now(), shards: std::array::from_fn(|_| Mutex::default()) }
     }
 
-    /// Takes a whole token; if there is none, tells when there will be.
+    /// Takes a token, or returns how long until there is one.
     pub(super) fn charge(&self, address: IpAddr) -> Result<(), Duration> {
         if self.cost.is_zero() {
             return Ok(());
@@ -92,7 +90,7 @@ impl Buckets {
     }
 
     fn shard(&self, address: IpAddr) -> &Mutex<KeyedMap<IpAddr, Duration>> {
-        // Neighbours spread; who may choose addresses freely fills a shard, which costs others only accuracy.
+        // An attacker with many addresses can fill one shard, which costs others only accuracy.
         let sum = match address {
             IpAddr::V4(address) => address.octets().iter().map(|&octet| usize::from(octet)).sum::<usize>(),
             IpAddr::V6(address) => address.octets().iter().map(|&octet| usize::from(octet)).sum(),
@@ -101,7 +99,7 @@ impl Buckets {
     }
 }
 
-/// Forgets full buckets, which are as good as none; if there are none, the half that is nearest to full.
+/// Drops full buckets, which are as good as none, or else the fuller half.
 fn make_room(shard: &mut KeyedMap<IpAddr, Duration>, now: Duration) {
     shard.retain(|_, full| *full > now);
     if shard.len() < MOST {

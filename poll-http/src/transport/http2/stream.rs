@@ -279,7 +279,7 @@ impl Sending {
     /// Ready when the next piece may be asked for: of a body that renders on demand once there is room for it, and of any
     /// other not while its connection leaves too much unread.
     fn poll_before_piece(&mut self, cx: &mut Context<'_>, shared: &StreamContext) -> Poll<Result<(), Gone>> {
-        if self.body.is_drawn() {
+        if self.body.is_lazy() {
             let room = self.flow.poll_room(cx, &shared.deadlines, shared.stall);
             return self.held_up(room);
         }
