@@ -83,7 +83,7 @@ impl Inner {
     /// Sends the request and waits for the answer's head.
     pub(crate) async fn send(&self, call: &Call, stats: &Arc<Stats>) -> Result<Answer, Error> {
         if let Some(mut sender) = self.pool.take().await {
-            stats.request();
+            stats.requests.add(1);
             match self.head(&mut sender, call).await {
                 Ok(response) => return Ok(self.answer(response, sender, stats)),
                 Err(Unanswered::Unsent(_)) => {}
@@ -92,7 +92,7 @@ impl Inner {
             }
         }
         let mut sender = self.dial().await?;
-        stats.request();
+        stats.requests.add(1);
         match self.head(&mut sender, call).await {
             Ok(response) => Ok(self.answer(response, sender, stats)),
             Err(Unanswered::Unsent(error) | Unanswered::Broke(error) | Unanswered::Failed(error)) => {
@@ -186,7 +186,7 @@ impl Answer {
                 Some(Err(error)) => return Err(Error::connection(error)),
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
-                        self.stats.body(data.len());
+                        self.stats.body_bytes.add(data.len() as u64);
                         return Ok(Some(data));
                     }
                 }

@@ -52,7 +52,7 @@ impl Drop for Driver {
 pub(crate) async fn get(client: &Inner, target: &str, stats: &Arc<Stats>) -> Result<Main, Error> {
     let pipe = client.pipe().await?;
     let within = client.settings.answer_within;
-    stats.request();
+    stats.requests.add(1);
     let Ok(opened) = timeout(within, open(client, pipe, target)).await else {
         return Err(Error::Timeout { waiting_for: "answer", after: within });
     };
@@ -131,7 +131,7 @@ impl Promised {
         let response = self.response.await.map_err(Error::connection)?;
         let (head, mut body) = response.into_parts();
         let body = whole(&mut body, limit).await?;
-        stats.body(body.len());
+        stats.body_bytes.add(body.len() as u64);
         if head.status != 200 {
             return Err(Error::Refused(Problem::read(head.status.as_u16(), &head.headers, &body)));
         }

@@ -132,7 +132,7 @@ impl Client {
                 Err(error) => error,
             };
             let Some(wait) = backoff.failed(error.retry_after()) else { return Err(error) };
-            self.inner.stats.retry();
+            self.inner.stats.retries.add(1);
             tokio::time::sleep(wait).await;
         }
     }

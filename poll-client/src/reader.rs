@@ -68,7 +68,7 @@ impl Reader {
         if !empty {
             return Ok(Polled::Something);
         }
-        self.stats.empty_answer();
+        self.stats.empty_answers.add(1);
         if answer.closed {
             out.close();
             return Ok(Polled::Something);

@@ -5,14 +5,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Counters of one subscription, or of a client's single requests.
 #[derive(Debug, Default)]
 pub struct Stats {
-    requests: AtomicU64,
-    empty_answers: AtomicU64,
-    body_bytes: AtomicU64,
-    messages: AtomicU64,
-    missed: AtomicU64,
-    retries: AtomicU64,
-    pushed: AtomicU64,
+    pub(crate) requests: Counter,
+    pub(crate) empty_answers: Counter,
+    pub(crate) body_bytes: Counter,
+    pub(crate) messages: Counter,
+    pub(crate) missed: Counter,
+    pub(crate) retries: Counter,
+    pub(crate) pushed: Counter,
 }
+
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
 
 /// A snapshot of [`Stats`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -37,7 +40,7 @@ impl Stats {
     /// Reads the counters, not atomically as a whole.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let read = |counter: &Counter| counter.0.load(Ordering::Relaxed);
         Counts {
             requests: read(&self.requests),
             empty_answers: read(&self.empty_answers),
@@ -48,32 +51,10 @@ impl Stats {
             pushed: read(&self.pushed),
         }
     }
+}
 
-    pub(crate) fn request(&self) {
-        self.requests.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn empty_answer(&self) {
-        self.empty_answers.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn body(&self, bytes: usize) {
-        self.body_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-    }
-
-    pub(crate) fn message(&self) {
-        self.messages.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn missed(&self, messages: u64) {
-        self.missed.fetch_add(messages, Ordering::Relaxed);
-    }
-
-    pub(crate) fn retry(&self) {
-        self.retries.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn pushed(&self) {
-        self.pushed.fetch_add(1, Ordering::Relaxed);
+impl Counter {
+    pub(crate) fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
     }
 }

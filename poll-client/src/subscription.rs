@@ -93,7 +93,7 @@ impl<S: Source> Driver<S> {
                     self.out.end();
                     return Some(Err(error));
                 };
-                self.out.stats.retry();
+                self.out.stats.retries.add(1);
                 tokio::time::sleep(wait).await;
             }
             self.failure = self.source.step(&mut self.out).await.err();

@@ -66,7 +66,7 @@ impl Tracker {
         events: &mut VecDeque<Event>,
         stats: &Stats,
     ) {
-        stats.missed(count.unwrap_or(0));
+        stats.missed.add(count.unwrap_or(0));
         events.push_back(Event::Missed { count, reset });
         self.position = cursor.or(self.position);
         self.next = Next::Any;
@@ -96,7 +96,7 @@ impl Tracker {
             }
         }
         self.stands_at(message.cursor);
-        stats.message();
+        stats.messages.add(1);
         events.push_back(Event::Message(message));
     }
 }

@@ -1,4 +1,4 @@
-//! Any bytes, cut at any place, give the same lines as the whole, and never a panic.
+//! Any bytes split anywhere give the same lines as the whole, and never a panic.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

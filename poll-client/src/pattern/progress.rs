@@ -112,7 +112,7 @@ impl Following {
         self.said = if is_final { Said::JobEnded } else { Said::Nothing };
         if self.seen.is_none_or(|seen| progress.at > seen) {
             out.backoff.reset();
-            out.stats.message();
+            out.stats.messages.add(1);
             self.seen = Some(progress.at);
             out.queue.push_back(progress);
         }

@@ -162,7 +162,7 @@ impl Open {
             Brought::Data(None) => self.main_answer = MainAnswer::Over,
             Brought::Data(Some(data)) => {
                 self.last_line = Instant::now();
-                reader.stats.body(data.len());
+                reader.stats.body_bytes.add(data.len() as u64);
                 self.lines.feed(&data);
                 while let Some(line) = self.lines.next_line()? {
                     self.waiting.push_back(waiting(line)?);
@@ -245,7 +245,7 @@ impl Pushes {
             return Err(Error::Protocol(format!("another message was pushed as {cursor}")));
         }
         out.backoff.reset();
-        self.reader.stats.pushed();
+        self.reader.stats.pushed.add(1);
         self.reader.tracker.message(message, &mut out.queue, &self.reader.stats);
         Ok(())
     }

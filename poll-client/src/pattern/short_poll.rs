@@ -110,7 +110,7 @@ impl Source for Polls {
         let body = answer.whole(settings.max_answer_bytes, settings.answer_within).await?;
         if status == 304 {
             out.backoff.reset();
-            out.stats.empty_answer();
+            out.stats.empty_answers.add(1);
             self.rest = Rest::Due;
             return Ok(());
         }

@@ -1,6 +1,6 @@
-//! A fake server: the far ends of in-memory pipes, and just enough HTTP/1.1 to play a script on them.
+//! A mock server on in-memory pipes, with just enough HTTP/1.1 to play a script.
 //!
-//! No clock and no real socket, so tests run on paused time.
+//! No sockets, so tests run on paused time.
 
 use std::io;
 use std::time::Duration;

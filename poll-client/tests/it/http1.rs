@@ -1,4 +1,4 @@
-//! Connections: kept, reused, bounded, and replaced when they went stale.
+//! Connections are pooled, reused, limited, and replaced when stale.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The client against fake servers on in-memory pipes and paused time: what it gives when the network misbehaves.
+//! The client against mock servers on in-memory pipes and paused time: what it does when the network misbehaves.
 
 #![expect(clippy::unwrap_used, reason = "a fake server that cannot go on is a failed test")]
 

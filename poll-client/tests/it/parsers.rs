@@ -1,4 +1,4 @@
-//! The parsers against slow, plain models: cutting the input anywhere changes nothing.
+//! The parsers against simple models: splitting the input anywhere changes nothing.
 
 use poll_client::ndjson::{LineTooLong, Lines};
 use poll_client::sse::{Event, EventTooLong, Item, Parser};

@@ -1,4 +1,4 @@
-//! Short and long polls: going on from the cursor, the pace, and what waiting cures.
+//! Short and long polls: resuming from the cursor, intervals, and retries.
 
 use std::time::Duration;
 

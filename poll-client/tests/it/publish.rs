@@ -1,4 +1,4 @@
-//! Publishing: what goes out, what comes back, and when it is tried again.
+//! Publishing: requests, receipts, and retries.
 
 use std::time::Duration;
 

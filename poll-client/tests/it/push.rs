@@ -1,4 +1,4 @@
-//! HTTP/2 push: promises kept, refused, absent and late; the order is the lines'.
+//! HTTP/2 push: promises fulfilled, refused, absent and late, always in the order of the lines.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The two streams over HTTP/1.1, JSON lines and server-sent events: the same rules, two ways of writing.
+//! The two streams over HTTP/1.1, JSON lines and server-sent events, which follow the same rules.
 
 use std::time::Duration;
 

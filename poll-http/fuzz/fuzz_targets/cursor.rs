@@ -1,4 +1,4 @@
-//! Any text is a cursor that is written just so, or none.
+//! Any text that parses as a cursor is the canonical form of that cursor.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Any bytes are chunked content that ends where everybody finds its end, or are refused, and never a panic.
+//! Chunked content is refused, or ends where another parser finds its end, and never panics.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

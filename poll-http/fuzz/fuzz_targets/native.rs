@@ -1,4 +1,4 @@
-//! Any query and any body are a question, a publish or a refusal of the native dialect, and never a panic.
+//! The native dialect parses or refuses any query and body, and never panics.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

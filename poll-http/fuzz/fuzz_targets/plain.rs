@@ -1,4 +1,4 @@
-//! Any bytes are a plain HTTP/1.1 request, of which nothing is left over, or left to the engine, and never a panic.
+//! Any bytes are a complete plain HTTP/1.1 request or left to hyper, and never a panic.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

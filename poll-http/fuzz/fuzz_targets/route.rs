@@ -1,4 +1,4 @@
-//! Any path is a target or a refusal that is its sender's fault, and never a panic.
+//! Any path is a target or a client error, and never a panic.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -15,8 +15,8 @@ use poll_core::{Charge, Timestamp};
 
 use crate::message::body::Body;
 
-/// An answer: status, fields and body. Converts from a `Response<Body>`, and
-/// [into](Self::into_response) one.
+/// An answer: status, fields and body. Made from a `Response<Body>`, and made into one by
+/// [`into_response`](Self::into_response).
 #[derive(Debug)]
 pub struct Reply {
     pub(crate) status: StatusCode,
