@@ -73,7 +73,7 @@ impl Demo {
     async fn race(&self, page: &str) -> Result<Vec<Score>> {
         let channel = ChannelName::parse(CHANNEL)?;
         let (publish, published) = watch::channel(Published::default());
-        let bars = Bars::new(&Pattern::ALL)?;
+        let bars = Bars::new()?;
         let mut racers = JoinSet::new();
         for pattern in Pattern::ALL {
             let racer = Racer::new(pattern, &Client::new(page)?, &channel)?;
@@ -101,9 +101,8 @@ impl Demo {
         publish: &watch::Sender<Published>,
         bars: &Bars,
     ) -> Result<()> {
-        let start = Instant::now();
-        let end = start + Duration::from_secs(self.seconds);
-        let mut next = start;
+        let mut next = Instant::now();
+        let end = next + Duration::from_secs(self.seconds);
         while next < end {
             sleep_until(next).await;
             let number = publish.borrow().messages + 1;
@@ -111,7 +110,7 @@ impl Demo {
                 client.publish(channel, &Payload::text(format!("Message {number} of the demo"))).await?;
             ensure!(receipt.seq.get() == number, "somebody else publishes on this server");
             publish.send_replace(Published { messages: number, phase: Phase::Going });
-            bars.published(number, start.elapsed());
+            bars.published(number);
             next = Instant::now() + Duration::from_millis(rand::rng().random_range(GAP));
         }
         publish.send_modify(|published| published.phase = Phase::Over);

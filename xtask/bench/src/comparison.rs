@@ -10,7 +10,7 @@ use crate::peer::Peer;
 use crate::peers::{self, Kind};
 use crate::report::{self, Outputs};
 use crate::results::Run;
-use crate::rounds::{Order, measure};
+use crate::rounds::measure;
 use crate::scenario::{self, Scenario};
 use crate::target::Size;
 
@@ -72,9 +72,7 @@ impl Comparison {
         let peers = self.peers(servers)?;
         namespace::enter()?;
         let rounds = self.rounds.unwrap_or(self.size().of(ROUNDS, 1));
-        // Builds of one server differ by so little that who goes first matters.
-        let order = if self.against.is_some() { Order::Alternating } else { Order::Fixed };
-        measure(&scenarios, &peers, rounds, order, |run| self.outputs.keep(run))
+        measure(&scenarios, &peers, rounds, |run| self.outputs.keep(run))
     }
 
     fn chosen(&self, all: Vec<Scenario>) -> Result<Vec<Scenario>> {

@@ -2,9 +2,9 @@
 //!
 //! A server that this machine cannot run is left out with a note, so that the others are still measured.
 
+mod folder;
 mod nchan;
 mod poll;
-mod process;
 
 use std::path::Path;
 

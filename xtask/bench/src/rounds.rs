@@ -12,22 +12,12 @@ use crate::peer::Peer;
 use crate::results::{Round, Row, Run};
 use crate::scenario::Scenario;
 
-/// Who goes first in a round.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Order {
-    /// Always the same server.
-    Fixed,
-    /// The first and the last server in turn: A B, B A.
-    Alternating,
-}
-
 /// Adds a row for each scenario and each server that can do it, and calls `keep` after each round, so that an
 /// interrupted run is not lost.
 pub(crate) fn measure(
     scenarios: &[Scenario],
     peers: &[Peer],
     rounds: u32,
-    order: Order,
     keep: impl Fn(&Run) -> Result<()>,
 ) -> Result<Run> {
     ensure!(!peers.is_empty(), "there is no server to measure");
@@ -49,7 +39,8 @@ pub(crate) fn measure(
             eprintln!("round {round}/{rounds}: {} ({})", scenario.words, scenario.id);
             let mut own: Vec<usize> =
                 (0..lanes.len()).filter(|&lane| lanes[lane].0.id == scenario.id).collect();
-            if order == Order::Alternating && round.is_multiple_of(2) {
+            // Who goes first matters a little: A B, B A.
+            if round.is_multiple_of(2) {
                 own.reverse();
             }
             for lane in own {

@@ -5,11 +5,12 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context as _, Result, bail};
 use futures_util::StreamExt as _;
 use hdrhistogram::Histogram;
+use indicatif::ProgressBar;
 use poll_client::{ChannelName, Client, Counts, Event, Subscription, Timestamp};
 use tokio::sync::watch;
 
-use super::bars::Bar;
 use super::pattern::Pattern;
+use xtask::columns::millis;
 use xtask::history::{History, Verdict};
 
 /// How long a reader may find nothing after the last publish before the rest counts as lost.
@@ -58,7 +59,11 @@ impl Racer {
     }
 
     /// Reads until everything published was seen, or nothing comes any more.
-    pub(super) async fn run(mut self, mut published: watch::Receiver<Published>, bar: Bar) -> Result<Score> {
+    pub(super) async fn run(
+        mut self,
+        mut published: watch::Receiver<Published>,
+        bar: ProgressBar,
+    ) -> Result<Score> {
         loop {
             let now = *published.borrow_and_update();
             if now.phase == Phase::Over && self.history.newest() >= now.messages {
@@ -69,7 +74,12 @@ impl Racer {
                 _ = published.changed(), if now.phase == Phase::Going => {}
                 () = tokio::time::sleep(PATIENCE), if now.phase == Phase::Over => break,
             }
-            bar.show(&self.subscription.counts(), &self.latency);
+            let (counts, p50) = (self.subscription.counts(), millis(&self.latency, 0.5));
+            bar.set_position(counts.messages);
+            bar.set_message(format!(
+                "p50 {p50} ms, {} requests, {} empty",
+                counts.requests, counts.empty_answers
+            ));
         }
         Ok(Score {
             pattern: self.pattern,

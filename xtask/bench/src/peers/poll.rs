@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 use xtask::server::{Binary, Keyboard, Server};
 
-use super::process::folder;
+use super::folder::folder;
 use crate::cores::Share;
 use crate::endpoints::{Endpoints, Mode, Next, ReadTemplate};
 use crate::peer::{Peer, Running};
