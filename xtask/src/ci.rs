@@ -13,7 +13,7 @@ use crate::tidy::Tidy;
 use crate::{features, fuzz::Fuzz, programs, release};
 use xtask::server::Binary;
 use xtask::steps::Steps;
-use xtask::tools;
+use xtask::tools::{self, Install, TOOLS};
 use xtask::workspace::{cargo, run};
 
 /// Seconds for each fuzz target: enough to show that it runs.
@@ -37,7 +37,7 @@ fn all(steps: &mut Steps) -> Result<()> {
     steps.step("tools", || {
         tools::ensure_component("fmt", "rustfmt")?;
         tools::ensure_component("clippy", "clippy")?;
-        tools::ensure_installed()
+        tools::ensure_these(TOOLS, "the tests", Install::Allowed)
     })?;
     steps.step("fmt", || run(&mut cargo(["fmt", "--all", "--check"])))?;
     let clippy =

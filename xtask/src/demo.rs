@@ -6,7 +6,6 @@
 mod bars;
 mod pattern;
 mod racer;
-mod table;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -22,12 +21,16 @@ use tokio::time::{Instant, sleep_until};
 use self::bars::Bars;
 use self::pattern::Pattern;
 use self::racer::{Phase, Published, Racer, Score};
+use xtask::columns::{align, millis};
 use xtask::server::{Binary, Keyboard, Server};
 
 /// The channel, which is also the one that the live page shows.
 const CHANNEL: &str = "default";
 /// Between two messages, in milliseconds: uneven, as real ones are.
 const GAP: std::ops::Range<u64> = 20..120;
+/// Of the comparison at the end.
+const HEADINGS: [&str; 9] =
+    ["pattern", "messages", "p50 ms", "p99 ms", "requests", "empty", "bytes/message", "lost", "doubled"];
 /// What the server may take to drain.
 const DRAIN: Duration = Duration::from_secs(30);
 
@@ -58,7 +61,7 @@ impl Demo {
                 _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
             }
         })?;
-        println!("{}", table::render(&scores));
+        println!("{}", table(&scores));
         if self.keep {
             println!("the live page is up: {page} (Ctrl-C ends it)");
             runtime.block_on(tokio::signal::ctrl_c()).context("cannot wait for Ctrl-C")?;
@@ -66,7 +69,7 @@ impl Demo {
             println!("the live page was {page} (--keep keeps it up)");
         }
         server.drain(DRAIN)?;
-        table::verdict(&scores)
+        verdict(&scores)
     }
 
     /// Publishes and reads until every reader has all, or nothing comes any more.
@@ -116,4 +119,38 @@ impl Demo {
         publish.send_modify(|published| published.phase = Phase::Over);
         Ok(())
     }
+}
+
+/// One row a pattern.
+fn table(scores: &[Score]) -> String {
+    let mut rows = vec![HEADINGS.map(str::to_owned)];
+    rows.extend(scores.iter().map(|score| {
+        let counts = &score.counts;
+        [
+            score.pattern.to_string(),
+            counts.messages.to_string(),
+            millis(&score.latency, 0.5),
+            millis(&score.latency, 0.99),
+            counts.requests.to_string(),
+            counts.empty_answers.to_string(),
+            counts
+                .body_bytes
+                .checked_div(counts.messages)
+                .map_or_else(|| "-".to_owned(), |bytes| bytes.to_string()),
+            (score.verdict.lost).to_string(),
+            (score.verdict.doubled + score.verdict.disordered).to_string(),
+        ]
+    }));
+    align(&rows)
+}
+
+/// Fails if any reader lost or doubled a message.
+fn verdict(scores: &[Score]) -> Result<()> {
+    let broken: Vec<String> = scores
+        .iter()
+        .filter(|score| !score.verdict.is_clean())
+        .map(|score| score.pattern.to_string())
+        .collect();
+    ensure!(broken.is_empty(), "messages were lost, doubled or out of order: {}", broken.join(", "));
+    Ok(())
 }

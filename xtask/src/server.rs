@@ -169,15 +169,14 @@ impl Server {
     }
 
     /// Ends it at once and gives the last lines of its log.
-    pub fn end(mut self) -> VecDeque<String> {
+    pub fn end(&mut self) -> VecDeque<String> {
         self.kill();
         self.log.take().and_then(|log| log.join().ok()).unwrap_or_default()
     }
 
     /// The same as one text.
     fn end_and_quote(&mut self) -> String {
-        self.kill();
-        let lines = self.log.take().and_then(|log| log.join().ok()).unwrap_or_default();
+        let lines = self.end();
         if lines.is_empty() {
             return "it logged nothing".to_owned();
         }

@@ -5,7 +5,7 @@
 use anyhow::Result;
 use clap::Args;
 
-use xtask::tools;
+use xtask::tools::{self, Install, TOOLS};
 use xtask::workspace::{cargo, run, target};
 
 /// The command's arguments.
@@ -24,11 +24,8 @@ pub(crate) struct Test {
 
 impl Test {
     pub(crate) fn run(&self) -> Result<()> {
-        if self.no_install {
-            tools::ensure_nothing_missing()?;
-        } else {
-            tools::ensure_installed()?;
-        }
+        let install = if self.no_install { Install::Never } else { Install::Allowed };
+        tools::ensure_these(TOOLS, "the tests", install)?;
         run(cargo(["test", "--locked", "--workspace", "--all-features"]).args(&self.arguments))?;
         if self.quick || !self.arguments.is_empty() {
             return Ok(());

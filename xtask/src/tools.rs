@@ -40,50 +40,33 @@ pub const TOOLS: &[Tool] = &[
     Tool { program: "openssl", package: "openssl", purpose: "a certificate for HTTP/2 behind nginx" },
 ];
 
-/// Makes sure of every tool that the tests call, or fails with the line that installs the missing ones.
-pub fn ensure_installed() -> Result<()> {
-    ensure_these(TOOLS, "the tests")
+/// Whether what is missing may be installed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Install {
+    /// As root on Debian.
+    Allowed,
+    /// It is only named.
+    Never,
 }
 
-/// Fails with the line that installs what is missing of every tool that the tests call.
-pub fn ensure_nothing_missing() -> Result<()> {
-    match report_missing(TOOLS).as_slice() {
-        [] => Ok(()),
-        missing => bail!("programs needed by the tests are missing; on Debian type\n  {}", line(missing)),
-    }
-}
-
-/// Says which of these tools are missing.
-fn report_missing(tools: &[Tool]) -> Vec<&Tool> {
+/// Makes sure of these tools, which `caller` calls, or fails with the line that installs the missing ones.
+pub fn ensure_these(tools: &[Tool], caller: &str, install: Install) -> Result<()> {
     let missing: Vec<&Tool> = tools.iter().filter(|tool| !is_installed(tool.program)).collect();
     for tool in &missing {
         eprintln!("missing: {} ({}), for {}", tool.program, tool.package, tool.purpose);
     }
-    missing
-}
-
-/// Makes sure of these tools, which `caller` calls, or fails with the line that installs the missing ones.
-pub fn ensure_these(tools: &[Tool], caller: &str) -> Result<()> {
-    let missing = report_missing(tools);
     if missing.is_empty() {
         return Ok(());
     }
-    if !(rustix::process::geteuid().is_root() && Path::new("/etc/debian_version").exists()) {
-        bail!(
-            "some programs needed by {caller} are missing; install them, on Debian by\n  {}",
-            line(&missing)
-        );
+    let is_possible = rustix::process::geteuid().is_root() && Path::new("/etc/debian_version").exists();
+    if install == Install::Never || !is_possible {
+        bail!("programs needed by {caller} are missing; on Debian type\n  {}", line(&missing));
     }
     eprintln!("installing from Debian: {}", packages(&missing).join(" "));
     run(apt_get().arg("update").arg("-qq")).context("reading the package lists")?;
     run(apt_get().args(["install", "-y", "-qq", "--no-install-recommends"]).args(packages(&missing)))?;
-    for tool in &missing {
-        ensure!(
-            is_installed(tool.program),
-            "{} is still missing after {} was installed",
-            tool.program,
-            tool.package
-        );
+    for Tool { program, package, .. } in missing {
+        ensure!(is_installed(program), "{program} is still missing after {package} was installed");
     }
     Ok(())
 }

@@ -2,103 +2,72 @@
 //!
 //! Looks at code spans and relative links in Markdown; leaves fenced blocks alone, which hold commands and answers.
 
+use std::sync::LazyLock;
+
+use regex::Regex;
+
 use super::fault::Fault;
+
+/// What stands between a pair of backticks, and the target of a link.
+static NAMES: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"`([^`]*)`|\]\(([^)# ]+)").ok());
+/// A code span that means a file or folder of ours: it begins with a folder of the top level, or it ends like a file.
+/// `.rs` alone speaks of all such files.
+static OURS: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    const FOLDERS: &str = r"poll-core|poll-http|poll-server|poll-client|xtask|deploy|docs|\.ci|\.cargo";
+    const ENDINGS: &str = "rs|md|toml|html|css|js|conf";
+    Regex::new(&format!(r"^(?:(?:{FOLDERS})/[\w/.*-]*|[\w.*-][\w/.*-]*\.(?:{ENDINGS}))$")).ok()
+});
 
 /// Faults of one document, given every path of the project.
 pub(super) fn check(document: &str, text: &str, paths: &[&str]) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    let mut fenced = false;
+    let (mut faults, all, mut fenced) = (Vec::new(), paths.join("\n"), false);
     for (index, line) in text.lines().enumerate() {
         if line.trim_start().starts_with("```") {
             fenced = !fenced;
-            continue;
-        }
-        if fenced {
-            continue;
-        }
-        let spans = spans(line).flat_map(braces).filter(|span| looks_like_path(span));
-        for named in spans.chain(links(line)) {
-            if !exists(&named, paths) {
-                faults.push(Fault::new(
-                    document,
-                    index + 1,
-                    format!("names `{named}`, which does not exist"),
-                ));
-            }
+        } else if !fenced {
+            let missing = named(line).into_iter().filter(|named| !exists(named, &all));
+            faults.extend(missing.map(|named| {
+                Fault::new(document, index + 1, format!("names `{named}`, which does not exist"))
+            }));
         }
     }
     faults
 }
 
-/// What stands between pairs of backticks.
-fn spans(line: &str) -> impl Iterator<Item = &str> {
-    line.split('`').skip(1).step_by(2)
-}
-
-/// The targets of relative links.
-fn links(line: &str) -> impl Iterator<Item = String> {
-    line.split("](").skip(1).filter_map(|rest| {
-        let target = rest.split([')', '#', ' ']).next()?;
-        let relative = !target.is_empty() && !target.contains("://") && !target.starts_with("mailto:");
-        relative.then(|| target.to_owned())
-    })
+/// The paths that a line names.
+fn named(line: &str) -> Vec<String> {
+    let (Some(names), Some(ours)) = (&*NAMES, &*OURS) else { return Vec::new() };
+    let mut named = Vec::new();
+    for found in names.captures_iter(line) {
+        if let Some(span) = found.get(1) {
+            named.extend(braces(span.as_str()).into_iter().filter(|span| ours.is_match(span)));
+        } else if let Some(target) = found.get(2).map(|target| target.as_str())
+            && !target.contains("://")
+            && !target.starts_with("mailto:")
+        {
+            named.push(target.to_owned());
+        }
+    }
+    named
 }
 
 /// `a/{b,c}.rs` stands for `a/b.rs` and `a/c.rs`.
 fn braces(span: &str) -> Vec<String> {
-    let Some((head, (inside, tail))) =
-        span.split_once('{').and_then(|(head, rest)| Some((head, rest.split_once('}')?)))
-    else {
-        return vec![span.to_owned()];
-    };
-    if !inside.contains(',') {
-        return vec![span.to_owned()];
-    }
-    inside.split(',').flat_map(|part| braces(&format!("{head}{}{tail}", part.trim()))).collect()
-}
-
-/// Whether a code span means a file or folder of ours: it ends like one, or it begins with a folder of the top level.
-fn looks_like_path(span: &str) -> bool {
-    let plain = |c: char| c.is_alphanumeric() || matches!(c, '/' | '.' | '-' | '_' | '*');
-    if span.is_empty() || span.starts_with('/') || !span.chars().all(plain) {
-        return false;
-    }
-    let of_ours = [
-        "poll-core/",
-        "poll-http/",
-        "poll-server/",
-        "poll-client/",
-        "xtask/",
-        "deploy/",
-        "docs/",
-        ".ci/",
-        ".cargo/",
-    ];
-    let endings = [".rs", ".md", ".toml", ".html", ".css", ".js", ".conf"];
-    // `.rs` alone speaks of all such files.
-    let named = |ending: &str| span.len() > ending.len() && span.ends_with(ending);
-    of_ours.iter().any(|folder| span.starts_with(folder)) || endings.iter().any(|ending| named(ending))
-}
-
-/// Whether a path of the project is meant: the path itself, a folder of it, its end (`log.rs` for
-/// `poll-core/src/log.rs`), or one that a `*` fits.
-fn exists(named: &str, paths: &[&str]) -> bool {
-    let named = named.trim_start_matches("./").trim_start_matches("../").trim_end_matches('/');
-    let parts: Vec<&str> = named.split('/').collect();
-    paths.iter().any(|path| {
-        let all: Vec<&str> = path.split('/').collect();
-        all.windows(parts.len()).any(|window| window.iter().zip(&parts).all(|(have, want)| fits(have, want)))
-    })
-}
-
-/// Whether one part of a path fits a pattern with at most one `*`.
-fn fits(part: &str, pattern: &str) -> bool {
-    match pattern.split_once('*') {
-        None => part == pattern,
-        Some((head, tail)) => {
-            part.len() >= head.len() + tail.len() && part.starts_with(head) && part.ends_with(tail)
+    let parts = span.split_once('{').and_then(|(head, rest)| Some((head, rest.split_once('}')?)));
+    match parts {
+        Some((head, (inside, tail))) if inside.contains(',') => {
+            inside.split(',').flat_map(|part| braces(&format!("{head}{}{tail}", part.trim()))).collect()
         }
+        _ => vec![span.to_owned()],
     }
+}
+
+/// Whether a path of the project is meant, of all of them on a line each: the path itself, a folder of it, its end
+/// (`log.rs` for `poll-core/src/log.rs`), or one that a `*` fits.
+fn exists(named: &str, all: &str) -> bool {
+    let named = named.trim_start_matches("./").trim_start_matches("../").trim_end_matches('/');
+    let pattern = regex::escape(named).replace(r"\*", r"[^/\n]*");
+    Regex::new(&format!("(?m)(?:^|/){pattern}(?:/|$)")).is_ok_and(|pattern| pattern.is_match(all))
 }
 
 #[cfg(test)]

@@ -142,7 +142,7 @@ impl Damaged<'_> {
         self.place()?;
         self.salvage(tally)?;
         self.place()?;
-        let server = match start(self.binary, self.folder) {
+        let mut server = match start(self.binary, self.folder) {
             Ok(server) => server,
             Err(error) => {
                 let words = format!("{error:#}");

@@ -4,10 +4,12 @@
 //! with 200, 201 or 503; a connection ends cleanly behind an answer that said so, by GOAWAY, or while nothing was asked.
 //! Whoever connects too late is refused by the kernel, and has made no request.
 
+mod counts;
 mod http1;
 mod http2;
-mod round;
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -16,8 +18,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::task::JoinSet;
 
+use self::counts::Counts;
 use self::http1::Kind;
-use self::round::Round;
 use crate::fixture::{Fixture, ONE_ADDRESS, block_on, name};
 use crate::tally::Tally;
 use xtask::server::{Keyboard, Server};
@@ -67,21 +69,23 @@ impl Drain {
 
     /// Asks until the server has gone; asks it to go after so many answers.
     async fn load(&self, server: &Server, enough: u64) -> Result<Tally> {
-        let (address, round) = (server.address(), Round::new(Tally::new("clients", COLUMNS, 3)));
+        let address = server.address();
+        let tally = Rc::new(RefCell::new(Tally::new("clients", COLUMNS, 3)));
+        let of = |row: &str| Counts { tally: Rc::clone(&tally), row: row.to_owned() };
         let mut clients = JoinSet::new();
         for number in 0..self.clients {
             for &kind in Kind::value_variants() {
-                clients.spawn_local(http1::ask(kind, number, address, round.of(&name(&kind))));
+                clients.spawn_local(http1::ask(kind, number, address, of(&name(&kind))));
             }
-            clients.spawn_local(http2::ask(address, round.of("http2")));
+            clients.spawn_local(http2::ask(address, of("http2")));
         }
-        while round.answered() < enough {
+        while tally.borrow().sum("answered") < enough {
             tokio::task::yield_now().await;
         }
         server.terminate()?;
         while let Some(ended) = clients.join_next().await {
             ended??;
         }
-        round.end()
+        Ok(tally.take())
     }
 }

@@ -6,7 +6,6 @@
 mod channel;
 mod chat;
 mod golongpoll;
-mod kept;
 mod poll;
 mod push;
 mod stream;
@@ -15,12 +14,11 @@ use std::net::SocketAddr;
 
 use anyhow::Result;
 
-use self::kept::Kept;
 use self::push::Push;
 use self::stream::Format;
 use crate::client::Client;
 use crate::pattern::Pattern;
-use crate::position::Position;
+use crate::position::{Kept, Position};
 
 /// A reader of one of the patterns.
 pub(super) struct Reader {

@@ -13,6 +13,7 @@ const SHOWN: usize = 10;
 pub(super) type Counts<const N: usize> = [(&'static str, u64); N];
 
 /// Rows by name, columns in a fixed order.
+#[derive(Default)]
 pub(super) struct Tally {
     heading: &'static str,
     columns: &'static [&'static str],

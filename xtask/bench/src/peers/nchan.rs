@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Resource, Signal, geteuid, getrlimit, kill_process};
 use tempfile::TempDir;
-use xtask::tools::{self, Tool};
+use xtask::tools::{self, Install, Tool};
 
 use super::folder::folder;
 use crate::endpoints::{Endpoints, Mode, Next, ReadTemplate};
@@ -35,7 +35,7 @@ const LOCATIONS: &[(Mode, &str, &str)] = &[
 ];
 
 pub(super) fn prepare() -> Result<Option<Peer>> {
-    if let Err(error) = tools::ensure_these(TOOLS, "the bench") {
+    if let Err(error) = tools::ensure_these(TOOLS, "the bench", Install::Allowed) {
         eprintln!("nchan is left out: {error:#}");
         return Ok(None);
     }

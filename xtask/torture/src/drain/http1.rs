@@ -11,7 +11,7 @@ use clap::ValueEnum;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::round::Counts;
+use super::counts::Counts;
 
 /// Requests that a pipeliner sends in one write.
 const PIPELINED: usize = 20;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use h2::client::SendRequest;
 use http::Request;
 
-use super::round::Counts;
+use super::counts::Counts;
 
 /// Streams that a client has open at once.
 const STREAMS: usize = 5;

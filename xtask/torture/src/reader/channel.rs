@@ -3,11 +3,10 @@
 use anyhow::{Context as _, Result, bail};
 use tokio::time::Instant;
 
-use super::kept::Kept;
 use crate::client::Client;
 use crate::pattern::Pattern;
 use crate::payload::token;
-use crate::position::Position;
+use crate::position::{Kept, Position};
 
 /// The timeout, in tenths of a millisecond.
 const WAIT: std::ops::Range<u64> = 500..800;

@@ -5,10 +5,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use tokio::time::Instant;
 
-use super::kept::Kept;
 use crate::client::Client;
 use crate::payload::token;
-use crate::position::Position;
+use crate::position::{Kept, Position};
 
 /// How long the server waits; the dialect has no parameter for it.
 const WAIT: Duration = Duration::from_secs(10);

@@ -6,11 +6,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, Result, bail};
 use tokio::time::Instant;
 
-use super::kept::Kept;
 use crate::client::Client;
 use crate::pattern::Pattern;
 use crate::payload::token;
-use crate::position::Position;
+use crate::position::{Kept, Position};
 
 /// The shortest timeout of the dialect.
 const WAIT: Duration = Duration::from_secs(1);

@@ -6,10 +6,9 @@ use http::header::{ETAG, IF_NONE_MATCH};
 use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
 
-use super::kept::Kept;
 use crate::client::Client;
 use crate::payload;
-use crate::position::Position;
+use crate::position::{Kept, Position};
 
 /// The pause before a short poll, in tenths of a millisecond: long enough for the shooter to aim.
 const PAUSE: std::ops::Range<u64> = 50..150;

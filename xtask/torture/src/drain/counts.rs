@@ -10,33 +10,11 @@ use tokio::net::TcpStream;
 
 use crate::tally::Tally;
 
-/// Shared by the clients of one round.
-pub(super) struct Round(Rc<RefCell<Tally>>);
-
-/// The counts of one client.
+/// The counts of one client, in a table that all share.
 #[derive(Clone)]
 pub(super) struct Counts {
-    tally: Rc<RefCell<Tally>>,
-    row: Rc<str>,
-}
-
-impl Round {
-    pub(super) fn new(tally: Tally) -> Self {
-        Self(Rc::new(RefCell::new(tally)))
-    }
-
-    pub(super) fn of(&self, row: &str) -> Counts {
-        Counts { tally: Rc::clone(&self.0), row: row.into() }
-    }
-
-    pub(super) fn answered(&self) -> u64 {
-        self.0.borrow().sum("answered")
-    }
-
-    /// The counts, once every client has ended.
-    pub(super) fn end(self) -> Result<Tally> {
-        Ok(Rc::into_inner(self.0).context("a client still counts")?.into_inner())
-    }
+    pub(super) tally: Rc<RefCell<Tally>>,
+    pub(super) row: String,
 }
 
 impl Counts {
