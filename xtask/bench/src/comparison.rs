@@ -6,12 +6,12 @@ use anyhow::{Result, bail, ensure};
 use clap::Args;
 
 use crate::namespace;
-use crate::peer::Peer;
 use crate::peers::{self, Kind};
 use crate::report::{self, Outputs};
 use crate::results::Run;
 use crate::rounds::measure;
 use crate::scenario::{self, Scenario};
+use crate::target::Peer;
 use crate::target::Size;
 
 /// Ratios of single rounds differ by some percent.

@@ -21,7 +21,6 @@ mod meter;
 mod million;
 mod namespace;
 mod numbers;
-mod peer;
 mod peers;
 mod report;
 mod results;

@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use clap::Args;
 use indicatif::ProgressBar;
 
-use crate::cores::{Cores, Share};
+use crate::cores::Cores;
 use crate::endpoints::Mode;
 use crate::http2::Http2Load;
 use crate::meter::{Stopwatch, peak, reset_peak, resident};
@@ -37,9 +37,6 @@ pub(crate) struct Million {
     /// How many messages are published, one after another
     #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     publishes: u32,
-    /// Worker threads of the server; one has a core of its own, more share both
-    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
-    workers: u8,
     /// Use this server instead of building one
     #[arg(long, value_name = "PATH")]
     binary: Option<PathBuf>,
@@ -57,10 +54,9 @@ impl Million {
         namespace::enter()?;
         machine::raise_file_limit()?;
         let shape = Shape { waiters: self.waiters, connections: self.connections };
-        let share = if self.workers == 1 { Share::Apart } else { Share::Both };
-        let needs = Needs { workers: self.workers, share, room: Room::Streams(shape), ..Needs::PLAIN };
+        let needs = Needs { room: Room::Streams(shape), ..Needs::PLAIN };
         let run = machine::new_run()?;
-        let running = Cores::find()?.start(share, || (peer.start)(needs))?;
+        let running = Cores::find()?.start(needs.share, || (peer.start)(needs))?;
         let lines = self.measure(&running.target, shape)?;
         let text = format!(
             "{} long polls over HTTP/2 on {} connections to one process, and {} messages to all of them; none lost, \

@@ -12,7 +12,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 
 pub(crate) use self::poll::prepare as ours;
-use crate::peer::Peer;
+use crate::target::Peer;
 
 /// A server by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -8,9 +8,9 @@ use xtask::workspace::root;
 
 use crate::cores::Cores;
 use crate::machine;
-use crate::peer::Peer;
 use crate::results::{Round, Row, Run};
 use crate::scenario::Scenario;
+use crate::target::Peer;
 
 /// Adds a row for each scenario and each server that can do it, and calls `keep` after each round, so that an
 /// interrupted run is not lost.

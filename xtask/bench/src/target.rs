@@ -1,7 +1,12 @@
-//! A server that is up, and what a scenario needs a server to be started with.
+//! Servers that can be measured and started ones, and what a scenario needs a server to be started with.
+
+use std::any::Any;
+use std::net::SocketAddr;
+
+use anyhow::Result;
 
 use crate::cores::Share;
-use crate::endpoints::Endpoints;
+use crate::endpoints::{Endpoints, Mode};
 
 /// A server that is up.
 pub(crate) struct Target {
@@ -84,5 +89,37 @@ pub(crate) enum Size {
 impl Size {
     pub(crate) fn of<T>(self, full: T, quick: T) -> T {
         if self == Self::Full { full } else { quick }
+    }
+}
+
+/// A server that can be started.
+pub(crate) struct Peer {
+    pub(crate) name: &'static str,
+    pub(crate) endpoints: fn(SocketAddr) -> Endpoints,
+    /// The settings under which it does what is needed; `None` if it cannot.
+    pub(crate) settings: Box<dyn Fn(Mode, Needs) -> Option<String>>,
+    /// Starts a fresh one on the cores of this thread.
+    pub(crate) start: Box<dyn Fn(Needs) -> Result<Running>>,
+}
+
+impl Peer {
+    /// The settings for a scenario of this kind; `None` if it cannot do it.
+    pub(crate) fn settings(&self, mode: Mode, needs: Needs) -> Option<String> {
+        let nowhere = ([127, 0, 0, 1], 0).into();
+        (self.endpoints)(nowhere).read(mode)?;
+        (self.settings)(mode, needs)
+    }
+}
+
+/// A started server. Ends when it is dropped.
+pub(crate) struct Running {
+    pub(crate) target: Target,
+    /// What keeps it up.
+    _server: Box<dyn Any>,
+}
+
+impl Running {
+    pub(crate) fn new(target: Target, server: impl Any) -> Self {
+        Self { target, _server: Box::new(server) }
     }
 }

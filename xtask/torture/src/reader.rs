@@ -3,9 +3,7 @@
 //! A reader keeps only what a client of its pattern or dialect keeps between questions, and its [`Position`]. A message
 //! counts as seen once it was read in whole, and only then the cursor moves.
 
-mod channel;
-mod chat;
-mod golongpoll;
+mod dialects;
 mod poll;
 mod push;
 mod stream;
@@ -45,11 +43,11 @@ impl Reader {
             Pattern::GolongpollKept
             | Pattern::GolongpollTaken
             | Pattern::GolongpollSince
-            | Pattern::GolongpollSinceTaken => golongpoll::ask(client, kept, *pattern, position).await,
+            | Pattern::GolongpollSinceTaken => dialects::golongpoll(client, kept, *pattern, position).await,
             Pattern::ChannelId | Pattern::ChannelSince => {
-                channel::ask(client, kept, *pattern, position).await
+                dialects::channel(client, kept, *pattern, position).await
             }
-            Pattern::Chat => chat::ask(client, kept, position).await,
+            Pattern::Chat => dialects::chat(client, kept, position).await,
         }
     }
 

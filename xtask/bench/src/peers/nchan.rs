@@ -13,8 +13,8 @@ use xtask::tools::{self, Install, Tool};
 
 use super::folder::folder;
 use crate::endpoints::{Endpoints, Mode, Next, ReadTemplate};
-use crate::peer::{Peer, Running};
 use crate::target::{Needs, Target};
+use crate::target::{Peer, Running};
 
 const MODULE: &str = "/usr/lib/nginx/modules/ngx_nchan_module.so";
 

@@ -9,8 +9,8 @@ use xtask::server::{Binary, Keyboard, Server};
 use super::folder::folder;
 use crate::cores::Share;
 use crate::endpoints::{Endpoints, Mode, Next, ReadTemplate};
-use crate::peer::{Peer, Running};
 use crate::target::{Needs, Room, Store, Target};
+use crate::target::{Peer, Running};
 
 /// Everybody comes from one address to one channel.
 const UNLIMITED: [&str; 4] =
