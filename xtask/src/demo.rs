@@ -4,7 +4,6 @@
 //! compares what each cost and how late it was. Ends in failure if any pattern lost or doubled a message.
 
 mod bars;
-mod pattern;
 mod racer;
 
 use std::path::PathBuf;
@@ -19,8 +18,7 @@ use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{Instant, sleep_until};
 
 use self::bars::Bars;
-use self::pattern::Pattern;
-use self::racer::{Phase, Published, Racer, Score};
+use self::racer::{Pattern, Phase, Published, Racer, Score};
 use xtask::columns::{align, millis};
 use xtask::server::{Binary, Keyboard, Server};
 

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::pattern::Pattern;
+use super::racer::Pattern;
 
 /// All bars, in the order of the patterns.
 pub(super) struct Bars(Vec<ProgressBar>);

@@ -1,18 +1,23 @@
-//! One reader: a subscription of poll-client, the latency of each message, and what it saw.
+//! One reader of one of the patterns: a subscription of poll-client, the latency of each message, and what it saw.
 
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, bail};
 use futures_util::StreamExt as _;
 use hdrhistogram::Histogram;
 use indicatif::ProgressBar;
-use poll_client::{ChannelName, Client, Counts, Event, Subscription, Timestamp};
+use poll_client::{
+    ChannelName, ChunkedStream, Client, Counts, Event, EventSource, LongPoll, Push, ShortPoll, StartAt,
+    Subscription, Timestamp,
+};
 use tokio::sync::watch;
 
-use super::pattern::Pattern;
 use xtask::columns::millis;
 use xtask::history::{History, Verdict};
 
+/// How often the short poll asks: often enough that some seconds show what it does.
+const SHORT_POLL: Duration = Duration::from_secs(1);
 /// How long a reader may find nothing after the last publish before the rest counts as lost.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -101,5 +106,42 @@ impl Racer {
             Event::Missed { .. } => Ok(()),
             Event::Closed { reason } => bail!("the channel ended: {reason:?}"),
         }
+    }
+}
+
+/// When a reader is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Pattern {
+    Short,
+    Long,
+    Stream,
+    Sse,
+    Push,
+}
+
+impl Pattern {
+    pub(super) const ALL: [Self; 5] = [Self::Short, Self::Long, Self::Stream, Self::Sse, Self::Push];
+
+    pub(super) fn subscribe(self, client: &Client, channel: &ChannelName) -> Subscription {
+        let start = StartAt::Oldest;
+        match self {
+            Self::Short => ShortPoll::new(client, channel).start_at(start).every(SHORT_POLL).subscribe(),
+            Self::Long => LongPoll::new(client, channel).start_at(start).subscribe(),
+            Self::Stream => ChunkedStream::new(client, channel).start_at(start).subscribe(),
+            Self::Sse => EventSource::new(client, channel).start_at(start).subscribe(),
+            Self::Push => Push::new(client, channel).start_at(start).subscribe(),
+        }
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Short => "short poll (1 s)",
+            Self::Long => "long poll",
+            Self::Stream => "chunked stream",
+            Self::Sse => "SSE",
+            Self::Push => "HTTP/2 push",
+        })
     }
 }
