@@ -68,11 +68,6 @@ pub(crate) fn poll_begin(cx: &mut Context<'_>) -> Poll<()> {
     if is_over() { wait(cx.waker(), |waiting| &mut waiting.ahead) } else { Poll::Ready(()) }
 }
 
-/// The same for a task whose work was promised to this turn: ready until the turn has spent its budget twice.
-pub(crate) fn poll_finish(cx: &mut Context<'_>) -> Poll<()> {
-    if SPENT.get() >= 2 * BUDGET { wait(cx.waker(), |waiting| &mut waiting.ahead) } else { Poll::Ready(()) }
-}
-
 /// The same for a task that has worked and goes on.
 pub(crate) fn poll_go_on(cx: &mut Context<'_>) -> Poll<()> {
     if is_over() { wait(cx.waker(), |waiting| &mut waiting.behind) } else { Poll::Ready(()) }

@@ -67,16 +67,6 @@ struct Sending {
     socket: Socket,
 }
 
-/// When a response is written. The kernel's code for a write is long enough to evict ours from the instruction cache, so
-/// where many requests come at once, all are read first, then all are answered, and then all responses are written. Of
-/// waiters that are woken together there are too many for that: their data would be evicted in between.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Leaves {
-    AtOnce,
-    /// After the tasks that have been woken already.
-    AfterOthers,
-}
-
 /// Whether the socket has taken all that was written. Until it has, nothing more of the body is asked for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Socket {
@@ -114,18 +104,15 @@ where
         parts
     }
 
-    /// Ready when the connection has ended or a request is not plain. A connection is polled three times a request, each
-    /// time in another phase, so phases are functions of their own: one function would have one large stack frame.
+    /// Ready when the connection has ended or a request is not plain.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Next, ConnectionError>> {
         let mut answered = Answered::None;
         loop {
             match &mut self.phase {
                 ResponsePhase::Idle => {
-                    // Several may have come together. One that was read before the worker's budget was spent is still
-                    // answered: others have spent it, and this connection had nothing of it.
+                    // Several may have come together.
                     match answered {
                         Answered::Some => ready!(budget::poll_go_on(cx)),
-                        Answered::None if self.reads_freely() => ready!(budget::poll_finish(cx)),
                         Answered::None => ready!(budget::poll_begin(cx)),
                     }
                     if let Some(next) = ready!(self.poll_request(cx))? {
@@ -154,21 +141,12 @@ where
         }
     }
 
-    /// Whether a request has been read already, or has to be read in any case.
-    fn reads_freely(&self) -> bool {
-        !self.unread.is_empty() || self.parts.io.state().is_draining()
-    }
-
     /// Begins to answer the next request if it is plain; else returns what becomes of the connection.
     #[inline(never)]
     fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Next>, ConnectionError>> {
         if self.unread.is_empty() {
             match self.poll_peer(cx)? {
-                Poll::Ready(Peer::Sent) => {
-                    // After the tasks that have been woken already: all requests are read before any is answered.
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
+                Poll::Ready(Peer::Sent) => {}
                 Poll::Ready(Peer::Left) if self.parts.io.state().is_draining() => {
                     self.phase = ResponsePhase::Closing;
                     return Poll::Ready(Ok(None));
@@ -199,7 +177,7 @@ where
         Poll::Ready(Ok(None))
     }
 
-    /// Sends the response as soon as the handler has it; pending while some of it is left.
+    /// Takes the response as soon as the handler has it.
     #[inline(never)]
     fn poll_awaited(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
         let ResponsePhase::Awaited(future) = &mut self.phase else { return Poll::Ready(Ok(())) };
@@ -208,7 +186,8 @@ where
             Ok(Poll::Ready(answer)) => answer.into(),
             Err(_) => Panicked::reply(),
         };
-        self.answer(reply, Leaves::AtOnce, cx)
+        self.answer(reply, cx);
+        Poll::Ready(Ok(()))
     }
 
     fn begin(
@@ -221,26 +200,24 @@ where
         let connection = http1_info(self.parts.peer, Protocol::Http11, EarlyHints::None);
         match begin(&self.parts.handler, request, &connection, cx) {
             Ok(Begun::Ready(reply)) => {
-                // Of pipelined requests only the last gives way.
-                let leaves = if self.unread.is_empty() { Leaves::AfterOthers } else { Leaves::AtOnce };
-                ready!(self.answer(reply, leaves, cx))?;
+                self.answer(reply, cx);
+                if self.unread.is_empty() {
+                    // Other requests are answered before this response is written: see "Tricks that stayed".
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
             }
             Ok(Begun::Waiting(future)) => {
                 self.phase = ResponsePhase::Awaited(future);
                 return self.poll_left(cx);
             }
-            Err(Panicked) => ready!(self.answer(Panicked::reply(), Leaves::AtOnce, cx))?,
+            Err(Panicked) => self.answer(Panicked::reply(), cx),
         }
         Poll::Ready(Ok(()))
     }
 
-    /// Begins to send a response; pending while some of it is left.
-    fn answer(
-        &mut self,
-        mut reply: Reply,
-        leaves: Leaves,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), ConnectionError>> {
+    /// Makes a response ready to be sent.
+    fn answer(&mut self, mut reply: Reply, cx: &mut Context<'_>) {
         reply.leave_framing(Wants::Body);
         // Drops the handler's future before anything of its response is sent.
         self.phase = ResponsePhase::Idle;
@@ -248,21 +225,8 @@ where
         let after = if self.parts.draining.is_draining() { self.after_draining(cx) } else { After::Keep };
         let mut out = ResponseBuffer::default();
         let after = out.head(&reply, framing, self.parts.context.settings.keep_alive, after);
-        let mut sending = Sending { body: reply.body, framing, out, after, socket: Socket::Free };
-        if leaves == Leaves::AfterOthers && framing != Framing::Chunks {
-            if framing != Framing::Bodiless {
-                let _all_there = sending.gather(cx).map_err(ConnectionError::Fast)?;
-            }
-            self.phase = ResponsePhase::Sending(sending);
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        let Poll::Ready(written) = sending.poll(&mut self.parts.io, cx) else {
-            self.phase = ResponsePhase::Sending(sending);
-            return self.poll_left(cx);
-        };
-        self.phase = ResponsePhase::Written(written.map_err(ConnectionError::Fast)?);
-        Poll::Ready(Ok(()))
+        let sending = Sending { body: reply.body, framing, out, after, socket: Socket::Free };
+        self.phase = ResponsePhase::Sending(sending);
     }
 
     /// While the server drains, a connection ends with the response to the last request whose head has arrived.
