@@ -2,17 +2,17 @@
 
 use super::bounds;
 use super::groups::{Group, NCHAN, POLL, groups, servers};
-use super::markdown::{code, plain, table};
+use super::markdown::{plain, table};
 use crate::numbers::{self, NONE};
 use crate::results::{Figure, Run};
 
 /// All figures. `results` is where every round is kept.
 pub(super) fn section(run: &Run, results: &str) -> String {
     let mut text = format!(
-        "Measured on {}, commit {}, on {}. Medians, with the range of the rounds in brackets; a ratio is the median of \
+        "Measured on {}, commit `{}`, on {}. Medians, with the range of the rounds in brackets; a ratio is the median of \
          the rounds' ratios. All rounds and settings are in [{results}](../{results}).\n",
-        plain(&run.date),
-        code(&run.commit),
+        run.date,
+        run.commit,
         plain(&run.machine),
     );
     for (figure, heading) in [

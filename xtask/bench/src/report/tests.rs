@@ -94,8 +94,8 @@ fn the_section_shows_figures_ratios_and_what_is_void() {
     assert_eq!(line("| channels"), "| channels | void | 2.00 (1.80–2.20) | – | – |");
     assert_eq!(line("| idle"), "| idle long polls | 1 700 | 14 000 | – | 0.121 |");
     assert!(text.contains("\nVoid: channels, poll: 3 lost of \\| 100\n"));
-    assert!(text.contains("\n| short poll, \\<nothing\\> \\| new & \"strange\" "));
-    assert!(text.contains("on A\\_chip \\<of\\> & two \\| cores. "));
+    assert!(text.contains("\n| short poll, <nothing> \\| new & \"strange\" "));
+    assert!(text.contains("on A_chip <of> & two \\| cores. "));
     assert!(text.contains("\n- idle long polls, bytes per waiter: 1 700 ≤ 2 000 holds\n"));
 }
 
