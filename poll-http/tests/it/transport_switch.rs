@@ -166,6 +166,27 @@ async fn a_response_by_hyper_that_closes_ends_the_connection() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_peer_that_shuts_down_its_side_is_answered_at_once_or_not_at_all() {
+    let whole = NOT_PLAIN.map(|(parts, _)| parts.concat());
+    for request in whole.iter().filter(|request| !request.starts_with("POST")).chain([&get("/plain")]) {
+        let mut line = open();
+        line.client.write_all(request.repeat(3).as_bytes()).await.unwrap();
+        line.client.shutdown().await.unwrap();
+        let text = read_all(&mut line.client).await;
+        assert_eq!(text.matches("HTTP/1.1 200").count(), 3, "{request:?}: {text}");
+        line.served.await.unwrap().unwrap();
+        let held = Held::default();
+        let handler = held.clone();
+        let (mut client, served) = connect(Toy::new(move |_, _| forever(&handler)));
+        client.write_all(request.as_bytes()).await.unwrap();
+        client.shutdown().await.unwrap();
+        assert_eq!(read_all(&mut client).await, "");
+        let _ended = served.await.unwrap();
+        assert_eq!(held.count(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_head_that_has_begun_behind_a_response_by_hyper_has_its_time() {
     let mut line = open();
     line.send("HEAD /head HTTP/1.1\r\nHost: a\r\n\r\nGET /la").await;

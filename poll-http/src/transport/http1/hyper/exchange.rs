@@ -33,6 +33,8 @@ struct Progress {
     next_awaited: bool,
     /// The head of a next request has come.
     followed: bool,
+    /// The handler has not been polled yet.
+    unasked: bool,
 }
 
 impl Default for Progress {
@@ -45,6 +47,7 @@ impl Default for Progress {
             begun: None,
             next_awaited: false,
             followed: false,
+            unasked: false,
         }
     }
 }
@@ -56,6 +59,19 @@ impl Exchange {
         progress.length = progress.framing.begin(content);
         progress.content = content;
         (progress.abandoned, progress.begun) = (false, Some(protocol));
+        progress.unasked = true;
+    }
+
+    /// The handler is polled.
+    pub(crate) fn ask(&self) {
+        self.progress().unasked = false;
+    }
+
+    /// Whether the handler has all of the request, and was not polled yet: what it answers at once is sent even to a peer
+    /// that has shut down its sending side.
+    pub(crate) fn is_unasked(&self) -> bool {
+        let progress = self.progress();
+        progress.unasked && progress.content == Content::Nothing
     }
 
     /// The version of the request at hand.

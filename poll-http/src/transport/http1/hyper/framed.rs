@@ -107,6 +107,10 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Framed<IO> {
                 this.exchange.await_next();
                 return Poll::Pending;
             }
+            // hyper polls the handler before it flushes, and the flush looks.
+            if this.exchange.is_unasked() {
+                return Poll::Pending;
+            }
             // hyper takes no bytes for the end.
             return if this.look(cx)? == Peer::Left { Poll::Ready(Ok(())) } else { Poll::Pending };
         }

@@ -125,6 +125,7 @@ impl<F: Future<Output: Into<Reply>>> Future for Answering<F> {
         let state = &this.shared.state;
         let response = match this.answer.as_mut().project() {
             AnswerProjected::Awaited { future } => {
+                this.shared.exchange.ask();
                 match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
                     Ok(poll) => {
                         let mut reply: Reply = ready!(poll).into();
