@@ -76,7 +76,7 @@ enum Driven {
     ByWorker,
 }
 
-/// A registered waiter. It is not removed by itself: see [`Store::leave`](crate::Store::leave).
+/// A registered waiter. It is not removed by itself: see [`Store::deregister`](crate::Store::deregister).
 #[derive(Debug)]
 pub struct Ticket {
     generation: u64,
@@ -127,7 +127,7 @@ impl Notifier {
     }
 
     /// Removes a waiter, if it has not been notified.
-    pub(crate) fn leave(&self, channel: &ChannelName, lane: &Lane, ticket: &Ticket) {
+    pub(crate) fn deregister(&self, channel: &ChannelName, lane: &Lane, ticket: &Ticket) {
         let mut shard = self.shard(channel).lock();
         let Some(group) = shard.group(channel, lane, ticket) else { return };
         let waker = group.remove(ticket.index);

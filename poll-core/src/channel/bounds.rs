@@ -8,14 +8,14 @@ use crate::types::{Retention, Seq, Timestamp};
 impl ChannelState {
     /// Frees memory, oldest message first, until `enough` bytes are freed or `least` messages are left. Returns the
     /// bytes freed.
-    pub(crate) fn give(&mut self, limit: MemoryLimit, enough: u64, least: usize, memory: &Memory) -> u64 {
+    pub(crate) fn evict(&mut self, limit: MemoryLimit, enough: u64, least: usize, memory: &Memory) -> u64 {
         let mut freed = 0;
         while freed < enough && self.in_memory() > least {
-            let given = match limit {
+            let weight = match limit {
                 MemoryLimit::Retained(_) => self.log.evict(),
                 MemoryLimit::Tail(_) => self.log.trim(self.kept),
             };
-            let Some(weight) = given else { break };
+            let Some(weight) = weight else { break };
             freed += weight;
         }
         self.evicted(memory);
@@ -23,7 +23,7 @@ impl ChannelState {
     }
 
     /// Whether the channel has anything to free.
-    pub(crate) fn gives(&self, limit: MemoryLimit) -> bool {
+    pub(crate) fn can_evict(&self, limit: MemoryLimit) -> bool {
         match limit {
             MemoryLimit::Retained(_) => !self.log.is_empty(),
             MemoryLimit::Tail(_) => self.in_memory() > 1 && self.kept >= self.log.tail(),

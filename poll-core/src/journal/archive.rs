@@ -130,26 +130,26 @@ pub enum FaultKind {
 }
 
 impl Health {
-    /// What a publisher is told.
+    /// Whether publishes are accepted.
     ///
     /// # Errors
-    /// When nothing is kept now.
-    pub fn keeps(&self) -> Result<(), JournalError> {
+    /// When nothing can be stored now.
+    pub fn check_writable(&self) -> Result<(), JournalError> {
         self.fault().map_or(Ok(()), |fault| Err(fault.error()))
     }
 
-    /// What a reader is told whose channel is not in memory.
+    /// Whether a channel that is not in memory can be read.
     ///
     /// # Errors
-    /// When nothing is given now.
-    pub fn gives(&self) -> Result<(), JournalError> {
+    /// When nothing can be read now.
+    pub fn check_readable(&self) -> Result<(), JournalError> {
         match self {
             Self::Ready | Self::Refusing(_) => Ok(()),
             Self::Away(fault) | Self::Lost(fault) => Err(fault.error()),
         }
     }
 
-    /// What is wrong, if something is.
+    /// The fault, if there is one.
     #[must_use]
     pub fn fault(&self) -> Option<&Fault> {
         match self {
@@ -165,7 +165,7 @@ impl Fault {
         Self { kind, why: why.into() }
     }
 
-    /// What a caller is told whose request the fault prevents. Nothing was kept.
+    /// The error for a request that the fault prevents. Nothing was stored.
     #[must_use]
     pub fn error(&self) -> JournalError {
         match self.kind {

@@ -12,7 +12,7 @@ mod backup;
 mod cached_channel;
 mod codec;
 mod commit;
-mod committer;
+mod commit_state;
 mod damage;
 mod fault;
 mod format;
@@ -139,7 +139,7 @@ impl DiskJournal {
 impl Journal for DiskJournal {
     fn append(&self, append: Append, mint: &mut Mint<'_>) -> Taken {
         let shared = &self.0.0;
-        if let Err(error) = shared.health.borrow().keeps() {
+        if let Err(error) = shared.health.borrow().check_writable() {
             return Taken::Refused(append, error);
         }
         if append.key().is_some() && !shared.overhead().takes_keys(shared.max_bytes()) {

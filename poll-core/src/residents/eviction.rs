@@ -1,4 +1,4 @@
-//! Freeing memory: channels that have not been used for long give first.
+//! Freeing memory: the channels unused for longest are evicted from first.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -7,10 +7,10 @@ use super::table::Residents;
 use crate::channel::{Channel, ChannelPhase, MemoryLimit};
 use crate::types::{ChannelName, Timestamp};
 
-/// How many channels are looked at to find one that has not been used for long.
+/// How many channels are sampled to find one that has not been used for long.
 const SAMPLE: usize = 16;
 
-/// How many channels one publish takes from at most; the next publish continues.
+/// From how many channels one publish evicts at most; the next publish continues.
 const VICTIMS: usize = 8;
 
 impl Residents {
@@ -20,7 +20,7 @@ impl Residents {
         self.weight.load(Ordering::Relaxed).saturating_add(channels).saturating_sub(self.limit.bytes())
     }
 
-    /// Takes from channels that have not been used for long until all together are within the limit.
+    /// Evicts from channels that have not been used for long until all together are within the limit.
     pub(crate) fn make_room(&self, publisher: &ChannelName) {
         for _ in 0..VICTIMS {
             let over = self.over();
@@ -29,11 +29,11 @@ impl Residents {
             }
             let mut sample = self.sample();
             // Empty channels are unused the longest, but have nothing to free.
-            let gives = |channel: &Channel| channel.state.lock().gives(self.limit);
-            sample.retain(|(_, channel)| channel.name() != publisher && gives(channel));
+            let can_evict = |channel: &Channel| channel.state.lock().can_evict(self.limit);
+            sample.retain(|(_, channel)| channel.name() != publisher && can_evict(channel));
             let Some((_, victim)) = sample.into_iter().min_by_key(|(used, _)| *used) else { continue };
             let mut state = victim.state.lock();
-            let freed = state.give(self.limit, over, 0, &self.memory);
+            let freed = state.evict(self.limit, over, 0, &self.memory);
             drop(state);
             self.release_weight(freed);
         }

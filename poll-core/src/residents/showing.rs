@@ -41,8 +41,8 @@ impl Residents {
         self.release_weight(freed);
         // A publish that only ends the channel adds nothing.
         let over = if added > 0 { self.over() } else { 0 };
-        // The publisher's own channel gives first, down to what was just published.
-        let own = state.give(self.limit, over, count, &self.memory);
+        // The publisher's own channel is evicted from first, down to what was just published.
+        let own = state.evict(self.limit, over, count, &self.memory);
         self.release_weight(own);
         drop(state);
         self.published.fetch_add(count as u64, Ordering::Relaxed);

@@ -30,7 +30,7 @@ impl Store {
         if self.residents().get(channel).is_some() {
             return Ok(());
         }
-        archive.health().borrow().gives()?;
+        archive.health().borrow().check_readable()?;
         self.resident(archive, now, channel).await.map(drop)
     }
 

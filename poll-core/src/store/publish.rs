@@ -23,7 +23,7 @@ pub enum Publishing {
     Waiting(Pin<Box<dyn Future<Output = Result<Published, PublishError>> + Send>>),
 }
 
-/// How far a publish got without waiting.
+/// The outcome of one attempt to publish without waiting.
 enum Attempt {
     Published(Published),
     /// The journal has it.
@@ -36,8 +36,8 @@ enum Attempt {
     Repeated(Epoch, SeqRange),
     /// The channel was forgotten between look-up and lock.
     Forgotten,
-    /// The channel would be new, and there are as many as allowed.
-    Crowded,
+    /// The channel would be new, and the limit on channels is reached.
+    TooManyChannels,
 }
 
 impl Store {
@@ -93,12 +93,12 @@ impl Store {
             }
         }
         let (store, channel) = (self.clone(), channel.clone());
-        let rest = async move { store.go_on(now, &channel, publish, key.as_ref(), attempt).await };
+        let rest = async move { store.resume(now, &channel, publish, key.as_ref(), attempt).await };
         Ok(Publishing::Waiting(Box::pin(rest)))
     }
 
-    /// Completes a publish from wherever it got to.
-    async fn go_on(
+    /// Completes a publish after its first attempt.
+    async fn resume(
         &self,
         now: Timestamp,
         channel: &ChannelName,
@@ -115,7 +115,7 @@ impl Store {
                 }
                 // Any outcome wakes this publish; looking the key up again tells which it was.
                 Some(Attempt::Duplicate(mut outcome)) => drop(outcome.changed().await),
-                Some(Attempt::Crowded) => self.make_way(now).await?,
+                Some(Attempt::TooManyChannels) => self.evict_for_new_channel(now).await?,
                 Some(Attempt::NeedsKeys) => self.load_keys(now, channel).await?,
                 Some(Attempt::Repeated(epoch, numbers)) => {
                     return Ok(self.repeated(now, channel, epoch, numbers).await);
@@ -129,7 +129,7 @@ impl Store {
         }
     }
 
-    /// Ends a channel: waiters are told, and nothing more is taken. Closing a closed channel changes nothing.
+    /// Ends a channel: waiters are answered, and no more publishes are accepted. Closing a closed channel changes nothing.
     ///
     /// # Errors
     /// When the journal does not keep it, or the channel would be one too many.
@@ -155,11 +155,11 @@ impl Store {
         if let Some(known) = key.map(|key| self.known(now, &mut state, key)).transpose()?.flatten() {
             return Ok(known);
         }
-        self.takes_more(state.phase)?;
+        self.check_open(state.phase)?;
         let archive = self.archive();
         let admitting = self.0.archive.as_ref().filter(|_| state.is_new());
         if admitting.is_some_and(|archive| !archive.admit(self.retention().channels())) {
-            return Ok(Attempt::Crowded);
+            return Ok(Attempt::TooManyChannels);
         }
         let take = |(key, fingerprint): &(_, _)| state.keys.take(now, key, fingerprint, self.memory());
         // If there is no memory for the key, the channel that was admitted does not come into being.
@@ -186,7 +186,11 @@ impl Store {
             Taken::Queued => {
                 let earliest = mint.earliest();
                 state.pending_times.begin(number, earliest);
-                let never = || JournalError::Unavailable("it queues what it said it never would".to_owned());
+                let never = || {
+                    JournalError::Unavailable(
+                        "the journal queued an append although `queues()` is false".to_owned(),
+                    )
+                };
                 Ok(Attempt::Queued(answer.ok_or_else(never)?))
             }
             Taken::Kept(append) => {
@@ -202,7 +206,7 @@ impl Store {
         }
     }
 
-    /// What became of an earlier publish under this key; `None` if there was none.
+    /// The state of an earlier publish under this key; `None` if there was none.
     fn known(
         &self,
         now: Timestamp,
@@ -232,15 +236,15 @@ impl Store {
         Ok(channel.state.lock().keys.recall(&kept, self.memory())?)
     }
 
-    /// Whether a channel in this phase takes a publish.
-    fn takes_more(&self, phase: ChannelPhase) -> Result<(), PublishError> {
+    /// Fails unless a channel in this phase accepts publishes.
+    fn check_open(&self, phase: ChannelPhase) -> Result<(), PublishError> {
         match phase {
             ChannelPhase::Open | ChannelPhase::Forgotten => Ok(()),
             ChannelPhase::Closing => Err(PublishError::Closed),
             ChannelPhase::Failing => {
                 // The journal may know a better reason.
                 if let Some(archive) = self.archive() {
-                    archive.health().borrow().keeps()?;
+                    archive.health().borrow().check_writable()?;
                 }
                 let why = "it failed, and has publishes of the channel to give back".to_owned();
                 Err(JournalError::Unavailable(why).into())
@@ -249,7 +253,7 @@ impl Store {
     }
 
     /// Makes the journal forget a channel to make room for another.
-    async fn make_way(&self, now: Timestamp) -> Result<(), PublishError> {
+    async fn evict_for_new_channel(&self, now: Timestamp) -> Result<(), PublishError> {
         let retry_after = self.retention().idempotency;
         let full = PublishError::TooManyChannels { retry_after };
         let Some(archive) = self.archive() else { return Err(full) };
@@ -263,7 +267,7 @@ impl Store {
         }
     }
 
-    /// The channel with a name, to publish to.
+    /// The channel of this name, made if there is none.
     fn channel_for(&self, now: Timestamp, name: &ChannelName) -> Result<Arc<Channel>, PublishError> {
         if let Some(channel) = self.residents().get(name) {
             return Ok(channel);

@@ -82,7 +82,7 @@ impl Retry {
             // This cannot fail: the store holds the journal.
             drop(health.changed().await);
         }
-        let settled = |health: &Health| health.gives().is_ok() || matches!(health, Health::Lost(_));
+        let settled = |health: &Health| health.check_readable().is_ok() || matches!(health, Health::Lost(_));
         match health.wait_for(settled).await.as_deref() {
             Ok(Health::Lost(_)) | Err(_) => Err(error),
             Ok(_) => Ok(()),

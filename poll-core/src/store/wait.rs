@@ -59,16 +59,16 @@ impl Store {
         // Register, then read, then wait: an append in between notifies.
         *ticket = Some(notifier.register(channel, lane, cx.waker()));
         if self.has_news(channel, pinned) {
-            self.leave(channel, lane, ticket);
+            self.deregister(channel, lane, ticket);
             return Poll::Ready(());
         }
         Poll::Pending
     }
 
-    /// Gives a ticket back, if there is one: nobody waits by it any more.
-    pub fn leave(&self, channel: &ChannelName, lane: &Lane, ticket: &mut Option<Ticket>) {
+    /// Removes the waiter registered under a ticket, if there is one.
+    pub fn deregister(&self, channel: &ChannelName, lane: &Lane, ticket: &mut Option<Ticket>) {
         if let Some(ticket) = ticket.take() {
-            self.notifier().leave(channel, lane, &ticket);
+            self.notifier().deregister(channel, lane, &ticket);
         }
     }
 }
@@ -85,17 +85,17 @@ impl Future for Wait {
 impl Wait {
     /// Waits again, from another position.
     pub fn again(&mut self, pinned: &Pinned) {
-        self.leave();
+        self.deregister();
         self.pinned = *pinned;
     }
 
-    fn leave(&mut self) {
-        self.store.leave(&self.channel, &self.lane, &mut self.ticket);
+    fn deregister(&mut self) {
+        self.store.deregister(&self.channel, &self.lane, &mut self.ticket);
     }
 }
 
 impl Drop for Wait {
     fn drop(&mut self) {
-        self.leave();
+        self.deregister();
     }
 }

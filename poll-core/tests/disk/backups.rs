@@ -1,4 +1,4 @@
-//! Out as lines, in again, and everything is where it was.
+//! Export and import lose and move nothing.
 
 use poll_core::environment::Environment;
 use poll_core::journal::disk::{BackupError, Options, Report, export, import};

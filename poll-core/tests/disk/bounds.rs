@@ -1,4 +1,4 @@
-//! What is kept stays within its bounds: in the file, in memory, and at the start.
+//! Retained data stays within its limits: in the file, in memory, and at the start.
 
 use std::sync::Arc;
 use std::time::Duration;

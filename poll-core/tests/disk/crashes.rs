@@ -1,5 +1,5 @@
-//! After any crash: what was acknowledged is there, in order, once; what was refused is not; what a reader was given
-//! stays; and everything goes on from there.
+//! After any crash, acknowledged messages are there once and in order, refused ones are not, whatever a reader has seen
+//! stays, and publishing continues from there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -110,7 +110,7 @@ impl Told {
             let mut health = store.journal.health();
             while matches!(life.trouble, Trouble::Fault(_))
                 && !disk.is_dark()
-                && health.borrow().gives().is_err()
+                && health.borrow().check_readable().is_err()
             {
                 self.read(store).await;
                 let _ = tokio::time::timeout(Duration::from_millis(1), health.changed()).await;

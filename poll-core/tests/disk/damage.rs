@@ -1,5 +1,5 @@
-//! What is not what was written is never given: a damaged message counts as missed, a damaged channel is told, and
-//! nothing else is taken away.
+//! Damaged data is never served: a damaged message counts as missed, a damaged channel is an error, and nothing else is
+//! affected.
 
 use std::task::{Context, Waker};
 

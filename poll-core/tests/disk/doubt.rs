@@ -1,4 +1,4 @@
-//! A commit whose outcome is not known: nobody reads the file before it is, and nobody is told what it is not.
+//! Commits of unknown outcome: nothing is read from the file, and no outcome is reported, before it is known.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +27,7 @@ async fn what_a_reader_is_given_stays_while_a_doubtful_commit_is_settled() {
     disk.pass_sync();
     publishing.await.unwrap().unwrap_err();
     let mut seen = BTreeMap::new();
-    while store.journal.health().borrow().keeps().is_err() {
+    while store.journal.health().borrow().check_writable().is_err() {
         if !disk.sync_waits() {
             std::thread::yield_now();
             continue;
@@ -72,7 +72,7 @@ async fn a_publisher_is_told_that_the_outcome_is_unknown_and_hears_it_when_it_as
             let refused = matches!(answer, Err(PublishError::Journal(JournalError::Unavailable(_))));
             assert!(refused, "{answer:?}");
         }
-        store.keeps().await;
+        store.until_writable().await;
         let again = store.start("a", "doubtful").await.await.unwrap().unwrap();
         assert_eq!((again.repeated, again.stamps[0].cursor.seq.get()), (true, 2));
         store.send(NOON, "a", "after").await;
@@ -100,11 +100,11 @@ async fn while_the_file_is_opened_again_the_journal_is_away_and_refuses_at_once(
     // The next sync is one of opening it again.
     disk.wait_for_sync();
     let health = store.journal.health().borrow().clone();
-    assert!(health.keeps().is_err() && health.gives().is_err(), "{health:?}");
+    assert!(health.check_writable().is_err() && health.check_readable().is_err(), "{health:?}");
     let refused = store.try_send(NOON, "a", "refused").await;
     assert!(matches!(refused, Err(PublishError::Journal(JournalError::Unavailable(_)))), "{refused:?}");
     disk.free_syncs();
-    store.keeps().await;
+    store.until_writable().await;
     let kept = first.await.unwrap().is_ok();
     assert_eq!(store.all(NOON, "a").await.len(), 1 + usize::from(kept));
 }

@@ -1,4 +1,4 @@
-//! A disk in memory that forgets what was not synced, fails when it is told to, and can be full.
+//! A disk in memory that forgets unsynced writes, fails on demand, and can be full.
 
 use std::collections::HashSet;
 use std::io;

@@ -1,4 +1,4 @@
-//! What happens when the disk fails: publishers are told, readers are not bothered, nothing is lost or doubled.
+//! When the disk fails, publishers get an error, readers are not affected, and nothing is lost or duplicated.
 
 use poll_core::journal::disk::Options;
 use poll_core::{JournalError, PublishError};
@@ -21,7 +21,7 @@ async fn every_single_fault_is_told_and_gone_with_the_next_try() {
                     kept.push(text);
                     assert_eq!(published.stamps[0].cursor.seq.get(), kept.len() as u64, "{fault:?}");
                 }
-                Err(PublishError::Journal(JournalError::Unavailable(_))) => store.keeps().await,
+                Err(PublishError::Journal(JournalError::Unavailable(_))) => store.until_writable().await,
                 Err(error) => panic!("{fault:?}: {error:?}"),
             }
         }
@@ -69,7 +69,7 @@ async fn a_commit_that_was_given_up_and_had_happened_is_kept_after_all() {
                 Err(error) => panic!("{shut}: {error:?}"),
             }
         }
-        store.keeps().await;
+        store.until_writable().await;
         let next = store.send(NOON, "a", "after").await;
         let there = store.all(NOON, "a").await;
         assert_eq!(next.stamps[0].cursor.seq.get(), there.len() as u64);
@@ -106,7 +106,7 @@ async fn a_full_disk_is_told_and_publishing_goes_on_when_there_is_room() {
     assert!(unknown <= 1, "{unknown}");
     assert_eq!(store.all(NOON, "a").await.len(), kept, "reading goes on");
     disk.set_room(None);
-    store.keeps().await;
+    store.until_writable().await;
     let published = store.send(NOON, "a", "again").await;
     assert_eq!(published.stamps[0].cursor.seq.get(), kept as u64 + 1);
 }
@@ -124,7 +124,7 @@ async fn publishes_are_refused_before_the_disk_is_full() {
     assert_eq!(disk.writes(), writes, "the file is not touched");
     assert!(store.store.load(NOON, &name("b")).await.is_ok(), "what is there can be read");
     disk.set_free(Some(1 << 30));
-    store.keeps().await;
+    store.until_writable().await;
     assert_eq!(store.send(NOON, "a", "two").await.stamps[0].cursor.seq.get(), 2);
 }
 

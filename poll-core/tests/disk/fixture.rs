@@ -1,6 +1,6 @@
-//! Short names for what every test needs: stores above a disk, channels, times, publishes and reads.
+//! Shorthand for what every test needs: stores on a disk, channels, times, publishes and reads.
 //!
-//! The journal has threads of its own, so tests wait for its answers; they never sleep.
+//! The journal has its own threads, so tests wait for its answers; they never sleep.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -110,9 +110,9 @@ impl Disk {
     }
 
     /// Waits until the journal keeps again.
-    pub(crate) async fn keeps(&self) {
+    pub(crate) async fn until_writable(&self) {
         let mut health = self.journal.health();
-        health.wait_for(|health| health.keeps().is_ok()).await.unwrap();
+        health.wait_for(|health| health.check_writable().is_ok()).await.unwrap();
     }
 }
 

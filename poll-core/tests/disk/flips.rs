@@ -1,4 +1,4 @@
-//! Bytes changed at many places of a file: what is served is what was published, and whoever is not served is told.
+//! Bytes changed all over a file: whatever is served is what was published, and everything else is an error.
 
 use std::collections::BTreeMap;
 

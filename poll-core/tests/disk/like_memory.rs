@@ -1,4 +1,4 @@
-//! Whatever is asked of it, a store above the disk says what a store in memory would.
+//! A store on disk gives the same answers as a store in memory, whatever the operations.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What the disk journal promises: acknowledged means kept.
+//! The disk journal's promise: acknowledged means stored.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,4 +1,4 @@
-//! While the journal cannot be used: it says so, and why; nobody is kept busy by it; nothing is begun anew.
+//! While the journal cannot be used, its health says so and why, nothing spins, and no new file is started.
 
 use std::io;
 use std::ops::Bound;
@@ -147,7 +147,7 @@ async fn a_journal_whose_file_is_gone_says_so_and_goes_on_when_it_is_back() {
                 assert!(is_unavailable(&store.try_send(NOON, "a", "refused").await));
             }
             let health = falls_ill(&store, FaultKind::Gone).await;
-            assert!(health.gives().is_ok(), "what is open can be read: {health:?}");
+            assert!(health.check_readable().is_ok(), "what is open can be read: {health:?}");
             assert!(is_unavailable(&store.try_send(NOON, "new", "refused").await));
             assert!(!file.exists(), "nothing is made in its place");
             // Another file of that name is not the one.
@@ -157,7 +157,7 @@ async fn a_journal_whose_file_is_gone_says_so_and_goes_on_when_it_is_back() {
                 assert!(is_unavailable(&store.try_send(NOON, "new", "refused").await));
             }
             std::fs::rename(to, from).unwrap();
-            store.keeps().await;
+            store.until_writable().await;
             store.send(NOON, "a", found).await;
         }
     }
@@ -185,7 +185,7 @@ async fn a_file_that_has_to_be_opened_again_and_is_gone_is_not_made_anew() {
     let answer = store.try_send(NOON, "warm", "two").await;
     assert!(is_unknown(&answer), "{answer:?}");
     let health = falls_ill(&store, FaultKind::Gone).await;
-    assert!(health.gives().is_err(), "there is nothing to read: {health:?}");
+    assert!(health.check_readable().is_err(), "there is nothing to read: {health:?}");
     assert!(store.load("cold").await.is_err(), "it is not told to be empty");
     assert!(is_unavailable(&store.try_send(NOON, "new", "refused").await));
     assert!(!file.exists(), "nothing is made in its place");
@@ -195,7 +195,7 @@ async fn a_file_that_has_to_be_opened_again_and_is_gone_is_not_made_anew() {
         assert_eq!(std::fs::read(&file).unwrap(), content.as_bytes(), "it is left as it was");
     }
     std::fs::rename(&away, &file).unwrap();
-    store.keeps().await;
+    store.until_writable().await;
     assert_eq!(store.all(NOON, "warm").await.len(), 2, "the commit had happened");
     assert_eq!(store.all(NOON, "cold").await.len(), 1);
 }
@@ -266,14 +266,14 @@ async fn a_commit_that_takes_too_long_is_told_and_goes_on() {
     store.journal.verify();
     let health = store.journal.health().borrow().clone();
     assert_eq!(health.fault().map(|fault| fault.kind), Some(FaultKind::Stalled));
-    assert!(health.gives().is_ok(), "what is kept can be read");
+    assert!(health.check_readable().is_ok(), "what is kept can be read");
     assert!(is_unknown(&slow.await.unwrap()));
     assert!(is_unavailable(&behind.await.unwrap()), "it was not begun");
     assert!(is_unavailable(&store.try_send(NOON, "b", "refused").await));
     assert!(is_unknown(&store.start("a", "slow").await.await.unwrap()), "it is the same publish");
     assert_eq!(store.all(NOON, "a").await.len(), 1, "nobody sees it yet");
     disk.free_syncs();
-    store.keeps().await;
+    store.until_writable().await;
     let again = store.start("a", "slow").await.await.unwrap().unwrap();
     assert_eq!((again.repeated, again.stamps[0].cursor.seq.get()), (true, 2));
     assert_eq!(store.send(NOON, "a", "after").await.stamps[0].cursor.seq.get(), 3);
@@ -292,7 +292,7 @@ async fn what_was_shown_before_it_was_kept_is_kept_once_through_any_doubt() {
             }
             let text = format!("{number}");
             while store.try_send(NOON, "a", &text).await.is_err() {
-                store.keeps().await;
+                store.until_writable().await;
             }
             all.push((number, text));
             // Now and then a commit has begun, mostly.

@@ -1,4 +1,4 @@
-//! What is the same after a stop, clean or not.
+//! What survives a stop, clean or not.
 
 use poll_core::environment::{Directory, Environment};
 use poll_core::journal::Tail;

@@ -1,4 +1,4 @@
-//! Looking through a file, and taking out of it what is whole.
+//! Checking a file, and salvaging what is intact.
 
 use poll_core::environment::Environment;
 use poll_core::journal::Archive;

@@ -1,4 +1,4 @@
-//! In a seeded environment, on a paused runtime, a journal does the same every time, to the last byte of its file.
+//! In a seeded environment on a paused runtime, a journal is deterministic to the last byte of its file.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +33,7 @@ async fn run(seed: u64) -> (Vec<u8>, String) {
         tokio::time::sleep(Duration::from_millis(environment.random() % 30)).await;
     }
     let mut health = journal.health();
-    health.wait_for(|health| health.keeps().is_ok()).await.unwrap();
+    health.wait_for(|health| health.check_writable().is_ok()).await.unwrap();
     store.shut_down().await.unwrap();
     (disk.contents(), told)
 }

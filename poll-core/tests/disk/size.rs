@@ -1,4 +1,4 @@
-//! What the file holds beside messages counts as well, and the file stays within its length, whatever is published.
+//! Everything in the file counts towards its size, not only messages, and the file stays within its limit.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What one damaged or unreadable place takes away: its own channel, and nothing else.
+//! One damaged or unreadable region costs its own channel, and nothing else.
 
 use poll_core::journal::Archive;
 use poll_core::journal::disk::{Options, Progress};
@@ -41,7 +41,7 @@ async fn damage_is_its_channels_own_error_and_opens_nothing_again() {
     for round in 0..20 {
         let there = store.all(NOON, "bad").await.len();
         assert!((10..20).contains(&there), "what is whole is given: {there}");
-        assert!(store.journal.health().borrow().keeps().is_ok(), "round {round}");
+        assert!(store.journal.health().borrow().check_writable().is_ok(), "round {round}");
         store.send(NOON, "good", "more").await;
     }
     assert_eq!(disk.opens(), opens);
@@ -66,7 +66,7 @@ async fn a_failed_read_opens_the_file_again_once_however_many_meet_it() {
     disk.fail(Fault::Sync(0));
     disk.free_syncs();
     let _ = publishing.await.unwrap();
-    store.keeps().await;
+    store.until_writable().await;
     for channel in ["good", "bad", "other"] {
         assert_eq!(store.all(NOON, channel).await.len(), 20);
     }
@@ -82,7 +82,7 @@ async fn a_place_that_cannot_be_read_opens_the_file_again_once_and_is_damage_fro
     let opens = disk.opens();
     for _ in 0..20 {
         let _ = load(&store, "bad").await;
-        store.keeps().await;
+        store.until_writable().await;
         store.send(NOON, "good", "more").await;
     }
     assert!(matches!(load(&store, "bad").await, Err(JournalError::Damaged(_))));

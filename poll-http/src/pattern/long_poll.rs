@@ -188,9 +188,9 @@ impl LongPoll {
     }
 
     /// Stops waiting.
-    fn leave(&mut self) {
+    fn deregister(&mut self) {
         if let Waiting::ForNews(mut ticket) = std::mem::replace(&mut self.waiting, Waiting::No) {
-            self.worker.store().leave(self.channel(), self.worker.polls(), &mut ticket);
+            self.worker.store().deregister(self.channel(), self.worker.polls(), &mut ticket);
         }
     }
 
@@ -232,7 +232,7 @@ impl LongPoll {
         if !woken {
             ready!(self.timer.poll(cx));
         }
-        self.leave();
+        self.deregister();
         self.timer.clear();
         Poll::Ready(())
     }
@@ -391,7 +391,7 @@ fn first(view: &View, count: usize) -> Vec<Arc<Message>> {
 
 impl Drop for LongPoll {
     fn drop(&mut self) {
-        self.leave();
+        self.deregister();
         if let Some(names) = self.permit.take() {
             self.worker.release_permit(Waiter::LongPoll, self.channel(), &self.client, names);
         }

@@ -1,12 +1,11 @@
-//! Rows as bytes, each with a checksum over what it says and where it stands.
+//! Rows as bytes, each with a checksum over its content and its key.
 //!
-//! A file that was damaged after it was closed in order is opened as if nothing had happened, so each row is verified
-//! when it is read: its checksum (XXH3) covers its key as well, so that a row which turns up under another key counts
-//! as damaged. Rows that a server of format version 1 wrote have no checksum and are read as they are, as far as they
-//! make sense. No row of one version passes for one of the other: the byte that tells them apart has values that are
-//! far from each other, and what stands behind it would not make sense.
+//! redb opens a file that was damaged after a clean close without complaint, so each row is verified when it is read. Its
+//! checksum (XXH3) covers the key as well: a row that turns up under another key counts as damaged. Rows written by format
+//! version 1 have no checksum and are accepted if they parse. A row of one version never passes for one of the other: the
+//! values of the byte that distinguishes them are far apart, and the bytes after it would not parse.
 //!
-//! Numbers in rows are little-endian. Nothing here knows what the rows are kept in.
+//! Numbers in rows are little-endian. Nothing here knows about tables or files.
 
 use std::sync::Arc;
 
@@ -21,12 +20,12 @@ use crate::types::{IdempotencyKey, SeqRange};
 
 type Result<T> = std::result::Result<T, Fault>;
 
-/// Why a row does not give what it was written for.
+/// Why a row has no content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
     /// It is not what was written.
     Damaged(&'static str),
-    /// It stands for a message that was lost before this file was made, which was told then.
+    /// It marks a message that was lost before this file was made, and reported then.
     Lost,
 }
 
@@ -39,43 +38,43 @@ impl Fault {
     }
 }
 
-/// One row for all that is counted, so that opening counts nothing.
+/// All counters in one row, so opening the file counts nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Totals {
-    /// Which commit this is; tells whether one that failed happened all the same.
+    /// The number of the commit; shows whether one that reported failure happened.
     pub(super) batch: u64,
     /// The number that the next channel gets.
     pub(super) next: u64,
     pub(super) channels: u64,
-    /// What all messages weigh.
+    /// The weight of all messages.
     pub(super) bytes: u64,
-    /// What the rest weighs; `None` where an earlier version wrote the totals and it has to be counted.
+    /// The weight of the rest; `None` if an earlier version wrote the totals and it has to be counted.
     pub(super) overhead: Option<Overhead>,
-    /// How often messages may have been lost that readers had seen; each time, all epochs change.
+    /// How often messages that readers had seen may have been lost; each time, all epochs change.
     pub(super) losses: u64,
     /// Whether messages may be shown before they are kept, since the file was opened.
     pub(super) relaxed: bool,
 }
 
-/// What is kept beside messages, in bytes.
+/// What is stored besides messages, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Overhead {
     pub(super) keys: u64,
     pub(super) channels: u64,
-    /// What the messages take up in the file, see [`footprint`]; `None` where an earlier version has written some.
+    /// The messages' size in the file, see [`footprint`]; `None` if an earlier version wrote some of them.
     pub(super) pages: Option<u64>,
 }
 
 impl Overhead {
-    /// What does not count: without it a small bound would leave no room for messages.
+    /// Overhead that is not counted: otherwise a small limit would leave no room for messages.
     pub(super) const FREE: u64 = 1 << 20;
 
-    /// Whether another key may be written. A quarter of the bound on all bytes is theirs.
+    /// Whether another key may be written. Keys may take a quarter of the limit.
     pub(super) fn takes_keys(self, most: u64) -> bool {
         self.keys < (most / 4).max(Self::FREE / 2)
     }
 
-    /// Whether another channel may be born. Half of the bound on all bytes is theirs.
+    /// Whether another channel may be created. Channels may take half of the limit.
     pub(super) fn takes_channels(self, most: u64) -> bool {
         self.channels < (most / 2).max(Self::FREE / 2)
     }
@@ -85,7 +84,7 @@ impl Overhead {
     }
 }
 
-/// A channel. A row may lag behind its messages.
+/// A channel's row. It may lag behind the channel's messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Row {
     pub(super) name: ChannelName,
@@ -100,12 +99,12 @@ pub(super) struct Row {
 /// The bytes of a checksum.
 const SUM: usize = 8;
 
-/// The checksum of a row's parts; `place` tells the row from all others.
+/// The checksum of a row's parts; `place` is unique to the row's table and key.
 fn sum(place: u64, parts: &[&[u8]]) -> [u8; SUM] {
     parts.iter().fold(place, |seed, part| xxh3_64_with_seed(part, seed)).to_le_bytes()
 }
 
-/// Tells rows of different tables and keys apart.
+/// A checksum seed for a table and key.
 fn place(table: u64, key: &[u64]) -> u64 {
     key.iter().fold(table, |seed, number| xxh3_64_with_seed(&number.to_le_bytes(), seed))
 }
@@ -124,13 +123,13 @@ impl Totals {
         self.overhead.get_or_insert_default()
     }
 
-    /// What counts against the bound on all bytes.
+    /// What counts against the limit on bytes.
     pub(super) fn weight(&self) -> u64 {
         let overhead = self.overhead.unwrap_or_default().sum();
         self.bytes.saturating_add(overhead.saturating_sub(Overhead::FREE))
     }
 
-    /// What the file needs for all that counts, in bytes of its pages.
+    /// The size of everything counted, in bytes of pages.
     pub(super) fn footprint(&self) -> u64 {
         let overhead = self.overhead.unwrap_or_default();
         overhead.pages.unwrap_or(2 * self.bytes).saturating_add(overhead.sum())
@@ -144,12 +143,12 @@ impl Totals {
         }
     }
 
-    /// Messages were deleted that weighed so much.
+    /// Messages of this weight were deleted.
     pub(super) fn freed(&mut self, messages: Weight) {
         self.bytes = self.bytes.saturating_sub(messages.bytes);
         let bytes = self.bytes;
         let pages = &mut self.overhead_mut().pages;
-        // Once nothing is left that an earlier version wrote, it is known what there is.
+        // Once everything that an earlier version wrote is gone, the count is exact.
         *pages = pages.map(|pages| pages.saturating_sub(messages.pages)).or((bytes == 0).then_some(0));
     }
 
@@ -166,7 +165,7 @@ impl Totals {
     }
 
     const BYTES: usize = 5 * 8 + 1;
-    /// With the first checksum. Earlier versions write and read only so much, and ignore what follows.
+    /// Up to and including the first checksum. Earlier versions read and write only this much, and ignore the rest.
     const SUMMED: usize = Self::BYTES + SUM;
 
     pub(super) fn encode(&self) -> Vec<u8> {
@@ -218,7 +217,7 @@ impl Totals {
 const SUMMED: u8 = 0xA0;
 
 impl Row {
-    /// What stands before the checksum and the name.
+    /// The length of the fields before the checksum and the name.
     const HEAD: usize = 4 * 8 + 1;
 
     pub(super) fn encode(&self, id: u64) -> Vec<u8> {
@@ -250,8 +249,8 @@ impl Row {
         Ok(Self { name, epoch, losses, newest, newest_at, ended })
     }
 
-    /// The life that readers know. It is another one than was minted, once messages may have been lost that
-    /// they had seen: a cursor beyond what is left must not pass for one of what comes.
+    /// The epoch that readers see. It changes once messages that they had seen may have been lost: a cursor past the
+    /// surviving messages must not match messages published later.
     pub(super) fn life(&self, losses: u64) -> Epoch {
         if self.losses == losses {
             return Epoch::new(self.epoch);
@@ -264,16 +263,16 @@ impl Row {
     }
 }
 
-/// The first byte of a message's row says what is behind it: a payload's kind, of version 1 as it is, or with this.
+/// Added to the first byte of a message's row, the payload's kind, from version 2 on.
 const CHECKED: u8 = 0xA0;
-/// Nothing: the message was lost before this file was made.
+/// In place of the kind: the message was lost before this file was made.
 const LOST: u8 = 0xAF;
-/// What stands before the payload in a message's row of version 1: kind, time, id.
+/// The header of a message's row in version 1: kind, time, id.
 const OLD_HEAD: usize = 1 + 8 + 16;
-/// The same with a checksum behind the kind.
+/// The same with a checksum after the kind.
 const HEAD: usize = OLD_HEAD + SUM;
-/// Microseconds since 1970 that no message has, and a number that none reaches: the year 2255, beyond which seconds are
-/// not exact as doubles.
+/// A time in microseconds that no message reaches, nor any number: the year 2255, after which seconds are not exact as
+/// doubles.
 const FAR: u64 = 1 << 53;
 
 /// Writes a message's row: kind, checksum, time, id, payload.
@@ -309,7 +308,7 @@ fn message_sum(channel: u64, seq: u64, row: &[u8]) -> [u8; SUM] {
     sum(place(MESSAGE, &[channel, seq]), &[&row[..1], &row[1 + SUM..]])
 }
 
-/// What stands before a payload, once it is known to be what was written, and the payload.
+/// A message's verified header, and its payload.
 fn open_message(channel: u64, seq: u64, row: &[u8]) -> Result<(u8, Timestamp, Uuid, &[u8])> {
     let mut fields = Fields(row);
     let kind = fields.byte()?;
@@ -350,16 +349,16 @@ pub(super) fn decode_head(channel: u64, seq: u64, row: &[u8]) -> Result<(Timesta
     open_message(channel, seq, row).map(|(_, at, id, _)| (at, id))
 }
 
-/// What retention counts for a message with this row.
+/// The weight of a message with this row, as retention counts it.
 pub(super) fn weight(row: &[u8]) -> u64 {
     let head = if row.first().is_some_and(|kind| *kind <= 2) { OLD_HEAD } else { HEAD };
     row.len().saturating_sub(head) as u64 + Message::OVERHEAD_BYTES
 }
 
-/// What one message is counted as, or some.
+/// The weight of one or more messages.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Weight {
-    /// By retention.
+    /// As retention counts it.
     pub(super) bytes: u64,
     /// In pages of the file.
     pub(super) pages: u64,
@@ -378,8 +377,8 @@ impl std::ops::AddAssign for Weight {
     }
 }
 
-/// What a message's row of this length takes up in the file. A page that many rows share is two thirds full; one that does
-/// not fit beside another has a page of its own, and a page is 4 KiB times a power of two.
+/// The space that a message's row of this length takes up in the file. A shared page is two thirds full; a row that fits
+/// beside no other has a page of its own, of 4 KiB times a power of two.
 fn footprint(row: u64) -> u64 {
     const PAGE: u64 = 4_096;
     // The row's key and its offset.
@@ -387,17 +386,17 @@ fn footprint(row: u64) -> u64 {
     if row <= PAGE / 4 { row * 3 / 2 } else { (row + 8).next_power_of_two().max(PAGE / 2) }
 }
 
-/// What retention counts for a key with this row: the row, and half as much again as its place in the table takes.
+/// The weight of a key with this row: the row, and one and a half times its entry in the table.
 pub(super) fn key_weight(row: &[u8]) -> u64 {
     row.len() as u64 + 64
 }
 
-/// What retention counts for a channel: its row, and its name twice.
+/// The weight of a channel: its row, and its name twice.
 pub(super) fn channel_weight(name: &str) -> u64 {
     2 * name.len() as u64 + 192
 }
 
-/// Writes the row of a publish's key: fingerprint, name, how many messages it brought, checksum.
+/// Writes the row of a publish's idempotency key: fingerprint, key, number of messages, checksum.
 pub(super) fn encode_key(channel: u64, append: &Append<Minted>) -> Option<Vec<u8>> {
     let (name, fingerprint) = append.key()?;
     let mut row = Vec::with_capacity(37 + name.as_str().len() + SUM);
@@ -413,10 +412,10 @@ fn seal_key((channel, taken, after): (u64, u64, u64), row: &mut Vec<u8>) {
     row.extend(sum(place(KEY, &[channel, taken, after]), &[row]));
 }
 
-/// What version 1 kept of each message in a key's row: time and id. How many there are was not written.
+/// The size of one message in a key's row of version 1: time and id. Their number was not written.
 const KEYED_MESSAGE: usize = 8 + 16;
 
-/// The key that stands under `(channel, taken, after)`: of a publish that was taken then, after message `after`.
+/// Decodes the row at `(channel, taken, after)`: the key of a publish that was taken then, after message `after`.
 pub(super) fn decode_key(key: (u64, u64, u64), row: &[u8]) -> Result<KeptKey> {
     let (channel, taken, after) = key;
     let mut fields = Fields(row);
@@ -424,7 +423,7 @@ pub(super) fn decode_key(key: (u64, u64, u64), row: &[u8]) -> Result<KeptKey> {
     let length = fields.byte()?.into();
     let name = std::str::from_utf8(fields.bytes(length)?).ok();
     let count = match fields.0.len() {
-        // Version 1, and what its last servers wrote.
+        // Version 1; the next arm is the form that its last releases wrote.
         bytes if bytes % KEYED_MESSAGE == 0 => u32::try_from(bytes / KEYED_MESSAGE).unwrap_or(u32::MAX),
         4 => u32::from_le_bytes(fields.array()?),
         bytes if bytes == 4 + SUM => {
@@ -441,7 +440,7 @@ pub(super) fn decode_key(key: (u64, u64, u64), row: &[u8]) -> Result<KeptKey> {
     Ok(KeptKey { key: name, fingerprint, taken: Timestamp::from_micros(taken), numbers })
 }
 
-/// A row that is read from its front.
+/// Reads a row from its start.
 struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {

@@ -3,7 +3,7 @@
 use redb::{Database, ReadableDatabase};
 
 use super::cached_channel::CachedChannel;
-use super::committer::{CACHED, CommitSummary, Committer};
+use super::commit_state::{CACHED, CommitState, CommitSummary};
 use super::fault::guarded;
 use super::format::{self, CHANNELS, Result, Row, TOTALS, Weight, encode_key, encode_message};
 use super::retention::Deletions;
@@ -11,7 +11,7 @@ use super::tables::Tables;
 use super::write_queue::PendingAppend;
 use crate::types::{Ending, Seq, Timestamp};
 
-impl Committer {
+impl CommitState {
     /// Commits `entries` and `deletions`. `summary` is filled in even if the commit fails, because it may have happened all the
     /// same.
     pub(super) fn commit(

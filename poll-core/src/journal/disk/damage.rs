@@ -1,4 +1,4 @@
-//! What was found damaged since the file was opened: counted once, however often it is read.
+//! Damage found since the file was opened: each row is counted once, however often it is read.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -7,22 +7,22 @@ use tokio::sync::watch;
 
 use crate::journal::Damage;
 
-/// Stretches remembered at the most; what is found beyond them is told to its readers, but not counted.
+/// How many ranges are remembered at most; damage beyond them is reported to readers, but not counted.
 const REMEMBERED: usize = 65_536;
 
 #[derive(Debug)]
 pub(super) struct Damages {
-    /// By table and what stands first in the key: from where to where.
+    /// Table, first part of the key and start of each range, to its end.
     known: Mutex<BTreeMap<(Kind, u64, u64), u64>>,
     found: watch::Sender<Damage>,
 }
 
-/// Which rows are meant.
+/// Which rows are damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
-    /// A channel's own, by its number.
+    /// A channel's row, by its number.
     Channel,
-    /// A channel's, by what its name hashes to.
+    /// A channel, by the hash of its name.
     Name,
     /// Messages, by their channel's number.
     Messages,
@@ -37,7 +37,7 @@ impl Default for Damages {
 }
 
 impl Damages {
-    /// Notes that the rows from `first` to `last` are damaged; `what` says so to an operator, if some were not known.
+    /// Records that the rows from `first` to `last` are damaged; `what` describes it for the operator if some are new.
     pub(super) fn note(&self, kind: Kind, id: u64, (first, last): (u64, u64), what: impl FnOnce() -> String) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= REMEMBERED {

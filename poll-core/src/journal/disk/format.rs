@@ -1,8 +1,8 @@
-//! What is in the file: its tables and the version that says so.
+//! The file's tables, and the version of their format.
 //!
-//! A batch of publishes touches as few rows as it can: its messages, and one row of totals. A channel's own row
-//! is written when the channel is born, when it ends and when messages are deleted; where it says less than the
-//! messages do, the messages are right.
+//! A batch of publishes touches as few rows as it can: its messages, and one row of totals. A channel's own row is written
+//! when the channel is created, when it ends and when messages are deleted; where the messages are ahead of it, they are
+//! right.
 //!
 //! | table | key | row |
 //! | --- | --- | --- |
@@ -13,7 +13,7 @@
 //! | `messages` | channel number, seq | a [message](super::codec::encode_message) |
 //! | `keys` | channel number, time taken, seq before the publish | an [idempotency key](super::codec::encode_key) |
 //!
-//! Not here: what a row looks like ([`codec`](super::codec)), and what is kept.
+//! Not here: how a row is encoded ([`codec`](super::codec)), and what is retained.
 
 use redb::{Error, TableDefinition};
 
@@ -24,9 +24,9 @@ pub(super) use super::codec::{
 
 /// The version that this code writes. From version 2 on every row has a checksum.
 pub(super) const VERSION: u64 = 2;
-/// The oldest version that it reads, and then turns into its own.
+/// The oldest version that it reads, and upgrades.
 pub(super) const OLDEST_VERSION: u64 = 1;
-/// The name under which the version stands.
+/// The key of the version.
 pub(super) const POLL: &str = "poll";
 
 pub(super) const FORMAT: TableDefinition<'_, &str, u64> = TableDefinition::new("format");

@@ -63,7 +63,7 @@ fn with<T>(
         }
         drop(open);
         // The database is put in stored before the health says that it can be read.
-        shared.health.borrow().gives()?;
+        shared.health.borrow().check_readable()?;
     };
     let (generation, Some(database)) = (open.generation, open.database.as_ref()) else {
         return Err(JournalError::Unavailable("it is away".to_owned()));

@@ -10,7 +10,7 @@ use std::time::Duration;
 use redb::{Database, ReadableDatabase, ReadableTable};
 
 use super::cached_channel::delete_keys;
-use super::committer::{CommitSummary, Committer};
+use super::commit_state::{CommitState, CommitSummary};
 use super::fault::guarded;
 use super::format::{CHANNELS, KEYS, MESSAGES, Result, Row, Totals};
 use super::stored_channel::{StoredChannel, passing_damage};
@@ -56,18 +56,18 @@ impl Deletions {
     pub(super) fn forget_one(
         &mut self,
         database: &Database,
-        committer: &mut Committer,
+        commit_state: &mut CommitState,
         now: Timestamp,
         host: &Host,
     ) -> Result<bool> {
-        let retention = committer.retention;
+        let retention = commit_state.retention;
         let unused = now.before(retention.idempotency.max(retention.age));
         let txn = database.begin_read()?;
         let (channels, messages) = (txn.open_table(CHANNELS)?, txn.open_table(MESSAGES)?);
         let keys = txn.open_table(KEYS)?;
         let mut sample = Vec::new();
         for _ in 0..SAMPLE {
-            let stored = match committer.pick(&channels, &messages)? {
+            let stored = match commit_state.pick(&channels, &messages)? {
                 Picked::Nothing => return Ok(false),
                 Picked::Damaged => continue,
                 Picked::Channel(stored) => stored,
@@ -89,7 +89,7 @@ impl Deletions {
     }
 }
 
-impl Committer {
+impl CommitState {
     /// Visits the next channels and plans to delete what is too old. After a failure, the next sweep begins behind it.
     pub(super) fn sweep(
         &mut self,
@@ -345,7 +345,7 @@ fn most_pages(length: u64, bytes: u64) -> u64 {
     length.min(most).saturating_sub(SPARE / 2)
 }
 
-/// What [`Committer::pick`] found.
+/// What [`CommitState::pick`] found.
 enum Picked {
     /// There are no channels.
     Nothing,

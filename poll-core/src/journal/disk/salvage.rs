@@ -1,8 +1,8 @@
-//! What of a damaged journal is intact: reported, or exported as lines that can be imported.
+//! Finds what is intact in a damaged journal, and reports it or exports it as lines that can be imported.
 //!
 //! The file's pages are read directly (`pages`), because redb refuses a file if a page that it needs is damaged, and after a
-//! crash it needs all of them. Rows are judged one by one by their checksums, whatever page they are on. Where a page is so
-//! damaged that its rows cannot be found, those of the commit before are used as well. Nothing is written.
+//! crash it needs all of them. Each row is judged by its own checksum, whatever page it is on. Where a page is too damaged
+//! to find its rows, those of the previous commit are used as well. Nothing is written.
 
 mod condition;
 mod pages;
@@ -17,7 +17,7 @@ pub use condition::Condition;
 use pages::{Header, Pages};
 use survey::{Content, Survey};
 
-/// Checks the whole journal; `found` is called with a line for each damage.
+/// Checks the whole journal; `found` is called with a line for each finding.
 ///
 /// # Errors
 /// When the journal cannot be read at all, or a server has it open.
@@ -32,8 +32,8 @@ pub fn check(
         .map_err(|what| damaged(location, what))
 }
 
-/// Passes everything that is intact to `take`, record by record, and a line for each damage to `found`. Lost messages keep
-/// their numbers, so that readers with a cursor are told what they missed.
+/// Passes everything that is intact to `take`, record by record, and a line for each finding to `found`. Lost messages keep
+/// their numbers, so readers with a cursor learn how many they missed.
 ///
 /// # Errors
 /// When the journal cannot be read at all, a server has it open, or `take` fails.
@@ -72,7 +72,7 @@ pub fn salvage(
     Ok((report, survey.condition))
 }
 
-/// Records the messages from `first` up to and without `next` as lost, if there are any.
+/// Records the messages in `first..next` as lost, if there are any.
 fn lost(take: &mut impl FnMut(&Record) -> io::Result<()>, first: u64, next: u64) -> Result<(), BackupError> {
     if first >= next {
         return Ok(());

@@ -134,7 +134,8 @@ impl Shared {
     pub(super) fn suspect(&self, generation: u64, error: Error) {
         let fault = fault::fault(&error);
         self.health.send_if_modified(|health| {
-            let is_news = health.gives().is_ok() && self.generation.load(Ordering::Relaxed) == generation;
+            let is_news =
+                health.check_readable().is_ok() && self.generation.load(Ordering::Relaxed) == generation;
             if is_news {
                 *health = Health::Away(fault);
             }

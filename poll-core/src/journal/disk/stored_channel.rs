@@ -1,7 +1,7 @@
-//! Where a channel stands in the file: its number, its row as its messages correct it, and what lies in it.
+//! A channel as the file has it: its number, its row corrected by its messages, and which messages can be read.
 //!
-//! The same for the writer's tables and for a reader's view of them. Rows that cannot be read are passed over: what is
-//! whole on either side of them can be given.
+//! The same for the writer's tables and for a reader's snapshot. Rows that cannot be read are skipped: the intact messages
+//! on either side of them can still be read.
 
 use redb::{AccessGuard, ReadableTable, StorageError};
 use uuid::Uuid;
@@ -12,21 +12,20 @@ use super::format::{self, Result};
 use crate::journal::{Landmark, Located};
 use crate::types::{ChannelName, Seq, Timestamp};
 
-/// A channel that there is.
+/// A channel found in the file.
 #[derive(Debug, Clone)]
 pub(super) struct StoredChannel {
     pub(super) id: u64,
     pub(super) row: Row,
-    /// The oldest message that can be read, whether or not retention still covers it, and its time; the one after the
-    /// newest where there is none.
+    /// The oldest message that can be read, expired or not, and its time; one past the newest if there is none.
     pub(super) oldest: (u64, Timestamp),
-    /// The newest message that can be read; the one before the oldest where there is none.
+    /// The newest message that can be read; one before the oldest if there is none.
     pub(super) whole: u64,
     /// Whether it is certain that no message is newer than the row says.
     pub(super) end: End,
-    /// Rows that are damaged at either end, by the numbers under which they stand, and those that are not there.
+    /// Damaged rows at either end, by their numbers, and missing ones.
     pub(super) damaged: Vec<(u64, u64)>,
-    /// Whether more is, of which the numbers are not known.
+    /// Whether more is damaged, in rows whose numbers are not known.
     pub(super) torn: Torn,
 }
 
@@ -34,7 +33,7 @@ pub(super) struct StoredChannel {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
     Certain,
-    /// What lies at the end of the channel cannot be read: a number behind it may have been given out already.
+    /// The end of the channel cannot be read: higher numbers may have been given out already.
     Uncertain,
 }
 
@@ -69,16 +68,16 @@ pub(super) fn find(
 type PendingAppend<'a> =
     std::result::Result<(AccessGuard<'a, (u64, u64)>, AccessGuard<'a, &'static [u8]>), StorageError>;
 
-/// What lies at one end of a channel.
+/// One end of a channel.
 #[derive(Default)]
 struct Edge {
     /// The first message from there that can be read.
     whole: Option<(u64, Timestamp)>,
-    /// Rows in front of it, by the numbers under which they stand.
+    /// Rows skipped on the way to it, by their numbers.
     passed: Vec<(u64, Fault)>,
 }
 
-/// Goes from one end of a channel to the first message that can be read.
+/// Walks from one end of a channel to the first message that can be read.
 fn edge<'a>(mut entries: impl Iterator<Item = PendingAppend<'a>>) -> Result<Edge> {
     let mut edge = Edge::default();
     while let Some(entry) = guarded(|| Ok(entries.next().transpose()?))? {
@@ -106,7 +105,7 @@ impl StoredChannel {
         let ends = (guarded(|| edge(range()?)), guarded(|| edge(range()?.rev())));
         let (front, back, end, torn) = match ends {
             (Ok(front), Ok(back)) => (front, back, End::Certain, Torn::No),
-            // A page at one end cannot be read: from the other one, as far as it goes.
+            // A page at one end cannot be read: walk from the other end as far as possible.
             (Err(error), Ok(back)) if is_damage(&error) => {
                 (beyond(last(range()?.rev())), back, End::Certain, Torn::Yes)
             }
@@ -115,7 +114,7 @@ impl StoredChannel {
             }
             (Err(error), _) | (_, Err(error)) => return Err(error),
         };
-        // Numbers have no holes, but those under which damaged rows stand may not be theirs: their count is.
+        // Numbers have no gaps, but the key of a damaged row may be wrong too. Their count is not.
         let behind = back.passed.len() as u64;
         let newest =
             back.whole.map_or(row.newest.saturating_add(behind), |(seq, _)| seq.saturating_add(behind));
@@ -146,8 +145,8 @@ impl StoredChannel {
         passing_damage(head)
     }
 
-    /// The first message from `low` on that `seen` does not cover, and when it was taken. Times and ids grow
-    /// with the numbers, so a few looks find it. What cannot be read in front of it counts as not covered.
+    /// The first message that `seen` does not cover, and when it was taken. Times and ids grow with the numbers, so this is
+    /// a binary search. Unreadable messages just before it count as not covered.
     pub(super) fn first_unseen(
         &self,
         messages: &impl ReadableTable<(u64, u64), &'static [u8]>,
@@ -186,7 +185,7 @@ impl StoredChannel {
     }
 }
 
-/// The last message that can be read before one that redb cannot give.
+/// The last message that can be read before one that redb cannot read.
 fn last<'a>(mut entries: impl Iterator<Item = PendingAppend<'a>>) -> Option<(u64, Timestamp)> {
     let mut last = None;
     while let Ok(Some((key, row))) = guarded(|| Ok(entries.next().transpose()?)) {
@@ -196,7 +195,7 @@ fn last<'a>(mut entries: impl Iterator<Item = PendingAppend<'a>>) -> Option<(u64
     last
 }
 
-/// What there is, where nothing can be read because of damage.
+/// Turns damage into `None`; other errors stay.
 pub(super) fn passing_damage<T>(read: Result<Option<T>>) -> Result<Option<T>> {
     match read {
         Err(error) if is_damage(&error) => Ok(None),

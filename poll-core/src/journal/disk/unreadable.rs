@@ -1,8 +1,8 @@
-//! Places of the file that cannot be read, and whose they are.
+//! Regions of the file that cannot be read, and the channels they belong to.
 //!
-//! An error of input fails the whole database, which then has to be opened again. If the same place cannot be read
-//! then either, the disk is bad there and nowhere else. So the place is remembered with the channel that was asked
-//! for, and tried before the database is: as long as it fails, that channel is damaged, and nobody else is held up.
+//! A read error fails the whole database, which then has to be opened again. If the same region still cannot be read, the
+//! disk is bad there and nowhere else. So the region is remembered with the channel whose read failed, and tried before the
+//! database is: as long as it fails, that channel counts as damaged, and no other is affected.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -10,20 +10,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use crate::types::{ChannelName, NameMap};
 use redb::{Error, StorageBackend};
 
-/// Channels remembered; a disk with more that cannot be read is bad as a whole.
+/// How many channels are remembered; a disk with more unreadable ones is bad as a whole.
 const REMEMBERED: usize = 1_024;
 
-/// A place in the file: its offset and length.
+/// A region of the file: offset and length.
 type Region = (u64, usize);
 
 #[derive(Default)]
 pub(super) struct Unreadable {
     channels: Mutex<NameMap<Region>>,
-    /// How many those are: mostly none, and then nobody waits for the others.
+    /// Their number. Usually zero, and then the lock is not taken.
     count: AtomicUsize,
-    /// The file as it was opened last.
+    /// The file, as last opened.
     storage: Mutex<Option<Weak<dyn StorageBackend>>>,
-    /// Where it failed. It is read no more after that.
+    /// Where a read failed. Nothing more is read after that.
     failed: Mutex<Option<Region>>,
 }
 
@@ -34,12 +34,12 @@ impl Unreadable {
         *lock(&self.failed) = None;
     }
 
-    /// This place could not be read.
+    /// This region could not be read.
     pub(super) fn failed(&self, offset: u64, len: usize) {
         *lock(&self.failed) = Some((offset, len));
     }
 
-    /// Whoever looked for this channel got that error. Others may get the ones that come of it.
+    /// Assigns the failed region to the channel whose read failed first. Other channels may see errors that follow from it.
     pub(super) fn blame(&self, channel: Option<&ChannelName>, error: &Error) {
         let (Some(channel), Error::Io(_)) = (channel, error) else { return };
         let Some(place) = lock(&self.failed).take() else { return };
@@ -55,7 +55,7 @@ impl Unreadable {
         self.count.load(Ordering::Relaxed) > 0 && lock(&self.channels).contains_key(channel)
     }
 
-    /// Looks whether it still is.
+    /// Tries its region again.
     pub(super) fn check(&self, channel: &ChannelName) -> Result<(), Error> {
         if !self.has(channel) {
             return Ok(());

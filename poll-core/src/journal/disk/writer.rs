@@ -1,8 +1,9 @@
-//! The thread that writes: takes what has come, commits it, answers, and begins again.
+//! The thread that writes: takes what is queued, commits it, answers, and begins again.
 //!
-//! A batch is whatever has come during the commit before it, so a lone publisher waits for one commit, and many share one.
-//! When a commit fails, the writer opens the file again to see whether the commit happened, and answers its publishers
-//! before anybody else gets the file (`outage`). While the file cannot be used, publishes are refused at the door.
+//! A batch is whatever was queued during the commit before it, so a lone publisher waits for one commit, and many share
+//! one. When a commit fails, the writer opens the file again to see whether the commit happened, and answers its publishers
+//! before anything else may use the file (`outage`). While the file cannot be used, publishes are refused without being
+//! queued.
 
 mod outage;
 mod state;
@@ -15,7 +16,7 @@ use outage::CHECK;
 use redb::Error;
 use state::{Availability, Doubt, Writer, unavailable};
 
-use super::committer::{CommitSummary, Committer};
+use super::commit_state::{CommitState, CommitSummary};
 use super::damage::Kind;
 use super::fault::{OpenError, guarded, is_damage, journal_error};
 use super::options::{Progress, Repair};
@@ -26,7 +27,7 @@ use super::write_queue::{Commands, PendingAppend, Work};
 use crate::journal::{Fault, FaultKind, Health, Reply};
 use crate::types::{ChannelName, JournalError, Timestamp};
 
-/// Who asked for room, and whether there is some.
+/// Pending make-room requests, and whether each found a channel to forget.
 type Rooms = Vec<(bool, Reply<bool>)>;
 
 /// Opens the file, and serves until the journal is closed.
@@ -104,7 +105,7 @@ fn open(shared: &Arc<Shared>) -> Option<Writer> {
     let quick = shared.options.repair == Repair::Quick;
     Some(Writer {
         shared: shared.clone(),
-        committer: Committer::new(totals, quick, &shared.file, &shared.environment),
+        commit_state: CommitState::new(totals, quick, &shared.file, &shared.environment),
         availability: Availability::Serving,
         doubt: None,
         failed: None,
@@ -122,7 +123,7 @@ impl Writer {
         }
     }
 
-    /// Does some work; returns whether there will be more.
+    /// Does one round of work; returns whether to go on.
     fn step(&mut self, work: Work, closing: &mut Vec<Reply<()>>) -> bool {
         let Work { entries, mut commands, closed } = work;
         closing.append(&mut commands.close);
@@ -157,7 +158,7 @@ impl Writer {
 
     fn work(&mut self, entries: Vec<PendingAppend>, commands: Commands) {
         if let Some(host) = self.shared.host.get() {
-            self.committer.retention = *host.retention();
+            self.commit_state.retention = *host.retention();
         }
         if let Some(fault) = self.obstacle(&entries) {
             self.enter(Availability::Refusing(fault.clone()));
@@ -168,7 +169,7 @@ impl Writer {
         self.shared.unstalled();
     }
 
-    /// Plans what the commands ask for, commits it with the publishes, and answers.
+    /// Plans the deletions that the commands ask for, commits them with the publishes, and answers.
     fn commit_with(&mut self, entries: Vec<PendingAppend>, commands: Commands) {
         let shared = self.shared.clone();
         // A channel must not be loaded while it is being forgotten.
@@ -193,12 +194,12 @@ impl Writer {
         let mut deletions = Deletions::default();
         let Some(database) = opened.database.as_ref() else { return Ok(deletions) };
         if let Some(now) = commands.sweep {
-            let swept = self.committer.sweep(database, now, &mut deletions);
+            let swept = self.commit_state.sweep(database, now, &mut deletions);
             self.skip_damage(swept)?;
         }
         for (now, reply) in commands.room {
             let found = shared.host.get().map_or(Ok(false), |host| {
-                guarded(|| deletions.forget_one(database, &mut self.committer, now, host))
+                guarded(|| deletions.forget_one(database, &mut self.commit_state, now, host))
             });
             rooms.push((found.as_ref().is_ok_and(|found| *found), reply));
             self.skip_damage(found)?;
@@ -206,11 +207,11 @@ impl Writer {
         Ok(deletions)
     }
 
-    /// Ignores damage where a channel was only looked at; the next look is at another.
+    /// Ignores damage to a channel that was only inspected; the next one is tried instead.
     fn skip_damage<T>(&mut self, looked: Result<T, Error>) -> Result<(), Error> {
         match looked {
             Err(error) if !is_damage(&error) => {
-                self.shared.file.unreadable.blame(self.committer.current.as_ref(), &error);
+                self.shared.file.unreadable.blame(self.commit_state.current.as_ref(), &error);
                 Err(error)
             }
             _ => Ok(()),
@@ -229,7 +230,7 @@ impl Writer {
             let mut summary = CommitSummary::default();
             let root_writes = shared.file.root_writes();
             let committed = match shared.database().database.as_ref() {
-                Some(database) => self.committer.commit(database, &in_flight, deletions, &mut summary),
+                Some(database) => self.commit_state.commit(database, &in_flight, deletions, &mut summary),
                 None => Err(Error::DatabaseClosed),
             };
             let Err(error) = committed else {
@@ -238,35 +239,35 @@ impl Writer {
             };
             let told = journal_error(&error);
             if shared.file.root_writes() != root_writes {
-                let batch = self.committer.totals.batch + 1;
+                let batch = self.commit_state.totals.batch + 1;
                 self.in_doubt(Doubt { batch, entries: in_flight, summary, error });
                 return Err(told);
             }
             entries = shared.in_flight.end(in_flight);
-            shared.file.unreadable.blame(self.committer.current.as_ref(), &error);
+            shared.file.unreadable.blame(self.commit_state.current.as_ref(), &error);
             let damaged =
-                self.committer.current.take().filter(|name| is_damage(&error) && self.is_news(name));
+                self.commit_state.current.take().filter(|name| is_damage(&error) && self.is_news(name));
             let Some(damaged) = damaged else {
                 self.failed(entries, &error);
                 return Err(told);
             };
             let line = || format!("channel {:?}: {error}", damaged.as_str());
             shared.damages.note(Kind::Name, damaged.shard(usize::MAX) as u64, (0, 0), line);
-            self.committer.damaged.insert(damaged);
+            self.commit_state.damaged.insert(damaged);
             entries = self.without_damaged(entries);
         }
     }
 
     /// Whether a channel was not known to be damaged before. If it was, it is not why a commit failed.
     fn is_news(&self, name: &ChannelName) -> bool {
-        !self.committer.damaged.contains(name)
+        !self.commit_state.damaged.contains(name)
     }
 
     /// Fails the publishes to damaged channels, and returns the others.
     fn without_damaged(&mut self, entries: Vec<PendingAppend>) -> Vec<PendingAppend> {
         let is_damaged = |entry: &PendingAppend| {
             let name = entry.append.channel();
-            self.committer.damaged.contains(name) || self.shared.file.unreadable.check(name).is_err()
+            self.commit_state.damaged.contains(name) || self.shared.file.unreadable.check(name).is_err()
         };
         if !entries.iter().any(is_damaged) {
             return entries;
@@ -283,7 +284,7 @@ impl Writer {
         whole
     }
 
-    /// Closes the file, so that whoever opens it next finds nothing to repair.
+    /// Closes the file cleanly: opening it again needs no repair.
     fn finish(mut self) -> Result<(), JournalError> {
         let mut left = self.doubt.is_some() && self.is_relaxed();
         for entry in self.shared.writes.drain() {
@@ -294,8 +295,8 @@ impl Writer {
         }
         let closed = match self.shared.database().database.as_ref() {
             Some(database) if !left => {
-                let written = guarded(|| self.committer.write_rows(database));
-                let ended = written.and_then(|()| recovery::end(database, &self.committer.totals));
+                let written = guarded(|| self.commit_state.write_rows(database));
+                let ended = written.and_then(|()| recovery::end(database, &self.commit_state.totals));
                 ended.map_err(|error| journal_error(&error))
             }
             _ => Ok(()),

@@ -1,6 +1,6 @@
-//! What checking a journal found.
+//! The result of checking a journal.
 
-/// What a journal holds, and what of it is damaged.
+/// Counts of a journal's intact and damaged parts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Condition {
     /// Channels whose name and number are intact.

@@ -1,8 +1,8 @@
-//! A redb file page by page, without redb, which gives nothing at all of a file that it refuses.
+//! Reads a redb file page by page, without redb, which returns nothing at all from a file that it refuses.
 //!
-//! The format is the one that redb documents (`docs/design.md` in its repository): two commit slots, of which each
-//! leads to a tree of tables, and each table to a tree of its rows. What a page leads to is read even where its
-//! checksum is wrong; whether a row is what was written, its own checksum tells.
+//! The format is documented by redb (`docs/design.md` in its repository): two commit slots, each pointing to a tree of
+//! tables, and each table to a tree of its rows. A page's children are read even if its checksum is wrong; whether a row is
+//! intact is decided by its own checksum.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, VecDeque};
@@ -12,15 +12,15 @@ use std::ops::{Bound, Range};
 use redb::StorageBackend;
 use xxhash_rust::xxh3::xxh3_128;
 
-/// The geometry that redb gives every file that our servers make.
+/// The page and region size of every file that our servers make.
 const PAGE: u64 = 4_096;
 const REGION: u64 = PAGE << 20;
-/// The largest page that is read: rows are a few megabytes at the most.
+/// The largest page that is read: rows are a few megabytes at most.
 const LARGEST: u64 = 64 << 20;
-/// The tables of ours in the order in which they stand, and how long what is said of each is.
+/// Our tables in the order in which redb sorts them, and the length of each one's definition.
 const TABLES: [(&str, usize); 6] =
     [("channels", 74), ("format", 73), ("keys", 84), ("messages", 80), ("names", 73), ("totals", 73)];
-/// How deep a tree may be; as redb has it.
+/// The greatest depth of a tree, as in redb.
 const DEPTH: usize = 128;
 
 const SLOTS: [usize; 2] = [64, 192];
@@ -35,7 +35,7 @@ const BRANCH: u8 = 2;
 pub(super) struct Pages {
     storage: Box<dyn StorageBackend>,
     length: u64,
-    /// Pages that are not what their parents say.
+    /// Pages that do not match the checksum in their parent.
     bad: RefCell<BTreeSet<u64>>,
 }
 
@@ -51,22 +51,22 @@ pub(super) struct Pointer {
 pub(super) struct Slot {
     transaction: u64,
     is_whole: bool,
-    /// The tables of ours, and those of redb's own.
+    /// Our tables, and redb's own.
     pub(super) user: Option<Pointer>,
     system: Option<Pointer>,
 }
 
-/// What the file says of its commits.
+/// The file's header.
 pub(super) struct Header {
     /// The newest first.
     pub(super) slots: Vec<Slot>,
-    /// Whether the last server closed the file in order.
+    /// Whether the file was closed cleanly.
     pub(super) is_clean: bool,
     /// Whether redb will use the newest commit and no other.
     pub(super) is_sure: bool,
 }
 
-/// How many bytes keys and values have, where all have as many.
+/// The size of keys and values, where it is fixed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Widths {
     pub(super) key: Option<usize>,
@@ -77,12 +77,12 @@ pub(super) struct Widths {
 pub(super) struct Entry {
     pub(super) key: Vec<u8>,
     pub(super) value: Vec<u8>,
-    /// Whether its page is what was written.
+    /// Whether its page is intact.
     pub(super) is_trusted: bool,
 }
 
 impl Pages {
-    /// Takes the file, if nobody else has it.
+    /// Locks and opens the file; `None` if another process has it.
     pub(super) fn open(storage: Box<dyn StorageBackend>) -> io::Result<Option<Self>> {
         match storage.try_lock_range(Bound::Unbounded, Bound::Unbounded) {
             Ok(true) | Err(redb::BackendError::Unsupported) => {}
@@ -94,7 +94,7 @@ impl Pages {
         Ok(Some(Self { storage, length, bad: RefCell::default() }))
     }
 
-    /// What the file's first page says.
+    /// Reads the header.
     pub(super) fn header(&self) -> io::Result<Header> {
         let mut first = vec![0; 512.min(usize::try_from(self.length).unwrap_or(512))];
         self.storage.read(0, &mut first)?;
@@ -104,11 +104,11 @@ impl Pages {
         let primary = usize::from(flags & PRIMARY != 0);
         let mut slots: Vec<_> =
             [primary, 1 - primary].into_iter().filter_map(|one| slot(SLOTS[one])).collect();
-        // One is enough to be sure what the file is.
+        // The magic number or one intact slot is enough to recognise the file.
         if !is_named && !slots.iter().any(|slot| slot.is_whole) {
             slots.clear();
         }
-        // As redb has it: the primary one, unless the other is newer. One that is not whole comes last.
+        // As in redb: the primary slot, unless the other is newer. A damaged slot comes last.
         let is_sure = flags & TWO_PHASES != 0 && slots.first().is_some_and(|slot| slot.is_whole);
         if !is_sure {
             slots.sort_by_key(|slot| std::cmp::Reverse((slot.is_whole, slot.transaction)));
@@ -116,17 +116,17 @@ impl Pages {
         Ok(Header { slots, is_clean: flags & UNCLEAN == 0, is_sure })
     }
 
-    /// How many pages were found that are not what was written.
+    /// How many damaged pages were found.
     pub(super) fn bad(&self) -> u64 {
         self.bad.borrow().len() as u64
     }
 
-    /// Forgets what was found; for another tree.
+    /// Forgets the damaged pages found so far.
     pub(super) fn forget_bad(&self) {
         self.bad.borrow_mut().clear();
     }
 
-    /// Goes through all pages of a commit; whether all are what was written.
+    /// Walks all pages of a commit; returns whether all are intact.
     pub(super) fn verify(&self, slot: &Slot) -> bool {
         let before = self.bad();
         for root in [slot.user, slot.system].into_iter().flatten() {
@@ -137,8 +137,8 @@ impl Pages {
         slot.is_whole && self.bad() == before
     }
 
-    /// The root of a table of ours, if it has rows. All are on one page, and so much depends on that page that more than
-    /// one of its bytes leads to each.
+    /// The root of one of our tables, if it has rows. All six are on one page, which everything depends on, so each is
+    /// looked for in more than one way: by name, by position, and from either end of its definition.
     pub(super) fn table(&self, root: Pointer, name: &str) -> Option<Pointer> {
         let page = self.read(root.page)?;
         let count = short(page.get(2..4)?)?;
@@ -165,7 +165,7 @@ impl Pages {
         })
     }
 
-    /// What the table of tables says of one: type, length, whether there is a root, the root and its length, the widths.
+    /// Parses a table's definition: type, length, whether there is a root, the root and its length, the widths.
     fn definition(&self, value: &[u8]) -> Option<(Option<Pointer>, Widths)> {
         const NORMAL: u8 = 3;
         let (kind, has_root) = (*value.first()?, *value.get(9)?);
@@ -180,7 +180,7 @@ impl Pages {
         Some((root, Widths { key: width(42), value: width(47) }))
     }
 
-    /// The rows of a tree, in the order in which they stand.
+    /// The rows of a tree, in order.
     pub(super) fn walk(&self, root: Pointer, widths: Widths) -> Walk<'_> {
         let mut walk =
             Walk { pages: self, widths, stack: Vec::new(), rows: VecDeque::new(), seen: BTreeSet::new() };
@@ -188,7 +188,7 @@ impl Pages {
         walk
     }
 
-    /// The bytes of a page; `None` where they cannot be had.
+    /// The bytes of a page; `None` if they cannot be read.
     fn read(&self, page: u64) -> Option<Vec<u8>> {
         let (index, region, order) = (page & 0xF_FFFF, page >> 20 & 0xF_FFFF, page >> 59);
         let size = PAGE.checked_shl(u32::try_from(order).ok()?).filter(|size| *size <= LARGEST)?;
@@ -204,7 +204,7 @@ impl Pages {
 
 impl Drop for Pages {
     fn drop(&mut self) {
-        // Which unlocks it. There is nobody to tell of a failure.
+        // Unlocks the file. A failure could not be reported anywhere.
         drop(self.storage.close());
     }
 }
@@ -213,10 +213,10 @@ impl Drop for Pages {
 pub(super) struct Walk<'p> {
     pages: &'p Pages,
     widths: Widths,
-    /// Pages to go to, those of the deepest level last.
+    /// Pages still to visit, the deepest level last.
     stack: Vec<VecDeque<Pointer>>,
     rows: VecDeque<Entry>,
-    /// Pages that were gone to: damage may lead in circles.
+    /// Pages visited: damage may create cycles.
     seen: BTreeSet<u64>,
 }
 
@@ -241,7 +241,7 @@ impl Iterator for Walk<'_> {
 }
 
 impl Walk<'_> {
-    /// Takes up what a page holds; `None` where it is not what was written.
+    /// Reads a page's rows or children; `None` if it is damaged.
     fn enter(&mut self, pointer: Pointer) -> Option<()> {
         let page = self.pages.read(pointer.page)?;
         let count = short(page.get(2..4)?)?;
@@ -255,7 +255,7 @@ impl Walk<'_> {
             }
             return is_trusted(branch.end()).then_some(());
         }
-        // Whatever else the page may say that it is: its rows are judged one by one.
+        // Any other type is taken for a leaf: its rows are judged one by one.
         let leaf = Leaf { page: &page, count, widths: self.widths };
         let is_trusted = page[0] == LEAF && is_trusted(leaf.value_end(count.checked_sub(1)?));
         let bytes = |range: Range<usize>| page.get(range).map(<[u8]>::to_vec);
@@ -266,10 +266,10 @@ impl Walk<'_> {
     }
 }
 
-/// A page that leads to others.
+/// An inner page.
 struct Branch<'a> {
     page: &'a [u8],
-    /// Of its keys; it has one more child.
+    /// The number of keys; there is one more child.
     count: usize,
     key: Option<usize>,
 }

@@ -1,4 +1,4 @@
-//! Which rows of a file are whole, and how they fit together.
+//! Which rows of a file are intact, and how they fit together.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter::Peekable;
@@ -11,42 +11,42 @@ use crate::journal::disk::codec::{self, Fault, Row, Totals};
 use crate::journal::disk::format::{OLDEST_VERSION, VERSION};
 use crate::types::{ChannelName, Epoch, Message, Timestamp};
 
-/// What a file holds.
+/// The contents of a file.
 pub(super) struct Survey {
-    /// Commits to take rows from, the first one's before the others'.
+    /// Commits to read rows from, in order of preference.
     sources: Vec<Pointer>,
     /// By their number.
     pub(super) channels: BTreeMap<u64, Channel>,
     pub(super) condition: Condition,
 }
 
-/// A channel that can be taken out.
+/// A channel that can be salvaged.
 pub(super) struct Channel {
-    /// What its row says, as its messages correct it.
+    /// Its row, corrected by its messages.
     pub(super) row: Row,
-    /// The life that readers know, or a new one where it is not certain which that was.
+    /// The epoch that readers know, or a new one if that is uncertain.
     pub(super) epoch: Epoch,
     extent: Extent,
 }
 
-/// What was found of a channel's messages.
+/// The extent of a channel's messages.
 #[derive(Default)]
 struct Extent {
     first: Option<u64>,
     last: u64,
     last_at: Timestamp,
     messages: u64,
-    /// Stretches between the first and the last that are not there.
+    /// Missing ranges between the first and the last.
     holes: Vec<(u64, u64)>,
-    /// Damaged rows in front of the first and behind the last.
-    ahead: u64,
-    behind: u64,
+    /// Damaged rows before the first and after the last.
+    before: u64,
+    after: u64,
 }
 
-/// What stands under a message's number.
+/// The content of a message's row.
 pub(super) enum Content {
     Message(Arc<Message>),
-    /// Nothing, as was told before.
+    /// None: the loss was reported before.
     Lost,
 }
 
@@ -57,17 +57,17 @@ const KEYS: Widths = Widths { key: Some(24), value: None };
 const TOTALS: Widths = Widths { key: Some(0), value: None };
 const FORMAT: Widths = NAMES;
 
-/// Holes remembered of one channel; more are damage all the same.
+/// How many gaps are listed for one channel; more count as damage, unlisted.
 const HOLES: usize = 65_536;
 
 impl Channel {
-    /// The number of its oldest message that is whole; the one after the newest where none is.
+    /// The number of its oldest intact message; one past the newest if there is none.
     pub(super) fn oldest(&self) -> u64 {
         self.extent.first.unwrap_or(self.row.newest.saturating_add(1))
     }
 }
 
-/// Says what was found, a line each, and counts.
+/// Reports each finding as a line, and counts them.
 struct Notes<F> {
     say: F,
     damages: u64,
@@ -81,7 +81,7 @@ impl<F: FnMut(&str)> Notes<F> {
 }
 
 impl Survey {
-    /// Looks through a file.
+    /// Surveys a file.
     pub(super) fn of(
         pages: &Pages,
         header: &Header,
@@ -110,7 +110,7 @@ impl Survey {
             survey.channels.insert(id, channel);
         }
         for (id, extent) in extents {
-            let messages = extent.messages + extent.ahead;
+            let messages = extent.messages + extent.before;
             notes.add(&format!("{messages} messages of a channel whose name is lost (its number is {id})"));
         }
         survey.condition = Condition {
@@ -123,7 +123,7 @@ impl Survey {
         Ok(survey)
     }
 
-    /// All messages that are whole, by channel and number.
+    /// All intact messages, by channel and number.
     pub(super) fn messages<'p>(
         &self,
         pages: &'p Pages,
@@ -185,7 +185,7 @@ impl Survey {
         Ok(())
     }
 
-    /// How often messages may have been lost, which tells each channel's life.
+    /// How often messages may have been lost, which determines each channel's epoch.
     fn read_losses(&self, pages: &Pages, notes: &mut Notes<impl FnMut(&str)>) -> Option<u64> {
         const SUMMED: usize = 49;
         let totals = self.rows(pages, "totals", TOTALS).find_map(|row| {
@@ -198,7 +198,7 @@ impl Survey {
         totals.map(|totals| totals.losses + u64::from(totals.relaxed))
     }
 
-    /// Where each channel's messages begin and end, and what is missing between.
+    /// Where each channel's messages begin and end, and which are missing between.
     fn read_extents(&self, pages: &Pages) -> BTreeMap<u64, Extent> {
         let mut extents = BTreeMap::<u64, Extent>::new();
         for judged in self.judged(pages) {
@@ -206,7 +206,7 @@ impl Survey {
                 Judged::Whole((id, seq), content) => extents.entry(id).or_default().add(seq, &content),
                 Judged::Damaged((id, _)) => {
                     let extent = extents.entry(id).or_default();
-                    let count = if extent.first.is_some() { &mut extent.behind } else { &mut extent.ahead };
+                    let count = if extent.first.is_some() { &mut extent.after } else { &mut extent.before };
                     *count += 1;
                 }
             }
@@ -214,11 +214,11 @@ impl Survey {
         extents
     }
 
-    /// The rows of channels that are whole.
+    /// The intact rows of channels.
     fn read_rows(&self, pages: &Pages) -> BTreeMap<u64, (Row, bool)> {
         let rows = self.merged(pages, "channels", CHANNELS, |entry| {
             let id = number(&entry.key, 0)?;
-            // The mark behind the numbers tells whether there is a checksum.
+            // The mark after the numbers shows whether there is a checksum.
             let whole = entry.value.get(32).is_some_and(|mark| *mark > 1) || entry.is_trusted;
             Some((id, Row::decode(id, &entry.value).ok().filter(|_| whole)))
         });
@@ -226,7 +226,7 @@ impl Survey {
         rows.filter_map(whole).collect()
     }
 
-    /// Channels whose row is damaged and whose name is known otherwise; and those that nobody finds by their name.
+    /// Adds channels whose row is damaged but whose name is in the table of names; reports those missing from that table.
     fn name_the_rest(
         &self,
         pages: &Pages,
@@ -239,7 +239,7 @@ impl Survey {
             let Some((name, id)) = name(&entry) else { continue };
             match rows.get(&id) {
                 Some((row, _)) if row.name == name => drop(named.insert(id)),
-                // Damaged, or a row of the commit before.
+                // Damaged, or a row of the previous commit.
                 Some(_) => {}
                 None if entry.is_trusted && extents.contains_key(&id) => {
                     notes.add(&format!("channel {:?}: its row; it begins another life", name.as_str()));
@@ -275,14 +275,14 @@ impl Survey {
 impl Extent {
     fn add(&mut self, seq: u64, content: &Content) {
         if self.first.is_none() {
-            // What was told to be lost in front of everything is as good as evicted.
+            // A loss before the first message, reported earlier, is as good as an eviction.
             let Content::Message(_) = content else { return };
             self.first = Some(seq);
         } else if self.last + 1 < seq && self.holes.len() < HOLES {
             self.holes.push((self.last + 1, seq - 1));
         }
         self.last = seq;
-        self.behind = 0;
+        self.after = 0;
         if let Content::Message(message) = content {
             self.messages += 1;
             self.last_at = message.at;
@@ -291,19 +291,19 @@ impl Extent {
 }
 
 impl Channel {
-    /// The same with its row as its messages correct it.
+    /// The same with its row corrected by its messages.
     fn corrected(mut self, notes: &mut Notes<impl FnMut(&str)>) -> Self {
         let Self { row, extent, .. } = &mut self;
         let name = row.name.as_str();
-        if extent.ahead > 0 {
-            notes.add(&format!("channel {name:?}: {} messages in front of all others", extent.ahead));
+        if extent.before > 0 {
+            notes.add(&format!("channel {name:?}: {} messages in front of all others", extent.before));
         }
         for (first, last) in &extent.holes {
             notes.add(&format!("channel {name:?}: messages {first} to {last}"));
         }
         let end = if extent.first.is_some() { extent.last } else { row.newest };
-        let newest = end.saturating_add(extent.behind).max(row.newest);
-        if newest > end || extent.behind > 0 {
+        let newest = end.saturating_add(extent.after).max(row.newest);
+        if newest > end || extent.after > 0 {
             notes.add(&format!("channel {name:?}: messages {} to {newest}", end + 1));
         }
         (row.newest, row.newest_at) = (newest, row.newest_at.max(extent.last_at));
@@ -311,7 +311,7 @@ impl Channel {
     }
 }
 
-/// Which commits to read, and whether a server would open the file.
+/// Picks the commits to read; also tells whether a server would open the file.
 fn sources(pages: &Pages, header: &Header, say: &mut impl FnMut(&str)) -> (Vec<Pointer>, bool) {
     let roots = |slots: &[Slot]| slots.iter().filter_map(|slot| slot.user).collect();
     let Some((newest, older)) = header.slots.split_first() else { return (Vec::new(), false) };
@@ -319,7 +319,7 @@ fn sources(pages: &Pages, header: &Header, say: &mut impl FnMut(&str)) -> (Vec<P
         return (roots(&[*newest]), true);
     }
     if header.is_clean {
-        // Nothing is verified then, and so nothing refused, as long as the way to each table is there.
+        // After a clean close redb verifies nothing, so it opens the file as long as it can reach each table.
         let found = newest.user.is_some_and(|root| TABLES.iter().all(|name| pages.has_table(root, name)));
         return (roots(&header.slots), found);
     }
@@ -347,7 +347,7 @@ enum Judged<K, V> {
 
 type Rows<'p, K, V> = Peekable<Box<dyn Iterator<Item = Judged<K, V>> + 'p>>;
 
-/// The rows of two commits, each once: the newer one's where both are whole, and damaged ones of the newer.
+/// The rows of two commits, merged by key: the newer one's where both are intact. Of damaged rows, only the newer one's.
 struct Merged<'p, K, V> {
     newer: Option<Rows<'p, K, V>>,
     older: Option<Rows<'p, K, V>>,
@@ -361,7 +361,7 @@ impl<K: Ord + Copy, V> Iterator for Merged<'_, K, V> {
         let Some(older) = &mut self.older else { return newer.next() };
         while older.next_if(|row| matches!(row, Judged::Damaged(_))).is_some() {}
         match (newer.peek(), older.peek()) {
-            // Under which key it stands says nothing.
+            // Not compared: the key of a damaged row may be wrong too.
             (Some(Judged::Damaged(_)) | None, None) | (Some(Judged::Damaged(_)), _) => newer.next(),
             (None, Some(_)) => older.next(),
             (Some(Judged::Whole(..)), None) => newer.next(),

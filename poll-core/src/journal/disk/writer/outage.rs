@@ -95,7 +95,7 @@ impl Writer {
     /// Opens the file again, settles what is in doubt, and only then gives it to the others.
     fn reopen(&mut self) -> Result<(), OpenError> {
         let (database, totals) = recovery::open(&self.shared, Opening::Again)?;
-        self.committer.reset(totals);
+        self.commit_state.reset(totals);
         if let Some(doubt) = self.doubt.take() {
             self.settle_doubt(doubt);
         }
@@ -105,7 +105,7 @@ impl Writer {
 
     fn settle_doubt(&mut self, doubt: Doubt) {
         let entries = self.shared.in_flight.end(doubt.entries);
-        if doubt.batch == self.committer.totals.batch {
+        if doubt.batch == self.commit_state.totals.batch {
             return self.answer(entries, doubt.summary);
         }
         // Channels that were to be forgotten, and messages to be evicted, are still there.

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use redb::Error;
 use tokio::time::Instant;
 
-use super::super::committer::{CommitSummary, Committer};
+use super::super::commit_state::{CommitState, CommitSummary};
 use super::super::options::Durability;
 use super::super::shared::Shared;
 use super::super::write_queue::PendingAppend;
@@ -15,7 +15,7 @@ use crate::types::JournalError;
 
 pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
-    pub(super) committer: Committer,
+    pub(super) commit_state: CommitState,
     pub(super) availability: Availability,
     /// A commit of unknown outcome.
     pub(super) doubt: Option<Doubt>,
@@ -25,14 +25,14 @@ pub(super) struct Writer {
     pub(super) lost: Option<JournalError>,
 }
 
-/// What the writer can do.
+/// What the writer can do now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Availability {
     /// Everything.
     Serving,
     /// The file is open, but nothing can be written to it.
     Refusing(Fault),
-    /// The file is closed, or is left alone for a while because it failed repeatedly.
+    /// The file is closed, or not tried for a while because it failed repeatedly.
     Away(Fault),
 }
 
@@ -60,7 +60,7 @@ impl Writer {
     pub(super) fn answer(&self, entries: Vec<PendingAppend>, summary: CommitSummary) {
         let shared = &self.shared;
         shared.count(&entries);
-        shared.set_overhead(&self.committer.totals);
+        shared.set_overhead(&self.commit_state.totals);
         shared.channels.fetch_sub(summary.forgotten, Ordering::Relaxed);
         for (PendingAppend { append, write_behind, .. }, kept) in entries.into_iter().zip(summary.kept) {
             match write_behind {
@@ -76,7 +76,7 @@ impl Writer {
         }
     }
 
-    /// Refuses publishes and everything queued behind them. Those that are visible already go back to the queue.
+    /// Refuses these publishes and everything queued after them. Those that are visible already go back to the queue.
     pub(super) fn refuse(&mut self, mut entries: Vec<PendingAppend>, why: &JournalError) {
         entries.extend(self.shared.writes.drain());
         let (shown, waiting): (Vec<_>, Vec<_>) =

@@ -1,4 +1,4 @@
-//! What the writer knows of the file between commits, and of the commit under way.
+//! The writer's state between commits, and of the commit under way: totals, cached channels, damaged channels.
 //!
 //! After a failed commit it forgets the channels and reads the file again.
 
@@ -15,13 +15,13 @@ use crate::types::{ChannelName, Epoch, NameMap, Retention, Seq, Timestamp};
 /// Channels cached between commits; a megabyte for every few thousand.
 pub(super) const CACHED: usize = 65_536;
 
-pub(super) struct Committer {
+pub(super) struct CommitState {
     pub(super) totals: Totals,
     pub(super) cache: NameMap<CachedChannel>,
     pub(super) retention: Retention,
     pub(super) sweeper: Sweeper,
     pub(super) quick_repair: bool,
-    /// Channels that were found damaged. Nothing more is written to them or deleted from them.
+    /// Channels found damaged. Nothing more is written to them or deleted from them.
     pub(super) damaged: BTreeSet<ChannelName>,
     /// The channel being worked on; after a failure, the one that it happened at.
     pub(super) current: Option<ChannelName>,
@@ -39,7 +39,7 @@ pub(super) struct Sweeper {
 /// What one commit did.
 #[derive(Default)]
 pub(super) struct CommitSummary {
-    /// For each publish, whether it was kept. One that was not comes after one that failed.
+    /// For each publish, whether it was stored. One that was not follows one that failed.
     pub(super) kept: Vec<bool>,
     /// The channels that were changed.
     pub(super) touched: Vec<ChannelName>,
@@ -49,7 +49,7 @@ pub(super) struct CommitSummary {
     pub(super) forgotten: u64,
 }
 
-impl Committer {
+impl CommitState {
     pub(super) fn new(
         totals: Totals,
         quick_repair: bool,
@@ -74,14 +74,14 @@ impl Committer {
         self.damaged.contains(name) || self.file.unreadable.has(name)
     }
 
-    /// The file was opened again: nothing that was known before counts.
+    /// Starts over after the file was opened again.
     pub(super) fn reset(&mut self, totals: Totals) {
         self.totals = totals;
         self.cache.clear();
         self.damaged.clear();
     }
 
-    /// The channel of this name as it is within this commit, to be changed.
+    /// The channel of this name within this commit, for changes.
     pub(super) fn touch(
         &mut self,
         tables: &Tables<'_>,
