@@ -1,7 +1,7 @@
-//! Doors to the parsers for the fuzzers; in no other build.
+//! Entry points to the parsers, compiled for fuzzing only.
 //!
-//! Each takes a query and a body as a stranger may send them, and holds what a parser promises: whatever comes is
-//! a question within its bounds, a publish, or a refusal.
+//! Each takes an arbitrary query and body, and checks the parser's promise: any input is a question within its limits, a
+//! publish, or a refusal.
 
 use std::time::Duration;
 
@@ -82,8 +82,7 @@ pub fn channel(query: &str, body: &[u8]) {
     drop(channel::publish(body, MOST_PAYLOAD));
 }
 
-/// Requests as HTTP/1.1 takes them without an engine: a plain one can be said in the types of `http`, and whatever else
-/// is not touched.
+/// Requests on the fast path: a plain one converts to the types of `http`, and anything else is left alone.
 pub fn plain(bytes: &[u8]) {
     let Some((plain, end)) = parse_request::read(bytes, 1 << 14) else {
         return;
@@ -97,8 +96,8 @@ pub fn plain(bytes: &[u8]) {
     assert!(content.is_empty() || request.method() == http::Method::POST);
 }
 
-/// Chunked content as an engine is given it: its end is where another reader finds it too, however the bytes come, and
-/// before it no line ends in anything but CRLF.
+/// Chunked content as passed to hyper: its end is where another parser finds it too, however the bytes are split, and every
+/// line before it ends in CRLF.
 pub fn framing(bytes: &[u8]) {
     let Some((cut, bytes)) = bytes.split_first() else { return };
     let end = |cut: usize| {
@@ -120,7 +119,7 @@ pub fn framing(bytes: &[u8]) {
     let Some(found) = found else { return };
     let mut at = 0;
     loop {
-        // What it refuses, an engine refuses.
+        // hyper refuses what httparse refuses.
         let Ok(httparse::Status::Complete((line, size))) = httparse::parse_chunk_size(&bytes[at..]) else {
             return;
         };

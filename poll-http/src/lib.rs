@@ -22,9 +22,9 @@
 //! # Ok(()) }
 //! ```
 //!
-//! [`Mount`] serves the same below a path of somebody else's server.
+//! [`Mount`] serves the same under a path of another server.
 //!
-//! # Patterns: when an answer is given
+//! # Patterns: when a request is answered
 //!
 //! | pattern | file in `pattern/` | path | specification |
 //! | --- | --- | --- | --- |
@@ -36,16 +36,16 @@
 //! | publish | `publish.rs` | `/api/message`, and every dialect's | POST, RFC 9110 §9.3.3 |
 //! | one message | `message.rs` | `/api/messages/{channel}/{cursor}` | GET, RFC 9110 §9.3.1 |
 //!
-//! # Dialects: how a question is read and its answer written
+//! # Dialects: how a request is parsed and its response written
 //!
 //! `native`, `golongpoll`, `chat` and `channel`, each a file in `dialect/`.
 //!
-//! # The other folders
+//! # The other modules
 //!
-//! `message` is what is said: heads, bodies, refusals. `access` says who may and how often, `worker` is what the requests
-//! of a worker share, `stream` the body of an answer that stays open, `service` one request's way through all of them, and
-//! `transport` the connections. Each uses those before it: `message < access < worker < dialect < stream < pattern <
-//! service`; `transport` uses little of them, and none of them uses it.
+//! `message` is HTTP messages: request heads, bodies, responses, errors. `access` decides who may make requests and how
+//! often, `worker` is what a worker's requests share, `stream` the body of a response that stays open, `service` one
+//! request's way through all of them, and `transport` the connections. Each uses those before it: `message < access < worker
+//! < dialect < stream < pattern < service`; `transport` uses little of them, and none of them uses it.
 
 mod access;
 mod dialect;
@@ -59,7 +59,7 @@ mod transport;
 mod worker;
 
 pub use access::admission::{Limits, Rate};
-pub use access::client::counted as counted_address;
+pub use access::client::rate_limit_address;
 pub use access::origin::{Cors, HostCheck};
 pub use access::tokens::Access;
 pub use message::body::{Body, BodyError, Piece, Pieces, Promise};

@@ -13,7 +13,7 @@ use std::task::Waker;
 
 use ipnet::IpNet;
 use poll_core::environment::KeyedMap;
-use poll_http::{Cut, Metrics, counted_address};
+use poll_http::{Cut, Metrics, rate_limit_address};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use slab::Slab;
 use tokio::sync::Notify;
@@ -162,7 +162,7 @@ impl Inner {
         {
             return Some(None);
         }
-        let address = counted_address(peer);
+        let address = rate_limit_address(peer);
         let mut addresses = self.addresses();
         let open = addresses.entry(address).or_default();
         if *open >= self.bounds.per_address {

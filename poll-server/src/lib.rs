@@ -133,7 +133,7 @@ pub async fn run(
     };
     let ended = tokio::select! {
         biased;
-        () = shutdown.insisted() => return Ok(Ended::AtOnce),
+        () = shutdown.forced() => return Ok(Ended::AtOnce),
         index = workers.ended() => return Err(RunError::Worker(index)),
         error = open.failed() => return Err(RunError::Store(error)),
         cut = orderly => Ended::Drained { cut },

@@ -67,7 +67,7 @@ impl Shutdown {
     }
 
     /// Returns once an end at once was asked for.
-    pub(crate) async fn insisted(&self) {
+    pub(crate) async fn forced(&self) {
         self.until(Asked::AtOnce).await;
     }
 

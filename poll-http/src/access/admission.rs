@@ -92,7 +92,7 @@ const CLIENT_AT_CAPACITY: &str = "Too many connections from client";
 const CHANNEL_AT_CAPACITY: &str = "Channel at capacity";
 
 /// Polls end all the time, so there is room again soon.
-const SLOT_RETRY: Duration = Duration::from_secs(1);
+const PERMIT_RETRY: Duration = Duration::from_secs(1);
 
 impl Admission {
     pub(crate) fn new(limits: Limits, memory: Memory) -> Self {
@@ -108,31 +108,31 @@ impl Admission {
         }
     }
 
-    /// Admits a request that waits, which has to be [released](Self::give).
+    /// Admits a request that waits, which has to be [released](Self::release).
     ///
     /// # Errors
     /// 429 with the limit that was reached.
-    pub(crate) fn take(&self, channel: &ChannelName, client: &Client) -> Result<Names, Refusal> {
+    pub(crate) fn acquire(&self, channel: &ChannelName, client: &Client) -> Result<Names, Refusal> {
         let names = Names::of(channel, client, &self.memory)?;
-        let full = |what| Refusal::new(StatusCode::TOO_MANY_REQUESTS, what).retry_after(SLOT_RETRY);
+        let full = |what| Refusal::new(StatusCode::TOO_MANY_REQUESTS, what).retry_after(PERMIT_RETRY);
         let limits = &self.limits;
         let more = |count| (limits.total == 0 || count < limits.total).then_some(count + 1);
         self.total.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).map_err(|_| full(AT_CAPACITY))?;
         let undo_total = || self.total.fetch_sub(1, Ordering::Relaxed);
         if let Some(name) = &client.name
-            && !self.clients.take(name)
+            && !self.clients.acquire(name)
         {
             undo_total();
             return Err(full(CLIENT_AT_CAPACITY));
         }
-        let undo_client = || client.name.iter().for_each(|name| self.clients.give(name));
-        if !self.addresses.take(&client.address) {
+        let undo_client = || client.name.iter().for_each(|name| self.clients.release(name));
+        if !self.addresses.acquire(&client.address) {
             undo_client();
             undo_total();
             return Err(full(CLIENT_AT_CAPACITY));
         }
-        if !self.channels.take(channel) {
-            self.addresses.give(&client.address);
+        if !self.channels.acquire(channel) {
+            self.addresses.release(&client.address);
             undo_client();
             undo_total();
             return Err(full(CHANNEL_AT_CAPACITY));
@@ -141,12 +141,12 @@ impl Admission {
     }
 
     /// Releases an admitted request.
-    pub(crate) fn give(&self, channel: &ChannelName, client: &Client, names: Names) {
+    pub(crate) fn release(&self, channel: &ChannelName, client: &Client, names: Names) {
         drop(names);
-        self.channels.give(channel);
-        self.addresses.give(&client.address);
+        self.channels.release(channel);
+        self.addresses.release(&client.address);
         if let Some(name) = &client.name {
-            self.clients.give(name);
+            self.clients.release(name);
         }
         self.total.fetch_sub(1, Ordering::Relaxed);
     }
@@ -194,12 +194,12 @@ mod tests {
     }
 
     #[test]
-    fn each_bound_is_reached_told_and_given_back() {
+    fn each_bound_is_reached_reported_and_released() {
         let limits = Limits { total: 4, per_channel: 2, per_client: 1, per_address: 3, ..Limits::default() };
         let admission = Admission::new(limits, Memory::new(0));
         let channel = |name: &str| ChannelName::parse(name).unwrap();
         let take = |name: &str, who: Option<&str>, at: u8| {
-            let taken = admission.take(&channel(name), &client(who, [1, 1, 1, at]));
+            let taken = admission.acquire(&channel(name), &client(who, [1, 1, 1, at]));
             taken.map(drop).map_err(|refusal| refusal.detail().to_owned())
         };
         let refused = |what: &str| Err(what.to_owned());
@@ -215,7 +215,7 @@ mod tests {
 
         for (name, who, at) in [("a", Some("x"), 1), ("a", Some("y"), 1), ("b", Some("z"), 1), ("c", None, 2)]
         {
-            admission.give(&channel(name), &client(who, [1, 1, 1, at]), Names { _charge: None });
+            admission.release(&channel(name), &client(who, [1, 1, 1, at]), Names { _charge: None });
         }
         assert_eq!(admission.waiting(), 0);
         assert!(
@@ -228,32 +228,32 @@ mod tests {
         let limits = Limits { total: 1, ..Limits::default() };
         let admission = Admission::new(limits, Memory::new(0));
         let channel = ChannelName::parse("a").unwrap();
-        let _taken = admission.take(&channel, &client(None, [9, 9, 9, 9])).unwrap();
+        let _taken = admission.acquire(&channel, &client(None, [9, 9, 9, 9])).unwrap();
         for number in 0..10_000u32 {
             let name = format!("attacker-{number}");
             let stranger = Client { name: Some(name.as_str().into()), address: IpAddr::V4(number.into()) };
-            assert!(admission.take(&channel, &stranger).is_err());
+            assert!(admission.acquire(&channel, &stranger).is_err());
         }
         assert!(admission.clients.is_empty());
     }
 
     #[test]
-    fn long_names_are_charged_for_as_long_as_the_place_is_kept() {
+    fn long_names_are_charged_for_as_long_as_the_permit_is_held() {
         // A sixteenth of it is for names.
         let memory = Memory::new(16 * 2_000);
         let admission = Admission::new(Limits::default(), memory.clone());
         let (short, long) = ("c".repeat(23), "c".repeat(1_000));
         let [short, long] = [short, long].map(|name| ChannelName::parse(&name).unwrap());
         let (one, named) = (client(None, [1, 1, 1, 1]), client(Some(&"n".repeat(100)), [1, 1, 1, 1]));
-        let names = admission.take(&short, &one).unwrap();
+        let names = admission.acquire(&short, &one).unwrap();
         assert_eq!(memory.used(Kind::Names), 0);
-        admission.give(&short, &one, names);
-        let names = [admission.take(&long, &named), admission.take(&short, &named)].map(Result::unwrap);
+        admission.release(&short, &one, names);
+        let names = [admission.acquire(&long, &named), admission.acquire(&short, &named)].map(Result::unwrap);
         assert_eq!(memory.used(Kind::Names), 1_200);
-        assert_eq!(admission.take(&long, &one).unwrap_err().detail(), AT_CAPACITY);
+        assert_eq!(admission.acquire(&long, &one).unwrap_err().detail(), AT_CAPACITY);
         let [first, second] = names;
-        admission.give(&long, &named, first);
-        admission.give(&short, &named, second);
+        admission.release(&long, &named, first);
+        admission.release(&short, &named, second);
         assert_eq!((memory.used(Kind::Names), admission.waiting()), (0, 0));
     }
 }

@@ -12,14 +12,14 @@ use crate::message::head::{Field, FieldSet, Head, text};
 use crate::message::refusal::Refusal;
 
 const FORWARDING: FieldSet = FieldSet::of([Field::XForwardedFor, Field::XRealIp]);
-const SAID_OF_CLIENTS: FieldSet = FieldSet::of([Field::XClientId, Field::XForwardedFor, Field::XRealIp]);
+const CLIENT_FIELDS: FieldSet = FieldSet::of([Field::XClientId, Field::XForwardedFor, Field::XRealIp]);
 
 /// A client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Client {
     /// `X-Client-ID`, if given.
     pub(crate) name: Option<Arc<str>>,
-    /// The address as [counted](counted) by limits.
+    /// The address by which limits count, from [`rate_limit_address`].
     pub(crate) address: IpAddr,
 }
 
@@ -33,10 +33,10 @@ pub(crate) struct Proxies {
 impl Client {
     const MOST_NAME_BYTES: usize = 256;
 
-    pub(crate) fn of(peer: IpAddr, head: Head<'_>, proxies: &Proxies) -> Result<Self, Refusal> {
+    pub(crate) fn from_request(peer: IpAddr, head: Head<'_>, proxies: &Proxies) -> Result<Self, Refusal> {
         // Few requests do.
-        if !head.has_any(SAID_OF_CLIENTS) {
-            return Ok(Self { name: None, address: counted(peer.to_canonical()) });
+        if !head.has_any(CLIENT_FIELDS) {
+            return Ok(Self { name: None, address: rate_limit_address(peer.to_canonical()) });
         }
         let name = match head.field(Field::XClientId).filter(|name| !name.is_empty()) {
             None => None,
@@ -47,7 +47,7 @@ impl Client {
                 Some(name.ok_or_else(malformed)?.into())
             }
         };
-        Ok(Self { name, address: counted(proxies.address(peer, head)) })
+        Ok(Self { name, address: rate_limit_address(proxies.address(peer, head)) })
     }
 }
 
@@ -93,7 +93,7 @@ fn address(hop: &[u8]) -> Option<IpAddr> {
 
 /// The address by which limits count: in IPv6 the /64 prefix, because a host has that many addresses.
 #[must_use]
-pub fn counted(address: IpAddr) -> IpAddr {
+pub fn rate_limit_address(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(address) => {
@@ -113,7 +113,7 @@ mod tests {
             head.headers.append(*name, http::HeaderValue::from_bytes((*value).as_ref()).unwrap());
         }
         let proxies = Proxies::new(vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()]);
-        Client::of(peer.parse().unwrap(), (&head).into(), &proxies).unwrap().address.to_string()
+        Client::from_request(peer.parse().unwrap(), (&head).into(), &proxies).unwrap().address.to_string()
     }
 
     const FORWARDED: &str = "x-forwarded-for";

@@ -12,10 +12,10 @@ use poll_core::{Batch, ChannelName, Form, Limit, Message, Payload, Position, Pub
 use uuid::Uuid;
 
 use crate::dialect::format::{PollFormat, PublishFormat};
-use crate::dialect::list::{self, List};
+use crate::dialect::message_list::{self, List};
 use crate::dialect::object::{self, Fields};
 use crate::dialect::question::{Answer, AtEnd, Channels, Question};
-use crate::dialect::wait::wait;
+use crate::dialect::timeout::wait;
 use crate::message::body::Body;
 use crate::message::head::Head;
 use crate::message::json::{write_encoding, write_payload};
@@ -92,8 +92,8 @@ pub(crate) fn publish(body: &[u8], most_payload: usize) -> Result<Publish, Refus
 impl PollFormat for PollAnswer {
     fn write(self: Box<Self>, _: &ChannelName, answer: &Answer) -> Result<Reply, Refusal> {
         let body = match (&answer.view.batch, *self) {
-            (Some(batch), Self::All(_)) => list::body(All, answer, batch, Vec::new()),
-            (Some(batch), Self::One(_)) => list::body(One, answer, batch, Vec::new()),
+            (Some(batch), Self::All(_)) => message_list::body(All, answer, batch, Vec::new()),
+            (Some(batch), Self::One(_)) => message_list::body(One, answer, batch, Vec::new()),
             (None, format) => {
                 let since = match format {
                     Self::One(since) => since,
@@ -106,7 +106,7 @@ impl PollFormat for PollAnswer {
             }
         };
         let mut reply = respond::whole(StatusCode::OK, respond::JSON, respond::NO_STORE, body);
-        list::add_missed(&mut reply, &answer.view.read_state);
+        message_list::add_missed(&mut reply, &answer.view.read_state);
         Ok(reply)
     }
 }

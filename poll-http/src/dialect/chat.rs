@@ -9,7 +9,7 @@ use poll_core::{Batch, ChannelName, Form, Limit, Message, Payload, Position, Pub
 use uuid::Uuid;
 
 use crate::dialect::format::{PollFormat, PublishFormat};
-use crate::dialect::list::{self, List};
+use crate::dialect::message_list::{self, List};
 use crate::dialect::object::{self, Fields};
 use crate::dialect::question::{Answer, AtEnd, Channels, Question};
 use crate::message::body::Body;
@@ -72,11 +72,11 @@ pub(crate) struct PollAnswer;
 impl PollFormat for PollAnswer {
     fn write(self: Box<Self>, _: &ChannelName, answer: &Answer) -> Result<Reply, Refusal> {
         let body = match &answer.view.batch {
-            Some(batch) => list::body(Messages, answer, batch, Vec::new()),
+            Some(batch) => message_list::body(Messages, answer, batch, Vec::new()),
             None => Body::full(&b"[]"[..]),
         };
         let mut reply = respond::whole(StatusCode::OK, JSON_UTF8, respond::NO_STORE, body);
-        list::add_missed(&mut reply, &answer.view.read_state);
+        message_list::add_missed(&mut reply, &answer.view.read_state);
         Ok(reply)
     }
 }

@@ -92,7 +92,7 @@ fn poll(head: Head<'_>, most_seconds: u64) -> Result<(Question, Since), Refusal>
 
 /// A client's mistake, which this dialect answers with status 200.
 fn mistake(text: impl Into<std::borrow::Cow<'static, str>>) -> Refusal {
-    Refusal::told_as_success(text)
+    Refusal::reported_as_200(text)
 }
 
 /// What happens to the events that this client gets. Deleting is a write: it needs the right to publish, and a page of

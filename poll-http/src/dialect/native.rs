@@ -1,4 +1,5 @@
-//! The native dialect: `/api/message`, `/api/poll`, `/api/longpoll`, `/api/stream`, `/api/push`, `/api/progress`.
+//! The native dialect: `/api/message`, `/api/messages/{channel}/{cursor}`, `/api/poll`, `/api/longpoll`, `/api/stream`,
+//! `/api/push`, `/api/progress`.
 //!
 //! `question` and `publish` (with `content_type`, `multipart` and `job`) parse; `poll_answer`, `publish_answer`,
 //! `message` and `frames` write.

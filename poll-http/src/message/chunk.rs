@@ -1,4 +1,5 @@
-//! The chunked transfer coding (RFC 9112, section 7.1).
+//! The chunked transfer coding (RFC 9112, section 7.1), as written by `transport/http1/fast/write_response.rs` and
+//! `stream/broadcast/pass.rs`. hyper has its own.
 
 /// Ends a chunk's size and its data.
 pub(crate) const LINE_END: &[u8] = b"\r\n";

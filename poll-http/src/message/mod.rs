@@ -1,6 +1,7 @@
-//! HTTP messages: a request's head, query and content, an answer and its body, and the refusal that errors become.
+//! HTTP messages: request heads, bodies, responses, errors.
 //!
-//! Knows neither clients nor connections. Uses no other wing.
+//! Also what requests and their connection share: the protocol's properties (`connection_info`), transfer codings, and a
+//! socket that a broadcast may write to (`shared_writer`). Uses no other module.
 
 pub(crate) mod accept;
 pub(crate) mod allowance;

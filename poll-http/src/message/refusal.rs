@@ -1,7 +1,8 @@
-//! The one place where an error becomes an answer.
+//! Errors as HTTP: a status of 400 or above, a sentence, and what the client may do about it.
 //!
-//! A [`Refusal`] is a status of 400 or above, a sentence, and what the client may do about it. Errors of the core are
-//! mapped here and nowhere else. Each dialect chooses an [`ErrorFormat`].
+//! Errors of the core become a [`Refusal`] here and nowhere else; those of `access` and `worker` do so beside their types.
+//! `service::router` picks the dialect's [`ErrorFormat`], and `service::finish` makes a refusal the response. Only a handler
+//! that panicked is answered without one (`transport::handle`).
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -33,6 +34,9 @@ pub struct Refusal {
 
 /// The problem type of a publish that may or may not have been stored.
 const OUTCOME_UNKNOWN: &str = "https://github.com/poll-rs/poll/problems/outcome-unknown";
+
+/// The detail of a refusal while the server drains.
+pub(crate) const GOING_DOWN: &str = "the server is going down";
 
 /// How a dialect writes errors.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -73,7 +77,7 @@ impl Refusal {
     }
 
     /// A client's mistake, which the golongpoll dialect answers with status 200.
-    pub(crate) fn told_as_success(detail: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn reported_as_200(detail: impl Into<Cow<'static, str>>) -> Self {
         Self { status: StatusCode::OK, ..Self::bad_request(detail) }
     }
 
@@ -116,6 +120,11 @@ impl Refusal {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(Duration::from_secs(1))
     }
 
+    /// 503: the server drains or is not ready. A second later another one should have taken over.
+    pub(crate) fn unready(why: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, why).retry_after(Duration::from_secs(1))
+    }
+
     /// Adds `Retry-After` (RFC 9110, section 10.2.3), rounded up to whole seconds.
     #[must_use]
     pub fn retry_after(self, after: Duration) -> Self {
@@ -124,7 +133,7 @@ impl Refusal {
 
     /// Replaces the detail.
     #[must_use]
-    pub(crate) fn saying(self, detail: &'static str) -> Self {
+    pub(crate) fn with_detail(self, detail: &'static str) -> Self {
         Self { detail: detail.into(), ..self }
     }
 

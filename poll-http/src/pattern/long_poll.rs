@@ -1,8 +1,7 @@
-//! Long poll: answers when there is something to give, when the channel ends, when the time is up, or when the server
-//! drains.
+//! Long poll: answers when there are messages, when the channel ends, when the time is up, or when the server drains.
 //!
-//! The position is settled once, before the first read, and never moves while waiting: what the answer says of missed
-//! messages is counted from where the reader really was.
+//! The position is resolved once, before the first read, and never moves while waiting: missed messages are counted from
+//! where the reader really was.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -28,14 +27,14 @@ use crate::worker::drain::WaitDraining;
 use crate::worker::metrics::Waiter;
 use crate::worker::timer_wheel::Timer;
 
-/// What is asked, and how its dialect answers.
+/// A parsed request, and its dialect's format.
 pub(crate) struct Request {
     pub(crate) question: Question,
     pub(crate) format: Box<dyn PollFormat>,
     pub(crate) wants: Wants,
 }
 
-/// Answers a question when its time has come.
+/// Answers a question, after waiting if necessary.
 pub(crate) fn answer(worker: &Worker, mut request: Request, client: Client) -> Result<Outcome, Refusal> {
     if request.wants == Wants::HeadOnly {
         request.question.wait = Duration::ZERO;
@@ -44,14 +43,14 @@ pub(crate) fn answer(worker: &Worker, mut request: Request, client: Client) -> R
     Ok(match request.format.lookup_position() {
         None => Outcome::later(LongPoll::new(worker, request, client)),
         Some(position) => Outcome::later(async move {
-            let request = place(&worker, request, position, &client).await?;
+            let request = resolve_start(&worker, request, position, &client).await?;
             LongPoll::new(worker, request, client).await
         }),
     })
 }
 
-/// Has the dialect settle where the poll starts.
-async fn place(
+/// Lets the dialect decide where the poll starts, from what is at a position.
+async fn resolve_start(
     worker: &Worker,
     request: Request,
     position: Position,
@@ -71,28 +70,28 @@ async fn place(
         Ok(Lookup { now, read_state, message })
     };
     let begun = Instant::now();
-    let place = worker.archive_read(channel, client, question.wait, read).await?;
+    let lookup = worker.archive_read(channel, client, question.wait, read).await?;
     let wait = question.wait.saturating_sub(begun.elapsed());
-    let question = format.start(Question { wait, ..question }, &place);
+    let question = format.start(Question { wait, ..question }, &lookup);
     Ok(Request { question, format, wants })
 }
 
-/// A question on its way to its answer. A future by hand: there are as many as waiters, and an `async fn` keeps three
-/// times as much for each, because what it awaits stands beside what it holds. For the same reason it has no guards,
-/// which would hold once more what is here, and releases by itself what it took.
+/// A long poll in progress. A hand-written future: there is one per waiter, and an `async fn` is three times as large,
+/// because it stores what it awaits besides its own variables. For the same reason it uses no guards, which would hold the
+/// same fields again, and releases its permit and registration itself.
 struct LongPoll {
     worker: Worker,
     question: Question,
     client: Client,
     wants: Wants,
-    /// Taken with the answer.
+    /// `None` once it is answered.
     format: Option<Box<dyn PollFormat>>,
-    came: Timestamp,
+    arrived_at: Timestamp,
     /// `None` before the first read.
     pinned: Option<Pinned>,
     /// A read that has to wait for the archive.
     reading: Option<Reading>,
-    /// The end of the wait, once it is certain that there is one.
+    /// The end of the wait, once one is needed.
     until: Option<Instant>,
     timer: Timer,
     /// Its permit to wait.
@@ -106,20 +105,20 @@ type Reading = Pin<Box<dyn Future<Output = Result<(Pinned, View, Timestamp, Limi
 /// What there is to wait for.
 #[derive(Clone, Copy)]
 enum Awaited {
-    /// So much time to pass.
+    /// Time to pass.
     Time(Duration),
-    /// Something after the position.
+    /// A message after the position.
     News,
-    /// Nothing: the channel has ended, and its dialect cannot say so.
+    /// Only the timer: the channel has ended, and the dialect cannot express that.
     Nothing,
 }
 
-/// What is waited for, beside the timer.
+/// What is waited for, besides the timer.
 enum Waiting {
     No,
-    /// Something may have come.
+    /// New messages.
     ForNews(Option<Ticket>),
-    /// Nothing will ever come, but the server may drain.
+    /// No message can follow, but the server may drain.
     ForDrain(WaitDraining),
 }
 
@@ -130,11 +129,11 @@ enum Phase {
     Draining,
 }
 
-/// What one look shows.
+/// The result of one read.
 enum Look {
-    /// All there is to give.
+    /// Everything that the dialect may send.
     Given(Answer),
-    /// There is something, but not to be given before so much time has passed.
+    /// There are messages, but the dialect must not send them before this time has passed.
     Held(Duration),
 }
 
@@ -145,11 +144,11 @@ impl Future for LongPoll {
         let this = self.get_mut();
         let answer = ready!(this.poll_answer(cx))?;
         answer.check_budget()?;
-        // Polled after completion only by a bug of a caller's.
+        // `None` only if polled after completion.
         let Some(format) = this.format.take() else { return Poll::Pending };
         let (channel, client) = (&this.question.channels.only().channel, &this.client);
         let reply = format.write(channel, &answer)?;
-        // A HEAD is given no messages.
+        // A HEAD delivers no messages.
         if this.wants == Wants::HeadOnly {
             return Poll::Ready(Ok(reply));
         }
@@ -167,7 +166,7 @@ impl LongPoll {
     fn new(worker: Worker, request: Request, client: Client) -> Self {
         let Request { question, format, wants } = request;
         Self {
-            came: worker.now(),
+            arrived_at: worker.now(),
             timer: worker.timers().timer(),
             pinned: None,
             reading: None,
@@ -198,7 +197,7 @@ impl LongPoll {
         loop {
             ready!(self.poll_waiting(cx));
             match ready!(self.poll_look(cx)) {
-                Err(error) => return Poll::Ready(self.unread(error)),
+                Err(error) => return Poll::Ready(self.answer_without_read(error)),
                 Ok(Look::Held(pause)) => self.wait(Awaited::Time(pause))?,
                 Ok(Look::Given(answer)) => {
                     let Answer { view, now, .. } = &answer;
@@ -215,12 +214,12 @@ impl LongPoll {
         }
     }
 
-    /// Ready when there is reason to look.
+    /// Ready when there is a reason to read.
     fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let woken = match &mut self.waiting {
             Waiting::No => !self.timer.is_set(),
-            // The drain is checked behind the registration: where another thread begins it in between, it has already
-            // woken all who were registered.
+            // The drain is checked after registering: one that another thread began just before has already woken all
+            // registered waiters.
             Waiting::ForNews(ticket) => {
                 let Some(pinned) = &self.pinned else { return Poll::Ready(()) };
                 let (worker, channel) = (&self.worker, &self.question.channels.only().channel);
@@ -242,13 +241,13 @@ impl LongPoll {
         *self.until.get_or_insert_with(|| Instant::now() + self.question.wait)
     }
 
-    /// Settles what to wait for, and how long.
+    /// Starts to wait.
     fn wait(&mut self, awaited: Awaited) -> Result<(), Refusal> {
         let mut until = self.until();
         self.take_permit()?;
         let worker = &self.worker;
         if self.phase == Phase::Serving
-            && let Some(left) = worker.time_to_drain()
+            && let Some(left) = worker.random_drain_delay()
         {
             self.phase = Phase::Draining;
             until = until.min(Instant::now() + left);
@@ -263,13 +262,13 @@ impl LongPoll {
         Ok(())
     }
 
-    /// Looks once; what the dialect must not give is left out or waited for.
+    /// Reads once, then drops or delays what the dialect must not send yet.
     fn poll_look(&mut self, cx: &mut Context<'_>) -> Poll<Result<Look, ReadError>> {
         let mut limit = self.question.limit;
         loop {
             let (mut view, now, looked) = ready!(self.poll_view(cx, limit))?;
             limit = looked;
-            // Polled after completion only by a bug of a caller's.
+            // `None` only if polled after completion.
             let Some(format) = &mut self.format else { return Poll::Pending };
             let channel = &self.question.channels.only().channel;
             let only = match format.ready(channel, &view, now) {
@@ -295,7 +294,7 @@ impl LongPoll {
                 return Poll::Ready(Ok(Look::Given(Answer { view, now, only })));
             };
             if let Some(last) = given.last().filter(|_| left.is_empty()) {
-                // None of it is given: as if it were not there.
+                // The dialect sends none of these messages: skip them.
                 self.pinned = Some(Pinned::after(Cursor { epoch: view.read_state.epoch, seq: last.seq }));
                 continue;
             }
@@ -307,8 +306,8 @@ impl LongPoll {
         self.format.as_ref()?.select(self.channel(), read_state, messages)
     }
 
-    /// What there is after the position, when that was, and within which limit: a read that had to wait for the archive
-    /// has kept the one it began with.
+    /// The messages after the position, with the time and limit of the read: one that waited for the archive keeps the
+    /// limit it began with.
     fn poll_view(
         &mut self,
         cx: &mut Context<'_>,
@@ -317,7 +316,10 @@ impl LongPoll {
         if self.reading.is_none() {
             let (store, asked) = (self.worker.store(), self.question.channels.only());
             let (now, seen) = match self.pinned {
-                None => (self.came, store.open_resident(self.came, &asked.channel, asked.position, limit)),
+                None => (
+                    self.arrived_at,
+                    store.open_resident(self.arrived_at, &asked.channel, asked.position, limit),
+                ),
                 Some(pinned) => {
                     let now = self.worker.now();
                     let view = store.read_resident(now, &asked.channel, &pinned, limit);
@@ -341,7 +343,7 @@ impl LongPoll {
         Poll::Ready(Ok((view, now, limit)))
     }
 
-    /// Reads what is not in memory, for as long as the poll waits.
+    /// Reads from the archive, for as long as the poll waits.
     fn read(&mut self, now: Timestamp, limit: Limit) -> Reading {
         let until = self.until().max(Instant::now() + SHORTEST_READ);
         let (worker, asked, pinned) =
@@ -360,8 +362,8 @@ impl LongPoll {
         })
     }
 
-    /// The answer where the archive could not be read in time: that nothing came, to a reader whose position is known.
-    fn unread(&self, error: ReadError) -> Result<Answer, Refusal> {
+    /// The answer if the archive could not be read in time: no messages, if the reader's position is known.
+    fn answer_without_read(&self, error: ReadError) -> Result<Answer, Refusal> {
         let pinned = match (&error, self.pinned, self.question.channels.only().position) {
             (ReadError::Unreadable(_) | ReadError::Refused(_), ..) => None,
             (_, Some(pinned), _) => Some(pinned),

@@ -1,4 +1,4 @@
-//! One message by its cursor or number, with its receipts where they are on.
+//! One message by its cursor or number, with its receipts if they are on.
 
 use http::StatusCode;
 use poll_core::{ChannelName, Found, Locator};
@@ -11,13 +11,13 @@ use crate::message::reply::Reply;
 use crate::message::respond;
 use crate::worker::Worker;
 
-/// What is asked.
+/// A parsed request.
 pub(crate) struct Request {
     pub(crate) channel: ChannelName,
     pub(crate) locator: Locator,
 }
 
-/// Gives the message now; later only where it has to be read from the archive.
+/// Answers at once, unless the message has to be read from the archive.
 pub(crate) fn answer(worker: &Worker, request: Request, client: Client) -> Result<Outcome, Refusal> {
     Outcome::soon(find(worker.clone(), request, client))
 }
@@ -28,8 +28,8 @@ async fn find(worker: Worker, request: Request, client: Client) -> Result<Reply,
     match worker.archive_read(&channel, &client, worker.settings().cold_read, read).await? {
         Found::Message(message, at, until) => {
             let receipts = worker.receipts(&channel, at);
-            // A bare number means another message once the channel begins anew, and receipts grow: such an answer is
-            // not to be cached.
+            // A bare number names another message once the channel starts over, and receipts grow: such a response must
+            // not be cached.
             let cache = match (locator, &receipts) {
                 (Locator::Cursor(_), None) => native::message_cache(now, until).into(),
                 _ => respond::NO_CACHE.into(),

@@ -1,8 +1,9 @@
-//! When an answer is given: at once, when something comes, again and again, by push.
+//! When a request is answered: at once, on the next message, continuously, by push.
 //!
-//! Each pattern is a file with the same members in the same order: `Request`, what is asked with nothing left to parse;
-//! `answer(worker, request, client)`, which gives the answer or what will give it; then what that takes. A pattern never
-//! uses another, and parses and refuses nothing that a dialect or the service could have.
+//! Each pattern is a file with the same members in the same order: `Request`, fully parsed; `answer(worker, request,
+//! client)`, which returns the response or a future of it; then its helpers. A pattern never uses another, and leaves all
+//! parsing to dialects and all admission to the service. `long_poll` and `publish` get their dialect as a trait object
+//! (`dialect::format`); the others speak the native dialect only.
 
 pub(crate) mod long_poll;
 pub(crate) mod message;

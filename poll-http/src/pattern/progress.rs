@@ -1,4 +1,4 @@
-//! Progress of a job: all steps so far, then each as it comes, then a clean end.
+//! Progress of a job: all steps so far, then each new one, then a clean end.
 
 mod demo;
 
@@ -18,17 +18,17 @@ use crate::worker::metrics::Waiter;
 
 pub(crate) use demo::demo_job;
 
-/// What is asked.
+/// A parsed request.
 pub(crate) struct Request {
     pub(crate) asked: StreamQuestion,
     pub(crate) job: Job,
     pub(crate) wants: Wants,
 }
 
-/// Whose job it is.
+/// Which job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Job {
-    /// A publisher's, which may have reported a step already or not.
+    /// A publisher's, whether or not it has reported a step yet.
     Reported,
     /// A demonstration, which this request starts.
     Demo,

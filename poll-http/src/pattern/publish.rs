@@ -1,4 +1,4 @@
-//! Publish: the answer comes when the message is kept and every reader can see it.
+//! Publish: answered when the message is stored and every reader can see it.
 
 use poll_core::{ChannelName, Publish, Published, Publishing};
 
@@ -9,22 +9,22 @@ use crate::message::refusal::Refusal;
 use crate::worker::Worker;
 use crate::worker::budget::{self, cost};
 
-/// What is published.
+/// A parsed request.
 pub(crate) struct Request {
     pub(crate) channel: ChannelName,
     pub(crate) publish: Publish,
     pub(crate) format: Box<dyn PublishFormat>,
-    /// The size of the content that it came in…
+    /// The size of its content.
     pub(crate) content: usize,
-    /// … and what is charged for that already; let go of with the answer.
+    /// The charge for the content, released with the response.
     pub(crate) body_charge: Option<BodyCharge>,
 }
 
-/// Publishes, as far as that goes without waiting.
+/// Publishes, as far as possible without waiting.
 pub(crate) fn answer(worker: &Worker, request: Request) -> Result<Outcome, Refusal> {
     let Request { channel, publish, format, content, body_charge } = request;
     budget::charge(cost::MESSAGE * publish.payloads.len() as u64);
-    // Before it is published: then there is no way back.
+    // Charged before it is published, which cannot be undone.
     let charge = worker.charge_answer(format.most_bytes(publish.payloads.len()) as u64)?;
     let body_charge = move |worker: &Worker| {
         body_charge.unwrap_or_else(|| BodyCharge::whole(worker.store().memory(), content))

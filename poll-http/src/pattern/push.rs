@@ -1,7 +1,7 @@
-//! HTTP/2 server push: an answer that stays open, and a PUSH_PROMISE a message (RFC 9113 §8.4).
+//! HTTP/2 server push: a response that stays open, and a PUSH_PROMISE a message (RFC 9113 §8.4).
 //!
-//! Where a promise cannot be made, the message comes inline, as a chunked stream would give it: nothing is lost for want
-//! of a stream, a window or a protocol.
+//! If a promise cannot be made, the message is sent inline, as in a chunked stream: nothing is lost for want of a stream, a
+//! window or a protocol.
 
 use http::{HeaderName, HeaderValue};
 
@@ -22,10 +22,10 @@ use crate::worker::metrics::Waiter;
 
 const PUSH_POLICY: HeaderName = HeaderName::from_static("push-policy");
 
-/// What is asked.
+/// A parsed request.
 pub(crate) struct Request {
     pub(crate) asked: StreamQuestion,
-    /// Whether the client's connection takes promises.
+    /// Whether the client's connection accepts promises.
     pub(crate) push: PushPolicy,
 }
 

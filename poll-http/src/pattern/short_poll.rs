@@ -1,4 +1,4 @@
-//! Short poll: answers at once with what there is, or with 304 where the client has seen just that.
+//! Short poll: answers at once with the messages there are, or with 304 if the client has them all.
 
 use http::StatusCode;
 use poll_core::{ReadState, Timestamp, View};
@@ -12,15 +12,15 @@ use crate::message::reply::{Reply, Wants};
 use crate::message::respond;
 use crate::worker::Worker;
 
-/// What is asked.
+/// A parsed request.
 pub(crate) struct Request<'a> {
     pub(crate) question: Question,
-    /// The entity tags that the client has seen: its `If-None-Match`.
+    /// The client's `If-None-Match`.
     pub(crate) seen: Option<&'a [u8]>,
     pub(crate) wants: Wants,
 }
 
-/// Answers a question now; later only where what it asks for has to be read from the archive.
+/// Answers at once, unless the archive has to be read.
 pub(crate) fn answer(worker: &Worker, request: Request<'_>, client: Client) -> Result<Outcome, Refusal> {
     if let Some(reply) = answer_resident(worker, &request, &client) {
         return reply.map(Outcome::Now);
@@ -30,7 +30,7 @@ pub(crate) fn answer(worker: &Worker, request: Request<'_>, client: Client) -> R
     Ok(Outcome::later(answer_archived(worker, question, client, wants, seen)))
 }
 
-/// The answer where all that is asked for is in memory.
+/// The response, if everything asked for is in memory.
 fn answer_resident(
     worker: &Worker,
     request: &Request<'_>,
@@ -50,7 +50,7 @@ fn answer_resident(
     Some(write(worker, question, client, *wants, view, now))
 }
 
-/// The answer that has to be read from the archive.
+/// The response, read from the archive.
 async fn answer_archived(
     worker: Worker,
     question: Question,
@@ -76,10 +76,10 @@ async fn answer_archived(
     }
 }
 
-/// 304, where the client has seen just that.
+/// 304, if the client's tag matches.
 fn unchanged(read_state: &ReadState, question: &Question, seen: &[u8], now: Timestamp) -> Option<Reply> {
     let tag = native::etag(read_state, question.limit);
-    // Nearly all send back the one tag that they were given.
+    // Nearly all clients send back a single tag.
     if seen != tag.as_bytes() && !matches(seen, tag.as_bytes()) {
         return None;
     }
@@ -103,7 +103,7 @@ fn write(
     let answer = Answer { view, now, only: None };
     answer.check_budget()?;
     let mut reply = native::poll(&answer, "polled_at", respond::NO_CACHE);
-    // A HEAD is given no messages.
+    // A HEAD delivers no messages.
     if wants == Wants::Body {
         let channel = &question.channels.only().channel;
         reply = worker.permit_to_read(reply, channel, client)?;

@@ -1,4 +1,4 @@
-//! Chunked stream: one answer that stays open, one chunk a message, as JSON lines or server-sent events.
+//! Chunked stream: a response that stays open, one chunk a message, as JSON lines or server-sent events.
 
 use crate::access::client::Client;
 use crate::dialect::native;
@@ -14,7 +14,7 @@ use crate::stream::style::Style;
 use crate::worker::Worker;
 use crate::worker::metrics::Waiter;
 
-/// What is asked.
+/// A parsed request.
 pub(crate) struct Request {
     pub(crate) asked: StreamQuestion,
 }

@@ -1,4 +1,4 @@
-//! The future of an answer.
+//! The future of a response.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -9,7 +9,7 @@ use crate::message::reply::{Reply, Sniffing};
 use crate::service::finish::Finish;
 use crate::worker::Worker;
 
-/// The answer of a [`Service`](crate::Service), now or later. What waits is one allocation.
+/// The response of a [`Service`](crate::Service), now or later. One that waits is a single allocation.
 pub struct Answering(State);
 
 enum State {
@@ -22,12 +22,12 @@ impl Answering {
         Self(State::Ready(Some(reply)))
     }
 
-    /// What waits, and what is needed to finish it.
+    /// A pending response, and what completes it.
     pub(super) fn waiting(answer: Pending, worker: Worker, finish: Finish) -> Self {
         Self(State::Waiting { answer, worker, finish })
     }
 
-    /// 404 where no dialect's path is named.
+    /// 404 for a path of no dialect.
     pub(super) fn not_found() -> Self {
         let reply = Refusal::not_found().into_reply(ErrorFormat::ProblemJson);
         Self::ready(Reply { sniffing: Sniffing::Forbidden, ..reply })

@@ -1,4 +1,4 @@
-//! Setting a service up.
+//! Builds a service.
 
 use std::sync::Arc;
 
@@ -64,12 +64,12 @@ impl Builder {
         Self { settings, ..self }
     }
 
-    /// Where time and randomness come from. The store's environment, if none is given.
+    /// The source of time and randomness. Default: the store's environment.
     pub fn environment(self, environment: Environment) -> Self {
         Self { environment: Some(environment), ..self }
     }
 
-    /// The handle by which the server says that it shuts down.
+    /// The handle by which the server announces that it shuts down.
     pub fn drain(self, drain: Drain) -> Self {
         Self { drain, ..self }
     }
@@ -84,7 +84,7 @@ impl Builder {
         Self { metrics_text: Arc::new(text), ..self }
     }
 
-    /// What `/readyz` asks before it says yes; a text is a line that it adds, such as what is not promised.
+    /// The readiness check behind `/readyz`; its text becomes a line of the response, such as a warning.
     pub fn ready(self, ready: impl Fn() -> Result<String, String> + Send + Sync + 'static) -> Self {
         Self { ready: Arc::new(ready), ..self }
     }
@@ -94,11 +94,11 @@ impl Builder {
         Self { site, ..self }
     }
 
-    /// Asks the program whether a request may do what it asks, after tokens and limits and before anything is read,
-    /// waited for or published; a refusal is written in the format of the dialect. Called on the worker's thread, so it
-    /// must not block: who the user is may be settled before, and left in the request's extensions.
+    /// The program's access check: called after tokens and limits, before anything is read, waited for or published. A
+    /// refusal is written in the format of the dialect. Called on the worker's thread, so it must not block: authenticate
+    /// users beforehand, and pass them on in the request's extensions.
     ///
-    /// Not called for what is about no channel: `/healthz`, `/readyz`, `/metrics` and the files of the site.
+    /// Not called for resources without a channel: `/healthz`, `/readyz`, `/metrics` and the files of the site.
     pub fn check(
         self,
         check: impl Fn(&Parts, Ask<'_>) -> Result<(), Refusal> + Send + Sync + 'static,
@@ -108,15 +108,14 @@ impl Builder {
 
     /// Calls a hook for each publish through this service, [the program's own](Service::publish) and others', once all
     /// readers can see it; not for a repetition under an idempotency key. Called without any lock, before the publisher
-    /// is answered, so it must not block. Publishes that overlap may come in either order: their stamps say which was
+    /// is answered, so it must not block. Publishes that overlap may come in either order: their stamps show which was
     /// first. Several hooks may be set.
     pub fn on_publish(mut self, hook: impl Fn(&ChannelName, &Published) + Send + Sync + 'static) -> Self {
         self.hooks.push(Arc::new(hook));
         self
     }
 
-    /// The service. It serves as it is; a server with several threads makes one for each of them with
-    /// [`Service::for_worker`].
+    /// Builds the service. A server with several threads makes one for each of them with [`Service::for_worker`].
     #[must_use]
     pub fn build(self) -> Service {
         let server = Server {
@@ -136,7 +135,7 @@ impl Builder {
 }
 
 impl Service {
-    /// A service above `store`, to be set up.
+    /// Begins a service on top of `store`.
     pub fn builder(store: Store) -> Builder {
         Builder::new(store)
     }

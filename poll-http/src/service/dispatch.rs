@@ -24,7 +24,7 @@ use crate::service::router::{Action, Target};
 use crate::worker::Worker;
 use crate::worker::budget::{self, cost};
 
-/// What requests are answered from.
+/// What answers requests.
 #[derive(Clone)]
 pub(super) struct Dispatcher {
     pub(super) worker: Worker,
@@ -32,13 +32,13 @@ pub(super) struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// Answers one request. What needs no waiting is done in the call.
+    /// Answers one request. Whatever needs no waiting is done in the call.
     pub(super) fn dispatch(&self, request: Request<'_>, connection: &ConnectionInfo) -> Answering {
         let Request { head, content } = request;
         budget::charge(cost::REQUEST);
         let mut finish = Finish::new(head, self.worker.settings());
         let mut begun = self.begin(head, content, connection, &mut finish);
-        // Where it lies: an answer is large, and each move shows.
+        // In place: a reply is large, and each move shows.
         if let Ok(Outcome::Now(reply)) = &mut begun {
             finish.apply(&self.worker, reply);
         }
@@ -89,7 +89,7 @@ impl Dispatcher {
     }
 }
 
-/// What a request names, and what it is to do there.
+/// The request's target and action.
 fn route(program: &Program, head: Head<'_>) -> Result<(Target, Action), Refusal> {
     let target = Target::of(head.path())?;
     if target == Target::File && program.site.find(head.path()).is_none() {
@@ -99,7 +99,7 @@ fn route(program: &Program, head: Head<'_>) -> Result<(Target, Action), Refusal>
     Ok((target, action))
 }
 
-/// What a request needs. The demonstration job is started by a GET, and publishes.
+/// The right that a request needs. The demonstration job is started by a GET, and publishes.
 fn right(target: &Target, action: Action) -> Right {
     match (action, target) {
         (Action::Post, _) | (_, Target::DemoJob) => Right::Publish,

@@ -1,4 +1,4 @@
-//! What every answer carries, whatever it is about; and the one place where a refusal becomes an answer.
+//! Adds what every response carries, and makes a refusal the response.
 
 use std::net::IpAddr;
 use std::task::{Context, Poll};
@@ -16,16 +16,16 @@ use crate::service::router::Dialect;
 use crate::worker::Worker;
 use crate::worker::settings::ServiceSettings;
 
-/// Completes the answer to one request.
+/// Completes the response to one request.
 pub(super) struct Finish {
     dialect: Dialect,
     wants: Wants,
     grant: Option<Grant>,
-    /// Whose rate the request was charged to.
+    /// The address whose rate the request was charged to.
     charged: Option<IpAddr>,
 }
 
-/// The body of an answer to HEAD whose GET would stream.
+/// The body of a response to HEAD where GET would stream.
 struct Nothing;
 
 impl Finish {
@@ -39,7 +39,7 @@ impl Finish {
         self.charged = Some(address);
     }
 
-    /// The answer to OPTIONS, which is that to a CORS preflight as well.
+    /// The response to OPTIONS, including a CORS preflight.
     pub(super) fn options(&self, head: Head<'_>, allow: &'static str) -> Reply {
         let mut reply = respond::bare(StatusCode::NO_CONTENT);
         let headers = reply.headers_mut();
@@ -50,14 +50,14 @@ impl Finish {
         reply
     }
 
-    /// Completes an answer.
+    /// Completes a response.
     pub(super) fn apply(&mut self, worker: &Worker, reply: &mut Reply) {
         if let Some(address) = self.charged.filter(|_| reply.status == StatusCode::NOT_MODIFIED) {
             worker.admission().refund(address);
         }
         reply.sniffing = Sniffing::Forbidden;
         reply.made.get_or_insert_with(|| worker.now());
-        // Said once, and by us.
+        // `Reply::sniffing` adds it: not twice.
         reply.remove(&[X_CONTENT_TYPE_OPTIONS]);
         if let Some(grant) = self.grant.take() {
             grant.add_to(reply.headers_mut());
@@ -67,7 +67,7 @@ impl Finish {
         }
     }
 
-    /// Makes a refusal the answer, in the format of the dialect.
+    /// Counts a refusal and makes it the response, in the format of the dialect.
     pub(super) fn refuse(&mut self, worker: &Worker, refusal: Refusal) -> Reply {
         worker.metrics().refused(refusal.reason());
         let mut reply = self.dialect.refuse(refusal);

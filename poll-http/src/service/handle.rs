@@ -17,7 +17,7 @@ use crate::worker::metrics::Metrics;
 use crate::worker::shared::Server;
 use crate::worker::timer_wheel::Timers;
 
-/// What a poll server answers with. A clone is the same service on the same worker.
+/// The service behind a poll server. A clone is the same service on the same worker.
 #[derive(Clone)]
 pub struct Service(Arc<Dispatcher>);
 
@@ -27,15 +27,15 @@ impl Service {
         Self(Arc::new(Dispatcher { worker, program }))
     }
 
-    /// The same service for a worker of its own: its waiters are woken on its thread and its timers run there.
+    /// The same service for another worker: its waiters are woken, and its timers run, on the thread that drives it.
     #[must_use]
     pub fn for_worker(&self) -> Self {
         let Dispatcher { worker, program } = &*self.0;
         Self(Arc::new(Dispatcher { worker: worker.sibling(extensions()), program: program.clone() }))
     }
 
-    /// What a worker runs beside its connections: it wakes the worker's waiters in slices, and all of them when the server
-    /// drains. Never ends. Without it a publisher wakes the waiters itself, before it is answered.
+    /// A task that a worker runs beside its connections: it wakes the worker's waiters in slices, and all of them when the
+    /// server drains. Never ends. Without it a publisher wakes the waiters itself, before it is answered.
     pub fn drive(&self) -> impl Future<Output = ()> + Send + use<> {
         self.0.worker.drive()
     }
@@ -46,7 +46,7 @@ impl Service {
         self.0.worker.store()
     }
 
-    /// What it counts.
+    /// Its counters.
     #[must_use]
     pub fn metrics(&self) -> &Metrics {
         self.0.worker.metrics()
@@ -58,32 +58,32 @@ impl Service {
         self.0.worker.timers()
     }
 
-    /// What tells waiters and connections that the server goes down.
+    /// The handle by which waiters and connections learn that the server shuts down.
     #[must_use]
     pub fn drain(&self) -> &Drain {
         self.0.worker.drain()
     }
 
-    /// Answers one request. What needs no waiting is done in the call, and its answer is ready when it is first polled.
+    /// Answers one request. Whatever needs no waiting is done in the call, and its response is ready at the first poll.
     pub(crate) fn dispatch(&self, request: Request<'_>, connection: &ConnectionInfo) -> Answering {
         self.0.dispatch(request, connection)
     }
 
-    /// Publishes from within the program, by the service's clock; counted, and passed to the hooks. When this
-    /// returns, all readers can see the messages. What is published to the [`Store`](poll_core::Store) itself is
-    /// read like everything else, but neither counted nor passed to the hooks.
+    /// Publishes from within the program, by the service's clock; counted, and passed to the hooks. When this returns, all
+    /// readers can see the messages. A publish to the [`Store`](poll_core::Store) itself is read like any other, but neither
+    /// counted nor passed to the hooks.
     ///
     /// # Errors
     /// See [`PublishError`].
     ///
     /// # Panics
-    /// Where a hook does. With hooks it is to be called on a tokio runtime.
+    /// If a hook does. With hooks, call it on a tokio runtime.
     pub async fn publish(&self, channel: &ChannelName, publish: Publish) -> Result<Published, PublishError> {
         self.0.worker.publish(channel, publish).await
     }
 }
 
-/// What the streams keep for each worker.
+/// The extensions that streams add to each worker.
 fn extensions() -> Extensions {
     let mut extensions = Extensions::new();
     extensions.insert(Broadcasts::default());

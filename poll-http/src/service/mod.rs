@@ -1,8 +1,8 @@
-//! From a request to its answer: route, admit, parse, check, answer. And how a service is built and mounted.
+//! From a request to its response: route, admit, parse, check, answer. And how a service is built and mounted.
 //!
-//! Uses every other wing but `transport`, which hands it requests. It is the only place where a refusal becomes a
-//! response, and where what every answer carries is added. Nothing is parsed twice here, and nothing waits for a
-//! message.
+//! Uses every other module but `transport`, which passes it requests. Refusals become responses here (`finish`; 404 and
+//! `/readyz`, which belong to no dialect, in `answering` and `resources`), and every response gets its common fields.
+//! Nothing is parsed twice, and nothing waits for a message.
 
 mod admit;
 mod answering;

@@ -1,8 +1,7 @@
-//! A [`Service`] under a path of somebody else's server: hyper's, axum's, or any other that takes a `tower` service.
+//! A [`Service`] under a path of another server: hyper's, axum's, or any that accepts a `tower` service.
 //!
-//! That server accepts connections and has its own timeouts for heads, writes and idle peers; here a request's
-//! path is cut to what the service knows, and the paths in its answer are extended again. Pushes and 103 need our own
-//! [`serve`](crate::serve), and are off.
+//! That server accepts connections and has its own timeouts for heads, writes and idle peers. Here a prefix is removed from
+//! a request's path, and added to paths in the response. Pushes and 103 need our own [`serve`](crate::serve), and are off.
 //!
 //! ```
 //! use poll_core::{ChannelName, Payload, Publish, Retention, Store};
@@ -56,11 +55,11 @@ pub struct Mount {
 
 type PeerOf = dyn Fn(&Parts) -> Option<SocketAddr> + Send + Sync;
 
-/// What the paths of requests look like that arrive here.
+/// The form of the paths that arrive here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Paths {
     Whole,
-    /// A router has taken the prefix off.
+    /// A router has removed the prefix.
     Cut,
 }
 
@@ -74,14 +73,14 @@ impl Mount {
         Self { service, prefix: prefix.into(), paths: Paths::Whole, peer_of: Arc::new(|_| None) }
     }
 
-    /// The same behind a router that takes the prefix off itself, as axum's `nest_service` does: it is only put
-    /// before the paths that answers name.
+    /// The same after a router that removes the prefix itself, as axum's `nest_service` does: it is only added to paths
+    /// in responses.
     #[must_use]
     pub fn nested(service: Service, prefix: &str) -> Self {
         Self { paths: Paths::Cut, ..Self::new(service, prefix) }
     }
 
-    /// How to find the peer of a request, where the server calls this as its service: in axum
+    /// How to find the peer of a request, if the server calls this as its service: in axum
     /// `|head| head.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0)`. Without it all requests count
     /// as one address's, with that address's share of the limits.
     #[must_use]
@@ -89,8 +88,8 @@ impl Mount {
         Self { peer_of: Arc::new(peer_of), ..self }
     }
 
-    /// Answers one request. What needs no waiting is done in the call: a publish whose content is all there, to a store
-    /// in memory, has happened when it returns. Dropping the answer, or the body in it, frees everything that it holds.
+    /// Answers one request. Whatever needs no waiting is done in the call: a publish whose content has arrived, to a store
+    /// in memory, has happened when it returns. Dropping the response, or its body, frees everything that it holds.
     pub fn answer<B>(&self, request: Request<B>, peer: SocketAddr) -> Mounted
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
@@ -103,7 +102,7 @@ impl Mount {
             };
             head.uri = uri;
         }
-        // Whether a target needs a Host beside its own authority was that server's to judge.
+        // Whether a target needs a Host besides its own authority was that server's to check.
         if let Some(authority) = head.uri.authority()
             && !head.headers.contains_key(HOST)
             && let Ok(host) = HeaderValue::from_str(authority.as_str())
@@ -137,7 +136,7 @@ impl Mount {
     }
 }
 
-/// The target without the prefix; `None` where it is not below it.
+/// The target without the prefix; `None` if it does not have it.
 fn below(prefix: &str, uri: &Uri) -> Option<Uri> {
     let rest = uri.path().strip_prefix(prefix)?;
     let path = if rest.is_empty() { "/" } else { rest };
@@ -163,7 +162,7 @@ fn unknown_peer() -> SocketAddr {
     SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))
 }
 
-/// The answer of a [`Mount`], now or later.
+/// The response of a [`Mount`], now or later.
 #[must_use = "an answer is given by awaiting it"]
 pub struct Mounted {
     answering: Answering,
@@ -182,7 +181,7 @@ impl Future for Mounted {
     }
 }
 
-/// [`Mounted`] as services have it: nothing fails.
+/// [`Mounted`] as `tower` services return it; it never fails.
 #[must_use = "an answer is given by awaiting it"]
 pub struct Called(Mounted);
 

@@ -1,4 +1,4 @@
-//! What a request asks or publishes, with nothing left to parse: each target's dialect read into its pattern's request.
+//! Parses a request: each target's dialect into its pattern's request. Nothing is left to parse after this.
 
 use poll_core::{ChannelName, IdempotencyKey, Publish};
 
@@ -19,7 +19,7 @@ use crate::service::router::{Action, Target};
 use crate::worker::Worker;
 use crate::worker::settings::ServiceSettings;
 
-/// What is asked, by pattern.
+/// A request that reads, by pattern.
 pub(super) enum Read<'a> {
     Short(short_poll::Request<'a>),
     Long(long_poll::Request),
@@ -29,10 +29,10 @@ pub(super) enum Read<'a> {
     Message(message::Request),
 }
 
-/// Reads a question.
+/// Parses a request that reads.
 ///
 /// # Errors
-/// 400 where it is malformed, 405 where nothing is read there.
+/// 400 if it is malformed, 405 if the target cannot be read.
 pub(super) fn read<'a>(
     worker: &Worker,
     target: Target,
@@ -77,7 +77,7 @@ fn long_poll(question: Question, format: impl PollFormat + 'static, wants: Wants
 }
 
 impl Read<'_> {
-    /// What the program is asked about it.
+    /// What the program's check is asked.
     pub(super) fn ask(&self) -> Ask<'_> {
         let question = match self {
             Self::Short(short) => &short.question,
@@ -94,7 +94,7 @@ impl Read<'_> {
         }
     }
 
-    /// Has its pattern answer it.
+    /// Answers it, by its pattern.
     ///
     /// # Errors
     /// See the patterns.
@@ -121,10 +121,10 @@ pub(super) enum Posted {
     Channel(ChannelName),
 }
 
-/// Reads what the head says of a publish.
+/// Parses the head of a publish.
 ///
 /// # Errors
-/// 400 where it is malformed, 405 where nothing is published there.
+/// 400 if it is malformed, 405 if the target cannot be published to.
 pub(super) fn publish(target: Target, head: Head<'_>) -> Result<Posted, Refusal> {
     Ok(match target {
         Target::Publish => {
@@ -141,7 +141,7 @@ pub(super) fn publish(target: Target, head: Head<'_>) -> Result<Posted, Refusal>
 }
 
 impl Posted {
-    /// How many bytes of content may come.
+    /// The limit on the content's size.
     pub(super) fn most_bytes(&self, settings: &ServiceSettings) -> usize {
         let most = settings.max_payload_bytes;
         match self {
@@ -152,16 +152,16 @@ impl Posted {
         }
     }
 
-    /// Content that is to be read in pieces first, with what it is to be given to.
+    /// A reader for content that is parsed in pieces first, and the body that receives its lines.
     pub(super) fn lines<'a>(&mut self, content: &'a [u8]) -> Option<(Lines<'a>, &mut PublishBody)> {
         let Self::Native(_, incoming, _, None) = self else { return None };
         Some((incoming.lines(content)?, incoming))
     }
 
-    /// What is published, where, and how that is answered.
+    /// Parses the content: the channel, the publish, and the response's format.
     ///
     /// # Errors
-    /// 400 where the content is malformed, 413 where a message in it is too large.
+    /// 400 if the content is malformed, 413 if a message in it is too large.
     pub(super) fn with(
         self,
         content: &[u8],

@@ -1,7 +1,7 @@
-//! What the embedding program brings: its say whether a request may do what it asks, its page, its health and metrics.
+//! What the embedding program provides: its access check, its page, its health and metrics.
 //!
-//! A check is asked when nothing is left to parse and before anything is read, waited for or published. Who somebody is,
-//! is not known here: a program that wants to know settles it before, or from the head.
+//! The check runs after parsing and before anything is read, waited for or published. The service does not authenticate
+//! users: a program that needs to does so beforehand, or from the head.
 
 use std::sync::Arc;
 
@@ -17,12 +17,12 @@ use crate::service::site::Site;
 pub enum Ask<'a> {
     /// To publish to this channel.
     Publish(&'a ChannelName),
-    /// To read this channel, in whatever pattern.
+    /// To read this channel, by any pattern.
     Read(&'a ChannelName),
 }
 
 impl<'a> Ask<'a> {
-    /// The channel that it is about.
+    /// The channel.
     #[must_use]
     pub fn channel(self) -> &'a ChannelName {
         match self {
@@ -31,16 +31,16 @@ impl<'a> Ask<'a> {
     }
 }
 
-/// Whether a request may; what its sender is told where it may not.
+/// Decides whether a request is allowed; the refusal is sent if it is not.
 pub(super) type Check = Arc<dyn Fn(&Parts, Ask<'_>) -> Result<(), Refusal> + Send + Sync>;
 
-/// Whether the server can do its work: a note on it, or the reason why not.
+/// Whether the server is ready: a note, or the reason why not.
 pub(super) type Ready = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
 
-/// Where the text of `/metrics` comes from.
+/// Makes the text of `/metrics`.
 pub(super) type MetricsText = Arc<dyn Fn() -> String + Send + Sync>;
 
-/// The embedding program, as far as requests meet it.
+/// The embedding program, as requests see it.
 pub(super) struct Program {
     pub(super) check: Option<Check>,
     pub(super) ready: Ready,
@@ -49,7 +49,7 @@ pub(super) struct Program {
 }
 
 impl Program {
-    /// Asks the program. All that reads or publishes for a request comes by here, in every dialect.
+    /// Runs the program's check. Every request that reads or publishes passes through here, in every dialect.
     ///
     /// # Errors
     /// The program's refusal.
@@ -58,7 +58,7 @@ impl Program {
         self.check.as_ref().map_or(Ok(()), |check| head.with_parts(|head| check(head, ask)))
     }
 
-    /// The head to ask with later, if there is a check.
+    /// A copy of the head for a later check, if there is a check.
     pub(super) fn keep_head(&self, head: Head<'_>) -> Option<Box<Parts>> {
         self.check.is_some().then(|| Box::new(head.with_parts(Parts::clone)))
     }

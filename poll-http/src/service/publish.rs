@@ -1,4 +1,4 @@
-//! Requests that publish: the content is read, parsed and checked, then the pattern publishes it.
+//! Requests that publish: reads, parses and checks the content, then hands it to the pattern.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -15,13 +15,13 @@ use crate::service::read_body::{self, Bounds};
 use crate::worker::Worker;
 use crate::worker::budget::{self, cost};
 
-/// Of a large body of lines so many bytes are parsed at once: half a millisecond's worth.
+/// How much of a large body of lines is parsed at once: half a millisecond's worth.
 const PIECE: usize = 64 * 1024;
 
-/// Publishes what a request brings, as far as that goes without waiting.
+/// Publishes a request's content, as far as possible without waiting.
 ///
 /// # Errors
-/// 413 where the content is too large, 400 where it is malformed, the program's refusal, and those of a publish.
+/// 413 if the content is too large, 400 if it is malformed, the program's refusal, and those of a publish.
 pub(super) fn answer(
     worker: &Worker,
     program: &Arc<Program>,
@@ -52,7 +52,7 @@ pub(super) fn answer(
     }))
 }
 
-/// Parses, checks, and hands over to the pattern. What is body_charge for the content is let go of with the answer.
+/// Parses, checks, and hands over to the pattern. The charge for the content is released with the response.
 fn publish(
     worker: &Worker,
     posted: Posted,
@@ -66,7 +66,7 @@ fn publish(
     publish::answer(worker, request)
 }
 
-/// Parses a large body of lines as turns of the worker allow.
+/// Parses a large body of lines in pieces, within the worker's budget.
 async fn read_lines(posted: &mut Posted, content: &[u8]) -> Result<(), Refusal> {
     let lines = if content.len() > PIECE { posted.lines(content) } else { None };
     let Some((mut lines, incoming)) = lines else {

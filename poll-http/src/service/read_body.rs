@@ -1,7 +1,7 @@
-//! A request's content, read whole: bounded in bytes and time, and over before anything waits.
+//! Reads a request's content whole, within limits on size and time, before anything waits.
 //!
-//! Unread content would hide a client's leaving and hold its buffers, so no pattern sees a body. What is read is charged
-//! before it is kept, and stays charged until its request has its answer.
+//! Unread content would hide that a client has left, and hold buffers, so no pattern sees a body. Content is charged before
+//! it is kept, until its request is answered.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -19,7 +19,7 @@ use crate::message::refusal::Refusal;
 use crate::message::request_body::RequestBody;
 use crate::worker::timer_wheel::Timers;
 
-/// How much content may come, and until when.
+/// Limits on the content's size and time.
 pub(crate) struct Bounds {
     pub(crate) bytes: usize,
     pub(crate) time: Duration,
@@ -28,7 +28,7 @@ pub(crate) struct Bounds {
 /// Reads a body.
 ///
 /// # Errors
-/// 413 when it is larger than it may be, 408 when it is late, 400 when it breaks off, 503 when there is no memory for it.
+/// 413 if it is too large, 408 if it is late, 400 if it ends early, 503 if there is no memory for it.
 pub(crate) async fn read(
     mut body: RequestBody,
     bounds: Bounds,
@@ -60,8 +60,8 @@ pub(crate) async fn read(
             return Err(Refusal::too_large("the content", most));
         }
         content = match content {
-            // Most content comes in one piece, which is then not copied. Where more is to come it is: a small piece may
-            // be a part of a large buffer, and would keep all of that while it waits.
+            // Most content arrives in one piece, which is not copied. Several pieces are: a small one may be part of a
+            // large buffer, and would keep it alive.
             Content::None if body.is_end_stream() => {
                 charge.grow(data.len())?;
                 Content::One(data)
@@ -71,7 +71,7 @@ pub(crate) async fn read(
     }
 }
 
-/// Content as far as it has come.
+/// The content received so far.
 pub(crate) enum Content {
     None,
     One(Bytes),
@@ -83,7 +83,7 @@ impl Content {
         self.as_ref().len()
     }
 
-    /// With more, which is charged before there is room for it.
+    /// Adds a piece, charged before room is made for it.
     fn with(self, data: &[u8], most: usize, charge: &mut BodyCharge) -> Result<Self, OverBudget> {
         let mut all = match self {
             Self::None => Vec::new(),

@@ -1,13 +1,12 @@
-//! What is answered at once and about no channel: health, readiness, metrics, and the files of the site.
+//! Resources that concern no channel, answered at once: health, readiness, metrics, and the files of the site.
 
 use http::StatusCode;
 
 use crate::message::body::Body;
 use crate::message::head::Head;
-use crate::message::refusal::ErrorFormat;
+use crate::message::refusal::{ErrorFormat, GOING_DOWN, Refusal};
 use crate::message::reply::Reply;
 use crate::message::respond;
-use crate::service::admit::going_down;
 use crate::service::program::Program;
 use crate::service::router::Target;
 use crate::worker::Worker;
@@ -16,7 +15,7 @@ use crate::worker::drain::Phase;
 /// The Prometheus text format.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The answer, where the target is one of these.
+/// The response, if the target is one of these.
 pub(super) fn answer(worker: &Worker, program: &Program, target: &Target, head: Head<'_>) -> Option<Reply> {
     match target {
         Target::Health => Some(text(respond::PLAIN, "ok\n")),
@@ -27,17 +26,17 @@ pub(super) fn answer(worker: &Worker, program: &Program, target: &Target, head: 
     }
 }
 
-/// One line a fault, or `ready`: load balancers and people read it, so it is no problem in JSON.
+/// `ready`, or one line per fault: load balancers and people read it, so it is plain text and not problem details.
 fn readiness(worker: &Worker, program: &Program) -> Reply {
     let ready = match worker.drain().phase() {
         Phase::Serving => (program.ready)(),
-        Phase::Unready | Phase::Draining { .. } => Err("the server is going down".to_owned()),
+        Phase::Unready | Phase::Draining { .. } => Err(GOING_DOWN.to_owned()),
     };
     match ready {
         Ok(note) if note.is_empty() => text(respond::PLAIN, "ready\n"),
         Ok(note) => text(respond::PLAIN, format!("ready\n{note}\n")),
         Err(why) => {
-            let unready = going_down(why);
+            let unready = Refusal::unready(why);
             worker.metrics().refused(unready.reason());
             unready.into_reply(ErrorFormat::Text)
         }

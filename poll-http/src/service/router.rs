@@ -1,4 +1,4 @@
-//! Paths to targets, and which methods each target has. Pure; the one list of what the server answers.
+//! Paths to targets, and which methods each target allows. Pure; the one list of the server's resources.
 //!
 //! A path is matched segment by segment before percent-encoding is undone, so a `/` inside a name is `%2F`.
 
@@ -13,7 +13,7 @@ use crate::message::percent_encoding::is_encoded;
 use crate::message::refusal::Refusal;
 use crate::message::reply::Reply;
 
-/// What a path names.
+/// The resource that a path names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     /// `/api/message`.
@@ -52,7 +52,7 @@ pub enum Target {
     File,
 }
 
-/// Whose words a path is answered in.
+/// The dialect that a path belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dialect {
     Native,
@@ -61,25 +61,24 @@ pub(crate) enum Dialect {
     Channel,
 }
 
-/// What is to be done: a target and a method that it has.
+/// What a request does with its target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// GET, or any method where the target does not care.
+    /// GET, or any method where the target accepts all.
     Get,
-    /// GET without the body, without waiting and without consequences (RFC 9110 §9.3.2).
+    /// GET without body, wait or effect (RFC 9110 §9.3.2).
     Head,
     /// POST.
     Post,
-    /// OPTIONS: which methods there are.
+    /// OPTIONS: lists the methods.
     Options,
 }
 
 impl Target {
-    /// What `path` names.
+    /// The target of `path`.
     ///
     /// # Errors
-    /// 400 where the path has the form of a target but a name in it is none, 404 where a message is named
-    /// that cannot be.
+    /// 400 if a name in the path is malformed, 404 if the path names a message that cannot exist.
     pub fn of(path: &str) -> Result<Self, Refusal> {
         let Some(rest) = path.strip_prefix("/api/") else { return Ok(Self::outside_api(path)) };
         Ok(match rest {
@@ -118,39 +117,39 @@ impl Target {
         }
     }
 
-    /// What `method` asks of this target.
+    /// What `method` does with this target.
     ///
     /// # Errors
-    /// 405 with `Allow` where it has no such method.
+    /// 405 with `Allow` if the target does not have the method.
     pub fn action(&self, method: &Method) -> Result<Action, Refusal> {
-        let (reads, posts) = self.takes();
+        let (reads, posts) = self.reads_and_posts();
         match *method {
             Method::GET if reads => Ok(Action::Get),
             Method::HEAD if reads => Ok(Action::Head),
             Method::POST if posts => Ok(Action::Post),
             Method::OPTIONS => Ok(Action::Options),
-            // Its clients are answered whatever their method.
+            // As in the library, which accepts any method here.
             _ if *self == Self::Events => Ok(Action::Get),
             _ if *self == Self::PublishEvent => {
-                let told = "Invalid HTTP Method. Only POST allowed.";
-                Err(Refusal::method_not_allowed(self.allow()).saying(told))
+                let detail = "Invalid HTTP Method. Only POST allowed.";
+                Err(Refusal::method_not_allowed(self.allow()).with_detail(detail))
             }
             _ => Err(Refusal::method_not_allowed(self.allow())),
         }
     }
 
-    /// The methods of this target, as `Allow` has them (RFC 9110 §10.2.1).
+    /// The target's methods, for `Allow` (RFC 9110 §10.2.1).
     #[must_use]
     pub fn allow(&self) -> &'static str {
-        match self.takes() {
+        match self.reads_and_posts() {
             (false, _) => "POST, OPTIONS",
             (true, true) => "GET, HEAD, POST, OPTIONS",
             (true, false) => "GET, HEAD, OPTIONS",
         }
     }
 
-    /// Whether it is read, and whether it is posted to.
-    fn takes(&self) -> (bool, bool) {
+    /// Whether it has GET, and whether it has POST.
+    fn reads_and_posts(&self) -> (bool, bool) {
         match self {
             Self::Publish | Self::PublishEvent | Self::ChannelPublish(_) => (false, true),
             Self::Job(_) | Self::Chat => (true, true),
@@ -160,7 +159,7 @@ impl Target {
 }
 
 impl Dialect {
-    /// Whose a path is, whether or not it names anything.
+    /// The dialect of a path, even an unknown one.
     pub(crate) fn of(path: &str) -> Self {
         match path {
             "/events" | "/publish" => Self::Golongpoll,
@@ -170,7 +169,7 @@ impl Dialect {
         }
     }
 
-    /// How it tells what went wrong.
+    /// Writes a refusal in the dialect's format.
     pub(crate) fn refuse(self, refusal: Refusal) -> Reply {
         match self {
             Self::Native => refusal.into_reply(native::ERRORS),
@@ -191,7 +190,7 @@ fn job_channel(job: &str) -> Result<ChannelName, Refusal> {
         .map_err(|error| Refusal::bad_request(format!("`job`: {error}")))
 }
 
-/// A path's segment as a channel's name.
+/// A path segment as a channel's name.
 fn channel_name(text: &str) -> Result<ChannelName, Refusal> {
     if text.is_empty() {
         return Err(Refusal::bad_request("`channel`: its name is missing in the path"));

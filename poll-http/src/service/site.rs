@@ -21,7 +21,7 @@ pub struct Site {
 }
 
 impl Site {
-    /// One page of HTML that brings all it needs.
+    /// A single self-contained page of HTML.
     #[must_use]
     pub fn of_page(html: &'static str) -> Self {
         let html_type = HeaderValue::from_static("text/html; charset=utf-8");
@@ -37,7 +37,7 @@ impl Site {
         self.page.iter().chain(self.assets.iter()).find(|asset| asset.path == path)
     }
 
-    /// The answer to a request for a file.
+    /// The response to a request for a file.
     pub(super) fn answer(&self, head: Head<'_>) -> Reply {
         let Some(asset) = self.find(head.path()) else { return respond::bare(StatusCode::NOT_FOUND) };
         let tag = asset.headers.get(ETAG).map(HeaderValue::as_bytes);

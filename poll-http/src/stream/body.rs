@@ -14,17 +14,17 @@ use crate::stream::broadcast::{Broadcasts, Member};
 use crate::stream::channel_reader::ChannelReader;
 use crate::stream::style::Style;
 
-/// The body of an answer that stays open.
+/// The body of a response that stays open.
 pub(crate) struct StreamBody {
     reader: ChannelReader,
     style: Style,
-    /// The line before everything else.
+    /// The first line.
     first: Option<Bytes>,
-    /// The batch that is being given, and how much of it was.
+    /// The batch being sent, and how much of it was.
     giving: Option<(Arc<Batch>, Finality, usize)>,
-    /// Of the readers who are written to together, once this one has caught up.
+    /// Membership in the broadcast, once this reader has caught up.
     member: Option<Member>,
-    /// There is no memory for what comes next.
+    /// There is no memory for the next piece.
     breaks_off: bool,
 }
 
@@ -43,14 +43,14 @@ impl StreamBody {
         let cache = native::message_cache(worker.now(), until);
         let framing = self.style.framing();
         let promise = native::promise(self.reader.channel(), batch, index, cache, framing)?;
-        // What is pushed is rendered for this reader alone; where there is no memory for that, it comes as to others.
+        // A pushed message is rendered for this reader alone; without memory for that, it is sent inline.
         Some(match batch.charge(promise.body) {
             Ok(body) => Piece::Push(Promise { body, ..promise }),
             Err(_) => Piece::Data(promise.inline),
         })
     }
 
-    /// The frame of an event that is no message; none where this style has no such line.
+    /// The frame of an event other than messages; empty if this style has none.
     fn notice(&self, event: &StreamEvent) -> Option<Bytes> {
         if matches!((event, self.style), (StreamEvent::Ended(_), Style::Steps(_))) {
             return None;
@@ -81,7 +81,7 @@ impl Pieces for StreamBody {
             let due = self.reader.heartbeat_due();
             let Some(event) = ready!(self.reader.poll_event(cx)) else { return Poll::Ready(None) };
             if matches!(event, StreamEvent::Broken) {
-                // Not ended: the reader comes back for the rest. What was written before is to leave first.
+                // Not the end of the body: the reader returns for the rest. What is written already leaves first.
                 self.breaks_off = true;
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
@@ -93,7 +93,7 @@ impl Pieces for StreamBody {
                 if self.style.rendering(&batch, finality).is_some_and(|rendering| rendering.bytes.is_empty())
                 {
                     self.reader.keep_heartbeat(due);
-                    // There may be any number of them: other tasks run in between.
+                    // There may be many of them: let other tasks run in between.
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
@@ -119,7 +119,7 @@ impl Broadcastable for StreamBody {
             self.member = broadcasts.map(|broadcasts| broadcasts.join(worker, channel, style));
         }
         if self.member.as_mut().is_some_and(|member| member.hand_over(at, share, waker)) {
-            self.reader.leave_to_broadcast();
+            self.reader.hand_over_to_broadcast();
         }
     }
 

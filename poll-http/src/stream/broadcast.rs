@@ -1,11 +1,11 @@
-//! Writing what is published to all readers of a channel that have caught up, without waking the connection of any.
+//! Writes new messages to all readers of a channel that have caught up, without waking their connections.
 //!
 //! A broadcast is one worker's readers of one channel that get the same chunks. Their connections have nothing else to
 //! do and have [handed over](crate::message::shared_writer) their sockets. One task waits for the channel and makes a pass over
 //! them: the chunks are made once, and a reader costs a write. A reader that needs anything else (its socket is full,
-//! messages were missed, the channel has ended, the server drains) is left to its connection, which takes up where the
-//! broadcast left it; so this holds no queue, and knows no deadlines. A reader that is alone on its channel is left to
-//! its connection as well, and so are all where a worker has no [`Broadcasts`].
+//! messages were missed, the channel has ended, the server drains) is left to its connection, which continues where the
+//! broadcast stopped; so there is no queue here, and there are no deadlines. A lone reader of a channel is left to its
+//! connection as well, as is every reader of a worker without [`Broadcasts`], over HTTP/2, or on hyper.
 
 mod member;
 mod pass;

@@ -1,8 +1,8 @@
-//! Reading a channel on and on: what every answer that stays open is made of.
+//! Reads a channel continuously, for every response that stays open.
 //!
-//! A channel reader is a position, not a queue: it reads the shared log when it is polled, and it is polled only while
-//! its connection takes bytes. So a slow reader costs its own position and nothing else; if the log moves on without it,
-//! its stream says how much it missed.
+//! A channel reader is a position, not a queue: it reads the shared log when it is polled, and it is polled only while its
+//! connection accepts bytes. So a slow reader costs its own position and nothing else; if the log moves on without it, its
+//! stream reports how much it missed.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -22,10 +22,10 @@ use crate::worker::drain::WaitDraining;
 use crate::worker::settings::Receipts;
 use crate::worker::timer_wheel::Timer;
 
-/// How much of a log is read at once: what a slow reader holds meanwhile, and enough to catch up.
+/// How much of a log is read at once: a slow reader keeps as much alive, and it is enough to catch up.
 pub(crate) const READ_LIMIT: Limit = Limit { messages: 1_000, bytes: 64 * 1024 };
 
-/// One reader of one channel that stays.
+/// A reader of one channel that stays.
 pub(crate) struct ChannelReader {
     worker: Worker,
     channel: ChannelName,
@@ -34,7 +34,7 @@ pub(crate) struct ChannelReader {
     /// A read that has to wait for the archive.
     reading: Option<Box<Reading>>,
     wait: Wait,
-    /// Whether the wait is on.
+    /// The state of the wait.
     waiting: Waiting,
     timer: Timer,
     /// When to send a heartbeat, if nothing else is sent before.
@@ -44,31 +44,31 @@ pub(crate) struct ChannelReader {
     progress: Progress,
 }
 
-/// A read from the archive. A reader that waits for it is not woken for a drain, and waits for that by itself.
+/// A read from the archive. A reader waiting for it is not registered with the channel, so it waits for a drain as well.
 struct Reading {
     view: Pin<Box<dyn Future<Output = Result<View, JournalError>> + Send>>,
     draining: WaitDraining,
 }
 
-/// What a reader knows of what is after its position.
+/// What a reader knows of messages after its position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Waiting {
     /// Nothing: it has to read.
     No,
-    /// The last read gave all there was, up to here: waiting may begin, and finds by itself whether more has come.
+    /// The last read reached the end of the log, at this cursor. The wait itself finds whether more was published since.
     CaughtUp(Cursor),
     /// With nothing left to read up to here.
     Yes(Cursor),
-    /// A broadcast does, and gives what comes.
+    /// The broadcast waits, and writes new messages.
     InBroadcast,
 }
 
-/// How far a reader has come.
+/// How far a reader has got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Progress {
-    /// Reading on; what comes now was there already.
+    /// It catches up: messages it reads are not new.
     Behind,
-    /// Has waited: what comes now is new.
+    /// It has waited: messages it reads are new.
     Live,
     Ended,
 }
@@ -98,7 +98,7 @@ impl ChannelReader {
         &self.channel
     }
 
-    /// The next event; `None` behind the last one.
+    /// The next event; `None` after the last one.
     pub(crate) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<StreamEvent>> {
         if self.progress == Progress::Ended {
             return Poll::Ready(None);
@@ -109,7 +109,7 @@ impl ChannelReader {
                 if Pin::new(&mut self.wait).poll(cx).is_ready() {
                     self.waiting = Waiting::No;
                     self.progress = Progress::Live;
-                } else if self.hears_of_drain() && self.timer.poll(cx).is_pending() {
+                } else if self.is_woken_by_drain() && self.timer.poll(cx).is_pending() {
                     return Poll::Pending;
                 }
             }
@@ -130,8 +130,8 @@ impl ChannelReader {
         }
     }
 
-    /// How far it has caught up, if it waits for nothing but news and a broadcast could give them to it: what has a
-    /// receipt is given by name.
+    /// How far it has caught up, if it waits for new messages only and a broadcast could write them. With receipts, named
+    /// clients are excluded: a delivery to them is recorded.
     pub(crate) fn caught_up_at(&self) -> Option<Cursor> {
         let Waiting::Yes(at) = self.waiting else { return None };
         let born = at.epoch != Epoch::ZERO;
@@ -139,13 +139,13 @@ impl ChannelReader {
         (born && anybody && self.drain_due.is_none()).then_some(at)
     }
 
-    /// A broadcast waits from here on.
-    pub(crate) fn leave_to_broadcast(&mut self) {
+    /// Lets the broadcast wait from here on.
+    pub(crate) fn hand_over_to_broadcast(&mut self) {
         self.wait.again(&self.at);
         self.waiting = Waiting::InBroadcast;
     }
 
-    /// Goes on where the broadcast left off, which last gave something at that time, if at all.
+    /// Continues where the broadcast stopped, which last wrote at `given`, if at all.
     pub(crate) fn resume(&mut self, at: Cursor, given: Option<Instant>) {
         self.at = Pinned::after(at);
         (self.waiting, self.progress) = (Waiting::No, Progress::Live);
@@ -159,18 +159,18 @@ impl ChannelReader {
         self.heartbeat_due
     }
 
-    /// The last event had no frame, so the heartbeat stays due when it was.
+    /// The last event had no frame, so the heartbeat stays due as before.
     pub(crate) fn keep_heartbeat(&mut self, due: Instant) {
         self.heartbeat_due = due;
     }
 
-    /// Whether the beginning of a drain finds this reader registered, or it knows of the drain already. Checked behind the
-    /// registration: where another thread begins it just before, it has already woken all who were registered.
-    fn hears_of_drain(&self) -> bool {
+    /// Whether the beginning of a drain will wake this reader, or it knows of the drain already. Checked after registering:
+    /// a drain that another thread began just before has already woken all registered waiters.
+    fn is_woken_by_drain(&self) -> bool {
         self.drain_due.is_some() || !self.worker.drain().is_draining()
     }
 
-    /// Reads on: there is nothing up to here, or there is an event. While the archive is waited for, that is a heartbeat.
+    /// Reads: up to a cursor without news, or an event. While the archive is read, that is a heartbeat.
     fn poll_look(&mut self, cx: &mut Context<'_>) -> Poll<Result<Cursor, Option<StreamEvent>>> {
         loop {
             match self.poll_view(cx) {
@@ -179,8 +179,8 @@ impl ChannelReader {
                     return Poll::Ready(event.map_or(Ok(view.next), |event| Err(Some(event))));
                 }
                 Poll::Ready(Err(error)) => {
-                    // The answer to a reader that comes back says why.
-                    tracing::debug!(channel = ?self.channel, %error, "a stream breaks off");
+                    // A reader that reconnects gets the reason as a response.
+                    tracing::debug!(channel = ?self.channel, %error, "stream aborted");
                     self.progress = Progress::Ended;
                     return Poll::Ready(Err(Some(StreamEvent::Broken)));
                 }
@@ -214,7 +214,7 @@ impl ChannelReader {
         Poll::Ready(view.map(|view| (view, self.worker.now())))
     }
 
-    /// The event that a view makes, if any; the position moves behind it.
+    /// The event that a view results in, if any; moves the position past it.
     fn event(&mut self, view: &View, now: Timestamp) -> Option<StreamEvent> {
         let read_state = &view.read_state;
         let missed = read_state.missed();
@@ -252,10 +252,10 @@ impl ChannelReader {
         self.heartbeat_due = Instant::now() + self.worker.settings().heartbeat;
     }
 
-    /// What is due by time alone; sets the timer for what is not.
+    /// The event that is due by time; sets the timer if there is none.
     fn due(&mut self, next: Cursor) -> Option<StreamEvent> {
         let now = Instant::now();
-        if let Some(left) = self.worker.time_to_drain() {
+        if let Some(left) = self.worker.random_drain_delay() {
             let due = *self.drain_due.get_or_insert(now + left);
             if due <= now {
                 self.progress = Progress::Ended;

@@ -1,6 +1,6 @@
-//! The body of an answer that stays open: the reader of a channel, its framing, and one writer for many readers.
+//! The body of a response that stays open: the reader of a channel, its framing, and one writer for many readers.
 //!
-//! Uses `dialect` and what lies below it. Which pattern an answer belongs to is not known here.
+//! Uses `dialect` and the modules below it. Knows no pattern.
 
 pub(crate) mod body;
 pub(crate) mod broadcast;

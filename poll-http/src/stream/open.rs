@@ -1,4 +1,4 @@
-//! Opening a stream: where its reader is, whether there is anything to come, and leave to stay.
+//! Opens a stream: resolves its position, checks whether the channel has ended, and acquires a permit to stay open.
 
 use poll_core::{ReadState, Timestamp};
 
@@ -11,21 +11,21 @@ use crate::worker::Worker;
 use crate::worker::metrics::Waiter;
 use crate::worker::permit::Permit;
 
-/// A reader that may stay.
+/// An open stream's reader.
 pub(crate) struct Opened {
     pub(crate) reader: ChannelReader,
-    /// What its channel was like, and when.
+    /// The state of its channel, and when that was read.
     pub(crate) read_state: ReadState,
     pub(crate) now: Timestamp,
-    /// To be kept for as long as the answer is open.
+    /// Held while the response is open.
     pub(crate) permit: Permit,
 }
 
-/// Opens a channel to a reader; `None` where there is nothing more to come: an EventSource reconnects after every end,
-/// until it is answered 204.
+/// Opens a channel to a reader; `None` if nothing more can follow: an EventSource reconnects after every end, until it is
+/// answered 204.
 ///
 /// # Errors
-/// 429 where no more may wait, 503 where the archive does not answer in time, 500 where it never will.
+/// 429 if too many requests wait, 503 if the archive does not answer in time, 500 if the data is damaged.
 pub(crate) async fn open(
     worker: &Worker,
     asked: StreamQuestion,
@@ -44,7 +44,7 @@ pub(crate) async fn open(
     Ok(Some(Opened { reader, read_state, now, permit }))
 }
 
-/// Whether a reader that comes back has all there will ever be.
+/// Whether a returning reader has everything, and the channel has ended.
 fn is_over(read_state: &ReadState) -> bool {
     read_state.ended && read_state.position >= read_state.newest && read_state.missed() == Some(0)
 }

@@ -1,4 +1,4 @@
-//! What a stream makes of messages: which lines or promises, in which framing.
+//! How a stream presents messages: as lines or promises, in which framing.
 
 use poll_core::{Batch, Rendering};
 
@@ -6,12 +6,12 @@ use crate::dialect::frame::Framing;
 use crate::dialect::native;
 use crate::dialect::stream_event::Finality;
 
-/// What a stream makes of messages.
+/// How a stream presents messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Style {
     /// Lines or events that carry the message.
     Updates(Framing),
-    /// A job's steps and nothing else, without a line before the first and after the last.
+    /// A job's steps and nothing else: no line before the first or after the last.
     Steps(Framing),
     /// Promises, announced by lines or events.
     Promises(Framing),
@@ -24,7 +24,7 @@ impl Style {
         }
     }
 
-    /// A batch as it is given, where that is the same for all.
+    /// A batch as sent, if that is the same for all readers.
     pub(crate) fn rendering(self, batch: &Batch, finality: Finality) -> Option<&Rendering> {
         match self {
             Self::Updates(framing) => Some(native::updates(batch, framing)),

@@ -1,34 +1,33 @@
-//! Reads that may have to wait for the archive: bounded in time, counted among the waiters, and ended by a drain.
+//! Reads that may have to wait for the archive: limited in time, counted as waiters, and ended by a drain.
 //!
-//! What is in memory is read as ever: nothing here costs anything before a read has to wait.
+//! A read from memory costs nothing extra.
 
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::StatusCode;
 use poll_core::{ChannelName, JournalError, Pinned, Position, ReadState, Timestamp};
 use tokio::time::Instant;
 
 use crate::access::client::Client;
-use crate::message::refusal::Refusal;
+use crate::message::refusal::{GOING_DOWN, Refusal};
 use crate::worker::Worker;
 use crate::worker::metrics::Waiter;
 
-/// However short a poll's own time is, a read from the archive may take this long: it is no wait for a message.
+/// The least time for a read from the archive, however short the poll: it is not a wait for a message.
 pub(crate) const SHORTEST_READ: Duration = Duration::from_secs(1);
 
-/// Why a read was given up.
+/// Why a read was abandoned.
 #[derive(Debug)]
 pub(crate) enum ReadError {
-    /// Its time is over.
+    /// It took too long.
     TimeUp,
     /// The server drains.
     Draining,
-    /// There will never be an answer.
+    /// The journal's error.
     Unreadable(JournalError),
-    /// No more may wait.
+    /// Too many requests wait.
     Refused(Refusal),
 }
 
@@ -40,14 +39,13 @@ impl From<ReadError> for Refusal {
             ReadError::TimeUp => {
                 Self::unreadable(JournalError::Unavailable("it did not answer in time".to_owned()))
             }
-            ReadError::Draining => Self::new(StatusCode::SERVICE_UNAVAILABLE, "the server is going down")
-                .retry_after(Duration::from_secs(1)),
+            ReadError::Draining => Self::unready(GOING_DOWN),
         }
     }
 }
 
 impl Worker {
-    /// Bounds a read in time.
+    /// Limits a read in time, and ends it in a drain.
     pub(crate) async fn read_until<T>(
         &self,
         until: Instant,
@@ -55,7 +53,7 @@ impl Worker {
     ) -> Result<T, ReadError> {
         let drained = async {
             self.drain().wait_draining().await;
-            let left = self.time_to_drain().unwrap_or_default();
+            let left = self.random_drain_delay().unwrap_or_default();
             self.timers().at(Instant::now() + left).await;
         };
         tokio::select! {
@@ -66,10 +64,10 @@ impl Worker {
         }
     }
 
-    /// A read for a request that has no permit to wait: it takes one while the read waits, for so long at the most.
+    /// Reads for a request without a permit to wait: it acquires one if the read has to wait, at most for `wait`.
     ///
     /// # Errors
-    /// 429 where no more may wait, 503 where the archive does not answer in time, 500 where it never will.
+    /// 429 if too many requests wait, 503 if the archive does not answer in time, 500 if the data is damaged.
     pub(crate) async fn archive_read<T>(
         &self,
         channel: &ChannelName,
@@ -85,7 +83,7 @@ impl Worker {
         Ok(self.read_until(Instant::now() + wait.max(SHORTEST_READ), read).await?)
     }
 
-    /// What a position means in a channel, for a reader that stays.
+    /// Resolves a position in a channel, for a reader that stays.
     ///
     /// # Errors
     /// As [`archive_read`](Self::archive_read).

@@ -1,9 +1,9 @@
 //! Cooperative scheduling: how much a worker does before its sockets are polled again.
 //!
-//! A runtime polls its sockets when nothing else is to be done, or after so many tasks; it cannot know that one task takes
-//! a million times as long as another. So work is counted where it is done, by what it costs, and once a turn has spent
-//! its budget every connection waits for the next turn, whatever the work is made of. Tasks that had nothing of a turn
-//! come before those that had, in the order in which they came.
+//! A runtime polls its sockets when it is idle, or after a number of tasks; it cannot know that one task takes a million
+//! times as long as another. So work is counted where it is done, by its cost, and once a turn has spent its budget every
+//! connection waits for the next turn, whatever its work. Tasks that have not run in a turn go before those that have, in
+//! order of arrival.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future as _;
@@ -11,13 +11,13 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
-/// What a turn may cost, in nanoseconds of an ordinary core as far as they can be known before: a tenth of the 20 ms
-/// that a turn may take, as the last piece of work begins before the budget is spent, and a busy machine is slower.
+/// The budget of a turn, in estimated nanoseconds of an ordinary core: a tenth of the 20 ms that a turn may take, as the
+/// last piece of work begins before the budget is spent, and a busy machine is slower.
 const BUDGET: u64 = 2_000_000;
 
-/// What work costs, in the same unit. Measured in rough figures: what counts is that none is off by a factor.
+/// The cost of work, in the same unit. Rough measurements: it is enough that none is off by a factor.
 pub(crate) mod cost {
-    /// One request and its answer.
+    /// One request and its response.
     pub(crate) const REQUEST: u64 = 5_000;
     /// A byte that is read from a socket or written to it.
     pub(crate) const BYTE: u64 = 1;
@@ -30,7 +30,7 @@ pub(crate) mod cost {
 }
 
 thread_local! {
-    /// What this thread's turn has cost. Apart from the rest, because most requests touch nothing else.
+    /// The cost of this thread's turn so far. Apart from the rest, because most requests touch nothing else.
     static SPENT: Cell<u64> = const { Cell::new(0) };
     static TURN: Arc<Turn> = Arc::default();
     static ENDED: RefCell<Option<Box<dyn Fn()>>> = const { RefCell::new(None) };
@@ -45,11 +45,11 @@ struct Turn {
 
 #[derive(Default)]
 struct Waiting {
-    /// Those that had nothing of this turn…
-    ahead: Vec<Waker>,
-    /// … and those that had some and want more.
-    behind: Vec<Waker>,
-    /// Whether the runtime was asked for the next turn.
+    /// Tasks that have not run this turn.
+    first: Vec<Waker>,
+    /// Tasks that have run and yielded.
+    last: Vec<Waker>,
+    /// Whether the next turn was requested from the runtime.
     asked: bool,
 }
 
@@ -63,14 +63,14 @@ pub(crate) fn is_over() -> bool {
     SPENT.get() >= BUDGET
 }
 
-/// Ready while this turn goes on, else when another does: for a task that begins to work.
+/// Ready within the budget, else in the next turn: for a task that begins its work.
 pub(crate) fn poll_begin(cx: &mut Context<'_>) -> Poll<()> {
-    if is_over() { wait(cx.waker(), |waiting| &mut waiting.ahead) } else { Poll::Ready(()) }
+    if is_over() { wait(cx.waker(), |waiting| &mut waiting.first) } else { Poll::Ready(()) }
 }
 
-/// The same for a task that has worked and goes on.
+/// The same for a task that has run this turn.
 pub(crate) fn poll_go_on(cx: &mut Context<'_>) -> Poll<()> {
-    if is_over() { wait(cx.waker(), |waiting| &mut waiting.behind) } else { Poll::Ready(()) }
+    if is_over() { wait(cx.waker(), |waiting| &mut waiting.last) } else { Poll::Ready(()) }
 }
 
 #[cold]
@@ -81,7 +81,7 @@ fn wait(waker: &Waker, place: fn(&mut Waiting) -> &mut Vec<Waker>) -> Poll<()> {
         let asked = std::mem::replace(&mut waiting.asked, true);
         drop(waiting);
         if !asked {
-            // The runtime wakes a task that yields once it has polled its sockets. Outside of one that is at once.
+            // The runtime wakes a task that yields after polling its sockets; outside a runtime, it is woken at once.
             let next = Waker::from(Arc::clone(turn));
             let _ = pin!(tokio::task::yield_now()).poll(&mut Context::from_waker(&next));
         }
@@ -94,8 +94,7 @@ pub fn watch_turns(ended: impl Fn() + 'static) {
     ENDED.set(Some(Box::new(ended)));
 }
 
-/// Ends the turn of this thread, which has nothing to do and is about to sleep. Without this turns are shorter than they
-/// might be.
+/// Ends the turn of this thread, which is idle and about to sleep. Without this, turns are shorter than necessary.
 pub fn end_turn() {
     SPENT.set(0);
     ENDED.with_borrow(|ended| ended.iter().for_each(|ended| ended()));
@@ -111,9 +110,9 @@ impl Turn {
 /// Called when the runtime has polled its sockets: the next turn begins.
 impl Wake for Turn {
     fn wake(self: Arc<Self>) {
-        let Waiting { ahead, behind, .. } = std::mem::take(&mut *self.waiting());
+        let Waiting { first, last, .. } = std::mem::take(&mut *self.waiting());
         end_turn();
-        ahead.into_iter().chain(behind).for_each(Waker::wake);
+        first.into_iter().chain(last).for_each(Waker::wake);
     }
 }
 

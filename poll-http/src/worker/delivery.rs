@@ -1,4 +1,4 @@
-//! What readers were given: counted, and noted for receipts where they are on.
+//! Counts deliveries, and records receipts if they are on.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::worker::Worker;
 use crate::worker::settings::Receipts;
 
 impl Worker {
-    /// Counts messages that a client was given, and notes them for receipts if the client has a name.
+    /// Counts messages delivered to a client, and records receipts if the client has a name.
     pub(crate) fn delivered(
         &self,
         channel: &ChannelName,
@@ -20,19 +20,19 @@ impl Worker {
         self.metrics().delivered.inc_by(messages.len() as u64);
         let Some(name) = &client.name else { return };
         if self.settings().receipts == Receipts::On {
-            // Beyond the memory account no more is noted; the account counts that.
+            // Without memory no more receipts are recorded; the memory account counts that.
             let _ = self.store().record_receipts(channel, read_state.epoch, messages, name);
         }
     }
 
-    /// Counts messages that were gone before their reader came, if it is known how many.
+    /// Counts messages evicted before their reader asked for them, if the number is known.
     pub(crate) fn missed(&self, count: Option<u64>) {
         if let Some(count) = count.filter(|count| *count > 0) {
             self.metrics().missed.inc_by(count);
         }
     }
 
-    /// The clients that were given a message; `None` where receipts are off.
+    /// The clients that a message was delivered to; `None` if receipts are off.
     pub(crate) fn receipts(&self, channel: &ChannelName, at: Cursor) -> Option<Vec<Arc<str>>> {
         (self.settings().receipts == Receipts::On).then(|| self.store().receipts(channel, at))
     }

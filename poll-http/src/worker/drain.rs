@@ -1,7 +1,9 @@
-//! How far the server has come in shutting down.
+//! The phases of a graceful shutdown.
 //!
-//! Readiness goes first (a load balancer stops sending), then connections are asked to finish. One value says which, so
-//! that `/readyz`, the accept loop, every connection and every waiting poll agree. What follows from it is theirs.
+//! Readiness ends first (a load balancer stops sending), then connections are asked to finish. One value holds the phase for
+//! all; what it leads to is decided elsewhere: `poll-server/src/drain.rs` changes it; `Worker::drive` wakes all waiters and
+//! `Worker::random_drain_delay` spreads them (`worker/shared.rs`); `pattern/long_poll.rs` and `stream/channel_reader.rs`
+//! answer; `service` refuses requests, and `transport` closes idle connections.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -35,16 +37,16 @@ struct Waiting {
     spread: Duration,
 }
 
-/// How far a [`Drain`] has come.
+/// The phase of a [`Drain`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// Every request is served.
     Serving,
-    /// Every request is served, but `/readyz` says no, so that a load balancer sends no more.
+    /// Every request is served, but `/readyz` is 503: a load balancer sends no more.
     Unready,
     /// Idle connections close, waiting requests are answered, streams end.
     Draining {
-        /// Over how long the answers are to be spread, so that all clients do not come back at once.
+        /// The time over which responses are spread, because clients should not all reconnect at once.
         spread: Duration,
     },
 }
@@ -56,7 +58,7 @@ impl Default for Drain {
 }
 
 impl Drain {
-    /// A server that serves.
+    /// Starts in [`Phase::Serving`].
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -67,7 +69,7 @@ impl Drain {
         }
     }
 
-    /// From [`Phase::Serving`] to [`Phase::Unready`]; nothing in a later phase.
+    /// From [`Phase::Serving`] to [`Phase::Unready`]; no effect in a later phase.
     pub fn begin_unready(&self) {
         let waiting = self.waiting();
         if self.shared.phase.load(Ordering::Relaxed) == SERVING {
@@ -76,7 +78,7 @@ impl Drain {
         drop(waiting);
     }
 
-    /// To [`Phase::Draining`], which wakes all that wait for it; nothing when already there.
+    /// To [`Phase::Draining`], waking everything that waits for it; no effect if already there.
     pub fn begin(&self, spread: Duration) {
         let mut waiting = self.waiting();
         if self.shared.phase.load(Ordering::Relaxed) == DRAINING {
@@ -136,7 +138,7 @@ impl WaitDraining {
         Self { drain, registered: None }
     }
 
-    /// Whether it is over.
+    /// Whether the wait is over.
     pub(crate) fn is_draining(&self) -> bool {
         self.drain.is_draining()
     }
@@ -155,7 +157,7 @@ impl Future for WaitDraining {
         }
         let this = &mut *self;
         let mut waiting = this.drain.waiting();
-        // Once more under the lock: `begin` takes the list away under it.
+        // Once more under the lock, under which `begin` empties the list.
         if this.drain.is_draining() {
             drop(waiting);
             this.registered = None;

@@ -1,11 +1,11 @@
-//! Publishing on behalf of the program, and telling its hooks what was published.
+//! Publishing, and the program's hooks.
 
 use poll_core::{ChannelName, JournalError, Publish, PublishError, Published};
 
 use crate::worker::Worker;
 
 impl Worker {
-    /// Whether a publish has to go by [`publish`](Self::publish).
+    /// Whether a publish has to use [`publish`](Self::publish).
     pub(crate) fn has_hooks(&self) -> bool {
         !self.server().hooks.is_empty()
     }
@@ -16,7 +16,7 @@ impl Worker {
     /// See [`PublishError`].
     ///
     /// # Panics
-    /// Where a hook does.
+    /// If a hook does.
     pub(crate) async fn publish(
         &self,
         channel: &ChannelName,
@@ -25,7 +25,7 @@ impl Worker {
         if !self.has_hooks() {
             return self.publish_counted(channel, publish).await;
         }
-        // A publisher that disconnects does not take back what the journal has; the hooks must hear of it all the same.
+        // A publish that the journal has is not undone if its publisher disconnects; the hooks must run all the same.
         let (worker, name) = (self.clone(), channel.clone());
         let task = tokio::spawn(async move {
             let published = worker.publish_counted(&name, publish).await?;
@@ -52,7 +52,7 @@ impl Worker {
         Ok(published)
     }
 
-    /// Counts a publish; a repetition is none.
+    /// Counts a publish, unless it is a repetition.
     pub(crate) fn count_published(&self, channel: &ChannelName, published: &Published) {
         if !published.repeated {
             self.metrics().published.inc_by(published.stamps.len() as u64);

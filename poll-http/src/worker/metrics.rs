@@ -1,4 +1,4 @@
-//! What the service counts. Counting only: names and text are registered with the caller's registry.
+//! The service's counters. They are registered with, and written out by, the caller's registry.
 
 mod connections;
 mod lag;
@@ -38,13 +38,13 @@ struct Waiters {
     archive_read: Gauge,
 }
 
-/// What a waiter is counted as.
+/// The kinds of waiters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Waiter {
     LongPoll,
     Stream,
     Push,
-    /// Waits for the archive, to be answered at once then.
+    /// A request that waits for the archive only.
     ArchiveRead,
 }
 
@@ -58,14 +58,14 @@ struct Reason {
     reason: &'static str,
 }
 
-/// Why a connection was closed that went over a limit: the reasons of `poll_refused_total` beside those of requests.
+/// Why a connection was closed for exceeding a limit: reasons in `poll_refused_total` besides those of requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cut {
-    /// It sent more HTTP/2 control frames than it may.
+    /// It sent too many HTTP/2 control frames.
     ControlFrames,
-    /// Its address has as many sockets open as one may have.
+    /// Its address has too many open sockets.
     Sockets,
-    /// It said nothing while sockets were running out.
+    /// It was silent while sockets were running out.
     FirstByte,
 }
 
@@ -82,7 +82,7 @@ impl Cut {
 }
 
 impl Metrics {
-    /// Counters that stand at zero.
+    /// Counters at zero.
     #[must_use]
     pub fn new() -> Self {
         let waiters = Waiters::default();
@@ -127,7 +127,7 @@ impl Metrics {
         &self.connections
     }
 
-    /// How many wait.
+    /// The number of waiters.
     pub(crate) fn waiting(&self, waiter: Waiter) -> &Gauge {
         match waiter {
             Waiter::LongPoll => &self.waiters.long_poll,
@@ -146,7 +146,7 @@ impl Metrics {
         self.refused(cut.reason());
     }
 
-    /// A message took so long to reach so many readers.
+    /// A message took `lag` to reach `count` readers.
     pub(crate) fn lag(&self, lag: Duration, readers: u64) {
         self.lag.observe(lag, readers);
     }

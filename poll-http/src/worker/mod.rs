@@ -1,6 +1,6 @@
-//! What a worker's requests share: the store, lanes, timers, the drain, metrics, settings, the environment, permits to wait.
+//! What a worker's requests share: store, lanes, timers, drain, metrics, settings, environment, permits to wait.
 //!
-//! Uses `message` and `access`. It knows no dialect, no pattern and no path.
+//! Uses `message` and `access`. Knows no dialect, no pattern and no path.
 
 mod answer_charge;
 pub(crate) mod archive_read;

@@ -1,7 +1,7 @@
-//! Permits to wait: bounded by admission, counted by kind, and released however a request ends.
+//! Permits to wait: limited by admission, counted by kind, and released however a request ends.
 //!
-//! A client that was given a large answer keeps a permit as well until it has taken the answer, because that is memory
-//! as waiting is.
+//! A client with a large response keeps its permit until the response is written, because that takes memory as waiting
+//! does.
 
 use poll_core::ChannelName;
 
@@ -12,26 +12,26 @@ use crate::message::reply::Reply;
 use crate::worker::Worker;
 use crate::worker::metrics::Waiter;
 
-/// An answer up to this many bytes needs no permit: less than a socket's own buffer holds.
+/// A response of at most this many bytes needs no permit: a socket's own buffer holds more.
 const SMALL: u64 = 4 * 1024;
 
-/// Leave to wait on a channel.
+/// A permit to wait on a channel.
 #[must_use = "a permit is released when it is dropped"]
 pub(crate) struct Permit {
     worker: Worker,
-    /// `None` where an answer is being read.
+    /// `None` while a response is being written.
     waiter: Option<Waiter>,
     channel: ChannelName,
     client: Client,
-    /// Taken when it is released.
+    /// `None` once it is released.
     names: Option<Names>,
 }
 
 impl Worker {
-    /// Lets a client wait on a channel.
+    /// A permit for a client to wait on a channel.
     ///
     /// # Errors
-    /// 429 with the bound that is reached.
+    /// 429 with the limit that is reached.
     pub(crate) fn permit(
         &self,
         waiter: Waiter,
@@ -42,19 +42,19 @@ impl Worker {
         Ok(Permit::new(self, Some(waiter), channel, client, names))
     }
 
-    /// The same for a waiter that has what a [`Permit`] would hold, and [releases it](Self::release_permit) by itself.
+    /// The same for a waiter that holds the parts of a [`Permit`] itself, and [releases it](Self::release_permit).
     pub(crate) fn take_permit(
         &self,
         waiter: Waiter,
         channel: &ChannelName,
         client: &Client,
     ) -> Result<Names, Refusal> {
-        let names = self.admission().take(channel, client)?;
+        let names = self.admission().acquire(channel, client)?;
         self.metrics().waiting(waiter).inc();
         Ok(names)
     }
 
-    /// Releases a permit that was taken.
+    /// Releases a permit from [`take_permit`](Self::take_permit).
     pub(crate) fn release_permit(
         &self,
         waiter: Waiter,
@@ -63,13 +63,13 @@ impl Worker {
         names: Names,
     ) {
         self.metrics().waiting(waiter).dec();
-        self.admission().give(channel, client, names);
+        self.admission().release(channel, client, names);
     }
 
-    /// Has a large answer hold a permit until it is written.
+    /// Makes a large response hold a permit until it is written.
     ///
     /// # Errors
-    /// 429 with the bound that is reached.
+    /// 429 with the limit that is reached.
     pub(crate) fn permit_to_read(
         &self,
         reply: Reply,
@@ -79,11 +79,11 @@ impl Worker {
         if is_small(&reply) {
             return Ok(reply);
         }
-        let names = self.admission().take(channel, client)?;
+        let names = self.admission().acquire(channel, client)?;
         Ok(self.holding(reply, channel, client, names))
     }
 
-    /// The same for a client that has waited: the answer keeps its permit if it is large, else that is released.
+    /// The same for a client that has waited: a large response keeps its permit, a small one releases it.
     pub(crate) fn keep_permit_to_read(
         &self,
         waiter: Waiter,
@@ -129,7 +129,7 @@ impl Drop for Permit {
         let Some(names) = names.take() else { return };
         match *waiter {
             Some(waiter) => worker.release_permit(waiter, channel, client, names),
-            None => worker.admission().give(channel, client, names),
+            None => worker.admission().release(channel, client, names),
         }
     }
 }

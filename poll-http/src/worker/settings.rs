@@ -17,26 +17,26 @@ pub struct ServiceSettings {
     pub max_poll: Duration,
     /// How often a silent stream sends a heartbeat. 15 s: below the 30 s after which some middleboxes forget it.
     pub heartbeat: Duration,
-    /// How long a request that waits for no message may wait for the archive. 5 s: ten times what a busy disk takes, and
-    /// less than proxies in front of the server wait.
+    /// How long a request that waits for no message may wait for the archive. 5 s: ten times what a busy disk needs, and
+    /// less than proxies wait.
     pub cold_read: Duration,
     /// How long a request's body may take. 10 s.
     pub body: Duration,
-    /// Who may read and write from pages of another origin. Nobody.
+    /// Other origins whose pages may read and write. None.
     pub cors: Cors,
     /// Which `Host` names are answered.
     pub hosts: HostCheck,
     /// Whether a publish without content publishes a test message.
     pub demo: Demo,
-    /// How many may wait, and how often a client may ask.
+    /// Limits on waiting requests and on request rates.
     pub limits: Limits,
-    /// Who may publish and who may read.
+    /// Tokens for publishing and reading.
     pub access: Access,
     /// Proxies whose forwarding fields are believed. None.
     pub trusted_proxies: Vec<IpNet>,
-    /// Longest `timeout` of the golongpoll dialect in seconds. 120, as the library has it.
+    /// Longest `timeout` of the golongpoll dialect in seconds. 120, as in the library.
     pub golongpoll_most_seconds: u64,
-    /// What happens in the golongpoll dialect to an event that was delivered.
+    /// What the golongpoll dialect does with a delivered event.
     pub golongpoll_after_delivery: AfterDelivery,
     /// Whether a message fetched alone lists the clients that it was delivered to.
     pub receipts: Receipts,
@@ -44,17 +44,17 @@ pub struct ServiceSettings {
     pub demo_jobs: usize,
 }
 
-/// What becomes of an event that was delivered.
+/// What to do with a delivered event.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum AfterDelivery {
-    /// It stays for others.
+    /// Keep it for others.
     #[default]
     Keep,
-    /// It is deleted for this dialect, once the answer with it is written.
+    /// Delete it for this dialect, once the response with it is written.
     Delete,
 }
 
-/// Whether it is recorded which named clients a message was delivered to.
+/// Whether to record which named clients a message was delivered to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Receipts {
     /// It is.

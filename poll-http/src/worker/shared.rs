@@ -1,6 +1,6 @@
 //! [`Worker`]: what all requests of one worker share.
 //!
-//! Below the dialects and the patterns, which are handed one. It knows neither of them, nor which paths there are.
+//! Dialects and patterns get one. It knows neither, nor any path.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -17,24 +17,24 @@ use crate::worker::metrics::Metrics;
 use crate::worker::settings::ServiceSettings;
 use crate::worker::timer_wheel::Timers;
 
-/// Streams woken before sockets are polled: few enough that publishes come in between, many enough that polling the
+/// Streams woken before sockets are polled: few enough that publishes get in between, many enough that polling the
 /// sockets costs nothing.
 const STREAMS_AT_ONCE: usize = 128;
 
-/// A worker, seen by a request. A clone is the same worker.
+/// A worker, as seen by its requests. A clone is the same worker.
 #[derive(Clone)]
 pub(crate) struct Worker(Arc<Inner>);
 
 struct Inner {
     server: Arc<Server>,
-    /// Wakes polls, which are answered once and ask again: in large slices, so that the last of a crowd is answered
-    /// before the first have come back.
+    /// Wakes polls, which are answered once and return: in large slices, because the last of a crowd should be answered
+    /// before the first return.
     polls: Lane,
-    /// Wakes streams: in small slices, so that what is published during a broadcast reaches those still to be woken in
-    /// the same write.
+    /// Wakes streams: in small slices, because messages published meanwhile then reach those still to be woken in the same
+    /// write.
     streams: Lane,
     timers: Timers,
-    /// What the wings above keep for each worker.
+    /// State that higher modules keep for each worker.
     extensions: Extensions,
 }
 
@@ -108,7 +108,7 @@ impl Worker {
         &self.0.timers
     }
 
-    /// What a wing above keeps for this worker, if it does.
+    /// A higher module's state for this worker, if it has any.
     pub(crate) fn extension<T: Send + Sync + 'static>(&self) -> Option<&T> {
         self.0.extensions.get()
     }
@@ -137,8 +137,9 @@ impl Worker {
         }
     }
 
-    /// Once the server drains: how long this waiter may still wait, so that not all are answered at once.
-    pub(crate) fn time_to_drain(&self) -> Option<Duration> {
+    /// Once the server drains: how long a waiter may still wait, drawn anew by each call, so responses are spread out. A
+    /// waiter calls it once and keeps the result.
+    pub(crate) fn random_drain_delay(&self) -> Option<Duration> {
         match self.drain().phase() {
             Phase::Draining { spread } => {
                 Some(spread.mul_f64(self.environment().random() as f64 / u64::MAX as f64))

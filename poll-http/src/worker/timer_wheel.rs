@@ -2,8 +2,8 @@
 //!
 //! A waiting poll, an idle connection and a stalled write all need a timeout, and nearly all of these are cancelled or
 //! postponed long before. So a timer is one entry of a shared wheel, postponing it is one store, and taking it out is two
-//! links; there is no allocation and no runtime timer per wait. What is given up is precision: a timer fires up to 8 ms
-//! late, never early.
+//! links; there is no allocation and no runtime timer per wait. The price is precision: a timer fires up to 8 ms late,
+//! never early.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 /// A tick is 8 ms: well below what a poller notices, and long enough that ten thousand timers share wake-ups. Whole
-/// ticks make up a second, so that finding one takes no wide division.
+/// ticks make up a second, which saves a wide division.
 const TICKS_A_SECOND: u64 = 125;
 const TICK_NANOS: u64 = 1_000_000_000 / TICKS_A_SECOND;
 /// Ticks in one revolution of the wheel, about 65 s: most waits fit; a longer one is met again each revolution and left
@@ -224,8 +224,8 @@ impl Timer {
             timers.tick_now()
         } else {
             self.key = wheel.admit(cx.waker().clone());
-            // What is new has some time left, as a rule. Where it has not, the driver will see to it, and the clock need
-            // not be read; an empty wheel begins at its time.
+            // A new timer usually has some time left. If not, the driver handles it, so the clock need not be read here; an
+            // empty wheel begins at the timer's tick.
             if wheel.linked > 0 { wheel.done } else { timers.tick_now() }
         };
         if self.due <= now {
@@ -246,7 +246,7 @@ impl Drop for Timer {
         wheel.unlink(self.key);
         let entry = wheel.timers.try_remove(self.key as usize);
         if wheel.timers.is_empty() && wheel.timers.capacity() > SLICE {
-            // A crowd has gone: give its memory back.
+            // A crowd has left: free its memory.
             wheel.timers = Slab::new();
         }
         drop(wheel);
@@ -377,7 +377,7 @@ fn slot_of(tick: u64) -> usize {
 /// The driver's task. Marks the driver absent when it is dropped half-way, as a runtime's shutdown does.
 struct Driving {
     timers: Timers,
-    /// [`drive`] has ended and said so itself, under the lock; another driver may be at work already.
+    /// [`drive`] has ended and recorded that, under the lock; another driver may already run.
     ended: bool,
 }
 

@@ -24,7 +24,7 @@ impl<K: Hash + Eq + Clone> PerKeyLimit<K> {
     }
 
     /// Takes one, unless the limit is reached.
-    pub(super) fn take(&self, key: &K) -> bool {
+    pub(super) fn acquire(&self, key: &K) -> bool {
         if self.most == 0 {
             return true;
         }
@@ -43,7 +43,7 @@ impl<K: Hash + Eq + Clone> PerKeyLimit<K> {
     }
 
     /// Releases one.
-    pub(super) fn give(&self, key: &K) {
+    pub(super) fn release(&self, key: &K) {
         if self.most == 0 {
             return;
         }

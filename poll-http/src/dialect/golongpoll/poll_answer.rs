@@ -9,7 +9,7 @@ use poll_core::{Batch, ChannelName, Form, Message, Position, ReadState, Store, T
 use crate::dialect::format::{Lookup, PollFormat, Ready};
 use crate::dialect::golongpoll::start::{Granularity, Since, Start};
 use crate::dialect::golongpoll::whole_milliseconds::WholeMilliseconds;
-use crate::dialect::list::{self, List};
+use crate::dialect::message_list::{self, List};
 use crate::dialect::question::{Answer, Question};
 use crate::message::body::Body;
 use crate::message::json::{write_payload, write_string};
@@ -89,12 +89,12 @@ impl PollFormat for PollAnswer {
 
 fn write(answer: &Answer, channel: &ChannelName, since_time: u64) -> Reply {
     let body = if let Some(batch) = &answer.view.batch {
-        list::body(Listing::of(channel), answer, batch, Vec::new())
+        message_list::body(Listing::of(channel), answer, batch, Vec::new())
     } else {
         Body::full(format!(r#"{{"timeout":"no events before timeout","timestamp":{since_time}}}"#))
     };
     let mut reply = respond::whole(StatusCode::OK, respond::JSON, respond::NO_STORE, body);
-    list::add_missed(&mut reply, &answer.view.read_state);
+    message_list::add_missed(&mut reply, &answer.view.read_state);
     uncached(reply)
 }
 

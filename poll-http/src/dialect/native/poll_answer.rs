@@ -6,7 +6,7 @@ use http::StatusCode;
 use poll_core::{Batch, ChannelName, Continuity, Cursor, Form, Limit, Message, ReadState, Timestamp};
 
 use crate::dialect::format::PollFormat;
-use crate::dialect::list::{self, List};
+use crate::dialect::message_list::{self, List};
 use crate::dialect::native::message::write_message;
 use crate::dialect::question::Answer;
 use crate::message::body::Body;
@@ -30,7 +30,7 @@ pub(crate) fn poll(answer: &Answer, clock: &str, cache: &'static str) -> Reply {
     let body = if let Some(batch) = &answer.view.batch {
         let mut own = Vec::with_capacity(own_bytes);
         write_own(&mut own);
-        list::body(Messages, answer, batch, own)
+        message_list::body(Messages, answer, batch, own)
     } else {
         let empty = br#"{"messages":[],"count":0,"cursor":"#;
         let mut own = Vec::with_capacity(empty.len() + 2 + Cursor::TEXT_BYTES + own_bytes);

@@ -7,7 +7,7 @@ use poll_core::{ChannelName, Cursor, Limit, Position, Seq};
 
 use crate::dialect::frame::Framing;
 use crate::dialect::question::{AtEnd, Channels, Question, StreamQuestion};
-use crate::dialect::wait::wait;
+use crate::dialect::timeout::wait;
 use crate::message::accept::weight;
 use crate::message::head::{Field, Head, text};
 use crate::message::query::{Query, Repeats, number};

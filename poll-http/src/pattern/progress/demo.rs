@@ -20,10 +20,10 @@ pub(crate) fn demo_job(worker: &Worker) -> Result<ChannelName, Refusal> {
     Ok(ChannelName::parse(&format!("progress/demo-{:016x}", worker.environment().random()))?)
 }
 
-/// Starts a demonstration. It goes on without its reader, as real jobs do; it is over after ten steps either way.
+/// Starts a demonstration. It continues without its reader, as real jobs do, and ends after ten steps.
 ///
 /// # Errors
-/// 429 where too many are running.
+/// 429 if too many are running.
 pub(super) fn start(worker: &Worker, job: &ChannelName) -> Result<(), Refusal> {
     let running = Running::begin(worker)?;
     tokio::spawn(run(worker.clone(), job.clone(), running));

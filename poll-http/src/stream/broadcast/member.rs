@@ -1,4 +1,4 @@
-//! One reader of a broadcast, as its own body sees it: it joins, hands its socket over, and takes it back.
+//! One reader of a broadcast, as seen by its body: it joins, hands its socket over, and takes it back.
 
 use std::sync::{Arc, Weak};
 use std::task::Waker;
@@ -11,14 +11,14 @@ use crate::stream::broadcast::task;
 use crate::stream::style::Style;
 use crate::worker::Worker;
 
-/// Sockets on the list whose readers have left, before it is gone through for them alone, beside as many as are there:
-/// a reader that leaves pays for a few places of the list, however long it is.
+/// The list is cleaned once entries of readers that have left outnumber the readers by this many: so a reader that leaves
+/// pays for a few entries, however long the list is.
 const MOST_GONE: usize = 64;
 
 /// A reader of a broadcast.
 pub(crate) struct Member {
     broadcast: Arc<Broadcast>,
-    /// What is on the task's list, once the socket was writer.
+    /// Its entry in the task's list, once its socket was shared.
     listed: Option<Reader>,
 }
 
@@ -30,7 +30,7 @@ impl Broadcasts {
 }
 
 impl Member {
-    /// Hands over the reader's socket, which `share` gives, if that is of any use. The reader was given everything up to
+    /// Hands over the reader's socket, obtained from `share`, unless the reader is alone. The reader has everything up to
     /// `at`; `waker` wakes its connection.
     pub(crate) fn hand_over(
         &mut self,
@@ -56,7 +56,7 @@ impl Member {
         true
     }
 
-    /// Sees to it that the task serves a reader that is at `at`.
+    /// Makes sure that the task serves a reader at `at`.
     fn expect(&self, at: Cursor, reader: Reader, new: bool) {
         let mut state = self.broadcast.state();
         if new {
@@ -69,7 +69,7 @@ impl Member {
                 drop(state);
                 task::spawn(self.broadcast.clone());
             }
-            // The task waits for what comes after just this position.
+            // The task waits for messages after this very position.
             Task::CaughtUp(caught_up) if caught_up == Some(at) => {}
             Task::Busy | Task::CaughtUp(_) => {
                 state.late.push(reader);
@@ -79,7 +79,7 @@ impl Member {
         }
     }
 
-    /// Takes the socket back, if it is writer.
+    /// Takes the socket back, if it was handed over.
     pub(crate) fn take_back(&mut self) -> Option<Returned> {
         let socket = self.listed.as_ref()?.socket.upgrade()?;
         lock(&socket).take_back()

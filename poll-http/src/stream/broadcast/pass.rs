@@ -15,24 +15,24 @@ use crate::stream::channel_reader::READ_LIMIT;
 use crate::stream::style::Style;
 use crate::worker::budget::{self, cost};
 
-/// Readers written to before other tasks run and sockets are polled: few enough that publishes come in between, many
-/// enough that polling costs nothing. The readers behind them get what was published meanwhile in the same write.
+/// Readers written to before other tasks run and sockets are polled: few enough that publishes get in between, many
+/// enough that polling costs nothing. The readers after them get what was published meanwhile in the same write.
 const SLICE: usize = 128;
-/// Readers visited before that, where few are written to.
+/// Readers visited before that, if few are written to.
 const VISITS: usize = 2048;
-/// The most bytes written to each reader at once; one that is further behind is left to its connection.
+/// The most bytes written to each reader at once; one that needs more is left to its connection.
 const MOST_BYTES: usize = 64 * 1024;
 
-/// A pass over all readers, or only over those that are late.
+/// A pass over all readers, or only over late ones.
 #[derive(Default)]
 pub(super) struct Pass {
     late: Vec<Reader>,
     readers: Vec<Reader>,
     /// How many of them were visited.
     done: usize,
-    /// The lowest position of any.
+    /// The lowest position of a reader.
     lowest: Option<Cursor>,
-    /// The last that was written out.
+    /// The last batch rendered as chunks.
     last: Option<(Arc<Batch>, Bytes)>,
 }
 
@@ -43,9 +43,9 @@ pub(super) enum Reason {
     Called,
 }
 
-/// What a reader is to be given.
+/// What to write to a reader.
 enum Delivery {
-    /// It has everything.
+    /// Nothing: it has everything.
     Nothing,
     Chunks {
         chunks: Bytes,
@@ -53,19 +53,19 @@ enum Delivery {
         messages: u64,
         at: Timestamp,
     },
-    /// More than chunks: its connection gives it.
+    /// Something other than chunks, which its connection writes.
     ByConnection,
 }
 
 impl Pass {
-    /// Begins a pass; whether there is any reader.
+    /// Begins a pass; returns whether there is any reader.
     pub(super) fn begin(&mut self, broadcast: &Broadcast, reason: Reason) -> bool {
         let mut state = broadcast.state();
         let late = std::mem::take(&mut state.late);
         self.readers.append(&mut state.new);
         let all = std::mem::take(&mut state.stale) || reason == Reason::News;
         if state.readers == 0 {
-            // All who are on the list have left.
+            // All readers on the list have left.
             (state.task, state.listed) = (Task::Absent, 0);
             return false;
         }
@@ -78,7 +78,7 @@ impl Pass {
         true
     }
 
-    /// Goes on for a slice; whether there is more of the pass.
+    /// Visits a slice of readers; returns whether there are more.
     pub(super) fn slice(&mut self, broadcast: &Broadcast) -> bool {
         let (worker, instant) = (&broadcast.worker, Instant::now());
         let now = worker.now();
@@ -101,7 +101,7 @@ impl Pass {
                 continue;
             };
             self.done += usize::from(late.is_none());
-            // Otherwise its connection has it.
+            // None: its connection has taken the socket back.
             let Some(at) = writer.at() else { continue };
             let index = deliveries.iter().position(|(from, ..)| *from == at).unwrap_or_else(|| {
                 deliveries.push((at, self.delivery(broadcast, now, at), 0));
@@ -122,7 +122,7 @@ impl Pass {
                 }
             };
             drop(writer);
-            // One of another life of the channel stays: whatever this life has is news behind it.
+            // A position in another epoch of the channel stays the lowest: everything in this epoch is newer.
             let lower = self.lowest.is_none_or(|lowest| at.epoch == lowest.epoch && at.seq < lowest.seq);
             match woken {
                 Some(waker) => to_wake.push(waker),
@@ -152,12 +152,12 @@ impl Pass {
         self.lowest
     }
 
-    /// Takes all that are on the list.
+    /// Empties the list.
     pub(super) fn take_readers(&mut self) -> Vec<Reader> {
         std::mem::take(&mut self.readers)
     }
 
-    /// What comes after a position.
+    /// What to write after a position.
     fn delivery(&mut self, broadcast: &Broadcast, now: Timestamp, at: Cursor) -> Delivery {
         let (worker, (channel, style)) = (&broadcast.worker, &broadcast.key);
         if worker.drain().is_draining() {
@@ -190,8 +190,7 @@ impl Pass {
     }
 }
 
-/// A batch as chunks, one a message that has any; `None` where that is not what its readers get, or nothing, or too
-/// much.
+/// A batch as chunks, one a message; `None` if its readers do not get chunks, if there are none, or if they are too large.
 fn chunks(batch: &Batch, style: Style) -> Option<Bytes> {
     let rendering = style.rendering(batch, Finality::MoreMayFollow)?;
     let (bytes, ends) = (&rendering.bytes, &rendering.ends);
@@ -207,6 +206,6 @@ fn chunks(batch: &Batch, style: Style) -> Option<Bytes> {
         }
         start = end;
     }
-    // A socket that does not take all of it holds it until it does.
+    // A full socket keeps the rest of the chunks alive until it is written.
     batch.charge(out.into()).ok()
 }

@@ -1,4 +1,4 @@
-//! Who belongs to a broadcast, and what its task is at.
+//! The readers of a broadcast, and the state of its task.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -23,21 +23,21 @@ pub(super) struct Broadcast {
     all: Broadcasts,
     /// Held for moves.
     state: Mutex<BroadcastState>,
-    /// Notified when the task has something to do beside what is published.
+    /// Notified when the task has something to do other than new messages.
     pub(super) called: Notify,
 }
 
 #[derive(Default)]
 pub(super) struct BroadcastState {
-    /// How many readers there are, whether their sockets are handed over or not.
+    /// The number of readers, whether or not their sockets are handed over.
     pub(super) readers: usize,
-    /// How many sockets are on the task's list or are to be put there.
+    /// The number of sockets on the task's list or to be added to it.
     pub(super) listed: usize,
-    /// To be put on the task's list.
+    /// To be added to the task's list.
     pub(super) new: Vec<Reader>,
-    /// To be visited beside the pass: they are not where the others are.
+    /// To be visited apart from the pass: their position differs from the others'.
     pub(super) late: Vec<Reader>,
-    /// Whether the list is to be gone through for readers that have left.
+    /// Whether readers that have left must be removed from the list.
     pub(super) stale: bool,
     pub(super) task: Task,
 }
@@ -46,18 +46,18 @@ pub(super) struct BroadcastState {
 #[derive(Clone)]
 pub(super) struct Reader {
     pub(super) socket: Weak<SharedWriter>,
-    /// With another number the reader has left.
+    /// If the socket's number differs, the reader has left.
     pub(super) listing: u32,
 }
 
-/// What the task is at.
+/// The state of the task.
 #[derive(Default, PartialEq, Eq)]
 pub(super) enum Task {
     #[default]
     Absent,
     /// It makes a pass.
     Busy,
-    /// It waits for what comes after this position, up to which all whose sockets are handed over were given everything.
+    /// It waits for messages after this position, which all readers whose sockets are handed over have reached.
     CaughtUp(Option<Cursor>),
 }
 

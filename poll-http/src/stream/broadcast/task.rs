@@ -11,18 +11,18 @@ use crate::message::shared_writer::lock;
 use crate::stream::broadcast::pass::{Pass, Reason};
 use crate::stream::broadcast::readers::{Broadcast, Reader, Task};
 
-/// A running task. When it is dropped half-way, as by the end of its runtime, each connection goes on by itself.
+/// A running task. If it is dropped before its end, as when its runtime shuts down, the connections take over.
 struct Running {
     broadcast: Arc<Broadcast>,
     pass: Pass,
-    /// It has ended by itself, and said so.
+    /// It has finished, and recorded that.
     ended: bool,
 }
 
-/// Starts the task of a broadcast, whose state says that it is busy.
+/// Starts the task of a broadcast, whose state is `Busy` already.
 pub(super) fn spawn(broadcast: Arc<Broadcast>) {
     let running = Running { broadcast, pass: Pass::default(), ended: false };
-    // Not bounded by what a task may do in one go: its slices are.
+    // Exempt from tokio's cooperative budget: its slices are its own.
     tokio::spawn(tokio::task::unconstrained(run(running)));
 }
 
@@ -49,7 +49,7 @@ async fn run(mut running: Running) {
         wait.again(&pinned);
         let mut waited = false;
         let news = poll_fn(|cx| {
-            // The drain is checked behind the registration, as its beginning wakes those registered just once.
+            // The drain is checked after registering, as its beginning wakes registered waiters just once.
             let woken = Pin::new(&mut *wait).poll(cx).is_ready() || broadcast.worker.drain().is_draining();
             waited |= !woken;
             if woken { Poll::Ready(()) } else { Poll::Pending }
@@ -60,7 +60,7 @@ async fn run(mut running: Running) {
             () = broadcast.called.notified() => Reason::Called,
         };
         if !waited {
-            // Messages are published faster than passes are made, and a pass may be less than a slice.
+            // Messages may be published faster than passes are made, and a pass may be less than a slice.
             tokio::task::yield_now().await;
         }
     }

@@ -1,7 +1,7 @@
-//! How long messages take to reach their readers, as a histogram that takes many observations at once.
+//! How long messages take to reach their readers: a histogram that records many observations at once.
 //!
-//! A broadcast gives one message to thousands at one time; the library's histogram would take its lock and go through its
-//! buckets for each of them. Written out by the library's encoder like any other.
+//! A broadcast delivers one message to thousands of readers at once; the library's histogram would lock and search its
+//! buckets for each. Written out by the library's encoder like any other.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ const FIRST: Duration = Duration::from_micros(100);
 /// … to a reader that was stalled: 13 s. One more bucket counts all above.
 const BOUNDED: usize = 18;
 
-/// Lags that were observed. A clone counts with its original.
+/// The observed lags. A clone shares its original's counts.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Lag(Arc<Counts>);
 
@@ -28,7 +28,7 @@ struct Counts {
 }
 
 impl Lag {
-    /// Notes that `lag` was seen `count` times.
+    /// Records `lag`, observed `count` times.
     pub(super) fn observe(&self, lag: Duration, count: u64) {
         let micros = u64::try_from(lag.as_micros()).unwrap_or(u64::MAX);
         self.0.buckets[bucket(micros)].fetch_add(count, Ordering::Relaxed);
@@ -36,7 +36,7 @@ impl Lag {
     }
 }
 
-/// The first whose upper bound is not below so many microseconds.
+/// The bucket of a number of microseconds.
 fn bucket(micros: u64) -> usize {
     let first = FIRST.as_micros() as u64;
     let doublings = u64::BITS - (micros.saturating_sub(1) / first).leading_zeros();

@@ -1,4 +1,4 @@
-//! How long a long poll waits, in dialects that let the client choose.
+//! The `timeout` parameter of long polls, and the wait that follows from it.
 
 use std::time::Duration;
 
