@@ -1,8 +1,8 @@
 //! Graceful shutdown: readiness off, no more connections, everyone answered, within the drain time.
 //!
-//! What: the steps after the first signal, and how long each may take.
-//! Why: waiting clients get an answer with a cursor instead of a reset, and do not all come back at once.
-//! Not here: what a draining connection says (poll-http).
+//! What: the steps after the first signal, and the time for each.
+//! Why: waiting clients get a response with a cursor instead of a reset, and do not all reconnect at once.
+//! Not here: what a draining connection does (poll-http).
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ use crate::accept::Acceptor;
 use crate::config::DrainTimes;
 use crate::connection_limit::ConnectionLimit;
 
-/// How far apart answers to waiting clients are: a thousand a second may come back, which any server takes.
+/// The time between responses to waiting clients: a thousand a second may reconnect, which any server can handle.
 const SPREAD_EACH: Duration = Duration::from_millis(1);
 
-/// The largest share of the drain time over which answers are spread; the rest is for the last ones to be read.
+/// The largest share of the drain time over which responses are spread; the rest is for the last ones to be read.
 const SPREAD_SHARE: f64 = 0.8;
 
-/// Over how long to spread the answers to `waiting` polls and streams.
+/// The time over which to spread the responses to `waiting` polls and streams.
 fn spread(waiting: usize, total: Duration) -> Duration {
     let each = SPREAD_EACH.saturating_mul(u32::try_from(waiting).unwrap_or(u32::MAX));
     each.min(total.mul_f64(SPREAD_SHARE))

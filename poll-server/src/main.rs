@@ -1,6 +1,6 @@
 //! The poll server's binary: configuration, logs, runtime, listeners, run, exit.
 //!
-//! What: the order of a start, and what each failure exits with. Not here: everything else (`lib.rs`).
+//! What: the order of a start, and the exit code of each failure. Not here: everything else (`lib.rs`).
 
 use std::fmt::Display;
 use std::io::Write as _;
@@ -17,7 +17,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// EX_USAGE of sysexits(3).
 const BAD_CONFIGURATION: u8 = 64;
-/// The store was looked through, and something in it is damaged.
+/// The store was checked, and something in it is damaged.
 const DAMAGED: u8 = 2;
 
 fn main() -> ExitCode {
@@ -66,7 +66,7 @@ async fn serve(config: Config) -> ExitCode {
     match run(Environment::system(), config, listeners, shutdown).await {
         Ok(Ended::Drained { cut: 0 }) => tracing::info!("drained: everyone was answered"),
         Ok(Ended::Drained { cut }) => tracing::warn!("drained: {cut} connections were cut"),
-        // A process that was told twice is not to be kept by anything, a destructor included.
+        // After a second signal nothing may delay the exit, not even a destructor.
         Ok(Ended::AtOnce) => std::process::exit(1),
         Err(error) => return give_up(1, &[error]),
     }

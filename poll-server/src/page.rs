@@ -1,18 +1,18 @@
 //! The live page and its two files, built into the binary.
 //!
 //! What: bytes, entity tags and headers of `/`, `/style.css` and `/app.js`.
-//! Why: something real for push and Early Hints to carry, and a visitor sees each pattern work.
+//! Why: push and Early Hints get real content, and visitors see each pattern work.
 //! Not here: how they are served (poll-http).
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use poll_http::{Asset, Site};
 
-/// Own files only: no inline script or style, nothing from elsewhere, framed by nobody. The icon is a data URL.
+/// Own files only: no inline script or style, nothing from other origins, no framing. The icon is a data URL.
 const POLICY: &str = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; \
                       form-action 'self'; frame-ancestors 'none'";
 
-/// What `/` shows.
+/// The page at `/` and its files.
 pub(crate) fn site() -> Site {
     let html = include_bytes!("page/index.html");
     let css = include_bytes!("page/style.css");
@@ -33,7 +33,7 @@ fn asset(path: &'static str, content_type: &'static str, link: &'static str, byt
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::REFERRER_POLICY, "no-referrer"),
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
-        // The names carry no version, so a copy is asked after each time; the tag makes that a 304.
+        // The names carry no version, so a cached copy is revalidated each time; the tag makes that a 304.
         (header::CACHE_CONTROL, "no-cache"),
     ];
     let mut headers: HeaderMap =
@@ -43,8 +43,7 @@ fn asset(path: &'static str, content_type: &'static str, link: &'static str, byt
     Asset { path: path.to_owned(), headers, body, link }
 }
 
-/// A strong entity tag (RFC 9110 section 8.8.3): length and FNV-1a of the bytes, so that it changes with them
-/// and with nothing else.
+/// A strong entity tag (RFC 9110 section 8.8.3): length and FNV-1a of the bytes, so it changes with them and only then.
 fn etag(bytes: &[u8]) -> HeaderValue {
     let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
@@ -64,7 +63,7 @@ mod tests {
         assert!(etag(b"a").as_bytes().starts_with(b"\"1-") && etag(b"a").as_bytes().ends_with(b"\""));
     }
 
-    /// The policy forbids them, so they would silently not work.
+    /// The policy forbids them, so they would fail silently.
     #[test]
     fn the_page_has_nothing_inline_and_nothing_from_elsewhere() {
         let html = include_str!("page/index.html");

@@ -1,4 +1,4 @@
-//! When to stop: SIGTERM or SIGINT asks for a drain, a second one for an end at once.
+//! When to stop: SIGTERM or SIGINT requests a drain, a second one an immediate end.
 //!
 //! What: a [`Shutdown`] that follows signals, or the [`Trigger`] of an embedding program or test.
 //! Why: `run` takes it as an argument, so that only the binary touches process-wide signals.
@@ -9,7 +9,7 @@ use std::io;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-/// What was asked for.
+/// What was requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Asked {
     No,
@@ -22,7 +22,7 @@ enum Asked {
 pub struct Trigger(watch::Sender<Asked>);
 
 impl Trigger {
-    /// Asks for a drain; asked again, for an end at once.
+    /// Requests a drain; called again, an immediate end.
     pub fn stop(&self) {
         self.0.send_modify(|asked| {
             *asked = if *asked == Asked::No { Asked::Drain } else { Asked::AtOnce };
@@ -30,7 +30,7 @@ impl Trigger {
     }
 }
 
-/// What `run` waits for.
+/// The signal that `run` waits for.
 #[derive(Clone, Debug)]
 pub struct Shutdown(watch::Receiver<Asked>);
 
@@ -41,10 +41,10 @@ impl Shutdown {
         (Trigger(sender), Self(receiver))
     }
 
-    /// Listens to SIGTERM and SIGINT, on the current tokio runtime, from now to its end.
+    /// Listens for SIGTERM and SIGINT on the current tokio runtime, for as long as it runs.
     ///
     /// # Errors
-    /// When the signals cannot be listened to.
+    /// If the signals cannot be listened for.
     pub fn on_signals() -> io::Result<Self> {
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let (trigger, shutdown) = Self::with_trigger();
@@ -61,17 +61,17 @@ impl Shutdown {
         Ok(shutdown)
     }
 
-    /// Returns once a drain (or more) was asked for.
+    /// Returns once a drain or an immediate end was requested.
     pub(crate) async fn asked(&self) {
         self.until(Asked::Drain).await;
     }
 
-    /// Returns once an end at once was asked for.
+    /// Returns once an immediate end was requested.
     pub(crate) async fn forced(&self) {
         self.until(Asked::AtOnce).await;
     }
 
-    /// Once the trigger is dropped, nothing more will be asked for, and this never returns.
+    /// If the trigger is dropped, nothing more can be requested, and this never returns.
     async fn until(&self, least: Asked) {
         let mut receiver = self.0.clone();
         if receiver.wait_for(|asked| *asked >= least).await.is_err() {

@@ -1,8 +1,8 @@
 //! Every setting in one table: its name, its default, and why the default is what it is.
 //!
 //! What: the flag, the environment variable, the file key and the `--help` text are all made from a row here.
-//! Why: a default that stands in three places is three defaults.
-//! Not here: what a value may be (`value.rs`), where values come from (`typed.rs`).
+//! Why: a default written in three places is three defaults.
+//! Not here: valid values (`value.rs`), sources of values (`typed.rs`).
 
 /// How often a setting may be given, and whether it carries a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,8 +11,8 @@ pub(crate) enum Takes {
     One,
     /// Any number of values; commas separate them in the environment, an array holds them in the file.
     Many,
-    /// The same for secrets: one that is set but empty is a fault, where other settings count as not given. An empty
-    /// secret is a deployment whose secret did not arrive, and taking it for none would open the server.
+    /// The same for secrets: one that is set but empty is an error, while other empty settings count as not set. An empty
+    /// secret means that a deployment failed to provide it, and ignoring it would open the server.
     Secrets,
     /// On or off; the bare flag means on.
     Switch,
@@ -25,34 +25,34 @@ impl Takes {
     }
 }
 
-/// Where the value comes from when nobody gives one.
+/// The value of a setting that is not set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Default {
     /// As if this text had been typed.
     Text(&'static str),
-    /// Worked out at start, or nothing at all; the text is only what `--help` shows.
+    /// Computed at start, or none; the text is for `--help` only.
     Shown(&'static str),
 }
 
 /// One row of the table.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Setting {
-    /// The flag without its dashes, which is the file key as well.
+    /// The flag without its dashes; also the file key.
     pub(crate) name: &'static str,
     pub(crate) takes: Takes,
-    /// What stands for the value in `--help`.
+    /// The placeholder for the value in `--help`.
     pub(crate) value: &'static str,
     pub(crate) default: Default,
     /// The heading in `--help`.
     pub(crate) group: &'static str,
     /// What it does.
     pub(crate) help: &'static str,
-    /// Why the default has its value.
+    /// The reason for the default.
     pub(crate) why: &'static str,
 }
 
 impl Setting {
-    /// The environment twin: `max-poll-seconds` is `POLL_MAX_POLL_SECONDS`.
+    /// The environment variable: `max-poll-seconds` is `POLL_MAX_POLL_SECONDS`.
     pub(crate) fn variable(&self) -> String {
         format!("POLL_{}", self.name.to_uppercase().replace('-', "_"))
     }
@@ -70,7 +70,7 @@ pub(crate) fn find(name: &str) -> Option<&'static Setting> {
     SETTINGS.iter().find(|setting| setting.name == name)
 }
 
-/// Shorthand that keeps a row of the table readable; `more` carries the rare shapes.
+/// Shorthand for a row of the table.
 const fn row(
     group: &'static str,
     name: &'static str,
@@ -98,7 +98,7 @@ const fn secrets(setting: Setting) -> Setting {
     Setting { takes: Takes::Secrets, ..setting }
 }
 
-const PLACE: &str = "Where it listens and keeps";
+const PLACE: &str = "Where it listens and stores";
 const SIZE: &str = "How many (0 = unlimited)";
 const KEEP: &str = "What is retained (0 = unlimited)";
 const TIME: &str = "Sizes and times";

@@ -1,7 +1,7 @@
-//! What a single value may be: text in, a checked type or one plain sentence out.
+//! Parses single values: text in, a checked type or one plain sentence out.
 //!
-//! What: one function a kind of value, all of the shape `fn(&str) -> Result<T, String>`.
-//! Why: whoever reads the resolved configuration never checks again.
+//! What: one function per kind of value, all of the form `fn(&str) -> Result<T, String>`.
+//! Why: the resolved configuration needs no further checks.
 //! Not here: names, sources and defaults. Messages never repeat a secret.
 
 use std::net::{IpAddr, SocketAddr};
@@ -16,7 +16,7 @@ use super::resolved::{
     CorsOrigin, Durability, LogFormat, MaxSockets, MaxSocketsPerAddress, StoreUrl, Switch, Token,
 };
 
-/// A century: beyond it sums of instants could overflow, and no wait is meant that long.
+/// A century: beyond it sums of instants could overflow, and no wait is that long.
 const LONGEST_SECONDS: f64 = 3_155_760_000.0;
 
 /// A whole number in plain digits; `+5`, `1e3` and `1_000` are typing errors here, not numbers.
@@ -48,7 +48,7 @@ pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs_f64(number))
 }
 
-/// Seconds of which there must be at least a millisecond: zero would cut everyone off.
+/// Seconds, at least a millisecond: zero would cut everyone off.
 pub(super) fn some_seconds(text: &str) -> Result<Duration, String> {
     let time = seconds(text)?;
     if time < Duration::from_millis(1) {
@@ -57,7 +57,7 @@ pub(super) fn some_seconds(text: &str) -> Result<Duration, String> {
     Ok(time)
 }
 
-/// Whole seconds from 1 up, as golongpoll's `timeout` counts them.
+/// Whole seconds from 1 up, as in golongpoll's `timeout`.
 pub(super) fn whole_seconds(text: &str) -> Result<Duration, String> {
     match digits(text)? {
         0 => Err("0 is too short: at least 1 second".to_owned()),
@@ -66,7 +66,7 @@ pub(super) fn whole_seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// A count; what zero means, its reader says.
+/// A count; the meaning of zero is up to the setting.
 pub(super) fn count(text: &str) -> Result<u64, String> {
     digits(text)
 }
@@ -101,7 +101,7 @@ pub(super) fn max_sockets_per_address(text: &str) -> Result<MaxSocketsPerAddress
     Ok(count_or_unlimited(text)?.map_or(MaxSocketsPerAddress::Unlimited, MaxSocketsPerAddress::At))
 }
 
-/// `--max-control-frames`: a rate, of which ten seconds' worth are counted.
+/// `--max-control-frames`: a rate; bursts of ten seconds' worth are allowed.
 pub(super) fn control_frames(text: &str) -> Result<u32, String> {
     let most = 100_000_000;
     match digits(text).map(u32::try_from)? {
@@ -128,12 +128,12 @@ fn bytes_within(text: &str, least: usize, most: usize) -> Result<usize, String> 
     }
 }
 
-/// `--max-payload-bytes`: what one answer can carry in memory.
+/// `--max-payload-bytes`: at most what one response can hold in memory.
 pub(super) fn payload_bytes(text: &str) -> Result<usize, String> {
     bytes_within(text, 1, 1 << 30)
 }
 
-/// `--max-head-bytes`: 8 KiB is the smallest buffer that the HTTP/1.1 engine works with.
+/// `--max-head-bytes`: 8 KiB is the smallest buffer that hyper works with.
 pub(super) fn head_bytes(text: &str) -> Result<usize, String> {
     bytes_within(text, 8_192, 1 << 20)
 }
@@ -157,7 +157,7 @@ pub(super) fn rate(text: &str) -> Result<Option<f64>, String> {
     Ok((number > 0.0).then_some(number))
 }
 
-/// A bucket must hold one request at least, or nothing ever passes.
+/// A bucket must hold at least one request, or nothing ever passes.
 pub(super) fn burst(text: &str) -> Result<f64, String> {
     let number = decimal(text)?;
     if (1.0..=1e9).contains(&number) {
@@ -167,7 +167,7 @@ pub(super) fn burst(text: &str) -> Result<f64, String> {
     }
 }
 
-/// `IP:PORT`. Names are not looked up: a start must not hang on, or differ by, what DNS says today.
+/// `IP:PORT`. Names are not looked up: a start must not depend on DNS.
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| format!("{text:?} is not IP:PORT, such as 127.0.0.1:8080 or [::1]:8080"))
 }
@@ -200,7 +200,7 @@ pub(super) fn durability(text: &str) -> Result<Durability, String> {
     }
 }
 
-/// A network, or one address as the network of itself.
+/// A network; a single address is a network of its own.
 pub(super) fn network(text: &str) -> Result<IpNet, String> {
     let whole = text.parse::<IpNet>().ok();
     whole
@@ -208,7 +208,7 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
         .ok_or_else(|| format!("{text:?} is not an address or network, such as 10.0.0.0/8 or ::1"))
 }
 
-/// `*`, or what a browser sends as `Origin`: scheme, host and port, in lower case (RFC 6454 section 6.2).
+/// `*`, or an origin as browsers send it: scheme, host and port, in lower case (RFC 6454 section 6.2).
 pub(super) fn origin(text: &str) -> Result<CorsOrigin, String> {
     if text == "*" {
         return Ok(CorsOrigin::Any);
@@ -225,7 +225,7 @@ pub(super) fn origin(text: &str) -> Result<CorsOrigin, String> {
     {
         return Err(fault());
     }
-    // A browser leaves the scheme's own port out, so an origin typed with it would never match.
+    // Browsers omit the scheme's default port, so an origin typed with it would never match.
     let usual = match scheme.as_str() {
         "http" => ":80",
         "https" => ":443",
@@ -235,7 +235,7 @@ pub(super) fn origin(text: &str) -> Result<CorsOrigin, String> {
     Ok(CorsOrigin::Named(format!("{scheme}://{host}")))
 }
 
-/// A host name as it stands in `Host`, without a port, in lower case.
+/// A host name as in `Host`, without a port, in lower case.
 pub(super) fn host(text: &str) -> Result<String, String> {
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     let is_v6 = bare.unwrap_or(text).parse::<std::net::Ipv6Addr>().is_ok();
@@ -284,10 +284,10 @@ pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
     }
 }
 
-/// What is logged when `RUST_LOG` says nothing: what an operator acts on, not what every request does.
+/// The default of `RUST_LOG`: events that an operator acts on, not every request.
 const DEFAULT_FILTER: &str = "info";
 
-/// `RUST_LOG`'s text; empty is the default.
+/// The text of `RUST_LOG`; empty means the default.
 pub(crate) fn log_filter(text: &str) -> Result<EnvFilter, String> {
     let text = if text.trim().is_empty() { DEFAULT_FILTER } else { text };
     EnvFilter::builder().parse(text).map_err(|error| format!("{text:?}: {error}"))

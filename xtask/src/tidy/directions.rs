@@ -29,7 +29,7 @@ const TRANSPORT_KNOWS: &[&str] = &["budget", "clock", "drain", "metrics", "timer
 /// Wings whose rooms never use each other, and the files in them that all rooms share.
 const ROOMS: &[(&str, &[&str])] = &[
     ("pattern", &[]),
-    ("dialect", &["format", "frame", "list", "object", "question", "stream_event", "wait"]),
+    ("dialect", &["format", "frame", "message_list", "object", "question", "stream_event", "timeout"]),
 ];
 
 /// A crate's files by their paths from the project's root, with their texts.
