@@ -151,7 +151,7 @@ pub(crate) fn message_path(channel: &ChannelName, at: Cursor) -> String {
 
 fn message_call(client: &Client, channel: &ChannelName, payload: &Payload) -> Call {
     let (kind, body) = match payload {
-        // An empty body is no content at all. Every door shows an empty text and an empty JSON string alike.
+        // An empty body is no content at all. Every dialect shows an empty text and an empty JSON string alike.
         Payload::Text(body) | Payload::Binary(body) if body.is_empty() => {
             ("application/json", Bytes::from_static(b"\"\""))
         }

@@ -22,7 +22,7 @@ use crate::connection_limit::{ConnectionLimit, OpenConnection};
 use crate::turn_histogram::TurnHistogram;
 
 /// Tasks that run before the runtime looks at its sockets again. Three times the runtime's default, so that the responses
-/// to a crowd are written behind one another: see "Tricks that stayed" in ARCHITECTURE.md.
+/// to a crowd are written behind one another: see "Optimisations that pay" in ARCHITECTURE.md.
 const EVENT_INTERVAL: u32 = 192;
 
 /// All worker threads; they end when this is dropped.

@@ -1,5 +1,5 @@
-//! The `Date` of answers that no library dates: rendered once a second a worker, with what stands around it in nearly
-//! every answer.
+//! `Date`, for responses that no library dates: rendered once a second per worker, with the fields that nearly every
+//! response ends with.
 
 use std::cell::RefCell;
 use std::time::{Duration, UNIX_EPOCH};
@@ -10,31 +10,31 @@ use poll_core::environment::Environment;
 
 use crate::message::json::write_number;
 
-/// What was rendered last on this thread.
+/// The last rendering on this thread.
 struct Rendered {
     second: u64,
     date: HeaderValue,
     /// In seconds.
     keep_alive: u64,
-    usual: Usual,
+    common: CommonFields,
 }
 
-/// What nearly all heads of HTTP/1.1 end with.
-pub(crate) struct Usual {
-    /// That nobody may guess what the body is, and how long the connection is kept.
+/// The fields that nearly all HTTP/1.1 heads end with.
+pub(crate) struct CommonFields {
+    /// `X-Content-Type-Options` and `Keep-Alive`.
     pub(crate) kept: Vec<u8>,
-    /// The date, and the empty line.
+    /// `Date`, and the empty line.
     pub(crate) dated: Vec<u8>,
 }
 
 thread_local! {
     static RENDERED: RefCell<Rendered> = const {
         let date = HeaderValue::from_static("");
-        RefCell::new(Rendered { second: 0, date, keep_alive: 0, usual: Usual { kept: Vec::new(), dated: Vec::new() } })
+        RefCell::new(Rendered { second: 0, date, keep_alive: 0, common: CommonFields { kept: Vec::new(), dated: Vec::new() } })
     };
 }
 
-/// Shows a time as RFC 9110, section 5.6.7 writes it. Where there is none, it is the operating system's: such an answer was
+/// Passes on a time as an HTTP date (RFC 9110, section 5.6.7). Without one it is the operating system's: such a response was
 /// made by the transport, which has no environment.
 pub(crate) fn with_date<T>(at: Option<Timestamp>, show: impl FnOnce(&HeaderValue) -> T) -> T {
     let second = second(at);
@@ -44,20 +44,20 @@ pub(crate) fn with_date<T>(at: Option<Timestamp>, show: impl FnOnce(&HeaderValue
     })
 }
 
-/// Shows what nearly all heads end with.
-pub(crate) fn with_usual<T>(
+/// Passes on the fields that nearly all heads end with.
+pub(crate) fn with_common_fields<T>(
     at: Option<Timestamp>,
     keep_alive: Duration,
-    show: impl FnOnce(&Usual) -> T,
+    show: impl FnOnce(&CommonFields) -> T,
 ) -> T {
     let (second, keep_alive) = (second(at), keep_alive.as_secs());
     RENDERED.with_borrow_mut(|rendered| {
         rendered.turn(second);
-        if rendered.usual.kept.is_empty() || rendered.keep_alive != keep_alive {
+        if rendered.common.kept.is_empty() || rendered.keep_alive != keep_alive {
             rendered.keep_alive = keep_alive;
-            rendered.usual.keep(keep_alive);
+            rendered.common.keep(keep_alive);
         }
-        show(&rendered.usual)
+        show(&rendered.common)
     })
 }
 
@@ -71,16 +71,16 @@ impl Rendered {
             return;
         }
         self.second = second;
-        // A date has no byte that a header value may not have.
+        // A date is a valid field value.
         let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(second));
         if let Ok(fresh) = HeaderValue::try_from(date) {
             self.date = fresh;
         }
-        self.usual.date(self.date.as_bytes());
+        self.common.date(self.date.as_bytes());
     }
 }
 
-impl Usual {
+impl CommonFields {
     fn keep(&mut self, seconds: u64) {
         self.kept.clear();
         self.kept.extend_from_slice(b"x-content-type-options: nosniff\r\nkeep-alive: timeout=");

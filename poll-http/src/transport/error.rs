@@ -2,7 +2,7 @@
 
 use std::io;
 
-/// Why a connection did not end cleanly. For logs: the peer is gone, so there is nobody to tell.
+/// Why a connection did not end cleanly. For logs only: the peer is gone.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ConnectionError {
@@ -16,9 +16,9 @@ pub enum ConnectionError {
     Http2(h2::Error),
     /// An HTTP/2 peer did not answer a PING, or never sent its settings.
     Silent,
-    /// An HTTP/2 peer sent more control frames than it may.
+    /// An HTTP/2 peer sent too many control frames.
     ControlFrames,
-    /// An HTTP/2 peer shrank the windows that it had opened, and takes nothing.
+    /// An HTTP/2 peer shrank the windows that it had opened, and reads nothing.
     Stuck,
 }
 

@@ -31,7 +31,7 @@ pub(crate) enum Begun<F> {
 /// The handler panicked.
 pub(crate) struct Panicked;
 
-/// Begins an answer, and takes it if it is there. The future of one that is not has to be polled again.
+/// Calls the handler and polls its response once. A pending one has to be polled again.
 pub(crate) fn begin<H: Handle>(
     handler: &H,
     request: Request<'_>,
@@ -50,7 +50,7 @@ pub(crate) fn begin<H: Handle>(
 }
 
 impl Panicked {
-    /// What HTTP/1 says then. The connection is closed, because nobody knows what the handler has left undone.
+    /// The response over HTTP/1. The connection closes, because the state of the handler is unknown.
     pub(crate) fn reply() -> Reply {
         let mut reply = Reply::new(StatusCode::INTERNAL_SERVER_ERROR, Body::empty());
         reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

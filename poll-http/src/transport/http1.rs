@@ -1,12 +1,12 @@
-//! HTTP/1.1 and HTTP/1.0 (RFC 9112), on hyper's server with every option set on purpose.
+//! HTTP/1.1 and HTTP/1.0 (RFC 9112): a fast path for plain requests, and hyper's server for all others.
 //!
-//! One chunk a piece, one write a response, and a client that leaves drops its handler at once: hyper does these given the
-//! right options, and the tests hold it to them. Timers are not here but in [`timed_io`](crate::transport::timed_io),
-//! which is told through the [state](crate::transport::connection_state) that both share when a request begins and its response ends.
+//! Most requests never reach hyper: while a connection's requests are plain, the [`fast`] path in front of it serves them.
+//! The first other one, such as a HEAD, moves the connection to hyper with every byte that was read; it returns once the
+//! response is written. With early hints on, hyper serves the whole connection.
 //!
-//! Most requests never reach hyper: while a connection's requests are plain, the [`fast`] path below serves them. The first
-//! that is not goes to hyper with every byte that was read, and the connection comes back once its response is written.
-//! With early hints on, hyper serves all of a connection.
+//! One chunk a piece, one write a response, and a client that leaves drops its handler at once: hyper does this with the
+//! right options, each set on purpose and covered by tests. Timers are in [`timed_io`](crate::transport::timed_io), which
+//! learns through the shared [state](crate::transport::connection_state) when a request begins and its response ends.
 
 pub(crate) mod fast;
 pub(crate) mod hyper;
@@ -34,7 +34,7 @@ use fast::connection::Fast;
 use hyper::framed::Framed;
 use hyper::service::{HyperService, Shared};
 
-/// What hyper buffers of a body before it writes, and the most it reads at once: large enough that a batch of many
+/// How much of a body hyper buffers before it writes, and the most it reads at once: large enough that a batch of many
 /// messages needs few writes, small enough that ten thousand slow readers are affordable.
 const BUFFER: usize = 16 * 1024;
 
@@ -47,7 +47,7 @@ pub(crate) struct Http1<IO, H: Handle> {
 
 #[expect(
     clippy::large_enum_variant,
-    reason = "nearly every connection is the largest for nearly all its life"
+    reason = "nearly every connection is on the fast path, the larger variant, nearly all the time"
 )]
 enum HttpEngine<IO, H: Handle> {
     Fast(Fast<IO, H>),
@@ -155,13 +155,13 @@ where
                 return Poll::Pending;
             }
             ready!(Pin::new(&mut self.draining).poll(cx));
-            // The next response says `Connection: close`, and an idle connection is not idle for long. hyper's own way
-            // would close it under a request that is under way.
+            // The next response has `Connection: close`, and an idle connection is closed soon. hyper's own shutdown would
+            // close it under a request that is on its way.
             state.drain();
         }
     }
 
-    /// The connection without hyper, with every byte that it was not given.
+    /// The connection without hyper, with every byte that hyper has not read.
     fn into_parts(self) -> Parts<IO, H> {
         let Self { connection, peer, context, draining, .. } = self;
         let http1::Parts { io, read_buf, service, .. } = connection.into_parts();
@@ -175,8 +175,8 @@ where
 fn options(settings: &ConnectionSettings) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
-        // A client that shuts down its writing side is taken to have left, so that a waiting poll is dropped at once.
-        // With half-close it would wait until its timeout.
+        // A client that shuts down its sending side counts as gone, and its waiting poll is dropped at once. With half-close
+        // it would wait until its timeout.
         .half_close(false)
         // Polling clients send one request after another.
         .keep_alive(true)
@@ -185,7 +185,7 @@ fn options(settings: &ConnectionSettings) -> http1::Builder {
         // Each is a slot on the stack while parsing. hyper's own default, set so that an upgrade does not change it.
         .max_headers(100)
         .max_buf_size(settings.max_head_bytes.max(BUFFER))
-        // hyper has one knob for an idle connection and a slow head; the IO wrapper tells them apart.
+        // hyper has one timeout for an idle connection and a slow head; the IO wrapper distinguishes them.
         .header_read_timeout(None)
         // It would hold responses back while more requests are in the buffer, and a 103 with them.
         .pipeline_flush(false)
@@ -197,6 +197,6 @@ fn options(settings: &ConnectionSettings) -> http1::Builder {
         // Field names have no case; keeping it costs an allocation each.
         .preserve_header_case(false)
         .title_case_headers(false);
-    // `writev` is left to what the socket says: TCP takes head and body in one vectored write without a copy.
+    // `writev` depends on the socket: TCP accepts head and body in one vectored write without a copy.
     builder
 }

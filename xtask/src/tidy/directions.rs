@@ -1,4 +1,4 @@
-//! Which file may use which: no circle of files in any crate, and the direction of the wings of poll-http.
+//! Which file may use which: no circle of files in any crate, and the direction of the modules of poll-http.
 //!
 //! Words that two files share have a file of their own below both. A file may use its children, a child never what its
 //! parent or another file above it defines, and of two other files at most one uses the other. What counts as use is said in `arrows.rs`.
@@ -9,12 +9,12 @@ use super::arrows::{Arrow, Crate, Module};
 use super::fault::Fault;
 use super::sources::is_test;
 
-/// The crate with wings.
-const WINGED: &str = "poll-http";
+/// The crate whose top modules form layers.
+const LAYERED: &str = "poll-http";
 /// Most entries at the top of its sources; `name.rs` and `name/` are one.
 const MOST_ENTRIES: usize = 12;
-/// The wings, and which others each may use. The crate's root wires them together and may use all.
-const WINGS: &[(&str, &[&str])] = &[
+/// The layers, and which others each may use. The crate's root wires them together and may use all.
+const LAYERS: &[(&str, &[&str])] = &[
     ("message", &[]),
     ("access", &["message"]),
     ("worker", &["message", "access"]),
@@ -26,8 +26,8 @@ const WINGS: &[(&str, &[&str])] = &[
 ];
 /// What the transport may use of the workers.
 const TRANSPORT_KNOWS: &[&str] = &["budget", "clock", "drain", "metrics", "timer_wheel"];
-/// Wings whose rooms never use each other, and the files in them that all rooms share.
-const ROOMS: &[(&str, &[&str])] = &[
+/// Layers whose files never use each other, and the files in them that all share.
+const PEERS: &[(&str, &[&str])] = &[
     ("pattern", &[]),
     ("dialect", &["format", "frame", "message_list", "object", "question", "stream_event", "timeout"]),
 ];
@@ -56,8 +56,8 @@ pub(super) fn check(files: &[(&str, &str)]) -> Vec<Fault> {
             let names: Vec<&str> = circle.iter().map(path).collect();
             faults.push(Fault::new(names[0], 0, format!("stands in a circle: {}", names.join(" → "))));
         }
-        if folder == WINGED {
-            faults.extend(wings(&files.keys().collect::<Vec<_>>(), &arrows, path));
+        if folder == LAYERED {
+            faults.extend(layers(&files.keys().collect::<Vec<_>>(), &arrows, path));
         }
     }
     faults
@@ -118,29 +118,29 @@ fn circles(arrows: &[Arrow]) -> BTreeSet<Vec<Module>> {
     circles
 }
 
-/// Faults of the directions between the wings.
-fn wings<'a>(modules: &[&Module], arrows: &[Arrow], path: impl Fn(&Module) -> &'a str) -> Vec<Fault> {
+/// Faults of the directions between the layers.
+fn layers<'a>(modules: &[&Module], arrows: &[Arrow], path: impl Fn(&Module) -> &'a str) -> Vec<Fault> {
     let mut faults = Vec::new();
     let top: BTreeSet<&str> =
         modules.iter().map(|module| module.first().map_or("lib", String::as_str)).collect();
     if top.len() > MOST_ENTRIES {
         let what = format!("{} entries at the top, more than {MOST_ENTRIES}", top.len());
-        faults.push(Fault::new(&format!("{WINGED}/src"), 0, what));
+        faults.push(Fault::new(&format!("{LAYERED}/src"), 0, what));
     }
     for arrow in arrows {
         let (Some(from), Some(to)) = (arrow.from.first(), arrow.to.first()) else { continue };
-        let Some((_, knows)) = WINGS.iter().find(|(wing, _)| wing == from) else { continue };
-        let room = |module: &Module| module.get(1).cloned().unwrap_or_default();
+        let Some((_, knows)) = LAYERS.iter().find(|(layer, _)| layer == from) else { continue };
+        let file = |module: &Module| module.get(1).cloned().unwrap_or_default();
         let what = if from == to {
-            let shared = ROOMS.iter().find(|(wing, _)| wing == from).map(|(_, shared)| *shared);
-            let (one, other) = (room(&arrow.from), room(&arrow.to));
+            let shared = PEERS.iter().find(|(layer, _)| layer == from).map(|(_, shared)| *shared);
+            let (one, other) = (file(&arrow.from), file(&arrow.to));
             let is_free = one == other
                 || one.is_empty()
                 || shared.is_none_or(|shared| shared.contains(&other.as_str()));
             (!is_free).then(|| format!("`{from}/{one}` uses `{from}/{other}`: its kind never use each other"))
         } else {
             let is_told =
-                from == "transport" && to == "worker" && TRANSPORT_KNOWS.contains(&room(&arrow.to).as_str());
+                from == "transport" && to == "worker" && TRANSPORT_KNOWS.contains(&file(&arrow.to).as_str());
             (!knows.contains(&to.as_str()) && !is_told).then(|| format!("`{from}` does not use `{to}`"))
         };
         if let Some(what) = what {
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn wings_know_what_stands_below_them() {
+    fn layers_know_what_stands_below_them() {
         for (from, to, is_fine) in [
             ("stream/a", "message/b", true),
             ("message/b", "stream/a", false),
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn the_top_of_the_winged_crate_is_small() {
+    fn the_top_of_the_layered_crate_is_small() {
         let names: Vec<String> = (0..13).map(|n| format!("poll-http/src/m{n}.rs")).collect();
         let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "")).collect();
         assert_eq!(faults(&files).len(), 1);

@@ -1,4 +1,4 @@
-//! The head of a plain request of HTTP/1.1 where it was read, without an engine.
+//! The head of a plain HTTP/1.1 request in the read buffer, as parsed by the fast path.
 
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Uri};

@@ -1,4 +1,4 @@
-//! What stands on both sides of hyper: a handler as it sees one ([`service`]), and a socket as it reads one ([`framed`]).
+//! Adapters on both sides of hyper: the handler above it ([`service`]), and the socket below it ([`framed`]).
 
 pub(crate) mod exchange;
 pub(crate) mod framed;

@@ -23,14 +23,14 @@ use crate::transport::error::ConnectionError;
 use crate::transport::handle::{Begun, Handle, Panicked, begin};
 use crate::transport::http1::fast::write_response::{Framing, ResponseBuffer};
 use crate::transport::http1::fast::{buffer_pool, parse_request};
-use crate::transport::http1::persistence::After;
+use crate::transport::http1::persistence::Persistence;
 use crate::transport::parts::{Next, Parts, http1_info};
 use crate::transport::timed_io::TimedIo;
 use crate::worker::budget;
 
-/// What is read at once, on the stack. A request that is longer is not plain.
+/// The most that is read at once, on the stack. A longer request is not plain.
 const READ: usize = 4096;
-/// How much is read of what a client sends before it has its response; more stays in the socket.
+/// How much of further requests is read before a response is written; more stays in the socket.
 const AHEAD: usize = 4096;
 /// How much of a body is buffered for the socket: a part of a large batch, not all of it.
 const GATHERED: usize = 64 * 1024;
@@ -54,7 +54,7 @@ enum ResponsePhase<F> {
     Awaited(F),
     Sending(Sending),
     /// All is handed to the socket.
-    Written(After),
+    Written(Persistence),
     Closing,
 }
 
@@ -63,11 +63,11 @@ struct Sending {
     body: Body,
     framing: Framing,
     out: ResponseBuffer,
-    after: After,
+    persistence: Persistence,
     socket: Socket,
 }
 
-/// Whether the socket has taken all that was written. Until it has, nothing more of the body is asked for.
+/// Whether the socket has accepted everything written. Until then the body is not polled.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Socket {
     Free,
@@ -81,7 +81,7 @@ enum Answered {
     None,
 }
 
-/// What a read showed.
+/// The state of the peer, as seen by a read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Peer {
     Sent,
@@ -110,7 +110,7 @@ where
         loop {
             match &mut self.phase {
                 ResponsePhase::Idle => {
-                    // Several may have come together.
+                    // Several may have arrived together.
                     match answered {
                         Answered::Some => ready!(budget::poll_go_on(cx)),
                         Answered::None => ready!(budget::poll_begin(cx)),
@@ -124,13 +124,16 @@ where
                     let Poll::Ready(written) = sending.poll(&mut self.parts.io, cx) else {
                         return self.poll_left(cx);
                     };
-                    let after = written.map_err(ConnectionError::Fast)?;
-                    self.phase = ResponsePhase::Written(after);
+                    let persistence = written.map_err(ConnectionError::Fast)?;
+                    self.phase = ResponsePhase::Written(persistence);
                 }
-                ResponsePhase::Written(after) => {
+                ResponsePhase::Written(persistence) => {
                     ready!(self.parts.io.poll_written(cx)).map_err(ConnectionError::Fast)?;
-                    self.phase =
-                        if *after == After::Keep { ResponsePhase::Idle } else { ResponsePhase::Closing };
+                    self.phase = if *persistence == Persistence::Keep {
+                        ResponsePhase::Idle
+                    } else {
+                        ResponsePhase::Closing
+                    };
                     answered = Answered::Some;
                 }
                 ResponsePhase::Closing => {
@@ -141,7 +144,7 @@ where
         }
     }
 
-    /// Begins to answer the next request if it is plain; else returns what becomes of the connection.
+    /// Begins to answer the next request if it is plain; else returns whether the connection ends or switches.
     #[inline(never)]
     fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Next>, ConnectionError>> {
         if self.unread.is_empty() {
@@ -155,7 +158,7 @@ where
                 Poll::Pending if self.parts.io.state().is_draining() => return Poll::Pending,
                 Poll::Pending => {
                     ready!(Pin::new(&mut self.parts.draining).poll(cx));
-                    // The next request may be under way; its response says that it is the last.
+                    // The next request may be on its way; its response announces the close.
                     self.parts.io.state().drain();
                     return Poll::Ready(Ok(None));
                 }
@@ -202,7 +205,7 @@ where
             Ok(Begun::Ready(reply)) => {
                 self.answer(reply, cx);
                 if self.unread.is_empty() {
-                    // Other requests are answered before this response is written: see "Tricks that stayed".
+                    // Other requests are answered before this response is written: see "Optimisations that pay".
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
@@ -222,25 +225,26 @@ where
         // Drops the handler's future before anything of its response is sent.
         self.phase = ResponsePhase::Idle;
         let framing = Framing::of(reply.status, reply.body.exact_length());
-        let after = if self.parts.draining.is_draining() { self.after_draining(cx) } else { After::Keep };
+        let persistence =
+            if self.parts.draining.is_draining() { self.persistence_in_drain(cx) } else { Persistence::Keep };
         let mut out = ResponseBuffer::default();
-        let after = out.head(&reply, framing, self.parts.context.settings.keep_alive, after);
-        let sending = Sending { body: reply.body, framing, out, after, socket: Socket::Free };
+        let persistence = out.head(&reply, framing, self.parts.context.settings.keep_alive, persistence);
+        let sending = Sending { body: reply.body, framing, out, persistence, socket: Socket::Free };
         self.phase = ResponsePhase::Sending(sending);
     }
 
     /// While the server drains, a connection ends with the response to the last request whose head has arrived.
     #[inline(never)]
-    fn after_draining(&mut self, cx: &mut Context<'_>) -> After {
+    fn persistence_in_drain(&mut self, cx: &mut Context<'_>) -> Persistence {
         self.parts.io.state().drain();
         loop {
             if memmem::find(&self.unread, HEAD_END).is_some() {
-                return After::Keep;
+                return Persistence::Keep;
             }
             // An error or the end shows again at the next read.
             let more = self.unread.len() < AHEAD && matches!(self.poll_peer(cx), Poll::Ready(Ok(Peer::Sent)));
             if !more {
-                return After::Close;
+                return Persistence::Close;
             }
         }
     }
@@ -278,7 +282,7 @@ where
         if matches!(self.phase, ResponsePhase::Idle) && self.unread.capacity() == 0 {
             self.unread = buffer_pool::take();
         }
-        // No more than what came: a connection that waits keeps it.
+        // Exactly its size: a connection that waits keeps it.
         self.unread.reserve_exact(read.len());
         self.unread.extend_from_slice(read);
         Poll::Ready(Ok(Peer::Sent))
@@ -286,12 +290,12 @@ where
 }
 
 impl Sending {
-    /// Ready when the socket has all of it, with what becomes of the connection.
+    /// Ready when the socket has all of it, with whether the connection persists.
     fn poll<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         &mut self,
         io: &mut TimedIo<IO>,
         cx: &mut Context<'_>,
-    ) -> Poll<io::Result<After>> {
+    ) -> Poll<io::Result<Persistence>> {
         let whole = |body: &Body, framing| framing == Framing::Bodiless || body.is_ended();
         loop {
             let more = match self.socket {
@@ -302,7 +306,7 @@ impl Sending {
             ready!(self.out.poll_write(io, cx))?;
             self.socket = Socket::Free;
             if more.is_pending() {
-                // What a socket buffers of its own, as one with TLS does, must not wait for the next piece. Until it is
+                // Data that a socket buffers itself, as one with TLS does, must not wait for the next piece. Until it is
                 // flushed, the socket wakes this task as the next piece would.
                 if Pin::new(&mut *io).poll_flush(cx)?.is_ready() {
                     self.body.hand_over(&mut || io.share(), cx.waker());
@@ -311,12 +315,12 @@ impl Sending {
             }
             if whole(&self.body, self.framing) {
                 io.state().end_with(self.body.take_written());
-                return Poll::Ready(Ok(self.after));
+                return Poll::Ready(Ok(self.persistence));
             }
         }
     }
 
-    /// Buffers what there is of the body, within bounds; pending when there is nothing more for now.
+    /// Buffers the available part of the body, within limits; pending if there is nothing more for now.
     fn gather(&mut self, cx: &mut Context<'_>) -> io::Result<Poll<()>> {
         if self.body.take_whole(|bytes| self.out.framed(bytes)) {
             return Ok(Poll::Ready(()));
@@ -333,7 +337,7 @@ impl Sending {
                         self.out.piece(bytes, self.framing);
                     }
                 }
-                // Broken off, so that the peer can tell it from an end.
+                // Aborted: the peer must not mistake it for the end.
                 Poll::Ready(Some(Err(error))) => return Err(io::Error::other(error)),
                 Poll::Ready(None) => self.out.end(self.framing),
             }

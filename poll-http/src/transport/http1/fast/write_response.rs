@@ -17,17 +17,17 @@ use tokio::io::AsyncWrite;
 use crate::message::chunk;
 use crate::message::json::write_number;
 use crate::message::reply::{Reply, Sniffing};
-use crate::transport::date::{with_date, with_usual};
+use crate::transport::date::{with_common_fields, with_date};
 use crate::transport::http1::fast::buffer_pool;
-use crate::transport::http1::persistence::After;
+use crate::transport::http1::persistence::Persistence;
 
-/// Parts up to this many bytes are joined with what comes before and behind them.
+/// Parts up to this many bytes are joined with their neighbours.
 const JOINED: usize = 1024;
 /// Parts handed to the socket at once.
 const PARTS: usize = 16;
 const CLOSE: &str = "close";
 
-/// How the end of a body is marked (RFC 9112, section 6).
+/// How the end of a body is delimited (RFC 9112, section 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Framing {
     /// There is no body: 204 and 304.
@@ -49,7 +49,7 @@ impl Framing {
     }
 }
 
-/// What is to be written of a response.
+/// The part of a response still to be written.
 #[derive(Default)]
 pub(crate) struct ResponseBuffer {
     /// Before `joined`.
@@ -69,7 +69,7 @@ impl ResponseBuffer {
         self.parts.iter().map(Bytes::len).sum::<usize>() + self.joined.len() - self.taken
     }
 
-    /// Makes room for so many more bytes.
+    /// Makes room for this many more bytes.
     fn reserve(&mut self, bytes: usize) {
         if self.joined.capacity() == 0 {
             self.joined = buffer_pool::take();
@@ -86,57 +86,66 @@ impl ResponseBuffer {
         }
     }
 
-    /// The head of a response that has been through [`Reply::leave_framing`]. Returns what becomes of the connection: the
-    /// response itself may close it.
+    /// Writes the head of a response that has been through [`Reply::leave_framing`]. Returns whether the connection persists:
+    /// the response itself may close it.
     pub(crate) fn head(
         &mut self,
         reply: &Reply,
         framing: Framing,
         keep_alive: Duration,
-        after: After,
-    ) -> After {
+        persistence: Persistence,
+    ) -> Persistence {
         self.reserve(JOINED);
         self.status(reply.status);
-        self.own("content-type: ", reply.media.map(str::as_bytes));
-        self.own("cache-control: ", reply.cache.as_deref().map(str::as_bytes));
-        self.own("etag: ", reply.tag.as_deref());
-        self.own("location: ", reply.location.as_deref());
-        if reply.sniffing == Sniffing::Forbidden && reply.headers().is_none() && after == After::Keep {
-            with_usual(reply.made, keep_alive, |usual| {
-                self.joined.extend_from_slice(&usual.kept);
+        self.static_field("content-type: ", reply.media.map(str::as_bytes));
+        self.static_field("cache-control: ", reply.cache.as_deref().map(str::as_bytes));
+        self.static_field("etag: ", reply.tag.as_deref());
+        self.static_field("location: ", reply.location.as_deref());
+        if reply.sniffing == Sniffing::Forbidden
+            && reply.headers().is_none()
+            && persistence == Persistence::Keep
+        {
+            with_common_fields(reply.made, keep_alive, |common| {
+                self.joined.extend_from_slice(&common.kept);
                 self.framing(framing);
-                self.joined.extend_from_slice(&usual.dated);
+                self.joined.extend_from_slice(&common.dated);
             });
-            return after;
+            return persistence;
         }
-        self.unusual_end(reply, framing, keep_alive, after)
+        self.remaining_fields(reply, framing, keep_alive, persistence)
     }
 
     /// The rest of any other head.
-    fn unusual_end(&mut self, reply: &Reply, framing: Framing, keep_alive: Duration, after: After) -> After {
+    fn remaining_fields(
+        &mut self,
+        reply: &Reply,
+        framing: Framing,
+        keep_alive: Duration,
+        persistence: Persistence,
+    ) -> Persistence {
         if reply.sniffing == Sniffing::Forbidden {
             self.joined.extend_from_slice(b"x-content-type-options: nosniff\r\n");
         }
         let closes = reply.headers().is_some_and(|headers| headers.contains_key(CONNECTION));
-        let after = if closes { After::Close } else { after };
+        let persistence = if closes { Persistence::Close } else { persistence };
         let mut dated = false;
         for (name, value) in reply.headers().into_iter().flatten().filter(|(name, _)| *name != CONNECTION) {
             dated |= name == DATE;
             self.field(name, value.as_bytes());
         }
-        match after {
-            After::Keep => self.keep_alive(keep_alive),
-            After::Close => self.field(&CONNECTION, CLOSE.as_bytes()),
+        match persistence {
+            Persistence::Keep => self.keep_alive(keep_alive),
+            Persistence::Close => self.field(&CONNECTION, CLOSE.as_bytes()),
         }
         self.framing(framing);
         if !dated {
-            with_date(reply.made, |date| self.own("date: ", Some(date.as_bytes())));
+            with_date(reply.made, |date| self.static_field("date: ", Some(date.as_bytes())));
         }
         self.joined.extend_from_slice(b"\r\n");
-        after
+        persistence
     }
 
-    /// The field that marks the end of the body.
+    /// The field that delimits the body.
     fn framing(&mut self, framing: Framing) {
         match framing {
             Framing::Bodiless => {}
@@ -173,7 +182,7 @@ impl ResponseBuffer {
 
     /// A field of ours, if it has a value; `name` ends in a colon and a space.
     #[inline]
-    fn own(&mut self, name: &'static str, value: Option<&[u8]>) {
+    fn static_field(&mut self, name: &'static str, value: Option<&[u8]>) {
         let Some(value) = value else { return };
         debug_assert!(HeaderValue::from_bytes(value).is_ok(), "our own values can be written");
         self.joined.extend_from_slice(name.as_bytes());
@@ -227,7 +236,7 @@ impl ResponseBuffer {
         }
     }
 
-    /// Writes all of it, as the socket takes it.
+    /// Writes all of it, as the socket accepts it.
     pub(crate) fn poll_write<IO: AsyncWrite + Unpin>(
         &mut self,
         io: &mut IO,

@@ -1,7 +1,7 @@
-//! The request at hand and its response, as far as the two sides of hyper have to tell each other.
+//! State of the current request, shared by the IO wrapper below hyper and the service above it.
 //!
-//! hyper says to nobody how far it has read a request. The side below ([`Framed`](super::framed::Framed)) gives it its
-//! input and so knows; the side above ([`service`](super::service)) needs it to say whether the connection is kept.
+//! hyper does not report how far it has read a request. The wrapper ([`Framed`](super::framed::Framed)) passes it its input
+//! and so knows; the service ([`service`](super::service)) needs it to announce whether the connection persists.
 
 use std::io;
 use std::pin::Pin;
@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use crate::message::connection_info::Protocol;
 use crate::transport::http1::hyper::framing::{Content, Framing};
 
-/// Shared by both sides of one connection. Only the connection's own task looks, so the lock is always free.
+/// Shared by both sides of one connection. Only the connection's own task uses it, so the lock is always free.
 #[derive(Debug, Default)]
 pub(crate) struct Exchange(Mutex<Progress>);
 
@@ -27,11 +27,11 @@ struct Progress {
     length: bool,
     /// The content was dropped before its end.
     abandoned: bool,
-    /// The version of the head that hyper has read: it is given nothing behind that request before [`Exchange::end`].
+    /// The version of the head that hyper has read: it gets nothing after that request before [`Exchange::end`].
     begun: Option<Protocol>,
     /// The response is written, and hyper has tried to read the next head.
     next_awaited: bool,
-    /// The head of a next request has come.
+    /// The head of the next request has arrived.
     followed: bool,
     /// The handler has not been polled yet.
     unasked: bool,
@@ -79,7 +79,7 @@ impl Exchange {
         self.progress().begun
     }
 
-    /// hyper may be given the next request.
+    /// Lets hyper read the next request.
     pub(crate) fn end(&self) {
         let mut progress = self.progress();
         (progress.begun, progress.next_awaited) = (None, false);
@@ -95,37 +95,37 @@ impl Exchange {
         self.progress().next_awaited
     }
 
-    /// How many of `bytes` hyper may be given now.
+    /// How many of `bytes` hyper may read now.
     ///
     /// # Errors
-    /// Where they are malformed in a way that hyper does not see.
+    /// If they are malformed in a way that hyper does not detect.
     pub(crate) fn admit(&self, bytes: &[u8]) -> io::Result<usize> {
         self.progress().framing.admit(bytes)
     }
 
-    /// Whether hyper has been given all of its request.
+    /// Whether hyper has all of its request.
     pub(crate) fn is_whole(&self) -> bool {
         let progress = self.progress();
         progress.begun.is_some() && progress.framing.is_whole()
     }
 
-    /// Whether the head of a next request has come.
+    /// Records whether the head of the next request has arrived.
     pub(crate) fn set_followed(&self, followed: bool) {
         self.progress().followed = followed;
     }
 
     /// Whether there is another request to answer.
-    pub(crate) fn is_followed(&self) -> bool {
+    pub(crate) fn has_next_request(&self) -> bool {
         self.progress().followed
     }
 
-    /// Whether nothing that still comes in will be looked at.
-    pub(crate) fn is_given_up(&self) -> bool {
+    /// Whether further input will be ignored, because the connection closes after the response.
+    pub(crate) fn input_is_ignored(&self) -> bool {
         let progress = self.progress();
         progress.abandoned && !progress.keeps()
     }
 
-    /// Whether hyper will read another request behind this one, as far as that is not up to its sender or the response.
+    /// Whether hyper can read another request after this one, if its sender and the response permit it.
     pub(crate) fn keeps(&self) -> bool {
         self.progress().keeps()
     }
@@ -137,8 +137,8 @@ impl Exchange {
 }
 
 impl Progress {
-    /// hyper gives up on content that is not all there when nobody wants it, and closes behind one whose length is told
-    /// twice (RFC 9112, section 6.1).
+    /// hyper closes after content that was dropped unread, and after chunked content that also has a `Content-Length` (RFC
+    /// 9112, section 6.1).
     fn keeps(&self) -> bool {
         let chunked = self.content == Content::Chunked;
         self.framing.is_whole() && !(chunked && (self.abandoned || self.length))

@@ -1,7 +1,7 @@
-//! A socket as hyper reads it: one request, and nothing behind it before its response is written.
+//! A socket as hyper reads it: one request, and nothing after it before its response is written.
 //!
-//! What hyper is given is cut by [`framing`](super::framing). What comes meanwhile is kept here, for hyper or whoever
-//! serves the connection next, and here it shows that the peer has left.
+//! hyper's input is cut by [`framing`](super::framing). Further input is kept here, for whichever engine serves the
+//! connection next, and this is where the peer's leaving is noticed.
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
@@ -20,22 +20,22 @@ use crate::transport::timed_io::TimedIo;
 
 /// Read at once to see whether the peer is still there.
 const READ: usize = 4096;
-/// Kept of what comes meanwhile; more stays in the socket.
+/// How much further input is kept; more stays in the socket.
 const AHEAD: usize = 4096;
-/// Thrown away of content that nobody wants, so that the peer's leaving shows behind it.
+/// How much ignored content is discarded, to notice when the peer leaves.
 const UNWANTED: usize = 256 * 1024;
 
 /// A socket below hyper.
 pub(crate) struct Framed<IO> {
     io: TimedIo<IO>,
     exchange: Arc<Exchange>,
-    /// Read and not given out.
+    /// Read, but not passed to hyper.
     ahead: Bytes,
-    /// Bytes that may still be thrown away.
+    /// Bytes that may still be discarded.
     unwanted: usize,
 }
 
-/// What a look at the socket shows.
+/// The state of the peer, as seen by a read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Peer {
     /// More may come.
@@ -48,14 +48,14 @@ impl<IO> Framed<IO> {
         Self { io, exchange, ahead: Bytes::new(), unwanted: UNWANTED }
     }
 
-    /// The socket, with what was not given out to be read again.
+    /// The socket, with unused input to be read again.
     pub(crate) fn into_inner(self) -> TimedIo<IO> {
         let Self { mut io, ahead, .. } = self;
         io.unread(ahead);
         io
     }
 
-    /// Keeps what hyper is not given yet.
+    /// Keeps input that hyper may not read yet.
     fn keep(&mut self, ahead: Bytes) {
         self.exchange.set_followed(memmem::find(&ahead, HEAD_END).is_some());
         self.ahead = ahead;
@@ -63,12 +63,12 @@ impl<IO> Framed<IO> {
 }
 
 impl<IO: AsyncRead + Unpin> Framed<IO> {
-    /// Reads what comes while a request is answered, within bounds.
+    /// Reads further input while a request is answered, within limits.
     fn look(&mut self, cx: &mut Context<'_>) -> io::Result<Peer> {
         let mut space = [const { MaybeUninit::uninit() }; READ];
         loop {
-            let given_up = self.exchange.is_given_up();
-            let room = if given_up { self.unwanted } else { AHEAD.saturating_sub(self.ahead.len()) };
+            let ignored = self.exchange.input_is_ignored();
+            let room = if ignored { self.unwanted } else { AHEAD.saturating_sub(self.ahead.len()) };
             if room == 0 {
                 return Ok(Peer::Open);
             }
@@ -82,7 +82,7 @@ impl<IO: AsyncRead + Unpin> Framed<IO> {
             if read.is_empty() {
                 return Ok(Peer::Left);
             }
-            if given_up {
+            if ignored {
                 self.unwanted = self.unwanted.saturating_sub(read.len());
             } else {
                 self.keep([&self.ahead, read].concat().into());
@@ -90,10 +90,10 @@ impl<IO: AsyncRead + Unpin> Framed<IO> {
         }
     }
 
-    /// While the server drains, a response says whether it is the last, which is when no other request has come.
+    /// While the server drains, a response is announced as the last unless another request has arrived.
     fn look_ahead(&mut self, cx: &mut Context<'_>) {
-        if self.io.state().is_draining() && !self.exchange.is_followed() {
-            // What else the look shows is shown again.
+        if self.io.state().is_draining() && !self.exchange.has_next_request() {
+            // Anything else shows again at the next read.
             let _ = self.look(cx);
         }
     }
@@ -111,7 +111,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Framed<IO> {
             if this.exchange.is_unasked() {
                 return Poll::Pending;
             }
-            // hyper takes no bytes for the end.
+            // Zero bytes would mean the end to hyper.
             return if this.look(cx)? == Peer::Left { Poll::Ready(Ok(())) } else { Poll::Pending };
         }
         let before = buf.filled().len();
@@ -150,12 +150,15 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Framed<IO> {
         self.io.is_write_vectored()
     }
 
-    /// hyper ends each poll with it, unless bytes wait to be written. Where hyper does not look at its peer, this does.
+    /// hyper ends each poll with a flush, unless bytes wait to be written. If hyper does not watch its peer then, this does.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(Pin::new(&mut this.io).poll_flush(cx))?;
         let busy = this.io.state().stay().phase() == Phase::Busy;
-        if busy && (this.exchange.is_whole() || this.exchange.is_given_up()) && this.look(cx)? == Peer::Left {
+        if busy
+            && (this.exchange.is_whole() || this.exchange.input_is_ignored())
+            && this.look(cx)? == Peer::Left
+        {
             let left = "the peer left before its response";
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, left)));
         }

@@ -1,12 +1,12 @@
 //! Where the requests of a connection end (RFC 9112, section 6).
 //!
-//! hyper takes a bare LF in trailers neither for the end of a line nor for an error, and so may read past the end of a
+//! hyper treats a bare LF in trailers neither as the end of a line nor as an error, and so may read past the end of a
 //! request into the next one. It is given its input in parts that end where heads and contents do, and nothing of a
 //! chunked content whose lines end in anything but CRLF. What is in heads, chunk sizes and fields is hyper's to judge.
 
 use std::io;
 
-/// What stands behind a head.
+/// The content after a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
     Nothing,
@@ -15,7 +15,7 @@ pub(crate) enum Content {
     Chunked,
 }
 
-/// How far the input was given out.
+/// How far the input was passed on.
 #[derive(Debug)]
 pub(crate) struct Framing {
     at: At,
@@ -75,12 +75,12 @@ impl Framing {
         std::mem::take(&mut self.length)
     }
 
-    /// Whether all of the content has been given out.
+    /// Whether all of the content has been passed on.
     pub(crate) fn is_whole(&self) -> bool {
         self.at == At::Head
     }
 
-    /// How many of `bytes`, which are not none, may be read before it has to be known what stands behind them.
+    /// How many of `bytes`, which are not empty, may be read before the next boundary has to be checked.
     ///
     /// # Errors
     /// Where a line of chunked content does not end in CRLF.
@@ -140,7 +140,7 @@ impl Framing {
 }
 
 impl Chunk {
-    /// What comes behind a byte that is no data: `Some(None)` is the end, `None` a byte that cannot stand there.
+    /// The state after a byte of framing: `Some(None)` is the end, `None` an invalid byte.
     fn next(self, byte: u8) -> Option<Option<Self>> {
         let next = match (self, byte) {
             (Self::Size(size) | Self::Extension(size), b'\r') => Self::SizeEnd(size),

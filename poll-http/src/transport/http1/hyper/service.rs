@@ -1,6 +1,6 @@
 //! A handler as hyper sees it, and its responses as hyper sends them.
 //!
-//! hyper says to nobody whether it will keep a connection, so a response says it (RFC 9112, section 9.3).
+//! hyper does not announce whether a connection persists, so this adds it to responses (RFC 9112, section 9.3).
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -27,7 +27,7 @@ use crate::transport::context::ConnectionContext;
 use crate::transport::handle::{Handle, Panicked};
 use crate::transport::http1::hyper::exchange::{Exchange, HyperBody};
 use crate::transport::http1::hyper::framing::Content;
-use crate::transport::http1::persistence::After;
+use crate::transport::http1::persistence::Persistence;
 use crate::transport::parts::http1_info;
 use crate::transport::settings::EarlyHintsHttp1;
 use crate::worker::drain::Drain;
@@ -41,13 +41,13 @@ pub(crate) struct HyperService<H> {
     pub(crate) shared: Arc<Shared>,
 }
 
-/// What the responses of a connection have to know of it.
+/// What the responses of a connection share.
 pub(crate) struct Shared {
     pub(crate) state: Arc<ConnectionState>,
     pub(crate) exchange: Arc<Exchange>,
     drain: Drain,
     early_hints: EarlyHints,
-    /// What is promised of an idle connection.
+    /// The announced idle timeout.
     keep_alive: Option<HeaderValue>,
 }
 
@@ -65,7 +65,8 @@ impl<H: Handle> hyper::service::Service<Request<Incoming>> for HyperService<H> {
         let content = content_of(request.body());
         self.shared.exchange.begin(protocol, content);
         self.shared.state.begin(if content == Content::Nothing { Carries::Nothing } else { Carries::Body });
-        let asked = Asked { connection, wants: Wants::of(&request), after: After::of(request.headers()) };
+        let asked =
+            Asked { connection, wants: Wants::of(&request), persistence: Persistence::of(request.headers()) };
         let (head, body) = request.into_parts();
         let body = match content {
             Content::Nothing => RequestBody::Empty,
@@ -80,7 +81,7 @@ impl<H: Handle> hyper::service::Service<Request<Incoming>> for HyperService<H> {
     }
 }
 
-/// What a request carries, as hyper has read it from its head.
+/// The content that a request's head announces, as read by hyper.
 fn content_of(body: &Incoming) -> Content {
     match body.size_hint().exact() {
         _ if body.is_end_stream() => Content::Nothing,
@@ -89,13 +90,13 @@ fn content_of(body: &Incoming) -> Content {
     }
 }
 
-/// What a response depends on of its request.
+/// The properties of a request that its response depends on.
 #[derive(Clone, Copy)]
 struct Asked {
     connection: ConnectionInfo,
     wants: Wants,
-    /// What the request says of the connection.
-    after: After,
+    /// What the request asks for the connection.
+    persistence: Persistence,
 }
 
 pin_project! {
@@ -147,7 +148,7 @@ impl<F: Future<Output: Into<Reply>>> Future for Answering<F> {
             }
             AnswerProjected::Announced { response } => {
                 ready!(state.poll_interim(cx));
-                // Only a bug of hyper's polls this after completion.
+                // Polled after completion only by a bug in hyper.
                 response.take().map_or_else(|| Panicked::reply().into_response(), |response| *response)
             }
         };
@@ -170,15 +171,15 @@ impl Shared {
         }
     }
 
-    /// The response with what becomes of the connection.
+    /// The response, with its connection fields.
     fn finished(&self, mut response: Response<Body>, asked: Asked) -> Response<Reported> {
         let headers = response.headers_mut();
-        let closes = asked.after == After::Close
+        let closes = asked.persistence == Persistence::Close
             || headers.contains_key(header::CONNECTION)
-            || (self.drain.is_draining() && !self.exchange.is_followed())
+            || (self.drain.is_draining() && !self.exchange.has_next_request())
             || !self.exchange.keeps();
         match asked.connection.protocol {
-            // There closing is the default, but hyper keeps what it may unless the response is of that version as well.
+            // Closing is the default of HTTP/1.0, but hyper keeps the connection unless the response has that version too.
             Protocol::Http10 if closes => {
                 headers.remove(header::CONNECTION);
                 *response.version_mut() = Version::HTTP_10;
