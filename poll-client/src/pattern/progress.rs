@@ -83,7 +83,7 @@ struct Following {
     open: Option<(Answer, Lines)>,
 }
 
-/// What the last line said of the stream. It counts only at the end of the answer, because any publisher can send such a
+/// The status in the last line. It counts only at the end of the answer, because any publisher can send such a
 /// line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Said {

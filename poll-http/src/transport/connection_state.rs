@@ -24,13 +24,13 @@ pub(crate) struct ConnectionState {
     tail: AtomicU32,
     /// Something was read since [`take_heard`](Self::take_heard) was last called.
     heard: AtomicBool,
-    /// What an HTTP/2 peer's settings say of push.
+    /// Whether an HTTP/2 peer's settings allow push.
     push: AtomicU8,
     /// The server is draining.
     draining: AtomicBool,
     /// An HTTP/2 peer went over its budget of control frames.
     overrun: AtomicBool,
-    /// The socket did not take the last write.
+    /// The socket did not accept the last write.
     blocked: AtomicBool,
     /// PUSH_PROMISE frames that were written.
     promised: AtomicU32,
@@ -226,7 +226,7 @@ impl ConnectionState {
         self.heard.swap(false, Ordering::Relaxed)
     }
 
-    /// What the peer's SETTINGS say of push; `None` before they came.
+    /// Whether the peer's SETTINGS allow push; `None` before they arrive.
     pub(crate) fn push(&self) -> Option<PushPolicy> {
         match self.push.load(Ordering::Relaxed) {
             PUSH_POSSIBLE => Some(PushPolicy::Possible),
@@ -261,7 +261,7 @@ impl ConnectionState {
         self.overrun.load(Ordering::Relaxed)
     }
 
-    /// Whether the socket takes bytes.
+    /// Whether the socket accepts bytes.
     pub(crate) fn set_blocked(&self, blocked: bool) {
         self.blocked.store(blocked, Ordering::Relaxed);
     }

@@ -22,12 +22,12 @@ pub(crate) struct Preface {
     filled: usize,
 }
 
-/// What the first bytes say.
+/// What the first bytes show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Detected {
     Http1,
     Http2,
-    /// The peer left, or said nothing for too long.
+    /// The peer left, or was silent for too long.
     Closed,
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 pub enum EarlyHintsHttp1 {
     /// Send it.
     On,
-    /// Do not: nginx before 1.29 takes a 103 for the answer and hangs.
+    /// Do not: nginx before 1.29 mistakes a 103 for the response and hangs.
     #[default]
     Off,
 }

@@ -1,9 +1,9 @@
 //! A socket with deadlines: the only place that knows whether bytes move.
 //!
 //! hyper, h2 and the fast path read and write through [`TimedIo`]. It closes a connection that is idle for too long, whose
-//! head takes too long, or whose peer takes no bytes while some wait to be written. The deadlines live here because a body
-//! is polled only while the socket takes bytes: nothing above would wake up to notice. hyper's one header timeout cannot
-//! tell an idle connection from a slow head, so both are measured here.
+//! head takes too long, or whose peer accepts no bytes while some wait to be written. The deadlines are here because a body
+//! is polled only while the socket accepts bytes: nothing above would wake up to notice. hyper's one header timeout does not
+//! distinguish an idle connection from a slow head, so both are measured here.
 //!
 //! A request costs no timer: it is a few stores into the [`ConnectionState`] that both sides share, and the clock is read
 //! only when a read finds nothing.
@@ -26,13 +26,13 @@ use crate::transport::context::ConnectionContext;
 use crate::worker::budget::{self, cost};
 use crate::worker::timer_wheel::Timer;
 
-/// How long, and how much, is still read behind the last byte written: closing a socket with unread bytes resets it, and
-/// the peer may lose what was written (RFC 9112, section 9.6).
+/// How long, and how much, is still read after the last byte written: closing a socket with unread bytes resets it, and the
+/// peer may lose what was written (RFC 9112, section 9.6).
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 256 * 1024;
 
 /// How long a connection may be idle while the server drains. A client that polls again and again sends its next request
-/// within it and is told by the response; closing under a request on its way would leave that unanswered.
+/// within it, and the response announces the close; closing under a request on its way would leave that unanswered.
 const DRAINING_IDLE: Duration = Duration::from_secs(1);
 
 /// Up to this many bytes, head and body are joined on the stack and leave by one plain write: walking a vector takes the
@@ -51,9 +51,9 @@ pub(crate) struct TimedIo<IO> {
     timer: Timer,
     /// The stay in which a read first found nothing, and when. Another stay starts another clock.
     waiting: (Stay, Instant),
-    /// A write or flush that the socket did not take at once.
+    /// A write or flush that the socket did not accept at once.
     blocked: Option<Blocked>,
-    /// Bytes that were read and given back, to be read again before any others.
+    /// Bytes that were read and returned, to be read again before any others.
     unread: Bytes,
     /// Bytes that may still be read and thrown away after shutdown.
     linger: usize,
@@ -82,7 +82,7 @@ pub(crate) const ENOUGH: usize = 4 * 1024;
 
 struct Blocked {
     since: Instant,
-    /// Bytes the peer has taken since.
+    /// Bytes the peer has accepted since.
     taken: usize,
 }
 
@@ -125,7 +125,7 @@ impl<IO> TimedIo<IO> {
         state
     }
 
-    /// Gives back what was read; the next read returns it again, before what was given back earlier.
+    /// Returns bytes that were read; the next read gets them again, before any returned earlier.
     pub(crate) fn unread(&mut self, bytes: Bytes) {
         self.unread =
             if self.unread.is_empty() { bytes } else { [bytes, self.unread.clone()].concat().into() };
@@ -226,7 +226,7 @@ impl<IO: AsyncWrite + Unpin> TimedIo<IO> {
         written
     }
 
-    /// Lets a write wait no longer than the stall limit until the peer has taken [enough](ENOUGH).
+    /// Limits how long a write waits until the peer has accepted [enough](ENOUGH).
     fn time_write(
         &mut self,
         cx: &mut Context<'_>,

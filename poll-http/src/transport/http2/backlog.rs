@@ -1,9 +1,8 @@
-//! What a connection's peer has been given and has not taken.
+//! Limits on the data that an HTTP/2 peer leaves unread.
 //!
-//! Two things are bounded: what h2 has and the socket has not, over which streams with more to send wait for their turn; and
-//! what responses hold that the peer does not take, because of a window or the socket, over which nothing more is rendered
-//! for the connection and new questions are refused. Both bounds shrink as the account fills up, so that many connections
-//! cannot do together what one may not.
+//! Two amounts are limited: data in h2 that the socket has not accepted, past which streams with more to send take turns; and
+//! data of responses blocked by a window or the socket, past which nothing more is rendered for the connection and new
+//! requests are refused. Both limits shrink as the memory account fills up, so many connections together stay within it.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,19 +15,19 @@ use poll_core::{Charge, Kind, Memory};
 use crate::message::connection_info::Unread;
 use crate::transport::connection_state::ConnectionState;
 
-/// What h2 may have of a connection that the socket has not taken, in bytes: what a fast network takes in a
-/// millisecond, and then h2 asks for more in the same turn.
+/// How much of a connection's data h2 may hold beyond what the socket accepted, in bytes: a millisecond of a fast network,
+/// after which h2 polls for more in the same turn.
 const QUEUED: usize = 256 * 1024;
 /// The same where there is no memory left: two frames.
 const LEAST_QUEUED: usize = 32 * 1024;
 /// What responses may hold that were ready at once or wait for their turn, before no more requests are read: whether the
 /// peer takes any of them is known only when they are sent.
 const MADE: usize = 256 * 1024;
-/// What untaken responses of one connection may hold in any case.
+/// What unread responses of one connection may hold in any case.
 const LEAST_HELD: usize = 64 * 1024;
 /// One connection may have this part of what is left of the account for responses.
 const PART: u64 = 8;
-/// What a response that waits for its peer takes beside its bytes.
+/// The overhead of a response that waits for its peer.
 const A_STREAM: usize = 1_024;
 /// What h2 holds of one stream's data before it is written, which is also what a stream may be expected to send in a
 /// turn. A stream whose reader is slow costs this and no more.
@@ -52,7 +51,7 @@ pub(super) struct Backlog {
     pauses: WaitQueue,
 }
 
-/// What a stream waits for that its peer has to give.
+/// What a stream waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Awaits {
     Window,
@@ -70,14 +69,14 @@ pub(super) struct Hold {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Kept {
     pub(super) all: usize,
-    /// Of these, what is on no account yet.
+    /// The part that is not charged yet.
     pub(super) uncharged: usize,
 }
 
-/// Tasks that wait, woken in the order in which they came.
+/// Waiting tasks, woken in order of arrival.
 #[derive(Default)]
 struct WaitQueue {
-    /// Saves taking the lock where nobody waits.
+    /// Saves the lock if there are none.
     taken: AtomicBool,
     /// Locked for a push or some pops, never across a wake.
     parked: Mutex<Parked>,
@@ -116,18 +115,18 @@ impl Backlog {
         })
     }
 
-    /// Whether the socket takes nothing more for now.
+    /// Whether the socket is full.
     pub(super) fn is_socket_full(&self) -> bool {
         self.state.is_blocked()
     }
 
-    /// Data to be given to h2.
+    /// Data to be passed to h2.
     pub(super) fn queue(self: &Arc<Self>, bytes: Bytes) -> Queued {
         self.queued.fetch_add(bytes.len(), Ordering::Relaxed);
         Queued { bytes, backlog: Some(self.clone()) }
     }
 
-    /// How much more h2 is to be given now.
+    /// How much more to pass to h2 now.
     pub(super) fn room(&self) -> usize {
         let queued = self.queued.load(Ordering::Relaxed);
         if queued < LEAST_QUEUED {
@@ -136,17 +135,17 @@ impl Backlog {
         QUEUED.min(self.part()).max(LEAST_QUEUED).saturating_sub(queued)
     }
 
-    /// Ready when h2 is to be given more.
+    /// Ready when h2 should get more.
     pub(super) fn poll_turn(&self, cx: &mut Context<'_>, ticket: &mut Ticket) -> Poll<()> {
         if self.room() > 0 { ticket.ready() } else { self.turns.poll(cx, ticket) }
     }
 
-    /// Ready when more may be made for this connection.
+    /// Ready when more may be rendered for this connection.
     pub(super) fn poll_pause(&self, cx: &mut Context<'_>, ticket: &mut Ticket) -> Poll<()> {
         if self.unread() == Unread::Little { ticket.ready() } else { self.pauses.poll(cx, ticket) }
     }
 
-    /// Whether the peer has left more unread than it may. What merely waits for its turn does not count.
+    /// Whether the peer leaves too much unread. Data that merely waits for its turn does not count.
     pub(super) fn unread(&self) -> Unread {
         let mut held = self.windows.load(Ordering::Relaxed);
         if self.state.is_blocked() {
@@ -168,7 +167,7 @@ impl Backlog {
         usize::try_from(left / PART).unwrap_or(usize::MAX)
     }
 
-    /// Whether h2 holds what it may not send, though the socket would take it.
+    /// Whether h2 holds data that it may not send, though the socket has room.
     pub(super) fn is_stuck(&self) -> bool {
         self.queued.load(Ordering::Relaxed) > 0 && !self.state.is_blocked()
     }
@@ -277,7 +276,7 @@ impl Ticket {
 }
 
 impl Queued {
-    /// The end of a stream behind what was sent.
+    /// The end of a stream, after its data.
     pub(super) fn nothing() -> Self {
         Self { bytes: Bytes::new(), backlog: None }
     }
@@ -305,7 +304,7 @@ impl Buf for Queued {
 }
 
 impl Drop for Queued {
-    /// Written, or given up with its stream.
+    /// Written, or dropped with its stream.
     fn drop(&mut self) {
         self.count(self.bytes.len());
     }

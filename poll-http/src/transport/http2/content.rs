@@ -1,6 +1,6 @@
 //! The content of an HTTP/2 request, and whether all of it came.
 //!
-//! Flow-control windows open as the data is taken: whoever asks for more has found room for what came before.
+//! Flow-control windows open as the data is read: a reader that polls for more has room for what came before.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use http_body::{Body, Frame, SizeHint};
 pub(super) struct Content {
     stream: RecvStream,
     came: Came,
-    /// Bytes that were given and are not released yet.
+    /// Bytes passed on and not released yet.
     owed: usize,
 }
 
@@ -32,7 +32,7 @@ impl Content {
     fn release(&mut self) {
         let owed = std::mem::take(&mut self.owed);
         if owed > 0 {
-            // An error means that the stream is gone, which the next poll says better.
+            // An error means that the stream is gone, which the next poll reports better.
             let _ = self.stream.flow_control().release_capacity(owed);
         }
     }
@@ -59,7 +59,7 @@ impl Body for Content {
         self.stream.is_end_stream()
     }
 
-    /// h2 checks the length against `Content-Length` itself, but does not tell it.
+    /// h2 checks the length against `Content-Length` itself, but does not expose it.
     fn size_hint(&self) -> SizeHint {
         SizeHint::default()
     }

@@ -22,7 +22,7 @@ pub(super) struct Flow {
     /// While the window is too small. A peer that does not open it far enough within the stall limit loses the stream.
     stalled: Option<Stalled>,
     backlog: Arc<Backlog>,
-    /// Its place among those that wait for h2 to take more.
+    /// Its place in the queue for h2.
     ticket: Ticket,
     /// What it last waited for of its peer.
     awaits: Awaits,
@@ -75,11 +75,11 @@ impl Flow {
         self.rest.is_empty()
     }
 
-    /// How many bytes the peer's windows take now, up to `wanted`.
+    /// How many bytes the peer's windows admit now, up to `wanted`.
     pub(super) fn room(&mut self, wanted: usize) -> usize {
         self.stream.reserve_capacity(wanted.min(SEND_BUFFER));
         let room = self.stream.capacity();
-        // Given back: what is sent next asks for its own.
+        // Released: the next data reserves its own.
         self.stream.reserve_capacity(0);
         room
     }
@@ -175,7 +175,7 @@ impl Flow {
                 self.stream.send_reset(Reason::CANCEL);
                 return Poll::Ready(Err(Gone));
             }
-            // The socket is full, so what it has been given may not even have been sent. That has a deadline of its own.
+            // The socket is full, so the data may not even have been sent. That has a deadline of its own.
             self.stalled = None;
         }
     }
@@ -185,7 +185,7 @@ impl Flow {
         self.hold.set(kept, self.awaits);
     }
 
-    /// The peer has taken all there was.
+    /// The peer has read everything.
     pub(super) fn all_taken(&mut self) {
         self.stalled = None;
         self.hold.release();

@@ -1,6 +1,6 @@
 //! A socket as h2 sees it, with every frame counted on its way and trailer sections marked.
 //!
-//! What is counted and marked is [`traffic`](super::traffic)'s to say.
+//! Counting and marking are done by [`traffic`](super::traffic).
 
 use std::io;
 use std::pin::Pin;
@@ -36,7 +36,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for FrameIo<IO> {
         let before = buf.filled().len();
         while ahead.is_empty() {
             if io.state().is_overrun() {
-                // What more the peer sends is not looked at. The connection says GOAWAY in this very poll.
+                // Further input is ignored. The connection sends GOAWAY in this very poll.
                 return Poll::Pending;
             }
             ready!(Pin::new(&mut *io).poll_read(cx, buf))?;

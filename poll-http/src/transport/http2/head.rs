@@ -1,4 +1,4 @@
-//! Heads of HTTP/2 answers: what hyper does by itself on HTTP/1 and h2 leaves to its user.
+//! Heads of HTTP/2 responses: what hyper does itself for HTTP/1, and h2 leaves to its user.
 
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
@@ -39,7 +39,7 @@ fn sized(headers: &mut HeaderMap, length: u64) {
     headers.entry(header::CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
 }
 
-/// RFC 9110, section 6.6.1: an origin server with a clock says the time.
+/// RFC 9110, section 6.6.1: an origin server with a clock sends `Date`.
 fn dated(headers: &mut HeaderMap, made: Option<Timestamp>) {
     headers.entry(header::DATE).or_insert_with(|| with_date(made, Clone::clone));
 }

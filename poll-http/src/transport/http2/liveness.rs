@@ -1,7 +1,7 @@
-//! When an HTTP/2 connection is given up: a peer that says nothing, and one that asks for nothing.
+//! When to close an HTTP/2 connection: the peer is silent, or idle.
 //!
-//! One timer for all of it. That the peer lives shows in any byte it sends, which the IO wrapper notes; only when none
-//! came is it sent a PING.
+//! One timer for both. Any byte from the peer shows that it is alive, which the IO wrapper records; only a silent peer is
+//! sent a PING.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -24,7 +24,7 @@ pub(super) struct Liveness {
     next: Instant,
     /// Since when there is no stream.
     idle: Option<Instant>,
-    /// GOAWAY was sent: what is idle now will not be used again.
+    /// GOAWAY was sent: an idle connection will not be used again.
     closing: bool,
 }
 

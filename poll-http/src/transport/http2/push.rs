@@ -30,9 +30,9 @@ use crate::transport::http2::head;
 use crate::worker::timer_wheel::Timers;
 
 /// Pushed responses open at once on a connection, even if its peer allows more: each holds its body until the window
-/// takes it.
+/// admits it.
 const MOST: usize = 100;
-/// Bytes of pushed responses that h2 has and has not written: a socket that takes nothing must not pile them up.
+/// Bytes of pushed responses that h2 has not written yet: they must not pile up behind a full socket.
 const MOST_BYTES: usize = 256 * 1024;
 
 /// What the streams of a connection share.
@@ -60,7 +60,7 @@ struct UnderWay {
     stream: Option<StreamId>,
     /// Streams that wait until they may.
     waiting: Vec<Waker>,
-    /// Begun in this poll; the connection takes them over.
+    /// Begun in this poll; the connection continues them.
     begun: Vec<Pushed>,
     /// Bytes of the pushed responses.
     bytes: usize,
@@ -207,7 +207,7 @@ impl StreamContext {
 }
 
 impl Origin {
-    /// `None` when the request does not say where it goes.
+    /// `None` if the request has no authority.
     pub(super) fn of<B>(request: &Request<B>) -> Option<Self> {
         let uri = request.uri();
         let host = || request.headers().get(header::HOST)?.to_str().ok()?.parse().ok();

@@ -1,8 +1,8 @@
-//! Reads one thing from an HTTP/2 peer's first frame: whether it takes pushes.
+//! Reads one setting from an HTTP/2 peer's first frame: whether it accepts pushes.
 //!
-//! The answer to a request has to say whether messages will be pushed before the first one is, and h2 tells only when
-//! a push is tried. The frame follows the preface directly (RFC 9113, section 3.4), so it is watched on its way to h2,
-//! which judges it; here nothing is refused.
+//! A response has to announce whether messages will be pushed before the first one is, and h2 reports it only when a push is
+//! tried. The frame follows the preface directly (RFC 9113, section 3.4), so it is inspected on its way to h2. Judging it is
+//! left to h2.
 
 use crate::message::connection_info::PushPolicy;
 
@@ -21,12 +21,12 @@ pub(super) struct SettingsFrame {
     filled: u8,
     /// Bytes of entries to come; `None` while the head is read.
     left: Option<u32>,
-    /// The last value said (section 6.5.3: in order), on by default.
+    /// The last value (section 6.5.3: in order), on by default.
     off: bool,
 }
 
 impl SettingsFrame {
-    /// Takes the bytes that come next; says the result when the frame is whole. Not to be called after that.
+    /// Parses the next bytes; returns the result once the frame is complete. Not to be called after that.
     pub(super) fn read(&mut self, bytes: &[u8]) -> Option<PushPolicy> {
         for &byte in bytes {
             let filled = usize::from(self.filled);

@@ -24,7 +24,7 @@ use crate::transport::http2::flow::{Flow, Gone, Last};
 use crate::transport::http2::head::{self, Wants};
 use crate::transport::http2::push::{Origin, StreamContext};
 
-/// A push is promised if the window takes at least this much of it, or all of it.
+/// A push is promised if the window admits at least this much of it, or all of it.
 const WORTH_A_PROMISE: usize = 16 * 1024;
 
 /// What a response depends on of its request.
@@ -33,7 +33,7 @@ pub(super) struct Asked {
     pub(super) pauses: Pauses,
     /// Only where push is possible.
     pub(super) origin: Option<Box<Origin>>,
-    /// Whether its content has come, if it has any.
+    /// Whether its content has arrived, if it has any.
     pub(super) came: Option<Came>,
     /// Its place among those that are paused.
     pub(super) ticket: Ticket,
@@ -291,7 +291,7 @@ impl Sending {
         Poll::Ready(Ok(()))
     }
 
-    /// Charges what a response holds while its peer does not take it.
+    /// Charges the memory of a response while its peer does not read it.
     fn held_up<T>(&mut self, sent: Poll<T>) -> Poll<T> {
         if sent.is_pending() {
             self.flow.hold(Kept { all: self.body.held(), uncharged: self.body.uncharged() });

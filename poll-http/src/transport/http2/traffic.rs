@@ -1,7 +1,7 @@
-//! What passes on an HTTP/2 connection, by the heads of its frames (RFC 9113, section 4.1).
+//! Counts the frames of an HTTP/2 connection by their headers (RFC 9113, section 4.1).
 //!
-//! h2 answers or drops control frames without telling anybody, and does not say what of its own frames has left. So the
-//! frames are counted on their way between h2 and the socket. h2 judges them; here none is refused.
+//! h2 answers or drops control frames without notice, and does not report which of its own frames have left. So frames are
+//! counted between h2 and the socket. Judging them is left to h2.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ pub(crate) struct Traffic {
     budget: Budget,
 }
 
-/// What bytes from the peer have said, and what h2 is to read of them.
+/// The result of inspecting bytes from the peer, and what h2 is to read.
 pub(crate) struct Received {
     /// The peer's first frame is whole.
     pub(crate) push: Option<PushPolicy>,
@@ -82,7 +82,7 @@ impl Traffic {
         Received { push, frames: self.budget.spend(cost), plain: passed.plain, rest: passed.rest }
     }
 
-    /// Bytes that the socket has taken. Says how many promises were in them.
+    /// Inspects bytes that the socket has accepted. Returns the number of promises in them.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> u32 {
         let (mut promises, mut earned) = (0, 0);
         self.sent.pass(bytes, |frame| match frame.kind {
@@ -140,8 +140,8 @@ impl Frames {
     }
 }
 
-/// A token bucket. What is earned by doing work for the peer is kept without a bound: whoever takes much may answer
-/// much, whenever it does.
+/// A token bucket. Tokens earned by our own frames accumulate without limit: a peer that receives much may answer much,
+/// whenever it does.
 struct Budget {
     tokens: u64,
     /// Tokens a second; zero is no bound.
@@ -174,7 +174,7 @@ impl Budget {
         if left.is_some() { Allowed::Yes } else { Allowed::No }
     }
 
-    /// Only looked at when it runs out, so that most frames cost no look at the clock.
+    /// Refilled only when it runs out, so most frames need no clock.
     fn refill(&mut self, now: Instant) {
         let one = Duration::from_secs(1) / self.rate;
         let passed =

@@ -1,9 +1,9 @@
-//! Frames on their way to h2, with every trailer section marked so that h2 judges it whole.
+//! Marks trailer sections on their way to h2, so h2 refuses malformed ones.
 //!
-//! A pseudo-header field in a trailer section makes a message malformed (RFC 9113, section 8.1), but h2 drops such
-//! fields without a word: only of requests does it look at them. What it does refuse in any block is a pseudo-header
-//! field behind a regular one. So a regular field is put in front of each trailer section: a HEADERS frame on a stream
-//! that had one already. Nobody reads trailers here, and nothing else is changed.
+//! A pseudo-header field in a trailer section makes a message malformed (RFC 9113, section 8.1), but h2 silently drops such
+//! fields: it checks them in requests only. In any block, however, it refuses a pseudo-header field after a regular one. So
+//! a regular field is inserted at the start of each trailer section: a HEADERS frame on a stream that had one already.
+//! Trailers are not used, and nothing else is changed.
 
 /// Length, type, flags and stream (RFC 9113, section 4.1).
 const HEAD: usize = 9;
@@ -38,7 +38,7 @@ pub(super) struct FrameHead {
     pub(super) flags: u8,
 }
 
-/// What is to be handed on of bytes that came.
+/// What to pass on.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Passed {
     /// So many of them as they are…
@@ -47,7 +47,7 @@ pub(super) struct Passed {
     pub(super) rest: Vec<u8>,
 }
 
-/// What stands before the fields of a block.
+/// What precedes the fields of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     /// So many bytes: how much padding there is, and an old priority.
@@ -59,8 +59,7 @@ enum Place {
 }
 
 impl Frames {
-    /// Takes bytes that came and says what is to be handed on; calls `each` for every frame whose head is whole with
-    /// them.
+    /// Inspects received bytes and returns what to pass on; calls `each` for every frame whose header they complete.
     pub(super) fn pass(&mut self, bytes: &[u8], mut each: impl FnMut(FrameHead)) -> Passed {
         let mut passed = Passed::default();
         let mut at = 0;
@@ -89,7 +88,7 @@ impl Frames {
         passed
     }
 
-    /// Looks at a whole head; says whether it has to be another.
+    /// Inspects a complete frame header; returns whether it has to be replaced.
     fn begin(&mut self, each: &mut impl FnMut(FrameHead)) -> Changed {
         let [high, middle, low, kind, flags, stream @ ..] = self.head;
         self.payload = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
@@ -116,7 +115,7 @@ impl Frames {
         Changed::Yes
     }
 
-    /// Passes on what there is of the payload, or of what stands before the mark. Says how much that was.
+    /// Passes on the available payload, up to the mark. Returns how much that was.
     fn pass_payload(&mut self, bytes: &[u8], passed: &mut Passed) -> usize {
         let mut count = self.payload.min(bytes.len());
         if let Some(place) = self.mark {
