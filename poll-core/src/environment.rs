@@ -1,10 +1,10 @@
-//! What a program takes from outside itself: the time of day, randomness, threads and files.
+//! A program's inputs from outside: the time of day, randomness, threads and files.
 //!
 //! Everything of that kind comes in through an [`Environment`], so that a whole server can be run by a simulation that gives
 //! the same every time. Timers and tasks are those of the tokio runtime that a [`Thread`] runs on; where its clock is
 //! paused, time passes as the simulation says. Sockets are bound outside and handed to the server.
 //!
-//! Not here: what anybody does with these.
+//! Not here: any use of these.
 
 #[cfg(feature = "disk")]
 mod directory;

@@ -1,14 +1,14 @@
 //! A log that outlives the process, below the one in memory.
 //!
-//! A journal takes publishes in one order, gives their messages numbers, ids and times in that order, and keeps them. A
-//! journal that only this process uses has them [minted](Mint::mint) as it takes them, under the channel's lock. One
+//! A journal accepts publishes in one order, assigns numbers, ids and times in that order, and stores them. A
+//! journal that only this process uses has them [minted](Mint::mint) as it accepts them, under the channel's lock. One
 //! that several servers share mints elsewhere and passes what each message got to [`Append::kept`].
 //!
 //! It answers at once or later, in the order of a channel's numbers, through the [`Append`] itself: kept once the
 //! publish is as safe as the journal makes it, or [failed](Append::failed). Before that readers see nothing of it, and
 //! publishers hear nothing.
 //!
-//! A journal that can give back what it kept is an [`Archive`]; memory then holds only the tail.
+//! A journal that can be read back is an [`Archive`]; memory then holds only the tail.
 
 mod append;
 mod archive;

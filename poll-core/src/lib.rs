@@ -17,7 +17,7 @@
 //! let (orders, lane) = (ChannelName::parse("orders")?, store.lane());
 //! let now = Timestamp::from_millis(1_700_000_000_000);
 //!
-//! // A reader settles where it stands, and waits while there is nothing to read.
+//! // A reader resolves its position, and waits while there is nothing to read.
 //! let pinned = store.pin(now, &orders, Position::Start).await?;
 //! let wait = store.wait(&orders, &pinned, &lane);
 //! store.publish(now, &orders, Publish::one(Payload::text("shipped"))).await?;

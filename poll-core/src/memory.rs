@@ -32,15 +32,15 @@ struct Entry {
 /// What is held, by what makes it grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// Idempotency keys and the numbers that they stand for.
+    /// Idempotency keys and their publishes' numbers.
     Keys,
-    /// Which clients were given which messages.
+    /// Receipts: which clients got which messages.
     Receipts,
     /// Names that waiting requests hold, of channels and of clients.
     Names,
     /// Request content that is being received or published.
     Bodies,
-    /// Messages and rendered answers that readers have not taken yet.
+    /// Messages and rendered answers that readers have not received yet.
     Answers,
     /// Pending reads from the journal.
     ArchiveReads,
@@ -121,7 +121,7 @@ impl Memory {
         Ok(Charge { memory: self.clone(), kind, bytes })
     }
 
-    /// The same without a bound, for what is small and bounded elsewhere: it leaves less for the rest.
+    /// The same without a limit, for data that is small and limited elsewhere: it leaves less for the rest.
     pub fn charge_unbounded(&self, kind: Kind, bytes: u64) -> Charge {
         self.0.kinds[kind as usize].used.fetch_add(bytes, Ordering::Relaxed);
         Charge { memory: self.clone(), kind, bytes }

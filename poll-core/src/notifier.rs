@@ -1,7 +1,7 @@
 //! Who waits for which channel, and waking them: no lost wake-up, no walk over unrelated waiters.
 //!
-//! Waiters are grouped in topics, one for each channel, sharded by name; a topic exists while somebody waits in it.
-//! Notifying a channel takes its whole topic away and hands each [`Lane`] its share of the waiters. A lane belongs to
+//! Waiters are grouped in topics, one for each channel, sharded by name; a topic exists while it has waiters.
+//! Notifying a channel removes its whole topic and hands each [`Lane`] its share of the waiters. A lane belongs to
 //! one worker: where it is driven, the notifier wakes the driver once and the driver wakes its own waiters in slices;
 //! where it is not, the notifier wakes them itself.
 //!
@@ -25,7 +25,7 @@ use crate::types::{ChannelName, NameMap};
 /// Enough that workers seldom meet, few enough to walk when everyone is notified. A loom model needs only one.
 const SHARDS: usize = if cfg!(loom) { 1 } else { 64 };
 
-/// How many waiters a lane wakes before it lets them run, unless it is [told](Lane::in_slices) otherwise.
+/// How many waiters a lane wakes before it lets them run, unless [configured](Lane::in_slices) otherwise.
 const SLICE: usize = 512;
 
 /// All waiters of a store.
@@ -138,7 +138,7 @@ impl Notifier {
         drop(waker);
     }
 
-    /// Wakes everybody who waits for `channel`. Call it after what they wait for is visible, and without holding a
+    /// Wakes all waiters of `channel`. Call it after what they wait for is visible, and without holding a
     /// lock.
     pub fn notify(&self, channel: &ChannelName) {
         let topic = self.shard(channel).lock().topics.remove(channel);
@@ -147,7 +147,7 @@ impl Notifier {
         }
     }
 
-    /// Wakes everybody: they look again, also at whatever else they wait for.
+    /// Wakes all waiters: they check again, also whatever else they wait for.
     pub fn notify_all(&self) {
         for shard in &self.shards {
             let topics = std::mem::take(&mut shard.lock().topics);

@@ -2,7 +2,7 @@
 //!
 //! There is one lock order: a table of pending reads, a shard of the directory, one channel. Never two channels, and
 //! never a lock across a wake, a journal's answer or an await. Messages become visible under the channel's lock; only
-//! then is anybody woken or answered. Time is always an argument.
+//! then are waiters woken and publishers answered. Time is always an argument.
 
 mod archive_read;
 mod fetched;

@@ -32,7 +32,7 @@ const SMALL: u64 = 8 * 1024;
 /// would lose an answer that has begun.
 const PART: u64 = 32 * 1024;
 
-/// The messages of a batch: usually one, because a batch is made for every message that somebody waits for.
+/// The messages of a batch: usually one, because a batch is made for every message that has waiters.
 pub(crate) type Messages = SmallVec<[Arc<Message>; 1]>;
 
 /// A slot for one form's rendering, which leads to the slot of the next form: most batches are rendered in one form.
@@ -211,7 +211,7 @@ impl Tails {
         self.asked.iter().flatten().find(|tail| tail.is(after, end))?.batch.upgrade()
     }
 
-    /// Records what was made for one reader; says whether somebody had asked before.
+    /// Records what was made for one reader; returns whether there was a reader before.
     pub(crate) fn note(&mut self, after: Seq, batch: &Arc<Batch>) -> bool {
         let end = batch.newest().seq;
         if let Some(tail) = self.asked.iter_mut().flatten().find(|tail| tail.is(after, end)) {

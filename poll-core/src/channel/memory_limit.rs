@@ -16,7 +16,7 @@ impl MemoryLimit {
         }
     }
 
-    /// How much the channels may take beside their logs: a quarter is always left for messages.
+    /// How much channels may use besides their logs: a quarter is always left for messages.
     pub(crate) fn for_channels(self) -> u64 {
         (self.bytes() / 4 * 3).max(Self::UNCOUNTED)
     }

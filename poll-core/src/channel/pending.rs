@@ -34,7 +34,7 @@ pub(crate) struct PendingTimes(Option<Box<Queues>>);
 
 #[derive(Debug, Default)]
 struct Queues {
-    /// For each pending publish that has messages, a time before which none of them was taken; oldest first.
+    /// For each pending publish that has messages, a time before all of theirs; oldest first.
     unseen: VecDeque<(u64, Timestamp)>,
     late: VecDeque<Late>,
 }

@@ -1,4 +1,4 @@
-//! Receipts of retained messages: which named clients were given one and, where each message is given only once,
+//! Receipts of retained messages: which named clients got one and, where each message is given only once,
 //! whether it was retrieved.
 //!
 //! Receipts belong to their channel and go with the message, so no table beside the log can outgrow it. They exist in
@@ -29,7 +29,7 @@ pub(crate) struct Receipts {
 
 #[derive(Debug, Default)]
 struct Receipt {
-    /// In the order in which they were given the message.
+    /// In order of delivery.
     receivers: IndexSet<Arc<str>>,
     retrieved: bool,
     /// The part of the charge that is for this message.
@@ -41,7 +41,7 @@ impl Receipts {
         Self { by_seq: BTreeMap::new(), charge: memory.charge_unbounded(Kind::Receipts, 0) }
     }
 
-    /// Who was given a message, in the order in which they were.
+    /// The clients that got a message, in order of delivery.
     pub(crate) fn receivers(&self, seq: Seq) -> Vec<Arc<str>> {
         self.by_seq.get(&seq).map_or_else(Vec::new, |receipt| receipt.receivers.iter().cloned().collect())
     }

@@ -2,7 +2,7 @@
 //!
 //! Some readers continue from a time in milliseconds and cannot name the last message they have. A message that was
 //! minted before they were answered, or is on its way through the journal, may carry that time and would never be asked
-//! for. So a time is sealed before such a reader is told to continue from it. Where it cannot be sealed, the reader
+//! for. So a time is sealed before such a reader may continue from it. Where it cannot be sealed, the reader
 //! gets an earlier time, or its answer waits.
 //!
 //! A seal raises the channel's time and lives in memory only. It need not be kept: a channel that is loaded starts

@@ -1,4 +1,4 @@
-//! The state of one channel, behind its lock.
+//! The state of one channel, under its lock.
 //!
 //! What changes it is in its siblings: `publishing` (a publish comes and goes), `bounds` (what is too old or too much
 //! is dropped), `seal` (time is promised to readers).
@@ -29,7 +29,7 @@ pub(crate) struct ChannelState {
     pub(super) handed: u64,
     /// The times of pending messages, which limit what can be sealed.
     pub(crate) pending_times: PendingTimes,
-    /// When somebody last published or read.
+    /// When it was last published to or read.
     pub(crate) used: Timestamp,
     pub(crate) log: Log,
     pub(crate) tails: Tails,
@@ -40,7 +40,7 @@ pub(crate) struct ChannelState {
     pub(super) times: Option<Charge>,
 }
 
-/// Whether a channel takes publishes.
+/// Whether a channel accepts publishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ChannelPhase {
     Open,
@@ -49,7 +49,7 @@ pub(crate) enum ChannelPhase {
     /// The journal failed a publish, or does not know its outcome. Numbers after it may be void, so nothing is handed
     /// over until all publishes are answered.
     Failing,
-    /// The channel was taken out of the directory; whoever still holds it looks it up again.
+    /// The channel was removed from the directory; holders of it look it up again.
     Forgotten,
 }
 

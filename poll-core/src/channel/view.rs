@@ -1,4 +1,4 @@
-//! What a channel gives to a position at one instant.
+//! What a reader at a position gets from a channel at one instant.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use super::log::Log;
 use super::pinned::Pinned;
 use crate::types::{Continuity, Cursor, Epoch, Seq, Timestamp};
 
-/// Where a reader stands in a channel at one instant.
+/// A reader's position in a channel at one instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReadState {
     /// The channel's incarnation; [`Epoch::ZERO`] before its first message.
@@ -18,7 +18,7 @@ pub struct ReadState {
     pub newest: Seq,
     /// When the newest message was taken; [`Timestamp::ZERO`] before the first.
     pub newest_at: Timestamp,
-    /// The number that the reader stands after.
+    /// The number after which the reader continues.
     pub position: Seq,
     /// The number of the first message after the position that can be read, or of the next one if there is none.
     /// Messages between the two were evicted or are damaged.
@@ -29,7 +29,7 @@ pub struct ReadState {
     pub ended: bool,
 }
 
-/// What a channel gives to a position.
+/// What a reader at a position gets.
 #[derive(Debug, Clone)]
 pub struct View {
     /// Where the reader stood.
@@ -53,7 +53,7 @@ impl ReadState {
         ended: false,
     };
 
-    /// Where a reader stands by its own account, while the channel cannot be read; `None` if its position is not a
+    /// The position that a reader claims, while the channel cannot be read; `None` if its position is not a
     /// number.
     #[must_use]
     pub fn unread(pinned: &Pinned) -> Option<Self> {

@@ -1,4 +1,4 @@
-//! The environment as everybody holds it.
+//! The handle to an environment.
 
 use std::io;
 #[cfg(feature = "disk")]
@@ -23,7 +23,7 @@ impl Environment {
         Self::new(System)
     }
 
-    /// One that gives the same for the same seed; see [`Seeded`].
+    /// A deterministic one: the same for the same seed; see [`Seeded`].
     #[must_use]
     pub fn seeded(seed: u64) -> Self {
         Self::new(Seeded::new(seed))
@@ -55,7 +55,7 @@ impl Environment {
     /// Starts a thread; see [`Thread`].
     ///
     /// # Errors
-    /// When the operating system gives no thread, or what its runtime needs.
+    /// If the operating system cannot create a thread or its runtime.
     pub fn spawn(&self, thread: Thread) -> io::Result<Exit> {
         self.0.spawn(thread)
     }

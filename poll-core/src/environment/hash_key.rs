@@ -16,7 +16,7 @@ pub type KeyedMap<K, V> = HashMap<K, V, ProcessKey>;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ProcessKey;
 
-/// SipHash that has been given the key. The standard library's takes no key of ours, so it is hashed first.
+/// SipHash with the key. The standard library's accepts no key, so the key is hashed first.
 static KEYED: OnceLock<DefaultHasher> = OnceLock::new();
 
 /// Sets the key, unless there is one.

@@ -15,7 +15,7 @@ use super::directory::Directory;
 use super::location::Location;
 use crate::types::Timestamp;
 
-/// What stands behind an [`Environment`](super::Environment).
+/// The implementation of an [`Environment`](super::Environment).
 pub trait Platform: Send + Sync + 'static {
     /// The time of day.
     fn now(&self) -> Timestamp;

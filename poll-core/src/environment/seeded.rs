@@ -1,4 +1,4 @@
-//! An environment for tests and simulations: the same seed gives the same.
+//! A deterministic environment for tests and simulations: the same seed produces the same run.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -16,7 +16,7 @@ use crate::types::{
     Stamp, Stamps, Timestamp,
 };
 
-/// A publish in a journal's hands. It arrives without numbers; a journal that gives them out in this process has it
+/// A publish handed to a journal. It arrives without numbers; a journal that gives them out in this process has it
 /// [minted](Mint::mint). Dropping it unanswered fails it; during a panic, the outcome counts as unknown.
 pub struct Append<Content = Unminted> {
     envelope: Envelope,
@@ -34,7 +34,7 @@ pub struct Minted {
 }
 
 /// Gives out numbers, ids and times in this process. It borrows the channel's state, so messages are numbered in the
-/// order in which the journal takes the publishes.
+/// order in which the journal accepts the publishes.
 pub struct Mint<'a> {
     environment: &'a Environment,
     state: &'a mut ChannelState,
@@ -42,7 +42,7 @@ pub struct Mint<'a> {
     earliest: Option<Timestamp>,
 }
 
-/// Where a publish goes, and who is told the outcome.
+/// A publish's channel, and how its outcome is reported.
 pub(crate) struct Envelope {
     pub(crate) residents: Weak<Residents>,
     pub(crate) channel: Arc<Channel>,
@@ -250,7 +250,7 @@ impl Envelope {
     }
 
     fn doubt(&self, why: &str) {
-        // Only whoever takes the reply tells the publisher.
+        // Only the one that takes the reply answers the publisher.
         let Some(reply) = self.reply.lock().take() else { return };
         self.channel.state.lock().doubt(&self.pending);
         if let Some(duplicates) = &self.duplicates {
@@ -270,7 +270,7 @@ impl Envelope {
     fn answer(&self, answer: Result<Published, PublishError>) {
         let reply = self.reply.lock().take();
         if let Some(reply) = reply {
-            // The publisher may have left; what is kept is kept.
+            // The publisher may have left; its publish is stored all the same.
             let _ = reply.send(answer);
         }
     }

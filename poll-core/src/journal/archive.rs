@@ -1,4 +1,4 @@
-//! What a journal gives back: the part of a log that is not in memory.
+//! Reading back a journal: the part of a log that is not in memory.
 //!
 //! A store above an archive keeps the tail of the channels in use, and asks for the rest. Every request is answered
 //! later, through its [`Reply`], from a thread of the journal's own, so that no worker waits for a disk.
@@ -12,7 +12,7 @@ use crate::types::{
 /// Where an answer goes. Dropping it uncalled counts as a failure.
 pub type Reply<T> = Box<dyn FnOnce(Result<T, JournalError>) + Send>;
 
-/// What gives back what a [`Journal`](super::Journal) kept.
+/// Reads back what a [`Journal`](super::Journal) stored.
 pub trait Archive: Send + Sync {
     /// A channel as it was last kept, with as much of its tail as [`tail`](Self::tail) allows; `None` if there is no
     /// such channel. Age limits are applied as of `now`.
@@ -24,7 +24,7 @@ pub trait Archive: Send + Sync {
     /// Messages of a channel; `None` if there is no such channel in that incarnation.
     fn read(&self, stretch: Stretch, reply: Reply<Option<Piece>>);
 
-    /// Where a landmark lies in a channel; `None` if there is no such channel in that incarnation.
+    /// The position of a landmark in a channel; `None` if there is no such channel in that incarnation.
     fn locate(&self, channel: &ChannelName, epoch: Epoch, landmark: Landmark, reply: Reply<Option<Located>>);
 
     /// Admits a new channel, if there are fewer than `most`.
@@ -37,7 +37,7 @@ pub trait Archive: Send + Sync {
     /// there was one.
     fn make_room(&self, now: Timestamp, reply: Reply<bool>);
 
-    /// It is `now`: what is too old may go.
+    /// It is `now`: expired messages may be deleted.
     fn sweep(&self, now: Timestamp);
 
     /// How many channels there are, including admitted ones.
@@ -52,7 +52,7 @@ pub trait Archive: Send + Sync {
     /// What damage has been found, now and as more is found.
     fn damage(&self) -> watch::Receiver<Damage>;
 
-    /// Keeps everything that was taken, then stops for good. Answers when the files are closed.
+    /// Stores everything accepted, then stops for good. Answers when the files are closed.
     fn close(&self, reply: Reply<()>);
 }
 
@@ -65,7 +65,7 @@ pub struct Damage {
     pub last: String,
 }
 
-/// How much of what is kept may be in memory.
+/// How much of the stored messages may be in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tail {
     /// Weight of all messages, in bytes. 256 MiB: what was published last is read most.
@@ -84,14 +84,14 @@ impl Default for Tail {
 
 /// Whether a journal can be used.
 ///
-/// A journal that answers a read with [`JournalError::Unavailable`] has changed its health to "does not give" before,
+/// A journal that answers a read with [`JournalError::Unavailable`] has changed its health to unreadable before,
 /// and changes it back once asking again makes sense: a caller that waits for that never spins.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Health {
-    /// It keeps and gives.
+    /// It can be written and read.
     #[default]
     Ready,
-    /// It gives, but keeps nothing for now.
+    /// It can be read, but not written for now.
     Refusing(Fault),
     /// It does neither, for now.
     Away(Fault),
@@ -102,7 +102,7 @@ pub enum Health {
 /// What is wrong with a journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// The kind of fault. This may be told to anybody.
+    /// The kind of fault. It may be made public.
     pub kind: FaultKind,
     /// Details as one line for the log. It may name paths.
     pub why: String,

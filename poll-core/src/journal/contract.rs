@@ -9,11 +9,11 @@ use crate::types::{ChannelName, JournalError};
 
 /// Where publishes are kept.
 pub trait Journal: Send + Sync + 'static {
-    /// Takes one publish. `mint` gives it its numbers, unless the journal gets them elsewhere. Called under the
+    /// Accepts one publish. `mint` assigns its numbers, unless the journal gets them elsewhere. Called under the
     /// channel's lock: queue it and return; never wait, and never call back into the store on this thread.
     fn append(&self, append: Append, mint: &mut Mint<'_>) -> Taken;
 
-    /// Whether an append may ever be [queued](Taken::Queued). If not, publishers are given no means to wait.
+    /// Whether an append may ever be [queued](Taken::Queued). If not, publishers cannot wait.
     fn queues(&self) -> bool {
         true
     }
@@ -28,7 +28,7 @@ pub trait Journal: Send + Sync + 'static {
         let _ = host;
     }
 
-    /// What gives back what was kept; `None` if the log in memory is all there is.
+    /// Reads back what was stored; `None` if there is only the log in memory.
     fn archive(self: Arc<Self>) -> Option<Arc<dyn Archive>> {
         None
     }
@@ -40,6 +40,6 @@ pub enum Taken {
     Kept(Append<Minted>),
     /// The journal will answer from a thread of its own: kept, or [failed](Append::failed).
     Queued,
-    /// It is not taken: the journal is full, away, or overloaded.
+    /// It is refused: the journal is full, away, or overloaded.
     Refused(Append, JournalError),
 }

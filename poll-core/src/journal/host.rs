@@ -6,7 +6,7 @@ use crate::channel::{Channel, ChannelPhase};
 use crate::residents::Residents;
 use crate::types::{ChannelName, Epoch, Retention, Seq, Timestamp};
 
-/// The store, as its journal sees it. Does not keep the store alive: one that is gone is told nothing.
+/// The store, as its journal sees it. Does not keep the store alive: calls have no effect once it is gone.
 #[derive(Clone)]
 pub struct Host {
     residents: Weak<Residents>,

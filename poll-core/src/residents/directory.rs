@@ -1,6 +1,6 @@
 //! Which channels are in memory: names to channels, in shards.
 //!
-//! It bounds how many there are and picks some at random for eviction. It does not know what is in a channel.
+//! It limits their number and picks some at random for eviction. It does not know a channel's contents.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -16,9 +16,9 @@ pub(crate) struct Residents {
     pub(crate) directory: Directory,
     pub(crate) notifier: Arc<Notifier>,
     pub(crate) retention: Retention,
-    /// The account of what is kept beside the logs.
+    /// The account of memory used besides the logs.
     pub(crate) memory: Memory,
-    /// What the logs in memory may hold. Above an archive that is less than what is retained.
+    /// The limit on logs in memory. With an archive it is less than the retained messages.
     pub(crate) limit: MemoryLimit,
     /// The weight of all logs in bytes. Updated after the logs change, so it is a measure and not a lock.
     pub(super) weight: AtomicU64,

@@ -15,8 +15,8 @@ use crate::journal::Archive;
 use crate::types::{ChannelName, Cursor, Epoch, JournalError, Landmark, Piece, Seq, Stretch};
 
 impl Store {
-    /// Fetches what is missing: messages and where their reader stood, or `None` if another look will get further.
-    /// Waits until the journal can give it.
+    /// Fetches what is missing: messages and their reader's position, or `None` if another look will get further.
+    /// Waits until the journal can read it.
     ///
     /// # Errors
     /// When it never will.
@@ -91,7 +91,7 @@ impl Store {
         None
     }
 
-    /// Messages from the journal, as one batch for everybody who asks for the same.
+    /// Messages from the journal, as one batch for all readers of the same range.
     async fn bring(
         &self,
         archive: &dyn Archive,
@@ -117,7 +117,7 @@ impl Store {
         self.residents().get(channel).is_some_and(|channel| channel.state.lock().epoch() == epoch)
     }
 
-    /// The reader stands after `before`, or before everything retained if that is `None`.
+    /// Positions the reader after `before`, or before everything retained if that is `None`.
     fn place(&self, channel: &ChannelName, epoch: Epoch, before: Option<Seq>, pinned: &mut Pinned) {
         let Some(channel) = self.residents().get(channel) else { return };
         let state = channel.state.lock();

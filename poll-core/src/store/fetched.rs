@@ -9,7 +9,7 @@ use crate::channel::Batch;
 use crate::sync::Mutex;
 use crate::types::{Seq, Stretch, Timestamp};
 
-/// The most batches that are remembered while somebody holds them.
+/// The most batches that are remembered while readers hold them.
 const REMEMBERED: usize = 64;
 
 /// What the archive has for a stretch.
@@ -17,7 +17,7 @@ const REMEMBERED: usize = 64;
 pub(super) enum ArchiveAnswer {
     /// Messages, from its start on.
     Batch(Arc<Batch>),
-    /// No messages: what is retained begins later, with this number and time.
+    /// No messages: the retained ones begin later, with this number and time.
     From((Seq, Timestamp)),
     /// No messages: all up to this number are damaged.
     Damaged(Seq),

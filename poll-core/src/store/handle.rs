@@ -20,7 +20,7 @@ pub struct Store(pub(super) Arc<Inner>);
 pub(super) struct Inner {
     pub(super) residents: Arc<Residents>,
     pub(super) journal: Arc<dyn Journal>,
-    /// The journal again, if it gives back what it kept.
+    /// The journal again, if it can be read back.
     pub(super) archive: Option<Arc<dyn Archive>>,
     /// Channels that are being loaded from the archive.
     pub(super) loads: SingleFlight<ChannelName, Arc<Channel>>,
@@ -31,7 +31,7 @@ pub(super) struct Inner {
 }
 
 impl Store {
-    /// A store above `journal`, with the default budget for what is kept beside the logs.
+    /// A store on top of `journal`, with the default budget for memory besides the logs.
     pub fn new(journal: Arc<dyn Journal>, retention: Retention) -> Self {
         Self::with_memory(journal, retention, Memory::default())
     }
@@ -61,7 +61,7 @@ impl Store {
         Self(Arc::new(Inner { residents, journal, archive, loads, fetched, recent }))
     }
 
-    /// Where the store's randomness comes from, and whoever uses it takes the time.
+    /// The source of the store's randomness; callers use it for the time.
     #[must_use]
     pub fn environment(&self) -> &Environment {
         &self.0.residents.environment
@@ -91,7 +91,7 @@ impl Store {
         &self.0.residents.retention
     }
 
-    /// The account of what is kept beside the logs.
+    /// The account of memory used besides the logs.
     #[must_use]
     pub fn memory(&self) -> &Memory {
         &self.0.residents.memory
@@ -142,7 +142,7 @@ impl Store {
         &self.0.residents
     }
 
-    /// What gives back what was kept; `None` if the logs in memory are all there is.
+    /// Reads back what was stored; `None` if there are only the logs in memory.
     pub(super) fn archive(&self) -> Option<&dyn Archive> {
         self.0.archive.as_deref()
     }

@@ -24,7 +24,7 @@ impl Store {
     /// read wait until the journal is back.
     ///
     /// # Errors
-    /// When the channel is not in memory and the journal cannot give it now.
+    /// If the channel is not in memory and the journal cannot be read now.
     pub async fn load(&self, now: Timestamp, channel: &ChannelName) -> Result<(), JournalError> {
         let Some(archive) = self.archive() else { return Ok(()) };
         if self.residents().get(channel).is_some() {

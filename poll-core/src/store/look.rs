@@ -1,4 +1,4 @@
-//! One look at memory: what a position is given, or what has to be fetched first.
+//! One look at memory: what a reader gets, or what has to be fetched first.
 
 use std::sync::Arc;
 
@@ -11,9 +11,9 @@ use crate::types::{ChannelName, Cursor, Epoch, Landmark, Limit, Seq, Stretch, Ti
 pub(super) enum Missing {
     /// Which message is the oldest taken at or after a time.
     Oldest(Epoch, Timestamp),
-    /// Where a landmark lies.
+    /// The position of a landmark.
     Place(Epoch, Landmark),
-    /// Messages, for a reader who stands there.
+    /// Messages, for a reader at this position.
     Messages(Stretch, ReadState),
 }
 

@@ -19,7 +19,7 @@ use crate::types::{
 pub enum Publishing {
     /// It is done: all readers can see the messages.
     Done(Published),
-    /// It waits for the journal or for another publish. Dropping the future does not take back what the journal has.
+    /// It waits for the journal or for another publish. Dropping the future does not undo what the journal has.
     Waiting(Pin<Box<dyn Future<Output = Result<Published, PublishError>> + Send>>),
 }
 
@@ -42,7 +42,7 @@ enum Attempt {
 
 impl Store {
     /// Appends to a channel, which begins with its first message. When this returns, all readers can see the messages,
-    /// and they are as safe as the journal makes them. Dropping the future does not take back a publish that the
+    /// and they are as safe as the journal makes them. Dropping the future does not undo a publish that the
     /// journal has.
     ///
     /// # Errors

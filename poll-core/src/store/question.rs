@@ -9,7 +9,7 @@ use crate::journal::{Archive, Health, Reply};
 use crate::memory::Kind;
 use crate::types::{ChannelName, JournalError};
 
-/// What a pending question takes in bytes, beside the channel's name: its entries in queues, and its share of what the
+/// The size of a pending question in bytes, besides the channel's name: its entries in queues, and its share of what the
 /// journal's readers hold.
 const QUESTION_BYTES: u64 = 4 * 1024;
 
@@ -30,7 +30,7 @@ impl Store {
         };
         let store = Arc::downgrade(&self.0);
         send(Box::new(move |answer| {
-            // Before anybody learns of the answer, so that they find the memory free.
+            // Before the answer is passed on: its receivers should find the memory free.
             drop(charge);
             if let Some(store) = store.upgrade() {
                 take(&store, answer);

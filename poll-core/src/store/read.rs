@@ -45,7 +45,7 @@ impl Store {
         })
     }
 
-    /// Where a reader stands, without the messages.
+    /// A reader's state, without the messages.
     ///
     /// # Errors
     /// As for [`read`](Self::read).
@@ -59,7 +59,7 @@ impl Store {
     }
 
     /// The messages after a position, within `limit`. All but the first reader that ask for the same position up to the
-    /// newest message get the same batch. Waits for as long as the journal needs to give what is not in memory. A
+    /// newest message get the same batch. Waits for as long as the journal needs to read what is not in memory. A
     /// damaged message ends the batch before it; the next batch begins after it.
     ///
     /// # Errors
@@ -100,7 +100,7 @@ impl Store {
         self.look_resident(now, channel, |log| Pinned::of(position, log), Some(limit))
     }
 
-    /// [Settles](Self::pin) a position and says where it [stands](Self::read_state) in one look; `None` if something
+    /// [Resolves](Self::pin) a position and its [state](Self::read_state) in one look; `None` if something
     /// has to be fetched first.
     #[must_use]
     pub fn read_state_resident(

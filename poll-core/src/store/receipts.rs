@@ -1,4 +1,4 @@
-//! Which clients were given which messages.
+//! Which clients got which messages.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::memory::{Charge, Kind, OverBudget};
 use crate::types::{ChannelName, Cursor, Epoch, Message, Seq};
 
 impl Store {
-    /// Records that a client was given messages. At most a thousand clients are recorded for each message.
+    /// Records that a client got messages. At most a thousand clients are recorded for each message.
     ///
     /// # Errors
     /// When there is no memory for all of it; as much as possible is recorded, oldest message first.
@@ -25,7 +25,7 @@ impl Store {
         })
     }
 
-    /// The clients that were given the message before `at`, in the order in which they were.
+    /// The clients that got the message before `at`, in order of delivery.
     #[must_use]
     pub fn receipts(&self, channel: &ChannelName, at: Cursor) -> Vec<Arc<str>> {
         let Some(channel) = self.residents().get(channel) else { return Vec::new() };
@@ -34,7 +34,7 @@ impl Store {
         receipts.map_or_else(Vec::new, |receipts| receipts.receivers(at.seq))
     }
 
-    /// Reserves memory for recording that `count` messages were retrieved, before they are given.
+    /// Reserves memory for recording that `count` messages were retrieved, before they are sent.
     ///
     /// # Errors
     /// When there is no memory for it.

@@ -17,7 +17,7 @@ type Outcome<T> = Option<Result<T, JournalError>>;
 /// Pending questions, by what they ask.
 pub(super) struct SingleFlight<K, T>(Arc<Mutex<KeyedMap<K, watch::Receiver<Outcome<T>>>>>);
 
-/// One pending question, for whoever has the answer. If it is dropped without one, all callers are told that there will
+/// One pending question, for whoever has the answer. If it is dropped without one, all callers learn that there will
 /// be none.
 pub(super) struct Flight<K: Eq + Hash, T> {
     group: SingleFlight<K, T>,

@@ -8,7 +8,7 @@ use crate::channel::Pinned;
 use crate::notifier::{Lane, Ticket};
 use crate::types::ChannelName;
 
-/// Resolves when the channel may have something after the position, has ended, or everybody was notified. Reading tells
+/// Resolves when the channel may have something after the position, has ended, or all waiters were notified. Reading shows
 /// which. Registers when it is first polled; dropping it leaves nothing behind.
 #[must_use = "futures do nothing unless polled"]
 pub struct Wait {
@@ -38,8 +38,8 @@ impl Store {
 
 impl Store {
     /// What a [`Wait`] does, for callers that hold its parts themselves: ready when the channel may have something
-    /// after the position, has ended, or everybody was notified. Registers among the waiters of `lane` if there is no
-    /// ticket yet; a ticket that is left over has to be [given back](Self::leave).
+    /// after the position, has ended, or all waiters were notified. Registers among the waiters of `lane` if there is no
+    /// ticket yet; a ticket that remains has to be [deregistered](Self::deregister).
     pub fn poll_wait(
         &self,
         channel: &ChannelName,

@@ -1,4 +1,4 @@
-//! Where a reader stands: sequence number, epoch, cursor, and the text of a cursor.
+//! A reader's position: sequence number, epoch, cursor, and the text of a cursor.
 //!
 //! A cursor is opaque to clients. It is an epoch and a sequence number in fixed-width hexadecimal, so that the cursors
 //! of one channel sort by bytes as its messages do. It is not signed: what a reader may see is decided elsewhere.

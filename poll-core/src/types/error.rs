@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::memory::OverBudget;
 
-/// Why a publish was not taken. Nothing of it was kept, unless its outcome is [unknown](JournalError::OutcomeUnknown).
+/// Why a publish failed. Nothing of it was stored, unless its outcome is [unknown](JournalError::OutcomeUnknown).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PublishError {
     /// There is nothing to publish.
@@ -25,7 +25,7 @@ pub enum PublishError {
     Journal(JournalError),
 }
 
-/// Why a journal does not keep or give what it should.
+/// Why a journal cannot store or read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum JournalError {
     /// There is no room left where the journal writes.

@@ -1,6 +1,6 @@
-//! JSON as a payload: checked once, kept compact, never taken apart.
+//! JSON as a payload: checked once, kept compact, never parsed into values.
 //!
-//! Any value that RFC 8259 allows is taken, nested up to [`MAX_JSON_DEPTH`]. The grammar leaves some to the reader:
+//! Any value that RFC 8259 allows is accepted, nested up to [`MAX_JSON_DEPTH`]. The grammar leaves some to the reader:
 //! escapes of lone surrogates (section 8.2) and numbers that fit no double (section 6) are kept as they are written,
 //! as are digits, escapes and the order of keys. Only insignificant white space goes, and characters that some readers
 //! take for the end of a line are escaped.
@@ -10,7 +10,7 @@ use std::fmt;
 use bytes::Bytes;
 use serde::de::IgnoredAny;
 
-/// How deep arrays and objects may be nested. Below what common parsers take by default (PHP 512, Jackson and Python
+/// How deep arrays and objects may be nested. Below what common parsers accept by default (PHP 512, Jackson and Python
 /// 1000), with room for what an answer puts around a message.
 pub const MAX_JSON_DEPTH: usize = 500;
 
@@ -50,11 +50,11 @@ pub fn compact_json(text: &[u8], most_depth: usize) -> Result<Bytes, JsonError> 
         out.push(byte);
     }
     escape_line_separators(&mut out, 0);
-    // The white space that is gone must not stay as room behind what is left.
+    // The white space that is gone must not remain as spare capacity.
     Ok(out.into_boxed_slice().into())
 }
 
-/// Escapes U+2028, U+2029 and U+0085 in JSON text from `start` on. They may only stand in strings, where an escape means
+/// Escapes U+2028, U+2029 and U+0085 in JSON text from `start` on. They may only occur in strings, where an escape means
 /// the same, and readers that split lines as Unicode does would break there.
 pub fn escape_line_separators(json: &mut Vec<u8>, start: usize) {
     let Some((first, _)) = line_separator(&json[start..]) else { return };

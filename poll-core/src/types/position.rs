@@ -20,7 +20,7 @@ pub enum Position {
     AfterTime(Timestamp),
     /// After all messages whose UUIDv7 is not above this one.
     AfterId(Uuid),
-    /// A position that the reader could not name properly: it reads from the oldest retained message, and is told so.
+    /// A position that the reader could not name properly: it reads from the oldest retained message, and gets a reset.
     Unknown,
 }
 

@@ -44,7 +44,7 @@ pub struct Published {
 /// The stamps of one publish; usually one.
 pub type Stamps = SmallVec<[Stamp; 1]>;
 
-/// Where and when a message was taken.
+/// The number and time of a published message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
     /// The position after the message, which holds its number.

@@ -1,6 +1,6 @@
 //! Every bound on what a store keeps, and why its default is what it is.
 //!
-//! Bounds say what may be forgotten, never what may be lost silently: a reader that comes too late is told how much it
+//! Bounds say what may be forgotten, never what may be lost silently: a reader that comes too late learns how much it
 //! missed.
 
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What a journal gives back: the part of a log that is not in memory.
+//! What is read back from a journal: the part of a log that is not in memory.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ pub struct Loaded {
     pub damaged: Option<(Seq, Seq)>,
 }
 
-/// An idempotency key and the publish it stands for.
+/// An idempotency key and its publish.
 #[derive(Debug, Clone)]
 pub struct KeptKey {
     /// The publisher's name for the publish.
@@ -75,7 +75,7 @@ pub enum Landmark {
     Id(Uuid),
 }
 
-/// What lies around a landmark.
+/// The messages around a landmark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Located {
     /// The newest readable message at or before the landmark; `None` if everything kept comes after it.

@@ -61,7 +61,7 @@ impl Timestamp {
         self.0 as f64 / 1e6
     }
 
-    /// The next moment that can be told from this one.
+    /// The next distinct moment.
     #[must_use]
     pub const fn next(self) -> Self {
         Self::from_micros(self.0 + 1)
@@ -108,7 +108,7 @@ impl Timestamp {
 /// `2026-11-20T22:49:38`.
 const SECOND_BYTES: usize = 19;
 
-/// A second as text. Every answer says when it was given, so a thread keeps the one that it wrote last.
+/// A second as text. Every answer has a time, so a thread keeps the last one that it wrote.
 fn second_text(second: u64) -> [u8; SECOND_BYTES] {
     thread_local! {
         static LAST: Cell<(u64, [u8; SECOND_BYTES])> = const { Cell::new((0, *b"1970-01-01T00:00:00")) };

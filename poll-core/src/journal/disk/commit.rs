@@ -1,4 +1,4 @@
-//! One commit: publishes become rows, and what is over its bounds is deleted, all or nothing of it.
+//! One commit: writes publishes as rows and deletes what exceeds the limits, all or nothing.
 
 use redb::{Database, ReadableDatabase};
 
@@ -67,7 +67,7 @@ impl CommitState {
         Ok(txn.commit()?)
     }
 
-    /// Writes one publish; returns whether it follows what is there.
+    /// Writes one publish; returns whether it continues the log.
     fn write_publish(
         &mut self,
         tables: &mut Tables<'_>,

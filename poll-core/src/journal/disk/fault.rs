@@ -1,4 +1,4 @@
-//! What can go wrong with the file, and what is said of it: one line each.
+//! Errors of the file, each with a line of text.
 
 use std::cell::Cell;
 use std::fmt;
@@ -101,7 +101,7 @@ impl OpenError {
     }
 }
 
-/// What a publisher or reader is told.
+/// The error for a publisher or reader.
 pub(super) fn journal_error(error: &Error) -> JournalError {
     match error {
         error if is_damage(error) => JournalError::Damaged(line(&error.to_string())),

@@ -1,4 +1,4 @@
-//! How a disk journal is told to work, and what it says of itself.
+//! Options of a disk journal, and its progress reports.
 
 use std::time::Duration;
 
@@ -25,13 +25,13 @@ pub enum Repair {
     Quick,
 }
 
-/// Whether opening gives unused space back to the file system.
+/// Whether opening returns unused space to the file system.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Compact {
     /// The file keeps its size; freed pages are used again.
     #[default]
     Never,
-    /// The file is compacted first, which takes about as long as copying it.
+    /// Compact the file first, which takes about as long as copying it.
     AtOpen,
 }
 
@@ -44,7 +44,7 @@ pub struct Options {
     pub tail: Tail,
     /// What a crash costs.
     pub repair: Repair,
-    /// Whether unused space is given back.
+    /// Whether unused space is returned.
     pub compact: Compact,
     /// Cache for the file's pages, in bytes. 64 MiB: the upper levels of its trees and what was written last.
     pub cache_bytes: usize,
@@ -52,7 +52,7 @@ pub struct Options {
     pub queue_bytes: u64,
     /// Threads that read. 2: reads wait for the disk, not for a core.
     pub readers: usize,
-    /// How long a commit may take before publishes are refused. After twice that, the publishers waiting for it are told
+    /// How long a commit may take before publishes are refused. After twice that, the publishers waiting for it learn
     /// that the outcome is unknown. 5 s: ten times what a busy disk takes, and soon enough for health checks.
     pub stall: Duration,
 }

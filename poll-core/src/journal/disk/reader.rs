@@ -22,7 +22,7 @@ const BYTES_LOADED: u64 = 1 << 20;
 /// … and no more than this share of the memory for all channels.
 const SHARE: u64 = 8;
 
-/// Damaged messages that one read skips; the next one continues behind them.
+/// Damaged messages that one read skips; the next one continues after them.
 const SKIPPED: u64 = 4_096;
 
 /// Reads until the queue is closed.

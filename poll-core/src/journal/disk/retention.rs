@@ -2,8 +2,8 @@
 //! keys past their window; channels that hold nothing, when another needs the room.
 //!
 //! Rows are deleted a few at a time along with other commits, so that nobody waits for a great cleaning. The store enforces
-//! number and age by itself, to the message: what is deleted here for those was evicted there before. Only the bound on
-//! all bytes is decided here, and the store is told.
+//! number and age by itself, to the message: whatever is deleted here for those was evicted there before. Only the limit on
+//! all bytes is applied here, and the store is notified.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use crate::types::{ChannelName, Seq, Timestamp};
 const SLICE: u64 = 4_096;
 /// Messages deleted at once before checking whether that is enough.
 const STEP: u64 = 32;
-/// What the file may take up beyond twice the retained bytes. Half of it is for pages that the last commits freed.
+/// The allowed size of the file beyond twice the retained bytes. Half of it is for pages that the last commits freed.
 const SPARE: u64 = 32 << 20;
 /// Channels visited by one sweep.
 const VISITS: usize = 512;
@@ -90,7 +90,7 @@ impl Deletions {
 }
 
 impl CommitState {
-    /// Visits the next channels and plans to delete what is too old. After a failure, the next sweep begins behind it.
+    /// Visits the next channels and plans to delete what is too old. After a failure, the next sweep begins after it.
     pub(super) fn sweep(
         &mut self,
         database: &Database,
@@ -157,7 +157,7 @@ impl CommitState {
         Ok(())
     }
 
-    /// Deletes what is over the bounds on number and bytes, within the limit of one commit.
+    /// Deletes what exceeds the limits on number and bytes, up to the limit of one commit.
     pub(super) fn enforce_bounds(
         &mut self,
         tables: &mut Tables<'_>,

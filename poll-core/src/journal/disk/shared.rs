@@ -103,7 +103,7 @@ impl Shared {
         self.database.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a database in place, or takes it away. The one before is closed when this returns.
+    /// Sets or removes the database. The previous one is closed when this returns.
     pub(super) fn put_database(&self, database: Option<Database>) {
         let mut open = self.database.write().unwrap_or_else(PoisonError::into_inner);
         if database.is_some() {
@@ -129,7 +129,7 @@ impl Shared {
         }
     }
 
-    /// A read of the database of this generation failed: the health says so, and the writer is told. An error of an earlier
+    /// A read of the database of this generation failed: the health changes, and the writer is notified. An error of an earlier
     /// generation is ignored.
     pub(super) fn suspect(&self, generation: u64, error: Error) {
         let fault = fault::fault(&error);

@@ -12,7 +12,7 @@ use super::options::Durability;
 use crate::journal::{Append, Minted, Reply, WriteBehind};
 use crate::types::Timestamp;
 
-/// How much one commit takes at most. Larger ones gain nothing, and make the first publisher wait.
+/// The limit on one commit. Larger ones gain nothing, and make the first publisher wait.
 const BATCH: usize = 4_096;
 const BATCH_BYTES: u64 = 8 << 20;
 
@@ -120,7 +120,7 @@ impl WriteQueue {
         }
     }
 
-    /// Sends a command; gives it back if the writer has ended.
+    /// Sends a command; returns it if the writer has ended.
     pub(super) fn send(&self, command: Command) -> Result<(), Command> {
         let mut state = self.lock();
         if state.ended {
@@ -151,7 +151,7 @@ impl WriteQueue {
         }
     }
 
-    /// Accepts nothing more, and gives what was left to do.
+    /// Accepts nothing more, and returns the remaining work.
     pub(super) fn end(&self) -> Work {
         let mut state = self.lock();
         (state.closed, state.ended) = (true, true);
@@ -159,7 +159,7 @@ impl WriteQueue {
         Work { entries, commands: std::mem::take(&mut state.commands), closed: true }
     }
 
-    /// Waits until there is work; gives a batch of publishes and all commands.
+    /// Waits until there is work; returns a batch of publishes and all commands.
     pub(super) async fn next(&self) -> Work {
         loop {
             let due = match self.next_batch() {

@@ -21,7 +21,7 @@ pub enum BackupError {
     Open(OpenError),
     /// The journal failed half way.
     Journal(String),
-    /// The line with this number, from 1, is no record or does not fit what is there.
+    /// The line with this number, from 1, is no record or conflicts with the journal or the lines before it.
     Line(u64, String),
     /// Lines cannot be read or written.
     Io(io::Error),

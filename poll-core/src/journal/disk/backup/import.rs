@@ -22,8 +22,8 @@ const LOST: u64 = 1 << 20;
 /// applies when a server opens it.
 ///
 /// # Errors
-/// When the journal cannot be written, or a record is wrong or does not fit what is there. The records before it are
-/// imported, except for up to a few thousand.
+/// When the journal cannot be written, or a record is invalid or conflicts with the journal or the lines before it. The
+/// records before it are imported, except for up to a few thousand.
 pub fn import(
     environment: &Environment,
     location: impl Location,

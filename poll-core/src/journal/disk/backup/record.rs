@@ -19,7 +19,7 @@ pub enum Record {
     Channel(ChannelRecord),
     /// A message. Its channel's line is before it.
     Message(MessageRecord),
-    /// Messages that were lost. What is behind them keeps its numbers.
+    /// Messages that were lost. Later ones keep their numbers.
     Lost(LostRecord),
     /// An event as golongpoll persists it.
     Event(EventRecord),

@@ -19,7 +19,7 @@ use crate::journal::{Fault, FaultKind};
 pub(super) const CHECK: Duration = Duration::from_millis(250);
 /// The longest time between two attempts to open the file again.
 const MAX_PAUSE: Duration = Duration::from_secs(5);
-/// What has to be free besides what is written: pages are copied before they are changed.
+/// The free space needed besides the data written: pages are copied before they are changed.
 const SPARE: u64 = 1 << 20;
 
 impl Writer {
@@ -73,7 +73,7 @@ impl Writer {
     }
 
     /// A commit failed, but may have happened all the same. Opening the file again tells; if that fails as well, the
-    /// publishers are told that the outcome is unknown.
+    /// publishers learn that the outcome is unknown.
     pub(super) fn in_doubt(&mut self, doubt: Doubt) {
         let fault = fault::fault(&doubt.error);
         self.take_away(&fault);
@@ -92,7 +92,7 @@ impl Writer {
         self.shared.put_database(None);
     }
 
-    /// Opens the file again, settles what is in doubt, and only then gives it to the others.
+    /// Opens the file again, resolves any doubt, and only then lets others use it.
     fn reopen(&mut self) -> Result<(), OpenError> {
         let (database, totals) = recovery::open(&self.shared, Opening::Again)?;
         self.commit_state.reset(totals);
