@@ -1,4 +1,4 @@
-//! The acceptor: takes connections from all listeners and gives each to the least busy worker.
+//! The acceptor: accepts connections from all listeners and hands each to the least busy worker.
 //!
 //! What: accepts while there is room, pauses while there is none, and survives the errors of `accept(2)`.
 //! Why: one acceptor spreads connections evenly; the kernel's hash would not.
@@ -19,8 +19,8 @@ use crate::in_process::Backlog;
 use crate::listen::{Listener, Source, drop_handshakes};
 use crate::worker::Dispatcher;
 
-/// How long to wait when the kernel is out of file descriptors or memory. It would say so again at once, and trying in a loop
-/// would only take processor time from what could close something.
+/// How long to wait when the kernel is out of file descriptors or memory. An immediate retry would fail again, and a loop
+/// would only use processor time that others need to close something.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long to wait for handshakes under way before the last connections are accepted: a round trip around the world.

@@ -90,7 +90,7 @@ impl AsyncWrite for ConnectionIo {
         // A task that keeps writing yields now and then, as with the runtime's own sockets.
         let budget = ready!(poll_proceed(cx));
         match rustix::net::send(&*stream, bytes, FLAGS) {
-            // Through the runtime, which then wakes the task when the socket takes more.
+            // Through the runtime, which then wakes the task when the socket has room.
             Err(Errno::AGAIN | Errno::INTR) => {
                 drop(budget);
                 Pin::new(stream).poll_write(cx, bytes)

@@ -44,7 +44,7 @@ struct Inner {
     /// Locked to add or remove a waker, never while waking.
     silent: Mutex<Silent>,
     metrics: Metrics,
-    /// Notified at each close; nobody waits for it unless accepting is paused or the server drains.
+    /// Notified at each close; waited for only while accepting is paused or the server drains.
     closed: Notify,
 }
 
@@ -235,7 +235,7 @@ pub(crate) fn raise_open_files() -> Option<u64> {
     }
 }
 
-/// The bound that a setting comes to under a limit of `files` open files.
+/// The limit that results from a setting and `files` open files.
 pub(crate) fn bound(asked: MaxSockets, files: Option<u64>) -> usize {
     let bound = match asked {
         MaxSockets::Unlimited => u64::MAX,
@@ -250,7 +250,7 @@ pub(crate) fn bound(asked: MaxSockets, files: Option<u64>) -> usize {
     usize::try_from(bound).unwrap_or(usize::MAX)
 }
 
-/// The bound on one address that a setting comes to, where there may be `most` in all.
+/// The limit for one address that results from a setting and a total of `most`.
 pub(crate) fn bound_per_address(asked: MaxSocketsPerAddress, most: usize) -> usize {
     match asked {
         MaxSocketsPerAddress::HalfOfAll if most == usize::MAX => usize::MAX,

@@ -1,6 +1,6 @@
 //! Damage in the store: reported on `/readyz`, in the log, and where the store cannot be opened because of it.
 //!
-//! What: the words, and a task that logs what is found.
+//! What: the log lines, and a task that writes them.
 //! Why apart: the server goes on with a damaged store, so damage is not part of its health.
 //! Not here: finding damage (poll-core), telling readers (poll-http), exporting what is intact (`store_command.rs`).
 

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
 
-/// What each direction of a connection buffers, in bytes: as much as a socket takes ahead of the network.
+/// The buffer of each direction of a connection, in bytes: as much as a socket's.
 const BUFFER: usize = 64 << 10;
 
 /// Connects to a server in the same process. Clones lead to the same one.

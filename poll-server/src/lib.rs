@@ -59,7 +59,7 @@ pub enum Ended {
 pub enum RunError {
     /// The store cannot be used.
     Store(StoreError),
-    /// The system gives no thread, runtime or event queue.
+    /// The system cannot create a thread, runtime or event queue.
     System(std::io::Error),
     /// A worker thread ended by itself.
     Worker(usize),
@@ -86,7 +86,7 @@ impl From<std::io::Error> for RunError {
 /// Serves on `listeners` until `shutdown` is asked for, then drains. Call it on a tokio runtime with IO and time; a
 /// single-threaded one is enough, because connections are served on threads of their own.
 ///
-/// Whatever comes from outside the program comes in through the environment and the listeners. On a paused runtime, in a
+/// All input from outside the program passes through the environment and the listeners. On a paused runtime, in a
 /// [seeded](Environment::seeded) environment and with [listeners within the process](Listener::in_process), a run gives the
 /// same every time, but for the `Date` of what hyper answers, which is the system's.
 ///

@@ -27,12 +27,12 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 /// … and how many there are: a peer behind a dead link is noticed after 10 + 3 × 5 seconds.
 const KEEPALIVE_PROBES: u32 = 3;
 
-/// What the kernel takes of a connection beyond what it sends, in bytes. By default that is megabytes, and a full socket
-/// takes no more before a third of them has left: a reader of 10 kB a second then looks like one that takes nothing.
+/// How much the kernel buffers beyond what it has sent, in bytes. By default that is megabytes, and a full socket accepts
+/// nothing before a third of them has left: a reader of 10 kB a second then looks like a stalled one.
 #[cfg(target_os = "linux")]
 const UNSENT: u32 = 64 * 1024;
 
-/// Drops segments that would open a connection, those with SYN and without ACK, and takes all others. As classic BPF over
+/// Drops segments that would open a connection, those with SYN and without ACK, and accepts all others. As classic BPF over
 /// the TCP header, which is what a filter of a TCP socket sees.
 #[cfg(target_os = "linux")]
 const NO_HANDSHAKES: [SockFilter; 5] = {
@@ -116,7 +116,7 @@ impl std::error::Error for BindError {
 /// The first address that cannot be had.
 pub fn bind(addresses: &[SocketAddr], stall: Duration) -> Result<Vec<Listener>, BindError> {
     let one = |&address: &SocketAddr| {
-        // `[::]` takes IPv4 too unless IPv4's own wildcard is listed for that port.
+        // `[::]` accepts IPv4 too unless IPv4's own wildcard is listed for that port.
         let rival = |other: &SocketAddr| {
             other.is_ipv4() && other.ip().is_unspecified() && other.port() == address.port()
         };
@@ -158,7 +158,7 @@ pub(crate) fn drop_handshakes(listener: &SockRef<'_>) -> io::Result<()> {
     listener.attach_filter(&NO_HANDSHAKES)
 }
 
-/// Where the system has no such means, connections that come after the last accept are reset.
+/// On systems without it, connections that arrive after the last accept are reset.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn drop_handshakes(_: &SockRef<'_>) -> io::Result<()> {
     Ok(())

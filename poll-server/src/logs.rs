@@ -30,7 +30,7 @@ pub fn start(config: &Config) {
     quieten_caught_panics();
 }
 
-/// A panic that the store catches is damage of its file, which is told as such; as a panic it is for whoever debugs.
+/// A panic that the store catches is damage to its file, and reported as such; the panic itself is for debugging.
 fn quieten_caught_panics() {
     let tell = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {

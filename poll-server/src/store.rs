@@ -1,6 +1,6 @@
 //! Opens the configured store, watches over it, and closes it.
 //!
-//! What: which stores this build has; opening in the background, so that the server says how it is while a store is repaired
+//! What: which stores this build has; opening in the background, so the server reports its state while a store is repaired
 //! after a crash; one log line for each change of the store's health.
 //! Why: the only place that knows all kinds of journal; everything else holds a `Store`.
 //! Not here: what a store does (poll-core).
@@ -132,7 +132,7 @@ impl OpenStore {
         }
     }
 
-    /// Has the store check its file, and a commit that takes too long, forever.
+    /// Makes the store check its file and overdue commits, forever.
     pub(crate) fn verify(&self) -> impl Future<Output = ()> + Send + use<> {
         let journal = self.journal.clone();
         async move {
@@ -154,12 +154,12 @@ impl OpenStore {
     }
 }
 
-/// What `/readyz` says. Anybody may ask, so it names the kind of a fault and no more: details may name paths, and are in the
+/// The body of `/readyz`. It is public, so it names the kind of a fault and no more: details may name paths, and are in the
 /// log (see [`OpenStore::log_health`]).
 fn readiness(health: &Health, note: &str) -> Result<String, String> {
     match health {
         Health::Ready => Ok(note.to_owned()),
-        // A full store can still be read; publishers are told so.
+        // A full store can still be read; publishers get an error.
         Health::Refusing(Fault { kind: FaultKind::Full, .. }) => {
             let line = format!("{}: publishes are refused", FaultKind::Full);
             Ok(if note.is_empty() { line } else { format!("{note}\n{line}") })

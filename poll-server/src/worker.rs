@@ -1,6 +1,6 @@
-//! The worker threads: each a single-threaded runtime that serves the connections given to it.
+//! The worker threads: each a single-threaded runtime that serves the connections handed to it.
 //!
-//! What: starts them, gives each connection to the least busy one, stops them.
+//! What: starts them, hands each connection to the least busy one, stops them.
 //! Why: waking ten thousand waiters on the thread they live on costs two to six times less than on a shared runtime.
 //! Not here: accepting (`accept.rs`), HTTP (poll-http).
 
@@ -22,7 +22,7 @@ use crate::connection_limit::{ConnectionLimit, OpenConnection};
 use crate::turn_histogram::TurnHistogram;
 
 /// Tasks that run before the runtime looks at its sockets again. Three times the runtime's default, so that the responses
-/// to a crowd are written behind one another: see "Optimisations that pay" in ARCHITECTURE.md.
+/// to a crowd are written one after another: see "Optimisations that pay" in ARCHITECTURE.md.
 const EVENT_INTERVAL: u32 = 192;
 
 /// All worker threads; they end when this is dropped.
@@ -61,7 +61,7 @@ impl Workers {
     /// Starts `count` threads.
     ///
     /// # Errors
-    /// When the system gives no thread or no runtime.
+    /// If the system cannot create a thread or a runtime.
     pub(crate) fn start(
         environment: &Environment,
         count: NonZeroUsize,

@@ -300,7 +300,7 @@ async fn what_was_shown_before_it_was_kept_is_kept_once_through_any_doubt() {
         }
         disk.fail(Fault::None);
         assert_eq!(store.all(NOON, "a").await, all);
-        // A channel is let go of once all of it is kept. Whoever closes before that, in the middle of a repair, is told
+        // A channel is unloaded once all of it is stored. Whoever closes before that, in the middle of a repair, is told
         // that some of it is not.
         while store.store.channels_in_memory() > 0 {
             store.store.sweep(second(3_600), usize::MAX);

@@ -67,7 +67,7 @@ async fn a_channel_ahead_of_the_clock_goes_on_in_the_next_millisecond_after_a_re
     assert_eq!(caught_up.send(second(101), "a", "x").await.stamps[0].at, second(101));
 }
 
-/// A seal goes with the channel that is let go of; what follows is later all the same.
+/// A seal is dropped with an unloaded channel; later messages have later times all the same.
 #[tokio::test]
 async fn a_sealed_millisecond_stays_sealed_when_the_channel_is_let_go_of() {
     let disk = FakeDisk::default();

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// One mistake in the configuration, as one line that says where it is.
+/// One mistake in the configuration, as one line that names its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault(pub(super) String);
 

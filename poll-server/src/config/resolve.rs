@@ -1,7 +1,7 @@
 //! From texts to the checked [`Config`], in one place and in one pass.
 //!
 //! What: every field of [`Config`] is filled here, from its text or its row's default.
-//! Why: all faults are found together, each told with the place to mend.
+//! Why: all faults are found together, each reported with its place.
 //! Not here: how a single value is spelled (`value.rs`).
 
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ use super::settings::{Default, find};
 use super::typed::Typed;
 use super::value;
 
-/// Turns texts into values; a fault is noted and the default stands in, so that all faults are found.
+/// Turns texts into values; a fault is recorded and the default used instead, so all faults are found.
 pub(super) struct Resolver<'a> {
     typed: &'a Typed,
     faults: Vec<Fault>,
@@ -48,7 +48,7 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// All values given for `name`, without its default.
+    /// All values set for `name`, without its default.
     fn given<T>(&mut self, name: &str, parse: Parse<T>) -> Vec<T> {
         let Some(entry) = self.typed.entries.get(name) else { return Vec::new() };
         let many = find(name).is_some_and(|setting| setting.takes.many());
@@ -66,12 +66,12 @@ impl<'a> Resolver<'a> {
         values
     }
 
-    /// The value given for `name`, if there is one.
+    /// The value set for `name`, if there is one.
     fn optional<T>(&mut self, name: &str, parse: Parse<T>) -> Option<T> {
         self.given(name, parse).pop()
     }
 
-    /// The value of `name`, given or default.
+    /// The value of `name`, set or default.
     fn one<T>(&mut self, name: &str, parse: Parse<T>) -> T {
         self.optional(name, parse).unwrap_or_else(|| default(name, parse))
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use poll_core::Retention;
 
-/// Everything `poll-server` can be told, checked. Times are durations, `None` in a limit means unlimited.
+/// The whole configuration of `poll-server`, checked. Times are durations, `None` in a limit means unlimited.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Addresses to listen on, at least one; port 0 means any free port.
@@ -23,7 +23,7 @@ pub struct Config {
     pub workers: NonZeroUsize,
     /// Bounds on connections and requests.
     pub limits: Limits,
-    /// Bounds on what is kept; zero is unlimited.
+    /// Limits on retained messages; zero is unlimited.
     pub retention: Retention,
     /// Bound on what peers make the server keep beside that; zero is unlimited.
     pub memory_bytes: u64,
@@ -84,7 +84,7 @@ pub struct Limits {
 pub enum MaxSockets {
     /// Nine tenths of the open-file limit, whatever that is once it was raised.
     ShareOfFiles,
-    /// As many as the system gives.
+    /// As many as the system allows.
     Unlimited,
     /// This many.
     At(NonZeroU64),
@@ -93,7 +93,7 @@ pub enum MaxSockets {
 /// Open connections of one address at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MaxSocketsPerAddress {
-    /// Half of what [`MaxSockets`] comes to.
+    /// Half of the result of [`MaxSockets`].
     HalfOfAll,
     /// As many as there are.
     Unlimited,
@@ -128,7 +128,7 @@ pub struct Wire {
 /// What SIGTERM does.
 #[derive(Clone, Copy, Debug)]
 pub struct DrainTimes {
-    /// How long connections are still taken after readiness turned off.
+    /// How long connections are still accepted after readiness turned off.
     pub delay: Duration,
     /// How long everyone has to be answered after that.
     pub total: Duration,

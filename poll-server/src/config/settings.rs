@@ -4,7 +4,7 @@
 //! Why: a default written in three places is three defaults.
 //! Not here: valid values (`value.rs`), sources of values (`typed.rs`).
 
-/// How often a setting may be given, and whether it carries a value.
+/// How often a setting may be set, and whether it has a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Takes {
     /// One value.
@@ -19,7 +19,7 @@ pub(crate) enum Takes {
 }
 
 impl Takes {
-    /// Whether it may be given more than once.
+    /// Whether it may be set more than once.
     pub(crate) fn many(self) -> bool {
         matches!(self, Self::Many | Self::Secrets)
     }

@@ -1,7 +1,7 @@
 //! The configuration as typed: which source gave which text, before anyone asks what it means.
 //!
 //! What: flag beats environment beats file, for every row of `settings.rs` alike; a repeatable setting is
-//! taken whole from the strongest source that has it.
+//! read as a whole from the strongest source that has it.
 //! Why: one rule for all settings, and faults that name the place to mend.
 //! Not here: the meaning of a value (`value.rs`, `config.rs`).
 
@@ -16,7 +16,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use super::fault::Fault;
 use super::settings::{SETTINGS, Setting, Takes, find};
 
-/// What the process was given: arguments, and access to environment variables and files.
+/// The input of the process: arguments, and access to environment variables and files.
 pub struct Given<'a> {
     /// The arguments after the program's name.
     pub arguments: Vec<OsString>,
@@ -33,7 +33,7 @@ pub(super) struct Entry {
     pub(super) texts: Vec<String>,
 }
 
-/// Everything that was given, strongest source only.
+/// All values as typed, from the strongest source only.
 #[derive(Debug, Default)]
 pub(super) struct Typed {
     pub(super) entries: BTreeMap<&'static str, Entry>,
@@ -75,7 +75,7 @@ pub(super) fn read(given: &Given<'_>, faults: &mut Vec<Fault>) -> Typed {
     typed
 }
 
-/// The command line as clap sees it; every value is text, so that all faults are told and in our words.
+/// The command line as clap sees it; every value is text, so all faults are reported, in our wording.
 pub(super) fn command() -> Command {
     let mut command = Command::new("poll-server")
         .version(env!("CARGO_PKG_VERSION"))

@@ -1,4 +1,4 @@
-//! Warnings that somebody outside can cause by the thousand.
+//! Warnings that outsiders can cause by the thousand.
 //!
 //! What: of each kind of warning or error, the first few lines in a period are written; the others are counted, and the count
 //! is logged. A kind is a place in the code, ours or a library's: h2, for one, warns of every stray PING.
@@ -62,7 +62,7 @@ impl Flood {
     fn log(&self, now: Instant) {
         let over = |kind: &mut Kind| now.saturating_duration_since(kind.since) >= PERIOD;
         let kinds: Vec<Kind> = self.kinds().extract_if(|_, kind| over(kind)).map(|(_, kind)| kind).collect();
-        // Not under the lock, which every line takes.
+        // Not under the lock, which every line acquires.
         for Kind { left_out, example, .. } in kinds {
             if left_out > 0 {
                 tracing::warn!(target: TARGET, "{left_out} more lines like this: {example}");
