@@ -36,7 +36,7 @@ pub(crate) struct Acceptor {
     exhaustion: Exhaustion,
 }
 
-/// Whether the last attempt failed for want of file descriptors, which is logged once and not ten times a second.
+/// Whether the last attempt failed because no file descriptor was left, which is logged once and not ten times a second.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Exhaustion {
     Logged,

@@ -42,7 +42,7 @@ pub struct Progress {
     /// What it was doing.
     #[serde(default)]
     pub message: Option<String>,
-    /// `done` or `failed` on the last step; anything else is up to whoever reports it.
+    /// `done` or `failed` on the last step; any other value is the reporter's own.
     #[serde(default)]
     pub status: Option<String>,
     /// When it was reported.

@@ -54,7 +54,7 @@ pub struct Form(&'static str);
 pub struct Rendering {
     /// All parts, one after another.
     pub bytes: Bytes,
-    /// The end of each part as an offset into `bytes`; empty where nobody needs the parts.
+    /// The end of each part as an offset into `bytes`; empty if the parts are not needed.
     pub ends: Box<[usize]>,
 }
 

@@ -1,7 +1,7 @@
 //! HTTP/2 server push: a response that stays open, and a PUSH_PROMISE a message (RFC 9113 §8.4).
 //!
-//! If a promise cannot be made, the message is sent inline, as in a chunked stream: nothing is lost for want of a stream, a
-//! window or a protocol.
+//! If a promise cannot be made, the message is sent inline, as in a chunked stream: nothing is lost because a stream, a
+//! window or HTTP/2 is missing.
 
 use http::{HeaderName, HeaderValue};
 
