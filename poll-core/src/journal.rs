@@ -17,11 +17,13 @@ mod contract;
 pub mod disk;
 mod host;
 mod memory;
+mod shared;
 
-pub use crate::types::{KeptKey, Landmark, Loaded, Located, Piece, Stretch};
+pub use crate::types::{Fingerprint, KeptKey, Landmark, Loaded, Located, Piece, Stretch};
 pub(crate) use append::Envelope;
 pub use append::{Append, Mint, Minted, Unminted, WriteBehind};
-pub use archive::{Archive, Damage, Fault, FaultKind, Health, Reply, Tail};
+pub use archive::{Archive, Damage, Fault, FaultKind, Health, Reply, SoleArchive, Tail};
 pub use contract::{Journal, Taken};
 pub use host::Host;
 pub use memory::MemoryJournal;
+pub use shared::{Followed, Outcome, PublishReply, Run, SharedJournal, SharedPublish};

@@ -10,8 +10,8 @@ use super::pending::Pending;
 use super::state::{ChannelPhase, ChannelState};
 use crate::environment::Environment;
 use crate::types::{
-    Cursor, Ending, Epoch, Fingerprint, IdempotencyKey, Message, Payload, Published, Seq, SeqRange, Stamp,
-    Stamps, Timestamp, mint_id,
+    Cursor, Ending, Epoch, Fingerprint, Followed, IdempotencyKey, Message, Payload, Published, Run, Seq,
+    SeqRange, Stamp, Stamps, Timestamp, mint_id,
 };
 
 impl ChannelState {
@@ -67,25 +67,61 @@ impl ChannelState {
     /// Makes a publish visible, whose messages [come next](Self::is_next). Returns its answer and what it weighs in
     /// bytes. Retention is the caller's next step.
     pub(crate) fn apply(&mut self, publish: &Pending, messages: Messages) -> (Published, u64) {
-        let (epoch, after, before) = (self.epoch(), self.log.newest(), self.log.weight());
+        let (epoch, after) = (self.epoch(), self.log.newest());
         let mut stamps = Stamps::with_capacity(messages.len());
-        for message in messages {
+        let stamped = messages.into_iter().inspect(|message| {
             let cursor = Cursor { epoch, seq: message.seq };
             stamps.push(Stamp { cursor, id: message.id, at: message.at });
-            self.log.append(message);
-        }
+        });
+        let added = self.extend(stamped, publish.ending);
         // Numbers and times may have been given out elsewhere.
         self.minted = self.minted.max(self.log.newest());
         self.minted_at = self.minted_at.max(self.log.newest_at());
-        if publish.ending == Ending::Close {
-            self.log.end_now();
-        }
         if let Some((key, _)) = &publish.key {
             let count = u32::try_from(stamps.len()).unwrap_or(u32::MAX);
             self.keys.keep(key, SeqRange { after, count });
         }
         self.returned(publish);
-        (Published { stamps, gone: Vec::new(), repeated: false }, self.log.weight() - before)
+        (Published { stamps, gone: Vec::new(), repeated: false }, added)
+    }
+
+    /// Adds messages that come next to the log. Returns what they weigh in bytes.
+    fn extend(&mut self, messages: impl Iterator<Item = Arc<Message>>, ending: Ending) -> u64 {
+        let before = self.log.weight();
+        messages.for_each(|message| self.log.append(message));
+        if ending == Ending::Close {
+            self.log.end_now();
+        }
+        self.log.weight() - before
+    }
+
+    /// Follows a shared log. Returns the number of messages that were new, and what they weigh in bytes; `None` if
+    /// nothing was. A channel without messages takes on the incarnation of its first.
+    ///
+    /// # Errors
+    /// If nothing was shown.
+    pub(crate) fn follow(&mut self, run: &Run<'_>) -> Result<Option<(usize, u64)>, Followed> {
+        let newest = self.log.newest();
+        if self.epoch() != run.epoch && self.visible_log().is_some() {
+            return Err(Followed::OtherEpoch);
+        }
+        let known = newest.get().checked_sub(run.after.get()).ok_or(Followed::Behind(newest))?;
+        let known = usize::try_from(known).unwrap_or(usize::MAX);
+        let new = run.messages.get(known..).unwrap_or_default();
+        let ends = run.ending == Ending::Close && !self.log.is_ended();
+        if new.is_empty() && !ends {
+            return Ok(None);
+        }
+        // Nothing follows the end, whether that is known already or comes with this run.
+        if self.log.is_ended() || known > run.messages.len() || !self.is_next(run.epoch, new) {
+            return Err(Followed::OtherEpoch);
+        }
+        let added = self.extend(new.iter().cloned(), run.ending);
+        if ends {
+            self.phase = ChannelPhase::Closing;
+        }
+        self.kept_to(self.log.newest());
+        Ok(Some((new.len(), added)))
     }
 
     /// Takes back a publish that failed.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use smallvec::SmallVec;
 use tokio::sync::{oneshot, watch};
 
-use super::archive::Archive;
+use super::archive::SoleArchive;
 use crate::channel::{Channel, ChannelState, Messages, Pending};
 use crate::environment::Environment;
 use crate::residents::Residents;
@@ -48,7 +48,7 @@ pub(crate) struct Envelope {
     pub(crate) channel: Arc<Channel>,
     pub(crate) pending: Pending,
     /// The archive that admitted the channel for this publish, which is its first.
-    pub(crate) admitted: Option<Weak<dyn Archive>>,
+    pub(crate) admitted: Option<Weak<dyn SoleArchive>>,
     /// Duplicates under the same key wait for this to change or be dropped. Both wake them, so neither may happen under
     /// a lock.
     pub(crate) duplicates: Option<watch::Sender<()>>,

@@ -12,30 +12,17 @@ use crate::types::{
 /// Where an answer goes. Dropping it uncalled counts as a failure.
 pub type Reply<T> = Box<dyn FnOnce(Result<T, JournalError>) + Send>;
 
-/// Reads back what a [`Journal`](super::Journal) stored.
+/// Reads back what was stored.
 pub trait Archive: Send + Sync {
     /// A channel as it was last kept, with as much of its tail as [`tail`](Self::tail) allows; `None` if there is no
     /// such channel. Age limits are applied as of `now`.
     fn load(&self, channel: &ChannelName, now: Timestamp, reply: Reply<Option<Loaded>>);
-
-    /// The idempotency keys of a channel that are within their window at `now` and within their number, oldest first.
-    fn keys(&self, channel: &ChannelName, now: Timestamp, reply: Reply<Vec<KeptKey>>);
 
     /// Messages of a channel; `None` if there is no such channel in that incarnation.
     fn read(&self, stretch: Stretch, reply: Reply<Option<Piece>>);
 
     /// The position of a landmark in a channel; `None` if there is no such channel in that incarnation.
     fn locate(&self, channel: &ChannelName, epoch: Epoch, landmark: Landmark, reply: Reply<Option<Located>>);
-
-    /// Admits a new channel, if there are fewer than `most`.
-    fn admit(&self, most: u64) -> bool;
-
-    /// A channel that was admitted did not come into being.
-    fn dismiss(&self);
-
-    /// Forgets a channel that holds nothing and has not been used for longer than anything is promised; says whether
-    /// there was one.
-    fn make_room(&self, now: Timestamp, reply: Reply<bool>);
 
     /// It is `now`: expired messages may be deleted.
     fn sweep(&self, now: Timestamp);
@@ -54,6 +41,22 @@ pub trait Archive: Send + Sync {
 
     /// Stores everything accepted, then stops for good. Answers when the files are closed.
     fn close(&self, reply: Reply<()>);
+}
+
+/// What the store asks of an archive that only it publishes to: in a shared one, the log itself knows keys and channels.
+pub trait SoleArchive: Archive {
+    /// The idempotency keys of a channel that are within their window at `now` and within their number, oldest first.
+    fn keys(&self, channel: &ChannelName, now: Timestamp, reply: Reply<Vec<KeptKey>>);
+
+    /// Admits a new channel, if there are fewer than `most`.
+    fn admit(&self, most: u64) -> bool;
+
+    /// A channel that was admitted did not come into being.
+    fn dismiss(&self);
+
+    /// Forgets a channel that holds nothing and has not been used for longer than anything is promised; says whether
+    /// there was one.
+    fn make_room(&self, now: Timestamp, reply: Reply<bool>);
 }
 
 /// Rows of a journal that differ from what was written.

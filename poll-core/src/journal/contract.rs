@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::append::{Append, Mint, Minted};
-use super::archive::Archive;
+use super::archive::SoleArchive;
 use super::host::Host;
 use crate::types::{ChannelName, JournalError};
 
@@ -29,7 +29,7 @@ pub trait Journal: Send + Sync + 'static {
     }
 
     /// Reads back what was stored; `None` if there is only the log in memory.
-    fn archive(self: Arc<Self>) -> Option<Arc<dyn Archive>> {
+    fn archive(self: Arc<Self>) -> Option<Arc<dyn SoleArchive>> {
         None
     }
 }

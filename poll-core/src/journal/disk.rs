@@ -38,7 +38,7 @@ use tokio::sync::watch;
 
 use super::{
     Append, Archive, Damage, Health, Host, Journal, KeptKey, Landmark, Loaded, Located, Mint, Piece, Reply,
-    Stretch, Tail, Taken,
+    SoleArchive, Stretch, Tail, Taken,
 };
 use crate::environment::{Environment, Location, Thread};
 use crate::types::{ChannelName, Epoch, JournalError, Timestamp};
@@ -168,7 +168,7 @@ impl Journal for DiskJournal {
         debug_assert!(attached.is_ok(), "a journal is below one store");
     }
 
-    fn archive(self: Arc<Self>) -> Option<Arc<dyn Archive>> {
+    fn archive(self: Arc<Self>) -> Option<Arc<dyn SoleArchive>> {
         Some(self)
     }
 }
@@ -178,35 +178,12 @@ impl Archive for DiskJournal {
         self.0.0.reads.push(ReadRequest::Load(channel.clone(), now, reply));
     }
 
-    fn keys(&self, channel: &ChannelName, now: Timestamp, reply: Reply<Vec<KeptKey>>) {
-        self.0.0.reads.push(ReadRequest::Keys(channel.clone(), now, reply));
-    }
-
     fn read(&self, stretch: Stretch, reply: Reply<Option<Piece>>) {
         self.0.0.reads.push(ReadRequest::Messages(stretch, reply));
     }
 
     fn locate(&self, channel: &ChannelName, epoch: Epoch, landmark: Landmark, reply: Reply<Option<Located>>) {
         self.0.0.reads.push(ReadRequest::Locate(channel.clone(), epoch, landmark, reply));
-    }
-
-    fn admit(&self, most: u64) -> bool {
-        let shared = &self.0.0;
-        if !shared.overhead().takes_channels(shared.max_bytes()) {
-            return false;
-        }
-        let room = |channels| (channels < most).then_some(channels + 1);
-        shared.channels.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_ok()
-    }
-
-    fn dismiss(&self) {
-        self.0.0.channels.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    fn make_room(&self, now: Timestamp, reply: Reply<bool>) {
-        if let Err(Command::Room(_, reply)) = self.0.0.writes.send(Command::Room(now, reply)) {
-            reply(Err(JournalError::Unavailable("it is closed".to_owned())));
-        }
     }
 
     fn sweep(&self, now: Timestamp) {
@@ -233,6 +210,31 @@ impl Archive for DiskJournal {
     fn close(&self, reply: Reply<()>) {
         if let Err(Command::Close(reply)) = self.0.0.writes.send(Command::Close(reply)) {
             reply(Ok(()));
+        }
+    }
+}
+
+impl SoleArchive for DiskJournal {
+    fn keys(&self, channel: &ChannelName, now: Timestamp, reply: Reply<Vec<KeptKey>>) {
+        self.0.0.reads.push(ReadRequest::Keys(channel.clone(), now, reply));
+    }
+
+    fn admit(&self, most: u64) -> bool {
+        let shared = &self.0.0;
+        if !shared.overhead().takes_channels(shared.max_bytes()) {
+            return false;
+        }
+        let room = |channels| (channels < most).then_some(channels + 1);
+        shared.channels.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_ok()
+    }
+
+    fn dismiss(&self) {
+        self.0.0.channels.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn make_room(&self, now: Timestamp, reply: Reply<bool>) {
+        if let Err(Command::Room(_, reply)) = self.0.0.writes.send(Command::Room(now, reply)) {
+            reply(Err(JournalError::Unavailable("it is closed".to_owned())));
         }
     }
 }

@@ -127,6 +127,11 @@ impl Directory {
         sample
     }
 
+    /// The names of all channels.
+    pub(crate) fn names(&self) -> Vec<ChannelName> {
+        self.shards.iter().flat_map(|shard| shard.lock().keys().cloned().collect::<Vec<_>>()).collect()
+    }
+
     /// The next channels, at most `count`. Repeated calls visit all of them; after the last one it returns none once,
     /// and then starts over.
     pub(crate) fn next_page(&self, count: usize) -> Vec<Arc<Channel>> {

@@ -1,11 +1,11 @@
-//! Showing a publish: one place, wherever it was minted and whenever it was kept.
+//! Showing a publish: one place, wherever it was minted, whenever it was kept, and whoever published it.
 
 use std::ops::DerefMut;
 use std::sync::atomic::Ordering;
 
 use super::table::Residents;
 use crate::channel::{Channel, ChannelState, Messages, Pending};
-use crate::types::{Epoch, Published};
+use crate::types::{ChannelName, Epoch, Followed, Published, Run, Timestamp};
 
 impl Residents {
     /// Shows a publish that the journal kept after it was queued; `None` if it does not come next.
@@ -26,7 +26,23 @@ impl Residents {
         Some(self.show(channel, state, publish, messages))
     }
 
-    /// Shows a publish and does what follows: apply the channel's bounds, wake its waiters, apply the bounds of all.
+    /// Shows what a shared log has next, if the channel is in memory. That is no use of the channel: one that is not
+    /// read here leaves memory however much is published to it. Ages are judged by the log's own times.
+    pub(crate) fn follow(&self, name: &ChannelName, run: &Run<'_>) -> Followed {
+        let Some(channel) = self.get(name) else { return Followed::NotInMemory };
+        let mut state = channel.state.lock();
+        match state.follow(run) {
+            Ok(Some((count, added))) => {
+                let now = state.log.newest_at();
+                self.finish(&channel, state, now, count, added);
+                Followed::Shown
+            }
+            Ok(None) => Followed::Shown,
+            Err(refused) => refused,
+        }
+    }
+
+    /// Shows a publish of this process.
     pub(crate) fn show(
         &self,
         channel: &Channel,
@@ -36,7 +52,22 @@ impl Residents {
     ) -> Published {
         let (published, added) = state.apply(publish, messages);
         let count = published.stamps.len();
-        let freed = state.retain(publish.taken, &self.retention, &self.memory);
+        self.finish(channel, state, publish.taken, count, added);
+        self.count_published(count);
+        published
+    }
+
+    /// What follows once `count` messages were added, which weigh `added` bytes: apply the channel's bounds, wake its
+    /// waiters, apply the bounds of all.
+    fn finish(
+        &self,
+        channel: &Channel,
+        mut state: impl DerefMut<Target = ChannelState>,
+        now: Timestamp,
+        count: usize,
+        added: u64,
+    ) {
+        let freed = state.retain(now, &self.retention, &self.memory);
         self.add_weight(added);
         self.release_weight(freed);
         // A publish that only ends the channel adds nothing.
@@ -45,11 +76,14 @@ impl Residents {
         let own = state.evict(self.limit, over, count, &self.memory);
         self.release_weight(own);
         drop(state);
-        self.published.fetch_add(count as u64, Ordering::Relaxed);
         self.notifier.notify(channel.name());
         if over > own {
             self.make_room(channel.name());
         }
-        published
+    }
+
+    /// This process published `count` messages.
+    pub(crate) fn count_published(&self, count: usize) {
+        self.published.fetch_add(count as u64, Ordering::Relaxed);
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::directory::{Directory, Full};
-use crate::channel::{Channel, MemoryLimit};
+use crate::channel::{Channel, ChannelPhase, MemoryLimit};
 use crate::environment::Environment;
 use crate::memory::Memory;
 use crate::notifier::Notifier;
@@ -70,12 +70,28 @@ impl Residents {
         }
     }
 
+    /// Drops a channel from memory, whatever it holds, and wakes its waiters: whoever reads it loads it again.
+    pub(crate) fn reset(&self, name: &ChannelName) {
+        if let Some(channel) = self.get(name) {
+            let mut freed = 0;
+            let forget = |channel: &Channel| {
+                let mut state = channel.state.lock();
+                state.phase = ChannelPhase::Forgotten;
+                freed = state.log.weight();
+                true
+            };
+            self.directory.remove(&channel, forget);
+            self.release_weight(freed);
+        }
+        self.notifier.notify(name);
+    }
+
     /// The weight of all messages in memory, in bytes.
     pub(crate) fn weight(&self) -> u64 {
         self.weight.load(Ordering::Relaxed)
     }
 
-    /// How many messages were shown.
+    /// How many messages this process published.
     pub(crate) fn published(&self) -> u64 {
         self.published.load(Ordering::Relaxed)
     }

@@ -6,7 +6,7 @@ use super::fetched::Fetched;
 use super::single_flight::SingleFlight;
 use crate::channel::{Channel, MemoryLimit, Recent};
 use crate::environment::{Environment, set_hash_key};
-use crate::journal::{Archive, Damage, Host, Journal, MemoryJournal};
+use crate::journal::{Archive, Damage, Host, Journal, MemoryJournal, SoleArchive};
 use crate::memory::Memory;
 use crate::notifier::{Lane, Notifier};
 use crate::residents::Residents;
@@ -21,7 +21,7 @@ pub(super) struct Inner {
     pub(super) residents: Arc<Residents>,
     pub(super) journal: Arc<dyn Journal>,
     /// The journal again, if it can be read back.
-    pub(super) archive: Option<Arc<dyn Archive>>,
+    pub(super) archive: Option<Arc<dyn SoleArchive>>,
     /// Channels that are being loaded from the archive.
     pub(super) loads: SingleFlight<ChannelName, Arc<Channel>>,
     /// Pending reads from the archive, and the batches that were read last.
@@ -144,6 +144,11 @@ impl Store {
 
     /// Reads back what was stored; `None` if there are only the logs in memory.
     pub(super) fn archive(&self) -> Option<&dyn Archive> {
+        self.0.archive.as_deref().map(|archive| archive as &dyn Archive)
+    }
+
+    /// The same, if only this process publishes to it.
+    pub(super) fn sole_archive(&self) -> Option<&dyn SoleArchive> {
         self.0.archive.as_deref()
     }
 }

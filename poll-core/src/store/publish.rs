@@ -229,7 +229,7 @@ impl Store {
 
     /// Asks the journal which of a channel's keys it kept.
     async fn load_keys(&self, now: Timestamp, name: &ChannelName) -> Result<(), PublishError> {
-        let Some(archive) = self.archive() else { return Ok(()) };
+        let Some(archive) = self.sole_archive() else { return Ok(()) };
         let kept = self.ask(name, |reply| archive.keys(name, now, reply)).await?;
         // A channel that was unloaded meanwhile is loaded again, and asked for its keys again.
         let Some(channel) = self.residents().get(name) else { return Ok(()) };
@@ -256,7 +256,7 @@ impl Store {
     async fn evict_for_new_channel(&self, now: Timestamp) -> Result<(), PublishError> {
         let retry_after = self.retention().idempotency;
         let full = PublishError::TooManyChannels { retry_after };
-        let Some(archive) = self.archive() else { return Err(full) };
+        let Some(archive) = self.sole_archive() else { return Err(full) };
         let (reply, answer) = oneshot::channel();
         archive.make_room(now, Box::new(move |made| drop(reply.send(made))));
         match answer.await {

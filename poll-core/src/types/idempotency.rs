@@ -15,8 +15,8 @@ pub struct IdempotencyKey(Arc<str>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IdempotencyKeyError;
 
-/// The hash of a publish's payloads.
-pub(crate) type Fingerprint = [u8; 32];
+/// The hash of a publish's payloads: SHA-256 over their kinds, lengths and bytes.
+pub type Fingerprint = [u8; 32];
 
 /// The messages of one publish: a run of sequence numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,8 +9,8 @@ use std::time::Duration;
 use poll_core::environment::{Directory, Environment, Location};
 use poll_core::journal::disk::{DiskJournal, Durability, OpenError, Options};
 use poll_core::journal::{
-    Archive, Damage, FaultKind, Health, KeptKey, Landmark, Loaded, Located, Mint, Piece, Reply, Stretch,
-    Tail, Taken,
+    Archive, Damage, FaultKind, Health, KeptKey, Landmark, Loaded, Located, Mint, Piece, Reply, SoleArchive,
+    Stretch, Tail, Taken,
 };
 use poll_core::{
     Append, ChannelName, Epoch, Journal, JournalError, Position, PublishError, Store, Timestamp,
@@ -321,7 +321,7 @@ impl Journal for Counted {
         self.0.append(append, mint)
     }
 
-    fn archive(self: Arc<Self>) -> Option<Arc<dyn Archive>> {
+    fn archive(self: Arc<Self>) -> Option<Arc<dyn SoleArchive>> {
         Some(self)
     }
 }
@@ -332,28 +332,12 @@ impl Archive for Counted {
         self.0.load(channel, now, reply);
     }
 
-    fn keys(&self, channel: &ChannelName, now: Timestamp, reply: Reply<Vec<KeptKey>>) {
-        self.0.keys(channel, now, reply);
-    }
-
     fn read(&self, stretch: Stretch, reply: Reply<Option<Piece>>) {
         self.0.read(stretch, reply);
     }
 
     fn locate(&self, channel: &ChannelName, epoch: Epoch, landmark: Landmark, reply: Reply<Option<Located>>) {
         self.0.locate(channel, epoch, landmark, reply);
-    }
-
-    fn admit(&self, most: u64) -> bool {
-        self.0.admit(most)
-    }
-
-    fn dismiss(&self) {
-        self.0.dismiss();
-    }
-
-    fn make_room(&self, now: Timestamp, reply: Reply<bool>) {
-        self.0.make_room(now, reply);
     }
 
     fn sweep(&self, now: Timestamp) {
@@ -378,6 +362,24 @@ impl Archive for Counted {
 
     fn close(&self, reply: Reply<()>) {
         self.0.close(reply);
+    }
+}
+
+impl SoleArchive for Counted {
+    fn keys(&self, channel: &ChannelName, now: Timestamp, reply: Reply<Vec<KeptKey>>) {
+        self.0.keys(channel, now, reply);
+    }
+
+    fn admit(&self, most: u64) -> bool {
+        self.0.admit(most)
+    }
+
+    fn dismiss(&self) {
+        self.0.dismiss();
+    }
+
+    fn make_room(&self, now: Timestamp, reply: Reply<bool>) {
+        self.0.make_room(now, reply);
     }
 }
 

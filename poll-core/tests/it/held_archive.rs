@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use poll_core::journal::{
-    Archive, Damage, Health, KeptKey, Landmark, Loaded, Located, Mint, Piece, Reply, Stretch, Tail, Taken,
-    WriteBehind,
+    Archive, Damage, Health, KeptKey, Landmark, Loaded, Located, Mint, Piece, Reply, SoleArchive, Stretch,
+    Tail, Taken, WriteBehind,
 };
 use poll_core::{Append, ChannelName, Epoch, Journal, Message, Retention, Store, Timestamp};
 use tokio::sync::watch;
@@ -47,7 +47,7 @@ impl Journal for HeldArchive {
         Taken::Kept(append)
     }
 
-    fn archive(self: Arc<Self>) -> Option<Arc<dyn Archive>> {
+    fn archive(self: Arc<Self>) -> Option<Arc<dyn SoleArchive>> {
         Some(self)
     }
 }
@@ -57,26 +57,12 @@ impl Archive for HeldArchive {
         self.loads.lock().unwrap().push_back(reply);
     }
 
-    fn keys(&self, _: &ChannelName, _: Timestamp, reply: Reply<Vec<KeptKey>>) {
-        reply(Ok(Vec::new()));
-    }
-
     fn read(&self, stretch: Stretch, reply: Reply<Option<Piece>>) {
         self.reads.lock().unwrap().push_back((stretch, reply));
     }
 
     fn locate(&self, _: &ChannelName, _: Epoch, landmark: Landmark, reply: Reply<Option<Located>>) {
         self.locates.lock().unwrap().push_back((landmark, reply));
-    }
-
-    fn admit(&self, _: u64) -> bool {
-        true
-    }
-
-    fn dismiss(&self) {}
-
-    fn make_room(&self, _: Timestamp, reply: Reply<bool>) {
-        reply(Ok(false));
     }
 
     fn sweep(&self, _: Timestamp) {}
@@ -100,5 +86,21 @@ impl Archive for HeldArchive {
 
     fn close(&self, reply: Reply<()>) {
         reply(Ok(()));
+    }
+}
+
+impl SoleArchive for HeldArchive {
+    fn keys(&self, _: &ChannelName, _: Timestamp, reply: Reply<Vec<KeptKey>>) {
+        reply(Ok(Vec::new()));
+    }
+
+    fn admit(&self, _: u64) -> bool {
+        true
+    }
+
+    fn dismiss(&self) {}
+
+    fn make_room(&self, _: Timestamp, reply: Reply<bool>) {
+        reply(Ok(false));
     }
 }

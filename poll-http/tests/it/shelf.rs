@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use poll_core::journal::{
-    Archive, Damage, Health, KeptKey, Landmark, Loaded, Located, Mint, Piece, Reply, Stretch, Tail, Taken,
+    Archive, Damage, Health, KeptKey, Landmark, Loaded, Located, Mint, Piece, Reply, SoleArchive, Stretch,
+    Tail, Taken,
 };
 use poll_core::{
     Append, ChannelName, Epoch, Journal, JournalError, Message, Payload, Retention, Seq, Store, Timestamp,
@@ -100,7 +101,7 @@ impl Journal for Shelf {
         Taken::Kept(mint.mint(append))
     }
 
-    fn archive(self: Arc<Self>) -> Option<Arc<dyn Archive>> {
+    fn archive(self: Arc<Self>) -> Option<Arc<dyn SoleArchive>> {
         Some(self)
     }
 }
@@ -116,10 +117,6 @@ impl Archive for Shelf {
         let damaged = tail.is_empty().then(|| (Seq::new(newest), Seq::new(newest)));
         let (oldest, newest, ended) = (self.oldest(), (Seq::new(newest), self.at(newest)), false);
         self.answer(reply, Ok(Some(Loaded { epoch: EPOCH, oldest, newest, ended, tail, damaged })));
-    }
-
-    fn keys(&self, _: &ChannelName, _: Timestamp, reply: Reply<Vec<KeptKey>>) {
-        self.answer(reply, Ok(Vec::new()));
     }
 
     fn read(&self, stretch: Stretch, reply: Reply<Option<Piece>>) {
@@ -146,16 +143,6 @@ impl Archive for Shelf {
         self.answer(reply, Ok(Some(Located { before, after, end })));
     }
 
-    fn admit(&self, _: u64) -> bool {
-        true
-    }
-
-    fn dismiss(&self) {}
-
-    fn make_room(&self, _: Timestamp, reply: Reply<bool>) {
-        self.answer(reply, Ok(false));
-    }
-
     fn sweep(&self, _: Timestamp) {}
 
     fn channels(&self) -> u64 {
@@ -176,5 +163,21 @@ impl Archive for Shelf {
 
     fn close(&self, reply: Reply<()>) {
         reply(Ok(()));
+    }
+}
+
+impl SoleArchive for Shelf {
+    fn keys(&self, _: &ChannelName, _: Timestamp, reply: Reply<Vec<KeptKey>>) {
+        self.answer(reply, Ok(Vec::new()));
+    }
+
+    fn admit(&self, _: u64) -> bool {
+        true
+    }
+
+    fn dismiss(&self) {}
+
+    fn make_room(&self, _: Timestamp, reply: Reply<bool>) {
+        self.answer(reply, Ok(false));
     }
 }

@@ -1,0 +1,71 @@
+//! What a journal has to do that several servers write to and read from.
+//!
+//! Such a log is followed, not written: numbers, ids and times are given out where the log is, and there is one way in
+//! which messages become visible on a server, [`Host::follow`](super::Host::follow), whether they came from an
+//! announcement, from the reply to the server's own publish, or from a read. It takes messages in the order of their
+//! numbers, drops what is known and refuses a hole.
+//!
+//! A publish needs nothing of the channel in memory, so channels that nobody reads here cost nothing here.
+
+use smallvec::SmallVec;
+
+use super::archive::{Archive, Reply};
+use super::host::Host;
+use crate::types::{
+    ChannelName, Ending, Epoch, Fingerprint, IdempotencyKey, Payload, PublishError, SeqRange, Stamps,
+};
+pub use crate::types::{Followed, Run};
+
+/// A log that several servers share.
+///
+/// Replies may be called on any thread, but neither they nor the methods of [`Host`] while the journal holds a lock that
+/// its own methods take: both call back into the journal.
+///
+/// A [load](Archive::load) installs the channel before its reply returns. What was announced while the load was on its
+/// way has to be [followed](super::Host::follow) after that, and a load must not be answered with what was
+/// [reset](super::Host::reset) since it was read.
+pub trait SharedJournal: Archive + 'static {
+    /// Publishes: checks the key, gives out numbers, ids and times, stores and announces, in one step. Answers once the
+    /// log has it and, if the channel is in memory here, `Host::follow` has shown it.
+    fn publish(&self, channel: &ChannelName, publish: SharedPublish, reply: PublishReply);
+
+    /// Answers once everything that was published to the channel before this call, on whatever server, is visible here,
+    /// provided that the channel is in memory. One that is not will be loaded, and that is its check. Answers with an
+    /// error, and soon, if the log cannot be asked.
+    fn check(&self, channel: &ChannelName, reply: Reply<()>);
+
+    /// Promises that no later message of the channel, on whatever server, has a time up to the end of `millis`, in
+    /// milliseconds since the Unix epoch. Answers with the newest millisecond, that one or an earlier, for which this
+    /// holds and up to which everything is visible here if the channel is in memory. A channel that does not exist is
+    /// promised nothing: its answer is the millisecond up to which the log's clock will give it no message.
+    fn seal(&self, channel: &ChannelName, millis: u64, reply: Reply<u64>);
+
+    /// Called once, before anything else, by the store that follows the log.
+    fn attach(&self, host: Host);
+}
+
+/// A publish to a shared log. Either all of it is kept, or nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedPublish {
+    /// What to append, in this order; empty if it only ends the channel.
+    pub payloads: SmallVec<[Payload; 1]>,
+    /// Whether it ends the channel.
+    pub ending: Ending,
+    /// The publisher's idempotency key, and the hash of the payloads.
+    pub key: Option<(IdempotencyKey, Fingerprint)>,
+}
+
+/// Where the outcome of a publish goes. Dropping it uncalled leaves the outcome unknown.
+///
+/// What the log may answer besides an [`Outcome`]: [`PublishError::Closed`], [`PublishError::KeyReused`],
+/// [`PublishError::TooManyChannels`], [`PublishError::OverBudget`] or [`PublishError::Journal`].
+pub type PublishReply = Box<dyn FnOnce(Result<Outcome, PublishError>) + Send>;
+
+/// What became of a publish that the log accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is kept, in this incarnation of the channel; one stamp for each payload, in the same order.
+    Kept(Epoch, Stamps),
+    /// It was kept before, under the same key, as these messages of this incarnation.
+    Repeated(Epoch, SeqRange),
+}
