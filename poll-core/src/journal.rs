@@ -17,6 +17,8 @@ mod contract;
 pub mod disk;
 mod host;
 mod memory;
+#[cfg(feature = "redis")]
+pub mod redis;
 mod shared;
 
 pub use crate::types::{Fingerprint, KeptKey, Landmark, Loaded, Located, Piece, Stretch};
