@@ -155,6 +155,21 @@ impl Notifier {
         }
     }
 
+    /// Wakes all waiters of one lane, and leaves them registered: for something else that they check whenever they are
+    /// polled. They must check it after registering, as they do what they wait for.
+    pub fn nudge(&self, lane: &Lane) {
+        for shard in &self.shards {
+            let mut wakers = Vec::new();
+            for topic in shard.lock().topics.values() {
+                let group = topic.groups.iter().find(|(other, _)| other.is(lane));
+                wakers.extend(group.into_iter().flat_map(|(_, group)| group.iter().cloned()));
+            }
+            if !wakers.is_empty() {
+                lane.wake(wakers);
+            }
+        }
+    }
+
     /// How many waiters are registered; for tests and metrics.
     #[must_use]
     pub fn waiting(&self) -> usize {
@@ -176,8 +191,12 @@ impl Shard {
 
 impl Topic {
     fn wake(self) {
-        for (lane, group) in self.groups {
-            lane.wake(group);
+        for (lane, mut group) in self.groups {
+            // Waking a single one costs no more than waking the driver.
+            match group.len() {
+                0 | 1 => group.drain().for_each(Waker::wake),
+                _ => lane.wake(group.drain()),
+            }
         }
     }
 }
@@ -205,6 +224,11 @@ impl Group {
             None => self.first.as_mut(),
             Some(index) => self.others.as_mut()?.get_mut(index),
         }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Waker> {
+        let others = self.others.iter().flat_map(|others| others.iter().map(|(_, waker)| waker));
+        self.first.iter().chain(others)
     }
 
     fn drain(&mut self) -> impl Iterator<Item = Waker> {
@@ -240,19 +264,18 @@ impl Lane {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    fn wake(&self, mut group: Group) {
-        // Waking a single one costs no more than waking the driver.
-        if group.len() > 1 {
-            let mut queue = self.0.lock();
-            if queue.driven == Driven::ByWorker {
-                queue.due.extend(group.drain());
-                let driver = queue.driver.take();
-                drop(queue);
-                driver.into_iter().for_each(Waker::wake);
-                return;
-            }
+    /// Wakes by the driver, where the lane has one.
+    fn wake(&self, wakers: impl IntoIterator<Item = Waker>) {
+        let mut queue = self.0.lock();
+        if queue.driven == Driven::ByWorker {
+            queue.due.extend(wakers);
+            let driver = queue.driver.take();
+            drop(queue);
+            driver.into_iter().for_each(Waker::wake);
+            return;
         }
-        group.drain().for_each(Waker::wake);
+        drop(queue);
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     /// Wakes this lane's waiters, a slice at a time, on the thread that polls it. It never completes; after it is

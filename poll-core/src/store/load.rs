@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use super::handle::{Inner, Store};
 use super::question::Retry;
 use crate::channel::Channel;
@@ -38,6 +40,12 @@ impl Store {
     #[must_use]
     pub fn health(&self) -> Health {
         self.archive().map_or(Health::Ready, |archive| archive.health().borrow().clone())
+    }
+
+    /// The same as it changes; `None` for a journal without an archive.
+    #[must_use]
+    pub fn watch_health(&self) -> Option<watch::Receiver<Health>> {
+        self.archive().map(Archive::health)
     }
 
     /// A channel to read from; `None` if there is none. Waits until the journal can say so.

@@ -185,3 +185,27 @@ fn a_waiter_that_left_the_lane_is_woken_for_nothing_and_harms_nothing() {
         assert_eq!(store.notifier().waiting(), 0);
     });
 }
+
+#[test]
+fn a_nudge_reaches_a_waiter_that_checks_something_else_after_registering() {
+    loom::model(|| {
+        let store = store();
+        let lane = store.lane();
+        let changed = loom::sync::Arc::new(loom::sync::atomic::AtomicBool::new(false));
+        let nudging = thread::spawn({
+            let (store, lane, changed) = (store.clone(), lane.clone(), changed.clone());
+            move || {
+                changed.store(true, loom::sync::atomic::Ordering::Release);
+                store.notifier().nudge(&lane);
+            }
+        });
+        let mut wait = store.wait(&channel(), &start(&store), &lane);
+        let waiter = poll_fn(move |cx| {
+            assert!(pin!(&mut wait).poll(cx).is_pending(), "it stays registered");
+            let changed = changed.load(loom::sync::atomic::Ordering::Acquire);
+            if changed { Poll::Ready(()) } else { Poll::Pending }
+        });
+        run(waiter, vec![Box::pin(lane.drive())]);
+        nudging.join().unwrap();
+    });
+}

@@ -12,6 +12,10 @@ pub(crate) enum StreamEvent {
     Reset { missed: Option<u64>, cursor: Cursor },
     /// Nothing happened for a heartbeat interval.
     Idle(Cursor),
+    /// The store has stopped accepting messages, so none will follow until it resumes.
+    Stalled(Cursor),
+    /// The store accepts messages again.
+    Resumed(Cursor),
     /// Last: the channel has ended at this position.
     Ended(Cursor),
     /// Last: the server drains.

@@ -120,6 +120,10 @@ impl Broadcastable for StreamBody {
         }
         if self.member.as_mut().is_some_and(|member| member.hand_over(at, share, waker)) {
             self.reader.hand_over_to_broadcast();
+            // The broadcast hands sockets back when the intake changes, but it may have done so just before this one came.
+            if !self.reader.has_told_intake() {
+                waker.wake_by_ref();
+            }
         }
     }
 

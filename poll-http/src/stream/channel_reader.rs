@@ -19,6 +19,7 @@ use crate::dialect::stream_event::{Finality, StreamEvent};
 use crate::message::refusal::Refusal;
 use crate::worker::Worker;
 use crate::worker::drain::WaitDraining;
+use crate::worker::intake::{Intake, IntakeWait};
 use crate::worker::settings::Receipts;
 use crate::worker::timer_wheel::Timer;
 
@@ -42,12 +43,16 @@ pub(crate) struct ChannelReader {
     /// When this stream has to end, once the server drains.
     drain_due: Option<Instant>,
     progress: Progress,
+    /// What its stream says of the store.
+    told: Intake,
 }
 
-/// A read from the archive. A reader waiting for it is not registered with the channel, so it waits for a drain as well.
+/// A read from the archive. A reader waiting for it is not registered with the channel, so it waits for a drain, and for
+/// changes of the intake, as well.
 struct Reading {
     view: Pin<Box<dyn Future<Output = Result<View, JournalError>> + Send>>,
     draining: WaitDraining,
+    intake: IntakeWait,
 }
 
 /// What a reader knows of messages after its position.
@@ -86,6 +91,7 @@ impl ChannelReader {
             heartbeat_due: Instant::now() + worker.settings().heartbeat,
             drain_due: None,
             progress: Progress::Behind,
+            told: Intake::Open,
             worker: worker.clone(),
         }
     }
@@ -109,7 +115,10 @@ impl ChannelReader {
                 if Pin::new(&mut self.wait).poll(cx).is_ready() {
                     self.waiting = Waiting::No;
                     self.progress = Progress::Live;
-                } else if self.is_woken_by_drain() && self.timer.poll(cx).is_pending() {
+                } else if self.is_woken_by_drain()
+                    && self.has_told_intake()
+                    && self.timer.poll(cx).is_pending()
+                {
                     return Poll::Pending;
                 }
             }
@@ -136,7 +145,7 @@ impl ChannelReader {
         let Waiting::Yes(at) = self.waiting else { return None };
         let born = at.epoch != Epoch::ZERO;
         let anybody = self.client.name.is_none() || self.worker.settings().receipts == Receipts::Off;
-        (born && anybody && self.drain_due.is_none()).then_some(at)
+        (born && anybody && self.drain_due.is_none() && self.has_told_intake()).then_some(at)
     }
 
     /// Lets the broadcast wait from here on.
@@ -170,6 +179,11 @@ impl ChannelReader {
         self.drain_due.is_some() || !self.worker.drain().is_draining()
     }
 
+    /// Whether its stream says of the store what holds now. Checked after registering, or handing over, like the drain.
+    pub(crate) fn has_told_intake(&self) -> bool {
+        self.told == self.worker.intake().now()
+    }
+
     /// Reads: up to a cursor without news, or an event. While the archive is read, that is a heartbeat.
     fn poll_look(&mut self, cx: &mut Context<'_>) -> Poll<Result<Cursor, Option<StreamEvent>>> {
         loop {
@@ -191,7 +205,9 @@ impl ChannelReader {
             }
             let heard = |reading: &mut Box<Reading>| Pin::new(&mut reading.draining).poll(cx).is_ready();
             let heard = self.drain_due.is_none() && self.reading.as_mut().is_some_and(heard);
-            if !heard && self.timer.poll(cx).is_pending() {
+            let changed = |reading: &mut Box<Reading>| reading.intake.poll_changed(cx).is_ready();
+            let changed = self.reading.as_mut().is_some_and(changed);
+            if !heard && !changed && self.timer.poll(cx).is_pending() {
                 return Poll::Pending;
             }
         }
@@ -206,7 +222,8 @@ impl ChannelReader {
             let (store, channel, at) = (store.clone(), self.channel.clone(), self.at);
             let view = Box::pin(async move { store.read(now, &channel, &at, READ_LIMIT).await });
             let draining = self.worker.drain().wait_draining();
-            self.reading = Some(Box::new(Reading { view, draining }));
+            let intake = self.worker.intake().wait();
+            self.reading = Some(Box::new(Reading { view, draining, intake }));
         }
         let Some(reading) = &mut self.reading else { return Poll::Pending };
         let view = ready!(reading.view.as_mut().poll(cx));
@@ -261,6 +278,15 @@ impl ChannelReader {
                 self.progress = Progress::Ended;
                 return Some(StreamEvent::Draining(next));
             }
+        }
+        let intake = self.worker.intake().now();
+        if intake != self.told {
+            self.told = intake;
+            self.heartbeat_due = now + self.worker.settings().heartbeat;
+            return Some(match intake {
+                Intake::Open => StreamEvent::Resumed(next),
+                Intake::Stalled => StreamEvent::Stalled(next),
+            });
         }
         if self.heartbeat_due <= now {
             self.heartbeat_due = now + self.worker.settings().heartbeat.max(Duration::from_millis(1));

@@ -8,6 +8,7 @@ pub(crate) mod budget;
 mod delivery;
 pub(crate) mod drain;
 mod hooks;
+pub(crate) mod intake;
 pub(crate) mod metrics;
 pub(crate) mod permit;
 pub(crate) mod settings;

@@ -13,6 +13,7 @@ use poll_core::{ChannelName, Lane, Pinned, Published, Store, Timestamp, Wait};
 use crate::access::admission::Admission;
 use crate::access::client::Proxies;
 use crate::worker::drain::{Drain, Phase};
+use crate::worker::intake::IntakeWatch;
 use crate::worker::metrics::Metrics;
 use crate::worker::settings::ServiceSettings;
 use crate::worker::timer_wheel::Timers;
@@ -34,6 +35,7 @@ struct Inner {
     /// write.
     streams: Lane,
     timers: Timers,
+    intake: IntakeWatch,
     /// State that higher modules keep for each worker.
     extensions: Extensions,
 }
@@ -58,7 +60,8 @@ pub(crate) struct Server {
 impl Worker {
     pub(crate) fn new(server: Arc<Server>, extensions: Extensions) -> Self {
         let (polls, streams) = (server.store.lane(), Lane::in_slices(STREAMS_AT_ONCE));
-        Self(Arc::new(Inner { server, polls, streams, timers: Timers::new(), extensions }))
+        let (timers, intake) = (Timers::new(), IntakeWatch::default());
+        Self(Arc::new(Inner { server, polls, streams, timers, intake, extensions }))
     }
 
     /// Another worker of the same server.
@@ -108,6 +111,11 @@ impl Worker {
         &self.0.timers
     }
 
+    /// Whether the store accepts messages. Follows it while the worker is [driven](Self::drive).
+    pub(crate) fn intake(&self) -> &IntakeWatch {
+        &self.0.intake
+    }
+
     /// A higher module's state for this worker, if it has any.
     pub(crate) fn extension<T: Send + Sync + 'static>(&self) -> Option<&T> {
         self.0.extensions.get()
@@ -123,17 +131,19 @@ impl Worker {
         self.store().wait(channel, pinned, &self.0.streams)
     }
 
-    /// Wakes the waiters of both lanes in slices, and every waiter once when the server drains. Never ends.
+    /// Wakes the waiters of both lanes in slices, every waiter once when the server drains, and streams when the store
+    /// stops accepting messages or accepts them again. Never ends.
     pub(crate) fn drive(&self) -> impl Future<Output = ()> + Send + use<> {
         let (polls, streams) = (self.0.polls.drive(), self.0.streams.drive());
         let (drain, store) = (self.drain().clone(), self.store().clone());
+        let intake = follow_health(store.clone(), self.0.intake.clone(), self.0.streams.clone());
         async move {
             let draining = async {
                 drain.wait_draining().await;
                 store.notifier().notify_all();
                 std::future::pending::<()>().await;
             };
-            futures_util::future::join3(polls, streams, draining).await;
+            futures_util::future::join4(polls, streams, draining, intake).await;
         }
     }
 
@@ -147,4 +157,20 @@ impl Worker {
             Phase::Serving | Phase::Unready => None,
         }
     }
+}
+
+/// Wakes the streams whenever the store stops accepting messages or accepts them again. Never ends.
+async fn follow_health(store: Store, intake: IntakeWatch, streams: Lane) {
+    if let Some(mut health) = store.watch_health() {
+        loop {
+            let changed = intake.set(&health.borrow_and_update());
+            if changed {
+                store.notifier().nudge(&streams);
+            }
+            if health.changed().await.is_err() {
+                break;
+            }
+        }
+    }
+    std::future::pending::<()>().await;
 }

@@ -33,6 +33,7 @@ mod race;
 mod shared_writer;
 mod shelf;
 mod slow_readers;
+mod stalls;
 mod transport_deadline;
 mod transport_direct;
 mod transport_drain;

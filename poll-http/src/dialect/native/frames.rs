@@ -33,6 +33,8 @@ pub(crate) fn notice(framing: Framing, event: &StreamEvent) -> Option<Bytes> {
         StreamEvent::Batch(..) | StreamEvent::Broken => return None,
         StreamEvent::Reset { missed, cursor } => reset(framing, missed, cursor),
         StreamEvent::Idle(cursor) => heartbeat(framing, cursor),
+        StreamEvent::Stalled(cursor) => intake(framing, "stalled", cursor),
+        StreamEvent::Resumed(cursor) => intake(framing, "resumed", cursor),
         StreamEvent::Ended(cursor) => closed(framing, "ended", cursor),
         StreamEvent::Draining(cursor) => closed(framing, "draining", cursor),
     })
@@ -51,6 +53,12 @@ fn heartbeat(framing: Framing, cursor: Cursor) -> Bytes {
         Framing::Events => Bytes::from_static(COMMENT),
         Framing::Lines => format!("{{\"type\":\"heartbeat\",\"cursor\":\"{cursor}\"}}\n").into(),
     }
+}
+
+/// Whether messages are accepted. The event has no id: it may come while a returning reader still waits for a `reset`.
+fn intake(framing: Framing, kind: &str, cursor: Cursor) -> Bytes {
+    let json = format!(r#"{{"type":"{kind}","cursor":"{cursor}"}}"#);
+    framing.notice(kind, None, json.as_bytes()).into()
 }
 
 /// The last frame.

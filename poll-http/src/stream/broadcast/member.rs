@@ -66,8 +66,9 @@ impl Member {
         match state.task {
             Task::Absent => {
                 state.task = Task::Busy;
+                let intake_changes = self.broadcast.worker.intake().changes();
                 drop(state);
-                task::spawn(self.broadcast.clone());
+                task::spawn(self.broadcast.clone(), intake_changes);
             }
             // The task waits for messages after this very position.
             Task::CaughtUp(caught_up) if caught_up == Some(at) => {}

@@ -34,6 +34,10 @@ pub(super) struct Pass {
     lowest: Option<Cursor>,
     /// The last batch rendered as chunks.
     last: Option<(Arc<Batch>, Bytes)>,
+    /// How often the worker's intake had changed when the pass began.
+    intake_changes: u32,
+    /// The intake has changed since the last pass: every connection has a line to write.
+    all_by_connection: bool,
 }
 
 /// Why a pass is made.
@@ -58,12 +62,26 @@ enum Delivery {
 }
 
 impl Pass {
+    /// Before the first pass. What changes after these `intake_changes` is told to the readers that are there then.
+    pub(super) fn new(intake_changes: u32) -> Self {
+        Self { intake_changes, ..Self::default() }
+    }
+
+    /// Whether the worker's intake has changed since the pass began.
+    pub(super) fn is_outdated(&self, broadcast: &Broadcast) -> bool {
+        self.intake_changes != broadcast.worker.intake().changes()
+    }
+
     /// Begins a pass; returns whether there is any reader.
     pub(super) fn begin(&mut self, broadcast: &Broadcast, reason: Reason) -> bool {
         let mut state = broadcast.state();
         let late = std::mem::take(&mut state.late);
         self.readers.append(&mut state.new);
-        let all = std::mem::take(&mut state.stale) || reason == Reason::News;
+        // Under the lock: a reader that hands over after this sees the same change, and wakes its connection itself.
+        let intake_changes = broadcast.worker.intake().changes();
+        self.all_by_connection =
+            std::mem::replace(&mut self.intake_changes, intake_changes) != intake_changes;
+        let all = std::mem::take(&mut state.stale) || self.all_by_connection || reason == Reason::News;
         if state.readers == 0 {
             // All readers on the list have left.
             (state.task, state.listed) = (Task::Absent, 0);
@@ -160,7 +178,7 @@ impl Pass {
     /// What to write after a position.
     fn delivery(&mut self, broadcast: &Broadcast, now: Timestamp, at: Cursor) -> Delivery {
         let (worker, (channel, style)) = (&broadcast.worker, &broadcast.key);
-        if worker.drain().is_draining() {
+        if worker.drain().is_draining() || self.all_by_connection {
             return Delivery::ByConnection;
         }
         let pinned = Pinned::after(at);

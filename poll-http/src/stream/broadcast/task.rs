@@ -20,8 +20,8 @@ struct Running {
 }
 
 /// Starts the task of a broadcast, whose state is `Busy` already.
-pub(super) fn spawn(broadcast: Arc<Broadcast>) {
-    let running = Running { broadcast, pass: Pass::default(), ended: false };
+pub(super) fn spawn(broadcast: Arc<Broadcast>, intake_changes: u32) {
+    let running = Running { broadcast, pass: Pass::new(intake_changes), ended: false };
     // Exempt from tokio's cooperative budget: its slices are its own.
     tokio::spawn(tokio::task::unconstrained(run(running)));
 }
@@ -49,8 +49,10 @@ async fn run(mut running: Running) {
         wait.again(&pinned);
         let mut waited = false;
         let news = poll_fn(|cx| {
-            // The drain is checked after registering, as its beginning wakes registered waiters just once.
-            let woken = Pin::new(&mut *wait).poll(cx).is_ready() || broadcast.worker.drain().is_draining();
+            // Drain and intake are checked after registering, as their changes wake registered waiters just once.
+            let woken = Pin::new(&mut *wait).poll(cx).is_ready()
+                || broadcast.worker.drain().is_draining()
+                || running.pass.is_outdated(&broadcast);
             waited |= !woken;
             if woken { Poll::Ready(()) } else { Poll::Pending }
         });
