@@ -128,6 +128,14 @@ pub enum FaultKind {
     InUse,
     /// Its file makes no sense as a whole.
     Damaged,
+    /// It is on another machine, to which there is no connection.
+    Unreachable,
+    /// It reads its data into memory before it answers.
+    Loading,
+    /// It can be read only, as a replica is.
+    ReadOnly,
+    /// It stores what is published and does not announce it.
+    Silent,
     /// It is closed.
     Closed,
 }
@@ -188,6 +196,10 @@ impl std::fmt::Display for FaultKind {
             Self::Gone => "the store's file was removed, renamed or replaced",
             Self::InUse => "the store is in use by another server",
             Self::Damaged => "the store is damaged",
+            Self::Unreachable => "the store cannot be reached",
+            Self::Loading => "the store is loading its data",
+            Self::ReadOnly => "the store is read-only",
+            Self::Silent => "the store does not announce what is published",
             Self::Closed => "the store is closed",
         })
     }
