@@ -8,6 +8,7 @@ mod bounds;
 mod keys;
 mod log;
 mod memory_limit;
+mod minting;
 mod pending;
 mod pinned;
 mod publishing;
@@ -23,6 +24,7 @@ pub(crate) use batch::{Messages, Recent};
 pub(crate) use keys::Lookup;
 pub use log::Log;
 pub(crate) use memory_limit::MemoryLimit;
+pub(crate) use minting::Minting;
 pub(crate) use pending::Pending;
 pub use pinned::Pinned;
 pub(crate) use receipts::{RECEIPT_BYTES, Receipts};
@@ -45,8 +47,15 @@ impl Channel {
     }
 
     /// A channel as the journal kept it, last used at `now`; a new one, in this incarnation, where the journal has none.
-    pub(crate) fn resumed(name: ChannelName, loaded: Option<Loaded>, epoch: Epoch, now: Timestamp) -> Self {
-        let state = loaded.map_or_else(|| ChannelState::new(epoch), ChannelState::resumed);
+    pub(crate) fn resumed(
+        name: ChannelName,
+        loaded: Option<Loaded>,
+        epoch: Epoch,
+        minting: Minting,
+        now: Timestamp,
+    ) -> Self {
+        let resumed = |loaded| ChannelState::resumed(loaded, minting);
+        let state = loaded.map_or_else(|| ChannelState::new(epoch), resumed);
         Self { name, state: Mutex::new(ChannelState { used: now, ..state }) }
     }
 

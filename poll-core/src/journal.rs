@@ -1,12 +1,14 @@
 //! A log that outlives the process, below the one in memory.
 //!
-//! A journal accepts publishes in one order, assigns numbers, ids and times in that order, and stores them. A
-//! journal that only this process uses has them [minted](Mint::mint) as it accepts them, under the channel's lock. One
-//! that several servers share mints elsewhere and passes what each message got to [`Append::kept`].
+//! A journal accepts publishes in one order, assigns numbers, ids and times in that order, and stores them.
 //!
-//! It answers at once or later, in the order of a channel's numbers, through the [`Append`] itself: kept once the
-//! publish is as safe as the journal makes it, or [failed](Append::failed). Before that readers see nothing of it, and
-//! publishers hear nothing.
+//! A [`Journal`] is this process's alone. It has publishes [minted](Mint::mint) as it accepts them, under the channel's
+//! lock, and answers at once or later, in the order of a channel's numbers, through the [`Append`] itself: kept once
+//! the publish is as safe as the journal makes it, or [failed](Append::failed). Before that readers see nothing of it,
+//! and publishers hear nothing.
+//!
+//! A [`SharedJournal`] is a log that several servers write to. It mints where the log is, and each server
+//! [follows](Host::follow) it.
 //!
 //! A journal that can be read back is an [`Archive`]; memory then holds only the tail.
 

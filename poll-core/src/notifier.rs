@@ -170,6 +170,11 @@ impl Notifier {
         }
     }
 
+    /// Whether anyone waits for `channel`.
+    pub(crate) fn has_waiters(&self, channel: &ChannelName) -> bool {
+        self.shard(channel).lock().topics.contains_key(channel)
+    }
+
     /// How many waiters are registered; for tests and metrics.
     #[must_use]
     pub fn waiting(&self) -> usize {

@@ -5,6 +5,7 @@
 //! then are waiters woken and publishers answered. Time is always an argument.
 
 mod archive_read;
+mod arrive;
 mod fetched;
 mod handle;
 mod load;
@@ -15,6 +16,7 @@ mod read;
 mod receipts;
 mod repeat;
 mod seal;
+mod sealing;
 mod single_flight;
 mod sweep;
 mod wait;

@@ -74,9 +74,6 @@ impl ChannelState {
             stamps.push(Stamp { cursor, id: message.id, at: message.at });
         });
         let added = self.extend(stamped, publish.ending);
-        // Numbers and times may have been given out elsewhere.
-        self.minted = self.minted.max(self.log.newest());
-        self.minted_at = self.minted_at.max(self.log.newest_at());
         if let Some((key, _)) = &publish.key {
             let count = u32::try_from(stamps.len()).unwrap_or(u32::MAX);
             self.keys.keep(key, SeqRange { after, count });
@@ -121,6 +118,8 @@ impl ChannelState {
             self.phase = ChannelPhase::Closing;
         }
         self.kept_to(self.log.newest());
+        self.minted = self.log.newest();
+        self.minted_at = self.minted_at.max(self.log.newest_at());
         Ok(Some((new.len(), added)))
     }
 

@@ -8,6 +8,7 @@
 //! A seal raises the channel's time and lives in memory only. It need not be kept: a channel that is loaded starts
 //! after the millisecond of its newest message, and is not unloaded in the millisecond of its last use.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::state::ChannelState;
@@ -31,12 +32,34 @@ impl ChannelState {
     /// it.
     pub(crate) fn seal(&mut self, now: Timestamp, message: &Message) -> Seal {
         let millis = message.at.as_millis();
+        self.seal_before_next(message, |state| state.close(now, millis) == millis)
+    }
+
+    /// The same where times are given out elsewhere: whether the millisecond has been sealed.
+    pub(crate) fn is_sealed(&mut self, message: &Message) -> Seal {
+        let millis = message.at.as_millis();
+        self.seal_before_next(message, |state| state.sealed() >= millis)
+    }
+
+    /// The last message's millisecond is closed by `close`, another one's by the message after it.
+    fn seal_before_next(&mut self, message: &Message, close: impl FnOnce(&mut Self) -> bool) -> Seal {
         let closed = if self.log.newest() > message.seq {
-            self.log.get(message.seq.next()).is_some_and(|next| next.at.as_millis() > millis)
+            let later = |next: &Arc<Message>| next.at.as_millis() > message.at.as_millis();
+            self.log.get(message.seq.next()).is_some_and(later)
         } else {
-            self.close(now, millis) == millis
+            close(self)
         };
         if closed { Seal::Closed } else { Seal::Open }
+    }
+
+    /// The last millisecond that is sealed.
+    pub(crate) fn sealed(&self) -> u64 {
+        self.minted_at.next().as_millis().saturating_sub(1)
+    }
+
+    /// The shared journal sealed the time up to the end of `millis`.
+    pub(crate) fn sealed_elsewhere(&mut self, millis: u64) {
+        self.minted_at = self.minted_at.max(Timestamp::end_of_millis(millis));
     }
 
     /// Seals the time up to the end of `millis`. Returns the newest millisecond of which everything was visible by then
@@ -49,7 +72,7 @@ impl ChannelState {
 
     /// Seals milliseconds up to `millis`, as far as possible. Returns the last one.
     fn close(&mut self, now: Timestamp, millis: u64) -> u64 {
-        let sealed = self.minted_at.next().as_millis().saturating_sub(1);
+        let sealed = self.sealed();
         let reach = if millis > now.as_millis() && !self.may_lead(now) { now.as_millis() } else { millis };
         if reach > sealed {
             self.minted_at = Timestamp::end_of_millis(reach);

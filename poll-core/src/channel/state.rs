@@ -6,6 +6,7 @@
 use super::batch::Tails;
 use super::keys::Keys;
 use super::log::Log;
+use super::minting::Minting;
 use super::pending::PendingTimes;
 use super::receipts::Receipts;
 use crate::memory::Charge;
@@ -13,7 +14,8 @@ use crate::types::{Epoch, Loaded, Seq, Timestamp};
 
 pub(crate) struct ChannelState {
     pub(crate) phase: ChannelPhase,
-    /// The newest number and time given out; ahead of the log while publishes are pending.
+    /// The newest number and time given out; ahead of the log while publishes are pending. Where they are given out
+    /// elsewhere: of the newest message, or the time up to which the journal sealed the channel.
     pub(super) minted: Seq,
     pub(super) minted_at: Timestamp,
     /// When time was last sealed ahead of the clock; see `seal.rs`.
@@ -76,7 +78,7 @@ impl ChannelState {
     }
 
     /// The state of a channel that the journal kept.
-    pub(super) fn resumed(loaded: Loaded) -> Self {
+    pub(super) fn resumed(loaded: Loaded, minting: Minting) -> Self {
         let (newest, newest_at) = loaded.newest;
         let mut state = Self::new(loaded.epoch);
         state.log = Log::resumed(loaded.epoch, loaded.oldest, loaded.newest);
@@ -86,8 +88,11 @@ impl ChannelState {
             state.log.note_damaged(first, last);
         }
         (state.minted, state.kept) = (newest, newest);
-        // Seals are not kept, so the last millisecond may have been sealed.
-        state.minted_at = Timestamp::end_of_millis(newest_at.as_millis());
+        state.minted_at = match minting {
+            // Seals are not kept, so the last millisecond may have been sealed.
+            Minting::Here => Timestamp::end_of_millis(newest_at.as_millis()),
+            Minting::Elsewhere => newest_at,
+        };
         if loaded.ended {
             state.log.end_now();
             state.phase = ChannelPhase::Closing;

@@ -13,11 +13,11 @@ use crate::residents::Residents;
 use crate::sync::Mutex;
 use crate::types::{
     ChannelName, Ending, Epoch, IdempotencyKey, JournalError, Message, Payload, PublishError, Published, Seq,
-    Stamp, Stamps, Timestamp,
+    Timestamp,
 };
 
-/// A publish handed to a journal. It arrives without numbers; a journal that gives them out in this process has it
-/// [minted](Mint::mint). Dropping it unanswered fails it; during a panic, the outcome counts as unknown.
+/// A publish handed to a journal. It arrives without numbers; a journal that accepts it has it [minted](Mint::mint).
+/// Dropping it unanswered fails it; during a panic, the outcome counts as unknown.
 pub struct Append<Content = Unminted> {
     envelope: Envelope,
     content: Content,
@@ -130,22 +130,6 @@ impl Append {
     pub fn weight(&self) -> u64 {
         self.payloads().iter().map(Payload::weight).sum()
     }
-
-    /// The publish is kept: shows it to readers, then answers the publisher. Its messages have these stamps, one for
-    /// each payload, given out elsewhere in this incarnation of the channel. To be called in the order of a channel's
-    /// numbers, which have no holes; if the stamps do not come next, the publish stays in doubt.
-    pub fn kept(self, epoch: Epoch, stamps: Stamps) {
-        let Self { envelope, content: Unminted(payloads) } = self;
-        if stamps.len() != payloads.len() || stamps.iter().any(|stamp| stamp.cursor.epoch != epoch) {
-            return envelope.doubt("the journal's stamps are not those of the publish");
-        }
-        let after = stamps.first().map_or(Seq::ZERO, |stamp| stamp.cursor.seq.previous());
-        let stamped = payloads.into_iter().zip(stamps);
-        let messages = stamped
-            .map(|(payload, Stamp { cursor, id, at })| Arc::new(Message { seq: cursor.seq, id, at, payload }))
-            .collect();
-        Append { envelope, content: Minted { epoch, after, messages } }.kept();
-    }
 }
 
 impl Append<Minted> {
@@ -229,11 +213,9 @@ impl<'a> Mint<'a> {
         Append { envelope, content: Minted { epoch, after, messages } }
     }
 
-    /// For one publish with this many payloads.
-    pub(crate) fn of(environment: &'a Environment, state: &'a mut ChannelState, payloads: usize) -> Self {
-        // Times that are given out elsewhere are later than the newest message.
-        let earliest = (payloads > 0).then(|| state.log.newest_at().next());
-        Self { environment, state, earliest }
+    /// For one publish.
+    pub(crate) fn of(environment: &'a Environment, state: &'a mut ChannelState) -> Self {
+        Self { environment, state, earliest: None }
     }
 
     /// No message of the publish has an earlier time; `None` if it has no messages.

@@ -1,4 +1,4 @@
-//! What a journal has to do.
+//! What a journal has to do that only this process publishes to.
 
 use std::sync::Arc;
 
@@ -7,10 +7,11 @@ use super::archive::SoleArchive;
 use super::host::Host;
 use crate::types::{ChannelName, JournalError};
 
-/// Where publishes are kept.
+/// Where publishes are kept, if only this process publishes. Otherwise it is a
+/// [`SharedJournal`](super::SharedJournal).
 pub trait Journal: Send + Sync + 'static {
-    /// Accepts one publish. `mint` assigns its numbers, unless the journal gets them elsewhere. Called under the
-    /// channel's lock: queue it and return; never wait, and never call back into the store on this thread.
+    /// Accepts one publish and has `mint` assign its numbers. Called under the channel's lock: queue it and return; never
+    /// wait, and never call back into the store on this thread.
     fn append(&self, append: Append, mint: &mut Mint<'_>) -> Taken;
 
     /// Whether an append may ever be [queued](Taken::Queued). If not, publishers cannot wait.

@@ -32,6 +32,12 @@ impl Store {
         let epoch = missing.epoch();
         match self.try_fetch(archive, channel, missing, pinned).await {
             Ok(Some(fetched)) => Ok(fetched),
+            Ok(None) if self.is_resident(channel, epoch) && self.shared().is_some() => {
+                // Other servers may have forgotten it, and this one not heard of that yet: it has to be loaded again.
+                self.residents().reset(channel);
+                let why = format!("it no longer has channel {:?}", channel.as_str());
+                retry.after(JournalError::Unavailable(why)).await.map(|()| None)
+            }
             Ok(None) if self.is_resident(channel, epoch) => {
                 let what = format!("channel {:?} is not where its messages are", channel.as_str());
                 Err(JournalError::Damaged(what))

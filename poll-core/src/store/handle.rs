@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::fetched::Fetched;
+use super::sealing::Sealing;
 use super::single_flight::SingleFlight;
 use crate::channel::{Channel, MemoryLimit, Recent};
 use crate::environment::{Environment, set_hash_key};
-use crate::journal::{Archive, Damage, Host, Journal, MemoryJournal, SoleArchive};
+use crate::journal::{Archive, Damage, Host, Journal, MemoryJournal, SharedJournal, SoleArchive};
 use crate::memory::Memory;
 use crate::notifier::{Lane, Notifier};
 use crate::residents::Residents;
@@ -19,15 +20,30 @@ pub struct Store(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
     pub(super) residents: Arc<Residents>,
-    pub(super) journal: Arc<dyn Journal>,
+    pub(super) backing: Backing,
     /// The journal again, if it can be read back.
-    pub(super) archive: Option<Arc<dyn SoleArchive>>,
+    pub(super) archive: Option<Arc<dyn Archive>>,
     /// Channels that are being loaded from the archive.
     pub(super) loads: SingleFlight<ChannelName, Arc<Channel>>,
     /// Pending reads from the archive, and the batches that were read last.
     pub(super) fetched: Fetched,
+    /// Times of a shared journal that are being sealed.
+    pub(super) sealing: Sealing,
     /// Held for a push and some pops when a batch is made, which is once per publish and not once per reader.
     pub(super) recent: Mutex<Recent>,
+}
+
+/// The journal below.
+pub(super) enum Backing {
+    Sole(Sole),
+    Shared(Arc<dyn SharedJournal>),
+}
+
+/// A journal that only this store publishes to.
+pub(super) struct Sole {
+    pub(super) journal: Arc<dyn Journal>,
+    /// The journal again, if it can be read back.
+    pub(super) archive: Option<Arc<dyn SoleArchive>>,
 }
 
 impl Store {
@@ -48,17 +64,43 @@ impl Store {
         retention: Retention,
         memory: Memory,
     ) -> Self {
-        set_hash_key(&environment);
         let archive = journal.clone().archive();
+        let read_back = archive.clone().map(|archive| archive as Arc<dyn Archive>);
+        let attached = journal.clone();
+        let backing = Backing::Sole(Sole { journal, archive });
+        Self::above(environment, backing, read_back, retention, memory, |host| attached.attach(host))
+    }
+
+    /// A store that follows a log which other servers publish to as well. The log has to apply the same retention.
+    pub fn following(
+        environment: Environment,
+        journal: Arc<dyn SharedJournal>,
+        retention: Retention,
+        memory: Memory,
+    ) -> Self {
+        let attached = journal.clone();
+        let (backing, archive) = (Backing::Shared(journal.clone()), Some(journal as Arc<dyn Archive>));
+        Self::above(environment, backing, archive, retention, memory, |host| attached.attach(host))
+    }
+
+    fn above(
+        environment: Environment,
+        backing: Backing,
+        archive: Option<Arc<dyn Archive>>,
+        retention: Retention,
+        memory: Memory,
+        attach: impl FnOnce(Host),
+    ) -> Self {
+        set_hash_key(&environment);
         let room = match &archive {
             None => MemoryLimit::Retained(retention.bytes()),
             Some(archive) => MemoryLimit::Tail(archive.tail().bytes.min(retention.bytes())),
         };
         let recent = Mutex::new(Recent::new(&memory));
         let residents = Arc::new(Residents::new(environment, retention, memory, room));
-        journal.attach(Host::of(&residents));
-        let (loads, fetched) = (SingleFlight::default(), Fetched::default());
-        Self(Arc::new(Inner { residents, journal, archive, loads, fetched, recent }))
+        attach(Host::of(&residents));
+        let (loads, fetched, sealing) = (SingleFlight::default(), Fetched::default(), Sealing::default());
+        Self(Arc::new(Inner { residents, backing, archive, loads, fetched, sealing, recent }))
     }
 
     /// The source of the store's randomness; callers use it for the time.
@@ -132,7 +174,7 @@ impl Store {
         answer.await.unwrap_or_else(|_| Err(JournalError::unanswered()))
     }
 
-    /// How many messages became visible since the store was made.
+    /// How many messages were published through this store since it was made.
     #[must_use]
     pub fn published(&self) -> u64 {
         self.0.residents.published()
@@ -144,12 +186,15 @@ impl Store {
 
     /// Reads back what was stored; `None` if there are only the logs in memory.
     pub(super) fn archive(&self) -> Option<&dyn Archive> {
-        self.0.archive.as_deref().map(|archive| archive as &dyn Archive)
+        self.0.archive.as_deref()
     }
 
-    /// The same, if only this process publishes to it.
-    pub(super) fn sole_archive(&self) -> Option<&dyn SoleArchive> {
-        self.0.archive.as_deref()
+    /// The journal, if others publish to it as well.
+    pub(super) fn shared(&self) -> Option<&dyn SharedJournal> {
+        match &self.0.backing {
+            Backing::Sole(_) => None,
+            Backing::Shared(journal) => Some(journal.as_ref()),
+        }
     }
 }
 

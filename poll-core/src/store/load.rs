@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::handle::{Inner, Store};
+use super::handle::{Backing, Inner, Store};
 use super::question::Retry;
-use crate::channel::Channel;
+use super::single_flight::Flight;
+use crate::channel::{Channel, Minting};
 use crate::journal::{Archive, Health};
 use crate::types::{ChannelName, JournalError, Timestamp};
 
@@ -79,19 +80,32 @@ impl Store {
         name: &ChannelName,
     ) -> Result<Arc<Channel>, JournalError> {
         let at_hand = || self.residents().get(name);
-        let load = self.0.loads.share(name, at_hand, |flight| {
-            let loading = name.clone();
-            self.question(
-                name,
-                move |store, loaded| {
-                    let epoch = store.residents.new_epoch();
-                    let install = |loaded| store.install(Channel::resumed(loading, loaded, epoch, now), now);
-                    flight.answer(loaded.map(install));
-                },
-                |reply| archive.load(name, now, reply),
-            );
-        });
-        load.await
+        self.0.loads.share(name, at_hand, |flight| self.start_load(archive, now, name, flight)).await
+    }
+
+    /// Loads a channel. It is in memory before anything else is called from the journal's reply.
+    pub(super) fn start_load(
+        &self,
+        archive: &dyn Archive,
+        now: Timestamp,
+        name: &ChannelName,
+        flight: Flight<ChannelName, Arc<Channel>>,
+    ) {
+        let (loading, minting) = (name.clone(), self.minting());
+        self.question(
+            name,
+            move |store, loaded| {
+                let epoch = store.residents.new_epoch();
+                let install =
+                    |loaded| store.install(Channel::resumed(loading, loaded, epoch, minting, now), now);
+                flight.answer(loaded.map(install));
+            },
+            |reply| archive.load(name, now, reply),
+        );
+    }
+
+    fn minting(&self) -> Minting {
+        if self.shared().is_some() { Minting::Elsewhere } else { Minting::Here }
     }
 }
 
@@ -115,12 +129,25 @@ impl Inner {
         channel
     }
 
+    /// Drops a channel from memory, if it was not used after `until` and the journal has all of it. A publish to a
+    /// shared journal does not load its channel, so one with waiters stays.
+    pub(super) fn unload(&self, channel: &Arc<Channel>, now: Timestamp, until: Timestamp) -> bool {
+        let Backing::Shared(_) = &self.backing else { return self.residents.unload(channel, now, until) };
+        let notifier = &self.residents.notifier;
+        let unloaded = !notifier.has_waiters(channel.name()) && self.residents.unload(channel, now, until);
+        if unloaded {
+            // Who began to wait meanwhile loads it again.
+            notifier.notify(channel.name());
+        }
+        unloaded
+    }
+
     /// Unloads the least recently used of some channels, except `other`.
     fn unload_one(&self, other: &Arc<Channel>, now: Timestamp) {
         let mut sample = self.residents.sample();
         sample.retain(|(_, channel)| !Arc::ptr_eq(channel, other));
         sample.sort_by_key(|(used, _)| *used);
         let before = now.before(SEALED);
-        let _ = sample.iter().any(|(_, channel)| self.residents.unload(channel, now, before));
+        let _ = sample.iter().any(|(_, channel)| self.unload(channel, now, before));
     }
 }

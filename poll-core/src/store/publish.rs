@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use tokio::sync::{oneshot, watch};
 
-use super::handle::Store;
+use super::handle::{Backing, Sole, Store};
 use crate::channel::{Channel, ChannelPhase, ChannelState, Lookup};
-use crate::journal::{Append, Envelope, Mint, Taken};
+use crate::journal::{Append, Envelope, Mint, Outcome, PublishReply, SharedJournal, SharedPublish, Taken};
 use crate::residents::Full;
 use crate::sync::Mutex;
 use crate::types::{
@@ -76,9 +76,9 @@ impl Store {
         let key = publish.key.as_ref().map(|key| (key.clone(), fingerprint(&publish.payloads)));
         let mut publish = Some(publish);
         let mut attempt = None;
-        while self.archive().is_none() {
-            let found = self.channel_for(now, channel)?;
-            match self.begin(now, &found, &mut publish, key.as_ref())? {
+        while let Backing::Sole(sole @ Sole { archive: None, .. }) = &self.0.backing {
+            let found = self.channel_for(sole, now, channel)?;
+            match self.begin(sole, now, &found, &mut publish, key.as_ref())? {
                 Attempt::Published(published) => return Ok(Publishing::Done(published)),
                 Attempt::Repeated(epoch, numbers) => {
                     if let Some(published) = self.repeated_resident(now, channel, epoch, numbers) {
@@ -93,13 +93,23 @@ impl Store {
             }
         }
         let (store, channel) = (self.clone(), channel.clone());
-        let rest = async move { store.resume(now, &channel, publish, key.as_ref(), attempt).await };
+        let rest = async move {
+            match &store.0.backing {
+                Backing::Sole(sole) => {
+                    store.resume(sole, now, &channel, publish, key.as_ref(), attempt).await
+                }
+                Backing::Shared(journal) => {
+                    store.publish_shared(journal.as_ref(), now, &channel, publish, key).await
+                }
+            }
+        };
         Ok(Publishing::Waiting(Box::pin(rest)))
     }
 
     /// Completes a publish after its first attempt.
     async fn resume(
         &self,
+        sole: &Sole,
         now: Timestamp,
         channel: &ChannelName,
         mut publish: Option<Publish>,
@@ -115,17 +125,45 @@ impl Store {
                 }
                 // Any outcome wakes this publish; looking the key up again tells which it was.
                 Some(Attempt::Duplicate(mut outcome)) => drop(outcome.changed().await),
-                Some(Attempt::TooManyChannels) => self.evict_for_new_channel(now).await?,
-                Some(Attempt::NeedsKeys) => self.load_keys(now, channel).await?,
+                Some(Attempt::TooManyChannels) => self.evict_for_new_channel(sole, now).await?,
+                Some(Attempt::NeedsKeys) => self.load_keys(sole, now, channel).await?,
                 Some(Attempt::Repeated(epoch, numbers)) => {
                     return Ok(self.repeated(now, channel, epoch, numbers).await);
                 }
             }
             let found = match self.archive() {
-                None => self.channel_for(now, channel)?,
+                None => self.channel_for(sole, now, channel)?,
                 Some(archive) => self.resident(archive, now, channel).await?,
             };
-            attempt = Some(self.begin(now, &found, &mut publish, key)?);
+            attempt = Some(self.begin(sole, now, &found, &mut publish, key)?);
+        }
+    }
+
+    /// Hands a publish to a journal that gives out numbers itself. Nothing of the channel is needed here, nor loaded.
+    async fn publish_shared(
+        &self,
+        journal: &dyn SharedJournal,
+        now: Timestamp,
+        channel: &ChannelName,
+        publish: Option<Publish>,
+        key: Option<(IdempotencyKey, Fingerprint)>,
+    ) -> Result<Published, PublishError> {
+        let Some(Publish { payloads, ending, .. }) = publish else { return Err(PublishError::Nothing) };
+        let (reply, outcome) = oneshot::channel();
+        let reply: PublishReply = Box::new(move |outcome| drop(reply.send(outcome)));
+        journal.publish(channel, SharedPublish { payloads, ending, key }, reply);
+        match outcome.await {
+            Ok(Ok(Outcome::Kept(_, stamps))) => {
+                self.residents().count_published(stamps.len());
+                Ok(Published { stamps, gone: Vec::new(), repeated: false })
+            }
+            Ok(Ok(Outcome::Repeated(epoch, numbers))) => {
+                // It was perhaps published on another server, and just now. What cannot be read then counts as gone.
+                drop(self.arrive(journal, now, channel).await);
+                Ok(self.repeated(now, channel, epoch, numbers).await)
+            }
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(JournalError::OutcomeUnknown("it stopped before it answered".to_owned()).into()),
         }
     }
 
@@ -142,6 +180,7 @@ impl Store {
 
     fn begin(
         &self,
+        sole: &Sole,
         now: Timestamp,
         channel: &Arc<Channel>,
         publish: &mut Option<Publish>,
@@ -156,8 +195,7 @@ impl Store {
             return Ok(known);
         }
         self.check_open(state.phase)?;
-        let archive = self.archive();
-        let admitting = self.0.archive.as_ref().filter(|_| state.is_new());
+        let admitting = sole.archive.as_ref().filter(|_| state.is_new());
         if admitting.is_some_and(|archive| !archive.admit(self.retention().channels())) {
             return Ok(Attempt::TooManyChannels);
         }
@@ -172,7 +210,7 @@ impl Store {
         };
         let pending = state.hand_over(now, ending, key.cloned());
         let number = pending.number;
-        let (reply, answer) = self.0.journal.queues().then(oneshot::channel).unzip();
+        let (reply, answer) = sole.journal.queues().then(oneshot::channel).unzip();
         let envelope = Envelope {
             residents: Arc::downgrade(&self.0.residents),
             channel: channel.clone(),
@@ -181,8 +219,8 @@ impl Store {
             duplicates,
             reply: Mutex::new(reply),
         };
-        let mut mint = Mint::of(&self.residents().environment, &mut state, payloads.len());
-        match self.0.journal.append(Append::new(envelope, payloads), &mut mint) {
+        let mut mint = Mint::of(&self.residents().environment, &mut state);
+        match sole.journal.append(Append::new(envelope, payloads), &mut mint) {
             Taken::Queued => {
                 let earliest = mint.earliest();
                 state.pending_times.begin(number, earliest);
@@ -194,7 +232,7 @@ impl Store {
                 Ok(Attempt::Queued(answer.ok_or_else(never)?))
             }
             Taken::Kept(append) => {
-                if archive.is_some() {
+                if sole.archive.is_some() {
                     state.shown();
                 }
                 Ok(Attempt::Published(append.show(self.residents(), state)))
@@ -228,8 +266,8 @@ impl Store {
     }
 
     /// Asks the journal which of a channel's keys it kept.
-    async fn load_keys(&self, now: Timestamp, name: &ChannelName) -> Result<(), PublishError> {
-        let Some(archive) = self.sole_archive() else { return Ok(()) };
+    async fn load_keys(&self, sole: &Sole, now: Timestamp, name: &ChannelName) -> Result<(), PublishError> {
+        let Some(archive) = &sole.archive else { return Ok(()) };
         let kept = self.ask(name, |reply| archive.keys(name, now, reply)).await?;
         // A channel that was unloaded meanwhile is loaded again, and asked for its keys again.
         let Some(channel) = self.residents().get(name) else { return Ok(()) };
@@ -253,10 +291,10 @@ impl Store {
     }
 
     /// Makes the journal forget a channel to make room for another.
-    async fn evict_for_new_channel(&self, now: Timestamp) -> Result<(), PublishError> {
+    async fn evict_for_new_channel(&self, sole: &Sole, now: Timestamp) -> Result<(), PublishError> {
         let retry_after = self.retention().idempotency;
         let full = PublishError::TooManyChannels { retry_after };
-        let Some(archive) = self.sole_archive() else { return Err(full) };
+        let Some(archive) = &sole.archive else { return Err(full) };
         let (reply, answer) = oneshot::channel();
         archive.make_room(now, Box::new(move |made| drop(reply.send(made))));
         match answer.await {
@@ -268,12 +306,17 @@ impl Store {
     }
 
     /// The channel of this name, made if there is none.
-    fn channel_for(&self, now: Timestamp, name: &ChannelName) -> Result<Arc<Channel>, PublishError> {
+    fn channel_for(
+        &self,
+        sole: &Sole,
+        now: Timestamp,
+        name: &ChannelName,
+    ) -> Result<Arc<Channel>, PublishError> {
         if let Some(channel) = self.residents().get(name) {
             return Ok(channel);
         }
         let full = || PublishError::TooManyChannels { retry_after: self.retention().idempotency };
         let make = || self.residents().get_or_make(name).map_err(|Full| full());
-        make().or_else(|full| if self.forget_one(now) { make() } else { Err(full) })
+        make().or_else(|full| if self.forget_one(sole, now) { make() } else { Err(full) })
     }
 }

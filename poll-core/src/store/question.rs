@@ -13,6 +13,9 @@ use crate::types::{ChannelName, JournalError};
 /// journal's readers hold.
 const QUESTION_BYTES: u64 = 4 * 1024;
 
+/// The size of a small pending question in bytes: its reply, and its entry in a queue.
+const BRIEF_BYTES: u64 = 256;
+
 impl Store {
     /// Asks the journal something about a channel: `send` hands the question over, `take` is called with the answer.
     /// All questions go through here, so that every pending one is charged; if there is no memory for it, that is the
@@ -47,6 +50,21 @@ impl Store {
         let (sender, answer) = oneshot::channel();
         self.question(channel, |_, answered| drop(sender.send(answered)), send);
         answer.await.unwrap_or_else(|_| Err(JournalError::unanswered()))
+    }
+}
+
+impl Store {
+    /// The same for a small question, of which every reader has at most one.
+    pub(super) async fn ask_briefly<T: Send + 'static>(
+        &self,
+        send: impl FnOnce(Reply<T>),
+    ) -> Result<T, JournalError> {
+        let charge = self.memory().charge_unbounded(Kind::ArchiveReads, BRIEF_BYTES);
+        let (sender, answer) = oneshot::channel();
+        send(Box::new(move |answered| drop(sender.send(answered))));
+        let answer = answer.await.unwrap_or_else(|_| Err(JournalError::unanswered()));
+        drop(charge);
+        answer
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::arrive::Arrival;
 use super::handle::Store;
 use super::look::{Missing, is_exact};
 use super::question::Retry;
@@ -39,6 +40,9 @@ impl Store {
         channel: &ChannelName,
         position: Position,
     ) -> Result<Pinned, JournalError> {
+        if let Some(journal) = self.shared() {
+            return self.pin_shared(journal, now, channel, position).await;
+        }
         Ok(match self.find(now, channel).await? {
             Some(channel) => Pinned::of(position, channel.state.lock().visible_log()),
             None => Pinned::of(position, None),
@@ -88,7 +92,8 @@ impl Store {
         self.look_resident(now, channel, |_| *pinned, Some(limit)).map(|(_, view)| view)
     }
 
-    /// [Settles](Self::pin) a position and reads after it in one look; `None` if something has to be fetched first.
+    /// [Settles](Self::pin) a position and reads after it in one look; `None` if something has to be fetched first, or
+    /// a shared journal has to be asked whether there is more.
     #[must_use]
     pub fn open_resident(
         &self,
@@ -97,11 +102,11 @@ impl Store {
         position: Position,
         limit: Limit,
     ) -> Option<(Pinned, View)> {
-        self.look_resident(now, channel, |log| Pinned::of(position, log), Some(limit))
+        self.begin_resident(now, channel, position, Some(limit))
     }
 
-    /// [Resolves](Self::pin) a position and its [state](Self::read_state) in one look; `None` if something
-    /// has to be fetched first.
+    /// [Resolves](Self::pin) a position and its [state](Self::read_state) in one look; `None` as for
+    /// [`open_resident`](Self::open_resident).
     #[must_use]
     pub fn read_state_resident(
         &self,
@@ -109,9 +114,21 @@ impl Store {
         channel: &ChannelName,
         position: Position,
     ) -> Option<(Pinned, ReadState)> {
-        let settle = |log: Option<&Log>| Pinned::of(position, log);
-        let (pinned, view) = self.look_resident(now, channel, settle, None)?;
+        let (pinned, view) = self.begin_resident(now, channel, position, None)?;
         Some((pinned, view.read_state))
+    }
+
+    fn begin_resident(
+        &self,
+        now: Timestamp,
+        channel: &ChannelName,
+        position: Position,
+        limit: Option<Limit>,
+    ) -> Option<(Pinned, View)> {
+        if self.shared().is_some() {
+            return None;
+        }
+        self.look_resident(now, channel, |log| Pinned::of(position, log), limit)
     }
 
     fn look_resident(
@@ -136,6 +153,26 @@ impl Store {
     /// # Errors
     /// As for [`read`](Self::read).
     pub async fn message(
+        &self,
+        now: Timestamp,
+        channel: &ChannelName,
+        locator: Locator,
+    ) -> Result<Found, JournalError> {
+        let Some(journal) = self.shared() else { return self.find_message(now, channel, locator).await };
+        let mut retry = Retry::default();
+        loop {
+            retry.begin(journal);
+            let arrival = self.arrive(journal, now, channel).await?;
+            let found = self.find_message(now, channel, locator).await?;
+            match arrival {
+                // It may exist where the journal is.
+                Arrival::Uncertain(error) if found == Found::Never => retry.after(error).await?,
+                Arrival::Uncertain(_) | Arrival::Current => return Ok(found),
+            }
+        }
+    }
+
+    async fn find_message(
         &self,
         now: Timestamp,
         channel: &ChannelName,

@@ -3,7 +3,8 @@
 use super::handle::Store;
 use crate::channel::{Pinned, View};
 use crate::types::{
-    ChannelName, Cursor, Epoch, Limit, Message, Published, Seq, SeqRange, Stamp, Stamps, Timestamp,
+    ChannelName, Continuity, Cursor, Epoch, Limit, Message, Published, Seq, SeqRange, Stamp, Stamps,
+    Timestamp,
 };
 
 /// An answer that is being read back.
@@ -30,6 +31,9 @@ impl Repetition {
 
     /// Takes a view further: messages that are retained have a stamp, the others are gone.
     fn take(&mut self, view: &View) {
+        if view.read_state.continuity == Continuity::Reset {
+            return self.skip_to(self.last);
+        }
         let batch = view.batch.as_ref().filter(|batch| batch.end().epoch == self.epoch);
         let messages = batch.map_or(&[][..], |batch| batch.messages());
         let last = self.last;

@@ -1,6 +1,6 @@
 //! Expiry: messages that are too old, and channels that hold nothing when there would be too many.
 
-use super::handle::Store;
+use super::handle::{Sole, Store};
 use crate::channel::{Channel, ChannelPhase};
 use crate::types::Timestamp;
 
@@ -21,14 +21,14 @@ impl Store {
             drop(state);
             residents.release_weight(freed);
             if let Some(idle) = idle {
-                residents.unload(&channel, now, idle);
+                self.0.unload(&channel, now, idle);
             }
         }
     }
 
     /// Forgets one channel that holds nothing and has not been used for longer than anything is promised. A reader that
     /// still has a cursor of it gets a reset.
-    pub(super) fn forget_one(&self, now: Timestamp) -> bool {
+    pub(super) fn forget_one(&self, sole: &Sole, now: Timestamp) -> bool {
         let residents = self.residents();
         let unused = now.before(residents.retention.idempotency.max(residents.retention.age));
         let agrees = |channel: &Channel| {
@@ -40,7 +40,7 @@ impl Store {
             if agrees {
                 state.phase = ChannelPhase::Forgotten;
                 // Before the name is free: an incarnation that begins after this must not be forgotten with it.
-                self.0.journal.forget(channel.name());
+                sole.journal.forget(channel.name());
             }
             agrees
         };

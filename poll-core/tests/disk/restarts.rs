@@ -80,7 +80,7 @@ async fn a_sealed_millisecond_stays_sealed_when_the_channel_is_let_go_of() {
         store.send(before, "orders", "x").await;
         let newest = store.read(now, "orders", Position::End).await;
         assert_eq!(newest.read_state.newest_at, before);
-        assert_eq!(store.store.settle(now, &orders, now.as_millis()), now.as_millis());
+        assert_eq!(store.store.settle(now, &orders, now.as_millis()).await.unwrap(), now.as_millis());
         store.send(now.after(std::time::Duration::from_micros(999)), "other", "x").await;
         let late = store.send(now, "orders", "late").await.stamps[0].at;
         assert!(late.as_millis() > now.as_millis(), "{late}");

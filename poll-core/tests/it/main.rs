@@ -13,7 +13,6 @@ mod journal_contract;
 mod late_answers;
 mod log_model;
 mod memory;
-mod minted_elsewhere;
 mod positions;
 mod receipts;
 mod retention;

@@ -18,8 +18,15 @@ pub(crate) trait PollFormat: Send {
         None
     }
 
-    /// Decides where the poll starts, given what was found at the [position looked up](Self::lookup_position).
-    fn start(&mut self, question: Question, _: &Lookup) -> Question {
+    /// The millisecond, since the Unix epoch, to settle before the poll can [start](Self::start), if any, given what was
+    /// found at the [position looked up](Self::lookup_position).
+    fn settles(&mut self, _: &Lookup) -> Option<u64> {
+        None
+    }
+
+    /// Decides where the poll starts, given what was found at the position looked up, and the millisecond up to which
+    /// the channel was settled after that.
+    fn start(&mut self, question: Question, _: &Lookup, _settled: u64) -> Question {
         question
     }
 

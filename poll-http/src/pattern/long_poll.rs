@@ -67,12 +67,18 @@ async fn resolve_start(
             }
             _ => None,
         };
-        Ok(Lookup { now, read_state, message })
+        let lookup = Lookup { now, read_state, message };
+        // After the lookup, so that an event published in between comes after the position and is sent.
+        let settled = match format.settles(&lookup) {
+            Some(millis) => store.settle(now, channel, millis).await?,
+            None => 0,
+        };
+        Ok((lookup, settled))
     };
     let begun = Instant::now();
-    let lookup = worker.archive_read(channel, client, question.wait, read).await?;
+    let (lookup, settled) = worker.archive_read(channel, client, question.wait, read).await?;
     let wait = question.wait.saturating_sub(begun.elapsed());
-    let question = format.start(Question { wait, ..question }, &lookup);
+    let question = format.start(Question { wait, ..question }, &lookup, settled);
     Ok(Request { question, format, wants })
 }
 

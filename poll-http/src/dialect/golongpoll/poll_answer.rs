@@ -51,9 +51,12 @@ impl PollFormat for PollAnswer {
         Some(self.since.position())
     }
 
-    fn start(&mut self, question: Question, lookup: &Lookup) -> Question {
-        let settle = |millis| self.store.settle(lookup.now, &question.channels.only().channel, millis);
-        let Start { position, since_time, granularity } = self.since.start(lookup, settle);
+    fn settles(&mut self, lookup: &Lookup) -> Option<u64> {
+        self.since.settles(lookup)
+    }
+
+    fn start(&mut self, question: Question, lookup: &Lookup, settled: u64) -> Question {
+        let Start { position, since_time, granularity } = self.since.start(lookup, settled);
         (self.since_time, self.granularity) = (since_time, granularity);
         Question { channels: question.channels.at(position), ..question }
     }

@@ -55,28 +55,33 @@ impl Since {
         }
     }
 
-    /// Where the poll starts. `settle` seals the channel up to a millisecond, or an earlier one if an event not later
-    /// than it is being published, and returns which. It is called after the lookup, so that an event published in
-    /// between comes after the position and is sent.
-    pub(super) fn start(self, lookup: &Lookup, settle: impl Fn(u64) -> u64) -> Start {
-        let (now, end) = (lookup.now, &lookup.read_state);
-        // A channel's times may be ahead of the clock. An event's time is never in the future, or its client would get
-        // that event again.
-        let latest = now.max(end.newest_at).as_millis();
-        let (position, since_time, granularity) = match self {
-            Self::Now => (Position::After(end.cursor()), settle(latest), Granularity::Millisecond),
-            // The client's clock is ahead, and would skip what is published meanwhile.
+    /// The millisecond up to which the channel has to be sealed before the poll can start.
+    pub(super) fn settles(self, lookup: &Lookup) -> Option<u64> {
+        let latest = latest(lookup);
+        match self {
+            Self::Now => Some(latest),
             Self::Time(millis) | Self::Event(millis, _) if millis > latest => {
-                let since_time = settle(now.as_millis().saturating_sub(SLACK_MILLIS));
-                (after_millis(since_time), since_time, Granularity::Millisecond)
+                Some(lookup.now.as_millis().saturating_sub(SLACK_MILLIS))
+            }
+            Self::Time(0) | Self::Event(..) => None,
+            // It may be read off a clock: whatever the clock does, events from now on must be later.
+            Self::Time(millis) => Some(millis),
+        }
+    }
+
+    /// Where the poll starts. The channel is sealed up to `settled`: the millisecond that was [asked
+    /// for](Self::settles), or an earlier one if an event not later than that is being published.
+    pub(super) fn start(self, lookup: &Lookup, settled: u64) -> Start {
+        let end = &lookup.read_state;
+        let (position, since_time, granularity) = match self {
+            Self::Now => (Position::After(end.cursor()), settled, Granularity::Millisecond),
+            // The client's clock is ahead, and would skip what is published meanwhile.
+            Self::Time(millis) | Self::Event(millis, _) if millis > latest(lookup) => {
+                (after_millis(settled), settled, Granularity::Millisecond)
             }
             Self::Time(0) => (Position::Start, 0, Granularity::Millisecond),
             Self::Event(0, _) => (Position::Start, 0, Granularity::Message),
-            Self::Time(millis) => {
-                // It may be read off a clock: whatever the clock does, events from now on must be later.
-                settle(millis);
-                (after_millis(millis), millis, Granularity::Millisecond)
-            }
+            Self::Time(millis) => (after_millis(millis), millis, Granularity::Millisecond),
             Self::Event(millis, last) => (
                 after_event(millis, last, LastEvent::of(last, lookup.message.as_ref())),
                 millis,
@@ -96,6 +101,12 @@ impl LastEvent {
             Some(Found::Message(..) | Found::Never) | None => Self::Unknown,
         }
     }
+}
+
+/// The latest millisecond that an event can have had. A channel's times may be ahead of the clock. An event's time is
+/// never in the future, or its client would get that event again.
+fn latest(lookup: &Lookup) -> u64 {
+    lookup.now.max(lookup.read_state.newest_at).as_millis()
 }
 
 /// After all events of a millisecond.
@@ -127,7 +138,10 @@ mod tests {
     fn a_clock_from_the_future_counts_as_two_seconds_ago() {
         let read_state = ReadState { newest_at: NOW, ..ReadState::EMPTY };
         let lookup = Lookup { now: NOW, read_state, message: None };
-        let used = |since: Since, sealed: u64| since.start(&lookup, |millis| millis.min(sealed)).since_time;
+        let used = |since: Since, sealed: u64| {
+            let settled = since.settles(&lookup).map_or(0, |millis| millis.min(sealed));
+            since.start(&lookup, settled).since_time
+        };
         assert_eq!(used(Since::Time(1_000_001), u64::MAX), 998_000);
         assert_eq!(used(Since::Time(1_000_000), u64::MAX), 1_000_000);
         assert_eq!(used(Since::Time(0), u64::MAX), 0);
