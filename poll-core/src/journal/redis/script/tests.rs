@@ -1,0 +1,1 @@
+//! Tests of the script on a real Redis.
