@@ -24,31 +24,46 @@ const TAIL: usize = 20;
 /// What a server says in front of its address.
 const LISTENING: &str = "listening on http://";
 
-/// The server's program.
+/// The server's program, and what it finds in its environment beside our own.
 #[derive(Clone, Debug)]
-pub struct Binary(PathBuf);
+pub struct Binary {
+    path: PathBuf,
+    environment: Vec<(String, String)>,
+}
 
 impl Binary {
     /// The one given on the command line, else a fresh release build.
     pub fn given_or_built(given: Option<&Path>) -> Result<Self> {
         if let Some(path) = given {
             ensure!(path.is_file(), "{} is not a program", path.display());
-            return Ok(Self(std::path::absolute(path)?));
+            return Ok(Self::at(std::path::absolute(path)?));
         }
         run(&mut cargo(["build", "--release", "--package", "poll-server"]))?;
-        Ok(Self(target().join("release/poll-server")))
+        Ok(Self::at(target().join("release/poll-server")))
+    }
+
+    fn at(path: PathBuf) -> Self {
+        Self { path, environment: Vec::new() }
+    }
+
+    /// The same program with one more variable in its environment.
+    #[must_use]
+    pub fn with_variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 
     /// The program as a command of its own, with nobody's settings.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(&self.0);
-        command.env_remove("RUST_LOG").stdin(Stdio::null());
+        let mut command = Command::new(&self.path);
+        let environment = self.environment.iter().map(|(name, value)| (name, value));
+        command.env_remove("RUST_LOG").envs(environment).stdin(Stdio::null());
         command
     }
 
@@ -56,7 +71,7 @@ impl Binary {
     pub fn of_the_tests() -> Result<Self> {
         let path = target().join("debug/poll-server");
         ensure!(path.is_file(), "the tests have left no server at {}", path.display());
-        Ok(Self(path))
+        Ok(Self::at(path))
     }
 }
 
@@ -98,19 +113,17 @@ impl Server {
         let is_given = |option| arguments.iter().any(|argument| argument.starts_with(option));
         let defaults = [("--listen", "--listen=127.0.0.1:0"), ("--store", "--store=memory:")];
         let defaults = defaults.iter().filter(|(option, _)| !is_given(option)).map(|(_, default)| default);
-        let mut command = Command::new(&binary.0);
+        let mut command = binary.command();
         if keyboard == Keyboard::Apart {
             command.process_group(0);
         }
         let mut child = command
             .args(defaults)
             .args(arguments)
-            .env_remove("RUST_LOG")
-            .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
-            .with_context(|| format!("cannot start {}", binary.0.display()))?;
+            .with_context(|| format!("cannot start {}", binary.path.display()))?;
         let errors = child.stderr.take().context("the server's error stream is a pipe")?;
         let (tell_address, say_address) = channel();
         let (hold, gone) = channel();
@@ -237,7 +250,7 @@ mod tests {
     #[test]
     fn a_program_that_never_listens_is_quoted() {
         // Any program that knows no `--listen` says so and goes.
-        let error = Server::start(&Binary("/bin/sh".into()), &[], Keyboard::Shared).unwrap_err();
+        let error = Server::start(&Binary::at("/bin/sh".into()), &[], Keyboard::Shared).unwrap_err();
         assert!(format!("{error:#}").contains("option"), "{error:#}");
     }
 }

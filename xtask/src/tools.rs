@@ -37,6 +37,10 @@ pub const TOOLS: &[Tool] = &[
     Tool { program: "nginx", package: "nginx-light", purpose: "poll behind a proxy" },
     Tool { program: "haproxy", package: "haproxy", purpose: "poll behind a proxy" },
     Tool { program: "varnishd", package: "varnish", purpose: "poll behind a proxy" },
+    Tool { program: "redis-server", package: "redis-server", purpose: "servers that share a log" },
+    Tool { program: "redis-cli", package: "redis-tools", purpose: "the same, and what breaks there" },
+    Tool { program: "redis-benchmark", package: "redis-tools", purpose: "what a script costs Redis alone" },
+    Tool { program: "faketime", package: "faketime", purpose: "a server whose clock is wrong" },
     Tool { program: "openssl", package: "openssl", purpose: "a certificate for HTTP/2 behind nginx" },
 ];
 

@@ -3,13 +3,14 @@
 //! Pure: tokens in, counts out. A *token* names one message.
 
 use std::collections::HashMap;
+use std::time::Instant;
 
 use crate::position::Seen;
 use crate::tally::Counts;
 use xtask::history::History;
 
 /// A channel's log: every token and its numbers, from 1.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Log {
     numbers: HashMap<String, Vec<u64>>,
     /// The newest message's token.
@@ -20,10 +21,19 @@ pub(super) struct Log {
 /// What a publisher was told of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Told {
-    /// It is kept, under this number if the dialect tells numbers.
-    Kept(Option<u64>),
-    /// Nothing, since the server died or left.
+    /// It is kept, in this place if the dialect tells places.
+    Kept(Option<Place>),
+    /// It is not kept.
+    Refused,
+    /// Nothing, since the server died or left, or that the outcome is unknown.
     Nothing,
+}
+
+/// A message's place: its number in one incarnation of its channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) epoch: u64,
+    pub(super) seq: u64,
 }
 
 /// One message that a publisher sent.
@@ -31,6 +41,8 @@ pub(super) enum Told {
 pub(super) struct Sent {
     pub(super) token: String,
     pub(super) told: Told,
+    /// When it was told.
+    pub(super) at: Instant,
 }
 
 impl Log {
@@ -41,45 +53,64 @@ impl Log {
         self.last = Some(token);
     }
 
-    fn numbers_of(&self, token: &str) -> &[u64] {
+    /// All tokens, in their order.
+    pub(super) fn tokens(&self) -> Vec<&str> {
+        let mut all: Vec<(u64, &str)> = self
+            .numbers
+            .iter()
+            .flat_map(|(token, numbers)| numbers.iter().map(move |number| (*number, token.as_str())))
+            .collect();
+        all.sort_unstable();
+        all.into_iter().map(|(_, token)| token).collect()
+    }
+
+    pub(super) fn numbers_of(&self, token: &str) -> &[u64] {
         self.numbers.get(token).map_or(&[], Vec::as_slice)
     }
 
     /// Judges what one publisher sent, in that order. *unsaid*: never answered and in the log all the same, which is
-    /// allowed; *moved*: in the log under another number than the acknowledged one.
-    pub(super) fn judge_publisher(&self, sent: &[Sent]) -> Counts<7> {
-        let (mut acknowledged, mut unsaid, mut lost) = (0, 0, 0);
-        let (mut doubled, mut disorder, mut moved, mut newest) = (0, 0, 0, 0);
+    /// allowed, also behind later ones; *moved*: in the log under another number than the acknowledged one; *lied*: in the
+    /// log though it was refused.
+    pub(super) fn judge_publisher<'a>(&self, sent: impl IntoIterator<Item = &'a Sent>) -> Counts<9> {
+        let (mut all, mut acknowledged, mut refused, mut unsaid, mut lost) = (0, 0, 0, 0, 0);
+        let (mut doubled, mut disorder, mut moved, mut lied, mut newest) = (0, 0, 0, 0, 0);
         for sent in sent {
+            all += 1;
             let numbers = self.numbers_of(&sent.token);
             doubled += (numbers.len() as u64).saturating_sub(1);
             match (sent.told, numbers.first()) {
                 (Told::Kept(_), None) => lost += 1,
-                (Told::Kept(Some(seq)), Some(&number)) if seq != number => moved += 1,
+                (Told::Kept(Some(place)), Some(&number)) if place.seq != number => moved += 1,
                 (Told::Nothing, Some(_)) => unsaid += 1,
+                (Told::Refused, Some(_)) => lied += 1,
                 _ => {}
             }
-            acknowledged += u64::from(sent.told != Told::Nothing);
-            if let Some(&number) = numbers.first() {
+            let is_kept = matches!(sent.told, Told::Kept(_));
+            acknowledged += u64::from(is_kept);
+            refused += u64::from(sent.told == Told::Refused);
+            if let Some(&number) = numbers.first().filter(|_| is_kept) {
                 disorder += u64::from(number < newest);
                 newest = newest.max(number);
             }
         }
         [
-            ("sent", sent.len() as u64),
+            ("sent", all),
             ("acknowledged", acknowledged),
+            ("refused", refused),
             ("unsaid", unsaid),
             ("lost", lost),
             ("doubled", doubled),
             ("disorder", disorder),
             ("moved", moved),
+            ("lied", lied),
         ]
     }
 
     /// Judges what one reader was given, in that order. *phantom*: not in the log, or under another number.
-    pub(super) fn judge_reader(&self, seen: &[Seen]) -> Counts<5> {
-        let (mut history, mut phantom) = (History::default(), 0);
+    pub(super) fn judge_reader<'a>(&self, seen: impl IntoIterator<Item = &'a Seen>) -> Counts<5> {
+        let (mut history, mut given, mut phantom) = (History::default(), 0, 0);
         for seen in seen {
+            given += 1;
             let numbers = self.numbers_of(&seen.token);
             match (seen.seq, numbers.first()) {
                 (Some(seq), _) if numbers.contains(&seq) => history.saw(seq),
@@ -89,7 +120,7 @@ impl Log {
         }
         let verdict = history.verdict(self.length);
         [
-            ("given", seen.len() as u64),
+            ("given", given),
             ("lost", verdict.lost),
             ("doubled", verdict.doubled),
             ("disorder", verdict.disordered),
@@ -116,11 +147,11 @@ mod tests {
     }
 
     fn sent(token: &str, told: Told) -> Sent {
-        Sent { token: token.to_owned(), told }
+        Sent { token: token.to_owned(), told, at: Instant::now() }
     }
 
     fn seen(seq: Option<u64>, token: &str) -> Seen {
-        Seen { seq, token: token.to_owned() }
+        Seen { seq, epoch: None, token: token.to_owned() }
     }
 
     /// The columns that are not zero.
@@ -133,14 +164,15 @@ mod tests {
         let kept = Told::Kept(None);
         let judge = |tokens: &[&str], sent: &[Sent]| found(log(tokens).judge_publisher(sent));
         let (one, two) = ([("sent", 1), ("acknowledged", 1)], [("sent", 2), ("acknowledged", 2)]);
-        assert_eq!(judge(&["a", "b"], &[sent("a", Told::Kept(Some(1))), sent("b", kept)]), two);
+        let first = Told::Kept(Some(Place { epoch: 1, seq: 1 }));
+        assert_eq!(judge(&["a", "b"], &[sent("a", first), sent("b", kept)]), two);
         assert_eq!(judge(&["b"], &[sent("a", kept), sent("b", kept)]), [two[0], two[1], ("lost", 1)]);
         assert_eq!(judge(&["a", "a"], &[sent("a", kept)]), [one[0], one[1], ("doubled", 1)]);
         assert_eq!(
             judge(&["b", "a"], &[sent("a", kept), sent("b", kept)]),
             [two[0], two[1], ("disorder", 1)]
         );
-        assert_eq!(judge(&["x", "a"], &[sent("a", Told::Kept(Some(1)))]), [one[0], one[1], ("moved", 1)]);
+        assert_eq!(judge(&["x", "a"], &[sent("a", first)]), [one[0], one[1], ("moved", 1)]);
     }
 
     #[test]
@@ -150,6 +182,17 @@ mod tests {
         assert_eq!(judge(&[]), [("sent", 1)]);
         assert_eq!(judge(&["a"]), [("sent", 1), ("unsaid", 1)]);
         assert_eq!(judge(&["a", "a"]), [("sent", 1), ("unsaid", 1), ("doubled", 1)]);
+        // It may have been on its way until then.
+        let late = log(&["b", "a"]).judge_publisher(&[sent("a", Told::Nothing), sent("b", Told::Kept(None))]);
+        assert_eq!(found(late), [("sent", 2), ("acknowledged", 1), ("unsaid", 1)]);
+    }
+
+    #[test]
+    fn what_was_refused_must_not_be_there() {
+        let refused = [sent("a", Told::Refused)];
+        let judge = |tokens: &[&str]| found(log(tokens).judge_publisher(&refused));
+        assert_eq!(judge(&[]), [("sent", 1), ("refused", 1)]);
+        assert_eq!(judge(&["a"]), [("sent", 1), ("refused", 1), ("lied", 1)]);
     }
 
     #[test]

@@ -97,20 +97,34 @@ impl Client {
 }
 
 impl Answer {
-    /// The JSON of a response that has this status.
+    /// The JSON of a response that has this status and from which nothing is missing.
     pub(super) fn json(&self, status: u16) -> Result<Value> {
-        expect(self.status, &self.headers, status)?;
+        let value = self.json_of_a_part(status)?;
+        ensure!(!self.says_missed(), "an answer says that messages were missed");
+        Ok(value)
+    }
+
+    /// Whether it says by a header that messages were missed.
+    pub(super) fn says_missed(&self) -> bool {
+        self.headers.contains_key("poll-missed")
+    }
+
+    /// The JSON of a response that has this status.
+    pub(super) fn json_of_a_part(&self, status: u16) -> Result<Value> {
+        expect(self.status, status)?;
         let text = || format!("`{}` is not JSON", String::from_utf8_lossy(&self.body));
         serde_json::from_slice(&self.body).with_context(text)
     }
 }
 
-/// Fails unless the status is the wanted one and nothing was missed.
-pub(super) fn expect(status: impl Into<u16>, headers: &HeaderMap, wanted: u16) -> Result<()> {
+/// Fails unless the status is the wanted one.
+pub(super) fn expect(status: impl Into<u16>, wanted: u16) -> Result<()> {
     let status = status.into();
-    ensure!(!headers.contains_key("poll-missed"), "an answer says that messages were missed");
-    if status == 503 && wanted != 503 {
-        return Err(Gone("the server says that it cannot serve now").into());
+    match status {
+        503 if wanted != 503 => return Err(Gone("the server says that it cannot serve now").into()),
+        // Only a proxy says so.
+        502 | 504 => return Err(Gone("the server behind the proxy has gone").into()),
+        _ => {}
     }
     ensure!(status == wanted, "status {status} where {wanted} was due");
     Ok(())

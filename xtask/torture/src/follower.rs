@@ -17,10 +17,11 @@ use crate::fixture::name;
 use crate::pattern::Pattern;
 use crate::position::{Position, Seen};
 use crate::reader::Reader;
+use crate::route::Route;
 use crate::tally::Tally;
 
 /// Longer than any question takes.
-const SILENCE: Duration = Duration::from_secs(30);
+const SILENCE: Duration = Duration::from_secs(45);
 /// How long the last message of a channel is waited for once it is known.
 const QUIET: Duration = Duration::from_secs(15);
 /// Pause before the next question to a server that has gone, in tenths of a millisecond.
@@ -37,10 +38,12 @@ pub(super) type Ends = Option<Arc<HashMap<(SocketAddr, String), String>>>;
 
 /// What a reader was given.
 pub(super) struct Account {
-    pattern: Pattern,
+    pub(super) pattern: Pattern,
     pub(super) address: SocketAddr,
     pub(super) channel: String,
-    seen: Vec<Seen>,
+    pub(super) seen: Vec<Seen>,
+    /// How many had been seen at each reset.
+    pub(super) resets: Vec<usize>,
     questions: u64,
     /// Questions that gave no message, and those from which the server went away.
     empty: u64,
@@ -51,24 +54,31 @@ pub(super) struct Account {
 impl Account {
     /// Judges what was given against the channel's log.
     pub(super) fn judge(self, log: &Log, tally: &mut Tally) {
+        tally.add(&name(&self.pattern), log.judge_reader(&self.seen));
+        self.count(tally);
+    }
+
+    /// Counts what has nothing to do with the log.
+    pub(super) fn count(self, tally: &mut Tally) {
         let row = name(&self.pattern);
         tally.add(
             &row,
             [("readers", 1), ("questions", self.questions), ("empty", self.empty), ("cut", self.gone)],
         );
-        tally.add(&row, log.judge_reader(&self.seen));
         tally.faults.extend(self.faults);
     }
 }
 
-/// Reads until the channel's last message was seen, or nothing comes any more.
+/// Reads until the channel's last message was seen, or nothing comes any more. A reader that knows several addresses
+/// goes to the next after a failure and after half of its questions.
 pub(super) async fn follow(
-    pattern: Pattern,
-    address: SocketAddr,
+    mut reader: Reader,
+    route: Route,
     mut position: Position,
     ends: watch::Receiver<Ends>,
 ) -> Account {
-    let mut reader = Reader::new(pattern, address);
+    let (pattern, address, mut turn) = (reader.pattern(), route.first(), 0);
+    position.way = route.at(turn).way;
     let key = (address, position.channel.clone());
     let (mut news, mut faults, mut empty, mut gone) = (Instant::now(), Vec::new(), 0, 0);
     loop {
@@ -82,6 +92,11 @@ pub(super) async fn follow(
             Ok(Err(error)) => Some(Some(format!("{error:#}"))),
             Err(_) => Some(Some(format!("no end of a question within {SILENCE:?}"))),
         };
+        if route.has_turns() && (fault.is_some() || position.aim.coin()) {
+            turn += 1;
+            reader.turn_to(route.at(turn).address);
+            position.way = route.at(turn).way;
+        }
         if let Some(fault) = fault {
             let question = position.questions;
             faults.extend(
@@ -103,8 +118,8 @@ pub(super) async fn follow(
             has_all || news.elapsed() > QUIET
         });
         if is_over || faults.len() >= FAULTS {
-            let Position { channel, seen, questions, .. } = position;
-            return Account { pattern, address, channel, seen, questions, empty, gone, faults };
+            let Position { channel, seen, resets, questions, .. } = position;
+            return Account { pattern, address, channel, seen, resets, questions, empty, gone, faults };
         }
     }
 }

@@ -6,15 +6,14 @@
 
 mod supervisor;
 
-use std::net::SocketAddr;
-
 use anyhow::{Context as _, Result};
 use clap::Args;
 
-use self::supervisor::{Supervisor, free_port};
+use self::supervisor::Supervisor;
 use crate::fixture::{DRAIN, Fixture, block_on};
 use crate::pattern::Pattern;
 use crate::population::{Cuts, Population};
+use crate::ports::Ports;
 use crate::publisher::Door;
 
 /// The first is the one that chat reads.
@@ -56,7 +55,7 @@ impl Kills {
     pub(super) fn run(&self) -> Result<()> {
         let folder = tempfile::tempdir().context("no folder for the store")?;
         let seed = self.fixture.seed();
-        let address = SocketAddr::from(([127, 0, 0, 1], free_port(seed)?));
+        let address = Ports::new().next()?;
         println!("torture kills: {} kills on {address}, --seed {seed}", self.rounds);
         let mut flags: Vec<String> = FLAGS.iter().map(ToString::to_string).collect();
         flags.push(format!("--listen={address}"));

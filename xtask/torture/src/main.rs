@@ -1,10 +1,11 @@
 //! `cargo xtask torture`: real servers, publishes at the worst moments, and checkers that prove that a client that
 //! follows its rules sees every message once and in order.
 //!
-//! Seven courses, each a file above the words they share. By itself: publishes aimed at the edge of every wait of every
+//! Eight courses, each a file above the words they share. By itself: publishes aimed at the edge of every wait of every
 //! native pattern. `dialects`: the same under the rules of the other dialects' clients. `kills`: a durable server that is
 //! killed at random moments. `damage`: files in which a byte was changed. `churn`: crowds that come and leave badly beside
-//! honest clients. `drain`: SIGTERM under load. `hoard`: peers that make the server keep all they can. In a race the
+//! honest clients. `drain`: SIGTERM under load. `hoard`: peers that make the server keep all they can.
+//! `cluster`: several servers over one Redis, and all that breaks between them. In a race the
 //! reader says when its wait will end, and the publisher shoots −2…+3 ms around that moment. `checker.rs` and
 //! [`xtask::history`] judge, and know no HTTP.
 
@@ -18,6 +19,7 @@ mod aim;
 mod checker;
 mod churn;
 mod client;
+mod cluster;
 mod damage;
 mod dialects;
 mod drain;
@@ -30,10 +32,12 @@ mod metrics;
 mod pattern;
 mod payload;
 mod population;
+mod ports;
 mod position;
 mod publisher;
 mod race;
 mod reader;
+mod route;
 mod tally;
 
 use std::process::ExitCode;
@@ -43,6 +47,7 @@ use clap::{Parser, Subcommand};
 use xtask::steps::Steps;
 
 use self::churn::Churn;
+use self::cluster::Cluster;
 use self::damage::Damage;
 use self::dialects::Dialects;
 use self::drain::Drain;
@@ -78,6 +83,8 @@ enum Course {
     Drain(Drain),
     /// Let peers make the server keep all they can, and prove that memory stays bounded
     Hoard(Hoard),
+    /// Break what is between several servers and the Redis that they share, and Redis itself
+    Cluster(Cluster),
 }
 
 impl Torture {
@@ -89,6 +96,7 @@ impl Torture {
             Some(Course::Churn(churn)) => churn.run(),
             Some(Course::Drain(drain)) => drain.run(),
             Some(Course::Hoard(hoard)) => hoard.run(),
+            Some(Course::Cluster(cluster)) => cluster.run(),
             None if self.race.short => self.run_short(),
             None => self.race.run(),
         }
@@ -104,7 +112,8 @@ impl Torture {
         steps.step("damage", || Damage::short(fixture.clone()).run())?;
         steps.step("churn", || Churn::short(fixture.clone()).run())?;
         steps.step("drain", || Drain::short(fixture.clone()).run())?;
-        steps.step("hoard", || Hoard::short(fixture.clone()).run())
+        steps.step("hoard", || Hoard::short(fixture.clone()).run())?;
+        steps.step("cluster", || Cluster::short(fixture.clone()).run())
     }
 }
 

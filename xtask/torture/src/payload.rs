@@ -1,7 +1,9 @@
 //! What answers say: the lines of a stream, the messages of a poll, and the token in each message.
 //!
-//! Anything that a reader of a sound log must never be told (a reset, something missed, the channel's end) is an error
-//! here, because no channel of a course is ever reset, trimmed or closed.
+//! Anything that no reader may be told (something missed without a reset, the channel's end) is an error here, because
+//! no channel of a course is ever trimmed or closed. Whether a reader may be told a reset is for its [position] to say.
+//!
+//! [position]: crate::position::Position::told
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
@@ -17,6 +19,28 @@ pub(super) enum Line {
     Message(Message),
     /// A message that comes by a pushed response, named by its cursor.
     Announced { seq: u64, cursor: String },
+    /// Something about the log itself.
+    Told { notice: Notice, cursor: String },
+}
+
+/// What a reader is told about the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Notice {
+    /// It is another one now, and begins anew.
+    Reset,
+    /// Nothing new can come.
+    Stalled,
+    /// It can again.
+    Resumed,
+}
+
+/// What a poll was answered.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Polled {
+    pub(super) messages: Vec<Message>,
+    /// Where to go on.
+    pub(super) cursor: String,
+    pub(super) notice: Option<Notice>,
 }
 
 /// A message, and where to go on after it if that was told with it.
@@ -36,20 +60,31 @@ pub(super) fn line(line: &str) -> Result<Line> {
         Some("connected" | "heartbeat") => Ok(Line::Position { cursor }),
         Some("update") => Ok(Line::Message(message(&value, "message", Some(cursor))?)),
         Some("push") => Ok(Line::Announced { seq: number(&value)?, cursor }),
+        Some("reset") => Ok(Line::Told { notice: Notice::Reset, cursor }),
+        Some("stalled") => Ok(Line::Told { notice: Notice::Stalled, cursor }),
+        Some("resumed") => Ok(Line::Told { notice: Notice::Resumed, cursor }),
         Some("closed") if value["reason"] == "draining" => Err(Gone("the server drains").into()),
         _ => bail!("no reader should be told `{line}`"),
     }
 }
 
-/// Reads a short or long poll: its messages, and the cursor to go on from.
-pub(super) fn poll(value: &Value) -> Result<(Vec<Message>, String)> {
-    for flag in ["missed", "reset", "closed"] {
+/// Reads a short or long poll.
+pub(super) fn poll(value: &Value) -> Result<Polled> {
+    for flag in ["missed", "closed"] {
         ensure!(value.get(flag).is_none(), "no reader should be told `{value}`");
     }
+    let notice = value.get("reset").map(|_| Notice::Reset);
     let list = value["messages"].as_array().with_context(|| format!("`{value}` has no messages"))?;
     ensure!(value["count"] == list.len(), "`{value}` counts wrongly");
     let messages = list.iter().map(|one| message(one, "content", None)).collect::<Result<_>>()?;
-    Ok((messages, text(value, "cursor")?))
+    Ok(Polled { messages, cursor: text(value, "cursor")?, notice })
+}
+
+/// The incarnation of a channel that a cursor belongs to. A cursor is opaque to clients; a judge may look into it.
+pub(super) fn epoch(cursor: &str) -> Result<u64> {
+    let digits = cursor.get(..16).filter(|_| cursor.len() == 32);
+    let epoch = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok());
+    epoch.with_context(|| format!("`{cursor}` is no cursor"))
 }
 
 /// Reads a message that stands under `payload`.
@@ -90,7 +125,19 @@ mod tests {
             line(r#"{"type":"heartbeat","cursor":"c"}"#).unwrap(),
             Line::Position { cursor: "c".into() }
         );
-        assert!(line(r#"{"type":"reset","missed":1,"cursor":"c"}"#).is_err());
+        for (name, notice) in
+            [("reset", Notice::Reset), ("stalled", Notice::Stalled), ("resumed", Notice::Resumed)]
+        {
+            let told = line(&format!(r#"{{"type":"{name}","cursor":"c"}}"#)).unwrap();
+            assert_eq!(told, Line::Told { notice, cursor: "c".into() });
+        }
+        assert!(line(r#"{"type":"closed","reason":"ended","cursor":"c"}"#).is_err());
+    }
+
+    #[test]
+    fn a_cursor_names_its_epoch() {
+        assert_eq!(epoch(&format!("{:016x}{:016x}", 7, 9)).ok(), Some(7));
+        assert!(epoch("7").is_err());
     }
 
     #[test]
@@ -106,10 +153,14 @@ mod tests {
     #[test]
     fn a_poll_that_missed_something_is_an_error() {
         let fine = serde_json::json!({"messages": [{"id": 1, "content": "1"}], "count": 1, "cursor": "c"});
-        assert_eq!(
-            poll(&fine).unwrap(),
-            (vec![Message { seq: 1, token: "1".into(), cursor: None }], "c".into())
-        );
+        let polled = Polled {
+            messages: vec![Message { seq: 1, token: "1".into(), cursor: None }],
+            cursor: "c".into(),
+            notice: None,
+        };
+        assert_eq!(poll(&fine).unwrap(), polled);
+        let reset = serde_json::json!({"messages": [], "count": 0, "cursor": "c", "reset": true});
+        assert_eq!(poll(&reset).unwrap().notice, Some(Notice::Reset));
         assert!(poll(&serde_json::json!({"messages": [], "count": 0, "cursor": "c", "missed": 1})).is_err());
     }
 }

@@ -17,9 +17,10 @@ use crate::checker::Log;
 use crate::client::Client;
 use crate::follower::{self, Account, Ends, follow};
 use crate::pattern::Pattern;
-use crate::payload;
+use crate::payload::{self, Polled};
 use crate::position::Position;
 use crate::publisher::{self, Door, Pace, Published, Publisher, Stop};
+use crate::reader::Reader;
 use crate::tally::Tally;
 
 /// By how many milliseconds clocks are wrong; one is ahead by more than any race takes.
@@ -54,7 +55,7 @@ impl Population {
             let number = self.publishers.len() as u64 + 1;
             let publisher = Publisher {
                 door,
-                address: self.address,
+                route: self.address.into(),
                 channel: channel.to_owned(),
                 name: format!("{channel}-{number}"),
                 seed: self.seed.wrapping_add(7_919 * number),
@@ -70,7 +71,8 @@ impl Population {
         for &pattern in patterns {
             let seed = self.seed.wrapping_add(104_729 * (self.readers.len() as u64 + 1));
             let position = Position::new(channel, slow, seed);
-            self.readers.spawn_local(follow(pattern, self.address, position, self.end.subscribe()));
+            let reader = Reader::new(pattern, self.address);
+            self.readers.spawn_local(follow(reader, self.address.into(), position, self.end.subscribe()));
         }
     }
 
@@ -94,10 +96,12 @@ impl Population {
             if number == 0 {
                 position = position.aimed_at(announce.clone());
             }
-            self.readers.spawn_local(follow(pattern, address, position, self.end.subscribe()));
+            let reader = Reader::new(pattern, address);
+            self.readers.spawn_local(follow(reader, address.into(), position, self.end.subscribe()));
         }
         let (channel, name, pace) = (channel.to_owned(), format!("{channel}-1"), Pace::Edges(edges));
-        let publisher = Publisher { door: Door::Native, address, channel, name, seed: !seed, pace, stop };
+        let (door, route) = (Door::Native, address.into());
+        let publisher = Publisher { door, route, channel, name, seed: !seed, pace, stop };
         self.publishers.spawn_local(publisher.run());
     }
 
@@ -106,17 +110,17 @@ impl Population {
         self.stop.send_replace(true);
         let published = self.publishers.join_all().await;
         let mut logs = BTreeMap::new();
-        for Published { address, channel, .. } in &published {
-            if let Entry::Vacant(log) = logs.entry((*address, channel.clone())) {
-                log.insert(read_back(*address, channel).await?);
+        for Published { route, channel, .. } in &published {
+            if let Entry::Vacant(log) = logs.entry((route.first(), channel.clone())) {
+                log.insert(read_back(route.first(), channel).await?.log);
             }
         }
         let last = logs.iter().filter_map(|(key, log)| Some((key.clone(), log.last.clone()?)));
         self.end.send_replace(Some(Arc::new(last.collect::<HashMap<_, _>>())));
         let faulty = usize::from(cuts == Cuts::Faults);
-        let mut publishers = Tally::new("published by", publisher::COLUMNS, 4 + faulty);
+        let mut publishers = Tally::new("published by", publisher::COLUMNS, 5 + faulty);
         for one in published {
-            let log = &logs[&(one.address, one.channel.clone())];
+            let log = &logs[&(one.route.first(), one.channel.clone())];
             one.judge(log, &mut publishers);
         }
         let mut readers = Tally::new("read by", follower::COLUMNS, 4 + faulty);
@@ -130,14 +134,20 @@ impl Population {
     }
 }
 
-/// A channel's log, from its first message to its last.
-async fn read_back(address: SocketAddr, channel: &str) -> Result<Log> {
+/// A channel as one server has it, from its first message to its last.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Whole {
+    pub(super) epoch: u64,
+    pub(super) log: Log,
+}
+
+pub(super) async fn read_back(address: SocketAddr, channel: &str) -> Result<Whole> {
     let (mut client, mut log, mut from) = (Client::new(address), Log::default(), "last_id=0".to_owned());
     loop {
         let target = format!("/api/poll?channel={channel}&{from}");
-        let (messages, cursor) = payload::poll(&client.get(&target).await?.json(200)?)?;
+        let Polled { messages, cursor, .. } = payload::poll(&client.get(&target).await?.json(200)?)?;
         if messages.is_empty() {
-            return Ok(log);
+            return Ok(Whole { epoch: payload::epoch(&cursor)?, log });
         }
         for message in messages {
             ensure!(message.seq == log.length + 1, "{channel} has a hole before {}", message.seq);

@@ -4,18 +4,38 @@
 
 use std::time::Duration;
 
+use anyhow::{Result, bail};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::aim::Aim;
+use crate::payload::{self, Notice};
 
 /// A message as a reader was given it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Seen {
     /// Its number, in the dialects that have numbers.
     pub(super) seq: Option<u64>,
+    /// The incarnation of the channel that its number belongs to, in the dialects that have cursors.
+    pub(super) epoch: Option<u64>,
     /// What its publisher called it.
     pub(super) token: String,
+}
+
+/// Whether a reader may be told that its log was reset or is stalled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Notices {
+    Faults,
+    Expected,
+}
+
+/// Whether a reader is connected to the server itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// A message is a chunk.
+    Direct,
+    /// Something on the way may have put chunks together or taken them apart.
+    Relayed,
 }
 
 /// What a client of another dialect, or one that asks conditionally, keeps between two questions; nothing before the
@@ -38,6 +58,10 @@ pub(super) struct Position {
     /// Where to go on in the native dialect; none before the first answer.
     pub(super) cursor: Option<String>,
     pub(super) seen: Vec<Seen>,
+    /// How many messages had been seen at each reset.
+    pub(super) resets: Vec<usize>,
+    pub(super) notices: Notices,
+    pub(super) way: Way,
     /// How many were asked.
     pub(super) questions: u64,
     pub(super) aim: Aim,
@@ -54,6 +78,9 @@ impl Position {
             slow,
             cursor: None,
             seen: Vec::new(),
+            resets: Vec::new(),
+            notices: Notices::Faults,
+            way: Way::Direct,
             questions: 0,
             aim: Aim::new(seed),
             shooter: None,
@@ -92,8 +119,25 @@ impl Position {
         }
     }
 
-    /// Takes down a message; dialects without numbers have no `seq`.
-    pub(super) fn saw(&mut self, seq: Option<u64>, token: String) {
-        self.seen.push(Seen { seq, token });
+    /// Takes down a message of the native dialect, with the cursor that came with it or after it.
+    pub(super) fn saw(&mut self, seq: u64, token: String, cursor: &str) -> Result<()> {
+        self.seen.push(Seen { seq: Some(seq), epoch: Some(payload::epoch(cursor)?), token });
+        Ok(())
+    }
+
+    /// Takes down a message of a dialect without numbers.
+    pub(super) fn saw_unnumbered(&mut self, token: String) {
+        self.seen.push(Seen { seq: None, epoch: None, token });
+    }
+
+    /// Takes down what was said of the log.
+    pub(super) fn told(&mut self, notice: Notice) -> Result<()> {
+        if self.notices == Notices::Faults {
+            bail!("no reader should be told {notice:?}");
+        }
+        if notice == Notice::Reset {
+            self.resets.push(self.seen.len());
+        }
+        Ok(())
     }
 }

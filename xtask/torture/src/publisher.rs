@@ -3,7 +3,6 @@
 //! With an `Idempotency-Key` it asks again until it is answered. Without one it cannot know
 //! whether the message was kept, and goes on to the next.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -15,15 +14,17 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::aim::{Aim, decide_by, in_window};
-use crate::checker::{Log, Sent, Told};
-use crate::client::{Client, is_gone};
+use crate::checker::{Log, Place, Sent, Told};
+use crate::client::{Answer, Client, is_gone};
 use crate::fixture::name;
+use crate::payload;
+use crate::route::Route;
 use crate::tally::Tally;
 
 /// Before another attempt, in tenths of a millisecond.
 const AGAIN: std::ops::Range<u64> = 50..300;
 /// Longer than any commit takes.
-const SILENCE: Duration = Duration::from_secs(30);
+const SILENCE: Duration = Duration::from_secs(45);
 
 /// The columns of a table of publishers; whether a cut request is a fault is for the course to say.
 pub(super) const COLUMNS: &[&str] = &[
@@ -31,6 +32,7 @@ pub(super) const COLUMNS: &[&str] = &[
     "sent",
     "at edge",
     "acknowledged",
+    "refused",
     "unsaid",
     "repeated",
     "cut",
@@ -38,6 +40,7 @@ pub(super) const COLUMNS: &[&str] = &[
     "doubled",
     "disorder",
     "moved",
+    "lied",
 ];
 
 /// Which way a message goes in.
@@ -52,7 +55,8 @@ pub(super) enum Door {
 
 pub(super) struct Publisher {
     pub(super) door: Door,
-    pub(super) address: SocketAddr,
+    /// Each message goes to the next address, and so does each further attempt.
+    pub(super) route: Route,
     pub(super) channel: String,
     /// Unlike every other publisher's.
     pub(super) name: String,
@@ -90,17 +94,19 @@ impl Stop {
 
 #[derive(PartialEq, Eq)]
 enum Answered {
-    Anew,
+    Anew(Option<Place>),
     /// By the key of an earlier attempt.
-    Repeated,
+    Repeated(Option<Place>),
+    /// It was not kept.
+    Refused,
 }
 
 /// What a publisher did.
 pub(super) struct Published {
-    door: Door,
-    pub(super) address: SocketAddr,
+    pub(super) door: Door,
+    pub(super) route: Route,
     pub(super) channel: String,
-    sent: Vec<Sent>,
+    pub(super) sent: Vec<Sent>,
     /// How many of them left within the window around their edge.
     at_edge: u64,
     /// Attempts from which the server went away.
@@ -113,10 +119,15 @@ pub(super) struct Published {
 impl Published {
     /// Judges what was sent against the channel's log.
     pub(super) fn judge(self, log: &Log, tally: &mut Tally) {
+        tally.add(&name(&self.door), [("at edge", self.at_edge)]);
+        tally.add(&name(&self.door), log.judge_publisher(&self.sent));
+        self.count(tally);
+    }
+
+    /// Counts what has nothing to do with the log.
+    pub(super) fn count(self, tally: &mut Tally) {
         let row = name(&self.door);
         tally.add(&row, [("publishers", 1), ("cut", self.gone), ("repeated", self.repeated)]);
-        tally.add(&row, [("at edge", self.at_edge)]);
-        tally.add(&row, log.judge_publisher(&self.sent));
         tally.faults.extend(self.faults);
     }
 }
@@ -126,7 +137,7 @@ impl Publisher {
     pub(super) async fn run(mut self) -> Published {
         let mut published = Published {
             door: self.door,
-            address: self.address,
+            route: self.route.clone(),
             channel: self.channel.clone(),
             sent: Vec::new(),
             at_edge: 0,
@@ -134,7 +145,8 @@ impl Publisher {
             repeated: 0,
             faults: Vec::new(),
         };
-        let (mut aim, mut client) = (Aim::new(self.seed), Client::new(self.address));
+        let (mut aim, mut turn) = (Aim::new(self.seed), 0);
+        let mut client = Client::new(self.route.first());
         while !self.stop.is_reached(published.sent.len()) {
             match &mut self.pace {
                 Pace::Pause(pause) => sleep(aim.wait(pause.clone())).await,
@@ -148,13 +160,21 @@ impl Publisher {
                 }
             }
             let token = format!("{}-{}", self.name, published.sent.len() + 1);
+            self.take_turn(&mut turn, &mut client);
             let told = loop {
                 if client.connect().await.is_ok() {
                     match self.attempt(&mut client, &token).await {
-                        Ok((seq, answer)) => {
-                            published.repeated += u64::from(answer == Answered::Repeated);
-                            break Told::Kept(seq);
+                        Ok(Answered::Anew(place)) => break Told::Kept(place),
+                        Ok(Answered::Repeated(place)) => {
+                            published.repeated += 1;
+                            break Told::Kept(place);
                         }
+                        // The key makes sure that no earlier attempt is doubled by the next.
+                        Ok(Answered::Refused) if self.door != Door::NativeKeyed => {
+                            published.gone += 1;
+                            break Told::Refused;
+                        }
+                        Ok(Answered::Refused) => {}
                         Err(error) if !is_gone(&error) => {
                             published.faults.push(format!("publisher {token}: {error:#}"));
                             break Told::Nothing;
@@ -167,18 +187,27 @@ impl Publisher {
                     }
                 }
                 published.gone += 1;
+                self.take_turn(&mut turn, &mut client);
                 sleep(aim.wait(AGAIN)).await;
             };
             if told == Told::Nothing {
                 client.hang_up();
             }
-            published.sent.push(Sent { token, told });
+            published.sent.push(Sent { token, told, at: std::time::Instant::now() });
         }
         published
     }
 
-    /// The number that was acknowledged, in the dialects that have numbers.
-    async fn attempt(&self, client: &mut Client, token: &str) -> Result<(Option<u64>, Answered)> {
+    /// Turns to the next address, if there are several.
+    fn take_turn(&self, turn: &mut usize, client: &mut Client) {
+        if self.route.has_turns() {
+            *turn += 1;
+            *client = Client::new(self.route.at(*turn).address);
+        }
+    }
+
+    /// Publishes a message; the dialects that have cursors tell its place.
+    async fn attempt(&self, client: &mut Client, token: &str) -> Result<Answered> {
         let json = |target: String| Request::post(target).header(CONTENT_TYPE, "application/json");
         let native = || {
             let target = format!("/api/message?channel={}", self.channel);
@@ -199,11 +228,25 @@ impl Publisher {
         let answer = answer.with_context(|| format!("no answer within {SILENCE:?}"))??;
         let is_native = matches!(self.door, Door::NativeKeyed | Door::Native);
         let is_repeated = self.door == Door::NativeKeyed && answer.status == 200;
+        if is_refusal(&answer) {
+            return Ok(Answered::Refused);
+        }
         let value = answer.json(if is_native && !is_repeated { 201 } else { 200 })?;
-        let seq = || value["id"].as_u64().context("an acknowledgement has no id");
-        let how = if is_repeated { Answered::Repeated } else { Answered::Anew };
-        Ok((is_native.then(seq).transpose()?, how))
+        let place = || -> Result<Place> {
+            let seq = value["id"].as_u64().context("an acknowledgement has no id")?;
+            let cursor = value["cursor"].as_str().context("an acknowledgement has no cursor")?;
+            Ok(Place { epoch: payload::epoch(cursor)?, seq })
+        };
+        let place = is_native.then(place).transpose()?;
+        Ok(if is_repeated { Answered::Repeated(place) } else { Answered::Anew(place) })
     }
+}
+
+/// Whether an answer promises that the message was not kept.
+fn is_refusal(answer: &Answer) -> bool {
+    let says = |words: &[u8]| memchr::memmem::find(&answer.body, words).is_some();
+    let is_unknown = says(b"/outcome-unknown") || says(b"outcome is unknown");
+    matches!(answer.status, 503 | 507) && !is_unknown
 }
 
 /// The edge of a question that is still open when it is time to aim. A question that was answered before has no edge

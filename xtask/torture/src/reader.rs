@@ -31,6 +31,20 @@ impl Reader {
         Self { pattern, client: Client::new(address), push: Push::new(address), kept: Kept::default() }
     }
 
+    /// One of chat or of the channel dialect that has everything up to the message with this id.
+    pub(super) fn after(self, id: String) -> Self {
+        Self { kept: Kept { id: Some(id), time: None }, ..self }
+    }
+
+    pub(super) fn pattern(&self) -> Pattern {
+        self.pattern
+    }
+
+    /// Asks at another address from now on.
+    pub(super) fn turn_to(&mut self, address: SocketAddr) {
+        (self.client, self.push) = (Client::new(address), Push::new(address));
+    }
+
     /// One question.
     pub(super) async fn ask(&mut self, position: &mut Position) -> Result<()> {
         let Self { pattern, client, push, kept } = self;

@@ -2,10 +2,9 @@
 //!
 //! Knows nothing of what the servers are asked meanwhile.
 
-use std::net::TcpListener;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::time::{Instant, sleep};
@@ -15,8 +14,6 @@ use crate::tally::Tally;
 
 use xtask::server::{Binary, Keyboard, Server};
 
-/// Ports that the system gives to nobody by itself, so that nobody takes ours while it is free.
-const PORTS: std::ops::Range<u16> = 20_000..32_000;
 /// How long a server may take to listen, repair included.
 const START: Duration = Duration::from_secs(60);
 const STEP: Duration = Duration::from_millis(2);
@@ -31,15 +28,6 @@ pub(super) struct Supervisor {
     /// How long a server serves, in milliseconds.
     life: std::ops::Range<u64>,
     pub(super) counts: Tally,
-}
-
-/// A port that is free now.
-pub(super) fn free_port(seed: u64) -> Result<u16> {
-    let mut random = StdRng::seed_from_u64(seed);
-    (0..100)
-        .map(|_| random.random_range(PORTS))
-        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
-        .context("no free port")
 }
 
 impl Supervisor {

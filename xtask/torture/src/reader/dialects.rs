@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::client::Client;
 use crate::pattern::Pattern;
-use crate::payload::token;
+use crate::payload::{Notice, token};
 use crate::position::{Kept, Position};
 
 /// The shortest timeout of golongpoll, which is in whole seconds.
@@ -44,7 +44,7 @@ pub(super) async fn golongpoll(
     }
     let deadline = Instant::now() + GOLONGPOLL_WAIT;
     position.announce(deadline);
-    let answer = client.get(&target).await?.json(200)?;
+    let answer = answer(client, &target, position).await?;
     let events = match (answer["events"].as_array(), answer["timeout"].is_string()) {
         (Some(events), _) => events.as_slice(),
         (None, true) => &[],
@@ -52,7 +52,7 @@ pub(super) async fn golongpoll(
     };
     position.aim.learn(deadline, events.len());
     for event in events {
-        position.saw(None, token(&event["data"])?);
+        position.saw_unnumbered(token(&event["data"])?);
         kept.time = Some(event["timestamp"].as_f64().context("an event has no timestamp")?);
         kept.id = id(event)?;
     }
@@ -78,7 +78,7 @@ pub(super) async fn channel(
         _ => format!("since={}", kept.time.unwrap_or_default()),
     };
     let target = format!("/api/poll/{}?timeout={}&{from}", position.channel, Position::timeout(wait));
-    let answer = client.get(&target).await?.json(200)?;
+    let answer = answer(client, &target, position).await?;
     let given = match (answer["status"].as_str(), pattern) {
         (Some("timeout"), _) => &[],
         (Some("message" | "messages"), Pattern::ChannelSince) => std::slice::from_ref(&answer["data"]),
@@ -87,7 +87,7 @@ pub(super) async fn channel(
     };
     position.aim.learn(deadline, given.len());
     for message in given {
-        position.saw(None, token(message)?);
+        position.saw_unnumbered(token(message)?);
         kept.id = id(message)?;
     }
     // As a browser has it: a number, and back to the shortest text of that number.
@@ -100,14 +100,23 @@ pub(super) async fn chat(client: &mut Client, kept: &mut Kept, position: &mut Po
     let deadline = Instant::now() + CHAT_WAIT;
     position.announce(deadline);
     let target = format!("/messages?after={}", kept.id.as_deref().unwrap_or(FIRST));
-    let answer = client.get(&target).await?.json(200)?;
+    let answer = answer(client, &target, position).await?;
     let messages = answer.as_array().context("an answer is not an array")?;
     position.aim.learn(deadline, messages.len());
     for message in messages {
-        position.saw(None, token(&message["body"])?);
+        position.saw_unnumbered(token(&message["body"])?);
         kept.id = id(message)?;
     }
     Ok(())
+}
+
+/// Asks. A dialect says by a header that something is missing.
+async fn answer(client: &mut Client, target: &str, position: &mut Position) -> Result<Value> {
+    let answer = client.get(target).await?;
+    if answer.says_missed() {
+        position.told(Notice::Reset)?;
+    }
+    answer.json_of_a_part(200)
 }
 
 fn id(message: &Value) -> Result<Option<String>> {

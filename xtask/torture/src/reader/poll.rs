@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
 
 use crate::client::Client;
-use crate::payload;
+use crate::payload::{self, Polled};
 use crate::position::{Kept, Position};
 
 /// The pause before a short poll, in tenths of a millisecond: long enough for the shooter to aim.
@@ -17,7 +17,7 @@ const WAIT: std::ops::Range<u64> = 500..800;
 
 /// Some milliseconds after the last one; half of them conditional. The edge is the moment of the question.
 pub(super) async fn short(client: &mut Client, kept: &mut Kept, position: &mut Position) -> Result<()> {
-    let at = Instant::now() + position.aim.wait(PAUSE);
+    let at = Instant::now() + position.wait(PAUSE);
     position.announce(at);
     sleep_until(at).await;
     position.aim.ended(at, Instant::now());
@@ -51,9 +51,10 @@ pub(super) async fn long(client: &mut Client, position: &mut Position) -> Result
 
 /// How many messages an answer gave.
 fn take(answer: &Value, position: &mut Position) -> Result<usize> {
-    let (messages, cursor) = payload::poll(answer)?;
+    let Polled { messages, cursor, notice } = payload::poll(answer)?;
+    notice.map_or(Ok(()), |notice| position.told(notice))?;
     let given = messages.len();
-    messages.into_iter().for_each(|message| position.saw(Some(message.seq), message.token));
+    messages.into_iter().try_for_each(|message| position.saw(message.seq, message.token, &cursor))?;
     position.cursor = Some(cursor);
     Ok(given)
 }

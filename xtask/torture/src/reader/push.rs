@@ -82,20 +82,24 @@ async fn read(sender: &mut SendRequest<Bytes>, address: SocketAddr, position: &m
     let (mut response, _) = ready.send_request(request, true)?;
     let mut pushes = Pushes { promises: response.push_promises(), waiting: HashMap::new() };
     let response = response.await?;
-    expect(response.status(), response.headers(), 200)?;
+    expect(response.status(), 200)?;
     let mut lines = Lines { body: response.into_body(), unread: BytesMut::new() };
     loop {
         match lines.next().await? {
             Line::Position { cursor } => position.cursor = Some(cursor),
-            Line::Message(message) => {
-                position.saw(Some(message.seq), message.token);
-                position.cursor = message.cursor;
+            Line::Message(Message { seq, token, cursor }) => {
+                position.saw(seq, token, cursor.as_deref().unwrap_or_default())?;
+                position.cursor = cursor;
+            }
+            Line::Told { notice, cursor } => {
+                position.told(notice)?;
+                position.cursor = Some(cursor);
             }
             Line::Announced { seq, cursor } => {
                 let path = format!("/api/messages/{}/{cursor}", position.channel);
                 let message = pushes.take(&path).await?;
                 ensure!(message.seq == seq, "{path} is not message {seq}");
-                position.saw(Some(seq), message.token);
+                position.saw(seq, message.token, &cursor)?;
                 position.cursor = Some(cursor);
             }
         }
