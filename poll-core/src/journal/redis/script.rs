@@ -22,7 +22,7 @@ use std::time::Duration;
 use redis::{Cmd, Value};
 
 pub(super) use channel::{Forget, Seal, Sealed};
-pub(super) use partition::{Newest, Renew, State, Status};
+pub(super) use partition::{Newest, Renew, State, Status, Writer};
 pub(super) use publish::{Births, KeyHashes, Publish, Published};
 pub(super) use reading::{Load, Locate, Range, Read};
 

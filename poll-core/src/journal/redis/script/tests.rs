@@ -1,1 +1,8 @@
 //! Tests of the script on a real Redis.
+
+mod fixture;
+mod keys;
+mod losses;
+mod model;
+mod reading;
+mod tables;
