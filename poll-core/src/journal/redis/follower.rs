@@ -2,12 +2,37 @@
 //!
 //! Pure: no connection and no clock. What comes in is what arrived on the connections; what goes out ([`Effect`]) is what to
 //! send next, and whom to answer. Messages go to the store at once ([`Shown`]).
+//!
+//! Announcements of a partition are counted. While the count has no holes, all that is in memory is current. After a
+//! hole, a new subscription, or if Redis is ahead of what was heard for a tenth of a second, the partition is
+//! **resynchronised**: its state is asked for, its channels in memory are compared, and those that are behind are read.
+//!
+//! Nothing is believed that contradicts what was seen: what another generation or another reign says counts once the
+//! script has compared it with what this node knows (see [`generation`](super::generation)).
 
+mod channels;
+mod progress;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::announcement::{Announcement, Change, Content, Kept};
 use super::generation::{Generation, Mark};
 use super::partition::Partition;
-use super::script::Newest;
+use super::script::{Call, Newest, Range, Status, Verdict};
 use crate::journal::Host;
-use crate::types::{ChannelName, Ending, Epoch, Followed, Run, Seq};
+use crate::types::{ChannelName, Ending, Epoch, Followed, Loaded, Message, Run, Seq, Timestamp};
+use channels::Channels;
+use progress::{Progress, Resync};
+
+/// How long what has to come may be on its way before it is asked for.
+const LATE: Duration = Duration::from_millis(100);
+
+/// How long a publisher or a check waits for what is not visible before the channel is dropped from memory instead,
+/// so that its readers load it; and how long a question may take before it is asked again.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What the follower needs of the store.
 pub(super) trait Shown {
@@ -15,8 +40,6 @@ pub(super) trait Shown {
     fn follow(&self, channel: &ChannelName, run: &Run<'_>) -> Followed;
     /// See [`Host::newest`].
     fn newest(&self, channel: &ChannelName) -> Option<(Epoch, Seq, Ending)>;
-    /// See [`Host::in_memory`].
-    fn in_memory(&self) -> Vec<ChannelName>;
     /// See [`Host::reset`].
     fn reset(&self, channel: &ChannelName);
 }
@@ -30,28 +53,553 @@ impl Shown for Host {
         Self::newest(self, channel)
     }
 
-    fn in_memory(&self) -> Vec<ChannelName> {
-        Self::in_memory(self)
-    }
-
     fn reset(&self, channel: &ChannelName) {
         Self::reset(self, channel);
     }
 }
 
-/// What is to be done outside. `P` stands for a publisher, `C` for a reader that waits for a check.
+/// What is to be done outside. `P` stands for a publisher, `C` for a reader that waits for a check. One that fails needs
+/// no word, except a read: everything is asked for again in time.
 #[derive(Debug)]
 pub(super) enum Effect<P, C> {
     /// Ask a partition for its state.
     Ask(Partition),
     /// Begin a generation after this one, in place of what was found.
     Renew(Partition, Generation, Mark),
-    /// Ask which of these channels have changed.
+    /// Ask how far these channels are.
     Compare(Newest),
     /// Read a channel's messages after this one.
     Read(ChannelName, Epoch, Seq),
     /// What was published is visible, or the channel is not in memory.
     Answer(P),
-    /// What the check asked for is visible.
+    /// What the check asked for is visible, or the channel is not in memory.
     Checked(C),
+}
+
+/// What was known of a partition when a command was sent to it; to be given back with the reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Asked {
+    pub(super) partition: Partition,
+    pub(super) mark: Mark,
+    /// Which subscription was in force.
+    subscription: u32,
+}
+
+/// What a verdict means for the call that got it.
+#[derive(Debug)]
+pub(super) enum Judged<T> {
+    Done(Mark, T),
+    /// It was not executed. To be sent again once [`Follower::publishing`] says so.
+    Again,
+}
+
+/// What to do with a channel that was loaded.
+#[derive(Debug)]
+pub(super) enum Install {
+    /// Install this at once, before anything else is given to the follower.
+    Now(Option<Loaded>),
+    /// What was loaded is out of date; load it again.
+    Again,
+}
+
+/// The messages of one publish, or some that were read.
+#[derive(Debug, Clone)]
+pub(super) struct OwnedRun {
+    pub(super) epoch: Epoch,
+    pub(super) after: Seq,
+    pub(super) messages: Vec<Arc<Message>>,
+    pub(super) ending: Ending,
+}
+
+impl OwnedRun {
+    fn as_run(&self) -> Run<'_> {
+        Run { epoch: self.epoch, after: self.after, messages: &self.messages, ending: self.ending }
+    }
+
+    fn newest(&self) -> Seq {
+        self.messages.last().map_or(self.after, |message| message.seq)
+    }
+}
+
+/// Follows all partitions for one node.
+pub(super) struct Follower<P, C> {
+    partitions: Vec<Progress<C>>,
+    channels: Channels<P, C>,
+}
+
+/// How a mark relates to what is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// It belongs to the history that is followed.
+    Current,
+    /// It is of an earlier generation.
+    Stale,
+    /// It is of another reign, which has not been compared yet.
+    Unsettled,
+}
+
+/// Where a mark comes from.
+#[derive(Debug, Clone, Copy)]
+enum Source {
+    Announcement,
+    /// The reply to a call that said what it knew, and was executed.
+    Reply(Asked),
+}
+
+impl<P, C> Follower<P, C> {
+    pub(super) fn new() -> Self {
+        let partitions = Partition::all().map(|_| Progress::default()).collect();
+        Self { partitions, channels: Channels::default() }
+    }
+
+    /// What is known of a partition. To be called when a command is sent.
+    pub(super) fn ask(&self, partition: Partition) -> Asked {
+        let progress = &self.partitions[partition.index()];
+        Asked { partition, mark: progress.known, subscription: progress.subscription }
+    }
+
+    /// Whether publishes may be sent to a partition: not before it was asked, and not while it is being renewed.
+    pub(super) fn publishing(&self, partition: Partition) -> bool {
+        self.partitions[partition.index()].is_settled()
+    }
+
+    /// What there is to do since the last time.
+    pub(super) fn effects(&mut self) -> Vec<Effect<P, C>> {
+        std::mem::take(&mut self.channels.effects)
+    }
+
+    /// Whether [`tick`](Self::tick) has anything to look at.
+    pub(super) fn is_pending(&self) -> bool {
+        !self.channels.is_empty() || self.partitions.iter().any(Progress::is_pending)
+    }
+
+    /// The subscription to these partitions is confirmed, for the first time or anew.
+    pub(super) fn subscribed(&mut self, now: Timestamp, partitions: &[Partition]) {
+        for &partition in partitions {
+            self.desync(now, partition);
+            self.at(partition).live = None;
+        }
+    }
+
+    /// Something was announced.
+    pub(super) fn announced(
+        &mut self,
+        now: Timestamp,
+        partition: Partition,
+        announcement: Announcement,
+        shown: &impl Shown,
+    ) {
+        let Announcement { mark, change } = announcement;
+        match self.observe(now, partition, mark, Source::Announcement, shown) {
+            Standing::Current => {}
+            Standing::Stale => return,
+            Standing::Unsettled => {
+                let progress = self.at(partition);
+                match &mut progress.resync {
+                    Resync::Asked { missed, .. } => *missed = true,
+                    _ => self.desync(now, partition),
+                }
+                return;
+            }
+        }
+        if self.at(partition).live.is_some_and(|live| mark.count > live + 1) {
+            self.desync(now, partition);
+        }
+        self.at(partition).live = Some(mark.count);
+        self.apply(now, mark.generation, change, shown);
+        let progress = self.at(partition);
+        if progress.resync == Resync::Idle {
+            match progress.synced {
+                Some(synced) if mark.count <= synced => {}
+                Some(synced) if mark.count == synced + 1 => self.advance(now, partition, mark.count, shown),
+                _ => {
+                    self.desync(now, partition);
+                    self.at(partition).live = Some(mark.count);
+                }
+            }
+        }
+    }
+
+    fn apply(&mut self, now: Timestamp, generation: Generation, change: Change, shown: &impl Shown) {
+        match change {
+            Change::Renewed => {}
+            Change::Forgotten(channel, birth) => {
+                self.channels.forgotten(&channel, generation.epoch(birth), shown);
+            }
+            Change::Kept(channel, kept, Content::Messages(messages)) => {
+                let Kept { birth, before, ending, .. } = kept;
+                let run = OwnedRun { epoch: generation.epoch(birth), after: before, messages, ending };
+                self.channels.show(now, &channel, &run, shown);
+            }
+            Change::Kept(channel, kept, Content::ToBeRead) => {
+                let epoch = generation.epoch(kept.birth);
+                self.channels.behind(now, &channel, epoch, kept.newest(), kept.ending, shown);
+            }
+        }
+    }
+
+    /// A call got its verdict.
+    pub(super) fn judged<T>(
+        &mut self,
+        now: Timestamp,
+        asked: Asked,
+        verdict: Verdict<T>,
+        shown: &impl Shown,
+    ) -> Judged<T> {
+        match verdict {
+            Verdict::Done(mark, reply) => {
+                let standing = self.observe(now, asked.partition, mark, Source::Reply(asked), shown);
+                if standing == Standing::Current {
+                    self.told(now, asked.partition, mark.count);
+                }
+                return Judged::Done(mark, reply);
+            }
+            Verdict::Lost(found) => self.lost(now, asked, found),
+            Verdict::Renewed(mark) => {
+                self.observe(now, asked.partition, mark, Source::Reply(asked), shown);
+            }
+        }
+        Judged::Again
+    }
+
+    /// A partition said how far it is.
+    pub(super) fn stated(
+        &mut self,
+        now: Timestamp,
+        asked: Asked,
+        verdict: Verdict<Status>,
+        shown: &impl Shown,
+    ) -> Judged<Status> {
+        let partition = asked.partition;
+        let judged = self.judged(now, asked, verdict, shown);
+        self.at(partition).asking = None;
+        let Judged::Done(mark, _) = &judged else {
+            if matches!(self.at(partition).resync, Resync::Asked { .. }) {
+                self.question(now, partition);
+            }
+            return judged;
+        };
+        if self.standing(partition, *mark) == Standing::Current {
+            self.at(partition).settle();
+        }
+        let Resync::Asked { missed, .. } = self.at(partition).resync else { return judged };
+        let progress = self.at(partition);
+        if progress.subscription != asked.subscription || progress.known.generation != mark.generation {
+            self.question(now, partition);
+        } else if progress.known.reign != mark.reign {
+            // What was known has changed meanwhile; it is compared once more.
+            self.question(now, partition);
+        } else if missed {
+            self.desync(now, partition);
+        } else {
+            self.resolve(now, partition, mark.count, shown);
+        }
+        judged
+    }
+
+    /// A partition was to get a new generation.
+    pub(super) fn renewed(
+        &mut self,
+        now: Timestamp,
+        partition: Partition,
+        verdict: &Verdict<()>,
+        shown: &impl Shown,
+    ) {
+        let (Verdict::Done(mark, ()) | Verdict::Renewed(mark) | Verdict::Lost(mark)) = verdict;
+        if mark.generation > self.at(partition).known.generation {
+            self.adopt(now, partition, *mark, shown);
+        } else if !self.at(partition).is_settled() {
+            // What is there is still not what was seen.
+            self.at(partition).doubt();
+            self.question(now, partition);
+        }
+    }
+
+    /// An own publish was kept. Answers its publisher once it is visible here, if the channel is in memory.
+    pub(super) fn published(
+        &mut self,
+        now: Timestamp,
+        mark: Mark,
+        channel: &ChannelName,
+        run: OwnedRun,
+        publisher: P,
+        shown: &impl Shown,
+    ) {
+        match self.standing(Partition::of(channel), mark) {
+            Standing::Stale => self.channels.effects.push(Effect::Answer(publisher)),
+            Standing::Current => self.channels.own(now, channel, run, publisher, shown),
+            // If it is part of the history, the resynchronisation shows it.
+            Standing::Unsettled => self.channels.park(now, channel, run, publisher),
+        }
+    }
+
+    /// A load is being sent.
+    pub(super) fn loading(&mut self, channel: &ChannelName) {
+        self.channels.loading(channel);
+    }
+
+    /// A load will not be answered.
+    pub(super) fn load_failed(&mut self, channel: &ChannelName) {
+        self.channels.load_failed(channel);
+    }
+
+    /// A channel was loaded, as of a mark.
+    pub(super) fn loaded(
+        &mut self,
+        mark: Mark,
+        channel: &ChannelName,
+        loaded: Option<Loaded>,
+        shown: &impl Shown,
+    ) -> Install {
+        let partition = Partition::of(channel);
+        let current = self.standing(partition, mark) == Standing::Current;
+        let install = self.channels.loaded(channel, current, loaded);
+        if matches!(install, Install::Now(_)) {
+            self.at(partition).installed(channel, shown);
+        }
+        install
+    }
+
+    /// An [`Effect::Read`] was answered.
+    pub(super) fn read_back(
+        &mut self,
+        now: Timestamp,
+        mark: Mark,
+        channel: &ChannelName,
+        epoch: Epoch,
+        range: Option<Range>,
+        shown: &impl Shown,
+    ) {
+        match self.standing(Partition::of(channel), mark) {
+            Standing::Current => self.channels.read_back(now, channel, epoch, range, shown),
+            Standing::Stale | Standing::Unsettled => self.channels.read_failed(now, channel),
+        }
+    }
+
+    /// An [`Effect::Read`] will not be answered.
+    pub(super) fn read_failed(&mut self, now: Timestamp, channel: &ChannelName) {
+        self.channels.read_failed(now, channel);
+    }
+
+    /// An [`Effect::Compare`] was answered.
+    pub(super) fn compared(
+        &mut self,
+        now: Timestamp,
+        asked: Asked,
+        compared: &Newest,
+        verdict: Verdict<<Newest as Call>::Reply>,
+        shown: &impl Shown,
+    ) {
+        let partition = asked.partition;
+        let Judged::Done(mark, found) = self.judged(now, asked, verdict, shown) else { return };
+        if self.standing(partition, mark) != Standing::Current
+            || asked.subscription != self.at(partition).subscription
+        {
+            return;
+        }
+        for (channel, found) in compared.channels.iter().zip(found) {
+            match (shown.newest(channel), found) {
+                (None, _) | (Some((Epoch::ZERO, ..)), None) => {}
+                (Some((epoch, seq, ending)), Some((there, newest, last))) => {
+                    if epoch != there && epoch != Epoch::ZERO {
+                        self.channels.reset(channel, shown);
+                    } else if newest > seq || last != ending {
+                        self.channels.behind(now, channel, there, newest, last, shown);
+                    }
+                }
+                (Some(_), None) => self.channels.reset(channel, shown),
+            }
+        }
+        let Resync::Comparing { base, left, .. } = &mut self.at(partition).resync else { return };
+        *left -= 1;
+        if *left == 0 {
+            let base = *base;
+            self.finish(now, partition, base, shown);
+        }
+    }
+
+    /// A reader waits until everything is visible that there was when the partition said this mark, which it was asked
+    /// for after the reader came. To be called after [`stated`](Self::stated).
+    pub(super) fn check(
+        &mut self,
+        now: Timestamp,
+        mark: Mark,
+        channel: &ChannelName,
+        reader: C,
+        shown: &impl Shown,
+    ) {
+        let partition = Partition::of(channel);
+        let standing = self.standing(partition, mark);
+        let progress = self.at(partition);
+        let current = match standing {
+            Standing::Current => progress.synced.is_some_and(|synced| synced >= mark.count),
+            // All of it was dropped from memory since.
+            Standing::Stale => true,
+            Standing::Unsettled => false,
+        };
+        if current {
+            self.channels.check(now, channel, reader, shown);
+        } else {
+            progress.wait(now, mark.count, channel.clone(), reader);
+            self.told(now, partition, mark.count);
+        }
+    }
+
+    /// A reader waits until a message is visible.
+    pub(super) fn await_shown(
+        &mut self,
+        now: Timestamp,
+        channel: &ChannelName,
+        (epoch, seq): (Epoch, Seq),
+        reader: C,
+        shown: &impl Shown,
+    ) {
+        self.channels.await_shown(now, channel, epoch, seq, reader, shown);
+    }
+
+    /// Looks for what is late. To be called about every 25 ms while [`is_pending`](Self::is_pending).
+    pub(super) fn tick(&mut self, now: Timestamp, shown: &impl Shown) {
+        self.channels.tick(now, shown);
+        for partition in Partition::all() {
+            let progress = self.at(partition);
+            for channel in progress.overdue(now) {
+                self.channels.reset(&channel.0, shown);
+                self.channels.effects.push(Effect::Checked(channel.1));
+            }
+            let progress = self.at(partition);
+            if progress.gave_up_renewing(now) {
+                self.question(now, partition);
+            } else if progress.is_late(now) {
+                self.desync(now, partition);
+            }
+        }
+    }
+}
+
+/// What concerns a partition.
+impl<P, C> Follower<P, C> {
+    fn at(&mut self, partition: Partition) -> &mut Progress<C> {
+        &mut self.partitions[partition.index()]
+    }
+
+    fn standing(&self, partition: Partition, mark: Mark) -> Standing {
+        let known = self.partitions[partition.index()].known;
+        match mark.generation.cmp(&known.generation) {
+            std::cmp::Ordering::Less => Standing::Stale,
+            std::cmp::Ordering::Equal if mark.reign == known.reign => Standing::Current,
+            _ => Standing::Unsettled,
+        }
+    }
+
+    /// Takes notice of a mark.
+    fn observe(
+        &mut self,
+        now: Timestamp,
+        partition: Partition,
+        mark: Mark,
+        source: Source,
+        shown: &impl Shown,
+    ) -> Standing {
+        let known = self.at(partition).known;
+        if mark.generation > known.generation {
+            self.adopt(now, partition, mark, shown);
+            return Standing::Current;
+        }
+        if mark.generation == known.generation && mark.reign != known.reign {
+            // The script has compared it with all that is known.
+            let compared = matches!(source, Source::Reply(asked) if asked.mark == known);
+            if compared {
+                self.at(partition).known = mark;
+                return Standing::Current;
+            }
+        }
+        let standing = self.standing(partition, mark);
+        match standing {
+            Standing::Current => {
+                let progress = self.at(partition);
+                progress.known.count = progress.known.count.max(mark.count);
+            }
+            Standing::Unsettled => self.question(now, partition),
+            // Redis may have lost the later one.
+            Standing::Stale => {
+                if let Source::Announcement = source {
+                    self.question(now, partition);
+                }
+            }
+        }
+        standing
+    }
+
+    /// Another generation begins: nothing that is in memory counts any more.
+    fn adopt(&mut self, now: Timestamp, partition: Partition, mark: Mark, shown: &impl Shown) {
+        let progress = self.at(partition);
+        let (channels, readers) = progress.adopt(mark);
+        let asks = progress.resync != Resync::Idle;
+        for channel in channels.into_keys() {
+            self.channels.reset(&channel, shown);
+        }
+        // Those that are not in memory, but on their way into it.
+        self.channels.reset_partition(partition, shown);
+        self.channels.effects.extend(readers.map(Effect::Checked));
+        if asks {
+            self.desync(now, partition);
+        }
+    }
+
+    /// The partition is not what was seen of it.
+    fn lost(&mut self, now: Timestamp, asked: Asked, found: Mark) {
+        let progress = self.at(asked.partition);
+        if progress.known.generation != asked.mark.generation || !progress.begin_renewing(now) {
+            return;
+        }
+        let after = progress.known.generation.max(found.generation);
+        self.channels.effects.push(Effect::Renew(asked.partition, after, found));
+    }
+
+    /// Asks a partition for its state, unless that is under way.
+    fn question(&mut self, now: Timestamp, partition: Partition) {
+        if self.at(partition).begin_asking(now) {
+            self.channels.effects.push(Effect::Ask(partition));
+        }
+    }
+
+    /// What is in memory may be behind.
+    fn desync(&mut self, now: Timestamp, partition: Partition) {
+        self.at(partition).desync(now);
+        self.channels.doubt_loads(partition);
+        self.question(now, partition);
+    }
+
+    /// The partition is at `count`, and what is announced after that will be heard.
+    fn resolve(&mut self, now: Timestamp, partition: Partition, count: u64, shown: &impl Shown) {
+        let progress = self.at(partition);
+        let channels = progress.to_compare(count);
+        if channels.is_empty() {
+            return self.finish(now, partition, count, shown);
+        }
+        let chunks = channels.chunks(Newest::MOST);
+        progress.resync = Resync::Comparing { base: count, left: chunks.len(), since: now };
+        let compare = |channels: &[_]| Effect::Compare(Newest { partition, channels: channels.to_vec() });
+        self.channels.effects.extend(chunks.map(compare));
+    }
+
+    /// Everything in memory has been compared with how it was at `base`.
+    fn finish(&mut self, now: Timestamp, partition: Partition, base: u64, shown: &impl Shown) {
+        let progress = self.at(partition);
+        progress.resync = Resync::Idle;
+        let count = base.max(progress.live.unwrap_or_default()).max(progress.synced.unwrap_or_default());
+        self.advance(now, partition, count, shown);
+    }
+
+    /// Everything up to `count` is visible, or is known to be missing and being read.
+    fn advance(&mut self, now: Timestamp, partition: Partition, count: u64, shown: &impl Shown) {
+        for (channel, reader) in self.at(partition).advance(count) {
+            self.channels.check(now, &channel, reader, shown);
+        }
+    }
+
+    /// Redis is at `count`.
+    fn told(&mut self, now: Timestamp, partition: Partition, count: u64) {
+        self.at(partition).told(now, count);
+    }
 }

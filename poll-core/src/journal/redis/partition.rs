@@ -149,17 +149,28 @@ const fn slot(key: &[u8]) -> u16 {
     crc16(key) % SLOTS
 }
 
-/// CRC-16/XMODEM, bit by bit: names are short.
-const fn crc16(bytes: &[u8]) -> u16 {
-    let mut crc: u16 = 0;
-    let mut place = 0;
-    while place < bytes.len() {
-        crc ^= (bytes[place] as u16) << 8;
+/// What each byte does to a CRC-16/XMODEM.
+const CRC: [u16; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let mut crc = (byte as u16) << 8;
         let mut bit = 0;
         while bit < 8 {
             crc = if crc & 0x8000 == 0 { crc << 1 } else { crc << 1 ^ 0x1021 };
             bit += 1;
         }
+        table[byte] = crc;
+        byte += 1;
+    }
+    table
+};
+
+const fn crc16(bytes: &[u8]) -> u16 {
+    let mut crc: u16 = 0;
+    let mut place = 0;
+    while place < bytes.len() {
+        crc = crc << 8 ^ CRC[(crc >> 8 ^ bytes[place] as u16) as usize];
         place += 1;
     }
     crc

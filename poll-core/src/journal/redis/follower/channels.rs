@@ -1,0 +1,441 @@
+//! The channels that have something pending: a load, a hole, a publisher or a reader that waits.
+
+use super::{Effect, Install, LATE, OwnedRun, PATIENCE, Shown};
+use crate::journal::redis::partition::Partition;
+use crate::journal::redis::script::Range;
+use crate::types::{ChannelName, Ending, Epoch, Followed, Loaded, NameMap, Seq, Timestamp};
+
+/// How much is remembered of what is announced while a channel is being loaded.
+const REMEMBERED: usize = 64;
+
+/// How long a read may take before it is sent again.
+const READ: std::time::Duration = std::time::Duration::from_secs(3);
+
+pub(super) struct Channels<P, C> {
+    pending: NameMap<Pending<P, C>>,
+    pub(super) effects: Vec<Effect<P, C>>,
+}
+
+struct Pending<P, C> {
+    partition: Partition,
+    loading: Option<Loading>,
+    /// What is known to be in Redis and is not visible.
+    target: Option<Target>,
+    /// Since when it is being read.
+    reading: Option<Timestamp>,
+    /// When it is to be read, if it is not there by then.
+    due: Timestamp,
+    /// In the order of their numbers.
+    parked: Vec<Parked<P>>,
+    waiting: Vec<Waiting<C>>,
+}
+
+/// A load that is under way.
+#[derive(Default)]
+struct Loading {
+    /// What was announced meanwhile.
+    runs: Vec<OwnedRun>,
+    doubt: Doubt,
+}
+
+/// Whether what a load brings may be behind what was announced.
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+enum Doubt {
+    #[default]
+    No,
+    Yes,
+}
+
+#[derive(Clone, Copy)]
+struct Target {
+    epoch: Epoch,
+    seq: Seq,
+    ending: Ending,
+}
+
+/// A publish that was kept and is not visible yet.
+struct Parked<P> {
+    run: OwnedRun,
+    publisher: P,
+    since: Timestamp,
+}
+
+struct Waiting<C> {
+    epoch: Epoch,
+    seq: Seq,
+    reader: C,
+    since: Timestamp,
+}
+
+impl<P, C> Default for Channels<P, C> {
+    fn default() -> Self {
+        Self { pending: NameMap::default(), effects: Vec::new() }
+    }
+}
+
+impl<P, C> Pending<P, C> {
+    fn new(partition: Partition) -> Self {
+        let (parked, waiting) = (Vec::new(), Vec::new());
+        let due = Timestamp::MAX;
+        Self { partition, loading: None, target: None, reading: None, due, parked, waiting }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.loading.is_none() && self.target.is_none() && self.parked.is_empty() && self.waiting.is_empty()
+    }
+
+    /// Nothing is waited for any longer: the channel is not in memory.
+    fn settle(&mut self, effects: &mut Vec<Effect<P, C>>) {
+        (self.target, self.reading) = (None, None);
+        effects.extend(self.parked.drain(..).map(|parked| Effect::Answer(parked.publisher)));
+        effects.extend(self.waiting.drain(..).map(|waiting| Effect::Checked(waiting.reader)));
+    }
+
+    /// Since when a publisher or a reader waits.
+    fn since(&self) -> Option<Timestamp> {
+        let parked = self.parked.iter().map(|parked| parked.since);
+        parked.chain(self.waiting.iter().map(|waiting| waiting.since)).min()
+    }
+
+    fn remember(&mut self, run: &OwnedRun) {
+        let Some(loading) = &mut self.loading else { return };
+        if loading.runs.len() < REMEMBERED {
+            loading.runs.push(run.clone());
+        } else {
+            loading.doubt = Doubt::Yes;
+        }
+    }
+
+    fn doubt_load(&mut self) {
+        if let Some(loading) = &mut self.loading {
+            loading.doubt = Doubt::Yes;
+        }
+    }
+
+    fn want(&mut self, target: Target, due: Timestamp) {
+        let greater = |old: &Target| old.epoch == target.epoch && old.seq > target.seq;
+        if !self.target.as_ref().is_some_and(greater) {
+            self.target = Some(target);
+        }
+        self.due = self.due.min(due);
+    }
+}
+
+impl<P, C> Channels<P, C> {
+    pub(super) fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    fn at(&mut self, channel: &ChannelName) -> &mut Pending<P, C> {
+        let new = || Pending::new(Partition::of(channel));
+        self.pending.entry(channel.clone()).or_insert_with(new)
+    }
+
+    /// What was announced.
+    pub(super) fn show(&mut self, now: Timestamp, channel: &ChannelName, run: &OwnedRun, shown: &impl Shown) {
+        if let Some(pending) = self.pending.get_mut(channel) {
+            pending.remember(run);
+        }
+        match shown.follow(channel, &run.as_run()) {
+            Followed::Shown => self.progress(now, channel, shown),
+            Followed::NotInMemory => self.settle(channel),
+            Followed::Behind(_) => {
+                self.behind(now, channel, run.epoch, run.newest(), run.ending, shown);
+            }
+            Followed::OtherEpoch => self.reset(channel, shown),
+        }
+    }
+
+    /// What this node published.
+    pub(super) fn own(
+        &mut self,
+        now: Timestamp,
+        channel: &ChannelName,
+        run: OwnedRun,
+        publisher: P,
+        shown: &impl Shown,
+    ) {
+        if let Some(pending) = self.pending.get_mut(channel) {
+            pending.remember(&run);
+        }
+        match shown.follow(channel, &run.as_run()) {
+            Followed::Shown => {
+                self.effects.push(Effect::Answer(publisher));
+                self.progress(now, channel, shown);
+            }
+            Followed::NotInMemory => {
+                self.effects.push(Effect::Answer(publisher));
+                self.settle(channel);
+            }
+            Followed::Behind(_) => self.park(now, channel, run, publisher),
+            Followed::OtherEpoch => {
+                self.effects.push(Effect::Answer(publisher));
+                self.reset(channel, shown);
+            }
+        }
+    }
+
+    /// A publish waits for those before it.
+    pub(super) fn park(&mut self, now: Timestamp, channel: &ChannelName, run: OwnedRun, publisher: P) {
+        let pending = self.at(channel);
+        let target = Target { epoch: run.epoch, seq: run.newest(), ending: run.ending };
+        pending.want(target, now.after(LATE));
+        let place = pending.parked.partition_point(|parked| parked.run.after <= run.after);
+        pending.parked.insert(place, Parked { run, publisher, since: now });
+    }
+
+    /// The channel is at `seq` in Redis.
+    pub(super) fn behind(
+        &mut self,
+        now: Timestamp,
+        channel: &ChannelName,
+        epoch: Epoch,
+        seq: Seq,
+        ending: Ending,
+        shown: &impl Shown,
+    ) {
+        if let Some(pending) = self.pending.get_mut(channel) {
+            pending.doubt_load();
+        }
+        match shown.newest(channel) {
+            None => self.settle(channel),
+            Some((known, ..)) if known != epoch && known != Epoch::ZERO => self.reset(channel, shown),
+            Some(_) => {
+                self.at(channel).want(Target { epoch, seq, ending }, now);
+                self.progress(now, channel, shown);
+            }
+        }
+    }
+
+    /// A channel was forgotten.
+    pub(super) fn forgotten(&mut self, channel: &ChannelName, epoch: Epoch, shown: &impl Shown) {
+        if let Some(pending) = self.pending.get_mut(channel) {
+            pending.doubt_load();
+        }
+        if shown.newest(channel).is_some_and(|(known, ..)| known == epoch) {
+            self.reset(channel, shown);
+        }
+    }
+
+    /// Drops a channel from memory; who waits for something of it loads it.
+    pub(super) fn reset(&mut self, channel: &ChannelName, shown: &impl Shown) {
+        if let Some(pending) = self.pending.get_mut(channel) {
+            pending.doubt_load();
+        }
+        shown.reset(channel);
+        self.settle(channel);
+    }
+
+    /// Ends everything pending in a partition.
+    pub(super) fn reset_partition(&mut self, partition: Partition, shown: &impl Shown) {
+        let pending = self.pending.iter().filter(|(_, pending)| pending.partition == partition);
+        let channels: Vec<_> = pending.map(|(channel, _)| channel.clone()).collect();
+        for channel in channels {
+            self.reset(&channel, shown);
+        }
+    }
+
+    /// Loads of a partition that are under way may have missed something.
+    pub(super) fn doubt_loads(&mut self, partition: Partition) {
+        let pending = self.pending.values_mut().filter(|pending| pending.partition == partition);
+        pending.for_each(Pending::doubt_load);
+    }
+
+    fn settle(&mut self, channel: &ChannelName) {
+        let Some(pending) = self.pending.get_mut(channel) else { return };
+        pending.settle(&mut self.effects);
+        if pending.is_empty() {
+            self.pending.remove(channel);
+        }
+    }
+
+    /// The channel may have got further.
+    fn progress(&mut self, now: Timestamp, channel: &ChannelName, shown: &impl Shown) {
+        let Some(pending) = self.pending.get_mut(channel) else { return };
+        while let Some(parked) = pending.parked.first() {
+            match shown.follow(channel, &parked.run.as_run()) {
+                Followed::Shown => {
+                    let parked = pending.parked.remove(0);
+                    self.effects.push(Effect::Answer(parked.publisher));
+                }
+                Followed::Behind(_) => break,
+                Followed::NotInMemory => return self.settle(channel),
+                Followed::OtherEpoch => return self.reset(channel, shown),
+            }
+        }
+        let Some((epoch, seq, ending)) = shown.newest(channel) else { return self.settle(channel) };
+        let reached = |wanted: Epoch, number: Seq| wanted != epoch && epoch != Epoch::ZERO || seq >= number;
+        let waiting = pending.waiting.extract_if(.., |waiting| reached(waiting.epoch, waiting.seq));
+        self.effects.extend(waiting.map(|waiting| Effect::Checked(waiting.reader)));
+        let open = |target: &Target| {
+            !reached(target.epoch, target.seq) || target.ending == Ending::Close && ending == Ending::Open
+        };
+        pending.target = pending.target.filter(open);
+        if let Some(target) = pending.target
+            && pending.reading.is_none()
+            && pending.due <= now
+        {
+            pending.reading = Some(now);
+            pending.due = Timestamp::MAX;
+            self.effects.push(Effect::Read(channel.clone(), target.epoch, seq));
+        }
+        if pending.is_empty() {
+            self.pending.remove(channel);
+        }
+    }
+
+    /// What was read of a channel.
+    pub(super) fn read_back(
+        &mut self,
+        now: Timestamp,
+        channel: &ChannelName,
+        epoch: Epoch,
+        range: Option<Range>,
+        shown: &impl Shown,
+    ) {
+        if let Some(pending) = self.pending.get_mut(channel) {
+            pending.reading = None;
+        }
+        let Some((known, seq, _)) = shown.newest(channel) else { return self.settle(channel) };
+        if known != epoch && known != Epoch::ZERO {
+            return self.progress(now, channel, shown);
+        }
+        let Some(Range { piece, newest, ending }) = range else { return self.reset(channel, shown) };
+        let last = piece.messages.last().map_or(seq, |message| message.seq);
+        if piece.damaged.is_some() || piece.messages.is_empty() && newest > seq {
+            // What comes next cannot be read, or is no longer retained: a load tells its readers.
+            return self.reset(channel, shown);
+        }
+        let after = piece.messages.first().map_or(seq, |message| message.seq.previous());
+        let ending = if last >= newest { ending } else { Ending::Open };
+        let run = OwnedRun { epoch, after, messages: piece.messages, ending };
+        match shown.follow(channel, &run.as_run()) {
+            Followed::Shown => {
+                if let Some(pending) = self.pending.get_mut(channel) {
+                    // What was announced after the read is asked for at once, unless it brought nothing.
+                    pending.due = if last > seq { now } else { now.after(LATE) };
+                }
+                self.progress(now, channel, shown);
+            }
+            Followed::NotInMemory => self.settle(channel),
+            Followed::Behind(_) | Followed::OtherEpoch => self.reset(channel, shown),
+        }
+    }
+
+    /// A read will not be answered.
+    pub(super) fn read_failed(&mut self, now: Timestamp, channel: &ChannelName) {
+        if let Some(pending) = self.pending.get_mut(channel) {
+            pending.reading = None;
+            pending.due = now.after(LATE);
+        }
+    }
+
+    /// A load is being sent.
+    pub(super) fn loading(&mut self, channel: &ChannelName) {
+        self.at(channel).loading = Some(Loading::default());
+    }
+
+    /// A load will not be answered.
+    pub(super) fn load_failed(&mut self, channel: &ChannelName) {
+        let Some(pending) = self.pending.get_mut(channel) else { return };
+        pending.loading = None;
+        if pending.is_empty() {
+            self.pending.remove(channel);
+        }
+    }
+
+    /// A load was answered; `current` says whether it is of the history that is followed.
+    pub(super) fn loaded(
+        &mut self,
+        channel: &ChannelName,
+        current: bool,
+        mut loaded: Option<Loaded>,
+    ) -> Install {
+        let Some(pending) = self.pending.get_mut(channel) else { return Install::Again };
+        let Some(loading) = pending.loading.take() else { return Install::Again };
+        let doubted = !current || loading.doubt == Doubt::Yes;
+        if doubted || !loading.runs.into_iter().all(|run| extend(&mut loaded, run)) {
+            pending.loading = Some(Loading::default());
+            return Install::Again;
+        }
+        if pending.is_empty() {
+            self.pending.remove(channel);
+        }
+        Install::Now(loaded)
+    }
+
+    /// A reader waits for what is known to be missing.
+    pub(super) fn check(&mut self, now: Timestamp, channel: &ChannelName, reader: C, shown: &impl Shown) {
+        let target = self.pending.get(channel).and_then(|pending| pending.target);
+        match target {
+            Some(Target { epoch, seq, .. }) => self.await_shown(now, channel, epoch, seq, reader, shown),
+            None => self.effects.push(Effect::Checked(reader)),
+        }
+    }
+
+    /// A reader waits for a message.
+    pub(super) fn await_shown(
+        &mut self,
+        now: Timestamp,
+        channel: &ChannelName,
+        epoch: Epoch,
+        seq: Seq,
+        reader: C,
+        shown: &impl Shown,
+    ) {
+        let known = shown.newest(channel);
+        let missing = |(known, newest, _)| (known == epoch || known == Epoch::ZERO) && newest < seq;
+        if !known.is_some_and(missing) {
+            return self.effects.push(Effect::Checked(reader));
+        }
+        let pending = self.at(channel);
+        pending.want(Target { epoch, seq, ending: Ending::Open }, now.after(LATE));
+        pending.waiting.push(Waiting { epoch, seq, reader, since: now });
+    }
+
+    /// Looks for what is late.
+    pub(super) fn tick(&mut self, now: Timestamp, shown: &impl Shown) {
+        let channels: Vec<_> = self.pending.keys().cloned().collect();
+        for channel in channels {
+            let pending = self.at(&channel);
+            if pending.since().is_some_and(|since| now.since(since) >= PATIENCE) {
+                self.reset(&channel, shown);
+                continue;
+            }
+            if pending.reading.is_some_and(|since| now.since(since) >= READ) {
+                (pending.reading, pending.due) = (None, now);
+            }
+            if pending.target.is_some() {
+                self.progress(now, &channel, shown);
+            }
+        }
+    }
+}
+
+/// Puts what was announced during a load behind what it brought; false if that does not fit.
+fn extend(loaded: &mut Option<Loaded>, run: OwnedRun) -> bool {
+    let at_first = run.messages.first().map(|message| message.at);
+    let loaded = loaded.get_or_insert_with(|| Loaded {
+        epoch: run.epoch,
+        oldest: (Seq::ZERO.next(), at_first.unwrap_or(Timestamp::ZERO)),
+        newest: (Seq::ZERO, Timestamp::ZERO),
+        ended: false,
+        tail: Vec::new(),
+        damaged: None,
+    });
+    let newest = loaded.newest.0;
+    let Some(known) = newest.get().checked_sub(run.after.get()) else { return false };
+    if loaded.epoch != run.epoch || loaded.damaged.is_some() {
+        return false;
+    }
+    let new = run.messages.into_iter().skip(usize::try_from(known).unwrap_or(usize::MAX));
+    for message in new {
+        if loaded.tail.is_empty() && loaded.oldest.0 > loaded.newest.0 {
+            loaded.oldest = (message.seq, message.at);
+        }
+        loaded.newest = (message.seq, message.at);
+        loaded.tail.push(message);
+    }
+    loaded.ended |= run.ending == Ending::Close;
+    true
+}

@@ -1,0 +1,142 @@
+//! Where nothing is lost, nothing is asked for.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::node::{Heard, Node};
+use super::redis::{Redis, Request, Size, channels};
+use crate::journal::redis::follower::Shown;
+use crate::types::{Ending, Timestamp};
+
+/// A node that has begun, with a channel in memory.
+fn begun(redis: &mut Redis, now: Timestamp) -> Node {
+    let (partition, names) = channels(1);
+    let mut node = Node::new(partition);
+    node.subscribe();
+    for _ in 0..10 {
+        deliver(redis, &mut node, now);
+    }
+    node.load(&names[0]);
+    deliver(redis, &mut node, now);
+    assert!(node.memory.newest(&names[0]).is_some());
+    (node.asks, node.reads) = (0, 0);
+    node
+}
+
+fn execute(redis: &mut Redis, node: &mut Node) {
+    let Some((asked, request)) = node.requests.pop_front() else { return };
+    let (reply, announced) = redis.execute(asked.mark, request);
+    node.replies.push_back((asked, reply));
+    node.heard.extend(announced.map(Heard::Announced));
+}
+
+fn deliver(redis: &mut Redis, node: &mut Node, now: Timestamp) {
+    while !(node.requests.is_empty() && node.replies.is_empty() && node.heard.is_empty()) {
+        execute(redis, node);
+        node.receive(now);
+        node.react(redis);
+        node.hear(now);
+        node.react(redis);
+    }
+}
+
+proptest! {
+    /// Replies and announcements come on two connections, in any order to each other.
+    #[test]
+    fn no_order_of_arrival_asks_for_anything(steps in prop::collection::vec(0..5, 1..200)) {
+        let (mut redis, mut now) = (Redis::default(), Timestamp::from_millis(1_000));
+        let mut node = begun(&mut redis, now);
+        let (_, names) = channels(1);
+        for (number, step) in steps.into_iter().enumerate() {
+            match step {
+                0 => {
+                    node.publishers.insert(number);
+                    let channel = names[0].clone();
+                    node.send(Request::Publish(number, channel, Ending::Open, Size::Announced));
+                }
+                1 => execute(&mut redis, &mut node),
+                2 => node.receive(now),
+                3 => node.hear(now),
+                _ => {
+                    now = now.after(Duration::from_micros(400));
+                    node.follower.tick(now, &node.memory);
+                }
+            }
+            node.react(&redis);
+        }
+        deliver(&mut redis, &mut node, now);
+        prop_assert_eq!((node.asks, node.reads, *node.memory.resets.borrow()), (0, 0, 0));
+        prop_assert!(node.publishers.is_empty());
+        prop_assert_eq!(node.memory.newest(&names[0]).filter(|(epoch, ..)| epoch.get() > 0), redis.newest(&names[0]));
+    }
+}
+
+/// A subscription that was away while nothing changed costs one question.
+#[test]
+fn a_new_subscription_compares_only_what_changed() {
+    let (mut redis, now) = (Redis::default(), Timestamp::from_millis(1_000));
+    let mut node = begun(&mut redis, now);
+    let (_, names) = channels(1);
+    node.lose_subscription();
+    node.subscribe();
+    node.hear(now);
+    node.react(&redis);
+    assert_eq!(node.requests.len(), 1);
+    deliver(&mut redis, &mut node, now);
+    assert_eq!((node.asks, node.reads, node.follower.is_pending()), (1, 0, false));
+    // What was published meanwhile is read.
+    node.lose_subscription();
+    let known = node.follower.ask(channels(0).0).mark;
+    redis.execute(known, Request::Publish(1, names[0].clone(), Ending::Open, Size::Announced));
+    node.subscribe();
+    deliver(&mut redis, &mut node, now);
+    assert_eq!((node.asks, node.reads, node.follower.is_pending()), (2, 1, false));
+    assert_eq!(node.memory.newest(&names[0]), redis.newest(&names[0]));
+    assert_eq!(*node.memory.resets.borrow(), 0);
+}
+
+/// An announcement that never came is noticed although none follows: Redis says that it is further.
+#[test]
+fn a_lost_announcement_is_noticed_by_the_next_state() {
+    let (mut redis, mut now) = (Redis::default(), Timestamp::from_millis(1_000));
+    let mut node = begun(&mut redis, now);
+    let (_, names) = channels(1);
+    let known = node.follower.ask(channels(0).0).mark;
+    redis.execute(known, Request::Publish(1, names[0].clone(), Ending::Open, Size::Announced));
+    node.send(Request::State(Vec::new()));
+    deliver(&mut redis, &mut node, now);
+    assert!(node.follower.is_pending());
+    assert_eq!(node.asks, 0);
+    now = now.after(Duration::from_millis(100));
+    node.follower.tick(now, &node.memory);
+    node.react(&redis);
+    deliver(&mut redis, &mut node, now);
+    assert_eq!(node.memory.newest(&names[0]), redis.newest(&names[0]));
+    assert!(!node.follower.is_pending());
+}
+
+/// A publisher whose predecessors never become visible is answered after a second.
+#[test]
+fn a_publisher_is_answered_in_bounded_time() {
+    let (mut redis, mut now) = (Redis::default(), Timestamp::from_millis(1_000));
+    let mut node = begun(&mut redis, now);
+    let (_, names) = channels(1);
+    let known = node.follower.ask(channels(0).0).mark;
+    redis.execute(known, Request::Publish(1, names[0].clone(), Ending::Open, Size::Announced));
+    node.publishers.insert(2);
+    node.send(Request::Publish(2, names[0].clone(), Ending::Open, Size::Announced));
+    execute(&mut redis, &mut node);
+    node.receive(now);
+    node.react(&redis);
+    assert_eq!(node.publishers.len(), 1);
+    for _ in 0..40 {
+        now = now.after(Duration::from_millis(25));
+        // Redis answers nothing.
+        node.follower.tick(now, &node.memory);
+        node.react(&redis);
+    }
+    assert!(node.publishers.is_empty() && node.reads >= 1);
+    // Nothing here reads past it.
+    assert_eq!(node.memory.newest(&names[0]), None);
+}
