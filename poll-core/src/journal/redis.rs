@@ -1,22 +1,261 @@
 //! The journal in Redis or Valkey, which several servers share.
 //!
-//! `partition` says where a channel is kept, `script` what can be done with it in one atomic step, `entry` and
-//! `announcement` how messages are written, `generation` how a Redis that lost something is recognised, `refusal` which
-//! errors prove that nothing happened, and `follower` how what is written becomes visible on this node, in order.
+//! What is kept, and how one step changes it: `partition` says where a channel is kept, `script` what can be done with it in
+//! one atomic step, `entry` and `announcement` how messages are written, `generation` how a Redis that lost something is
+//! recognised, `refusal` which errors prove that nothing happened, and `follower` how what is written becomes visible on
+//! this server, in order.
+//!
+//! How it gets there: one thread runs everything. `topology` says which servers there are; each has a `session`, whose
+//! `commands` publish in batches and ask questions, and whose `subscription` hears what changed. `link` is what they share:
+//! what waits for whom (`line`), and the follower. `health` says whether all that works.
+//!
+//! No command is sent twice that may have been executed; of all others, which is sent again is decided in `publishing` and
+//! `asking`.
 
-#![allow(dead_code, unused_imports, reason = "the connections that use it are being built")]
+#![allow(dead_code, unused_imports, reason = "channels cannot be forgotten by request yet")]
 
 mod announcement;
+mod answer;
+mod ask;
+mod asking;
+mod backoff;
+mod census;
+mod clock;
+mod commands;
+mod connection;
+mod counters;
+mod durability;
 mod entry;
 mod fields;
 mod follower;
 mod generation;
+mod health;
+mod inbox;
 mod life;
+mod line;
+mod link;
 mod options;
 mod partition;
+mod publish_queue;
+mod publishing;
+mod pulse;
 mod refusal;
 mod script;
+mod session;
+mod shared;
+mod subscription;
+mod thread;
+mod topology;
 mod url;
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::{oneshot, watch};
+
+use super::{
+    Archive, Damage, Health, Host, Landmark, Loaded, Located, Piece, PublishReply, Reply, SharedJournal,
+    SharedPublish, Stretch, Tail,
+};
+use crate::environment::{Environment, Thread};
+use crate::types::{ChannelName, Epoch, JournalError, Limit, Timestamp};
+use ask::{Check, Question};
+pub use counters::Figures;
+use entry::Draft;
+use generation::Birth;
+use inbox::Request;
 pub use options::{Durability, DurabilityError, Options};
+use partition::Prefix;
+use script::{Births, KeyHashes, Load, Locate, Publish, Read, Seal};
+use shared::Shared;
 pub use url::{RedisUrl, RedisUrlError};
+
+/// The journal. A clone is the same one; it ends with the last clone, or when it is closed.
+#[derive(Clone)]
+pub struct RedisJournal(Arc<Handle>);
+
+/// Held by the owners and not by the thread, which ends when it is dropped.
+struct Handle(Arc<Shared>);
+
+/// The log cannot be used. Displays as one line, without any password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectError(String);
+
+impl RedisJournal {
+    /// Connects to the log at a URL. The store that the journal is for has to be made soon: nothing else is done before.
+    ///
+    /// # Errors
+    /// When there is no connection within five seconds, or Redis cannot do what the options ask for.
+    pub async fn connect(
+        environment: &Environment,
+        url: RedisUrl,
+        options: Options,
+    ) -> Result<Self, ConnectError> {
+        let prefix = Prefix::parse(&options.prefix).map_err(|error| ConnectError(error.to_string()))?;
+        let shown = url.to_string();
+        let shared = Arc::new(Shared::new(environment, url, prefix, options));
+        let (connected, outcome) = oneshot::channel();
+        let journal = Self(Arc::new(Handle(shared.clone())));
+        let thread = Thread::new("journal", thread::run(shared, connected));
+        // The journal says by itself when it has ended.
+        let _exit = environment.spawn(thread).map_err(|error| ConnectError(format!("no thread: {error}")))?;
+        match outcome.await {
+            Ok(Ok(())) => Ok(journal),
+            Ok(Err(error)) => Err(ConnectError(format!("{shown} cannot be used: {error}"))),
+            Err(_) => Err(ConnectError(format!("{shown} cannot be used: the journal's thread ended"))),
+        }
+    }
+
+    /// The time at Redis, which gives messages their times. For
+    /// [`Environment::with_clock`](crate::environment::Environment::with_clock): ages and seals are reckoned by it.
+    pub fn clock(&self) -> impl Fn() -> Timestamp + Send + Sync + use<> {
+        let shared = self.0.0.clone();
+        move || shared.clock.now()
+    }
+
+    /// When publishers are answered.
+    #[must_use]
+    pub fn durability(&self) -> Durability {
+        self.0.0.options.durability
+    }
+
+    /// What the journal has done so far.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        let shared = &self.0.0;
+        shared.counters.figures(shared.room.used())
+    }
+
+    fn request(&self, request: Request) {
+        if let Some(request) = self.0.0.inbox.add(request) {
+            request.fail(&closed());
+        }
+    }
+}
+
+impl SharedJournal for RedisJournal {
+    fn publish(&self, channel: &ChannelName, publish: SharedPublish, reply: PublishReply) {
+        let shared = &self.0.0;
+        let writable = shared.health.borrow().check_writable();
+        if let Err(error) = writable {
+            return reply(Err(error.into()));
+        }
+        let random = || shared.environment.random();
+        let SharedPublish { payloads, ending, key } = publish;
+        let drafts = payloads.into_iter().map(|payload| Draft { payload, random: random() }).collect();
+        let publish = Publish {
+            channel: channel.clone(),
+            drafts,
+            ending,
+            key: key.map(|(key, fingerprint)| KeyHashes::new(&key, &fingerprint)),
+            birth: Birth::random(random()),
+            births: Births::Allowed,
+        };
+        match shared.room.admit(publish, reply) {
+            Ok(publish) => self.request(Request::Publish(publish)),
+            Err(reply) => {
+                reply(Err(JournalError::Unavailable("more waits to be sent than may".to_owned()).into()));
+            }
+        }
+    }
+
+    fn check(&self, channel: &ChannelName, reply: Reply<()>) {
+        // The error is to come soon: nothing is asked while the log is not ready.
+        let writable = self.0.0.health.borrow().check_writable();
+        if let Err(error) = writable {
+            return reply(Err(error));
+        }
+        self.request(Request::Check(Check { channel: channel.clone(), reply }));
+    }
+
+    fn seal(&self, channel: &ChannelName, millis: u64, reply: Reply<u64>) {
+        let writable = self.0.0.health.borrow().check_writable();
+        if let Err(error) = writable {
+            return reply(Err(error));
+        }
+        self.request(Request::Question(Question::Seal(Seal { channel: channel.clone(), millis }, reply)));
+    }
+
+    fn attach(&self, host: Host) {
+        let shared = &self.0.0;
+        let attached = shared.host.set(host);
+        debug_assert!(attached.is_ok(), "a journal is below one store");
+        shared.attached.notify_one();
+    }
+}
+
+impl Archive for RedisJournal {
+    fn load(&self, channel: &ChannelName, _now: Timestamp, reply: Reply<Option<Loaded>>) {
+        let load = Load { channel: channel.clone(), limit: Limit::default() };
+        self.read_request(Question::Load(load, reply));
+    }
+
+    fn read(&self, stretch: Stretch, reply: Reply<Option<Piece>>) {
+        self.read_request(Question::Read(Read(stretch), reply));
+    }
+
+    fn locate(&self, channel: &ChannelName, epoch: Epoch, landmark: Landmark, reply: Reply<Option<Located>>) {
+        let locate = Locate { channel: channel.clone(), epoch, landmark };
+        self.read_request(Question::Locate(locate, reply));
+    }
+
+    /// Redis expires what is too old by itself.
+    fn sweep(&self, _now: Timestamp) {}
+
+    fn channels(&self) -> u64 {
+        self.0.0.channels.load(Ordering::Relaxed)
+    }
+
+    fn tail(&self) -> Tail {
+        self.0.0.options.tail
+    }
+
+    fn health(&self) -> watch::Receiver<Health> {
+        self.0.0.health.subscribe()
+    }
+
+    fn damage(&self) -> watch::Receiver<Damage> {
+        self.0.0.damage.subscribe()
+    }
+
+    fn close(&self, reply: Reply<()>) {
+        self.request(Request::Close(reply));
+    }
+}
+
+impl RedisJournal {
+    fn read_request(&self, question: Question) {
+        let readable = self.0.0.health.borrow().check_readable();
+        match readable {
+            Ok(()) => self.request(Request::Question(question)),
+            Err(error) => Request::Question(question).fail(&error),
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.inbox.abandon();
+    }
+}
+
+impl std::fmt::Debug for RedisJournal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RedisJournal")
+            .field("url", &self.0.0.url)
+            .field("health", &*self.0.0.health.borrow())
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ConnectError {}
+
+fn closed() -> JournalError {
+    JournalError::Unavailable("it is closed".to_owned())
+}

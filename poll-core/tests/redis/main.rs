@@ -2,7 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod faults;
+mod nodes;
+mod proxy;
 mod server;
+mod traffic;
 
 /// The fixture itself: a Redis that was killed comes back with what it had synced.
 #[test]

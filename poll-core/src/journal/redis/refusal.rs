@@ -46,7 +46,7 @@ impl Refusal {
 
     /// The one table.
     fn of(code: &str, detail: &str) -> Self {
-        use FaultKind::{Failing, Full, Opening};
+        use FaultKind::{Failing, Full, Loading, ReadOnly, Stalled};
         // Redis before 7 names the error of a command in a script within the text, and after the first of them.
         let code = match code {
             "ERR" => inner(detail).unwrap_or(code),
@@ -57,9 +57,12 @@ impl Refusal {
             "NOSCRIPT" => Self::Resend(Remedy::LoadScript),
             "MOVED" | "ASK" | "TRYAGAIN" | "CROSSSLOT" => Self::Resend(Remedy::ReadTopology),
             "OOM" => refused(Full),
-            "LOADING" => refused(Opening),
-            "READONLY" | "MISCONF" | "NOREPLICAS" | "CLUSTERDOWN" | "MASTERDOWN" | "BUSY" | "NOAUTH"
-            | "WRONGPASS" | "NOPERM" | "EXECABORT" => refused(Failing),
+            "LOADING" => refused(Loading),
+            "READONLY" | "MASTERDOWN" => refused(ReadOnly),
+            "BUSY" => refused(Stalled),
+            "MISCONF" | "NOREPLICAS" | "CLUSTERDOWN" | "NOAUTH" | "WRONGPASS" | "NOPERM" | "EXECABORT" => {
+                refused(Failing)
+            }
             _ => Self::Unknown(format!("{code} {detail}").trim_end().to_owned()),
         }
     }
@@ -78,17 +81,17 @@ mod tests {
 
     #[test]
     fn the_table() {
-        use FaultKind::{Failing, Full, Opening};
+        use FaultKind::{Failing, Full, Loading, ReadOnly, Stalled};
         let refused = [
             ("OOM", "command not allowed when used memory > 'maxmemory'.", Full),
             ("ERR", "Error running script (call to f_1): @user_script:9: -OOM command not allowed", Full),
-            ("LOADING", "Redis is loading the dataset in memory", Opening),
-            ("READONLY", "You can't write against a read only replica.", Failing),
+            ("LOADING", "Redis is loading the dataset in memory", Loading),
+            ("READONLY", "You can't write against a read only replica.", ReadOnly),
             ("MISCONF", "Redis is configured to save RDB snapshots", Failing),
             ("NOREPLICAS", "Not enough good replicas to write.", Failing),
             ("CLUSTERDOWN", "The cluster is down", Failing),
-            ("MASTERDOWN", "Link with MASTER is down", Failing),
-            ("BUSY", "Redis is busy running a script.", Failing),
+            ("MASTERDOWN", "Link with MASTER is down", ReadOnly),
+            ("BUSY", "Redis is busy running a script.", Stalled),
         ];
         for (code, detail, kind) in refused {
             assert!(

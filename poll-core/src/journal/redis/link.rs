@@ -1,0 +1,503 @@
+//! What the tasks of the journal's thread share: who has which partition, what waits for whom, and the follower.
+//!
+//! All of it is under one lock, which is free whenever a task takes it, since the tasks run on one thread. Answers are
+//! given after it is released.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::announcement::Announcement;
+use super::answer::{Answers, Publisher, Waiting};
+use super::ask::{Ask, Check, Question};
+use super::census::{Census, Channels};
+use super::clock::Clock;
+use super::connection::LinkError;
+use super::counters::Counters;
+use super::follower::{Effect, Follower};
+use super::generation::{Mark, Process};
+use super::health::{self, Sign};
+use super::line::Line;
+use super::options::Durability;
+use super::partition::{Partition, Prefix};
+use super::publish_queue::{PendingPublish, PublishQueue};
+use super::refusal::{Refusal, Remedy};
+use super::script::{Announce, Read, Renew, Script, State as PartitionState, Status};
+use super::session::{Next, Session};
+use super::shared::Shared;
+use super::topology::Topology;
+use super::url::{Place, RedisUrl};
+use crate::environment::Environment;
+use crate::journal::{Fault, FaultKind, Health, Host, Stretch};
+use crate::sync::Mutex;
+use crate::types::{JournalError, Limit, PublishError, Timestamp};
+
+pub(super) struct Link {
+    pub(super) environment: Environment,
+    pub(super) url: RedisUrl,
+    pub(super) prefix: Prefix,
+    pub(super) announce: Announce,
+    pub(super) durability: Durability,
+    pub(super) script: Script,
+    pub(super) shared: Arc<Shared>,
+    pub(super) host: Host,
+    began: Instant,
+    /// Called when the topology has to be looked at.
+    pub(super) look: Notify,
+    pub(super) state: Mutex<State>,
+}
+
+pub(super) struct State {
+    pub(super) follower: Follower<Publisher, Waiting>,
+    pub(super) lines: Vec<Line>,
+    /// Sessions that are over but for what is on its way.
+    retiring: Vec<Line>,
+    /// Which line has a partition.
+    routes: [Option<usize>; Partition::COUNT],
+    /// What waits for partitions that no server has.
+    publishes: PublishQueue,
+    asks: Vec<Ask>,
+    /// Whether every partition has a server.
+    served: Sign,
+    next_session: u64,
+    channels: Channels,
+}
+
+impl Link {
+    pub(super) fn new(shared: Arc<Shared>, host: Host, announce: Announce) -> Self {
+        let (options, url) = (&shared.options, shared.url.clone());
+        let prefix = shared.prefix.clone();
+        let script = Script::new(prefix.clone(), announce, *host.retention());
+        let now = Instant::now();
+        let served = Sign::Ended {
+            since: now,
+            fault: Fault::new(FaultKind::Opening, "the topology is not known yet"),
+        };
+        let state = State {
+            follower: Follower::new(),
+            lines: Vec::new(),
+            retiring: Vec::new(),
+            routes: [None; Partition::COUNT],
+            publishes: PublishQueue::default(),
+            asks: Vec::new(),
+            served,
+            next_session: 0,
+            channels: Channels::default(),
+        };
+        Self {
+            environment: shared.environment.clone(),
+            durability: options.durability,
+            url,
+            prefix,
+            announce,
+            script,
+            host,
+            shared,
+            began: now,
+            look: Notify::new(),
+            state: Mutex::new(state),
+        }
+    }
+
+    /// The clock of the follower: it never jumps.
+    pub(super) fn now(&self) -> Timestamp {
+        Timestamp::ZERO.after(self.began.elapsed())
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        &self.shared.clock
+    }
+
+    pub(super) fn counters(&self) -> &Counters {
+        &self.shared.counters
+    }
+
+    /// Changes the state, does what follows from that, and gives the answers.
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut State, &mut Answers) -> T) -> T {
+        let mut answers = Answers::default();
+        let value = {
+            let mut state = self.state.lock();
+            let value = change(&mut state, &mut answers);
+            state.carry_out(self, &mut answers);
+            value
+        };
+        answers.give();
+        value
+    }
+
+    /// The topology is `topology`. Returns the sessions that begin with it.
+    pub(super) fn apply(&self, topology: Topology) -> Vec<Arc<Session>> {
+        self.change(|state, _| state.apply(self, topology))
+    }
+
+    /// The log is used no longer: all sessions end.
+    pub(super) fn retire_all(&self) {
+        let state = self.state.lock();
+        state.lines.iter().for_each(|line| line.session.retire());
+    }
+
+    /// Nothing more is accepted.
+    pub(super) fn close(&self) {
+        self.shared.health.send_replace(Health::Lost(Fault::new(FaultKind::Closed, "it is closed")));
+    }
+
+    /// The topology cannot be found out.
+    pub(super) fn topology_unknown(&self, error: &LinkError) {
+        self.change(|state, _| {
+            if !matches!(state.served, Sign::Good) {
+                state.served.end(Instant::now(), Fault::new(FaultKind::Unreachable, error.to_string()));
+            }
+        });
+    }
+
+    /// The topology has to be looked at.
+    pub(super) fn topology_changed(&self) {
+        self.look.notify_one();
+    }
+
+    /// The subscription of a session is confirmed: everything before has to be read, and nothing after is missed.
+    pub(super) fn subscribed(&self, session: &Session) {
+        self.change(|state, _| {
+            let Some(line) = state.line(session.id) else { return };
+            line.signs.subscription = Sign::Good;
+            line.ask_states();
+            state.follower.subscribed(self.now(), &session.partitions);
+        });
+        self.assess();
+    }
+
+    /// The subscription of a session ended.
+    pub(super) fn subscription_ended(&self, session: &Session, fault: Fault) {
+        self.counters().reconnects.fetch_add(1, Ordering::Relaxed);
+        self.change(|state, _| {
+            let Some(line) = state.line(session.id) else { return };
+            match fault.kind {
+                FaultKind::Silent => line.signs.subscription = Sign::Silent(fault),
+                _ => line.signs.subscription.end(Instant::now(), fault),
+            }
+        });
+        self.look.notify_one();
+        self.assess();
+    }
+
+    /// A server announced something.
+    pub(super) fn announced(&self, session: &Session, partition: Partition, message: &[u8]) {
+        // One that cannot be read is missed, which the count of the next one shows.
+        let Ok(announcement) = Announcement::decode(message) else { return };
+        // What an old server says after the partition went to another is nothing to follow.
+        if session.is_retired() {
+            return;
+        }
+        let Announcement { mark, change } = &announcement;
+        let (mark, census) = (*mark, Census::of(change));
+        self.change(|state, _| {
+            state.changed(self, partition, mark, census);
+            state.follower.announced(self.now(), partition, announcement, &self.host);
+        });
+    }
+
+    /// The commands' connections of a session are open.
+    pub(super) fn commands_are_open(&self, session: &Session, process: Process) {
+        self.change(|state, _| {
+            if let Some(line) = state.line(session.id) {
+                line.open(process);
+            }
+        });
+    }
+
+    /// They ended. What was being published may be kept or not; what was asked is asked again.
+    pub(super) fn commands_ended(&self, session: &Session, error: &LinkError) {
+        self.counters().reconnects.fetch_add(1, Ordering::Relaxed);
+        let fault = error.fault(&session.address);
+        self.change(|state, answers| {
+            let Some(line) = state.line(session.id) else { return };
+            for (publish, _) in line.close() {
+                answers.publish(publish.reply, Err(JournalError::OutcomeUnknown(fault.why.clone()).into()));
+            }
+            match error {
+                LinkError::TimedOut => line.signs.commands = Sign::Silent(fault),
+                _ => line.signs.commands.end(Instant::now(), fault),
+            }
+        });
+        self.look.notify_one();
+        self.assess();
+    }
+
+    /// A session is over: whatever is still with it has no answer.
+    pub(super) fn session_over(&self, session: &Session) {
+        self.change(|state, answers| {
+            let Some(at) = state.retiring.iter().position(|line| line.session.id == session.id) else {
+                return;
+            };
+            let mut line = state.retiring.swap_remove(at);
+            for (publish, _) in line.close() {
+                let why = format!("{}: the connection ended", session.address);
+                answers.publish(publish.reply, Err(JournalError::OutcomeUnknown(why).into()));
+            }
+            for ask in line.take_asks() {
+                state.ask(ask);
+            }
+        });
+    }
+
+    /// What a server refused says something about its health. Whether its connection is of no more use.
+    pub(super) fn refused(&self, session: &Session, refusal: &Refusal) -> bool {
+        let is_over = self.change(|state, _| {
+            let Some(line) = state.line(session.id) else { return true };
+            match refusal {
+                Refusal::Refused(fault) => {
+                    let why = format!("{}: {}", session.address, fault.why);
+                    line.signs.refusing = Some(Fault::new(fault.kind, why));
+                    // It was made a replica: the master is elsewhere.
+                    fault.kind == FaultKind::ReadOnly && self.is_led()
+                }
+                Refusal::Resend(Remedy::ReadTopology) => {
+                    self.look.notify_one();
+                    false
+                }
+                Refusal::Resend(Remedy::LoadScript) | Refusal::Unknown(_) => false,
+            }
+        });
+        self.look.notify_one();
+        self.assess();
+        is_over
+    }
+
+    /// Whether something else says which server is written to.
+    fn is_led(&self) -> bool {
+        !matches!(self.url.place, Place::Server(_))
+    }
+
+    /// Looks at what is late.
+    pub(super) fn tick(&self) {
+        let now = Instant::now();
+        self.change(|state, answers| {
+            if state.follower.is_pending() {
+                state.follower.tick(self.now(), &self.host);
+            }
+            let why = "it could not be sent in time".to_owned();
+            let unavailable = JournalError::Unavailable(why);
+            for publish in state.take_late(now) {
+                answers.publish(publish.reply, Err(PublishError::Journal(unavailable.clone())));
+            }
+            for line in &mut state.lines {
+                line.tick(now);
+            }
+        });
+        self.assess();
+        self.fail_late_asks(now);
+    }
+
+    /// What was asked too long ago gets an error. The health says before that nothing can be read: whoever gets the error
+    /// waits for that to change.
+    fn fail_late_asks(&self, now: Instant) {
+        let away = matches!(&*self.shared.health.borrow(), Health::Away(_) | Health::Lost(_));
+        let is_over = |ask: &Ask| away || ask.deadline <= now;
+        let late = self.change(|state, _| {
+            let mut late = Vec::new();
+            for line in &mut state.lines {
+                let asks = line.take_asked(is_over);
+                if !away && !asks.is_empty() {
+                    let why = format!("{}: no answer in time", line.session.address);
+                    line.signs.commands = Sign::Silent(Fault::new(FaultKind::Stalled, why));
+                }
+                late.extend(asks);
+            }
+            let asks = std::mem::take(&mut state.asks);
+            let (over, rest): (Vec<_>, Vec<_>) =
+                asks.into_iter().partition(|ask| ask.has_asker() && is_over(ask));
+            state.asks = rest;
+            late.extend(over);
+            late
+        });
+        if late.is_empty() {
+            return;
+        }
+        self.assess();
+        let why = self.shared.health.borrow().fault().map_or_else(String::new, |fault| fault.why.clone());
+        let error = JournalError::Unavailable(why);
+        for ask in late {
+            self.fail(ask, &error);
+        }
+    }
+
+    /// Somebody asked in vain.
+    pub(super) fn fail(&self, ask: Ask, error: &JournalError) {
+        match &ask.question {
+            Question::Load(load, _) => self.change(|state, _| state.follower.load_failed(&load.channel)),
+            Question::Follow(read) => {
+                self.change(|state, _| state.follower.read_failed(self.now(), &read.0.channel));
+            }
+            _ => {}
+        }
+        ask.fail(error);
+    }
+
+    /// Says what the signs mean.
+    pub(super) fn assess(&self) {
+        let now = Instant::now();
+        let health = {
+            let state = self.state.lock();
+            match state.served.fault(now) {
+                Some(fault) => Health::Away(fault.clone()),
+                None => health::health(state.lines.iter().map(|line| &line.signs), now),
+            }
+        };
+        self.shared.health.send_if_modified(|old| {
+            let is_new = *old != health && !matches!(old, Health::Lost(_));
+            if is_new {
+                *old = health;
+            }
+            is_new
+        });
+    }
+}
+
+impl State {
+    pub(super) fn line(&mut self, id: u64) -> Option<&mut Line> {
+        self.lines.iter_mut().chain(&mut self.retiring).find(|line| line.session.id == id)
+    }
+
+    fn route(&mut self, partition: Partition) -> Option<&mut Line> {
+        self.routes[partition.index()].map(|at| &mut self.lines[at])
+    }
+
+    pub(super) fn publish(&mut self, publish: PendingPublish) {
+        match self.routes[publish.partition.index()] {
+            Some(at) => self.lines[at].push_publish(publish),
+            None => self.publishes.push(publish),
+        }
+    }
+
+    pub(super) fn ask(&mut self, ask: Ask) {
+        match self.routes[ask.partition().index()] {
+            Some(at) => self.lines[at].push_ask(ask),
+            None => self.asks.push(ask),
+        }
+    }
+
+    pub(super) fn check(&mut self, check: Check) {
+        let partition = Partition::of(&check.channel);
+        match self.route(partition) {
+            Some(line) => line.push_check(check),
+            None => self.asks.push(Ask::new(Question::State(PartitionState(partition), vec![check]))),
+        }
+    }
+
+    /// A partition said how far it is.
+    pub(super) fn stated(&mut self, link: &Link, partition: Partition, mark: Mark, status: &Status) {
+        if let Some(line) = self.route(partition) {
+            line.stated(partition, mark, status, Instant::now());
+        }
+        self.channels.stated(partition, mark, status.channels);
+        link.shared.channels.store(self.channels.all(), Ordering::Relaxed);
+    }
+
+    /// A partition changed, as an announcement or the reply to an own publish says.
+    pub(super) fn changed(&mut self, link: &Link, partition: Partition, mark: Mark, change: Census) {
+        if self.channels.changed(partition, mark, change) {
+            link.shared.channels.store(self.channels.all(), Ordering::Relaxed);
+        }
+    }
+
+    /// A partition has been written to by the process that this server talks to.
+    pub(super) fn settle(&mut self, partition: Partition) {
+        if let Some(line) = self.route(partition) {
+            line.settle(partition);
+        }
+    }
+
+    /// Whether nothing waits to be published or answered.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.publishes.is_empty() && self.lines.iter().chain(&self.retiring).all(Line::is_quiet)
+    }
+
+    /// Does what the follower wants.
+    fn carry_out(&mut self, link: &Link, answers: &mut Answers) {
+        for effect in self.follower.effects() {
+            match effect {
+                Effect::Ask(partition) => {
+                    self.ask(Ask::new(Question::State(PartitionState(partition), Vec::new())));
+                }
+                Effect::Renew(partition, after, found) => {
+                    link.counters().generations.fetch_add(1, Ordering::Relaxed);
+                    let next = after.next(link.environment.random());
+                    self.ask(Ask::new(Question::Renew(Renew { partition, next }, found)));
+                }
+                Effect::Compare(newest) => {
+                    link.counters().resyncs.fetch_add(1, Ordering::Relaxed);
+                    self.ask(Ask::new(Question::Compare(newest)));
+                }
+                Effect::Read(channel, epoch, after) => {
+                    let stretch = Stretch { channel, epoch, after, limit: Limit::default() };
+                    self.ask(Ask::new(Question::Follow(Read(stretch))));
+                }
+                Effect::Answer(publisher) => answers.visible(publisher),
+                Effect::Checked(waiting) => answers.waited(waiting),
+            }
+        }
+    }
+
+    fn take_late(&mut self, now: Instant) -> Vec<PendingPublish> {
+        let mut late = self.publishes.take_late(now);
+        for line in &mut self.lines {
+            late.append(&mut line.publishes.take_late(now));
+        }
+        late
+    }
+
+    /// Keeps the sessions that stay as they are, and retires the rest.
+    fn apply(&mut self, link: &Link, topology: Topology) -> Vec<Arc<Session>> {
+        let (mut begun, mut old) = (Vec::new(), std::mem::take(&mut self.lines));
+        for node in topology.0 {
+            let same = |line: &Line| {
+                line.session.address == node.address && line.session.partitions == node.partitions
+            };
+            if let Some(at) = old.iter().position(same) {
+                self.lines.push(old.swap_remove(at));
+                continue;
+            }
+            self.next_session += 1;
+            let random = link.environment.random();
+            let session =
+                Session::new(self.next_session, node.address, node.partitions, &link.prefix, random);
+            let session = Arc::new(session);
+            self.lines.push(Line::new(session.clone(), Instant::now()));
+            begun.push(session);
+        }
+        self.routes = [None; Partition::COUNT];
+        for (at, line) in self.lines.iter().enumerate() {
+            for partition in &line.session.partitions {
+                self.routes[partition.index()] = Some(at);
+            }
+        }
+        match self.routes.iter().filter(|route| route.is_none()).count() {
+            0 => self.served = Sign::Good,
+            missing => {
+                let why = format!("{missing} of {} partitions have no server", Partition::COUNT);
+                self.served.end(Instant::now(), Fault::new(FaultKind::Unreachable, why));
+            }
+        }
+        let mut publishes: Vec<_> = self.publishes.take_all().collect();
+        let mut asks = std::mem::take(&mut self.asks);
+        for mut line in old {
+            line.session.retire();
+            publishes.extend(line.publishes.take_all());
+            asks.extend(line.take_asks());
+            self.retiring.push(line);
+        }
+        publishes.into_iter().for_each(|publish| self.publish(publish));
+        asks.into_iter().for_each(|ask| self.ask(ask));
+        begun
+    }
+}
+
+/// What a refused command means for the one that is sent next.
+pub(super) fn next_after(refusal: &Refusal) -> Next {
+    match refusal {
+        Refusal::Resend(Remedy::LoadScript) => Next::LoadScript,
+        Refusal::Resend(Remedy::ReadTopology) | Refusal::Refused(_) | Refusal::Unknown(_) => Next::Pause,
+    }
+}

@@ -1,0 +1,261 @@
+//! What can happen to a Redis and to the connections to it, each once, with publishers and readers on two servers.
+
+use poll_core::journal::FaultKind;
+use poll_core::journal::redis::Options;
+use poll_core::{Payload, Publish};
+
+use super::nodes::{Node, retention, until};
+use super::proxy::{Cut, Proxy};
+use super::server::RedisServer;
+use super::traffic::{Losses, Traffic};
+
+/// A command to a Redis, of which nothing is expected.
+async fn tell(server: &RedisServer, command: &[&str]) {
+    let client = redis::Client::open(server.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let mut told = redis::cmd(command[0]);
+    let _ = told.arg(&command[1..]).exec_async(&mut connection).await;
+}
+
+/// A command that keeps Redis busy, of which no answer is waited for.
+fn tell_without_waiting(server: &RedisServer, command: &'static [&'static str]) {
+    let client = redis::Client::open(server.url()).unwrap();
+    let mut connection = client.get_connection().unwrap();
+    let mut told = redis::cmd(command[0]);
+    told.arg(&command[1..]).set_no_response(true);
+    told.exec(&mut connection).unwrap();
+}
+
+async fn signal(server: &RedisServer, signal: &str) {
+    let status = std::process::Command::new("kill").args([signal, &server.pid().to_string()]).status();
+    assert!(status.unwrap().success());
+}
+
+#[tokio::test]
+async fn a_killed_subscription_misses_nothing() {
+    let server = RedisServer::start(&[]);
+    let nodes = Node::several(&server.url(), 2).await;
+    let traffic = Traffic::start(&nodes);
+    traffic.flows().await;
+    for _ in 0..3 {
+        tell(&server, &["CLIENT", "KILL", "TYPE", "pubsub"]).await;
+        traffic.flows().await;
+    }
+    let report = traffic.end().await;
+    report.judge(Losses::None);
+    assert_eq!(report.unknown(), 0);
+}
+
+#[tokio::test]
+async fn killed_commands_leave_doubt_at_most() {
+    let server = RedisServer::start(&[]);
+    let nodes = Node::several(&server.url(), 2).await;
+    let traffic = Traffic::start(&nodes);
+    traffic.flows().await;
+    for _ in 0..3 {
+        tell(&server, &["CLIENT", "KILL", "TYPE", "normal"]).await;
+        traffic.flows().await;
+    }
+    traffic.end().await.judge(Losses::None);
+}
+
+#[tokio::test]
+async fn a_forgotten_script_is_loaded_again() {
+    let server = RedisServer::start(&[]);
+    let nodes = Node::several(&server.url(), 2).await;
+    let traffic = Traffic::start(&nodes);
+    traffic.flows().await;
+    for _ in 0..3 {
+        tell(&server, &["SCRIPT", "FLUSH"]).await;
+        traffic.flows().await;
+    }
+    let report = traffic.end().await;
+    report.judge(Losses::None);
+    assert_eq!(report.unknown(), 0);
+}
+
+#[tokio::test]
+async fn whoever_lost_everything_is_told() {
+    let server = RedisServer::start(&[]);
+    let nodes = Node::several(&server.url(), 2).await;
+    let traffic = Traffic::start(&nodes);
+    traffic.flows().await;
+    tell(&server, &["FLUSHALL"]).await;
+    traffic.flows().await;
+    let report = traffic.end().await;
+    report.judge(Losses::Told);
+    assert!(report.resets() >= 6, "{} resets", report.resets());
+}
+
+#[tokio::test]
+async fn a_redis_that_comes_back_with_its_file_has_everything() {
+    let mut server = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let nodes = Node::several(&server.url(), 2).await;
+    let traffic = Traffic::start(&nodes);
+    traffic.flows().await;
+    server.kill();
+    assert_eq!(nodes[0].red().await.kind, FaultKind::Unreachable);
+    nodes[1].red().await;
+    server.restart();
+    for node in &nodes {
+        node.ready().await;
+    }
+    traffic.flows().await;
+    traffic.end().await.judge(Losses::None);
+}
+
+#[tokio::test]
+async fn a_redis_that_comes_back_without_its_file_is_told_of() {
+    let mut server = RedisServer::start(&[]);
+    let nodes = Node::several(&server.url(), 2).await;
+    let traffic = Traffic::start(&nodes);
+    traffic.flows().await;
+    server.kill();
+    server.restart();
+    traffic.flows().await;
+    let report = traffic.end().await;
+    report.judge(Losses::Told);
+    assert!(report.resets() >= 6, "{} resets", report.resets());
+}
+
+#[tokio::test]
+async fn a_redis_that_sleeps_is_noticed() {
+    let server = RedisServer::start(&["--enable-debug-command", "yes"]);
+    let nodes = Node::several(&server.url(), 2).await;
+    let traffic = Traffic::start(&nodes);
+    traffic.flows().await;
+    tell_without_waiting(&server, &["DEBUG", "SLEEP", "6"]);
+    nodes[0].red().await;
+    nodes[0].ready().await;
+    traffic.flows().await;
+    traffic.end().await.judge(Losses::None);
+}
+
+#[tokio::test]
+async fn a_redis_that_is_stopped_is_noticed() {
+    let server = RedisServer::start(&[]);
+    let nodes = Node::several(&server.url(), 2).await;
+    let traffic = Traffic::start(&nodes);
+    traffic.flows().await;
+    signal(&server, "-STOP").await;
+    nodes[0].red().await;
+    nodes[1].red().await;
+    signal(&server, "-CONT").await;
+    nodes[0].ready().await;
+    traffic.flows().await;
+    traffic.end().await.judge(Losses::None);
+}
+
+#[tokio::test]
+async fn a_cut_in_any_direction_is_noticed() {
+    let server = RedisServer::start(&[]);
+    let proxy = Proxy::start(server.address()).await;
+    let nodes = [Node::connect(&proxy.url()).await, Node::connect(&server.url()).await];
+    let traffic = Traffic::start(&nodes);
+    for cut in [Cut::ToRedis, Cut::FromRedis, Cut::Both] {
+        traffic.flows().await;
+        proxy.cut(cut);
+        nodes[0].red().await;
+        proxy.cut(Cut::Nothing);
+        nodes[0].ready().await;
+    }
+    traffic.flows().await;
+    traffic.end().await.judge(Losses::None);
+}
+
+#[tokio::test]
+async fn out_of_memory_is_said_and_is_over_with_memory() {
+    let server = RedisServer::start(&[]);
+    let nodes = Node::several(&server.url(), 2).await;
+    let traffic = Traffic::start(&nodes);
+    traffic.flows().await;
+    tell(&server, &["CONFIG", "SET", "maxmemory", "1"]).await;
+    assert_eq!(nodes[0].red().await.kind, FaultKind::Full);
+    tell(&server, &["CONFIG", "SET", "maxmemory", "0"]).await;
+    nodes[0].ready().await;
+    traffic.flows().await;
+    let report = traffic.end().await;
+    report.judge(Losses::None);
+    assert_eq!(report.unknown(), 0);
+}
+
+#[tokio::test]
+async fn a_replica_is_said_to_be_one() {
+    let server = RedisServer::start(&[]);
+    let nodes = Node::several(&server.url(), 2).await;
+    let traffic = Traffic::start(&nodes);
+    traffic.flows().await;
+    tell(&server, &["REPLICAOF", "127.0.0.1", "1"]).await;
+    assert_eq!(nodes[0].red().await.kind, FaultKind::ReadOnly);
+    tell(&server, &["REPLICAOF", "NO", "ONE"]).await;
+    nodes[0].ready().await;
+    traffic.flows().await;
+    traffic.end().await.judge(Losses::None);
+}
+
+#[tokio::test]
+async fn a_redis_that_cannot_save_refuses() {
+    let server = RedisServer::start(&["--enable-protected-configs", "yes"]);
+    let nodes = Node::several(&server.url(), 2).await;
+    let traffic = Traffic::start(&nodes);
+    traffic.flows().await;
+    let directory = "/proc";
+    tell(&server, &["CONFIG", "SET", "dir", directory]).await;
+    tell(&server, &["CONFIG", "SET", "save", "3600 1"]).await;
+    tell(&server, &["BGSAVE"]).await;
+    nodes[0].red().await;
+    tell(&server, &["CONFIG", "SET", "save", ""]).await;
+    nodes[0].ready().await;
+    traffic.flows().await;
+    traffic.end().await.judge(Losses::None);
+}
+
+#[tokio::test]
+async fn a_subscription_that_is_too_slow_for_redis_misses_nothing() {
+    let server = RedisServer::start(&["--client-output-buffer-limit", "pubsub 20000 0 0"]);
+    let nodes = Node::several(&server.url(), 2).await;
+    let traffic = Traffic::start(&nodes);
+    traffic.flows().await;
+    let before = nodes[0].journal.figures().reconnects + nodes[1].journal.figures().reconnects;
+    let noise = poll_core::ChannelName::parse("channel-0-noise").unwrap();
+    until("Redis ends a subscription", async || {
+        let payloads = vec![Payload::text("x".repeat(7_000)); 1];
+        let now = nodes[0].store.environment().now();
+        let sends = (0..40).map(|_| nodes[0].store.publish(now, &noise, Publish::many(payloads.clone())));
+        for send in sends.map(Box::pin).collect::<Vec<_>>() {
+            let _ = send.await;
+        }
+        nodes[0].journal.figures().reconnects + nodes[1].journal.figures().reconnects > before
+    })
+    .await;
+    traffic.flows().await;
+    traffic.end().await.judge(Losses::None);
+}
+
+/// The queue of publishes is bounded, and whoever finds it full is told.
+#[tokio::test]
+async fn publishes_that_have_no_room_are_refused() {
+    let server = RedisServer::start(&[]);
+    let options = Options { queue_bytes: 10_000, ..Options::default() };
+    let node = Node::with(&server.url(), options, retention()).await;
+    node.ready().await;
+    signal(&server, "-STOP").await;
+    let a = poll_core::ChannelName::parse("a").unwrap();
+    let now = node.store.environment().now();
+    let sends: Vec<_> = (0..30)
+        .map(|_| {
+            let (store, a) = (node.store.clone(), a.clone());
+            tokio::spawn(async move {
+                store.publish(now, &a, Publish::one(Payload::text("x".repeat(1_000)))).await
+            })
+        })
+        .collect();
+    let mut refused = 0;
+    for send in sends {
+        let failed = tokio::time::timeout(super::nodes::PATIENCE, send).await.unwrap().unwrap().unwrap_err();
+        refused += usize::from(format!("{failed:?}").contains("more waits"));
+    }
+    assert!((15..30).contains(&refused), "{refused} of 30 refused");
+    signal(&server, "-CONT").await;
+    node.ready().await;
+}
