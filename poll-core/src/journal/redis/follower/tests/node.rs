@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::redis::{Newest, Redis, Reply, Request};
-use crate::journal::redis::announcement::Announcement;
+use crate::journal::redis::announcement::{Announcement, Change};
 use crate::journal::redis::follower::{Asked, Effect, Follower, Install, Judged, OwnedRun, Shown};
 use crate::journal::redis::partition::Partition;
 use crate::journal::redis::script;
@@ -106,6 +106,8 @@ pub(super) struct Node {
     pub(super) publishers: HashSet<usize>,
     pub(super) checks: HashMap<usize, (ChannelName, Newest)>,
     pub(super) loading: HashSet<ChannelName>,
+    /// The newest message of each channel that was announced.
+    announced: HashMap<ChannelName, (Epoch, Seq)>,
     /// Calls that were not executed, to be sent again.
     held: Vec<Request>,
     pub(super) asks: usize,
@@ -125,6 +127,7 @@ impl Node {
             publishers: HashSet::new(),
             checks: HashMap::new(),
             loading: HashSet::new(),
+            announced: HashMap::new(),
             held: Vec::new(),
             asks: 0,
             reads: 0,
@@ -223,6 +226,12 @@ impl Node {
                 match install {
                     Install::Now(loaded) => {
                         self.loading.remove(&channel);
+                        let there = loaded.as_ref().map(|loaded| (loaded.epoch, loaded.newest.0));
+                        if let (Some((epoch, newest)), Some((heard, seq))) =
+                            (there, self.announced.get(&channel))
+                        {
+                            assert!(epoch != *heard || newest >= *seq, "a load is behind what was announced");
+                        }
                         memory.install(&channel, loaded);
                     }
                     Install::Again => self.send(Request::Load(channel)),
@@ -254,6 +263,10 @@ impl Node {
             None => {}
             Some(Heard::Confirmed) => self.follower.subscribed(now, &[self.partition]),
             Some(Heard::Announced(announcement)) => {
+                if let Change::Kept(channel, kept, _) = &announcement.change {
+                    let epoch = announcement.mark.generation.epoch(kept.birth);
+                    self.announced.insert(channel.clone(), (epoch, kept.newest()));
+                }
                 self.follower.announced(now, self.partition, announcement, &self.memory);
             }
         }
