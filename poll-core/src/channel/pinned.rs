@@ -6,7 +6,7 @@
 use uuid::Uuid;
 
 use super::log::Log;
-use crate::types::{Continuity, Cursor, Landmark, Position, Seq, Timestamp};
+use crate::types::{Continuity, Cursor, Epoch, Landmark, Position, Seq, Timestamp};
 
 /// A position with its meaning settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +68,15 @@ impl Pinned {
                 (cursor.seq, self.continuity)
             }
             Pin::Cursor(_) => (Seq::ZERO, Continuity::Reset),
+        }
+    }
+
+    /// Whether the position can be kept in a channel without messages. One after some message cannot: that incarnation is
+    /// over, and whatever comes next belongs to another.
+    pub(crate) fn without_log(&self) -> Continuity {
+        match self.at {
+            Pin::Cursor(cursor) if cursor.epoch != Epoch::ZERO => Continuity::Reset,
+            Pin::Cursor(_) | Pin::Time(_) | Pin::Id(_) => self.continuity,
         }
     }
 

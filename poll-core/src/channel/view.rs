@@ -92,7 +92,7 @@ impl ReadState {
 impl View {
     /// Of a channel before its first message.
     pub(crate) fn empty(pinned: &Pinned) -> Self {
-        let read_state = ReadState { continuity: pinned.continuity, ..ReadState::EMPTY };
+        let read_state = ReadState { continuity: pinned.without_log(), ..ReadState::EMPTY };
         Self { read_state, batch: None, next: read_state.cursor() }
     }
 

@@ -21,9 +21,14 @@ pub use crate::types::{Followed, Run};
 /// Replies may be called on any thread, but neither they nor the methods of [`Host`] while the journal holds a lock that
 /// its own methods take: both call back into the journal.
 ///
-/// A [load](Archive::load) installs the channel before its reply returns. What was announced while the load was on its
-/// way has to be [followed](super::Host::follow) after that, and a load must not be answered with what was
-/// [reset](super::Host::reset) since it was read.
+/// What a journal has to take care of, because only it knows the log:
+///
+/// - A [load](Archive::load) installs the channel before its reply returns. What was announced, or found by a comparison
+///   with the log, while the load was on its way has to be [followed](super::Host::follow) after that.
+/// - Nothing of an incarnation that is known to be over may be followed, or be the answer to a load, however late it
+///   arrives: a channel without messages takes on any incarnation.
+/// - After a connection was lost, all channels [in memory](super::Host::in_memory) and those that are being loaded have
+///   to be compared with the log: waiters are woken by nothing else.
 pub trait SharedJournal: Archive + 'static {
     /// Publishes: checks the key, gives out numbers, ids and times, stores and announces, in one step. Answers once the
     /// log has it and, if the channel is in memory here, `Host::follow` has shown it.

@@ -35,8 +35,7 @@ impl Store {
             Ok(None) if self.is_resident(channel, epoch) && self.shared().is_some() => {
                 // Other servers may have forgotten it, and this one not heard of that yet: it has to be loaded again.
                 self.residents().reset(channel);
-                let why = format!("it no longer has channel {:?}", channel.as_str());
-                retry.after(JournalError::Unavailable(why)).await.map(|()| None)
+                Ok(None)
             }
             Ok(None) if self.is_resident(channel, epoch) => {
                 let what = format!("channel {:?} is not where its messages are", channel.as_str());

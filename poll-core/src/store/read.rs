@@ -102,7 +102,10 @@ impl Store {
         position: Position,
         limit: Limit,
     ) -> Option<(Pinned, View)> {
-        self.begin_resident(now, channel, position, Some(limit))
+        if self.shared().is_some() {
+            return None;
+        }
+        self.look_resident(now, channel, |log| Pinned::of(position, log), Some(limit))
     }
 
     /// [Resolves](Self::pin) a position and its [state](Self::read_state) in one look; `None` as for
@@ -114,21 +117,12 @@ impl Store {
         channel: &ChannelName,
         position: Position,
     ) -> Option<(Pinned, ReadState)> {
-        let (pinned, view) = self.begin_resident(now, channel, position, None)?;
-        Some((pinned, view.read_state))
-    }
-
-    fn begin_resident(
-        &self,
-        now: Timestamp,
-        channel: &ChannelName,
-        position: Position,
-        limit: Option<Limit>,
-    ) -> Option<(Pinned, View)> {
         if self.shared().is_some() {
             return None;
         }
-        self.look_resident(now, channel, |log| Pinned::of(position, log), limit)
+        let settle = |log: Option<&Log>| Pinned::of(position, log);
+        let (pinned, view) = self.look_resident(now, channel, settle, None)?;
+        Some((pinned, view.read_state))
     }
 
     fn look_resident(

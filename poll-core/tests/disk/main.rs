@@ -4,6 +4,8 @@
 
 mod backups;
 mod bounds;
+#[path = "../contract/mod.rs"]
+mod contract;
 mod crashes;
 mod damage;
 mod doubt;
@@ -11,6 +13,7 @@ mod fake;
 mod faults;
 mod fixture;
 mod flips;
+mod journal;
 mod like_memory;
 mod outages;
 mod restarts;

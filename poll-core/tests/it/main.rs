@@ -5,11 +5,17 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic, and so may what it is made of")]
 
 mod clock;
+#[path = "../contract/mod.rs"]
+mod contract;
+mod fake_log;
+mod fake_node;
 mod fixture;
+mod following;
 mod held_archive;
 mod held_journal;
 mod idempotency;
 mod journal_contract;
+mod journals;
 mod late_answers;
 mod log_model;
 mod memory;
@@ -17,5 +23,6 @@ mod positions;
 mod receipts;
 mod retention;
 mod shared_batches;
+mod shared_model;
 mod store_model;
 mod waiting;
