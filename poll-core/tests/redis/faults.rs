@@ -219,10 +219,14 @@ async fn a_subscription_that_is_too_slow_for_redis_misses_nothing() {
     let before = nodes[0].journal.figures().reconnects + nodes[1].journal.figures().reconnects;
     let noise = poll_core::ChannelName::parse("channel-0-noise").unwrap();
     until("Redis ends a subscription", async || {
-        let payloads = vec![Payload::text("x".repeat(7_000)); 1];
-        let now = nodes[0].store.environment().now();
-        let sends = (0..40).map(|_| nodes[0].store.publish(now, &noise, Publish::many(payloads.clone())));
-        for send in sends.map(Box::pin).collect::<Vec<_>>() {
+        let sends = (0..40).map(|_| {
+            let (store, noise) = (nodes[0].store.clone(), noise.clone());
+            tokio::spawn(async move {
+                let message = Publish::one(Payload::text("x".repeat(7_000)));
+                store.publish(store.environment().now(), &noise, message).await
+            })
+        });
+        for send in sends.collect::<Vec<_>>() {
             let _ = send.await;
         }
         nodes[0].journal.figures().reconnects + nodes[1].journal.figures().reconnects > before

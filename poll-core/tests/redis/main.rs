@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod cluster;
 mod faults;
 mod nodes;
 mod proxy;
+mod sentinel;
 mod server;
 mod traffic;
 
