@@ -39,6 +39,7 @@ mod partition;
 mod publish_queue;
 mod publishing;
 mod pulse;
+mod recount;
 mod refusal;
 mod script;
 mod session;
@@ -117,6 +118,12 @@ impl RedisJournal {
     #[must_use]
     pub fn durability(&self) -> Durability {
         self.0.0.options.durability
+    }
+
+    /// What an operator should know about the servers of the log as they were found, one line each.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        self.0.0.warnings.lock().clone()
     }
 
     /// What the journal has done so far.

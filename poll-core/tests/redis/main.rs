@@ -3,6 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod cluster;
+#[path = "../contract/mod.rs"]
+mod contract;
+mod contract_tests;
 mod faults;
 mod nodes;
 mod proxy;

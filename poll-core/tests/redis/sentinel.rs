@@ -36,7 +36,8 @@ impl Sentinel {
         let path = directory.path().join("sentinel.conf");
         let mut file = std::fs::File::create(&path).unwrap();
         writeln!(file, "port {port}\nbind 127.0.0.1\nsentinel monitor main 127.0.0.1 {master} 2").unwrap();
-        writeln!(file, "sentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 3000").unwrap();
+        writeln!(file, "sentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 3000")
+            .unwrap();
         let process = Command::new("redis-server")
             .arg(&path)
             .arg("--sentinel")
@@ -52,13 +53,16 @@ impl Trio {
     async fn start() -> Self {
         let master = RedisServer::start(&["--enable-debug-command", "yes"]);
         let port = master.address().port().to_string();
-        let replica = RedisServer::start(&["--replicaof", "127.0.0.1", &port, "--repl-diskless-sync-delay", "0"]);
+        let replica =
+            RedisServer::start(&["--replicaof", "127.0.0.1", &port, "--repl-diskless-sync-delay", "0"]);
         let sentinels = (0..3).map(|_| Sentinel::start(master.address().port())).collect();
         let trio = Self { servers: vec![master, replica], sentinels };
         for at in 0..3 {
             until("the Sentinels know each other and the replica", async || {
                 let told = trio.ask(at, &["SENTINEL", "MASTER", "main"]).await;
-                told.contains("num-other-sentinels,2") && told.contains("num-slaves,1") && told.contains("flags,master,")
+                told.contains("num-other-sentinels,2")
+                    && told.contains("num-slaves,1")
+                    && told.contains("flags,master,")
             })
             .await;
         }

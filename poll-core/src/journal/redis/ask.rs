@@ -27,6 +27,8 @@ pub(super) enum Question {
     Seal(Seal, Reply<u64>),
     /// For the follower, and for the checks of readers that began before it is asked.
     State(State, Vec<Check>),
+    /// The same, for a count of all channels.
+    Count(State),
     /// For the follower.
     Renew(Renew, Mark),
     Compare(Newest),
@@ -50,7 +52,7 @@ impl Ask {
             Question::Read(read, _) | Question::Follow(read) => Partition::of(&read.0.channel),
             Question::Locate(locate, _) => Partition::of(&locate.channel),
             Question::Seal(seal, _) => Partition::of(&seal.channel),
-            Question::State(state, _) => state.0,
+            Question::State(state, _) | Question::Count(state) => state.0,
             Question::Renew(renew, _) => renew.partition,
             Question::Compare(newest) => newest.partition,
         }
@@ -60,7 +62,11 @@ impl Ask {
     pub(super) fn waits_for_partition(&self) -> bool {
         match self.question {
             Question::Load(..) | Question::Read(..) | Question::Locate(..) | Question::Seal(..) => true,
-            Question::State(..) | Question::Renew(..) | Question::Compare(_) | Question::Follow(_) => false,
+            Question::State(..)
+            | Question::Count(_)
+            | Question::Renew(..)
+            | Question::Compare(_)
+            | Question::Follow(_) => false,
         }
     }
 
@@ -69,7 +75,7 @@ impl Ask {
         match &self.question {
             Question::State(_, checks) => !checks.is_empty(),
             Question::Load(..) | Question::Read(..) | Question::Locate(..) | Question::Seal(..) => true,
-            Question::Renew(..) | Question::Compare(_) | Question::Follow(_) => false,
+            Question::Count(_) | Question::Renew(..) | Question::Compare(_) | Question::Follow(_) => false,
         }
     }
 
@@ -84,7 +90,7 @@ impl Ask {
             Question::Read(read, _) | Question::Follow(read) => read.command(script, known),
             Question::Locate(locate, _) => locate.command(script, known),
             Question::Seal(seal, _) => seal.command(script, known),
-            Question::State(state, _) => state.command(script, known),
+            Question::State(state, _) | Question::Count(state) => state.command(script, known),
             Question::Renew(renew, found) => renew.command(script, Known { mark: *found, ..known }),
             Question::Compare(newest) => newest.command(script, known),
         }
@@ -100,7 +106,7 @@ impl Ask {
             Question::State(_, checks) => {
                 checks.into_iter().for_each(|check| (check.reply)(Err(error.clone())));
             }
-            Question::Renew(..) | Question::Compare(_) | Question::Follow(_) => {}
+            Question::Count(_) | Question::Renew(..) | Question::Compare(_) | Question::Follow(_) => {}
         }
     }
 }

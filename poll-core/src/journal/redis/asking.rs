@@ -8,7 +8,7 @@ use super::follower::{Asked, Follower, Install, Judged};
 use super::health::Sign;
 use super::link::{Link, State, next_after};
 use super::refusal::Refusal;
-use super::script::{Call, Sealed, Status, Verdict};
+use super::script::{Call, Sealed, State as PartitionState, Status, Verdict};
 use super::session::{Next, Session};
 use crate::journal::Stretch;
 use crate::types::JournalError;
@@ -138,6 +138,7 @@ impl Reading<'_> {
                     checks.into_iter().for_each(|check| answers.reply(check.reply, Err(error.clone())));
                 }
             },
+            Question::Count(state) => return self.counted(state, value),
             Question::Renew(renew, _) => {
                 if let Ok(verdict) = renew.reply(value) {
                     follower.renewed(link.now(), renew.partition, &verdict, &link.host);
@@ -159,6 +160,17 @@ impl Reading<'_> {
                 Err(_) => follower.read_failed(link.now(), &read.0.channel),
             },
         }
+        None
+    }
+
+    fn counted(&mut self, state: PartitionState, value: Value) -> Again {
+        let (link, asked) = (self.link, self.asked);
+        if let Ok(verdict) = state.reply(value) {
+            let judged = self.state.follower.stated(link.now(), asked, verdict, &link.host);
+            let Judged::Done(mark, status) = judged else { return Some(Question::Count(state)) };
+            self.state.stated(link, asked.partition, mark, &status);
+        }
+        self.state.counted(link, self.answers, asked.partition);
         None
     }
 

@@ -31,6 +31,8 @@ const REFUSED: Duration = Duration::from_millis(50);
 struct Opened {
     publishes: Connection,
     asks: Connection,
+    /// The one of the questions, unless the pulse has to wait as publishes do.
+    pulse: Connection,
     process: Process,
     /// What has to be waited for before a publish is answered.
     wait: Option<durability::Wait>,
@@ -64,20 +66,25 @@ async fn open(link: &Link, session: &Session) -> Result<Opened, LinkError> {
     let mut publishes = Connection::open(url, &session.address, Role::Server, None).await?;
     let asks = Connection::open(url, &session.address, Role::Server, None).await?;
     let server = durability::Server::of(&mut publishes).await?;
+    server.is_of(&link.url.place)?;
     let wait = server.fits(link.durability)?;
     publishes.ask(&Script::load()).await?;
-    Ok(Opened { publishes, asks, process: server.process, wait })
+    let pulse = match wait {
+        None => asks.clone(),
+        Some(_) => Connection::open(url, &session.address, Role::Server, None).await?,
+    };
+    Ok(Opened { publishes, asks, pulse, process: server.process, wait })
 }
 
 /// Serves until a connection ends, and says why; `None` if the session is over.
 async fn serve(link: &Arc<Link>, session: &Arc<Session>, opened: Opened) -> Option<LinkError> {
-    let Opened { publishes, asks, process, wait } = opened;
+    let Opened { publishes, asks, pulse: beats, process, wait } = opened;
     link.commands_are_open(session, process);
     tokio::select! {
         biased;
         ended = publish(link, session, publishes, wait) => ended.err(),
-        error = ask(link, session, asks.clone()) => Some(error),
-        error = pulse(link, session, asks) => Some(error),
+        error = ask(link, session, asks) => Some(error),
+        error = pulse(link, session, beats, wait) => Some(error),
     }
 }
 
@@ -139,18 +146,24 @@ async fn ask(link: &Link, session: &Session, mut connection: Connection) -> Link
 
 /// Looks after the server every second: its clock, whether it accepts writes, how far its partitions are. And has it say
 /// something to this server's own subscription.
-async fn pulse(link: &Link, session: &Session, mut connection: Connection) -> LinkError {
+async fn pulse(
+    link: &Link,
+    session: &Session,
+    mut connection: Connection,
+    wait: Option<durability::Wait>,
+) -> LinkError {
     connection.within(PULSE_ANSWER);
-    let commands = pulse_commands(link, session);
+    let commands = pulse_commands(link, session, wait);
     let mut beats = interval(PULSE);
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         beats.tick().await;
         let asked = link.clock().here();
-        let answers = match connection.ask_all(&commands).await {
+        let mut answers = match connection.ask_all(&commands).await {
             Ok(answers) => answers,
             Err(error) => return error,
         };
+        let waited = wait.and_then(|wait| answers.pop().map(|answer| wait.check(&answer)));
         for answer in &answers {
             if let Value::ServerError(error) = answer {
                 let refusal = Refusal::of_reply(error);
@@ -159,11 +172,11 @@ async fn pulse(link: &Link, session: &Session, mut connection: Connection) -> Li
                 }
             }
         }
-        link.pulsed(session, asked, &answers);
+        link.pulsed(session, asked, &answers, waited.unwrap_or(Ok(())));
     }
 }
 
-fn pulse_commands(link: &Link, session: &Session) -> Pipeline {
+fn pulse_commands(link: &Link, session: &Session, wait: Option<durability::Wait>) -> Pipeline {
     let mut commands = redis::pipe();
     let mut write = cmd("SET");
     write.arg(&session.probe).arg(1).arg("PX").arg(10_000);
@@ -175,6 +188,9 @@ fn pulse_commands(link: &Link, session: &Session) -> Pipeline {
     let beat: [Cmd; 3] = [cmd("TIME"), write, canary];
     for command in beat {
         commands.add_command(command);
+    }
+    if let Some(wait) = wait {
+        commands.add_command(wait.command());
     }
     commands
 }

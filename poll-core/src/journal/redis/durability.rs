@@ -6,6 +6,7 @@ use super::connection::{Connection, LinkError};
 use super::generation::Process;
 use super::options::Durability;
 use super::refusal::Refusal;
+use super::url::Place;
 use crate::journal::{Fault, FaultKind};
 
 /// How long a publish may wait for replicas or a file.
@@ -18,6 +19,24 @@ pub(super) struct Server {
     /// Major and minor.
     version: (u16, u16),
     file: File,
+    mode: Mode,
+    eviction: Eviction,
+}
+
+/// Whether the server is a member of a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Alone,
+    Member,
+}
+
+/// What the server does when its memory is full.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Eviction {
+    /// It refuses writes.
+    None,
+    /// It throws keys away, by this policy.
+    Policy(String),
 }
 
 /// How safe the server's file is.
@@ -75,7 +94,38 @@ impl Server {
             (Some("1"), _) => File::Later,
             _ => File::None,
         };
-        Some(Self { process: process(field("run_id")?), version, file })
+        let mode = if field("cluster_enabled") == Some("1") { Mode::Member } else { Mode::Alone };
+        let eviction = match field("maxmemory_policy") {
+            None | Some("noeviction") => Eviction::None,
+            Some(policy) => Eviction::Policy(policy.to_owned()),
+        };
+        Some(Self { process: process(field("run_id")?), version, file, mode, eviction })
+    }
+
+    /// Whether it can be used as what the URL says it is.
+    pub(super) fn is_of(&self, place: &Place) -> Result<(), LinkError> {
+        let unfit = |why: &str| Err(LinkError::Unfit(why.to_owned()));
+        match (place, self.mode) {
+            (Place::Cluster(_), Mode::Alone) => unfit("it is not a cluster"),
+            (Place::Server(_) | Place::Sentinel { .. }, Mode::Member) => {
+                unfit("it is a member of a cluster: use redis+cluster://")
+            }
+            (Place::Cluster(_), Mode::Member) if self.version < (7, 0) => {
+                unfit("a cluster has to have version 7.0 or later")
+            }
+            _ if self.version < (6, 2) => unfit("it has to have version 6.2 or later"),
+            _ => Ok(()),
+        }
+    }
+
+    /// What an operator should know before something happens.
+    pub(super) fn warning(&self) -> Option<String> {
+        match &self.eviction {
+            Eviction::None => None,
+            Eviction::Policy(policy) => Some(format!(
+                "maxmemory-policy is {policy}: Redis may throw channels away; set it to noeviction"
+            )),
+        }
     }
 
     /// What has to be waited for to keep what is promised.
@@ -153,6 +203,7 @@ fn last_text(answer: &Value) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::redis::url::Address;
 
     fn server(version: &str, aof: &str, fsync: Option<&str>) -> Server {
         let info = format!("# Server\r\nredis_version:{version}\r\nrun_id:abc\r\naof_enabled:{aof}\r\n");
@@ -169,6 +220,25 @@ mod tests {
         assert!(matches!(disk("7.2.0", "0", Some("always")), Err(LinkError::Unfit(_))));
         assert_eq!(server("7.0.15", "0", None).fits(Durability::Memory), Ok(None));
         assert_eq!(server("7.0.15", "0", None).fits(Durability::Replicas(2)), Ok(Some(Wait::Replicas(2))));
+    }
+
+    #[test]
+    fn a_server_has_to_be_what_the_url_says() {
+        let alone = Place::Server(Address::Unix("/s".into()));
+        let cluster = Place::Cluster(Vec::new());
+        assert_eq!(server("7.0.15", "0", None).is_of(&alone), Ok(()));
+        assert!(server("6.0.16", "0", None).is_of(&alone).is_err());
+        assert!(server("7.0.15", "0", None).is_of(&cluster).is_err());
+        let member = |version| {
+            let info =
+                format!("redis_version:{version}\nrun_id:a\ncluster_enabled:1\nmaxmemory_policy:allkeys-lru");
+            Server::parse(&info, None).unwrap()
+        };
+        assert_eq!(member("7.0.0").is_of(&cluster), Ok(()));
+        assert!(member("6.2.0").is_of(&cluster).is_err());
+        assert!(member("7.0.0").is_of(&alone).is_err());
+        assert!(member("7.0.0").warning().is_some_and(|warning| warning.contains("allkeys-lru")));
+        assert_eq!(server("7.0.15", "0", None).warning(), None);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::follower::{Asked, Follower};
 use super::generation::{Generation, Mark, Process};
 use super::health::Signs;
 use super::partition::Partition;
-use super::publish_queue::{PendingPublish, PublishQueue};
+use super::publish_queue::{Count, PendingPublish, PublishQueue};
 use super::script::{Births, Call, Known, Script, State, Status, Writer};
 use super::session::Session;
 
@@ -167,7 +167,9 @@ impl Line {
         let deadline = batch.iter().map(|publish| publish.deadline).min()?;
         let mut commands = Pipeline::with_capacity(batch.len() + 1);
         for mut publish in batch {
-            publish.publish.births = births;
+            if publish.count == Count::Estimated {
+                publish.publish.births = births;
+            }
             let asked = follower.ask(publish.partition);
             commands.add_command(publish.publish.command(script, Known { mark: asked.mark, process }));
             self.sending.push((publish, asked));

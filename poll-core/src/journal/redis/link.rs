@@ -23,6 +23,7 @@ use super::line::Line;
 use super::options::Durability;
 use super::partition::{Partition, Prefix};
 use super::publish_queue::{PendingPublish, PublishQueue};
+use super::recount::Recount;
 use super::refusal::{Refusal, Remedy};
 use super::script::{Announce, Read, Renew, Script, State as PartitionState, Status};
 use super::session::{Next, Session};
@@ -46,7 +47,20 @@ pub(super) struct Link {
     began: Instant,
     /// Called when the topology has to be looked at.
     pub(super) look: Notify,
+    /// Called when a task panicked.
+    pub(super) broken: Notify,
     pub(super) state: Mutex<State>,
+}
+
+/// Dropped by a panic, it ends the journal.
+pub(super) struct Vital<'a>(&'a Link);
+
+impl Drop for Vital<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.broken.notify_one();
+        }
+    }
 }
 
 pub(super) struct State {
@@ -63,6 +77,7 @@ pub(super) struct State {
     served: Sign,
     next_session: u64,
     channels: Channels,
+    pub(super) recount: Recount,
 }
 
 impl Link {
@@ -85,6 +100,7 @@ impl Link {
             served,
             next_session: 0,
             channels: Channels::default(),
+            recount: Recount::default(),
         };
         Self {
             environment: shared.environment.clone(),
@@ -97,6 +113,7 @@ impl Link {
             shared,
             began: now,
             look: Notify::new(),
+            broken: Notify::new(),
             state: Mutex::new(state),
         }
     }
@@ -112,6 +129,11 @@ impl Link {
 
     pub(super) fn counters(&self) -> &Counters {
         &self.shared.counters
+    }
+
+    /// For a task without which the journal is of no use: if it panics, the journal ends.
+    pub(super) fn vital(&self) -> Vital<'_> {
+        Vital(self)
     }
 
     /// Changes the state, does what follows from that, and gives the answers.
@@ -411,7 +433,9 @@ impl State {
 
     /// Whether nothing waits to be published or answered.
     pub(super) fn is_quiet(&self) -> bool {
-        self.publishes.is_empty() && self.lines.iter().chain(&self.retiring).all(Line::is_quiet)
+        self.publishes.is_empty()
+            && self.recount.is_empty()
+            && self.lines.iter().chain(&self.retiring).all(Line::is_quiet)
     }
 
     /// Does what the follower wants.
@@ -442,6 +466,7 @@ impl State {
 
     fn take_late(&mut self, now: Instant) -> Vec<PendingPublish> {
         let mut late = self.publishes.take_late(now);
+        late.append(&mut self.recount.take_late(now));
         for line in &mut self.lines {
             late.append(&mut line.publishes.take_late(now));
         }

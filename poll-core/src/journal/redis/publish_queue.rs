@@ -23,9 +23,18 @@ pub(super) struct PendingPublish {
     pub(super) partition: Partition,
     pub(super) publish: Publish,
     pub(super) reply: PublishReply,
+    /// Whether the channels were counted because it was refused.
+    pub(super) count: Count,
     /// When it is too late to send it.
     pub(super) deadline: Instant,
     room: Room,
+}
+
+/// Whether all channels have been counted for a publish that may begin one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Count {
+    Estimated,
+    Exact,
 }
 
 /// Room for what waits, in bytes. A clone is the same room.
@@ -64,7 +73,7 @@ impl QueueRoom {
         }
         let (partition, deadline) = (Partition::of(&publish.channel), Instant::now() + ANSWER);
         let room = Room { of: self.clone(), bytes };
-        Ok(PendingPublish { partition, publish, reply, deadline, room })
+        Ok(PendingPublish { partition, publish, reply, count: Count::Estimated, deadline, room })
     }
 
     /// Bytes that wait.

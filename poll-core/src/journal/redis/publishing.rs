@@ -7,24 +7,61 @@ use redis::{Pipeline, Value};
 use tokio::time::Instant;
 
 use super::answer::{Answers, Publisher, Waiting};
+use super::ask::{Ask, Question};
 use super::census::Census;
 use super::durability::NotMet;
 use super::follower::{Asked, Judged, OwnedRun};
 use super::link::{Link, State, next_after};
-use super::publish_queue::PendingPublish;
+use super::partition::Partition;
+use super::publish_queue::{Count, PendingPublish};
 use super::refusal::Refusal;
-use super::script::{Births, Call, Published};
+use super::script::{Births, Call, Published, State as PartitionState};
 use super::session::{Next, Session};
 use crate::journal::{FaultKind, Outcome};
 use crate::types::{Cursor, JournalError, Message, PublishError, Seq, Stamp};
 
+/// How near to the limit on channels all have to be counted before there is one more.
+const NEAR: u64 = 64;
+
+impl State {
+    /// There may be too many channels for this publish: all have to be counted.
+    fn recount(&mut self, publish: PendingPublish) {
+        if self.recount.wait(publish) {
+            Partition::all()
+                .for_each(|partition| self.ask(Ask::new(Question::Count(PartitionState(partition)))));
+        }
+    }
+
+    /// A partition has said how many channels it has. The last one decides about the publishes that wait for that.
+    pub(super) fn counted(&mut self, link: &Link, answers: &mut Answers, partition: Partition) {
+        let waited = self.recount.counted(partition);
+        if waited.is_empty() {
+            return;
+        }
+        let most = link.host.retention().channels();
+        let mut room = most.saturating_sub(link.shared.channels.load(Ordering::Relaxed));
+        for mut publish in waited {
+            if room == 0 {
+                answers.publish(publish.reply, Err(link.too_many()));
+                continue;
+            }
+            room -= 1;
+            publish.publish.births = Births::Allowed;
+            publish.count = Count::Exact;
+            self.publish(publish);
+        }
+        for publish in self.recount.take_next() {
+            self.recount(publish);
+        }
+    }
+}
+
 impl Link {
     /// What is to be published at a server now, and by when it has to be answered.
     pub(super) fn next_batch(&self, session: &Session) -> Option<(Pipeline, Instant)> {
-        let births = match self.shared.channels.load(Ordering::Relaxed) < self.host.retention().channels() {
-            true => Births::Allowed,
-            false => Births::InPlaceOfAnother,
-        };
+        let known = self.shared.channels.load(Ordering::Relaxed);
+        let is_room = known.saturating_add(NEAR) <= self.host.retention().channels();
+        let births = if is_room { Births::Allowed } else { Births::InPlaceOfAnother };
         let batch = self.change(|state, _| {
             let State { follower, lines, .. } = state;
             let line = lines.iter_mut().find(|line| line.session.id == session.id)?;
@@ -106,6 +143,10 @@ impl Link {
         };
         let judged = state.follower.judged(self.now(), asked, verdict, &self.host);
         let Judged::Done(mark, published) = judged else { return Some(pending) };
+        if published == Published::Full && pending.count == Count::Estimated {
+            state.recount(pending);
+            return None;
+        }
         let PendingPublish { publish, reply, partition, .. } = pending;
         match published {
             Published::Kept(kept) => {
@@ -142,11 +183,13 @@ impl Link {
             }
             Published::KeyReused => answers.publish(reply, Err(PublishError::KeyReused)),
             Published::Closed => answers.publish(reply, Err(PublishError::Closed)),
-            Published::Full => {
-                let retry_after = self.host.retention().idempotency;
-                answers.publish(reply, Err(PublishError::TooManyChannels { retry_after }));
-            }
+            Published::Full => answers.publish(reply, Err(self.too_many())),
         }
         None
+    }
+
+    /// There is no room for another channel.
+    fn too_many(&self) -> PublishError {
+        PublishError::TooManyChannels { retry_after: self.host.retention().idempotency }
     }
 }

@@ -1,19 +1,29 @@
-//! What a session's pulse says: the time at the server, and that it accepts writes.
+//! What a session's pulse says: the time at the server, that it accepts writes, and that they become as safe as promised.
 
 use redis::Value;
 
+use super::durability::NotMet;
 use super::link::Link;
 use super::session::Session;
+use crate::journal::{Fault, FaultKind};
 use crate::types::Timestamp;
 
 impl Link {
     /// A server answered the pulse that was sent at `asked`, by this server's clock.
-    pub(super) fn pulsed(&self, session: &Session, asked: Timestamp, answers: &[Value]) {
+    pub(super) fn pulsed(
+        &self,
+        session: &Session,
+        asked: Timestamp,
+        answers: &[Value],
+        waited: Result<(), NotMet>,
+    ) {
         let [time, written, _] = answers else { return };
         self.change(|state, _| {
             let Some(line) = state.line(session.id) else { return };
             if *written == Value::Okay {
-                line.signs.refusing = None;
+                line.signs.refusing = waited
+                    .err()
+                    .map(|NotMet(why)| Fault::new(FaultKind::Failing, format!("{}: {why}", session.address)));
             }
             line.ask_states();
             if let Some(there) = server_time(time) {

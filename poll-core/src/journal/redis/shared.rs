@@ -14,6 +14,7 @@ use super::publish_queue::QueueRoom;
 use super::url::RedisUrl;
 use crate::environment::Environment;
 use crate::journal::{Damage, Fault, FaultKind, Health, Host};
+use crate::sync::Mutex;
 
 pub(super) struct Shared {
     pub(super) environment: Environment,
@@ -28,6 +29,8 @@ pub(super) struct Shared {
     pub(super) channels: AtomicU64,
     pub(super) clock: Clock,
     pub(super) counters: Counters,
+    /// What was found when the journal was connected.
+    pub(super) warnings: Mutex<Vec<String>>,
     /// The store, once it is attached.
     pub(super) host: OnceLock<Host>,
     pub(super) attached: Notify,
@@ -48,6 +51,7 @@ impl Shared {
             channels: AtomicU64::new(0),
             clock: Clock::new(environment.clone()),
             counters: Counters::default(),
+            warnings: Mutex::new(Vec::new()),
             host: OnceLock::new(),
             attached: Notify::new(),
         }

@@ -117,6 +117,7 @@ async fn subscribe(link: &Link, session: &Session, connection: &mut Connection) 
 impl Ear {
     /// Called by the connection's task for everything that Redis sends.
     fn hear(&self, push: PushInfo) {
+        let _vital = self.link.vital();
         match push.kind {
             PushKind::Message | PushKind::SMessage => {
                 let mut data = push.data.into_iter();

@@ -43,10 +43,11 @@ pub(super) async fn run(shared: Arc<Shared>, connected: oneshot::Sender<Result<(
         // Until the first sessions say otherwise: publishes wait for them.
         shared.health.send_replace(Health::Ready);
     }
+    let mut ending = Ending { shared: shared.clone(), fault: Fault::new(FaultKind::Closed, "it is closed") };
     if connected.send(outcome).is_err() || !is_good {
-        return end(&shared, Vec::new());
+        return;
     }
-    let Some(host) = attached(&shared).await else { return end(&shared, Vec::new()) };
+    let Some(host) = attached(&shared).await else { return };
     let announce = match &shared.url.place {
         Place::Cluster(_) => Announce::Sharded,
         Place::Server(_) | Place::Sentinel { .. } => Announce::Publish,
@@ -57,20 +58,38 @@ pub(super) async fn run(shared: Arc<Shared>, connected: oneshot::Sender<Result<(
         closes = dispatch(&link) => closes,
         () = watch(&link, &mut discovery) => Vec::new(),
         () = tick(&link) => Vec::new(),
+        () = link.broken.notified() => {
+            ending.fault = Fault::new(FaultKind::Failing, "a task of the journal panicked");
+            Vec::new()
+        }
     };
     link.retire_all();
-    end(&shared, closes);
-}
-
-/// Nothing more is done, and nobody waits for it.
-fn end(shared: &Shared, closes: Vec<Reply<()>>) {
-    let closed = Fault::new(FaultKind::Closed, "it is closed");
-    let error = closed.error();
-    shared.health.send_replace(Health::Lost(closed));
-    shared.inbox.end().fail(&error);
+    drop(ending);
     for reply in closes {
         reply(Ok(()));
     }
+}
+
+/// When this is dropped, by a panic too, nothing more is done, and nobody waits for it.
+struct Ending {
+    shared: Arc<Shared>,
+    fault: Fault,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let error = self.fault.error();
+        self.shared.health.send_replace(Health::Lost(self.fault.clone()));
+        self.shared.inbox.end().fail(&error);
+    }
+}
+
+fn spawn_vital(link: &Arc<Link>, work: impl Future<Output = ()> + Send + 'static) {
+    let link = link.clone();
+    tokio::spawn(async move {
+        let _vital = link.vital();
+        work.await;
+    });
 }
 
 /// Waits for the store; `None` if there will be none.
@@ -113,10 +132,16 @@ async fn connect(shared: &Shared, discovery: &mut Discovery) -> Result<(), LinkE
 }
 
 async fn check_servers(shared: &Shared, discovery: &mut Discovery) -> Result<(), LinkError> {
+    shared.warnings.lock().clear();
     let topology = discovery.look().await?;
     for node in topology.0 {
         let mut connection = Connection::open(&shared.url, &node.address, Role::Server, None).await?;
-        Server::of(&mut connection).await?.fits(shared.options.durability)?;
+        let server = Server::of(&mut connection).await?;
+        server.is_of(&shared.url.place)?;
+        server.fits(shared.options.durability)?;
+        if let Some(warning) = server.warning() {
+            shared.warnings.lock().push(format!("{}: {warning}", node.address));
+        }
         let asked = shared.clock.here();
         if let Some(there) = server_time(&connection.ask(&cmd("TIME")).await?) {
             shared.clock.set(shared.clock.behind(asked, there));
@@ -153,8 +178,8 @@ async fn watch(link: &Arc<Link>, discovery: &mut Discovery) {
         match discovery.look().await {
             Ok(topology) => {
                 for session in link.apply(topology) {
-                    tokio::spawn(commands::run(link.clone(), session.clone()));
-                    tokio::spawn(subscription::run(link.clone(), session));
+                    spawn_vital(link, commands::run(link.clone(), session.clone()));
+                    spawn_vital(link, subscription::run(link.clone(), session));
                 }
             }
             Err(error) => link.topology_unknown(&error),
