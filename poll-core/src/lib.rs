@@ -33,6 +33,7 @@
 mod channel;
 pub mod environment;
 pub mod journal;
+mod list;
 mod memory;
 mod notifier;
 mod residents;
@@ -42,12 +43,13 @@ mod types;
 
 pub use channel::{Batch, Form, Log, Pinned, ReadState, Rendering, Seal, View};
 pub use journal::{Append, Journal};
+pub use list::{ChannelList, Life, ListBatch, ListEntry, ListStart, Place};
 pub use memory::{Charge, Kind, Memory, OverBudget};
 pub use notifier::{Lane, Notifier, Ticket};
-pub use store::{Found, Locator, Publishing, Store, Wait};
+pub use store::{Found, ListView, ListWait, Locator, Publishing, Store, Wait};
 pub use types::{
-    ChannelName, ChannelNameError, Continuity, Cursor, CursorError, Ending, Epoch, IdempotencyKey,
-    IdempotencyKeyError, JournalError, JsonError, Limit, MAX_JSON_DEPTH, Message, Payload, Position, Publish,
-    PublishError, Published, Retention, Seq, SeqRange, Stamp, Stamps, Timestamp, compact_json,
-    escape_line_separators, mint_id, time_of,
+    ChannelKey, ChannelName, ChannelNameError, Continuity, Cursor, CursorError, CursorSet, Ending, Epoch,
+    IdempotencyKey, IdempotencyKeyError, JournalError, JsonError, Limit, MAX_JSON_DEPTH, Message, Payload,
+    Position, Publish, PublishError, Published, Retention, Seq, SeqRange, Stamp, Stamps, Timestamp, Token,
+    compact_json, escape_line_separators, mint_id, time_of,
 };

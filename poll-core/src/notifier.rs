@@ -13,6 +13,7 @@ use std::collections::VecDeque;
 use std::collections::hash_map::Entry;
 use std::fmt;
 use std::future::poll_fn;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -43,7 +44,7 @@ struct Shard {
 }
 
 struct Topic {
-    generation: u64,
+    generation: NonZeroU64,
     /// Few: one for each worker that has waiters here.
     groups: SmallVec<[(Lane, Group); 1]>,
 }
@@ -79,8 +80,9 @@ enum Driven {
 /// A registered waiter. It is not removed by itself: see [`Store::deregister`](crate::Store::deregister).
 #[derive(Debug)]
 pub struct Ticket {
-    generation: u64,
-    index: usize,
+    generation: NonZeroU64,
+    /// A waiter on a list has a ticket a channel, so they are kept small.
+    index: u32,
 }
 
 impl Default for Notifier {
@@ -98,8 +100,9 @@ impl Notifier {
         let topic = match shard.topics.entry(channel.clone()) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
+                let generation = NonZeroU64::MIN.saturating_add(shard.generations);
                 shard.generations += 1;
-                entry.insert(Topic { generation: shard.generations, groups: SmallVec::new() })
+                entry.insert(Topic { generation, groups: SmallVec::new() })
             }
         };
         let group = match topic.groups.iter().position(|(other, _)| other.is(lane)) {
@@ -216,18 +219,19 @@ impl Group {
     }
 
     /// Returns the waiter's index.
-    fn insert(&mut self, waker: Waker) -> usize {
+    fn insert(&mut self, waker: Waker) -> u32 {
         if self.first.is_none() {
             self.first = Some(waker);
             return 0;
         }
-        self.others.get_or_insert_default().insert(waker) + 1
+        // So many waiters fit into no memory.
+        u32::try_from(self.others.get_or_insert_default().insert(waker) + 1).unwrap_or(u32::MAX)
     }
 
-    fn get_mut(&mut self, index: usize) -> Option<&mut Waker> {
+    fn get_mut(&mut self, index: u32) -> Option<&mut Waker> {
         match index.checked_sub(1) {
             None => self.first.as_mut(),
-            Some(index) => self.others.as_mut()?.get_mut(index),
+            Some(index) => self.others.as_mut()?.get_mut(index as usize),
         }
     }
 
@@ -240,10 +244,10 @@ impl Group {
         self.first.take().into_iter().chain(self.others.iter_mut().flat_map(|others| others.drain()))
     }
 
-    fn remove(&mut self, index: usize) -> Option<Waker> {
+    fn remove(&mut self, index: u32) -> Option<Waker> {
         match index.checked_sub(1) {
             None => self.first.take(),
-            Some(index) => self.others.as_mut()?.try_remove(index),
+            Some(index) => self.others.as_mut()?.try_remove(index as usize),
         }
     }
 }

@@ -8,6 +8,8 @@ mod archive_read;
 mod arrive;
 mod fetched;
 mod handle;
+mod list_read;
+mod list_wait;
 mod load;
 mod look;
 mod publish;
@@ -22,6 +24,8 @@ mod sweep;
 mod wait;
 
 pub use handle::Store;
+pub use list_read::ListView;
+pub use list_wait::ListWait;
 pub use publish::Publishing;
 pub use read::{Found, Locator};
 pub use wait::Wait;

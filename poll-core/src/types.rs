@@ -15,6 +15,7 @@ mod publish;
 mod retention;
 mod stored;
 mod time;
+mod token;
 
 pub use channel_name::{ChannelName, ChannelNameError};
 pub(crate) use channel_name::{NameIndexMap, NameMap};
@@ -31,3 +32,4 @@ pub use publish::{Ending, Publish, Published, Stamp, Stamps};
 pub use retention::Retention;
 pub use stored::{KeptKey, Landmark, Loaded, Located, Piece, Stretch};
 pub use time::Timestamp;
+pub use token::{ChannelKey, CursorSet, Token};

@@ -3,13 +3,15 @@
 //! A batch does not know the dialects: a [`Form`] is a name under which one of them keeps its bytes, so that one
 //! reader renders and ten thousand others clone a reference.
 
+use std::any::Any;
 use std::collections::VecDeque;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use crate::memory::{Charge, Kind, Memory, OverBudget};
+use super::renderings::{Form, Rendering, Renderings};
+use crate::memory::{Kind, Memory, OverBudget};
 use crate::types::{Cursor, Epoch, Message, Seq};
 
 /// A run of messages of one channel; never empty.
@@ -17,85 +19,24 @@ use crate::types::{Cursor, Epoch, Message, Seq};
 pub struct Batch {
     epoch: Epoch,
     messages: Messages,
-    rendered: Slot,
-    /// For the messages, which the log may evict while a reader still holds them. `None` where there was no memory for
-    /// it.
-    charge: Option<Charge>,
+    renderings: Renderings,
 }
-
-/// Batches up to this weight in bytes are held even when the account is full: there are no more of them than waiting
-/// readers, and a full account must not refuse small answers. Twice the payload that [`Limit`](crate::Limit) is reduced
-/// to then, because messages weigh more than their payload.
-const SMALL: u64 = 8 * 1024;
-
-/// A part of a batch up to this many bytes is held even when the account is full: a reader holds one at a time, and
-/// would lose an answer that has begun.
-const PART: u64 = 32 * 1024;
 
 /// The messages of a batch: usually one, because a batch is made for every message that has waiters.
 pub(crate) type Messages = SmallVec<[Arc<Message>; 1]>;
 
-/// A slot for one form's rendering, which leads to the slot of the next form: most batches are rendered in one form.
-type Slot = OnceLock<Box<Rendered>>;
-
-#[derive(Debug)]
-struct Rendered {
-    form: Form,
-    rendering: Rendering,
-    next: Slot,
-}
-
-/// Identifies one rendering of a batch, such as `"chat"`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Form(&'static str);
-
-/// A batch as bytes, and where each message's part ends.
-#[derive(Debug, Clone, Default)]
-pub struct Rendering {
-    /// All parts, one after another.
-    pub bytes: Bytes,
-    /// The end of each part as an offset into `bytes`; empty if the parts are not needed.
-    pub ends: Box<[usize]>,
-}
-
-impl Form {
-    /// The form with this name.
-    #[must_use]
-    pub const fn new(name: &'static str) -> Self {
-        Self(name)
-    }
-}
-
-impl Rendering {
-    /// The part of the message at `index`.
-    #[must_use]
-    pub fn part(&self, index: usize) -> Option<Bytes> {
-        let end = *self.ends.get(index)?;
-        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
-        Some(self.bytes.slice(start..end))
-    }
-}
-
 impl Batch {
     pub(crate) fn new(epoch: Epoch, messages: Messages, memory: &Memory) -> Self {
         debug_assert!(!messages.is_empty(), "a batch gives something");
-        let weight = weight(&messages);
-        let charge = if weight <= SMALL {
-            Some(memory.charge_unbounded(Kind::Answers, weight))
-        } else {
-            memory.charge(Kind::Answers, weight).ok()
-        };
-        Self { epoch, messages, rendered: Slot::new(), charge }
+        let renderings = Renderings::new(weight(&messages), memory);
+        Self { epoch, messages, renderings }
     }
 
     /// Whether the [account](Memory) has no room for holding this batch while a reader takes it, or for rendering it.
     /// The caller then drops it and refuses the reader.
     #[must_use]
     pub fn is_over_budget(&self) -> bool {
-        let Some(charge) = &self.charge else { return true };
-        let memory = charge.memory();
-        // What is rendered is charged without a bound, so more than the share may be in use.
-        charge.bytes() > SMALL && memory.used(Kind::Answers) > memory.bound(Kind::Answers)
+        self.renderings.is_over_budget()
     }
 
     /// Charges a part of this batch that was rendered outside the [forms](Form), for as long as it is held. Small parts
@@ -104,15 +45,7 @@ impl Batch {
     /// # Errors
     /// When the part is large and there is no memory for it.
     pub fn charge(&self, part: Bytes) -> Result<Bytes, OverBudget> {
-        let bytes = part.len() as u64;
-        let Some(charge) = self.charge.as_ref().filter(|_| bytes > SMALL) else { return Ok(part) };
-        let memory = charge.memory();
-        let charge = if bytes <= PART {
-            memory.charge_unbounded(Kind::Answers, bytes)
-        } else {
-            memory.charge(Kind::Answers, bytes)?
-        };
-        Ok(charge.hold(part))
+        self.renderings.charge(part)
     }
 
     /// What the messages weigh, in bytes.
@@ -153,34 +86,23 @@ impl Batch {
 
     /// The batch in a form, rendered by the first reader that asks for it. Others that ask meanwhile block, so `render`
     /// must not ask for another form of this batch. What is rendered stays charged while any part of it is held.
-    pub fn render(&self, form: Form, mut render: impl FnMut(&Self) -> Rendering) -> &Rendering {
-        let mut slot = &self.rendered;
-        loop {
-            let rendered = slot.get_or_init(|| {
-                Box::new(Rendered { form, rendering: self.charged(render(self)), next: Slot::new() })
-            });
-            if rendered.form == form {
-                return &rendered.rendering;
-            }
-            slot = &rendered.next;
-        }
+    pub fn render(&self, form: Form, render: impl FnMut(&Self) -> Rendering) -> &Rendering {
+        self.renderings.get(self, form, render)
     }
 
-    fn charged(&self, rendering: Rendering) -> Rendering {
-        let Some(charge) = &self.charge else { return rendering };
-        let charge = charge.memory().charge_unbounded(Kind::Answers, rendering.bytes.len() as u64);
-        Rendering { bytes: charge.hold(rendering.bytes), ..rendering }
-    }
-
-    /// About what the batch holds in memory: messages that may be retained nowhere else, and what a few dialects render
-    /// from each, with its envelope.
     fn bytes(&self) -> usize {
-        const A_MESSAGE: usize = 512;
-        self.payload_bytes() * 3 + self.messages.len() * A_MESSAGE + size_of::<Self>()
+        shared_bytes(self.payload_bytes(), self.messages.len()) + size_of::<Self>()
     }
 }
 
-fn weight(messages: &[Arc<Message>]) -> u64 {
+/// About what messages hold in memory once readers share them: they may be retained nowhere else, and a few dialects
+/// render each, with its envelope.
+pub(crate) fn shared_bytes(payload: usize, messages: usize) -> usize {
+    const A_MESSAGE: usize = 512;
+    payload * 3 + messages * A_MESSAGE
+}
+
+pub(crate) fn weight(messages: &[Arc<Message>]) -> u64 {
     messages.iter().map(|message| message.weight()).sum()
 }
 
@@ -224,11 +146,14 @@ impl Tails {
     }
 }
 
+/// What readers share.
+pub(crate) type Shared = Arc<dyn Any + Send + Sync>;
+
 /// Holds the batches that were made last, within a budget: on one thread a waiter is answered and gone before the next
 /// one asks, so without this each would make its batch again.
 #[derive(Debug, Default)]
 pub(crate) struct Recent {
-    held: VecDeque<(usize, Arc<Batch>)>,
+    held: VecDeque<(usize, Shared)>,
     bytes: usize,
     most: usize,
 }
@@ -246,8 +171,13 @@ impl Recent {
 
     /// Holds a batch and returns those that have to make room, to be dropped outside the lock.
     #[must_use]
-    pub(crate) fn hold(&mut self, batch: Arc<Batch>) -> SmallVec<[Arc<Batch>; 1]> {
-        let bytes = batch.bytes();
+    pub(crate) fn hold(&mut self, batch: Arc<Batch>) -> SmallVec<[Shared; 1]> {
+        self.hold_any(batch.bytes(), batch)
+    }
+
+    /// The same for something else that is made from messages, of so many bytes.
+    #[must_use]
+    pub(crate) fn hold_any(&mut self, bytes: usize, batch: Shared) -> SmallVec<[Shared; 1]> {
         self.bytes += bytes;
         self.held.push_back((bytes, batch));
         let mut dropped = SmallVec::new();

@@ -92,6 +92,17 @@ impl Store {
         self.look_resident(now, channel, |_| *pinned, Some(limit)).map(|(_, view)| view)
     }
 
+    /// [`read_state`](Self::read_state) without waiting; `None` if something has to be fetched first.
+    #[must_use]
+    pub fn state_resident(
+        &self,
+        now: Timestamp,
+        channel: &ChannelName,
+        pinned: &Pinned,
+    ) -> Option<ReadState> {
+        self.look_resident(now, channel, |_| *pinned, None).map(|(_, view)| view.read_state)
+    }
+
     /// [Settles](Self::pin) a position and reads after it in one look; `None` if something has to be fetched first, or
     /// a shared journal has to be asked whether there is more.
     #[must_use]

@@ -89,6 +89,8 @@ static PAIRS: [[u8; 2]; 256] = {
 impl Cursor {
     /// The start of a channel, whatever its incarnation.
     pub const ZERO: Self = Self { epoch: Epoch::ZERO, seq: Seq::ZERO };
+    /// A position that is in no channel: a reader that gives it gets a reset.
+    pub const LOST: Self = Self { epoch: Epoch(u64::MAX), seq: Seq(u64::MAX) };
     /// The length of a cursor's text in bytes.
     pub const TEXT_BYTES: usize = 32;
 

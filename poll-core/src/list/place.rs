@@ -1,0 +1,112 @@
+//! A reader's place in one of several channels: a settled position, small enough to be kept for each of a hundred.
+
+use super::channels::ChannelList;
+use crate::channel::{Pinned, ReadState};
+use crate::types::{Continuity, Cursor, Position, Token};
+
+/// A settled position in one of several channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The position.
+    pub cursor: Cursor,
+    /// Whether it was found in the channel. A reset that the reader has not been told yet is kept here.
+    pub continuity: Continuity,
+    /// Whether anything can follow.
+    pub life: Life,
+}
+
+/// Whether a reader may get more from a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    /// Messages may follow.
+    Open,
+    /// The channel has ended, and the reader has everything.
+    Over,
+}
+
+/// Where a reader of several channels starts, as a client can say it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListStart {
+    /// At the same position in each channel.
+    Each(Position),
+    /// Where a token says.
+    Token {
+        /// What an earlier answer gave. A cursor belongs to the channel in whose incarnation it is; if there is none,
+        /// that is a reset of every channel.
+        token: Token,
+        /// Where a channel starts that the token does not know.
+        otherwise: Position,
+    },
+}
+
+impl ListStart {
+    /// The position in each channel, as far as it is known without a look at the channels: a cursor may be any
+    /// channel's.
+    pub(crate) fn positions(&self, list: &ChannelList) -> Vec<Position> {
+        let of = |key| match self {
+            Self::Each(position) => *position,
+            Self::Token { token: Token::Cursor(cursor), .. } => Position::After(*cursor),
+            Self::Token { token: Token::Set(set), otherwise } => {
+                set.get(key).map_or(*otherwise, Position::After)
+            }
+        };
+        list.keys().iter().map(of).collect()
+    }
+
+    /// The places that a reader claims, while the channels cannot be read; `None` if one of them is not known.
+    #[must_use]
+    pub fn unread(&self, list: &ChannelList) -> Option<Vec<Place>> {
+        if matches!(self, Self::Token { token: Token::Cursor(cursor), .. } if *cursor != Cursor::ZERO) {
+            return None;
+        }
+        let place = |position| match position {
+            Position::Start => Some(Place::of(&Pinned::after(Cursor::ZERO))),
+            Position::After(cursor) => Some(Place::of(&Pinned::after(cursor))),
+            _ => None,
+        };
+        self.positions(list).into_iter().map(place).collect()
+    }
+}
+
+impl Place {
+    /// What a position was [settled](crate::Store::pin) as. One that is a time or an id counts as unknown: lists are
+    /// read by number only.
+    #[must_use]
+    pub fn of(pinned: &Pinned) -> Self {
+        let reset = (Cursor::ZERO, Continuity::Reset);
+        let (cursor, continuity) = pinned.cursor().map_or(reset, |cursor| (cursor, pinned.continuity));
+        Self { cursor, continuity, life: Life::Open }
+    }
+
+    /// The same for reading a single channel.
+    #[must_use]
+    pub fn pinned(&self) -> Pinned {
+        Pinned { continuity: self.continuity, ..Pinned::after(self.cursor) }
+    }
+
+    /// The position for the reader to come back with. If it has not been told of a reset yet, it has to learn of it then.
+    #[must_use]
+    pub fn token(&self) -> Cursor {
+        match self.continuity {
+            Continuity::Kept => self.cursor,
+            Continuity::Reset => Cursor::LOST,
+        }
+    }
+
+    /// The place after `cursor`, which was read from a channel in this state.
+    pub(crate) fn after(cursor: Cursor, read_state: &ReadState) -> Self {
+        let over = read_state.ended && cursor.seq >= read_state.newest;
+        let life = if over { Life::Over } else { Life::Open };
+        Self { cursor, continuity: Continuity::Kept, life }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_small() {
+        assert!(size_of::<Place>() <= 24);
+    }
+}

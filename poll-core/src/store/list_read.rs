@@ -1,0 +1,273 @@
+//! Reading several channels at once: one look at each, then each gives in turn.
+//!
+//! The looks are not one instant. That is no matter: what is published between two of them is in the next answer, because
+//! a place moves only past what was given.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use super::handle::Store;
+use crate::channel::{ReadState, View};
+use crate::list::{ChannelList, Life, ListBatch, ListStart, Place, Unread, merge, most_of_each, turns};
+use crate::types::{ChannelName, Cursor, JournalError, Limit, Position, Timestamp, Token};
+
+/// How many channels of a list are loaded or read from the archive at once: reads of one turn share round trips, and each
+/// takes memory.
+const FETCHES: usize = 32;
+
+/// The least that is fetched from each channel, in bytes: where many share a limit, fewer reads are better than exact
+/// shares.
+const LEAST_FETCHED: usize = 16 * 1024;
+
+/// What a reader of several channels gets.
+#[derive(Debug, Clone)]
+pub struct ListView {
+    /// The channels that were looked at, by index, and the state of each.
+    pub looks: Vec<(usize, ReadState)>,
+    /// The messages, if there are any.
+    pub batch: Option<Arc<ListBatch>>,
+    /// Where to continue in each channel of the list. Those that were looked at are told of whatever they missed.
+    pub next: Vec<Place>,
+}
+
+impl ListView {
+    /// Whether the reader, once it has this, has everything there will ever be.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.next.iter().all(|place| place.life == Life::Over)
+    }
+}
+
+type Fetch<'a, T> = Pin<Box<dyn Future<Output = Result<T, JournalError>> + Send + 'a>>;
+
+impl Store {
+    /// [Settles](Self::pin) the places where a reader of a list starts, and gives the state of each channel.
+    ///
+    /// # Errors
+    /// As for [`read`](Self::read), in any of the channels.
+    pub async fn pin_list(
+        &self,
+        now: Timestamp,
+        list: &ChannelList,
+        start: &ListStart,
+    ) -> Result<Vec<(Place, ReadState)>, JournalError> {
+        let settled = self.pin_each(now, list, &start.positions(list)).await?;
+        let ListStart::Token { token: Token::Cursor(cursor), otherwise } = start else { return Ok(settled) };
+        // One channel's position: of the one in whose incarnation it is.
+        match settled.iter().position(|(_, state)| state.epoch == cursor.epoch) {
+            Some(owner) if *cursor != Cursor::ZERO => {
+                let mut positions = vec![*otherwise; settled.len()];
+                positions[owner] = Position::After(*cursor);
+                self.pin_each(now, list, &positions).await
+            }
+            _ => Ok(settled),
+        }
+    }
+
+    async fn pin_each(
+        &self,
+        now: Timestamp,
+        list: &ChannelList,
+        positions: &[Position],
+    ) -> Result<Vec<(Place, ReadState)>, JournalError> {
+        let asked = || list.names().iter().zip(positions.iter().copied());
+        let mut settled: Vec<_> =
+            asked().map(|(channel, position)| self.read_state_resident(now, channel, position)).collect();
+        let fetch = async |channel: &ChannelName, position| {
+            let pinned = self.pin(now, channel, position).await?;
+            Ok((pinned, self.read_state(now, channel, &pinned).await?))
+        };
+        let mut fetches: Vec<(usize, Fetch<'_, _>)> = Vec::new();
+        for (index, ((channel, position), found)) in asked().zip(&settled).enumerate() {
+            if found.is_none() {
+                fetches.push((index, Box::pin(fetch(channel, position))));
+            }
+        }
+        for (index, found) in all(fetches).await? {
+            settled[index] = Some(found);
+        }
+        Ok(settled.into_iter().flatten().map(|(pinned, state)| (Place::of(&pinned), state)).collect())
+    }
+
+    /// Reads the channels of a list that `due` names by index, from their places on: messages within `limit` in all,
+    /// each channel giving in turn, in order of time. All but the first reader at the same places get the same batch. A
+    /// state that is known from just before spares a look.
+    ///
+    /// # Errors
+    /// As for [`read`](Self::read), in any of the channels.
+    pub async fn read_list(
+        &self,
+        now: Timestamp,
+        list: &ChannelList,
+        places: &[Place],
+        due: impl IntoIterator<Item = (usize, Option<ReadState>)>,
+        limit: Limit,
+    ) -> Result<ListView, JournalError> {
+        let mut reading = Reading::begin(self, now, list, places, due);
+        let mut fetches: Vec<(usize, Fetch<'_, _>)> = Vec::new();
+        for (index, (channel, state)) in reading.looks.iter().enumerate() {
+            if state.is_none() {
+                let (name, pinned) = (&list.names()[*channel], places[*channel].pinned());
+                fetches.push((index, Box::pin(async move { self.read_state(now, name, &pinned).await })));
+            }
+        }
+        for (index, state) in all(fetches).await? {
+            reading.looks[index].1 = Some(state);
+        }
+        let limit = limit.within(self.memory());
+        let most = reading.most(limit);
+        let mut views = reading.views(most);
+        let cold = views.iter().filter(|(_, view)| view.is_none()).count();
+        let bytes = (limit.bytes / cold.max(1)).max(LEAST_FETCHED).min(limit.bytes);
+        let mut fetches: Vec<(usize, Fetch<'_, _>)> = Vec::new();
+        for (index, (channel, view)) in views.iter().enumerate() {
+            if view.is_none() {
+                let (name, pinned) = (&list.names()[*channel], places[*channel].pinned());
+                let limit = Limit { bytes, ..most };
+                fetches.push((index, Box::pin(async move { self.read(now, name, &pinned, limit).await })));
+            }
+        }
+        for (index, view) in all(fetches).await? {
+            views[index].1 = Some(view);
+        }
+        Ok(reading.conclude(&views, limit))
+    }
+
+    /// The same without waiting; `None` if something has to be fetched first.
+    #[must_use]
+    pub fn read_list_resident(
+        &self,
+        now: Timestamp,
+        list: &ChannelList,
+        places: &[Place],
+        due: impl IntoIterator<Item = (usize, Option<ReadState>)>,
+        limit: Limit,
+    ) -> Option<ListView> {
+        let reading = Reading::begin(self, now, list, places, due);
+        if reading.looks.iter().any(|(_, state)| state.is_none()) {
+            return None;
+        }
+        let limit = limit.within(self.memory());
+        let views = reading.views(reading.most(limit));
+        views.iter().all(|(_, view)| view.is_some()).then(|| reading.conclude(&views, limit))
+    }
+}
+
+/// One read of a list.
+struct Reading<'a> {
+    store: &'a Store,
+    now: Timestamp,
+    list: &'a ChannelList,
+    places: &'a [Place],
+    looks: Vec<(usize, Option<ReadState>)>,
+}
+
+impl<'a> Reading<'a> {
+    fn begin(
+        store: &'a Store,
+        now: Timestamp,
+        list: &'a ChannelList,
+        places: &'a [Place],
+        due: impl IntoIterator<Item = (usize, Option<ReadState>)>,
+    ) -> Self {
+        let look = |(channel, known): (usize, Option<ReadState>)| {
+            let name = &list.names()[channel];
+            (channel, known.or_else(|| store.state_resident(now, name, &places[channel].pinned())))
+        };
+        Self { store, now, list, places, looks: due.into_iter().map(look).collect() }
+    }
+
+    /// The states of the channels that have messages.
+    fn unread(&self) -> impl Iterator<Item = (usize, &ReadState)> {
+        let found = self.looks.iter().filter_map(|(channel, state)| Some((*channel, state.as_ref()?)));
+        found.filter(|(_, state)| state.has_messages())
+    }
+
+    /// How much of each channel is enough.
+    fn most(&self, limit: Limit) -> Limit {
+        let count = |state: &ReadState| state.newest.get() + 1 - state.first.get();
+        let available: Vec<usize> =
+            self.unread().map(|(_, state)| usize::try_from(count(state)).unwrap_or(usize::MAX)).collect();
+        Limit { messages: most_of_each(&available, limit.messages).min(limit.messages), ..limit }
+    }
+
+    /// What each channel that has messages gives; `None` where that has to be fetched.
+    fn views(&self, most: Limit) -> Vec<(usize, Option<View>)> {
+        let view = |channel: usize| {
+            let (name, pinned) = (&self.list.names()[channel], self.places[channel].pinned());
+            self.store.read_resident(self.now, name, &pinned, most)
+        };
+        self.unread().map(|(channel, _)| (channel, view(channel))).collect()
+    }
+
+    fn conclude(self, views: &[(usize, Option<View>)], limit: Limit) -> ListView {
+        let Self { store, list, places, looks, .. } = self;
+        let mut looks: Vec<(usize, ReadState)> =
+            looks.into_iter().filter_map(|(channel, state)| Some((channel, state?))).collect();
+        // A view may be newer than the look before it.
+        let mut views =
+            views.iter().filter_map(|(channel, view)| Some((*channel, view.as_ref()?))).peekable();
+        let mut unread = Vec::new();
+        for (channel, state) in &mut looks {
+            let Some((_, view)) = views.next_if(|(viewed, _)| viewed == channel) else { continue };
+            *state = view.read_state;
+            if let Some(batch) = &view.batch {
+                let epoch = view.read_state.epoch;
+                unread.push(Unread { channel: *channel, epoch, messages: batch.messages() });
+            }
+        }
+        let mut next = places.to_vec();
+        for (channel, state) in &looks {
+            next[*channel] = Place::after(state.cursor(), state);
+        }
+        if unread.is_empty() {
+            return ListView { looks, batch: None, next };
+        }
+        let cursors = |places: &[Place]| places.iter().map(|place| place.cursor).collect::<Vec<Cursor>>();
+        let start = cursors(&next);
+        let given = turns(&unread, limit);
+        for (unread, last) in unread.iter().zip(&given) {
+            let last = last.checked_sub(1).and_then(|last| unread.messages.get(last));
+            let state = looks.iter().find(|(channel, _)| *channel == unread.channel);
+            if let Some((last, (_, state))) = last.zip(state) {
+                next[unread.channel] = Place::after(Cursor { epoch: unread.epoch, seq: last.seq }, state);
+            }
+        }
+        let end = cursors(&next);
+        let make = || ListBatch::new(merge(&unread, &given), start.clone(), end.clone(), store.memory());
+        let (batch, shared) = list.share(&start, &end, make);
+        if shared {
+            let dropped = store.0.recent.lock().hold_any(batch.bytes(), batch.clone());
+            drop(dropped);
+        }
+        ListView { looks, batch: Some(batch), next }
+    }
+}
+
+/// Waits for all fetches, some at a time; the first error ends it.
+async fn all<T>(fetches: Vec<(usize, Fetch<'_, T>)>) -> Result<Vec<(usize, T)>, JournalError> {
+    let mut fetched = Vec::with_capacity(fetches.len());
+    let mut waiting = fetches.into_iter();
+    let mut running: Vec<(usize, Fetch<'_, T>)> = waiting.by_ref().take(FETCHES).collect();
+    poll_fn(|cx| {
+        let mut index = 0;
+        while let Some((channel, fetch)) = running.get_mut(index) {
+            match fetch.as_mut().poll(cx) {
+                Poll::Pending => index += 1,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Ready(Ok(value)) => {
+                    fetched.push((*channel, value));
+                    match waiting.next() {
+                        Some(next) => running[index] = next,
+                        None => drop(running.swap_remove(index)),
+                    }
+                }
+            }
+        }
+        if running.is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending }
+    })
+    .await?;
+    Ok(fetched)
+}
