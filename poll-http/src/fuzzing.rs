@@ -8,14 +8,14 @@ use std::time::Duration;
 use http::request::Parts;
 use poll_core::{ChannelName, Retention, Store};
 
-use crate::dialect::question::Question;
+use crate::dialect::question::{Asked, ListQuestion, Question};
 use crate::dialect::{channel, chat, golongpoll, native};
 use crate::message::head::Head;
 use crate::message::reply::Wants;
 use crate::message::request::{Content as Body, Request};
 use crate::transport::http1::fast::parse_request;
 use crate::transport::http1::hyper::framing::{Content, Framing};
-use crate::worker::settings::{Demo, ServiceSettings};
+use crate::worker::settings::{Demo, MaxChannels, ServiceSettings};
 
 const MOST: Duration = Duration::from_secs(60);
 const MOST_PAYLOAD: usize = 1 << 16;
@@ -39,13 +39,32 @@ fn bounded(question: &Question, most: Duration) {
     assert!((1..=1_000).contains(&question.limit.messages), "{question:?}");
 }
 
+fn asked_bounded(asked: &Asked<Question, ListQuestion>, most: Duration) {
+    match asked {
+        Asked::One(question) => bounded(question, most),
+        Asked::Several(question) => list_bounded(question, most),
+    }
+}
+
+/// A list has several channels, in order and each once.
+fn list_bounded(question: &ListQuestion, most: Duration) {
+    assert!(question.wait <= most, "{question:?}");
+    assert!((1..=1_000).contains(&question.limit.messages), "{question:?}");
+    assert!((2..=100).contains(&question.channels.len()), "{question:?}");
+    assert!(question.channels.is_sorted_by(|one, next| one < next), "{question:?}");
+}
+
 /// The native dialect's questions and publishes.
 pub fn native(query: &str, body: &[u8]) {
     let Some(parts) = head(query) else { return };
     let head = Head::from(&parts);
-    native::short_poll(head).iter().for_each(|question| bounded(question, Duration::ZERO));
-    native::long_poll(head, MOST).iter().for_each(|question| bounded(question, MOST));
-    native::stream(head).iter().for_each(|asked| bounded(&asked.question, Duration::ZERO));
+    let most = MaxChannels::default();
+    native::short_poll(head, most).iter().for_each(|asked| asked_bounded(asked, Duration::ZERO));
+    native::long_poll(head, most, MOST).iter().for_each(|asked| asked_bounded(asked, MOST));
+    native::stream(head, most).iter().for_each(|asked| match asked {
+        Asked::One(asked) => bounded(&asked.question, Duration::ZERO),
+        Asked::Several(asked) => list_bounded(&asked.question, Duration::ZERO),
+    });
     let mut incoming = native::PublishBody::of(head);
     if let (Ok(key), Ok((_, content))) = (native::idempotency_key(head), native::publish_query(head))
         && let Ok(publish) = native::publish(key, content, &mut incoming, body, MOST_PAYLOAD, Demo::Off)

@@ -81,7 +81,7 @@ pub use transport::settings::{ConnectionSettings, EarlyHintsHttp1};
 pub use worker::budget::{end_turn, watch_turns};
 pub use worker::drain::{Drain, Phase, WaitDraining};
 pub use worker::metrics::{Cut, Metrics};
-pub use worker::settings::{AfterDelivery, Demo, Receipts, ServiceSettings};
+pub use worker::settings::{AfterDelivery, Demo, MaxChannels, Receipts, ServiceSettings};
 pub use worker::timer_wheel::{Timer, Timers, Until};
 
 impl Handle for Service {

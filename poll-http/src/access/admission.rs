@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::StatusCode;
-use poll_core::{ChannelName, Charge, Kind, Memory, OverBudget};
+use poll_core::{ChannelList, ChannelName, Charge, Kind, Memory, OverBudget};
 
 pub use rate::Rate;
 
@@ -64,7 +64,25 @@ pub(crate) struct Admission {
     memory: Memory,
 }
 
-/// The memory of an admitted request's channel and client name. Short ones are stored inline.
+/// The channels that a request waits on: one, or a list.
+pub(crate) trait Channels: Clone + Send + 'static {
+    /// Their names.
+    fn names(&self) -> &[ChannelName];
+}
+
+impl Channels for ChannelName {
+    fn names(&self) -> &[ChannelName] {
+        std::slice::from_ref(self)
+    }
+}
+
+impl Channels for Arc<ChannelList> {
+    fn names(&self) -> &[ChannelName] {
+        ChannelList::names(self)
+    }
+}
+
+/// The memory of an admitted request's channel and client names. Short ones are stored inline.
 #[derive(Debug)]
 #[must_use = "released with the request"]
 pub(crate) struct Names {
@@ -75,9 +93,9 @@ impl Names {
     /// Names of up to this many bytes are stored inline.
     const SHORT: usize = 23;
 
-    fn of(channel: &ChannelName, client: &Client, memory: &Memory) -> Result<Self, OverBudget> {
-        let names = [channel.as_str(), client.name.as_deref().unwrap_or_default()];
-        let long = names.iter().map(|name| name.len()).filter(|bytes| *bytes > Self::SHORT);
+    fn of(channels: &[ChannelName], client: &Client, memory: &Memory) -> Result<Self, OverBudget> {
+        let names = channels.iter().map(ChannelName::as_str).chain(client.name.as_deref());
+        let long = names.map(str::len).filter(|bytes| *bytes > Self::SHORT);
         let bytes: usize = long.sum();
         if bytes == 0 {
             return Ok(Self { _charge: None });
@@ -108,42 +126,47 @@ impl Admission {
         }
     }
 
-    /// Admits a request that waits, which has to be [released](Self::release).
+    /// Admits a request that waits, once for its client and in each of its channels. It has to be
+    /// [released](Self::release).
     ///
     /// # Errors
-    /// 429 with the limit that was reached.
-    pub(crate) fn acquire(&self, channel: &ChannelName, client: &Client) -> Result<Names, Refusal> {
-        let names = Names::of(channel, client, &self.memory)?;
-        let full = |what| Refusal::new(StatusCode::TOO_MANY_REQUESTS, what).retry_after(PERMIT_RETRY);
+    /// 429 with the limit that was reached, in whichever channel.
+    pub(crate) fn acquire(&self, channels: &impl Channels, client: &Client) -> Result<Names, Refusal> {
+        let channels = channels.names();
+        let names = Names::of(channels, client, &self.memory)?;
+        let at_limit = |what| Refusal::new(StatusCode::TOO_MANY_REQUESTS, what).retry_after(PERMIT_RETRY);
         let limits = &self.limits;
         let more = |count| (limits.total == 0 || count < limits.total).then_some(count + 1);
-        self.total.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).map_err(|_| full(AT_CAPACITY))?;
+        self.total
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
+            .map_err(|_| at_limit(AT_CAPACITY))?;
         let undo_total = || self.total.fetch_sub(1, Ordering::Relaxed);
         if let Some(name) = &client.name
             && !self.clients.acquire(name)
         {
             undo_total();
-            return Err(full(CLIENT_AT_CAPACITY));
+            return Err(at_limit(CLIENT_AT_CAPACITY));
         }
         let undo_client = || client.name.iter().for_each(|name| self.clients.release(name));
         if !self.addresses.acquire(&client.address) {
             undo_client();
             undo_total();
-            return Err(full(CLIENT_AT_CAPACITY));
+            return Err(at_limit(CLIENT_AT_CAPACITY));
         }
-        if !self.channels.acquire(channel) {
+        if let Some(full) = channels.iter().position(|channel| !self.channels.acquire(channel)) {
+            channels[..full].iter().for_each(|channel| self.channels.release(channel));
             self.addresses.release(&client.address);
             undo_client();
             undo_total();
-            return Err(full(CHANNEL_AT_CAPACITY));
+            return Err(at_limit(CHANNEL_AT_CAPACITY));
         }
         Ok(names)
     }
 
     /// Releases an admitted request.
-    pub(crate) fn release(&self, channel: &ChannelName, client: &Client, names: Names) {
+    pub(crate) fn release(&self, channels: &impl Channels, client: &Client, names: Names) {
         drop(names);
-        self.channels.release(channel);
+        channels.names().iter().for_each(|channel| self.channels.release(channel));
         self.addresses.release(&client.address);
         if let Some(name) = &client.name {
             self.clients.release(name);

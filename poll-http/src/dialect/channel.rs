@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::dialect::format::{PollFormat, PublishFormat};
 use crate::dialect::message_list::{self, List};
 use crate::dialect::object::{self, Fields};
-use crate::dialect::question::{Answer, AtEnd, Channels, Question};
+use crate::dialect::question::{Answer, AtEnd, Question, Reading};
 use crate::dialect::timeout::wait;
 use crate::message::body::Body;
 use crate::message::head::Head;
@@ -59,8 +59,8 @@ pub(crate) fn question(
             (position, Limit::messages(1), PollAnswer::One(since))
         }
     };
-    let channels = Channels::one(channel, position);
-    Ok((Question { channels, limit, wait, at_end: AtEnd::Wait }, format))
+    let reading = Reading { channel, position };
+    Ok((Question { reading, limit, wait, at_end: AtEnd::Wait }, format))
 }
 
 /// Seconds since the epoch. A double is exact to the microsecond until the year 2255.
@@ -114,13 +114,15 @@ impl PollFormat for PollAnswer {
 struct All;
 
 impl List for All {
+    type Batch = Batch;
+
     const FORM: Form = Form::new("channel all");
 
     fn open(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(br#"{"status":"messages","messages":["#);
     }
 
-    fn message(&self, out: &mut Vec<u8>, message: &Message) {
+    fn message(&self, out: &mut Vec<u8>, message: &Arc<Message>) {
         write_message(out, message);
     }
 
@@ -135,13 +137,15 @@ impl List for All {
 struct One;
 
 impl List for One {
+    type Batch = Batch;
+
     const FORM: Form = Form::new("channel one");
 
     fn open(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(br#"{"status":"message","data":"#);
     }
 
-    fn message(&self, out: &mut Vec<u8>, message: &Message) {
+    fn message(&self, out: &mut Vec<u8>, message: &Arc<Message>) {
         let begun = out.len();
         write_message(out, message);
         let end = out.len();
@@ -227,11 +231,11 @@ mod tests {
     #[test]
     fn questions_by_id_get_all_and_by_time_get_one() {
         let (question, format) = ask("").unwrap();
-        assert_eq!((question.channels.only().position, question.limit.messages), (Position::Start, 1));
+        assert_eq!((question.reading.position, question.limit.messages), (Position::Start, 1));
         assert_eq!(format, PollAnswer::One(Timestamp::ZERO));
         let id = Uuid::from_u128(9);
         let (question, format) = ask(&format!("last_message_id={id}&since=5&timeout=99")).unwrap();
-        assert_eq!((question.channels.only().position, format), (Position::AfterId(id), PollAnswer::All(id)));
+        assert_eq!((question.reading.position, format), (Position::AfterId(id), PollAnswer::All(id)));
         assert_eq!(question.wait, Duration::from_secs(59));
         for bad in ["since=inf", "since=nan", "since=x", "timeout=nan", "last_message_id=1"] {
             assert!(ask(bad).is_err(), "{bad}");

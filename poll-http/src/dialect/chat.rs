@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::dialect::format::{PollFormat, PublishFormat};
 use crate::dialect::message_list::{self, List};
 use crate::dialect::object::{self, Fields};
-use crate::dialect::question::{Answer, AtEnd, Channels, Question};
+use crate::dialect::question::{Answer, AtEnd, Question, Reading};
 use crate::message::body::Body;
 use crate::message::head::Head;
 use crate::message::json::{json_string, write_payload, write_string, write_text, write_time};
@@ -46,8 +46,8 @@ pub(crate) fn question(head: Head<'_>) -> Result<Question, Refusal> {
         Some(Ok(id)) => Position::AfterId(id),
         Some(Err(_)) => return Err(Refusal::bad_request("`after` is not a UUID")),
     };
-    let channels = Channels::one(channel()?, position);
-    Ok(Question { channels, limit: Limit::default(), wait: WAIT, at_end: AtEnd::Wait })
+    let reading = Reading { channel: channel()?, position };
+    Ok(Question { reading, limit: Limit::default(), wait: WAIT, at_end: AtEnd::Wait })
 }
 
 /// Parses a publish.
@@ -84,13 +84,15 @@ impl PollFormat for PollAnswer {
 struct Messages;
 
 impl List for Messages {
+    type Batch = Batch;
+
     const FORM: Form = Form::new("chat");
 
     fn open(&self, out: &mut Vec<u8>) {
         out.push(b'[');
     }
 
-    fn message(&self, out: &mut Vec<u8>, message: &Message) {
+    fn message(&self, out: &mut Vec<u8>, message: &Arc<Message>) {
         write_message(out, message);
     }
 
@@ -142,7 +144,7 @@ mod tests {
     fn after_is_an_id_and_the_zero_id_is_the_start() {
         let ask = |query: &str| {
             let head = Request::get(format!("/messages?{query}")).body(()).unwrap().into_parts().0;
-            question((&head).into()).map(|question| question.channels.only().position)
+            question((&head).into()).map(|question| question.reading.position)
         };
         let id = Uuid::from_u128(7);
         assert_eq!(ask(""), Ok(Position::Start));

@@ -24,7 +24,7 @@ use crate::access::origin;
 use crate::access::tokens::Right;
 use crate::dialect::format::PublishFormat;
 use crate::dialect::object::{self, Fields};
-use crate::dialect::question::{AtEnd, Channels, Question};
+use crate::dialect::question::{AtEnd, Question, Reading};
 use crate::message::head::Head;
 use crate::message::query::{Query, Repeats};
 use crate::message::refusal::{ErrorFormat, Refusal};
@@ -86,8 +86,8 @@ fn poll(head: Head<'_>, most_seconds: u64) -> Result<(Question, Since), Refusal>
     };
     let wait = Duration::from_secs(timeout);
     // The position is settled when the poll starts.
-    let channels = Channels::one(channel, Position::End);
-    Ok((Question { channels, limit: Limit::default(), wait, at_end: AtEnd::Wait }, since))
+    let reading = Reading { channel, position: Position::End };
+    Ok((Question { reading, limit: Limit::default(), wait, at_end: AtEnd::Wait }, since))
 }
 
 /// A client's mistake, which this dialect answers with status 200.

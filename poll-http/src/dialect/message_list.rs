@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
-use poll_core::{Batch, Form, Message, ReadState, Rendering};
+use poll_core::{Batch, Form, ListBatch, ListEntry, Message, OverBudget, ReadState, Rendering};
 
 use crate::dialect::question::Answer;
 use crate::message::body::{Body, Piece, Pieces, held_for_one};
@@ -27,31 +27,134 @@ const AROUND: usize = 192;
 
 const POLL_MISSED: HeaderName = HeaderName::from_static("poll-missed");
 
+/// Messages that readers share: of one channel, or of several.
+pub(crate) trait Messages: Send + Sync + 'static {
+    /// A message, with what is known of it here.
+    type Item: Clone + Send + Sync + 'static;
+
+    /// All of them, in order.
+    fn items(&self) -> &[Self::Item];
+
+    /// The message itself.
+    fn message(item: &Self::Item) -> &Message;
+
+    /// See [`Batch::render`].
+    fn shared(&self, form: Form, render: impl FnMut(&Self) -> Rendering) -> &Rendering;
+
+    /// See [`Batch::charge`].
+    fn charged(&self, part: Bytes) -> Result<Bytes, OverBudget>;
+
+    /// See [`Batch::weight`].
+    fn weight(&self) -> u64;
+}
+
+impl Messages for Batch {
+    type Item = Arc<Message>;
+
+    fn items(&self) -> &[Arc<Message>] {
+        self.messages()
+    }
+
+    fn message(item: &Arc<Message>) -> &Message {
+        item
+    }
+
+    fn shared(&self, form: Form, render: impl FnMut(&Self) -> Rendering) -> &Rendering {
+        self.render(form, render)
+    }
+
+    fn charged(&self, part: Bytes) -> Result<Bytes, OverBudget> {
+        self.charge(part)
+    }
+
+    fn weight(&self) -> u64 {
+        Batch::weight(self)
+    }
+}
+
+impl Messages for ListBatch {
+    type Item = ListEntry;
+
+    fn items(&self) -> &[ListEntry] {
+        self.entries()
+    }
+
+    fn message(item: &ListEntry) -> &Message {
+        &item.message
+    }
+
+    fn shared(&self, form: Form, render: impl FnMut(&Self) -> Rendering) -> &Rendering {
+        self.render(form, render)
+    }
+
+    fn charged(&self, part: Bytes) -> Result<Bytes, OverBudget> {
+        self.charge(part)
+    }
+
+    fn weight(&self) -> u64 {
+        ListBatch::weight(self)
+    }
+}
+
 /// How a dialect lists messages.
 pub(crate) trait List: Send + 'static {
+    /// Where they come from.
+    type Batch: Messages;
+
     /// Under which the rendering is shared.
     const FORM: Form;
+
+    /// Whether all readers of the same messages get the same rendering.
+    fn sharing(&self) -> Sharing {
+        Sharing::All
+    }
 
     /// Writes what precedes the messages.
     fn open(&self, out: &mut Vec<u8>);
 
     /// Writes a message.
-    fn message(&self, out: &mut Vec<u8>, message: &Message);
+    fn message(&self, out: &mut Vec<u8>, item: &Item<Self>);
 
-    /// Writes what follows `messages` and is the same for all their readers.
-    fn close(&self, out: &mut Vec<u8>, batch: &Batch, messages: &[Arc<Message>]);
+    /// Writes what follows `items` and is the same for all their readers.
+    fn close(&self, out: &mut Vec<u8>, batch: &Self::Batch, items: &[Item<Self>]);
+}
+
+/// A message of a list.
+pub(crate) type Item<L> = <<L as List>::Batch as Messages>::Item;
+
+/// Who gets the same rendering.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sharing {
+    All,
+    /// Only this reader.
+    None,
 }
 
 /// The body that lists the messages of `answer`, all from `batch`, followed by `own`.
-pub(crate) fn body<L: List>(list: L, answer: &Answer, batch: &Arc<Batch>, own: Vec<u8>) -> Body {
-    let messages = answer.messages();
-    let small = |most| messages.len() == 1 || payload(messages) <= most;
-    if answer.only.is_none() && small(WHOLE) {
-        let whole = |batch: &Batch| Rendering {
-            bytes: render(&list, batch, batch.messages()).into(),
+pub(crate) fn body<L: List<Batch = Batch>>(
+    list: L,
+    answer: &Answer,
+    batch: &Arc<Batch>,
+    own: Vec<u8>,
+) -> Body {
+    body_of(list, batch, answer.only.as_ref(), own)
+}
+
+/// The body that lists the messages of `batch`, or `only` some of them, followed by `own`.
+pub(crate) fn body_of<L: List>(
+    list: L,
+    batch: &Arc<L::Batch>,
+    only: Option<&Vec<Item<L>>>,
+    own: Vec<u8>,
+) -> Body {
+    let items = only.map_or(batch.items(), |only| only);
+    let small = |most| items.len() == 1 || payload::<L::Batch>(items) <= most;
+    if only.is_none() && list.sharing() == Sharing::All && small(WHOLE) {
+        let whole = |batch: &L::Batch| Rendering {
+            bytes: render(&list, batch, batch.items()).into(),
             ends: Box::default(),
         };
-        let shared = batch.render(L::FORM, whole).bytes.clone();
+        let shared = batch.shared(L::FORM, whole).bytes.clone();
         let others = if Arc::strong_count(batch) > 1 { shared.len() } else { 0 };
         let body = if own.is_empty() {
             Body::full(shared)
@@ -61,11 +164,11 @@ pub(crate) fn body<L: List>(list: L, answer: &Answer, batch: &Arc<Batch>, own: V
         return body.sharing(others);
     }
     if small(WHOLE_FOR_ONE) {
-        let mut out = render(&list, batch, messages);
+        let mut out = render(&list, batch, items);
         out.extend_from_slice(&own);
         return Body::full(out);
     }
-    Body::lazy(Listed { list, batch: batch.clone(), only: answer.only.clone(), next: 0, own: Some(own) })
+    Body::lazy(Listed { list, batch: batch.clone(), only: only.cloned(), next: 0, own: Some(own) })
 }
 
 /// Adds the number of missed messages as a header field, for dialects whose bodies have no place for it.
@@ -75,31 +178,31 @@ pub(crate) fn add_missed(reply: &mut Reply, read_state: &ReadState) {
     }
 }
 
-fn payload(messages: &[Arc<Message>]) -> usize {
-    messages.iter().map(|message| message.payload.len()).sum()
+fn payload<M: Messages>(items: &[M::Item]) -> usize {
+    items.iter().map(|item| M::message(item).payload.len()).sum()
 }
 
-fn render(list: &impl List, batch: &Batch, messages: &[Arc<Message>]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(payload(messages) + (messages.len() + 1) * AROUND);
+fn render<L: List>(list: &L, batch: &L::Batch, items: &[Item<L>]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(payload::<L::Batch>(items) + (items.len() + 1) * AROUND);
     list.open(&mut out);
-    for (index, message) in messages.iter().enumerate() {
+    for (index, item) in items.iter().enumerate() {
         if index > 0 {
             out.push(b',');
         }
-        list.message(&mut out, message);
+        list.message(&mut out, item);
     }
-    list.close(&mut out, batch, messages);
+    list.close(&mut out, batch, items);
     budget::charge(cost::RENDERED_BYTE * out.len() as u64);
     out
 }
 
 /// A list that is rendered in pieces.
-struct Listed<L> {
+struct Listed<L: List> {
     list: L,
     /// Holds the memory's charge.
-    batch: Arc<Batch>,
+    batch: Arc<L::Batch>,
     /// The messages to send, if not all of the batch.
-    only: Option<Vec<Arc<Message>>>,
+    only: Option<Vec<Item<L>>>,
     /// Index of the next message.
     next: usize,
     /// What follows the list; taken by the last piece.
@@ -107,19 +210,19 @@ struct Listed<L> {
 }
 
 impl<L: List> Listed<L> {
-    fn messages(&self) -> &[Arc<Message>] {
-        self.only.as_deref().unwrap_or(self.batch.messages())
+    fn items(&self) -> &[Item<L>] {
+        self.only.as_deref().unwrap_or(self.batch.items())
     }
 
     /// How many messages the next piece will have, and its size without escapes.
     fn next_piece(&self) -> (usize, usize) {
         let (mut messages, mut bytes) = (0, AROUND);
-        for message in &self.messages()[self.next..] {
+        for item in &self.items()[self.next..] {
             if bytes >= PIECE {
                 break;
             }
             messages += 1;
-            bytes += message.payload.len() + AROUND;
+            bytes += L::Batch::message(item).payload.len() + AROUND;
         }
         (messages, bytes)
     }
@@ -132,19 +235,19 @@ impl<L: List> Listed<L> {
         if begun == 0 {
             self.list.open(&mut out);
         }
-        let messages = self.only.as_deref().unwrap_or(self.batch.messages());
-        for message in &messages[begun..begun + most] {
+        let items = self.only.as_deref().unwrap_or(self.batch.items());
+        for item in &items[begun..begun + most] {
             if self.next > 0 {
                 out.push(b',');
             }
-            self.list.message(&mut out, message);
+            self.list.message(&mut out, item);
             self.next += 1;
             if out.len() >= PIECE {
                 break;
             }
         }
-        if self.next == messages.len() {
-            self.list.close(&mut out, &self.batch, messages);
+        if self.next == items.len() {
+            self.list.close(&mut out, &self.batch, items);
             out.extend(self.own.take().unwrap_or_default());
         }
         budget::charge(cost::RENDERED_BYTE * out.len() as u64);
@@ -155,7 +258,7 @@ impl<L: List> Listed<L> {
 impl<L: List> Pieces for Listed<L> {
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Piece>> {
         ready!(budget::poll_go_on(cx));
-        let piece = self.piece().map(|piece| match self.batch.charge(piece.into()) {
+        let piece = self.piece().map(|piece| match self.batch.charged(piece.into()) {
             Ok(bytes) => Piece::Data(bytes),
             Err(_) => Piece::Broken,
         });
@@ -163,6 +266,6 @@ impl<L: List> Pieces for Listed<L> {
     }
 
     fn held(&self) -> usize {
-        if self.own.is_none() { 0 } else { held_for_one(&self.batch) }
+        if self.own.is_none() { 0 } else { held_for_one(&self.batch, L::Batch::weight) }
     }
 }

@@ -1,25 +1,26 @@
-//! What happens on a channel that is streamed, before a dialect writes it.
+//! What happens on a channel that is streamed, or on several, before a dialect writes it.
 
 use std::sync::Arc;
 
-use poll_core::{Batch, Cursor};
+use poll_core::ChannelName;
 
-/// What a channel reader yields.
-pub(crate) enum StreamEvent {
+/// What a reader yields: of messages in batches `B`, at positions `C`.
+pub(crate) enum StreamEvent<B, C> {
     /// Messages.
-    Batch(Arc<Batch>, Finality),
-    /// Messages were missed, how many if that is known; reading continues after `cursor`.
-    Reset { missed: Option<u64>, cursor: Cursor },
+    Batch(Arc<B>, Finality),
+    /// Messages were missed, how many if that is known, and in which of several channels; reading continues after
+    /// `cursor`.
+    Reset { channel: Option<ChannelName>, missed: Option<u64>, cursor: C },
     /// Nothing happened for a heartbeat interval.
-    Idle(Cursor),
+    Idle(C),
     /// The store has stopped accepting messages, so none will follow until it resumes.
-    Stalled(Cursor),
+    Stalled(C),
     /// The store accepts messages again.
-    Resumed(Cursor),
+    Resumed(C),
     /// Last: the channel has ended at this position.
-    Ended(Cursor),
+    Ended(C),
     /// Last: the server drains.
-    Draining(Cursor),
+    Draining(C),
     /// Last: the next messages cannot be read, and the stream is aborted.
     Broken,
 }

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
-use poll_core::{Batch, Charge};
+use poll_core::Charge;
 
 use crate::message::shared_writer::SharedWriter;
 
@@ -57,8 +57,8 @@ enum Kind {
 }
 
 /// A batch's bytes in memory, if no one else holds it.
-pub(crate) fn held_for_one(batch: &Arc<Batch>) -> usize {
-    if Arc::strong_count(batch) > 1 { 0 } else { usize::try_from(batch.weight()).unwrap_or(usize::MAX) }
+pub(crate) fn held_for_one<B>(batch: &Arc<B>, weight: impl FnOnce(&B) -> u64) -> usize {
+    if Arc::strong_count(batch) > 1 { 0 } else { usize::try_from(weight(batch)).unwrap_or(usize::MAX) }
 }
 
 /// The source of a body in pieces.

@@ -21,6 +21,25 @@ pub(crate) enum Repeats {
     FirstWins,
 }
 
+/// The values of some parameters.
+type Values<'a, const N: usize> = [Option<Cow<'a, str>>; N];
+
+/// How often a parameter is given that may be given more than once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Times {
+    /// Once or not at all.
+    Once,
+    Many,
+}
+
+fn repeated(name: &str) -> Refusal {
+    Refusal::bad_request(format!("parameter `{name}` is given more than once: give it once"))
+}
+
+fn not_text(name: &str) -> Refusal {
+    Refusal::bad_request(format!("parameter `{name}` is not percent-encoded UTF-8"))
+}
+
 /// A form's body as text: bytes that are not ASCII are percent-encoded, the rest stays as it is.
 pub(crate) fn form(body: &[u8]) -> Cow<'_, str> {
     percent_encode(body, &AsciiSet::EMPTY).into()
@@ -47,27 +66,54 @@ impl<'a> Query<'a> {
         self,
         names: [&str; N],
         repeats: Repeats,
-    ) -> Result<[Option<Cow<'a, str>>; N], Refusal> {
+    ) -> Result<Values<'a, N>, Refusal> {
+        self.find(names, |name| match repeats {
+            Repeats::Refused => Err(repeated(name)),
+            Repeats::FirstWins => Ok(()),
+        })
+    }
+
+    /// The same, where the first may be given more than once: its first value, and whether [others](Self::each) follow.
+    pub(crate) fn get_all_and_list<const N: usize>(
+        self,
+        names: [&str; N],
+    ) -> Result<(Values<'a, N>, Times), Refusal> {
+        let mut times = Times::Once;
+        let values = self.find(names, |name| {
+            if name != names[0] {
+                return Err(repeated(name));
+            }
+            times = Times::Many;
+            Ok(())
+        })?;
+        Ok((values, times))
+    }
+
+    /// All values of a parameter, in order.
+    pub(crate) fn each(self, name: &str) -> impl Iterator<Item = Result<Cow<'a, str>, Refusal>> {
+        let pairs = self.0.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+        pairs
+            .filter(move |(key, _)| is(key, name))
+            .map(move |(_, value)| decode(value).ok_or_else(|| not_text(name)))
+    }
+
+    fn find<const N: usize>(
+        self,
+        names: [&str; N],
+        mut again: impl FnMut(&str) -> Result<(), Refusal>,
+    ) -> Result<Values<'a, N>, Refusal> {
         let mut found = [None; N];
         for pair in self.0.split('&') {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             let Some(index) = names.iter().position(|name| is(key, name)) else { continue };
-            match (found[index], repeats) {
-                (None, _) => found[index] = Some(value),
-                (Some(_), Repeats::Refused) => {
-                    let name = names[index];
-                    return Err(Refusal::bad_request(format!(
-                        "parameter `{name}` is given more than once: give it once"
-                    )));
-                }
-                (Some(_), Repeats::FirstWins) => {}
+            match found[index] {
+                None => found[index] = Some(value),
+                Some(_) => again(names[index])?,
             }
         }
         let mut values = [const { None }; N];
         for ((value, found), name) in values.iter_mut().zip(found).zip(names) {
-            let not_text =
-                || Refusal::bad_request(format!("parameter `{name}` is not percent-encoded UTF-8"));
-            *value = found.map(|found| decode(found).ok_or_else(not_text)).transpose()?;
+            *value = found.map(|found| decode(found).ok_or_else(|| not_text(name))).transpose()?;
         }
         Ok(values)
     }
@@ -122,6 +168,17 @@ mod tests {
         assert_eq!(query.get("a", Repeats::FirstWins).unwrap().unwrap(), "1");
         assert!(query.get("a", Repeats::Refused).is_err());
         assert!(query.get("b", Repeats::Refused).is_ok());
+    }
+
+    #[test]
+    fn a_list_has_all_values_of_its_name_and_of_no_other() {
+        let query = Query::new("a=1&b=2&%61=3&a&ab=4");
+        let ([a, b], times) = query.get_all_and_list(["a", "b"]).unwrap();
+        assert_eq!((a.as_deref(), b.as_deref(), times), (Some("1"), Some("2"), Times::Many));
+        assert_eq!(query.each("a").collect::<Result<Vec<_>, _>>().unwrap(), ["1", "3", ""]);
+        assert_eq!(query.get_all_and_list(["b", "ab"]).unwrap().1, Times::Once);
+        assert!(query.get_all_and_list(["b", "a"]).is_err());
+        assert!(Query::new("a=1&a=%ff").each("a").any(|value| value.is_err()));
     }
 
     #[test]

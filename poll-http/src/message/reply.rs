@@ -4,6 +4,7 @@
 //! built only for hyper and h2.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
@@ -62,6 +63,11 @@ pub(crate) enum Wants {
 impl Wants {
     pub(crate) fn of<B>(request: &Request<B>) -> Self {
         if request.method() == Method::HEAD { Self::HeadOnly } else { Self::Body }
+    }
+
+    /// How long a request waits: a HEAD does not.
+    pub(crate) fn wait(self, wait: Duration) -> Duration {
+        if self == Self::HeadOnly { Duration::ZERO } else { wait }
     }
 }
 

@@ -3,6 +3,8 @@
 //! The position is resolved once, before the first read, and never moves while waiting: missed messages are counted from
 //! where the reader really was.
 
+mod list;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,7 +16,6 @@ use poll_core::{
 };
 use tokio::time::Instant;
 
-use crate::access::admission::Names;
 use crate::access::client::Client;
 use crate::dialect::format::{Lookup, PollFormat, Ready};
 use crate::dialect::question::{Answer, AtEnd, Question};
@@ -24,8 +25,7 @@ use crate::message::reply::{Reply, Wants};
 use crate::worker::Worker;
 use crate::worker::archive_read::{ReadError, SHORTEST_READ};
 use crate::worker::drain::WaitDraining;
-use crate::worker::metrics::Waiter;
-use crate::worker::timer_wheel::Timer;
+use crate::worker::patience::Patience;
 
 /// A parsed request, and its dialect's format.
 pub(crate) struct Request {
@@ -36,9 +36,7 @@ pub(crate) struct Request {
 
 /// Answers a question, after waiting if necessary.
 pub(crate) fn answer(worker: &Worker, mut request: Request, client: Client) -> Result<Outcome, Refusal> {
-    if request.wants == Wants::HeadOnly {
-        request.question.wait = Duration::ZERO;
-    }
+    request.question.wait = request.wants.wait(request.question.wait);
     let worker = worker.clone();
     Ok(match request.format.lookup_position() {
         None => Outcome::later(LongPoll::new(worker, request, client)),
@@ -49,6 +47,8 @@ pub(crate) fn answer(worker: &Worker, mut request: Request, client: Client) -> R
     })
 }
 
+pub(crate) use list::{ListRequest, answer_list};
+
 /// Lets the dialect decide where the poll starts, from what is at a position.
 async fn resolve_start(
     worker: &Worker,
@@ -57,7 +57,7 @@ async fn resolve_start(
     client: &Client,
 ) -> Result<Request, Refusal> {
     let Request { question, mut format, wants } = request;
-    let (store, now, channel) = (worker.store(), worker.now(), &question.channels.only().channel);
+    let (store, now, channel) = (worker.store(), worker.now(), &question.reading.channel);
     let read = async {
         let pinned = store.pin(now, channel, position).await?;
         let read_state = store.read_state(now, channel, &pinned).await?;
@@ -83,13 +83,9 @@ async fn resolve_start(
 }
 
 /// A long poll in progress. A hand-written future: there is one per waiter, and an `async fn` is three times as large,
-/// because it stores what it awaits besides its own variables. For the same reason it uses no guards, which would hold the
-/// same fields again, and releases its permit and registration itself.
+/// because it stores what it awaits besides its own variables.
 struct LongPoll {
-    worker: Worker,
     question: Question,
-    client: Client,
-    wants: Wants,
     /// `None` once it is answered.
     format: Option<Box<dyn PollFormat>>,
     arrived_at: Timestamp,
@@ -97,13 +93,8 @@ struct LongPoll {
     pinned: Option<Pinned>,
     /// A read that has to wait for the archive.
     reading: Option<Reading>,
-    /// The end of the wait, once one is needed.
-    until: Option<Instant>,
-    timer: Timer,
-    /// Its permit to wait.
-    permit: Option<Names>,
+    patience: Patience,
     waiting: Waiting,
-    phase: Phase,
 }
 
 type Reading = Pin<Box<dyn Future<Output = Result<(Pinned, View, Timestamp, Limit), ReadError>> + Send>>;
@@ -128,13 +119,6 @@ enum Waiting {
     ForDrain(WaitDraining),
 }
 
-/// Whether a draining server has already shortened the wait.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Serving,
-    Draining,
-}
-
 /// The result of one read.
 enum Look {
     /// Everything that the dialect may send.
@@ -152,18 +136,12 @@ impl Future for LongPoll {
         answer.check_budget()?;
         // `None` only if polled after completion.
         let Some(format) = this.format.take() else { return Poll::Pending };
-        let (channel, client) = (&this.question.channels.only().channel, &this.client);
+        let channel = &this.question.reading.channel;
         let reply = format.write(channel, &answer)?;
-        // A HEAD delivers no messages.
-        if this.wants == Wants::HeadOnly {
-            return Poll::Ready(Ok(reply));
-        }
-        let reply = match this.permit.take() {
-            Some(names) => this.worker.keep_permit_to_read(Waiter::LongPoll, names, reply, channel, client),
-            None => this.worker.permit_to_read(reply, channel, client)?,
-        };
-        this.worker.delivered(channel, &answer.view.read_state, answer.messages(), client);
-        this.worker.missed(answer.view.read_state.missed());
+        let reply = this.patience.finish(reply, channel, |worker, client| {
+            worker.delivered(channel, &answer.view.read_state, answer.messages(), client);
+            worker.missed(answer.view.read_state.missed());
+        })?;
         Poll::Ready(Ok(reply))
     }
 }
@@ -173,29 +151,24 @@ impl LongPoll {
         let Request { question, format, wants } = request;
         Self {
             arrived_at: worker.now(),
-            timer: worker.timers().timer(),
+            patience: Patience::new(worker, client, question.wait, wants),
             pinned: None,
             reading: None,
-            until: None,
-            permit: None,
             waiting: Waiting::No,
-            phase: Phase::Serving,
-            worker,
             question,
-            client,
-            wants,
             format: Some(format),
         }
     }
 
     fn channel(&self) -> &ChannelName {
-        &self.question.channels.only().channel
+        &self.question.reading.channel
     }
 
     /// Stops waiting.
     fn deregister(&mut self) {
         if let Waiting::ForNews(mut ticket) = std::mem::replace(&mut self.waiting, Waiting::No) {
-            self.worker.store().deregister(self.channel(), self.worker.polls(), &mut ticket);
+            let worker = &self.patience.worker;
+            worker.store().deregister(self.channel(), worker.polls(), &mut ticket);
         }
     }
 
@@ -207,11 +180,11 @@ impl LongPoll {
                 Ok(Look::Held(pause)) => self.wait(Awaited::Time(pause))?,
                 Ok(Look::Given(answer)) => {
                     let Answer { view, now, .. } = &answer;
-                    if let (Some(batch), Some(_)) = (&view.batch, &self.permit) {
-                        self.worker.metrics().lag(now.since(batch.newest().at), 1);
+                    if let Some(batch) = &view.batch {
+                        self.patience.note_lag(*now, batch.newest().at);
                     }
                     let ended = self.question.at_end == AtEnd::Answer && view.is_closed();
-                    if view.batch.is_some() || ended || self.until() <= Instant::now() {
+                    if view.batch.is_some() || ended || self.patience.is_over() {
                         return Poll::Ready(Ok(answer));
                     }
                     self.wait(if view.is_closed() { Awaited::Nothing } else { Awaited::News })?;
@@ -222,49 +195,34 @@ impl LongPoll {
 
     /// Ready when there is a reason to read.
     fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let patience = &self.patience;
         let woken = match &mut self.waiting {
-            Waiting::No => !self.timer.is_set(),
-            // The drain is checked after registering: one that another thread began just before has already woken all
-            // registered waiters.
+            Waiting::No => !patience.is_timed(),
             Waiting::ForNews(ticket) => {
                 let Some(pinned) = &self.pinned else { return Poll::Ready(()) };
-                let (worker, channel) = (&self.worker, &self.question.channels.only().channel);
+                let (worker, channel) = (&patience.worker, &self.question.reading.channel);
                 worker.store().poll_wait(channel, pinned, worker.polls(), ticket, cx).is_ready()
-                    || (self.phase == Phase::Serving && worker.drain().is_draining())
+                    || patience.hears_drain()
             }
-            Waiting::ForDrain(drain) => Pin::new(drain).poll(cx).is_ready() && self.phase == Phase::Serving,
+            Waiting::ForDrain(drain) => Pin::new(drain).poll(cx).is_ready() && patience.is_serving(),
         };
         if !woken {
-            ready!(self.timer.poll(cx));
+            ready!(self.patience.poll_timer(cx));
         }
         self.deregister();
-        self.timer.clear();
+        self.patience.stop();
         Poll::Ready(())
-    }
-
-    /// When the wait ends.
-    fn until(&mut self) -> Instant {
-        *self.until.get_or_insert_with(|| Instant::now() + self.question.wait)
     }
 
     /// Starts to wait.
     fn wait(&mut self, awaited: Awaited) -> Result<(), Refusal> {
-        let mut until = self.until();
-        self.take_permit()?;
-        let worker = &self.worker;
-        if self.phase == Phase::Serving
-            && let Some(left) = worker.random_drain_delay()
-        {
-            self.phase = Phase::Draining;
-            until = until.min(Instant::now() + left);
-            self.until = Some(until);
-        }
-        (self.waiting, until) = match awaited {
-            Awaited::News => (Waiting::ForNews(None), until),
-            Awaited::Nothing => (Waiting::ForDrain(worker.drain().wait_draining()), until),
-            Awaited::Time(pause) => (Waiting::No, Instant::now() + pause),
+        let pause = if let Awaited::Time(pause) = awaited { Some(pause) } else { None };
+        self.patience.begin(&self.question.reading.channel, pause)?;
+        self.waiting = match awaited {
+            Awaited::News => Waiting::ForNews(None),
+            Awaited::Nothing => Waiting::ForDrain(self.patience.worker.drain().wait_draining()),
+            Awaited::Time(_) => Waiting::No,
         };
-        self.timer.set(until);
         Ok(())
     }
 
@@ -276,10 +234,12 @@ impl LongPoll {
             limit = looked;
             // `None` only if polled after completion.
             let Some(format) = &mut self.format else { return Poll::Pending };
-            let channel = &self.question.channels.only().channel;
+            let channel = &self.question.reading.channel;
             let only = match format.ready(channel, &view, now) {
                 Ready::All => None,
-                Ready::NotYet { grace, first: count, .. } if self.until() + grace <= Instant::now() => {
+                Ready::NotYet { grace, first: count, .. }
+                    if self.patience.until() + grace <= Instant::now() =>
+                {
                     let only = first(&view, count);
                     if only.is_empty() {
                         view = View { batch: None, next: view.read_state.cursor(), ..view };
@@ -320,14 +280,15 @@ impl LongPoll {
         limit: Limit,
     ) -> Poll<Result<(View, Timestamp, Limit), ReadError>> {
         if self.reading.is_none() {
-            let (store, asked) = (self.worker.store(), self.question.channels.only());
+            let (worker, asked) = (&self.patience.worker, &self.question.reading);
+            let store = worker.store();
             let (now, seen) = match self.pinned {
                 None => (
                     self.arrived_at,
                     store.open_resident(self.arrived_at, &asked.channel, asked.position, limit),
                 ),
                 Some(pinned) => {
-                    let now = self.worker.now();
+                    let now = worker.now();
                     let view = store.read_resident(now, &asked.channel, &pinned, limit);
                     (now, view.map(|view| (pinned, view)))
                 }
@@ -340,7 +301,7 @@ impl LongPoll {
         }
         let Some(reading) = &mut self.reading else { return Poll::Pending };
         let Poll::Ready(read) = reading.as_mut().poll(cx) else {
-            let taken = self.take_permit().map_err(ReadError::Refused);
+            let taken = self.patience.take_permit(&self.question.reading.channel).map_err(ReadError::Refused);
             return taken.map_or_else(|refused| Poll::Ready(Err(refused)), |()| Poll::Pending);
         };
         self.reading = None;
@@ -351,9 +312,9 @@ impl LongPoll {
 
     /// Reads from the archive, for as long as the poll waits.
     fn read(&mut self, now: Timestamp, limit: Limit) -> Reading {
-        let until = self.until().max(Instant::now() + SHORTEST_READ);
+        let until = self.patience.until().max(Instant::now() + SHORTEST_READ);
         let (worker, asked, pinned) =
-            (self.worker.clone(), self.question.channels.only().clone(), self.pinned);
+            (self.patience.worker.clone(), self.question.reading.clone(), self.pinned);
         Box::pin(async move {
             let store = worker.store();
             let read = async {
@@ -370,7 +331,7 @@ impl LongPoll {
 
     /// The answer if the archive could not be read in time: no messages, if the reader's position is known.
     fn answer_without_read(&self, error: ReadError) -> Result<Answer, Refusal> {
-        let pinned = match (&error, self.pinned, self.question.channels.only().position) {
+        let pinned = match (&error, self.pinned, self.question.reading.position) {
             (ReadError::Unreadable(_) | ReadError::Refused(_), ..) => None,
             (_, Some(pinned), _) => Some(pinned),
             (_, None, Position::Start) => Some(Pinned::after(Cursor::ZERO)),
@@ -379,16 +340,7 @@ impl LongPoll {
         };
         let read_state = pinned.as_ref().and_then(ReadState::unread).ok_or_else(|| Refusal::from(error))?;
         let view = View { read_state, batch: None, next: read_state.cursor() };
-        Ok(Answer { view, now: self.worker.now(), only: None })
-    }
-
-    /// Takes a permit to wait, once.
-    fn take_permit(&mut self) -> Result<(), Refusal> {
-        if self.permit.is_none() {
-            let names = self.worker.take_permit(Waiter::LongPoll, self.channel(), &self.client)?;
-            self.permit = Some(names);
-        }
-        Ok(())
+        Ok(Answer { view, now: self.patience.worker.now(), only: None })
     }
 }
 
@@ -400,8 +352,6 @@ fn first(view: &View, count: usize) -> Vec<Arc<Message>> {
 impl Drop for LongPoll {
     fn drop(&mut self) {
         self.deregister();
-        if let Some(names) = self.permit.take() {
-            self.worker.release_permit(Waiter::LongPoll, self.channel(), &self.client, names);
-        }
+        self.patience.release(&self.question.reading.channel);
     }
 }

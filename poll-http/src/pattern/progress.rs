@@ -47,7 +47,7 @@ pub(crate) fn answer(worker: &Worker, request: Request, client: Client) -> Resul
 async fn progress(worker: Worker, request: Request, client: Client) -> Result<Reply, Refusal> {
     let Request { asked, job, .. } = request;
     if job == Job::Demo {
-        demo::start(&worker, &asked.question.channels.only().channel)?;
+        demo::start(&worker, &asked.question.reading.channel)?;
     }
     let framing = asked.framing;
     let Some(opened) = open(&worker, asked, Waiter::Stream, client).await? else {

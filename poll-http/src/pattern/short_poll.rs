@@ -1,5 +1,7 @@
 //! Short poll: answers at once with the messages there are, or with 304 if the client has them all.
 
+mod list;
+
 use http::StatusCode;
 use poll_core::{ReadState, Timestamp, View};
 
@@ -11,6 +13,8 @@ use crate::message::refusal::Refusal;
 use crate::message::reply::{Reply, Wants};
 use crate::message::respond;
 use crate::worker::Worker;
+
+pub(crate) use list::{ListRequest, answer_list};
 
 /// A parsed request.
 pub(crate) struct Request<'a> {
@@ -37,7 +41,7 @@ fn answer_resident(
     client: &Client,
 ) -> Option<Result<Reply, Refusal>> {
     let Request { question, seen, wants } = request;
-    let (store, now, reading) = (worker.store(), worker.now(), question.channels.only());
+    let (store, now, reading) = (worker.store(), worker.now(), &question.reading);
     let view = if let Some(seen) = *seen {
         let (pinned, read_state) = store.read_state_resident(now, &reading.channel, reading.position)?;
         if let Some(unchanged) = unchanged(&read_state, question, seen, now) {
@@ -58,7 +62,7 @@ async fn answer_archived(
     wants: Wants,
     seen: Option<Vec<u8>>,
 ) -> Result<Reply, Refusal> {
-    let (store, now, reading) = (worker.store(), worker.now(), question.channels.only());
+    let (store, now, reading) = (worker.store(), worker.now(), &question.reading);
     let read = async {
         let pinned = store.pin(now, &reading.channel, reading.position).await?;
         if let Some(seen) = &seen {
@@ -79,16 +83,21 @@ async fn answer_archived(
 /// 304, if the client's tag matches.
 fn unchanged(read_state: &ReadState, question: &Question, seen: &[u8], now: Timestamp) -> Option<Reply> {
     let tag = native::etag(read_state, question.limit);
+    is_unchanged(seen, tag.as_bytes()).then(|| not_modified(tag.as_bytes(), now))
+}
+
+fn is_unchanged(seen: &[u8], tag: &[u8]) -> bool {
     // Nearly all clients send back a single tag.
-    if seen != tag.as_bytes() && !matches(seen, tag.as_bytes()) {
-        return None;
-    }
-    Some(Reply {
+    seen == tag || matches(seen, tag)
+}
+
+fn not_modified(tag: &[u8], now: Timestamp) -> Reply {
+    Reply {
         cache: Some(respond::NO_CACHE.into()),
-        tag: Some(tag.as_bytes().into()),
+        tag: Some(tag.into()),
         made: Some(now),
         ..respond::bare(StatusCode::NOT_MODIFIED)
-    })
+    }
 }
 
 fn write(
@@ -105,7 +114,7 @@ fn write(
     let mut reply = native::poll(&answer, "polled_at", respond::NO_CACHE);
     // A HEAD delivers no messages.
     if wants == Wants::Body {
-        let channel = &question.channels.only().channel;
+        let channel = &question.reading.channel;
         reply = worker.permit_to_read(reply, channel, client)?;
         worker.delivered(channel, &answer.view.read_state, answer.messages(), client);
         worker.missed(answer.view.read_state.missed());

@@ -83,8 +83,8 @@ impl Dispatcher {
             let posted = parse::publish(target, head)?;
             return publish::answer(worker, &self.program, posted, head, content);
         }
-        let read = parse::read(worker, target, action, head, connection.push)?;
-        program.check(head, read.ask())?;
+        let mut read = parse::read(worker, target, action, head, connection.push)?;
+        read.check(program, head)?;
         read.answer(worker, client)
     }
 }

@@ -5,7 +5,7 @@ use poll_core::{ChannelName, IdempotencyKey, Publish};
 use crate::access::client::Client;
 use crate::dialect::format::{PollFormat, PublishFormat};
 use crate::dialect::native::{self, Lines, PublishBody};
-use crate::dialect::question::Question;
+use crate::dialect::question::{Asked, Question};
 use crate::dialect::{channel, chat, golongpoll};
 use crate::message::connection_info::PushPolicy;
 use crate::message::head::{Field, Head};
@@ -14,7 +14,7 @@ use crate::message::refusal::Refusal;
 use crate::message::reply::Wants;
 use crate::pattern::progress::{self, Job};
 use crate::pattern::{long_poll, message, push, short_poll, stream};
-use crate::service::program::Ask;
+use crate::service::program::{Ask, Program};
 use crate::service::router::{Action, Target};
 use crate::worker::Worker;
 use crate::worker::settings::ServiceSettings;
@@ -22,7 +22,9 @@ use crate::worker::settings::ServiceSettings;
 /// A request that reads, by pattern.
 pub(super) enum Read<'a> {
     Short(short_poll::Request<'a>),
+    ShortList(short_poll::ListRequest<'a>),
     Long(long_poll::Request),
+    LongList(long_poll::ListRequest),
     Stream(stream::Request),
     Push(push::Request),
     Progress(progress::Request),
@@ -41,13 +43,22 @@ pub(super) fn read<'a>(
     push: PushPolicy,
 ) -> Result<Read<'a>, Refusal> {
     let settings = worker.settings();
+    let most = settings.max_channels_per_request;
     let wants = if action == Action::Head { Wants::HeadOnly } else { Wants::Body };
     Ok(match target {
         Target::ShortPoll => {
-            let (question, seen) = (native::short_poll(head)?, head.field(Field::IfNoneMatch));
-            Read::Short(short_poll::Request { question, seen, wants })
+            let seen = head.field(Field::IfNoneMatch);
+            match native::short_poll(head, most)? {
+                Asked::One(question) => Read::Short(short_poll::Request { question, seen, wants }),
+                Asked::Several(question) => {
+                    Read::ShortList(short_poll::ListRequest { question, seen, wants })
+                }
+            }
         }
-        Target::LongPoll => long_poll(native::long_poll(head, settings.max_poll)?, native::PollAnswer, wants),
+        Target::LongPoll => match native::long_poll(head, most, settings.max_poll)? {
+            Asked::One(question) => long_poll(question, native::PollAnswer, wants),
+            Asked::Several(question) => Read::LongList(long_poll::ListRequest { question, wants }),
+        },
         Target::Events => {
             let (question, format) = golongpoll::question(head, settings, worker.store(), wants)?;
             long_poll(question, format, wants)
@@ -57,8 +68,8 @@ pub(super) fn read<'a>(
             let (question, format) = channel::question(head, name, settings.max_poll)?;
             long_poll(question, format, wants)
         }
-        Target::Stream => Read::Stream(stream::Request { asked: native::stream(head)? }),
-        Target::Push => Read::Push(push::Request { asked: native::stream(head)?, push }),
+        Target::Stream => Read::Stream(stream::Request { asked: native::stream(head, most)? }),
+        Target::Push => Read::Push(push::Request { asked: native::stream(head, most)?, push }),
         Target::Job(job) => {
             let asked = native::job(head, job)?;
             Read::Progress(progress::Request { asked, job: Job::Reported, wants })
@@ -77,21 +88,30 @@ fn long_poll(question: Question, format: impl PollFormat + 'static, wants: Wants
 }
 
 impl Read<'_> {
-    /// What the program's check is asked.
-    pub(super) fn ask(&self) -> Ask<'_> {
-        let question = match self {
-            Self::Short(short) => &short.question,
-            Self::Long(long) => &long.question,
-            Self::Stream(stream) => &stream.asked.question,
-            Self::Push(push) => &push.asked.question,
-            Self::Progress(progress) => &progress.asked.question,
-            Self::Message(message) => return Ask::Read(&message.channel),
+    /// Runs the program's check: on each of several channels by itself. Those that are refused are left out, unless all
+    /// are.
+    ///
+    /// # Errors
+    /// The program's refusal.
+    pub(super) fn check(&mut self, program: &Program, head: Head<'_>) -> Result<(), Refusal> {
+        let ask = match self {
+            Self::ShortList(short) => return program.check_each(head, &mut short.question),
+            Self::LongList(long) => return program.check_each(head, &mut long.question),
+            Self::Short(short) => Ask::Read(&short.question.reading.channel),
+            Self::Long(long) => Ask::Read(&long.question.reading.channel),
+            Self::Stream(stream::Request { asked }) | Self::Push(push::Request { asked, .. }) => {
+                match asked {
+                    Asked::One(asked) => Ask::Read(&asked.question.reading.channel),
+                    Asked::Several(asked) => return program.check_each(head, &mut asked.question),
+                }
+            }
+            Self::Progress(progress) => {
+                let channel = &progress.asked.question.reading.channel;
+                if progress.job == Job::Demo { Ask::Publish(channel) } else { Ask::Read(channel) }
+            }
+            Self::Message(message) => Ask::Read(&message.channel),
         };
-        let channel = &question.channels.only().channel;
-        match self {
-            Self::Progress(progress) if progress.job == Job::Demo => Ask::Publish(channel),
-            _ => Ask::Read(channel),
-        }
+        program.check(head, ask)
     }
 
     /// Answers it, by its pattern.
@@ -101,7 +121,9 @@ impl Read<'_> {
     pub(super) fn answer(self, worker: &Worker, client: Client) -> Result<Outcome, Refusal> {
         match self {
             Self::Short(request) => short_poll::answer(worker, request, client),
+            Self::ShortList(request) => short_poll::answer_list(worker, request, client),
             Self::Long(request) => long_poll::answer(worker, request, client),
+            Self::LongList(request) => long_poll::answer_list(worker, request, client),
             Self::Stream(request) => stream::answer(worker, request, client),
             Self::Push(request) => push::answer(worker, request, client),
             Self::Progress(request) => progress::answer(worker, request, client),

@@ -5,9 +5,11 @@
 
 use std::sync::Arc;
 
+use http::StatusCode;
 use http::request::Parts;
 use poll_core::ChannelName;
 
+use crate::dialect::question::ListQuestion;
 use crate::message::head::Head;
 use crate::message::refusal::Refusal;
 use crate::service::site::Site;
@@ -29,6 +31,11 @@ impl<'a> Ask<'a> {
             Self::Publish(channel) | Self::Read(channel) => channel,
         }
     }
+}
+
+/// Whether a refusal is about what the client may read.
+fn is_denial(refusal: &Refusal) -> bool {
+    matches!(refusal.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND)
 }
 
 /// Decides whether a request is allowed; the refusal is sent if it is not.
@@ -56,6 +63,39 @@ impl Program {
     pub(super) fn check(&self, head: Head<'_>, ask: Ask<'_>) -> Result<(), Refusal> {
         tracing::debug!(?ask, "asked");
         self.check.as_ref().map_or(Ok(()), |check| head.with_parts(|head| check(head, ask)))
+    }
+
+    /// Runs the program's check on each of several channels. Those for which the client has no right are refused by name.
+    ///
+    /// # Errors
+    /// The program's refusal: of the last channel that was left, or for another reason than the client's rights.
+    pub(super) fn check_each(&self, head: Head<'_>, question: &mut ListQuestion) -> Result<(), Refusal> {
+        let asks = |channel| tracing::debug!(ask = ?Ask::Read(channel), "asked");
+        question.channels.iter().for_each(asks);
+        let Some(check) = &self.check else { return Ok(()) };
+        let mut denied = None;
+        head.with_parts(|head| {
+            let ListQuestion { channels, refused, .. } = question;
+            let mut failed = Ok(());
+            channels.retain(|channel| match check(head, Ask::Read(channel)) {
+                Err(refusal) if is_denial(&refusal) => {
+                    refused.push(channel.clone());
+                    // 401 first: with a token more may be allowed.
+                    let first = denied.is_none() || refusal.status() == StatusCode::UNAUTHORIZED;
+                    if first {
+                        denied = Some(refusal);
+                    }
+                    false
+                }
+                Err(refusal) => {
+                    failed = Err(refusal);
+                    true
+                }
+                Ok(()) => true,
+            });
+            failed
+        })?;
+        denied.filter(|_| question.channels.is_empty()).map_or(Ok(()), Err)
     }
 
     /// A copy of the head for a later check, if there is a check.

@@ -1,57 +1,85 @@
-//! A channel reader as a body: each event becomes one frame, each message one frame or one promise.
+//! A reader as a body: each event becomes one frame, each message one frame or one promise.
 
+use std::fmt::Display;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
-use poll_core::Batch;
+use poll_core::Rendering;
 
+use crate::dialect::frame::Framing;
+use crate::dialect::message_list::Messages;
 use crate::dialect::native;
 use crate::dialect::stream_event::{Finality, StreamEvent};
 use crate::message::body::{Broadcastable, Piece, Pieces, Promise, held_for_one};
 use crate::message::shared_writer::SharedWriter;
 use crate::stream::broadcast::{Broadcasts, Member};
 use crate::stream::channel_reader::ChannelReader;
+use crate::stream::schedule::Schedule;
 use crate::stream::style::Style;
 
+/// A reader that stays: of one channel, or of several.
+pub(crate) trait Reader: Send {
+    /// Messages that are read together.
+    type Batch: Messages;
+    /// A position.
+    type Cursor: Display;
+
+    /// What it says by time.
+    fn schedule(&mut self) -> &mut Schedule;
+
+    /// The next event; `None` after the last one.
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<StreamEvent<Self::Batch, Self::Cursor>>>;
+
+    /// A batch as sent; `None` for a style in which it is not the same for all readers.
+    fn rendering<'a>(
+        &'a self,
+        batch: &'a Self::Batch,
+        style: Style,
+        finality: Finality,
+    ) -> Option<&'a Rendering>;
+
+    /// The message at an index as a promise.
+    fn promise(&self, batch: &Self::Batch, index: usize, cache: String, framing: Framing) -> Option<Promise>;
+}
+
 /// The body of a response that stays open.
-pub(crate) struct StreamBody {
-    reader: ChannelReader,
+pub(crate) struct StreamBody<R: Reader> {
+    reader: R,
     style: Style,
     /// The first line.
     first: Option<Bytes>,
     /// The batch being sent, and how much of it was.
-    giving: Option<(Arc<Batch>, Finality, usize)>,
+    giving: Option<(Arc<R::Batch>, Finality, usize)>,
     /// Membership in the broadcast, once this reader has caught up.
     member: Option<Member>,
     /// There is no memory for the next piece.
     breaks_off: bool,
 }
 
-impl StreamBody {
-    pub(crate) fn new(reader: ChannelReader, style: Style, first: Option<Bytes>) -> Self {
+impl<R: Reader> StreamBody<R> {
+    pub(crate) fn new(reader: R, style: Style, first: Option<Bytes>) -> Self {
         Self { reader, style, first, giving: None, member: None, breaks_off: false }
     }
 
-    fn piece(&self, batch: &Arc<Batch>, finality: Finality, index: usize) -> Option<Piece> {
-        if let Some(rendering) = self.style.rendering(batch, finality) {
+    fn piece(&mut self, batch: &Arc<R::Batch>, finality: Finality, index: usize) -> Option<Piece> {
+        if let Some(rendering) = self.reader.rendering(batch, self.style, finality) {
             return rendering.part(index).map(Piece::Data);
         }
-        let worker = self.reader.worker();
-        let at = batch.messages().get(index)?.at;
+        let worker = &self.reader.schedule().worker;
+        let at = R::Batch::message(batch.items().get(index)?).at;
         let until = worker.store().retention().age().map(|age| at.after(age));
         let cache = native::message_cache(worker.now(), until);
-        let framing = self.style.framing();
-        let promise = native::promise(self.reader.channel(), batch, index, cache, framing)?;
+        let promise = self.reader.promise(batch, index, cache, self.style.framing())?;
         // A pushed message is rendered for this reader alone; without memory for that, it is sent inline.
-        Some(match batch.charge(promise.body) {
+        Some(match batch.charged(promise.body) {
             Ok(body) => Piece::Push(Promise { body, ..promise }),
             Err(_) => Piece::Data(promise.inline),
         })
     }
 
     /// The frame of an event other than messages; empty if this style has none.
-    fn notice(&self, event: &StreamEvent) -> Option<Bytes> {
+    fn notice(&self, event: &StreamEvent<R::Batch, R::Cursor>) -> Option<Bytes> {
         if matches!((event, self.style), (StreamEvent::Ended(_), Style::Steps(_))) {
             return None;
         }
@@ -59,7 +87,7 @@ impl StreamBody {
     }
 }
 
-impl Pieces for StreamBody {
+impl<R: Reader> Pieces for StreamBody<R> {
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Piece>> {
         if self.breaks_off {
             return Poll::Ready(Some(Piece::Broken));
@@ -78,7 +106,7 @@ impl Pieces for StreamBody {
                 }
                 return Poll::Ready(Some(piece));
             }
-            let due = self.reader.heartbeat_due();
+            let due = self.reader.schedule().heartbeat_due();
             let Some(event) = ready!(self.reader.poll_event(cx)) else { return Poll::Ready(None) };
             if matches!(event, StreamEvent::Broken) {
                 // Not the end of the body: the reader returns for the rest. What is written already leaves first.
@@ -90,9 +118,9 @@ impl Pieces for StreamBody {
                 return Poll::Ready(Some(Piece::Data(notice)));
             }
             if let StreamEvent::Batch(batch, finality) = event {
-                if self.style.rendering(&batch, finality).is_some_and(|rendering| rendering.bytes.is_empty())
-                {
-                    self.reader.keep_heartbeat(due);
+                let rendering = self.reader.rendering(&batch, self.style, finality);
+                if rendering.is_some_and(|rendering| rendering.bytes.is_empty()) {
+                    self.reader.schedule().keep_heartbeat(due);
                     // There may be many of them: let other tasks run in between.
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
@@ -103,17 +131,17 @@ impl Pieces for StreamBody {
     }
 
     fn held(&self) -> usize {
-        self.giving.as_ref().map_or(0, |(batch, ..)| held_for_one(batch))
+        self.giving.as_ref().map_or(0, |(batch, ..)| held_for_one(batch, R::Batch::weight))
     }
 }
 
-impl Broadcastable for StreamBody {
+impl Broadcastable for StreamBody<ChannelReader> {
     fn hand_over(&mut self, share: &mut dyn FnMut() -> Weak<SharedWriter>, waker: &Waker) {
         let promises = matches!(self.style, Style::Promises(_));
         let idle = self.first.is_none() && self.giving.is_none() && !promises;
         let Some(at) = self.reader.caught_up_at().filter(|_| idle) else { return };
         if self.member.is_none() {
-            let worker = self.reader.worker();
+            let worker = &self.reader.schedule().worker.clone();
             let broadcasts = worker.extension::<Broadcasts>();
             let (channel, style) = (self.reader.channel(), self.style);
             self.member = broadcasts.map(|broadcasts| broadcasts.join(worker, channel, style));

@@ -1,12 +1,18 @@
-//! Opens a stream: resolves its position, checks whether the channel has ended, and acquires a permit to stay open.
+//! Opens a stream of one channel or of several: resolves its positions, checks whether everything has ended, and acquires a
+//! permit to stay open.
 
-use poll_core::{ReadState, Timestamp};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use poll_core::{ChannelList, ChannelName, Place, ReadState, Timestamp};
 
 use crate::access::client::Client;
 use crate::dialect::frame::Framing;
-use crate::dialect::question::StreamQuestion;
+use crate::dialect::native;
+use crate::dialect::question::{Arrival, ListStanding, ListStreamQuestion, StreamQuestion};
 use crate::message::refusal::Refusal;
 use crate::stream::channel_reader::ChannelReader;
+use crate::stream::list_reader::ListReader;
 use crate::worker::Worker;
 use crate::worker::metrics::Waiter;
 use crate::worker::permit::Permit;
@@ -18,7 +24,7 @@ pub(crate) struct Opened {
     pub(crate) read_state: ReadState,
     pub(crate) now: Timestamp,
     /// Held while the response is open.
-    pub(crate) permit: Permit,
+    pub(crate) permit: Permit<ChannelName>,
 }
 
 /// Opens a channel to a reader; `None` if nothing more can follow: an EventSource reconnects after every end, until it is
@@ -34,7 +40,7 @@ pub(crate) async fn open(
 ) -> Result<Option<Opened>, Refusal> {
     let now = worker.now();
     let StreamQuestion { question, given, framing } = asked;
-    let reading = question.channels.into_only();
+    let reading = question.reading;
     let (pinned, read_state) = worker.pin(now, &reading.channel, reading.position, &client).await?;
     if framing == Framing::Events && given.is_some() && is_over(&read_state) {
         return Ok(None);
@@ -42,6 +48,41 @@ pub(crate) async fn open(
     let permit = worker.permit(waiter, &reading.channel, &client)?;
     let reader = ChannelReader::new(worker, reading.channel, pinned, client);
     Ok(Some(Opened { reader, read_state, now, permit }))
+}
+
+/// An open stream's reader of several channels.
+pub(crate) struct OpenedList {
+    pub(crate) reader: ListReader,
+    /// The first frame.
+    pub(crate) first: Bytes,
+    /// Held while the response is open.
+    pub(crate) permit: Permit<Arc<ChannelList>>,
+}
+
+/// Opens several channels to a reader, as [`open`] does one.
+///
+/// # Errors
+/// As for [`open`].
+pub(crate) async fn open_list(
+    worker: &Worker,
+    asked: ListStreamQuestion,
+    waiter: Waiter,
+    client: Client,
+) -> Result<Option<OpenedList>, Refusal> {
+    let now = worker.now();
+    let ListStreamQuestion { mut question, arrival, framing } = asked;
+    let standing = ListStanding::new(worker, &mut question);
+    let read = worker.store().pin_list(now, &standing.list, &question.start);
+    let settled = worker.archive_read(&standing.list, &client, worker.settings().cold_read, read).await?;
+    let over = settled.iter().all(|(_, read_state)| is_over(read_state));
+    if framing == Framing::Events && arrival == Arrival::Returning && over {
+        return Ok(None);
+    }
+    let permit = worker.permit(waiter, &standing.list, &client)?;
+    let places: Vec<Place> = settled.into_iter().map(|(place, _)| place).collect();
+    let first = native::list_connected(framing, worker.random_id(), &standing, &places, now);
+    let reader = ListReader::new(worker, standing, places, client, framing);
+    Ok(Some(OpenedList { reader, first, permit }))
 }
 
 /// Whether a returning reader has everything, and the channel has ended.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use poll_core::{ChannelName, JournalError, Pinned, Position, ReadState, Timestamp};
 use tokio::time::Instant;
 
+use crate::access::admission::Channels;
 use crate::access::client::Client;
 use crate::message::refusal::{GOING_DOWN, Refusal};
 use crate::worker::Worker;
@@ -70,7 +71,7 @@ impl Worker {
     /// 429 if too many requests wait, 503 if the archive does not answer in time, 500 if the data is damaged.
     pub(crate) async fn archive_read<T>(
         &self,
-        channel: &ChannelName,
+        channels: &impl Channels,
         client: &Client,
         wait: Duration,
         read: impl Future<Output = Result<T, JournalError>>,
@@ -79,7 +80,7 @@ impl Worker {
         if let Poll::Ready(seen) = poll_fn(|cx| Poll::Ready(read.as_mut().poll(cx))).await {
             return seen.map_err(Refusal::unreadable);
         }
-        let _permit = self.permit(Waiter::ArchiveRead, channel, client)?;
+        let _permit = self.permit(Waiter::ArchiveRead, channels, client)?;
         Ok(self.read_until(Instant::now() + wait.max(SHORTEST_READ), read).await?)
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use poll_core::{ChannelName, Cursor, Message, ReadState};
+use poll_core::{ChannelList, ChannelName, Cursor, ListView, Message, ReadState};
 
 use crate::access::client::Client;
 use crate::worker::Worker;
@@ -25,11 +25,31 @@ impl Worker {
         }
     }
 
+    /// The same for messages of several channels.
+    pub(crate) fn delivered_list(&self, list: &ChannelList, view: &ListView, client: &Client) {
+        let Some(batch) = &view.batch else { return };
+        self.metrics().delivered.inc_by(batch.entries().len() as u64);
+        let Some(name) = client.name.as_ref().filter(|_| self.settings().receipts == Receipts::On) else {
+            return;
+        };
+        for (channel, read_state) in &view.looks {
+            let of_channel = batch.entries().iter().filter(|entry| entry.channel == *channel);
+            let messages: Vec<_> = of_channel.map(|entry| entry.message.clone()).collect();
+            // See `delivered`.
+            let _ = self.store().record_receipts(&list.names()[*channel], read_state.epoch, &messages, name);
+        }
+    }
+
     /// Counts messages evicted before their reader asked for them, if the number is known.
     pub(crate) fn missed(&self, count: Option<u64>) {
         if let Some(count) = count.filter(|count| *count > 0) {
             self.metrics().missed.inc_by(count);
         }
+    }
+
+    /// The same in several channels.
+    pub(crate) fn missed_list(&self, view: &ListView) {
+        view.looks.iter().for_each(|(_, read_state)| self.missed(read_state.missed()));
     }
 
     /// The clients that a message was delivered to; `None` if receipts are off.

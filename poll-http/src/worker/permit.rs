@@ -3,9 +3,7 @@
 //! A client with a large response keeps its permit until the response is written, because that takes memory as waiting
 //! does.
 
-use poll_core::ChannelName;
-
-use crate::access::admission::Names;
+use crate::access::admission::{Channels, Names};
 use crate::access::client::Client;
 use crate::message::refusal::Refusal;
 use crate::message::reply::Reply;
@@ -15,41 +13,41 @@ use crate::worker::metrics::Waiter;
 /// A response of at most this many bytes needs no permit: a socket's own buffer holds more.
 const SMALL: u64 = 4 * 1024;
 
-/// A permit to wait on a channel.
+/// A permit to wait on a channel, or on a list of channels.
 #[must_use = "a permit is released when it is dropped"]
-pub(crate) struct Permit {
+pub(crate) struct Permit<C: Channels> {
     worker: Worker,
     /// `None` while a response is being written.
     waiter: Option<Waiter>,
-    channel: ChannelName,
+    channels: C,
     client: Client,
     /// `None` once it is released.
     names: Option<Names>,
 }
 
 impl Worker {
-    /// A permit for a client to wait on a channel.
+    /// A permit for a client to wait on a channel or a list.
     ///
     /// # Errors
     /// 429 with the limit that is reached.
-    pub(crate) fn permit(
+    pub(crate) fn permit<C: Channels>(
         &self,
         waiter: Waiter,
-        channel: &ChannelName,
+        channels: &C,
         client: &Client,
-    ) -> Result<Permit, Refusal> {
-        let names = self.take_permit(waiter, channel, client)?;
-        Ok(Permit::new(self, Some(waiter), channel, client, names))
+    ) -> Result<Permit<C>, Refusal> {
+        let names = self.take_permit(waiter, channels, client)?;
+        Ok(Permit::new(self, Some(waiter), channels, client, names))
     }
 
     /// The same for a waiter that holds the parts of a [`Permit`] itself, and [releases it](Self::release_permit).
     pub(crate) fn take_permit(
         &self,
         waiter: Waiter,
-        channel: &ChannelName,
+        channels: &impl Channels,
         client: &Client,
     ) -> Result<Names, Refusal> {
-        let names = self.admission().acquire(channel, client)?;
+        let names = self.admission().acquire(channels, client)?;
         self.metrics().waiting(waiter).inc();
         Ok(names)
     }
@@ -58,12 +56,12 @@ impl Worker {
     pub(crate) fn release_permit(
         &self,
         waiter: Waiter,
-        channel: &ChannelName,
+        channels: &impl Channels,
         client: &Client,
         names: Names,
     ) {
         self.metrics().waiting(waiter).dec();
-        self.admission().release(channel, client, names);
+        self.admission().release(channels, client, names);
     }
 
     /// Makes a large response hold a permit until it is written.
@@ -73,14 +71,14 @@ impl Worker {
     pub(crate) fn permit_to_read(
         &self,
         reply: Reply,
-        channel: &ChannelName,
+        channels: &impl Channels,
         client: &Client,
     ) -> Result<Reply, Refusal> {
         if is_small(&reply) {
             return Ok(reply);
         }
-        let names = self.admission().acquire(channel, client)?;
-        Ok(self.holding(reply, channel, client, names))
+        let names = self.admission().acquire(channels, client)?;
+        Ok(self.holding(reply, channels, client, names))
     }
 
     /// The same for a client that has waited: a large response keeps its permit, a small one releases it.
@@ -89,19 +87,19 @@ impl Worker {
         waiter: Waiter,
         names: Names,
         reply: Reply,
-        channel: &ChannelName,
+        channels: &impl Channels,
         client: &Client,
     ) -> Reply {
         if is_small(&reply) {
-            self.release_permit(waiter, channel, client, names);
+            self.release_permit(waiter, channels, client, names);
             return reply;
         }
         self.metrics().waiting(waiter).dec();
-        self.holding(reply, channel, client, names)
+        self.holding(reply, channels, client, names)
     }
 
-    fn holding(&self, reply: Reply, channel: &ChannelName, client: &Client, names: Names) -> Reply {
-        let permit = Permit::new(self, None, channel, client, names);
+    fn holding(&self, reply: Reply, channels: &impl Channels, client: &Client, names: Names) -> Reply {
+        let permit = Permit::new(self, None, channels, client, names);
         Reply { body: reply.body.until_written(permit), ..reply }
     }
 }
@@ -110,26 +108,20 @@ fn is_small(reply: &Reply) -> bool {
     reply.body.exact_length().is_some_and(|bytes| bytes <= SMALL)
 }
 
-impl Permit {
-    fn new(
-        worker: &Worker,
-        waiter: Option<Waiter>,
-        channel: &ChannelName,
-        client: &Client,
-        names: Names,
-    ) -> Self {
-        let (worker, channel, client) = (worker.clone(), channel.clone(), client.clone());
-        Self { worker, waiter, channel, client, names: Some(names) }
+impl<C: Channels> Permit<C> {
+    fn new(worker: &Worker, waiter: Option<Waiter>, channels: &C, client: &Client, names: Names) -> Self {
+        let (worker, channels, client) = (worker.clone(), channels.clone(), client.clone());
+        Self { worker, waiter, channels, client, names: Some(names) }
     }
 }
 
-impl Drop for Permit {
+impl<C: Channels> Drop for Permit<C> {
     fn drop(&mut self) {
-        let Self { worker, waiter, channel, client, names } = self;
+        let Self { worker, waiter, channels, client, names } = self;
         let Some(names) = names.take() else { return };
         match *waiter {
-            Some(waiter) => worker.release_permit(waiter, channel, client, names),
-            None => worker.admission().release(channel, client, names),
+            Some(waiter) => worker.release_permit(waiter, channels, client, names),
+            None => worker.admission().release(channels, client, names),
         }
     }
 }

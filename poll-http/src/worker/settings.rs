@@ -1,5 +1,6 @@
 //! The settings of a service, each default with its reason.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -28,6 +29,8 @@ pub struct ServiceSettings {
     pub hosts: HostCheck,
     /// Whether a publish without content publishes a test message.
     pub demo: Demo,
+    /// The most channels that one request may name. 100: a dashboard follows fifty, and its cursor stays below 4 KiB.
+    pub max_channels_per_request: MaxChannels,
     /// Limits on waiting requests and on request rates.
     pub limits: Limits,
     /// Tokens for publishing and reading.
@@ -42,6 +45,22 @@ pub struct ServiceSettings {
     pub receipts: Receipts,
     /// Demonstration jobs at a time: each is a channel and ten seconds of a task.
     pub demo_jobs: usize,
+}
+
+/// How many channels one request may name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MaxChannels {
+    /// At most so many.
+    At(NonZeroUsize),
+    /// As many as fit into the head.
+    Unlimited,
+}
+
+impl Default for MaxChannels {
+    fn default() -> Self {
+        const HUNDRED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(99);
+        Self::At(HUNDRED)
+    }
 }
 
 /// What to do with a delivered event.
@@ -85,6 +104,7 @@ impl Default for ServiceSettings {
             cors: Cors::Off,
             hosts: HostCheck::Off,
             demo: Demo::Off,
+            max_channels_per_request: MaxChannels::default(),
             limits: Limits::default(),
             access: Access::default(),
             trusted_proxies: Vec::new(),

@@ -14,6 +14,7 @@ use crate::access::admission::Admission;
 use crate::access::client::Proxies;
 use crate::worker::drain::{Drain, Phase};
 use crate::worker::intake::IntakeWatch;
+use crate::worker::lists::Lists;
 use crate::worker::metrics::Metrics;
 use crate::worker::settings::ServiceSettings;
 use crate::worker::timer_wheel::Timers;
@@ -36,6 +37,7 @@ struct Inner {
     streams: Lane,
     timers: Timers,
     intake: IntakeWatch,
+    lists: Lists,
     /// State that higher modules keep for each worker.
     extensions: Extensions,
 }
@@ -60,8 +62,8 @@ pub(crate) struct Server {
 impl Worker {
     pub(crate) fn new(server: Arc<Server>, extensions: Extensions) -> Self {
         let (polls, streams) = (server.store.lane(), Lane::in_slices(STREAMS_AT_ONCE));
-        let (timers, intake) = (Timers::new(), IntakeWatch::default());
-        Self(Arc::new(Inner { server, polls, streams, timers, intake, extensions }))
+        let (timers, intake, lists) = (Timers::new(), IntakeWatch::default(), Lists::default());
+        Self(Arc::new(Inner { server, polls, streams, timers, intake, lists, extensions }))
     }
 
     /// Another worker of the same server.
@@ -116,6 +118,10 @@ impl Worker {
         &self.0.intake
     }
 
+    pub(super) fn lists(&self) -> &Lists {
+        &self.0.lists
+    }
+
     /// A higher module's state for this worker, if it has any.
     pub(crate) fn extension<T: Send + Sync + 'static>(&self) -> Option<&T> {
         self.0.extensions.get()
@@ -124,6 +130,11 @@ impl Worker {
     /// The lane of waiters that are answered once.
     pub(crate) fn polls(&self) -> &Lane {
         &self.0.polls
+    }
+
+    /// The lane of answers that stay open.
+    pub(crate) fn streams(&self) -> &Lane {
+        &self.0.streams
     }
 
     /// Waits for a channel on the lane of answers that stay open.

@@ -30,6 +30,8 @@ mod native_streams;
 mod push_order;
 mod questions;
 mod race;
+mod several_polls;
+mod several_streams;
 mod shared_writer;
 mod shelf;
 mod slow_readers;

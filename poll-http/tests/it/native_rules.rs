@@ -193,7 +193,8 @@ async fn malformed_questions_name_their_parameter() {
         ("/api/poll?channel=%00", "channel"),
         ("/api/poll?channel=%ff", "channel"),
         ("/api/poll?channel=%7", "channel"),
-        ("/api/poll?channel=a&channel=b", "channel"),
+        ("/api/poll?channel=a&channel=b&channel=", "channel"),
+        ("/api/poll?channel=a&channel=b&last_id=1", "last_id"),
         ("/api/messages/%0a/1", "channel"),
         ("/api/messages/%zz/1", "channel"),
     ];

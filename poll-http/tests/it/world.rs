@@ -14,7 +14,10 @@ use bytes::Bytes;
 use poll_core::environment::Environment;
 use poll_core::journal::MemoryJournal;
 use poll_core::{ChannelName, Kind, Memory, Payload, Publish, Retention, Store, Timestamp};
-use poll_http::{ConnectionError, ConnectionSettings, Drain, Metrics, Service, ServiceSettings, serve};
+use poll_http::{
+    Ask, Builder, ConnectionError, ConnectionSettings, Drain, Metrics, Refusal, Service, ServiceSettings,
+    serve,
+};
 use prometheus_client::registry::Registry;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
@@ -78,17 +81,34 @@ impl World {
         Self::build(ServiceSettings::default(), store, Time::begun())
     }
 
+    /// A server whose program checks what is asked.
+    pub(crate) fn checked(
+        check: impl Fn(&http::request::Parts, Ask<'_>) -> Result<(), Refusal> + Send + Sync + 'static,
+    ) -> Self {
+        let store = Store::in_memory(Retention::default());
+        Self::build_with(ServiceSettings::default(), store, Time::begun(), |builder| builder.check(check))
+    }
+
     fn build(settings: ServiceSettings, store: Store, time: Arc<Time>) -> Self {
+        Self::build_with(settings, store, time, |builder| builder)
+    }
+
+    fn build_with(
+        settings: ServiceSettings,
+        store: Store,
+        time: Arc<Time>,
+        more: impl FnOnce(Builder) -> Builder,
+    ) -> Self {
         let drain = Drain::new();
         let (metrics, mut registry) = (Metrics::new(), Registry::default());
         metrics.register(&mut registry);
         let told = time.clone();
-        let service = Service::builder(store.clone())
+        let builder = Service::builder(store.clone())
             .settings(settings)
             .metrics(metrics)
             .drain(drain.clone())
-            .environment(Environment::system().with_clock(move || told.now()))
-            .build();
+            .environment(Environment::system().with_clock(move || told.now()));
+        let service = more(builder).build();
         tokio::spawn(service.drive());
         Self { service, store, drain, time, registry: Arc::new(registry) }
     }

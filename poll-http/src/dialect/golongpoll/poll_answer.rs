@@ -10,7 +10,7 @@ use crate::dialect::format::{Lookup, PollFormat, Ready};
 use crate::dialect::golongpoll::start::{Granularity, Since, Start};
 use crate::dialect::golongpoll::whole_milliseconds::WholeMilliseconds;
 use crate::dialect::message_list::{self, List};
-use crate::dialect::question::{Answer, Question};
+use crate::dialect::question::{Answer, Question, Reading};
 use crate::message::body::Body;
 use crate::message::json::{write_payload, write_string};
 use crate::message::refusal::Refusal;
@@ -58,7 +58,7 @@ impl PollFormat for PollAnswer {
     fn start(&mut self, question: Question, lookup: &Lookup, settled: u64) -> Question {
         let Start { position, since_time, granularity } = self.since.start(lookup, settled);
         (self.since_time, self.granularity) = (since_time, granularity);
-        Question { channels: question.channels.at(position), ..question }
+        Question { reading: Reading { position, ..question.reading }, ..question }
     }
 
     fn ready(&mut self, channel: &ChannelName, view: &View, now: Timestamp) -> Ready {
@@ -125,13 +125,15 @@ impl Listing {
 }
 
 impl List for Listing {
+    type Batch = Batch;
+
     const FORM: Form = Form::new("golongpoll");
 
     fn open(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(br#"{"events":["#);
     }
 
-    fn message(&self, out: &mut Vec<u8>, message: &Message) {
+    fn message(&self, out: &mut Vec<u8>, message: &Arc<Message>) {
         let _ = write!(out, r#"{{"timestamp":{},"category":"#, message.at.as_millis());
         out.extend_from_slice(&self.category);
         out.extend_from_slice(br#","data":"#);

@@ -19,7 +19,13 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 pub(super) type CursorText = [u8; Cursor::TEXT_BYTES];
 
 pub(super) fn write_message(out: &mut Vec<u8>, message: &Message) {
-    out.extend_from_slice(br#"{"id":"#);
+    out.push(b'{');
+    write_members(out, message);
+}
+
+/// Writes a message's members, and the end of the object.
+pub(super) fn write_members(out: &mut Vec<u8>, message: &Message) {
+    out.extend_from_slice(br#""id":"#);
     write_number(out, message.seq.get());
     out.extend_from_slice(br#","uuid":"#);
     write_id(out, message.id);

@@ -55,13 +55,15 @@ impl PollFormat for PollAnswer {
 struct Messages;
 
 impl List for Messages {
+    type Batch = Batch;
+
     const FORM: Form = Form::new("native poll");
 
     fn open(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(br#"{"messages":["#);
     }
 
-    fn message(&self, out: &mut Vec<u8>, message: &Message) {
+    fn message(&self, out: &mut Vec<u8>, message: &Arc<Message>) {
         write_message(out, message);
     }
 

@@ -1,0 +1,287 @@
+//! Reads several channels continuously, for every response that stays open and names more than one.
+//!
+//! Like a channel reader it is positions, not a queue. It is registered in each of its channels; a message costs it a look
+//! at the channel that has it, and at its other registrations, but none at the other logs.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use poll_core::{
+    ChannelList, Continuity, CursorSet, JournalError, Kind, Life, Limit, ListBatch, ListView, ListWait,
+    OverBudget, Place, Rendering, Timestamp,
+};
+use tokio::time::Instant;
+
+use crate::access::client::Client;
+use crate::dialect::frame::Framing;
+use crate::dialect::native;
+use crate::dialect::question::ListStanding;
+use crate::dialect::stream_event::{Finality, StreamEvent};
+use crate::message::body::Promise;
+use crate::message::refusal::Refusal;
+use crate::stream::body::Reader;
+use crate::stream::channel_reader::READ_LIMIT;
+use crate::stream::schedule::{ArchiveRead, Schedule};
+use crate::stream::style::Style;
+use crate::worker::Worker;
+
+/// A reader of several channels that stays.
+pub(crate) struct ListReader {
+    standing: ListStanding,
+    client: Client,
+    places: Vec<Place>,
+    /// A read that has to wait for the archive.
+    reading: Option<Box<ArchiveRead<ListView>>>,
+    wait: ListWait,
+    schedule: Schedule,
+    progress: Progress,
+    /// What the last read gave and is still to be told.
+    found: Option<Box<Found>>,
+    /// The rendering of the batch that is being sent, if it is this reader's alone.
+    own: Option<Rendering>,
+    framing: Framing,
+}
+
+/// How far a reader has got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    /// It has not read yet.
+    New,
+    /// It has not waited yet: messages it reads are not new.
+    Behind,
+    /// It waits.
+    Waiting,
+    /// It has waited: messages it reads are new.
+    Live,
+    Ended,
+}
+
+struct Found {
+    view: ListView,
+    now: Timestamp,
+    /// The channels in which messages were missed, or the position was not found.
+    resets: VecDeque<usize>,
+}
+
+type Event = StreamEvent<ListBatch, String>;
+
+impl ListReader {
+    pub(crate) fn new(
+        worker: &Worker,
+        standing: ListStanding,
+        places: Vec<Place>,
+        client: Client,
+        framing: Framing,
+    ) -> Self {
+        Self {
+            standing,
+            client,
+            places,
+            reading: None,
+            wait: ListWait::default(),
+            schedule: Schedule::new(worker),
+            progress: Progress::New,
+            found: None,
+            own: None,
+            framing,
+        }
+    }
+
+    fn worker(&self) -> &Worker {
+        &self.schedule.worker
+    }
+
+    fn list(&self) -> &Arc<ChannelList> {
+        &self.standing.list
+    }
+
+    /// Where the reader has to come back with.
+    fn token(&self) -> String {
+        self.standing.token(self.places.iter().map(Place::token))
+    }
+
+    /// How much is read at once: every line has the whole token.
+    fn limit(&self) -> Limit {
+        let messages = READ_LIMIT.bytes / (self.places.len() * CursorSet::ENTRY_BYTES);
+        Limit { messages: messages.clamp(1, READ_LIMIT.messages), ..READ_LIMIT }
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        if self.progress == Progress::Ended {
+            return Poll::Ready(None);
+        }
+        loop {
+            if let Some(event) = self.take_found() {
+                return Poll::Ready(Some(event));
+            }
+            // The first look is at all channels: a reset is told even where there is nothing to wait for.
+            let unread = self.progress == Progress::New || self.reading.is_some();
+            if unread || self.poll_news(cx).is_ready() {
+                if let Some(event) = ready!(self.poll_look(cx)) {
+                    return Poll::Ready(Some(event));
+                }
+                continue;
+            }
+            if self.places.iter().all(|place| place.life == Life::Over) {
+                self.progress = Progress::Ended;
+                return Poll::Ready(Some(StreamEvent::Ended(self.token())));
+            }
+            if let Some(event) = self.due() {
+                return Poll::Ready(Some(event));
+            }
+            // Drain and intake are checked after registering, like news.
+            if self.schedule.is_woken_by_drain()
+                && self.schedule.has_told_intake()
+                && self.schedule.poll_timer(cx).is_pending()
+            {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Ready when a channel has to be looked at; otherwise registered in all that can still have messages.
+    fn poll_news(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Self { schedule, standing, places, wait, progress, .. } = self;
+        let worker = &schedule.worker;
+        let news = worker.store().poll_wait_list(&standing.list, places, worker.streams(), wait, cx);
+        *progress = match (*progress, news) {
+            (Progress::Behind, Poll::Ready(())) => Progress::Behind,
+            (_, Poll::Ready(())) => Progress::Live,
+            (_, Poll::Pending) => Progress::Waiting,
+        };
+        news
+    }
+
+    /// Looks at the channels that may have news; `None` once that is done. While the archive is read, whatever is due.
+    fn poll_look(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        loop {
+            match self.poll_view(cx) {
+                Poll::Ready(Ok((view, now))) => {
+                    self.found = Some(Box::new(Found::new(view, now)));
+                    if self.progress == Progress::New {
+                        self.progress = Progress::Behind;
+                    }
+                    return Poll::Ready(None);
+                }
+                Poll::Ready(Err(error)) => {
+                    // A reader that reconnects gets the reason as a response.
+                    tracing::debug!(channels = ?self.list().names(), %error, "stream aborted");
+                    self.progress = Progress::Ended;
+                    return Poll::Ready(Some(StreamEvent::Broken));
+                }
+                Poll::Pending => {}
+            }
+            if let Some(event) = self.due() {
+                return Poll::Ready(Some(event));
+            }
+            let Some(reading) = &mut self.reading else { return Poll::Pending };
+            ready!(reading.poll_disturbed(&mut self.schedule, cx));
+        }
+    }
+
+    fn poll_view(&mut self, cx: &mut Context<'_>) -> Poll<Result<(ListView, Timestamp), JournalError>> {
+        if self.reading.is_none() {
+            let worker = self.worker();
+            let (store, now, limit) = (worker.store(), worker.now(), self.limit());
+            let due = self.wait.due(&self.places).into_iter().map(|channel| (channel, None));
+            let view = store.read_list_resident(now, self.list(), &self.places, due.clone(), limit);
+            if let Some(view) = view {
+                return Poll::Ready(Ok((view, now)));
+            }
+            let (store, list, places) = (store.clone(), self.list().clone(), self.places.clone());
+            let view = async move { store.read_list(now, &list, &places, due, limit).await };
+            self.reading = Some(ArchiveRead::new(worker, view));
+        }
+        let Some(reading) = &mut self.reading else { return Poll::Pending };
+        let view = ready!(reading.poll_view(cx));
+        self.reading = None;
+        Poll::Ready(view.map(|view| (view, self.worker().now())))
+    }
+
+    /// What the last read gave: one reset after another, then the messages.
+    fn take_found(&mut self) -> Option<Event> {
+        let mut found = self.found.take()?;
+        if let Some(channel) = found.resets.pop_front() {
+            let state = found.view.looks.iter().find(|(looked, _)| *looked == channel)?.1;
+            let (missed, place) = (state.missed(), &mut self.places[channel]);
+            (place.cursor, place.continuity) = (state.cursor(), Continuity::Kept);
+            self.found = Some(found);
+            self.worker().missed(missed);
+            self.schedule.sent(Instant::now());
+            let channel = Some(self.list().names()[channel].clone());
+            return Some(StreamEvent::Reset { channel, missed, cursor: self.token() });
+        }
+        let Found { view, now, .. } = *found;
+        for (channel, _) in &view.looks {
+            self.places[*channel] = view.next[*channel];
+        }
+        let batch = view.batch.as_ref()?;
+        if batch.is_over_budget() {
+            self.worker().metrics().refused(Refusal::from(OverBudget(Kind::Answers)).reason());
+            self.progress = Progress::Ended;
+            return Some(StreamEvent::Broken);
+        }
+        self.worker().delivered_list(self.list(), &view, &self.client);
+        if self.progress == Progress::Live {
+            self.worker().metrics().lag(now.since(batch.newest().at), 1);
+        }
+        let Self { standing: ListStanding { list, put_by, .. }, framing, .. } = self;
+        self.own = (!put_by.is_empty()).then(|| native::render_list_updates(list, put_by, batch, *framing));
+        self.schedule.sent(Instant::now());
+        Some(StreamEvent::Batch(batch.clone(), Finality::MoreMayFollow))
+    }
+
+    /// The event that is due by time; sets the timer if there is none.
+    fn due(&mut self) -> Option<Event> {
+        let Self { schedule, standing, places, .. } = self;
+        let event = schedule.due(|| standing.token(places.iter().map(Place::token)))?;
+        if matches!(event, StreamEvent::Draining(_)) {
+            self.progress = Progress::Ended;
+        }
+        Some(event)
+    }
+}
+
+impl Found {
+    fn new(view: ListView, now: Timestamp) -> Self {
+        let told = view.looks.iter().filter(|(_, state)| {
+            state.continuity == Continuity::Reset || state.missed().is_some_and(|missed| missed > 0)
+        });
+        let resets = told.map(|(channel, _)| *channel).collect();
+        Self { view, now, resets }
+    }
+}
+
+impl Reader for ListReader {
+    type Batch = ListBatch;
+    type Cursor = String;
+
+    fn schedule(&mut self) -> &mut Schedule {
+        &mut self.schedule
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        self.poll_next(cx)
+    }
+
+    fn rendering<'a>(&'a self, batch: &'a ListBatch, style: Style, _: Finality) -> Option<&'a Rendering> {
+        match style {
+            Style::Promises(_) => None,
+            Style::Updates(framing) | Style::Steps(framing) => {
+                Some(self.own.as_ref().unwrap_or_else(|| native::list_updates(self.list(), batch, framing)))
+            }
+        }
+    }
+
+    fn promise(&self, batch: &ListBatch, index: usize, cache: String, framing: Framing) -> Option<Promise> {
+        native::list_promise(&self.standing, batch, index, cache, framing)
+    }
+}
+
+impl Drop for ListReader {
+    fn drop(&mut self) {
+        let worker = &self.schedule.worker;
+        worker.store().deregister_list(&self.standing.list, worker.streams(), &mut self.wait);
+    }
+}
