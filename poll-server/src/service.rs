@@ -5,12 +5,12 @@
 //! Not here: checking values (`config.rs`), answering (poll-http).
 
 use std::net::SocketAddr;
-use std::num::NonZeroU64;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::time::Duration;
 
 use poll_http::{
     Access, AfterDelivery, ConnectionSettings, Cors, Demo, Drain, EarlyHintsHttp1, HostCheck, Limits,
-    Metrics, Rate, Receipts, Service, ServiceSettings,
+    MaxChannels, Metrics, Rate, Receipts, Service, ServiceSettings,
 };
 
 use crate::config::{self, Config, CorsOrigin, Switch};
@@ -47,6 +47,7 @@ fn service_settings(config: &Config, addresses: &[SocketAddr]) -> ServiceSetting
         cors: cors(&config.trust.origins),
         hosts: hosts(addresses, &config.trust.hosts),
         demo: if config.demo.is_some() { Demo::On } else { Demo::Off },
+        max_channels_per_request: max_channels(&config.limits),
         limits: limits(&config.limits),
         access: access(&config.trust),
         trusted_proxies: config.trust.proxies.clone(),
@@ -100,6 +101,11 @@ fn limits(limits: &config::Limits) -> Limits {
         },
         auth_failures: limits.max_auth_failures,
     }
+}
+
+fn max_channels(limits: &config::Limits) -> MaxChannels {
+    let Some(most) = limits.max_channels_per_request else { return MaxChannels::Unlimited };
+    MaxChannels::At(NonZeroUsize::try_from(most).unwrap_or(NonZeroUsize::MAX))
 }
 
 fn access(trust: &config::Trust) -> Access {

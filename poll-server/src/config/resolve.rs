@@ -127,6 +127,7 @@ impl<'a> Resolver<'a> {
             max_per_channel: self.one("max-per-channel", value::count_or_unlimited),
             max_per_client: self.one("max-per-client", value::count_or_unlimited),
             max_per_address: self.one("max-per-address", value::count_or_unlimited),
+            max_channels_per_request: self.one("max-channels-per-request", value::count_or_unlimited),
             max_auth_failures: self.one("max-auth-failures", value::small_count),
             max_streams_per_connection: self.one("max-streams-per-connection", value::streams),
             max_control_frames: self.one("max-control-frames", value::control_frames),

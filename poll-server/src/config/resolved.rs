@@ -73,6 +73,7 @@ pub struct Limits {
     pub max_per_channel: Option<NonZeroU64>,
     pub max_per_client: Option<NonZeroU64>,
     pub max_per_address: Option<NonZeroU64>,
+    pub max_channels_per_request: Option<NonZeroU64>,
     pub max_auth_failures: u32,
     pub max_streams_per_connection: u32,
     pub max_control_frames: u32,

@@ -129,6 +129,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "what a browser opens to one host over HTTP/1.1"),
     row(SIZE, "max-per-address", "N", "1024", "waiting requests and open streams of one remote address",
         "a made-up client name must be no way round; an office behind one address must fit"),
+    row(SIZE, "max-channels-per-request", "N", "100", "channels that one request may read",
+        "twice what a large dashboard follows; their cursor stays below 4 KiB"),
     row(SIZE, "max-auth-failures", "N", "20", "tokens that are not known from one address, a minute; beyond it 429 in place of 401",
         "more than anybody mistypes; a good token is judged first and never refused"),
     row(SIZE, "max-streams-per-connection", "N", "1000", "HTTP/2 streams that one connection may have open",

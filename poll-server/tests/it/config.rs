@@ -56,6 +56,7 @@ fn defaults_are_those_of_the_contract() {
     assert_eq!(at(limits.max_per_client), Some(6));
     assert_eq!(at(limits.max_per_address), Some(1_024));
     assert_eq!(limits.max_sockets_per_address, MaxSocketsPerAddress::HalfOfAll);
+    assert_eq!(at(limits.max_channels_per_request), Some(100));
     assert_eq!(limits.max_auth_failures, 20);
     assert_eq!(limits.max_streams_per_connection, 1_000);
     assert_eq!(limits.max_control_frames, 100);
@@ -144,6 +145,7 @@ fn repeatable_settings_take_many_and_commas_in_the_environment() {
 #[test]
 fn zero_is_unlimited_where_the_contract_says_so() {
     let flags = "--max-sockets 0 --max-sockets-per-address 0 --max-control-frames 0 --max-connections 0 --max-per-channel 0 --max-per-client 0 --max-per-address 0 \
+                 --max-channels-per-request 0 \
                  --max-streams-per-connection 0 --retain-messages 0 --retain-seconds 0 --retain-bytes 0 \
                  --max-channels 0 --rate-limit 0";
     let config = config(&flags.split_whitespace().collect::<Vec<_>>(), &[]);
@@ -153,6 +155,7 @@ fn zero_is_unlimited_where_the_contract_says_so() {
     assert_eq!(limits.max_control_frames, 0);
     assert_eq!([limits.max_connections, limits.max_per_channel], [None, None]);
     assert_eq!([limits.max_per_client, limits.max_per_address], [None, None]);
+    assert_eq!(limits.max_channels_per_request, None);
     assert_eq!(limits.max_streams_per_connection, u32::MAX >> 1);
     assert_eq!(limits.rate, None);
     let kept = &config.retention;
