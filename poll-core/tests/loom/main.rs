@@ -6,6 +6,7 @@
 #![cfg(loom)]
 #![expect(clippy::unwrap_used, reason = "a model fails by panicking")]
 
+mod following;
 mod lanes;
 mod wakes;
 mod worker;
