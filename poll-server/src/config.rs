@@ -14,6 +14,8 @@ mod value;
 
 pub use self::fault::Fault;
 use self::resolve::Resolver;
+#[cfg(feature = "redis")]
+pub use self::resolved::Redis;
 pub use self::resolved::{
     Config, CorsOrigin, Dialects, DrainTimes, Durability, Limits, LogFormat, MaxSockets,
     MaxSocketsPerAddress, Rate, StoreUrl, Switch, Token, Trust, Wire,

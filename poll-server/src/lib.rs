@@ -18,6 +18,8 @@ pub mod listen;
 pub mod logs;
 mod metrics;
 mod page;
+#[cfg(feature = "redis")]
+mod redis_metrics;
 mod service;
 mod shutdown;
 mod store;
@@ -98,16 +100,17 @@ pub async fn run(
     listeners: Vec<Listener>,
     shutdown: Shutdown,
 ) -> Result<Ended, RunError> {
-    let open = store::open_store(&environment, &config).map_err(RunError::Store)?;
+    let open = store::open_store(&environment, &config).await.map_err(RunError::Store)?;
     open.wait_briefly().await.map_err(RunError::Store)?;
     let store = open.store.clone();
+    let environment = store.environment().clone();
     let metrics = Metrics::new();
     let limit = ConnectionLimit::new(bounds(&config), metrics.clone());
     let drain = Drain::new();
     let addresses: Vec<SocketAddr> = listeners.iter().map(Listener::address).collect();
 
     let turns = TurnHistogram::new();
-    let exposition = Exposition::new(&metrics, &turns, limit.clone(), store.clone());
+    let exposition = Exposition::new(&metrics, &turns, limit.clone(), &open);
     let service = service::build(&config, &addresses, &open, metrics, exposition, &drain);
     let settings = service::connection_settings(&config);
     let mut workers = Workers::start(&environment, config.workers, &service, &settings, &turns)?;

@@ -17,10 +17,10 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use crate::connection_limit::ConnectionLimit;
+use crate::store::OpenStore;
 use crate::turn_histogram::TurnHistogram;
 
 /// Writes the text of `/metrics`.
-#[derive(Debug)]
 pub(crate) struct Exposition {
     registry: Registry,
     limit: ConnectionLimit,
@@ -31,6 +31,8 @@ pub(crate) struct Exposition {
     refused: Family<KindLabel, Gauge<u64, AtomicU64>>,
     store: Store,
     damaged: Counter,
+    /// Sets what only this kind of store counts.
+    refresh: Box<dyn Fn() + Send + Sync>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -43,20 +45,23 @@ impl Exposition {
         metrics: &Metrics,
         turns: &TurnHistogram,
         limit: ConnectionLimit,
-        store: Store,
+        open: &OpenStore,
     ) -> Self {
+        let store = open.store.clone();
         let memory = store.memory().clone();
         let mut registry = Registry::default();
         metrics.register(&mut registry);
         turns.register(&mut registry);
-        let (open, most, resident) = (Gauge::default(), Gauge::<u64, AtomicU64>::default(), Gauge::default());
+        let refresh = open.register(&mut registry);
+        let (sockets, most, resident) =
+            (Gauge::default(), Gauge::<u64, AtomicU64>::default(), Gauge::default());
         most.set(limit.max() as u64);
         registry.register(
             "poll_build",
             "This program",
             Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]),
         );
-        registry.register("poll_sockets_open", "Open connections", open.clone());
+        registry.register("poll_sockets_open", "Open connections", sockets.clone());
         registry.register(
             "poll_sockets_max",
             "Open connections at most, beyond which accepting pauses",
@@ -77,11 +82,12 @@ impl Exposition {
         let damaged = Counter::default();
         let help = "Rows of the store that were found damaged; their messages count as missed";
         registry.register("poll_damaged", help, damaged.clone());
-        Self { registry, limit, open, resident, memory, used, refused, store, damaged }
+        Self { registry, limit, open: sockets, resident, memory, used, refused, store, damaged, refresh }
     }
 
     /// The figures now.
     pub(crate) fn text(&self) -> String {
+        (self.refresh)();
         self.open.set(self.limit.count() as u64);
         self.resident.set(resident_bytes().unwrap_or_default());
         let damaged = self.store.damage().map_or(0, |damage| damage.borrow().rows);

@@ -5,15 +5,21 @@
 //! Why: the only place that knows all kinds of journal; everything else holds a `Store`.
 //! Not here: what a store does (poll-core).
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use poll_core::environment::Environment;
 use poll_core::journal::disk::{self, DiskJournal, Options, Progress};
-use poll_core::journal::{Archive, Fault, FaultKind, Health, MemoryJournal};
+#[cfg(feature = "redis")]
+use poll_core::journal::redis::{self, RedisJournal};
+use poll_core::journal::{Fault, FaultKind, Health, MemoryJournal};
 use poll_core::{Memory, Store};
-use tokio::time::MissedTickBehavior;
+use prometheus_client::registry::Registry;
+use tokio::time::{MissedTickBehavior, timeout};
 
+#[cfg(feature = "redis")]
+use crate::config::Redis;
 use crate::config::{Config, Durability, StoreUrl};
 use crate::damage;
 
@@ -40,21 +46,41 @@ impl std::error::Error for StoreError {}
 /// The store and its journal.
 pub(crate) struct OpenStore {
     pub(crate) store: Store,
-    journal: Option<DiskJournal>,
+    journal: OpenJournal,
     /// What `/readyz` adds about durability; empty if nothing.
     note: String,
 }
 
-/// Opens the configured store, or begins to.
+enum OpenJournal {
+    Memory,
+    Disk(DiskJournal),
+    #[cfg(feature = "redis")]
+    Redis(RedisJournal),
+}
+
+/// Opens the configured store, or begins to. Its environment is the one to go on with: a shared log has a clock of its own.
 ///
 /// # Errors
 /// When it is known at once that the store cannot be used.
-pub(crate) fn open_store(environment: &Environment, config: &Config) -> Result<OpenStore, StoreError> {
-    let memory = Memory::new(config.memory_bytes);
-    let StoreUrl::Disk(path) = &config.store else {
-        let store = Store::within(environment.clone(), Arc::new(MemoryJournal), config.retention, memory);
-        return Ok(OpenStore { store, journal: None, note: String::new() });
-    };
+pub(crate) async fn open_store(environment: &Environment, config: &Config) -> Result<OpenStore, StoreError> {
+    match &config.store {
+        StoreUrl::Memory => {
+            let memory = Memory::new(config.memory_bytes);
+            let journal = Arc::new(MemoryJournal);
+            let store = Store::within(environment.clone(), journal, config.retention, memory);
+            Ok(OpenStore { store, journal: OpenJournal::Memory, note: String::new() })
+        }
+        StoreUrl::Disk(path) => open_disk(environment, config, path),
+        #[cfg(feature = "redis")]
+        StoreUrl::Redis(url) => open_redis(environment, config, url).await,
+        #[cfg(not(feature = "redis"))]
+        StoreUrl::Redis => Err(StoreError(
+            "this build has none in Redis or Valkey; build poll-server with its feature `redis`".to_owned(),
+        )),
+    }
+}
+
+fn open_disk(environment: &Environment, config: &Config, path: &Path) -> Result<OpenStore, StoreError> {
     let options = Options { durability: durability(config.durability), ..Options::default() };
     let journal = DiskJournal::start(environment, environment.directory(path), options, report);
     let journal = journal.map_err(|error| StoreError(error.to_string()))?;
@@ -67,8 +93,47 @@ pub(crate) fn open_store(environment: &Environment, config: &Config) -> Result<O
             note
         }
     };
+    let memory = Memory::new(config.memory_bytes);
     let store = Store::within(environment.clone(), Arc::new(journal.clone()), config.retention, memory);
-    Ok(OpenStore { store, journal: Some(journal), note })
+    Ok(OpenStore { store, journal: OpenJournal::Disk(journal), note })
+}
+
+#[cfg(feature = "redis")]
+async fn open_redis(
+    environment: &Environment,
+    config: &Config,
+    url: &redis::RedisUrl,
+) -> Result<OpenStore, StoreError> {
+    let Redis { prefix, durability } = config.redis.clone();
+    let options = redis::Options { prefix, durability, ..redis::Options::default() };
+    let journal = RedisJournal::connect(environment, url.clone(), options).await;
+    let journal = journal.map_err(|error| StoreError(error.to_string()))?;
+    let note = redis_note(durability);
+    tracing::info!("the store is {url}; {note}");
+    let environment = environment.clone().with_clock(journal.clock());
+    let memory = Memory::new(config.memory_bytes);
+    let store = Store::following(environment, Arc::new(journal.clone()), config.retention, memory);
+    Ok(OpenStore { store, journal: OpenJournal::Redis(journal), note })
+}
+
+/// What may be lost although its publisher was answered.
+#[cfg(feature = "redis")]
+fn redis_note(durability: redis::Durability) -> String {
+    let (when, lost) = match durability {
+        redis::Durability::Memory => (
+            "Redis has them in memory".to_owned(),
+            "its crash or failover loses what its file or replica does not have yet",
+        ),
+        redis::Durability::Replicas(count) => (
+            format!("Redis and {count} of its replicas have them"),
+            "a failover to another replica loses what that one does not have yet",
+        ),
+        redis::Durability::Disk => (
+            "the file of Redis has them".to_owned(),
+            "a failover to a replica loses what that one does not have yet",
+        ),
+    };
+    format!("publishes are answered once {when}: {lost}")
 }
 
 pub(crate) fn durability(durability: Durability) -> disk::Durability {
@@ -84,19 +149,23 @@ impl OpenStore {
     /// # Errors
     /// When it cannot be used.
     pub(crate) async fn wait_briefly(&self) -> Result<(), StoreError> {
-        let Some(journal) = &self.journal else { return Ok(()) };
-        match tokio::time::timeout(OPEN_TIMEOUT, journal.opened()).await {
-            Ok(opened) => opened.map_err(|error| StoreError(damage::advice(&error))),
-            Err(_) => Ok(()),
+        if let OpenJournal::Disk(journal) = &self.journal {
+            return match timeout(OPEN_TIMEOUT, journal.opened()).await {
+                Ok(opened) => opened.map_err(|error| StoreError(damage::advice(&error))),
+                Err(_) => Ok(()),
+            };
         }
+        if let Some(mut health) = self.store.watch_health() {
+            let _in_time = timeout(OPEN_TIMEOUT, health.wait_for(|health| *health == Health::Ready)).await;
+        }
+        Ok(())
     }
 
     /// Resolves if the store turns out to be unusable.
     pub(crate) async fn failed(&self) -> StoreError {
-        if let Some(Err(error)) = match &self.journal {
-            Some(journal) => Some(journal.opened().await),
-            None => None,
-        } {
+        if let OpenJournal::Disk(journal) = &self.journal
+            && let Err(error) = journal.opened().await
+        {
             return StoreError(damage::advice(&error));
         }
         std::future::pending().await
@@ -104,13 +173,33 @@ impl OpenStore {
 
     /// The answer to `/readyz`.
     pub(crate) fn ready(&self) -> impl Fn() -> Result<String, String> + Send + Sync + use<> {
-        let (store, note) = (self.store.clone(), self.note.clone());
-        move || readiness(&store.health(), &damage::with_damage(&note, &store))
+        let (store, note, when_full) = (self.store.clone(), self.note.clone(), self.when_full());
+        move || readiness(&store.health(), &damage::with_damage(&note, &store), when_full)
+    }
+
+    fn when_full(&self) -> WhenFull {
+        match &self.journal {
+            OpenJournal::Memory | OpenJournal::Disk(_) => WhenFull::Ready,
+            #[cfg(feature = "redis")]
+            OpenJournal::Redis(_) => WhenFull::Unready,
+        }
+    }
+
+    /// Registers what only this kind of store counts. Call the result before the metrics are written.
+    pub(crate) fn register(&self, registry: &mut Registry) -> Box<dyn Fn() + Send + Sync> {
+        match &self.journal {
+            OpenJournal::Memory | OpenJournal::Disk(_) => {
+                let _has_none = registry;
+                Box::new(|| {})
+            }
+            #[cfg(feature = "redis")]
+            OpenJournal::Redis(journal) => crate::redis_metrics::register(journal.clone(), registry),
+        }
     }
 
     /// Logs every change of the store's health, forever.
     pub(crate) fn log_health(&self) -> impl Future<Output = ()> + Send + use<> {
-        let health = self.journal.as_ref().map(Archive::health);
+        let health = self.store.watch_health();
         async move {
             let Some(mut health) = health else { return };
             let mut before = Health::Ready;
@@ -134,7 +223,10 @@ impl OpenStore {
 
     /// Makes the store check its file and overdue commits, forever.
     pub(crate) fn verify(&self) -> impl Future<Output = ()> + Send + use<> {
-        let journal = self.journal.clone();
+        let journal = match &self.journal {
+            OpenJournal::Disk(journal) => Some(journal.clone()),
+            _ => None,
+        };
         async move {
             let Some(journal) = journal else { return };
             let mut ticks = tokio::time::interval(VERIFY_INTERVAL);
@@ -154,13 +246,26 @@ impl OpenStore {
     }
 }
 
+/// Whether a full store makes a server unready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum WhenFull {
+    /// No: another server would not have its messages.
+    Ready,
+    /// Yes: all servers that share the store say so.
+    #[cfg_attr(
+        not(any(feature = "redis", test)),
+        expect(dead_code, reason = "only a log in Redis is shared")
+    )]
+    Unready,
+}
+
 /// The body of `/readyz`. It is public, so it names the kind of a fault and no more: details may name paths, and are in the
 /// log (see [`OpenStore::log_health`]).
-fn readiness(health: &Health, note: &str) -> Result<String, String> {
+fn readiness(health: &Health, note: &str, when_full: WhenFull) -> Result<String, String> {
     match health {
         Health::Ready => Ok(note.to_owned()),
         // A full store can still be read; publishers get an error.
-        Health::Refusing(Fault { kind: FaultKind::Full, .. }) => {
+        Health::Refusing(Fault { kind: FaultKind::Full, .. }) if when_full == WhenFull::Ready => {
             let line = format!("{}: publishes are refused", FaultKind::Full);
             Ok(if note.is_empty() { line } else { format!("{note}\n{line}") })
         }
@@ -189,17 +294,26 @@ mod tests {
 
     #[test]
     fn readiness_tells_the_kind_of_a_fault_and_nothing_else() {
-        use FaultKind::{Closed, Damaged, Failing, Full, Gone, InUse, Opening, Stalled};
+        use FaultKind::{
+            Closed, Damaged, Failing, Full, Gone, InUse, Loading, Opening, ReadOnly, Silent, Stalled,
+            Unreachable,
+        };
         let fault = |kind| Fault::new(kind, "/srv/poll-data/poll.redb: Input/output error (os error 5)");
-        for kind in [Opening, Failing, Stalled, Gone, InUse, Damaged, Closed] {
-            for health in [Health::Refusing, Health::Away, Health::Lost] {
-                assert_eq!(readiness(&health(fault(kind)), "a note"), Err(kind.to_string()));
+        let kinds =
+            [Opening, Failing, Stalled, Gone, InUse, Damaged, Unreachable, Loading, ReadOnly, Silent, Closed];
+        for when_full in [WhenFull::Ready, WhenFull::Unready] {
+            for kind in kinds {
+                for health in [Health::Refusing, Health::Away, Health::Lost] {
+                    assert_eq!(readiness(&health(fault(kind)), "a note", when_full), Err(kind.to_string()));
+                }
             }
+            assert!(readiness(&Health::Away(fault(Full)), "a note", when_full).is_err());
+            assert_eq!(readiness(&Health::Ready, "a note", when_full), Ok("a note".to_owned()));
         }
-        assert!(readiness(&Health::Away(fault(Full)), "a note").is_err());
-        assert_eq!(readiness(&Health::Ready, "a note"), Ok("a note".to_owned()));
-        let full = "the store has no room left: publishes are refused";
-        assert_eq!(readiness(&Health::Refusing(fault(Full)), ""), Ok(full.to_owned()));
-        assert_eq!(readiness(&Health::Refusing(fault(Full)), "a note"), Ok(format!("a note\n{full}")));
+        let full = Health::Refusing(fault(Full));
+        let line = "the store has no room left: publishes are refused";
+        assert_eq!(readiness(&full, "", WhenFull::Ready), Ok(line.to_owned()));
+        assert_eq!(readiness(&full, "a note", WhenFull::Ready), Ok(format!("a note\n{line}")));
+        assert_eq!(readiness(&full, "a note", WhenFull::Unready), Err(Full.to_string()));
     }
 }

@@ -11,6 +11,8 @@ use std::time::Duration;
 use poll_core::Retention;
 
 use super::fault::Fault;
+#[cfg(feature = "redis")]
+use super::resolved::Redis;
 use super::resolved::{
     Config, Dialects, DrainTimes, Limits, MaxSockets, MaxSocketsPerAddress, Rate, Switch, Trust, Wire,
 };
@@ -82,6 +84,11 @@ impl<'a> Resolver<'a> {
             listen: self.listen(),
             store: self.one("store", value::store),
             durability: self.one("durability", value::durability),
+            #[cfg(feature = "redis")]
+            redis: Redis {
+                prefix: self.one("redis-prefix", value::redis_prefix),
+                durability: self.one("redis-durability", value::redis_durability),
+            },
             workers: self.optional("workers", value::workers).unwrap_or_else(cores),
             limits: self.limits(),
             retention: self.retention(),

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use poll_core::Retention;
+#[cfg(feature = "redis")]
+use poll_core::journal::redis::{self, RedisUrl};
 
 /// The whole configuration of `poll-server`, checked. Times are durations, `None` in a limit means unlimited.
 #[derive(Clone, Debug)]
@@ -17,8 +19,11 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     /// Where messages are kept.
     pub store: StoreUrl,
-    /// When a publish counts as kept.
+    /// When a publish counts as kept, in an embedded store.
     pub durability: Durability,
+    /// How a shared store is used.
+    #[cfg(feature = "redis")]
+    pub redis: Redis,
     /// Worker threads.
     pub workers: NonZeroUsize,
     /// Bounds on connections and requests.
@@ -52,6 +57,22 @@ pub enum StoreUrl {
     Memory,
     /// An embedded store in this directory.
     Disk(PathBuf),
+    /// A store in Redis or Valkey, which several servers share.
+    #[cfg(feature = "redis")]
+    Redis(RedisUrl),
+    /// The same, of which this build knows no more.
+    #[cfg(not(feature = "redis"))]
+    Redis,
+}
+
+/// How a store in Redis is used.
+#[cfg(feature = "redis")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redis {
+    /// What the names of all keys begin with.
+    pub prefix: String,
+    /// When a publish counts as kept.
+    pub durability: redis::Durability,
 }
 
 /// When a publish is answered.

@@ -99,21 +99,35 @@ const fn secrets(setting: Setting) -> Setting {
 }
 
 const PLACE: &str = "Where it listens and stores";
-const SIZE: &str = "How many (0 = unlimited)";
+const SIZE: &str = "How many, on this server alone (0 = unlimited)";
 const KEEP: &str = "What is retained (0 = unlimited)";
 const TIME: &str = "Sizes and times";
 const TRUST: &str = "Who may";
 const DOORS: &str = "Dialects";
 const RUN: &str = "Running";
 
+const STORES: &str = if cfg!(feature = "redis") {
+    "where messages are kept: disk:PATH, memory:, or a log that several servers share: redis://HOST, rediss://HOST (TLS), \
+     valkey://HOST, unix:PATH, redis+sentinel://HOST,HOST/MASTER, redis+cluster://HOST,HOST (prefer the environment for one \
+     with a password, ps shows flags)"
+} else {
+    "where messages are kept: disk:PATH, memory:"
+};
+
 /// The table. Its order is the order of `--help`.
 #[rustfmt::skip]
 pub(crate) const SETTINGS: &[Setting] = &[
     many(row(PLACE, "listen", "ADDR", "127.0.0.1:8080", "IP:PORT to listen on (repeatable; port 0 picks a free one)",
         "loopback: being reachable by strangers is a decision, not a default")),
-    row(PLACE, "store", "URL", "disk:poll-data", "where messages are kept: disk:PATH, memory:, redis://…, valkey://…",
+    row(PLACE, "store", "URL", "disk:poll-data", STORES,
         "what was acknowledged should be there after a crash"),
-    row(PLACE, "durability", "MODE", "commit", "when a publish is answered: commit, or interval=MS",
+    #[cfg(feature = "redis")]
+    row(PLACE, "redis-prefix", "P", "poll:", "what the names of all keys in Redis or Valkey begin with",
+        "servers that share a log share a prefix; two logs in one Redis need two"),
+    #[cfg(feature = "redis")]
+    row(PLACE, "redis-durability", "MODE", "memory", "when a publish is answered that goes to Redis or Valkey: memory (it has it), replicas=N (so many replicas have it too), disk (its file has it)",
+        "how Redis is used most; readers are told of what it lost, and the others cost a publisher a round trip to replicas or a disk"),
+    row(PLACE, "durability", "MODE", "commit", "when a publish is answered that goes to a disk: store: commit, or interval=MS",
         "acknowledged should mean kept; interval trades that for latency, and by how much is said"),
     computed(row(PLACE, "workers", "N", "one a core", "worker threads, each with a runtime of its own",
         "more threads than cores only switch, fewer leave cores idle")),

@@ -10,6 +10,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+#[cfg(feature = "redis")]
+use poll_core::journal::redis;
 use tracing_subscriber::EnvFilter;
 
 use super::resolved::{
@@ -172,20 +174,54 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| format!("{text:?} is not IP:PORT, such as 127.0.0.1:8080 or [::1]:8080"))
 }
 
-/// `memory:` or `disk:PATH`.
+/// What `--store` may be.
+const STORES: &str = if cfg!(feature = "redis") {
+    "memory:, disk:PATH, redis://HOST, rediss://HOST, valkey://HOST, unix:PATH, redis+sentinel://HOST,HOST/MASTER, \
+     redis+cluster://HOST,HOST"
+} else {
+    "memory:, disk:PATH"
+};
+
+/// `memory:`, `disk:PATH`, or the address of a store that several servers share. A fault repeats nothing of what may be a
+/// password.
 pub(super) fn store(text: &str) -> Result<StoreUrl, String> {
     if text == "memory:" {
-        Ok(StoreUrl::Memory)
-    } else if let Some(path) = text.strip_prefix("disk:").filter(|path| !path.is_empty()) {
-        Ok(StoreUrl::Disk(PathBuf::from(path)))
-    } else if ["redis://", "rediss://", "valkey://", "valkeys://"]
-        .iter()
-        .any(|scheme| text.starts_with(scheme))
-    {
-        Err("this build has no redis or valkey store yet; use disk: or memory:".to_owned())
-    } else {
-        Err("not one of memory:, disk:PATH, redis://HOST, valkey://HOST".to_owned())
+        return Ok(StoreUrl::Memory);
     }
+    if let Some(path) = text.strip_prefix("disk:").filter(|path| !path.is_empty()) {
+        return Ok(StoreUrl::Disk(PathBuf::from(path)));
+    }
+    let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
+    match scheme.split('+').next() {
+        Some("redis" | "rediss" | "valkey" | "valkeys" | "unix") => shared_store(text),
+        _ => Err(format!("not one of {STORES}")),
+    }
+}
+
+#[cfg(feature = "redis")]
+fn shared_store(text: &str) -> Result<StoreUrl, String> {
+    text.parse().map(StoreUrl::Redis).map_err(|error: redis::RedisUrlError| error.to_string())
+}
+
+#[cfg(not(feature = "redis"))]
+fn shared_store(_: &str) -> Result<StoreUrl, String> {
+    Ok(StoreUrl::Redis)
+}
+
+/// `--redis-prefix`: braces would change where Redis keeps a key.
+#[cfg(feature = "redis")]
+pub(super) fn redis_prefix(text: &str) -> Result<String, String> {
+    let fits = |character: char| !"{}".contains(character) && !character.is_control() && character != ' ';
+    if !(1..=100).contains(&text.len()) || !text.chars().all(fits) {
+        return Err(format!("{text:?} is not 1 to 100 bytes without braces, spaces and control characters"));
+    }
+    Ok(text.to_owned())
+}
+
+/// `memory`, `replicas=N` or `disk`.
+#[cfg(feature = "redis")]
+pub(super) fn redis_durability(text: &str) -> Result<redis::Durability, String> {
+    text.parse().map_err(|_| format!("{text:?} is not memory, replicas=N (1 to 255) or disk"))
 }
 
 /// `commit` or `interval=MS`.

@@ -178,6 +178,29 @@ fn stores_and_durability_are_known_by_name() {
     assert_eq!(config(&["--store", "memory:"], &[]).store, StoreUrl::Memory);
 }
 
+#[cfg(feature = "redis")]
+#[test]
+fn a_shared_store_is_known_by_its_url() {
+    for url in [
+        "redis://localhost",
+        "rediss://u:p@h:1/2",
+        "valkey://h",
+        "valkeys://h",
+        "unix:/run/redis.sock",
+        "redis+sentinel://a:26379,b/main",
+        "redis+cluster://a,b:7000",
+    ] {
+        let store = config(&["--store", url], &[]).store;
+        assert!(matches!(store, StoreUrl::Redis(_)), "{url}: {store:?}");
+    }
+    let unset = config(&[], &[]).redis;
+    assert_eq!((unset.prefix.as_str(), unset.durability.to_string()), ("poll:", "memory".to_owned()));
+    let variables =
+        [("POLL_STORE", "redis://h"), ("POLL_REDIS_PREFIX", "a:"), ("POLL_REDIS_DURABILITY", "disk")];
+    let set = config(&["--redis-durability", "replicas=2"], &variables).redis;
+    assert_eq!((set.prefix.as_str(), set.durability.to_string()), ("a:", "replicas=2".to_owned()));
+}
+
 /// Each row: what was given, and words that its one line must hold.
 #[test]
 fn each_fault_is_one_line_that_names_its_place() {
@@ -218,7 +241,13 @@ fn each_fault_is_one_line_that_names_its_place() {
         (&["--durability", "sometimes"], &["--durability", "sometimes"]),
         (&["--durability", "interval=0"], &["--durability", "interval=0"]),
         (&["--store", "file:x"], &["--store", "memory:"]),
-        (&["--store", "redis://localhost"], &["--store", "no redis"]),
+        (&["--store", "redis://"], &["--store", "a host is missing"]),
+        (&["--store", "redis://h/one"], &["--store", "database"]),
+        (&["--store", "redis+sentinel://h"], &["--store", "MASTER"]),
+        (&["--store", "unix:redis.sock"], &["--store", "path"]),
+        (&["--redis-durability", "replicas=0"], &["--redis-durability", "replicas=N"]),
+        (&["--redis-prefix", "a{b}"], &["--redis-prefix", "braces"]),
+        (&["--redis-prefix", ""], &["--redis-prefix", "1 to 100"]),
         (&["--log", "xml"], &["--log", "xml"]),
         (&["--demo=maybe"], &["--demo", "maybe"]),
         (&["--bogus"], &["--bogus"]),
@@ -300,6 +329,17 @@ fn an_empty_secret_is_a_fault_from_wherever_it_comes() {
 fn secrets_show_in_no_fault_and_no_debug() {
     let faults = faults(&["--publish-token", "my secret"], &[("POLL_STORE", "mysql://user:hunter2@host")]);
     assert_eq!(faults.len(), 2);
+    for url in [
+        "redis://user:hunter2@h:port",
+        "redis://:hunter2@h/x",
+        "unix:x?password=hunter2",
+        "redis://:hunter2@h/1/2",
+    ] {
+        let store = read(&["--store", url], &[]).unwrap_err().concat();
+        assert!(!store.contains("hunter2"), "{store}");
+    }
+    let shared = config(&["--store", "redis://user:hunter2@h"], &[]);
+    assert!(!format!("{shared:?}").contains("hunter2"));
     assert!(!faults.concat().contains("secret") && !faults.concat().contains("hunter2"), "{faults:?}");
     let config = config(&["--publish-token", "topsecret"], &[]);
     assert!(!format!("{config:?}").contains("topsecret"));

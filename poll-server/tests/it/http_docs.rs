@@ -117,8 +117,8 @@ impl Shown {
         expect("parameter", &["parameter of `/events`"], &self.parameters, &[]);
         expect("parameter", &["parameter of `/api/poll/{channel}`"], &self.parameters, &[]);
         expect("field", &["field of a poll's response"], &self.fields, &[]);
-        // Only HTTP/2 has pushes.
-        expect("line", &["line type"], &self.line_types, &["push"]);
+        // Only HTTP/2 has pushes, and a store has to go away before a stream says so (`shared_store.rs`).
+        expect("line", &["line type"], &self.line_types, &["push", "stalled", "resumed"]);
         let headers = rows(PAGE, &["header", "meaning"]);
         // Of proxies and of the operating system's doing.
         let elsewhere = ["X-Forwarded-For", "X-Real-IP", "Connection"];

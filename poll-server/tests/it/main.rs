@@ -10,7 +10,10 @@ mod http_docs;
 mod operator;
 mod process;
 mod proxies;
+#[cfg(feature = "redis")]
+mod redis;
 mod seeded;
 mod serving;
 mod settings_docs;
+mod shared_store;
 mod store;

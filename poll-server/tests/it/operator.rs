@@ -21,7 +21,7 @@ fn a_bad_value_is_exit_64_and_one_line() {
         &["--max-poll-seconds", "nan"][..],
         &["--bogus"],
         &["--check", "--workers", "none"],
-        &["--store", "redis://localhost"],
+        &["--store", "redis://"],
         &["--config", "/nowhere/poll.toml"],
     ] {
         let output = run(arguments);

@@ -3,9 +3,11 @@
 
 mod haproxy;
 mod nginx;
+#[cfg(feature = "redis")]
+mod nodes;
 mod varnish;
 
-use std::io::{BufRead, BufReader, Write as _};
+use std::io::{self, BufRead, BufReader, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -20,7 +22,7 @@ use crate::process::{Server, command};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A proxy in front of a server; dropping it ends it.
-struct Proxy {
+pub(crate) struct Proxy {
     child: Child,
     port: Port,
     _files: tempfile::TempDir,
@@ -44,11 +46,26 @@ impl Proxy {
 
     /// Sends one request and gives a reader of what comes back.
     fn ask(&self, method: &str, path: &str) -> BufReader<TcpStream> {
-        let mut stream = TcpStream::connect(self.port.address()).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let fields = "Host: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-        write!(stream, "{method} {path} HTTP/1.1\r\n{fields}").unwrap();
-        BufReader::new(stream)
+        self.try_ask(method, path, "").unwrap()
+    }
+
+    /// The same with more fields, and where it may fail.
+    fn try_ask(&self, method: &str, path: &str, fields: &str) -> io::Result<BufReader<TcpStream>> {
+        let mut stream = TcpStream::connect(self.port.address())?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let fields = format!("Host: localhost\r\nContent-Length: 0\r\nConnection: close\r\n{fields}\r\n");
+        write!(stream, "{method} {path} HTTP/1.1\r\n{fields}")?;
+        Ok(BufReader::new(stream))
+    }
+
+    #[cfg(feature = "redis")]
+    fn try_get(&self, path: &str) -> io::Result<String> {
+        io::read_to_string(self.try_ask("GET", path, "")?)
+    }
+
+    #[cfg(feature = "redis")]
+    fn try_post(&self, path: &str, fields: &str) -> io::Result<String> {
+        io::read_to_string(self.try_ask("POST", path, fields)?)
     }
 
     fn get(&self, path: &str) -> String {
@@ -80,19 +97,19 @@ fn shipped(name: &str, changes: &[(&str, String)]) -> String {
 }
 
 /// Where a server's program is.
-fn program(name: &str) -> PathBuf {
+pub(crate) fn program(name: &str) -> PathBuf {
     let system = Path::new("/usr/sbin").join(name);
     if system.exists() { system } else { name.into() }
 }
 
 /// A port of loopback that nobody else is given, but that a listener may take.
-struct Port {
-    number: u16,
+pub(crate) struct Port {
+    pub(crate) number: u16,
     _bound: Socket,
 }
 
 impl Port {
-    fn reserve() -> Self {
+    pub(crate) fn reserve() -> Self {
         let bound = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         // As listeners set it; a socket that is bound and does not listen is then no hindrance.
         bound.set_reuse_address(true).unwrap();
@@ -101,7 +118,7 @@ impl Port {
         Self { number, _bound: bound }
     }
 
-    fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.number))
     }
 }
@@ -196,6 +213,7 @@ fn answers_everyone_in_a_drain(start: impl Fn(SocketAddr) -> Proxy) {
 /// is no event stream (WHATWG HTML, section 9.2.3).
 struct EventSource {
     server: SocketAddr,
+    path: &'static str,
     last_id: Option<String>,
     messages: Vec<String>,
     /// Streams that said nothing but when to ask again.
@@ -204,7 +222,11 @@ struct EventSource {
 
 impl EventSource {
     fn new(proxy: &Proxy) -> Self {
-        Self { server: proxy.port.address(), last_id: None, messages: Vec::new(), away: 0 }
+        Self::of(proxy, "/api/stream?channel=c")
+    }
+
+    fn of(proxy: &Proxy, path: &'static str) -> Self {
+        Self { server: proxy.port.address(), path, last_id: None, messages: Vec::new(), away: 0 }
     }
 
     /// Asks until `enough`, which is looked at behind each line and each end.
@@ -223,7 +245,7 @@ impl EventSource {
         let resume = self.last_id.iter().map(|id| format!("Last-Event-ID: {id}\r\n")).collect::<String>();
         let fields =
             format!("Host: localhost\r\nAccept: text/event-stream\r\nOrigin: http://other.test\r\n{resume}");
-        write!(stream, "GET /api/stream?channel=c HTTP/1.1\r\n{fields}\r\n")?;
+        write!(stream, "GET {} HTTP/1.1\r\n{fields}\r\n", self.path)?;
         let mut lines = BufReader::new(stream).lines();
         let Some(status) = lines.next().transpose()? else { return Ok(()) };
         let mut head = status.clone();

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use tempfile::TempDir;
+
 use super::{Port, Proxy, behind, program, shipped, until};
 
 fn start(poll: SocketAddr) -> Proxy {
@@ -17,20 +19,31 @@ fn start_with_tls(poll: SocketAddr, tls: &Port) -> Proxy {
     let port = Port::reserve();
     certificate(files.path());
     let at = files.path().display();
-    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .map(|kind| format!("    {kind}_temp_path {at}/{kind};\n"))
-        .concat();
     let changes = [
         ("worker_rlimit_nofile 65536;", String::new()),
         ("worker_connections 32768;", "worker_connections 512;".to_owned()),
-        ("http {\n", format!("http {{\n    access_log off;\n{temporary}")),
+        ("http {\n", format!("http {{\n{}", places(&files))),
         ("server 127.0.0.1:8080; # CHANGE", format!("server {poll};")),
         ("listen 80; # CHANGE", format!("listen {};", port.address())),
         ("listen 443 ssl http2; # CHANGE", format!("listen {} ssl http2;", tls.address())),
         ("/etc/ssl/certs/poll.pem; # CHANGE", format!("{at}/poll.pem;")),
         ("/etc/ssl/private/poll.key; # CHANGE", format!("{at}/poll.key;")),
     ];
-    std::fs::write(files.path().join("nginx.conf"), shipped("nginx.conf", &changes)).unwrap();
+    launch(&shipped("nginx.conf", &changes), port, files)
+}
+
+/// Where its files go, as lines of `http`.
+pub(super) fn places(files: &TempDir) -> String {
+    let at = files.path().display();
+    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|kind| format!("    {kind}_temp_path {at}/{kind};\n"));
+    format!("    access_log off;\n{}", temporary.concat())
+}
+
+/// Starts it with this configuration, which listens on `port`.
+pub(super) fn launch(configuration: &str, port: Port, files: TempDir) -> Proxy {
+    std::fs::write(files.path().join("nginx.conf"), configuration).unwrap();
+    let at = files.path().display();
     let global = format!("daemon off; pid {at}/nginx.pid; error_log {at}/error.log;");
     let mut nginx = Command::new(program("nginx"));
     nginx.args(["-p", &at.to_string(), "-c", &format!("{at}/nginx.conf"), "-g", &global]);
