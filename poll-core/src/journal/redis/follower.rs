@@ -155,7 +155,7 @@ impl<P, C> Follower<P, C> {
     /// What is known of a partition. To be called when a command is sent.
     pub(super) fn ask(&self, partition: Partition) -> Asked {
         let progress = &self.partitions[partition.index()];
-        Asked { partition, mark: progress.known, subscription: progress.subscription }
+        Asked { partition, mark: progress.to_verify(), subscription: progress.subscription }
     }
 
     /// Whether publishes may be sent to a partition: not before it was asked, and not while it is being renewed.
@@ -206,7 +206,7 @@ impl<P, C> Follower<P, C> {
             self.desync(now, partition);
         }
         self.at(partition).live = Some(mark.count);
-        self.apply(now, mark.generation, change, shown);
+        self.apply(now, mark, change, shown);
         let progress = self.at(partition);
         if progress.resync == Resync::Idle {
             match progress.synced {
@@ -220,19 +220,19 @@ impl<P, C> Follower<P, C> {
         }
     }
 
-    fn apply(&mut self, now: Timestamp, generation: Generation, change: Change, shown: &impl Shown) {
+    fn apply(&mut self, now: Timestamp, mark: Mark, change: Change, shown: &impl Shown) {
         match change {
             Change::Renewed => {}
             Change::Forgotten(channel, birth) => {
-                self.channels.forgotten(&channel, generation.epoch(birth), shown);
+                self.channels.forgotten(&channel, mark.generation.epoch(birth), shown);
             }
             Change::Kept(channel, kept, Content::Messages(messages)) => {
                 let Kept { birth, before, ending, .. } = kept;
-                let run = OwnedRun { epoch: generation.epoch(birth), after: before, messages, ending };
-                self.channels.show(now, &channel, &run, shown);
+                let run = OwnedRun { epoch: mark.generation.epoch(birth), after: before, messages, ending };
+                self.channels.show(now, &channel, (mark.count, &run), shown);
             }
             Change::Kept(channel, kept, Content::ToBeRead) => {
-                let epoch = generation.epoch(kept.birth);
+                let epoch = mark.generation.epoch(kept.birth);
                 self.channels.behind(now, &channel, epoch, kept.newest(), kept.ending, shown);
             }
         }
@@ -286,8 +286,7 @@ impl<P, C> Follower<P, C> {
         let progress = self.at(partition);
         if progress.subscription != asked.subscription || progress.known.generation != mark.generation {
             self.question(now, partition);
-        } else if progress.known.reign != mark.reign {
-            // What was known has changed meanwhile; it is compared once more.
+        } else if !progress.is_verified() || progress.known.reign != mark.reign {
             self.question(now, partition);
         } else if missed {
             self.desync(now, partition);
@@ -327,9 +326,13 @@ impl<P, C> Follower<P, C> {
     ) {
         match self.standing(Partition::of(channel), mark) {
             Standing::Stale => self.channels.effects.push(Effect::Answer(publisher)),
-            Standing::Current => self.channels.own(now, channel, run, publisher, shown),
+            Standing::Current => self.channels.own(now, channel, (mark.count, run), publisher, shown),
             // If it is part of the history, the resynchronisation shows it.
-            Standing::Unsettled => self.channels.park(now, channel, run, publisher),
+            Standing::Unsettled => {
+                let (after, messages) = (run.newest(), Vec::new());
+                let run = OwnedRun { after, messages, ending: Ending::Open, ..run };
+                self.channels.park(now, channel, run, publisher);
+            }
         }
     }
 
@@ -353,7 +356,7 @@ impl<P, C> Follower<P, C> {
     ) -> Install {
         let partition = Partition::of(channel);
         let current = self.standing(partition, mark) == Standing::Current;
-        let install = self.channels.loaded(channel, current, loaded);
+        let install = self.channels.loaded(channel, current.then_some(mark.count), loaded);
         if matches!(install, Install::Now(_)) {
             self.at(partition).installed(channel, shown);
         }
@@ -505,19 +508,19 @@ impl<P, C> Follower<P, C> {
             self.adopt(now, partition, mark, shown);
             return Standing::Current;
         }
-        if mark.generation == known.generation && mark.reign != known.reign {
-            // The script has compared it with all that is known.
-            let compared = matches!(source, Source::Reply(asked) if asked.mark == known);
-            if compared {
-                self.at(partition).known = mark;
-                return Standing::Current;
-            }
+        if let Source::Reply(asked) = source
+            && mark.generation == known.generation
+        {
+            self.at(partition).replied(asked.mark, mark);
         }
         let standing = self.standing(partition, mark);
         match standing {
             Standing::Current => {
                 let progress = self.at(partition);
                 progress.known.count = progress.known.count.max(mark.count);
+                if !progress.is_verified() {
+                    self.question(now, partition);
+                }
             }
             Standing::Unsettled => self.question(now, partition),
             // Redis may have lost the later one.
@@ -601,5 +604,14 @@ impl<P, C> Follower<P, C> {
     /// Redis is at `count`.
     fn told(&mut self, now: Timestamp, partition: Partition, count: u64) {
         self.at(partition).told(now, count);
+    }
+}
+
+#[cfg(test)]
+impl<P: std::fmt::Debug, C: std::fmt::Debug> Follower<P, C> {
+    /// What is pending.
+    fn describe(&self) -> String {
+        let pending = self.partitions.iter().filter(|progress| progress.is_pending());
+        format!("{:?} {:?}", pending.collect::<Vec<_>>(), self.channels)
     }
 }

@@ -11,11 +11,13 @@ const REMEMBERED: usize = 64;
 /// How long a read may take before it is sent again.
 const READ: std::time::Duration = std::time::Duration::from_secs(3);
 
+#[derive(Debug)]
 pub(super) struct Channels<P, C> {
     pending: NameMap<Pending<P, C>>,
     pub(super) effects: Vec<Effect<P, C>>,
 }
 
+#[derive(Debug)]
 struct Pending<P, C> {
     partition: Partition,
     loading: Option<Loading>,
@@ -31,22 +33,22 @@ struct Pending<P, C> {
 }
 
 /// A load that is under way.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Loading {
-    /// What was announced meanwhile.
-    runs: Vec<OwnedRun>,
+    /// What was announced meanwhile, and the count of each.
+    runs: Vec<(u64, OwnedRun)>,
     doubt: Doubt,
 }
 
 /// Whether what a load brings may be behind what was announced.
-#[derive(Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Doubt {
     #[default]
     No,
     Yes,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 struct Target {
     epoch: Epoch,
     seq: Seq,
@@ -54,12 +56,14 @@ struct Target {
 }
 
 /// A publish that was kept and is not visible yet.
+#[derive(Debug)]
 struct Parked<P> {
     run: OwnedRun,
     publisher: P,
     since: Timestamp,
 }
 
+#[derive(Debug)]
 struct Waiting<C> {
     epoch: Epoch,
     seq: Seq,
@@ -97,10 +101,10 @@ impl<P, C> Pending<P, C> {
         parked.chain(self.waiting.iter().map(|waiting| waiting.since)).min()
     }
 
-    fn remember(&mut self, run: &OwnedRun) {
+    fn remember(&mut self, count: u64, run: &OwnedRun) {
         let Some(loading) = &mut self.loading else { return };
         if loading.runs.len() < REMEMBERED {
-            loading.runs.push(run.clone());
+            loading.runs.push((count, run.clone()));
         } else {
             loading.doubt = Doubt::Yes;
         }
@@ -131,10 +135,16 @@ impl<P, C> Channels<P, C> {
         self.pending.entry(channel.clone()).or_insert_with(new)
     }
 
-    /// What was announced.
-    pub(super) fn show(&mut self, now: Timestamp, channel: &ChannelName, run: &OwnedRun, shown: &impl Shown) {
+    /// What was announced as the change that made this count.
+    pub(super) fn show(
+        &mut self,
+        now: Timestamp,
+        channel: &ChannelName,
+        (count, run): (u64, &OwnedRun),
+        shown: &impl Shown,
+    ) {
         if let Some(pending) = self.pending.get_mut(channel) {
-            pending.remember(run);
+            pending.remember(count, run);
         }
         match shown.follow(channel, &run.as_run()) {
             Followed::Shown => self.progress(now, channel, shown),
@@ -146,17 +156,17 @@ impl<P, C> Channels<P, C> {
         }
     }
 
-    /// What this node published.
+    /// What this node published as the change that made this count.
     pub(super) fn own(
         &mut self,
         now: Timestamp,
         channel: &ChannelName,
-        run: OwnedRun,
+        (count, run): (u64, OwnedRun),
         publisher: P,
         shown: &impl Shown,
     ) {
         if let Some(pending) = self.pending.get_mut(channel) {
-            pending.remember(&run);
+            pending.remember(count, &run);
         }
         match shown.follow(channel, &run.as_run()) {
             Followed::Shown => {
@@ -209,10 +219,12 @@ impl<P, C> Channels<P, C> {
 
     /// A channel was forgotten.
     pub(super) fn forgotten(&mut self, channel: &ChannelName, epoch: Epoch, shown: &impl Shown) {
+        let mut wanted = false;
         if let Some(pending) = self.pending.get_mut(channel) {
             pending.doubt_load();
+            wanted = pending.target.is_some_and(|target| target.epoch == epoch);
         }
-        if shown.newest(channel).is_some_and(|(known, ..)| known == epoch) {
+        if wanted || shown.newest(channel).is_some_and(|(known, ..)| known == epoch) {
             self.reset(channel, shown);
         }
     }
@@ -264,13 +276,14 @@ impl<P, C> Channels<P, C> {
             }
         }
         let Some((epoch, seq, ending)) = shown.newest(channel) else { return self.settle(channel) };
-        let reached = |wanted: Epoch, number: Seq| wanted != epoch && epoch != Epoch::ZERO || seq >= number;
-        let waiting = pending.waiting.extract_if(.., |waiting| reached(waiting.epoch, waiting.seq));
+        // What another incarnation was to have is past.
+        let past = |wanted: Epoch| wanted != epoch && epoch != Epoch::ZERO;
+        let reached = |waiting: &mut Waiting<C>| past(waiting.epoch) || seq >= waiting.seq;
+        let waiting = pending.waiting.extract_if(.., reached);
         self.effects.extend(waiting.map(|waiting| Effect::Checked(waiting.reader)));
-        let open = |target: &Target| {
-            !reached(target.epoch, target.seq) || target.ending == Ending::Close && ending == Ending::Open
-        };
-        pending.target = pending.target.filter(open);
+        let closes = |target: &Target| target.ending == Ending::Close && ending == Ending::Open;
+        let missing = |target: &Target| !past(target.epoch) && (seq < target.seq || closes(target));
+        pending.target = pending.target.filter(missing);
         if let Some(target) = pending.target
             && pending.reading.is_none()
             && pending.due <= now
@@ -294,7 +307,7 @@ impl<P, C> Channels<P, C> {
         shown: &impl Shown,
     ) {
         if let Some(pending) = self.pending.get_mut(channel) {
-            pending.reading = None;
+            (pending.reading, pending.due) = (None, now);
         }
         let Some((known, seq, _)) = shown.newest(channel) else { return self.settle(channel) };
         if known != epoch && known != Epoch::ZERO {
@@ -344,17 +357,22 @@ impl<P, C> Channels<P, C> {
         }
     }
 
-    /// A load was answered; `current` says whether it is of the history that is followed.
+    /// A load was answered, as of this count; of `None` if it is not of the history that is followed.
     pub(super) fn loaded(
         &mut self,
         channel: &ChannelName,
-        current: bool,
+        count: Option<u64>,
         mut loaded: Option<Loaded>,
     ) -> Install {
         let Some(pending) = self.pending.get_mut(channel) else { return Install::Again };
         let Some(loading) = pending.loading.take() else { return Install::Again };
-        let doubted = !current || loading.doubt == Doubt::Yes;
-        if doubted || !loading.runs.into_iter().all(|run| extend(&mut loaded, run)) {
+        let current = count.filter(|_| loading.doubt == Doubt::No);
+        // What was announced of earlier changes is in what was loaded, or was forgotten since.
+        let fits = current.is_some_and(|count| {
+            let mut later = loading.runs.into_iter().filter(|(change, _)| *change > count);
+            later.all(|(_, run)| extend(&mut loaded, run))
+        });
+        if !fits {
             pending.loading = Some(Loading::default());
             return Install::Again;
         }

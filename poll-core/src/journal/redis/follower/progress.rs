@@ -1,7 +1,7 @@
 //! How far a node has got with one partition.
 
 use super::{LATE, PATIENCE};
-use crate::journal::redis::generation::Mark;
+use crate::journal::redis::generation::{Mark, Reign};
 use crate::types::{ChannelName, NameMap, Timestamp};
 
 use super::Shown;
@@ -11,6 +11,11 @@ use super::Shown;
 pub(super) struct Progress<C> {
     /// The greatest mark of the history that is followed.
     pub(super) known: Mark,
+    /// What replies of other reigns said and was not compared with `known` yet. As long as there is any, Redis may have
+    /// lost something.
+    unverified: Vec<Mark>,
+    /// The reign that the last reply was of.
+    latest: Reign,
     trust: Trust,
     /// Everything up to this count is visible, or is known to be missing and being read. `None` before the first mark.
     pub(super) synced: Option<u64>,
@@ -68,6 +73,8 @@ impl<C> Default for Progress<C> {
     fn default() -> Self {
         Self {
             known: Mark::default(),
+            unverified: Vec::new(),
+            latest: Reign::default(),
             trust: Trust::Unknown,
             synced: None,
             live: None,
@@ -84,7 +91,36 @@ impl<C> Default for Progress<C> {
 
 impl<C> Progress<C> {
     pub(super) fn is_settled(&self) -> bool {
-        self.trust == Trust::Settled
+        self.trust == Trust::Settled && self.is_verified()
+    }
+
+    /// Whether all that was seen is one history.
+    pub(super) fn is_verified(&self) -> bool {
+        self.unverified.is_empty()
+    }
+
+    /// The mark to compare next: one of another reign than the one that Redis seems to have.
+    pub(super) fn to_verify(&self) -> Mark {
+        let mut marks = std::iter::once(&self.known).chain(&self.unverified);
+        *marks.find(|mark| mark.reign != self.latest).unwrap_or(&self.known)
+    }
+
+    /// A call that knew `asked` was executed, and found nothing of it lost: `mark` includes it.
+    pub(super) fn replied(&mut self, asked: Mark, mark: Mark) {
+        self.latest = mark.reign;
+        if asked == self.known {
+            self.known = mark;
+        }
+        self.unverified.retain(|seen| *seen != asked);
+        self.unverified.push(mark);
+        let seen = std::mem::take(&mut self.unverified);
+        for mark in seen {
+            let known = std::iter::once(&mut self.known).chain(&mut self.unverified);
+            match known.into_iter().find(|known| known.reign == mark.reign) {
+                Some(known) => known.count = known.count.max(mark.count),
+                None => self.unverified.push(mark),
+            }
+        }
     }
 
     /// The script found it to be what was seen of it.
@@ -133,6 +169,8 @@ impl<C> Progress<C> {
     /// Takes on another generation. Returns the channels in memory, and the readers that wait for a check.
     pub(super) fn adopt(&mut self, mark: Mark) -> (NameMap<()>, impl Iterator<Item = C> + use<C>) {
         self.known = mark;
+        self.latest = mark.reign;
+        self.unverified.clear();
         self.trust = Trust::Settled;
         // Nothing is left in memory that could be behind.
         self.synced = Some(mark.count);

@@ -95,6 +95,13 @@ pub(super) enum Heard {
     Announced(Announcement),
 }
 
+/// A check that is under way, and what Redis had of the channel when it began.
+pub(super) struct Check {
+    pub(super) channel: ChannelName,
+    pub(super) there: Newest,
+    pub(super) last: Option<Arc<Message>>,
+}
+
 pub(super) struct Node {
     pub(super) follower: Follower<usize, usize>,
     pub(super) memory: Memory,
@@ -104,7 +111,7 @@ pub(super) struct Node {
     pub(super) is_subscribed: bool,
     /// Publishes that are neither answered nor given up, and checks.
     pub(super) publishers: HashSet<usize>,
-    pub(super) checks: HashMap<usize, (ChannelName, Newest)>,
+    pub(super) checks: HashMap<usize, Check>,
     pub(super) loading: HashSet<ChannelName>,
     /// The newest message of each channel that was announced.
     announced: HashMap<ChannelName, (Epoch, Seq)>,
@@ -185,11 +192,14 @@ impl Node {
             }
             Effect::Answer(publisher) => assert!(self.publishers.remove(&publisher), "answered twice"),
             Effect::Checked(check) => {
-                let (channel, there) = self.checks.remove(&check).expect("checked once");
+                let Check { channel, there, last: message } =
+                    self.checks.remove(&check).expect("checked once");
                 let here = self.memory.newest(&channel);
                 if let (Some((epoch, seq, ending)), Some((wanted, newest, last))) = (here, there) {
-                    // What was there then may have ended since, but what is here must not be older.
-                    let over = redis.newest(&channel).is_none_or(|(now, ..)| now != wanted);
+                    // What was there then may be over or lost since, but what is here must not be older.
+                    let over = redis.newest(&channel).is_none_or(|(now, ..)| now != wanted)
+                        || message
+                            .is_some_and(|message| redis.message(&channel, wanted, newest) != Some(&message));
                     let current =
                         epoch == wanted && seq >= newest && (last == Ending::Open || ending == last);
                     assert!(current || over, "{channel}: {here:?} after a check for {there:?}");
@@ -263,11 +273,16 @@ impl Node {
             None => {}
             Some(Heard::Confirmed) => self.follower.subscribed(now, &[self.partition]),
             Some(Heard::Announced(announcement)) => {
-                if let Change::Kept(channel, kept, _) = &announcement.change {
-                    let epoch = announcement.mark.generation.epoch(kept.birth);
-                    self.announced.insert(channel.clone(), (epoch, kept.newest()));
-                }
+                let Announcement { mark, change } = announcement.clone();
                 self.follower.announced(now, self.partition, announcement, &self.memory);
+                // What is of a reign that was not compared yet does not count.
+                let known = self.follower.ask(self.partition).mark;
+                if let Change::Kept(channel, kept, _) = change
+                    && (known.generation, known.reign) == (mark.generation, mark.reign)
+                {
+                    let epoch = mark.generation.epoch(kept.birth);
+                    self.announced.insert(channel, (epoch, kept.newest()));
+                }
             }
         }
     }

@@ -101,7 +101,7 @@ impl Redis {
     /// The message that has a number; `None` if another incarnation does.
     pub(super) fn message(&self, channel: &ChannelName, epoch: Epoch, seq: Seq) -> Option<&Arc<Message>> {
         let stored = self.stored.channels.get(channel)?;
-        let place = usize::try_from(seq.get()).unwrap() - 1;
+        let place = usize::try_from(seq.get()).unwrap().checked_sub(1)?;
         stored.messages.get(place).filter(|_| self.epoch(stored.birth) == epoch)
     }
 
