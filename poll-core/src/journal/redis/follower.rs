@@ -284,9 +284,10 @@ impl<P, C> Follower<P, C> {
         }
         let Resync::Asked { missed, .. } = self.at(partition).resync else { return judged };
         let progress = self.at(partition);
-        if progress.subscription != asked.subscription || progress.known.generation != mark.generation {
-            self.question(now, partition);
-        } else if !progress.is_verified() || progress.known.reign != mark.reign {
+        let (known, verified) = (progress.known, progress.is_verified());
+        let same_history = (known.generation, known.reign) == (mark.generation, mark.reign);
+        if progress.subscription != asked.subscription || !verified || !same_history {
+            // What is known has changed meanwhile; it is compared once more.
             self.question(now, partition);
         } else if missed {
             self.desync(now, partition);
