@@ -209,6 +209,51 @@ fn answers_everyone_in_a_drain(start: impl Fn(SocketAddr) -> Proxy) {
     assert!(server.wait().success());
 }
 
+/// The head of an answer, in lower case, and its body without the sizes of chunks: a proxy cuts them where it likes. `None`
+/// if there is no answer.
+fn opened(mut answer: BufReader<TcpStream>) -> io::Result<Option<(String, Box<dyn BufRead>)>> {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if answer.read_line(&mut head)? == 0 {
+            return Ok(None);
+        }
+    }
+    let head = head.to_lowercase();
+    let chunked = head.contains("transfer-encoding: chunked");
+    let body: Box<dyn BufRead> =
+        if chunked { Box::new(BufReader::new(Chunks { answer, left: 0 })) } else { Box::new(answer) };
+    Ok(Some((head, body)))
+}
+
+/// What chunks hold, up to the last one.
+struct Chunks {
+    answer: BufReader<TcpStream>,
+    left: usize,
+}
+
+impl io::Read for Chunks {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let mut size = String::new();
+        while self.left == 0 {
+            // The end of the chunk before is an empty line.
+            if self.answer.read_line(&mut size)? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            if let Ok(left) = usize::from_str_radix(size.trim(), 16) {
+                if left == 0 {
+                    return Ok(0);
+                }
+                self.left = left;
+            }
+            size.clear();
+        }
+        let most = into.len().min(self.left);
+        let count = self.answer.read(&mut into[..most])?;
+        self.left -= count;
+        Ok(count)
+    }
+}
+
 /// As a browser's: it asks again when a connection fails or a stream ends, and is dead for good after any answer that
 /// is no event stream (WHATWG HTML, section 9.2.3).
 struct EventSource {
@@ -246,19 +291,12 @@ impl EventSource {
         let fields =
             format!("Host: localhost\r\nAccept: text/event-stream\r\nOrigin: http://other.test\r\n{resume}");
         write!(stream, "GET {} HTTP/1.1\r\n{fields}\r\n", self.path)?;
-        let mut lines = BufReader::new(stream).lines();
-        let Some(status) = lines.next().transpose()? else { return Ok(()) };
-        let mut head = status.clone();
-        while let Some(line) = lines.next().transpose()?.filter(|line| !line.is_empty()) {
-            head.extend(["\n", &line]);
-        }
-        let head = head.to_lowercase();
-        let alive = status.starts_with("HTTP/1.1 200") && head.contains("content-type: text/event-stream");
+        let Some((head, body)) = opened(BufReader::new(stream))? else { return Ok(()) };
+        let alive = head.starts_with("http/1.1 200") && head.contains("content-type: text/event-stream");
         assert!(alive, "an EventSource would be dead: {head}");
         let (mut connected, mut retry) = (false, false);
-        // Chunk sizes are among the lines and look like no field. After the last chunk, of size 0, the proxy keeps the
-        // connection open.
-        while let Some(line) = lines.next().transpose()?.filter(|line| line != "0") {
+        let mut lines = body.lines();
+        while let Some(line) = lines.next().transpose()? {
             connected |= line == "event: connected";
             retry |= line == "retry: 1000";
             if let Some(id) = line.strip_prefix("id: ") {
