@@ -8,6 +8,7 @@ mod contract;
 mod contract_tests;
 mod faults;
 mod nodes;
+mod promises;
 mod proxy;
 mod sentinel;
 mod server;

@@ -122,6 +122,10 @@ async fn publish(
 /// Sends what the store, the follower and the checks ask.
 async fn ask(link: &Link, session: &Session, mut connection: Connection) -> LinkError {
     loop {
+        if session.is_retired() {
+            // The session ends once its last publishes are answered.
+            return std::future::pending().await;
+        }
         let Some(commands) = link.next_asks(session) else {
             session.asks.notified().await;
             continue;

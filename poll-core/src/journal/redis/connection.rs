@@ -110,10 +110,14 @@ impl LinkError {
         if error.is_timeout() {
             return Self::TimedOut;
         }
+        let unfit = |why: &str| Self::Unfit(why.to_owned());
+        match error.code() {
+            Some("WRONGPASS") => return unfit("it accepts neither the user nor the password"),
+            Some("NOAUTH") => return unfit("it wants a password"),
+            _ => {}
+        }
         match error.kind() {
-            ErrorKind::AuthenticationFailed => {
-                Self::Unfit("it accepts neither the user nor the password".to_owned())
-            }
+            ErrorKind::AuthenticationFailed => unfit("it accepts neither the user nor the password"),
             ErrorKind::RESP3NotSupported | ErrorKind::InvalidClientConfig => Self::Unfit(error.to_string()),
             ErrorKind::Server(_) | ErrorKind::Extension => Self::Refused(Refusal::of_error(error)),
             _ => Self::Lost(error.to_string()),

@@ -33,7 +33,10 @@ pub(super) enum Sign {
         fault: Fault,
     },
     /// It is open and answers nothing.
-    Silent(Fault),
+    Silent {
+        since: Instant,
+        fault: Fault,
+    },
 }
 
 impl Signs {
@@ -42,6 +45,11 @@ impl Signs {
         let fault = Fault::new(FaultKind::Opening, format!("{server} is being connected to"));
         let ended = Sign::Ended { since: now, fault };
         Self { commands: ended.clone(), subscription: ended, refusing: None }
+    }
+
+    /// Since when something does not work, if something does not.
+    pub(super) fn since(&self) -> Option<Instant> {
+        [&self.commands, &self.subscription].into_iter().filter_map(Sign::since).min()
     }
 
     fn health(&self, now: Instant) -> Health {
@@ -66,15 +74,28 @@ impl Sign {
         match self {
             Self::Good => None,
             Self::Ended { since, fault } => (now.duration_since(*since) >= GRACE).then_some(fault),
-            Self::Silent(fault) => Some(fault),
+            Self::Silent { fault, .. } => Some(fault),
         }
+    }
+
+    fn since(&self) -> Option<Instant> {
+        match self {
+            Self::Good => None,
+            Self::Ended { since, .. } | Self::Silent { since, .. } => Some(*since),
+        }
+    }
+
+    /// The connection is open and answers nothing. It counts at once, and so does whatever follows it.
+    pub(super) fn silence(&mut self, now: Instant, fault: Fault) {
+        let before = now.checked_sub(GRACE).unwrap_or(now);
+        *self = Self::Silent { since: self.since().unwrap_or(before).min(before), fault };
     }
 
     /// The connection ended, or could still not be opened.
     pub(super) fn end(&mut self, now: Instant, fault: Fault) {
         match self {
             Self::Good => *self = Self::Ended { since: now, fault },
-            Self::Ended { fault: old, .. } | Self::Silent(old) => *old = fault,
+            Self::Ended { fault: old, .. } | Self::Silent { fault: old, .. } => *old = fault,
         }
     }
 }
@@ -120,7 +141,7 @@ mod tests {
         let now = Instant::now();
         let (mut full, mut silent, mut loading) = (good(), good(), good());
         full.refusing = Some(fault(FaultKind::Full));
-        silent.subscription = Sign::Silent(fault(FaultKind::Silent));
+        silent.subscription.silence(now, fault(FaultKind::Silent));
         loading.refusing = Some(fault(FaultKind::Loading));
         assert_eq!(health([&good(), &full].into_iter(), now), Health::Refusing(fault(FaultKind::Full)));
         assert_eq!(

@@ -196,7 +196,7 @@ impl Link {
         self.change(|state, _| {
             let Some(line) = state.line(session.id) else { return };
             match fault.kind {
-                FaultKind::Silent => line.signs.subscription = Sign::Silent(fault),
+                FaultKind::Silent => line.signs.subscription.silence(Instant::now(), fault),
                 _ => line.signs.subscription.end(Instant::now(), fault),
             }
         });
@@ -239,7 +239,7 @@ impl Link {
                 answers.publish(publish.reply, Err(JournalError::OutcomeUnknown(fault.why.clone()).into()));
             }
             match error {
-                LinkError::TimedOut => line.signs.commands = Sign::Silent(fault),
+                LinkError::TimedOut => line.signs.commands.silence(Instant::now(), fault),
                 _ => line.signs.commands.end(Instant::now(), fault),
             }
         });
@@ -323,7 +323,7 @@ impl Link {
                 let asks = line.take_asked(is_over);
                 if !away && !asks.is_empty() {
                     let why = format!("{}: no answer in time", line.session.address);
-                    line.signs.commands = Sign::Silent(Fault::new(FaultKind::Stalled, why));
+                    line.signs.commands.silence(now, Fault::new(FaultKind::Stalled, why));
                 }
                 late.extend(asks);
             }
@@ -489,7 +489,9 @@ impl State {
             let session =
                 Session::new(self.next_session, node.address, node.partitions, &link.prefix, random);
             let session = Arc::new(session);
-            self.lines.push(Line::new(session.clone(), Instant::now()));
+            // Where a session takes the place of one that is in trouble, the trouble goes on.
+            let since = served_since(&old, &session.partitions);
+            self.lines.push(Line::new(session.clone(), since));
             begun.push(session);
         }
         self.routes = [None; Partition::COUNT];
@@ -517,6 +519,12 @@ impl State {
         asks.into_iter().for_each(|ask| self.ask(ask));
         begun
     }
+}
+
+/// Since when partitions that get another session have had one that does not work.
+fn served_since(old: &[Line], partitions: &[Partition]) -> Instant {
+    let lines = old.iter().filter(|line| line.session.partitions.iter().any(|old| partitions.contains(old)));
+    lines.filter_map(|line| line.signs.since()).min().unwrap_or_else(Instant::now)
 }
 
 /// What a refused command means for the one that is sent next.

@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 
 use super::connection::{Connection, LinkError, Role};
 use super::partition::Partition;
+use super::refusal::Refusal;
 use super::url::{Address, Place, RedisUrl};
 
 /// The servers that are written to, and their partitions, in a fixed order.
@@ -132,7 +133,12 @@ impl Discovery {
             None => Connection::open(&self.url, &source.address, Role::Server, None).await?,
         };
         let mut question = cmd("CLUSTER");
-        let answer = connection.ask(question.arg("SLOTS")).await?;
+        let answer = match connection.ask(question.arg("SLOTS")).await {
+            Err(LinkError::Refused(Refusal::Unknown(why))) => {
+                return Err(LinkError::Unfit(format!("it is not a cluster ({why})")));
+            }
+            answer => answer?,
+        };
         source.connection = Some(connection);
         let topology = Topology::of_slots(&answer, &source.address);
         topology.ok_or_else(|| LinkError::Unfit("it is not a cluster".to_owned()))
