@@ -5,14 +5,21 @@
 -- idempotency keys. ARGV[1] is the operation, ARGV[2] what the caller knows and its settings, packed. Keys that only the
 -- script can name (the channels by last use, the reigns, a channel that makes room) have the same hash tag.
 --
--- All checks come before the first write, which is always SET: unlike UNLINK, Redis refuses it when it is out of memory.
+-- All checks come before the first write, which is always SET or MSET: unlike UNLINK, Redis refuses it when it is out of memory.
 -- Numbers stay below 2^53; text never holds a number as Lua prints it.
 
 local call, pack, unpack, sub = redis.call, struct.pack, struct.unpack, string.sub
 local operation, settings = ARGV[1], ARGV[2]
 
 local generation, count, sealed, reign, process = 0, 0, 0, 0, ''
-local record = call('GET', KEYS[1])
+-- Each command costs about a microsecond, so what belongs together is read and written together.
+local record, channel
+if operation == 'publish' then
+  local found = call('MGET', KEYS[1], KEYS[2])
+  record, channel = found[1], found[2]
+else
+  record = call('GET', KEYS[1])
+end
 if record then
   generation, count, sealed, reign, process = unpack('>I4I8I8I8c8', record)
 end
@@ -53,17 +60,23 @@ local function clock()
   return time[1] * 1000000 + time[2]
 end
 
--- The record of the partition, changed. A process that writes for the first time begins a reign.
-local function save(changes, now)
-  local from = count
+-- The record of the partition, changed, and with it that of the channel, if given. A process that writes for the first
+-- time begins a reign.
+local function save(changes, now, channel_record)
+  local from, begins = count, process ~= this_process
   count = count + changes
-  if process ~= this_process then
+  if begins then
     process, reign = this_process, now
-    call('SET', KEYS[1], pack('>I4I8I8I8c8', generation, count, sealed, reign, process))
+  end
+  record = pack('>I4I8I8I8c8', generation, count, sealed, reign, process)
+  if channel_record then
+    call('MSET', KEYS[1], record, KEYS[2], channel_record)
+  else
+    call('SET', KEYS[1], record)
+  end
+  if begins then
     call('LPUSH', base() .. 'r', pack('>I8I8', reign, from))
     call('LTRIM', base() .. 'r', 0, 15)
-  else
-    call('SET', KEYS[1], pack('>I4I8I8I8c8', generation, count, sealed, reign, process))
   end
 end
 
@@ -85,7 +98,6 @@ if operation == 'publish' then
   local changes = 1
 
   local seq, newest_at, floor, closed, due, keys_due, led = 0, 0, sealed, 0, 0, 0, 0
-  local channel = call('GET', KEYS[2])
   if channel then
     birth, seq, newest_at, floor, closed, due, keys_due, led = unpack(CHANNEL, channel)
     if keyed then
@@ -126,7 +138,26 @@ if operation == 'publish' then
     changes = 2
   end
 
-  save(changes, now)
+  local before = seq
+  local first_at = math.max(now, floor + 1)
+  if messages > 0 then
+    seq = seq + messages
+    newest_at = first_at + messages - 1
+    floor = newest_at
+  end
+  if closes then
+    closed = 1
+  end
+  local looks = now >= due or due > now + period
+  if looks then
+    due = now + period
+  end
+  local keys_expire = keyed and (now >= keys_due or keys_due > now + window)
+  if keys_expire then
+    keys_due = now + math.floor(window / 4)
+  end
+  save(changes, now, pack(CHANNEL, birth, seq, newest_at, floor, closed, due, keys_due, led))
+
   if victim then
     local forgotten = call('GET', base() .. 'm:' .. victim)
     local was = forgotten and unpack('>I4', forgotten) or 0
@@ -142,13 +173,10 @@ if operation == 'publish' then
     call('UNLINK', KEYS[3], base() .. 'k:' .. name, base() .. 'o:' .. name)
   end
 
-  local before = seq
-  local first_at = math.max(now, floor + 1)
   local entries, bytes = {}, 0
   for place = 1, messages do
     local entry = pack('>I8', first_at + place - 1) .. ARGV[drafts + place]
-    seq = seq + 1
-    local id = string.format('%.0f-0', seq)
+    local id = string.format('%.0f-0', before + place)
     if most > 0 and place == messages then
       call('XADD', KEYS[3], 'MAXLEN', '~', most, id, 'm', entry)
     else
@@ -159,13 +187,6 @@ if operation == 'publish' then
       entries[2 * place - 1] = pack('>I4', #entry)
       entries[2 * place] = entry
     end
-  end
-  if messages > 0 then
-    newest_at = first_at + messages - 1
-    floor = newest_at
-  end
-  if closes then
-    closed = 1
   end
 
   if keyed then
@@ -188,16 +209,14 @@ if operation == 'publish' then
     if gone > 0 then
       call('LTRIM', KEYS[5], gone, -1)
     end
-    if now >= keys_due or keys_due > now + window then
-      keys_due = now + math.floor(window / 4)
+    if keys_expire then
       local expiry = string.format('%.0f', math.floor(window / 800) + 1000)
       call('PEXPIRE', KEYS[4], expiry)
       call('PEXPIRE', KEYS[5], expiry)
     end
   end
 
-  if now >= due or due > now + period then
-    due = now + period
+  if looks then
     call('ZADD', base() .. 'u', string.format('%.0f', now), name)
     if age > 0 then
       call('PEXPIRE', KEYS[3], string.format('%.0f', math.floor((age + 2 * period) / 1000)))
@@ -217,12 +236,12 @@ if operation == 'publish' then
       if low > first then
         local trimmed = call('XTRIM', KEYS[3], 'MINID', '~', string.format('%.0f-0', low), 'LIMIT', 1000)
         if trimmed >= 1000 then
-          due = now
+          -- There is more; the next publish goes on.
+          call('SET', KEYS[2], pack(CHANNEL, birth, seq, newest_at, floor, closed, now, keys_due, led))
         end
       end
     end
   end
-  call('SET', KEYS[2], pack(CHANNEL, birth, seq, newest_at, floor, closed, due, keys_due, led))
 
   local kept = pack('>I4I8I8BI4', birth, before, first_at, closed, messages)
   local text = pack('>c1I4I8I8', 'K', generation, count, reign) .. kept .. pack('>I2', #name) .. name
@@ -295,8 +314,7 @@ if operation == 'seal' then
     if reach > now_millis then
       led = now
     end
-    save(0, now)
-    call('SET', KEYS[2], pack(CHANNEL, birth, seq, newest_at, floor, closed, due, keys_due, led))
+    save(0, now, pack(CHANNEL, birth, seq, newest_at, floor, closed, due, keys_due, led))
   end
   return head('D') .. pack('>I8I4I8', math.min(millis, math.max(reach, over)), birth, seq)
 end
