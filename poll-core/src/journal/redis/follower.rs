@@ -11,70 +11,19 @@
 //! script has compared it with what this node knows (see [`generation`](super::generation)).
 
 mod channels;
+mod effect;
 mod progress;
 #[cfg(test)]
 mod tests;
-
-use std::sync::Arc;
-use std::time::Duration;
 
 use super::announcement::{Announcement, Change, Content, Kept};
 use super::generation::{Generation, Mark};
 use super::partition::Partition;
 use super::script::{Call, Newest, Range, Status, Verdict};
-use crate::journal::Host;
 use crate::types::{ChannelName, Ending, Epoch, Followed, Loaded, Message, Run, Seq, Timestamp};
 use channels::Channels;
+pub(super) use effect::{Effect, Install, OwnedRun, Shown};
 use progress::{Progress, Resync};
-
-/// How long what has to come may be on its way before it is asked for.
-const LATE: Duration = Duration::from_millis(100);
-
-/// How long a publisher or a check waits for what is not visible before the channel is dropped from memory instead,
-/// so that its readers load it; and how long a question may take before it is asked again.
-const PATIENCE: Duration = Duration::from_secs(1);
-
-/// What the follower needs of the store.
-pub(super) trait Shown {
-    /// See [`Host::follow`].
-    fn follow(&self, channel: &ChannelName, run: &Run<'_>) -> Followed;
-    /// See [`Host::newest`].
-    fn newest(&self, channel: &ChannelName) -> Option<(Epoch, Seq, Ending)>;
-    /// See [`Host::reset`].
-    fn reset(&self, channel: &ChannelName);
-}
-
-impl Shown for Host {
-    fn follow(&self, channel: &ChannelName, run: &Run<'_>) -> Followed {
-        Self::follow(self, channel, run)
-    }
-
-    fn newest(&self, channel: &ChannelName) -> Option<(Epoch, Seq, Ending)> {
-        Self::newest(self, channel)
-    }
-
-    fn reset(&self, channel: &ChannelName) {
-        Self::reset(self, channel);
-    }
-}
-
-/// What is to be done outside. `P` stands for a publisher, `C` for a reader that waits for a check. One that fails needs
-/// no word, except a read: everything is asked for again in time.
-#[derive(Debug)]
-pub(super) enum Effect<P, C> {
-    /// Ask a partition for its state.
-    Ask(Partition),
-    /// Begin a generation after this one, in place of what was found.
-    Renew(Partition, Generation, Mark),
-    /// Ask how far these channels are.
-    Compare(Newest),
-    /// Read a channel's messages after this one.
-    Read(ChannelName, Epoch, Seq),
-    /// What was published is visible, or the channel is not in memory.
-    Answer(P),
-    /// What the check asked for is visible, or the channel is not in memory.
-    Checked(C),
-}
 
 /// What was known of a partition when a command was sent to it; to be given back with the reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,34 +40,6 @@ pub(super) enum Judged<T> {
     Done(Mark, T),
     /// It was not executed. To be sent again once [`Follower::publishing`] says so.
     Again,
-}
-
-/// What to do with a channel that was loaded.
-#[derive(Debug)]
-pub(super) enum Install {
-    /// Install this at once, before anything else is given to the follower.
-    Now(Option<Loaded>),
-    /// What was loaded is out of date; load it again.
-    Again,
-}
-
-/// The messages of one publish, or some that were read.
-#[derive(Debug, Clone)]
-pub(super) struct OwnedRun {
-    pub(super) epoch: Epoch,
-    pub(super) after: Seq,
-    pub(super) messages: Vec<Arc<Message>>,
-    pub(super) ending: Ending,
-}
-
-impl OwnedRun {
-    fn as_run(&self) -> Run<'_> {
-        Run { epoch: self.epoch, after: self.after, messages: &self.messages, ending: self.ending }
-    }
-
-    fn newest(&self) -> Seq {
-        self.messages.last().map_or(self.after, |message| message.seq)
-    }
 }
 
 /// Follows all partitions for one node.

@@ -1,6 +1,6 @@
 //! The channels that have something pending: a load, a hole, a publisher or a reader that waits.
 
-use super::{Effect, Install, LATE, OwnedRun, PATIENCE, Shown};
+use super::effect::{Effect, Install, LATE, OwnedRun, PATIENCE, Shown};
 use crate::journal::redis::partition::Partition;
 use crate::journal::redis::script::Range;
 use crate::types::{ChannelName, Ending, Epoch, Followed, Loaded, NameMap, Seq, Timestamp};

@@ -1,10 +1,8 @@
 //! How far a node has got with one partition.
 
-use super::{LATE, PATIENCE};
+use super::effect::{LATE, PATIENCE, Shown};
 use crate::journal::redis::generation::{Mark, Reign};
 use crate::types::{ChannelName, NameMap, Timestamp};
-
-use super::Shown;
 
 /// One partition, as this node knows it.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use redis::Cmd;
 
-use super::{Call, Known, Script};
+use super::call::{Call, Known, Script};
 use crate::journal::redis::fields::{Fields, Result};
 use crate::journal::redis::generation::{Birth, Mark};
 use crate::journal::redis::partition::Partition;

@@ -2,7 +2,7 @@
 
 use redis::Cmd;
 
-use super::{Call, Known, Script};
+use super::call::{Call, Known, Script};
 use crate::journal::redis::fields::{Fields, Garbled, Result};
 use crate::journal::redis::generation::{Birth, Generation, Mark};
 use crate::journal::redis::partition::Partition;

@@ -4,7 +4,7 @@ use redis::Cmd;
 use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
 
-use super::{Call, Known, Script, micros};
+use super::call::{Call, Known, Script, micros};
 use crate::journal::redis::announcement::Kept;
 use crate::journal::redis::entry::Draft;
 use crate::journal::redis::fields::{Fields, Garbled, Result};

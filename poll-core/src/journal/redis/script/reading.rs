@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use redis::Cmd;
 
-use super::{Call, Known, Script};
+use super::call::{Call, Known, Script};
 use crate::journal::redis::entry;
 use crate::journal::redis::fields::{Fields, Garbled, Result};
 use crate::journal::redis::generation::{Birth, Generation, Mark};
