@@ -12,6 +12,7 @@ use http::uri::Scheme;
 use crate::backoff::BackoffSettings;
 use crate::connect::{Connect, Tcp};
 use crate::error::Error;
+use crate::notice::{Notice, Observer};
 use crate::pool::{Keep, Pool};
 use crate::stats::{Counts, Stats};
 
@@ -40,6 +41,7 @@ pub(crate) struct Inner {
     pub(crate) settings: Settings,
     pub(crate) connector: Box<dyn Connect>,
     pub(crate) pool: Arc<Pool>,
+    observer: Option<Observer>,
     /// Of requests outside subscriptions.
     pub(crate) stats: Arc<Stats>,
 }
@@ -61,6 +63,14 @@ pub(crate) struct Settings {
     pub(crate) max_answer_bytes: usize,
 }
 
+impl Inner {
+    pub(crate) fn notice(&self, notice: &Notice<'_>) {
+        if let Some(observer) = &self.observer {
+            observer(notice);
+        }
+    }
+}
+
 impl Settings {
     /// How long a stream may be silent: one heartbeat may be lost and the next may be late.
     pub(crate) fn silence(&self) -> Duration {
@@ -76,6 +86,7 @@ pub struct Builder {
     keep: Keep,
     settings: Settings,
     connector: Box<dyn Connect>,
+    observer: Option<Observer>,
 }
 
 impl Client {
@@ -103,6 +114,7 @@ impl Client {
                 max_answer_bytes: 16 * 1024 * 1024,
             },
             connector: Box::new(Tcp),
+            observer: None,
         }
     }
 
@@ -194,6 +206,27 @@ impl Builder {
         self
     }
 
+    /// Is told of failures that are retried, and of the first success after them, by all subscriptions and publishes of
+    /// the client.
+    ///
+    /// ```
+    /// use poll_client::{Client, Notice};
+    ///
+    /// let client = Client::builder("http://127.0.0.1:8080")
+    ///     .observe(|notice| match notice {
+    ///         Notice::Retrying { error, wait } => eprintln!("{error}; trying again in {wait:?}"),
+    ///         Notice::Recovered => eprintln!("connected again"),
+    ///         _ => {}
+    ///     })
+    ///     .build()?;
+    /// # Ok::<(), poll_client::Error>(())
+    /// ```
+    #[must_use]
+    pub fn observe(mut self, observer: impl Fn(&Notice<'_>) + Send + Sync + 'static) -> Self {
+        self.observer = Some(Box::new(observer));
+        self
+    }
+
     /// Checks the settings and builds the client.
     ///
     /// # Errors
@@ -216,6 +249,7 @@ impl Builder {
             headers,
             settings: self.settings,
             connector: self.connector,
+            observer: self.observer,
             pool: Pool::new(self.keep),
             stats: Arc::default(),
         };

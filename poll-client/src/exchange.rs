@@ -14,12 +14,16 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::time::timeout;
 
 use crate::client::Inner;
 use crate::error::{Error, Problem};
 use crate::pool::{Pool, Sender};
 use crate::stats::Stats;
+
+/// Everything but RFC 3986's unreserved characters.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A request to be made.
 pub(crate) struct Call {
@@ -53,6 +57,11 @@ pub(crate) struct Answer {
 struct Lease {
     sender: Sender,
     pool: Arc<Pool>,
+}
+
+/// Percent-encodes a path segment or a query value.
+pub(crate) fn encode(text: &str) -> impl std::fmt::Display {
+    utf8_percent_encode(text, ENCODED).to_string()
 }
 
 impl Call {

@@ -1,4 +1,4 @@
-//! The Rust client of a poll server: publish to a channel, and subscribe to it with any HTTP pattern.
+//! The Rust client of a poll server: publish to channels, and subscribe to one or several with any HTTP pattern.
 //!
 //! # What
 //! [`Client`] knows the server and pools its connections. Each pattern is a type ([`ShortPoll`], [`LongPoll`],
@@ -19,7 +19,8 @@
 //! while let Some(event) = events.try_next().await? {
 //!     match event {
 //!         Event::Message(message) => println!("{} {:?}", message.seq, message.content.text()),
-//!         Event::Missed { count, reset } => println!("missed {count:?}, reset: {reset}"),
+//!         Event::Missed { channel, count, reset } => println!("missed {count:?} of {channel}, reset: {reset}"),
+//!         Event::Refused { channel } => println!("may not read {channel}"),
 //!         Event::Closed { reason } => println!("closed: {reason:?}"),
 //!     }
 //! }
@@ -33,6 +34,7 @@
 //! [`Subscription`] does all that once for every pattern.
 //!
 //! - Every pattern resumes by cursor. Messages are never skipped without an [`Event::Missed`].
+//! - Several channels are one request, and a list that changes ([`ChannelList`]) costs the others nothing.
 //! - Transient failures are retried with full jitter ([`backoff`]) after any `Retry-After`.
 //! - Connections are reused: up to 10 idle ones are kept for 90 s.
 //! - Every wait has a deadline: the server's wait plus 5 s, or two and a half heartbeats.
@@ -43,6 +45,7 @@
 //! processed.
 
 pub mod backoff;
+mod channels;
 mod client;
 pub mod connect;
 mod error;
@@ -50,10 +53,14 @@ mod exchange;
 mod http2;
 mod message;
 pub mod ndjson;
+mod notice;
 pub mod pattern;
 mod pool;
+mod position;
 mod publish;
 mod reader;
+mod reading;
+mod source;
 pub mod sse;
 mod stats;
 mod subscription;
@@ -61,12 +68,14 @@ mod tracker;
 mod wire;
 
 pub use backoff::BackoffSettings;
+pub use channels::{ChannelList, Channels};
 pub use client::{Builder, Client};
 pub use error::{Error, Problem};
 pub use message::{Closed, Content, Event, Message, StartAt};
+pub use notice::Notice;
 pub use pattern::progress::{Progress, Step};
 pub use pattern::{ChunkedStream, EventSource, LongPoll, Push, ShortPoll};
-pub use poll_core::{ChannelName, Cursor, IdempotencyKey, Payload, Seq, Timestamp};
+pub use poll_core::{ChannelName, Cursor, IdempotencyKey, Payload, Seq, Timestamp, Token};
 pub use publish::Receipt;
 pub use stats::{Counts, Stats};
 pub use subscription::Subscription;

@@ -5,22 +5,30 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use poll_core::{Cursor, Seq, Timestamp};
+use poll_core::{ChannelName, Cursor, Seq, Timestamp, Token};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-/// One thing that happened on a channel.
+/// One thing that happened on a channel, or on all of them.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// A message.
     Message(Message),
     /// Messages were no longer retained; the next one is the oldest that is.
     Missed {
+        /// Of this channel.
+        channel: ChannelName,
         /// How many, if known.
         count: Option<u64>,
         /// The channel was created anew, or the position never was one of it: numbering starts over.
         reset: bool,
+    },
+    /// The reader may not read this channel. The subscription goes on with the others, and with this one should the server
+    /// change its mind. If none may be read, it ends with [`Error::Refused`](crate::Error::Refused) instead.
+    Refused {
+        /// The channel.
+        channel: ChannelName,
     },
     /// No more messages will come, and the subscription ends.
     Closed {
@@ -33,18 +41,21 @@ pub enum Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Closed {
-    /// The channel has ended and was read to its end.
+    /// The channel has ended and was read to its end; of several, all.
     Ended,
 }
 
 /// One message.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Message {
+    /// Where it was published.
+    pub channel: ChannelName,
     /// 1, 2, 3, … on its channel.
     pub seq: Seq,
     /// Its UUIDv7, which streams do not send.
     pub id: Option<Uuid>,
-    /// The position after it.
+    /// The position after it, on its channel. With several channels
+    /// [`Subscription::position`](crate::Subscription::position) is the position in all.
     pub cursor: Cursor,
     /// When it was published, by the server's clock.
     pub at: Timestamp,
@@ -103,14 +114,29 @@ impl PartialEq for Content {
     }
 }
 
-/// Where a subscription starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// Where a subscription starts, on each of its channels.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum StartAt {
     /// With the oldest retained message.
     Oldest,
     /// With the next message published. Polls open a stream once to learn the current position.
     #[default]
     Now,
-    /// After this position.
-    After(Cursor),
+    /// After this position: a message's cursor, or [`Subscription::position`](crate::Subscription::position).
+    ///
+    /// Channels that the token does not know start with the next message published. One channel's cursor given for several
+    /// channels belongs to the one that it came from; a cursor that came from none of them is a reset of all.
+    After(Token),
+}
+
+impl Event {
+    /// The channel it happened on, unless it happened on all.
+    #[must_use]
+    pub fn channel(&self) -> Option<&ChannelName> {
+        match self {
+            Self::Message(message) => Some(&message.channel),
+            Self::Missed { channel, .. } | Self::Refused { channel } => Some(channel),
+            Self::Closed { .. } => None,
+        }
+    }
 }

@@ -15,10 +15,11 @@ use uuid::Uuid;
 use crate::backoff::Backoff;
 use crate::client::{Client, header_value};
 use crate::error::Error;
-use crate::exchange::{Call, Repeat};
+use crate::exchange::{Call, Repeat, encode};
 use crate::message::Message;
+use crate::notice::Notice;
 use crate::pattern::progress::Step;
-use crate::reader::encode;
+use crate::source::Health;
 use crate::wire::{Record, cursor, id, read, timestamp};
 
 /// The server's record of a published message.
@@ -114,7 +115,7 @@ impl Client {
         let call = Call::get(message_path(channel, at), inner.settings.answer_within);
         let answer = inner.ask(&call, &inner.stats, &[200]).await?;
         let body = answer.whole(inner.settings.max_answer_bytes, inner.settings.answer_within).await?;
-        read::<Record<'_>>(&body)?.message(at.epoch)
+        read::<Record<'_>>(&body)?.message(channel, at.epoch)
     }
 
     async fn post(&self, call: &Call) -> Result<Bytes, Error> {
@@ -125,14 +126,22 @@ impl Client {
 
     async fn post_until_done(&self, call: &Call) -> Result<Bytes, Error> {
         let mut backoff = Backoff::new(self.inner.settings.backoff);
+        let mut health = Health::Fine;
         loop {
             let error = match self.post(call).await {
-                Ok(body) => return Ok(body),
+                Ok(body) => {
+                    if health == Health::Failing {
+                        self.inner.notice(&Notice::Recovered);
+                    }
+                    return Ok(body);
+                }
                 Err(error) if !error.is_transient() => return Err(error),
                 Err(error) => error,
             };
             let Some(wait) = backoff.failed(error.retry_after()) else { return Err(error) };
+            health = Health::Failing;
             self.inner.stats.retries.add(1);
+            self.inner.notice(&Notice::Retrying { error: &error, wait });
             tokio::time::sleep(wait).await;
         }
     }

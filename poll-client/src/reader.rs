@@ -1,70 +1,141 @@
-//! What every pattern needs: a channel and a position, and how requests carry them and answers move them.
+//! What every pattern needs: channels and a position in each, and how requests carry them and answers move them.
+//!
+//! One channel is asked for with its cursor, several with a compound token that is put together from theirs. So a
+//! channel can be added or removed between two requests without touching the others.
 
+mod lane;
+mod lookup;
+
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use poll_core::ChannelName;
+use poll_core::{ChannelName, Cursor};
 
+use self::lane::{Access, Asked, Lane, query};
+use crate::channels::List;
 use crate::client::Client;
 use crate::error::Error;
-use crate::exchange::Call;
-use crate::message::{Event, StartAt};
-use crate::ndjson::Lines;
+use crate::message::Event;
+use crate::position::{Returned, compound};
+use crate::source::Out;
 use crate::stats::Stats;
-use crate::subscription::Out;
-use crate::tracker::Tracker;
-use crate::wire::{Line, PollAnswer};
+use crate::wire::{Gap, Line, PollAnswer};
 
-/// Everything but RFC 3986's unreserved characters.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(crate) use self::lookup::Lookup;
 
 pub(crate) struct Reader {
     pub(crate) client: Client,
-    pub(crate) channel: ChannelName,
-    pub(crate) tracker: Tracker,
     pub(crate) stats: Arc<Stats>,
+    lanes: Vec<Lane>,
+    returned: Returned,
 }
 
 /// What a poll was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Polled {
-    /// Messages came, or the channel ended.
+    /// Messages came, or the channels ended.
     Something,
     Nothing,
 }
 
 impl Reader {
-    pub(crate) fn new(client: &Client, channel: &ChannelName, start: StartAt) -> Self {
-        let (client, channel) = (client.clone(), channel.clone());
-        Self { client, channel, tracker: Tracker::new(start), stats: Arc::default() }
+    pub(crate) fn new(client: &Client, returned: Returned) -> Self {
+        Self { client: client.clone(), stats: Arc::default(), lanes: Vec::new(), returned }
     }
 
-    /// `path` with channel and position as its query.
+    /// Takes over a changed list, and gives back the channels of which nothing more may be returned.
+    pub(crate) fn relist(&mut self, list: &List) -> Vec<ChannelName> {
+        let mut before = std::mem::take(&mut self.lanes);
+        for entry in &list.entries {
+            let stays = before.iter().position(|lane| lane.ticket == entry.ticket);
+            let lane = stays.map_or_else(|| Lane::new(entry), |index| before.swap_remove(index));
+            self.lanes.push(lane);
+        }
+        self.returned.forget_all_but(list);
+        before.into_iter().map(|lane| lane.channel).collect()
+    }
+
+    pub(crate) fn has_channels(&self) -> bool {
+        !self.lanes.is_empty()
+    }
+
+    /// `path` with channels and positions as its query.
     pub(crate) fn target(&self, path: &str) -> String {
-        let mut target = format!("{path}?channel={}", encode(self.channel.as_str()));
-        match (self.tracker.position(), self.tracker.start()) {
-            (Some(cursor), _) => drop(write!(target, "&cursor={cursor}")),
-            // Explicit, because polls and streams have different defaults.
-            (None, StartAt::Oldest) => target.push_str("&last_id=0"),
-            (None, StartAt::Now | StartAt::After(_)) => {}
+        let mut target = self.channels(path);
+        match self.token() {
+            Some(_) if self.is_at_the_oldest() => target.push_str("&last_id=0"),
+            Some(token) => {
+                let _ = write!(target, "&cursor={token}");
+            }
+            None => {}
         }
         target
     }
 
-    /// Queues the events of a polled answer and moves the position.
+    /// Whether the one channel is read from its beginning, whatever its epoch.
+    pub(crate) fn is_at_the_oldest(&self) -> bool {
+        matches!(&self.lanes[..], [lane] if lane.tracker.position().is_none() && lane.after().is_some())
+    }
+
+    /// `path` with channels only.
+    pub(crate) fn channels(&self, path: &str) -> String {
+        query(path, self.lanes.iter())
+    }
+
+    /// The positions known; `None` if there are none.
+    pub(crate) fn token(&self) -> Option<String> {
+        if let [lane] = &self.lanes[..] {
+            return lane.after().map(|cursor| cursor.to_string());
+        }
+        compound(self.lanes.iter().filter_map(|lane| Some((lane.key, lane.after()?))))
+    }
+
+    /// A lane by its channel, which only answers about several channels name.
+    pub(crate) fn lane(&mut self, channel: Option<&str>) -> Result<&mut Lane, Error> {
+        let named = |lane: &&mut Lane| channel.is_none_or(|channel| lane.channel.as_str() == channel);
+        match (&mut self.lanes[..], channel) {
+            ([lane], None) => Ok(lane),
+            (_, None) => Err(Error::Protocol("no channel where several were asked for".to_owned())),
+            (lanes, Some(channel)) => lanes.iter_mut().find(named).ok_or_else(|| {
+                Error::Protocol(format!("an answer about the channel {channel}, which was not asked for"))
+            }),
+        }
+    }
+
+    pub(crate) fn lane_of(&mut self, channel: &ChannelName) -> Result<&mut Lane, Error> {
+        self.lane((self.asked() == Asked::Several).then_some(channel.as_str()))
+    }
+
+    /// The message that a line announces without containing it.
+    pub(crate) fn announced(&mut self, line: &Line<'_>) -> Result<(ChannelName, Cursor), Error> {
+        let asked = self.asked();
+        let lane = self.lane(line.channel.as_deref())?;
+        Ok((lane.channel.clone(), lane.part_of(line.required_token()?, asked)?))
+    }
+
+    /// Queues the events of a polled answer and moves the positions.
     pub(crate) fn polled(&mut self, answer: PollAnswer<'_>, out: &mut Out<Event>) -> Result<Polled, Error> {
         out.backoff.reset();
-        if answer.missed.is_some() || answer.reset {
-            self.tracker.missed(answer.missed, answer.reset, None, &mut out.queue, &self.stats);
+        self.refused(&answer.refused, out);
+        let stats = self.stats.clone();
+        for Gap { channel, count, reset } in answer.gaps() {
+            self.lane(channel)?.tracker.missed(count, reset, None, &mut out.queue, &stats);
         }
-        let empty = answer.messages.is_empty();
+        let (empty, asked) = (answer.messages.is_empty(), self.asked());
         for record in answer.messages {
-            let message = record.message(answer.cursor.epoch)?;
-            self.tracker.message(message, &mut out.queue, &self.stats);
+            let lane = self.lane(record.channel.as_deref())?;
+            let epoch = lane.part_of(&answer.cursor, asked)?.epoch;
+            let message = record.message(&lane.channel, epoch)?;
+            lane.tracker.message(message, &mut out.queue, &stats);
         }
-        self.tracker.stands_at(answer.cursor);
+        for lane in &mut self.lanes {
+            if lane.access == Access::Granted {
+                let cursor = lane.part_of(&answer.cursor, asked)?;
+                lane.tracker.stands_at(cursor);
+            }
+        }
         if !empty {
             return Ok(Polled::Something);
         }
@@ -78,19 +149,27 @@ impl Reader {
 
     /// Queues the event of a stream's line and moves the position.
     pub(crate) fn line(&mut self, line: &Line<'_>, out: &mut Out<Event>) -> Result<(), Error> {
-        if let Some(message) = line.message()? {
+        let (stats, asked) = (self.stats.clone(), self.asked());
+        if line.message.is_some() {
+            let lane = self.lane(line.channel.as_deref())?;
+            let cursor = lane.part_of(line.required_token()?, asked)?;
+            let message = line.message(&lane.channel, cursor)?;
             out.backoff.reset();
-            self.tracker.message(message, &mut out.queue, &self.stats);
+            lane.tracker.message(message, &mut out.queue, &stats);
             return Ok(());
         }
         match &*line.kind {
             // Not a success: a server may say this and break off every time.
-            "connected" => self.tracker.connected(line.required_cursor()?),
+            "connected" => {
+                self.refused(&line.refused, out);
+                self.connected(line)?;
+            }
             "heartbeat" => out.backoff.reset(),
             "reset" => {
-                let cursor = line.required_cursor()?;
-                let reset = line.reset || line.missed.is_none() || self.is_foreign(cursor);
-                self.tracker.missed(line.missed, reset, Some(cursor), &mut out.queue, &self.stats);
+                let lane = self.lane(line.channel.as_deref())?;
+                let cursor = lane.part_of(line.required_token()?, asked)?;
+                let reset = line.reset || line.missed.is_none() || lane.tracker.is_foreign(cursor);
+                lane.tracker.missed(line.missed, reset, Some(cursor), &mut out.queue, &stats);
             }
             "closed" if line.reason.as_deref() == Some("ended") => out.close(),
             "closed" => return Err(Error::Draining),
@@ -99,42 +178,47 @@ impl Reader {
         Ok(())
     }
 
-    /// Whether the cursor belongs to another epoch of the channel.
-    fn is_foreign(&self, cursor: poll_core::Cursor) -> bool {
-        self.tracker
-            .position()
-            .is_some_and(|at| at.epoch != cursor.epoch && at.epoch != poll_core::Epoch::ZERO)
+    fn connected(&mut self, line: &Line<'_>) -> Result<(), Error> {
+        let (token, asked) = (line.required_token()?, self.asked());
+        for lane in self.lanes.iter_mut().filter(|lane| lane.access == Access::Granted) {
+            let cursor = lane.part_of(token, asked)?;
+            lane.tracker.connected(cursor);
+        }
+        Ok(())
     }
 
-    /// Finds the current position for a poll that starts now, by opening a stream.
-    pub(crate) async fn find_start(&mut self) -> Result<(), Error> {
-        if self.tracker.position().is_some() || self.tracker.start() != StartAt::Now {
-            return Ok(());
+    fn asked(&self) -> Asked {
+        if self.lanes.len() == 1 { Asked::One } else { Asked::Several }
+    }
+
+    fn refused(&mut self, names: &[Cow<'_, str>], out: &mut Out<Event>) {
+        for lane in &mut self.lanes {
+            lane.set_access(lane.access_in(names), out);
         }
-        let settings = &self.client.inner.settings;
-        let call = Call::get(self.target("/api/stream"), settings.answer_within);
-        let mut answer = self.client.inner.ask(&call, &self.stats, &[200]).await?;
-        let mut lines = Lines::new(settings.max_answer_bytes);
-        loop {
-            let Some(piece) = answer.piece(settings.answer_within).await? else { return Err(Error::Cut) };
-            lines.feed(&piece);
-            while let Some(line) = lines.next_line()? {
-                let line = Line::read(&line)?;
-                if line.kind == "connected" {
-                    self.tracker.connected(line.required_cursor()?);
-                    return Ok(());
-                }
-            }
-        }
+    }
+
+    /// Finds positions that only the server knows.
+    pub(crate) async fn find_start(&mut self, lookup: Lookup, out: &mut Out<Event>) -> Result<(), Error> {
+        lookup::find(&self.client, &self.stats, &mut self.lanes, lookup, out).await
     }
 
     /// How long a stream may be silent.
     pub(crate) fn silence(&self) -> Duration {
         self.client.inner.settings.silence()
     }
-}
 
-/// Percent-encodes a path segment or a query value.
-pub(crate) fn encode(text: &str) -> impl std::fmt::Display {
-    utf8_percent_encode(text, ENCODED).to_string()
+    /// An event has been returned.
+    pub(crate) fn returned(&mut self, event: &Event) {
+        if let Event::Message(message) = event
+            && let Some(lane) = self.lanes.iter().find(|lane| lane.channel == message.channel)
+        {
+            self.returned.stands_at(lane.ticket, message.cursor);
+        }
+    }
+
+    /// All events have been returned.
+    pub(crate) fn returned_all(&mut self) {
+        let positions = self.lanes.iter().filter_map(|lane| Some((lane.ticket, lane.tracker.position()?)));
+        self.returned.all_stand_at(positions);
+    }
 }

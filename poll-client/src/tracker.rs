@@ -5,15 +5,17 @@
 
 use std::collections::VecDeque;
 
-use poll_core::{Cursor, Epoch};
+use poll_core::{ChannelName, Cursor, Epoch};
 
-use crate::message::{Event, Message, StartAt};
+use crate::channels::Begin;
+use crate::message::{Event, Message};
 use crate::stats::Stats;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Tracker {
-    start: StartAt,
-    /// After the last message returned, or as the server said.
+    channel: ChannelName,
+    begin: Begin,
+    /// After the last message queued, or as the server said.
     position: Option<Cursor>,
     next: Next,
 }
@@ -28,16 +30,16 @@ enum Next {
 }
 
 impl Tracker {
-    pub(crate) fn new(start: StartAt) -> Self {
-        let position = match start {
-            StartAt::After(cursor) => Some(cursor),
-            StartAt::Oldest | StartAt::Now => None,
+    pub(crate) fn new(channel: ChannelName, begin: Begin) -> Self {
+        let position = match begin {
+            Begin::After(cursor) => Some(cursor),
+            Begin::Oldest | Begin::Now | Begin::Perhaps(_) => None,
         };
-        Self { start, position, next: Next::Follows }
+        Self { channel, begin, position, next: Next::Follows }
     }
 
-    pub(crate) fn start(&self) -> StartAt {
-        self.start
+    pub(crate) fn begin(&self) -> Begin {
+        self.begin
     }
 
     pub(crate) fn position(&self) -> Option<Cursor> {
@@ -50,11 +52,16 @@ impl Tracker {
         self.next = Next::Follows;
     }
 
-    /// A stream's start, which only a reader that asked for "now" does not know.
+    /// A stream's start, which only the server knew.
     pub(crate) fn connected(&mut self, cursor: Cursor) {
-        if self.position.is_none() && self.start == StartAt::Now {
+        if self.position.is_none() && self.begin != Begin::Oldest {
             self.stands_at(cursor);
         }
+    }
+
+    /// Whether the cursor belongs to another epoch of the channel.
+    pub(crate) fn is_foreign(&self, cursor: Cursor) -> bool {
+        self.position.is_some_and(|at| at.epoch != cursor.epoch && at.epoch != Epoch::ZERO)
     }
 
     /// Messages were missed. Reading continues at `cursor`, if given.
@@ -67,7 +74,7 @@ impl Tracker {
         stats: &Stats,
     ) {
         stats.missed.add(count.unwrap_or(0));
-        events.push_back(Event::Missed { count, reset });
+        events.push_back(Event::Missed { channel: self.channel.clone(), count, reset });
         self.position = cursor.or(self.position);
         self.next = Next::Any;
     }
@@ -82,7 +89,7 @@ impl Tracker {
                     self.missed(None, true, None, events, stats);
                     None
                 }
-                None if self.start == StartAt::Oldest => Some(0),
+                None if self.begin == Begin::Oldest => Some(0),
                 None => None,
             };
             if let Some(before) = before {
@@ -113,9 +120,20 @@ mod tests {
         Cursor { epoch: Epoch::new(epoch), seq: Seq::new(seq) }
     }
 
+    fn channel() -> ChannelName {
+        ChannelName::parse("c").unwrap()
+    }
+
     fn message(epoch: u64, seq: u64) -> Message {
-        let content = Content::Binary(Default::default());
-        Message { seq: Seq::new(seq), id: None, cursor: at(epoch, seq), at: Timestamp::ZERO, content }
+        let (channel, content) = (channel(), Content::Binary(Default::default()));
+        Message {
+            channel,
+            seq: Seq::new(seq),
+            id: None,
+            cursor: at(epoch, seq),
+            at: Timestamp::ZERO,
+            content,
+        }
     }
 
     /// Messages as their numbers, missed ones as negative counts, a reset as -1000.
@@ -126,13 +144,14 @@ mod tests {
                 Event::Message(message) => message.seq.get() as i64,
                 Event::Missed { reset: true, .. } => -1000,
                 Event::Missed { count, .. } => -(count.unwrap() as i64),
-                Event::Closed { .. } => 0,
+                Event::Refused { .. } | Event::Closed { .. } => 0,
             })
             .collect()
     }
 
-    fn run(start: StartAt, seqs: &[(u64, u64)]) -> Vec<i64> {
-        let (mut tracker, mut events, stats) = (Tracker::new(start), VecDeque::new(), Stats::default());
+    fn run(begin: Begin, seqs: &[(u64, u64)]) -> Vec<i64> {
+        let (mut tracker, mut events, stats) =
+            (Tracker::new(channel(), begin), VecDeque::new(), Stats::default());
         for &(epoch, seq) in seqs {
             tracker.message(message(epoch, seq), &mut events, &stats);
         }
@@ -141,18 +160,19 @@ mod tests {
 
     #[test]
     fn repeats_are_dropped_and_holes_reported() {
-        assert_eq!(run(StartAt::Oldest, &[(7, 1), (7, 2), (7, 2), (7, 1), (7, 5)]), [1, 2, -2, 5]);
-        assert_eq!(run(StartAt::Oldest, &[(7, 4)]), [-3, 4]);
-        assert_eq!(run(StartAt::Now, &[(7, 4), (7, 5)]), [4, 5]);
-        assert_eq!(run(StartAt::After(at(7, 4)), &[(7, 4), (7, 5)]), [5]);
-        assert_eq!(run(StartAt::After(Cursor::ZERO), &[(7, 1)]), [1]);
-        assert_eq!(run(StartAt::After(at(7, 9)), &[(8, 1), (8, 2)]), [-1000, 1, 2]);
+        assert_eq!(run(Begin::Oldest, &[(7, 1), (7, 2), (7, 2), (7, 1), (7, 5)]), [1, 2, -2, 5]);
+        assert_eq!(run(Begin::Oldest, &[(7, 4)]), [-3, 4]);
+        assert_eq!(run(Begin::Now, &[(7, 4), (7, 5)]), [4, 5]);
+        assert_eq!(run(Begin::After(at(7, 4)), &[(7, 4), (7, 5)]), [5]);
+        assert_eq!(run(Begin::After(Cursor::ZERO), &[(7, 1)]), [1]);
+        assert_eq!(run(Begin::After(at(7, 9)), &[(8, 1), (8, 2)]), [-1000, 1, 2]);
+        assert_eq!(run(Begin::Perhaps(at(7, 9)), &[(8, 1), (8, 2)]), [1, 2]);
     }
 
     #[test]
     fn what_the_server_announced_is_not_reported_twice() {
         let (mut tracker, mut events, stats) =
-            (Tracker::new(StartAt::After(at(7, 4))), VecDeque::new(), Stats::default());
+            (Tracker::new(channel(), Begin::After(at(7, 4))), VecDeque::new(), Stats::default());
         tracker.missed(Some(5), false, Some(at(7, 9)), &mut events, &stats);
         tracker.message(message(7, 10), &mut events, &stats);
         tracker.missed(None, true, None, &mut events, &stats);
@@ -168,7 +188,7 @@ mod tests {
         fn every_number_is_given_once_or_reported(seqs in prop::collection::vec(1u64..30, 0..40)) {
             let numbered: Vec<_> = seqs.iter().map(|&seq| (3, seq)).collect();
             let mut next = 1;
-            for given in run(StartAt::Oldest, &numbered) {
+            for given in run(Begin::Oldest, &numbered) {
                 if given < 0 { next += -given } else { prop_assert_eq!(given, next); next += 1 }
             }
             prop_assert_eq!(next as u64, seqs.iter().max().copied().unwrap_or(0) + 1);

@@ -7,15 +7,17 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use http::header::{ACCEPT, HeaderName, HeaderValue};
-use poll_core::ChannelName;
 
+use crate::channels::Channels;
 use crate::client::{Client, header_value};
 use crate::error::Error;
 use crate::exchange::{Answer, Call};
 use crate::message::{Event, StartAt};
-use crate::reader::{Reader, encode};
+use crate::reader::{Lookup, Reader};
+use crate::reading::Pattern;
+use crate::source::Out;
 use crate::sse::{self, Item, Parser};
-use crate::subscription::{Out, Source, Subscription};
+use crate::subscription::Subscription;
 use crate::wire::Line;
 
 /// Subscribes by server-sent events.
@@ -35,15 +37,15 @@ use crate::wire::Line;
 #[derive(Debug, Clone)]
 pub struct EventSource {
     client: Client,
-    channel: ChannelName,
+    channels: Channels,
     start: StartAt,
 }
 
 impl EventSource {
-    /// Server-sent events of the channel from now on.
+    /// Server-sent events of the channels from now on.
     #[must_use]
-    pub fn new(client: &Client, channel: &ChannelName) -> Self {
-        Self { client: client.clone(), channel: channel.clone(), start: StartAt::default() }
+    pub fn new(client: &Client, channels: impl Into<Channels>) -> Self {
+        Self { client: client.clone(), channels: channels.into(), start: StartAt::default() }
     }
 
     /// Where to start.
@@ -56,14 +58,11 @@ impl EventSource {
     /// Begins when the stream is first polled.
     #[must_use]
     pub fn subscribe(self) -> Subscription {
-        let reader = Reader::new(&self.client, &self.channel, self.start);
-        let stats = reader.stats.clone();
-        Subscription::new(&self.client, stats, Events { reader, open: None })
+        Subscription::to(&self.client, &self.channels, &self.start, Events { open: None })
     }
 }
 
 struct Events {
-    reader: Reader,
     open: Option<Open>,
 }
 
@@ -74,24 +73,25 @@ struct Open {
 
 impl Events {
     /// `None` when the channel ended.
-    async fn open(&self) -> Result<Option<Open>, Error> {
-        let settings = &self.reader.client.inner.settings;
+    async fn open(reader: &mut Reader, out: &mut Out<Event>) -> Result<Option<Open>, Error> {
+        reader.find_start(Lookup::Streams, out).await?;
+        let settings = &reader.client.inner.settings;
         let within = settings.answer_within;
-        let call = match self.reader.tracker.position() {
-            Some(cursor) => {
-                let target = format!("/api/stream?channel={}", encode(self.reader.channel.as_str()));
-                let value = header_value("cursor", &cursor.to_string())?;
-                Call::get(target, within).header(HeaderName::from_static("last-event-id"), value)
+        let call = match reader.token().filter(|_| !reader.is_at_the_oldest()) {
+            Some(token) => {
+                let value = header_value("cursor", &token)?;
+                let call = Call::get(reader.channels("/api/stream"), within);
+                call.header(HeaderName::from_static("last-event-id"), value)
             }
-            None => Call::get(self.reader.target("/api/stream"), within),
+            None => Call::get(reader.target("/api/stream"), within),
         };
         let call = call.header(ACCEPT, HeaderValue::from_static("text/event-stream"));
-        let answer = self.reader.client.inner.ask(&call, &self.reader.stats, &[200, 204]).await?;
+        let answer = reader.client.inner.ask(&call, &reader.stats, &[200, 204]).await?;
         let parser = Parser::new(settings.max_answer_bytes);
         Ok((answer.status == 200).then_some(Open { answer, parser }))
     }
 
-    fn event(&mut self, event: &sse::Event, out: &mut Out<Event>) -> Result<(), Error> {
+    fn event(event: &sse::Event, reader: &mut Reader, out: &mut Out<Event>) -> Result<(), Error> {
         let mut line = Line::read(event.data.as_bytes())?;
         if line.kind.is_empty() {
             line.kind = Cow::Borrowed(&event.kind);
@@ -99,32 +99,34 @@ impl Events {
         if line.cursor.is_none() {
             line.cursor = event.id.parse().ok();
         }
-        self.reader.line(&line, out)
+        reader.line(&line, out)
     }
 }
 
-impl Source for Events {
-    type Item = Event;
-
-    async fn step(&mut self, out: &mut Out<Event>) -> Result<(), Error> {
+impl Pattern for Events {
+    async fn step(&mut self, reader: &mut Reader, out: &mut Out<Event>) -> Result<(), Error> {
         let open = match self.open.take() {
             Some(open) => Some(open),
-            None => self.open().await?,
+            None => Self::open(reader, out).await?,
         };
         let Some(mut open) = open else {
             out.close();
             return Ok(());
         };
-        let Some(piece) = open.answer.piece(self.reader.silence()).await? else { return Err(Error::Cut) };
+        let Some(piece) = open.answer.piece(reader.silence()).await? else { return Err(Error::Cut) };
         open.parser.feed(&piece);
         while let Some(item) = open.parser.next_item()? {
             match item {
-                Item::Event(event) => self.event(&event, out)?,
+                Item::Event(event) => Self::event(&event, reader, out)?,
                 Item::Comment => out.backoff.reset(),
                 Item::Retry(millis) => out.backoff.raise_base(Duration::from_millis(millis)),
             }
         }
         self.open = Some(open);
         Ok(())
+    }
+
+    fn hang_up(&mut self) {
+        self.open = None;
     }
 }

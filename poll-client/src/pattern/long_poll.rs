@@ -5,15 +5,17 @@
 
 use std::time::Duration;
 
-use poll_core::ChannelName;
 use tokio::time::Instant;
 
+use crate::channels::Channels;
 use crate::client::Client;
 use crate::error::Error;
 use crate::exchange::Call;
 use crate::message::{Event, StartAt};
-use crate::reader::{Polled, Reader};
-use crate::subscription::{Out, Source, Subscription};
+use crate::reader::{Lookup, Polled, Reader};
+use crate::reading::Pattern;
+use crate::source::{Health, Out};
+use crate::subscription::Subscription;
 use crate::wire::{LIMIT, PollAnswer, read};
 
 /// How much longer than the server's wait an answer may take.
@@ -23,22 +25,24 @@ pub const READ_SLACK: Duration = Duration::from_secs(5);
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
+/// The longest wait of the first poll after a failure.
+const WAIT_AFTER_FAILURE: Duration = Duration::from_secs(1);
+
 /// An empty answer sooner than this, and than half the wait, is not a timeout.
 const EARLY: Duration = Duration::from_secs(1);
 
 /// Subscribes by long polls.
 ///
 /// ```no_run
-/// # async fn example(client: poll_client::Client, channel: poll_client::ChannelName) -> Result<(), poll_client::Error> {
+/// # async fn example(client: poll_client::Client, news: poll_client::ChannelName, weather: poll_client::ChannelName) -> Result<(), poll_client::Error> {
 /// use futures_util::TryStreamExt;
 /// use poll_client::{Event, LongPoll};
 ///
-/// let mut events = LongPoll::new(&client, &channel).subscribe();
+/// // Several channels are one request; `LongPoll::new(&client, &news)` reads one.
+/// let mut events = LongPoll::new(&client, [&news, &weather]).subscribe();
 /// while let Some(event) = events.try_next().await? {
-///     match event {
-///         Event::Message(message) => println!("{}: {:?}", message.seq, message.content.text()),
-///         Event::Missed { count, .. } => println!("missed {count:?}"),
-///         Event::Closed { reason } => println!("{reason:?}"),
+///     if let Event::Message(message) = event {
+///         println!("{} {}: {:?}", message.channel, message.seq, message.content.text());
 ///     }
 /// }
 /// # Ok(())
@@ -47,17 +51,17 @@ const EARLY: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub struct LongPoll {
     client: Client,
-    channel: ChannelName,
+    channels: Channels,
     start: StartAt,
     wait: Duration,
 }
 
 impl LongPoll {
-    /// Long polls of the channel, each of 30 s, from now on.
+    /// Long polls of the channels, each of 30 s, from now on.
     #[must_use]
-    pub fn new(client: &Client, channel: &ChannelName) -> Self {
+    pub fn new(client: &Client, channels: impl Into<Channels>) -> Self {
         let wait = Duration::from_secs(30);
-        Self { client: client.clone(), channel: channel.clone(), start: StartAt::default(), wait }
+        Self { client: client.clone(), channels: channels.into(), start: StartAt::default(), wait }
     }
 
     /// Where to start.
@@ -77,35 +81,37 @@ impl LongPoll {
     /// Begins when the stream is first polled.
     #[must_use]
     pub fn subscribe(self) -> Subscription {
-        let reader = Reader::new(&self.client, &self.channel, self.start);
-        let stats = reader.stats.clone();
-        Subscription::new(&self.client, stats, Polls { reader, wait: self.wait })
+        Subscription::to(&self.client, &self.channels, &self.start, Polls { wait: self.wait })
     }
 }
 
 struct Polls {
-    reader: Reader,
     wait: Duration,
 }
 
-impl Source for Polls {
-    type Item = Event;
-
-    async fn step(&mut self, out: &mut Out<Event>) -> Result<(), Error> {
-        self.reader.find_start().await?;
-        let seconds = self.wait.as_secs_f64();
-        let target = format!("{}&limit={LIMIT}&timeout={seconds}", self.reader.target("/api/longpoll"));
-        let settings = &self.reader.client.inner.settings;
-        let call = Call::get(target, self.wait + READ_SLACK);
+impl Pattern for Polls {
+    async fn step(&mut self, reader: &mut Reader, out: &mut Out<Event>) -> Result<(), Error> {
+        reader.find_start(Lookup::Polls, out).await?;
+        let wait = match out.health {
+            Health::Fine => self.wait,
+            // To know soon that the server is back.
+            Health::Failing => self.wait.min(WAIT_AFTER_FAILURE),
+        };
+        let seconds = wait.as_secs_f64();
+        let target = format!("{}&limit={LIMIT}&timeout={seconds}", reader.target("/api/longpoll"));
+        let settings = &reader.client.inner.settings;
+        let call = Call::get(target, wait + READ_SLACK);
         let asked = Instant::now();
-        let answer = self.reader.client.inner.ask(&call, &self.reader.stats, &[200]).await?;
+        let answer = reader.client.inner.ask(&call, &reader.stats, &[200]).await?;
         let body = answer.whole(settings.max_answer_bytes, settings.answer_within).await?;
         let failures_before = out.backoff.clone();
         let answer: PollAnswer<'_> = read(&body)?;
-        if self.reader.polled(answer, out)? == Polled::Nothing && asked.elapsed() < EARLY.min(self.wait / 2) {
+        if reader.polled(answer, out)? == Polled::Nothing && asked.elapsed() < EARLY.min(wait / 2) {
             out.backoff = failures_before;
             return Err(Error::Draining);
         }
         Ok(())
     }
+
+    fn hang_up(&mut self) {}
 }

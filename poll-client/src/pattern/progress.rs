@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::client::Client;
 use crate::error::Error;
-use crate::exchange::{Answer, Call};
+use crate::exchange::{Answer, Call, encode};
 use crate::ndjson::Lines;
-use crate::reader::encode;
-use crate::subscription::{Out, Source, Subscription};
+use crate::source::{Out, Source};
+use crate::subscription::Subscription;
 use crate::wire::{Line, PollAnswer, read, timestamp};
 
 /// A step of a job, as reported.

@@ -16,6 +16,7 @@ use futures_util::stream::FuturesUnordered;
 use poll_core::{ChannelName, Cursor};
 use tokio::time::{Instant, timeout_at};
 
+use crate::channels::Channels;
 use crate::client::Client;
 use crate::error::Error;
 use crate::exchange::Call;
@@ -23,8 +24,10 @@ use crate::http2::{self, Main, Promised};
 use crate::message::{Event, StartAt};
 use crate::ndjson::Lines;
 use crate::publish::message_path;
-use crate::reader::Reader;
-use crate::subscription::{Out, Source, Subscription};
+use crate::reader::{Lookup, Reader};
+use crate::reading::Pattern;
+use crate::source::{Health, Out};
+use crate::subscription::Subscription;
 use crate::wire::{Line, Record, read};
 
 /// How long the push of an announced message may take before the message is fetched.
@@ -55,15 +58,15 @@ const LINES_AHEAD: usize = 1024;
 #[derive(Debug, Clone)]
 pub struct Push {
     client: Client,
-    channel: ChannelName,
+    channels: Channels,
     start: StartAt,
 }
 
 impl Push {
-    /// Pushes of the channel from now on.
+    /// Pushes of the channels from now on.
     #[must_use]
-    pub fn new(client: &Client, channel: &ChannelName) -> Self {
-        Self { client: client.clone(), channel: channel.clone(), start: StartAt::default() }
+    pub fn new(client: &Client, channels: impl Into<Channels>) -> Self {
+        Self { client: client.clone(), channels: channels.into(), start: StartAt::default() }
     }
 
     /// Where to start.
@@ -76,14 +79,11 @@ impl Push {
     /// Begins when the stream is first polled.
     #[must_use]
     pub fn subscribe(self) -> Subscription {
-        let reader = Reader::new(&self.client, &self.channel, self.start);
-        let stats = reader.stats.clone();
-        Subscription::new(&self.client, stats, Pushes { reader, open: None })
+        Subscription::to(&self.client, &self.channels, &self.start, Pushes { open: None })
     }
 }
 
 struct Pushes {
-    reader: Reader,
     open: Option<Open>,
 }
 
@@ -109,7 +109,7 @@ enum MainAnswer {
 
 enum Waiting {
     Line(Bytes),
-    Announced { cursor: Cursor, since: Instant },
+    Announced { channel: ChannelName, cursor: Cursor, since: Instant },
 }
 
 enum Pushed {
@@ -126,7 +126,8 @@ enum Brought {
 }
 
 impl Open {
-    async fn start(reader: &Reader) -> Result<Self, Error> {
+    async fn start(reader: &mut Reader, out: &mut Out<Event>) -> Result<Self, Error> {
+        reader.find_start(Lookup::Streams, out).await?;
         let inner = &reader.client.inner;
         let main = http2::get(inner, &reader.target("/api/push"), &reader.stats).await?;
         Ok(Self {
@@ -141,7 +142,7 @@ impl Open {
         })
     }
 
-    fn take(&mut self, reader: &Reader, brought: Brought) -> Result<(), Error> {
+    fn take(&mut self, reader: &mut Reader, brought: Brought) -> Result<(), Error> {
         match brought {
             Brought::Promise(promise) => {
                 // Dropping any other promise refuses it.
@@ -165,7 +166,7 @@ impl Open {
                 reader.stats.body_bytes.add(data.len() as u64);
                 self.lines.feed(&data);
                 while let Some(line) = self.lines.next_line()? {
-                    self.waiting.push_back(waiting(line)?);
+                    self.waiting.push_back(waiting(line, reader)?);
                 }
             }
         }
@@ -209,75 +210,86 @@ impl Open {
     }
 }
 
-impl Pushes {
-    /// Queues messages in the order of the lines, up to one whose push is still arriving.
-    async fn give(&mut self, open: &mut Open, out: &mut Out<Event>) -> Result<(), Error> {
-        while let Some(front) = open.waiting.front() {
-            match front {
-                Waiting::Line(line) => {
-                    self.reader.line(&Line::read(line)?, out)?;
-                }
-                Waiting::Announced { cursor, .. } => {
-                    let cursor = *cursor;
-                    match open.pushed.remove(&cursor) {
-                        Some(Pushed::OnItsWay) => {
-                            open.pushed.insert(cursor, Pushed::OnItsWay);
-                            return Ok(());
-                        }
-                        Some(Pushed::Arrived(body)) => self.message(cursor, &body, out)?,
-                        // Return what came before it first, so that it need not wait for the fetch.
-                        Some(Pushed::Failed) | None if out.has_news() => {
-                            open.pushed.insert(cursor, Pushed::Failed);
-                            return Ok(());
-                        }
-                        Some(Pushed::Failed) | None => self.fetch(cursor, out).await?,
+/// Queues messages in the order of the lines, up to one whose push is still arriving.
+async fn give(open: &mut Open, reader: &mut Reader, out: &mut Out<Event>) -> Result<(), Error> {
+    while let Some(front) = open.waiting.front() {
+        match front {
+            Waiting::Line(line) => {
+                reader.line(&Line::read(line)?, out)?;
+            }
+            Waiting::Announced { channel, cursor, .. } => {
+                let cursor = *cursor;
+                match open.pushed.remove(&cursor) {
+                    Some(Pushed::OnItsWay) => {
+                        open.pushed.insert(cursor, Pushed::OnItsWay);
+                        return Ok(());
                     }
+                    Some(Pushed::Arrived(body)) => message(channel, cursor, &body, reader, out)?,
+                    // Return what came before it first, so that it need not wait for the fetch.
+                    Some(Pushed::Failed) | None if out.has_news() => {
+                        open.pushed.insert(cursor, Pushed::Failed);
+                        return Ok(());
+                    }
+                    Some(Pushed::Failed) | None => fetch(channel, cursor, reader, out).await?,
                 }
             }
-            open.waiting.pop_front();
         }
-        Ok(())
+        open.waiting.pop_front();
     }
+    Ok(())
+}
 
-    fn message(&mut self, cursor: Cursor, body: &[u8], out: &mut Out<Event>) -> Result<(), Error> {
-        let message = read::<Record<'_>>(body)?.message(cursor.epoch)?;
-        if message.cursor != cursor {
-            return Err(Error::Protocol(format!("another message was pushed as {cursor}")));
-        }
-        out.backoff.reset();
-        self.reader.stats.pushed.add(1);
-        self.reader.tracker.message(message, &mut out.queue, &self.reader.stats);
-        Ok(())
+fn message(
+    channel: &ChannelName,
+    cursor: Cursor,
+    body: &[u8],
+    reader: &mut Reader,
+    out: &mut Out<Event>,
+) -> Result<(), Error> {
+    let message = read::<Record<'_>>(body)?.message(channel, cursor.epoch)?;
+    if message.cursor != cursor {
+        return Err(Error::Protocol(format!("another message was pushed as {cursor}")));
     }
+    out.backoff.reset();
+    reader.stats.pushed.add(1);
+    let stats = reader.stats.clone();
+    reader.lane_of(channel)?.tracker.message(message, &mut out.queue, &stats);
+    Ok(())
+}
 
-    /// Fetches a message whose push did not arrive.
-    async fn fetch(&mut self, cursor: Cursor, out: &mut Out<Event>) -> Result<(), Error> {
-        let Reader { client, channel, tracker, stats } = &mut self.reader;
-        let settings = client.inner.settings;
-        let call = Call::get(message_path(channel, cursor), settings.answer_within);
-        match client.inner.ask(&call, stats, &[200]).await {
-            Ok(answer) => {
-                let body = answer.whole(settings.max_answer_bytes, settings.answer_within).await?;
-                let message = read::<Record<'_>>(&body)?.message(cursor.epoch)?;
-                tracker.message(message, &mut out.queue, stats);
-            }
-            Err(error) if matches!(error.status(), Some(404 | 410)) => {
-                tracker.missed(Some(1), false, Some(cursor), &mut out.queue, stats);
-            }
-            Err(error) => return Err(error),
+/// Fetches a message whose push did not arrive.
+async fn fetch(
+    channel: &ChannelName,
+    cursor: Cursor,
+    reader: &mut Reader,
+    out: &mut Out<Event>,
+) -> Result<(), Error> {
+    let (client, stats) = (reader.client.clone(), reader.stats.clone());
+    let settings = client.inner.settings;
+    let call = Call::get(message_path(channel, cursor), settings.answer_within);
+    match client.inner.ask(&call, &stats, &[200]).await {
+        Ok(answer) => {
+            let body = answer.whole(settings.max_answer_bytes, settings.answer_within).await?;
+            let message = read::<Record<'_>>(&body)?.message(channel, cursor.epoch)?;
+            reader.lane_of(channel)?.tracker.message(message, &mut out.queue, &stats);
         }
-        Ok(())
+        Err(error) if matches!(error.status(), Some(404 | 410)) => {
+            reader.lane_of(channel)?.tracker.missed(Some(1), false, Some(cursor), &mut out.queue, &stats);
+        }
+        Err(error) => return Err(error),
     }
+    Ok(())
 }
 
 /// A line that announces a message waits for its push.
-fn waiting(line: Bytes) -> Result<Waiting, Error> {
+fn waiting(line: Bytes, reader: &mut Reader) -> Result<Waiting, Error> {
     let read = Line::read(&line)?;
     let control = matches!(&*read.kind, "connected" | "heartbeat" | "reset" | "closed");
-    Ok(match (read.cursor, read.id, read.message) {
-        (Some(cursor), Some(_), None) if !control => Waiting::Announced { cursor, since: Instant::now() },
-        _ => Waiting::Line(line),
-    })
+    if control || read.id.is_none() || read.message.is_some() || read.cursor.is_none() {
+        return Ok(Waiting::Line(line));
+    }
+    let (channel, cursor) = reader.announced(&read)?;
+    Ok(Waiting::Announced { channel, cursor, since: Instant::now() })
 }
 
 /// The last segment of `/api/messages/{channel}/{cursor}`.
@@ -285,28 +297,34 @@ fn cursor_of(path: &str) -> Option<Cursor> {
     path.contains("/api/messages/").then(|| path.rsplit('/').next()?.parse().ok()).flatten()
 }
 
-impl Source for Pushes {
-    type Item = Event;
-
-    async fn step(&mut self, out: &mut Out<Event>) -> Result<(), Error> {
+impl Pattern for Pushes {
+    async fn step(&mut self, reader: &mut Reader, out: &mut Out<Event>) -> Result<(), Error> {
         let mut open = match self.open.take() {
             Some(open) => open,
-            None => Open::start(&self.reader).await?,
+            None => Open::start(reader, out).await?,
         };
-        self.give(&mut open, out).await?;
+        give(&mut open, reader, out).await?;
         while !out.has_news() {
             if open.main_answer == MainAnswer::Over && open.waiting.is_empty() {
                 return Err(Error::Cut);
             }
-            let silence = self.reader.silence();
+            let silence = reader.silence();
             let deadline = open.deadline(silence);
             match timeout_at(deadline, std::future::poll_fn(|cx| open.poll_brought(cx))).await {
-                Ok(brought) => open.take(&self.reader, brought?)?,
+                Ok(brought) => open.take(reader, brought?)?,
                 Err(_) => open.late(silence)?,
             }
-            self.give(&mut open, out).await?;
+            give(&mut open, reader, out).await?;
+            // The first line after a failure is news as well.
+            if out.health == Health::Failing {
+                break;
+            }
         }
         self.open = Some(open);
         Ok(())
+    }
+
+    fn hang_up(&mut self) {
+        self.open = None;
     }
 }

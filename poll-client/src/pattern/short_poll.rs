@@ -5,15 +5,17 @@
 use std::time::Duration;
 
 use http::header::{ETAG, HeaderValue, IF_NONE_MATCH};
-use poll_core::ChannelName;
 
 use crate::backoff::around;
+use crate::channels::Channels;
 use crate::client::Client;
 use crate::error::Error;
 use crate::exchange::Call;
 use crate::message::{Event, StartAt};
-use crate::reader::{Polled, Reader};
-use crate::subscription::{Out, Source, Subscription};
+use crate::reader::{Lookup, Polled, Reader};
+use crate::reading::Pattern;
+use crate::source::Out;
+use crate::subscription::Subscription;
 use crate::wire::{LIMIT, PollAnswer, read};
 
 /// An answer of this size may have reached the server's limit of 1 MiB.
@@ -36,17 +38,17 @@ const PERHAPS_CUT_BYTES: usize = 512 * 1024;
 #[derive(Debug, Clone)]
 pub struct ShortPoll {
     client: Client,
-    channel: ChannelName,
+    channels: Channels,
     start: StartAt,
     every: Duration,
 }
 
 impl ShortPoll {
-    /// Short polls of the channel every 5 s, from now on.
+    /// Short polls of the channels every 5 s, from now on.
     #[must_use]
-    pub fn new(client: &Client, channel: &ChannelName) -> Self {
+    pub fn new(client: &Client, channels: impl Into<Channels>) -> Self {
         let every = Duration::from_secs(5);
-        Self { client: client.clone(), channel: channel.clone(), start: StartAt::default(), every }
+        Self { client: client.clone(), channels: channels.into(), start: StartAt::default(), every }
     }
 
     /// Where to start.
@@ -66,18 +68,12 @@ impl ShortPoll {
     /// Begins when the stream is first polled.
     #[must_use]
     pub fn subscribe(self) -> Subscription {
-        let reader = Reader::new(&self.client, &self.channel, self.start);
-        let stats = reader.stats.clone();
-        Subscription::new(
-            &self.client,
-            stats,
-            Polls { reader, every: self.every, unchanged: None, rest: Rest::Over },
-        )
+        let polls = Polls { every: self.every, unchanged: None, rest: Rest::Over };
+        Subscription::to(&self.client, &self.channels, &self.start, polls)
     }
 }
 
 struct Polls {
-    reader: Reader,
     every: Duration,
     /// The last target and its entity tag, if a repeated request may be answered with 304.
     unchanged: Option<(String, HeaderValue)>,
@@ -91,21 +87,19 @@ enum Rest {
     Over,
 }
 
-impl Source for Polls {
-    type Item = Event;
-
-    async fn step(&mut self, out: &mut Out<Event>) -> Result<(), Error> {
+impl Pattern for Polls {
+    async fn step(&mut self, reader: &mut Reader, out: &mut Out<Event>) -> Result<(), Error> {
         if std::mem::replace(&mut self.rest, Rest::Over) == Rest::Due {
             tokio::time::sleep(around(self.every)).await;
         }
-        self.reader.find_start().await?;
-        let target = format!("{}&limit={LIMIT}", self.reader.target("/api/poll"));
-        let settings = &self.reader.client.inner.settings;
+        reader.find_start(Lookup::Polls, out).await?;
+        let target = format!("{}&limit={LIMIT}", reader.target("/api/poll"));
+        let settings = &reader.client.inner.settings;
         let mut call = Call::get(target.clone(), settings.answer_within);
         if let Some((_, tag)) = self.unchanged.as_ref().filter(|(asked, _)| *asked == target) {
             call = call.header(IF_NONE_MATCH, tag.clone());
         }
-        let answer = self.reader.client.inner.ask(&call, &self.reader.stats, &[200, 304]).await?;
+        let answer = reader.client.inner.ask(&call, &reader.stats, &[200, 304]).await?;
         let (status, tag) = (answer.status.as_u16(), answer.headers.get(ETAG).cloned());
         let body = answer.whole(settings.max_answer_bytes, settings.answer_within).await?;
         if status == 304 {
@@ -118,9 +112,14 @@ impl Source for Polls {
         let cut = answer.messages.len() >= LIMIT || body.len() >= PERHAPS_CUT_BYTES;
         // The last messages of a closed channel are followed by an empty answer that says so.
         let again = !answer.messages.is_empty() && (cut || answer.closed);
-        let polled = self.reader.polled(answer, out)?;
+        let polled = reader.polled(answer, out)?;
         self.unchanged = tag.filter(|_| polled == Polled::Nothing).map(|tag| (target, tag));
         self.rest = if again { Rest::Over } else { Rest::Due };
         Ok(())
+    }
+
+    /// Each answer is whole; the next poll need not wait.
+    fn hang_up(&mut self) {
+        self.rest = Rest::Over;
     }
 }

@@ -3,15 +3,17 @@
 //! A stream silent for two and a half heartbeat intervals is reopened at the cursor.
 
 use http::header::{ACCEPT, HeaderValue};
-use poll_core::ChannelName;
 
+use crate::channels::Channels;
 use crate::client::Client;
 use crate::error::Error;
 use crate::exchange::{Answer, Call};
 use crate::message::{Event, StartAt};
 use crate::ndjson::Lines;
-use crate::reader::Reader;
-use crate::subscription::{Out, Source, Subscription};
+use crate::reader::{Lookup, Reader};
+use crate::reading::Pattern;
+use crate::source::Out;
+use crate::subscription::Subscription;
 use crate::wire::Line;
 
 /// Subscribes by a stream of JSON lines.
@@ -31,15 +33,15 @@ use crate::wire::Line;
 #[derive(Debug, Clone)]
 pub struct ChunkedStream {
     client: Client,
-    channel: ChannelName,
+    channels: Channels,
     start: StartAt,
 }
 
 impl ChunkedStream {
-    /// A stream of the channel from now on.
+    /// A stream of the channels from now on.
     #[must_use]
-    pub fn new(client: &Client, channel: &ChannelName) -> Self {
-        Self { client: client.clone(), channel: channel.clone(), start: StartAt::default() }
+    pub fn new(client: &Client, channels: impl Into<Channels>) -> Self {
+        Self { client: client.clone(), channels: channels.into(), start: StartAt::default() }
     }
 
     /// Where to start.
@@ -52,14 +54,11 @@ impl ChunkedStream {
     /// Begins when the stream is first polled.
     #[must_use]
     pub fn subscribe(self) -> Subscription {
-        let reader = Reader::new(&self.client, &self.channel, self.start);
-        let stats = reader.stats.clone();
-        Subscription::new(&self.client, stats, Streaming { reader, open: None })
+        Subscription::to(&self.client, &self.channels, &self.start, Streaming { open: None })
     }
 }
 
 struct Streaming {
-    reader: Reader,
     open: Option<Open>,
 }
 
@@ -69,29 +68,32 @@ struct Open {
 }
 
 impl Streaming {
-    async fn open(&self) -> Result<Open, Error> {
-        let settings = &self.reader.client.inner.settings;
-        let call = Call::get(self.reader.target("/api/stream"), settings.answer_within)
+    async fn open(reader: &mut Reader, out: &mut Out<Event>) -> Result<Open, Error> {
+        reader.find_start(Lookup::Streams, out).await?;
+        let settings = &reader.client.inner.settings;
+        let call = Call::get(reader.target("/api/stream"), settings.answer_within)
             .header(ACCEPT, HeaderValue::from_static("application/x-ndjson"));
-        let answer = self.reader.client.inner.ask(&call, &self.reader.stats, &[200]).await?;
+        let answer = reader.client.inner.ask(&call, &reader.stats, &[200]).await?;
         Ok(Open { answer, lines: Lines::new(settings.max_answer_bytes) })
     }
 }
 
-impl Source for Streaming {
-    type Item = Event;
-
-    async fn step(&mut self, out: &mut Out<Event>) -> Result<(), Error> {
+impl Pattern for Streaming {
+    async fn step(&mut self, reader: &mut Reader, out: &mut Out<Event>) -> Result<(), Error> {
         let mut open = match self.open.take() {
             Some(open) => open,
-            None => self.open().await?,
+            None => Self::open(reader, out).await?,
         };
-        let Some(piece) = open.answer.piece(self.reader.silence()).await? else { return Err(Error::Cut) };
+        let Some(piece) = open.answer.piece(reader.silence()).await? else { return Err(Error::Cut) };
         open.lines.feed(&piece);
         while let Some(line) = open.lines.next_line()? {
-            self.reader.line(&Line::read(&line)?, out)?;
+            reader.line(&Line::read(&line)?, out)?;
         }
         self.open = Some(open);
         Ok(())
+    }
+
+    fn hang_up(&mut self) {
+        self.open = None;
     }
 }

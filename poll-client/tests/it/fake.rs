@@ -205,8 +205,9 @@ pub(crate) fn chunk(text: &str) -> String {
 pub(crate) fn short(event: &Result<Event, Error>) -> String {
     match event {
         Ok(Event::Message(message)) => message.seq.to_string(),
-        Ok(Event::Missed { count, reset: false }) => format!("missed {}", count.unwrap()),
+        Ok(Event::Missed { count, reset: false, .. }) => format!("missed {}", count.unwrap()),
         Ok(Event::Missed { reset: true, .. }) => "reset".to_owned(),
+        Ok(Event::Refused { channel }) => format!("refused {channel}"),
         Ok(Event::Closed { .. }) => "ended".to_owned(),
         Err(error) => format!("error: {error}"),
     }

@@ -36,14 +36,14 @@ fn from_start(
     answers: Vec<String>,
 ) -> (Subscription, tokio::task::JoinHandle<Vec<(Asked, Instant)>>) {
     let (client, server) = server;
-    let events = LongPoll::new(&client, &channel()).start_at(StartAt::Oldest).subscribe();
+    let events = LongPoll::new(&client, channel()).start_at(StartAt::Oldest).subscribe();
     (events, play(server, answers))
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_short_poll_asks_with_the_tag_of_the_same_question_only() {
     let (client, server) = fake::client();
-    let mut events = ShortPoll::new(&client, &channel()).start_at(StartAt::Oldest).subscribe();
+    let mut events = ShortPoll::new(&client, channel()).start_at(StartAt::Oldest).subscribe();
     let script = play(
         server,
         vec![
@@ -73,7 +73,7 @@ async fn a_short_poll_asks_with_the_tag_of_the_same_question_only() {
 #[tokio::test(start_paused = true)]
 async fn short_polls_are_five_seconds_apart_more_or_less() {
     let (client, server) = fake::client();
-    let mut events = ShortPoll::new(&client, &channel()).start_at(StartAt::Oldest).subscribe();
+    let mut events = ShortPoll::new(&client, channel()).start_at(StartAt::Oldest).subscribe();
     let script = play(server, (1..=50).map(|seq| ok(&polled(seq..=seq, seq, ""))).collect());
     take(&mut events, 50).await;
     let asked = script.await.unwrap();
@@ -88,7 +88,7 @@ async fn short_polls_are_five_seconds_apart_more_or_less() {
 #[tokio::test(start_paused = true)]
 async fn a_short_poll_cut_at_the_limit_goes_on_at_once() {
     let (client, server) = fake::client();
-    let mut events = ShortPoll::new(&client, &channel()).start_at(StartAt::Oldest).subscribe();
+    let mut events = ShortPoll::new(&client, channel()).start_at(StartAt::Oldest).subscribe();
     let script = play(server, vec![ok(&polled(1..=1000, 1000, "")), ok(&polled(1001..=1001, 1001, ""))]);
     let begun = Instant::now();
     take(&mut events, 1001).await;
@@ -99,7 +99,7 @@ async fn a_short_poll_cut_at_the_limit_goes_on_at_once() {
 #[tokio::test(start_paused = true)]
 async fn a_poll_that_starts_now_asks_a_stream_where_that_is() {
     let (client, mut server) = fake::client();
-    let mut events = LongPoll::new(&client, &channel()).subscribe();
+    let mut events = LongPoll::new(&client, channel()).subscribe();
     let script = tokio::spawn(async move {
         let mut stream = server.accept().await;
         let asked = stream.request().await.unwrap();
@@ -192,7 +192,7 @@ async fn retries_run_out_only_in_a_row() {
 async fn a_long_poll_is_given_up_five_seconds_after_its_wait_and_asked_again() {
     let (client, mut server) = fake::client();
     let wait = Duration::from_secs(30);
-    let mut events = LongPoll::new(&client, &channel()).start_at(StartAt::Oldest).wait(wait).subscribe();
+    let mut events = LongPoll::new(&client, channel()).start_at(StartAt::Oldest).wait(wait).subscribe();
     let script = tokio::spawn(async move {
         let mut dead = server.accept().await;
         assert_eq!(dead.request().await.unwrap().query("timeout"), Some("30"));
@@ -224,7 +224,7 @@ async fn a_long_poll_cut_at_any_byte_loses_and_repeats_nothing() {
     let whole = ok(&polled(1..=3, 3, ""));
     for cut in 0..whole.len() {
         let (client, mut server) = fake::client();
-        let mut events = LongPoll::new(&client, &channel()).start_at(StartAt::Oldest).subscribe();
+        let mut events = LongPoll::new(&client, channel()).start_at(StartAt::Oldest).subscribe();
         let head = whole[..cut].to_owned();
         let script = tokio::spawn(async move {
             let mut peer = server.accept().await;
@@ -246,8 +246,8 @@ async fn a_long_poll_cut_at_any_byte_loses_and_repeats_nothing() {
 async fn an_answer_without_end_is_refused() {
     let (builder, mut server) = fake::builder();
     let client = builder.max_answer_bytes(1000).build().unwrap();
-    let mut polls = LongPoll::new(&client, &channel()).start_at(StartAt::Oldest).subscribe();
-    let mut stream = ChunkedStream::new(&client, &channel()).start_at(StartAt::Oldest).subscribe();
+    let mut polls = LongPoll::new(&client, channel()).start_at(StartAt::Oldest).subscribe();
+    let mut stream = ChunkedStream::new(&client, channel()).start_at(StartAt::Oldest).subscribe();
     let script = tokio::spawn(async move {
         for _ in 0..2 {
             let mut peer = server.accept().await;

@@ -74,7 +74,7 @@ async fn give_messages(server: &mut Fake, seqs: &[u64]) {
 #[tokio::test(start_paused = true)]
 async fn pushed_messages_come_in_the_order_of_their_lines() {
     let (client, mut server) = fake::client();
-    let mut events = Push::new(&client, &channel()).start_at(StartAt::Oldest).subscribe();
+    let mut events = Push::new(&client, channel()).start_at(StartAt::Oldest).subscribe();
     let script = tokio::spawn(async move {
         let mut main = Main::accept(server.pipe().await).await;
         assert_eq!(main.target, "http://fake:1/api/push?channel=c&last_id=0");
@@ -101,7 +101,7 @@ async fn pushed_messages_come_in_the_order_of_their_lines() {
 #[tokio::test(start_paused = true)]
 async fn refused_absent_and_late_pushes_are_fetched() {
     let (client, mut server) = fake::client();
-    let mut events = Push::new(&client, &channel()).start_at(StartAt::Oldest).subscribe();
+    let mut events = Push::new(&client, channel()).start_at(StartAt::Oldest).subscribe();
     let script = tokio::spawn(async move {
         let mut main = Main::accept(server.pipe().await).await;
         let mut refused = main.promise_message(1);
@@ -132,7 +132,7 @@ async fn refused_absent_and_late_pushes_are_fetched() {
 #[tokio::test(start_paused = true)]
 async fn an_announced_message_that_expired_is_missed_and_not_silently() {
     let (client, mut server) = fake::client();
-    let mut events = Push::new(&client, &channel()).start_at(StartAt::Oldest).subscribe();
+    let mut events = Push::new(&client, channel()).start_at(StartAt::Oldest).subscribe();
     let script = tokio::spawn(async move {
         let mut main = Main::accept(server.pipe().await).await;
         main.announce(1);
@@ -151,7 +151,7 @@ async fn an_announced_message_that_expired_is_missed_and_not_silently() {
 #[tokio::test(start_paused = true)]
 async fn everything_inline_is_a_stream() {
     let (client, mut server) = fake::client();
-    let mut events = Push::new(&client, &channel()).start_at(StartAt::Oldest).subscribe();
+    let mut events = Push::new(&client, channel()).start_at(StartAt::Oldest).subscribe();
     let script = tokio::spawn(async move {
         let mut main = Main::accept(server.pipe().await).await;
         main.say(&line("connected", 0, ""));
@@ -172,7 +172,7 @@ async fn everything_inline_is_a_stream() {
 #[tokio::test(start_paused = true)]
 async fn the_end_of_the_main_answer_is_noticed_while_promises_are_waited_for() {
     let (client, mut server) = fake::client();
-    let mut events = Push::new(&client, &channel()).start_at(StartAt::Oldest).subscribe();
+    let mut events = Push::new(&client, channel()).start_at(StartAt::Oldest).subscribe();
     let (end, ended) = tokio::sync::oneshot::channel();
     let script = tokio::spawn(async move {
         let mut main = Main::accept(server.pipe().await).await;
@@ -199,7 +199,7 @@ async fn the_end_of_the_main_answer_is_noticed_while_promises_are_waited_for() {
 #[tokio::test(start_paused = true)]
 async fn a_silent_main_answer_is_opened_again() {
     let (client, mut server) = fake::client();
-    let mut events = Push::new(&client, &channel()).start_at(StartAt::Oldest).subscribe();
+    let mut events = Push::new(&client, channel()).start_at(StartAt::Oldest).subscribe();
     let begun = Instant::now();
     let script = tokio::spawn(async move {
         let mut main = Main::accept(server.pipe().await).await;
@@ -219,7 +219,7 @@ async fn a_silent_main_answer_is_opened_again() {
 #[tokio::test(start_paused = true)]
 async fn a_refusal_is_read_over_http_2_too() {
     let (client, mut server) = fake::client();
-    let mut events = Push::new(&client, &channel()).start_at(StartAt::Oldest).subscribe();
+    let mut events = Push::new(&client, channel()).start_at(StartAt::Oldest).subscribe();
     let script = tokio::spawn(async move {
         for (status, body) in [(503, ""), (400, r#"{"title":"Bad","detail":"channel"}"#)] {
             let mut connection: Connection<DuplexStream, Bytes> =
@@ -264,7 +264,7 @@ fn with_budget(far: impl AsyncRead + AsyncWrite + Send + 'static, budget: usize)
 async fn a_push_connection_cut_at_any_byte_loses_and_repeats_nothing() {
     for budget in 0..1000 {
         let (client, mut server) = fake::client();
-        let mut events = Push::new(&client, &channel()).start_at(StartAt::Oldest).subscribe();
+        let mut events = Push::new(&client, channel()).start_at(StartAt::Oldest).subscribe();
         let script = tokio::spawn(async move {
             let mut budgets = [budget, usize::MAX].into_iter();
             loop {
@@ -301,4 +301,58 @@ async fn serve_three(pipe: DuplexStream) -> Option<()> {
     main.end(3);
     main.until_closed().await;
     Some(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn pushes_of_several_channels_are_matched_by_channel_and_cursor() {
+    use poll_core::{ChannelKey, CursorSet};
+    let (client, mut server) = fake::client();
+    let (c, d) = (channel(), poll_client::ChannelName::parse("d").unwrap());
+    let at = {
+        let keys = [ChannelKey::of(&c), ChannelKey::of(&d)];
+        move |seqs: [u64; 2]| {
+            let mut token = CursorSet::PREFIX.to_owned();
+            for ((key, seq), epoch) in keys.iter().zip(seqs).zip([0xabc, 0xddd]) {
+                let text = format!("{:016x}{seq:016x}", if seq == 0 { 0 } else { epoch });
+                let entry = CursorSet::entry(key, text.parse().unwrap());
+                token.push_str(std::str::from_utf8(&entry).unwrap());
+            }
+            token
+        }
+    };
+    let d_at = |seq: u64| cursor(seq).replace("abc", "ddd");
+    let mut events = Push::new(&client, [&c, &d]).start_at(StartAt::Oldest).subscribe();
+    let script = tokio::spawn(async move {
+        let mut main = Main::accept(server.pipe().await).await;
+        assert_eq!(main.target, format!("http://fake:1/api/push?channel=c&channel=d&cursor={}", at([0, 0])));
+        main.say(&line("connected", 0, "").replace(&cursor(0), &at([0, 0])));
+        let pushed = |channel: &str, seq: u64, token: &str| {
+            format!(r#"{{"type":"pushed","channel":"{channel}","id":{seq},"cursor":"{token}"}}"#)
+        };
+        let first = main.promise_message(1);
+        let second = main.promise(&format!("/api/messages/d/{}", d_at(1)));
+        main.say(&pushed("c", 1, &at([1, 0])));
+        main.say(&pushed("d", 1, &at([1, 1])));
+        main.say(&pushed("d", 2, &at([1, 2])));
+        keep(second, 1);
+        keep(first, 1);
+        // Not promised, so fetched.
+        let mut peer = server.accept().await;
+        assert_eq!(peer.request().await.unwrap().path(), format!("/api/messages/d/{}", d_at(2)));
+        peer.send(ok(&record(2))).await;
+        main.say(&line("closed", 0, r#","reason":"ended""#).replace(&cursor(0), &at([1, 2])));
+        main.until_closed().await;
+    });
+    let mut taken = Vec::new();
+    for _ in 0..3 {
+        match futures_util::StreamExt::next(&mut events).await.unwrap().unwrap() {
+            poll_client::Event::Message(message) => taken.push(format!("{}{}", message.channel, message.seq)),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(taken, ["c1", "d1", "d2"]);
+    assert_eq!(next(&mut events).await.as_deref(), Some("ended"));
+    assert_eq!(events.counts().pushed, 2);
+    drop(events);
+    script.await.unwrap();
 }

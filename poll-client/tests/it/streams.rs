@@ -20,8 +20,8 @@ impl Kind {
 
     fn subscribe(self, client: &Client, start: StartAt) -> Subscription {
         match self {
-            Self::Lines => ChunkedStream::new(client, &channel()).start_at(start).subscribe(),
-            Self::Sse => EventSource::new(client, &channel()).start_at(start).subscribe(),
+            Self::Lines => ChunkedStream::new(client, channel()).start_at(start).subscribe(),
+            Self::Sse => EventSource::new(client, channel()).start_at(start).subscribe(),
         }
     }
 
@@ -206,7 +206,7 @@ async fn a_server_that_only_says_hello_counts_as_failing() {
 #[tokio::test(start_paused = true)]
 async fn no_content_ends_an_event_source() {
     let (client, mut server) = fake::client();
-    let mut events = EventSource::new(&client, &channel()).start_at(StartAt::Oldest).subscribe();
+    let mut events = EventSource::new(&client, channel()).start_at(StartAt::Oldest).subscribe();
     let script = tokio::spawn(async move {
         let mut peer = server.accept().await;
         assert_eq!(peer.request().await.unwrap().header("accept"), Some("text/event-stream"));
@@ -237,7 +237,7 @@ async fn a_reader_that_is_dropped_hangs_up() {
 async fn a_thousand_cut_off_together_come_back_spread_out() {
     let (client, mut server) = fake::client();
     for _ in 0..1000 {
-        let mut events = ChunkedStream::new(&client, &channel()).start_at(StartAt::Oldest).subscribe();
+        let mut events = ChunkedStream::new(&client, channel()).start_at(StartAt::Oldest).subscribe();
         tokio::spawn(async move { next(&mut events).await });
     }
     for _ in 0..1000 {
@@ -256,4 +256,22 @@ async fn a_thousand_cut_off_together_come_back_spread_out() {
     }
     // A hundred expected in each.
     assert!(tenths.iter().all(|count| (50..150).contains(count)), "{tenths:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_is_null_is_a_message() {
+    for kind in Kind::BOTH {
+        let (client, mut server) = fake::client();
+        let mut events = kind.subscribe(&client, StartAt::Oldest);
+        let script = tokio::spawn(async move {
+            let mut peer = server.accept().await;
+            peer.request().await.unwrap();
+            // As long as the text that it replaces, so that the chunk is whole.
+            peer.send(kind.head() + &kind.update(1).replace("\"mé1\"", " null ")).await;
+            peer.until_closed().await;
+        });
+        assert_eq!(next(&mut events).await.as_deref(), Some("1"), "{kind:?}");
+        drop(events);
+        script.await.unwrap();
+    }
 }

@@ -102,8 +102,8 @@ impl Racer {
                     Timestamp::of(SystemTime::now()).as_micros().saturating_sub(message.at.as_micros());
                 self.latency.record(late.max(1)).context("a latency is too large to count")
             }
-            // What was missed shows as a hole in the history.
-            Event::Missed { .. } => Ok(()),
+            // What was missed shows as a hole in the history, and so does a channel that may not be read.
+            Event::Missed { .. } | Event::Refused { .. } => Ok(()),
             Event::Closed { reason } => bail!("the channel ended: {reason:?}"),
         }
     }
