@@ -1,4 +1,5 @@
-//! The client against mock servers on in-memory pipes and paused time: what it does when the network misbehaves.
+//! The client against mock servers on in-memory pipes and paused time: what it does when the network misbehaves. And
+//! against the real server, together with the command.
 
 #![expect(clippy::unwrap_used, reason = "a fake server that cannot go on is a failed test")]
 
@@ -8,4 +9,6 @@ mod parsers;
 mod polls;
 mod publish;
 mod push;
+mod real;
+mod several;
 mod streams;

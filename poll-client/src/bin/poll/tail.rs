@@ -1,107 +1,147 @@
-//! `poll tail`: prints a line for each message.
-//!
-//! Without `--json` the line is the message's content, and missed messages are reported on stderr. With it every event
-//! is a line on stdout.
+//! `poll tail`: prints a line for each message of one channel or several.
 
-use std::error::Error;
-use std::io::{self, Write};
+use std::collections::HashMap;
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
 
 use futures_util::TryStreamExt;
 use poll_client::{
-    ChunkedStream, Client, Content, Event, EventSource, LongPoll, Message, Push, ShortPoll, Subscription,
+    ChannelName, Channels, ChunkedStream, Client, Event, EventSource, LongPoll, Push, ShortPoll, StartAt,
+    Subscription,
 };
-use serde_json::json;
-use serde_json::value::RawValue;
 
-use crate::arguments::{Pattern, Tail};
+use crate::arguments::{Pattern, Server, Since, Tail};
+use crate::format::{Naming, Screen};
+use crate::outcome::Done;
 
-pub(crate) async fn run(tail: Tail) -> Result<(), Box<dyn Error>> {
-    let client = tail.server.client(tail.retries)?;
-    let mut events = subscribe(&tail, &client);
-    let (mut left, mut stdout) = (tail.count.unwrap_or(u64::MAX), io::stdout().lock());
+pub(crate) async fn run(server: &Server, tail: &Tail) -> Done {
+    let client = server.client(tail.retries)?;
+    let channels = Channels::from(&tail.channels);
+    let naming = if channels.len() == 1 { Naming::OneChannel } else { Naming::Several };
+    let mut events = subscribe(tail, &client, channels);
+    let mut stdout = io::stdout().lock();
+    let screen = if stdout.is_terminal() { Screen::Terminal } else { Screen::Pipe };
+    let mut wanted = tail.since.map(Wanted::new);
+    let mut left = tail.count.unwrap_or(u64::MAX);
     while left > 0 {
         let event = tokio::select! {
             event = events.try_next() => event?,
             () = crate::reader::gone() => None,
         };
         let Some(event) = event else { break };
-        if tail.json {
-            writeln!(stdout, "{}", as_json(&event)?)?;
-        } else {
-            show(&event, &mut stdout)?;
+        let events = match &mut wanted {
+            Some(wanted) => wanted.sift(event),
+            None => vec![event],
+        };
+        for event in events {
+            match &event {
+                Event::Message(message) => {
+                    stdout.write_all(&tail.format().message(message, naming, screen)?)?;
+                    left -= 1;
+                }
+                Event::Missed { .. } | Event::Refused { .. } | Event::Closed { .. } => {
+                    tail.format().other(&event, &mut stdout)?;
+                }
+            }
         }
         stdout.flush()?;
-        left -= u64::from(matches!(event, Event::Message(_)));
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
-fn subscribe(tail: &Tail, client: &Client) -> Subscription {
-    let channel = &tail.channel;
+fn subscribe(tail: &Tail, client: &Client, channels: Channels) -> Subscription {
+    // The server is not asked by time, so what is older is read and left out.
+    let start = if tail.since.is_some() { StartAt::Oldest } else { tail.from.clone() };
     match tail.pattern {
-        Pattern::Short => ShortPoll::new(client, channel).start_at(tail.from).subscribe(),
-        Pattern::Long => LongPoll::new(client, channel).start_at(tail.from).subscribe(),
-        Pattern::Stream => ChunkedStream::new(client, channel).start_at(tail.from).subscribe(),
-        Pattern::Sse => EventSource::new(client, channel).start_at(tail.from).subscribe(),
-        Pattern::Push => Push::new(client, channel).start_at(tail.from).subscribe(),
+        Pattern::Short => ShortPoll::new(client, channels).start_at(start).subscribe(),
+        Pattern::Long => LongPoll::new(client, channels).start_at(start).subscribe(),
+        Pattern::Stream => ChunkedStream::new(client, channels).start_at(start).subscribe(),
+        Pattern::Sse => EventSource::new(client, channels).start_at(start).subscribe(),
+        Pattern::Push => Push::new(client, channels).start_at(start).subscribe(),
     }
 }
 
-fn show(event: &Event, stdout: &mut impl Write) -> io::Result<()> {
-    match event {
-        Event::Message(message) => {
-            stdout.write_all(&message.content.bytes())?;
-            stdout.write_all(b"\n")
+/// Leaves out what was published before a time.
+struct Wanted {
+    since: Since,
+    channels: HashMap<ChannelName, Reached>,
+}
+
+/// How far a channel is.
+enum Reached {
+    /// All so far was older. What was missed at the beginning matters only if the first message after it is not older.
+    Before(Option<Event>),
+    Since,
+}
+
+impl Wanted {
+    fn new(since: Since) -> Self {
+        Self { since, channels: HashMap::new() }
+    }
+
+    /// What is to be shown of an event and of those held back.
+    fn sift(&mut self, event: Event) -> Vec<Event> {
+        let Some(channel) = event.channel() else { return vec![event] };
+        let reached = self.channels.entry(channel.clone()).or_insert(Reached::Before(None));
+        let Reached::Before(held) = reached else { return vec![event] };
+        match event {
+            Event::Message(message) if message.at < self.since.0 => {
+                *held = None;
+                Vec::new()
+            }
+            Event::Message(_) => {
+                let held = held.take();
+                *reached = Reached::Since;
+                held.into_iter().chain([event]).collect()
+            }
+            Event::Missed { .. } => {
+                *held = Some(event);
+                Vec::new()
+            }
+            Event::Refused { .. } | Event::Closed { .. } => vec![event],
         }
-        Event::Missed { count, reset } => {
-            let count = count.map_or("some".to_owned(), |count| count.to_string());
-            let why = if *reset { ", and the channel began anew" } else { "" };
-            writeln!(io::stderr(), "poll: {count} messages were gone before they could be read{why}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use poll_client::{Content, Cursor, Message, Seq, Timestamp};
+
+    use super::*;
+
+    fn message(channel: &str, at: u64) -> Event {
+        Event::Message(Message {
+            channel: ChannelName::parse(channel).unwrap(),
+            seq: Seq::new(at),
+            id: None,
+            cursor: Cursor::ZERO,
+            at: Timestamp::from_micros(at),
+            content: Content::Binary(Default::default()),
+        })
+    }
+
+    fn missed(channel: &str) -> Event {
+        Event::Missed { channel: ChannelName::parse(channel).unwrap(), count: Some(3), reset: false }
+    }
+
+    #[test]
+    fn what_is_older_is_left_out_channel_by_channel() {
+        let mut wanted = Wanted::new(Since(Timestamp::from_micros(10)));
+        let mut shown = Vec::new();
+        for event in [
+            // Older than what is wanted.
+            missed("a"),
+            message("a", 8),
+            message("b", 9),
+            message("a", 10),
+            // Perhaps not older.
+            missed("c"),
+            message("c", 12),
+            missed("a"),
+            message("b", 13),
+        ] {
+            shown.extend(wanted.sift(event));
         }
-        Event::Closed { .. } => Ok(()),
+        assert_eq!(shown, [message("a", 10), missed("c"), message("c", 12), missed("a"), message("b", 13)]);
     }
-}
-
-fn as_json(event: &Event) -> serde_json::Result<String> {
-    match event {
-        Event::Message(message) => message_json(message),
-        Event::Missed { count, reset } => {
-            Ok(json!({"type": "missed", "count": count, "reset": reset}).to_string())
-        }
-        Event::Closed { .. } => Ok(json!({"type": "closed", "reason": "ended"}).to_string()),
-    }
-}
-
-fn message_json(message: &Message) -> serde_json::Result<String> {
-    /// A struct, so that the fields keep their order and the content its spelling.
-    #[derive(serde::Serialize)]
-    struct Line<'a> {
-        r#type: &'static str,
-        id: u64,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        uuid: Option<String>,
-        content: &'a RawValue,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        encoding: Option<&'static str>,
-        cursor: String,
-        timestamp: String,
-    }
-    let (content, encoding) = match &message.content {
-        Content::Json(value) => (value.clone(), None),
-        Content::Binary(bytes) => (serde_json::value::to_raw_value(&base64(bytes))?, Some("base64")),
-    };
-    serde_json::to_string(&Line {
-        r#type: "message",
-        id: message.seq.get(),
-        uuid: message.id.map(|id| id.to_string()),
-        content: &content,
-        encoding,
-        cursor: message.cursor.to_string(),
-        timestamp: message.at.to_string(),
-    })
-}
-
-fn base64(bytes: &[u8]) -> String {
-    use base64::Engine;
-    base64::engine::general_purpose::STANDARD.encode(bytes)
 }

@@ -1,0 +1,11 @@
+//! The client and the command against the real server: a process on a free port, killed and started again.
+
+#[cfg(feature = "command")]
+mod command;
+#[cfg(feature = "command")]
+mod job;
+mod jobs;
+#[cfg(feature = "command")]
+mod process;
+mod server;
+mod several;
