@@ -13,7 +13,7 @@ use xtask::server::Binary;
 use xtask::steps::Steps;
 
 /// The courses of the torture at full length; the race has no name.
-const COURSES: [&str; 8] = ["", "dialects", "kills", "damage", "churn", "drain", "hoard", "cluster"];
+const COURSES: [&str; 9] = ["", "dialects", "lists", "kills", "damage", "churn", "drain", "hoard", "cluster"];
 
 /// The command's arguments.
 #[derive(Args)]

@@ -28,6 +28,7 @@ mod follower;
 mod hoard;
 mod kills;
 mod large;
+mod lists;
 mod metrics;
 mod pattern;
 mod payload;
@@ -53,6 +54,7 @@ use self::dialects::Dialects;
 use self::drain::Drain;
 use self::hoard::Hoard;
 use self::kills::Kills;
+use self::lists::Lists;
 use self::race::Race;
 
 /// Publish at the edge of every wait of a real server and prove that nothing is lost or doubled.
@@ -73,6 +75,8 @@ struct Torture {
 enum Course {
     /// Race the rules of golongpoll's, chat's and channel's clients
     Dialects(Dialects),
+    /// Race readers of lists of channels
+    Lists(Lists),
     /// Kill a durable server again and again, and prove that what it acknowledged is kept
     Kills(Kills),
     /// Change a byte of a store, and prove that nothing wrong is served and nothing is lost without a word
@@ -91,6 +95,7 @@ impl Torture {
     fn run(&self) -> Result<()> {
         match &self.course {
             Some(Course::Dialects(dialects)) => dialects.run(),
+            Some(Course::Lists(lists)) => lists.run(),
             Some(Course::Kills(kills)) => kills.run(),
             Some(Course::Damage(damage)) => damage.run(),
             Some(Course::Churn(churn)) => churn.run(),
@@ -108,6 +113,7 @@ impl Torture {
         let mut steps = Steps::default();
         steps.step("race", || self.race.run())?;
         steps.step("dialects", || Dialects::short(fixture.clone()).run())?;
+        steps.step("lists", || Lists::short(fixture.clone()).run())?;
         steps.step("kills", || Kills::short(fixture.clone()).run())?;
         steps.step("damage", || Damage::short(fixture.clone()).run())?;
         steps.step("churn", || Churn::short(fixture.clone()).run())?;

@@ -83,7 +83,7 @@ pub(super) enum Stop {
 }
 
 impl Stop {
-    fn is_reached(&self, published: usize) -> bool {
+    pub(super) fn is_reached(&self, published: usize) -> bool {
         match self {
             Self::WhenTold(told) => *told.borrow(),
             Self::After(publishes) => published as u64 >= *publishes,
