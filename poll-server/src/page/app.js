@@ -1,4 +1,4 @@
-// The live page: four readers of one channel, each by another pattern, and someone to publish.
+// The live page: four readers of one channel or several, each by another pattern, and someone to publish.
 // Everything that came over the wire is shown through textContent only. No build step, no dependencies.
 'use strict';
 
@@ -93,7 +93,8 @@
   }
 
   function query(path, parameters) {
-    const entries = Object.entries(parameters).filter(([, value]) => value !== null && value !== '');
+    const entries = Object.entries(parameters).flatMap(([name, value]) => [value].flat().map((one) => [name, one]))
+      .filter(([, value]) => value !== null && value !== '');
     return `${path}?${new URLSearchParams(entries)}`;
   }
 
@@ -110,8 +111,7 @@
   class Refused extends Error {
     constructor(status, detail, retryAfter) {
       super(detail || `status ${status}`);
-      this.status = status;
-      this.retryAfter = retryAfter;
+      Object.assign(this, { status, retryAfter });
     }
   }
 
@@ -151,7 +151,7 @@
   // ---- the last message, by every pattern -------------------------------------------------------------------
 
   const race = {
-    id: null,
+    last: null,
     arrivals: new Map(),
     rows: new Map(),
     add(lane, title) {
@@ -168,18 +168,19 @@
       this.rows.set(lane, { bar, label });
     },
     clear() {
-      this.id = null;
+      this.last = null;
       this.arrivals.clear();
       byId('race-what').textContent = 'none yet: publish one';
       this.draw();
     },
-    arrived(lane, message, latency) {
-      if (this.id === null || message.id > this.id) {
-        this.id = message.id;
+    arrived(lane, message, at, latency) {
+      const name = `${message.channel || ''}#${message.id}`;
+      if (this.last === null || at > this.last.at) {
+        this.last = { name, at };
         this.arrivals.clear();
-        byId('race-what').textContent = `#${message.id}  ${showContent(message.content)}`;
+        byId('race-what').textContent = `${name}  ${showContent(message.content)}`;
       }
-      if (message.id === this.id && !this.arrivals.has(lane)) this.arrivals.set(lane, latency);
+      if (name === this.last.name && !this.arrivals.has(lane)) this.arrivals.set(lane, latency);
       this.draw();
     },
     draw() {
@@ -188,7 +189,7 @@
         const ms = this.arrivals.get(lane);
         const share = ms === undefined ? 0 : Math.log1p(Math.max(0, ms) * 4) / Math.log1p(longest * 4);
         bar.style.inlineSize = `${(ms === undefined ? 0 : Math.max(2, share * 100)).toFixed(1)}%`;
-        label.textContent = ms === undefined ? (this.id === null ? '–' : 'waiting') : showMs(ms);
+        label.textContent = ms === undefined ? (this.last === null ? '–' : 'waiting') : showMs(ms);
         label.dataset.in = ms === undefined ? 'no' : 'yes';
       }
     },
@@ -211,11 +212,11 @@
       race.add(key, title);
     }
 
-    /** Forgets everything and stands at `cursor` of `channel`. */
-    reset(channel, cursor) {
-      Object.assign(this, { channel, cursor, messages: 0, requests: 0, bytes: 0, latencies: [], since: 0 });
+    /** Forgets everything and stands at `cursor` of the channels. */
+    reset(channels, cursor) {
+      Object.assign(this, { channels, cursor, messages: 0, requests: 0, bytes: 0, latencies: [], since: 0 });
       this.list.replaceChildren();
-      this.view.querySelector('pre code').textContent = this.sample(channel);
+      this.view.querySelector('pre code').textContent = this.sample(channels);
       this.draw();
     }
 
@@ -248,7 +249,6 @@
     }
 
     asked() { this.requests += 1; this.draw(); }
-
     read(count) { this.bytes += count; this.draw(); }
 
     take(message) {
@@ -258,7 +258,7 @@
       const line = element('li');
       const live = sent >= this.since;
       line.append(
-        element('span', 'seq', `#${message.id}`),
+        element('span', 'seq', `${message.channel || ''}#${message.id}`),
         element('span', 'text', showContent(message.content)),
         element('span', 'when', live ? showMs(latency) : 'caught up'));
       line.title = String(message.timestamp);
@@ -266,22 +266,22 @@
       if (live) {
         this.latencies.push(Math.max(0, latency));
         if (this.latencies.length > LATENCIES_KEPT) this.latencies.shift();
-        race.arrived(this.key, message, latency);
+        race.arrived(this.key, message, sent, latency);
       }
       this.draw();
     }
 
-    /** The server began a new log, so its numbers begin again too. */
-    startedAnew() {
-      this.note('the log started anew');
+    /** The server began a new log, so its numbers begin again too. Of several channels, this one's. */
+    startedAnew(channel) {
+      this.note('the log started anew', channel);
       race.clear();
     }
 
     /** Messages that were no longer retained, or a log that started anew: told, not hidden. */
-    note(text) {
+    note(text, channel) {
       const line = element('li');
       line.dataset.kind = 'note';
-      line.append(element('span', 'seq', '!'), element('span', 'text', text));
+      line.append(element('span', 'seq', `${channel || ''}!`), element('span', 'text', text));
       this.show(line);
     }
 
@@ -318,15 +318,16 @@
       lane.polledAt = answer.polled_at;
       clock.learn(sent, received, parseTime(answer.polled_at));
     }
-    if (answer.reset) lane.startedAnew();
-    if (answer.missed) lane.note(`${answer.missed} no longer retained`);
+    // Of several channels these are lists.
+    if (answer.reset) [answer.reset].flat().forEach((channel) => lane.startedAnew(channel === true ? '' : channel));
+    [answer.missed || []].flat().forEach((gap) => lane.note(`${gap.missed || gap} no longer retained`, gap.channel));
     for (const message of answer.messages) lane.take(message);
     lane.cursor = answer.cursor;
     return Boolean(answer.closed) && answer.count === 0;
   }
 
   async function shortPoll(lane, signal, well) {
-    const ended = await poll(lane, target('/api/poll', { channel: lane.channel, cursor: lane.cursor }), signal);
+    const ended = await poll(lane, target('/api/poll', { channel: lane.channels, cursor: lane.cursor }), signal);
     well();
     if (!ended) await pause(SHORT_POLL_PAUSE_MS * (0.9 + 0.2 * Math.random()), signal);
     return ended;
@@ -335,16 +336,16 @@
   async function longPoll(lane, signal, well) {
     // Nothing is heard from a poll that waits; that it is on its way is all there is to show.
     well();
-    const path = target('/api/longpoll', { channel: lane.channel, cursor: lane.cursor, timeout: LONG_POLL_SECONDS });
+    const path = target('/api/longpoll', { channel: lane.channels, cursor: lane.cursor, timeout: LONG_POLL_SECONDS });
     return poll(lane, path, signal);
   }
 
   /** One line of a stream, whichever way it came. Returns whether the channel has ended for good. */
   function streamLine(lane, line) {
     if (line.type === 'update') {
-      lane.take({ id: line.id, content: line.message, timestamp: line.timestamp });
+      lane.take({ ...line, content: line.message });
     } else if (line.type === 'reset') {
-      if (line.missed) lane.note(`${line.missed} no longer retained`); else lane.startedAnew();
+      if (line.missed) lane.note(`${line.missed} no longer retained`, line.channel); else lane.startedAnew(line.channel);
     }
     if (line.cursor) lane.cursor = line.cursor;
     return line.type === 'closed' && line.reason === 'ended';
@@ -352,7 +353,7 @@
 
   async function stream(lane, signal, well) {
     lane.asked();
-    const path = target('/api/stream', { channel: lane.channel, cursor: lane.cursor });
+    const path = target('/api/stream', { channel: lane.channels, cursor: lane.cursor });
     const response = await ask(path, { signal, headers: { Accept: 'application/x-ndjson' } });
     if (response.status === 204) return true;
     well();
@@ -366,7 +367,7 @@
   function serverSentEvents(lane, signal, well) {
     return new Promise((resolve, reject) => {
       // The browser reconnects by itself with Last-Event-ID; only when it gives up does the lane begin again.
-      const source = new EventSource(target('/api/stream', { channel: lane.channel, cursor: lane.cursor }));
+      const source = new EventSource(target('/api/stream', { channel: lane.channels, cursor: lane.cursor }));
       const finish = (settle, value) => { source.close(); signal.removeEventListener('abort', stop); settle(value); };
       const stop = () => finish(resolve, false);
       signal.addEventListener('abort', stop);
@@ -422,17 +423,20 @@
 
   // ---- running, pausing, changing channels -------------------------------------------------------------------
 
-  const session = { channel: 'default', abort: null, paused: false, placed: false };
+  const session = { channels: ['default'], abort: null, paused: false, placed: false };
 
-  /** Where the channel ends now: a stream says so in its first line, and is left again. */
-  async function endOf(channel, signal) {
+  /** Where the channels end now: a stream says so in its first line, and is left again. */
+  async function endOf(channels, signal) {
     const leave = new AbortController();
     const stop = () => leave.abort();
     signal.addEventListener('abort', stop);
     try {
-      const response = await ask(target('/api/stream', { channel }),
+      const response = await ask(target('/api/stream', { channel: channels }),
         { signal: leave.signal, headers: { Accept: 'application/x-ndjson' } });
-      for await (const line of jsonLines(response, () => {})) if (line.cursor) return line.cursor;
+      for await (const line of jsonLines(response, () => {})) {
+        if (line.refused) say(`This token may not read ${line.refused.join(', ')}.`, 'bad');
+        if (line.cursor) return line.cursor;
+      }
       return null;
     } finally {
       leave.abort();
@@ -448,27 +452,27 @@
 
   function go() {
     if (session.abort || session.paused || document.hidden) return;
-    if (!session.placed) { listenTo(session.channel); return; }
+    if (!session.placed) { listenTo(session.channels); return; }
     const abort = new AbortController();
     session.abort = abort;
     for (const lane of lanes) lane.run(abort.signal);
   }
 
   /** All four begin at the same place, so that they can be compared. */
-  async function listenTo(channel) {
+  async function listenTo(channels) {
     halt();
-    Object.assign(session, { channel, placed: false });
-    byId('push-command').textContent =
-      `poll tail ${shellWord(channel)} --pattern push\nnghttp -v '${location.origin}${query('/api/push', { channel })}'`;
+    Object.assign(session, { channels, placed: false });
+    byId('push-command').textContent = `poll tail ${channels.map(shellWord).join(' ')} --pattern push\n`
+      + `nghttp -v '${location.origin}${query('/api/push', { channel: channels })}'`;
     const abort = new AbortController();
     session.abort = abort;
     for (let failures = 0; !abort.signal.aborted; failures += 1) {
       for (const lane of lanes) lane.state('connecting');
       try {
-        const cursor = await endOf(channel, abort.signal);
+        const cursor = await endOf(channels, abort.signal);
         if (abort.signal.aborted) return;
         race.clear();
-        for (const lane of lanes) lane.reset(channel, cursor);
+        for (const lane of lanes) lane.reset(channels, cursor);
         session.placed = true;
         break;
       } catch (error) {
@@ -519,21 +523,22 @@
   async function publish(body, type) {
     const sent = clock.local();
     try {
-      const path = target('/api/message', { channel: session.channel });
+      const path = target('/api/message', { channel: session.channels[0] });
       const response = await ask(path, { method: 'POST', body, headers: { 'Content-Type': type } });
       const received = clock.local();
       const answer = await response.json();
       clock.learn(sent, received, parseTime(answer.timestamp));
       const what = answer.messages ? `${answer.count} messages to #${answer.messages[answer.count - 1].id}` : `#${answer.id}`;
-      say(`Published ${what} in ${showMs(received - sent)}.`, 'good');
+      const where = session.channels.length > 1 ? ` to ${session.channels[0]}` : '';
+      say(`Published ${what}${where} in ${showMs(received - sent)}.`, 'good');
     } catch (error) {
       say(`Not published: ${error.message}.`, 'bad');
     }
   }
 
   byId('channel').addEventListener('change', () => {
-    const channel = byId('channel').value;
-    if (channel && channel !== session.channel) listenTo(channel);
+    const channels = [...new Set(byId('channel').value.split(/[\s,]+/).filter(Boolean))];
+    if (channels.length && channels.join() !== session.channels.join()) listenTo(channels);
   });
 
   byId('publish').addEventListener('submit', async (event) => {
@@ -557,9 +562,7 @@
   byId('job-run').addEventListener('click', async () => {
     const [button, bar, said, log] = ['job-run', 'job-bar', 'job-said', 'job-log'].map(byId);
     const tell = (text, tone) => { said.textContent = text; said.dataset.tone = tone; };
-    button.disabled = true;
-    bar.value = 0;
-    log.replaceChildren();
+    button.disabled = true; bar.value = 0; log.replaceChildren();
     tell('Started.', '');
     let status = '';
     try {
@@ -592,6 +595,6 @@
   const [navigation] = performance.getEntriesByType('navigation');
   const spoken = { 'http/1.1': 'HTTP/1.1', h2: 'HTTP/2' }[navigation && navigation.nextHopProtocol];
   if (spoken) byId('protocol').textContent = `this page: ${spoken}`;
-  for (const lane of lanes) lane.reset(session.channel, null);
-  listenTo(session.channel);
+  for (const lane of lanes) lane.reset(session.channels, null);
+  listenTo(session.channels);
 })();
