@@ -1,0 +1,67 @@
+// What came, in order, to this reader: a message once, a gap before what follows it, the position behind it.
+//
+// Used alike for what this tab has read and for what another tab passes on.
+
+import { retrying } from './retrying.js';
+
+export class Delivery {
+  isConnected = false;
+
+  constructor({ settings, place, position, audience }) {
+    Object.assign(this, { settings, place, position, audience });
+  }
+
+  /** Delivers items and moves the position to the cursor behind them. */
+  async take(items, cursor, signal) {
+    const { position } = this;
+    for (const item of items) {
+      if (signal.aborted) throw signal.reason;
+      await this.#deliver(item, signal);
+    }
+    if (!cursor || (cursor === position.cursor && !items.length)) return;
+    position.cursor = cursor;
+    position.save();
+  }
+
+  async #deliver(item, signal) {
+    const { audience, position } = this;
+    const { type, ...said } = item;
+    switch (type) {
+      case 'message':
+        if (!position.isNew(said)) return;
+        if (!(await audience.hand(said)) && signal.aborted) throw signal.reason;
+        position.passed(said);
+        // Half a batch is a position, too.
+        if (signal.aborted) position.save();
+        return;
+      case 'missed':
+      case 'reset':
+        position.forget(said.channel);
+        audience.emit(type, said);
+        return this.#reload({ type, ...said }, signal);
+      case 'disconnected':
+        if (!this.isConnected) return;
+      // falls through
+      case 'connected':
+        this.isConnected = type === 'connected';
+        return audience.emit(type, said);
+      case 'error':
+        return this.error(said.error);
+      default:
+        audience.emit(type, said);
+    }
+  }
+
+  /** A failure that nobody listens for is at least seen. */
+  error(error) {
+    if (this.audience.hears('error')) this.audience.emit('error', error);
+    else globalThis.console?.warn(`poll: ${error.message}`);
+  }
+
+  // Messages describe changes; when some are gone, the state they led to has to come from elsewhere first.
+  async #reload(gap, signal) {
+    const { getState } = this.settings;
+    if (!getState) return;
+    await retrying(this, signal, () => getState(gap), (error) => this.error(error));
+  }
+}

@@ -1,0 +1,44 @@
+// Short poll: ask at an interval. Also how every pattern catches up and how the polling ones begin.
+//
+// An unchanged answer is an empty 304, since each request carries the last entity tag (RFC 9110 section 13.1.2).
+
+import { PollError } from './failure.js';
+
+const DEADLINE = 10_000;
+
+export const stuckError = () => new PollError('stuck', 'the server always answers the same');
+
+/** Asks until there is nothing more at the moment; gives 'ended' if the channel is closed. */
+export async function catchUp(connection, signal) {
+  const { position } = connection;
+  for (;;) {
+    const asked = position.cursor;
+    const answer = await connection.poll('api/poll', [], DEADLINE, signal);
+    await connection.answered(answer);
+    if (answer.closed) return 'ended';
+    if (answer.isAll) return undefined;
+    if (position.cursor === asked) throw stuckError();
+  }
+}
+
+export async function shortPoll(connection, signal) {
+  const { position, settings, place, ladder } = connection;
+  let tag;
+  let stuck = 0;
+  for (;;) {
+    if (ladder.isTimeToClimb) return 'climb';
+    const { count } = position;
+    const answer = await connection.poll('api/poll', [], DEADLINE, signal, tag);
+    if (answer) {
+      tag = answer.tag;
+      await connection.answered(answer);
+      if (answer.closed) return 'ended';
+      stuck = answer.count && position.count === count ? stuck + 1 : 0;
+      if (stuck === 3) throw stuckError();
+    }
+    connection.well();
+    // Some jitter, so that pages loaded together do not ask together.
+    const pause = answer && !answer.isAll && !stuck ? 0 : settings.interval * (0.9 + place.random() / 5);
+    await connection.sleep(pause, signal);
+  }
+}

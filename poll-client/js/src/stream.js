@@ -1,0 +1,80 @@
+// Stream: one response that stays open, a line of JSON for each message.
+//
+// A proxy that buffers is noticed because `connected`, which the server sends at once, has not come; later, because
+// heartbeats are missing.
+
+import { itemOfLine } from './answer.js';
+import { PollError } from './failure.js';
+import { linesOf } from './lines.js';
+import { parse } from './requests.js';
+import { catchUp } from './short_poll.js';
+
+// Milliseconds within which `connected` must have come: short where another pattern can be tried, patient elsewhere.
+const SOON = 2000;
+const PATIENT = 10_000;
+
+export async function stream(connection, signal) {
+  const begun = await begin(connection, signal);
+  if (begun.ended) return 'ended';
+  connection.expect(patience(connection), 'buffered');
+  const response = await connection.requests.ask('api/stream', {
+    query: begun.query,
+    headers: { accept: 'application/x-ndjson' },
+    signal,
+  });
+  if (!response.body?.getReader) throw new PollError('unsupported', 'no streaming fetch here');
+  for await (const lines of linesOf(response.body)) {
+    const outcome = await take(connection, lines.map(parse), signal);
+    if (outcome) return outcome;
+  }
+  throw new PollError('network', 'the stream was cut');
+}
+
+/** Where a stream starts. The oldest of several channels can only be asked for by a poll. */
+export async function begin(connection, signal) {
+  const { position, requests, settings } = connection;
+  const isFirst = !position.cursor && settings.from === 'oldest';
+  if (isFirst && requests.channels.length > 1 && (await catchUp(connection, signal))) return { ended: true };
+  const query = requests.where(position.cursor);
+  if (!position.cursor && isFirst) query.push(['last_id', 0]);
+  return { query };
+}
+
+export function patience(connection) {
+  return connection.ladder.isAuto ? SOON : PATIENT;
+}
+
+/** Delivers what the lines say; gives 'ended' or 'climb' when the stream is over for good. */
+export async function take(connection, lines, signal) {
+  const { position, requests, settings } = connection;
+  const items = [];
+  let cursor;
+  let outcome;
+  for (const line of lines) {
+    const item = itemOfLine(line, requests.channels);
+    if (item) items.push(item);
+    if (line.type === 'connected') {
+      // In the case of a reset this is already behind it: another cut must not hide the reset.
+      position.cursor ??= line.cursor;
+      await connection.opened();
+    } else {
+      cursor = line.cursor ?? cursor;
+      if (line.type !== 'closed') connection.well();
+    }
+    if (line.refused) connection.refused(line.refused);
+    if (line.type === 'closed') outcome = line.reason;
+  }
+  if (items.length || cursor) await connection.give(items, cursor);
+  // Given up meanwhile: what comes next is another attempt's business.
+  if (signal.aborted) throw signal.reason;
+  connection.expect(settings.heartbeat * 1.5, 'silent');
+  if (outcome === 'draining') throw new PollError('draining', 'the server is going away');
+  if (outcome === 'unauthorized') {
+    const { credential } = requests;
+    credential.reject(credential.token);
+    throw new PollError(credential.isRenewable ? 'expired' : 'unauthorized', 'the token has expired', {
+      fatal: !credential.isRenewable,
+    });
+  }
+  return outcome;
+}
