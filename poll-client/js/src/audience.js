@@ -25,8 +25,9 @@ export class Audience {
       try {
         listener(value);
       } catch (error) {
-        if (globalThis.reportError) reportError(error);
-        else queueMicrotask(() => { throw error; });
+        queueMicrotask(() => {
+          throw error;
+        });
       }
     }
   }

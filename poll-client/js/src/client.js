@@ -11,7 +11,7 @@ import { post } from './publish.js';
 import { Requests } from './requests.js';
 import { retrying } from './retrying.js';
 import { watch } from './signals.js';
-import { Machine } from './states.js';
+import { STATES } from './states.js';
 import { surroundings } from './surroundings.js';
 import { Tabs } from './tabs.js';
 
@@ -30,16 +30,17 @@ const DEFAULTS = {
   maxRetries: Infinity,
   hidden: 'continue',
   share: true,
-  credentials: 'same-origin',
 };
 
 export class PollClient {
+  /** One of the states of `STATES`. */
+  state = 'idle';
   #settings;
   #place;
   #audience = new Audience();
   #requests;
-  #machine;
   #stop;
+  #position;
 
   constructor(url, options = {}) {
     const settings = { ...DEFAULTS };
@@ -48,16 +49,20 @@ export class PollClient {
     const { fetch, EventSource, pattern, headers } = settings;
     this.#place = surroundings({ ...(fetch && { fetch }), ...(EventSource && { EventSource }), ...settings.surroundings });
     this.channels = [...new Set([settings.channel].flat())].sort();
-    if (pattern !== 'auto' && !PATTERNS[pattern]) throw new TypeError(`there is no pattern ${pattern}`);
-    if (pattern === 'sse' && headers) throw new TypeError('EventSource cannot send headers: use stream or auto');
+    if (pattern !== 'auto' && !PATTERNS[pattern]) throw new TypeError(`no pattern ${pattern}`);
+    if (pattern === 'sse' && headers) throw new TypeError('EventSource cannot send headers');
     const credential = new Credential(settings.token, this.#place);
-    this.#requests = new Requests({ ...settings, place: this.#place, url, channels: this.channels, credential });
-    this.#machine = new Machine((state, before, event) => this.#audience.emit('state', { state, before, event }));
+    this.#requests = new Requests(url, { place: this.#place, settings, channels: this.channels, credential });
   }
 
-  /** One of the states of `STATES`. */
-  get state() {
-    return this.#machine.state;
+  /** Takes the event if the row of the state names it; says whether it did. */
+  #go(event) {
+    const { state: before } = this;
+    const state = STATES[before][event];
+    if (!state) return false;
+    this.state = state;
+    this.#audience.emit('state', { state, before, event });
+    return true;
   }
 
   /** Listens; gives a function that ends it. */
@@ -71,7 +76,7 @@ export class PollClient {
 
   /** Begins to follow the channels; nothing if it does already. */
   start() {
-    if (this.#machine.go('start')) {
+    if (this.#go('start')) {
       this.#stop = new AbortController();
       this.#life(this.#stop);
     }
@@ -80,8 +85,8 @@ export class PollClient {
 
   /** Ends the connection. The position is kept, so that start() goes on from there. */
   stop() {
-    if (!this.#machine.go('stop')) return;
-    this.#stop.abort(new PollError('stopped', 'stopped'));
+    if (!this.#go('stop')) return;
+    this.#stop.abort();
     this.#audience.finish();
     this.#audience.emit('disconnected', { reason: 'stopped' });
   }
@@ -118,7 +123,7 @@ export class PollClient {
   async #life(stop) {
     const { signal } = stop;
     const audience = this.#audience;
-    const go = (event) => !signal.aborted && this.#machine.go(event);
+    const go = (event) => !signal.aborted && this.#go(event);
     try {
       await this.#run(signal, go);
       if (go('end')) audience.finish();
@@ -126,38 +131,29 @@ export class PollClient {
       const error = PollError.from(reason);
       if (go('fail')) {
         audience.finish(error);
-        audience.emit('disconnected', { reason: error.reason ?? 'refused', error });
+        audience.emit('disconnected', { reason: error.fatal ? 'refused' : 'max_retries', error });
       }
     } finally {
-      stop.abort(new PollError('stopped', 'over'));
+      stop.abort();
     }
   }
 
   // The parts of one start() and how they hang together.
   async #run(signal, go) {
-    const place = this.#place;
-    const settings = this.#settings;
-    const audience = this.#audience;
-    const requests = this.#requests;
-    const position = (this.position ??= this.#remembered());
-    const delivery = new Delivery({ settings, place, position, audience });
+    const parts = { ...this.#shared, signal, go, audience: this.#audience, position: (this.#position ??= this.#remembered()) };
+    const { place, settings } = parts;
+    parts.delivery = new Delivery(parts);
     let tabs;
     let queue = Promise.resolve();
     // One batch after the other, whoever gives it.
-    const sink = (items, cursor) => {
-      queue = queue.catch(() => {}).then(() => {
-        if (tabs?.isLeading) return tabs.give(items, cursor);
-        tabs?.found(items);
-        return delivery.take(items, cursor, signal);
-      });
-      return queue;
-    };
-    const connection = new Connection({ settings, place, requests, position, go, sink });
-    const name = await this.#sharedName(delivery, signal);
-    if (name) tabs = new Tabs({ name, place, settings, connection, delivery, position, go });
-    const hide = (isHidden) => settings.hidden === 'pause' && (tabs ?? connection)[tabs ? 'hide' : 'pause'](isHidden);
+    parts.sink = (items, cursor) =>
+      (queue = queue.catch(() => {}).then(() => (tabs ?? parts.delivery).take(items, cursor)));
+    const connection = (parts.connection = new Connection(parts));
+    parts.name = await this.#sharedName(parts);
+    if (parts.name) tabs = new Tabs(parts);
     watch(place, signal, (told) => {
-      if (told === 'hidden' || told === 'visible') hide(told === 'hidden');
+      const isShown = told === 'visible';
+      if (settings.hidden === 'pause' && (isShown || told === 'hidden')) (tabs ?? connection).hold(!isShown);
       if (told === 'offline') connection.interrupt(told);
       else if (told === 'online' || told === 'slept') connection.interrupt('woken');
       else if (told !== 'hidden') connection.check();
@@ -175,7 +171,7 @@ export class PollClient {
   }
 
   /** What tabs that share a connection have in common, as a name; undefined where they cannot, or are not to. */
-  async #sharedName(delivery, signal) {
+  async #sharedName({ delivery, signal }) {
     const { share, pattern } = this.#settings;
     const { BroadcastChannel, locks, location } = this.#place;
     if (!share || !BroadcastChannel || !locks || !location) return undefined;

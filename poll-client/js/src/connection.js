@@ -22,14 +22,7 @@ const FULL_LENGTH = 1 << 19;
 // The longest that a timer can wait.
 const FOREVER = 2 ** 31 - 1;
 
-// What interrupts an attempt without being a failure of it.
-const INTERRUPTIONS = ['hidden', 'woken', 'offline'];
-// What ends an attempt and is no error.
-const EXPECTED = ['draining', 'expired'];
-
 export class Connection {
-  #go;
-  #sink;
   #abort;
   #due = Infinity;
   #late;
@@ -40,11 +33,9 @@ export class Connection {
   #nowFrom;
   attempts = 0;
 
-  constructor({ settings, place, requests, position, go, sink }) {
-    Object.assign(this, { settings, place, requests, position });
-    this.#go = go;
-    this.#sink = sink;
-    this.ladder = new Ladder(settings.pattern, place);
+  constructor(parts) {
+    Object.assign(this, parts);
+    this.ladder = new Ladder(parts.settings.pattern, parts.place);
   }
 
   /** Runs until the channel has ended. Rejects with the signal's reason or an error that trying again cannot help. */
@@ -54,9 +45,9 @@ export class Connection {
       if (this.#isPaused) await this.#pause(signal);
       try {
         const outcome = await this.#attempt(signal);
-        if (outcome === 'ended') return await this.#sink([{ type: 'ended' }]);
+        if (outcome === 'ended') return await this.sink([{ type: 'ended' }]);
         this.ladder.climb();
-        this.#go('reopen');
+        this.go('reopen');
       } catch (reason) {
         if (signal.aborted) throw signal.reason;
         await this.#failed(PollError.from(reason), signal);
@@ -75,39 +66,36 @@ export class Connection {
   }
 
   #attempt(signal) {
-    return within(this.place, signal, async (inner, abort) => {
+    const { ladder, place, position, settings } = this;
+    return within(place, signal, async (inner, abort) => {
       this.#abort = abort;
-      this.pattern = this.ladder.pattern;
+      this.pattern = ladder.pattern;
+      // A poll is answered at once: so one knows that the server is there before a wait. It also says why not, which
+      // EventSource does not, and can ask for the oldest of several channels, which a stream cannot.
+      const isStream = this.pattern === 'stream';
+      const begins = isStream ? !position.cursor && settings.from === 'oldest' : this.pattern !== 'shortpoll';
+      if (begins && (await catchUp(this, inner))) return 'ended';
       return PATTERNS[this.pattern](this, inner);
     }).finally(() => this.expect(Infinity));
   }
 
   async #failed(error, signal) {
-    const wasOpen = this.#isOpen;
-    const isInterrupted = INTERRUPTIONS.includes(error.kind);
-    if (!isInterrupted) this.attempts += 1;
-    const isLast = error.fatal || this.attempts >= this.settings.maxRetries;
-    const isProbe = !isInterrupted && this.ladder.failed({ ...error, kind: error.strike ?? error.kind }, wasOpen);
-    const pause = this.#pauseAfter(error, isProbe);
-    const items = [];
-    if (!isInterrupted && !EXPECTED.includes(error.kind)) items.push({ type: 'error', error });
-    if (wasOpen && !isLast) items.push({ type: 'disconnected', reason: reasonOf(error), retryIn: pause });
-    if (items.length) await this.#sink(items);
-    if (isLast) throw Object.assign(error, { reason: error.fatal ? 'refused' : 'max_retries' });
-    if (error.kind === 'hidden') return;
-    if (error.kind === 'woken' && this.#go('reopen')) return;
-    this.#go('lose');
-    await this.#rest(pause, signal);
-    if (!this.#isPaused) this.#go('retry');
-  }
-
-  #pauseAfter({ kind, retryAfter }, isProbe) {
     const { place, settings } = this;
-    if (place.isOffline()) return CAP;
-    if (isProbe || kind === 'woken' || (kind === 'expired' && this.attempts < 2)) return 0;
-    // Many readers are told at once that a server goes away.
-    if (kind === 'draining') return place.random() * settings.retryDelay;
-    return backoff(Math.max(1, this.attempts), settings.retryDelay, place.random, retryAfter);
+    const { fatal, kind, isQuiet } = error;
+    const wasOpen = this.#isOpen;
+    if (!isQuiet) this.attempts += 1;
+    const isLast = fatal || this.attempts >= settings.maxRetries;
+    const isAtOnce = kind === 'woken' || (!isQuiet && this.ladder.fell(error, wasOpen));
+    let retryIn = isAtOnce ? 0 : backoff(isQuiet ? 1 : this.attempts, settings.retryDelay, place.random, error.retryAfter);
+    if (place.isOffline()) retryIn = CAP;
+    const items = isQuiet ? [] : [{ type: 'error', error }];
+    if (wasOpen && !isLast) items.push({ type: 'disconnected', reason: kind, retryIn });
+    await this.sink(items);
+    if (isLast) throw error;
+    if (kind === 'hidden' || (kind === 'woken' && this.go('reopen'))) return;
+    this.go('lose');
+    await this.#rest(retryIn, signal);
+    if (!this.#isPaused) this.go('retry');
   }
 
   /** Waits; an interruption ends it early. */
@@ -123,13 +111,13 @@ export class Connection {
   }
 
   async #pause(signal) {
-    this.#go('pause');
+    this.go('pause');
     while (this.#isPaused) await this.#rest(FOREVER, signal);
-    this.#go('resume');
+    this.go('resume');
   }
 
   /** Stops asking, or goes on. */
-  pause(isPaused) {
+  hold(isPaused) {
     if (isPaused === this.#isPaused) return;
     this.#isPaused = isPaused;
     this.interrupt(isPaused ? 'hidden' : 'woken');
@@ -137,7 +125,7 @@ export class Connection {
 
   /** The network is said to be back, or the machine woke up: what was open may be dead, and waiting is over. */
   interrupt(kind) {
-    this.#abort?.(new PollError(kind, kind));
+    this.#abort?.(new PollError(kind, kind, { isQuiet: true }));
   }
 
   /** Something has to come within so many milliseconds, or the attempt ends with an error of this kind. */
@@ -189,26 +177,18 @@ export class Connection {
     }
     if (answer.refused) this.refused(answer.refused);
     if (this.pattern?.endsWith('poll')) await this.opened();
-    await this.give(items, answer.cursor);
+    await this.sink(items, answer.cursor);
   }
 
   /** The first answer of an attempt. */
   async opened() {
     if (this.#isOpen) return;
     this.#isOpen = true;
-    this.#go('open');
+    this.go('open');
     const { pattern, position } = this;
     const fall = this.ladder.opened();
     const items = fall ? [{ type: 'fallback', ...fall }] : [];
-    await this.#sink([...items, { type: 'connected', pattern }], position.cursor);
-  }
-
-  /** Delivers items. */
-  give(items, cursor) {
-    const { position } = this;
-    const wasFresh = position.isFresh;
-    position.isFresh = false;
-    return this.#sink(wasFresh ? items.filter(({ type }) => type !== 'missed') : items, cursor);
+    await this.sink([...items, { type: 'connected', pattern }], position.cursor);
   }
 
   /** The pattern does what it should: failures before this are forgotten. */
@@ -222,10 +202,6 @@ export class Connection {
     const names = channels.join();
     if (names === this.#refused) return;
     this.#refused = names;
-    this.#sink([{ type: 'error', error: new PollError('forbidden', `not allowed: ${names}`, { channels }) }]).catch(() => {});
+    this.sink([{ type: 'error', error: new PollError('forbidden', `not allowed: ${names}`, { channels }) }]).catch(() => {});
   }
-}
-
-function reasonOf({ kind }) {
-  return [...INTERRUPTIONS, ...EXPECTED].includes(kind) ? kind : 'lost';
 }

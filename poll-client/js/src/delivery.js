@@ -7,24 +7,24 @@ import { retrying } from './retrying.js';
 export class Delivery {
   isConnected = false;
 
-  constructor({ settings, place, position, audience }) {
-    Object.assign(this, { settings, place, position, audience });
+  constructor(parts) {
+    Object.assign(this, parts);
   }
 
   /** Delivers items and moves the position to the cursor behind them. */
-  async take(items, cursor, signal) {
-    const { position } = this;
+  async take(items, cursor) {
+    const { position, signal } = this;
     for (const item of items) {
       if (signal.aborted) throw signal.reason;
-      await this.#deliver(item, signal);
+      await this.#deliver(item);
     }
     if (!cursor || (cursor === position.cursor && !items.length)) return;
     position.cursor = cursor;
     position.save();
   }
 
-  async #deliver(item, signal) {
-    const { audience, position } = this;
+  async #deliver(item) {
+    const { audience, position, signal } = this;
     const { type, ...said } = item;
     switch (type) {
       case 'message':
@@ -38,10 +38,8 @@ export class Delivery {
       case 'reset':
         position.forget(said.channel);
         audience.emit(type, said);
-        return this.#reload({ type, ...said }, signal);
+        return this.#reload(item);
       case 'disconnected':
-        if (!this.isConnected) return;
-      // falls through
       case 'connected':
         this.isConnected = type === 'connected';
         return audience.emit(type, said);
@@ -55,13 +53,13 @@ export class Delivery {
   /** A failure that nobody listens for is at least seen. */
   error(error) {
     if (this.audience.hears('error')) this.audience.emit('error', error);
-    else globalThis.console?.warn(`poll: ${error.message}`);
+    else console.warn(`poll: ${error.message}`);
   }
 
   // Messages describe changes; when some are gone, the state they led to has to come from elsewhere first.
-  async #reload(gap, signal) {
+  async #reload(gap) {
     const { getState } = this.settings;
     if (!getState) return;
-    await retrying(this, signal, () => getState(gap), (error) => this.error(error));
+    await retrying(this, this.signal, () => getState(gap), (error) => this.error(error));
   }
 }

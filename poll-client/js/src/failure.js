@@ -30,9 +30,9 @@ export async function failureOf(response, now) {
   } catch {
     // Not ours: a proxy's page.
   }
-  const said = problem?.detail ?? problem?.title ?? problem?.error ?? response.statusText;
+  const said = problem?.detail ?? problem?.error ?? response.statusText;
   const kind = { 401: 'unauthorized', 403: 'forbidden' }[status] ?? 'http';
-  return new PollError(kind, `${status}${said ? `: ${said}` : ''}`, {
+  return new PollError(kind, `${status} ${said}`, {
     status,
     type: problem?.type,
     retryAfter: retryAfter(response.headers.get('retry-after'), now),

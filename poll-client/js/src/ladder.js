@@ -19,7 +19,6 @@ export class Ladder {
   #falls = 0;
   #tryAt = Infinity;
   #probe;
-  #told = 0;
 
   constructor(pattern, place) {
     this.isAuto = pattern === 'auto';
@@ -32,7 +31,7 @@ export class Ladder {
   }
 
   /** The connection failed; says whether a lower pattern is to be tried at once. */
-  failed({ kind, status }, wasOpen) {
+  fell({ kind, status }, wasOpen) {
     if (!this.isAuto || status < 500 || status === 503) return false;
     if (this.#probe && !wasOpen) {
       // The lower pattern is not answered either.
@@ -49,18 +48,16 @@ export class Ladder {
     return true;
   }
 
-  /** The pattern is answered; gives the fall that this confirms, once. */
+  /** The pattern is answered; gives the fall that this confirms. */
   opened() {
     const probe = this.#probe;
     this.#probe = undefined;
     if (probe) {
       this.#falls += 1;
       const later = Math.min(LATEST, LATER * 2 ** (this.#falls - 1));
-      this.#tryAt = this.#place.now() + later * (0.75 + this.#place.random() / 2);
+      this.#tryAt = this.#place.now() + later;
     }
-    const isNews = probe && this.#rung > this.#told;
-    this.#told = this.#rung;
-    return isNews ? { from: RUNGS[probe.rung], to: this.pattern, reason: probe.reason } : undefined;
+    return probe && { from: RUNGS[probe.rung], to: this.pattern, reason: probe.reason };
   }
 
   /** The pattern does what it should. */

@@ -1,16 +1,13 @@
 // Long poll: ask, and the server holds the request until there is something.
-//
-// Begins with short polls, which are answered at once: so one knows that the server is there before the first wait.
 
 import { backoff } from './backoff.js';
-import { catchUp, stuckError } from './short_poll.js';
+import { stuckError } from './short_poll.js';
 
 // Beyond the server's wait, for the way.
 const GRACE = 5000;
 
 export async function longPoll(connection, signal) {
   const { position, settings, place, ladder } = connection;
-  if (await catchUp(connection, signal)) return 'ended';
   let stuck = 0;
   for (;;) {
     if (ladder.isTimeToClimb) return 'climb';
@@ -21,7 +18,7 @@ export async function longPoll(connection, signal) {
       answer = await connection.poll('api/longpoll', [['timeout', settings.timeout / 1000]], settings.timeout + GRACE, signal);
     } catch (error) {
       // Short polls get through and a waiting request does not.
-      if (error.kind === 'network' || error.status > 501) error.strike = 'cut';
+      if (error.kind === 'network' || error.status > 501) error.kind = 'cut';
       throw error;
     }
     await connection.answered(answer);

@@ -5,8 +5,6 @@
 
 export class Position {
   cursor;
-  /** Nothing was read yet, so nothing can have been missed. */
-  isFresh;
   /** Messages delivered. */
   count = 0;
   #seen = {};
@@ -21,7 +19,6 @@ export class Position {
     } catch {
       // Unreadable or forbidden: begin where a first visit would.
     }
-    this.isFresh = !this.cursor;
   }
 
   /** Whether the message is new. Numbers and times of a channel grow together, except over a reset. */

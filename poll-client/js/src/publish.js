@@ -17,9 +17,7 @@ function bodyOf(content) {
   if (content instanceof ArrayBuffer || ArrayBuffer.isView(content) || content instanceof Blob) {
     return [content, 'application/octet-stream'];
   }
-  const json = JSON.stringify(content);
-  if (json === undefined) throw new TypeError('content must be text, bytes or JSON');
-  return [json, 'application/json'];
+  return [JSON.stringify(content), 'application/json'];
 }
 
 /** Posts until the server has answered for good; gives its answer. */

@@ -5,9 +5,9 @@
 import { PollError, failureOf } from './failure.js';
 
 export class Requests {
-  constructor({ place, url, channels, headers, credential, credentials }) {
-    Object.assign(this, { place, channels, headers, credential, credentials });
-    this.base = new URL(url, place.location?.href);
+  constructor(url, parts) {
+    Object.assign(this, parts);
+    this.base = new URL(url, this.place.location?.href);
     if (!this.base.pathname.endsWith('/')) this.base.pathname += '/';
   }
 
@@ -29,7 +29,8 @@ export class Requests {
   }
 
   #given() {
-    return typeof this.headers === 'function' ? this.headers() : this.headers;
+    const { headers } = this.settings;
+    return typeof headers === 'function' ? headers() : headers;
   }
 
   /** The response to a request, whose status is a success or 304. */
@@ -41,7 +42,7 @@ export class Requests {
       for (const name in headers) if (headers[name]) sent.set(name, headers[name]);
       const response = await this.place.fetch(this.address(path, query), {
         cache: 'no-store',
-        credentials: this.credentials,
+        credentials: this.settings.credentials,
         ...init,
         headers: sent,
       });

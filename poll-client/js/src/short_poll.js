@@ -24,7 +24,6 @@ export async function catchUp(connection, signal) {
 export async function shortPoll(connection, signal) {
   const { position, settings, place, ladder } = connection;
   let tag;
-  let stuck = 0;
   for (;;) {
     if (ladder.isTimeToClimb) return 'climb';
     const { count } = position;
@@ -33,12 +32,11 @@ export async function shortPoll(connection, signal) {
       tag = answer.tag;
       await connection.answered(answer);
       if (answer.closed) return 'ended';
-      stuck = answer.count && position.count === count ? stuck + 1 : 0;
-      if (stuck === 3) throw stuckError();
     }
     connection.well();
+    // There is more, unless the server gives the same for ever.
+    const hasMore = answer && !answer.isAll && position.count > count;
     // Some jitter, so that pages loaded together do not ask together.
-    const pause = answer && !answer.isAll && !stuck ? 0 : settings.interval * (0.9 + place.random() / 5);
-    await connection.sleep(pause, signal);
+    if (!hasMore) await connection.sleep(settings.interval * (0.9 + place.random() / 5), signal);
   }
 }

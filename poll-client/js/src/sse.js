@@ -1,33 +1,29 @@
 // Server-sent events by the browser's own EventSource (WHATWG HTML section 9.2).
 //
 // EventSource says neither status nor reason of a failure, and some it takes for final. So it is used for one
-// connection at a time: coming back is ours, and begins with a poll, which learns the status and catches up.
+// connection at a time: coming back is ours.
 
 import { PollError } from './failure.js';
 import { parse } from './requests.js';
-import { catchUp } from './short_poll.js';
-import { begin, patience, take } from './stream.js';
+import { patience, take } from './stream.js';
 
 const NAMES = ['message', 'connected', 'reset', 'closed'];
 
 export async function sse(connection, signal) {
-  const { place, requests } = connection;
+  const { place, requests, settings } = connection;
   const { EventSource } = place;
   if (!EventSource) throw new PollError('unsupported', 'no EventSource here', { fatal: true });
-  if (connection.attempts && (await catchUp(connection, signal))) return 'ended';
-  const begun = await begin(connection, signal);
-  if (begun.ended) return 'ended';
-  const query = [...begun.query, ['format', 'sse'], ['access_token', await requests.credential.get()]];
+  const query = [...requests.where(connection.position.cursor), ['format', 'sse'], ['access_token', await requests.credential.get()]];
   const source = new EventSource(requests.address('api/stream', query), {
-    withCredentials: requests.credentials === 'include',
+    withCredentials: settings.credentials === 'include',
   });
   connection.expect(patience(connection), 'buffered');
-  const heard = { at: place.now() };
+  const heard = { count: 0 };
   try {
     return await new Promise((resolve, reject) => {
       let queue = Promise.resolve();
       const hear = ({ data }) => {
-        heard.at = place.now();
+        heard.count += 1;
         queue = queue.then(() => take(connection, [parse(data)], signal)).then((outcome) => {
           // Heartbeats are comments, which EventSource keeps to itself: silence alone means nothing here.
           connection.expect(Infinity);
@@ -47,16 +43,11 @@ export async function sse(connection, signal) {
 
 // After two heartbeats' time without an event a poll asks whether there is anything that has not come.
 async function watch(connection, heard, signal) {
-  const { place, position, settings } = connection;
-  const patience = settings.heartbeat * 2;
   for (;;) {
-    await connection.sleep(Math.min(patience, Math.max(0, heard.at + patience - place.now())), signal);
-    if (place.now() < heard.at + patience) continue;
-    const asked = position.cursor;
-    const { at } = heard;
+    const { count } = heard;
+    await connection.sleep(connection.settings.heartbeat * 2, signal);
+    if (heard.count !== count) continue;
     const answer = await connection.poll('api/poll', [], 10_000, signal);
-    if (heard.at !== at || position.cursor !== asked) continue;
-    if (answer.count || answer.closed) throw new PollError('silent', 'the event stream has stopped');
-    heard.at = place.now();
+    if (heard.count === count && answer.count) throw new PollError('silent', 'the event stream has stopped');
   }
 }

@@ -28,21 +28,3 @@ export const STATES = {
   // By stop().
   stopped: { start: 'joining' },
 };
-
-export class Machine {
-  state = 'idle';
-
-  constructor(told) {
-    this.told = told;
-  }
-
-  /** Takes the event if the state's row names it; says whether it did. */
-  go(event) {
-    const next = STATES[this.state][event];
-    if (!next) return false;
-    const before = this.state;
-    this.state = next;
-    this.told(next, before, event);
-    return true;
-  }
-}

@@ -7,18 +7,16 @@ import { itemOfLine } from './answer.js';
 import { PollError } from './failure.js';
 import { linesOf } from './lines.js';
 import { parse } from './requests.js';
-import { catchUp } from './short_poll.js';
 
 // Milliseconds within which `connected` must have come: short where another pattern can be tried, patient elsewhere.
 const SOON = 2000;
 const PATIENT = 10_000;
 
 export async function stream(connection, signal) {
-  const begun = await begin(connection, signal);
-  if (begun.ended) return 'ended';
   connection.expect(patience(connection), 'buffered');
-  const response = await connection.requests.ask('api/stream', {
-    query: begun.query,
+  const { position, requests } = connection;
+  const response = await requests.ask('api/stream', {
+    query: requests.where(position.cursor),
     headers: { accept: 'application/x-ndjson' },
     signal,
   });
@@ -28,16 +26,6 @@ export async function stream(connection, signal) {
     if (outcome) return outcome;
   }
   throw new PollError('network', 'the stream was cut');
-}
-
-/** Where a stream starts. The oldest of several channels can only be asked for by a poll. */
-export async function begin(connection, signal) {
-  const { position, requests, settings } = connection;
-  const isFirst = !position.cursor && settings.from === 'oldest';
-  if (isFirst && requests.channels.length > 1 && (await catchUp(connection, signal))) return { ended: true };
-  const query = requests.where(position.cursor);
-  if (!position.cursor && isFirst) query.push(['last_id', 0]);
-  return { query };
 }
 
 export function patience(connection) {
@@ -64,17 +52,15 @@ export async function take(connection, lines, signal) {
     if (line.refused) connection.refused(line.refused);
     if (line.type === 'closed') outcome = line.reason;
   }
-  if (items.length || cursor) await connection.give(items, cursor);
+  if (items.length || cursor) await connection.sink(items, cursor);
   // Given up meanwhile: what comes next is another attempt's business.
   if (signal.aborted) throw signal.reason;
   connection.expect(settings.heartbeat * 1.5, 'silent');
-  if (outcome === 'draining') throw new PollError('draining', 'the server is going away');
+  if (outcome === 'draining') throw new PollError(outcome, outcome, { isQuiet: true });
   if (outcome === 'unauthorized') {
     const { credential } = requests;
     credential.reject(credential.token);
-    throw new PollError(credential.isRenewable ? 'expired' : 'unauthorized', 'the token has expired', {
-      fatal: !credential.isRenewable,
-    });
+    throw new PollError(outcome, 'the token has expired', { isQuiet: credential.isRenewable, fatal: !credential.isRenewable });
   }
   return outcome;
 }

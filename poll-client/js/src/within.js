@@ -17,7 +17,7 @@ export async function within(place, outer, work, ms, late) {
   } finally {
     place.clearTimeout(timer);
     outer.removeEventListener('abort', stop);
-    abort(new Error('over'));
+    abort();
   }
 }
 

@@ -1,6 +1,7 @@
 // A clock, a server and clients in one, for tests.
 
-import { PollClient } from '../../src/index.js';
+// The built file is tested like the source: POLL_JS names it.
+const { PollClient } = await import(process.env.POLL_JS ?? '../../src/index.js');
 import { Clock, chance } from './clock.js';
 import { Server } from './server.js';
 
@@ -16,6 +17,11 @@ export class World {
     const { now, setTimeout, clearTimeout } = this.clock;
     const none = { locks: undefined, BroadcastChannel: undefined, document: undefined, window: undefined };
     return { ...none, now, setTimeout, clearTimeout, random: this.random, fetch: this.server.fetch, ...more };
+  }
+
+  /** A client that is not started and that nothing listens to. */
+  silent(options) {
+    return new PollClient('https://poll.test', { channel: 'a', ...options, surroundings: this.surroundings() });
   }
 
   /** A client that is started, with everything that it says. */

@@ -102,7 +102,7 @@ for (const pattern of PATTERNS) {
     client.stop();
   });
 
-  test(`${pattern}: a first visit has missed nothing`, async () => {
+  test(`${pattern}: a first visit is told what the history lacks`, async () => {
     const world = new World();
     world.server.retained = 1;
     world.server.publish('a', 1);
@@ -110,7 +110,7 @@ for (const pattern of PATTERNS) {
     const { contents, of, client } = world.client({ pattern });
     await world.clock.advance(6000);
     assert.deepEqual(contents, [2]);
-    assert.equal(of('missed').length, 0);
+    assert.deepEqual(of('missed').map(({ missed }) => missed), [1]);
     client.stop();
   });
 
@@ -419,7 +419,7 @@ test('own headers are sent, and a function may give them', async () => {
   const first = world.client({ headers: { 'x-client-id': 'one' } });
   const second = world.client({ headers: async () => ({ 'x-client-id': 'two' }) });
   await world.clock.advance(100);
-  assert.deepEqual(world.server.requests.map(({ headers }) => headers.get('x-client-id')), ['one', 'two']);
+  assert.deepEqual(new Set(world.server.requests.map(({ headers }) => headers.get('x-client-id'))), new Set(['one', 'two']));
   first.client.stop();
   second.client.stop();
 });
@@ -443,7 +443,14 @@ test('a listener that throws stops nothing', async () => {
   const world = new World();
   const { contents, client } = world.client({ start: false });
   const reported = [];
-  globalThis.reportError = (error) => reported.push(error.message);
+  const { queueMicrotask } = globalThis;
+  globalThis.queueMicrotask = (run) => {
+    try {
+      run();
+    } catch (error) {
+      reported.push(error.message);
+    }
+  };
   client.on('message', () => {
     throw new Error('mine');
   });
@@ -451,7 +458,7 @@ test('a listener that throws stops nothing', async () => {
   world.server.publish('a', 1);
   world.server.publish('a', 2);
   await world.clock.advance(100);
-  delete globalThis.reportError;
+  globalThis.queueMicrotask = queueMicrotask;
   assert.deepEqual([contents, reported], [[1, 2], ['mine', 'mine']]);
   client.stop();
 });
@@ -459,8 +466,7 @@ test('a listener that throws stops nothing', async () => {
 test('for await takes one message at a time, and leaving the loop stops the client without losing one', async () => {
   const world = new World();
   for (let number = 1; number <= 4; number += 1) world.server.publish('a', number);
-  const { client } = world.client({ start: false });
-  client.off('message');
+  const client = world.silent();
   const loop = client[Symbol.asyncIterator]();
   const taken = [];
   taken.push((await loop.next()).value.content, (await loop.next()).value.content);

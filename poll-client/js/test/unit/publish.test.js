@@ -13,7 +13,6 @@ test('text, bytes and JSON travel as what they are', async () => {
   for (const content of ['text', '', { a: 1 }, null, 0, new Uint8Array([1])]) await client.publish(content);
   const types = posts(world).map(({ headers }) => headers.get('content-type').split(/[;/]/)[1]);
   assert.deepEqual(types, ['plain', 'json', 'json', 'json', 'json', 'octet-stream']);
-  await assert.rejects(() => client.publish(undefined), /content must be/);
 });
 
 for (const [name, fault] of Object.entries({
