@@ -1,6 +1,6 @@
-//! The live page and its two files, built into the binary.
+//! The live page with its two files, and the JavaScript client, built into the binary.
 //!
-//! What: bytes, entity tags and headers of `/`, `/style.css` and `/app.js`.
+//! What: bytes, entity tags and headers of `/`, `/style.css`, `/app.js` and `/poll.js`.
 //! Why: push and Early Hints get real content, and visitors see each pattern work.
 //! Not here: how they are served (poll-http).
 
@@ -17,12 +17,21 @@ pub(crate) fn site() -> Site {
     let html = include_bytes!("page/index.html");
     let css = include_bytes!("page/style.css");
     let js = include_bytes!("page/app.js");
+    // A link to the file that poll-client/js builds.
+    let client = include_bytes!("page/poll.js");
     Site {
         page: Some(asset("/", "text/html; charset=utf-8", "", html)),
         assets: [
             asset("/style.css", "text/css; charset=utf-8", "</style.css>; rel=preload; as=style", css),
             asset("/app.js", "text/javascript; charset=utf-8", "</app.js>; rel=preload; as=script", js),
         ]
+        .into(),
+        files: [asset(
+            "/poll.js",
+            "text/javascript; charset=utf-8",
+            "</poll.js>; rel=preload; as=script",
+            client,
+        )]
         .into(),
     }
 }

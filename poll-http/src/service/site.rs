@@ -18,6 +18,8 @@ pub struct Site {
     pub page: Option<Asset>,
     /// Its stylesheet and script: pushed or announced before the page, and served at their own paths.
     pub assets: Arc<[Asset]>,
+    /// Files that are served at their own paths and not announced.
+    pub files: Arc<[Asset]>,
 }
 
 impl Site {
@@ -29,12 +31,12 @@ impl Site {
         let link = HeaderValue::from_static("</>; rel=preload; as=document");
         let body = html.as_bytes().into();
         let page = Asset { path: "/".to_owned(), headers: headers.into_iter().collect(), body, link };
-        Self { page: Some(page), assets: Arc::default() }
+        Self { page: Some(page), ..Self::default() }
     }
 
     /// The file at a path.
     pub(super) fn find(&self, path: &str) -> Option<&Asset> {
-        self.page.iter().chain(self.assets.iter()).find(|asset| asset.path == path)
+        self.page.iter().chain(self.assets.iter()).chain(self.files.iter()).find(|asset| asset.path == path)
     }
 
     /// The response to a request for a file.

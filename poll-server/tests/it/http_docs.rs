@@ -161,7 +161,7 @@ fn every_path_has_the_methods_that_the_page_lists_and_no_others() {
         let other = ask("DELETE", &path).status;
         assert!(other.contains(" 405 ") != (path == "/events"), "DELETE {path}: {other}");
     }
-    for file in ["/style.css", "/app.js"] {
+    for file in ["/style.css", "/app.js", "/poll.js"] {
         assert!(ask("HEAD", file).status.contains(" 200 "), "{file}");
     }
 }

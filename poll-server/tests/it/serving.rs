@@ -176,7 +176,12 @@ fn curl_publishes_what_it_is_given() {
 #[test]
 fn the_page_and_its_files_have_policy_and_tag_and_are_304_when_known() {
     let server = Server::start(&[]);
-    for (path, kind) in [("/", "text/html"), ("/style.css", "text/css"), ("/app.js", "text/javascript")] {
+    for (path, kind) in [
+        ("/", "text/html"),
+        ("/style.css", "text/css"),
+        ("/app.js", "text/javascript"),
+        ("/poll.js", "text/javascript"),
+    ] {
         let answer = server.get(path);
         let head = answer.split("\r\n\r\n").next().unwrap().to_lowercase();
         assert!(head.starts_with("http/1.1 200"), "{head}");

@@ -1,0 +1,30 @@
+// The declarations as a program uses them: compiled, never run.
+
+import { PollClient, PollError, STATES, type Message, type Options } from 'poll-client';
+
+interface Order {
+  total: number;
+}
+
+const options: Options = { channel: ['a', 'b'], pattern: 'longpoll', token: async () => 't', maxRetries: 5, keep: 'session' };
+const client = new PollClient<Order>('/', options).start();
+const off: () => void = client.on('message', ({ content, id }) => content.total + id);
+client.on('error', (error) => error instanceof PollError && error.kind === 'buffered' && error.status);
+client.on('fallback', ({ from, to, reason }) => `${from} ${to} ${reason}`);
+client.on('missed', ({ channel, missed }) => channel + missed.toFixed());
+off();
+const last: Message<Order>[] = [];
+for await (const message of client) last.push(message);
+const { id } = await client.publish({ total: 1 }, { key: 'k', channel: 'b', signal: AbortSignal.timeout(1000) });
+const job = client.job('import');
+await job.report({ step: id, total: 3, status: 'done' });
+for await (const { percentage } of job) percentage.toFixed();
+STATES[client.state].start?.length;
+new PollClient(new URL('https://example.org'), { from: 'now', headers: () => ({ a: 'b' }), share: 'user 7', getState: async ({ type }) => type });
+
+// @ts-expect-error there is no such event
+client.on('open', () => {});
+// @ts-expect-error there is no such pattern
+new PollClient('/', { pattern: 'websocket' });
+// @ts-expect-error the state is the client's own
+client.state = 'idle';
