@@ -18,7 +18,7 @@ const MOST = 8192;
 const OWN = `
   address answered ask audience catchUp check climb connection credential delivery expect fell finish fixed forget found
   hand hears hold identity interrupt isAll isAuto isBeyond isConnected isNew isQuiet isRenewable isTimeToClimb ladder loop
-  offer opened passed place position requests settings sink sleep tag take taken well where attempts
+  offer opened passed place position requests settings sink sleep tag take taken well where stepDown attempts
 `;
 
 const bundled = await build({

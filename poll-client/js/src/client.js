@@ -50,7 +50,7 @@ export class PollClient {
     this.#place = surroundings({ ...(fetch && { fetch }), ...(EventSource && { EventSource }), ...settings.surroundings });
     this.channels = [...new Set([settings.channel].flat())].sort();
     if (pattern !== 'auto' && !PATTERNS[pattern]) throw new TypeError(`no pattern ${pattern}`);
-    if (pattern === 'sse' && headers) throw new TypeError('EventSource cannot send headers');
+    if (pattern === 'sse' && headers) throw new TypeError('EventSource sends no headers');
     const credential = new Credential(settings.token, this.#place);
     this.#requests = new Requests(url, { place: this.#place, settings, channels: this.channels, credential });
   }
@@ -154,6 +154,7 @@ export class PollClient {
     watch(place, signal, (told) => {
       const isShown = told === 'visible';
       if (settings.hidden === 'pause' && (isShown || told === 'hidden')) (tabs ?? connection).hold(!isShown);
+      if (told === 'freeze') tabs?.stepDown();
       if (told === 'offline') connection.interrupt(told);
       else if (told === 'online' || told === 'slept') connection.interrupt('woken');
       else if (told !== 'hidden') connection.check();

@@ -132,7 +132,7 @@ export class Connection {
   expect(ms, kind) {
     const { place } = this;
     this.#due = place.now() + ms;
-    this.#late = () => this.#abort(new PollError(kind, 'nothing came in time'));
+    this.#late = () => this.#abort(new PollError(kind, 'no answer in time'));
     place.clearTimeout(this.#timer);
     this.#timer = ms < Infinity ? place.setTimeout(this.#late, ms) : undefined;
   }
@@ -177,7 +177,10 @@ export class Connection {
     }
     if (answer.refused) this.refused(answer.refused);
     if (this.pattern?.endsWith('poll')) await this.opened();
+    const { count } = this.position;
     await this.sink(items, answer.cursor);
+    // Something new came: whatever failed before, this way leads somewhere.
+    if (this.position.count > count) this.attempts = 0;
   }
 
   /** The first answer of an attempt. */

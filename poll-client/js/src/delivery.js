@@ -26,6 +26,7 @@ export class Delivery {
   async #deliver(item) {
     const { audience, position, signal } = this;
     const { type, ...said } = item;
+    if (type.endsWith('connected')) this.isConnected = type === 'connected';
     switch (type) {
       case 'message':
         if (!position.isNew(said)) return;
@@ -39,10 +40,6 @@ export class Delivery {
         position.forget(said.channel);
         audience.emit(type, said);
         return this.#reload(item);
-      case 'disconnected':
-      case 'connected':
-        this.isConnected = type === 'connected';
-        return audience.emit(type, said);
       case 'error':
         return this.error(said.error);
       default:

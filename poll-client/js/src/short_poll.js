@@ -6,7 +6,7 @@ import { PollError } from './failure.js';
 
 const DEADLINE = 10_000;
 
-export const stuckError = () => new PollError('stuck', 'the server always answers the same');
+export const stuckError = () => new PollError('stuck', 'always the same answer');
 
 /** Asks until there is nothing more at the moment; gives 'ended' if the channel is closed. */
 export async function catchUp(connection, signal) {

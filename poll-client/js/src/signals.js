@@ -6,13 +6,14 @@ import { sleep } from './within.js';
 const TICK = 5000;
 const SLEPT = 5000;
 
-/** Calls `told` with 'hidden', 'visible', 'offline', 'online', 'slept' or 'resumed' until the signal. */
+/** Calls `told` with 'hidden', 'visible', 'offline', 'online', 'slept', 'freeze' or 'resume' until the signal. */
 export async function watch(place, signal, told) {
   const { document, window } = place;
   const isHidden = () => document?.visibilityState === 'hidden';
   const listen = (target, type, word = () => type) => target?.addEventListener?.(type, () => told(word()), { signal });
   listen(document, 'visibilitychange', () => (isHidden() ? 'hidden' : 'visible'));
   listen(document, 'resume');
+  listen(document, 'freeze');
   listen(window, 'pageshow');
   listen(window, 'online');
   listen(window, 'offline');

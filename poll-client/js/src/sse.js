@@ -12,7 +12,7 @@ const NAMES = ['message', 'connected', 'reset', 'closed'];
 export async function sse(connection, signal) {
   const { place, requests, settings } = connection;
   const { EventSource } = place;
-  if (!EventSource) throw new PollError('unsupported', 'no EventSource here', { fatal: true });
+  if (!EventSource) throw new PollError('unsupported', 'no EventSource', { fatal: true });
   const query = [...requests.where(connection.position.cursor), ['format', 'sse'], ['access_token', await requests.credential.get()]];
   const source = new EventSource(requests.address('api/stream', query), {
     withCredentials: settings.credentials === 'include',
@@ -32,7 +32,7 @@ export async function sse(connection, signal) {
         queue.catch(reject);
       };
       for (const name of NAMES) source.addEventListener(name, hear);
-      source.onerror = () => queue.then(() => reject(new PollError('network', 'the event stream was cut')), reject);
+      source.onerror = () => queue.then(() => reject(new PollError('network', 'the stream was cut')), reject);
       signal.addEventListener('abort', () => reject(signal.reason));
       watch(connection, heard, signal).catch(reject);
     });
@@ -48,6 +48,6 @@ async function watch(connection, heard, signal) {
     await connection.sleep(connection.settings.heartbeat * 2, signal);
     if (heard.count !== count) continue;
     const answer = await connection.poll('api/poll', [], 10_000, signal);
-    if (heard.count === count && answer.count) throw new PollError('silent', 'the event stream has stopped');
+    if (heard.count === count && answer.count) throw new PollError('silent', 'the stream was cut');
   }
 }

@@ -20,7 +20,7 @@ export async function stream(connection, signal) {
     headers: { accept: 'application/x-ndjson' },
     signal,
   });
-  if (!response.body?.getReader) throw new PollError('unsupported', 'no streaming fetch here');
+  if (!response.body?.getReader) throw new PollError('unsupported', 'no streaming fetch');
   for await (const lines of linesOf(response.body)) {
     const outcome = await take(connection, lines.map(parse), signal);
     if (outcome) return outcome;
@@ -60,7 +60,7 @@ export async function take(connection, lines, signal) {
   if (outcome === 'unauthorized') {
     const { credential } = requests;
     credential.reject(credential.token);
-    throw new PollError(outcome, 'the token has expired', { isQuiet: credential.isRenewable, fatal: !credential.isRenewable });
+    throw new PollError(outcome, outcome, { isQuiet: credential.isRenewable, fatal: !credential.isRenewable });
   }
   return outcome;
 }

@@ -48,7 +48,7 @@ export class Tabs {
         try {
           return await within(this.place, signal, (inner) => this.#turn(inner));
         } catch (error) {
-          // Another tab took the lock from us, because we were silent for too long.
+          // Another tab took the lock from us, because we were silent for too long, or we gave it up.
           if (signal.aborted || error?.name !== 'AbortError') throw error;
           this.#isLeading = false;
           this.go('follow');
@@ -83,6 +83,8 @@ export class Tabs {
     this.#inbox = Promise.resolve();
     const lead = () => this.#lead(signal);
     return new Promise((resolve, reject) => {
+      // This page is about to stand still: another tab is to lead, if there is one.
+      this.stepDown = () => this.#isLeading && reject(new DOMException('', 'AbortError'));
       // One after the other, so that what arrives during a catch-up waits for its end.
       this.#follow = (batch) => {
         this.#waiting += 1;
@@ -154,7 +156,8 @@ export class Tabs {
     if (isBehind && !isAtStart && cursor !== position.cursor && !(await this.#catchUp(signal))) return false;
     this.#next = number + 1;
     const isKnown = this.place.now() < this.#resetUntil;
-    const news = items.filter((item) => !(isKnown && isGap(item)));
+    // That the leader is connected, each of its batches says by the pattern.
+    const news = items.filter((item) => item.type !== 'connected' && !(isKnown && isGap(item)));
     if (pattern && !delivery.isConnected) news.unshift({ type: 'connected', pattern, isShared: true });
     await delivery.take(news, cursor);
     return items.some(({ type }) => type === 'ended');
