@@ -12,6 +12,7 @@ mod ci;
 mod demo;
 mod features;
 mod fuzz;
+mod js;
 mod nightly;
 mod programs;
 mod release;
@@ -46,6 +47,8 @@ enum Command {
     Torture(programs::Arguments),
     /// Run the fuzz targets
     Fuzz(fuzz::Fuzz),
+    /// Build the JavaScript client into the file that the server serves, or test it
+    Js(js::Js),
     /// Measure what a delivery costs, beside other servers in the same run
     #[command(disable_help_flag = true)]
     Bench(programs::Arguments),
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Command::Tidy(tidy) => tidy.run(),
         Command::Torture(arguments) => programs::torture(&arguments.words),
         Command::Fuzz(fuzz) => fuzz.run(),
+        Command::Js(js) => js.run(),
         Command::Bench(arguments) => programs::bench(&arguments.words),
     };
     match outcome {

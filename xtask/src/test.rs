@@ -5,6 +5,8 @@
 use anyhow::Result;
 use clap::Args;
 
+use crate::js::{self, Extent};
+use xtask::steps::Skip;
 use xtask::tools::{self, Install, TOOLS};
 use xtask::workspace::{cargo, run, target};
 
@@ -30,7 +32,19 @@ impl Test {
         if self.quick || !self.arguments.is_empty() {
             return Ok(());
         }
+        run_javascript(install)?;
         run_models()
+    }
+}
+
+/// The JavaScript client's tests, against the server that the other tests have built.
+fn run_javascript(install: Install) -> Result<()> {
+    match js::test(Extent::Short, install) {
+        Err(error) if error.is::<Skip>() => {
+            eprintln!("skipped: the JavaScript client: {error}");
+            Ok(())
+        }
+        tested => tested,
     }
 }
 

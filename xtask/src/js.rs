@@ -1,0 +1,126 @@
+//! `cargo xtask js`: builds the JavaScript client into the one file that the server serves, and tests it.
+//!
+//! The file is committed, so that a build of the server needs no Node; here it is made anew or compared. What esbuild,
+//! terser, tsc and Node's test runner do is their business: this only calls them.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Result, bail, ensure};
+use clap::Args;
+
+use xtask::server::Binary;
+use xtask::steps::Skip;
+use xtask::tools::{self, Install, Tool};
+use xtask::workspace::{cargo, output, root, run};
+
+/// The oldest major version of Node that the tests run on.
+const OLDEST_NODE: u32 = 20;
+/// What the client's build calls.
+const TOOLS: &[Tool] = &[
+    Tool { program: "node", package: "nodejs", purpose: "the JavaScript client" },
+    Tool { program: "npm", package: "npm", purpose: "what the JavaScript client is built and checked with" },
+];
+/// Browsers that the tests can drive, and the one to install if there is none.
+const BROWSERS: &[&str] = &["chromium", "chromium-browser", "google-chrome"];
+const BROWSER: &[Tool] =
+    &[Tool { program: "chromium", package: "chromium", purpose: "the JavaScript client in a browser" }];
+
+/// The command's arguments.
+#[derive(Args)]
+pub(crate) struct Js {
+    /// Build nothing: check that the file is what the source makes, and run every test
+    #[arg(long)]
+    test: bool,
+}
+
+/// How much is tested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// A third of the faults: under a minute.
+    Short,
+    /// All of it.
+    Whole,
+}
+
+impl Js {
+    pub(crate) fn run(&self) -> Result<()> {
+        tools::ensure_these(TOOLS, "the JavaScript client", Install::Never)?;
+        if self.test {
+            run(&mut cargo(["build", "--quiet", "--locked", "--package", "poll-server"]))?;
+            return test(Extent::Whole, Install::Never);
+        }
+        prepare()?;
+        run(&mut node(["build.js"]))
+    }
+}
+
+/// Checks that the committed file is fresh and the declarations hold, then runs the tests against the server that
+/// `cargo test` has built.
+pub(crate) fn test(extent: Extent, install: Install) -> Result<()> {
+    tools::ensure_these(TOOLS, "the JavaScript client", install)?;
+    prepare()?;
+    run(&mut node(["build.js", "--check"]))?;
+    run(&mut node(["node_modules/typescript/bin/tsc", "--project", "test/types"]))?;
+    run(npm(["pack", "--dry-run", "--silent"]).stdout(std::process::Stdio::null()))?;
+    if !BROWSERS.iter().any(|browser| tools::is_installed(browser)) {
+        tools::ensure_these(BROWSER, "the JavaScript client's tests", install)?;
+    }
+    let browser = BROWSERS.iter().find_map(|browser| tools::find(browser)).unwrap_or_default();
+    let word = if extent == Extent::Short { "short" } else { "whole" };
+    run(node(["--test"])
+        .args(["unit", "real", "browser"].iter().map(test_files).collect::<Result<Vec<_>>>()?.concat())
+        .env("POLL_JS_TESTS", word)
+        .env("CHROMIUM", browser)
+        .env("POLL_SERVER_BINARY", Binary::of_the_tests()?.path()))
+}
+
+/// Fetches what package-lock.json pins, unless it is there.
+fn prepare() -> Result<()> {
+    let version = output(Command::new("node").arg("--version"))?;
+    let major = version.trim().trim_start_matches('v').split('.').next().and_then(|major| major.parse().ok());
+    if major.is_none_or(|major: u32| major < OLDEST_NODE) {
+        bail!(Skip(format!("Node {} is older than {OLDEST_NODE}", version.trim())));
+    }
+    let changed = |file: &str| std::fs::metadata(folder().join(file)).and_then(|file| file.modified());
+    match (changed("node_modules/.package-lock.json"), changed("package-lock.json")) {
+        (Ok(fetched), Ok(wanted)) if fetched >= wanted => Ok(()),
+        _ => match run(&mut npm(["ci", "--no-audit", "--no-fund"])) {
+            Ok(()) => Ok(()),
+            Err(error) => bail!(Skip(format!("npm cannot fetch what the client is built with: {error}"))),
+        },
+    }
+}
+
+/// The test files of one kind, by name: versions of Node differ in what they make of a folder.
+fn test_files(kind: &&str) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder().join("test").join(kind))? {
+        let path = entry?.path();
+        if path.to_string_lossy().ends_with(".test.js") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    ensure!(!files.is_empty(), "no tests in test/{kind}");
+    Ok(files)
+}
+
+fn folder() -> PathBuf {
+    root().join("poll-client/js")
+}
+
+fn node<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
+    program("node", arguments)
+}
+
+fn npm<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
+    program("npm", arguments)
+}
+
+fn program<A: AsRef<OsStr>>(name: &str, arguments: impl IntoIterator<Item = A>) -> Command {
+    let mut command = Command::new(name);
+    command.current_dir(folder()).args(arguments);
+    command
+}
