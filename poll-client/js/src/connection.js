@@ -61,6 +61,7 @@ export class Connection {
   catchUp(signal) {
     return within(this.place, signal, (inner, abort) => {
       this.#abort = abort;
+      this.pattern = undefined;
       return catchUp(this, inner);
     }).finally(() => this.expect(Infinity));
   }

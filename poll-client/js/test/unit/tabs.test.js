@@ -104,6 +104,26 @@ test('a leader whose page is frozen loses the connection to a tab that is visibl
   tabs.tabs.forEach(({ client }) => client.stop());
 });
 
+test('a tab that led, followed and leads again is connected again', async () => {
+  const tabs = new Tabs(8, { pattern: 'longpoll' });
+  const first = tabs.open();
+  await tabs.settled();
+  const second = tabs.open();
+  await tabs.settled();
+  tabs.browser.freeze(first.page);
+  await tabs.world.clock.until(() => second.client.state === 'open', 60_000);
+  tabs.world.server.publish('a', 1);
+  await tabs.world.clock.advance(1000);
+  // What the new leader said meanwhile is lost on this page, so it has to catch up.
+  first.page.pending.length = 0;
+  tabs.browser.thaw(first.page);
+  await tabs.world.clock.until(() => first.client.state === 'following' && first.contents.length === 1, 60_000);
+  tabs.close(second);
+  await tabs.world.clock.until(() => first.client.state === 'open', 60_000);
+  assert.equal(first.of('connected').length, 2);
+  first.client.stop();
+});
+
 test('the connection pauses when all tabs are hidden, and only then', async () => {
   const tabs = new Tabs(4, { hidden: 'pause' });
   const show = (tab, state) => {
