@@ -1,9 +1,11 @@
 //! `cargo xtask demo`: one log, every pattern, side by side.
 //!
 //! Starts a server on a free port, publishes for some seconds, reads by every pattern at once with poll-client, and
-//! compares what each cost and how late it was. Ends in failure if any pattern lost or doubled a message.
+//! compares what each cost and how late it was. Ends in failure if any pattern lost or doubled a message. With `--nodes`
+//! there are [several servers](nodes).
 
 mod bars;
+mod nodes;
 mod racer;
 
 use std::path::PathBuf;
@@ -18,19 +20,13 @@ use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{Instant, sleep_until};
 
 use self::bars::Bars;
-use self::racer::{Pattern, Phase, Published, Racer, Score};
+use self::racer::{CHANNEL, DRAIN, GAP, Pattern, Phase, Published, Racer, Score};
 use xtask::columns::{align, millis};
 use xtask::server::{Binary, Keyboard, Server};
 
-/// The channel, which is also the one that the live page shows.
-const CHANNEL: &str = "default";
-/// Between two messages, in milliseconds: uneven, as real ones are.
-const GAP: std::ops::Range<u64> = 20..120;
 /// Of the comparison at the end.
 const HEADINGS: [&str; 9] =
     ["pattern", "messages", "p50 ms", "p99 ms", "requests", "empty", "bytes/message", "lost", "doubled"];
-/// What the server may take to drain.
-const DRAIN: Duration = Duration::from_secs(30);
 
 /// The command's arguments.
 #[derive(Args)]
@@ -38,6 +34,9 @@ pub(crate) struct Demo {
     /// How long to publish
     #[arg(long, default_value_t = 12, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
+    /// Start so many servers over one Redis, behind nginx, and kill one in the middle
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(2..=9), conflicts_with = "keep")]
+    nodes: Option<u8>,
     /// Keep the server and its page up until Ctrl-C
     #[arg(long)]
     keep: bool,
@@ -49,6 +48,9 @@ pub(crate) struct Demo {
 impl Demo {
     pub(crate) fn run(&self) -> Result<()> {
         let binary = Binary::given_or_built(self.server.as_deref())?;
+        if let Some(nodes) = self.nodes {
+            return nodes::run(usize::from(nodes), self.seconds, &binary);
+        }
         let server = Server::start(&binary, &[], Keyboard::Apart)?;
         let page = format!("http://{}/", server.address());
         println!("the live page: {page}\n");

@@ -16,10 +16,16 @@ use tokio::sync::watch;
 use xtask::columns::millis;
 use xtask::history::{History, Verdict};
 
+/// The channel, which is also the one that the live page shows.
+pub(super) const CHANNEL: &str = "default";
+/// Between two messages, in milliseconds: uneven, as real ones are.
+pub(super) const GAP: std::ops::Range<u64> = 20..120;
+/// What the server may take to drain.
+pub(super) const DRAIN: Duration = Duration::from_secs(30);
 /// How often the short poll asks: often enough that some seconds show what it does.
 const SHORT_POLL: Duration = Duration::from_secs(1);
 /// How long a reader may find nothing after the last publish before the rest counts as lost.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the publisher has done so far.
 #[derive(Clone, Copy, Debug, Default)]
@@ -123,7 +129,10 @@ impl Pattern {
     pub(super) const ALL: [Self; 5] = [Self::Short, Self::Long, Self::Stream, Self::Sse, Self::Push];
 
     pub(super) fn subscribe(self, client: &Client, channel: &ChannelName) -> Subscription {
-        let start = StartAt::Oldest;
+        self.subscribe_at(client, channel, StartAt::Oldest)
+    }
+
+    pub(super) fn subscribe_at(self, client: &Client, channel: &ChannelName, start: StartAt) -> Subscription {
         match self {
             Self::Short => ShortPoll::new(client, channel).start_at(start).every(SHORT_POLL).subscribe(),
             Self::Long => LongPoll::new(client, channel).start_at(start).subscribe(),
