@@ -15,6 +15,7 @@ mod fixture;
 mod flips;
 mod journal;
 mod like_memory;
+mod lists;
 mod outages;
 mod restarts;
 mod salvage;

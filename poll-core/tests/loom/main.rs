@@ -8,6 +8,7 @@
 
 mod following;
 mod lanes;
+mod lists;
 mod wakes;
 mod worker;
 

@@ -71,12 +71,91 @@ pub(crate) fn long_answered(rounds: u64) {
     });
 }
 
+/// The same, where each waits for ten channels, of which one has the message.
+pub(crate) fn list_answered(rounds: u64) {
+    block_on(async {
+        let world = World::warm().await;
+        let mut crowd: Vec<Wire> = (0..CROWD).map(|_| Wire::new(world.connect())).collect();
+        let mut cursor = first_token(&world).await;
+        for _ in 0..rounds {
+            let request = get_list("/api/longpoll", &cursor, "");
+            for wire in &mut crowd {
+                wire.send(&request).await;
+            }
+            world.until_waiting(CROWD * LIST).await;
+            world.publish(1).await;
+            for wire in &mut crowd {
+                let answer = wire.answer("200").await;
+                cursor = token(answer);
+            }
+        }
+    });
+}
+
+/// A short poll of ten channels by somebody who has everything.
+pub(crate) fn list_304(rounds: u64) {
+    block_on(async {
+        let world = World::warm().await;
+        let (mut wire, cursor) = (Wire::new(world.connect()), first_token(&world).await);
+        wire.send(&get_list("/api/poll", &cursor, "")).await;
+        let answer = String::from_utf8_lossy(wire.answer("200").await).into_owned();
+        let tag = answer.lines().find_map(|line| line.strip_prefix("etag: ")).expect("an entity tag");
+        let request = get_list("/api/poll", &cursor, &format!("if-none-match: {tag}\r\n"));
+        again(&mut wire, &request, "304", rounds).await;
+    });
+}
+
+/// Channels in a list.
+const LIST: u64 = 10;
+
+fn get_list(target: &str, cursor: &str, more: &str) -> String {
+    let names: String = (1..LIST).map(|number| format!("channel=other-{number}&")).collect();
+    let cursor = if cursor.is_empty() { String::new() } else { format!("&cursor={cursor}") };
+    format!("GET {target}?{names}channel=counted{cursor} HTTP/1.1\r\n{FIELDS}{more}\r\n")
+}
+
+/// The position after everything in all channels of a list.
+async fn first_token(world: &World) -> String {
+    let mut wire = Wire::new(world.connect());
+    wire.send(&get_list("/api/stream", "", "accept: application/x-ndjson\r\n")).await;
+    wire.head().await;
+    token(wire.chunk().await)
+}
+
+/// The last compound token in an answer.
+fn token(answer: &[u8]) -> String {
+    let answer = String::from_utf8_lossy(answer);
+    let (_, rest) = answer.rsplit_once("\"cursor\":\"").expect("a cursor");
+    rest.split('"').next().unwrap_or_default().to_owned()
+}
+
 pub(crate) fn stream_lines(rounds: u64) {
     stream(rounds, "accept: application/x-ndjson\r\n");
 }
 
 pub(crate) fn stream_events(rounds: u64) {
     stream(rounds, "accept: text/event-stream\r\n");
+}
+
+/// A hundred readers of a stream of ten channels are given each message of one of them.
+pub(crate) fn list_lines(rounds: u64) {
+    block_on(async {
+        let world = World::warm().await;
+        let mut crowd: Vec<Wire> = (0..CROWD).map(|_| Wire::new(world.connect())).collect();
+        let request = get_list("/api/stream", "", "accept: application/x-ndjson\r\n");
+        for wire in &mut crowd {
+            wire.send(&request).await;
+            wire.head().await;
+            wire.chunk().await;
+        }
+        for _ in 0..rounds {
+            world.until_registered(LIST).await;
+            world.publish(1).await;
+            for wire in &mut crowd {
+                wire.chunk().await;
+            }
+        }
+    });
 }
 
 /// A hundred readers of a stream are given each message as one chunk.

@@ -36,8 +36,8 @@ impl Wire {
     }
 
     /// One chunk, with its frame.
-    pub(crate) async fn chunk(&mut self) {
-        self.next(chunk_length).await;
+    pub(crate) async fn chunk(&mut self) -> &[u8] {
+        self.next(chunk_length).await
     }
 
     /// Reads until a part of this kind is whole, and gives it.

@@ -144,6 +144,18 @@ impl World {
         }
     }
 
+    /// Lets the server run until the readers of a list have nothing more to do: then all are registered, or few for all.
+    pub(crate) async fn until_registered(&self, channels: u64) {
+        let mut calm = 0;
+        let mut before = 0;
+        while calm < 3 {
+            tokio::task::yield_now().await;
+            let waiting = self.store.notifier().waiting() as u64;
+            calm = if waiting == before && waiting >= channels { calm + 1 } else { 0 };
+            before = waiting;
+        }
+    }
+
     /// Lets the server run until those who read a stream are written to together: then one waits for all, and with it at
     /// most the first, who came when there was nobody to share with.
     pub(crate) async fn until_level(&self) {

@@ -30,6 +30,7 @@ mod native_streams;
 mod push_order;
 mod questions;
 mod race;
+mod several_model;
 mod several_polls;
 mod several_streams;
 mod shared_writer;
