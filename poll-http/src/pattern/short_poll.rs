@@ -1,8 +1,8 @@
 //! Short poll: answers at once with the messages there are, or with 304 if the client has them all.
 
 mod list;
+mod unchanged;
 
-use http::StatusCode;
 use poll_core::{ReadState, Timestamp, View};
 
 use crate::access::client::Client;
@@ -15,6 +15,7 @@ use crate::message::respond;
 use crate::worker::Worker;
 
 pub(crate) use list::{ListRequest, answer_list};
+use unchanged::{is_unchanged, not_modified};
 
 /// A parsed request.
 pub(crate) struct Request<'a> {
@@ -86,20 +87,6 @@ fn unchanged(read_state: &ReadState, question: &Question, seen: &[u8], now: Time
     is_unchanged(seen, tag.as_bytes()).then(|| not_modified(tag.as_bytes(), now))
 }
 
-fn is_unchanged(seen: &[u8], tag: &[u8]) -> bool {
-    // Nearly all clients send back a single tag.
-    seen == tag || matches(seen, tag)
-}
-
-fn not_modified(tag: &[u8], now: Timestamp) -> Reply {
-    Reply {
-        cache: Some(respond::NO_CACHE.into()),
-        tag: Some(tag.into()),
-        made: Some(now),
-        ..respond::bare(StatusCode::NOT_MODIFIED)
-    }
-}
-
 fn write(
     worker: &Worker,
     question: &Question,
@@ -121,30 +108,4 @@ fn write(
     }
     reply.tag = Some(tag.as_bytes().into());
     Ok(reply)
-}
-
-/// Weak comparison with a list of tags (RFC 9110 §13.1.2). The tags made here hold no comma.
-fn matches(seen: &[u8], tag: &[u8]) -> bool {
-    fn opaque(tag: &[u8]) -> &[u8] {
-        tag.strip_prefix(b"W/").unwrap_or(tag)
-    }
-    let tag = opaque(tag);
-    let mut tags = seen.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
-    tags.any(|one| one == b"*" || opaque(one) == tag)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tags_match_weakly_and_in_lists() {
-        let tag = b"W/\"a-1\"";
-        for seen in ["W/\"a-1\"", "\"a-1\"", "\"x\", W/\"a-1\"", "*"] {
-            assert!(matches(seen.as_bytes(), tag), "{seen}");
-        }
-        for seen in ["W/\"a-2\"", "a-1", ""] {
-            assert!(!matches(seen.as_bytes(), tag), "{seen}");
-        }
-    }
 }

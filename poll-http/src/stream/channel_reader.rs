@@ -19,7 +19,7 @@ use crate::dialect::native;
 use crate::dialect::stream_event::{Finality, StreamEvent};
 use crate::message::body::Promise;
 use crate::message::refusal::Refusal;
-use crate::stream::body::Reader;
+use crate::stream::reader::Reader;
 use crate::stream::schedule::{ArchiveRead, Schedule};
 use crate::stream::style::Style;
 use crate::worker::Worker;

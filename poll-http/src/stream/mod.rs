@@ -7,5 +7,6 @@ pub(crate) mod broadcast;
 pub(crate) mod channel_reader;
 pub(crate) mod list_reader;
 pub(crate) mod open;
+mod reader;
 mod schedule;
 pub(crate) mod style;

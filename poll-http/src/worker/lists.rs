@@ -7,8 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use poll_core::environment::{KeyedMap, ProcessKey};
 use poll_core::{ChannelList, ChannelName};
 
-use crate::worker::Worker;
-
 /// Lists that are kept although no request reads them now: a poll is answered and gone before the next one comes.
 const KEPT: usize = 64;
 
@@ -25,12 +23,12 @@ struct State {
     recent: VecDeque<Arc<ChannelList>>,
 }
 
-impl Worker {
+impl Lists {
     /// The list of these channels, which are in order and each once.
-    pub(crate) fn list(&self, names: Vec<ChannelName>) -> Arc<ChannelList> {
+    pub(super) fn of(&self, names: Vec<ChannelName>) -> Arc<ChannelList> {
         let hash = ProcessKey.hash_one(&names);
         // Held for a look-up, and for making a new list. Nothing in here panics half-way.
-        let mut state = self.lists().0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = state.lists.get(&hash).and_then(Weak::upgrade).filter(|list| list.names() == names);
         known.unwrap_or_else(|| {
             let list = Arc::new(ChannelList::new(names));

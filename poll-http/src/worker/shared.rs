@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::Extensions;
 use poll_core::environment::Environment;
-use poll_core::{ChannelName, Lane, Pinned, Published, Store, Timestamp, Wait};
+use poll_core::{ChannelList, ChannelName, Lane, Pinned, Published, Store, Timestamp, Wait};
 
 use crate::access::admission::Admission;
 use crate::access::client::Proxies;
@@ -118,8 +118,9 @@ impl Worker {
         &self.0.intake
     }
 
-    pub(super) fn lists(&self) -> &Lists {
-        &self.0.lists
+    /// The list of these channels, which are in order and each once: the same one for all requests that read them.
+    pub(crate) fn list(&self, names: Vec<ChannelName>) -> Arc<ChannelList> {
+        self.0.lists.of(names)
     }
 
     /// A higher module's state for this worker, if it has any.

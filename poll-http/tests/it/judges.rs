@@ -94,6 +94,42 @@ async fn curl_reads_every_pattern_in_both_protocols() {
 }
 
 #[tokio::test]
+async fn curl_and_nghttp_read_several_channels() {
+    let address = server_with(&[("one", 2), ("two", 3)]).await;
+    let zero = "0".repeat(32);
+    let query = format!("channel=one&channel=two&cursor={zero}");
+    let url = |pattern: &str, query: &str| format!("http://{address}/api/{pattern}?{query}");
+    for version in ["--http1.1", "--http2-prior-knowledge"] {
+        let curl = async |target: String| {
+            let arguments = ["-sS", "-N", "--max-time", "50", "-w", "\n%{http_code} %{exitcode}", version];
+            judge("curl", arguments.map(str::to_owned).into_iter().chain([target]).collect()).await
+        };
+        let Some(poll) = curl(url("longpoll", &query)).await else { return };
+        assert!(poll.contains(r#""count":5"#) && poll.ends_with("\n200 0"), "{version} {poll}");
+        let token = poll.split(r#""cursor":""#).nth(1).unwrap().split('"').next().unwrap();
+        let rest = curl(url("poll", &format!("channel=one&channel=two&cursor={token}"))).await.unwrap();
+        assert!(rest.contains(r#""count":0"#) && rest.contains(r#""closed":true"#), "{version} {rest}");
+        for pattern in ["stream", "push"] {
+            let lines = curl(url(pattern, &query)).await.unwrap();
+            assert_eq!(lines.matches(r#"{"type":"update","channel":"one""#).count(), 2, "{version} {lines}");
+            assert_eq!(lines.matches(r#"{"type":"update","channel":"two""#).count(), 3, "{version} {lines}");
+            assert_eq!(lines.matches(r#"{"type":"closed","reason":"ended""#).count(), 1, "{version} {lines}");
+            assert!(lines.ends_with("\n200 0"), "a clean end: {version} {lines}");
+        }
+    }
+    let Some(trace) = judge("nghttp", vec!["-v".to_owned(), url("push", &query)]).await else { return };
+    assert_eq!(trace.matches("recv PUSH_PROMISE").count(), 5, "{trace}");
+    for channel in ["one", "two"] {
+        assert!(trace.contains(&format!(":path: /api/messages/{channel}/")), "{trace}");
+        assert!(trace.contains(&format!(r#"{{"type":"push","channel":"{channel}","id":"#)), "{trace}");
+    }
+    assert!(
+        trace.contains(r#"{"type":"closed","reason":"ended""#) && !trace.contains("recv RST_STREAM"),
+        "{trace}"
+    );
+}
+
+#[tokio::test]
 async fn nghttp_takes_pushed_messages() {
     let base = server().await;
     let target = format!("{base}/api/push?channel=ended&last_id=0");
