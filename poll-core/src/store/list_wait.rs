@@ -36,9 +36,11 @@ impl Store {
         wait: &mut ListWait,
         cx: &mut Context<'_>,
     ) -> Poll<()> {
-        let notified = self.has_notified_list(list, lane, wait, cx);
+        if self.has_notified_list(list, lane, wait, cx) {
+            return Poll::Ready(());
+        }
         wait.tickets.resize_with(places.len(), || None);
-        let mut news = notified;
+        let mut news = false;
         for (channel, (place, ticket)) in list.names().iter().zip(places.iter().zip(&mut wait.tickets)) {
             if place.life == Life::Open && ticket.is_none() {
                 news |= self.poll_wait(channel, &place.pinned(), lane, ticket, cx).is_ready();
@@ -49,7 +51,7 @@ impl Store {
 
     /// Whether any channel was notified since it was registered. Those that were not are registered with the waker of
     /// `cx` from now on.
-    pub fn has_notified_list(
+    fn has_notified_list(
         &self,
         list: &ChannelList,
         lane: &Lane,

@@ -84,7 +84,12 @@ impl CursorSet {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        let (entries, []) = text.strip_prefix(Self::PREFIX)?.as_bytes().as_chunks() else { return None };
+        let entries = text.strip_prefix(Self::PREFIX)?;
+        if !entries.len().is_multiple_of(Self::ENTRY_BYTES) {
+            return None;
+        }
+        let raw = URL_SAFE_NO_PAD.decode(entries).ok()?;
+        let (entries, []) = raw.as_chunks() else { return None };
         let mut parsed = entries.iter().map(parse_entry).collect::<Option<Vec<_>>>()?;
         if !parsed.is_sorted_by_key(|(key, _)| *key) {
             parsed.sort_unstable_by_key(|(key, _)| *key);
@@ -97,9 +102,7 @@ impl CursorSet {
 /// An entry's bytes.
 const RAW: usize = ChannelKey::BYTES + 16;
 
-fn parse_entry(text: &[u8; CursorSet::ENTRY_BYTES]) -> Option<(ChannelKey, Cursor)> {
-    let mut raw = [0; RAW];
-    URL_SAFE_NO_PAD.decode_slice(text, &mut raw).ok()?;
+fn parse_entry(raw: &[u8; RAW]) -> Option<(ChannelKey, Cursor)> {
     let (key, numbers) = raw.split_first_chunk()?;
     let ([epoch, seq], []) = numbers.as_chunks() else { return None };
     let (epoch, seq) = (Epoch::new(u64::from_be_bytes(*epoch)), Seq::new(u64::from_be_bytes(*seq)));

@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr_iter;
 use percent_encoding::{AsciiSet, percent_decode_str, percent_encode};
 
 use crate::message::head::Head;
@@ -24,16 +25,13 @@ pub(crate) enum Repeats {
 /// The values of some parameters.
 type Values<'a, const N: usize> = [Option<Cow<'a, str>>; N];
 
-/// How often a parameter is given that may be given more than once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Times {
-    /// Once or not at all.
-    Once,
-    Many,
-}
-
 fn repeated(name: &str) -> Refusal {
     Refusal::bad_request(format!("parameter `{name}` is given more than once: give it once"))
+}
+
+/// A parameter's value, decoded.
+pub(crate) fn decoded<'a>(name: &str, value: &'a str) -> Result<Cow<'a, str>, Refusal> {
+    decode(value).ok_or_else(|| not_text(name))
 }
 
 fn not_text(name: &str) -> Refusal {
@@ -67,53 +65,56 @@ impl<'a> Query<'a> {
         names: [&str; N],
         repeats: Repeats,
     ) -> Result<Values<'a, N>, Refusal> {
-        self.find(names, |name| match repeats {
+        self.find(names, |name, _| match repeats {
             Repeats::Refused => Err(repeated(name)),
             Repeats::FirstWins => Ok(()),
         })
     }
 
-    /// The same, where the first may be given more than once: its first value, and whether [others](Self::each) follow.
+    /// The same, where the first may be given more than once: then its other values, still encoded.
     pub(crate) fn get_all_and_list<const N: usize>(
         self,
         names: [&str; N],
-    ) -> Result<(Values<'a, N>, Times), Refusal> {
-        let mut times = Times::Once;
-        let values = self.find(names, |name| {
+    ) -> Result<(Values<'a, N>, Vec<&'a str>), Refusal> {
+        let mut more = Vec::new();
+        let values = self.find(names, |name, value| {
             if name != names[0] {
                 return Err(repeated(name));
             }
-            times = Times::Many;
+            more.push(value);
             Ok(())
         })?;
-        Ok((values, times))
+        Ok((values, more))
     }
 
-    /// All values of a parameter, in order.
-    pub(crate) fn each(self, name: &str) -> impl Iterator<Item = Result<Cow<'a, str>, Refusal>> {
-        let pairs = self.0.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-        pairs
-            .filter(move |(key, _)| is(key, name))
-            .map(move |(_, value)| decode(value).ok_or_else(|| not_text(name)))
+    /// `name=value` pairs, with nothing as the value of a name alone.
+    fn pairs(self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let text = self.0;
+        let (mut start, mut ends) = (0, memchr_iter(b'&', text.as_bytes()).chain([text.len()]));
+        std::iter::from_fn(move || {
+            let end = ends.next()?;
+            let pair = &text[start..end];
+            start = end + 1;
+            Some(pair.split_once('=').unwrap_or((pair, "")))
+        })
     }
 
     fn find<const N: usize>(
         self,
         names: [&str; N],
-        mut again: impl FnMut(&str) -> Result<(), Refusal>,
+        mut again: impl FnMut(&str, &'a str) -> Result<(), Refusal>,
     ) -> Result<Values<'a, N>, Refusal> {
         let mut found = [None; N];
-        for pair in self.0.split('&') {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        for (key, value) in self.pairs() {
             let Some(index) = names.iter().position(|name| is(key, name)) else { continue };
             match found[index] {
                 None => found[index] = Some(value),
-                Some(_) => again(names[index])?,
+                Some(_) => again(names[index], value)?,
             }
         }
         let mut values = [const { None }; N];
         for ((value, found), name) in values.iter_mut().zip(found).zip(names) {
-            *value = found.map(|found| decode(found).ok_or_else(|| not_text(name))).transpose()?;
+            *value = found.map(|found| decoded(name, found)).transpose()?;
         }
         Ok(values)
     }
@@ -172,13 +173,12 @@ mod tests {
 
     #[test]
     fn a_list_has_all_values_of_its_name_and_of_no_other() {
-        let query = Query::new("a=1&b=2&%61=3&a&ab=4");
-        let ([a, b], times) = query.get_all_and_list(["a", "b"]).unwrap();
-        assert_eq!((a.as_deref(), b.as_deref(), times), (Some("1"), Some("2"), Times::Many));
-        assert_eq!(query.each("a").collect::<Result<Vec<_>, _>>().unwrap(), ["1", "3", ""]);
-        assert_eq!(query.get_all_and_list(["b", "ab"]).unwrap().1, Times::Once);
+        let query = Query::new("a=1&b=2&%61=3&a&ab=4&&a=%20");
+        let ([a, b], more) = query.get_all_and_list(["a", "b"]).unwrap();
+        assert_eq!((a.as_deref(), b.as_deref()), (Some("1"), Some("2")));
+        assert_eq!(more, ["3", "", "%20"]);
+        assert!(query.get_all_and_list(["b", "ab"]).unwrap().1.is_empty());
         assert!(query.get_all_and_list(["b", "a"]).is_err());
-        assert!(Query::new("a=1&a=%ff").each("a").any(|value| value.is_err()));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::dialect::question::{
 use crate::dialect::timeout::wait;
 use crate::message::accept::weight;
 use crate::message::head::{Field, Head, text};
-use crate::message::query::{Query, Repeats, Times, number};
+use crate::message::query::{Query, Repeats, decoded, number};
 use crate::message::refusal::Refusal;
 use crate::message::respond;
 use crate::worker::settings::MaxChannels;
@@ -22,8 +22,8 @@ const DEFAULT_CHANNEL: &str = "default";
 /// Query parameters that say what to read, decoded but not parsed.
 struct Parameters<'a> {
     channel: Parameter<'a>,
-    /// How often `channel` is given.
-    times: Times,
+    /// The other channels, not decoded.
+    more: Vec<&'a str>,
     cursor: Parameter<'a>,
     last_id: Parameter<'a>,
     limit: Parameter<'a>,
@@ -34,15 +34,15 @@ type Parameter<'a> = Option<Cow<'a, str>>;
 impl<'a> Parameters<'a> {
     fn of(head: Head<'a>) -> Result<Self, Refusal> {
         let names = ["channel", "cursor", "last_id", "limit"];
-        let ([channel, cursor, last_id, limit], times) = Query::of(head).get_all_and_list(names)?;
-        Ok(Self { channel, times, cursor, last_id, limit })
+        let ([channel, cursor, last_id, limit], more) = Query::of(head).get_all_and_list(names)?;
+        Ok(Self { channel, more, cursor, last_id, limit })
     }
 
     /// The same with `timeout`, which only a long poll has.
     fn timed(head: Head<'a>) -> Result<(Self, Parameter<'a>), Refusal> {
         let names = ["channel", "cursor", "last_id", "limit", "timeout"];
-        let ([channel, cursor, last_id, limit, timeout], times) = Query::of(head).get_all_and_list(names)?;
-        Ok((Self { channel, times, cursor, last_id, limit }, timeout))
+        let ([channel, cursor, last_id, limit, timeout], more) = Query::of(head).get_all_and_list(names)?;
+        Ok((Self { channel, more, cursor, last_id, limit }, timeout))
     }
 }
 
@@ -93,7 +93,7 @@ pub(crate) fn short_poll(
     most: MaxChannels,
 ) -> Result<Asked<Question, ListQuestion>, Refusal> {
     let parameters = Parameters::of(head)?;
-    poll(head, &parameters, most, Duration::ZERO)
+    poll(&parameters, most, Duration::ZERO)
 }
 
 /// `/api/longpoll`; waits at most `max_poll`.
@@ -104,17 +104,16 @@ pub(crate) fn long_poll(
 ) -> Result<Asked<Question, ListQuestion>, Refusal> {
     let (parameters, timeout) = Parameters::timed(head)?;
     let wait = wait(timeout.as_deref(), || preferred_wait(head), max_poll)?;
-    poll(head, &parameters, most, wait)
+    poll(&parameters, most, wait)
 }
 
 fn poll(
-    head: Head<'_>,
     parameters: &Parameters<'_>,
     most: MaxChannels,
     wait: Duration,
 ) -> Result<Asked<Question, ListQuestion>, Refusal> {
     let (given, limit) = (position(parameters)?, limit(parameters)?);
-    Ok(match channels(head, parameters, most)? {
+    Ok(match channels(parameters, most)? {
         Named::One(channel) => {
             let position = given.and_then(|given| given.in_one(&channel)).unwrap_or(Position::Start);
             let reading = Reading { channel, position };
@@ -135,7 +134,7 @@ pub(crate) fn stream(
     let parameters = Parameters::of(head)?;
     let (given, limit, framing) = (given(head, &parameters)?, limit(&parameters)?, framing(head)?);
     let wait = Duration::ZERO;
-    Ok(match channels(head, &parameters, most)? {
+    Ok(match channels(&parameters, most)? {
         Named::One(channel) => {
             let given = given.and_then(|given| given.in_one(&channel));
             let reading = Reading { channel, position: given.unwrap_or(Position::End) };
@@ -154,7 +153,7 @@ pub(crate) fn stream(
 /// `/api/progress/{job}`, whose channel is in the path: from the first step, unless the reader names a position.
 pub(crate) fn job(head: Head<'_>, channel: ChannelName) -> Result<StreamQuestion, Refusal> {
     let [cursor, last_id] = Query::of(head).get_all(["cursor", "last_id"], Repeats::Refused)?;
-    let parameters = Parameters { channel: None, times: Times::Once, cursor, last_id, limit: None };
+    let parameters = Parameters { channel: None, more: Vec::new(), cursor, last_id, limit: None };
     let given = given(head, &parameters)?.and_then(|given| given.in_one(&channel));
     progress(head, channel, given)
 }
@@ -195,12 +194,16 @@ pub(super) fn channel_or_default(channel: &Parameter<'_>) -> Result<ChannelName,
 }
 
 /// The channels in the query, at most `most`. A name that is there twice counts once.
-fn channels(head: Head<'_>, parameters: &Parameters<'_>, most: MaxChannels) -> Result<Named, Refusal> {
-    if parameters.times == Times::Once {
-        return Ok(Named::One(channel_or_default(&parameters.channel)?));
+fn channels(parameters: &Parameters<'_>, most: MaxChannels) -> Result<Named, Refusal> {
+    let first = channel_or_default(&parameters.channel)?;
+    if parameters.more.is_empty() {
+        return Ok(Named::One(first));
     }
-    let parse = |name: Result<Cow<'_, str>, Refusal>| channel_or_default(&Some(name?));
-    let mut names = Query::of(head).each("channel").map(parse).collect::<Result<Vec<_>, _>>()?;
+    let mut names = Vec::with_capacity(1 + parameters.more.len());
+    names.push(first);
+    for name in &parameters.more {
+        names.push(channel_or_default(&Some(decoded("channel", name)?))?);
+    }
     names.sort_unstable();
     names.dedup();
     match most {
