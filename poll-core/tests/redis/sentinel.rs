@@ -144,3 +144,32 @@ async fn a_master_that_sleeps_through_its_failover_is_left() {
     traffic.flows().await;
     traffic.end().await.judge(Losses::Told);
 }
+
+/// It takes itself for the master until a Sentinel tells it otherwise.
+#[tokio::test]
+async fn a_dead_master_that_comes_back_empty_is_not_believed() {
+    let mut trio = Trio::start().await;
+    let nodes = Node::several(&trio.url(), 2).await;
+    let traffic = Traffic::start(&nodes);
+    traffic.flows().await;
+    let replica = trio.servers[1].address().port().to_string();
+    trio.servers[0].kill();
+    until("a Sentinel names the replica", async || {
+        trio.ask(0, &["SENTINEL", "MASTER", "main"]).await.contains(&format!("port,{replica},"))
+    })
+    .await;
+    trio.servers[0].restart();
+    for node in &nodes {
+        node.ready().await;
+    }
+    traffic.flows().await;
+    until("the old master follows", async || {
+        tell(&trio.servers[0].url(), &["INFO", "replication"]).await.contains("role:slave")
+    })
+    .await;
+    traffic.flows().await;
+    let report = traffic.end().await;
+    report.judge(Losses::Told);
+    // What the replica did not have yet was lost once; nothing was written to the old master.
+    assert!(report.resets() <= 6, "{} resets", report.resets());
+}

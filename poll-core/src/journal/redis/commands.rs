@@ -19,11 +19,15 @@ use super::link::Link;
 use super::refusal::Refusal;
 use super::script::{Announce, Script};
 use super::session::{Next, Session};
+use super::url::Place;
 
 /// How often a session looks after its server.
 pub(super) const PULSE: Duration = Duration::from_secs(1);
 /// How long the server may take for that. With the pulse before it, the health is red within five seconds.
 const PULSE_ANSWER: Duration = Duration::from_millis(2_500);
+/// A master that was killed and started again may be empty, and still be named by Sentinels that are about to replace it, or
+/// have and have not told it. One as young as this is left alone until that would have happened.
+const YOUNG: Duration = Duration::from_secs(4);
 /// How long nothing is sent after the server refused something.
 const REFUSED: Duration = Duration::from_millis(50);
 
@@ -63,9 +67,19 @@ pub(super) async fn run(link: Arc<Link>, session: Arc<Session>) {
 
 async fn open(link: &Link, session: &Session) -> Result<Opened, LinkError> {
     let url = &link.url;
+    // An address may have been another's since it was looked up.
+    link.looked_at_anew(session).await?;
     let mut publishes = Connection::open(url, &session.address, Role::Server, None).await?;
     let asks = Connection::open(url, &session.address, Role::Server, None).await?;
     let server = durability::Server::of(&mut publishes).await?;
+    if let Place::Sentinel { .. } = &url.place
+        && server.uptime < YOUNG
+        && link.knows(session)
+    {
+        sleep(YOUNG - server.uptime).await;
+    }
+    // This process was the master while the connection to it was open, and is not one that has been replaced meanwhile.
+    link.looked_at_anew(session).await?;
     server.is_of(&link.url.place)?;
     let wait = server.fits(link.durability)?;
     publishes.ask(&Script::load()).await?;

@@ -1,5 +1,7 @@
 //! What a server of the log is, and whether it can keep what the durability promises.
 
+use std::time::Duration;
+
 use redis::{Cmd, Value, cmd};
 
 use super::connection::{Connection, LinkError};
@@ -16,6 +18,8 @@ const WAIT_MILLIS: u64 = 1_000;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Server {
     pub(super) process: Process,
+    /// How long the process has been running.
+    pub(super) uptime: Duration,
     /// Major and minor.
     version: (u16, u16),
     file: File,
@@ -99,7 +103,10 @@ impl Server {
             None | Some("noeviction") => Eviction::None,
             Some(policy) => Eviction::Policy(policy.to_owned()),
         };
-        Some(Self { process: process(field("run_id")?), version, file, mode, eviction })
+        let uptime = field("uptime_in_seconds").and_then(|seconds| seconds.parse().ok());
+        // One that does not say it has not just been started.
+        let uptime = uptime.map_or(Duration::MAX, Duration::from_secs);
+        Some(Self { process: process(field("run_id")?), uptime, version, file, mode, eviction })
     }
 
     /// Whether it can be used as what the URL says it is.

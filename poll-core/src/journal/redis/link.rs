@@ -4,9 +4,9 @@
 //! given after it is released.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::announcement::Announcement;
@@ -17,7 +17,7 @@ use super::clock::Clock;
 use super::connection::LinkError;
 use super::counters::Counters;
 use super::follower::{Effect, Follower};
-use super::generation::{Mark, Process};
+use super::generation::{Generation, Mark, Process};
 use super::health::{self, Sign};
 use super::line::Line;
 use super::options::Durability;
@@ -47,6 +47,10 @@ pub(super) struct Link {
     began: Instant,
     /// Called when the topology has to be looked at.
     pub(super) look: Notify,
+    /// How many times it was begun to look.
+    pub(super) looks: AtomicU64,
+    /// The last look that found a topology.
+    pub(super) looked: watch::Sender<u64>,
     /// Called when a task panicked.
     pub(super) broken: Notify,
     pub(super) state: Mutex<State>,
@@ -113,6 +117,8 @@ impl Link {
             shared,
             began: now,
             look: Notify::new(),
+            looks: AtomicU64::new(0),
+            looked: watch::Sender::new(0),
             broken: Notify::new(),
             state: Mutex::new(state),
         }
@@ -172,6 +178,35 @@ impl Link {
                 state.served.end(Instant::now(), Fault::new(FaultKind::Unreachable, error.to_string()));
             }
         });
+    }
+
+    /// Waits until the topology has been looked at from now on, if it can change.
+    ///
+    /// # Errors
+    /// When it has the session no longer.
+    pub(super) async fn looked_at_anew(&self, session: &Session) -> Result<(), LinkError> {
+        if self.is_led() {
+            let begun = self.looks.load(Ordering::Relaxed);
+            let mut looked = self.looked.subscribe();
+            self.look.notify_one();
+            tokio::select! {
+                biased;
+                () = session.retired() => {}
+                // The sender is here.
+                _ = looked.wait_for(|look| *look > begun) => {}
+            }
+        }
+        match session.is_retired() {
+            true => Err(LinkError::Lost("it was replaced".to_owned())),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether anything is known of what the session's partitions had.
+    pub(super) fn knows(&self, session: &Session) -> bool {
+        let state = self.state.lock();
+        let known = |partition: &Partition| state.follower.ask(*partition).mark.generation;
+        session.partitions.iter().any(|partition| known(partition) != Generation::default())
     }
 
     /// The topology has to be looked at.

@@ -1,6 +1,7 @@
 //! The journal's thread: it connects, waits for its store, and then keeps everything going until it is closed.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use redis::cmd;
@@ -32,7 +33,7 @@ const CLOSE: Duration = Duration::from_secs(3);
 /// How often the topology is looked at. A failover is noticed by then even where the old master still answers.
 const LOOK: Duration = Duration::from_secs(1);
 /// How soon it may be looked at again.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// The work of the thread. `connected` hears whether the log can be used at all.
 pub(super) async fn run(shared: Arc<Shared>, connected: oneshot::Sender<Result<(), LinkError>>) {
@@ -175,12 +176,14 @@ async fn dispatch(link: &Link) -> Vec<Reply<()>> {
 /// Keeps the sessions as the topology wants them.
 async fn watch(link: &Arc<Link>, discovery: &mut Discovery) {
     loop {
+        let look = link.looks.fetch_add(1, Ordering::Relaxed) + 1;
         match discovery.look().await {
             Ok(topology) => {
                 for session in link.apply(topology) {
                     spawn_vital(link, commands::run(link.clone(), session.clone()));
                     spawn_vital(link, subscription::run(link.clone(), session));
                 }
+                link.looked.send_replace(look);
             }
             Err(error) => link.topology_unknown(&error),
         }
