@@ -155,6 +155,22 @@ async fn readers_that_are_written_to_together_say_it_and_stay_together() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_stream_of_several_channels_says_it_once_with_the_position_in_all() {
+    let (shelf, world) = world();
+    let mut wire = opened(&world, "/api/stream?channel=a&channel=b").await;
+    for (health, kind) in [(away(), "stalled"), (Health::Ready, "resumed")] {
+        shelf.health.send_replace(health);
+        let line = wire.json_line().await;
+        assert_eq!(line["type"], kind);
+        let position = line["cursor"].as_str().unwrap();
+        let polled = world.get(&format!("/api/poll?channel=a&channel=b&cursor={position}")).await;
+        assert_eq!(polled.json()["count"], 0);
+    }
+    world.publish("b", "new").await;
+    assert_eq!(wire.json_line().await["message"], "new");
+}
+
 /// Changes come while sockets are handed over to the broadcast and taken back, on several threads.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_last_change_reaches_every_stream_whenever_it_comes() {
