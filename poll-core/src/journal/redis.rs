@@ -12,8 +12,6 @@
 //! No command is sent twice that may have been executed; of all others, which is sent again is decided in `publishing` and
 //! `asking`.
 
-#![allow(dead_code, unused_imports, reason = "channels cannot be forgotten by request yet")]
-
 mod announcement;
 mod answer;
 mod ask;
@@ -31,10 +29,12 @@ mod follower;
 mod generation;
 mod health;
 mod inbox;
+#[cfg(test)]
 mod life;
 mod line;
 mod link;
 mod options;
+mod oversight;
 mod partition;
 mod publish_queue;
 mod publishing;

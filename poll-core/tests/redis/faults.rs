@@ -3,6 +3,7 @@
 use poll_core::journal::FaultKind;
 use poll_core::journal::redis::Options;
 use poll_core::{Payload, Publish};
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::nodes::{Node, retention, until};
 use super::proxy::{Cut, Proxy};
@@ -26,9 +27,9 @@ fn tell_without_waiting(server: &RedisServer, command: &'static [&'static str]) 
     told.exec(&mut connection).unwrap();
 }
 
-async fn signal(server: &RedisServer, signal: &str) {
-    let status = std::process::Command::new("kill").args([signal, &server.pid().to_string()]).status();
-    assert!(status.unwrap().success());
+fn signal(server: &RedisServer, signal: Signal) {
+    let process = Pid::from_raw(server.pid().try_into().unwrap()).unwrap();
+    kill_process(process, signal).unwrap();
 }
 
 #[tokio::test]
@@ -137,10 +138,10 @@ async fn a_redis_that_is_stopped_is_noticed() {
     let nodes = Node::several(&server.url(), 2).await;
     let traffic = Traffic::start(&nodes);
     traffic.flows().await;
-    signal(&server, "-STOP").await;
+    signal(&server, Signal::STOP);
     nodes[0].red().await;
     nodes[1].red().await;
-    signal(&server, "-CONT").await;
+    signal(&server, Signal::CONT);
     nodes[0].ready().await;
     traffic.flows().await;
     traffic.end().await.judge(Losses::None);
@@ -243,7 +244,7 @@ async fn publishes_that_have_no_room_are_refused() {
     let options = Options { queue_bytes: 10_000, ..Options::default() };
     let node = Node::with(&server.url(), options, retention()).await;
     node.ready().await;
-    signal(&server, "-STOP").await;
+    signal(&server, Signal::STOP);
     let a = poll_core::ChannelName::parse("a").unwrap();
     let now = node.store.environment().now();
     let sends: Vec<_> = (0..30)
@@ -260,6 +261,6 @@ async fn publishes_that_have_no_room_are_refused() {
         refused += usize::from(format!("{failed:?}").contains("more waits"));
     }
     assert!((15..30).contains(&refused), "{refused} of 30 refused");
-    signal(&server, "-CONT").await;
+    signal(&server, Signal::CONT);
     node.ready().await;
 }

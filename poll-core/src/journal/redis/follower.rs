@@ -17,10 +17,10 @@ mod progress;
 mod tests;
 
 use super::announcement::{Announcement, Change, Content, Kept};
-use super::generation::{Generation, Mark};
+use super::generation::Mark;
 use super::partition::Partition;
 use super::script::{Call, Newest, Range, Status, Verdict};
-use crate::types::{ChannelName, Ending, Epoch, Followed, Loaded, Message, Run, Seq, Timestamp};
+use crate::types::{ChannelName, Ending, Epoch, Loaded, Seq, Timestamp};
 use channels::Channels;
 pub(super) use effect::{Effect, Install, OwnedRun, Shown};
 use progress::{Progress, Resync};

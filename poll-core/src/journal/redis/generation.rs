@@ -87,6 +87,7 @@ impl Birth {
     }
 
     /// The birth of an epoch; `None` before a channel's first message.
+    #[cfg(test)]
     #[expect(clippy::cast_possible_truncation, reason = "the lower half")]
     pub(super) fn of(epoch: Epoch) -> Option<Self> {
         Self::new(epoch.get() as u32)

@@ -19,7 +19,9 @@ mod reading;
 mod tests;
 
 pub(super) use call::{Announce, Call, Known, Script, Verdict};
-pub(super) use channel::{Forget, Seal, Sealed};
+#[cfg(test)]
+pub(super) use channel::Forget;
+pub(super) use channel::{Seal, Sealed};
 pub(super) use partition::{Newest, Renew, State, Status, Writer};
 pub(super) use publish::{Births, KeyHashes, Publish, Published};
 pub(super) use reading::{Load, Locate, Range, Read};

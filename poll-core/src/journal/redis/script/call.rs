@@ -107,6 +107,7 @@ impl Script {
     }
 
     /// The prefix of its keys.
+    #[cfg(test)]
     pub(in crate::journal::redis) fn prefix(&self) -> &Prefix {
         &self.prefix
     }

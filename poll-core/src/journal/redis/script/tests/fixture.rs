@@ -2,6 +2,7 @@
 
 use redis::{Connection, Value};
 
+#[expect(dead_code, reason = "the tests of the journal itself kill it and start it again")]
 #[path = "../../../../../tests/redis/server.rs"]
 pub(super) mod server;
 
