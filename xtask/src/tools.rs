@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::workspace::{cargo, run};
 
 /// One program that tests or benches call.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Tool {
     /// What is looked for in `PATH`, or a file by its whole path.
     pub program: &'static str,

@@ -12,7 +12,7 @@ use crate::results::Run;
 use crate::rounds::measure;
 use crate::scenario::{self, Scenario};
 use crate::target::Peer;
-use crate::target::Size;
+use crate::target::{Size, Store};
 
 /// Ratios of single rounds differ by some percent.
 const ROUNDS: u32 = 9;
@@ -70,6 +70,9 @@ impl Comparison {
     fn measure(&self, scenarios: Vec<Scenario>, servers: &[Kind]) -> Result<Run> {
         let scenarios = self.chosen(scenarios)?;
         let peers = self.peers(servers)?;
+        if scenarios.iter().any(|scenario| scenario.needs.store == Store::Redis) {
+            peers::redis::ensure()?;
+        }
         namespace::enter()?;
         let rounds = self.rounds.unwrap_or(self.size().of(ROUNDS, 1));
         measure(&scenarios, &peers, rounds, |run| self.outputs.keep(run))

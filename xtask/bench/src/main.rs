@@ -9,6 +9,7 @@
     reason = "a command line tool speaks on its own streams"
 )]
 
+mod cluster;
 mod comparison;
 mod cores;
 mod counts;
@@ -49,6 +50,11 @@ enum Command {
     Report(report::Report),
     /// Let a million wait over HTTP/2, and reach them all with one publish
     Million(million::Million),
+    /// Servers that share one Redis: what it costs Redis, and a hundred thousand who wait on six of them
+    Cluster(cluster::Cluster),
+    /// A part of the crowd that waits on one server
+    #[command(hide = true)]
+    Crowd(cluster::crowd::Crowd),
     /// The same work beside more and more of what should not matter to it
     Growth(comparison::Comparison),
 }
@@ -58,6 +64,8 @@ fn main() -> ExitCode {
     let result = match &bench.command {
         Some(Command::Report(report)) => report.run(),
         Some(Command::Million(million)) => million.run(),
+        Some(Command::Cluster(cluster)) => cluster.run(),
+        Some(Command::Crowd(crowd)) => crowd.run(),
         Some(Command::Growth(comparison)) => comparison.run_growth(),
         None => bench.comparison.run(),
     };

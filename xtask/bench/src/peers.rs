@@ -5,13 +5,14 @@
 mod folder;
 mod nchan;
 mod poll;
+pub(crate) mod redis;
 
 use std::path::Path;
 
 use anyhow::Result;
 use clap::ValueEnum;
 
-pub(crate) use self::poll::prepare as ours;
+pub(crate) use self::poll::{UNLIMITED, endpoints as endpoints_of_ours, prepare as ours};
 use crate::target::Peer;
 
 /// A server by name.

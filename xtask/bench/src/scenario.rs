@@ -86,6 +86,10 @@ pub(crate) fn compared(size: Size) -> Vec<Scenario> {
         short("short-one", Mode::ShortPoll, "one message", Repeat::All, size),
         publish("publish-memory", 50_000),
         publish("publish-disk", 20_000).with(Needs { store: Store::Disk, ..Needs::PLAIN }, ", to disk"),
+        publish("publish-redis", 20_000).with(Needs { store: Store::Redis, ..Needs::PLAIN }, ", to Redis"),
+        fan_out("fanout-disk", 10_000, 12).with(Needs { store: Store::Disk, ..Needs::PLAIN }, ", from disk"),
+        fan_out("fanout-redis", 10_000, 12)
+            .with(Needs { store: Store::Redis, ..Needs::PLAIN }, ", from Redis"),
         idle(size.of(15_000, 200)),
         http2_fan_out(size.of((10_000, 20), (100, 2)), size.of(12, 5)),
         http2_idle(size.of((100_000, 100), (200, 2)), size.of(SETTLE, LOOK)),

@@ -50,6 +50,8 @@ impl Needs {
 pub(crate) enum Store {
     Memory,
     Disk,
+    /// A Redis on the server's core. What it uses itself is not the server's.
+    Redis,
 }
 
 /// What the server's limits must be raised to.

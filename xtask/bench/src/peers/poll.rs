@@ -7,13 +7,14 @@ use anyhow::Result;
 use xtask::server::{Binary, Keyboard, Server};
 
 use super::folder::folder;
+use super::redis::Redis;
 use crate::cores::Share;
 use crate::endpoints::{Endpoints, Mode, Next, ReadTemplate};
 use crate::target::{Needs, Room, Store, Target};
 use crate::target::{Peer, Running};
 
 /// Everybody comes from one address to one channel.
-const UNLIMITED: [&str; 4] =
+pub(crate) const UNLIMITED: [&str; 4] =
     ["--max-per-channel", "--max-per-address", "--max-connections", "--max-sockets-per-address"];
 
 /// A build of our server; `name` is its name in tables, because two may be measured in one run.
@@ -25,18 +26,27 @@ pub(crate) fn prepare(name: &'static str, binary: Option<&Path>) -> Result<Peer>
 }
 
 fn start(binary: &Binary, needs: Needs) -> Result<Running> {
-    let (mut flags, folder) = (flags(needs), folder()?);
-    if needs.store == Store::Disk {
-        flags.push(format!("--store=disk:{}", folder.path().join("store").display()));
+    let (mut flags, folder, mut redis) = (flags(needs), folder()?, None);
+    match needs.store {
+        Store::Memory => {}
+        Store::Disk => flags.push(format!("--store=disk:{}", folder.path().join("store").display())),
+        Store::Redis => {
+            let redis = redis.insert(Redis::start()?);
+            flags.push(format!("--store=redis://{}", redis.address));
+        }
     }
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
     let server = Server::start(binary, &flags, Keyboard::Shared)?;
     let (endpoints, processes) = (endpoints(server.address()), vec![server.id()]);
-    Ok(Running::new(Target { endpoints, processes, waits: needs.waits() }, (server, folder)))
+    Ok(Running::new(Target { endpoints, processes, waits: needs.waits() }, (server, redis, folder)))
 }
 
 fn settings(needs: Needs) -> String {
-    let store = if needs.store == Store::Disk { "disk:…" } else { "memory:" };
+    let store = match needs.store {
+        Store::Memory => "memory:",
+        Store::Disk => "disk:…",
+        Store::Redis => "redis://…",
+    };
     let load =
         if needs.share == Share::Both { "; on both cores, one of them shared with the load" } else { "" };
     format!("--store {store} {}{load}", flags(needs).join(" "))
@@ -56,7 +66,7 @@ fn flags(needs: Needs) -> Vec<String> {
     flags
 }
 
-fn endpoints(address: SocketAddr) -> Endpoints {
+pub(crate) fn endpoints(address: SocketAddr) -> Endpoints {
     let long = "/api/longpoll?channel={channel}&timeout=60&cursor={cursor}";
     let stream = ReadTemplate::new("/api/stream?channel={channel}", Next::Same);
     let short = "/api/poll?channel={channel}";

@@ -1,0 +1,128 @@
+//! `cargo xtask bench cluster`: servers that share one Redis.
+//!
+//! Two things that no comparison of single servers shows. What a publish costs Redis itself, beside the same command
+//! sent to it by a client that does nothing else. And one publish that reaches a hundred thousand clients, which wait
+//! over HTTP/1.1 on six servers of this machine.
+
+pub(crate) mod crowd;
+mod hundred_thousand;
+mod redis_cpu;
+mod replay;
+mod tap;
+
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+use clap::Args;
+use xtask::server::{Binary, Keyboard, Server};
+
+use crate::numbers::figure;
+use crate::peers::{UNLIMITED, redis};
+use crate::report::{markdown_table, put_between_marks};
+use crate::target::Size;
+use crate::{machine, namespace};
+
+/// Ratios of single rounds differ by some percent.
+const ROUNDS: u32 = 9;
+/// Where the figures are written, between marks of these names.
+const DOCUMENTS: [&str; 2] = ["docs/benchmarks.md", "docs/scaling.md"];
+const MARK: &str = "cluster";
+
+#[derive(Args)]
+pub(crate) struct Cluster {
+    /// How many wait in all
+    #[arg(long, default_value_t = 100_000, value_name = "N", value_parser = clap::value_parser!(u32).range(6..))]
+    waiters: u32,
+    /// Rounds of what is compared
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: Option<u32>,
+    /// A little of everything, to see that it works; the figures mean nothing
+    #[arg(long, conflicts_with = "docs")]
+    quick: bool,
+    /// Use this server instead of building one
+    #[arg(long, value_name = "PATH")]
+    binary: Option<PathBuf>,
+    /// Replace the figures in docs/benchmarks.md and docs/scaling.md
+    #[arg(long)]
+    docs: bool,
+}
+
+/// A line of a table: name, value and bound.
+struct Line {
+    name: String,
+    value: String,
+    bound: Option<(f64, f64)>,
+}
+
+impl Cluster {
+    pub(crate) fn run(&self) -> Result<()> {
+        let binary = Binary::given_or_built(self.binary.as_deref())?;
+        redis::ensure()?;
+        namespace::enter()?;
+        machine::raise_file_limit()?;
+        let size = if self.quick { Size::Quick } else { Size::Full };
+        let run = machine::new_run()?;
+        let rounds = self.rounds.unwrap_or(size.of(ROUNDS, 1));
+        let mut lines = redis_cpu::measure(&binary, rounds, size)?;
+        let waiters = size.of(self.waiters, 120);
+        lines.extend(hundred_thousand::measure(&binary, waiters)?);
+        let text = format!(
+            "Measured on {}, commit `{}`, {}; medians of {rounds} rounds, with their range in brackets:\n\n{}",
+            run.date,
+            run.commit,
+            run.machine,
+            table(&lines)
+        );
+        println!("{text}");
+        if self.docs {
+            DOCUMENTS.iter().try_for_each(|document| put_between_marks(document, MARK, &text))?;
+        }
+        let missed: Vec<&str> =
+            lines.iter().filter(|line| !line.holds()).map(|line| line.name.as_str()).collect();
+        ensure!(self.quick || missed.is_empty(), "missed: {}", missed.join(", "));
+        Ok(())
+    }
+}
+
+/// A server over this Redis, with one worker and no limits of its own.
+fn start(binary: &Binary, listen: &str, redis: std::net::SocketAddr) -> Result<Server> {
+    let mut flags = vec![format!("--listen={listen}"), format!("--store=redis://{redis}")];
+    flags.push("--workers=1".to_owned());
+    flags.extend(UNLIMITED.iter().map(|limit| format!("{limit}=0")));
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    Server::start(binary, &flags, Keyboard::Shared)
+}
+
+impl Line {
+    /// A figure without a bound.
+    fn told(name: &str, value: String) -> Self {
+        Self { name: name.to_owned(), value, bound: None }
+    }
+
+    fn holds(&self) -> bool {
+        self.bound.is_none_or(|(value, most)| value <= most)
+    }
+}
+
+fn table(lines: &[Line]) -> String {
+    let row = |line: &Line| {
+        let verdict = if line.holds() { "holds" } else { "MISSED" };
+        let bound = line.bound.map_or_else(String::new, |(_, most)| format!("≤ {} {verdict}", figure(most)));
+        vec![line.name.clone(), line.value.clone(), bound]
+    };
+    markdown_table(&["", "measured", "bound"], lines.iter().map(row).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_exceeds_its_bound_is_missed() {
+        let line =
+            |value, most| Line { name: "x".to_owned(), value: "v".to_owned(), bound: Some((value, most)) };
+        assert!(line(1.25, 1.25).holds() && !line(1.26, 1.25).holds());
+        assert!(table(&[line(1.26, 1.25)]).contains("≤ 1.25 MISSED"));
+        assert!(Line::told("x", "v".to_owned()).holds());
+    }
+}
