@@ -1,12 +1,14 @@
 //! How each fault is inflicted, how long it lasts, and how it is taken back.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use rand::rngs::StdRng;
 use rand::{Rng as _, RngExt as _};
 use rustix::process::Signal;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
 
 use super::fault::{Fault, Red};
 use super::process::{output, until};
@@ -19,9 +21,9 @@ const SHORT: std::ops::Range<u64> = 100..3_000;
 const LONG: std::ops::Range<u64> = 6_000..8_000;
 /// How long a node is stopped, in milliseconds; less in a quick round.
 const STOPPED: std::ops::Range<u64> = 28_000..30_000;
-/// Lines of a burst, and the bytes of each: small enough to be announced as they are.
-const BURST: usize = 100;
-const LINE: usize = 7_000;
+/// Connections that publish in a burst, and the bytes of each message: small enough to be announced as it is.
+const WRITERS: usize = 8;
+const BULK: usize = 7_000;
 /// What Redis writes when it ends a subscription that does not take what it is sent.
 const OVERRUN: &str = "overcoming of output buffer limits";
 
@@ -130,17 +132,15 @@ impl Strike<'_> {
         redis.ask(&["config", "set", "client-output-buffer-limit", "pubsub 64kb 64kb 1"]).await?;
         let before = redis.said(OVERRUN);
         self.system.relays[victim].set(Flows { back: Flow::Held, ..Flows::OPEN });
-        let mut client = Client::new(writer);
-        let burst = format!("\"{}\"\n", "x".repeat(LINE)).repeat(BURST);
-        let channel = self.channel;
+        let mut burst = JoinSet::new();
+        for _ in 0..WRITERS {
+            burst.spawn_local(burst_to(writer, self.channel.to_owned()));
+        }
         until("a subscription overruns its buffer", PATIENCE, async || {
-            let request = http::Request::post(format!("/api/message?channel={channel}"));
-            let request = request.header("content-type", "application/x-ndjson");
-            // Another one that is refused or late proves nothing.
-            let _ = timeout(PATIENCE, client.ask(request, burst.clone())).await;
             Ok(self.system.backing.single()?.said(OVERRUN) > before)
         })
         .await?;
+        drop(burst);
         self.system.relays[victim].set(Flows::OPEN);
         let redis = self.system.backing.single()?;
         redis.ask(&["config", "set", "client-output-buffer-limit", "pubsub 32mb 8mb 60"]).await?;
@@ -243,5 +243,17 @@ impl Strike<'_> {
         six.stores[master].start().await?;
         six.settle().await?;
         Ok(self.all(Red::May))
+    }
+}
+
+/// Publishes as fast as it is answered, until dropped.
+async fn burst_to(node: SocketAddr, channel: String) {
+    let mut client = Client::new(node);
+    loop {
+        // Another one that is refused or late proves nothing.
+        if client.publish(&channel, "x".repeat(BULK)).await.is_err() {
+            client.hang_up();
+            tokio::task::yield_now().await;
+        }
     }
 }
