@@ -6,19 +6,21 @@
 
 pub(crate) mod crowd;
 mod hundred_thousand;
+mod line;
 mod redis_cpu;
 mod replay;
+mod servers;
 mod tap;
 
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use clap::Args;
-use xtask::server::{Binary, Keyboard, Server};
+use xtask::server::Binary;
 
-use crate::numbers::figure;
-use crate::peers::{UNLIMITED, redis};
-use crate::report::{markdown_table, put_between_marks};
+use self::line::{Line, table};
+use crate::peers::redis;
+use crate::report::put_between_marks;
 use crate::target::Size;
 use crate::{machine, namespace};
 
@@ -45,13 +47,6 @@ pub(crate) struct Cluster {
     /// Replace the figures in docs/benchmarks.md and docs/scaling.md
     #[arg(long)]
     docs: bool,
-}
-
-/// A line of a table: name, value and bound.
-struct Line {
-    name: String,
-    value: String,
-    bound: Option<(f64, f64)>,
 }
 
 impl Cluster {
@@ -81,48 +76,5 @@ impl Cluster {
             lines.iter().filter(|line| !line.holds()).map(|line| line.name.as_str()).collect();
         ensure!(self.quick || missed.is_empty(), "missed: {}", missed.join(", "));
         Ok(())
-    }
-}
-
-/// A server over this Redis, with one worker and no limits of its own.
-fn start(binary: &Binary, listen: &str, redis: std::net::SocketAddr) -> Result<Server> {
-    let mut flags = vec![format!("--listen={listen}"), format!("--store=redis://{redis}")];
-    flags.push("--workers=1".to_owned());
-    flags.extend(UNLIMITED.iter().map(|limit| format!("{limit}=0")));
-    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-    Server::start(binary, &flags, Keyboard::Shared)
-}
-
-impl Line {
-    /// A figure without a bound.
-    fn told(name: &str, value: String) -> Self {
-        Self { name: name.to_owned(), value, bound: None }
-    }
-
-    fn holds(&self) -> bool {
-        self.bound.is_none_or(|(value, most)| value <= most)
-    }
-}
-
-fn table(lines: &[Line]) -> String {
-    let row = |line: &Line| {
-        let verdict = if line.holds() { "holds" } else { "MISSED" };
-        let bound = line.bound.map_or_else(String::new, |(_, most)| format!("≤ {} {verdict}", figure(most)));
-        vec![line.name.clone(), line.value.clone(), bound]
-    };
-    markdown_table(&["", "measured", "bound"], lines.iter().map(row).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_exceeds_its_bound_is_missed() {
-        let line =
-            |value, most| Line { name: "x".to_owned(), value: "v".to_owned(), bound: Some((value, most)) };
-        assert!(line(1.25, 1.25).holds() && !line(1.26, 1.25).holds());
-        assert!(table(&[line(1.26, 1.25)]).contains("≤ 1.25 MISSED"));
-        assert!(Line::told("x", "v".to_owned()).holds());
     }
 }

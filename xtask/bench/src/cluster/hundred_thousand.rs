@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use xtask::server::{Binary, Server};
 
-use super::{Line, start};
+use super::line::Line;
+use super::servers::start;
 use crate::marker;
 use crate::meter::{Stopwatch, resident};
 use crate::numbers::{figure, whole};

@@ -6,9 +6,10 @@ use anyhow::{Context as _, Result};
 use memchr::memmem::rfind;
 use xtask::server::{Binary, Server};
 
+use super::line::Line;
 use super::replay::{self, Subscriber};
+use super::servers::start;
 use super::tap::Tap;
-use super::{Line, start};
 use crate::cores::{Cores, Share};
 use crate::endpoints::Mode;
 use crate::meter::cpu;
