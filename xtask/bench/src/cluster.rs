@@ -18,7 +18,7 @@ use anyhow::{Result, ensure};
 use clap::Args;
 use xtask::server::Binary;
 
-use self::line::{Line, table};
+use self::line::table;
 use crate::peers::redis;
 use crate::report::put_between_marks;
 use crate::target::Size;
