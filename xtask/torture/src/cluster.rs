@@ -15,6 +15,7 @@ mod redis;
 mod relay;
 mod round;
 mod six;
+mod story;
 mod strike;
 mod system;
 mod trio;

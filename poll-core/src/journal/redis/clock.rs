@@ -30,10 +30,15 @@ impl Clock {
         self.environment.now()
     }
 
-    /// How far the server's clock is behind that of a Redis, in microseconds, if Redis said `there` between `asked` and now.
-    pub(super) fn behind(&self, asked: Timestamp, there: Timestamp) -> i64 {
-        let (asked, here) = (micros(asked), micros(self.environment.now()));
-        micros(there) - (asked + (here - asked) / 2)
+    /// How far the server's clock is behind that of a Redis, in microseconds, if Redis said `there` between `asked` and
+    /// now. `known` is what was known before: it stays as it is as long as it can be right, so that an answer that was
+    /// long on its way changes nothing.
+    pub(super) fn behind(&self, known: Option<i64>, asked: Timestamp, there: Timestamp) -> i64 {
+        let (asked, there, here) = (micros(asked), micros(there), micros(self.environment.now()));
+        let known = known.unwrap_or_else(|| self.behind.load(Ordering::Relaxed));
+        // The server's own clock may have been set back meanwhile.
+        let (least, most) = (there - here.max(asked), there - asked);
+        known.clamp(least, most)
     }
 
     /// Sets how far the server's clock is behind.
@@ -54,11 +59,23 @@ mod tests {
     fn an_hour_off_is_corrected() {
         let at = |seconds: u64| Timestamp::from_millis(seconds * 1_000);
         let clock = Clock::new(Environment::system().with_clock(move || at(10_010)));
-        // Asked at 10 000 s and answered at 10 010 s, Redis said 13 605 s in the middle.
-        let behind = clock.behind(at(10_000), at(13_605));
-        clock.set(behind);
-        assert_eq!(clock.now(), at(13_610));
-        clock.set(clock.behind(at(10_000), at(6_405)));
-        assert_eq!(clock.now(), at(6_410));
+        clock.set(clock.behind(None, at(10_010), at(13_605)));
+        assert_eq!(clock.now(), at(13_605));
+        clock.set(clock.behind(None, at(10_010), at(6_405)));
+        assert_eq!(clock.now(), at(6_405));
+    }
+
+    #[test]
+    fn an_answer_that_was_long_on_its_way_changes_nothing() {
+        let at = |seconds: u64| Timestamp::from_millis(seconds * 1_000);
+        let clock = Clock::new(Environment::system().with_clock(move || at(10_010)));
+        // Whether Redis answered at once or at last, or anywhere between.
+        for there in [at(10_000), at(10_005), at(10_010)] {
+            clock.set(clock.behind(None, at(10_000), there));
+            assert_eq!(clock.now(), at(10_010));
+        }
+        // It cannot have said this.
+        clock.set(clock.behind(None, at(10_000), at(10_012)));
+        assert_eq!(clock.now(), at(10_012));
     }
 }

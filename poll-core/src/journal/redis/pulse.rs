@@ -27,7 +27,7 @@ impl Link {
             }
             line.ask_states();
             if let Some(there) = server_time(time) {
-                line.behind = Some(self.clock().behind(asked, there));
+                line.behind = Some(self.clock().behind(line.behind, asked, there));
                 // A message's time is then never in the future, whichever server of a cluster gave it.
                 let behind = state.lines.iter().filter_map(|line| line.behind).max();
                 self.clock().set(behind.unwrap_or_default());

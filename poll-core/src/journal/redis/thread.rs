@@ -145,7 +145,7 @@ async fn check_servers(shared: &Shared, discovery: &mut Discovery) -> Result<(),
         }
         let asked = shared.clock.here();
         if let Some(there) = server_time(&connection.ask(&cmd("TIME")).await?) {
-            shared.clock.set(shared.clock.behind(asked, there));
+            shared.clock.set(shared.clock.behind(None, asked, there));
         }
     }
     Ok(())

@@ -50,6 +50,14 @@ impl Process {
         log.lines().filter(|line| line.contains(words)).count()
     }
 
+    /// The lines of its log that have one of these words, and the last ones of those.
+    pub(super) fn lines_with(&self, words: &[&str]) -> String {
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let is_wanted = |line: &&str| words.iter().any(|word| line.contains(word));
+        let lines: Vec<&str> = log.lines().filter(is_wanted).collect();
+        lines[lines.len().saturating_sub(QUOTED)..].join("\n  ")
+    }
+
     fn quote(&self) -> String {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();

@@ -82,6 +82,14 @@ impl Redis {
         self.process.as_ref().map_or(0, |process| process.said(words))
     }
 
+    /// What its log says of who is the master.
+    pub(super) fn roles(&self) -> String {
+        let words =
+            ["+switch-master", "+sdown", "+convert-to-slave", "MASTER MODE", "REPLICAOF", "Ready to accept"];
+        let lines = self.process.as_ref().map(|process| process.lines_with(&words));
+        format!("{}:\n  {}\n", self.address, lines.unwrap_or_default())
+    }
+
     /// Gives it one command. An error that it answers with is an error.
     pub(super) async fn ask(&self, words: &[&str]) -> Result<String> {
         output(self.command(words)?).await.with_context(|| format!("{} asked {words:?}", self.address))

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::fault::{Fault, NOTICE, Red};
+use super::story;
 use super::strike::{Length, Strike, Struck};
 use super::system::{PATIENCE, System};
 use super::verdict::{Common, Loss, Terms, judge_publisher, judge_reader};
@@ -336,6 +337,14 @@ fn judge(
         }
         for one in accounts.iter().filter(|one| one.channel == *channel) {
             let (counts, more) = judge_reader(whole, &one.seen, &one.resets, &common, terms);
+            let sum = |column: &str| {
+                let all = counts.iter().chain(&more);
+                all.filter(|(name, _)| *name == column).map(|(_, count)| count).sum::<u64>()
+            };
+            if READERS[READERS.len() - FAULTY[1]..].iter().any(|column| sum(column) > 0) {
+                let told = story::of(&one.seen, &one.resets, &whole.log);
+                println!("{} of {channel} from {}:{told}", name(&one.pattern), one.address);
+            }
             readers.add(&name(&one.pattern), counts);
             readers.add(&name(&one.pattern), more);
             readers.add(&name(&one.pattern), [("resets", one.resets.len() as u64)]);

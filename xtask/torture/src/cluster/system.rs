@@ -150,7 +150,10 @@ impl System {
 
     /// What the nodes logged last; it ends them.
     pub(super) fn last_words(&mut self) -> String {
-        let mut words = String::new();
+        let mut words = match &self.backing {
+            Backing::Trio(trio) => trio.roles(),
+            _ => String::new(),
+        };
         for node in &mut self.nodes {
             let address = node.address;
             words.push_str(&format!("{address}:\n  {}\n", node.end().join("\n  ")));

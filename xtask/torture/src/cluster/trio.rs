@@ -53,6 +53,11 @@ impl Trio {
         format!("redis+sentinel://{}/{NAME}", sentinels.join(","))
     }
 
+    /// What all processes' logs say of who is the master.
+    pub(super) fn roles(&self) -> String {
+        self.stores.iter().chain(&self.sentinels).map(Redis::roles).collect()
+    }
+
     /// The store that a sentinel calls the master.
     async fn master_by(&self, sentinel: &Redis) -> Result<usize> {
         let told = sentinel.ask(&["sentinel", "get-master-addr-by-name", NAME]).await?;
