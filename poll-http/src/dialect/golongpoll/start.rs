@@ -44,6 +44,8 @@ pub(super) struct Start {
 enum LastEvent {
     Known,
     Unknown,
+    /// It is later than all of them. The client may have it from another server that shares the log.
+    Later,
 }
 
 impl Since {
@@ -83,7 +85,7 @@ impl Since {
             Self::Event(0, _) => (Position::Start, 0, Granularity::Message),
             Self::Time(millis) => (after_millis(millis), millis, Granularity::Millisecond),
             Self::Event(millis, last) => (
-                after_event(millis, last, LastEvent::of(last, lookup.message.as_ref())),
+                after_event(millis, last, LastEvent::of(last, lookup)),
                 millis,
                 Granularity::Message,
             ),
@@ -93,11 +95,12 @@ impl Since {
 }
 
 impl LastEvent {
-    fn of(last: Uuid, found: Option<&Found>) -> Self {
-        match found {
+    fn of(last: Uuid, lookup: &Lookup) -> Self {
+        match &lookup.message {
             Some(Found::Message(message, _, _)) if message.id == last => Self::Known,
             // The channel remembers that there was such an event.
             Some(Found::Gone) => Self::Known,
+            _ if poll_core::time_of(last) > lookup.read_state.newest_at => Self::Later,
             Some(Found::Message(..) | Found::Never) | None => Self::Unknown,
         }
     }
@@ -115,13 +118,14 @@ fn after_millis(millis: u64) -> Position {
 }
 
 /// After an event of a millisecond. Ids sort as events do: a known one from another millisecond tells on which side of
-/// this one the client is, an unknown one tells nothing.
+/// this one the client is, an unknown one tells nothing. One that is still on its way here keeps its place, or the client
+/// would get it again.
 fn after_event(millis: u64, last: Uuid, known: LastEvent) -> Position {
     match (poll_core::time_of(last).as_millis().cmp(&millis), known) {
-        (Ordering::Less, _) | (_, LastEvent::Unknown) => {
+        (Ordering::Less, _) | (_, LastEvent::Unknown) | (Ordering::Greater, LastEvent::Later) => {
             Position::AfterTime(Timestamp::from_micros(millis.saturating_mul(1_000) - 1))
         }
-        (Ordering::Equal, LastEvent::Known) => Position::AfterId(last),
+        (Ordering::Equal, LastEvent::Known | LastEvent::Later) => Position::AfterId(last),
         (Ordering::Greater, LastEvent::Known) => after_millis(millis),
     }
 }
@@ -133,6 +137,22 @@ mod tests {
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+
+    #[test]
+    fn an_event_that_is_not_here_yet_is_not_given_again() {
+        let newest_at = Timestamp::from_millis(1_000);
+        let lookup =
+            Lookup { now: NOW, read_state: ReadState { newest_at, ..ReadState::EMPTY }, message: None };
+        let start = |millis, last| Since::Event(millis, last).start(&lookup, 0).position;
+        let later = poll_core::mint_id(Timestamp::from_micros(2_000_500), 7);
+        assert_eq!(start(2_000, later), Position::AfterId(later));
+        // All of a millisecond, if the event was never one of it.
+        let all = |millis: u64| Position::AfterTime(Timestamp::from_micros(millis * 1_000 - 1));
+        assert_eq!(start(1_999, later), all(1_999));
+        let never = poll_core::mint_id(newest_at, 7);
+        assert_eq!(start(1_000, never), all(1_000));
+        assert_eq!(start(2_000, Uuid::nil()), all(2_000));
+    }
 
     #[test]
     fn a_clock_from_the_future_counts_as_two_seconds_ago() {
