@@ -84,11 +84,9 @@ impl Since {
             Self::Time(0) => (Position::Start, 0, Granularity::Millisecond),
             Self::Event(0, _) => (Position::Start, 0, Granularity::Message),
             Self::Time(millis) => (after_millis(millis), millis, Granularity::Millisecond),
-            Self::Event(millis, last) => (
-                after_event(millis, last, LastEvent::of(last, lookup)),
-                millis,
-                Granularity::Message,
-            ),
+            Self::Event(millis, last) => {
+                (after_event(millis, last, LastEvent::of(last, lookup)), millis, Granularity::Message)
+            }
         };
         Start { position, since_time, granularity }
     }
