@@ -231,3 +231,61 @@ async fn per_channel_every_message_comes_once_and_in_order_whatever_happens() {
         }
     }
 }
+
+/// What it gives until this message, as `a1` or `reset of a`.
+async fn until(events: &mut Subscription, last: &str) -> Vec<String> {
+    let mut given = Vec::new();
+    while given.last().map(String::as_str) != Some(last) {
+        let event = timeout(PATIENCE, events.try_next()).await.expect("a message").unwrap().expect("no end");
+        given.push(match event {
+            Event::Message(message) => format!("{}{}", message.channel, message.seq),
+            Event::Missed { channel, reset: true, .. } => format!("reset of {channel}"),
+            other => format!("{other:?}"),
+        });
+    }
+    given
+}
+
+#[tokio::test]
+async fn a_cursor_of_one_channel_goes_along_and_one_of_none_is_told() {
+    let server = Server::start();
+    let client = client(&server);
+    for pattern in Pattern::ALL {
+        let [a, b, c] =
+            ["a", "b", "c"].map(|name| ChannelName::parse(&format!("{pattern:?}-{name}-")).unwrap());
+        let publish = async |channel: &ChannelName, count: usize| {
+            let mut receipts = Vec::new();
+            for number in 0..count {
+                receipts.push(client.publish(channel, &Payload::text(number.to_string())).await.unwrap());
+            }
+            receipts
+        };
+        publish(&a, 2).await;
+        let b_first = publish(&b, 3).await[0].cursor;
+        // b goes on behind its first message; a, which the cursor does not know, starts now.
+        let start = StartAt::After(b_first.to_string().parse().unwrap());
+        let mut events = pattern.subscribe(&client, [&a, &b].into(), start);
+        assert_eq!(until(&mut events, &format!("{b}3")).await, [format!("{b}2"), format!("{b}3")]);
+        publish(&a, 1).await;
+        assert_eq!(until(&mut events, &format!("{a}3")).await, [format!("{a}3")], "{pattern:?}");
+
+        // The token of several is one channel's as well, and one channel more is no trouble.
+        let token = events.position().unwrap();
+        publish(&b, 1).await;
+        publish(&c, 1).await;
+        let mut alone = pattern.subscribe(&client, (&b).into(), StartAt::After(token.clone()));
+        assert_eq!(until(&mut alone, &format!("{b}4")).await, [format!("{b}4")]);
+        let mut more = pattern.subscribe(&client, [&c, &a, &b].into(), StartAt::After(token));
+        assert_eq!(until(&mut more, &format!("{b}4")).await, [format!("{b}4")]);
+
+        // A cursor of neither: everything that is retained, and it is said.
+        let foreign = StartAt::After("00000000000000090000000000000001".parse().unwrap());
+        let mut lost = pattern.subscribe(&client, [&a, &b].into(), foreign);
+        let mut given = until(&mut lost, &format!("{b}4")).await;
+        for channel in [&a, &b] {
+            assert!(given.contains(&format!("reset of {channel}")), "{pattern:?}: {given:?}");
+        }
+        given.retain(|event| !event.starts_with("reset"));
+        assert_eq!(given.len(), 7, "{pattern:?}: {given:?}");
+    }
+}
