@@ -28,6 +28,8 @@ use xtask::server::{Keyboard, Server};
 
 /// The patterns that are raced; each is one connection that is left or answered at an edge.
 const PATTERNS: [Pattern; 4] = [Pattern::Short, Pattern::Long, Pattern::Stream, Pattern::Sse];
+/// A publisher among a hundred may not have its turn for minutes.
+const PATIENT: &str = "--keep-alive-seconds=3600";
 /// How long a short run publishes.
 const SHORT: Duration = Duration::from_secs(6);
 /// The columns of the readers' table.
@@ -63,7 +65,7 @@ impl Lists {
     }
 
     pub(super) fn run(&self) -> Result<()> {
-        let flags = [&[WHOLE_LOG, "--max-channels-per-request=100"][..], &ONE_ADDRESS].concat();
+        let flags = [&[WHOLE_LOG, PATIENT][..], &ONE_ADDRESS].concat();
         let server = Server::start(&self.fixture.binary()?, &flags, Keyboard::Shared)?;
         let (address, seed, stop) = (server.address(), self.fixture.seed(), self.stop());
         println!("torture lists: {} lanes of lists of {:?}, --seed {seed}", self.lanes, self.channels);

@@ -28,6 +28,8 @@ const WAIT: std::ops::Range<u64> = 500..800;
 const SILENCE: Duration = Duration::from_secs(30);
 /// How long the last messages are waited for once they are known.
 const QUIET: Duration = Duration::from_secs(15);
+/// What only waits for the rest is left open so many times longer.
+const SLOW: u32 = 20;
 /// Faults after which a reader gives up.
 const FAULTS: usize = 20;
 
@@ -43,6 +45,8 @@ pub(super) struct ListReader {
     seen: HashMap<String, Vec<Seen>>,
     questions: u64,
     aim: Aim,
+    /// How many times longer than in the race questions are left open.
+    slow: u32,
     shooter: watch::Sender<Instant>,
     /// The only channel, which answers do not name.
     alone: Option<String>,
@@ -73,6 +77,7 @@ impl ListReader {
             seen: HashMap::new(),
             questions: 0,
             aim: Aim::new(seed),
+            slow: 1,
             shooter,
             alone,
         }
@@ -99,15 +104,35 @@ impl ListReader {
                 news = Instant::now();
             }
             let ends = ends.borrow().clone();
+            if ends.is_some() && self.slow == 1 {
+                // No edge matters any more, and a busy machine needs its time to give the rest.
+                self.slow = SLOW;
+                news = Instant::now();
+            }
             let is_over = ends.is_some_and(|ends| {
                 let last = |channel: &String| self.seen.get(channel).and_then(|seen| seen.last());
                 let has = |(channel, token): (&_, &_)| last(channel).is_some_and(|seen| seen.token == *token);
                 ends.iter().all(has) || news.elapsed() > QUIET
             });
+            if is_over && news.elapsed() > QUIET {
+                faults.push(self.stuck().await);
+            }
             if is_over || faults.len() >= FAULTS {
                 return Read { seen: self.seen, questions: self.questions, faults };
             }
         }
+    }
+
+    /// What a poll gives where the reader was given nothing.
+    async fn stuck(&mut self) -> String {
+        let target = self.target("/api/poll");
+        let poll = self.client.get(&target).await;
+        let given = poll.map_or_else(
+            |error| format!("{error:#}"),
+            |poll| String::from_utf8_lossy(&poll.body).into_owned(),
+        );
+        let given: String = given.chars().take(500).collect();
+        format!("{:?}: nothing for {QUIET:?} where {target} gives {given}", self.pattern)
     }
 
     fn given(&self) -> usize {
@@ -122,6 +147,11 @@ impl ListReader {
             (Pattern::Stream | Pattern::Sse, true) => self.stream().await,
             (other, true) => bail!("{other:?} is not raced here"),
         }
+    }
+
+    /// How long the next question is left open.
+    fn wait(&mut self) -> Duration {
+        self.aim.wait(WAIT) * self.slow
     }
 
     fn target(&self, path: &str) -> String {
@@ -146,7 +176,7 @@ impl ListReader {
     }
 
     async fn long(&mut self) -> Result<()> {
-        let wait = self.aim.wait(WAIT);
+        let wait = self.wait();
         let deadline = Instant::now() + wait;
         self.announce(deadline);
         let target = format!("{}&timeout={}", self.target("/api/longpoll"), Position::timeout(wait));
@@ -158,7 +188,7 @@ impl ListReader {
 
     async fn stream(&mut self) -> Result<()> {
         self.client.hang_up();
-        let leave = Instant::now() + self.aim.wait(WAIT);
+        let leave = Instant::now() + self.wait();
         self.announce(leave);
         // Leaving in the middle of a line is what a broken network does; that line was not seen.
         if let Ok(broken) = timeout_at(leave, self.read()).await {
