@@ -67,7 +67,7 @@ pub(super) const NOTICE: Duration = Duration::from_secs(5);
 
 impl Fault {
     /// Those whose rounds are over soon, and one failover of each kind.
-    pub(super) const QUICK: [Self; 13] = [
+    pub(super) const QUICK: [Self; 14] = [
         Self::Planted,
         Self::ClockOff,
         Self::PubsubKilled,
@@ -80,6 +80,7 @@ impl Fault {
         Self::CutBoth,
         Self::CutThere,
         Self::CutBack,
+        Self::FailoverKill,
         Self::ClusterKill,
     ];
 
