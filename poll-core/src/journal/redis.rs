@@ -1,52 +1,23 @@
 //! The journal in Redis or Valkey, which several servers share.
 //!
-//! What is kept, and how one step changes it: `partition` says where a channel is kept, `script` what can be done with it in
-//! one atomic step, `entry` and `announcement` how messages are written, `generation` how a Redis that lost something is
-//! recognised, `refusal` which errors prove that nothing happened, and `follower` how what is written becomes visible on
-//! this server, in order.
+//! `log` is what is kept: `partition` says where a channel is, `script` what can be done with it in one atomic step, `entry`
+//! and `announcement` how messages are written, and `generation` how a Redis that lost something is recognised. `follower`
+//! makes what is written visible on this server, in order.
 //!
-//! How it gets there: one thread runs everything. `topology` says which servers there are; each has a `session`, whose
-//! `commands` publish in batches and ask questions, and whose `subscription` hears what changed. `link` is what they share:
-//! what waits for whom (`line`), and the follower. `health` says whether all that works.
+//! `connect` finds the servers (`topology`) and connects to them; `refusal` says which errors prove that nothing happened.
+//!
+//! `thread` runs everything, on one thread. Each server has a `session`, whose `commands` publish in batches and ask
+//! questions, and whose `subscription` hears what changed. `link` is what they share: what waits for whom (`line`), and the
+//! follower. `health` says whether all that works.
 //!
 //! No command is sent twice that may have been executed; of all others, which is sent again is decided in `publishing` and
 //! `asking`.
 
-mod announcement;
-mod answer;
-mod ask;
-mod asking;
-mod backoff;
-mod census;
-mod clock;
-mod commands;
-mod connection;
-mod counters;
-mod durability;
-mod entry;
-mod fields;
+mod connect;
 mod follower;
-mod generation;
-mod health;
-mod inbox;
-#[cfg(test)]
-mod life;
-mod line;
-mod link;
+mod log;
 mod options;
-mod oversight;
-mod partition;
-mod publish_queue;
-mod publishing;
-mod pulse;
-mod recount;
-mod refusal;
-mod script;
-mod session;
-mod shared;
-mod subscription;
 mod thread;
-mod topology;
 mod url;
 
 use std::sync::Arc;
@@ -60,15 +31,15 @@ use super::{
 };
 use crate::environment::{Environment, Thread};
 use crate::types::{ChannelName, Epoch, JournalError, Limit, Timestamp};
-use ask::{Check, Question};
-pub use counters::Figures;
-use entry::Draft;
-use generation::Birth;
-use inbox::Request;
+use log::entry::Draft;
+use log::generation::Birth;
+use log::partition::Prefix;
+use log::script::{Births, KeyHashes, Load, Locate, Publish, Read, Seal};
 pub use options::{Durability, DurabilityError, Options};
-use partition::Prefix;
-use script::{Births, KeyHashes, Load, Locate, Publish, Read, Seal};
-use shared::Shared;
+use thread::ask::{Check, Question};
+pub use thread::counters::Figures;
+use thread::inbox::Request;
+use thread::shared::Shared;
 pub use url::{RedisUrl, RedisUrlError};
 
 /// The journal. A clone is the same one; it ends with the last clone, or when it is closed.
@@ -97,7 +68,7 @@ impl RedisJournal {
         let shared = Arc::new(Shared::new(environment, url, prefix, options));
         let (connected, outcome) = oneshot::channel();
         let journal = Self(Arc::new(Handle(shared.clone())));
-        let thread = Thread::new("journal", thread::run(shared, connected));
+        let thread = Thread::new("journal", thread::run::run(shared, connected));
         // The journal says by itself when it has ended.
         let _exit = environment.spawn(thread).map_err(|error| ConnectError(format!("no thread: {error}")))?;
         match outcome.await {

@@ -16,10 +16,10 @@ mod progress;
 #[cfg(test)]
 mod tests;
 
-use super::announcement::{Announcement, Change, Content, Kept};
-use super::generation::Mark;
-use super::partition::Partition;
-use super::script::{Call, Newest, Range, Status, Verdict};
+use crate::journal::redis::log::announcement::{Announcement, Change, Content, Kept};
+use crate::journal::redis::log::generation::Mark;
+use crate::journal::redis::log::partition::Partition;
+use crate::journal::redis::log::script::{Call, Newest, Range, Status, Verdict};
 use crate::types::{ChannelName, Ending, Epoch, Loaded, Seq, Timestamp};
 use channels::Channels;
 pub(super) use effect::{Effect, Install, OwnedRun, Shown};

@@ -1,8 +1,8 @@
 //! The channels that have something pending: a load, a hole, a publisher or a reader that waits.
 
 use super::effect::{Effect, Install, LATE, OwnedRun, PATIENCE, Shown};
-use crate::journal::redis::partition::Partition;
-use crate::journal::redis::script::Range;
+use crate::journal::redis::log::partition::Partition;
+use crate::journal::redis::log::script::Range;
 use crate::types::{ChannelName, Ending, Epoch, Followed, Loaded, NameMap, Seq, Timestamp};
 
 /// How much is remembered of what is announced while a channel is being loaded.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::journal::Host;
-use crate::journal::redis::generation::{Generation, Mark};
-use crate::journal::redis::partition::Partition;
-use crate::journal::redis::script::Newest;
+use crate::journal::redis::log::generation::{Generation, Mark};
+use crate::journal::redis::log::partition::Partition;
+use crate::journal::redis::log::script::Newest;
 use crate::types::{ChannelName, Ending, Epoch, Followed, Loaded, Message, Run, Seq};
 
 /// How long what has to come may be on its way before it is asked for.

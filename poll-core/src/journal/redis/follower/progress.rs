@@ -1,7 +1,7 @@
 //! How far a node has got with one partition.
 
 use super::effect::{LATE, PATIENCE, Shown};
-use crate::journal::redis::generation::{Mark, Reign};
+use crate::journal::redis::log::generation::{Mark, Reign};
 use crate::types::{ChannelName, NameMap, Timestamp};
 
 /// One partition, as this node knows it.

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::node::{Check, Heard, Node};
 use super::redis::{Redis, Request, Size, channels};
 use crate::journal::redis::follower::Shown;
-use crate::journal::redis::script::Verdict;
+use crate::journal::redis::log::script::Verdict;
 use crate::types::{ChannelName, Ending, Timestamp};
 
 const NODES: usize = 3;

@@ -5,10 +5,10 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::redis::{Newest, Redis, Reply, Request};
-use crate::journal::redis::announcement::{Announcement, Change};
 use crate::journal::redis::follower::{Asked, Effect, Follower, Install, Judged, OwnedRun, Shown};
-use crate::journal::redis::partition::Partition;
-use crate::journal::redis::script;
+use crate::journal::redis::log::announcement::{Announcement, Change};
+use crate::journal::redis::log::partition::Partition;
+use crate::journal::redis::log::script;
 use crate::types::{ChannelName, Ending, Epoch, Followed, Loaded, Message, Run, Seq, Timestamp};
 
 /// A channel in memory.

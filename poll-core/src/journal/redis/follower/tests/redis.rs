@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::journal::redis::announcement::{Announcement, Change, Content, Kept};
-use crate::journal::redis::generation::{Birth, Generation, Mark, Reign};
-use crate::journal::redis::partition::Partition;
-use crate::journal::redis::script::{Range, Status, Verdict, Writer};
+use crate::journal::redis::log::announcement::{Announcement, Change, Content, Kept};
+use crate::journal::redis::log::generation::{Birth, Generation, Mark, Reign};
+use crate::journal::redis::log::partition::Partition;
+use crate::journal::redis::log::script::{Range, Status, Verdict, Writer};
 use crate::types::{ChannelName, Ending, Epoch, Loaded, Message, Payload, Piece, Seq, Timestamp, mint_id};
 
 /// What is asked of it.

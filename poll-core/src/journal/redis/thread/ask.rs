@@ -1,0 +1,114 @@
+//! What is asked of a server besides publishing: for the store, for its readers' checks, and for the follower.
+//!
+//! None of it changes anything that a second time would change again, so what got no answer is asked again.
+
+use redis::Cmd;
+use tokio::time::Instant;
+
+use crate::journal::redis::connect::connection::ANSWER;
+use crate::journal::redis::log::generation::Mark;
+use crate::journal::redis::log::partition::Partition;
+use crate::journal::redis::log::script::{
+    Call, Known, Load, Locate, Newest, Read, Renew, Script, Seal, State,
+};
+use crate::journal::{Loaded, Located, Piece, Reply};
+use crate::types::{ChannelName, JournalError};
+
+/// One question.
+pub(crate) struct Ask {
+    pub(crate) question: Question,
+    /// When whoever asked has waited long enough.
+    pub(crate) deadline: Instant,
+}
+
+pub(crate) enum Question {
+    /// For the store.
+    Load(Load, Reply<Option<Loaded>>),
+    Read(Read, Reply<Option<Piece>>),
+    Locate(Locate, Reply<Option<Located>>),
+    Seal(Seal, Reply<u64>),
+    /// For the follower, and for the checks of readers that began before it is asked.
+    State(State, Vec<Check>),
+    /// The same, for a count of all channels.
+    Count(State),
+    /// For the follower.
+    Renew(Renew, Mark),
+    Compare(Newest),
+    Follow(Read),
+}
+
+/// A reader that waits until everything published before is visible.
+pub(crate) struct Check {
+    pub(crate) channel: ChannelName,
+    pub(crate) reply: Reply<()>,
+}
+
+impl Ask {
+    pub(crate) fn new(question: Question) -> Self {
+        Self { question, deadline: Instant::now() + ANSWER }
+    }
+
+    pub(crate) fn partition(&self) -> Partition {
+        match &self.question {
+            Question::Load(load, _) => Partition::of(&load.channel),
+            Question::Read(read, _) | Question::Follow(read) => Partition::of(&read.0.channel),
+            Question::Locate(locate, _) => Partition::of(&locate.channel),
+            Question::Seal(seal, _) => Partition::of(&seal.channel),
+            Question::State(state, _) | Question::Count(state) => state.0,
+            Question::Renew(renew, _) => renew.partition,
+            Question::Compare(newest) => newest.partition,
+        }
+    }
+
+    /// Whether it makes sense only once the partition is known to be what it was.
+    pub(crate) fn waits_for_partition(&self) -> bool {
+        match self.question {
+            Question::Load(..) | Question::Read(..) | Question::Locate(..) | Question::Seal(..) => true,
+            Question::State(..)
+            | Question::Count(_)
+            | Question::Renew(..)
+            | Question::Compare(_)
+            | Question::Follow(_) => false,
+        }
+    }
+
+    /// Whether somebody waits for the answer besides the follower.
+    pub(crate) fn has_asker(&self) -> bool {
+        match &self.question {
+            Question::State(_, checks) => !checks.is_empty(),
+            Question::Load(..) | Question::Read(..) | Question::Locate(..) | Question::Seal(..) => true,
+            Question::Count(_) | Question::Renew(..) | Question::Compare(_) | Question::Follow(_) => false,
+        }
+    }
+
+    /// Whether its answer may be large.
+    pub(crate) fn is_large(&self) -> bool {
+        matches!(self.question, Question::Load(..) | Question::Read(..) | Question::Follow(_))
+    }
+
+    pub(crate) fn command(&self, script: &Script, known: Known) -> Cmd {
+        match &self.question {
+            Question::Load(load, _) => load.command(script, known),
+            Question::Read(read, _) | Question::Follow(read) => read.command(script, known),
+            Question::Locate(locate, _) => locate.command(script, known),
+            Question::Seal(seal, _) => seal.command(script, known),
+            Question::State(state, _) | Question::Count(state) => state.command(script, known),
+            Question::Renew(renew, found) => renew.command(script, Known { mark: *found, ..known }),
+            Question::Compare(newest) => newest.command(script, known),
+        }
+    }
+
+    /// Whoever asked gets no answer. The follower asks by itself again.
+    pub(crate) fn fail(self, error: &JournalError) {
+        match self.question {
+            Question::Load(_, reply) => reply(Err(error.clone())),
+            Question::Read(_, reply) => reply(Err(error.clone())),
+            Question::Locate(_, reply) => reply(Err(error.clone())),
+            Question::Seal(_, reply) => reply(Err(error.clone())),
+            Question::State(_, checks) => {
+                checks.into_iter().for_each(|check| (check.reply)(Err(error.clone())));
+            }
+            Question::Count(_) | Question::Renew(..) | Question::Compare(_) | Question::Follow(_) => {}
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! What waits for one server of the log, what is on its way to it, and what is known of it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::Pipeline;
+use tokio::time::Instant;
+
+use super::ask::{Ask, Check, Question};
+use super::health::Signs;
+use super::publish_queue::{Count, PendingPublish, PublishQueue};
+use super::session::Session;
+use crate::journal::redis::follower::{Asked, Follower};
+use crate::journal::redis::log::generation::{Generation, Mark, Process};
+use crate::journal::redis::log::partition::Partition;
+use crate::journal::redis::log::script::{Births, Call, Known, Script, State, Status, Writer};
+
+/// How many questions go together, and how many with large answers.
+const ASKS: usize = 512;
+const LARGE_ASKS: usize = 8;
+
+/// How long nothing is published after Redis was restarted or replaced: the time in which the other servers come back to it
+/// and say what they saw of what it lost.
+pub(crate) const HOLD: Duration = Duration::from_secs(1);
+
+/// One session's side of the link.
+pub(crate) struct Line {
+    pub(crate) session: Arc<Session>,
+    pub(crate) signs: Signs,
+    /// The process behind the connection, while there is one.
+    pub(crate) process: Option<Process>,
+    pub(crate) publishes: PublishQueue,
+    /// On their way, with what was known of their partitions.
+    pub(crate) sending: Vec<(PendingPublish, Asked)>,
+    asks: VecDeque<Ask>,
+    /// On their way, likewise.
+    pub(crate) asking: Vec<(Ask, Asked)>,
+    /// Checks that are in the next questions.
+    checks: BTreeMap<Partition, Vec<Check>>,
+    /// Partitions that may not be published to since the connection is open.
+    settling: BTreeMap<Partition, Settling>,
+    /// How far this server's clock is behind that of Redis, in microseconds.
+    pub(crate) behind: Option<i64>,
+}
+
+/// Why a partition may not be published to yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Settling {
+    /// Its state is being asked for.
+    Asked,
+    /// It has a history that the process behind the connection has not continued yet.
+    Held(Instant),
+    /// Its state is being asked for again after that.
+    AskedAgain,
+}
+
+impl Line {
+    pub(crate) fn new(session: Arc<Session>, now: Instant) -> Self {
+        let signs = Signs::new(now, &session.address.to_string());
+        Self {
+            session,
+            signs,
+            process: None,
+            publishes: PublishQueue::default(),
+            sending: Vec::new(),
+            asks: VecDeque::new(),
+            asking: Vec::new(),
+            checks: BTreeMap::new(),
+            settling: BTreeMap::new(),
+            behind: None,
+        }
+    }
+
+    pub(crate) fn push_ask(&mut self, ask: Ask) {
+        self.asks.push_back(ask);
+        self.session.asks.notify_one();
+    }
+
+    pub(crate) fn push_check(&mut self, check: Check) {
+        self.checks.entry(Partition::of(&check.channel)).or_default().push(check);
+        self.session.asks.notify_one();
+    }
+
+    pub(crate) fn push_publish(&mut self, publish: PendingPublish) {
+        self.publishes.push(publish);
+        self.session.publishes.notify_one();
+    }
+
+    /// The connection is open: nothing is published before the partitions have been asked for.
+    pub(crate) fn open(&mut self, process: Process) {
+        self.process = Some(process);
+        self.settling =
+            self.session.partitions.iter().map(|partition| (*partition, Settling::Asked)).collect();
+        self.ask_states();
+    }
+
+    /// The connection ended. What was asked is asked again; what was being published is returned.
+    pub(crate) fn close(&mut self) -> Vec<(PendingPublish, Asked)> {
+        self.process = None;
+        for (ask, _) in std::mem::take(&mut self.asking).into_iter().rev() {
+            self.asks.push_front(ask);
+        }
+        // Those are asked anew on the next connection.
+        self.asks.retain(|ask| !matches!(&ask.question, Question::State(_, checks) if checks.is_empty()));
+        std::mem::take(&mut self.sending)
+    }
+
+    pub(crate) fn ask_states(&mut self) {
+        for partition in &self.session.partitions {
+            self.asks.push_back(Ask::new(Question::State(State(*partition), Vec::new())));
+        }
+        self.session.asks.notify_one();
+    }
+
+    /// The state of a partition came; whether it may be published to is decided by that.
+    pub(crate) fn stated(&mut self, partition: Partition, mark: Mark, status: &Status, now: Instant) {
+        let another = status.writer == Writer::Another && mark.generation != Generation::default();
+        match self.settling.get(&partition) {
+            Some(Settling::Asked) if another => {
+                self.settling.insert(partition, Settling::Held(now + HOLD));
+            }
+            Some(Settling::Held(_)) => {}
+            _ => self.settle(partition),
+        }
+    }
+
+    /// The partition has a history of this connection's process.
+    pub(crate) fn settle(&mut self, partition: Partition) {
+        if self.settling.remove(&partition).is_some() {
+            self.session.publishes.notify_one();
+        }
+    }
+
+    /// Whether every partition's state has come since the connection is open.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.process.is_some() && !self.settling.values().any(|settling| *settling == Settling::Asked)
+    }
+
+    /// Asks again for what was held long enough.
+    pub(crate) fn tick(&mut self, now: Instant) {
+        let held = |settling: &Settling| matches!(settling, Settling::Held(until) if *until <= now);
+        let over: Vec<_> = self
+            .settling
+            .iter()
+            .filter(|(_, settling)| held(settling))
+            .map(|(partition, _)| *partition)
+            .collect();
+        for partition in over {
+            self.settling.insert(partition, Settling::AskedAgain);
+            self.push_ask(Ask::new(Question::State(State(partition), Vec::new())));
+        }
+    }
+
+    /// The next batch of publishes as commands, and by when it has to be answered.
+    pub(crate) fn next_batch<P, C>(
+        &mut self,
+        script: &Script,
+        births: Births,
+        follower: &Follower<P, C>,
+    ) -> Option<(Pipeline, Instant)> {
+        let process = self.process?;
+        let settling = &self.settling;
+        let batch = self
+            .publishes
+            .take_batch(|partition| !settling.contains_key(&partition) && follower.publishing(partition));
+        let deadline = batch.iter().map(|publish| publish.deadline).min()?;
+        let mut commands = Pipeline::with_capacity(batch.len() + 1);
+        for mut publish in batch {
+            if publish.count == Count::Estimated {
+                publish.publish.births = births;
+            }
+            let asked = follower.ask(publish.partition);
+            commands.add_command(publish.publish.command(script, Known { mark: asked.mark, process }));
+            self.sending.push((publish, asked));
+        }
+        Some((commands, deadline))
+    }
+
+    /// The next questions as commands. Those whose partition is not what it was, as far as is known, stay.
+    pub(crate) fn next_asks<P, C>(&mut self, script: &Script, follower: &Follower<P, C>) -> Option<Pipeline> {
+        let process = self.process?;
+        for (partition, checks) in std::mem::take(&mut self.checks) {
+            self.asks.push_front(Ask::new(Question::State(State(partition), checks)));
+        }
+        let (mut commands, mut large, mut passed) = (Pipeline::new(), 0, VecDeque::new());
+        while commands.len() < ASKS && large < LARGE_ASKS {
+            let Some(ask) = self.asks.pop_front() else { break };
+            let partition = ask.partition();
+            if ask.waits_for_partition() && !follower.publishing(partition) {
+                passed.push_back(ask);
+                continue;
+            }
+            large += usize::from(ask.is_large());
+            let asked = follower.ask(partition);
+            commands.add_command(ask.command(script, Known { mark: asked.mark, process }));
+            self.asking.push((ask, asked));
+        }
+        passed.append(&mut self.asks);
+        self.asks = passed;
+        (!commands.is_empty()).then_some(commands)
+    }
+
+    /// Takes out what somebody waits for, of what is not on its way: all of it, or what has waited too long.
+    pub(crate) fn take_asked(&mut self, is_over: impl Fn(&Ask) -> bool) -> Vec<Ask> {
+        let is_over = |ask: &Ask| ask.has_asker() && is_over(ask);
+        if !self.asks.iter().any(&is_over) {
+            return Vec::new();
+        }
+        let (over, rest) = std::mem::take(&mut self.asks).into_iter().partition(is_over);
+        self.asks = rest;
+        Vec::from_iter::<VecDeque<_>>(over)
+    }
+
+    /// Takes out whatever waits.
+    pub(crate) fn take_asks(&mut self) -> Vec<Ask> {
+        let mut asks: Vec<_> = std::mem::take(&mut self.asks).into();
+        for (partition, checks) in std::mem::take(&mut self.checks) {
+            asks.push(Ask::new(Question::State(State(partition), checks)));
+        }
+        asks
+    }
+
+    /// Whether nothing waits to be published or answered.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.publishes.is_empty() && self.sending.is_empty()
+    }
+}
