@@ -110,6 +110,9 @@ async fn open_redis(
     let journal = journal.map_err(|error| StoreError(error.to_string()))?;
     let note = redis_note(durability);
     tracing::info!("the store is {url}; {note}");
+    for warning in journal.warnings() {
+        tracing::warn!("{warning}");
+    }
     let environment = environment.clone().with_clock(journal.clock());
     let memory = Memory::new(config.memory_bytes);
     let store = Store::following(environment, Arc::new(journal.clone()), config.retention, memory);

@@ -95,6 +95,12 @@ mod with_redis {
     }
 
     #[test]
+    fn a_redis_that_may_evict_channels_is_warned_about() {
+        let redis = Redis::start(&["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"]);
+        node(&redis, &[]).wait_for(1, "maxmemory-policy is allkeys-lru");
+    }
+
+    #[test]
     fn a_redis_that_cannot_be_used_is_exit_1_and_one_line() {
         let unused = crate::proxies::Port::reserve();
         let away = format!("redis://user:hunter2@{}", unused.address());
