@@ -148,7 +148,7 @@ fn hex(digits: &[u8; 16]) -> Result<u64, CursorError> {
 
 impl fmt::Display for CursorError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not a cursor: 32 lower-case hexadecimal digits, as an answer gave them")
+        f.write_str("not a cursor: give one back exactly as an answer gave it")
     }
 }
 

@@ -32,7 +32,7 @@ pub enum Token {
 }
 
 impl ChannelKey {
-    /// Its length in bytes: two names out of a million million have the same with a chance of one in a thousand million.
+    /// Its length in bytes: among 10¹² names, the chance that any two share a key is about 10⁻¹⁰.
     pub const BYTES: usize = 14;
 
     /// The key of a name.
