@@ -200,7 +200,7 @@ impl OpenStore {
         }
     }
 
-    /// Logs every change of the store's health, forever.
+    /// Logs what is wrong with the store whenever that changes, forever.
     pub(crate) fn log_health(&self) -> impl Future<Output = ()> + Send + use<> {
         let health = self.store.watch_health();
         async move {
@@ -208,9 +208,9 @@ impl OpenStore {
             let mut before = Health::Ready;
             loop {
                 let now = health.borrow_and_update().clone();
-                if now != before {
+                if is_news(&before, &now) {
                     match now.fault() {
-                        None => tracing::info!("the store keeps what is published"),
+                        None => tracing::info!("the store accepts publishes again"),
                         Some(Fault { kind, why }) => {
                             tracing::error!("{kind}, publishes are refused: {why}");
                         }
@@ -247,6 +247,12 @@ impl OpenStore {
             tracing::error!("the store was not closed cleanly: {error}");
         }
     }
+}
+
+/// Whether the log has to say more. What a fault stops may change while it lasts, as when first the subscription and then the
+/// commands of a Redis that is gone fail: that is one line.
+fn is_news(before: &Health, now: &Health) -> bool {
+    before.fault() != now.fault()
 }
 
 /// Whether a full store makes a server unready.
@@ -294,6 +300,15 @@ fn report(progress: Progress) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_fault_is_logged_once_whatever_it_stops() {
+        let fault = |why| Fault::new(FaultKind::Unreachable, why);
+        let refusing = Health::Refusing(fault("refused"));
+        assert!(is_news(&Health::Ready, &refusing) && is_news(&refusing, &Health::Ready));
+        assert!(!is_news(&refusing, &Health::Away(fault("refused"))));
+        assert!(is_news(&refusing, &Health::Refusing(fault("no Sentinel answers"))));
+    }
 
     #[test]
     fn readiness_tells_the_kind_of_a_fault_and_nothing_else() {
