@@ -1,4 +1,4 @@
-//! A client that sends Redis the same command again and again, as redis-benchmark does with a pipeline.
+//! A client that sends Redis the same command again and again, as redis-benchmark does.
 //!
 //! redis-benchmark takes its arguments from the command line, and these hold zero bytes.
 
@@ -12,25 +12,34 @@ use memchr::memchr_iter;
 /// If nothing arrives for so long, it is lost.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Sends the command so many times, and never more than `window` without an answer. All are the same answer in length.
-pub(super) fn run(redis: SocketAddr, command: &[u8], times: u64, window: u64) -> Result<()> {
-    let mut stream = connect(redis)?;
+/// How many commands are in flight, and on how many connections.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct InFlight {
+    pub(super) connections: usize,
+    /// On each.
+    pub(super) commands: usize,
+}
+
+/// Sends the command at least so many times, and gives how often it did. The next ones are sent once all in flight are
+/// answered. All answers are alike in length.
+pub(super) fn run(redis: SocketAddr, command: &[u8], times: u64, in_flight: InFlight) -> Result<u64> {
+    let InFlight { connections, commands } = in_flight;
+    let mut streams = (0..connections).map(|_| connect(redis)).collect::<Result<Vec<_>>>()?;
     let mut answer = vec![0; 64 << 10];
     // The first answer shows how long one is.
-    stream.write_all(command)?;
-    let length = stream.read(&mut answer).context("no answer")?;
+    let first = streams.first_mut().context("there is a connection")?;
+    first.write_all(command)?;
+    let length = first.read(&mut answer).context("no answer")?;
     ensure!(answer[0] != b'-', "Redis refuses: {}", String::from_utf8_lossy(&answer[..length]));
-    let (mut sent, mut answered) = (1, 1);
-    let mut bytes = 0;
-    while answered < times {
-        let more = (times - sent).min(window - (sent - answered));
-        stream.write_all(&command.repeat(usize::try_from(more)?))?;
-        sent += more;
-        bytes += stream.read(&mut answer).context("no answer")?;
-        answered += (bytes / length) as u64;
-        bytes %= length;
+    let (many, mut sent) = (command.repeat(commands), 1);
+    while sent < times {
+        streams.iter_mut().try_for_each(|stream| stream.write_all(&many))?;
+        for stream in &mut streams {
+            stream.read_exact(&mut answer[..length * commands]).context("no answer")?;
+        }
+        sent += (connections * commands) as u64;
     }
-    Ok(())
+    Ok(sent)
 }
 
 /// A connection that subscribes to what is announced, and reads it until dropped.
