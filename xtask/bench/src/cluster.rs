@@ -58,9 +58,10 @@ impl Cluster {
         let size = if self.quick { Size::Quick } else { Size::Full };
         let run = machine::new_run()?;
         let rounds = self.rounds.unwrap_or(size.of(ROUNDS, 1));
+        // First, while its processes may still run on all cores.
+        let crowd = hundred_thousand::measure(&binary, size.of(self.waiters, 120))?;
         let mut lines = redis_cpu::measure(&binary, rounds, size)?;
-        let waiters = size.of(self.waiters, 120);
-        lines.extend(hundred_thousand::measure(&binary, waiters)?);
+        lines.extend(crowd);
         let text = format!(
             "Measured on {}, commit `{}`, {}; medians of {rounds} rounds, with their range in brackets:\n\n{}",
             run.date,
