@@ -11,17 +11,15 @@
 //! Not here: connections, and when a call is sent again.
 
 mod call;
-mod channel;
 mod partition;
 mod publish;
 mod reading;
+mod seal;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use call::{Announce, Call, Known, Script, Verdict};
-#[cfg(test)]
-pub(crate) use channel::Forget;
-pub(crate) use channel::{Seal, Sealed};
 pub(crate) use partition::{Newest, Renew, State, Status, Writer};
 pub(crate) use publish::{Births, KeyHashes, Publish, Published};
 pub(crate) use reading::{Load, Locate, Range, Read};
+pub(crate) use seal::{Seal, Sealed};

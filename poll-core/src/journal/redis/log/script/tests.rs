@@ -1,6 +1,7 @@
 //! Tests of the script on a real Redis.
 
 mod fixture;
+mod forget;
 mod keys;
 mod losses;
 mod model;

@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 
 use super::fixture::{Redis, name, next};
+use super::forget::Forget;
 use super::tables::same_partition;
 use crate::journal::Stretch;
 use crate::journal::redis::log::announcement::{Change, Content};
 use crate::journal::redis::log::life::{Deed, Life};
-use crate::journal::redis::log::script::{Forget, Load, Published, Read, Seal};
+use crate::journal::redis::log::script::{Load, Published, Read, Seal};
 use crate::types::{ChannelName, Ending, Epoch, Limit, Payload, Retention, Seq, SeqRange, Timestamp};
 
 /// What is done to one of three channels.

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use super::fixture::{Redis, name, next, text};
+use super::forget::Forget;
 use crate::journal::redis::connect::refusal::Refusal;
 use crate::journal::redis::log::announcement::{Change, Content};
 use crate::journal::redis::log::generation::Generation;
 use crate::journal::redis::log::partition::Partition;
 use crate::journal::redis::log::script::{
-    Forget, Load, Newest, Published, Renew, Seal, State, Verdict, partition::Writer,
+    Load, Newest, Published, Renew, Seal, State, Verdict, partition::Writer,
 };
 use crate::journal::{Fault, FaultKind};
 use crate::types::{Ending, Limit, Payload, Retention, Seq};

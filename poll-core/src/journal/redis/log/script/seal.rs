@@ -1,4 +1,4 @@
-//! Sealing a channel's time, and forgetting a channel.
+//! Sealing a channel's time.
 
 use redis::Cmd;
 
@@ -40,32 +40,5 @@ impl Call for Seal {
         let (millis, birth, seq) = (fields.u64()?, fields.u32()?, fields.seq()?);
         let newest = Birth::new(birth).map(|birth| (mark.generation.epoch(birth), seq));
         fields.end().map(|()| Sealed { millis, newest })
-    }
-}
-
-/// Forgets a channel and everything in it. What is published to it next gives it another epoch.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(not(test), expect(dead_code, reason = "so far the script forgets channels only to make room"))]
-pub(crate) struct Forget(pub(crate) ChannelName);
-
-impl Call for Forget {
-    /// The epoch that it had; `None` if it was not there.
-    type Reply = Option<Epoch>;
-
-    fn command(&self, script: &Script, known: Known) -> Cmd {
-        let (partition, prefix) = (Partition::of(&self.0), &script.prefix);
-        let keys = [
-            partition.record(prefix),
-            partition.channel(prefix, &self.0),
-            partition.stream(prefix, &self.0),
-            partition.idempotency(prefix, &self.0),
-            partition.order(prefix, &self.0),
-        ];
-        script.call("forget", &keys, known, &[script.sharded()])
-    }
-
-    fn read(&self, mark: Mark, mut fields: Fields<'_>, _: Vec<Vec<u8>>) -> Result<Self::Reply> {
-        let birth = fields.u32()?;
-        fields.end().map(|()| Birth::new(birth).map(|birth| mark.generation.epoch(birth)))
     }
 }
