@@ -4,6 +4,7 @@
 //! where the reader really was.
 
 mod list;
+mod long_wait;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -16,6 +17,8 @@ use poll_core::{
 };
 use tokio::time::Instant;
 
+pub(crate) use self::list::{ListRequest, answer_list};
+use self::long_wait::LongWait;
 use crate::access::client::Client;
 use crate::dialect::format::{Lookup, PollFormat, Ready};
 use crate::dialect::question::{Answer, AtEnd, Question};
@@ -25,7 +28,6 @@ use crate::message::reply::{Reply, Wants};
 use crate::worker::Worker;
 use crate::worker::archive_read::{ReadError, SHORTEST_READ};
 use crate::worker::drain::WaitDraining;
-use crate::worker::patience::Patience;
 
 /// A parsed request, and its dialect's format.
 pub(crate) struct Request {
@@ -46,8 +48,6 @@ pub(crate) fn answer(worker: &Worker, mut request: Request, client: Client) -> R
         }),
     })
 }
-
-pub(crate) use list::{ListRequest, answer_list};
 
 /// Lets the dialect decide where the poll starts, from what is at a position.
 async fn resolve_start(
@@ -93,7 +93,7 @@ struct LongPoll {
     pinned: Option<Pinned>,
     /// A read that has to wait for the archive.
     reading: Option<Reading>,
-    patience: Patience,
+    long_wait: LongWait,
     waiting: Waiting,
 }
 
@@ -138,7 +138,7 @@ impl Future for LongPoll {
         let Some(format) = this.format.take() else { return Poll::Pending };
         let channel = &this.question.reading.channel;
         let reply = format.write(channel, &answer)?;
-        let reply = this.patience.finish(reply, channel, |worker, client| {
+        let reply = this.long_wait.finish(reply, channel, |worker, client| {
             worker.delivered(channel, &answer.view.read_state, answer.messages(), client);
             worker.missed(answer.view.read_state.missed());
         })?;
@@ -151,7 +151,7 @@ impl LongPoll {
         let Request { question, format, wants } = request;
         Self {
             arrived_at: worker.now(),
-            patience: Patience::new(worker, client, question.wait, wants),
+            long_wait: LongWait::new(worker, client, question.wait, wants),
             pinned: None,
             reading: None,
             waiting: Waiting::No,
@@ -167,7 +167,7 @@ impl LongPoll {
     /// Stops waiting.
     fn deregister(&mut self) {
         if let Waiting::ForNews(mut ticket) = std::mem::replace(&mut self.waiting, Waiting::No) {
-            let worker = &self.patience.worker;
+            let worker = &self.long_wait.worker;
             worker.store().deregister(self.channel(), worker.polls(), &mut ticket);
         }
     }
@@ -181,10 +181,10 @@ impl LongPoll {
                 Ok(Look::Given(answer)) => {
                     let Answer { view, now, .. } = &answer;
                     if let Some(batch) = &view.batch {
-                        self.patience.note_lag(*now, batch.newest().at);
+                        self.long_wait.note_lag(*now, batch.newest().at);
                     }
                     let ended = self.question.at_end == AtEnd::Answer && view.is_closed();
-                    if view.batch.is_some() || ended || self.patience.is_over() {
+                    if view.batch.is_some() || ended || self.long_wait.is_over() {
                         return Poll::Ready(Ok(answer));
                     }
                     self.wait(if view.is_closed() { Awaited::Nothing } else { Awaited::News })?;
@@ -195,32 +195,32 @@ impl LongPoll {
 
     /// Ready when there is a reason to read.
     fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let patience = &self.patience;
+        let long_wait = &self.long_wait;
         let woken = match &mut self.waiting {
-            Waiting::No => !patience.is_timed(),
+            Waiting::No => !long_wait.is_timed(),
             Waiting::ForNews(ticket) => {
                 let Some(pinned) = &self.pinned else { return Poll::Ready(()) };
-                let (worker, channel) = (&patience.worker, &self.question.reading.channel);
+                let (worker, channel) = (&long_wait.worker, &self.question.reading.channel);
                 worker.store().poll_wait(channel, pinned, worker.polls(), ticket, cx).is_ready()
-                    || patience.hears_drain()
+                    || long_wait.hears_drain()
             }
-            Waiting::ForDrain(drain) => Pin::new(drain).poll(cx).is_ready() && patience.is_serving(),
+            Waiting::ForDrain(drain) => Pin::new(drain).poll(cx).is_ready() && long_wait.is_serving(),
         };
         if !woken {
-            ready!(self.patience.poll_timer(cx));
+            ready!(self.long_wait.poll_timer(cx));
         }
         self.deregister();
-        self.patience.stop();
+        self.long_wait.stop();
         Poll::Ready(())
     }
 
     /// Starts to wait.
     fn wait(&mut self, awaited: Awaited) -> Result<(), Refusal> {
         let pause = if let Awaited::Time(pause) = awaited { Some(pause) } else { None };
-        self.patience.begin(&self.question.reading.channel, pause)?;
+        self.long_wait.begin(&self.question.reading.channel, pause)?;
         self.waiting = match awaited {
             Awaited::News => Waiting::ForNews(None),
-            Awaited::Nothing => Waiting::ForDrain(self.patience.worker.drain().wait_draining()),
+            Awaited::Nothing => Waiting::ForDrain(self.long_wait.worker.drain().wait_draining()),
             Awaited::Time(_) => Waiting::No,
         };
         Ok(())
@@ -238,7 +238,7 @@ impl LongPoll {
             let only = match format.ready(channel, &view, now) {
                 Ready::All => None,
                 Ready::NotYet { grace, first: count, .. }
-                    if self.patience.until() + grace <= Instant::now() =>
+                    if self.long_wait.until() + grace <= Instant::now() =>
                 {
                     let only = first(&view, count);
                     if only.is_empty() {
@@ -280,7 +280,7 @@ impl LongPoll {
         limit: Limit,
     ) -> Poll<Result<(View, Timestamp, Limit), ReadError>> {
         if self.reading.is_none() {
-            let (worker, asked) = (&self.patience.worker, &self.question.reading);
+            let (worker, asked) = (&self.long_wait.worker, &self.question.reading);
             let store = worker.store();
             let (now, seen) = match self.pinned {
                 None => (
@@ -301,7 +301,8 @@ impl LongPoll {
         }
         let Some(reading) = &mut self.reading else { return Poll::Pending };
         let Poll::Ready(read) = reading.as_mut().poll(cx) else {
-            let taken = self.patience.take_permit(&self.question.reading.channel).map_err(ReadError::Refused);
+            let taken =
+                self.long_wait.take_permit(&self.question.reading.channel).map_err(ReadError::Refused);
             return taken.map_or_else(|refused| Poll::Ready(Err(refused)), |()| Poll::Pending);
         };
         self.reading = None;
@@ -312,9 +313,9 @@ impl LongPoll {
 
     /// Reads from the archive, for as long as the poll waits.
     fn read(&mut self, now: Timestamp, limit: Limit) -> Reading {
-        let until = self.patience.until().max(Instant::now() + SHORTEST_READ);
+        let until = self.long_wait.until().max(Instant::now() + SHORTEST_READ);
         let (worker, asked, pinned) =
-            (self.patience.worker.clone(), self.question.reading.clone(), self.pinned);
+            (self.long_wait.worker.clone(), self.question.reading.clone(), self.pinned);
         Box::pin(async move {
             let store = worker.store();
             let read = async {
@@ -340,7 +341,7 @@ impl LongPoll {
         };
         let read_state = pinned.as_ref().and_then(ReadState::unread).ok_or_else(|| Refusal::from(error))?;
         let view = View { read_state, batch: None, next: read_state.cursor() };
-        Ok(Answer { view, now: self.patience.worker.now(), only: None })
+        Ok(Answer { view, now: self.long_wait.worker.now(), only: None })
     }
 }
 
@@ -352,6 +353,6 @@ fn first(view: &View, count: usize) -> Vec<Arc<Message>> {
 impl Drop for LongPoll {
     fn drop(&mut self) {
         self.deregister();
-        self.patience.release(&self.question.reading.channel);
+        self.long_wait.release(&self.question.reading.channel);
     }
 }

@@ -11,7 +11,6 @@ mod hooks;
 pub(crate) mod intake;
 mod lists;
 pub(crate) mod metrics;
-pub(crate) mod patience;
 pub(crate) mod permit;
 pub(crate) mod settings;
 pub(crate) mod shared;

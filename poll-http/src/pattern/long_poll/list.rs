@@ -15,9 +15,9 @@ use crate::message::outcome::Outcome;
 use crate::message::refusal::Refusal;
 use crate::message::reply::{Reply, Wants};
 use crate::message::respond;
+use crate::pattern::long_poll::long_wait::LongWait;
 use crate::worker::Worker;
 use crate::worker::archive_read::{ReadError, SHORTEST_READ};
-use crate::worker::patience::Patience;
 
 /// A parsed request.
 pub(crate) struct ListRequest {
@@ -39,7 +39,7 @@ struct ListPoll {
     places: Vec<Place>,
     /// A read that has to wait for the archive.
     reading: Option<Reading>,
-    patience: Patience,
+    long_wait: LongWait,
     waiting: Waiting,
     registered: ListWait,
     /// The channels to look at next.
@@ -71,7 +71,7 @@ impl Future for ListPoll {
         answer.check_budget()?;
         let reply = native::list_poll(&answer, "timestamp", respond::NO_STORE);
         let list = &this.standing.list;
-        let reply = this.patience.finish(reply, list, |worker, client| {
+        let reply = this.long_wait.finish(reply, list, |worker, client| {
             worker.delivered_list(list, &answer.view, client);
             worker.missed_list(&answer.view);
         })?;
@@ -85,7 +85,7 @@ impl ListPoll {
         let standing = ListStanding::new(&worker, &mut question);
         Self {
             arrived_at: worker.now(),
-            patience: Patience::new(worker, client, wants.wait(question.wait), wants),
+            long_wait: LongWait::new(worker, client, wants.wait(question.wait), wants),
             standing,
             question,
             places: Vec::new(),
@@ -102,7 +102,7 @@ impl ListPoll {
 
     /// Stops waiting.
     fn deregister(&mut self) {
-        let worker = &self.patience.worker;
+        let worker = &self.long_wait.worker;
         worker.store().deregister_list(&self.standing.list, worker.polls(), &mut self.registered);
     }
 
@@ -114,16 +114,16 @@ impl ListPoll {
                 Err(error) => return Poll::Ready(self.view_without_read(error)),
             };
             if let Some(batch) = &view.batch {
-                self.patience.note_lag(now, batch.newest().at);
+                self.long_wait.note_lag(now, batch.newest().at);
             }
-            if view.batch.is_some() || view.is_closed() || self.patience.is_over() {
+            if view.batch.is_some() || view.is_closed() || self.long_wait.is_over() {
                 return Poll::Ready(Ok((view, now)));
             }
             // The positions never move while it waits, but what has ended is not waited for.
             for (place, next) in self.places.iter_mut().zip(&view.next) {
                 place.life = next.life;
             }
-            self.patience.begin(&self.standing.list, None)?;
+            self.long_wait.begin(&self.standing.list, None)?;
             self.waiting = Waiting::ForNews;
         }
     }
@@ -133,24 +133,24 @@ impl ListPoll {
         if self.waiting == Waiting::No {
             return Poll::Ready(());
         }
-        let (worker, list) = (&self.patience.worker, &self.standing.list);
+        let (worker, list) = (&self.long_wait.worker, &self.standing.list);
         let news = worker
             .store()
             .poll_wait_list(list, &self.places, worker.polls(), &mut self.registered, cx)
             .is_ready();
-        if !news && !self.patience.hears_drain() {
-            ready!(self.patience.poll_timer(cx));
+        if !news && !self.long_wait.hears_drain() {
+            ready!(self.long_wait.poll_timer(cx));
         }
         self.due = self.registered.due(&self.places);
         self.deregister();
-        self.patience.stop();
+        self.long_wait.stop();
         self.waiting = Waiting::No;
         Poll::Ready(())
     }
 
     fn poll_view(&mut self, cx: &mut Context<'_>) -> Poll<Result<(ListView, Timestamp), ReadError>> {
         if self.reading.is_none() {
-            let (worker, limit) = (&self.patience.worker, self.question.limit);
+            let (worker, limit) = (&self.long_wait.worker, self.question.limit);
             if !self.places.is_empty() {
                 let (store, now) = (worker.store(), worker.now());
                 let due = self.due.iter().map(|&channel| (channel, None));
@@ -163,7 +163,7 @@ impl ListPoll {
         }
         let Some(reading) = &mut self.reading else { return Poll::Pending };
         let Poll::Ready(read) = reading.as_mut().poll(cx) else {
-            let taken = self.patience.take_permit(&self.standing.list).map_err(ReadError::Refused);
+            let taken = self.long_wait.take_permit(&self.standing.list).map_err(ReadError::Refused);
             return taken.map_or_else(|refused| Poll::Ready(Err(refused)), |()| Poll::Pending);
         };
         self.reading = None;
@@ -176,8 +176,8 @@ impl ListPoll {
 
     /// Reads what may not be in memory, for as long as the poll waits.
     fn read(&mut self) -> Reading {
-        let until = self.patience.until().max(Instant::now() + SHORTEST_READ);
-        let (worker, list) = (self.patience.worker.clone(), self.standing.list.clone());
+        let until = self.long_wait.until().max(Instant::now() + SHORTEST_READ);
+        let (worker, list) = (self.long_wait.worker.clone(), self.standing.list.clone());
         let (limit, arrived_at, places) = (self.question.limit, self.arrived_at, self.places.clone());
         let (start, due) = (self.question.start.clone(), self.due.clone());
         Box::pin(async move {
@@ -208,13 +208,13 @@ impl ListPoll {
             self.places = places.ok_or_else(|| Refusal::from(error))?;
         }
         let view = ListView { looks: Vec::new(), batch: None, next: self.places.clone() };
-        Ok((view, self.patience.worker.now()))
+        Ok((view, self.long_wait.worker.now()))
     }
 }
 
 impl Drop for ListPoll {
     fn drop(&mut self) {
         self.deregister();
-        self.patience.release(&self.standing.list);
+        self.long_wait.release(&self.standing.list);
     }
 }

@@ -1,6 +1,6 @@
 //! The waiting of a long poll, whatever it reads: its permit, the end of its time, and its part in a drain.
 //!
-//! Without guards, which would hold the same fields again for each waiter: the poll itself [releases](Patience::release)
+//! Without guards, which would hold the same fields again for each waiter: the poll itself [releases](LongWait::release)
 //! what is held here, as it does its registrations.
 
 use std::task::{Context, Poll};
@@ -18,7 +18,7 @@ use crate::worker::metrics::Waiter;
 use crate::worker::timer_wheel::Timer;
 
 /// What a long poll holds while it waits.
-pub(crate) struct Patience {
+pub(crate) struct LongWait {
     pub(crate) worker: Worker,
     pub(crate) client: Client,
     wants: Wants,
@@ -38,7 +38,7 @@ enum Phase {
     Draining,
 }
 
-impl Patience {
+impl LongWait {
     /// To wait for `wait`.
     pub(crate) fn new(worker: Worker, client: Client, wait: Duration, wants: Wants) -> Self {
         let timer = worker.timers().timer();
