@@ -5,7 +5,7 @@
 //! announcement, from the reply to the server's own publish, or from a read. It takes messages in the order of their
 //! numbers, drops what is known and refuses a hole.
 //!
-//! A publish needs nothing of the channel in memory, so channels that nobody reads here cost nothing here.
+//! A publish needs nothing of the channel in memory, so channels without readers on this server cost it nothing.
 
 use smallvec::SmallVec;
 

@@ -70,7 +70,7 @@ impl Residents {
         }
     }
 
-    /// Drops a channel from memory, whatever it holds, and wakes its waiters: whoever reads it loads it again.
+    /// Drops a channel from memory, whatever it holds, and wakes its waiters, whose next read loads it again.
     pub(crate) fn reset(&self, name: &ChannelName) {
         if let Some(channel) = self.get(name) {
             let mut freed = 0;

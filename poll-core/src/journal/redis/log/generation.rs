@@ -1,7 +1,7 @@
 //! How a Redis that lost something is recognised.
 //!
-//! Every change of a partition raises its **count** by one. Whoever sees a count below one that was seen before knows
-//! that changes were lost. Then the partition gets a new **generation**, which is a part of every epoch in it: all
+//! Every change of a partition raises its **count** by one. A count below one that was seen before means that
+//! changes were lost. Then the partition gets a new **generation**, which is a part of every epoch in it: all
 //! positions of before are reset, and no number is given out twice under one epoch.
 //!
 //! A count that was lost may be reached again before a node that saw the first one looks. So the record also says

@@ -17,7 +17,7 @@ use crate::types::{ChannelName, JournalError};
 /// One question.
 pub(crate) struct Ask {
     pub(crate) question: Question,
-    /// When whoever asked has waited long enough.
+    /// When an error is given instead of an answer.
     pub(crate) deadline: Instant,
 }
 
@@ -72,7 +72,7 @@ impl Ask {
         }
     }
 
-    /// Whether somebody waits for the answer besides the follower.
+    /// Whether a caller of the journal waits for the answer, not only the follower.
     pub(crate) fn has_asker(&self) -> bool {
         match &self.question {
             Question::State(_, checks) => !checks.is_empty(),
@@ -98,7 +98,7 @@ impl Ask {
         }
     }
 
-    /// Whoever asked gets no answer. The follower asks by itself again.
+    /// Gives the caller the error. The follower asks again by itself.
     pub(crate) fn fail(self, error: &JournalError) {
         match self.question {
             Question::Load(_, reply) => reply(Err(error.clone())),

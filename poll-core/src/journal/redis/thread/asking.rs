@@ -1,4 +1,4 @@
-//! What is asked of a server, and what its answers mean for the store, the readers and the follower.
+//! Queueing what is asked of a server, and what its answers mean for the store, the readers and the follower.
 
 use redis::{Pipeline, Value};
 

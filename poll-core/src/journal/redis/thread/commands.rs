@@ -26,7 +26,7 @@ pub(crate) const PULSE: Duration = Duration::from_secs(1);
 /// How long the server may take for that. With the pulse before it, the health is red within five seconds.
 const PULSE_ANSWER: Duration = Duration::from_millis(2_500);
 /// A master that was killed and started again may be empty, and still be named by Sentinels that are about to replace it, or
-/// have and have not told it. One as young as this is left alone until that would have happened.
+/// that have replaced it and not demoted it yet. One that has run for less than this is not used.
 const YOUNG: Duration = Duration::from_secs(4);
 /// How long nothing is sent after the server refused something.
 const REFUSED: Duration = Duration::from_millis(50);

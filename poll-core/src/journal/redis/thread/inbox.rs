@@ -20,9 +20,9 @@ pub(crate) struct Requests {
     pub(crate) publishes: Vec<PendingPublish>,
     pub(crate) questions: Vec<Question>,
     pub(crate) checks: Vec<Check>,
-    /// Who wants to know when the journal is closed.
+    /// To be answered when the journal is closed.
     pub(crate) closes: Vec<Reply<()>>,
-    /// Nobody has the journal any more.
+    /// The last handle of the journal was dropped.
     pub(crate) is_dropped: bool,
 }
 
@@ -54,7 +54,7 @@ impl Inbox {
         None
     }
 
-    /// Nobody has the journal any more.
+    /// The last handle of the journal was dropped.
     pub(crate) fn abandon(&self) {
         if let Some(requests) = self.requests.lock().as_mut() {
             requests.is_dropped = true;

@@ -201,7 +201,7 @@ impl Line {
         (!commands.is_empty()).then_some(commands)
     }
 
-    /// Takes out what somebody waits for, of what is not on its way: all of it, or what has waited too long.
+    /// Takes out what callers wait for and what was not sent yet, where `is_over` says so.
     pub(crate) fn take_asked(&mut self, is_over: impl Fn(&Ask) -> bool) -> Vec<Ask> {
         let is_over = |ask: &Ask| ask.has_asker() && is_over(ask);
         if !self.asks.iter().any(&is_over) {

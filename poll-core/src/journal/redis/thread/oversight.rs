@@ -54,8 +54,8 @@ impl Link {
         self.fail_late_asks(now);
     }
 
-    /// What was asked too long ago gets an error. The health says before that nothing can be read: whoever gets the error
-    /// waits for that to change.
+    /// What was asked too long ago gets an error. The health says first that nothing can be read, since the caller then waits
+    /// for the health to change.
     fn fail_late_asks(&self, now: Instant) {
         let away = matches!(&*self.shared.health.borrow(), Health::Away(_) | Health::Lost(_));
         let is_over = |ask: &Ask| away || ask.deadline <= now;
@@ -87,7 +87,7 @@ impl Link {
         }
     }
 
-    /// Somebody asked in vain.
+    /// Gives an error to the caller, and tells the follower that its question failed.
     pub(crate) fn fail(&self, ask: Ask, error: &JournalError) {
         match &ask.question {
             Question::Load(load, _) => self.change(|state, _| state.follower.load_failed(&load.channel)),

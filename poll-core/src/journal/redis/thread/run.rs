@@ -71,7 +71,7 @@ pub(crate) async fn run(shared: Arc<Shared>, connected: oneshot::Sender<Result<(
     }
 }
 
-/// When this is dropped, by a panic too, nothing more is done, and nobody waits for it.
+/// Dropped when the thread ends, by a panic too: everything that still waits for an answer gets an error.
 struct Ending {
     shared: Arc<Shared>,
     fault: Fault,

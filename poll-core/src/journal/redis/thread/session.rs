@@ -12,7 +12,7 @@ pub(crate) struct Session {
     pub(crate) id: u64,
     pub(crate) address: Address,
     pub(crate) partitions: Vec<Partition>,
-    /// Where this server hears itself.
+    /// The Redis channel on which this node publishes to itself, to see that its subscription works.
     pub(crate) canary: String,
     /// A key that is written to see whether Redis accepts writes.
     pub(crate) probe: String,

@@ -2,8 +2,8 @@
 //!
 //! It is one connection that only listens. Once each announcement's channel is confirmed, whatever was missed before is
 //! read; see [`Follower`](crate::journal::redis::follower::Follower). A connection can be open and dead, and Redis' publish and subscribe says
-//! nothing when it stops: so each server hears itself, once a second, over the same connection. When that stays away the
-//! subscription is thrown away and built anew.
+//! nothing when it stops: so each node publishes to itself once a second, over the same subscription. When that does not
+//! arrive, the subscription is closed and made again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::journal::redis::log::partition::Partition;
 use crate::journal::redis::log::script::Announce;
 use crate::journal::{Fault, FaultKind};
 
-/// How long nothing may be heard.
+/// How long nothing may arrive.
 pub(crate) const SILENCE: Duration = Duration::from_secs(3);
 
 /// What the connection's task tells the loop.
