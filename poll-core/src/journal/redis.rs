@@ -33,7 +33,7 @@ use crate::environment::{Environment, Thread};
 use crate::types::{ChannelName, Epoch, JournalError, Limit, Timestamp};
 use log::entry::Draft;
 use log::generation::Birth;
-use log::partition::Prefix;
+use log::partition::{Partition, Prefix};
 use log::script::{Births, KeyHashes, Load, Locate, Publish, Read, Seal};
 pub use options::{Durability, DurabilityError, Options};
 use thread::ask::{Check, Question};
@@ -144,6 +144,10 @@ impl SharedJournal for RedisJournal {
             return reply(Err(error));
         }
         self.request(Request::Check(Check { channel: channel.clone(), reply }));
+    }
+
+    fn refresh(&self, channel: &ChannelName) {
+        self.0.0.inbox.refresh(Partition::of(channel));
     }
 
     fn seal(&self, channel: &ChannelName, millis: u64, reply: Reply<u64>) {

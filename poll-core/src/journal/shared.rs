@@ -39,6 +39,10 @@ pub trait SharedJournal: Archive + 'static {
     /// error, and soon, if the log cannot be asked.
     fn check(&self, channel: &ChannelName, reply: Reply<()>);
 
+    /// Begins a check like [`check`](Self::check) that nothing waits for: what it finds is followed, and that wakes the
+    /// channel's waiters. All that are asked for before one begins are that one.
+    fn refresh(&self, channel: &ChannelName);
+
     /// Promises that no later message of the channel, on whatever server, has a time up to the end of `millis`, in
     /// milliseconds since the Unix epoch. Answers with the newest millisecond, that one or an earlier, for which this
     /// holds and up to which everything is visible here if the channel is in memory. A channel that does not exist is

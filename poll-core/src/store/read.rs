@@ -1,6 +1,7 @@
 //! Reading: the messages after a position, and single messages.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::arrive::Arrival;
 use super::handle::Store;
@@ -8,6 +9,9 @@ use super::look::{Missing, is_exact};
 use super::question::Retry;
 use crate::channel::{ChannelState, Log, Pinned, ReadState, View};
 use crate::types::{ChannelName, Cursor, Epoch, JournalError, Limit, Message, Position, Seq, Timestamp};
+
+/// How long a shared journal may take to look whether there is more. Where it takes longer it says that it is away.
+const LOOK: Duration = Duration::from_secs(3);
 
 /// Identifies one message of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +121,30 @@ impl Store {
             return None;
         }
         self.look_resident(now, channel, |log| Pinned::of(position, log), Some(limit))
+    }
+
+    /// The same for a reader that waits up to `wait` where there is nothing to read. On a shared journal, one that has all
+    /// that is known here need not wait for the journal before it waits for messages: the journal looks whether there is
+    /// more, and what it finds wakes the reader. A shorter wait might end before that.
+    #[must_use]
+    pub fn open_to_wait(
+        &self,
+        now: Timestamp,
+        channel: &ChannelName,
+        position: Position,
+        limit: Limit,
+        wait: Duration,
+    ) -> Option<(Pinned, View)> {
+        let Some(journal) = self.shared() else { return self.open_resident(now, channel, position, limit) };
+        if wait < LOOK || !matches!(position, Position::After(_)) {
+            return None;
+        }
+        let settle = |log: Option<&Log>| Pinned::of(position, log);
+        let (pinned, view) = self.look_resident(now, channel, settle, Some(limit))?;
+        let state = &view.read_state;
+        let is_level = view.batch.is_none() && !view.is_closed() && state.missed() == Some(0);
+        is_level.then(|| journal.refresh(channel))?;
+        Some((pinned, view))
     }
 
     /// [Resolves](Self::pin) a position and its [state](Self::read_state) in one look; `None` as for

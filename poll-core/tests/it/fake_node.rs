@@ -317,6 +317,10 @@ impl SharedJournal for Node {
         });
     }
 
+    fn refresh(&self, channel: &ChannelName) {
+        self.check(channel, Box::new(|_| {}));
+    }
+
     fn seal(&self, channel: &ChannelName, millis: u64, reply: Reply<u64>) {
         let ready = self.health.borrow().check_writable();
         if let Err(error) = ready {

@@ -160,6 +160,36 @@ fn a_channel_leaves_memory_when_it_is_not_read_and_stays_while_it_is_waited_for(
 }
 
 #[test]
+fn a_reader_that_is_level_waits_at_once_and_is_woken_by_what_was_not_announced() {
+    let log = log(Tail::default());
+    let (here, there) = (Node::store(&log), Node::store(&log));
+    let (node, store) = &here;
+    let first = published(&there, Publish::one(text(1))).stamps[0].cursor;
+    pinned(&here, Position::Start);
+    node.deliver_all();
+    let (limit, minute) = (poll_core::Limit::default(), Duration::from_secs(60));
+    let open = |position, wait| store.open_to_wait(NOON, &name("a"), position, limit, wait);
+    // Too short a wait, something to read at once, and a position that may be known elsewhere.
+    let beyond = Cursor { seq: first.seq.next(), ..first };
+    assert!(open(Position::After(first), Duration::from_secs(1)).is_none());
+    assert!(open(Position::After(Cursor { seq: Seq::ZERO, ..first }), minute).is_none());
+    assert!(open(Position::After(beyond), minute).is_none());
+    assert_eq!(node.in_the_air(), 0, "nothing is asked for in vain");
+
+    published(&there, Publish::one(text(1)));
+    node.lose(0);
+    assert_eq!(node.in_the_air(), 0, "its announcement is lost");
+    let (at, view) = open(Position::After(first), minute).expect("it has all that is known here");
+    assert!(view.batch.is_none());
+    let (woken, lane) = (Count::new(), store.lane());
+    let mut wait = store.wait(&name("a"), &at, &lane);
+    assert!(poll(&mut wait, &woken).is_pending());
+    node.deliver_all();
+    assert_eq!(woken.get(), 1);
+    assert_eq!(numbers(&read_on(store, NOON, "a", &at)), [2]);
+}
+
+#[test]
 fn while_the_log_is_away_what_is_known_is_read_and_what_is_strange_waits() {
     let log = log(Tail::default());
     let (here, there) = (Node::store(&log), Node::store(&log));

@@ -67,6 +67,8 @@ impl SharedJournal for Elsewhere {
         reply(Ok(()));
     }
 
+    fn refresh(&self, _: &ChannelName) {}
+
     fn seal(&self, _: &ChannelName, millis: u64, reply: Reply<u64>) {
         reply(Ok(millis));
     }

@@ -283,10 +283,10 @@ impl LongPoll {
             let (worker, asked) = (&self.long_wait.worker, &self.question.reading);
             let store = worker.store();
             let (now, seen) = match self.pinned {
-                None => (
-                    self.arrived_at,
-                    store.open_resident(self.arrived_at, &asked.channel, asked.position, limit),
-                ),
+                None => {
+                    let (now, wait) = (self.arrived_at, self.question.wait);
+                    (now, store.open_to_wait(now, &asked.channel, asked.position, limit, wait))
+                }
                 Some(pinned) => {
                     let now = worker.now();
                     let view = store.read_resident(now, &asked.channel, &pinned, limit);

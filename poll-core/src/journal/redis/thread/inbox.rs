@@ -1,10 +1,13 @@
 //! What workers hand to the journal's thread. They never wait for it.
 
+use std::collections::BTreeSet;
+
 use tokio::sync::Notify;
 
 use super::ask::{Ask, Check, Question};
 use super::publish_queue::PendingPublish;
 use crate::journal::Reply;
+use crate::journal::redis::log::partition::Partition;
 use crate::sync::Mutex;
 use crate::types::JournalError;
 
@@ -20,6 +23,8 @@ pub(crate) struct Requests {
     pub(crate) publishes: Vec<PendingPublish>,
     pub(crate) questions: Vec<Question>,
     pub(crate) checks: Vec<Check>,
+    /// Partitions to look at.
+    pub(crate) refreshes: BTreeSet<Partition>,
     /// To be answered when the journal is closed.
     pub(crate) closes: Vec<Reply<()>>,
     /// The last handle of the journal was dropped.
@@ -52,6 +57,17 @@ impl Inbox {
         }
         self.wake.notify_one();
         None
+    }
+
+    /// Asks for a look at a partition, unless that is asked for already.
+    pub(crate) fn refresh(&self, partition: Partition) {
+        let is_new = match self.requests.lock().as_mut() {
+            Some(requests) => requests.refreshes.insert(partition),
+            None => false,
+        };
+        if is_new {
+            self.wake.notify_one();
+        }
     }
 
     /// The last handle of the journal was dropped.

@@ -82,6 +82,12 @@ impl Line {
         self.session.asks.notify_one();
     }
 
+    /// Asks a partition how far it is, together with the checks that are next.
+    pub(crate) fn refresh(&mut self, partition: Partition) {
+        self.checks.entry(partition).or_default();
+        self.session.asks.notify_one();
+    }
+
     pub(crate) fn push_publish(&mut self, publish: PendingPublish) {
         self.publishes.push(publish);
         self.session.publishes.notify_one();

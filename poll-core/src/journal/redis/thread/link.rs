@@ -336,6 +336,13 @@ impl State {
         }
     }
 
+    /// Asks a partition how far it is. One that has no server is asked once it has.
+    pub(crate) fn refresh(&mut self, partition: Partition) {
+        if let Some(line) = self.route(partition) {
+            line.refresh(partition);
+        }
+    }
+
     /// A partition said how far it is.
     pub(crate) fn stated(&mut self, link: &Link, partition: Partition, mark: Mark, status: &Status) {
         if let Some(line) = self.route(partition) {
