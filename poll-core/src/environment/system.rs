@@ -28,7 +28,7 @@ impl Platform for System {
         }
         // tokio has no such hook under loom.
         #[cfg(loom)]
-        drop(on_park);
+        let _ = on_park;
         #[cfg(not(loom))]
         if let Some(on_park) = on_park {
             builder.on_thread_park(on_park);
