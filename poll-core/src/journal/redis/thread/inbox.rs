@@ -1,6 +1,6 @@
 //! What workers hand to the journal's thread. They never wait for it.
 
-use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
@@ -16,6 +16,9 @@ pub(crate) struct Inbox {
     /// `None` once the journal has ended.
     requests: Mutex<Option<Requests>>,
     wake: Notify,
+    /// Which partitions to look at, a bit each. Taken at the next tick: readers that wait anyway ask for it, and a look for
+    /// each would cost more than their waiting.
+    refreshes: [AtomicU64; Partition::COUNT / 64],
 }
 
 #[derive(Default)]
@@ -23,8 +26,6 @@ pub(crate) struct Requests {
     pub(crate) publishes: Vec<PendingPublish>,
     pub(crate) questions: Vec<Question>,
     pub(crate) checks: Vec<Check>,
-    /// Partitions to look at.
-    pub(crate) refreshes: BTreeSet<Partition>,
     /// To be answered when the journal is closed.
     pub(crate) closes: Vec<Reply<()>>,
     /// The last handle of the journal was dropped.
@@ -40,7 +41,8 @@ pub(crate) enum Request {
 
 impl Inbox {
     pub(crate) fn new() -> Self {
-        Self { requests: Mutex::new(Some(Requests::default())), wake: Notify::new() }
+        let refreshes = Default::default();
+        Self { requests: Mutex::new(Some(Requests::default())), wake: Notify::new(), refreshes }
     }
 
     /// Adds a request; returns it if the journal has ended.
@@ -59,15 +61,17 @@ impl Inbox {
         None
     }
 
-    /// Asks for a look at a partition, unless that is asked for already.
+    /// Asks for a look at a partition, at the next tick.
     pub(crate) fn refresh(&self, partition: Partition) {
-        let is_new = match self.requests.lock().as_mut() {
-            Some(requests) => requests.refreshes.insert(partition),
-            None => false,
-        };
-        if is_new {
-            self.wake.notify_one();
-        }
+        let (word, bit) = (partition.index() / 64, 1 << (partition.index() % 64));
+        self.refreshes[word].fetch_or(bit, Ordering::Relaxed);
+    }
+
+    /// Takes the partitions to look at.
+    pub(crate) fn take_refreshes(&self) -> impl Iterator<Item = Partition> + use<> {
+        let words = self.refreshes.each_ref().map(|word| word.swap(0, Ordering::Relaxed));
+        Partition::all()
+            .filter(move |partition| words[partition.index() / 64] & 1 << (partition.index() % 64) != 0)
     }
 
     /// The last handle of the journal was dropped.

@@ -49,6 +49,7 @@ impl Link {
             for line in &mut state.lines {
                 line.tick(now);
             }
+            self.shared.inbox.take_refreshes().for_each(|partition| state.refresh(partition));
         });
         self.assess();
         self.fail_late_asks(now);

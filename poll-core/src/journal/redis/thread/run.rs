@@ -161,7 +161,6 @@ async fn dispatch(link: &Link) -> Vec<Reply<()>> {
             requests.publishes.into_iter().for_each(|publish| state.publish(publish));
             requests.questions.into_iter().for_each(|question| state.ask(Ask::new(question)));
             requests.checks.into_iter().for_each(|check| state.check(check));
-            requests.refreshes.into_iter().for_each(|partition| state.refresh(partition));
         });
         if is_over {
             link.close();
