@@ -124,6 +124,11 @@ impl Call for Read {
         if mark.generation.epoch(birth) != self.0.epoch {
             return Ok(None);
         }
+        // Entries that are gone although they are retained (removed by something else) cannot be read either.
+        if first > self.0.after.next().max(oldest.0) {
+            let piece = Piece { oldest, messages: Vec::new(), damaged: Some(first.previous()) };
+            return Ok(Some(Range { piece, newest, ending }));
+        }
         let decoded = Decoded::new(first, entries).readable;
         let broken = decoded.iter().take_while(|(_, message)| message.is_none()).last();
         let damaged = broken.map(|(last, _)| *last);

@@ -219,3 +219,27 @@ fn an_entry_that_cannot_be_read_is_damaged() {
     let loaded = load(&mut redis, &channel, Limit::default());
     assert_eq!((numbers(&loaded.tail), loaded.damaged), (vec![4], None));
 }
+
+#[test]
+fn an_entry_that_was_removed_is_damaged() {
+    let mut redis = Redis::new(Retention::default());
+    let channel = name("default");
+    let kept = redis.keep(&channel, vec![Payload::text("a"); 5]);
+    let epoch = redis.known.mark.generation.epoch(kept.birth);
+    let stream = Partition::of(&channel).stream(redis.script.prefix(), &channel);
+    redis::cmd("XDEL").arg(&stream).arg("2-0").arg("3-0").exec(&mut redis.connection).unwrap();
+    for (after, messages, damaged) in [
+        (0, vec![1], None),
+        (1, vec![], Some(Seq::new(3))),
+        (2, vec![], Some(Seq::new(3))),
+        (3, vec![4, 5], None),
+        (5, vec![], None),
+    ] {
+        let range = read(&mut redis, &channel, epoch, after, Limit::default());
+        assert_eq!(
+            (numbers(&range.piece.messages), range.piece.damaged),
+            (messages, damaged),
+            "after {after}"
+        );
+    }
+}
