@@ -93,6 +93,8 @@ impl Call for Load {
                 let run = tail.iter().rev().take_while(|(_, message)| message.is_none());
                 run.last().map(|(first, _)| (*first, *last))
             }
+            // Something else has removed the newest entry; a read finds what else is gone.
+            None if readable.is_empty() && oldest.0 <= newest => Some((newest, newest)),
             _ => None,
         };
         Ok(Some(Loaded {
@@ -125,8 +127,9 @@ impl Call for Read {
             return Ok(None);
         }
         // Entries that are gone although they are retained (removed by something else) cannot be read either.
-        if first > self.0.after.next().max(oldest.0) {
-            let piece = Piece { oldest, messages: Vec::new(), damaged: Some(first.previous()) };
+        let there = if entries.is_empty() { newest.next() } else { first };
+        if there > self.0.after.next().max(oldest.0) {
+            let piece = Piece { oldest, messages: Vec::new(), damaged: Some(there.previous()) };
             return Ok(Some(Range { piece, newest, ending }));
         }
         let decoded = Decoded::new(first, entries).readable;

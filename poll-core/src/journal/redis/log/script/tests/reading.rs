@@ -242,4 +242,13 @@ fn an_entry_that_was_removed_is_damaged() {
             "after {after}"
         );
     }
+    redis::cmd("XDEL").arg(&stream).arg("5-0").exec(&mut redis.connection).unwrap();
+    for (after, messages, damaged) in [(3, vec![4], None), (4, vec![], Some(Seq::new(5))), (5, vec![], None)]
+    {
+        let range = read(&mut redis, &channel, epoch, after, Limit::default());
+        let found = (numbers(&range.piece.messages), range.piece.damaged);
+        assert_eq!(found, (messages, damaged), "after {after}, without the newest");
+    }
+    let loaded = load(&mut redis, &channel, Limit::default());
+    assert_eq!((loaded.tail.len(), loaded.damaged), (0, Some((Seq::new(5), Seq::new(5)))));
 }
