@@ -3,15 +3,15 @@
 //! The looks are not one instant. That is no matter: what is published between two of them is in the next answer, because
 //! a place moves only past what was given.
 
-use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::handle::Store;
 use crate::channel::{ReadState, View};
 use crate::list::{ChannelList, Life, ListBatch, ListStart, Place, Unread, merge, most_of_each, turns};
-use crate::types::{ChannelName, Cursor, JournalError, Limit, Position, Timestamp, Token};
+use crate::types::{Cursor, JournalError, Limit, Position, Timestamp, Token};
 
 /// How many channels of a list are loaded or read from the archive at once: reads of one turn share round trips, and each
 /// takes memory.
@@ -40,7 +40,8 @@ impl ListView {
     }
 }
 
-type Fetch<'a, T> = Pin<Box<dyn Future<Output = Result<T, JournalError>> + Send + 'a>>;
+/// Fetches one thing that is missing, and puts it where it belongs.
+type Fetch<'a> = Pin<Box<dyn Future<Output = Result<(), JournalError>> + Send + 'a>>;
 
 impl Store {
     /// [Settles](Self::pin) the places where a reader of a list starts, and gives the state of each channel.
@@ -75,19 +76,15 @@ impl Store {
         let asked = || list.names().iter().zip(positions.iter().copied());
         let mut settled: Vec<_> =
             asked().map(|(channel, position)| self.read_state_resident(now, channel, position)).collect();
-        let fetch = async |channel: &ChannelName, position| {
-            let pinned = self.pin(now, channel, position).await?;
-            Ok((pinned, self.read_state(now, channel, &pinned).await?))
-        };
-        let mut fetches: Vec<(usize, Fetch<'_, _>)> = Vec::new();
-        for (index, ((channel, position), found)) in asked().zip(&settled).enumerate() {
-            if found.is_none() {
-                fetches.push((index, Box::pin(fetch(channel, position))));
-            }
-        }
-        for (index, found) in all(fetches).await? {
-            settled[index] = Some(found);
-        }
+        let missing = settled.iter_mut().zip(asked()).filter(|(found, _)| found.is_none());
+        let fetches = missing.map(|(found, (channel, position))| -> Fetch<'_> {
+            Box::pin(async move {
+                let pinned = self.pin(now, channel, position).await?;
+                *found = Some((pinned, self.read_state(now, channel, &pinned).await?));
+                Ok(())
+            })
+        });
+        all(fetches.collect()).await?;
         Ok(settled.into_iter().flatten().map(|(pinned, state)| (Place::of(&pinned), state)).collect())
     }
 
@@ -106,32 +103,29 @@ impl Store {
         limit: Limit,
     ) -> Result<ListView, JournalError> {
         let mut reading = Reading::begin(self, now, list, places, due);
-        let mut fetches: Vec<(usize, Fetch<'_, _>)> = Vec::new();
-        for (index, (channel, state)) in reading.looks.iter().enumerate() {
-            if state.is_none() {
-                let (name, pinned) = (&list.names()[*channel], places[*channel].pinned());
-                fetches.push((index, Box::pin(async move { self.read_state(now, name, &pinned).await })));
-            }
-        }
-        for (index, state) in all(fetches).await? {
-            reading.looks[index].1 = Some(state);
-        }
+        let missing = reading.looks.iter_mut().filter(|(_, state)| state.is_none());
+        let fetches = missing.map(|(channel, state)| -> Fetch<'_> {
+            let (name, pinned) = (&list.names()[*channel], places[*channel].pinned());
+            Box::pin(async move {
+                *state = Some(self.read_state(now, name, &pinned).await?);
+                Ok(())
+            })
+        });
+        all(fetches.collect()).await?;
         let limit = limit.within(self.memory());
         let most = reading.most(limit);
         let mut views = reading.views(most);
         let cold = views.iter().filter(|(_, view)| view.is_none()).count();
         let bytes = (limit.bytes / cold.max(1)).max(LEAST_FETCHED).min(limit.bytes);
-        let mut fetches: Vec<(usize, Fetch<'_, _>)> = Vec::new();
-        for (index, (channel, view)) in views.iter().enumerate() {
-            if view.is_none() {
-                let (name, pinned) = (&list.names()[*channel], places[*channel].pinned());
-                let limit = Limit { bytes, ..most };
-                fetches.push((index, Box::pin(async move { self.read(now, name, &pinned, limit).await })));
-            }
-        }
-        for (index, view) in all(fetches).await? {
-            views[index].1 = Some(view);
-        }
+        let missing = views.iter_mut().filter(|(_, view)| view.is_none());
+        let fetches = missing.map(|(channel, view)| -> Fetch<'_> {
+            let (name, pinned) = (&list.names()[*channel], places[*channel].pinned());
+            Box::pin(async move {
+                *view = Some(self.read(now, name, &pinned, Limit { bytes, ..most }).await?);
+                Ok(())
+            })
+        });
+        all(fetches.collect()).await?;
         Ok(reading.conclude(&views, limit))
     }
 
@@ -247,27 +241,6 @@ impl<'a> Reading<'a> {
 }
 
 /// Waits for all fetches, some at a time; the first error ends it.
-async fn all<T>(fetches: Vec<(usize, Fetch<'_, T>)>) -> Result<Vec<(usize, T)>, JournalError> {
-    let mut fetched = Vec::with_capacity(fetches.len());
-    let mut waiting = fetches.into_iter();
-    let mut running: Vec<(usize, Fetch<'_, T>)> = waiting.by_ref().take(FETCHES).collect();
-    poll_fn(|cx| {
-        let mut index = 0;
-        while let Some((channel, fetch)) = running.get_mut(index) {
-            match fetch.as_mut().poll(cx) {
-                Poll::Pending => index += 1,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Ready(Ok(value)) => {
-                    fetched.push((*channel, value));
-                    match waiting.next() {
-                        Some(next) => running[index] = next,
-                        None => drop(running.swap_remove(index)),
-                    }
-                }
-            }
-        }
-        if running.is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending }
-    })
-    .await?;
-    Ok(fetched)
+async fn all(fetches: Vec<Fetch<'_>>) -> Result<(), JournalError> {
+    stream::iter(fetches).buffer_unordered(FETCHES).try_collect().await
 }
