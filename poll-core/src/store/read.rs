@@ -140,10 +140,12 @@ impl Store {
             return None;
         }
         let settle = |log: Option<&Log>| Pinned::of(position, log);
-        let (pinned, view) = self.look_resident(now, channel, settle, Some(limit))?;
+        let (pinned, view) = self.look_resident(now, channel, settle, None)?;
         let state = &view.read_state;
-        let is_level = view.batch.is_none() && !view.is_closed() && state.missed() == Some(0);
-        is_level.then(|| journal.refresh(channel))?;
+        if state.has_messages() || view.is_closed() || state.missed() != Some(0) {
+            return None;
+        }
+        journal.refresh(channel);
         Some((pinned, view))
     }
 
