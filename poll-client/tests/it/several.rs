@@ -138,7 +138,7 @@ async fn a_long_poll_of_several_is_one_request_and_tells_of_each_channel() {
         for answer in [
             polled("a1 b1 a2", "a2 b1", ""),
             polled("b4", "a2 b4", r#","missed":[{"channel":"b","missed":2}],"reset":["a"]"#),
-            // Nobody announced that 3 and 4 are gone.
+            // Messages 3 and 4 are gone, and no line said so.
             polled("a5 b5", "a5 b5", ""),
             polled("", "a5 b5", r#","closed":true"#),
         ] {

@@ -1,4 +1,4 @@
-//! Showing a publish: one place, wherever it was minted, whenever it was kept, and whoever published it.
+//! Showing a publish: the only place that does, for publishes of this process and of others.
 
 use std::ops::DerefMut;
 use std::sync::atomic::Ordering;

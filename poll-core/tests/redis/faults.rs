@@ -237,7 +237,7 @@ async fn a_subscription_that_is_too_slow_for_redis_misses_nothing() {
     traffic.end().await.judge(Losses::None);
 }
 
-/// The queue of publishes is bounded, and whoever finds it full is told.
+/// The queue of publishes is bounded, and a publish that finds it full is refused.
 #[tokio::test]
 async fn publishes_that_have_no_room_are_refused() {
     let server = RedisServer::start(&[]);

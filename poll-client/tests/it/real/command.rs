@@ -183,7 +183,7 @@ fn a_closed_pipe_ends_a_tail_and_is_no_error() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // One line, and nobody reads on.
+    // One line is read, then the reader leaves.
     let mut line = String::new();
     BufReader::new(tail.stdout.take().unwrap()).read_line(&mut line).unwrap();
     assert_eq!(line, "x\n");

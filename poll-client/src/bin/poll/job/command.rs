@@ -81,7 +81,8 @@ async fn watch_over(child: &mut Child, states: &watch::Sender<State>) -> io::Res
     }
 }
 
-/// Copies as it comes. If nobody takes it any more, the pipe is closed, and the command notices at its next write.
+/// Copies output as it arrives. When the copy has no reader any more, the pipe is closed, and the command notices at its
+/// next write.
 async fn pass_on<R: AsyncRead + Unpin>(from: Option<R>, mut to: impl Write, states: &watch::Sender<State>) {
     let Some(mut from) = from else { return };
     let (mut output, mut piece) = (Output::default(), vec![0; 16 * 1024]);

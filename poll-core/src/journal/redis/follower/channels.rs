@@ -229,7 +229,7 @@ impl<P, C> Channels<P, C> {
         }
     }
 
-    /// Drops a channel from memory; who waits for something of it loads it.
+    /// Drops a channel from memory; its waiters are woken and load it.
     pub(super) fn reset(&mut self, channel: &ChannelName, shown: &impl Shown) {
         if let Some(pending) = self.pending.get_mut(channel) {
             pending.doubt_load();

@@ -9,7 +9,7 @@ pub(crate) struct Publisher {
     pub(crate) outcome: Outcome,
 }
 
-/// Who waits until something is visible.
+/// A check or a seal that waits until something is visible.
 pub(crate) enum Waiting {
     Check(Reply<()>),
     /// With the millisecond that is sealed.
