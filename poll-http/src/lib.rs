@@ -63,7 +63,7 @@ pub use access::client::rate_limit_address;
 pub use access::origin::{Cors, HostCheck};
 pub use access::tokens::Access;
 pub use message::body::{Body, BodyError, Piece, Pieces, Promise};
-pub use message::connection_info::{ConnectionInfo, EarlyHints, Protocol, PushPolicy, Unread};
+pub use message::connection_info::{ConnectionInfo, EarlyHints, Peer, Protocol, PushPolicy, Secured, Unread};
 pub use message::early_hints::{Asset, Preload};
 pub use message::refusal::Refusal;
 pub use message::reply::Reply;

@@ -128,6 +128,7 @@ impl World {
         }
         let connection = ConnectionInfo {
             peer: SocketAddr::from(PEER),
+            secured: None,
             protocol: Protocol::Http11,
             push: PushPolicy::Off,
             early_hints: EarlyHints::None,

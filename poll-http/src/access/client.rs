@@ -1,4 +1,4 @@
-//! Client identity: the name that a client gives itself, and its address.
+//! Client identity: the name that a client's certificate proves or that it gives itself, and its address.
 //!
 //! The address is the socket's, unless the peer is a trusted proxy. Forwarding fields from anyone else are ignored.
 
@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use ipnet::IpNet;
 
+use crate::message::connection_info::ConnectionInfo;
 use crate::message::head::{Field, FieldSet, Head, text};
 use crate::message::refusal::Refusal;
 
@@ -17,7 +18,7 @@ const CLIENT_FIELDS: FieldSet = FieldSet::of([Field::XClientId, Field::XForwarde
 /// A client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Client {
-    /// `X-Client-ID`, if given.
+    /// The subject of its certificate, or else `X-Client-ID`, if given.
     pub(crate) name: Option<Arc<str>>,
     /// The address by which limits count, from [`rate_limit_address`].
     pub(crate) address: IpAddr,
@@ -33,12 +34,18 @@ pub(crate) struct Proxies {
 impl Client {
     const MOST_NAME_BYTES: usize = 256;
 
-    pub(crate) fn from_request(peer: IpAddr, head: Head<'_>, proxies: &Proxies) -> Result<Self, Refusal> {
+    pub(crate) fn from_request(
+        connection: &ConnectionInfo,
+        head: Head<'_>,
+        proxies: &Proxies,
+    ) -> Result<Self, Refusal> {
+        let peer = connection.peer.ip();
+        let proved = connection.secured.as_ref().and_then(|secured| secured.client.clone());
         // Few requests do.
         if !head.has_any(CLIENT_FIELDS) {
-            return Ok(Self { name: None, address: rate_limit_address(peer.to_canonical()) });
+            return Ok(Self { name: proved, address: rate_limit_address(peer.to_canonical()) });
         }
-        let name = match head.field(Field::XClientId).filter(|name| !name.is_empty()) {
+        let claimed = match head.field(Field::XClientId).filter(|name| !name.is_empty()) {
             None => None,
             Some(name) => {
                 let name = text(name).filter(|name| name.len() <= Self::MOST_NAME_BYTES);
@@ -47,7 +54,7 @@ impl Client {
                 Some(name.ok_or_else(malformed)?.into())
             }
         };
-        Ok(Self { name, address: rate_limit_address(proxies.address(peer, head)) })
+        Ok(Self { name: proved.or(claimed), address: rate_limit_address(proxies.address(peer, head)) })
     }
 }
 
@@ -106,6 +113,18 @@ pub fn rate_limit_address(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::connection_info::{EarlyHints, Protocol, PushPolicy, Secured, Unread};
+
+    fn by(peer: &str) -> ConnectionInfo {
+        ConnectionInfo {
+            peer: (peer.parse::<IpAddr>().unwrap(), 1).into(),
+            secured: None,
+            protocol: Protocol::Http11,
+            push: PushPolicy::Off,
+            early_hints: EarlyHints::None,
+            unread: Unread::Little,
+        }
+    }
 
     fn at<V: AsRef<[u8]> + ?Sized>(peer: &str, fields: &[(&'static str, &V)]) -> String {
         let (mut head, ()) = http::Request::new(()).into_parts();
@@ -113,10 +132,28 @@ mod tests {
             head.headers.append(*name, http::HeaderValue::from_bytes((*value).as_ref()).unwrap());
         }
         let proxies = Proxies::new(vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()]);
-        Client::from_request(peer.parse().unwrap(), (&head).into(), &proxies).unwrap().address.to_string()
+        Client::from_request(&by(peer), (&head).into(), &proxies).unwrap().address.to_string()
     }
 
     const FORWARDED: &str = "x-forwarded-for";
+
+    #[test]
+    fn a_certificate_names_the_client_whatever_the_client_calls_itself() {
+        let name = |subject: Option<&str>, claimed: Option<&'static str>| {
+            let (mut head, ()) = http::Request::new(()).into_parts();
+            head.headers.extend(claimed.map(|name| {
+                (http::HeaderName::from_static("x-client-id"), http::HeaderValue::from_static(name))
+            }));
+            let secured = Some(Arc::new(Secured { client: subject.map(Into::into) }));
+            let connection = ConnectionInfo { secured, ..by("192.0.2.1") };
+            let client = Client::from_request(&connection, (&head).into(), &Proxies::default());
+            client.unwrap().name.map(|name| name.to_string())
+        };
+        assert_eq!(name(None, None), None);
+        assert_eq!(name(None, Some("me")).as_deref(), Some("me"));
+        assert_eq!(name(Some("CN=a"), None).as_deref(), Some("CN=a"));
+        assert_eq!(name(Some("CN=a"), Some("me")).as_deref(), Some("CN=a"));
+    }
 
     #[test]
     fn only_trusted_proxies_are_believed() {

@@ -13,6 +13,7 @@ use http::header::{
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, StatusCode, Version};
 
+use crate::message::connection_info::Scheme;
 use crate::message::head::{Field, Head, Repeated, text};
 use crate::message::refusal::Refusal;
 
@@ -144,7 +145,7 @@ fn is_loopback(host: &str) -> bool {
 
 /// Refuses a write by a page of another origin that is not allowed. `Sec-Fetch-Site` takes precedence: the browser knows
 /// what it requested, while a proxy may have rewritten the `Host` that an origin is compared with.
-pub(crate) fn check_site(head: Head<'_>, cors: &Cors) -> Result<(), Refusal> {
+pub(crate) fn check_site(head: Head<'_>, scheme: Scheme, cors: &Cors) -> Result<(), Refusal> {
     if *cors == Cors::Any {
         return Ok(());
     }
@@ -152,7 +153,7 @@ pub(crate) fn check_site(head: Head<'_>, cors: &Cors) -> Result<(), Refusal> {
     let named = origin.is_some_and(|origin| cors.names(origin));
     let same_origin = match head.field(Field::SecFetchSite) {
         Some(site) => matches!(site, b"same-origin" | b"none"),
-        None => origin.is_none_or(|origin| is_own(origin, head)),
+        None => origin.is_none_or(|origin| is_own(origin, head, scheme)),
     };
     if named || same_origin {
         return Ok(());
@@ -162,11 +163,14 @@ pub(crate) fn check_site(head: Head<'_>, cors: &Cors) -> Result<(), Refusal> {
     Err(Refusal::new(StatusCode::FORBIDDEN, detail))
 }
 
-/// Whether an origin is the request's own. Schemes are not compared: a proxy may have terminated TLS.
-fn is_own(origin: &[u8], head: Head<'_>) -> bool {
+/// Whether an origin is the request's own. It is not expected to be `http` where the connection is: a proxy may have
+/// terminated TLS. Over TLS a page that came without it is another's, whoever may have written that.
+fn is_own(origin: &[u8], head: Head<'_>, scheme: Scheme) -> bool {
     let origin = text(origin).and_then(|origin| origin.split_once("://"));
     let own = authority(head).ok().flatten();
-    matches!((origin, own), (Some((_, origin)), Some(own)) if origin.eq_ignore_ascii_case(own.as_str()))
+    let (Some((origin_scheme, origin)), Some(own)) = (origin, own) else { return false };
+    let fits = scheme == Scheme::Http || origin_scheme.eq_ignore_ascii_case("https");
+    fits && origin.eq_ignore_ascii_case(own.as_str())
 }
 
 impl Cors {
@@ -376,7 +380,27 @@ mod tests {
             (&[own, page, ("sec-fetch-site", "near")], &Cors::Off, false),
         ];
         for (fields, cors, fine) in cases {
-            assert_eq!(check_site((&head(fields)).into(), cors).is_ok(), fine, "{fields:?} {cors:?}");
+            assert_eq!(
+                check_site((&head(fields)).into(), Scheme::Http, cors).is_ok(),
+                fine,
+                "{fields:?} {cors:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn over_tls_a_page_that_came_without_it_may_not_write() {
+        let cases = [
+            (Scheme::Http, "http://poll.test", true),
+            (Scheme::Http, "https://poll.test", true),
+            (Scheme::Https, "https://poll.test", true),
+            (Scheme::Https, "HTTPS://poll.test", true),
+            (Scheme::Https, "http://poll.test", false),
+        ];
+        for (scheme, origin, fine) in cases {
+            let head = head(&[("host", "poll.test"), ("origin", origin)]);
+            let checked = check_site((&head).into(), scheme, &Cors::Off);
+            assert_eq!(checked.is_ok(), fine, "{origin} over {scheme:?}");
         }
     }
 }

@@ -25,6 +25,7 @@ use crate::access::tokens::Right;
 use crate::dialect::format::PublishFormat;
 use crate::dialect::object::{self, Fields};
 use crate::dialect::question::{AtEnd, Question, Reading};
+use crate::message::connection_info::Scheme;
 use crate::message::head::Head;
 use crate::message::query::{Query, Repeats};
 use crate::message::refusal::{ErrorFormat, Refusal};
@@ -40,12 +41,13 @@ pub(crate) const ERRORS: ErrorFormat = ErrorFormat::SpacedJson;
 /// Parses a poll. Checks are in the library's order and in its words.
 pub(crate) fn question(
     head: Head<'_>,
+    scheme: Scheme,
     settings: &ServiceSettings,
     store: &Store,
     wants: Wants,
 ) -> Result<(Question, PollAnswer), Refusal> {
     let (question, since) = poll(head, settings.golongpoll_most_seconds)?;
-    let (setting, after) = (settings.golongpoll_after_delivery, after_delivery(head, settings));
+    let (setting, after) = (settings.golongpoll_after_delivery, after_delivery(head, scheme, settings));
     Ok((question, PollAnswer::new(store.clone(), since, wants, setting, after)))
 }
 
@@ -97,10 +99,10 @@ fn mistake(text: impl Into<std::borrow::Cow<'static, str>>) -> Refusal {
 
 /// What happens to the events that this client gets. Deleting is a write: it needs the right to publish, and a page of
 /// another site, which may send any GET, deletes nothing.
-fn after_delivery(head: Head<'_>, settings: &ServiceSettings) -> AfterDelivery {
+fn after_delivery(head: Head<'_>, scheme: Scheme, settings: &ServiceSettings) -> AfterDelivery {
     let may = || {
         settings.access.check(Right::Publish, head).is_ok()
-            && origin::check_site(head, &settings.cors).is_ok()
+            && origin::check_site(head, scheme, &settings.cors).is_ok()
     };
     if settings.golongpoll_after_delivery == AfterDelivery::Delete && may() {
         AfterDelivery::Delete

@@ -1,12 +1,15 @@
 //! What a request's answer may depend on of the connection it came by.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// Facts about the connection that a request came by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionInfo {
     /// The other end of the socket, which may be a proxy.
     pub peer: SocketAddr,
+    /// What TLS established; `None` where the connection is not encrypted.
+    pub secured: Option<Arc<Secured>>,
     /// Version of this request.
     pub protocol: Protocol,
     /// Whether this peer takes pushes.
@@ -15,6 +18,44 @@ pub struct ConnectionInfo {
     pub early_hints: EarlyHints,
     /// How much the peer leaves unread of earlier answers.
     pub unread: Unread,
+}
+
+impl ConnectionInfo {
+    /// How the server itself was reached: in front of a proxy it may have been another.
+    pub(crate) fn scheme(&self) -> Scheme {
+        if self.secured.is_some() { Scheme::Https } else { Scheme::Http }
+    }
+}
+
+/// The scheme of a connection's URLs (RFC 9110, section 4.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    Http,
+    Https,
+}
+
+/// The other end of a connection, as whoever accepted it knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its address, which may be a proxy's.
+    pub address: SocketAddr,
+    /// What TLS established; `None` where the connection is not encrypted.
+    pub secured: Option<Arc<Secured>>,
+}
+
+impl From<SocketAddr> for Peer {
+    /// The peer of a connection that is not encrypted.
+    fn from(address: SocketAddr) -> Self {
+        Self { address, secured: None }
+    }
+}
+
+/// What the handshake of a TLS connection established (RFC 8446).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Secured {
+    /// The subject of the client's certificate, where one was demanded. It names the client of the limits, in place of
+    /// `X-Client-ID`, and gives no right by itself.
+    pub client: Option<Arc<str>>,
 }
 
 /// Version of a request.

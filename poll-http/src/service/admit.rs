@@ -22,7 +22,7 @@ pub(super) fn admit(
     if worker.drain().is_draining() {
         return Err(Refusal::unready(GOING_DOWN));
     }
-    let client = Client::from_request(connection.peer.ip(), head, &worker.server().proxies)?;
+    let client = Client::from_request(connection, head, &worker.server().proxies)?;
     worker.admission().charge(client.address)?;
     finish.charged(client.address);
     match worker.settings().access.check(right, head) {

@@ -69,7 +69,7 @@ impl Dispatcher {
         }
         let right = right(&target, action);
         if *head.method() == Method::POST || right == Right::Publish {
-            origin::check_site(head, &worker.settings().cors)?;
+            origin::check_site(head, connection.scheme(), &worker.settings().cors)?;
         }
         let publishes = action == Action::Post && target != Target::Events;
         if connection.unread == Unread::TooMuch && !publishes {
@@ -83,7 +83,7 @@ impl Dispatcher {
             let posted = parse::publish(target, head)?;
             return publish::answer(worker, &self.program, posted, head, content);
         }
-        let mut read = parse::read(worker, target, action, head, connection.push)?;
+        let mut read = parse::read(worker, target, action, head, connection)?;
         read.check(program, head)?;
         read.answer(worker, client)
     }

@@ -111,6 +111,8 @@ impl Mount {
         }
         let connection = ConnectionInfo {
             peer,
+            // What that server does is not known here.
+            secured: None,
             protocol: match head.version {
                 Version::HTTP_09 | Version::HTTP_10 => Protocol::Http10,
                 Version::HTTP_11 => Protocol::Http11,

@@ -7,7 +7,7 @@ use crate::dialect::format::{PollFormat, PublishFormat};
 use crate::dialect::native::{self, Lines, PublishBody};
 use crate::dialect::question::{Asked, Question};
 use crate::dialect::{channel, chat, golongpoll};
-use crate::message::connection_info::PushPolicy;
+use crate::message::connection_info::ConnectionInfo;
 use crate::message::head::{Field, Head};
 use crate::message::outcome::Outcome;
 use crate::message::refusal::Refusal;
@@ -40,7 +40,7 @@ pub(super) fn read<'a>(
     target: Target,
     action: Action,
     head: Head<'a>,
-    push: PushPolicy,
+    connection: &ConnectionInfo,
 ) -> Result<Read<'a>, Refusal> {
     let settings = worker.settings();
     let most = settings.max_channels_per_request;
@@ -60,7 +60,8 @@ pub(super) fn read<'a>(
             Asked::Several(question) => Read::LongList(long_poll::ListRequest { question, wants }),
         },
         Target::Events => {
-            let (question, format) = golongpoll::question(head, settings, worker.store(), wants)?;
+            let (question, format) =
+                golongpoll::question(head, connection.scheme(), settings, worker.store(), wants)?;
             long_poll(question, format, wants)
         }
         Target::Chat => long_poll(chat::question(head)?, chat::PollAnswer, wants),
@@ -69,7 +70,9 @@ pub(super) fn read<'a>(
             long_poll(question, format, wants)
         }
         Target::Stream => Read::Stream(stream::Request { asked: native::stream(head, most)? }),
-        Target::Push => Read::Push(push::Request { asked: native::stream(head, most)?, push }),
+        Target::Push => {
+            Read::Push(push::Request { asked: native::stream(head, most)?, push: connection.push })
+        }
         Target::Job(job) => {
             let asked = native::job(head, job)?;
             Read::Progress(progress::Request { asked, job: Job::Reported, wants })

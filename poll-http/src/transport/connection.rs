@@ -4,13 +4,13 @@
 //! [`http2`](crate::transport::http2) serves it. Accepting sockets and TLS are the caller's, responses the handler's.
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::message::connection_info::Peer;
 use crate::transport::context::ConnectionContext;
 use crate::transport::error::ConnectionError;
 use crate::transport::handle::Handle;
@@ -22,14 +22,15 @@ use crate::transport::timed_io::TimedIo;
 use crate::worker::budget;
 use crate::worker::drain::WaitDraining;
 
-/// Serves one accepted connection to its end. `io` is a TCP stream or an in-memory pipe.
+/// Serves one accepted connection to its end. `io` is a TCP stream, one with TLS on it, or an in-memory pipe. Where `io`
+/// buffers what is written to it, it flushes only when the socket below has all of that.
 ///
 /// # Errors
 /// When it did not end cleanly: the peer went away in the middle, broke the protocol or ran into a deadline. A
 /// connection that was idle for too long, or drained, has ended cleanly.
 pub fn serve<IO, H>(
     io: IO,
-    peer: SocketAddr,
+    peer: impl Into<Peer>,
     handler: H,
     context: Arc<ConnectionContext>,
 ) -> impl Future<Output = Result<(), ConnectionError>> + Send
@@ -39,7 +40,7 @@ where
 {
     let io = TimedIo::new(io, Arc::clone(&context));
     let draining = WaitDraining::new(context.drain.clone());
-    let parts = Parts { io, peer, handler, context, draining };
+    let parts = Parts { io, peer: peer.into(), handler, context, draining };
     Connection { protocol: Protocol::Unknown(Some(Unknown { parts, preface: Preface::default() })) }
 }
 

@@ -12,7 +12,6 @@ pub(crate) mod fast;
 pub(crate) mod hyper;
 pub(crate) mod persistence;
 
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -21,7 +20,7 @@ use ::hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::message::connection_info::Protocol;
+use crate::message::connection_info::{Peer, Protocol};
 use crate::transport::context::ConnectionContext;
 use crate::transport::error::ConnectionError;
 use crate::transport::handle::Handle;
@@ -108,7 +107,7 @@ where
 struct HyperConnection<IO, H: Handle> {
     connection: http1::Connection<TokioIo<Framed<IO>>, HyperService<H>>,
     shared: Arc<Shared>,
-    peer: SocketAddr,
+    peer: Peer,
     context: Arc<ConnectionContext>,
     draining: WaitDraining,
 }
@@ -121,7 +120,7 @@ where
     fn new(Parts { mut io, peer, handler, context, draining }: Parts<IO, H>) -> Self {
         let shared = Arc::new(Shared::new(io.share_state(), &context));
         let io = TokioIo::new(Framed::new(io, Arc::clone(&shared.exchange)));
-        let service = HyperService { handler, peer, shared: Arc::clone(&shared) };
+        let service = HyperService { handler, peer: peer.clone(), shared: Arc::clone(&shared) };
         let connection = options(&context.settings).serve_connection(io, service);
         Self { connection, shared, peer, context, draining }
     }

@@ -17,7 +17,6 @@ mod traffic;
 mod trailers;
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
@@ -31,7 +30,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use crate::message::allowance::Allowance;
-use crate::message::connection_info::{ConnectionInfo, EarlyHints, Protocol, PushPolicy};
+use crate::message::connection_info::{ConnectionInfo, EarlyHints, Peer, Protocol, PushPolicy};
 use crate::message::reply::Reply;
 use crate::message::request as message;
 use crate::message::request_body::RequestBody;
@@ -68,7 +67,7 @@ pub(crate) struct Http2<IO, H: Handle> {
     stack: Stack<IO>,
     context: Arc<ConnectionContext>,
     handler: H,
-    peer: SocketAddr,
+    peer: Peer,
     shared: Arc<StreamContext>,
     /// For the content of all its requests.
     allowance: Arc<Allowance>,
@@ -128,7 +127,8 @@ where
     fn accept(&mut self, request: Request<RecvStream>, mut respond: SendResponse<Queued>) {
         let push = self.shared.policy();
         let connection = ConnectionInfo {
-            peer: self.peer,
+            peer: self.peer.address,
+            secured: self.peer.secured.clone(),
             protocol: Protocol::Http2,
             push,
             early_hints: EarlyHints::Informational,

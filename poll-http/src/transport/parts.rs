@@ -1,9 +1,8 @@
 //! What a connection consists of, whichever engine serves it.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::message::connection_info::{ConnectionInfo, EarlyHints, Protocol, PushPolicy, Unread};
+use crate::message::connection_info::{ConnectionInfo, EarlyHints, Peer, Protocol, PushPolicy, Unread};
 use crate::transport::context::ConnectionContext;
 use crate::transport::timed_io::TimedIo;
 use crate::worker::drain::WaitDraining;
@@ -11,7 +10,7 @@ use crate::worker::drain::WaitDraining;
 /// A connection without an engine.
 pub(crate) struct Parts<IO, H> {
     pub(crate) io: TimedIo<IO>,
-    pub(crate) peer: SocketAddr,
+    pub(crate) peer: Peer,
     pub(crate) handler: H,
     pub(crate) context: Arc<ConnectionContext>,
     pub(crate) draining: WaitDraining,
@@ -27,7 +26,14 @@ pub(crate) enum Next {
 }
 
 /// What a response over HTTP/1 may depend on of its connection.
-pub(crate) fn http1_info(peer: SocketAddr, protocol: Protocol, early_hints: EarlyHints) -> ConnectionInfo {
+pub(crate) fn http1_info(peer: &Peer, protocol: Protocol, early_hints: EarlyHints) -> ConnectionInfo {
     // In HTTP/1 a response waits until the one before has been taken.
-    ConnectionInfo { peer, protocol, push: PushPolicy::Off, early_hints, unread: Unread::Little }
+    ConnectionInfo {
+        peer: peer.address,
+        secured: peer.secured.clone(),
+        protocol,
+        push: PushPolicy::Off,
+        early_hints,
+        unread: Unread::Little,
+    }
 }

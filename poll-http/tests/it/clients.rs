@@ -171,6 +171,7 @@ async fn refused(world: &World, client: &dyn Client) -> Answer {
         poll_http::Request::new(&request.into_parts().0, poll_http::RequestBody::Empty),
         &poll_http::ConnectionInfo {
             peer: ([192, 0, 2, 1], 1).into(),
+            secured: None,
             protocol: poll_http::Protocol::Http11,
             push: poll_http::PushPolicy::Off,
             early_hints: poll_http::EarlyHints::None,

@@ -71,6 +71,7 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
 fn ask(service: &Service, request: Request<RequestBody>) -> impl Future<Output = u16> + use<> {
     let connection = ConnectionInfo {
         peer: ([192, 0, 2, 1], 1).into(),
+        secured: None,
         protocol: Protocol::Http11,
         push: PushPolicy::Off,
         early_hints: EarlyHints::None,

@@ -200,7 +200,7 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), ConnectionError>> {
         self.parts.io.state().begin(carries);
-        let connection = http1_info(self.parts.peer, Protocol::Http11, EarlyHints::None);
+        let connection = http1_info(&self.parts.peer, Protocol::Http11, EarlyHints::None);
         match begin(&self.parts.handler, request, &connection, cx) {
             Ok(Begun::Ready(reply)) => {
                 self.answer(reply, cx);

@@ -4,7 +4,6 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,7 +16,7 @@ use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 
 use crate::message::body::{Body, BodyError};
-use crate::message::connection_info::{ConnectionInfo, EarlyHints, Protocol};
+use crate::message::connection_info::{EarlyHints, Peer, Protocol};
 use crate::message::early_hints::Preload;
 use crate::message::reply::{Reply, Wants};
 use crate::message::request as message;
@@ -37,7 +36,7 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 /// hyper's view of a handler.
 pub(crate) struct HyperService<H> {
     pub(crate) handler: H,
-    pub(crate) peer: SocketAddr,
+    pub(crate) peer: Peer,
     pub(crate) shared: Arc<Shared>,
 }
 
@@ -61,12 +60,16 @@ impl<H: Handle> hyper::service::Service<Request<Incoming>> for HyperService<H> {
             Version::HTTP_10 => (Protocol::Http10, EarlyHints::None),
             _ => (Protocol::Http11, self.shared.early_hints),
         };
-        let connection = http1_info(self.peer, protocol, early_hints);
+        let connection = http1_info(&self.peer, protocol, early_hints);
         let content = content_of(request.body());
         self.shared.exchange.begin(protocol, content);
         self.shared.state.begin(if content == Content::Nothing { Carries::Nothing } else { Carries::Body });
-        let asked =
-            Asked { connection, wants: Wants::of(&request), persistence: Persistence::of(request.headers()) };
+        let asked = Asked {
+            protocol,
+            early_hints,
+            wants: Wants::of(&request),
+            persistence: Persistence::of(request.headers()),
+        };
         let (head, body) = request.into_parts();
         let body = match content {
             Content::Nothing => RequestBody::Empty,
@@ -93,7 +96,8 @@ fn content_of(body: &Incoming) -> Content {
 /// The properties of a request that its response depends on.
 #[derive(Clone, Copy)]
 struct Asked {
-    connection: ConnectionInfo,
+    protocol: Protocol,
+    early_hints: EarlyHints,
     wants: Wants,
     /// What the request asks for the connection.
     persistence: Persistence,
@@ -132,7 +136,7 @@ impl<F: Future<Output: Into<Reply>>> Future for Answering<F> {
                         let mut reply: Reply = ready!(poll).into();
                         reply.leave_framing(this.asked.wants);
                         let response = reply.into_response();
-                        if this.asked.connection.early_hints == EarlyHints::Informational
+                        if this.asked.early_hints == EarlyHints::Informational
                             && let Some(preload) = response.extensions().get::<Preload>()
                         {
                             state.offer_interim(preload.interim_head());
@@ -178,7 +182,7 @@ impl Shared {
             || headers.contains_key(header::CONNECTION)
             || (self.drain.is_draining() && !self.exchange.has_next_request())
             || !self.exchange.keeps();
-        match asked.connection.protocol {
+        match asked.protocol {
             // Closing is the default of HTTP/1.0, but hyper keeps the connection unless the response has that version too.
             Protocol::Http10 if closes => {
                 headers.remove(header::CONNECTION);
