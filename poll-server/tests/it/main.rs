@@ -10,6 +10,7 @@ mod http_docs;
 mod operator;
 mod process;
 mod proxies;
+mod publishing;
 #[cfg(feature = "redis")]
 mod redis;
 mod seeded;

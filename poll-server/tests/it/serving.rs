@@ -142,37 +142,6 @@ fn without_the_demonstration_the_log_is_empty() {
     assert!(server.get("/api/poll").contains("\"messages\":[]"));
 }
 
-/// curl calls every body a form unless it is told otherwise.
-#[test]
-fn curl_publishes_what_it_is_given() {
-    let server = Server::start(&[]);
-    let mut file = tempfile::Builder::new().suffix(".json").tempfile().unwrap();
-    file.write_all(b"{\"n\": 1}").unwrap();
-    let path = file.path().to_str().unwrap();
-    let typed = format!("file=@{path};type=application/json");
-    let untyped = format!("file=@{path}");
-    let whole = format!("@{path}");
-    let cases: [(&[&str], &str); 8] = [
-        (&["-d", "hello"], r#""hello""#),
-        (&["-d", "a=b&c=d"], r#""a=b&c=d""#),
-        (&["-d", "other=1", "-d", "content=x y"], r#""x y""#),
-        (&["--data-urlencode", "content=a&b"], r#""a&b""#),
-        (&["-F", "content=hi"], r#""hi""#),
-        (&["-F", &typed, "-F", "note=x"], r#"{"n":1}"#),
-        (&["-F", &untyped], r#""{\"n\": 1}""#),
-        (&["-H", "content-type: application/json", "--data-binary", &whole], r#"{"n":1}"#),
-    ];
-    for (number, (arguments, content)) in cases.into_iter().enumerate() {
-        let url = server.url("/api/message?channel=c");
-        output(curl(&[&["--fail"], arguments, &[&url]].concat()));
-        let answer = server.get(&format!("/api/messages/c/{}", number + 1));
-        assert!(answer.contains(&format!("\"content\":{content},")), "{arguments:?}: {answer}");
-    }
-    let url = server.url("/api/message");
-    let status = output(curl(&["-o", "/dev/null", "-w", "%{http_code}", "-F", "other=x", &url]));
-    assert_eq!(status, "415");
-}
-
 #[test]
 fn the_page_and_its_files_have_policy_and_tag_and_are_304_when_known() {
     let server = Server::start(&[]);

@@ -93,7 +93,8 @@ pub(crate) fn publish(
 
 /// Empty content counts as missing, wherever it stands, as in the original. JSON can express an empty text.
 fn missing_content() -> Refusal {
-    let remedy = "give it as a parameter or as the body; an empty text is `\"\"` as application/json";
+    let remedy = "give it as a parameter or as the body; an empty text is `\"\"` as application/json; \
+                  without the parameter `channel` it goes to `default`";
     Refusal::bad_request(format!("`content` is missing or empty: {remedy}"))
 }
 
