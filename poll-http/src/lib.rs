@@ -59,8 +59,10 @@ mod transport;
 mod worker;
 
 pub use access::admission::{Limits, Rate};
+pub use access::authority::{Authority, Denied, Grant, KeysFetched, Scope};
 pub use access::client::rate_limit_address;
 pub use access::origin::{Cors, HostCheck};
+pub use access::pattern::Pattern;
 pub use access::tokens::Access;
 pub use message::body::{Body, BodyError, Piece, Pieces, Promise};
 pub use message::connection_info::{ConnectionInfo, EarlyHints, Peer, Protocol, PushPolicy, Secured, Unread};

@@ -211,9 +211,10 @@ impl Admission {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::client::Expiry;
 
     fn client(name: Option<&str>, address: [u8; 4]) -> Client {
-        Client { name: name.map(Into::into), address: address.into() }
+        Client { name: name.map(Into::into), address: address.into(), expiry: Expiry::NEVER }
     }
 
     #[test]
@@ -254,7 +255,8 @@ mod tests {
         let _taken = admission.acquire(&channel, &client(None, [9, 9, 9, 9])).unwrap();
         for number in 0..10_000u32 {
             let name = format!("attacker-{number}");
-            let stranger = Client { name: Some(name.as_str().into()), address: IpAddr::V4(number.into()) };
+            let address = IpAddr::V4(number.into());
+            let stranger = Client { name: Some(name.as_str().into()), address, expiry: Expiry::NEVER };
             assert!(admission.acquire(&channel, &stranger).is_err());
         }
         assert!(admission.clients.is_empty());

@@ -3,11 +3,15 @@
 //! The address is the socket's, unless the peer is a trusted proxy. Forwarding fields from anyone else are ignored.
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use ipnet::IpNet;
+use poll_core::Timestamp;
 
+use crate::access::authority::Grant;
 use crate::message::connection_info::ConnectionInfo;
 use crate::message::head::{Field, FieldSet, Head, text};
 use crate::message::refusal::Refusal;
@@ -18,10 +22,33 @@ const CLIENT_FIELDS: FieldSet = FieldSet::of([Field::XClientId, Field::XForwarde
 /// A client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Client {
-    /// The subject of its certificate, or else `X-Client-ID`, if given.
+    /// The subject of its token or of its certificate, or else `X-Client-ID`.
     pub(crate) name: Option<Arc<str>>,
     /// The address by which limits count, from [`rate_limit_address`].
     pub(crate) address: IpAddr,
+    /// How long it may wait.
+    pub(crate) expiry: Expiry,
+}
+
+/// When a client's token ends: a whole second since the Unix epoch, so that it fits beside the address.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Expiry(Option<NonZeroU32>);
+
+impl Expiry {
+    /// Never.
+    pub(crate) const NEVER: Self = Self(None);
+
+    /// At a time, which is rounded up.
+    fn at(time: Timestamp) -> Self {
+        let seconds = time.as_micros().div_ceil(1_000_000).max(1);
+        Self(u32::try_from(seconds).ok().and_then(NonZeroU32::new))
+    }
+
+    /// How long that is from now, which is read only if it matters; `None` for ever.
+    pub(crate) fn left(self, now: impl FnOnce() -> Timestamp) -> Option<Duration> {
+        let seconds = u64::from(self.0?.get());
+        Some(Timestamp::from_micros(seconds * 1_000_000).since(now()))
+    }
 }
 
 /// The proxies whose forwarding fields are believed.
@@ -43,7 +70,8 @@ impl Client {
         let proved = connection.secured.as_ref().and_then(|secured| secured.client.clone());
         // Few requests do.
         if !head.has_any(CLIENT_FIELDS) {
-            return Ok(Self { name: proved, address: rate_limit_address(peer.to_canonical()) });
+            let address = rate_limit_address(peer.to_canonical());
+            return Ok(Self { name: proved, address, expiry: Expiry::NEVER });
         }
         let claimed = match head.field(Field::XClientId).filter(|name| !name.is_empty()) {
             None => None,
@@ -54,7 +82,14 @@ impl Client {
                 Some(name.ok_or_else(malformed)?.into())
             }
         };
-        Ok(Self { name: proved.or(claimed), address: rate_limit_address(proxies.address(peer, head)) })
+        let address = rate_limit_address(proxies.address(peer, head));
+        Ok(Self { name: proved.or(claimed), address, expiry: Expiry::NEVER })
+    }
+
+    /// The same client, holding a token: under the token's name, and for as long as that lasts.
+    pub(crate) fn holding(self, grant: &Grant) -> Self {
+        let expiry = grant.expires.map_or(Expiry::NEVER, Expiry::at);
+        Self { name: grant.subject.clone().or(self.name), expiry, ..self }
     }
 }
 

@@ -3,6 +3,8 @@
 //! Uses `message` alone.
 
 pub(crate) mod admission;
+pub(crate) mod authority;
 pub(crate) mod client;
 pub(crate) mod origin;
+pub(crate) mod pattern;
 pub(crate) mod tokens;

@@ -183,7 +183,7 @@ impl Cors {
     }
 
     /// The CORS fields of the answer; `None` if CORS is off.
-    pub(crate) fn grant(&self, request: Head<'_>) -> Option<Grant> {
+    pub(crate) fn grant(&self, request: Head<'_>) -> Option<AllowedOrigin> {
         let allowed = match self {
             Self::Off => return None,
             Self::Any => request.field(Field::Origin).map(|_| HeaderValue::from_static("*")),
@@ -193,15 +193,15 @@ impl Cors {
                 .filter(|origin| self.names(origin))
                 .and_then(|origin| HeaderValue::from_bytes(origin).ok()),
         };
-        Some(Grant(allowed))
+        Some(AllowedOrigin(allowed))
     }
 }
 
 /// The CORS fields of an answer (Fetch, section 3.3.3).
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Grant(Option<HeaderValue>);
+pub(crate) struct AllowedOrigin(Option<HeaderValue>);
 
-impl Grant {
+impl AllowedOrigin {
     pub(crate) fn add_to(self, headers: &mut HeaderMap) {
         let origin = match headers.get(VARY).map(HeaderValue::as_bytes) {
             Some(others) => HeaderValue::try_from([others, b", Origin"].concat()),

@@ -1,16 +1,20 @@
-//! Tokens: who may publish and who may read (RFC 6750).
+//! Tokens in requests (RFC 6750), and static ones: texts that are listed beforehand.
 //!
 //! A right without tokens is everyone's. Tokens are compared in constant time, and never logged.
 
-use http::StatusCode;
+use std::borrow::Cow;
+use std::sync::{Arc, LazyLock};
+
+use poll_core::Timestamp;
 use subtle::ConstantTimeEq as _;
 
+use crate::access::authority::{Authority, Denied, Grant, Scope};
 use crate::message::head::{Field, Head, text};
 use crate::message::query::{Query, Repeats};
 use crate::message::refusal::Refusal;
 
-/// The tokens that grant each right.
-#[derive(Clone, Default)]
+/// Static tokens that grant each right on every channel.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Access {
     /// Tokens that may publish. Empty: everyone may.
     pub publish: Vec<String>,
@@ -18,56 +22,33 @@ pub struct Access {
     pub subscribe: Vec<String>,
 }
 
-/// What a request needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Right {
-    Publish,
-    Subscribe,
-}
-
-/// Why a request does not have the right that it needs.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Denied {
-    /// It has no token.
-    Missing,
-    /// Its token is not known.
-    Unknown,
-    /// Its token grants only the other right.
-    Other,
-    /// Its token cannot be parsed.
-    Malformed(Refusal),
-}
-
-impl From<Denied> for Refusal {
-    fn from(denied: Denied) -> Self {
-        match denied {
-            Denied::Missing => Self::new(StatusCode::UNAUTHORIZED, "a token is needed").challenge("Bearer"),
-            Denied::Unknown => Self::new(StatusCode::UNAUTHORIZED, "the token is not known")
-                .challenge("Bearer error=\"invalid_token\""),
-            Denied::Other => Self::new(StatusCode::FORBIDDEN, "the token does not grant this")
-                .challenge("Bearer error=\"insufficient_scope\""),
-            Denied::Malformed(refusal) => refusal,
-        }
+impl Access {
+    /// Which of the lists hold a token: always compared with both, so that the time taken reveals nothing.
+    pub(crate) fn holding(&self, token: &str) -> (bool, bool) {
+        (holds(&self.publish, token), holds(&self.subscribe, token))
     }
 }
 
-impl Access {
-    /// Whether a request has a right.
-    pub(crate) fn check(&self, right: Right, head: Head<'_>) -> Result<(), Denied> {
-        let (needed, other) = match right {
-            Right::Publish => (&self.publish, &self.subscribe),
-            Right::Subscribe => (&self.subscribe, &self.publish),
-        };
-        if needed.is_empty() {
-            return Ok(());
+/// The grants of static tokens: to neither publish nor read, to read, to publish, to do both.
+static GRANTS: LazyLock<[[Arc<Grant>; 2]; 2]> = LazyLock::new(|| {
+    let scopes = || [Scope::Nothing, Scope::All];
+    let grant = |publish, subscribe| Arc::new(Grant { publish, subscribe, ..Grant::default() });
+    scopes().map(|publish| scopes().map(|subscribe| grant(publish.clone(), subscribe)))
+});
+
+impl Authority for Access {
+    fn anyone(&self) -> Arc<Grant> {
+        GRANTS[usize::from(self.publish.is_empty())][usize::from(self.subscribe.is_empty())].clone()
+    }
+
+    fn judge(&self, token: &str, _: Timestamp) -> Result<Arc<Grant>, Denied> {
+        let (publish, subscribe) = self.holding(token);
+        if !publish && !subscribe {
+            return Err(Denied::Wrong("the token is not known"));
         }
-        let token = token(head).map_err(Denied::Malformed)?.ok_or(Denied::Missing)?;
-        // Always compares with both lists, so that the time taken reveals nothing.
-        match (holds(needed, &token), holds(other, &token)) {
-            (true, _) => Ok(()),
-            (false, true) => Err(Denied::Other),
-            (false, false) => Err(Denied::Unknown),
-        }
+        let (publish, subscribe) =
+            (publish || self.publish.is_empty(), subscribe || self.subscribe.is_empty());
+        Ok(GRANTS[usize::from(publish)][usize::from(subscribe)].clone())
     }
 }
 
@@ -80,7 +61,7 @@ fn holds(tokens: &[String], token: &str) -> bool {
 
 /// `Authorization: Bearer …`, or `access_token` for an EventSource, which cannot set fields, but not both (RFC 6750,
 /// section 2).
-fn token(head: Head<'_>) -> Result<Option<String>, Refusal> {
+pub(crate) fn token(head: Head<'_>) -> Result<Option<Cow<'_, str>>, Refusal> {
     let field = head.field(Field::Authorization).and_then(text);
     let bearer =
         field.and_then(|value| value.split_once(' ')).filter(|(kind, _)| kind.eq_ignore_ascii_case("bearer"));
@@ -90,8 +71,8 @@ fn token(head: Head<'_>) -> Result<Option<String>, Refusal> {
             let both = "the token is given in `Authorization` and in `access_token`: give it once";
             Err(Refusal::bad_request(both))
         }
-        (Some((_, token)), None) => Ok(Some(token.trim().to_owned())),
-        (None, parameter) => Ok(parameter.map(std::borrow::Cow::into_owned)),
+        (Some((_, token)), None) => Ok(Some(token.trim().into())),
+        (None, parameter) => Ok(parameter),
     }
 }
 
@@ -109,26 +90,45 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_right_needs_one_of_its_tokens() {
-        let access = Access { publish: vec!["p".into(), "q".into()], subscribe: vec!["s".into()] };
-        let status = |right, target: &str, field: Option<&str>| {
+    fn a_static_token_grants_the_rights_that_list_it_and_those_that_are_open() {
+        let scopes = |publish: &[&str], subscribe: &[&str], token: &str| {
+            let list = |tokens: &[&str]| tokens.iter().map(ToString::to_string).collect();
+            let access = Access { publish: list(publish), subscribe: list(subscribe) };
+            let all = |scope: &Scope| *scope == Scope::All;
+            access.judge(token, Timestamp::ZERO).map(|grant| (all(&grant.publish), all(&grant.subscribe)))
+        };
+        let (p, s) = (&["p", "q"][..], &["s", "b"][..]);
+        assert_eq!(scopes(p, s, "q"), Ok((true, false)));
+        assert_eq!(scopes(p, s, "s"), Ok((false, true)));
+        assert_eq!(scopes(p, &[], "p"), Ok((true, true)));
+        assert_eq!(scopes(&["b"], s, "b"), Ok((true, true)));
+        for wrong in ["", "x", "pq", "P"] {
+            assert!(matches!(scopes(p, s, wrong), Err(Denied::Wrong(_))), "{wrong}");
+        }
+        assert_eq!(*Access::default().anyone(), Grant::all());
+        assert_eq!(
+            Access { publish: vec!["p".into()], ..Access::default() }.anyone().publish,
+            Scope::Nothing
+        );
+    }
+
+    #[test]
+    fn a_token_is_in_one_of_two_places() {
+        let of = |target: &str, field: Option<&str>| {
             let request = field.into_iter().fold(Request::get(target), |request, field| {
                 request.header(http::header::AUTHORIZATION, field)
             });
             let head = request.body(()).unwrap().into_parts().0;
-            access.check(right, (&head).into()).err().map(|denied| Refusal::from(denied).status().as_u16())
+            let token = token((&head).into()).map(|token| token.map(Cow::into_owned));
+            token.map_err(|refusal| refusal.status().as_u16())
         };
-        assert_eq!(status(Right::Publish, "/", None), Some(401));
-        assert_eq!(status(Right::Publish, "/", Some("Bearer q")), None);
-        assert_eq!(status(Right::Publish, "/", Some("bearer  q ")), None);
-        assert_eq!(status(Right::Publish, "/", Some("Bearer s")), Some(403));
-        assert_eq!(status(Right::Publish, "/", Some("Bearer x")), Some(401));
-        assert_eq!(status(Right::Publish, "/", Some("Basic q")), Some(401));
-        assert_eq!(status(Right::Subscribe, "/?access_token=s", None), None);
-        assert_eq!(status(Right::Subscribe, "/?access_token=s", Some("Basic x")), None);
-        assert_eq!(status(Right::Subscribe, "/?access_token=s", Some("Bearer s")), Some(400));
-        let open = Access::default();
-        let head = Request::get("/").body(()).unwrap().into_parts().0;
-        assert!(open.check(Right::Publish, (&head).into()).is_ok());
+        let some = |token: &str| Ok(Some(token.to_owned()));
+        assert_eq!(of("/", None), Ok(None));
+        assert_eq!(of("/", Some("Bearer q")), some("q"));
+        assert_eq!(of("/", Some("bearer  q ")), some("q"));
+        assert_eq!(of("/", Some("Basic q")), Ok(None));
+        assert_eq!(of("/?access_token=s%2B", None), some("s+"));
+        assert_eq!(of("/?access_token=s", Some("Basic x")), some("s"));
+        assert_eq!(of("/?access_token=s", Some("Bearer s")), Err(400));
     }
 }

@@ -20,8 +20,8 @@ use uuid::Uuid;
 
 pub(crate) use self::poll_answer::{PollAnswer, uncached};
 use self::start::Since;
+use crate::access::authority::{Grant, Scope};
 use crate::access::origin;
-use crate::access::tokens::Right;
 use crate::dialect::format::PublishFormat;
 use crate::dialect::object::{self, Fields};
 use crate::dialect::question::{AtEnd, Question, Reading};
@@ -45,9 +45,11 @@ pub(crate) fn question(
     settings: &ServiceSettings,
     store: &Store,
     wants: Wants,
+    grant: &Grant,
 ) -> Result<(Question, PollAnswer), Refusal> {
     let (question, since) = poll(head, settings.golongpoll_most_seconds)?;
-    let (setting, after) = (settings.golongpoll_after_delivery, after_delivery(head, scheme, settings));
+    let after = after_delivery(head, scheme, settings, &grant.publish, &question.reading.channel);
+    let setting = settings.golongpoll_after_delivery;
     Ok((question, PollAnswer::new(store.clone(), since, wants, setting, after)))
 }
 
@@ -99,11 +101,14 @@ fn mistake(text: impl Into<std::borrow::Cow<'static, str>>) -> Refusal {
 
 /// What happens to the events that this client gets. Deleting is a write: it needs the right to publish, and a page of
 /// another site, which may send any GET, deletes nothing.
-fn after_delivery(head: Head<'_>, scheme: Scheme, settings: &ServiceSettings) -> AfterDelivery {
-    let may = || {
-        settings.access.check(Right::Publish, head).is_ok()
-            && origin::check_site(head, scheme, &settings.cors).is_ok()
-    };
+fn after_delivery(
+    head: Head<'_>,
+    scheme: Scheme,
+    settings: &ServiceSettings,
+    publishes: &Scope,
+    channel: &ChannelName,
+) -> AfterDelivery {
+    let may = || publishes.covers(channel) && origin::check_site(head, scheme, &settings.cors).is_ok();
     if settings.golongpoll_after_delivery == AfterDelivery::Delete && may() {
         AfterDelivery::Delete
     } else {

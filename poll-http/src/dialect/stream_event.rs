@@ -21,8 +21,17 @@ pub(crate) enum StreamEvent<B, C> {
     Ended(C),
     /// Last: the server drains.
     Draining(C),
+    /// Last: the reader's token has expired.
+    Unauthorized(C),
     /// Last: the next messages cannot be read, and the stream is aborted.
     Broken,
+}
+
+impl<B, C> StreamEvent<B, C> {
+    /// Whether it ends the stream for a reason other than its channels.
+    pub(crate) fn is_last(&self) -> bool {
+        matches!(self, Self::Draining(_) | Self::Unauthorized(_))
+    }
 }
 
 /// Whether more messages may follow.

@@ -1,4 +1,5 @@
-//! Long poll: answers when there are messages, when the channel ends, when the time is up, or when the server drains.
+//! Long poll: answers when there are messages, when the channel ends, when the time is up, when the token expires, or when
+//! the server drains.
 //!
 //! The position is resolved once, before the first read, and never moves while waiting: missed messages are counted from
 //! where the reader really was.
@@ -175,6 +176,7 @@ impl LongPoll {
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answer, Refusal>> {
         loop {
             ready!(self.poll_waiting(cx));
+            self.long_wait.check_expiry()?;
             match ready!(self.poll_look(cx)) {
                 Err(error) => return Poll::Ready(self.answer_without_read(error)),
                 Ok(Look::Held(pause)) => self.wait(Awaited::Time(pause))?,
@@ -331,7 +333,8 @@ impl LongPoll {
     }
 
     /// The answer if the archive could not be read in time: no messages, if the reader's position is known.
-    fn answer_without_read(&self, error: ReadError) -> Result<Answer, Refusal> {
+    fn answer_without_read(&mut self, error: ReadError) -> Result<Answer, Refusal> {
+        self.long_wait.check_expiry()?;
         let pinned = match (&error, self.pinned, self.question.reading.position) {
             (ReadError::Unreadable(_) | ReadError::Refused(_), ..) => None,
             (_, Some(pinned), _) => Some(pinned),

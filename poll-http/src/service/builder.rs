@@ -7,6 +7,7 @@ use poll_core::environment::Environment;
 use poll_core::{ChannelName, Published, Store};
 
 use crate::access::admission::Admission;
+use crate::access::authority::{Authorities, Authority};
 use crate::access::client::Proxies;
 use crate::message::refusal::Refusal;
 use crate::service::handle::Service;
@@ -40,6 +41,7 @@ pub struct Builder {
     ready: Ready,
     site: Site,
     check: Option<Check>,
+    authority: Option<Arc<dyn Authority>>,
     hooks: Vec<Hook>,
 }
 
@@ -55,6 +57,7 @@ impl Builder {
             ready: Arc::new(|| Ok(String::new())),
             site: Site::default(),
             check: None,
+            authority: None,
             hooks: Vec::new(),
         }
     }
@@ -94,6 +97,12 @@ impl Builder {
         Self { site, ..self }
     }
 
+    /// Who judges tokens, in place of the [static ones](ServiceSettings::access). It may be
+    /// [replaced](Service::replace_authority) while the service runs.
+    pub fn authority(self, authority: impl Authority) -> Self {
+        Self { authority: Some(Arc::new(authority)), ..self }
+    }
+
     /// The program's access check: called after tokens and limits, before anything is read, waited for or published. A
     /// refusal is written in the format of the dialect. Called on the worker's thread, so it must not block: authenticate
     /// users beforehand, and pass them on in the request's extensions.
@@ -118,7 +127,9 @@ impl Builder {
     /// Builds the service. A server with several threads makes one for each of them with [`Service::for_worker`].
     #[must_use]
     pub fn build(self) -> Service {
+        let authority = self.authority.unwrap_or_else(|| Arc::new(self.settings.access.clone()));
         let server = Server {
+            authorities: Authorities::new(authority),
             admission: Admission::new(self.settings.limits, self.store.memory().clone()),
             proxies: Proxies::new(self.settings.trusted_proxies.clone()),
             environment: self.environment.unwrap_or_else(|| self.store.environment().clone()),

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use http::Method;
 use poll_core::{Kind, OverBudget};
 
+use crate::access::authority::{Grant, Right};
+use crate::access::client::Client;
 use crate::access::origin;
-use crate::access::tokens::Right;
 use crate::message::connection_info::{ConnectionInfo, Unread};
 use crate::message::head::Head;
 use crate::message::outcome::Outcome;
 use crate::message::refusal::Refusal;
 use crate::message::request::{Content, Request};
 use crate::message::transfer_coding;
-use crate::service::admit::admit;
+use crate::service::admit::{self, Judged};
 use crate::service::answering::Answering;
 use crate::service::finish::Finish;
 use crate::service::parse;
@@ -78,15 +79,58 @@ impl Dispatcher {
         if let Some(reply) = resources::answer(worker, program, &target, head) {
             return Ok(Outcome::Now(reply));
         }
-        let client = admit(worker, head, right, connection, finish)?;
-        if publishes {
-            let posted = parse::publish(target, head)?;
-            return publish::answer(worker, &self.program, posted, head, content);
+        let client = admit::admit(worker, head, connection, finish)?;
+        let asked = Asked { target, action, right };
+        match admit::judge(worker, head, right, &client)? {
+            Judged::Granted(grant) => self.answer(asked, head, content, connection, client, grant),
+            Judged::After(fetched) => {
+                let (this, connection) = (self.clone(), connection.clone());
+                let (head, body) = (head.to_parts(), content.into_body());
+                Ok(Outcome::later(async move {
+                    fetched.await;
+                    let (head, content) = (Head::from(&head), Content::Body(body));
+                    match admit::judge(&this.worker, head, asked.right, &client)? {
+                        Judged::Granted(grant) => {
+                            this.answer(asked, head, content, &connection, client, grant)?
+                        }
+                        // The set that was just fetched does not have it either.
+                        Judged::After(_) => return Err(admit::unknown_key(&this.worker, &client)),
+                    }
+                    .finished()
+                    .await
+                }))
+            }
         }
-        let mut read = parse::read(worker, target, action, head, connection)?;
-        read.check(program, head)?;
+    }
+
+    /// Parses, checks and answers an admitted request.
+    fn answer(
+        &self,
+        asked: Asked,
+        head: Head<'_>,
+        content: Content<'_>,
+        connection: &ConnectionInfo,
+        client: Client,
+        grant: Arc<Grant>,
+    ) -> Result<Outcome, Refusal> {
+        let (worker, program) = (&self.worker, &*self.program);
+        let Asked { target, action, .. } = asked;
+        if action == Action::Post && target != Target::Events {
+            let posted = parse::publish(target, head)?;
+            return publish::answer(worker, &self.program, posted, head, content, grant);
+        }
+        let client = client.holding(&grant);
+        let mut read = parse::read(worker, target, action, head, connection, &grant)?;
+        read.check(program, head, &grant)?;
         read.answer(worker, client)
     }
+}
+
+/// What is asked of which resource.
+struct Asked {
+    target: Target,
+    action: Action,
+    right: Right,
 }
 
 /// The request's target and action.

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use http::header::{ALLOW, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Method, StatusCode};
 
-use crate::access::origin::Grant;
+use crate::access::origin::AllowedOrigin;
 use crate::message::body::{Body, Piece, Pieces};
 use crate::message::head::Head;
 use crate::message::refusal::Refusal;
@@ -20,7 +20,7 @@ use crate::worker::settings::ServiceSettings;
 pub(super) struct Finish {
     dialect: Dialect,
     wants: Wants,
-    grant: Option<Grant>,
+    origin: Option<AllowedOrigin>,
     /// The address whose rate the request was charged to.
     charged: Option<IpAddr>,
 }
@@ -32,7 +32,7 @@ impl Finish {
     pub(super) fn new(head: Head<'_>, settings: &ServiceSettings) -> Self {
         let wants = if *head.method() == Method::HEAD { Wants::HeadOnly } else { Wants::Body };
         let dialect = Dialect::of(head.path());
-        Self { dialect, wants, grant: settings.cors.grant(head), charged: None }
+        Self { dialect, wants, origin: settings.cors.grant(head), charged: None }
     }
 
     pub(super) fn charged(&mut self, address: IpAddr) {
@@ -44,8 +44,8 @@ impl Finish {
         let mut reply = respond::bare(StatusCode::NO_CONTENT);
         let headers = reply.headers_mut();
         headers.insert(ALLOW, HeaderValue::from_static(allow));
-        if let Some(grant) = &self.grant {
-            grant.answer_preflight(head, allow, headers);
+        if let Some(origin) = &self.origin {
+            origin.answer_preflight(head, allow, headers);
         }
         reply
     }
@@ -59,8 +59,8 @@ impl Finish {
         reply.made.get_or_insert_with(|| worker.now());
         // `Reply::sniffing` adds it: not twice.
         reply.remove(&[X_CONTENT_TYPE_OPTIONS]);
-        if let Some(grant) = self.grant.take() {
-            grant.add_to(reply.headers_mut());
+        if let Some(origin) = self.origin.take() {
+            origin.add_to(reply.headers_mut());
         }
         if self.wants == Wants::HeadOnly && reply.body.exact_length().is_none() {
             reply.body = Body::stream(Nothing);

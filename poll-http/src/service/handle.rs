@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::Extensions;
 use poll_core::{ChannelName, Publish, PublishError, Published, Store};
 
+use crate::access::authority::Authority;
 use crate::message::connection_info::ConnectionInfo;
 use crate::message::request::Request;
 use crate::service::answering::Answering;
@@ -62,6 +63,11 @@ impl Service {
     #[must_use]
     pub fn drain(&self) -> &Drain {
         self.0.worker.drain()
+    }
+
+    /// Replaces who judges tokens, for all workers. Requests that were admitted before keep what they were granted.
+    pub fn replace_authority(&self, authority: impl Authority) {
+        self.0.worker.authorities().replace(Arc::new(authority));
     }
 
     /// Answers one request. Whatever needs no waiting is done in the call, and its response is ready at the first poll.

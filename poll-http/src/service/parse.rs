@@ -2,6 +2,7 @@
 
 use poll_core::{ChannelName, IdempotencyKey, Publish};
 
+use crate::access::authority::Grant;
 use crate::access::client::Client;
 use crate::dialect::format::{PollFormat, PublishFormat};
 use crate::dialect::native::{self, Lines, PublishBody};
@@ -41,6 +42,7 @@ pub(super) fn read<'a>(
     action: Action,
     head: Head<'a>,
     connection: &ConnectionInfo,
+    grant: &Grant,
 ) -> Result<Read<'a>, Refusal> {
     let settings = worker.settings();
     let most = settings.max_channels_per_request;
@@ -60,8 +62,8 @@ pub(super) fn read<'a>(
             Asked::Several(question) => Read::LongList(long_poll::ListRequest { question, wants }),
         },
         Target::Events => {
-            let (question, format) =
-                golongpoll::question(head, connection.scheme(), settings, worker.store(), wants)?;
+            let (scheme, store) = (connection.scheme(), worker.store());
+            let (question, format) = golongpoll::question(head, scheme, settings, store, wants, grant)?;
             long_poll(question, format, wants)
         }
         Target::Chat => long_poll(chat::question(head)?, chat::PollAnswer, wants),
@@ -91,21 +93,21 @@ fn long_poll(question: Question, format: impl PollFormat + 'static, wants: Wants
 }
 
 impl Read<'_> {
-    /// Runs the program's check: on each of several channels by itself. Those that are refused are left out, unless all
-    /// are.
+    /// Checks what the token grants, then runs the program's check: on each of several channels by itself. Those that are
+    /// refused are left out, unless all are.
     ///
     /// # Errors
-    /// The program's refusal.
-    pub(super) fn check(&mut self, program: &Program, head: Head<'_>) -> Result<(), Refusal> {
+    /// 403 if the token does not grant it, or the program's refusal.
+    pub(super) fn check(&mut self, program: &Program, head: Head<'_>, grant: &Grant) -> Result<(), Refusal> {
         let ask = match self {
-            Self::ShortList(short) => return program.check_each(head, &mut short.question),
-            Self::LongList(long) => return program.check_each(head, &mut long.question),
+            Self::ShortList(short) => return program.check_each(head, grant, &mut short.question),
+            Self::LongList(long) => return program.check_each(head, grant, &mut long.question),
             Self::Short(short) => Ask::Read(&short.question.reading.channel),
             Self::Long(long) => Ask::Read(&long.question.reading.channel),
             Self::Stream(stream::Request { asked }) | Self::Push(push::Request { asked, .. }) => {
                 match asked {
                     Asked::One(asked) => Ask::Read(&asked.question.reading.channel),
-                    Asked::Several(asked) => return program.check_each(head, &mut asked.question),
+                    Asked::Several(asked) => return program.check_each(head, grant, &mut asked.question),
                 }
             }
             Self::Progress(progress) => {
@@ -114,7 +116,7 @@ impl Read<'_> {
             }
             Self::Message(message) => Ask::Read(&message.channel),
         };
-        program.check(head, ask)
+        program.check(Some(head), grant, ask)
     }
 
     /// Answers it, by its pattern.

@@ -1,7 +1,7 @@
 //! What the embedding program provides: its access check, its page, its health and metrics.
 //!
-//! The check runs after parsing and before anything is read, waited for or published. The service does not authenticate
-//! users: a program that needs to does so beforehand, or from the head.
+//! The check runs after parsing and before anything is read, waited for or published, and behind that of the token's grant.
+//! A program that authenticates users by other means than tokens does so beforehand, or from the head.
 
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use http::StatusCode;
 use http::request::Parts;
 use poll_core::ChannelName;
 
+use crate::access::authority::{self, Grant, Scope};
 use crate::dialect::question::ListQuestion;
 use crate::message::head::Head;
 use crate::message::refusal::Refusal;
@@ -29,6 +30,13 @@ impl<'a> Ask<'a> {
     pub fn channel(self) -> &'a ChannelName {
         match self {
             Self::Publish(channel) | Self::Read(channel) => channel,
+        }
+    }
+
+    fn is_granted(self, grant: &Grant) -> bool {
+        match self {
+            Self::Publish(channel) => grant.publish.covers(channel),
+            Self::Read(channel) => grant.subscribe.covers(channel),
         }
     }
 }
@@ -56,22 +64,39 @@ pub(super) struct Program {
 }
 
 impl Program {
-    /// Runs the program's check. Every request that reads or publishes passes through here, in every dialect.
+    /// Checks a request's grant, then runs the program's check. Every request that reads or publishes passes through here,
+    /// in every dialect. The head may be left out if there is [nothing to keep it for](Self::keep_head).
     ///
     /// # Errors
-    /// The program's refusal.
-    pub(super) fn check(&self, head: Head<'_>, ask: Ask<'_>) -> Result<(), Refusal> {
+    /// 403 without the right on this channel, or the program's refusal.
+    pub(super) fn check(&self, head: Option<Head<'_>>, grant: &Grant, ask: Ask<'_>) -> Result<(), Refusal> {
         tracing::debug!(?ask, "asked");
-        self.check.as_ref().map_or(Ok(()), |check| head.with_parts(|head| check(head, ask)))
+        if !ask.is_granted(grant) {
+            return Err(authority::insufficient());
+        }
+        let (Some(check), Some(head)) = (&self.check, head) else { return Ok(()) };
+        head.with_parts(|head| check(head, ask))
     }
 
-    /// Runs the program's check on each of several channels. Those for which the client has no right are refused by name.
+    /// The same for each of several channels. Those for which the client has no right are refused by name.
     ///
     /// # Errors
-    /// The program's refusal: of the last channel that was left, or for another reason than the client's rights.
-    pub(super) fn check_each(&self, head: Head<'_>, question: &mut ListQuestion) -> Result<(), Refusal> {
+    /// Of the last channel that was left, or for another reason than the client's rights.
+    pub(super) fn check_each(
+        &self,
+        head: Head<'_>,
+        grant: &Grant,
+        question: &mut ListQuestion,
+    ) -> Result<(), Refusal> {
         let asks = |channel| tracing::debug!(ask = ?Ask::Read(channel), "asked");
         question.channels.iter().for_each(asks);
+        if grant.subscribe != Scope::All {
+            let ListQuestion { channels, refused, .. } = question;
+            refused.extend(channels.extract_if(.., |channel| !grant.subscribe.covers(channel)));
+            if channels.is_empty() {
+                return Err(authority::insufficient());
+            }
+        }
         let Some(check) = &self.check else { return Ok(()) };
         let mut denied = None;
         head.with_parts(|head| {

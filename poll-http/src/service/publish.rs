@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 
+use crate::access::authority::Grant;
 use crate::message::body_charge::BodyCharge;
 use crate::message::head::Head;
 use crate::message::outcome::Outcome;
@@ -21,13 +22,14 @@ const PIECE: usize = 64 * 1024;
 /// Publishes a request's content, as far as possible without waiting.
 ///
 /// # Errors
-/// 413 if the content is too large, 400 if it is malformed, the program's refusal, and those of a publish.
+/// 413 if the content is too large, 400 if it is malformed, 403 if the token does not grant it, the program's refusal, and those of a publish.
 pub(super) fn answer(
     worker: &Worker,
     program: &Arc<Program>,
     mut posted: Posted,
     head: Head<'_>,
     content: Content<'_>,
+    grant: Arc<Grant>,
 ) -> Result<Outcome, Refusal> {
     let most = posted.most_bytes(worker.settings());
     if let Some(content) = content.whole() {
@@ -35,7 +37,7 @@ pub(super) fn answer(
             return Err(Refusal::too_large("the content", most));
         }
         budget::charge(cost::JSON_BYTE * content.len() as u64);
-        let check = |ask: Ask<'_>| program.check(head, ask);
+        let check = |ask: Ask<'_>| program.check(Some(head), &grant, ask);
         return publish(worker, posted, content, None, check);
     }
     let body = content.into_body();
@@ -45,7 +47,7 @@ pub(super) fn answer(
         let (content, body_charge) =
             read_body::read(body, bounds, worker.store().memory(), worker.timers()).await?;
         read_lines(&mut posted, content.as_ref()).await?;
-        let check = |ask: Ask<'_>| head.map_or(Ok(()), |head| program.check(Head::from(&*head), ask));
+        let check = |ask: Ask<'_>| program.check(head.as_deref().map(Head::from), &grant, ask);
         let outcome = publish(&worker, posted, content.as_ref(), Some(body_charge), check)?;
         drop(content);
         outcome.finished().await

@@ -73,10 +73,10 @@ impl ChannelReader {
             wait: worker.wait_on(&channel, &at),
             waiting: Waiting::No,
             channel,
-            client,
             at,
             reading: None,
-            schedule: Schedule::new(worker),
+            schedule: Schedule::new(worker, &client),
+            client,
             progress: Progress::Behind,
         }
     }
@@ -93,6 +93,10 @@ impl ChannelReader {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
         if self.progress == Progress::Ended {
             return Poll::Ready(None);
+        }
+        // Also one that never catches up.
+        if self.schedule.is_expired() {
+            return Poll::Ready(self.due(self.at.cursor().unwrap_or(Cursor::ZERO)));
         }
         loop {
             // A reader that waits has nothing to read until it is woken.
@@ -236,7 +240,7 @@ impl ChannelReader {
     /// The event that is due by time; sets the timer if there is none.
     fn due(&mut self, next: Cursor) -> Option<Event> {
         let event = self.schedule.due(|| next)?;
-        if matches!(event, StreamEvent::Draining(_)) {
+        if event.is_last() {
             self.progress = Progress::Ended;
         }
         Some(event)

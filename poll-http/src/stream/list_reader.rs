@@ -76,11 +76,11 @@ impl ListReader {
     ) -> Self {
         Self {
             standing,
-            client,
             places,
             reading: None,
             wait: ListWait::default(),
-            schedule: Schedule::new(worker),
+            schedule: Schedule::new(worker, &client),
+            client,
             progress: Progress::New,
             found: None,
             own: None,
@@ -110,6 +110,10 @@ impl ListReader {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
         if self.progress == Progress::Ended {
             return Poll::Ready(None);
+        }
+        // Also one that never catches up.
+        if self.schedule.is_expired() {
+            return Poll::Ready(self.due());
         }
         loop {
             if let Some(event) = self.take_found() {
@@ -236,7 +240,7 @@ impl ListReader {
     fn due(&mut self) -> Option<Event> {
         let Self { schedule, standing, places, .. } = self;
         let event = schedule.due(|| standing.token(places.iter().map(Place::token)))?;
-        if matches!(event, StreamEvent::Draining(_)) {
+        if event.is_last() {
             self.progress = Progress::Ended;
         }
         Some(event)

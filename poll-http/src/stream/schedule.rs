@@ -1,5 +1,5 @@
 //! What an open response has to say by time rather than by messages: heartbeats, the store's stalls, and its end in a
-//! drain. The same for every reader that stays.
+//! drain or with its token. The same for every reader that stays.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -8,6 +8,7 @@ use std::time::Duration;
 use poll_core::JournalError;
 use tokio::time::Instant;
 
+use crate::access::client::Client;
 use crate::dialect::stream_event::StreamEvent;
 use crate::worker::Worker;
 use crate::worker::drain::WaitDraining;
@@ -22,6 +23,8 @@ pub(crate) struct Schedule {
     heartbeat_due: Instant,
     /// When this stream has to end, once the server drains.
     drain_due: Option<Instant>,
+    /// When its token expires.
+    expires: Option<Instant>,
     /// What its stream says of the store.
     told: Intake,
 }
@@ -35,8 +38,9 @@ pub(crate) struct ArchiveRead<V> {
 }
 
 impl Schedule {
-    pub(crate) fn new(worker: &Worker) -> Self {
+    pub(crate) fn new(worker: &Worker, client: &Client) -> Self {
         Self {
+            expires: client.expiry.left(|| worker.now()).map(|left| Instant::now() + left),
             timer: worker.timers().timer(),
             heartbeat_due: Instant::now() + worker.settings().heartbeat,
             drain_due: None,
@@ -60,6 +64,11 @@ impl Schedule {
         self.heartbeat_due = at + self.worker.settings().heartbeat;
     }
 
+    /// Whether the reader's token has expired: then nothing more may be read.
+    pub(crate) fn is_expired(&self) -> bool {
+        self.expires.is_some_and(|expires| expires <= Instant::now())
+    }
+
     /// Whether the reader has heard of a drain.
     pub(crate) fn is_draining(&self) -> bool {
         self.drain_due.is_some()
@@ -81,8 +90,12 @@ impl Schedule {
         self.timer.poll(cx)
     }
 
-    /// The event that is due by time, for a reader at `cursor`; sets the timer if there is none. A drain's is the last.
+    /// The event that is due by time, for a reader at `cursor`; sets the timer if there is none. Its token's and a drain's
+    /// [are the last](StreamEvent::is_last).
     pub(crate) fn due<B, C>(&mut self, cursor: impl FnOnce() -> C) -> Option<StreamEvent<B, C>> {
+        if self.is_expired() {
+            return Some(StreamEvent::Unauthorized(cursor()));
+        }
         let now = Instant::now();
         if let Some(left) = self.worker.random_drain_delay() {
             let due = *self.drain_due.get_or_insert(now + left);
@@ -103,7 +116,8 @@ impl Schedule {
             self.heartbeat_due = now + self.worker.settings().heartbeat.max(Duration::from_millis(1));
             return Some(StreamEvent::Idle(cursor()));
         }
-        self.timer.set(self.drain_due.map_or(self.heartbeat_due, |due| due.min(self.heartbeat_due)));
+        let ends = [self.drain_due, self.expires].into_iter().flatten();
+        self.timer.set(ends.fold(self.heartbeat_due, Instant::min));
         None
     }
 }

@@ -33,7 +33,7 @@ pub struct ServiceSettings {
     pub max_channels_per_request: MaxChannels,
     /// Limits on waiting requests and on request rates.
     pub limits: Limits,
-    /// Tokens for publishing and reading.
+    /// Static tokens for publishing and reading, unless there is an [`Authority`](crate::Builder::authority).
     pub access: Access,
     /// Proxies whose forwarding fields are believed. None.
     pub trusted_proxies: Vec<IpNet>,

@@ -11,6 +11,7 @@ use poll_core::environment::Environment;
 use poll_core::{ChannelList, ChannelName, Lane, Pinned, Published, Store, Timestamp, Wait};
 
 use crate::access::admission::Admission;
+use crate::access::authority::Authorities;
 use crate::access::client::Proxies;
 use crate::worker::drain::{Drain, Phase};
 use crate::worker::intake::IntakeWatch;
@@ -53,6 +54,7 @@ pub(crate) struct Server {
     pub(crate) drain: Drain,
     pub(crate) metrics: Metrics,
     pub(crate) admission: Admission,
+    pub(crate) authorities: Authorities,
     pub(crate) proxies: Proxies,
     pub(crate) hooks: Vec<Hook>,
     /// How many demonstration jobs are running.
@@ -89,6 +91,11 @@ impl Worker {
 
     pub(crate) fn admission(&self) -> &Admission {
         &self.0.server.admission
+    }
+
+    /// Who judges tokens.
+    pub(crate) fn authorities(&self) -> &Authorities {
+        &self.0.server.authorities
     }
 
     pub(crate) fn drain(&self) -> &Drain {

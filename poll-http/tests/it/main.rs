@@ -16,6 +16,7 @@ mod doors;
 mod examples;
 mod golongpoll;
 mod golongpoll_time;
+mod grants;
 mod heads;
 mod held_journal;
 mod http2_requests;

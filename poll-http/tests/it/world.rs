@@ -15,8 +15,8 @@ use poll_core::environment::Environment;
 use poll_core::journal::MemoryJournal;
 use poll_core::{ChannelName, Kind, Memory, Payload, Publish, Retention, Store, Timestamp};
 use poll_http::{
-    Ask, Builder, ConnectionError, ConnectionSettings, Drain, Metrics, Refusal, Service, ServiceSettings,
-    serve,
+    Ask, Authority, Builder, ConnectionError, ConnectionSettings, Drain, Metrics, Refusal, Service,
+    ServiceSettings, serve,
 };
 use prometheus_client::registry::Registry;
 use serde_json::Value;
@@ -87,6 +87,12 @@ impl World {
     ) -> Self {
         let store = Store::in_memory(Retention::default());
         Self::build_with(ServiceSettings::default(), store, Time::begun(), |builder| builder.check(check))
+    }
+
+    /// A server whose tokens somebody else judges.
+    pub(crate) fn judged(settings: ServiceSettings, authority: impl Authority) -> Self {
+        let store = Store::in_memory(Retention::default());
+        Self::build_with(settings, store, Time::begun(), |builder| builder.authority(authority))
     }
 
     fn build(settings: ServiceSettings, store: Store, time: Arc<Time>) -> Self {

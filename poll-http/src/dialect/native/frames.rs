@@ -54,6 +54,7 @@ pub(crate) fn notice<B, C: Display>(framing: Framing, event: &StreamEvent<B, C>)
         StreamEvent::Resumed(cursor) => intake(framing, "resumed", cursor),
         StreamEvent::Ended(cursor) => closed(framing, "ended", cursor),
         StreamEvent::Draining(cursor) => closed(framing, "draining", cursor),
+        StreamEvent::Unauthorized(cursor) => closed(framing, "unauthorized", cursor),
     })
 }
 

@@ -109,6 +109,7 @@ impl ListPoll {
     fn poll_view_to_give(&mut self, cx: &mut Context<'_>) -> Poll<Result<(ListView, Timestamp), Refusal>> {
         loop {
             ready!(self.poll_waiting(cx));
+            self.long_wait.check_expiry()?;
             let (view, now) = match ready!(self.poll_view(cx)) {
                 Ok(seen) => seen,
                 Err(error) => return Poll::Ready(self.view_without_read(error)),
@@ -200,6 +201,7 @@ impl ListPoll {
 
     /// What to answer if the archive could not be read in time: no messages, if the reader's positions are known.
     fn view_without_read(&mut self, error: ReadError) -> Result<(ListView, Timestamp), Refusal> {
+        self.long_wait.check_expiry()?;
         if matches!(error, ReadError::Unreadable(_) | ReadError::Refused(_)) {
             return Err(error.into());
         }

@@ -1,4 +1,4 @@
-//! The waiting of a long poll, whatever it reads: its permit, the end of its time, and its part in a drain.
+//! The waiting of a long poll, whatever it reads: its permit, the end of its time or of its token, and its part in a drain.
 //!
 //! Without guards, which would hold the same fields again for each waiter: the poll itself [releases](LongWait::release)
 //! what is held here, as it does its registrations.
@@ -10,6 +10,7 @@ use poll_core::Timestamp;
 use tokio::time::Instant;
 
 use crate::access::admission::{Channels, Names};
+use crate::access::authority;
 use crate::access::client::Client;
 use crate::message::refusal::Refusal;
 use crate::message::reply::{Reply, Wants};
@@ -22,13 +23,23 @@ pub(crate) struct LongWait {
     pub(crate) worker: Worker,
     pub(crate) client: Client,
     wants: Wants,
+    /// To the end of the poll, or of its token if that is earlier.
     wait: Duration,
+    end: End,
     /// The end of the wait, once one is needed.
     until: Option<Instant>,
     timer: Timer,
     /// Its permit to wait.
     permit: Option<Names>,
     phase: Phase,
+}
+
+/// What comes at the end of the wait.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Timeout,
+    /// The token has expired.
+    Expiry,
 }
 
 /// Whether a draining server has already shortened the wait.
@@ -42,7 +53,9 @@ impl LongWait {
     /// To wait for `wait`.
     pub(crate) fn new(worker: Worker, client: Client, wait: Duration, wants: Wants) -> Self {
         let timer = worker.timers().timer();
-        Self { worker, client, wants, wait, until: None, timer, permit: None, phase: Phase::Serving }
+        let expires_in = client.expiry.left(|| worker.now()).filter(|left| *left < wait);
+        let (wait, end) = expires_in.map_or((wait, End::Timeout), |left| (left, End::Expiry));
+        Self { worker, client, wants, wait, end, until: None, timer, permit: None, phase: Phase::Serving }
     }
 
     /// When the wait ends.
@@ -53,6 +66,14 @@ impl LongWait {
     /// Whether the time is up.
     pub(crate) fn is_over(&mut self) -> bool {
         self.until() <= Instant::now()
+    }
+
+    /// Ends a wait whose token has expired: nothing is read after that.
+    ///
+    /// # Errors
+    /// 401 if it has.
+    pub(crate) fn check_expiry(&mut self) -> Result<(), Refusal> {
+        if self.end == End::Expiry && self.is_over() { Err(authority::expired()) } else { Ok(()) }
     }
 
     /// Starts to wait: to the end, or for a shorter `pause`.
@@ -66,8 +87,10 @@ impl LongWait {
             && let Some(left) = self.worker.random_drain_delay()
         {
             self.phase = Phase::Draining;
-            until = until.min(Instant::now() + left);
-            self.until = Some(until);
+            if Instant::now() + left < until {
+                until = Instant::now() + left;
+                (self.until, self.end) = (Some(until), End::Timeout);
+            }
         }
         self.timer.set(pause.map_or(until, |pause| Instant::now() + pause));
         Ok(())
