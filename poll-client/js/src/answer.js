@@ -29,4 +29,5 @@ export function itemOfLine(line, [only]) {
   const { type, channel = only, missed } = line;
   if (type === 'update') return message(line, line.message, channel);
   if (type === 'reset') return missed ? { type: 'missed', channel, missed } : { type, channel };
+  if (type === 'stalled' || type === 'resumed') return { type };
 }

@@ -1,36 +1,24 @@
 // The client: what a program sees. It puts the parts together and keeps their states.
 
 import { Audience } from './audience.js';
-import { Connection, PATTERNS } from './connection.js';
-import { Credential } from './credential.js';
-import { Delivery } from './delivery.js';
+import { connectionOf } from './connection.js';
+import { credentialOf } from './credential.js';
+import { deliveryFor } from './delivery.js';
 import { PollError } from './failure.js';
 import { Job } from './job.js';
-import { Position } from './position.js';
+import { addressOf, expectOne, settingsOf } from './options.js';
+import { positionAt } from './position.js';
 import { post } from './publish.js';
-import { Requests } from './requests.js';
+import { requestsTo } from './requests.js';
 import { retrying } from './retrying.js';
 import { watch } from './signals.js';
 import { STATES } from './states.js';
 import { surroundings } from './surroundings.js';
-import { Tabs } from './tabs.js';
+import { shareTabs } from './tabs.js';
 
-// Each with the reason for its value.
-const DEFAULTS = {
-  channel: 'default',
-  pattern: 'auto',
-  // As a poll without a position: what is retained, then what comes.
-  from: 'oldest',
-  // The server's default wait; it answers a second before.
-  timeout: 30_000,
-  interval: 5000,
-  // The server's default; a stream that is silent for one and a half of these is given up.
-  heartbeat: 15_000,
-  retryDelay: 1000,
-  maxRetries: Infinity,
-  hidden: 'continue',
-  share: true,
-};
+const EVENTS = [
+  'message', 'error', 'connected', 'disconnected', 'missed', 'reset', 'stalled', 'resumed', 'ended', 'fallback', 'state',
+];
 
 export class PollClient {
   /** One of the states of `STATES`. */
@@ -42,17 +30,13 @@ export class PollClient {
   #stop;
   #position;
 
-  constructor(url, options = {}) {
-    const settings = { ...DEFAULTS };
-    for (const name in options) if (options[name] !== undefined) settings[name] = options[name];
-    this.#settings = settings;
-    const { fetch, EventSource, pattern, headers } = settings;
-    this.#place = surroundings({ ...(fetch && { fetch }), ...(EventSource && { EventSource }), ...settings.surroundings });
-    this.channels = [...new Set([settings.channel].flat())].sort();
-    if (pattern !== 'auto' && !PATTERNS[pattern]) throw new TypeError(`no pattern ${pattern}`);
-    if (pattern === 'sse' && headers) throw new TypeError('EventSource sends no headers');
-    const credential = new Credential(settings.token, this.#place);
-    this.#requests = new Requests(url, { place: this.#place, settings, channels: this.channels, credential });
+  /** The third is what tests replace of the surroundings. */
+  constructor(url, options = {}, given = {}) {
+    const settings = (this.#settings = settingsOf(options));
+    const { channel, token } = settings;
+    const place = (this.#place = { ...surroundings(settings), ...given });
+    const channels = (this.channels = [...new Set([channel].flat())].sort());
+    this.#requests = requestsTo(addressOf(url, place.location), { place, settings, channels, credential: credentialOf(token, place) });
   }
 
   /** Takes the event if the row of the state names it; says whether it did. */
@@ -67,6 +51,7 @@ export class PollClient {
 
   /** Listens; gives a function that ends it. */
   on(event, listener) {
+    expectOne('event', event, EVENTS);
     return this.#audience.on(event, listener);
   }
 
@@ -106,13 +91,8 @@ export class PollClient {
 
   /** A job by its name. */
   job(name) {
-    const client = new PollClient(this.#requests.base, {
-      ...this.#settings,
-      channel: `progress/${name}`,
-      from: 'oldest',
-      keep: undefined,
-      getState: undefined,
-    });
+    const own = { channel: `progress/${name}`, from: 'oldest', keep: undefined, getState: undefined };
+    const client = new PollClient(this.#requests.base, { ...this.#settings, ...own }, this.#place);
     return new Job(name, client, this.#shared);
   }
 
@@ -142,22 +122,21 @@ export class PollClient {
   async #run(signal, go) {
     const parts = { ...this.#shared, signal, go, audience: this.#audience, position: (this.#position ??= this.#remembered()) };
     const { place, settings } = parts;
-    parts.delivery = new Delivery(parts);
+    parts.delivery = deliveryFor(parts);
     let tabs;
     let queue = Promise.resolve();
     // One batch after the other, whoever gives it.
     parts.sink = (items, cursor) =>
       (queue = queue.catch(() => {}).then(() => (tabs ?? parts.delivery).take(items, cursor)));
-    const connection = (parts.connection = new Connection(parts));
+    const connection = (parts.connection = connectionOf(parts));
     parts.name = await this.#sharedName(parts);
-    if (parts.name) tabs = new Tabs(parts);
-    watch(place, signal, (told) => {
-      const isShown = told === 'visible';
-      if (settings.hidden === 'pause' && (isShown || told === 'hidden')) (tabs ?? connection).hold(!isShown);
-      if (told === 'freeze') tabs?.stepDown();
-      if (told === 'offline') connection.interrupt(told);
-      else if (told === 'online' || told === 'slept') connection.interrupt('woken');
-      else if (told !== 'hidden') connection.check();
+    if (parts.name) tabs = shareTabs(parts);
+    watch(place, signal, (type, isHidden) => {
+      if (settings.hidden === 'pause') (tabs ?? connection).hold(isHidden);
+      if (type === 'freeze') tabs?.stepDown();
+      if (type === 'offline') connection.interrupt(type);
+      else if (type === 'online') connection.interrupt('woken');
+      else connection.check();
     }).catch(() => {});
     if (tabs) return tabs.run(signal);
     go('lead');
@@ -168,7 +147,7 @@ export class PollClient {
     const { from, keep } = this.#settings;
     const storage = typeof keep === 'string' ? this.#place.storage(keep) : keep;
     const cursor = from === 'oldest' || from === 'now' ? undefined : from;
-    return new Position(cursor, storage, `poll ${this.#requests.base} ${this.channels.join(' ')}`);
+    return positionAt(cursor, storage, `poll ${this.#requests.base} ${this.channels.join(' ')}`);
   }
 
   /** What tabs that share a connection have in common, as a name; undefined where they cannot, or are not to. */

@@ -7,57 +7,49 @@ import { PollError } from './failure.js';
 // Milliseconds before its end at which a token is renewed.
 const EARLY = 10_000;
 
-export class Credential {
-  #given;
-  #place;
-  #pending;
-  #renewAt = Infinity;
-  token;
-
-  constructor(given, place) {
-    this.#given = given;
-    this.#place = place;
-    if (!this.isRenewable) this.token = given;
-  }
-
-  get isRenewable() {
-    return typeof this.#given === 'function';
-  }
-
-  async get() {
-    if (this.isRenewable && (this.token === undefined || this.#place.now() >= this.#renewAt)) await this.#renew();
-    return this.token;
-  }
-
-  /** The server refused this token. One that came meanwhile is not thrown away. */
-  reject(token) {
-    if (this.token === token) this.token = undefined;
-  }
+/** A credential from what the program gave: a token, or a function that gives one. */
+export function credentialOf(given, place) {
+  const isRenewable = typeof given === 'function';
+  let token = isRenewable ? undefined : given;
+  let renewAt = Infinity;
+  let pending;
 
   // Requests that need it at the same time share one renewal.
-  #renew() {
-    this.#pending ??= (async () => {
-      try {
-        const token = await this.#given();
-        const end = claims(token)?.exp * 1000 - EARLY;
-        // A new token that seems to be over already: this clock is wrong, and only a 401 can tell.
-        this.#renewAt = end > this.#place.now() ? end : Infinity;
-        this.token = token;
-      } catch (error) {
-        throw new PollError('token', `no token: ${error?.message}`, { cause: error });
-      } finally {
-        this.#pending = undefined;
-      }
-    })();
-    return this.#pending;
+  async function renew() {
+    try {
+      const fresh = await given();
+      const end = claims(fresh)?.exp * 1000 - EARLY;
+      // A new token that seems to be over already: this clock is wrong, and only a 401 can tell.
+      renewAt = end > place.now() ? end : Infinity;
+      token = fresh;
+    } catch (error) {
+      throw new PollError('token', `no token: ${error?.message}`, { cause: error });
+    } finally {
+      pending = undefined;
+    }
   }
 
-  /** Whose token it is, the same for each one that a user gets: a JWT without its times and id. */
-  async identity() {
-    const token = await this.get();
-    const { exp, iat, nbf, jti, ...whose } = claims(token) ?? { token };
-    return whose;
+  async function get() {
+    if (isRenewable && (token === undefined || place.now() >= renewAt)) await (pending ??= renew());
+    return token;
   }
+
+  return {
+    isRenewable,
+    get,
+
+    /** The server refused this token, or the last one. One that came meanwhile is not thrown away. */
+    reject(refused = token) {
+      if (token === refused && isRenewable) token = undefined;
+    },
+
+    /** Whose token it is, the same for each one that a user gets: a JWT without its times and id. */
+    async identity() {
+      const held = await get();
+      const { exp, iat, nbf, jti, ...whose } = claims(held) ?? { token: held };
+      return whose;
+    },
+  };
 }
 
 function claims(token) {

@@ -4,59 +4,48 @@
 
 import { retrying } from './retrying.js';
 
-export class Delivery {
-  isConnected = false;
-
-  constructor(parts) {
-    Object.assign(this, parts);
+/** Delivers for a client: `take` what came, `error` for what went wrong elsewhere. */
+export function deliveryFor({ audience, place, position, settings, signal }) {
+  /** A failure that no listener is told of is at least seen. */
+  function error(what) {
+    if (audience.hears('error')) audience.emit('error', what);
+    else console.warn(`poll: ${what.message}`);
   }
 
-  /** Delivers items and moves the position to the cursor behind them. */
-  async take(items, cursor) {
-    const { position, signal } = this;
-    for (const item of items) {
-      if (signal.aborted) throw signal.reason;
-      await this.#deliver(item);
-    }
-    if (!cursor || (cursor === position.cursor && !items.length)) return;
-    position.cursor = cursor;
-    position.save();
-  }
-
-  async #deliver(item) {
-    const { audience, position, signal } = this;
+  async function deliver(item) {
     const { type, ...said } = item;
-    if (type.endsWith('connected')) this.isConnected = type === 'connected';
-    switch (type) {
-      case 'message':
-        if (!position.isNew(said)) return;
-        if (!(await audience.hand(said)) && signal.aborted) throw signal.reason;
-        position.passed(said);
-        // Half a batch is a position, too.
-        if (signal.aborted) position.save();
-        return;
-      case 'missed':
-      case 'reset':
-        position.forget(said.channel);
-        audience.emit(type, said);
-        return this.#reload(item);
-      case 'error':
-        return this.error(said.error);
-      default:
-        audience.emit(type, said);
+    if (type.endsWith('connected')) delivery.isConnected = type === 'connected';
+    if (type === 'error') return error(said.error);
+    if (type === 'message') {
+      if (!position.isNew(said)) return;
+      if (!(await audience.hand(said)) && signal.aborted) throw signal.reason;
+      position.passed(said);
+      // Half a batch is a position, too.
+      if (signal.aborted) position.save();
+      return;
     }
+    audience.emit(type, said);
+    if (type !== 'missed' && type !== 'reset') return;
+    position.forget(said.channel);
+    // Messages describe changes; when some are gone, the state they led to has to come from elsewhere first.
+    const { getState } = settings;
+    if (getState) await retrying({ place, settings }, signal, () => getState(item), error);
   }
 
-  /** A failure that nobody listens for is at least seen. */
-  error(error) {
-    if (this.audience.hears('error')) this.audience.emit('error', error);
-    else console.warn(`poll: ${error.message}`);
-  }
+  const delivery = {
+    isConnected: false,
+    error,
 
-  // Messages describe changes; when some are gone, the state they led to has to come from elsewhere first.
-  async #reload(gap) {
-    const { getState } = this.settings;
-    if (!getState) return;
-    await retrying(this, this.signal, () => getState(gap), (error) => this.error(error));
-  }
+    /** Delivers items and moves the position to the cursor behind them. */
+    async take(items, cursor) {
+      for (const item of items) {
+        if (signal.aborted) throw signal.reason;
+        await deliver(item);
+      }
+      if (!cursor || (cursor === position.cursor && !items.length)) return;
+      position.cursor = cursor;
+      position.save();
+    },
+  };
+  return delivery;
 }

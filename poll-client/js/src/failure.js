@@ -17,6 +17,8 @@ export class PollError extends Error {
   }
 }
 
+export const late = (kind) => new PollError(kind, 'no answer in time');
+
 // Statuses of 4xx that say nothing about the request itself, so that the same request may succeed later.
 const PASSING = [408, 425, 429];
 

@@ -3,7 +3,7 @@
 // A fall counts only once the lower pattern was answered: while nothing gets through at all, the network is to blame
 // and not the pattern. Pure: told of what happened, it says which pattern comes next.
 
-export const RUNGS = ['stream', 'longpoll', 'shortpoll'];
+const RUNGS = ['stream', 'longpoll', 'shortpoll'];
 
 // Weights of what goes wrong; three are a fall. A proxy that holds a stream back does so every time.
 const STRIKES = { buffered: 3, unsupported: 3, malformed: 3, silent: 2, cut: 1.5, timeout: 1.5, stuck: 1.5 };
@@ -12,67 +12,64 @@ const LIMIT = 3;
 const LATER = 60_000;
 const LATEST = 600_000;
 
-export class Ladder {
-  #place;
-  #rung = 0;
-  #strikes = 0;
-  #falls = 0;
-  #tryAt = Infinity;
-  #probe;
+/** The pattern that is wanted, as long as it can be used. */
+export function ladderFor(wanted, place) {
+  let rung = 0;
+  let strikes = 0;
+  let falls = 0;
+  let tryAt = Infinity;
+  /** A fall that is not confirmed yet: from which rung, and why. */
+  let probe;
+  const isAuto = wanted === 'auto';
 
-  constructor(pattern, place) {
-    this.isAuto = pattern === 'auto';
-    this.fixed = pattern;
-    this.#place = place;
-  }
+  return {
+    isAuto,
 
-  get pattern() {
-    return this.isAuto ? RUNGS[this.#rung] : this.fixed;
-  }
+    get pattern() {
+      return isAuto ? RUNGS[rung] : wanted;
+    },
 
-  /** The connection failed; says whether a lower pattern is to be tried at once. */
-  fell({ kind, status }, wasOpen) {
-    if (!this.isAuto || status < 500 || status === 503) return false;
-    if (this.#probe && !wasOpen) {
-      // The lower pattern is not answered either.
-      this.#rung = this.#probe.rung;
-      this.#probe = undefined;
-      this.#strikes = 0;
-      return false;
-    }
-    this.#strikes += STRIKES[kind] ?? (wasOpen ? 0 : 1);
-    if (this.#strikes < LIMIT || this.#rung === RUNGS.length - 1) return false;
-    this.#probe = { rung: this.#rung, reason: kind };
-    this.#rung += 1;
-    this.#strikes = 0;
-    return true;
-  }
+    /** The connection failed; says whether a lower pattern is to be tried at once. */
+    fell({ kind, status }, wasOpen) {
+      if (!isAuto || status < 500 || status === 503) return false;
+      if (probe && !wasOpen) {
+        // The lower pattern is not answered either.
+        rung = probe.rung;
+        probe = undefined;
+        strikes = 0;
+        return false;
+      }
+      strikes += STRIKES[kind] ?? (wasOpen ? 0 : 1);
+      if (strikes < LIMIT || rung === RUNGS.length - 1) return false;
+      probe = { rung, reason: kind };
+      rung += 1;
+      strikes = 0;
+      return true;
+    },
 
-  /** The pattern is answered; gives the fall that this confirms. */
-  opened() {
-    const probe = this.#probe;
-    this.#probe = undefined;
-    if (probe) {
-      this.#falls += 1;
-      const later = Math.min(LATEST, LATER * 2 ** (this.#falls - 1));
-      this.#tryAt = this.#place.now() + later;
-    }
-    return probe && { from: RUNGS[probe.rung], to: this.pattern, reason: probe.reason };
-  }
+    /** The pattern is answered; gives the fall that this confirms. */
+    opened() {
+      if (!probe) return undefined;
+      const fall = { from: RUNGS[probe.rung], to: RUNGS[rung], reason: probe.reason };
+      probe = undefined;
+      tryAt = place.now() + Math.min(LATEST, LATER * 2 ** falls);
+      falls += 1;
+      return fall;
+    },
 
-  /** The pattern does what it should. */
-  well() {
-    this.#strikes = 0;
-    if (this.#rung === 0) this.#falls = 0;
-  }
+    /** The pattern does what it should. */
+    well() {
+      strikes = 0;
+      if (!rung) falls = 0;
+    },
 
-  get isTimeToClimb() {
-    return this.#rung > 0 && this.#place.now() >= this.#tryAt;
-  }
+    get isTimeToClimb() {
+      return rung > 0 && place.now() >= tryAt;
+    },
 
-  climb() {
-    this.#rung = 0;
-    this.#strikes = 0;
-    this.#tryAt = Infinity;
-  }
+    climb() {
+      rung = strikes = 0;
+      tryAt = Infinity;
+    },
+  };
 }

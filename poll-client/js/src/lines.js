@@ -5,16 +5,12 @@
 export async function* linesOf(body) {
   const reader = body.getReader();
   const decoder = new TextDecoder();
-  let rest = [];
+  let rest = '';
   for (;;) {
     const { done, value } = await reader.read();
     const lines = decoder.decode(value, { stream: !done }).split('\n');
-    const last = lines.pop();
-    if (lines.length) {
-      lines[0] = rest.join('') + lines[0];
-      rest = [];
-    }
-    rest.push(last);
+    lines[0] = rest + lines[0];
+    rest = lines.pop();
     if (done) return;
     yield lines.filter((line) => line.trim());
   }

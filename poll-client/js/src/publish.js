@@ -2,10 +2,10 @@
 //
 // A connection that breaks, or a 503, leaves open whether the server has the message; the key makes asking again safe.
 
-import { PollError } from './failure.js';
+import { late } from './failure.js';
 import { parse } from './requests.js';
 import { retrying } from './retrying.js';
-import { within } from './within.js';
+import { sleep, within } from './within.js';
 
 const DEADLINE = 10_000;
 // The server remembers a key for 300 s; after that another attempt might be another message.
@@ -31,8 +31,12 @@ export async function post(shared, path, query, content, { key, signal = new Abo
     const response = await requests.ask(path, { query, method: 'POST', body, headers, signal: inner });
     return parse(await response.text());
   };
-  const late = () => new PollError('timeout', 'no answer in time');
-  return retrying(shared, signal, () => within(place, signal, attempt, DEADLINE, late), (error, failures) => {
+  const tooLate = async (inner) => {
+    await sleep(place, DEADLINE, inner);
+    throw late('timeout');
+  };
+  const work = (inner) => Promise.race([attempt(inner), tooLate(inner)]);
+  return retrying(shared, signal, () => within(signal, work), (error, failures) => {
     if (error.fatal || failures > settings.maxRetries || place.now() - began > WINDOW) throw error;
   });
 }

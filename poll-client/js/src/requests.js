@@ -4,58 +4,53 @@
 
 import { PollError, failureOf } from './failure.js';
 
-export class Requests {
-  constructor(url, parts) {
-    Object.assign(this, parts);
-    this.base = new URL(url, this.place.location?.href);
-    if (!this.base.pathname.endsWith('/')) this.base.pathname += '/';
-  }
+/** Requests below `base`, a URL that ends in a slash, about these channels. */
+export function requestsTo(base, { channels, credential, place, settings }) {
+  const given = () => (typeof settings.headers === 'function' ? settings.headers() : settings.headers);
 
   /** The address of a path below the server's, with a query given as pairs. */
-  address(path, query = []) {
-    const address = new URL(path, this.base);
-    for (const [name, value] of query) if (value !== undefined) address.searchParams.append(name, value);
-    return address;
+  function address(path, query) {
+    const url = new URL(path, base);
+    for (const [name, value] of query) if (value !== undefined) url.searchParams.append(name, value);
+    return url;
   }
 
-  /** Which channels, and from where: the query of every pattern. */
-  where(cursor) {
-    return [...this.channels.map((name) => ['channel', name]), ['cursor', cursor]];
-  }
+  return {
+    base,
+    channels,
+    credential,
+    address,
 
-  /** Who asks: what tabs that share a connection have in common. */
-  async identity() {
-    return [await this.credential.identity(), await this.#given()];
-  }
+    /** Which channels, and from where: the query of every pattern. */
+    where: (cursor) => [...channels.map((name) => ['channel', name]), ['cursor', cursor]],
 
-  #given() {
-    const { headers } = this.settings;
-    return typeof headers === 'function' ? headers() : headers;
-  }
+    /** Who asks: what tabs that share a connection have in common. */
+    identity: async () => [await credential.identity(), await given()],
 
-  /** The response to a request, whose status is a success or 304. */
-  async ask(path, { query, headers, ...init }) {
-    for (let again = false; ; again = true) {
-      const token = await this.credential.get();
-      const sent = new Headers(await this.#given());
-      if (token) sent.set('authorization', `Bearer ${token}`);
-      for (const name in headers) if (headers[name]) sent.set(name, headers[name]);
-      const response = await this.place.fetch(this.address(path, query), {
-        cache: 'no-store',
-        credentials: this.settings.credentials,
-        ...init,
-        headers: sent,
-      });
-      if (response.ok || response.status === 304) return response;
-      const failure = await failureOf(response, this.place.now());
-      if (failure.status === 401 && this.credential.isRenewable) {
-        this.credential.reject(token);
-        failure.fatal = false;
-        if (!again) continue;
+    /** The response to a request, whose status is a success or 304. */
+    async ask(path, { query, headers, ...init }) {
+      for (let again = false; ; again = true) {
+        const token = await credential.get();
+        const sent = new Headers(await given());
+        if (token) sent.set('authorization', `Bearer ${token}`);
+        for (const name in headers) if (headers[name]) sent.set(name, headers[name]);
+        const response = await place.fetch(address(path, query), {
+          cache: 'no-store',
+          credentials: settings.credentials,
+          ...init,
+          headers: sent,
+        });
+        if (response.ok || response.status === 304) return response;
+        const failure = await failureOf(response, place.now());
+        if (failure.status === 401 && credential.isRenewable) {
+          credential.reject(token);
+          failure.fatal = false;
+          if (!again) continue;
+        }
+        throw failure;
       }
-      throw failure;
-    }
-  }
+    },
+  };
 }
 
 /** The JSON of a text that a server of ours wrote. */

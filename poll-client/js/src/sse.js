@@ -7,7 +7,7 @@ import { PollError } from './failure.js';
 import { parse } from './requests.js';
 import { patience, take } from './stream.js';
 
-const NAMES = ['message', 'connected', 'reset', 'closed'];
+const NAMES = ['message', 'connected', 'reset', 'stalled', 'resumed', 'closed'];
 
 export async function sse(connection, signal) {
   const { place, requests, settings } = connection;

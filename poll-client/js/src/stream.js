@@ -32,9 +32,9 @@ export function patience(connection) {
   return connection.ladder.isAuto ? SOON : PATIENT;
 }
 
-/** Delivers what the lines say; gives 'ended' or 'climb' when the stream is over for good. */
+/** Delivers what the lines say; gives 'ended' when the stream is over for good. */
 export async function take(connection, lines, signal) {
-  const { position, requests, settings } = connection;
+  const { place, position, requests, settings } = connection;
   const items = [];
   let cursor;
   let outcome;
@@ -56,11 +56,17 @@ export async function take(connection, lines, signal) {
   // Given up meanwhile: what comes next is another attempt's business.
   if (signal.aborted) throw signal.reason;
   connection.expect(settings.heartbeat * 1.5, 'silent');
-  if (outcome === 'draining') throw new PollError(outcome, outcome, { isQuiet: true });
+  if (!outcome || outcome === 'ended') return outcome;
+  // The server has its reasons to end a stream and expects its reader back: no failure, unless it is about the token.
+  let isQuiet = true;
+  let fatal;
   if (outcome === 'unauthorized') {
-    const { credential } = requests;
-    credential.reject(credential.token);
-    throw new PollError(outcome, outcome, { isQuiet: credential.isRenewable, fatal: !credential.isRenewable });
+    const { isRenewable, reject } = requests.credential;
+    reject();
+    // The new one has to last.
+    isQuiet = isRenewable && !(place.now() - connection.renewedAt < PATIENT);
+    connection.renewedAt = place.now();
+    fatal = !isRenewable;
   }
-  return outcome;
+  throw new PollError(outcome, outcome, { isQuiet, fatal });
 }

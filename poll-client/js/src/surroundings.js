@@ -2,15 +2,16 @@
 //
 // Everything optional is undefined where it does not exist: Node has no document, plain http has no locks.
 
-export function surroundings(given) {
-  const g = globalThis;
+const g = globalThis;
+
+export function surroundings({ fetch = (url, init) => g.fetch(url, init), EventSource = g.EventSource }) {
   return {
-    fetch: (url, init) => g.fetch(url, init),
+    fetch,
+    EventSource,
     now: () => Date.now(),
     random: () => Math.random(),
     setTimeout: (run, ms) => g.setTimeout(run, ms),
     clearTimeout: (timer) => g.clearTimeout(timer),
-    EventSource: g.EventSource,
     BroadcastChannel: g.BroadcastChannel,
     locks: g.navigator?.locks,
     document: g.document,
@@ -18,6 +19,5 @@ export function surroundings(given) {
     window: g,
     isOffline: () => g.navigator?.onLine === false,
     storage: (kind) => g[`${kind}Storage`],
-    ...given,
   };
 }

@@ -1,46 +1,34 @@
-// Work with an end: an outer signal, and optionally a deadline.
+// Work with an end: an outer signal, and the work's own.
 //
-// Whatever the work leaves open (a response that was not read) is released when it is over.
+// Whatever the work leaves open (a response that was not read, a timer) is released when it is over.
 
 /** Runs `work(signal, abort)`; rejects with the signal's reason as soon as it is aborted, whatever the work does. */
-export async function within(place, outer, work, ms, late) {
+export async function within(outer, work) {
   const own = new AbortController();
+  const { signal } = own;
   const abort = (reason) => own.abort(reason);
   const stop = () => abort(outer.reason);
   if (outer.aborted) stop();
   outer.addEventListener('abort', stop);
-  const timer = ms && place.setTimeout(() => abort(late()), ms);
   try {
-    return await Promise.race([work(own.signal, abort), whenAborted(own.signal)]);
+    return await Promise.race([work(signal, abort), new Promise((_, reject) => onAbort(signal, reject))]);
   } catch (error) {
-    throw own.signal.aborted ? own.signal.reason : error;
+    throw signal.aborted ? signal.reason : error;
   } finally {
-    place.clearTimeout(timer);
     outer.removeEventListener('abort', stop);
     abort();
   }
 }
 
-/** Rejects once the signal is aborted. */
-function whenAborted(signal) {
-  return new Promise((_, reject) => {
-    if (signal.aborted) reject(signal.reason);
-    else signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-  });
+/** Waits; rejects with the signal's reason when that comes first. */
+export function sleep(place, ms, outer) {
+  return within(outer, (signal) => new Promise((done) => {
+    const timer = place.setTimeout(done, ms);
+    onAbort(signal, () => place.clearTimeout(timer));
+  }));
 }
 
-/** Waits; rejects with the signal's reason when that comes first. */
-export function sleep(place, ms, signal) {
-  return new Promise((done, reject) => {
-    const stop = () => {
-      place.clearTimeout(timer);
-      reject(signal.reason);
-    };
-    const timer = place.setTimeout(() => {
-      signal.removeEventListener('abort', stop);
-      done();
-    }, ms);
-    if (signal.aborted) stop();
-    else signal.addEventListener('abort', stop, { once: true });
-  });
+function onAbort(signal, run) {
+  if (signal.aborted) run(signal.reason);
+  else signal.addEventListener('abort', () => run(signal.reason), { once: true });
 }

@@ -95,6 +95,9 @@ export interface Events<T = any> {
   missed: Gap & { missed: number };
   /** The channel began anew; what follows does not continue what was read. */
   reset: Gap;
+  /** The server's store is away: nothing comes before `resumed`. Streams only. */
+  stalled: {};
+  resumed: {};
   /** The channel is closed and all of it was delivered. */
   ended: {};
   /** `auto` uses a lower pattern, because `reason` (the kind of the error). The upper one is tried again later. */
@@ -138,11 +141,14 @@ export interface Job extends AsyncIterable<Progress> {
 }
 
 export declare class PollClient<T = any> implements AsyncIterable<Message<T>> {
-  /** `url`: the server's address, relative to the page's. */
+  /**
+   * `url`: the server's address, relative to the page's; `localhost:8080` means `http://localhost:8080`. Throws a
+   * `TypeError` that says what is wrong with an address, an option or a value of one.
+   */
   constructor(url: string | URL, options?: Options);
   readonly state: State;
   readonly channels: readonly string[];
-  /** Gives a function that ends the listening. */
+  /** Gives a function that ends the listening. Throws a `TypeError` if there is no such event. */
   on<E extends keyof Events<T>>(event: E, listener: (value: Events<T>[E]) => void): () => void;
   off<E extends keyof Events<T>>(event: E, listener: (value: Events<T>[E]) => void): void;
   start(): this;

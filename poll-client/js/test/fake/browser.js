@@ -9,7 +9,7 @@ export class Browser {
     this.clock = clock;
   }
 
-  /** What a new page has: to be passed as `surroundings`. */
+  /** What a new page has: to be passed as a client's surroundings. */
   page() {
     const postponed = [];
     const page = { isFrozen: false, isClosed: false, pending: [], postponed, unsaid: [], ports: new Set(), requests: new Set() };

@@ -225,6 +225,8 @@ export class Server {
     const response = {
       path: '/api/stream',
       fail: (why) => this.#end(response, timer, () => controller.error(why)),
+      /** A line that is about the server and no message. */
+      say: (type) => line({ type, cursor: this.#cursor(question) }),
       end: (reason) => {
         line({ type: 'closed', reason, cursor: this.#cursor(question) });
         this.#end(response, timer, () => controller.close());

@@ -21,19 +21,19 @@ export class World {
 
   /** A client that is not started and that nothing listens to. */
   silent(options) {
-    return new PollClient('https://poll.test', { channel: 'a', ...options, surroundings: this.surroundings() });
+    return new PollClient('https://poll.test', { channel: 'a', ...options }, this.surroundings());
   }
 
   /** A client that is started, with everything that it says. */
-  client(options = {}, surroundings = {}) {
-    const client = new PollClient('https://poll.test', { channel: 'a', ...options, surroundings: this.surroundings(surroundings) });
+  client({ start = true, ...options } = {}, surroundings = {}) {
+    const client = new PollClient('https://poll.test', { channel: 'a', ...options }, this.surroundings(surroundings));
     const heard = record(client);
-    if (options.start !== false) client.start();
+    if (start) client.start();
     return { client, ...heard };
   }
 }
 
-const EVENTS = ['message', 'error', 'connected', 'disconnected', 'missed', 'reset', 'ended', 'fallback', 'state'];
+const EVENTS = ['message', 'error', 'connected', 'disconnected', 'missed', 'reset', 'stalled', 'resumed', 'ended', 'fallback', 'state'];
 
 export function record(client) {
   const events = [];

@@ -28,8 +28,8 @@ async function run(pattern) {
   const surroundings = { document, window, locks: undefined, now: () => Date.now() + offset };
   let token = 0;
   const client = new PollClient(proxy.address, {
-    pattern, channel: 'c', token: () => `t${(token += 1)}`, interval: 50, timeout: 1000, heartbeat: 2000, retryDelay: 40, hidden: 'pause', EventSource, surroundings,
-  });
+    pattern, channel: 'c', token: () => `t${(token += 1)}`, interval: 50, timeout: 1000, heartbeat: 2000, retryDelay: 40, hidden: 'pause', EventSource,
+  }, surroundings);
   const publisher = new PollClient(publishing.address, { channel: 'c', retryDelay: 40 });
   const got = [];
   const said = [];

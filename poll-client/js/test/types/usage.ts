@@ -11,6 +11,7 @@ const client = new PollClient<Order>('/', options).start();
 const off: () => void = client.on('message', ({ content, id }) => content.total + id);
 client.on('error', (error) => error instanceof PollError && error.kind === 'buffered' && error.status);
 client.on('fallback', ({ from, to, reason }) => `${from} ${to} ${reason}`);
+client.on('stalled', () => client.on('resumed', () => {}));
 client.on('missed', ({ channel, missed }) => channel + missed.toFixed());
 off();
 const last: Message<Order>[] = [];
@@ -24,6 +25,8 @@ new PollClient(new URL('https://example.org'), { from: 'now', headers: () => ({ 
 
 // @ts-expect-error there is no such event
 client.on('open', () => {});
+// @ts-expect-error there is no such option
+new PollClient('/', { channels: ['a'] });
 // @ts-expect-error there is no such pattern
 new PollClient('/', { pattern: 'websocket' });
 // @ts-expect-error the state is the client's own

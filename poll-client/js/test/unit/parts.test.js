@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { backoff, retryAfter, CAP } from '../../src/backoff.js';
-import { Credential } from '../../src/credential.js';
-import { Ladder } from '../../src/ladder.js';
+import { credentialOf } from '../../src/credential.js';
+import { ladderFor } from '../../src/ladder.js';
 import { linesOf } from '../../src/lines.js';
-import { Position } from '../../src/position.js';
+import { positionAt } from '../../src/position.js';
 import { chance } from '../fake/clock.js';
 
 test('backoff is uniform from nothing to a bound that doubles up to the cap', () => {
@@ -52,7 +52,7 @@ test('lines are the same however the bytes are cut', async () => {
 });
 
 test('a position knows what was given, what is missing and what a reset changes', () => {
-  const position = new Position();
+  const position = positionAt();
   const at = (id, timestamp, channel = 'a') => ({ channel, id, timestamp });
   assert.ok(position.isNew(at(1, '2026-01-01T00:00:00.1Z')));
   position.passed(at(5, '2026-01-01T00:00:00.15Z'));
@@ -68,16 +68,16 @@ test('a position knows what was given, what is missing and what a reset changes'
 
 test('a kept position that cannot be read is a first visit', () => {
   for (const text of ['', 'null', '{', '"x"', null]) {
-    assert.equal(new Position(undefined, { getItem: () => text }, 'k').cursor, undefined, text);
+    assert.equal(positionAt(undefined, { getItem: () => text }, 'k').cursor, undefined, text);
   }
   const forbidden = { getItem: () => { throw new Error('denied'); }, setItem: () => { throw new Error('full'); } };
-  new Position(undefined, forbidden, 'k').save();
+  positionAt(undefined, forbidden, 'k').save();
 });
 
 test('the ladder: what leads down, what does not, and when it goes up', () => {
   const place = { time: 0, now: () => place.time, random: () => 0.5 };
   const down = (...failures) => {
-    const ladder = new Ladder('auto', place);
+    const ladder = ladderFor('auto', place);
     ladder.opened();
     for (const [kind, wasOpen, more] of failures) if (ladder.fell({ kind, ...more }, wasOpen)) return ladder.pattern;
     return ladder.pattern;
@@ -96,7 +96,7 @@ test('the ladder: what leads down, what does not, and when it goes up', () => {
   ];
   for (const [failures, pattern] of table) assert.equal(down(...failures), pattern, JSON.stringify(failures));
 
-  const ladder = new Ladder('auto', place);
+  const ladder = ladderFor('auto', place);
   const waits = [];
   for (let round = 0; round < 6; round += 1) {
     assert.ok(ladder.fell({ kind: 'buffered' }, false));
@@ -109,7 +109,7 @@ test('the ladder: what leads down, what does not, and when it goes up', () => {
   }
   assert.deepEqual(waits, [60_000, 120_000, 240_000, 480_000, 600_000, 600_000]);
 
-  const fixed = new Ladder('longpoll', place);
+  const fixed = ladderFor('longpoll', place);
   assert.equal(fixed.fell({ kind: 'buffered' }, false), false);
   assert.equal(fixed.pattern, 'longpoll');
 });
@@ -119,7 +119,7 @@ test('a token: shared renewals, renewed early, and a wrong clock does not renew 
   const jwt = (exp) => `h.${Buffer.from(JSON.stringify({ sub: 'ü', exp, jti: Math.random() })).toString('base64url')}.s`;
   let calls = 0;
   let exp = 1e9 + 60;
-  const credential = new Credential(async () => (calls += 1) && jwt(exp), place);
+  const credential = credentialOf(async () => (calls += 1) && jwt(exp), place);
   await Promise.all([credential.get(), credential.get()]);
   assert.equal(calls, 1);
   place.time += 49_000;
@@ -133,12 +133,12 @@ test('a token: shared renewals, renewed early, and a wrong clock does not renew 
   credential.reject('another');
   await credential.get();
   assert.equal(calls, 2);
-  credential.reject(credential.token);
+  credential.reject();
   exp += 600;
   await credential.get();
   assert.equal(calls, 3);
   const before = JSON.stringify(await credential.identity());
-  credential.reject(credential.token);
+  credential.reject();
   assert.equal(JSON.stringify(await credential.identity()), before);
-  assert.deepEqual(await new Credential('opaque', place).identity(), { token: 'opaque' });
+  assert.deepEqual(await credentialOf('opaque', place).identity(), { token: 'opaque' });
 });
