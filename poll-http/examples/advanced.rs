@@ -1,9 +1,11 @@
 //! The golongpoll library's advanced example: several users, public and private events, published as JSON by an HTTP
 //! handler of the program's own; a check refuses other people's categories. On a hyper server, mounted at `/news`.
 //!
-//! `cargo run -p poll-http --example advanced [PORT]`, then open `/as/alice` and `/as/bob` of the address it prints.
+//! `cargo run -p poll-http --example advanced [PORT]`, then open the address that it prints in two windows.
 
 #![expect(clippy::print_stdout, reason = "a program for a terminal")]
+
+mod shared;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -11,6 +13,7 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
@@ -18,44 +21,14 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use poll_core::{ChannelName, Payload, Publish, Retention, Store};
-use poll_http::{Ask, Body, Mount, Refusal, Service};
-use tokio::net::TcpListener;
+use poll_http::{Ask, Body, Mount, Refusal, Service, Site};
 
 const USERS: [&str; 3] = ["alice", "bob", "carol"];
 
+const LOGIN: &str = include_str!("pages/advanced_login.html");
+
 /// `TOKEN` and `USER` are put in for each user.
-const PAGE: &str = r#"<!doctype html><meta charset="utf-8"><title>USER</title>
-<h1>USER</h1><label><input type="checkbox" id="public" checked> public</label>
-<button>waves</button> <button>sings</button> <button>leaves</button>
-<h2>Mine</h2><ul id="private/USER"></ul><h2>Everybody's</h2><ul id="public"></ul>
-<script>
-const headers = { Authorization: "Bearer TOKEN" };
-for (const button of document.querySelectorAll("button")) button.onclick = () => fetch("/act", {
-  method: "POST", headers, body: JSON.stringify({ action: button.textContent, public: document.querySelector("input").checked }),
-});
-async function follow(category) {
-  let since = Date.now() - 60000, last = "";
-  for (;;) {
-    try {
-      const query = new URLSearchParams({ timeout: 45, category, since_time: since });
-      if (last) query.set("last_id", last);
-      const answer = await (await fetch("/news/events?" + query, { headers })).json();
-      if (answer.error) throw new Error(answer.error);
-      for (const { timestamp, data, id } of answer.events || []) {
-        const line = document.createElement("li");
-        line.textContent = new Date(timestamp).toLocaleTimeString() + ` ${data.user} ${data.action}`;
-        document.querySelector(`ul[id="${category}"]`).prepend(line);
-        [since, last] = [timestamp, id];
-      }
-      if (answer.timestamp) since = answer.timestamp;
-    } catch (error) {
-      console.warn(error);
-      await new Promise((done) => setTimeout(done, 3000));
-    }
-  }
-}
-["private/USER", "public"].forEach(follow);
-</script>"#;
+const PAGE: &str = include_str!("pages/advanced.html");
 
 struct App {
     service: Service,
@@ -65,11 +38,11 @@ struct App {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let port = std::env::args().nth(1).map_or(Ok(0), |port| port.parse::<u16>())?;
     let token = || format!("{:032x}", rand::random::<u128>());
     let tokens: Arc<HashMap<_, _>> = Arc::new(USERS.into_iter().map(|user| (token(), user)).collect());
     let known = tokens.clone();
     let service = Service::builder(Store::in_memory(Retention::golongpoll()))
+        .site(Site { files: shared::files(), ..Site::default() })
         .check(move |head, ask| {
             let user = user(&known, &head.headers)?;
             let category = ask.channel().as_str();
@@ -82,8 +55,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .build();
     let app = Arc::new(App { mount: Mount::new(service.clone(), "/news"), service, tokens });
 
-    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
-    println!("listening on http://{}", listener.local_addr()?);
+    let listener = shared::listen().await?;
     loop {
         let (socket, peer) = listener.accept().await?;
         let app = app.clone();
@@ -112,8 +84,9 @@ async fn answer(
     if path.starts_with("/news/") {
         response = app.mount.answer(request, peer).await;
     } else if let Some((token, user)) = path.strip_prefix("/as/").and_then(named) {
-        *response.body_mut() = Body::full(PAGE.replace("USER", user).replace("TOKEN", token));
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+        response = html(PAGE.replace("USER", user).replace("TOKEN", token));
+    } else if path == "/" {
+        response = html(LOGIN);
     } else if path == "/act" && request.method() == Method::POST {
         *response.status_mut() = act(&app, request).await.unwrap_or_else(|refused| refused);
     } else {
@@ -122,7 +95,13 @@ async fn answer(
     Ok(response)
 }
 
-/// Publishes what a user does: to the user, and to everybody if it is public.
+fn html(page: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::new(Body::full(page));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    response
+}
+
+/// Publishes what a user does: to the user, and to everyone if it is public.
 async fn act(app: &App, request: Request<Incoming>) -> Result<StatusCode, StatusCode> {
     let user = user(&app.tokens, request.headers()).map_err(|refusal| refusal.status())?;
     let body = Limited::new(request.into_body(), 10_000).collect().await;

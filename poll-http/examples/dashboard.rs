@@ -1,9 +1,11 @@
-//! A dashboard of this machine: load, memory and waiting readers, measured every second; pages short-poll.
+//! A dashboard of this machine: processors, memory and load, measured every second; pages short-poll.
 //!
 //! `cargo run -p poll-http --example dashboard [PORT]`, then open the address that it prints. What has not changed is
-//! answered 304. Load and memory are read where the system has `/proc`.
+//! answered 304. All is read from `/proc`, where the system has it.
 
 #![expect(clippy::print_stdout, reason = "a program for a terminal")]
+
+mod shared;
 
 use std::error::Error;
 use std::sync::Arc;
@@ -11,44 +13,17 @@ use std::time::{Duration, Instant};
 
 use poll_core::{ChannelName, Payload, Publish, Retention, Store};
 use poll_http::{Ask, ConnectionSettings, HostCheck, Refusal, Service, ServiceSettings, Site};
-use tokio::net::TcpListener;
 
-const PAGE: &str = r#"<!doctype html><meta charset="utf-8"><title>Dashboard</title>
-<h1>Dashboard</h1><table id="table"></table><p id="state"></p>
-<script>
-let cursor = "";
-async function ask() {
-  try {
-    // The browser keeps the ETag and sends it along.
-    const answer = await fetch("/api/poll?channel=metrics" + (cursor && "&cursor=" + cursor));
-    const { messages, cursor: next } = await answer.json();
-    cursor = next;
-    if (messages.length) {
-      const rows = Object.entries(messages.at(-1).content).map(([name, value]) => {
-        const row = document.createElement("tr");
-        for (const text of [name, value]) row.insertCell().textContent = text;
-        return row;
-      });
-      document.getElementById("table").replaceChildren(...rows);
-    }
-    document.getElementById("state").textContent = "";
-  } catch (error) {
-    document.getElementById("state").textContent = "The server is away.";
-  }
-}
-ask();
-setInterval(ask, 1000);
-</script>"#;
+const PAGE: &str = include_str!("pages/dashboard.html");
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let port = std::env::args().nth(1).map_or(Ok(0), |port| port.parse::<u16>())?;
     let settings = ServiceSettings { hosts: HostCheck::Loopback(Vec::new()), ..ServiceSettings::default() };
     // The last minute.
     let store = Store::in_memory(Retention { messages: 60, ..Retention::default() });
     let service = Service::builder(store)
         .settings(settings)
-        .site(Site::of_page(PAGE))
+        .site(Site { files: shared::files(), ..Site::of_page(PAGE) })
         .check(|_, ask| match ask {
             Ask::Read(_) => Ok(()),
             Ask::Publish(_) => Err(Refusal::new(http::StatusCode::FORBIDDEN, "only to be looked at")),
@@ -56,8 +31,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .build();
     tokio::spawn(measure(service.clone()));
 
-    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
-    println!("listening on http://{}", listener.local_addr()?);
+    let listener = shared::listen().await?;
     let connections = Arc::new(service.connections(ConnectionSettings::default()));
     loop {
         let (socket, peer) = listener.accept().await?;
@@ -68,12 +42,40 @@ async fn main() -> Result<(), Box<dyn Error>> {
 async fn measure(service: Service) {
     let Ok(channel) = ChannelName::parse("metrics") else { return };
     let (begun, mut tick) = (Instant::now(), tokio::time::interval(Duration::from_secs(1)));
+    let mut before = Ticks::default();
     loop {
         tick.tick().await;
-        let text = metrics(begun, service.store().channels()).to_string();
+        let mut measured = metrics(begun, service.store().channels());
+        let now = Ticks::read();
+        measured["cpu_percent"] = now.percent_since(before).into();
+        before = now;
+        let text = measured.to_string();
         if let Err(error) = service.publish(&channel, Publish::one(Payload::Json(text.into()))).await {
             println!("not published: {error}");
         }
+    }
+}
+
+/// The processors' time since the machine was started, in ticks.
+#[derive(Clone, Copy, Default)]
+struct Ticks {
+    idle: u64,
+    all: u64,
+}
+
+impl Ticks {
+    fn read() -> Self {
+        let text = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+        let fields = text.lines().next().unwrap_or_default().split_whitespace();
+        let ticks: Vec<u64> = fields.filter_map(|field| field.parse().ok()).collect();
+        // user, nice, system, idle, iowait, irq, softirq, steal; the guests' time is in the first two.
+        Self { idle: ticks.iter().skip(3).take(2).sum(), all: ticks.iter().take(8).sum() }
+    }
+
+    /// How busy the processors were, if any time has passed.
+    fn percent_since(self, before: Self) -> Option<f64> {
+        let (all, idle) = (self.all.checked_sub(before.all)?, self.idle.checked_sub(before.idle)?);
+        (all > 0).then(|| 100.0 * all.saturating_sub(idle) as f64 / all as f64)
     }
 }
 

@@ -1,9 +1,11 @@
-//! Whether a user name is free, while it is typed: one question a keystroke, and news when somebody else takes the name
-//! that is in the form. Under axum, with the mount nested below a router.
+//! Whether a user name is free, while it is typed: one question a keystroke, and news when another user takes the name that
+//! is in the form. Under axum, with the mount nested below a router.
 //!
-//! `cargo run -p poll-http --example form_validation [PORT]`, then open the address in two windows.
+//! `cargo run -p poll-http --example form_validation [PORT]`, then open the address that it prints in two windows.
 
 #![expect(clippy::print_stdout, reason = "a program for a terminal")]
+
+mod shared;
 
 use std::collections::HashSet;
 use std::error::Error;
@@ -16,36 +18,9 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use poll_core::{ChannelName, Payload, Publish, Retention, Store};
-use poll_http::{Ask, Mount, Refusal, Service};
-use tokio::net::TcpListener;
+use poll_http::{Ask, Mount, Refusal, Service, Site};
 
-const PAGE: &str = r#"<!doctype html><meta charset="utf-8"><title>Sign up</title>
-<h1>Sign up</h1><form><input autocomplete="off" autofocus placeholder="user name"><button disabled>Take</button></form>
-<p role="status"></p>
-<script>
-const [input, button, verdict] = ["input", "button", "p"].map((one) => document.querySelector(one));
-function say(text, free) {
-  verdict.textContent = text;
-  button.disabled = !free;
-}
-async function check() {
-  const name = input.value;
-  if (!name) return say("", false);
-  const answer = await (await fetch("/check/" + encodeURIComponent(name))).json();
-  // An answer about what the form no longer says is old.
-  if (name === input.value) say(answer.verdict, answer.free);
-}
-input.addEventListener("input", check);
-document.querySelector("form").addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const name = input.value;
-  const answer = await fetch("/take/" + encodeURIComponent(name), { method: "POST" });
-  say(answer.status === 201 ? `${name} is yours.` : `${name} is no longer free.`, false);
-});
-new EventSource("/poll/api/stream?channel=taken").onmessage = (event) => {
-  if (JSON.parse(event.data).message === input.value && !button.disabled) say("Somebody just took it.", false);
-};
-</script>"#;
+const PAGE: &str = include_str!("pages/form_validation.html");
 
 #[derive(Clone)]
 struct App {
@@ -55,8 +30,8 @@ struct App {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let port = std::env::args().nth(1).map_or(Ok(0), |port| port.parse::<u16>())?;
     let service = Service::builder(Store::in_memory(Retention::default()))
+        .site(Site { files: shared::files(), ..Site::default() })
         .check(|_, ask| match ask {
             Ask::Read(channel) if channel.as_str() == "taken" => Ok(()),
             _ => Err(Refusal::new(StatusCode::FORBIDDEN, "only what is taken may be read here")),
@@ -70,8 +45,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .route("/take/{name}", post(take))
         .with_state(App { service, taken: Arc::new(Mutex::new(taken)) });
 
-    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
-    println!("listening on http://{}", listener.local_addr()?);
+    let listener = shared::listen().await?;
     axum::serve(listener, app).await?;
     Ok(())
 }

@@ -1,13 +1,16 @@
-//! Notifications under axum: each user has a category, sees only that, and sees each notification once.
+//! Notifications under axum: each user has a channel, sees only that, and finds there what came while the page was closed.
 //!
-//! `cargo run -p poll-http --example notifications [PORT]`, then open `/login/ann` of the address that it prints, and
-//! `curl -d 'Your tea is ready' ADDRESS/notify/ann`. Who somebody is, is settled by a layer of the program's own; the
+//! `cargo run -p poll-http --example notifications [PORT]`, then open the address that it prints, and notify yourself:
+//! `curl -d 'Your tea is ready' ADDRESS/notify/ann`. Who sends a request is settled by a layer of the program's own; the
 //! check only compares.
 
 #![expect(clippy::print_stdout, reason = "a program for a terminal")]
 
+mod shared;
+
 use std::error::Error;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Path, Request, State};
@@ -17,37 +20,9 @@ use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use poll_core::{ChannelName, Payload, Publish, Retention, Store};
-use poll_http::{AfterDelivery, Ask, Mount, Refusal, Service, ServiceSettings};
-use tokio::net::TcpListener;
+use poll_http::{Ask, Mount, Refusal, Service, Site};
 
-const PAGE: &str = r#"<!doctype html><meta charset="utf-8"><title>Notifications</title>
-<h1>Notifications for <span id="user"></span></h1><ul id="list"></ul>
-<script>
-const user = new URLSearchParams(location.search).get("user");
-document.getElementById("user").textContent = user;
-async function follow() {
-  // From ever on: what was seen is deleted, so this is what was not.
-  let since = 1, last = "";
-  for (;;) {
-    try {
-      const query = new URLSearchParams({ timeout: 45, category: "user/" + user, since_time: since });
-      if (last) query.set("last_id", last);
-      const answer = await (await fetch("/poll/events?" + query)).json();
-      if (answer.error) throw new Error(answer.error);
-      for (const event of answer.events || []) {
-        const line = document.createElement("li");
-        line.textContent = event.data;
-        document.getElementById("list").append(line);
-        [since, last] = [event.timestamp, event.id];
-      }
-    } catch (error) {
-      console.warn(error);
-      await new Promise((done) => setTimeout(done, 3000));
-    }
-  }
-}
-follow();
-</script>"#;
+const PAGE: &str = include_str!("pages/notifications.html");
 
 /// Who sends a request, in its extensions.
 #[derive(Clone)]
@@ -55,11 +30,10 @@ struct User(String);
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let port = std::env::args().nth(1).map_or(Ok(0), |port| port.parse::<u16>())?;
-    let settings =
-        ServiceSettings { golongpoll_after_delivery: AfterDelivery::Delete, ..ServiceSettings::default() };
-    let service = Service::builder(Store::in_memory(Retention::golongpoll()))
-        .settings(settings)
+    // A week of them for each user, but no more than 250.
+    let retention = Retention { age: Duration::from_secs(7 * 24 * 60 * 60), ..Retention::golongpoll() };
+    let service = Service::builder(Store::in_memory(retention))
+        .site(Site { files: shared::files(), ..Site::default() })
         .check(|head, ask| {
             let user = head.extensions.get::<User>();
             let own = user.is_some_and(|user| ask.channel().as_str().strip_prefix("user/") == Some(&user.0));
@@ -80,8 +54,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .layer(middleware::from_fn(who))
         .with_state(service);
 
-    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
-    println!("listening on http://{}", listener.local_addr()?);
+    let listener = shared::listen().await?;
     axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await?;
     Ok(())
 }
@@ -95,7 +68,7 @@ async fn login(Path(user): Path<String>) -> Response {
     ([(SET_COOKIE, cookie)], Redirect::to(&format!("/?user={user}"))).into_response()
 }
 
-/// Settles who somebody is.
+/// Settles who sends a request.
 async fn who(mut request: Request, next: Next) -> Response {
     if let Some(user) = cookie(request.headers(), "user") {
         request.extensions_mut().insert(User(user));
@@ -109,7 +82,7 @@ fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
     pairs.find_map(|(key, value)| (key == name).then(|| value.to_owned()))
 }
 
-/// Publishes from a handler. Anybody may notify anybody; that too would be the program's to decide.
+/// Publishes from a handler. Anyone may notify anyone; that too would be the program's to decide.
 async fn notify(State(service): State<Service>, Path(user): Path<String>, text: String) -> StatusCode {
     let Ok(channel) = ChannelName::parse(&format!("user/{user}")) else { return StatusCode::BAD_REQUEST };
     match service.publish(&channel, Publish::one(Payload::text(text))).await {

@@ -1,48 +1,47 @@
 //! A job's progress as a bar in the terminal, and the same in a page: reads a file and counts its lines.
 //!
-//! `cargo run -p poll-http --example progress [PORT [FILE]]`. The bar is drawn by a reader of the log like any other;
-//! `curl ADDRESS/api/progress/count` is a third one.
+//! `cargo run -p poll-http --example progress [PORT [FILE]]`, then open the address that it prints. The bar in the terminal
+//! is drawn by a reader of the log like any other; `curl ADDRESS/api/progress/count-1` is a third one.
 
 #![expect(clippy::print_stdout, reason = "a program for a terminal")]
+
+mod shared;
 
 use std::error::Error;
 use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use poll_core::{ChannelName, Limit, Payload, Pinned, Position, Publish, Retention, Store, Timestamp};
-use poll_http::{ConnectionSettings, HostCheck, Service, ServiceSettings, Site};
-use tokio::net::TcpListener;
+use poll_http::{Ask, ConnectionSettings, HostCheck, Refusal, Service, ServiceSettings, Site};
 
 /// In as many parts a file is read.
 const PARTS: u64 = 20;
+/// How long a part takes at least, so that there is something to watch.
+const PACE: Duration = Duration::from_millis(200);
 
-const PAGE: &str = r#"<!doctype html><meta charset="utf-8"><title>Progress</title>
-<h1>Counting lines</h1><progress id="bar" max="100" value="0"></progress> <span id="text"></span>
-<script>
-const source = new EventSource("/api/progress/count");
-source.onmessage = (event) => {
-  const step = JSON.parse(event.data);
-  document.getElementById("bar").value = step.percentage;
-  document.getElementById("text").textContent = step.message;
-};
-</script>"#;
+const PAGE: &str = include_str!("pages/progress.html");
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments = std::env::args().skip(1);
-    let port = arguments.next().map_or(Ok(0), |port| port.parse::<u16>())?;
-    let file = arguments.next().map_or_else(std::env::current_exe, |path| Ok(PathBuf::from(path)))?;
+    let file = std::env::args().nth(2).map_or_else(std::env::current_exe, |path| Ok(PathBuf::from(path)))?;
     let settings = ServiceSettings { hosts: HostCheck::Loopback(Vec::new()), ..ServiceSettings::default() };
-    let store = Store::in_memory(Retention::default());
-    let service = Service::builder(store.clone()).settings(settings).site(Site::of_page(PAGE)).build();
+    let service = Service::builder(Store::in_memory(Retention::default()))
+        .settings(settings)
+        .site(Site { files: shared::files(), ..Site::of_page(PAGE) })
+        .check(|_, ask| match ask {
+            Ask::Publish(channel) if channel.as_str() != "runs" => {
+                Err(Refusal::new(http::StatusCode::FORBIDDEN, "jobs report for themselves"))
+            }
+            Ask::Publish(_) | Ask::Read(_) => Ok(()),
+        })
+        .build();
 
-    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
-    println!("listening on http://{}", listener.local_addr()?);
-    let job = ChannelName::parse("progress/count")?;
-    tokio::spawn(draw(store, job.clone()));
-    tokio::spawn(count(service.clone(), job, file));
+    let listener = shared::listen().await?;
+    let runs = ChannelName::parse("runs")?;
+    service.publish(&runs, Publish::one(Payload::text("the first"))).await?;
+    tokio::spawn(run(service.clone(), runs, file));
     let connections = Arc::new(service.connections(ConnectionSettings::default()));
     loop {
         let (socket, peer) = listener.accept().await?;
@@ -50,13 +49,30 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
+/// Counts once for each message in the channel of runs, and names the job by the message's number.
+async fn run(service: Service, runs: ChannelName, file: PathBuf) {
+    let (store, lane) = (service.store(), service.store().lane());
+    let Ok(mut at) = store.pin(now(), &runs, Position::Start).await else { return };
+    while let Ok(view) = store.read(now(), &runs, &at, Limit::default()).await {
+        let Some(batch) = view.batch else {
+            store.wait(&runs, &at, &lane).await;
+            continue;
+        };
+        for message in batch.messages() {
+            let Ok(job) = ChannelName::parse(&format!("progress/count-{}", message.seq)) else { return };
+            tokio::join!(draw(store, &job), count(&service, &job, file.clone()));
+        }
+        at = Pinned::after(batch.end());
+    }
+}
+
 /// The job: reports each part, and ends its channel with a status either way.
-async fn count(service: Service, job: ChannelName, file: PathBuf) {
-    let last = match count_parts(&service, &job, file).await {
+async fn count(service: &Service, job: &ChannelName, file: PathBuf) {
+    let last = match count_parts(service, job, file).await {
         Ok(lines) => report(PARTS, &format!("{lines} lines"), Some("done")),
         Err(error) => report(0, &error.to_string(), Some("failed")),
     };
-    if let Err(error) = service.publish(&job, last.closing()).await {
+    if let Err(error) = service.publish(job, last.closing()).await {
         println!("not reported: {error}");
     }
 }
@@ -70,6 +86,7 @@ async fn count_parts(
     let part = file.metadata()?.len().div_ceil(PARTS).max(1);
     let mut lines = 0;
     for step in 1..=PARTS {
+        tokio::time::sleep(PACE).await;
         let read = tokio::task::spawn_blocking(move || {
             let mut bytes = Vec::new();
             (&file).take(part).read_to_end(&mut bytes).map(|_| (bytes, file))
@@ -80,6 +97,10 @@ async fn count_parts(
         service.publish(job, report(step, &format!("{lines} lines so far"), None)).await?;
     }
     Ok(lines)
+}
+
+fn now() -> Timestamp {
+    Timestamp::of(SystemTime::now())
 }
 
 fn report(step: u64, message: &str, status: Option<&str>) -> Publish {
@@ -93,11 +114,10 @@ fn report(step: u64, message: &str, status: Option<&str>) -> Publish {
 }
 
 /// The bar: a reader that waits in the program itself.
-async fn draw(store: Store, job: ChannelName) {
-    let now = || Timestamp::of(SystemTime::now());
+async fn draw(store: &Store, job: &ChannelName) {
     let lane = store.lane();
-    let Ok(mut at) = store.pin(now(), &job, Position::Start).await else { return };
-    while let Ok(view) = store.read(now(), &job, &at, Limit::default()).await {
+    let Ok(mut at) = store.pin(now(), job, Position::Start).await else { return };
+    while let Ok(view) = store.read(now(), job, &at, Limit::default()).await {
         if let Some(batch) = &view.batch {
             for message in batch.messages() {
                 let step: serde_json::Value =
@@ -112,7 +132,7 @@ async fn draw(store: Store, job: ChannelName) {
             println!();
             return;
         } else {
-            store.wait(&job, &at, &lane).await;
+            store.wait(job, &at, &lane).await;
         }
     }
 }

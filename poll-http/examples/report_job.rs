@@ -5,10 +5,13 @@
 
 #![expect(clippy::print_stdout, reason = "a program for a terminal")]
 
+mod shared;
+
 use std::collections::HashMap;
 use std::error::Error;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::LOCATION;
@@ -18,30 +21,13 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use poll_core::{ChannelName, Payload, Publish, Retention, Store};
-use poll_http::{Ask, Body, Mount, Refusal, Service};
-use tokio::net::TcpListener;
+use poll_http::{Ask, Body, Mount, Refusal, Service, Site};
 
 const PARTS: usize = 10;
+/// How long a part takes at least, so that there is something to watch.
+const PACE: Duration = Duration::from_millis(150);
 
-const PAGE: &str = r#"<!doctype html><meta charset="utf-8"><title>Report</title>
-<h1>Word report</h1><textarea rows="10" cols="60"></textarea><br><button>Report</button>
-<p><progress max="100" value="0"></progress> <span></span></p><pre></pre>
-<script>
-const find = (one) => document.querySelector(one);
-find("button").onclick = async () => {
-  const answer = await fetch("/reports", { method: "POST", body: find("textarea").value });
-  const report = answer.headers.get("Location"), job = report.split("/").at(-1);
-  const source = new EventSource("/jobs/api/progress/" + job);
-  source.onmessage = async (event) => {
-    const step = JSON.parse(event.data);
-    find("progress").value = step.percentage;
-    find("span").textContent = step.message;
-    if (!step.status) return;
-    source.close();
-    find("pre").textContent = await (await fetch(report)).text();
-  };
-};
-</script>"#;
+const PAGE: &str = include_str!("pages/report_job.html");
 
 struct App {
     service: Service,
@@ -52,8 +38,8 @@ struct App {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let port = std::env::args().nth(1).map_or(Ok(0), |port| port.parse::<u16>())?;
     let service = Service::builder(Store::in_memory(Retention::default()))
+        .site(Site { files: shared::files(), ..Site::default() })
         .check(|_, ask| match ask {
             Ask::Read(_) => Ok(()),
             Ask::Publish(_) => Err(Refusal::new(StatusCode::FORBIDDEN, "jobs report for themselves")),
@@ -62,8 +48,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mount = Mount::new(service.clone(), "/jobs");
     let app = Arc::new(App { service, mount, reports: Mutex::default() });
 
-    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
-    println!("listening on http://{}", listener.local_addr()?);
+    let listener = shared::listen().await?;
     loop {
         let (socket, peer) = listener.accept().await?;
         let app = app.clone();
@@ -131,6 +116,7 @@ async fn make(app: &App, job: &ChannelName, id: String, text: &str) -> Result<()
     let mut counts = HashMap::<String, usize>::new();
     for (index, part) in words.chunks(words.len().div_ceil(PARTS - 1).max(1)).enumerate() {
         part.iter().for_each(|word| *counts.entry(word.to_lowercase()).or_default() += 1);
+        tokio::time::sleep(PACE).await;
         app.service
             .publish(job, step(index + 1, &format!("{} different words so far", counts.len())))
             .await?;

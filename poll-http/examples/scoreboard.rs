@@ -1,8 +1,10 @@
 //! A live scoreboard: goals are published to one channel, the program keeps the table, every page shows it.
 //!
-//! `cargo run -p poll-http --example scoreboard [PORT]`, then open the address in several windows and score.
+//! `cargo run -p poll-http --example scoreboard [PORT]`, then open the address that it prints in several windows and score.
 
 #![expect(clippy::print_stdout, reason = "a program for a terminal")]
+
+mod shared;
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -11,39 +13,18 @@ use std::time::SystemTime;
 
 use poll_core::{ChannelName, Limit, Payload, Pinned, Position, Publish, Retention, Store, Timestamp};
 use poll_http::{Ask, ConnectionSettings, HostCheck, Refusal, Service, ServiceSettings, Site};
-use tokio::net::TcpListener;
 
 const TEAMS: [&str; 4] = ["Red", "Green", "Blue", "Gold"];
 
-const PAGE: &str = r#"<!doctype html><meta charset="utf-8"><title>Scoreboard</title>
-<h1>Scoreboard</h1><table id="table"></table><p id="state"></p>
-<script>
-function show(scores) {
-  const rows = Object.entries(scores).sort((a, b) => b[1] - a[1]).map(([team, goals]) => {
-    const row = document.createElement("tr"), button = document.createElement("button");
-    for (const text of [team, goals]) row.insertCell().textContent = text;
-    button.textContent = "Goal!";
-    button.onclick = () => fetch("/api/message?channel=goals&content=" + encodeURIComponent(team), { method: "POST" });
-    row.insertCell().append(button);
-    return row;
-  });
-  document.getElementById("table").replaceChildren(...rows);
-}
-// From the first table on: whoever comes late sees the newest at once, and an EventSource comes back by itself.
-const source = new EventSource("/api/stream?channel=scores&last_id=0");
-source.onmessage = (event) => show(JSON.parse(event.data).message);
-source.onerror = () => { document.getElementById("state").textContent = "Reconnecting…"; };
-source.onopen = () => { document.getElementById("state").textContent = ""; };
-</script>"#;
+const PAGE: &str = include_str!("pages/scoreboard.html");
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let port = std::env::args().nth(1).map_or(Ok(0), |port| port.parse::<u16>())?;
     let settings = ServiceSettings { hosts: HostCheck::Loopback(Vec::new()), ..ServiceSettings::default() };
     let store = Store::in_memory(Retention { messages: 100, ..Retention::golongpoll() });
     let service = Service::builder(store)
         .settings(settings)
-        .site(Site::of_page(PAGE))
+        .site(Site { files: shared::files(), ..Site::of_page(PAGE) })
         // The table is the program's to write.
         .check(|_, ask| match ask {
             Ask::Publish(channel) if channel.as_str() != "goals" => {
@@ -55,8 +36,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (goals, scores) = (ChannelName::parse("goals")?, ChannelName::parse("scores")?);
     tokio::spawn(keep(service.clone(), goals, scores));
 
-    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
-    println!("listening on http://{}", listener.local_addr()?);
+    let listener = shared::listen().await?;
     let connections = Arc::new(service.connections(ConnectionSettings::default()));
     loop {
         let (socket, peer) = listener.accept().await?;

@@ -35,6 +35,8 @@ pub const TOOLS: &[Tool] = &[
         package: "python3-h2",
         purpose: "the same",
     },
+    Tool { program: "node", package: "nodejs", purpose: "the examples' pages, driven in a browser" },
+    Tool { program: "chromium", package: "chromium", purpose: "the same" },
     Tool { program: "nginx", package: "nginx-light", purpose: "poll behind a proxy" },
     Tool { program: "haproxy", package: "haproxy", purpose: "poll behind a proxy" },
     Tool { program: "varnishd", package: "varnish", purpose: "poll behind a proxy" },

@@ -1,11 +1,11 @@
-//! Every example program is started as its readers start it, and does its one thing.
+//! Every example program is started as its readers start it, and does its one thing: here over plain sockets, and in
+//! `examples/pages.test.mjs` in a browser.
 //!
-//! `cargo test` builds the examples beside the tests. Each takes a port of its own, is asked over plain sockets, and is
-//! ended by its id. Times here only bound how long a broken program may hang.
+//! `cargo test` builds the examples beside the tests. Each takes a port of its own, and is ended by its id. Times here only bound how long a broken program may hang.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
@@ -28,10 +28,13 @@ struct Answer {
 
 impl Example {
     fn start(name: &str, arguments: &[&str]) -> Self {
-        let tests = std::env::current_exe().unwrap();
-        let built: PathBuf = tests.parent().unwrap().parent().unwrap().join("examples").join(name);
+        Self::start_at("0", name, arguments)
+    }
+
+    fn start_at(port: &str, name: &str, arguments: &[&str]) -> Self {
+        let built = folder().join(name);
         let mut command = Command::new(&built);
-        command.arg("0").args(arguments).stdout(Stdio::piped());
+        command.arg(port).args(arguments).stdout(Stdio::piped());
         let started = command.spawn();
         let mut process = started.unwrap_or_else(|error| {
             panic!("{}: {error}; `cargo build -p poll-http --examples` builds it", built.display())
@@ -39,9 +42,9 @@ impl Example {
         let mut output = BufReader::new(process.stdout.take().unwrap());
         let mut line = String::new();
         output.read_line(&mut line).unwrap();
-        let address =
-            line.trim_end().strip_prefix("listening on http://").unwrap_or_else(|| panic!("{line:?}"));
-        Self { address: address.to_owned(), process, output }
+        let address = line.strip_prefix("open http://").and_then(|address| address.strip_suffix("/\n"));
+        let address = address.unwrap_or_else(|| panic!("{line:?}")).to_owned();
+        Self { address, process, output }
     }
 
     /// Sends a request and leaves its answer in the socket.
@@ -74,6 +77,12 @@ impl Example {
     fn post(&self, target: &str, body: &str) -> Answer {
         self.ask("POST", target, "", body)
     }
+}
+
+/// Where the examples are.
+fn folder() -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    tests.parent().unwrap().parent().unwrap().join("examples")
 }
 
 impl Drop for Example {
@@ -131,7 +140,7 @@ fn advanced_keeps_private_events_private() {
     let advanced = Example::start("advanced", &[]);
     let token = |user: &str| {
         let page = advanced.get(&format!("/as/{user}")).body;
-        let token = page.split_once("Bearer ").unwrap().1.split('"').next().unwrap().to_owned();
+        let token = page.split_once("Bearer ").unwrap().1.split('\'').next().unwrap().to_owned();
         format!("Authorization: Bearer {token}\r\n")
     };
     let (alice, bob) = (token("alice"), token("bob"));
@@ -160,7 +169,8 @@ fn advanced_keeps_private_events_private() {
     assert_eq!((refused.status, refused.body.as_str()), (403, r#"{"error": "not yours"}"#));
     let refused = events("", "public", "");
     assert_eq!((refused.status, refused.field("www-authenticate")), (401, Some("Bearer")));
-    // Other doors to the same log are no way round, nor is publishing past the handler.
+    assert!(advanced.get("/").body.contains("/as/alice"));
+    // Other paths to the same log are no way round, nor is publishing past the handler.
     let around = "/news/api/poll?channel=private%2Falice";
     assert_eq!(advanced.ask("GET", around, &bob, "").status, 403);
     let forged = r#"{"category":"public","data":"forged"}"#;
@@ -172,6 +182,7 @@ fn advanced_keeps_private_events_private() {
 fn chat_gives_a_waiting_reader_what_is_said() {
     let chat = Example::start("chat", &[]);
     assert!(chat.get("/").body.contains("<h1>Chat</h1>"));
+    assert!(chat.get("/poll.js").body.contains("PollClient"));
     let mut waiting = chat.send("GET", "/messages", "", "");
     let said = chat.post("/messages", r#"{"body":"<b>hello</b>"}"#).json();
     assert_eq!(said["body"], "<b>hello</b>");
@@ -184,8 +195,8 @@ fn progress_draws_a_bar_and_lets_others_watch() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
     let lines = std::fs::read_to_string(file).unwrap().matches('\n').count();
     let mut progress = Example::start("progress", &[file]);
-    assert!(progress.get("/").body.contains("<progress"));
-    let steps = progress.get("/api/progress/count").body;
+    assert!(progress.get("/").body.contains("Counting lines"));
+    let steps = progress.get("/api/progress/count-1").body;
     let last: Value = serde_json::from_str(steps.lines().last().unwrap()).unwrap();
     assert_eq!((&last["status"], &last["percentage"]), (&json!("done"), &json!(100)));
     assert_eq!(last["message"], format!("{lines} lines"));
@@ -194,6 +205,11 @@ fn progress_draws_a_bar_and_lets_others_watch() {
     progress.output.read_line(&mut bar).unwrap();
     assert!(bar.contains("[#-------------------]   5 %"), "{bar}");
     assert!(bar.contains(&format!("[####################] 100 % {lines} lines")), "{bar}");
+    // Another run, asked for as the page does.
+    assert_eq!(progress.post("/api/message?channel=runs&content=again", "").status, 201);
+    let again = progress.get("/api/progress/count-2").body;
+    assert!(again.lines().last().unwrap().contains(r#""status":"done""#));
+    assert_eq!(progress.post("/api/progress/count-3", r#"{"step":1,"total":1}"#).status, 403);
 }
 
 #[test]
@@ -227,21 +243,19 @@ fn dashboard_measures_and_says_when_nothing_changed() {
 }
 
 #[test]
-fn notifications_come_once_and_to_their_user_only() {
+fn notifications_wait_for_their_user_only() {
     let notifications = Example::start("notifications", &[]);
     let login = notifications.get("/login/ann");
     let cookie = login.field("set-cookie").unwrap().split(';').next().unwrap();
     let ann = format!("Cookie: {cookie}\r\n");
     assert!(notifications.get("/").body.contains("Notifications"));
     assert_eq!(notifications.post("/notify/ann", "tea").status, 202);
-    let poll = "/poll/events?timeout=1&category=user%2Fann&since_time=1";
-    let first = notifications.ask("GET", poll, &ann, "").json();
-    assert_eq!(first["events"][0]["data"], "tea");
-    let second = notifications.ask("GET", poll, &ann, "").json();
-    assert_eq!(second["timeout"], "no events before timeout");
+    let poll = "/poll/api/poll?channel=user%2Fann";
+    let list = notifications.ask("GET", poll, &ann, "").json();
+    assert_eq!((&list["count"], &list["messages"][0]["content"]), (&json!(1), &json!("tea")));
     for stranger in ["", "Cookie: user=bob\r\n"] {
         let refused = notifications.ask("GET", poll, stranger, "");
-        assert_eq!((refused.status, refused.body.as_str()), (403, r#"{"error": "not for you"}"#));
+        assert_eq!((refused.status, &refused.json()["detail"]), (403, &json!("not for you")));
     }
 }
 
@@ -276,4 +290,72 @@ fn report_job_reports_its_progress_and_then_the_report() {
     assert!(jobs.get(report).body.starts_with("    300 the\n    100 and\n"));
     assert_eq!(jobs.get("/reports/none").status, 404);
     assert_eq!(jobs.post(&format!("/jobs/api/progress/{id}"), r#"{"step":1,"total":1}"#).status, 403);
+}
+
+/// Reads an answer by a stream, from a cursor on, until it ends or `enough` pieces have come. Gives the cursor to go on
+/// from, or none at the end.
+fn read_answer(llm: &Example, cursor: &str, text: &mut String, enough: usize) -> Option<String> {
+    let mut stream = llm.send("GET", &format!("/api/stream?channel=answer%2F1&cursor={cursor}"), "", "");
+    let (mut line, mut pieces) = (String::new(), 0);
+    while pieces < enough {
+        line.clear();
+        assert_ne!(stream.read_line(&mut line).unwrap(), 0, "the stream ended without a word");
+        // The sizes of the chunks are lines, too.
+        let Some(told) = serde_json::from_str::<Value>(&line).ok().filter(Value::is_object) else { continue };
+        match told["type"].as_str() {
+            Some("update") => {
+                text.push_str(told["message"].as_str().unwrap());
+                pieces += 1;
+            }
+            Some("closed") => return None,
+            Some("connected" | "heartbeat") => {}
+            _ => panic!("{line}"),
+        }
+    }
+    Some(serde_json::from_str::<Value>(&line).unwrap()["cursor"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn llm_stream_goes_on_where_it_was_killed() {
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let [killed, calm] = folders.each_ref().map(|folder| folder.path().to_str().unwrap());
+    let (mut llm, calm) = (Example::start("llm_stream", &[killed]), Example::start("llm_stream", &[calm]));
+    assert!(llm.get("/").body.contains("Streamed answers"));
+    assert_eq!(llm.post("/api/message?channel=answer%2F1&content=forged", "").status, 403);
+    let mut start = String::new();
+    for one in [&llm, &calm] {
+        let asked = one.post("/api/message?channel=prompts&content=Is+it+whole%3F", "");
+        assert_eq!(asked.status, 201);
+        // The cursor before the first message.
+        start = one.get("/api/poll?channel=unborn").json()["cursor"].as_str().unwrap().to_owned();
+    }
+    let (mut text, mut whole) = (String::new(), String::new());
+    let mut cursor = read_answer(&llm, &start, &mut text, 10);
+    while let Some(at) = cursor {
+        // Dropping it kills it.
+        let port = llm.address.rsplit(':').next().unwrap().to_owned();
+        drop(llm);
+        llm = Example::start_at(&port, "llm_stream", &[killed]);
+        cursor = read_answer(&llm, &at, &mut text, 40);
+    }
+    assert_eq!(read_answer(&calm, &start, &mut whole, usize::MAX), None);
+    assert_eq!(text, whole);
+}
+
+#[test]
+fn every_page_works_in_a_browser() {
+    let browsers = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+    let given = std::env::var("CHROMIUM").ok();
+    let browser =
+        given.or_else(|| browsers.into_iter().find(|path| Path::new(path).exists()).map(str::to_owned));
+    let has_node = Command::new("node").arg("--version").stdout(Stdio::null()).status().is_ok();
+    let (Some(browser), true) = (browser, has_node) else {
+        println!("there is no Chromium or no Node here: no page was opened");
+        return;
+    };
+    let pages = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/examples/pages.test.mjs");
+    let mut node = Command::new("node");
+    node.args(["--test", pages]).env("EXAMPLES", folder()).env("CHROMIUM", browser);
+    let output = node.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }

@@ -1,0 +1,1 @@
+../../../poll-client/js/dist/poll.js
