@@ -1,5 +1,6 @@
 //! A list of channels, shared by all that read the same ones, and the batches that were made last for its readers.
 
+use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Weak};
 
 use xxhash_rust::xxh3::Xxh3Default;
@@ -131,6 +132,12 @@ impl PartialEq for ChannelList {
 }
 
 impl Eq for ChannelList {}
+
+impl Hash for ChannelList {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.names.hash(hasher);
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use poll_core::Cursor;
+use poll_core::{Cursor, Place};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
@@ -27,10 +27,30 @@ pub(crate) struct WriterState<IO: ?Sized> {
     io: IO,
 }
 
+/// Up to where a reader was given everything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Reached {
+    InChannel(Cursor),
+    /// In each channel of a list; shared by all that are at the same place.
+    InList(Arc<[Place]>),
+}
+
+impl From<Cursor> for Reached {
+    fn from(at: Cursor) -> Self {
+        Self::InChannel(at)
+    }
+}
+
+impl From<Arc<[Place]>> for Reached {
+    fn from(at: Arc<[Place]>) -> Self {
+        Self::InList(at)
+    }
+}
+
 /// A socket that was handed over.
 pub(crate) struct HandedOver {
     /// Up to here its reader was given everything.
-    pub(crate) at: Cursor,
+    pub(crate) at: Reached,
     /// When something was written last, if anything was.
     pub(crate) written: Option<Instant>,
     /// Wakes the connection.
@@ -42,7 +62,7 @@ pub(crate) struct HandedOver {
 /// What the connection gets back.
 pub(crate) struct Returned {
     /// See [`HandedOver`].
-    pub(crate) at: Cursor,
+    pub(crate) at: Reached,
     /// See [`HandedOver`].
     pub(crate) written: Option<Instant>,
     /// To be written before anything else, already in chunks.
@@ -62,7 +82,7 @@ impl<IO: ?Sized> WriterState<IO> {
     }
 
     /// Hands over a socket whose reader was given everything up to `at`; `waker` wakes its connection.
-    pub(crate) fn hand_over(&mut self, at: Cursor, waker: &Waker) {
+    pub(crate) fn hand_over(&mut self, at: Reached, waker: &Waker) {
         self.handed_over = Some(HandedOver { at, written: None, waker: waker.clone(), rest: None });
     }
 
@@ -73,8 +93,8 @@ impl<IO: ?Sized> WriterState<IO> {
     }
 
     /// Up to where the reader was given everything; `None` where the socket is not handed over, or is to be taken back.
-    pub(crate) fn at(&self) -> Option<Cursor> {
-        self.handed_over.as_ref().filter(|over| over.rest.is_none()).map(|over| over.at)
+    pub(crate) fn at(&self) -> Option<&Reached> {
+        self.handed_over.as_ref().filter(|over| over.rest.is_none()).map(|over| &over.at)
     }
 
     /// Leaves it to the connection to go on. Wake it with what this gives, and without a lock.
@@ -91,7 +111,7 @@ impl WriterState<dyn AsyncWrite + Send + Unpin> {
     /// Writes chunks after which the reader has everything up to `end`. What does not leave at once is the connection's
     /// to write: wake it then with what this gives, and without a lock.
     #[must_use]
-    pub(crate) fn write(&mut self, chunks: &Bytes, end: Cursor, now: Instant) -> Option<Waker> {
+    pub(crate) fn write(&mut self, chunks: &Bytes, end: Reached, now: Instant) -> Option<Waker> {
         let over = self.handed_over.as_mut()?;
         // Where it has to wait, the connection will do that instead.
         let cx = &mut Context::from_waker(Waker::noop());

@@ -34,7 +34,7 @@ async fn stream_list(worker: Worker, asked: ListStreamQuestion, client: Client) 
         return Ok(respond::nothing_more());
     };
     let body = StreamBody::new(opened.reader, Style::Updates(framing), Some(opened.first));
-    Ok(respond::streamed(native::content_type(framing), Body::stream(body).on_end(opened.permit)))
+    Ok(respond::streamed(native::content_type(framing), Body::broadcastable(body).on_end(opened.permit)))
 }
 
 async fn stream(worker: Worker, asked: StreamQuestion, client: Client) -> Result<Reply, Refusal> {

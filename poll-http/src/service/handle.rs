@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::Extensions;
-use poll_core::{ChannelName, Publish, PublishError, Published, Store};
+use poll_core::{ChannelList, ChannelName, Publish, PublishError, Published, Store};
 
 use crate::access::authority::Authority;
 use crate::message::connection_info::ConnectionInfo;
@@ -92,7 +92,8 @@ impl Service {
 /// The extensions that streams add to each worker.
 fn extensions() -> Extensions {
     let mut extensions = Extensions::new();
-    extensions.insert(Broadcasts::default());
+    extensions.insert(Broadcasts::<ChannelName>::default());
+    extensions.insert(Broadcasts::<Arc<ChannelList>>::default());
     extensions
 }
 

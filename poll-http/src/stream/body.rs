@@ -9,9 +9,9 @@ use crate::dialect::stream_event::{Finality, StreamEvent};
 use crate::message::body::{Broadcastable, Piece, Pieces, Promise, held_for_one};
 use crate::message::shared_writer::SharedWriter;
 use crate::stream::broadcast::{Broadcasts, Member};
-use crate::stream::channel_reader::ChannelReader;
-use crate::stream::reader::Reader;
+use crate::stream::reader::{BatchOf, Event, Reader};
 use crate::stream::style::Style;
+use crate::stream::subject::Subject;
 use bytes::Bytes;
 
 /// The body of a response that stays open.
@@ -21,9 +21,9 @@ pub(crate) struct StreamBody<R: Reader> {
     /// The first line.
     first: Option<Bytes>,
     /// The batch being sent, and how much of it was.
-    giving: Option<(Arc<R::Batch>, Finality, usize)>,
+    giving: Option<(Arc<BatchOf<R>>, Finality, usize)>,
     /// Membership in the broadcast, once this reader has caught up.
-    member: Option<Member>,
+    member: Option<Member<R::Subject>>,
     /// There is no memory for the next piece.
     breaks_off: bool,
 }
@@ -33,12 +33,12 @@ impl<R: Reader> StreamBody<R> {
         Self { reader, style, first, giving: None, member: None, breaks_off: false }
     }
 
-    fn piece(&mut self, batch: &Arc<R::Batch>, finality: Finality, index: usize) -> Option<Piece> {
+    fn piece(&mut self, batch: &Arc<BatchOf<R>>, finality: Finality, index: usize) -> Option<Piece> {
         if let Some(rendering) = self.reader.rendering(batch, self.style, finality) {
             return rendering.part(index).map(Piece::Data);
         }
         let worker = &self.reader.schedule().worker;
-        let at = R::Batch::message(batch.items().get(index)?).at;
+        let at = BatchOf::<R>::message(batch.items().get(index)?).at;
         let until = worker.store().retention().age().map(|age| at.after(age));
         let cache = native::message_cache(worker.now(), until);
         let promise = self.reader.promise(batch, index, cache, self.style.framing())?;
@@ -50,7 +50,7 @@ impl<R: Reader> StreamBody<R> {
     }
 
     /// The frame of an event other than messages; empty if this style has none.
-    fn notice(&self, event: &StreamEvent<R::Batch, R::Cursor>) -> Option<Bytes> {
+    fn notice(&self, event: &Event<R>) -> Option<Bytes> {
         if matches!((event, self.style), (StreamEvent::Ended(_), Style::Steps(_))) {
             return None;
         }
@@ -102,25 +102,25 @@ impl<R: Reader> Pieces for StreamBody<R> {
     }
 
     fn held(&self) -> usize {
-        self.giving.as_ref().map_or(0, |(batch, ..)| held_for_one(batch, R::Batch::weight))
+        self.giving.as_ref().map_or(0, |(batch, ..)| held_for_one(batch, BatchOf::<R>::weight))
     }
 }
 
-impl Broadcastable for StreamBody<ChannelReader> {
+impl<R: Reader> Broadcastable for StreamBody<R> {
     fn hand_over(&mut self, share: &mut dyn FnMut() -> Weak<SharedWriter>, waker: &Waker) {
         let promises = matches!(self.style, Style::Promises(_));
         let idle = self.first.is_none() && self.giving.is_none() && !promises;
         let Some(at) = self.reader.caught_up_at().filter(|_| idle) else { return };
         if self.member.is_none() {
             let worker = &self.reader.schedule().worker.clone();
-            let broadcasts = worker.extension::<Broadcasts>();
-            let (channel, style) = (self.reader.channel(), self.style);
-            self.member = broadcasts.map(|broadcasts| broadcasts.join(worker, channel, style));
+            let broadcasts = worker.extension::<Broadcasts<R::Subject>>();
+            let (subject, style) = (self.reader.subject(), self.style);
+            self.member = broadcasts.map(|broadcasts| broadcasts.join(worker, subject, style));
         }
-        if self.member.as_mut().is_some_and(|member| member.hand_over(at, share, waker)) {
+        if self.member.as_mut().is_some_and(|member| member.hand_over(&at, share, waker)) {
             self.reader.hand_over_to_broadcast();
             // The broadcast hands sockets back when the intake changes, but it may have done so just before this one came.
-            if !self.reader.has_told_intake() {
+            if !self.reader.schedule().has_told_intake() {
                 waker.wake_by_ref();
             }
         }
@@ -128,7 +128,9 @@ impl Broadcastable for StreamBody<ChannelReader> {
 
     fn take_back(&mut self) -> Bytes {
         let Some(back) = self.member.as_mut().and_then(Member::take_back) else { return Bytes::new() };
-        self.reader.resume(back.at, back.written);
+        if let Some(at) = R::Subject::reached(&back.at) {
+            self.reader.resume(at, back.written);
+        }
         back.rest
     }
 }

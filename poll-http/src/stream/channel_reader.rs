@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use poll_core::{
-    Batch, ChannelName, Continuity, Cursor, Epoch, JournalError, Kind, Limit, OverBudget, Pinned, Rendering,
+    Batch, ChannelName, Continuity, Cursor, Epoch, JournalError, Kind, OverBudget, Pinned, Rendering,
     Timestamp, View, Wait,
 };
 use tokio::time::Instant;
@@ -22,11 +22,9 @@ use crate::message::refusal::Refusal;
 use crate::stream::reader::Reader;
 use crate::stream::schedule::{ArchiveRead, Schedule};
 use crate::stream::style::Style;
+use crate::stream::subject::READ_LIMIT;
 use crate::worker::Worker;
 use crate::worker::settings::Receipts;
-
-/// How much of a log is read at once: a slow reader keeps as much alive, and it is enough to catch up.
-pub(crate) const READ_LIMIT: Limit = Limit { messages: 1_000, bytes: 64 * 1024 };
 
 /// A reader of one channel that stays.
 pub(crate) struct ChannelReader {
@@ -81,10 +79,6 @@ impl ChannelReader {
         }
     }
 
-    pub(crate) fn channel(&self) -> &ChannelName {
-        &self.channel
-    }
-
     fn worker(&self) -> &Worker {
         &self.schedule.worker
     }
@@ -126,36 +120,6 @@ impl ChannelReader {
                 self.waiting = Waiting::Yes(next);
             }
         }
-    }
-
-    /// How far it has caught up, if it waits for new messages only and a broadcast could write them. With receipts, named
-    /// clients are excluded: a delivery to them is recorded.
-    pub(crate) fn caught_up_at(&self) -> Option<Cursor> {
-        let Waiting::Yes(at) = self.waiting else { return None };
-        let born = at.epoch != Epoch::ZERO;
-        let anybody = self.client.name.is_none() || self.worker().settings().receipts == Receipts::Off;
-        let silent = !self.schedule.is_draining() && self.schedule.has_told_intake();
-        (born && anybody && silent).then_some(at)
-    }
-
-    /// Lets the broadcast wait from here on.
-    pub(crate) fn hand_over_to_broadcast(&mut self) {
-        self.wait.again(&self.at);
-        self.waiting = Waiting::InBroadcast;
-    }
-
-    /// Continues where the broadcast stopped, which last wrote at `given`, if at all.
-    pub(crate) fn resume(&mut self, at: Cursor, given: Option<Instant>) {
-        self.at = Pinned::after(at);
-        (self.waiting, self.progress) = (Waiting::No, Progress::Live);
-        if let Some(given) = given {
-            self.schedule.sent(given);
-        }
-    }
-
-    /// See [`Schedule::has_told_intake`].
-    pub(crate) fn has_told_intake(&self) -> bool {
-        self.schedule.has_told_intake()
     }
 
     /// Reads: up to a cursor without news, or an event. While the archive is read, that is a heartbeat.
@@ -248,8 +212,12 @@ impl ChannelReader {
 }
 
 impl Reader for ChannelReader {
-    type Batch = Batch;
+    type Subject = ChannelName;
     type Cursor = Cursor;
+
+    fn subject(&self) -> &ChannelName {
+        &self.channel
+    }
 
     fn schedule(&mut self) -> &mut Schedule {
         &mut self.schedule
@@ -265,5 +233,26 @@ impl Reader for ChannelReader {
 
     fn promise(&self, batch: &Batch, index: usize, cache: String, framing: Framing) -> Option<Promise> {
         native::promise(&self.channel, batch, index, cache, framing)
+    }
+
+    fn caught_up_at(&self) -> Option<Cursor> {
+        let Waiting::Yes(at) = self.waiting else { return None };
+        let born = at.epoch != Epoch::ZERO;
+        let anybody = self.client.name.is_none() || self.worker().settings().receipts == Receipts::Off;
+        let silent = !self.schedule.is_draining() && self.schedule.has_told_intake();
+        (born && anybody && silent).then_some(at)
+    }
+
+    fn hand_over_to_broadcast(&mut self) {
+        self.wait.again(&self.at);
+        self.waiting = Waiting::InBroadcast;
+    }
+
+    fn resume(&mut self, at: &Cursor, given: Option<Instant>) {
+        self.at = Pinned::after(*at);
+        (self.waiting, self.progress) = (Waiting::No, Progress::Live);
+        if let Some(given) = given {
+            self.schedule.sent(given);
+        }
     }
 }

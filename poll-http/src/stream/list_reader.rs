@@ -1,15 +1,16 @@
 //! Reads several channels continuously, for every response that stays open and names more than one.
 //!
-//! Like a channel reader it is positions, not a queue. It is registered in each of its channels; a message costs it a look
-//! at the channel that has it, and at its other registrations, but none at the other logs.
+//! Like a channel reader it is positions, not a queue. Unless a broadcast waits for it, it is registered in each of its
+//! channels; a message costs it a look at the channel that has it, and at its other registrations, but none at the other
+//! logs.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use poll_core::{
-    ChannelList, Continuity, CursorSet, JournalError, Kind, Life, Limit, ListBatch, ListView, ListWait,
-    OverBudget, Place, Rendering, Timestamp,
+    ChannelList, Continuity, JournalError, Kind, Life, ListBatch, ListView, ListWait, OverBudget, Place,
+    Rendering, Timestamp,
 };
 use tokio::time::Instant;
 
@@ -20,11 +21,12 @@ use crate::dialect::question::ListStanding;
 use crate::dialect::stream_event::{Finality, StreamEvent};
 use crate::message::body::Promise;
 use crate::message::refusal::Refusal;
-use crate::stream::channel_reader::READ_LIMIT;
 use crate::stream::reader::Reader;
 use crate::stream::schedule::{ArchiveRead, Schedule};
 use crate::stream::style::Style;
+use crate::stream::subject::list_limit;
 use crate::worker::Worker;
+use crate::worker::settings::Receipts;
 
 /// A reader of several channels that stays.
 pub(crate) struct ListReader {
@@ -101,10 +103,9 @@ impl ListReader {
         self.standing.token(self.places.iter().map(Place::token))
     }
 
-    /// How much is read at once: every line has the whole token.
-    fn limit(&self) -> Limit {
-        let messages = READ_LIMIT.bytes / (self.places.len() * CursorSet::ENTRY_BYTES);
-        Limit { messages: messages.clamp(1, READ_LIMIT.messages), ..READ_LIMIT }
+    fn deregister(&mut self) {
+        let worker = &self.schedule.worker;
+        worker.store().deregister_list(&self.standing.list, worker.streams(), &mut self.wait);
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
@@ -187,7 +188,7 @@ impl ListReader {
     fn poll_view(&mut self, cx: &mut Context<'_>) -> Poll<Result<(ListView, Timestamp), JournalError>> {
         if self.reading.is_none() {
             let worker = self.worker();
-            let (store, now, limit) = (worker.store(), worker.now(), self.limit());
+            let (store, now, limit) = (worker.store(), worker.now(), list_limit(self.places.len()));
             let due = self.wait.due(&self.places).into_iter().map(|channel| (channel, None));
             let view = store.read_list_resident(now, self.list(), &self.places, due.clone(), limit);
             if let Some(view) = view {
@@ -258,8 +259,12 @@ impl Found {
 }
 
 impl Reader for ListReader {
-    type Batch = ListBatch;
+    type Subject = Arc<ChannelList>;
     type Cursor = String;
+
+    fn subject(&self) -> &Arc<ChannelList> {
+        self.list()
+    }
 
     fn schedule(&mut self) -> &mut Schedule {
         &mut self.schedule
@@ -281,11 +286,31 @@ impl Reader for ListReader {
     fn promise(&self, batch: &ListBatch, index: usize, cache: String, framing: Framing) -> Option<Promise> {
         native::list_promise(&self.standing, batch, index, cache, framing)
     }
+
+    fn caught_up_at(&self) -> Option<Arc<[Place]>> {
+        let anybody = self.client.name.is_none() || self.worker().settings().receipts == Receipts::Off;
+        let silent = !self.schedule.is_draining() && self.schedule.has_told_intake();
+        let level = self.progress == Progress::Waiting && self.found.is_none() && self.reading.is_none();
+        // Its lines are like those of all others.
+        let plain = self.standing.put_by.is_empty();
+        (level && plain && anybody && silent).then(|| self.places.as_slice().into())
+    }
+
+    fn hand_over_to_broadcast(&mut self) {
+        self.deregister();
+    }
+
+    fn resume(&mut self, at: &Arc<[Place]>, given: Option<Instant>) {
+        self.places.copy_from_slice(at);
+        self.progress = Progress::Live;
+        if let Some(given) = given {
+            self.schedule.sent(given);
+        }
+    }
 }
 
 impl Drop for ListReader {
     fn drop(&mut self) {
-        let worker = &self.schedule.worker;
-        worker.store().deregister_list(&self.standing.list, worker.streams(), &mut self.wait);
+        self.deregister();
     }
 }

@@ -10,3 +10,4 @@ pub(crate) mod open;
 mod reader;
 mod schedule;
 pub(crate) mod style;
+mod subject;

@@ -62,9 +62,9 @@ async fn each_message_is_a_line_and_a_chunk_with_its_channel_and_a_cursor_over_a
         resumed.leave().await;
         world.until_waiting(1).await;
     }
-    assert_eq!(world.store.notifier().waiting(), 3);
     wire.leave().await;
-    assert_eq!((world.waiters(), world.store.notifier().waiting()), (0, 0));
+    world.until_waiting(0).await;
+    world.until_registered(0).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -192,6 +192,17 @@ impl World {
         panic!("{} wait, not {count}", self.waiters());
     }
 
+    /// Lets others run until so many are registered in channels.
+    pub(crate) async fn until_registered(&self, count: usize) {
+        for _ in 0..100_000 {
+            if self.store.notifier().waiting() == count {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+        panic!("{} are registered, not {count}", self.store.notifier().waiting());
+    }
+
     /// A new connection.
     pub(crate) fn connect(&self) -> Wire {
         self.connect_from(ADDRESS)

@@ -3,12 +3,11 @@
 use std::sync::{Arc, Weak};
 use std::task::Waker;
 
-use poll_core::{ChannelName, Cursor};
-
 use crate::message::shared_writer::{Returned, SharedWriter, lock};
 use crate::stream::broadcast::readers::{Broadcast, Broadcasts, Reader, Task};
 use crate::stream::broadcast::task;
 use crate::stream::style::Style;
+use crate::stream::subject::Subject;
 use crate::worker::Worker;
 
 /// The list is cleaned once entries of readers that have left outnumber the readers by this many: so a reader that leaves
@@ -16,25 +15,25 @@ use crate::worker::Worker;
 const MOST_GONE: usize = 64;
 
 /// A reader of a broadcast.
-pub(crate) struct Member {
-    broadcast: Arc<Broadcast>,
+pub(crate) struct Member<S: Subject> {
+    broadcast: Arc<Broadcast<S>>,
     /// Its entry in the task's list, once its socket was shared.
     listed: Option<Reader>,
 }
 
-impl Broadcasts {
-    /// Joins the broadcast of a channel.
-    pub(crate) fn join(&self, worker: &Worker, channel: &ChannelName, style: Style) -> Member {
-        Member { broadcast: self.enter(worker, channel, style), listed: None }
+impl<S: Subject> Broadcasts<S> {
+    /// Joins the broadcast of a subject.
+    pub(crate) fn join(&self, worker: &Worker, subject: &S, style: Style) -> Member<S> {
+        Member { broadcast: self.enter(worker, subject, style), listed: None }
     }
 }
 
-impl Member {
+impl<S: Subject> Member<S> {
     /// Hands over the reader's socket, obtained from `share`, unless the reader is alone. The reader has everything up to
     /// `at`; `waker` wakes its connection.
     pub(crate) fn hand_over(
         &mut self,
-        at: Cursor,
+        at: &S::At,
         share: &mut dyn FnMut() -> Weak<SharedWriter>,
         waker: &Waker,
     ) -> bool {
@@ -44,7 +43,7 @@ impl Member {
         let socket = self.listed.as_ref().map_or_else(share, |reader| reader.socket.clone());
         let Some(shared) = socket.upgrade() else { return false };
         let mut writer = lock(&shared);
-        writer.hand_over(at, waker);
+        writer.hand_over(at.clone().into(), waker);
         let listed = self.listed.as_ref().is_some_and(|reader| reader.listing == writer.listing());
         let listing = if listed { writer.listing() } else { writer.leave_lists() };
         drop(writer);
@@ -57,13 +56,13 @@ impl Member {
     }
 
     /// Makes sure that the task serves a reader at `at`.
-    fn expect(&self, at: Cursor, reader: Reader, new: bool) {
+    fn expect(&self, at: &S::At, reader: Reader, new: bool) {
         let mut state = self.broadcast.state();
         if new {
             state.listed += 1;
             state.new.push(reader.clone());
         }
-        match state.task {
+        match &state.task {
             Task::Absent => {
                 state.task = Task::Busy;
                 let intake_changes = self.broadcast.worker.intake().changes();
@@ -71,7 +70,7 @@ impl Member {
                 task::spawn(self.broadcast.clone(), intake_changes);
             }
             // The task waits for messages after this very position.
-            Task::CaughtUp(caught_up) if caught_up == Some(at) => {}
+            Task::CaughtUp(caught_up) if caught_up.as_ref() == Some(at) => {}
             Task::Busy | Task::CaughtUp(_) => {
                 state.late.push(reader);
                 drop(state);
@@ -87,7 +86,7 @@ impl Member {
     }
 }
 
-impl Drop for Member {
+impl<S: Subject> Drop for Member<S> {
     fn drop(&mut self) {
         if let Some(socket) = self.listed.take().and_then(|reader| reader.socket.upgrade()) {
             let mut writer = lock(&socket);

@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use bytes::Bytes;
-use poll_core::{Batch, Continuity, Cursor, Pinned, Timestamp};
+use poll_core::Timestamp;
 use tokio::time::Instant;
 
-use crate::dialect::stream_event::Finality;
+use crate::dialect::message_list::Messages as _;
 use crate::message::chunk;
 use crate::message::shared_writer::lock;
 use crate::stream::broadcast::readers::{Broadcast, Reader, Task};
-use crate::stream::channel_reader::READ_LIMIT;
 use crate::stream::style::Style;
+use crate::stream::subject::{News, Subject};
 use crate::worker::budget::{self, cost};
 
 /// Readers written to before other tasks run and sockets are polled: few enough that publishes get in between, many
@@ -24,16 +24,15 @@ const VISITS: usize = 2048;
 const MOST_BYTES: usize = 64 * 1024;
 
 /// A pass over all readers, or only over late ones.
-#[derive(Default)]
-pub(super) struct Pass {
+pub(super) struct Pass<S: Subject> {
     late: Vec<Reader>,
     readers: Vec<Reader>,
     /// How many of them were visited.
     done: usize,
     /// The lowest position of a reader.
-    lowest: Option<Cursor>,
-    /// The last batch rendered as chunks.
-    last: Option<(Arc<Batch>, Bytes)>,
+    lowest: Option<S::At>,
+    /// The last batch, its end, and its rendering as chunks.
+    last: Option<(Arc<S::Batch>, S::At, Bytes)>,
     /// How often the worker's intake had changed when the pass began.
     intake_changes: u32,
     /// The intake has changed since the last pass: every connection has a line to write.
@@ -48,12 +47,12 @@ pub(super) enum Reason {
 }
 
 /// What to write to a reader.
-enum Delivery {
+enum Delivery<At> {
     /// Nothing: it has everything.
     Nothing,
     Chunks {
         chunks: Bytes,
-        end: Cursor,
+        end: At,
         messages: u64,
         at: Timestamp,
     },
@@ -61,19 +60,27 @@ enum Delivery {
     ByConnection,
 }
 
-impl Pass {
+impl<S: Subject> Pass<S> {
     /// Before the first pass. What changes after these `intake_changes` is told to the readers that are there then.
     pub(super) fn new(intake_changes: u32) -> Self {
-        Self { intake_changes, ..Self::default() }
+        Self {
+            late: Vec::new(),
+            readers: Vec::new(),
+            done: 0,
+            lowest: None,
+            last: None,
+            intake_changes,
+            all_by_connection: false,
+        }
     }
 
     /// Whether the worker's intake has changed since the pass began.
-    pub(super) fn is_outdated(&self, broadcast: &Broadcast) -> bool {
+    pub(super) fn is_outdated(&self, broadcast: &Broadcast<S>) -> bool {
         self.intake_changes != broadcast.worker.intake().changes()
     }
 
     /// Begins a pass; returns whether there is any reader.
-    pub(super) fn begin(&mut self, broadcast: &Broadcast, reason: Reason) -> bool {
+    pub(super) fn begin(&mut self, broadcast: &Broadcast<S>, reason: Reason) -> bool {
         let mut state = broadcast.state();
         let late = std::mem::take(&mut state.late);
         self.readers.append(&mut state.new);
@@ -97,10 +104,10 @@ impl Pass {
     }
 
     /// Visits a slice of readers; returns whether there are more.
-    pub(super) fn slice(&mut self, broadcast: &Broadcast) -> bool {
+    pub(super) fn slice(&mut self, broadcast: &Broadcast<S>) -> bool {
         let (worker, instant) = (&broadcast.worker, Instant::now());
         let now = worker.now();
-        let mut deliveries: Vec<(Cursor, Delivery, u64)> = Vec::new();
+        let mut deliveries: Vec<(S::At, Delivery<S::At>, u64)> = Vec::new();
         let mut left = SLICE;
         let mut to_wake = Vec::new();
         for _ in 0..VISITS {
@@ -120,32 +127,34 @@ impl Pass {
             };
             self.done += usize::from(late.is_none());
             // None: its connection has taken the socket back.
-            let Some(at) = writer.at() else { continue };
-            let index = deliveries.iter().position(|(from, ..)| *from == at).unwrap_or_else(|| {
-                deliveries.push((at, self.delivery(broadcast, now, at), 0));
+            let Some(at) = writer.at().and_then(S::reached) else { continue };
+            let index = deliveries.iter().position(|(from, ..)| from == at).unwrap_or_else(|| {
+                deliveries.push((at.clone(), self.delivery(broadcast, now, at), 0));
                 deliveries.len() - 1
             });
-            let (_, delivery, readers) = &mut deliveries[index];
+            let (from, delivery, readers) = &mut deliveries[index];
             let (woken, at) = match delivery {
-                Delivery::Nothing => (None, at),
+                Delivery::Nothing => (None, &*from),
                 Delivery::Chunks { chunks, end, .. } => {
                     left -= 1;
                     *readers += 1;
                     budget::charge(cost::BYTE * chunks.len() as u64);
-                    (writer.write(chunks, *end, instant), *end)
+                    (writer.write(chunks, end.clone().into(), instant), &*end)
                 }
                 Delivery::ByConnection => {
                     left -= 1;
-                    (writer.hand_back(), at)
+                    (writer.hand_back(), &*from)
                 }
             };
             drop(writer);
-            // A position in another epoch of the channel stays the lowest: everything in this epoch is newer.
-            let lower = self.lowest.is_none_or(|lowest| at.epoch == lowest.epoch && at.seq < lowest.seq);
-            match woken {
-                Some(waker) => to_wake.push(waker),
-                None if lower => self.lowest = Some(at),
-                None => {}
+            match (woken, &self.lowest) {
+                (Some(waker), _) => to_wake.push(waker),
+                (None, None) => self.lowest = Some(at.clone()),
+                (None, Some(lowest)) => {
+                    if let Some(lower) = S::lower(lowest, at) {
+                        self.lowest = Some(lower);
+                    }
+                }
             }
             if budget::is_over() {
                 break;
@@ -162,12 +171,12 @@ impl Pass {
     }
 
     /// Ends a pass: the position that all have caught up to, unless no socket is handed over.
-    pub(super) fn end(&mut self, broadcast: &Broadcast) -> Option<Cursor> {
+    pub(super) fn end(&mut self, broadcast: &Broadcast<S>) -> Option<S::At> {
         self.last = None;
         let mut state = broadcast.state();
         state.listed = self.readers.len() + state.new.len();
-        state.task = Task::CaughtUp(self.lowest);
-        self.lowest
+        state.task = Task::CaughtUp(self.lowest.clone());
+        self.lowest.clone()
     }
 
     /// Empties the list.
@@ -176,41 +185,34 @@ impl Pass {
     }
 
     /// What to write after a position.
-    fn delivery(&mut self, broadcast: &Broadcast, now: Timestamp, at: Cursor) -> Delivery {
-        let (worker, (channel, style)) = (&broadcast.worker, &broadcast.key);
+    fn delivery(&mut self, broadcast: &Broadcast<S>, now: Timestamp, at: &S::At) -> Delivery<S::At> {
+        let (worker, (subject, style)) = (&broadcast.worker, &broadcast.key);
         if worker.drain().is_draining() || self.all_by_connection {
             return Delivery::ByConnection;
         }
-        let pinned = Pinned::after(at);
-        let Some(view) = worker.store().read_resident(now, channel, &pinned, READ_LIMIT) else {
-            return Delivery::ByConnection;
+        let (batch, end) = match subject.look(worker, now, at) {
+            News::Nothing => return Delivery::Nothing,
+            News::Messages(batch, end) => (batch, end),
+            News::Other => return Delivery::ByConnection,
         };
-        let read_state = &view.read_state;
-        if read_state.continuity != Continuity::Kept || read_state.missed() != Some(0) || read_state.ended {
-            return Delivery::ByConnection;
-        }
-        let Some(batch) = view.batch else { return Delivery::Nothing };
-        if batch.is_over_budget() {
-            return Delivery::ByConnection;
-        }
-        let chunks = match &self.last {
-            Some((last, chunks)) if Arc::ptr_eq(last, &batch) => chunks.clone(),
-            _ => match chunks(&batch, *style) {
-                Some(chunks) => {
-                    self.last = Some((batch.clone(), chunks.clone()));
-                    chunks
-                }
-                None => return Delivery::ByConnection,
-            },
+        let known = self.last.as_ref().filter(|(last, ..)| Arc::ptr_eq(last, &batch));
+        let (end, chunks) = match known {
+            Some((_, end, chunks)) => (end.clone(), chunks.clone()),
+            None => {
+                let Some(chunks) = chunks(subject, &batch, *style) else { return Delivery::ByConnection };
+                self.last = Some((batch.clone(), end.clone(), chunks.clone()));
+                (end, chunks)
+            }
         };
-        let newest = batch.newest();
-        Delivery::Chunks { chunks, end: batch.end(), messages: batch.messages().len() as u64, at: newest.at }
+        let items = batch.items();
+        let Some(newest) = items.last() else { return Delivery::Nothing };
+        Delivery::Chunks { chunks, end, messages: items.len() as u64, at: S::Batch::message(newest).at }
     }
 }
 
 /// A batch as chunks, one a message; `None` if its readers do not get chunks, if there are none, or if they are too large.
-fn chunks(batch: &Batch, style: Style) -> Option<Bytes> {
-    let rendering = style.rendering(batch, Finality::MoreMayFollow)?;
+fn chunks<S: Subject>(subject: &S, batch: &S::Batch, style: Style) -> Option<Bytes> {
+    let rendering = subject.rendering(batch, style)?;
     let (bytes, ends) = (&rendering.bytes, &rendering.ends);
     let all = bytes.len() + ends.len() * chunk::OVERHEAD;
     if bytes.is_empty() || all > MOST_BYTES {
@@ -225,5 +227,5 @@ fn chunks(batch: &Batch, style: Style) -> Option<Bytes> {
         start = end;
     }
     // A full socket keeps the rest of the chunks alive until it is written.
-    batch.charge(out.into()).ok()
+    batch.charged(out.into()).ok()
 }

@@ -3,32 +3,30 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use poll_core::environment::KeyedMap;
-use poll_core::{ChannelName, Cursor};
 use tokio::sync::Notify;
 
 use crate::message::shared_writer::SharedWriter;
 use crate::stream::style::Style;
+use crate::stream::subject::Subject;
 use crate::worker::Worker;
 
-/// The broadcasts of a worker.
-#[derive(Clone, Default)]
-pub(crate) struct Broadcasts(Arc<Mutex<KeyedMap<Key, Weak<Broadcast>>>>);
+/// The broadcasts of a worker that read this kind of subject.
+pub(crate) struct Broadcasts<S: Subject>(Arc<Mutex<Table<S>>>);
 
-pub(super) type Key = (ChannelName, Style);
+type Table<S> = KeyedMap<(S, Style), Weak<Broadcast<S>>>;
 
-/// One worker's readers of one channel that get the same chunks.
-pub(super) struct Broadcast {
+/// One worker's readers of one channel, or of one list of channels, that get the same chunks.
+pub(super) struct Broadcast<S: Subject> {
     pub(super) worker: Worker,
-    pub(super) key: Key,
-    all: Broadcasts,
+    pub(super) key: (S, Style),
+    all: Broadcasts<S>,
     /// Held for moves.
-    state: Mutex<BroadcastState>,
+    state: Mutex<BroadcastState<S::At>>,
     /// Notified when the task has something to do other than new messages.
     pub(super) called: Notify,
 }
 
-#[derive(Default)]
-pub(super) struct BroadcastState {
+pub(super) struct BroadcastState<At> {
     /// The number of readers, whether or not their sockets are handed over.
     pub(super) readers: usize,
     /// The number of sockets on the task's list or to be added to it.
@@ -39,7 +37,7 @@ pub(super) struct BroadcastState {
     pub(super) late: Vec<Reader>,
     /// Whether readers that have left must be removed from the list.
     pub(super) stale: bool,
-    pub(super) task: Task,
+    pub(super) task: Task<At>,
 }
 
 /// A socket that is handed over now and then.
@@ -51,20 +49,38 @@ pub(super) struct Reader {
 }
 
 /// The state of the task.
-#[derive(Default, PartialEq, Eq)]
-pub(super) enum Task {
-    #[default]
+#[derive(PartialEq, Eq)]
+pub(super) enum Task<At> {
     Absent,
     /// It makes a pass.
     Busy,
     /// It waits for messages after this position, which all readers whose sockets are handed over have reached.
-    CaughtUp(Option<Cursor>),
+    CaughtUp(Option<At>),
 }
 
-impl Broadcasts {
-    /// The broadcast of a channel, with one more reader.
-    pub(super) fn enter(&self, worker: &Worker, channel: &ChannelName, style: Style) -> Arc<Broadcast> {
-        let key = (channel.clone(), style);
+impl<At> Default for BroadcastState<At> {
+    fn default() -> Self {
+        let (new, late) = (Vec::new(), Vec::new());
+        Self { readers: 0, listed: 0, new, late, stale: false, task: Task::Absent }
+    }
+}
+
+impl<S: Subject> Default for Broadcasts<S> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<S: Subject> Clone for Broadcasts<S> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<S: Subject> Broadcasts<S> {
+    /// The broadcast of a subject, with one more reader.
+    pub(super) fn enter(&self, worker: &Worker, subject: &S, style: Style) -> Arc<Broadcast<S>> {
+        let key = (subject.clone(), style);
         let mut broadcasts = self.lock();
         let there = broadcasts.get(&key).and_then(Weak::upgrade);
         let broadcast = there.unwrap_or_else(|| {
@@ -79,19 +95,19 @@ impl Broadcasts {
         broadcast
     }
 
-    fn lock(&self) -> MutexGuard<'_, KeyedMap<Key, Weak<Broadcast>>> {
+    fn lock(&self) -> MutexGuard<'_, Table<S>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Broadcast {
-    pub(super) fn state(&self) -> MutexGuard<'_, BroadcastState> {
+impl<S: Subject> Broadcast<S> {
+    pub(super) fn state(&self) -> MutexGuard<'_, BroadcastState<S::At>> {
         // Nothing in here panics half-way.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Broadcast {
+impl<S: Subject> Drop for Broadcast<S> {
     fn drop(&mut self) {
         let mut broadcasts = self.all.lock();
         // Another may have taken its place.

@@ -1,34 +1,34 @@
-//! The task of a broadcast: it waits for the channel, makes a pass, and waits again.
+//! The task of a broadcast: it waits for messages, makes a pass, and waits again.
 
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
-use poll_core::{Pinned, Wait};
-
 use crate::message::shared_writer::lock;
 use crate::stream::broadcast::pass::{Pass, Reason};
 use crate::stream::broadcast::readers::{Broadcast, Reader, Task};
+use crate::stream::subject::Subject;
+use crate::worker::budget;
 
 /// A running task. If it is dropped before its end, as when its runtime shuts down, the connections take over.
-struct Running {
-    broadcast: Arc<Broadcast>,
-    pass: Pass,
+struct Running<S: Subject> {
+    broadcast: Arc<Broadcast<S>>,
+    pass: Pass<S>,
     /// It has finished, and recorded that.
     ended: bool,
 }
 
 /// Starts the task of a broadcast, whose state is `Busy` already.
-pub(super) fn spawn(broadcast: Arc<Broadcast>, intake_changes: u32) {
+pub(super) fn spawn<S: Subject>(broadcast: Arc<Broadcast<S>>, intake_changes: u32) {
     let running = Running { broadcast, pass: Pass::new(intake_changes), ended: false };
     // Exempt from tokio's cooperative budget: its slices are its own.
     tokio::spawn(tokio::task::unconstrained(run(running)));
 }
 
-async fn run(mut running: Running) {
+async fn run<S: Subject>(mut running: Running<S>) {
     let broadcast = running.broadcast.clone();
-    let mut wait: Option<Wait> = None;
+    let mut wait: Option<S::Wait> = None;
     let mut reason = Reason::News;
     loop {
         if !running.pass.begin(&broadcast, reason) {
@@ -37,16 +37,19 @@ async fn run(mut running: Running) {
         }
         while running.pass.slice(&broadcast) {
             // Lets the runtime poll sockets.
-            tokio::task::yield_now().await;
+            if budget::is_over() {
+                poll_fn(budget::poll_go_on).await;
+            } else {
+                tokio::task::yield_now().await;
+            }
         }
         let Some(caught_up) = running.pass.end(&broadcast) else {
             broadcast.called.notified().await;
             reason = Reason::Called;
             continue;
         };
-        let pinned = Pinned::after(caught_up);
-        let wait = wait.get_or_insert_with(|| broadcast.worker.wait_on(&broadcast.key.0, &pinned));
-        wait.again(&pinned);
+        let wait = wait.get_or_insert_with(|| broadcast.key.0.wait(&broadcast.worker, &caught_up));
+        S::wait_again(wait, &caught_up);
         let mut waited = false;
         let news = poll_fn(|cx| {
             // Drain and intake are checked after registering, as their changes wake registered waiters just once.
@@ -68,7 +71,7 @@ async fn run(mut running: Running) {
     }
 }
 
-impl Drop for Running {
+impl<S: Subject> Drop for Running<S> {
     fn drop(&mut self) {
         if self.ended {
             return;
