@@ -96,7 +96,11 @@ impl Acceptor {
     pub(crate) async fn run(&mut self) -> Infallible {
         loop {
             if self.limit.is_full() {
-                tracing::warn!("accepting pauses: {} connections are open (max-sockets)", self.limit.max());
+                let connections = self.limit.max();
+                tracing::warn!(
+                    connections,
+                    "accepting pauses: {connections} connections are open (max-sockets)"
+                );
                 self.limit.until_room().await;
                 // At the same level as the pause: at the bound, anyone who comes and goes causes both.
                 tracing::warn!("accepting goes on: a connection was closed");
@@ -152,7 +156,7 @@ impl Acceptor {
             Err(error) if is_peers(&error) => Next::Accept,
             Err(error) => {
                 if self.exhaustion == Exhaustion::None {
-                    tracing::warn!("cannot accept, still trying: {error}");
+                    tracing::warn!(%error, "cannot accept, still trying: {error}");
                 }
                 self.exhaustion = Exhaustion::Logged;
                 Next::Pause

@@ -33,7 +33,7 @@ pub(crate) async fn demonstrate(store: Store, environment: Environment, interval
         tokio::time::sleep(interval).await;
         let text = Payload::text(format!("Broadcast message #{number}"));
         if let Err(error) = store.publish(environment.now(), &channel, Publish::one(text)).await {
-            tracing::warn!("the demonstration could not publish: {error}");
+            tracing::warn!(%error, "the demonstration could not publish: {error}");
         }
     }
 }

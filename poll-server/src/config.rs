@@ -5,10 +5,12 @@
 //! twice.
 //! Not here: acting on any of it; nothing is bound, opened or created.
 
+pub(crate) mod commands;
 mod fault;
 mod resolve;
 mod resolved;
 mod settings;
+pub(crate) mod suggest;
 mod typed;
 mod value;
 
@@ -49,7 +51,10 @@ impl Config {
         let config = resolver.resolve(filter.unwrap_or_default());
         match (resolver.faults().is_empty(), &typed.purpose) {
             (false, _) => Err(resolver.into_faults()),
-            (true, Purpose::Check) => Ok(Start::Say("configuration ok\n".to_owned())),
+            (true, Purpose::Check) => {
+                let warnings = config.warnings.iter().map(|warning| format!("warning: {warning}\n"));
+                Ok(Start::Say(warnings.chain(["configuration ok\n".to_owned()]).collect()))
+            }
             (true, _) => Ok(Start::Serve(Box::new(config))),
         }
     }

@@ -229,7 +229,8 @@ pub(crate) fn raise_open_files() -> Option<u64> {
     match setrlimit(Resource::Nofile, wanted) {
         Ok(()) => before.maximum,
         Err(error) => {
-            tracing::warn!("the open-file limit stays at {:?}: {error}", before.current);
+            let files = before.current;
+            tracing::warn!(files, %error, "the open-file limit stays at {files:?}: {error}");
             before.current
         }
     }
@@ -242,7 +243,11 @@ pub(crate) fn bound(asked: MaxSockets, files: Option<u64>) -> usize {
         MaxSockets::ShareOfFiles => files.map_or(u64::MAX, |files| (files / 10 * 9).max(1)),
         MaxSockets::At(most) => {
             if files.is_some_and(|files| most.get() >= files) {
-                tracing::warn!("max-sockets {most} is more than the open-file limit {files:?} allows");
+                tracing::warn!(
+                    most,
+                    files,
+                    "max-sockets {most} is more than the open-file limit {files:?} allows"
+                );
             }
             most.get()
         }

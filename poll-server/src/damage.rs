@@ -36,10 +36,11 @@ pub(crate) fn log(store: &Store) -> impl Future<Output = ()> + Send + use<> {
         let Some(mut damage) = damage else { return };
         while damage.changed().await.is_ok() {
             let found = damage.borrow_and_update().clone();
+            let (rows, last) = (found.rows, found.last);
             tracing::error!(
-                "the store is damaged: {} rows so far, of {} (poll-server check looks through all of it)",
-                found.rows,
-                found.last
+                rows,
+                last,
+                "the store is damaged: {rows} rows so far, of {last} (poll-server check looks through all of it)"
             );
             tokio::time::sleep(INTERVAL).await;
         }

@@ -35,12 +35,16 @@ pub(crate) async fn run(
 ) -> usize {
     drain.begin_unready();
     if !times.delay.is_zero() {
-        tracing::info!("not ready; connections are taken for another {:?}", times.delay);
+        let (seconds, delay) = (times.delay.as_secs_f64(), times.delay);
+        tracing::info!(seconds, "not ready; connections are taken for another {delay:?}");
         let _elapsed = tokio::time::timeout(times.delay, acceptor.run()).await;
     }
     let (waiting, open) = (notifier.waiting(), limit.count());
     let spread = spread(waiting, times.total);
     tracing::info!(
+        waiting,
+        connections = open,
+        seconds = times.total.as_secs_f64(),
         "draining: {waiting} polls and streams on {open} connections, answered within {spread:?}, ended within {:?}",
         times.total
     );

@@ -6,10 +6,12 @@
 //! Not here: HTTP (poll-http), messages (poll-core).
 
 mod accept;
+mod announce;
 mod background;
 pub mod config;
 mod connection_io;
 mod connection_limit;
+mod counted;
 mod damage;
 mod drain;
 mod first_byte;
@@ -24,6 +26,7 @@ mod service;
 mod shutdown;
 mod store;
 mod store_command;
+mod store_opening;
 mod turn_histogram;
 mod worker;
 
@@ -35,7 +38,7 @@ use poll_http::{Drain, Metrics};
 pub use self::in_process::Dialer;
 pub use self::shutdown::{Shutdown, Trigger};
 pub use self::store::StoreError;
-pub use self::store_command::{Outcome, StoreCommand};
+pub use self::store_command::{Moved, Outcome, StoreCommand};
 use crate::accept::Acceptor;
 use crate::config::Config;
 use crate::connection_limit::{Bounds, ConnectionLimit};
@@ -123,7 +126,8 @@ pub async fn run(
     if let Some(interval) = config.demo {
         background.spawn(background::demonstrate(store.clone(), environment, interval));
     }
-    announce(&config, &addresses);
+    announce::start(&config, limit.max(), &open);
+    announce::addresses(&config, &addresses);
 
     let mut acceptor = Acceptor::new(listeners, limit.clone(), workers.dispatcher())?;
     let orderly = async {
@@ -153,21 +157,4 @@ fn bounds(config: &Config) -> Bounds {
     let max = connection_limit::bound(config.limits.max_sockets, connection_limit::raise_open_files());
     let per_address = connection_limit::bound_per_address(config.limits.max_sockets_per_address, max);
     Bounds { max, per_address, proxies: config.trust.proxies.clone() }
-}
-
-/// Logs the addresses, and a warning where strangers may publish or read.
-fn announce(config: &Config, addresses: &[SocketAddr]) {
-    for address in addresses {
-        tracing::info!("listening on http://{address}");
-    }
-    if addresses.iter().all(|address| address.ip().is_loopback()) {
-        return;
-    }
-    let (may, why) = match (config.trust.publish.is_empty(), config.trust.subscribe.is_empty()) {
-        (true, true) => ("publish and read", "neither a publish-token nor a subscribe-token is set"),
-        (true, false) => ("publish", "no publish-token is set"),
-        (false, true) => ("read", "no subscribe-token is set"),
-        (false, false) => return,
-    };
-    tracing::warn!("anyone who reaches this server may {may}: {why}");
 }

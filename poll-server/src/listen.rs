@@ -91,13 +91,16 @@ pub struct BindError {
 impl std::fmt::Display for BindError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { address, source } = self;
+        write!(f, "cannot listen on {address}: ")?;
         match source.kind() {
-            io::ErrorKind::AddrInUse => write!(f, "cannot listen on {address}: the port is in use"),
+            io::ErrorKind::AddrInUse => write!(f, "the port is in use; choose another with --listen IP:PORT"),
             io::ErrorKind::AddrNotAvailable => {
-                write!(f, "cannot listen on {address}: this machine has no such address")
+                write!(f, "this machine has no such address; choose another with --listen IP:PORT")
             }
-            io::ErrorKind::PermissionDenied => write!(f, "cannot listen on {address}: permission denied"),
-            _ => write!(f, "cannot listen on {address}: {source}"),
+            io::ErrorKind::PermissionDenied => {
+                write!(f, "permission denied; choose a port above 1023 with --listen IP:PORT")
+            }
+            _ => write!(f, "{source}"),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! Not here: what is worth a line; how many of a kind are written is `logs/flood.rs`'s. No line anywhere carries a query string, so no `access_token` either.
 
 pub(crate) mod flood;
+mod text;
 
 use std::io::IsTerminal as _;
 
@@ -21,13 +22,18 @@ pub fn start(config: &Config) {
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false);
     let lines = match config.log {
-        LogFormat::Text => lines.boxed(),
+        LogFormat::Text => lines.fmt_fields(text::TextFields).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
     let limited = flood::Limited(&flood::FLOOD);
     // An embedding program may have its own subscriber already; then its lines are the ones wanted.
     let _already = tracing_subscriber::registry().with(filter).with(limited).with(lines).try_init();
     quieten_caught_panics();
+}
+
+/// The warnings that reading the configuration gave.
+pub fn warn(config: &Config) {
+    config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
 }
 
 /// A panic that the store catches is damage to its file, and reported as such; the panic itself is for debugging.
@@ -40,4 +46,52 @@ fn quieten_caught_panics() {
             tell(panic);
         }
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use tracing_subscriber::fmt::MakeWriter;
+
+    use super::*;
+
+    /// Where lines are written to in tests.
+    #[derive(Clone, Default)]
+    pub(super) struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Written {
+        pub(super) fn take(&self) -> Vec<String> {
+            let bytes = std::mem::take(&mut *self.0.lock().unwrap());
+            String::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect()
+        }
+    }
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl MakeWriter<'_> for Written {
+        type Writer = Self;
+
+        fn make_writer(&self) -> Self {
+            self.clone()
+        }
+    }
+
+    /// The lines of text that `act` logs.
+    pub(super) fn lines_of(act: impl FnOnce()) -> Vec<String> {
+        let written = Written::default();
+        let lines = tracing_subscriber::fmt::layer().with_writer(written.clone()).with_ansi(false);
+        let lines = lines.with_target(false).without_time().fmt_fields(text::TextFields);
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), act);
+        written.take()
+    }
 }

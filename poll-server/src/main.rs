@@ -31,16 +31,18 @@ fn main() -> ExitCode {
     }
     let variable = |name: &str| std::env::var_os(name);
     let file = |path: &Path| std::fs::read_to_string(path);
-    let config = match Config::read(&Given { arguments, variable: &variable, file: &file }) {
+    let variables = std::env::vars_os().map(|(name, _)| name).collect();
+    let config = match Config::read(&Given { arguments, variable: &variable, variables, file: &file }) {
         Ok(Start::Serve(config)) => *config,
         Ok(Start::Say(text)) => return say(&text),
         Err(faults) => return give_up(BAD_CONFIGURATION, &faults),
     };
     logs::start(&config);
+    logs::warn(&config);
     if let Some(command) = command {
         return match command.run(&config, std::io::stdin().lock(), std::io::stdout().lock()) {
             Ok(Outcome::Moved(moved)) => {
-                tracing::info!("{} channels and {} messages", moved.channels, moved.messages);
+                command.log(moved);
                 ExitCode::SUCCESS
             }
             Ok(Outcome::Whole) => ExitCode::SUCCESS,
@@ -65,7 +67,7 @@ async fn serve(config: Config) -> ExitCode {
     };
     match run(Environment::system(), config, listeners, shutdown).await {
         Ok(Ended::Drained { cut: 0 }) => tracing::info!("drained: everyone was answered"),
-        Ok(Ended::Drained { cut }) => tracing::warn!("drained: {cut} connections were cut"),
+        Ok(Ended::Drained { cut }) => tracing::warn!(cut, "drained: {cut} connections were cut"),
         // After a second signal nothing may delay the exit, not even a destructor.
         Ok(Ended::AtOnce) => std::process::exit(1),
         Err(error) => return give_up(1, &[error]),

@@ -101,7 +101,7 @@ impl Exposition {
         match encode(&mut text, &self.registry) {
             Ok(()) => plain(&text),
             Err(error) => {
-                tracing::error!("metrics cannot be written: {error}");
+                tracing::error!(%error, "metrics cannot be written: {error}");
                 String::new()
             }
         }

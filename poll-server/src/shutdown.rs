@@ -52,8 +52,8 @@ impl Shutdown {
             loop {
                 tokio::select! {
                     biased;
-                    _ = term.recv() => tracing::info!("SIGTERM"),
-                    _ = int.recv() => tracing::info!("SIGINT"),
+                    _ = term.recv() => tracing::info!(signal = "SIGTERM", "SIGTERM"),
+                    _ = int.recv() => tracing::info!(signal = "SIGINT", "SIGINT"),
                 }
                 trigger.stop();
             }

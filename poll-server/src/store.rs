@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use poll_core::environment::Environment;
-use poll_core::journal::disk::{self, DiskJournal, Options, Progress};
+use poll_core::journal::disk::{self, DiskJournal, Options};
 #[cfg(feature = "redis")]
 use poll_core::journal::redis::{self, RedisJournal};
 use poll_core::journal::{Fault, FaultKind, Health, MemoryJournal};
@@ -22,6 +22,7 @@ use tokio::time::{MissedTickBehavior, timeout};
 use crate::config::Redis;
 use crate::config::{Config, Durability, StoreUrl};
 use crate::damage;
+use crate::store_opening::Opening;
 
 /// How long a start waits for the store before it listens. A store that cannot be used at all is known by then, and most
 /// others are open.
@@ -53,9 +54,9 @@ pub(crate) struct OpenStore {
 
 enum OpenJournal {
     Memory,
-    Disk(DiskJournal),
+    Disk(DiskJournal, Arc<Opening>),
     #[cfg(feature = "redis")]
-    Redis(RedisJournal),
+    Redis(RedisJournal, String),
 }
 
 /// Opens the configured store, or begins to. Its environment is the one to go on with: a shared log has a clock of its own.
@@ -82,7 +83,10 @@ pub(crate) async fn open_store(environment: &Environment, config: &Config) -> Re
 
 fn open_disk(environment: &Environment, config: &Config, path: &Path) -> Result<OpenStore, StoreError> {
     let options = Options { durability: durability(config.durability), ..Options::default() };
-    let journal = DiskJournal::start(environment, environment.directory(path), options, report);
+    let opening = Arc::new(Opening::new(path));
+    let progress = opening.clone();
+    let step = move |step| progress.step(step);
+    let journal = DiskJournal::start(environment, environment.directory(path), options, step);
     let journal = journal.map_err(|error| StoreError(error.to_string()))?;
     let note = match config.durability {
         Durability::Commit => String::new(),
@@ -95,7 +99,7 @@ fn open_disk(environment: &Environment, config: &Config, path: &Path) -> Result<
     };
     let memory = Memory::new(config.memory_bytes);
     let store = Store::within(environment.clone(), Arc::new(journal.clone()), config.retention, memory);
-    Ok(OpenStore { store, journal: OpenJournal::Disk(journal), note })
+    Ok(OpenStore { store, journal: OpenJournal::Disk(journal, opening), note })
 }
 
 #[cfg(feature = "redis")]
@@ -109,14 +113,13 @@ async fn open_redis(
     let journal = RedisJournal::connect(environment, url.clone(), options).await;
     let journal = journal.map_err(|error| StoreError(error.to_string()))?;
     let note = redis_note(durability);
-    tracing::info!("the store is {url}; {note}");
     for warning in journal.warnings() {
         tracing::warn!("{warning}");
     }
     let environment = environment.clone().with_clock(journal.clock());
     let memory = Memory::new(config.memory_bytes);
     let store = Store::following(environment, Arc::new(journal.clone()), config.retention, memory);
-    Ok(OpenStore { store, journal: OpenJournal::Redis(journal), note })
+    Ok(OpenStore { store, journal: OpenJournal::Redis(journal, url.to_string()), note })
 }
 
 /// What may be lost although its publisher was answered.
@@ -152,7 +155,7 @@ impl OpenStore {
     /// # Errors
     /// When it cannot be used.
     pub(crate) async fn wait_briefly(&self) -> Result<(), StoreError> {
-        if let OpenJournal::Disk(journal) = &self.journal {
+        if let OpenJournal::Disk(journal, _) = &self.journal {
             return match timeout(OPEN_TIMEOUT, journal.opened()).await {
                 Ok(opened) => opened.map_err(|error| StoreError(damage::advice(&error))),
                 Err(_) => Ok(()),
@@ -166,12 +169,24 @@ impl OpenStore {
 
     /// Resolves if the store turns out to be unusable.
     pub(crate) async fn failed(&self) -> StoreError {
-        if let OpenJournal::Disk(journal) = &self.journal
+        if let OpenJournal::Disk(journal, _) = &self.journal
             && let Err(error) = journal.opened().await
         {
             return StoreError(damage::advice(&error));
         }
         std::future::pending().await
+    }
+
+    /// Logs which store it is and what it holds; of a store that is still being opened, once it is open.
+    pub(crate) fn log_contents(&self) {
+        match &self.journal {
+            OpenJournal::Memory => {
+                tracing::info!(store = "memory:", "the store is memory:, and ends with this process");
+            }
+            OpenJournal::Disk(_, opening) => opening.announce(),
+            #[cfg(feature = "redis")]
+            OpenJournal::Redis(_, store) => tracing::info!(store, "the store is {store}; {}", self.note),
+        }
     }
 
     /// The answer to `/readyz`.
@@ -182,21 +197,21 @@ impl OpenStore {
 
     fn when_full(&self) -> WhenFull {
         match &self.journal {
-            OpenJournal::Memory | OpenJournal::Disk(_) => WhenFull::Ready,
+            OpenJournal::Memory | OpenJournal::Disk(..) => WhenFull::Ready,
             #[cfg(feature = "redis")]
-            OpenJournal::Redis(_) => WhenFull::Unready,
+            OpenJournal::Redis(..) => WhenFull::Unready,
         }
     }
 
     /// Registers what only this kind of store counts. Call the result before the metrics are written.
     pub(crate) fn register(&self, registry: &mut Registry) -> Box<dyn Fn() + Send + Sync> {
         match &self.journal {
-            OpenJournal::Memory | OpenJournal::Disk(_) => {
+            OpenJournal::Memory | OpenJournal::Disk(..) => {
                 let _has_none = registry;
                 Box::new(|| {})
             }
             #[cfg(feature = "redis")]
-            OpenJournal::Redis(journal) => crate::redis_metrics::register(journal.clone(), registry),
+            OpenJournal::Redis(journal, _) => crate::redis_metrics::register(journal.clone(), registry),
         }
     }
 
@@ -212,7 +227,7 @@ impl OpenStore {
                     match now.fault() {
                         None => tracing::info!("the store accepts publishes again"),
                         Some(Fault { kind, why }) => {
-                            tracing::error!("{kind}, publishes are refused: {why}");
+                            tracing::error!(%kind, %why, "{kind}, publishes are refused: {why}");
                         }
                     }
                     before = now;
@@ -227,7 +242,7 @@ impl OpenStore {
     /// Makes the store check its file and overdue commits, forever.
     pub(crate) fn verify(&self) -> impl Future<Output = ()> + Send + use<> {
         let journal = match &self.journal {
-            OpenJournal::Disk(journal) => Some(journal.clone()),
+            OpenJournal::Disk(journal, _) => Some(journal.clone()),
             _ => None,
         };
         async move {
@@ -244,7 +259,7 @@ impl OpenStore {
     /// Commits what is left and closes the file, so that the next start has nothing to repair.
     pub(crate) async fn close(&self) {
         if let Err(error) = self.store.shut_down().await {
-            tracing::error!("the store was not closed cleanly: {error}");
+            tracing::error!(%error, "the store was not closed cleanly: {error}");
         }
     }
 }
@@ -279,21 +294,6 @@ fn readiness(health: &Health, note: &str, when_full: WhenFull) -> Result<String,
             Ok(if note.is_empty() { line } else { format!("{note}\n{line}") })
         }
         Health::Refusing(fault) | Health::Away(fault) | Health::Lost(fault) => Err(fault.kind.to_string()),
-    }
-}
-
-/// Logs the progress of opening.
-fn report(progress: Progress) {
-    match progress {
-        Progress::Opening => tracing::debug!("the store is being opened"),
-        Progress::Repairing(done) => {
-            tracing::info!(
-                "the last shutdown was not clean: the store is being repaired, {:.0} %",
-                done * 100.0
-            );
-        }
-        Progress::Compacting => tracing::info!("the store is being compacted"),
-        Progress::Ready => tracing::debug!("the store is open"),
     }
 }
 

@@ -8,11 +8,14 @@
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, Write};
+use std::time::Duration;
 
 use poll_core::environment::{Directory, Environment};
 use poll_core::journal::disk::{self, BackupError, Condition, Progress, Record, Report};
 
 use crate::config::{Config, StoreUrl};
+use crate::counted::counted;
+use crate::store_opening::log_repair;
 
 /// What to do with the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,14 +31,25 @@ pub enum StoreCommand {
 }
 
 /// How a command ended if it did not fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Outcome {
-    /// This much was exported or imported.
-    Moved(Report),
+    /// This was exported or imported.
+    Moved(Moved),
     /// Everything is intact.
     Whole,
     /// Something is damaged, and was reported.
     Damaged,
+}
+
+/// How much was exported or imported.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Moved {
+    /// Channels and messages.
+    pub report: Report,
+    /// Size of the lines, without what ends them.
+    pub bytes: u64,
+    /// How long it took.
+    pub took: Duration,
 }
 
 /// The end of every command's help.
@@ -95,30 +109,54 @@ impl StoreCommand {
         if self != Self::Import && !place.file().exists() {
             return Err(format!("there is no store at {}", path.display()));
         }
+        let (begun, mut bytes) = (environment.now(), 0);
         let done = match self {
-            Self::Export => {
-                written(out, |take| disk::export(&environment, place, report, take)).map(Outcome::Moved)
-            }
-            Self::Import => disk::import(&environment, place, report, lines.lines()).map(Outcome::Moved),
-            Self::Check => check(&environment, &place, &mut out),
+            Self::Check => return check(&environment, &place, &mut out).map_err(|error| error.to_string()),
+            Self::Export => written(out, &mut bytes, |take| disk::export(&environment, place, report, take)),
+            Self::Import => disk::import(&environment, place, report, counting(lines, &mut bytes)),
             Self::Salvage => {
-                let found = |line: &str| tracing::error!("damaged: {line}");
-                written(out, |take| disk::salvage(&environment, &place, found, take))
-                    .map(|(taken, _)| Outcome::Moved(taken))
+                let found = |damage: &str| tracing::error!(damage, "damaged: {damage}");
+                written(out, &mut bytes, |take| disk::salvage(&environment, &place, found, take))
+                    .map(|(taken, _)| taken)
             }
         };
-        done.map_err(|error| error.to_string())
+        let report = done.map_err(|error| error.to_string())?;
+        let took = environment.now().as_micros().saturating_sub(begun.as_micros());
+        Ok(Outcome::Moved(Moved { report, bytes, took: Duration::from_micros(took) }))
+    }
+
+    /// Logs what was exported or imported.
+    pub fn log(self, moved: Moved) {
+        let Moved { report: Report { channels, messages }, bytes, took } = moved;
+        let (seconds, did) = (took.as_secs_f64(), if self == Self::Import { "imported" } else { "exported" });
+        let (of_channels, of_messages) = (counted(channels, "channel"), counted(messages, "message"));
+        tracing::info!(
+            channels,
+            messages,
+            bytes,
+            seconds,
+            "{did} {of_channels} with {of_messages}: {} in {took:.1?}",
+            counted(bytes, "byte")
+        );
     }
 }
 
-/// Writes the records that `give` passes on, one a line.
+/// Reads lines, and counts their bytes.
+fn counting(lines: impl BufRead, bytes: &mut u64) -> impl Iterator<Item = io::Result<String>> {
+    lines.lines().inspect(|line| *bytes += line.as_ref().map_or(0, |line| line.len() as u64))
+}
+
+/// Writes the records that `give` passes on, one a line, and counts their bytes.
 fn written<T>(
     out: impl Write,
+    bytes: &mut u64,
     give: impl FnOnce(&mut dyn FnMut(&Record) -> io::Result<()>) -> Result<T, BackupError>,
 ) -> Result<T, BackupError> {
     let mut out = io::BufWriter::new(out);
     let given = give(&mut |record| {
-        out.write_all(record.to_line()?.as_bytes())?;
+        let line = record.to_line()?;
+        *bytes += line.len() as u64;
+        out.write_all(line.as_bytes())?;
         out.write_all(b"\n")
     })?;
     out.flush().map_err(BackupError::Io)?;
@@ -147,6 +185,6 @@ fn check(environment: &Environment, place: &Directory, out: &mut impl Write) -> 
 
 fn report(progress: Progress) {
     if let Progress::Repairing(done) = progress {
-        tracing::info!("the last shutdown was not clean: the store is being repaired, {:.0} %", done * 100.0);
+        log_repair(done);
     }
 }

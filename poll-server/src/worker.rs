@@ -161,7 +161,7 @@ impl WorkerLoop {
         let io = match ConnectionIo::new(accepted, &limit) {
             Ok(io) => io,
             Err(error) => {
-                tracing::warn!("a connection could not be taken up: {error}");
+                tracing::warn!(%peer, %error, "a connection could not be taken up: {error}");
                 return;
             }
         };

@@ -46,7 +46,7 @@ pub use backup::{
     BackupError, ChannelRecord, EventRecord, LostRecord, MessageRecord, Record, Report, export, import,
 };
 pub use fault::{OpenError, catches_panics};
-pub use options::{Compact, Durability, Figures, Options, Progress, Repair};
+pub use options::{Compact, Durability, Figures, Options, Progress, Recovered, Repair};
 use read_queue::ReadRequest;
 pub use salvage::{Condition, check, salvage};
 use shared::Shared;

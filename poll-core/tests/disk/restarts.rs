@@ -2,7 +2,7 @@
 
 use poll_core::environment::{Directory, Environment};
 use poll_core::journal::Tail;
-use poll_core::journal::disk::{DiskJournal, Durability, OpenError, Options, Progress};
+use poll_core::journal::disk::{DiskJournal, Durability, OpenError, Options, Progress, Recovered};
 use poll_core::{
     Continuity, IdempotencyKey, Kind, Payload, Pinned, Position, Publish, PublishError, Publishing,
     Retention, Timestamp,
@@ -15,13 +15,16 @@ use crate::fixture::{NOON, cursor, name, open, second, unbounded};
 async fn everything_is_where_it_was_after_a_clean_stop() {
     let disk = FakeDisk::default();
     let first = open(disk.port(), unbounded(), Options::default()).await;
+    let created = [Progress::Opening, Progress::Creating, Progress::Ready(Recovered::default())];
+    assert_eq!(*first.progress.lock().unwrap(), created);
     let one = first.send(NOON, "a", "one").await;
     first.send(NOON, "a", "two").await;
     first.store.close(NOON, &name("b")).await.unwrap();
     first.close().await;
 
     let second = open(disk.port(), unbounded(), Options::default()).await;
-    assert!(!second.progress.lock().unwrap().iter().any(|step| matches!(step, Progress::Repairing(_))));
+    let recovered = Recovered { channels: 2, messages: 2 };
+    assert_eq!(*second.progress.lock().unwrap(), [Progress::Opening, Progress::Ready(recovered)]);
     assert_eq!(second.store.channels(), 2);
     assert_eq!(second.store.channels_in_memory(), 0, "nothing is loaded before it is asked for");
     let after = second.read(NOON, "a", Position::After(cursor(&one))).await;
@@ -202,7 +205,9 @@ async fn a_crash_is_repaired_with_progress() {
     first.send(NOON, "a", "one").await;
     disk.crash(|_| false);
     let second = open(disk.port(), unbounded(), Options::default()).await;
-    assert!(second.progress.lock().unwrap().iter().any(|step| matches!(step, Progress::Repairing(_))));
+    let steps = second.progress.lock().unwrap().clone();
+    assert!(steps.iter().any(|step| matches!(step, Progress::Repairing(_))), "{steps:?}");
+    assert_eq!(steps.last(), Some(&Progress::Ready(Recovered { channels: 1, messages: 1 })));
     assert_eq!(second.all(NOON, "a").await, [(1, "one".to_owned())]);
 }
 

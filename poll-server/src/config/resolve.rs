@@ -9,12 +9,15 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use poll_core::Retention;
+#[cfg(feature = "redis")]
+use poll_core::journal::redis;
 
 use super::fault::Fault;
 #[cfg(feature = "redis")]
 use super::resolved::Redis;
 use super::resolved::{
-    Config, Dialects, DrainTimes, Limits, MaxSockets, MaxSocketsPerAddress, Rate, Switch, Trust, Wire,
+    Config, Dialects, DrainTimes, Durability, Limits, MaxSockets, MaxSocketsPerAddress, Rate, StoreUrl,
+    Switch, Trust, Wire,
 };
 use super::settings::{Default, find};
 use super::typed::Typed;
@@ -104,11 +107,39 @@ impl<'a> Resolver<'a> {
             demo: self.demo(),
             log: self.one("log", value::log_format),
             log_filter,
+            warnings: self.typed.warnings.clone(),
         };
+        self.check_durability(&config);
         if let Err(what) = value::log_filter(&config.log_filter) {
             self.fault("RUST_LOG", &what);
         }
         config
+    }
+
+    /// A promise that the store does not make is a mistake, not a setting without effect. Defaults promise nothing, so that a
+    /// file may list them all.
+    fn check_durability(&mut self, config: &Config) {
+        let is_disk = matches!(config.store, StoreUrl::Disk(_));
+        if !is_disk && config.durability != Durability::Commit {
+            let instead = match config.store {
+                StoreUrl::Memory => "; with memory: nothing is kept",
+                _ => "; for one in Redis or Valkey there is redis-durability",
+            };
+            self.fault_of("durability", &format!("interval=MS is for a disk: store{instead}"));
+        }
+        #[cfg(feature = "redis")]
+        if matches!(config.store, StoreUrl::Memory | StoreUrl::Disk(_))
+            && config.redis.durability != redis::Durability::Memory
+        {
+            let instead = if is_disk { "; for a disk: store there is durability" } else { "" };
+            self.fault_of("redis-durability", &format!("is for a store in Redis or Valkey{instead}"));
+        }
+    }
+
+    /// A fault at the place where `name` was set.
+    fn fault_of(&mut self, name: &str, what: &str) {
+        let place = self.typed.entries.get(name).map_or(name, |entry| &entry.place);
+        self.fault(place, what);
     }
 
     fn listen(&mut self) -> Vec<SocketAddr> {

@@ -48,6 +48,8 @@ pub struct Config {
     pub log: LogFormat,
     /// What is logged: `RUST_LOG`'s text, already known to parse.
     pub log_filter: String,
+    /// What looks like a mistake and is none, such as an environment variable that no setting reads; one line each.
+    pub warnings: Vec<String>,
 }
 
 /// Where messages are kept.

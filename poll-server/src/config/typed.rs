@@ -13,8 +13,10 @@ use std::path::Path;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
+use super::commands;
 use super::fault::Fault;
 use super::settings::{SETTINGS, Setting, Takes, find};
+use super::suggest::{did_you_mean, nearest};
 
 /// The input of the process: arguments, and access to environment variables and files.
 pub struct Given<'a> {
@@ -22,6 +24,8 @@ pub struct Given<'a> {
     pub arguments: Vec<OsString>,
     /// One environment variable; an unset one is `None`.
     pub variable: &'a dyn Fn(&str) -> Option<OsString>,
+    /// The names of all environment variables, to find mistyped ones.
+    pub variables: Vec<OsString>,
     /// The text of a file.
     pub file: &'a dyn Fn(&Path) -> io::Result<String>,
 }
@@ -38,6 +42,7 @@ pub(super) struct Entry {
 pub(super) struct Typed {
     pub(super) entries: BTreeMap<&'static str, Entry>,
     pub(super) purpose: Purpose,
+    pub(super) warnings: Vec<String>,
 }
 
 /// What the command line asks for beside settings.
@@ -64,6 +69,7 @@ pub(super) fn read(given: &Given<'_>, faults: &mut Vec<Fault>) -> Typed {
     if let Some(file) = named.or_else(|| (given.variable)("POLL_CONFIG").filter(|name| !name.is_empty())) {
         read_file(Path::new(&file), given, &mut typed, faults);
     }
+    typed.warnings = given.variables.iter().filter_map(|name| unknown_variable(name.to_str()?)).collect();
     for setting in SETTINGS {
         if let Some(entry) = from_environment(setting, given, faults) {
             typed.entries.insert(setting.name, entry);
@@ -80,10 +86,14 @@ pub(super) fn command() -> Command {
     let mut command = Command::new("poll-server")
         .version(env!("CARGO_PKG_VERSION"))
         .about("One log, read over HTTP by short polls, long polls, streams and pushes")
+        .override_usage("poll-server [OPTIONS]\n       poll-server COMMAND [OPTIONS]")
+        .before_help(format!(
+            "Commands, for a store that no server has open, each with a --help of its own:\n{}",
+            commands::list()
+        ))
+        .help_template("{about-with-newline}\n{usage-heading} {usage}\n\n{before-help}{all-args}{after-help}")
         .after_help(
-            "`poll-server export` writes the store to standard output as JSON lines, `poll-server import` reads them back,\n\
-             `poll-server check` looks through it, `poll-server salvage` takes out what is whole; all while no server runs on it,\n\
-             and each with a --help of its own.\n\nEvery flag has an environment twin (POLL_ and its name) and a key in the file (its name).\n\
+            "Every flag has an environment twin (POLL_ and its name) and a key in the file (its name).\n\
              Flag beats environment beats file. RUST_LOG filters the log (default info).",
         )
         .max_term_width(110)
@@ -140,20 +150,74 @@ fn parse_arguments(
             typed.purpose = Purpose::Say(error.render().to_string());
             return None;
         }
-        let text = error.render().to_string();
-        let first = text.lines().next().unwrap_or_default();
-        faults.push(Fault(first.strip_prefix("error: ").unwrap_or(first).to_owned()));
         let unknown = match error.get(ContextKind::InvalidArg) {
             Some(ContextValue::String(name)) if error.kind() == ErrorKind::UnknownArgument => name.clone(),
-            _ => return None,
+            _ => {
+                let text = error.render().to_string();
+                let first = text.lines().next().unwrap_or_default();
+                faults.push(Fault(first.strip_prefix("error: ").unwrap_or(first).to_owned()));
+                return None;
+            }
         };
+        faults.push(unknown_argument(&unknown));
         let spelled = |word: &OsString| {
             word.to_str()
                 .is_some_and(|word| word.split('=').next() == Some(unknown.as_str()) || word == unknown)
         };
         let position = arguments.iter().position(spelled)?;
-        arguments.remove(position);
+        let word = arguments.remove(position);
+        // What follows is the value of the flag that was meant, unless the value is in the same word.
+        let is_value = |next: &OsString| !next.to_string_lossy().starts_with('-');
+        if word.to_str() == Some(unknown.as_str())
+            && meant_flag(&unknown).is_some_and(takes_value)
+            && arguments.get(position).is_some_and(is_value)
+        {
+            arguments.remove(position);
+        }
     }
+}
+
+/// An argument that is neither a flag nor a command.
+fn unknown_argument(argument: &str) -> Fault {
+    let Some(flag) = argument.strip_prefix("--") else {
+        if argument.starts_with('-') {
+            return Fault(format!("there is no flag {argument}"));
+        }
+        let meant = nearest(argument, commands::names());
+        let names: Vec<&str> = commands::names().collect();
+        let hint = match meant {
+            Some(_) => did_you_mean(meant),
+            None => format!(": there are {}, and without one it serves", names.join(", ")),
+        };
+        return Fault(format!("{argument:?} is no command{hint}"));
+    };
+    let meant = meant_flag(argument).map(|name| format!("--{name}"));
+    Fault(format!("there is no flag --{flag}{}", did_you_mean(meant.as_deref())))
+}
+
+/// The flag that a mistyped one probably is.
+fn meant_flag(argument: &str) -> Option<&'static str> {
+    let flags = SETTINGS.iter().map(|setting| setting.name).chain(["config", "check", "help", "version"]);
+    nearest(argument.strip_prefix("--")?, flags)
+}
+
+fn takes_value(flag: &str) -> bool {
+    flag == "config" || find(flag).is_some_and(|setting| setting.takes != Takes::Switch)
+}
+
+/// A warning about a variable that looks like ours and is none.
+fn unknown_variable(name: &str) -> Option<String> {
+    // Two are the `poll` command's. Kubernetes sets the others in every pod beside a service called `poll`.
+    let others = ["POLL_CONFIG", "POLL_SERVER", "POLL_TOKEN", "POLL_PORT"];
+    let service = ["POLL_SERVICE_", "POLL_PORT_"].iter().any(|prefix| name.starts_with(prefix));
+    let ours = SETTINGS.iter().any(|setting| setting.variable() == name);
+    let own = name.strip_prefix("POLL_")?.replace('_', "-");
+    if ours || service || others.contains(&name) {
+        return None;
+    }
+    let meant = nearest(&own, SETTINGS.iter().map(|setting| setting.name).chain(["config"]));
+    let meant = meant.map(|name| format!("POLL_{}", name.to_uppercase().replace('-', "_")));
+    Some(format!("the environment variable {name} is no setting{}", did_you_mean(meant.as_deref())))
 }
 
 fn from_arguments(setting: &Setting, matches: &ArgMatches, faults: &mut Vec<Fault>) -> Option<Entry> {
@@ -206,7 +270,8 @@ fn read_file(path: &Path, given: &Given<'_>, typed: &mut Typed, faults: &mut Vec
     for (key, value) in &table {
         let place = format!("{name}: {key}");
         let Some(setting) = find(key) else {
-            faults.push(Fault(format!("{name}: unknown key {key}")));
+            let meant = nearest(key, SETTINGS.iter().map(|setting| setting.name));
+            faults.push(Fault(format!("{name}: unknown key {key}{}", did_you_mean(meant))));
             continue;
         };
         match texts_of(setting, value) {

@@ -17,6 +17,7 @@ use tracing_subscriber::EnvFilter;
 use super::resolved::{
     CorsOrigin, Durability, LogFormat, MaxSockets, MaxSocketsPerAddress, StoreUrl, Switch, Token,
 };
+use super::suggest::{did_you_mean, nearest};
 
 /// A century: beyond it sums of instants could overflow, and no wait is that long.
 const LONGEST_SECONDS: f64 = 3_155_760_000.0;
@@ -194,13 +195,33 @@ pub(super) fn store(text: &str) -> Result<StoreUrl, String> {
     let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
     match scheme.split('+').next() {
         Some("redis" | "rediss" | "valkey" | "valkeys" | "unix") => shared_store(text),
-        _ => Err(format!("not one of {STORES}")),
+        _ => Err(format!("not one of {STORES}{}", did_you_mean(meant_store(text).as_deref()))),
     }
+}
+
+/// The store that was probably meant.
+fn meant_store(text: &str) -> Option<String> {
+    let scheme = text.split_once(':').map_or(text, |(scheme, _)| scheme);
+    if text.starts_with(['/', '.', '~']) {
+        return Some("disk:PATH".to_owned());
+    }
+    let schemes = if cfg!(feature = "redis") {
+        &["memory", "disk", "redis", "rediss", "valkey", "valkeys", "unix", "redis+sentinel", "redis+cluster"]
+            [..]
+    } else {
+        &["memory", "disk"]
+    };
+    let meant = nearest(scheme, schemes.iter().copied())?;
+    let form = STORES.split(", ").find(|form| form.split(':').next() == Some(meant));
+    Some(form.map_or_else(|| format!("{meant}://HOST"), str::to_owned))
 }
 
 #[cfg(feature = "redis")]
 fn shared_store(text: &str) -> Result<StoreUrl, String> {
-    text.parse().map(StoreUrl::Redis).map_err(|error: redis::RedisUrlError| error.to_string())
+    text.parse().map(StoreUrl::Redis).map_err(|error: redis::RedisUrlError| match error {
+        redis::RedisUrlError::Scheme => format!("{error}{}", did_you_mean(meant_store(text).as_deref())),
+        error => error.to_string(),
+    })
 }
 
 #[cfg(not(feature = "redis"))]
@@ -221,7 +242,9 @@ pub(super) fn redis_prefix(text: &str) -> Result<String, String> {
 /// `memory`, `replicas=N` or `disk`.
 #[cfg(feature = "redis")]
 pub(super) fn redis_durability(text: &str) -> Result<redis::Durability, String> {
-    text.parse().map_err(|_| format!("{text:?} is not memory, replicas=N (1 to 255) or disk"))
+    let meant = || nearest(text, ["memory", "replicas=N", "disk"]).filter(|_| !text.starts_with("replicas="));
+    let fault = |_| format!("{text:?} is not memory, replicas=N (1 to 255) or disk{}", did_you_mean(meant()));
+    text.parse().map_err(fault)
 }
 
 /// `commit` or `interval=MS`.
@@ -232,7 +255,10 @@ pub(super) fn durability(text: &str) -> Result<Durability, String> {
         Some(Ok(milliseconds)) if (1..=3_600_000).contains(&milliseconds) => {
             Ok(Durability::Interval(Duration::from_millis(milliseconds)))
         }
-        _ => Err(format!("{text:?} is not commit or interval=MS (1 to 3600000)")),
+        _ => {
+            let meant = nearest(text, ["commit", "interval=MS"]).filter(|_| interval.is_none());
+            Err(format!("{text:?} is not commit or interval=MS (1 to 3600000){}", did_you_mean(meant)))
+        }
     }
 }
 
@@ -316,7 +342,7 @@ pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
     match text {
         "text" => Ok(LogFormat::Text),
         "json" => Ok(LogFormat::Json),
-        _ => Err(format!("{text:?} is not text or json")),
+        _ => Err(format!("{text:?} is not text or json{}", did_you_mean(nearest(text, ["text", "json"])))),
     }
 }
 

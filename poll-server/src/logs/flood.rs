@@ -65,7 +65,7 @@ impl Flood {
         // Not under the lock, which every line acquires.
         for Kind { left_out, example, .. } in kinds {
             if left_out > 0 {
-                tracing::warn!(target: TARGET, "{left_out} more lines like this: {example}");
+                tracing::warn!(target: TARGET, left_out, example, "{left_out} more lines like this: {example}");
             }
         }
     }
@@ -117,41 +117,10 @@ impl Visit for Example<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-    use std::sync::Arc;
-
-    use tracing_subscriber::fmt::MakeWriter;
     use tracing_subscriber::layer::SubscriberExt as _;
 
     use super::*;
-
-    #[derive(Clone, Default)]
-    struct Written(Arc<Mutex<Vec<u8>>>);
-
-    impl Written {
-        fn take(&self) -> Vec<String> {
-            let bytes = std::mem::take(&mut *self.0.lock().unwrap());
-            String::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect()
-        }
-    }
-
-    impl io::Write for Written {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl MakeWriter<'_> for Written {
-        type Writer = Self;
-
-        fn make_writer(&self) -> Self {
-            self.clone()
-        }
-    }
+    use crate::logs::tests::Written;
 
     fn stray(number: u32) {
         tracing::warn!(target: "h2", "stray frame {number}");
@@ -160,8 +129,8 @@ mod tests {
     fn logged(test: impl FnOnce(&Flood, &Written)) {
         let flood: &'static Flood = Box::leak(Box::default());
         let written = Written::default();
-        let lines =
-            tracing_subscriber::fmt::layer().with_writer(written.clone()).with_ansi(false).without_time();
+        let lines = tracing_subscriber::fmt::layer().with_writer(written.clone()).with_ansi(false);
+        let lines = lines.without_time().fmt_fields(crate::logs::text::TextFields);
         let subscriber = tracing_subscriber::registry().with(Limited(flood)).with(lines);
         tracing::subscriber::with_default(subscriber, || test(flood, &written));
     }

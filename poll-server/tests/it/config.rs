@@ -14,10 +14,16 @@ use poll_server::config::{
 fn read(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Start, Vec<String>> {
     let variables: HashMap<&str, &str> = variables.iter().copied().collect();
     let variable = |name: &str| variables.get(name).map(OsString::from);
+    let names = variables.keys().map(OsString::from).collect();
     let arguments = arguments.iter().map(OsString::from).collect();
     let faults = |faults: Vec<poll_server::config::Fault>| faults.iter().map(ToString::to_string).collect();
-    Config::read(&Given { arguments, variable: &variable, file: &|path| std::fs::read_to_string(path) })
-        .map_err(faults)
+    Config::read(&Given {
+        arguments,
+        variable: &variable,
+        variables: names,
+        file: &|path| std::fs::read_to_string(path),
+    })
+    .map_err(faults)
 }
 
 fn config(arguments: &[&str], variables: &[(&str, &str)]) -> Config {

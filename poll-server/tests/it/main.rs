@@ -18,3 +18,4 @@ mod serving;
 mod settings_docs;
 mod shared_store;
 mod store;
+mod typos;

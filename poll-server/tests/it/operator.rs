@@ -68,7 +68,12 @@ fn a_busy_port_is_exit_1_and_one_line() {
     let output = run(&["--listen", &address]);
     assert_eq!(output.status.code(), Some(1));
     let lines = stderr(&output);
-    assert_eq!(lines, [format!("poll-server: cannot listen on {address}: the port is in use")]);
+    assert_eq!(
+        lines,
+        [format!(
+            "poll-server: cannot listen on {address}: the port is in use; choose another with --listen IP:PORT"
+        )]
+    );
 }
 
 #[test]
@@ -85,12 +90,67 @@ fn each_address_in_force_has_one_line_with_its_real_port() {
     }
 }
 
+/// The lines of a start, without their time, up to the addresses.
+fn start_lines(server: &Server) -> Vec<String> {
+    let lines = server.lines(" INFO ");
+    let told = |line: &String| line.split_once(" INFO ").unwrap().1.to_owned();
+    lines.iter().map(told).take_while(|line| !line.starts_with("listening on")).collect()
+}
+
 #[test]
-fn json_logs_are_an_object_a_line() {
-    let server = Server::start(&["--log", "json"]);
-    let lines = server.lines("listening on http://");
-    assert!(lines[0].starts_with('{') && lines[0].ends_with('}'), "{lines:?}");
-    assert!(lines[0].contains(&format!("\"message\":\"listening on http://{}\"", server.addresses[0])));
+fn a_start_tells_what_runs_on_what_and_what_was_recovered() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = format!("disk:{}", directory.path().display());
+    let flags = ["--store", &store, "--workers", "1", "--max-sockets", "50", "--retain-seconds", "60"];
+    let version = env!("CARGO_PKG_VERSION");
+    let retained =
+        "messages are retained for 60 s, up to 1000 messages a channel, 1 GiB in all, 1000000 channels";
+    let mut server = Server::start(&flags);
+    assert_eq!(
+        start_lines(&server),
+        [
+            format!("poll-server {version}: 1 worker, at most 50 sockets"),
+            format!("the store is {store}, which is new"),
+            retained.to_owned()
+        ]
+    );
+    for channel in ["a", "a", "b"] {
+        assert!(server.post(&format!("/api/message?channel={channel}&content=x")).contains("201 Created"));
+    }
+    server.signal(Signal::KILL);
+    server.wait();
+    let mut server = Server::start(&flags);
+    let repaired = server.lines("the store is disk:").concat();
+    assert!(repaired.contains(&format!("{store}: 2 channels with 3 messages, repaired in ")), "{repaired}");
+    server.signal(Signal::TERM);
+    server.wait();
+    let server = Server::start(&flags);
+    let opened = server.lines("the store is disk:").concat();
+    assert!(opened.contains(": 2 channels with 3 messages, opened in "), "{opened}");
+    assert!(!opened.contains('='), "text repeats nothing: {opened}");
+
+    let unlimited =
+        ["--retain-messages", "0", "--retain-seconds", "0", "--retain-bytes", "0", "--max-channels", "0"];
+    let server = Server::start(&unlimited);
+    server.wait_for(1, "the store is memory:, and ends with this process");
+    server.wait_for(1, "messages are retained whatever their age, without bounds");
+}
+
+#[test]
+fn json_logs_are_an_object_a_line_with_fields() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = format!("disk:{}", directory.path().display());
+    let server = Server::start(&["--log", "json", "--workers", "1", "--store", &store]);
+    let line = |words: &str| -> serde_json::Value { serde_json::from_str(&server.lines(words)[0]).unwrap() };
+    let listening = line("listening on http://");
+    let address = server.addresses[0].to_string();
+    assert_eq!(listening["message"], format!("listening on http://{address}"));
+    assert_eq!((&listening["address"], &listening["level"]), (&address.as_str().into(), &"INFO".into()));
+    let start = line("poll-server ");
+    assert_eq!((&start["version"], &start["workers"]), (&env!("CARGO_PKG_VERSION").into(), &1.into()));
+    assert_eq!(line("the store is ")["store"], store);
+    let retained = line("messages are retained");
+    assert_eq!((&retained["messages"], &retained["bytes"]), (&1000.into(), &1_073_741_824.into()));
 }
 
 #[test]

@@ -14,7 +14,7 @@ const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4A
 fn config() -> Config {
     let arguments = ["--store", "memory:", "--workers", "2", "--drain-seconds", "1"].map(Into::into).into();
     let file = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
-    match Config::read(&Given { arguments, variable: &|_| None, file: &file }) {
+    match Config::read(&Given { arguments, variable: &|_| None, variables: Vec::new(), file: &file }) {
         Ok(Start::Serve(config)) => *config,
         other => panic!("{other:?}"),
     }

@@ -22,8 +22,12 @@ fn read(toml: &str) -> String {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(toml.as_bytes()).unwrap();
     let arguments = [OsString::from("--config"), file.path().into()].into();
-    match Config::read(&Given { arguments, variable: &|_| None, file: &|path| std::fs::read_to_string(path) })
-    {
+    match Config::read(&Given {
+        arguments,
+        variable: &|_| None,
+        variables: Vec::new(),
+        file: &|path| std::fs::read_to_string(path),
+    }) {
         Ok(Start::Serve(config)) => format!("{config:?}"),
         other => panic!("{toml}: {other:?}"),
     }

@@ -130,12 +130,22 @@ fn a_store_goes_out_and_in_again_with_its_cursors() {
 
     let exported = command().args(["export", "--store", &one]).output().unwrap();
     assert!(exported.status.success());
-    assert_eq!(String::from_utf8(exported.stdout.clone()).unwrap().lines().count(), 3);
+    let lines = String::from_utf8(exported.stdout.clone()).unwrap();
+    assert_eq!(lines.lines().count(), 3);
+    let moved = format!(" 1 channel with 2 messages: {} bytes in ", lines.len() - 3);
+    let told = String::from_utf8(exported.stderr).unwrap();
+    assert!(told.contains(&format!(" INFO exported{moved}")), "{told}");
     let file = directory.path().join("backup.jsonl");
     std::fs::write(&file, exported.stdout).unwrap();
-    let lines = std::fs::File::open(&file).unwrap();
-    let imported = command().args(["import", "--store", &two]).stdin(lines).output().unwrap();
+    let input = std::fs::File::open(&file).unwrap();
+    let imported = command().args(["import", "--store", &two]).stdin(input).output().unwrap();
     assert!(imported.status.success(), "{imported:?}");
+    let told = String::from_utf8(imported.stderr).unwrap();
+    assert!(told.contains(&format!(" INFO imported{moved}")), "{told}");
+    let json = command().args(["export", "--log=json", "--store", &two]).output().unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&json.stderr).unwrap();
+    assert_eq!((&json["channels"], &json["messages"]), (&1.into(), &2.into()), "{json}");
+    assert_eq!(json["bytes"], lines.len() - 3);
     let server = Server::start(&["--store", &two]);
     let polled = server.get(&format!("/api/poll?channel=kept&cursor={cursor}"));
     assert!(polled.contains("\"count\":1") && polled.contains("second"), "{polled}");

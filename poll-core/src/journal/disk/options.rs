@@ -79,10 +79,21 @@ pub enum Progress {
     Opening,
     /// The last shutdown was not clean: the file is being repaired, this far (from 0 to 1).
     Repairing(f64),
+    /// There was no file, and one is created.
+    Creating,
     /// The file is being compacted.
     Compacting,
     /// The journal can be used.
-    Ready,
+    Ready(Recovered),
+}
+
+/// What was in the file when it was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Channels.
+    pub channels: u64,
+    /// Messages in all of them, those included that have expired and are not deleted yet.
+    pub messages: u64,
 }
 
 /// What a journal has done since it was opened.

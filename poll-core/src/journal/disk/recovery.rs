@@ -3,14 +3,14 @@
 use std::io;
 use std::sync::Arc;
 
-use redb::{Builder, Database, ReadableDatabase, ReadableTable, TableError};
+use redb::{Builder, Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableError};
 
 use super::fault::{OpenError, guarded, guarded_open, io_error};
 use super::format::{
     self, CHANNELS, FORMAT, KEYS, MESSAGES, NAMES, OLDEST_VERSION, Overhead, POLL, Result, TOTALS, Totals,
     VERSION,
 };
-use super::options::{Compact, Durability, Options, Progress};
+use super::options::{Compact, Durability, Options, Progress, Recovered};
 use super::shared::Shared;
 use super::stored_channel::passing_damage;
 use super::synced_file::SyncedFile;
@@ -58,9 +58,16 @@ pub(super) fn open(shared: &Shared, opening: Opening) -> std::result::Result<(Da
             )));
         }
     }
+    (shared.progress)(Progress::Creating);
     guarded(|| create(&database))
         .and_then(|()| begin(shared, database, opening))
         .map_err(|error| OpenError::of(&name, &error))
+}
+
+/// How much is in the file. What cannot be counted because of damage counts as nothing.
+pub(super) fn recovered(database: &Database, totals: &Totals) -> Recovered {
+    let messages = guarded(|| Ok(database.begin_read()?.open_table(MESSAGES)?.len()?));
+    Recovered { channels: totals.channels, messages: messages.unwrap_or(0) }
 }
 
 /// Opens a file that nobody else uses.

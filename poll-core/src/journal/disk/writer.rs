@@ -98,9 +98,10 @@ fn open(shared: &Arc<Shared>) -> Option<Writer> {
     };
     shared.channels.store(totals.channels, Ordering::Relaxed);
     shared.set_overhead(&totals);
+    let recovered = recovery::recovered(&database, &totals);
     shared.put_database(Some(database));
     shared.health.send_replace(Health::Ready);
-    (shared.progress)(Progress::Ready);
+    (shared.progress)(Progress::Ready(recovered));
     shared.opened.send_replace(Some(Ok(())));
     let quick = shared.options.repair == Repair::Quick;
     Some(Writer {
