@@ -61,6 +61,8 @@ mod worker;
 pub use access::admission::{Limits, Rate};
 pub use access::authority::{Authority, Denied, Grant, KeysFetched, Scope};
 pub use access::client::rate_limit_address;
+#[cfg(feature = "jwt")]
+pub use access::jwt;
 pub use access::origin::{Cors, HostCheck};
 pub use access::pattern::Pattern;
 pub use access::tokens::Access;

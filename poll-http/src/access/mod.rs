@@ -5,6 +5,8 @@
 pub(crate) mod admission;
 pub(crate) mod authority;
 pub(crate) mod client;
+#[cfg(feature = "jwt")]
+pub mod jwt;
 pub(crate) mod origin;
 pub(crate) mod pattern;
 pub(crate) mod tokens;

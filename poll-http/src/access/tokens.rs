@@ -24,8 +24,26 @@ pub struct Access {
 
 impl Access {
     /// Which of the lists hold a token: always compared with both, so that the time taken reveals nothing.
-    pub(crate) fn holding(&self, token: &str) -> (bool, bool) {
-        (holds(&self.publish, token), holds(&self.subscribe, token))
+    pub(crate) fn holding(&self, token: &str) -> Held {
+        Held { publish: holds(&self.publish, token), subscribe: holds(&self.subscribe, token) }
+    }
+}
+
+/// Which rights a token is listed for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Held {
+    publish: bool,
+    subscribe: bool,
+}
+
+impl Held {
+    pub(crate) fn any(self) -> bool {
+        self.publish || self.subscribe
+    }
+
+    /// The grant of these rights.
+    pub(crate) fn grant(self) -> Arc<Grant> {
+        GRANTS[usize::from(self.publish)][usize::from(self.subscribe)].clone()
     }
 }
 
@@ -38,17 +56,17 @@ static GRANTS: LazyLock<[[Arc<Grant>; 2]; 2]> = LazyLock::new(|| {
 
 impl Authority for Access {
     fn anyone(&self) -> Arc<Grant> {
-        GRANTS[usize::from(self.publish.is_empty())][usize::from(self.subscribe.is_empty())].clone()
+        Held { publish: self.publish.is_empty(), subscribe: self.subscribe.is_empty() }.grant()
     }
 
     fn judge(&self, token: &str, _: Timestamp) -> Result<Arc<Grant>, Denied> {
-        let (publish, subscribe) = self.holding(token);
-        if !publish && !subscribe {
+        let held = self.holding(token);
+        if !held.any() {
             return Err(Denied::Wrong("the token is not known"));
         }
-        let (publish, subscribe) =
-            (publish || self.publish.is_empty(), subscribe || self.subscribe.is_empty());
-        Ok(GRANTS[usize::from(publish)][usize::from(subscribe)].clone())
+        let publish = held.publish || self.publish.is_empty();
+        let subscribe = held.subscribe || self.subscribe.is_empty();
+        Ok(Held { publish, subscribe }.grant())
     }
 }
 

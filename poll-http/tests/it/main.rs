@@ -22,6 +22,8 @@ mod held_journal;
 mod http2_requests;
 mod json_texts;
 mod judges;
+#[cfg(feature = "jwt")]
+mod jwt;
 mod mount;
 mod native_polls;
 mod native_publish;

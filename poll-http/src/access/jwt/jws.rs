@@ -1,0 +1,85 @@
+//! A token's outer form: header, claims and signature (RFC 7515, section 7.1).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+/// How a token is signed (RFC 7518, section 3.1; RFC 8037, section 3.1). There is no `none`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub(super) enum Algorithm {
+    Hs256,
+    Hs384,
+    Hs512,
+    Rs256,
+    Ps256,
+    Es256,
+    Es384,
+    #[serde(rename = "EdDSA")]
+    EdDsa,
+}
+
+#[derive(Deserialize)]
+struct Header {
+    alg: Algorithm,
+    kid: Option<String>,
+    /// Extensions that have to be understood, which is none.
+    crit: Option<IgnoredAny>,
+}
+
+/// A token taken apart; nothing of it is proved.
+pub(super) struct Jws<'a> {
+    pub(super) algorithm: Algorithm,
+    /// The name of its key.
+    pub(super) key: Option<String>,
+    /// What is signed.
+    pub(super) signed: &'a [u8],
+    pub(super) claims: Vec<u8>,
+    pub(super) signature: Vec<u8>,
+}
+
+impl<'a> Jws<'a> {
+    /// Takes a token apart; `None` if it is none, or signed in another way.
+    pub(super) fn parse(token: &'a str) -> Option<Self> {
+        let (signed, signature) = token.rsplit_once('.')?;
+        let (header, claims) = signed.split_once('.')?;
+        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).ok();
+        let header: Header = serde_json::from_slice(&decode(header)?).ok()?;
+        if header.crit.is_some() {
+            return None;
+        }
+        Some(Self {
+            algorithm: header.alg,
+            key: header.kid,
+            signed: signed.as_bytes(),
+            claims: decode(claims)?,
+            signature: decode(signature)?,
+        })
+    }
+}
+
+/// The part of a token that is signed.
+pub(super) fn to_sign(algorithm: Algorithm, claims: &[u8]) -> String {
+    let algorithm = match algorithm {
+        Algorithm::Hs256 => "HS256",
+        Algorithm::Hs384 => "HS384",
+        Algorithm::Hs512 => "HS512",
+        Algorithm::Rs256 => "RS256",
+        Algorithm::Ps256 => "PS256",
+        Algorithm::Es256 => "ES256",
+        Algorithm::Es384 => "ES384",
+        Algorithm::EdDsa => "EdDSA",
+    };
+    let mut text = URL_SAFE_NO_PAD.encode(format!(r#"{{"typ":"JWT","alg":"{algorithm}"}}"#));
+    text.push('.');
+    URL_SAFE_NO_PAD.encode_string(claims, &mut text);
+    text
+}
+
+/// A whole token.
+pub(super) fn join(mut signed: String, signature: &[u8]) -> String {
+    signed.push('.');
+    URL_SAFE_NO_PAD.encode_string(signature, &mut signed);
+    signed
+}
