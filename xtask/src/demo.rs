@@ -1,14 +1,21 @@
 //! `cargo xtask demo`: one log, every pattern, side by side.
 //!
 //! Starts a server on a free port, publishes for some seconds, reads by every pattern at once with poll-client, and
-//! compares what each cost and how late it was. Ends in failure if any pattern lost or doubled a message. With `--nodes`
-//! there are [several servers](nodes).
+//! compares what each cost and how late it was; then it is silent for some more, to see what waiting costs. Ctrl-C ends
+//! either early, with the figures so far. Ends in failure if any pattern lost or doubled a message. With `--nodes` there
+//! are [several servers](nodes).
 
-mod bars;
+mod figures;
+mod interrupt;
+mod meter;
 mod nodes;
+mod pattern;
+mod published;
 mod racer;
+mod screen;
 
 use std::path::PathBuf;
+use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -17,16 +24,19 @@ use poll_client::{ChannelName, Client, Payload};
 use rand::RngExt as _;
 use tokio::sync::watch;
 use tokio::task::{JoinSet, LocalSet};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
-use self::bars::Bars;
-use self::racer::{CHANNEL, DRAIN, GAP, Pattern, Phase, Published, Racer, Score};
-use xtask::columns::{align, millis};
+use self::figures::{Figures, report};
+use self::interrupt::interrupted_twice;
+use self::pattern::{HEARTBEAT, Pattern};
+use self::published::{Phase, Published};
+use self::racer::{CHANNEL, DRAIN, GAP, Racer};
+use self::screen::Screen;
 use xtask::server::{Binary, Keyboard, Server};
 
-/// Of the comparison at the end.
-const HEADINGS: [&str; 9] =
-    ["pattern", "messages", "p50 ms", "p99 ms", "requests", "empty", "bytes/message", "lost", "doubled"];
+/// How long nothing is published at the end: a short poll may need its whole interval until it has all, and then has
+/// three answers with nothing in them.
+const QUIET: Duration = Duration::from_secs(4);
 
 /// The command's arguments.
 #[derive(Args)]
@@ -51,105 +61,103 @@ impl Demo {
         if let Some(nodes) = self.nodes {
             return nodes::run(usize::from(nodes), self.seconds, &binary);
         }
-        let server = Server::start(&binary, &[], Keyboard::Apart)?;
+        let server = Server::start(&binary, &["--heartbeat-seconds", HEARTBEAT], Keyboard::Apart)?;
         let page = format!("http://{}/", server.address());
         println!("the live page: {page}\n");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let scores = LocalSet::new().block_on(&runtime, async {
+        let (figures, end) = LocalSet::new().block_on(&runtime, async {
             tokio::select! {
-                scores = self.race(&page) => scores,
-                _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
+                raced = self.race(&page) => raced,
+                () = interrupted_twice() => anyhow::bail!("interrupted"),
             }
         })?;
-        println!("{}", table(&scores));
-        if self.keep {
+        println!("{}\n", report(&figures));
+        if self.keep && end == End::OfTime {
             println!("the live page is up: {page} (Ctrl-C ends it)");
             runtime.block_on(tokio::signal::ctrl_c()).context("cannot wait for Ctrl-C")?;
         } else {
             println!("the live page was {page} (--keep keeps it up)");
         }
         server.drain(DRAIN)?;
-        verdict(&scores)
+        verdict(&figures)
     }
 
     /// Publishes and reads until every reader has all, or nothing comes any more.
-    async fn race(&self, page: &str) -> Result<Vec<Score>> {
+    async fn race(&self, page: &str) -> Result<(Vec<Figures>, End)> {
         let channel = ChannelName::parse(CHANNEL)?;
         let (publish, published) = watch::channel(Published::default());
-        let bars = Bars::new()?;
-        let mut racers = JoinSet::new();
+        let (mut racers, mut figures) = (JoinSet::new(), Vec::new());
         for pattern in Pattern::ALL {
-            let racer = Racer::new(pattern, &Client::new(page)?, &channel)?;
-            racers.spawn_local(racer.run(published.clone(), bars.of(pattern)));
+            let racer = Racer::new(pattern, page, &channel)?;
+            figures.push(racer.figures());
+            racers.spawn_local(racer.run(published.clone()));
         }
-        let publisher = Client::new(page)?;
-        let publishing = self.publish(&publisher, &channel, &publish, &bars);
+        let screen = Screen::new(self.seconds)?;
+        let publishing = self.publish(page, &channel, &publish);
         let reading = async {
-            let mut scores = Vec::new();
-            while let Some(score) = racers.join_next().await {
-                scores.push(score.context("a reader has panicked")??);
+            while let Some(read) = racers.join_next().await {
+                read.context("a reader has panicked")??;
             }
-            Ok(scores)
+            Ok(())
         };
-        let ((), mut scores) = tokio::try_join!(publishing, reading)?;
-        bars.finish();
-        scores.sort_by_key(|score| score.pattern);
-        Ok(scores)
+        let (end, ()) = tokio::select! {
+            raced = async { tokio::try_join!(publishing, reading) } => raced?,
+            never = screen.draw(&figures, published.clone()) => match never {},
+        };
+        screen.clear();
+        Ok((figures.iter().map(|figures| figures.borrow().clone()).collect(), end))
     }
 
+    /// Publishes for the given time and is then silent for a while; both end early at Ctrl-C.
     async fn publish(
         &self,
-        client: &Client,
+        page: &str,
         channel: &ChannelName,
         publish: &watch::Sender<Published>,
-        bars: &Bars,
-    ) -> Result<()> {
+    ) -> Result<End> {
+        let client = Client::new(page)?;
+        let mut interrupted = pin!(tokio::signal::ctrl_c());
         let mut next = Instant::now();
         let end = next + Duration::from_secs(self.seconds);
         while next < end {
-            sleep_until(next).await;
+            tokio::select! {
+                _ = &mut interrupted => {
+                    publish.send_modify(|published| published.phase = Phase::Over);
+                    return Ok(End::OfPatience);
+                }
+                () = sleep_until(next) => {}
+            }
             let number = publish.borrow().messages + 1;
-            let receipt =
-                client.publish(channel, &Payload::text(format!("Message {number} of the demo"))).await?;
-            ensure!(receipt.seq.get() == number, "somebody else publishes on this server");
-            publish.send_replace(Published { messages: number, phase: Phase::Going });
-            bars.published(number);
+            let text = Payload::text(format!("Message {number} of the demo"));
+            // Visitors of the live page may publish, too, so it is the channel that counts.
+            let messages = client.publish(channel, &text).await?.seq.get();
+            publish.send_replace(Published { messages, phase: Phase::Going });
             next = Instant::now() + Duration::from_millis(rand::rng().random_range(GAP));
         }
+        publish.send_modify(|published| published.phase = Phase::Quiet);
+        let end = tokio::select! {
+            _ = &mut interrupted => End::OfPatience,
+            () = sleep(QUIET) => End::OfTime,
+        };
         publish.send_modify(|published| published.phase = Phase::Over);
-        Ok(())
+        Ok(end)
     }
 }
 
-/// One row a pattern.
-fn table(scores: &[Score]) -> String {
-    let mut rows = vec![HEADINGS.map(str::to_owned)];
-    rows.extend(scores.iter().map(|score| {
-        let counts = &score.counts;
-        [
-            score.pattern.to_string(),
-            counts.messages.to_string(),
-            millis(&score.latency, 0.5),
-            millis(&score.latency, 0.99),
-            counts.requests.to_string(),
-            counts.empty_answers.to_string(),
-            counts
-                .body_bytes
-                .checked_div(counts.messages)
-                .map_or_else(|| "-".to_owned(), |bytes| bytes.to_string()),
-            (score.verdict.lost).to_string(),
-            (score.verdict.doubled + score.verdict.disordered).to_string(),
-        ]
-    }));
-    align(&rows)
+/// Why publishing ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    OfTime,
+    /// By Ctrl-C.
+    OfPatience,
 }
 
 /// Fails if any reader lost or doubled a message.
-fn verdict(scores: &[Score]) -> Result<()> {
-    let broken: Vec<String> = scores
+fn verdict(figures: &[Figures]) -> Result<()> {
+    let broken: Vec<String> = figures
         .iter()
-        .filter(|score| !score.verdict.is_clean())
-        .map(|score| score.pattern.to_string())
+        .filter(|figures| !figures.verdict.is_clean())
+        .map(|figures| figures.pattern.to_string())
         .collect();
     ensure!(broken.is_empty(), "messages were lost, doubled or out of order: {}", broken.join(", "));
     Ok(())

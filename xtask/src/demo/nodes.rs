@@ -1,12 +1,14 @@
 //! `cargo xtask demo --nodes N`: several servers over one Redis, behind nginx.
 //!
 //! Readers of every pattern go from node to node, each time on from their last cursor. A node is killed in the middle and
-//! started again. Ends in failure if any reader lost or doubled a message. Everything that it starts ends with it.
+//! started again. Ctrl-C ends the publishing early, with the figures so far. Ends in failure if any reader lost or doubled
+//! a message. Everything that it starts ends with it.
 
 mod bars;
 mod processes;
 mod reader;
 
+use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -20,7 +22,10 @@ use tokio::time::{Instant, sleep, sleep_until};
 use self::bars::Bars;
 use self::processes::Processes;
 use self::reader::{Entrance, Reader, Score};
-use super::racer::{CHANNEL, DRAIN, GAP, Pattern, Phase, Published};
+use super::interrupt::interrupted_twice;
+use super::pattern::Pattern;
+use super::published::{Phase, Published};
+use super::racer::{CHANNEL, DRAIN, GAP};
 use xtask::columns::{align, millis};
 use xtask::server::Binary;
 
@@ -44,28 +49,28 @@ pub(super) fn run(nodes: usize, seconds: u64, binary: &Binary) -> Result<()> {
     let outcome = LocalSet::new().block_on(&runtime, async {
         tokio::select! {
             outcome = play(nodes, Duration::from_secs(seconds), binary) => outcome,
-            () = interrupted() => anyhow::bail!("interrupted"),
+            () = ended_from_outside() => anyhow::bail!("interrupted"),
         }
     });
     let (published, mut scores, outage) = outcome?;
     scores.sort_by_key(|score| score.pattern);
-    println!("{}\n", table(&scores));
-    println!("{}", summary(published, &scores, &outage));
+    println!("\n{}\n", table(&scores));
+    println!("{}", summary(published, &scores, outage.as_ref()));
     let clean = scores.iter().all(|score| score.verdict.is_clean());
     ensure!(clean, "messages were lost, doubled or out of order");
     Ok(())
 }
 
-/// Ctrl-C, or being asked to end: what was started has to end too.
-async fn interrupted() {
+/// A second Ctrl-C, or being asked to end: what was started has to end too.
+async fn ended_from_outside() {
     let Ok(mut terminated) = signal(SignalKind::terminate()) else { return };
     tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
+        () = interrupted_twice() => {}
         _ = terminated.recv() => {}
     }
 }
 
-async fn play(nodes: usize, time: Duration, binary: &Binary) -> Result<(u64, Vec<Score>, Outage)> {
+async fn play(nodes: usize, time: Duration, binary: &Binary) -> Result<(u64, Vec<Score>, Option<Outage>)> {
     let mut processes = Processes::start(nodes, binary).await?;
     println!(
         "{nodes} servers over one Redis, behind nginx: http://{}/ (the live page)\n",
@@ -88,7 +93,7 @@ async fn play(nodes: usize, time: Duration, binary: &Binary) -> Result<(u64, Vec
     }
     let publisher = entrances.last().context("there is nginx")?.client.clone();
     let publishing = publish_for(time, &publisher, &channel, &publish, &bars);
-    let accident = accident(&mut processes, time, &bars);
+    let accident = accident(&mut processes, time, published.clone(), &bars);
     let reading = async {
         let mut scores = Vec::new();
         while let Some(score) = readers.join_next().await {
@@ -110,11 +115,15 @@ async fn publish_for(
     publish: &watch::Sender<Published>,
     bars: &Bars,
 ) -> Result<u64> {
+    let mut interrupted = pin!(tokio::signal::ctrl_c());
     let mut next = Instant::now();
     let end = next + time;
     let mut number = 0;
     while next < end {
-        sleep_until(next).await;
+        tokio::select! {
+            _ = &mut interrupted => break,
+            () = sleep_until(next) => {}
+        }
         number += 1;
         let key = IdempotencyKey::parse(&format!("demo-{number}"))?;
         let text = Payload::text(format!("Message {number} of the demo"));
@@ -128,17 +137,29 @@ async fn publish_for(
     Ok(number)
 }
 
-/// Kills a node after a third of the time and starts it again after two thirds.
-async fn accident(processes: &mut Processes, time: Duration, bars: &Bars) -> Result<Outage> {
+/// Kills a node after a third of the time and starts it again after two thirds, or when nothing is published any more.
+async fn accident(
+    processes: &mut Processes,
+    time: Duration,
+    mut published: watch::Receiver<Published>,
+    bars: &Bars,
+) -> Result<Option<Outage>> {
     let begun = Instant::now();
-    sleep(time / 3).await;
+    let mut over = pin!(published.wait_for(|published| published.phase == Phase::Over));
+    tokio::select! {
+        _ = &mut over => return Ok(None),
+        () = sleep(time / 3) => {}
+    }
     processes.kill(VICTIM);
     bars.say(VICTIM, "killed");
     let killed = begun.elapsed();
-    sleep_until(begun + time * 2 / 3).await;
+    tokio::select! {
+        _ = &mut over => {}
+        () = sleep_until(begun + time * 2 / 3) => {}
+    }
     processes.restart(VICTIM).await?;
     bars.say(VICTIM, "back");
-    Ok(Outage { killed, back: begun.elapsed() })
+    Ok(Some(Outage { killed, back: begun.elapsed() }))
 }
 
 /// One row a reader.
@@ -158,16 +179,20 @@ fn table(scores: &[Score]) -> String {
     align(&rows)
 }
 
-fn summary(published: u64, scores: &[Score], outage: &Outage) -> String {
+fn summary(published: u64, scores: &[Score], outage: Option<&Outage>) -> String {
     let of = |count: fn(&Score) -> u64| scores.iter().map(count).sum::<u64>();
     let (lost, doubled) =
         (of(|score| score.verdict.lost), of(|score| score.verdict.doubled + score.verdict.disordered));
+    let outage = outage.map_or_else(
+        || "no node was killed".to_owned(),
+        |Outage { killed, back }| {
+            let (killed, back) = (killed.as_secs_f64(), back.as_secs_f64());
+            format!("node {} was killed at {killed:.1} s and was back at {back:.1} s", VICTIM + 1)
+        },
+    );
     format!(
-        "node {} was killed at {:.1} s and was back at {:.1} s\n\
+        "{outage}\n\
          {published} messages to {} readers, which changed nodes {} times: {lost} lost, {doubled} doubled",
-        VICTIM + 1,
-        outage.killed.as_secs_f64(),
-        outage.back.as_secs_f64(),
         scores.len(),
         of(|score| score.hops),
     )
@@ -186,7 +211,7 @@ mod tests {
         let verdict = Verdict { lost: 12_345, doubled: 1, disordered: 0 };
         let score = Score { pattern: Pattern::Short, messages: 123_456, hops: 1_234, latency, verdict };
         let outage = Outage { killed: Duration::from_secs(1_200), back: Duration::from_secs(2_400) };
-        let text = format!("{}\n{}", table(&[score]), summary(123_456, &[], &outage));
+        let text = format!("{}\n{}", table(&[score]), summary(123_456, &[], Some(&outage)));
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     }
 }

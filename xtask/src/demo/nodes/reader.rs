@@ -10,7 +10,9 @@ use rand::RngExt as _;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::super::racer::{PATIENCE, Pattern, Phase, Published};
+use super::super::pattern::Pattern;
+use super::super::published::{Phase, Published};
+use super::super::racer::PATIENCE;
 use super::bars::NodeBar;
 use xtask::history::{History, Verdict};
 
