@@ -26,6 +26,12 @@ const TOOLS: &[Tool] = &[
 const BROWSERS: &[&str] = &["chromium", "chromium-browser", "google-chrome"];
 const BROWSER: &[Tool] =
     &[Tool { program: "chromium", package: "chromium", purpose: "the JavaScript client in a browser" }];
+const FIREFOX: &[&str] = &["firefox-esr", "firefox"];
+const FIREFOX_TOOL: &[Tool] = &[Tool {
+    program: "firefox-esr",
+    package: "firefox-esr",
+    purpose: "the JavaScript client in another browser",
+}];
 
 /// The command's arguments.
 #[derive(Args)]
@@ -33,6 +39,9 @@ pub(crate) struct Js {
     /// Build nothing: check that the file is what the source makes, and run every test
     #[arg(long)]
     test: bool,
+    /// With --test: in Firefox as well, which is installed if it is missing and that is possible
+    #[arg(long, requires = "test")]
+    all: bool,
 }
 
 /// How much is tested.
@@ -40,20 +49,31 @@ pub(crate) struct Js {
 pub(crate) enum Extent {
     /// A third of the faults: under a minute.
     Short,
-    /// All of it.
+    /// All of it, in one browser.
     Whole,
+    /// All of it, in each browser.
+    All,
 }
 
 impl Js {
     pub(crate) fn run(&self) -> Result<()> {
         tools::ensure_these(TOOLS, "the JavaScript client", Install::Never)?;
         if self.test {
-            run(&mut cargo(["build", "--quiet", "--locked", "--package", "poll-server"]))?;
-            return test(Extent::Whole, Install::Never);
+            return if self.all { test_all() } else { build_and_test(Extent::Whole, Install::Never) };
         }
         prepare()?;
         run(&mut node(["build.js"]))
     }
+}
+
+/// Builds the server and runs every test that there is, in each browser.
+pub(crate) fn test_all() -> Result<()> {
+    build_and_test(Extent::All, Install::Allowed)
+}
+
+fn build_and_test(extent: Extent, install: Install) -> Result<()> {
+    run(&mut cargo(["build", "--quiet", "--locked", "--package", "poll-server"]))?;
+    test(extent, install)
 }
 
 /// Checks that the committed file is fresh and the declarations hold, then runs the tests against the server that
@@ -69,7 +89,7 @@ pub(crate) fn test(extent: Extent, install: Install) -> Result<()> {
     }
     let browser = BROWSERS.iter().find_map(|browser| tools::find(browser)).unwrap_or_default();
     let word = if extent == Extent::Short { "short" } else { "whole" };
-    if extent == Extent::Whole {
+    if extent != Extent::Short {
         // What is made small is tested as well: the tools may be wrong about what means the same.
         run(node(["--test"]).args(test_files(&"unit")?).env("POLL_JS", folder().join("dist/poll.js")))?;
     }
@@ -77,6 +97,23 @@ pub(crate) fn test(extent: Extent, install: Install) -> Result<()> {
         .args(["unit", "real", "browser"].iter().map(test_files).collect::<Result<Vec<_>>>()?.concat())
         .env("POLL_JS_TESTS", word)
         .env("CHROMIUM", browser)
+        .env("POLL_SERVER_BINARY", Binary::of_the_tests()?.path()))?;
+    if extent == Extent::All {
+        test_in_firefox(install)?;
+    }
+    Ok(())
+}
+
+fn test_in_firefox(install: Install) -> Result<()> {
+    if !FIREFOX.iter().any(|browser| tools::is_installed(browser)) {
+        tools::ensure_these(FIREFOX_TOOL, "the JavaScript client's tests", install)?;
+    }
+    let browser = FIREFOX.iter().find_map(|browser| tools::find(browser)).unwrap_or_default();
+    run(node(["--test"])
+        .args(test_files(&"browser")?)
+        .env("POLL_JS_TESTS", "whole")
+        .env("POLL_BROWSER", "firefox")
+        .env("FIREFOX", browser)
         .env("POLL_SERVER_BINARY", Binary::of_the_tests()?.path()))
 }
 

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use crate::fuzz::Fuzz;
-use crate::{programs, release};
+use crate::{js, programs, release};
 use xtask::server::Binary;
 use xtask::steps::Steps;
 
@@ -34,6 +34,7 @@ impl Nightly {
         step("oldest compiler", &release::oldest_compiler);
         step("install cargo-deny", &release::install_deny);
         step("deny", &|| release::deny(&["advisories", "bans", "licenses", "sources"]));
+        step("JavaScript", &js::test_all);
         step("fuzz", &|| fuzz.run());
         for course in COURSES {
             step(if course.is_empty() { "race" } else { course }, &|| {

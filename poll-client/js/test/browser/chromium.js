@@ -6,11 +6,15 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { until } from '../real/server.js';
 
-export const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
-export const isInstalled = existsSync(CHROMIUM);
+const CHROMIUM = process.env.CHROMIUM || '/usr/bin/chromium';
 
 export class Chromium {
+  static program = CHROMIUM;
+  static isInstalled = existsSync(CHROMIUM);
+  /** Pages can be made to stand still, as a machine that sleeps does it to them. */
+  static canFreeze = true;
   #process;
   #folder;
   #last = 0;
@@ -50,7 +54,7 @@ export class Chromium {
 
   /** A new tab at an address. */
   async tab(url) {
-    const { targetId } = await this.send('Target.createTarget', { url });
+    const { targetId } = await this.send('Target.createTarget', { url, newWindow: true });
     const { sessionId } = await this.send('Target.attachToTarget', { targetId, flatten: true });
     const send = (method, params) => this.send(method, params, sessionId);
     const run = async (work, ...given) => {
@@ -59,7 +63,29 @@ export class Chromium {
       if (exceptionDetails) throw new Error(exceptionDetails.exception?.description ?? exceptionDetails.text);
       return result.value;
     };
-    return { send, run, close: () => this.send('Target.closeTarget', { targetId }) };
+    const { windowId } = await this.send('Browser.getWindowForTarget', { targetId });
+    const { pathname } = new URL(url);
+    await until(() => run((path) => location.pathname === path && document.readyState === 'complete', pathname).catch(() => false), url);
+    return {
+      run,
+      close: () => this.send('Target.closeTarget', { targetId }),
+      reload: async () => {
+        await run(() => (window.isOld = true));
+        await send('Page.reload');
+        await until(() => run(() => !window.isOld && document.readyState === 'complete').catch(() => false), 'the reload');
+      },
+      offline: async (isOffline) => {
+        await send('Network.enable');
+        await send('Network.emulateNetworkConditions', { offline: isOffline, latency: 0, downloadThroughput: -1, uploadThroughput: -1 });
+      },
+      /** A page that is to stand still is hidden first, and seen again afterwards: so its window is minimized meanwhile. */
+      freeze: async (isFrozen) => {
+        const resize = (windowState) => this.send('Browser.setWindowBounds', { windowId, bounds: { windowState } });
+        if (isFrozen) await resize('minimized');
+        await send('Page.setWebLifecycleState', { state: isFrozen ? 'frozen' : 'active' });
+        if (!isFrozen) await resize('normal');
+      },
+    };
   }
 
   async close() {

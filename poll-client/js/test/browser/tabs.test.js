@@ -1,20 +1,20 @@
-// The client in a real Chromium, as the server gives it at /poll.js: tabs, frozen and hidden pages, offline, reloads.
+// The client in a real browser, as the server gives it at /poll.js: tabs, frozen and hidden pages, offline, reloads.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { Proxy } from '../real/proxy.js';
 import { RealServer, until } from '../real/server.js';
-import { CHROMIUM, Chromium, isInstalled } from './chromium.js';
+import { Browser } from './browsers.js';
 
 const isShort = process.env.POLL_JS_TESTS === 'short';
-const options = { skip: isInstalled ? false : `there is no ${CHROMIUM}` };
+const options = { skip: Browser.isInstalled ? false : `there is no ${Browser.program}` };
 let browser;
 let server;
 let proxy;
 
 before(async () => {
-  if (!isInstalled) return;
-  [browser, server] = await Promise.all([Chromium.start(), RealServer.start('--heartbeat-seconds', '5')]);
+  if (!Browser.isInstalled) return;
+  [browser, server] = await Promise.all([Browser.start(), RealServer.start('--heartbeat-seconds', '5')]);
   proxy = await Proxy.start(() => server.port);
 });
 
@@ -27,7 +27,6 @@ after(async () => {
 /** A tab whose client follows a channel and keeps what it gets in `window.got`. */
 async function open(channel, more = {}) {
   const tab = await browser.tab(`${proxy.address}/healthz`);
-  await until(async () => (await tab.run(() => location.pathname)) === '/healthz', 'the page');
   await follow(tab, channel, more);
   return { ...tab, got: () => tab.run(() => window.got), state: () => tab.run(() => client.state) };
 }
@@ -133,14 +132,12 @@ for (const pattern of ['auto', 'sse', 'longpoll', 'shortpoll']) {
     await server.up();
     await publish();
     await reach([tab]);
-    const network = (offline) => tab.send('Network.emulateNetworkConditions', { offline, latency: 0, downloadThroughput: -1, uploadThroughput: -1 });
     // What was delivered may have come by the poll that a connection begins with.
     await until(async () => (await tab.state()) === 'open', 'the connection');
-    await tab.send('Network.enable');
-    await network(true);
+    await tab.offline(true);
     await until(async () => (await tab.state()) === 'waiting', 'offline is seen');
     await publish();
-    await network(false);
+    await tab.offline(false);
     await publish();
     await reach([tab]);
     assert.deepEqual(await tab.run(() => said.filter((what) => /^(missed|reset)/.test(what))), []);
@@ -157,7 +154,7 @@ test('a hidden page pauses if it is told to; all tabs hidden, the connection is 
       Object.defineProperty(document, 'visibilityState', { configurable: true, get: () => state });
       document.dispatchEvent(new Event('visibilitychange'));
     }, state);
-  await until(() => proxy.waiting('channel=hidden') === 1, 'one connection');
+  await until(() => proxy.waiting('/api/stream?channel=hidden') === 1, 'one connection');
   await show(tabs[0], 'hidden');
   await publish();
   await reach(tabs);
@@ -174,9 +171,7 @@ test('the position is kept over a reload', options, async () => {
   await publish();
   const tab = await open('reload', { keep: 'session' });
   await until(async () => (await tab.got()).length === 1, 'the first');
-  await tab.run(() => (window.isOld = true));
-  await tab.send('Page.reload');
-  await until(() => tab.run(() => !window.isOld && document.readyState === 'complete').catch(() => false), 'the reload');
+  await tab.reload();
   await publish();
   await follow(tab, 'reload', { keep: 'session' });
   await until(async () => (await tab.got()).length, 'the second');
@@ -188,7 +183,6 @@ test('in a worker, too', options, async () => {
   const { publish } = publisher('worker');
   await publish();
   const tab = await browser.tab(`${proxy.address}/healthz`);
-  await until(async () => (await tab.run(() => location.pathname)) === '/healthz', 'the page');
   const first = await tab.run(
     () =>
       new Promise((done) => {
@@ -202,17 +196,17 @@ test('in a worker, too', options, async () => {
   await tab.close();
 });
 
-test('a leader whose page is frozen: a visible tab takes over, and the frozen one loses nothing', { skip: options.skip || isShort }, async () => {
+test('a leader whose page is frozen: a visible tab takes over, and the frozen one loses nothing', { skip: options.skip || isShort || !Browser.canFreeze }, async () => {
   const { publish, reach } = publisher('frozen');
   const tabs = [await open('frozen'), await open('frozen')];
   const leader = await leaderOf(tabs);
   const other = tabs.find((tab) => tab !== leader);
   await publish();
   await reach(tabs);
-  await leader.send('Page.setWebLifecycleState', { state: 'frozen' });
+  await leader.freeze(true);
   await publish();
   await reach([other]);
-  await leader.send('Page.setWebLifecycleState', { state: 'active' });
+  await leader.freeze(false);
   await publish();
   await reach(tabs);
   await Promise.all(tabs.map((tab) => tab.close()));

@@ -2,10 +2,14 @@
 
 const answer = (status, headers, body) =>
   `HTTP/1.1 ${status}\r\n${headers}Content-Length: ${Buffer.byteLength(body)}\r\nConnection: keep-alive\r\n\r\n${body}`;
+const expired = answer('401 Unauthorized', 'WWW-Authenticate: Bearer error="invalid_token"\r\n', '');
 const page = answer('502 Bad Gateway', 'Content-Type: text/html\r\n', '<html><h1>502 Bad Gateway</h1></html>');
 
 // Bytes of the response: none, in its first line, in its fields, around its first chunk, within messages.
 const PLACES = [0, 1, 9, 12, 15, 40, 77, 120, 160, 200, 240, 260, 280, 290, 300, 310, 320, 340, 360, 380, 400, 430, 460, 500, 560, 640];
+
+// What a pattern asks for.
+const PATHS = { stream: '/api/stream', sse: '/api/stream', longpoll: '/api/longpoll', shortpoll: '/api/poll' };
 
 /** Each: a name, and what it does to the proxy and the server (`world`). */
 export const FAULTS = [
@@ -21,7 +25,7 @@ export const FAULTS = [
   ['429 with Retry-After: 0', ({ next }) => next({ kind: 'answer', text: answer('429 Too Many Requests', 'Retry-After: 0\r\n', '') })],
   ['429 with Retry-After: 1', ({ next }) => next({ kind: 'answer', text: answer('429 Too Many Requests', 'Retry-After: 1\r\n', '') })],
   ['503 with a date', ({ next }) => next({ kind: 'answer', text: answer('503 Unavailable', `Retry-After: ${new Date(Date.now() + 1000).toUTCString()}\r\n`, '') })],
-  ['401 of a token that has expired', ({ next }) => next({ kind: 'answer', text: answer('401 Unauthorized', 'WWW-Authenticate: Bearer error="invalid_token"\r\n', '') })],
+  ['401 of a token that has expired', ({ next }) => next({ kind: 'answer', text: expired })],
   ['a page of another server with 200', ({ next }) => next({ kind: 'answer', text: answer('200 OK', 'Content-Type: text/html\r\n', '<html>Please log in</html>\n') })],
   ['an empty 200', ({ next }) => next({ kind: 'answer', text: answer('200 OK', 'Content-Type: application/json\r\n', '') })],
   ['half of an answer', ({ next }) => next({ kind: 'answer', text: answer('200 OK', 'Content-Type: application/json\r\n', '{"messages":[{"id":') })],
@@ -56,22 +60,50 @@ export const FAULTS = [
     await server.down('SIGTERM');
     await server.up();
   }],
-  ['the clock jumps ahead', ({ jump }) => jump(3_600_000)],
-  ['the clock jumps back', ({ jump }) => jump(-3_600_000)],
-  ['offline and online', async ({ window, pause }) => {
-    window.dispatchEvent(new Event('offline'));
+  ['the clock jumps ahead', ({ page }) => page.jump(3_600_000)],
+  ['the clock jumps back', ({ page }) => page.jump(-3_600_000)],
+  ['offline and online', async ({ page, pause }) => {
+    await page.offline(true);
     await pause(50);
-    window.dispatchEvent(new Event('online'));
+    await page.offline(false);
   }],
-  ['hidden and seen', async ({ document, pause }) => {
-    show(document, 'hidden');
+  ['offline, and the server is started anew meanwhile', async ({ page, server }) => {
+    await page.offline(true);
+    await server.down();
+    await server.up();
+    await page.offline(false);
+  }],
+  ['hidden and seen', async ({ page, pause }) => {
+    await page.show('hidden');
     await pause(50);
-    show(document, 'visible');
+    await page.show('visible');
   }],
-  ['awake after a sleep', ({ document }) => document.dispatchEvent(new Event('resume'))],
+  ['a sleep', async ({ page, pause }) => {
+    await page.freeze(true);
+    await pause(200);
+    await page.freeze(false);
+  }],
+  ['a sleep in which the connection dies', async ({ page, proxy, pause }) => {
+    await page.freeze(true);
+    proxy.cut();
+    await pause(200);
+    await page.freeze(false);
+  }],
+  ['the token of what is open expires', async ({ next, current }) => {
+    const used = await current();
+    const line = '{"type":"closed","reason":"unauthorized"}\n';
+    const text = {
+      stream: answer('200 OK', 'Content-Type: application/x-ndjson\r\n', line),
+      sse: answer('200 OK', 'Content-Type: text/event-stream\r\n', `event: closed\ndata: ${line}\n`),
+    }[used];
+    await next({ kind: 'answer', path: PATHS[used], text: text ?? expired });
+  }],
+  // Last, because `auto` then stays with what gets through.
+  ['a proxy that buffers', async ({ next, pattern, current, proxy, told }) => {
+    const used = await current();
+    await next({ kind: 'hold', path: PATHS[used], isLasting: true });
+    await told(pattern === 'auto' && used === 'stream' ? 'fallback' : 'error');
+    proxy.fault = undefined;
+    proxy.cut();
+  }],
 ];
-
-function show(document, state) {
-  document.visibilityState = state;
-  document.dispatchEvent(new Event('visibilitychange'));
-}

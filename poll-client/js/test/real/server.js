@@ -55,7 +55,7 @@ export class RealServer {
 export async function until(condition, what, ms = 20_000) {
   const end = Date.now() + ms;
   while (!(await condition())) {
-    if (Date.now() > end) throw new Error(`not within ${ms} ms: ${what instanceof Function ? what() : what}`);
+    if (Date.now() > end) throw new Error(`not within ${ms} ms: ${what instanceof Function ? await what() : what}`);
     await new Promise((done) => setTimeout(done, 5));
   }
 }
