@@ -81,6 +81,8 @@ impl<'a> Head<'a> {
 
     /// The first value of a field.
     pub(crate) fn field(self, field: Field) -> Option<&'a [u8]> {
+        #[cfg(test)]
+        crate::message::asked::note(field.name().as_str());
         match self {
             Self::Parsed(parts) => parts.headers.get(field.name()).map(HeaderValue::as_bytes),
             Self::Plain(head) => head.fields.first(field),
@@ -102,6 +104,8 @@ impl<'a> Head<'a> {
 
     /// All values of a field.
     pub(crate) fn fields(self, field: Field) -> Values<'a> {
+        #[cfg(test)]
+        crate::message::asked::note(field.name().as_str());
         match self {
             Self::Parsed(parts) => Values::Parsed(parts.headers.get_all(field.name()).iter()),
             Self::Plain(head) => Values::Plain(head.fields.all(field)),

@@ -5,6 +5,8 @@
 
 pub(crate) mod accept;
 pub(crate) mod allowance;
+#[cfg(test)]
+pub(crate) mod asked;
 pub(crate) mod body;
 pub(crate) mod body_charge;
 pub(crate) mod chunk;
@@ -22,3 +24,4 @@ pub(crate) mod request_body;
 pub(crate) mod respond;
 pub(crate) mod shared_writer;
 pub(crate) mod transfer_coding;
+pub(crate) mod unchanged;

@@ -104,6 +104,8 @@ impl<'a> Query<'a> {
         names: [&str; N],
         mut again: impl FnMut(&str, &'a str) -> Result<(), Refusal>,
     ) -> Result<Values<'a, N>, Refusal> {
+        #[cfg(test)]
+        names.iter().for_each(|name| crate::message::asked::note(name));
         let mut found = [None; N];
         for (key, value) in self.pairs() {
             let Some(index) = names.iter().position(|name| is(key, name)) else { continue };

@@ -1,7 +1,6 @@
 //! Short poll: answers at once with the messages there are, or with 304 if the client has them all.
 
 mod list;
-mod unchanged;
 
 use poll_core::{ReadState, Timestamp, View};
 
@@ -14,8 +13,8 @@ use crate::message::reply::{Reply, Wants};
 use crate::message::respond;
 use crate::worker::Worker;
 
+use crate::message::unchanged::{is_unchanged, not_modified};
 pub(crate) use list::{ListRequest, answer_list};
-use unchanged::{is_unchanged, not_modified};
 
 /// A parsed request.
 pub(crate) struct Request<'a> {

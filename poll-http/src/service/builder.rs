@@ -11,6 +11,7 @@ use crate::access::authority::{Authorities, Authority};
 use crate::access::client::Proxies;
 use crate::message::refusal::Refusal;
 use crate::service::handle::Service;
+use crate::service::openapi;
 use crate::service::program::{Ask, Check, MetricsText, Program, Ready};
 use crate::service::site::Site;
 use crate::worker::drain::Drain;
@@ -141,7 +142,10 @@ impl Builder {
             demo_jobs: Arc::default(),
         };
         let Self { check, ready, metrics_text, site, .. } = self;
-        Service::new(Arc::new(server), Program { check, ready, metrics_text, site })
+        Service::new(
+            Arc::new(server),
+            Program { check, ready, metrics_text, site, openapi: openapi::Shared::default() },
+        )
     }
 }
 

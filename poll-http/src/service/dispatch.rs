@@ -68,7 +68,7 @@ impl Dispatcher {
         if action == Action::Options {
             return Ok(Outcome::Now(finish.options(head, target.allow())));
         }
-        let right = right(&target, action);
+        let right = target.right(action);
         if *head.method() == Method::POST || right == Right::Publish {
             origin::check_site(head, connection.scheme(), &worker.settings().cors)?;
         }
@@ -141,12 +141,4 @@ fn route(program: &Program, head: Head<'_>) -> Result<(Target, Action), Refusal>
     }
     let action = target.action(head.method())?;
     Ok((target, action))
-}
-
-/// The right that a request needs. The demonstration job is started by a GET, and publishes.
-fn right(target: &Target, action: Action) -> Right {
-    match (action, target) {
-        (Action::Post, _) | (_, Target::DemoJob) => Right::Publish,
-        _ => Right::Subscribe,
-    }
 }

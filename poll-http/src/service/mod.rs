@@ -11,6 +11,7 @@ mod dispatch;
 mod finish;
 pub(crate) mod handle;
 pub(crate) mod mount;
+mod openapi;
 mod parse;
 mod program;
 mod publish;

@@ -40,6 +40,8 @@ use crate::message::request::Request as Asked;
 use crate::message::request_body::RequestBody;
 use crate::service::answering::Answering;
 use crate::service::handle::Service;
+use crate::service::openapi::Prefix;
+use crate::service::router::Target;
 
 /// A service at a path of another server. A clone is the same mount.
 ///
@@ -101,6 +103,9 @@ impl Mount {
                 return Mounted { answering: Answering::not_found(), prefix: Arc::clone(&self.prefix) };
             };
             head.uri = uri;
+        }
+        if !self.prefix.is_empty() && Target::of(head.uri.path()) == Ok(Target::OpenApi) {
+            head.extensions.insert(Prefix::new(&self.prefix));
         }
         // Whether a target needs a Host besides its own authority was that server's to check.
         if let Some(authority) = head.uri.authority()

@@ -13,6 +13,7 @@ use crate::access::authority::{self, Grant, Scope};
 use crate::dialect::question::ListQuestion;
 use crate::message::head::Head;
 use crate::message::refusal::Refusal;
+use crate::service::openapi;
 use crate::service::site::Site;
 
 /// What a request wants to do, for [`Builder::check`](crate::Builder::check).
@@ -61,6 +62,7 @@ pub(super) struct Program {
     pub(super) ready: Ready,
     pub(super) metrics_text: MetricsText,
     pub(super) site: Site,
+    pub(super) openapi: openapi::Shared,
 }
 
 impl Program {

@@ -1,4 +1,5 @@
-//! Resources that concern no channel, answered at once: health, readiness, metrics, and the files of the site.
+//! Resources that concern no channel, answered at once: health, readiness, metrics, the OpenAPI document, and the files of
+//! the site.
 
 use http::StatusCode;
 
@@ -7,6 +8,7 @@ use crate::message::head::Head;
 use crate::message::refusal::{ErrorFormat, GOING_DOWN, Refusal};
 use crate::message::reply::Reply;
 use crate::message::respond;
+use crate::service::openapi::{Document, Prefix};
 use crate::service::program::Program;
 use crate::service::router::Target;
 use crate::worker::Worker;
@@ -21,8 +23,18 @@ pub(super) fn answer(worker: &Worker, program: &Program, target: &Target, head: 
         Target::Health => Some(text(respond::PLAIN, "ok\n")),
         Target::Ready => Some(readiness(worker, program)),
         Target::Metrics => Some(text(PROMETHEUS, (program.metrics_text)())),
+        Target::OpenApi => Some(openapi(worker, program, head)),
         Target::File => Some(program.site.answer(head)),
         _ => None,
+    }
+}
+
+/// The document; under another server's path it names that.
+fn openapi(worker: &Worker, program: &Program, head: Head<'_>) -> Reply {
+    let (settings, site) = (worker.settings(), &program.site);
+    match Prefix::of(head) {
+        None => program.openapi.get(settings, site).answer(head, worker.now()),
+        Some(prefix) => Document::new(settings, site, prefix).answer(head, worker.now()),
     }
 }
 

@@ -1,4 +1,5 @@
-//! Paths to targets, and which methods each target allows. Pure; the one list of the server's resources.
+//! Paths to targets, and which methods each target allows. Pure; the one list of the server's resources, from which
+//! `openapi` makes its document, too.
 //!
 //! A path is matched segment by segment before percent-encoding is undone, so a `/` inside a name is `%2F`.
 
@@ -8,6 +9,7 @@ use http::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 use poll_core::{ChannelName, Cursor, Locator, Seq};
 
+use crate::access::authority::Right;
 use crate::dialect::{channel, chat, golongpoll, native};
 use crate::message::percent_encoding::is_encoded;
 use crate::message::refusal::Refusal;
@@ -38,6 +40,8 @@ pub enum Target {
     Ready,
     /// `/metrics`.
     Metrics,
+    /// `/openapi.json`: the document that describes all of these.
+    OpenApi,
     /// `/events` of the golongpoll dialect.
     Events,
     /// `/publish` of the golongpoll dialect.
@@ -74,49 +78,59 @@ pub enum Action {
     Options,
 }
 
-impl Target {
-    /// The target of `path`.
-    ///
-    /// # Errors
-    /// 400 if a name in the path is malformed, 404 if the path names a message that cannot exist.
-    pub fn of(path: &str) -> Result<Self, Refusal> {
-        let Some(rest) = path.strip_prefix("/api/") else { return Ok(Self::outside_api(path)) };
-        Ok(match rest {
-            "message" => Self::Publish,
-            "poll" => Self::ShortPoll,
-            "longpoll" => Self::LongPoll,
-            "stream" => Self::Stream,
-            "push" => Self::Push,
-            "progress" => Self::DemoJob,
-            _ => match rest.split_once('/') {
-                Some(("messages", rest)) => match rest.split_once('/') {
-                    Some((channel, place)) => Self::Message(channel_name(channel)?, locator(place)?),
-                    None => Self::File,
-                },
-                Some(("progress", job)) if !job.contains('/') => Self::Job(job_channel(job)?),
-                Some(("poll", channel)) if !channel.contains('/') => {
-                    Self::ChannelPoll(channel_name(channel)?)
-                }
-                Some(("publish", channel)) if !channel.contains('/') => {
-                    Self::ChannelPublish(channel_name(channel)?)
-                }
-                _ => Self::File,
-            },
-        })
-    }
+/// The server's paths, each once: how it is matched, and what lists it. Those with names in them begin with a fixed part.
+macro_rules! paths {
+    (
+        fixed { $($fixed:literal => $target:ident)* }
+        named { $($before:literal $names:literal => $parse:path)* }
+    ) => {
+        /// All paths, with names in braces.
+        pub(super) const PATHS: &[&str] = &[$($fixed,)* $(concat!($before, $names),)*];
 
-    fn outside_api(path: &str) -> Self {
-        match path {
-            "/healthz" => Self::Health,
-            "/readyz" => Self::Ready,
-            "/metrics" => Self::Metrics,
-            "/events" => Self::Events,
-            "/publish" => Self::PublishEvent,
-            "/messages" => Self::Chat,
-            _ => Self::File,
+        impl Target {
+            /// The target of `path`.
+            ///
+            /// # Errors
+            /// 400 if a name in the path is malformed, 404 if the path names a message that cannot exist.
+            pub fn of(path: &str) -> Result<Self, Refusal> {
+                match path {
+                    $($fixed => return Ok(Self::$target),)*
+                    _ => {}
+                }
+                $(if let Some(rest) = path.strip_prefix($before) {
+                    return $parse(rest);
+                })*
+                Ok(Self::File)
+            }
         }
-    }
+    };
+}
 
+paths! {
+    fixed {
+        "/api/poll" => ShortPoll
+        "/api/longpoll" => LongPoll
+        "/api/message" => Publish
+        "/api/stream" => Stream
+        "/api/push" => Push
+        "/api/progress" => DemoJob
+        "/events" => Events
+        "/publish" => PublishEvent
+        "/messages" => Chat
+        "/healthz" => Health
+        "/readyz" => Ready
+        "/metrics" => Metrics
+        "/openapi.json" => OpenApi
+    }
+    named {
+        "/api/messages/" "{channel}/{cursor}" => message
+        "/api/progress/" "{job}" => job
+        "/api/poll/" "{channel}" => channel_poll
+        "/api/publish/" "{channel}" => channel_publish
+    }
+}
+
+impl Target {
     /// What `method` does with this target.
     ///
     /// # Errors
@@ -145,6 +159,14 @@ impl Target {
             (false, _) => "POST, OPTIONS",
             (true, true) => "GET, HEAD, POST, OPTIONS",
             (true, false) => "GET, HEAD, OPTIONS",
+        }
+    }
+
+    /// The right that a request needs. The demonstration job is started by a GET, and publishes.
+    pub(super) fn right(&self, action: Action) -> Right {
+        match (action, self) {
+            (Action::Post, _) | (_, Self::DemoJob) => Right::Publish,
+            _ => Right::Subscribe,
         }
     }
 
@@ -178,6 +200,27 @@ impl Dialect {
             Self::Golongpoll => golongpoll::uncached(refusal.into_reply(golongpoll::ERRORS)),
         }
     }
+}
+
+/// `{channel}/{cursor}`.
+fn message(names: &str) -> Result<Target, Refusal> {
+    let Some((channel, place)) = names.split_once('/') else { return Ok(Target::File) };
+    Ok(Target::Message(channel_name(channel)?, locator(place)?))
+}
+
+/// `{job}`.
+fn job(name: &str) -> Result<Target, Refusal> {
+    if name.contains('/') { Ok(Target::File) } else { Ok(Target::Job(job_channel(name)?)) }
+}
+
+/// `{channel}`.
+fn channel_poll(name: &str) -> Result<Target, Refusal> {
+    if name.contains('/') { Ok(Target::File) } else { Ok(Target::ChannelPoll(channel_name(name)?)) }
+}
+
+/// `{channel}`.
+fn channel_publish(name: &str) -> Result<Target, Refusal> {
+    if name.contains('/') { Ok(Target::File) } else { Ok(Target::ChannelPublish(channel_name(name)?)) }
 }
 
 /// The channel of a job: `progress/{job}`.

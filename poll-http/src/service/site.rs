@@ -10,6 +10,7 @@ use crate::message::early_hints::{Asset, Preload};
 use crate::message::head::{Field, Head};
 use crate::message::reply::Reply;
 use crate::message::respond;
+use crate::message::unchanged::is_unchanged;
 
 /// The page at `/` and what it needs.
 #[derive(Debug, Clone, Default)]
@@ -34,9 +35,14 @@ impl Site {
         Self { page: Some(page), ..Self::default() }
     }
 
+    /// All files.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Asset> {
+        self.page.iter().chain(self.assets.iter()).chain(self.files.iter())
+    }
+
     /// The file at a path.
     pub(super) fn find(&self, path: &str) -> Option<&Asset> {
-        self.page.iter().chain(self.assets.iter()).chain(self.files.iter()).find(|asset| asset.path == path)
+        self.all().find(|asset| asset.path == path)
     }
 
     /// The response to a request for a file.
@@ -44,7 +50,8 @@ impl Site {
         let Some(asset) = self.find(head.path()) else { return respond::bare(StatusCode::NOT_FOUND) };
         let tag = asset.headers.get(ETAG).map(HeaderValue::as_bytes);
         let seen = head.field(Field::IfNoneMatch);
-        let mut reply = if tag.is_some() && tag == seen {
+        let unchanged = tag.zip(seen).is_some_and(|(tag, seen)| is_unchanged(seen, tag));
+        let mut reply = if unchanged {
             respond::bare(StatusCode::NOT_MODIFIED)
         } else {
             Reply::new(StatusCode::OK, Body::full(asset.body.clone()).sharing(asset.body.len()))

@@ -4,12 +4,12 @@
 //! must have been seen in the examples, and what the examples have shown must be named. Waits for responses only.
 
 mod compare;
+mod described;
 mod exchange;
 mod page;
 mod push;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
 
@@ -187,30 +187,6 @@ fn a_stream_of_a_server_that_stops_ends_as_the_page_says() {
     let lines = rows(PAGE, &["line type"]);
     let closed = lines.iter().find(|row| row.cells[0] == "`closed`").unwrap();
     assert!(code(&closed.cells[1]).any(|reason| last["reason"] == reason), "{last}");
-}
-
-#[test]
-fn the_router_knows_no_path_that_the_page_lacks() {
-    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../poll-http/src");
-    let router = files(&sources).into_iter().map(|file| std::fs::read_to_string(file).unwrap());
-    let router = router
-        .into_iter()
-        .find_map(|text| text.split_once("pub enum Target {").map(|(_, rest)| rest.to_owned()));
-    let router = router.expect("poll-http has an enum `Target`, whose variants say which path they are");
-    let targets = router.split("\n}").next().unwrap();
-    let nameless = |path: &str| {
-        let parts = path.split('/').map(|part| if part.starts_with('{') { "{}" } else { part });
-        parts.collect::<Vec<_>>().join("/")
-    };
-    let known: BTreeSet<String> = code(targets).filter(|path| path.starts_with('/')).map(nameless).collect();
-    let documented: BTreeSet<String> = names(&rows(PAGE, &["path", "methods"])).map(nameless).collect();
-    let files_of_the_site = BTreeSet::from(["/".to_owned()]);
-    assert_eq!(known.union(&files_of_the_site).cloned().collect::<BTreeSet<_>>(), documented);
-}
-
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }
 
 #[test]

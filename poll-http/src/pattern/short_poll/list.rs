@@ -9,7 +9,7 @@ use crate::message::outcome::Outcome;
 use crate::message::refusal::Refusal;
 use crate::message::reply::{Reply, Wants};
 use crate::message::respond;
-use crate::pattern::short_poll::unchanged::{is_unchanged, not_modified};
+use crate::message::unchanged::{is_unchanged, not_modified};
 use crate::worker::Worker;
 
 /// A parsed request.

@@ -7,13 +7,13 @@ use crate::message::reply::Reply;
 use crate::message::respond;
 
 /// Whether one of the client's tags is this one.
-pub(super) fn is_unchanged(seen: &[u8], tag: &[u8]) -> bool {
+pub(crate) fn is_unchanged(seen: &[u8], tag: &[u8]) -> bool {
     // Nearly all clients send back a single tag.
     seen == tag || matches(seen, tag)
 }
 
 /// The answer then.
-pub(super) fn not_modified(tag: &[u8], now: Timestamp) -> Reply {
+pub(crate) fn not_modified(tag: &[u8], now: Timestamp) -> Reply {
     Reply {
         cache: Some(respond::NO_CACHE.into()),
         tag: Some(tag.into()),

@@ -1,0 +1,64 @@
+//! Which operation each method of a target is.
+
+use super::operation::{OPEN, OPEN_MESSAGE, OPTIONS, Operation, PLAIN, ok};
+use super::{publishing, reading};
+use crate::service::router::{Action, Target};
+
+/// The operation of a method; `None` if the target does not have it.
+pub(super) fn of(target: &Target, action: Action) -> Option<Operation> {
+    match action {
+        Action::Get | Action::Head => get(target),
+        Action::Post => post(target),
+        Action::Options => {
+            let Operation { name, tag, .. } = get(target).or_else(|| post(target))?;
+            let summary = "The methods of this path";
+            let parameters = names(target);
+            let failures = if matches!(target, Target::Message(..)) { OPEN_MESSAGE } else { OPEN };
+            Some(Operation { name, tag, summary, parameters, body: None, answers: vec![OPTIONS], failures })
+        }
+    }
+}
+
+/// The names in its path.
+fn names(target: &Target) -> &'static [&'static str] {
+    match target {
+        Target::Message(..) => &["path_channel", "path_cursor"],
+        Target::Job(_) => &["job"],
+        Target::ChannelPoll(_) | Target::ChannelPublish(_) => &["path_channel"],
+        _ => &[],
+    }
+}
+
+fn get(target: &Target) -> Option<Operation> {
+    Some(match target {
+        Target::ShortPoll => reading::short_poll(),
+        Target::LongPoll => reading::long_poll(),
+        Target::Stream => reading::stream(),
+        Target::Push => reading::push(),
+        Target::Message(..) => reading::message(),
+        Target::Job(_) => reading::job(),
+        Target::DemoJob => reading::demo_job(),
+        Target::Events => reading::golongpoll_events(),
+        Target::Chat => reading::chat_messages(),
+        Target::ChannelPoll(_) => reading::channel_poll(),
+        Target::Health => reading::server("healthz", "Liveness: the process runs", vec![ok(&[(PLAIN, "")])]),
+        Target::Ready => reading::readiness(),
+        Target::Metrics => {
+            reading::server("metrics", "Metrics in the Prometheus text format", vec![ok(&[(PLAIN, "")])])
+        }
+        Target::OpenApi => reading::document(),
+        Target::File => reading::file(),
+        Target::Publish | Target::PublishEvent | Target::ChannelPublish(_) => return None,
+    })
+}
+
+fn post(target: &Target) -> Option<Operation> {
+    Some(match target {
+        Target::Publish => publishing::publish(),
+        Target::Job(_) => publishing::report_step(),
+        Target::PublishEvent => publishing::golongpoll_publish(),
+        Target::Chat => publishing::chat_publish(),
+        Target::ChannelPublish(_) => publishing::channel_publish(),
+        _ => return None,
+    })
+}

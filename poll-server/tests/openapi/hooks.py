@@ -1,0 +1,87 @@
+"""What an OpenAPI document cannot say of requests: which parameters exclude each other, and what makes a stream end.
+
+A request that is meant to be valid is put right where two valid parts do not fit together; one that is meant to be wrong
+is kept wrong where another part would have taken precedence.
+"""
+
+import itertools
+import json
+
+import schemathesis
+
+START = "00000000-0000-0000-0000-000000000000"
+STREAMS = ("/api/stream", "/api/push", "/api/progress/{job}")
+# In the dialects a parameter without a value counts as absent.
+MAY_BE_EMPTY = ("after", "last_message_id", "since", "timeout")
+
+_count = itertools.count()
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    if case.meta is None or case.meta.generation.mode.is_positive:
+        make_valid(case)
+    else:
+        keep_wrong(case)
+
+
+def make_valid(case):
+    query, path = case.query, case.operation.path
+    if query.get("cursor") is not None:
+        # Two positions; and not every token of the right form is one.
+        query.pop("last_id", None)
+        query["cursor"] = "0" * 32
+    if path in ("/api/poll", "/api/longpoll", "/api/stream", "/api/push") and len(query.get("channel") or ()) > 1:
+        # A number of one channel.
+        query.pop("last_id", None)
+    if path in STREAMS and case.method == "GET" and next(_count) % 2:
+        # One that ends.
+        query.update({"format": "lines", "cursor": "0" * 32})
+        query.pop("last_id", None)
+        query.pop("lastEventId", None)
+        case.headers.pop("Last-Event-ID", None)
+        if path.startswith("/api/progress"):
+            case.path_parameters["job"] = "ended"
+        else:
+            query["channel"] = ["progress/ended"]
+    if path == "/messages" and case.method == "GET" and "after" in query:
+        # Any other id is answered ten seconds later.
+        query["after"] = START
+    if path == "/events" and "last_id" in query:
+        query.setdefault("since_time", 1)
+    if path == "/api/message" and case.method == "POST":
+        if "Idempotency-Key" in case.headers:
+            # Each publish has a key of its own.
+            case.headers["Idempotency-Key"] = f"key-{next(_count)}"
+        has_body = isinstance(case.body, (bytes, str, dict, list, int, float, bool)) or case.body is None
+        if has_body:
+            query.pop("content", None)
+        elif not query.get("content"):
+            query["content"] = "x"
+    if path == "/api/progress/{job}" and case.method == "POST" and isinstance(case.body, dict):
+        case.body["step"] = min(case.body["step"], case.body["total"])
+
+
+def keep_wrong(case):
+    query = case.query if isinstance(case.query, dict) else {}
+    # Goes before `cursor` and `last_id`, so that those would not be looked at.
+    query.pop("lastEventId", None)
+    if case.headers and ("cursor" in query) != ("last_id" in query):
+        case.headers.pop("Last-Event-ID", None)
+    for name in MAY_BE_EMPTY:
+        if name in query and query[name] in ("", None, [], {}):
+            query[name] = "wrong"
+    if case.operation.path == "/api/message":
+        # Would be the message, whatever is wrong with the body.
+        query.pop("content", None)
+
+
+@schemathesis.deserializer("application/x-ndjson")
+def lines(context, response):
+    return [json.loads(line) for line in response.content.decode().split("\n") if line]
+
+
+@schemathesis.serializer("application/x-ndjson")
+def write_lines(context, value):
+    values = value if isinstance(value, list) else [value]
+    return "\n".join(json.dumps(value) for value in values).encode()
