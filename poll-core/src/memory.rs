@@ -46,6 +46,10 @@ pub enum Kind {
     ArchiveReads,
     /// Times of evicted messages, for readers positioned by time or id.
     Times,
+    /// TLS handshakes under way, and records that are not whole or not sent.
+    TlsBuffers,
+    /// What TLS keeps of each connection. It has no share, because the number of connections is limited.
+    TlsSessions,
 }
 
 /// There is no memory left in a kind's share.
@@ -63,7 +67,7 @@ pub struct Charge {
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Keys,
         Self::Receipts,
         Self::Names,
@@ -71,6 +75,8 @@ impl Kind {
         Self::Answers,
         Self::ArchiveReads,
         Self::Times,
+        Self::TlsBuffers,
+        Self::TlsSessions,
     ];
 
     /// The kind's name in metrics.
@@ -84,16 +90,18 @@ impl Kind {
             Self::Answers => "answers",
             Self::ArchiveReads => "cold_reads",
             Self::Times => "times",
+            Self::TlsBuffers => "tls_buffers",
+            Self::TlsSessions => "tls_sessions",
         }
     }
 
-    /// How many sixteenths of the budget the kind may use. Together they are sixteen.
+    /// How many sixteenths of the budget the kind may use. Together they are sixteen; none means that it has no bound here.
     const fn sixteenths(self) -> u64 {
         match self {
             Self::Bodies | Self::Answers => 4,
             Self::Keys => 3,
-            Self::Receipts => 2,
-            Self::Names | Self::ArchiveReads | Self::Times => 1,
+            Self::Receipts | Self::Names | Self::ArchiveReads | Self::Times | Self::TlsBuffers => 1,
+            Self::TlsSessions => 0,
         }
     }
 }
@@ -105,10 +113,12 @@ impl Memory {
     /// An account with a budget in bytes; zero means no bound.
     #[must_use]
     pub fn new(budget: u64) -> Self {
-        let entry = |kind: Kind| Entry {
-            bound: if budget == 0 { u64::MAX } else { budget / 16 * kind.sixteenths() },
-            ..Entry::default()
+        let bound = |kind: Kind| match kind.sixteenths() {
+            0 => u64::MAX,
+            _ if budget == 0 => u64::MAX,
+            share => budget / 16 * share,
         };
+        let entry = |kind: Kind| Entry { bound: bound(kind), ..Entry::default() };
         Self(Arc::new(Account { budget, kinds: Kind::ALL.map(entry) }))
     }
 

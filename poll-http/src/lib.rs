@@ -74,6 +74,7 @@ pub use message::reply::Reply;
 pub use message::request::Request;
 pub use message::request_body::{BodyStream, RequestBody, RequestBodyError};
 pub use service::mount::{Called, Mount, Mounted};
+pub use service::redirect::Redirect;
 pub use service::router::{Action, Target};
 pub use service::site::Site;
 pub use service::{Answering, Ask, Builder, Service};
@@ -93,6 +94,14 @@ impl Handle for Service {
 
     fn handle(&self, request: Request<'_>, connection: &ConnectionInfo) -> Answering {
         self.dispatch(request, connection)
+    }
+}
+
+impl Handle for Redirect {
+    type Future = std::future::Ready<Reply>;
+
+    fn handle(&self, request: Request<'_>, _: &ConnectionInfo) -> Self::Future {
+        std::future::ready(self.answer(&request))
     }
 }
 

@@ -16,8 +16,8 @@ use tokio::net::TcpListener;
 use crate::connection_io::Accepted;
 use crate::connection_limit::ConnectionLimit;
 use crate::in_process::Backlog;
-use crate::listen::{Listener, Source, drop_handshakes};
-use crate::worker::Dispatcher;
+use crate::listen::{Listener, Role, Source, drop_handshakes};
+use crate::worker::{Arrived, Dispatcher};
 
 /// How long to wait when the kernel is out of file descriptors or memory. An immediate retry would fail again, and a loop
 /// would only use processor time that others need to close something.
@@ -43,38 +43,48 @@ enum Exhaustion {
     None,
 }
 
-/// A listener on this runtime.
-enum Incoming {
+/// A listener on this runtime, and what it is for.
+struct Incoming {
+    source: IncomingSource,
+    role: Role,
+}
+
+enum IncomingSource {
     Tcp(TcpListener),
     InProcess(Backlog),
 }
 
 impl Incoming {
     fn new(listener: Listener) -> io::Result<Self> {
-        Ok(match listener.source {
-            Source::Tcp(socket) => Self::Tcp(TcpListener::from_std(socket)?),
-            Source::InProcess(backlog) => Self::InProcess(backlog),
-        })
+        let role = listener.role();
+        let source = match listener.source {
+            Source::Tcp(socket) => IncomingSource::Tcp(TcpListener::from_std(socket)?),
+            Source::InProcess(backlog) => IncomingSource::InProcess(backlog),
+        };
+        Ok(Self { source, role })
     }
 
-    fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<(Accepted, SocketAddr)>> {
-        match self {
-            Self::Tcp(listener) => {
-                let accepted = ready!(listener.poll_accept(context));
-                Poll::Ready(accepted.and_then(|(stream, peer)| Ok((Accepted::Tcp(stream.into_std()?), peer))))
+    fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Arrived>> {
+        let (accepted, peer) = match &mut self.source {
+            IncomingSource::Tcp(listener) => {
+                let (stream, peer) = ready!(listener.poll_accept(context))?;
+                (Accepted::Tcp(stream.into_std()?), peer)
             }
-            Self::InProcess(backlog) => {
+            IncomingSource::InProcess(backlog) => {
                 let (stream, peer) = ready!(backlog.poll_accept(context));
-                Poll::Ready(Ok((Accepted::InProcess(stream), peer)))
+                (Accepted::InProcess(stream), peer)
             }
-        }
+        };
+        // A dual-stack listener shows IPv4 peers as ::ffff:a.b.c.d, which no configured network matches.
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        Poll::Ready(Ok(Arrived { accepted, peer, role: self.role }))
     }
 
     /// Lets no more connections begin.
     fn close(&mut self) -> io::Result<()> {
-        match self {
-            Self::Tcp(listener) => drop_handshakes(&SockRef::from(&*listener)),
-            Self::InProcess(backlog) => {
+        match &mut self.source {
+            IncomingSource::Tcp(listener) => drop_handshakes(&SockRef::from(&*listener)),
+            IncomingSource::InProcess(backlog) => {
                 backlog.close();
                 Ok(())
             }
@@ -132,7 +142,7 @@ impl Acceptor {
         }
     }
 
-    fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<(Accepted, SocketAddr)>> {
+    fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Arrived>> {
         let count = self.listeners.len();
         for step in 0..count {
             let index = (self.first + step) % count;
@@ -144,13 +154,11 @@ impl Acceptor {
         Poll::Pending
     }
 
-    fn take(&mut self, accepted: io::Result<(Accepted, SocketAddr)>) -> Next {
+    fn take(&mut self, accepted: io::Result<Arrived>) -> Next {
         match accepted {
-            Ok((accepted, peer)) => {
+            Ok(arrived) => {
                 self.exhaustion = Exhaustion::None;
-                // A dual-stack listener shows IPv4 peers as ::ffff:a.b.c.d, which no configured network matches.
-                let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-                self.dispatcher.dispatch(accepted, peer, &self.limit);
+                self.dispatcher.dispatch(arrived, &self.limit);
                 Next::Accept
             }
             Err(error) if is_peers(&error) => Next::Accept,

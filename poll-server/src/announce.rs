@@ -46,9 +46,13 @@ fn retention(retention: &Retention) {
 }
 
 /// Logs the addresses, and a warning where strangers may publish or read.
-pub(crate) fn addresses(config: &Config, addresses: &[SocketAddr]) {
+pub(crate) fn addresses(config: &Config, addresses: &[SocketAddr], redirecting: &[SocketAddr]) {
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
     for address in addresses {
-        tracing::info!(%address, "listening on http://{address}");
+        tracing::info!(%address, "listening on {scheme}://{address}");
+    }
+    for address in redirecting {
+        tracing::info!(%address, "listening on http://{address} (redirects to https)");
     }
     if addresses.iter().all(|address| address.ip().is_loopback()) {
         return;

@@ -20,7 +20,7 @@ use self::resolve::Resolver;
 pub use self::resolved::Redis;
 pub use self::resolved::{
     Config, CorsOrigin, Dialects, DrainTimes, Durability, Limits, LogFormat, MaxSockets,
-    MaxSocketsPerAddress, Rate, StoreUrl, Switch, Token, Trust, Wire,
+    MaxSocketsPerAddress, Rate, StoreUrl, Switch, Tls, TlsPair, Token, Trust, Wire,
 };
 pub use self::typed::Given;
 use self::typed::Purpose;
@@ -49,8 +49,12 @@ impl Config {
         let filter = (given.variable)("RUST_LOG").map(|text| text.to_string_lossy().into_owned());
         let mut resolver = Resolver::new(&typed, faults);
         let config = resolver.resolve(filter.unwrap_or_default());
-        match (resolver.faults().is_empty(), &typed.purpose) {
-            (false, _) => Err(resolver.into_faults()),
+        let mut faults = resolver.into_faults();
+        if let Some(tls) = &config.tls {
+            crate::tls::check(tls, given.file, &mut faults);
+        }
+        match (faults.is_empty(), &typed.purpose) {
+            (false, _) => Err(faults),
             (true, Purpose::Check) => {
                 let warnings = config.warnings.iter().map(|warning| format!("warning: {warning}\n"));
                 Ok(Start::Say(warnings.chain(["configuration ok\n".to_owned()]).collect()))

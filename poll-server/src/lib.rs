@@ -16,6 +16,7 @@ mod damage;
 mod drain;
 mod first_byte;
 mod in_process;
+mod io;
 pub mod listen;
 pub mod logs;
 mod metrics;
@@ -27,25 +28,30 @@ mod shutdown;
 mod store;
 mod store_command;
 mod store_opening;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "tls/absent.rs"]
+mod tls;
 mod turn_histogram;
 mod worker;
 
 use std::net::SocketAddr;
 
-use poll_core::environment::Environment;
-use poll_http::{Drain, Metrics};
+use poll_core::environment::{Environment, Thread};
+use poll_http::{Drain, Metrics, Redirect};
 
 pub use self::in_process::Dialer;
 pub use self::shutdown::{Shutdown, Trigger};
 pub use self::store::StoreError;
 pub use self::store_command::{Moved, Outcome, StoreCommand};
 use crate::accept::Acceptor;
-use crate::config::Config;
+use crate::config::{Config, Fault};
 use crate::connection_limit::{Bounds, ConnectionLimit};
-use crate::listen::Listener;
+use crate::listen::{Listener, Role};
 use crate::metrics::Exposition;
 use crate::turn_histogram::TurnHistogram;
-use crate::worker::Workers;
+use crate::worker::{Serving, Workers};
 
 /// How a run came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +70,8 @@ pub enum Ended {
 pub enum RunError {
     /// The store cannot be used.
     Store(StoreError),
+    /// The certificates cannot be used: what is wrong with them.
+    Certificates(Vec<Fault>),
     /// The system cannot create a thread, runtime or event queue.
     System(std::io::Error),
     /// A worker thread ended by itself.
@@ -73,6 +81,10 @@ pub enum RunError {
 impl std::fmt::Display for RunError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Self::Certificates(faults) => {
+                let faults: Vec<String> = faults.iter().map(Fault::to_string).collect();
+                write!(f, "cannot use the certificates: {}", faults.join("; "))
+            }
             Self::Store(error) => write!(f, "cannot use the store: {error}"),
             Self::System(error) => write!(f, "cannot start: {error}"),
             Self::Worker(index) => write!(f, "worker {index} ended by itself"),
@@ -103,6 +115,10 @@ pub async fn run(
     listeners: Vec<Listener>,
     shutdown: Shutdown,
 ) -> Result<Ended, RunError> {
+    let certificates = match &config.tls {
+        Some(tls) => Some(tls::Keeper::load(tls, &environment).map_err(RunError::Certificates)?),
+        None => None,
+    };
     let open = store::open_store(&environment, &config).await.map_err(RunError::Store)?;
     open.wait_briefly().await.map_err(RunError::Store)?;
     let store = open.store.clone();
@@ -110,13 +126,18 @@ pub async fn run(
     let metrics = Metrics::new();
     let limit = ConnectionLimit::new(bounds(&config), metrics.clone());
     let drain = Drain::new();
-    let addresses: Vec<SocketAddr> = listeners.iter().map(Listener::address).collect();
+    let (addresses, redirecting) = addresses(&listeners);
 
     let turns = TurnHistogram::new();
     let exposition = Exposition::new(&metrics, &turns, limit.clone(), &open);
     let service = service::build(&config, &addresses, &open, metrics, exposition, &drain);
-    let settings = service::connection_settings(&config);
-    let mut workers = Workers::start(&environment, config.workers, &service, &settings, &turns)?;
+    let serving = Serving {
+        service,
+        settings: service::connection_settings(&config),
+        certificates: certificates.as_ref().map(tls::Keeper::certificates),
+        redirect: Redirect::to_https(addresses.first().map_or(443, SocketAddr::port)),
+    };
+    let mut workers = Workers::start(&environment, config.workers, &serving, &turns)?;
     let mut background = tokio::task::JoinSet::new();
     background.spawn(open.log_health());
     background.spawn(damage::log(&store));
@@ -124,10 +145,16 @@ pub async fn run(
     background.spawn(background::sweep(store.clone(), environment.clone()));
     background.spawn(logs::flood::log_counts());
     if let Some(interval) = config.demo {
-        background.spawn(background::demonstrate(store.clone(), environment, interval));
+        background.spawn(background::demonstrate(store.clone(), environment.clone(), interval));
     }
     announce::start(&config, limit.max(), &open);
-    announce::addresses(&config, &addresses);
+    announce::addresses(&config, &addresses, &redirecting);
+    if let Some(keeper) = certificates {
+        keeper.describe().iter().for_each(|line| tracing::info!("certificate {line}"));
+        let watching = tls::watch(keeper, shutdown.reloads());
+        // A thread of its own, because files may be slow.
+        let _ends_with_its_requests = environment.spawn(Thread::new("certificates", watching))?;
+    }
 
     let mut acceptor = Acceptor::new(listeners, limit.clone(), workers.dispatcher())?;
     let orderly = async {
@@ -151,6 +178,15 @@ pub async fn run(
     open.close().await;
     logs::flood::log_all_counts();
     Ok(ended)
+}
+
+/// The addresses that are served, and those that redirect.
+fn addresses(listeners: &[Listener]) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
+    let of = |role| {
+        let listeners = listeners.iter().filter(move |listener| listener.role() == role);
+        listeners.map(Listener::address).collect()
+    };
+    (of(Role::Serve), of(Role::Redirect))
 }
 
 fn bounds(config: &Config) -> Bounds {

@@ -58,6 +58,16 @@ const NO_HANDSHAKES: [SockFilter; 5] = {
 pub struct Listener {
     pub(crate) source: Source,
     address: SocketAddr,
+    role: Role,
+}
+
+/// What is served on the connections of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Everything, over TLS where there are certificates.
+    Serve,
+    /// Redirects to https, without TLS.
+    Redirect,
 }
 
 #[derive(Debug)]
@@ -72,7 +82,17 @@ impl Listener {
     #[must_use]
     pub fn in_process(address: SocketAddr) -> (Self, Dialer) {
         let (dialer, backlog) = in_process::pair();
-        (Self { source: Source::InProcess(backlog), address }, dialer)
+        (Self { source: Source::InProcess(backlog), address, role: Role::Serve }, dialer)
+    }
+
+    /// The same, but its connections are not encrypted, and every request is redirected to https.
+    #[must_use]
+    pub fn redirecting(self) -> Self {
+        Self { role: Role::Redirect, ..self }
+    }
+
+    pub(crate) fn role(&self) -> Role {
+        self.role
     }
 
     /// The address in force, with the real port where 0 was asked for.
@@ -149,7 +169,7 @@ fn listen(address: SocketAddr, families: Families, stall: Duration) -> io::Resul
     socket.set_nonblocking(true)?;
     let socket = std::net::TcpListener::from(socket);
     let address = socket.local_addr()?;
-    Ok(Listener { source: Source::Tcp(socket), address })
+    Ok(Listener { source: Source::Tcp(socket), address, role: Role::Serve })
 }
 
 /// Drops new handshakes on this listening socket. Connections whose handshake has begun are completed and can be accepted.

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use poll_core::environment::Environment;
 use poll_server::config::{Config, Given, Start};
+use poll_server::listen::{BindError, Listener};
 use poll_server::{Ended, Outcome, Shutdown, StoreCommand, listen, logs, run};
 
 /// A waiter costs a third less than with the system's allocator, and memory comes back after a crowd.
@@ -61,7 +62,7 @@ async fn serve(config: Config) -> ExitCode {
         Ok(shutdown) => shutdown,
         Err(error) => return give_up(1, &[format!("cannot listen to signals: {error}")]),
     };
-    let listeners = match listen::bind(&config.listen, config.wire.stall) {
+    let listeners = match bind(&config) {
         Ok(listeners) => listeners,
         Err(error) => return give_up(1, &[error]),
     };
@@ -73,6 +74,13 @@ async fn serve(config: Config) -> ExitCode {
         Err(error) => return give_up(1, &[error]),
     }
     ExitCode::SUCCESS
+}
+
+fn bind(config: &Config) -> Result<Vec<Listener>, BindError> {
+    let mut listeners = listen::bind(&config.listen, config.wire.stall)?;
+    let redirecting = listen::bind(&config.redirect_listen, config.wire.stall)?;
+    listeners.extend(redirecting.into_iter().map(Listener::redirecting));
+    Ok(listeners)
 }
 
 fn say(text: &str) -> ExitCode {

@@ -1,4 +1,5 @@
-//! When to stop: SIGTERM or SIGINT requests a drain, a second one an immediate end.
+//! When to stop, and when to read files again: SIGTERM or SIGINT requests a drain, a second one an immediate end; SIGHUP
+//! requests a reload.
 //!
 //! What: a [`Shutdown`] that follows signals, or the [`Trigger`] of an embedding program or test.
 //! Why: `run` takes it as an argument, so that only the binary touches process-wide signals.
@@ -17,36 +18,48 @@ enum Asked {
     AtOnce,
 }
 
-/// Asks a server to stop.
+/// Asks a server to stop, or to read its files again.
 #[derive(Clone, Debug)]
-pub struct Trigger(watch::Sender<Asked>);
+pub struct Trigger {
+    asked: watch::Sender<Asked>,
+    reloads: watch::Sender<u64>,
+}
 
 impl Trigger {
     /// Requests a drain; called again, an immediate end.
     pub fn stop(&self) {
-        self.0.send_modify(|asked| {
+        self.asked.send_modify(|asked| {
             *asked = if *asked == Asked::No { Asked::Drain } else { Asked::AtOnce };
         });
     }
+
+    /// Has the files read again that may change while the server runs.
+    pub fn reload(&self) {
+        self.reloads.send_modify(|count| *count += 1);
+    }
 }
 
-/// The signal that `run` waits for.
+/// The signals that `run` waits for.
 #[derive(Clone, Debug)]
-pub struct Shutdown(watch::Receiver<Asked>);
+pub struct Shutdown {
+    asked: watch::Receiver<Asked>,
+    reloads: watch::Receiver<u64>,
+}
 
 impl Shutdown {
     /// A shutdown without signals.
     pub fn with_trigger() -> (Trigger, Self) {
-        let (sender, receiver) = watch::channel(Asked::No);
-        (Trigger(sender), Self(receiver))
+        let ((asked, is_asked), (reloads, reloaded)) = (watch::channel(Asked::No), watch::channel(0));
+        (Trigger { asked, reloads }, Self { asked: is_asked, reloads: reloaded })
     }
 
-    /// Listens for SIGTERM and SIGINT on the current tokio runtime, for as long as it runs.
+    /// Listens for SIGTERM, SIGINT and SIGHUP on the current tokio runtime, for as long as it runs.
     ///
     /// # Errors
     /// If the signals cannot be listened for.
     pub fn on_signals() -> io::Result<Self> {
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let mut hang_up = signal(SignalKind::hangup())?;
         let (trigger, shutdown) = Self::with_trigger();
         tokio::spawn(async move {
             loop {
@@ -54,6 +67,11 @@ impl Shutdown {
                     biased;
                     _ = term.recv() => tracing::info!(signal = "SIGTERM", "SIGTERM"),
                     _ = int.recv() => tracing::info!(signal = "SIGINT", "SIGINT"),
+                    _ = hang_up.recv() => {
+                        tracing::info!(signal = "SIGHUP", "SIGHUP");
+                        trigger.reload();
+                        continue;
+                    }
                 }
                 trigger.stop();
             }
@@ -71,9 +89,14 @@ impl Shutdown {
         self.until(Asked::AtOnce).await;
     }
 
+    /// Changes with each reload that is requested from here on.
+    pub(crate) fn reloads(&self) -> watch::Receiver<u64> {
+        self.reloads.clone()
+    }
+
     /// If the trigger is dropped, nothing more can be requested, and this never returns.
     async fn until(&self, least: Asked) {
-        let mut receiver = self.0.clone();
+        let mut receiver = self.asked.clone();
         if receiver.wait_for(|asked| *asked >= least).await.is_err() {
             std::future::pending::<()>().await;
         }

@@ -14,11 +14,14 @@ use std::task::Poll;
 
 use futures_util::FutureExt as _;
 use poll_core::environment::{Environment, Exit, Thread};
-use poll_http::{ConnectionContext, ConnectionSettings, Cut, Service};
+use poll_http::{ConnectionContext, ConnectionError, ConnectionSettings, Cut, Redirect, Service};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use crate::connection_io::{Accepted, ConnectionIo};
 use crate::connection_limit::{ConnectionLimit, OpenConnection};
+use crate::io::Io;
+use crate::listen::Role;
+use crate::tls::{self, Certificates, Handshakes};
 use crate::turn_histogram::TurnHistogram;
 
 /// Tasks that run before the runtime looks at its sockets again. Three times the runtime's default, so that the responses
@@ -48,11 +51,30 @@ struct Worker {
     load: Arc<AtomicUsize>,
 }
 
+/// A connection that was accepted.
+#[derive(Debug)]
+pub(crate) struct Arrived {
+    pub(crate) accepted: Accepted,
+    pub(crate) peer: SocketAddr,
+    /// What its listener is for.
+    pub(crate) role: Role,
+}
+
+/// What all connections of a server are served with.
+#[derive(Clone, Debug)]
+pub(crate) struct Serving {
+    pub(crate) service: Service,
+    pub(crate) settings: ConnectionSettings,
+    /// Where there are any, connections are encrypted.
+    pub(crate) certificates: Option<Certificates>,
+    /// For listeners that only redirect.
+    pub(crate) redirect: Redirect,
+}
+
 /// A connection on its way to a worker.
 #[derive(Debug)]
 struct Dispatched {
-    accepted: Accepted,
-    peer: SocketAddr,
+    arrived: Arrived,
     limit: ConnectionLimit,
     open: OpenConnection,
 }
@@ -65,17 +87,14 @@ impl Workers {
     pub(crate) fn start(
         environment: &Environment,
         count: NonZeroUsize,
-        service: &Service,
-        settings: &ConnectionSettings,
+        serving: &Serving,
         turns: &TurnHistogram,
     ) -> io::Result<Self> {
         let (mut workers, mut exits) = (Vec::new(), Vec::new());
         for index in 0..count.get() {
             let (queue, dispatched) = mpsc::unbounded_channel();
             workers.push(Worker { queue, load: Arc::default() });
-            let service = service.for_worker();
-            let context = Arc::new(service.connections(settings.clone()));
-            let worker_loop = WorkerLoop { service, context, dispatched };
+            let worker_loop = WorkerLoop::new(serving, dispatched);
             let turns = turns.clone();
             exits.push(environment.spawn(Thread {
                 event_interval: Some(EVENT_INTERVAL),
@@ -113,19 +132,19 @@ impl Workers {
 
 impl Dispatcher {
     /// Gives a connection to the worker with the fewest, or closes it if its address has too many.
-    pub(crate) fn dispatch(&self, accepted: Accepted, peer: SocketAddr, limit: &ConnectionLimit) {
+    pub(crate) fn dispatch(&self, arrived: Arrived, limit: &ConnectionLimit) {
         let first = self.next.fetch_add(1, Ordering::Relaxed);
         let count = self.workers.len();
         let candidates = (0..count).map(|step| &self.workers[first.wrapping_add(step) % count]);
         if let Some(worker) = candidates.min_by_key(|worker| worker.load.load(Ordering::Relaxed)) {
-            let Some(open) = limit.open(peer.ip(), &worker.load) else {
+            let Some(open) = limit.open(arrived.peer.ip(), &worker.load) else {
                 limit.cut(Cut::Sockets);
-                tracing::debug!(%peer, "its address has too many connections open (max-sockets-per-address)");
+                tracing::debug!(peer = %arrived.peer, "its address has too many connections open (max-sockets-per-address)");
                 return;
             };
             let limit = limit.clone();
             // If the worker has ended, dropping the connection closes it, and `ended` tells of the worker.
-            let _gone = worker.queue.send(Dispatched { accepted, peer, limit, open });
+            let _gone = worker.queue.send(Dispatched { arrived, limit, open });
         }
     }
 }
@@ -134,10 +153,20 @@ impl Dispatcher {
 struct WorkerLoop {
     service: Service,
     context: Arc<ConnectionContext>,
+    handshakes: Option<Handshakes>,
+    redirect: Redirect,
     dispatched: UnboundedReceiver<Dispatched>,
 }
 
 impl WorkerLoop {
+    fn new(serving: &Serving, dispatched: UnboundedReceiver<Dispatched>) -> Self {
+        let service = serving.service.for_worker();
+        let context = Arc::new(service.connections(serving.settings.clone()));
+        let certificates = serving.certificates.clone();
+        let handshakes = certificates.map(|certificates| Handshakes::new(certificates, Arc::clone(&context)));
+        Self { service, context, handshakes, redirect: serving.redirect, dispatched }
+    }
+
     /// Serves until the dispatcher is dropped. The runtime then drops what is still open.
     async fn run(mut self) {
         let mut waker = tokio::spawn(self.service.drive());
@@ -157,7 +186,7 @@ impl WorkerLoop {
         }
     }
 
-    fn serve(&self, Dispatched { accepted, peer, limit, open }: Dispatched) {
+    fn serve(&self, Dispatched { arrived: Arrived { accepted, peer, role }, limit, open }: Dispatched) {
         let io = match ConnectionIo::new(accepted, &limit) {
             Ok(io) => io,
             Err(error) => {
@@ -165,14 +194,35 @@ impl WorkerLoop {
                 return;
             }
         };
-        let connection = poll_http::serve(io, peer, self.service.clone(), self.context.clone());
-        // Not an `async` block, which would hold room for the connection twice.
-        tokio::spawn(connection.map(move |ended| {
-            // Peers vanish and break the protocol all day long.
-            if let Err(error) = ended {
-                tracing::debug!(%peer, "{error}");
+        let context = self.context.clone();
+        // Not `async` blocks, which would hold room for the connection twice.
+        match (role, &self.handshakes) {
+            (Role::Redirect, _) => {
+                spawn(poll_http::serve(Io::Plain(io), peer, self.redirect, context), peer, open);
             }
-            drop(open);
-        }));
+            (Role::Serve, None) => {
+                spawn(poll_http::serve(Io::Plain(io), peer, self.service.clone(), context), peer, open);
+            }
+            (Role::Serve, Some(handshakes)) => {
+                let service = self.service.clone();
+                let begin = |io, peer| poll_http::serve(Io::from(io), peer, service, context);
+                spawn(tls::serve(io, peer, handshakes, begin), peer, open);
+            }
+        }
     }
+}
+
+/// Serves a connection to its end.
+fn spawn(
+    connection: impl Future<Output = Result<(), ConnectionError>> + Send + 'static,
+    peer: SocketAddr,
+    open: OpenConnection,
+) {
+    tokio::spawn(connection.map(move |ended| {
+        // Peers vanish and break the protocol all day long.
+        if let Err(error) = ended {
+            tracing::debug!(%peer, "{error}");
+        }
+        drop(open);
+    }));
 }

@@ -1,7 +1,6 @@
 //! The handle to an environment.
 
 use std::io;
-#[cfg(feature = "disk")]
 use std::path::Path;
 use std::sync::Arc;
 
@@ -60,6 +59,14 @@ impl Environment {
         self.0.spawn(thread)
     }
 
+    /// The content of the file at `path`. It may block.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or is not UTF-8.
+    pub fn read_file(&self, path: &Path) -> io::Result<String> {
+        self.0.read_file(path)
+    }
+
     /// The directory at `path`, as the location of a journal.
     #[cfg(feature = "disk")]
     #[must_use]
@@ -97,6 +104,10 @@ impl<C: Fn() -> Timestamp + Send + Sync + 'static> Platform for Clocked<C> {
 
     fn spawn(&self, thread: Thread) -> io::Result<Exit> {
         self.platform.spawn(thread)
+    }
+
+    fn read_file(&self, path: &Path) -> io::Result<String> {
+        self.platform.read_file(path)
     }
 
     #[cfg(feature = "disk")]

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::io;
-#[cfg(feature = "disk")]
 use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -28,6 +27,14 @@ pub trait Platform: Send + Sync + 'static {
     /// # Errors
     /// When there is no thread to be had.
     fn spawn(&self, thread: Thread) -> io::Result<Exit>;
+
+    /// The content of the file at `path`: a key, a certificate, whatever else an operator may replace.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn read_file(&self, path: &Path) -> io::Result<String> {
+        std::fs::read_to_string(path)
+    }
 
     /// The directory at `path`.
     #[cfg(feature = "disk")]

@@ -83,7 +83,10 @@ fn is_plainly_ours(head: Head<'_>, hosts: &HostCheck) -> bool {
 }
 
 /// The host that the request is for: its target's, else `Host`. Only HTTP/1.0 may have none.
-fn authority(head: Head<'_>) -> Result<Option<Authority>, Refusal> {
+///
+/// # Errors
+/// 400 if it is missing, repeated or malformed.
+pub(crate) fn authority(head: Head<'_>) -> Result<Option<Authority>, Refusal> {
     let (version, target) = (head.version(), head.authority());
     let host = head.single(Field::Host);
     let host = host.map_err(|Repeated| Refusal::bad_request("`Host` is given more than once"))?;

@@ -16,6 +16,7 @@ mod parse;
 mod program;
 mod publish;
 mod read_body;
+pub(crate) mod redirect;
 mod resources;
 pub(crate) mod router;
 pub(crate) mod site;

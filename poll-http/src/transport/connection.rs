@@ -33,7 +33,7 @@ pub fn serve<IO, H>(
     peer: impl Into<Peer>,
     handler: H,
     context: Arc<ConnectionContext>,
-) -> impl Future<Output = Result<(), ConnectionError>> + Send
+) -> impl Future<Output = Result<(), ConnectionError>> + Send + Unpin
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Handle,

@@ -67,16 +67,19 @@ pub enum Cut {
     Sockets,
     /// It was silent while sockets were running out.
     FirstByte,
+    /// Its TLS handshake took too long, or there was no memory for it.
+    Handshake,
 }
 
 impl Cut {
-    const ALL: [Self; 3] = [Self::ControlFrames, Self::Sockets, Self::FirstByte];
+    const ALL: [Self; 4] = [Self::ControlFrames, Self::Sockets, Self::FirstByte, Self::Handshake];
 
     fn reason(self) -> &'static str {
         match self {
             Self::ControlFrames => "control_frames",
             Self::Sockets => "sockets",
             Self::FirstByte => "first_byte",
+            Self::Handshake => "handshake",
         }
     }
 }

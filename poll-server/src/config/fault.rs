@@ -4,7 +4,7 @@ use std::fmt;
 
 /// One mistake in the configuration, as one line that names its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault(pub(super) String);
+pub struct Fault(pub(crate) String);
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

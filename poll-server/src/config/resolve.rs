@@ -17,7 +17,7 @@ use super::fault::Fault;
 use super::resolved::Redis;
 use super::resolved::{
     Config, Dialects, DrainTimes, Durability, Limits, MaxSockets, MaxSocketsPerAddress, Rate, StoreUrl,
-    Switch, Trust, Wire,
+    Switch, Tls, TlsPair, Trust, Wire,
 };
 use super::settings::{Default, find};
 use super::typed::Typed;
@@ -35,10 +35,6 @@ impl<'a> Resolver<'a> {
     /// Starts from what reading the sources already found wrong.
     pub(super) fn new(typed: &'a Typed, faults: Vec<Fault>) -> Self {
         Self { typed, faults }
-    }
-
-    pub(super) fn faults(&self) -> &[Fault] {
-        &self.faults
     }
 
     pub(super) fn into_faults(self) -> Vec<Fault> {
@@ -85,6 +81,8 @@ impl<'a> Resolver<'a> {
     pub(super) fn resolve(&mut self, log_filter: String) -> Config {
         let config = Config {
             listen: self.listen(),
+            tls: self.tls(),
+            redirect_listen: self.given("redirect-listen", value::address),
             store: self.one("store", value::store),
             durability: self.one("durability", value::durability),
             #[cfg(feature = "redis")]
@@ -153,6 +151,29 @@ impl<'a> Resolver<'a> {
             }
         }
         addresses
+    }
+
+    fn tls(&mut self) -> Option<Tls> {
+        let certificates = self.given("tls-cert", value::file);
+        let keys = self.given("tls-key", value::file);
+        let client_ca = self.optional("tls-client-ca", value::file);
+        if certificates.len() != keys.len() {
+            let (certificates, keys) = (certificates.len(), keys.len());
+            self.fault("tls-cert", &format!("{certificates} given, but {keys} tls-key: each needs its own"));
+        }
+        let pairs: Vec<TlsPair> = certificates
+            .into_iter()
+            .zip(keys)
+            .map(|(certificate, key)| TlsPair { certificate, key })
+            .collect();
+        if !pairs.is_empty() {
+            return Some(Tls { pairs, client_ca });
+        }
+        let wanting = ["tls-client-ca", "redirect-listen"];
+        for name in wanting.into_iter().filter(|name| self.typed.entries.contains_key(name)) {
+            self.fault(name, "does nothing without tls-cert and tls-key");
+        }
+        None
     }
 
     fn limits(&mut self) -> Limits {

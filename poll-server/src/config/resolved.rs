@@ -17,6 +17,10 @@ use poll_core::journal::redis::{self, RedisUrl};
 pub struct Config {
     /// Addresses to listen on, at least one; port 0 means any free port.
     pub listen: Vec<SocketAddr>,
+    /// What connections are encrypted with, if they are.
+    pub tls: Option<Tls>,
+    /// Addresses that redirect to https.
+    pub redirect_listen: Vec<SocketAddr>,
     /// Where messages are kept.
     pub store: StoreUrl,
     /// When a publish counts as kept, in an embedded store.
@@ -50,6 +54,24 @@ pub struct Config {
     pub log_filter: String,
     /// What looks like a mistake and is none, such as an environment variable that no setting reads; one line each.
     pub warnings: Vec<String>,
+}
+
+/// Files of certificates; those named here could be read and fit when the configuration was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// Certificates with their keys, at least one. The first is for clients that ask for no name that another has.
+    pub pairs: Vec<TlsPair>,
+    /// Who signs client certificates, which are demanded then.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// A certificate and its key, as PEM files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsPair {
+    /// The server's certificate, and behind it those that sign it.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
 }
 
 /// Where messages are kept.

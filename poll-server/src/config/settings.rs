@@ -119,6 +119,18 @@ const STORES: &str = if cfg!(feature = "redis") {
 pub(crate) const SETTINGS: &[Setting] = &[
     many(row(PLACE, "listen", "ADDR", "127.0.0.1:8080", "IP:PORT to listen on (repeatable; port 0 picks a free one)",
         "loopback: being reachable by strangers is a decision, not a default")),
+    #[cfg(feature = "tls")]
+    many(computed(row(PLACE, "tls-cert", "FILE", "none", "certificate (PEM) with which every --listen address speaks TLS, and behind it those that sign it (repeatable: clients choose by name, the first is for all others); read again on SIGHUP and when it changes",
+        "TLS needs a name and a key; without them a proxy in front has it"))),
+    #[cfg(feature = "tls")]
+    many(computed(row(PLACE, "tls-key", "FILE", "none", "private key (PEM) of the --tls-cert in the same place (repeatable)",
+        "each certificate has its own"))),
+    #[cfg(feature = "tls")]
+    computed(row(PLACE, "tls-client-ca", "FILE", "none", "certificates (PEM) of whoever signs client certificates, which are then demanded; one names the client of the limits",
+        "most clients have none, and prove themselves by a token")),
+    #[cfg(feature = "tls")]
+    many(computed(row(PLACE, "redirect-listen", "ADDR", "none", "IP:PORT to listen on without TLS, where every request is redirected to https (repeatable)",
+        "a client that was never told of http needs no redirect"))),
     row(PLACE, "store", "URL", "disk:poll-data", STORES,
         "what was acknowledged should be there after a crash"),
     #[cfg(feature = "redis")]

@@ -170,6 +170,11 @@ pub(super) fn burst(text: &str) -> Result<f64, String> {
     }
 }
 
+/// The name of a file, which is read later.
+pub(super) fn file(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() { Err("the name of the file is empty".to_owned()) } else { Ok(text.into()) }
+}
+
 /// `IP:PORT`. Names are not looked up: a start must not depend on DNS.
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| format!("{text:?} is not IP:PORT, such as 127.0.0.1:8080 or [::1]:8080"))

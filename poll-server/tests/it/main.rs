@@ -18,4 +18,6 @@ mod serving;
 mod settings_docs;
 mod shared_store;
 mod store;
+#[cfg(feature = "tls")]
+mod tls;
 mod typos;

@@ -78,10 +78,10 @@ impl Server {
             heard.bell.notify_all();
         });
         let mut server = Self { child, log, addresses: Vec::new() };
-        server.wait_for(count, "listening on http://");
-        let lines = server.lines("listening on http://");
+        server.wait_for(count, "listening on http");
+        let lines = server.lines("listening on http");
         let address = |line: &String| {
-            let rest = line.split("http://").nth(1).unwrap();
+            let rest = line.split("://").nth(1).unwrap();
             rest.split(['"', ' ']).next().unwrap().parse().unwrap()
         };
         server.addresses = lines.iter().map(address).collect();

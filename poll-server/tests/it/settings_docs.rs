@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Write as _;
+use std::path::Path;
 
 use poll_server::config::{Config, Given, Start};
 
@@ -22,12 +23,13 @@ fn read(toml: &str) -> String {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(toml.as_bytes()).unwrap();
     let arguments = [OsString::from("--config"), file.path().into()].into();
-    match Config::read(&Given {
-        arguments,
-        variable: &|_| None,
-        variables: Vec::new(),
-        file: &|path| std::fs::read_to_string(path),
-    }) {
+    let certificate = rcgen::generate_simple_self_signed(vec!["poll.example.com".to_owned()]).unwrap();
+    let file = |path: &Path| match path.file_name().and_then(|name| name.to_str()) {
+        Some("fullchain.pem" | "clients.pem") => Ok(certificate.cert.pem()),
+        Some("privkey.pem") => Ok(certificate.signing_key.serialize_pem()),
+        _ => std::fs::read_to_string(path),
+    };
+    match Config::read(&Given { arguments, variable: &|_| None, variables: Vec::new(), file: &file }) {
         Ok(Start::Serve(config)) => format!("{config:?}"),
         other => panic!("{toml}: {other:?}"),
     }
@@ -77,9 +79,11 @@ fn the_operators_table_has_every_kind_of_memory_with_its_share() {
     let documented: Vec<String> = rows
         .map(|row| {
             let (kind, rest) = row.split_once('`').unwrap();
-            let sixteenths: u64 =
-                rest.split(" | ").nth(1).unwrap().strip_suffix("/16").unwrap().parse().unwrap();
-            format!("poll_memory_bytes_max{{kind=\"{kind}\"}} {}", sixteenths << 20)
+            let most = match rest.split(" | ").nth(1).unwrap() {
+                "–" => 1 << 53,
+                share => share.strip_suffix("/16").unwrap().parse::<u64>().unwrap() << 20,
+            };
+            format!("poll_memory_bytes_max{{kind=\"{kind}\"}} {most}")
         })
         .collect();
     let metrics = Server::start(&["--memory-bytes", "16MiB"]).get("/metrics");

@@ -1,0 +1,30 @@
+//! TLS on accepted connections, below HTTP.
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | `pair` | parses a certificate with its key, and the authorities of client certificates |
+//! | `choice` | chooses a certificate by the name that a client asks for |
+//! | `certificates` | the certificates in force, and how they are replaced while the server runs |
+//! | `watch` | looks at the files again |
+//! | `handshake` | a connection until its handshake is done, with its deadlines |
+//! | `stream` | a connection after that: encrypts and decrypts |
+//! | `scratch` | buffers that the connections of a worker share |
+//! | `subject` | the name in a client's certificate |
+//!
+//! Why rustls without its buffers: a connection that waits keeps keys and counters, and no buffer.
+//! Not here: HTTP, which knows no more of it than that a connection is secured (poll-http); the plain listener that
+//! redirects (`redirect.rs`).
+
+mod certificates;
+mod choice;
+mod handshake;
+mod pair;
+mod scratch;
+mod stream;
+mod subject;
+mod watch;
+
+pub(crate) use self::certificates::{Certificates, Keeper, check};
+pub(crate) use self::handshake::{Handshakes, serve};
+pub(crate) use self::stream::TlsStream;
+pub(crate) use self::watch::watch;

@@ -1,0 +1,202 @@
+//! A connection until its TLS handshake is done.
+//!
+//! What: waits for the first byte, runs the handshake on the worker within its deadline, and then begins to serve.
+//! Why here and not where connections are accepted: a slow handshake holds up nobody else.
+//! Not here: how long the first byte may take while connections are scarce (`first_byte.rs`).
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use poll_core::{Charge, Kind};
+use poll_http::{ConnectionContext, ConnectionError, Cut, Peer, Secured, Timer, WaitDraining};
+use rustls::server::UnbufferedServerConnection;
+use tokio::io::{AsyncRead as _, ReadBuf};
+use tokio::time::Instant;
+
+use super::certificates::Certificates;
+use super::scratch::{self, RECORD};
+use super::stream::TlsStream;
+use super::subject;
+use crate::connection_io::ConnectionIo;
+
+/// What a handshake holds besides what was received and not sent: keys, and what both sides have offered.
+const HANDSHAKE_BYTES: u64 = 4 << 10;
+
+/// How long a silent connection may stay while the server drains.
+const DRAINING: Duration = Duration::from_secs(1);
+
+/// What the handshakes of one worker share.
+#[derive(Clone, Debug)]
+pub(crate) struct Handshakes {
+    certificates: Certificates,
+    context: Arc<ConnectionContext>,
+    /// For all clients without a certificate.
+    unnamed: Arc<Secured>,
+}
+
+impl Handshakes {
+    pub(crate) fn new(certificates: Certificates, context: Arc<ConnectionContext>) -> Self {
+        Self { certificates, context, unnamed: Arc::default() }
+    }
+}
+
+/// Serves a connection: its handshake, and then whatever `begin` makes of it.
+pub(crate) fn serve<B, F>(
+    io: ConnectionIo,
+    peer: SocketAddr,
+    handshakes: &Handshakes,
+    begin: B,
+) -> Connection<B, F>
+where
+    B: FnOnce(Box<TlsStream<ConnectionIo>>, Peer) -> F,
+    F: Future<Output = Result<(), ConnectionError>> + Unpin,
+{
+    Connection::Handshake(Some(Box::new(Handshake::new(io, peer, handshakes.clone(), begin))))
+}
+
+/// A connection, from its first byte to its end.
+pub(crate) enum Connection<B, F> {
+    /// `None` only on the way to what follows. Boxed: it is large, and soon over.
+    Handshake(Option<Box<Handshake<B>>>),
+    Served(F),
+}
+
+/// Nothing in it is pinned in place.
+impl<B, F: Unpin> Unpin for Connection<B, F> {}
+
+impl<B, F> Future for Connection<B, F>
+where
+    B: FnOnce(Box<TlsStream<ConnectionIo>>, Peer) -> F,
+    F: Future<Output = Result<(), ConnectionError>> + Unpin,
+{
+    type Output = Result<(), ConnectionError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            match &mut *self {
+                Self::Served(served) => return Pin::new(served).poll(cx),
+                Self::Handshake(handshake) => {
+                    let Some(under_way) = handshake else { return Poll::Ready(Ok(())) };
+                    let done = ready!(under_way.poll(cx));
+                    let Some(handshake) = handshake.take() else { return Poll::Ready(Ok(())) };
+                    match done {
+                        Ok(()) => {
+                            let Some(served) = handshake.finish() else { return Poll::Ready(Ok(())) };
+                            *self = Self::Served(served);
+                        }
+                        // Strangers, scanners and clients that do not trust the certificate, all day long.
+                        Err(error) => {
+                            tracing::debug!(peer = %handshake.peer, "TLS handshake: {error}");
+                            return Poll::Ready(Ok(()));
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A handshake, or the wait for one.
+pub(crate) struct Handshake<B> {
+    stage: Stage,
+    peer: SocketAddr,
+    handshakes: Handshakes,
+    timer: Timer,
+    draining: Option<WaitDraining>,
+    begin: B,
+}
+
+enum Stage {
+    /// The peer has sent nothing, and nothing was made for it.
+    Silent(Option<ConnectionIo>),
+    /// With a charge for as long as it runs.
+    Running(Box<TlsStream<ConnectionIo>>, Charge),
+}
+
+impl<B> Handshake<B> {
+    fn new(io: ConnectionIo, peer: SocketAddr, handshakes: Handshakes, begin: B) -> Self {
+        let mut timer = handshakes.context.timers.timer();
+        timer.set(Instant::now() + handshakes.context.settings.keep_alive);
+        let draining = Some(handshakes.context.drain.wait_draining());
+        Self { stage: Stage::Silent(Some(io)), peer, handshakes, timer, draining, begin }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            match &mut self.stage {
+                Stage::Running(stream, _) => {
+                    let done = stream.poll_handshake(cx);
+                    return if done.is_pending() { self.poll_overdue(cx) } else { done };
+                }
+                Stage::Silent(_) => match self.poll_first(cx)? {
+                    Poll::Ready(()) => {}
+                    Poll::Pending => return self.poll_overdue(cx),
+                },
+            }
+        }
+    }
+
+    /// Ready when the peer has sent something, and the handshake can run.
+    fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Stage::Silent(silent) = &mut self.stage else { return Poll::Ready(Ok(())) };
+        let Some(io) = silent else { return Poll::Ready(Err(io::ErrorKind::NotConnected.into())) };
+        let received = ready!(scratch::for_receiving(RECORD, |space| {
+            let mut read = ReadBuf::new(space);
+            ready!(Pin::new(io).poll_read(cx, &mut read))?;
+            Poll::Ready(io::Result::Ok(read.filled().to_vec()))
+        }))?;
+        if received.is_empty() {
+            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+        }
+        let context = &self.handshakes.context;
+        let charge = context.memory.charge(Kind::TlsBuffers, HANDSHAKE_BYTES).map_err(|full| {
+            context.metrics.cut(Cut::Handshake);
+            io::Error::new(io::ErrorKind::OutOfMemory, full)
+        })?;
+        let config = self.handshakes.certificates.in_force();
+        let session = UnbufferedServerConnection::new(config).map_err(io::Error::other)?;
+        if let Some(io) = silent.take() {
+            let (timers, limit) = (context.timers.clone(), context.settings.head);
+            let stream = TlsStream::new(io, session, received, timers, limit, &context.memory);
+            self.timer.set(Instant::now() + limit);
+            self.stage = Stage::Running(Box::new(stream), charge);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ready, with an error, when it has taken too long.
+    fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let (Some(draining), Stage::Silent(_)) = (&mut self.draining, &self.stage)
+            && Pin::new(draining).poll(cx).is_ready()
+        {
+            self.draining = None;
+            self.timer.set(Instant::now() + DRAINING);
+        }
+        ready!(self.timer.poll(cx));
+        Poll::Ready(Err(match self.stage {
+            Stage::Silent(_) => io::Error::new(io::ErrorKind::TimedOut, "the peer sent nothing"),
+            Stage::Running(..) => {
+                self.handshakes.context.metrics.cut(Cut::Handshake);
+                io::Error::new(io::ErrorKind::TimedOut, "it took too long")
+            }
+        }))
+    }
+
+    fn finish<F>(self) -> Option<F>
+    where
+        B: FnOnce(Box<TlsStream<ConnectionIo>>, Peer) -> F,
+    {
+        let Stage::Running(mut stream, _charge) = self.stage else { return None };
+        let client = stream.session().peer_certificates().and_then(|chain| subject::of(chain.first()?));
+        let secured = match client {
+            Some(client) => Arc::new(Secured { client: Some(client.into()) }),
+            None => self.handshakes.unnamed,
+        };
+        stream.keep_session(&self.handshakes.context.memory);
+        Some((self.begin)(stream, Peer { address: self.peer, secured: Some(secured) }))
+    }
+}

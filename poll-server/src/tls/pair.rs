@@ -1,0 +1,99 @@
+//! A certificate with its key, and the authorities of client certificates, from PEM (RFC 7468).
+//!
+//! Every fault is one sentence, without a secret in it; whoever read the file puts its name in front.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::RootCertStore;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::{self, PemObject as _};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::sign::CertifiedKey;
+use x509_cert::Certificate;
+use x509_cert::der::Decode as _;
+use x509_cert::ext::pkix::SubjectAltName;
+use x509_cert::ext::pkix::name::GeneralName;
+
+/// A certificate with its key.
+#[derive(Debug)]
+pub(super) struct Pair {
+    pub(super) certified: Arc<CertifiedKey>,
+    /// The hosts that it is for, in lower case; `*.` stands for one label.
+    pub(super) hosts: Vec<String>,
+    /// When it expires, since the epoch.
+    pub(super) until: Duration,
+}
+
+/// Which of two files is at fault, and what is wrong.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum PairFault {
+    Certificate(String),
+    Key(String),
+}
+
+impl Pair {
+    /// Parses a chain that begins with the server's certificate, and its key.
+    ///
+    /// # Errors
+    /// What does not fit.
+    pub(super) fn parse(chain: &str, key: &str, provider: &CryptoProvider) -> Result<Self, PairFault> {
+        let chain = certificates(chain).map_err(PairFault::Certificate)?;
+        let (hosts, until) = read(&chain[0]).map_err(PairFault::Certificate)?;
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|error| {
+            PairFault::Key(match error {
+                pem::Error::NoItemsFound => "no private key in it that is not encrypted".to_owned(),
+                error => format!("not PEM: {error}"),
+            })
+        })?;
+        let certified = CertifiedKey::from_der(chain, key, provider).map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => PairFault::Key("not the key of the certificate".to_owned()),
+            rustls::Error::InvalidCertificate(error) => PairFault::Certificate(error.to_string()),
+            error => PairFault::Key(error.to_string()),
+        })?;
+        Ok(Self { certified: Arc::new(certified), hosts, until })
+    }
+}
+
+/// Parses the authorities that sign client certificates, which are demanded then.
+///
+/// # Errors
+/// What is wrong with them.
+pub(super) fn client_verifier(
+    authorities: &str,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, String> {
+    let mut roots = RootCertStore::empty();
+    for authority in certificates(authorities)? {
+        roots.add(authority).map_err(|error| error.to_string())?;
+    }
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+        .build()
+        .map_err(|error| error.to_string())
+}
+
+/// At least one.
+fn certificates(text: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
+    match all {
+        Ok(none) if none.is_empty() => Err("no certificate in it".to_owned()),
+        Ok(some) => Ok(some),
+        Err(error) => Err(format!("not PEM: {error}")),
+    }
+}
+
+/// The hosts that a certificate is for, and when it expires.
+fn read(certificate: &CertificateDer<'_>) -> Result<(Vec<String>, Duration), String> {
+    let unreadable = |error: x509_cert::der::Error| format!("not a certificate: {error}");
+    let certificate = Certificate::from_der(certificate).map_err(unreadable)?;
+    let certificate = certificate.tbs_certificate();
+    let names = certificate.get_extension::<SubjectAltName>().map_err(unreadable)?;
+    let names = names.map_or_else(Vec::new, |(_, names)| names.0);
+    let hosts = names.iter().filter_map(|name| match name {
+        GeneralName::DnsName(host) => Some(host.as_str().to_ascii_lowercase()),
+        _ => None,
+    });
+    Ok((hosts.collect(), certificate.validity().not_after.to_unix_duration()))
+}
