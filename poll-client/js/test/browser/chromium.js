@@ -67,6 +67,8 @@ export class Chromium {
     const { pathname } = new URL(url);
     await until(() => run((path) => location.pathname === path && document.readyState === 'complete', pathname).catch(() => false), url);
     return {
+      /** A command of the DevTools protocol; the other browsers have none. */
+      send,
       run,
       close: () => this.send('Target.closeTarget', { targetId }),
       reload: async () => {

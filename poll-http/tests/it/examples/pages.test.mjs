@@ -79,10 +79,13 @@ function page(name, path, shown, work) {
       await tab.shows(shown);
       await work(tab, example);
       assert.deepEqual(await tab.run(() => faults), []);
-      const [width, room] = await tab.run(() => [document.documentElement.scrollWidth, innerWidth]);
-      assert.ok(width <= room, 'nothing is cut off at the side');
-      const missing = await fetch(example.url(await tab.run(() => new URL(document.querySelector('link[rel=icon]').href).pathname)));
-      assert.equal(missing.status, 200, 'the icon is there');
+      for (const width of [320, 1280]) {
+        await tab.send('Emulation.setDeviceMetricsOverride', { width, height: 700, deviceScaleFactor: 1, mobile: width < 400 });
+        await until(() => tab.run((width) => innerWidth === width, width), 'the width');
+        assert.equal(await tab.run(() => document.documentElement.scrollWidth), width, 'nothing is wider than the window');
+      }
+      const icon = await fetch(example.url(await tab.run(() => new URL(document.querySelector('link[rel=icon]').href).pathname)));
+      assert.equal(icon.status, 200, 'the icon is there');
       await tab.close();
     } finally {
       await example.kill();
@@ -169,8 +172,8 @@ page('notifications', '/', 'Who are you?', async (tab, example) => {
   assert.ok(!(await tab.run(() => document.body.innerText)).includes('not for Ann'));
   assert.equal(await tab.run(() => document.getElementById('count').innerText), '1');
   await click(tab, 'Mark as read');
-  await tab.send('Page.reload');
-  await until(() => tab.run(() => document.querySelectorAll('#list li').length === 1).catch(() => false), 'the list');
+  await tab.reload();
+  await until(() => tab.run(() => document.querySelectorAll('#list li').length === 1), 'the list');
   assert.equal(await tab.run(() => document.getElementById('count').innerText), '');
 });
 
@@ -214,15 +217,15 @@ test('llm_stream: reloads, a second tab, a tab that was away and a killed server
     await reach(tab, 100);
     const second = await example.open();
     await reach(second, 150);
-    await second.send('Page.reload');
+    await second.reload();
     const away = await example.open();
     await reach(away, 180);
-    await away.send('Page.setWebLifecycleState', { state: 'frozen' });
+    await away.freeze(true);
     await reach(tab, 200);
     await example.kill();
     await example.up();
     await reach(tab, 300);
-    await away.send('Page.setWebLifecycleState', { state: 'active' });
+    await away.freeze(false);
     const late = await example.open();
     const isDone = (one) => one.run(() => document.querySelectorAll('.answer').length === 2 && !document.querySelector('.live'));
     for (const one of [tab, second, away, late, undisturbed]) await until(() => isDone(one).catch(() => false), 'both answers', 90_000);
