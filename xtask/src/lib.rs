@@ -5,6 +5,7 @@
 
 pub mod columns;
 pub mod history;
+pub mod python;
 pub mod server;
 pub mod steps;
 pub mod tools;

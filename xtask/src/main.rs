@@ -14,6 +14,7 @@ mod features;
 mod fuzz;
 mod js;
 mod nightly;
+mod openapi;
 mod programs;
 mod release;
 mod test;
@@ -49,6 +50,8 @@ enum Command {
     Fuzz(fuzz::Fuzz),
     /// Build the JavaScript client into the file that the server serves, or test it
     Js(js::Js),
+    /// Check the OpenAPI document, and a server by it
+    Openapi(openapi::OpenApi),
     /// Measure what a delivery costs, beside other servers in the same run
     #[command(disable_help_flag = true)]
     Bench(programs::Arguments),
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         Command::Torture(arguments) => programs::torture(&arguments.words),
         Command::Fuzz(fuzz) => fuzz.run(),
         Command::Js(js) => js.run(),
+        Command::Openapi(openapi) => openapi.run(),
         Command::Bench(arguments) => programs::bench(&arguments.words),
     };
     match outcome {

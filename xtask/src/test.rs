@@ -6,6 +6,8 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::js::{self, Extent};
+use crate::openapi;
+use xtask::server::Binary;
 use xtask::steps::Skip;
 use xtask::tools::{self, Install, TOOLS};
 use xtask::workspace::{cargo, run, target};
@@ -33,6 +35,7 @@ impl Test {
             return Ok(());
         }
         run_javascript(install)?;
+        run_openapi(install)?;
         run_models()
     }
 }
@@ -45,6 +48,17 @@ fn run_javascript(install: Install) -> Result<()> {
             Ok(())
         }
         tested => tested,
+    }
+}
+
+/// The OpenAPI document, and the server that the other tests have built by it.
+fn run_openapi(install: Install) -> Result<()> {
+    match openapi::check(&Binary::of_the_tests()?, openapi::FEW, install) {
+        Err(error) if error.is::<Skip>() => {
+            eprintln!("skipped: the OpenAPI document: {error}");
+            Ok(())
+        }
+        checked => checked,
     }
 }
 

@@ -6,9 +6,11 @@ is kept wrong where another part would have taken precedence.
 
 import itertools
 import json
+import re
 
 import schemathesis
 
+UUID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 START = "00000000-0000-0000-0000-000000000000"
 STREAMS = ("/api/stream", "/api/push", "/api/progress/{job}")
 # In the dialects a parameter without a value counts as absent.
@@ -19,10 +21,19 @@ _count = itertools.count()
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    if case.meta is None or case.meta.generation.mode.is_positive:
-        make_valid(case)
-    else:
+    if not is_valid(case):
         keep_wrong(case)
+    # Where the wrong part was one that was taken out, nothing is wrong any more.
+    if is_valid(case):
+        make_valid(case)
+    after = case.query.get("after")
+    if case.method == "GET" and isinstance(after, str) and UUID.fullmatch(after):
+        # Any other id is answered ten seconds later.
+        case.query["after"] = START
+
+
+def is_valid(case):
+    return case.meta is None or case.meta.generation.mode.is_positive
 
 
 def make_valid(case):
@@ -44,9 +55,6 @@ def make_valid(case):
             case.path_parameters["job"] = "ended"
         else:
             query["channel"] = ["progress/ended"]
-    if path == "/messages" and case.method == "GET" and "after" in query:
-        # Any other id is answered ten seconds later.
-        query["after"] = START
     if path == "/events" and "last_id" in query:
         query.setdefault("since_time", 1)
     if path == "/api/message" and case.method == "POST":
@@ -66,7 +74,7 @@ def keep_wrong(case):
     query = case.query if isinstance(case.query, dict) else {}
     # Goes before `cursor` and `last_id`, so that those would not be looked at.
     query.pop("lastEventId", None)
-    if case.headers and ("cursor" in query) != ("last_id" in query):
+    if case.headers:
         case.headers.pop("Last-Event-ID", None)
     for name in MAY_BE_EMPTY:
         if name in query and query[name] in ("", None, [], {}):
