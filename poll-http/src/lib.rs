@@ -66,6 +66,7 @@ pub use access::jwt;
 pub use access::origin::{Cors, HostCheck};
 pub use access::pattern::Pattern;
 pub use access::tokens::Access;
+pub use message::access_log::{AccessLog, AccessRecord, AnswerEnd};
 pub use message::body::{Body, BodyError, Piece, Pieces, Promise};
 pub use message::connection_info::{ConnectionInfo, EarlyHints, Peer, Protocol, PushPolicy, Secured, Unread};
 pub use message::early_hints::{Asset, Preload};

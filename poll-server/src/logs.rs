@@ -4,6 +4,7 @@
 //! Why: stderr, because stdout belongs to `--help` and `--check`.
 //! Not here: what is worth a line; how many of a kind are written is `logs/flood.rs`'s. No line anywhere carries a query string, so no `access_token` either.
 
+pub(crate) mod access;
 pub(crate) mod flood;
 mod text;
 

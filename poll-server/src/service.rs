@@ -14,6 +14,7 @@ use poll_http::{
 };
 
 use crate::config::{self, Config, CorsOrigin, Switch};
+use crate::logs;
 use crate::metrics::Exposition;
 use crate::page;
 use crate::store::OpenStore;
@@ -27,7 +28,12 @@ pub(crate) fn build(
     exposition: Exposition,
     drain: &Drain,
 ) -> Service {
-    Service::builder(open.store.clone())
+    let builder = Service::builder(open.store.clone());
+    let builder = match config.access_log {
+        Switch::On => builder.access_log(logs::access::write),
+        Switch::Off => builder,
+    };
+    builder
         .ready(open.ready())
         .settings(service_settings(config, addresses))
         .metrics(metrics)

@@ -212,9 +212,15 @@ impl Admission {
 mod tests {
     use super::*;
     use crate::access::client::Expiry;
+    use crate::message::access_log::Logged;
 
     fn client(name: Option<&str>, address: [u8; 4]) -> Client {
-        Client { name: name.map(Into::into), address: address.into(), expiry: Expiry::NEVER }
+        Client {
+            name: name.map(Into::into),
+            address: address.into(),
+            expiry: Expiry::NEVER,
+            logged: Logged::default(),
+        }
     }
 
     #[test]
@@ -256,7 +262,12 @@ mod tests {
         for number in 0..10_000u32 {
             let name = format!("attacker-{number}");
             let address = IpAddr::V4(number.into());
-            let stranger = Client { name: Some(name.as_str().into()), address, expiry: Expiry::NEVER };
+            let stranger = Client {
+                name: Some(name.as_str().into()),
+                address,
+                expiry: Expiry::NEVER,
+                logged: Logged::default(),
+            };
             assert!(admission.acquire(&channel, &stranger).is_err());
         }
         assert!(admission.clients.is_empty());

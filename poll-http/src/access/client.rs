@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use poll_core::Timestamp;
 
 use crate::access::authority::Grant;
+use crate::message::access_log::Logged;
 use crate::message::connection_info::ConnectionInfo;
 use crate::message::head::{Field, FieldSet, Head, text};
 use crate::message::refusal::Refusal;
@@ -20,7 +21,7 @@ const FORWARDING: FieldSet = FieldSet::of([Field::XForwardedFor, Field::XRealIp]
 const CLIENT_FIELDS: FieldSet = FieldSet::of([Field::XClientId, Field::XForwardedFor, Field::XRealIp]);
 
 /// A client.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Client {
     /// The subject of its token or of its certificate, or else `X-Client-ID`.
     pub(crate) name: Option<Arc<str>>,
@@ -28,6 +29,8 @@ pub(crate) struct Client {
     pub(crate) address: IpAddr,
     /// How long it may wait.
     pub(crate) expiry: Expiry,
+    /// Its request in the access log.
+    pub(crate) logged: Logged,
 }
 
 /// When a client's token ends: a whole second since the Unix epoch, so that it fits beside the address.
@@ -65,13 +68,15 @@ impl Client {
         connection: &ConnectionInfo,
         head: Head<'_>,
         proxies: &Proxies,
+        logged: &Logged,
     ) -> Result<Self, Refusal> {
+        let logged = logged.clone();
         let peer = connection.peer.ip();
         let proved = connection.secured.as_ref().and_then(|secured| secured.client.clone());
         // Few requests do.
         if !head.has_any(CLIENT_FIELDS) {
             let address = rate_limit_address(peer.to_canonical());
-            return Ok(Self { name: proved, address, expiry: Expiry::NEVER });
+            return Ok(Self { name: proved, address, expiry: Expiry::NEVER, logged });
         }
         let claimed = match head.field(Field::XClientId).filter(|name| !name.is_empty()) {
             None => None,
@@ -83,7 +88,7 @@ impl Client {
             }
         };
         let address = rate_limit_address(proxies.address(peer, head));
-        Ok(Self { name: proved.or(claimed), address, expiry: Expiry::NEVER })
+        Ok(Self { name: proved.or(claimed), address, expiry: Expiry::NEVER, logged })
     }
 
     /// The same client, holding a token: under the token's name, and for as long as that lasts.
@@ -103,7 +108,7 @@ impl Proxies {
     }
 
     /// The address of the last hop that is not a trusted proxy.
-    fn address(&self, peer: IpAddr, head: Head<'_>) -> IpAddr {
+    pub(crate) fn address(&self, peer: IpAddr, head: Head<'_>) -> IpAddr {
         let peer = peer.to_canonical();
         if !self.trusts(peer) {
             let forwarded = head.has_any(FORWARDING);
@@ -167,7 +172,10 @@ mod tests {
             head.headers.append(*name, http::HeaderValue::from_bytes((*value).as_ref()).unwrap());
         }
         let proxies = Proxies::new(vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()]);
-        Client::from_request(&by(peer), (&head).into(), &proxies).unwrap().address.to_string()
+        Client::from_request(&by(peer), (&head).into(), &proxies, &Logged::default())
+            .unwrap()
+            .address
+            .to_string()
     }
 
     const FORWARDED: &str = "x-forwarded-for";
@@ -181,7 +189,8 @@ mod tests {
             }));
             let secured = Some(Arc::new(Secured { client: subject.map(Into::into) }));
             let connection = ConnectionInfo { secured, ..by("192.0.2.1") };
-            let client = Client::from_request(&connection, (&head).into(), &Proxies::default());
+            let client =
+                Client::from_request(&connection, (&head).into(), &Proxies::default(), &Logged::default());
             client.unwrap().name.map(|name| name.to_string())
         };
         assert_eq!(name(None, None), None);

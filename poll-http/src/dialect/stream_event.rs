@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use poll_core::ChannelName;
 
+use crate::message::access_log::AnswerEnd;
+
 /// What a reader yields: of messages in batches `B`, at positions `C`.
 pub(crate) enum StreamEvent<B, C> {
     /// Messages.
@@ -28,6 +30,17 @@ pub(crate) enum StreamEvent<B, C> {
 }
 
 impl<B, C> StreamEvent<B, C> {
+    /// How it ends the stream, if it does.
+    pub(crate) fn end(&self) -> Option<AnswerEnd> {
+        Some(match self {
+            Self::Ended(_) | Self::Batch(_, Finality::Last) => AnswerEnd::Closed,
+            Self::Draining(_) => AnswerEnd::Draining,
+            Self::Unauthorized(_) => AnswerEnd::Unauthorized,
+            Self::Broken => AnswerEnd::Broken,
+            _ => return None,
+        })
+    }
+
     /// Whether it ends the stream for a reason other than its channels.
     pub(crate) fn is_last(&self) -> bool {
         matches!(self, Self::Draining(_) | Self::Unauthorized(_))

@@ -207,11 +207,17 @@ impl Body {
 
     /// Keeps `guard` until the whole body is written or dropped.
     #[must_use]
-    pub(crate) fn until_written(mut self, guard: impl Send + 'static) -> Self {
+    pub(crate) fn until_written(self, guard: impl Send + 'static) -> Self {
+        self.also_on_written(move || drop(guard))
+    }
+
+    /// Calls `written` after what is called already once the whole body is written.
+    #[must_use]
+    pub(crate) fn also_on_written(mut self, written: impl FnOnce() + Send + 'static) -> Self {
         let before = self.written.take();
         self.on_written(move || {
             before.into_iter().for_each(|written| written());
-            drop(guard);
+            written();
         })
     }
 

@@ -4,6 +4,7 @@
 //! socket that a broadcast may write to (`shared_writer`). Uses no other module.
 
 pub(crate) mod accept;
+pub(crate) mod access_log;
 pub(crate) mod allowance;
 #[cfg(test)]
 pub(crate) mod asked;
@@ -21,6 +22,7 @@ pub(crate) mod refusal;
 pub(crate) mod reply;
 pub(crate) mod request;
 pub(crate) mod request_body;
+pub(crate) mod request_id;
 pub(crate) mod respond;
 pub(crate) mod shared_writer;
 pub(crate) mod transfer_coding;

@@ -15,6 +15,7 @@ use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Resp
 use poll_core::{Charge, Timestamp};
 
 use crate::message::body::Body;
+use crate::message::request_id::{self, RequestId};
 
 /// An answer: status, fields and body. Made from a `Response<Body>`, and made into one by
 /// [`into_response`](Self::into_response).
@@ -29,6 +30,8 @@ pub struct Reply {
     pub(crate) tag: Option<Box<[u8]>>,
     /// `Location`.
     pub(crate) location: Option<Box<[u8]>>,
+    /// `X-Request-Id`.
+    pub(crate) id: Option<RequestId>,
     /// Its `Date`, if it is known.
     pub(crate) made: Option<Timestamp>,
     /// `X-Content-Type-Options`.
@@ -96,6 +99,7 @@ impl Reply {
             cache: None,
             tag: None,
             location: None,
+            id: None,
             made: None,
             sniffing: Sniffing::Unsaid,
             more: None,
@@ -177,7 +181,7 @@ impl Reply {
         *response.extensions_mut() = more.extensions;
         let headers = response.headers_mut();
         // What nearly all answers have, with the date and length added later.
-        *headers = HeaderMap::with_capacity(6 + more.headers.len());
+        *headers = HeaderMap::with_capacity(7 + more.headers.len());
         if let Some(media) = self.media {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(media));
         }
@@ -193,6 +197,9 @@ impl Reply {
         ];
         for (name, value) in fields {
             value.into_iter().for_each(|value| drop(headers.insert(name.clone(), value)));
+        }
+        if let Some(id) = self.id.and_then(|id| id.to_value()) {
+            headers.insert(request_id::NAME, id);
         }
         if self.sniffing == Sniffing::Forbidden {
             headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static(NOSNIFF));

@@ -53,6 +53,8 @@ pub(crate) struct HandedOver {
     pub(crate) at: Reached,
     /// When something was written last, if anything was.
     pub(crate) written: Option<Instant>,
+    /// How many messages were written.
+    delivered: u64,
     /// Wakes the connection.
     waker: Waker,
     /// Set where the connection has to go on by itself: what it has to write before anything else.
@@ -65,6 +67,8 @@ pub(crate) struct Returned {
     pub(crate) at: Reached,
     /// See [`HandedOver`].
     pub(crate) written: Option<Instant>,
+    /// See [`HandedOver`].
+    pub(crate) delivered: u64,
     /// To be written before anything else, already in chunks.
     pub(crate) rest: Bytes,
 }
@@ -83,13 +87,14 @@ impl<IO: ?Sized> WriterState<IO> {
 
     /// Hands over a socket whose reader was given everything up to `at`; `waker` wakes its connection.
     pub(crate) fn hand_over(&mut self, at: Reached, waker: &Waker) {
-        self.handed_over = Some(HandedOver { at, written: None, waker: waker.clone(), rest: None });
+        self.handed_over =
+            Some(HandedOver { at, written: None, delivered: 0, waker: waker.clone(), rest: None });
     }
 
     /// Takes the socket back, if it is handed over.
     pub(crate) fn take_back(&mut self) -> Option<Returned> {
-        let HandedOver { at, written, rest, .. } = self.handed_over.take()?;
-        Some(Returned { at, written, rest: rest.map_or_else(Bytes::new, |rest| *rest) })
+        let HandedOver { at, written, delivered, rest, .. } = self.handed_over.take()?;
+        Some(Returned { at, written, delivered, rest: rest.map_or_else(Bytes::new, |rest| *rest) })
     }
 
     /// Up to where the reader was given everything; `None` where the socket is not handed over, or is to be taken back.
@@ -111,7 +116,13 @@ impl WriterState<dyn AsyncWrite + Send + Unpin> {
     /// Writes chunks after which the reader has everything up to `end`. What does not leave at once is the connection's
     /// to write: wake it then with what this gives, and without a lock.
     #[must_use]
-    pub(crate) fn write(&mut self, chunks: &Bytes, end: Reached, now: Instant) -> Option<Waker> {
+    pub(crate) fn write(
+        &mut self,
+        chunks: &Bytes,
+        messages: u64,
+        end: Reached,
+        now: Instant,
+    ) -> Option<Waker> {
         let over = self.handed_over.as_mut()?;
         // Where it has to wait, the connection will do that instead.
         let cx = &mut Context::from_waker(Waker::noop());
@@ -121,6 +132,7 @@ impl WriterState<dyn AsyncWrite + Send + Unpin> {
             Poll::Ready(Err(_)) | Poll::Pending => 0,
         };
         (over.at, over.written) = (end, Some(now));
+        over.delivered += messages;
         // A socket may have a buffer of its own, as one with TLS does.
         let left =
             written == chunks.len() && matches!(Pin::new(&mut self.io).poll_flush(cx), Poll::Ready(Ok(())));

@@ -32,7 +32,7 @@ pub(super) fn admit(
     if worker.drain().is_draining() {
         return Err(Refusal::unready(GOING_DOWN));
     }
-    let client = Client::from_request(connection, head, &worker.server().proxies)?;
+    let client = Client::from_request(connection, head, &worker.server().proxies, finish.logged())?;
     worker.admission().charge(client.address)?;
     finish.charged(client.address);
     Ok(client)

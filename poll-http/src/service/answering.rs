@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 use crate::message::outcome::Pending;
 use crate::message::refusal::{ErrorFormat, Refusal};
 use crate::message::reply::{Reply, Sniffing};
+use crate::message::request_id::RequestId;
 use crate::service::finish::Finish;
 use crate::worker::Worker;
 
@@ -28,9 +29,9 @@ impl Answering {
     }
 
     /// 404 for a path of no dialect.
-    pub(super) fn not_found() -> Self {
+    pub(super) fn not_found(id: RequestId) -> Self {
         let reply = Refusal::not_found().into_reply(ErrorFormat::ProblemJson);
-        Self::ready(Reply { sniffing: Sniffing::Forbidden, ..reply })
+        Self::ready(Reply { sniffing: Sniffing::Forbidden, id: Some(id), ..reply })
     }
 }
 

@@ -9,6 +9,7 @@ use poll_core::{ChannelName, Published, Store};
 use crate::access::admission::Admission;
 use crate::access::authority::{Authorities, Authority};
 use crate::access::client::Proxies;
+use crate::message::access_log::{AccessLog, AccessRecord};
 use crate::message::refusal::Refusal;
 use crate::service::handle::Service;
 use crate::service::openapi;
@@ -44,6 +45,7 @@ pub struct Builder {
     check: Option<Check>,
     authority: Option<Arc<dyn Authority>>,
     hooks: Vec<Hook>,
+    access_log: Option<AccessLog>,
 }
 
 impl Builder {
@@ -60,6 +62,7 @@ impl Builder {
             check: None,
             authority: None,
             hooks: Vec::new(),
+            access_log: None,
         }
     }
 
@@ -125,6 +128,11 @@ impl Builder {
         self
     }
 
+    /// Calls a hook for each request once its answer has ended, however it ended. Without one, nothing is recorded.
+    pub fn access_log(self, log: impl Fn(&AccessRecord<'_>) + Send + Sync + 'static) -> Self {
+        Self { access_log: Some(Arc::new(log)), ..self }
+    }
+
     /// Builds the service. A server with several threads makes one for each of them with [`Service::for_worker`].
     #[must_use]
     pub fn build(self) -> Service {
@@ -139,6 +147,7 @@ impl Builder {
             drain: self.drain,
             metrics: self.metrics,
             hooks: self.hooks,
+            access_log: self.access_log,
             demo_jobs: Arc::default(),
         };
         let Self { check, ready, metrics_text, site, .. } = self;

@@ -37,8 +37,11 @@ impl Dispatcher {
     pub(super) fn dispatch(&self, request: Request<'_>, connection: &ConnectionInfo) -> Answering {
         let Request { head, content } = request;
         budget::charge(cost::REQUEST);
-        let mut finish = Finish::new(head, self.worker.settings());
-        let mut begun = self.begin(head, content, connection, &mut finish);
+        let mut finish = Finish::new(&self.worker, head);
+        let mut begun = match finish.identify(&self.worker, head, connection) {
+            Ok(()) => self.begin(head, content, connection, &mut finish),
+            Err(refusal) => Err(refusal),
+        };
         // In place: a reply is large, and each move shows.
         if let Ok(Outcome::Now(reply)) = &mut begun {
             finish.apply(&self.worker, reply);
@@ -117,10 +120,12 @@ impl Dispatcher {
         let Asked { target, action, .. } = asked;
         if action == Action::Post && target != Target::Events {
             let posted = parse::publish(target, head)?;
-            return publish::answer(worker, &self.program, posted, head, content, grant);
+            client.logged.pattern("publish");
+            return publish::answer(worker, &self.program, posted, head, content, grant, client.logged);
         }
         let client = client.holding(&grant);
         let mut read = parse::read(worker, target, action, head, connection, &grant)?;
+        read.log(&client.logged);
         read.check(program, head, &grant)?;
         read.answer(worker, client)
     }

@@ -7,20 +7,25 @@ use http::header::{ALLOW, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Method, StatusCode};
 
 use crate::access::origin::AllowedOrigin;
+use crate::message::access_log::{AccessLog, Arrived, Logged};
 use crate::message::body::{Body, Piece, Pieces};
-use crate::message::head::Head;
+use crate::message::connection_info::ConnectionInfo;
+use crate::message::head::{Field, Head};
 use crate::message::refusal::Refusal;
 use crate::message::reply::{Reply, Sniffing, Wants};
+use crate::message::request_id::{self, RequestId};
 use crate::message::respond;
 use crate::service::router::Dialect;
 use crate::worker::Worker;
-use crate::worker::settings::ServiceSettings;
 
 /// Completes the response to one request.
 pub(super) struct Finish {
     dialect: Dialect,
     wants: Wants,
     origin: Option<AllowedOrigin>,
+    /// The id that the request came with, or that is fixed already.
+    id: Option<RequestId>,
+    logged: Logged,
     /// The address whose rate the request was charged to.
     charged: Option<IpAddr>,
 }
@@ -29,10 +34,47 @@ pub(super) struct Finish {
 struct Nothing;
 
 impl Finish {
-    pub(super) fn new(head: Head<'_>, settings: &ServiceSettings) -> Self {
+    pub(super) fn new(worker: &Worker, head: Head<'_>) -> Self {
         let wants = if *head.method() == Method::HEAD { Wants::HeadOnly } else { Wants::Body };
-        let dialect = Dialect::of(head.path());
-        Self { dialect, wants, origin: settings.cors.grant(head), charged: None }
+        let (dialect, origin) = (Dialect::of(head.path()), worker.settings().cors.grant(head));
+        Self { dialect, wants, origin, id: None, logged: Logged::default(), charged: None }
+    }
+
+    /// Takes the request's id over, if it has one, and begins to follow the request for the access log, if there is one.
+    ///
+    /// # Errors
+    /// 429 if there is no memory to keep the id.
+    pub(super) fn identify(
+        &mut self,
+        worker: &Worker,
+        head: Head<'_>,
+        connection: &ConnectionInfo,
+    ) -> Result<(), Refusal> {
+        let memory = worker.store().memory();
+        let given = head.field(Field::XRequestId).map_or(Ok(None), |id| RequestId::given(id, memory));
+        let refused = given.map(|id| self.id = id);
+        if let Some(log) = &worker.server().access_log {
+            self.log(log, worker, head, connection);
+        }
+        Ok(refused?)
+    }
+
+    #[inline(never)]
+    fn log(&mut self, log: &AccessLog, worker: &Worker, head: Head<'_>, connection: &ConnectionInfo) {
+        let id = self.id.get_or_insert_with(|| worker.request_id()).clone();
+        let arrived = Arrived {
+            id,
+            client: worker.server().proxies.address(connection.peer.ip(), head),
+            method: head.method(),
+            path: head.path(),
+            protocol: connection.protocol,
+        };
+        self.logged = Logged::begin(log, worker.store().memory(), arrived);
+    }
+
+    /// The request in the access log.
+    pub(super) fn logged(&self) -> &Logged {
+        &self.logged
     }
 
     pub(super) fn charged(&mut self, address: IpAddr) {
@@ -57,13 +99,31 @@ impl Finish {
         }
         reply.sniffing = Sniffing::Forbidden;
         reply.made.get_or_insert_with(|| worker.now());
-        // `Reply::sniffing` adds it: not twice.
-        reply.remove(&[X_CONTENT_TYPE_OPTIONS]);
+        reply.id = Some(self.id.take().unwrap_or_else(|| worker.request_id()));
+        // The reply's own members add them: not twice.
+        reply.remove(&[X_CONTENT_TYPE_OPTIONS, request_id::NAME]);
         if let Some(origin) = self.origin.take() {
             origin.add_to(reply.headers_mut());
         }
         if self.wants == Wants::HeadOnly && reply.body.exact_length().is_none() {
             reply.body = Body::stream(Nothing);
+        }
+        if self.logged.is_on() {
+            self.log_answer(reply);
+        }
+    }
+
+    /// The log follows the body from here on.
+    #[inline(never)]
+    fn log_answer(&mut self, reply: &mut Reply) {
+        let logged = std::mem::take(&mut self.logged);
+        logged.answered(reply.status, reply.body.exact_length());
+        if self.wants == Wants::HeadOnly || reply.body.is_ended() {
+            // A body that is not sent tells nothing.
+            logged.written();
+        } else {
+            let body = std::mem::take(&mut reply.body);
+            reply.body = body.also_on_written(move || logged.written());
         }
     }
 

@@ -7,7 +7,9 @@ use poll_core::{ChannelList, ChannelName, Publish, PublishError, Published, Stor
 
 use crate::access::authority::Authority;
 use crate::message::connection_info::ConnectionInfo;
+use crate::message::head::{Field, Head};
 use crate::message::request::Request;
+use crate::message::request_id::RequestId;
 use crate::service::answering::Answering;
 use crate::service::dispatch::Dispatcher;
 use crate::service::program::Program;
@@ -73,6 +75,14 @@ impl Service {
     /// Answers one request. Whatever needs no waiting is done in the call, and its response is ready at the first poll.
     pub(crate) fn dispatch(&self, request: Request<'_>, connection: &ConnectionInfo) -> Answering {
         self.0.dispatch(request, connection)
+    }
+
+    /// Answers a request for a path of no dialect.
+    pub(crate) fn not_found(&self, head: Head<'_>) -> Answering {
+        let worker = &self.0.worker;
+        let given = head.field(Field::XRequestId);
+        let given = given.and_then(|id| RequestId::given(id, worker.store().memory()).ok().flatten());
+        Answering::not_found(given.unwrap_or_else(|| worker.request_id()))
     }
 
     /// Publishes from within the program, by the service's clock; counted, and passed to the hooks. When this returns, all

@@ -100,7 +100,8 @@ impl Mount {
         let (mut head, body) = request.into_parts();
         if self.paths == Paths::Whole && !self.prefix.is_empty() {
             let Some(uri) = below(&self.prefix, &head.uri) else {
-                return Mounted { answering: Answering::not_found(), prefix: Arc::clone(&self.prefix) };
+                let answering = self.service.not_found((&head).into());
+                return Mounted { answering, prefix: Arc::clone(&self.prefix) };
             };
             head.uri = uri;
         }

@@ -226,7 +226,7 @@ fn id(name: &str, action: Action) -> String {
 }
 
 fn answer_object(answer: &Answer, action: Action) -> Value {
-    let headers: Map<String, Value> = ["X-Content-Type-Options"]
+    let headers: Map<String, Value> = ["X-Content-Type-Options", "X-Request-Id"]
         .iter()
         .chain(answer.headers)
         .map(|name| ((*name).to_owned(), reference("headers", name)))

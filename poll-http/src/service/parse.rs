@@ -6,8 +6,9 @@ use crate::access::authority::Grant;
 use crate::access::client::Client;
 use crate::dialect::format::{PollFormat, PublishFormat};
 use crate::dialect::native::{self, Lines, PublishBody};
-use crate::dialect::question::{Asked, Question};
+use crate::dialect::question::{Asked, ListStreamQuestion, Question, StreamQuestion};
 use crate::dialect::{channel, chat, golongpoll};
+use crate::message::access_log::Logged;
 use crate::message::connection_info::ConnectionInfo;
 use crate::message::head::{Field, Head};
 use crate::message::outcome::Outcome;
@@ -92,7 +93,35 @@ fn long_poll(question: Question, format: impl PollFormat + 'static, wants: Wants
     Read::Long(long_poll::Request { question, format: Box::new(format), wants })
 }
 
+/// The channels of a stream.
+fn streamed(asked: &Asked<StreamQuestion, ListStreamQuestion>) -> &[ChannelName] {
+    match asked {
+        Asked::One(asked) => std::slice::from_ref(&asked.question.reading.channel),
+        Asked::Several(asked) => &asked.question.channels,
+    }
+}
+
 impl Read<'_> {
+    /// Tells the access log which pattern reads which channels.
+    pub(super) fn log(&self, logged: &Logged) {
+        if !logged.is_on() {
+            return;
+        }
+        let one = std::slice::from_ref::<ChannelName>;
+        let (pattern, channels) = match self {
+            Self::Short(short) => ("short", one(&short.question.reading.channel)),
+            Self::ShortList(short) => ("short", &short.question.channels[..]),
+            Self::Long(long) => ("long", one(&long.question.reading.channel)),
+            Self::LongList(long) => ("long", &long.question.channels[..]),
+            Self::Stream(stream::Request { asked }) => ("stream", streamed(asked)),
+            Self::Push(push::Request { asked, .. }) => ("push", streamed(asked)),
+            Self::Progress(progress) => ("progress", one(&progress.asked.question.reading.channel)),
+            Self::Message(message) => ("message", one(&message.channel)),
+        };
+        logged.pattern(pattern);
+        logged.channels(channels);
+    }
+
     /// Checks what the token grants, then runs the program's check: on each of several channels by itself. Those that are
     /// refused are left out, unless all are.
     ///

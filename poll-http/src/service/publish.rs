@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 
 use crate::access::authority::Grant;
+use crate::message::access_log::Logged;
 use crate::message::body_charge::BodyCharge;
 use crate::message::head::Head;
 use crate::message::outcome::Outcome;
@@ -30,6 +31,7 @@ pub(super) fn answer(
     head: Head<'_>,
     content: Content<'_>,
     grant: Arc<Grant>,
+    logged: Logged,
 ) -> Result<Outcome, Refusal> {
     let most = posted.most_bytes(worker.settings());
     if let Some(content) = content.whole() {
@@ -37,7 +39,10 @@ pub(super) fn answer(
             return Err(Refusal::too_large("the content", most));
         }
         budget::charge(cost::JSON_BYTE * content.len() as u64);
-        let check = |ask: Ask<'_>| program.check(Some(head), &grant, ask);
+        let check = |ask: Ask<'_>| {
+            logged.channels(std::slice::from_ref(ask.channel()));
+            program.check(Some(head), &grant, ask)
+        };
         return publish(worker, posted, content, None, check);
     }
     let body = content.into_body();
@@ -47,7 +52,10 @@ pub(super) fn answer(
         let (content, body_charge) =
             read_body::read(body, bounds, worker.store().memory(), worker.timers()).await?;
         read_lines(&mut posted, content.as_ref()).await?;
-        let check = |ask: Ask<'_>| program.check(head.as_deref().map(Head::from), &grant, ask);
+        let check = |ask: Ask<'_>| {
+            logged.channels(std::slice::from_ref(ask.channel()));
+            program.check(head.as_deref().map(Head::from), &grant, ask)
+        };
         let outcome = publish(&worker, posted, content.as_ref(), Some(body_charge), check)?;
         drop(content);
         outcome.finished().await

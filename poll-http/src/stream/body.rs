@@ -79,6 +79,9 @@ impl<R: Reader> Pieces for StreamBody<R> {
             }
             let due = self.reader.schedule().heartbeat_due();
             let Some(event) = ready!(self.reader.poll_event(cx)) else { return Poll::Ready(None) };
+            if let Some(end) = event.end() {
+                self.reader.schedule().logged.ends(end);
+            }
             if matches!(event, StreamEvent::Broken) {
                 // Not the end of the body: the reader returns for the rest. What is written already leaves first.
                 self.breaks_off = true;
@@ -128,9 +131,19 @@ impl<R: Reader> Broadcastable for StreamBody<R> {
 
     fn take_back(&mut self) -> Bytes {
         let Some(back) = self.member.as_mut().and_then(Member::take_back) else { return Bytes::new() };
+        self.reader.schedule().logged.delivered(back.delivered);
         if let Some(at) = R::Subject::reached(&back.at) {
             self.reader.resume(at, back.written);
         }
         back.rest
+    }
+}
+
+impl<R: Reader> Drop for StreamBody<R> {
+    fn drop(&mut self) {
+        // What the broadcast wrote counts, too, when the client leaves in the middle of it.
+        if self.reader.schedule().logged.is_on() {
+            let _rest = self.take_back();
+        }
     }
 }

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::access::client::Client;
 use crate::dialect::stream_event::StreamEvent;
+use crate::message::access_log::Logged;
 use crate::worker::Worker;
 use crate::worker::drain::WaitDraining;
 use crate::worker::intake::{Intake, IntakeWait};
@@ -27,6 +28,8 @@ pub(crate) struct Schedule {
     expires: Option<Instant>,
     /// What its stream says of the store.
     told: Intake,
+    /// Its request in the access log.
+    pub(crate) logged: Logged,
 }
 
 /// A read from the archive. A reader waiting for it is not registered with its channels, so it waits for a drain, and for
@@ -45,6 +48,7 @@ impl Schedule {
             heartbeat_due: Instant::now() + worker.settings().heartbeat,
             drain_due: None,
             told: Intake::Open,
+            logged: client.logged.clone(),
             worker: worker.clone(),
         }
     }

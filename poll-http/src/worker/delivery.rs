@@ -18,6 +18,7 @@ impl Worker {
         client: &Client,
     ) {
         self.metrics().delivered.inc_by(messages.len() as u64);
+        client.logged.delivered(messages.len() as u64);
         let Some(name) = &client.name else { return };
         if self.settings().receipts == Receipts::On {
             // Without memory no more receipts are recorded; the memory account counts that.
@@ -29,6 +30,7 @@ impl Worker {
     pub(crate) fn delivered_list(&self, list: &ChannelList, view: &ListView, client: &Client) {
         let Some(batch) = &view.batch else { return };
         self.metrics().delivered.inc_by(batch.entries().len() as u64);
+        client.logged.delivered(batch.entries().len() as u64);
         let Some(name) = client.name.as_ref().filter(|_| self.settings().receipts == Receipts::On) else {
             return;
         };

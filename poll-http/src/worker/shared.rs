@@ -3,7 +3,7 @@
 //! Dialects and patterns get one. It knows neither, nor any path.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::Extensions;
@@ -13,6 +13,8 @@ use poll_core::{ChannelList, ChannelName, Lane, Pinned, Published, Store, Timest
 use crate::access::admission::Admission;
 use crate::access::authority::Authorities;
 use crate::access::client::Proxies;
+use crate::message::access_log::AccessLog;
+use crate::message::request_id::RequestId;
 use crate::worker::drain::{Drain, Phase};
 use crate::worker::intake::IntakeWatch;
 use crate::worker::lists::Lists;
@@ -39,6 +41,8 @@ struct Inner {
     timers: Timers,
     intake: IntakeWatch,
     lists: Lists,
+    /// The number of the next request id that is made.
+    next_id: AtomicU64,
     /// State that higher modules keep for each worker.
     extensions: Extensions,
 }
@@ -57,6 +61,7 @@ pub(crate) struct Server {
     pub(crate) authorities: Authorities,
     pub(crate) proxies: Proxies,
     pub(crate) hooks: Vec<Hook>,
+    pub(crate) access_log: Option<AccessLog>,
     /// How many demonstration jobs are running.
     pub(crate) demo_jobs: Arc<AtomicUsize>,
 }
@@ -65,7 +70,9 @@ impl Worker {
     pub(crate) fn new(server: Arc<Server>, extensions: Extensions) -> Self {
         let (polls, streams) = (server.store.lane(), Lane::in_slices(STREAMS_AT_ONCE));
         let (timers, intake, lists) = (Timers::new(), IntakeWatch::default(), Lists::default());
-        Self(Arc::new(Inner { server, polls, streams, timers, intake, lists, extensions }))
+        // Far apart from other workers' and servers'.
+        let next_id = AtomicU64::new(server.environment.random());
+        Self(Arc::new(Inner { server, polls, streams, timers, intake, lists, next_id, extensions }))
     }
 
     /// Another worker of the same server.
@@ -114,6 +121,11 @@ impl Worker {
     pub(crate) fn random_id(&self) -> u128 {
         let environment = self.environment();
         u128::from(environment.random()) << 64 | u128::from(environment.random())
+    }
+
+    /// An id for a request that brought none.
+    pub(crate) fn request_id(&self) -> RequestId {
+        RequestId::made(self.0.next_id.fetch_add(1, Ordering::Relaxed))
     }
 
     pub(crate) fn timers(&self) -> &Timers {

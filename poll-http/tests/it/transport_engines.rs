@@ -48,15 +48,20 @@ impl Line {
         Self { writer, seen, served }
     }
 
-    /// What the client has got, without the time of day.
+    /// What the client has got, without the time of day and the ids of its requests.
     fn seen(&self) -> Seen {
         let mut seen = self.seen.lock().unwrap().clone();
-        let date = b"\r\ndate: ";
-        let mut from = 0;
-        while let Some(at) = seen.bytes[from..].windows(date.len()).position(|part| part == date) {
-            from += at + date.len();
-            let end = seen.bytes.len().min(from + "Thu, 01 Jan 1970 00:00:00 GMT".len());
-            seen.bytes[from..end].fill(b'-');
+        let fields =
+            [("\r\ndate: ", "Thu, 01 Jan 1970 00:00:00 GMT"), ("\r\nx-request-id: ", "0123456789abcdef")];
+        for (name, value) in fields {
+            let mut from = 0;
+            while let Some(at) =
+                seen.bytes[from..].windows(name.len()).position(|part| part == name.as_bytes())
+            {
+                from += at + name.len();
+                let end = seen.bytes.len().min(from + value.len());
+                seen.bytes[from..end].fill(b'-');
+            }
         }
         seen
     }

@@ -15,8 +15,8 @@ use poll_core::environment::Environment;
 use poll_core::journal::MemoryJournal;
 use poll_core::{ChannelName, Kind, Memory, Payload, Publish, Retention, Store, Timestamp};
 use poll_http::{
-    Ask, Authority, Builder, ConnectionError, ConnectionSettings, Drain, Metrics, Refusal, Service,
-    ServiceSettings, serve,
+    AccessRecord, Ask, Authority, Builder, ConnectionError, ConnectionSettings, Drain, Metrics, Refusal,
+    Service, ServiceSettings, serve,
 };
 use prometheus_client::registry::Registry;
 use serde_json::Value;
@@ -93,6 +93,15 @@ impl World {
     pub(crate) fn judged(settings: ServiceSettings, authority: impl Authority) -> Self {
         let store = Store::in_memory(Retention::default());
         Self::build_with(settings, store, Time::begun(), |builder| builder.authority(authority))
+    }
+
+    /// A server that logs requests.
+    pub(crate) fn logging(
+        settings: ServiceSettings,
+        log: impl Fn(&AccessRecord<'_>) + Send + Sync + 'static,
+    ) -> Self {
+        let store = Store::in_memory(Retention::default());
+        Self::build_with(settings, store, Time::begun(), |builder| builder.access_log(log))
     }
 
     fn build(settings: ServiceSettings, store: Store, time: Arc<Time>) -> Self {

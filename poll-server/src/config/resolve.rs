@@ -104,6 +104,7 @@ impl<'a> Resolver<'a> {
             early_hints_http1: self.one("early-hints-http1", value::on_off),
             demo: self.demo(),
             log: self.one("log", value::log_format),
+            access_log: self.one("access-log", value::on_off),
             log_filter,
             warnings: self.typed.warnings.clone(),
         };

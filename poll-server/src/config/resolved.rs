@@ -50,6 +50,8 @@ pub struct Config {
     pub demo: Option<Duration>,
     /// The shape of log lines.
     pub log: LogFormat,
+    /// Whether each request is logged.
+    pub access_log: Switch,
     /// What is logged: `RUST_LOG`'s text, already known to parse.
     pub log_filter: String,
     /// What looks like a mistake and is none, such as an environment variable that no setting reads; one line each.

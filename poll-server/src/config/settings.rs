@@ -225,4 +225,6 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "slow enough to watch each pattern take it"),
     row(RUN, "log", "FORMAT", "text", "log lines as text or json, to stderr; RUST_LOG filters them",
         "people read it first"),
+    switch(RUN, "access-log", "a line of the log for each request, once its answer has ended (RUST_LOG filters it as `access`)",
+        "a line costs as much as a poll, and a proxy in front often has such a log"),
 ];

@@ -79,7 +79,7 @@ fn defaults_are_those_of_the_contract() {
     assert_eq!(config.dialects.receipts, Switch::Off);
     assert_eq!(config.early_hints_http1, Switch::Off);
     assert_eq!(config.demo, None);
-    assert_eq!(config.log, LogFormat::Text);
+    assert_eq!((config.log, config.access_log), (LogFormat::Text, Switch::Off));
     let trust = &config.trust;
     assert!(trust.proxies.is_empty() && trust.origins.is_empty() && trust.hosts.is_empty());
     assert!(trust.publish.is_empty() && trust.subscribe.is_empty());

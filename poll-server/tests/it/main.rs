@@ -3,6 +3,7 @@
 //! Why one binary: it links once. Waiting is always for a log line or another visible fact, never for time.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops right there")]
 
+mod access_log;
 mod config;
 mod damage;
 mod drain;

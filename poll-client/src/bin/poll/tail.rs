@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use poll_client::{
@@ -14,6 +15,9 @@ use crate::arguments::{Pattern, Server, Since, Tail};
 use crate::format::{Naming, Screen};
 use crate::outcome::Done;
 
+/// How long nothing comes before the hint on commas.
+const SILENCE: Duration = Duration::from_secs(2);
+
 pub(crate) async fn run(server: &Server, tail: &Tail) -> Done {
     let client = server.client(tail.retries)?;
     let channels = Channels::from(&tail.channels);
@@ -23,12 +27,20 @@ pub(crate) async fn run(server: &Server, tail: &Tail) -> Done {
     let screen = if stdout.is_terminal() { Screen::Terminal } else { Screen::Pipe };
     let mut wanted = tail.since.map(Wanted::new);
     let mut left = tail.count.unwrap_or(u64::MAX);
+    let mut hint = comma_hint(&tail.channels);
+    let silence = tokio::time::sleep(SILENCE);
+    tokio::pin!(silence);
     while left > 0 {
         let event = tokio::select! {
             event = events.try_next() => event?,
             () = crate::reader::gone() => None,
+            () = &mut silence, if hint.is_some() => {
+                hint.take().into_iter().for_each(|hint| crate::notices::say(&hint));
+                continue;
+            }
         };
         let Some(event) = event else { break };
+        hint = None;
         let events = match &mut wanted {
             Some(wanted) => wanted.sift(event),
             None => vec![event],
@@ -47,6 +59,15 @@ pub(crate) async fn run(server: &Server, tail: &Tail) -> Done {
         stdout.flush()?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A name may contain commas, but one that does and on which nothing happens was probably meant as several.
+fn comma_hint(channels: &[ChannelName]) -> Option<String> {
+    let name = channels.iter().map(ChannelName::as_str).find(|name| name.contains(','))?;
+    let names: Vec<&str> = name.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+    let several =
+        if names.len() > 1 { format!("; for several: poll tail {}", names.join(" ")) } else { String::new() };
+    Some(format!("waiting for one channel named {name:?}{several}"))
 }
 
 fn subscribe(tail: &Tail, client: &Client, channels: Channels) -> Subscription {
@@ -122,6 +143,18 @@ mod tests {
 
     fn missed(channel: &str) -> Event {
         Event::Missed { channel: ChannelName::parse(channel).unwrap(), count: Some(3), reset: false }
+    }
+
+    #[test]
+    fn a_name_with_a_comma_is_explained() {
+        let hint = |names: &[&str]| {
+            let names: Vec<_> = names.iter().map(|name| ChannelName::parse(name).unwrap()).collect();
+            comma_hint(&names)
+        };
+        assert_eq!(hint(&["a", "b"]), None);
+        let expected = "waiting for one channel named \"a,b\"; for several: poll tail a b";
+        assert_eq!(hint(&["a,b"]).as_deref(), Some(expected));
+        assert_eq!(hint(&["c", "a,"]).as_deref(), Some("waiting for one channel named \"a,\""));
     }
 
     #[test]

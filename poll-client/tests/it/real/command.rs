@@ -174,6 +174,15 @@ fn what_was_published_since_a_time_is_shown() {
 }
 
 #[test]
+fn a_silent_channel_with_a_comma_in_its_name_is_explained() {
+    let server = Server::start();
+    let tail = Poll::start(server.address(), &["tail", "a,b"]);
+    assert_eq!(tail.error(), "poll: waiting for one channel named \"a,b\"; for several: poll tail a b");
+    poll(server.address(), &["publish", "a,b", "x"]);
+    assert_eq!(tail.line(), "x", "it is one all the same");
+}
+
+#[test]
 fn a_closed_pipe_ends_a_tail_and_is_no_error() {
     let server = Server::start();
     poll(server.address(), &["publish", "c", "x"]);

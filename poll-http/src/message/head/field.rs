@@ -42,6 +42,7 @@ fields! {
     XClientId "x-client-id"
     XForwardedFor "x-forwarded-for"
     XRealIp "x-real-ip"
+    XRequestId "x-request-id"
 }
 
 /// Fields by length, first and last letter of their names, which tell all of them apart.
@@ -60,7 +61,7 @@ static SLOTS: [Option<Field>; 64] = {
 const fn slot(name: &[u8]) -> usize {
     let ([first, ..], [.., last]) = (name, name) else { return 0 };
     let (first, last) = (first.to_ascii_lowercase() as usize, last.to_ascii_lowercase() as usize);
-    ((name.len() + first) * 4 + last) % 64
+    ((name.len() + last) * 7 + first * 5) % 64
 }
 
 impl Field {

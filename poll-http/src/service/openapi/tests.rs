@@ -13,7 +13,7 @@ use crate::service::handle::Service;
 use crate::service::mount::Mount;
 
 /// Fields that concern every request or its connection alone, and those that OpenAPI names elsewhere.
-const OF_ANY: [&str; 15] = [
+const OF_ANY: [&str; 16] = [
     "accept",
     "access-control-request-method",
     "access_token",
@@ -29,6 +29,7 @@ const OF_ANY: [&str; 15] = [
     "transfer-encoding",
     "x-forwarded-for",
     "x-real-ip",
+    "x-request-id",
 ];
 
 fn described() -> Value {

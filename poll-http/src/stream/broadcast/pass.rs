@@ -135,11 +135,11 @@ impl<S: Subject> Pass<S> {
             let (from, delivery, readers) = &mut deliveries[index];
             let (woken, at) = match delivery {
                 Delivery::Nothing => (None, &*from),
-                Delivery::Chunks { chunks, end, .. } => {
+                Delivery::Chunks { chunks, end, messages, .. } => {
                     left -= 1;
                     *readers += 1;
                     budget::charge(cost::BYTE * chunks.len() as u64);
-                    (writer.write(chunks, end.clone().into(), instant), &*end)
+                    (writer.write(chunks, *messages, end.clone().into(), instant), &*end)
                 }
                 Delivery::ByConnection => {
                     left -= 1;

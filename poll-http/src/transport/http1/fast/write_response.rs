@@ -101,6 +101,11 @@ impl ResponseBuffer {
         self.static_field("cache-control: ", reply.cache.as_deref().map(str::as_bytes));
         self.static_field("etag: ", reply.tag.as_deref());
         self.static_field("location: ", reply.location.as_deref());
+        if let Some(id) = &reply.id {
+            self.joined.extend_from_slice(b"x-request-id: ");
+            id.write(&mut self.joined);
+            self.joined.extend_from_slice(b"\r\n");
+        }
         if reply.sniffing == Sniffing::Forbidden
             && reply.headers().is_none()
             && persistence == Persistence::Keep
