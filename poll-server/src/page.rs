@@ -1,6 +1,6 @@
-//! The live page with its two files, and the JavaScript client, built into the binary.
+//! The live page with its files, and the JavaScript client, built into the binary.
 //!
-//! What: bytes, entity tags and headers of `/`, `/style.css`, `/app.js` and `/poll.js`.
+//! What: bytes, entity tags and headers of `/`, `/style.css`, `/app.js` with its modules, and `/poll.js`.
 //! Why: push and Early Hints get real content, and visitors see each pattern work.
 //! Not here: how they are served (poll-http).
 
@@ -12,31 +12,50 @@ use poll_http::{Asset, Site};
 const POLICY: &str = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; \
                       form-action 'self'; frame-ancestors 'none'";
 
+const HTML: &str = "text/html; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const JS: &str = "text/javascript; charset=utf-8";
+
+/// A path and the file that it serves.
+macro_rules! files {
+    ($($name:literal),+ $(,)?) => { [$((concat!("/", $name), include_str!(concat!("page/", $name)))),+] };
+}
+
+/// The page's modules, which `/app.js` imports.
+const MODULES: [(&str, &str); 13] = files![
+    "arrivals.js",
+    "charts.js",
+    "chat.js",
+    "clock.js",
+    "demo.js",
+    "job.js",
+    "lane.js",
+    "meter.js",
+    // A link to the file that poll-client/js builds.
+    "poll.js",
+    "push.js",
+    "terminal.js",
+    "track.js",
+    "words.js",
+];
+
 /// The page at `/` and its files.
 pub(crate) fn site() -> Site {
-    let html = include_bytes!("page/index.html");
-    let css = include_bytes!("page/style.css");
-    let js = include_bytes!("page/app.js");
-    // A link to the file that poll-client/js builds.
-    let client = include_bytes!("page/poll.js");
+    let [html, css, js] = files!["index.html", "style.css", "app.js"].map(|(_, text)| text);
     Site {
-        page: Some(asset("/", "text/html; charset=utf-8", "", html)),
+        page: Some(asset("/", HTML, "", html)),
         assets: [
-            asset("/style.css", "text/css; charset=utf-8", "</style.css>; rel=preload; as=style", css),
-            asset("/app.js", "text/javascript; charset=utf-8", "</app.js>; rel=preload; as=script", js),
+            asset("/style.css", CSS, "</style.css>; rel=preload; as=style", css),
+            // A module is fetched as a script of another origin is, so what was announced is used only with `crossorigin`.
+            asset("/app.js", JS, "</app.js>; rel=preload; as=script; crossorigin", js),
         ]
         .into(),
-        files: [asset(
-            "/poll.js",
-            "text/javascript; charset=utf-8",
-            "</poll.js>; rel=preload; as=script",
-            client,
-        )]
-        .into(),
+        files: MODULES.iter().map(|(path, text)| asset(path, JS, "", text)).collect(),
     }
 }
 
-fn asset(path: &'static str, content_type: &'static str, link: &'static str, bytes: &'static [u8]) -> Asset {
+fn asset(path: &'static str, content_type: &'static str, link: &'static str, text: &'static str) -> Asset {
+    let bytes = text.as_bytes();
     let fixed: [(HeaderName, &'static str); 5] = [
         (header::CONTENT_TYPE, content_type),
         (header::CONTENT_SECURITY_POLICY, POLICY),
@@ -78,13 +97,27 @@ mod tests {
         let html = include_str!("page/index.html");
         assert!(!html.contains("<style") && !html.contains(" style=") && !html.contains(" onclick="));
         assert_eq!(html.matches("<script").count(), html.matches("<script src=\"/app.js\"").count());
-        let js = include_str!("page/app.js");
-        for forbidden in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("] {
-            assert!(!js.contains(forbidden), "{forbidden}: what came over the wire goes through textContent");
-        }
-        for text in [html, js, include_str!("page/style.css")] {
+        let own = MODULES.iter().filter(|(path, _)| *path != "/poll.js").map(|(_, text)| *text);
+        for text in own.chain([include_str!("page/app.js"), html, include_str!("page/style.css")]) {
+            for forbidden in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("] {
+                assert!(
+                    !text.contains(forbidden),
+                    "{forbidden}: what came over the wire goes through textContent"
+                );
+            }
             let elsewhere = text.replace("http://www.w3.org/2000/svg", "");
             assert!(!elsewhere.contains("http://") && !elsewhere.contains("https://"));
+        }
+    }
+
+    #[test]
+    fn what_the_scripts_import_is_served() {
+        let scripts = MODULES.iter().chain([&("/app.js", include_str!("page/app.js"))]);
+        for (path, text) in scripts {
+            for import in text.lines().filter_map(|line| line.strip_prefix("import ")) {
+                let from = import.split("from './").nth(1).and_then(|rest| rest.strip_suffix("';")).unwrap();
+                assert!(MODULES.iter().any(|(path, _)| path[1..] == *from), "{path} imports {from}");
+            }
         }
     }
 }

@@ -84,10 +84,7 @@ pub(crate) fn test(extent: Extent, install: Install) -> Result<()> {
     run(&mut node(["build.js", "--check"]))?;
     run(&mut node(["node_modules/typescript/bin/tsc", "--project", "test/types"]))?;
     run(npm(["pack", "--dry-run", "--silent"]).stdout(std::process::Stdio::null()))?;
-    if !BROWSERS.iter().any(|browser| tools::is_installed(browser)) {
-        tools::ensure_these(BROWSER, "the JavaScript client's tests", install)?;
-    }
-    let browser = BROWSERS.iter().find_map(|browser| tools::find(browser)).unwrap_or_default();
+    let browser = browser(install)?;
     let word = if extent == Extent::Short { "short" } else { "whole" };
     if extent != Extent::Short {
         // What is made small is tested as well: the tools may be wrong about what means the same.
@@ -117,13 +114,28 @@ fn test_in_firefox(install: Install) -> Result<()> {
         .env("POLL_SERVER_BINARY", Binary::of_the_tests()?.path()))
 }
 
-/// Fetches what package-lock.json pins, unless it is there.
-fn prepare() -> Result<()> {
+/// The browser that tests drive.
+pub(crate) fn browser(install: Install) -> Result<PathBuf> {
+    if !BROWSERS.iter().any(|browser| tools::is_installed(browser)) {
+        tools::ensure_these(BROWSER, "what runs in a browser", install)?;
+    }
+    Ok(BROWSERS.iter().find_map(|browser| tools::find(browser)).unwrap_or_default())
+}
+
+/// Makes sure of a Node that is new enough.
+pub(crate) fn ensure_node(install: Install) -> Result<()> {
+    tools::ensure_these(&TOOLS[..1], "what runs on Node", install)?;
     let version = output(Command::new("node").arg("--version"))?;
     let major = version.trim().trim_start_matches('v').split('.').next().and_then(|major| major.parse().ok());
     if major.is_none_or(|major: u32| major < OLDEST_NODE) {
         bail!(Skip(format!("Node {} is older than {OLDEST_NODE}", version.trim())));
     }
+    Ok(())
+}
+
+/// Fetches what package-lock.json pins, unless it is there.
+fn prepare() -> Result<()> {
+    ensure_node(Install::Never)?;
     let changed = |file: &str| std::fs::metadata(folder().join(file)).and_then(|file| file.modified());
     match (changed("node_modules/.package-lock.json"), changed("package-lock.json")) {
         (Ok(fetched), Ok(wanted)) if fetched >= wanted => Ok(()),

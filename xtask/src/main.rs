@@ -15,6 +15,7 @@ mod fuzz;
 mod js;
 mod nightly;
 mod openapi;
+mod page;
 mod programs;
 mod release;
 mod test;
@@ -52,6 +53,8 @@ enum Command {
     Js(js::Js),
     /// Check the OpenAPI document, and a server by it
     Openapi(openapi::OpenApi),
+    /// Make the pictures of the live page that the documents show
+    Screenshots(page::Screenshots),
     /// Measure what a delivery costs, beside other servers in the same run
     #[command(disable_help_flag = true)]
     Bench(programs::Arguments),
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         Command::Fuzz(fuzz) => fuzz.run(),
         Command::Js(js) => js.run(),
         Command::Openapi(openapi) => openapi.run(),
+        Command::Screenshots(screenshots) => screenshots.run(),
         Command::Bench(arguments) => programs::bench(&arguments.words),
     };
     match outcome {

@@ -7,6 +7,7 @@ use clap::Args;
 
 use crate::js::{self, Extent};
 use crate::openapi;
+use crate::page;
 use xtask::server::Binary;
 use xtask::steps::Skip;
 use xtask::tools::{self, Install, TOOLS};
@@ -34,32 +35,27 @@ impl Test {
         if self.quick || !self.arguments.is_empty() {
             return Ok(());
         }
-        run_javascript(install)?;
-        run_openapi(install)?;
+        told("the OpenAPI document", run_openapi(install))?;
+        told("the JavaScript client", js::test(Extent::Short, install))?;
+        told("the live page", page::test(install))?;
         run_models()
     }
 }
 
-/// The JavaScript client's tests, against the server that the other tests have built.
-fn run_javascript(install: Install) -> Result<()> {
-    match js::test(Extent::Short, install) {
+/// What cannot run here says so and is no failure. These tests use the server that the others have built.
+fn told(what: &str, tested: Result<()>) -> Result<()> {
+    match tested {
         Err(error) if error.is::<Skip>() => {
-            eprintln!("skipped: the JavaScript client: {error}");
+            eprintln!("skipped: {what}: {error}");
             Ok(())
         }
         tested => tested,
     }
 }
 
-/// The OpenAPI document, and the server that the other tests have built by it.
+/// The OpenAPI document, and a server by it.
 fn run_openapi(install: Install) -> Result<()> {
-    match openapi::check(&Binary::of_the_tests()?, openapi::FEW, install) {
-        Err(error) if error.is::<Skip>() => {
-            eprintln!("skipped: the OpenAPI document: {error}");
-            Ok(())
-        }
-        checked => checked,
-    }
+    openapi::check(&Binary::of_the_tests()?, openapi::FEW, install)
 }
 
 /// The model checks need every primitive of the core swapped for loom's, so they have a build of their own.

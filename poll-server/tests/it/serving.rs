@@ -149,6 +149,7 @@ fn the_page_and_its_files_have_policy_and_tag_and_are_304_when_known() {
         ("/", "text/html"),
         ("/style.css", "text/css"),
         ("/app.js", "text/javascript"),
+        ("/lane.js", "text/javascript"),
         ("/poll.js", "text/javascript"),
     ] {
         let answer = server.get(path);

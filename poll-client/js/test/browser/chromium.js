@@ -20,6 +20,8 @@ export class Chromium {
   #last = 0;
   #waiting = new Map();
   #rest = '';
+  /** Called with each event of the protocol. */
+  onEvent;
 
   static async start() {
     const browser = new Chromium();
@@ -37,7 +39,8 @@ export class Chromium {
     const parts = (this.#rest + text).split('\0');
     this.#rest = parts.pop();
     for (const part of parts) {
-      const { id, result, error } = JSON.parse(part);
+      const { id, result, error, ...event } = JSON.parse(part);
+      if (event.method) this.onEvent?.(event);
       const { resolve, reject } = this.#waiting.get(id) ?? {};
       this.#waiting.delete(id);
       if (error) reject?.(new Error(error.message));
@@ -52,9 +55,9 @@ export class Chromium {
     return new Promise((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
   }
 
-  /** A new tab at an address. */
-  async tab(url) {
-    const { targetId } = await this.send('Target.createTarget', { url, newWindow: true });
+  /** A new tab at an address. `more`: what else the protocol knows about it. */
+  async tab(url, more) {
+    const { targetId } = await this.send('Target.createTarget', { url, newWindow: true, ...more });
     const { sessionId } = await this.send('Target.attachToTarget', { targetId, flatten: true });
     const send = (method, params) => this.send(method, params, sessionId);
     const run = async (work, ...given) => {
@@ -70,6 +73,8 @@ export class Chromium {
       /** A command of the DevTools protocol; the other browsers have none. */
       send,
       run,
+      send,
+      sessionId,
       close: () => this.send('Target.closeTarget', { targetId }),
       reload: async () => {
         await run(() => (window.isOld = true));
