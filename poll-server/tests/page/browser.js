@@ -3,7 +3,6 @@
 import { Chromium } from '../../../poll-client/js/test/browser/chromium.js';
 import { until } from '../../../poll-client/js/test/real/server.js';
 
-export { CHROMIUM, isInstalled } from '../../../poll-client/js/test/browser/chromium.js';
 export { RealServer, until } from '../../../poll-client/js/test/real/server.js';
 
 /** What a tab complains about, by the tab's session. */
