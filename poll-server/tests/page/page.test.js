@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
 import { RealServer, allLive, close, lanesOf, open, press, resize, startBrowser, until } from './browser.js';
 import { Counter, pushMeasured } from './measure.js';
 
@@ -169,11 +170,12 @@ describe('the live page', { concurrency: 3 }, () => {
   test('windows share one connection a lane, and are cut together', async () => {
     const server = await RealServer.start();
     const first = await openLive(`${server.address}/?channel=shared`);
-    const alone = await waiting(server);
-    assert.deepEqual(alone, { long: 1, stream: 2 });
+    const isOneEach = async () => isDeepStrictEqual(await waiting(server), { long: 1, stream: 2 });
+    await until(isOneEach, 'a connection for each lane');
     const second = await openLive(`${server.address}/?channel=shared`, { beside: first });
-    assert.deepEqual(await waiting(server), alone);
     await until(async () => (await lanesOf(second)).every(({ messages }) => messages > 1), 'messages in the other window');
+    // Between two long polls there is none for a moment.
+    await until(isOneEach, 'no connection more');
     assert.ok((await lanesOf(second))[0].requests > 0, 'the other window draws the requests, too');
     await click(second, 'cut');
     await until(async () => (await waiting(server)).stream === 0, 'the cut');
