@@ -15,8 +15,10 @@ use xtask::steps::Skip;
 use xtask::tools::{self, Install, Tool};
 use xtask::workspace::{cargo, output, root, run};
 
-/// The oldest major version of Node that the tests run on.
-const OLDEST_NODE: u32 = 20;
+/// The oldest version of Node that the tests run on: the first whose test runner says how many files run at once.
+const OLDEST_NODE: (u32, u32) = (20, 10);
+/// Files of tests that run at once, which mostly wait.
+const AT_ONCE: &str = "--test-concurrency=3";
 /// What the client's build calls.
 const TOOLS: &[Tool] = &[
     Tool { program: "node", package: "nodejs", purpose: "the JavaScript client" },
@@ -32,6 +34,8 @@ const FIREFOX_TOOL: &[Tool] = &[Tool {
     package: "firefox-esr",
     purpose: "the JavaScript client in another browser",
 }];
+/// The version of Deno that is fetched if there is none.
+const DENO: &str = "2.9.6";
 
 /// The command's arguments.
 #[derive(Args)]
@@ -39,7 +43,7 @@ pub(crate) struct Js {
     /// Build nothing: check that the file is what the source makes, and run every test
     #[arg(long)]
     test: bool,
-    /// With --test: in Firefox as well, which is installed if it is missing and that is possible
+    /// With --test: in Firefox and Deno as well, which are fetched if they are missing and that is possible
     #[arg(long, requires = "test")]
     all: bool,
 }
@@ -51,7 +55,7 @@ pub(crate) enum Extent {
     Short,
     /// All of it, in one browser.
     Whole,
-    /// All of it, in each browser.
+    /// All of it, in each browser, and in Deno.
     All,
 }
 
@@ -88,17 +92,36 @@ pub(crate) fn test(extent: Extent, install: Install) -> Result<()> {
     let word = if extent == Extent::Short { "short" } else { "whole" };
     if extent != Extent::Short {
         // What is made small is tested as well: the tools may be wrong about what means the same.
-        run(node(["--test"]).args(test_files(&"unit")?).env("POLL_JS", folder().join("dist/poll.js")))?;
+        run(node(["--test", AT_ONCE])
+            .args(test_files(&"unit")?)
+            .env("POLL_JS", folder().join("dist/poll.js")))?;
     }
-    run(node(["--test"])
-        .args(["unit", "real", "browser"].iter().map(test_files).collect::<Result<Vec<_>>>()?.concat())
+    run(node(["--test", AT_ONCE])
+        .args(
+            ["unit", "real", "clients", "browser"]
+                .iter()
+                .map(test_files)
+                .collect::<Result<Vec<_>>>()?
+                .concat(),
+        )
         .env("POLL_JS_TESTS", word)
         .env("CHROMIUM", browser)
         .env("POLL_SERVER_BINARY", Binary::of_the_tests()?.path()))?;
     if extent == Extent::All {
         test_in_firefox(install)?;
+        test_in_deno()?;
     }
     Ok(())
+}
+
+/// Deno is not in Debian; npm has it, and keeps it where it keeps such programs.
+fn test_in_deno() -> Result<()> {
+    let from_npm = || format!("npm exec --yes --package=deno@{DENO} -- deno");
+    let deno = tools::find("deno").map_or_else(from_npm, |deno| deno.display().to_string());
+    run(node(["--test", AT_ONCE])
+        .args(test_files(&"deno")?)
+        .env("DENO", deno)
+        .env("POLL_SERVER_BINARY", Binary::of_the_tests()?.path()))
 }
 
 fn test_in_firefox(install: Install) -> Result<()> {
@@ -106,7 +129,7 @@ fn test_in_firefox(install: Install) -> Result<()> {
         tools::ensure_these(FIREFOX_TOOL, "the JavaScript client's tests", install)?;
     }
     let browser = FIREFOX.iter().find_map(|browser| tools::find(browser)).unwrap_or_default();
-    run(node(["--test"])
+    run(node(["--test", AT_ONCE])
         .args(test_files(&"browser")?)
         .env("POLL_JS_TESTS", "whole")
         .env("POLL_BROWSER", "firefox")
@@ -126,9 +149,11 @@ pub(crate) fn browser(install: Install) -> Result<PathBuf> {
 pub(crate) fn ensure_node(install: Install) -> Result<()> {
     tools::ensure_these(&TOOLS[..1], "what runs on Node", install)?;
     let version = output(Command::new("node").arg("--version"))?;
-    let major = version.trim().trim_start_matches('v').split('.').next().and_then(|major| major.parse().ok());
-    if major.is_none_or(|major: u32| major < OLDEST_NODE) {
-        bail!(Skip(format!("Node {} is older than {OLDEST_NODE}", version.trim())));
+    let mut numbers =
+        version.trim().trim_start_matches('v').split('.').map_while(|number| number.parse().ok());
+    if numbers.next().zip(numbers.next()).is_none_or(|version| version < OLDEST_NODE) {
+        let (major, minor) = OLDEST_NODE;
+        bail!(Skip(format!("Node {} is older than {major}.{minor}", version.trim())));
     }
     Ok(())
 }

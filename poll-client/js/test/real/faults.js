@@ -3,7 +3,7 @@
 const answer = (status, headers, body) =>
   `HTTP/1.1 ${status}\r\n${headers}Content-Length: ${Buffer.byteLength(body)}\r\nConnection: keep-alive\r\n\r\n${body}`;
 const expired = answer('401 Unauthorized', 'WWW-Authenticate: Bearer error="invalid_token"\r\n', '');
-const page = answer('502 Bad Gateway', 'Content-Type: text/html\r\n', '<html><h1>502 Bad Gateway</h1></html>');
+export const BAD_GATEWAY = answer('502 Bad Gateway', 'Content-Type: text/html\r\n', '<html><h1>502 Bad Gateway</h1></html>');
 
 // Bytes of the response: none, in its first line, in its fields, around its first chunk, within messages.
 const PLACES = [0, 1, 9, 12, 15, 40, 77, 120, 160, 200, 240, 260, 280, 290, 300, 310, 320, 340, 360, 380, 400, 430, 460, 500, 560, 640];
@@ -21,7 +21,7 @@ export const FAULTS = [
   ...['408 Request Timeout', '425 Too Early', '500 Internal Server Error', '504 Gateway Timeout'].map((status) => [
     status, ({ next }) => next({ kind: 'answer', text: answer(status, '', '') }),
   ]),
-  ['502 with a page', ({ next }) => next({ kind: 'answer', text: page })],
+  ['502 with a page', ({ next }) => next({ kind: 'answer', text: BAD_GATEWAY })],
   ['429 with Retry-After: 0', ({ next }) => next({ kind: 'answer', text: answer('429 Too Many Requests', 'Retry-After: 0\r\n', '') })],
   ['429 with Retry-After: 1', ({ next }) => next({ kind: 'answer', text: answer('429 Too Many Requests', 'Retry-After: 1\r\n', '') })],
   ['503 with a date', ({ next }) => next({ kind: 'answer', text: answer('503 Unavailable', `Retry-After: ${new Date(Date.now() + 1000).toUTCString()}\r\n`, '') })],
@@ -31,7 +31,7 @@ export const FAULTS = [
   ['half of an answer', ({ next }) => next({ kind: 'answer', text: answer('200 OK', 'Content-Type: application/json\r\n', '{"messages":[{"id":') })],
   ['what is no HTTP', ({ next }) => next({ kind: 'answer', text: 'SSH-2.0-OpenSSH\r\n\r\n' })],
   ['502 five times', async ({ next, proxy }) => {
-    const fault = { kind: 'answer', text: page, isLasting: true };
+    const fault = { kind: 'answer', text: BAD_GATEWAY, isLasting: true };
     await next(fault, 5);
     proxy.fault = undefined;
   }],
