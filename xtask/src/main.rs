@@ -18,6 +18,7 @@ mod openapi;
 mod page;
 mod programs;
 mod release;
+mod sse;
 mod test;
 mod tidy;
 
@@ -55,6 +56,8 @@ enum Command {
     Openapi(openapi::OpenApi),
     /// Make the pictures of the live page that the documents show
     Screenshots(page::Screenshots),
+    /// Follow a server over restarts with clients for server-sent events that are not ours
+    Sse(sse::Sse),
     /// Measure what a delivery costs, beside other servers in the same run
     #[command(disable_help_flag = true)]
     Bench(programs::Arguments),
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         Command::Js(js) => js.run(),
         Command::Openapi(openapi) => openapi.run(),
         Command::Screenshots(screenshots) => screenshots.run(),
+        Command::Sse(sse) => sse.run(),
         Command::Bench(arguments) => programs::bench(&arguments.words),
     };
     match outcome {

@@ -6,8 +6,12 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::js::{self, Extent};
+<<<<<<< HEAD
 use crate::openapi;
 use crate::page;
+=======
+use crate::{openapi, sse};
+>>>>>>> 47e506e (xtask: other projects' clients for server-sent events, over three restarts)
 use xtask::server::Binary;
 use xtask::steps::Skip;
 use xtask::tools::{self, Install, TOOLS};
@@ -35,9 +39,14 @@ impl Test {
         if self.quick || !self.arguments.is_empty() {
             return Ok(());
         }
+<<<<<<< HEAD
         told("the OpenAPI document", run_openapi(install))?;
         told("the JavaScript client", js::test(Extent::Short, install))?;
         told("the live page", page::test(install))?;
+=======
+        run_javascript(install)?;
+        run_from_outside(install)?;
+>>>>>>> 47e506e (xtask: other projects' clients for server-sent events, over three restarts)
         run_models()
     }
 }
@@ -53,9 +62,23 @@ fn told(what: &str, tested: Result<()>) -> Result<()> {
     }
 }
 
+<<<<<<< HEAD
 /// The OpenAPI document, and a server by it.
 fn run_openapi(install: Install) -> Result<()> {
     openapi::check(&Binary::of_the_tests()?, openapi::FEW, install)
+=======
+/// What checks the server that the other tests have built from outside, with programs that have to be fetched.
+fn run_from_outside(install: Install) -> Result<()> {
+    let server = Binary::of_the_tests()?;
+    let checks = [openapi::check(&server, openapi::FEW, install), sse::check(&server, install)];
+    for check in checks {
+        match check {
+            Err(error) if error.is::<Skip>() => eprintln!("skipped: {error}"),
+            checked => checked?,
+        }
+    }
+    Ok(())
+>>>>>>> 47e506e (xtask: other projects' clients for server-sent events, over three restarts)
 }
 
 /// The model checks need every primitive of the core swapped for loom's, so they have a build of their own.
