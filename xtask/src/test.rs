@@ -6,12 +6,9 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::js::{self, Extent};
-<<<<<<< HEAD
 use crate::openapi;
 use crate::page;
-=======
-use crate::{openapi, sse};
->>>>>>> 47e506e (xtask: other projects' clients for server-sent events, over three restarts)
+use crate::sse;
 use xtask::server::Binary;
 use xtask::steps::Skip;
 use xtask::tools::{self, Install, TOOLS};
@@ -39,14 +36,10 @@ impl Test {
         if self.quick || !self.arguments.is_empty() {
             return Ok(());
         }
-<<<<<<< HEAD
         told("the OpenAPI document", run_openapi(install))?;
+        told("clients of other projects", run_sse(install))?;
         told("the JavaScript client", js::test(Extent::Short, install))?;
         told("the live page", page::test(install))?;
-=======
-        run_javascript(install)?;
-        run_from_outside(install)?;
->>>>>>> 47e506e (xtask: other projects' clients for server-sent events, over three restarts)
         run_models()
     }
 }
@@ -62,23 +55,14 @@ fn told(what: &str, tested: Result<()>) -> Result<()> {
     }
 }
 
-<<<<<<< HEAD
+/// Other projects' clients for server-sent events.
+fn run_sse(install: Install) -> Result<()> {
+    sse::check(&Binary::of_the_tests()?, install)
+}
+
 /// The OpenAPI document, and a server by it.
 fn run_openapi(install: Install) -> Result<()> {
     openapi::check(&Binary::of_the_tests()?, openapi::FEW, install)
-=======
-/// What checks the server that the other tests have built from outside, with programs that have to be fetched.
-fn run_from_outside(install: Install) -> Result<()> {
-    let server = Binary::of_the_tests()?;
-    let checks = [openapi::check(&server, openapi::FEW, install), sse::check(&server, install)];
-    for check in checks {
-        match check {
-            Err(error) if error.is::<Skip>() => eprintln!("skipped: {error}"),
-            checked => checked?,
-        }
-    }
-    Ok(())
->>>>>>> 47e506e (xtask: other projects' clients for server-sent events, over three restarts)
 }
 
 /// The model checks need every primitive of the core swapped for loom's, so they have a build of their own.
