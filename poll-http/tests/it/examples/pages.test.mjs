@@ -210,6 +210,7 @@ test('llm_stream: reloads, a second tab, a tab that was away and a killed server
     for (const one of [tab, undisturbed]) {
       await one.live();
       await submit(one, 'prompt', 'Is it whole?');
+      await one.shows('Is it whole?');
       await submit(one, 'prompt', 'And the second one?');
     }
     const texts = (one) => one.run(() => [...document.querySelectorAll('.answer')].map((answer) => answer.textContent)).catch(() => []);
