@@ -22,7 +22,7 @@ const START: Duration = Duration::from_secs(30);
 /// Log lines kept for a failure's message.
 const TAIL: usize = 20;
 /// What a server says in front of its address.
-const LISTENING: &str = "listening on http://";
+const LISTENING: [&str; 2] = ["listening on http://", "listening on https://"];
 
 /// The server's program, and what it finds in its environment beside our own.
 #[derive(Clone, Debug)]
@@ -226,7 +226,7 @@ fn follow(errors: ChildStderr, say_address: &Sender<SocketAddr>, _hold: &Sender<
 }
 
 fn address_in(line: &str) -> Option<SocketAddr> {
-    let (_, rest) = line.split_once(LISTENING)?;
+    let (_, rest) = LISTENING.iter().find_map(|words| line.split_once(words))?;
     let end = rest.find(|c: char| c.is_whitespace() || matches!(c, '"' | '/' | '\x1b')).unwrap_or(rest.len());
     rest[..end].parse().ok()
 }
@@ -243,6 +243,7 @@ mod tests {
             address_in("2026-11-20T10:00:00Z  INFO listening on http://127.0.0.1:8080 workers=2"),
             address
         );
+        assert_eq!(address_in("listening on https://127.0.0.1:8080"), address);
         assert_eq!(address_in(r#"{"message":"listening on http://127.0.0.1:8080"}"#), address);
         assert_eq!(address_in("listening on nothing"), None);
     }

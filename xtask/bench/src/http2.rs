@@ -1,4 +1,5 @@
-//! The HTTP/2 load: many long polls on few connections, by prior knowledge (RFC 9113, section 3.3), on the h2 crate.
+//! The HTTP/2 load: many long polls on few connections, by prior knowledge (RFC 9113, section 3.3) or over TLS, on the h2
+//! crate.
 //!
 //! A poll is a task on a runtime of the load's own, in the calling thread; the runtime advances while one of the methods
 //! here is called. Knows only our server, because none of the others under test speaks HTTP/2.
@@ -6,6 +7,7 @@
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -13,15 +15,19 @@ use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{RecvStream, client};
 use http::{Request, StatusCode};
+use rustls::ClientConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::runtime::LocalRuntime;
 use tokio::task::{spawn_local, yield_now};
 use tokio::time::sleep;
+use tokio_rustls::TlsConnector;
 
+use crate::certificate::NAME;
 use crate::counts::{Counts, Due};
 use crate::endpoints::Next;
 use crate::marker;
-use crate::target::{Shape, Waits};
+use crate::target::{Shape, Target, Waits};
 
 /// The channel that everybody reads.
 const CHANNEL: &str = "bench";
@@ -61,23 +67,23 @@ struct State {
 }
 
 impl Http2Load {
-    pub(crate) fn connect(address: SocketAddr, shape: Shape, waits: Waits) -> Result<Self> {
+    pub(crate) fn connect(target: &Target, shape: Shape) -> Result<Self> {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default())?;
-        let state = Rc::new(State::new(address)?);
+        let state = Rc::new(State::new(target.endpoints.address)?);
         let (connections, control) = runtime.block_on(async {
             let mut connections = Vec::new();
             for _ in 0..shape.connections {
-                connections.push(connect(&state).await?);
+                connections.push(connect(&state, target.trust.as_ref()).await?);
             }
-            if waits == Waits::Awake {
+            if target.waits == Waits::Awake {
                 spawn_local(async {
                     loop {
                         yield_now().await;
                     }
                 });
             }
-            anyhow::Ok((connections, connect(&state).await?))
+            anyhow::Ok((connections, connect(&state, target.trust.as_ref()).await?))
         })?;
         Ok(Self { runtime, shape, connections, control, state })
     }
@@ -215,9 +221,20 @@ impl State {
 }
 
 /// Opens a connection; a task drives it to its end.
-async fn connect(state: &Rc<State>) -> Result<SendRequest<Bytes>> {
+async fn connect(state: &Rc<State>, trust: Option<&Arc<ClientConfig>>) -> Result<SendRequest<Bytes>> {
     let socket = TcpStream::connect(state.address).await.context("cannot connect")?;
     socket.set_nodelay(true)?;
+    let Some(trust) = trust else { return begin(state, socket).await };
+    let mut config = (**trust).clone();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let connector = TlsConnector::from(Arc::new(config));
+    begin(state, connector.connect(NAME.try_into()?, socket).await.context("no TLS")?).await
+}
+
+async fn begin(
+    state: &Rc<State>,
+    socket: impl AsyncRead + AsyncWrite + Unpin + 'static,
+) -> Result<SendRequest<Bytes>> {
     let mut builder = client::Builder::new();
     builder.enable_push(false).initial_max_send_streams(usize::MAX);
     builder.initial_connection_window_size(WINDOW).initial_window_size(WINDOW);

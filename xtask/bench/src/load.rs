@@ -7,12 +7,15 @@
 mod checker;
 mod connection;
 mod response;
+mod stream;
 
 use std::io::ErrorKind;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use mio::{Events, Poll, Token};
+use rustls::ClientConfig;
 
 use self::checker::{Checker, Requests};
 use self::connection::Connection;
@@ -39,6 +42,7 @@ const IDLE_PART: u128 = 50;
 /// The connections and what they received.
 pub(crate) struct Load {
     waits: Waits,
+    trust: Option<Arc<ClientConfig>>,
     poll: Poll,
     events: Events,
     buffer: Vec<u8>,
@@ -55,6 +59,7 @@ impl Load {
         let channels = (0..channels).map(|number| Requests::new(address, format!("c{number}"), read.clone()));
         Ok(Self {
             waits: target.waits,
+            trust: target.trust.clone(),
             poll: Poll::new().context("cannot make an epoll")?,
             events: Events::with_capacity(EVENTS),
             buffer: vec![0; BUFFER],
@@ -77,8 +82,9 @@ impl Load {
     /// readers are.
     pub(crate) fn open(&mut self, role: Role, channel: usize, due: Due) -> Result<usize> {
         let number = self.connections.len();
-        let mut connection = Connection::open(self.endpoints.address, role, channel, due)
-            .with_context(|| format!("after {number} connections"))?;
+        let mut connection =
+            Connection::open(self.endpoints.address, self.trust.as_ref(), role, channel, due)
+                .with_context(|| format!("after {number} connections"))?;
         connection.register(self.poll.registry(), Token(number))?;
         let requests = self.checker.channel(channel);
         match role {

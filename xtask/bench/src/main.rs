@@ -9,6 +9,7 @@
     reason = "a command line tool speaks on its own streams"
 )]
 
+mod certificate;
 mod cluster;
 mod comparison;
 mod cores;

@@ -84,7 +84,7 @@ impl Million {
         let (processes, waiters) = (&*target.processes, u64::from(self.waiters));
         let told = |name: &str, value: f64| (name.to_owned(), value, None);
         let empty = resident(processes)?;
-        let load = Http2Load::connect(target.endpoints.address, shape, target.waits)?;
+        let load = Http2Load::connect(target, shape)?;
         let progress = ProgressBar::new(waiters);
         let opening = Stopwatch::start(processes)?;
         load.ask(|waiting| progress.set_position(waiting))?;

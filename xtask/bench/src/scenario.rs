@@ -10,7 +10,7 @@ use crate::load::Repeat;
 use crate::meter::LOOK;
 use crate::numbers::whole;
 use crate::results::Round;
-use crate::target::{Needs, Room, Shape, Size, Store, Target};
+use crate::target::{Needs, Room, Security, Shape, Size, Store, Target};
 use crate::workload::http2::{self, SETTLE};
 use crate::workload::{self, PUBLISHERS};
 
@@ -90,9 +90,16 @@ pub(crate) fn compared(size: Size) -> Vec<Scenario> {
         fan_out("fanout-disk", 10_000, 12).with(Needs { store: Store::Disk, ..Needs::PLAIN }, ", from disk"),
         fan_out("fanout-redis", 10_000, 12)
             .with(Needs { store: Store::Redis, ..Needs::PLAIN }, ", from Redis"),
-        idle(size.of(15_000, 200)),
-        http2_fan_out(size.of((10_000, 20), (100, 2)), size.of(12, 5)),
+        idle("idle", size.of(15_000, 200)),
+        http2_fan_out("http2-fanout", size.of((10_000, 20), (100, 2)), size.of(12, 5)),
         http2_idle(size.of((100_000, 100), (200, 2)), size.of(SETTLE, LOOK)),
+        over_tls(fan_out("tls-fanout-1000", 1_000, 100)),
+        over_tls(streams("tls-stream-1000", Mode::Stream, 1_000, 200, None)),
+        over_tls(streams("tls-stream-paced", Mode::Stream, 1_000, 100, every)),
+        over_tls(short("tls-short-304", Mode::Conditional, "nothing new", Repeat::News, size)),
+        over_tls(publish("tls-publish-memory", 50_000)),
+        over_tls(idle("tls-idle", size.of(5_000, 100))),
+        over_tls(http2_fan_out("tls-http2-fanout", size.of((10_000, 20), (100, 2)), size.of(12, 5))),
     ]
 }
 
@@ -140,6 +147,12 @@ pub(crate) fn growing(size: Size) -> Vec<Scenario> {
     all
 }
 
+/// The same on connections that are encrypted; handshakes are not counted.
+fn over_tls(scenario: Scenario) -> Scenario {
+    let needs = Needs { security: Security::Tls, ..scenario.needs };
+    scenario.with(needs, ", over TLS")
+}
+
 fn fan_out(id: impl Into<String>, waiters: u32, messages: u32) -> Scenario {
     let words = format!("long poll, fan-out to {}", whole(waiters));
     Scenario::new(id, words, "delivery", Mode::LongPoll, move |target, read| {
@@ -171,18 +184,18 @@ fn short(id: &str, mode: Mode, what: &str, repeat: Repeat, size: Size) -> Scenar
     })
 }
 
-fn idle(waiters: u32) -> Scenario {
+fn idle(id: &str, waiters: u32) -> Scenario {
     let words = format!("long poll, {} idle", whole(waiters));
-    Scenario::new("idle", words, "waiter", Mode::LongPoll, move |target, read| {
+    Scenario::new(id, words, "waiter", Mode::LongPoll, move |target, read| {
         workload::idle(target, read, waiters)
     })
 }
 
-fn http2_fan_out((waiters, connections): (u32, u32), messages: u32) -> Scenario {
+fn http2_fan_out(id: &str, (waiters, connections): (u32, u32), messages: u32) -> Scenario {
     let shape = Shape { waiters, connections };
     let words = format!("HTTP/2 long poll, fan-out to {} on {connections} connections", whole(waiters));
     let run = move |target: &_, _: &_| http2::fan_out(target, shape, messages);
-    let scenario = Scenario::new("http2-fanout", words, "delivery", Mode::Http2, run);
+    let scenario = Scenario::new(id, words, "delivery", Mode::Http2, run);
     scenario.with(Needs { room: Room::Streams(shape), ..Needs::PLAIN }, "")
 }
 

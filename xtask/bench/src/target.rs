@@ -2,8 +2,10 @@
 
 use std::any::Any;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use anyhow::Result;
+use rustls::ClientConfig;
 
 use crate::cores::Share;
 use crate::endpoints::{Endpoints, Mode};
@@ -14,6 +16,8 @@ pub(crate) struct Target {
     /// The processes whose CPU time and memory are the server's.
     pub(crate) processes: Vec<u32>,
     pub(crate) waits: Waits,
+    /// What clients trust, where the server speaks TLS.
+    pub(crate) trust: Option<Arc<ClientConfig>>,
 }
 
 /// How the load waits for responses.
@@ -33,17 +37,33 @@ pub(crate) struct Needs {
     pub(crate) workers: u8,
     pub(crate) share: Share,
     pub(crate) room: Room,
+    pub(crate) security: Security,
 }
 
 impl Needs {
     /// Messages in memory, one worker, a core of its own.
-    pub(crate) const PLAIN: Self =
-        Self { store: Store::Memory, workers: 1, share: Share::Apart, room: Room::Connections };
+    pub(crate) const PLAIN: Self = Self {
+        store: Store::Memory,
+        workers: 1,
+        share: Share::Apart,
+        room: Room::Connections,
+        security: Security::Plain,
+    };
+
+    /// The same over TLS.
+    pub(crate) const TLS: Self = Self { security: Security::Tls, ..Self::PLAIN };
 
     /// How the load waits beside such a server.
     pub(crate) fn waits(self) -> Waits {
         if self.share == Share::Apart { Waits::Awake } else { Waits::Asleep }
     }
+}
+
+/// Whether connections are encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Security {
+    Plain,
+    Tls,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

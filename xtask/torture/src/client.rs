@@ -20,6 +20,8 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
+use crate::secured::{Offer, dial};
+
 /// Connects when it is first used, and again after an error or `hang_up`.
 pub(super) struct Client {
     address: SocketAddr,
@@ -52,7 +54,8 @@ impl Client {
     /// Opens the connection if there is none.
     pub(super) async fn connect(&mut self) -> Result<()> {
         if self.open.is_none() {
-            let (sender, connection) = http1::handshake(TokioIo::new(connect(self.address).await?)).await?;
+            let (sender, connection) =
+                http1::handshake(TokioIo::new(dial(self.address, Offer::Http1).await?)).await?;
             self.open = Some((sender, tokio::task::spawn_local(connection)));
         }
         Ok(())
@@ -142,7 +145,8 @@ pub(super) async fn http2(
     address: SocketAddr,
     settings: &h2::client::Builder,
 ) -> Result<(h2::client::SendRequest<Bytes>, JoinHandle<Result<(), h2::Error>>)> {
-    let (sender, connection) = settings.handshake(connect(address).await?).await.context("no HTTP/2")?;
+    let (sender, connection) =
+        settings.handshake(dial(address, Offer::Http2).await?).await.context("no HTTP/2")?;
     Ok((sender, tokio::task::spawn_local(connection)))
 }
 

@@ -47,7 +47,7 @@ impl Dialects {
     }
 
     pub(super) fn run(&self) -> Result<()> {
-        let (binary, seed) = (self.fixture.binary()?, self.fixture.seed());
+        let ((binary, _certificate), seed) = (self.fixture.secured_binary()?, self.fixture.seed());
         let server = Server::start(&binary, &FLAGS[..3], Keyboard::Shared)?;
         let chats: Vec<Server> = (0..self.crowds)
             .map(|_| Server::start(&binary, &FLAGS, Keyboard::Shared))

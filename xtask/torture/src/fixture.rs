@@ -5,12 +5,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Args;
 use clap::ValueEnum;
 use tokio::task::LocalSet;
 
 use xtask::server::Binary;
+
+use crate::secured::{self, Certificate};
 
 /// How long a server may take to drain when nobody asks it for anything.
 pub(super) const DRAIN: Duration = Duration::from_secs(30);
@@ -28,11 +30,35 @@ pub(super) struct Fixture {
     /// Use this server instead of building one
     #[arg(long, value_name = "PATH")]
     server: Option<PathBuf>,
+    /// Have servers and clients speak TLS
+    #[arg(long)]
+    tls: bool,
 }
 
 impl Fixture {
+    /// For a course that writes to sockets itself.
     pub(super) fn binary(&self) -> Result<Binary> {
+        ensure!(!self.tls, "this course has no clients that speak TLS");
         Binary::given_or_built(self.server.as_deref())
+    }
+
+    /// With TLS where that is asked for, for as long as the certificate is held.
+    pub(super) fn secured_binary(&self) -> Result<(Binary, Option<Certificate>)> {
+        let binary = Binary::given_or_built(self.server.as_deref())?;
+        if !self.tls {
+            return Ok((binary, None));
+        }
+        let (binary, certificate) = secured::secure(binary)?;
+        Ok((binary, Some(certificate)))
+    }
+
+    pub(super) fn with_tls(self) -> Self {
+        Self { tls: true, ..self }
+    }
+
+    /// What to say of it in a first line.
+    pub(super) fn security(&self) -> &'static str {
+        if self.tls { " over TLS" } else { "" }
     }
 
     pub(super) fn seed(&self) -> u64 {

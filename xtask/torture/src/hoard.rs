@@ -6,7 +6,7 @@
 //! its sockets and the store's cache take.
 
 mod attack;
-mod honest;
+pub(super) mod honest;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -149,7 +149,7 @@ async fn hoard(attacks: &'static [Attack], address: SocketAddr, until: Instant) 
 }
 
 /// The most memory that a process has had at once, in bytes.
-fn peak_resident(process: u32) -> Result<u64> {
+pub(super) fn peak_resident(process: u32) -> Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
     Ok(peak.context("the system says no peak")?.parse::<u64>()? << 10)

@@ -56,12 +56,17 @@ impl Kills {
         let folder = tempfile::tempdir().context("no folder for the store")?;
         let seed = self.fixture.seed();
         let address = Ports::new().next()?;
-        println!("torture kills: {} kills on {address}, --seed {seed}", self.rounds);
+        println!(
+            "torture kills: {} kills on {address}{}, --seed {seed}",
+            self.rounds,
+            self.fixture.security()
+        );
         let mut flags: Vec<String> = FLAGS.iter().map(ToString::to_string).collect();
         flags.push(format!("--listen={address}"));
         flags.push(format!("--store=disk:{}", folder.path().join("store").display()));
         let life = if self.short { SHORT_LIFE } else { LIFE };
-        let mut supervisor = Supervisor::new(self.fixture.binary()?, flags, seed, life);
+        let (binary, _certificate) = self.fixture.secured_binary()?;
+        let mut supervisor = Supervisor::new(binary, flags, seed, life);
         block_on(async {
             let mut population = Population::new(address, seed);
             for (number, channel) in (0_u32..).zip(CHANNELS) {

@@ -25,11 +25,16 @@ pub(super) async fn publish(
     Ok(())
 }
 
-/// A question on a connection whose receive buffer is as small as the system makes it.
-pub(super) async fn narrow(address: SocketAddr, target: &str) -> Result<TcpStream> {
+/// A connection whose receive buffer is as small as the system makes it.
+pub(super) async fn narrow_socket(address: SocketAddr) -> Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     socket.set_recv_buffer_size(4_096)?;
-    let mut stream = socket.connect(address).await.context("cannot connect")?;
+    socket.connect(address).await.context("cannot connect")
+}
+
+/// A question on a connection whose receive buffer is as small as the system makes it.
+pub(super) async fn narrow(address: SocketAddr, target: &str) -> Result<TcpStream> {
+    let mut stream = narrow_socket(address).await?;
     stream.write_all(format!("GET {target} HTTP/1.1\r\nHost: {address}\r\n\r\n").as_bytes()).await?;
     Ok(stream)
 }

@@ -66,7 +66,8 @@ impl Lists {
 
     pub(super) fn run(&self) -> Result<()> {
         let flags = [&[WHOLE_LOG, PATIENT][..], &ONE_ADDRESS].concat();
-        let server = Server::start(&self.fixture.binary()?, &flags, Keyboard::Shared)?;
+        let (binary, _certificate) = self.fixture.secured_binary()?;
+        let server = Server::start(&binary, &flags, Keyboard::Shared)?;
         let (address, seed, stop) = (server.address(), self.fixture.seed(), self.stop());
         println!("torture lists: {} lanes of lists of {:?}, --seed {seed}", self.lanes, self.channels);
         let (readers, publishers) = block_on(async {

@@ -1,11 +1,11 @@
 //! `cargo xtask torture`: real servers, publishes at the worst moments, and checkers that prove that a client that
 //! follows its rules sees every message once and in order.
 //!
-//! Eight courses, each a file above the words they share. By itself: publishes aimed at the edge of every wait of every
+//! Nine courses, each a file above the words they share. By itself: publishes aimed at the edge of every wait of every
 //! native pattern. `dialects`: the same under the rules of the other dialects' clients. `kills`: a durable server that is
 //! killed at random moments. `damage`: files in which a byte was changed. `churn`: crowds that come and leave badly beside
 //! honest clients. `drain`: SIGTERM under load. `hoard`: peers that make the server keep all they can.
-//! `cluster`: several servers over one Redis, and all that breaks between them. In a race the
+//! `tls`: handshakes, sessions and records of every bad kind. `cluster`: several servers over one Redis, and all that breaks between them. In a race the
 //! reader says when its wait will end, and the publisher shoots −2…+3 ms around that moment. `checker.rs` and
 //! [`xtask::history`] judge, and know no HTTP.
 
@@ -39,7 +39,9 @@ mod publisher;
 mod race;
 mod reader;
 mod route;
+mod secured;
 mod tally;
+mod tls;
 
 use std::process::ExitCode;
 
@@ -56,6 +58,7 @@ use self::hoard::Hoard;
 use self::kills::Kills;
 use self::lists::Lists;
 use self::race::Race;
+use self::tls::Tls;
 
 /// Publish at the edge of every wait of a real server and prove that nothing is lost or doubled.
 #[derive(Parser)]
@@ -87,6 +90,8 @@ enum Course {
     Drain(Drain),
     /// Let peers make the server keep all they can, and prove that memory stays bounded
     Hoard(Hoard),
+    /// Abuse TLS in every way beside honest clients, and race and kill over it
+    Tls(Tls),
     /// Break what is between several servers and the Redis that they share, and Redis itself
     Cluster(Cluster),
 }
@@ -101,6 +106,7 @@ impl Torture {
             Some(Course::Churn(churn)) => churn.run(),
             Some(Course::Drain(drain)) => drain.run(),
             Some(Course::Hoard(hoard)) => hoard.run(),
+            Some(Course::Tls(tls)) => tls.run(),
             Some(Course::Cluster(cluster)) => cluster.run(),
             None if self.race.short => self.run_short(),
             None => self.race.run(),
@@ -119,6 +125,9 @@ impl Torture {
         steps.step("churn", || Churn::short(fixture.clone()).run())?;
         steps.step("drain", || Drain::short(fixture.clone()).run())?;
         steps.step("hoard", || Hoard::short(fixture.clone()).run())?;
+        steps.step("tls", || Tls::short(fixture.clone()).run())?;
+        steps.step("race over TLS", || self.race.over_tls().run())?;
+        steps.step("kills over TLS", || Kills::short(fixture.clone().with_tls()).run())?;
         steps.step("cluster", || Cluster::short(fixture.clone()).run())
     }
 }

@@ -16,7 +16,7 @@ use xtask::server::{Keyboard, Server};
 const SHORT: Duration = Duration::from_secs(12);
 
 /// The race's arguments.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub(super) struct Race {
     /// A run of a few seconds of each course, as `ci` makes it
     #[arg(long, conflicts_with_all = ["rounds", "minutes"])]
@@ -38,11 +38,17 @@ pub(super) struct Race {
 }
 
 impl Race {
+    /// The same over TLS.
+    pub(super) fn over_tls(&self) -> Self {
+        Self { fixture: self.fixture.clone().with_tls(), ..self.clone() }
+    }
+
     pub(super) fn run(&self) -> Result<()> {
         ensure!(self.pattern != Some(Pattern::Chat), "chat has one channel: `torture dialects` races it");
-        let server = Server::start(&self.fixture.binary()?, &[WHOLE_LOG], Keyboard::Shared)?;
+        let (binary, _certificate) = self.fixture.secured_binary()?;
+        let server = Server::start(&binary, &[WHOLE_LOG], Keyboard::Shared)?;
         let (address, seed, stop) = (server.address(), self.fixture.seed(), self.stop());
-        println!("torture: {} lanes a pattern, --seed {seed}", self.lanes);
+        println!("torture: {} lanes a pattern{}, --seed {seed}", self.lanes, self.fixture.security());
         block_on(async {
             let mut population = Population::new(address, seed);
             for pattern in self.pattern.map_or_else(|| Pattern::NATIVE.to_vec(), |pattern| vec![pattern]) {

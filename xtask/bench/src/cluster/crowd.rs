@@ -32,7 +32,7 @@ impl Crowd {
         machine::raise_file_limit()?;
         let endpoints = endpoints_of_ours(self.address);
         let read = endpoints.read(Mode::LongPoll).context("a long poll")?.clone();
-        let target = Target { endpoints, processes: vec![self.process], waits: Waits::Asleep };
+        let target = Target { endpoints, processes: vec![self.process], waits: Waits::Asleep, trust: None };
         let mut load = Load::new(&target, &read, 1)?;
         load.open_many(self.waiters, Role::Waiter, Due::from(1))?;
         load.settle(LOOK)?;

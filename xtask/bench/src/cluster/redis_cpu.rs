@@ -79,7 +79,7 @@ fn publish(address: SocketAddr, redis: u32, servers: &[Server], publishes: u32) 
     let read = endpoints.read(Mode::LongPoll).context("a long poll")?.clone();
     let processes = servers.iter().map(Server::id).collect();
     // What is counted is Redis'; the server is looked at to see when it is idle.
-    let target = Target { endpoints, processes, waits: Waits::Awake };
+    let target = Target { endpoints, processes, waits: Waits::Awake, trust: None };
     let before = cpu(&[redis])?;
     let round = workload::publish(&target, &read, publishes, 0, 0)?;
     let used = cpu(&[redis])?.saturating_sub(before);
@@ -95,7 +95,7 @@ fn by_replay(binary: &Binary, cores: &Cores, publishes: u64, in_flight: InFlight
     let server = start(binary, "127.0.0.1:0", tap.address)?;
     let endpoints = endpoints_of_ours(server.address());
     let read = endpoints.read(Mode::LongPoll).context("a long poll")?.clone();
-    let target = Target { endpoints, processes: vec![server.id()], waits: Waits::Awake };
+    let target = Target { endpoints, processes: vec![server.id()], waits: Waits::Awake, trust: None };
     workload::publish(&target, &read, 1, 0, 0)?;
     let command = tap.publish()?;
     drop(server);

@@ -2,14 +2,17 @@
 //!
 //! Small, because there are thousands. Reads and writes bytes without interpreting them.
 
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use mio::{Interest, Registry, Token};
+use rustls::ClientConfig;
 use socket2::SockRef;
 
+use super::stream::Stream;
 use crate::counts::Due;
 
 /// How long a server may take to accept.
@@ -17,7 +20,7 @@ const CONNECT: Duration = Duration::from_secs(20);
 
 /// A connection and its user.
 pub(super) struct Connection {
-    stream: mio::net::TcpStream,
+    stream: Stream,
     pub(super) role: Role,
     /// The channel's number.
     pub(super) channel: usize,
@@ -56,18 +59,29 @@ pub(crate) enum Repeat {
 }
 
 impl Connection {
-    pub(super) fn open(address: SocketAddr, role: Role, channel: usize, due: Due) -> Result<Self> {
+    pub(super) fn open(
+        address: SocketAddr,
+        trust: Option<&Arc<ClientConfig>>,
+        role: Role,
+        channel: usize,
+        due: Due,
+    ) -> Result<Self> {
         let stream = TcpStream::connect_timeout(&address, CONNECT)
             .with_context(|| format!("cannot connect to {address}"))?;
         stream.set_nodelay(true)?;
         // Reset on close: thousands of sockets in TIME_WAIT would use up the ports of the next round.
         SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
-        stream.set_nonblocking(true)?;
-        Ok(Self { stream: mio::net::TcpStream::from_std(stream), role, channel, due, partial: Vec::new() })
+        let stream = match trust {
+            None => Stream::plain(stream)?,
+            Some(trust) => Stream::secured(stream, trust)?,
+        };
+        Ok(Self { stream, role, channel, due, partial: Vec::new() })
     }
 
     pub(super) fn register(&mut self, registry: &Registry, token: Token) -> Result<()> {
-        registry.register(&mut self.stream, token, Interest::READABLE).context("cannot watch a connection")
+        registry
+            .register(self.stream.socket(), token, Interest::READABLE)
+            .context("cannot watch a connection")
     }
 
     pub(super) fn write(&mut self, request: &[u8]) -> Result<()> {

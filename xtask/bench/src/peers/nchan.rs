@@ -12,8 +12,9 @@ use tempfile::TempDir;
 use xtask::tools::{self, Install, Tool};
 
 use super::folder::folder;
+use crate::certificate::Certificate;
 use crate::endpoints::{Endpoints, Mode, Next, ReadTemplate};
-use crate::target::{Needs, Target};
+use crate::target::{Needs, Security, Target};
 use crate::target::{Peer, Running};
 
 const MODULE: &str = "/usr/lib/nginx/modules/ngx_nchan_module.so";
@@ -44,20 +45,37 @@ pub(super) fn prepare() -> Result<Option<Peer>> {
     // It prints `nginx version: nginx/1.22.1`.
     let version = String::from_utf8_lossy(&output.stderr).trim().rsplit(' ').next().map(str::to_owned);
     let settings = format!("{}; {SETTINGS}", version.as_deref().unwrap_or("nginx"));
-    let settings = move |_, needs| (needs == Needs::PLAIN).then(|| settings.clone());
-    let start = Box::new(move |_| start(&program));
+    let settings = move |_, needs| match needs {
+        Needs::PLAIN => Some(settings.clone()),
+        Needs::TLS => Some(format!("{settings}; ssl with nginx's defaults")),
+        _ => None,
+    };
+    let start = Box::new(move |needs: Needs| start(&program, needs.security));
     Ok(Some(Peer { name: "nchan", endpoints, settings: Box::new(settings), start }))
 }
 
-fn start(program: &Path) -> Result<Running> {
+fn start(program: &Path, security: Security) -> Result<Running> {
     let (folder, endpoints) = (folder()?, endpoints(free_address()?));
-    fs::write(folder.path().join("nginx.conf"), configuration(endpoints.address))?;
+    let (mut listen, mut trust) = (format!("listen {} backlog=4096;", endpoints.address), None);
+    if security == Security::Tls {
+        let Certificate { certificate, key, trust: clients } = Certificate::make(folder.path())?;
+        let (certificate, key) = (certificate.display(), key.display());
+        listen = format!(
+            "listen {} ssl backlog=4096; ssl_protocols TLSv1.2 TLSv1.3; ssl_certificate {certificate}; \
+             ssl_certificate_key {key};",
+            endpoints.address
+        );
+        trust = Some(clients);
+    }
+    fs::write(folder.path().join("nginx.conf"), configuration(&listen))?;
     let mut command = Command::new(program);
     command.arg("-p").arg(folder.path()).args(["-c", "nginx.conf", "-e", "stderr"]);
-    launch(command, folder, endpoints)
+    let (process, processes) = launch(command, folder, endpoints.address)?;
+    let target = Target { endpoints, processes, waits: Needs::PLAIN.waits(), trust };
+    Ok(Running::new(target, process))
 }
 
-fn configuration(address: SocketAddr) -> String {
+fn configuration(listen: &str) -> String {
     let files = getrlimit(Resource::Nofile).current.unwrap_or(1 << 20).min(1 << 20);
     // Some files are not connections: the listener, the log, the pipes between master and worker.
     let connections = files.saturating_sub(64);
@@ -86,7 +104,7 @@ fn configuration(address: SocketAddr) -> String {
          \x20 fastcgi_temp_path fastcgi;\n\
          \x20 uwsgi_temp_path uwsgi;\n\
          \x20 scgi_temp_path scgi;\n\
-         \x20 server {{\n    listen {address} backlog=4096;\n{locations}  }}\n\
+         \x20 server {{\n    {listen}\n{locations}  }}\n\
          }}\n"
     )
 }
@@ -119,7 +137,7 @@ struct Process {
 }
 
 /// Starts a server and waits until it accepts and its workers are there. Its log is a file in its folder.
-fn launch(mut command: Command, folder: TempDir, endpoints: Endpoints) -> Result<Running> {
+fn launch(mut command: Command, folder: TempDir, address: SocketAddr) -> Result<(Process, Vec<u32>)> {
     let log = File::create(folder.path().join(LOG))?;
     let name = command.get_program().to_string_lossy().into_owned();
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
@@ -127,15 +145,15 @@ fn launch(mut command: Command, folder: TempDir, endpoints: Endpoints) -> Result
     let mut process = Process { child, folder };
     let begun = Instant::now();
     // It accepts before its workers are there.
-    while TcpStream::connect(endpoints.address).is_err() || process.all().len() == 1 {
+    while TcpStream::connect(address).is_err() || process.all().len() == 1 {
         if process.child.try_wait()?.is_some() || begun.elapsed() > START {
             let log = fs::read_to_string(process.folder.path().join(LOG)).unwrap_or_default();
-            bail!("{name} does not accept at {}; its log:\n{}", endpoints.address, log.trim_end());
+            bail!("{name} does not accept at {address}; its log:\n{}", log.trim_end());
         }
         std::thread::park_timeout(LOOK);
     }
-    let target = Target { endpoints, processes: process.all(), waits: Needs::PLAIN.waits() };
-    Ok(Running::new(target, process))
+    let processes = process.all();
+    Ok((process, processes))
 }
 
 impl Process {

@@ -8,9 +8,10 @@ use xtask::server::{Binary, Keyboard, Server};
 
 use super::folder::folder;
 use super::redis::Redis;
+use crate::certificate::Certificate;
 use crate::cores::Share;
 use crate::endpoints::{Endpoints, Mode, Next, ReadTemplate};
-use crate::target::{Needs, Room, Store, Target};
+use crate::target::{Needs, Room, Security, Store, Target};
 use crate::target::{Peer, Running};
 
 /// Everybody comes from one address to one channel.
@@ -35,10 +36,19 @@ fn start(binary: &Binary, needs: Needs) -> Result<Running> {
             flags.push(format!("--store=redis://{}", redis.address));
         }
     }
+    let mut trust = None;
+    if needs.security == Security::Tls {
+        let Certificate { certificate, key, trust: clients } = Certificate::make(folder.path())?;
+        flags.extend([
+            format!("--tls-cert={}", certificate.display()),
+            format!("--tls-key={}", key.display()),
+        ]);
+        trust = Some(clients);
+    }
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
     let server = Server::start(binary, &flags, Keyboard::Shared)?;
     let (endpoints, processes) = (endpoints(server.address()), vec![server.id()]);
-    Ok(Running::new(Target { endpoints, processes, waits: needs.waits() }, (server, redis, folder)))
+    Ok(Running::new(Target { endpoints, processes, waits: needs.waits(), trust }, (server, redis, folder)))
 }
 
 fn settings(needs: Needs) -> String {
@@ -49,7 +59,8 @@ fn settings(needs: Needs) -> String {
     };
     let load =
         if needs.share == Share::Both { "; on both cores, one of them shared with the load" } else { "" };
-    format!("--store {store} {}{load}", flags(needs).join(" "))
+    let security = if needs.security == Security::Tls { " --tls-cert … --tls-key …" } else { "" };
+    format!("--store {store} {}{security}{load}", flags(needs).join(" "))
 }
 
 /// What differs from the defaults, apart from the store.

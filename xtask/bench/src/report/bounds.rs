@@ -44,6 +44,14 @@ const BOUNDS: &[Bound] = &[
     bound("stream-paced", P99, Nchan, 1.0),
     bound("idle", Resident, Nothing, 2_000.0),
     bound("http2-idle", Resident, Nothing, 1_500.0),
+    // TLS costs a server little more than the same without it, and no more than it costs others.
+    bound("tls-fanout-1000", Cpu, Scenario("fanout-1000"), 1.4),
+    bound("tls-stream-1000", Cpu, Scenario("stream-1000"), 1.4),
+    bound("tls-stream-paced", Cpu, Scenario("stream-paced"), 1.4),
+    bound("tls-fanout-1000", Cpu, Nchan, 1.0),
+    bound("tls-stream-1000", Cpu, Nchan, 1.0),
+    bound("tls-stream-paced", Cpu, Nchan, 1.0),
+    bound("tls-idle", Resident, Nchan, 1.0),
     // A log that several servers share costs a server little more than its own.
     bound("fanout-redis", Cpu, Scenario("fanout-disk"), 1.1),
     bound("publish-redis", Cpu, Scenario("publish-disk"), 1.3),

@@ -15,7 +15,7 @@ pub(crate) const SETTLE: Duration = Duration::from_secs(2);
 
 /// So many messages one after another, each once all wait again.
 pub(crate) fn fan_out(target: &Target, shape: Shape, publishes: u32) -> Result<Round> {
-    let load = Http2Load::connect(target.endpoints.address, shape, target.waits)?;
+    let load = Http2Load::connect(target, shape)?;
     load.ask(|_| {})?;
     let watch = Stopwatch::start(&target.processes)?;
     for _ in 0..publishes {
@@ -30,7 +30,7 @@ pub(crate) fn fan_out(target: &Target, shape: Shape, publishes: u32) -> Result<R
 pub(crate) fn idle(target: &Target, shape: Shape, settle: Duration) -> Result<Round> {
     let before = resident(&target.processes)?;
     let watch = Stopwatch::start(&target.processes)?;
-    let load = Http2Load::connect(target.endpoints.address, shape, target.waits)?;
+    let load = Http2Load::connect(target, shape)?;
     load.ask(|_| {})?;
     load.rest(settle)?;
     let round = watch.stop(u64::from(shape.waiters), None)?;

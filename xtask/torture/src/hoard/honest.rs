@@ -15,7 +15,7 @@ const CLIENTS: usize = 10;
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Asks until the time is over; gives how long every answer took, in microseconds.
-pub(super) async fn run(address: SocketAddr, until: Instant) -> Result<Histogram<u64>> {
+pub(crate) async fn run(address: SocketAddr, until: Instant) -> Result<Histogram<u64>> {
     let mut clients = JoinSet::new();
     for number in 0..CLIENTS {
         clients.spawn_local(ask(address, number, until));
