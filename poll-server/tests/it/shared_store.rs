@@ -119,6 +119,17 @@ mod with_redis {
     }
 
     #[test]
+    fn tls_to_a_redis_without_it_is_told_as_what_it_is() {
+        let redis = Redis::start(&[]);
+        let url = redis.url().replace("redis://", "rediss://");
+        let ended = command().args(["--listen", "127.0.0.1:0", "--store", &url]).output().unwrap();
+        let lines = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!((ended.status.code(), lines.lines().count()), (Some(1), 1), "{lines}");
+        let hint = "to the TLS handshake within 1 s; a server without TLS is redis:// or valkey://";
+        assert!(lines.contains(&redis.address().to_string()) && lines.trim_end().ends_with(hint), "{lines}");
+    }
+
+    #[test]
     fn a_redis_that_goes_away_is_told_and_comes_back_by_itself() {
         let mut redis = Redis::start(&["--appendfsync", "always"]);
         let server = node(&redis, &[]);

@@ -22,6 +22,9 @@ pub(crate) const CONNECT: Duration = Duration::from_secs(1);
 /// How long an answer may take. A publisher hears by then that its outcome is unknown.
 pub(crate) const ANSWER: Duration = Duration::from_secs(3);
 
+/// What may help where there is no handshake.
+const WITHOUT_TLS: &str = "a server without TLS is redis:// or valkey://";
+
 /// An open connection. A clone is the same one.
 #[derive(Clone)]
 pub(crate) struct Connection(MultiplexedConnection);
@@ -77,7 +80,18 @@ impl Connection {
             });
         }
         let opened = client.get_multiplexed_async_connection_with_config(&config).await;
-        opened.map(Self).map_err(|error| LinkError::of(&error))
+        let over_tls = url.transport == Transport::Tls && matches!(address, Address::Tcp { .. });
+        opened.map(Self).map_err(|error| match LinkError::of(&error) {
+            // What a port without TLS makes of a handshake: it waits for more, or answers something else.
+            LinkError::TimedOut if over_tls => {
+                let seconds = CONNECT.as_secs();
+                LinkError::Lost(format!("no answer to the TLS handshake within {seconds} s; {WITHOUT_TLS}"))
+            }
+            LinkError::Lost(why) if over_tls && why.contains("InvalidContentType") => {
+                LinkError::Lost(format!("its answer to the TLS handshake is no TLS; {WITHOUT_TLS}"))
+            }
+            error => error,
+        })
     }
 
     /// The answer to one command. An error that Redis answers is an error.

@@ -117,17 +117,20 @@ async fn attached(shared: &Shared) -> Option<crate::journal::Host> {
 /// Checks once that every server of the log can be used.
 async fn connect(shared: &Shared, discovery: &mut Discovery) -> Result<(), LinkError> {
     let deadline = Instant::now() + FIRST;
+    let mut before = LinkError::TimedOut;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let error = match timeout(left, check_servers(shared, discovery)).await {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(error @ LinkError::Unfit(_))) => return Err(error),
             Ok(Err(error)) => error,
-            Err(_) => LinkError::TimedOut,
+            // An attempt that had no time says less than the one before it.
+            Err(_) => return Err(before),
         };
         if Instant::now() + RETRY >= deadline {
             return Err(error);
         }
+        before = error;
         sleep(RETRY).await;
     }
 }
