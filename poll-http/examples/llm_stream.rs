@@ -2,8 +2,9 @@
 //! the page, open a second one, let the machine sleep, or stop this program in the middle and start it again, and the
 //! text is whole. After a restart the model goes on where the log ends.
 //!
-//! `cargo run -p poll-http --example llm_stream [PORT [FOLDER]]`, then open the address that it prints. The model is a
-//! pretended one; a real one would be asked to continue the text so far.
+//! `cargo run -p poll-http --example llm_stream [PORT [FOLDER]]`, then open the address that it prints. The log is
+//! kept in the folder, by default `poll-llm-stream` among the temporary files. The model is a pretended one; a real one would
+//! be asked to continue the text so far.
 
 #![expect(clippy::print_stdout, reason = "a program for a terminal")]
 
@@ -33,7 +34,7 @@ const SENTENCES: [&str; 8] = [
     "The channel is a log on disk, so the text is there for every page that asks for it, from the first token on.",
     "A page that is reloaded reads the log from its start and then waits for what comes, by the same request.",
     "A second window is one more reader of the same log; in one browser they even share a connection.",
-    "A machine that sleeps wakes up with a cursor in its hand, and reads on from there.",
+    "A machine that was asleep still has its cursor, and reads on from there.",
     "If the server is killed, the log says how many tokens it has, and the model goes on with the next one.",
     "The last token closes the channel, which tells every reader that the answer is complete.",
     "Nothing else is needed: no second store, no table of sessions, no socket that has to stay open.",
