@@ -19,7 +19,9 @@ pub(crate) struct Screenshots {}
 impl Screenshots {
     #[expect(clippy::unused_self, reason = "every command has the same shape")]
     pub(crate) fn run(&self) -> Result<()> {
+        let examples = ["--example", "llm_stream", "--example", "dashboard"];
         run(&mut cargo(["build", "--quiet", "--locked", "--package", "poll-server"]))?;
+        run(cargo(["build", "--quiet", "--locked", "--package", "poll-http"]).args(examples))?;
         run(&mut node("screenshots.js", Install::Never)?)
     }
 }

@@ -39,7 +39,7 @@ export class Latency {
       const bars = Array.from({ length: BINS }, (_, bin) => svg('rect', { x: bin + 0.08, y: 10, width: 0.84, height: 0 }));
       picture.append(...bars);
       const said = element('span', 'value', '–');
-      row.append(element('span', 'label', lane.title), picture, said);
+      row.append(element('span', 'label', lane.isRecorded ? `${lane.title}, recorded` : lane.title), picture, said);
       byId('latency').append(row);
       this.#rows.set(lane, { picture, bars, said });
       this.draw(lane);

@@ -1,17 +1,36 @@
-// Pictures of the live page for the documents: light, dark and on a phone. Called by `cargo xtask screenshots`.
+// Pictures for the documents: the live page in light, in dark and on a phone, and two examples. Called by
+// `cargo xtask screenshots`.
 
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdir, stat, writeFile } from 'node:fs/promises';
+import { createInterface } from 'node:readline';
 import { RealServer, allLive, close, lanesOf, open, startBrowser, until } from './browser.js';
 
 const FOLDER = new URL('../../../docs/img/', import.meta.url);
+const EXAMPLES = new URL('../../../target/debug/examples/', import.meta.url);
 const MOST_BYTES = 150_000;
 // So that the timeline has something on it.
 const MESSAGES = 8;
 
-const PICTURES = [
+const LIVE_PAGE = [
   { name: 'live-page-light', width: 1080, height: 960, 'color-scheme': 'light' },
   { name: 'live-page-dark', width: 1080, height: 960, 'color-scheme': 'dark' },
   { name: 'live-page-phone', width: 390, height: 1000, 'color-scheme': 'light' },
+];
+
+/** Each with what is done on its page, and what is seen then. */
+const EXAMPLE_PAGES = [
+  {
+    name: 'llm_stream', width: 720, height: 540, 'color-scheme': 'light',
+    act: () => document.querySelector('.ideas button').click(),
+    isReady: () => (document.querySelector('.answer')?.textContent.length ?? 0) > 300,
+  },
+  {
+    name: 'dashboard', width: 720, height: 540, 'color-scheme': 'dark',
+    act: () => {},
+    isReady: () => (document.querySelector('.tile path')?.getAttribute('d') ?? '').split('L').length > 12,
+  },
 ];
 
 async function shoot(tab, { name, width, height }) {
@@ -24,18 +43,36 @@ async function shoot(tab, { name, width, height }) {
   if (size > MOST_BYTES) throw new Error(`${name}.png is larger than ${MOST_BYTES} bytes`);
 }
 
-await mkdir(FOLDER, { recursive: true });
-const browser = await startBrowser();
-for (const picture of PICTURES) {
+async function shootLivePage(browser, picture) {
   // A server each, so that all of them begin at the first message.
   const server = await RealServer.start();
   const tab = await open(browser, `${server.address}/`, picture);
-  await until(async () => (await allLive(tab)) && (await lanesOf(tab)).every(({ messages }) => messages >= MESSAGES), 'messages', 60_000);
-  // Short polling is the slow one, so while it has a message to fetch, the others are just being shown.
+  const isFull = async () => (await allLive(tab)) && (await lanesOf(tab)).every(({ messages }) => messages >= MESSAGES);
+  await until(isFull, 'messages', 60_000);
+  // Short polling is the slow one: while it has these still to fetch, the others are just being shown.
   await tab.run(() => document.getElementById('burst').click());
   await until(() => tab.run(() => document.querySelector('[data-lane=short] .track').dataset.waiting !== ''), 'a queue');
   await shoot(tab, picture);
   await close(tab);
   await server.close();
 }
+
+async function shootExample(browser, picture) {
+  const program = spawn(new URL(picture.name, EXAMPLES).pathname, ['0'], { stdio: ['ignore', 'pipe', 'ignore'] });
+  try {
+    const [line] = await once(createInterface({ input: program.stdout }), 'line');
+    const tab = await open(browser, `${line.replace('open ', '').replace(/\/?$/, '/')}`, picture);
+    await tab.run(picture.act);
+    await until(() => tab.run(picture.isReady), `the page of ${picture.name}`, 60_000);
+    await shoot(tab, picture);
+    await close(tab);
+  } finally {
+    program.kill();
+  }
+}
+
+await mkdir(FOLDER, { recursive: true });
+const browser = await startBrowser();
+for (const picture of LIVE_PAGE) await shootLivePage(browser, picture);
+for (const picture of EXAMPLE_PAGES) await shootExample(browser, picture);
 await browser.close();
