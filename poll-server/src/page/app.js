@@ -16,7 +16,7 @@ import { terminal } from './terminal.js';
 import { byId, copyButton, query, say, showMs } from './words.js';
 
 const DRAW_MS = 250;
-const CROWDED_MS = 5000;
+const CROWDED_MS = 3000;
 const CONNECTIONS_OF_A_BROWSER = 6;
 const FIRST_RETRY_MS = 500;
 const LAST_RETRY_MS = 15_000;

@@ -14,26 +14,26 @@ const MOST_BYTES = 150_000;
 const MESSAGES = 8;
 
 const LIVE_PAGE = [
-  { name: 'live-page-light', width: 1080, height: 960, 'color-scheme': 'light' },
-  { name: 'live-page-dark', width: 1080, height: 960, 'color-scheme': 'dark' },
-  { name: 'live-page-phone', width: 390, height: 1000, 'color-scheme': 'light' },
+  { name: 'live-page-light', screen: { width: 1080, height: 960, 'color-scheme': 'light' } },
+  { name: 'live-page-dark', screen: { width: 1080, height: 960, 'color-scheme': 'dark' } },
+  { name: 'live-page-phone', screen: { width: 390, height: 1000, 'color-scheme': 'light' } },
 ];
 
 /** Each with what is done on its page, and what is seen then. */
 const EXAMPLE_PAGES = [
   {
-    name: 'llm_stream', width: 720, height: 540, 'color-scheme': 'light',
+    name: 'llm_stream', screen: { width: 720, height: 540, 'color-scheme': 'light' },
     act: () => document.querySelector('.ideas button').click(),
     isReady: () => (document.querySelector('.answer')?.textContent.length ?? 0) > 300,
   },
   {
-    name: 'dashboard', width: 720, height: 540, 'color-scheme': 'dark',
+    name: 'dashboard', screen: { width: 720, height: 540, 'color-scheme': 'dark' },
     act: () => {},
     isReady: () => (document.querySelector('.tile path')?.getAttribute('d') ?? '').split('L').length > 12,
   },
 ];
 
-async function shoot(tab, { name, width, height }) {
+async function shoot(tab, { name, screen: { width, height } }) {
   const clip = { x: 0, y: 0, width, height, scale: 1 };
   const { data } = await tab.send('Page.captureScreenshot', { format: 'png', clip, captureBeyondViewport: true });
   const file = new URL(`${name}.png`, FOLDER);
@@ -46,7 +46,7 @@ async function shoot(tab, { name, width, height }) {
 async function shootLivePage(browser, picture) {
   // A server each, so that all of them begin at the first message.
   const server = await RealServer.start();
-  const tab = await open(browser, `${server.address}/`, picture);
+  const tab = await open(browser, `${server.address}/`, picture.screen);
   const isFull = async () => (await allLive(tab)) && (await lanesOf(tab)).every(({ messages }) => messages >= MESSAGES);
   await until(isFull, 'messages', 60_000);
   // Short polling is the slow one: while it has these still to fetch, the others are just being shown.
@@ -61,7 +61,7 @@ async function shootExample(browser, picture) {
   const program = spawn(new URL(picture.name, EXAMPLES).pathname, ['0'], { stdio: ['ignore', 'pipe', 'ignore'] });
   try {
     const [line] = await once(createInterface({ input: program.stdout }), 'line');
-    const tab = await open(browser, `${line.replace('open ', '').replace(/\/?$/, '/')}`, picture);
+    const tab = await open(browser, `${line.replace('open ', '').replace(/\/?$/, '/')}`, picture.screen);
     await tab.run(picture.act);
     await until(() => tab.run(picture.isReady), `the page of ${picture.name}`, 60_000);
     await shoot(tab, picture);
