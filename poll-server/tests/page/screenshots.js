@@ -27,7 +27,7 @@ const EXAMPLE_PAGES = [
     isReady: () => (document.querySelector('.answer')?.textContent.length ?? 0) > 300,
   },
   {
-    name: 'dashboard', screen: { width: 720, height: 540, 'color-scheme': 'dark' },
+    name: 'dashboard', screen: { width: 960, height: 400, 'color-scheme': 'dark' },
     act: () => {},
     isReady: () => (document.querySelector('.tile path')?.getAttribute('d') ?? '').split('L').length > 12,
   },
