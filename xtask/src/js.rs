@@ -87,7 +87,6 @@ pub(crate) fn test(extent: Extent, install: Install) -> Result<()> {
     prepare()?;
     run(&mut node(["build.js", "--check"]))?;
     run(&mut node(["node_modules/typescript/bin/tsc", "--project", "test/types"]))?;
-    run(npm(["pack", "--dry-run", "--silent"]).stdout(std::process::Stdio::null()))?;
     let browser = browser(install)?;
     let word = if extent == Extent::Short { "short" } else { "whole" };
     if extent != Extent::Short {

@@ -73,7 +73,6 @@ export class Chromium {
       /** A command of the DevTools protocol; the other browsers have none. */
       send,
       run,
-      send,
       sessionId,
       close: () => this.send('Target.closeTarget', { targetId }),
       reload: async () => {

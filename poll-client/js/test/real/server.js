@@ -27,7 +27,8 @@ export class RealServer {
   }
 
   async up() {
-    const listen = ['--listen', `127.0.0.1:${this.port}`, '--store', `disk:${this.#folder}/data`];
+    const listen = ['--listen', `127.0.0.1:${this.port}`];
+    if (!this.flags.includes('--store')) listen.push('--store', `disk:${this.#folder}/data`);
     this.#child = spawn(BINARY, [...listen, ...this.flags], { stdio: ['ignore', 'ignore', 'pipe'] });
     for await (const line of createInterface({ input: this.#child.stderr })) {
       const [, port] = line.match(/listening on http:\/\/127\.0\.0\.1:(\d+)/) ?? [];

@@ -380,6 +380,36 @@ test('longpoll: a server that answers the same position for ever is noticed and 
   client.stop();
 });
 
+for (const pattern of ['stream', 'longpoll', 'shortpoll']) {
+  test(`${pattern}: a full answer that leads nowhere, given for ever, is noticed and slowed`, async () => {
+    const world = new World();
+    const messages = Array.from({ length: 1000 }, (_, at) => ({ id: at + 1, content: at, timestamp: '2026-01-01T00:00:00.000001Z' }));
+    const cursor = 'e0000000000000010000000000000001';
+    world.server.intercept = ({ path }) => (path === '/api/poll' ? json({ messages, count: 1000, cursor }) : undefined);
+    const { of, contents, client } = world.client({ pattern });
+    await world.clock.advance(60_000);
+    assert.ok(world.server.requests.length < 40, `${world.server.requests.length} requests in a minute`);
+    assert.equal(contents.length, 1000);
+    if (pattern !== 'shortpoll') assert.ok(of('error').some(({ error }) => error.kind === 'stuck'));
+    client.stop();
+  });
+}
+
+test('a hidden page goes on unless it is told to pause', async () => {
+  const world = new World();
+  const document = new EventTarget();
+  document.visibilityState = 'visible';
+  const { contents, of, client } = world.client({ pattern: 'stream' }, { document });
+  await world.clock.advance(100);
+  document.visibilityState = 'hidden';
+  document.dispatchEvent(new Event('visibilitychange'));
+  await world.clock.advance(60_000);
+  world.server.publish('a', 1);
+  await world.clock.advance(100);
+  assert.deepEqual([contents, client.state, of('disconnected').length], [[1], 'open', 0]);
+  client.stop();
+});
+
 test('shortpoll: an unchanged answer is a 304', async () => {
   const world = new World();
   const { client } = world.client({ pattern: 'shortpoll' });
