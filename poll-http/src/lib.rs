@@ -59,7 +59,7 @@ mod transport;
 mod worker;
 
 pub use access::admission::{Limits, Rate};
-pub use access::authority::{Authority, Denied, Grant, KeysFetched, Scope};
+pub use access::authority::{Authority, Denied, Grant, KeyFetch, Scope};
 pub use access::client::rate_limit_address;
 #[cfg(feature = "jwt")]
 pub use access::jwt;

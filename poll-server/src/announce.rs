@@ -54,7 +54,7 @@ pub(crate) fn addresses(config: &Config, addresses: &[SocketAddr], redirecting: 
     for address in redirecting {
         tracing::info!(%address, "listening on http://{address} (redirects to https)");
     }
-    if addresses.iter().all(|address| address.ip().is_loopback()) {
+    if config.trust.jwt.is_on() || addresses.iter().all(|address| address.ip().is_loopback()) {
         return;
     }
     let (may, why) = match (config.trust.publish.is_empty(), config.trust.subscribe.is_empty()) {

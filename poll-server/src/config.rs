@@ -5,8 +5,10 @@
 //! twice.
 //! Not here: acting on any of it; nothing is bound, opened or created.
 
+mod changes;
 pub(crate) mod commands;
 mod fault;
+mod jwt;
 mod resolve;
 mod resolved;
 mod settings;
@@ -15,12 +17,13 @@ mod typed;
 mod value;
 
 pub use self::fault::Fault;
+pub(crate) use self::jwt::secret;
 use self::resolve::Resolver;
 #[cfg(feature = "redis")]
 pub use self::resolved::Redis;
 pub use self::resolved::{
-    Config, CorsOrigin, Dialects, DrainTimes, Durability, Limits, LogFormat, MaxSockets,
-    MaxSocketsPerAddress, Rate, StoreUrl, Switch, Tls, TlsPair, Token, Trust, Wire,
+    Config, CorsOrigin, Dialects, DrainTimes, Durability, Jwt, KeySetUrl, Limits, LogFormat, MaxSockets,
+    MaxSocketsPerAddress, Rate, Reread, StoreUrl, Switch, Tls, TlsPair, Token, Trust, Wire,
 };
 pub use self::typed::Given;
 use self::typed::Purpose;
@@ -47,7 +50,7 @@ impl Config {
             return Ok(Start::Say(text));
         }
         let filter = (given.variable)("RUST_LOG").map(|text| text.to_string_lossy().into_owned());
-        let mut resolver = Resolver::new(&typed, faults);
+        let mut resolver = Resolver::new(&typed, given, faults);
         let config = resolver.resolve(filter.unwrap_or_default());
         let mut faults = resolver.into_faults();
         if let Some(tls) = &config.tls {

@@ -33,6 +33,7 @@ mod tls;
 #[cfg(not(feature = "tls"))]
 #[path = "tls/absent.rs"]
 mod tls;
+mod tokens;
 mod turn_histogram;
 mod worker;
 
@@ -45,11 +46,13 @@ pub use self::in_process::Dialer;
 pub use self::shutdown::{Shutdown, Trigger};
 pub use self::store::StoreError;
 pub use self::store_command::{Moved, Outcome, StoreCommand};
+pub use self::tokens::TokenCommand;
 use crate::accept::Acceptor;
 use crate::config::{Config, Fault};
 use crate::connection_limit::{Bounds, ConnectionLimit};
 use crate::listen::{Listener, Role};
 use crate::metrics::Exposition;
+use crate::tokens::Keeper;
 use crate::turn_histogram::TurnHistogram;
 use crate::worker::{Serving, Workers};
 
@@ -131,6 +134,7 @@ pub async fn run(
     let turns = TurnHistogram::new();
     let exposition = Exposition::new(&metrics, &turns, limit.clone(), &open);
     let service = service::build(&config, &addresses, &open, metrics, exposition, &drain);
+    let tokens = Keeper::start(service.clone(), config.clone()).await;
     let serving = Serving {
         service,
         settings: service::connection_settings(&config),
@@ -149,12 +153,7 @@ pub async fn run(
     }
     announce::start(&config, limit.max(), &open);
     announce::addresses(&config, &addresses, &redirecting);
-    if let Some(keeper) = certificates {
-        keeper.describe().iter().for_each(|line| tracing::info!("certificate {line}"));
-        let watching = tls::watch(keeper, shutdown.reloads());
-        // A thread of its own, because files may be slow.
-        let _ends_with_its_requests = environment.spawn(Thread::new("certificates", watching))?;
-    }
+    follow_files(&environment, certificates, tokens, &shutdown)?;
 
     let mut acceptor = Acceptor::new(listeners, limit.clone(), workers.dispatcher())?;
     let orderly = async {
@@ -178,6 +177,26 @@ pub async fn run(
     open.close().await;
     logs::flood::log_all_counts();
     Ok(ended)
+}
+
+/// Reads again what may change while the server runs, on threads of their own, because files may be slow. They end with the
+/// requests for it.
+fn follow_files(
+    environment: &Environment,
+    certificates: Option<tls::Keeper>,
+    tokens: Keeper,
+    shutdown: &Shutdown,
+) -> std::io::Result<()> {
+    if let Some(keeper) = certificates {
+        keeper.describe().iter().for_each(|line| tracing::info!("certificate {line}"));
+        let watching = tls::watch(keeper, shutdown.reloads());
+        let _exit = environment.spawn(Thread::new("certificates", watching))?;
+    }
+    if tokens.has_work() {
+        let keeping = tokens::keep(tokens, shutdown.reloads());
+        let _exit = environment.spawn(Thread::new("tokens", keeping))?;
+    }
+    Ok(())
 }
 
 /// The addresses that are served, and those that redirect.

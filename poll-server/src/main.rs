@@ -2,15 +2,16 @@
 //!
 //! What: the order of a start, and the exit code of each failure. Not here: everything else (`lib.rs`).
 
+use std::ffi::OsString;
 use std::fmt::Display;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
 use poll_core::environment::Environment;
-use poll_server::config::{Config, Given, Start};
+use poll_server::config::{Config, Fault, Given, Reread, Start};
 use poll_server::listen::{BindError, Listener};
-use poll_server::{Ended, Outcome, Shutdown, StoreCommand, listen, logs, run};
+use poll_server::{Ended, Outcome, Shutdown, StoreCommand, TokenCommand, listen, logs, run};
 
 /// A waiter costs a third less than with the system's allocator, and memory comes back after a crowd.
 #[global_allocator]
@@ -30,14 +31,19 @@ fn main() -> ExitCode {
             return say(&help);
         }
     }
-    let variable = |name: &str| std::env::var_os(name);
-    let file = |path: &Path| std::fs::read_to_string(path);
-    let variables = std::env::vars_os().map(|(name, _)| name).collect();
-    let config = match Config::read(&Given { arguments, variable: &variable, variables, file: &file }) {
+    if TokenCommand::is_named(arguments.first()) {
+        arguments.remove(0);
+        return print_token(arguments);
+    }
+    let mut config = match read(arguments.clone()) {
         Ok(Start::Serve(config)) => *config,
         Ok(Start::Say(text)) => return say(&text),
         Err(faults) => return give_up(BAD_CONFIGURATION, &faults),
     };
+    config.reread = Some(Reread::new(move || match read(arguments.clone())? {
+        Start::Serve(config) => Ok(*config),
+        Start::Say(_) => Err(Vec::new()),
+    }));
     logs::start(&config);
     logs::warn(&config);
     if let Some(command) = command {
@@ -54,6 +60,25 @@ fn main() -> ExitCode {
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(serve(config)),
         Err(error) => give_up(1, &[format!("cannot start: {error}")]),
+    }
+}
+
+/// The configuration, as flags, environment and file have it now.
+fn read(arguments: Vec<OsString>) -> Result<Start, Vec<Fault>> {
+    let variable = |name: &str| std::env::var_os(name);
+    let variables = std::env::vars_os().map(|(name, _)| name).collect();
+    Config::read(&Given { arguments, variable: &variable, variables, file: &text_of })
+}
+
+fn text_of(path: &Path) -> io::Result<String> {
+    std::fs::read_to_string(path)
+}
+
+fn print_token(arguments: Vec<OsString>) -> ExitCode {
+    match TokenCommand::run(arguments, Environment::system().now(), &text_of) {
+        Ok(TokenCommand::Print(token)) => say(&format!("{token}\n")),
+        Ok(TokenCommand::Help(text)) => say(&text),
+        Err(fault) => give_up(BAD_CONFIGURATION, &[fault]),
     }
 }
 

@@ -92,7 +92,7 @@ pub(crate) fn connection_settings(config: &Config) -> ConnectionSettings {
 }
 
 /// poll-http writes "no bound" as zero.
-fn limits(limits: &config::Limits) -> Limits {
+pub(crate) fn limits(limits: &config::Limits) -> Limits {
     let count = |limit: Option<NonZeroU64>| {
         limit.map_or(0, |limit| usize::try_from(limit.get()).unwrap_or(usize::MAX))
     };
@@ -114,7 +114,7 @@ fn max_channels(limits: &config::Limits) -> MaxChannels {
     MaxChannels::At(NonZeroUsize::try_from(most).unwrap_or(NonZeroUsize::MAX))
 }
 
-fn access(trust: &config::Trust) -> Access {
+pub(crate) fn access(trust: &config::Trust) -> Access {
     let revealed = |tokens: &[config::Token]| tokens.iter().map(|token| token.reveal().to_owned()).collect();
     Access { publish: revealed(&trust.publish), subscribe: revealed(&trust.subscribe) }
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::StatusCode;
 use poll_core::{ChannelList, ChannelName, Charge, Kind, Memory, OverBudget};
 
@@ -19,7 +20,7 @@ pub use rate::Rate;
 use crate::access::client::Client;
 use crate::message::refusal::Refusal;
 use per_key_limit::PerKeyLimit;
-use rate::Buckets;
+use rate::{Buckets, Cost};
 
 /// Limits on waiting requests and open streams, and on the rate of requests. Zero means no limit.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -54,7 +55,8 @@ impl Default for Limits {
 /// The state of all limits.
 #[derive(Debug)]
 pub(crate) struct Admission {
-    limits: Limits,
+    /// Replaced as a whole: a request is judged by the ones or the others.
+    limits: ArcSwap<InForce>,
     total: AtomicUsize,
     channels: PerKeyLimit<ChannelName>,
     clients: PerKeyLimit<Arc<str>>,
@@ -62,6 +64,20 @@ pub(crate) struct Admission {
     buckets: Buckets,
     failures: Buckets,
     memory: Memory,
+}
+
+/// Limits, and what follows from them.
+#[derive(Debug)]
+struct InForce {
+    limits: Limits,
+    rate: Cost,
+    failures: Cost,
+}
+
+impl From<Limits> for InForce {
+    fn from(limits: Limits) -> Self {
+        Self { rate: limits.rate.into(), failures: Rate::a_minute(limits.auth_failures).into(), limits }
+    }
 }
 
 /// The channels that a request waits on: one, or a list.
@@ -115,15 +131,20 @@ const PERMIT_RETRY: Duration = Duration::from_secs(1);
 impl Admission {
     pub(crate) fn new(limits: Limits, memory: Memory) -> Self {
         Self {
-            limits,
+            limits: ArcSwap::from_pointee(limits.into()),
             memory,
             total: AtomicUsize::new(0),
-            channels: PerKeyLimit::new(limits.per_channel),
-            clients: PerKeyLimit::new(limits.per_client),
-            addresses: PerKeyLimit::new(limits.per_address),
-            buckets: Buckets::new(limits.rate),
-            failures: Buckets::new(Rate::a_minute(limits.auth_failures)),
+            channels: PerKeyLimit::new(),
+            clients: PerKeyLimit::new(),
+            addresses: PerKeyLimit::new(),
+            buckets: Buckets::new(),
+            failures: Buckets::new(),
         }
+    }
+
+    /// Sets other limits. What is admitted stays, also where that is more than they allow.
+    pub(crate) fn replace(&self, limits: Limits) {
+        self.limits.store(Arc::new(limits.into()));
     }
 
     /// Admits a request that waits, once for its client and in each of its channels. It has to be
@@ -135,25 +156,28 @@ impl Admission {
         let channels = channels.names();
         let names = Names::of(channels, client, &self.memory)?;
         let at_limit = |what| Refusal::new(StatusCode::TOO_MANY_REQUESTS, what).retry_after(PERMIT_RETRY);
-        let limits = &self.limits;
+        let in_force = self.limits.load();
+        let limits = &in_force.limits;
         let more = |count| (limits.total == 0 || count < limits.total).then_some(count + 1);
         self.total
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
             .map_err(|_| at_limit(AT_CAPACITY))?;
         let undo_total = || self.total.fetch_sub(1, Ordering::Relaxed);
         if let Some(name) = &client.name
-            && !self.clients.acquire(name)
+            && !self.clients.acquire(name, limits.per_client)
         {
             undo_total();
             return Err(at_limit(CLIENT_AT_CAPACITY));
         }
         let undo_client = || client.name.iter().for_each(|name| self.clients.release(name));
-        if !self.addresses.acquire(&client.address) {
+        if !self.addresses.acquire(&client.address, limits.per_address) {
             undo_client();
             undo_total();
             return Err(at_limit(CLIENT_AT_CAPACITY));
         }
-        if let Some(full) = channels.iter().position(|channel| !self.channels.acquire(channel)) {
+        if let Some(full) =
+            channels.iter().position(|channel| !self.channels.acquire(channel, limits.per_channel))
+        {
             channels[..full].iter().for_each(|channel| self.channels.release(channel));
             self.addresses.release(&client.address);
             undo_client();
@@ -179,7 +203,7 @@ impl Admission {
     /// # Errors
     /// 429 with the time until the next request is allowed.
     pub(crate) fn charge(&self, address: IpAddr) -> Result<(), Refusal> {
-        self.buckets.charge(address).map_err(|wait| {
+        self.buckets.charge(address, self.limits.load().rate).map_err(|wait| {
             Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too many requests from this address")
                 .retry_after(wait)
         })
@@ -190,7 +214,7 @@ impl Admission {
     /// # Errors
     /// 429 if there were too many, so that guessing is slow.
     pub(crate) fn failed_token(&self, address: IpAddr) -> Result<(), Refusal> {
-        self.failures.charge(address).map_err(|wait| {
+        self.failures.charge(address, self.limits.load().failures).map_err(|wait| {
             Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too many wrong tokens from this address")
                 .retry_after(wait)
         })
@@ -198,7 +222,7 @@ impl Admission {
 
     /// Refunds nine tenths of a request that found nothing new.
     pub(crate) fn refund(&self, address: IpAddr) {
-        self.buckets.refund(address);
+        self.buckets.refund(address, self.limits.load().rate);
     }
 
     /// How many requests wait.
@@ -251,6 +275,25 @@ mod tests {
         assert!(
             admission.channels.is_empty() && admission.clients.is_empty() && admission.addresses.is_empty()
         );
+    }
+
+    #[test]
+    fn limits_change_while_requests_wait_and_the_count_stays_right() {
+        let all = |count| Limits { total: count, per_client: count, per_address: count, ..Limits::default() };
+        let admission = Admission::new(all(0), Memory::new(0));
+        let (channel, one) = (ChannelName::parse("a").unwrap(), client(Some("x"), [1, 1, 1, 1]));
+        let names: Vec<_> = (0..3).map(|_| admission.acquire(&channel, &one).unwrap()).collect();
+        admission.replace(all(3));
+        assert!(admission.acquire(&channel, &one).is_err());
+        admission.replace(all(4));
+        let last = admission.acquire(&channel, &one).unwrap();
+        admission.replace(all(2));
+        names.into_iter().for_each(|names| admission.release(&channel, &one, names));
+        let more = admission.acquire(&channel, &one).unwrap();
+        assert!(admission.acquire(&channel, &one).is_err());
+        [last, more].into_iter().for_each(|names| admission.release(&channel, &one, names));
+        assert_eq!(admission.waiting(), 0);
+        assert!(admission.clients.is_empty() && admission.addresses.is_empty());
     }
 
     #[test]

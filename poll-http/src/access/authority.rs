@@ -5,6 +5,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::StatusCode;
@@ -58,8 +59,15 @@ pub enum Denied {
     UnknownKey,
 }
 
-/// Completes once keys were fetched, or could not be.
-pub type KeysFetched = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// What can be done about a key that is not known.
+pub enum KeyFetch {
+    /// Nothing: a set that was fetched just now does not have it, or there is none to fetch.
+    Nothing,
+    /// Too many requests wait for keys already.
+    Busy,
+    /// To wait until keys were fetched, or could not be.
+    After(Pin<Box<dyn Future<Output = ()> + Send>>),
+}
 
 /// Judges tokens.
 pub trait Authority: Send + Sync + 'static {
@@ -73,9 +81,9 @@ pub trait Authority: Send + Sync + 'static {
     fn judge(&self, token: &str, now: Timestamp) -> Result<Arc<Grant>, Denied>;
 
     /// Fetches keys because of one that is [unknown](Denied::UnknownKey), after which the authority may have been
-    /// replaced; `None` if that would bring nothing new.
-    fn fetch_keys(&self) -> Option<KeysFetched> {
-        None
+    /// replaced.
+    fn fetch_keys(&self) -> KeyFetch {
+        KeyFetch::Nothing
     }
 }
 
@@ -125,6 +133,12 @@ pub(crate) fn insufficient() -> Refusal {
 /// 401: there is no token.
 pub(crate) fn missing() -> Refusal {
     Refusal::new(StatusCode::UNAUTHORIZED, "a token is needed").challenge("Bearer")
+}
+
+/// 503: too many requests wait for keys.
+pub(crate) fn busy() -> Refusal {
+    let detail = "the key of the token is not known, and many requests wait for keys already";
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(Duration::from_secs(1))
 }
 
 /// 401: the token has expired.

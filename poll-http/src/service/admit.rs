@@ -1,9 +1,10 @@
 //! Admits a request: not while the server drains, within the rate of its address, and with a token that grants what it
 //! wants to do at all. For which channels is checked once they are known (`service::program`).
 
+use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::access::authority::{self, Denied, Grant, KeysFetched, Right, Scope};
+use crate::access::authority::{self, Denied, Grant, KeyFetch, Right, Scope};
 use crate::access::client::Client;
 use crate::access::tokens;
 use crate::message::connection_info::ConnectionInfo;
@@ -16,7 +17,7 @@ use crate::worker::Worker;
 pub(super) enum Judged {
     Granted(Arc<Grant>),
     /// It has to be judged again once keys were fetched.
-    After(KeysFetched),
+    After(Pin<Box<dyn Future<Output = ()> + Send>>),
 }
 
 /// Identifies a request's client and counts the request.
@@ -66,10 +67,12 @@ pub(super) fn judge(
         Err(_) if is_open => return anyone(),
         Err(denied) => denied,
     };
-    if denied == Denied::UnknownKey
-        && let Some(fetched) = in_force.authority.fetch_keys()
-    {
-        return Ok(Judged::After(fetched));
+    if denied == Denied::UnknownKey {
+        match in_force.authority.fetch_keys() {
+            KeyFetch::After(fetched) => return Ok(Judged::After(fetched)),
+            KeyFetch::Busy => return Err(authority::busy()),
+            KeyFetch::Nothing => {}
+        }
     }
     if denied != Denied::Expired {
         worker.admission().failed_token(client.address)?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::Extensions;
 use poll_core::{ChannelList, ChannelName, Publish, PublishError, Published, Store};
 
+use crate::access::admission::Limits;
 use crate::access::authority::Authority;
 use crate::message::connection_info::ConnectionInfo;
 use crate::message::head::{Field, Head};
@@ -70,6 +71,11 @@ impl Service {
     /// Replaces who judges tokens, for all workers. Requests that were admitted before keep what they were granted.
     pub fn replace_authority(&self, authority: impl Authority) {
         self.0.worker.authorities().replace(Arc::new(authority));
+    }
+
+    /// Sets other limits on waiting requests and rates, for all workers. What waits already goes on.
+    pub fn replace_limits(&self, limits: Limits) {
+        self.0.worker.admission().replace(limits);
     }
 
     /// Answers one request. Whatever needs no waiting is done in the call, and its response is ready at the first poll.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use poll_core::{ChannelName, Timestamp};
-use poll_http::{Authority, Denied, Grant, KeysFetched, Limits, Pattern, Scope, ServiceSettings};
+use poll_http::{Authority, Denied, Grant, KeyFetch, Limits, Pattern, Scope, ServiceSettings};
 use serde_json::json;
 
 use crate::world::{BEGIN, World, pass};
@@ -39,9 +39,9 @@ impl Authority for Table {
         }
     }
 
-    fn fetch_keys(&self) -> Option<KeysFetched> {
+    fn fetch_keys(&self) -> KeyFetch {
         self.fetches.fetch_add(1, Ordering::Relaxed);
-        Some(Box::pin(tokio::time::sleep(Duration::from_secs(1))))
+        KeyFetch::After(Box::pin(tokio::time::sleep(Duration::from_secs(1))))
     }
 }
 

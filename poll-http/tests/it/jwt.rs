@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use poll_core::{ChannelName, Timestamp};
 use poll_http::jwt::{JwtAuthority, KeyError, Link, LinkRight, Rules, SigningKey, VerifyingKey, parse_jwks};
-use poll_http::{Access, Authority, Denied, Grant, Scope, ServiceSettings};
+use poll_http::{Access, Authority, Denied, Grant, KeyFetch, Scope, ServiceSettings};
 use ring::signature::{EcdsaKeyPair, Ed25519KeyPair};
 use ring::{hmac, rand, signature};
 use serde_json::{Value, json};
@@ -284,7 +284,7 @@ fn a_set_gives_what_verifies_and_each_key_answers_to_its_name() {
     assert_eq!(set(&[rs["jwk"].clone()])[0].fingerprint(), prints[0]);
 
     let at = Timestamp::from_millis(1_795_215_000_000);
-    let fetching = |keys| authority(keys).fetching(|| None);
+    let fetching = |keys| authority(keys).fetching(|| KeyFetch::Nothing);
     let token = rs["token"].as_str().unwrap();
     assert!(fetching(keys).judge(token, at).is_ok());
     assert_eq!(fetching(set(&[es["jwk"].clone()])).judge(token, at), Err(Denied::UnknownKey));

@@ -4,11 +4,15 @@
 //! Why: all faults are found together, each reported with its place.
 //! Not here: how a single value is spelled (`value.rs`).
 
+use std::hash::BuildHasher as _;
+use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::time::Duration;
 
 use poll_core::Retention;
+use poll_core::environment::ProcessKey;
 #[cfg(feature = "redis")]
 use poll_core::journal::redis;
 
@@ -17,24 +21,26 @@ use super::fault::Fault;
 use super::resolved::Redis;
 use super::resolved::{
     Config, Dialects, DrainTimes, Durability, Limits, MaxSockets, MaxSocketsPerAddress, Rate, StoreUrl,
-    Switch, Tls, TlsPair, Trust, Wire,
+    Switch, Texts, Tls, TlsPair, Trust, Wire,
 };
-use super::settings::{Default, find};
-use super::typed::Typed;
+use super::settings::{Default, SETTINGS, Takes, find};
+use super::typed::{Entry, Given, Typed};
 use super::value;
 
 /// Turns texts into values; a fault is recorded and the default used instead, so all faults are found.
 pub(super) struct Resolver<'a> {
     typed: &'a Typed,
+    file: &'a dyn Fn(&Path) -> io::Result<String>,
     faults: Vec<Fault>,
+    warnings: Vec<String>,
 }
 
 type Parse<T> = fn(&str) -> Result<T, String>;
 
 impl<'a> Resolver<'a> {
     /// Starts from what reading the sources already found wrong.
-    pub(super) fn new(typed: &'a Typed, faults: Vec<Fault>) -> Self {
-        Self { typed, faults }
+    pub(super) fn new(typed: &'a Typed, given: &'a Given<'_>, faults: Vec<Fault>) -> Self {
+        Self { typed, file: given.file, faults, warnings: typed.warnings.clone() }
     }
 
     pub(super) fn into_faults(self) -> Vec<Fault> {
@@ -50,7 +56,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// All values set for `name`, without its default.
-    fn given<T>(&mut self, name: &str, parse: Parse<T>) -> Vec<T> {
+    pub(super) fn given<T>(&mut self, name: &str, parse: Parse<T>) -> Vec<T> {
         let Some(entry) = self.typed.entries.get(name) else { return Vec::new() };
         let many = find(name).is_some_and(|setting| setting.takes.many());
         if entry.texts.len() > 1 && !many {
@@ -106,8 +112,12 @@ impl<'a> Resolver<'a> {
             log: self.one("log", value::log_format),
             access_log: self.one("access-log", value::on_off),
             log_filter,
-            warnings: self.typed.warnings.clone(),
+            warnings: Vec::new(),
+            texts: self.texts(),
+            reread: None,
         };
+        self.warn_of_secrets();
+        let config = Config { warnings: std::mem::take(&mut self.warnings), ..config };
         self.check_durability(&config);
         if let Err(what) = value::log_filter(&config.log_filter) {
             self.fault("RUST_LOG", &what);
@@ -136,9 +146,42 @@ impl<'a> Resolver<'a> {
     }
 
     /// A fault at the place where `name` was set.
-    fn fault_of(&mut self, name: &str, what: &str) {
+    pub(super) fn fault_of(&mut self, name: &str, what: &str) {
         let place = self.typed.entries.get(name).map_or(name, |entry| &entry.place);
         self.fault(place, what);
+    }
+
+    /// Whether `name` was set.
+    pub(super) fn is_given(&self, name: &str) -> bool {
+        self.typed.entries.contains_key(name)
+    }
+
+    /// The text of a file that a setting names.
+    pub(super) fn text_of(&self, file: &Path) -> io::Result<String> {
+        (self.file)(file)
+    }
+
+    pub(super) fn warn(&mut self, warning: String) {
+        self.warnings.push(warning);
+    }
+
+    /// Whoever may list the processes of a machine sees their command lines.
+    fn warn_of_secrets(&mut self) {
+        for setting in SETTINGS.iter().filter(|setting| setting.takes == Takes::Secrets) {
+            let flag = self.typed.entries.get(setting.name).filter(|entry| entry.place.starts_with("--"));
+            if let Some(Entry { place, .. }) = flag {
+                let (variable, name) = (setting.variable(), setting.name);
+                self.warnings.push(format!(
+                    "{place}: anyone who lists processes sees it; give {variable}, or {name} in the file"
+                ));
+            }
+        }
+    }
+
+    /// What was set, in a form that shows only whether it is the same.
+    fn texts(&self) -> Texts {
+        let hashed = |(name, entry): (&&'static str, &Entry)| (*name, ProcessKey.hash_one(&entry.texts));
+        Texts(self.typed.entries.iter().map(hashed).collect())
     }
 
     fn listen(&mut self) -> Vec<SocketAddr> {
@@ -242,6 +285,7 @@ impl<'a> Resolver<'a> {
             hosts: self.given("host", value::host),
             publish: self.given("publish-token", value::token),
             subscribe: self.given("subscribe-token", value::token),
+            jwt: self.jwt(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! The configuration once every value is checked.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::num::{NonZeroU64, NonZeroUsize};
@@ -7,10 +8,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Uri;
 use ipnet::IpNet;
 use poll_core::Retention;
 #[cfg(feature = "redis")]
 use poll_core::journal::redis::{self, RedisUrl};
+use poll_http::jwt::VerifyingKey;
+
+use super::fault::Fault;
 
 /// The whole configuration of `poll-server`, checked. Times are durations, `None` in a limit means unlimited.
 #[derive(Clone, Debug)]
@@ -56,6 +61,46 @@ pub struct Config {
     pub log_filter: String,
     /// What looks like a mistake and is none, such as an environment variable that no setting reads; one line each.
     pub warnings: Vec<String>,
+    /// What was set, in a form that shows only whether it is the same.
+    pub(crate) texts: Texts,
+    /// How to read it again; `None` if it never changes.
+    pub reread: Option<Reread>,
+}
+
+/// The settings that were set, each with a hash of its texts. Says nothing of itself: two configurations are the same if they
+/// mean the same.
+#[derive(Clone)]
+pub(crate) struct Texts(pub(crate) BTreeMap<&'static str, u64>);
+
+impl fmt::Debug for Texts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Texts")
+    }
+}
+
+/// Reads the configuration again, from where it came. It may block.
+#[derive(Clone)]
+pub struct Reread(Arc<dyn Fn() -> Result<Config, Vec<Fault>> + Send + Sync>);
+
+impl Reread {
+    /// By calling `read`.
+    pub fn new(read: impl Fn() -> Result<Config, Vec<Fault>> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(read))
+    }
+
+    /// The configuration as it is now.
+    ///
+    /// # Errors
+    /// Every mistake in it.
+    pub fn read(&self) -> Result<Config, Vec<Fault>> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Reread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reread")
+    }
 }
 
 /// Files of certificates; those named here could be read and fit when the configuration was.
@@ -195,6 +240,32 @@ pub struct Trust {
     pub publish: Vec<Token>,
     /// Who may read; empty means everyone.
     pub subscribe: Vec<Token>,
+    /// Whose signed tokens are good.
+    pub jwt: Jwt,
+}
+
+/// Whose signed tokens are good.
+#[derive(Clone, Debug, Default)]
+pub struct Jwt {
+    /// The keys in files.
+    pub keys: Vec<VerifyingKey>,
+    /// Where sets of keys are.
+    pub sets: Vec<KeySetUrl>,
+    /// Accepted issuers; empty means all.
+    pub issuers: Vec<String>,
+    /// Accepted audiences; empty means all.
+    pub audiences: Vec<String>,
+}
+
+/// Where a set of keys is: https, or http to this machine, because whoever can change the set can sign anything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeySetUrl(pub(crate) Uri);
+
+impl Jwt {
+    /// Whether signed tokens are accepted, so that both rights need a token.
+    pub fn is_on(&self) -> bool {
+        !self.keys.is_empty() || !self.sets.is_empty()
+    }
 }
 
 /// An origin as a browser writes it, or all of them.

@@ -34,12 +34,22 @@ pub(crate) enum Default {
     Shown(&'static str),
 }
 
+/// When a change of a setting takes effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Changes {
+    /// At the next start.
+    AtStart,
+    /// On SIGHUP as well.
+    OnReload,
+}
+
 /// One row of the table.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Setting {
     /// The flag without its dashes; also the file key.
     pub(crate) name: &'static str,
     pub(crate) takes: Takes,
+    pub(crate) changes: Changes,
     /// The placeholder for the value in `--help`.
     pub(crate) value: &'static str,
     pub(crate) default: Default,
@@ -79,7 +89,8 @@ const fn row(
     help: &'static str,
     why: &'static str,
 ) -> Setting {
-    Setting { name, takes: Takes::One, value, default: Default::Text(default), group, help, why }
+    let changes = Changes::AtStart;
+    Setting { name, takes: Takes::One, changes, value, default: Default::Text(default), group, help, why }
 }
 
 const fn switch(group: &'static str, name: &'static str, help: &'static str, why: &'static str) -> Setting {
@@ -96,6 +107,10 @@ const fn many(setting: Setting) -> Setting {
 
 const fn secrets(setting: Setting) -> Setting {
     Setting { takes: Takes::Secrets, ..setting }
+}
+
+const fn reloaded(setting: Setting) -> Setting {
+    Setting { changes: Changes::OnReload, ..setting }
 }
 
 const PLACE: &str = "Where it listens and stores";
@@ -147,26 +162,26 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "the last tenth is left for the store, the logs and the listeners")),
     computed(row(SIZE, "max-sockets-per-address", "N", "half of max-sockets", "open connections of one remote address that is no trusted proxy; one more is closed",
         "one address must not use up what all share; a proxy speaks for many")),
-    row(SIZE, "max-connections", "N", "100000", "waiting requests and open streams in all",
-        "about 700 MB of HTTP/1.1 waiters: what a small machine holds without swapping"),
-    row(SIZE, "max-per-channel", "N", "10000", "waiting requests and open streams on one channel",
-        "one popular channel may take a tenth of all, never everything"),
-    row(SIZE, "max-per-client", "N", "6", "waiting requests and open streams of a client that names itself",
-        "what a browser opens to one host over HTTP/1.1"),
-    row(SIZE, "max-per-address", "N", "1024", "waiting requests and open streams of one remote address",
-        "a made-up client name must be no way round; an office behind one address must fit"),
+    reloaded(row(SIZE, "max-connections", "N", "100000", "waiting requests and open streams in all",
+        "about 700 MB of HTTP/1.1 waiters: what a small machine holds without swapping")),
+    reloaded(row(SIZE, "max-per-channel", "N", "10000", "waiting requests and open streams on one channel",
+        "one popular channel may take a tenth of all, never everything")),
+    reloaded(row(SIZE, "max-per-client", "N", "6", "waiting requests and open streams of a client that names itself",
+        "what a browser opens to one host over HTTP/1.1")),
+    reloaded(row(SIZE, "max-per-address", "N", "1024", "waiting requests and open streams of one remote address",
+        "a made-up client name must be no way round; an office behind one address must fit")),
     row(SIZE, "max-channels-per-request", "N", "100", "channels that one request may read",
         "twice what a large dashboard follows; their cursor stays below 4 KiB"),
-    row(SIZE, "max-auth-failures", "N", "20", "tokens that are not known from one address, a minute; beyond it 429 in place of 401",
-        "more than anybody mistypes; a good token is judged first and never refused"),
+    reloaded(row(SIZE, "max-auth-failures", "N", "20", "tokens that are not known from one address, a minute; beyond it 429 in place of 401",
+        "more than anybody mistypes; a good token is judged first and never refused")),
     row(SIZE, "max-streams-per-connection", "N", "1000", "HTTP/2 streams that one connection may have open",
         "ten times what browsers use: one connection may carry a gateway's waiters, not a flood"),
     row(SIZE, "max-control-frames", "N", "100", "HTTP/2 control frames a second that ask for nothing, a connection, with ten seconds' worth at once",
         "a client that measures its round trip all the time sends a few; what answers our own frames is free"),
-    row(SIZE, "rate-limit", "R", "off", "requests a second an address (decimal); a 304 costs a tenth",
-        "a limit nobody asked for breaks clients that behave; 10 is a sane value to turn on"),
-    computed(row(SIZE, "rate-burst", "B", "twice the rate", "requests an address may make at once, given --rate-limit",
-        "a page load fetches several things in its first second")),
+    reloaded(row(SIZE, "rate-limit", "R", "off", "requests a second an address (decimal); a 304 costs a tenth",
+        "a limit nobody asked for breaks clients that behave; 10 is a sane value to turn on")),
+    reloaded(computed(row(SIZE, "rate-burst", "B", "twice the rate", "requests an address may make at once, given --rate-limit",
+        "a page load fetches several things in its first second"))),
     row(KEEP, "retain-messages", "N", "1000", "messages retained a channel",
         "as many as one answer can give, so that a poll after a pause needs one request"),
     row(KEEP, "retain-seconds", "S", "300", "age of a retained message",
@@ -207,10 +222,20 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "a page elsewhere is not a friend until it is named"))),
     many(computed(row(TRUST, "host", "NAME", "none", "further names that a loopback server answers to (repeatable)",
         "any other name pointing to loopback is DNS rebinding"))),
-    secrets(computed(row(TRUST, "publish-token", "T", "none", "bearer token that may publish (repeatable; prefer the environment, ps shows flags)",
-        "open on loopback; beyond loopback a warning says so at every start"))),
-    secrets(computed(row(TRUST, "subscribe-token", "T", "none", "bearer token that may read (repeatable; prefer the environment, ps shows flags)",
-        "as for publishing"))),
+    reloaded(secrets(computed(row(TRUST, "publish-token", "T", "none", "bearer token that may publish (repeatable; prefer the environment, ps shows flags)",
+        "open on loopback; beyond loopback a warning says so at every start")))),
+    reloaded(secrets(computed(row(TRUST, "subscribe-token", "T", "none", "bearer token that may read (repeatable; prefer the environment, ps shows flags)",
+        "as for publishing")))),
+    reloaded(many(computed(row(TRUST, "jwt-key", "FILE", "none", "public keys (PEM: RSA, P-256, P-384 or Ed25519) that sign tokens; both rights want a token then (repeatable; read again on SIGHUP)",
+        "whoever holds a key decides who may do what")))),
+    reloaded(many(computed(row(TRUST, "jwt-secret-file", "FILE", "none", "secret that signs tokens by HS256, HS384 or HS512: a line of text of 32 bytes or more (repeatable; read again on SIGHUP)",
+        "a shared secret is enough where one program makes the tokens")))),
+    reloaded(many(computed(row(TRUST, "jwks-url", "URL", "none", "set of public keys (JWKS), https or http to this machine; fetched every five minutes and for a key that is not known (repeatable)",
+        "an identity provider rotates its keys")))),
+    reloaded(many(computed(row(TRUST, "jwt-issuer", "I", "none", "accepted `iss` of signed tokens (repeatable)",
+        "a key that signs for one issuer only needs none")))),
+    reloaded(many(computed(row(TRUST, "jwt-audience", "A", "none", "accepted `aud` of signed tokens (repeatable)",
+        "keys that sign for several services need one: a token for another is not for this one")))),
     row(DOORS, "golongpoll-max-timeout-seconds", "S", "120", "longest timeout that /events accepts (whole seconds)",
         "golongpoll's own default: its clients' errors name it"),
     switch(DOORS, "golongpoll-delete-after-retrieval", "an event given once is not given by /events again",

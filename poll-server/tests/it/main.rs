@@ -21,4 +21,5 @@ mod shared_store;
 mod store;
 #[cfg(feature = "tls")]
 mod tls;
+mod tokens;
 mod typos;

@@ -13,6 +13,8 @@ use crate::process::Server;
 const TABLES: &str = include_str!("../../../docs/operations.md");
 const FILE: &str = include_str!("../../../deploy/poll.toml");
 
+const PUBLIC_KEY: &str = include_str!("../../../poll-http/tests/jwt/rsa.pub.pem");
+
 /// Flags and defaults as `--help` has them; `config.rs` holds one to the other.
 fn defaults() -> BTreeMap<&'static str, &'static str> {
     include_str!("flags.txt").lines().map(|line| line.split_once(' ').unwrap()).collect()
@@ -27,6 +29,8 @@ fn read(toml: &str) -> String {
     let file = |path: &Path| match path.file_name().and_then(|name| name.to_str()) {
         Some("fullchain.pem" | "clients.pem") => Ok(certificate.cert.pem()),
         Some("privkey.pem") => Ok(certificate.signing_key.serialize_pem()),
+        Some("issuer.pem") => Ok(PUBLIC_KEY.to_owned()),
+        Some("secret") => Ok("0123456789abcdef0123456789abcdef\n".to_owned()),
         _ => std::fs::read_to_string(path),
     };
     match Config::read(&Given { arguments, variable: &|_| None, variables: Vec::new(), file: &file }) {

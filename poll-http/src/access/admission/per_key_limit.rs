@@ -10,27 +10,21 @@ const SHARDS: usize = 16;
 
 #[derive(Debug)]
 pub(super) struct PerKeyLimit<K> {
-    /// Zero is no limit, and then nothing is counted.
-    most: usize,
     /// Locked for one look-up.
     shards: Box<[Mutex<KeyedMap<K, usize>>]>,
 }
 
 impl<K: Hash + Eq + Clone> PerKeyLimit<K> {
-    /// At most `most` for each key.
-    pub(super) fn new(most: usize) -> Self {
-        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Self { most, shards }
+    pub(super) fn new() -> Self {
+        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
     }
 
-    /// Takes one, unless the limit is reached.
-    pub(super) fn acquire(&self, key: &K) -> bool {
-        if self.most == 0 {
-            return true;
-        }
+    /// Takes one, unless there are `most` already. Zero is no limit; it is counted all the same, because the limit may change
+    /// before it is released.
+    pub(super) fn acquire(&self, key: &K, most: usize) -> bool {
         let mut shard = self.shard(key).lock().unwrap_or_else(PoisonError::into_inner);
         match shard.get_mut(key) {
-            Some(count) if *count >= self.most => false,
+            Some(count) if most != 0 && *count >= most => false,
             Some(count) => {
                 *count += 1;
                 true
@@ -44,9 +38,6 @@ impl<K: Hash + Eq + Clone> PerKeyLimit<K> {
 
     /// Releases one.
     pub(super) fn release(&self, key: &K) {
-        if self.most == 0 {
-            return;
-        }
         let mut shard = self.shard(key).lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = shard.get_mut(key) {
             *count -= 1;

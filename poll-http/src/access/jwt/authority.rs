@@ -4,21 +4,12 @@ use std::sync::Arc;
 
 use poll_core::Timestamp;
 
-use super::claims::Claims;
+use super::claims::{Claims, Rules};
 use super::judged::Judged;
 use super::jws::Jws;
 use super::key::VerifyingKey;
-use crate::access::authority::{Authority, Denied, Grant, KeysFetched};
+use crate::access::authority::{Authority, Denied, Grant, KeyFetch};
 use crate::access::tokens::Access;
-
-/// Who may issue tokens, and for whom.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Rules {
-    /// Accepted `iss`. Empty: it is not looked at.
-    pub issuers: Vec<String>,
-    /// Accepted `aud`, one of which is enough. Empty: it is not looked at.
-    pub audiences: Vec<String>,
-}
 
 /// Judges JSON Web Tokens. Both rights need a token then.
 #[must_use]
@@ -30,7 +21,7 @@ pub struct JwtAuthority {
     judged: Judged,
 }
 
-type Fetch = dyn Fn() -> Option<KeysFetched> + Send + Sync;
+type Fetch = dyn Fn() -> KeyFetch + Send + Sync;
 
 impl JwtAuthority {
     /// An authority for tokens that one of these keys verifies.
@@ -44,7 +35,7 @@ impl JwtAuthority {
     }
 
     /// How to fetch keys when a token names one that is not there; see [`Authority::fetch_keys`].
-    pub fn fetching(self, fetch: impl Fn() -> Option<KeysFetched> + Send + Sync + 'static) -> Self {
+    pub fn fetching(self, fetch: impl Fn() -> KeyFetch + Send + Sync + 'static) -> Self {
         Self { fetch: Some(Box::new(fetch)), ..self }
     }
 
@@ -84,7 +75,7 @@ impl Authority for JwtAuthority {
         Ok(grant)
     }
 
-    fn fetch_keys(&self) -> Option<KeysFetched> {
-        self.fetch.as_ref()?()
+    fn fetch_keys(&self) -> KeyFetch {
+        self.fetch.as_ref().map_or(KeyFetch::Nothing, |fetch| fetch())
     }
 }

@@ -6,13 +6,30 @@ use std::time::Duration;
 use poll_core::{ChannelName, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::authority::Rules;
-use super::link::LinkRight;
 use crate::access::authority::{Denied, Grant, Scope};
 use crate::access::pattern::Pattern;
 
 /// How far the clocks of a token's issuer and of this server may be apart.
 const LEEWAY: Duration = Duration::from_secs(30);
+
+/// Who may issue tokens, and for whom.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// Accepted `iss`. Empty: it is not looked at.
+    pub issuers: Vec<String>,
+    /// Accepted `aud`, one of which is enough. Empty: it is not looked at.
+    pub audiences: Vec<String>,
+}
+
+/// The right that a link gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LinkRight {
+    /// To publish.
+    Publish,
+    /// To read.
+    Subscribe,
+}
 
 #[derive(Deserialize)]
 pub(super) struct Claims {

@@ -8,21 +8,11 @@ use ring::rand::SystemRandom;
 use ring::signature::{self, EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair};
 use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject as _;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::claims::Poll;
+use super::claims::{LinkRight, Poll};
 use super::jws::{self, Algorithm};
 use super::key::KeyError;
-
-/// The right that a link gives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LinkRight {
-    /// To publish.
-    Publish,
-    /// To read.
-    Subscribe,
-}
 
 /// What a link's token says.
 #[derive(Debug, Clone, Copy)]

@@ -14,7 +14,8 @@ mod jws;
 mod key;
 mod link;
 
-pub use authority::{JwtAuthority, Rules};
+pub use authority::JwtAuthority;
+pub use claims::{LinkRight, Rules};
 pub use jwks::parse_jwks;
 pub use key::{KeyError, VerifyingKey};
-pub use link::{Link, LinkRight, SigningKey};
+pub use link::{Link, SigningKey};

@@ -1,0 +1,197 @@
+//! Replaces who judges tokens, and the limits, while the server runs.
+//!
+//! A reload reads the whole configuration again. What may change does so at once and for all workers, so no request fails
+//! for it; what may not is named. A configuration with a mistake changes nothing. Sets of keys are fetched again every few
+//! minutes and when a request needs it; while one cannot be fetched, its last one stands.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use poll_http::Service;
+use poll_http::jwt::{JwtAuthority, Rules, VerifyingKey};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::asking::Asking;
+use super::key_set;
+use crate::config::{Config, KeySetUrl};
+use crate::service;
+
+/// How often sets are fetched, so that a key that was withdrawn is soon good no more.
+const EVERY: Duration = Duration::from_secs(300);
+/// The same where one is missing.
+const SOON: Duration = Duration::from_secs(10);
+
+/// What changes while the server runs.
+pub(crate) struct Keeper {
+    service: Service,
+    /// The configuration in force.
+    config: Config,
+    sets: Vec<KeySet>,
+    asking: Arc<Asking>,
+    /// When to fetch next; `None` without a set.
+    next: Option<Instant>,
+}
+
+struct KeySet {
+    url: KeySetUrl,
+    keys: Vec<VerifyingKey>,
+    /// What was logged last of it.
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    New,
+    Fetched,
+    Away,
+}
+
+impl Keeper {
+    /// Begins with the configuration that the server starts with, and fetches its sets of keys.
+    pub(crate) async fn start(service: Service, config: Config) -> Self {
+        let mut keeper = Self { service, config, sets: Vec::new(), asking: Asking::new(), next: None };
+        if keeper.config.trust.jwt.is_on() {
+            keeper.follow_sets();
+            keeper.fetch().await;
+            keeper.replace_authority();
+        }
+        keeper
+    }
+
+    /// Whether anything can change.
+    pub(crate) fn has_work(&self) -> bool {
+        self.next.is_some() || self.config.reread.is_some()
+    }
+
+    /// Keeps the sets that are configured, with the keys that they have.
+    fn follow_sets(&mut self) {
+        let mut before = std::mem::take(&mut self.sets);
+        for url in &self.config.trust.jwt.sets {
+            let known = before.iter().position(|set| set.url == *url);
+            self.sets.push(match known {
+                Some(index) => before.swap_remove(index),
+                None => KeySet { url: url.clone(), keys: Vec::new(), state: State::New },
+            });
+        }
+    }
+
+    /// Fetches all sets; says whether any has changed.
+    async fn fetch(&mut self) -> Changed {
+        let fetched = join_all(self.sets.iter().map(|set| key_set::fetch(&set.url))).await;
+        let (mut changed, mut missing) = (Changed::No, false);
+        for (set, fetched) in self.sets.iter_mut().zip(fetched) {
+            let url = &set.url.0;
+            let state = match fetched {
+                Ok(keys) => {
+                    if prints(&keys) != prints(&set.keys) {
+                        tracing::info!(%url, keys = keys.len(), "keys of {url}: {} in force", keys.len());
+                        (set.keys, changed) = (keys, Changed::Yes);
+                    } else if set.state == State::Away {
+                        tracing::info!(%url, "keys of {url} can be fetched again");
+                    }
+                    State::Fetched
+                }
+                Err(why) => {
+                    if set.state != State::Away {
+                        let kept = set.keys.len();
+                        tracing::warn!(%url, kept, "keys of {url}: {why}; {kept} that were fetched before stay in force");
+                    }
+                    missing = true;
+                    State::Away
+                }
+            };
+            set.state = state;
+        }
+        let every = if missing { SOON } else { EVERY };
+        self.next = (!self.sets.is_empty()).then(|| Instant::now() + every);
+        changed
+    }
+
+    fn replace_authority(&self) {
+        let trust = &self.config.trust;
+        let access = service::access(trust);
+        if !trust.jwt.is_on() {
+            self.service.replace_authority(access);
+            return;
+        }
+        let rules = Rules { issuers: trust.jwt.issuers.clone(), audiences: trust.jwt.audiences.clone() };
+        let keys = trust.jwt.keys.iter().chain(self.sets.iter().flat_map(|set| &set.keys)).cloned();
+        let mut authority = JwtAuthority::new(keys.collect(), rules).or_static(access);
+        if !self.sets.is_empty() {
+            let asking = self.asking.clone();
+            authority = authority.fetching(move || asking.ask());
+        }
+        self.service.replace_authority(authority);
+    }
+
+    /// Reads the configuration again.
+    async fn reload(&mut self) {
+        let Some(reread) = self.config.reread.clone() else { return };
+        let config = match reread.read() {
+            Ok(config) => config,
+            Err(faults) => {
+                for fault in faults {
+                    tracing::error!("the configuration was read again and stays as it was: {fault}");
+                }
+                return;
+            }
+        };
+        let mut changes = config.changes_since(&self.config);
+        if prints(&config.trust.jwt.keys) != prints(&self.config.trust.jwt.keys) {
+            changes.in_force.extend(["jwt-key", "jwt-secret-file"].iter().filter(|name| config.has(name)));
+            changes.in_force.sort_unstable();
+            changes.in_force.dedup();
+        }
+        let limits_before = service::limits(&self.config.limits);
+        self.config = Config { reread: Some(reread), ..config };
+        changes.log();
+        let limits = service::limits(&self.config.limits);
+        if limits != limits_before {
+            self.service.replace_limits(limits);
+        }
+        self.follow_sets();
+        if self.sets.iter().any(|set| set.state == State::New) {
+            self.fetch().await;
+        }
+        self.replace_authority();
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Changed {
+    Yes,
+    No,
+}
+
+/// Whether keys are the same.
+fn prints(keys: &[VerifyingKey]) -> Vec<[u8; 32]> {
+    keys.iter().map(VerifyingKey::fingerprint).collect()
+}
+
+/// Works for as long as the server runs.
+pub(crate) async fn keep(mut keeper: Keeper, mut reloads: watch::Receiver<u64>) {
+    loop {
+        let asking = keeper.asking.clone();
+        let (next, is_waiting) = (keeper.next.unwrap_or_else(Instant::now), keeper.next.is_some());
+        tokio::select! {
+            biased;
+            reload = reloads.changed() => match reload {
+                Ok(()) => keeper.reload().await,
+                Err(_nothing_can_be_asked_for) => break,
+            },
+            () = asking.due() => {
+                if keeper.fetch().await == Changed::Yes {
+                    keeper.replace_authority();
+                }
+                asking.ended();
+            }
+            () = tokio::time::sleep_until(next), if is_waiting => {
+                if keeper.fetch().await == Changed::Yes {
+                    keeper.replace_authority();
+                }
+            }
+        }
+    }
+}
