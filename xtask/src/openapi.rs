@@ -3,7 +3,7 @@
 //! openapi-spec-validator reads the document, schemathesis makes requests of it and judges the responses. How it does that
 //! stands in `poll-server/tests/openapi`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Result;
@@ -18,6 +18,9 @@ pub(crate) const FEW: u32 = 4;
 
 /// A server that answers soon where it would wait.
 const FLAGS: &[&str] = &["--max-poll-seconds=0.01", "--golongpoll-max-timeout-seconds=1"];
+
+/// And one that asks for tokens, however often a wrong one is tried.
+const TOKENS: &[&str] = &["--publish-token=secret", "--subscribe-token=secret", "--max-auth-failures=0"];
 
 /// What there is to read: a job that has ended, a message, and a chat message.
 const CONTENT: &[(&str, &str)] = &[
@@ -44,32 +47,54 @@ impl OpenApi {
     }
 }
 
-/// Checks the document and the server.
+/// Checks the document and the server: one that asks for no tokens, then what one does that asks for them.
 pub(crate) fn check(binary: &Binary, examples: u32, install: Install) -> Result<()> {
-    let folder = root().join("poll-server/tests/openapi");
-    let bin = python::programs("openapi", &folder.join("requirements.txt"), install)?;
-    let server = Server::start(binary, FLAGS, Keyboard::Shared)?;
-    let url = |path: &str| format!("http://{}{path}", server.address());
-    for (path, body) in CONTENT {
-        output(Command::new("curl").args([
-            "--silent",
-            "--show-error",
-            "--fail",
-            "--data",
-            body,
-            &url(path),
-        ]))?;
-    }
+    let bin = python::programs("openapi", &folder().join("requirements.txt"), install)?;
+    let open = Server::start(binary, FLAGS, Keyboard::Shared)?;
+    fill(&open, &[])?;
     let document = target().join("openapi.json");
-    run(Command::new("curl")
-        .args(["--silent", "--show-error", "--fail", "--output"])
-        .arg(&document)
-        .arg(url("/openapi.json")))?;
+    run(curl(&[]).arg("--output").arg(&document).arg(url(&open, "/openapi.json")))?;
     run(Command::new(bin.join("openapi-spec-validator")).args(["--schema", "3.1"]).arg(&document))?;
-    run(Command::new(bin.join("schemathesis"))
-        .current_dir(&folder)
-        .args(["--config-file", "schemathesis.toml", "run", &url("/openapi.json")])
-        .args(["--phases", "examples,coverage,fuzzing", "--max-examples", &examples.to_string()])
-        .env("PYTHONPATH", &folder)
-        .env("PYTHONDONTWRITEBYTECODE", "1"))
+    run(schemathesis(&bin, &open).args([
+        "--phases",
+        "examples,coverage,fuzzing",
+        "--max-examples",
+        &examples.to_string(),
+    ]))?;
+    drop(open);
+
+    let token = ["--header", "Authorization: Bearer secret"];
+    let closed = Server::start(binary, &[FLAGS, TOKENS].concat(), Keyboard::Shared)?;
+    fill(&closed, &token)?;
+    run(schemathesis(&bin, &closed).args(token).args(["--phases", "examples"]))
+}
+
+/// What a reader can find.
+fn fill(server: &Server, more: &[&str]) -> Result<()> {
+    for (path, body) in CONTENT {
+        output(curl(more).args(["--data", body, &url(server, path)]))?;
+    }
+    Ok(())
+}
+
+fn curl(more: &[&str]) -> Command {
+    let mut curl = Command::new("curl");
+    curl.args(["--silent", "--show-error", "--fail"]).args(more);
+    curl
+}
+
+fn schemathesis(bin: &Path, server: &Server) -> Command {
+    let mut command = Command::new(bin.join("schemathesis"));
+    let folder = folder();
+    command.current_dir(&folder).env("PYTHONPATH", &folder).env("PYTHONDONTWRITEBYTECODE", "1");
+    command.args(["--config-file", "schemathesis.toml", "run", &url(server, "/openapi.json")]);
+    command
+}
+
+fn url(server: &Server, path: &str) -> String {
+    format!("http://{}{path}", server.address())
+}
+
+fn folder() -> PathBuf {
+    root().join("poll-server/tests/openapi")
 }

@@ -21,7 +21,7 @@ use poll_core::Timestamp;
 use serde_json::{Map, Value, json};
 
 use self::operation::{Answer, Operation};
-use crate::access::authority::Right;
+use crate::access::authority::{Grant, Right, Scope};
 use crate::message::body::Body;
 use crate::message::head::{Field, Head};
 use crate::message::reply::Reply;
@@ -61,20 +61,38 @@ pub(super) struct Document {
     tag: Box<[u8]>,
 }
 
-/// The document of a server, made when it is first asked for.
+/// What the document is of.
+#[derive(Clone, Copy)]
+pub(super) struct Subject<'a> {
+    pub(super) settings: &'a ServiceSettings,
+    pub(super) site: &'a Site,
+    /// What needs no token.
+    pub(super) anyone: &'a Grant,
+}
+
+/// The documents of a server, each made when it is first asked for: what needs a token may change.
 #[derive(Default)]
-pub(super) struct Shared(OnceLock<Document>);
+pub(super) struct Shared([OnceLock<Document>; 4]);
 
 impl Shared {
-    pub(super) fn get(&self, settings: &ServiceSettings, site: &Site) -> &Document {
-        self.0.get_or_init(|| Document::new(settings, site, "/"))
+    pub(super) fn get(&self, subject: Subject<'_>) -> &Document {
+        let [publish, subscribe] = [Right::Publish, Right::Subscribe].map(|right| subject.is_open(right));
+        let index = 2 * usize::from(publish) + usize::from(subscribe);
+        self.0[index].get_or_init(|| Document::new(subject, "/"))
+    }
+}
+
+impl Subject<'_> {
+    /// Whether a right is everyone's.
+    fn is_open(&self, right: Right) -> bool {
+        *self.anyone.scope(right) == Scope::All
     }
 }
 
 impl Document {
     /// The document of a service whose paths are below `base`.
-    pub(super) fn new(settings: &ServiceSettings, site: &Site, base: &str) -> Self {
-        let body = document(settings, site, base).to_string();
+    pub(super) fn new(subject: Subject<'_>, base: &str) -> Self {
+        let body = document(subject, base).to_string();
         let mut hasher = DefaultHasher::new();
         body.hash(&mut hasher);
         let tag = format!("\"{:016x}\"", hasher.finish());
@@ -91,20 +109,19 @@ impl Document {
     }
 }
 
-fn document(settings: &ServiceSettings, site: &Site, base: &str) -> Value {
-    let mut responses = Map::new();
-    let mut paths: Map<String, Value> = PATHS
-        .iter()
-        .map(|path| ((*path).to_owned(), path_item(path, &target(path), &mut responses)))
-        .collect();
+fn document(subject: Subject<'_>, base: &str) -> Value {
+    let Subject { settings, site, .. } = subject;
+    let mut writer = Writer { subject, responses: Map::new() };
+    let mut paths: Map<String, Value> =
+        PATHS.iter().map(|path| ((*path).to_owned(), writer.path_item(path, &target(path)))).collect();
     for file in site.all() {
         let media = file.headers.get(CONTENT_TYPE).and_then(|media| media.to_str().ok()).unwrap_or_default();
         let media = media.split(';').next().unwrap_or_default();
-        paths.insert(file.path.clone(), file_item(&file.path, media, &mut responses));
+        paths.insert(file.path.clone(), writer.file_item(&file.path, media));
     }
     let mut components = components(settings);
     if let Some(components) = components.as_object_mut() {
-        components.insert("responses".to_owned(), Value::Object(responses));
+        components.insert("responses".to_owned(), Value::Object(writer.responses));
     }
     json!({
         "openapi": "3.1.0",
@@ -165,55 +182,93 @@ fn components(settings: &ServiceSettings) -> Value {
     serde_json::from_str(&text).unwrap_or_default()
 }
 
-/// The operations of a path: one for each method that the router allows there.
-fn path_item(path: &str, target: &Target, responses: &mut Map<String, Value>) -> Value {
-    let mut item = Map::new();
-    for method in target.allow().split(", ") {
-        let action = match method {
-            "GET" => Action::Get,
-            "HEAD" => Action::Head,
-            "POST" => Action::Post,
-            _ => Action::Options,
-        };
-        let Some(operation) = operations::of(target, action) else { continue };
-        let right = match target.right(action) {
-            Right::Publish => "publish",
-            Right::Subscribe => "subscribe",
-        };
-        item.insert(method.to_lowercase(), operation_object(path, action, &operation, right, responses));
-    }
-    Value::Object(item)
+/// Writes the paths of a document.
+struct Writer<'a> {
+    subject: Subject<'a>,
+    /// The refusals so far, by name.
+    responses: Map<String, Value>,
 }
 
-fn operation_object(
-    path: &str,
-    action: Action,
-    operation: &Operation,
-    right: &str,
-    responses: &mut Map<String, Value>,
-) -> Value {
-    let mut answers = Map::new();
-    for answer in &operation.answers {
-        answers.insert(answer.status.to_string(), answer_object(answer, action));
+impl Writer<'_> {
+    /// The operations of a path: one for each method that the router allows there.
+    fn path_item(&mut self, path: &str, target: &Target) -> Value {
+        let mut item = Map::new();
+        for method in target.allow().split(", ") {
+            let action = match method {
+                "GET" => Action::Get,
+                "HEAD" => Action::Head,
+                "POST" => Action::Post,
+                _ => Action::Options,
+            };
+            let Some(operation) = operations::of(target, action) else { continue };
+            let right = target.right(action);
+            item.insert(method.to_lowercase(), self.operation_object(path, action, &operation, right));
+        }
+        Value::Object(item)
     }
-    for status in operation.failures {
-        let name = failure(*status, Dialect::of(path), action, responses);
-        answers.insert(status.to_string(), reference("responses", &name));
+
+    fn operation_object(&mut self, path: &str, action: Action, operation: &Operation, right: Right) -> Value {
+        let mut answers = Map::new();
+        for answer in &operation.answers {
+            answers.insert(answer.status.to_string(), answer_object(answer, action));
+        }
+        for status in operation.failures {
+            let name = self.failure(*status, Dialect::of(path), action);
+            answers.insert(status.to_string(), reference("responses", &name));
+        }
+        let parameters: Vec<Value> =
+            operation.parameters.iter().map(|name| reference("parameters", name)).collect();
+        let mut object = json!({
+            "operationId": id(operation.name, action), "tags": [operation.tag], "summary": operation.summary,
+            "parameters": parameters, "responses": answers,
+        });
+        if operation.asks_for_tokens() {
+            let mut security = vec![json!({ "bearer": [] }), json!({ "access_token": [] })];
+            if self.subject.is_open(right) {
+                security.insert(0, json!({}));
+            }
+            object["security"] = security.into();
+            object["x-right"] = match right {
+                Right::Publish => "publish",
+                Right::Subscribe => "subscribe",
+            }
+            .into();
+        }
+        if let Some(body) = operation.body {
+            object["requestBody"] = reference("requestBodies", body);
+        }
+        object
     }
-    let parameters: Vec<Value> =
-        operation.parameters.iter().map(|name| reference("parameters", name)).collect();
-    let mut object = json!({
-        "operationId": id(operation.name, action), "tags": [operation.tag], "summary": operation.summary,
-        "parameters": parameters, "responses": answers,
-    });
-    if operation.asks_for_tokens() {
-        object["security"] = json!([{}, { "bearer": [] }, { "access_token": [] }]);
-        object["x-right"] = right.into();
+
+    /// The name of the response with an error status, in the dialect's form.
+    fn failure(&mut self, status: u16, dialect: Dialect, action: Action) -> String {
+        let (form, content): (_, &[_]) = match dialect {
+            Dialect::Native => ("Problem", &[("application/problem+json", "Problem")]),
+            Dialect::Golongpoll | Dialect::Chat | Dialect::Channel => ("Error", &[(respond::JSON, "Error")]),
+        };
+        // The connection answers what it cannot read, without content.
+        let bare = action == Action::Head || status == 431;
+        let (form, content): (_, &[_]) = if bare { ("Bare", &[]) } else { (form, content) };
+        let name = format!("{form}{status}");
+        self.responses.entry(&*name).or_insert_with(|| {
+            let (description, headers) = operation::meaning(status);
+            let answer = Answer { status, description, headers, content };
+            answer_object(&answer, action)
+        });
+        name
     }
-    if let Some(body) = operation.body {
-        object["requestBody"] = reference("requestBodies", body);
+
+    /// A file of the site.
+    fn file_item(&mut self, path: &str, media: &str) -> Value {
+        let mut item = self.path_item(path, &Target::File);
+        let name: String = path.chars().filter(|letter| letter.is_alphanumeric()).collect();
+        let name = if name.is_empty() { "index".to_owned() } else { name };
+        for (method, action) in [("get", Action::Get), ("head", Action::Head), ("options", Action::Options)] {
+            item[method]["operationId"] = id(&format!("file_{name}"), action).into();
+        }
+        item["get"]["responses"]["200"]["content"] = json!({ media: { "schema": { "type": "string" } } });
+        item
     }
-    object
 }
 
 /// `pollHead` for the HEAD of `poll`.
@@ -241,36 +296,6 @@ fn answer_object(answer: &Answer, action: Action) -> Value {
         object["content"] = Value::Object(content.collect());
     }
     object
-}
-
-/// The name of the response with an error status, in the dialect's form.
-fn failure(status: u16, dialect: Dialect, action: Action, responses: &mut Map<String, Value>) -> String {
-    let (form, content): (_, &[_]) = match dialect {
-        Dialect::Native => ("Problem", &[("application/problem+json", "Problem")]),
-        Dialect::Golongpoll | Dialect::Chat | Dialect::Channel => ("Error", &[(respond::JSON, "Error")]),
-    };
-    // The connection answers what it cannot read, without content.
-    let bare = action == Action::Head || status == 431;
-    let (form, content): (_, &[_]) = if bare { ("Bare", &[]) } else { (form, content) };
-    let name = format!("{form}{status}");
-    responses.entry(&*name).or_insert_with(|| {
-        let (description, headers) = operation::meaning(status);
-        let answer = Answer { status, description, headers, content };
-        answer_object(&answer, action)
-    });
-    name
-}
-
-/// A file of the site.
-fn file_item(path: &str, media: &str, responses: &mut Map<String, Value>) -> Value {
-    let mut item = path_item(path, &Target::File, responses);
-    let name: String = path.chars().filter(|letter| letter.is_alphanumeric()).collect();
-    let name = if name.is_empty() { "index".to_owned() } else { name };
-    for (method, action) in [("get", Action::Get), ("head", Action::Head), ("options", Action::Options)] {
-        item[method]["operationId"] = id(&format!("file_{name}"), action).into();
-    }
-    item["get"]["responses"]["200"]["content"] = json!({ media: { "schema": { "type": "string" } } });
-    item
 }
 
 fn reference(kind: &str, name: &str) -> Value {

@@ -8,7 +8,7 @@ use crate::message::head::Head;
 use crate::message::refusal::{ErrorFormat, GOING_DOWN, Refusal};
 use crate::message::reply::Reply;
 use crate::message::respond;
-use crate::service::openapi::{Document, Prefix};
+use crate::service::openapi::{Document, Prefix, Subject};
 use crate::service::program::Program;
 use crate::service::router::Target;
 use crate::worker::Worker;
@@ -31,10 +31,11 @@ pub(super) fn answer(worker: &Worker, program: &Program, target: &Target, head: 
 
 /// The document; under another server's path it names that.
 fn openapi(worker: &Worker, program: &Program, head: Head<'_>) -> Reply {
-    let (settings, site) = (worker.settings(), &program.site);
+    let authority = worker.authorities().load();
+    let subject = Subject { settings: worker.settings(), site: &program.site, anyone: &authority.anyone };
     match Prefix::of(head) {
-        None => program.openapi.get(settings, site).answer(head, worker.now()),
-        Some(prefix) => Document::new(settings, site, prefix).answer(head, worker.now()),
+        None => program.openapi.get(subject).answer(head, worker.now()),
+        Some(prefix) => Document::new(subject, prefix).answer(head, worker.now()),
     }
 }
 

@@ -33,7 +33,11 @@ const OF_ANY: [&str; 16] = [
 ];
 
 fn described() -> Value {
-    document(&ServiceSettings::default(), &Site::of_page("<p>"), "/")
+    described_to(&Grant::all())
+}
+
+fn described_to(anyone: &Grant) -> Value {
+    document(Subject { settings: &ServiceSettings::default(), site: &Site::of_page("<p>"), anyone }, "/")
 }
 
 /// The object that a `$ref` names.
@@ -167,5 +171,21 @@ async fn it_is_not_sent_again_and_names_the_path_that_it_is_mounted_at() {
         let (status, other, document) = ask(&mount, path, &tag).await;
         assert_eq!((status, document["servers"][0]["url"].as_str()), (200, Some("/news")));
         assert_eq!(ask(&mount, path, &other).await.0, 304);
+    }
+}
+
+#[test]
+fn an_operation_needs_a_token_where_its_right_is_not_everyones() {
+    let readable = Grant { publish: Scope::Nothing, ..Grant::all() };
+    let document = described_to(&readable);
+    for (path, method, operation) in operations(&document) {
+        let open = operation["security"].as_array().is_none_or(|all| all.contains(&json!({})));
+        let writes = operation["x-right"] == "publish";
+        assert_eq!(open, !writes, "{method} {path}");
+        assert_eq!(
+            writes,
+            (method == "POST" || path == "/api/progress") && method != "OPTIONS",
+            "{method} {path}"
+        );
     }
 }
