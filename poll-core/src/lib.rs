@@ -46,7 +46,7 @@ pub use journal::{Append, Journal};
 pub use list::{ChannelList, Life, ListBatch, ListEntry, ListStart, Place};
 pub use memory::{Charge, Kind, Memory, OverBudget};
 pub use notifier::{Lane, Notifier, Ticket};
-pub use store::{Found, ListView, ListWait, Locator, Publishing, Store, Wait};
+pub use store::{Found, ListFeed, ListView, ListWait, Locator, Publishing, Seat, Store, Wait};
 pub use types::{
     ChannelKey, ChannelName, ChannelNameError, Continuity, Cursor, CursorError, CursorSet, Ending, Epoch,
     IdempotencyKey, IdempotencyKeyError, JournalError, JsonError, Limit, MAX_JSON_DEPTH, Message, Payload,

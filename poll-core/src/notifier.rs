@@ -274,7 +274,7 @@ impl Lane {
     }
 
     /// Wakes by the driver, where the lane has one.
-    fn wake(&self, wakers: impl IntoIterator<Item = Waker>) {
+    pub(crate) fn wake(&self, wakers: impl IntoIterator<Item = Waker>) {
         let mut queue = self.0.lock();
         if queue.driven == Driven::ByWorker {
             queue.due.extend(wakers);

@@ -1,13 +1,14 @@
 //! What can be done with channels: publish, read, wait, close, forget.
 //!
-//! There is one lock order: a table of pending reads, a shard of the directory, one channel. Never two channels, and
-//! never a lock across a wake, a journal's answer or an await. Messages become visible under the channel's lock; only
-//! then are waiters woken and publishers answered. Time is always an argument.
+//! There is one lock order: a feed of a list, a table of pending reads, a shard of the directory, one channel. Never two
+//! channels, and never a lock across a wake, a journal's answer or an await. Messages become visible under the channel's
+//! lock; only then are waiters woken and publishers answered. Time is always an argument.
 
 mod archive_read;
 mod arrive;
 mod fetched;
 mod handle;
+mod list_feed;
 mod list_read;
 mod list_wait;
 mod load;
@@ -24,6 +25,7 @@ mod sweep;
 mod wait;
 
 pub use handle::Store;
+pub use list_feed::{ListFeed, Seat};
 pub use list_read::ListView;
 pub use list_wait::ListWait;
 pub use publish::Publishing;

@@ -6,15 +6,16 @@
 use std::time::Duration;
 
 use http::request::Parts;
-use poll_core::{ChannelName, Retention, Store};
+use poll_core::{ChannelName, Lane, Retention, Store};
 
-use crate::dialect::question::{Asked, ListQuestion, Question};
+use crate::dialect::question::{Asked, ListQuestion, ListStanding, Question};
 use crate::dialect::{channel, chat, golongpoll, native};
 use crate::message::head::Head;
 use crate::message::reply::Wants;
 use crate::message::request::{Content as Body, Request};
 use crate::transport::http1::fast::parse_request;
 use crate::transport::http1::hyper::framing::{Content, Framing};
+use crate::worker::lists::Lists;
 use crate::worker::settings::{Demo, MaxChannels, ServiceSettings};
 
 const MOST: Duration = Duration::from_secs(60);
@@ -46,12 +47,17 @@ fn asked_bounded(asked: &Asked<Question, ListQuestion>, most: Duration) {
     }
 }
 
-/// A list has several channels, in order and each once.
 fn list_bounded(question: &ListQuestion, most: Duration) {
     assert!(question.wait <= most, "{question:?}");
     assert!((1..=1_000).contains(&question.limit.messages), "{question:?}");
-    assert!((2..=100).contains(&question.channels.len()), "{question:?}");
-    assert!(question.channels.is_sorted_by(|one, next| one < next), "{question:?}");
+    list(&question.standing);
+}
+
+/// A list has several channels, in order and each once.
+fn list(standing: &ListStanding) {
+    let names = standing.channels().names();
+    assert!((2..=100).contains(&names.len()), "{names:?}");
+    assert!(names.is_sorted_by(|one, next| one < next), "{names:?}");
 }
 
 /// The native dialect's questions and publishes.
@@ -59,11 +65,12 @@ pub fn native(query: &str, body: &[u8]) {
     let Some(parts) = head(query) else { return };
     let head = Head::from(&parts);
     let most = MaxChannels::default();
-    native::short_poll(head, most).iter().for_each(|asked| asked_bounded(asked, Duration::ZERO));
-    native::long_poll(head, most, MOST).iter().for_each(|asked| asked_bounded(asked, MOST));
-    native::stream(head, most).iter().for_each(|asked| match asked {
+    let lists = Lists::new(Store::in_memory(Retention::default()), Lane::default());
+    native::short_poll(head, &lists, most).iter().for_each(|asked| asked_bounded(asked, Duration::ZERO));
+    native::long_poll(head, &lists, most, MOST).iter().for_each(|asked| asked_bounded(asked, MOST));
+    native::stream(head, &lists, most).iter().for_each(|asked| match asked {
         Asked::One(asked) => bounded(&asked.question, Duration::ZERO),
-        Asked::Several(asked) => list_bounded(&asked.question, Duration::ZERO),
+        Asked::Several(asked) => list(&asked.standing),
     });
     let mut incoming = native::PublishBody::of(head);
     if let (Ok(key), Ok((_, content))) = (native::idempotency_key(head), native::publish_query(head))

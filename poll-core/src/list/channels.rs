@@ -3,7 +3,7 @@
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Weak};
 
-use xxhash_rust::xxh3::Xxh3Default;
+use xxhash_rust::xxh3::xxh3_128;
 
 use super::batch::ListBatch;
 use crate::channel::ReadState;
@@ -33,6 +33,9 @@ struct Remembered {
     end: Box<[Cursor]>,
     batch: Weak<ListBatch>,
 }
+
+/// What a fingerprint takes of each channel: its key, four numbers and whether it has ended.
+const STATE_BYTES: usize = ChannelKey::BYTES + 4 * 8 + 1;
 
 impl ChannelList {
     /// A list of these channels. A name that is there twice counts once.
@@ -82,19 +85,21 @@ impl ChannelList {
         states: impl IntoIterator<Item = &'a ReadState>,
         given: &[&[u8]],
     ) -> [u8; 16] {
-        // Not against those who choose what collides: a tag only spares its own client an answer.
-        let mut hash = Xxh3Default::new();
+        // As one text: hashing it in parts costs several times as much.
+        let given_bytes = given.iter().map(|part| part.len() + 8).sum::<usize>();
+        let mut text = Vec::with_capacity(self.keys.len() * STATE_BYTES + given_bytes);
         for (key, state) in self.keys.iter().zip(states) {
-            hash.update(key.as_bytes());
+            text.extend_from_slice(key.as_bytes());
             let numbers = [state.epoch.get(), state.oldest.get(), state.newest.get(), state.position.get()];
-            numbers.iter().for_each(|number| hash.update(&number.to_be_bytes()));
-            hash.update(&[u8::from(state.ended)]);
+            numbers.iter().for_each(|number| text.extend_from_slice(&number.to_be_bytes()));
+            text.push(u8::from(state.ended));
         }
         for part in given {
-            hash.update(&(part.len() as u64).to_be_bytes());
-            hash.update(part);
+            text.extend_from_slice(&(part.len() as u64).to_be_bytes());
+            text.extend_from_slice(part);
         }
-        hash.digest128().to_be_bytes()
+        // Not against those who choose what collides: a tag only spares its own client an answer.
+        xxh3_128(&text).to_be_bytes()
     }
 
     /// The batch from `start` to `end`: one that was made before, or else what `make` gives. Also whether it is new and

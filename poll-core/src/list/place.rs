@@ -29,6 +29,8 @@ pub enum Life {
 pub enum ListStart {
     /// At the same position in each channel.
     Each(Position),
+    /// At these positions, in the order of the list.
+    At(Box<[Position]>),
     /// Where a token says.
     Token {
         /// What an earlier answer gave. A cursor belongs to the channel in whose incarnation it is; if there is none,
@@ -40,23 +42,41 @@ pub enum ListStart {
 }
 
 impl ListStart {
-    /// The position in each channel, as far as it is known without a look at the channels: a cursor may be any
-    /// channel's.
-    pub(crate) fn positions(&self, list: &ChannelList) -> Vec<Position> {
-        let of = |key| match self {
+    /// The same without the keys of a compound token, for a reader of this list.
+    #[must_use]
+    pub fn resolved(self, list: &ChannelList) -> Self {
+        if !matches!(self, Self::Token { token: Token::Set(_), .. }) {
+            return self;
+        }
+        Self::At((0..list.names().len()).map(|channel| self.position(list, channel)).collect())
+    }
+
+    /// The position in a channel, as far as it is known without a look at the channels: a cursor may be any channel's.
+    pub(crate) fn position(&self, list: &ChannelList, channel: usize) -> Position {
+        match self {
             Self::Each(position) => *position,
+            Self::At(positions) => positions[channel],
             Self::Token { token: Token::Cursor(cursor), .. } => Position::After(*cursor),
             Self::Token { token: Token::Set(set), otherwise } => {
-                set.get(key).map_or(*otherwise, Position::After)
+                set.get(&list.keys()[channel]).map_or(*otherwise, Position::After)
             }
-        };
-        list.keys().iter().map(of).collect()
+        }
+    }
+
+    /// The cursor that is of one of the channels, if there is one, and where the others start.
+    pub(crate) fn of_one(&self) -> Option<(Cursor, Position)> {
+        match self {
+            Self::Token { token: Token::Cursor(cursor), otherwise } if *cursor != Cursor::ZERO => {
+                Some((*cursor, *otherwise))
+            }
+            _ => None,
+        }
     }
 
     /// The places that a reader claims, while the channels cannot be read; `None` if one of them is not known.
     #[must_use]
     pub fn unread(&self, list: &ChannelList) -> Option<Vec<Place>> {
-        if matches!(self, Self::Token { token: Token::Cursor(cursor), .. } if *cursor != Cursor::ZERO) {
+        if self.of_one().is_some() {
             return None;
         }
         let place = |position| match position {
@@ -64,7 +84,7 @@ impl ListStart {
             Position::After(cursor) => Some(Place::of(&Pinned::after(cursor))),
             _ => None,
         };
-        self.positions(list).into_iter().map(place).collect()
+        (0..list.names().len()).map(|channel| place(self.position(list, channel))).collect()
     }
 }
 

@@ -11,7 +11,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::handle::Store;
 use crate::channel::{ReadState, View};
 use crate::list::{ChannelList, Life, ListBatch, ListStart, Place, Unread, merge, most_of_each, turns};
-use crate::types::{Cursor, JournalError, Limit, Position, Timestamp, Token};
+use crate::types::{Cursor, JournalError, Limit, Position, Timestamp};
 
 /// How many channels of a list are loaded or read from the archive at once: reads of one turn share round trips, and each
 /// takes memory.
@@ -54,26 +54,50 @@ impl Store {
         list: &ChannelList,
         start: &ListStart,
     ) -> Result<Vec<(Place, ReadState)>, JournalError> {
-        let settled = self.pin_each(now, list, &start.positions(list)).await?;
-        let ListStart::Token { token: Token::Cursor(cursor), otherwise } = start else { return Ok(settled) };
-        // One channel's position: of the one in whose incarnation it is.
-        match settled.iter().position(|(_, state)| state.epoch == cursor.epoch) {
-            Some(owner) if *cursor != Cursor::ZERO => {
-                let mut positions = vec![*otherwise; settled.len()];
-                positions[owner] = Position::After(*cursor);
-                self.pin_each(now, list, &positions).await
-            }
-            _ => Ok(settled),
+        let settled = self.pin_each(now, list, start).await?;
+        match owned(list, start, &settled) {
+            Some(positions) => self.pin_each(now, list, &positions).await,
+            None => Ok(settled),
         }
+    }
+
+    /// The same without waiting; `None` if something has to be fetched first.
+    #[must_use]
+    pub fn pin_list_resident(
+        &self,
+        now: Timestamp,
+        list: &ChannelList,
+        start: &ListStart,
+    ) -> Option<Vec<(Place, ReadState)>> {
+        let settled = self.pin_each_resident(now, list, start)?;
+        match owned(list, start, &settled) {
+            Some(positions) => self.pin_each_resident(now, list, &positions),
+            None => Some(settled),
+        }
+    }
+
+    fn pin_each_resident(
+        &self,
+        now: Timestamp,
+        list: &ChannelList,
+        start: &ListStart,
+    ) -> Option<Vec<(Place, ReadState)>> {
+        let mut settled = Vec::with_capacity(list.names().len());
+        for (channel, name) in list.names().iter().enumerate() {
+            let (pinned, state) = self.read_state_resident(now, name, start.position(list, channel))?;
+            settled.push((Place::of(&pinned), state));
+        }
+        Some(settled)
     }
 
     async fn pin_each(
         &self,
         now: Timestamp,
         list: &ChannelList,
-        positions: &[Position],
+        start: &ListStart,
     ) -> Result<Vec<(Place, ReadState)>, JournalError> {
-        let asked = || list.names().iter().zip(positions.iter().copied());
+        let asked =
+            || list.names().iter().enumerate().map(|(index, name)| (name, start.position(list, index)));
         let mut settled: Vec<_> =
             asked().map(|(channel, position)| self.read_state_resident(now, channel, position)).collect();
         let missing = settled.iter_mut().zip(asked()).filter(|(found, _)| found.is_none());
@@ -238,6 +262,15 @@ impl<'a> Reading<'a> {
         }
         ListView { looks, batch: Some(batch), next }
     }
+}
+
+/// Where a reader starts that came with one channel's position, if it is of one in this list: of the one in whose
+/// incarnation it is.
+fn owned(list: &ChannelList, start: &ListStart, settled: &[(Place, ReadState)]) -> Option<ListStart> {
+    let (cursor, otherwise) = start.of_one()?;
+    let owner = settled.iter().position(|(_, state)| state.epoch == cursor.epoch)?;
+    let at = |channel| if channel == owner { Position::After(cursor) } else { otherwise };
+    Some(ListStart::At((0..list.names().len()).map(at).collect()))
 }
 
 /// Waits for all fetches, some at a time; the first error ends it.

@@ -11,7 +11,7 @@ use crate::channel::{ChannelState, Log, Pinned, ReadState, View};
 use crate::types::{ChannelName, Cursor, Epoch, JournalError, Limit, Message, Position, Seq, Timestamp};
 
 /// How long a shared journal may take to look whether there is more. Where it takes longer it says that it is away.
-const LOOK: Duration = Duration::from_secs(3);
+pub(super) const LOOK: Duration = Duration::from_secs(3);
 
 /// Identifies one message of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,12 +1,15 @@
 //! A waiter on several channels: woken by any, it loses none of the others' wakes, and leaves nothing in any topic.
 
 use std::future::poll_fn;
+use std::sync::Arc as StdArc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use loom::sync::Arc;
 use loom::thread;
 use poll_core::{
-    ChannelList, ChannelName, Lane, Limit, ListStart, ListWait, Payload, Place, Position, Publish, Store,
+    ChannelList, ChannelName, Lane, Limit, ListFeed, ListStart, ListWait, Payload, Place, Position, Publish,
+    Store,
 };
 
 use crate::worker::{ready, run};
@@ -121,6 +124,106 @@ fn a_waiter_on_a_list_takes_no_others_wake_along() {
         );
         notifying.join().unwrap();
         leaver.join().unwrap();
+        assert_eq!(store.notifier().waiting(), 0);
+    });
+}
+
+/// Reads from the start by way of a feed until it has a message of each channel, as a poll does: it joins where it can, reads
+/// where it cannot, and then waits.
+async fn poll_by_feed(store: Store, feed: StdArc<ListFeed>, messages: [usize; 2]) {
+    let list = list();
+    let wait = Duration::from_secs(10);
+    let mut seat = poll_fn(|cx| Poll::Ready(feed.join(wait, cx.waker()))).await.map(|(seat, _)| seat);
+    loop {
+        let view = if let Some(taken) = seat.take() {
+            poll_fn(|cx| feed.poll_seat(&taken, cx.waker())).await;
+            let found = feed.look(now(), Limit::default());
+            feed.leave(taken);
+            found.unwrap().0.as_ref().clone()
+        } else {
+            let places = start(&store, &list);
+            store.read_list_resident(now(), &list, &places, [(0, None), (1, None)], Limit::default()).unwrap()
+        };
+        let seen = |channel| {
+            let entries = view.batch.iter().flat_map(|batch| batch.entries());
+            entries.filter(|entry| entry.channel == channel).count()
+        };
+        if [seen(0), seen(1)].iter().zip(&messages).all(|(seen, messages)| seen >= messages) {
+            return;
+        }
+        let places: StdArc<[Place]> = start(&store, &list).into();
+        seat = poll_fn(|cx| Poll::Ready(feed.wait(&places, cx.waker()))).await;
+    }
+}
+
+fn feed(store: &Store, lane: &Lane) -> StdArc<ListFeed> {
+    ListFeed::new(store.clone(), StdArc::new(ChannelList::new(names())), lane.clone())
+}
+
+#[test]
+fn a_message_is_read_by_all_who_wait_by_a_feed() {
+    loom::model(|| {
+        let store = store();
+        let lane = store.lane();
+        let feed = feed(&store, &lane);
+        let other = thread::spawn({
+            let (store, feed) = (store.clone(), feed.clone());
+            move || run(poll_by_feed(store, feed, [0, 1]), vec![])
+        });
+        let publisher = thread::spawn({
+            let store = store.clone();
+            move || publish(&store, &names()[1])
+        });
+        run(poll_by_feed(store.clone(), feed, [0, 1]), vec![]);
+        other.join().unwrap();
+        publisher.join().unwrap();
+        assert_eq!(store.notifier().waiting(), 0);
+    });
+}
+
+#[test]
+fn a_feed_that_is_joined_while_it_is_notified_wakes_or_is_not_joined() {
+    loom::model(|| {
+        let store = store();
+        let lane = store.lane();
+        let feed = feed(&store, &lane);
+        let places: StdArc<[Place]> = start(&store, &list()).into();
+        let seat = feed.wait(&places, Waker::noop()).unwrap();
+        let publisher = thread::spawn({
+            let store = store.clone();
+            move || publish(&store, &names()[0])
+        });
+        let leaver = thread::spawn({
+            let feed = feed.clone();
+            move || feed.leave(seat)
+        });
+        run(poll_by_feed(store.clone(), feed, [1, 0]), vec![]);
+        publisher.join().unwrap();
+        leaver.join().unwrap();
+        assert_eq!(store.notifier().waiting(), 0);
+    });
+}
+
+#[test]
+fn the_driver_of_a_lane_wakes_those_who_wait_by_a_feed() {
+    loom::model(|| {
+        let store = store();
+        let lane = store.lane();
+        let feed = feed(&store, &lane);
+        let publisher = thread::spawn({
+            let store = store.clone();
+            move || names().iter().for_each(|channel| publish(&store, channel))
+        });
+        let both = {
+            let (store, feed) = (store.clone(), feed.clone());
+            async move {
+                let [one, other] =
+                    [[1, 0], [0, 1]].map(|messages| poll_by_feed(store.clone(), feed.clone(), messages));
+                futures_util::future::join(one, other).await;
+            }
+        };
+        run(both, vec![Box::pin(lane.drive())]);
+        publisher.join().unwrap();
         assert_eq!(store.notifier().waiting(), 0);
     });
 }

@@ -82,7 +82,7 @@ pub(crate) fn list_answered(rounds: u64) {
             for wire in &mut crowd {
                 wire.send(&request).await;
             }
-            world.until_waiting(CROWD * LIST).await;
+            world.until_registered(LIST).await;
             world.publish(1).await;
             let (last, others) = crowd.split_last_mut().expect("a crowd");
             for wire in others {

@@ -3,22 +3,25 @@
 //! A refusal costs a look-up and leaves nothing behind: the tables hold admitted requests only, and a fixed number of
 //! addresses. `worker::permit` releases what was taken, however a request ends.
 
+mod channel_limit;
 mod per_key_limit;
 mod rate;
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::StatusCode;
 use poll_core::{ChannelList, ChannelName, Charge, Kind, Memory, OverBudget};
 
+pub(crate) use channel_limit::ListCount;
 pub use rate::Rate;
 
 use crate::access::client::Client;
 use crate::message::refusal::Refusal;
+use channel_limit::ChannelLimit;
 use per_key_limit::PerKeyLimit;
 use rate::{Buckets, Cost};
 
@@ -58,7 +61,7 @@ pub(crate) struct Admission {
     /// Replaced as a whole: a request is judged by the ones or the others.
     limits: ArcSwap<InForce>,
     total: AtomicUsize,
-    channels: PerKeyLimit<ChannelName>,
+    channels: Arc<ChannelLimit>,
     clients: PerKeyLimit<Arc<str>>,
     addresses: PerKeyLimit<IpAddr>,
     buckets: Buckets,
@@ -82,19 +85,21 @@ impl From<Limits> for InForce {
 
 /// The channels that a request waits on: one, or a list.
 pub(crate) trait Channels: Clone + Send + 'static {
-    /// Their names.
-    fn names(&self) -> &[ChannelName];
+    /// How the request is counted in them.
+    fn counted(&self) -> Counted<'_>;
+}
+
+/// How a request is counted in its channels.
+#[derive(Clone, Copy)]
+pub(crate) enum Counted<'a> {
+    In(&'a ChannelName),
+    /// In each channel of a list, whose names are on the account already.
+    InEach(&'a Arc<ChannelList>, &'a OnceLock<ListCount>),
 }
 
 impl Channels for ChannelName {
-    fn names(&self) -> &[ChannelName] {
-        std::slice::from_ref(self)
-    }
-}
-
-impl Channels for Arc<ChannelList> {
-    fn names(&self) -> &[ChannelName] {
-        ChannelList::names(self)
+    fn counted(&self) -> Counted<'_> {
+        Counted::In(self)
     }
 }
 
@@ -109,10 +114,10 @@ impl Names {
     /// Names of up to this many bytes are stored inline.
     const SHORT: usize = 23;
 
-    fn of(channels: &[ChannelName], client: &Client, memory: &Memory) -> Result<Self, OverBudget> {
-        let names = channels.iter().map(ChannelName::as_str).chain(client.name.as_deref());
-        let long = names.map(str::len).filter(|bytes| *bytes > Self::SHORT);
-        let bytes: usize = long.sum();
+    fn of(counted: Counted<'_>, client: &Client, memory: &Memory) -> Result<Self, OverBudget> {
+        let channel = if let Counted::In(channel) = counted { Some(channel.as_str()) } else { None };
+        let names = channel.into_iter().chain(client.name.as_deref());
+        let bytes: usize = names.map(str::len).filter(|bytes| *bytes > Self::SHORT).sum();
         if bytes == 0 {
             return Ok(Self { _charge: None });
         }
@@ -134,7 +139,7 @@ impl Admission {
             limits: ArcSwap::from_pointee(limits.into()),
             memory,
             total: AtomicUsize::new(0),
-            channels: PerKeyLimit::new(),
+            channels: Arc::default(),
             clients: PerKeyLimit::new(),
             addresses: PerKeyLimit::new(),
             buckets: Buckets::new(),
@@ -153,49 +158,77 @@ impl Admission {
     /// # Errors
     /// 429 with the limit that was reached, in whichever channel.
     pub(crate) fn acquire(&self, channels: &impl Channels, client: &Client) -> Result<Names, Refusal> {
-        let channels = channels.names();
-        let names = Names::of(channels, client, &self.memory)?;
+        let counted = channels.counted();
+        let names = Names::of(counted, client, &self.memory)?;
         let at_limit = |what| Refusal::new(StatusCode::TOO_MANY_REQUESTS, what).retry_after(PERMIT_RETRY);
+        // Counted first, then in all, then looked at: of those that exceed a channel's limit, the last one to be counted in
+        // all sees the others.
+        self.add(counted);
         let in_force = self.limits.load();
         let limits = &in_force.limits;
         let more = |count| (limits.total == 0 || count < limits.total).then_some(count + 1);
-        self.total
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
-            .map_err(|_| at_limit(AT_CAPACITY))?;
-        let undo_total = || self.total.fetch_sub(1, Ordering::Relaxed);
+        let Ok(before) = self.total.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more) else {
+            self.remove(counted);
+            return Err(at_limit(AT_CAPACITY));
+        };
+        let undo = || {
+            self.total.fetch_sub(1, Ordering::SeqCst);
+            self.remove(counted);
+        };
         if let Some(name) = &client.name
             && !self.clients.acquire(name, limits.per_client)
         {
-            undo_total();
+            undo();
             return Err(at_limit(CLIENT_AT_CAPACITY));
         }
         let undo_client = || client.name.iter().for_each(|name| self.clients.release(name));
         if !self.addresses.acquire(&client.address, limits.per_address) {
             undo_client();
-            undo_total();
+            undo();
             return Err(at_limit(CLIENT_AT_CAPACITY));
         }
-        if let Some(full) =
-            channels.iter().position(|channel| !self.channels.acquire(channel, limits.per_channel))
-        {
-            channels[..full].iter().for_each(|channel| self.channels.release(channel));
+        // While no more wait in all, no channel is over its limit.
+        let most = limits.per_channel;
+        if most > 0 && before >= most && !self.allows(counted, most) {
             self.addresses.release(&client.address);
             undo_client();
-            undo_total();
+            undo();
             return Err(at_limit(CHANNEL_AT_CAPACITY));
         }
         Ok(names)
     }
 
+    fn add(&self, counted: Counted<'_>) {
+        match counted {
+            Counted::In(channel) => self.channels.add(channel),
+            Counted::InEach(list, count) => count.get_or_init(|| self.channels.list(list)).add(),
+        }
+    }
+
+    fn remove(&self, counted: Counted<'_>) {
+        match counted {
+            Counted::In(channel) => self.channels.remove(channel),
+            Counted::InEach(_, count) => count.get().into_iter().for_each(ListCount::remove),
+        }
+    }
+
+    /// Whether no channel has more than `most`.
+    fn allows(&self, counted: Counted<'_>, most: usize) -> bool {
+        match counted {
+            Counted::In(channel) => self.channels.allows(channel, most),
+            Counted::InEach(_, count) => count.get().is_none_or(|count| count.allows(most)),
+        }
+    }
+
     /// Releases an admitted request.
     pub(crate) fn release(&self, channels: &impl Channels, client: &Client, names: Names) {
         drop(names);
-        channels.names().iter().for_each(|channel| self.channels.release(channel));
         self.addresses.release(&client.address);
         if let Some(name) = &client.name {
             self.clients.release(name);
         }
-        self.total.fetch_sub(1, Ordering::Relaxed);
+        self.total.fetch_sub(1, Ordering::SeqCst);
+        self.remove(channels.counted());
     }
 
     /// Counts a request against the rate of its address.

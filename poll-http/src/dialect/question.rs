@@ -9,7 +9,8 @@ use poll_core::{
 };
 
 use crate::dialect::frame::Framing;
-use crate::worker::Worker;
+use crate::message::refusal::Refusal;
+use crate::worker::lists::{Feed, Lists, SharedList};
 
 /// A question with nothing left to parse.
 #[derive(Debug, Clone)]
@@ -47,22 +48,56 @@ pub(crate) enum Asked<One, Several> {
 /// A question about several channels.
 #[derive(Debug)]
 pub(crate) struct ListQuestion {
-    /// In order, and each once.
-    pub(crate) channels: Vec<ChannelName>,
-    /// Channels that were asked for and may not be read.
-    pub(crate) refused: Vec<ChannelName>,
-    pub(crate) start: ListStart,
+    pub(crate) standing: ListStanding,
+    pub(crate) feed: Arc<Feed>,
     pub(crate) limit: Limit,
     /// How long to wait for a message.
     pub(crate) wait: Duration,
 }
 
-/// The same, answered by a stream.
+impl ListQuestion {
+    /// Leaves out channels that may not be read.
+    ///
+    /// # Errors
+    /// When there is no memory for the rest of the list.
+    pub(crate) fn refuse(&mut self, lists: &Lists, refused: Vec<ChannelName>) -> Result<(), Refusal> {
+        if refused.is_empty() {
+            return Ok(());
+        }
+        let token = self.feed.token();
+        let set = token.and_then(|token| token.parse().ok());
+        self.standing.refuse(lists, refused, set.as_ref())?;
+        let start = || {
+            let otherwise = Position::Start;
+            Ok(set.map_or(ListStart::Each(otherwise), |token| ListStart::Token { token, otherwise }))
+        };
+        let feed = self.standing.list.feed::<Refusal>(token, start)?;
+        self.feed = feed;
+        Ok(())
+    }
+}
+
+/// A question about several channels, answered by a stream.
 #[derive(Debug)]
 pub(crate) struct ListStreamQuestion {
-    pub(crate) question: ListQuestion,
+    pub(crate) standing: ListStanding,
+    pub(crate) start: ListStart,
     pub(crate) arrival: Arrival,
     pub(crate) framing: Framing,
+}
+
+impl ListStreamQuestion {
+    /// As [`ListQuestion::refuse`].
+    ///
+    /// # Errors
+    /// When there is no memory for the rest of the list.
+    pub(crate) fn refuse(&mut self, lists: &Lists, refused: Vec<ChannelName>) -> Result<(), Refusal> {
+        if refused.is_empty() {
+            return Ok(());
+        }
+        let token = if let ListStart::Token { token, .. } = &self.start { Some(token) } else { None };
+        self.standing.refuse(lists, refused, token)
+    }
 }
 
 /// Whether the reader of a stream has been here before.
@@ -112,7 +147,7 @@ impl Answer {
 #[derive(Debug)]
 pub(crate) struct ListStanding {
     /// The channels that are read.
-    pub(crate) list: Arc<ChannelList>,
+    pub(crate) list: Arc<SharedList>,
     /// Those that may not be read.
     pub(crate) refused: Vec<ChannelName>,
     /// The positions in these that the reader came with, as the end of every token: once it may read them, it goes on
@@ -121,23 +156,38 @@ pub(crate) struct ListStanding {
 }
 
 impl ListStanding {
-    /// Takes the channels of a question.
-    pub(crate) fn new(worker: &Worker, question: &mut ListQuestion) -> Self {
-        let refused = std::mem::take(&mut question.refused);
-        let mut put_by = Vec::new();
-        if let ListStart::Token { token: Token::Set(set), .. } = &question.start {
+    /// All channels of a list may be read.
+    pub(crate) fn of(list: Arc<SharedList>) -> Self {
+        Self { list, refused: Vec::new(), put_by: Vec::new() }
+    }
+
+    /// The channels.
+    pub(crate) fn channels(&self) -> &Arc<ChannelList> {
+        &self.list.channels
+    }
+
+    /// Leaves out channels that may not be read, and puts the positions by that a token has in them.
+    fn refuse(
+        &mut self,
+        lists: &Lists,
+        refused: Vec<ChannelName>,
+        token: Option<&Token>,
+    ) -> Result<(), Refusal> {
+        if let Some(Token::Set(set)) = token {
             for key in refused.iter().map(ChannelKey::of) {
                 if let Some(cursor) = set.get(&key) {
-                    put_by.extend_from_slice(&CursorSet::entry(&key, cursor));
+                    self.put_by.extend_from_slice(&CursorSet::entry(&key, cursor));
                 }
             }
         }
-        Self { list: worker.list(std::mem::take(&mut question.channels)), refused, put_by }
+        let rest = self.channels().names().iter().filter(|name| !refused.contains(name)).cloned();
+        (self.list, self.refused) = (lists.of(rest.collect())?, refused);
+        Ok(())
     }
 
     /// Writes the token of these positions.
     pub(crate) fn write_token(&self, out: &mut Vec<u8>, cursors: impl IntoIterator<Item = Cursor>) {
-        self.list.write_token(out, cursors);
+        self.channels().write_token(out, cursors);
         out.extend_from_slice(&self.put_by);
     }
 
@@ -155,7 +205,7 @@ pub(crate) struct ListAnswer<'a> {
     pub(crate) standing: &'a ListStanding,
     /// Where the reader was.
     pub(crate) places: &'a [Place],
-    pub(crate) view: ListView,
+    pub(crate) view: &'a ListView,
     pub(crate) now: Timestamp,
 }
 
@@ -164,7 +214,7 @@ impl ListAnswer<'_> {
     pub(crate) fn missed(&self) -> impl Iterator<Item = (&ChannelName, u64)> {
         let missed = |(channel, read_state): &(usize, ReadState)| {
             let count = read_state.missed().filter(|count| *count > 0)?;
-            Some((&self.standing.list.names()[*channel], count))
+            Some((&self.standing.channels().names()[*channel], count))
         };
         self.view.looks.iter().filter_map(missed)
     }
@@ -172,7 +222,7 @@ impl ListAnswer<'_> {
     /// The channels in which the reader's position was not found.
     pub(crate) fn resets(&self) -> impl Iterator<Item = &ChannelName> {
         let mut looks = self.view.looks.iter().peekable();
-        self.standing.list.names().iter().zip(self.places).enumerate().filter_map(
+        self.standing.channels().names().iter().zip(self.places).enumerate().filter_map(
             move |(channel, (name, place))| {
                 let look = looks.next_if(|(looked, _)| *looked == channel);
                 let continuity = look.map_or(place.continuity, |(_, read_state)| read_state.continuity);

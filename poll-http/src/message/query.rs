@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use memchr::memchr_iter;
+use memchr::{memchr, memchr_iter};
 use percent_encoding::{AsciiSet, percent_decode_str, percent_encode};
 
 use crate::message::head::Head;
@@ -21,6 +21,9 @@ pub(crate) enum Repeats {
     Refused,
     FirstWins,
 }
+
+/// As many values as a list mostly has.
+const LISTED: usize = 16;
 
 /// The values of some parameters.
 type Values<'a, const N: usize> = [Option<Cow<'a, str>>; N];
@@ -65,26 +68,30 @@ impl<'a> Query<'a> {
         names: [&str; N],
         repeats: Repeats,
     ) -> Result<Values<'a, N>, Refusal> {
-        self.find(names, |name, _| match repeats {
+        self.find(names, |name, _, _| match repeats {
             Repeats::Refused => Err(repeated(name)),
             Repeats::FirstWins => Ok(()),
         })
     }
 
-    /// The same, where the first may be given more than once: then its other values, still encoded.
+    /// The same, where the first may be given more than once: then all its values, still encoded.
     pub(crate) fn get_all_and_list<const N: usize>(
         self,
         names: [&str; N],
     ) -> Result<(Values<'a, N>, Vec<&'a str>), Refusal> {
-        let mut more = Vec::new();
-        let values = self.find(names, |name, value| {
+        let mut all = Vec::new();
+        let values = self.find(names, |name, first, value| {
             if name != names[0] {
                 return Err(repeated(name));
             }
-            more.push(value);
+            if all.is_empty() {
+                all.reserve(LISTED);
+                all.push(first);
+            }
+            all.push(value);
             Ok(())
         })?;
-        Ok((values, more))
+        Ok((values, all))
     }
 
     /// `name=value` pairs, with nothing as the value of a name alone.
@@ -95,14 +102,15 @@ impl<'a> Query<'a> {
             let end = ends.next()?;
             let pair = &text[start..end];
             start = end + 1;
-            Some(pair.split_once('=').unwrap_or((pair, "")))
+            let equals = memchr(b'=', pair.as_bytes());
+            Some(equals.map_or((pair, ""), |equals| (&pair[..equals], &pair[equals + 1..])))
         })
     }
 
     fn find<const N: usize>(
         self,
         names: [&str; N],
-        mut again: impl FnMut(&str, &'a str) -> Result<(), Refusal>,
+        mut again: impl FnMut(&str, &'a str, &'a str) -> Result<(), Refusal>,
     ) -> Result<Values<'a, N>, Refusal> {
         #[cfg(test)]
         names.iter().for_each(|name| crate::message::asked::note(name));
@@ -111,7 +119,7 @@ impl<'a> Query<'a> {
             let Some(index) = names.iter().position(|name| is(key, name)) else { continue };
             match found[index] {
                 None => found[index] = Some(value),
-                Some(_) => again(names[index], value)?,
+                Some(first) => again(names[index], first, value)?,
             }
         }
         let mut values = [const { None }; N];
@@ -178,7 +186,7 @@ mod tests {
         let query = Query::new("a=1&b=2&%61=3&a&ab=4&&a=%20");
         let ([a, b], more) = query.get_all_and_list(["a", "b"]).unwrap();
         assert_eq!((a.as_deref(), b.as_deref()), (Some("1"), Some("2")));
-        assert_eq!(more, ["3", "", "%20"]);
+        assert_eq!(more, ["1", "3", "", "%20"]);
         assert!(query.get_all_and_list(["b", "ab"]).unwrap().1.is_empty());
         assert!(query.get_all_and_list(["b", "a"]).is_err());
     }

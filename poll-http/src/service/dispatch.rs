@@ -126,7 +126,7 @@ impl Dispatcher {
         let client = client.holding(&grant);
         let mut read = parse::read(worker, target, action, head, connection, &grant)?;
         read.log(&client.logged);
-        read.check(program, head, &grant)?;
+        read.check(worker, program, head, &grant)?;
         read.answer(worker, client)
     }
 }

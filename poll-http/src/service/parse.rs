@@ -6,7 +6,7 @@ use crate::access::authority::Grant;
 use crate::access::client::Client;
 use crate::dialect::format::{PollFormat, PublishFormat};
 use crate::dialect::native::{self, Lines, PublishBody};
-use crate::dialect::question::{Asked, ListStreamQuestion, Question, StreamQuestion};
+use crate::dialect::question::{Asked, ListStanding, ListStreamQuestion, Question, StreamQuestion};
 use crate::dialect::{channel, chat, golongpoll};
 use crate::message::access_log::Logged;
 use crate::message::connection_info::ConnectionInfo;
@@ -51,14 +51,14 @@ pub(super) fn read<'a>(
     Ok(match target {
         Target::ShortPoll => {
             let seen = head.field(Field::IfNoneMatch);
-            match native::short_poll(head, most)? {
+            match native::short_poll(head, worker.lists(), most)? {
                 Asked::One(question) => Read::Short(short_poll::Request { question, seen, wants }),
                 Asked::Several(question) => {
                     Read::ShortList(short_poll::ListRequest { question, seen, wants })
                 }
             }
         }
-        Target::LongPoll => match native::long_poll(head, most, settings.max_poll)? {
+        Target::LongPoll => match native::long_poll(head, worker.lists(), most, settings.max_poll)? {
             Asked::One(question) => long_poll(question, native::PollAnswer, wants),
             Asked::Several(question) => Read::LongList(long_poll::ListRequest { question, wants }),
         },
@@ -72,10 +72,13 @@ pub(super) fn read<'a>(
             let (question, format) = channel::question(head, name, settings.max_poll)?;
             long_poll(question, format, wants)
         }
-        Target::Stream => Read::Stream(stream::Request { asked: native::stream(head, most)? }),
-        Target::Push => {
-            Read::Push(push::Request { asked: native::stream(head, most)?, push: connection.push })
+        Target::Stream => {
+            Read::Stream(stream::Request { asked: native::stream(head, worker.lists(), most)? })
         }
+        Target::Push => Read::Push(push::Request {
+            asked: native::stream(head, worker.lists(), most)?,
+            push: connection.push,
+        }),
         Target::Job(job) => {
             let asked = native::job(head, job)?;
             Read::Progress(progress::Request { asked, job: Job::Reported, wants })
@@ -97,7 +100,7 @@ fn long_poll(question: Question, format: impl PollFormat + 'static, wants: Wants
 fn streamed(asked: &Asked<StreamQuestion, ListStreamQuestion>) -> &[ChannelName] {
     match asked {
         Asked::One(asked) => std::slice::from_ref(&asked.question.reading.channel),
-        Asked::Several(asked) => &asked.question.channels,
+        Asked::Several(asked) => asked.standing.channels().names(),
     }
 }
 
@@ -110,9 +113,9 @@ impl Read<'_> {
         let one = std::slice::from_ref::<ChannelName>;
         let (pattern, channels) = match self {
             Self::Short(short) => ("short", one(&short.question.reading.channel)),
-            Self::ShortList(short) => ("short", &short.question.channels[..]),
+            Self::ShortList(short) => ("short", short.question.standing.channels().names()),
             Self::Long(long) => ("long", one(&long.question.reading.channel)),
-            Self::LongList(long) => ("long", &long.question.channels[..]),
+            Self::LongList(long) => ("long", long.question.standing.channels().names()),
             Self::Stream(stream::Request { asked }) => ("stream", streamed(asked)),
             Self::Push(push::Request { asked, .. }) => ("push", streamed(asked)),
             Self::Progress(progress) => ("progress", one(&progress.asked.question.reading.channel)),
@@ -127,16 +130,27 @@ impl Read<'_> {
     ///
     /// # Errors
     /// 403 if the token does not grant it, or the program's refusal.
-    pub(super) fn check(&mut self, program: &Program, head: Head<'_>, grant: &Grant) -> Result<(), Refusal> {
+    pub(super) fn check(
+        &mut self,
+        worker: &Worker,
+        program: &Program,
+        head: Head<'_>,
+        grant: &Grant,
+    ) -> Result<(), Refusal> {
+        let refused = |standing: &ListStanding| program.check_each(head, grant, standing.channels().names());
         let ask = match self {
-            Self::ShortList(short) => return program.check_each(head, grant, &mut short.question),
-            Self::LongList(long) => return program.check_each(head, grant, &mut long.question),
+            Self::ShortList(short_poll::ListRequest { question, .. })
+            | Self::LongList(long_poll::ListRequest { question, .. }) => {
+                return question.refuse(worker.lists(), refused(&question.standing)?);
+            }
             Self::Short(short) => Ask::Read(&short.question.reading.channel),
             Self::Long(long) => Ask::Read(&long.question.reading.channel),
             Self::Stream(stream::Request { asked }) | Self::Push(push::Request { asked, .. }) => {
                 match asked {
                     Asked::One(asked) => Ask::Read(&asked.question.reading.channel),
-                    Asked::Several(asked) => return program.check_each(head, grant, &mut asked.question),
+                    Asked::Several(asked) => {
+                        return asked.refuse(worker.lists(), refused(&asked.standing)?);
+                    }
                 }
             }
             Self::Progress(progress) => {

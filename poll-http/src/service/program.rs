@@ -10,7 +10,6 @@ use http::request::Parts;
 use poll_core::ChannelName;
 
 use crate::access::authority::{self, Grant, Scope};
-use crate::dialect::question::ListQuestion;
 use crate::message::head::Head;
 use crate::message::refusal::Refusal;
 use crate::service::openapi;
@@ -80,49 +79,45 @@ impl Program {
         head.with_parts(|head| check(head, ask))
     }
 
-    /// The same for each of several channels. Those for which the client has no right are refused by name.
+    /// The same for each of several channels: those for which the client has no right.
     ///
     /// # Errors
-    /// Of the last channel that was left, or for another reason than the client's rights.
+    /// When that is all of them, or for another reason than the client's rights.
     pub(super) fn check_each(
         &self,
         head: Head<'_>,
         grant: &Grant,
-        question: &mut ListQuestion,
-    ) -> Result<(), Refusal> {
-        let asks = |channel| tracing::debug!(ask = ?Ask::Read(channel), "asked");
-        question.channels.iter().for_each(asks);
+        channels: &[ChannelName],
+    ) -> Result<Vec<ChannelName>, Refusal> {
+        channels.iter().for_each(|channel| tracing::debug!(ask = ?Ask::Read(channel), "asked"));
+        let mut refused = Vec::new();
         if grant.subscribe != Scope::All {
-            let ListQuestion { channels, refused, .. } = question;
-            refused.extend(channels.extract_if(.., |channel| !grant.subscribe.covers(channel)));
-            if channels.is_empty() {
+            refused.extend(channels.iter().filter(|channel| !grant.subscribe.covers(channel)).cloned());
+            if refused.len() == channels.len() {
                 return Err(authority::insufficient());
             }
         }
-        let Some(check) = &self.check else { return Ok(()) };
+        let Some(check) = &self.check else { return Ok(refused) };
+        let granted: Vec<&ChannelName> =
+            channels.iter().filter(|channel| !refused.contains(channel)).collect();
         let mut denied = None;
         head.with_parts(|head| {
-            let ListQuestion { channels, refused, .. } = question;
-            let mut failed = Ok(());
-            channels.retain(|channel| match check(head, Ask::Read(channel)) {
-                Err(refusal) if is_denial(&refusal) => {
-                    refused.push(channel.clone());
-                    // 401 first: with a token more may be allowed.
-                    let first = denied.is_none() || refusal.status() == StatusCode::UNAUTHORIZED;
-                    if first {
-                        denied = Some(refusal);
+            for channel in granted {
+                match check(head, Ask::Read(channel)) {
+                    Err(refusal) if is_denial(&refusal) => {
+                        refused.push(channel.clone());
+                        // 401 first: with a token more may be allowed.
+                        if denied.is_none() || refusal.status() == StatusCode::UNAUTHORIZED {
+                            denied = Some(refusal);
+                        }
                     }
-                    false
+                    Err(refusal) => return Err(refusal),
+                    Ok(()) => {}
                 }
-                Err(refusal) => {
-                    failed = Err(refusal);
-                    true
-                }
-                Ok(()) => true,
-            });
-            failed
+            }
+            Ok(())
         })?;
-        denied.filter(|_| question.channels.is_empty()).map_or(Ok(()), Err)
+        denied.filter(|_| refused.len() == channels.len()).map_or(Ok(refused), Err)
     }
 
     /// A copy of the head for a later check, if there is a check.

@@ -6,11 +6,11 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use poll_core::{
-    ChannelList, Continuity, JournalError, Kind, Life, ListBatch, ListView, ListWait, OverBudget, Place,
-    Rendering, Timestamp,
+    ChannelList, Charge, Continuity, JournalError, Kind, Life, ListBatch, ListView, ListWait, OverBudget,
+    Place, Rendering, Ticket, Timestamp,
 };
 use tokio::time::Instant;
 
@@ -43,7 +43,12 @@ pub(crate) struct ListReader {
     /// The rendering of the batch that is being sent, if it is this reader's alone.
     own: Option<Rendering>,
     framing: Framing,
+    /// For its places and tickets.
+    _charge: Charge,
 }
+
+/// What a reader keeps of each channel by itself, in bytes.
+const PLACE_BYTES: usize = size_of::<Place>() + size_of::<Option<Ticket>>() + size_of::<Waker>();
 
 /// How far a reader has got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,8 +80,10 @@ impl ListReader {
         places: Vec<Place>,
         client: Client,
         framing: Framing,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, OverBudget> {
+        let bytes = (places.len() * PLACE_BYTES) as u64;
+        let charge = worker.store().memory().charge(Kind::Names, bytes)?;
+        Ok(Self {
             standing,
             places,
             reading: None,
@@ -87,7 +94,8 @@ impl ListReader {
             found: None,
             own: None,
             framing,
-        }
+            _charge: charge,
+        })
     }
 
     fn worker(&self) -> &Worker {
@@ -95,7 +103,7 @@ impl ListReader {
     }
 
     fn list(&self) -> &Arc<ChannelList> {
-        &self.standing.list
+        self.standing.channels()
     }
 
     /// Where the reader has to come back with.
@@ -105,7 +113,7 @@ impl ListReader {
 
     fn deregister(&mut self) {
         let worker = &self.schedule.worker;
-        worker.store().deregister_list(&self.standing.list, worker.streams(), &mut self.wait);
+        worker.store().deregister_list(self.standing.channels(), worker.streams(), &mut self.wait);
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
@@ -149,7 +157,7 @@ impl ListReader {
     fn poll_news(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Self { schedule, standing, places, wait, progress, .. } = self;
         let worker = &schedule.worker;
-        let news = worker.store().poll_wait_list(&standing.list, places, worker.streams(), wait, cx);
+        let news = worker.store().poll_wait_list(standing.channels(), places, worker.streams(), wait, cx);
         *progress = match (*progress, news) {
             (Progress::Behind, Poll::Ready(())) => Progress::Behind,
             (_, Poll::Ready(())) => Progress::Live,
@@ -231,7 +239,8 @@ impl ListReader {
         if self.progress == Progress::Live {
             self.worker().metrics().lag(now.since(batch.newest().at), 1);
         }
-        let Self { standing: ListStanding { list, put_by, .. }, framing, .. } = self;
+        let Self { standing, framing, .. } = self;
+        let (list, put_by) = (standing.channels(), &standing.put_by);
         self.own = (!put_by.is_empty()).then(|| native::render_list_updates(list, put_by, batch, *framing));
         self.schedule.sent(Instant::now());
         Some(StreamEvent::Batch(batch.clone(), Finality::MoreMayFollow))

@@ -4,16 +4,17 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use poll_core::{ChannelList, ChannelName, Place, ReadState, Timestamp};
+use poll_core::{ChannelName, Place, ReadState, Timestamp};
 
 use crate::access::client::Client;
 use crate::dialect::frame::Framing;
 use crate::dialect::native;
-use crate::dialect::question::{Arrival, ListStanding, ListStreamQuestion, StreamQuestion};
+use crate::dialect::question::{Arrival, ListStreamQuestion, StreamQuestion};
 use crate::message::refusal::Refusal;
 use crate::stream::channel_reader::ChannelReader;
 use crate::stream::list_reader::ListReader;
 use crate::worker::Worker;
+use crate::worker::lists::SharedList;
 use crate::worker::metrics::Waiter;
 use crate::worker::permit::Permit;
 
@@ -56,7 +57,7 @@ pub(crate) struct OpenedList {
     /// The first frame.
     pub(crate) first: Bytes,
     /// Held while the response is open.
-    pub(crate) permit: Permit<Arc<ChannelList>>,
+    pub(crate) permit: Permit<Arc<SharedList>>,
 }
 
 /// Opens several channels to a reader, as [`open`] does one.
@@ -70,9 +71,8 @@ pub(crate) async fn open_list(
     client: Client,
 ) -> Result<Option<OpenedList>, Refusal> {
     let now = worker.now();
-    let ListStreamQuestion { mut question, arrival, framing } = asked;
-    let standing = ListStanding::new(worker, &mut question);
-    let read = worker.store().pin_list(now, &standing.list, &question.start);
+    let ListStreamQuestion { standing, start, arrival, framing } = asked;
+    let read = worker.store().pin_list(now, standing.channels(), &start);
     let settled = worker.archive_read(&standing.list, &client, worker.settings().cold_read, read).await?;
     let over = settled.iter().all(|(_, read_state)| is_over(read_state));
     if framing == Framing::Events && arrival == Arrival::Returning && over {
@@ -81,7 +81,7 @@ pub(crate) async fn open_list(
     let permit = worker.permit(waiter, &standing.list, &client)?;
     let places: Vec<Place> = settled.into_iter().map(|(place, _)| place).collect();
     let first = native::list_connected(framing, worker.random_id(), &standing, &places, now);
-    let reader = ListReader::new(worker, standing, places, client, framing);
+    let reader = ListReader::new(worker, standing, places, client, framing)?;
     Ok(Some(OpenedList { reader, first, permit }))
 }
 

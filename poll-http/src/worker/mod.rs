@@ -9,7 +9,7 @@ mod delivery;
 pub(crate) mod drain;
 mod hooks;
 pub(crate) mod intake;
-mod lists;
+pub(crate) mod lists;
 pub(crate) mod metrics;
 pub(crate) mod permit;
 pub(crate) mod settings;

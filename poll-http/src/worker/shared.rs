@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::Extensions;
 use poll_core::environment::Environment;
-use poll_core::{ChannelList, ChannelName, Lane, Pinned, Published, Store, Timestamp, Wait};
+use poll_core::{ChannelName, Lane, Pinned, Published, Store, Timestamp, Wait};
 
 use crate::access::admission::Admission;
 use crate::access::authority::Authorities;
@@ -69,7 +69,8 @@ pub(crate) struct Server {
 impl Worker {
     pub(crate) fn new(server: Arc<Server>, extensions: Extensions) -> Self {
         let (polls, streams) = (server.store.lane(), Lane::in_slices(STREAMS_AT_ONCE));
-        let (timers, intake, lists) = (Timers::new(), IntakeWatch::default(), Lists::default());
+        let (timers, intake) = (Timers::new(), IntakeWatch::default());
+        let lists = Lists::new(server.store.clone(), polls.clone());
         // Far apart from other workers' and servers'.
         let next_id = AtomicU64::new(server.environment.random());
         Self(Arc::new(Inner { server, polls, streams, timers, intake, lists, next_id, extensions }))
@@ -137,9 +138,9 @@ impl Worker {
         &self.0.intake
     }
 
-    /// The list of these channels, which are in order and each once: the same one for all requests that read them.
-    pub(crate) fn list(&self, names: Vec<ChannelName>) -> Arc<ChannelList> {
-        self.0.lists.of(names)
+    /// The lists of channels that its requests read.
+    pub(crate) fn lists(&self) -> &Lists {
+        &self.0.lists
     }
 
     /// A higher module's state for this worker, if it has any.

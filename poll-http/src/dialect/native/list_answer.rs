@@ -1,9 +1,11 @@
 //! Answers to native polls of several channels.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
-use poll_core::{ChannelName, Form, Limit, ListBatch, ListEntry, ReadState};
+use poll_core::{ChannelList, ChannelName, Form, Limit, ListBatch, ListEntry, ReadState};
 
 use crate::dialect::message_list::{self, List, Sharing};
 use crate::dialect::native::message::write_members;
@@ -18,7 +20,8 @@ pub(crate) fn list_poll(answer: &ListAnswer<'_>, clock: &str, cache: &'static st
     let mut own = Vec::with_capacity(64);
     let body = if let Some(batch) = &answer.view.batch {
         write_flags(&mut own, answer, clock);
-        let messages = Messages { standing: Shared::of(answer.standing) };
+        let ListStanding { put_by, .. } = answer.standing;
+        let messages = Messages { channels: answer.standing.channels().clone(), put_by: put_by.clone() };
         message_list::body_of(messages, batch, None, own)
     } else {
         own.extend_from_slice(br#"{"messages":[],"count":0,"cursor":""#);
@@ -31,21 +34,10 @@ pub(crate) fn list_poll(answer: &ListAnswer<'_>, clock: &str, cache: &'static st
     Reply { made: Some(answer.now), ..respond::whole(StatusCode::OK, respond::JSON, cache, body) }
 }
 
-/// What the rendering of a list's messages needs of its standing.
-struct Shared {
-    list: std::sync::Arc<poll_core::ChannelList>,
-    put_by: Vec<u8>,
-}
-
-impl Shared {
-    fn of(standing: &ListStanding) -> Self {
-        Self { list: standing.list.clone(), put_by: standing.put_by.clone() }
-    }
-}
-
 /// The part of an answer that all readers of the same messages share, unless they have positions put by.
 struct Messages {
-    standing: Shared,
+    channels: Arc<ChannelList>,
+    put_by: Vec<u8>,
 }
 
 impl List for Messages {
@@ -54,7 +46,7 @@ impl List for Messages {
     const FORM: Form = Form::new("native list poll");
 
     fn sharing(&self) -> Sharing {
-        if self.standing.put_by.is_empty() { Sharing::All } else { Sharing::None }
+        if self.put_by.is_empty() { Sharing::All } else { Sharing::None }
     }
 
     fn open(&self, out: &mut Vec<u8>) {
@@ -63,7 +55,7 @@ impl List for Messages {
 
     fn message(&self, out: &mut Vec<u8>, entry: &ListEntry) {
         out.extend_from_slice(br#"{"channel":"#);
-        write_string(out, self.standing.list.names()[entry.channel].as_str());
+        write_string(out, self.channels.names()[entry.channel].as_str());
         out.push(b',');
         write_members(out, &entry.message);
     }
@@ -72,8 +64,8 @@ impl List for Messages {
         out.extend_from_slice(br#"],"count":"#);
         write_number(out, entries.len() as u64);
         out.extend_from_slice(br#","cursor":""#);
-        self.standing.list.write_token(out, batch.end().iter().copied());
-        out.extend_from_slice(&self.standing.put_by);
+        self.channels.write_token(out, batch.end().iter().copied());
+        out.extend_from_slice(&self.put_by);
         out.push(b'"');
     }
 }
@@ -135,6 +127,8 @@ pub(crate) fn list_etag<'a>(
     let limit = (limit.messages as u64).to_be_bytes();
     let refused = standing.refused.iter().map(|name| name.as_str().as_bytes());
     let given: Vec<&[u8]> = [&limit[..], &standing.put_by].into_iter().chain(refused).collect();
-    let hash = URL_SAFE_NO_PAD.encode(standing.list.fingerprint(states, &given));
-    format!("W/\"m-{hash}\"").into_bytes()
+    let mut hash = [0; 22];
+    // The lengths fit each other.
+    let _ = URL_SAFE_NO_PAD.encode_slice(standing.channels().fingerprint(states, &given), &mut hash);
+    [&b"W/\"m-"[..], &hash, b"\""].concat()
 }

@@ -97,7 +97,7 @@ pub(crate) fn list_promise(
     cache: String,
     framing: Framing,
 ) -> Option<Promise> {
-    let (list, put_by) = (&standing.list, &standing.put_by);
+    let (list, put_by) = (standing.channels(), &standing.put_by);
     let entry = batch.entries().get(index)?;
     let part = |updates: &Rendering, announced: &Rendering| {
         let cursor: Cursor = entry.cursor;

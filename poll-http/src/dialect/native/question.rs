@@ -1,13 +1,14 @@
 //! Parsing of native questions: channel, position, limit and wait, from the query and the head.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use poll_core::{ChannelKey, ChannelName, Limit, ListStart, Position, Seq, Token};
 
 use crate::dialect::frame::Framing;
 use crate::dialect::question::{
-    Arrival, Asked, AtEnd, ListQuestion, ListStreamQuestion, Question, Reading, StreamQuestion,
+    Arrival, Asked, AtEnd, ListQuestion, ListStanding, ListStreamQuestion, Question, Reading, StreamQuestion,
 };
 use crate::dialect::timeout::wait;
 use crate::message::accept::weight;
@@ -15,6 +16,7 @@ use crate::message::head::{Field, Head, text};
 use crate::message::query::{Query, Repeats, decoded, number};
 use crate::message::refusal::Refusal;
 use crate::message::respond;
+use crate::worker::lists::{Lists, SharedList};
 use crate::worker::settings::MaxChannels;
 
 const DEFAULT_CHANNEL: &str = "default";
@@ -22,8 +24,8 @@ const DEFAULT_CHANNEL: &str = "default";
 /// Query parameters that say what to read, decoded but not parsed.
 struct Parameters<'a> {
     channel: Parameter<'a>,
-    /// The other channels, not decoded.
-    more: Vec<&'a str>,
+    /// All channels, not decoded, if there are several.
+    channels: Vec<&'a str>,
     cursor: Parameter<'a>,
     last_id: Parameter<'a>,
     limit: Parameter<'a>,
@@ -34,23 +36,23 @@ type Parameter<'a> = Option<Cow<'a, str>>;
 impl<'a> Parameters<'a> {
     fn of(head: Head<'a>) -> Result<Self, Refusal> {
         let names = ["channel", "cursor", "last_id", "limit"];
-        let ([channel, cursor, last_id, limit], more) = Query::of(head).get_all_and_list(names)?;
-        Ok(Self { channel, more, cursor, last_id, limit })
+        let ([channel, cursor, last_id, limit], channels) = Query::of(head).get_all_and_list(names)?;
+        Ok(Self { channel, channels, cursor, last_id, limit })
     }
 
     /// The same with `timeout`, which only a long poll has.
     fn timed(head: Head<'a>) -> Result<(Self, Parameter<'a>), Refusal> {
         let names = ["channel", "cursor", "last_id", "limit", "timeout"];
-        let ([channel, cursor, last_id, limit, timeout], more) = Query::of(head).get_all_and_list(names)?;
-        Ok((Self { channel, more, cursor, last_id, limit }, timeout))
+        let ([channel, cursor, last_id, limit, timeout], channels) =
+            Query::of(head).get_all_and_list(names)?;
+        Ok((Self { channel, channels, cursor, last_id, limit }, timeout))
     }
 }
 
 /// The channels that a question names.
 enum Named {
     One(ChannelName),
-    /// In order, and each once.
-    Several(Vec<ChannelName>),
+    Several(Arc<SharedList>),
 }
 
 /// A position as it is given, by whatever parameter.
@@ -90,38 +92,47 @@ impl Given {
 /// `/api/poll`, of at most `most` channels.
 pub(crate) fn short_poll(
     head: Head<'_>,
+    lists: &Lists,
     most: MaxChannels,
 ) -> Result<Asked<Question, ListQuestion>, Refusal> {
     let parameters = Parameters::of(head)?;
-    poll(&parameters, most, Duration::ZERO)
+    poll(&parameters, lists, most, Duration::ZERO)
 }
 
 /// `/api/longpoll`; waits at most `max_poll`.
 pub(crate) fn long_poll(
     head: Head<'_>,
+    lists: &Lists,
     most: MaxChannels,
     max_poll: Duration,
 ) -> Result<Asked<Question, ListQuestion>, Refusal> {
     let (parameters, timeout) = Parameters::timed(head)?;
     let wait = wait(timeout.as_deref(), || preferred_wait(head), max_poll)?;
-    poll(&parameters, most, wait)
+    poll(&parameters, lists, most, wait)
 }
 
 fn poll(
     parameters: &Parameters<'_>,
+    lists: &Lists,
     most: MaxChannels,
     wait: Duration,
 ) -> Result<Asked<Question, ListQuestion>, Refusal> {
-    let (given, limit) = (position(parameters)?, limit(parameters)?);
-    Ok(match channels(parameters, most)? {
+    let limit = limit(parameters)?;
+    Ok(match channels(parameters, lists, most)? {
         Named::One(channel) => {
+            let given = position(parameters)?;
             let position = given.and_then(|given| given.in_one(&channel)).unwrap_or(Position::Start);
             let reading = Reading { channel, position };
             Asked::One(Question { reading, limit, wait, at_end: AtEnd::Answer })
         }
-        Named::Several(channels) => {
-            let start = Given::in_several(given, Position::Start)?;
-            Asked::Several(Box::new(ListQuestion { channels, refused: Vec::new(), start, limit, wait }))
+        Named::Several(list) => {
+            let start = || Given::in_several(position(parameters)?, Position::Start);
+            if parameters.last_id.is_some() {
+                // Refused, as it is of one channel.
+                start()?;
+            }
+            let feed = list.feed(parameters.cursor.as_deref(), start)?;
+            Asked::Several(Box::new(ListQuestion { standing: ListStanding::of(list), feed, limit, wait }))
         }
     })
 }
@@ -129,23 +140,24 @@ fn poll(
 /// `/api/stream` and `/api/push`, of at most `most` channels: from now on, unless the reader names a position.
 pub(crate) fn stream(
     head: Head<'_>,
+    lists: &Lists,
     most: MaxChannels,
 ) -> Result<Asked<StreamQuestion, ListStreamQuestion>, Refusal> {
     let parameters = Parameters::of(head)?;
     let (given, limit, framing) = (given(head, &parameters)?, limit(&parameters)?, framing(head)?);
     let wait = Duration::ZERO;
-    Ok(match channels(&parameters, most)? {
+    Ok(match channels(&parameters, lists, most)? {
         Named::One(channel) => {
             let given = given.and_then(|given| given.in_one(&channel));
             let reading = Reading { channel, position: given.unwrap_or(Position::End) };
             let question = Question { reading, limit, wait, at_end: AtEnd::Answer };
             Asked::One(StreamQuestion { question, given, framing })
         }
-        Named::Several(channels) => {
+        Named::Several(list) => {
             let arrival = if given.is_some() { Arrival::Returning } else { Arrival::New };
             let start = Given::in_several(given, Position::End)?;
-            let question = ListQuestion { channels, refused: Vec::new(), start, limit, wait };
-            Asked::Several(Box::new(ListStreamQuestion { question, arrival, framing }))
+            let standing = ListStanding::of(list);
+            Asked::Several(Box::new(ListStreamQuestion { standing, start, arrival, framing }))
         }
     })
 }
@@ -153,7 +165,7 @@ pub(crate) fn stream(
 /// `/api/progress/{job}`, whose channel is in the path: from the first step, unless the reader names a position.
 pub(crate) fn job(head: Head<'_>, channel: ChannelName) -> Result<StreamQuestion, Refusal> {
     let [cursor, last_id] = Query::of(head).get_all(["cursor", "last_id"], Repeats::Refused)?;
-    let parameters = Parameters { channel: None, more: Vec::new(), cursor, last_id, limit: None };
+    let parameters = Parameters { channel: None, channels: Vec::new(), cursor, last_id, limit: None };
     let given = given(head, &parameters)?.and_then(|given| given.in_one(&channel));
     progress(head, channel, given)
 }
@@ -194,16 +206,16 @@ pub(super) fn channel_or_default(channel: &Parameter<'_>) -> Result<ChannelName,
 }
 
 /// The channels in the query, at most `most`. A name that is there twice counts once.
-fn channels(parameters: &Parameters<'_>, most: MaxChannels) -> Result<Named, Refusal> {
-    let first = channel_or_default(&parameters.channel)?;
-    if parameters.more.is_empty() {
-        return Ok(Named::One(first));
+fn channels(parameters: &Parameters<'_>, lists: &Lists, most: MaxChannels) -> Result<Named, Refusal> {
+    let values = &parameters.channels[..];
+    if values.is_empty() {
+        return channel_or_default(&parameters.channel).map(Named::One);
     }
-    let mut names = Vec::with_capacity(1 + parameters.more.len());
-    names.push(first);
-    for name in &parameters.more {
-        names.push(channel_or_default(&Some(decoded("channel", name)?))?);
+    if let Some(list) = lists.named(values) {
+        return Ok(Named::Several(list));
     }
+    let parse = |value: &&str| channel_or_default(&Some(decoded("channel", value)?));
+    let mut names = values.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
     names.sort_unstable();
     names.dedup();
     match most {
@@ -211,10 +223,13 @@ fn channels(parameters: &Parameters<'_>, most: MaxChannels) -> Result<Named, Ref
             "`channel` names {} channels: one request reads at most {most}",
             names.len()
         ))),
-        _ => Ok(match names.len() {
-            1 => names.pop().map_or(Named::Several(names), Named::One),
-            _ => Named::Several(names),
-        }),
+        _ => match names.pop() {
+            Some(one) if names.is_empty() => Ok(Named::One(one)),
+            last => {
+                names.extend(last);
+                Ok(Named::Several(lists.name(values, names)?))
+            }
+        },
     }
 }
 
@@ -283,6 +298,7 @@ fn get<'a>(query: Query<'a>, name: &str) -> Result<Parameter<'a>, Refusal> {
 mod tests {
     use http::Request;
     use http::request::Parts;
+    use poll_core::{Lane, Retention, Store};
 
     use super::*;
 
@@ -299,15 +315,19 @@ mod tests {
         })
     }
 
+    fn lists() -> Lists {
+        Lists::new(Store::in_memory(Retention::default()), Lane::default())
+    }
+
     fn several(target: &str, fields: &[(&str, &str)]) -> Result<(Vec<String>, ListStart), Refusal> {
         let most = MaxChannels::At(std::num::NonZeroUsize::new(3).unwrap());
-        stream((&head(target, fields)).into(), most).map(|asked| match asked {
+        stream((&head(target, fields)).into(), &lists(), most).map(|asked| match asked {
             Asked::One(asked) => (
                 vec![asked.question.reading.channel.to_string()],
                 ListStart::Each(asked.question.reading.position),
             ),
             Asked::Several(asked) => {
-                (asked.question.channels.iter().map(ToString::to_string).collect(), asked.question.start)
+                (asked.standing.channels().names().iter().map(ToString::to_string).collect(), asked.start)
             }
         })
     }
@@ -356,7 +376,8 @@ mod tests {
     fn waits_are_decimal_clamped_and_preferred() {
         let most = Duration::from_secs(60);
         let wait = |target: &str, fields: &[(&str, &str)]| {
-            one(long_poll((&head(target, fields)).into(), MaxChannels::default(), most)).map(|q| q.wait)
+            one(long_poll((&head(target, fields)).into(), &lists(), MaxChannels::default(), most))
+                .map(|q| q.wait)
         };
         let cases = [
             ("/?", &[][..], 29_000),
@@ -385,7 +406,7 @@ mod tests {
     fn positions_come_from_one_place_and_a_resumed_one_counts_first() {
         let (a, b) = (format!("{:032x}", 1u128 << 64 | 5), format!("{:032x}", 1u128 << 64 | 9));
         let at = |target: &str, fields: &[(&str, &str)]| {
-            let asked = one(stream((&head(target, fields)).into(), MaxChannels::default()));
+            let asked = one(stream((&head(target, fields)).into(), &lists(), MaxChannels::default()));
             asked.unwrap().question.reading.position
         };
         assert_eq!(at("/", &[]), Position::End);
@@ -400,7 +421,7 @@ mod tests {
             Position::After(a.parse().unwrap())
         );
         assert_eq!(at("/?lastEventId=x&last_id=1", &[]), Position::Unknown);
-        let short = one(short_poll((&head("/", &[])).into(), MaxChannels::default()));
+        let short = one(short_poll((&head("/", &[])).into(), &lists(), MaxChannels::default()));
         assert_eq!(short.unwrap().reading.position, Position::Start);
     }
 
@@ -439,22 +460,22 @@ mod tests {
         ];
         let channels = MaxChannels::default();
         for (target, name) in cases {
-            let refusal = short_poll((&head(target, &[])).into(), channels).unwrap_err();
+            let refusal = short_poll((&head(target, &[])).into(), &lists(), channels).unwrap_err();
             assert!(refusal.detail().contains(name), "{target}: {}", refusal.detail());
         }
         let name = ChannelName::parse("progress/a").unwrap();
-        assert!(short_poll((&head("/?unknown=1&unknown=2", &[])).into(), channels).is_ok());
+        assert!(short_poll((&head("/?unknown=1&unknown=2", &[])).into(), &lists(), channels).is_ok());
         assert!(
-            short_poll((&head("/?timeout=1&timeout=%ff", &[])).into(), channels).is_ok(),
+            short_poll((&head("/?timeout=1&timeout=%ff", &[])).into(), &lists(), channels).is_ok(),
             "only a long poll knows of it"
         );
-        assert!(stream((&head("/?timeout=1&timeout=2", &[])).into(), channels).is_ok());
+        assert!(stream((&head("/?timeout=1&timeout=2", &[])).into(), &lists(), channels).is_ok());
         assert!(
             job((&head("/?channel=&channel=a&limit=0", &[])).into(), name.clone()).is_ok(),
             "a job's channel is in its path"
         );
         assert!(job((&head("/?cursor=x", &[])).into(), name).is_err());
         let most = Duration::from_secs(60);
-        assert!(long_poll((&head("/?timeout=1&timeout=2", &[])).into(), channels, most).is_err());
+        assert!(long_poll((&head("/?timeout=1&timeout=2", &[])).into(), &lists(), channels, most).is_err());
     }
 }

@@ -1,16 +1,17 @@
-//! A long poll of several channels: one waiter, registered in each, answered by the first message of any.
+//! A long poll of several channels: answered by the first message of any. Those that come with the same token wait, and read
+//! what they have waited for, [together](poll_core::ListFeed).
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use poll_core::{ChannelList, ListStart, ListView, ListWait, Place, Position, Timestamp};
+use poll_core::{ChannelList, Life, ListView, Place, ReadState, Seat, Timestamp};
 use tokio::time::Instant;
 
 use crate::access::client::Client;
 use crate::dialect::native;
-use crate::dialect::question::{ListAnswer, ListQuestion, ListStanding};
+use crate::dialect::question::{ListAnswer, ListQuestion};
 use crate::message::outcome::Outcome;
 use crate::message::refusal::Refusal;
 use crate::message::reply::{Reply, Wants};
@@ -33,47 +34,46 @@ pub(crate) fn answer_list(worker: &Worker, request: ListRequest, client: Client)
 /// A long poll of a list in progress, hand-written for its size like that of one channel.
 struct ListPoll {
     question: Box<ListQuestion>,
-    standing: ListStanding,
     arrived_at: Timestamp,
-    /// Empty before the first read.
-    places: Vec<Place>,
+    /// `None` before the first read, or before joining those who wait already.
+    places: Option<Arc<[Place]>>,
     /// A read that has to wait for the archive.
     reading: Option<Reading>,
     long_wait: LongWait,
     waiting: Waiting,
-    registered: ListWait,
-    /// The channels to look at next.
-    due: Vec<usize>,
 }
 
 /// What is waited for, besides the timer.
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Waiting {
+    /// It has not looked whether others wait at its places.
+    New,
     No,
-    ForNews,
+    ForNews(Seat),
     /// It is answered.
     Over,
 }
 
-type Reading = Pin<Box<dyn Future<Output = Result<(Vec<Place>, ListView, Timestamp), ReadError>> + Send>>;
+type Found = (Arc<ListView>, Timestamp);
+type Reading = Pin<Box<dyn Future<Output = Result<(Arc<[Place]>, ListView, Timestamp), ReadError>> + Send>>;
 
 impl Future for ListPoll {
     type Output = Result<Reply, Refusal>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        if this.waiting == Waiting::Over {
+        if matches!(this.waiting, Waiting::Over) {
             return Poll::Pending;
         }
         let (view, now) = ready!(this.poll_view_to_give(cx))?;
         this.waiting = Waiting::Over;
-        let answer = ListAnswer { standing: &this.standing, places: &this.places, view, now };
+        let standing = &this.question.standing;
+        let places = this.places.as_deref().unwrap_or_default();
+        let answer = ListAnswer { standing, places, view: &view, now };
         answer.check_budget()?;
         let reply = native::list_poll(&answer, "timestamp", respond::NO_STORE);
-        let list = &this.standing.list;
-        let reply = this.long_wait.finish(reply, list, |worker, client| {
-            worker.delivered_list(list, &answer.view, client);
-            worker.missed_list(&answer.view);
+        let reply = this.long_wait.finish(reply, &standing.list, |worker, client| {
+            worker.delivered_list(standing.channels(), &view, client);
+            worker.missed_list(&view);
         })?;
         Poll::Ready(Ok(reply))
     }
@@ -81,38 +81,41 @@ impl Future for ListPoll {
 
 impl ListPoll {
     fn new(worker: Worker, request: ListRequest, client: Client) -> Self {
-        let ListRequest { mut question, wants } = request;
-        let standing = ListStanding::new(&worker, &mut question);
+        let ListRequest { question, wants } = request;
         Self {
             arrived_at: worker.now(),
             long_wait: LongWait::new(worker, client, wants.wait(question.wait), wants),
-            standing,
             question,
-            places: Vec::new(),
+            places: None,
             reading: None,
-            waiting: Waiting::No,
-            registered: ListWait::default(),
-            due: Vec::new(),
+            waiting: Waiting::New,
         }
     }
 
     fn list(&self) -> &Arc<ChannelList> {
-        &self.standing.list
+        self.question.standing.channels()
     }
 
     /// Stops waiting.
-    fn deregister(&mut self) {
-        let worker = &self.long_wait.worker;
-        worker.store().deregister_list(&self.standing.list, worker.polls(), &mut self.registered);
+    fn leave(&mut self) {
+        if let Waiting::ForNews(seat) = std::mem::replace(&mut self.waiting, Waiting::No) {
+            self.question.feed.wait.leave(seat);
+        }
     }
 
-    fn poll_view_to_give(&mut self, cx: &mut Context<'_>) -> Poll<Result<(ListView, Timestamp), Refusal>> {
+    fn poll_view_to_give(&mut self, cx: &mut Context<'_>) -> Poll<Result<Found, Refusal>> {
+        if matches!(self.waiting, Waiting::New) {
+            self.join(cx)?;
+        }
         loop {
-            ready!(self.poll_waiting(cx));
+            let found = ready!(self.poll_waiting(cx));
             self.long_wait.check_expiry()?;
-            let (view, now) = match ready!(self.poll_view(cx)) {
-                Ok(seen) => seen,
-                Err(error) => return Poll::Ready(self.view_without_read(error)),
+            let (view, now) = match found {
+                Some(found) => found,
+                None => match ready!(self.poll_view(cx)) {
+                    Ok(found) => found,
+                    Err(error) => return Poll::Ready(self.view_without_read(error)),
+                },
             };
             if let Some(batch) = &view.batch {
                 self.long_wait.note_lag(now, batch.newest().at);
@@ -120,103 +123,145 @@ impl ListPoll {
             if view.batch.is_some() || view.is_closed() || self.long_wait.is_over() {
                 return Poll::Ready(Ok((view, now)));
             }
-            // The positions never move while it waits, but what has ended is not waited for.
-            for (place, next) in self.places.iter_mut().zip(&view.next) {
-                place.life = next.life;
+            self.long_wait.begin(&self.question.standing.list, None)?;
+            let places = self.places_to_wait_at(&view);
+            if let Some(seat) = self.question.feed.wait.wait(&places, cx.waker()) {
+                self.waiting = Waiting::ForNews(seat);
             }
-            self.long_wait.begin(&self.standing.list, None)?;
-            self.waiting = Waiting::ForNews;
+            self.places = Some(places);
         }
     }
 
-    /// Ready when there is a reason to read.
-    fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.waiting == Waiting::No {
-            return Poll::Ready(());
-        }
-        let (worker, list) = (&self.long_wait.worker, &self.standing.list);
-        let news = worker
-            .store()
-            .poll_wait_list(list, &self.places, worker.polls(), &mut self.registered, cx)
-            .is_ready();
-        if !news && !self.long_wait.hears_drain() {
-            ready!(self.long_wait.poll_timer(cx));
-        }
-        self.due = self.registered.due(&self.places);
-        self.deregister();
-        self.long_wait.stop();
+    /// Joins those who wait where it would, if there are any: then there is nothing to read.
+    fn join(&mut self, cx: &Context<'_>) -> Result<(), Refusal> {
         self.waiting = Waiting::No;
-        Poll::Ready(())
+        let left = self.long_wait.until().saturating_duration_since(Instant::now());
+        if let Some((seat, places)) = self.question.feed.wait.join(left, cx.waker()) {
+            (self.waiting, self.places) = (Waiting::ForNews(seat), Some(places));
+            self.long_wait.begin(&self.question.standing.list, None)?;
+        }
+        Ok(())
     }
 
-    fn poll_view(&mut self, cx: &mut Context<'_>) -> Poll<Result<(ListView, Timestamp), ReadError>> {
+    /// The positions never move while it waits, but what has ended is not waited for.
+    fn places_to_wait_at(&self, view: &ListView) -> Arc<[Place]> {
+        match &self.places {
+            Some(places) if places.iter().zip(&view.next).all(|(place, next)| place.life == next.life) => {
+                places.clone()
+            }
+            Some(places) => {
+                let both = places.iter().zip(&view.next);
+                both.map(|(place, next)| Place { life: next.life, ..*place }).collect()
+            }
+            None => view.next.as_slice().into(),
+        }
+    }
+
+    /// Ready when there is a reason to read, with what was found if others that waited for the same have read it.
+    fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<Option<Found>> {
+        let Waiting::ForNews(seat) = &self.waiting else { return Poll::Ready(None) };
+        let (feed, worker) = (&self.question.feed.wait, &self.long_wait.worker);
+        let found = if feed.poll_seat(seat, cx.waker()).is_ready() {
+            feed.look(worker.now(), self.question.limit)
+        } else {
+            if !self.long_wait.hears_drain() {
+                ready!(self.long_wait.poll_timer(cx));
+            }
+            None
+        };
+        self.leave();
+        self.long_wait.stop();
+        Poll::Ready(found)
+    }
+
+    fn poll_view(&mut self, cx: &mut Context<'_>) -> Poll<Result<Found, ReadError>> {
         if self.reading.is_none() {
-            let (worker, limit) = (&self.long_wait.worker, self.question.limit);
-            if !self.places.is_empty() {
-                let (store, now) = (worker.store(), worker.now());
-                let due = self.due.iter().map(|&channel| (channel, None));
-                let view = store.read_list_resident(now, self.list(), &self.places, due, limit);
-                if let Some(view) = view {
-                    return Poll::Ready(Ok((view, now)));
-                }
+            if let Some(found) = self.view_resident() {
+                return Poll::Ready(Ok(found));
             }
             self.reading = Some(self.read());
         }
         let Some(reading) = &mut self.reading else { return Poll::Pending };
         let Poll::Ready(read) = reading.as_mut().poll(cx) else {
-            let taken = self.long_wait.take_permit(&self.standing.list).map_err(ReadError::Refused);
+            let taken = self.long_wait.take_permit(&self.question.standing.list).map_err(ReadError::Refused);
             return taken.map_or_else(|refused| Poll::Ready(Err(refused)), |()| Poll::Pending);
         };
         self.reading = None;
         let (places, view, now) = read?;
-        self.places = places;
-        // Large, and not needed again.
-        self.question.start = ListStart::Each(Position::Start);
-        Poll::Ready(Ok((view, now)))
+        self.places = Some(places);
+        Poll::Ready(Ok((Arc::new(view), now)))
+    }
+
+    /// What there is, if all of it is in memory.
+    fn view_resident(&mut self) -> Option<Found> {
+        let (store, limit) = (self.long_wait.worker.store(), self.question.limit);
+        let (view, now) = if let Some(places) = &self.places {
+            let now = self.long_wait.worker.now();
+            (store.read_list_resident(now, self.list(), places, open(places), limit)?, now)
+        } else {
+            let now = self.arrived_at;
+            let settled = store.pin_list_resident(now, self.list(), &self.question.feed.start)?;
+            let (places, states): (Vec<Place>, Vec<ReadState>) = settled.into_iter().unzip();
+            let due = states.into_iter().map(Some).enumerate();
+            let view = store.read_list_resident(now, self.list(), &places, due, limit)?;
+            self.places = Some(places.into());
+            (view, now)
+        };
+        Some((Arc::new(view), now))
     }
 
     /// Reads what may not be in memory, for as long as the poll waits.
     fn read(&mut self) -> Reading {
         let until = self.long_wait.until().max(Instant::now() + SHORTEST_READ);
-        let (worker, list) = (self.long_wait.worker.clone(), self.standing.list.clone());
+        let (worker, list) = (self.long_wait.worker.clone(), self.list().clone());
         let (limit, arrived_at, places) = (self.question.limit, self.arrived_at, self.places.clone());
-        let (start, due) = (self.question.start.clone(), self.due.clone());
+        let feed = self.question.feed.clone();
         Box::pin(async move {
-            let (store, now) = (worker.store(), if places.is_empty() { arrived_at } else { worker.now() });
+            let store = worker.store();
             let read = async {
-                if places.is_empty() {
-                    let (places, states): (Vec<_>, Vec<_>) =
-                        store.pin_list(now, &list, &start).await?.into_iter().unzip();
-                    let due = states.into_iter().map(Some).enumerate();
-                    let view = store.read_list(now, &list, &places, due, limit).await?;
+                if let Some(places) = places {
+                    let now = worker.now();
+                    let view = store.read_list(now, &list, &places, open(&places), limit).await?;
                     return Ok((places, view, now));
                 }
-                let due = due.into_iter().map(|channel| (channel, None));
-                let view = store.read_list(now, &list, &places, due, limit).await?;
-                Ok((places, view, now))
+                let (places, states): (Vec<_>, Vec<_>) =
+                    store.pin_list(arrived_at, &list, &feed.start).await?.into_iter().unzip();
+                let due = states.into_iter().map(Some).enumerate();
+                let view = store.read_list(arrived_at, &list, &places, due, limit).await?;
+                Ok((places.into(), view, arrived_at))
             };
             worker.read_until(until, read).await
         })
     }
 
     /// What to answer if the archive could not be read in time: no messages, if the reader's positions are known.
-    fn view_without_read(&mut self, error: ReadError) -> Result<(ListView, Timestamp), Refusal> {
+    fn view_without_read(&mut self, error: ReadError) -> Result<Found, Refusal> {
         self.long_wait.check_expiry()?;
         if matches!(error, ReadError::Unreadable(_) | ReadError::Refused(_)) {
             return Err(error.into());
         }
-        if self.places.is_empty() {
-            let places = self.question.start.unread(&self.standing.list);
-            self.places = places.ok_or_else(|| Refusal::from(error))?;
-        }
-        let view = ListView { looks: Vec::new(), batch: None, next: self.places.clone() };
-        Ok((view, self.long_wait.worker.now()))
+        let places = match self.places.take() {
+            Some(places) => places,
+            None => {
+                let places = self.question.feed.start.unread(self.list());
+                places.ok_or_else(|| Refusal::from(error))?.into()
+            }
+        };
+        let view = ListView { looks: Vec::new(), batch: None, next: places.to_vec() };
+        self.places = Some(places);
+        Ok((Arc::new(view), self.long_wait.worker.now()))
     }
+}
+
+/// The channels of which anything can follow.
+fn open(places: &[Place]) -> impl Iterator<Item = (usize, Option<ReadState>)> + '_ {
+    let open = places.iter().enumerate().filter(|(_, place)| place.life == Life::Open);
+    open.map(|(channel, _)| (channel, None))
 }
 
 impl Drop for ListPoll {
     fn drop(&mut self) {
-        self.deregister();
-        self.long_wait.release(&self.standing.list);
+        self.leave();
+        self.long_wait.release(&self.question.standing.list);
     }
 }

@@ -1,10 +1,10 @@
 //! A short poll of several channels.
 
-use poll_core::{Place, ReadState};
+use poll_core::{ListView, Place, ReadState, Timestamp};
 
 use crate::access::client::Client;
 use crate::dialect::native;
-use crate::dialect::question::{ListAnswer, ListQuestion, ListStanding};
+use crate::dialect::question::{ListAnswer, ListQuestion};
 use crate::message::outcome::Outcome;
 use crate::message::refusal::Refusal;
 use crate::message::reply::{Reply, Wants};
@@ -26,45 +26,88 @@ pub(crate) fn answer_list(
     request: ListRequest<'_>,
     client: Client,
 ) -> Result<Outcome, Refusal> {
+    if let Some(reply) = answer_resident(worker, &request, &client) {
+        return reply.map(Outcome::Now);
+    }
     let ListRequest { question, seen, wants } = request;
-    Outcome::soon(answer(worker.clone(), question, client, wants, seen.map(<[u8]>::to_vec)))
+    let (worker, seen) = (worker.clone(), seen.map(<[u8]>::to_vec));
+    Ok(Outcome::later(answer_archived(worker, question, client, wants, seen)))
 }
 
-async fn answer(
+/// The response, if everything asked for is in memory.
+fn answer_resident(
+    worker: &Worker,
+    request: &ListRequest<'_>,
+    client: &Client,
+) -> Option<Result<Reply, Refusal>> {
+    let ListRequest { question, seen, wants } = request;
+    let (store, now, list) = (worker.store(), worker.now(), question.standing.channels());
+    let settled = store.pin_list_resident(now, list, &question.feed.start)?;
+    if let Some(unchanged) = unchanged(question, &settled, *seen, now) {
+        return Some(Ok(unchanged));
+    }
+    let (places, states): (Vec<Place>, Vec<ReadState>) = settled.into_iter().unzip();
+    let due = states.into_iter().map(Some).enumerate();
+    let view = store.read_list_resident(now, list, &places, due, question.limit)?;
+    Some(write(worker, question, client, *wants, (&places, &view), now))
+}
+
+/// The response, read from the archive.
+async fn answer_archived(
     worker: Worker,
-    mut question: Box<ListQuestion>,
+    question: Box<ListQuestion>,
     client: Client,
     wants: Wants,
     seen: Option<Vec<u8>>,
 ) -> Result<Reply, Refusal> {
-    let standing = ListStanding::new(&worker, &mut question);
-    let (store, now, list, limit) = (worker.store(), worker.now(), &standing.list, question.limit);
+    let (store, now, list) = (worker.store(), worker.now(), question.standing.channels());
     let read = async {
-        let settled = store.pin_list(now, list, &question.start).await?;
-        let tag = native::list_etag(&standing, settled.iter().map(|(_, state)| state), limit);
-        if seen.is_some_and(|seen| is_unchanged(&seen, &tag)) {
-            return Ok(Err(not_modified(&tag, now)));
+        let settled = store.pin_list(now, list, &question.feed.start).await?;
+        if let Some(unchanged) = unchanged(&question, &settled, seen.as_deref(), now) {
+            return Ok(Err(unchanged));
         }
         let (places, states): (Vec<Place>, Vec<ReadState>) = settled.into_iter().unzip();
         let due = states.into_iter().map(Some).enumerate();
-        let view = store.read_list(now, list, &places, due, limit).await?;
+        let view = store.read_list(now, list, &places, due, question.limit).await?;
         Ok(Ok((places, view)))
     };
-    match worker.archive_read(list, &client, worker.settings().cold_read, read).await? {
-        Ok((places, view)) => {
-            let answer = ListAnswer { standing: &standing, places: &places, view, now };
-            let tag = native::list_etag(&standing, answer.view.looks.iter().map(|(_, state)| state), limit);
-            answer.check_budget()?;
-            let mut reply = native::list_poll(&answer, "polled_at", respond::NO_CACHE);
-            // A HEAD delivers no messages.
-            if wants == Wants::Body {
-                reply = worker.permit_to_read(reply, list, &client)?;
-                worker.delivered_list(list, &answer.view, &client);
-                worker.missed_list(&answer.view);
-            }
-            reply.tag = Some(tag.into());
-            Ok(reply)
-        }
+    match worker.archive_read(&question.standing.list, &client, worker.settings().cold_read, read).await? {
+        Ok((places, view)) => write(&worker, &question, &client, wants, (&places, &view), now),
         Err(unchanged) => Ok(unchanged),
     }
+}
+
+/// 304, if the client's tag matches.
+fn unchanged(
+    question: &ListQuestion,
+    settled: &[(Place, ReadState)],
+    seen: Option<&[u8]>,
+    now: Timestamp,
+) -> Option<Reply> {
+    let seen = seen?;
+    let tag = native::list_etag(&question.standing, settled.iter().map(|(_, state)| state), question.limit);
+    is_unchanged(seen, &tag).then(|| not_modified(&tag, now))
+}
+
+fn write(
+    worker: &Worker,
+    question: &ListQuestion,
+    client: &Client,
+    wants: Wants,
+    (places, view): (&[Place], &ListView),
+    now: Timestamp,
+) -> Result<Reply, Refusal> {
+    let ListQuestion { standing, limit, .. } = question;
+    let answer = ListAnswer { standing, places, view, now };
+    let tag = native::list_etag(standing, view.looks.iter().map(|(_, state)| state), *limit);
+    answer.check_budget()?;
+    let mut reply = native::list_poll(&answer, "polled_at", respond::NO_CACHE);
+    // A HEAD delivers no messages.
+    if wants == Wants::Body {
+        reply = worker.permit_to_read(reply, &standing.list, client)?;
+        worker.delivered_list(standing.channels(), view, client);
+        worker.missed_list(view);
+    }
+    reply.tag = Some(tag.into());
+    Ok(reply)
 }

@@ -128,7 +128,7 @@ impl<S: Subject> Pass<S> {
             self.done += usize::from(late.is_none());
             // None: its connection has taken the socket back.
             let Some(at) = writer.at().and_then(S::reached) else { continue };
-            let index = deliveries.iter().position(|(from, ..)| from == at).unwrap_or_else(|| {
+            let index = deliveries.iter().position(|(from, ..)| S::same(from, at)).unwrap_or_else(|| {
                 deliveries.push((at.clone(), self.delivery(broadcast, now, at), 0));
                 deliveries.len() - 1
             });

@@ -1,0 +1,133 @@
+//! The limit on waiting requests in each channel, where a request may wait in one channel or in all of a list.
+//!
+//! A list is counted in one number, to which each of its channels refers: a request for ten channels costs one addition, and
+//! each channel's sum stays exact.
+
+use std::hash::BuildHasher as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use poll_core::environment::{KeyedMap, ProcessKey};
+use poll_core::{ChannelList, ChannelName};
+use slab::Slab;
+
+/// To avoid contention between workers.
+const SHARDS: usize = 16;
+
+#[derive(Debug, Default)]
+pub(super) struct ChannelLimit {
+    /// Locked for one look-up.
+    shards: [Mutex<KeyedMap<ChannelName, Count>>; SHARDS],
+}
+
+/// Who waits in a channel. One in which nobody waits, and which no list refers to, takes no memory.
+#[derive(Debug, Default)]
+struct Count {
+    /// Those that wait in this channel only.
+    alone: usize,
+    /// Those that wait in lists. Most channels are in none.
+    lists: Option<Box<Slab<Arc<AtomicUsize>>>>,
+}
+
+/// Who waits in a list.
+#[derive(Debug)]
+pub(crate) struct ListCount {
+    limit: Arc<ChannelLimit>,
+    list: Arc<ChannelList>,
+    count: Arc<AtomicUsize>,
+    /// Its index in each channel's count.
+    indices: Box<[usize]>,
+}
+
+impl ChannelLimit {
+    /// Counts one that waits in this channel only.
+    pub(super) fn add(&self, channel: &ChannelName) {
+        let mut shard = self.shard(channel);
+        match shard.get_mut(channel) {
+            Some(count) => count.alone += 1,
+            None => {
+                shard.insert(channel.clone(), Count { alone: 1, lists: None });
+            }
+        }
+    }
+
+    /// Takes it back.
+    pub(super) fn remove(&self, channel: &ChannelName) {
+        self.change(channel, |count| count.alone -= 1);
+    }
+
+    /// Whether no more than `most` wait in a channel.
+    pub(super) fn allows(&self, channel: &ChannelName, most: usize) -> bool {
+        self.shard(channel).get(channel).is_none_or(|count| count.sum() <= most)
+    }
+
+    /// A count of those that wait in a list.
+    pub(super) fn list(self: &Arc<Self>, list: &Arc<ChannelList>) -> ListCount {
+        let count = Arc::new(AtomicUsize::new(0));
+        let refer = |channel: &ChannelName| {
+            let mut shard = self.shard(channel);
+            let lists = &mut shard.entry(channel.clone()).or_default().lists;
+            lists.get_or_insert_default().insert(count.clone())
+        };
+        let indices = list.names().iter().map(refer).collect();
+        ListCount { limit: self.clone(), list: list.clone(), count, indices }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.shards.iter().all(|shard| shard.lock().unwrap().is_empty())
+    }
+
+    /// Changes a count that is there.
+    fn change(&self, channel: &ChannelName, change: impl FnOnce(&mut Count)) {
+        let mut shard = self.shard(channel);
+        let Some(count) = shard.get_mut(channel) else { return };
+        change(count);
+        if count.alone == 0 && count.lists.is_none() {
+            shard.remove(channel);
+        }
+    }
+
+    fn shard(&self, channel: &ChannelName) -> MutexGuard<'_, KeyedMap<ChannelName, Count>> {
+        let hash = usize::try_from(ProcessKey.hash_one(channel) >> 32).unwrap_or_default();
+        // Nothing in here panics half-way.
+        self.shards[hash % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Count {
+    fn sum(&self) -> usize {
+        let lists = self.lists.iter().flat_map(|lists| lists.iter());
+        self.alone + lists.map(|(_, list)| list.load(Ordering::SeqCst)).sum::<usize>()
+    }
+
+    fn forget_list(&mut self, index: usize) {
+        if let Some(lists) = &mut self.lists {
+            lists.try_remove(index);
+        }
+        self.lists.take_if(|lists| lists.is_empty());
+    }
+}
+
+impl ListCount {
+    pub(super) fn add(&self) {
+        self.count.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(super) fn remove(&self) {
+        self.count.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Whether no more than `most` wait in any of the channels.
+    pub(super) fn allows(&self, most: usize) -> bool {
+        self.list.names().iter().all(|channel| self.limit.allows(channel, most))
+    }
+}
+
+impl Drop for ListCount {
+    fn drop(&mut self) {
+        for (channel, &index) in self.list.names().iter().zip(&self.indices) {
+            self.limit.change(channel, |count| count.forget_list(index));
+        }
+    }
+}
