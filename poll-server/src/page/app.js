@@ -13,7 +13,7 @@ import { Lane, PATTERNS, SHORT_POLL_MS } from './lane.js';
 import { Line } from './meter.js';
 import { PushLane, pushSaid } from './push.js';
 import { terminal } from './terminal.js';
-import { byId, copyButton, query, say, showMs } from './words.js';
+import { byId, copyButton, counted, query, say, showMs } from './words.js';
 
 const DRAW_MS = 250;
 const CROWDED_MS = 3000;
@@ -273,7 +273,10 @@ async function summarise(since) {
     // They began at the same place, so they are level when they have had as many messages.
     if (lanes.every(({ state }) => state === 'live') && new Set(lanes.map(({ messages }) => messages)).size === 1) break;
   }
-  if (!line.isCut) say(`Restored. ${lanes.map((lane) => lane.resumption).join('; ')}.`, 'good');
+  if (line.isCut) return;
+  const faults = lanes.reduce((sum, { lost, doubled }) => sum + lost + doubled, 0);
+  const outcome = faults ? `${counted(faults, 'message')} lost or doubled` : 'nothing lost or doubled';
+  say(`Restored, ${outcome}. Caught up: ${lanes.map((lane) => lane.resumption).join(', ')}.`, faults ? 'bad' : 'good');
 }
 
 byId('cut').addEventListener('click', () => {

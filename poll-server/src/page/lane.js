@@ -20,9 +20,9 @@ const WORDS = { open: 'live', joining: 'connecting', connecting: 'connecting', w
 
 /** The patterns that a browser has. `wire`: what connects page and server while nothing happens. */
 export const PATTERNS = [
-  { key: 'short', title: 'Short poll', brief: 'short', pattern: 'shortpoll', wire: 'none',
+  { key: 'short', title: 'Short poll', brief: 'short poll', pattern: 'shortpoll', wire: 'none',
     about: 'Asks every two seconds and is answered at once.' },
-  { key: 'long', title: 'Long poll', brief: 'long', pattern: 'longpoll', wire: 'waiting',
+  { key: 'long', title: 'Long poll', brief: 'long poll', pattern: 'longpoll', wire: 'waiting',
     about: 'Asks, and is answered when there is something to say.' },
   { key: 'stream', title: 'Chunked stream', brief: 'stream', pattern: 'stream', wire: 'open',
     about: 'One answer that does not end: a line for every message.' },
@@ -88,6 +88,8 @@ export class Lane {
     client.on('connected', ({ isShared = false }) => this.#connected(isShared));
     client.on('disconnected', ({ reason, error }) => {
       this.#isConnected = false;
+      // A catch-up comes before the connection.
+      this.since = Infinity;
       if (reason === 'refused') this.#heard.refused(this, error);
     });
     client.on('error', (error) => error.channels && this.#heard.refused(this, error));
@@ -196,10 +198,9 @@ export class Lane {
     return !this.#line.isCut && [...this.#records.values()].some(({ path, ended }) => path !== '/api/poll' && ended === undefined);
   }
 
-  /** What came late after a cut, in words. */
+  /** What came late since the cut. */
   get resumption() {
-    const faults = this.lost + this.doubled;
-    return `${this.title}: ${counted(this.#resumed, 'message')} caught up, ${faults ? counted(faults, 'fault') : 'none lost'}`;
+    return `${this.brief} ${this.#resumed}`;
   }
 
   draw() {

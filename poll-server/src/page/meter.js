@@ -90,7 +90,9 @@ export class Meter {
 
   #begin(path, up) {
     this.#last += 1;
-    this.record = { id: `${this.#own} ${this.#last}`, path, began: clock.local(), up, down: 0, messages: 0, state: 'waiting' };
+    // On a cut line nothing leaves.
+    const sent = this.#line.isCut ? 0 : up;
+    this.record = { id: `${this.#own} ${this.#last}`, path, began: clock.local(), up: sent, down: 0, messages: 0, state: 'waiting' };
     this.#told(this.record);
     return this.record;
   }

@@ -127,9 +127,9 @@ describe('the live page', { concurrency: 3 }, () => {
       await click(tab, 'cut');
       messages += 5;
       await reach(tab, messages);
-      await until(async () => (await textOf(tab, 'said')).startsWith('Restored. '), 'the summary');
-      const said = await textOf(tab, 'said');
-      assert.equal(said.match(/none lost/g)?.length, 4, said);
+      await until(async () => (await textOf(tab, 'said')).startsWith('Restored, '), 'the summary');
+      // A short cut may fall between two short polls, and then nothing is late for them.
+      assert.match(await textOf(tab, 'said'), /^Restored, nothing lost or doubled\. .* long poll 5, stream 5, SSE 5\.$/);
       await until(() => allLive(tab), 'every lane live');
     }
     await close(tab);
