@@ -22,6 +22,8 @@ pub enum Life {
     Open,
     /// The channel has ended, and the reader has everything.
     Over,
+    /// What the journal holds of the channel is damaged: the reader keeps its position, and nothing is waited for.
+    Damaged,
 }
 
 /// Where a reader of several channels starts, as a client can say it.
@@ -102,6 +104,17 @@ impl Place {
     #[must_use]
     pub fn pinned(&self) -> Pinned {
         Pinned { continuity: self.continuity, ..Pinned::after(self.cursor) }
+    }
+
+    /// The place that a reader claims in a channel that is damaged.
+    pub(crate) fn damaged(position: Position) -> Self {
+        let cursor = if let Position::After(cursor) = position { cursor } else { Cursor::ZERO };
+        Self { life: Life::Damaged, ..Self::of(&Pinned::after(cursor)) }
+    }
+
+    /// What is known of a channel that cannot be read: that its reader is here.
+    pub(crate) fn unread(&self) -> ReadState {
+        ReadState::unread(&self.pinned()).unwrap_or(ReadState::EMPTY)
     }
 
     /// The position for the reader to come back with. If it has not been told of a reset yet, it has to learn of it then.

@@ -3,6 +3,7 @@
 //! The looks are not one instant. That is no matter: what is published between two of them is in the next answer, because
 //! a place moves only past what was given.
 
+use std::future::ready;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -40,14 +41,14 @@ impl ListView {
     }
 }
 
-/// Fetches one thing that is missing, and puts it where it belongs.
-type Fetch<'a> = Pin<Box<dyn Future<Output = Result<(), JournalError>> + Send + 'a>>;
+/// Fetches one thing that is missing, and puts it where it belongs. If its channel is damaged, gives that instead.
+type Fetch<'a> = Pin<Box<dyn Future<Output = Result<Option<usize>, JournalError>> + Send + 'a>>;
 
 impl Store {
     /// [Settles](Self::pin) the places where a reader of a list starts, and gives the state of each channel.
     ///
     /// # Errors
-    /// As for [`read`](Self::read), in any of the channels.
+    /// As for [`read`](Self::read). A damaged channel is an error only where all are.
     pub async fn pin_list(
         &self,
         now: Timestamp,
@@ -98,18 +99,28 @@ impl Store {
     ) -> Result<Vec<(Place, ReadState)>, JournalError> {
         let asked =
             || list.names().iter().enumerate().map(|(index, name)| (name, start.position(list, index)));
-        let mut settled: Vec<_> =
-            asked().map(|(channel, position)| self.read_state_resident(now, channel, position)).collect();
-        let missing = settled.iter_mut().zip(asked()).filter(|(found, _)| found.is_none());
-        let fetches = missing.map(|(found, (channel, position))| -> Fetch<'_> {
+        let settle = |(channel, position)| {
+            let (pinned, state) = self.read_state_resident(now, channel, position)?;
+            Some((Place::of(&pinned), state))
+        };
+        let mut settled: Vec<_> = asked().map(settle).collect();
+        let missing = settled.iter_mut().zip(asked()).enumerate().filter(|(_, (found, _))| found.is_none());
+        let fetches = missing.map(|(index, (found, (channel, position)))| -> Fetch<'_> {
             Box::pin(async move {
-                let pinned = self.pin(now, channel, position).await?;
-                *found = Some((pinned, self.read_state(now, channel, &pinned).await?));
-                Ok(())
+                let read = async {
+                    let pinned = self.pin(now, channel, position).await?;
+                    Ok((Place::of(&pinned), self.read_state(now, channel, &pinned).await?))
+                };
+                undamaged(index, found, read.await)
             })
         });
-        all(fetches.collect()).await?;
-        Ok(settled.into_iter().flatten().map(|(pinned, state)| (Place::of(&pinned), state)).collect())
+        for index in all(fetches.collect()).await? {
+            let place = Place::damaged(start.position(list, index));
+            settled[index] = Some((place, place.unread()));
+        }
+        let settled: Vec<_> = settled.into_iter().flatten().collect();
+        unless_all_damaged(settled.iter().map(|(place, _)| place))?;
+        Ok(settled)
     }
 
     /// Reads the channels of a list that `due` names by index, from their places on: messages within `limit` in all,
@@ -117,7 +128,7 @@ impl Store {
     /// state that is known from just before spares a look.
     ///
     /// # Errors
-    /// As for [`read`](Self::read), in any of the channels.
+    /// As for [`read`](Self::read). A damaged channel is an error only where all are.
     pub async fn read_list(
         &self,
         now: Timestamp,
@@ -130,12 +141,11 @@ impl Store {
         let missing = reading.looks.iter_mut().filter(|(_, state)| state.is_none());
         let fetches = missing.map(|(channel, state)| -> Fetch<'_> {
             let (name, pinned) = (&list.names()[*channel], places[*channel].pinned());
-            Box::pin(async move {
-                *state = Some(self.read_state(now, name, &pinned).await?);
-                Ok(())
-            })
+            let channel = *channel;
+            Box::pin(async move { undamaged(channel, state, self.read_state(now, name, &pinned).await) })
         });
-        all(fetches.collect()).await?;
+        let damaged = all(fetches.collect()).await?;
+        reading.note_damage(damaged);
         let limit = limit.within(self.memory());
         let most = reading.most(limit);
         let mut views = reading.views(most);
@@ -144,13 +154,15 @@ impl Store {
         let missing = views.iter_mut().filter(|(_, view)| view.is_none());
         let fetches = missing.map(|(channel, view)| -> Fetch<'_> {
             let (name, pinned) = (&list.names()[*channel], places[*channel].pinned());
-            Box::pin(async move {
-                *view = Some(self.read(now, name, &pinned, Limit { bytes, ..most }).await?);
-                Ok(())
-            })
+            let channel = *channel;
+            let limit = Limit { bytes, ..most };
+            Box::pin(async move { undamaged(channel, view, self.read(now, name, &pinned, limit).await) })
         });
-        all(fetches.collect()).await?;
-        Ok(reading.conclude(&views, limit))
+        let damaged = all(fetches.collect()).await?;
+        reading.note_damage(damaged);
+        let view = reading.conclude(&views, limit);
+        unless_all_damaged(&view.next)?;
+        Ok(view)
     }
 
     /// The same without waiting; `None` if something has to be fetched first.
@@ -180,6 +192,8 @@ struct Reading<'a> {
     list: &'a ChannelList,
     places: &'a [Place],
     looks: Vec<(usize, Option<ReadState>)>,
+    /// Channels that are found to be damaged.
+    damaged: Vec<usize>,
 }
 
 impl<'a> Reading<'a> {
@@ -194,7 +208,19 @@ impl<'a> Reading<'a> {
             let name = &list.names()[channel];
             (channel, known.or_else(|| store.state_resident(now, name, &places[channel].pinned())))
         };
-        Self { store, now, list, places, looks: due.into_iter().map(look).collect() }
+        let looks = due.into_iter().map(look).collect();
+        let damaged = (0..places.len()).filter(|&channel| places[channel].life == Life::Damaged).collect();
+        Self { store, now, list, places, looks, damaged }
+    }
+
+    /// Nothing is known of these channels but where the reader is.
+    fn note_damage(&mut self, damaged: Vec<usize>) {
+        for (channel, state) in &mut self.looks {
+            if damaged.contains(channel) {
+                *state = Some(self.places[*channel].unread());
+            }
+        }
+        self.damaged.extend(damaged);
     }
 
     /// The states of the channels that have messages.
@@ -221,7 +247,7 @@ impl<'a> Reading<'a> {
     }
 
     fn conclude(self, views: &[(usize, Option<View>)], limit: Limit) -> ListView {
-        let Self { store, list, places, looks, .. } = self;
+        let Self { store, list, places, looks, damaged, .. } = self;
         let mut looks: Vec<(usize, ReadState)> =
             looks.into_iter().filter_map(|(channel, state)| Some((channel, state?))).collect();
         // A view may be newer than the look before it.
@@ -239,6 +265,9 @@ impl<'a> Reading<'a> {
         let mut next = places.to_vec();
         for (channel, state) in &looks {
             next[*channel] = Place::after(state.cursor(), state);
+        }
+        for channel in damaged {
+            next[channel] = Place { life: Life::Damaged, ..places[channel] };
         }
         if unread.is_empty() {
             return ListView { looks, batch: None, next };
@@ -273,7 +302,30 @@ fn owned(list: &ChannelList, start: &ListStart, settled: &[(Place, ReadState)]) 
     Some(ListStart::At((0..list.names().len()).map(at).collect()))
 }
 
-/// Waits for all fetches, some at a time; the first error ends it.
-async fn all(fetches: Vec<Fetch<'_>>) -> Result<(), JournalError> {
-    stream::iter(fetches).buffer_unordered(FETCHES).try_collect().await
+/// Waits for all fetches, some at a time; the first error ends it. The channels that are damaged.
+async fn all(fetches: Vec<Fetch<'_>>) -> Result<Vec<usize>, JournalError> {
+    let damaged = stream::iter(fetches).buffer_unordered(FETCHES);
+    damaged.try_filter_map(|damaged| ready(Ok(damaged))).try_collect().await
+}
+
+/// Puts what was read where it belongs. Damage concerns its own channel only: that is left out, and given back.
+fn undamaged<T>(
+    channel: usize,
+    place: &mut Option<T>,
+    read: Result<T, JournalError>,
+) -> Result<Option<usize>, JournalError> {
+    match read {
+        Ok(read) => {
+            *place = Some(read);
+            Ok(None)
+        }
+        Err(JournalError::Damaged(_)) => Ok(Some(channel)),
+        Err(error) => Err(error),
+    }
+}
+
+/// An error if there is nothing left to read.
+fn unless_all_damaged<'a>(places: impl IntoIterator<Item = &'a Place>) -> Result<(), JournalError> {
+    let all = places.into_iter().all(|place| place.life == Life::Damaged);
+    if all { Err(JournalError::Damaged("all channels of a list".to_owned())) } else { Ok(()) }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use poll_core::{
-    ChannelKey, ChannelList, ChannelName, Continuity, Cursor, CursorSet, Kind, Limit, ListStart, ListView,
-    Message, OverBudget, Place, Position, ReadState, Timestamp, Token, View,
+    ChannelKey, ChannelList, ChannelName, Continuity, Cursor, CursorSet, Kind, Life, Limit, ListStart,
+    ListView, Message, OverBudget, Place, Position, ReadState, Timestamp, Token, View,
 };
 
 use crate::dialect::frame::Framing;
@@ -185,6 +185,12 @@ impl ListStanding {
         Ok(())
     }
 
+    /// The channels that cannot be read, where a reader has these places.
+    pub(crate) fn damaged(&self, places: &[Place]) -> impl Iterator<Item = &ChannelName> {
+        let both = self.channels().names().iter().zip(places);
+        both.filter(|(_, place)| place.life == Life::Damaged).map(|(name, _)| name)
+    }
+
     /// Writes the token of these positions.
     pub(crate) fn write_token(&self, out: &mut Vec<u8>, cursors: impl IntoIterator<Item = Cursor>) {
         self.channels().write_token(out, cursors);
@@ -229,6 +235,11 @@ impl ListAnswer<'_> {
                 (continuity == Continuity::Reset).then_some(name)
             },
         )
+    }
+
+    /// The channels that cannot be read.
+    pub(crate) fn damaged(&self) -> impl Iterator<Item = &ChannelName> {
+        self.standing.damaged(&self.view.next)
     }
 
     /// As [`Answer::check_budget`].

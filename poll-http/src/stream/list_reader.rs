@@ -67,7 +67,7 @@ enum Progress {
 struct Found {
     view: ListView,
     now: Timestamp,
-    /// The channels in which messages were missed, or the position was not found.
+    /// The channels in which messages were missed, the position was not found, or nothing can be read any more.
     resets: VecDeque<usize>,
 }
 
@@ -217,8 +217,14 @@ impl ListReader {
         let mut found = self.found.take()?;
         if let Some(channel) = found.resets.pop_front() {
             let state = found.view.looks.iter().find(|(looked, _)| *looked == channel)?.1;
-            let (missed, place) = (state.missed(), &mut self.places[channel]);
-            (place.cursor, place.continuity) = (state.cursor(), Continuity::Kept);
+            let damaged = found.view.next[channel].life == Life::Damaged;
+            let (mut missed, place) = (state.missed(), &mut self.places[channel]);
+            if damaged {
+                // How much is lost is not known.
+                (missed, place.life) = (None, Life::Damaged);
+            } else {
+                (place.cursor, place.continuity) = (state.cursor(), Continuity::Kept);
+            }
             self.found = Some(found);
             self.worker().missed(missed);
             self.schedule.sent(Instant::now());
@@ -259,8 +265,10 @@ impl ListReader {
 
 impl Found {
     fn new(view: ListView, now: Timestamp) -> Self {
-        let told = view.looks.iter().filter(|(_, state)| {
-            state.continuity == Continuity::Reset || state.missed().is_some_and(|missed| missed > 0)
+        let told = view.looks.iter().filter(|(channel, state)| {
+            state.continuity == Continuity::Reset
+                || state.missed().is_some_and(|missed| missed > 0)
+                || view.next[*channel].life == Life::Damaged
         });
         let resets = told.map(|(channel, _)| *channel).collect();
         Self { view, now, resets }

@@ -137,7 +137,7 @@ impl Subject for Arc<ChannelList> {
             let unborn = cursor.epoch == Epoch::ZERO && low.epoch != Epoch::ZERO;
             unborn
                 || (cursor.epoch == low.epoch && cursor.seq < low.seq)
-                || (lowest.life == Life::Over && place.life == Life::Open)
+                || (lowest.life != Life::Open && place.life == Life::Open)
         };
         let both = || lowest.iter().zip(&**at);
         let lower = |(lowest, place)| if is_lower((lowest, place)) { *place } else { *lowest };

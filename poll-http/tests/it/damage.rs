@@ -156,3 +156,44 @@ async fn a_stream_breaks_off_where_its_channel_is_found_to_be_damaged() {
     }
     assert_eq!(world.waiters(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_list_goes_on_without_a_channel_that_is_damaged() {
+    let (_, world) = world();
+    for (broken, door) in [("broken", "poll"), ("broken", "longpoll"), ("torn", "poll"), ("torn", "longpoll")]
+    {
+        let target = format!("/api/{door}?channel={broken}&channel=c&timeout=1");
+        let first = world.get(&target).await;
+        assert_eq!((first.status, contents(&first)), (200, vec![1, 2]), "{target}");
+        assert_eq!(first.json()["damaged"], json!([broken]));
+        let second = world.get(&format!("{target}&cursor={}", first.cursor())).await;
+        assert_eq!((contents(&second), &second.json()["damaged"]), (vec![4, 5], &json!([broken])));
+        assert_eq!(second.json()["missed"], json!([{"channel": "c", "missed": 1}]));
+        // It waits for the rest.
+        let begun = world.millis();
+        let third = world.get(&format!("{target}&cursor={}", second.cursor())).await;
+        assert_eq!((contents(&third), &third.json()["damaged"]), (vec![], &json!([broken])));
+        assert_eq!(world.millis() > begun, door == "longpoll");
+    }
+    let mut wire = world.connect();
+    wire.open("/api/stream?channel=broken&channel=c", &[]).await;
+    assert_eq!(wire.json_line().await["damaged"], json!(["broken"]));
+    world.post("/api/message?channel=c", "application/json", "{\"n\":6}").await;
+    assert_eq!(wire.json_line().await["id"], 6);
+    // One that is found to be damaged on the way: its reader is told that something is lost there.
+    let zero = "0".repeat(32);
+    let mut wire = world.connect();
+    wire.open(&format!("/api/stream?channel=torn&channel=c&cursor={zero}"), &[]).await;
+    assert_eq!(wire.json_line().await["type"], "connected");
+    let reset = wire.json_line().await;
+    assert_eq!(
+        (&reset["type"], &reset["channel"], reset.get("missed")),
+        (&json!("reset"), &json!("torn"), None)
+    );
+    assert_eq!(wire.json_line().await["channel"], "c");
+    for target in ["poll", "longpoll", "stream"] {
+        let answer = world.get(&format!("/api/{target}?channel=broken&channel=broken2")).await;
+        assert_eq!(answer.status, 500, "as each of them alone");
+    }
+    assert_eq!(world.waiters(), 2);
+}

@@ -86,6 +86,7 @@ fn write_flags(out: &mut Vec<u8>, answer: &ListAnswer<'_>, clock: &str) {
     }
     write_names(out, "reset", answer.resets());
     write_names(out, "refused", &answer.standing.refused);
+    write_names(out, "damaged", answer.damaged());
     if answer.view.is_closed() {
         out.extend_from_slice(br#","closed":true"#);
     }

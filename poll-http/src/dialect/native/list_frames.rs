@@ -12,7 +12,7 @@ use crate::message::body::Promise;
 use crate::message::json::{write_number, write_string};
 use crate::worker::budget::{self, cost};
 
-/// The first frame, as in a stream of one channel, with the channels that may not be read.
+/// The first frame, as in a stream of one channel, with the channels that may not be read and those that cannot.
 pub(crate) fn list_connected(
     framing: Framing,
     client: u128,
@@ -22,10 +22,11 @@ pub(crate) fn list_connected(
 ) -> Bytes {
     let kept = places.iter().all(|place| place.continuity == Continuity::Kept);
     let continuity = if kept { Continuity::Kept } else { Continuity::Reset };
-    let mut refused = Vec::new();
-    write_names(&mut refused, "refused", &standing.refused);
+    let mut left_out = Vec::new();
+    write_names(&mut left_out, "refused", &standing.refused);
+    write_names(&mut left_out, "damaged", standing.damaged(places));
     let token = standing.token(places.iter().map(Place::token));
-    connected_at(framing, client, &token, continuity, &refused, now)
+    connected_at(framing, client, &token, continuity, &left_out, now)
 }
 
 /// A frame for each message, for all readers that have no positions put by.
