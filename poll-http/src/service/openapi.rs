@@ -193,6 +193,7 @@ impl Writer<'_> {
     /// The operations of a path: one for each method that the router allows there.
     fn path_item(&mut self, path: &str, target: &Target) -> Value {
         let mut item = Map::new();
+        item.insert("parameters".to_owned(), json!([reference("parameters", "X-Request-Id")]));
         for method in target.allow().split(", ") {
             let action = match method {
                 "GET" => Action::Get,

@@ -28,8 +28,7 @@ impl Step {
         };
         let (mut step, mut total, mut message, mut status) = (None, None, None, None);
         for (name, value) in Fields::of(json) {
-            let number =
-                || std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()).ok_or_else(malformed);
+            let number = || std::str::from_utf8(value).ok().and_then(whole).ok_or_else(malformed);
             let text = || match value {
                 b"null" => Ok(None),
                 value => object::text(value).map(|text| Some(text.into_owned())).ok_or_else(malformed),
@@ -91,6 +90,21 @@ impl Step {
     }
 }
 
+/// A whole number as JSON may write it: `2.0` and `2e0` are 2 as well.
+fn whole(text: &str) -> Option<u64> {
+    if let Ok(number) = text.parse() {
+        return Some(number);
+    }
+    let number = text.parse::<f64>().ok()?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "whole, not negative, and below 2^64"
+    )]
+    (number.fract() == 0.0 && (0.0..u64::MAX as f64).contains(&number)).then_some(number as u64)
+}
+
 fn json(text: &[u8]) -> Result<Payload, Refusal> {
     Payload::json(text).map_err(|error| Refusal::bad_request(format!("the body: {error}")))
 }
@@ -141,9 +155,18 @@ mod tests {
         }
         let longer = progress_report(br#"{"step":1,"total":3,"message":"x"}"#, 49).unwrap_err();
         assert_eq!(longer.status().as_u16(), 413);
-        for bad in
-            ["", "[]", "{}", r#"{"step":-1,"total":2}"#, r#"{"step":3,"total":2}"#, r#"{"step":0,"total":0}"#]
-        {
+        let same = progress_report(br#"{"step":1e0,"total":3.0,"message":"x"}"#, 64).unwrap();
+        assert_eq!(same, Publish::one(Payload::json(expected).unwrap()));
+        for bad in [
+            "",
+            "[]",
+            "{}",
+            r#"{"step":-1,"total":2}"#,
+            r#"{"step":1.5,"total":2}"#,
+            r#"{"step":1,"total":2e19}"#,
+            r#"{"step":3,"total":2}"#,
+            r#"{"step":0,"total":0}"#,
+        ] {
             assert!(progress_report(bad.as_bytes(), 128).is_err(), "{bad}");
         }
     }

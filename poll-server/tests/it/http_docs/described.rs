@@ -28,7 +28,7 @@ impl Document {
         let paths = paths.filter(|(_, item)| item["get"]["tags"][0] != "page");
         let methods = |item: &Value| {
             let methods = item.as_object().unwrap().keys().map(|method| method.to_uppercase());
-            methods.filter(|method| !matches!(&**method, "HEAD" | "OPTIONS")).collect()
+            methods.filter(|method| !matches!(&**method, "HEAD" | "OPTIONS" | "PARAMETERS")).collect()
         };
         paths.map(|(path, item)| (path.clone(), methods(item))).collect()
     }
