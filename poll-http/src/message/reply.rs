@@ -181,7 +181,8 @@ impl Reply {
         *response.extensions_mut() = more.extensions;
         let headers = response.headers_mut();
         // What nearly all answers have, with the date and length added later.
-        *headers = HeaderMap::with_capacity(7 + more.headers.len());
+        let own = 6 + usize::from(self.tag.is_some() && self.media.is_some());
+        *headers = HeaderMap::with_capacity(own + more.headers.len());
         if let Some(media) = self.media {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(media));
         }

@@ -57,12 +57,16 @@ impl RequestId {
         }
     }
 
+    /// The field's value. In HTTP/2 it is never indexed (RFC 7541, section 6.2.3): it does not come again, and would push the
+    /// values that do out of the peer's table.
     pub(crate) fn to_value(&self) -> Option<HeaderValue> {
         let text = match self {
             Self::Made(number) => Bytes::copy_from_slice(&digits(*number)),
             Self::Given(given) => Bytes::copy_from_slice(given.text.as_bytes()),
         };
-        HeaderValue::from_maybe_shared(text).ok()
+        let mut value = HeaderValue::from_maybe_shared(text).ok()?;
+        value.set_sensitive(true);
+        Some(value)
     }
 }
 

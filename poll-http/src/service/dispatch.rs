@@ -38,10 +38,7 @@ impl Dispatcher {
         let Request { head, content } = request;
         budget::charge(cost::REQUEST);
         let mut finish = Finish::new(&self.worker, head);
-        let mut begun = match finish.identify(&self.worker, head, connection) {
-            Ok(()) => self.begin(head, content, connection, &mut finish),
-            Err(refusal) => Err(refusal),
-        };
+        let mut begun = self.begin(head, content, connection, &mut finish);
         // In place: a reply is large, and each move shows.
         if let Ok(Outcome::Now(reply)) = &mut begun {
             finish.apply(&self.worker, reply);
@@ -61,6 +58,7 @@ impl Dispatcher {
         finish: &mut Finish,
     ) -> Result<Outcome, Refusal> {
         let (worker, program) = (&self.worker, &*self.program);
+        finish.identify(worker, head, connection)?;
         transfer_coding::check(head)?;
         origin::check_host(head, &worker.settings().hosts)?;
         if head.path() == "*" && *head.method() == Method::OPTIONS {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::task::{Context, Poll};
 
 use http::header::{ALLOW, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::access::origin::AllowedOrigin;
 use crate::message::access_log::{AccessLog, Arrived, Logged};
@@ -30,6 +30,9 @@ pub(super) struct Finish {
     charged: Option<IpAddr>,
 }
 
+/// Fields of every reply that are its own members.
+static OWN: [HeaderName; 2] = [X_CONTENT_TYPE_OPTIONS, request_id::NAME];
+
 /// The body of a response to HEAD where GET would stream.
 struct Nothing;
 
@@ -44,19 +47,21 @@ impl Finish {
     ///
     /// # Errors
     /// 429 if there is no memory to keep the id.
+    #[inline]
     pub(super) fn identify(
         &mut self,
         worker: &Worker,
         head: Head<'_>,
         connection: &ConnectionInfo,
     ) -> Result<(), Refusal> {
-        let memory = worker.store().memory();
-        let given = head.field(Field::XRequestId).map_or(Ok(None), |id| RequestId::given(id, memory));
-        let refused = given.map(|id| self.id = id);
+        let given = match head.field(Field::XRequestId) {
+            Some(id) => RequestId::given(id, worker.store().memory()).map(|id| self.id = id),
+            None => Ok(()),
+        };
         if let Some(log) = &worker.server().access_log {
             self.log(log, worker, head, connection);
         }
-        Ok(refused?)
+        given.map_err(Refusal::from)
     }
 
     #[inline(never)]
@@ -101,7 +106,7 @@ impl Finish {
         reply.made.get_or_insert_with(|| worker.now());
         reply.id = Some(self.id.take().unwrap_or_else(|| worker.request_id()));
         // The reply's own members add them: not twice.
-        reply.remove(&[X_CONTENT_TYPE_OPTIONS, request_id::NAME]);
+        reply.remove(&OWN);
         if let Some(origin) = self.origin.take() {
             origin.add_to(reply.headers_mut());
         }
