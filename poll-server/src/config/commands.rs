@@ -9,8 +9,8 @@ pub(crate) const COMMANDS: &[(&str, &str)] = &[
     ("export", "write the store to standard output as lines of JSON"),
     ("import", "read such lines from standard input into a store"),
     ("check", "look through the whole store, and change nothing"),
-    ("token", "print the token of a signed link: one right on one channel"),
     ("salvage", "write out what is whole of a damaged store"),
+    ("token", "print the token of a signed link: one right on one channel"),
 ];
 
 /// The list of `--help`.

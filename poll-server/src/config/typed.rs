@@ -87,10 +87,7 @@ pub(super) fn command() -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .about("One log, read over HTTP by short polls, long polls, streams and pushes")
         .override_usage("poll-server [OPTIONS]\n       poll-server COMMAND [OPTIONS]")
-        .before_help(format!(
-            "Commands, for a store that no server has open, each with a --help of its own:\n{}",
-            commands::list()
-        ))
+        .before_help(format!("Commands, each with a --help of its own:\n{}", commands::list()))
         .help_template("{about-with-newline}\n{usage-heading} {usage}\n\n{before-help}{all-args}{after-help}")
         .after_help(
             "Every flag has an environment twin (POLL_ and its name) and a key in the file (its name).\n\
