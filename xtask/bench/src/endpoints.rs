@@ -30,6 +30,10 @@ pub(crate) enum Mode {
     ShortPoll,
     /// Long polls over HTTP/2, which have a load of their own.
     Http2,
+    /// A long poll, a stream and a conditional short poll of ten channels, of which one has the messages.
+    LongList,
+    StreamList,
+    ConditionalList,
 }
 
 /// A read. Its target holds `{channel}`, and at its end perhaps `&cursor={cursor}`, which is left out at first.

@@ -90,6 +90,9 @@ pub(crate) fn compared(size: Size) -> Vec<Scenario> {
         fan_out("fanout-disk", 10_000, 12).with(Needs { store: Store::Disk, ..Needs::PLAIN }, ", from disk"),
         fan_out("fanout-redis", 10_000, 12)
             .with(Needs { store: Store::Redis, ..Needs::PLAIN }, ", from Redis"),
+        list_fan_out(size.of(1_000, 100), size.of(100, 5)),
+        streams("lists-stream", Mode::StreamList, 1_000, 200, None),
+        short("lists-304", Mode::ConditionalList, "of ten channels, nothing new", Repeat::News, size),
         idle("idle", size.of(15_000, 200)),
         http2_fan_out("http2-fanout", size.of((10_000, 20), (100, 2)), size.of(12, 5)),
         http2_idle(size.of((100_000, 100), (200, 2)), size.of(SETTLE, LOOK)),
@@ -160,6 +163,13 @@ fn fan_out(id: impl Into<String>, waiters: u32, messages: u32) -> Scenario {
     })
 }
 
+fn list_fan_out(waiters: u32, messages: u32) -> Scenario {
+    let words = format!("long poll of ten channels, fan-out to {}", whole(waiters));
+    Scenario::new("lists-long", words, "delivery", Mode::LongList, move |target, read| {
+        workload::fan_out(target, read, waiters, messages)
+    })
+}
+
 fn channels(channels: u32, messages: u32) -> Scenario {
     let words = format!("long poll, {} channels", whole(channels));
     Scenario::new("channels", words, "message", Mode::LongPoll, move |target, read| {
@@ -168,7 +178,11 @@ fn channels(channels: u32, messages: u32) -> Scenario {
 }
 
 fn streams(id: &str, mode: Mode, readers: u32, messages: u32, every: Option<Duration>) -> Scenario {
-    let form = if mode == Mode::Events { "server-sent events" } else { "stream" };
+    let form = match mode {
+        Mode::Events => "server-sent events",
+        Mode::StreamList => "stream of ten channels",
+        _ => "stream",
+    };
     let mut words = format!("{form}, fan-out to {}", whole(readers));
     if let Some(gap) = every {
         words += &format!(", {:.0} messages a second", 1.0 / gap.as_secs_f64());

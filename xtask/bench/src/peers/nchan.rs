@@ -45,7 +45,8 @@ pub(super) fn prepare() -> Result<Option<Peer>> {
     // It prints `nginx version: nginx/1.22.1`.
     let version = String::from_utf8_lossy(&output.stderr).trim().rsplit(' ').next().map(str::to_owned);
     let settings = format!("{}; {SETTINGS}", version.as_deref().unwrap_or("nginx"));
-    let settings = move |_, needs| match needs {
+    let settings = move |mode, needs| match needs {
+        _ if !LOCATIONS.iter().any(|(known, ..)| *known == mode) => None,
         Needs::PLAIN => Some(settings.clone()),
         Needs::TLS => Some(format!("{settings}; ssl with nginx's defaults")),
         _ => None,
@@ -117,7 +118,7 @@ fn endpoints(address: SocketAddr) -> Endpoints {
             Mode::Stream => of(Next::Same).with("TE: chunked\r\n"),
             Mode::Events => of(Next::Same).with("Accept: text/event-stream\r\n"),
             Mode::ShortPoll => of(Next::Same),
-            Mode::LongPoll | Mode::Conditional | Mode::Http2 => of(Next::Headers),
+            _ => of(Next::Headers),
         };
         (*mode, template)
     };

@@ -81,6 +81,8 @@ pub(crate) fn endpoints(address: SocketAddr) -> Endpoints {
     let long = "/api/longpoll?channel={channel}&timeout=60&cursor={cursor}";
     let stream = ReadTemplate::new("/api/stream?channel={channel}", Next::Same);
     let short = "/api/poll?channel={channel}";
+    let list: String = (1..10).map(|number| format!("channel={{channel}}-{number}&")).collect();
+    let of_list = |target: &str, next| ReadTemplate::new(&target.replacen('?', &format!("?{list}"), 1), next);
     Endpoints {
         address,
         reads: vec![
@@ -90,6 +92,9 @@ pub(crate) fn endpoints(address: SocketAddr) -> Endpoints {
             (Mode::Stream, stream),
             (Mode::Conditional, ReadTemplate::new(short, Next::Headers)),
             (Mode::ShortPoll, ReadTemplate::new(short, Next::Same)),
+            (Mode::LongList, of_list(long, Next::Cursor)),
+            (Mode::StreamList, of_list("/api/stream?channel={channel}", Next::Same)),
+            (Mode::ConditionalList, of_list(short, Next::Headers)),
         ],
         publish: "/api/message?channel={channel}",
     }

@@ -44,6 +44,10 @@ const BOUNDS: &[Bound] = &[
     bound("stream-paced", P99, Nchan, 1.0),
     bound("idle", Resident, Nothing, 2_000.0),
     bound("http2-idle", Resident, Nothing, 1_500.0),
+    // A list of ten channels costs little more than one channel.
+    bound("lists-long", Cpu, Scenario("fanout-1000"), 1.3),
+    bound("lists-stream", Cpu, Scenario("stream-1000"), 1.3),
+    bound("lists-304", Cpu, Scenario("short-304"), 1.3),
     // TLS costs a server little more than the same without it, and no more than it costs others.
     bound("tls-fanout-1000", Cpu, Scenario("fanout-1000"), 1.4),
     bound("tls-stream-1000", Cpu, Scenario("stream-1000"), 1.4),
