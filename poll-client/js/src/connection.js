@@ -214,7 +214,7 @@ export function connectionOf(parts) {
 
     /** The pattern does what it should: failures before this are forgotten. */
     well() {
-      attempts = 0;
+      attempts = connection.renewedAt = 0;
       ladder.well();
     },
   };

@@ -63,7 +63,7 @@ export async function take(connection, lines, signal) {
   if (outcome === 'unauthorized') {
     const { isRenewable, reject } = requests.credential;
     reject();
-    // The new one has to last.
+    // The new one has to last, or to bring something.
     isQuiet = isRenewable && !(place.now() - connection.renewedAt < PATIENT);
     connection.renewedAt = place.now();
     fatal = !isRenewable;
