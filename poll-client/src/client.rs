@@ -40,6 +40,9 @@ pub(crate) struct Inner {
     pub(crate) headers: HeaderMap,
     pub(crate) settings: Settings,
     pub(crate) connector: Box<dyn Connect>,
+    /// For an `https` server.
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<crate::tls::Tls>,
     pub(crate) pool: Arc<Pool>,
     observer: Option<Observer>,
     /// Of requests outside subscriptions.
@@ -48,6 +51,7 @@ pub(crate) struct Inner {
 
 #[derive(Debug, Clone)]
 pub(crate) struct Base {
+    pub(crate) scheme: Scheme,
     /// `host:port`.
     pub(crate) authority: String,
     /// The path before `/api`, without a trailing slash.
@@ -87,10 +91,12 @@ pub struct Builder {
     settings: Settings,
     connector: Box<dyn Connect>,
     observer: Option<Observer>,
+    #[cfg(feature = "tls")]
+    roots: Option<Vec<u8>>,
 }
 
 impl Client {
-    /// A client of the server at `url` (`http://host[:port][/prefix]`) with default settings.
+    /// A client of the server at `url` (`http://host[:port][/prefix]`, or `https`) with default settings.
     ///
     /// # Errors
     /// [`Error::Usage`] when the URL is not of that form.
@@ -115,6 +121,8 @@ impl Client {
             },
             connector: Box::new(Tcp),
             observer: None,
+            #[cfg(feature = "tls")]
+            roots: None,
         }
     }
 
@@ -199,6 +207,14 @@ impl Builder {
         self
     }
 
+    /// Trusts the certificates in `pem`, and those that they have signed, in place of the system's. For `https` only.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn trust(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.roots = Some(pem.into());
+        self
+    }
+
     /// Opens the connections. Default [`Tcp`].
     #[must_use]
     pub fn connector(mut self, connector: impl Connect) -> Self {
@@ -230,7 +246,7 @@ impl Builder {
     /// Checks the settings and builds the client.
     ///
     /// # Errors
-    /// [`Error::Usage`] if the URL, the token or the client id cannot be used.
+    /// [`Error::Usage`] if the URL, the token, the client id or the trusted certificates cannot be used.
     pub fn build(self) -> Result<Client, Error> {
         let base = Base::parse(&self.url)?;
         let mut headers = HeaderMap::new();
@@ -244,8 +260,15 @@ impl Builder {
         if let Some(id) = self.client_id {
             headers.insert("x-client-id", header_value("client id", &id)?);
         }
+        #[cfg(feature = "tls")]
+        let tls = match base.scheme == Scheme::HTTPS {
+            true => Some(crate::tls::Tls::new(&base.authority, self.roots.as_deref())?),
+            false => None,
+        };
         let inner = Inner {
             base,
+            #[cfg(feature = "tls")]
+            tls,
             headers,
             settings: self.settings,
             connector: self.connector,
@@ -266,20 +289,26 @@ impl Base {
     fn parse(url: &str) -> Result<Self, Error> {
         let wrong = |why: &str| Error::Usage(format!("{url}: {why}"));
         let uri: http::Uri = url.parse().map_err(|_| wrong("not a URL of the form http://host:port"))?;
-        if uri.scheme() == Some(&Scheme::HTTPS) {
-            return Err(wrong("https is not built in; put a proxy in front"));
-        }
-        let (Some("http"), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-            return Err(wrong("not a URL of the form http://host:port"));
+        let form = || wrong("not a URL of the form http://host:port");
+        let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else { return Err(form()) };
+        let default_port = match scheme.as_str() {
+            "http" => 80,
+            "https" if cfg!(feature = "tls") => 443,
+            "https" => return Err(wrong("https is not built in (the feature `tls`)")),
+            _ => return Err(form()),
         };
         if uri.query().is_some() || authority.as_str().contains('@') {
             return Err(wrong("a base URL has no query and no user name"));
         }
-        let (host, port) = (authority.host(), authority.port_u16().unwrap_or(80));
+        let (host, port) = (authority.host(), authority.port_u16().unwrap_or(default_port));
         if host.is_empty() || (authority.port_u16().is_none() && authority.as_str() != host) {
-            return Err(wrong("not a URL of the form http://host:port"));
+            return Err(form());
         }
-        Ok(Self { authority: format!("{host}:{port}"), prefix: uri.path().trim_end_matches('/').to_owned() })
+        Ok(Self {
+            scheme: scheme.clone(),
+            authority: format!("{host}:{port}"),
+            prefix: uri.path().trim_end_matches('/').to_owned(),
+        })
     }
 }
 
@@ -313,16 +342,12 @@ mod tests {
         assert_eq!(read("http://127.0.0.1:8080").unwrap(), base("127.0.0.1:8080", ""));
         assert_eq!(read("http://[::1]:8080/").unwrap(), base("[::1]:8080", ""));
         assert_eq!(read("http://example.org/a/b/").unwrap(), base("example.org:80", "/a/b"));
-        for url in [
-            "",
-            "localhost:8080",
-            "https://h",
-            "http://",
-            "http://h:99999",
-            "http://u@h",
-            "http://h/?q=1",
-            "ftp://h",
-        ] {
+        if cfg!(feature = "tls") {
+            assert_eq!(read("https://example.org/a").unwrap(), base("example.org:443", "/a"));
+        }
+        for url in
+            ["", "localhost:8080", "http://", "http://h:99999", "http://u@h", "http://h/?q=1", "ftp://h"]
+        {
             assert!(matches!(read(url), Err(Error::Usage(_))), "{url}");
         }
     }

@@ -7,7 +7,14 @@ use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-/// Opens connections to the server.
+/// What a connection will carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// Opens connections to the server. For an `https` server the client shakes hands over them.
 pub trait Connect: Send + Sync + 'static {
     /// Opens a connection to `authority` (`host:port`). Dropping the future cancels it.
     fn connect(&self, authority: &str) -> BoxFuture<'static, io::Result<Pipe>>;

@@ -4,6 +4,7 @@
 //! sent, or not answered and safe to repeat, is then sent once more on a new connection (RFC 9112, section 9.3.1).
 //! Any other retry is the caller's.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::time::timeout;
 
 use crate::client::Inner;
+use crate::connect::{Pipe, Protocol};
 use crate::error::{Error, Problem};
 use crate::pool::{Pool, Sender};
 use crate::stats::Stats;
@@ -149,7 +151,7 @@ impl Inner {
     }
 
     async fn dial(&self) -> Result<Sender, Error> {
-        let pipe = self.pipe().await?;
+        let pipe = self.pipe(Protocol::Http1).await?;
         let (sender, connection) =
             http1::Builder::new().handshake(TokioIo::new(pipe)).await.map_err(Error::connection)?;
         // Ends with the sender and the answer's body, which also get its errors.
@@ -157,14 +159,28 @@ impl Inner {
         Ok(sender)
     }
 
-    /// A new connection of any protocol.
-    pub(crate) async fn pipe(&self) -> Result<crate::connect::Pipe, Error> {
+    /// A new connection, over TLS to an `https` server.
+    pub(crate) async fn pipe(&self, protocol: Protocol) -> Result<Pipe, Error> {
         let within = self.settings.connect_within;
         let authority = &self.base.authority;
-        let Ok(connected) = timeout(within, self.connector.connect(authority)).await else {
+        let Ok(connected) = timeout(within, self.open(protocol)).await else {
             return Err(Error::Timeout { waiting_for: "connection", after: within });
         };
         connected.map_err(|source| Error::Connect { authority: authority.clone(), source })
+    }
+
+    #[cfg(feature = "tls")]
+    async fn open(&self, protocol: Protocol) -> io::Result<Pipe> {
+        let pipe = self.connector.connect(&self.base.authority).await?;
+        match &self.tls {
+            Some(tls) => tls.wrap(pipe, protocol).await,
+            None => Ok(pipe),
+        }
+    }
+
+    #[cfg(not(feature = "tls"))]
+    async fn open(&self, _: Protocol) -> io::Result<Pipe> {
+        self.connector.connect(&self.base.authority).await
     }
 }
 

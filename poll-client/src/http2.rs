@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::client::Inner;
+use crate::connect::Protocol;
 use crate::error::{Error, Problem};
 use crate::stats::Stats;
 
@@ -50,7 +51,7 @@ impl Drop for Driver {
 
 /// Opens a connection, sends the request and waits for the answer's head.
 pub(crate) async fn get(client: &Inner, target: &str, stats: &Arc<Stats>) -> Result<Main, Error> {
-    let pipe = client.pipe().await?;
+    let pipe = client.pipe(Protocol::Http2).await?;
     let within = client.settings.answer_within;
     stats.requests.add(1);
     let Ok(opened) = timeout(within, open(client, pipe, target)).await else {
@@ -85,7 +86,7 @@ async fn open(
     let mut request = Request::new(());
     *request.method_mut() = Method::GET;
     *request.version_mut() = Version::HTTP_2;
-    let uri = format!("http://{}{}{target}", client.base.authority, client.base.prefix);
+    let uri = format!("{}://{}{}{target}", client.base.scheme, client.base.authority, client.base.prefix);
     *request.uri_mut() = uri.parse().map_err(|error| Error::Usage(format!("{uri}: {error}")))?;
     request.headers_mut().extend(client.headers.clone());
     let mut sender = sender.ready().await.map_err(Error::connection)?;

@@ -36,6 +36,8 @@
 //! - Every pattern resumes by cursor. Messages are never skipped without an [`Event::Missed`].
 //! - Several channels are one request, and a list that changes ([`ChannelList`]) costs the others nothing.
 //! - Transient failures are retried with full jitter ([`backoff`]) after any `Retry-After`.
+//! - A server at `https` is checked against the system's certificates, or those of [`Builder::trust`] (the
+//!   feature `tls`).
 //! - Connections are reused: up to 10 idle ones are kept for 90 s.
 //! - Every wait has a deadline: the server's wait plus 5 s, or two and a half heartbeats.
 //!
@@ -64,6 +66,8 @@ mod source;
 pub mod sse;
 mod stats;
 mod subscription;
+#[cfg(feature = "tls")]
+mod tls;
 mod tracker;
 mod wire;
 

@@ -9,3 +9,5 @@ mod jobs;
 mod process;
 mod server;
 mod several;
+#[cfg(feature = "tls")]
+mod tls;

@@ -208,11 +208,15 @@ pub(crate) enum Pattern {
 
 #[derive(Debug, Args)]
 pub(crate) struct Server {
-    /// The server: `host:port`, `:port` on this machine, or `http://host:port/prefix`
+    /// The server: `host:port`, `:port` on this machine, or `http://host:port/prefix`, also with `https`
     ///
     /// A host alone is asked at port 8080.
     #[arg(long, global = true, env = "POLL_SERVER", default_value = "localhost:8080", value_name = "SERVER", value_parser = server)]
     server: String,
+    /// Trust the certificates in this file (PEM), in place of the system's, for a server at `https`
+    #[cfg(feature = "tls")]
+    #[arg(long, global = true, env = "POLL_CA_FILE", value_name = "FILE")]
+    ca_file: Option<std::path::PathBuf>,
     /// A token for the server, sent as a bearer token
     #[arg(long, global = true, env = "POLL_TOKEN", hide_env_values = true)]
     token: Option<String>,
@@ -244,6 +248,12 @@ impl Server {
         }
         if let Some(retries) = retries {
             builder = builder.max_retries(retries);
+        }
+        #[cfg(feature = "tls")]
+        if let Some(file) = &self.ca_file {
+            let pem = std::fs::read(file);
+            let pem = pem.map_err(|error| Error::Usage(format!("--ca-file {}: {error}", file.display())))?;
+            builder = builder.trust(pem);
         }
         builder.build()
     }

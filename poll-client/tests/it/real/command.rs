@@ -83,7 +83,7 @@ fn input_that_cannot_be_published_is_said_in_one_line() {
             "neither a time like 2026-11-26T20:00:00Z nor a span like 10m",
         ),
         (&["tail"], 64, "<CHANNEL>..."),
-        (&["--server", "https://h", "tail", "c"], 64, "poll: https://h: https is not built in"),
+        (&["--server", "ftp://h", "tail", "c"], 64, "poll: ftp://h: not a URL of the form http://host:port"),
         (&["tial", "c"], 64, "a similar subcommand exists: 'tail'"),
     ] {
         let (exit, output, error) = poll(server.address(), arguments);

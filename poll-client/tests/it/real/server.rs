@@ -15,14 +15,36 @@ pub(crate) struct Server {
     child: Child,
     directory: TempDir,
     address: String,
+    scheme: Scheme,
+}
+
+/// How it is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scheme {
+    Http,
+    /// With `cert.pem` and `key.pem` beside the store.
+    Https,
 }
 
 impl Server {
     /// Starts on a free port, with a store on disk.
     pub(crate) fn start() -> Self {
+        Self::start_in(TempDir::new().unwrap(), Scheme::Http)
+    }
+
+    /// The same over TLS, for the name `localhost`. Returns the certificate, too, which has signed itself.
+    #[cfg(feature = "tls")]
+    pub(crate) fn start_tls() -> (Self, String) {
         let directory = TempDir::new().unwrap();
-        let (child, address) = spawn(directory.path(), "127.0.0.1:0");
-        Self { child, directory, address }
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        std::fs::write(directory.path().join("cert.pem"), made.cert.pem()).unwrap();
+        std::fs::write(directory.path().join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+        (Self::start_in(directory, Scheme::Https), made.cert.pem())
+    }
+
+    fn start_in(directory: TempDir, scheme: Scheme) -> Self {
+        let (child, address) = spawn(directory.path(), "127.0.0.1:0", scheme);
+        Self { child, directory, address, scheme }
     }
 
     /// Kills it as a crash would, without a word to anybody, and starts it again at the same address.
@@ -33,7 +55,7 @@ impl Server {
 
     /// Starts it at the same address and with the same store, after it was killed.
     pub(crate) fn start_again(&mut self) {
-        (self.child, self.address) = spawn(self.directory.path(), &self.address);
+        (self.child, self.address) = spawn(self.directory.path(), &self.address, self.scheme);
     }
 
     /// Kills it.
@@ -48,7 +70,10 @@ impl Server {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address())
+        match self.scheme {
+            Scheme::Http => format!("http://{}", self.address()),
+            Scheme::Https => format!("https://{}", self.address().replace("127.0.0.1", "localhost")),
+        }
     }
 }
 
@@ -59,22 +84,27 @@ impl Drop for Server {
     }
 }
 
-fn spawn(directory: &Path, listen: &str) -> (Child, String) {
+fn spawn(directory: &Path, listen: &str, scheme: Scheme) -> (Child, String) {
     let mut command = Command::new(binary());
     for (name, _) in std::env::vars_os() {
         if name == "RUST_LOG" || name.to_string_lossy().starts_with("POLL_") {
             command.env_remove(name);
         }
     }
-    let store = format!("disk:{}", directory.display());
+    let store = format!("disk:{}", directory.join("store").display());
     command.args(["--listen", listen, "--store", &store]).args(WHOLE_LOG);
+    if scheme == Scheme::Https {
+        command.arg("--tls-cert").arg(directory.join("cert.pem"));
+        command.arg("--tls-key").arg(directory.join("key.pem"));
+    }
     let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut log = BufReader::new(child.stderr.take().unwrap());
     let mut said = String::new();
     let address = loop {
         let mut line = String::new();
         assert!(log.read_line(&mut line).unwrap() > 0, "the server does not listen: {said}");
-        if let Some((_, address)) = line.split_once("listening on http://") {
+        let said_address = line.split_once("listening on http").and_then(|(_, rest)| rest.split_once("://"));
+        if let Some((_, address)) = said_address {
             break address.split_whitespace().next().unwrap().to_owned();
         }
         said.push_str(&line);

@@ -100,8 +100,7 @@ mod tests {
             ("https://h", "https://h"),
         ] {
             assert_eq!(server(text).as_deref(), Ok(url));
-            let built = poll_client::Client::new(&server(text).unwrap());
-            assert_eq!(built.is_ok(), !text.starts_with("https"), "{text}");
+            assert!(poll_client::Client::new(&server(text).unwrap()).is_ok(), "{text}");
         }
         for text in ["", ":", "h:", "/x"] {
             assert!(server(text).is_err(), "{text}");
