@@ -6,11 +6,11 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use poll_core::{
     ChannelList, Charge, Continuity, JournalError, Kind, Life, ListBatch, ListView, ListWait, OverBudget,
-    Place, Rendering, Ticket, Timestamp,
+    Place, Rendering, Timestamp,
 };
 use tokio::time::Instant;
 
@@ -43,12 +43,12 @@ pub(crate) struct ListReader {
     /// The rendering of the batch that is being sent, if it is this reader's alone.
     own: Option<Rendering>,
     framing: Framing,
-    /// For its places and tickets.
+    /// For its places.
     _charge: Charge,
 }
 
-/// What a reader keeps of each channel by itself, in bytes.
-const PLACE_BYTES: usize = size_of::<Place>() + size_of::<Option<Ticket>>() + size_of::<Waker>();
+/// What a reader keeps of each channel by itself, in bytes: once it has caught up, a broadcast waits for it.
+const PLACE_BYTES: usize = size_of::<Place>();
 
 /// How far a reader has got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
