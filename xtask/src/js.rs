@@ -113,6 +113,19 @@ pub(crate) fn test(extent: Extent, install: Install) -> Result<()> {
     Ok(())
 }
 
+/// Puts a server behind proxies, with these variables in the environment of the test.
+pub(crate) fn run_proxies<'a>(
+    binary: &Binary,
+    variables: impl Iterator<Item = (&'a str, &'a str)>,
+    install: Install,
+) -> Result<()> {
+    tools::ensure_these(TOOLS, "the proxies' test", install)?;
+    prepare()?;
+    run(node(["--test-reporter=spec", "test/proxies/proxies.test.js"])
+        .envs(variables)
+        .env("POLL_SERVER_BINARY", binary.path()))
+}
+
 /// Deno is not in Debian; npm has it, and keeps it where it keeps such programs.
 fn test_in_deno() -> Result<()> {
     let from_npm = || format!("npm exec --yes --package=deno@{DENO} -- deno");

@@ -17,6 +17,7 @@ mod nightly;
 mod openapi;
 mod page;
 mod programs;
+mod proxies;
 mod release;
 mod sse;
 mod test;
@@ -58,6 +59,8 @@ enum Command {
     Screenshots(page::Screenshots),
     /// Follow a server over restarts with clients for server-sent events that are not ours
     Sse(sse::Sse),
+    /// Put a server behind six proxies: how much later things come, and whether anything is cut or gives up
+    Proxies(proxies::Proxies),
     /// Measure what a delivery costs, beside other servers in the same run
     #[command(disable_help_flag = true)]
     Bench(programs::Arguments),
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
         Command::Openapi(openapi) => openapi.run(),
         Command::Screenshots(screenshots) => screenshots.run(),
         Command::Sse(sse) => sse.run(),
+        Command::Proxies(proxies) => proxies.run(),
         Command::Bench(arguments) => programs::bench(&arguments.words),
     };
     match outcome {

@@ -8,9 +8,10 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use crate::fuzz::Fuzz;
-use crate::{js, programs, release};
+use crate::{js, programs, proxies, release};
 use xtask::server::Binary;
 use xtask::steps::Steps;
+use xtask::tools::Install;
 
 /// The courses of the torture at full length; the race has no name.
 const COURSES: [&str; 9] = ["", "dialects", "lists", "kills", "damage", "churn", "drain", "hoard", "cluster"];
@@ -35,6 +36,9 @@ impl Nightly {
         step("install cargo-deny", &release::install_deny);
         step("deny", &|| release::deny(&["advisories", "bans", "licenses", "sources"]));
         step("JavaScript", &js::test_all);
+        step("proxies", &|| {
+            proxies::check(&Binary::given_or_built(None)?, proxies::Extent::Longest, Install::Allowed)
+        });
         step("fuzz", &|| fuzz.run());
         for course in COURSES {
             step(if course.is_empty() { "race" } else { course }, &|| {

@@ -8,6 +8,7 @@ use clap::Args;
 use crate::js::{self, Extent};
 use crate::openapi;
 use crate::page;
+use crate::proxies;
 use crate::sse;
 use xtask::server::Binary;
 use xtask::steps::Skip;
@@ -39,6 +40,7 @@ impl Test {
         told("the OpenAPI document", run_openapi(install))?;
         told("clients of other projects", run_sse(install))?;
         told("the JavaScript client", js::test(Extent::Short, install))?;
+        told("proxies", run_proxies(install))?;
         told("the live page", page::test(install))?;
         run_models()
     }
@@ -58,6 +60,11 @@ fn told(what: &str, tested: Result<()>) -> Result<()> {
 /// Other projects' clients for server-sent events.
 fn run_sse(install: Install) -> Result<()> {
     sse::check(&Binary::of_the_tests()?, install)
+}
+
+/// The proxies that other tests use as well.
+fn run_proxies(install: Install) -> Result<()> {
+    proxies::check(&Binary::of_the_tests()?, proxies::Extent::Short, install)
 }
 
 /// The OpenAPI document, and a server by it.
