@@ -58,6 +58,7 @@ mod stream;
 mod transport;
 mod worker;
 
+pub use access::administration::{AdminPlace, Administration};
 pub use access::admission::{Limits, Rate};
 pub use access::authority::{Authority, Denied, Grant, KeyFetch, Scope};
 pub use access::client::rate_limit_address;

@@ -11,6 +11,7 @@ use poll_core::Retention;
 
 use crate::config::Config;
 use crate::counted::{bytes, counted};
+use crate::listen::Role;
 use crate::store::OpenStore;
 
 /// Logs everything but the addresses.
@@ -46,13 +47,16 @@ fn retention(retention: &Retention) {
 }
 
 /// Logs the addresses, and a warning where strangers may publish or read.
-pub(crate) fn addresses(config: &Config, addresses: &[SocketAddr], redirecting: &[SocketAddr]) {
+pub(crate) fn addresses(config: &Config, addresses: &[SocketAddr], others: &[(SocketAddr, Role)]) {
     let scheme = if config.tls.is_some() { "https" } else { "http" };
     for address in addresses {
         tracing::info!(%address, "listening on {scheme}://{address}");
     }
-    for address in redirecting {
-        tracing::info!(%address, "listening on http://{address} (redirects to https)");
+    for (address, role) in others {
+        match role {
+            Role::Redirect => tracing::info!(%address, "listening on http://{address} (redirects to https)"),
+            _ => tracing::info!(%address, "listening on {scheme}://{address} (administration)"),
+        }
     }
     if config.trust.jwt.is_on() || addresses.iter().all(|address| address.ip().is_loopback()) {
         return;

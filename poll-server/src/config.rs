@@ -22,8 +22,8 @@ use self::resolve::Resolver;
 #[cfg(feature = "redis")]
 pub use self::resolved::Redis;
 pub use self::resolved::{
-    Config, CorsOrigin, Dialects, DrainTimes, Durability, Jwt, KeySetUrl, Limits, LogFormat, MaxSockets,
-    MaxSocketsPerAddress, Rate, Reread, StoreUrl, Switch, Tls, TlsPair, Token, Trust, Wire,
+    Admin, Config, CorsOrigin, Dialects, DrainTimes, Durability, Jwt, KeySetUrl, Limits, LogFormat,
+    MaxSockets, MaxSocketsPerAddress, Rate, Reread, StoreUrl, Switch, Tls, TlsPair, Token, Trust, Wire,
 };
 pub use self::typed::Given;
 use self::typed::Purpose;

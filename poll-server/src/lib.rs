@@ -129,7 +129,7 @@ pub async fn run(
     let metrics = Metrics::new();
     let limit = ConnectionLimit::new(bounds(&config), metrics.clone());
     let drain = Drain::new();
-    let (addresses, redirecting) = addresses(&listeners);
+    let (addresses, others) = addresses(&listeners);
 
     let turns = TurnHistogram::new();
     let exposition = Exposition::new(&metrics, &turns, limit.clone(), &open);
@@ -152,7 +152,7 @@ pub async fn run(
         background.spawn(background::demonstrate(store.clone(), environment.clone(), interval));
     }
     announce::start(&config, limit.max(), &open);
-    announce::addresses(&config, &addresses, &redirecting);
+    announce::addresses(&config, &addresses, &others);
     follow_files(&environment, certificates, tokens, &shutdown)?;
 
     let mut acceptor = Acceptor::new(listeners, limit.clone(), workers.dispatcher())?;
@@ -199,13 +199,11 @@ fn follow_files(
     Ok(())
 }
 
-/// The addresses that are served, and those that redirect.
-fn addresses(listeners: &[Listener]) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
-    let of = |role| {
-        let listeners = listeners.iter().filter(move |listener| listener.role() == role);
-        listeners.map(Listener::address).collect()
-    };
-    (of(Role::Serve), of(Role::Redirect))
+/// The addresses that are served, and those for something else.
+fn addresses(listeners: &[Listener]) -> (Vec<SocketAddr>, Vec<(SocketAddr, Role)>) {
+    let all = listeners.iter().map(|listener| (listener.address(), listener.role()));
+    let (served, others): (Vec<_>, Vec<_>) = all.partition(|(_, role)| *role == Role::Serve);
+    (served.into_iter().map(|(address, _)| address).collect(), others)
 }
 
 fn bounds(config: &Config) -> Bounds {

@@ -66,6 +66,8 @@ pub struct Listener {
 pub(crate) enum Role {
     /// Everything, over TLS where there are certificates.
     Serve,
+    /// Administration and health, the same way.
+    Administer,
     /// Redirects to https, without TLS.
     Redirect,
 }
@@ -89,6 +91,12 @@ impl Listener {
     #[must_use]
     pub fn redirecting(self) -> Self {
         Self { role: Role::Redirect, ..self }
+    }
+
+    /// The same, but its connections reach administration and health alone.
+    #[must_use]
+    pub fn administering(self) -> Self {
+        Self { role: Role::Administer, ..self }
     }
 
     pub(crate) fn role(&self) -> Role {

@@ -108,6 +108,8 @@ async fn serve(config: Config) -> ExitCode {
 
 fn bind(config: &Config) -> Result<Vec<Listener>, BindError> {
     let mut listeners = listen::bind(&config.listen, config.wire.stall)?;
+    let administering = listen::bind(&config.trust.admin.listen, config.wire.stall)?;
+    listeners.extend(administering.into_iter().map(Listener::administering));
     let redirecting = listen::bind(&config.redirect_listen, config.wire.stall)?;
     listeners.extend(redirecting.into_iter().map(Listener::redirecting));
     Ok(listeners)

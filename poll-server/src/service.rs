@@ -9,8 +9,8 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::time::Duration;
 
 use poll_http::{
-    Access, AfterDelivery, ConnectionSettings, Cors, Demo, Drain, EarlyHintsHttp1, HostCheck, Limits,
-    MaxChannels, Metrics, Rate, Receipts, Service, ServiceSettings,
+    Access, AdminPlace, Administration, AfterDelivery, ConnectionSettings, Cors, Demo, Drain,
+    EarlyHintsHttp1, HostCheck, Limits, MaxChannels, Metrics, Rate, Receipts, Service, ServiceSettings,
 };
 
 use crate::config::{self, Config, CorsOrigin, Switch};
@@ -56,6 +56,8 @@ fn service_settings(config: &Config, addresses: &[SocketAddr]) -> ServiceSetting
         max_channels_per_request: max_channels(&config.limits),
         limits: limits(&config.limits),
         access: access(&config.trust),
+        administration: administration(&config.trust),
+        admin_hosts: HostCheck::Loopback(config.trust.hosts.clone()),
         trusted_proxies: config.trust.proxies.clone(),
         golongpoll_most_seconds: config.dialects.golongpoll_max_timeout.as_secs(),
         golongpoll_after_delivery: match config.dialects.golongpoll_delete_after_retrieval {
@@ -117,6 +119,12 @@ fn max_channels(limits: &config::Limits) -> MaxChannels {
 pub(crate) fn access(trust: &config::Trust) -> Access {
     let revealed = |tokens: &[config::Token]| tokens.iter().map(|token| token.reveal().to_owned()).collect();
     Access { publish: revealed(&trust.publish), subscribe: revealed(&trust.subscribe) }
+}
+
+pub(crate) fn administration(trust: &config::Trust) -> Administration {
+    let tokens = trust.admin.tokens.iter().map(|token| token.reveal().to_owned()).collect();
+    let place = if trust.admin.listen.is_empty() { AdminPlace::Everywhere } else { AdminPlace::Apart };
+    Administration { tokens, place }
 }
 
 fn third(time: Duration) -> Duration {

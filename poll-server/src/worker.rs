@@ -152,6 +152,8 @@ impl Dispatcher {
 /// What one worker runs.
 struct WorkerLoop {
     service: Service,
+    /// The same for connections of administration.
+    administration: Service,
     context: Arc<ConnectionContext>,
     handshakes: Option<Handshakes>,
     redirect: Redirect,
@@ -164,7 +166,8 @@ impl WorkerLoop {
         let context = Arc::new(service.connections(serving.settings.clone()));
         let certificates = serving.certificates.clone();
         let handshakes = certificates.map(|certificates| Handshakes::new(certificates, Arc::clone(&context)));
-        Self { service, context, handshakes, redirect: serving.redirect, dispatched }
+        let administration = service.administration();
+        Self { service, administration, context, handshakes, redirect: serving.redirect, dispatched }
     }
 
     /// Serves until the dispatcher is dropped. The runtime then drops what is still open.
@@ -186,6 +189,10 @@ impl WorkerLoop {
         }
     }
 
+    fn service(&self, role: Role) -> Service {
+        if role == Role::Administer { self.administration.clone() } else { self.service.clone() }
+    }
+
     fn serve(&self, Dispatched { arrived: Arrived { accepted, peer, role }, limit, open }: Dispatched) {
         let io = match ConnectionIo::new(accepted, &limit) {
             Ok(io) => io,
@@ -200,11 +207,11 @@ impl WorkerLoop {
             (Role::Redirect, _) => {
                 spawn(poll_http::serve(Io::Plain(io), peer, self.redirect, context), peer, open);
             }
-            (Role::Serve, None) => {
-                spawn(poll_http::serve(Io::Plain(io), peer, self.service.clone(), context), peer, open);
+            (Role::Serve | Role::Administer, None) => {
+                spawn(poll_http::serve(Io::Plain(io), peer, self.service(role), context), peer, open);
             }
-            (Role::Serve, Some(handshakes)) => {
-                let service = self.service.clone();
+            (Role::Serve | Role::Administer, Some(handshakes)) => {
+                let service = self.service(role);
                 let begin = |io, peer| poll_http::serve(Io::from(io), peer, service, context);
                 spawn(tls::serve(io, peer, handshakes, begin), peer, open);
             }

@@ -2,6 +2,7 @@
 //!
 //! Uses `message` alone.
 
+pub(crate) mod administration;
 pub(crate) mod admission;
 pub(crate) mod authority;
 pub(crate) mod client;

@@ -70,7 +70,7 @@ impl Authority for Access {
     }
 }
 
-fn holds(tokens: &[String], token: &str) -> bool {
+pub(crate) fn holds(tokens: &[String], token: &str) -> bool {
     let found = tokens
         .iter()
         .fold(subtle::Choice::from(0), |found, known| found | known.as_bytes().ct_eq(token.as_bytes()));

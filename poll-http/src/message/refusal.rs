@@ -137,7 +137,7 @@ impl Refusal {
         Self { detail: detail.into(), ..self }
     }
 
-    /// Adds `WWW-Authenticate` (RFC 9110, section 11.6.1).
+    /// Adds `WWW-Authenticate` (RFC 9110, section 11.6.1): one for each line, of which the client may choose.
     #[must_use]
     pub fn challenge(self, challenge: &'static str) -> Self {
         Self { challenge: Some(challenge), ..self }
@@ -205,8 +205,8 @@ impl Refusal {
             let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
             reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
         }
-        if let Some(challenge) = self.challenge {
-            reply.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        for challenge in self.challenge.into_iter().flat_map(str::lines) {
+            reply.headers_mut().append(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         if let Some(allow) = self.allow {
             reply.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));

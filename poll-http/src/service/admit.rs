@@ -4,8 +4,9 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
+use crate::access::administration::{Face, Shut};
 use crate::access::authority::{self, Denied, Grant, KeyFetch, Right, Scope};
-use crate::access::client::Client;
+use crate::access::client::{Client, rate_limit_address};
 use crate::access::tokens;
 use crate::message::connection_info::ConnectionInfo;
 use crate::message::head::Head;
@@ -37,6 +38,24 @@ pub(super) fn admit(
     worker.admission().charge(client.address)?;
     finish.charged(client.address);
     Ok(client)
+}
+
+/// Checks whether a path is served where the request came in, and the token of administration where it needs that.
+///
+/// # Errors
+/// 404 if it is not, 401 without the token, 429 after too many wrong ones.
+pub(super) fn check_administration(
+    worker: &Worker,
+    face: Face,
+    head: Head<'_>,
+    connection: &ConnectionInfo,
+) -> Result<(), Refusal> {
+    let Err(shut) = worker.administration().load().check(face, head) else { return Ok(()) };
+    if matches!(shut, Shut::Wrong) {
+        let address = worker.server().proxies.address(connection.peer.ip(), head);
+        worker.admission().failed_token(rate_limit_address(address))?;
+    }
+    Err(shut.into())
 }
 
 /// Judges a request's token. A right that is everyone's needs none, so a bad one then does no harm.

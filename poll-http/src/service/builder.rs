@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+
 use http::request::Parts;
 use poll_core::environment::Environment;
 use poll_core::{ChannelName, Published, Store};
@@ -139,6 +141,7 @@ impl Builder {
         let authority = self.authority.unwrap_or_else(|| Arc::new(self.settings.access.clone()));
         let server = Server {
             authorities: Authorities::new(authority),
+            administration: ArcSwap::from_pointee(self.settings.administration.clone()),
             admission: Admission::new(self.settings.limits, self.store.memory().clone()),
             proxies: Proxies::new(self.settings.trusted_proxies.clone()),
             environment: self.environment.unwrap_or_else(|| self.store.environment().clone()),

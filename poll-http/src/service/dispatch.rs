@@ -5,9 +5,10 @@ use std::sync::Arc;
 use http::Method;
 use poll_core::{Kind, OverBudget};
 
+use crate::access::administration::Face;
 use crate::access::authority::{Grant, Right};
 use crate::access::client::Client;
-use crate::access::origin;
+use crate::access::origin::{self, HostCheck};
 use crate::message::connection_info::{ConnectionInfo, Unread};
 use crate::message::head::Head;
 use crate::message::outcome::Outcome;
@@ -30,6 +31,7 @@ use crate::worker::budget::{self, cost};
 pub(super) struct Dispatcher {
     pub(super) worker: Worker,
     pub(super) program: Arc<Program>,
+    pub(super) face: Face,
 }
 
 impl Dispatcher {
@@ -60,11 +62,12 @@ impl Dispatcher {
         let (worker, program) = (&self.worker, &*self.program);
         finish.identify(worker, head, connection)?;
         transfer_coding::check(head)?;
-        origin::check_host(head, &worker.settings().hosts)?;
+        origin::check_host(head, self.hosts())?;
         if head.path() == "*" && *head.method() == Method::OPTIONS {
             // The server as a whole (RFC 9110 §9.3.7).
             return Ok(Outcome::Now(finish.options(head, "GET, HEAD, POST, OPTIONS")));
         }
+        admit::check_administration(worker, self.face, head, connection)?;
         let (target, action) = route(program, head)?;
         if action == Action::Options {
             return Ok(Outcome::Now(finish.options(head, target.allow())));
@@ -101,6 +104,13 @@ impl Dispatcher {
                     .await
                 }))
             }
+        }
+    }
+
+    fn hosts(&self) -> &HostCheck {
+        match self.face {
+            Face::Public => &self.worker.settings().hosts,
+            Face::Administration => &self.worker.settings().admin_hosts,
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::Extensions;
 use poll_core::{ChannelList, ChannelName, Publish, PublishError, Published, Store};
 
+use crate::access::administration::{Administration, Face};
 use crate::access::admission::Limits;
 use crate::access::authority::Authority;
 use crate::message::connection_info::ConnectionInfo;
@@ -28,14 +29,26 @@ pub struct Service(Arc<Dispatcher>);
 impl Service {
     pub(super) fn new(server: Arc<Server>, program: Program) -> Self {
         let (worker, program) = (Worker::new(server, extensions()), Arc::new(program));
-        Self(Arc::new(Dispatcher { worker, program }))
+        Self(Arc::new(Dispatcher { worker, program, face: Face::Public }))
     }
 
     /// The same service for another worker: its waiters are woken, and its timers run, on the thread that drives it.
     #[must_use]
     pub fn for_worker(&self) -> Self {
-        let Dispatcher { worker, program } = &*self.0;
-        Self(Arc::new(Dispatcher { worker: worker.sibling(extensions()), program: program.clone() }))
+        let Dispatcher { worker, program, face } = &*self.0;
+        let worker = worker.sibling(extensions());
+        Self(Arc::new(Dispatcher { worker, program: program.clone(), face: *face }))
+    }
+
+    /// The same service on the same worker, for connections of administration: they reach that and health, and nothing else.
+    #[must_use]
+    pub fn administration(&self) -> Self {
+        Self(Arc::new(Dispatcher { face: Face::Administration, ..(*self.0).clone() }))
+    }
+
+    /// Replaces who may reach what is for operators.
+    pub fn replace_administration(&self, administration: Administration) {
+        self.0.worker.administration().store(Arc::new(administration));
     }
 
     /// A task that a worker runs beside its connections: it wakes the worker's waiters in slices, and all of them when the

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::access::administration::Administration;
 use crate::access::admission::Limits;
 use crate::access::origin::{Cors, HostCheck};
 use crate::access::tokens::Access;
@@ -35,6 +36,10 @@ pub struct ServiceSettings {
     pub limits: Limits,
     /// Static tokens for publishing and reading, unless there is an [`Authority`](crate::Builder::authority).
     pub access: Access,
+    /// Who may reach what is for operators.
+    pub administration: Administration,
+    /// Which `Host` names are answered on the connections of [`Service::administration`](crate::Service::administration).
+    pub admin_hosts: HostCheck,
     /// Proxies whose forwarding fields are believed. None.
     pub trusted_proxies: Vec<IpNet>,
     /// Longest `timeout` of the golongpoll dialect in seconds. 120, as in the library.
@@ -107,6 +112,8 @@ impl Default for ServiceSettings {
             max_channels_per_request: MaxChannels::default(),
             limits: Limits::default(),
             access: Access::default(),
+            administration: Administration::default(),
+            admin_hosts: HostCheck::Off,
             trusted_proxies: Vec::new(),
             golongpoll_most_seconds: 120,
             golongpoll_after_delivery: AfterDelivery::Keep,

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::Extensions;
 use poll_core::environment::Environment;
 use poll_core::{ChannelName, Lane, Pinned, Published, Store, Timestamp, Wait};
 
+use crate::access::administration::Administration;
 use crate::access::admission::Admission;
 use crate::access::authority::Authorities;
 use crate::access::client::Proxies;
@@ -59,6 +61,7 @@ pub(crate) struct Server {
     pub(crate) metrics: Metrics,
     pub(crate) admission: Admission,
     pub(crate) authorities: Authorities,
+    pub(crate) administration: ArcSwap<Administration>,
     pub(crate) proxies: Proxies,
     pub(crate) hooks: Vec<Hook>,
     pub(crate) access_log: Option<AccessLog>,
@@ -99,6 +102,11 @@ impl Worker {
 
     pub(crate) fn admission(&self) -> &Admission {
         &self.0.server.admission
+    }
+
+    /// Who may reach what is for operators.
+    pub(crate) fn administration(&self) -> &ArcSwap<Administration> {
+        &self.0.server.administration
     }
 
     /// Who judges tokens.

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod access_log;
+mod administration;
 mod admission;
 mod bodies_in_flight;
 mod broadcast;
@@ -25,6 +26,8 @@ mod json_texts;
 mod judges;
 #[cfg(feature = "jwt")]
 mod jwt;
+#[cfg(feature = "jwt")]
+mod matrix;
 mod mount;
 mod native_polls;
 mod native_publish;

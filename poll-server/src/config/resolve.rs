@@ -20,8 +20,8 @@ use super::fault::Fault;
 #[cfg(feature = "redis")]
 use super::resolved::Redis;
 use super::resolved::{
-    Config, Dialects, DrainTimes, Durability, Limits, MaxSockets, MaxSocketsPerAddress, Rate, StoreUrl,
-    Switch, Texts, Tls, TlsPair, Trust, Wire,
+    Admin, Config, Dialects, DrainTimes, Durability, Limits, MaxSockets, MaxSocketsPerAddress, Rate,
+    StoreUrl, Switch, Texts, Tls, TlsPair, Trust, Wire,
 };
 use super::settings::{Default, SETTINGS, Takes, find};
 use super::typed::{Entry, Given, Typed};
@@ -286,7 +286,20 @@ impl<'a> Resolver<'a> {
             publish: self.given("publish-token", value::token),
             subscribe: self.given("subscribe-token", value::token),
             jwt: self.jwt(),
+            admin: self.admin(),
         }
+    }
+
+    fn admin(&mut self) -> Admin {
+        let admin = Admin {
+            tokens: self.given("admin-token", value::token),
+            listen: self.given("admin-listen", value::address),
+        };
+        let beyond = admin.listen.iter().find(|address| !address.ip().is_loopback());
+        if let Some(address) = beyond.filter(|_| admin.tokens.is_empty()) {
+            self.fault_of("admin-listen", &format!("{address} is beyond loopback, which needs admin-token"));
+        }
+        admin
     }
 
     fn dialects(&mut self) -> Dialects {

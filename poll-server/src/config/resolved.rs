@@ -242,6 +242,17 @@ pub struct Trust {
     pub subscribe: Vec<Token>,
     /// Whose signed tokens are good.
     pub jwt: Jwt,
+    /// Who may reach what is for operators.
+    pub admin: Admin,
+}
+
+/// Who may reach what is for operators.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// One of these is needed; empty means none.
+    pub tokens: Vec<Token>,
+    /// Addresses that serve it alone; empty means that every address does.
+    pub listen: Vec<SocketAddr>,
 }
 
 /// Whose signed tokens are good.

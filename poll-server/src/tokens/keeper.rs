@@ -151,6 +151,7 @@ impl Keeper {
         if limits != limits_before {
             self.service.replace_limits(limits);
         }
+        self.service.replace_administration(service::administration(&self.config.trust));
         self.follow_sets();
         if self.sets.iter().any(|set| set.state == State::New) {
             self.fetch().await;

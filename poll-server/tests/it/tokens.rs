@@ -363,3 +363,37 @@ fn what_cannot_sign_is_a_fault_of_the_configuration() {
         assert!(told.contains(words) && !told.contains("user:secret"), "{arguments:?}: {told}");
     }
 }
+
+#[test]
+fn metrics_are_behind_a_token_or_on_an_address_of_their_own() {
+    let code = |answer: &str| answer.split(' ').nth(1).unwrap().to_owned();
+    let mut guarded = command();
+    guarded.args(["--listen", "127.0.0.1:0"]).env("POLL_ADMIN_TOKEN", "t");
+    let guarded = Server::start_command(guarded, 1);
+    let refused = guarded.get("/metrics");
+    assert_eq!(code(&refused), "401");
+    let refused = refused.to_ascii_lowercase();
+    assert!(refused.contains("www-authenticate: bearer\r\n"), "{refused}");
+    assert!(refused.contains("www-authenticate: basic realm=\"poll\"\r\n"), "{refused}");
+    assert_eq!(code(&guarded.get("/metrics?access_token=t")), "200");
+    assert_eq!(code(&guarded.get("/admin/channels?access_token=t")), "404");
+
+    let mut apart = command();
+    apart.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+    let apart = Server::start_command(apart, 2);
+    assert!(apart.lines("(administration)").len() == 1);
+    assert_eq!(code(&apart.get("/metrics")), "404");
+    let mut stream = TcpStream::connect(apart.addresses[1]).unwrap();
+    assert_eq!(ask(&mut stream, "GET", "/metrics"), 200);
+    assert_eq!(ask(&mut stream, "GET", "/api/poll"), 404);
+
+    for (arguments, expected) in [
+        (&["--admin-listen", "0.0.0.0:0"][..], 64),
+        (&["--admin-listen", "0.0.0.0:0", "--admin-token", "t"], 0),
+        (&["--admin-listen", "[::1]:0"], 0),
+        (&["--admin-token", ""], 64),
+    ] {
+        let output = command().arg("--check").args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(expected), "{arguments:?}");
+    }
+}

@@ -43,9 +43,7 @@ fn get(target: &Target) -> Option<Operation> {
         Target::ChannelPoll(_) => reading::channel_poll(),
         Target::Health => reading::server("healthz", "Liveness: the process runs", vec![ok(&[(PLAIN, "")])]),
         Target::Ready => reading::readiness(),
-        Target::Metrics => {
-            reading::server("metrics", "Metrics in the Prometheus text format", vec![ok(&[(PLAIN, "")])])
-        }
+        Target::Metrics => reading::metrics(),
         Target::OpenApi => reading::document(),
         Target::File => reading::file(),
         Target::Publish | Target::PublishEvent | Target::ChannelPublish(_) => return None,

@@ -173,6 +173,19 @@ pub(super) fn server(name: &'static str, summary: &'static str, answers: Vec<Ans
     Operation { name, tag: "server", summary, parameters: &[], body: None, answers, failures: OPEN }
 }
 
+/// Refusals beside those of all that is open: where the server has a token for operators, or a listener.
+pub(super) fn metrics() -> Operation {
+    const PROBLEM: &[(&str, &str)] = &[("application/problem+json", "Problem")];
+    let refused = |status, description, headers| Answer { status, description, headers, content: PROBLEM };
+    let answers = vec![
+        ok(&[(PLAIN, "")]),
+        refused(401, "The token for operators is needed, or the one given is wrong.", &["WWW-Authenticate"]),
+        refused(404, "Metrics are on a listener of their own.", &[]),
+        refused(429, "Too many wrong tokens.", &["Retry-After"]),
+    ];
+    server("metrics", "Metrics in the Prometheus text format", answers)
+}
+
 pub(super) fn readiness() -> Operation {
     let unready = Answer {
         status: 503,
