@@ -17,9 +17,9 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
+pub(super) use crate::secured::connect;
 use crate::secured::{Offer, dial};
 
 /// Connects when it is first used, and again after an error or `hang_up`.
@@ -131,13 +131,6 @@ pub(super) fn expect(status: impl Into<u16>, wanted: u16) -> Result<()> {
     }
     ensure!(status == wanted, "status {status} where {wanted} was due");
     Ok(())
-}
-
-/// A connection without a delay for small writes.
-pub(super) async fn connect(address: SocketAddr) -> Result<TcpStream> {
-    let stream = TcpStream::connect(address).await.context("cannot connect")?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
 }
 
 /// An HTTP/2 connection, driven by a task of its own until it ends or is aborted.

@@ -17,8 +17,6 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use xtask::server::Binary;
 
-use crate::client::connect;
-
 /// Whom the certificate names.
 pub(super) const NAME: &str = "localhost";
 
@@ -81,6 +79,13 @@ pub(super) fn trust(offer: Offer) -> Result<Option<ClientConfig>> {
     let mut config = config.with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = vec![offer.protocol().to_vec()];
     Ok(Some(config))
+}
+
+/// A connection without a delay for small writes.
+pub(super) async fn connect(address: SocketAddr) -> Result<TcpStream> {
+    let stream = TcpStream::connect(address).await.context("cannot connect")?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 /// A connection as this run's are.
