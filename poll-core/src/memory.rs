@@ -98,9 +98,10 @@ impl Kind {
     /// How many sixteenths of the budget the kind may use. Together they are sixteen; none means that it has no bound here.
     const fn sixteenths(self) -> u64 {
         match self {
-            Self::Bodies | Self::Answers => 4,
-            Self::Keys => 3,
-            Self::Receipts | Self::Names | Self::ArchiveReads | Self::Times | Self::TlsBuffers => 1,
+            Self::Answers => 4,
+            Self::Keys | Self::Bodies => 3,
+            Self::Names => 2,
+            Self::Receipts | Self::ArchiveReads | Self::Times | Self::TlsBuffers => 1,
             Self::TlsSessions => 0,
         }
     }
@@ -273,21 +274,21 @@ mod tests {
         assert_eq!(memory.refused(Kind::Keys), 1);
         let second = memory.charge(Kind::Keys, 100).unwrap();
         assert_eq!(memory.used(Kind::Keys), 300);
-        assert_eq!(memory.charge(Kind::Bodies, 400).unwrap().bytes(), 400);
+        assert_eq!(memory.charge(Kind::Answers, 400).unwrap().bytes(), 400);
         drop((first, second));
-        assert_eq!((memory.used(Kind::Keys), memory.used(Kind::Bodies)), (0, 0));
+        assert_eq!((memory.used(Kind::Keys), memory.used(Kind::Answers)), (0, 0));
     }
 
     #[test]
     fn a_charge_grows_and_shrinks_within_the_share() {
         let memory = Memory::new(1600);
-        let mut charge = memory.charge(Kind::Names, 60).unwrap();
+        let mut charge = memory.charge(Kind::Times, 60).unwrap();
         assert!(charge.grow(41).is_err());
         charge.grow(40).unwrap();
-        assert_eq!(memory.used(Kind::Names), 100);
+        assert_eq!(memory.used(Kind::Times), 100);
         charge.shrink(1_000);
-        assert_eq!(memory.used(Kind::Names), 0);
-        let _over = memory.charge_unbounded(Kind::Names, 200);
+        assert_eq!(memory.used(Kind::Times), 0);
+        let _over = memory.charge_unbounded(Kind::Times, 200);
         assert!(charge.grow(1).is_err());
     }
 

@@ -351,8 +351,8 @@ mod tests {
 
     #[test]
     fn long_names_are_charged_for_as_long_as_the_permit_is_held() {
-        // A sixteenth of it is for names.
-        let memory = Memory::new(16 * 2_000);
+        // An eighth of it is for names.
+        let memory = Memory::new(8 * 2_000);
         let admission = Admission::new(Limits::default(), memory.clone());
         let (short, long) = ("c".repeat(23), "c".repeat(1_000));
         let [short, long] = [short, long].map(|name| ChannelName::parse(&name).unwrap());

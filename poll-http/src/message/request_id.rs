@@ -133,7 +133,7 @@ mod tests {
         assert_eq!(memory.used(Kind::Names), 3 + size_of::<Given>() as u64);
         drop(kept);
         assert_eq!(memory.used(Kind::Names), 0);
-        let full = Memory::new(16 * 40);
+        let full = Memory::new(8 * 40);
         assert!(RequestId::given(&[b'x'; 64], &full).is_err());
     }
 }

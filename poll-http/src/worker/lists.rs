@@ -312,8 +312,8 @@ mod tests {
 
     #[test]
     fn lists_are_on_the_account_and_those_that_nobody_reads_give_way() {
-        // A sixteenth of it is for names.
-        let lists = lists(16 * 5 * CHANNEL_BYTES as u64);
+        // An eighth of it is for names.
+        let lists = lists(8 * 5 * CHANNEL_BYTES as u64);
         let memory = lists.store.memory().clone();
         let kept = lists.name(&["a", "b"], names(&["a", "b"])).unwrap();
         drop(lists.name(&["c", "d"], names(&["c", "d"])).unwrap());
