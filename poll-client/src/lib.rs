@@ -42,7 +42,7 @@
 //! - Every wait has a deadline: the server's wait plus 5 s, or two and a half heartbeats.
 //!
 //! # What not
-//! No TLS, no HTTP proxy, no redirects, no runtime of its own (any tokio runtime with time and IO), no thread, no log.
+//! No HTTP proxy, no redirects, no runtime of its own (any tokio runtime with time and IO), no thread, no log.
 //! One client talks to one server. Persisting the cursor is up to the caller, who knows when a message has been
 //! processed.
 
