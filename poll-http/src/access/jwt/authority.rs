@@ -6,7 +6,7 @@ use poll_core::Timestamp;
 
 use super::claims::{Claims, Rules};
 use super::judged::Judged;
-use super::jws::Jws;
+use super::jws::{self, Jws};
 use super::key::VerifyingKey;
 use crate::access::authority::{Authority, Denied, Grant, KeyFetch};
 use crate::access::tokens::Access;
@@ -51,8 +51,8 @@ impl JwtAuthority {
                 _ => Denied::Wrong("the token is not signed by a key of this server"),
             });
         }
-        let claims: Result<Claims, _> = serde_json::from_slice(&jws.claims);
-        let claims = claims.map_err(|_| Denied::Wrong("the token's claims are malformed"))?;
+        let claims: Option<Claims> = jws::object(&jws.claims);
+        let claims = claims.ok_or(Denied::Wrong("the token's claims are malformed"))?;
         claims.grant(&self.rules, now).map(Arc::new)
     }
 }

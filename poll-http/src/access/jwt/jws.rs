@@ -2,8 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Deserializer};
 
 /// How a token is signed (RFC 7518, section 3.1; RFC 8037, section 3.1). There is no `none`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -24,8 +24,19 @@ pub(super) enum Algorithm {
 struct Header {
     alg: Algorithm,
     kid: Option<String>,
-    /// Extensions that have to be understood, which is none.
-    crit: Option<IgnoredAny>,
+    /// Whether there are extensions that have to be understood: there is none.
+    #[serde(default, deserialize_with = "is_there")]
+    crit: bool,
+}
+
+fn is_there<'de, D: Deserializer<'de>>(value: D) -> Result<bool, D::Error> {
+    IgnoredAny::deserialize(value).map(|_| true)
+}
+
+/// Reads a JSON object, and nothing else: a list is not taken for its fields (RFC 7515, section 4; RFC 7519, section 4).
+pub(super) fn object<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
+    let is_object = json.trim_ascii_start().first() == Some(&b'{');
+    is_object.then(|| serde_json::from_slice(json).ok()).flatten()
 }
 
 /// A token taken apart; nothing of it is proved.
@@ -45,8 +56,8 @@ impl<'a> Jws<'a> {
         let (signed, signature) = token.rsplit_once('.')?;
         let (header, claims) = signed.split_once('.')?;
         let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).ok();
-        let header: Header = serde_json::from_slice(&decode(header)?).ok()?;
-        if header.crit.is_some() {
+        let header: Header = object(&decode(header)?)?;
+        if header.crit {
             return None;
         }
         Some(Self {
@@ -82,4 +93,28 @@ pub(super) fn join(mut signed: String, signature: &[u8]) -> String {
     signed.push('.');
     URL_SAFE_NO_PAD.encode_string(signature, &mut signed);
     signed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_read(header: &str) -> bool {
+        Jws::parse(&format!("{}.e30.AA", URL_SAFE_NO_PAD.encode(header))).is_some()
+    }
+
+    #[test]
+    fn a_header_is_an_object_without_extensions_that_have_to_be_understood() {
+        assert!(is_read(r#"{"alg":"HS256"}"#) && is_read(r#" {"alg":"ES256","kid":"a","typ":"JWT"}"#));
+        for header in [
+            r#"["HS256",null,null]"#,
+            r#"{"alg":"HS256","crit":null}"#,
+            r#"{"alg":"HS256","crit":["b64"]}"#,
+            r#"{"alg":"none"}"#,
+            r#"{}"#,
+            "",
+        ] {
+            assert!(!is_read(header), "{header}");
+        }
+    }
 }
