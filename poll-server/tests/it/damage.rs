@@ -99,11 +99,11 @@ fn what_a_server_refuses_is_named_looked_through_and_taken_out() {
 
 #[test]
 fn each_command_has_a_help_of_its_own() {
-    for name in ["export", "import", "check", "salvage"] {
+    for name in ["export", "import", "check", "salvage", "token"] {
         let (code, help, _) = run(&[name, "--help"]);
         assert_eq!(code, Some(0));
         assert!(help.starts_with(&format!("poll-server {name} ")), "{help}");
-        assert!(run(&["--help"]).1.contains(&format!("`poll-server {name}`")));
+        assert!(run(&["--help"]).1.contains(&format!("\n  poll-server {name} ")), "it is listed");
     }
     let (code, _, told) = run(&["check", "--store", "disk:/nowhere/poll-data"]);
     assert_eq!((code, told.as_str()), (Some(1), "poll-server: there is no store at /nowhere/poll-data\n"));
