@@ -99,7 +99,7 @@ fn what_a_server_refuses_is_named_looked_through_and_taken_out() {
 
 #[test]
 fn each_command_has_a_help_of_its_own() {
-    for name in ["export", "import", "check", "salvage", "token"] {
+    for name in ["export", "import", "check", "salvage"] {
         let (code, help, _) = run(&[name, "--help"]);
         assert_eq!(code, Some(0));
         assert!(help.starts_with(&format!("poll-server {name} ")), "{help}");
