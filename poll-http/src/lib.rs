@@ -13,7 +13,8 @@
 //! // A server has a socket from `accept` here, and does this for each.
 //! let (mut client, socket) = tokio::io::duplex(4096);
 //! let connections = Arc::new(service.connections(ConnectionSettings::default()));
-//! tokio::spawn(serve(socket, ([127, 0, 0, 1], 4711).into(), service, connections));
+//! let peer = std::net::SocketAddr::from(([127, 0, 0, 1], 4711));
+//! tokio::spawn(serve(socket, peer, service, connections));
 //!
 //! client.write_all(b"GET /api/longpoll?channel=news HTTP/1.0\r\n\r\n").await?;
 //! let mut answer = String::new();
