@@ -17,7 +17,7 @@ test('the package holds the client, its types, its source, its examples and its 
   const folder = await mkdtemp(join(tmpdir(), 'poll-package-'));
   const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', folder], { cwd: root });
   const [{ filename, files }] = JSON.parse(stdout);
-  const known = /^(README\.md|LICENSE-(MIT|APACHE)|package\.json|dist\/poll\.js|types\/index\.d\.ts|src\/\w+\.js|examples\/\w+\.(mjs|html))$/;
+  const known = /^(README\.md|LICENSE-(MIT|APACHE)|package\.json|token\.js|dist\/poll\.js|types\/index\.d\.ts|src\/\w+\.js|examples\/\w+\.(mjs|html))$/;
   const paths = files.map(({ path }) => path);
   assert.deepEqual(paths.filter((path) => !known.test(path)), []);
   for (const licence of ['LICENSE-MIT', 'LICENSE-APACHE']) {
