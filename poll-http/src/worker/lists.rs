@@ -104,6 +104,15 @@ impl<T> Table<T> {
     }
 }
 
+impl State {
+    /// Keeps nothing for the queries to come. What is returned must be dropped without the lock.
+    #[must_use]
+    fn forget_named(&mut self) -> KeyedMap<u64, Named> {
+        self.order.clear();
+        std::mem::take(&mut self.named)
+    }
+}
+
 impl Lists {
     pub(crate) fn new(store: Store, polls: Lane) -> Self {
         Self { store, polls, state: Mutex::default() }
@@ -157,9 +166,8 @@ impl Lists {
         let long = names.iter().map(|name| name.as_str().len()).filter(|bytes| *bytes > SHORT_NAME);
         let bytes = (long.sum::<usize>() + names.len() * CHANNEL_BYTES) as u64;
         let charge = self.store.memory().charge(Kind::Names, bytes).or_else(|_| {
-            // Those that nobody reads make room for one that is read.
-            let kept = std::mem::take(&mut self.state().named);
-            self.state().order.clear();
+            // Those that no request reads make room for one that is read.
+            let kept = self.state().forget_named();
             drop(kept);
             self.store.memory().charge(Kind::Names, bytes)
         })?;
