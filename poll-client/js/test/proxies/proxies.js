@@ -8,7 +8,7 @@ import net from 'node:net';
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { until } from '../real/server.js';
+import { freePort, until } from '../real/server.js';
 
 const DEPLOY = new URL('../../../../deploy/', import.meta.url);
 
@@ -207,15 +207,6 @@ export function versionOf(name) {
   const { program, version } = PROXIES[name];
   const said = execFileSync('sh', ['-c', '"$0" "$@" 2>&1', programOf(program), ...version], { encoding: 'utf8' });
   return said.match(/\d+\.\d+(\.\d+)?/)?.[0] ?? '?';
-}
-
-async function freePort() {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 const listens = (port) =>

@@ -3,6 +3,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
+import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -50,6 +51,16 @@ export class RealServer {
     if (this.#child.exitCode === null && this.#child.signalCode === null) await this.down();
     await rm(this.#folder, { recursive: true, force: true });
   }
+}
+
+/** A port of loopback that is free now. */
+export async function freePort() {
+  const server = net.createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address();
+  server.close();
+  await once(server, 'close');
+  return port;
 }
 
 /** Waits for a condition, at most so long. */

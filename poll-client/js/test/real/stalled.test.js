@@ -2,24 +2,14 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { EventSource } from 'eventsource';
-import { RealServer, until } from './server.js';
+import { freePort, RealServer, until } from './server.js';
 const { PollClient } = await import(process.env.POLL_JS ?? '../../src/index.js');
-
-async function freePort() {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 const answers = (port) =>
   new Promise((done) => {
