@@ -76,7 +76,7 @@ fn from_pem(pem: &[u8]) -> Result<RootCertStore, Error> {
 fn from_system() -> Result<RootCertStore, Error> {
     let found = rustls_native_certs::load_native_certs();
     let mut trusted = RootCertStore::empty();
-    // Some systems have old ones among them that nobody can read.
+    // Some systems ship old certificates that cannot be parsed.
     trusted.add_parsable_certificates(found.certs);
     if trusted.is_empty() {
         let why = found.errors.first().map_or_else(String::new, |error| format!(": {error}"));

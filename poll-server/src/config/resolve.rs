@@ -165,7 +165,7 @@ impl<'a> Resolver<'a> {
         self.warnings.push(warning);
     }
 
-    /// Whoever may list the processes of a machine sees their command lines.
+    /// Anyone who may list the machine's processes sees their command lines.
     fn warn_of_secrets(&mut self) {
         for setting in SETTINGS.iter().filter(|setting| setting.takes == Takes::Secrets) {
             let flag = self.typed.entries.get(setting.name).filter(|entry| entry.place.starts_with("--"));

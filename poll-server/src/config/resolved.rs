@@ -268,7 +268,7 @@ pub struct Jwt {
     pub audiences: Vec<String>,
 }
 
-/// Where a set of keys is: https, or http to this machine, because whoever can change the set can sign anything.
+/// Where a set of keys is: https, or http to this machine, because anyone who can change the set can sign anything.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeySetUrl(pub(crate) Uri);
 

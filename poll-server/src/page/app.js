@@ -21,7 +21,7 @@ const CONNECTIONS_OF_A_BROWSER = 6;
 const FIRST_RETRY_MS = 500;
 const LAST_RETRY_MS = 15_000;
 
-// A server that asks for tokens is opened as /#token=T: a fragment is sent to nobody and stands in no server's log.
+// A server that asks for tokens is opened as /#token=T: a fragment is never sent and appears in no server's log.
 const token = new URLSearchParams(location.hash.slice(1)).get('token') ?? undefined;
 const parameters = new URLSearchParams(location.search);
 const wait = (ms) => new Promise((done) => setTimeout(done, ms));

@@ -1,5 +1,5 @@
 // The demonstration: a message every few seconds on a channel of its own, so that the page moves before anyone does
-// anything. Whoever reads it, it is published once: a page only speaks when no other has.
+// anything. It is published once however many pages are open: a page publishes only when no other has.
 
 import { clock } from './clock.js';
 

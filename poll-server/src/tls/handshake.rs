@@ -1,7 +1,7 @@
 //! A connection until its TLS handshake is done.
 //!
 //! What: waits for the first byte, runs the handshake on the worker within its deadline, and then begins to serve.
-//! Why here and not where connections are accepted: a slow handshake holds up nobody else.
+//! Why here and not where connections are accepted: a slow handshake must not delay other connections.
 //! Not here: how long the first byte may take while connections are scarce (`first_byte.rs`).
 
 use std::io;

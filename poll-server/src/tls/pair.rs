@@ -1,6 +1,6 @@
 //! A certificate with its key, and the authorities of client certificates, from PEM (RFC 7468).
 //!
-//! Every fault is one sentence, without a secret in it; whoever read the file puts its name in front.
+//! Every fault is one sentence, without a secret in it; the caller adds the file's name in front.
 
 use std::sync::Arc;
 use std::time::Duration;

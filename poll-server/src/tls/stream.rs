@@ -3,7 +3,7 @@
 //! What: encrypts what is written and decrypts what is read, record by record (RFC 8446, section 5).
 //! Why on rustls's connection without buffers: one that waits holds none, and what is written is encrypted into a buffer
 //! that the worker's connections share, from which the socket takes it at once. Only what it does not take is kept here:
-//! more is accepted as it leaves, so whoever measures what a peer takes measures the socket.
+//! more is accepted as it leaves, so write progress measured above is the socket's.
 //! Not here: the handshake's deadlines (`handshake.rs`).
 
 use std::io::{self, IoSlice};

@@ -13,8 +13,8 @@ use super::certificates::{Keeper, Looked};
 /// How often the files are looked at.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// Keeps the certificates as the files are, until whoever may ask for a reload is gone. Reading may block, so this wants a
-/// thread of its own.
+/// Keeps the certificates as the files are, until no one can ask for a reload any more. Reading may block, so it needs its
+/// own thread.
 pub(crate) async fn watch(mut keeper: Keeper, mut reloads: watch::Receiver<u64>) {
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,7 +1,7 @@
 //! Between requests whose token names a key that is not there, and the keeper that fetches keys.
 //!
 //! Requests wait for the fetch that answers them, all for the same one, a bounded number and time. A fetch is begun for
-//! them at most once in five seconds: whoever invents names of keys costs others nothing.
+//! them at most once in five seconds: a client that invents key names costs others nothing.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -20,7 +20,7 @@ pub(super) struct ChannelLimit {
     shards: [Mutex<KeyedMap<ChannelName, Count>>; SHARDS],
 }
 
-/// Who waits in a channel. One in which nobody waits, and which no list refers to, takes no memory.
+/// How many requests wait in a channel. A channel without waiters that no list refers to takes no memory.
 #[derive(Debug, Default)]
 struct Count {
     /// Those that wait in this channel only.
