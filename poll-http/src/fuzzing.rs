@@ -8,8 +8,10 @@ use std::time::Duration;
 use http::request::Parts;
 use poll_core::{ChannelName, Lane, Retention, Store};
 
+use crate::access::authority::Grant;
 use crate::dialect::question::{Asked, ListQuestion, ListStanding, Question};
 use crate::dialect::{channel, chat, golongpoll, native};
+use crate::message::connection_info::Scheme;
 use crate::message::head::Head;
 use crate::message::reply::Wants;
 use crate::message::request::{Content as Body, Request};
@@ -86,7 +88,8 @@ pub fn golongpoll(query: &str, body: &[u8]) {
     let Some(parts) = head(query) else { return };
     let head = Head::from(&parts);
     let (settings, store) = (ServiceSettings::default(), Store::in_memory(Retention::default()));
-    let events = golongpoll::question(head, &settings, &store, Wants::Body);
+    let grant = Grant::default();
+    let events = golongpoll::question(head, Scheme::Http, &settings, &store, Wants::Body, &grant);
     events.iter().for_each(|(question, _)| bounded(question, Duration::from_secs(120)));
     drop(golongpoll::publish(body, MOST_PAYLOAD));
 }
