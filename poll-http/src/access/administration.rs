@@ -7,8 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
 
-use crate::access::tokens::{holds, token};
-use crate::message::head::{Field, Head, text};
+use crate::access::tokens::{credentials, holds, token};
+use crate::message::head::Head;
 use crate::message::refusal::Refusal;
 
 /// The tokens and the place of administration.
@@ -64,21 +64,17 @@ impl Administration {
         if self.tokens.is_empty() {
             return Ok(());
         }
-        let given = match password(head) {
-            Some(password) => password,
+        let given = match credentials(head, "basic").map_err(Shut::Malformed)?.map(password) {
+            Some(password) => password.ok_or(Shut::Missing)?,
             None => token(head).map_err(Shut::Malformed)?.ok_or(Shut::Missing)?.into_owned(),
         };
         if holds(&self.tokens, &given) { Ok(()) } else { Err(Shut::Wrong) }
     }
 }
 
-/// The password of `Authorization: Basic` (RFC 7617), of any user: so that a browser can ask for it.
-fn password(head: Head<'_>) -> Option<String> {
-    let (kind, credentials) = head.field(Field::Authorization).and_then(text)?.split_once(' ')?;
-    if !kind.eq_ignore_ascii_case("basic") {
-        return None;
-    }
-    let credentials = String::from_utf8(STANDARD.decode(credentials.trim()).ok()?).ok()?;
+/// The password in what `Authorization: Basic` carries (RFC 7617), of any user: so that a browser can ask for it.
+fn password(credentials: &str) -> Option<String> {
+    let credentials = String::from_utf8(STANDARD.decode(credentials).ok()?).ok()?;
     Some(credentials.split_once(':')?.1.to_owned())
 }
 

@@ -9,7 +9,7 @@ use poll_core::Timestamp;
 use subtle::ConstantTimeEq as _;
 
 use crate::access::authority::{Authority, Denied, Grant, Scope};
-use crate::message::head::{Field, Head, text};
+use crate::message::head::{Field, Head, Repeated, text};
 use crate::message::query::{Query, Repeats};
 use crate::message::refusal::Refusal;
 
@@ -77,19 +77,25 @@ pub(crate) fn holds(tokens: &[String], token: &str) -> bool {
     found.into()
 }
 
+/// The one `Authorization` (RFC 9110, section 11.6.2), without its scheme if that is this one.
+pub(crate) fn credentials<'a>(head: Head<'a>, scheme: &str) -> Result<Option<&'a str>, Refusal> {
+    let field = head.single(Field::Authorization);
+    let field = field.map_err(|Repeated| Refusal::bad_request("`Authorization` is given more than once"))?;
+    let parts = field.and_then(text).and_then(|value| value.split_once(' '));
+    Ok(parts.filter(|(given, _)| given.eq_ignore_ascii_case(scheme)).map(|(_, rest)| rest.trim()))
+}
+
 /// `Authorization: Bearer …`, or `access_token` for an EventSource, which cannot set fields, but not both (RFC 6750,
-/// section 2).
+/// section 2), and neither more than once: of two tokens, something on the way may have looked at the other.
 pub(crate) fn token(head: Head<'_>) -> Result<Option<Cow<'_, str>>, Refusal> {
-    let field = head.field(Field::Authorization).and_then(text);
-    let bearer =
-        field.and_then(|value| value.split_once(' ')).filter(|(kind, _)| kind.eq_ignore_ascii_case("bearer"));
-    let parameter = Query::of(head).get("access_token", Repeats::FirstWins)?;
+    let bearer = credentials(head, "bearer")?;
+    let parameter = Query::of(head).get("access_token", Repeats::Refused)?;
     match (bearer, parameter) {
         (Some(_), Some(_)) => {
             let both = "the token is given in `Authorization` and in `access_token`: give it once";
             Err(Refusal::bad_request(both))
         }
-        (Some((_, token)), None) => Ok(Some(token.trim().into())),
+        (Some(token), None) => Ok(Some(token.into())),
         (None, parameter) => Ok(parameter),
     }
 }
@@ -132,21 +138,24 @@ mod tests {
 
     #[test]
     fn a_token_is_in_one_of_two_places() {
-        let of = |target: &str, field: Option<&str>| {
-            let request = field.into_iter().fold(Request::get(target), |request, field| {
-                request.header(http::header::AUTHORIZATION, field)
+        let of = |target: &str, fields: &[&str]| {
+            let request = fields.iter().fold(Request::get(target), |request, field| {
+                request.header(http::header::AUTHORIZATION, *field)
             });
             let head = request.body(()).unwrap().into_parts().0;
             let token = token((&head).into()).map(|token| token.map(Cow::into_owned));
             token.map_err(|refusal| refusal.status().as_u16())
         };
         let some = |token: &str| Ok(Some(token.to_owned()));
-        assert_eq!(of("/", None), Ok(None));
-        assert_eq!(of("/", Some("Bearer q")), some("q"));
-        assert_eq!(of("/", Some("bearer  q ")), some("q"));
-        assert_eq!(of("/", Some("Basic q")), Ok(None));
-        assert_eq!(of("/?access_token=s%2B", None), some("s+"));
-        assert_eq!(of("/?access_token=s", Some("Basic x")), some("s"));
-        assert_eq!(of("/?access_token=s", Some("Bearer s")), Err(400));
+        assert_eq!(of("/", &[]), Ok(None));
+        assert_eq!(of("/", &["Bearer q"]), some("q"));
+        assert_eq!(of("/", &["bearer  q "]), some("q"));
+        assert_eq!(of("/", &["Basic q"]), Ok(None));
+        assert_eq!(of("/?access_token=s%2B", &[]), some("s+"));
+        assert_eq!(of("/?access_token=s", &["Basic x"]), some("s"));
+        assert_eq!(of("/?access_token=s", &["Bearer s"]), Err(400));
+        assert_eq!(of("/?access_token=s&access_token=s", &[]), Err(400));
+        assert_eq!(of("/", &["Bearer q", "Bearer q"]), Err(400));
+        assert_eq!(of("/", &["Basic x", "Bearer q"]), Err(400));
     }
 }

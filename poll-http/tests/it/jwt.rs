@@ -5,12 +5,15 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use poll_core::{ChannelName, Timestamp};
-use poll_http::jwt::{JwtAuthority, KeyError, Link, LinkRight, Rules, SigningKey, VerifyingKey, parse_jwks};
+use poll_http::jwt::{
+    JwtAuthority, KeyError, KeySetError, Link, LinkRight, Rules, SigningKey, VerifyingKey, parse_jwks,
+};
 use poll_http::{Access, Authority, Denied, Grant, KeyFetch, Scope, ServiceSettings};
 use ring::signature::{EcdsaKeyPair, Ed25519KeyPair};
-use ring::{hmac, rand, signature};
+use ring::{rand, signature};
 use serde_json::{Value, json};
 
+use crate::matrix::table::signed;
 use crate::world::{BEGIN, World, pass};
 
 const SECRET: &[u8] = b"thirty-two bytes, and some more of them";
@@ -32,14 +35,6 @@ fn authority(keys: Vec<VerifyingKey>) -> JwtAuthority {
 
 fn secret() -> Vec<VerifyingKey> {
     vec![VerifyingKey::secret(SECRET).unwrap()]
-}
-
-/// A token with this header and these claims, signed with a secret by HMAC with SHA-256.
-pub(crate) fn signed(secret: &[u8], header: &Value, claims: &Value) -> String {
-    let part = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
-    let text = format!("{}.{}", part(header), part(claims));
-    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), text.as_bytes());
-    format!("{text}.{}", URL_SAFE_NO_PAD.encode(tag))
 }
 
 fn with(claims: &Value) -> String {
@@ -151,6 +146,13 @@ fn claims_are_looked_at_in_full() {
         (json!({"exp": second(-99), "aud": "c"}), "the token is for another audience"),
         (json!({"exp": "1795214978"}), "the token's claims are malformed"),
         (json!({"poll": "all"}), "the token's claims are malformed"),
+        (json!({"poll": []}), "the token's claims are malformed"),
+        (json!({"poll": [["**"], ["**"], null, null]}), "the token's claims are malformed"),
+        (json!({"poll": {"publish": ["a", 1]}}), "the token's claims are malformed"),
+        (json!({"poll": {"publish": {"a": 1}}}), "the token's claims are malformed"),
+        (json!({"poll": {"channel": "a", "right": {"publish": null}}}), "the token's claims are malformed"),
+        (json!({"sub": ["ann"]}), "the token's claims are malformed"),
+        (json!({"aud": [["poll"]]}), "the token's claims are malformed"),
         (json!({"poll": {"publish": "a"}}), "the token's claims are malformed"),
         (json!({"poll": {"channel": "a"}}), "the claim `poll` is malformed"),
         (json!({"poll": {"channel": "", "right": "publish"}}), "the claim `poll` is malformed"),
@@ -263,7 +265,15 @@ fn a_set_gives_what_verifies_and_each_key_answers_to_its_name() {
     let (rs, es) = (theirs("RS256"), theirs("ES256"));
     let mut sloppy = es["jwk"].clone();
     sloppy["use"] = json!("enc");
+    let mut signs = es["jwk"].clone();
+    signs["key_ops"] = json!(["sign"]);
+    let listed = json!(["EC", "k", null, null, null, "P-256", null, null, es["jwk"]["x"], es["jwk"]["y"]]);
+    let mut confused = rs["jwk"].clone();
+    confused["alg"] = json!({"RS256": null});
     let others = [
+        signs,
+        listed,
+        confused,
         json!({"kty": "oct", "k": "c2VjcmV0"}),
         json!({"kty": "RSA", "n": "AQAB", "e": "AQAB"}),
         json!({"kty": "EC", "crv": "P-521", "x": "AA", "y": "AA"}),
@@ -274,7 +284,12 @@ fn a_set_gives_what_verifies_and_each_key_answers_to_its_name() {
     ];
     let set = |keys: &[Value]| parse_jwks(json!({ "keys": keys, "more": 1 }).to_string().as_bytes()).unwrap();
     assert!(set(&others).is_empty());
-    assert!(parse_jwks(b"{}").is_none() && parse_jwks(b"<html>").is_none());
+    for text in [&b"{}"[..], b"<html>", b"", b"[[]]", br#"{"keys":{}}"#, br#"{"keys":[],"keys":[]}"#] {
+        assert!(matches!(parse_jwks(text), Err(KeySetError::NotASet)));
+    }
+    let many = |count| parse_jwks(json!({ "keys": vec![es["jwk"].clone(); count] }).to_string().as_bytes());
+    assert!(many(100).is_ok_and(|keys| keys.len() == 100));
+    assert!(matches!(many(101), Err(KeySetError::TooMany)));
     let mut all = others.to_vec();
     all.extend([rs["jwk"].clone(), es["jwk"].clone()]);
     let keys = set(&all);
@@ -296,6 +311,16 @@ fn a_set_gives_what_verifies_and_each_key_answers_to_its_name() {
         wrong(fetching(set(&[renamed])).judge(es["token"].as_str().unwrap(), at)),
         "the token is not signed by a key of this server"
     );
+    // A name that two keys have, and a key without one.
+    let mut same = es["jwk"].clone();
+    same["kid"] = rs["jwk"]["kid"].clone();
+    assert!(fetching(set(&[same, rs["jwk"].clone()])).judge(token, at).is_ok());
+    let mut nameless = rs["jwk"].clone();
+    nameless.as_object_mut().unwrap().remove("kid");
+    assert!(fetching(set(&[nameless.clone()])).judge(token, at).is_ok());
+    // It has signed something else, and the one that is named may still come.
+    nameless["n"] = json!(URL_SAFE_NO_PAD.encode([0xc1; 256]));
+    assert_eq!(fetching(set(&[nameless])).judge(token, at), Err(Denied::UnknownKey));
     let mut only = rs["jwk"].clone();
     only["alg"] = json!("PS256");
     assert!(fetching(set(&[only])).judge(token, at).is_err(), "the set says what a key is for");

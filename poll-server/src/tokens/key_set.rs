@@ -27,7 +27,7 @@ const MOST_BYTES: usize = 1024 * 1024;
 pub(super) async fn fetch(url: &KeySetUrl) -> Result<Vec<VerifyingKey>, String> {
     let fetched = timeout(TIMEOUT, content(&url.0)).await;
     let content = fetched.map_err(|_| format!("no answer in {} s", TIMEOUT.as_secs()))??;
-    let keys = parse_jwks(&content).ok_or("what came is no set of keys")?;
+    let keys = parse_jwks(&content).map_err(|error| format!("what came cannot be used: {error}"))?;
     if keys.is_empty() { Err("there is no key in it that verifies tokens".to_owned()) } else { Ok(keys) }
 }
 

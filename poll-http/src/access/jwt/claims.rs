@@ -6,6 +6,7 @@ use std::time::Duration;
 use poll_core::{ChannelName, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::jws::Object;
 use crate::access::authority::{Denied, Grant, Scope};
 use crate::access::pattern::Pattern;
 
@@ -23,12 +24,24 @@ pub struct Rules {
 
 /// The right that a link gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase", try_from = "String")]
 pub enum LinkRight {
     /// To publish.
     Publish,
     /// To read.
     Subscribe,
+}
+
+impl TryFrom<String> for LinkRight {
+    type Error = &'static str;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        match name.as_str() {
+            "publish" => Ok(Self::Publish),
+            "subscribe" => Ok(Self::Subscribe),
+            _ => Err("no right that a link can give"),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -38,7 +51,7 @@ pub(super) struct Claims {
     iss: Option<String>,
     aud: Option<Audience>,
     sub: Option<String>,
-    poll: Option<Poll>,
+    poll: Option<Object<Poll>>,
 }
 
 #[derive(Deserialize)]
@@ -115,7 +128,7 @@ impl Claims {
         if expires <= now {
             return Err(Denied::Expired);
         }
-        let scopes = poll.unwrap_or_default().scopes();
+        let scopes = poll.map_or_else(Poll::default, |Object(poll)| poll).scopes();
         let (publish, subscribe) = scopes.ok_or(Denied::Wrong("the claim `poll` is malformed"))?;
         let subject: Option<Arc<str>> = sub.filter(|sub| !sub.is_empty()).map(Into::into);
         Ok(Grant { publish, subscribe, subject, expires: Some(expires) })

@@ -1,13 +1,17 @@
 //! A token's outer form: header, claims and signature (RFC 7515, section 7.1).
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 /// How a token is signed (RFC 7518, section 3.1; RFC 8037, section 3.1). There is no `none`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
+#[serde(try_from = "String")]
 pub(super) enum Algorithm {
     Hs256,
     Hs384,
@@ -16,8 +20,41 @@ pub(super) enum Algorithm {
     Ps256,
     Es256,
     Es384,
-    #[serde(rename = "EdDSA")]
     EdDsa,
+}
+
+impl Algorithm {
+    const ALL: [Self; 8] = [
+        Self::Hs256,
+        Self::Hs384,
+        Self::Hs512,
+        Self::Rs256,
+        Self::Ps256,
+        Self::Es256,
+        Self::Es384,
+        Self::EdDsa,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Hs256 => "HS256",
+            Self::Hs384 => "HS384",
+            Self::Hs512 => "HS512",
+            Self::Rs256 => "RS256",
+            Self::Ps256 => "PS256",
+            Self::Es256 => "ES256",
+            Self::Es384 => "ES384",
+            Self::EdDsa => "EdDSA",
+        }
+    }
+}
+
+impl TryFrom<String> for Algorithm {
+    type Error = &'static str;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name).ok_or("no algorithm that is known")
+    }
 }
 
 #[derive(Deserialize)]
@@ -33,10 +70,32 @@ fn is_there<'de, D: Deserializer<'de>>(value: D) -> Result<bool, D::Error> {
     IgnoredAny::deserialize(value).map(|_| true)
 }
 
-/// Reads a JSON object, and nothing else: a list is not taken for its fields (RFC 7515, section 4; RFC 7519, section 4).
+/// A JSON object, and nothing else: a list is not taken for its fields (RFC 7515, section 4; RFC 7519, section 4).
+pub(super) struct Object<T>(pub(super) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, members: M) -> Result<T, M::Error> {
+                T::deserialize(MapAccessDeserializer::new(members))
+            }
+        }
+
+        deserializer.deserialize_map(Members(PhantomData)).map(Self)
+    }
+}
+
+/// Reads a JSON object.
 pub(super) fn object<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
-    let is_object = json.trim_ascii_start().first() == Some(&b'{');
-    is_object.then(|| serde_json::from_slice(json).ok()).flatten()
+    serde_json::from_slice(json).ok().map(|Object(object)| object)
 }
 
 /// A token taken apart; nothing of it is proved.
@@ -72,16 +131,7 @@ impl<'a> Jws<'a> {
 
 /// The part of a token that is signed.
 pub(super) fn to_sign(algorithm: Algorithm, claims: &[u8]) -> String {
-    let algorithm = match algorithm {
-        Algorithm::Hs256 => "HS256",
-        Algorithm::Hs384 => "HS384",
-        Algorithm::Hs512 => "HS512",
-        Algorithm::Rs256 => "RS256",
-        Algorithm::Ps256 => "PS256",
-        Algorithm::Es256 => "ES256",
-        Algorithm::Es384 => "ES384",
-        Algorithm::EdDsa => "EdDSA",
-    };
+    let algorithm = algorithm.name();
     let mut text = URL_SAFE_NO_PAD.encode(format!(r#"{{"typ":"JWT","alg":"{algorithm}"}}"#));
     text.push('.');
     URL_SAFE_NO_PAD.encode_string(claims, &mut text);
@@ -111,6 +161,10 @@ mod tests {
             r#"{"alg":"HS256","crit":null}"#,
             r#"{"alg":"HS256","crit":["b64"]}"#,
             r#"{"alg":"none"}"#,
+            r#"{"alg":{"HS256":null}}"#,
+            r#"{"alg":"HS256","alg":"HS256"}"#,
+            r#"{"alg":"HS256","kid":["a"]}"#,
+            r#"{"alg":"HS256"} {}"#,
             r#"{}"#,
             "",
         ] {

@@ -16,6 +16,6 @@ mod link;
 
 pub use authority::JwtAuthority;
 pub use claims::{LinkRight, Rules};
-pub use jwks::parse_jwks;
+pub use jwks::{KeySetError, parse_jwks};
 pub use key::{KeyError, VerifyingKey};
 pub use link::{Link, SigningKey};
