@@ -2,6 +2,7 @@
 
 mod certificates;
 mod client;
+mod credentials;
 mod handshakes;
 mod mutual;
 mod redirect;
