@@ -13,8 +13,26 @@ use xtask::server::Binary;
 use xtask::steps::Steps;
 use xtask::tools::Install;
 
-/// The courses of the torture at full length; the race has no name.
-const COURSES: [&str; 9] = ["", "dialects", "lists", "kills", "damage", "churn", "drain", "hoard", "cluster"];
+/// The courses of the torture at full length, each with its arguments; the race has no name.
+const COURSES: &[&str] = &[
+    "",
+    "dialects",
+    "lists",
+    "kills",
+    "damage",
+    "churn",
+    "drain",
+    "hoard",
+    "tls",
+    "cluster",
+    "--tls",
+    "dialects --tls",
+    "lists --tls",
+    "kills --tls",
+    "churn --tls",
+    "drain --tls",
+    "hoard --tls",
+];
 
 /// The command's arguments.
 #[derive(Args)]
@@ -41,10 +59,14 @@ impl Nightly {
         });
         step("fuzz", &|| fuzz.run());
         for course in COURSES {
-            step(if course.is_empty() { "race" } else { course }, &|| {
+            let name = match *course {
+                "" => "race",
+                "--tls" => "race --tls",
+                named => named,
+            };
+            step(name, &|| {
                 let server = Binary::given_or_built(None)?;
-                let name = Some(course).filter(|name| !name.is_empty());
-                let words = name.into_iter().map(OsString::from);
+                let words = course.split_whitespace().map(OsString::from);
                 programs::torture(&words.chain(["--server".into(), server.path().into()]).collect::<Vec<_>>())
             });
         }

@@ -63,11 +63,15 @@ impl Churn {
     }
 
     pub(super) fn run(&self) -> Result<()> {
-        let server = Server::start(&self.fixture.binary()?, &FLAGS, Keyboard::Shared)?;
+        let (binary, _certificate) = self.fixture.secured_binary()?;
+        let server = Server::start(&binary, &FLAGS, Keyboard::Shared)?;
         let (address, seed) = (server.address(), self.fixture.seed());
         println!(
-            "torture churn: {} rounds of {} connections beside {} honest clients, --seed {seed}",
-            self.rounds, self.connections, self.honest
+            "torture churn: {} rounds of {} connections beside {} honest clients{}, --seed {seed}",
+            self.rounds,
+            self.connections,
+            self.honest,
+            self.fixture.security()
         );
         block_on(self.play(address, seed))?;
         server.drain(DRAIN).context("after the churn")

@@ -113,7 +113,9 @@ impl Cluster {
 
     /// All rounds of one fault, on one system as long as none fails.
     async fn inflict(&self, fault: Fault, seed: u64) -> Result<Record> {
-        let binary = self.fixture.binary()?;
+        let binary = self
+            .fixture
+            .plain_binary("its faults lie between the servers and Redis, behind any client's connection")?;
         let mut record = Record::new(fault);
         let mut running: Option<System> = None;
         for number in 0..self.rounds {

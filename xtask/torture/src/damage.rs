@@ -60,7 +60,10 @@ impl Damage {
     }
 
     pub(super) fn run(&self) -> Result<()> {
-        let (binary, seed) = (self.fixture.binary()?, self.fixture.seed());
+        let (binary, seed) = (
+            self.fixture.plain_binary("what it damages is the store, which no connection reaches")?,
+            self.fixture.seed(),
+        );
         println!("torture damage: {} files, --seed {seed}", self.files);
         let mut random = StdRng::seed_from_u64(seed);
         let folder = tempfile::tempdir().context("no folder for the stores")?;

@@ -49,10 +49,12 @@ impl Drain {
     }
 
     pub(super) fn run(&self) -> Result<()> {
-        let (binary, seed) = (self.fixture.binary()?, self.fixture.seed());
+        let ((binary, _certificate), seed) = (self.fixture.secured_binary()?, self.fixture.seed());
         println!(
-            "torture drain: {} drains under {} clients of each kind, --seed {seed}",
-            self.rounds, self.clients
+            "torture drain: {} drains under {} clients of each kind{}, --seed {seed}",
+            self.rounds,
+            self.clients,
+            self.fixture.security()
         );
         let mut random = StdRng::seed_from_u64(seed);
         let mut all = Tally::new("clients", COLUMNS, 3);

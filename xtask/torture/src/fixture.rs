@@ -36,9 +36,9 @@ pub(super) struct Fixture {
 }
 
 impl Fixture {
-    /// For a course that writes to sockets itself.
-    pub(super) fn binary(&self) -> Result<Binary> {
-        ensure!(!self.tls, "this course has no clients that speak TLS");
+    /// For a course to which TLS would add nothing, for this reason.
+    pub(super) fn plain_binary(&self, why: &str) -> Result<Binary> {
+        ensure!(!self.tls, "this course has no `--tls`: {why}");
         Binary::given_or_built(self.server.as_deref())
     }
 

@@ -67,11 +67,13 @@ impl Hoard {
     }
 
     pub(super) fn run(&self) -> Result<()> {
-        let binary = self.fixture.binary()?;
+        let (binary, _certificate) = self.fixture.secured_binary()?;
         println!(
-            "torture hoard: {} s each way, {} rounds; resident memory must stay under {BUDGET_MIB} MiB (--memory-bytes) \
+            "torture hoard{}: {} s each way, {} rounds; resident memory must stay under {BUDGET_MIB} MiB (--memory-bytes) \
              + {LOG_MIB} MiB (--retain-bytes) + {CONSTANT_MIB} MiB",
-            self.seconds, self.rounds
+            self.fixture.security(),
+            self.seconds,
+            self.rounds
         );
         let alone = ATTACKS.iter().map(|attack| (attack.name, std::slice::from_ref(attack)));
         let mut phases: Vec<_> = alone.chain([(TOGETHER, ATTACKS)]).collect();

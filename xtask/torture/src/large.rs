@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 
 use anyhow::{Context as _, Result};
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpSocket;
 
 use crate::client::Client;
+use crate::secured::{Offer, Socket, begin};
 
 /// Of each message.
 const BYTES: usize = 60_000;
@@ -25,16 +26,12 @@ pub(super) async fn publish(
     Ok(())
 }
 
-/// A connection whose receive buffer is as small as the system makes it.
-pub(super) async fn narrow_socket(address: SocketAddr) -> Result<TcpStream> {
+/// A question on a connection whose receive buffer is as small as the system makes it.
+pub(super) async fn narrow(address: SocketAddr, target: &str) -> Result<Socket> {
     let socket = TcpSocket::new_v4()?;
     socket.set_recv_buffer_size(4_096)?;
-    socket.connect(address).await.context("cannot connect")
-}
-
-/// A question on a connection whose receive buffer is as small as the system makes it.
-pub(super) async fn narrow(address: SocketAddr, target: &str) -> Result<TcpStream> {
-    let mut stream = narrow_socket(address).await?;
+    let mut stream = begin(socket.connect(address).await.context("cannot connect")?, Offer::Http1).await?;
     stream.write_all(format!("GET {target} HTTP/1.1\r\nHost: {address}\r\n\r\n").as_bytes()).await?;
+    stream.flush().await?;
     Ok(stream)
 }

@@ -116,6 +116,7 @@ impl Torture {
     /// A little of each course.
     fn run_short(&self) -> Result<()> {
         let fixture = &self.race.fixture;
+        let secured = || fixture.clone().with_tls();
         let mut steps = Steps::default();
         steps.step("race", || self.race.run())?;
         steps.step("dialects", || Dialects::short(fixture.clone()).run())?;
@@ -127,7 +128,10 @@ impl Torture {
         steps.step("hoard", || Hoard::short(fixture.clone()).run())?;
         steps.step("tls", || Tls::short(fixture.clone()).run())?;
         steps.step("race over TLS", || self.race.over_tls().run())?;
-        steps.step("kills over TLS", || Kills::short(fixture.clone().with_tls()).run())?;
+        steps.step("kills over TLS", || Kills::short(secured()).run())?;
+        steps.step("churn over TLS", || Churn::short(secured()).run())?;
+        steps.step("drain over TLS", || Drain::short(secured()).run())?;
+        steps.step("hoard over TLS", || Hoard::short(secured()).run())?;
         steps.step("cluster", || Cluster::short(fixture.clone()).run())
     }
 }

@@ -90,7 +90,11 @@ pub(super) async fn connect(address: SocketAddr) -> Result<TcpStream> {
 
 /// A connection as this run's are.
 pub(super) async fn dial(address: SocketAddr, offer: Offer) -> Result<Socket> {
-    let stream = connect(address).await?;
+    begin(connect(address).await?, offer).await
+}
+
+/// TLS on a connection, if this run's have it.
+pub(super) async fn begin(stream: TcpStream, offer: Offer) -> Result<Socket> {
     let Some(config) = trust(offer)? else { return Ok(Socket::Plain(stream)) };
     let secured = TlsConnector::from(Arc::new(config)).connect(NAME.try_into()?, stream).await;
     Ok(Socket::Secured(Box::new(secured.context("no TLS")?)))
@@ -100,6 +104,16 @@ pub(super) async fn dial(address: SocketAddr, offer: Offer) -> Result<Socket> {
 pub(super) enum Socket {
     Plain(TcpStream),
     Secured(Box<TlsStream<TcpStream>>),
+}
+
+impl Socket {
+    /// What TLS is on, or all there is.
+    pub(super) fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Secured(stream) => stream.get_ref().0,
+        }
+    }
 }
 
 impl AsyncRead for Socket {

@@ -5,9 +5,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use anyhow::{Context as _, Result};
-use tokio::net::TcpStream;
+use anyhow::Result;
 
+use crate::secured::{Offer, Socket, dial};
 use crate::tally::Tally;
 
 /// The counts of one client, in a table that all share.
@@ -32,19 +32,19 @@ impl Counts {
     }
 
     /// A connection, unless nobody listens any more.
-    pub(super) async fn connect(&self, address: SocketAddr) -> Result<Option<TcpStream>> {
-        match TcpStream::connect(address).await {
-            Ok(stream) => {
-                stream.set_nodelay(true)?;
-                Ok(Some(stream))
-            }
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(None),
+    pub(super) async fn connect(&self, address: SocketAddr, offer: Offer) -> Result<Option<Socket>> {
+        let error = match dial(address, offer).await {
+            Ok(stream) => return Ok(Some(stream)),
+            Err(error) => error,
+        };
+        match error.downcast_ref::<io::Error>().map(io::Error::kind) {
+            Some(io::ErrorKind::ConnectionRefused) => Ok(None),
             // It was begun before the listener was closed, and not accepted.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+            Some(io::ErrorKind::ConnectionReset) => {
                 self.reset();
                 Ok(None)
             }
-            Err(error) => Err(error).context("cannot connect"),
+            _ => Err(error),
         }
     }
 }

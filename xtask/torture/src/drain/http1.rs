@@ -8,10 +8,11 @@ use std::net::SocketAddr;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::ValueEnum;
+use futures_util::FutureExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 
 use super::counts::Counts;
+use crate::secured::{Offer, Socket};
 
 /// Requests that a pipeliner sends in one write.
 const PIPELINED: usize = 20;
@@ -56,7 +57,7 @@ impl Kind {
 pub(super) async fn ask(kind: Kind, number: u64, address: SocketAddr, counts: Counts) -> Result<()> {
     let pipelined = if kind == Kind::Pipeliner { PIPELINED } else { 1 };
     let requests = kind.request(number).repeat(pipelined);
-    while let Some(mut stream) = counts.connect(address).await? {
+    while let Some(mut stream) = counts.connect(address, Offer::Http1).await? {
         let mut unread = Vec::new();
         while let Some(left) = exchange(&mut stream, &mut unread, &requests, pipelined, &counts).await? {
             ensure!(unread.is_empty(), "something stands behind the last answer");
@@ -77,18 +78,18 @@ enum Left {
 
 /// Asks and reads all answers; none if the connection has ended.
 async fn exchange(
-    stream: &mut TcpStream,
+    stream: &mut Socket,
     unread: &mut Vec<u8>,
     requests: &str,
     pipelined: usize,
     counts: &Counts,
 ) -> Result<Option<Left>> {
-    match stream.try_read(&mut [0]) {
+    match stream.read(&mut [0]).now_or_never() {
         // A server may close a connection on which nothing was asked.
-        Ok(0) => return Ok(None),
-        Ok(_) => bail!("something came that was not asked for"),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-        Err(_) => {
+        Some(Ok(0)) => return Ok(None),
+        Some(Ok(_)) => bail!("something came that was not asked for"),
+        None => {}
+        Some(Err(_)) => {
             counts.reset();
             return Ok(None);
         }
@@ -96,6 +97,7 @@ async fn exchange(
     let mut unanswered = pipelined;
     let answered = async {
         stream.write_all(requests.as_bytes()).await?;
+        stream.flush().await?;
         while unanswered > 0 {
             let (status, left) = answer(stream, unread).await?;
             counts.answered(status);
@@ -115,6 +117,11 @@ async fn exchange(
     match answered {
         Ok(left) => Ok(Some(left)),
         Err(error) => match error.downcast_ref::<io::Error>().map(io::Error::kind) {
+            // Behind the last answer, TLS was cut without its end.
+            Some(io::ErrorKind::UnexpectedEof) if unanswered == 0 => {
+                counts.reset();
+                Ok(None)
+            }
             Some(io::ErrorKind::UnexpectedEof) => Ok(None),
             Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {
                 counts.reset();
@@ -126,7 +133,7 @@ async fn exchange(
 }
 
 /// Takes one answer, which has a length, from what was read and is still to be read.
-async fn answer(stream: &mut TcpStream, unread: &mut Vec<u8>) -> Result<(u16, Left)> {
+async fn answer(stream: &mut Socket, unread: &mut Vec<u8>) -> Result<(u16, Left)> {
     loop {
         let mut fields = [httparse::EMPTY_HEADER; 32];
         let mut head = httparse::Response::new(&mut fields);

@@ -8,12 +8,13 @@ use h2::client::SendRequest;
 use http::Request;
 
 use super::counts::Counts;
+use crate::secured::Offer;
 
 /// Streams that a client has open at once.
 const STREAMS: usize = 5;
 
 pub(super) async fn ask(address: SocketAddr, counts: Counts) -> Result<()> {
-    while let Some(stream) = counts.connect(address).await? {
+    while let Some(stream) = counts.connect(address, Offer::Http2).await? {
         let (requests, connection) = match h2::client::handshake(stream).await {
             Ok(opened) => opened,
             Err(error) => {

@@ -11,8 +11,9 @@ use http::{Request, Uri};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::sleep;
 
-use crate::client::{Client, connect, http2};
+use crate::client::{Client, http2};
 use crate::large::{self, narrow};
+use crate::secured::{Offer, dial};
 
 /// A channel of large messages, and one of control characters, which are six bytes each in JSON.
 const LARGE: [(&str, &str); 2] = [("fat", "x"), ("escaped", "\u{1}")];
@@ -133,17 +134,18 @@ impl Attack {
             }
             Way::Streams { window, pieces } => self.streams(address, client, window, pieces).await?,
             Way::Unfinished => {
-                let mut stream = connect(address).await?;
+                let mut stream = dial(address, Offer::Http1).await?;
                 let content = (self.request)(client, 0).1;
                 let head =
                     format!("POST {} HTTP/1.1\r\nHost: {address}\r\nContent-Type: text/plain\r\n", target()?);
                 stream.write_all(format!("{head}{content}").as_bytes()).await?;
+                stream.flush().await?;
                 let _answer = stream.read(&mut [0; 1024]).await?;
             }
             // Until the server cuts it in its own time.
             Way::Unread => {
                 let stream = narrow(address, &target()?).await?;
-                while stream.take_error()?.is_none() {
+                while stream.tcp().take_error()?.is_none() {
                     sleep(Duration::from_millis(500)).await;
                 }
             }

@@ -93,9 +93,7 @@ impl Attack {
                 drip(stream, &vec![0; 10_000]).await
             }
             Self::NeverRead => {
-                let stream = large::narrow_socket(address).await?;
-                let mut stream = TlsConnector::from(config()?).connect(NAME.try_into()?, stream).await?;
-                ask(&mut stream, &format!("/api/stream?channel={FAT}&last_id=0")).await?;
+                let _unread = large::narrow(address, &format!("/api/stream?channel={FAT}&last_id=0")).await?;
                 sleep(EVER).await;
                 Ok(())
             }
