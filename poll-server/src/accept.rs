@@ -51,6 +51,8 @@ struct Incoming {
 
 enum IncomingSource {
     Tcp(TcpListener),
+    /// Connections that wait here are for the process that comes next.
+    Inherited(TcpListener),
     InProcess(Backlog),
 }
 
@@ -59,6 +61,7 @@ impl Incoming {
         let role = listener.role();
         let source = match listener.source {
             Source::Tcp(socket) => IncomingSource::Tcp(TcpListener::from_std(socket)?),
+            Source::Inherited(socket) => IncomingSource::Inherited(TcpListener::from_std(socket)?),
             Source::InProcess(backlog) => IncomingSource::InProcess(backlog),
         };
         Ok(Self { source, role })
@@ -66,7 +69,7 @@ impl Incoming {
 
     fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Arrived>> {
         let (accepted, peer) = match &mut self.source {
-            IncomingSource::Tcp(listener) => {
+            IncomingSource::Tcp(listener) | IncomingSource::Inherited(listener) => {
                 let (stream, peer) = ready!(listener.poll_accept(context))?;
                 (Accepted::Tcp(stream.into_std()?), peer)
             }
@@ -80,6 +83,10 @@ impl Incoming {
         Poll::Ready(Ok(Arrived { accepted, peer, role: self.role }))
     }
 
+    fn is_inherited(&self) -> bool {
+        matches!(self.source, IncomingSource::Inherited(_))
+    }
+
     /// Lets no more connections begin.
     fn close(&mut self) -> io::Result<()> {
         match &mut self.source {
@@ -88,6 +95,7 @@ impl Incoming {
                 backlog.close();
                 Ok(())
             }
+            IncomingSource::Inherited(_) => Ok(()),
         }
     }
 }
@@ -123,8 +131,13 @@ impl Acceptor {
     }
 
     /// Accepts every connection that has begun, then closes the listeners. Closing them earlier would reset connections in
-    /// their queues, which their clients take to be open.
+    /// their queues, which their clients take to be open. Inherited ones stay open elsewhere, and so do their queues.
     pub(crate) async fn finish(mut self) {
+        self.listeners.retain(|listener| !listener.is_inherited());
+        if self.listeners.is_empty() {
+            return;
+        }
+        self.first = 0;
         for listener in &mut self.listeners {
             if let Err(error) = listener.close() {
                 tracing::debug!("connections may come until the end: {error}");

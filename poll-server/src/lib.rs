@@ -43,7 +43,7 @@ use poll_core::environment::{Environment, Thread};
 use poll_http::{Drain, Metrics, Redirect};
 
 pub use self::in_process::Dialer;
-pub use self::shutdown::{Shutdown, Trigger};
+pub use self::shutdown::{Phase, Shutdown, Trigger};
 pub use self::store::StoreError;
 pub use self::store_command::{Moved, Outcome, StoreCommand};
 pub use self::tokens::TokenCommand;
@@ -156,12 +156,14 @@ pub async fn run(
     follow_files(&environment, certificates, tokens, &shutdown)?;
 
     let mut acceptor = Acceptor::new(listeners, limit.clone(), workers.dispatcher())?;
+    shutdown.set_phase(Phase::Serving);
     let orderly = async {
         tokio::select! {
             biased;
             () = shutdown.asked() => {}
             never = acceptor.run() => match never {},
         }
+        shutdown.set_phase(Phase::Stopping);
         drain::run(&drain, acceptor, &limit, store.notifier(), config.drain).await
     };
     let ended = tokio::select! {

@@ -1,6 +1,6 @@
 //! Listening sockets, with every option set deliberately.
 //!
-//! What: binds the configured addresses.
+//! What: binds the configured addresses, or takes over the sockets that a supervisor such as systemd listens on.
 //! Why: accepted sockets inherit their listener's options (Linux, BSD), which saves six system calls a connection; a test
 //! checks accepted sockets.
 //! Not here: accepting (`accept.rs`). No `SO_REUSEPORT`: it would hide that a port is in use, and reset the connections in
@@ -10,6 +10,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use listenfd::ListenFd;
 #[cfg(target_os = "linux")]
 use socket2::SockFilter;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
@@ -61,6 +62,11 @@ pub struct Listener {
     role: Role,
 }
 
+/// Sockets that a supervisor listens on and has handed to this process (systemd's `sd_listen_fds(3)`). It keeps them open,
+/// so that connections wait while the process is replaced.
+#[derive(Debug, Default)]
+pub struct Inherited(Vec<std::net::TcpListener>);
+
 /// What is served on the connections of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -76,6 +82,8 @@ pub(crate) enum Role {
 pub(crate) enum Source {
     /// A bound, listening, non-blocking socket.
     Tcp(std::net::TcpListener),
+    /// One that others listen on as well.
+    Inherited(std::net::TcpListener),
     InProcess(Backlog),
 }
 
@@ -107,6 +115,61 @@ impl Listener {
     pub fn address(&self) -> SocketAddr {
         self.address
     }
+}
+
+impl Inherited {
+    /// Those that the environment names for this process (`LISTEN_PID`, `LISTEN_FDS`).
+    ///
+    /// # Errors
+    /// If one of them is no listening TCP socket.
+    pub fn from_environment() -> io::Result<Self> {
+        let mut given = ListenFd::from_env();
+        let mut sockets = Vec::with_capacity(given.len());
+        for index in 0..given.len() {
+            sockets.extend(given.take_tcp_listener(index)?);
+        }
+        Ok(Self(sockets))
+    }
+
+    /// Listens on all `addresses`: on the socket handed over for it, or else on one that is bound now.
+    ///
+    /// # Errors
+    /// The first address that cannot be had.
+    pub fn take_or_bind(
+        &mut self,
+        addresses: &[SocketAddr],
+        stall: Duration,
+    ) -> Result<Vec<Listener>, BindError> {
+        let is_given = |socket: &std::net::TcpListener| {
+            socket.local_addr().is_ok_and(|address| addresses.contains(&address))
+        };
+        let (given, rest) = std::mem::take(&mut self.0).into_iter().partition(is_given);
+        self.0 = rest;
+        let mut listeners = Self(given).take_all(stall)?;
+        let is_missing = |address: &&SocketAddr| !listeners.iter().any(|taken| taken.address == **address);
+        let missing: Vec<_> = addresses.iter().filter(is_missing).copied().collect();
+        listeners.extend(bind(&missing, stall)?);
+        Ok(listeners)
+    }
+
+    /// Listens on all that are left.
+    ///
+    /// # Errors
+    /// The first that cannot be listened on.
+    pub fn take_all(self, stall: Duration) -> Result<Vec<Listener>, BindError> {
+        self.0.into_iter().map(|socket| take_over(socket, stall)).collect()
+    }
+}
+
+fn take_over(socket: std::net::TcpListener, stall: Duration) -> Result<Listener, BindError> {
+    let address = socket.local_addr().unwrap_or_else(|_| SocketAddr::from(([0; 4], 0)));
+    let adopt = || {
+        let socket = Socket::from(socket);
+        set_connection_options(&socket, stall)?;
+        socket.set_nonblocking(true)?;
+        Ok(Listener { source: Source::Inherited(socket.into()), address, role: Role::Serve })
+    };
+    adopt().map_err(|source| BindError { address, source })
 }
 
 /// Why an address cannot be listened on, as one line.

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use poll_core::environment::Environment;
 use poll_server::config::{Config, Fault, Given, Reread, Start};
-use poll_server::listen::{BindError, Listener};
+use poll_server::listen::{BindError, Inherited, Listener};
 use poll_server::{Ended, Outcome, Shutdown, StoreCommand, TokenCommand, listen, logs, run};
 
 /// A waiter costs an eighth less than with the system's allocator.
@@ -92,7 +92,11 @@ async fn serve(config: Config) -> ExitCode {
         Ok(shutdown) => shutdown,
         Err(error) => return give_up(1, &[format!("cannot listen to signals: {error}")]),
     };
-    let listeners = match bind(&config) {
+    let inherited = match Inherited::from_environment() {
+        Ok(inherited) => inherited,
+        Err(error) => return give_up(1, &[format!("cannot use a socket that was handed over: {error}")]),
+    };
+    let listeners = match bind(&config, inherited) {
         Ok(listeners) => listeners,
         Err(error) => return give_up(1, &[error]),
     };
@@ -106,11 +110,16 @@ async fn serve(config: Config) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn bind(config: &Config) -> Result<Vec<Listener>, BindError> {
-    let mut listeners = listen::bind(&config.listen, config.wire.stall)?;
-    let administering = listen::bind(&config.trust.admin.listen, config.wire.stall)?;
+/// Inherited sockets stand for `--listen`, but for those whose address is for something else.
+fn bind(config: &Config, mut inherited: Inherited) -> Result<Vec<Listener>, BindError> {
+    let stall = config.wire.stall;
+    let administering = inherited.take_or_bind(&config.trust.admin.listen, stall)?;
+    let redirecting = inherited.take_or_bind(&config.redirect_listen, stall)?;
+    let mut listeners = inherited.take_all(stall)?;
+    if listeners.is_empty() {
+        listeners = listen::bind(&config.listen, stall)?;
+    }
     listeners.extend(administering.into_iter().map(Listener::administering));
-    let redirecting = listen::bind(&config.redirect_listen, config.wire.stall)?;
     listeners.extend(redirecting.into_iter().map(Listener::redirecting));
     Ok(listeners)
 }

@@ -1,12 +1,14 @@
 //! When to stop, and when to read files again: SIGTERM or SIGINT requests a drain, a second one an immediate end; SIGHUP
 //! requests a reload.
 //!
-//! What: a [`Shutdown`] that follows signals, or the [`Trigger`] of an embedding program or test.
+//! What: a [`Shutdown`] that follows signals, or the [`Trigger`] of an embedding program or test. systemd is told when the
+//! server is ready and when it stops (`sd_notify(3)`).
 //! Why: `run` takes it as an argument, so that only the binary touches process-wide signals.
 //! Not here: what draining does (`drain.rs`).
 
 use std::io;
 
+use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -18,11 +20,23 @@ enum Asked {
     AtOnce,
 }
 
+/// How far a server has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Its store is being opened.
+    Starting,
+    /// It accepts connections.
+    Serving,
+    /// It was asked to stop.
+    Stopping,
+}
+
 /// Asks a server to stop, or to read its files again.
 #[derive(Clone, Debug)]
 pub struct Trigger {
     asked: watch::Sender<Asked>,
     reloads: watch::Sender<u64>,
+    phase: watch::Receiver<Phase>,
 }
 
 impl Trigger {
@@ -37,6 +51,12 @@ impl Trigger {
     pub fn reload(&self) {
         self.reloads.send_modify(|count| *count += 1);
     }
+
+    /// Changes as the server starts and stops.
+    #[must_use]
+    pub fn phase(&self) -> watch::Receiver<Phase> {
+        self.phase.clone()
+    }
 }
 
 /// The signals that `run` waits for.
@@ -44,13 +64,15 @@ impl Trigger {
 pub struct Shutdown {
     asked: watch::Receiver<Asked>,
     reloads: watch::Receiver<u64>,
+    phase: watch::Sender<Phase>,
 }
 
 impl Shutdown {
     /// A shutdown without signals.
     pub fn with_trigger() -> (Trigger, Self) {
         let ((asked, is_asked), (reloads, reloaded)) = (watch::channel(Asked::No), watch::channel(0));
-        (Trigger { asked, reloads }, Self { asked: is_asked, reloads: reloaded })
+        let (phase, is_in_phase) = watch::channel(Phase::Starting);
+        (Trigger { asked, reloads, phase: is_in_phase }, Self { asked: is_asked, reloads: reloaded, phase })
     }
 
     /// Listens for SIGTERM, SIGINT and SIGHUP on the current tokio runtime, for as long as it runs.
@@ -61,6 +83,7 @@ impl Shutdown {
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let mut hang_up = signal(SignalKind::hangup())?;
         let (trigger, shutdown) = Self::with_trigger();
+        let mut phase = trigger.phase();
         tokio::spawn(async move {
             loop {
                 tokio::select! {
@@ -70,6 +93,10 @@ impl Shutdown {
                     _ = hang_up.recv() => {
                         tracing::info!(signal = "SIGHUP", "SIGHUP");
                         trigger.reload();
+                        continue;
+                    }
+                    Ok(()) = phase.changed() => {
+                        notify_supervisor(*phase.borrow_and_update());
                         continue;
                     }
                 }
@@ -89,6 +116,10 @@ impl Shutdown {
         self.until(Asked::AtOnce).await;
     }
 
+    pub(crate) fn set_phase(&self, phase: Phase) {
+        self.phase.send_replace(phase);
+    }
+
     /// Changes with each reload that is requested from here on.
     pub(crate) fn reloads(&self) -> watch::Receiver<u64> {
         self.reloads.clone()
@@ -100,5 +131,17 @@ impl Shutdown {
         if receiver.wait_for(|asked| *asked >= least).await.is_err() {
             std::future::pending::<()>().await;
         }
+    }
+}
+
+/// Does nothing where no supervisor asked for it (`NOTIFY_SOCKET`).
+fn notify_supervisor(phase: Phase) {
+    let state = match phase {
+        Phase::Starting => return,
+        Phase::Serving => NotifyState::Ready,
+        Phase::Stopping => NotifyState::Stopping,
+    };
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "the supervisor cannot be told that the server is {phase:?}: {error}");
     }
 }

@@ -20,6 +20,7 @@ mod serving;
 mod settings_docs;
 mod shared_store;
 mod store;
+mod supervisor;
 #[cfg(feature = "tls")]
 mod tls;
 mod tokens;

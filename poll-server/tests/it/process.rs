@@ -1,7 +1,8 @@
 //! A running `poll-server`: started, listened to, asked, signalled, and never left behind.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -24,6 +25,17 @@ pub(crate) fn command_under_limit(files: u32) -> Command {
     cleaned(command)
 }
 
+/// The binary as a supervisor like systemd starts it, which has the listening socket and keeps it.
+pub(crate) fn command_on(socket: &TcpListener) -> Command {
+    let mut command = Command::new("sh");
+    // Sockets are handed over from number 3 on.
+    let script = "LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" \"$@\" 3<&0 0</dev/null";
+    command.args(["-c", script, env!("CARGO_BIN_EXE_poll-server")]);
+    let mut command = cleaned(command);
+    command.stdin(Stdio::from(OwnedFd::from(socket.try_clone().unwrap())));
+    command
+}
+
 fn cleaned(mut command: Command) -> Command {
     for (name, _) in std::env::vars_os() {
         if name == "RUST_LOG" || name.to_string_lossy().starts_with("POLL_") {
@@ -31,7 +43,7 @@ fn cleaned(mut command: Command) -> Command {
         }
     }
     // What a test is not about leaves nothing behind.
-    command.env("POLL_STORE", "memory:");
+    command.env("POLL_STORE", "memory:").stdin(Stdio::null());
     command
 }
 
@@ -66,7 +78,7 @@ impl Server {
 
     /// Starts `command` and waits for `count` address lines.
     pub(crate) fn start_command(mut command: Command, count: usize) -> Self {
-        let mut child = command.stderr(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap();
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Log::default());
         let (stderr, heard) = (child.stderr.take().unwrap(), log.clone());
         std::thread::spawn(move || {
