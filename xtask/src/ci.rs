@@ -52,13 +52,16 @@ fn all(steps: &mut Steps) -> Result<()> {
     steps.step("publish", release::publish)?;
     steps.step("deny", || release::deny(&["bans", "licenses", "sources"]))?;
     steps.step("fuzz", || Fuzz { seconds: FUZZ_SECONDS, target: None }.run())?;
-    steps.step("torture", || programs::torture(&short(["--short", "--server"])?))?;
+    steps.step("torture", || programs::torture(&short(&["--short", "--server"])?))?;
     // Not for its figures: that every scenario goes through and nothing is lost.
-    steps.step("bench", || programs::bench(&short(["--quick", "--binary"])?))
+    steps.step("bench", || {
+        programs::bench(&short(&["--quick", "--binary"])?)?;
+        programs::bench(&short(&["durable", "--quick", "--binary"])?)
+    })
 }
 
 /// These arguments, and the path of the server that the tests have built.
-fn short(arguments: [&str; 2]) -> Result<Vec<OsString>> {
+fn short(arguments: &[&str]) -> Result<Vec<OsString>> {
     let server = Binary::of_the_tests()?;
-    Ok(arguments.into_iter().map(OsString::from).chain([server.path().into()]).collect())
+    Ok(arguments.iter().map(OsString::from).chain([server.path().into()]).collect())
 }

@@ -21,6 +21,7 @@ use xtask::server::Binary;
 use self::line::table;
 use crate::peers::redis;
 use crate::report::put_between_marks;
+use crate::results::Subject;
 use crate::target::Size;
 use crate::{machine, namespace};
 
@@ -56,7 +57,7 @@ impl Cluster {
         namespace::enter()?;
         machine::raise_file_limit()?;
         let size = if self.quick { Size::Quick } else { Size::Full };
-        let run = machine::new_run()?;
+        let run = machine::new_run(Subject::Deliveries)?;
         let rounds = self.rounds.unwrap_or(size.of(ROUNDS, 1));
         // First, while its processes may still run on all cores.
         let crowd = hundred_thousand::measure(&binary, size.of(self.waiters, 120))?;

@@ -8,7 +8,7 @@ use clap::Args;
 use crate::namespace;
 use crate::peers::{self, Kind};
 use crate::report::{self, Outputs};
-use crate::results::Run;
+use crate::results::{Run, Subject};
 use crate::rounds::measure;
 use crate::scenario::{self, Scenario};
 use crate::target::Peer;
@@ -46,19 +46,29 @@ pub(crate) struct Comparison {
 impl Comparison {
     pub(crate) fn run(&self) -> Result<()> {
         let size = self.size();
-        let run =
-            self.measure(scenario::compared(size), size.of(&[Kind::Poll, Kind::Nchan], &[Kind::Poll]))?;
+        let servers = size.of(&[Kind::Poll, Kind::Nchan][..], &[Kind::Poll]);
+        self.show(&self.measure(scenario::compared(size), servers, Subject::Deliveries)?)
+    }
+
+    /// Measures publishing to disk instead.
+    pub(crate) fn run_durable(&self) -> Result<()> {
+        let size = self.size();
+        let servers = size.of(&[Kind::Poll, Kind::Electric][..], &[Kind::Poll]);
+        self.show(&self.measure(scenario::durable(size), servers, Subject::Durable)?)
+    }
+
+    fn show(&self, run: &Run) -> Result<()> {
         if self.against.is_some() {
-            report::print_versus(&run, BUILDS[0], BUILDS[1]);
+            report::print_versus(run, BUILDS[0], BUILDS[1]);
         } else if !self.quick {
-            report::write(&run, &self.outputs)?;
+            report::write(run, &self.outputs)?;
         }
-        verdict(&run)
+        verdict(run)
     }
 
     /// Measures growth instead.
     pub(crate) fn run_growth(&self) -> Result<()> {
-        let run = self.measure(scenario::growing(self.size()), &[Kind::Poll])?;
+        let run = self.measure(scenario::growing(self.size()), &[Kind::Poll], Subject::Deliveries)?;
         println!("{}", report::tables(&run));
         verdict(&run)
     }
@@ -67,7 +77,7 @@ impl Comparison {
         if self.quick { Size::Quick } else { Size::Full }
     }
 
-    fn measure(&self, scenarios: Vec<Scenario>, servers: &[Kind]) -> Result<Run> {
+    fn measure(&self, scenarios: Vec<Scenario>, servers: &[Kind], subject: Subject) -> Result<Run> {
         let scenarios = self.chosen(scenarios)?;
         let peers = self.peers(servers)?;
         if scenarios.iter().any(|scenario| scenario.needs.store == Store::Redis) {
@@ -75,7 +85,7 @@ impl Comparison {
         }
         namespace::enter()?;
         let rounds = self.rounds.unwrap_or(self.size().of(ROUNDS, 1));
-        measure(&scenarios, &peers, rounds, |run| self.outputs.keep(run))
+        measure(&scenarios, &peers, rounds, subject, |run| self.outputs.keep(run))
     }
 
     fn chosen(&self, all: Vec<Scenario>) -> Result<Vec<Scenario>> {
@@ -117,9 +127,10 @@ mod tests {
 
     #[test]
     fn every_bound_is_of_a_scenario_that_is_measured() {
-        let (own, growth) = (scenario::compared(Size::Full), scenario::growing(Size::Full));
+        let all =
+            [scenario::compared(Size::Full), scenario::growing(Size::Full), scenario::durable(Size::Full)];
         for id in report::bounded() {
-            assert!(own.iter().chain(&growth).any(|scenario| scenario.id == id), "{id}");
+            assert!(all.iter().flatten().any(|scenario| scenario.id == id), "{id}");
         }
     }
 }

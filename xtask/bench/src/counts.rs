@@ -30,6 +30,7 @@ pub(crate) struct Counts {
     /// When each number was published, from number 1 on.
     published_at: Vec<Instant>,
     latency: Histogram<u64>,
+    publishing: Histogram<u64>,
 }
 
 impl Due {
@@ -49,6 +50,7 @@ impl Counts {
             unchanged: 0,
             published_at: Vec::new(),
             latency: Histogram::new_with_bounds(1_000, LONGEST, 3)?,
+            publishing: Histogram::new_with_bounds(1_000, LONGEST, 3)?,
         })
     }
 
@@ -59,30 +61,55 @@ impl Counts {
         u32::try_from(self.published).unwrap_or(u32::MAX)
     }
 
+    /// A publish that was sent then is acknowledged.
+    pub(crate) fn acknowledge(&mut self, sent: Instant) {
+        self.acknowledged += 1;
+        self.publishing.saturating_record(since(sent));
+    }
+
     /// A reader received `number`; an error unless it was due.
     pub(crate) fn deliver(&mut self, due: &mut Due, number: u32) -> Result<()> {
+        self.read(due, number)?;
+        if let Some(&published) = self.published_at.get(number as usize - 1) {
+            self.latency.saturating_record(since(published));
+        }
+        Ok(())
+    }
+
+    /// The same of a message that was there before the request, so that it has no latency.
+    pub(crate) fn read(&mut self, due: &mut Due, number: u32) -> Result<()> {
         let wanted = due.next;
         let what = if number < wanted { "again" } else { "too early" };
         ensure!(number == wanted, "message {number} came {what}, where {wanted} was due");
         due.next += due.step;
         self.delivered += 1;
-        if let Some(published) = self.published_at.get(number as usize - 1) {
-            let took = u64::try_from(published.elapsed().as_nanos()).unwrap_or(LONGEST);
-            self.latency.saturating_record(took);
-        }
         Ok(())
     }
 
     /// Discards the latencies so far.
     pub(crate) fn reset_latency(&mut self) {
         self.latency.clear();
+        self.publishing.clear();
     }
 
-    /// `None` if nothing was delivered since the reset.
+    /// From a publish to its arrival; `None` if nothing was delivered since the reset.
     pub(crate) fn latency(&self) -> Option<Latency> {
-        let at = |quantile| self.latency.value_at_quantile(quantile);
-        (!self.latency.is_empty()).then(|| Latency { median: at(0.5), p99: at(0.99) })
+        summed_up(&self.latency)
     }
+
+    /// From a publish to its acknowledgement; `None` if there was none since the reset.
+    pub(crate) fn publishing(&self) -> Option<Latency> {
+        summed_up(&self.publishing)
+    }
+}
+
+fn since(then: Instant) -> u64 {
+    u64::try_from(then.elapsed().as_nanos()).unwrap_or(LONGEST)
+}
+
+fn summed_up(latency: &Histogram<u64>) -> Option<Latency> {
+    let at = |quantile| latency.value_at_quantile(quantile);
+    (!latency.is_empty()).then(|| Latency { median: at(0.5), p99: at(0.99) })
 }
 
 #[cfg(test)]

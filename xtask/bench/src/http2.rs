@@ -25,7 +25,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::certificate::NAME;
 use crate::counts::{Counts, Due};
-use crate::endpoints::Next;
+use crate::endpoints::{Next, Told};
 use crate::marker;
 use crate::target::{Shape, Target, Waits};
 
@@ -260,7 +260,7 @@ async fn wait(
         let (status, body) = read(response).await?;
         ensure!(status == StatusCode::OK, "status {status}");
         marker::scan(&body, |number| state.counts.borrow_mut().deliver(&mut due, number))?;
-        state.lead_to(due.next, Next::Cursor.position(&body, None, None)?[0])?;
+        state.lead_to(due.next, Next::Cursor.position(&body, Told::default())?[0])?;
     }
     Ok(())
 }

@@ -6,6 +6,7 @@
 
 mod checker;
 mod connection;
+mod create;
 mod response;
 mod stream;
 
@@ -49,15 +50,17 @@ pub(crate) struct Load {
     endpoints: Endpoints,
     processes: Vec<u32>,
     connections: Vec<Connection>,
+    /// Publishers whose last publish was acknowledged, since this was last emptied.
+    freed: Vec<usize>,
     checker: Checker,
 }
 
 impl Load {
-    /// A load on one server, which reads the channels `c0`, `c1`, … with this template.
+    /// A load on one server, which reads the channels `c0`, `c1`, … with this template. They are made if they have to be.
     pub(crate) fn new(target: &Target, read: &ReadTemplate, channels: usize) -> Result<Self> {
         let address = target.endpoints.address;
         let channels = (0..channels).map(|number| Requests::new(address, format!("c{number}"), read.clone()));
-        Ok(Self {
+        let mut load = Self {
             waits: target.waits,
             trust: target.trust.clone(),
             poll: Poll::new().context("cannot make an epoll")?,
@@ -66,8 +69,11 @@ impl Load {
             endpoints: target.endpoints.clone(),
             processes: target.processes.clone(),
             connections: Vec::new(),
+            freed: Vec::new(),
             checker: Checker::new(channels.collect())?,
-        })
+        };
+        load.create_channels()?;
+        Ok(load)
     }
 
     pub(crate) fn counts(&self) -> &Counts {
@@ -88,7 +94,7 @@ impl Load {
         connection.register(self.poll.registry(), Token(number))?;
         let requests = self.checker.channel(channel);
         match role {
-            Role::Publisher(_) => {}
+            Role::Publisher => {}
             Role::Waiter => connection.write(&requests.latest)?,
             Role::Reader(_) | Role::Poller(_) => connection.write(&requests.first)?,
         }
@@ -102,11 +108,11 @@ impl Load {
     }
 
     pub(crate) fn open_publishers(&mut self, count: u32) -> Result<Vec<usize>> {
-        self.open_many(count, Role::Publisher(0), Due { next: 0, step: 0 })
+        self.open_many(count, Role::Publisher, Due { next: 0, step: 0 })
     }
 
     pub(crate) fn open_publisher(&mut self) -> Result<usize> {
-        self.open(Role::Publisher(0), 0, Due { next: 0, step: 0 })
+        self.open(Role::Publisher, 0, Due { next: 0, step: 0 })
     }
 
     /// Publishes the next message and returns its number.
@@ -121,9 +127,7 @@ impl Load {
         let payload = marker::payload(number);
         let request = self.endpoints.publish(channel, &payload);
         let connection = &mut self.connections[publisher];
-        if let Role::Publisher(due) = &mut connection.role {
-            *due += 1;
-        }
+        connection.sent.push_back(Instant::now());
         connection.write(&request)?;
         Ok(number)
     }
@@ -136,21 +140,23 @@ impl Load {
         mut one: impl FnMut(&mut Self, usize) -> Result<u32>,
     ) -> Result<()> {
         let last = self.counts().published + u64::from(messages);
+        let mut free = publishers.to_vec();
+        self.freed.clear();
         while self.counts().published < last {
-            for &publisher in publishers {
-                if self.is_free(publisher) && self.counts().published < last {
+            for publisher in free.drain(..) {
+                if self.counts().published < last {
                     one(self, publisher)?;
                 }
             }
-            let acknowledged = self.counts().acknowledged;
-            self.until("a publish to be acknowledged", |load| load.counts().acknowledged > acknowledged)?;
+            self.until("a publish to be acknowledged", |load| !load.freed.is_empty())?;
+            std::mem::swap(&mut free, &mut self.freed);
         }
         self.until("the last publishes to be acknowledged", |load| load.counts().acknowledged == last)
     }
 
     /// Whether all of a publisher's publishes are acknowledged.
     pub(crate) fn is_free(&self, publisher: usize) -> bool {
-        self.connections[publisher].role == Role::Publisher(0)
+        self.connections[publisher].sent.is_empty()
     }
 
     pub(crate) fn until_free(&mut self, publisher: usize) -> Result<()> {
@@ -234,9 +240,10 @@ impl Load {
 
     /// Reads what a connection has. Sockets are edge-triggered: a read that does not fill the buffer emptied it.
     fn receive(&mut self, number: usize, ended: bool) -> Result<()> {
+        let acknowledged = self.counts().acknowledged;
         loop {
             let connection = &mut self.connections[number];
-            let Some(read) = connection.read(&mut self.buffer)? else { return Ok(()) };
+            let Some(read) = connection.read(&mut self.buffer)? else { break };
             if connection.partial.is_empty() {
                 let taken = self.checker.receive(connection, &self.buffer[..read])?;
                 connection.partial.extend_from_slice(&self.buffer[taken..read]);
@@ -248,8 +255,12 @@ impl Load {
                 connection.partial = bytes;
             }
             if read < self.buffer.len() && !ended {
-                return Ok(());
+                break;
             }
         }
+        if self.counts().acknowledged > acknowledged && self.is_free(number) {
+            self.freed.push(number);
+        }
+        Ok(())
     }
 }

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use xtask::workspace::{output, root};
 
-use crate::results::Run;
+use crate::results::{Run, Subject};
 
 /// Raises the limit of open files to its maximum: every connection is one, and servers inherit the limit.
 pub(crate) fn raise_file_limit() -> Result<()> {
@@ -17,9 +17,9 @@ pub(crate) fn raise_file_limit() -> Result<()> {
 }
 
 /// A run of today on this machine, with no rows yet.
-pub(crate) fn new_run() -> Result<Run> {
+pub(crate) fn new_run(subject: Subject) -> Result<Run> {
     let date = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
-    Ok(Run { date, commit: commit(), machine: describe()?, rows: Vec::new() })
+    Ok(Run { date, commit: commit(), machine: describe()?, subject, rows: Vec::new() })
 }
 
 /// The checked-out commit, with a trailing `+` if the tree has changes; `unknown` without git.

@@ -56,6 +56,8 @@ enum Command {
     /// A part of the crowd that waits on one server
     #[command(hide = true)]
     Crowd(cluster::crowd::Crowd),
+    /// Publishing to disk and reading it, beside Electric's Durable Streams server
+    Durable(comparison::Comparison),
     /// The same work beside more and more of what should not matter to it
     Growth(comparison::Comparison),
 }
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
         Some(Command::Million(million)) => million.run(),
         Some(Command::Cluster(cluster)) => cluster.run(),
         Some(Command::Crowd(crowd)) => crowd.run(),
+        Some(Command::Durable(comparison)) => comparison.run_durable(),
         Some(Command::Growth(comparison)) => comparison.run_growth(),
         None => bench.comparison.run(),
     };

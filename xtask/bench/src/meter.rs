@@ -73,9 +73,15 @@ impl<'a> Stopwatch<'a> {
     }
 
     pub(crate) fn stop(self, operations: u64, latency: Option<Latency>) -> Result<Round> {
-        let wall = u64::try_from(self.start.elapsed().as_nanos())?;
+        let wall = self.elapsed()?;
         let cpu = cpu(self.processes)?.saturating_sub(self.cpu);
-        Ok(Round { operations, cpu, wall, latency, resident: None })
+        let memory = Some(resident(self.processes)?);
+        Ok(Round { operations, cpu, wall, latency, memory, ..Round::default() })
+    }
+
+    /// Nanoseconds since the start.
+    pub(crate) fn elapsed(&self) -> Result<u64> {
+        Ok(u64::try_from(self.start.elapsed().as_nanos())?)
     }
 }
 

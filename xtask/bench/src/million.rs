@@ -14,7 +14,7 @@ use crate::http2::Http2Load;
 use crate::meter::{Stopwatch, peak, reset_peak, resident};
 use crate::numbers::{figure, whole};
 use crate::report::{markdown_table, put_between_marks};
-use crate::results::Figure;
+use crate::results::{Figure, Subject};
 use crate::target::{Needs, Room, Shape, Target};
 use crate::workload::http2::SETTLE;
 use crate::{machine, namespace, peers};
@@ -55,7 +55,7 @@ impl Million {
         machine::raise_file_limit()?;
         let shape = Shape { waiters: self.waiters, connections: self.connections };
         let needs = Needs { room: Room::Streams(shape), ..Needs::PLAIN };
-        let run = machine::new_run()?;
+        let run = machine::new_run(Subject::Deliveries)?;
         let running = Cores::find()?.start(needs.share, || (peer.start)(needs))?;
         let lines = self.measure(&running.target, shape)?;
         let text = format!(

@@ -2,9 +2,11 @@
 //!
 //! A server that this machine cannot run is left out with a note, so that the others are still measured.
 
+mod electric;
 mod folder;
 mod nchan;
 mod poll;
+mod process;
 pub(crate) mod redis;
 
 use std::path::Path;
@@ -22,6 +24,8 @@ pub(crate) enum Kind {
     Poll,
     /// nginx with Nchan, from Debian's packages
     Nchan,
+    /// Electric's Durable Streams server, from its crate
+    Electric,
 }
 
 /// `None` if this machine cannot run it. A `binary` of ours is not built.
@@ -29,5 +33,6 @@ pub(crate) fn prepare(kind: Kind, binary: Option<&Path>) -> Result<Option<Peer>>
     Ok(match kind {
         Kind::Poll => Some(ours("poll", binary)?),
         Kind::Nchan => nchan::prepare()?,
+        Kind::Electric => electric::prepare()?,
     })
 }

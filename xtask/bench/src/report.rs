@@ -16,15 +16,17 @@ use clap::Args;
 use xtask::workspace::root;
 
 pub(crate) use self::markdown::table as markdown_table;
-use crate::results::Run;
+use crate::results::{Run, Subject};
 
 /// What `--docs` writes, relative to the workspace.
 const RESULTS: &str = "xtask/bench/results.json";
+const DURABLE_RESULTS: &str = "xtask/bench/durable.json";
 const PLOT: &str = "docs/bench.svg";
 const BENCHMARKS: &str = "docs/benchmarks.md";
 const README: &str = "README.md";
 /// The names of the marks.
 const TABLES: &str = "bench";
+const DURABLE_TABLES: &str = "bench:durable";
 const SUMMARY: &str = "bench:summary";
 
 /// Where a run goes; with none of these, to the terminal.
@@ -33,7 +35,8 @@ pub(crate) struct Outputs {
     /// Write every round as JSON
     #[arg(long, value_name = "PATH")]
     json: Option<PathBuf>,
-    /// Replace the tables in docs/benchmarks.md, the summary in README.md, the plot and the kept results
+    /// Replace the tables in docs/benchmarks.md and the kept results, of the comparison also the summary in README.md and
+    /// the plot
     #[arg(long)]
     docs: bool,
 }
@@ -65,7 +68,7 @@ impl Outputs {
 
 /// All figures of a run, for the terminal.
 pub(crate) fn tables(run: &Run) -> String {
-    tables::section(run, RESULTS)
+    tables::section(run, of(run).1)
 }
 
 /// Writes a run to everything that is asked for.
@@ -76,12 +79,7 @@ pub(crate) fn write(run: &Run, outputs: &Outputs) -> Result<()> {
 fn write_below(root: &Path, run: &Run, outputs: &Outputs) -> Result<()> {
     outputs.keep(run)?;
     if outputs.docs {
-        // Everything is made before anything is written, so that an error changes no file.
-        let benchmarks = replaced(&root.join(BENCHMARKS), TABLES, &tables::section(run, RESULTS))?;
-        let readme = replaced(&root.join(README), SUMMARY, &tables::summary(run, PLOT))?;
-        let plot = plot::draw(run)?;
-        for (path, text) in [(RESULTS, json(run)?), (PLOT, plot), (BENCHMARKS, benchmarks), (README, readme)]
-        {
+        for (path, text) in documents(root, run)? {
             put(&root.join(path), &text)?;
         }
     }
@@ -89,6 +87,26 @@ fn write_below(root: &Path, run: &Run, outputs: &Outputs) -> Result<()> {
         print!("{}", tables(run));
     }
     Ok(())
+}
+
+/// What `--docs` writes, made before anything is written, so that an error changes no file.
+fn documents(root: &Path, run: &Run) -> Result<Vec<(&'static str, String)>> {
+    let (mark, results) = of(run);
+    let section = replaced(&root.join(BENCHMARKS), mark, &tables::section(run, results))?;
+    let mut all = vec![(results, json(run)?), (BENCHMARKS, section)];
+    if run.subject == Subject::Deliveries {
+        all.push((README, replaced(&root.join(README), SUMMARY, &tables::summary(run, PLOT))?));
+        all.push((PLOT, plot::draw(run)?));
+    }
+    Ok(all)
+}
+
+/// The marks of a run's tables, and the file with its rounds.
+fn of(run: &Run) -> (&'static str, &'static str) {
+    match run.subject {
+        Subject::Deliveries => (TABLES, RESULTS),
+        Subject::Durable => (DURABLE_TABLES, DURABLE_RESULTS),
+    }
 }
 
 /// Prints how two builds of our server compare.

@@ -17,7 +17,19 @@ pub(crate) struct Run {
     pub(crate) commit: String,
     /// Processor, cores, kernel and congestion control.
     pub(crate) machine: String,
+    #[serde(default)]
+    pub(crate) subject: Subject,
     pub(crate) rows: Vec<Row>,
+}
+
+/// What a run is about, and with it which figures are shown where.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Subject {
+    /// What a delivery costs.
+    #[default]
+    Deliveries,
+    /// Publishing to disk, and reading what was published.
+    Durable,
 }
 
 /// One scenario on one server.
@@ -29,7 +41,7 @@ pub(crate) struct Row {
     pub(crate) scenario: String,
     /// What one operation is: `delivery`, `message`, `request`, `publish`, `waiter`.
     pub(crate) operation: String,
-    /// `poll` or `nchan`.
+    /// `poll`, `nchan` or `electric`.
     pub(crate) server: String,
     /// Where the server's settings differ from its defaults.
     pub(crate) settings: String,
@@ -48,17 +60,24 @@ pub(crate) struct Round {
     pub(crate) cpu: u64,
     /// Duration of the round in nanoseconds.
     pub(crate) wall: u64,
+    /// From a publish to its arrival at a client.
     pub(crate) latency: Option<Latency>,
+    /// From a publish to its acknowledgement.
+    pub(crate) publishing: Option<Latency>,
     /// Bytes of resident memory that the waiters added, if measured.
     pub(crate) resident: Option<u64>,
+    /// Bytes of resident memory in all at the end.
+    pub(crate) memory: Option<u64>,
 }
 
-/// Nanoseconds from a publish to its arrival at a client.
+/// Nanoseconds.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Latency {
     pub(crate) median: u64,
     pub(crate) p99: u64,
 }
+
+const MEBIBYTE: f64 = 1_048_576.0;
 
 /// A quantity that rounds are compared by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +88,16 @@ pub(crate) enum Figure {
     P99,
     /// Resident bytes per waiter.
     Resident,
+    /// Operations a second; more is better.
+    Rate,
+    /// Median of the latency, in milliseconds.
+    Arrival,
+    /// Median from a publish to its acknowledgement, in milliseconds.
+    Publishing,
+    /// The one divided by the other.
+    Lag,
+    /// Resident mebibytes in all.
+    Memory,
 }
 
 /// Minimum, median and maximum.
@@ -85,6 +114,11 @@ impl Figure {
             Self::Cpu => "CPU µs",
             Self::P99 => "p99 ms",
             Self::Resident => "bytes per waiter",
+            Self::Rate => "a second",
+            Self::Arrival => "arrival ms",
+            Self::Publishing => "publish ms",
+            Self::Lag => "arrival/publish",
+            Self::Memory => "MiB",
         }
     }
 
@@ -96,6 +130,11 @@ impl Figure {
             Self::Cpu => per_operation(round.cpu) / 1e3,
             Self::P99 => round.latency?.p99 as f64 / 1e6,
             Self::Resident => per_operation(round.resident?),
+            Self::Rate => round.operations as f64 * 1e9 / round.wall.max(1) as f64,
+            Self::Arrival => round.latency?.median as f64 / 1e6,
+            Self::Publishing => round.publishing?.median as f64 / 1e6,
+            Self::Lag => round.latency?.median as f64 / round.publishing?.median.max(1) as f64,
+            Self::Memory => round.memory? as f64 / MEBIBYTE,
         };
         (value > 0.0).then_some(value)
     }
@@ -142,7 +181,9 @@ impl fmt::Display for Row {
         if let Some(reason) = &self.void {
             return write!(f, "  VOID: {reason}");
         }
-        for one in [Figure::Cpu, Figure::P99, Figure::Resident] {
+        for one in
+            [Figure::Cpu, Figure::P99, Figure::Publishing, Figure::Resident, Figure::Rate, Figure::Memory]
+        {
             if let Some(spread) = one.of(self) {
                 write!(f, "  {} {spread}", one.name())?;
             }

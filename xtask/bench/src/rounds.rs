@@ -8,7 +8,7 @@ use xtask::workspace::root;
 
 use crate::cores::Cores;
 use crate::machine;
-use crate::results::{Round, Row, Run};
+use crate::results::{Round, Row, Run, Subject};
 use crate::scenario::Scenario;
 use crate::target::Peer;
 
@@ -18,11 +18,12 @@ pub(crate) fn measure(
     scenarios: &[Scenario],
     peers: &[Peer],
     rounds: u32,
+    subject: Subject,
     keep: impl Fn(&Run) -> Result<()>,
 ) -> Result<Run> {
     ensure!(!peers.is_empty(), "there is no server to measure");
     machine::raise_file_limit()?;
-    let mut run = machine::new_run()?;
+    let mut run = machine::new_run(subject)?;
     let cores = Cores::find()?;
     // Who fills each row.
     let mut lanes = Vec::new();

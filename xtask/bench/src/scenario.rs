@@ -1,5 +1,7 @@
 //! The scenarios: a workload each in one size, and what the server must be started with for it.
 
+mod durable;
+
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -13,6 +15,8 @@ use crate::results::Round;
 use crate::target::{Needs, Room, Security, Shape, Size, Store, Target};
 use crate::workload::http2::{self, SETTLE};
 use crate::workload::{self, PUBLISHERS};
+
+pub(crate) use self::durable::durable;
 
 type Run = dyn Fn(&Target, &ReadTemplate) -> Result<Round>;
 

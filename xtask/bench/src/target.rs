@@ -8,7 +8,7 @@ use anyhow::Result;
 use rustls::ClientConfig;
 
 use crate::cores::Share;
-use crate::endpoints::{Endpoints, Mode};
+use crate::endpoints::{Content, Endpoints, Mode};
 
 /// A server that is up.
 pub(crate) struct Target {
@@ -38,16 +38,18 @@ pub(crate) struct Needs {
     pub(crate) share: Share,
     pub(crate) room: Room,
     pub(crate) security: Security,
+    pub(crate) content: Content,
 }
 
 impl Needs {
-    /// Messages in memory, one worker, a core of its own.
+    /// Texts in memory, one worker, a core of its own.
     pub(crate) const PLAIN: Self = Self {
         store: Store::Memory,
         workers: 1,
         share: Share::Apart,
         room: Room::Connections,
         security: Security::Plain,
+        content: Content::Text,
     };
 
     /// The same over TLS.
@@ -79,6 +81,8 @@ pub(crate) enum Store {
 pub(crate) enum Room {
     /// Any number of connections from one address to one channel.
     Connections,
+    /// And so many channels.
+    Channels(u32),
     /// And so many HTTP/2 streams on each.
     Streams(Shape),
     /// And exactly so many retained messages per channel.

@@ -4,6 +4,7 @@
 //! server is idle and everybody who reads is waiting, so that asking again is part of a delivery. The first message of
 //! each workload is not counted: it pays for what is allocated on first use.
 
+pub(crate) mod durable;
 pub(crate) mod http2;
 
 use std::time::{Duration, Instant};
@@ -161,18 +162,18 @@ pub(crate) fn streams(
     }
     reach(&mut load, messages + 1)?;
     load.until_free(publisher)?;
+    let wall = watch.elapsed()?;
     load.settle(LOOK)?;
-    watch.stop(u64::from(messages) * u64::from(readers), load.counts().latency())
+    let round = watch.stop(u64::from(messages) * u64::from(readers), load.counts().latency())?;
+    Ok(Round { wall, ..round })
 }
 
 /// Short polls that ask again as soon as they are answered, on a channel with one message: for news, of which there is
 /// none, or for all.
 pub(crate) fn short(target: &Target, read: &ReadTemplate, repeat: Repeat, requests: u64) -> Result<Round> {
     let mut load = Load::new(target, read, 1)?;
-    let publisher = load.open_publisher()?;
-    load.publish(publisher, 0)?;
-    load.until_free(publisher)?;
-    short_polls(target, load, repeat, requests)
+    fill(&mut load, 1)?;
+    short_polls(target, load, repeat, requests, 1)
 }
 
 /// The same on a channel that retains so many, by polls that know all but the last.
@@ -185,27 +186,28 @@ pub(crate) fn short_tail(
     let known = format!("{}&last_id={}", read.target, retained.saturating_sub(1));
     let mut load = Load::new(target, &ReadTemplate { target: known, ..read.clone() }, 1)?;
     fill(&mut load, retained)?;
-    short_polls(target, load, Repeat::All, requests)
+    short_polls(target, load, Repeat::All, requests, retained)
 }
 
-fn short_polls(target: &Target, mut load: Load, repeat: Repeat, requests: u64) -> Result<Round> {
+/// The first message of a response is `first`.
+fn short_polls(target: &Target, mut load: Load, repeat: Repeat, requests: u64, first: u32) -> Result<Round> {
     load.settle(LOOK)?;
-    let step = if repeat == Repeat::News { 1 } else { 0 };
-    let due = Due { next: u32::try_from(load.counts().published)?, step };
-    let pollers = load.open_many(POLLERS, Role::Poller(repeat), due)?;
+    let pollers = load.open_many(POLLERS, Role::Poller(repeat), Due::from(first))?;
+    let messages = load.counts().published + 1 - u64::from(first);
     let first = u64::from(POLLERS);
     load.until("the first responses", |load| load.counts().answered == first)?;
     load.settle(LOOK)?;
     let watch = Stopwatch::start(&target.processes)?;
     load.poll(&pollers, requests)?;
     load.until("a response", |load| load.counts().answered == first + requests)?;
+    let wall = watch.elapsed()?;
     load.settle(LOOK)?;
-    let round = watch.stop(requests, None)?;
-    let expected = if repeat == Repeat::News { (requests, first) } else { (0, first + requests) };
+    let round = Round { wall, ..watch.stop(requests, None)? };
+    let (unmodified, whole) = if repeat == Repeat::News { (requests, first) } else { (0, first + requests) };
     let Counts { answered, unchanged, delivered, .. } = *load.counts();
     ensure!(
-        (unchanged, delivered) == expected,
-        "of {answered} responses {unchanged} said that nothing is new and {delivered} held the message"
+        (unchanged, delivered) == (unmodified, whole * messages),
+        "{answered} responses held {delivered} messages, and {unchanged} of them said that nothing is new"
     );
     Ok(round)
 }

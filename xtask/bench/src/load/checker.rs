@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use super::connection::{Connection, Repeat, Role, StreamHead};
 use super::response::{Head, Response};
@@ -27,11 +27,16 @@ impl Checker {
         &self.channels[number]
     }
 
+    /// The channels' names.
+    pub(super) fn names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.channels.iter().map(|requests| &*requests.channel)
+    }
+
     /// Handles what arrived; returns how many bytes were complete.
     pub(super) fn receive(&mut self, connection: &mut Connection, bytes: &[u8]) -> Result<usize> {
         match connection.role {
             Role::Reader(head) => return self.streamed(connection, head, bytes),
-            Role::Publisher(unacknowledged) => return self.acknowledged(connection, unacknowledged, bytes),
+            Role::Publisher => return self.acknowledged(connection, bytes),
             Role::Waiter | Role::Poller(_) => {}
         }
         let Some(response) = Response::parse(bytes)? else { return Ok(0) };
@@ -66,9 +71,21 @@ impl Checker {
         match response.head.status {
             304 => self.counts.unchanged += 1,
             200 => {
-                marker::scan(&response.body, |number| self.counts.deliver(&mut connection.due, number))?;
-                if repeat == Repeat::News {
-                    self.channels[connection.channel].after(response)?;
+                // A poll that asks for all begins anew each time.
+                let mut due = connection.due;
+                marker::scan(&response.body, |number| self.counts.read(&mut due, number))?;
+                match repeat {
+                    Repeat::News => {
+                        connection.due = due;
+                        self.channels[connection.channel].after(response)?;
+                    }
+                    Repeat::All => {
+                        let (next, published) = (due.next, self.counts.published);
+                        ensure!(
+                            u64::from(next) == published + 1,
+                            "the response ends in front of message {next}"
+                        );
+                    }
                 }
             }
             status => bail!("status {status}"),
@@ -77,16 +94,14 @@ impl Checker {
     }
 
     /// Responses to publishes, of which several may arrive at once.
-    fn acknowledged(&mut self, connection: &mut Connection, mut due: u32, bytes: &[u8]) -> Result<usize> {
+    fn acknowledged(&mut self, connection: &mut Connection, bytes: &[u8]) -> Result<usize> {
         let mut taken = 0;
         while let Some(Response { head, length, .. }) = Response::parse(&bytes[taken..])? {
             ensure!((200..300).contains(&head.status), "status {} for a publish", head.status);
-            ensure!(due > 0, "more responses than publishes");
-            due -= 1;
+            let sent = connection.sent.pop_front().context("more responses than publishes")?;
             taken += length;
-            self.counts.acknowledged += 1;
+            self.counts.acknowledge(sent);
         }
-        connection.role = Role::Publisher(due);
         Ok(taken)
     }
 
@@ -125,8 +140,7 @@ impl Requests {
 
     /// The request that follows from this response.
     pub(super) fn after(&mut self, response: &Response<'_>) -> Result<&[u8]> {
-        let Head { last_modified, etag, .. } = response.head;
-        let position = self.template.next.position(&response.body, last_modified, etag)?;
+        let position = self.template.next.position(&response.body, response.head.told)?;
         if position != self.position {
             self.latest = self.template.request(self.host, &self.channel, position);
             self.position = position.map(<[u8]>::to_vec);

@@ -2,10 +2,11 @@
 //!
 //! Small, because there are thousands. Reads and writes bytes without interpreting them.
 
+use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use mio::{Interest, Registry, Token};
@@ -25,6 +26,8 @@ pub(super) struct Connection {
     /// The channel's number.
     pub(super) channel: usize,
     pub(super) due: Due,
+    /// When the publishes that are not acknowledged yet were sent.
+    pub(super) sent: VecDeque<Instant>,
     /// The beginning of an incomplete response.
     pub(super) partial: Vec<u8>,
 }
@@ -38,8 +41,8 @@ pub(crate) enum Role {
     Reader(StreamHead),
     /// Short poll: asks as long as there are requests left.
     Poller(Repeat),
-    /// Publishes when told to; so many publishes are not acknowledged yet.
-    Publisher(u32),
+    /// Publishes when told to.
+    Publisher,
 }
 
 /// Whether the response's head has arrived.
@@ -75,7 +78,7 @@ impl Connection {
             None => Stream::plain(stream)?,
             Some(trust) => Stream::secured(stream, trust)?,
         };
-        Ok(Self { stream, role, channel, due, partial: Vec::new() })
+        Ok(Self { stream, role, channel, due, sent: VecDeque::new(), partial: Vec::new() })
     }
 
     pub(super) fn register(&mut self, registry: &Registry, token: Token) -> Result<()> {

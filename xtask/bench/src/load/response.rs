@@ -8,6 +8,8 @@ use std::borrow::Cow;
 use anyhow::{Context as _, Result, bail};
 use httparse::{EMPTY_HEADER, Status};
 
+use crate::endpoints::Told;
+
 /// More headers than any server under test sends.
 const HEADERS: usize = 32;
 
@@ -26,8 +28,7 @@ pub(super) struct Head<'a> {
     /// Up to and including the empty line.
     pub(super) length: usize,
     framing: Framing,
-    pub(super) etag: Option<&'a [u8]>,
-    pub(super) last_modified: Option<&'a [u8]>,
+    pub(super) told: Told<'a>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -66,19 +67,22 @@ impl<'a> Head<'a> {
         })?;
         let Status::Complete(length) = parsed else { return Ok(None) };
         let status = response.code.context("a response has a status")?;
-        let mut head = Self { status, length, framing: Framing::UntilClose, etag: None, last_modified: None };
+        let mut head = Self { status, length, framing: Framing::UntilClose, told: Told::default() };
         for header in response.headers.iter() {
             // Most names differ in length, which is the cheaper comparison.
             match header.name.len() {
-                4 if header.name.eq_ignore_ascii_case("etag") => head.etag = Some(header.value),
+                4 if header.name.eq_ignore_ascii_case("etag") => head.told.etag = Some(header.value),
                 13 if header.name.eq_ignore_ascii_case("last-modified") => {
-                    head.last_modified = Some(header.value);
+                    head.told.last_modified = Some(header.value);
                 }
                 14 if header.name.eq_ignore_ascii_case("content-length") => {
                     let length = std::str::from_utf8(header.value)?.parse();
                     head.framing = Framing::Length(length.context("a content length is a number")?);
                 }
                 17 if header.name.eq_ignore_ascii_case("transfer-encoding") => head.framing = Framing::Chunks,
+                18 if header.name.eq_ignore_ascii_case("stream-next-offset") => {
+                    head.told.next_offset = Some(header.value);
+                }
                 _ => {}
             }
         }
@@ -127,7 +131,7 @@ mod tests {
             assert_eq!((response.head.status, response.length), (status, bytes.len()));
             assert_eq!(&*response.body, body.as_bytes());
         }
-        assert_eq!(Response::parse(LENGTH).unwrap().unwrap().head.etag, Some(&b"0"[..]));
+        assert_eq!(Response::parse(LENGTH).unwrap().unwrap().head.told.etag, Some(&b"0"[..]));
     }
 
     #[test]

@@ -1,17 +1,16 @@
 //! nginx with the Nchan module, from Debian's packages: one worker, Nchan's defaults, limits raised.
 
-use std::fs::{self, File};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
-use anyhow::{Context as _, Result, bail};
-use rustix::process::{Pid, Resource, Signal, geteuid, getrlimit, kill_process};
-use tempfile::TempDir;
+use anyhow::{Context as _, Result};
+use rustix::process::{Resource, geteuid, getrlimit};
 use xtask::tools::{self, Install, Tool};
 
 use super::folder::folder;
+use super::process::{Children, Process, free_address};
 use crate::certificate::Certificate;
 use crate::endpoints::{Endpoints, Mode, Next, ReadTemplate};
 use crate::target::{Needs, Security, Target};
@@ -71,8 +70,8 @@ fn start(program: &Path, security: Security) -> Result<Running> {
     fs::write(folder.path().join("nginx.conf"), configuration(&listen))?;
     let mut command = Command::new(program);
     command.arg("-p").arg(folder.path()).args(["-c", "nginx.conf", "-e", "stderr"]);
-    let (process, processes) = launch(command, folder, endpoints.address)?;
-    let target = Target { endpoints, processes, waits: Needs::PLAIN.waits(), trust };
+    let process = Process::launch(command, folder, endpoints.address, Children::Awaited)?;
+    let target = Target { endpoints, processes: process.all(), waits: Needs::PLAIN.waits(), trust };
     Ok(Running::new(target, process))
 }
 
@@ -122,63 +121,6 @@ fn endpoints(address: SocketAddr) -> Endpoints {
         };
         (*mode, template)
     };
-    Endpoints { address, reads: LOCATIONS.iter().map(read).collect(), publish: "/publish?channel={channel}" }
-}
-
-/// How long a server may take to accept.
-const START: Duration = Duration::from_secs(20);
-/// Between two looks.
-const LOOK: Duration = Duration::from_millis(5);
-const LOG: &str = "stderr.log";
-
-/// A running server.
-struct Process {
-    child: Child,
-    folder: TempDir,
-}
-
-/// Starts a server and waits until it accepts and its workers are there. Its log is a file in its folder.
-fn launch(mut command: Command, folder: TempDir, address: SocketAddr) -> Result<(Process, Vec<u32>)> {
-    let log = File::create(folder.path().join(LOG))?;
-    let name = command.get_program().to_string_lossy().into_owned();
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-    let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
-    let mut process = Process { child, folder };
-    let begun = Instant::now();
-    // It accepts before its workers are there.
-    while TcpStream::connect(address).is_err() || process.all().len() == 1 {
-        if process.child.try_wait()?.is_some() || begun.elapsed() > START {
-            let log = fs::read_to_string(process.folder.path().join(LOG)).unwrap_or_default();
-            bail!("{name} does not accept at {address}; its log:\n{}", log.trim_end());
-        }
-        std::thread::park_timeout(LOOK);
-    }
-    let processes = process.all();
-    Ok((process, processes))
-}
-
-impl Process {
-    /// It and its children.
-    fn all(&self) -> Vec<u32> {
-        let id = self.child.id();
-        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
-        std::iter::once(id).chain(children.split(' ').filter_map(|child| child.parse().ok())).collect()
-    }
-}
-
-/// The parent first, so that it starts no new children.
-impl Drop for Process {
-    fn drop(&mut self) {
-        for process in self.all().iter().filter_map(|&process| Pid::from_raw(i32::try_from(process).ok()?)) {
-            // An error means that it has ended already.
-            let _ = kill_process(process, Signal::KILL);
-        }
-        let _ = self.child.wait();
-    }
-}
-
-/// A free loopback address. If somebody else takes it first, the start fails.
-fn free_address() -> Result<SocketAddr> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).context("no free port")?;
-    Ok(listener.local_addr()?)
+    let reads = LOCATIONS.iter().map(read).collect();
+    Endpoints { reads, ..Endpoints::new(address, "/publish?channel={channel}") }
 }

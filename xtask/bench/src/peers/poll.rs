@@ -47,7 +47,7 @@ fn start(binary: &Binary, needs: Needs) -> Result<Running> {
     }
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
     let server = Server::start(binary, &flags, Keyboard::Shared)?;
-    let (endpoints, processes) = (endpoints(server.address()), vec![server.id()]);
+    let (endpoints, processes) = (endpoints(server.address()).holding(needs.content), vec![server.id()]);
     Ok(Running::new(Target { endpoints, processes, waits: needs.waits(), trust }, (server, redis, folder)))
 }
 
@@ -68,7 +68,7 @@ fn flags(needs: Needs) -> Vec<String> {
     let mut flags = vec!["--workers".to_owned(), needs.workers.to_string()];
     flags.extend(UNLIMITED.iter().flat_map(|limit| [(*limit).to_owned(), "0".to_owned()]));
     match needs.room {
-        Room::Connections => {}
+        Room::Connections | Room::Channels(_) => {}
         Room::Streams(shape) => {
             flags.extend(["--max-streams-per-connection".to_owned(), shape.streams().to_string()]);
         }
@@ -84,7 +84,6 @@ pub(crate) fn endpoints(address: SocketAddr) -> Endpoints {
     let list: String = (1..10).map(|number| format!("channel={{channel}}-{number}&")).collect();
     let of_list = |target: &str, next| ReadTemplate::new(&target.replacen('?', &format!("?{list}"), 1), next);
     Endpoints {
-        address,
         reads: vec![
             (Mode::LongPoll, ReadTemplate::new(long, Next::Cursor)),
             (Mode::Http2, ReadTemplate::new(long, Next::Cursor)),
@@ -96,6 +95,6 @@ pub(crate) fn endpoints(address: SocketAddr) -> Endpoints {
             (Mode::StreamList, of_list("/api/stream?channel={channel}", Next::Same)),
             (Mode::ConditionalList, of_list(short, Next::Headers)),
         ],
-        publish: "/api/message?channel={channel}",
+        ..Endpoints::new(address, "/api/message?channel={channel}")
     }
 }

@@ -2,9 +2,10 @@
 
 use crate::results::{Row, Run};
 
-/// Ours, and the one that every table compares it with.
+/// Ours, and those that tables compare it with.
 pub(super) const POLL: &str = "poll";
 pub(super) const NCHAN: &str = "nchan";
+pub(super) const ELECTRIC: &str = "electric";
 
 /// The rows of one scenario.
 pub(super) struct Group<'a> {
@@ -40,12 +41,22 @@ pub(super) fn groups(run: &Run) -> Vec<Group<'_>> {
 
 /// Ours, the one it is compared with, then any others.
 pub(super) fn servers(run: &Run) -> Vec<&str> {
-    let measured = |server: &&str| run.rows.iter().any(|row| row.server == **server);
-    let mut all: Vec<&str> = [POLL, NCHAN].into_iter().filter(measured).collect();
+    let mut all: Vec<&str> =
+        [POLL, NCHAN, ELECTRIC].into_iter().filter(|name| was_measured(run, name)).collect();
     for row in &run.rows {
         if !all.contains(&&*row.server) {
             all.push(&row.server);
         }
     }
     all
+}
+
+/// The server that the tables of a run compare ours with.
+pub(super) fn rival(run: &Run) -> Option<&'static str> {
+    let all = [NCHAN, ELECTRIC];
+    if was_measured(run, POLL) { all.into_iter().find(|name| was_measured(run, name)) } else { None }
+}
+
+fn was_measured(run: &Run, server: &str) -> bool {
+    run.rows.iter().any(|row| row.server == server)
 }

@@ -1,10 +1,27 @@
 //! A run in Markdown: all figures with their bounds, and a summary of a line per scenario.
 
 use super::bounds;
-use super::groups::{Group, NCHAN, POLL, groups, servers};
+use super::groups::{Group, NCHAN, POLL, groups, rival, servers};
 use super::markdown::{plain, table};
 use crate::numbers::{self, NONE};
-use crate::results::{Figure, Run};
+use crate::results::{Figure, Run, Subject};
+
+/// A figure and what stands above its table.
+type Heading = (Figure, &'static str);
+
+const DELIVERIES: &[Heading] = &[
+    (Figure::Cpu, "Server CPU per operation, in µs:"),
+    (Figure::P99, "From the publish to its arrival, 99th percentile, in ms:"),
+    (Figure::Resident, "Resident memory per waiter, in bytes:"),
+];
+
+const DURABLE: &[Heading] = &[
+    (Figure::Rate, "Operations a second:"),
+    (Figure::Cpu, "Server CPU per operation, in µs:"),
+    (Figure::Publishing, "From a publish to its response, median, in ms:"),
+    (Figure::Arrival, "From a publish to its arrival at a reader, median, in ms:"),
+    (Figure::Memory, "Resident memory at the end, in MiB:"),
+];
 
 /// All figures. `results` is where every round is kept.
 pub(super) fn section(run: &Run, results: &str) -> String {
@@ -15,11 +32,11 @@ pub(super) fn section(run: &Run, results: &str) -> String {
         run.commit,
         plain(&run.machine),
     );
-    for (figure, heading) in [
-        (Figure::Cpu, "Server CPU per operation, in µs:"),
-        (Figure::P99, "From the publish to its arrival, 99th percentile, in ms:"),
-        (Figure::Resident, "Resident memory per waiter, in bytes:"),
-    ] {
+    let headings = match run.subject {
+        Subject::Deliveries => DELIVERIES,
+        Subject::Durable => DURABLE,
+    };
+    for &(figure, heading) in headings {
         if let Some(table) = figures(run, figure) {
             text += &format!("\n{heading}\n\n{table}");
         }
@@ -40,13 +57,13 @@ pub(super) fn section(run: &Run, results: &str) -> String {
 
 /// The medians of ours and of Nchan where there is a bound against it, and for idle waiters; and the plot.
 pub(super) fn summary(run: &Run, plot: &str) -> String {
-    let chosen = |group: &&Group<'_>| group.idle || bounds::against_nchan(group.id, Figure::Cpu).is_some();
+    let chosen = |group: &&Group<'_>| group.idle || bounds::against(NCHAN, group.id, Figure::Cpu).is_some();
     let line = |group: &Group<'_>| {
         let figure = main_figure(group);
         let unit = if group.idle { "B" } else { "µs" };
         let median = |server| Some(figure.of(group.row(server)?)?.median);
         let shown = |value| format!("{} {unit}", numbers::figure(value));
-        let ratio = bounds::ratio(run, group.id, figure)?;
+        let ratio = bounds::ratio(run, NCHAN, group.id, figure)?;
         Some(vec![plain(group.words), shown(median(POLL)?), shown(median(NCHAN)?), format!("{ratio:.2}")])
     };
     let groups = groups(run);
@@ -58,20 +75,20 @@ pub(super) fn summary(run: &Run, plot: &str) -> String {
 /// A row per scenario in which anybody's figure was measured.
 fn figures(run: &Run, figure: Figure) -> Option<String> {
     let servers = servers(run);
-    let is_compared = [POLL, NCHAN].iter().all(|server| servers.contains(server));
+    let rival = rival(run);
     let rows: Vec<Vec<String>> = groups(run)
         .iter()
         .filter(|group| belongs(group, figure, &servers))
         .map(|group| {
             let mut cells = vec![plain(group.words)];
             cells.extend(servers.iter().map(|server| measured(group, figure, server)));
-            cells.extend(is_compared.then(|| compared(run, group, figure)));
+            cells.extend(rival.map(|rival| compared(run, rival, group, figure)));
             cells
         })
         .collect();
     let mut headings = vec!["scenario".to_owned()];
     headings.extend(servers.iter().map(|server| plain(server)));
-    headings.extend(is_compared.then(|| format!("{POLL}/{NCHAN}")));
+    headings.extend(rival.map(|rival| format!("{POLL}/{rival}")));
     let headings: Vec<&str> = headings.iter().map(String::as_str).collect();
     (!rows.is_empty()).then(|| table(&headings, rows))
 }
@@ -86,7 +103,7 @@ fn belongs(group: &Group<'_>, figure: Figure, servers: &[&str]) -> bool {
     if figure == main_figure(group) {
         return rows.any(|row| figure.of(row).is_some() || row.void.is_some());
     }
-    figure == Figure::P99 && rows.any(|row| figure.of(row).is_some())
+    !matches!(figure, Figure::Cpu | Figure::Resident) && rows.any(|row| figure.of(row).is_some())
 }
 
 fn measured(group: &Group<'_>, figure: Figure, server: &str) -> String {
@@ -97,12 +114,12 @@ fn measured(group: &Group<'_>, figure: Figure, server: &str) -> String {
     }
 }
 
-/// The ratio to Nchan, with its bound if there is one.
-fn compared(run: &Run, group: &Group<'_>, figure: Figure) -> String {
-    let Some(ratio) = bounds::ratio(run, group.id, figure).map(numbers::ratio) else {
+/// The ratio to the other server, with its bound if there is one.
+fn compared(run: &Run, rival: &str, group: &Group<'_>, figure: Figure) -> String {
+    let Some(ratio) = bounds::ratio(run, rival, group.id, figure).map(numbers::ratio) else {
         return NONE.to_owned();
     };
-    match bounds::against_nchan(group.id, figure) {
+    match bounds::against(rival, group.id, figure) {
         Some(bound) => format!("**{ratio}** {}", bound.verdict(run)),
         None => ratio,
     }

@@ -1,6 +1,6 @@
 //! Every form of one made-up run: what it shows, and that nothing in it breaks the form.
 
-use super::groups::{NCHAN, POLL};
+use super::groups::{ELECTRIC, NCHAN, POLL};
 use super::*;
 use crate::results::{Figure, Latency, Round, Row};
 
@@ -11,7 +11,9 @@ fn row(id: &str, scenario: &str, server: &str, nanos: u64) -> Row {
         cpu: nanos * percent,
         wall: 2_000_000,
         latency: Some(Latency { median: 1_000_000, p99: 4_000_000 }),
-        resident: None,
+        publishing: Some(Latency { median: 800_000, p99: 3_000_000 }),
+        memory: Some(32 << 20),
+        ..Round::default()
     };
     Row {
         id: id.to_owned(),
@@ -41,6 +43,7 @@ fn run() -> Run {
         date: "2001-02-03".to_owned(),
         commit: "abc1234+".to_owned(),
         machine: "A_chip <of> & two | cores".to_owned(),
+        subject: Subject::Deliveries,
         rows: vec![
             row("fanout-10000", fan_out, NCHAN, 10_000),
             row("fanout-10000", fan_out, POLL, 8_000),
@@ -57,7 +60,7 @@ fn run() -> Run {
 #[test]
 fn ratios_are_of_rounds_that_ran_close_together() {
     let mut run = run();
-    let of = |run: &Run, id| bounds::ratio(run, id, Figure::Cpu);
+    let of = |run: &Run, id| bounds::ratio(run, NCHAN, id, Figure::Cpu);
     assert_eq!(of(&run, "fanout-10000"), Some(0.8));
     assert_eq!((of(&run, "channels"), of(&run, "short-304")), (None, None));
     // The machine was slow while the last two rounds of both ran.
@@ -100,6 +103,30 @@ fn the_section_shows_figures_ratios_and_what_is_void() {
 }
 
 #[test]
+fn publishing_to_disk_has_tables_of_its_own() {
+    let appends = "16 connections to 1 channel";
+    let mut faster = row("append-16-1", appends, POLL, 8_000);
+    faster.rounds.iter_mut().for_each(|round| round.wall /= 2);
+    let rows =
+        vec![faster, row("append-16-1", appends, ELECTRIC, 8_000), row("arrival-sse", "events", POLL, 1_000)];
+    let text = tables::section(&Run { subject: Subject::Durable, rows, ..run() }, DURABLE_RESULTS);
+    let lines: Vec<String> =
+        text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    for line in [
+        "| scenario | poll | electric | poll/electric |",
+        "| 16 connections to 1 channel | 100 000 | 50 000 | **2.000** ≥ 1.2 holds |",
+        "| 16 connections to 1 channel | 8.00 (7.20–8.80) | 8.00 (7.20–8.80) | **1.000** ≤ 0.9 MISSED |",
+        "| events | 0.80 | – | – |",
+        "| events | 32.0 | – | – |",
+        "- events, arrival/publish: 1.25 ≤ 1.2 MISSED",
+        "- 16 connections to 1 channel, MiB: 32.0 ≤ 64 holds",
+        "- 2 bounds hold, 2 are missed",
+    ] {
+        assert!(lines.iter().any(|found| found == line), "{line}\n{text}");
+    }
+}
+
+#[test]
 fn the_summary_compares_what_both_did() {
     let summary = tables::summary(&run(), PLOT);
     assert_eq!(summary.lines().filter(|line| line.starts_with('|')).count(), 4);
@@ -138,4 +165,9 @@ fn files_are_written_where_they_are_asked_for_and_read_back_the_same() {
     std::fs::write(top.join(README), "<!-- bench:summary -->\n<!-- /bench:summary -->\n").unwrap();
     write_below(top, &run(), &docs).unwrap();
     assert!(top.join(PLOT).exists() && top.join(RESULTS).exists());
+
+    let durable = Run { subject: Subject::Durable, ..run() };
+    std::fs::write(top.join(BENCHMARKS), "<!-- bench:durable -->\n<!-- /bench:durable -->\n").unwrap();
+    write_below(top, &durable, &docs).unwrap();
+    assert!(top.join(DURABLE_RESULTS).exists());
 }
