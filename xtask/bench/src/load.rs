@@ -6,7 +6,6 @@
 
 mod checker;
 mod connection;
-mod create;
 mod response;
 mod stream;
 
@@ -27,6 +26,8 @@ use crate::marker;
 use crate::meter::cpu;
 use crate::target::{Target, Waits};
 
+/// Connections that make channels.
+const MAKERS: usize = 16;
 /// Bytes that one read takes.
 const BUFFER: usize = 64 * 1024;
 /// Events that one call takes.
@@ -74,6 +75,27 @@ impl Load {
         };
         load.create_channels()?;
         Ok(load)
+    }
+
+    /// Makes all channels of this load, if the server wants it. Leaves the load as new.
+    fn create_channels(&mut self) -> Result<()> {
+        let requests = self.checker.names().map(|name| self.endpoints.create(name));
+        let Some(requests) = requests.collect::<Option<Vec<Vec<u8>>>>() else { return Ok(()) };
+        self.open_publishers(u32::try_from(requests.len().min(MAKERS))?)?;
+        for (number, request) in requests.iter().enumerate() {
+            let maker = number % MAKERS;
+            self.until_free(maker)?;
+            let connection = &mut self.connections[maker];
+            connection.sent.push_back(Instant::now());
+            connection.write(request)?;
+        }
+        let all = u64::try_from(requests.len())?;
+        self.until("the channels to be made", |load| load.counts().acknowledged == all)
+            .context("cannot make the channels")?;
+        self.connections.clear();
+        self.freed.clear();
+        self.checker.counts = Counts::new()?;
+        Ok(())
     }
 
     pub(crate) fn counts(&self) -> &Counts {

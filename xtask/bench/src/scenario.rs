@@ -1,22 +1,22 @@
 //! The scenarios: a workload each in one size, and what the server must be started with for it.
 
-mod durable;
-
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
 use crate::cores::Share;
-use crate::endpoints::{Mode, ReadTemplate};
-use crate::load::Repeat;
+use crate::endpoints::{Content, Mode, ReadTemplate};
+use crate::load::{Repeat, Role, StreamHead};
 use crate::meter::LOOK;
 use crate::numbers::whole;
 use crate::results::Round;
 use crate::target::{Needs, Room, Security, Shape, Size, Store, Target};
+use crate::workload::durable::{self, Appends};
 use crate::workload::http2::{self, SETTLE};
 use crate::workload::{self, PUBLISHERS};
 
-pub(crate) use self::durable::durable;
+/// JSON on disk.
+const DURABLE: Needs = Needs { store: Store::Disk, content: Content::Json, ..Needs::PLAIN };
 
 type Run = dyn Fn(&Target, &ReadTemplate) -> Result<Round>;
 
@@ -154,6 +154,27 @@ pub(crate) fn growing(size: Size) -> Vec<Scenario> {
     all
 }
 
+/// Publishing to disk, as durably as each server does it unasked, and reading what was published.
+pub(crate) fn durable(size: Size) -> Vec<Scenario> {
+    let mut all = Vec::new();
+    for &channels in size.of(&[1, 1_000, 100_000][..], &[1, 50]) {
+        for &connections in size.of(&[16, 64, 256, 2_000][..], &[16]) {
+            all.push(append(Appends { connections, channels }, size.of(50_000, 200)));
+        }
+    }
+    let reader = Role::Reader(StreamHead::Awaited);
+    all.extend([
+        arrival("arrival-sse", Mode::Events, reader, size.of(3_000, 20)),
+        arrival("arrival-long", Mode::LongPoll, Role::Waiter, size.of(3_000, 20)),
+    ]);
+    for (id, readers, messages) in [("durable-sse-1000", 1_000, 200), ("durable-sse-10000", 10_000, 20)] {
+        let (readers, messages) = (size.of(readers, 50), size.of(messages, 10));
+        all.push(streams(id, Mode::Events, readers, messages, None).with(DURABLE, ""));
+    }
+    all.push(catch_up(size.of(1_000, 50), size.of(20_000, 200)));
+    all
+}
+
 /// The same on connections that are encrypted; handshakes are not counted.
 fn over_tls(scenario: Scenario) -> Scenario {
     let needs = Needs { security: Security::Tls, ..scenario.needs };
@@ -223,4 +244,32 @@ fn http2_idle((waiters, connections): (u32, u32), settle: Duration) -> Scenario 
     let run = move |target: &_, _: &_| http2::idle(target, shape, settle);
     let scenario = Scenario::new("http2-idle", words, "waiter", Mode::Http2, run);
     scenario.with(Needs { room: Room::Streams(shape), ..Needs::PLAIN }, "")
+}
+
+fn append(of: Appends, publishes: u32) -> Scenario {
+    let Appends { connections, channels } = of;
+    let plural = if channels == 1 { "channel" } else { "channels" };
+    let words = format!("{} connections to {} {plural}", whole(connections), whole(channels));
+    let id = format!("append-{connections}-{channels}");
+    // They only publish; every server knows long polls.
+    let scenario = Scenario::new(id, words, "publish", Mode::LongPoll, move |target, read| {
+        durable::append(target, read, of, publishes)
+    });
+    scenario.with(Needs { room: Room::Channels(channels), ..DURABLE }, "")
+}
+
+fn arrival(id: &str, mode: Mode, role: Role, messages: u32) -> Scenario {
+    let form = if mode == Mode::Events { "server-sent events" } else { "long poll" };
+    let scenario = Scenario::new(id, format!("{form}, one reader"), "message", mode, move |target, read| {
+        durable::arrival(target, read, role, messages)
+    });
+    scenario.with(DURABLE, "")
+}
+
+fn catch_up(messages: u32, reads: u64) -> Scenario {
+    let words = format!("reading {} messages at once", whole(messages));
+    let scenario = Scenario::new("catch-up", words, "read", Mode::ShortPoll, move |target, read| {
+        workload::catch_up(target, read, messages, reads)
+    });
+    scenario.with(DURABLE, "")
 }

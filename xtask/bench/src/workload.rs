@@ -189,6 +189,13 @@ pub(crate) fn short_tail(
     short_polls(target, load, Repeat::All, requests, retained)
 }
 
+/// Reads a channel with so many messages from its beginning, again and again.
+pub(crate) fn catch_up(target: &Target, read: &ReadTemplate, messages: u32, reads: u64) -> Result<Round> {
+    let mut load = Load::new(target, read, 1)?;
+    fill(&mut load, messages)?;
+    short_polls(target, load, Repeat::All, reads, 1)
+}
+
 /// The first message of a response is `first`.
 fn short_polls(target: &Target, mut load: Load, repeat: Repeat, requests: u64, first: u32) -> Result<Round> {
     load.settle(LOOK)?;

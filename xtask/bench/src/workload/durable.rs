@@ -1,15 +1,13 @@
-//! Publishing to disk: how fast, how soon a message is read, and what reading it all costs.
+//! Publishing to disk: how fast, and how soon a message is read.
 
 use anyhow::Result;
 
 use crate::counts::Due;
 use crate::endpoints::ReadTemplate;
-use crate::load::{Load, Repeat, Role};
+use crate::load::{Load, Role};
 use crate::meter::{LOOK, Stopwatch};
 use crate::results::Round;
 use crate::target::Target;
-
-use super::{fill, short_polls};
 
 /// Who publishes where.
 #[derive(Clone, Copy, Debug)]
@@ -62,11 +60,4 @@ pub(crate) fn arrival(target: &Target, read: &ReadTemplate, role: Role, messages
     load.settle(LOOK)?;
     let (latency, publishing) = (load.counts().latency(), load.counts().publishing());
     Ok(Round { wall, publishing, ..watch.stop(u64::from(messages), latency)? })
-}
-
-/// Reads a channel with so many messages from its beginning, again and again.
-pub(crate) fn catch_up(target: &Target, read: &ReadTemplate, messages: u32, reads: u64) -> Result<Round> {
-    let mut load = Load::new(target, read, 1)?;
-    fill(&mut load, messages)?;
-    short_polls(target, load, Repeat::All, reads, 1)
 }
