@@ -5,7 +5,9 @@
 
 mod batch;
 mod bounds;
+mod fork_pin;
 mod keys;
+mod living;
 mod log;
 mod memory_limit;
 mod minting;
@@ -18,11 +20,14 @@ mod seal;
 mod state;
 mod view;
 
+use crate::life::Life;
 use crate::sync::Mutex;
 use crate::types::{ChannelName, Epoch, Loaded, Timestamp};
 pub use batch::Batch;
 pub(crate) use batch::{Messages, Recent, shared_bytes};
+pub(crate) use fork_pin::ForkPin;
 pub(crate) use keys::Lookup;
+pub(crate) use living::{Decision, Due, ForkCount, Forks, Reason, Verdict, Wish};
 pub use log::Log;
 pub(crate) use memory_limit::MemoryLimit;
 pub(crate) use minting::Minting;
@@ -52,12 +57,12 @@ impl Channel {
     /// A channel as the journal kept it, last used at `now`; a new one, in this incarnation, where the journal has none.
     pub(crate) fn resumed(
         name: ChannelName,
-        loaded: Option<Loaded>,
+        loaded: Option<(Loaded, Option<Life>)>,
         epoch: Epoch,
         minting: Minting,
         now: Timestamp,
     ) -> Self {
-        let resumed = |loaded| ChannelState::resumed(loaded, minting);
+        let resumed = |(loaded, life)| ChannelState::resumed(loaded, life, minting);
         let state = loaded.map_or_else(|| ChannelState::new(epoch), resumed);
         Self { name, state: Mutex::new(ChannelState { used: now, ..state }) }
     }

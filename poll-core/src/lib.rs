@@ -33,6 +33,7 @@
 mod channel;
 pub mod environment;
 pub mod journal;
+pub mod life;
 mod list;
 mod memory;
 mod notifier;

@@ -27,6 +27,7 @@ pub use idempotency::{Fingerprint, IdempotencyKey, IdempotencyKeyError, SeqRange
 pub use json::{JsonError, MAX_JSON_DEPTH, compact_json, escape_line_separators};
 pub use limit::Limit;
 pub use message::{Message, Payload, mint_id, time_of};
+pub(crate) use message::{Part, mint_part};
 pub use position::{Continuity, Position};
 pub use publish::{Ending, Publish, Published, Stamp, Stamps};
 pub use retention::Retention;

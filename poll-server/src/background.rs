@@ -23,6 +23,7 @@ pub(crate) async fn sweep(store: Store, environment: Environment) {
     loop {
         ticks.tick().await;
         store.sweep(environment.now(), SWEEP_CHANNELS);
+        store.tend(environment.now()).await;
     }
 }
 

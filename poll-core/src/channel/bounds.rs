@@ -1,7 +1,10 @@
 //! What a channel drops: messages that are too old, too many, or in the way when memory runs low.
 
+use std::time::Duration;
+
 use super::memory_limit::MemoryLimit;
 use super::state::ChannelState;
+use crate::life::Bounds;
 use crate::memory::{Charge, Kind, Memory};
 use crate::types::{Retention, Seq, Timestamp};
 
@@ -10,6 +13,9 @@ impl ChannelState {
     /// bytes freed.
     pub(crate) fn evict(&mut self, limit: MemoryLimit, enough: u64, least: usize, memory: &Memory) -> u64 {
         let mut freed = 0;
+        if matches!(limit, MemoryLimit::Retained(_)) && self.keeps_everything() {
+            return 0;
+        }
         while freed < enough && self.in_memory() > least {
             let weight = match limit {
                 MemoryLimit::Retained(_) => self.log.evict(),
@@ -25,7 +31,7 @@ impl ChannelState {
     /// Whether the channel has anything to free.
     pub(crate) fn can_evict(&self, limit: MemoryLimit) -> bool {
         match limit {
-            MemoryLimit::Retained(_) => !self.log.is_empty(),
+            MemoryLimit::Retained(_) => !self.log.is_empty() && !self.keeps_everything(),
             MemoryLimit::Tail(_) => self.in_memory() > 1 && self.kept >= self.log.tail(),
         }
     }
@@ -36,12 +42,52 @@ impl ChannelState {
 
     /// Drops what exceeds this channel's own bounds. Returns the bytes freed in memory.
     pub(crate) fn retain(&mut self, now: Timestamp, retention: &Retention, memory: &Memory) -> u64 {
-        let mut freed = self.log.expire(retention.cutoff(now));
-        while self.log.len() > retention.messages() {
+        let mut freed = self.log.expire(self.cutoff(now, retention));
+        let bounds = self.bounds();
+        let most = bounds.map_or_else(|| retention.messages(), |bounds| bounds.messages(retention));
+        while self.log.len() > most {
             freed += self.log.evict().unwrap_or_default();
         }
         self.evicted(memory);
         freed
+    }
+
+    /// Drops the oldest messages until those in memory are within the channel's own bound in bytes. Returns the bytes
+    /// freed. For a log that is all in memory.
+    pub(crate) fn retain_bytes(&mut self, memory: &Memory) -> u64 {
+        let Some(most) = self.bounds().map(|bounds| bounds.bytes()) else { return 0 };
+        let over = self.log.weight().saturating_sub(most);
+        let mut freed = 0;
+        while freed < over {
+            freed += self.log.evict().unwrap_or(over);
+        }
+        self.evicted(memory);
+        freed
+    }
+
+    /// Drops everything. Returns the bytes freed in memory.
+    pub(crate) fn purge(&mut self, memory: &Memory) -> u64 {
+        self.raise(self.log.newest().next(), self.log.newest_at(), memory)
+    }
+
+    /// What was taken before this is too old.
+    pub(crate) fn cutoff(&self, now: Timestamp, retention: &Retention) -> Timestamp {
+        self.bounds().map_or_else(|| retention.cutoff(now), |bounds| bounds.cutoff(now, retention))
+    }
+
+    /// How long a message is retained; `None` where age is no bound.
+    pub(crate) fn age(&self, retention: &Retention) -> Option<Duration> {
+        self.bounds().map_or_else(|| retention.age(), |bounds| bounds.age(retention))
+    }
+
+    /// Whether nothing of the channel is ever evicted.
+    pub(crate) fn keeps_everything(&self) -> bool {
+        self.bounds().is_some_and(|bounds| bounds.keep_everything())
+    }
+
+    /// The channel's own bounds, if it has a life.
+    fn bounds(&self) -> Option<Bounds> {
+        self.life.as_ref().map(|life| life.life().bounds)
     }
 
     /// Drops what was taken before `cutoff`. Returns the bytes freed in memory.

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::life::Change;
 use crate::types::{Ending, Fingerprint, IdempotencyKey, Timestamp};
 
 /// A message that becomes visible this long after its time is remembered …
@@ -26,6 +27,8 @@ pub(crate) struct Pending {
     pub(crate) ending: Ending,
     /// The publisher's key, and the hash of the payload.
     pub(crate) key: Option<(IdempotencyKey, Fingerprint)>,
+    /// What it changes of the channel's life.
+    pub(crate) change: Option<Box<Change>>,
 }
 
 /// The times of a channel's pending messages, and of those that came late.

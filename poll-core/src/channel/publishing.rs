@@ -5,13 +5,15 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::batch::Messages;
+use super::living::Wish;
 use super::log::Log;
 use super::pending::Pending;
 use super::state::{ChannelPhase, ChannelState};
 use crate::environment::Environment;
+use crate::life::Change;
 use crate::types::{
-    Cursor, Ending, Epoch, Fingerprint, Followed, IdempotencyKey, Message, Payload, Published, Run, Seq,
-    SeqRange, Stamp, Stamps, Timestamp, mint_id,
+    Cursor, Ending, Epoch, Fingerprint, Followed, IdempotencyKey, Message, Part, Payload, Published, Run,
+    Seq, SeqRange, Stamp, Stamps, Timestamp, mint_part,
 };
 
 impl ChannelState {
@@ -21,13 +23,18 @@ impl ChannelState {
         taken: Timestamp,
         ending: Ending,
         key: Option<(IdempotencyKey, Fingerprint)>,
+        change: Option<Box<Change>>,
+        wish: Option<&Wish>,
     ) -> Pending {
         self.pending += 1;
         self.handed += 1;
         if ending == Ending::Close {
             self.phase = ChannelPhase::Closing;
         }
-        Pending { number: self.handed, taken, ending, key }
+        if let Some(change) = &change {
+            self.hand_over_change(wish, change);
+        }
+        Pending { number: self.handed, taken, ending, key, change }
     }
 
     /// Gives each payload its number, time and id, in one order. The time is the clock's. Where that is not later than
@@ -40,10 +47,12 @@ impl ChannelState {
         payloads: SmallVec<[Payload; 1]>,
     ) -> Messages {
         let mut messages = Messages::with_capacity(payloads.len());
+        let mut part = Part::First;
         for payload in payloads {
             self.minted = self.minted.next();
             self.minted_at = now.max(self.minted_at.next());
-            let id = mint_id(self.minted_at, environment.random());
+            let id = mint_part(self.minted_at, environment.random(), part);
+            part = Part::Later;
             messages.push(Arc::new(Message { seq: self.minted, id, at: self.minted_at, payload }));
         }
         messages
@@ -67,6 +76,7 @@ impl ChannelState {
     /// Makes a publish visible, whose messages [come next](Self::is_next). Returns its answer and what it weighs in
     /// bytes. Retention is the caller's next step.
     pub(crate) fn apply(&mut self, publish: &Pending, messages: Messages) -> (Published, u64) {
+        self.begin_log(publish);
         let (epoch, after) = (self.epoch(), self.log.newest());
         let mut stamps = Stamps::with_capacity(messages.len());
         let stamped = messages.into_iter().inspect(|message| {
@@ -77,6 +87,9 @@ impl ChannelState {
         if let Some((key, _)) = &publish.key {
             let count = u32::try_from(stamps.len()).unwrap_or(u32::MAX);
             self.keys.keep(key, SeqRange { after, count });
+        }
+        if let Some(change) = &publish.change {
+            self.keep_change(change);
         }
         self.returned(publish);
         (Published { stamps, gone: Vec::new(), repeated: false }, added)
@@ -128,6 +141,9 @@ impl ChannelState {
         if let Some((key, _)) = &publish.key {
             self.keys.fail(key);
         }
+        if let Some(change) = &publish.change {
+            self.fail_change(change);
+        }
         self.phase = ChannelPhase::Failing;
         self.returned(publish);
     }
@@ -145,8 +161,11 @@ impl ChannelState {
         if let Some((key, _)) = &publish.key {
             self.keys.fail(key);
         }
-        if publish.ending == Ending::Close {
-            self.phase = ChannelPhase::Open;
+        if let Some(change) = &publish.change {
+            self.refuse_change(change);
+        }
+        if publish.ending == Ending::Close || self.phase == ChannelPhase::Changing {
+            self.reopen();
         }
         self.pending -= 1;
     }
@@ -156,7 +175,8 @@ impl ChannelState {
         self.pending_times.end(publish.number, self.used);
         if self.pending == 0 && self.phase == ChannelPhase::Failing {
             self.minted = self.log.newest();
-            self.phase = if self.log.is_ended() { ChannelPhase::Closing } else { ChannelPhase::Open };
+            self.reopen();
+            self.roll_back_life();
         }
     }
 

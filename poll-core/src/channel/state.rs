@@ -9,6 +9,7 @@ use super::log::Log;
 use super::minting::Minting;
 use super::pending::PendingTimes;
 use super::receipts::Receipts;
+use crate::life::{Ledger, Life};
 use crate::memory::Charge;
 use crate::types::{Epoch, Loaded, Seq, Timestamp};
 
@@ -40,6 +41,10 @@ pub(crate) struct ChannelState {
     pub(crate) receipts: Option<Box<Receipts>>,
     /// For the times of evicted messages.
     pub(super) times: Option<Charge>,
+    /// What is remembered of the channel beside its messages; few have any of it.
+    pub(crate) life: Option<Box<Ledger>>,
+    /// Whether it was loaded, so that the journal may know more.
+    pub(super) recalled: bool,
 }
 
 /// Whether a channel accepts publishes.
@@ -48,6 +53,8 @@ pub(crate) enum ChannelPhase {
     Open,
     /// A publish that ends the channel is pending or visible.
     Closing,
+    /// A change of the channel's life is pending, and everything else waits for it.
+    Changing,
     /// The journal failed a publish, or does not know its outcome. Numbers after it may be void, so nothing is handed
     /// over until all publishes are answered.
     Failing,
@@ -74,14 +81,22 @@ impl ChannelState {
             keys: Keys::default(),
             receipts: None,
             times: None,
+            life: None,
+            recalled: false,
         }
     }
 
     /// The state of a channel that the journal kept.
-    pub(super) fn resumed(loaded: Loaded, minting: Minting) -> Self {
+    pub(super) fn resumed(loaded: Loaded, life: Option<Life>, minting: Minting) -> Self {
         let (newest, newest_at) = loaded.newest;
         let mut state = Self::new(loaded.epoch);
-        state.log = Log::resumed(loaded.epoch, loaded.oldest, loaded.newest);
+        let inherits = life.as_ref().and_then(|life| life.ancestry.cut());
+        // Where nothing of its own was evicted, a fork reaches back to what it inherits.
+        let whole = inherits.is_some_and(|cut| loaded.oldest.0 == cut.last.next());
+        let oldest = if whole { (Seq::new(1), Timestamp::ZERO) } else { loaded.oldest };
+        state.log = Log::resumed(loaded.epoch, oldest, loaded.newest);
+        state.life = life.map(|life| Box::new(Ledger::recalled(life)));
+        state.recalled = true;
         loaded.tail.into_iter().rev().for_each(|message| state.log.recall(message));
         state.keys = Keys::not_loaded();
         if let Some((first, last)) = loaded.damaged {
@@ -100,9 +115,11 @@ impl ChannelState {
         state
     }
 
-    /// The log as readers see it; `None` before the first message.
+    /// The log as readers see it; `None` where there is no channel, as before its first message.
     pub(crate) fn visible_log(&self) -> Option<&Log> {
-        (self.log.newest() > Seq::ZERO || self.log.is_ended()).then_some(&self.log)
+        let has_log = self.log.newest() > Seq::ZERO || self.log.is_ended();
+        let visible = self.life.as_ref().map_or(has_log, |life| life.is_visible(has_log));
+        visible.then_some(&self.log)
     }
 
     pub(crate) fn epoch(&self) -> Epoch {
@@ -111,12 +128,15 @@ impl ChannelState {
 
     /// Whether the channel can be forgotten without loss: nothing is retained, pending or known.
     pub(crate) fn is_idle(&self) -> bool {
-        self.log.is_empty() && self.pending == 0 && self.keys.is_empty()
+        self.log.is_empty()
+            && self.pending == 0
+            && self.keys.is_empty()
+            && self.life.as_ref().is_none_or(|life| life.is_forgettable())
     }
 
     /// Whether the journal has everything, so that the channel can be loaded again.
     pub(crate) fn is_kept(&self) -> bool {
-        self.pending == 0 && self.unkept == 0
+        self.pending == 0 && self.unkept == 0 && self.life.as_ref().is_none_or(|life| life.is_free())
     }
 
     /// When the channel was last used. A later time than `now` was read from a clock that has gone back since, and

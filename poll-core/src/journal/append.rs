@@ -7,8 +7,9 @@ use smallvec::SmallVec;
 use tokio::sync::{oneshot, watch};
 
 use super::archive::SoleArchive;
-use crate::channel::{Channel, ChannelState, Messages, Pending};
+use crate::channel::{Channel, ChannelState, ForkPin, Messages, Pending};
 use crate::environment::Environment;
+use crate::life::Change;
 use crate::residents::Residents;
 use crate::sync::Mutex;
 use crate::types::{
@@ -52,6 +53,8 @@ pub(crate) struct Envelope {
     /// Duplicates under the same key wait for this to change or be dropped. Both wake them, so neither may happen under
     /// a lock.
     pub(crate) duplicates: Option<watch::Sender<()>>,
+    /// The source of the fork that this makes, which stays until there is an outcome.
+    pub(crate) fork: Option<Arc<ForkPin>>,
     /// Gone once the publisher is answered. Locked to take it out, because a publisher is told of a doubt while the
     /// publish itself is with the thread that commits it.
     pub(crate) reply: Mutex<Option<Answer>>,
@@ -89,6 +92,12 @@ impl<Content> Append<Content> {
     #[must_use]
     pub fn key(&self) -> Option<&(IdempotencyKey, [u8; 32])> {
         self.envelope.pending.key.as_ref()
+    }
+
+    /// What it changes of the channel's life; to be kept in the same commit.
+    #[must_use]
+    pub fn change(&self) -> Option<&Change> {
+        self.envelope.pending.change.as_deref()
     }
 
     /// The publish is not kept. If it was minted, all publishes of the channel that were minted after it must fail as
@@ -163,7 +172,10 @@ impl Append<Minted> {
         let Self { envelope, content: Minted { epoch, messages, .. } } = self;
         let Some(residents) = envelope.residents.upgrade() else { return };
         match residents.show_kept(&envelope.channel, &envelope.pending, epoch, messages) {
-            Some(published) => envelope.answer(Ok(published)),
+            Some(published) => {
+                envelope.made();
+                envelope.answer(Ok(published));
+            }
             None => envelope.doubt("what the journal kept does not follow what it kept before"),
         }
     }
@@ -184,6 +196,7 @@ impl Append<Minted> {
             pending: self.envelope.pending.clone(),
             admitted: None,
             duplicates: None,
+            fork: None,
             reply: Mutex::default(),
         };
         let Minted { epoch, after, ref messages } = self.content;
@@ -198,7 +211,9 @@ impl Append<Minted> {
     ) -> Published {
         let Self { mut envelope, content } = self;
         envelope.reply = Mutex::default();
-        residents.show(&envelope.channel, state, &envelope.pending, content.messages)
+        let published = residents.show(&envelope.channel, state, &envelope.pending, content.messages);
+        envelope.made();
+        published
     }
 }
 
@@ -225,9 +240,21 @@ impl<'a> Mint<'a> {
 }
 
 impl Envelope {
+    /// The publish is kept.
+    fn made(&self) {
+        if let Some(fork) = &self.fork {
+            fork.made();
+        }
+    }
+
     /// The publish is not kept.
     fn fail(&self) {
-        self.channel.state.lock().fail(&self.pending);
+        let settled = {
+            let mut state = self.channel.state.lock();
+            state.fail(&self.pending);
+            state.settled()
+        };
+        drop(settled);
         self.dismiss();
     }
 

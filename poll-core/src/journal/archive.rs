@@ -5,6 +5,7 @@
 
 use tokio::sync::watch;
 
+use crate::life::{Producer, ProducerId};
 use crate::types::{
     ChannelName, Epoch, JournalError, KeptKey, Landmark, Loaded, Located, Piece, Stretch, Timestamp,
 };
@@ -47,6 +48,18 @@ pub trait Archive: Send + Sync {
 pub trait SoleArchive: Archive {
     /// The idempotency keys of a channel that are within their window at `now` and within their number, oldest first.
     fn keys(&self, channel: &ChannelName, now: Timestamp, reply: Reply<Vec<KeptKey>>);
+
+    /// How many forks a channel has: those that descend from it without another in between.
+    fn forks(&self, channel: &ChannelName, reply: Reply<u64>) {
+        let _ = channel;
+        reply(Ok(0));
+    }
+
+    /// The producers that a channel remembers.
+    fn producers(&self, channel: &ChannelName, reply: Reply<Vec<(ProducerId, Producer)>>) {
+        let _ = channel;
+        reply(Ok(Vec::new()));
+    }
 
     /// Admits a new channel, if there are fewer than `most`.
     fn admit(&self, most: u64) -> bool;

@@ -76,7 +76,8 @@ impl Host {
         let agrees = |channel: &Channel| {
             let mut state = channel.state.lock();
             state.keys.forget(now, &self.retention);
-            freed = state.expire(self.retention.cutoff(now), &residents.memory);
+            let cutoff = state.cutoff(now, &self.retention);
+            freed = state.expire(cutoff, &residents.memory);
             let agrees = state.is_idle() && state.is_kept() && state.unused_since(now) < unused;
             if agrees {
                 state.phase = ChannelPhase::Forgotten;

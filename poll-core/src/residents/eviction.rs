@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::table::Residents;
 use crate::channel::{Channel, ChannelPhase, MemoryLimit};
+use crate::life::Ledger;
 use crate::types::{ChannelName, Timestamp};
 
 /// How many channels are sampled to find one that has not been used for long.
@@ -52,7 +53,14 @@ impl Residents {
             let mut state = channel.state.lock();
             let has_receipts = state.receipts.is_some();
             let unused = state.unused_since(now) <= until;
-            let agrees = state.is_kept() && unused && state.phase != ChannelPhase::Failing && !has_receipts;
+            let newest_at = state.log.newest_at();
+            let unkept = |life: &Ledger| life.unkept_use(newest_at).is_some();
+            let has_unkept_use = state.life.as_deref().is_some_and(unkept);
+            let agrees = !has_unkept_use
+                && state.is_kept()
+                && unused
+                && state.phase != ChannelPhase::Failing
+                && !has_receipts;
             if agrees {
                 state.phase = ChannelPhase::Forgotten;
                 freed = state.log.weight();

@@ -1,22 +1,25 @@
 //! Showing a publish: the only place that does, for publishes of this process and of others.
 
 use std::ops::DerefMut;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::table::Residents;
-use crate::channel::{Channel, ChannelState, Messages, Pending};
+use crate::channel::{Channel, ChannelPhase, ChannelState, MemoryLimit, Messages, Pending};
+use crate::life::Content;
 use crate::types::{ChannelName, Epoch, Followed, Published, Run, Timestamp};
 
 impl Residents {
     /// Shows a publish that the journal kept after it was queued; `None` if it does not come next.
     pub(crate) fn show_kept(
         &self,
-        channel: &Channel,
+        channel: &Arc<Channel>,
         publish: &Pending,
         epoch: Epoch,
         messages: Messages,
     ) -> Option<Published> {
         let mut state = channel.state.lock();
+        state.begin_log(publish);
         if !state.is_next(epoch, &messages) {
             return None;
         }
@@ -45,14 +48,26 @@ impl Residents {
     /// Shows a publish of this process.
     pub(crate) fn show(
         &self,
-        channel: &Channel,
+        channel: &Arc<Channel>,
         mut state: impl DerefMut<Target = ChannelState>,
         publish: &Pending,
         messages: Messages,
     ) -> Published {
         let (published, added) = state.apply(publish, messages);
         let count = published.stamps.len();
-        self.finish(channel, state, publish.taken, count, added);
+        let settled = state.settled();
+        let content = publish.change.as_ref().map_or(Content::Same, |change| change.content);
+        if content == Content::Purged {
+            let freed = state.purge(&self.memory);
+            self.release_weight(freed);
+        }
+        if content == Content::Removed {
+            drop(state);
+            self.take_out(channel);
+        } else {
+            self.finish(channel, state, publish.taken, count, added);
+        }
+        drop(settled);
         self.count_published(count);
         published
     }
@@ -67,7 +82,10 @@ impl Residents {
         count: usize,
         added: u64,
     ) {
-        let freed = state.retain(now, &self.retention, &self.memory);
+        let mut freed = state.retain(now, &self.retention, &self.memory);
+        if state.life.is_some() {
+            freed += self.finish_life(&mut state);
+        }
         self.add_weight(added);
         self.release_weight(freed);
         // A publish that only ends the channel adds nothing.
@@ -80,6 +98,41 @@ impl Residents {
         if over > own {
             self.make_room(channel.name());
         }
+    }
+
+    /// The same for a channel with a life, which may have a bound of its own or never be evicted from. Returns the bytes
+    /// freed.
+    fn finish_life(&self, state: &mut ChannelState) -> u64 {
+        let freed = match self.limit {
+            MemoryLimit::Retained(_) => state.retain_bytes(&self.memory),
+            MemoryLimit::Tail(_) => 0,
+        };
+        self.count_kept(state);
+        freed
+    }
+
+    /// The channel is gone: it leaves memory and the count of forks, and its waiters look again.
+    fn take_out(&self, channel: &Arc<Channel>) {
+        let (mut freed, mut origin) = (0, None);
+        let forget = |channel: &Channel| {
+            let mut state = channel.state.lock();
+            state.phase = ChannelPhase::Forgotten;
+            freed = state.log.weight();
+            origin = state.life.as_ref().and_then(|life| life.life().origin.clone());
+            self.uncount_kept(&mut state);
+            true
+        };
+        self.directory.remove(channel, forget);
+        self.release_weight(freed);
+        let source = origin.and_then(|origin| Some((self.get(&origin.source)?, origin.epoch)));
+        if let Some((source, epoch)) = source {
+            let mut state = source.state.lock();
+            if state.epoch() == epoch {
+                let ledger = state.ledger();
+                ledger.forks = ledger.forks.saturating_sub(1);
+            }
+        }
+        self.notifier.notify(channel.name());
     }
 
     /// This process published `count` messages.

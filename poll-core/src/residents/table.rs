@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::directory::{Directory, Full};
-use crate::channel::{Channel, ChannelPhase, MemoryLimit};
+use crate::channel::{Channel, ChannelPhase, ChannelState, MemoryLimit};
 use crate::environment::Environment;
 use crate::memory::Memory;
 use crate::notifier::Notifier;
@@ -23,6 +23,8 @@ pub(crate) struct Residents {
     /// The weight of all logs in bytes. Updated after the logs change, so it is a measure and not a lock.
     pub(super) weight: AtomicU64,
     pub(super) published: AtomicU64,
+    /// The weight of the messages that are never evicted, in bytes.
+    kept: AtomicU64,
 }
 
 impl Residents {
@@ -41,6 +43,7 @@ impl Residents {
             limit,
             weight: AtomicU64::new(0),
             published: AtomicU64::new(0),
+            kept: AtomicU64::new(0),
         }
     }
 
@@ -84,6 +87,25 @@ impl Residents {
             self.release_weight(freed);
         }
         self.notifier.notify(name);
+    }
+
+    /// Whether messages of this weight that are never evicted can be retained as well.
+    pub(crate) fn has_room_for_kept(&self, weight: u64) -> bool {
+        self.kept.load(Ordering::Relaxed).saturating_add(weight) <= self.retention.bytes()
+    }
+
+    /// Counts what a channel holds among what is never evicted, if that is so.
+    pub(crate) fn count_kept(&self, state: &mut ChannelState) {
+        let weight = if state.keeps_everything() { state.log.weight() } else { 0 };
+        let Some(life) = &mut state.life else { return };
+        let counted = std::mem::replace(&mut life.counted, weight);
+        self.kept.fetch_add(weight.wrapping_sub(counted), Ordering::Relaxed);
+    }
+
+    /// The channel leaves memory.
+    pub(crate) fn uncount_kept(&self, state: &mut ChannelState) {
+        let Some(life) = &mut state.life else { return };
+        self.kept.fetch_sub(std::mem::take(&mut life.counted), Ordering::Relaxed);
     }
 
     /// The weight of all messages in memory, in bytes.

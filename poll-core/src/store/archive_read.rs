@@ -12,7 +12,7 @@ use super::look::Missing;
 use super::question::Retry;
 use crate::channel::{Batch, Pinned, ReadState};
 use crate::journal::Archive;
-use crate::types::{ChannelName, Cursor, Epoch, JournalError, Landmark, Piece, Seq, Stretch};
+use crate::types::{ChannelName, Cursor, Epoch, JournalError, Landmark, Piece, Seq, Stretch, Timestamp};
 
 impl Store {
     /// Fetches what is missing: messages and their reader's position, or `None` if another look will get further.
@@ -22,11 +22,15 @@ impl Store {
     /// When it never will.
     pub(super) async fn fetch(
         &self,
+        now: Timestamp,
         channel: &ChannelName,
         missing: Missing,
         pinned: &mut Pinned,
         retry: &mut Retry,
     ) -> Result<Option<(Arc<Batch>, ReadState)>, JournalError> {
+        if let Some(fetched) = self.fetch_inherited(now, channel, &missing, pinned).await? {
+            return Ok(fetched);
+        }
         let Some(archive) = self.archive() else { return Ok(None) };
         retry.begin(archive);
         let epoch = missing.epoch();

@@ -34,7 +34,7 @@ impl Store {
             let arrival = self.arrive(journal, now, name).await?;
             // It may have left memory again.
             let Some(channel) = self.residents().get(name) else { continue };
-            let pinned = Pinned::of(position, channel.state.lock().visible_log());
+            let pinned = Pinned::of(position, channel.state.lock().log_at(now));
             let strange = pinned.continuity == Continuity::Reset && position != Position::Unknown;
             match arrival {
                 Arrival::Uncertain(error) if strange => retry.after(error).await?,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::fetched::Fetched;
 use super::sealing::Sealing;
 use super::single_flight::SingleFlight;
-use crate::channel::{Channel, MemoryLimit, Recent};
+use crate::channel::{Channel, Due, MemoryLimit, Recent};
 use crate::environment::{Environment, set_hash_key};
 use crate::journal::{Archive, Damage, Host, Journal, MemoryJournal, SharedJournal, SoleArchive};
 use crate::memory::Memory;
@@ -31,6 +31,8 @@ pub(super) struct Inner {
     pub(super) sealing: Sealing,
     /// Held for a push and some pops when a batch is made, which is once per publish and not once per reader.
     pub(super) recent: Mutex<Recent>,
+    /// What sweeps found to be done; see [`tend`](Store::tend).
+    pub(super) due: Mutex<Vec<(ChannelName, Due)>>,
 }
 
 /// The journal below.
@@ -100,7 +102,8 @@ impl Store {
         let residents = Arc::new(Residents::new(environment, retention, memory, room));
         attach(Host::of(&residents));
         let (loads, fetched, sealing) = (SingleFlight::default(), Fetched::default(), Sealing::default());
-        Self(Arc::new(Inner { residents, backing, archive, loads, fetched, sealing, recent }))
+        let due = Mutex::default();
+        Self(Arc::new(Inner { residents, backing, archive, loads, fetched, sealing, recent, due }))
     }
 
     /// The source of the store's randomness; callers use it for the time.

@@ -12,7 +12,8 @@ use super::handle::{Backing, Inner, Store};
 use super::question::Retry;
 use super::single_flight::Flight;
 use crate::channel::{Channel, Minting};
-use crate::journal::{Archive, Health};
+use crate::journal::{Archive, Health, Loaded};
+use crate::life::Life;
 use crate::types::{ChannelName, JournalError, Timestamp};
 
 /// The most channels that one load unloads when too many are in memory.
@@ -96,6 +97,7 @@ impl Store {
             name,
             move |store, loaded| {
                 let epoch = store.residents.new_epoch();
+                let loaded = loaded.and_then(|loaded: Option<Loaded>| loaded.map(with_life).transpose());
                 let install =
                     |loaded| store.install(Channel::resumed(loading, loaded, epoch, minting, now), now);
                 flight.answer(loaded.map(install));
@@ -107,6 +109,13 @@ impl Store {
     fn minting(&self) -> Minting {
         if self.shared().is_some() { Minting::Elsewhere } else { Minting::Here }
     }
+}
+
+/// A channel with its life read.
+fn with_life(loaded: Loaded) -> Result<(Loaded, Option<Life>), JournalError> {
+    let life = loaded.life.as_deref().map(Life::from_bytes).transpose();
+    let life = life.map_err(|error| JournalError::Damaged(error.to_string()))?;
+    Ok((loaded, life))
 }
 
 impl Inner {

@@ -7,6 +7,15 @@ use crate::channel::{Batch, ChannelState, Log, Pinned, ReadState, View};
 use crate::memory::Memory;
 use crate::types::{ChannelName, Cursor, Epoch, Landmark, Limit, Seq, Stretch, Timestamp};
 
+/// Whose look it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sight {
+    /// A reader's: a channel that was deleted or whose time is over is not there.
+    Reader,
+    /// A fork's, at what it shares with the channel.
+    Inherited,
+}
+
 /// What has to be fetched before a look gets further.
 pub(super) enum Missing {
     /// Which message is the oldest taken at or after a time.
@@ -15,6 +24,15 @@ pub(super) enum Missing {
     Place(Epoch, Landmark),
     /// Messages, for a reader at this position.
     Messages(Stretch, ReadState),
+}
+
+impl Sight {
+    fn of(self, state: &ChannelState) -> Option<&Log> {
+        match self {
+            Self::Reader => state.visible_log(),
+            Self::Inherited => Some(&state.log),
+        }
+    }
 }
 
 impl Missing {
@@ -39,12 +57,13 @@ impl Store {
         channel: &ChannelName,
         settle: impl FnOnce(Option<&Log>) -> Pinned,
         limit: Option<Limit>,
+        sight: Sight,
     ) -> Option<Result<(Pinned, View), Box<Missing>>> {
         let mut made = None;
         let limit = limit.map(|limit| limit.within(self.memory()));
         let view = |state: &mut ChannelState, cutoff| {
-            let pinned = settle(state.visible_log());
-            let Some(log) = state.visible_log() else { return Ok((pinned, View::empty(&pinned))) };
+            let pinned = settle(sight.of(state));
+            let Some(log) = sight.of(state) else { return Ok((pinned, View::empty(&pinned))) };
             is_exact(log, cutoff)?;
             if let Some(landmark) = pinned.needs(log) {
                 return Err(Box::new(Missing::Place(log.epoch(), landmark)));
@@ -78,9 +97,10 @@ impl Store {
         look: impl FnOnce(&mut ChannelState, Timestamp) -> T,
     ) -> Option<T> {
         let channel = self.residents().get(channel)?;
-        let cutoff = self.retention().cutoff(now);
         let mut state = channel.state.lock();
         state.used = state.used.max(now);
+        state.use_life(now);
+        let cutoff = state.cutoff(now, self.retention());
         let freed = state.expire(cutoff, self.memory());
         let seen = look(&mut state, cutoff);
         drop(state);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
 
 use super::handle::{Backing, Sole, Store};
-use crate::channel::{Channel, ChannelPhase, ChannelState, Lookup};
+use crate::channel::{Channel, ChannelPhase, ChannelState, Lookup, Verdict, Wish};
 use crate::journal::{Append, Envelope, Mint, Outcome, PublishReply, SharedJournal, SharedPublish, Taken};
 use crate::residents::Full;
 use crate::sync::Mutex;
@@ -14,6 +14,14 @@ use crate::types::{
     ChannelName, Ending, Epoch, Fingerprint, IdempotencyKey, JournalError, Publish, PublishError, Published,
     SeqRange, Timestamp, fingerprint,
 };
+
+/// What became of a publish that wished for something.
+#[derive(Debug)]
+pub(super) enum Submitted {
+    Published(Published),
+    /// Nothing was kept, for this reason.
+    Settled(Verdict),
+}
 
 /// A publish that was started.
 pub enum Publishing {
@@ -24,7 +32,7 @@ pub enum Publishing {
 }
 
 /// The outcome of one attempt to publish without waiting.
-enum Attempt {
+pub(super) enum Attempt {
     Published(Published),
     /// The journal has it.
     Queued(oneshot::Receiver<Result<Published, PublishError>>),
@@ -38,6 +46,14 @@ enum Attempt {
     Forgotten,
     /// The channel would be new, and the limit on channels is reached.
     TooManyChannels,
+    /// The journal has to be asked first which producers it knows.
+    NeedsProducers,
+    /// The journal has to be asked first whether there are forks; so many had been made in this process.
+    NeedsForks(u64),
+    /// The time of the channel is over, and it has to be removed first.
+    Over(Arc<Channel>),
+    /// There is nothing to keep.
+    Settled(Verdict),
 }
 
 impl Store {
@@ -78,7 +94,7 @@ impl Store {
         let mut attempt = None;
         while let Backing::Sole(sole @ Sole { archive: None, .. }) = &self.0.backing {
             let found = self.channel_for(sole, now, channel)?;
-            match self.begin(sole, now, &found, &mut publish, key.as_ref())? {
+            match self.begin(sole, now, &found, &mut publish, key.as_ref(), None)? {
                 Attempt::Published(published) => return Ok(Publishing::Done(published)),
                 Attempt::Repeated(epoch, numbers) => {
                     if let Some(published) = self.repeated_resident(now, channel, epoch, numbers) {
@@ -86,6 +102,7 @@ impl Store {
                     }
                 }
                 Attempt::Forgotten => {}
+                Attempt::Settled(_) => return Err(PublishError::Hidden),
                 waiting => {
                     attempt = Some(waiting);
                     break;
@@ -96,7 +113,11 @@ impl Store {
         let rest = async move {
             match &store.0.backing {
                 Backing::Sole(sole) => {
-                    store.resume(sole, now, &channel, publish, key.as_ref(), attempt).await
+                    let resumed = store.resume(sole, now, &channel, publish, key.as_ref(), None, attempt);
+                    match resumed.await? {
+                        Submitted::Published(published) => Ok(published),
+                        Submitted::Settled(_) => Err(PublishError::Hidden),
+                    }
                 }
                 Backing::Shared(journal) => {
                     store.publish_shared(journal.as_ref(), now, &channel, publish, key).await
@@ -107,35 +128,43 @@ impl Store {
     }
 
     /// Completes a publish after its first attempt.
-    async fn resume(
+    #[expect(clippy::too_many_arguments, reason = "the parts of one attempt")]
+    pub(super) async fn resume(
         &self,
         sole: &Sole,
         now: Timestamp,
         channel: &ChannelName,
         mut publish: Option<Publish>,
         key: Option<&(IdempotencyKey, Fingerprint)>,
+        mut wish: Option<Wish>,
         mut attempt: Option<Attempt>,
-    ) -> Result<Published, PublishError> {
+    ) -> Result<Submitted, PublishError> {
         loop {
             match attempt.take() {
                 None | Some(Attempt::Forgotten) => {}
-                Some(Attempt::Published(published)) => return Ok(published),
+                Some(Attempt::Published(published)) => return Ok(Submitted::Published(published)),
                 Some(Attempt::Queued(reply)) => {
-                    return reply.await.unwrap_or_else(|_| Err(JournalError::unanswered().into()));
+                    let outcome = reply.await.unwrap_or_else(|_| Err(JournalError::unanswered().into()));
+                    return outcome.map(Submitted::Published);
                 }
+                Some(Attempt::Settled(verdict)) => return Ok(Submitted::Settled(verdict)),
+                Some(Attempt::NeedsProducers) => self.load_producers(sole, channel).await?,
+                Some(Attempt::NeedsForks(made)) => self.count_forks(sole, channel, made, &mut wish).await?,
+                Some(Attempt::Over(over)) => self.bury(now, &over).await?,
                 // Any outcome wakes this publish; looking the key up again tells which it was.
                 Some(Attempt::Duplicate(mut outcome)) => drop(outcome.changed().await),
                 Some(Attempt::TooManyChannels) => self.evict_for_new_channel(sole, now).await?,
                 Some(Attempt::NeedsKeys) => self.load_keys(sole, now, channel).await?,
                 Some(Attempt::Repeated(epoch, numbers)) => {
-                    return Ok(self.repeated(now, channel, epoch, numbers).await);
+                    let repeated = self.repeated(now, channel, epoch, numbers).await;
+                    return Ok(Submitted::Published(repeated));
                 }
             }
             let found = match self.archive() {
                 None => self.channel_for(sole, now, channel)?,
                 Some(archive) => self.resident(archive, now, channel).await?,
             };
-            attempt = Some(self.begin(sole, now, &found, &mut publish, key)?);
+            attempt = Some(self.begin(sole, now, &found, &mut publish, key, wish.as_ref())?);
         }
     }
 
@@ -178,13 +207,14 @@ impl Store {
         }
     }
 
-    fn begin(
+    pub(super) fn begin(
         &self,
         sole: &Sole,
         now: Timestamp,
         channel: &Arc<Channel>,
         publish: &mut Option<Publish>,
         key: Option<&(IdempotencyKey, Fingerprint)>,
+        wish: Option<&Wish>,
     ) -> Result<Attempt, PublishError> {
         let mut state = channel.state.lock();
         if state.phase == ChannelPhase::Forgotten {
@@ -194,7 +224,17 @@ impl Store {
         if let Some(known) = key.map(|key| self.known(now, &mut state, key)).transpose()?.flatten() {
             return Ok(known);
         }
-        self.check_open(state.phase)?;
+        let change = if wish.is_none() && state.life.is_none() {
+            None
+        } else {
+            match self.decide(sole, now, channel, &mut state, publish.as_ref(), wish)? {
+                Ok(change) => change,
+                Err(attempt) => return Ok(attempt),
+            }
+        };
+        if change.is_none() {
+            self.check_open(state.phase)?;
+        }
         let admitting = sole.archive.as_ref().filter(|_| state.is_new());
         if admitting.is_some_and(|archive| !archive.admit(self.retention().channels())) {
             return Ok(Attempt::TooManyChannels);
@@ -208,7 +248,7 @@ impl Store {
         let Some(Publish { payloads, ending, .. }) = publish.take() else {
             return Err(PublishError::Nothing);
         };
-        let pending = state.hand_over(now, ending, key.cloned());
+        let pending = state.hand_over(now, ending, key.cloned(), change, wish);
         let number = pending.number;
         let (reply, answer) = sole.journal.queues().then(oneshot::channel).unzip();
         let envelope = Envelope {
@@ -217,6 +257,7 @@ impl Store {
             pending,
             admitted: admitting.map(Arc::downgrade),
             duplicates,
+            fork: wish.and_then(Wish::pin),
             reply: Mutex::new(reply),
         };
         let mut mint = Mint::of(&self.residents().environment, &mut state);
@@ -275,9 +316,9 @@ impl Store {
     }
 
     /// Fails unless a channel in this phase accepts publishes.
-    fn check_open(&self, phase: ChannelPhase) -> Result<(), PublishError> {
+    pub(super) fn check_open(&self, phase: ChannelPhase) -> Result<(), PublishError> {
         match phase {
-            ChannelPhase::Open | ChannelPhase::Forgotten => Ok(()),
+            ChannelPhase::Open | ChannelPhase::Forgotten | ChannelPhase::Changing => Ok(()),
             ChannelPhase::Closing => Err(PublishError::Closed),
             ChannelPhase::Failing => {
                 // The journal may know a better reason.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::arrive::Arrival;
 use super::handle::Store;
-use super::look::{Missing, is_exact};
+use super::look::{Missing, Sight, is_exact};
 use super::question::Retry;
 use crate::channel::{ChannelState, Log, Pinned, ReadState, View};
 use crate::types::{ChannelName, Cursor, Epoch, JournalError, Limit, Message, Position, Seq, Timestamp};
@@ -48,7 +48,7 @@ impl Store {
             return self.pin_shared(journal, now, channel, position).await;
         }
         Ok(match self.find(now, channel).await? {
-            Some(channel) => Pinned::of(position, channel.state.lock().visible_log()),
+            Some(channel) => Pinned::of(position, channel.state.lock().log_at(now)),
             None => Pinned::of(position, None),
         })
     }
@@ -63,7 +63,7 @@ impl Store {
         channel: &ChannelName,
         pinned: &Pinned,
     ) -> Result<ReadState, JournalError> {
-        Ok(self.see(now, channel, pinned, None).await?.read_state)
+        Ok(self.see(now, channel, pinned, None, Sight::Reader).await?.read_state)
     }
 
     /// The messages after a position, within `limit`. All but the first reader that ask for the same position up to the
@@ -80,7 +80,7 @@ impl Store {
         pinned: &Pinned,
         limit: Limit,
     ) -> Result<View, JournalError> {
-        self.see(now, channel, pinned, Some(limit)).await
+        self.see(now, channel, pinned, Some(limit), Sight::Reader).await
     }
 
     /// The same without waiting; `None` if [`read`](Self::read) has to fetch something first. For callers that are
@@ -173,7 +173,7 @@ impl Store {
         settle: impl Fn(Option<&Log>) -> Pinned,
         limit: Option<Limit>,
     ) -> Option<(Pinned, View)> {
-        match self.look(now, channel, &settle, limit) {
+        match self.look(now, channel, &settle, limit, Sight::Reader) {
             Some(seen) => seen.ok(),
             None if self.archive().is_none() => {
                 let pinned = settle(None);
@@ -224,7 +224,7 @@ impl Store {
                 }
                 is_exact(log, cutoff)?;
                 match log.get(seq) {
-                    Some(message) => Ok(self.found(message, log.epoch())),
+                    Some(message) => Ok(found(message, log.epoch(), state.age(self.retention()))),
                     None if log.first_after(seq.previous()) > seq => Ok(Found::Gone),
                     None => {
                         let before = Cursor { epoch: log.epoch(), seq: seq.previous() };
@@ -237,9 +237,13 @@ impl Store {
                 Some(Ok(found)) => return Ok(found),
                 Some(Err(missing)) => {
                     let nowhere = &mut Pinned::after(Cursor::ZERO);
-                    let fetched = self.fetch(channel, *missing, nowhere, &mut retry).await?;
+                    let fetched = self.fetch(now, channel, *missing, nowhere, &mut retry).await?;
                     if let Some((batch, _)) = fetched {
-                        return Ok(self.found(batch.newest(), batch.end().epoch));
+                        let age = self.residents().get(channel).map_or_else(
+                            || self.retention().age(),
+                            |channel| channel.state.lock().age(self.retention()),
+                        );
+                        return Ok(found(batch.newest(), batch.end().epoch, age));
                     }
                 }
                 None if self.find(now, channel).await?.is_none() => return Ok(Found::Never),
@@ -248,23 +252,19 @@ impl Store {
         }
     }
 
-    fn found(&self, message: &Arc<Message>, epoch: Epoch) -> Found {
-        let until = self.retention().age().map(|age| message.at.after(age));
-        Found::Message(message.clone(), Cursor { epoch, seq: message.seq }, until)
-    }
-
     /// Looks until everything missing has been fetched.
-    async fn see(
+    pub(super) async fn see(
         &self,
         now: Timestamp,
         channel: &ChannelName,
         pinned: &Pinned,
         limit: Option<Limit>,
+        sight: Sight,
     ) -> Result<View, JournalError> {
         let mut pinned = *pinned;
         let mut retry = Retry::default();
         loop {
-            match self.look(now, channel, |_| pinned, limit) {
+            match self.look(now, channel, |_| pinned, limit, sight) {
                 Some(Ok((_, view))) => return Ok(view),
                 None => {
                     if self.find(now, channel).await?.is_none() {
@@ -272,7 +272,7 @@ impl Store {
                     }
                 }
                 Some(Err(missing)) => {
-                    let fetched = self.fetch(channel, *missing, &mut pinned, &mut retry).await?;
+                    let fetched = self.fetch(now, channel, *missing, &mut pinned, &mut retry).await?;
                     if let Some((batch, read_state)) = fetched {
                         let next = batch.end();
                         return Ok(View { read_state, batch: Some(batch), next });
@@ -281,4 +281,10 @@ impl Store {
             }
         }
     }
+}
+
+/// A message that is retained for `age` from when it was taken.
+fn found(message: &Arc<Message>, epoch: Epoch, age: Option<Duration>) -> Found {
+    let until = age.map(|age| message.at.after(age));
+    Found::Message(message.clone(), Cursor { epoch, seq: message.seq }, until)
 }

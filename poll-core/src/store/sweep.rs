@@ -16,9 +16,14 @@ impl Store {
         for channel in residents.directory.next_page(most) {
             let mut state = channel.state.lock();
             state.unused_since(now);
-            let freed = state.expire(residents.retention.cutoff(now), &residents.memory);
+            let cutoff = state.cutoff(now, &residents.retention);
+            let freed = state.expire(cutoff, &residents.memory);
             state.keys.forget(now, &residents.retention);
+            let due = state.life.is_some().then(|| state.due(now, idle)).flatten();
             drop(state);
+            if let Some(due) = due {
+                self.0.due.lock().push((channel.name().clone(), due));
+            }
             residents.release_weight(freed);
             if let Some(idle) = idle {
                 self.0.unload(&channel, now, idle);
@@ -34,7 +39,8 @@ impl Store {
         let agrees = |channel: &Channel| {
             let mut state = channel.state.lock();
             state.keys.forget(now, &residents.retention);
-            let freed = state.expire(residents.retention.cutoff(now), &residents.memory);
+            let cutoff = state.cutoff(now, &residents.retention);
+            let freed = state.expire(cutoff, &residents.memory);
             residents.release_weight(freed);
             let agrees = state.is_idle() && state.unused_since(now) < unused;
             if agrees {

@@ -12,6 +12,8 @@ pub enum PublishError {
     Nothing,
     /// The channel has ended.
     Closed,
+    /// The channel was deleted, and forks still read from it.
+    Hidden,
     /// The idempotency key was used with another payload.
     KeyReused,
     /// There are as many channels as allowed; one may be forgotten after `retry_after`.
@@ -47,6 +49,7 @@ impl fmt::Display for PublishError {
         match self {
             Self::Nothing => f.write_str("nothing to publish"),
             Self::Closed => f.write_str("the channel has ended"),
+            Self::Hidden => f.write_str("the channel was deleted and still has forks"),
             Self::KeyReused => f.write_str("the idempotency key was used with another payload"),
             Self::TooManyChannels { .. } => f.write_str("no room for another channel"),
             Self::OverBudget(over) => over.fmt(f),

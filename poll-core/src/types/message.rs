@@ -86,6 +86,13 @@ impl Message {
     /// allocator.
     pub const OVERHEAD_BYTES: u64 = 128;
 
+    /// Whether this belongs to the same publish as the message before it; the last bit of the id says so. Ids of messages
+    /// from before this was told say anything.
+    #[must_use]
+    pub fn continues(&self) -> bool {
+        self.id.as_u128() & 1 == 1
+    }
+
     /// What retention counts for this message, in bytes.
     #[must_use]
     pub fn weight(&self) -> u64 {
@@ -101,6 +108,23 @@ pub fn mint_id(at: Timestamp, random: u64) -> Uuid {
     let high = at.as_millis() << 16 | 0x7000 | fraction;
     let low = 0b10 << 62 | random >> 2;
     Uuid::from_u64_pair(high, low)
+}
+
+/// The same for the first message of a publish, or a later one; see [`Message::continues`].
+#[must_use]
+pub(crate) fn mint_part(at: Timestamp, random: u64, part: Part) -> Uuid {
+    let random = match part {
+        Part::First => random & !(1 << 2),
+        Part::Later => random | 1 << 2,
+    };
+    mint_id(at, random)
+}
+
+/// Which message of its publish one is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    First,
+    Later,
 }
 
 /// When a message with this id was taken, to the microsecond. An id of another version counts as the Unix epoch.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use uuid::Uuid;
 
 use super::channel_name::ChannelName;
@@ -22,6 +23,8 @@ pub struct Loaded {
     pub newest: (Seq, Timestamp),
     /// Whether the channel was closed.
     pub ended: bool,
+    /// Its life as it was [encoded](crate::life::Life::to_bytes), if it has one.
+    pub life: Option<Bytes>,
     /// The newest messages, oldest first, without holes; at least one if any is retained, unless the newest is damaged.
     pub tail: Vec<Arc<Message>>,
     /// The first and last of the damaged messages after everything that can be read, if there are any.

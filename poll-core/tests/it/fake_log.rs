@@ -189,6 +189,7 @@ impl Log {
         }
         let (newest, ended) = ((kept.newest, kept.newest_at), kept.ending == Ending::Close);
         Some(Loaded {
+            life: None,
             epoch: kept.epoch,
             oldest: kept.oldest(),
             newest,

@@ -17,6 +17,7 @@ mod idempotency;
 mod journal_contract;
 mod journals;
 mod late_answers;
+mod life;
 mod log_model;
 mod memory;
 mod positions;

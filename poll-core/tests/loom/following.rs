@@ -84,6 +84,7 @@ impl Archive for Elsewhere {
         let tail: Vec<_> = (1..=*messages).map(message).collect();
         let newest = tail.last().map(|newest| (newest.seq, newest.at));
         let loaded = newest.map(|newest| Loaded {
+            life: None,
             epoch: LIFE,
             oldest: (Seq::new(1), tail[0].at),
             newest,

@@ -265,6 +265,9 @@ impl From<PublishError> for Refusal {
         match error {
             PublishError::Nothing => Self::bad_request("`content`: there is nothing to publish"),
             PublishError::Closed => Self::new(StatusCode::CONFLICT, "the channel has ended"),
+            PublishError::Hidden => {
+                Self::new(StatusCode::CONFLICT, "the channel was deleted and still has forks")
+            }
             PublishError::KeyReused => Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "`Idempotency-Key` was used on this channel with another payload",

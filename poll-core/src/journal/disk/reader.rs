@@ -138,6 +138,7 @@ impl View<'_> {
         let damaged = (stored.whole < newest && oldest.0 <= newest)
             .then(|| (Seq::new(oldest.0.max(stored.whole + 1)), Seq::new(newest)));
         Ok(Some(Loaded {
+            life: None,
             epoch,
             oldest: (Seq::new(oldest.0), oldest.1),
             newest: (Seq::new(newest), stored.row.newest_at),

@@ -434,6 +434,7 @@ impl<P, C> Channels<P, C> {
 fn extend(loaded: &mut Option<Loaded>, run: OwnedRun) -> bool {
     let at_first = run.messages.first().map(|message| message.at);
     let loaded = loaded.get_or_insert_with(|| Loaded {
+        life: None,
         epoch: run.epoch,
         oldest: (Seq::ZERO.next(), at_first.unwrap_or(Timestamp::ZERO)),
         newest: (Seq::ZERO, Timestamp::ZERO),

@@ -226,7 +226,7 @@ impl Redis {
         let tail = channel.messages[channel.messages.len().saturating_sub(3)..].to_vec();
         let oldest = (Seq::new(1), channel.messages.first().map_or(Timestamp::ZERO, |m| m.at));
         let (epoch, ended) = (self.epoch(channel.birth), channel.closed);
-        Some(Loaded { epoch, oldest, newest, ended, tail, damaged: None })
+        Some(Loaded { epoch, oldest, newest, ended, tail, damaged: None, life: None })
     }
 
     /// At most two messages, so that some have to be read in steps.

@@ -98,6 +98,7 @@ impl Call for Load {
             _ => None,
         };
         Ok(Some(Loaded {
+            life: None,
             epoch: mark.generation.epoch(birth),
             oldest,
             newest: (newest, newest_at),

@@ -1,0 +1,241 @@
+//! What a fork shares with the channels it descends from: where it leaves its source, and reading what is before that.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::handle::Store;
+use super::look::{Missing, Sight};
+use super::read::{Found, Locator};
+use crate::channel::{Batch, ForkPin, Messages, Pinned, ReadState};
+use crate::life::{
+    ContentType, Create, CreateError, Description, ForkPoint, Life, Origin, Segment, Standing, Use,
+};
+use crate::types::{
+    ChannelName, Cursor, Epoch, JournalError, Landmark, Limit, Message, Payload, Position, Seq, Stretch,
+    Timestamp, time_of,
+};
+
+/// A fork that is being made.
+pub(super) struct Fork {
+    pub(super) life: Life,
+    pub(super) pin: ForkPin,
+    /// What it begins with: the first part of a message of its source.
+    pub(super) prefix: Option<Payload>,
+}
+
+impl Store {
+    /// Works out where a fork leaves its source; `None` if there is a channel of its name already.
+    pub(super) async fn fork_point(
+        &self,
+        now: Timestamp,
+        fork: &ChannelName,
+        create: &Create,
+        point: &ForkPoint,
+    ) -> Result<Option<Fork>, CreateError> {
+        if !matches!(self.describe(now, fork, Use::Look).await?, Standing::Absent) {
+            return Ok(None);
+        }
+        let source = self.find(now, &point.source).await?.ok_or(CreateError::NoSource)?;
+        // From here on the source stays, whatever becomes of it.
+        let pin = ForkPin::on(source);
+        let description = match self.describe(now, &point.source, Use::Look).await? {
+            Standing::Absent => return Err(CreateError::NoSource),
+            Standing::Hidden => return Err(CreateError::SourceHidden),
+            Standing::Live(description) => description,
+        };
+        if !self.residents().get(&point.source).is_some_and(|now| Arc::ptr_eq(&now, pin.source())) {
+            return Err(CreateError::NoSource);
+        }
+        let source = &description.life;
+        let is_of = |given: &ContentType| match &source.content_type {
+            Some(own) => own.is_same_media(given),
+            None => given.is_json(),
+        };
+        if !create.content_type.as_ref().is_none_or(is_of) {
+            return Err(CreateError::OtherType);
+        }
+        let after = point.after.unwrap_or(description.newest);
+        if after > description.newest {
+            return Err(CreateError::BeyondTail);
+        }
+        let (cut, prefix) = self.further(now, &point.source, &description, after, point.further).await?;
+        let last_at = self.taken_at(now, &point.source, &description, cut).await?;
+        let segment = Segment { channel: point.source.clone(), epoch: description.epoch, last: cut, last_at };
+        let ancestry = source.ancestry.of_fork(segment).ok_or(CreateError::TooDeep)?;
+        let origin =
+            Origin { source: point.source.clone(), epoch: description.epoch, after, further: point.further };
+        let life = Life {
+            content_type: create.content_type.clone().or_else(|| source.content_type.clone()),
+            lifetime: create.lifetime.unwrap_or(source.lifetime),
+            origin: Some(origin),
+            ancestry,
+            ..Life::of(create, now)
+        };
+        Ok(Some(Fork { life, pin, prefix }))
+    }
+
+    /// Goes on from `after` by a part of the next append: bytes, or messages if the source holds JSON. Returns the last
+    /// message that the fork shares, and the first part of the next one, which it begins with.
+    async fn further(
+        &self,
+        now: Timestamp,
+        source: &ChannelName,
+        description: &Description,
+        after: Seq,
+        further: u64,
+    ) -> Result<(Seq, Option<Payload>), CreateError> {
+        let is_json = description.life.is_json();
+        let (mut left, mut cut) = (further, after);
+        while left > 0 {
+            let pinned = Pinned::after(Cursor { epoch: description.epoch, seq: cut });
+            let view = self.read(now, source, &pinned, Limit::default()).await?;
+            let batch = view.batch.ok_or(CreateError::BeyondUnit)?;
+            for message in batch.messages() {
+                if message.seq != cut.next() {
+                    return Err(CreateError::SourceEvicted);
+                }
+                if cut > after && !message.continues() {
+                    return Err(CreateError::BeyondUnit);
+                }
+                let size = if is_json { 1 } else { message.payload.len() as u64 };
+                if left < size {
+                    return Ok((cut, Some(first_part(&message.payload, left))));
+                }
+                (left, cut) = (left - size, message.seq);
+                if left == 0 {
+                    break;
+                }
+            }
+        }
+        Ok((cut, None))
+    }
+
+    /// When message `seq` was taken; a later time if it is no longer retained.
+    async fn taken_at(
+        &self,
+        now: Timestamp,
+        channel: &ChannelName,
+        description: &Description,
+        seq: Seq,
+    ) -> Result<Timestamp, JournalError> {
+        if seq == Seq::ZERO {
+            return Ok(Timestamp::ZERO);
+        }
+        let cursor = Cursor { epoch: description.epoch, seq };
+        Ok(match self.message(now, channel, Locator::Cursor(cursor)).await? {
+            Found::Message(message, ..) => message.at,
+            Found::Gone | Found::Never => description.newest_at,
+        })
+    }
+
+    /// Fetches what a fork shares with its ancestors; `None` if what is missing is not that.
+    pub(super) async fn fetch_inherited(
+        &self,
+        now: Timestamp,
+        fork: &ChannelName,
+        missing: &Missing,
+        pinned: &mut Pinned,
+    ) -> Result<Option<Fetched>, JournalError> {
+        let epoch = missing.epoch();
+        let Some(life) = self.life_of(fork, epoch) else { return Ok(None) };
+        match missing {
+            Missing::Messages(stretch, state) => {
+                let Some(segment) = life.ancestry.owner(stretch.after.next()) else { return Ok(None) };
+                let batch = self.bring_inherited(now, stretch, segment).await?;
+                Ok(Some(batch.map(|batch| (batch, *state))))
+            }
+            Missing::Place(_, landmark) => {
+                let Some(seq) = self.locate_inherited(now, fork, epoch, &life, *landmark).await? else {
+                    return Ok(None);
+                };
+                *pinned = pinned.at(Cursor { epoch, seq });
+                Ok(Some(None))
+            }
+            Missing::Oldest(_, cutoff) => {
+                let landmark = Landmark::Time(cutoff.before(Duration::from_micros(1)));
+                let Some(seq) = self.locate_inherited(now, fork, epoch, &life, landmark).await? else {
+                    return Ok(None);
+                };
+                self.residents().raise(fork, epoch, (seq.next(), *cutoff));
+                Ok(Some(None))
+            }
+        }
+    }
+
+    /// The life of a fork that is in memory in this incarnation.
+    fn life_of(&self, fork: &ChannelName, epoch: Epoch) -> Option<Arc<Life>> {
+        let channel = self.residents().get(fork)?;
+        let state = channel.state.lock();
+        let life = state.life.as_ref()?.life();
+        (state.epoch() == epoch && life.ancestry.cut().is_some()).then(|| life.clone())
+    }
+
+    /// Messages of an ancestor, as a batch of the fork. `None` if they are not retained, which the fork then knows.
+    async fn bring_inherited(
+        &self,
+        now: Timestamp,
+        stretch: &Stretch,
+        segment: &Segment,
+    ) -> Result<Option<Arc<Batch>>, JournalError> {
+        if let Some(batch) = self.0.fetched.at_hand(stretch, segment.last) {
+            return Ok(Some(batch));
+        }
+        let after = Pinned::after(Cursor { epoch: segment.epoch, seq: stretch.after });
+        let view =
+            Box::pin(self.see(now, &segment.channel, &after, Some(stretch.limit), Sight::Inherited)).await?;
+        let wanted = |message: &&Arc<Message>| message.seq <= segment.last;
+        let found = view.batch.as_ref().filter(|batch| batch.end().epoch == segment.epoch);
+        let messages: Messages =
+            found.map_or(&[][..], |batch| batch.messages()).iter().take_while(wanted).cloned().collect();
+        let first = messages.first().map_or(segment.last.next(), |message| message.seq);
+        if first != stretch.after.next() {
+            // What is gone there is gone here as well.
+            self.residents().raise(&stretch.channel, stretch.epoch, (first, Timestamp::ZERO));
+            return Ok(None);
+        }
+        let batch = Arc::new(Batch::new(stretch.epoch, messages, self.memory()));
+        self.0.fetched.remember(stretch.clone(), &batch);
+        let dropped = self.0.recent.lock().hold(batch.clone());
+        drop(dropped);
+        Ok(Some(batch))
+    }
+
+    /// The newest message at or before a landmark that a fork shares with its ancestors; `None` if the landmark is after
+    /// them, and the journal has to say which of the fork's own messages it is.
+    async fn locate_inherited(
+        &self,
+        now: Timestamp,
+        fork: &ChannelName,
+        epoch: Epoch,
+        life: &Life,
+        landmark: Landmark,
+    ) -> Result<Option<Seq>, JournalError> {
+        let (time, position) = match landmark {
+            Landmark::Time(time) => (time, Position::AfterTime(time)),
+            Landmark::Id(id) => (time_of(id), Position::AfterId(id)),
+        };
+        let segments = life.ancestry.segments();
+        let Some((index, segment)) = life.ancestry.at(time) else {
+            let Some(last) = segments.last().map(|segment| segment.last) else { return Ok(None) };
+            let Some(archive) = self.archive() else { return Ok(Some(last)) };
+            let located = self.ask(fork, |reply| archive.locate(fork, epoch, landmark, reply)).await?;
+            return Ok(Some(located.and_then(|located| located.before).unwrap_or(last)));
+        };
+        let floor = index
+            .checked_sub(1)
+            .and_then(|index| segments.get(index))
+            .map_or(Seq::ZERO, |before| before.last);
+        let pinned = Pinned::of(position, None);
+        let view = Box::pin(self.see(now, &segment.channel, &pinned, None, Sight::Inherited)).await?;
+        Ok(Some(view.read_state.position.clamp(floor, segment.last)))
+    }
+}
+
+/// What a fetch brings: messages and their reader's position, or knowledge with which the next look gets further.
+type Fetched = Option<(Arc<Batch>, ReadState)>;
+
+/// The first `bytes` bytes of a payload.
+fn first_part(payload: &Payload, bytes: u64) -> Payload {
+    let whole = payload.as_bytes();
+    Payload::bytes(&whole[..whole.len().min(usize::try_from(bytes).unwrap_or(usize::MAX))])
+}

@@ -1,0 +1,178 @@
+//! Channels with a life of their own: creating and forking them, appending under conditions, describing, deleting.
+
+use std::sync::Arc;
+
+use super::handle::Store;
+use super::life_steps::nothing;
+use super::publish::Submitted;
+use crate::channel::{Due, Reason, Verdict, Wish};
+use crate::life::{
+    AppendError, Appended, Bounds, Condition, Configured, Create, CreateError, Created, Deleted, Description,
+    Life, Purged, Standing, Use,
+};
+use crate::types::{ChannelName, Cursor, JournalError, Publish, PublishError, Timestamp};
+
+impl Store {
+    /// Begins a channel, with or without messages, or finds that there is one of that configuration already. A fork
+    /// shares the messages of its source up to where it leaves it, and goes on with their numbers.
+    ///
+    /// # Errors
+    /// See [`CreateError`]. Nothing was kept then, unless the outcome is unknown.
+    pub async fn create(
+        &self,
+        now: Timestamp,
+        channel: &ChannelName,
+        mut create: Create,
+    ) -> Result<Created, CreateError> {
+        let (life, pin, prefix) = match &create.origin {
+            None => (Life::of(&create, now), None, None),
+            Some(point) => match self.fork_point(now, channel, &create, point).await? {
+                Some(fork) => (fork.life, Some(Arc::new(fork.pin)), fork.prefix),
+                // The name is taken, which the next step says more about.
+                None => (Life::of(&create, now), None, None),
+            },
+        };
+        let payloads = prefix.into_iter().chain(std::mem::take(&mut create.payloads)).collect();
+        let publish = Publish { payloads, key: None, ending: create.ending };
+        let wish = Wish::Create(create, Arc::new(life), pin);
+        let is_new = match self.submit(now, channel, publish, wish).await? {
+            Submitted::Published(_) => true,
+            Submitted::Settled(Verdict::Same) => false,
+            Submitted::Settled(Verdict::Hidden) => return Err(CreateError::Hidden),
+            Submitted::Settled(_) => return Err(CreateError::Differs),
+        };
+        match self.describe(now, channel, Use::Look).await? {
+            Standing::Live(description) if is_new => Ok(Created::New(description)),
+            Standing::Live(description) => Ok(Created::Same(description)),
+            Standing::Hidden => Err(CreateError::Hidden),
+            Standing::Absent => {
+                let why = "the channel was deleted as soon as it was there".to_owned();
+                Err(JournalError::Unavailable(why).into())
+            }
+        }
+    }
+
+    /// Appends to a channel that is there, under a condition. A publish without messages has to end the channel.
+    ///
+    /// # Errors
+    /// See [`AppendError`].
+    pub async fn append(
+        &self,
+        now: Timestamp,
+        channel: &ChannelName,
+        publish: Publish,
+        condition: Condition,
+    ) -> Result<Appended, AppendError> {
+        if publish.payloads.is_empty() && publish.ending == crate::types::Ending::Open {
+            return Err(PublishError::Nothing.into());
+        }
+        match self.submit(now, channel, publish, Wish::Append(condition)).await {
+            Ok(Submitted::Published(published)) => {
+                let end = match published.stamps.last() {
+                    Some(stamp) => stamp.cursor,
+                    None => self.end_of(now, channel).await?,
+                };
+                Ok(Appended::New { published, end })
+            }
+            Ok(Submitted::Settled(Verdict::Duplicate { last, end, ending })) => {
+                Ok(Appended::Duplicate { last, end, ending })
+            }
+            Ok(Submitted::Settled(Verdict::Refused(error))) => Err(error),
+            Ok(Submitted::Settled(Verdict::Hidden)) => Err(AppendError::Hidden),
+            Ok(Submitted::Settled(_)) => Err(AppendError::NotFound),
+            Err(PublishError::Closed) => Err(AppendError::Closed { end: self.end_of(now, channel).await? }),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What there is under a name. Waits until the journal can say so.
+    ///
+    /// # Errors
+    /// When it never will.
+    pub async fn describe(
+        &self,
+        now: Timestamp,
+        channel: &ChannelName,
+        how: Use,
+    ) -> Result<Standing, JournalError> {
+        let Some(found) = self.find(now, channel).await? else { return Ok(Standing::Absent) };
+        let look = |used| found.state.lock().standing(now, used);
+        let (existence, standing) = look(how == Use::Renew);
+        if existence == crate::life::Existence::Over && self.is_lived_in(now, &found) {
+            return Ok(look(how == Use::Renew).1);
+        }
+        Ok(standing)
+    }
+
+    /// Deletes a channel with its messages; one that has forks is hidden until the last of them is gone.
+    ///
+    /// # Errors
+    /// When the journal does not keep that.
+    pub async fn delete(&self, now: Timestamp, channel: &ChannelName) -> Result<Deleted, PublishError> {
+        let hides = |standing| matches!(standing, Standing::Hidden);
+        match self.end(now, channel, Reason::Deleted).await? {
+            Submitted::Published(_) if hides(self.describe(now, channel, Use::Look).await?) => {
+                Ok(Deleted::Hidden)
+            }
+            Submitted::Published(_) => Ok(Deleted::Gone),
+            Submitted::Settled(Verdict::Hidden) => Ok(Deleted::AlreadyHidden),
+            Submitted::Settled(_) => Ok(Deleted::Absent),
+        }
+    }
+
+    /// Drops all messages of a channel. Its numbers and its epoch go on, so readers are told what they missed.
+    ///
+    /// # Errors
+    /// When the journal does not keep that.
+    pub async fn purge(&self, now: Timestamp, channel: &ChannelName) -> Result<Purged, PublishError> {
+        Ok(match self.submit(now, channel, nothing(), Wish::Purge).await? {
+            Submitted::Published(_) => Purged::Done,
+            Submitted::Settled(Verdict::Hidden) => Purged::Hidden,
+            Submitted::Settled(_) => Purged::Absent,
+        })
+    }
+
+    /// Gives a channel bounds of its own. What exceeds them is dropped with its next publish.
+    ///
+    /// # Errors
+    /// When the journal does not keep that.
+    pub async fn configure(
+        &self,
+        now: Timestamp,
+        channel: &ChannelName,
+        bounds: Bounds,
+    ) -> Result<Configured, PublishError> {
+        Ok(match self.submit(now, channel, nothing(), Wish::Configure(bounds)).await? {
+            Submitted::Published(_) => Configured::Done,
+            Submitted::Settled(Verdict::Hidden) => Configured::Hidden,
+            Submitted::Settled(_) => Configured::Absent,
+        })
+    }
+
+    /// Removes the channels whose time is over and the hidden ones that have no forks left, as far as
+    /// [`sweep`](Self::sweep) came across them, and has the journal keep when others were last used.
+    pub async fn tend(&self, now: Timestamp) {
+        let due = std::mem::take(&mut *self.0.due.lock());
+        for (channel, due) in due {
+            // What fails is found again.
+            let _ = match due {
+                Due::Over => self.end_if_over(now, &channel).await,
+                Due::Hidden => self.end(now, &channel, Reason::NoForks).await.map(drop),
+                Due::Touch => self.submit(now, &channel, nothing(), Wish::Touch).await.map(drop),
+            };
+        }
+    }
+
+    async fn end_if_over(&self, now: Timestamp, channel: &ChannelName) -> Result<(), PublishError> {
+        let Some(channel) = self.residents().get(channel) else { return Ok(()) };
+        self.bury(now, &channel).await
+    }
+
+    /// The position after a channel's newest message.
+    async fn end_of(&self, now: Timestamp, channel: &ChannelName) -> Result<Cursor, JournalError> {
+        Ok(match self.describe(now, channel, Use::Look).await? {
+            Standing::Live(description) => Description::end(&description),
+            Standing::Absent | Standing::Hidden => Cursor::ZERO,
+        })
+    }
+}

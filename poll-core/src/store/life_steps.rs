@@ -1,0 +1,191 @@
+//! What a publish that wishes for something goes through on its way to the journal.
+
+use std::sync::Arc;
+
+use super::handle::{Backing, Sole, Store};
+use super::publish::{Attempt, Submitted};
+use crate::channel::{Channel, ChannelPhase, ChannelState, Decision, ForkCount, Forks, Reason, Wish};
+use crate::life::{Change, Existence};
+use crate::types::{ChannelName, Ending, JournalError, Payload, Publish, PublishError, Timestamp};
+
+/// What a decision leads to: the publish goes on, perhaps with a change, or it takes a step first.
+pub(super) type Decided = Result<Option<Box<Change>>, Attempt>;
+
+impl Store {
+    /// Decides about a publish under the channel's lock.
+    pub(super) fn decide(
+        &self,
+        sole: &Sole,
+        now: Timestamp,
+        channel: &Arc<Channel>,
+        state: &mut ChannelState,
+        publish: Option<&Publish>,
+        wish: Option<&Wish>,
+    ) -> Result<Decided, PublishError> {
+        if state.phase == ChannelPhase::Failing {
+            self.check_open(state.phase)?;
+        }
+        let ending = publish.map_or(Ending::Open, |publish| publish.ending);
+        let count = if sole.archive.is_some() { ForkCount::InJournal } else { ForkCount::Here };
+        let change = match state.decide(now, wish, ending, (self.retention(), self.memory(), count)) {
+            Decision::Go(change) => change,
+            Decision::Wait(outcome) => return Ok(Err(Attempt::Duplicate(outcome))),
+            Decision::NeedsProducers => return Ok(Err(Attempt::NeedsProducers)),
+            Decision::NeedsForks(made) => return Ok(Err(Attempt::NeedsForks(made))),
+            Decision::Over => return Ok(Err(Attempt::Over(channel.clone()))),
+            Decision::Done(verdict) => return Ok(Err(Attempt::Settled(verdict))),
+        };
+        self.check_room(state, publish, change.as_deref())?;
+        Ok(Ok(change))
+    }
+
+    /// Fails if the channel is never evicted from, and all such channels together fill what may be retained. Above an
+    /// archive that is the journal's to say.
+    fn check_room(
+        &self,
+        state: &ChannelState,
+        publish: Option<&Publish>,
+        change: Option<&Change>,
+    ) -> Result<(), PublishError> {
+        let life = change.and_then(|change| change.life.as_deref());
+        let own = state.life.as_ref().map(|life| life.life().as_ref());
+        let keeps = life.or(own).is_some_and(|life| life.bounds.keep_everything());
+        let payloads = publish.map_or(&[][..], |publish| &publish.payloads);
+        let weight: u64 = payloads.iter().map(Payload::weight).sum();
+        if !keeps || weight == 0 || self.archive().is_some() || self.residents().has_room_for_kept(weight) {
+            return Ok(());
+        }
+        let why = "channels without retention fill what may be retained".to_owned();
+        Err(JournalError::Full(why).into())
+    }
+
+    /// Hands over a publish that wishes for something, and waits for what becomes of it.
+    pub(super) async fn submit(
+        &self,
+        now: Timestamp,
+        channel: &ChannelName,
+        publish: Publish,
+        wish: Wish,
+    ) -> Result<Submitted, PublishError> {
+        let Backing::Sole(sole) = &self.0.backing else {
+            let why = "channels of a shared log have no life of their own yet".to_owned();
+            return Err(JournalError::Unavailable(why).into());
+        };
+        let _held = self.hold(sole, now, channel, &wish).await?;
+        self.resume(sole, now, channel, Some(publish), None, Some(wish), None).await
+    }
+
+    /// Keeps a channel in memory while its journal is asked about it.
+    async fn hold(
+        &self,
+        sole: &Sole,
+        now: Timestamp,
+        channel: &ChannelName,
+        wish: &Wish,
+    ) -> Result<Option<Hold>, PublishError> {
+        let (Wish::End(..), Some(_), Some(archive)) = (wish, &sole.archive, self.archive()) else {
+            return Ok(None);
+        };
+        Ok(Some(Hold::of(self.resident(archive, now, channel).await?)))
+    }
+
+    /// Asks the journal for the channel's forks.
+    pub(super) async fn count_forks(
+        &self,
+        sole: &Sole,
+        channel: &ChannelName,
+        made: u64,
+        wish: &mut Option<Wish>,
+    ) -> Result<(), PublishError> {
+        let Some(archive) = &sole.archive else { return Ok(()) };
+        let count = self.ask(channel, |reply| archive.forks(channel, reply)).await?;
+        if let Some(Wish::End(_, forks)) = wish {
+            *forks = Some(Forks { made, count });
+        }
+        Ok(())
+    }
+
+    /// Asks the journal which producers it kept.
+    pub(super) async fn load_producers(&self, sole: &Sole, name: &ChannelName) -> Result<(), PublishError> {
+        let Some(archive) = &sole.archive else { return Ok(()) };
+        let kept = self.ask(name, |reply| archive.producers(name, reply)).await?;
+        // A channel that was unloaded meanwhile is loaded again, and asked for again.
+        let Some(channel) = self.residents().get(name) else { return Ok(()) };
+        Ok(channel.state.lock().ledger().producers.recall(kept, self.memory())?)
+    }
+
+    /// Removes a channel whose time is over, unless readers wait on it.
+    pub(super) async fn bury(&self, now: Timestamp, channel: &Arc<Channel>) -> Result<(), PublishError> {
+        if self.is_lived_in(now, channel) {
+            return Ok(());
+        }
+        let name = channel.name();
+        let end = Box::pin(self.end(now, name, Reason::Over));
+        end.await.map(drop)
+    }
+
+    /// Whether readers who wait on a channel lengthen its time.
+    pub(super) fn is_lived_in(&self, now: Timestamp, channel: &Channel) -> bool {
+        if !self.notifier().has_waiters(channel.name()) {
+            return false;
+        }
+        let mut state = channel.state.lock();
+        if let Some(life) = &mut state.life {
+            life.prolong(now);
+        }
+        state.standing(now, false).0 != Existence::Over
+    }
+
+    /// Ends a channel for a reason, then its hidden ancestors that have no other forks.
+    pub(super) async fn end(
+        &self,
+        now: Timestamp,
+        channel: &ChannelName,
+        reason: Reason,
+    ) -> Result<Submitted, PublishError> {
+        let mut origin = self.origin_of(now, channel).await?;
+        let ended = self.submit(now, channel, nothing(), Wish::End(reason, None)).await?;
+        while let (Submitted::Published(_), Some(source)) = (&ended, origin) {
+            origin = self.origin_of(now, &source).await?;
+            match self.submit(now, &source, nothing(), Wish::End(Reason::NoForks, None)).await {
+                Ok(Submitted::Published(_)) => {}
+                // It has other forks, or can be reached. What fails here is found by the sweep.
+                Ok(Submitted::Settled(_)) | Err(_) => break,
+            }
+        }
+        Ok(ended)
+    }
+
+    /// What a channel was forked from.
+    async fn origin_of(
+        &self,
+        now: Timestamp,
+        channel: &ChannelName,
+    ) -> Result<Option<ChannelName>, JournalError> {
+        let Some(channel) = self.find(now, channel).await? else { return Ok(None) };
+        let state = channel.state.lock();
+        let origin = state.life.as_ref().and_then(|life| life.life().origin.as_ref());
+        Ok(origin.map(|origin| origin.source.clone()))
+    }
+}
+
+/// A publish without messages.
+pub(super) fn nothing() -> Publish {
+    Publish::many(Vec::new())
+}
+
+/// Keeps a channel in memory.
+pub(super) struct Hold(Arc<Channel>);
+
+impl Hold {
+    fn of(channel: Arc<Channel>) -> Self {
+        channel.state.lock().ledger().holds += 1;
+        Self(channel)
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.state.lock().ledger().holds -= 1;
+    }
+}
