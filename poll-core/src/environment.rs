@@ -13,6 +13,7 @@ mod hash_key;
 #[cfg(feature = "disk")]
 mod location;
 mod platform;
+mod secret_file;
 mod seeded;
 mod system;
 

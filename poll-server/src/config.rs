@@ -5,6 +5,7 @@
 //! twice.
 //! Not here: acting on any of it; nothing is bound, opened or created.
 
+mod acme;
 mod changes;
 pub(crate) mod commands;
 mod fault;
@@ -22,7 +23,7 @@ use self::resolve::Resolver;
 #[cfg(feature = "redis")]
 pub use self::resolved::Redis;
 pub use self::resolved::{
-    Admin, Config, CorsOrigin, Dialects, DrainTimes, Durability, Jwt, KeySetUrl, Limits, LogFormat,
+    Acme, Admin, Config, CorsOrigin, Dialects, DrainTimes, Durability, Jwt, KeySetUrl, Limits, LogFormat,
     MaxSockets, MaxSocketsPerAddress, Rate, Reread, StoreUrl, Switch, Tls, TlsPair, Token, Trust, Wire,
 };
 pub use self::typed::Given;

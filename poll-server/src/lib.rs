@@ -6,6 +6,11 @@
 //! Not here: HTTP (poll-http), messages (poll-core).
 
 mod accept;
+#[cfg(feature = "tls")]
+mod acme;
+#[cfg(not(feature = "tls"))]
+#[path = "acme/absent.rs"]
+mod acme;
 mod announce;
 mod background;
 pub mod config;
@@ -20,6 +25,7 @@ mod io;
 pub mod listen;
 pub mod logs;
 mod metrics;
+mod outbound;
 mod page;
 #[cfg(feature = "redis")]
 mod redis_metrics;
@@ -124,6 +130,12 @@ pub async fn run(
     };
     let open = store::open_store(&environment, &config).await.map_err(RunError::Store)?;
     open.wait_briefly().await.map_err(RunError::Store)?;
+    let acme = match (&config.tls, &certificates) {
+        // By the system's clock: a shared log has one of its own from here on.
+        (Some(tls), Some(keeper)) => acme::Keeper::load(tls, keeper.obtained(), &environment),
+        _ => Ok(None),
+    };
+    let acme = acme.map_err(RunError::Certificates)?;
     let store = open.store.clone();
     let environment = store.environment().clone();
     let metrics = Metrics::new();
@@ -133,7 +145,8 @@ pub async fn run(
 
     let turns = TurnHistogram::new();
     let exposition = Exposition::new(&metrics, &turns, limit.clone(), &open);
-    let service = service::build(&config, &addresses, &open, metrics, exposition, &drain);
+    let standing = acme.as_ref().map(acme::Keeper::standing);
+    let service = service::build(&config, &addresses, &open, standing, metrics, exposition, &drain);
     let tokens = Keeper::start(service.clone(), config.clone()).await;
     let serving = Serving {
         service,
@@ -154,6 +167,9 @@ pub async fn run(
     announce::start(&config, limit.max(), &open);
     announce::addresses(&config, &addresses, &others);
     follow_files(&environment, certificates, tokens, &shutdown)?;
+    if let Some(keeper) = acme {
+        let _exit = environment.spawn(Thread::new("acme", keeper.run(shutdown.reloads())))?;
+    }
 
     let mut acceptor = Acceptor::new(listeners, limit.clone(), workers.dispatcher())?;
     shutdown.set_phase(Phase::Serving);

@@ -13,6 +13,7 @@ use poll_http::{
     EarlyHintsHttp1, HostCheck, Limits, MaxChannels, Metrics, Rate, Receipts, Service, ServiceSettings,
 };
 
+use crate::acme::Standing;
 use crate::config::{self, Config, CorsOrigin, Switch};
 use crate::logs;
 use crate::metrics::Exposition;
@@ -24,6 +25,7 @@ pub(crate) fn build(
     config: &Config,
     addresses: &[SocketAddr],
     open: &OpenStore,
+    certificates: Option<Standing>,
     metrics: Metrics,
     exposition: Exposition,
     drain: &Drain,
@@ -33,8 +35,13 @@ pub(crate) fn build(
         Switch::On => builder.access_log(logs::access::write),
         Switch::Off => builder,
     };
+    let store = open.ready();
+    let ready = move || match &certificates {
+        Some(standing) => standing.and(store()),
+        None => store(),
+    };
     builder
-        .ready(open.ready())
+        .ready(ready)
         .settings(service_settings(config, addresses))
         .metrics(metrics)
         .metrics_text(move || exposition.text())
@@ -51,13 +58,13 @@ fn service_settings(config: &Config, addresses: &[SocketAddr]) -> ServiceSetting
         body: config.wire.body,
         cold_read: config.wire.cold_read,
         cors: cors(&config.trust.origins),
-        hosts: hosts(addresses, &config.trust.hosts),
+        hosts: hosts(addresses, names(config)),
         demo: if config.demo.is_some() { Demo::On } else { Demo::Off },
         max_channels_per_request: max_channels(&config.limits),
         limits: limits(&config.limits),
         access: access(&config.trust),
         administration: administration(&config.trust),
-        admin_hosts: HostCheck::Loopback(config.trust.hosts.clone()),
+        admin_hosts: HostCheck::Loopback(names(config)),
         trusted_proxies: config.trust.proxies.clone(),
         golongpoll_most_seconds: config.dialects.golongpoll_max_timeout.as_secs(),
         golongpoll_after_delivery: match config.dialects.golongpoll_delete_after_retrieval {
@@ -143,10 +150,16 @@ fn cors(origins: &[CorsOrigin]) -> Cors {
     if named.is_empty() { Cors::Off } else { Cors::Origins(named) }
 }
 
+/// Those that were given, and those that it proves to be its own.
+fn names(config: &Config) -> Vec<String> {
+    let acme = config.tls.iter().filter_map(|tls| tls.acme.as_ref());
+    config.trust.hosts.iter().chain(acme.flat_map(|acme| &acme.domains)).cloned().collect()
+}
+
 /// A server that only this machine reaches knows its names; any other name is a page's trick.
-fn hosts(addresses: &[SocketAddr], more: &[String]) -> HostCheck {
+fn hosts(addresses: &[SocketAddr], more: Vec<String>) -> HostCheck {
     if addresses.iter().all(|address| address.ip().is_loopback()) {
-        HostCheck::Loopback(more.to_vec())
+        HostCheck::Loopback(more)
     } else {
         HostCheck::Off
     }

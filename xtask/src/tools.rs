@@ -43,6 +43,8 @@ pub const TOOLS: &[Tool] = &[
     Tool { program: "redis-server", package: "redis-server", purpose: "servers that share a log" },
     Tool { program: "redis-cli", package: "redis-tools", purpose: "the same, and what breaks there" },
     Tool { program: "redis-benchmark", package: "redis-tools", purpose: "what a script costs Redis alone" },
+    Tool { program: "pebble", package: "pebble", purpose: "an authority for certificates by ACME" },
+    Tool { program: "pebble-challtestsrv", package: "pebble", purpose: "the names that it looks up" },
     Tool { program: "faketime", package: "faketime", purpose: "a server whose clock is wrong" },
     Tool { program: "openssl", package: "openssl", purpose: "a certificate for HTTP/2 behind nginx" },
 ];

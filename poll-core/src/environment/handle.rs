@@ -67,6 +67,15 @@ impl Environment {
         self.0.read_file(path)
     }
 
+    /// Replaces the file at `path`, or creates it and the folders above it, so that only its owner reads it. After a crash it
+    /// is as it was before, or as it is now. It may block.
+    ///
+    /// # Errors
+    /// What the operating system says; the file is as it was before.
+    pub fn write_secret(&self, path: &Path, content: &str) -> io::Result<()> {
+        self.0.write_secret(path, content)
+    }
+
     /// The directory at `path`, as the location of a journal.
     #[cfg(feature = "disk")]
     #[must_use]
@@ -108,6 +117,10 @@ impl<C: Fn() -> Timestamp + Send + Sync + 'static> Platform for Clocked<C> {
 
     fn read_file(&self, path: &Path) -> io::Result<String> {
         self.platform.read_file(path)
+    }
+
+    fn write_secret(&self, path: &Path, content: &str) -> io::Result<()> {
+        self.platform.write_secret(path, content)
     }
 
     #[cfg(feature = "disk")]

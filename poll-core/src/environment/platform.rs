@@ -36,6 +36,15 @@ pub trait Platform: Send + Sync + 'static {
         std::fs::read_to_string(path)
     }
 
+    /// Replaces the file at `path`, or creates it and the folders above it, so that only its owner reads it. After a crash it
+    /// is as it was before, or as it is now.
+    ///
+    /// # Errors
+    /// What the operating system says; the file is as it was before.
+    fn write_secret(&self, path: &Path, content: &str) -> io::Result<()> {
+        super::secret_file::write(path, content)
+    }
+
     /// The directory at `path`.
     #[cfg(feature = "disk")]
     fn directory(&self, path: &Path) -> Box<dyn Location> {

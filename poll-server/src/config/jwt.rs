@@ -6,7 +6,6 @@
 
 use std::path::PathBuf;
 
-use http::Uri;
 use poll_http::jwt::{KeyError, VerifyingKey};
 
 use super::resolve::Resolver;
@@ -68,22 +67,7 @@ pub(crate) fn secret(text: &str) -> &[u8] {
 }
 
 fn key_set_url(text: &str) -> Result<KeySetUrl, String> {
-    let url: Uri = text.parse().map_err(|_| format!("{text:?} is not a URL"))?;
-    let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
-    let is_here =
-        host == "localhost" || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback());
-    let credentials = url.authority().is_some_and(|authority| authority.as_str().contains('@'));
-    match url.scheme_str() {
-        _ if host.is_empty() => Err(format!("{text:?} is not a URL")),
-        // Not repeated: it may be a secret.
-        _ if credentials => Err("a URL with a user is not fetched".to_owned()),
-        Some("https") if cfg!(feature = "tls") => Ok(KeySetUrl(url)),
-        Some("https") => Err("this build of poll-server was made without the feature tls".to_owned()),
-        Some("http") if is_here => Ok(KeySetUrl(url)),
-        _ => Err(format!(
-            "{text:?} is not https, nor http to this machine: whoever can change keys can sign anything"
-        )),
-    }
+    value::trusted_url(text, "whoever can change keys can sign anything").map(KeySetUrl)
 }
 
 fn some_text(text: &str) -> Result<String, String> {

@@ -74,7 +74,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// The value set for `name`, if there is one.
-    fn optional<T>(&mut self, name: &str, parse: Parse<T>) -> Option<T> {
+    pub(super) fn optional<T>(&mut self, name: &str, parse: Parse<T>) -> Option<T> {
         self.given(name, parse).pop()
     }
 
@@ -85,11 +85,12 @@ impl<'a> Resolver<'a> {
 
     /// The whole configuration; only worth using when no fault was found.
     pub(super) fn resolve(&mut self, log_filter: String) -> Config {
+        let store = self.one("store", value::store);
         let config = Config {
             listen: self.listen(),
-            tls: self.tls(),
+            tls: self.tls(&store),
             redirect_listen: self.given("redirect-listen", value::address),
-            store: self.one("store", value::store),
+            store,
             durability: self.one("durability", value::durability),
             #[cfg(feature = "redis")]
             redis: Redis {
@@ -197,7 +198,7 @@ impl<'a> Resolver<'a> {
         addresses
     }
 
-    fn tls(&mut self) -> Option<Tls> {
+    fn tls(&mut self, store: &StoreUrl) -> Option<Tls> {
         let certificates = self.given("tls-cert", value::file);
         let keys = self.given("tls-key", value::file);
         let client_ca = self.optional("tls-client-ca", value::file);
@@ -210,12 +211,13 @@ impl<'a> Resolver<'a> {
             .zip(keys)
             .map(|(certificate, key)| TlsPair { certificate, key })
             .collect();
-        if !pairs.is_empty() {
-            return Some(Tls { pairs, client_ca });
+        let acme = self.acme(store);
+        if !pairs.is_empty() || acme.is_some() {
+            return Some(Tls { pairs, acme, client_ca });
         }
         let wanting = ["tls-client-ca", "redirect-listen"];
         for name in wanting.into_iter().filter(|name| self.typed.entries.contains_key(name)) {
-            self.fault(name, "does nothing without tls-cert and tls-key");
+            self.fault(name, "does nothing without tls-cert and tls-key, or acme-domain");
         }
         None
     }

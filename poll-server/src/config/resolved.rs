@@ -103,13 +103,29 @@ impl fmt::Debug for Reread {
     }
 }
 
-/// Files of certificates; those named here could be read and fit when the configuration was.
+/// Where certificates come from: at least one, from files or by ACME. Files named here could be read and fit when the
+/// configuration was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {
-    /// Certificates with their keys, at least one. The first is for clients that ask for no name that another has.
+    /// Certificates with their keys. The first is for clients that ask for no name that another has.
     pub pairs: Vec<TlsPair>,
+    /// Those that are obtained.
+    pub acme: Option<Acme>,
     /// Who signs client certificates, which are demanded then.
     pub client_ca: Option<PathBuf>,
+}
+
+/// Certificates by ACME (RFC 8555).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acme {
+    /// DNS names, at least one, in lower case; each gets a certificate of its own.
+    pub domains: Vec<String>,
+    /// Where the authority writes to.
+    pub email: Option<String>,
+    /// The authority's directory: https, or http to this machine.
+    pub directory: Uri,
+    /// Where the account and the certificates are kept.
+    pub folder: PathBuf,
 }
 
 /// A certificate and its key, as PEM files.

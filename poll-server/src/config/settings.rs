@@ -144,6 +144,18 @@ pub(crate) const SETTINGS: &[Setting] = &[
     computed(row(PLACE, "tls-client-ca", "FILE", "none", "certificates (PEM) of whoever signs client certificates, which are then demanded; one names the client of the limits",
         "most clients have none, and prove themselves by a token")),
     #[cfg(feature = "tls")]
+    many(computed(row(PLACE, "acme-domain", "NAME", "none", "DNS name for which a certificate is obtained and renewed by ACME (TLS-ALPN-01, so port 443 of that name must lead here); every --listen address then speaks TLS (repeatable; giving it agrees to the authority's terms)",
+        "an authority is asked only for a name that was given, and only by one who may speak for it"))),
+    #[cfg(feature = "tls")]
+    computed(row(PLACE, "acme-email", "ADDRESS", "none", "where the authority writes to, if at all",
+        "most authorities write to no one any more")),
+    #[cfg(feature = "tls")]
+    row(PLACE, "acme-directory", "URL", "https://acme-v02.api.letsencrypt.org/directory", "the authority's ACME directory: https, or http on this machine",
+        "Let's Encrypt: browsers trust it, and it costs nothing"),
+    #[cfg(feature = "tls")]
+    computed(row(PLACE, "acme-folder", "DIR", "acme in the folder of a disk: store, else poll-acme", "where the ACME account and certificates are kept, with their private keys",
+        "beside the store: what a restart finds again is not asked for again, and authorities limit how often they are asked")),
+    #[cfg(feature = "tls")]
     many(computed(row(PLACE, "redirect-listen", "ADDR", "none", "IP:PORT to listen on without TLS, where every request is redirected to https (repeatable)",
         "a client that was never told of http needs no redirect"))),
     row(PLACE, "store", "URL", "disk:poll-data", STORES,

@@ -9,6 +9,7 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::Uri;
 use ipnet::IpNet;
 #[cfg(feature = "redis")]
 use poll_core::journal::redis;
@@ -173,6 +174,23 @@ pub(super) fn burst(text: &str) -> Result<f64, String> {
 /// The name of a file, which is read later.
 pub(super) fn file(text: &str) -> Result<PathBuf, String> {
     if text.is_empty() { Err("the name of the file is empty".to_owned()) } else { Ok(text.into()) }
+}
+
+/// What is asked by https, or by http on this machine; `why` says what could go wrong otherwise.
+pub(super) fn trusted_url(text: &str, why: &str) -> Result<Uri, String> {
+    let url: Uri = text.parse().map_err(|_| format!("{text:?} is not a URL"))?;
+    let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
+    let is_here = host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+    let credentials = url.authority().is_some_and(|authority| authority.as_str().contains('@'));
+    match url.scheme_str() {
+        _ if host.is_empty() => Err(format!("{text:?} is not a URL")),
+        // Not repeated: it may be a secret.
+        _ if credentials => Err("a URL with a user is not fetched".to_owned()),
+        Some("https") if cfg!(feature = "tls") => Ok(url),
+        Some("https") => Err("this build of poll-server was made without the feature tls".to_owned()),
+        Some("http") if is_here => Ok(url),
+        _ => Err(format!("{text:?} is not https, nor http to this machine: {why}")),
+    }
 }
 
 /// `IP:PORT`. Names are not looked up: a start must not depend on DNS.

@@ -18,6 +18,7 @@ use rustls::server::{NoClientAuth, ProducesTickets, ServerSessionMemoryCache, St
 use rustls::time_provider::TimeProvider;
 
 use super::choice::Choice;
+use super::obtained::{Look, Obtained};
 use super::pair::{Pair, PairFault, client_verifier};
 use crate::config::{Fault, Tls, TlsPair};
 
@@ -29,17 +30,25 @@ pub(crate) type Read<'a> = &'a dyn Fn(&Path) -> io::Result<String>;
 
 /// What handshakes use. Clones are the same.
 #[derive(Clone, Debug)]
-pub(crate) struct Certificates(Arc<RwLock<Arc<ServerConfig>>>);
+pub(crate) struct Certificates {
+    config: Arc<RwLock<Arc<ServerConfig>>>,
+    obtained: Option<Obtained>,
+}
 
 impl Certificates {
     /// For one handshake, or as many as come at once.
-    pub(crate) fn in_force(&self) -> Arc<ServerConfig> {
+    pub(super) fn in_force(&self) -> Arc<ServerConfig> {
         // Locked for a clone or a move only; nothing panics in between.
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether a connection has to be looked at first, and by what.
+    pub(super) fn look(&self) -> Option<Look> {
+        self.obtained.as_ref()?.look()
     }
 
     fn replace(&self, config: Arc<ServerConfig>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = config;
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
     }
 }
 
@@ -120,13 +129,23 @@ impl Keeper {
         let clock = Arc::new(Clock(environment.clone()));
         let unusable = |error: rustls::Error| vec![Fault(format!("cannot use TLS: {error}"))];
         let resumption = Resumption::new().map_err(unusable)?;
-        let config = build(&pairs, client_ca.as_ref(), &provider, &clock, &resumption).map_err(unusable)?;
-        let certificates = Certificates(Arc::new(RwLock::new(config)));
+        let obtained = tls
+            .acme
+            .as_ref()
+            .map(|acme| Obtained::new(&acme.domains, Arc::clone(&provider), Arc::<Clock>::clone(&clock)));
+        let config = build(&pairs, client_ca.as_ref(), obtained.clone(), &provider, &clock, &resumption)
+            .map_err(unusable)?;
+        let certificates = Certificates { config: Arc::new(RwLock::new(config)), obtained };
         Ok(Self { pairs, client_ca, provider, clock, resumption, certificates })
     }
 
     pub(crate) fn certificates(&self) -> Certificates {
         self.certificates.clone()
+    }
+
+    /// What is obtained by ACME, if anything is.
+    pub(crate) fn obtained(&self) -> Option<Obtained> {
+        self.certificates.obtained.clone()
     }
 
     /// One line for each pair: its file, for which hosts it is, and until when.
@@ -177,7 +196,8 @@ impl Keeper {
             // A session that is resumed is not verified again.
             self.resumption = Resumption::new()?;
         }
-        build(&self.pairs, self.client_ca.as_ref(), &self.provider, &self.clock, &self.resumption)
+        let obtained = self.certificates.obtained.clone();
+        build(&self.pairs, self.client_ca.as_ref(), obtained, &self.provider, &self.clock, &self.resumption)
     }
 }
 
@@ -214,6 +234,7 @@ impl Resumption {
 fn build(
     pairs: &[Kept<TlsPair, [String; 2], Pair>],
     client_ca: Option<&Kept<std::path::PathBuf, String, Arc<dyn ClientCertVerifier>>>,
+    obtained: Option<Obtained>,
     provider: &Arc<CryptoProvider>,
     clock: &Arc<Clock>,
     resumption: &Resumption,
@@ -224,7 +245,7 @@ fn build(
         // 1.2 and 1.3.
         .with_safe_default_protocol_versions()?
         .with_client_cert_verifier(verifier)
-        .with_cert_resolver(Arc::new(Choice::new(pairs.iter().map(|kept| &kept.value))));
+        .with_cert_resolver(Arc::new(Choice::new(pairs.iter().map(|kept| &kept.value), obtained)));
     config.alpn_protocols = [&b"h2"[..], b"http/1.1"].map(<[u8]>::to_vec).into();
     config.session_storage = Arc::clone(&resumption.sessions);
     config.ticketer = Arc::clone(&resumption.ticketer);

@@ -18,8 +18,9 @@ use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::time::Instant;
 
 use super::certificates::Certificates;
+use super::obtained::{Hello, Look};
 use super::scratch::{self, RECORD};
-use super::stream::TlsStream;
+use super::stream::{HANDSHAKE, TlsStream};
 use super::subject;
 use crate::connection_io::ConnectionIo;
 
@@ -100,6 +101,19 @@ where
     }
 }
 
+/// Ready with what was read, which is something.
+fn poll_received(io: &mut ConnectionIo, cx: &mut Context<'_>) -> Poll<io::Result<Vec<u8>>> {
+    let received = ready!(scratch::for_receiving(RECORD, |space| {
+        let mut read = ReadBuf::new(space);
+        ready!(Pin::new(io).poll_read(cx, &mut read))?;
+        Poll::Ready(io::Result::Ok(read.filled().to_vec()))
+    }))?;
+    if received.is_empty() {
+        return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+    }
+    Poll::Ready(Ok(received))
+}
+
 /// A handshake, or the wait for one.
 pub(crate) struct Handshake<B> {
     stage: Stage,
@@ -111,10 +125,27 @@ pub(crate) struct Handshake<B> {
 }
 
 enum Stage {
-    /// The peer has sent nothing, and nothing was made for it.
+    /// The peer has sent nothing, and nothing was made for it. `None` only on the way to what follows.
     Silent(Option<ConnectionIo>),
+    /// What it has sent may be an authority's challenge, and is not whole.
+    Looking(Option<Box<Looking>>),
     /// With a charge for as long as it runs.
-    Running(Box<TlsStream<ConnectionIo>>, Charge),
+    Running(Box<TlsStream<ConnectionIo>>, Charge, Purpose),
+}
+
+struct Looking {
+    io: ConnectionIo,
+    look: Look,
+    received: Vec<u8>,
+    charge: Charge,
+}
+
+/// What follows the handshake.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Http,
+    /// Nothing: it was the answer (RFC 8737, section 4).
+    Challenge,
 }
 
 impl<B> Handshake<B> {
@@ -127,45 +158,79 @@ impl<B> Handshake<B> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            match &mut self.stage {
-                Stage::Running(stream, _) => {
+            let stage = match &mut self.stage {
+                Stage::Running(stream, ..) => {
                     let done = stream.poll_handshake(cx);
                     return if done.is_pending() { self.poll_overdue(cx) } else { done };
                 }
-                Stage::Silent(_) => match self.poll_first(cx)? {
-                    Poll::Ready(()) => {}
-                    Poll::Pending => return self.poll_overdue(cx),
-                },
+                Stage::Looking(_) => self.poll_look(cx)?,
+                Stage::Silent(_) => self.poll_first(cx)?,
+            };
+            if stage.is_pending() {
+                return self.poll_overdue(cx);
             }
         }
     }
 
-    /// Ready when the peer has sent something, and the handshake can run.
+    /// Ready when the peer has sent something.
     fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Stage::Silent(silent) = &mut self.stage else { return Poll::Ready(Ok(())) };
         let Some(io) = silent else { return Poll::Ready(Err(io::ErrorKind::NotConnected.into())) };
-        let received = ready!(scratch::for_receiving(RECORD, |space| {
-            let mut read = ReadBuf::new(space);
-            ready!(Pin::new(io).poll_read(cx, &mut read))?;
-            Poll::Ready(io::Result::Ok(read.filled().to_vec()))
-        }))?;
-        if received.is_empty() {
-            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
-        }
+        let received = ready!(poll_received(io, cx))?;
         let context = &self.handshakes.context;
         let charge = context.memory.charge(Kind::TlsBuffers, HANDSHAKE_BYTES).map_err(|full| {
             context.metrics.cut(Cut::Handshake);
             io::Error::new(io::ErrorKind::OutOfMemory, full)
         })?;
-        let config = self.handshakes.certificates.in_force();
-        let session = UnbufferedServerConnection::new(config).map_err(io::Error::other)?;
-        if let Some(io) = silent.take() {
-            let (timers, limit) = (context.timers.clone(), context.settings.head);
-            let stream = TlsStream::new(io, session, received, timers, limit, &context.memory);
-            self.timer.set(Instant::now() + limit);
-            self.stage = Stage::Running(Box::new(stream), charge);
+        let Some(io) = silent.take() else { return Poll::Ready(Ok(())) };
+        self.timer.set(Instant::now() + context.settings.head);
+        Poll::Ready(match self.handshakes.certificates.look() {
+            None => self.run(io, received, charge, Hello::Usual),
+            Some(look) => self.look(Box::new(Looking { io, look, received: Vec::new(), charge }), &received),
+        })
+    }
+
+    /// Ready when the peer has sent more.
+    fn poll_look(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Stage::Looking(looking) = &mut self.stage else { return Poll::Ready(Ok(())) };
+        let Some(under_way) = looking else { return Poll::Ready(Err(io::ErrorKind::NotConnected.into())) };
+        let received = ready!(poll_received(&mut under_way.io, cx))?;
+        let Some(looking) = looking.take() else { return Poll::Ready(Ok(())) };
+        Poll::Ready(self.look(looking, &received))
+    }
+
+    fn look(&mut self, mut looking: Box<Looking>, received: &[u8]) -> io::Result<()> {
+        // Held here, and by what looks at it.
+        let held = 2 * received.len() as u64;
+        looking.charge.grow(held).map_err(|full| {
+            self.handshakes.context.metrics.cut(Cut::Handshake);
+            io::Error::new(io::ErrorKind::OutOfMemory, full)
+        })?;
+        looking.received.extend_from_slice(received);
+        match looking.look.take(received) {
+            Hello::Partial if looking.received.len() < HANDSHAKE => {
+                self.stage = Stage::Looking(Some(looking));
+                Ok(())
+            }
+            hello => {
+                let Looking { io, received, mut charge, .. } = *looking;
+                charge.shrink(charge.bytes().saturating_sub(HANDSHAKE_BYTES));
+                self.run(io, received, charge, hello)
+            }
         }
-        Poll::Ready(Ok(()))
+    }
+
+    fn run(&mut self, io: ConnectionIo, received: Vec<u8>, charge: Charge, hello: Hello) -> io::Result<()> {
+        let (config, purpose) = match hello {
+            Hello::Challenge(config) => (config, Purpose::Challenge),
+            Hello::Usual | Hello::Partial => (self.handshakes.certificates.in_force(), Purpose::Http),
+        };
+        let session = UnbufferedServerConnection::new(config).map_err(io::Error::other)?;
+        let context = &self.handshakes.context;
+        let (timers, limit) = (context.timers.clone(), context.settings.head);
+        let stream = TlsStream::new(io, session, received, timers, limit, &context.memory);
+        self.stage = Stage::Running(Box::new(stream), charge, purpose);
+        Ok(())
     }
 
     /// Ready, with an error, when it has taken too long.
@@ -179,7 +244,7 @@ impl<B> Handshake<B> {
         ready!(self.timer.poll(cx));
         Poll::Ready(Err(match self.stage {
             Stage::Silent(_) => io::Error::new(io::ErrorKind::TimedOut, "the peer sent nothing"),
-            Stage::Running(..) => {
+            Stage::Looking(_) | Stage::Running(..) => {
                 self.handshakes.context.metrics.cut(Cut::Handshake);
                 io::Error::new(io::ErrorKind::TimedOut, "it took too long")
             }
@@ -190,7 +255,7 @@ impl<B> Handshake<B> {
     where
         B: FnOnce(Box<TlsStream<ConnectionIo>>, Peer) -> F,
     {
-        let Stage::Running(mut stream, _charge) = self.stage else { return None };
+        let Stage::Running(mut stream, _charge, Purpose::Http) = self.stage else { return None };
         let client = stream.session().peer_certificates().and_then(|chain| subject::of(chain.first()?));
         let secured = match client {
             Some(client) => Arc::new(Secured { client: Some(client.into()) }),

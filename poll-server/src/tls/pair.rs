@@ -16,20 +16,23 @@ use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::time::Time;
 
 /// A certificate with its key.
 #[derive(Debug)]
-pub(super) struct Pair {
+pub(crate) struct Pair {
     pub(super) certified: Arc<CertifiedKey>,
     /// The hosts that it is for, in lower case; `*.` stands for one label.
-    pub(super) hosts: Vec<String>,
+    pub(crate) hosts: Vec<String>,
+    /// From when it is valid, since the epoch.
+    pub(crate) from: Duration,
     /// When it expires, since the epoch.
-    pub(super) until: Duration,
+    pub(crate) until: Duration,
 }
 
 /// Which of two files is at fault, and what is wrong.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum PairFault {
+pub(crate) enum PairFault {
     Certificate(String),
     Key(String),
 }
@@ -39,9 +42,9 @@ impl Pair {
     ///
     /// # Errors
     /// What does not fit.
-    pub(super) fn parse(chain: &str, key: &str, provider: &CryptoProvider) -> Result<Self, PairFault> {
+    pub(crate) fn parse(chain: &str, key: &str, provider: &CryptoProvider) -> Result<Self, PairFault> {
         let chain = certificates(chain).map_err(PairFault::Certificate)?;
-        let (hosts, until) = read(&chain[0]).map_err(PairFault::Certificate)?;
+        let (hosts, [from, until]) = read(&chain[0]).map_err(PairFault::Certificate)?;
         let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|error| {
             PairFault::Key(match error {
                 pem::Error::NoItemsFound => "no private key in it that is not encrypted".to_owned(),
@@ -53,7 +56,12 @@ impl Pair {
             rustls::Error::InvalidCertificate(error) => PairFault::Certificate(error.to_string()),
             error => PairFault::Key(error.to_string()),
         })?;
-        Ok(Self { certified: Arc::new(certified), hosts, until })
+        Ok(Self { certified: Arc::new(certified), hosts, from, until })
+    }
+
+    /// The server's certificate itself.
+    pub(crate) fn certificate(&self) -> &CertificateDer<'static> {
+        &self.certified.cert[0]
     }
 }
 
@@ -84,8 +92,8 @@ fn certificates(text: &str) -> Result<Vec<CertificateDer<'static>>, String> {
     }
 }
 
-/// The hosts that a certificate is for, and when it expires.
-fn read(certificate: &CertificateDer<'_>) -> Result<(Vec<String>, Duration), String> {
+/// The hosts that a certificate is for, and from when until when.
+fn read(certificate: &CertificateDer<'_>) -> Result<(Vec<String>, [Duration; 2]), String> {
     let unreadable = |error: x509_cert::der::Error| format!("not a certificate: {error}");
     let certificate = Certificate::from_der(certificate).map_err(unreadable)?;
     let certificate = certificate.tbs_certificate();
@@ -95,5 +103,6 @@ fn read(certificate: &CertificateDer<'_>) -> Result<(Vec<String>, Duration), Str
         GeneralName::DnsName(host) => Some(host.as_str().to_ascii_lowercase()),
         _ => None,
     });
-    Ok((hosts.collect(), certificate.validity().not_after.to_unix_duration()))
+    let validity = *certificate.validity();
+    Ok((hosts.collect(), [validity.not_before, validity.not_after].map(Time::to_unix_duration)))
 }

@@ -31,7 +31,7 @@ const LEAST: usize = 1 << 10;
 /// What is kept of a connection: keys, counters, the names that were agreed on.
 const SESSION_BYTES: u64 = 4 << 10;
 /// What a handshake message may need in all; client certificates are the largest.
-const HANDSHAKE: usize = 64 << 10;
+pub(super) const HANDSHAKE: usize = 64 << 10;
 
 /// See the [module](self).
 pub(crate) struct TlsStream<IO> {
@@ -147,7 +147,7 @@ impl<IO> TlsStream<IO> {
             let state = match state {
                 Ok(state) => state,
                 Err(error) => {
-                    self.take_alert(&mut records[done..]);
+                    self.take_alert();
                     return Err(io::Error::new(io::ErrorKind::InvalidData, error));
                 }
             };
@@ -161,11 +161,15 @@ impl<IO> TlsStream<IO> {
         }
     }
 
-    /// What is said to a peer before it is left.
-    fn take_alert(&mut self, records: &mut [u8]) {
-        let UnbufferedStatus { state, .. } = self.session.process_tls_records(records);
-        if let Ok(state @ ConnectionState::EncodeTlsData(_)) = state {
-            let _nothing_more_can_be_said = handle(state, &mut self.unsent, &mut self.inbound, |_| {});
+    /// What is said to a peer before it is left: an alert, and what the protocol had to say before it.
+    fn take_alert(&mut self) {
+        loop {
+            // What was received is not looked at again.
+            let UnbufferedStatus { state, .. } = self.session.process_tls_records(&mut []);
+            let Ok(state @ ConnectionState::EncodeTlsData(_)) = state else { return };
+            if handle(state, &mut self.unsent, &mut self.inbound, |_| {}).is_err() {
+                return;
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! TLS as clients and an operator meet it: real handshakes of curl, nghttp, openssl and rustls, and files that change.
 
+mod acme;
 mod certificates;
 mod client;
 mod credentials;

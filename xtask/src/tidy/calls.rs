@@ -87,7 +87,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
         "rand ::",
         "some signatures take randomness, which only ring may choose",
     ),
-    ("poll-server/src/tokens/key_set.rs", "TcpStream", "fetches keys from where the operator says"),
+    ("poll-server/src/outbound.rs", "TcpStream", "asks for keys and certificates where the operator says"),
     ("poll-server/src/metrics.rs", "std :: fs", "resident memory, which only `/metrics` shows"),
     ("poll-server/src/turn_histogram.rs", "clock_gettime", "processor time, which only `/metrics` shows"),
 ];

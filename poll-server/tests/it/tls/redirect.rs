@@ -62,5 +62,8 @@ fn without_certificates_there_is_nowhere_to_redirect_to() {
     let output = command().args(["--check", "--redirect-listen", "127.0.0.1:0"]).output().unwrap();
     assert_eq!(output.status.code(), Some(64));
     let faults = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(faults, "poll-server: redirect-listen: does nothing without tls-cert and tls-key\n");
+    assert_eq!(
+        faults,
+        "poll-server: redirect-listen: does nothing without tls-cert and tls-key, or acme-domain\n"
+    );
 }
