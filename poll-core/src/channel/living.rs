@@ -101,6 +101,11 @@ pub(crate) enum ForkCount {
 }
 
 impl Wish {
+    /// Whether it may begin a channel.
+    pub(crate) fn begins(&self) -> bool {
+        matches!(self, Self::Create(..))
+    }
+
     /// The source of the fork that is to be made.
     pub(crate) fn pin(&self) -> Option<Arc<ForkPin>> {
         if let Self::Create(_, _, pin) = self { pin.clone() } else { None }
@@ -343,12 +348,14 @@ impl ChannelState {
         let standing = match existence {
             Existence::Absent | Existence::Over => Standing::Absent,
             Existence::Hidden => Standing::Hidden,
-            Existence::Live => Standing::Live(self.description(seen)),
+            Existence::Live => Standing::Live(self.description()),
         };
         (existence, standing)
     }
 
-    fn description(&self, seen: Seen) -> Description {
+    /// The channel as readers see it, if it is there.
+    pub(crate) fn description(&self) -> Description {
+        let seen = self.sight();
         let life = self.life.as_ref().map_or_else(Arc::default, |life| life.life().clone());
         let used = self.life.as_ref().map_or(seen.newest_at, |life| life.visible_facts(seen).used);
         let (ends_at, log) = (life.ends_at(used), &self.log);

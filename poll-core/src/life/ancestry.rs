@@ -60,18 +60,12 @@ impl Ancestry {
     pub(crate) fn of_fork(&self, source: Segment) -> Option<Self> {
         let kept = self.0.partition_point(|segment| segment.last < source.last);
         let mut segments = self.0[..kept].to_vec();
-        match self.0.get(kept) {
-            // The cut is in front of what is the source's own.
-            Some(owner) => {
-                segments.push(Segment { last: source.last, last_at: source.last_at, ..owner.clone() });
-            }
-            None if source.last > Seq::ZERO && self.cut().is_none_or(|cut| cut.last < source.last) => {
-                segments.push(source);
-            }
-            None => {}
+        if source.last > Seq::ZERO {
+            // The cut may be in front of what is the source's own.
+            let owner = self.0.get(kept).unwrap_or(&source);
+            segments.push(Segment { last: source.last, last_at: source.last_at, ..owner.clone() });
         }
-        (segments.len() <= Self::MOST && segments.iter().all(|segment| segment.last > Seq::ZERO))
-            .then_some(Self(segments))
+        (segments.len() <= Self::MOST).then_some(Self(segments))
     }
 }
 
@@ -102,7 +96,7 @@ mod tests {
         assert_eq!(owners(&c.of_fork(segment("c", 5)).unwrap(), 6), "aaabb-");
         assert_eq!(owners(&c.of_fork(segment("c", 4)).unwrap(), 6), "aaab--");
         assert_eq!(owners(&c.of_fork(segment("c", 2)).unwrap(), 6), "aa----");
-        assert_eq!(owners(&c.of_fork(segment("c", 0)).unwrap(), 6), "------");
+        assert_eq!(c.of_fork(segment("c", 0)), Some(Ancestry::default()));
     }
 
     #[test]

@@ -44,7 +44,12 @@ pub struct ForkPoint {
 #[derive(Debug, Clone)]
 pub enum Created {
     /// The channel began.
-    New(Description),
+    New {
+        /// As it is now.
+        description: Description,
+        /// Its first messages, if any; of a fork those that are its own.
+        published: Published,
+    },
     /// There was one with the same configuration.
     Same(Description),
 }
@@ -156,6 +161,19 @@ pub enum Configured {
 }
 
 impl Description {
+    /// Of a channel that is not there.
+    pub(crate) fn of_none() -> Self {
+        Self {
+            life: Arc::default(),
+            epoch: Epoch::ZERO,
+            oldest: Seq::new(1),
+            newest: Seq::ZERO,
+            newest_at: Timestamp::ZERO,
+            ending: Ending::Open,
+            ends_at: None,
+        }
+    }
+
     /// The position after its newest message.
     #[must_use]
     pub fn end(&self) -> Cursor {

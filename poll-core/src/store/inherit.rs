@@ -38,7 +38,8 @@ impl Store {
         let source = self.find(now, &point.source).await?.ok_or(CreateError::NoSource)?;
         // From here on the source stays, whatever becomes of it.
         let pin = ForkPin::on(source);
-        let description = match self.describe(now, &point.source, Use::Look).await? {
+        // That is a read of it.
+        let description = match self.describe(now, &point.source, Use::Renew).await? {
             Standing::Absent => return Err(CreateError::NoSource),
             Standing::Hidden => return Err(CreateError::SourceHidden),
             Standing::Live(description) => description,
@@ -177,7 +178,9 @@ impl Store {
         stretch: &Stretch,
         segment: &Segment,
     ) -> Result<Option<Arc<Batch>>, JournalError> {
-        if let Some(batch) = self.0.fetched.at_hand(stretch, segment.last) {
+        if self.retains(segment, stretch.after.next())
+            && let Some(batch) = self.0.fetched.at_hand(stretch, segment.last)
+        {
             return Ok(Some(batch));
         }
         let after = Pinned::after(Cursor { epoch: segment.epoch, seq: stretch.after });
@@ -189,8 +192,7 @@ impl Store {
             found.map_or(&[][..], |batch| batch.messages()).iter().take_while(wanted).cloned().collect();
         let first = messages.first().map_or(segment.last.next(), |message| message.seq);
         if first != stretch.after.next() {
-            // What is gone there is gone here as well.
-            self.residents().raise(&stretch.channel, stretch.epoch, (first, Timestamp::ZERO));
+            self.note_gone(stretch, first);
             return Ok(None);
         }
         let batch = Arc::new(Batch::new(stretch.epoch, messages, self.memory()));
@@ -198,6 +200,28 @@ impl Store {
         let dropped = self.0.recent.lock().hold(batch.clone());
         drop(dropped);
         Ok(Some(batch))
+    }
+
+    /// What is gone of an ancestor is gone here as well: the messages of a stretch up to `first`. An earlier ancestor may
+    /// have kept what is before them.
+    fn note_gone(&self, stretch: &Stretch, first: Seq) {
+        let (fork, epoch, next) = (&stretch.channel, stretch.epoch, stretch.after.next());
+        let Some(channel) = self.residents().get(fork) else { return };
+        let mut state = channel.state.lock();
+        if state.epoch() == epoch && state.log.oldest() < next {
+            state.log.note_damaged(next, first.previous());
+        } else {
+            drop(state);
+            self.residents().raise(fork, epoch, (first, Timestamp::ZERO));
+        }
+    }
+
+    /// Whether an ancestor is in memory and still has message `seq`: what was read from it before may be given again.
+    fn retains(&self, segment: &Segment, seq: Seq) -> bool {
+        self.residents().get(&segment.channel).is_some_and(|channel| {
+            let state = channel.state.lock();
+            state.epoch() == segment.epoch && state.log.first_after(seq.previous()) == seq
+        })
     }
 
     /// The newest message at or before a landmark that a fork shares with its ancestors; `None` if the landmark is after

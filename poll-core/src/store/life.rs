@@ -35,21 +35,19 @@ impl Store {
         let payloads = prefix.into_iter().chain(std::mem::take(&mut create.payloads)).collect();
         let publish = Publish { payloads, key: None, ending: create.ending };
         let wish = Wish::Create(create, Arc::new(life), pin);
-        let is_new = match self.submit(now, channel, publish, wish).await? {
-            Submitted::Published(_) => true,
-            Submitted::Settled(Verdict::Same) => false,
+        let new = match self.submit(now, channel, publish, wish).await? {
+            Submitted::Published(published) => Some(published),
+            Submitted::Settled(Verdict::Same) => None,
             Submitted::Settled(Verdict::Hidden) => return Err(CreateError::Hidden),
             Submitted::Settled(_) => return Err(CreateError::Differs),
         };
-        match self.describe(now, channel, Use::Look).await? {
-            Standing::Live(description) if is_new => Ok(Created::New(description)),
-            Standing::Live(description) => Ok(Created::Same(description)),
-            Standing::Hidden => Err(CreateError::Hidden),
-            Standing::Absent => {
-                let why = "the channel was deleted as soon as it was there".to_owned();
-                Err(JournalError::Unavailable(why).into())
-            }
-        }
+        // Its time may be over already, or it was deleted again: it was there all the same.
+        let found = self.find(now, channel).await?;
+        let description = found.map_or_else(Description::of_none, |found| found.state.lock().description());
+        Ok(match new {
+            Some(published) => Created::New { description, published },
+            None => Created::Same(description),
+        })
     }
 
     /// Appends to a channel that is there, under a condition. A publish without messages has to end the channel.

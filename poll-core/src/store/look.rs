@@ -62,6 +62,9 @@ impl Store {
         let mut made = None;
         let limit = limit.map(|limit| limit.within(self.memory()));
         let view = |state: &mut ChannelState, cutoff| {
+            if sight == Sight::Reader {
+                state.use_life(now);
+            }
             let pinned = settle(sight.of(state));
             let Some(log) = sight.of(state) else { return Ok((pinned, View::empty(&pinned))) };
             is_exact(log, cutoff)?;
@@ -99,7 +102,6 @@ impl Store {
         let channel = self.residents().get(channel)?;
         let mut state = channel.state.lock();
         state.used = state.used.max(now);
-        state.use_life(now);
         let cutoff = state.cutoff(now, self.retention());
         let freed = state.expire(cutoff, self.memory());
         let seen = look(&mut state, cutoff);

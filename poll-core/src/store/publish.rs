@@ -161,7 +161,11 @@ impl Store {
                 }
             }
             let found = match self.archive() {
-                None => self.channel_for(sole, now, channel)?,
+                None if wish.as_ref().is_none_or(Wish::begins) => self.channel_for(sole, now, channel)?,
+                None => match self.residents().get(channel) {
+                    Some(found) => found,
+                    None => return Ok(Submitted::Settled(Verdict::Absent)),
+                },
                 Some(archive) => self.resident(archive, now, channel).await?,
             };
             attempt = Some(self.begin(sole, now, &found, &mut publish, key, wish.as_ref())?);

@@ -217,6 +217,7 @@ impl Store {
         let mut retry = Retry::default();
         loop {
             let find = |state: &mut ChannelState, cutoff| {
+                state.use_life(now);
                 let Some(log) = state.visible_log() else { return Ok(Found::Never) };
                 let strange = matches!(locator, Locator::Cursor(cursor) if cursor.epoch != log.epoch());
                 if strange || seq == Seq::ZERO || seq > log.newest() {

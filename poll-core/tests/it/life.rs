@@ -86,7 +86,7 @@ fn texts(store: &Store, now: Timestamp, channel: &str) -> String {
 fn a_channel_is_there_without_messages() {
     let store = store();
     assert!(!is_live(&store, NOON, "a"));
-    let Created::New(description) = create(&store, NOON, "a", plain()).unwrap() else { panic!() };
+    let Created::New { description, .. } = create(&store, NOON, "a", plain()).unwrap() else { panic!() };
     assert_eq!((description.newest, description.messages()), (Seq::ZERO, 0));
     assert!(description.life.content_type.as_ref().unwrap().is_text());
     assert!(is_live(&store, NOON, "a"));
@@ -225,7 +225,7 @@ fn a_sliding_lifetime_begins_anew_with_every_use() {
     assert!(!is_live(&store, second(5), "a"));
     assert!(read(&store, second(5), "a", Position::Start).batch.is_none());
     assert_eq!(append(&store, second(5), "a", one("z")), Err(AppendError::NotFound));
-    assert!(matches!(create_sliding(second(5)), Ok(Created::New(_))));
+    assert!(matches!(create_sliding(second(5)), Ok(Created::New { .. })));
     assert_eq!(texts(&store, second(5), "a"), "x");
     // A publish begins a new channel, too.
     send(&store, second(8), "a", one("new")).unwrap();

@@ -18,6 +18,7 @@ mod journal_contract;
 mod journals;
 mod late_answers;
 mod life;
+mod life_model;
 mod log_model;
 mod memory;
 mod positions;
