@@ -43,7 +43,12 @@ async fn encrypted(host: String, socket: TcpStream) -> Result<impl AsyncRead + A
 
     let mut roots = RootCertStore::empty();
     // Anew each time: the system's certificates change as well.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let known = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(known.certs);
+    if roots.is_empty() {
+        let why = known.errors.first().map_or_else(|| "there is none".to_owned(), ToString::to_string);
+        return Err(format!("the system's certificate authorities cannot be read: {why}"));
+    }
     let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?

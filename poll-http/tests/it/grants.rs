@@ -183,6 +183,42 @@ async fn an_open_response_says_that_its_token_has_expired() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn over_http2_all_that_waits_ends_with_its_token() {
+    let world = World::judged(ServiceSettings::default(), Table::of([("s", short())]));
+    let mut requests = world.connect_http2(&h2::client::Builder::new()).await;
+    let mut responses = Vec::new();
+    for target in [
+        "/api/longpoll?channel=a&timeout=50",
+        "/events?timeout=110&category=a",
+        "/api/push?channel=a",
+        "/api/stream?channel=a&channel=b",
+        "/api/progress/job?",
+    ] {
+        let request = http::Request::get(format!("http://poll.test{target}&access_token=s"));
+        std::future::poll_fn(|cx| requests.poll_ready(cx)).await.unwrap();
+        responses.push(requests.send_request(request.body(()).unwrap(), true).unwrap().0);
+    }
+    world.until_waiting(5).await;
+    let mut ends = Vec::new();
+    for response in responses {
+        let response = response.await.unwrap();
+        let status = response.status().as_u16();
+        let mut body = response.into_body();
+        let mut text = Vec::new();
+        while let Some(bytes) = body.data().await {
+            let bytes = bytes.unwrap();
+            body.flow_control().release_capacity(bytes.len()).unwrap();
+            text.extend_from_slice(&bytes);
+        }
+        assert_eq!(body.trailers().await.unwrap(), None, "a clean end");
+        ends.push((status, String::from_utf8(text).unwrap().contains(r#""reason":"unauthorized""#)));
+        assert_eq!(world.millis(), BEGIN + 30_000);
+    }
+    assert_eq!(ends, [(401, false), (401, false), (200, true), (200, true), (200, true)]);
+    assert_eq!(world.waiters(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_new_authority_judges_from_then_on_and_what_was_admitted_stays() {
     let world = World::judged(ServiceSettings::default(), Table::of([("old", Grant::all())]));
     let waiting = world.later("/api/longpoll?channel=a&access_token=old");

@@ -5,6 +5,7 @@ mod certificates;
 mod client;
 mod credentials;
 mod handshakes;
+mod key_set;
 mod mutual;
 mod redirect;
 mod reload;

@@ -1,31 +1,28 @@
 //! Tokens from files, from a set of keys, and how all of it changes while the server runs.
 
+pub(crate) mod provider;
+
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Output;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ring::signature::{Ed25519KeyPair, KeyPair as _};
-use ring::{hmac, rand};
+use ring::hmac;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::process::{Server, command};
+use provider::{Key, Provider, unsigned};
 
 const SECRET: &str = "a secret of more than thirty-two bytes";
 
 fn second(after: i64) -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     i64::try_from(now).unwrap() + after
-}
-
-fn unsigned(header: &Value, claims: &Value) -> String {
-    [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string())).join(".")
 }
 
 /// A token with a secret's signature.
@@ -35,82 +32,12 @@ fn by_secret(secret: &str, claims: &Value) -> String {
     format!("{text}.{}", URL_SAFE_NO_PAD.encode(tag))
 }
 
-/// A key of an identity provider.
-struct Key {
-    pair: Ed25519KeyPair,
-    name: String,
-}
-
-impl Key {
-    fn new(name: &str) -> Self {
-        let der = Ed25519KeyPair::generate_pkcs8(&rand::SystemRandom::new()).unwrap();
-        Self { pair: Ed25519KeyPair::from_pkcs8(der.as_ref()).unwrap(), name: name.to_owned() }
-    }
-
-    fn public(&self) -> Value {
-        let x = URL_SAFE_NO_PAD.encode(self.pair.public_key());
-        json!({"kty": "OKP", "crv": "Ed25519", "x": x, "kid": self.name, "use": "sig"})
-    }
-
-    fn sign(&self, claims: &Value) -> String {
-        let text = unsigned(&json!({"alg": "EdDSA", "kid": self.name}), claims);
-        format!("{text}.{}", URL_SAFE_NO_PAD.encode(self.pair.sign(text.as_bytes())))
-    }
-}
-
-/// An identity provider: answers every request with its set of keys.
-struct Provider {
-    address: SocketAddr,
-    answer: Arc<Mutex<String>>,
-    asked: Arc<AtomicUsize>,
-}
-
-impl Provider {
-    fn start(keys: &[&Key]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let provider =
-            Self { address: listener.local_addr().unwrap(), answer: Arc::default(), asked: Arc::default() };
-        provider.publish(keys);
-        let (answer, asked) = (provider.answer.clone(), provider.asked.clone());
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let mut stream = stream.unwrap();
-                let mut head = Vec::new();
-                let mut byte = [0];
-                while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() == 1 {
-                    head.push(byte[0]);
-                }
-                assert!(head.starts_with(b"GET /keys HTTP/1.1\r\n"), "{}", String::from_utf8_lossy(&head));
-                asked.fetch_add(1, Ordering::Relaxed);
-                let answer = answer.lock().unwrap().clone();
-                stream.write_all(answer.as_bytes()).unwrap();
-            }
-        });
-        provider
-    }
-
-    fn answers(&self, status: &str, fields: &str, content: &str) {
-        let length = content.len();
-        *self.answer.lock().unwrap() =
-            format!("HTTP/1.1 {status}\r\n{fields}Content-Length: {length}\r\n\r\n{content}");
-    }
-
-    fn publish(&self, keys: &[&Key]) {
-        let keys: Vec<Value> = keys.iter().map(|key| key.public()).collect();
-        self.answers("200 OK", "", &json!({ "keys": keys }).to_string());
-    }
-
-    fn url(&self) -> String {
-        format!("http://{}/keys", self.address)
-    }
-}
-
-fn all(after: i64) -> Value {
+pub(crate) fn all(after: i64) -> Value {
     json!({"exp": second(after), "sub": "ann", "poll": {"publish": ["**"], "subscribe": ["**"]}})
 }
 
 /// The status of a poll with a token.
-fn status(server: &Server, token: &str) -> u16 {
+pub(crate) fn status(server: &Server, token: &str) -> u16 {
     let answer = server.get(&format!("/api/poll?access_token={token}"));
     answer.split(' ').nth(1).unwrap().parse().unwrap()
 }
