@@ -41,6 +41,32 @@
 //! - Connections are reused: up to 10 idle ones are kept for 90 s.
 //! - Every wait has a deadline: the server's wait plus 5 s, or two and a half heartbeats.
 //!
+//! # Signed links
+//! A program that has the server's key gives others a right on one channel for a while ([`link`], the feature `links`):
+//!
+//! ```
+//! use std::time::{Duration, SystemTime};
+//!
+//! use poll_client::link::{Link, LinkRight, SigningKey};
+//! use poll_client::{ChannelName, Timestamp};
+//!
+//! let key = SigningKey::secret(b"what is in the server's --jwt-secret-file")?;
+//! let channel = ChannelName::parse("orders.7")?;
+//! let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+//! let link = Link {
+//!     channel: &channel,
+//!     right: LinkRight::Subscribe,
+//!     expires: Timestamp::from_millis(now.as_millis() as u64).after(Duration::from_secs(3_600)),
+//!     subject: None,
+//!     issuer: None,
+//!     audience: None,
+//! };
+//! let token = key.sign(&link).ok_or("there is no randomness")?;
+//! let url = format!("https://poll.example/api/stream?channel=orders.7&access_token={token}");
+//! # assert!(url.len() > 100);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # What not
 //! No HTTP proxy, no redirects, no runtime of its own (any tokio runtime with time and IO), no thread, no log.
 //! One client talks to one server. Persisting the cursor is up to the caller, who knows when a message has been
@@ -79,6 +105,8 @@ pub use message::{Closed, Content, Event, Message, StartAt};
 pub use notice::Notice;
 pub use pattern::progress::{Progress, Step};
 pub use pattern::{ChunkedStream, EventSource, LongPoll, Push, ShortPoll};
+#[cfg(feature = "links")]
+pub use poll_core::link;
 pub use poll_core::{ChannelName, Cursor, IdempotencyKey, Payload, Seq, Timestamp, Token};
 pub use publish::Receipt;
 pub use stats::{Counts, Stats};

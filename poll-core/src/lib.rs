@@ -34,6 +34,8 @@ mod channel;
 pub mod environment;
 pub mod journal;
 pub mod life;
+#[cfg(feature = "links")]
+pub mod link;
 mod list;
 mod memory;
 mod notifier;

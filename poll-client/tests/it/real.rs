@@ -5,6 +5,8 @@ mod command;
 #[cfg(feature = "command")]
 mod job;
 mod jobs;
+#[cfg(feature = "links")]
+mod links;
 #[cfg(feature = "command")]
 mod process;
 mod server;

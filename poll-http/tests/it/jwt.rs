@@ -156,7 +156,7 @@ fn claims_are_looked_at_in_full() {
         (json!({"poll": {"publish": "a"}}), "the token's claims are malformed"),
         (json!({"poll": {"channel": "a"}}), "the claim `poll` is malformed"),
         (json!({"poll": {"channel": "", "right": "publish"}}), "the claim `poll` is malformed"),
-        (json!({"poll": {"channel": "a", "right": "all"}}), "the token's claims are malformed"),
+        (json!({"poll": {"channel": "a", "right": "all"}}), "the claim `poll` is malformed"),
         (
             json!({"poll": {"channel": "a", "right": "publish", "publish": ["**"]}}),
             "the claim `poll` is malformed",

@@ -17,14 +17,14 @@ test('the package holds the client, its types, its source, its examples and its 
   const folder = await mkdtemp(join(tmpdir(), 'poll-package-'));
   const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', folder], { cwd: root });
   const [{ filename, files }] = JSON.parse(stdout);
-  const known = /^(README\.md|LICENSE-(MIT|APACHE)|package\.json|token\.js|dist\/poll\.js|types\/index\.d\.ts|src\/\w+\.js|examples\/\w+\.(mjs|html))$/;
+  const known = /^(README\.md|LICENSE-(MIT|APACHE)|package\.json|token\.js|dist\/poll\.js|types\/(index|token)\.d\.ts|src\/\w+\.js|examples\/\w+\.(mjs|html))$/;
   const paths = files.map(({ path }) => path);
   assert.deepEqual(paths.filter((path) => !known.test(path)), []);
   for (const licence of ['LICENSE-MIT', 'LICENSE-APACHE']) {
     assert.ok(paths.includes(licence), licence);
     assert.deepEqual(await readFile(join(root, licence)), await readFile(join(root, '../..', licence)), 'as the repository has it');
   }
-  for (const path of ['dist/poll.js', 'types/index.d.ts', 'examples/chat.html']) assert.ok(paths.includes(path), path);
+  for (const path of ['dist/poll.js', 'types/index.d.ts', 'types/token.d.ts', 'examples/chat.html']) assert.ok(paths.includes(path), path);
   // As npm unpacks it.
   const modules = join(folder, 'node_modules');
   await mkdir(join(modules, 'poll-client'), { recursive: true });

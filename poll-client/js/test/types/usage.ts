@@ -1,6 +1,7 @@
 // The declarations as a program uses them: compiled, never run.
 
 import { PollClient, PollError, STATES, type Message, type Options } from 'poll-client';
+import { signLink, type Link } from 'poll-client/token';
 
 interface Order {
   total: number;
@@ -22,7 +23,13 @@ await job.report({ step: id, total: 3, status: 'done' });
 for await (const { percentage } of job) percentage.toFixed();
 STATES[client.state].start?.length;
 new PollClient(new URL('https://example.org'), { from: 'now', headers: () => ({ a: 'b' }), share: 'user 7', getState: async ({ type }) => type });
+const link: Link = { channel: 'orders.7', right: 'subscribe', seconds: 60, secret: 'thirty-two bytes or more of a secret' };
+new PollClient('/', { channel: link.channel, token: await signLink({ ...link, subject: 'ann' }) });
 
+// @ts-expect-error a link has a right
+signLink({ channel: 'a', seconds: 1, secret: 's' });
+// @ts-expect-error there is no such right
+signLink({ ...link, right: 'all' });
 // @ts-expect-error there is no such event
 client.on('open', () => {});
 // @ts-expect-error there is no such option

@@ -42,6 +42,14 @@ impl Server {
         (Self::start_in(directory, Scheme::Https), made.cert.pem())
     }
 
+    /// The same where tokens are signed with this secret.
+    #[cfg(feature = "links")]
+    pub(crate) fn start_asking(secret: &str) -> Self {
+        let directory = TempDir::new().unwrap();
+        std::fs::write(directory.path().join("secret"), secret).unwrap();
+        Self::start_in(directory, Scheme::Http)
+    }
+
     fn start_in(directory: TempDir, scheme: Scheme) -> Self {
         let (child, address) = spawn(directory.path(), "127.0.0.1:0", scheme);
         Self { child, directory, address, scheme }
@@ -96,6 +104,10 @@ fn spawn(directory: &Path, listen: &str, scheme: Scheme) -> (Child, String) {
     if scheme == Scheme::Https {
         command.arg("--tls-cert").arg(directory.join("cert.pem"));
         command.arg("--tls-key").arg(directory.join("key.pem"));
+    }
+    let secret = directory.join("secret");
+    if secret.exists() {
+        command.arg("--jwt-secret-file").arg(secret);
     }
     let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut log = BufReader::new(child.stderr.take().unwrap());

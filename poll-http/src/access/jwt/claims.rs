@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use poll_core::{ChannelName, Timestamp};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::jws::Object;
 use crate::access::authority::{Denied, Grant, Scope};
@@ -20,28 +20,6 @@ pub struct Rules {
     pub issuers: Vec<String>,
     /// Accepted `aud`, one of which is enough. Empty: it is not looked at.
     pub audiences: Vec<String>,
-}
-
-/// The right that a link gives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase", try_from = "String")]
-pub enum LinkRight {
-    /// To publish.
-    Publish,
-    /// To read.
-    Subscribe,
-}
-
-impl TryFrom<String> for LinkRight {
-    type Error = &'static str;
-
-    fn try_from(name: String) -> Result<Self, Self::Error> {
-        match name.as_str() {
-            "publish" => Ok(Self::Publish),
-            "subscribe" => Ok(Self::Subscribe),
-            _ => Err("no right that a link can give"),
-        }
-    }
 }
 
 #[derive(Deserialize)]
@@ -62,24 +40,15 @@ enum Audience {
 }
 
 /// The claim `poll`: patterns by right, or a link's one channel.
-#[derive(Default, Serialize, Deserialize)]
-pub(super) struct Poll {
-    #[serde(skip_serializing_if = "Option::is_none")]
+#[derive(Default, Deserialize)]
+struct Poll {
     publish: Option<Vec<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     subscribe: Option<Vec<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     channel: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    right: Option<LinkRight>,
+    right: Option<String>,
 }
 
 impl Poll {
-    /// A link's.
-    pub(super) fn link(channel: &ChannelName, right: LinkRight) -> Self {
-        Self { channel: Some(channel.as_str().to_owned()), right: Some(right), ..Self::default() }
-    }
-
     /// Where its holder may publish, and what it may read.
     fn scopes(self) -> Option<(Scope, Scope)> {
         let patterns = |texts: Option<Vec<String>>| match texts {
@@ -94,10 +63,11 @@ impl Poll {
             }
             Self { publish: None, subscribe: None, channel: Some(channel), right: Some(right) } => {
                 let channel = Scope::Channel(ChannelName::parse(&channel).ok()?);
-                Some(match right {
-                    LinkRight::Publish => (channel, Scope::Nothing),
-                    LinkRight::Subscribe => (Scope::Nothing, channel),
-                })
+                match right.as_str() {
+                    "publish" => Some((channel, Scope::Nothing)),
+                    "subscribe" => Some((Scope::Nothing, channel)),
+                    _ => None,
+                }
             }
             _ => None,
         }

@@ -129,22 +129,6 @@ impl<'a> Jws<'a> {
     }
 }
 
-/// The part of a token that is signed.
-pub(super) fn to_sign(algorithm: Algorithm, claims: &[u8]) -> String {
-    let algorithm = algorithm.name();
-    let mut text = URL_SAFE_NO_PAD.encode(format!(r#"{{"typ":"JWT","alg":"{algorithm}"}}"#));
-    text.push('.');
-    URL_SAFE_NO_PAD.encode_string(claims, &mut text);
-    text
-}
-
-/// A whole token.
-pub(super) fn join(mut signed: String, signature: &[u8]) -> String {
-    signed.push('.');
-    URL_SAFE_NO_PAD.encode_string(signature, &mut signed);
-    signed
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use poll_core::link::KeyError;
 use ring::signature::{self, RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm};
 use ring::{digest, hmac};
 use rustls_pki_types::pem::{self, PemObject as _};
@@ -32,19 +33,6 @@ pub(super) enum Family {
     /// An uncompressed point.
     P384(Box<[u8]>),
     Ed25519(Box<[u8]>),
-}
-
-/// Why a key cannot be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyError {
-    /// The secret is empty.
-    Empty,
-    /// There is no PEM section of the expected kind.
-    NotPem,
-    /// RSA from 2048 to 8192 bits, P-256, P-384 and Ed25519 are known.
-    Unsupported,
-    /// A private key for signing is in PKCS #8, or for RSA in PKCS #1.
-    NotPkcs8,
 }
 
 impl VerifyingKey {
@@ -166,21 +154,6 @@ impl Family {
         }
     }
 }
-
-impl fmt::Display for KeyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Empty => "the secret is empty",
-            Self::NotPem => "there is no key in PEM of the kind that belongs here",
-            Self::Unsupported => "a key is RSA of 2048 to 8192 bits, P-256, P-384 or Ed25519",
-            Self::NotPkcs8 => {
-                "a private key has to be in PKCS #8: `openssl pkcs8 -topk8 -nocrypt` makes it of others"
-            }
-        })
-    }
-}
-
-impl std::error::Error for KeyError {}
 
 impl fmt::Debug for VerifyingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

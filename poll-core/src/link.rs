@@ -1,8 +1,13 @@
 //! Signed links: tokens for one right on one channel, which a native `EventSource` can have in its URL.
+//!
+//! Why here: servers and clients that have the key both make them, and neither uses the other. A link is a JSON Web Token
+//! (RFC 7519) in the compact form of JWS (RFC 7515); cryptography is `ring`'s, as it is for TLS. Not here: verifying one,
+//! which is the server's (`poll-http/src/access/jwt`); reading files.
 
 use std::fmt;
 
-use poll_core::{ChannelName, Timestamp};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
 use ring::rand::SystemRandom;
 use ring::signature::{self, EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair};
@@ -10,9 +15,17 @@ use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject as _;
 use serde::Serialize;
 
-use super::claims::{LinkRight, Poll};
-use super::jws::{self, Algorithm};
-use super::key::KeyError;
+use crate::types::{ChannelName, Timestamp};
+
+/// The right that a link gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LinkRight {
+    /// To publish.
+    Publish,
+    /// To read.
+    Subscribe,
+}
 
 /// What a link's token says.
 #[derive(Debug, Clone, Copy)]
@@ -37,8 +50,22 @@ pub struct SigningKey(Kind);
 enum Kind {
     Secret(hmac::Key),
     Rsa(RsaKeyPair),
-    Ecdsa(EcdsaKeyPair, Algorithm),
+    P256(EcdsaKeyPair),
+    P384(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
+}
+
+/// Why a key cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyError {
+    /// The secret is empty.
+    Empty,
+    /// There is no PEM section of the expected kind.
+    NotPem,
+    /// RSA from 2048 to 8192 bits, P-256, P-384 and Ed25519 are known.
+    Unsupported,
+    /// A private key for signing is in PKCS #8, or for RSA in PKCS #1.
+    NotPkcs8,
 }
 
 #[derive(Serialize)]
@@ -50,7 +77,14 @@ struct LinkClaims<'a> {
     aud: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sub: Option<&'a str>,
-    poll: Poll,
+    poll: Poll<'a>,
+}
+
+/// The claim `poll` of a link.
+#[derive(Serialize)]
+struct Poll<'a> {
+    channel: &'a str,
+    right: LinkRight,
 }
 
 impl SigningKey {
@@ -80,15 +114,12 @@ impl SigningKey {
             _ => return Err(KeyError::NotPkcs8),
         };
         let random = SystemRandom::new();
-        let ecdsa = |way, algorithm| {
-            let pair = EcdsaKeyPair::from_pkcs8(way, der, &random).ok();
-            pair.map(|pair| Kind::Ecdsa(pair, algorithm))
-        };
+        let ecdsa = |way| EcdsaKeyPair::from_pkcs8(way, der, &random).ok();
         // Some programs leave the public half of an Ed25519 key out.
         let kind = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).ok().map(Kind::Ed25519);
         let kind = kind.or_else(|| RsaKeyPair::from_pkcs8(der).ok().map(Kind::Rsa));
-        let kind = kind.or_else(|| ecdsa(&signature::ECDSA_P256_SHA256_FIXED_SIGNING, Algorithm::Es256));
-        let kind = kind.or_else(|| ecdsa(&signature::ECDSA_P384_SHA384_FIXED_SIGNING, Algorithm::Es384));
+        let kind = kind.or_else(|| ecdsa(&signature::ECDSA_P256_SHA256_FIXED_SIGNING).map(Kind::P256));
+        let kind = kind.or_else(|| ecdsa(&signature::ECDSA_P384_SHA384_FIXED_SIGNING).map(Kind::P384));
         kind.map(Self).ok_or(KeyError::Unsupported)
     }
 
@@ -96,8 +127,8 @@ impl SigningKey {
     /// with.
     ///
     /// ```
+    /// use poll_core::link::{Link, LinkRight, SigningKey};
     /// use poll_core::{ChannelName, Timestamp};
-    /// use poll_http::jwt::{Link, LinkRight, SigningKey};
     ///
     /// let key = SigningKey::secret(b"a secret of thirty-two bytes or more")?;
     /// let channel = ChannelName::parse("orders.7")?;
@@ -123,19 +154,26 @@ impl SigningKey {
             iss: link.issuer,
             aud: link.audience,
             sub: link.subject,
-            poll: Poll::link(link.channel, link.right),
+            poll: Poll { channel: link.channel.as_str(), right: link.right },
         };
-        let signed = jws::to_sign(self.algorithm(), &serde_json::to_vec(&claims).ok()?);
-        let signature = self.signature(signed.as_bytes())?;
-        Some(jws::join(signed, &signature))
+        let algorithm = self.algorithm();
+        let mut token = URL_SAFE_NO_PAD.encode(format!(r#"{{"typ":"JWT","alg":"{algorithm}"}}"#));
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(serde_json::to_vec(&claims).ok()?, &mut token);
+        let signature = self.signature(token.as_bytes())?;
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(signature, &mut token);
+        Some(token)
     }
 
-    fn algorithm(&self) -> Algorithm {
+    /// Its name (RFC 7518, section 3.1; RFC 8037, section 3.1).
+    fn algorithm(&self) -> &'static str {
         match &self.0 {
-            Kind::Secret(_) => Algorithm::Hs256,
-            Kind::Rsa(_) => Algorithm::Rs256,
-            Kind::Ecdsa(_, algorithm) => *algorithm,
-            Kind::Ed25519(_) => Algorithm::EdDsa,
+            Kind::Secret(_) => "HS256",
+            Kind::Rsa(_) => "RS256",
+            Kind::P256(_) => "ES256",
+            Kind::P384(_) => "ES384",
+            Kind::Ed25519(_) => "EdDSA",
         }
     }
 
@@ -148,7 +186,7 @@ impl SigningKey {
                 pair.sign(&signature::RSA_PKCS1_SHA256, &random, message, &mut signature).ok()?;
                 signature
             }
-            Kind::Ecdsa(pair, _) => pair.sign(&random, message).ok()?.as_ref().to_vec(),
+            Kind::P256(pair) | Kind::P384(pair) => pair.sign(&random, message).ok()?.as_ref().to_vec(),
             Kind::Ed25519(pair) => pair.sign(message).as_ref().to_vec(),
         })
     }
@@ -159,3 +197,18 @@ impl fmt::Debug for SigningKey {
         f.debug_tuple("SigningKey").field(&self.algorithm()).finish()
     }
 }
+
+impl fmt::Display for KeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "the secret is empty",
+            Self::NotPem => "there is no key in PEM of the kind that belongs here",
+            Self::Unsupported => "a key is RSA of 2048 to 8192 bits, P-256, P-384 or Ed25519",
+            Self::NotPkcs8 => {
+                "a private key has to be in PKCS #8: `openssl pkcs8 -topk8 -nocrypt` makes it of others"
+            }
+        })
+    }
+}
+
+impl std::error::Error for KeyError {}
