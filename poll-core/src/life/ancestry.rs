@@ -57,12 +57,12 @@ impl Ancestry {
 
     /// The ancestry of a fork that leaves `source`, whose own ancestry this is, after message `cut`; `None` if it would
     /// have too many segments.
-    pub(crate) fn of_fork(&self, source: Segment) -> Option<Self> {
+    pub(crate) fn of_fork(&self, source: &Segment) -> Option<Self> {
         let kept = self.0.partition_point(|segment| segment.last < source.last);
         let mut segments = self.0[..kept].to_vec();
         if source.last > Seq::ZERO {
             // The cut may be in front of what is the source's own.
-            let owner = self.0.get(kept).unwrap_or(&source);
+            let owner = self.0.get(kept).unwrap_or(source);
             segments.push(Segment { last: source.last, last_at: source.last_at, ..owner.clone() });
         }
         (segments.len() <= Self::MOST).then_some(Self(segments))
@@ -89,22 +89,22 @@ mod tests {
 
     #[test]
     fn each_message_has_one_owner() {
-        let b = Ancestry::default().of_fork(segment("a", 3)).unwrap();
-        let c = b.of_fork(segment("b", 5)).unwrap();
+        let b = Ancestry::default().of_fork(&segment("a", 3)).unwrap();
+        let c = b.of_fork(&segment("b", 5)).unwrap();
         assert_eq!(owners(&c, 6), "aaabb-");
         // Forked where the source had nothing of its own yet, and in the middle of what it inherited.
-        assert_eq!(owners(&c.of_fork(segment("c", 5)).unwrap(), 6), "aaabb-");
-        assert_eq!(owners(&c.of_fork(segment("c", 4)).unwrap(), 6), "aaab--");
-        assert_eq!(owners(&c.of_fork(segment("c", 2)).unwrap(), 6), "aa----");
-        assert_eq!(c.of_fork(segment("c", 0)), Some(Ancestry::default()));
+        assert_eq!(owners(&c.of_fork(&segment("c", 5)).unwrap(), 6), "aaabb-");
+        assert_eq!(owners(&c.of_fork(&segment("c", 4)).unwrap(), 6), "aaab--");
+        assert_eq!(owners(&c.of_fork(&segment("c", 2)).unwrap(), 6), "aa----");
+        assert_eq!(c.of_fork(&segment("c", 0)), Some(Ancestry::default()));
     }
 
     #[test]
     fn a_chain_has_an_end() {
         let mut ancestry = Ancestry::default();
         for depth in 1..=Ancestry::MOST as u64 {
-            ancestry = ancestry.of_fork(segment("a", depth)).unwrap();
+            ancestry = ancestry.of_fork(&segment("a", depth)).unwrap();
         }
-        assert_eq!(ancestry.of_fork(segment("a", Ancestry::MOST as u64 + 1)), None);
+        assert_eq!(ancestry.of_fork(&segment("a", Ancestry::MOST as u64 + 1)), None);
     }
 }

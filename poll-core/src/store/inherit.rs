@@ -62,7 +62,7 @@ impl Store {
         let (cut, prefix) = self.further(now, &point.source, &description, after, point.further).await?;
         let last_at = self.taken_at(now, &point.source, &description, cut).await?;
         let segment = Segment { channel: point.source.clone(), epoch: description.epoch, last: cut, last_at };
-        let ancestry = source.ancestry.of_fork(segment).ok_or(CreateError::TooDeep)?;
+        let ancestry = source.ancestry.of_fork(&segment).ok_or(CreateError::TooDeep)?;
         let origin =
             Origin { source: point.source.clone(), epoch: description.epoch, after, further: point.further };
         let life = Life {
