@@ -86,7 +86,7 @@ impl ChannelState {
     }
 
     /// The channel's own bounds, if it has a life.
-    fn bounds(&self) -> Option<Bounds> {
+    pub(super) fn bounds(&self) -> Option<Bounds> {
         self.life.as_ref().map(|life| life.life().bounds)
     }
 

@@ -49,7 +49,8 @@ pub(crate) enum Reason {
 pub(crate) struct Forks {
     /// How many forks had been made in this process when it was asked.
     pub(crate) made: u64,
-    pub(crate) count: u64,
+    /// Whether it has any.
+    pub(crate) any: bool,
 }
 
 /// What is done with a wish.
@@ -237,7 +238,7 @@ impl ChannelState {
         let has_forks = match (count, forks) {
             _ if ledger.pins > 0 => true,
             (ForkCount::Here, _) => ledger.forks > 0,
-            (ForkCount::InJournal, Some(forks)) if forks.made == ledger.forked => forks.count > 0,
+            (ForkCount::InJournal, Some(forks)) if forks.made == ledger.forked => forks.any,
             (ForkCount::InJournal, _) => return Decision::NeedsForks(ledger.forked),
         };
         if has_forks && existence == Existence::Hidden {

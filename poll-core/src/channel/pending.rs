@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::life::Change;
+use crate::life::{Bounds, Change};
 use crate::types::{Ending, Fingerprint, IdempotencyKey, Timestamp};
 
 /// A message that becomes visible this long after its time is remembered …
@@ -29,6 +29,8 @@ pub(crate) struct Pending {
     pub(crate) key: Option<(IdempotencyKey, Fingerprint)>,
     /// What it changes of the channel's life.
     pub(crate) change: Option<Box<Change>>,
+    /// The channel's own bounds, if it has a life.
+    pub(crate) bounds: Option<Bounds>,
 }
 
 /// The times of a channel's pending messages, and of those that came late.

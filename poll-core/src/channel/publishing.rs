@@ -34,7 +34,9 @@ impl ChannelState {
         if let Some(change) = &change {
             self.hand_over_change(wish, change);
         }
-        Pending { number: self.handed, taken, ending, key, change }
+        let new = change.as_ref().and_then(|change| change.life.as_ref());
+        let bounds = new.map(|life| life.bounds).or_else(|| self.bounds());
+        Pending { number: self.handed, taken, ending, key, change, bounds }
     }
 
     /// Gives each payload its number, time and id, in one order. The time is the clock's. Where that is not later than

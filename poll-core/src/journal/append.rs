@@ -9,7 +9,7 @@ use tokio::sync::{oneshot, watch};
 use super::archive::SoleArchive;
 use crate::channel::{Channel, ChannelState, ForkPin, Messages, Pending};
 use crate::environment::Environment;
-use crate::life::Change;
+use crate::life::{Bounds, Change};
 use crate::residents::Residents;
 use crate::sync::Mutex;
 use crate::types::{
@@ -98,6 +98,12 @@ impl<Content> Append<Content> {
     #[must_use]
     pub fn change(&self) -> Option<&Change> {
         self.envelope.pending.change.as_deref()
+    }
+
+    /// The channel's own bounds, if it has any.
+    #[must_use]
+    pub fn bounds(&self) -> Option<Bounds> {
+        self.envelope.pending.bounds
     }
 
     /// The publish is not kept. If it was minted, all publishes of the channel that were minted after it must fail as

@@ -49,17 +49,11 @@ pub trait SoleArchive: Archive {
     /// The idempotency keys of a channel that are within their window at `now` and within their number, oldest first.
     fn keys(&self, channel: &ChannelName, now: Timestamp, reply: Reply<Vec<KeptKey>>);
 
-    /// How many forks a channel has: those that descend from it without another in between.
-    fn forks(&self, channel: &ChannelName, reply: Reply<u64>) {
-        let _ = channel;
-        reply(Ok(0));
-    }
+    /// Whether a channel has forks: channels whose life names it as their source.
+    fn has_forks(&self, channel: &ChannelName, reply: Reply<bool>);
 
     /// The producers that a channel remembers.
-    fn producers(&self, channel: &ChannelName, reply: Reply<Vec<(ProducerId, Producer)>>) {
-        let _ = channel;
-        reply(Ok(Vec::new()));
-    }
+    fn producers(&self, channel: &ChannelName, reply: Reply<Vec<(ProducerId, Producer)>>);
 
     /// Admits a new channel, if there are fewer than `most`.
     fn admit(&self, most: u64) -> bool;

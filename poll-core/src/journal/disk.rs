@@ -41,6 +41,7 @@ use super::{
     SoleArchive, Stretch, Tail, Taken,
 };
 use crate::environment::{Environment, Location, Thread};
+use crate::life::{Producer, ProducerId};
 use crate::types::{ChannelName, Epoch, JournalError, Timestamp};
 pub use backup::{
     BackupError, ChannelRecord, EventRecord, LostRecord, MessageRecord, Record, Report, export, import,
@@ -215,6 +216,14 @@ impl Archive for DiskJournal {
 }
 
 impl SoleArchive for DiskJournal {
+    fn has_forks(&self, _: &ChannelName, reply: Reply<bool>) {
+        reply(Ok(false));
+    }
+
+    fn producers(&self, _: &ChannelName, reply: Reply<Vec<(ProducerId, Producer)>>) {
+        reply(Ok(Vec::new()));
+    }
+
     fn keys(&self, channel: &ChannelName, now: Timestamp, reply: Reply<Vec<KeptKey>>) {
         self.0.0.reads.push(ReadRequest::Keys(channel.clone(), now, reply));
     }

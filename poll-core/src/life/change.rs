@@ -9,7 +9,7 @@ use super::text::ProducerId;
 /// A change of a channel's life.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Change {
-    /// Its life from now on; `None` if that stays.
+    /// Its life from now on, or the last one where it is removed; `None` if that stays.
     pub life: Option<Arc<Life>>,
     /// A producer as it is from now on.
     pub producer: Option<(ProducerId, Producer)>,

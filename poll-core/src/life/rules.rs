@@ -174,7 +174,7 @@ impl Facts<'_> {
     /// The channel ends, and has forks or not.
     pub(crate) fn end(&self, end: End) -> Change {
         match end {
-            End::Remove => Change { content: Content::Removed, ..Change::default() },
+            End::Remove => Change { content: Content::Removed, ..self.renewed(self.life.clone()) },
             End::Hide => self.renewed(Life { phase: Phase::Hidden, ..self.life.clone() }),
         }
     }

@@ -141,8 +141,10 @@ impl Store {
         let Some(life) = self.life_of(fork, epoch) else { return Ok(None) };
         match missing {
             Missing::Messages(stretch, state) => {
-                let Some(segment) = life.ancestry.owner(stretch.after.next()) else { return Ok(None) };
-                let batch = self.bring_inherited(now, stretch, segment).await?;
+                if life.ancestry.owner(stretch.after.next()).is_none() {
+                    return Ok(None);
+                }
+                let batch = self.bring_inherited(now, stretch, &life).await?;
                 Ok(Some(batch.map(|batch| (batch, *state))))
             }
             Missing::Place(_, landmark) => {
@@ -171,35 +173,37 @@ impl Store {
         (state.epoch() == epoch && life.ancestry.cut().is_some()).then(|| life.clone())
     }
 
-    /// Messages of an ancestor, as a batch of the fork. `None` if they are not retained, which the fork then knows.
+    /// Messages from ancestor after ancestor and then the fork's own, as one batch. `None` if the first is not retained,
+    /// which the fork then knows.
     async fn bring_inherited(
         &self,
         now: Timestamp,
         stretch: &Stretch,
-        segment: &Segment,
+        life: &Life,
     ) -> Result<Option<Arc<Batch>>, JournalError> {
-        if self.retains(segment, stretch.after.next())
-            && let Some(batch) = self.0.fetched.at_hand(stretch, segment.last)
-        {
-            return Ok(Some(batch));
+        let mut taken = Taken { messages: Messages::new(), after: stretch.after, left: stretch.limit };
+        while !taken.is_full() {
+            let next = taken.after.next();
+            let segment = life.ancestry.owner(next);
+            let (owner, epoch, last, sight) = match segment {
+                Some(segment) => (&segment.channel, segment.epoch, segment.last, Sight::Inherited),
+                None => (&stretch.channel, stretch.epoch, Seq::new(u64::MAX), Sight::Reader),
+            };
+            let after = Pinned::after(Cursor { epoch, seq: taken.after });
+            let view = Box::pin(self.see(now, owner, &after, Some(taken.left), sight)).await?;
+            let batch = view.batch.filter(|batch| batch.end().epoch == epoch);
+            let found = batch.as_ref().map_or(&[][..], |batch| batch.messages());
+            let first = found.first().map_or(last, |message| message.seq.previous()).min(last).next();
+            if first != next && taken.messages.is_empty() {
+                self.note_gone(stretch, first);
+                return Ok(None);
+            }
+            let goes_on = taken.take(found, last);
+            if !goes_on || segment.is_none() {
+                break;
+            }
         }
-        let after = Pinned::after(Cursor { epoch: segment.epoch, seq: stretch.after });
-        let view =
-            Box::pin(self.see(now, &segment.channel, &after, Some(stretch.limit), Sight::Inherited)).await?;
-        let wanted = |message: &&Arc<Message>| message.seq <= segment.last;
-        let found = view.batch.as_ref().filter(|batch| batch.end().epoch == segment.epoch);
-        let messages: Messages =
-            found.map_or(&[][..], |batch| batch.messages()).iter().take_while(wanted).cloned().collect();
-        let first = messages.first().map_or(segment.last.next(), |message| message.seq);
-        if first != stretch.after.next() {
-            self.note_gone(stretch, first);
-            return Ok(None);
-        }
-        let batch = Arc::new(Batch::new(stretch.epoch, messages, self.memory()));
-        self.0.fetched.remember(stretch.clone(), &batch);
-        let dropped = self.0.recent.lock().hold(batch.clone());
-        drop(dropped);
-        Ok(Some(batch))
+        Ok(Some(Arc::new(Batch::new(stretch.epoch, taken.messages, self.memory()))))
     }
 
     /// What is gone of an ancestor is gone here as well: the messages of a stretch up to `first`. An earlier ancestor may
@@ -214,14 +218,6 @@ impl Store {
             drop(state);
             self.residents().raise(fork, epoch, (first, Timestamp::ZERO));
         }
-    }
-
-    /// Whether an ancestor is in memory and still has message `seq`: what was read from it before may be given again.
-    fn retains(&self, segment: &Segment, seq: Seq) -> bool {
-        self.residents().get(&segment.channel).is_some_and(|channel| {
-            let state = channel.state.lock();
-            state.epoch() == segment.epoch && state.log.first_after(seq.previous()) == seq
-        })
     }
 
     /// The newest message at or before a landmark that a fork shares with its ancestors; `None` if the landmark is after
@@ -252,6 +248,36 @@ impl Store {
         let pinned = Pinned::of(position, None);
         let view = Box::pin(self.see(now, &segment.channel, &pinned, None, Sight::Inherited)).await?;
         Ok(Some(view.read_state.position.clamp(floor, segment.last)))
+    }
+}
+
+/// Messages of one batch, out of several logs.
+struct Taken {
+    messages: Messages,
+    /// The number of the last one.
+    after: Seq,
+    left: Limit,
+}
+
+impl Taken {
+    fn is_full(&self) -> bool {
+        self.left.messages == 0 || self.left.bytes == 0
+    }
+
+    /// Takes what comes next, up to message `last`. Returns whether that was reached.
+    fn take(&mut self, found: &[Arc<Message>], last: Seq) -> bool {
+        for message in found.iter().take_while(|message| message.seq <= last) {
+            let bytes = message.payload.len();
+            let fits = self.messages.is_empty() || bytes <= self.left.bytes;
+            if message.seq != self.after.next() || !fits || self.is_full() {
+                return false;
+            }
+            let left =
+                Limit { messages: self.left.messages - 1, bytes: self.left.bytes.saturating_sub(bytes) };
+            (self.after, self.left) = (message.seq, left);
+            self.messages.push(message.clone());
+        }
+        self.after == last
     }
 }
 

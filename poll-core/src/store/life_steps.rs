@@ -98,9 +98,9 @@ impl Store {
         wish: &mut Option<Wish>,
     ) -> Result<(), PublishError> {
         let Some(archive) = &sole.archive else { return Ok(()) };
-        let count = self.ask(channel, |reply| archive.forks(channel, reply)).await?;
+        let any = self.ask(channel, |reply| archive.has_forks(channel, reply)).await?;
         if let Some(Wish::End(_, forks)) = wish {
-            *forks = Some(Forks { made, count });
+            *forks = Some(Forks { made, any });
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ use poll_core::journal::{
     Archive, Damage, FaultKind, Health, KeptKey, Landmark, Loaded, Located, Mint, Piece, Reply, SoleArchive,
     Stretch, Tail, Taken,
 };
+use poll_core::life::{Producer, ProducerId};
 use poll_core::{
     Append, ChannelName, Epoch, Journal, JournalError, Position, PublishError, Store, Timestamp,
 };
@@ -366,6 +367,14 @@ impl Archive for Counted {
 }
 
 impl SoleArchive for Counted {
+    fn has_forks(&self, channel: &ChannelName, reply: Reply<bool>) {
+        self.0.has_forks(channel, reply);
+    }
+
+    fn producers(&self, channel: &ChannelName, reply: Reply<Vec<(ProducerId, Producer)>>) {
+        self.0.producers(channel, reply);
+    }
+
     fn keys(&self, channel: &ChannelName, now: Timestamp, reply: Reply<Vec<KeptKey>>) {
         self.0.keys(channel, now, reply);
     }

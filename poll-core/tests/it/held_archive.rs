@@ -8,6 +8,7 @@ use poll_core::journal::{
     Archive, Damage, Health, KeptKey, Landmark, Loaded, Located, Mint, Piece, Reply, SoleArchive, Stretch,
     Tail, Taken, WriteBehind,
 };
+use poll_core::life::{Producer, ProducerId};
 use poll_core::{Append, ChannelName, Epoch, Journal, Message, Retention, Store, Timestamp};
 use tokio::sync::watch;
 
@@ -90,6 +91,14 @@ impl Archive for HeldArchive {
 }
 
 impl SoleArchive for HeldArchive {
+    fn has_forks(&self, _: &ChannelName, reply: Reply<bool>) {
+        reply(Ok(false));
+    }
+
+    fn producers(&self, _: &ChannelName, reply: Reply<Vec<(ProducerId, Producer)>>) {
+        reply(Ok(Vec::new()));
+    }
+
     fn keys(&self, _: &ChannelName, _: Timestamp, reply: Reply<Vec<KeptKey>>) {
         reply(Ok(Vec::new()));
     }

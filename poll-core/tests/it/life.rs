@@ -272,11 +272,35 @@ fn a_fork_shares_what_is_before_it() {
     let second_message =
         read(&store, second(3), "a", Position::AfterSeq(Seq::new(1))).batch.unwrap().messages()[0].clone();
     for position in [Position::AfterTime(second_message.at), Position::AfterId(second_message.id)] {
-        assert_eq!(numbers(&read(&store, second(3), "e", position)), [3], "{position:?}");
+        assert_eq!(numbers(&read(&store, second(3), "e", position)), [3, 4], "{position:?}");
     }
     let cursor = read(&store, second(3), "e", Position::AfterSeq(Seq::new(4))).next;
     assert_eq!(numbers(&read(&store, second(3), "e", Position::AfterSeq(Seq::new(3)))), [4]);
     assert_eq!(cursor.seq, Seq::new(4));
+}
+
+#[test]
+fn what_is_inherited_and_what_is_its_own_come_at_once() {
+    let store = store();
+    create(&store, NOON, "0", with(&["0"])).unwrap();
+    for depth in 1..=100 {
+        let own = Create {
+            payloads: with(&[&depth.to_string()]).payloads,
+            ..fork(&(depth - 1).to_string(), None, 0)
+        };
+        create(&store, NOON, &depth.to_string(), own).unwrap();
+    }
+    assert_eq!(numbers(&read(&store, NOON, "100", Position::Start)).len(), 101);
+    let limited = |messages, bytes| {
+        let pinned = pin_at(&store, NOON, "100", Position::AfterSeq(Seq::new(5)));
+        let limit = poll_core::Limit { messages, bytes };
+        numbers(&ready(store.read(NOON, &name("100"), &pinned, limit)).unwrap())
+    };
+    assert_eq!((limited(3, 1 << 20), limited(100, 2)), (vec![6, 7, 8], vec![6, 7]));
+    for depth in 0..100 {
+        assert_eq!(delete(&store, &depth.to_string()), Deleted::Hidden);
+    }
+    assert_eq!((delete(&store, "100"), store.channels(), store.weight()), (Deleted::Gone, 0, 0));
 }
 
 #[test]
