@@ -14,7 +14,7 @@ use std::time::Duration;
 use poll_core::{Charge, Kind};
 use poll_http::{ConnectionContext, ConnectionError, Cut, Peer, Secured, Timer, WaitDraining};
 use rustls::server::UnbufferedServerConnection;
-use tokio::io::{AsyncRead as _, ReadBuf};
+use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::time::Instant;
 
 use super::certificates::Certificates;
@@ -26,6 +26,11 @@ use crate::connection_io::ConnectionIo;
 
 /// What a handshake holds besides what was received and not sent: keys, and what both sides have offered.
 const HANDSHAKE_BYTES: u64 = 4 << 10;
+
+/// The answer to a request without TLS.
+const SPEAKS_TLS: &[u8] =
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 37\r\n\
+    Connection: close\r\n\r\nThis port speaks TLS: ask by https.\r\n";
 
 /// How long a silent connection may stay while the server drains.
 const DRAINING: Duration = Duration::from_secs(1);
@@ -99,6 +104,13 @@ where
             }
         }
     }
+}
+
+/// Whether a request begins like this: with a method, or the preface of HTTP/2. A record of TLS begins with its kind, which
+/// is no letter (RFC 8446, section 5.1).
+fn is_plain(received: &[u8]) -> bool {
+    let end = received.iter().position(|byte| !byte.is_ascii_uppercase());
+    end.is_some_and(|end| end >= 3 && received[end] == b' ')
 }
 
 /// Ready with what was read, which is something.
@@ -177,6 +189,14 @@ impl<B> Handshake<B> {
         let Stage::Silent(silent) = &mut self.stage else { return Poll::Ready(Ok(())) };
         let Some(io) = silent else { return Poll::Ready(Err(io::ErrorKind::NotConnected.into())) };
         let received = ready!(poll_received(io, cx))?;
+        if is_plain(&received) {
+            // As much as leaves at once, which is all of it unless the peer is up to something.
+            let _sent = Pin::new(io).poll_write(cx, SPEAKS_TLS);
+            return Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the peer speaks HTTP without TLS",
+            )));
+        }
         let context = &self.handshakes.context;
         let charge = context.memory.charge(Kind::TlsBuffers, HANDSHAKE_BYTES).map_err(|full| {
             context.metrics.cut(Cut::Handshake);

@@ -42,6 +42,26 @@ fn slow_and_broken_handshakes_are_ended_and_hold_up_nobody() {
 }
 
 #[test]
+fn a_request_without_tls_is_told_so() {
+    let authority = Authority::new();
+    let server = start(&[&authority.issue(&["localhost"])], &[]);
+    for request in [
+        "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "POST /api/message HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ] {
+        let mut stream = server.connect();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, text) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{head}");
+        assert!(head.contains(&format!("\r\nContent-Length: {}\r\n", text.len())), "{head}");
+        assert_eq!(text, "This port speaks TLS: ask by https.\r\n");
+    }
+}
+
+#[test]
 fn a_handshake_without_memory_for_it_is_refused() {
     let authority = Authority::new();
     // A sixteenth of it is for them: two at once.
