@@ -28,7 +28,7 @@ use rate::{Buckets, Cost};
 /// Limits on waiting requests and open streams, and on the rate of requests. Zero means no limit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
-    /// In all. 100 000: what one process holds in about a gigabyte.
+    /// In all. 100 000: about 160 MB over HTTP/1.1, besides the kernel's memory for sockets.
     pub total: usize,
     /// On one channel. 10 000.
     pub per_channel: usize,

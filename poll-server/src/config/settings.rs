@@ -175,7 +175,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     computed(row(SIZE, "max-sockets-per-address", "N", "half of max-sockets", "open connections of one remote address that is no trusted proxy; one more is closed",
         "one address must not use up what all share; a proxy speaks for many")),
     reloaded(row(SIZE, "max-connections", "N", "100000", "waiting requests and open streams in all",
-        "about 700 MB of HTTP/1.1 waiters: what a small machine holds without swapping")),
+        "about 160 MB of HTTP/1.1 waiters, and the kernel's memory for their sockets: what a small machine holds")),
     reloaded(row(SIZE, "max-per-channel", "N", "10000", "waiting requests and open streams on one channel",
         "one popular channel may take a tenth of all, never everything")),
     reloaded(row(SIZE, "max-per-client", "N", "6", "waiting requests and open streams of a client that names itself",
