@@ -16,6 +16,8 @@ use super::location::Location;
 
 /// The file's name within its directory.
 const FILE: &str = "poll.redb";
+/// How the names of the log's segments begin, before their numbers in hexadecimal.
+const SEGMENT: &str = "poll.log.";
 
 /// A directory that holds a journal's file. A clone names the same directory, but does not hold its locks.
 #[derive(Debug)]
@@ -53,6 +55,10 @@ impl Directory {
     #[must_use]
     pub fn file(&self) -> &Path {
         &self.file
+    }
+
+    fn segment(&self, number: u64) -> PathBuf {
+        self.path.join(format!("{SEGMENT}{number:016x}"))
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -115,6 +121,32 @@ impl Location for Directory {
         let room = rustix::fs::statvfs(&self.path).ok()?;
         Some(room.f_bavail.saturating_mul(room.f_frsize))
     }
+
+    fn segments(&self) -> io::Result<Vec<u64>> {
+        let mut numbers = Vec::new();
+        for entry in std::fs::read_dir(&self.path)? {
+            numbers.extend(entry?.file_name().to_str().and_then(segment_number));
+        }
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    fn open_segment(&self, number: u64) -> io::Result<Box<dyn StorageBackend>> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(self.segment(number))?;
+        sync_directory(&self.path)?;
+        storage(file)
+    }
+
+    fn remove_segment(&self, number: u64) -> io::Result<()> {
+        match std::fs::remove_file(self.segment(number)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        }
+    }
 }
 
 impl Identity {
@@ -134,6 +166,11 @@ impl Identity {
 fn storage(file: File) -> io::Result<Box<dyn StorageBackend>> {
     let backend = FileBackend::new(file).map_err(|error| io::Error::other(error.to_string()))?;
     Ok(Box::new(backend))
+}
+
+fn segment_number(name: &str) -> Option<u64> {
+    let digits = name.strip_prefix(SEGMENT).filter(|digits| digits.len() == 16)?;
+    u64::from_str_radix(digits, 16).ok()
 }
 
 fn gone(why: &str) -> io::Error {

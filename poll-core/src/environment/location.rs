@@ -39,6 +39,24 @@ pub trait Location: Debug + Send + Sync + 'static {
     fn free(&self) -> Option<u64> {
         None
     }
+
+    /// The numbers of the log's segments that are there, in order.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn segments(&self) -> io::Result<Vec<u64>>;
+
+    /// Opens a segment of the log, or creates it. Its name survives a power cut.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn open_segment(&self, number: u64) -> io::Result<Box<dyn StorageBackend>>;
+
+    /// Removes a segment of the log, if it is there.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn remove_segment(&self, number: u64) -> io::Result<()>;
 }
 
 impl Location for Box<dyn Location> {
@@ -64,5 +82,17 @@ impl Location for Box<dyn Location> {
 
     fn free(&self) -> Option<u64> {
         (**self).free()
+    }
+
+    fn segments(&self) -> io::Result<Vec<u64>> {
+        (**self).segments()
+    }
+
+    fn open_segment(&self, number: u64) -> io::Result<Box<dyn StorageBackend>> {
+        (**self).open_segment(number)
+    }
+
+    fn remove_segment(&self, number: u64) -> io::Result<()> {
+        (**self).remove_segment(number)
     }
 }

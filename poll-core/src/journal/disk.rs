@@ -17,6 +17,9 @@ mod damage;
 mod fault;
 mod format;
 mod in_flight;
+mod index_queue;
+mod indexer;
+mod log;
 mod options;
 mod read_queue;
 mod reader;
@@ -87,7 +90,7 @@ impl DiskJournal {
         options: Options,
         progress: impl Fn(Progress) + Send + Sync + 'static,
     ) -> Result<Self, OpenError> {
-        let shared = Shared::new(environment, Box::new(location), options, Arc::new(progress));
+        let shared = Shared::new(environment, Arc::new(location), options, Arc::new(progress));
         let shared = Arc::new(shared);
         let spawn = |thread: Thread| match environment.spawn(thread) {
             // The journal says by itself when it has ended.
@@ -96,6 +99,7 @@ impl DiskJournal {
         };
         let journal = Self(Arc::new(Handle(shared.clone())));
         spawn(Thread::new("journal", writer::run(shared.clone())))?;
+        spawn(Thread::new("journal-index", indexer::run(shared.clone())))?;
         for _ in 0..options.readers.max(1) {
             spawn(Thread::new("journal-reader", reader::run(shared.clone())))?;
         }
@@ -130,6 +134,23 @@ impl DiskJournal {
         drop(shared.writes.send(Command::Verify));
     }
 
+    /// Moves what the log holds to the database, and waits for that. It happens by itself when a segment is full.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub async fn settle(&self) -> Result<(), JournalError> {
+        // A segment that is being moved already, and the one behind it.
+        for _ in 0..2 {
+            let (sender, answer) = tokio::sync::oneshot::channel();
+            // Nobody waits any more if it fails.
+            let reply: Reply<()> = Box::new(move |settled| drop(sender.send(settled)));
+            drop(self.0.0.writes.send(Command::Seal(Some(reply))));
+            let closed = || Err(JournalError::Unavailable("it is closed".to_owned()));
+            answer.await.unwrap_or_else(|_| closed())?;
+        }
+        Ok(())
+    }
+
     /// When publishers are answered.
     #[must_use]
     pub fn durability(&self) -> Durability {
@@ -144,6 +165,8 @@ impl Journal for DiskJournal {
             return Taken::Refused(append, error);
         }
         if append.key().is_some() && !shared.overhead().takes_keys(shared.max_bytes()) {
+            // Those whose window is over can only be deleted from the database.
+            drop(shared.writes.send(Command::Seal(None)));
             let why = "a quarter of the retained bytes is idempotency keys".to_owned();
             return Taken::Refused(append, JournalError::Full(why));
         }
@@ -188,8 +211,7 @@ impl Archive for DiskJournal {
     }
 
     fn sweep(&self, now: Timestamp) {
-        // A journal that has ended has nothing to sweep.
-        drop(self.0.0.writes.send(Command::Sweep(now)));
+        self.0.0.indexing.sweep(now);
     }
 
     fn channels(&self) -> u64 {
@@ -242,7 +264,7 @@ impl SoleArchive for DiskJournal {
     }
 
     fn make_room(&self, now: Timestamp, reply: Reply<bool>) {
-        if let Err(Command::Room(_, reply)) = self.0.0.writes.send(Command::Room(now, reply)) {
+        if let Some(reply) = self.0.0.indexing.room(now, reply) {
             reply(Err(JournalError::Unavailable("it is closed".to_owned())));
         }
     }

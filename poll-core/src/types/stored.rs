@@ -78,6 +78,17 @@ pub enum Landmark {
     Id(Uuid),
 }
 
+impl Landmark {
+    /// Whether a message is at or before it.
+    #[must_use]
+    pub fn covers(self, at: Timestamp, id: Uuid) -> bool {
+        match self {
+            Self::Time(time) => at <= time,
+            Self::Id(newest) => id <= newest,
+        }
+    }
+}
+
 /// The messages around a landmark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Located {

@@ -32,12 +32,14 @@ async fn the_file_does_not_grow_under_endless_publishing() {
     ];
     for retention in bounds {
         let disk = FakeDisk::default();
-        let store = open(disk.port(), retention, Options::default()).await;
+        let options = Options { segment_bytes: Some(256 << 10), ..Options::default() };
+        let store = open(disk.port(), retention, options).await;
         let mut len = 0;
         for round in 0..60 {
             let now = second(round);
             fill(&store, now, "a", 100).await;
             store.store.sweep(now, 16);
+            store.settle().await.unwrap();
             if round == 20 {
                 len = disk.len();
             }
@@ -53,6 +55,7 @@ async fn bytes_in_all_are_bounded_and_readers_are_told_what_went() {
     let store = open(disk.port(), retention, Options::default()).await;
     fill(&store, NOON, "quiet", 50).await;
     fill(&store, second(1), "loud", 2_000).await;
+    store.settle().await.unwrap();
     let quiet = store.read(second(1), "quiet", Position::Start).await.read_state;
     assert_eq!((quiet.oldest.get(), quiet.missed()), (1, Some(0)), "one channel never erases others");
     let loud = store.read(second(1), "loud", Position::Start).await;
@@ -65,6 +68,7 @@ async fn bytes_in_all_are_bounded_and_readers_are_told_what_went() {
     for channel in 0..10 {
         fill(&store, second(2), &channel.to_string(), 50).await;
     }
+    store.settle().await.unwrap();
     let quiet = store.read(second(2), "quiet", Position::Start).await.read_state;
     let loud = store.read(second(2), "loud", Position::Start).await.read_state;
     assert!(quiet.missed() > Some(0) || loud.missed() > Some(1_900), "{quiet:?} {loud:?}");

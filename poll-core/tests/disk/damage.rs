@@ -135,8 +135,8 @@ async fn readers_by_time_and_id_stand_behind_the_last_that_is_whole() {
 #[tokio::test]
 async fn a_damaged_channel_is_told_so_and_others_go_on() {
     let disk = written(&["alpha", "bravo"], 3).await;
-    // The end of a channel's row: mark, checksum, name.
-    disk.damage_where(14, |row| row[0] == 0xA0 && row.ends_with(b"alpha"));
+    // The end of a channel's row: mark, oldest, checksum, name.
+    disk.damage_where(22, |row| row[0] == 0xA2 && row.ends_with(b"alpha"));
 
     let store = reopened(&disk).await;
     let told = store.store.pin(NOON, &name("alpha"), Position::Start).await;
@@ -153,7 +153,7 @@ async fn a_damaged_channel_is_told_so_and_others_go_on() {
 }
 
 #[tokio::test]
-async fn a_file_of_version_1_is_read_as_it_is_and_goes_on_as_version_2() {
+async fn a_file_of_version_1_is_read_as_it_is_and_goes_on_as_version_3() {
     let directory = tempfile::tempdir().unwrap();
     let place = Directory::new(directory.path());
     let (id, at) = (uuid(7), NOON.as_micros());

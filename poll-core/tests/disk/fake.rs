@@ -1,6 +1,7 @@
-//! A disk in memory that forgets unsynced writes, fails on demand, and can be full.
+//! A disk in memory that forgets unsynced writes, fails on demand, and can be full. It holds the database and the segments of
+//! the log.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::ops::Bound;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -8,13 +9,26 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use poll_core::environment::Location;
 use redb::{BackendError, StorageBackend};
 
+/// The file of the database; segments have their numbers.
+const DATABASE: u64 = 0;
+/// What is written whole or not at all.
+const SECTOR: usize = 512;
+
 /// What the platter holds, and what only the cache does.
-#[derive(Debug, Default)]
-struct State {
+#[derive(Debug, Default, Clone)]
+struct File {
     cached: Vec<u8>,
     synced: Vec<u8>,
-    /// Writes since the last sync: offset and bytes; a change of length is one without bytes.
+    /// Writes since the last sync: offset and bytes; a change of length is one without bytes. Those of the log are kept by
+    /// sector, because it counts on no more than a sector to be written whole.
     unsynced: Vec<(usize, Vec<u8>)>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    files: BTreeMap<u64, File>,
+    /// Segments whose removal a crash would undo.
+    removed: BTreeMap<u64, File>,
     /// Which ports may use it; a crash makes those before it useless.
     power: u64,
     locked: bool,
@@ -43,9 +57,9 @@ pub(crate) enum Fault {
     ShortWrite(u64),
     /// The sync after so many fails; what was written since the last may never reach the platter.
     Sync(u64),
-    /// The next sync says that it failed and did not, and after that so many tries to open the disk fail.
+    /// The next sync says that it failed and did not, and after that so many tries to open a file, or to cut one off, fail.
     Lie(u64),
-    /// So many tries to open the disk fail.
+    /// So many tries to open a file, or to cut one off, fail.
     Shut(u64),
     /// The read after so many fails.
     Read(u64),
@@ -78,6 +92,7 @@ pub(crate) struct Port {
 struct Handle {
     disk: FakeDisk,
     power: u64,
+    file: u64,
     closed: Mutex<bool>,
 }
 
@@ -100,13 +115,29 @@ impl FakeDisk {
         self.lock().free = free;
     }
 
+    /// The length of all files.
     pub(crate) fn len(&self) -> usize {
-        self.lock().cached.len()
+        self.lock().length()
     }
 
-    /// All that is on the disk.
+    /// All of the database that is on the disk.
     pub(crate) fn contents(&self) -> Vec<u8> {
-        self.lock().synced.clone()
+        self.lock().database().synced.clone()
+    }
+
+    /// The numbers of the segments.
+    pub(crate) fn segments(&self) -> Vec<u64> {
+        self.lock().files.keys().copied().filter(|file| *file != DATABASE).collect()
+    }
+
+    /// Changes the byte at a place in a segment.
+    pub(crate) fn flip_in_segment(&self, number: u64, at: usize, bits: u8) {
+        self.lock().files.get_mut(&number).unwrap().flip(at, bits);
+    }
+
+    /// The length of what is in a segment; zeros behind that do not count.
+    pub(crate) fn segment_len(&self, number: u64) -> usize {
+        self.lock().files[&number].cached.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
     }
 
     pub(crate) fn syncs(&self) -> u64 {
@@ -163,9 +194,10 @@ impl FakeDisk {
     pub(crate) fn spoil(&self, text: &str) -> usize {
         let pages = self.pages_with(text);
         let state = &mut *self.lock();
+        let file = state.database_mut();
         for &page in &pages {
-            for file in [&mut state.cached, &mut state.synced] {
-                file[page..page + 16].fill(0xff);
+            for bytes in [&mut file.cached, &mut file.synced] {
+                bytes[page..page + 16].fill(0xff);
             }
         }
         pages.len()
@@ -179,7 +211,7 @@ impl FakeDisk {
 
     fn pages_with(&self, text: &str) -> Vec<usize> {
         let state = self.lock();
-        let places = state.cached.windows(text.len()).enumerate();
+        let places = state.database().cached.windows(text.len()).enumerate();
         let found = places.filter(|(_, bytes)| *bytes == text.as_bytes());
         let mut pages: Vec<usize> = found.map(|(place, _)| place / 4096 * 4096).collect();
         pages.dedup();
@@ -202,47 +234,51 @@ impl FakeDisk {
     /// Changes a bit at the beginning of what `fits`, but not of its first byte, wherever that lies.
     pub(crate) fn damage_where(&self, length: usize, fits: impl Fn(&[u8]) -> bool) {
         let mut state = self.lock();
-        assert!(state.unsynced.is_empty(), "it would be written over");
-        let there = state.cached.windows(length).enumerate().filter(|(_, there)| fits(there));
+        let file = state.database_mut();
+        assert!(file.unsynced.is_empty(), "it would be written over");
+        let there = file.cached.windows(length).enumerate().filter(|(_, there)| fits(there));
         let places: Vec<usize> = there.map(|(at, _)| at).collect();
         assert!(!places.is_empty(), "there is nothing like that");
         for at in places {
-            state.cached[at + 1] ^= 0x20;
-            state.synced[at + 1] ^= 0x20;
+            file.flip(at + 1, 0x20);
         }
     }
 
-    /// Changes the byte at a place.
+    /// Changes the byte at a place of the database.
     pub(crate) fn flip(&self, at: usize, bits: u8) {
-        let mut state = self.lock();
-        state.cached[at] ^= bits;
-        state.synced[at] ^= bits;
+        self.lock().database_mut().flip(at, bits);
     }
 
     /// Another disk with the same on it.
     pub(crate) fn copy(&self) -> Self {
         let state = self.lock();
-        let (cached, synced) = (state.cached.clone(), state.synced.clone());
-        let state = State { cached, synced, ..State::default() };
+        let mut files = state.files.clone();
+        files.values_mut().for_each(|file| file.unsynced.clear());
+        let state = State { files, ..State::default() };
         Self(Arc::new((Mutex::new(state), Condvar::new())))
     }
 
     /// The machine stops. Of the unsynced writes those survive that `luck` says, in any order they were not.
     pub(crate) fn crash(&self, mut luck: impl FnMut(usize) -> bool) {
         let mut state = self.lock();
-        let unsynced = std::mem::take(&mut state.unsynced);
-        let mut platter = std::mem::take(&mut state.synced);
-        for (index, (offset, bytes)) in unsynced.into_iter().enumerate() {
-            if bytes.is_empty() {
-                // A length that grew may or may not have; it never shrinks what was synced.
-                platter.resize(platter.len().max(offset), 0);
-            } else if luck(index) {
-                platter.resize(platter.len().max(offset + bytes.len()), 0);
-                platter[offset..offset + bytes.len()].copy_from_slice(&bytes);
+        let removed = std::mem::take(&mut state.removed);
+        state.files.extend(removed);
+        let mut index = 0;
+        for file in state.files.values_mut() {
+            let mut platter = std::mem::take(&mut file.synced);
+            for (offset, bytes) in std::mem::take(&mut file.unsynced) {
+                if bytes.is_empty() {
+                    // A length that grew may or may not have; it never shrinks what was synced.
+                    platter.resize(platter.len().max(offset), 0);
+                } else if luck(index) {
+                    platter.resize(platter.len().max(offset + bytes.len()), 0);
+                    platter[offset..offset + bytes.len()].copy_from_slice(&bytes);
+                }
+                index += 1;
             }
+            file.cached.clone_from(&platter);
+            file.synced = platter;
         }
-        state.cached.clone_from(&platter);
-        state.synced = platter;
         state.power += 1;
         state.locked = false;
         (state.fault, state.cut, state.syncing) = (Fault::None, None, Syncing::Free);
@@ -270,7 +306,38 @@ impl Location for Port {
             self.disk.fail(Fault::Shut(left - 1));
             return Err(io::Error::other("the disk is shut"));
         }
-        Ok(Box::new(Handle { disk: self.disk.clone(), power: self.power, closed: Mutex::new(false) }))
+        Ok(Box::new(self.handle(DATABASE)))
+    }
+
+    fn segments(&self) -> io::Result<Vec<u64>> {
+        Ok(self.disk.segments())
+    }
+
+    fn open_segment(&self, number: u64) -> io::Result<Box<dyn StorageBackend>> {
+        let mut state = self.disk.lock();
+        if state.power != self.power || state.cut == Some(0) {
+            return Err(io::Error::other("the power is gone"));
+        }
+        if let Fault::Shut(left @ 1..) = state.fault {
+            state.fault = Fault::Shut(left - 1);
+            return Err(io::Error::other("the disk is shut"));
+        }
+        // The directory is synced.
+        state.removed.clear();
+        state.files.entry(number).or_default();
+        drop(state);
+        Ok(Box::new(self.handle(number)))
+    }
+
+    fn remove_segment(&self, number: u64) -> io::Result<()> {
+        let mut state = self.disk.lock();
+        if state.power != self.power || state.cut == Some(0) {
+            return Err(io::Error::other("the power is gone"));
+        }
+        if let Some(file) = state.files.remove(&number) {
+            state.removed.insert(number, file);
+        }
+        Ok(())
     }
 
     fn free(&self) -> Option<u64> {
@@ -278,7 +345,68 @@ impl Location for Port {
     }
 }
 
+impl Port {
+    fn handle(&self, file: u64) -> Handle {
+        Handle { disk: self.disk.clone(), power: self.power, file, closed: Mutex::new(false) }
+    }
+}
+
+impl File {
+    fn flip(&mut self, at: usize, bits: u8) {
+        self.cached[at] ^= bits;
+        self.synced[at] ^= bits;
+    }
+
+    fn put(&mut self, offset: usize, bytes: &[u8]) {
+        let end = offset + bytes.len();
+        if self.cached.len() < end {
+            self.cached.resize(end, 0);
+        }
+        self.cached[offset..end].copy_from_slice(bytes);
+        self.unsynced.push((offset, bytes.to_vec()));
+    }
+
+    /// The same, of which each sector may reach the platter by itself.
+    fn put_by_sector(&mut self, offset: usize, bytes: &[u8]) {
+        let (mut at, mut rest) = (offset, bytes);
+        while !rest.is_empty() {
+            let (sector, behind) = rest.split_at((SECTOR - at % SECTOR).min(rest.len()));
+            self.put(at, sector);
+            (at, rest) = (at + sector.len(), behind);
+        }
+    }
+
+    fn sync(&mut self) {
+        for (offset, bytes) in std::mem::take(&mut self.unsynced) {
+            if bytes.is_empty() {
+                self.synced.resize(offset, 0);
+            } else {
+                let end = offset + bytes.len();
+                let len = self.synced.len().max(end);
+                self.synced.resize(len, 0);
+                self.synced[offset..end].copy_from_slice(&bytes);
+            }
+        }
+    }
+}
+
 impl State {
+    fn database(&self) -> &File {
+        &self.files[&DATABASE]
+    }
+
+    fn database_mut(&mut self) -> &mut File {
+        self.files.entry(DATABASE).or_default()
+    }
+
+    fn length(&self) -> usize {
+        self.files.values().map(|file| file.cached.len()).sum()
+    }
+
+    fn file(&mut self, file: u64) -> &mut File {
+        self.files.entry(file).or_default()
+    }
+
     /// Counts one operation down; says whether it is the one that fails.
     fn strikes(&mut self, fits: impl Fn(Fault) -> Option<u64>, less: impl Fn(u64) -> Fault) -> bool {
         match fits(self.fault) {
@@ -300,11 +428,6 @@ impl State {
             }
             None => false,
         }
-    }
-
-    fn put(&mut self, offset: usize, bytes: &[u8]) {
-        self.cached[offset..offset + bytes.len()].copy_from_slice(bytes);
-        self.unsynced.push((offset, bytes.to_vec()));
     }
 }
 
@@ -334,7 +457,7 @@ impl Handle {
 
 impl StorageBackend for Handle {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.state()?.cached.len() as u64)
+        Ok(self.state()?.file(self.file).cached.len() as u64)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
@@ -349,10 +472,12 @@ impl StorageBackend for Handle {
             state.fault = Fault::None;
             return Err(io::Error::other("the read failed"));
         }
-        if state.bad_sector.is_some_and(|bad| (offset..offset + out.len()).contains(&bad)) {
+        if self.file == DATABASE
+            && state.bad_sector.is_some_and(|bad| (offset..offset + out.len()).contains(&bad))
+        {
             return Err(io::Error::other("the sector is bad"));
         }
-        let bytes = state.cached.get(offset..offset + out.len());
+        let bytes = state.file(self.file).cached.get(offset..offset + out.len());
         out.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
     }
@@ -360,8 +485,15 @@ impl StorageBackend for Handle {
     fn set_len(&self, len: u64) -> io::Result<()> {
         let mut state = self.state()?;
         let len = usize::try_from(len).unwrap();
-        state.cached.resize(len, 0);
-        state.unsynced.push((len, Vec::new()));
+        if let Fault::Shut(left @ 1..) = state.fault
+            && self.file != DATABASE
+        {
+            state.fault = Fault::Shut(left - 1);
+            return Err(io::Error::other("the disk is shut"));
+        }
+        let file = state.file(self.file);
+        file.cached.resize(len, 0);
+        file.unsynced.push((len, Vec::new()));
         Ok(())
     }
 
@@ -376,20 +508,10 @@ impl StorageBackend for Handle {
         if state.strikes(fits, Fault::Sync) {
             // As kernels do: the pages count as clean from now on, and are never written.
             state.fault = Fault::None;
-            state.unsynced.clear();
+            state.file(self.file).unsynced.clear();
             return Err(io::Error::other("the sync failed"));
         }
-        let unsynced = std::mem::take(&mut state.unsynced);
-        for (offset, bytes) in unsynced {
-            if bytes.is_empty() {
-                state.synced.resize(offset, 0);
-            } else {
-                let end = offset + bytes.len();
-                let len = state.synced.len().max(end);
-                state.synced.resize(len, 0);
-                state.synced[offset..end].copy_from_slice(&bytes);
-            }
-        }
+        state.file(self.file).sync();
         if let Fault::Lie(shut) = state.fault {
             state.fault = Fault::Shut(shut);
             return Err(io::Error::other("the sync says it failed"));
@@ -404,7 +526,9 @@ impl StorageBackend for Handle {
         }
         state.writes += 1;
         let offset = usize::try_from(offset).unwrap();
-        if state.room.is_some_and(|room| offset + data.len() > room) {
+        let grows = (offset + data.len()).saturating_sub(state.file(self.file).cached.len());
+        let length = state.length() + grows;
+        if state.room.is_some_and(|room| length > room) {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let fits = |fault| if let Fault::Write(left) = fault { Some(left) } else { None };
@@ -415,17 +539,21 @@ impl StorageBackend for Handle {
         let fits = |fault| if let Fault::ShortWrite(left) = fault { Some(left) } else { None };
         if state.strikes(fits, Fault::ShortWrite) {
             state.fault = Fault::None;
-            state.put(offset, &data[..data.len() / 2]);
+            state.file(self.file).put(offset, &data[..data.len() / 2]);
             return Err(io::Error::other("the write stopped half way"));
         }
-        state.put(offset, data);
+        if self.file == DATABASE {
+            state.file(self.file).put(offset, data);
+        } else {
+            state.file(self.file).put_by_sector(offset, data);
+        }
         Ok(())
     }
 
     fn close(&self) -> io::Result<()> {
         let mut closed = self.closed.lock().unwrap();
         let mut state = self.disk.lock();
-        if !*closed && state.power == self.power {
+        if !*closed && state.power == self.power && self.file == DATABASE {
             state.locked = false;
         }
         *closed = true;

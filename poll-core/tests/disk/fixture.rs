@@ -109,6 +109,11 @@ impl Disk {
         given
     }
 
+    /// Waits until the database has everything.
+    pub(crate) async fn settle(&self) -> Result<(), JournalError> {
+        self.journal.settle().await
+    }
+
     /// Waits until the journal keeps again.
     pub(crate) async fn until_writable(&self) {
         let mut health = self.journal.health();

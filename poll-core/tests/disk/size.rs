@@ -98,7 +98,11 @@ async fn keys_in_the_file_are_bounded_and_none_is_forgotten_in_its_window() {
     store.send(second(1), "a", "x").await;
     // When their window is over they make room.
     let later = NOON.after(Duration::from_secs(1_000));
-    (0..4).for_each(|_| store.store.sweep(later, 16));
+    store.settle().await.unwrap();
+    for _ in 0..4 {
+        store.store.sweep(later, 16);
+        store.settle().await.unwrap();
+    }
     store.send(later, "a", "x").await;
     keyed(&store, later, 9_999).await.unwrap();
 }

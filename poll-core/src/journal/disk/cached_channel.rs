@@ -57,6 +57,7 @@ impl CachedChannel {
             freed += Weight::of(message?.1.value());
         }
         (self.oldest, self.front, self.stale) = (upto, upto, true);
+        self.row.oldest = upto;
         Ok(freed)
     }
 
@@ -77,7 +78,7 @@ pub(super) fn delete_keys(
 ) -> Result<u64> {
     let mut freed = 0;
     for key in tables.keys.extract_from_if(keys, |_, _| true)?.take(most) {
-        freed += format::key_weight(key?.1.value());
+        freed += format::key_row_weight(key?.1.value());
     }
     Ok(freed)
 }

@@ -14,7 +14,6 @@ use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::journal::KeptKey;
-use crate::journal::{Append, Minted};
 use crate::types::{ChannelName, Epoch, Message, Payload, Seq, Timestamp};
 use crate::types::{IdempotencyKey, SeqRange};
 
@@ -54,6 +53,8 @@ pub(super) struct Totals {
     pub(super) losses: u64,
     /// Whether messages may be shown before they are kept, since the file was opened.
     pub(super) relaxed: bool,
+    /// The newest segment of the log that is in the database; zero if there was none.
+    pub(super) indexed: u64,
 }
 
 /// What is stored besides messages, in bytes.
@@ -94,6 +95,8 @@ pub(super) struct Row {
     pub(super) newest: u64,
     pub(super) newest_at: Timestamp,
     pub(super) ended: bool,
+    /// The number of the oldest message that was not deleted; zero where an earlier version wrote the row.
+    pub(super) oldest: u64,
 }
 
 /// The bytes of a checksum.
@@ -182,6 +185,8 @@ impl Totals {
                 row.extend(number.to_le_bytes());
             }
             row.extend(sum(TOTALS, &[&row]));
+            row.extend(self.indexed.to_le_bytes());
+            row.extend(sum(TOTALS, &[&row]));
         }
         row
     }
@@ -196,6 +201,7 @@ impl Totals {
             overhead: None,
             losses: fields.number()?,
             relaxed: fields.byte()? != 0,
+            indexed: 0,
         };
         // Version 1 had none.
         if !fields.0.is_empty() {
@@ -209,23 +215,31 @@ impl Totals {
             });
             check(&mut fields, sum(TOTALS, &[&row[..Self::SUMMED + 3 * 8]]), "the totals")?;
         }
+        // Before version 3 there was no log.
+        if !fields.0.is_empty() {
+            totals.indexed = fields.number()?;
+            check(&mut fields, sum(TOTALS, &[&row[..row.len() - SUM]]), "the totals")?;
+        }
         Ok(totals)
     }
 }
 
 /// Marks a channel's row as one with a checksum, beside whether the channel has ended.
 const SUMMED: u8 = 0xA0;
+/// Marks a row that says which message is the oldest.
+const OLDEST: u8 = 2;
 
 impl Row {
     /// The length of the fields before the checksum and the name.
     const HEAD: usize = 4 * 8 + 1;
 
     pub(super) fn encode(&self, id: u64) -> Vec<u8> {
-        let mut row = Vec::with_capacity(Self::HEAD + SUM + self.name.as_str().len());
+        let mut row = Vec::with_capacity(Self::HEAD + 8 + SUM + self.name.as_str().len());
         for number in [self.epoch, self.losses, self.newest, self.newest_at.as_micros()] {
             row.extend(number.to_le_bytes());
         }
-        row.push(SUMMED | u8::from(self.ended));
+        row.push(SUMMED | OLDEST | u8::from(self.ended));
+        row.extend(self.oldest.to_le_bytes());
         let name = self.name.as_str().as_bytes();
         row.extend(sum(place(CHANNEL, &[id]), &[&row, name]));
         row.extend(name);
@@ -237,16 +251,19 @@ impl Row {
         let mut fields = Fields(row);
         let (epoch, losses, newest) = (fields.number()?, fields.number()?, fields.number()?);
         let (newest_at, mark) = (Timestamp::from_micros(fields.number()?), fields.byte()?);
+        let has_oldest = mark > 1 && mark & OLDEST != 0;
+        let oldest = if has_oldest { fields.number()? } else { 0 };
         if mark > 1 {
-            let name = row.get(Self::HEAD + SUM..).unwrap_or_default();
-            check(&mut fields, sum(place(CHANNEL, &[id]), &[&row[..Self::HEAD], name]), what)?;
+            let (head, rest) = row.split_at(row.len() - fields.0.len());
+            let name = rest.get(SUM..).unwrap_or_default();
+            check(&mut fields, sum(place(CHANNEL, &[id]), &[head, name]), what)?;
         }
         if mark <= 1 && (newest >= FAR || newest_at.as_micros() >= FAR) {
             return Err(Fault::Damaged(what));
         }
         let ended = mark & 1 == 1;
         let name = ChannelName::parse(fields.text()?).map_err(|_| Fault::Damaged("a channel's name"))?;
-        Ok(Self { name, epoch, losses, newest, newest_at, ended })
+        Ok(Self { name, epoch, losses, newest, newest_at, ended, oldest })
     }
 
     /// The epoch that readers see. It changes once messages that they had seen may have been lost: a cursor past the
@@ -387,9 +404,17 @@ fn footprint(row: u64) -> u64 {
 }
 
 /// The weight of a key with this row: the row, and one and a half times its entry in the table.
-pub(super) fn key_weight(row: &[u8]) -> u64 {
+pub(super) fn key_row_weight(row: &[u8]) -> u64 {
     row.len() as u64 + 64
 }
+
+/// The weight of a key before it has a row.
+pub(super) fn key_weight(key: &IdempotencyKey) -> u64 {
+    (KEY_BYTES + key.as_str().len() + 64) as u64
+}
+
+/// The bytes of a key's row besides the key.
+const KEY_BYTES: usize = 37 + SUM;
 
 /// The weight of a channel: its row, and its name twice.
 pub(super) fn channel_weight(name: &str) -> u64 {
@@ -397,15 +422,15 @@ pub(super) fn channel_weight(name: &str) -> u64 {
 }
 
 /// Writes the row of a publish's idempotency key: fingerprint, key, number of messages, checksum.
-pub(super) fn encode_key(channel: u64, append: &Append<Minted>) -> Option<Vec<u8>> {
-    let (name, fingerprint) = append.key()?;
-    let mut row = Vec::with_capacity(37 + name.as_str().len() + SUM);
-    row.extend(fingerprint);
-    row.push(u8::try_from(name.as_str().len()).unwrap_or(u8::MAX));
-    row.extend(name.as_str().as_bytes());
-    row.extend(u32::try_from(append.messages().len()).unwrap_or(u32::MAX).to_le_bytes());
-    seal_key((channel, append.taken().as_micros(), append.after().get()), &mut row);
-    Some(row)
+pub(super) fn encode_key(channel: u64, kept: &KeptKey) -> Vec<u8> {
+    let name = kept.key.as_str();
+    let mut row = Vec::with_capacity(KEY_BYTES + name.len());
+    row.extend(kept.fingerprint);
+    row.push(u8::try_from(name.len()).unwrap_or(u8::MAX));
+    row.extend(name.as_bytes());
+    row.extend(kept.numbers.count.to_le_bytes());
+    seal_key((channel, kept.taken.as_micros(), kept.numbers.after.get()), &mut row);
+    row
 }
 
 fn seal_key((channel, taken, after): (u64, u64, u64), row: &mut Vec<u8>) {
@@ -486,11 +511,12 @@ mod tests {
         #[test]
         fn rows_go_round(id: u64, epoch: u64, newest: u64, at in 0u64..1 << 57, ended: bool, name in "[^\\pC]{1,40}") {
             let (newest_at, losses) = (Timestamp::from_micros(at), epoch ^ id);
-            let row = Row { name: ChannelName::parse(&name).unwrap(), epoch, losses, newest, newest_at, ended };
+            let oldest = newest / 2;
+            let row = Row { name: ChannelName::parse(&name).unwrap(), epoch, losses, newest, newest_at, ended, oldest };
             prop_assert_eq!(Row::decode(id, &row.encode(id)).unwrap(), row.clone());
             prop_assert!(Row::decode(id ^ 1, &row.encode(id)).is_err(), "under another number");
             let overhead = ended.then_some(Overhead { keys: id, channels: epoch, pages: Some(id >> 1) });
-            let totals = Totals { batch: epoch, next: newest, channels: losses, bytes: at, overhead, losses, relaxed: ended };
+            let totals = Totals { batch: epoch, next: newest, channels: losses, bytes: at, overhead, losses, relaxed: ended, indexed: if overhead.is_some() { at } else { 0 } };
             prop_assert_eq!(Totals::decode(&totals.encode()).unwrap(), totals);
         }
 
@@ -527,10 +553,10 @@ mod tests {
             prop_assert_eq!(decode_message(id, seq, &row), Err(Fault::Lost));
             prop_assert!(matches!(decode_message(id, seq, &changed(row)), Err(Fault::Damaged(_))));
             let name = ChannelName::parse("a channel").unwrap();
-            let row = Row { name, epoch, losses, newest: seq, newest_at: Timestamp::ZERO, ended };
+            let row = Row { name, epoch, losses, newest: seq, newest_at: Timestamp::ZERO, ended, oldest: id };
             prop_assert!(Row::decode(id, &changed(row.encode(id))).is_err());
             let overhead = Some(Overhead { keys: id, channels: epoch, pages: None });
-            let totals = Totals { batch: epoch, next: id, channels: 1, bytes: seq, overhead, losses, relaxed: ended };
+            let totals = Totals { batch: epoch, next: id, channels: 1, bytes: seq, overhead, losses, relaxed: ended, indexed: epoch };
             prop_assert!(Totals::decode(&changed(totals.encode().to_vec())).is_err());
         }
 
@@ -552,14 +578,22 @@ mod tests {
         assert_eq!(weight(&row), message.weight());
 
         let name = ChannelName::parse("a").unwrap();
-        let channel = Row { name, epoch: 3, losses: 1, newest: 7, newest_at: message.at, ended: true };
+        let channel =
+            Row { name, epoch: 3, losses: 1, newest: 7, newest_at: message.at, ended: true, oldest: 0 };
         let mut row: Vec<u8> =
             [3, 1, 7, message.at.as_micros()].iter().flat_map(|n| n.to_le_bytes()).collect();
         row.extend(b"\x01a");
         assert_eq!(Row::decode(1, &row).unwrap(), channel);
 
-        let totals =
-            Totals { batch: 1, next: 2, channels: 3, bytes: 4, overhead: None, losses: 5, relaxed: true };
+        let totals = Totals {
+            batch: 1,
+            next: 2,
+            channels: 3,
+            bytes: 4,
+            losses: 5,
+            relaxed: true,
+            ..Totals::default()
+        };
         assert_eq!(Totals::decode(&totals.encode()[..Totals::BYTES]).unwrap(), totals);
         assert_eq!(Totals::decode(&totals.encode()[..Totals::SUMMED]).unwrap(), totals);
 
@@ -585,6 +619,7 @@ mod tests {
             newest: 0,
             newest_at: Timestamp::ZERO,
             ended: false,
+            oldest: 1,
         };
         assert_eq!(row.life(1), Epoch::new(7));
         assert_ne!(row.life(2), row.life(1));

@@ -1,23 +1,52 @@
-//! One commit: writes publishes as rows and deletes what exceeds the limits, all or nothing.
+//! One commit: moves a sealed segment of the log to the database and deletes what exceeds the limits, all or nothing.
 
 use redb::{Database, ReadableDatabase};
 
 use super::cached_channel::CachedChannel;
 use super::commit_state::{CACHED, CommitState, CommitSummary};
-use super::fault::guarded;
+use super::fault::{guarded, is_damage};
 use super::format::{self, CHANNELS, Result, Row, TOTALS, Weight, encode_key, encode_message};
+use super::index_queue::Sealed;
+use super::log::recent::Part;
 use super::retention::Deletions;
 use super::tables::Tables;
-use super::write_queue::PendingAppend;
-use crate::types::{Ending, Seq, Timestamp};
+use crate::types::{ChannelName, Ending};
 
 impl CommitState {
-    /// Commits `entries` and `deletions`. `summary` is filled in even if the commit fails, because it may have happened all the
-    /// same.
-    pub(super) fn commit(
+    /// The same past whatever turns out to be damaged: such a channel begins anew, and if even that fails it is left out.
+    pub(super) fn index_past_damage(
         &mut self,
         database: &Database,
-        entries: &[PendingAppend],
+        sealed: Option<&Sealed>,
+        deletions: &Deletions,
+    ) -> Result<CommitSummary> {
+        let mut damaged = Vec::new();
+        loop {
+            let mut summary = CommitSummary::default();
+            let Err(error) = self.index(database, sealed, deletions, &mut summary) else {
+                summary.renewed.iter().for_each(|name| {
+                    self.damaged.remove(name);
+                });
+                summary.damaged.append(&mut damaged);
+                return Ok(summary);
+            };
+            let name = self.current.clone().filter(|name| is_damage(&error) && self.give_up(name));
+            let Some(name) = name else { return Err(error) };
+            damaged.push((name, error.to_string()));
+        }
+    }
+
+    /// Leaves a damaged channel alone from now on; says whether that changes anything.
+    fn give_up(&mut self, name: &ChannelName) -> bool {
+        self.damaged.insert(name.clone()) || self.skipped.insert(name.clone())
+    }
+
+    /// Moves a sealed segment to the database and applies `deletions`, all or nothing. `summary` is filled in even if the
+    /// commit fails, because it may have happened all the same.
+    pub(super) fn index(
+        &mut self,
+        database: &Database,
+        sealed: Option<&Sealed>,
         deletions: &Deletions,
         summary: &mut CommitSummary,
     ) -> Result<()> {
@@ -27,7 +56,7 @@ impl CommitState {
         let before = self.totals;
         self.totals.batch += 1;
         self.current = None;
-        let committed = guarded(|| self.write(database, entries, deletions, summary));
+        let committed = guarded(|| self.write(database, sealed, deletions, summary));
         if committed.is_err() {
             self.cache.clear();
             self.totals = before;
@@ -38,7 +67,7 @@ impl CommitState {
     fn write(
         &mut self,
         database: &Database,
-        entries: &[PendingAppend],
+        sealed: Option<&Sealed>,
         deletions: &Deletions,
         summary: &mut CommitSummary,
     ) -> Result<()> {
@@ -47,12 +76,20 @@ impl CommitState {
         {
             let mut tables = Tables::open(&txn, database)?;
             let mut row = Vec::new();
-            for entry in entries {
-                self.current = Some(entry.append.channel().clone());
-                let kept = self.write_publish(&mut tables, entry, &mut row, summary)?;
-                summary.kept.push(kept);
+            let mut brought = Weight::default();
+            let mut count = 0;
+            if let Some(sealed) = sealed {
+                for (name, part) in sealed.generation.parts() {
+                    if self.skipped.contains(name) {
+                        continue;
+                    }
+                    self.current = Some(name.clone());
+                    brought += self.write_part(&mut tables, name, part, &mut row, summary)?;
+                    count += part.messages.len() as u64;
+                }
+                self.totals.indexed = self.totals.indexed.max(sealed.segment);
             }
-            self.enforce_bounds(&mut tables, entries, summary)?;
+            self.enforce_bounds(&mut tables, (count, brought), summary)?;
             self.apply_deletions(&mut tables, deletions, summary)?;
             for name in &summary.touched {
                 self.current = Some(name.clone());
@@ -67,75 +104,105 @@ impl CommitState {
         Ok(txn.commit()?)
     }
 
-    /// Writes one publish; returns whether it continues the log.
-    fn write_publish(
+    /// Writes what a segment has of one channel, and returns what that weighs. A channel that cannot be read begins anew with it: what was acknowledged is
+    /// kept, and readers are told that they missed what came before.
+    fn write_part(
         &mut self,
         tables: &mut Tables<'_>,
-        entry: &PendingAppend,
+        name: &ChannelName,
+        part: &Part,
         row: &mut Vec<u8>,
         summary: &mut CommitSummary,
-    ) -> Result<bool> {
-        let append = &entry.append;
-        let (name, losses) = (append.channel(), self.totals.losses);
-        if self.touch(tables, name, summary)?.is_none() {
-            if append.after() != Seq::ZERO {
-                return Ok(false);
-            }
-            self.create(tables, entry, summary)?;
+    ) -> Result<Weight> {
+        let losses = self.totals.losses;
+        let mut weight = Weight::default();
+        let known = self.known(tables, name, summary)?;
+        if !known.is_some_and(|channel| channel.row.life(losses) == part.epoch) {
+            self.create(tables, name, part, summary)?;
         }
-        let Some(channel) = self.cache.get_mut(name) else { return Ok(false) };
-        let follows =
-            channel.row.life(losses) == append.epoch() && channel.row.newest == append.after().get();
-        if !follows || channel.row.ended {
-            // After a commit of unknown outcome, a publish that was visible already is tried again.
-            return Ok(entry.write_behind.is_some() && append.newest().get() <= channel.row.newest);
+        let Some(channel) = self.cache.get_mut(name) else { return Ok(weight) };
+        let (first, newest) = (part.first().get(), channel.row.newest);
+        if part.after.get() <= newest && first > newest + 1 {
+            // What came between has left by retention already, and with it everything older.
+            self.totals.freed(channel.delete(tables, first)?);
         }
-        for message in append.messages() {
+        for message in part.messages.iter().filter(|message| message.seq.get() > newest) {
             encode_message(channel.id, message, row);
             tables.messages.insert((channel.id, message.seq.get()), row.as_slice())?;
-            (channel.row.newest, channel.row.newest_at) = (message.seq.get(), message.at);
+            weight += Weight::of(row);
             self.totals.took(Weight::of(row));
         }
-        if append.ending() == Ending::Close {
+        if part.newest.get() > newest {
+            (channel.row.newest, channel.row.newest_at) = (part.newest.get(), part.newest_at);
+        }
+        if part.ending == Ending::Close && !channel.row.ended {
             channel.row.ended = true;
             channel.stale = true;
         }
-        if let Some(key) = encode_key(channel.id, append) {
-            let position = (channel.id, append.taken().as_micros(), append.after().get());
-            tables.keys.insert(position, key.as_slice())?;
-            channel.keyed += 1;
-            self.totals.overhead_mut().keys += format::key_weight(&key);
+        for kept in &part.keys {
+            let key = encode_key(channel.id, kept);
+            let position = (channel.id, kept.taken.as_micros(), kept.numbers.after.get());
+            if tables.keys.insert(position, key.as_slice())?.is_none() {
+                channel.keyed += 1;
+                self.totals.overhead_mut().keys += format::key_row_weight(&key);
+            }
         }
-        Ok(true)
+        Ok(weight)
+    }
+
+    /// The channel as the database has it; `None` if it has none that can be read.
+    fn known(
+        &mut self,
+        tables: &Tables<'_>,
+        name: &ChannelName,
+        summary: &mut CommitSummary,
+    ) -> Result<Option<&CachedChannel>> {
+        if self.spares(name) {
+            return Ok(None);
+        }
+        match self.touch(tables, name, summary) {
+            Ok(Some(_)) => Ok(self.cache.get(name)),
+            Ok(None) => Ok(None),
+            Err(error) if is_damage(&error) => {
+                self.damaged.insert(name.clone());
+                summary.damaged.push((name.clone(), error.to_string()));
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn create(
         &mut self,
         tables: &mut Tables<'_>,
-        entry: &PendingAppend,
+        name: &ChannelName,
+        part: &Part,
         summary: &mut CommitSummary,
     ) -> Result<()> {
-        let (name, id) = (entry.append.channel(), self.totals.next);
-        // Reads the page that its first message will go to.
-        tables.weigh_before(id, 0..1)?;
+        let id = self.totals.next;
+        tables.probe(name, id)?;
+        let first = part.first().get();
         let row = Row {
             name: name.clone(),
-            epoch: entry.append.epoch().get(),
+            epoch: part.epoch.get(),
             losses: self.totals.losses,
-            newest: 0,
-            newest_at: Timestamp::ZERO,
+            newest: first - 1,
+            newest_at: part.newest_at,
             ended: false,
+            oldest: first,
         };
-        tables.names.insert(name.as_str(), id)?;
         self.totals.next += 1;
-        self.totals.channels += 1;
-        self.totals.overhead_mut().channels += format::channel_weight(name.as_str());
+        if tables.names.insert(name.as_str(), id)?.is_none() {
+            self.totals.channels += 1;
+            self.totals.overhead_mut().channels += format::channel_weight(name.as_str());
+        }
+        if self.damaged.contains(name) {
+            summary.renewed.push(name.clone());
+        }
         summary.touched.push(name.clone());
-        let touched = (self.totals.batch, 0);
-        self.cache.insert(
-            name.clone(),
-            CachedChannel { id, row, oldest: 1, front: 1, keyed: 0, touched, stale: true },
-        );
+        let touched = (self.totals.batch, first - 1);
+        let created = CachedChannel { id, row, oldest: first, front: first, keyed: 0, touched, stale: true };
+        self.cache.insert(name.clone(), created);
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! The writer's state between commits, and of the commit under way: totals, cached channels, damaged channels.
+//! The indexer's state between commits, and of the commit under way: totals, cached channels, damaged channels.
 //!
 //! After a failed commit it forgets the channels and reads the file again.
 
@@ -23,6 +23,8 @@ pub(super) struct CommitState {
     pub(super) quick_repair: bool,
     /// Channels found damaged. Nothing more is written to them or deleted from them.
     pub(super) damaged: BTreeSet<ChannelName>,
+    /// Channels that could not even begin anew. What the log has of them is lost.
+    pub(super) skipped: BTreeSet<ChannelName>,
     /// The channel being worked on; after a failure, the one that it happened at.
     pub(super) current: Option<ChannelName>,
     pub(super) file: Arc<FileState>,
@@ -39,14 +41,16 @@ pub(super) struct Sweeper {
 /// What one commit did.
 #[derive(Default)]
 pub(super) struct CommitSummary {
-    /// For each publish, whether it was stored. One that was not follows one that failed.
-    pub(super) kept: Vec<bool>,
     /// The channels that were changed.
     pub(super) touched: Vec<ChannelName>,
     /// Channels whose messages before this number were deleted early, to make room.
     pub(super) evicted: Vec<(ChannelName, Epoch, Seq)>,
     /// How many channels were forgotten.
     pub(super) forgotten: u64,
+    /// Channels that turned out to be damaged, and how.
+    pub(super) damaged: Vec<(ChannelName, String)>,
+    /// Damaged channels that began anew.
+    pub(super) renewed: Vec<ChannelName>,
 }
 
 impl CommitState {
@@ -63,6 +67,7 @@ impl CommitState {
             sweeper: Sweeper::default(),
             quick_repair,
             damaged: BTreeSet::new(),
+            skipped: BTreeSet::new(),
             current: None,
             file: file.clone(),
             environment: environment.clone(),
@@ -79,6 +84,7 @@ impl CommitState {
         self.totals = totals;
         self.cache.clear();
         self.damaged.clear();
+        self.skipped.clear();
     }
 
     /// The channel of this name within this commit, for changes.

@@ -28,6 +28,8 @@ pub(super) enum Kind {
     Messages,
     /// Idempotency keys, by their channel's number and when they were taken.
     Keys,
+    /// Stretches of a segment of the log, by its number.
+    Segment,
 }
 
 impl Default for Damages {

@@ -168,6 +168,11 @@ pub(super) fn io_error(error: io::Error) -> Error {
     StorageError::Io(error).into()
 }
 
+/// The journal cannot be used.
+pub(super) fn unavailable(why: &str) -> JournalError {
+    JournalError::Unavailable(why.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -19,11 +19,12 @@ use redb::{Error, TableDefinition};
 
 use super::codec::Fault;
 pub(super) use super::codec::{
-    Overhead, Row, Totals, Weight, channel_weight, encode_key, encode_message, key_weight, weight,
+    Overhead, Row, Totals, Weight, channel_weight, encode_key, encode_message, key_row_weight, weight,
 };
 
-/// The version that this code writes. From version 2 on every row has a checksum.
-pub(super) const VERSION: u64 = 2;
+/// The version that this code writes. From version 2 on every row has a checksum, from version 3 on there is a log in front
+/// of the file.
+pub(super) const VERSION: u64 = 3;
 /// The oldest version that it reads, and upgrades.
 pub(super) const OLDEST_VERSION: u64 = 1;
 /// The key of the version.

@@ -50,6 +50,9 @@ pub struct Options {
     pub cache_bytes: usize,
     /// Payload that may wait for the writer, in bytes; publishes beyond it are refused. 64 MiB: seconds of writing.
     pub queue_bytes: u64,
+    /// The size at which a segment of the log is moved to the database, in bytes; `None` for a sixteenth of the bytes
+    /// retained in all, at least 16 KiB and at most 32 MiB.
+    pub segment_bytes: Option<u64>,
     /// Threads that read. 2: reads wait for the disk, not for a core.
     pub readers: usize,
     /// How long a commit may take before publishes are refused. After twice that, the publishers waiting for it learn
@@ -66,6 +69,7 @@ impl Default for Options {
             compact: Compact::default(),
             cache_bytes: 64 << 20,
             queue_bytes: 64 << 20,
+            segment_bytes: None,
             readers: 2,
             stall: Duration::from_secs(5),
         }

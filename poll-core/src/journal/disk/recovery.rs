@@ -2,15 +2,22 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use redb::{Builder, Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableError};
 
+use super::commit_state::CommitState;
+use super::damage::Kind;
 use super::fault::{OpenError, guarded, guarded_open, io_error};
 use super::format::{
     self, CHANNELS, FORMAT, KEYS, MESSAGES, NAMES, OLDEST_VERSION, Overhead, POLL, Result, TOTALS, Totals,
     VERSION,
 };
+use super::index_queue::Sealed;
+use super::log::recent::Generation;
+use super::log::segment;
 use super::options::{Compact, Durability, Options, Progress, Recovered};
+use super::retention::Deletions;
 use super::shared::Shared;
 use super::stored_channel::passing_damage;
 use super::synced_file::SyncedFile;
@@ -76,7 +83,7 @@ pub(super) fn open_alone(
     location: impl Location,
     progress: impl Fn(Progress) + Send + Sync + 'static,
 ) -> std::result::Result<(Database, Totals), OpenError> {
-    let shared = Shared::new(environment, Box::new(location), Options::default(), Arc::new(progress));
+    let shared = Shared::new(environment, Arc::new(location), Options::default(), Arc::new(progress));
     open(&shared, Opening::First)
 }
 
@@ -154,6 +161,7 @@ fn begin(shared: &Shared, database: Database, opening: Opening) -> Result<(Datab
             totals.overhead = Some(count_overhead(&database)?);
         }
         if opening == Opening::First {
+            totals = replay(shared, &database, totals)?;
             if totals.relaxed {
                 // Messages that readers have seen may be lost, and their numbers will be used again.
                 totals.losses += 1;
@@ -166,6 +174,60 @@ fn begin(shared: &Shared, database: Database, opening: Opening) -> Result<(Datab
         Ok(totals)
     })?;
     Ok((database, totals))
+}
+
+/// Moves to the database what the log has and it has not, and removes the segments.
+fn replay(shared: &Shared, database: &Database, totals: Totals) -> Result<Totals> {
+    let location = &*shared.location;
+    let mut state = CommitState::new(totals, false, &shared.file, &shared.environment);
+    state.retention = shared.retention();
+    let numbers = location.segments().map_err(io_error)?;
+    let next = numbers.last().copied().unwrap_or(0).max(totals.indexed) + 1;
+    shared.next_segment.store(next, Ordering::Relaxed);
+    let mut damaged = 0;
+    for number in numbers {
+        if number > state.totals.indexed {
+            damaged += replay_segment(shared, database, number, &mut state)?;
+        }
+        if number < state.totals.indexed {
+            location.remove_segment(number).map_err(io_error)?;
+        }
+    }
+    if damaged > 0 {
+        // It is not known of which channels: their last numbers may be given out again.
+        state.totals.losses += 1;
+    }
+    Ok(state.totals)
+}
+
+/// Returns how many stretches of the segment are damaged.
+fn replay_segment(shared: &Shared, database: &Database, number: u64, state: &mut CommitState) -> Result<u64> {
+    let retention = shared.retention();
+    let mut generation = Generation::default();
+    let mut before = Vec::new();
+    let scan = segment::read(&*shared.location, number, |record| {
+        let publish = record.publish();
+        if !generation.is_next(publish) {
+            // What lies between is damaged.
+            before.push(std::mem::take(&mut generation));
+        }
+        generation.add(publish, &retention);
+    });
+    let scan = scan.map_err(io_error)?;
+    if scan.damaged > 0 {
+        let line = || format!("segment {number} of the log: {} stretches", scan.damaged);
+        shared.damages.note(Kind::Segment, number, (1, scan.damaged), line);
+    }
+    // Only the last commit may say that the database has the segment.
+    let earlier = before.into_iter().map(|generation| (number - 1, generation));
+    for (segment, generation) in earlier.chain([(number, generation)]) {
+        let sealed = Sealed { segment, generation: Arc::new(generation) };
+        let summary = state.index_past_damage(database, Some(&sealed), &Deletions::default())?;
+        for (name, why) in &summary.damaged {
+            shared.note_damage(name, why);
+        }
+    }
+    Ok(scan.damaged)
 }
 
 /// Notes, with the last write, that every visible message was committed.
@@ -203,7 +265,7 @@ fn count_overhead(database: &Database) -> Result<Overhead> {
             overhead.channels += format::channel_weight(name?.0.value());
         }
         for key in txn.open_table(KEYS)?.iter()? {
-            overhead.keys += format::key_weight(key?.1.value());
+            overhead.keys += format::key_row_weight(key?.1.value());
         }
         Ok(())
     });

@@ -5,17 +5,18 @@
 //! number and age by itself, to the message: whatever is deleted here for those was evicted there before. Only the limit on
 //! all bytes is applied here, and the store is notified.
 
+use std::collections::{BTreeSet, BinaryHeap};
 use std::time::Duration;
 
 use redb::{Database, ReadableDatabase, ReadableTable};
 
-use super::cached_channel::delete_keys;
+use super::cached_channel::{CachedChannel, delete_keys};
 use super::commit_state::{CommitState, CommitSummary};
 use super::fault::guarded;
-use super::format::{CHANNELS, KEYS, MESSAGES, Result, Row, Totals};
+use super::format::{CHANNELS, KEYS, MESSAGES, Result, Row, Totals, Weight};
+use super::log::recent::Recent;
 use super::stored_channel::{StoredChannel, passing_damage};
 use super::tables::Tables;
-use super::write_queue::PendingAppend;
 use crate::journal::Host;
 use crate::types::{ChannelName, Seq, Timestamp};
 
@@ -59,6 +60,7 @@ impl Deletions {
         commit_state: &mut CommitState,
         now: Timestamp,
         host: &Host,
+        recent: &Recent,
     ) -> Result<bool> {
         let retention = commit_state.retention;
         let unused = now.before(retention.idempotency.max(retention.age));
@@ -72,6 +74,9 @@ impl Deletions {
                 Picked::Damaged => continue,
                 Picked::Channel(stored) => stored,
             };
+            if recent.has(&stored.row.name) {
+                continue;
+            }
             let id = stored.id;
             let empty = stored.oldest.0 > stored.row.newest
                 || retention.age().is_some_and(|age| stored.row.newest_at < now.before(age));
@@ -161,7 +166,7 @@ impl CommitState {
     pub(super) fn enforce_bounds(
         &mut self,
         tables: &mut Tables<'_>,
-        entries: &[PendingAppend],
+        (brought, weight): (u64, Weight),
         summary: &mut CommitSummary,
     ) -> Result<()> {
         let most = self.retention.messages;
@@ -180,17 +185,14 @@ impl CommitState {
                 self.totals.freed_keys(channel.delete_keys(tables, self.retention.keys)?);
             }
         }
-        let bounds = self.byte_bounds();
+        let mut bounds = self.byte_bounds();
+        // The pages that this commit frees are of use to the next one only.
+        bounds.pages = bounds.pages.saturating_sub(weight.pages);
         if bounds.hold(&self.totals) {
             return Ok(());
         }
-        let brought: usize = entries.iter().map(|entry| entry.append.messages().len()).sum();
-        let mut budget = SLICE + 2 * brought as u64;
-        // The publisher's own channel shrinks first, down to what was published just now.
-        for name in &own {
-            self.current = Some(name.clone());
-            self.shrink(tables, name, bounds, &mut budget, summary)?;
-        }
+        let mut budget = SLICE + 2 * brought;
+        self.shrink_own(tables, &own, bounds, &mut budget, summary)?;
         for _ in 0..VICTIMS {
             if bounds.hold(&self.totals) || budget == 0 {
                 break;
@@ -245,6 +247,42 @@ impl CommitState {
     fn byte_bounds(&self) -> ByteBounds {
         let bytes = self.retention.bytes();
         ByteBounds { bytes, pages: most_pages(self.file.length(), bytes) }
+    }
+
+    /// Of the channels that were published to, the longest shrinks first, down to what this commit brings.
+    fn shrink_own(
+        &mut self,
+        tables: &mut Tables<'_>,
+        own: &[ChannelName],
+        bounds: ByteBounds,
+        budget: &mut u64,
+        summary: &mut CommitSummary,
+    ) -> Result<()> {
+        let losses = self.totals.losses;
+        let length = |name: &ChannelName| self.cache.get(name).map_or(0, CachedChannel::len);
+        let mut longest: BinaryHeap<_> =
+            own.iter().enumerate().map(|(at, name)| (length(name), at)).collect();
+        let mut shrunk = BTreeSet::new();
+        while !bounds.hold(&self.totals) && *budget > 0 {
+            let Some((length, at)) = longest.pop() else { break };
+            let Some(channel) = self.cache.get_mut(&own[at]) else { continue };
+            self.current = Some(own[at].clone());
+            let older = (channel.touched.1 + 1).saturating_sub(channel.oldest);
+            let count = STEP.min(*budget).min(older);
+            if count == 0 {
+                continue;
+            }
+            *budget -= count;
+            self.totals.freed(channel.delete(tables, channel.oldest + count)?);
+            shrunk.insert(at);
+            longest.push((length - count, at));
+        }
+        for name in shrunk.into_iter().map(|at| &own[at]) {
+            if let Some(channel) = self.cache.get(name) {
+                summary.evicted.push((name.clone(), channel.row.life(losses), Seq::new(channel.oldest)));
+            }
+        }
+        Ok(())
     }
 
     /// Deletes messages of a channel, oldest first, until the bounds hold.

@@ -27,7 +27,7 @@ pub fn check(
     found: impl FnMut(&str),
 ) -> Result<Condition, BackupError> {
     let (pages, header) = open(location)?;
-    Survey::of(&pages, &header, environment, found)
+    Survey::of(&pages, &header, location, environment, found)
         .map(|survey| survey.condition)
         .map_err(|what| damaged(location, what))
 }
@@ -44,7 +44,8 @@ pub fn salvage(
     mut take: impl FnMut(&Record) -> io::Result<()>,
 ) -> Result<(Report, Condition), BackupError> {
     let (pages, header) = open(location)?;
-    let survey = Survey::of(&pages, &header, environment, found).map_err(|what| damaged(location, what))?;
+    let survey =
+        Survey::of(&pages, &header, location, environment, found).map_err(|what| damaged(location, what))?;
     let mut report = Report::default();
     let mut messages = survey.messages(&pages).peekable();
     for (id, channel) in &survey.channels {

@@ -5,23 +5,25 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use redb::{Database, Error};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::codec::{Overhead, Totals};
-use super::damage::Damages;
+use super::damage::{Damages, Kind};
 use super::fault::{self, OpenError};
 use super::in_flight::InFlight;
+use super::index_queue::IndexQueue;
+use super::log::recent::Recent;
 use super::options::{Figures, Options, Progress};
 use super::read_queue::ReadQueue;
 use super::synced_file::FileState;
-use super::write_queue::{Command, PendingAppend, WriteQueue};
+use super::write_queue::{PendingAppend, WriteQueue};
 use crate::environment::{Environment, Location};
 use crate::journal::{Fault, FaultKind, Health, Host};
-use crate::types::JournalError;
+use crate::types::{ChannelName, JournalError, Retention};
 
 pub(super) struct Shared {
     pub(super) environment: Environment,
-    pub(super) location: Box<dyn Location>,
+    pub(super) location: Arc<dyn Location>,
     pub(super) options: Options,
     pub(super) progress: Arc<dyn Fn(Progress) + Send + Sync>,
     pub(super) writes: Arc<WriteQueue>,
@@ -34,6 +36,8 @@ pub(super) struct Shared {
     pub(super) in_flight: InFlight,
     /// Locked for reading while a channel is loaded, for writing while one is forgotten.
     pub(super) forget_lock: RwLock<()>,
+    /// What the two threads say, and what follows from both.
+    healths: Mutex<Healths>,
     pub(super) health: watch::Sender<Health>,
     /// How opening ended, once it has.
     pub(super) opened: watch::Sender<Option<Result<(), OpenError>>>,
@@ -45,6 +49,26 @@ pub(super) struct Shared {
     pub(super) damages: Damages,
     pub(super) commits: AtomicU64,
     pub(super) publishes: AtomicU64,
+    /// What the log holds and the database does not have yet.
+    pub(super) recent: Recent,
+    pub(super) indexing: IndexQueue,
+    /// Notified when a segment was indexed, or never will be.
+    pub(super) indexed: Notify,
+    /// The number of the next segment.
+    pub(super) next_segment: AtomicU64,
+}
+
+/// The parts of the journal that can fail by themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    Log,
+    Database,
+}
+
+#[derive(Debug, Default)]
+struct Healths {
+    log: Health,
+    database: Health,
 }
 
 /// The database that all threads use.
@@ -58,10 +82,11 @@ pub(super) struct OpenDatabase {
 impl Shared {
     pub(super) fn new(
         environment: &Environment,
-        location: Box<dyn Location>,
+        location: Arc<dyn Location>,
         options: Options,
         progress: Arc<dyn Fn(Progress) + Send + Sync>,
     ) -> Self {
+        let opening = Health::Away(Fault::new(FaultKind::Opening, "it is being opened"));
         Self {
             environment: environment.clone(),
             location,
@@ -72,8 +97,9 @@ impl Shared {
             database: RwLock::default(),
             generation: AtomicU64::new(0),
             in_flight: InFlight::default(),
+            healths: Mutex::new(Healths { log: Health::Ready, database: opening.clone() }),
             forget_lock: RwLock::new(()),
-            health: watch::Sender::new(Health::Away(Fault::new(FaultKind::Opening, "it is being opened"))),
+            health: watch::Sender::new(opening),
             opened: watch::Sender::new(None),
             host: OnceLock::new(),
             channels: AtomicU64::new(0),
@@ -82,11 +108,20 @@ impl Shared {
             damages: Damages::default(),
             commits: AtomicU64::new(0),
             publishes: AtomicU64::new(0),
+            recent: Recent::default(),
+            indexing: IndexQueue::default(),
+            indexed: Notify::new(),
+            next_segment: AtomicU64::new(1),
         }
     }
 
+    /// What is kept besides messages, in the database and in the log.
     pub(super) fn overhead(&self) -> Overhead {
-        *self.overhead.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut overhead = *self.overhead.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent = self.recent.overhead();
+        overhead.keys += recent.keys;
+        overhead.channels += recent.channels;
+        overhead
     }
 
     pub(super) fn set_overhead(&self, totals: &Totals) {
@@ -94,9 +129,49 @@ impl Shared {
         *self.overhead.lock().unwrap_or_else(PoisonError::into_inner) = overhead;
     }
 
+    /// The bounds in force; none before there is a store.
+    pub(super) fn retention(&self) -> Retention {
+        self.host.get().map_or(UNBOUNDED, |host| *host.retention())
+    }
+
+    pub(super) fn health_of(&self, place: Place) -> Health {
+        let healths = self.healths.lock().unwrap_or_else(PoisonError::into_inner);
+        match place {
+            Place::Log => healths.log.clone(),
+            Place::Database => healths.database.clone(),
+        }
+    }
+
+    /// Changes what one part of the journal can do. The journal as a whole can do what both can.
+    pub(super) fn enter(&self, place: Place, health: Health) {
+        let mut healths = self.healths.lock().unwrap_or_else(PoisonError::into_inner);
+        match place {
+            Place::Log => healths.log = health,
+            Place::Database => healths.database = health,
+        }
+        let rank = |health: &Health| match health {
+            Health::Ready => 0,
+            Health::Refusing(_) => 1,
+            Health::Away(_) => 2,
+            Health::Lost(_) => 3,
+        };
+        let worse =
+            if rank(&healths.log) > rank(&healths.database) { &healths.log } else { &healths.database };
+        self.health.send_if_modified(|health| {
+            let is_news = health != worse;
+            health.clone_from(worse);
+            is_news
+        });
+        drop(healths);
+        if place == Place::Database {
+            // A writer that waits for the database waits no longer if that has failed.
+            self.indexed.notify_one();
+        }
+    }
+
     /// The bound on all bytes.
     pub(super) fn max_bytes(&self) -> u64 {
-        self.host.get().map_or(u64::MAX, |host| host.retention().bytes())
+        self.retention().bytes()
     }
 
     pub(super) fn database(&self) -> RwLockReadGuard<'_, OpenDatabase> {
@@ -115,6 +190,12 @@ impl Shared {
         drop(old);
     }
 
+    /// A channel turned out to be damaged.
+    pub(super) fn note_damage(&self, name: &ChannelName, why: &str) {
+        let line = || format!("channel {:?}: {why}", name.as_str());
+        self.damages.note(Kind::Name, name.shard(usize::MAX) as u64, (0, 0), line);
+    }
+
     pub(super) fn count(&self, entries: &[PendingAppend]) {
         if !entries.is_empty() {
             self.commits.fetch_add(1, Ordering::Relaxed);
@@ -129,32 +210,23 @@ impl Shared {
         }
     }
 
-    /// A read of the database of this generation failed: the health changes, and the writer is notified. An error of an earlier
-    /// generation is ignored.
+    /// A read of the database of this generation failed: the health changes, and the indexer is notified. An error of an
+    /// earlier generation is ignored.
     pub(super) fn suspect(&self, generation: u64, error: Error) {
-        let fault = fault::fault(&error);
-        self.health.send_if_modified(|health| {
-            let is_news =
-                health.check_readable().is_ok() && self.generation.load(Ordering::Relaxed) == generation;
-            if is_news {
-                *health = Health::Away(fault);
-            }
-            is_news
-        });
-        // A journal that has ended has no writer to tell.
-        drop(self.writes.send(Command::Suspect(generation, error)));
+        if self.health.borrow().check_readable().is_ok()
+            && self.generation.load(Ordering::Relaxed) == generation
+        {
+            self.enter(Place::Database, Health::Away(fault::fault(&error)));
+        }
+        self.indexing.suspect(generation, error);
     }
 
     /// A commit has been under way for this long.
     pub(super) fn stalled(&self, age: Duration) {
         let why = format!("a commit to {} has taken {age:.1?} so far", self.location.name());
-        self.health.send_if_modified(|health| {
-            let is_news = *health == Health::Ready;
-            if is_news {
-                *health = Health::Refusing(Fault::new(FaultKind::Stalled, why.clone()));
-            }
-            is_news
-        });
+        if *self.health.borrow() == Health::Ready {
+            self.enter(Place::Log, Health::Refusing(Fault::new(FaultKind::Stalled, why.clone())));
+        }
         if self.in_flight.tell_after(2 * self.options.stall, &why) {
             for entry in self.writes.drain_waiting() {
                 entry.append.failed(JournalError::Unavailable(why.clone()));
@@ -166,12 +238,18 @@ impl Shared {
     pub(super) fn unstalled(&self) {
         let is_stalled =
             |health: &Health| matches!(health, Health::Refusing(fault) if fault.kind == FaultKind::Stalled);
-        self.health.send_if_modified(|health| {
-            let over = is_stalled(health);
-            if over {
-                *health = Health::Ready;
-            }
-            over
-        });
+        if is_stalled(&self.healths.lock().unwrap_or_else(PoisonError::into_inner).log) {
+            self.enter(Place::Log, Health::Ready);
+        }
     }
 }
+
+/// Nothing is bounded.
+const UNBOUNDED: Retention = Retention {
+    messages: 0,
+    age: Duration::ZERO,
+    bytes: 0,
+    channels: 0,
+    idempotency: Duration::MAX,
+    keys: usize::MAX,
+};

@@ -9,8 +9,7 @@ use uuid::Uuid;
 use super::codec::{self, Fault, Row};
 use super::fault::{guarded, is_damage};
 use super::format::{self, Result};
-use crate::journal::{Landmark, Located};
-use crate::types::{ChannelName, Seq, Timestamp};
+use crate::types::{ChannelName, Timestamp};
 
 /// A channel found in the file.
 #[derive(Debug, Clone)]
@@ -128,7 +127,8 @@ impl StoredChannel {
         let whole = back.whole.map_or(oldest.0 - 1, |(seq, _)| seq);
         let passed = front.passed.into_iter().chain(back.passed);
         let passed = passed.filter(|(_, fault)| *fault != Fault::Lost).map(|(seq, _)| (seq, seq));
-        let damaged = passed.chain(vanished).collect();
+        let vanished_first = (row.oldest > 0 && oldest.0 > row.oldest).then_some((row.oldest, oldest.0 - 1));
+        let damaged = passed.chain(vanished_first).chain(vanished).collect();
         Ok(Self { id, row, oldest, whole, end, damaged, torn })
     }
 
@@ -168,20 +168,6 @@ impl StoredChannel {
             }
         }
         Ok((low, high_at))
-    }
-
-    pub(super) fn locate(
-        &self,
-        messages: &impl ReadableTable<(u64, u64), &'static [u8]>,
-        landmark: Landmark,
-    ) -> Result<Located> {
-        let (first, at) = match landmark {
-            Landmark::Time(time) => self.first_unseen(messages, |at, _| at <= time)?,
-            Landmark::Id(id) => self.first_unseen(messages, |_, other| other <= id)?,
-        };
-        let before = (first > self.oldest.0).then(|| Seq::new(first - 1));
-        let after = at.map(|at| (Seq::new(first), at));
-        Ok(Located { before, after, end: Seq::new(self.row.newest).next() })
     }
 }
 

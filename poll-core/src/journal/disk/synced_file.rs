@@ -20,22 +20,11 @@ pub(super) struct FileState {
     /// What was written since the last good fsync, as offsets and lengths.
     unsynced: Mutex<Vec<(u64, usize)>>,
     pub(super) unreadable: Unreadable,
-    /// How often a write to the file's first page was tried. It points to the roots of all trees: until it is written, a
-    /// commit has not happened.
-    roots: AtomicU64,
     /// The file's length.
     length: AtomicU64,
 }
 
-/// The length of the first page.
-const FIRST_PAGE: u64 = 4_096;
-
 impl FileState {
-    /// How often a commit has come far enough that it may have happened.
-    pub(super) fn root_writes(&self) -> u64 {
-        self.roots.load(Ordering::Relaxed)
-    }
-
     /// The file's length, in bytes.
     pub(super) fn length(&self) -> u64 {
         self.length.load(Ordering::Relaxed)
@@ -145,9 +134,6 @@ impl StorageBackend for SyncedFile {
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.remember([(offset, data.len())]);
-        if offset < FIRST_PAGE {
-            self.state.roots.fetch_add(1, Ordering::Relaxed);
-        }
         self.storage.write(offset, data)
     }
 

@@ -32,6 +32,7 @@ struct BeforeTables {
     names: ReadOnlyTable<&'static str, u64>,
     channels: ReadOnlyTable<u64, &'static [u8]>,
     messages: ReadOnlyTable<(u64, u64), &'static [u8]>,
+    keys: ReadOnlyTable<(u64, u64, u64), &'static [u8]>,
 }
 
 impl Before<'_> {
@@ -44,6 +45,7 @@ impl Before<'_> {
             names: txn.open_table(NAMES)?,
             channels: txn.open_table(CHANNELS)?,
             messages: txn.open_table(MESSAGES)?,
+            keys: txn.open_table(KEYS)?,
         };
         Ok(self.tables.get_or_init(|| tables))
     }
@@ -70,6 +72,18 @@ impl<'t> Tables<'t> {
         guarded(|| {
             let before = self.before.tables()?;
             with_end(stored_channel::find(&before.names, &before.channels, &before.messages, name)?)
+        })
+    }
+
+    /// Reads the pages that a new channel's rows will go to.
+    pub(super) fn probe(&self, name: &ChannelName, id: u64) -> Result<()> {
+        guarded(|| {
+            let before = self.before.tables()?;
+            before.names.get(name.as_str())?;
+            before.channels.get(id)?;
+            before.messages.get((id, 1))?;
+            before.keys.get((id, 0, 0))?;
+            Ok(())
         })
     }
 

@@ -4,13 +4,11 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use redb::Error;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::options::Durability;
 use crate::journal::{Append, Minted, Reply, WriteBehind};
-use crate::types::Timestamp;
 
 /// The limit on one commit. Larger ones gain nothing, and make the first publisher wait.
 const BATCH: usize = 4_096;
@@ -26,14 +24,10 @@ pub(super) struct PendingAppend {
 
 /// Something for the writer to do besides committing publishes.
 pub(super) enum Command {
-    /// Delete what retention no longer covers as of this time.
-    Sweep(Timestamp),
-    /// Make room for another channel.
-    Room(Timestamp, Reply<bool>),
-    /// Check that the file can still be used.
+    /// Check that the files can still be used.
     Verify,
-    /// A read of the database of this generation failed.
-    Suspect(u64, Error),
+    /// Seal the active segment, if there is something in it, and answer once it is in the database.
+    Seal(Option<Reply<()>>),
     /// Close the journal.
     Close(Reply<()>),
 }
@@ -41,28 +35,24 @@ pub(super) enum Command {
 /// All commands since the last batch.
 #[derive(Default)]
 pub(super) struct Commands {
-    pub(super) sweep: Option<Timestamp>,
-    pub(super) room: Vec<(Timestamp, Reply<bool>)>,
     pub(super) verify: bool,
-    pub(super) suspect: Option<(u64, Error)>,
+    pub(super) seal: bool,
+    pub(super) settle: Vec<Reply<()>>,
     pub(super) close: Vec<Reply<()>>,
 }
 
 impl Commands {
     fn is_empty(&self) -> bool {
-        self.sweep.is_none()
-            && self.room.is_empty()
-            && !self.verify
-            && self.suspect.is_none()
-            && self.close.is_empty()
+        !self.verify && !self.seal && self.close.is_empty()
     }
 
     fn add(&mut self, command: Command) {
         match command {
-            Command::Sweep(now) => self.sweep = self.sweep.max(Some(now)),
-            Command::Room(now, reply) => self.room.push((now, reply)),
             Command::Verify => self.verify = true,
-            Command::Suspect(generation, error) => self.suspect = Some((generation, error)),
+            Command::Seal(reply) => {
+                self.seal = true;
+                self.settle.extend(reply);
+            }
             Command::Close(reply) => self.close.push(reply),
         }
     }
@@ -97,6 +87,8 @@ struct State {
     /// When the first entry has to be committed.
     due: Option<Instant>,
     commands: Commands,
+    /// Who waits for the end.
+    closing: Vec<Reply<()>>,
     /// Accepts no more publishes.
     closed: bool,
     /// Accepts nothing more.
@@ -151,12 +143,19 @@ impl WriteQueue {
         }
     }
 
+    /// Keeps the replies of those who wait for the end.
+    pub(super) fn keep_closing(&self, replies: Vec<Reply<()>>) {
+        self.lock().closing.extend(replies);
+    }
+
     /// Accepts nothing more, and returns the remaining work.
     pub(super) fn end(&self) -> Work {
         let mut state = self.lock();
         (state.closed, state.ended) = (true, true);
         let entries = std::mem::take(&mut state.entries).into();
-        Work { entries, commands: std::mem::take(&mut state.commands), closed: true }
+        let mut commands = std::mem::take(&mut state.commands);
+        commands.close.append(&mut state.closing);
+        Work { entries, commands, closed: true }
     }
 
     /// Waits until there is work; returns a batch of publishes and all commands.

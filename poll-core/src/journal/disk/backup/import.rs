@@ -241,7 +241,7 @@ impl Import {
         let id = self.totals.next;
         tables.names.insert(name.as_str(), id)?;
         let losses = self.totals.losses;
-        let row = Row { name, epoch, losses, newest: 0, newest_at: Timestamp::ZERO, ended: false };
+        let row = Row { name, epoch, losses, newest: 0, newest_at: Timestamp::ZERO, ended: false, oldest: 0 };
         tables.channels.insert(id, row.encode(id).as_slice())?;
         self.totals.next += 1;
         self.totals.channels += 1;

@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use super::condition::Condition;
 use super::pages::{Entry, Header, Pages, Pointer, Slot, Walk, Widths};
-use crate::environment::Environment;
+use crate::environment::{Environment, Location};
 use crate::journal::disk::codec::{self, Fault, Row, Totals};
 use crate::journal::disk::format::{OLDEST_VERSION, VERSION};
-use crate::types::{ChannelName, Epoch, Message, Timestamp};
+use crate::journal::disk::log::record::Publish;
+use crate::journal::disk::log::segment::{self, Scan};
+use crate::types::{ChannelName, Ending, Epoch, Message, Timestamp};
 
 /// The contents of a file.
 pub(super) struct Survey {
@@ -18,6 +20,8 @@ pub(super) struct Survey {
     /// By their number.
     pub(super) channels: BTreeMap<u64, Channel>,
     pub(super) condition: Condition,
+    /// Messages that only the log has, by channel and number.
+    log: BTreeMap<(u64, u64), Arc<Message>>,
 }
 
 /// A channel that can be salvaged.
@@ -85,6 +89,7 @@ impl Survey {
     pub(super) fn of(
         pages: &Pages,
         header: &Header,
+        location: &dyn Location,
         environment: &Environment,
         mut found: impl FnMut(&str),
     ) -> Result<Self, &'static str> {
@@ -92,10 +97,16 @@ impl Survey {
         if sources.is_empty() {
             return Err("neither of the two places that lead to everything else can be read");
         }
-        let mut survey = Self { sources, channels: BTreeMap::new(), condition: Condition::default() };
+        let mut survey = Self {
+            sources,
+            channels: BTreeMap::new(),
+            condition: Condition::default(),
+            log: BTreeMap::new(),
+        };
         let mut notes = Notes { say: found, damages: 0 };
         survey.read_format(pages, &mut notes)?;
-        let losses = survey.read_losses(pages, &mut notes);
+        let totals = survey.read_totals(pages, &mut notes);
+        let losses = totals.map(|totals| totals.losses + u64::from(totals.relaxed));
         let mut extents = survey.read_extents(pages);
         let mut rows = survey.read_rows(pages);
         survey.name_the_rest(pages, &mut rows, &extents, &mut notes);
@@ -113,6 +124,7 @@ impl Survey {
             let messages = extent.messages + extent.before;
             notes.add(&format!("{messages} messages of a channel whose name is lost (its number is {id})"));
         }
+        survey.read_log(location, totals.map_or(0, |totals| totals.indexed), &mut notes);
         survey.condition = Condition {
             channels: survey.channels.len() as u64,
             messages: survey.condition.messages,
@@ -124,11 +136,13 @@ impl Survey {
     }
 
     /// All intact messages, by channel and number.
-    pub(super) fn messages<'p>(
-        &self,
-        pages: &'p Pages,
-    ) -> impl Iterator<Item = (u64, u64, Content)> + use<'p> {
-        self.judged(pages).filter_map(|judged| match judged {
+    pub(super) fn messages<'p>(&'p self, pages: &'p Pages) -> impl Iterator<Item = (u64, u64, Content)> {
+        let log =
+            self.log.iter().map(|(key, message)| Judged::Whole(*key, Content::Message(Arc::clone(message))));
+        let log: Box<dyn Iterator<Item = _> + 'p> = Box::new(log);
+        let database: Box<dyn Iterator<Item = _> + 'p> = Box::new(self.judged(pages));
+        let merged = Merged { newer: Some(log.peekable()), older: Some(database.peekable()) };
+        merged.filter_map(|judged| match judged {
             Judged::Whole(key, content) => Some((key.0, key.1, content)),
             Judged::Damaged(_) => None,
         })
@@ -185,8 +199,8 @@ impl Survey {
         Ok(())
     }
 
-    /// How often messages may have been lost, which determines each channel's epoch.
-    fn read_losses(&self, pages: &Pages, notes: &mut Notes<impl FnMut(&str)>) -> Option<u64> {
+    /// The totals, which say how often messages may have been lost, and with that each channel's epoch.
+    fn read_totals(&self, pages: &Pages, notes: &mut Notes<impl FnMut(&str)>) -> Option<Totals> {
         const SUMMED: usize = 49;
         let totals = self.rows(pages, "totals", TOTALS).find_map(|row| {
             let whole = row.is_trusted || row.value.len() >= SUMMED;
@@ -195,7 +209,36 @@ impl Survey {
         if totals.is_none() {
             notes.add("the totals: all channels begin another life");
         }
-        totals.map(|totals| totals.losses + u64::from(totals.relaxed))
+        totals
+    }
+
+    /// What the log has and the database has not.
+    fn read_log(&mut self, location: &dyn Location, indexed: u64, notes: &mut Notes<impl FnMut(&str)>) {
+        let Ok(segments) = location.segments() else {
+            return notes.add("the log: its segments cannot be listed");
+        };
+        let mut names: BTreeMap<String, u64> =
+            self.channels.iter().map(|(id, channel)| (channel.row.name.as_str().to_owned(), *id)).collect();
+        for number in segments.into_iter().filter(|number| *number > indexed) {
+            let read = segment::read(location, number, |record| {
+                let publish = record.publish();
+                let next = self.channels.last_key_value().map_or(0, |(id, _)| id + 1);
+                let id = *names.entry(publish.channel.as_str().to_owned()).or_insert(next);
+                let channel = self.channels.entry(id).or_insert_with(|| Channel::before(publish));
+                for message in publish.messages {
+                    if channel.add(message, notes) {
+                        self.log.insert((id, message.seq.get()), Arc::clone(message));
+                        self.condition.messages += 1;
+                    }
+                }
+                channel.row.ended |= publish.ending == Ending::Close;
+            });
+            match read {
+                Ok(Scan { damaged: 0, .. }) => {}
+                Ok(scan) => notes.add(&format!("segment {number} of the log: {} stretches", scan.damaged)),
+                Err(error) => notes.add(&format!("segment {number} of the log cannot be read: {error}")),
+            }
+        }
     }
 
     /// Where each channel's messages begin and end, and which are missing between.
@@ -244,7 +287,15 @@ impl Survey {
                 None if entry.is_trusted && extents.contains_key(&id) => {
                     notes.add(&format!("channel {:?}: its row; it begins another life", name.as_str()));
                     let nothing = Timestamp::ZERO;
-                    let row = Row { name, epoch: 0, losses: 0, newest: 0, newest_at: nothing, ended: false };
+                    let row = Row {
+                        name,
+                        epoch: 0,
+                        losses: 0,
+                        newest: 0,
+                        newest_at: nothing,
+                        ended: false,
+                        oldest: 0,
+                    };
                     rows.insert(id, (row, false));
                     named.insert(id);
                 }
@@ -291,6 +342,35 @@ impl Extent {
 }
 
 impl Channel {
+    /// A channel that only the log has.
+    fn before(publish: Publish<'_>) -> Self {
+        let row = Row {
+            name: publish.channel.clone(),
+            epoch: publish.epoch.get(),
+            losses: 0,
+            newest: publish.after.get(),
+            newest_at: publish.taken,
+            ended: false,
+            oldest: 0,
+        };
+        Self { row, epoch: publish.epoch, extent: Extent::default() }
+    }
+
+    /// Adds a message that the log has; returns whether it was not there yet.
+    fn add(&mut self, message: &Arc<Message>, notes: &mut Notes<impl FnMut(&str)>) -> bool {
+        let (seq, newest) = (message.seq.get(), self.row.newest);
+        if seq <= newest {
+            return false;
+        }
+        if seq > newest + 1 {
+            let name = self.row.name.as_str();
+            notes.add(&format!("channel {name:?}: messages {} to {}", newest + 1, seq - 1));
+        }
+        self.extent.add(seq, &Content::Message(Arc::clone(message)));
+        (self.row.newest, self.row.newest_at) = (seq, message.at);
+        true
+    }
+
     /// The same with its row corrected by its messages.
     fn corrected(mut self, notes: &mut Notes<impl FnMut(&str)>) -> Self {
         let Self { row, extent, .. } = &mut self;

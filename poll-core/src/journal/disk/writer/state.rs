@@ -1,27 +1,30 @@
-//! The writer's state, and how it answers publishers.
+//! The writer's state.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use redb::Error;
 use tokio::time::Instant;
 
-use super::super::commit_state::{CommitState, CommitSummary};
-use super::super::options::Durability;
-use super::super::shared::Shared;
+use super::super::log::segment::Segment;
+use super::super::shared::{Place, Shared};
 use super::super::write_queue::PendingAppend;
+use super::unfollowed::Unfollowed;
 use crate::journal::{Fault, Health};
 use crate::types::JournalError;
 
 pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
-    pub(super) commit_state: CommitState,
+    /// The active segment; `None` before its first record.
+    pub(super) segment: Option<Segment>,
+    /// The records of a batch.
+    pub(super) buffer: Vec<u8>,
     pub(super) availability: Availability,
-    /// A commit of unknown outcome.
+    /// A batch whose outcome is not known.
     pub(super) doubt: Option<Doubt>,
-    /// When the file failed last, and how often in short succession before that.
+    /// Channels whose publishes may follow one that failed.
+    pub(super) unfollowed: Unfollowed,
+    /// When the log failed last, and how often in short succession before that.
     pub(super) failed: Option<(Instant, u32)>,
-    /// Why publishes that were visible already could not be committed.
+    /// Why publishes that were visible already could not be kept.
     pub(super) lost: Option<JournalError>,
 }
 
@@ -30,70 +33,37 @@ pub(super) struct Writer {
 pub(super) enum Availability {
     /// Everything.
     Serving,
-    /// The file is open, but nothing can be written to it.
+    /// Nothing can be written for now.
     Refusing(Fault),
-    /// The file is closed, or not tried for a while because it failed repeatedly.
-    Away(Fault),
 }
 
-/// A commit that failed, but may have happened.
+/// A batch that could not be written, but may be in the file.
 pub(super) struct Doubt {
-    /// Its number, if it happened.
-    pub(super) batch: u64,
     pub(super) entries: Arc<Vec<PendingAppend>>,
-    pub(super) summary: CommitSummary,
-    pub(super) error: Error,
+    pub(super) fault: Fault,
 }
 
 impl Writer {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            segment: None,
+            buffer: Vec::new(),
+            availability: Availability::Serving,
+            doubt: None,
+            unfollowed: Unfollowed::default(),
+            failed: None,
+            lost: None,
+        }
+    }
+
     /// Changes what the writer can do, and with it the journal's health.
     pub(super) fn enter(&mut self, availability: Availability) {
-        self.shared.health.send_replace(match &availability {
+        let health = match &availability {
             Availability::Serving => Health::Ready,
             Availability::Refusing(fault) => Health::Refusing(fault.clone()),
-            Availability::Away(fault) => Health::Away(fault.clone()),
-        });
+        };
+        self.shared.enter(Place::Log, health);
         self.availability = availability;
     }
-
-    /// Answers the publishes of a commit that happened.
-    pub(super) fn answer(&self, entries: Vec<PendingAppend>, summary: CommitSummary) {
-        let shared = &self.shared;
-        shared.count(&entries);
-        shared.set_overhead(&self.commit_state.totals);
-        shared.channels.fetch_sub(summary.forgotten, Ordering::Relaxed);
-        for (PendingAppend { append, write_behind, .. }, kept) in entries.into_iter().zip(summary.kept) {
-            match write_behind {
-                Some(write_behind) => write_behind.kept(),
-                None if kept => append.kept(),
-                None => append.failed(unavailable("the publish before it failed")),
-            }
-        }
-        if let Some(host) = shared.host.get() {
-            for (name, epoch, oldest) in summary.evicted {
-                host.evicted(&name, epoch, oldest);
-            }
-        }
-    }
-
-    /// Refuses these publishes and everything queued after them. Those that are visible already go back to the queue.
-    pub(super) fn refuse(&mut self, mut entries: Vec<PendingAppend>, why: &JournalError) {
-        entries.extend(self.shared.writes.drain());
-        let (shown, waiting): (Vec<_>, Vec<_>) =
-            entries.into_iter().partition(|entry| entry.write_behind.is_some());
-        if !shown.is_empty() {
-            self.lost = Some(why.clone());
-            self.shared.writes.put_back(shown);
-        }
-        waiting.into_iter().for_each(|entry| entry.append.failed(why.clone()));
-    }
-
-    /// Whether publishes are visible before they are committed.
-    pub(super) fn is_relaxed(&self) -> bool {
-        matches!(self.shared.options.durability, Durability::Interval(_))
-    }
-}
-
-pub(super) fn unavailable(why: &str) -> JournalError {
-    JournalError::Unavailable(why.to_owned())
 }

@@ -1,0 +1,155 @@
+//! What waits for the indexer: a sealed segment, and what retention and readers ask for.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use redb::Error;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use super::log::recent::Generation;
+use crate::journal::Reply;
+use crate::types::{JournalError, Timestamp};
+
+/// A segment of the log that is complete.
+#[derive(Debug, Clone)]
+pub(super) struct Sealed {
+    /// Its number.
+    pub(super) segment: u64,
+    pub(super) generation: Arc<Generation>,
+}
+
+/// What the indexer does next.
+#[derive(Default)]
+pub(super) struct IndexWork {
+    pub(super) sealed: Option<Sealed>,
+    /// Delete what retention no longer covers as of this time.
+    pub(super) sweep: Option<Timestamp>,
+    /// Make room for another channel.
+    pub(super) room: Vec<(Timestamp, Reply<bool>)>,
+    /// A read of the database of this generation failed.
+    pub(super) suspect: Option<(u64, Error)>,
+    /// Who waits until no segment is left.
+    pub(super) settled: Vec<Reply<()>>,
+    /// The writer has ended; nothing more comes.
+    pub(super) closing: Option<Closing>,
+}
+
+/// How the writer ended, and who waits for the journal to be closed.
+pub(super) struct Closing {
+    /// Whether the log has everything that readers were shown.
+    pub(super) written: Result<(), JournalError>,
+    pub(super) replies: Vec<Reply<()>>,
+}
+
+impl Default for Closing {
+    fn default() -> Self {
+        Self { written: Ok(()), replies: Vec::new() }
+    }
+}
+
+impl IndexWork {
+    fn is_empty(&self) -> bool {
+        self.sealed.is_none()
+            && self.sweep.is_none()
+            && self.room.is_empty()
+            && self.suspect.is_none()
+            && self.settled.is_empty()
+            && self.closing.is_none()
+    }
+}
+
+#[derive(Default)]
+pub(super) struct IndexQueue {
+    state: Mutex<State>,
+    /// Wakes the indexer. A notification that comes while it is busy is kept.
+    notify: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    work: IndexWork,
+    /// The indexer has ended.
+    ended: bool,
+}
+
+impl IndexQueue {
+    /// A segment is complete. There is at most one at a time.
+    pub(super) fn seal(&self, sealed: Sealed) {
+        self.change(|work| work.sealed = Some(sealed));
+    }
+
+    /// Answers once no segment is left.
+    pub(super) fn settle(&self, reply: Reply<()>) {
+        self.change(|work| work.settled.push(reply));
+    }
+
+    pub(super) fn sweep(&self, now: Timestamp) {
+        self.change(|work| work.sweep = work.sweep.max(Some(now)));
+    }
+
+    /// Asks for room; returns the reply if the indexer has ended.
+    pub(super) fn room(&self, now: Timestamp, reply: Reply<bool>) -> Option<Reply<bool>> {
+        let mut state = self.lock();
+        if state.ended {
+            return Some(reply);
+        }
+        state.work.room.push((now, reply));
+        drop(state);
+        self.notify.notify_one();
+        None
+    }
+
+    pub(super) fn suspect(&self, generation: u64, error: Error) {
+        self.change(|work| work.suspect = Some((generation, error)));
+    }
+
+    /// Nothing more comes.
+    pub(super) fn close(&self, closing: Closing) {
+        let mut state = self.lock();
+        if state.ended {
+            drop(state);
+            closing.replies.into_iter().for_each(|reply| reply(closing.written.clone()));
+            return;
+        }
+        state.work.closing = Some(closing);
+        drop(state);
+        self.notify.notify_one();
+    }
+
+    fn change(&self, change: impl FnOnce(&mut IndexWork)) {
+        change(&mut self.lock().work);
+        self.notify.notify_one();
+    }
+
+    /// Waits for work.
+    pub(super) async fn next(&self) -> IndexWork {
+        loop {
+            let work = self.take();
+            if !work.is_empty() {
+                return work;
+            }
+            self.notify.notified().await;
+        }
+    }
+
+    /// Waits for work as long as `pause`; what is returned may be empty.
+    pub(super) async fn next_within(&self, pause: Duration) -> IndexWork {
+        // If the time is up, there is simply nothing to do.
+        timeout(pause, self.next()).await.unwrap_or_default()
+    }
+
+    /// Takes whatever there is, and nothing more later.
+    pub(super) fn end(&self) -> IndexWork {
+        self.lock().ended = true;
+        self.take()
+    }
+
+    fn take(&self) -> IndexWork {
+        std::mem::take(&mut self.lock().work)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

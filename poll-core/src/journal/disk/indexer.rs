@@ -1,0 +1,287 @@
+//! The thread that has the database: moves sealed segments of the log to it, and deletes what retention no longer covers.
+//!
+//! It opens the database and brings it up to the log before anything else begins. Publishers never wait for it, unless two
+//! segments are full. When the database fails, the sealed segment stays where it is, the file is opened again, and the
+//! segment is moved then (`outage`).
+
+mod outage;
+mod state;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use redb::Error;
+use state::{Availability, Indexer};
+
+use super::commit_state::{CommitState, CommitSummary};
+use super::fault::{OpenError, guarded, is_damage, journal_error, unavailable};
+use super::index_queue::{Closing, IndexWork};
+use super::options::{Progress, Repair};
+use super::recovery::{self, Opening};
+use super::retention::Deletions;
+use super::shared::{Place, Shared};
+use super::write_queue::Command;
+use crate::journal::{Fault, FaultKind, Health, Reply};
+use crate::types::{JournalError, Timestamp};
+
+/// Requests for room, and whether each found a channel to forget.
+type Rooms = Vec<(bool, Reply<bool>)>;
+
+/// Opens the database, and serves until the writer has ended.
+pub(super) async fn run(shared: Arc<Shared>) {
+    let (closing, closed, why) = match serve(&shared).await {
+        Some((closing, closed)) => (closing, closed, "it is closed"),
+        None => (Closing::default(), Err(unavailable("the indexer failed")), "the indexer failed"),
+    };
+    if !matches!(*shared.health.borrow(), Health::Lost(_)) {
+        shared.enter(Place::Database, Health::Lost(Fault::new(FaultKind::Closed, why)));
+    }
+    shared.opened.send_if_modified(|opened| {
+        let is_news = opened.is_none();
+        opened.get_or_insert_with(|| Err(OpenError::Unusable(why.to_owned())));
+        is_news
+    });
+    shared.put_database(None);
+    shared.reads.close();
+    // Wakes a writer that waits for a segment to be indexed: none will be any more.
+    shared.indexed.notify_one();
+    let left = shared.indexing.end();
+    refuse_room(left.room, &unavailable(why));
+    let closing = left.closing.unwrap_or(closing);
+    shared.location.release();
+    for reply in closing.replies {
+        reply(closing.written.clone().and_then(|()| closed.clone()));
+    }
+}
+
+/// `None` where something panicked.
+async fn serve(shared: &Arc<Shared>) -> Option<(Closing, Result<(), JournalError>)> {
+    let Some(mut indexer) = caught(|| open(shared))? else {
+        let closing = loop {
+            let work = shared.indexing.next().await;
+            refuse_room(work.room, &unavailable("it is closed"));
+            if let Some(closing) = work.closing {
+                break closing;
+            }
+        };
+        return Some((closing, Ok(())));
+    };
+    loop {
+        let mut work = indexer.next().await;
+        let closing = work.closing.take();
+        caught(|| indexer.step(work))?;
+        if let Some(closing) = closing {
+            let closed = caught(|| indexer.finish(&closing))?;
+            return Some((closing, closed));
+        }
+    }
+}
+
+fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(work)).ok()
+}
+
+/// An indexer with the database open; `None` where it cannot be opened.
+fn open(shared: &Arc<Shared>) -> Option<Indexer> {
+    (shared.progress)(Progress::Opening);
+    let (database, totals) = match recovery::open(shared, Opening::First) {
+        Ok(opened) => opened,
+        Err(error) => {
+            shared.location.release();
+            shared.enter(Place::Database, Health::Lost(error.fault()));
+            shared.opened.send_replace(Some(Err(error)));
+            return None;
+        }
+    };
+    shared.channels.store(totals.channels, Ordering::Relaxed);
+    shared.set_overhead(&totals);
+    let recovered = recovery::recovered(&database, &totals);
+    shared.put_database(Some(database));
+    shared.enter(Place::Database, Health::Ready);
+    (shared.progress)(Progress::Ready(recovered));
+    shared.opened.send_replace(Some(Ok(())));
+    let quick = shared.options.repair == Repair::Quick;
+    Some(Indexer {
+        shared: shared.clone(),
+        commit_state: CommitState::new(totals, quick, &shared.file, &shared.environment),
+        availability: Availability::Serving,
+        pending: None,
+        waiting: Vec::new(),
+        settled: Vec::new(),
+        failed: None,
+    })
+}
+
+impl Indexer {
+    async fn next(&mut self) -> IndexWork {
+        let indexing = &self.shared.indexing;
+        match self.availability {
+            Availability::Serving => indexing.next().await,
+            Availability::Refusing(_) => indexing.next_within(outage::CHECK).await,
+            Availability::Away(_) => indexing.next_within(self.pause()).await,
+        }
+    }
+
+    /// Does one round of work.
+    fn step(&mut self, work: IndexWork) {
+        let IndexWork { sealed, sweep, room, suspect, mut settled, .. } = work;
+        self.pending = sealed.or_else(|| self.pending.take());
+        self.settled.append(&mut settled);
+        let suspect = suspect.filter(|(generation, _)| self.has_open(*generation));
+        if let Some((_, error)) = suspect {
+            refuse_room(room, &journal_error(&error));
+            return self.failed(&error);
+        }
+        match self.availability.clone() {
+            Availability::Serving => self.work(sweep, room),
+            Availability::Refusing(fault) => {
+                refuse_room(room, &fault.error());
+                self.check_again();
+            }
+            Availability::Away(fault) => {
+                refuse_room(room, &fault.error());
+                self.come_back();
+            }
+        }
+        if let Availability::Refusing(fault) | Availability::Away(fault) = &self.availability {
+            self.settled.drain(..).for_each(|reply| reply(Err(fault.error())));
+        }
+    }
+
+    /// Moves what is pending, with the deletions that are asked for.
+    fn work(&mut self, sweep: Option<Timestamp>, room: Vec<(Timestamp, Reply<bool>)>) {
+        let shared = self.shared.clone();
+        self.commit_state.retention = shared.retention();
+        // A channel must not be loaded while it is being forgotten.
+        let lock = (!room.is_empty()).then(|| shared.forget_lock.write());
+        let mut rooms = Rooms::new();
+        let had_pending = self.pending.is_some();
+        let done = match self.plan(sweep, room, &mut rooms) {
+            Ok(deletions) => self.commit(&deletions),
+            Err(error) => Err(error),
+        };
+        drop(lock);
+        let told = done.as_ref().map_err(journal_error).map(drop);
+        for (found, reply) in rooms {
+            reply(told.clone().map(|()| found));
+        }
+        match done {
+            Err(error) => self.failed(&error),
+            // Whatever waited for the segment looks again.
+            Ok(()) if had_pending && !self.waiting.is_empty() => {
+                let waiting = std::mem::take(&mut self.waiting);
+                self.work(None, waiting);
+            }
+            Ok(()) => {}
+        }
+        if self.pending.is_none() {
+            self.settled.drain(..).for_each(|reply| reply(Ok(())));
+        }
+    }
+
+    fn plan(
+        &mut self,
+        sweep: Option<Timestamp>,
+        room: Vec<(Timestamp, Reply<bool>)>,
+        rooms: &mut Rooms,
+    ) -> Result<Deletions, Error> {
+        let shared = self.shared.clone();
+        let opened = shared.database();
+        let mut deletions = Deletions::default();
+        let Some(database) = opened.database.as_ref() else { return Err(Error::DatabaseClosed) };
+        if let Some(now) = sweep {
+            let swept = self.commit_state.sweep(database, now, &mut deletions);
+            self.skip_damage(swept)?;
+        }
+        for (now, reply) in room {
+            let found = shared.host.get().map_or(Ok(false), |host| {
+                guarded(|| deletions.forget_one(database, &mut self.commit_state, now, host, &shared.recent))
+            });
+            let is_found = found.as_ref().is_ok_and(|found| *found);
+            let is_hidden = !is_found && self.pending.is_none() && !shared.recent.is_empty();
+            self.skip_damage(found)?;
+            if is_hidden && shared.writes.send(Command::Seal(None)).is_ok() {
+                self.waiting.push((now, reply));
+            } else {
+                rooms.push((is_found, reply));
+            }
+        }
+        Ok(deletions)
+    }
+
+    /// Ignores damage to a channel that was only inspected; the next one is tried instead.
+    fn skip_damage<T>(&mut self, looked: Result<T, Error>) -> Result<(), Error> {
+        match looked {
+            Err(error) if !is_damage(&error) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Commits what is pending, and the deletions.
+    fn commit(&mut self, deletions: &Deletions) -> Result<(), Error> {
+        if self.pending.is_none() && deletions.is_empty() {
+            return Ok(());
+        }
+        let shared = self.shared.clone();
+        let opened = shared.database();
+        let Some(database) = opened.database.as_ref() else { return Err(Error::DatabaseClosed) };
+        let summary = self.commit_state.index_past_damage(database, self.pending.as_ref(), deletions)?;
+        drop(opened);
+        self.committed(summary);
+        Ok(())
+    }
+
+    /// What a commit did is told.
+    fn committed(&mut self, summary: CommitSummary) {
+        self.settled();
+        let shared = &self.shared;
+        shared.set_overhead(&self.commit_state.totals);
+        shared.channels.fetch_sub(summary.forgotten, Ordering::Relaxed);
+        for (name, why) in &summary.damaged {
+            shared.note_damage(name, why);
+        }
+        if let Some(host) = shared.host.get() {
+            for (name, epoch, oldest) in summary.evicted {
+                host.evicted(&name, epoch, oldest);
+            }
+        }
+    }
+
+    /// What was pending is in the database.
+    fn settled(&mut self) {
+        let Some(sealed) = self.pending.take() else { return };
+        self.shared.recent.indexed();
+        // The newest one stays until the next commit: a database that lost its last commit is then whole again after a
+        // start. A file that cannot be removed is removed at the next start.
+        let location = &self.shared.location;
+        let old =
+            location.segments().unwrap_or_default().into_iter().filter(|number| *number < sealed.segment);
+        old.for_each(|number| drop(location.remove_segment(number)));
+        self.shared.indexed.notify_one();
+        self.settled.drain(..).for_each(|reply| reply(Ok(())));
+    }
+
+    /// Closes the database cleanly: opening it again needs no repair. What could not be moved stays in the log.
+    fn finish(&mut self, closing: &Closing) -> Result<(), JournalError> {
+        refuse_room(std::mem::take(&mut self.waiting), &unavailable("it is closed"));
+        if self.pending.is_some() && self.availability != Availability::Serving {
+            self.come_back();
+        }
+        let shared = self.shared.clone();
+        let closed = match shared.database().database.as_ref() {
+            Some(database) if closing.written.is_ok() && self.pending.is_none() => {
+                let written = guarded(|| self.commit_state.write_rows(database));
+                let ended = written.and_then(|()| recovery::end(database, &self.commit_state.totals));
+                ended.map_err(|error| journal_error(&error))
+            }
+            _ => Ok(()),
+        };
+        shared.enter(Place::Database, Health::Lost(Fault::new(FaultKind::Closed, "it is closed")));
+        closed
+    }
+}
+
+fn refuse_room(rooms: Vec<(Timestamp, Reply<bool>)>, why: &JournalError) {
+    rooms.into_iter().for_each(|(_, reply)| reply(Err(why.clone())));
+}

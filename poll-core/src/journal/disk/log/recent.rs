@@ -1,0 +1,282 @@
+//! What the log holds and the database does not have yet.
+//!
+//! Two generations: the active segment's publishes, and those of the segment that is being moved to the database. Messages
+//! are shared with their channels' logs in memory. Of each channel only as many are held as retention allows by number, so
+//! what a busy channel outgrows never reaches the database.
+//!
+//! Readers look here first and at the database afterwards: a generation is dropped only once the database has it, so a
+//! message may be found twice, but is never missed.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::record::Publish;
+use crate::journal::KeptKey;
+use crate::journal::disk::codec::{Overhead, channel_weight, key_weight};
+use crate::types::{ChannelName, Ending, Epoch, Message, NameIndexMap, Retention, Seq, SeqRange, Timestamp};
+
+/// All publishes that the database does not have yet.
+#[derive(Debug, Default)]
+pub(in super::super) struct Recent {
+    generations: Mutex<Generations>,
+}
+
+#[derive(Debug, Default)]
+struct Generations {
+    active: Generation,
+    sealed: Option<Arc<Generation>>,
+}
+
+/// The publishes of one segment.
+#[derive(Debug, Default)]
+pub(in super::super) struct Generation {
+    /// In the order in which they came.
+    parts: NameIndexMap<Part>,
+    /// What its keys, and the channels that it begins, will weigh in the database.
+    overhead: Overhead,
+}
+
+/// What one segment has of a channel.
+#[derive(Debug, Clone)]
+pub(in super::super) struct Part {
+    pub(in super::super) epoch: Epoch,
+    /// The number of the last message before the segment's first publish.
+    pub(in super::super) after: Seq,
+    pub(in super::super) newest: Seq,
+    /// When the newest message was taken; zero if there is none.
+    pub(in super::super) newest_at: Timestamp,
+    pub(in super::super) ending: Ending,
+    /// The newest messages without holes. Older ones may have left already.
+    pub(in super::super) messages: VecDeque<Arc<Message>>,
+    /// Idempotency keys, oldest first.
+    pub(in super::super) keys: Vec<KeptKey>,
+}
+
+impl Recent {
+    /// Adds publishes that the active segment holds.
+    pub(in super::super) fn add<'a>(
+        &self,
+        publishes: impl IntoIterator<Item = Publish<'a>>,
+        retention: &Retention,
+    ) {
+        let mut generations = self.lock();
+        for publish in publishes {
+            generations.active.add(publish, retention);
+        }
+    }
+
+    /// What its keys, and the channels that it begins, will weigh in the database.
+    pub(in super::super) fn overhead(&self) -> Overhead {
+        let generations = self.lock();
+        let (mut sum, sealed) = (generations.active.overhead, generations.sealed.as_ref());
+        if let Some(sealed) = sealed {
+            sum.keys += sealed.overhead.keys;
+            sum.channels += sealed.overhead.channels;
+        }
+        sum
+    }
+
+    pub(in super::super) fn is_empty(&self) -> bool {
+        let generations = self.lock();
+        generations.active.is_empty() && generations.sealed.is_none()
+    }
+
+    pub(in super::super) fn has_active(&self) -> bool {
+        !self.lock().active.is_empty()
+    }
+
+    pub(in super::super) fn has(&self, channel: &ChannelName) -> bool {
+        !self.look(channel, |_| ()).is_empty()
+    }
+
+    /// Seals the active generation and begins another; `None` while an earlier one is not [indexed](Self::indexed) yet.
+    pub(in super::super) fn seal(&self) -> Option<Arc<Generation>> {
+        let mut generations = self.lock();
+        if generations.sealed.is_some() {
+            return None;
+        }
+        let sealed = Arc::new(std::mem::take(&mut generations.active));
+        generations.sealed = Some(Arc::clone(&sealed));
+        Some(sealed)
+    }
+
+    /// The database has the sealed generation.
+    pub(in super::super) fn indexed(&self) {
+        let sealed = self.lock().sealed.take();
+        drop(sealed);
+    }
+
+    /// Looks at the parts of a channel, the older one first.
+    pub(in super::super) fn look<T>(&self, channel: &ChannelName, look: impl FnMut(&Part) -> T) -> Vec<T> {
+        let generations = self.lock();
+        let sealed = generations.sealed.as_ref().and_then(|sealed| sealed.parts.get(channel));
+        let active = generations.active.parts.get(channel);
+        sealed.into_iter().chain(active).map(look).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Generations> {
+        self.generations.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Generation {
+    /// Every channel's part, in no order.
+    pub(in super::super) fn parts(&self) -> impl Iterator<Item = (&ChannelName, &Part)> {
+        self.parts.iter()
+    }
+
+    pub(in super::super) fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    /// Whether a publish comes next in its channel, as far as this generation knows.
+    pub(in super::super) fn is_next(&self, publish: Publish<'_>) -> bool {
+        let part = self.parts.get(publish.channel);
+        part.is_none_or(|part| part.newest == publish.after && part.epoch == publish.epoch)
+    }
+
+    /// Adds a publish. One that does not come next begins its channel anew.
+    pub(in super::super) fn add(&mut self, publish: Publish<'_>, retention: &Retention) {
+        let part = match self.parts.get_mut(publish.channel) {
+            Some(part) if part.newest == publish.after && part.epoch == publish.epoch => part,
+            // A life that was forgotten and begun again within one segment: nothing of the old one is promised.
+            _ => {
+                self.parts.insert(publish.channel.clone(), Part::before(&publish));
+                if publish.after == Seq::ZERO {
+                    self.overhead.channels += channel_weight(publish.channel.as_str());
+                }
+                let Some(part) = self.parts.get_mut(publish.channel) else { return };
+                part
+            }
+        };
+        self.overhead.keys += publish.key.map_or(0, |(key, _)| key_weight(key));
+        part.add(publish);
+        part.outgrow(retention.messages());
+    }
+}
+
+impl Part {
+    fn before(publish: &Publish<'_>) -> Self {
+        Self {
+            epoch: publish.epoch,
+            after: publish.after,
+            newest: publish.after,
+            newest_at: Timestamp::ZERO,
+            ending: Ending::Open,
+            messages: VecDeque::new(),
+            keys: Vec::new(),
+        }
+    }
+
+    /// Adds a publish that follows.
+    fn add(&mut self, publish: Publish<'_>) {
+        for message in publish.messages {
+            (self.newest, self.newest_at) = (message.seq, message.at);
+            self.messages.push_back(Arc::clone(message));
+        }
+        if publish.ending == Ending::Close {
+            self.ending = Ending::Close;
+        }
+        if let Some((key, fingerprint)) = publish.key {
+            let count = u32::try_from(publish.messages.len()).unwrap_or(u32::MAX);
+            self.keys.push(KeptKey {
+                key: key.clone(),
+                fingerprint: *fingerprint,
+                taken: publish.taken,
+                numbers: SeqRange { after: publish.after, count },
+            });
+        }
+    }
+
+    /// Drops the oldest messages over a number.
+    fn outgrow(&mut self, most: usize) {
+        let excess = self.messages.len().saturating_sub(most);
+        self.messages.drain(..excess);
+    }
+
+    /// The number of the oldest message in here; the one after the newest if there is none.
+    pub(in super::super) fn first(&self) -> Seq {
+        self.messages.front().map_or(self.newest.next(), |message| message.seq)
+    }
+
+    /// The messages from a number on, at most so many.
+    pub(in super::super) fn from(&self, first: Seq, most: usize) -> Vec<Arc<Message>> {
+        let skipped = first.get().saturating_sub(self.first().get());
+        let skipped = usize::try_from(skipped).unwrap_or(usize::MAX);
+        self.messages.iter().skip(skipped).take(most).cloned().collect()
+    }
+
+    /// The number of the first message that `seen` does not cover, and when it was taken; one past the newest if all are.
+    pub(in super::super) fn first_unseen(&self, seen: impl Fn(&Message) -> bool) -> (Seq, Option<Timestamp>) {
+        let at = self.messages.partition_point(|message| seen(message));
+        let found = self.messages.get(at);
+        (found.map_or(self.newest.next(), |message| message.seq), found.map(|message| message.at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{Payload, mint_id};
+
+    fn messages(numbers: std::ops::RangeInclusive<u64>) -> Vec<Arc<Message>> {
+        let at = |seq| Timestamp::from_micros(1_000 + seq);
+        let message = |seq| Message {
+            seq: Seq::new(seq),
+            id: mint_id(at(seq), seq),
+            at: at(seq),
+            payload: Payload::text("a"),
+        };
+        numbers.map(|seq| Arc::new(message(seq))).collect()
+    }
+
+    fn publish<'a>(channel: &'a ChannelName, epoch: u64, messages: &'a [Arc<Message>]) -> Publish<'a> {
+        Publish {
+            channel,
+            epoch: Epoch::new(epoch),
+            after: messages[0].seq.previous(),
+            taken: messages[0].at,
+            ending: Ending::Open,
+            key: None,
+            messages,
+        }
+    }
+
+    #[test]
+    fn a_channel_keeps_what_retention_allows_and_a_seal_begins_anew() {
+        let channel = ChannelName::parse("a").unwrap();
+        let recent = Recent::default();
+        let retention = Retention { messages: 3, ..Retention::default() };
+        let (first, second) = (messages(1..=4), messages(5..=5));
+        recent.add([publish(&channel, 1, &first)], &retention);
+        let numbers = |part: &Part| (part.after.get(), part.first().get(), part.newest.get());
+        assert_eq!(recent.look(&channel, numbers), [(0, 2, 4)]);
+        assert!(!recent.seal().unwrap().is_empty());
+        recent.add([publish(&channel, 1, &second)], &retention);
+        assert!(recent.seal().is_none(), "one is being moved");
+        assert_eq!(recent.look(&channel, numbers), [(0, 2, 4), (4, 5, 5)]);
+        recent.indexed();
+        assert_eq!(recent.look(&channel, numbers), [(4, 5, 5)]);
+        let reborn = messages(1..=1);
+        recent.add([publish(&channel, 2, &reborn)], &retention);
+        assert_eq!(recent.look(&channel, numbers), [(0, 1, 1)]);
+    }
+
+    #[test]
+    fn messages_are_found_by_number_and_by_time() {
+        let channel = ChannelName::parse("a").unwrap();
+        let recent = Recent::default();
+        let all = messages(3..=9);
+        recent.add([publish(&channel, 1, &all)], &Retention::default());
+        let from = |first| {
+            let found = recent.look(&channel, |part| part.from(Seq::new(first), 2)).remove(0);
+            found.iter().map(|message| message.seq.get()).collect::<Vec<_>>()
+        };
+        assert_eq!((from(1), from(5), from(9), from(10)), (vec![3, 4], vec![5, 6], vec![9], vec![]));
+        let after = |time| {
+            let seen = |message: &Message| message.at <= Timestamp::from_micros(time);
+            recent.look(&channel, |part| part.first_unseen(seen)).remove(0).0.get()
+        };
+        assert_eq!((after(0), after(1_005), after(2_000)), (3, 6, 10));
+    }
+}

@@ -1,0 +1,105 @@
+//! What the writer does when the log cannot be written.
+//!
+//! A write or a sync that failed leaves a batch in doubt: it may be in the file. The file is cut back to where it was, and
+//! once that is synced the batch has failed for certain. Until then its publishers wait, or are told that the outcome is
+//! unknown, and nothing else is written.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::super::fault::{self, OpenError};
+use super::super::log::segment::Segment;
+use super::super::write_queue::PendingAppend;
+use super::state::{Availability, Doubt, Writer};
+use crate::journal::{Fault, FaultKind};
+use crate::types::JournalError;
+
+/// How often to check whether the log can be written again.
+pub(super) const CHECK: Duration = Duration::from_millis(250);
+/// The longest time between two attempts.
+const MAX_PAUSE: Duration = Duration::from_secs(5);
+/// The free space needed besides the data written.
+const SPARE: u64 = 1 << 20;
+
+impl Writer {
+    /// Why these publishes cannot be written now.
+    pub(super) fn obstacle(&self, entries: &[PendingAppend]) -> Option<Fault> {
+        let location = &self.shared.location;
+        if let Err(error) = location.verify() {
+            return Some(OpenError::again(&location.name(), &fault::io_error(error)).fault());
+        }
+        let free = location.free()?;
+        let needed = SPARE + 4 * entries.iter().map(|entry| entry.bytes).sum::<u64>();
+        let full =
+            || Fault::new(FaultKind::Full, format!("{free} bytes are free where {} is", location.name()));
+        (free < needed).then(full)
+    }
+
+    /// A batch could not be written.
+    pub(super) fn in_doubt(&mut self, entries: Arc<Vec<PendingAppend>>, error: &io::Error) {
+        let fault = fault::fault(&fault::io_error(io::Error::new(error.kind(), error.to_string())));
+        self.enter(Availability::Refusing(fault.clone()));
+        let restored = self.segment.as_mut().map_or(Ok(()), Segment::restore);
+        let settled = restored.is_ok();
+        self.doubt = Some(Doubt { entries, fault: fault.clone() });
+        if settled {
+            self.settle();
+        } else {
+            self.shared.in_flight.tell(&fault.why);
+            self.refuse(Vec::new(), &fault.error());
+        }
+        let now = Instant::now();
+        let again = self.failed.filter(|(last, _)| now.duration_since(*last) < MAX_PAUSE);
+        self.failed = Some((now, again.map_or(0, |(_, times)| times + 1)));
+        if settled && again.is_none() && fault.kind != FaultKind::Full {
+            self.enter(Availability::Serving);
+        }
+    }
+
+    /// While nothing can be written: tries whether that is over.
+    pub(super) fn come_back(&mut self) {
+        let location = self.shared.location.clone();
+        if self.doubt.is_some() {
+            let restored = self.segment.as_mut().map_or(Ok(()), |segment| segment.reopen(&*location));
+            if restored.is_err() {
+                return;
+            }
+            self.settle();
+        }
+        match self.obstacle(&[]) {
+            None => self.enter(Availability::Serving),
+            Some(fault) => self.enter(Availability::Refusing(fault)),
+        }
+    }
+
+    /// The batch in doubt is not in the file: it has failed.
+    fn settle(&mut self) {
+        let Some(Doubt { entries, fault }) = self.doubt.take() else { return };
+        let entries = self.shared.in_flight.end(entries);
+        self.refuse(entries, &fault.error());
+    }
+
+    /// Refuses these publishes and everything queued after them. Those that are visible already go back to the queue.
+    pub(super) fn refuse(&mut self, mut entries: Vec<PendingAppend>, why: &JournalError) {
+        entries.extend(self.shared.writes.drain());
+        let (shown, waiting): (Vec<_>, Vec<_>) =
+            entries.into_iter().partition(|entry| entry.write_behind.is_some());
+        if !shown.is_empty() {
+            self.lost = Some(why.clone());
+            self.shared.writes.put_back(shown);
+        }
+        for entry in waiting {
+            self.unfollowed.failed(&entry);
+            entry.append.failed(why.clone());
+        }
+    }
+
+    /// How long to leave the file alone.
+    pub(super) fn pause(&self) -> Duration {
+        let times = self.failed.map_or(0, |(_, times)| times);
+        (Duration::from_millis(50) * 2u32.saturating_pow(times.min(10))).min(MAX_PAUSE)
+    }
+}
