@@ -29,6 +29,9 @@ const PATIENCE: RetryPolicy = RetryPolicy::new()
 /// What of an authority's words is repeated.
 const MOST_WORDS: usize = 400;
 
+/// The error for an account that the authority has forgotten.
+const UNKNOWN: &str = "accountDoesNotExist";
+
 /// See the [module](self).
 pub(super) struct Authority {
     directory: String,
@@ -44,14 +47,14 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    pub(super) fn refused(why: impl Into<String>) -> Self {
+    fn refused(why: impl Into<String>) -> Self {
         Self { kind: Kind::Refused, why: why.into() }
     }
 }
 
 impl From<String> for Failure {
     fn from(why: String) -> Self {
-        Self::refused(why)
+        Self { kind: Kind::Failed, why }
     }
 }
 
@@ -67,7 +70,7 @@ impl From<Error> for Failure {
                 Self { kind: Kind::Away, why: error.to_string() }
             }
             Error::Json(error) => Self { kind: Kind::Away, why: format!("what came is no ACME: {error}") },
-            error => Self::refused(error.to_string()),
+            error => error.to_string().into(),
         }
     }
 }
@@ -96,9 +99,8 @@ impl Authority {
         };
         let mut order = match first {
             Ok(order) => order,
-            Err(Error::Api(problem)) if is(&problem, "accountDoesNotExist") => {
-                tracing::warn!("the authority does not know the ACME account any more: a new one is made");
-                self.new_account().await?.new_order(&plain).await?
+            Err(Error::Api(problem)) if is(&problem, UNKNOWN) => {
+                self.another_account().await?.new_order(&plain).await?
             }
             // It may have been replaced already.
             Err(Error::Api(_) | Error::Other(_)) if replaced.is_some() => account.new_order(&plain).await?,
@@ -133,10 +135,20 @@ impl Authority {
         let Some(kept) = kept else { return self.new_account().await };
         let folder::Account { email, credentials } = kept;
         let account = Account::builder_with_http(Box::new(Connection)).from_credentials(credentials).await?;
-        if email != self.email {
-            self.tell_address(&account).await?;
+        if email == self.email {
+            return Ok(account);
         }
-        Ok(account)
+        match self.tell_address(&account).await {
+            Ok(()) => Ok(account),
+            Err(Error::Api(problem)) if is(&problem, UNKNOWN) => self.another_account().await,
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// In place of one that the authority has forgotten.
+    async fn another_account(&self) -> Result<Account, Failure> {
+        tracing::warn!("the authority does not know the ACME account any more: a new one is made");
+        self.new_account().await
     }
 
     async fn new_account(&self) -> Result<Account, Failure> {
@@ -153,15 +165,14 @@ impl Authority {
     }
 
     /// Tells the authority the address that is given now.
-    async fn tell_address(&self, account: &Account) -> Result<(), Failure> {
+    async fn tell_address(&self, account: &Account) -> Result<(), Error> {
         let contact = self.contact();
         let contact: Vec<&str> = contact.iter().map(String::as_str).collect();
         account.update_contacts(&contact).await?;
         if let Ok(Some(kept)) = self.folder.account() {
             let kept = folder::Account { email: self.email.clone(), ..kept };
-            self.folder
-                .keep_account(&kept)
-                .map_err(|error| format!("the account cannot be kept: {error}"))?;
+            // Otherwise it is told again.
+            let _kept = self.folder.keep_account(&kept);
         }
         Ok(())
     }
@@ -292,6 +303,6 @@ mod tests {
         assert_eq!(problem("{}").why, "no reason is given");
         let long = problem(&format!(r#"{{"detail":"{}"}}"#, "ü".repeat(9_000)));
         assert_eq!(long.why.chars().count(), MOST_WORDS + 1);
-        assert_eq!(Failure::from(Error::Str("x")).kind, Kind::Refused);
+        assert_eq!(Failure::from(Error::Str("x")).kind, Kind::Failed);
     }
 }

@@ -164,7 +164,7 @@ impl Keeper {
         let replaced = certificate.as_ref().filter(|known| known.window.is_some());
         let replaced = replaced.and_then(|known| known.id.as_ref());
         let attempt = timeout(ATTEMPT, self.authority.obtain(host, replaced, &self.obtained)).await;
-        let too_long = |_| Err(Failure::refused(format!("it took more than {}", span(ATTEMPT))));
+        let too_long = |_| Err(format!("it took more than {}", span(ATTEMPT)).into());
         let host = host.clone();
         match attempt.unwrap_or_else(too_long).and_then(|text| self.take(&host, &text)) {
             Ok(known) => {
@@ -210,7 +210,7 @@ impl Keeper {
     /// Keeps what was obtained and puts it in force.
     fn take(&self, host: &str, text: &str) -> Result<Known, Failure> {
         let pair = pair_for(host, text, self.obtained.provider())
-            .map_err(|why| Failure::refused(format!("what came cannot be used: {why}")))?;
+            .map_err(|why| format!("what came cannot be used: {why}"))?;
         if let Err(error) = self.authority.folder.keep_certificate(host, text) {
             let folder = self.authority.folder.name();
             tracing::error!(
@@ -236,10 +236,14 @@ impl Keeper {
             Some(Duration::ZERO) => "the one it has has expired".to_owned(),
             Some(left) => format!("the one it has is valid for {}", span(left)),
         };
-        let who = if *kind == Kind::Away { "the authority cannot be asked" } else { "the authority refuses" };
+        let what = match kind {
+            Kind::Away => "the authority cannot be asked",
+            Kind::Refused => "the authority refuses",
+            Kind::Failed => "it failed",
+        };
         tracing::warn!(
             host,
-            "certificate of {host} not obtained: {who}: {why}; tried again in {}; {meanwhile}",
+            "certificate of {host} not obtained: {what}: {why}; tried again in {}; {meanwhile}",
             span(pause)
         );
     }

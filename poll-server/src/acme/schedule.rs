@@ -22,6 +22,8 @@ pub(super) enum Kind {
     Away,
     /// It said no, or could not validate the name. Let's Encrypt accepts five of these an hour.
     Refused,
+    /// Something else, here or there. It may have cost the authority as much.
+    Failed,
 }
 
 /// When a certificate is renewed that is valid in this time and whose authority has no window: at two thirds.
@@ -48,7 +50,7 @@ pub(super) fn ask_again(told: Duration) -> Duration {
 pub(super) fn retry(kind: Kind, failures: u32, random: u64) -> Duration {
     let (first, most) = match kind {
         Kind::Away => (Duration::from_secs(5), 10 * MINUTE),
-        Kind::Refused => (2 * MINUTE, 6 * HOUR),
+        Kind::Refused | Kind::Failed => (2 * MINUTE, 6 * HOUR),
     };
     let doubled = 2_u32.saturating_pow(failures.saturating_sub(1));
     let delay = first.saturating_mul(doubled).min(most);

@@ -77,7 +77,7 @@ impl Standing {
         });
         let lines: Vec<String> = lines.collect();
         if self.0.others == Others::None && !names.values().any(is_valid) {
-            return Err(lines.join("; "));
+            return Err(lines.join("\n"));
         }
         Ok(lines.join("\n"))
     }
@@ -99,7 +99,7 @@ mod tests {
         let hosts = ["a.test", "b.test"].map(str::to_owned);
         let standing = Standing::new(&environment, &hosts, Others::None);
         let ready = || standing.readiness();
-        assert_eq!(ready(), Err("a.test has no certificate yet; b.test has no certificate yet".to_owned()));
+        assert_eq!(ready(), Err("a.test has no certificate yet\nb.test has no certificate yet".to_owned()));
         assert_eq!(standing.and(Err("the store is away".to_owned())), Err("the store is away".to_owned()));
         let with_files = Standing::new(&environment, &hosts[..1], Others::Some);
         assert_eq!(

@@ -250,9 +250,12 @@ fn while_the_authority_is_away_the_server_waits_and_serves_what_it_can() {
     // Its file is damaged; the authority still knows that the name was proved.
     drop(server);
     std::fs::write(kept.join("a.test.pem"), "nonsense").unwrap();
-    let server = site.start_with(with_disk(), &pebble.directory(), &["a.test"], &[]);
+    let address = ["--acme-email", "ops@example.com"];
+    let server = site.start_with(with_disk(), &pebble.directory(), &["a.test"], &address);
     server.wait_for(1, "the certificate that is kept for a.test cannot be used: no certificate in it");
     server.wait_for(1, OBTAINED);
+    let account = || std::fs::read_to_string(kept.join("account.json")).unwrap();
+    assert!(account().contains(r#""email":"ops@example.com""#), "{}", account());
     // It knows nothing any more.
     drop(server);
     std::fs::remove_file(kept.join("a.test.pem")).unwrap();
@@ -293,7 +296,7 @@ fn a_refusal_is_told_with_its_reason_and_holds_up_no_other_name() {
 #[test]
 fn a_renewal_disturbs_no_connection() {
     let site = Site::new();
-    let pebble = Pebble::start(&site.port, &Settings { seconds: 12, trusted_before: 0 });
+    let pebble = Pebble::start(&site.port, &Settings { seconds: 20, trusted_before: 0 });
     let server = site.start(&pebble, &["a.test"], &[]);
     server.wait_for(1, OBTAINED);
     let first = site.handshake(&pebble.roots(), "a.test").unwrap();
@@ -317,8 +320,12 @@ fn a_challenge_is_answered_in_whatever_pieces_it_comes_and_others_are_served_mea
     let pair = own.issue(&["files.test"]);
     let (certificate, key) = (pair.certificate(), pair.key());
     let files = ["--tls-cert", text(&certificate), "--tls-key", text(&key), "--host", "files.test"];
-    let server = site.start_with(command(), &stub.directory(), &["a.test"], &files);
+    let arguments = [&files[..], &["--header-seconds", "2", "--workers", "1"]].concat();
+    let server = site.start_with(command(), &stub.directory(), &["a.test"], &arguments);
     stub.wait_for(1, "/challenge/1");
+    let mut slow = TcpStream::connect(site.port.address()).unwrap();
+    // The beginning of a ClientHello that promises 200 bytes.
+    slow.write_all(b"\x16\x03\x01\x00\xc8\x01\x00\x00\xc4\x03\x03").unwrap();
     for step in [1, 7, 4096] {
         let proof = site.challenge("a.test", &["acme-tls/1"], step).unwrap();
         // The extension of RFC 8737, section 3: its name, that it is critical, and the digest.
@@ -338,6 +345,8 @@ fn a_challenge_is_answered_in_whatever_pieces_it_comes_and_others_are_served_mea
     assert!(alert.len() <= 7, "{alert:?}");
     assert_eq!(output(site.curl(&own.file(), "files.test", &[], "/healthz")), "ok\n");
 
+    assert_eq!(slow.read(&mut [0]).unwrap(), 0, "it took too long");
+
     // It is no longer known once it is over.
     stub.decide(Verdict::Invalid);
     server.wait_for(1, "not obtained: the authority refuses");
@@ -345,6 +354,7 @@ fn a_challenge_is_answered_in_whatever_pieces_it_comes_and_others_are_served_mea
     assert_eq!(site.challenge("files.test", &["acme-tls/1"], 4096), over);
     let metrics = output(site.curl(&own.file(), "files.test", &[], "/metrics"));
     assert!(metrics.contains("poll_memory_bytes{kind=\"tls_buffers\"} 0\n"), "{metrics}");
+    assert!(metrics.contains("poll_refused_total{reason=\"handshake\"} 1\n"), "{metrics}");
 }
 
 #[test]
