@@ -46,7 +46,7 @@ pub enum Kind {
     ArchiveReads,
     /// Times of evicted messages, for readers positioned by time or id.
     Times,
-    /// TLS handshakes under way, and records that are not whole or not sent.
+    /// TLS handshakes under way, and records that are not whole.
     TlsBuffers,
     /// What TLS keeps of each connection. It has no share, because the number of connections is limited.
     TlsSessions,

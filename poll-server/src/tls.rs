@@ -10,6 +10,7 @@
 //! | `handshake` | a connection until its handshake is done, with its deadlines |
 //! | `stream` | a connection after that: encrypts and decrypts |
 //! | `scratch` | buffers that the connections of a worker share |
+//! | `unfinished` | what has begun and gives way when there is no memory for more |
 //! | `subject` | the name in a client's certificate |
 //!
 //! Why rustls without its buffers: a connection that waits keeps keys and counters, and no buffer.
@@ -24,6 +25,7 @@ mod pair;
 mod scratch;
 mod stream;
 mod subject;
+mod unfinished;
 mod watch;
 
 pub(crate) use self::certificates::{Certificates, Keeper, check};
@@ -31,4 +33,5 @@ pub(crate) use self::handshake::{Handshakes, serve};
 pub(crate) use self::obtained::Obtained;
 pub(crate) use self::pair::{Pair, PairFault};
 pub(crate) use self::stream::TlsStream;
+pub(crate) use self::unfinished::Unfinished;
 pub(crate) use self::watch::watch;

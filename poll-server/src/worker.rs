@@ -21,7 +21,7 @@ use crate::connection_io::{Accepted, ConnectionIo};
 use crate::connection_limit::{ConnectionLimit, OpenConnection};
 use crate::io::Io;
 use crate::listen::Role;
-use crate::tls::{self, Certificates, Handshakes};
+use crate::tls::{self, Certificates, Handshakes, Unfinished};
 use crate::turn_histogram::TurnHistogram;
 
 /// Tasks that run before the runtime looks at its sockets again. Three times the runtime's default, so that the responses
@@ -91,10 +91,11 @@ impl Workers {
         turns: &TurnHistogram,
     ) -> io::Result<Self> {
         let (mut workers, mut exits) = (Vec::new(), Vec::new());
+        let unfinished = Unfinished::default();
         for index in 0..count.get() {
             let (queue, dispatched) = mpsc::unbounded_channel();
             workers.push(Worker { queue, load: Arc::default() });
-            let worker_loop = WorkerLoop::new(serving, dispatched);
+            let worker_loop = WorkerLoop::new(serving, &unfinished, dispatched);
             let turns = turns.clone();
             exits.push(environment.spawn(Thread {
                 event_interval: Some(EVENT_INTERVAL),
@@ -161,11 +162,12 @@ struct WorkerLoop {
 }
 
 impl WorkerLoop {
-    fn new(serving: &Serving, dispatched: UnboundedReceiver<Dispatched>) -> Self {
+    fn new(serving: &Serving, unfinished: &Unfinished, dispatched: UnboundedReceiver<Dispatched>) -> Self {
         let service = serving.service.for_worker();
         let context = Arc::new(service.connections(serving.settings.clone()));
         let certificates = serving.certificates.clone();
-        let handshakes = certificates.map(|certificates| Handshakes::new(certificates, Arc::clone(&context)));
+        let handshakes = certificates
+            .map(|certificates| Handshakes::new(certificates, unfinished.clone(), Arc::clone(&context)));
         let administration = service.administration();
         Self { service, administration, context, handshakes, redirect: serving.redirect, dispatched }
     }

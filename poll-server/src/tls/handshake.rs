@@ -20,8 +20,9 @@ use tokio::time::Instant;
 use super::certificates::Certificates;
 use super::obtained::{Hello, Look};
 use super::scratch::{self, RECORD};
-use super::stream::{HANDSHAKE, TlsStream};
+use super::stream::{HANDSHAKE, TlsStream, Waits};
 use super::subject;
+use super::unfinished::{self, Place, Unfinished};
 use crate::connection_io::ConnectionIo;
 
 /// What a handshake holds besides what was received and not sent: keys, and what both sides have offered.
@@ -39,14 +40,19 @@ const DRAINING: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub(crate) struct Handshakes {
     certificates: Certificates,
+    unfinished: Unfinished,
     context: Arc<ConnectionContext>,
     /// For all clients without a certificate.
     unnamed: Arc<Secured>,
 }
 
 impl Handshakes {
-    pub(crate) fn new(certificates: Certificates, context: Arc<ConnectionContext>) -> Self {
-        Self { certificates, context, unnamed: Arc::default() }
+    pub(crate) fn new(
+        certificates: Certificates,
+        unfinished: Unfinished,
+        context: Arc<ConnectionContext>,
+    ) -> Self {
+        Self { certificates, unfinished, context, unnamed: Arc::default() }
     }
 }
 
@@ -133,7 +139,15 @@ pub(crate) struct Handshake<B> {
     handshakes: Handshakes,
     timer: Timer,
     draining: Option<WaitDraining>,
+    /// From the first byte.
+    begun: Option<Begun>,
     begin: B,
+}
+
+/// What a handshake holds beside its connection, for as long as it runs.
+struct Begun {
+    charge: Charge,
+    place: Place,
 }
 
 enum Stage {
@@ -141,15 +155,13 @@ enum Stage {
     Silent(Option<ConnectionIo>),
     /// What it has sent may be an authority's challenge, and is not whole.
     Looking(Option<Box<Looking>>),
-    /// With a charge for as long as it runs.
-    Running(Box<TlsStream<ConnectionIo>>, Charge, Purpose),
+    Running(Box<TlsStream<ConnectionIo>>, Purpose),
 }
 
 struct Looking {
     io: ConnectionIo,
     look: Look,
     received: Vec<u8>,
-    charge: Charge,
 }
 
 /// What follows the handshake.
@@ -165,16 +177,16 @@ impl<B> Handshake<B> {
         let mut timer = handshakes.context.timers.timer();
         timer.set(Instant::now() + handshakes.context.settings.keep_alive);
         let draining = Some(handshakes.context.drain.wait_draining());
-        Self { stage: Stage::Silent(Some(io)), peer, handshakes, timer, draining, begin }
+        Self { stage: Stage::Silent(Some(io)), peer, handshakes, timer, draining, begun: None, begin }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             let stage = match &mut self.stage {
-                Stage::Running(stream, ..) => {
-                    let done = stream.poll_handshake(cx);
-                    return if done.is_pending() { self.poll_overdue(cx) } else { done };
-                }
+                Stage::Running(stream, _) => match stream.poll_handshake(cx) {
+                    Poll::Pending => Poll::Pending,
+                    done => return done,
+                },
                 Stage::Looking(_) => self.poll_look(cx)?,
                 Stage::Silent(_) => self.poll_first(cx)?,
             };
@@ -198,15 +210,18 @@ impl<B> Handshake<B> {
             )));
         }
         let context = &self.handshakes.context;
-        let charge = context.memory.charge(Kind::TlsBuffers, HANDSHAKE_BYTES).map_err(|full| {
+        let unfinished = &self.handshakes.unfinished;
+        let mut charge = context.memory.charge_unbounded(Kind::TlsBuffers, 0);
+        unfinished.grow(&mut charge, HANDSHAKE_BYTES).map_err(|full| {
             context.metrics.cut(Cut::Handshake);
             io::Error::new(io::ErrorKind::OutOfMemory, full)
         })?;
+        self.begun = Some(Begun { charge, place: unfinished.begin(cx) });
         let Some(io) = silent.take() else { return Poll::Ready(Ok(())) };
         self.timer.set(Instant::now() + context.settings.head);
         Poll::Ready(match self.handshakes.certificates.look() {
-            None => self.run(io, received, charge, Hello::Usual),
-            Some(look) => self.look(Box::new(Looking { io, look, received: Vec::new(), charge }), &received),
+            None => self.run(io, received, Hello::Usual),
+            Some(look) => self.look(Box::new(Looking { io, look, received: Vec::new() }), &received),
         })
     }
 
@@ -222,10 +237,12 @@ impl<B> Handshake<B> {
     fn look(&mut self, mut looking: Box<Looking>, received: &[u8]) -> io::Result<()> {
         // Held here, and by what looks at it.
         let held = 2 * received.len() as u64;
-        looking.charge.grow(held).map_err(|full| {
-            self.handshakes.context.metrics.cut(Cut::Handshake);
-            io::Error::new(io::ErrorKind::OutOfMemory, full)
-        })?;
+        if let Some(Begun { charge, .. }) = &mut self.begun {
+            self.handshakes.unfinished.grow(charge, held).map_err(|full| {
+                self.handshakes.context.metrics.cut(Cut::Handshake);
+                io::Error::new(io::ErrorKind::OutOfMemory, full)
+            })?;
+        }
         looking.received.extend_from_slice(received);
         match looking.look.take(received) {
             Hello::Partial if looking.received.len() < HANDSHAKE => {
@@ -233,28 +250,41 @@ impl<B> Handshake<B> {
                 Ok(())
             }
             hello => {
-                let Looking { io, received, mut charge, .. } = *looking;
-                charge.shrink(charge.bytes().saturating_sub(HANDSHAKE_BYTES));
-                self.run(io, received, charge, hello)
+                if let Some(Begun { charge, .. }) = &mut self.begun {
+                    charge.shrink(charge.bytes().saturating_sub(HANDSHAKE_BYTES));
+                }
+                let Looking { io, received, .. } = *looking;
+                self.run(io, received, hello)
             }
         }
     }
 
-    fn run(&mut self, io: ConnectionIo, received: Vec<u8>, charge: Charge, hello: Hello) -> io::Result<()> {
+    fn run(&mut self, io: ConnectionIo, received: Vec<u8>, hello: Hello) -> io::Result<()> {
         let (config, purpose) = match hello {
             Hello::Challenge(config) => (config, Purpose::Challenge),
             Hello::Usual | Hello::Partial => (self.handshakes.certificates.in_force(), Purpose::Http),
         };
         let session = UnbufferedServerConnection::new(config).map_err(io::Error::other)?;
         let context = &self.handshakes.context;
-        let (timers, limit) = (context.timers.clone(), context.settings.head);
-        let stream = TlsStream::new(io, session, received, timers, limit, &context.memory);
-        self.stage = Stage::Running(Box::new(stream), charge, purpose);
+        let waits = Waits {
+            timers: context.timers.clone(),
+            limit: context.settings.head,
+            unfinished: self.handshakes.unfinished.clone(),
+        };
+        let stream = TlsStream::new(io, session, received, waits, &context.memory);
+        self.stage = Stage::Running(Box::new(stream), purpose);
         Ok(())
     }
 
-    /// Ready, with an error, when it has taken too long.
+    /// Ready, with an error, when it has taken too long, or has to give way to newer ones.
     fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(Begun { charge, place }) = &self.begun {
+            let received = if let Stage::Running(stream, _) = &self.stage { stream.held() } else { 0 };
+            if place.poll_displaced(charge.bytes() + received, cx).is_ready() {
+                self.handshakes.context.metrics.cut(Cut::Handshake);
+                return Poll::Ready(Err(unfinished::displaced()));
+            }
+        }
         if let (Some(draining), Stage::Silent(_)) = (&mut self.draining, &self.stage)
             && Pin::new(draining).poll(cx).is_ready()
         {
@@ -275,7 +305,7 @@ impl<B> Handshake<B> {
     where
         B: FnOnce(Box<TlsStream<ConnectionIo>>, Peer) -> F,
     {
-        let Stage::Running(mut stream, _charge, Purpose::Http) = self.stage else { return None };
+        let Stage::Running(mut stream, Purpose::Http) = self.stage else { return None };
         let client = stream.session().peer_certificates().and_then(|chain| subject::of(chain.first()?));
         let secured = match client {
             Some(client) => Arc::new(Secured { client: Some(client.into()) }),

@@ -4,6 +4,8 @@
 //! Why on rustls's connection without buffers: one that waits holds none, and what is written is encrypted into a buffer
 //! that the worker's connections share, from which the socket takes it at once. Only what it does not take is kept here:
 //! more is accepted as it leaves, so write progress measured above is the socket's.
+//! On the account a part of a record is TLS's; what was decrypted and not read counts as a body, and what is not sent as an
+//! answer, so that neither takes the room of handshakes.
 //! Not here: the handshake's deadlines (`handshake.rs`).
 
 use std::io::{self, IoSlice};
@@ -21,6 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::scratch::{self, RECORD};
+use super::unfinished::{self, Place, Unfinished};
 
 /// The most plaintext that is encrypted at once: one record.
 const MOST: usize = 16 << 10;
@@ -49,19 +52,31 @@ pub(crate) struct TlsStream<IO> {
     unsent: Vec<u8>,
     inbound: Inbound,
     outbound: Outbound,
-    deadline: Deadline,
-    /// What the vectors above hold.
-    buffers: Charge,
+    partial: Partial,
+    charges: Charges,
     /// The session's keys, once the handshake is done.
     kept: Option<Charge>,
 }
 
-/// How long a record may take from its first byte to its end.
-struct Deadline {
-    timers: Timers,
-    limit: Duration,
+/// For what the vectors hold.
+struct Charges {
+    received: Charge,
+    plain: Charge,
+    unsent: Charge,
+}
+
+/// How long a record may take from its first byte to its end, and how long it may hold memory that others want.
+struct Partial {
+    waits: Waits,
     /// While a part of one is here. Boxed: connections that wait have none.
-    timer: Option<Box<Timer>>,
+    here: Option<Box<(Timer, Place)>>,
+}
+
+/// What a connection needs to wait for the rest of a record.
+pub(super) struct Waits {
+    pub(super) timers: Timers,
+    pub(super) limit: Duration,
+    pub(super) unfinished: Unfinished,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -105,8 +120,7 @@ impl<IO> TlsStream<IO> {
         io: IO,
         session: UnbufferedServerConnection,
         received: Vec<u8>,
-        timers: Timers,
-        limit: Duration,
+        waits: Waits,
         memory: &Memory,
     ) -> Self {
         Self {
@@ -119,8 +133,12 @@ impl<IO> TlsStream<IO> {
             unsent: Vec::new(),
             inbound: Inbound::Open,
             outbound: Outbound::Open,
-            deadline: Deadline { timers, limit, timer: None },
-            buffers: memory.charge_unbounded(Kind::TlsBuffers, 0),
+            partial: Partial { waits, here: None },
+            charges: Charges {
+                received: memory.charge_unbounded(Kind::TlsBuffers, 0),
+                plain: memory.charge_unbounded(Kind::Bodies, 0),
+                unsent: memory.charge_unbounded(Kind::Answers, 0),
+            },
             kept: None,
         }
     }
@@ -128,6 +146,11 @@ impl<IO> TlsStream<IO> {
     /// Charges for what is kept from here on.
     pub(super) fn keep_session(&mut self, memory: &Memory) {
         self.kept = Some(memory.charge_unbounded(Kind::TlsSessions, SESSION_BYTES));
+    }
+
+    /// What is charged for a part of a record, or of a handshake.
+    pub(super) fn held(&self) -> u64 {
+        self.charges.received.bytes()
     }
 
     pub(super) fn session(&self) -> &UnbufferedServerConnection {
@@ -206,23 +229,24 @@ impl<IO> TlsStream<IO> {
 
     /// Charges for what is held.
     fn settle(&mut self) -> io::Result<()> {
-        let held = (self.received.capacity() + self.plain.capacity() + self.unsent.capacity()) as u64;
-        let charged = self.buffers.bytes();
+        self.settle_limited();
+        let (held, charge) = (self.received.capacity() as u64, &mut self.charges.received);
+        let charged = charge.bytes();
         if held <= charged {
-            self.buffers.shrink(charged - held);
+            charge.shrink(charged - held);
             return Ok(());
         }
-        self.buffers.grow(held - charged).map_err(|full| io::Error::new(io::ErrorKind::OutOfMemory, full))
+        let grown = self.partial.waits.unfinished.grow(charge, held - charged);
+        grown.map_err(|full| io::Error::new(io::ErrorKind::OutOfMemory, full))
     }
 
-    /// The same for what is limited already: a record that is not sent.
-    fn settle_unsent(&mut self) {
-        let held = (self.received.capacity() + self.plain.capacity() + self.unsent.capacity()) as u64;
-        let charged = self.buffers.bytes();
-        if held > charged {
-            self.buffers.grow_unbounded(held - charged);
-        } else {
-            self.buffers.shrink(charged - held);
+    /// The same for what is limited already: to one record that is not read, and one that is not sent.
+    fn settle_limited(&mut self) {
+        let Charges { plain, unsent, .. } = &mut self.charges;
+        for (charge, held) in [(plain, &self.plain), (unsent, &self.unsent)] {
+            let (charged, held) = (charge.bytes(), held.capacity() as u64);
+            charge.grow_unbounded(held.saturating_sub(charged));
+            charge.shrink(charged.saturating_sub(held));
         }
     }
 
@@ -232,8 +256,8 @@ impl<IO> TlsStream<IO> {
         if left + LEAST > MOST {
             return 0;
         }
-        let memory = self.buffers.memory();
-        let scarce = || memory.used(Kind::TlsBuffers) > memory.bound(Kind::TlsBuffers) / 2;
+        let memory = self.charges.unsent.memory();
+        let scarce = || memory.used(Kind::Answers) > memory.bound(Kind::Answers) / 4;
         let most = if length > FEW && scarce() { FEW } else { MOST - left };
         length.min(most)
     }
@@ -244,7 +268,7 @@ impl<IO> TlsStream<IO> {
         self.taken += count;
         if self.taken == self.plain.len() {
             (self.plain, self.taken) = (Vec::new(), 0);
-            self.settle_unsent();
+            self.settle_limited();
         }
     }
 }
@@ -369,7 +393,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> TlsStream<IO> {
         if self.unsent.is_empty() {
             self.unsent = Vec::new();
         }
-        self.settle_unsent();
+        self.settle_limited();
         outcome
     }
 
@@ -385,7 +409,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> TlsStream<IO> {
         if self.whole == Whole::No {
             let mut read = ReadBuf::new(&mut space[held..]);
             if Pin::new(&mut self.io).poll_read(cx, &mut read)?.is_pending() {
-                return self.deadline.poll_late(held > 0, cx).map(Err);
+                return self.partial.poll_over(held as u64, cx).map(Err);
             }
             filled += read.filled().len();
             if filled == held {
@@ -408,7 +432,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> TlsStream<IO> {
             }
         };
         if done > 0 {
-            self.deadline.timer = None;
+            self.partial.here = None;
         }
         self.whole = if stop == Stop::Plain { Whole::Perhaps } else { Whole::No };
         self.keep(&space[done..filled]);
@@ -471,18 +495,22 @@ fn send<IO: AsyncWrite + Unpin>(
     (sent, Poll::Ready(Ok(())))
 }
 
-impl Deadline {
-    /// Ready, with an error, when the rest of a record does not come.
-    fn poll_late(&mut self, partial: bool, cx: &mut Context<'_>) -> Poll<io::Error> {
-        if !partial {
+impl Partial {
+    /// Ready, with an error, when the rest of a record does not come, or the part that is here has to give way.
+    fn poll_over(&mut self, held: u64, cx: &mut Context<'_>) -> Poll<io::Error> {
+        if held == 0 {
             return Poll::Pending;
         }
-        let Self { timers, limit, timer } = self;
-        let timer = timer.get_or_insert_with(|| {
+        let Waits { timers, limit, unfinished } = &self.waits;
+        let here = self.here.get_or_insert_with(|| {
             let mut timer = timers.timer();
             timer.set(Instant::now() + *limit);
-            Box::new(timer)
+            Box::new((timer, unfinished.begin(cx)))
         });
+        let (timer, place) = &mut **here;
+        if place.poll_displaced(held, cx).is_ready() {
+            return Poll::Ready(unfinished::displaced());
+        }
         timer.poll(cx).map(|()| io::Error::new(io::ErrorKind::TimedOut, "a TLS record took too long"))
     }
 }

@@ -1,18 +1,22 @@
 //! `cargo xtask torture tls`: handshakes that dawdle or never end, records that are huge, broken or late, sessions that are
 //! resumed by the hundred and keys that are renewed without need, beside honest clients over TLS that must notice nothing.
 //!
-//! Each way runs alone and then all of them together. Memory must stay under its bound, and afterwards nothing of it may
-//! be left: no socket, and no byte in the account of TLS.
+//! Each way runs alone and then all of them together. Memory must stay under its bound, resident and on the account, and
+//! afterwards nothing of it may be left: no socket, and no byte in the account of TLS. Honest clients are some that stay
+//! connected, and some that come anew each time.
 
+mod account;
 mod attack;
+mod newcomers;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::{Args, ValueEnum as _};
+use hdrhistogram::Histogram;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use self::attack::Attack;
 use crate::fixture::{DRAIN, Fixture, block_on, name};
@@ -25,12 +29,14 @@ const FLAGS: &[&str] = &[
     "--max-per-address=0",
     "--max-per-channel=0",
     "--max-sockets-per-address=0",
-    "--header-seconds=2",
-    "--keep-alive-seconds=3",
+    "--header-seconds=4",
+    "--keep-alive-seconds=4",
     "--stall-seconds=3",
     "--memory-bytes=64MiB",
     "--retain-bytes=64MiB",
 ];
+/// What the account may have, beside sessions.
+const BUDGET: u64 = 64 << 20;
 /// The two budgets, and what the program, its threads and its sockets take.
 const MOST_MIB: u64 = 64 + 64 + 96;
 /// The honest clients' bound, in the median of the rounds.
@@ -38,6 +44,8 @@ const P99: Duration = Duration::from_millis(100);
 /// How long the server may take to forget a crowd: the longest limit above, and a loaded machine.
 const SETTLE: Duration = Duration::from_secs(30);
 const STEP: Duration = Duration::from_millis(100);
+/// In which part of its time a crowd has come.
+const COMING: u32 = 3;
 /// The phase of all ways at once.
 const TOGETHER: &str = "together";
 
@@ -47,9 +55,9 @@ pub(super) struct Tls {
     /// How long each way goes on
     #[arg(long, default_value_t = 20, value_name = "S", value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
-    /// Clients of each way
-    #[arg(long, default_value_t = 100, value_name = "N")]
-    clients: usize,
+    /// Clients of a way, and of all together
+    #[arg(long, default_value_t = 600, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=3_000))]
+    clients: u16,
     /// Only this way, or `together` for all of them at once
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
@@ -61,12 +69,12 @@ pub(super) struct Tls {
 
 impl Tls {
     pub(super) fn short(fixture: Fixture) -> Self {
-        Self { seconds: 4, clients: 20, only: Some(TOGETHER.to_owned()), fixture, short: true }
+        Self { seconds: 4, clients: 240, only: Some(TOGETHER.to_owned()), fixture, short: true }
     }
 
     pub(super) fn run(&self) -> Result<()> {
         let (binary, _certificate) = self.fixture.clone().with_tls().secured_binary()?;
-        println!("torture tls: {} s each way, {} clients of each", self.seconds, self.clients);
+        println!("torture tls: {} s each way, {} clients", self.seconds, self.clients);
         let all = Attack::value_variants();
         let alone = all.iter().map(|attack| (name(attack), std::slice::from_ref(attack)));
         let mut phases: Vec<_> = alone.chain([(TOGETHER.to_owned(), all)]).collect();
@@ -74,9 +82,9 @@ impl Tls {
         ensure!(!phases.is_empty(), "there is no such way");
         for (phase, attacks) in phases {
             let server = Server::start(&binary, FLAGS, Keyboard::Shared)?;
+            println!("{phase}:");
             let p99 = self.round(attacks, &server).with_context(|| phase.clone())?;
             server.drain(DRAIN).with_context(|| format!("after {phase}"))?;
-            println!("{phase}: honest clients' p99 {} ms", p99.as_millis());
             ensure!(self.short || p99 <= P99, "{phase}: honest clients' p99 is {p99:?}, {P99:?} allowed");
         }
         Ok(())
@@ -84,22 +92,53 @@ impl Tls {
 
     /// Gives the honest clients' p99.
     fn round(&self, attacks: &'static [Attack], server: &Server) -> Result<Duration> {
-        let (address, time, clients) = (server.address(), Duration::from_secs(self.seconds), self.clients);
+        let (address, time) = (server.address(), Duration::from_secs(self.seconds));
+        let clients = usize::from(self.clients).div_ceil(attacks.len());
         block_on(attack::prepare(address))?;
         // They have a thread of their own that comes last: what they cost themselves is not the server's.
         let crowd = std::thread::spawn(move || {
             let _ = rustix::process::nice(10);
             block_on(abuse(attacks, clients, address, Instant::now() + time))
         });
-        let honest = block_on(honest::run(address, Instant::now() + time))?;
+        let honest = block_on(async {
+            let until = Instant::now() + time;
+            tokio::try_join!(
+                honest::run(address, until),
+                newcomers::run(address, until),
+                account::watch(address, until)
+            )
+        });
         crowd.join().map_err(|_| anyhow::anyhow!("the crowd panicked"))??;
-        ensure!(!honest.is_empty(), "no honest client was served");
-        block_on(settle(address))?;
         let peak = peak_resident(server.id())?;
-        let refused = block_on(Metrics::of(address))?.sum("poll_refused_total{reason=\"handshake\"}")?;
-        println!("{} MiB at most, {refused} handshakes cut", peak >> 20);
+        let metrics = block_on(Metrics::of(address))?;
+        let cut = metrics.sum("poll_refused_total{reason=\"handshake\"}")?;
+        let full = metrics.sum("poll_memory_refused{kind=\"tls_buffers\"}")?;
+        let (honest, newcomers, most) = honest.with_context(|| {
+            format!("{} MiB resident, {cut} handshakes cut, {full} without memory", peak >> 20)
+        })?;
+        println!(
+            "  {} MiB resident, {} KiB on the account ({} of buffers, {} of {} sockets), {cut} handshakes cut, {full} \
+             without memory",
+            peak >> 20,
+            most.all >> 10,
+            most.buffers >> 10,
+            most.sessions >> 10,
+            most.sockets
+        );
+        let p99 = |times: &Histogram<u64>| Duration::from_micros(times.value_at_quantile(0.99));
+        println!(
+            "  p99 of {} honest answers {:?}, of {} visits {:?} ({} put off)",
+            honest.len(),
+            p99(&honest),
+            newcomers.times.len(),
+            p99(&newcomers.times),
+            newcomers.put_off
+        );
+        ensure!(!honest.is_empty() && !newcomers.times.is_empty(), "no honest client was served");
         ensure!(peak <= MOST_MIB << 20, "{} MiB resident, {MOST_MIB} MiB allowed", peak >> 20);
-        Ok(Duration::from_micros(honest.value_at_quantile(0.99)))
+        ensure!(most.all <= BUDGET + most.sessions, "{} bytes on the account", most.all);
+        block_on(settle(address))?;
+        Ok(p99(&honest))
     }
 }
 
@@ -111,9 +150,14 @@ async fn abuse(
     until: Instant,
 ) -> Result<()> {
     let mut crowd = JoinSet::new();
-    for attack in attacks {
-        for number in 0..clients {
+    let (begin, all) = (Instant::now(), clients * attacks.len());
+    for (at, attack) in attacks.iter().enumerate() {
+        for number in 0..attack.clients(clients) {
+            // One after another: who waits for its turn among its own kind abuses nothing.
+            let first =
+                begin + (until - begin) * (number * attacks.len() + at) as u32 / (COMING * all as u32);
             crowd.spawn_local(async move {
+                sleep_until(first).await;
                 // One that is cut begins again.
                 while timeout_at(until, attack.run(address, number)).await.is_ok() {
                     tokio::task::yield_now().await;

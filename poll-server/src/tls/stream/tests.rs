@@ -38,11 +38,17 @@ fn configs() -> (Arc<ServerConfig>, Arc<ClientConfig>) {
 
 /// Both ends after a handshake through a pipe of this size.
 async fn pair(pipe: usize) -> Pair {
+    pair_beside(pipe, &Memory::new(16 << 20), &Unfinished::default()).await
+}
+
+/// The same on an account that it shares with others.
+async fn pair_beside(pipe: usize, memory: &Memory, unfinished: &Unfinished) -> Pair {
     let (server_config, client_config) = configs();
     let (near, far) = duplex(pipe);
-    let memory = Memory::new(16 << 20);
+    let memory = memory.clone();
     let session = UnbufferedServerConnection::new(server_config).unwrap();
-    let mut server = TlsStream::new(far, session, Vec::new(), Timers::new(), LIMIT, &memory);
+    let waits = Waits { timers: Timers::new(), limit: LIMIT, unfinished: unfinished.clone() };
+    let mut server = TlsStream::new(far, session, Vec::new(), waits, &memory);
     let connector = TlsConnector::from(client_config);
     let (client, accepted) = tokio::join!(
         connector.connect("localhost".try_into().unwrap(), near),
@@ -105,7 +111,8 @@ async fn more_is_accepted_only_as_the_peer_takes_it() {
     let first = accept(&mut server);
     assert!((PIPE..=PIPE + MOST).contains(&first), "{first}");
     assert_eq!(accept(&mut server), 0);
-    let held = memory.used(Kind::TlsBuffers);
+    assert_eq!(memory.used(Kind::TlsBuffers), 0);
+    let held = memory.used(Kind::Answers);
     assert!(held > 0 && held <= 2 * MOST as u64, "{held}");
     let cx = &mut Context::from_waker(std::task::Waker::noop());
     assert!(Pin::new(&mut server).poll_flush(cx).is_pending());
@@ -119,13 +126,13 @@ async fn more_is_accepted_only_as_the_peer_takes_it() {
     while Pin::new(&mut server).poll_flush(cx).is_pending() {
         assert_ne!(raw.read(&mut rest).await.unwrap(), 0);
     }
-    assert_eq!(memory.used(Kind::TlsBuffers), 0);
+    assert_eq!(memory.used(Kind::Answers), 0);
 }
 
 #[tokio::test]
 async fn with_little_memory_left_less_is_encrypted_ahead() {
     let Pair { mut server, client, memory } = pair(1).await;
-    let _others = memory.charge(Kind::TlsBuffers, memory.bound(Kind::TlsBuffers) / 2 + 1).unwrap();
+    let _others = memory.charge(Kind::Answers, memory.bound(Kind::Answers) / 4 + 1).unwrap();
     let cx = &mut Context::from_waker(std::task::Waker::noop());
     let Poll::Ready(accepted) = Pin::new(&mut server).poll_write(cx, &[0; 50_000]) else { panic!() };
     assert_eq!(accepted.unwrap(), FEW);
@@ -173,6 +180,42 @@ async fn a_partial_record_without_memory_for_it_is_an_error() {
     raw.write_all(&[23, 3, 3, 0x40, 0, 1, 2, 3]).await.unwrap();
     let error = server.read(&mut [0; 10]).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);
+}
+
+#[tokio::test]
+async fn a_part_of_a_record_gives_way_to_newer_ones_and_never_to_what_is_unsent_or_unread() {
+    let (memory, unfinished) = (Memory::new(16 << 14), Unfinished::default());
+    let bound = memory.bound(Kind::TlsBuffers);
+    let mut pairs = Vec::new();
+    // Half of the share each: the third has no room beside the first two.
+    let begun = [&[23, 3, 3, 0x40, 0xff][..], &vec![0; 16 << 10][..bound as usize / 2 - 5]].concat();
+    for number in 0..3 {
+        let Pair { mut server, client, .. } = pair_beside(1 << 17, &memory, &unfinished).await;
+        let (mut raw, _) = client.into_inner();
+        // What others do not read is no reason to give way.
+        let cx = &mut Context::from_waker(std::task::Waker::noop());
+        while Pin::new(&mut server).poll_write(cx, &[0; 50_000]).is_ready() {}
+        raw.write_all(&begun[..begun.len() - number]).await.unwrap();
+        pairs.push((server, raw));
+    }
+    for (server, _) in &mut pairs {
+        let cx = &mut Context::from_waker(std::task::Waker::noop());
+        let read = Pin::new(server).poll_read(cx, &mut ReadBuf::new(&mut [0; 10]));
+        assert!(read.is_pending(), "a part is here");
+    }
+    let mut reads = Vec::new();
+    for (server, _) in &mut pairs {
+        let cx = &mut Context::from_waker(std::task::Waker::noop());
+        let read = Pin::new(server).poll_read(cx, &mut ReadBuf::new(&mut [0; 10]));
+        reads.push(match read {
+            Poll::Ready(read) => read.err().map(|error| error.kind()),
+            Poll::Pending => None,
+        });
+    }
+    assert_eq!(reads, [Some(io::ErrorKind::OutOfMemory), None, None]);
+    assert!(memory.used(Kind::Answers) > 2 * LEAST as u64, "and nothing is read");
+    drop(pairs);
+    assert_eq!(memory.used(Kind::TlsBuffers) + memory.used(Kind::Answers), 0);
 }
 
 #[tokio::test]

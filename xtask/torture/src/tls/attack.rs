@@ -24,6 +24,10 @@ const EVER: Duration = Duration::from_secs(60);
 /// What the ones that never read ask for.
 const FAT: &str = "tls-fat";
 const FAT_MESSAGES: usize = 300;
+/// What a record may hold.
+const LONGEST: usize = 16 << 10;
+/// Processes at once of the one way that needs some.
+const PROCESSES: usize = 24;
 /// A handshake message that claims as much as it can, in a record of 16 KiB.
 const HUGE: usize = 16 << 10;
 
@@ -50,7 +54,7 @@ pub(super) enum Attack {
     Renegotiation,
     /// Its sending side ended without a word, its receiving side open
     HalfClosed,
-    /// The beginning of a record after the handshake
+    /// A record after the handshake that never ends: a byte at a time, or all but its last byte
     PartialRecord,
     /// A stream that is never read
     NeverRead,
@@ -62,6 +66,11 @@ pub(super) async fn prepare(address: SocketAddr) -> Result<()> {
 }
 
 impl Attack {
+    /// So many clients, or as many as this way can have.
+    pub(super) fn clients(self, wanted: usize) -> usize {
+        if self == Self::Renegotiation { wanted.min(PROCESSES) } else { wanted }
+    }
+
     /// What goes wrong is the server's defence, or the end of the round.
     pub(super) async fn run(self, address: SocketAddr, number: usize) {
         let _cut = self.attack(address, number).await;
@@ -90,7 +99,11 @@ impl Attack {
             Self::PartialRecord => {
                 let (mut stream, _) = secured(address, config()?).await?.into_inner();
                 stream.write_all(&[23, 3, 3, 0x40, 0]).await?;
-                drip(stream, &vec![0; 10_000]).await
+                let record = vec![0; LONGEST];
+                if number.is_multiple_of(2) {
+                    return drip(stream, &record).await;
+                }
+                leave_waiting(stream, &record[1..]).await
             }
             Self::NeverRead => {
                 let _unread = large::narrow(address, &format!("/api/stream?channel={FAT}&last_id=0")).await?;
