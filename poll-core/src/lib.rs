@@ -39,6 +39,8 @@ pub mod link;
 mod list;
 mod memory;
 mod notifier;
+#[doc(hidden)]
+pub mod planted;
 mod residents;
 mod store;
 mod sync;
