@@ -36,10 +36,13 @@
 //! | progress | `progress.rs` | `/api/progress/{job}` | as a stream |
 //! | publish | `publish.rs` | `/api/message`, and every dialect's | POST, RFC 9110 §9.3.3 |
 //! | one message | `message.rs` | `/api/messages/{channel}/{cursor}` | GET, RFC 9110 §9.3.1 |
+//! | create, append, delete | `create.rs`, `append.rs`, `delete.rs` | `/v1/stream/{name}` | Durable Streams 1.0 |
+//! | catch-up, describe | `catch_up.rs`, `describe.rs` | `/v1/stream/{name}` | the same |
+//! | events | `events.rs` | `/v1/stream/{name}` with `live=sse` | the same |
 //!
 //! # Dialects: how a request is parsed and its response written
 //!
-//! `native`, `golongpoll`, `chat` and `channel`, each a file in `dialect/`.
+//! `native`, `golongpoll`, `chat`, `channel` and `durable_streams`, each a file in `dialect/`.
 //!
 //! # The other modules
 //!
@@ -89,7 +92,7 @@ pub use transport::settings::{ConnectionSettings, EarlyHintsHttp1};
 pub use worker::budget::{end_turn, watch_turns};
 pub use worker::drain::{Drain, Phase, WaitDraining};
 pub use worker::metrics::{Cut, Metrics};
-pub use worker::settings::{AfterDelivery, Demo, MaxChannels, Receipts, ServiceSettings};
+pub use worker::settings::{AfterDelivery, Demo, DurableStreams, MaxChannels, Receipts, ServiceSettings};
 pub use worker::timer_wheel::{Timer, Timers, Until};
 
 impl Handle for Service {

@@ -9,7 +9,7 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::time::Duration;
 
 use poll_http::{
-    Access, AdminPlace, Administration, AfterDelivery, ConnectionSettings, Cors, Demo, Drain,
+    Access, AdminPlace, Administration, AfterDelivery, ConnectionSettings, Cors, Demo, Drain, DurableStreams,
     EarlyHintsHttp1, HostCheck, Limits, MaxChannels, Metrics, Rate, Receipts, Service, ServiceSettings,
 };
 
@@ -74,6 +74,10 @@ fn service_settings(config: &Config, addresses: &[SocketAddr]) -> ServiceSetting
         receipts: match config.dialects.receipts {
             Switch::On => Receipts::On,
             Switch::Off => Receipts::Off,
+        },
+        durable_streams: match config.dialects.durable_streams {
+            Switch::On => DurableStreams::On,
+            Switch::Off => DurableStreams::Off,
         },
         ..ServiceSettings::default()
     }

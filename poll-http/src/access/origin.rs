@@ -17,9 +17,18 @@ use crate::message::connection_info::Scheme;
 use crate::message::head::{Field, Head, Repeated, text};
 use crate::message::refusal::Refusal;
 
-/// `Access-Control-Expose-Headers`.
+/// The fields that pages of other origins may read and send.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CrossOriginFields {
+    /// `Access-Control-Expose-Headers`.
+    pub(crate) exposed: &'static str,
+    /// `Access-Control-Allow-Headers`.
+    pub(crate) allowed: &'static str,
+}
+
+/// Those of most paths.
+pub(crate) const USUAL_FIELDS: CrossOriginFields = CrossOriginFields { exposed: EXPOSED, allowed: ALLOWED };
 const EXPOSED: &str = "ETag, Retry-After, Location, Poll-Missed, Push-Policy, X-Request-Id";
-/// `Access-Control-Allow-Headers`.
 const ALLOWED: &str = "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Prefer, \
                        X-Client-ID, X-Request-Id";
 
@@ -205,7 +214,7 @@ impl Cors {
 pub(crate) struct AllowedOrigin(Option<HeaderValue>);
 
 impl AllowedOrigin {
-    pub(crate) fn add_to(self, headers: &mut HeaderMap) {
+    pub(crate) fn add_to(self, headers: &mut HeaderMap, fields: CrossOriginFields) {
         let origin = match headers.get(VARY).map(HeaderValue::as_bytes) {
             Some(others) => HeaderValue::try_from([others, b", Origin"].concat()),
             None => Ok(HeaderValue::from_static("Origin")),
@@ -214,19 +223,29 @@ impl AllowedOrigin {
         origin.into_iter().for_each(|vary| drop(headers.insert(VARY, vary)));
         let Some(origin) = self.0 else { return };
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(fields.exposed));
     }
 
-    /// Adds the fields of a preflight's answer, if the request is one and its origin is allowed.
-    pub(crate) fn answer_preflight(&self, request: Head<'_>, allow: &'static str, headers: &mut HeaderMap) {
-        if self.0.is_none() || request.field(Field::AccessControlRequestMethod).is_none() {
-            return;
-        }
-        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(allow));
-        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(ALLOWED));
-        // Ten minutes: long enough to save requests, short enough to remove an origin.
-        headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    /// Whether the request's origin is allowed.
+    pub(crate) fn is_allowed(&self) -> bool {
+        self.0.is_some()
     }
+}
+
+/// Adds the fields of a preflight's answer, if the request is one.
+pub(crate) fn answer_preflight(
+    request: Head<'_>,
+    allow: &'static str,
+    fields: CrossOriginFields,
+    headers: &mut HeaderMap,
+) {
+    if request.field(Field::AccessControlRequestMethod).is_none() {
+        return;
+    }
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(allow));
+    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(fields.allowed));
+    // Ten minutes: long enough to save requests, short enough to remove an origin.
+    headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
 }
 
 #[cfg(test)]

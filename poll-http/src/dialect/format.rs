@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use poll_core::life::Standing;
 use poll_core::{ChannelName, Found, Message, Position, Published, ReadState, Timestamp, View};
 
 use crate::dialect::question::{Answer, Question};
@@ -13,9 +14,17 @@ use crate::message::reply::Reply;
 
 /// How a dialect answers long polls. The defaults are for clients that name the last message they have.
 pub(crate) trait PollFormat: Send {
-    /// The position to look up before the poll can [start](Self::start), if any.
-    fn lookup_position(&self) -> Option<Position> {
-        None
+    /// What to look up before the poll can begin.
+    fn opening(&self) -> Opening {
+        Opening::Nothing
+    }
+
+    /// Decides where the poll begins, given what is known of the channel.
+    ///
+    /// # Errors
+    /// If the channel cannot be read there.
+    fn begin(&mut self, question: Question, _: Standing) -> Result<Question, Refusal> {
+        Ok(question)
     }
 
     /// The millisecond, since the Unix epoch, to settle before the poll can [start](Self::start), if any, given what was
@@ -52,6 +61,16 @@ pub(crate) trait PollFormat: Send {
     fn write(self: Box<Self>, channel: &ChannelName, answer: &Answer) -> Result<Reply, Refusal>;
 }
 
+/// What a poll has to look up before it can begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Opening {
+    Nothing,
+    /// What is at this position, to [start](PollFormat::start) from there.
+    Position(Position),
+    /// What is known of the channel, to [begin](PollFormat::begin) with that.
+    Described,
+}
+
 /// What was found at the position looked up.
 pub(crate) struct Lookup {
     /// When the poll arrived.
@@ -74,6 +93,8 @@ pub(crate) enum Ready {
     },
     /// Nothing: look again without a limit on bytes. If there was none, all of it.
     TooShort,
+    /// All of it at once, even if that is nothing: there is nothing to wait for.
+    Over,
 }
 
 /// How a dialect answers publishes.

@@ -4,6 +4,7 @@
 
 pub(crate) mod channel;
 pub(crate) mod chat;
+pub(crate) mod durable_streams;
 pub(crate) mod format;
 pub(crate) mod frame;
 pub(crate) mod golongpoll;

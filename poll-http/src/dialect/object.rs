@@ -1,4 +1,4 @@
-//! The members of a JSON object and the text of a JSON string, read from JSON known to be valid.
+//! The members of a JSON object, the values of an array and the text of a string, read from JSON known to be valid.
 //!
 //! Not parsed into Rust types, because those refuse what the grammar allows (lone surrogates, numbers beyond a double,
 //! deep nesting), and a message that was accepted must be readable through every dialect.
@@ -27,6 +27,29 @@ impl<'a> Iterator for Fields<'a> {
         // A comma, or the end of the object.
         self.0 = rest.get(1..).unwrap_or_default();
         Some((name, value))
+    }
+}
+
+/// The values of a compact JSON array in order, as written. Empty for any other value.
+pub(crate) struct Elements<'a>(&'a [u8]);
+
+impl<'a> Elements<'a> {
+    pub(crate) fn of(json: &'a [u8]) -> Self {
+        Self(json.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]")).unwrap_or_default())
+    }
+}
+
+impl<'a> Iterator for Elements<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let (value, rest) = self.0.split_at_checked(value_end(self.0))?;
+        // A comma, or the end of the array.
+        self.0 = rest.get(1..).unwrap_or_default();
+        Some(value)
     }
 }
 
@@ -112,6 +135,21 @@ mod tests {
     fn fields(json: &str) -> Vec<(&str, &str)> {
         let text = |bytes| std::str::from_utf8(bytes).unwrap();
         Fields::of(json.as_bytes()).map(|(name, value)| (text(name), text(value))).collect()
+    }
+
+    #[test]
+    fn elements_are_as_they_are_written() {
+        let elements = |json: &'static str| -> Vec<&str> {
+            Elements::of(json.as_bytes()).map(|value| std::str::from_utf8(value).unwrap()).collect()
+        };
+        assert_eq!(elements("[1]"), ["1"]);
+        assert_eq!(
+            elements(r#"[[1,2],{"a":[3,"]"]},"\"],[",null,[]]"#),
+            ["[1,2]", r#"{"a":[3,"]"]}"#, r#""\"],[""#, "null", "[]"]
+        );
+        for none in ["[]", "{}", "1", r#""[1]""#, r#"{"a":[1]}"#] {
+            assert!(elements(none).is_empty(), "{none}");
+        }
     }
 
     #[test]

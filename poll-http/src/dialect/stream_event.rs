@@ -51,6 +51,8 @@ impl<B, C> StreamEvent<B, C> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Finality {
     MoreMayFollow,
+    /// It is all there is so far.
+    Newest,
     /// The channel has ended with this batch or message.
     Last,
 }

@@ -91,6 +91,8 @@ impl<'a> Head<'a> {
 
     /// The first value of the field that has this name.
     pub(crate) fn named(self, name: &HeaderName) -> Option<&'a [u8]> {
+        #[cfg(test)]
+        crate::message::asked::note(name.as_str());
         match self {
             Self::Parsed(parts) => parts.headers.get(name).map(HeaderValue::as_bytes),
             Self::Plain(head) => head.fields.named(name),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use poll_core::{ChannelNameError, JournalError, Kind, OverBudget, PublishError, escape_line_separators};
 use serde::Serialize;
 
@@ -30,6 +30,8 @@ pub struct Refusal {
     reason: Option<&'static str>,
     /// The problem type (RFC 9457, section 3.1.1), if clients have to tell it from others of its status.
     problem: Option<&'static str>,
+    /// What else a dialect says.
+    fields: Option<Box<HeaderMap>>,
 }
 
 /// The problem type of a publish that may or may not have been stored.
@@ -73,6 +75,7 @@ impl Refusal {
             challenge: None,
             reason: None,
             problem: None,
+            fields: None,
         }
     }
 
@@ -143,6 +146,13 @@ impl Refusal {
         Self { challenge: Some(challenge), ..self }
     }
 
+    /// Adds a field of a dialect.
+    #[must_use]
+    pub(crate) fn with_field(mut self, name: HeaderName, value: impl Into<HeaderValue>) -> Self {
+        self.fields.get_or_insert_default().insert(name, value.into());
+        self
+    }
+
     /// The sentence that explains it.
     #[must_use]
     pub fn detail(&self) -> &str {
@@ -210,6 +220,9 @@ impl Refusal {
         }
         if let Some(allow) = self.allow {
             reply.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+        }
+        if let Some(fields) = self.fields {
+            reply.headers_mut().extend(*fields);
         }
         reply
     }

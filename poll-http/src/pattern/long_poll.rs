@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use poll_core::life::Use;
 use poll_core::{
     ChannelName, Cursor, Limit, Locator, Message, Pinned, Position, ReadState, Ticket, Timestamp, View,
 };
@@ -21,7 +22,7 @@ use tokio::time::Instant;
 pub(crate) use self::list::{ListRequest, answer_list};
 use self::long_wait::LongWait;
 use crate::access::client::Client;
-use crate::dialect::format::{Lookup, PollFormat, Ready};
+use crate::dialect::format::{Lookup, Opening, PollFormat, Ready};
 use crate::dialect::question::{Answer, AtEnd, Question};
 use crate::message::outcome::Outcome;
 use crate::message::refusal::Refusal;
@@ -41,11 +42,17 @@ pub(crate) struct Request {
 pub(crate) fn answer(worker: &Worker, mut request: Request, client: Client) -> Result<Outcome, Refusal> {
     request.question.wait = request.wants.wait(request.question.wait);
     let worker = worker.clone();
-    Ok(match request.format.lookup_position() {
-        None => Outcome::later(LongPoll::new(worker, request, client)),
-        Some(position) => Outcome::later(async move {
+    Ok(match request.format.opening() {
+        Opening::Nothing => Outcome::later(LongPoll::new(worker, request, client)),
+        Opening::Position(position) => Outcome::later(async move {
             let request = resolve_start(&worker, request, position, &client).await?;
             LongPoll::new(worker, request, client).await
+        }),
+        Opening::Described => Outcome::later(async move {
+            let Request { question, mut format, wants } = request;
+            let standing = worker.describe(&question.reading.channel, Use::Renew, &client).await?;
+            let question = format.begin(question, standing)?;
+            LongPoll::new(worker, Request { question, format, wants }, client).await
         }),
     })
 }
@@ -124,6 +131,8 @@ enum Waiting {
 enum Look {
     /// Everything that the dialect may send.
     Given(Answer),
+    /// The same, and nothing is waited for.
+    Over(Answer),
     /// There are messages, but the dialect must not send them before this time has passed.
     Held(Duration),
 }
@@ -180,6 +189,7 @@ impl LongPoll {
             match ready!(self.poll_look(cx)) {
                 Err(error) => return Poll::Ready(self.answer_without_read(error)),
                 Ok(Look::Held(pause)) => self.wait(Awaited::Time(pause))?,
+                Ok(Look::Over(answer)) => return Poll::Ready(Ok(answer)),
                 Ok(Look::Given(answer)) => {
                     let Answer { view, now, .. } = &answer;
                     if let Some(batch) = &view.batch {
@@ -250,6 +260,7 @@ impl LongPoll {
                 }
                 Ready::NotYet { pause, .. } => return Poll::Ready(Ok(Look::Held(pause))),
                 Ready::First(count) => Some(first(&view, count)),
+                Ready::Over => return Poll::Ready(Ok(Look::Over(Answer { view, now, only: None }))),
                 Ready::TooShort if limit.bytes < usize::MAX => {
                     limit = Limit { bytes: usize::MAX, ..Limit::default() };
                     continue;

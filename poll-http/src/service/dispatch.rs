@@ -15,14 +15,15 @@ use crate::message::outcome::Outcome;
 use crate::message::refusal::Refusal;
 use crate::message::request::{Content, Request};
 use crate::message::transfer_coding;
+use crate::pattern::delete;
 use crate::service::admit::{self, Judged};
 use crate::service::answering::Answering;
 use crate::service::finish::Finish;
 use crate::service::parse;
-use crate::service::program::Program;
+use crate::service::program::{Ask, Program};
 use crate::service::publish;
 use crate::service::resources;
-use crate::service::router::{Action, Target};
+use crate::service::router::{Action, Dialect, Target};
 use crate::worker::Worker;
 use crate::worker::budget::{self, cost};
 
@@ -68,7 +69,7 @@ impl Dispatcher {
             return Ok(Outcome::Now(finish.options(head, "GET, HEAD, POST, OPTIONS")));
         }
         admit::check_administration(worker, self.face, head, connection)?;
-        let (target, action) = route(program, head)?;
+        let (target, action) = route(worker, program, head)?;
         if action == Action::Options {
             return Ok(Outcome::Now(finish.options(head, target.allow())));
         }
@@ -76,7 +77,7 @@ impl Dispatcher {
         if *head.method() == Method::POST || right == Right::Publish {
             origin::check_site(head, connection.scheme(), &worker.settings().cors)?;
         }
-        let publishes = action == Action::Post && target != Target::Events;
+        let publishes = action.is_write() && target != Target::Events;
         if connection.unread == Unread::TooMuch && !publishes {
             return Err(OverBudget(Kind::Answers).into());
         }
@@ -126,8 +127,14 @@ impl Dispatcher {
     ) -> Result<Outcome, Refusal> {
         let (worker, program) = (&self.worker, &*self.program);
         let Asked { target, action, .. } = asked;
-        if action == Action::Post && target != Target::Events {
-            let posted = parse::publish(target, head)?;
+        if let (Action::Delete, Target::DurableStream(channel)) = (action, &target) {
+            client.logged.pattern("delete");
+            client.logged.channels(std::slice::from_ref(channel));
+            program.check(Some(head), &grant, Ask::Publish(channel))?;
+            return delete::answer(worker, channel.clone());
+        }
+        if action.is_write() && target != Target::Events {
+            let posted = parse::publish(target, action, head, connection)?;
             client.logged.pattern("publish");
             return publish::answer(worker, &self.program, posted, head, content, grant, client.logged);
         }
@@ -147,8 +154,12 @@ struct Asked {
 }
 
 /// The request's target and action.
-fn route(program: &Program, head: Head<'_>) -> Result<(Target, Action), Refusal> {
-    let target = Target::of(head.path())?;
+fn route(worker: &Worker, program: &Program, head: Head<'_>) -> Result<(Target, Action), Refusal> {
+    let target = if Dialect::of(head.path()).is_spoken(worker.settings()) {
+        Target::of(head.path())?
+    } else {
+        Target::File
+    };
     if target == Target::File && program.site.find(head.path()).is_none() {
         return Err(Refusal::not_found());
     }

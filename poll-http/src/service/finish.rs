@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use http::header::{ALLOW, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
-use crate::access::origin::AllowedOrigin;
+use crate::access::origin::{self, AllowedOrigin, Cors};
 use crate::message::access_log::{AccessLog, Arrived, Logged};
 use crate::message::body::{Body, Piece, Pieces};
 use crate::message::connection_info::ConnectionInfo;
@@ -32,6 +32,13 @@ pub(super) struct Finish {
 
 /// Fields of every reply that are its own members.
 static OWN: [HeaderName; 2] = [X_CONTENT_TYPE_OPTIONS, request_id::NAME];
+
+/// Which pages may load a response (Fetch, section 3.7).
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+
+fn resource_policy(cors: &Cors) -> HeaderValue {
+    HeaderValue::from_static(if *cors == Cors::Off { "same-origin" } else { "cross-origin" })
+}
 
 /// The body of a response to HEAD where GET would stream.
 struct Nothing;
@@ -91,8 +98,10 @@ impl Finish {
         let mut reply = respond::bare(StatusCode::NO_CONTENT);
         let headers = reply.headers_mut();
         headers.insert(ALLOW, HeaderValue::from_static(allow));
-        if let Some(origin) = &self.origin {
-            origin.answer_preflight(head, allow, headers);
+        // Below `/v1/stream/` methods and fields are named to all, and the origin's own field decides.
+        let named = self.dialect == Dialect::DurableStreams;
+        if named || self.origin.as_ref().is_some_and(AllowedOrigin::is_allowed) {
+            origin::answer_preflight(head, allow, self.dialect.cross_origin_fields(), headers);
         }
         reply
     }
@@ -108,7 +117,10 @@ impl Finish {
         // The reply's own members add them: not twice.
         reply.remove(&OWN);
         if let Some(origin) = self.origin.take() {
-            origin.add_to(reply.headers_mut());
+            origin.add_to(reply.headers_mut(), self.dialect.cross_origin_fields());
+        }
+        if self.dialect == Dialect::DurableStreams {
+            reply.headers_mut().insert(RESOURCE_POLICY, resource_policy(&worker.settings().cors));
         }
         if self.wants == Wants::HeadOnly && reply.body.exact_length().is_none() {
             reply.body = Body::stream(Nothing);

@@ -160,6 +160,13 @@ fn below(prefix: &str, uri: &Uri) -> Option<Uri> {
     Uri::from_parts(parts).ok()
 }
 
+/// Where the path of a URL begins, or of a reference that is a path alone.
+fn path_at(location: &[u8]) -> usize {
+    let scheme = location.windows(3).position(|part| part == b"://");
+    let host = scheme.filter(|at| !location[..*at].contains(&b'/')).map_or(0, |at| at + 3);
+    location[host..].iter().position(|byte| *byte == b'/').map_or(location.len(), |at| host + at)
+}
+
 fn unknown_peer() -> SocketAddr {
     static TOLD: Once = Once::new();
     TOLD.call_once(|| {
@@ -183,7 +190,8 @@ impl Future for Mounted {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response<Body>> {
         let mut reply = std::task::ready!(Pin::new(&mut self.answering).poll(cx));
         if let Some(location) = &mut reply.location {
-            *location = [self.prefix.as_bytes(), &location[..]].concat().into();
+            let at = path_at(location);
+            *location = [&location[..at], self.prefix.as_bytes(), &location[at..]].concat().into();
         }
         Poll::Ready(reply.into_response().map(Body::written_when_taken))
     }
@@ -245,6 +253,15 @@ impl std::fmt::Debug for Mount {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_path_of_a_location_is_found() {
+        for (location, path) in
+            [("/a/b", "/a/b"), ("http://h:1/a", "/a"), ("https://h/a://b", "/a://b"), ("/a://b", "/a://b")]
+        {
+            assert_eq!(&location[path_at(location.as_bytes())..], path);
+        }
+    }
 
     #[test]
     fn only_whole_segments_are_a_prefix() {

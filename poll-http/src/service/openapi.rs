@@ -8,6 +8,7 @@ mod operation;
 mod operations;
 mod publishing;
 mod reading;
+mod streams;
 #[cfg(test)]
 mod tests;
 
@@ -113,7 +114,7 @@ fn document(subject: Subject<'_>, base: &str) -> Value {
     let Subject { settings, site, .. } = subject;
     let mut writer = Writer { subject, responses: Map::new() };
     let mut paths: Map<String, Value> =
-        PATHS.iter().map(|path| ((*path).to_owned(), writer.path_item(path, &target(path)))).collect();
+        spoken(settings).map(|path| ((*path).to_owned(), writer.path_item(path, &target(path)))).collect();
     for file in site.all() {
         let media = file.headers.get(CONTENT_TYPE).and_then(|media| media.to_str().ok()).unwrap_or_default();
         let media = media.split(';').next().unwrap_or_default();
@@ -137,9 +138,15 @@ fn document(subject: Subject<'_>, base: &str) -> Value {
     })
 }
 
+/// The paths of the dialects that the service speaks.
+fn spoken(settings: &ServiceSettings) -> impl Iterator<Item = &'static &'static str> {
+    PATHS.iter().filter(|path| Dialect::of(path).is_spoken(settings))
+}
+
 /// The target of a path with names in braces.
 fn target(path: &str) -> Target {
-    let named = path.replace("{channel}", "c").replace("{cursor}", "1").replace("{job}", "j");
+    let named =
+        path.replace("{name}", "s").replace("{channel}", "c").replace("{cursor}", "1").replace("{job}", "j");
     Target::of(&named).unwrap_or(Target::File)
 }
 
@@ -199,6 +206,8 @@ impl Writer<'_> {
                 "GET" => Action::Get,
                 "HEAD" => Action::Head,
                 "POST" => Action::Post,
+                "PUT" => Action::Put,
+                "DELETE" => Action::Delete,
                 _ => Action::Options,
             };
             let Some(operation) = operations::of(target, action) else { continue };
@@ -244,7 +253,9 @@ impl Writer<'_> {
     /// The name of the response with an error status, in the dialect's form.
     fn failure(&mut self, status: u16, dialect: Dialect, action: Action) -> String {
         let (form, content): (_, &[_]) = match dialect {
-            Dialect::Native => ("Problem", &[("application/problem+json", "Problem")]),
+            Dialect::Native | Dialect::DurableStreams => {
+                ("Problem", &[("application/problem+json", "Problem")])
+            }
             Dialect::Golongpoll | Dialect::Chat | Dialect::Channel => ("Error", &[(respond::JSON, "Error")]),
         };
         // The connection answers what it cannot read, without content.
@@ -275,7 +286,7 @@ impl Writer<'_> {
 /// `pollHead` for the HEAD of `poll`.
 fn id(name: &str, action: Action) -> String {
     match action {
-        Action::Get | Action::Post => name.to_owned(),
+        Action::Get | Action::Post | Action::Put | Action::Delete => name.to_owned(),
         Action::Head => format!("{name}Head"),
         Action::Options => format!("{name}Options"),
     }

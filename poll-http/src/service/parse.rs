@@ -1,21 +1,26 @@
 //! Parses a request: each target's dialect into its pattern's request. Nothing is left to parse after this.
 
-use poll_core::{ChannelName, IdempotencyKey, Publish};
+use bytes::Bytes;
+use poll_core::{ChannelName, IdempotencyKey};
 
-use crate::access::authority::Grant;
+use crate::access::authority::{Grant, Right, Scope};
 use crate::access::client::Client;
+use crate::dialect::durable_streams::{self, Append, Cached, Create, Live};
 use crate::dialect::format::{PollFormat, PublishFormat};
 use crate::dialect::native::{self, Lines, PublishBody};
 use crate::dialect::question::{Asked, ListStanding, ListStreamQuestion, Question, StreamQuestion};
 use crate::dialect::{channel, chat, golongpoll};
 use crate::message::access_log::Logged;
+use crate::message::body_charge::BodyCharge;
 use crate::message::connection_info::ConnectionInfo;
 use crate::message::head::{Field, Head};
 use crate::message::outcome::Outcome;
 use crate::message::refusal::Refusal;
 use crate::message::reply::Wants;
 use crate::pattern::progress::{self, Job};
-use crate::pattern::{long_poll, message, push, short_poll, stream};
+use crate::pattern::{
+    append, catch_up, create, describe, events, long_poll, message, publish, push, short_poll, stream,
+};
 use crate::service::program::{Ask, Program};
 use crate::service::router::{Action, Target};
 use crate::worker::Worker;
@@ -31,6 +36,9 @@ pub(super) enum Read<'a> {
     Push(push::Request),
     Progress(progress::Request),
     Message(message::Request),
+    Describe(describe::Request),
+    CatchUp(catch_up::Request<'a>),
+    Events(events::Request),
 }
 
 /// Parses a request that reads.
@@ -88,12 +96,38 @@ pub(super) fn read<'a>(
             Read::Progress(progress::Request { asked, job: Job::Demo, wants })
         }
         Target::Message(channel, locator) => Read::Message(message::Request { channel, locator }),
+        Target::DurableStream(channel) => durable_stream(worker, channel, head, wants)?,
         other => return Err(Refusal::method_not_allowed(other.allow())),
     })
 }
 
 fn long_poll(question: Question, format: impl PollFormat + 'static, wants: Wants) -> Read<'static> {
     Read::Long(long_poll::Request { question, format: Box::new(format), wants })
+}
+
+fn durable_stream<'a>(
+    worker: &Worker,
+    channel: ChannelName,
+    head: Head<'a>,
+    wants: Wants,
+) -> Result<Read<'a>, Refusal> {
+    if wants == Wants::HeadOnly {
+        return Ok(Read::Describe(describe::Request { channel }));
+    }
+    let anyone = *worker.authorities().load().anyone.scope(Right::Subscribe) == Scope::All;
+    let cached = if anyone { Cached::ByAnyone } else { Cached::ByReader };
+    let read = durable_streams::read(head)?;
+    Ok(match read.live {
+        Live::No => {
+            let seen = head.field(Field::IfNoneMatch);
+            Read::CatchUp(catch_up::Request { channel, read, cached, seen })
+        }
+        Live::LongPoll => {
+            let (question, format) = durable_streams::long_poll(channel, read, cached, worker)?;
+            long_poll(question, format, wants)
+        }
+        Live::Events => Read::Events(events::Request { channel, read }),
+    })
 }
 
 /// The channels of a stream.
@@ -120,6 +154,9 @@ impl Read<'_> {
             Self::Push(push::Request { asked, .. }) => ("push", streamed(asked)),
             Self::Progress(progress) => ("progress", one(&progress.asked.question.reading.channel)),
             Self::Message(message) => ("message", one(&message.channel)),
+            Self::Describe(describe) => ("describe", one(&describe.channel)),
+            Self::CatchUp(catch_up) => ("short", one(&catch_up.channel)),
+            Self::Events(events) => ("stream", one(&events.channel)),
         };
         logged.pattern(pattern);
         logged.channels(channels);
@@ -157,7 +194,10 @@ impl Read<'_> {
                 let channel = &progress.asked.question.reading.channel;
                 if progress.job == Job::Demo { Ask::Publish(channel) } else { Ask::Read(channel) }
             }
-            Self::Message(message) => Ask::Read(&message.channel),
+            Self::Message(message::Request { channel, .. })
+            | Self::Describe(describe::Request { channel })
+            | Self::CatchUp(catch_up::Request { channel, .. })
+            | Self::Events(events::Request { channel, .. }) => Ask::Read(channel),
         };
         program.check(Some(head), grant, ask)
     }
@@ -176,6 +216,9 @@ impl Read<'_> {
             Self::Push(request) => push::answer(worker, request, client),
             Self::Progress(request) => progress::answer(worker, request, client),
             Self::Message(request) => message::answer(worker, request, client),
+            Self::Describe(request) => describe::answer(worker, request, client),
+            Self::CatchUp(request) => catch_up::answer(worker, request, client),
+            Self::Events(request) => events::answer(worker, request, client),
         }
     }
 }
@@ -189,13 +232,29 @@ pub(super) enum Posted {
     Event,
     Chat,
     Channel(ChannelName),
+    /// Content of a stream.
+    Append(ChannelName, Append),
+    /// A stream, with its URL.
+    Create(ChannelName, Create, String),
+}
+
+/// A parsed request that writes.
+pub(super) enum Write {
+    Publish(publish::Request),
+    Append(append::Request),
+    Create(create::Request),
 }
 
 /// Parses the head of a publish.
 ///
 /// # Errors
 /// 400 if it is malformed, 405 if the target cannot be published to.
-pub(super) fn publish(target: Target, head: Head<'_>) -> Result<Posted, Refusal> {
+pub(super) fn publish(
+    target: Target,
+    action: Action,
+    head: Head<'_>,
+    connection: &ConnectionInfo,
+) -> Result<Posted, Refusal> {
     Ok(match target {
         Target::Publish => {
             let (channel, content) = native::publish_query(head)?;
@@ -206,6 +265,11 @@ pub(super) fn publish(target: Target, head: Head<'_>) -> Result<Posted, Refusal>
         Target::PublishEvent => Posted::Event,
         Target::Chat => Posted::Chat,
         Target::ChannelPublish(channel) => Posted::Channel(channel),
+        Target::DurableStream(channel) if action == Action::Put => {
+            let location = durable_streams::location(head, connection.scheme())?;
+            Posted::Create(channel, durable_streams::create(head)?, location)
+        }
+        Target::DurableStream(channel) => Posted::Append(channel, durable_streams::append(head)?),
         other => return Err(Refusal::method_not_allowed(other.allow())),
     })
 }
@@ -219,6 +283,7 @@ impl Posted {
             Self::Event => most.saturating_add(golongpoll::ENVELOPE_BYTES),
             Self::Chat => chat::MOST_BYTES,
             Self::Step(_) | Self::Channel(_) => most,
+            Self::Append(..) | Self::Create(..) => durable_streams::most_bytes(most),
         }
     }
 
@@ -228,17 +293,18 @@ impl Posted {
         Some((incoming.lines(content)?, incoming))
     }
 
-    /// Parses the content: the channel, the publish, and the response's format.
+    /// Parses the content. `body_charge` is for the content, which is released with the response.
     ///
     /// # Errors
     /// 400 if the content is malformed, 413 if a message in it is too large.
     pub(super) fn with(
         self,
         content: &[u8],
+        body_charge: Option<BodyCharge>,
         settings: &ServiceSettings,
-    ) -> Result<(ChannelName, Publish, Box<dyn PublishFormat>), Refusal> {
+    ) -> Result<Write, Refusal> {
         let most = settings.max_payload_bytes;
-        Ok(match self {
+        let (channel, publish, format): (_, _, Box<dyn PublishFormat>) = match self {
             Self::Native(channel, mut incoming, key, given) => {
                 let publish = native::publish(key, given, &mut incoming, content, most, settings.demo)?;
                 (channel, publish, Box::new(incoming))
@@ -255,6 +321,51 @@ impl Posted {
             Self::Channel(channel) => {
                 (channel, channel::publish(content, most)?, Box::new(channel::PublishAnswer))
             }
-        })
+            Self::Append(channel, mut append) => {
+                let publish = append.with(content, most)?;
+                let (condition, content) = (append.condition, content.len());
+                return Ok(Write::Append(append::Request {
+                    channel,
+                    publish,
+                    condition,
+                    content,
+                    body_charge,
+                }));
+            }
+            Self::Create(channel, create, location) => {
+                let content = Bytes::copy_from_slice(content);
+                return Ok(Write::Create(create::Request {
+                    channel,
+                    create,
+                    content,
+                    location,
+                    body_charge,
+                }));
+            }
+        };
+        Ok(Write::Publish(publish::Request { channel, publish, format, content: content.len(), body_charge }))
+    }
+}
+
+impl Write {
+    /// What is written to.
+    pub(super) fn channel(&self) -> &ChannelName {
+        match self {
+            Self::Publish(publish::Request { channel, .. })
+            | Self::Append(append::Request { channel, .. })
+            | Self::Create(create::Request { channel, .. }) => channel,
+        }
+    }
+
+    /// Answers it, by its pattern.
+    ///
+    /// # Errors
+    /// See the patterns.
+    pub(super) fn answer(self, worker: &Worker) -> Result<Outcome, Refusal> {
+        match self {
+            Self::Publish(request) => publish::answer(worker, request),
+            Self::Append(request) => append::answer(worker, request),
+            Self::Create(request) => create::answer(worker, request),
+        }
     }
 }

@@ -10,7 +10,6 @@ use crate::message::head::Head;
 use crate::message::outcome::Outcome;
 use crate::message::refusal::Refusal;
 use crate::message::request::Content;
-use crate::pattern::publish;
 use crate::service::parse::Posted;
 use crate::service::program::{Ask, Program};
 use crate::service::read_body::{self, Bounds};
@@ -70,10 +69,9 @@ fn publish(
     body_charge: Option<BodyCharge>,
     check: impl FnOnce(Ask<'_>) -> Result<(), Refusal>,
 ) -> Result<Outcome, Refusal> {
-    let (channel, publish, format) = posted.with(content, worker.settings())?;
-    check(Ask::Publish(&channel))?;
-    let request = publish::Request { channel, publish, format, content: content.len(), body_charge };
-    publish::answer(worker, request)
+    let write = posted.with(content, body_charge, worker.settings())?;
+    check(Ask::Publish(write.channel()))?;
+    write.answer(worker)
 }
 
 /// Parses a large body of lines in pieces, within the worker's budget.

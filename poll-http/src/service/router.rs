@@ -10,10 +10,12 @@ use percent_encoding::percent_decode_str;
 use poll_core::{ChannelName, Cursor, Locator, Seq};
 
 use crate::access::authority::Right;
-use crate::dialect::{channel, chat, golongpoll, native};
+use crate::access::origin::{CrossOriginFields, USUAL_FIELDS};
+use crate::dialect::{channel, chat, durable_streams, golongpoll, native};
 use crate::message::percent_encoding::is_encoded;
 use crate::message::refusal::Refusal;
 use crate::message::reply::Reply;
+use crate::worker::settings::{DurableStreams, ServiceSettings};
 
 /// The resource that a path names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +54,8 @@ pub enum Target {
     ChannelPoll(ChannelName),
     /// `/api/publish/{channel}` of the channel dialect.
     ChannelPublish(ChannelName),
+    /// `/v1/stream/{name}` of the Durable Streams dialect; the name may have `/` in it.
+    DurableStream(ChannelName),
     /// Any other path: a file of the site, or nothing.
     File,
 }
@@ -63,6 +67,7 @@ pub(crate) enum Dialect {
     Golongpoll,
     Chat,
     Channel,
+    DurableStreams,
 }
 
 /// What a request does with its target.
@@ -74,6 +79,10 @@ pub enum Action {
     Head,
     /// POST.
     Post,
+    /// PUT.
+    Put,
+    /// DELETE.
+    Delete,
     /// OPTIONS: lists the methods.
     Options,
 }
@@ -127,6 +136,7 @@ paths! {
         "/api/progress/" "{job}" => job
         "/api/poll/" "{channel}" => channel_poll
         "/api/publish/" "{channel}" => channel_publish
+        "/v1/stream/" "{name}" => durable_stream
     }
 }
 
@@ -141,6 +151,8 @@ impl Target {
             Method::GET if reads => Ok(Action::Get),
             Method::HEAD if reads => Ok(Action::Head),
             Method::POST if posts => Ok(Action::Post),
+            Method::PUT if self.is_durable_stream() => Ok(Action::Put),
+            Method::DELETE if self.is_durable_stream() => Ok(Action::Delete),
             Method::OPTIONS => Ok(Action::Options),
             // As in the library, which accepts any method here.
             _ if *self == Self::Events => Ok(Action::Get),
@@ -156,6 +168,7 @@ impl Target {
     #[must_use]
     pub fn allow(&self) -> &'static str {
         match self.reads_and_posts() {
+            _ if self.is_durable_stream() => "GET, HEAD, POST, PUT, DELETE, OPTIONS",
             (false, _) => "POST, OPTIONS",
             (true, true) => "GET, HEAD, POST, OPTIONS",
             (true, false) => "GET, HEAD, OPTIONS",
@@ -165,7 +178,7 @@ impl Target {
     /// The right that a request needs. The demonstration job is started by a GET, and publishes.
     pub(super) fn right(&self, action: Action) -> Right {
         match (action, self) {
-            (Action::Post, _) | (_, Self::DemoJob) => Right::Publish,
+            (Action::Post | Action::Put | Action::Delete, _) | (_, Self::DemoJob) => Right::Publish,
             _ => Right::Subscribe,
         }
     }
@@ -174,9 +187,20 @@ impl Target {
     fn reads_and_posts(&self) -> (bool, bool) {
         match self {
             Self::Publish | Self::PublishEvent | Self::ChannelPublish(_) => (false, true),
-            Self::Job(_) | Self::Chat => (true, true),
+            Self::Job(_) | Self::Chat | Self::DurableStream(_) => (true, true),
             _ => (true, false),
         }
+    }
+
+    fn is_durable_stream(&self) -> bool {
+        matches!(self, Self::DurableStream(_))
+    }
+}
+
+impl Action {
+    /// Whether it carries content to be stored.
+    pub(super) fn is_write(self) -> bool {
+        matches!(self, Self::Post | Self::Put)
     }
 }
 
@@ -186,8 +210,22 @@ impl Dialect {
         match path {
             "/events" | "/publish" => Self::Golongpoll,
             "/messages" => Self::Chat,
+            _ if path.starts_with(durable_streams::ROOT) => Self::DurableStreams,
             _ if path.starts_with("/api/poll/") || path.starts_with("/api/publish/") => Self::Channel,
             _ => Self::Native,
+        }
+    }
+
+    /// Whether the service speaks it.
+    pub(super) fn is_spoken(self, settings: &ServiceSettings) -> bool {
+        self != Self::DurableStreams || settings.durable_streams == DurableStreams::On
+    }
+
+    /// The fields that pages of other origins may read and send.
+    pub(super) fn cross_origin_fields(self) -> CrossOriginFields {
+        match self {
+            Self::DurableStreams => durable_streams::CROSS_ORIGIN_FIELDS,
+            Self::Native | Self::Golongpoll | Self::Chat | Self::Channel => USUAL_FIELDS,
         }
     }
 
@@ -197,6 +235,7 @@ impl Dialect {
             Self::Native => refusal.into_reply(native::ERRORS),
             Self::Chat => refusal.into_reply(chat::ERRORS),
             Self::Channel => refusal.into_reply(channel::ERRORS),
+            Self::DurableStreams => refusal.into_reply(durable_streams::ERRORS),
             Self::Golongpoll => golongpoll::uncached(refusal.into_reply(golongpoll::ERRORS)),
         }
     }
@@ -221,6 +260,11 @@ fn channel_poll(name: &str) -> Result<Target, Refusal> {
 /// `{channel}`.
 fn channel_publish(name: &str) -> Result<Target, Refusal> {
     if name.contains('/') { Ok(Target::File) } else { Ok(Target::ChannelPublish(channel_name(name)?)) }
+}
+
+/// `{name}`.
+fn durable_stream(name: &str) -> Result<Target, Refusal> {
+    if name.is_empty() { Ok(Target::File) } else { Ok(Target::DurableStream(durable_streams::name(name)?)) }
 }
 
 /// The channel of a job: `progress/{job}`.

@@ -188,7 +188,11 @@ impl ChannelReader {
             if newest && !read_state.ended {
                 self.waiting = Waiting::CaughtUp(batch.end());
             }
-            let finality = if newest && read_state.ended { Finality::Last } else { Finality::MoreMayFollow };
+            let finality = match (newest, read_state.ended) {
+                (true, true) => Finality::Last,
+                (true, false) => Finality::Newest,
+                (false, _) => Finality::MoreMayFollow,
+            };
             return Some(StreamEvent::Batch(batch.clone(), finality));
         }
         self.progress = if view.is_closed() { Progress::Ended } else { self.progress };

@@ -5,6 +5,7 @@
 pub(crate) mod body;
 pub(crate) mod broadcast;
 pub(crate) mod channel_reader;
+pub(crate) mod event_body;
 pub(crate) mod list_reader;
 pub(crate) mod open;
 mod reader;

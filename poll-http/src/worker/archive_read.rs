@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
+use poll_core::life::{Standing, Use};
 use poll_core::{ChannelName, JournalError, Pinned, Position, ReadState, Timestamp};
 use tokio::time::Instant;
 
@@ -82,6 +83,20 @@ impl Worker {
         }
         let _permit = self.permit(Waiter::ArchiveRead, channels, client)?;
         Ok(self.read_until(Instant::now() + wait.max(SHORTEST_READ), read).await?)
+    }
+
+    /// What is known of a channel.
+    ///
+    /// # Errors
+    /// As [`archive_read`](Self::archive_read).
+    pub(crate) async fn describe(
+        &self,
+        channel: &ChannelName,
+        purpose: Use,
+        client: &Client,
+    ) -> Result<Standing, Refusal> {
+        let read = self.store().describe(self.now(), channel, purpose);
+        self.archive_read(channel, client, self.settings().cold_read, read).await
     }
 
     /// Resolves a position in a channel, for a reader that stays.

@@ -1,5 +1,6 @@
 //! Publishing, and the program's hooks.
 
+use poll_core::life::{AppendError, Appended, Condition};
 use poll_core::{ChannelName, JournalError, Publish, PublishError, Published};
 
 use crate::worker::Worker;
@@ -25,21 +26,48 @@ impl Worker {
         if !self.has_hooks() {
             return self.publish_counted(channel, publish).await;
         }
-        // A publish that the journal has is not undone if its publisher disconnects; the hooks must run all the same.
         let (worker, name) = (self.clone(), channel.clone());
-        let task = tokio::spawn(async move {
+        let publish = async move {
             let published = worker.publish_counted(&name, publish).await?;
-            if !published.repeated {
-                worker.server().hooks.iter().for_each(|hook| hook(&name, &published));
-            }
+            worker.call_hooks(&name, &published);
             Ok(published)
-        });
-        task.await.unwrap_or_else(|ended| match ended.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => {
-                Err(JournalError::OutcomeUnknown("the runtime ended before it answered".to_owned()).into())
+        };
+        to_its_end(publish).await.unwrap_or_else(|ended| Err(ended.into()))
+    }
+
+    /// The same for an append.
+    ///
+    /// # Errors
+    /// See [`AppendError`].
+    ///
+    /// # Panics
+    /// If a hook does.
+    pub(crate) async fn append(
+        &self,
+        channel: &ChannelName,
+        publish: Publish,
+        condition: Condition,
+    ) -> Result<Appended, AppendError> {
+        let (worker, name) = (self.clone(), channel.clone());
+        let append = async move {
+            let appended = worker.store().append(worker.now(), &name, publish, condition).await?;
+            if let Appended::New { published, .. } = &appended {
+                worker.count_published(&name, published);
+                worker.call_hooks(&name, published);
             }
-        })
+            Ok(appended)
+        };
+        if !self.has_hooks() {
+            return append.await;
+        }
+        to_its_end(append).await.unwrap_or_else(|ended| Err(AppendError::Publish(ended.into())))
+    }
+
+    /// Calls the hooks, unless it is a repetition, or nothing was published.
+    fn call_hooks(&self, channel: &ChannelName, published: &Published) {
+        if !published.repeated && !published.stamps.is_empty() {
+            self.server().hooks.iter().for_each(|hook| hook(channel, published));
+        }
     }
 
     async fn publish_counted(
@@ -59,4 +87,14 @@ impl Worker {
             tracing::debug!(%channel, messages = published.stamps.len(), "published");
         }
     }
+}
+
+/// Runs work to its end even if its publisher disconnects: what the journal has is not undone, and the hooks must hear of it.
+async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> Result<T, JournalError> {
+    tokio::spawn(work).await.map_err(|ended| match ended.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(_) => JournalError::OutcomeUnknown("the runtime ended before it answered".to_owned()),
+    })
 }

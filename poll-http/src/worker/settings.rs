@@ -46,6 +46,8 @@ pub struct ServiceSettings {
     pub golongpoll_most_seconds: u64,
     /// What the golongpoll dialect does with a delivered event.
     pub golongpoll_after_delivery: AfterDelivery,
+    /// Whether channels are also streams of the Durable Streams protocol, below `/v1/stream/`. They are.
+    pub durable_streams: DurableStreams,
     /// Whether a message fetched alone lists the clients that it was delivered to.
     pub receipts: Receipts,
     /// Demonstration jobs at a time: each is a channel and ten seconds of a task.
@@ -76,6 +78,16 @@ pub enum AfterDelivery {
     Keep,
     /// Delete it for this dialect, once the response with it is written.
     Delete,
+}
+
+/// Whether the Durable Streams protocol is spoken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DurableStreams {
+    /// It is.
+    #[default]
+    On,
+    /// It is not: there is nothing below `/v1/stream/`.
+    Off,
 }
 
 /// Whether to record which named clients a message was delivered to.
@@ -117,6 +129,7 @@ impl Default for ServiceSettings {
             trusted_proxies: Vec::new(),
             golongpoll_most_seconds: 120,
             golongpoll_after_delivery: AfterDelivery::Keep,
+            durable_streams: DurableStreams::On,
             receipts: Receipts::Off,
             demo_jobs: 64,
         }

@@ -15,6 +15,7 @@ mod cold_reads;
 mod control_frames;
 mod damage;
 mod doors;
+mod durable_streams;
 mod examples;
 mod golongpoll;
 mod golongpoll_time;

@@ -330,6 +330,8 @@ pub struct Dialects {
     pub golongpoll_delete_after_retrieval: Switch,
     /// Whether the channel dialect lists receivers.
     pub receipts: Switch,
+    /// Whether the Durable Streams protocol is spoken.
+    pub durable_streams: Switch,
 }
 
 /// A setting that is on or off.

@@ -258,6 +258,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "golongpoll's own default"),
     switch(DOORS, "receipts", "messages of the channel dialect list who was given them",
         "it costs memory a reader; few need it"),
+    row(DOORS, "durable-streams", "on|off", "on", "channels are streams of the Durable Streams protocol, too, below /v1/stream/",
+        "its clients need no other server; who may publish and read is decided as for every other path"),
     switch(TIME, "early-hints-http1", "103 Early Hints on HTTP/1.1 as well",
         "nginx before 1.29 takes a 103 for the answer and hangs"),
     switch(RUN, "demo", "publish `Broadcast message #n` to the channel `default`",

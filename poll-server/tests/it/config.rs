@@ -77,6 +77,7 @@ fn defaults_are_those_of_the_contract() {
     assert_eq!(config.dialects.golongpoll_max_timeout, seconds(120));
     assert_eq!(config.dialects.golongpoll_delete_after_retrieval, Switch::Off);
     assert_eq!(config.dialects.receipts, Switch::Off);
+    assert_eq!(config.dialects.durable_streams, Switch::On);
     assert_eq!(config.early_hints_http1, Switch::Off);
     assert_eq!(config.demo, None);
     assert_eq!((config.log, config.access_log), (LogFormat::Text, Switch::Off));

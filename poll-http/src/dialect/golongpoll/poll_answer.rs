@@ -4,9 +4,9 @@ use std::io::Write as _;
 use std::sync::Arc;
 
 use http::{HeaderValue, StatusCode, header};
-use poll_core::{Batch, ChannelName, Form, Message, Position, ReadState, Store, Timestamp, View};
+use poll_core::{Batch, ChannelName, Form, Message, ReadState, Store, Timestamp, View};
 
-use crate::dialect::format::{Lookup, PollFormat, Ready};
+use crate::dialect::format::{Lookup, Opening, PollFormat, Ready};
 use crate::dialect::golongpoll::start::{Granularity, Since, Start};
 use crate::dialect::golongpoll::whole_milliseconds::WholeMilliseconds;
 use crate::dialect::message_list::{self, List};
@@ -47,8 +47,8 @@ impl PollAnswer {
 }
 
 impl PollFormat for PollAnswer {
-    fn lookup_position(&self) -> Option<Position> {
-        Some(self.since.position())
+    fn opening(&self) -> Opening {
+        Opening::Position(self.since.position())
     }
 
     fn settles(&mut self, lookup: &Lookup) -> Option<u64> {

@@ -23,13 +23,14 @@ pub(super) struct Answer {
     pub(super) content: &'static [(&'static str, &'static str)],
 }
 
-pub(super) const TAGS: [(&str, &str); 8] = [
+pub(super) const TAGS: [(&str, &str); 9] = [
     ("publish", "Publish messages."),
     ("read", "Read channels, by any pattern."),
     ("jobs", "Report and follow the progress of a job."),
     ("golongpoll", "For clients of golongpoll."),
     ("chat", "For clients of a chat with one channel."),
     ("channel", "For clients that poll by UUID or by time in seconds."),
+    ("streams", "Durable Streams 1.0: create, append, read from any offset, follow, close, fork and delete."),
     ("server", "Health, metrics and this document."),
     ("page", "The files of the live page."),
 ];
@@ -83,10 +84,10 @@ pub(super) fn meaning(status: u16) -> (&'static str, &'static [&'static str]) {
             "The token does not grant this, or a page of another origin tried to write.",
             &["WWW-Authenticate"],
         ),
-        404 => ("There never was such a message.", &[]),
+        404 => ("There is no such message or stream.", &[]),
         408 => ("The body did not arrive in time.", &[]),
-        409 => ("The channel has ended.", &[]),
-        410 => ("The message is no longer retained, or cannot be read.", &[]),
+        409 => ("The channel has ended, or is another than the request takes it for.", &[]),
+        410 => ("It was there, and is no longer retained or cannot be read.", &[]),
         413 => ("The content is larger than allowed.", &[]),
         415 => ("A multipart body without a usable part.", &[]),
         421 => ("A server on loopback was addressed by another host's name.", &[]),

@@ -1,19 +1,23 @@
 //! Which operation each method of a target is.
 
 use super::operation::{OPEN, OPEN_MESSAGE, OPTIONS, Operation, PLAIN, ok};
-use super::{publishing, reading};
+use super::{publishing, reading, streams};
 use crate::service::router::{Action, Target};
 
 /// The operation of a method; `None` if the target does not have it.
 pub(super) fn of(target: &Target, action: Action) -> Option<Operation> {
     match action {
+        Action::Head if matches!(target, Target::DurableStream(_)) => Some(streams::describe()),
         Action::Get | Action::Head => get(target),
         Action::Post => post(target),
+        Action::Put => matches!(target, Target::DurableStream(_)).then(streams::create),
+        Action::Delete => matches!(target, Target::DurableStream(_)).then(streams::delete),
         Action::Options => {
             let Operation { name, tag, .. } = get(target).or_else(|| post(target))?;
             let summary = "The methods of this path";
             let parameters = names(target);
-            let failures = if matches!(target, Target::Message(..)) { OPEN_MESSAGE } else { OPEN };
+            let names_what_cannot_be = matches!(target, Target::Message(..) | Target::DurableStream(_));
+            let failures = if names_what_cannot_be { OPEN_MESSAGE } else { OPEN };
             Some(Operation { name, tag, summary, parameters, body: None, answers: vec![OPTIONS], failures })
         }
     }
@@ -25,6 +29,7 @@ fn names(target: &Target) -> &'static [&'static str] {
         Target::Message(..) => &["path_channel", "path_cursor"],
         Target::Job(_) => &["job"],
         Target::ChannelPoll(_) | Target::ChannelPublish(_) => &["path_channel"],
+        Target::DurableStream(_) => &["path_name"],
         _ => &[],
     }
 }
@@ -41,6 +46,7 @@ fn get(target: &Target) -> Option<Operation> {
         Target::Events => reading::golongpoll_events(),
         Target::Chat => reading::chat_messages(),
         Target::ChannelPoll(_) => reading::channel_poll(),
+        Target::DurableStream(_) => streams::read(),
         Target::Health => reading::server("healthz", "Liveness: the process runs", vec![ok(&[(PLAIN, "")])]),
         Target::Ready => reading::readiness(),
         Target::Metrics => reading::metrics(),
@@ -57,6 +63,7 @@ fn post(target: &Target) -> Option<Operation> {
         Target::PublishEvent => publishing::golongpoll_publish(),
         Target::Chat => publishing::chat_publish(),
         Target::ChannelPublish(_) => publishing::channel_publish(),
+        Target::DurableStream(_) => streams::append(),
         _ => return None,
     })
 }
