@@ -20,6 +20,7 @@ mod programs;
 mod proxies;
 mod release;
 mod sse;
+mod streams;
 mod test;
 mod tidy;
 
@@ -59,6 +60,8 @@ enum Command {
     Screenshots(page::Screenshots),
     /// Follow a server over restarts with clients for server-sent events that are not ours
     Sse(sse::Sse),
+    /// Run the conformance suite of the Durable Streams protocol against a server
+    Streams(streams::Streams),
     /// Put a server behind six proxies: how much later things come, and whether anything is cut or gives up
     Proxies(proxies::Proxies),
     /// Measure what a delivery costs, beside other servers in the same run
@@ -79,6 +82,7 @@ fn main() -> ExitCode {
         Command::Openapi(openapi) => openapi.run(),
         Command::Screenshots(screenshots) => screenshots.run(),
         Command::Sse(sse) => sse.run(),
+        Command::Streams(streams) => streams.run(),
         Command::Proxies(proxies) => proxies.run(),
         Command::Bench(arguments) => programs::bench(&arguments.words),
     };

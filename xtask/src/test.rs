@@ -10,6 +10,7 @@ use crate::openapi;
 use crate::page;
 use crate::proxies;
 use crate::sse;
+use crate::streams;
 use xtask::server::Binary;
 use xtask::steps::Skip;
 use xtask::tools::{self, Install, TOOLS};
@@ -39,6 +40,7 @@ impl Test {
         }
         told("the OpenAPI document", run_openapi(install))?;
         told("clients of other projects", run_sse(install))?;
+        told("the suite of Durable Streams", run_streams(install))?;
         told("the JavaScript client", js::test(Extent::Short, install))?;
         told("proxies", run_proxies(install))?;
         told("the live page", page::test(install))?;
@@ -60,6 +62,11 @@ fn told(what: &str, tested: Result<()>) -> Result<()> {
 /// Other projects' clients for server-sent events.
 fn run_sse(install: Install) -> Result<()> {
     sse::check(&Binary::of_the_tests()?, install)
+}
+
+/// The conformance suite of Durable Streams.
+fn run_streams(install: Install) -> Result<()> {
+    streams::check(&Binary::of_the_tests()?, "memory:", install)
 }
 
 /// The proxies that other tests use as well.

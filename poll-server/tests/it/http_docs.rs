@@ -1,4 +1,4 @@
-//! `docs/http.md` against a running server: a page that promises what the server does not do fails here.
+//! `docs/http.md`, and the examples of `docs/durable-streams.md`, against a running server: a page that promises what the server does not do fails here.
 //!
 //! Every example is sent and its response compared, every path and row of the tables asked for; what the tables name
 //! must have been seen in the examples, and what the examples have shown must be named. Waits for responses only.
@@ -18,6 +18,7 @@ use self::page::{Example, Part, code, examples, names, rows};
 use crate::process::{Server, command, curl, output};
 
 const PAGE: &str = include_str!("../../../docs/http.md");
+const STREAMS_PAGE: &str = include_str!("../../../docs/durable-streams.md");
 
 /// Statuses that no request causes by itself: something must be wrong with the store, or the server stop.
 const NEED_A_FAULT: [&str; 3] = ["500", "503", "507"];
@@ -48,18 +49,11 @@ impl Servers {
 #[test]
 fn every_example_is_answered_as_the_page_says_and_every_table_names_what_was_seen() {
     let (mut servers, mut shown) = (Servers::default(), Shown::default());
-    let mut last = BTreeMap::from([("20000 bytes", "x".repeat(20_000))]);
-    for example in examples(PAGE) {
-        let Example { line, flags, request, response } = &example;
-        let request = filled(request, &last);
-        let lines = response.body.as_deref().map_or(0, |body| body.lines().count());
-        let answer = exchange(servers.with(flags), &request, lines);
-        if let Err(difference) = compare::compare(response, &answer) {
-            panic!("docs/http.md:{line}: {difference}\n{request:#?}\n{answer:#?}");
-        }
-        shown.note(&request, &answer);
-        remember(&mut last, &answer);
-    }
+    try_all("docs/http.md", PAGE, |flags, request, lines| {
+        let answer = exchange(servers.with(flags), request, lines);
+        shown.note(request, &answer);
+        answer
+    });
     for row in rows(PAGE, &["request", "status", "because"]) {
         let request =
             Part { start: format!("{} HTTP/1.1", code(&row.cells[0]).next().unwrap()), ..Part::default() };
@@ -68,6 +62,27 @@ fn every_example_is_answered_as_the_page_says_and_every_table_names_what_was_see
         shown.note(&request, &answer);
     }
     shown.check();
+}
+
+#[test]
+fn every_example_of_the_page_on_streams_is_answered_as_it_says() {
+    let server = Server::start(&["--max-poll-seconds", "0.2"]);
+    try_all("docs/durable-streams.md", STREAMS_PAGE, |_, request, lines| exchange(&server, request, lines));
+}
+
+/// Sends the examples of a page, and compares the responses.
+fn try_all(name: &str, page: &str, mut exchange: impl FnMut(&[String], &Part, usize) -> Answer) {
+    let mut last = BTreeMap::from([("20000 bytes", "x".repeat(20_000))]);
+    for example in examples(page) {
+        let Example { line, flags, request, response } = &example;
+        let request = filled(request, &last);
+        let lines = response.body.as_deref().map_or(0, |body| body.lines().count());
+        let answer = exchange(flags, &request, lines);
+        if let Err(difference) = compare::compare(response, &answer) {
+            panic!("{name}:{line}: {difference}\n{request:#?}\n{answer:#?}");
+        }
+        remember(&mut last, &answer);
+    }
 }
 
 /// The request with what the response before it said in place of `{cursor}` and its like.
@@ -149,6 +164,7 @@ fn every_path_has_the_methods_that_the_page_lists_and_no_others() {
     for row in rows(PAGE, &["path", "methods"]) {
         let path = code(&row.cells[0]).next().unwrap();
         let path = path.replace("{channel}", "c").replace("{cursor}", "1").replace("{job}", "j");
+        let path = path.replace("{name}", "c");
         let methods: Vec<&str> = code(&row.cells[1]).collect();
         let mut allow = methods.join(", ").replace("GET", "GET, HEAD");
         allow += ", OPTIONS";
@@ -158,8 +174,8 @@ fn every_path_has_the_methods_that_the_page_lists_and_no_others() {
             let status = ask(if *method == "GET" { "HEAD" } else { method }, &path).status;
             assert!(!status.contains(" 404 ") && !status.contains(" 405 "), "{method} {path}: {status}");
         }
-        let other = ask("DELETE", &path).status;
-        assert!(other.contains(" 405 ") != (path == "/events"), "DELETE {path}: {other}");
+        let other = ask("PATCH", &path).status;
+        assert!(other.contains(" 405 ") != (path == "/events"), "PATCH {path}: {other}");
     }
     for file in ["/style.css", "/app.js", "/poll.js"] {
         assert!(ask("HEAD", file).status.contains(" 200 "), "{file}");
