@@ -116,7 +116,10 @@ impl Archive for Shelf {
         let tail: Vec<_> = self.whole(newest).cloned().into_iter().collect();
         let damaged = tail.is_empty().then(|| (Seq::new(newest), Seq::new(newest)));
         let (oldest, newest, ended) = (self.oldest(), (Seq::new(newest), self.at(newest)), false);
-        self.answer(reply, Ok(Some(Loaded { epoch: EPOCH, oldest, newest, ended, tail, damaged })));
+        self.answer(
+            reply,
+            Ok(Some(Loaded { epoch: EPOCH, oldest, newest, ended, tail, damaged, life: None })),
+        );
     }
 
     fn read(&self, stretch: Stretch, reply: Reply<Option<Piece>>) {
