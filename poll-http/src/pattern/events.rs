@@ -1,6 +1,7 @@
 //! Events: a response that stays open for a minute, with content and where it ends as server-sent events.
 
 use http::HeaderValue;
+use http::header::VARY;
 use poll_core::life::Use;
 use poll_core::{ChannelName, Position};
 
@@ -40,6 +41,8 @@ async fn open(worker: Worker, request: Request, client: Client) -> Result<Reply,
     let encoding = writer.encoding();
     let body = Body::stream(EventBody::new(reader, writer, &read_state)).on_end(permit);
     let mut reply = respond::streamed(respond::EVENT_STREAM, body);
+    // The form follows from the address, whatever the client accepts.
+    reply.remove(&[VARY]);
     if let Some(encoding) = encoding {
         reply.headers_mut().insert(SSE_DATA_ENCODING, HeaderValue::from_static(encoding));
     }

@@ -30,7 +30,7 @@ fn lines(shown: &str, came: &str) -> Difference {
     let mut came = came.lines();
     for line in shown.lines() {
         let had = came.next().ok_or_else(|| format!("no line for {line}"))?;
-        match (line.find('{'), had.find('{')) {
+        match (line.find(['{', '[']), had.find(['{', '['])) {
             (Some(at), Some(had_at)) if line[..at] == had[..had_at] => json(&line[at..], &had[had_at..])?,
             _ => same("a line", line, had)?,
         }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::PAGE;
 use super::page::{Example, code, examples, names, rows};
+use super::{PAGE, STREAMS_PAGE};
 use crate::process::Server;
 
 struct Document(Value);
@@ -73,10 +73,11 @@ fn the_page_lists_the_paths_and_parameters_of_the_document() {
     for heading in tables {
         listed.extend(names(&rows(PAGE, heading)).map(str::to_owned));
     }
+    listed.extend(names(&rows(STREAMS_PAGE, &["parameter"])).map(str::to_owned));
     assert_eq!(listed, document.parameters("query"));
 
-    let headers = rows(PAGE, &["header", "meaning"]);
-    let headers: BTreeSet<&str> = names(&headers).collect();
+    let pages = [PAGE, STREAMS_PAGE].map(|page| rows(page, &["header", "meaning"]));
+    let headers: BTreeSet<&str> = pages.iter().flat_map(|rows| names(rows)).collect();
     for header in document.parameters("header") {
         assert!(headers.contains(&*header), "docs/http.md does not name the header `{header}`");
     }
