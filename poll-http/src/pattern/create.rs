@@ -44,7 +44,7 @@ async fn create(worker: Worker, request: Request) -> Result<Reply, Refusal> {
     };
     let create = create.with(&content, source.as_ref(), most)?;
     drop(content);
-    let created = store.create(now, &channel, create).await.map_err(durable_streams::refuse_create)?;
+    let created = worker.create(&channel, create).await.map_err(durable_streams::refuse_create)?;
     drop(body_charge);
     Ok(durable_streams::created(&created, location))
 }

@@ -357,6 +357,12 @@ impl Write {
         }
     }
 
+    /// What becomes readable under another name by that.
+    pub(super) fn source(&self) -> Option<&ChannelName> {
+        let Self::Create(create::Request { create, .. }) = self else { return None };
+        create.origin.as_ref().map(|origin| &origin.source)
+    }
+
     /// Answers it, by its pattern.
     ///
     /// # Errors

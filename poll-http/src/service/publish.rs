@@ -67,9 +67,12 @@ fn publish(
     posted: Posted,
     content: &[u8],
     body_charge: Option<BodyCharge>,
-    check: impl FnOnce(Ask<'_>) -> Result<(), Refusal>,
+    check: impl Fn(Ask<'_>) -> Result<(), Refusal>,
 ) -> Result<Outcome, Refusal> {
     let write = posted.with(content, body_charge, worker.settings())?;
+    if let Some(source) = write.source() {
+        check(Ask::Read(source))?;
+    }
     check(Ask::Publish(write.channel()))?;
     write.answer(worker)
 }

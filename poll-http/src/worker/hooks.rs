@@ -1,6 +1,6 @@
 //! Publishing, and the program's hooks.
 
-use poll_core::life::{AppendError, Appended, Condition};
+use poll_core::life::{AppendError, Appended, Condition, Create, CreateError, Created};
 use poll_core::{ChannelName, JournalError, Publish, PublishError, Published};
 
 use crate::worker::Worker;
@@ -61,6 +61,29 @@ impl Worker {
             return append.await;
         }
         to_its_end(append).await.unwrap_or_else(|ended| Err(AppendError::Publish(ended.into())))
+    }
+
+    /// The same for the first content of a channel.
+    ///
+    /// # Errors
+    /// See [`CreateError`].
+    ///
+    /// # Panics
+    /// If a hook does.
+    pub(crate) async fn create(&self, channel: &ChannelName, create: Create) -> Result<Created, CreateError> {
+        let (worker, name) = (self.clone(), channel.clone());
+        let create = async move {
+            let created = worker.store().create(worker.now(), &name, create).await?;
+            if let Created::New { published, .. } = &created {
+                worker.count_published(&name, published);
+                worker.call_hooks(&name, published);
+            }
+            Ok(created)
+        };
+        if !self.has_hooks() {
+            return create.await;
+        }
+        to_its_end(create).await.unwrap_or_else(|ended| Err(CreateError::Publish(ended.into())))
     }
 
     /// Calls the hooks, unless it is a repetition, or nothing was published.

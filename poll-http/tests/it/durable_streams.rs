@@ -302,6 +302,22 @@ async fn writing_takes_the_right_to_publish_and_reading_that_to_subscribe() {
     }
 }
 
+/// Or a name that may be read would open one that may not.
+#[tokio::test(start_paused = true)]
+async fn a_fork_takes_the_right_to_subscribe_to_its_source() {
+    let access =
+        Access { publish: vec!["w".to_owned(), "both".to_owned()], subscribe: vec!["both".to_owned()] };
+    let world = World::set(ServiceSettings { access, ..ServiceSettings::default() });
+    let fork = async |token: &str| {
+        let fields = [("authorization", &*format!("Bearer {token}")), ("stream-forked-from", "/v1/stream/a")];
+        world.ask("PUT", "/v1/stream/b", &fields, b"").await.status
+    };
+    let fields = [TEXT, ("authorization", "Bearer w")];
+    assert_eq!(world.ask("PUT", "/v1/stream/a", &fields, b"x").await.status, 201);
+    assert_eq!(fork("w").await, 403);
+    assert_eq!(fork("both").await, 201);
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_waits_counts_and_no_more_than_allowed_may() {
     let limits = Limits { total: 1, ..Limits::default() };
@@ -314,6 +330,7 @@ async fn who_waits_counts_and_no_more_than_allowed_may() {
     append(&world, "a", "text/plain", b"x").await;
     assert_eq!(poll.await.unwrap().text(), "x");
     assert_eq!(world.waiters(), 0);
-    assert_eq!(world.metric("poll_messages_published_total"), 1);
+    create(&world, "b", "application/json", b"[1,2]").await;
+    assert_eq!(world.metric("poll_messages_published_total"), 3);
     assert_eq!(world.metric("poll_messages_delivered_total"), 1);
 }

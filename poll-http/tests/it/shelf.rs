@@ -10,6 +10,7 @@ use poll_core::journal::{
     Archive, Damage, Health, KeptKey, Landmark, Loaded, Located, Mint, Piece, Reply, SoleArchive, Stretch,
     Tail, Taken,
 };
+use poll_core::life::{Producer, ProducerId};
 use poll_core::{
     Append, ChannelName, Epoch, Journal, JournalError, Message, Payload, Retention, Seq, Store, Timestamp,
 };
@@ -171,6 +172,14 @@ impl Archive for Shelf {
 
 impl SoleArchive for Shelf {
     fn keys(&self, _: &ChannelName, _: Timestamp, reply: Reply<Vec<KeptKey>>) {
+        self.answer(reply, Ok(Vec::new()));
+    }
+
+    fn has_forks(&self, _: &ChannelName, reply: Reply<bool>) {
+        self.answer(reply, Ok(false));
+    }
+
+    fn producers(&self, _: &ChannelName, reply: Reply<Vec<(ProducerId, Producer)>>) {
         self.answer(reply, Ok(Vec::new()));
     }
 

@@ -37,7 +37,7 @@ fn hidden() -> Refusal {
 /// 201 for a stream that was created, 200 for one that was there already. `location` is its URL.
 pub(crate) fn created(created: &Created, location: String) -> Reply {
     let (status, stream) = match created {
-        Created::New(stream) => (StatusCode::CREATED, stream),
+        Created::New { description: stream, .. } => (StatusCode::CREATED, stream),
         Created::Same(stream) => (StatusCode::OK, stream),
     };
     let location = (status == StatusCode::CREATED).then(|| location.into_bytes().into());
