@@ -27,9 +27,10 @@ use crate::worker::budget::{self, cost};
 use crate::worker::timer_wheel::Timer;
 
 /// How long, and how much, is still read after the last byte written: closing a socket with unread bytes resets it, and the
-/// peer may lose what was written (RFC 9112, section 9.6).
+/// peer may lose what was written (RFC 9112, section 9.6). So much that a client that sends a file to the wrong place still
+/// reads the 413.
 const LINGER: Duration = Duration::from_secs(1);
-const LINGER_BYTES: usize = 256 * 1024;
+const LINGER_BYTES: usize = 16 << 20;
 
 /// How long a connection may be idle while the server drains. A client that polls again and again sends its next request
 /// within it, and the response announces the close; closing under a request on its way would leave that unanswered.
@@ -353,7 +354,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TimedIo<IO> {
             this.timer.set(Instant::now() + LINGER);
         }
         // What the peer sent before it heard of the end.
-        let mut bytes = [0; 1024];
+        let mut bytes = [0; 8 * 1024];
         while this.linger > 0 {
             let mut buf = ReadBuf::new(&mut bytes);
             match Pin::new(&mut this.io).poll_read(cx, &mut buf) {
