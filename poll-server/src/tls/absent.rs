@@ -54,6 +54,7 @@ impl Keeper {
 }
 
 impl Handshakes {
+    #[expect(clippy::needless_pass_by_value, reason = "as with TLS")]
     pub(crate) fn new(certificates: Certificates, _: Arc<ConnectionContext>) -> Self {
         match certificates {}
     }

@@ -294,9 +294,9 @@ fn a_refusal_is_told_with_its_reason_and_holds_up_no_other_name() {
 }
 
 #[test]
-fn a_renewal_disturbs_no_connection() {
+fn a_renewal_that_fails_is_told_and_one_that_does_not_disturbs_no_connection() {
     let site = Site::new();
-    let pebble = Pebble::start(&site.port, &Settings { seconds: 20, trusted_before: 0 });
+    let mut pebble = Pebble::start(&site.port, &Settings { seconds: 30, trusted_before: 0 });
     let server = site.start(&pebble, &["a.test"], &[]);
     server.wait_for(1, OBTAINED);
     let first = site.handshake(&pebble.roots(), "a.test").unwrap();
@@ -304,12 +304,20 @@ fn a_renewal_disturbs_no_connection() {
     let mut lines = BufReader::new(stream.stdout.take().unwrap()).lines().map(Result::unwrap);
     let mut line_with = |words: &str| lines.find(|line| line.contains(words)).expect("the stream goes on");
     line_with("connected");
+
+    pebble.stop();
+    server.wait_for(1, "; the one it has is valid for ");
+    let ready = output(site.curl(&pebble.roots(), "a.test", &["--insecure"], "/readyz"));
+    assert_eq!(ready, "ready\nthe certificate of a.test could not be renewed: 0 days left\n");
+    pebble.run();
+    server.signal(Signal::HUP);
     server.wait_for(2, OBTAINED);
     let second = site.handshake(&pebble.roots(), "a.test").unwrap();
     assert_ne!(first, second);
     let post = ["--request", "POST"];
     output(site.curl(&pebble.roots(), "a.test", &post, "/api/message?channel=c&content=still"));
     line_with("still");
+    assert_eq!(site.get(&pebble, "a.test", "/readyz"), "ready\n");
     stream.kill().unwrap();
     stream.wait().unwrap();
 }
