@@ -23,15 +23,17 @@ async fn again(wire: &mut Wire, request: &str, status: &str, rounds: u64) {
 
 /// A short poll by somebody who has everything, with the entity tag of the last answer.
 pub(crate) fn short_304(rounds: u64) {
-    block_on(async {
-        let world = World::warm().await;
-        let (mut wire, end) = (Wire::new(world.connect()), world.end().await);
-        wire.send(&get("/api/poll", end, "")).await;
-        let answer = String::from_utf8_lossy(wire.answer("200").await).into_owned();
-        let tag = answer.lines().find_map(|line| line.strip_prefix("etag: ")).expect("an entity tag");
-        let request = get("/api/poll", end, &format!("if-none-match: {tag}\r\n"));
-        again(&mut wire, &request, "304", rounds).await;
-    });
+    block_on(async { unchanged(&World::warm().await, "", rounds).await });
+}
+
+/// The same with these fields besides.
+pub(crate) async fn unchanged(world: &World, fields: &str, rounds: u64) {
+    let (mut wire, end) = (Wire::new(world.connect()), world.end().await);
+    wire.send(&get("/api/poll", end, fields)).await;
+    let answer = String::from_utf8_lossy(wire.answer("200").await).into_owned();
+    let tag = answer.lines().find_map(|line| line.strip_prefix("etag: ")).expect("an entity tag");
+    let request = get("/api/poll", end, &format!("if-none-match: {tag}\r\n{fields}"));
+    again(&mut wire, &request, "304", rounds).await;
 }
 
 /// A short poll that is given one message, which others were given before.

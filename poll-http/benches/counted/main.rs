@@ -9,6 +9,8 @@ mod hot_path;
 mod http1;
 mod http2;
 mod parts;
+#[cfg(feature = "jwt")]
+mod tokens;
 mod wire;
 mod world;
 
@@ -37,6 +39,14 @@ const PATHS: &[HotPath] = &[
     HotPath { name: "http1-list-lines", rounds: 20, operations: CROWD, run: http1::list_lines },
     HotPath { name: "http1-publish", rounds: 1_000, operations: 1, run: http1::publish },
     HotPath { name: "http1-publish-split", rounds: 1_000, operations: 1, run: http1::publish_split },
+    #[cfg(feature = "jwt")]
+    HotPath { name: "http1-304-listed", rounds: 1_000, operations: 1, run: tokens::listed },
+    #[cfg(feature = "jwt")]
+    HotPath { name: "http1-304-signed", rounds: 1_000, operations: 1, run: tokens::signed },
+    #[cfg(feature = "jwt")]
+    HotPath { name: "judge-hs256", rounds: 200, operations: 1, run: tokens::judge_hs256 },
+    #[cfg(feature = "jwt")]
+    HotPath { name: "judge-rs256", rounds: 200, operations: 1, run: tokens::judge_rs256 },
     HotPath { name: "http2-long-answered", rounds: 20, operations: CROWD, run: http2::long_answered },
 ];
 

@@ -14,8 +14,8 @@ use poll_core::{
     ChannelName, Cursor, Limit, Payload, Pinned, Position, Publish, Retention, Seq, Store, Timestamp,
 };
 use poll_http::{
-    Body, ConnectionContext, ConnectionInfo, ConnectionSettings, EarlyHints, Handle as _, Piece, Protocol,
-    PushPolicy, RequestBody, Service, Unread, serve,
+    Body, Builder, ConnectionContext, ConnectionInfo, ConnectionSettings, EarlyHints, Handle as _, Piece,
+    Protocol, PushPolicy, RequestBody, Service, Unread, serve,
 };
 use tokio::io::DuplexStream;
 
@@ -63,12 +63,17 @@ pub(crate) fn take(body: &mut Body) -> u64 {
 impl World {
     /// A server whose channel `counted` is full; inside [`block_on`].
     pub(crate) async fn warm() -> Self {
+        Self::warm_with(|builder| builder).await
+    }
+
+    /// The same, built in a way of its own.
+    pub(crate) async fn warm_with(build: impl FnOnce(Builder) -> Builder) -> Self {
         let store = Store::in_memory(Retention::default());
         let millis = Arc::new(AtomicU64::new(1_800_000_000_000));
         let told = millis.clone();
         let clock = move || Timestamp::from_millis(told.load(Ordering::Relaxed));
         let environment = Environment::system().with_clock(clock);
-        let service = Service::builder(store.clone()).environment(environment).build();
+        let service = build(Service::builder(store.clone()).environment(environment)).build();
         tokio::spawn(service.drive());
         let channel = ChannelName::parse("counted").expect("a valid name");
         let connections = Arc::new(service.connections(ConnectionSettings::default()));
