@@ -1,10 +1,11 @@
-//! The journal in one embedded file: what was acknowledged has been committed.
+//! The journal on disk: what was acknowledged has been written to a log and synced.
 //!
-//! One thread writes (`writer`): it commits whatever has come from all channels during the commit before, and answers
-//! afterwards. A few threads read (`reader`): a channel's tail when it is first used, and what is older than the tail. The
-//! file is a [redb](https://docs.rs/redb) database. `format` and `codec` say what is in it, `recovery` how it is opened
-//! after a crash, `commit` what one transaction does, `retention` what is deleted, `synced_file` how it survives a failed
-//! fsync, and `writer/outage` what happens when it fails.
+//! One thread writes the log (`writer`, `log`): it appends whatever has come from all channels during the sync before, and
+//! answers afterwards. One thread moves full segments of it to a database behind (`indexer`, `index_queue`, `commit`), and
+//! deletes there what retention no longer covers (`retention`). A few threads read (`reader`): a channel's tail when it is
+//! first used, and what is older than the tail. The database is a [redb](https://docs.rs/redb) file. `format` and `codec` say
+//! what is in it, `recovery` how log and database are opened after a crash, and `synced_file` how the database survives a
+//! failed fsync. `docs/journal.md` has the whole of it.
 //!
 //! Not here: what a channel is, who waits for it, and when a message is too old. That is the store's.
 
@@ -50,7 +51,7 @@ pub use backup::{
     BackupError, ChannelRecord, EventRecord, LostRecord, MessageRecord, Record, Report, export, import,
 };
 pub use fault::{OpenError, catches_panics};
-pub use options::{Compact, Durability, Figures, Options, Progress, Recovered, Repair};
+pub use options::{Compact, Durability, Figures, Options, Progress, Recovered};
 use read_queue::ReadRequest;
 pub use salvage::{Condition, check, salvage};
 use shared::Shared;
@@ -64,8 +65,8 @@ pub struct DiskJournal(Arc<Handle>);
 struct Handle(Arc<Shared>);
 
 impl DiskJournal {
-    /// Opens the journal at a location, or creates it, and waits until it can be used. After a crash that takes as long
-    /// as `options.repair` says; `progress` is called from the journal's own thread.
+    /// Opens the journal at a location, or creates it, and waits until it can be used. `progress` is called from a thread of
+    /// the journal's own.
     ///
     /// # Errors
     /// See [`OpenError`].

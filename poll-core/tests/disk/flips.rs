@@ -179,11 +179,10 @@ async fn after_a_clean_stop_only_what_was_published_is_served_and_the_rest_is_to
 }
 
 #[tokio::test]
-async fn after_a_kill_only_what_was_published_is_served_or_the_file_is_refused() {
+async fn after_a_kill_only_what_was_published_is_served_and_the_rest_is_told() {
     let tally = flips(End::Killed, 150).await;
-    // What is damaged of the last commit is taken for torn, as a power cut would leave it.
-    assert!(tally.untold == tally.again && tally.untold <= 10, "{tally:?}");
-    assert!(tally.refused > 0 && tally.missed + tally.errors == 0, "{tally:?}");
+    assert_eq!((tally.untold, tally.again), (0, 0), "{tally:?}");
+    assert!(tally.missed > 0 && tally.refused < 20, "{tally:?}");
     assert!(tally.unsalvaged.1 <= 60, "{tally:?}");
 }
 

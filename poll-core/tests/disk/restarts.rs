@@ -199,15 +199,14 @@ async fn another_version_is_refused_in_one_line() {
 }
 
 #[tokio::test]
-async fn a_crash_is_repaired_with_progress() {
+async fn after_a_crash_there_is_nothing_to_repair() {
     let disk = FakeDisk::default();
     let first = open(disk.port(), unbounded(), Options::default()).await;
     first.send(NOON, "a", "one").await;
     disk.crash(|_| false);
     let second = open(disk.port(), unbounded(), Options::default()).await;
     let steps = second.progress.lock().unwrap().clone();
-    assert!(steps.iter().any(|step| matches!(step, Progress::Repairing(_))), "{steps:?}");
-    assert_eq!(steps.last(), Some(&Progress::Ready(Recovered { channels: 1, messages: 1 })));
+    assert_eq!(steps, [Progress::Opening, Progress::Ready(Recovered { channels: 1, messages: 1 })]);
     assert_eq!(second.all(NOON, "a").await, [(1, "one".to_owned())]);
 }
 
@@ -269,4 +268,24 @@ async fn a_publish_that_was_only_started_is_not_kept() {
     };
     assert_eq!(waiting.await.unwrap().stamps[0].cursor.seq.get(), 2);
     store.close().await;
+}
+
+#[tokio::test]
+async fn what_an_earlier_version_left_in_a_crash_is_repaired_with_progress() {
+    let root = tempfile::tempdir().unwrap();
+    let (before, after) =
+        (Directory::new(root.path().join("before")), Directory::new(root.path().join("after")));
+    let first = open(before.clone(), unbounded(), Options::default()).await;
+    first.send(NOON, "a", "one").await;
+    first.close().await;
+    let database = redb::Database::open(before.file()).unwrap();
+    let txn = database.begin_write().unwrap();
+    txn.open_table(redb::TableDefinition::<&str, u64>::new("format")).unwrap().insert("poll", 2).unwrap();
+    txn.commit().unwrap();
+    std::fs::create_dir(root.path().join("after")).unwrap();
+    std::fs::copy(before.file(), after.file()).unwrap();
+    let second = open(after, unbounded(), Options::default()).await;
+    let steps = second.progress.lock().unwrap().clone();
+    assert!(steps.iter().any(|step| matches!(step, Progress::Repairing(_))), "{steps:?}");
+    assert_eq!(second.all(NOON, "a").await, [(1, "one".to_owned())]);
 }

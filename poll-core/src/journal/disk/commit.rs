@@ -9,7 +9,7 @@ use super::format::{self, CHANNELS, Result, Row, TOTALS, Weight, encode_key, enc
 use super::index_queue::Sealed;
 use super::log::recent::Part;
 use super::retention::Deletions;
-use super::tables::Tables;
+use super::tables::{self, Tables};
 use crate::types::{ChannelName, Ending};
 
 impl CommitState {
@@ -71,8 +71,7 @@ impl CommitState {
         deletions: &Deletions,
         summary: &mut CommitSummary,
     ) -> Result<()> {
-        let mut txn = database.begin_write()?;
-        txn.set_quick_repair(self.quick_repair);
+        let txn = tables::begin_write(database)?;
         {
             let mut tables = Tables::open(&txn, database)?;
             let mut row = Vec::new();
@@ -222,7 +221,7 @@ impl CommitState {
         if rows.is_empty() {
             return Ok(());
         }
-        let txn = database.begin_write()?;
+        let txn = tables::begin_write(database)?;
         {
             let mut channels = txn.open_table(CHANNELS)?;
             for (id, row) in rows {

@@ -20,7 +20,6 @@ pub(super) struct CommitState {
     pub(super) cache: NameMap<CachedChannel>,
     pub(super) retention: Retention,
     pub(super) sweeper: Sweeper,
-    pub(super) quick_repair: bool,
     /// Channels found damaged. Nothing more is written to them or deleted from them.
     pub(super) damaged: BTreeSet<ChannelName>,
     /// Channels that could not even begin anew. What the log has of them is lost.
@@ -54,18 +53,12 @@ pub(super) struct CommitSummary {
 }
 
 impl CommitState {
-    pub(super) fn new(
-        totals: Totals,
-        quick_repair: bool,
-        file: &Arc<FileState>,
-        environment: &Environment,
-    ) -> Self {
+    pub(super) fn new(totals: Totals, file: &Arc<FileState>, environment: &Environment) -> Self {
         Self {
             totals,
             cache: NameMap::default(),
             retention: Retention::default(),
             sweeper: Sweeper::default(),
-            quick_repair,
             damaged: BTreeSet::new(),
             skipped: BTreeSet::new(),
             current: None,

@@ -17,7 +17,7 @@ use state::{Availability, Indexer};
 use super::commit_state::{CommitState, CommitSummary};
 use super::fault::{OpenError, guarded, is_damage, journal_error, unavailable};
 use super::index_queue::{Closing, IndexWork};
-use super::options::{Progress, Repair};
+use super::options::Progress;
 use super::recovery::{self, Opening};
 use super::retention::Deletions;
 use super::shared::{Place, Shared};
@@ -101,10 +101,9 @@ fn open(shared: &Arc<Shared>) -> Option<Indexer> {
     shared.enter(Place::Database, Health::Ready);
     (shared.progress)(Progress::Ready(recovered));
     shared.opened.send_replace(Some(Ok(())));
-    let quick = shared.options.repair == Repair::Quick;
     Some(Indexer {
         shared: shared.clone(),
-        commit_state: CommitState::new(totals, quick, &shared.file, &shared.environment),
+        commit_state: CommitState::new(totals, &shared.file, &shared.environment),
         availability: Availability::Serving,
         pending: None,
         waiting: Vec::new(),
@@ -262,7 +261,7 @@ impl Indexer {
         self.settled.drain(..).for_each(|reply| reply(Ok(())));
     }
 
-    /// Closes the database cleanly: opening it again needs no repair. What could not be moved stays in the log.
+    /// Ends with everything in the database. What could not be moved stays in the log.
     fn finish(&mut self, closing: &Closing) -> Result<(), JournalError> {
         refuse_room(std::mem::take(&mut self.waiting), &unavailable("it is closed"));
         if self.pending.is_some() && self.availability != Availability::Serving {

@@ -15,16 +15,6 @@ pub enum Durability {
     Interval(Duration),
 }
 
-/// What a crash costs the next start.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Repair {
-    /// The whole file is read, at about two seconds a gigabyte. Commits are as fast as they can be.
-    #[default]
-    Whole,
-    /// Next to nothing, but each commit costs about three times as much.
-    Quick,
-}
-
 /// Whether opening returns unused space to the file system.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Compact {
@@ -42,11 +32,9 @@ pub struct Options {
     pub durability: Durability,
     /// How much of each log is kept in memory.
     pub tail: Tail,
-    /// What a crash costs.
-    pub repair: Repair,
     /// Whether unused space is returned.
     pub compact: Compact,
-    /// Cache for the file's pages, in bytes. 64 MiB: the upper levels of its trees and what was written last.
+    /// Cache for the database's pages, in bytes. 16 MiB: the upper levels of its trees; what is new is in memory anyway.
     pub cache_bytes: usize,
     /// Payload that may wait for the writer, in bytes; publishes beyond it are refused. 64 MiB: seconds of writing.
     pub queue_bytes: u64,
@@ -65,9 +53,8 @@ impl Default for Options {
         Self {
             durability: Durability::default(),
             tail: Tail::default(),
-            repair: Repair::default(),
             compact: Compact::default(),
-            cache_bytes: 64 << 20,
+            cache_bytes: 16 << 20,
             queue_bytes: 64 << 20,
             segment_bytes: None,
             readers: 2,
@@ -81,7 +68,7 @@ impl Default for Options {
 pub enum Progress {
     /// The file is being opened.
     Opening,
-    /// The last shutdown was not clean: the file is being repaired, this far (from 0 to 1).
+    /// An earlier version wrote the file and was not shut down cleanly: it is being repaired, this far (from 0 to 1).
     Repairing(f64),
     /// There was no file, and one is created.
     Creating,

@@ -136,7 +136,7 @@ fn check(database: &Database) -> Result<Content> {
 }
 
 fn create(database: &Database) -> Result<()> {
-    let txn = database.begin_write()?;
+    let txn = tables::begin_write(database)?;
     txn.open_table(FORMAT)?.insert(POLL, VERSION)?;
     let nothing =
         Totals { overhead: Some(Overhead { pages: Some(0), ..Overhead::default() }), ..Totals::default() };
@@ -180,7 +180,7 @@ fn begin(shared: &Shared, database: Database, opening: Opening) -> Result<(Datab
 /// Moves to the database what the log has and it has not, and removes the segments.
 fn replay(shared: &Shared, database: &Database, totals: Totals) -> Result<Totals> {
     let location = &*shared.location;
-    let mut state = CommitState::new(totals, false, &shared.file, &shared.environment);
+    let mut state = CommitState::new(totals, &shared.file, &shared.environment);
     state.retention = shared.retention();
     let numbers = location.segments().map_err(io_error)?;
     let next = numbers.last().copied().unwrap_or(0).max(totals.indexed) + 1;
@@ -245,13 +245,13 @@ fn upgrade(database: &Database) -> Result<()> {
     if version == Some(VERSION) {
         return Ok(());
     }
-    let txn = database.begin_write()?;
+    let txn = tables::begin_write(database)?;
     txn.open_table(FORMAT)?.insert(POLL, VERSION)?;
     Ok(txn.commit()?)
 }
 
 fn write_totals(database: &Database, totals: &Totals) -> Result<()> {
-    let txn = database.begin_write()?;
+    let txn = tables::begin_write(database)?;
     txn.open_table(TOTALS)?.insert((), totals.encode().as_slice())?;
     Ok(txn.commit()?)
 }

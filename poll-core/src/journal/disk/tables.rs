@@ -107,6 +107,14 @@ fn with_end(stored: Option<StoredChannel>) -> Result<Option<StoredChannel>> {
     }
 }
 
+/// Begins a transaction that leaves nothing to repair after a crash: it saves which pages are in use. That makes a commit
+/// dearer, but there is one a segment at most.
+pub(super) fn begin_write(database: &Database) -> Result<WriteTransaction> {
+    let mut txn = database.begin_write()?;
+    txn.set_quick_repair(true);
+    Ok(txn)
+}
+
 /// The totals of a file.
 pub(super) fn totals(table: &impl ReadableTable<(), &'static [u8]>) -> Result<Totals> {
     let row = table.get(())?.ok_or_else(|| format::damaged("the totals"))?;

@@ -10,7 +10,7 @@ use crate::journal::disk::fault::guarded;
 use crate::journal::disk::format::{self, Row, TOTALS, Totals, Weight, encode_message};
 use crate::journal::disk::options::Progress;
 use crate::journal::disk::recovery;
-use crate::journal::disk::tables::Tables;
+use crate::journal::disk::tables::{self, Tables};
 use crate::types::{ChannelName, Message, Payload, Seq, Timestamp, mint_id};
 
 /// Records taken with one commit.
@@ -81,7 +81,7 @@ impl Import {
     fn commit(&mut self, database: &Database, batch: Vec<(u64, Record)>) -> Result<(), BackupError> {
         let mut wrong = None;
         let written = guarded(|| {
-            let txn = database.begin_write()?;
+            let txn = tables::begin_write(database)?;
             {
                 let mut tables = Tables::open(&txn, database)?;
                 for (number, record) in batch {
@@ -105,7 +105,7 @@ impl Import {
 
     fn finish(&mut self, database: &Database, last: u64) -> Result<(), BackupError> {
         let left = guarded(|| {
-            let txn = database.begin_write()?;
+            let txn = tables::begin_write(database)?;
             let left = match self.leave(&mut Tables::open(&txn, database)?) {
                 Err(Fault::Database(error)) => return Err(error),
                 Err(Fault::Record(what)) => Err(BackupError::Line(last, what)),

@@ -398,13 +398,13 @@ fn sources(pages: &Pages, header: &Header, say: &mut impl FnMut(&str)) -> (Vec<P
     if pages.verify(newest) {
         return (roots(&[*newest]), true);
     }
-    if header.is_clean {
-        // After a clean close redb verifies nothing, so it opens the file as long as it can reach each table.
+    if header.is_clean || header.is_sure {
+        // redb verifies nothing then, so it opens the file as long as it can reach each table.
         let found = newest.user.is_some_and(|root| TABLES.iter().all(|name| pages.has_table(root, name)));
         return (roots(&header.slots), found);
     }
-    let torn = older.first().filter(|_| !header.is_sure);
-    let before = torn.filter(|older| {
+    // As an earlier version left it.
+    let before = older.first().filter(|older| {
         pages.forget_bad();
         pages.verify(older)
     });
