@@ -82,11 +82,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("poll-server/src/listen.rs", "TcpListener", "binds the sockets that are handed to the server"),
     ("poll-server/src/accept.rs", "TcpListener", "accepts from them"),
     ("poll-server/src/connection_io.rs", "TcpStream", "reads from and writes to what was accepted"),
-    (
-        "poll-http/src/access/jwt/link.rs",
-        "rand ::",
-        "some signatures take randomness, which only ring may choose",
-    ),
+    ("poll-core/src/link.rs", "rand ::", "some signatures take randomness, which only ring may choose"),
     ("poll-server/src/outbound.rs", "TcpStream", "asks for keys and certificates where the operator says"),
     ("poll-server/src/metrics.rs", "std :: fs", "resident memory, which only `/metrics` shows"),
     ("poll-server/src/turn_histogram.rs", "clock_gettime", "processor time, which only `/metrics` shows"),
