@@ -131,3 +131,98 @@ impl Drop for ListCount {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::OnceLock;
+
+    use poll_core::Memory;
+
+    use crate::access::admission::{Admission, Channels, Counted, Limits};
+    use crate::access::client::{Client, Expiry};
+    use crate::message::access_log::Logged;
+
+    use super::*;
+
+    /// What the requests of some threads share.
+    #[derive(Clone, Debug)]
+    struct Shared(Arc<(Arc<ChannelList>, OnceLock<ListCount>)>);
+
+    impl Shared {
+        fn of(names: &[&str]) -> Self {
+            let names: Vec<_> = names.iter().map(|name| ChannelName::parse(name).unwrap()).collect();
+            Self(Arc::new((Arc::new(ChannelList::new(names)), OnceLock::new())))
+        }
+    }
+
+    impl Channels for Shared {
+        fn counted(&self) -> Counted<'_> {
+            Counted::InEach(&self.0.0, &self.0.1)
+        }
+    }
+
+    #[test]
+    fn no_channel_is_ever_over_its_limit_whichever_lists_wait_in_it() {
+        const MOST: usize = 3;
+        const ROUNDS: usize = 2_000;
+        let limits = Limits { per_channel: MOST, per_address: 0, ..Limits::default() };
+        let admission = Admission::new(limits, Memory::new(0));
+        let client = || Client {
+            name: None,
+            address: [1, 1, 1, 1].into(),
+            expiry: Expiry::NEVER,
+            logged: Logged::default(),
+        };
+        // Each channel is in two of the lists, and `a` is waited for alone, too.
+        let members = [[0, 1], [1, 2], [2, 0]];
+        let names = ["a", "b", "c"];
+        let lists = members.map(|members| Shared::of(&members.map(|member| names[member])));
+        let alone = ChannelName::parse("a").unwrap();
+        let held: [AtomicUsize; 3] = Default::default();
+        let hold = |members: &[usize]| {
+            for &member in members {
+                let count = held[member].fetch_add(1, Ordering::SeqCst) + 1;
+                assert!(count <= MOST, "{count} wait in {}", names[member]);
+            }
+            std::thread::yield_now();
+            members.iter().for_each(|&member| _ = held[member].fetch_sub(1, Ordering::SeqCst));
+        };
+        let admitted = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            // Two threads for each list, and two for the channel alone.
+            for thread in 0..8 {
+                let (admission, hold, admitted) = (&admission, &hold, &admitted);
+                let (list, alone) = (lists.get(thread % 4), &alone);
+                scope.spawn(move || {
+                    for _ in 0..ROUNDS {
+                        let taken = match list {
+                            Some(list) => admission.acquire(list, &client()),
+                            None => admission.acquire(alone, &client()),
+                        };
+                        let Ok(taken) = taken else { continue };
+                        admitted.fetch_add(1, Ordering::Relaxed);
+                        match list {
+                            Some(list) => {
+                                hold(&members[thread % 4]);
+                                admission.release(list, &client(), taken);
+                            }
+                            None => {
+                                hold(&[0]);
+                                admission.release(alone, &client(), taken);
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        assert!(admitted.into_inner() > ROUNDS, "the limit refuses no more than it must");
+        // All is free again: exactly as many are admitted as may be, in whatever mixture.
+        let names: Vec<_> = (0..MOST).map(|_| admission.acquire(&lists[0], &client()).unwrap()).collect();
+        assert!(
+            admission.acquire(&lists[2], &client()).is_err() && admission.acquire(&alone, &client()).is_err()
+        );
+        names.into_iter().for_each(|names| admission.release(&lists[0], &client(), names));
+        drop(lists);
+        assert!(admission.channels.is_empty());
+    }
+}
