@@ -50,6 +50,7 @@ pub(crate) fn check(binary: &Binary, store: &str, install: Install) -> Result<()
     run(Command::new("node")
         .current_dir(&folder)
         .args(["node_modules/vitest/vitest.mjs", "run", "--reporter=dot"])
+        .env("NO_COLOR", "1")
         .env("POLL_URL", format!("http://{}", server.address())))
 }
 

@@ -26,6 +26,7 @@ use crate::service::resources;
 use crate::service::router::{Action, Dialect, Target};
 use crate::worker::Worker;
 use crate::worker::budget::{self, cost};
+use crate::worker::settings::DurableStreams;
 
 /// What answers requests.
 #[derive(Clone)]
@@ -155,10 +156,13 @@ struct Asked {
 
 /// The request's target and action.
 fn route(worker: &Worker, program: &Program, head: Head<'_>) -> Result<(Target, Action), Refusal> {
-    let target = if Dialect::of(head.path()).is_spoken(worker.settings()) {
-        Target::of(head.path())?
-    } else {
+    let settings = worker.settings();
+    // Asked first because it is cheap: nearly every server speaks it.
+    let off = settings.durable_streams == DurableStreams::Off;
+    let target = if off && !Dialect::of(head.path()).is_spoken(settings) {
         Target::File
+    } else {
+        Target::of(head.path())?
     };
     if target == Target::File && program.site.find(head.path()).is_none() {
         return Err(Refusal::not_found());

@@ -15,7 +15,7 @@ use crate::dialect::durable_streams::content::payloads;
 use crate::dialect::durable_streams::fields;
 use crate::dialect::durable_streams::interval::Interval;
 use crate::dialect::durable_streams::media::{self, Media};
-use crate::dialect::durable_streams::name;
+use crate::dialect::durable_streams::name::{ROOT, name};
 use crate::dialect::durable_streams::offset::Offset;
 use crate::message::head::{Field, Head, text};
 use crate::message::query::{Query, Repeats, number};
@@ -231,7 +231,7 @@ fn origin(head: Head<'_>) -> Result<Option<ForkPoint>, Refusal> {
     if further > 0 && after.is_none() {
         return Err(Refusal::bad_request("`Stream-Fork-Sub-Offset` needs `Stream-Fork-Offset`"));
     }
-    let path = source.strip_prefix(super::ROOT);
+    let path = source.strip_prefix(ROOT);
     let path =
         path.ok_or_else(|| Refusal::bad_request("`Stream-Forked-From` is not the path of a stream"))?;
     Ok(Some(ForkPoint { source: name(path)?, after, further }))
