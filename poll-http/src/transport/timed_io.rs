@@ -27,10 +27,11 @@ use crate::worker::budget::{self, cost};
 use crate::worker::timer_wheel::Timer;
 
 /// How long, and how much, is still read after the last byte written: closing a socket with unread bytes resets it, and the
-/// peer may lose what was written (RFC 9112, section 9.6). So much that a client that sends a file to the wrong place still
-/// reads the 413.
+/// peer may lose what was written (RFC 9112, section 9.6).
 const LINGER: Duration = Duration::from_secs(1);
-const LINGER_BYTES: usize = 16 << 20;
+const LINGER_BYTES: u32 = 256 * 1024;
+/// The same where it may be the content of a request: a client that sends a file to the wrong place still reads the 413.
+const LINGER_CONTENT_BYTES: u32 = 16 << 20;
 
 /// How long a connection may be idle while the server drains. A client that polls again and again sends its next request
 /// within it, and the response announces the close; closing under a request on its way would leave that unanswered.
@@ -56,8 +57,10 @@ pub(crate) struct TimedIo<IO> {
     blocked: Option<Blocked>,
     /// Bytes that were read and returned, to be read again before any others.
     unread: Bytes,
-    /// Bytes that may still be read and thrown away after shutdown.
-    linger: usize,
+    /// Bytes that may be read and thrown away after shutdown.
+    linger: u32,
+    /// How many of them are left, once that has begun.
+    lingering: Option<u32>,
 }
 
 /// Held here until an engine shares it: an allocation of its own would be one more cache miss a request.
@@ -109,7 +112,13 @@ impl<IO> TimedIo<IO> {
             blocked: None,
             unread: Bytes::new(),
             linger: LINGER_BYTES,
+            lingering: None,
         }
+    }
+
+    /// What the peer sends may be content that was not read: after the shutdown much of it is thrown away.
+    pub(crate) fn expect_content(&mut self) {
+        self.linger = LINGER_CONTENT_BYTES;
     }
 
     pub(crate) fn state(&self) -> &ConnectionState {
@@ -345,26 +354,30 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TimedIo<IO> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.linger == LINGER_BYTES {
-            let closed = Pin::new(&mut this.io).poll_shutdown(cx);
-            std::task::ready!(this.time_flush(cx, closed))?;
-            if !this.state.may_send_on() {
-                return Poll::Ready(Ok(()));
+        let mut left = match this.lingering {
+            Some(left) => left,
+            None => {
+                let closed = Pin::new(&mut this.io).poll_shutdown(cx);
+                std::task::ready!(this.time_flush(cx, closed))?;
+                if !this.state.may_send_on() {
+                    return Poll::Ready(Ok(()));
+                }
+                this.timer.set(Instant::now() + LINGER);
+                this.linger
             }
-            this.timer.set(Instant::now() + LINGER);
-        }
+        };
         // What the peer sent before it heard of the end.
         let mut bytes = [0; 8 * 1024];
-        while this.linger > 0 {
+        while left > 0 {
             let mut buf = ReadBuf::new(&mut bytes);
             match Pin::new(&mut this.io).poll_read(cx, &mut buf) {
                 Poll::Ready(Ok(())) if !buf.filled().is_empty() => {
-                    this.linger = this.linger.saturating_sub(buf.filled().len());
+                    // A buffer's length fits.
+                    left = left.saturating_sub(buf.filled().len() as u32);
                 }
                 Poll::Ready(_) => break,
                 Poll::Pending => {
-                    // No longer the initial value, so that the next call goes on here.
-                    this.linger = this.linger.min(LINGER_BYTES - 1);
+                    this.lingering = Some(left);
                     return this.timer.poll(cx).map(Ok);
                 }
             }

@@ -166,6 +166,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Framed<IO> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io.expect_content();
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }
