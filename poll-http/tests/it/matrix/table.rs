@@ -41,6 +41,10 @@ const ENDPOINTS: &[Endpoint] = &[
     Endpoint("POST", "/messages", r#"{"body":"x"}"#, Publish, "messages"),
     Endpoint("POST", "/api/publish/orders.eu", "{}", Publish, "orders.eu"),
     Endpoint("HEAD", "/api/progress", "", Publish, "progress/**"),
+    Endpoint("GET", "/v1/stream/streams.eu?offset=-1", "", Subscribe, "streams.eu"),
+    Endpoint("HEAD", "/v1/stream/streams.eu", "", Subscribe, "streams.eu"),
+    Endpoint("PUT", "/v1/stream/streams.eu", "", Publish, "streams.eu"),
+    Endpoint("DELETE", "/v1/stream/streams.eu", "", Publish, "streams.eu"),
 ];
 
 /// What is answered.
