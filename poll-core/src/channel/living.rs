@@ -236,8 +236,9 @@ impl ChannelState {
         let seen = self.pending_sight();
         let ledger = self.ledger();
         let has_forks = match (count, forks) {
-            _ if ledger.pins > 0 => true,
-            (ForkCount::Here, _) => ledger.forks > 0,
+            // A journal that shows forks before it keeps them may not know of those.
+            _ if ledger.pins > 0 || ledger.forks > 0 => true,
+            (ForkCount::Here, _) => false,
             (ForkCount::InJournal, Some(forks)) if forks.made == ledger.forked => forks.any,
             (ForkCount::InJournal, _) => return Decision::NeedsForks(ledger.forked),
         };
@@ -298,6 +299,12 @@ impl ChannelState {
         if change.content == Content::Born {
             self.minted = self.log.newest();
         }
+    }
+
+    /// The channel was removed: who still holds it sees one that was never there.
+    pub(crate) fn vanish(&mut self) {
+        self.log = Log::new(self.log.epoch());
+        (self.minted, self.life) = (Seq::ZERO, None);
     }
 
     /// What the channel is once nothing exclusive is pending.

@@ -153,6 +153,7 @@ impl ChannelState {
 
     /// Whether the next publish is the channel's first.
     pub(crate) fn is_new(&self) -> bool {
-        self.minted == Seq::ZERO && self.pending == 0 && self.visible_log().is_none()
+        let born = self.life.as_ref().is_some_and(|life| life.is_born());
+        self.minted == Seq::ZERO && self.pending == 0 && !self.log.is_ended() && !born
     }
 }

@@ -52,6 +52,9 @@ pub trait SoleArchive: Archive {
     /// Whether a channel has forks: channels whose life names it as their source.
     fn has_forks(&self, channel: &ChannelName, reply: Reply<bool>);
 
+    /// Channels whose time may be over, or that are hidden. Repeated calls give all of them in turn.
+    fn lapsed(&self, now: Timestamp, reply: Reply<Vec<ChannelName>>);
+
     /// The producers that a channel remembers.
     fn producers(&self, channel: &ChannelName, reply: Reply<Vec<(ProducerId, Producer)>>);
 

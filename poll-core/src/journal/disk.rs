@@ -20,6 +20,7 @@ mod format;
 mod in_flight;
 mod index_queue;
 mod indexer;
+mod lives;
 mod log;
 mod options;
 mod read_queue;
@@ -171,6 +172,11 @@ impl Journal for DiskJournal {
             let why = "a quarter of the retained bytes is idempotency keys".to_owned();
             return Taken::Refused(append, JournalError::Full(why));
         }
+        let keeps = append.bounds().is_some_and(|bounds| bounds.keep_everything());
+        if keeps && append.weight() > 0 && shared.kept() + append.weight() > shared.max_bytes() {
+            let why = "channels without retention fill what may be retained".to_owned();
+            return Taken::Refused(append, JournalError::Full(why));
+        }
         let (bytes, durability) = (append.weight(), shared.options.durability);
         let Some(room) = shared.writes.reserve(bytes, shared.options.queue_bytes) else {
             return Taken::Refused(append, busy());
@@ -239,12 +245,16 @@ impl Archive for DiskJournal {
 }
 
 impl SoleArchive for DiskJournal {
-    fn has_forks(&self, _: &ChannelName, reply: Reply<bool>) {
-        reply(Ok(false));
+    fn has_forks(&self, channel: &ChannelName, reply: Reply<bool>) {
+        self.0.0.reads.push(ReadRequest::Forks(channel.clone(), reply));
     }
 
-    fn producers(&self, _: &ChannelName, reply: Reply<Vec<(ProducerId, Producer)>>) {
-        reply(Ok(Vec::new()));
+    fn producers(&self, channel: &ChannelName, reply: Reply<Vec<(ProducerId, Producer)>>) {
+        self.0.0.reads.push(ReadRequest::Producers(channel.clone(), reply));
+    }
+
+    fn lapsed(&self, now: Timestamp, reply: Reply<Vec<ChannelName>>) {
+        self.0.0.reads.push(ReadRequest::Lapsed(now, reply));
     }
 
     fn keys(&self, channel: &ChannelName, now: Timestamp, reply: Reply<Vec<KeptKey>>) {

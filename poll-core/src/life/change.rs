@@ -19,6 +19,14 @@ pub struct Change {
     pub content: Content,
 }
 
+impl Change {
+    /// Whether the channel is gone with it.
+    #[must_use]
+    pub fn removes(&self) -> bool {
+        self.content == Content::Removed
+    }
+}
+
 /// What a change does to the messages that a channel has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Content {

@@ -83,6 +83,11 @@ impl Ledger {
         }
     }
 
+    /// Whether it was created, and the journal has it.
+    pub(crate) fn is_born(&self) -> bool {
+        self.born
+    }
+
     /// Whether readers see the channel, which has messages or has ended if `has_log`.
     pub(crate) fn is_visible(&self, has_log: bool) -> bool {
         (self.born || has_log) && self.kept.phase == Phase::Live && !self.over

@@ -108,17 +108,18 @@ impl Facts<'_> {
             };
         }
         let claim = stamp.map(|stamp| claim(stamp, known(stamp)));
-        if let Some(Claim::Duplicate(last)) = claim {
-            return Ruling::Duplicate(last);
+        // A repeated append gets its answer before anything else is looked at.
+        match claim {
+            Some(Claim::Duplicate(last)) => return Ruling::Duplicate(last),
+            Some(Claim::Wait) => return Ruling::Wait,
+            Some(Claim::NotLoaded) => return Ruling::NeedsProducers,
+            None | Some(Claim::Next | Claim::Refused(_)) => {}
         }
         if condition.content_type.as_ref().is_some_and(|given| !self.is_of(given)) {
             return Ruling::Refuse(AppendError::OtherType);
         }
-        match claim {
-            Some(Claim::Wait) => return Ruling::Wait,
-            Some(Claim::NotLoaded) => return Ruling::NeedsProducers,
-            Some(Claim::Refused(error)) => return Ruling::Refuse(error),
-            None | Some(Claim::Next | Claim::Duplicate(_)) => {}
+        if let Some(Claim::Refused(error)) = claim {
+            return Ruling::Refuse(error);
         }
         if condition.order.is_some() && condition.order <= self.life.order {
             return Ruling::Refuse(AppendError::Order);

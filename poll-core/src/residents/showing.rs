@@ -120,6 +120,7 @@ impl Residents {
             freed = state.log.weight();
             origin = state.life.as_ref().and_then(|life| life.life().origin.clone());
             self.uncount_kept(&mut state);
+            state.vanish();
             true
         };
         self.directory.remove(channel, forget);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::handle::Store;
+use super::handle::{Backing, Sole, Store};
 use super::life_steps::nothing;
 use super::publish::Submitted;
 use crate::channel::{Due, Reason, Verdict, Wish};
@@ -150,7 +150,8 @@ impl Store {
     /// Removes the channels whose time is over and the hidden ones that have no forks left, as far as
     /// [`sweep`](Self::sweep) came across them, and has the journal keep when others were last used.
     pub async fn tend(&self, now: Timestamp) {
-        let due = std::mem::take(&mut *self.0.due.lock());
+        let mut due = std::mem::take(&mut *self.0.due.lock());
+        due.extend(self.lapsed(now).await);
         for (channel, due) in due {
             // What fails is found again.
             let _ = match due {
@@ -159,6 +160,23 @@ impl Store {
                 Due::Touch => self.submit(now, &channel, nothing(), Wish::Touch).await.map(drop),
             };
         }
+    }
+
+    /// What the journal knows to be due of channels that are not in memory. Those that are were swept.
+    async fn lapsed(&self, now: Timestamp) -> Vec<(ChannelName, Due)> {
+        let Backing::Sole(Sole { archive: Some(archive), .. }) = &self.0.backing else { return Vec::new() };
+        let names = self.ask_briefly(|reply| archive.lapsed(now, reply)).await.unwrap_or_default();
+        let mut due = Vec::new();
+        for name in names {
+            if self.residents().get(&name).is_some() {
+                continue;
+            }
+            if let Ok(Some(channel)) = self.find(now, &name).await {
+                let found = channel.state.lock().due(now, None);
+                due.extend(found.map(|found| (name, found)));
+            }
+        }
+        due
     }
 
     async fn end_if_over(&self, now: Timestamp, channel: &ChannelName) -> Result<(), PublishError> {

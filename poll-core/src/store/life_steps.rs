@@ -186,6 +186,9 @@ impl Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.0.state.lock().ledger().holds -= 1;
+        let mut state = self.0.state.lock();
+        let holds = &mut state.ledger().holds;
+        // A channel that was removed has forgotten them.
+        *holds = holds.saturating_sub(1);
     }
 }

@@ -14,6 +14,9 @@ mod faults;
 mod fixture;
 mod flips;
 mod journal;
+mod life;
+#[path = "../life/model.rs"]
+mod life_model;
 mod like_memory;
 mod lists;
 mod outages;

@@ -382,6 +382,10 @@ impl SoleArchive for Counted {
         self.0.has_forks(channel, reply);
     }
 
+    fn lapsed(&self, now: Timestamp, reply: Reply<Vec<ChannelName>>) {
+        self.0.lapsed(now, reply);
+    }
+
     fn producers(&self, channel: &ChannelName, reply: Reply<Vec<(ProducerId, Producer)>>) {
         self.0.producers(channel, reply);
     }

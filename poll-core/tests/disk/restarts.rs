@@ -191,11 +191,11 @@ async fn another_version_is_refused_in_one_line() {
     {
         let database = redb::Database::open(place.file()).unwrap();
         let txn = database.begin_write().unwrap();
-        txn.open_table(redb::TableDefinition::<&str, u64>::new("format")).unwrap().insert("poll", 4).unwrap();
+        txn.open_table(redb::TableDefinition::<&str, u64>::new("format")).unwrap().insert("poll", 5).unwrap();
         txn.commit().unwrap();
     }
     let opened = DiskJournal::open(&Environment::system(), place, Options::default(), |_| {}).await;
-    assert!(matches!(&opened, Err(OpenError::Version(line)) if line.contains("version 4")), "{opened:?}");
+    assert!(matches!(&opened, Err(OpenError::Version(line)) if line.contains("version 5")), "{opened:?}");
 }
 
 #[tokio::test]

@@ -95,6 +95,10 @@ impl SoleArchive for HeldArchive {
         reply(Ok(false));
     }
 
+    fn lapsed(&self, _: Timestamp, reply: Reply<Vec<ChannelName>>) {
+        reply(Ok(Vec::new()));
+    }
+
     fn producers(&self, _: &ChannelName, reply: Reply<Vec<(ProducerId, Producer)>>) {
         reply(Ok(Vec::new()));
     }

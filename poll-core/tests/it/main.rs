@@ -18,6 +18,8 @@ mod journal_contract;
 mod journals;
 mod late_answers;
 mod life;
+mod life_in_memory;
+#[path = "../life/model.rs"]
 mod life_model;
 mod log_model;
 mod memory;

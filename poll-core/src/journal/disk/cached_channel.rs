@@ -8,6 +8,7 @@ use super::codec::Row;
 use super::format::{self, Result, Weight};
 use super::stored_channel::StoredChannel;
 use super::tables::Tables;
+use crate::life::Bounds;
 
 /// A channel as it will be with the commit under way.
 #[derive(Debug)]
@@ -24,10 +25,14 @@ pub(super) struct CachedChannel {
     pub(super) touched: (u64, u64),
     /// Whether the row has to be written with the next commit.
     pub(super) stale: bool,
+    /// The channel's own bounds, if it has a life.
+    pub(super) bounds: Option<Bounds>,
+    /// What its messages weigh, where one of those bounds is on that and it was looked at.
+    pub(super) bytes: Option<u64>,
 }
 
 impl CachedChannel {
-    pub(super) fn of(stored: StoredChannel) -> Self {
+    pub(super) fn of(stored: StoredChannel, bounds: Option<Bounds>) -> Self {
         let (oldest, newest) = (stored.oldest.0, stored.row.newest);
         Self {
             id: stored.id,
@@ -37,6 +42,8 @@ impl CachedChannel {
             keyed: 0,
             touched: (0, newest),
             stale: false,
+            bounds,
+            bytes: None,
         }
     }
 
@@ -58,7 +65,8 @@ impl CachedChannel {
         }
         (self.oldest, self.front, self.stale) = (upto, upto, true);
         self.row.oldest = upto;
-        Ok(freed)
+        self.bytes = self.bytes.map(|bytes| bytes.saturating_sub(freed.bytes));
+        Ok(freed.never_evicted(self.bounds.as_ref()))
     }
 
     /// Deletes the oldest keys until `most` are left, and returns their weight.

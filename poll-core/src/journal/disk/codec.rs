@@ -14,6 +14,7 @@ use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::journal::KeptKey;
+use crate::life::Bounds;
 use crate::types::{ChannelName, Epoch, Message, Payload, Seq, Timestamp};
 use crate::types::{IdempotencyKey, SeqRange};
 
@@ -55,6 +56,8 @@ pub(super) struct Totals {
     pub(super) relaxed: bool,
     /// The newest segment of the log that is in the database; zero if there was none.
     pub(super) indexed: u64,
+    /// The weight of the messages of channels that nothing is evicted from.
+    pub(super) kept: u64,
 }
 
 /// What is stored besides messages, in bytes.
@@ -103,12 +106,12 @@ pub(super) struct Row {
 const SUM: usize = 8;
 
 /// The checksum of a row's parts; `place` is unique to the row's table and key.
-fn sum(place: u64, parts: &[&[u8]]) -> [u8; SUM] {
+pub(super) fn sum(place: u64, parts: &[&[u8]]) -> [u8; SUM] {
     parts.iter().fold(place, |seed, part| xxh3_64_with_seed(part, seed)).to_le_bytes()
 }
 
 /// A checksum seed for a table and key.
-fn place(table: u64, key: &[u64]) -> u64 {
+pub(super) fn place(table: u64, key: &[u64]) -> u64 {
     key.iter().fold(table, |seed, number| xxh3_64_with_seed(&number.to_le_bytes(), seed))
 }
 
@@ -141,6 +144,7 @@ impl Totals {
     /// A message was written.
     pub(super) fn took(&mut self, message: Weight) {
         self.bytes += message.bytes;
+        self.kept += message.kept;
         if let Some(pages) = &mut self.overhead_mut().pages {
             *pages += message.pages;
         }
@@ -149,6 +153,7 @@ impl Totals {
     /// Messages of this weight were deleted.
     pub(super) fn freed(&mut self, messages: Weight) {
         self.bytes = self.bytes.saturating_sub(messages.bytes);
+        self.kept = self.kept.saturating_sub(messages.kept);
         let bytes = self.bytes;
         let pages = &mut self.overhead_mut().pages;
         // Once everything that an earlier version wrote is gone, the count is exact.
@@ -186,6 +191,7 @@ impl Totals {
             }
             row.extend(sum(TOTALS, &[&row]));
             row.extend(self.indexed.to_le_bytes());
+            row.extend(self.kept.to_le_bytes());
             row.extend(sum(TOTALS, &[&row]));
         }
         row
@@ -202,6 +208,7 @@ impl Totals {
             losses: fields.number()?,
             relaxed: fields.byte()? != 0,
             indexed: 0,
+            kept: 0,
         };
         // Version 1 had none.
         if !fields.0.is_empty() {
@@ -218,6 +225,10 @@ impl Totals {
         // Before version 3 there was no log.
         if !fields.0.is_empty() {
             totals.indexed = fields.number()?;
+            // Before version 4 nothing was kept for good.
+            if fields.0.len() > SUM {
+                totals.kept = fields.number()?;
+            }
             check(&mut fields, sum(TOTALS, &[&row[..row.len() - SUM]]), "the totals")?;
         }
         Ok(totals)
@@ -379,11 +390,19 @@ pub(super) struct Weight {
     pub(super) bytes: u64,
     /// In pages of the file.
     pub(super) pages: u64,
+    /// The part of it that is never evicted.
+    pub(super) kept: u64,
 }
 
 impl Weight {
+    /// The same of a channel with these bounds of its own.
+    pub(super) fn never_evicted(self, bounds: Option<&Bounds>) -> Self {
+        let keeps = bounds.is_some_and(Bounds::keep_everything);
+        Self { kept: if keeps { self.bytes } else { 0 }, ..self }
+    }
+
     pub(super) fn of(row: &[u8]) -> Self {
-        Self { bytes: weight(row), pages: footprint(row.len() as u64) }
+        Self { bytes: weight(row), pages: footprint(row.len() as u64), kept: 0 }
     }
 }
 
@@ -391,6 +410,7 @@ impl std::ops::AddAssign for Weight {
     fn add_assign(&mut self, other: Self) {
         self.bytes += other.bytes;
         self.pages += other.pages;
+        self.kept += other.kept;
     }
 }
 
@@ -516,7 +536,7 @@ mod tests {
             prop_assert_eq!(Row::decode(id, &row.encode(id)).unwrap(), row.clone());
             prop_assert!(Row::decode(id ^ 1, &row.encode(id)).is_err(), "under another number");
             let overhead = ended.then_some(Overhead { keys: id, channels: epoch, pages: Some(id >> 1) });
-            let totals = Totals { batch: epoch, next: newest, channels: losses, bytes: at, overhead, losses, relaxed: ended, indexed: if overhead.is_some() { at } else { 0 } };
+            let totals = Totals { batch: epoch, next: newest, channels: losses, bytes: at, overhead, losses, relaxed: ended, indexed: if overhead.is_some() { at } else { 0 }, kept: if overhead.is_some() { id } else { 0 } };
             prop_assert_eq!(Totals::decode(&totals.encode()).unwrap(), totals);
         }
 
@@ -556,7 +576,7 @@ mod tests {
             let row = Row { name, epoch, losses, newest: seq, newest_at: Timestamp::ZERO, ended, oldest: id };
             prop_assert!(Row::decode(id, &changed(row.encode(id))).is_err());
             let overhead = Some(Overhead { keys: id, channels: epoch, pages: None });
-            let totals = Totals { batch: epoch, next: id, channels: 1, bytes: seq, overhead, losses, relaxed: ended, indexed: epoch };
+            let totals = Totals { batch: epoch, next: id, channels: 1, bytes: seq, overhead, losses, relaxed: ended, indexed: epoch, kept: id };
             prop_assert!(Totals::decode(&changed(totals.encode().to_vec())).is_err());
         }
 

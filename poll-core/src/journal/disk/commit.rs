@@ -56,6 +56,7 @@ impl CommitState {
         let before = self.totals;
         self.totals.batch += 1;
         self.current = None;
+        self.removed.clear();
         let committed = guarded(|| self.write(database, sealed, deletions, summary));
         if committed.is_err() {
             self.cache.clear();
@@ -86,6 +87,8 @@ impl CommitState {
                     brought += self.write_part(&mut tables, name, part, &mut row, summary)?;
                     count += part.messages.len() as u64;
                 }
+                self.current = None;
+                self.write_forks(&mut tables, &sealed.generation)?;
                 self.totals.indexed = self.totals.indexed.max(sealed.segment);
             }
             self.enforce_bounds(&mut tables, (count, brought), summary)?;
@@ -115,9 +118,22 @@ impl CommitState {
     ) -> Result<Weight> {
         let losses = self.totals.losses;
         let mut weight = Weight::default();
+        let life = part.life.as_deref();
         let known = self.known(tables, name, summary)?;
-        if !known.is_some_and(|channel| channel.row.life(losses) == part.epoch) {
+        let is_known = known.is_some_and(|channel| channel.row.life(losses) == part.epoch);
+        let is_over = life.is_some_and(|life| life.gone || (life.cleared && !is_known));
+        if is_over && !self.spares(name) {
+            // It was uncounted when the log had it.
+            self.remove(tables, name, summary)?;
+        }
+        if life.is_some_and(|life| life.gone) {
+            return Ok(weight);
+        }
+        if !is_known {
             self.create(tables, name, part, summary)?;
+        }
+        if let Some(life) = life {
+            self.write_life(tables, name, life)?;
         }
         let Some(channel) = self.cache.get_mut(name) else { return Ok(weight) };
         let (first, newest) = (part.first().get(), channel.row.newest);
@@ -125,11 +141,16 @@ impl CommitState {
             // What came between has left by retention already, and with it everything older.
             self.totals.freed(channel.delete(tables, first)?);
         }
+        if let Some(life) = life.filter(|life| life.purged.get() >= channel.oldest) {
+            self.totals.freed(channel.delete(tables, life.purged.get() + 1)?);
+        }
         for message in part.messages.iter().filter(|message| message.seq.get() > newest) {
             encode_message(channel.id, message, row);
             tables.messages.insert((channel.id, message.seq.get()), row.as_slice())?;
-            weight += Weight::of(row);
-            self.totals.took(Weight::of(row));
+            let taken = Weight::of(row).never_evicted(channel.bounds.as_ref());
+            channel.bytes = channel.bytes.map(|bytes| bytes + taken.bytes);
+            weight += taken;
+            self.totals.took(taken);
         }
         if part.newest.get() > newest {
             (channel.row.newest, channel.row.newest_at) = (part.newest.get(), part.newest_at);
@@ -200,7 +221,17 @@ impl CommitState {
         }
         summary.touched.push(name.clone());
         let touched = (self.totals.batch, first - 1);
-        let created = CachedChannel { id, row, oldest: first, front: first, keyed: 0, touched, stale: true };
+        let created = CachedChannel {
+            id,
+            row,
+            oldest: first,
+            front: first,
+            keyed: 0,
+            touched,
+            stale: true,
+            bounds: None,
+            bytes: None,
+        };
         self.cache.insert(name.clone(), created);
         Ok(())
     }

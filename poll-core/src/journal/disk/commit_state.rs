@@ -24,6 +24,8 @@ pub(super) struct CommitState {
     pub(super) damaged: BTreeSet<ChannelName>,
     /// Channels that could not even begin anew. What the log has of them is lost.
     pub(super) skipped: BTreeSet<ChannelName>,
+    /// Channels that the commit under way removed: the file before it still has them.
+    pub(super) removed: BTreeSet<ChannelName>,
     /// The channel being worked on; after a failure, the one that it happened at.
     pub(super) current: Option<ChannelName>,
     pub(super) file: Arc<FileState>,
@@ -61,6 +63,7 @@ impl CommitState {
             sweeper: Sweeper::default(),
             damaged: BTreeSet::new(),
             skipped: BTreeSet::new(),
+            removed: BTreeSet::new(),
             current: None,
             file: file.clone(),
             environment: environment.clone(),
@@ -88,8 +91,12 @@ impl CommitState {
         summary: &mut CommitSummary,
     ) -> Result<Option<&mut CachedChannel>> {
         if !self.cache.contains_key(name) {
+            if self.removed.contains(name) {
+                return Ok(None);
+            }
             let Some(stored) = tables.find_before(name)? else { return Ok(None) };
-            self.cache.insert(name.clone(), CachedChannel::of(stored));
+            let bounds = tables.life(stored.id)?.map(|life| life.bounds);
+            self.cache.insert(name.clone(), CachedChannel::of(stored, bounds));
         }
         let Some(channel) = self.cache.get_mut(name) else { return Ok(None) };
         if channel.touched.0 != self.totals.batch {

@@ -6,6 +6,8 @@
 //!
 //! Not here: the database behind the log, and what retention deletes.
 
+mod change;
+pub(super) mod life;
 pub(super) mod recent;
 pub(super) mod record;
 pub(super) mod segment;

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use crate::journal::{KeptKey, Landmark, Loaded, Located, Piece, Reply, Stretch};
+use crate::life::{Producer, ProducerId};
 use crate::types::{ChannelName, Epoch, JournalError, Timestamp};
 
 /// Something to read, and where the answer goes.
@@ -14,6 +15,9 @@ pub(super) enum ReadRequest {
     Keys(ChannelName, Timestamp, Reply<Vec<KeptKey>>),
     Messages(Stretch, Reply<Option<Piece>>),
     Locate(ChannelName, Epoch, Landmark, Reply<Option<Located>>),
+    Producers(ChannelName, Reply<Vec<(ProducerId, Producer)>>),
+    Forks(ChannelName, Reply<bool>),
+    Lapsed(Timestamp, Reply<Vec<ChannelName>>),
 }
 
 impl ReadRequest {
@@ -23,6 +27,9 @@ impl ReadRequest {
             Self::Keys(_, _, reply) => reply(Err(why.clone())),
             Self::Messages(_, reply) => reply(Err(why.clone())),
             Self::Locate(_, _, _, reply) => reply(Err(why.clone())),
+            Self::Producers(_, reply) => reply(Err(why.clone())),
+            Self::Forks(_, reply) => reply(Err(why.clone())),
+            Self::Lapsed(_, reply) => reply(Err(why.clone())),
         }
     }
 }

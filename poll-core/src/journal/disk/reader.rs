@@ -1,7 +1,9 @@
 //! The threads that read the file, so that no worker waits for the disk: they load channels and keys, and find older messages.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use redb::{ReadOnlyTable, ReadTransaction, ReadableDatabase};
 use uuid::Uuid;
 
@@ -9,12 +11,14 @@ use super::codec::{Fault, decode_head, decode_key, decode_message};
 use super::damage::Kind;
 use super::fault::{guarded, is_damage, journal_error};
 use super::format::{self, CHANNELS, KEYS, MESSAGES, NAMES, Result, TOTALS};
-use super::log::recent::Part;
+use super::lives;
+use super::log::recent::{Forking, Part};
 use super::read_queue::ReadRequest;
 use super::shared::Shared;
 use super::stored_channel::{self, StoredChannel, Torn, passing_damage};
 use super::tables;
 use crate::journal::{KeptKey, Landmark, Loaded, Located, Piece, Stretch};
+use crate::life::{Life, Producer, ProducerId};
 use crate::types::{ChannelName, Ending, Epoch, JournalError, Limit, Message, Seq, Timestamp};
 
 /// What one load brings into memory at most: as much as one answer holds, so that a reader who was away finds what it missed,
@@ -51,6 +55,21 @@ fn read(shared: &Shared, request: ReadRequest) {
             let look = |part: &Part| part.from(stretch.after.next(), stretch.limit.messages);
             reply(with(shared, &stretch.channel, look, |view| view.read(&stretch)));
         }
+        ReadRequest::Producers(name, reply) => {
+            let look =
+                |part: &Part| part.life.as_ref().map_or_else(BTreeMap::new, |life| life.producers.clone());
+            reply(with(shared, &name, look, |view: &View<'_, Producers>| view.producers()));
+        }
+        ReadRequest::Forks(name, reply) => {
+            // The log first: what leaves it in between is in the database by then.
+            let recent = shared.recent.forks(&name);
+            let made = recent.values().any(|forking| *forking == Forking::Made);
+            let in_database = |txn: &ReadTransaction| lives::forks_beside(txn, &name, &recent);
+            reply(if made { Ok(true) } else { on_snapshot(shared, Some(&name), in_database) });
+        }
+        ReadRequest::Lapsed(now, reply) => {
+            reply(on_snapshot(shared, None, |txn| lives::lapsed(txn, &shared.lapses, now)));
+        }
         ReadRequest::Locate(name, epoch, landmark, reply) => {
             let look = |part: &Part| part.first_unseen(|message| landmark.covers(message.at, message.id));
             reply(with(shared, &name, look, |view| view.locate(epoch, landmark)));
@@ -67,6 +86,17 @@ fn with<L, T>(
     mut look: impl FnMut(&Part) -> L,
     work: impl FnOnce(&View<'_, L>) -> Result<T>,
 ) -> std::result::Result<T, JournalError> {
+    // The log first: what leaves it in between is in the database by then.
+    let log = shared.recent.look(name, |part| InLog::of(part, &mut look));
+    on_snapshot(shared, Some(name), |txn| work(&View::of(shared, name, txn, log)?))
+}
+
+/// Runs `work` on the database as it is, if it is open; for one channel, if a name is given.
+fn on_snapshot<T>(
+    shared: &Shared,
+    name: Option<&ChannelName>,
+    work: impl FnOnce(&ReadTransaction) -> Result<T>,
+) -> std::result::Result<T, JournalError> {
     let open = loop {
         let open = shared.database();
         if open.database.is_some() {
@@ -80,17 +110,15 @@ fn with<L, T>(
         return Err(JournalError::Unavailable("it is away".to_owned()));
     };
     let unreadable = &shared.file.unreadable;
-    // The log first: what leaves it in between is in the database by then.
-    let log = shared.recent.look(name, |part| InLog::of(part, &mut look));
-    let read = || guarded(|| work(&View::of(shared, name, database.begin_read()?, log)?));
-    let done = unreadable.check(name).and_then(|()| read());
+    let read = || guarded(|| work(&database.begin_read()?));
+    let done = name.map_or(Ok(()), |name| unreadable.check(name)).and_then(|()| read());
     drop(open);
     done.map_err(|error| {
         let told = journal_error(&error);
-        if is_damage(&error) {
+        if let Some(name) = name.filter(|_| is_damage(&error)) {
             shared.note_damage(name, &error.to_string());
         } else {
-            unreadable.blame(Some(name), &error);
+            unreadable.blame(name, &error);
             shared.suspect(generation, error);
         }
         told
@@ -101,8 +129,16 @@ fn with<L, T>(
 struct View<'a, L> {
     shared: &'a Shared,
     name: &'a ChannelName,
-    txn: ReadTransaction,
+    txn: &'a ReadTransaction,
     database: Option<InDatabase>,
+    epoch: Option<Epoch>,
+    newest: (Seq, Timestamp),
+    is_ended: bool,
+    life: Option<Bytes>,
+    /// The channel's number in the database.
+    id: Option<u64>,
+    /// Where a purge left off: everything before this is gone.
+    purged: Option<(Seq, Timestamp)>,
     /// What the database has not, the older part first.
     log: Vec<InLog<L>>,
 }
@@ -124,6 +160,11 @@ struct InLog<L> {
     first: (Seq, Timestamp),
     newest: (Seq, Timestamp),
     ending: Ending,
+    /// The incarnation that was there before is over.
+    cleared: bool,
+    gone: bool,
+    purged: Seq,
+    life: Option<Arc<Life>>,
     found: L,
 }
 
@@ -147,7 +188,12 @@ impl LogTail {
 impl<L> InLog<L> {
     fn of(part: &Part, look: &mut impl FnMut(&Part) -> L) -> Self {
         let at = part.messages.front().map_or(part.newest_at, |message| message.at);
+        let life = part.life.as_deref();
         Self {
+            cleared: life.is_some_and(|life| life.cleared),
+            gone: life.is_some_and(|life| life.gone),
+            purged: life.map_or(Seq::ZERO, |life| life.purged),
+            life: life.and_then(|life| life.life.clone()),
             epoch: part.epoch,
             first: (part.first(), at),
             newest: (part.newest, part.newest_at),
@@ -161,15 +207,34 @@ impl<'a, L> View<'a, L> {
     fn of(
         shared: &'a Shared,
         name: &'a ChannelName,
-        txn: ReadTransaction,
+        txn: &'a ReadTransaction,
         mut log: Vec<InLog<L>>,
     ) -> Result<Self> {
-        let mut database = find(&txn, name)?;
+        let mut database = find(txn, name)?;
+        // What was removed counts no longer, neither in the database nor in an earlier segment.
+        if let Some(last) = log.iter().rposition(|part| part.cleared) {
+            log.drain(..last);
+            let is_indexed = |database: &InDatabase| !log[0].gone && database.epoch == log[0].epoch;
+            database = database.filter(is_indexed);
+            log.retain(|part| !part.gone);
+        }
+        let in_database = |database: &InDatabase| (database.stored.id, database.epoch);
+        let (id, stored_epoch) = database.as_ref().map(in_database).unzip();
+        let epoch = log.last().map(|part| part.epoch).or(stored_epoch);
+        let newest = newest(database.as_ref(), &log);
+        let is_ended = log.iter().any(|part| part.ending == Ending::Close)
+            || database.as_ref().is_some_and(|database| database.stored.row.ended);
+        let life = match log.iter().rev().find_map(|part| part.life.as_ref()) {
+            Some(life) => Some(life.to_bytes().into()),
+            None => {
+                id.filter(|_| stored_epoch == epoch).map(|id| lives::read(txn, id)).transpose()?.flatten()
+            }
+        };
         if let Some(InDatabase { stored, epoch, .. }) = &database {
-            let (row, life) = (&stored.row, *epoch);
+            let (row, epoch) = (&stored.row, *epoch);
             log.retain(|part| {
                 let is_new = part.newest.0.get() > row.newest || (part.ending == Ending::Close && !row.ended);
-                is_new || part.epoch != life
+                is_new || part.epoch != epoch || part.purged > Seq::ZERO
             });
             for &(first, last) in &stored.damaged {
                 note(shared, name, stored.id, first, last);
@@ -180,42 +245,35 @@ impl<'a, L> View<'a, L> {
             }
             // Retention by number has left nothing of it, or it is another life.
             let outlived =
-                log.first().is_some_and(|part| part.epoch != life || part.first.0.get() > row.newest + 1);
-            if outlived {
+                log.first().is_some_and(|part| part.epoch != epoch || part.first.0.get() > row.newest + 1);
+            let purged = log.iter().any(|part| part.purged.get() >= row.newest && part.purged > Seq::ZERO);
+            if outlived || purged {
                 database = None;
             }
         }
-        Ok(Self { shared, name, txn, database, log })
+        let purged = log.iter().rfind(|part| part.purged > Seq::ZERO).map(|part| part.first);
+        Ok(Self { shared, name, txn, database, epoch, newest, is_ended, life, id, purged, log })
     }
 
     /// `None` if there is no such channel.
     fn epoch(&self) -> Option<Epoch> {
-        let in_log = self.log.last().map(|part| part.epoch);
-        in_log.or(self.database.as_ref().map(|database| database.epoch))
+        self.epoch
     }
 
     fn oldest(&self) -> (Seq, Timestamp) {
-        match (&self.database, self.log.first()) {
+        let oldest = match (&self.database, self.log.first()) {
             (Some(InDatabase { stored, .. }), first) => {
                 let is_empty = stored.oldest.0 > stored.row.newest;
                 let first = first.filter(|_| is_empty).map(|part| part.first);
                 first.unwrap_or((Seq::new(stored.oldest.0), stored.oldest.1))
             }
             (None, first) => first.map_or((Seq::ZERO, Timestamp::ZERO), |part| part.first),
-        }
+        };
+        self.purged.filter(|purged| purged.0 > oldest.0).unwrap_or(oldest)
     }
 
     fn newest(&self) -> (Seq, Timestamp) {
-        let stored =
-            |database: &InDatabase| (Seq::new(database.stored.row.newest), database.stored.row.newest_at);
-        let stored = self.database.as_ref().map_or((Seq::ZERO, Timestamp::ZERO), stored);
-        // A segment that only closes the channel has no time.
-        self.log.iter().fold(stored, |(_, at), part| (part.newest.0, at.max(part.newest.1)))
-    }
-
-    fn is_ended(&self) -> bool {
-        self.log.iter().any(|part| part.ending == Ending::Close)
-            || self.database.as_ref().is_some_and(|database| database.stored.row.ended)
+        self.newest
     }
 
     /// The first message that `seen` does not cover, given what was found of that in the log.
@@ -231,7 +289,9 @@ impl<'a, L> View<'a, L> {
             }
         }
         let found = self.log.iter().map(|part| in_log(&part.found)).find(|(_, at)| at.is_some());
-        Ok(found.unwrap_or((self.newest().0.next(), None)))
+        let found = found.unwrap_or((self.newest().0.next(), None));
+        let purged = self.purged.filter(|purged| found.1.is_some() && purged.0 > found.0);
+        Ok(purged.map_or(found, |(first, at)| (first, Some(at))))
     }
 }
 
@@ -239,19 +299,23 @@ impl View<'_, LogTail> {
     fn load(&self, cutoff: Timestamp) -> Result<Option<Loaded>> {
         let Some(epoch) = self.epoch() else { return Ok(None) };
         let (mut oldest, newest) = (self.oldest(), self.newest());
-        if oldest.1 < cutoff {
+        let life = self.life.as_deref().map(Life::from_bytes).transpose();
+        let life = life.map_err(|error| format::damaged(&error.to_string()))?;
+        // Of a channel with bounds of its own the store asks what is too old.
+        if oldest.1 < cutoff && life.is_none() {
             let (first, at) = self.first_unseen(|at, _| at < cutoff, |tail| tail.young)?;
             oldest = (first, at.unwrap_or(newest.1));
         }
         // What is over the number is deleted in slices: some of it may still be there.
-        let most = self.shared.retention().messages().try_into().unwrap_or(u64::MAX);
+        let bounds = life.map(|life| life.bounds).unwrap_or_default();
+        let most = bounds.messages(&self.shared.retention()) as u64;
         oldest.0 = oldest.0.max(Seq::new(newest.0.get().saturating_sub(most) + 1));
         let whole = self.database.as_ref().map(|database| database.stored.whole);
         let whole =
             whole.filter(|whole| self.log.is_empty() && *whole < newest.0.get() && oldest.0 <= newest.0);
         let damaged = whole.map(|whole| (oldest.0.max(Seq::new(whole + 1)), newest.0));
-        let (ended, tail) = (self.is_ended(), self.tail(oldest.0)?);
-        Ok(Some(Loaded { life: None, epoch, oldest, newest, ended, tail, damaged }))
+        let (ended, tail, life) = (self.is_ended, self.tail(oldest.0)?, self.life.clone());
+        Ok(Some(Loaded { epoch, oldest, newest, ended, life, tail, damaged }))
     }
 
     /// The newest messages, oldest first, as far as they can be read one behind the other and one load may bring them into
@@ -307,6 +371,38 @@ impl Tail {
     fn oldest_first(mut self) -> Vec<Arc<Message>> {
         self.messages.reverse();
         self.messages
+    }
+}
+
+/// The number and time of the newest message, retained or not.
+fn newest<L>(database: Option<&InDatabase>, log: &[InLog<L>]) -> (Seq, Timestamp) {
+    let stored =
+        |database: &InDatabase| (Seq::new(database.stored.row.newest), database.stored.row.newest_at);
+    let epoch = log.last().map(|part| part.epoch);
+    let database = database.filter(|database| epoch.is_none_or(|epoch| epoch == database.epoch));
+    let stored = database.map_or((Seq::ZERO, Timestamp::ZERO), stored);
+    // A segment without messages has no time.
+    let newer =
+        |(seq, at): (Seq, Timestamp), part: &InLog<L>| (seq.max(part.newest.0), at.max(part.newest.1));
+    log.iter().filter(|part| epoch == Some(part.epoch)).fold(stored, newer)
+}
+
+/// Producers that changed; `None` for those that are forgotten.
+type Producers = BTreeMap<ProducerId, Option<Producer>>;
+
+impl View<'_, Producers> {
+    fn producers(&self) -> Result<Vec<(ProducerId, Producer)>> {
+        let mut known = match self.id {
+            Some(id) => lives::producers(self.txn, id)?,
+            None => BTreeMap::new(),
+        };
+        for (id, producer) in self.log.iter().flat_map(|part| &part.found) {
+            match producer {
+                Some(producer) => drop(known.insert(id.clone(), *producer)),
+                None => drop(known.remove(id)),
+            }
+        }
+        Ok(known.into_iter().collect())
     }
 }
 

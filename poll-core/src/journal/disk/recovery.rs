@@ -10,8 +10,8 @@ use super::commit_state::CommitState;
 use super::damage::Kind;
 use super::fault::{OpenError, guarded, guarded_open, io_error};
 use super::format::{
-    self, CHANNELS, FORMAT, KEYS, MESSAGES, NAMES, OLDEST_VERSION, Overhead, POLL, Result, TOTALS, Totals,
-    VERSION,
+    self, CHANNELS, FORKS, FORMAT, KEYS, LIVES, MESSAGES, NAMES, OLDEST_VERSION, Overhead, POLL, PRODUCERS,
+    Result, TOTALS, Totals, VERSION,
 };
 use super::index_queue::Sealed;
 use super::log::recent::Generation;
@@ -145,6 +145,9 @@ fn create(database: &Database) -> Result<()> {
     txn.open_table(CHANNELS)?;
     txn.open_table(MESSAGES)?;
     txn.open_table(KEYS)?;
+    txn.open_table(LIVES)?;
+    txn.open_table(PRODUCERS)?;
+    txn.open_table(FORKS)?;
     Ok(txn.commit()?)
 }
 
@@ -156,6 +159,9 @@ fn begin(shared: &Shared, database: Database, opening: Opening) -> Result<(Datab
         drop((txn.open_table(MESSAGES)?, txn.open_table(KEYS)?));
         drop(txn);
         upgrade(&database)?;
+        let txn = database.begin_read()?;
+        drop((txn.open_table(LIVES)?, txn.open_table(PRODUCERS)?, txn.open_table(FORKS)?));
+        drop(txn);
         let mut totals = tables::totals(&database.begin_read()?.open_table(TOTALS)?)?;
         let before = totals;
         if totals.overhead.is_none() {
@@ -241,11 +247,16 @@ pub(super) fn end(database: &Database, totals: &Totals) -> Result<()> {
 
 /// Sets the file's version to ours, before any row is written that earlier versions cannot read.
 fn upgrade(database: &Database) -> Result<()> {
-    let version = database.begin_read()?.open_table(FORMAT)?.get(POLL)?.map(|version| version.value());
+    let before = database.begin_read()?;
+    let version = before.open_table(FORMAT)?.get(POLL)?.map(|version| version.value());
+    drop(before);
     if version == Some(VERSION) {
         return Ok(());
     }
     let txn = tables::begin_write(database)?;
+    txn.open_table(LIVES)?;
+    txn.open_table(PRODUCERS)?;
+    txn.open_table(FORKS)?;
     txn.open_table(FORMAT)?.insert(POLL, VERSION)?;
     Ok(txn.commit()?)
 }

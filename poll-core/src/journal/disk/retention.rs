@@ -13,11 +13,13 @@ use redb::{Database, ReadableDatabase, ReadableTable};
 use super::cached_channel::{CachedChannel, delete_keys};
 use super::commit_state::{CommitState, CommitSummary};
 use super::fault::guarded;
-use super::format::{CHANNELS, KEYS, MESSAGES, Result, Row, Totals, Weight};
+use super::format::{CHANNELS, FORKS, KEYS, LIVES, MESSAGES, Result, Row, Totals, Weight};
+use super::lives;
 use super::log::recent::Recent;
 use super::stored_channel::{StoredChannel, passing_damage};
 use super::tables::Tables;
 use crate::journal::Host;
+use crate::life::Bounds;
 use crate::types::{ChannelName, Seq, Timestamp};
 
 /// Messages deleted with one commit, besides twice as many as it brings.
@@ -66,7 +68,8 @@ impl Deletions {
         let unused = now.before(retention.idempotency.max(retention.age));
         let txn = database.begin_read()?;
         let (channels, messages) = (txn.open_table(CHANNELS)?, txn.open_table(MESSAGES)?);
-        let keys = txn.open_table(KEYS)?;
+        let (keys, lives) = (txn.open_table(KEYS)?, txn.open_table(LIVES)?);
+        let forks = txn.open_table(FORKS)?;
         let mut sample = Vec::new();
         for _ in 0..SAMPLE {
             let stored = match commit_state.pick(&channels, &messages)? {
@@ -83,7 +86,9 @@ impl Deletions {
             let key = keys.range((id, 0, 0)..=(id, u64::MAX, u64::MAX))?.next_back().transpose()?;
             let window = now.before(retention.idempotency).as_micros();
             let keyless = key.is_none_or(|(key, _)| key.value().1 < window);
-            if empty && keyless && stored.row.newest_at < unused {
+            let plain =
+                lives.get(id)?.is_none() && !lives::has_forks(&forks, stored.row.name.as_str(), |_| true)?;
+            if empty && keyless && plain && stored.row.newest_at < unused {
                 sample.push(stored.row);
             }
         }
@@ -118,11 +123,10 @@ impl CommitState {
         if self.sweeper.next == 0 && self.sweeper.finished.is_some_and(is_recent) {
             return Ok(());
         }
-        let cutoff = retention.age().map(|age| now.before(age));
         let window = now.before(retention.idempotency).as_micros();
         let txn = database.begin_read()?;
         let (channels, messages) = (txn.open_table(CHANNELS)?, txn.open_table(MESSAGES)?);
-        let keys = txn.open_table(KEYS)?;
+        let (keys, lives) = (txn.open_table(KEYS)?, txn.open_table(LIVES)?);
         let mut budget = SLICE;
         let mut visited = 0;
         for channel in channels.range(self.sweeper.next..)?.take(VISITS) {
@@ -139,7 +143,10 @@ impl CommitState {
             let Some(stored) = passing_damage(StoredChannel::of(&messages, id, row).map(Some))? else {
                 continue;
             };
-            let expired = match cutoff.filter(|&cutoff| stored.oldest.1 < cutoff) {
+            let life = lives.get(id)?.map(|row| lives::life(id, row.value()).map(Some)).transpose();
+            let bounds = passing_damage(life.map(Option::flatten))?.map(|life| life.bounds);
+            let cutoff = bounds.unwrap_or_default().cutoff(now, &retention);
+            let expired = match Some(cutoff).filter(|&cutoff| stored.oldest.1 < cutoff) {
                 Some(cutoff) if stored.oldest.0 <= stored.row.newest => {
                     stored.first_unseen(&messages, |at, _| at < cutoff)?.0
                 }
@@ -169,21 +176,23 @@ impl CommitState {
         (brought, weight): (u64, Weight),
         summary: &mut CommitSummary,
     ) -> Result<()> {
-        let most = self.retention.messages;
-        // In slices, so that not every publish touches both ends of its channel.
-        let slice = (most / 8).clamp(1, 64);
+        let retention = self.retention;
         let own = summary.touched.clone();
         for name in &own {
             self.current = Some(name.clone());
             let Some(channel) = self.cache.get_mut(name) else { continue };
+            let most = channel.bounds.unwrap_or_default().messages(&retention) as u64;
+            // In slices, so that not every publish touches both ends of its channel.
+            let slice = (most / 8).clamp(1, 64);
             let excess = channel.len().saturating_sub(most);
-            if most > 0 && excess >= slice {
+            if excess >= slice {
                 let upto = channel.oldest + excess.min(SLICE);
                 self.totals.freed(channel.delete(tables, upto)?);
             }
             if channel.keyed > self.retention.keys / 4 + 16 {
                 self.totals.freed_keys(channel.delete_keys(tables, self.retention.keys)?);
             }
+            self.enforce_bytes(tables, name, summary)?;
         }
         let mut bounds = self.byte_bounds();
         // The pages that this commit frees are of use to the next one only.
@@ -229,17 +238,9 @@ impl CommitState {
                 continue;
             }
             self.current = Some(name.clone());
-            let Some(channel) = self.touch(tables, name, summary)? else { continue };
-            let (id, end) = (channel.id, channel.row.newest + 1);
-            let freed = channel.delete(tables, end)?;
-            self.totals.freed(freed);
-            self.totals.freed_keys(delete_keys(tables, (id, 0, 0)..=(id, u64::MAX, u64::MAX), usize::MAX)?);
-            tables.channels.remove(id)?;
-            tables.names.remove(name.as_str())?;
-            self.cache.remove(name);
-            self.totals.channels = self.totals.channels.saturating_sub(1);
-            self.totals.freed_channel(name);
-            summary.forgotten += 1;
+            if self.remove(tables, name, summary)? {
+                summary.forgotten += 1;
+            }
         }
         Ok(())
     }
@@ -259,7 +260,9 @@ impl CommitState {
         summary: &mut CommitSummary,
     ) -> Result<()> {
         let losses = self.totals.losses;
-        let length = |name: &ChannelName| self.cache.get(name).map_or(0, CachedChannel::len);
+        let keeps = |channel: &CachedChannel| channel.bounds.as_ref().is_some_and(Bounds::keep_everything);
+        let evictable = |name: &ChannelName| self.cache.get(name).filter(|channel| !keeps(channel));
+        let length = |name: &ChannelName| evictable(name).map_or(0, CachedChannel::len);
         let mut longest: BinaryHeap<_> =
             own.iter().enumerate().map(|(at, name)| (length(name), at)).collect();
         let mut shrunk = BTreeSet::new();
@@ -268,7 +271,7 @@ impl CommitState {
             let Some(channel) = self.cache.get_mut(&own[at]) else { continue };
             self.current = Some(own[at].clone());
             let older = (channel.touched.1 + 1).saturating_sub(channel.oldest);
-            let count = STEP.min(*budget).min(older);
+            let count = STEP.min(*budget).min(older).min(length);
             if count == 0 {
                 continue;
             }
@@ -342,7 +345,8 @@ impl CommitState {
                 Picked::Damaged => continue,
                 Picked::Channel(stored) => stored,
             };
-            if stored.oldest.0 <= stored.row.newest && !own.contains(&stored.row.name) {
+            let keeps = tables.life(stored.id)?.is_some_and(|life| life.bounds.keep_everything());
+            if stored.oldest.0 <= stored.row.newest && !own.contains(&stored.row.name) && !keeps {
                 sample.push((stored.row.newest_at, stored.row.name));
             }
         }

@@ -19,7 +19,7 @@ use super::synced_file::FileState;
 use super::write_queue::{PendingAppend, WriteQueue};
 use crate::environment::{Environment, Location};
 use crate::journal::{Fault, FaultKind, Health, Host};
-use crate::types::{ChannelName, JournalError, Retention};
+use crate::types::{ChannelName, JournalError, Retention, Timestamp};
 
 pub(super) struct Shared {
     pub(super) environment: Environment,
@@ -45,6 +45,10 @@ pub(super) struct Shared {
     pub(super) channels: AtomicU64,
     /// What the file holds besides messages, as of the last commit.
     overhead: Mutex<Overhead>,
+    /// The weight in the file of messages that are never evicted, as of the last commit.
+    kept: AtomicU64,
+    /// Which lives are looked at next, for those whose time is over.
+    pub(super) lapses: Mutex<Lapses>,
     pub(super) file: Arc<FileState>,
     pub(super) damages: Damages,
     pub(super) commits: AtomicU64,
@@ -56,6 +60,13 @@ pub(super) struct Shared {
     pub(super) indexed: Notify,
     /// The number of the next segment.
     pub(super) next_segment: AtomicU64,
+}
+
+/// How far a search for lives whose time is over has come.
+#[derive(Debug, Default)]
+pub(super) struct Lapses {
+    pub(super) next: u64,
+    pub(super) finished: Option<Timestamp>,
 }
 
 /// The parts of the journal that can fail by themselves.
@@ -104,6 +115,8 @@ impl Shared {
             host: OnceLock::new(),
             channels: AtomicU64::new(0),
             overhead: Mutex::default(),
+            kept: AtomicU64::new(0),
+            lapses: Mutex::default(),
             file: Arc::default(),
             damages: Damages::default(),
             commits: AtomicU64::new(0),
@@ -124,7 +137,13 @@ impl Shared {
         overhead
     }
 
+    /// The weight of messages that are never evicted, in the database and in the log.
+    pub(super) fn kept(&self) -> u64 {
+        self.kept.load(Ordering::Relaxed).saturating_add(self.recent.kept())
+    }
+
     pub(super) fn set_overhead(&self, totals: &Totals) {
+        self.kept.store(totals.kept, Ordering::Relaxed);
         let overhead = totals.overhead.unwrap_or_default();
         *self.overhead.lock().unwrap_or_else(PoisonError::into_inner) = overhead;
     }

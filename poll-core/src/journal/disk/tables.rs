@@ -6,7 +6,7 @@ use std::ops::Range;
 use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, Table, WriteTransaction};
 
 use super::fault::guarded;
-use super::format::{self, CHANNELS, KEYS, MESSAGES, NAMES, Result, Totals, Weight};
+use super::format::{self, CHANNELS, FORKS, KEYS, LIVES, MESSAGES, NAMES, PRODUCERS, Result, Totals, Weight};
 use super::stored_channel::{self, End, StoredChannel};
 use crate::types::ChannelName;
 
@@ -19,6 +19,9 @@ pub(super) struct Tables<'t> {
     pub(super) channels: Table<'t, u64, &'static [u8]>,
     pub(super) messages: Table<'t, (u64, u64), &'static [u8]>,
     pub(super) keys: Table<'t, (u64, u64, u64), &'static [u8]>,
+    pub(super) lives: Table<'t, u64, &'static [u8]>,
+    pub(super) producers: Table<'t, (u64, &'static str), &'static [u8]>,
+    pub(super) forks: Table<'t, (&'static str, &'static str), ()>,
 }
 
 /// The file before a commit.
@@ -59,6 +62,9 @@ impl<'t> Tables<'t> {
             channels: txn.open_table(CHANNELS)?,
             messages: txn.open_table(MESSAGES)?,
             keys: txn.open_table(KEYS)?,
+            lives: txn.open_table(LIVES)?,
+            producers: txn.open_table(PRODUCERS)?,
+            forks: txn.open_table(FORKS)?,
         })
     }
 

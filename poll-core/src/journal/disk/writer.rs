@@ -22,6 +22,7 @@ use super::options::Durability;
 use super::shared::{Place, Shared};
 use super::write_queue::{PendingAppend, Work};
 use crate::journal::{Fault, FaultKind, Health};
+use crate::life::Change;
 use crate::types::JournalError;
 
 /// A segment is sealed at a sixteenth of the bytes retained in all, within these bounds.
@@ -164,6 +165,11 @@ impl Writer {
     /// Answers the publishes of a batch that is kept.
     fn answer(&self, entries: Vec<PendingAppend>) {
         self.shared.count(&entries);
+        let is_removal = |entry: &&PendingAppend| entry.append.change().is_some_and(Change::removes);
+        let removed = entries.iter().filter(is_removal).count() as u64;
+        if removed > 0 {
+            self.shared.channels.fetch_sub(removed, Ordering::Relaxed);
+        }
         for PendingAppend { append, write_behind, .. } in entries {
             match write_behind {
                 Some(write_behind) => write_behind.kept(),

@@ -10,10 +10,14 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::record::Publish;
+use super::life::PartLife;
+use super::record::{Publish, Retains};
 use crate::journal::KeptKey;
 use crate::journal::disk::codec::{Overhead, channel_weight, key_weight};
-use crate::types::{ChannelName, Ending, Epoch, Message, NameIndexMap, Retention, Seq, SeqRange, Timestamp};
+use crate::life::{Change, Content};
+use crate::types::{
+    ChannelName, Ending, Epoch, Message, NameIndexMap, NameMap, Retention, Seq, SeqRange, Timestamp,
+};
 
 /// All publishes that the database does not have yet.
 #[derive(Debug, Default)]
@@ -34,6 +38,17 @@ pub(in super::super) struct Generation {
     parts: NameIndexMap<Part>,
     /// What its keys, and the channels that it begins, will weigh in the database.
     overhead: Overhead,
+    /// What it holds of channels that nothing is evicted from, in bytes.
+    kept: u64,
+    /// Forks that were made or removed, by their sources.
+    forks: NameMap<NameMap<Forking>>,
+}
+
+/// What became of a fork.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum Forking {
+    Made,
+    Removed,
 }
 
 /// What one segment has of a channel.
@@ -50,6 +65,8 @@ pub(in super::super) struct Part {
     pub(in super::super) messages: VecDeque<Arc<Message>>,
     /// Idempotency keys, oldest first.
     pub(in super::super) keys: Vec<KeptKey>,
+    /// What changed of its life.
+    pub(in super::super) life: Option<Box<PartLife>>,
 }
 
 impl Recent {
@@ -74,6 +91,23 @@ impl Recent {
             sum.channels += sealed.overhead.channels;
         }
         sum
+    }
+
+    /// What it holds of channels that nothing is evicted from, in bytes.
+    pub(in super::super) fn kept(&self) -> u64 {
+        let generations = self.lock();
+        generations.active.kept + generations.sealed.as_ref().map_or(0, |sealed| sealed.kept)
+    }
+
+    /// The forks of a channel that were made or removed.
+    pub(in super::super) fn forks(&self, source: &ChannelName) -> NameMap<Forking> {
+        let generations = self.lock();
+        let mut forks = NameMap::default();
+        for generation in generations.sealed.as_deref().into_iter().chain([&generations.active]) {
+            let made = generation.forks.get(source).into_iter().flatten();
+            forks.extend(made.map(|(fork, forking)| (fork.clone(), *forking)));
+        }
+        forks
     }
 
     pub(in super::super) fn is_empty(&self) -> bool {
@@ -125,23 +159,37 @@ impl Generation {
         self.parts.iter()
     }
 
+    /// Forks that were made or removed, with their sources.
+    pub(in super::super) fn forks(&self) -> impl Iterator<Item = (&ChannelName, &ChannelName, Forking)> {
+        self.forks
+            .iter()
+            .flat_map(|(source, forks)| forks.iter().map(move |(fork, forking)| (source, fork, *forking)))
+    }
+
     pub(in super::super) fn is_empty(&self) -> bool {
         self.parts.is_empty()
     }
 
     /// Whether a publish comes next in its channel, as far as this generation knows.
     pub(in super::super) fn is_next(&self, publish: Publish<'_>) -> bool {
-        let part = self.parts.get(publish.channel);
-        part.is_none_or(|part| part.newest == publish.after && part.epoch == publish.epoch)
+        self.parts.get(publish.channel).is_none_or(|part| part.follows_with(&publish))
     }
 
     /// Adds a publish. One that does not come next begins its channel anew.
     pub(in super::super) fn add(&mut self, publish: Publish<'_>, retention: &Retention) {
+        self.note_fork(&publish);
+        if publish.change.is_some_and(|change| change.content == Content::Removed) {
+            let gone = Some(Box::new(PartLife::gone()));
+            self.parts.insert(publish.channel.clone(), Part { life: gone, ..Part::before(&publish) });
+            return;
+        }
         let part = match self.parts.get_mut(publish.channel) {
-            Some(part) if part.newest == publish.after && part.epoch == publish.epoch => part,
-            // A life that was forgotten and begun again within one segment: nothing of the old one is promised.
-            _ => {
-                self.parts.insert(publish.channel.clone(), Part::before(&publish));
+            Some(part) if part.follows_with(&publish) => part,
+            // An incarnation that ended, and another within one segment: nothing of the old one is promised.
+            old => {
+                let cleared = old.and_then(|old| old.life.as_ref()).is_some_and(|life| life.cleared);
+                let life = cleared.then(|| Box::new(PartLife { cleared, ..PartLife::default() }));
+                self.parts.insert(publish.channel.clone(), Part { life, ..Part::before(&publish) });
                 if publish.after == Seq::ZERO {
                     self.overhead.channels += channel_weight(publish.channel.as_str());
                 }
@@ -149,9 +197,28 @@ impl Generation {
                 part
             }
         };
+        if publish.retains == Retains::All {
+            self.kept += publish.messages.iter().map(|message| message.weight()).sum::<u64>();
+        }
         self.overhead.keys += publish.key.map_or(0, |(key, _)| key_weight(key));
         part.add(publish);
-        part.outgrow(retention.messages());
+        if publish.retains == Retains::AsUsual {
+            part.outgrow(retention.messages());
+        }
+    }
+
+    /// Notes a fork that is made or removed.
+    fn note_fork(&mut self, publish: &Publish<'_>) {
+        let Some(Change { life: Some(life), content, .. }) = publish.change else { return };
+        let forking = match content {
+            Content::Born => Forking::Made,
+            Content::Removed => Forking::Removed,
+            Content::Same | Content::Purged => return,
+        };
+        if let Some(origin) = &life.origin {
+            let forks = self.forks.entry(origin.source.clone()).or_default();
+            forks.insert(publish.channel.clone(), forking);
+        }
     }
 }
 
@@ -165,7 +232,14 @@ impl Part {
             ending: Ending::Open,
             messages: VecDeque::new(),
             keys: Vec::new(),
+            life: None,
         }
+    }
+
+    /// Whether a publish comes next in this.
+    fn follows_with(&self, publish: &Publish<'_>) -> bool {
+        let is_gone = self.life.as_ref().is_some_and(|life| life.gone);
+        !is_gone && self.newest == publish.after && self.epoch == publish.epoch
     }
 
     /// Adds a publish that follows.
@@ -173,6 +247,9 @@ impl Part {
         for message in publish.messages {
             (self.newest, self.newest_at) = (message.seq, message.at);
             self.messages.push_back(Arc::clone(message));
+        }
+        if let Some(change) = publish.change {
+            self.change(change);
         }
         if publish.ending == Ending::Close {
             self.ending = Ending::Close;
@@ -186,6 +263,19 @@ impl Part {
                 numbers: SeqRange { after: publish.after, count },
             });
         }
+    }
+
+    fn change(&mut self, change: &Change) {
+        let cut = change.life.as_ref().and_then(|life| life.ancestry.cut());
+        if change.content == Content::Born
+            && let Some(cut) = cut
+        {
+            self.newest_at = self.newest_at.max(cut.last_at);
+        }
+        if change.content == Content::Purged {
+            self.messages.clear();
+        }
+        self.life.get_or_insert_default().apply(change, self.newest);
     }
 
     /// Drops the oldest messages over a number.
@@ -238,6 +328,8 @@ mod tests {
             taken: messages[0].at,
             ending: Ending::Open,
             key: None,
+            change: None,
+            retains: Retains::AsUsual,
             messages,
         }
     }

@@ -5,7 +5,7 @@
 //! | 4 | [`MARK`], by which the next record is found behind a damaged one |
 //! | 4 | length of the body |
 //! | 8 | XXH3 of the body, seeded with the segment's number and the record's offset |
-//! | body | distance from the first record of the same write (4), epoch, number before the publish, time taken (8 each), flags (1), name, key, messages |
+//! | body | distance from the first record of the same write (4), epoch, number before the publish, time taken (8 each), flags (1), name, key, change of life, messages |
 //!
 //! The seed makes a record valid in one place only: what an earlier file left in the same blocks of the disk never passes
 //! for a record. Numbers are little-endian. Nothing here knows about files.
@@ -16,7 +16,9 @@ use bytes::Bytes;
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::change;
 use crate::journal::{Append, Minted};
+use crate::life::Change;
 use crate::planted::{self, Bug};
 use crate::types::{
     ChannelName, Ending, Epoch, Fingerprint, IdempotencyKey, Message, Payload, Seq, Timestamp,
@@ -29,6 +31,8 @@ pub(in super::super) const FRAME: usize = 4 + 4 + 8;
 
 const CLOSES: u8 = 1;
 const KEYED: u8 = 2;
+const CHANGES: u8 = 4;
+const BOUNDED: u8 = 8;
 
 /// Where a record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,8 +53,21 @@ pub(in super::super) struct Publish<'a> {
     pub(in super::super) taken: Timestamp,
     pub(in super::super) ending: Ending,
     pub(in super::super) key: Option<&'a (IdempotencyKey, Fingerprint)>,
+    pub(in super::super) change: Option<&'a Change>,
+    pub(in super::super) retains: Retains,
     /// Numbered from `after` on, without holes.
     pub(in super::super) messages: &'a [Arc<Message>],
+}
+
+/// What a publish's channel retains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum Retains {
+    /// What the bounds of the store say.
+    AsUsual,
+    /// What its own bounds say.
+    Own,
+    /// Everything.
+    All,
 }
 
 /// A publish that was read.
@@ -64,6 +81,8 @@ pub(in super::super) struct Record {
     taken: Timestamp,
     ending: Ending,
     key: Option<(IdempotencyKey, Fingerprint)>,
+    change: Option<Change>,
+    retains: Retains,
     messages: Vec<Arc<Message>>,
 }
 
@@ -76,6 +95,12 @@ impl<'a> From<&'a Append<Minted>> for Publish<'a> {
             taken: append.taken(),
             ending: append.ending(),
             key: append.key(),
+            change: append.change(),
+            retains: match append.bounds() {
+                None => Retains::AsUsual,
+                Some(bounds) if bounds.keep_everything() => Retains::All,
+                Some(_) => Retains::Own,
+            },
             messages: append.messages(),
         }
     }
@@ -95,6 +120,8 @@ impl Record {
             taken: self.taken,
             ending: self.ending,
             key: self.key.as_ref(),
+            change: self.change.as_ref(),
+            retains: self.retains,
             messages: &self.messages,
         }
     }
@@ -112,11 +139,17 @@ impl Publish<'_> {
             out.extend(number.to_le_bytes());
         }
         let closes = if self.ending == Ending::Close { CLOSES } else { 0 };
-        out.push(closes | if self.key.is_some() { KEYED } else { 0 });
+        let flag = |set: bool, flag: u8| if set { flag } else { 0 };
+        let bounded = flag(self.retains != Retains::AsUsual, BOUNDED);
+        let changes = flag(self.change.is_some(), CHANGES);
+        out.push(closes | flag(self.key.is_some(), KEYED) | changes | bounded);
         put(out, self.channel.as_str().as_bytes());
         if let Some((key, fingerprint)) = self.key {
             put(out, key.as_str().as_bytes());
             out.extend(fingerprint);
+        }
+        if let Some(change) = self.change {
+            change::encode(change, out);
         }
         out.extend(length(self.messages.len()));
         for message in self.messages {
@@ -171,6 +204,8 @@ impl Record {
         } else {
             Some((IdempotencyKey::parse(body.text()?).ok()?, body.array()?))
         };
+        let change = if flags & CHANGES == 0 { None } else { Some(change::decode(&mut body)?) };
+        let retains = if flags & BOUNDED == 0 { Retains::AsUsual } else { Retains::Own };
         let ending = if flags & CLOSES == 0 { Ending::Open } else { Ending::Close };
         let count = body.length()?;
         let mut messages = Vec::with_capacity(count.min(1_024));
@@ -182,7 +217,19 @@ impl Record {
             let payload = payload(kind, body.prefixed()?)?;
             messages.push(Arc::new(Message { seq, id, at, payload }));
         }
-        body.0.is_empty().then_some(Self { behind, channel, epoch, after, taken, ending, key, messages })
+        let is_whole = body.0.is_empty();
+        is_whole.then_some(Self {
+            behind,
+            channel,
+            epoch,
+            after,
+            taken,
+            ending,
+            key,
+            change,
+            retains,
+            messages,
+        })
     }
 }
 
@@ -217,13 +264,13 @@ fn length(count: usize) -> [u8; 4] {
     u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes()
 }
 
-fn put(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(super) fn put(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend(length(bytes.len()));
     out.extend(bytes);
 }
 
 /// Reads a record from its start; `None` where it is too short.
-struct Fields<'a>(&'a [u8]);
+pub(super) struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
     fn bytes(&mut self, count: usize) -> Option<&'a [u8]> {
@@ -236,11 +283,11 @@ impl<'a> Fields<'a> {
         self.bytes(N)?.try_into().ok()
     }
 
-    fn byte(&mut self) -> Option<u8> {
+    pub(super) fn byte(&mut self) -> Option<u8> {
         Some(self.array::<1>()?[0])
     }
 
-    fn number(&mut self) -> Option<u64> {
+    pub(super) fn number(&mut self) -> Option<u64> {
         Some(u64::from_le_bytes(self.array()?))
     }
 
@@ -248,12 +295,12 @@ impl<'a> Fields<'a> {
         usize::try_from(u32::from_le_bytes(self.array()?)).ok()
     }
 
-    fn prefixed(&mut self) -> Option<&'a [u8]> {
+    pub(super) fn prefixed(&mut self) -> Option<&'a [u8]> {
         let count = self.length()?;
         self.bytes(count)
     }
 
-    fn text(&mut self) -> Option<&'a str> {
+    pub(super) fn text(&mut self) -> Option<&'a str> {
         std::str::from_utf8(self.prefixed()?).ok()
     }
 }
@@ -263,13 +310,15 @@ pub(in super::super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::life::{Content, Life, Producer, ProducerId};
     use crate::types::mint_id;
 
     pub(in super::super::super) fn record() -> impl Strategy<Value = Record> {
         let payloads = prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..4);
         let key = prop::option::of(("[a-z]{1,20}", any::<[u8; 32]>()));
-        ("[^\\pC]{1,20}", any::<u64>(), 0u64..1 << 40, payloads, key, any::<bool>()).prop_map(
-            |(name, epoch, after, payloads, key, closes)| {
+        let change = prop::option::of(change());
+        ("[^\\pC]{1,20}", any::<u64>(), 0u64..1 << 40, payloads, key, any::<bool>(), change).prop_map(
+            |(name, epoch, after, payloads, key, closes, change)| {
                 let at = |seq| Timestamp::from_micros(1_800_000_000_000_000 + seq);
                 let numbered = payloads.into_iter().zip(after + 1..);
                 let messages = numbered.map(|(payload, seq)| {
@@ -284,7 +333,33 @@ pub(in super::super) mod tests {
                     taken: at(after),
                     ending: if closes { Ending::Close } else { Ending::Open },
                     key: key.map(|(key, hash)| (IdempotencyKey::parse(&key).unwrap(), hash)),
+                    retains: if closes { Retains::Own } else { Retains::AsUsual },
+                    change,
                     messages: messages.collect(),
+                }
+            },
+        )
+    }
+
+    fn change() -> impl Strategy<Value = Change> {
+        let content = prop_oneof![
+            Just(Content::Same),
+            Just(Content::Born),
+            Just(Content::Purged),
+            Just(Content::Removed)
+        ];
+        let life = prop::option::of(0u64..1 << 50);
+        (content, life, prop::option::of(any::<[u64; 2]>()), any::<bool>()).prop_map(
+            |(content, touched, numbers, forgets)| {
+                let touched = touched.map(Timestamp::from_micros);
+                let id = |text| ProducerId::parse(text).unwrap();
+                let producer =
+                    |[epoch, last]: [u64; 2]| (id("p"), Producer { epoch, last, used: Timestamp::ZERO });
+                Change {
+                    life: touched.map(|touched| Arc::new(Life { touched, ..Life::default() })),
+                    producer: numbers.map(producer),
+                    forgotten: forgets.then(|| id("q")),
+                    content,
                 }
             },
         )

@@ -18,8 +18,19 @@ const REGION: u64 = PAGE << 20;
 /// The largest page that is read: rows are a few megabytes at most.
 const LARGEST: u64 = 64 << 20;
 /// Our tables in the order in which redb sorts them, and the length of each one's definition.
-const TABLES: [(&str, usize); 6] =
-    [("channels", 74), ("format", 73), ("keys", 84), ("messages", 80), ("names", 73), ("totals", 73)];
+const TABLES: [(&str, usize); 9] = [
+    ("channels", 74),
+    ("forks", 79),
+    ("format", 73),
+    ("keys", 84),
+    ("lives", 74),
+    ("messages", 80),
+    ("names", 73),
+    ("producers", 81),
+    ("totals", 73),
+];
+/// Those that came with version 4.
+const ADDED: [&str; 3] = ["forks", "lives", "producers"];
 /// The greatest depth of a tree, as in redb.
 const DEPTH: usize = 128;
 
@@ -137,7 +148,7 @@ impl Pages {
         slot.is_whole && self.bad() == before
     }
 
-    /// The root of one of our tables, if it has rows. All six are on one page, which everything depends on, so each is
+    /// The root of one of our tables, if it has rows. All are on one page, which everything depends on, so each is
     /// looked for in more than one way: by name, by position, and from either end of its definition.
     pub(super) fn table(&self, root: Pointer, name: &str) -> Option<Pointer> {
         let page = self.read(root.page)?;
@@ -145,10 +156,13 @@ impl Pages {
         let leaf = Leaf { page: &page, count, widths: Widths { key: None, value: None } };
         let key = |row| leaf.key(row).and_then(|key| page.get(key));
         let named = (0..count).find(|row| key(*row) == Some(name.as_bytes()));
-        let sorted = TABLES.iter().position(|(other, _)| *other == name)?;
-        let row = named.or_else(|| (count == TABLES.len()).then_some(sorted))?;
+        let is_old = count == TABLES.len() - ADDED.len();
+        let mut sorted = TABLES.iter().filter(|(table, _)| !is_old || !ADDED.contains(table));
+        let index = sorted.clone().position(|(other, _)| *other == name)?;
+        let (_, length) = sorted.nth(index)?;
+        let row = named.or_else(|| (is_old || count == TABLES.len()).then_some(index))?;
         let before = row.checked_sub(1).map_or_else(|| leaf.key_end(count - 1), |row| leaf.value_end(row));
-        let behind = leaf.value_end(row).and_then(|end| end.checked_sub(TABLES[sorted].1));
+        let behind = leaf.value_end(row).and_then(|end| end.checked_sub(*length));
         [before, behind].into_iter().flatten().find_map(|start| self.definition(page.get(start..)?))?.0
     }
 
@@ -367,7 +381,9 @@ mod tests {
     use redb::{Database, backends::FileBackend};
 
     use super::*;
-    use crate::journal::disk::format::{CHANNELS, FORMAT, KEYS, MESSAGES, NAMES, TOTALS};
+    use crate::journal::disk::format::{
+        CHANNELS, FORKS, FORMAT, KEYS, LIVES, MESSAGES, NAMES, PRODUCERS, TOTALS,
+    };
 
     /// A file with a row in each table.
     fn written() -> tempfile::NamedTempFile {
@@ -380,6 +396,9 @@ mod tests {
         txn.open_table(CHANNELS).unwrap().insert(0, &b"x"[..]).unwrap();
         txn.open_table(MESSAGES).unwrap().insert((0, 1), &b"x"[..]).unwrap();
         txn.open_table(KEYS).unwrap().insert((0, 1, 0), &b"x"[..]).unwrap();
+        txn.open_table(LIVES).unwrap().insert(0, &b"x"[..]).unwrap();
+        txn.open_table(PRODUCERS).unwrap().insert((0, "p"), &b"x"[..]).unwrap();
+        txn.open_table(FORKS).unwrap().insert(("a", "b"), ()).unwrap();
         txn.commit().unwrap();
         file
     }
@@ -407,7 +426,7 @@ mod tests {
         let whole = std::fs::read(file.path()).unwrap();
         let start = usize::try_from(PAGE + (root.page & 0xF_FFFF) * PAGE).unwrap();
         let mut lost = 0;
-        for (at, byte) in whole.iter().enumerate().take(start + 700).skip(start + 4) {
+        for (at, byte) in whole.iter().enumerate().take(start + 1_100).skip(start + 4) {
             file.as_file().write_all_at(&[byte ^ 0x41], at as u64).unwrap();
             let found = TABLES.map(|(name, _)| pages.table(root, name).map(|table| table.page));
             file.as_file().write_all_at(&[*byte], at as u64).unwrap();

@@ -10,15 +10,33 @@ use poll_core::life::{
     AppendError, Appended, Bounds, Condition, ContentType, Create, CreateError, Created, Deleted, ForkPoint,
     Lifetime, Order, ProducerId, ProducerStamp, Purged, Standing, Use,
 };
-use poll_core::{Ending, Payload, Pinned, Position, Publish, PublishError, Retention, Seq, Store, Timestamp};
+use poll_core::{Ending, Limit, Payload, Pinned, Position, Publish, PublishError, Seq, Store, Timestamp};
 use proptest::prelude::*;
 
-use crate::fixture::{NOON, name, read, read_on, ready};
+use crate::fixture::{NOON, name};
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 
+/// What happens to a journal and must change nothing.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Disturbance {
+    /// What it has goes from the log to the database.
+    Settle,
+    /// Channels leave memory.
+    Unload,
+    /// It is closed and opened again.
+    Restart,
+}
+
+/// A store that is tested.
+pub(crate) trait World {
+    fn store(&self) -> &Store;
+
+    async fn disturb(&mut self, how: Disturbance, now: Timestamp);
+}
+
 #[derive(Debug, Clone)]
-enum Step {
+pub(crate) enum Step {
     Create {
         channel: usize,
         kind: Kind,
@@ -50,16 +68,17 @@ enum Step {
         seconds: u64,
     },
     Sweep,
+    Disturb(Disturbance),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     Text,
     Json,
 }
 
 #[derive(Debug, Clone)]
-struct Fork {
+pub(crate) struct Fork {
     source: usize,
     after: Option<u64>,
     further: u64,
@@ -355,7 +374,8 @@ fn content_type(kind: Kind) -> ContentType {
 }
 
 /// Does a step in both, and compares what they say.
-fn run(step: &Step, model: &mut Model, store: &Store) {
+async fn run(step: &Step, model: &mut Model, world: &mut impl World) {
+    let store = &world.store().clone();
     let now = NOON.after(Duration::from_secs(model.now));
     match step {
         Step::Create { channel, kind, life, texts, close, fork } => {
@@ -372,7 +392,7 @@ fn run(step: &Step, model: &mut Model, store: &Store) {
                 ending: if *close { Ending::Close } else { Ending::Open },
                 origin: fork.as_ref().map(point),
             };
-            let created = ready(store.create(now, &name(NAMES[*channel]), create));
+            let created = in_time(store.create(now, &name(NAMES[*channel]), create)).await;
             assert_eq!(created.map(|created| matches!(created, Created::New { .. })), model.create(step));
         }
         Step::Append { channel, texts, close, kind, producer, order } => {
@@ -384,7 +404,7 @@ fn run(step: &Step, model: &mut Model, store: &Store) {
             let order = order.map(|order| Order::parse(&order.to_string()).unwrap());
             let condition = Condition { content_type: Some(content_type(*kind)), producer, order };
             let appended =
-                ready(store.append(now, &name(NAMES[*channel]), publish(texts, *close), condition));
+                in_time(store.append(now, &name(NAMES[*channel]), publish(texts, *close), condition)).await;
             let appended = match appended {
                 Ok(Appended::New { .. }) => Ok(None),
                 Ok(Appended::Duplicate { last, .. }) => Ok(Some(last)),
@@ -394,30 +414,31 @@ fn run(step: &Step, model: &mut Model, store: &Store) {
             assert_eq!(appended, model.append(step));
         }
         Step::Publish { channel, texts, close } => {
-            let published = ready(store.publish(now, &name(NAMES[*channel]), publish(texts, *close)));
+            let published = in_time(store.publish(now, &name(NAMES[*channel]), publish(texts, *close))).await;
             assert_eq!(published.map(drop), model.publish(*channel, texts, *close));
         }
         Step::Delete { channel } => {
-            assert_eq!(ready(store.delete(now, &name(NAMES[*channel]))), Ok(model.delete(*channel)));
+            assert_eq!(in_time(store.delete(now, &name(NAMES[*channel]))).await, Ok(model.delete(*channel)));
         }
         Step::Purge { channel } => {
-            assert_eq!(ready(store.purge(now, &name(NAMES[*channel]))), Ok(model.purge(*channel)));
+            assert_eq!(in_time(store.purge(now, &name(NAMES[*channel]))).await, Ok(model.purge(*channel)));
         }
         Step::Wait { seconds } => model.now += seconds,
         Step::Sweep => {
             (0..200).for_each(|_| store.sweep(now, 1_000));
-            ready(store.tend(now));
+            in_time(store.tend(now)).await;
             model.sweep();
         }
+        Step::Disturb(how) => world.disturb(*how, now).await,
     }
 }
 
-fn compare(model: &Model, store: &Store) {
+async fn compare(model: &Model, store: &Store) {
     let now = NOON.after(Duration::from_secs(model.now));
     for (channel, text) in NAMES.iter().enumerate() {
-        let standing = ready(store.describe(now, &name(text), Use::Look)).unwrap();
+        let standing = in_time(store.describe(now, &name(text), Use::Look)).await.unwrap();
         let Some(found) = model.live(channel) else {
-            assert!(!matches!(standing, Standing::Live(_)), "{text} is there");
+            assert!(!matches!(standing, Standing::Live(_)), "{text} is {standing:?}");
             continue;
         };
         let Standing::Live(description) = standing else { panic!("{text} is {standing:?}") };
@@ -428,19 +449,24 @@ fn compare(model: &Model, store: &Store) {
     for (channel, text) in NAMES.iter().enumerate() {
         let lasts = model.live(channel).is_some_and(|found| !matches!(found.life, Lifetime::Sliding(_)));
         if lasts {
-            assert_eq!(Some(all(store, now, text)), model.content(channel), "{text}");
+            assert_eq!(Some(all(store, now, text).await), model.content(channel), "{text}");
         }
     }
 }
 
-fn all(store: &Store, now: Timestamp, channel: &str) -> String {
-    let mut view = read(store, now, channel, Position::Start);
+async fn all(store: &Store, now: Timestamp, channel: &str) -> String {
+    let mut pinned = in_time(store.pin(now, &name(channel), Position::Start)).await.unwrap();
     let mut all = String::new();
-    while let Some(batch) = view.batch.take() {
+    loop {
+        let view = in_time(store.read(now, &name(channel), &pinned, Limit::default())).await.unwrap();
+        let Some(batch) = view.batch else { return all };
         batch.messages().iter().for_each(|m| all += std::str::from_utf8(m.payload.as_bytes()).unwrap());
-        view = read_on(store, now, channel, &Pinned::after(view.next));
+        pinned = Pinned::after(view.next);
     }
-    all
+}
+
+async fn in_time<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(20), what).await.expect("in time")
 }
 
 fn texts(least: usize) -> impl Strategy<Value = Vec<String>> {
@@ -452,12 +478,13 @@ fn halfway(seconds: u64) -> Duration {
     Duration::from_millis(seconds * 1_000 - 500)
 }
 
-fn steps() -> impl Strategy<Value = Step> {
+/// Steps, with lifetimes that slide or without: how far a use lengthened one is kept only roughly.
+fn step(slides: u32) -> impl Strategy<Value = Step> {
     let channel = || 0..NAMES.len();
     let kind = || prop_oneof![Just(Kind::Text), Just(Kind::Json)];
     let life = prop_oneof![
         4 => Just(None),
-        1 => (1u64..6).prop_map(|s| Some(Lifetime::Sliding(halfway(s)))),
+        slides => (1u64..6).prop_map(|s| Some(Lifetime::Sliding(halfway(s)))),
         1 => (1u64..20).prop_map(|s| Some(Lifetime::Until(NOON.after(halfway(s))))),
     ];
     let fork = (channel(), prop::option::of(0u64..6), prop_oneof![3 => Just(0u64), 1 => 0u64..5])
@@ -477,25 +504,27 @@ fn steps() -> impl Strategy<Value = Step> {
         1 => channel().prop_map(|channel| Step::Purge { channel }),
         2 => (1u64..4).prop_map(|seconds| Step::Wait { seconds }),
         1 => Just(Step::Sweep),
+        2 => prop_oneof![Just(Disturbance::Settle), Just(Disturbance::Unload), Just(Disturbance::Restart)]
+            .prop_map(Step::Disturb),
     ]
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
+/// Sequences of steps; see [`step`].
+pub(crate) fn steps(slides: u32) -> impl Strategy<Value = Vec<Step>> {
+    prop::collection::vec(step(slides), 1..60)
+}
 
-    #[test]
-    fn a_store_is_like_the_model(steps in prop::collection::vec(steps(), 1..60)) {
-        let unbounded = Retention { messages: 0, age: Duration::ZERO, bytes: 0, ..Retention::default() };
-        let (store, mut model) = (Store::in_memory(unbounded), Model::default());
-        for step in &steps {
-            run(step, &mut model, &store);
-            compare(&model, &store);
-        }
-        // With the last channel everything is gone.
-        let now = NOON.after(Duration::from_secs(model.now));
-        for channel in NAMES {
-            ready(store.delete(now, &name(channel))).unwrap();
-        }
-        prop_assert_eq!((store.channels(), store.weight()), (0, 0));
+/// Does the steps in both, and compares.
+pub(crate) async fn is_like_the_model(steps: &[Step], world: &mut impl World) {
+    let mut model = Model::default();
+    for step in steps {
+        run(step, &mut model, world).await;
+        compare(&model, world.store()).await;
     }
+    // With the last channel everything is gone.
+    let now = NOON.after(Duration::from_secs(model.now));
+    for channel in NAMES {
+        in_time(world.store().delete(now, &name(channel))).await.unwrap();
+    }
+    assert_eq!((world.store().channels(), world.store().weight()), (0, 0));
 }

@@ -1,0 +1,131 @@
+//! The life of channels on disk: against the model, through restarts, and its bounds.
+
+use poll_core::journal::Tail;
+use std::time::Duration;
+
+use poll_core::journal::disk::Options;
+use poll_core::life::{
+    AppendError, Appended, Bound, Bounds, Condition, ContentType, Create, Lifetime, ProducerId,
+    ProducerStamp, Purged,
+};
+use poll_core::{Ending, JournalError, Payload, Publish, PublishError, Retention, Store, Timestamp};
+use proptest::prelude::*;
+
+use crate::fake::FakeDisk;
+use crate::fixture::{Disk, NOON, name, open, second, unbounded};
+use crate::life_model::{Disturbance, Step, World, is_like_the_model, steps};
+
+/// A store on a disk that stays when it is closed.
+struct OnDisk {
+    disk: FakeDisk,
+    /// `None` only while it is opened again.
+    open: Option<Disk>,
+    store: Store,
+}
+
+/// Little stays in memory.
+fn options() -> Options {
+    Options { tail: Tail { bytes: 500, ..Tail::default() }, ..Options::default() }
+}
+
+impl OnDisk {
+    async fn begin() -> Self {
+        let disk = FakeDisk::default();
+        let open = open(disk.port(), unbounded(), options()).await;
+        Self { disk, store: open.store.clone(), open: Some(open) }
+    }
+}
+
+impl World for OnDisk {
+    fn store(&self) -> &Store {
+        &self.store
+    }
+
+    async fn disturb(&mut self, how: Disturbance, now: Timestamp) {
+        match (how, &self.open) {
+            (Disturbance::Settle, Some(open)) => open.settle().await.unwrap(),
+            (Disturbance::Unload, Some(open)) => {
+                let later = now.after(Tail::default().idle * 2);
+                // Not `tend`: the time of nothing is over yet.
+                (0..200).for_each(|_| open.store.sweep(later, 1_000));
+            }
+            (Disturbance::Restart, Some(_)) => {
+                if let Some(open) = self.open.take() {
+                    open.close().await;
+                }
+                let open = open(self.disk.port(), unbounded(), options()).await;
+                self.store = open.store.clone();
+                self.open = Some(open);
+            }
+            (_, None) => {}
+        }
+    }
+}
+
+fn check(steps: &[Step]) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut world = OnDisk::begin().await;
+        is_like_the_model(steps, &mut world).await;
+    });
+}
+
+/// Who appends exactly once goes on after a restart, and what is never evicted has a limit.
+#[tokio::test]
+async fn producers_and_bounds_outlive_a_restart() {
+    let disk = FakeDisk::default();
+    let retention = Retention { bytes: 1 << 20, messages: 2, ..unbounded() };
+    let text = |bytes| Publish::one(Payload::text("x".repeat(bytes)));
+    let stamp = |seq| Condition {
+        producer: Some(ProducerStamp { id: ProducerId::parse("p").unwrap(), epoch: 3, seq }),
+        ..Condition::default()
+    };
+    let (a, b) = (name("a"), name("b"));
+    let first = open(disk.port(), retention, options()).await;
+    let create = |bounds| Create {
+        content_type: Some(ContentType::parse("text/plain").unwrap()),
+        lifetime: Some(Lifetime::Sliding(Duration::from_secs(60))),
+        bounds,
+        payloads: [].into_iter().collect(),
+        ending: Ending::Open,
+        origin: None,
+    };
+    first.store.create(NOON, &a, create(Bounds::UNLIMITED)).await.unwrap();
+    let own = Bounds { messages: Bound::Unlimited, bytes: Bound::Most(1_000), ..Bounds::SERVER };
+    first.store.create(NOON, &b, create(own)).await.unwrap();
+    for seq in 0..10 {
+        first.store.append(NOON, &a, text(60_000), stamp(seq)).await.unwrap();
+        first.store.append(NOON, &b, text(172), stamp(seq)).await.unwrap();
+    }
+    first.settle().await.unwrap();
+    for seq in 10..17 {
+        first.store.append(NOON, &a, text(60_000), stamp(seq)).await.unwrap();
+    }
+    let full = |error| matches!(error, AppendError::Publish(PublishError::Journal(JournalError::Full(_))));
+    assert!(full(first.store.append(NOON, &a, text(60_000), stamp(17)).await.unwrap_err()));
+    first.close().await;
+    let again = open(disk.port(), retention, options()).await;
+    assert_eq!((again.all(NOON, "a").await.len(), again.all(NOON, "b").await.len()), (17, 3));
+    let twice = again.store.append(NOON, &a, text(1), stamp(16)).await;
+    assert!(matches!(twice, Ok(Appended::Duplicate { last: 16, .. })));
+    assert!(full(again.store.append(NOON, &a, text(60_000), stamp(17)).await.unwrap_err()));
+    assert_eq!(again.store.purge(NOON, &a).await, Ok(Purged::Done));
+    again.settle().await.unwrap();
+    again.store.append(NOON, &a, text(60_000), stamp(17)).await.unwrap();
+    // What nobody uses is gone in its time, in memory or not.
+    again.close().await;
+    let third = open(disk.port(), retention, options()).await;
+    assert_eq!(third.store.channels(), 2);
+    third.store.tend(second(76)).await;
+    assert_eq!(third.store.channels(), 0);
+    third.close().await;
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_store_on_disk_is_like_the_model(steps in steps(0)) {
+        check(&steps);
+    }
+}
