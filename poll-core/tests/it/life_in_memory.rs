@@ -5,7 +5,6 @@ use std::time::Duration;
 use poll_core::{Retention, Store, Timestamp};
 use proptest::prelude::*;
 
-use crate::fixture::ready;
 use crate::life_model::{Disturbance, World, is_like_the_model, steps};
 
 struct InMemory(Store);
@@ -24,6 +23,7 @@ proptest! {
     #[test]
     fn a_store_is_like_the_model(steps in steps(1)) {
         let unbounded = Retention { messages: 0, age: Duration::ZERO, bytes: 0, ..Retention::default() };
-        ready(is_like_the_model(&steps, &mut InMemory(Store::in_memory(unbounded))));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(is_like_the_model(&steps, &mut InMemory(Store::in_memory(unbounded))));
     }
 }
