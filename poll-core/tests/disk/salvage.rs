@@ -176,3 +176,12 @@ async fn a_file_in_use_and_one_that_is_no_journal_are_told() {
     let told = check(&Environment::system(), &disk.port(), |_| {});
     assert!(matches!(told, Err(BackupError::Open(OpenError::Damaged(_)))), "{told:?}");
 }
+
+#[tokio::test]
+async fn a_table_that_is_not_found_is_told() {
+    let disk = written().await;
+    disk.damage(b"messages");
+    let (condition, lines) = looked(&disk);
+    assert!(!condition.opens && condition.damages > 0, "{lines:?}");
+    assert!(lines.contains(&"the root of the table \"messages\"".to_owned()), "{lines:?}");
+}

@@ -25,8 +25,6 @@ const FLAGS: &[&str] = &["--retain-messages=0", "--retain-seconds=0", "--workers
 const MESSAGES: usize = 400;
 const CHANNELS: usize = 7;
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The file's name within a store.
-const FILE: &str = "poll.redb";
 
 /// The course's arguments.
 #[derive(Args)]
@@ -71,34 +69,52 @@ impl Damage {
         let clean = write(&binary, &folder.path().join("clean"), End::Clean)?;
         let killed = write(&binary, &folder.path().join("killed"), End::Killed)?;
         for number in 0..self.files {
-            let (end, (file, published)) =
+            let (end, (files, published)) =
                 if number % 2 == 0 { (End::Clean, &clean) } else { (End::Killed, &killed) };
-            let (at, bits) = (random.random_range(0..file.len()), random.random_range(1..=u8::MAX));
-            let mut damaged = file.clone();
-            damaged[at] ^= bits;
-            let damaged = Damaged {
-                binary: &binary,
-                folder: &folder.path().join("damaged"),
-                file: &damaged,
-                published,
-                end,
-            };
-            damaged.check(&mut tally).with_context(|| format!("byte {at} ^ {bits:#04x}, {end:?}"))?;
+            let mut files = files.clone();
+            let chosen = random.random_range(0..files.len());
+            let File { name, bytes } = &mut files[chosen];
+            let (at, bits) = (random.random_range(0..used(bytes)), random.random_range(1..=u8::MAX));
+            bytes[at] ^= bits;
+            let words = format!("byte {at} ^ {bits:#04x} of {name}, {end:?}");
+            let folder = &folder.path().join("damaged");
+            let damaged = Damaged { binary: &binary, folder, files: &files, published, end };
+            damaged.check(&mut tally).with_context(|| words)?;
         }
         println!("{tally}");
         Ok(())
     }
 }
 
-/// A server's file, and what was published to it.
-fn write(binary: &Binary, folder: &Path, end: End) -> Result<(Vec<u8>, Published)> {
+/// A file of a store.
+#[derive(Clone)]
+struct File {
+    name: String,
+    bytes: Vec<u8>,
+}
+
+/// How much of a file is in use: the log is written ahead with zeros.
+fn used(bytes: &[u8]) -> usize {
+    bytes.iter().rposition(|byte| *byte != 0).map_or(1, |last| last + 1)
+}
+
+/// A server's files, and what was published to it.
+fn write(binary: &Binary, folder: &Path, end: End) -> Result<(Vec<File>, Published)> {
     let server = start(binary, folder)?;
     let published = block_on(publish(server.address()))?;
     match end {
         End::Clean => server.drain(PATIENCE)?,
         End::Killed => drop(server),
     }
-    Ok((std::fs::read(folder.join(FILE))?, published))
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().into_string().ok().context("a name that is no text")?;
+        files.push(File { name, bytes: std::fs::read(entry.path())? });
+    }
+    // For the same seed the same file.
+    files.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok((files, published))
 }
 
 async fn publish(address: SocketAddr) -> Result<Published> {
@@ -118,11 +134,11 @@ fn start(binary: &Binary, folder: &Path) -> Result<Server> {
     Server::start(binary, &[&[&*store], FLAGS].concat(), Keyboard::Shared)
 }
 
-/// A file with one changed byte.
+/// A store with one changed byte.
 struct Damaged<'a> {
     binary: &'a Binary,
     folder: &'a Path,
-    file: &'a [u8],
+    files: &'a [File],
     published: &'a Published,
     end: End,
 }
@@ -132,13 +148,16 @@ impl Damaged<'_> {
         tally.add(if self.end == End::Clean { "a clean stop" } else { "a kill" }, counts);
     }
 
-    /// Writes the file anew.
+    /// Writes the files anew.
     fn place(&self) -> Result<()> {
         if self.folder.exists() {
             std::fs::remove_dir_all(self.folder)?;
         }
         std::fs::create_dir(self.folder)?;
-        Ok(std::fs::write(self.folder.join(FILE), self.file)?)
+        for File { name, bytes } in self.files {
+            std::fs::write(self.folder.join(name), bytes)?;
+        }
+        Ok(())
     }
 
     fn check(&self, tally: &mut Tally) -> Result<()> {

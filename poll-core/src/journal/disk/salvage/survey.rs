@@ -104,6 +104,10 @@ impl Survey {
             log: BTreeMap::new(),
         };
         let mut notes = Notes { say: found, damages: 0 };
+        let is_missing = |name: &&&str| !survey.sources.iter().any(|root| pages.has_table(*root, name));
+        for name in TABLES.iter().filter(is_missing) {
+            notes.add(&format!("the root of the table \"{name}\""));
+        }
         survey.read_format(pages, &mut notes)?;
         let totals = survey.read_totals(pages, &mut notes);
         let losses = totals.map(|totals| totals.losses + u64::from(totals.relaxed));
