@@ -55,6 +55,8 @@ def make_valid(case):
             case.path_parameters["job"] = "ended"
         else:
             query["channel"] = ["progress/ended"]
+    if path == "/v1/stream/{name}":
+        make_stream_valid(case)
     if path == "/events" and "last_id" in query:
         query.setdefault("since_time", 1)
     if path == "/api/message" and case.method == "POST":
@@ -71,6 +73,33 @@ def make_valid(case):
         case.body = {name: value for name, value in case.body.items() if name.isascii() and name.isprintable()}
     if path == "/api/progress/{job}" and case.method == "POST" and isinstance(case.body, dict):
         case.body["step"] = min(case.body["step"], case.body["total"])
+
+
+def make_stream_valid(case):
+    query, headers = case.query, case.headers
+    if query.get("live") is not None:
+        # A live read begins somewhere; one by events ends after a minute.
+        query.update({"live": "long-poll", "offset": "-1"})
+    if query.get("offset") is not None:
+        # Not every offset of the right form is within the stream.
+        query["offset"] = "-1"
+    if headers is None:
+        return
+    producer = ("Producer-Id", "Producer-Epoch", "Producer-Seq")
+    if all(name in headers for name in producer):
+        # A later epoch begins with 0.
+        headers["Producer-Epoch"] = "0"
+    else:
+        for name in producer:
+            headers.pop(name, None)
+    if "Stream-TTL" in headers:
+        headers.pop("Stream-Expires-At", None)
+    for name in ("Stream-Forked-From", "Stream-Fork-Offset", "Stream-Fork-Sub-Offset"):
+        # Which belong together, and name a stream that is there.
+        headers.pop(name, None)
+    if case.method == "POST" and not isinstance(case.body, (int, float, bool)) and not case.body:
+        # There has to be something to append.
+        case.body, case.media_type = "x", "text/plain"
 
 
 def keep_wrong(case):

@@ -6,7 +6,6 @@ const BYTES: &str = "application/octet-stream";
 const PLACE: &[&str] = &["Cache-Control", "Stream-Next-Offset", "Stream-Closed"];
 const READ_PLACE: &[&str] = &[
     "Cache-Control",
-    "ETag",
     "Poll-Missed",
     "Stream-Next-Offset",
     "Stream-Up-To-Date",
@@ -27,7 +26,7 @@ pub(super) fn read() -> Operation {
         answers: vec![
             Answer {
                 status: 200,
-                description: "The content after the offset, in the stream's content type.",
+                description: "The content after the offset, in the stream's content type; with an `ETag`, unless it is live or at the end.",
                 headers: READ_PLACE,
                 content: &[(JSON, "Values"), (BYTES, ""), (EVENTS, "")],
             },
