@@ -2,7 +2,10 @@
 
 use poll_core::environment::Environment;
 use poll_core::journal::disk::{BackupError, Options, Report, export, import};
-use poll_core::{Continuity, Payload, Position, Publish, PublishError};
+use poll_core::life::{
+    Appended, Bounds, Condition, Create, Deleted, ForkPoint, Lifetime, ProducerId, ProducerStamp,
+};
+use poll_core::{Continuity, Ending, Payload, Position, Publish, PublishError};
 
 use crate::fake::FakeDisk;
 use crate::fixture::{NOON, cursor, name, open, second, unbounded};
@@ -109,4 +112,40 @@ fn a_wrong_line_is_named() {
             other => panic!("{lines:?}: {other:?}"),
         }
     }
+}
+
+#[tokio::test]
+async fn lives_forks_and_producers_are_in_the_copy() {
+    let (disk, copy) = (FakeDisk::default(), FakeDisk::default());
+    let create = |origin: Option<&str>, texts: &[&str]| Create {
+        content_type: None,
+        lifetime: Some(Lifetime::Endless),
+        bounds: Bounds::UNLIMITED,
+        payloads: texts.iter().map(|text| Payload::text((*text).to_owned())).collect(),
+        ending: Ending::Open,
+        origin: origin.map(|source| ForkPoint { source: name(source), after: None, further: 0 }),
+    };
+    let stamp = ProducerStamp { id: ProducerId::parse("p").unwrap(), epoch: 1, seq: 0 };
+    let condition = || Condition { producer: Some(stamp.clone()), ..Condition::default() };
+    let store = open(disk.port(), unbounded(), Options::default()).await;
+    store.store.create(NOON, &name("a"), create(None, &["one", "two"])).await.unwrap();
+    store.store.create(NOON, &name("b"), create(Some("a"), &[])).await.unwrap();
+    store.store.create(NOON, &name("c"), create(Some("b"), &["three"])).await.unwrap();
+    store.store.append(NOON, &name("c"), Publish::one(Payload::text("four")), condition()).await.unwrap();
+    assert_eq!(store.store.delete(NOON, &name("a")).await, Ok(Deleted::Hidden));
+    store.close().await;
+
+    let whole = lines(&disk);
+    take(&copy, &whole).unwrap();
+    assert_eq!(lines(&copy), whole);
+    let store = open(copy.port(), unbounded(), Options::default()).await;
+    let texts = |all: Vec<(u64, String)>| all.into_iter().map(|(_, text)| text).collect::<Vec<_>>();
+    assert_eq!(texts(store.all(NOON, "c").await), ["one", "two", "three", "four"]);
+    let again = store.store.append(NOON, &name("c"), Publish::one(Payload::text("four")), condition()).await;
+    assert!(matches!(again, Ok(Appended::Duplicate { last: 0, .. })));
+    assert_eq!(store.store.delete(NOON, &name("a")).await, Ok(Deleted::AlreadyHidden));
+    assert_eq!(store.store.delete(NOON, &name("b")).await, Ok(Deleted::Hidden));
+    assert_eq!(store.store.delete(NOON, &name("c")).await, Ok(Deleted::Gone));
+    assert_eq!(store.store.channels(), 0);
+    store.close().await;
 }

@@ -13,7 +13,7 @@ use redb::{ReadTransaction, ReadableTable};
 use super::cached_channel::{CachedChannel, delete_keys};
 use super::codec::{self, Fault, Weight};
 use super::commit_state::{CommitState, CommitSummary};
-use super::format::{CHANNELS, FORKS, LIVES, PRODUCERS, Result, Row};
+use super::format::{CHANNELS, FORKS, LIVES, PRODUCERS, Result, Row, Totals};
 use super::log::life::PartLife;
 use super::log::recent::{Forking, Generation};
 use super::shared::Lapses;
@@ -173,6 +173,43 @@ pub(super) fn lapsed(
     Ok(names)
 }
 
+/// Writes a life, and that its channel is a fork if it is one.
+pub(super) fn put(
+    tables: &mut Tables<'_>,
+    totals: &mut Totals,
+    id: u64,
+    name: &ChannelName,
+    life: &Life,
+) -> Result<()> {
+    if let Some(origin) = &life.origin {
+        tables.forks.insert((origin.source.as_str(), name.as_str()), ())?;
+    }
+    put_life(tables, totals, id, life)
+}
+
+fn put_life(tables: &mut Tables<'_>, totals: &mut Totals, id: u64, life: &Life) -> Result<()> {
+    let row = life_row(id, life);
+    let before = tables.lives.insert(id, row.as_slice())?.map_or(0, |before| before.value().len());
+    let channels = &mut totals.overhead_mut().channels;
+    *channels = (*channels + row.len() as u64).saturating_sub(before as u64);
+    Ok(())
+}
+
+/// Writes a producer.
+pub(super) fn put_producer(
+    tables: &mut Tables<'_>,
+    totals: &mut Totals,
+    id: u64,
+    producer: &ProducerId,
+    state: Producer,
+) -> Result<()> {
+    let row = producer_row(id, producer.as_str(), state);
+    if tables.producers.insert((id, producer.as_str()), row.as_slice())?.is_none() {
+        totals.overhead_mut().keys += PRODUCER_BYTES + producer.as_str().len() as u64;
+    }
+    Ok(())
+}
+
 impl CommitState {
     /// Writes what a segment has of a channel's life.
     pub(super) fn write_life(
@@ -183,11 +220,8 @@ impl CommitState {
     ) -> Result<()> {
         let Some(channel) = self.cache.get_mut(name) else { return Ok(()) };
         let id = channel.id;
-        let overhead = self.totals.overhead_mut();
         if let Some(life) = &part.life {
-            let row = life_row(id, life);
-            let before = tables.lives.insert(id, row.as_slice())?.map_or(0, |before| before.value().len());
-            overhead.channels = (overhead.channels + row.len() as u64).saturating_sub(before as u64);
+            put_life(tables, &mut self.totals, id, life)?;
             let kept = |bounds: Option<&Bounds>| bounds.is_some_and(Bounds::keep_everything);
             let (was, is) = (kept(channel.bounds.as_ref()), life.bounds.keep_everything());
             channel.bounds = Some(life.bounds);
@@ -197,22 +231,14 @@ impl CommitState {
                 *kept = if is { *kept + bytes } else { kept.saturating_sub(bytes) };
             }
         }
-        let overhead = self.totals.overhead_mut();
         for (producer, state) in &part.producers {
-            let (key, weight) = ((id, producer.as_str()), PRODUCER_BYTES + producer.as_str().len() as u64);
-            match state {
-                Some(state) => {
-                    let row = producer_row(id, producer.as_str(), *state);
-                    if tables.producers.insert(key, row.as_slice())?.is_none() {
-                        overhead.keys += weight;
-                    }
+            let Some(state) = state else {
+                if tables.producers.remove((id, producer.as_str()))?.is_some() {
+                    self.totals.freed_keys(PRODUCER_BYTES + producer.as_str().len() as u64);
                 }
-                None => {
-                    if tables.producers.remove(key)?.is_some() {
-                        overhead.keys = overhead.keys.saturating_sub(weight);
-                    }
-                }
-            }
+                continue;
+            };
+            put_producer(tables, &mut self.totals, id, producer, *state)?;
         }
         Ok(())
     }

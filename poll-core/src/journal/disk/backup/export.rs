@@ -9,10 +9,11 @@ use super::record::{ChannelRecord, LostRecord, MessageRecord, Record};
 use crate::environment::{Environment, Location};
 use crate::journal::disk::codec::{Fault, decode_message};
 use crate::journal::disk::fault::guarded;
-use crate::journal::disk::format::{CHANNELS, MESSAGES, Result, Row, TOTALS};
+use crate::journal::disk::format::{CHANNELS, LIVES, MESSAGES, Result, Row, TOTALS};
 use crate::journal::disk::options::Progress;
 use crate::journal::disk::stored_channel::{StoredChannel, all_of};
-use crate::journal::disk::{recovery, tables};
+use crate::journal::disk::{lives, recovery, tables};
+use crate::life::{LifeRecord, Producer, ProducerId};
 
 /// Passes everything in the journal to `take`, record by record.
 ///
@@ -48,7 +49,7 @@ pub fn export(
 fn each(database: &Database, mut take: impl FnMut(Record) -> bool) -> Result<()> {
     let txn = database.begin_read()?;
     let losses = tables::totals(&txn.open_table(TOTALS)?)?.losses;
-    let messages = txn.open_table(MESSAGES)?;
+    let (messages, lives) = (txn.open_table(MESSAGES)?, txn.open_table(LIVES)?);
     for channel in txn.open_table(CHANNELS)?.iter()? {
         let (id, row) = channel?;
         let stored = StoredChannel::of(&messages, id.value(), Row::decode(id.value(), row.value())?)?;
@@ -58,7 +59,18 @@ fn each(database: &Database, mut take: impl FnMut(Record) -> bool) -> Result<()>
             return Err(broken(seq));
         }
         let (oldest, newest) = (stored.oldest.0, stored.row.newest);
-        if !take(Record::Channel(ChannelRecord::of(&stored.row, stored.row.life(losses), oldest))) {
+        let mut record = ChannelRecord::of(&stored.row, stored.row.life(losses), oldest);
+        record.life = lives
+            .get(stored.id)?
+            .map(|row| lives::life(stored.id, row.value()))
+            .transpose()?
+            .as_ref()
+            .map(LifeRecord::from);
+        let producer = |(id, producer): (ProducerId, Producer)| {
+            (id.as_str().to_owned(), producer.epoch, producer.last, producer.used.as_micros())
+        };
+        record.producers = lives::producers(&txn, stored.id)?.into_iter().map(producer).collect();
+        if !take(Record::Channel(record)) {
             return Ok(());
         }
         // Messages known to be lost are exported as such; no others may be missing.

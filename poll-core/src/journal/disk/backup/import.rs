@@ -9,8 +9,9 @@ use crate::journal::disk::codec::encode_lost;
 use crate::journal::disk::fault::guarded;
 use crate::journal::disk::format::{self, Row, TOTALS, Totals, Weight, encode_message};
 use crate::journal::disk::options::Progress;
-use crate::journal::disk::recovery;
 use crate::journal::disk::tables::{self, Tables};
+use crate::journal::disk::{lives, recovery};
+use crate::life::{Bounds, Life, Producer, ProducerId};
 use crate::types::{ChannelName, Message, Payload, Seq, Timestamp, mint_id};
 
 /// Records taken with one commit.
@@ -63,6 +64,7 @@ struct Import {
 struct Target {
     id: u64,
     row: Row,
+    bounds: Option<Bounds>,
 }
 
 /// Why a record cannot be imported.
@@ -179,14 +181,39 @@ impl Import {
         let epoch = u64::from_str_radix(&record.epoch, 16).ok().filter(|epoch| *epoch > 0);
         let epoch = epoch.ok_or_else(|| Fault::Record("an epoch is 16 hexadecimal digits".to_owned()))?;
         let target = match tables.find(&name)? {
-            Some(stored) if stored.row.life(self.totals.losses).get() == epoch => {
-                Target { id: stored.id, row: stored.row }
-            }
+            Some(stored) if stored.row.life(self.totals.losses).get() == epoch => Target {
+                id: stored.id,
+                row: stored.row,
+                bounds: tables.life(stored.id)?.map(|life| life.bounds),
+            },
             Some(_) => return Err(Fault::Record(format!("channel {name:?} is there already"))),
             None => self.create(tables, name, epoch)?,
         };
+        let mut target = target;
+        self.live(tables, &mut target, &record)?;
         self.current = Some((target, record));
         self.report.channels += 1;
+        Ok(())
+    }
+
+    /// Takes over a channel's life and its producers.
+    fn live(
+        &mut self,
+        tables: &mut Tables<'_>,
+        target: &mut Target,
+        record: &ChannelRecord,
+    ) -> Result<(), Fault> {
+        let wrong = |error: &dyn std::fmt::Display| Fault::Record(error.to_string());
+        if let Some(life) = &record.life {
+            let life = Life::try_from(life.clone()).map_err(|error| wrong(&error))?;
+            target.bounds = Some(life.bounds);
+            lives::put(tables, &mut self.totals, target.id, &target.row.name, &life)?;
+        }
+        for (name, epoch, last, used) in &record.producers {
+            let id = ProducerId::parse(name).map_err(|error| wrong(&error))?;
+            let (epoch, last, used) = (*epoch, *last, Timestamp::from_micros(*used));
+            lives::put_producer(tables, &mut self.totals, target.id, &id, Producer { epoch, last, used })?;
+        }
         Ok(())
     }
 
@@ -217,7 +244,11 @@ impl Import {
             Some(stored) if stored.row.ended => {
                 return Err(Fault::Record(format!("channel {name:?} has ended")));
             }
-            Some(stored) => Target { id: stored.id, row: stored.row },
+            Some(stored) => Target {
+                id: stored.id,
+                row: stored.row,
+                bounds: tables.life(stored.id)?.map(|life| life.bounds),
+            },
             None => {
                 self.report.channels += 1;
                 self.create(tables, name, self.environment.random().max(1))?
@@ -246,7 +277,7 @@ impl Import {
         self.totals.next += 1;
         self.totals.channels += 1;
         self.totals.overhead_mut().channels += format::channel_weight(row.name.as_str());
-        Ok(Target { id, row })
+        Ok(Target { id, row, bounds: None })
     }
 }
 
@@ -257,6 +288,6 @@ impl Target {
         encode_message(self.id, message, &mut row);
         tables.messages.insert((self.id, message.seq.get()), row.as_slice())?;
         (self.row.newest, self.row.newest_at) = (message.seq.get(), message.at);
-        Ok(Weight::of(&row))
+        Ok(Weight::of(&row).never_evicted(self.bounds.as_ref()))
     }
 }

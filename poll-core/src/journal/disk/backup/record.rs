@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::journal::disk::codec::Row;
 use crate::journal::disk::format;
+use crate::life::LifeRecord;
 use crate::types::{Epoch, Message, Payload, Seq, Timestamp, escape_line_separators};
 
 /// One line of a backup.
@@ -41,6 +42,12 @@ pub struct ChannelRecord {
     pub newest_at: u64,
     /// Whether it has ended.
     pub ended: bool,
+    /// Its life, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub life: Option<LifeRecord>,
+    /// The producers that it remembers: name, epoch, last number, and time in microseconds since the Unix epoch.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub producers: Vec<(String, u64, u64, u64)>,
 }
 
 /// A message. One of the three payloads is there.
@@ -125,6 +132,8 @@ impl ChannelRecord {
             newest: row.newest,
             newest_at: row.newest_at.as_micros(),
             ended: row.ended,
+            life: None,
+            producers: Vec::new(),
         }
     }
 }
