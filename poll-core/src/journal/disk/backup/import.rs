@@ -205,7 +205,7 @@ impl Import {
     ) -> Result<(), Fault> {
         let wrong = |error: &dyn std::fmt::Display| Fault::Record(error.to_string());
         if let Some(life) = &record.life {
-            let life = Life::try_from(life.clone()).map_err(|error| wrong(&error))?;
+            let life = Life::try_from((**life).clone()).map_err(|error| wrong(&error))?;
             target.bounds = Some(life.bounds);
             lives::put(tables, &mut self.totals, target.id, &target.row.name, &life)?;
         }

@@ -44,7 +44,7 @@ pub struct ChannelRecord {
     pub ended: bool,
     /// Its life, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub life: Option<LifeRecord>,
+    pub life: Option<Box<LifeRecord>>,
     /// The producers that it remembers: name, epoch, last number, and time in microseconds since the Unix epoch.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub producers: Vec<(String, u64, u64, u64)>,
