@@ -22,6 +22,10 @@ pub(crate) enum Certificates {}
 pub(crate) enum Handshakes {}
 
 /// None.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Unfinished(());
+
+/// None.
 pub(crate) enum Keeper {}
 
 /// None.
@@ -55,7 +59,7 @@ impl Keeper {
 
 impl Handshakes {
     #[expect(clippy::needless_pass_by_value, reason = "as with TLS")]
-    pub(crate) fn new(certificates: Certificates, _: Arc<ConnectionContext>) -> Self {
+    pub(crate) fn new(certificates: Certificates, _: Unfinished, _: Arc<ConnectionContext>) -> Self {
         match certificates {}
     }
 }
