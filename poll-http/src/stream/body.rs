@@ -2,6 +2,11 @@
 
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker, ready};
+use std::time::{Duration, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::HeaderValue;
+use http::header::DATE;
 
 use crate::dialect::message_list::Messages;
 use crate::dialect::native;
@@ -12,7 +17,6 @@ use crate::stream::broadcast::{Broadcasts, Member};
 use crate::stream::reader::{BatchOf, Event, Reader};
 use crate::stream::style::Style;
 use crate::stream::subject::Subject;
-use bytes::Bytes;
 
 /// The body of a response that stays open.
 pub(crate) struct StreamBody<R: Reader> {
@@ -40,8 +44,12 @@ impl<R: Reader> StreamBody<R> {
         let worker = &self.reader.schedule().worker;
         let at = BatchOf::<R>::message(batch.items().get(index)?).at;
         let until = worker.store().retention().age().map(|age| at.after(age));
-        let cache = native::message_cache(worker.now(), until);
-        let promise = self.reader.promise(batch, index, cache, self.style.framing())?;
+        let now = worker.now();
+        let cache = native::message_cache(now, until);
+        let mut promise = self.reader.promise(batch, index, cache, self.style.framing())?;
+        // The transport has no environment, and its date would be the system's.
+        let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_micros(now.as_micros()));
+        promise.headers.insert(DATE, HeaderValue::try_from(date).ok()?);
         // A pushed message is rendered for this reader alone; without memory for that, it is sent inline.
         Some(match batch.charged(promise.body) {
             Ok(body) => Piece::Push(Promise { body, ..promise }),

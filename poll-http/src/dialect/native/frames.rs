@@ -183,7 +183,7 @@ pub(super) fn promise_of(
     announce: Bytes,
     inline: Bytes,
 ) -> Option<Promise> {
-    let mut headers = HeaderMap::with_capacity(3);
+    let mut headers = HeaderMap::with_capacity(4);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(respond::JSON));
     headers.insert(CACHE_CONTROL, HeaderValue::try_from(cache).ok()?);
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static(NOSNIFF));
