@@ -11,16 +11,17 @@ use xtask::history::History;
 
 /// A channel's log: every token and its numbers, from 1.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Log {
+pub struct Log {
     numbers: HashMap<String, Vec<u64>>,
     /// The newest message's token.
-    pub(super) last: Option<String>,
-    pub(super) length: u64,
+    pub last: Option<String>,
+    /// The newest message's number.
+    pub length: u64,
 }
 
 /// What a publisher was told of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Told {
+pub enum Told {
     /// It is kept, in this place if the dialect tells places.
     Kept(Option<Place>),
     /// It is not kept.
@@ -31,30 +32,39 @@ pub(super) enum Told {
 
 /// A message's place: its number in one incarnation of its channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) epoch: u64,
-    pub(super) seq: u64,
+pub struct Place {
+    /// The incarnation.
+    pub epoch: u64,
+    /// The number in it.
+    pub seq: u64,
 }
 
 /// One message that a publisher sent.
 #[derive(Clone, Debug)]
-pub(super) struct Sent {
-    pub(super) token: String,
-    pub(super) told: Told,
+pub struct Sent {
+    /// What it is called.
+    pub token: String,
+    /// What its publisher was told.
+    pub told: Told,
     /// When it was told.
-    pub(super) at: Instant,
+    pub at: Instant,
 }
 
 impl Log {
     /// Adds the next message.
-    pub(super) fn push(&mut self, token: String) {
+    pub fn push(&mut self, token: String) {
         self.length += 1;
         self.numbers.entry(token.clone()).or_default().push(self.length);
         self.last = Some(token);
     }
 
+    /// Passes over the next number, whose message is damaged.
+    pub fn skip(&mut self) {
+        self.length += 1;
+    }
+
     /// All tokens, in their order.
-    pub(super) fn tokens(&self) -> Vec<&str> {
+    pub fn tokens(&self) -> Vec<&str> {
         let mut all: Vec<(u64, &str)> = self
             .numbers
             .iter()
@@ -64,14 +74,15 @@ impl Log {
         all.into_iter().map(|(_, token)| token).collect()
     }
 
-    pub(super) fn numbers_of(&self, token: &str) -> &[u64] {
+    /// Every number under which a token is there.
+    pub fn numbers_of(&self, token: &str) -> &[u64] {
         self.numbers.get(token).map_or(&[], Vec::as_slice)
     }
 
     /// Judges what one publisher sent, in that order. *unsaid*: never answered and in the log all the same, which is
     /// allowed, also behind later ones; *moved*: in the log under another number than the acknowledged one; *lied*: in the
     /// log though it was refused.
-    pub(super) fn judge_publisher<'a>(&self, sent: impl IntoIterator<Item = &'a Sent>) -> Counts<9> {
+    pub fn judge_publisher<'a>(&self, sent: impl IntoIterator<Item = &'a Sent>) -> Counts<9> {
         let (mut all, mut acknowledged, mut refused, mut unsaid, mut lost) = (0, 0, 0, 0, 0);
         let (mut doubled, mut disorder, mut moved, mut lied, mut newest) = (0, 0, 0, 0, 0);
         for sent in sent {
@@ -107,7 +118,7 @@ impl Log {
     }
 
     /// Judges what one reader was given, in that order. *phantom*: not in the log, or under another number.
-    pub(super) fn judge_reader<'a>(&self, seen: impl IntoIterator<Item = &'a Seen>) -> Counts<5> {
+    pub fn judge_reader<'a>(&self, seen: impl IntoIterator<Item = &'a Seen>) -> Counts<5> {
         let (mut history, mut given, mut phantom) = (History::default(), 0, 0);
         for seen in seen {
             given += 1;

@@ -30,36 +30,44 @@ const PAUSE: std::ops::Range<u64> = 100..600;
 const FAULTS: usize = 20;
 
 /// The columns of a table of readers; whether a cut question is a fault is for the course to say.
-pub(super) const COLUMNS: &[&str] =
+pub const COLUMNS: &[&str] =
     &["readers", "questions", "empty", "given", "cut", "lost", "doubled", "disorder", "phantom"];
 
 /// The last token of each server's channels, once nothing more is published.
 pub(super) type Ends = Option<Arc<HashMap<(SocketAddr, String), String>>>;
 
 /// What a reader was given.
-pub(super) struct Account {
-    pub(super) pattern: Pattern,
-    pub(super) address: SocketAddr,
-    pub(super) channel: String,
-    pub(super) seen: Vec<Seen>,
-    /// How many had been seen at each reset.
-    pub(super) resets: Vec<usize>,
-    questions: u64,
+pub struct Account {
+    /// How it asked.
+    pub pattern: Pattern,
+    /// Where it asked.
+    pub address: SocketAddr,
+    /// What it read.
+    pub channel: String,
+    /// What it was given, in that order.
+    pub seen: Vec<Seen>,
+    /// For each message when its question began, and when it was seen.
+    pub times: Vec<(Instant, Instant)>,
+    /// How many had been seen at each reset, or when messages were said to be missing.
+    pub resets: Vec<usize>,
+    /// How many questions it asked.
+    pub questions: u64,
     /// Questions that gave no message, and those from which the server went away.
     empty: u64,
     gone: u64,
-    faults: Vec<String>,
+    /// What went wrong.
+    pub faults: Vec<String>,
 }
 
 impl Account {
     /// Judges what was given against the channel's log.
-    pub(super) fn judge(self, log: &Log, tally: &mut Tally) {
+    pub fn judge(self, log: &Log, tally: &mut Tally) {
         tally.add(&name(&self.pattern), log.judge_reader(&self.seen));
         self.count(tally);
     }
 
     /// Counts what has nothing to do with the log.
-    pub(super) fn count(self, tally: &mut Tally) {
+    pub fn count(self, tally: &mut Tally) {
         let row = name(&self.pattern);
         tally.add(
             &row,
@@ -118,8 +126,19 @@ pub(super) async fn follow(
             has_all || news.elapsed() > QUIET
         });
         if is_over || faults.len() >= FAULTS {
-            let Position { channel, seen, resets, questions, .. } = position;
-            return Account { pattern, address, channel, seen, resets, questions, empty, gone, faults };
+            let Position { channel, seen, times, resets, questions, .. } = position;
+            return Account {
+                pattern,
+                address,
+                channel,
+                seen,
+                times,
+                resets,
+                questions,
+                empty,
+                gone,
+                faults,
+            };
         }
     }
 }

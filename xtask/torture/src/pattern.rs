@@ -4,11 +4,16 @@ use clap::ValueEnum;
 
 /// How a reader asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
-pub(super) enum Pattern {
+pub enum Pattern {
+    /// Short polls
     Short,
+    /// Long polls
     Long,
+    /// A stream of JSON lines
     Stream,
+    /// A stream of server-sent events
     Sse,
+    /// Server push over HTTP/2
     Push,
     /// golongpoll's JavaScript client: `since_time` from a clock that is wrong, kept on timeout; `last_id`
     GolongpollKept,
@@ -28,9 +33,9 @@ pub(super) enum Pattern {
 
 impl Pattern {
     /// The native dialect's.
-    pub(super) const NATIVE: [Self; 5] = [Self::Short, Self::Long, Self::Stream, Self::Sse, Self::Push];
+    pub const NATIVE: [Self; 5] = [Self::Short, Self::Long, Self::Stream, Self::Sse, Self::Push];
     /// The other dialects' except chat, which has one channel only.
-    pub(super) const DIALECTS: [Self; 6] = [
+    pub const DIALECTS: [Self; 6] = [
         Self::GolongpollKept,
         Self::GolongpollTaken,
         Self::GolongpollSince,

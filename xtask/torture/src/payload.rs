@@ -1,7 +1,7 @@
 //! What answers say: the lines of a stream, the messages of a poll, and the token in each message.
 //!
-//! Anything that no reader may be told (something missed without a reset, the channel's end) is an error here, because
-//! no channel of a course is ever trimmed or closed. Whether a reader may be told a reset is for its [position] to say.
+//! Anything that no reader may be told (the channel's end) is an error here, because no channel of a course is ever
+//! closed. Whether a reader may be told that its log was reset, or that something is missing, is for its [position] to say.
 //!
 //! [position]: crate::position::Position::told
 
@@ -26,8 +26,10 @@ pub(super) enum Line {
 /// What a reader is told about the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Notice {
-    /// It is another one now, and begins anew.
+    /// It is another one now, and begins anew; or a stream says that messages are missing.
     Reset,
+    /// Messages are missing.
+    Missed,
     /// Nothing new can come.
     Stalled,
     /// It can again.
@@ -70,10 +72,9 @@ pub(super) fn line(line: &str) -> Result<Line> {
 
 /// Reads a short or long poll.
 pub(super) fn poll(value: &Value) -> Result<Polled> {
-    for flag in ["missed", "closed"] {
-        ensure!(value.get(flag).is_none(), "no reader should be told `{value}`");
-    }
-    let notice = value.get("reset").map(|_| Notice::Reset);
+    ensure!(value.get("closed").is_none(), "no reader should be told `{value}`");
+    let missed = value.get("missed").map(|_| Notice::Missed);
+    let notice = value.get("reset").map_or(missed, |_| Some(Notice::Reset));
     let list = value["messages"].as_array().with_context(|| format!("`{value}` has no messages"))?;
     ensure!(value["count"] == list.len(), "`{value}` counts wrongly");
     let messages = list.iter().map(|one| message(one, "content", None)).collect::<Result<_>>()?;
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_poll_that_missed_something_is_an_error() {
+    fn a_poll_says_what_became_of_the_log() {
         let fine = serde_json::json!({"messages": [{"id": 1, "content": "1"}], "count": 1, "cursor": "c"});
         let polled = Polled {
             messages: vec![Message { seq: 1, token: "1".into(), cursor: None }],
@@ -161,6 +162,10 @@ mod tests {
         assert_eq!(poll(&fine).unwrap(), polled);
         let reset = serde_json::json!({"messages": [], "count": 0, "cursor": "c", "reset": true});
         assert_eq!(poll(&reset).unwrap().notice, Some(Notice::Reset));
-        assert!(poll(&serde_json::json!({"messages": [], "count": 0, "cursor": "c", "missed": 1})).is_err());
+        let missed = serde_json::json!({"messages": [], "count": 0, "cursor": "c", "missed": 1});
+        assert_eq!(poll(&missed).unwrap().notice, Some(Notice::Missed));
+        assert!(
+            poll(&serde_json::json!({"messages": [], "count": 0, "cursor": "c", "closed": true})).is_err()
+        );
     }
 }

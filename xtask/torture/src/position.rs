@@ -13,25 +13,31 @@ use crate::payload::{self, Notice};
 
 /// A message as a reader was given it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Seen {
+pub struct Seen {
     /// Its number, in the dialects that have numbers.
-    pub(super) seq: Option<u64>,
+    pub seq: Option<u64>,
     /// The incarnation of the channel that its number belongs to, in the dialects that have cursors.
-    pub(super) epoch: Option<u64>,
+    pub epoch: Option<u64>,
     /// What its publisher called it.
-    pub(super) token: String,
+    pub token: String,
 }
 
-/// Whether a reader may be told that its log was reset or is stalled.
+/// What a reader may be told about its log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Notices {
+pub enum Notices {
+    /// Nothing.
     Faults,
+    /// That it is stalled.
+    Stalls,
+    /// That it was reset or is stalled.
     Expected,
+    /// That messages are missing, too.
+    Any,
 }
 
 /// Whether a reader is connected to the server itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub enum Way {
     /// A message is a chunk.
     Direct,
     /// Something on the way may have put chunks together or taken them apart.
@@ -58,12 +64,16 @@ pub(super) struct Position {
     /// Where to go on in the native dialect; none before the first answer.
     pub(super) cursor: Option<String>,
     pub(super) seen: Vec<Seen>,
-    /// How many messages had been seen at each reset.
+    /// For each message when its question began, and when it was seen.
+    pub(super) times: Vec<(Instant, Instant)>,
+    /// How many messages had been seen at each reset, or when messages were said to be missing.
     pub(super) resets: Vec<usize>,
     pub(super) notices: Notices,
     pub(super) way: Way,
     /// How many were asked.
     pub(super) questions: u64,
+    /// When the last one began.
+    asked: Instant,
     pub(super) aim: Aim,
     /// Whoever aims at this reader's edges.
     shooter: Option<watch::Sender<Instant>>,
@@ -78,10 +88,12 @@ impl Position {
             slow,
             cursor: None,
             seen: Vec::new(),
+            times: Vec::new(),
             resets: Vec::new(),
             notices: Notices::Faults,
             way: Way::Direct,
             questions: 0,
+            asked: Instant::now(),
             aim: Aim::new(seed),
             shooter: None,
         }
@@ -104,6 +116,7 @@ impl Position {
     /// Tells the shooter that a question begins which is to end at `deadline`.
     pub(super) fn announce(&mut self, deadline: Instant) {
         let edge = self.aim.edge(deadline);
+        self.asked = Instant::now();
         self.questions += 1;
         if let Some(shooter) = &self.shooter {
             // It is gone once everything is published.
@@ -122,21 +135,24 @@ impl Position {
     /// Takes down a message of the native dialect, with the cursor that came with it or after it.
     pub(super) fn saw(&mut self, seq: u64, token: String, cursor: &str) -> Result<()> {
         self.seen.push(Seen { seq: Some(seq), epoch: Some(payload::epoch(cursor)?), token });
+        self.times.push((self.asked, Instant::now()));
         Ok(())
     }
 
     /// Takes down a message of a dialect without numbers.
     pub(super) fn saw_unnumbered(&mut self, token: String) {
         self.seen.push(Seen { seq: None, epoch: None, token });
+        self.times.push((self.asked, Instant::now()));
     }
 
     /// Takes down what was said of the log.
     pub(super) fn told(&mut self, notice: Notice) -> Result<()> {
-        if self.notices == Notices::Faults {
-            bail!("no reader should be told {notice:?}");
-        }
-        if notice == Notice::Reset {
-            self.resets.push(self.seen.len());
+        match (self.notices, notice) {
+            (Notices::Stalls | Notices::Expected | Notices::Any, Notice::Stalled | Notice::Resumed) => {}
+            (Notices::Expected | Notices::Any, Notice::Reset) | (Notices::Any, Notice::Missed) => {
+                self.resets.push(self.seen.len());
+            }
+            _ => bail!("no reader should be told {notice:?}"),
         }
         Ok(())
     }

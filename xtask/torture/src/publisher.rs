@@ -27,7 +27,7 @@ const AGAIN: std::ops::Range<u64> = 50..300;
 const SILENCE: Duration = Duration::from_secs(45);
 
 /// The columns of a table of publishers; whether a cut request is a fault is for the course to say.
-pub(super) const COLUMNS: &[&str] = &[
+pub const COLUMNS: &[&str] = &[
     "publishers",
     "sent",
     "at edge",
@@ -45,11 +45,16 @@ pub(super) const COLUMNS: &[&str] = &[
 
 /// Which way a message goes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Door {
+pub enum Door {
+    /// The native one, with a key
     NativeKeyed,
+    /// The native one, without a key
     Native,
+    /// That of golongpoll
     Golongpoll,
+    /// That of the channel dialect
     Channel,
+    /// That of chat
     Chat,
 }
 
@@ -75,10 +80,12 @@ pub(super) enum Pace {
 
 /// When to stop publishing.
 #[derive(Clone, Debug)]
-pub(super) enum Stop {
+pub enum Stop {
+    /// When it is told to.
     WhenTold(watch::Receiver<bool>),
     /// After so many publishes.
     After(u64),
+    /// At this time.
     At(Instant),
 }
 
@@ -102,30 +109,35 @@ enum Answered {
 }
 
 /// What a publisher did.
-pub(super) struct Published {
-    pub(super) door: Door,
-    pub(super) route: Route,
-    pub(super) channel: String,
-    pub(super) sent: Vec<Sent>,
+pub struct Published {
+    /// Which way its messages went in.
+    pub door: Door,
+    /// Where it published.
+    pub route: Route,
+    /// The channel.
+    pub channel: String,
+    /// Its messages, in that order.
+    pub sent: Vec<Sent>,
     /// How many of them left within the window around their edge.
     at_edge: u64,
     /// Attempts from which the server went away.
     gone: u64,
     /// Answers that told of a message published by an earlier attempt.
     repeated: u64,
-    faults: Vec<String>,
+    /// What went wrong.
+    pub faults: Vec<String>,
 }
 
 impl Published {
     /// Judges what was sent against the channel's log.
-    pub(super) fn judge(self, log: &Log, tally: &mut Tally) {
+    pub fn judge(self, log: &Log, tally: &mut Tally) {
         tally.add(&name(&self.door), [("at edge", self.at_edge)]);
         tally.add(&name(&self.door), log.judge_publisher(&self.sent));
         self.count(tally);
     }
 
     /// Counts what has nothing to do with the log.
-    pub(super) fn count(self, tally: &mut Tally) {
+    pub fn count(self, tally: &mut Tally) {
         let row = name(&self.door);
         tally.add(&row, [("publishers", 1), ("cut", self.gone), ("repeated", self.repeated)]);
         tally.faults.extend(self.faults);
@@ -193,7 +205,7 @@ impl Publisher {
             if told == Told::Nothing {
                 client.hang_up();
             }
-            published.sent.push(Sent { token, told, at: std::time::Instant::now() });
+            published.sent.push(Sent { token, told, at: Instant::now().into_std() });
         }
         published
     }

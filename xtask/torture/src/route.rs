@@ -6,33 +6,38 @@ use crate::position::Way;
 
 /// An address, and whether the server itself listens there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Entrance {
-    pub(super) address: SocketAddr,
-    pub(super) way: Way,
+pub struct Entrance {
+    /// Where to connect.
+    pub address: SocketAddr,
+    /// What is on the way.
+    pub way: Way,
 }
 
 /// The addresses of one client, in the order in which it goes round. All lead to the same log.
 #[derive(Clone, Debug)]
-pub(super) struct Route {
+pub struct Route {
     first: Entrance,
     others: Vec<Entrance>,
 }
 
 impl Route {
     /// Begins at the first and goes through the others in turn.
-    pub(super) fn through(first: Entrance, others: &[Entrance]) -> Self {
+    pub fn through(first: Entrance, others: &[Entrance]) -> Self {
         Self { first, others: others.to_vec() }
     }
 
-    pub(super) fn first(&self) -> SocketAddr {
+    /// Where it begins.
+    pub fn first(&self) -> SocketAddr {
         self.first.address
     }
 
-    pub(super) fn has_turns(&self) -> bool {
+    /// Whether there is more than one.
+    pub fn has_turns(&self) -> bool {
         !self.others.is_empty()
     }
 
-    pub(super) fn at(&self, turn: usize) -> Entrance {
+    /// The address of this turn.
+    pub fn at(&self, turn: usize) -> Entrance {
         match turn % (self.others.len() + 1) {
             0 => self.first,
             number => self.others[number - 1],

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use rustls::{ClientConfig, RootCertStore};
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -16,6 +16,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use xtask::server::Binary;
+
+use crate::outside::{self, Wire};
 
 /// Whom the certificate names.
 pub(super) const NAME: &str = "localhost";
@@ -90,6 +92,9 @@ pub(super) async fn connect(address: SocketAddr) -> Result<TcpStream> {
 
 /// A connection as this run's are.
 pub(super) async fn dial(address: SocketAddr, offer: Offer) -> Result<Socket> {
+    if let Some(wire) = outside::connect(address) {
+        return Ok(Socket::Simulated(wire.context("cannot connect")?));
+    }
     begin(connect(address).await?, offer).await
 }
 
@@ -104,14 +109,17 @@ pub(super) async fn begin(stream: TcpStream, offer: Offer) -> Result<Socket> {
 pub(super) enum Socket {
     Plain(TcpStream),
     Secured(Box<TlsStream<TcpStream>>),
+    /// One of a simulation.
+    Simulated(Box<dyn Wire>),
 }
 
 impl Socket {
     /// What TLS is on, or all there is.
-    pub(super) fn tcp(&self) -> &TcpStream {
+    pub(super) fn tcp(&self) -> Result<&TcpStream> {
         match self {
-            Self::Plain(stream) => stream,
-            Self::Secured(stream) => stream.get_ref().0,
+            Self::Plain(stream) => Ok(stream),
+            Self::Secured(stream) => Ok(stream.get_ref().0),
+            Self::Simulated(_) => bail!("a simulated connection has no socket"),
         }
     }
 }
@@ -121,6 +129,7 @@ impl AsyncRead for Socket {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Secured(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Simulated(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
@@ -130,6 +139,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Secured(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Simulated(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
@@ -137,6 +147,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Self::Secured(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Simulated(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
@@ -144,6 +155,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Secured(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Simulated(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

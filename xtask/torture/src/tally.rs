@@ -10,27 +10,28 @@ use xtask::columns::align;
 const SHOWN: usize = 10;
 
 /// Columns and what to count under each.
-pub(super) type Counts<const N: usize> = [(&'static str, u64); N];
+pub type Counts<const N: usize> = [(&'static str, u64); N];
 
 /// Rows by name, columns in a fixed order.
 #[derive(Default)]
-pub(super) struct Tally {
+pub struct Tally {
     heading: &'static str,
     columns: &'static [&'static str],
     /// How many columns at the end must be zero in every row.
     faulty: usize,
     rows: BTreeMap<String, BTreeMap<&'static str, u64>>,
     /// What went wrong that no column counts.
-    pub(super) faults: Vec<String>,
+    pub faults: Vec<String>,
 }
 
 impl Tally {
-    pub(super) fn new(heading: &'static str, columns: &'static [&'static str], faulty: usize) -> Self {
+    /// An empty one. The last `faulty` columns must be zero.
+    pub fn new(heading: &'static str, columns: &'static [&'static str], faulty: usize) -> Self {
         Self { heading, columns, faulty, rows: BTreeMap::new(), faults: Vec::new() }
     }
 
     /// Counts under each column.
-    pub(super) fn add<const N: usize>(&mut self, row: &str, counts: Counts<N>) {
+    pub fn add<const N: usize>(&mut self, row: &str, counts: Counts<N>) {
         let row = self.rows.entry(row.to_owned()).or_default();
         for (column, count) in counts {
             *row.entry(column).or_default() += count;
@@ -38,19 +39,23 @@ impl Tally {
     }
 
     /// Takes over the rows of another with the same columns.
-    pub(super) fn join(&mut self, other: Self) {
+    pub fn join(&mut self, other: Self) {
         for (row, counts) in other.rows {
             counts.into_iter().for_each(|count| self.add(&row, [count]));
         }
         self.faults.extend(other.faults);
     }
 
-    pub(super) fn sum(&self, column: &str) -> u64 {
+    /// The sum of a column.
+    pub fn sum(&self, column: &str) -> u64 {
         self.rows.values().filter_map(|row| row.get(column)).sum()
     }
 
     /// Fails if anything went wrong, or if nothing was counted under `proof`.
-    pub(super) fn verdict(&self, proof: &str) -> Result<()> {
+    ///
+    /// # Errors
+    /// What went wrong.
+    pub fn verdict(&self, proof: &str) -> Result<()> {
         for column in &self.columns[self.columns.len() - self.faulty..] {
             ensure!(self.sum(column) == 0, "{} {column}:\n{self}", self.sum(column));
         }

@@ -110,7 +110,7 @@ async fn come_and_leave(
             stream.write_all(head.as_bytes()).await?;
             stream.flush().await?;
             match leaving {
-                Leaving::Rst => stream.tcp().set_zero_linger()?,
+                Leaving::Rst => stream.tcp()?.set_zero_linger()?,
                 // Whatever the server answers to that, it must not keep the socket for it.
                 Leaving::HalfOpen => stream.shutdown().await?,
                 _ => {}

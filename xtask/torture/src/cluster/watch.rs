@@ -165,7 +165,7 @@ fn check(events: &[(Instant, Event)], states: &[(Instant, State)]) -> Vec<String
                 Some(from) => stalls.push((from, *at)),
                 None => faults.push("a stream resumed that was not stalled".to_owned()),
             },
-            Event::Told(Notice::Reset) => {}
+            Event::Told(Notice::Reset | Notice::Missed) => {}
             Event::Broken => {
                 stalls.extend(stalled.take().map(|from| (from, *at)));
                 opens.extend(opened.take().map(|from| (from, *at)));

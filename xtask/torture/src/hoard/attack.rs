@@ -145,7 +145,7 @@ impl Attack {
             // Until the server cuts it in its own time.
             Way::Unread => {
                 let stream = narrow(address, &target()?).await?;
-                while stream.tcp().take_error()?.is_none() {
+                while stream.tcp()?.take_error()?.is_none() {
                     sleep(Duration::from_millis(500)).await;
                 }
             }

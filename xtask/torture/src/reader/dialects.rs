@@ -1,12 +1,13 @@
 //! Clients of the other dialects, each with its own bookkeeping. The edge is the server's timeout.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::client::Client;
+use crate::outside;
 use crate::pattern::Pattern;
 use crate::payload::{Notice, token};
 use crate::position::{Kept, Position};
@@ -34,7 +35,7 @@ pub(super) async fn golongpoll(
             None => Some(1.0),
             // One that takes the server's time begins with now, by the server's clock.
             Some(_) if takes_timeouts => None,
-            Some(wrong) => Some(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64() * 1e3 + wrong),
+            Some(wrong) => Some(outside::now().duration_since(UNIX_EPOCH)?.as_secs_f64() * 1e3 + wrong),
         };
     }
     let mut target = format!("/events?timeout={}&category={}", GOLONGPOLL_WAIT.as_secs(), position.channel);
