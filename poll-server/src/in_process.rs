@@ -33,7 +33,15 @@ impl Dialer {
     /// # Errors
     /// When the server no longer listens.
     pub fn connect(&self, peer: SocketAddr) -> io::Result<DuplexStream> {
-        let (near, far) = tokio::io::duplex(BUFFER);
+        self.connect_with(peer, BUFFER)
+    }
+
+    /// The same with so many bytes of buffer in each direction.
+    ///
+    /// # Errors
+    /// When the server no longer listens.
+    pub fn connect_with(&self, peer: SocketAddr, buffer: usize) -> io::Result<DuplexStream> {
+        let (near, far) = tokio::io::duplex(buffer);
         self.0.send((far, peer)).map_err(|_| io::Error::from(io::ErrorKind::ConnectionRefused))?;
         Ok(near)
     }

@@ -1,7 +1,7 @@
 //! `cargo xtask ci`: all that a change must pass, in the order in which it fails soonest.
 //!
 //! Continuous integration calls this and nothing else, so that what it does can be run by hand. Everything has one
-//! profile, so that no crate is built twice; only the model checks and the fuzz targets are built apart.
+//! profile, so that no crate is built twice; only the model checks, the fuzz targets and the simulation are built apart.
 
 use std::ffi::OsString;
 
@@ -53,6 +53,7 @@ fn all(steps: &mut Steps) -> Result<()> {
     steps.step("deny", || release::deny(&["bans", "licenses", "sources"]))?;
     steps.step("fuzz", || Fuzz { seconds: FUZZ_SECONDS, target: None }.run())?;
     steps.step("torture", || programs::torture(&short(&["--short", "--server"])?))?;
+    steps.step("simulate", || programs::simulate(&["--seeds", "400"].map(OsString::from)))?;
     // Not for its figures: that every scenario goes through and nothing is lost.
     steps.step("bench", || {
         programs::bench(&short(&["--quick", "--binary"])?)?;

@@ -50,6 +50,9 @@ enum Command {
     /// Publish at the edge of every wait of a real server and prove that nothing is lost or doubled
     #[command(disable_help_flag = true)]
     Torture(programs::Arguments),
+    /// Simulate a server, its disk, its network, its clock and its clients, with all that can go wrong
+    #[command(disable_help_flag = true)]
+    Simulate(programs::Arguments),
     /// Run the fuzz targets
     Fuzz(fuzz::Fuzz),
     /// Build the JavaScript client into the file that the server serves, or test it
@@ -77,6 +80,7 @@ fn main() -> ExitCode {
         Command::Nightly(nightly) => nightly.run(),
         Command::Tidy(tidy) => tidy.run(),
         Command::Torture(arguments) => programs::torture(&arguments.words),
+        Command::Simulate(arguments) => programs::simulate(&arguments.words),
         Command::Fuzz(fuzz) => fuzz.run(),
         Command::Js(js) => js.run(),
         Command::Openapi(openapi) => openapi.run(),

@@ -1,10 +1,10 @@
-//! `cargo xtask bench` and `cargo xtask torture`: programs of their own, so that the other commands need not build them.
+//! `cargo xtask bench`, `cargo xtask torture` and `cargo xtask simulate`: programs of their own, so that the other commands need not build them.
 
 use std::ffi::OsString;
 
 use anyhow::Result;
 use clap::Args;
-use xtask::workspace::{cargo, run};
+use xtask::workspace::{cargo, run, target};
 
 /// Arguments that are the program's to read, `--help` included.
 #[derive(Args)]
@@ -23,6 +23,25 @@ pub(crate) fn bench(arguments: &[OsString]) -> Result<()> {
 /// Runs the torture.
 pub(crate) fn torture(arguments: &[OsString]) -> Result<()> {
     program("xtask-torture", "dev", arguments)
+}
+
+/// Runs the simulation. The runtime takes a seed only if it is built for it, so it has a build of its own.
+pub(crate) fn simulate(arguments: &[OsString]) -> Result<()> {
+    let words = [
+        "run",
+        "--locked",
+        "--quiet",
+        "--package",
+        "xtask-simulate",
+        "--profile",
+        "simulate",
+        "--target-dir",
+    ];
+    run(cargo(words)
+        .arg(target().join("simulate"))
+        .env("RUSTFLAGS", "--cfg tokio_unstable")
+        .arg("--")
+        .args(arguments))
 }
 
 fn program(package: &str, profile: &str, arguments: &[OsString]) -> Result<()> {

@@ -1,0 +1,116 @@
+//! One file: what the platter holds, and what only the cache does.
+
+/// The unit that is written whole or not at all, in bytes.
+const SECTOR: usize = 512;
+
+/// See the [module](self).
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Platter {
+    cached: Vec<u8>,
+    synced: Vec<u8>,
+    unsynced: Vec<Change>,
+}
+
+#[derive(Clone, Debug)]
+enum Change {
+    Length(usize),
+    Bytes(usize, Vec<u8>),
+}
+
+impl Platter {
+    /// What a program reads.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.cached
+    }
+
+    pub(crate) fn write(&mut self, offset: usize, bytes: &[u8]) {
+        put(&mut self.cached, offset, bytes);
+        self.unsynced.push(Change::Bytes(offset, bytes.to_vec()));
+    }
+
+    pub(crate) fn set_len(&mut self, length: usize) {
+        self.cached.resize(length, 0);
+        self.unsynced.push(Change::Length(length));
+    }
+
+    pub(crate) fn sync(&mut self) {
+        for change in std::mem::take(&mut self.unsynced) {
+            match change {
+                Change::Length(length) => self.synced.resize(length, 0),
+                Change::Bytes(offset, bytes) => put(&mut self.synced, offset, &bytes),
+            }
+        }
+    }
+
+    /// As kernels do after a failure: what was written counts as clean, and is never written again.
+    pub(crate) fn forget_unsynced(&mut self) {
+        self.unsynced.clear();
+    }
+
+    pub(crate) fn is_synced(&self) -> bool {
+        self.unsynced.is_empty()
+    }
+
+    /// The power goes. Of each unsynced change, and of a write each sector by itself, `luck` says whether it survives.
+    pub(crate) fn crash(&mut self, mut luck: impl FnMut() -> bool) {
+        for change in std::mem::take(&mut self.unsynced) {
+            match change {
+                Change::Length(length) if luck() => self.synced.resize(length, 0),
+                Change::Length(_) => {}
+                Change::Bytes(mut offset, bytes) => {
+                    let mut left = bytes.as_slice();
+                    while !left.is_empty() {
+                        let (sector, rest) = left.split_at(left.len().min(SECTOR - offset % SECTOR));
+                        if luck() {
+                            put(&mut self.synced, offset, sector);
+                        }
+                        (offset, left) = (offset + sector.len(), rest);
+                    }
+                }
+            }
+        }
+        self.cached.clone_from(&self.synced);
+    }
+
+    /// Changes a bit, if there is such a byte.
+    pub(crate) fn flip(&mut self, at: usize, bit: u32) {
+        for bytes in [&mut self.cached, &mut self.synced] {
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte ^= 1 << (bit % 8);
+            }
+        }
+    }
+}
+
+fn put(file: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
+    let end = offset + bytes.len();
+    file.resize(file.len().max(end), 0);
+    file[offset..end].copy_from_slice(bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_synced_survives_without_luck() {
+        let mut file = Platter::default();
+        file.write(0, b"kept");
+        file.sync();
+        file.write(0, b"lost");
+        file.set_len(2);
+        assert_eq!(file.bytes(), b"lo");
+        file.crash(|| false);
+        assert_eq!(file.bytes(), b"kept");
+    }
+
+    #[test]
+    fn a_write_is_torn_between_sectors() {
+        let mut file = Platter::default();
+        file.write(SECTOR - 1, b"abc");
+        let mut is_first = true;
+        file.crash(|| std::mem::take(&mut is_first));
+        assert_eq!(file.bytes().last(), Some(&b'a'));
+        assert_eq!(file.bytes().len(), SECTOR);
+    }
+}

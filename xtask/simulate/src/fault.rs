@@ -1,0 +1,153 @@
+//! What goes wrong: which faults there are, and how each is inflicted.
+
+use std::time::Duration;
+
+use crate::disk::Failure;
+use crate::random::Random;
+use crate::server::Server;
+use crate::trace;
+
+/// A fault. Most strike a while later, at a call that is counted down to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The power goes now.
+    Power,
+    /// The power goes at some write or sync.
+    PowerAtWrite,
+    /// The process is killed.
+    Kill,
+    /// The process is asked to end.
+    Drain,
+    WriteFails,
+    /// Half of a write reaches the file.
+    WriteTorn,
+    SyncFails,
+    /// A sync succeeds, and says that it failed.
+    SyncDone,
+    /// A sync does nothing, and says that it succeeded.
+    SyncLies,
+    SyncSlow,
+    ReadFails,
+    /// The file cannot be opened for a while.
+    Shut,
+    Full,
+    /// A bit of a file changes.
+    Flip,
+    /// Connections are cut.
+    Cut,
+    /// Connections pass nothing on.
+    Stall,
+    /// The clock goes forward or back.
+    Clock,
+}
+
+/// Those that a server must bear without losing anything.
+const HARMLESS: &[Fault] = &[
+    Fault::Power,
+    Fault::Power,
+    Fault::PowerAtWrite,
+    Fault::PowerAtWrite,
+    Fault::PowerAtWrite,
+    Fault::Kill,
+    Fault::Drain,
+    Fault::WriteFails,
+    Fault::WriteTorn,
+    Fault::SyncFails,
+    Fault::SyncDone,
+    Fault::SyncSlow,
+    Fault::ReadFails,
+    Fault::Shut,
+    Fault::Full,
+    Fault::Cut,
+    Fault::Cut,
+    Fault::Stall,
+    Fault::Clock,
+];
+/// Those that take something away below it.
+const HARMFUL: &[Fault] = &[Fault::SyncLies, Fault::SyncLies, Fault::Flip];
+/// One seed in so many has harmful faults.
+const HARM: u64 = 4;
+
+/// The faults of a seed, and how long to wait before each.
+pub(crate) struct Plan {
+    pub(crate) faults: Vec<(Duration, Fault)>,
+    /// Whether some take something away below the server.
+    pub(crate) is_harmful: bool,
+}
+
+pub(crate) fn plan(random: &Random) -> Plan {
+    let is_harmful = random.once_in(HARM);
+    let count = random.within(3..8);
+    let mut faults: Vec<_> = (0..count).map(|_| random.choose(HARMLESS)).collect();
+    if is_harmful {
+        let at = random.below(count);
+        faults[usize::try_from(at).unwrap_or_default()] = random.choose(HARMFUL);
+    }
+    let pause = || Duration::from_millis(random.within(10..350));
+    Plan { faults: faults.into_iter().map(|fault| (pause(), fault)).collect(), is_harmful }
+}
+
+/// What the fault does to the server.
+pub(crate) enum Effect {
+    None,
+    /// It is down, and may be started after so long.
+    Down(Duration),
+}
+
+/// Inflicts a fault.
+pub(crate) async fn strike(fault: Fault, server: &mut Server, random: &Random) -> anyhow::Result<Effect> {
+    trace::tell(|| format!("fault: {fault:?}"));
+    let calls = random.below(40);
+    let down = Effect::Down(Duration::from_millis(random.below(200)));
+    match fault {
+        Fault::Power => {
+            server.crash().await;
+            return Ok(down);
+        }
+        Fault::Kill => {
+            server.kill().await;
+            return Ok(down);
+        }
+        Fault::Drain => {
+            server.drain().await?;
+            return Ok(down);
+        }
+        Fault::PowerAtWrite => server.disk.strike(|faults| faults.cut = Some(calls)),
+        Fault::WriteFails => server.disk.strike(|faults| faults.write = Some((calls, Failure::Told))),
+        Fault::WriteTorn => server.disk.strike(|faults| faults.write = Some((calls, Failure::Half))),
+        Fault::SyncFails => server.disk.strike(|faults| faults.sync = Some((calls / 4, Failure::Told))),
+        Fault::SyncDone => server.disk.strike(|faults| faults.sync = Some((calls / 4, Failure::Half))),
+        Fault::SyncLies => server.disk.strike(|faults| faults.sync = Some((calls / 4, Failure::Lie))),
+        Fault::SyncSlow => {
+            let slow = Duration::from_millis(random.choose(&[30, 300, 3_000, 12_000]));
+            server.disk.strike(|faults| faults.slow = slow);
+        }
+        Fault::ReadFails => server.disk.strike(|faults| faults.read = Some(calls / 8)),
+        Fault::Shut => {
+            let shut = random.within(1..6);
+            server.disk.strike(|faults| faults.shut = shut);
+        }
+        Fault::Full => {
+            let room = server.disk.length() + usize::try_from(random.below(40_000)).unwrap_or_default();
+            server.disk.strike(|faults| faults.room = Some(room));
+        }
+        Fault::Flip => {
+            let what = server.disk.flip();
+            trace::tell(|| what);
+        }
+        Fault::Cut => {
+            let cut = server.network.cut(random.within(1..4));
+            trace::note("cut", cut as u64);
+        }
+        Fault::Stall => {
+            let long = Duration::from_millis(random.choose(&[20, 200, 2_000, 20_000]));
+            let stalled = server.network.stall(random.within(1..4), long);
+            trace::note("stalled", stalled as u64);
+        }
+        Fault::Clock => {
+            let millis = random.choose(&[1, 40, 1_500, 60_000, 3_600_000]);
+            server.clock.jump(if random.once_in(2) { millis } else { -millis });
+        }
+    }
+    Ok(Effect::None)
+}

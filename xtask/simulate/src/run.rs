@@ -1,0 +1,190 @@
+//! One seed, from its first message to the verdict.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use poll_core::environment::Environment;
+use poll_core::journal::MemoryJournal;
+use poll_core::{Memory, Retention, Store};
+use tokio::task::LocalSet;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use xtask_torture::outside::Simulated;
+use xtask_torture::pattern::Pattern;
+use xtask_torture::population::Population;
+use xtask_torture::position::Notices;
+use xtask_torture::publisher::Door;
+
+use crate::disk::{Disk, Harm};
+use crate::fault::{self, Effect, Plan};
+use crate::network::{ADDRESS, Network};
+use crate::platform::Clock;
+use crate::random::Random;
+use crate::server::{Server, Stop};
+use crate::trace;
+use crate::verdict::{self, Quiet};
+
+/// The one that chat reads, and another.
+const CHANNELS: [&str; 2] = ["messages", "simulated"];
+/// Between two messages of a publisher, in tenths of a millisecond.
+const PAUSE: std::ops::Range<u64> = 200..1_200;
+/// How long it goes on after the last fault.
+const AFTER: Duration = Duration::from_millis(400);
+/// How long it goes on when all is well, before and while it is judged how soon readers are answered.
+const REST: Duration = Duration::from_millis(500);
+const QUIET: Duration = Duration::from_millis(400);
+/// No simulation takes as long, by its own time.
+const END: Duration = Duration::from_secs(3_600);
+/// Nor does one take as long by the system's time, however busy it is.
+const HANG: Duration = Duration::from_secs(120);
+
+/// What came of a seed.
+pub(crate) struct Outcome {
+    pub(crate) hash: u64,
+    pub(crate) story: trace::Story,
+    pub(crate) result: Result<Counts>,
+}
+
+/// How much there was of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) operations: u64,
+    pub(crate) faults: u64,
+    pub(crate) harmed: u64,
+    pub(crate) refused: u64,
+}
+
+/// Whether a story is told of a run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Story {
+    Told,
+    Untold,
+}
+
+/// Has all tables of names hash in the same way, whichever seed is the first: their key is that of the process.
+pub(crate) fn fix_hashes() {
+    let (environment, retention) = (Environment::seeded(0), Retention::default());
+    drop(Store::within(environment, Arc::new(MemoryJournal), retention, Memory::default()));
+}
+
+/// Runs a seed on a thread of its own, because the server keeps some things by thread.
+pub(crate) fn run(seed: u64, story: Story) -> Result<Outcome> {
+    let (sender, outcome) = mpsc::channel();
+    let thread = std::thread::Builder::new().name(format!("seed-{seed}"));
+    thread.spawn(move || sender.send(run_here(seed, story)))?;
+    match outcome.recv_timeout(HANG) {
+        Ok(outcome) => outcome,
+        Err(RecvTimeoutError::Disconnected) => bail!("it panicked"),
+        Err(RecvTimeoutError::Timeout) => bail!("it hangs: something waits for a lock, or never ends"),
+    }
+}
+
+fn run_here(seed: u64, story: Story) -> Result<Outcome> {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().start_paused(true).on_thread_park(poll_http::end_turn);
+    // Otherwise some things that happen at the same time have another order each time.
+    #[cfg(tokio_unstable)]
+    builder.rng_seed(tokio::runtime::RngSeed::from_bytes(&seed.to_le_bytes()));
+    let runtime = builder.build()?;
+    let local = LocalSet::new();
+    let result = local.block_on(&runtime, async {
+        trace::begin(story == Story::Told);
+        timeout(END, simulate(seed)).await.context("it does not come to an end")?
+    });
+    drop(local);
+    drop(runtime);
+    let (hash, story) = trace::end();
+    Ok(Outcome { hash, story, result })
+}
+
+async fn simulate(seed: u64) -> Result<Counts> {
+    let row = |part| Random::new(seed, part);
+    let clock = Clock::new();
+    let network = Rc::new(Network::new(clock.clone(), row(1)));
+    let _simulated = Simulated::by(network.clone());
+    let mut server = Server::new(Disk::new(row(2)), clock, network, row(3));
+    server.start()?;
+    let (random, mut counts) = (row(5), Counts::default());
+    let Plan { faults, is_harmful } = fault::plan(&random);
+    // Where something may be gone, readers may be told so.
+    let notices = if is_harmful { Notices::Any } else { Notices::Stalls };
+    let population = populate(seed, &row(4), notices);
+    for (pause, fault) in faults {
+        if let Some(refused) = live(&mut server, pause, &random).await? {
+            return refuse(&server, &refused, counts);
+        }
+        counts.faults += 1;
+        if let Effect::Down(down) = fault::strike(fault, &mut server, &random).await? {
+            sleep(down).await;
+            server.start()?;
+        }
+    }
+    if let Some(refused) = live(&mut server, AFTER, &random).await? {
+        return refuse(&server, &refused, counts);
+    }
+    trace::tell(|| "all is well from now on".to_owned());
+    server.disk.heal();
+    server.network.heal();
+    server.until_ready().await?;
+    sleep(REST).await;
+    let quiet = Quiet { from: Instant::now(), until: Instant::now() + QUIET };
+    sleep_until(quiet.until).await;
+    counts.harmed = u64::from(server.disk.harm() != Harm::None);
+    counts.operations = verdict::judge(population, server.disk.harm(), quiet).await?;
+    server.drain().await?;
+    Ok(counts)
+}
+
+/// A store that was changed below the server may be refused; any other may not.
+fn refuse(server: &Server, why: &str, counts: Counts) -> Result<Counts> {
+    anyhow::ensure!(server.disk.harm() != Harm::None, "the server cannot use its store: {why}");
+    Ok(Counts { refused: 1, harmed: 1, ..counts })
+}
+
+/// Lets time pass, and starts the server again when it ends. Gives why it cannot be started any more.
+async fn live(server: &mut Server, pause: Duration, random: &Random) -> Result<Option<String>> {
+    let until = Instant::now() + pause;
+    let mut refusals = 0;
+    loop {
+        let stop = tokio::select! {
+            biased;
+            stop = server.ended() => stop?,
+            () = sleep_until(until) => return Ok(None),
+        };
+        match stop {
+            Stop::Power => server.crash().await,
+            Stop::Store(why) => {
+                server.kill().await;
+                refusals += 1;
+                // What made it fail may be over when it is tried again.
+                if refusals > 8 {
+                    return Ok(Some(why));
+                }
+            }
+        }
+        sleep(Duration::from_millis(random.below(200))).await;
+        server.start()?;
+    }
+}
+
+/// Some publishers of every kind, and some readers.
+fn populate(seed: u64, random: &Random, notices: Notices) -> Population {
+    let mut population = Population::new(ADDRESS, seed);
+    population.expect(notices);
+    for (number, channel) in CHANNELS.into_iter().enumerate() {
+        let is_chat = number == 0;
+        population.publish(channel, &[Door::NativeKeyed], PAUSE);
+        let doors = [Door::NativeKeyed, Door::Native, Door::Golongpoll, Door::Channel];
+        population.publish(channel, &[random.choose(&doors)], PAUSE);
+        population.publish(channel, if is_chat { &[Door::Chat] } else { &[] }, PAUSE);
+        for _ in 0..2 {
+            let slow = random.choose(&[2, 8]);
+            population.read(channel, &[random.choose(&Pattern::NATIVE)], slow);
+        }
+        population.read(channel, &[random.choose(&Pattern::DIALECTS)], 2);
+        population.read(channel, if is_chat { &[Pattern::Chat] } else { &[] }, 1);
+    }
+    population
+}

@@ -1,0 +1,91 @@
+//! The verdict on a seed, by the torture's checker.
+//!
+//! Where nothing was taken from the disk below the server, it is the torture's own: everything that was acknowledged is
+//! there, once, in its order, and every reader was given it. In quiet times every reader must also be given a message as
+//! soon as its publisher hears of it. What holds where something was taken is in `harmed.rs`.
+
+mod harmed;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use tokio::time::Instant;
+use xtask_torture::checker::Told;
+use xtask_torture::follower::Account;
+use xtask_torture::pattern::Pattern;
+use xtask_torture::population::{Cuts, Population, Settled};
+use xtask_torture::publisher::Published;
+
+use crate::disk::Harm;
+use crate::trace;
+
+/// How much later than its publisher a reader may hear of a message when nothing is in the way.
+const SOON: Duration = Duration::from_millis(50);
+
+/// When nothing was in anybody's way.
+pub(crate) struct Quiet {
+    pub(crate) from: Instant,
+    pub(crate) until: Instant,
+}
+
+/// Judges everybody; gives how many operations there were.
+pub(crate) async fn judge(population: Population, harm: Harm, quiet: Quiet) -> Result<u64> {
+    if harm != Harm::None {
+        return harmed::judge(population, harm).await;
+    }
+    let settled = population.settle().await?;
+    let operations = operations(&settled.published, &settled.accounts);
+    for account in &settled.accounts {
+        ensure!(account.resets.is_empty(), "a reader ({:?}) was told a reset", account.pattern);
+    }
+    ensure_soon(&settled, &quiet)?;
+    let (publishers, readers) = settled.judge(Cuts::Expected);
+    trace::tell(|| format!("\n{publishers}\n{readers}"));
+    publishers.verdict("acknowledged")?;
+    readers.verdict("given")?;
+    Ok(operations)
+}
+
+/// How many messages were sent and questions asked; takes down what came of them.
+fn operations(published: &[Published], accounts: &[Account]) -> u64 {
+    for sent in published.iter().flat_map(|one| &one.sent) {
+        trace::note(
+            "told",
+            match sent.told {
+                Told::Kept(place) => 2 + place.map_or(0, |place| place.seq),
+                Told::Refused => 1,
+                Told::Nothing => 0,
+            },
+        );
+    }
+    for seen in accounts.iter().flat_map(|account| &account.seen) {
+        trace::note("seen", seen.seq.unwrap_or(seen.token.len() as u64));
+    }
+    let sent: usize = published.iter().map(|one| one.sent.len()).sum();
+    sent as u64 + accounts.iter().map(|account| account.questions).sum::<u64>()
+}
+
+/// Fails if a reader was given a message late.
+fn ensure_soon(settled: &Settled, quiet: &Quiet) -> Result<()> {
+    let sent = settled.published.iter().flat_map(|one| &one.sent);
+    let heard: HashMap<&str, Instant> = sent
+        .filter(|sent| matches!(sent.told, Told::Kept(_)))
+        .map(|sent| (sent.token.as_str(), Instant::from_std(sent.at)))
+        .filter(|(_, heard)| (quiet.from..quiet.until).contains(heard))
+        .collect();
+    // A short poll does not wait.
+    for account in settled.accounts.iter().filter(|account| account.pattern != Pattern::Short) {
+        for (seen, (_, at)) in account.seen.iter().zip(&account.times) {
+            let Some(heard) = heard.get(seen.token.as_str()) else { continue };
+            ensure!(
+                *at <= *heard + SOON,
+                "a reader ({:?}) was given {} {:?} after its publisher heard of it",
+                account.pattern,
+                seen.token,
+                *at - *heard
+            );
+        }
+    }
+    Ok(())
+}

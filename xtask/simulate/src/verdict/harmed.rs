@@ -1,0 +1,145 @@
+//! The verdict where something was taken from the disk below the server: it may be gone, but not without a word.
+//!
+//! A message that was acknowledged may be missing if its channel says that so many are, or begins anew. Where a sync lied
+//! before a crash nothing can know of what was written after it, and a bit that was changed in the last commit looks like a
+//! torn write; what was acknowledged before must be kept or told all the same. Nothing is doubled, out of order, or
+//! anything but what was published. A reader is given all that is left, or told what it was not given.
+
+use std::collections::{HashMap, HashSet};
+
+use anyhow::{Result, bail, ensure};
+use tokio::time::Instant;
+use xtask_torture::checker::{Sent, Told};
+use xtask_torture::follower::Account;
+use xtask_torture::population::{Population, Whole, read_back_in_parts};
+use xtask_torture::publisher::Published;
+
+use super::operations;
+use crate::disk::Harm;
+use crate::network::ADDRESS;
+use crate::trace;
+
+/// A channel as it is in the end.
+struct Remains<'a> {
+    whole: &'a Whole,
+    /// How many messages it says are missing.
+    missed: u64,
+    published: HashSet<&'a str>,
+}
+
+/// Judges everybody; gives how many operations there were.
+pub(super) async fn judge(mut population: Population, harm: Harm) -> Result<u64> {
+    let published = population.stop().await;
+    let mut wholes = HashMap::new();
+    for Published { channel, .. } in &published {
+        if !wholes.contains_key(channel) {
+            match read_back_in_parts(ADDRESS, channel).await {
+                Ok(whole) => drop(wholes.insert(channel.clone(), whole)),
+                // Told by an error.
+                Err(error) if is_damage(&format!("{error:#}")) => {}
+                Err(error) => bail!("{channel} cannot be read back: {error:#}"),
+            }
+        }
+    }
+    let last = wholes
+        .iter()
+        .filter_map(|(channel, (whole, _))| Some(((ADDRESS, channel.clone()), whole.log.last.clone()?)));
+    let accounts = population.end(last.collect()).await;
+    let operations = operations(&published, &accounts);
+    for (channel, (whole, missed)) in &wholes {
+        let of_it = || published.iter().filter(|one| one.channel == *channel);
+        let tokens = of_it().flat_map(|one| &one.sent).map(|sent| sent.token.as_str()).collect();
+        let remains = Remains { whole, missed: *missed, published: tokens };
+        trace::tell(|| format!("{channel}: {} messages, {missed} missed", whole.log.length));
+        for one in of_it() {
+            ensure!(one.faults.is_empty(), "{:?}", one.faults);
+            remains.judge_publisher(&one.sent)?;
+        }
+        remains.judge_losses(of_it().flat_map(|one| &one.sent), harm)?;
+        for account in accounts.iter().filter(|account| account.channel == *channel) {
+            remains.judge_reader(account)?;
+        }
+    }
+    Ok(operations)
+}
+
+/// Whether a fault only says that something is damaged.
+fn is_damage(fault: &str) -> bool {
+    fault.contains("status 500") || fault.contains("status 410")
+}
+
+impl Remains<'_> {
+    fn judge_publisher(&self, sent: &[Sent]) -> Result<()> {
+        let log = &self.whole.log;
+        let mut newest = 0;
+        for Sent { token, told, .. } in sent {
+            let numbers = log.numbers_of(token);
+            ensure!(numbers.len() < 2, "{token} is doubled");
+            let Some(&number) = numbers.first() else { continue };
+            ensure!(*told != Told::Refused, "{token} was refused, and is there");
+            if let Told::Kept(place) = told {
+                let moved = place.filter(|place| place.epoch == self.whole.epoch && place.seq != number);
+                ensure!(moved.is_none(), "{token} is number {number}, and was acknowledged as {moved:?}");
+                ensure!(number > newest, "{token} is out of order");
+                newest = number;
+            }
+        }
+        Ok(())
+    }
+
+    /// What was acknowledged and is not there must be told, if anything can know of it.
+    fn judge_losses<'a>(&self, sent: impl Iterator<Item = &'a Sent>, harm: Harm) -> Result<()> {
+        let is_reset = |told: &Told| match told {
+            Told::Kept(Some(place)) => place.epoch != self.whole.epoch,
+            _ => false,
+        };
+        let (mut untold, mut is_anew) = (Vec::new(), false);
+        for Sent { token, told, at } in sent {
+            is_anew |= is_reset(told);
+            let is_lost = matches!(told, Told::Kept(_)) && self.whole.log.numbers_of(token).is_empty();
+            let can_be_known = match harm {
+                Harm::None | Harm::Flipped => true,
+                Harm::FlippedAndStopped => false,
+                Harm::Lost(since) => Instant::from_std(*at) < since,
+            };
+            untold.extend((is_lost && can_be_known).then_some(token));
+        }
+        ensure!(
+            is_anew || untold.len() as u64 <= self.missed,
+            "{untold:?} are gone, and {} are said to be missing",
+            self.missed
+        );
+        Ok(())
+    }
+
+    fn judge_reader(&self, account: &Account) -> Result<()> {
+        let who = format!("a reader ({:?}) of {}", account.pattern, account.channel);
+        let faults: Vec<&String> = account.faults.iter().filter(|fault| !is_damage(fault)).collect();
+        ensure!(faults.is_empty(), "{who}: {faults:?}");
+        let was_failed = !account.faults.is_empty();
+        // The newest given since the last notice; up to where it had what is gone.
+        let (mut newest, mut gone) = (0, None);
+        for (index, seen) in account.seen.iter().enumerate() {
+            let is_told = account.resets.contains(&index);
+            if is_told {
+                newest = 0;
+            }
+            let Some(&number) = self.whole.log.numbers_of(&seen.token).first() else {
+                ensure!(self.published.contains(seen.token.as_str()), "{who} was given {}", seen.token);
+                gone = gone.max(Some(seen.seq.unwrap_or(u64::MAX)));
+                continue;
+            };
+            ensure!(number > newest, "{who} was given {number} after {newest}");
+            let is_whole = number == newest + 1 || is_told || was_failed || gone >= Some(number - 1);
+            ensure!(is_whole, "{who} was given {number} after {newest}, and told nothing");
+            newest = number;
+        }
+        let length = self.whole.log.length;
+        let is_whole = newest == length
+            || was_failed
+            || gone >= Some(length)
+            || account.resets.contains(&account.seen.len());
+        ensure!(is_whole, "{who} was given {newest} of {length} messages");
+        Ok(())
+    }
+}
