@@ -48,7 +48,7 @@ impl Pair {
         let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|error| {
             PairFault::Key(match error {
                 pem::Error::NoItemsFound => "no private key in it that is not encrypted".to_owned(),
-                error => format!("not PEM: {error}"),
+                error => not_pem(&error),
             })
         })?;
         let certified = CertifiedKey::from_der(chain, key, provider).map_err(|error| match error {
@@ -88,8 +88,22 @@ fn certificates(text: &str) -> Result<Vec<CertificateDer<'static>>, String> {
     match all {
         Ok(none) if none.is_empty() => Err("no certificate in it".to_owned()),
         Ok(some) => Ok(some),
-        Err(error) => Err(format!("not PEM: {error}")),
+        Err(error) => Err(not_pem(&error)),
     }
+}
+
+/// What is wrong with a file's form. The error's own words hold lines of it, and in a key whose line breaks were lost, the
+/// one line is the key.
+fn not_pem(error: &pem::Error) -> String {
+    let what = match error {
+        pem::Error::MissingSectionEnd { .. } => "the line that ends a section is missing",
+        pem::Error::IllegalSectionStart { .. } => {
+            "more than `-----BEGIN …-----` is in the line that begins a section"
+        }
+        pem::Error::Base64Decode(_) => "a section is not base64",
+        _ => "it cannot be read",
+    };
+    format!("not PEM: {what}")
 }
 
 /// The hosts that a certificate is for, and from when until when.
@@ -105,4 +119,39 @@ fn read(certificate: &CertificateDer<'_>) -> Result<(Vec<String>, [Duration; 2])
     });
     let validity = *certificate.validity();
     Ok((hosts.collect(), [validity.not_before, validity.not_after].map(Time::to_unix_duration)))
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair};
+    use rustls::crypto::ring;
+
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_key_never_says_the_key() {
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::default().self_signed(&key).unwrap().pem();
+        let key = key.serialize_pem();
+        let secret = key.lines().nth(1).unwrap();
+        let one_line = key.replace(['\r', '\n'], "");
+        let few_lines = one_line.replace("-----END", "\n-----END");
+        let cut = &key[..key.len() / 2];
+        let not_base64 = key.replace(secret, &format!("{secret}!"));
+        for broken in [&one_line, &few_lines, cut, &not_base64] {
+            let provider = ring::default_provider();
+            let as_key = Pair::parse(&certificate, broken, &provider).unwrap_err();
+            let as_certificate = Pair::parse(broken, &key, &provider).unwrap_err();
+            let PairFault::Key(as_key) = as_key else { panic!("{as_key:?}") };
+            let PairFault::Certificate(as_certificate) = as_certificate else { panic!("{as_certificate:?}") };
+            for said in [as_key, as_certificate, client_verifier(broken, &Arc::new(provider)).unwrap_err()] {
+                assert!(said == "no certificate in it" || said.starts_with("not PEM: "), "{said}");
+                let bytes = format!("{:?}", &secret.as_bytes()[..8]);
+                assert!(
+                    !said.contains(&secret[..8]) && !said.contains(bytes.trim_matches(['[', ']'])),
+                    "{said}"
+                );
+            }
+        }
+    }
 }
