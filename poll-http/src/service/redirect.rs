@@ -47,14 +47,14 @@ impl Redirect {
     }
 
     pub(crate) fn answer(self, request: &Request<'_>) -> Reply {
-        match self.location(request.head) {
+        let reply = match self.location(request.head) {
             Ok(location) => Reply {
                 location: Some(location.into_bytes().into()),
-                sniffing: Sniffing::Forbidden,
                 ..Reply::new(StatusCode::PERMANENT_REDIRECT, Body::empty())
             },
             Err(refusal) => refusal.into_reply(ErrorFormat::ProblemJson),
-        }
+        };
+        Reply { sniffing: Sniffing::Forbidden, ..reply }
     }
 }
 
