@@ -96,7 +96,11 @@ impl Keeper {
                 Err(why) => {
                     if set.state != State::Away {
                         let kept = set.keys.len();
-                        tracing::warn!(%url, kept, "keys of {url}: {why}; {kept} that were fetched before stay in force");
+                        let effect = match kept {
+                            0 => "tokens signed by them are refused".to_owned(),
+                            _ => format!("{kept} that were fetched before stay in force"),
+                        };
+                        tracing::warn!(%url, kept, "keys of {url}: {why}; {effect}");
                     }
                     missing = true;
                     State::Away

@@ -54,7 +54,7 @@ fn a_set_is_fetched_from_whom_the_system_trusts_and_from_none_other() {
     ] {
         let forged = provider(&pair, &[&key]);
         let running = server(&forged, &trusted.file());
-        running.wait_for(1, "0 that were fetched before stay in force");
+        running.wait_for(1, "tokens signed by them are refused");
         let told = running.lines("cannot connect: invalid peer certificate");
         assert!(told.first().is_some_and(|line| line.contains(why)), "{told:?}");
         assert_eq!(status(&running, &key.sign(&all(60))), 401);
