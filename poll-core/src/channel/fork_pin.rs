@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Channel;
+use super::entry::Channel;
 
 /// Holds a source, from when its fork is worked out until the journal has the fork or has not.
 pub(crate) struct ForkPin(Arc<Channel>);

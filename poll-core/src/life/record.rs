@@ -6,7 +6,6 @@ use super::ancestry::Ancestry;
 use super::bounds::Bounds;
 use super::content_type::ContentType;
 use super::producer::ProducerStamp;
-use super::request::Create;
 use super::text::Order;
 use crate::types::{ChannelName, Epoch, Seq, Timestamp};
 
@@ -69,17 +68,6 @@ pub struct Origin {
 }
 
 impl Life {
-    /// As it is asked for, made at `now`, but for what a fork inherits.
-    pub(crate) fn of(create: &Create, now: Timestamp) -> Self {
-        Self {
-            content_type: create.content_type.clone(),
-            lifetime: create.lifetime.unwrap_or_default(),
-            bounds: create.bounds,
-            touched: now,
-            ..Self::default()
-        }
-    }
-
     /// Whether its messages are JSON values.
     #[must_use]
     pub fn is_json(&self) -> bool {

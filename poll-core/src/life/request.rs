@@ -29,6 +29,19 @@ pub struct Create {
     pub origin: Option<ForkPoint>,
 }
 
+impl Create {
+    /// The life that it asks for, made at `now`, but for what a fork inherits.
+    pub(crate) fn life(&self, now: Timestamp) -> Life {
+        Life {
+            content_type: self.content_type.clone(),
+            lifetime: self.lifetime.unwrap_or_default(),
+            bounds: self.bounds,
+            touched: now,
+            ..Life::default()
+        }
+    }
+}
+
 /// Where a fork leaves its source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForkPoint {

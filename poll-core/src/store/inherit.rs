@@ -70,7 +70,7 @@ impl Store {
             lifetime: create.lifetime.unwrap_or(source.lifetime),
             origin: Some(origin),
             ancestry,
-            ..Life::of(create, now)
+            ..create.life(now)
         };
         Ok(Some(Fork { life, pin, prefix }))
     }

@@ -8,7 +8,7 @@ use super::publish::Submitted;
 use crate::channel::{Due, Reason, Verdict, Wish};
 use crate::life::{
     AppendError, Appended, Bounds, Condition, Configured, Create, CreateError, Created, Deleted, Description,
-    Life, Purged, Standing, Use,
+    Purged, Standing, Use,
 };
 use crate::types::{ChannelName, Cursor, JournalError, Publish, PublishError, Timestamp};
 
@@ -25,11 +25,11 @@ impl Store {
         mut create: Create,
     ) -> Result<Created, CreateError> {
         let (life, pin, prefix) = match &create.origin {
-            None => (Life::of(&create, now), None, None),
+            None => (create.life(now), None, None),
             Some(point) => match self.fork_point(now, channel, &create, point).await? {
                 Some(fork) => (fork.life, Some(Arc::new(fork.pin)), fork.prefix),
                 // The name is taken, which the next step says more about.
-                None => (Life::of(&create, now), None, None),
+                None => (create.life(now), None, None),
             },
         };
         let payloads = prefix.into_iter().chain(std::mem::take(&mut create.payloads)).collect();

@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use super::record::{Fields, put};
+use super::fields::{Fields, put};
 use crate::life::{Change, Content, Life, Producer, ProducerId};
 use crate::types::Timestamp;
 

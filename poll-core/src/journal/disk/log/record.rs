@@ -17,6 +17,7 @@ use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::change;
+use super::fields::{Fields, length, put};
 use crate::journal::{Append, Minted};
 use crate::life::Change;
 use crate::planted::{self, Bug};
@@ -257,52 +258,6 @@ fn payload(kind: u8, bytes: &[u8]) -> Option<Payload> {
 fn checksum(place: Place, body: &[u8]) -> u64 {
     let seed = xxh3_64_with_seed(&place.segment.to_le_bytes(), place.offset);
     xxh3_64_with_seed(body, seed)
-}
-
-/// A length in a record. A publish is at most a few mebibytes.
-fn length(count: usize) -> [u8; 4] {
-    u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes()
-}
-
-pub(super) fn put(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.extend(length(bytes.len()));
-    out.extend(bytes);
-}
-
-/// Reads a record from its start; `None` where it is too short.
-pub(super) struct Fields<'a>(&'a [u8]);
-
-impl<'a> Fields<'a> {
-    fn bytes(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (front, rest) = self.0.split_at_checked(count)?;
-        self.0 = rest;
-        Some(front)
-    }
-
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        self.bytes(N)?.try_into().ok()
-    }
-
-    pub(super) fn byte(&mut self) -> Option<u8> {
-        Some(self.array::<1>()?[0])
-    }
-
-    pub(super) fn number(&mut self) -> Option<u64> {
-        Some(u64::from_le_bytes(self.array()?))
-    }
-
-    fn length(&mut self) -> Option<usize> {
-        usize::try_from(u32::from_le_bytes(self.array()?)).ok()
-    }
-
-    pub(super) fn prefixed(&mut self) -> Option<&'a [u8]> {
-        let count = self.length()?;
-        self.bytes(count)
-    }
-
-    pub(super) fn text(&mut self) -> Option<&'a str> {
-        std::str::from_utf8(self.prefixed()?).ok()
-    }
 }
 
 #[cfg(test)]
