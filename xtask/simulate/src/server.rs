@@ -33,7 +33,7 @@ const ARGUMENTS: &[&str] = &[
     "--drain-seconds=1",
 ];
 /// What a drain may take, and what becoming ready may.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(3_600);
 /// How often to ask whether it is ready.
 const STEP: Duration = Duration::from_millis(20);
 /// How often tasks that have ended are let run.
