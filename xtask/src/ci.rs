@@ -53,12 +53,9 @@ fn all(steps: &mut Steps) -> Result<()> {
     steps.step("deny", || release::deny(&["bans", "licenses", "sources"]))?;
     steps.step("fuzz", || Fuzz { seconds: FUZZ_SECONDS, target: None }.run())?;
     steps.step("torture", || programs::torture(&short(&["--short", "--server"])?))?;
-    steps.step("simulate", || programs::simulate(&["--seeds", "400"].map(OsString::from)))?;
+    steps.step("simulate", || programs::simulate(&["--seeds", "1000"].map(OsString::from)))?;
     // Not for its figures: that every scenario goes through and nothing is lost.
-    steps.step("bench", || {
-        programs::bench(&short(&["--quick", "--binary"])?)?;
-        programs::bench(&short(&["durable", "--quick", "--binary"])?)
-    })
+    steps.step("bench", || programs::bench(&short(&["--quick", "--binary"])?))
 }
 
 /// These arguments, and the path of the server that the tests have built.

@@ -58,6 +58,7 @@ impl Nightly {
             proxies::check(&Binary::given_or_built(None)?, proxies::Extent::Longest, Install::Allowed)
         });
         step("fuzz", &|| fuzz.run());
+        step("simulate", &|| programs::simulate(&["--seeds", "20000", "--all"].map(OsString::from)));
         for course in COURSES {
             let name = match *course {
                 "" => "race",
