@@ -179,6 +179,10 @@ impl SoleArchive for Shelf {
         self.answer(reply, Ok(false));
     }
 
+    fn lapsed(&self, _: Timestamp, reply: Reply<Vec<ChannelName>>) {
+        self.answer(reply, Ok(Vec::new()));
+    }
+
     fn producers(&self, _: &ChannelName, reply: Reply<Vec<(ProducerId, Producer)>>) {
         self.answer(reply, Ok(Vec::new()));
     }
