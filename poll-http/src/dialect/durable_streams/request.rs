@@ -160,31 +160,46 @@ fn time_to_live(text: &str) -> Result<Duration, Refusal> {
 /// A time of RFC 3339, section 5.6. Those before the Unix epoch count as that.
 fn expiry(text: &str) -> Result<Timestamp, Refusal> {
     let malformed = || Refusal::bad_request("`Stream-Expires-At` is not a time of RFC 3339");
-    let at: jiff::Timestamp = is_rfc3339(text).then(|| text.parse().ok()).flatten().ok_or_else(malformed)?;
-    Ok(Timestamp::from_micros(u64::try_from(at.as_microsecond()).unwrap_or_default()))
+    let (local, east) = local_time(text).ok_or_else(malformed)?;
+    // An instant of jiff ends before the last day of 9999, which often stands for never.
+    let since_epoch =
+        local.duration_since(jiff::civil::date(1970, 1, 1).to_datetime(jiff::civil::Time::midnight()));
+    let micros = since_epoch.saturating_sub(east).as_micros();
+    Ok(Timestamp::from_micros(u64::try_from(micros).unwrap_or_default()))
 }
 
-/// Whether a time has the form of RFC 3339; jiff accepts others of ISO 8601, too, and checks the numbers.
-fn is_rfc3339(text: &str) -> bool {
-    let Some((date, zoned)) = text.split_at_checked("2026-11-27T07:30:00".len()) else { return false };
+/// The local time that a time of RFC 3339 gives, and how far that is ahead of UTC. jiff checks the numbers, but takes
+/// other forms of ISO 8601, too.
+fn local_time(text: &str) -> Option<(jiff::civil::DateTime, jiff::SignedDuration)> {
+    let (date, zoned) = text.split_at_checked("2026-11-27T07:30:00".len())?;
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let shaped = date.bytes().zip(*b"dddd-dd-ddTdd:dd:dd").all(|(byte, shape)| match shape {
         b'd' => byte.is_ascii_digit(),
         b'T' => matches!(byte, b'T' | b't'),
         other => byte == other,
     });
-    let zone_at = zoned.find(['Z', 'z', '+', '-']);
-    let Some((fraction, zone)) = zone_at.and_then(|at| zoned.split_at_checked(at)) else { return false };
-    let fraction = fraction.is_empty() || fraction.strip_prefix('.').is_some_and(digits);
-    let zone = match zone.split_at(1) {
-        (_, "") => zone.eq_ignore_ascii_case("z"),
-        ("+" | "-", offset) => {
-            offset.len() == 5
-                && offset.split_once(':').is_some_and(|(hours, minutes)| digits(hours) && digits(minutes))
-        }
-        _ => false,
-    };
-    shaped && fraction && zone
+    let (fraction, zone) = zoned.split_at_checked(zoned.find(['Z', 'z', '+', '-'])?)?;
+    if !shaped || !(fraction.is_empty() || fraction.strip_prefix('.').is_some_and(digits)) {
+        return None;
+    }
+    let local = text[..date.len() + fraction.len()].parse().ok()?;
+    Some((local, ahead_of_utc(zone)?))
+}
+
+fn ahead_of_utc(zone: &str) -> Option<jiff::SignedDuration> {
+    let (sign, offset) = zone.split_at(1);
+    if offset.is_empty() {
+        return sign.eq_ignore_ascii_case("z").then_some(jiff::SignedDuration::ZERO);
+    }
+    let (hours, minutes) = offset.split_once(':').filter(|_| offset.len() == 5)?;
+    let within = |text: &str, most| number(text).filter(|number| *number <= most);
+    let minutes = 60 * within(hours, 23)? + within(minutes, 59)?;
+    let ahead = jiff::SignedDuration::from_mins(i64::try_from(minutes).ok()?);
+    match sign {
+        "+" => Some(ahead),
+        "-" => Some(-ahead),
+        _ => None,
+    }
 }
 
 fn producer(head: Head<'_>) -> Result<Option<ProducerStamp>, Refusal> {
@@ -373,6 +388,10 @@ mod tests {
         assert_eq!(until("2026-11-21t00:49:38.12+02:00"), Some(1_795_214_978_120));
         assert_eq!(until("2026-11-20T17:49:38-05:00"), Some(1_795_214_978_000));
         assert_eq!(until("1960-01-01T00:00:00Z"), Some(0));
+        let latest = Some(Timestamp::MAX.as_millis());
+        assert_eq!(until("9999-12-31T23:59:59Z"), latest);
+        assert_eq!(until("9999-12-31T23:59:59-23:59"), latest);
+        assert_eq!(until("0000-01-01T00:00:00+23:59"), Some(0));
         for at in [
             "",
             "tomorrow",
@@ -385,6 +404,9 @@ mod tests {
             "2026-11-20T22:49Z",
             "20261120T224938Z",
             "2026-11-20T22:49:38+0200",
+            "2026-11-20T22:49:38+24:00",
+            "2026-11-20T22:49:38+02:60",
+            "2026-11-20T22:49:38Z0",
             "2026-11-20T22:49:38.Z",
             "2026-11-20T22:49:38Z[UTC]",
             "1795214978",
