@@ -361,6 +361,12 @@ impl ChannelState {
         (existence, standing)
     }
 
+    /// Whether the journal should hear of the last use, which is said once.
+    pub(crate) fn tell_use(&mut self) -> bool {
+        let newest_at = self.log.newest_at();
+        self.life.as_mut().is_some_and(|life| life.tell_use(newest_at))
+    }
+
     /// The channel as readers see it, if it is there.
     pub(crate) fn description(&self) -> Description {
         let seen = self.sight();

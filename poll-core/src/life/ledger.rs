@@ -24,6 +24,8 @@ pub(crate) struct Ledger {
     over: bool,
     /// When it was last used, as far as that lengthens its time.
     used: Timestamp,
+    /// The last use of which it was said that the journal should hear of it.
+    told: Timestamp,
     pub(crate) producers: Producers,
     /// Forks of this channel, where no journal counts them.
     pub(crate) forks: u64,
@@ -116,6 +118,16 @@ impl Ledger {
         let Lifetime::Sliding(lifetime) = self.kept.lifetime else { return None };
         let unkept = self.used.since(self.kept.touched.max(newest_at));
         (!unkept.is_zero()).then_some((unkept, lifetime))
+    }
+
+    /// Whether the journal should hear of the last use, which is said once.
+    pub(crate) fn tell_use(&mut self, newest_at: Timestamp) -> bool {
+        let Some((unkept, lifetime)) = self.unkept_use(newest_at) else { return false };
+        let is_due = unkept.min(self.used.since(self.told)) > lifetime / 4;
+        if is_due {
+            self.told = self.used;
+        }
+        is_due
     }
 
     /// Whether it may be forgotten with its channel, once that is empty.

@@ -94,7 +94,16 @@ impl Store {
         how: Use,
     ) -> Result<Standing, JournalError> {
         let Some(found) = self.find(now, channel).await? else { return Ok(Standing::Absent) };
-        let look = |used| found.state.lock().standing(now, used);
+        let look = |used| {
+            let mut state = found.state.lock();
+            let looked = state.standing(now, used);
+            // A sweep may come by much later, and a use that it did not see is lost with the process.
+            if used && self.archive().is_some() && state.tell_use() {
+                drop(state);
+                self.0.due.lock().push((channel.clone(), Due::Touch));
+            }
+            looked
+        };
         let (existence, standing) = look(how == Use::Renew);
         if existence == crate::life::Existence::Over && self.is_lived_in(now, &found) {
             return Ok(look(how == Use::Renew).1);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use poll_core::journal::disk::Options;
 use poll_core::life::{
     AppendError, Appended, Bound, Bounds, Condition, ContentType, Create, Lifetime, ProducerId,
-    ProducerStamp, Purged,
+    ProducerStamp, Purged, Standing, Use,
 };
 use poll_core::{Ending, JournalError, Payload, Publish, PublishError, Retention, Store, Timestamp};
 use proptest::prelude::*;
@@ -119,6 +119,32 @@ async fn producers_and_bounds_outlive_a_restart() {
     third.store.tend(second(76)).await;
     assert_eq!(third.store.channels(), 0);
     third.close().await;
+}
+
+/// A read lengthens a sliding lifetime beyond a restart, however long ago the channel was swept.
+#[tokio::test]
+async fn the_use_of_a_reader_outlives_a_restart() {
+    let disk = FakeDisk::default();
+    let create = Create {
+        content_type: Some(ContentType::parse("text/plain").unwrap()),
+        lifetime: Some(Lifetime::Sliding(Duration::from_secs(60))),
+        bounds: Bounds::UNLIMITED,
+        payloads: [Payload::text("x")].into_iter().collect(),
+        ending: Ending::Open,
+        origin: None,
+    };
+    let first = open(disk.port(), unbounded(), options()).await;
+    first.store.create(NOON, &name("a"), create).await.unwrap();
+    let read = first.store.describe(second(50), &name("a"), Use::Renew).await;
+    assert!(matches!(read, Ok(Standing::Live(_))));
+    first.store.tend(second(50)).await;
+    first.close().await;
+    let again = open(disk.port(), unbounded(), options()).await;
+    let a = name("a");
+    let look = |at| again.store.describe(at, &a, Use::Look);
+    assert!(matches!(look(second(109)).await, Ok(Standing::Live(_))));
+    assert!(matches!(look(second(126)).await, Ok(Standing::Absent)));
+    again.close().await;
 }
 
 proptest! {
