@@ -174,6 +174,8 @@ impl Journal for DiskJournal {
         }
         let keeps = append.bounds().is_some_and(|bounds| bounds.keep_everything());
         if keeps && append.weight() > 0 && shared.kept() + append.weight() > shared.max_bytes() {
+            // What was deleted meanwhile may be counted still, until the database hears of it.
+            drop(shared.writes.send(Command::Seal(None)));
             let why = "channels without retention fill what may be retained".to_owned();
             return Taken::Refused(append, JournalError::Full(why));
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use poll_core::journal::disk::Options;
 use poll_core::life::{
-    AppendError, Appended, Bound, Bounds, Condition, ContentType, Create, Lifetime, ProducerId,
+    AppendError, Appended, Bound, Bounds, Condition, ContentType, Create, CreateError, Lifetime, ProducerId,
     ProducerStamp, Purged, Standing, Use,
 };
 use poll_core::{Ending, JournalError, Payload, Publish, PublishError, Retention, Store, Timestamp};
@@ -145,6 +145,32 @@ async fn the_use_of_a_reader_outlives_a_restart() {
     assert!(matches!(look(second(109)).await, Ok(Standing::Live(_))));
     assert!(matches!(look(second(126)).await, Ok(Standing::Absent)));
     again.close().await;
+}
+
+/// What a deleted channel took is free without a restart, and without publishes to other channels.
+#[tokio::test]
+async fn deleting_a_channel_makes_room() {
+    let disk = FakeDisk::default();
+    let open = open(disk.port(), Retention { bytes: 1 << 20, ..unbounded() }, options()).await;
+    let text = |bytes| [Payload::text("x".repeat(bytes))].into_iter().collect();
+    let create = |payloads| Create {
+        content_type: Some(ContentType::parse("text/plain").unwrap()),
+        lifetime: None,
+        bounds: Bounds::UNLIMITED,
+        payloads,
+        ending: Ending::Open,
+        origin: None,
+    };
+    open.store.create(NOON, &name("a"), create(text(1_000_000))).await.unwrap();
+    open.store.delete(NOON, &name("a")).await.unwrap();
+    let made = async {
+        while let Err(error) = open.store.create(NOON, &name("b"), create(text(1_000_000))).await {
+            assert!(matches!(error, CreateError::Publish(PublishError::Journal(JournalError::Full(_)))));
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), made).await.unwrap();
+    open.close().await;
 }
 
 proptest! {
