@@ -25,7 +25,8 @@ pub(crate) fn torture(arguments: &[OsString]) -> Result<()> {
     program("xtask-torture", "dev", arguments)
 }
 
-/// Runs the simulation. The runtime takes a seed only if it is built for it, so it has a build of its own.
+/// Runs the simulation. The runtime takes a seed only if it is built for it, and the server has bugs to plant only if it is,
+/// so it has a build of its own.
 pub(crate) fn simulate(arguments: &[OsString]) -> Result<()> {
     let words = [
         "run",
@@ -39,7 +40,7 @@ pub(crate) fn simulate(arguments: &[OsString]) -> Result<()> {
     ];
     run(cargo(words)
         .arg(target().join("simulate"))
-        .env("RUSTFLAGS", "--cfg tokio_unstable")
+        .env("RUSTFLAGS", "--cfg tokio_unstable --cfg poll_planted")
         .arg("--")
         .args(arguments))
 }

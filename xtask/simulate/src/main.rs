@@ -13,7 +13,9 @@
 
 mod disk;
 mod fault;
+mod hunt;
 mod network;
+mod planted;
 mod platform;
 mod power;
 mod random;
@@ -28,6 +30,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
+use poll_core::planted::Bug;
 
 use self::run::{Counts, Story, fix_hashes, run};
 
@@ -50,17 +53,26 @@ struct Simulate {
     /// Go on after a failure
     #[arg(long)]
     all: bool,
+    /// With a bug planted into the server, such as `checksum`
+    #[arg(long, value_name = "BUG", value_parser = planted::named)]
+    plant: Option<Bug>,
+    /// Plant each bug, and fail unless it is found
+    #[arg(long, conflicts_with_all = ["seeds", "first", "seed", "all", "plant"])]
+    planted: bool,
 }
 
 impl Simulate {
     fn run(&self) -> Result<()> {
         fix_hashes();
+        if self.planted {
+            return hunt::find_all();
+        }
         if let Some(seed) = self.seed {
-            return one(seed);
+            return one(seed, self.plant);
         }
         let (mut sum, mut failed, began) = (Counts::default(), Vec::new(), Instant::now());
         for seed in self.first..self.first + self.seeds {
-            match checked(seed) {
+            match checked(seed, self.plant) {
                 Ok(counts) => sum.add(counts),
                 Err(error) => {
                     eprintln!("seed {seed}: {error:#}\nplay it again: cargo xtask simulate --seed {seed}");
@@ -91,19 +103,19 @@ impl Counts {
 }
 
 /// Runs a seed, and some of them twice.
-fn checked(seed: u64) -> Result<Counts> {
-    let outcome = run(seed, Story::Untold)?;
+fn checked(seed: u64, bug: Option<Bug>) -> Result<Counts> {
+    let outcome = run(seed, Story::Untold, bug)?;
     let counts = outcome.result?;
     if seed.is_multiple_of(TWICE) {
-        let again = run(seed, Story::Untold)?;
+        let again = run(seed, Story::Untold, bug)?;
         ensure!(again.hash == outcome.hash, "it is not the same every time");
     }
     Ok(counts)
 }
 
 /// Runs a seed twice, and tells its story.
-fn one(seed: u64) -> Result<()> {
-    let (first, again) = (run(seed, Story::Told)?, run(seed, Story::Told)?);
+fn one(seed: u64, bug: Option<Bug>) -> Result<()> {
+    let (first, again) = (run(seed, Story::Told, bug)?, run(seed, Story::Told, bug)?);
     first.story.lines.iter().for_each(|line| println!("{line}"));
     let (notes, others) = (&first.story.notes, &again.story.notes);
     if let Some(at) = (0..notes.len()).find(|&at| others.get(at) != Some(&notes[at])) {

@@ -10,7 +10,7 @@ use poll_core::Timestamp;
 use poll_core::environment::{Exit, Location, Platform, Thread};
 use tokio::time::Instant;
 
-use crate::disk::Disk;
+use crate::disk::{Disk, Port};
 use crate::power::Supply;
 use crate::random::Random;
 use crate::thread::Blocking;
@@ -81,6 +81,6 @@ impl Platform for Machine {
     }
 
     fn directory(&self, _: &Path) -> Box<dyn Location> {
-        Box::new(self.disk.port(self.supply.clone()))
+        Box::new(Port::new(self.disk.clone(), self.supply.clone()))
     }
 }

@@ -1,5 +1,6 @@
 //! One seed, from its first message to the verdict.
 
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -8,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use poll_core::environment::Environment;
 use poll_core::journal::MemoryJournal;
+use poll_core::planted::Bug;
 use poll_core::{Memory, Retention, Store};
 use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -20,9 +22,10 @@ use xtask_torture::publisher::Door;
 use crate::disk::{Disk, Harm};
 use crate::fault::{self, Effect, Plan};
 use crate::network::{ADDRESS, Network};
+use crate::planted;
 use crate::platform::Clock;
 use crate::random::Random;
-use crate::server::{Server, Stop};
+use crate::server::{Server, Stop, until_ready};
 use crate::trace;
 use crate::verdict::{self, Quiet};
 
@@ -70,10 +73,13 @@ pub(crate) fn fix_hashes() {
 }
 
 /// Runs a seed on a thread of its own, because the server keeps some things by thread.
-pub(crate) fn run(seed: u64, story: Story) -> Result<Outcome> {
+pub(crate) fn run(seed: u64, story: Story, bug: Option<Bug>) -> Result<Outcome> {
     let (sender, outcome) = mpsc::channel();
     let thread = std::thread::Builder::new().name(format!("seed-{seed}"));
-    thread.spawn(move || sender.send(run_here(seed, story)))?;
+    thread.spawn(move || {
+        planted::plant(bug);
+        sender.send(run_here(seed, story))
+    })?;
     match outcome.recv_timeout(HANG) {
         Ok(outcome) => outcome,
         Err(RecvTimeoutError::Disconnected) => bail!("it panicked"),
@@ -112,7 +118,7 @@ async fn simulate(seed: u64) -> Result<Counts> {
     let notices = if is_harmful { Notices::Any } else { Notices::Stalls };
     let population = populate(seed, &row(4), notices);
     for (pause, fault) in faults {
-        if let Some(refused) = live(&mut server, pause, &random).await? {
+        if let Some(refused) = live(&mut server, lapse(pause), &random).await? {
             return refuse(&server, &refused, counts);
         }
         counts.faults += 1;
@@ -121,13 +127,16 @@ async fn simulate(seed: u64) -> Result<Counts> {
             server.start()?;
         }
     }
-    if let Some(refused) = live(&mut server, AFTER, &random).await? {
+    if let Some(refused) = live(&mut server, lapse(AFTER), &random).await? {
         return refuse(&server, &refused, counts);
     }
     trace::tell(|| "all is well from now on".to_owned());
     server.disk.heal();
     server.network.heal();
-    server.until_ready().await?;
+    // One that met a fault as it started may end only now.
+    if let Some(refused) = live(&mut server, until_ready(), &random).await? {
+        return refuse(&server, &refused, counts);
+    }
     sleep(REST).await;
     let quiet = Quiet { from: Instant::now(), until: Instant::now() + QUIET };
     sleep_until(quiet.until).await;
@@ -143,15 +152,24 @@ fn refuse(server: &Server, why: &str, counts: Counts) -> Result<Counts> {
     Ok(Counts { refused: 1, harmed: 1, ..counts })
 }
 
-/// Lets time pass, and starts the server again when it ends. Gives why it cannot be started any more.
-async fn live(server: &mut Server, pause: Duration, random: &Random) -> Result<Option<String>> {
-    let until = Instant::now() + pause;
+async fn lapse(pause: Duration) -> Result<()> {
+    sleep(pause).await;
+    Ok(())
+}
+
+/// Starts the server again whenever it ends, until something comes to pass. Gives why it cannot be started any more.
+async fn live(
+    server: &mut Server,
+    until: impl Future<Output = Result<()>>,
+    random: &Random,
+) -> Result<Option<String>> {
+    let mut until = pin!(until);
     let mut refusals = 0;
     loop {
         let stop = tokio::select! {
             biased;
             stop = server.ended() => stop?,
-            () = sleep_until(until) => return Ok(None),
+            passed = &mut until => return passed.map(|()| None),
         };
         match stop {
             Stop::Power => server.crash().await,

@@ -9,8 +9,8 @@ use poll_server::config::{Config, Given, Start};
 use poll_server::listen::Listener;
 use poll_server::{Ended, RunError, Shutdown, Trigger};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
-use xtask_torture::population::is_ready;
+use tokio::time::{Instant, timeout};
+use xtask_torture::population::readiness;
 
 use crate::disk::Disk;
 use crate::network::{ADDRESS, Network};
@@ -33,7 +33,7 @@ const ARGUMENTS: &[&str] = &[
     "--drain-seconds=1",
 ];
 /// What a drain may take, and what becoming ready may.
-const PATIENCE: Duration = Duration::from_secs(3_600);
+const PATIENCE: Duration = Duration::from_secs(1_200);
 /// How often to ask whether it is ready.
 const STEP: Duration = Duration::from_millis(20);
 /// How often tasks that have ended are let run.
@@ -143,16 +143,16 @@ impl Server {
         self.kill().await;
         Ok(())
     }
+}
 
-    /// Waits until all is well.
-    pub(crate) async fn until_ready(&mut self) -> Result<()> {
-        let ready = async {
-            while !is_ready(ADDRESS).await {
-                tokio::time::sleep(STEP).await;
-            }
-        };
-        timeout(PATIENCE, ready).await.context("the server does not become ready")
+/// Waits until all is well.
+pub(crate) async fn until_ready() -> Result<()> {
+    let until = Instant::now() + PATIENCE;
+    while let Err(why) = readiness(ADDRESS).await {
+        ensure!(Instant::now() < until, "the server does not become ready: {why:#}");
+        tokio::time::sleep(STEP).await;
     }
+    Ok(())
 }
 
 /// Why a server ended.

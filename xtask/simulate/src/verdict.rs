@@ -5,6 +5,7 @@
 //! soon as its publisher hears of it. What holds where something was taken is in `harmed.rs`.
 
 mod harmed;
+mod operations;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,10 +13,8 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use tokio::time::Instant;
 use xtask_torture::checker::Told;
-use xtask_torture::follower::Account;
 use xtask_torture::pattern::Pattern;
 use xtask_torture::population::{Cuts, Population, Settled};
-use xtask_torture::publisher::Published;
 
 use crate::disk::Harm;
 use crate::trace;
@@ -35,7 +34,7 @@ pub(crate) async fn judge(population: Population, harm: Harm, quiet: Quiet) -> R
         return harmed::judge(population, harm).await;
     }
     let settled = population.settle().await?;
-    let operations = operations(&settled.published, &settled.accounts);
+    let operations = operations::count(&settled.published, &settled.accounts);
     for account in &settled.accounts {
         ensure!(account.resets.is_empty(), "a reader ({:?}) was told a reset", account.pattern);
     }
@@ -45,25 +44,6 @@ pub(crate) async fn judge(population: Population, harm: Harm, quiet: Quiet) -> R
     publishers.verdict("acknowledged")?;
     readers.verdict("given")?;
     Ok(operations)
-}
-
-/// How many messages were sent and questions asked; takes down what came of them.
-fn operations(published: &[Published], accounts: &[Account]) -> u64 {
-    for sent in published.iter().flat_map(|one| &one.sent) {
-        trace::note(
-            "told",
-            match sent.told {
-                Told::Kept(place) => 2 + place.map_or(0, |place| place.seq),
-                Told::Refused => 1,
-                Told::Nothing => 0,
-            },
-        );
-    }
-    for seen in accounts.iter().flat_map(|account| &account.seen) {
-        trace::note("seen", seen.seq.unwrap_or(seen.token.len() as u64));
-    }
-    let sent: usize = published.iter().map(|one| one.sent.len()).sum();
-    sent as u64 + accounts.iter().map(|account| account.questions).sum::<u64>()
 }
 
 /// Fails if a reader was given a message late.

@@ -225,7 +225,12 @@ pub async fn read_back_in_parts(address: SocketAddr, channel: &str) -> Result<(W
     }
 }
 
-/// Whether the server says that it is ready.
-pub async fn is_ready(address: SocketAddr) -> bool {
-    Client::new(address).get("/readyz").await.is_ok_and(|answer| answer.status == 200)
+/// What the server says where it is not ready.
+///
+/// # Errors
+/// That, or why it could not be asked.
+pub async fn readiness(address: SocketAddr) -> Result<()> {
+    let answer = Client::new(address).get("/readyz").await?;
+    ensure!(answer.status == 200, "{}", String::from_utf8_lossy(&answer.body).trim_end());
+    Ok(())
 }

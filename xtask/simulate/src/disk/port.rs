@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use poll_core::environment::Location;
 use redb::{BackendError, StorageBackend};
 
-use super::Disk;
+use super::state::Disk;
 use crate::power::Supply;
 use crate::thread::take_time;
 use crate::trace;
@@ -32,7 +32,7 @@ struct Handle {
 }
 
 impl Port {
-    pub(super) fn new(disk: Disk, supply: Supply) -> Self {
+    pub(crate) fn new(disk: Disk, supply: Supply) -> Self {
         Self { disk, supply }
     }
 

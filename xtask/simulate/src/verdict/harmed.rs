@@ -45,7 +45,7 @@ pub(super) async fn judge(mut population: Population, harm: Harm) -> Result<u64>
         .iter()
         .filter_map(|(channel, (whole, _))| Some(((ADDRESS, channel.clone()), whole.log.last.clone()?)));
     let accounts = population.end(last.collect()).await;
-    let operations = operations(&published, &accounts);
+    let operations = operations::count(&published, &accounts);
     for (channel, (whole, missed)) in &wholes {
         let of_it = || published.iter().filter(|one| one.channel == *channel);
         let tokens = of_it().flat_map(|one| &one.sent).map(|sent| sent.token.as_str()).collect();
