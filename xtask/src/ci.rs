@@ -54,6 +54,8 @@ fn all(steps: &mut Steps) -> Result<()> {
     steps.step("fuzz", || Fuzz { seconds: FUZZ_SECONDS, target: None }.run())?;
     steps.step("torture", || programs::torture(&short(&["--short", "--server"])?))?;
     steps.step("simulate", || programs::simulate(&["--seeds", "1000"].map(OsString::from)))?;
+    // What the simulation must find.
+    steps.step("planted", || programs::simulate(&["--planted"].map(OsString::from)))?;
     // Not for its figures: that every scenario goes through and nothing is lost.
     steps.step("bench", || programs::bench(&short(&["--quick", "--binary"])?))
 }

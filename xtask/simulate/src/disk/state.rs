@@ -13,6 +13,8 @@ use crate::trace;
 
 /// How long a sync takes at most when all is well, in tenths of a millisecond.
 const SYNC: u64 = 30;
+/// How often a byte that means something is looked for, to change it.
+const DRAWS: usize = 1_000;
 
 /// A disk. A clone is the same one.
 #[derive(Clone, Debug)]
@@ -147,8 +149,12 @@ impl Disk {
         }
         let number = self.random.choose(&numbers);
         let Some(file) = state.files.get_mut(&number) else { return String::new() };
-        let (at, bit) = (self.random.below(file.bytes().len() as u64), self.random.below(8));
-        file.flip(usize::try_from(at).unwrap_or_default(), u32::try_from(bit).unwrap_or_default());
+        let bytes = file.bytes();
+        let place = || usize::try_from(self.random.below(bytes.len() as u64)).unwrap_or_default();
+        // Most of a file is zeros that mean nothing yet.
+        let at = std::iter::repeat_with(place).take(DRAWS).find(|at| bytes[*at] != 0).unwrap_or_default();
+        let bit = self.random.below(8);
+        file.flip(at, u32::try_from(bit).unwrap_or_default());
         state.harm = Harm::Flipped;
         format!("bit {bit} of byte {at} of file {number} is flipped")
     }
