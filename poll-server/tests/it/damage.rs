@@ -58,7 +58,7 @@ fn a_damaged_message_is_missed_and_counted_and_the_server_stays_ready() {
 }
 
 #[test]
-fn what_a_server_refuses_is_named_looked_through_and_taken_out() {
+fn what_is_damaged_is_named_looked_through_and_taken_out() {
     let directory = tempfile::tempdir().unwrap();
     let (old, new) = (directory.path().join("old"), directory.path().join("new"));
     let (from, to) = (format!("disk:{}", old.display()), format!("disk:{}", new.display()));
@@ -70,12 +70,12 @@ fn what_a_server_refuses_is_named_looked_through_and_taken_out() {
     server.wait();
     let (code, whole, _) = run(&["check", "--store", &from]);
     assert_eq!((code, whole.as_str()), (Some(0), "whole: 1 channels with 5 messages; nothing is damaged\n"));
+    // A start and an orderly end bring all of it to the database.
+    let mut server = Server::start(&["--store", &from]);
+    server.signal(Signal::TERM);
+    server.wait();
     damage(&old, "<news 3>");
 
-    let (code, _, told) = run(&["--listen", "127.0.0.1:0", "--store", &from]);
-    let lines: Vec<_> = told.lines().filter(|line| !line.contains("being repaired")).collect();
-    assert_eq!((code, lines.len()), (Some(1), 1), "{told}");
-    assert!(lines[0].starts_with("poll-server: ") && lines[0].contains("poll-server salvage"), "{told}");
     let (code, told, _) = run(&["check", "--store", &from]);
     assert_eq!(code, Some(2));
     assert!(
