@@ -112,7 +112,7 @@ async fn producers_and_bounds_outlive_a_restart() {
     assert_eq!(again.store.purge(NOON, &a).await, Ok(Purged::Done));
     again.settle().await.unwrap();
     again.store.append(NOON, &a, text(60_000), stamp(17)).await.unwrap();
-    // What nobody uses is gone in its time, in memory or not.
+    // A channel that is not used is gone in its time, in memory or not.
     again.close().await;
     let third = open(disk.port(), retention, options()).await;
     assert_eq!(third.store.channels(), 2);

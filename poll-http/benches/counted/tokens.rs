@@ -42,7 +42,7 @@ fn by_rsa() -> (SigningKey, Vec<VerifyingKey>) {
     (private.expect("a private key"), public.expect("a public key"))
 }
 
-/// A short poll by somebody who has everything, with a token that is listed.
+/// A short poll with nothing new to give, with a token that is listed.
 pub(crate) fn listed(rounds: u64) {
     block_on(async {
         let access = Access { publish: vec!["p".into()], subscribe: vec!["s".repeat(32)] };

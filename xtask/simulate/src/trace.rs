@@ -1,4 +1,4 @@
-//! What happened when, as one number: two runs of a seed must have the same. For whoever looks into one, also as text.
+//! What happened when, as one number: two runs of a seed must have the same. Also as text, to look into one.
 
 use std::cell::{Cell, RefCell};
 

@@ -74,7 +74,7 @@ impl Drop for Process {
     }
 }
 
-/// A free loopback address. If somebody else takes it first, the start fails.
+/// A free loopback address. If another program takes it first, the start fails.
 pub(super) fn free_address() -> Result<SocketAddr> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).context("no free port")?;
     Ok(listener.local_addr()?)

@@ -16,7 +16,7 @@ pub(crate) struct Appends {
     pub(crate) channels: u32,
 }
 
-/// Publishes to channel after channel as fast as they are acknowledged, while nobody reads.
+/// Publishes to channel after channel as fast as they are acknowledged, without readers.
 ///
 /// The time is that until the last is acknowledged; what the server does afterwards for the same messages is in its CPU
 /// time only.

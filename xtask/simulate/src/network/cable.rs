@@ -26,7 +26,7 @@ struct State {
     stream: Option<DuplexStream>,
     /// Nothing passes before.
     stalled: Instant,
-    /// Whoever reads, and whoever writes.
+    /// The reading and the writing side.
     wakers: [Option<Waker>; 2],
 }
 
