@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-/// Who asks.
+/// What asks: the name in its requests.
 pub(crate) const USER_AGENT: &str = concat!("poll-server/", env!("CARGO_PKG_VERSION"));
 
 /// Sends a request to the http or https address that it names, and reads at most `most` bytes. An error is a few words.

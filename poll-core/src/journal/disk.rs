@@ -33,6 +33,7 @@ mod stored_channel;
 mod synced_file;
 mod tables;
 mod unreadable;
+mod weight;
 mod write_queue;
 mod writer;
 
@@ -144,7 +145,7 @@ impl DiskJournal {
         // A segment that is being moved already, and the one behind it.
         for _ in 0..2 {
             let (sender, answer) = tokio::sync::oneshot::channel();
-            // Nobody waits any more if it fails.
+            // If it fails, the one that waited has left.
             let reply: Reply<()> = Box::new(move |settled| drop(sender.send(settled)));
             drop(self.0.0.writes.send(Command::Seal(Some(reply))));
             let closed = || Err(JournalError::Unavailable("it is closed".to_owned()));

@@ -13,8 +13,8 @@ use bytes::Bytes;
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::weight::{HEAD, KEY_BYTES, SUM, Weight, channel_weight};
 use crate::journal::KeptKey;
-use crate::life::Bounds;
 use crate::planted::{self, Bug};
 use crate::types::{ChannelName, Epoch, Message, Payload, Seq, Timestamp};
 use crate::types::{IdempotencyKey, SeqRange};
@@ -66,7 +66,7 @@ pub(super) struct Totals {
 pub(super) struct Overhead {
     pub(super) keys: u64,
     pub(super) channels: u64,
-    /// The messages' size in the file, see [`footprint`]; `None` if an earlier version wrote some of them.
+    /// The messages' size in the file, see [`footprint`](super::weight::footprint); `None` if an earlier version wrote some of them.
     pub(super) pages: Option<u64>,
 }
 
@@ -102,9 +102,6 @@ pub(super) struct Row {
     /// The number of the oldest message that was not deleted; zero where an earlier version wrote the row.
     pub(super) oldest: u64,
 }
-
-/// The bytes of a checksum.
-const SUM: usize = 8;
 
 /// The checksum of a row's parts; `place` is unique to the row's table and key.
 pub(super) fn sum(place: u64, parts: &[&[u8]]) -> [u8; SUM] {
@@ -297,10 +294,6 @@ impl Row {
 const CHECKED: u8 = 0xA0;
 /// In place of the kind: the message was lost before this file was made.
 const LOST: u8 = 0xAF;
-/// The header of a message's row in version 1: kind, time, id.
-const OLD_HEAD: usize = 1 + 8 + 16;
-/// The same with a checksum after the kind.
-const HEAD: usize = OLD_HEAD + SUM;
 /// A time in microseconds that no message reaches, nor any number: the year 2255, after which seconds are not exact as
 /// doubles.
 const FAR: u64 = 1 << 53;
@@ -377,70 +370,6 @@ pub(super) fn decode_message(channel: u64, seq: u64, row: &[u8]) -> Result<Arc<M
 /// When a message was taken, and its id. The whole row is verified all the same.
 pub(super) fn decode_head(channel: u64, seq: u64, row: &[u8]) -> Result<(Timestamp, Uuid)> {
     open_message(channel, seq, row).map(|(_, at, id, _)| (at, id))
-}
-
-/// The weight of a message with this row, as retention counts it.
-pub(super) fn weight(row: &[u8]) -> u64 {
-    let head = if row.first().is_some_and(|kind| *kind <= 2) { OLD_HEAD } else { HEAD };
-    row.len().saturating_sub(head) as u64 + Message::OVERHEAD_BYTES
-}
-
-/// The weight of one or more messages.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Weight {
-    /// As retention counts it.
-    pub(super) bytes: u64,
-    /// In pages of the file.
-    pub(super) pages: u64,
-    /// The part of it that is never evicted.
-    pub(super) kept: u64,
-}
-
-impl Weight {
-    /// The same of a channel with these bounds of its own.
-    pub(super) fn never_evicted(self, bounds: Option<&Bounds>) -> Self {
-        let keeps = bounds.is_some_and(Bounds::keep_everything);
-        Self { kept: if keeps { self.bytes } else { 0 }, ..self }
-    }
-
-    pub(super) fn of(row: &[u8]) -> Self {
-        Self { bytes: weight(row), pages: footprint(row.len() as u64), kept: 0 }
-    }
-}
-
-impl std::ops::AddAssign for Weight {
-    fn add_assign(&mut self, other: Self) {
-        self.bytes += other.bytes;
-        self.pages += other.pages;
-        self.kept += other.kept;
-    }
-}
-
-/// The space that a message's row of this length takes up in the file. A shared page is two thirds full; a row that fits
-/// beside no other has a page of its own, of 4 KiB times a power of two.
-fn footprint(row: u64) -> u64 {
-    const PAGE: u64 = 4_096;
-    // The row's key and its offset.
-    let row = row + 24;
-    if row <= PAGE / 4 { row * 3 / 2 } else { (row + 8).next_power_of_two().max(PAGE / 2) }
-}
-
-/// The weight of a key with this row: the row, and one and a half times its entry in the table.
-pub(super) fn key_row_weight(row: &[u8]) -> u64 {
-    row.len() as u64 + 64
-}
-
-/// The weight of a key before it has a row.
-pub(super) fn key_weight(key: &IdempotencyKey) -> u64 {
-    (KEY_BYTES + key.as_str().len() + 64) as u64
-}
-
-/// The bytes of a key's row besides the key.
-const KEY_BYTES: usize = 37 + SUM;
-
-/// The weight of a channel: its row, and its name twice.
-pub(super) fn channel_weight(name: &str) -> u64 {
-    2 * name.len() as u64 + 192
 }
 
 /// Writes the row of a publish's idempotency key: fingerprint, key, number of messages, checksum.
@@ -522,6 +451,7 @@ impl<'a> Fields<'a> {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::weight::weight;
     use super::*;
 
     fn message(seq: u64, at: u64, payload: Payload) -> Message {

@@ -29,7 +29,7 @@ pub(super) struct IndexWork {
     pub(super) room: Vec<(Timestamp, Reply<bool>)>,
     /// A read of the database of this generation failed.
     pub(super) suspect: Option<(u64, Error)>,
-    /// Who waits until no segment is left.
+    /// Those that wait until no segment is left.
     pub(super) settled: Vec<Reply<()>>,
     /// The writer has ended; nothing more comes.
     pub(super) closing: Option<Closing>,

@@ -11,13 +11,14 @@ use bytes::Bytes;
 use redb::{ReadTransaction, ReadableTable};
 
 use super::cached_channel::{CachedChannel, delete_keys};
-use super::codec::{self, Fault, Weight};
+use super::codec::{self, Fault};
 use super::commit_state::{CommitState, CommitSummary};
 use super::format::{CHANNELS, FORKS, LIVES, PRODUCERS, Result, Row, Totals};
 use super::log::life::PartLife;
 use super::log::recent::{Forking, Generation};
 use super::shared::Lapses;
 use super::tables::Tables;
+use super::weight::{self, Weight};
 use crate::life::{Bounds, Life, Phase, Producer, ProducerId};
 use crate::types::{ChannelName, NameMap, Timestamp};
 
@@ -304,7 +305,7 @@ impl CommitState {
         let mut upto = first;
         while bytes > most && upto <= channel.row.newest {
             let message = tables.messages.get((channel.id, upto))?;
-            bytes = bytes.saturating_sub(message.map_or(0, |row| codec::weight(row.value())));
+            bytes = bytes.saturating_sub(message.map_or(0, |row| weight::weight(row.value())));
             upto += 1;
         }
         self.totals.freed(channel.delete(tables, upto)?);

@@ -114,7 +114,7 @@ fn with_end(stored: Option<StoredChannel>) -> Result<Option<StoredChannel>> {
 }
 
 /// Begins a transaction that leaves nothing to repair after a crash: it saves which pages are in use. That makes a commit
-/// dearer, but there is one a segment at most.
+/// more expensive, but there is at most one for each segment.
 pub(super) fn begin_write(database: &Database) -> Result<WriteTransaction> {
     let mut txn = database.begin_write()?;
     txn.set_quick_repair(true);

@@ -87,7 +87,7 @@ struct State {
     /// When the first entry has to be committed.
     due: Option<Instant>,
     commands: Commands,
-    /// Who waits for the end.
+    /// Those that wait for the end.
     closing: Vec<Reply<()>>,
     /// Accepts no more publishes.
     closed: bool,

@@ -18,7 +18,7 @@ pub(super) struct Indexer {
     pub(super) pending: Option<Sealed>,
     /// Requests for room that wait for what the log still holds to be indexed.
     pub(super) waiting: Vec<(Timestamp, Reply<bool>)>,
-    /// Who waits for the segment.
+    /// Those that wait for the segment.
     pub(super) settled: Vec<Reply<()>>,
     /// When the database failed last, and how often in short succession before that.
     pub(super) failed: Option<(Instant, u32)>,

@@ -13,7 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::life::PartLife;
 use super::record::{Publish, Retains};
 use crate::journal::KeptKey;
-use crate::journal::disk::codec::{Overhead, channel_weight, key_weight};
+use crate::journal::disk::codec::Overhead;
+use crate::journal::disk::weight::{channel_weight, key_weight};
 use crate::life::{Change, Content};
 use crate::types::{
     ChannelName, Ending, Epoch, Message, NameIndexMap, NameMap, Retention, Seq, SeqRange, Timestamp,
