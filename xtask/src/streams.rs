@@ -1,7 +1,10 @@
-//! `cargo xtask streams`: the conformance suite of the Durable Streams protocol against a server.
+//! `cargo xtask streams`: the conformance suite of the Durable Streams protocol against a server, and the protocol's own
+//! client over kills of one.
 //!
-//! The suite comes from npm and runs on vitest; what it asks is its business. Its version stands in
+//! Both come from npm; the suite runs on vitest, and what it asks is its business. Their versions stand in
 //! `poll-server/tests/streams`.
+
+mod kills;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -51,7 +54,8 @@ pub(crate) fn check(binary: &Binary, store: &str, install: Install) -> Result<()
         .current_dir(&folder)
         .args(["node_modules/vitest/vitest.mjs", "run", "--reporter=dot"])
         .env("NO_COLOR", "1")
-        .env("POLL_URL", format!("http://{}", server.address())))
+        .env("POLL_URL", format!("http://{}", server.address())))?;
+    kills::check(binary, &folder)
 }
 
 /// Fetches what the lock file pins, unless it is there; returns where.
@@ -60,7 +64,9 @@ fn prepare(install: Install) -> Result<PathBuf> {
     tools::ensure_these(NPM, "the conformance suite", install)?;
     let (from, to) = (root().join("poll-server/tests/streams"), target().join("npm/streams"));
     std::fs::create_dir_all(&to)?;
-    std::fs::copy(from.join("suite.test.js"), to.join("suite.test.js"))?;
+    for file in ["suite.test.js", "kills.js"] {
+        std::fs::copy(from.join(file), to.join(file))?;
+    }
     let (lock, stamp) = ("package-lock.json", to.join("installed.json"));
     let wanted = std::fs::read(from.join(lock))?;
     if std::fs::read(&stamp).is_ok_and(|installed| installed == wanted) {
