@@ -28,6 +28,7 @@ pub use self::resolved::{
 };
 pub use self::typed::Given;
 use self::typed::Purpose;
+pub(crate) use self::typed::command;
 pub(crate) use self::value::log_filter;
 
 /// What the command line asks the program to do.

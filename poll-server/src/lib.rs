@@ -12,6 +12,7 @@ mod acme;
 #[path = "acme/absent.rs"]
 mod acme;
 mod announce;
+mod arguments;
 mod background;
 pub mod config;
 mod connection_io;
@@ -24,6 +25,7 @@ mod in_process;
 mod io;
 pub mod listen;
 pub mod logs;
+mod manual;
 mod metrics;
 mod outbound;
 mod page;
@@ -49,6 +51,7 @@ use poll_core::environment::{Environment, Thread};
 use poll_http::{Drain, Metrics, Redirect};
 
 pub use self::in_process::Dialer;
+pub use self::manual::ManualCommand;
 pub use self::shutdown::{Phase, Shutdown, Trigger};
 pub use self::store::StoreError;
 pub use self::store_command::{Moved, Outcome, StoreCommand};

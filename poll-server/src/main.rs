@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use poll_core::environment::Environment;
 use poll_server::config::{Config, Fault, Given, Reread, Start};
 use poll_server::listen::{BindError, Inherited, Listener};
-use poll_server::{Ended, Outcome, Shutdown, StoreCommand, TokenCommand, listen, logs, run};
+use poll_server::{Ended, ManualCommand, Outcome, Shutdown, StoreCommand, TokenCommand, listen, logs, run};
 
 /// A waiter costs an eighth less than with the system's allocator.
 #[cfg(feature = "jemalloc")]
@@ -39,6 +39,12 @@ fn main() -> ExitCode {
     if TokenCommand::is_named(arguments.first()) {
         arguments.remove(0);
         return print_token(arguments);
+    }
+    if let Some(command) = ManualCommand::named(arguments.first()) {
+        return match command.run(arguments.into_iter().skip(1)) {
+            Ok(text) => say(&text),
+            Err(fault) => give_up(BAD_CONFIGURATION, &[fault]),
+        };
     }
     let mut config = match read(arguments.clone()) {
         Ok(Start::Serve(config)) => *config,

@@ -57,21 +57,34 @@ const FLAGS: &str = "Flags, environment and file are those of `poll-server` (see
                      No server may have the store open.\n";
 
 impl StoreCommand {
+    /// All of them, in the order of `--help`.
+    pub(crate) const ALL: [Self; 4] = [Self::Export, Self::Import, Self::Check, Self::Salvage];
+
     /// The command that the first argument names, if any.
     pub fn named(argument: Option<&OsString>) -> Option<Self> {
-        match argument?.to_str()? {
-            "export" => Some(Self::Export),
-            "import" => Some(Self::Import),
-            "check" => Some(Self::Check),
-            "salvage" => Some(Self::Salvage),
-            _ => None,
+        let argument = argument?;
+        Self::ALL.into_iter().find(|command| argument == command.name())
+    }
+
+    /// Its name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Export => "export",
+            Self::Import => "import",
+            Self::Check => "check",
+            Self::Salvage => "salvage",
         }
     }
 
     /// The help of the command, if one of its arguments asks for it.
     pub fn help(self, arguments: &[OsString]) -> Option<String> {
         let asks = |argument: &OsString| argument == "--help" || argument == "-h";
-        let text = match self {
+        arguments.iter().any(asks).then(|| format!("{}\n{FLAGS}", self.description()))
+    }
+
+    /// How to call it, an empty line, and what it does.
+    pub(crate) fn description(self) -> &'static str {
+        match self {
             Self::Export => {
                 "poll-server export [FLAGS] > FILE\n\nWrites all that is kept to standard output, as lines of JSON: a line a \
                  channel, then one a message.\nA store that is damaged is not exported; see `poll-server salvage --help`.\n"
@@ -92,8 +105,7 @@ impl StoreCommand {
                  store with `poll-server import`: messages keep\ntheir numbers and cursors, and readers are told how many they \
                  missed.\n"
             }
-        };
-        arguments.iter().any(asks).then(|| format!("{text}\n{FLAGS}"))
+        }
     }
 
     /// Runs the command.

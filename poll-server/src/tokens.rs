@@ -15,4 +15,5 @@ mod keeper;
 mod key_set;
 
 pub use self::command::TokenCommand;
+pub(crate) use self::command::command;
 pub(crate) use self::keeper::{Keeper, keep};

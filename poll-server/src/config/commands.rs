@@ -11,11 +11,18 @@ pub(crate) const COMMANDS: &[(&str, &str)] = &[
     ("check", "look through the whole store, and change nothing"),
     ("salvage", "write out what is whole of a damaged store"),
     ("token", "print the token of a signed link: one right on one channel"),
+    ("completions", "print a script that completes arguments in a shell"),
+    ("man", "print a page of the manual"),
 ];
+
+/// What a command is for, in a few words.
+pub(crate) fn purpose(name: &str) -> &'static str {
+    COMMANDS.iter().find(|(other, _)| *other == name).map_or("", |(_, what)| *what)
+}
 
 /// The list of `--help`.
 pub(crate) fn list() -> String {
-    let line = |(name, what): &(&str, &str)| format!("  poll-server {name:<10}{what}\n");
+    let line = |(name, what): &(&str, &str)| format!("  poll-server {name:<13}{what}\n");
     COMMANDS.iter().map(line).collect()
 }
 

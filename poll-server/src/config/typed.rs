@@ -82,7 +82,7 @@ pub(super) fn read(given: &Given<'_>, faults: &mut Vec<Fault>) -> Typed {
 }
 
 /// The command line as clap sees it; every value is text, so all faults are reported, in our wording.
-pub(super) fn command() -> Command {
+pub(crate) fn command() -> Command {
     let mut command = Command::new("poll-server")
         .version(env!("CARGO_PKG_VERSION"))
         .about("One log, read over HTTP by short polls, long polls, streams and pushes")

@@ -11,6 +11,7 @@ use clap::{Arg, ArgGroup, ArgMatches, Command, value_parser};
 use poll_core::{ChannelName, Timestamp};
 use poll_http::jwt::{Link, LinkRight, SigningKey};
 
+use crate::arguments::{self, Parsed};
 use crate::config;
 
 /// The longest that a link may be good for: a century.
@@ -40,16 +41,9 @@ impl TokenCommand {
         now: Timestamp,
         file: &dyn Fn(&Path) -> std::io::Result<String>,
     ) -> Result<Self, String> {
-        let words = std::iter::once(OsString::from("poll-server token")).chain(arguments);
-        let matches = match command().try_get_matches_from(words) {
-            Ok(matches) => matches,
-            Err(error) if !error.use_stderr() => return Ok(Self::Help(error.render().to_string())),
-            Err(error) => {
-                let text = error.render().to_string();
-                let first = text.lines().take_while(|line| !line.is_empty()).map(str::trim);
-                let line = first.collect::<Vec<_>>().join(" ");
-                return Err(line.strip_prefix("error: ").unwrap_or(&line).to_owned());
-            }
+        let matches = match arguments::parse(command(), arguments)? {
+            Parsed::Matches(matches) => matches,
+            Parsed::Help(text) => return Ok(Self::Help(text)),
         };
         let text = |name: &str| matches.get_one::<String>(name).map(String::as_str);
         let channel = ChannelName::parse(text("channel").unwrap_or_default());
@@ -82,12 +76,13 @@ fn key(matches: &ArgMatches, file: &dyn Fn(&Path) -> std::io::Result<String>) ->
     Err("--jwt-secret-file or --jwt-private-key is needed".to_owned())
 }
 
-fn command() -> Command {
+/// Its flags.
+pub(crate) fn command() -> Command {
     let arg = |name: &'static str, value: &'static str, help: &'static str| {
         Arg::new(name).long(name).value_name(value).help(help)
     };
     let path = value_parser!(PathBuf);
-    Command::new("poll-server token")
+    Command::new("token")
         .about("Prints the token of a signed link: one right on one channel, until it expires")
         .after_help(
             "The token goes into a URL as access_token, for a native EventSource: \

@@ -8,6 +8,7 @@ mod config;
 mod damage;
 mod drain;
 mod http_docs;
+mod manual;
 mod monitoring;
 mod operator;
 mod process;

@@ -108,6 +108,16 @@ Examples:
         /// The shell
         shell: Shell,
     },
+    /// Print a page of the manual
+    #[command(after_long_help = "\
+Examples:
+  Read it, and put it where `man` looks:
+    poll man tail | man -l -
+    poll man > ~/.local/share/man/man1/poll.1")]
+    Man {
+        /// The command that it is about; without one, `poll` itself
+        command: Option<String>,
+    },
 }
 
 #[derive(Debug, Args)]

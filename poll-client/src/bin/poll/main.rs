@@ -4,10 +4,10 @@
 //! (`poll tail … | head -1`) is not an error. `poll job NAME -- COMMAND` exits as the command does.
 
 mod arguments;
-mod completions;
 mod format;
 mod input;
 mod job;
+mod manual;
 mod notices;
 mod outcome;
 mod publish;
@@ -36,7 +36,8 @@ async fn main() -> ExitCode {
         Command::Publish(publish) => publish::run(server, &publish).await,
         Command::Tail(tail) => tail::run(server, &tail).await,
         Command::Job(job) => job::run(server, &job).await,
-        Command::Completions { shell } => completions::run(shell),
+        Command::Completions { shell } => manual::complete(shell),
+        Command::Man { command } => manual::page(command.as_deref()),
     };
     match done {
         Ok(code) => code,

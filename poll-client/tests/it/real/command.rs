@@ -201,6 +201,19 @@ fn a_closed_pipe_ends_a_tail_and_is_no_error() {
 }
 
 #[test]
+fn the_manual_has_a_page_for_the_command_and_for_each_of_its_commands() {
+    let (code, page, _) = poll(":1", &["man"]);
+    assert_eq!(code, 0);
+    assert!(page.contains("\npoll \\- Publish"), "{page}");
+    for name in ["publish", "tail", "job", "completions", "man"] {
+        assert!(page.contains(&format!("\npoll\\-{name}(1)\n")), "{name}: {page}");
+        let (code, own, _) = poll(":1", &["man", name]);
+        assert!(code == 0 && own.contains(&format!("\npoll\\-{name} \\- ")), "{own}");
+    }
+    assert_eq!(poll(":1", &["man", "nothing"]).0, 64);
+}
+
+#[test]
 fn completions_are_scripts_of_their_shells() {
     for (shell, word) in [("bash", "complete -F"), ("zsh", "#compdef poll"), ("fish", "complete -c poll")] {
         let (code, script, _) = poll(":1", &["completions", shell]);
