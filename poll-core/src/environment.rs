@@ -15,6 +15,7 @@ mod location;
 mod platform;
 mod secret_file;
 mod seeded;
+mod sync_probe;
 mod system;
 
 #[cfg(feature = "disk")]

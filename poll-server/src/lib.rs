@@ -19,6 +19,7 @@ mod connection_io;
 mod connection_limit;
 mod counted;
 mod damage;
+mod doctor;
 mod drain;
 mod first_byte;
 mod in_process;
@@ -50,6 +51,7 @@ use std::net::SocketAddr;
 use poll_core::environment::{Environment, Thread};
 use poll_http::{Drain, Metrics, Redirect};
 
+pub use self::doctor::{Doctor, Finding, Verdict};
 pub use self::in_process::Dialer;
 pub use self::manual::ManualCommand;
 pub use self::shutdown::{Phase, Shutdown, Trigger};

@@ -19,7 +19,7 @@ use crate::in_process::{self, Backlog, Dialer};
 
 /// Connections that may wait to be accepted; the kernel lowers it to its own maximum (`somaxconn`).
 /// A reconnecting crowd after a restart comes faster than one thread accepts.
-const BACKLOG: i32 = 4_096;
+pub(crate) const BACKLOG: i32 = 4_096;
 
 /// How long a connection may be idle before the kernel probes whether the peer is still there…
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);

@@ -11,7 +11,9 @@ use std::process::ExitCode;
 use poll_core::environment::Environment;
 use poll_server::config::{Config, Fault, Given, Reread, Start};
 use poll_server::listen::{BindError, Inherited, Listener};
-use poll_server::{Ended, ManualCommand, Outcome, Shutdown, StoreCommand, TokenCommand, listen, logs, run};
+use poll_server::{
+    Doctor, Ended, ManualCommand, Outcome, Shutdown, StoreCommand, TokenCommand, Verdict, listen, logs, run,
+};
 
 /// A waiter costs an eighth less than with the system's allocator.
 #[cfg(feature = "jemalloc")]
@@ -24,8 +26,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// EX_USAGE of sysexits(3).
 const BAD_CONFIGURATION: u8 = 64;
-/// The store was checked, and something in it is damaged.
-const DAMAGED: u8 = 2;
+/// What was looked at is not as it should be: the store is damaged, or something does not suit the server.
+const FOUND: u8 = 2;
 
 fn main() -> ExitCode {
     let mut arguments: Vec<_> = std::env::args_os().skip(1).collect();
@@ -39,6 +41,13 @@ fn main() -> ExitCode {
     if TokenCommand::is_named(arguments.first()) {
         arguments.remove(0);
         return print_token(arguments);
+    }
+    let doctor = match Doctor::take(&mut arguments) {
+        Ok(doctor) => doctor,
+        Err(fault) => return give_up(BAD_CONFIGURATION, &[fault]),
+    };
+    if let Some(doctor) = doctor {
+        return Doctor::help(&arguments).map_or_else(|| examine(&doctor, arguments), |help| say(&help));
     }
     if let Some(command) = ManualCommand::named(arguments.first()) {
         return match command.run(arguments.into_iter().skip(1)) {
@@ -64,7 +73,7 @@ fn main() -> ExitCode {
                 ExitCode::SUCCESS
             }
             Ok(Outcome::Whole) => ExitCode::SUCCESS,
-            Ok(Outcome::Damaged) => ExitCode::from(DAMAGED),
+            Ok(Outcome::Damaged) => ExitCode::from(FOUND),
             Err(error) => give_up(1, &[error]),
         };
     }
@@ -90,6 +99,23 @@ fn print_token(arguments: Vec<OsString>) -> ExitCode {
         Ok(TokenCommand::Print(token)) => say(&format!("{token}\n")),
         Ok(TokenCommand::Help(text)) => say(&text),
         Err(fault) => give_up(BAD_CONFIGURATION, &[fault]),
+    }
+}
+
+fn examine(doctor: &Doctor, arguments: Vec<OsString>) -> ExitCode {
+    let config = match read(arguments) {
+        Ok(Start::Serve(config)) => config,
+        Ok(Start::Say(text)) => return say(&text),
+        Err(faults) => return give_up(BAD_CONFIGURATION, &faults),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let examined = runtime.and_then(|runtime| {
+        runtime.block_on(doctor.run(&Environment::system(), &config, &mut std::io::stdout().lock()))
+    });
+    match examined {
+        Ok(Verdict::Fault) => ExitCode::from(FOUND),
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => give_up(1, &[error]),
     }
 }
 

@@ -13,6 +13,7 @@ use clap_mangen::Man;
 
 use crate::arguments::{self, Parsed};
 use crate::config::{self, commands};
+use crate::doctor::Doctor;
 use crate::store_command::StoreCommand;
 use crate::tokens;
 
@@ -103,9 +104,11 @@ fn whole() -> Command {
     let server = config::command();
     let counts = |argument: &&Arg| ["config", "store"].contains(&argument.get_id().as_str());
     let counting: Vec<Arg> = server.get_arguments().filter(counts).cloned().collect();
+    let examination = Doctor::command(server.get_arguments());
     let mut whole = server
         .disable_help_subcommand(true)
         .subcommands(StoreCommand::ALL.map(|command| of_the_store(command, &counting)))
+        .subcommand(examination)
         .subcommand(tokens::command())
         .subcommands(ManualCommand::ALL.map(ManualCommand::command));
     whole.build();

@@ -1,13 +1,14 @@
 //! Asks others by HTTP/1.1 and https: for a set of keys, or for a certificate.
 //!
-//! What: one request on a connection of its own, with an answer of bounded size. The caller bounds the time.
+//! What: one request on a connection of its own, with an answer of bounded size, or one that the caller reads. The caller
+//! bounds the time.
 //! Why no pool and no redirects: it asks rarely, and only what the operator has named.
 
 use bytes::Bytes;
 use http::header::{CONNECTION, HOST};
 use http::{HeaderValue, Request, Response, Uri};
 use http_body_util::{BodyExt as _, Limited};
-use hyper::body::Body;
+use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -21,6 +22,23 @@ pub(crate) async fn exchange<B>(request: Request<B>, most: usize) -> Result<Resp
 where
     B: Body<Data: Send, Error: std::error::Error + Send + Sync> + 'static,
 {
+    open(request, async move |response: Response<Incoming>| {
+        let (head, body) = response.into_parts();
+        let whole = Limited::new(body, most).collect().await;
+        let whole = whole.map_err(|error| format!("cannot read it: {error}"))?;
+        Ok(Response::from_parts(head, whole.to_bytes()))
+    })
+    .await
+}
+
+/// Sends a request to the http or https address that it names, and has `read` read the response. An error is a few words.
+pub(crate) async fn open<B, T>(
+    request: Request<B>,
+    read: impl AsyncFnOnce(Response<Incoming>) -> Result<T, String>,
+) -> Result<T, String>
+where
+    B: Body<Data: Send, Error: std::error::Error + Send + Sync> + 'static,
+{
     let url = request.uri();
     let host = url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
     let is_https = url.scheme_str() == Some("https");
@@ -28,9 +46,9 @@ where
     let socket = TcpStream::connect((host.as_str(), port)).await;
     let socket = socket.map_err(|error| format!("cannot connect: {error}"))?;
     if is_https {
-        send(encrypted(host, socket).await?, request, most).await
+        send(encrypted(host, socket).await?, request, read).await
     } else {
-        send(socket, request, most).await
+        send(socket, request, read).await
     }
 }
 
@@ -65,11 +83,11 @@ async fn encrypted(_: String, _: TcpStream) -> Result<TcpStream, String> {
     Err("this build has no TLS".to_owned())
 }
 
-async fn send<B>(
+async fn send<B, T>(
     io: impl AsyncRead + AsyncWrite + Unpin,
     mut request: Request<B>,
-    most: usize,
-) -> Result<Response<Bytes>, String>
+    read: impl AsyncFnOnce(Response<Incoming>) -> Result<T, String>,
+) -> Result<T, String>
 where
     B: Body<Data: Send, Error: std::error::Error + Send + Sync> + 'static,
 {
@@ -81,12 +99,7 @@ where
     request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     let target = request.uri().path_and_query().cloned();
     *request.uri_mut() = target.map_or_else(|| Uri::from_static("/"), Uri::from);
-    let response = async move {
-        let (head, body) = sender.send_request(request).await.map_err(failed)?.into_parts();
-        let whole = Limited::new(body, most).collect().await;
-        let whole = whole.map_err(|error| format!("cannot read it: {error}"))?;
-        Ok(Response::from_parts(head, whole.to_bytes()))
-    };
+    let response = async move { read(sender.send_request(request).await.map_err(failed)?).await };
     tokio::pin!(response, connection);
     tokio::select! {
         biased;

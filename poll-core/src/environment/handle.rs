@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 #[cfg(feature = "disk")]
 use super::location::Location;
@@ -76,6 +77,15 @@ impl Environment {
         self.0.write_secret(path, content)
     }
 
+    /// How long each of `count` small writes to a new file in `directory` takes until it is synced. The file is removed. It
+    /// blocks.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn sync_times(&self, directory: &Path, count: usize) -> io::Result<Vec<Duration>> {
+        self.0.sync_times(directory, count)
+    }
+
     /// The directory at `path`, as the location of a journal.
     #[cfg(feature = "disk")]
     #[must_use]
@@ -121,6 +131,10 @@ impl<C: Fn() -> Timestamp + Send + Sync + 'static> Platform for Clocked<C> {
 
     fn write_secret(&self, path: &Path, content: &str) -> io::Result<()> {
         self.platform.write_secret(path, content)
+    }
+
+    fn sync_times(&self, directory: &Path, count: usize) -> io::Result<Vec<Duration>> {
+        self.platform.sync_times(directory, count)
     }
 
     #[cfg(feature = "disk")]

@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -43,6 +44,14 @@ pub trait Platform: Send + Sync + 'static {
     /// What the operating system says; the file is as it was before.
     fn write_secret(&self, path: &Path, content: &str) -> io::Result<()> {
         super::secret_file::write(path, content)
+    }
+
+    /// How long each of `count` small writes to a new file in `directory` takes until it is synced. The file is removed.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn sync_times(&self, directory: &Path, count: usize) -> io::Result<Vec<Duration>> {
+        super::sync_probe::times(directory, count)
     }
 
     /// The directory at `path`.

@@ -10,6 +10,7 @@ pub(crate) const COMMANDS: &[(&str, &str)] = &[
     ("import", "read such lines from standard input into a store"),
     ("check", "look through the whole store, and change nothing"),
     ("salvage", "write out what is whole of a damaged store"),
+    ("doctor", "look at this machine and a proxy in front: do they suit the configuration?"),
     ("token", "print the token of a signed link: one right on one channel"),
     ("completions", "print a script that completes arguments in a shell"),
     ("man", "print a page of the manual"),

@@ -6,6 +6,7 @@
 mod access_log;
 mod config;
 mod damage;
+mod doctor;
 mod drain;
 mod http_docs;
 mod manual;

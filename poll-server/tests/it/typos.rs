@@ -41,7 +41,7 @@ fn a_mistyped_word_is_told_what_was_meant() {
         (&["exprot"], "\"exprot\" is no command, did you mean export?"),
         (
             &["serve"],
-            "\"serve\" is no command: there are export, import, check, salvage, token, completions, man, and without one it serves",
+            "\"serve\" is no command: there are export, import, check, salvage, doctor, token, completions, man, and without one it serves",
         ),
     ] {
         let line = one(arguments);
@@ -136,7 +136,7 @@ fn each_kind_of_store_has_a_durability_of_its_own() {
 fn help_lists_the_commands_and_each_has_help_of_its_own() {
     for flag in ["--help", "-h"] {
         let help = String::from_utf8(command().arg(flag).output().unwrap().stdout).unwrap();
-        for name in ["export", "import", "check", "salvage", "token", "completions", "man"] {
+        for name in ["export", "import", "check", "salvage", "doctor", "token", "completions", "man"] {
             assert!(help.contains(&format!("\n  poll-server {name} ")), "{flag}: {help}");
             let own = command().args([name, flag]).output().unwrap();
             assert!(own.status.success() && own.stderr.is_empty());

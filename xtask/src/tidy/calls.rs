@@ -79,6 +79,11 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("poll-core/src/types/channel_name.rs", "HashMap", "a table of names uses the hash that each name has"),
     ("poll-server/src/main.rs", "std :: fs", "the binary hands the file of the configuration over as text"),
     ("poll-server/src/config/resolve.rs", "available_parallelism", "the default of a setting"),
+    (
+        "poll-server/src/doctor/machine.rs",
+        "available_parallelism",
+        "says whether a setting suits the machine",
+    ),
     ("poll-server/src/listen.rs", "TcpListener", "binds the sockets that are handed to the server"),
     ("poll-server/src/accept.rs", "TcpListener", "accepts from them"),
     ("poll-server/src/connection_io.rs", "TcpStream", "reads from and writes to what was accepted"),

@@ -62,9 +62,14 @@ pub(super) fn parse(document: &str, text: &str) -> Result<Vec<Example>, Fault> {
 pub(super) fn run(examples: &[Example], binary: &Binary) -> Result<()> {
     let server = Server::start(binary, &[], Keyboard::Shared)?;
     let folder = tempfile::tempdir().context("cannot make an empty folder for the examples")?;
+    // Documents call the server by its name.
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let own = binary.path().parent().map(std::path::Path::to_path_buf);
+    let path = std::env::join_paths(own.into_iter().chain(std::env::split_paths(&path)))?;
     for example in examples {
         let script = example.script.replace(WRITTEN, &server.address().to_string());
         let output = Command::new("timeout")
+            .env("PATH", &path)
             .args([PATIENCE, "bash", "-euo", "pipefail", "-c", &script])
             .current_dir(folder.path())
             .stdin(Stdio::null())
