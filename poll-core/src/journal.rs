@@ -23,7 +23,9 @@ mod memory;
 pub mod redis;
 mod shared;
 
-pub use crate::types::{Fingerprint, KeptKey, Landmark, Loaded, Located, Piece, Stretch};
+pub use crate::types::{
+    Fingerprint, KeptKey, Landmark, ListedChannel, Listing, Loaded, Located, Piece, Selection, Stretch,
+};
 pub(crate) use append::Envelope;
 pub use append::{Append, Mint, Minted, Unminted, WriteBehind};
 pub use archive::{Archive, Damage, Fault, FaultKind, Health, Reply, SoleArchive, Tail};

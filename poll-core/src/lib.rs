@@ -51,10 +51,12 @@ pub use journal::{Append, Journal};
 pub use list::{ChannelList, Life, ListBatch, ListEntry, ListStart, Place};
 pub use memory::{Charge, Kind, Memory, OverBudget};
 pub use notifier::{Lane, Notifier, Ticket};
-pub use store::{Found, ListFeed, ListView, ListWait, Locator, Publishing, Seat, Store, Wait};
+pub use store::{
+    ChannelPage, Found, ListFeed, ListView, ListWait, ListedState, Locator, Publishing, Seat, Store, Wait,
+};
 pub use types::{
     ChannelKey, ChannelName, ChannelNameError, Continuity, Cursor, CursorError, CursorSet, Ending, Epoch,
     IdempotencyKey, IdempotencyKeyError, JournalError, JsonError, Limit, MAX_JSON_DEPTH, Message, Payload,
-    Position, Publish, PublishError, Published, Retention, Seq, SeqRange, Stamp, Stamps, Timestamp, Token,
-    compact_json, escape_line_separators, mint_id, time_of,
+    Position, Publish, PublishError, Published, Retention, Selection, Seq, SeqRange, Stamp, Stamps,
+    Timestamp, Token, compact_json, escape_line_separators, mint_id, time_of,
 };

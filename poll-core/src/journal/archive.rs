@@ -7,7 +7,8 @@ use tokio::sync::watch;
 
 use crate::life::{Producer, ProducerId};
 use crate::types::{
-    ChannelName, Epoch, JournalError, KeptKey, Landmark, Loaded, Located, Piece, Stretch, Timestamp,
+    ChannelName, Epoch, JournalError, KeptKey, Landmark, Listing, Loaded, Located, Piece, Selection, Stretch,
+    Timestamp,
 };
 
 /// Where an answer goes. Dropping it uncalled counts as a failure.
@@ -24,6 +25,13 @@ pub trait Archive: Send + Sync {
 
     /// The position of a landmark in a channel; `None` if there is no such channel in that incarnation.
     fn locate(&self, channel: &ChannelName, epoch: Epoch, landmark: Landmark, reply: Reply<Option<Located>>);
+
+    /// A page of all channels, whether they are in memory or not, in the order of their names. Age limits are applied as of
+    /// `now`. A journal that does not keep names in order has none to give.
+    fn list(&self, selection: Selection, now: Timestamp, reply: Reply<Listing>) {
+        let _ = (selection, now);
+        reply(Err(JournalError::Unavailable("this journal does not list its channels".to_owned())));
+    }
 
     /// It is `now`: expired messages may be deleted.
     fn sweep(&self, now: Timestamp);

@@ -43,8 +43,8 @@ use std::sync::atomic::Ordering;
 use tokio::sync::watch;
 
 use super::{
-    Append, Archive, Damage, Health, Host, Journal, KeptKey, Landmark, Loaded, Located, Mint, Piece, Reply,
-    SoleArchive, Stretch, Tail, Taken,
+    Append, Archive, Damage, Health, Host, Journal, KeptKey, Landmark, Listing, Loaded, Located, Mint, Piece,
+    Reply, Selection, SoleArchive, Stretch, Tail, Taken,
 };
 use crate::environment::{Environment, Location, Thread};
 use crate::life::{Producer, ProducerId};
@@ -218,6 +218,10 @@ impl Archive for DiskJournal {
 
     fn locate(&self, channel: &ChannelName, epoch: Epoch, landmark: Landmark, reply: Reply<Option<Located>>) {
         self.0.0.reads.push(ReadRequest::Locate(channel.clone(), epoch, landmark, reply));
+    }
+
+    fn list(&self, selection: Selection, now: Timestamp, reply: Reply<Listing>) {
+        self.0.0.reads.push(ReadRequest::List(selection, now, reply));
     }
 
     fn sweep(&self, now: Timestamp) {

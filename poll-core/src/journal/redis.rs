@@ -15,6 +15,7 @@
 
 mod connect;
 mod follower;
+mod listing;
 mod log;
 mod options;
 mod thread;
@@ -26,8 +27,8 @@ use std::sync::atomic::Ordering;
 use tokio::sync::{oneshot, watch};
 
 use super::{
-    Archive, Damage, Health, Host, Landmark, Loaded, Located, Piece, PublishReply, Reply, SharedJournal,
-    SharedPublish, Stretch, Tail,
+    Archive, Damage, Health, Host, Landmark, Listing, Loaded, Located, Piece, PublishReply, Reply, Selection,
+    SharedJournal, SharedPublish, Stretch, Tail,
 };
 use crate::environment::{Environment, Thread};
 use crate::types::{ChannelName, Epoch, JournalError, Limit, Timestamp};
@@ -179,6 +180,14 @@ impl Archive for RedisJournal {
     fn locate(&self, channel: &ChannelName, epoch: Epoch, landmark: Landmark, reply: Reply<Option<Located>>) {
         let locate = Locate { channel: channel.clone(), epoch, landmark };
         self.read_request(Question::Locate(locate, reply));
+    }
+
+    fn list(&self, selection: Selection, _now: Timestamp, reply: Reply<Listing>) {
+        let readable = self.0.0.health.borrow().check_readable();
+        match readable {
+            Ok(()) => listing::list(&self.0.0, &selection, reply),
+            Err(error) => reply(Err(error)),
+        }
     }
 
     /// Redis expires what is too old by itself.

@@ -112,7 +112,7 @@ impl Store {
 }
 
 /// A channel with its life read.
-fn with_life(loaded: Loaded) -> Result<(Loaded, Option<Life>), JournalError> {
+pub(super) fn with_life(loaded: Loaded) -> Result<(Loaded, Option<Life>), JournalError> {
     let life = loaded.life.as_deref().map(Life::from_bytes).transpose();
     let life = life.map_err(|error| JournalError::Damaged(error.to_string()))?;
     Ok((loaded, life))

@@ -4,6 +4,8 @@
 //! A journal of one process is its own and only server: its [stores](Opened::stores) are all the same. Times are the
 //! clock's, which the journal may have elsewhere, so tests compare times of messages only.
 
+mod listing;
+
 use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +14,11 @@ use poll_core::journal::Tail;
 use poll_core::{
     ChannelName, Continuity, Cursor, Epoch, Found, IdempotencyKey, Limit, Locator, Message, Payload, Pinned,
     Position, Publish, PublishError, Published, Retention, Seal, Seq, Stamp, Store, View,
+};
+
+pub(crate) use listing::{
+    a_listed_channel_is_what_is_retained_of_it,
+    channels_are_listed_a_page_at_a_time_in_the_order_of_their_names, many_channels_are_listed_once_each,
 };
 
 /// How long anything may take before a test fails.
@@ -54,6 +61,9 @@ macro_rules! contract_tests {
             a_sealed_millisecond_is_closed_for_all,
             there_are_no_more_channels_than_allowed,
             every_kind_of_payload_comes_back,
+            channels_are_listed_a_page_at_a_time_in_the_order_of_their_names,
+            a_listed_channel_is_what_is_retained_of_it,
+            many_channels_are_listed_once_each,
         );
     };
     ($backend:expr => $($name:ident),* $(,)?) => {

@@ -18,6 +18,7 @@ mod life;
 #[path = "../life/model.rs"]
 mod life_model;
 mod like_memory;
+mod listing;
 mod lists;
 mod outages;
 mod restarts;

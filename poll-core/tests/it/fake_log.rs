@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use poll_core::journal::{
-    Fingerprint, Landmark, Loaded, Located, Outcome, Piece, SharedPublish, Stretch, Tail,
+    Fingerprint, Landmark, ListedChannel, Listing, Loaded, Located, Outcome, Piece, Selection, SharedPublish,
+    Stretch, Tail,
 };
 use poll_core::{
     ChannelName, Cursor, Ending, Epoch, Message, Payload, PublishError, Retention, Seq, SeqRange, Stamp,
@@ -131,6 +132,22 @@ impl Log {
         self.state.lock().unwrap().channels.len() as u64
     }
 
+    pub(crate) fn list(&self, selection: &Selection) -> Listing {
+        let state = self.state.lock().unwrap();
+        let mut names = state
+            .channels
+            .range((selection.start().cloned(), std::ops::Bound::Unbounded))
+            .take_while(|(name, _)| selection.covers(name.as_str()));
+        let selected: Vec<_> = names.by_ref().take(selection.limit).collect();
+        let next = names.next().and(selected.last()).map(|(name, _)| (*name).clone());
+        let listed = |(name, kept): (&ChannelName, &Kept)| ListedChannel {
+            name: name.clone(),
+            bytes: kept.messages.iter().map(|message| message.weight()).sum(),
+            loaded: kept.loaded(Vec::new()),
+        };
+        Listing { channels: selected.into_iter().map(listed).collect(), next }
+    }
+
     pub(crate) fn reach(&self, channel: &ChannelName) -> Reach {
         self.state.lock().unwrap().reach(channel)
     }
@@ -187,16 +204,7 @@ impl Log {
             }
             tail.push_front(message.clone());
         }
-        let (newest, ended) = ((kept.newest, kept.newest_at), kept.ending == Ending::Close);
-        Some(Loaded {
-            life: None,
-            epoch: kept.epoch,
-            oldest: kept.oldest(),
-            newest,
-            ended,
-            tail: tail.into(),
-            damaged: None,
-        })
+        Some(kept.loaded(tail.into()))
     }
 
     pub(crate) fn read(&self, stretch: &Stretch) -> Option<Piece> {
@@ -305,6 +313,18 @@ impl State {
 }
 
 impl Kept {
+    fn loaded(&self, tail: Vec<Arc<Message>>) -> Loaded {
+        Loaded {
+            life: None,
+            epoch: self.epoch,
+            oldest: self.oldest(),
+            newest: (self.newest, self.newest_at),
+            ended: self.ending == Ending::Close,
+            tail,
+            damaged: None,
+        }
+    }
+
     fn oldest(&self) -> (Seq, Timestamp) {
         let next = (self.newest.next(), self.newest_at);
         self.messages.front().map_or(next, |message| (message.seq, message.at))

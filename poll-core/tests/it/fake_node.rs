@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use poll_core::environment::Environment;
 use poll_core::journal::{
-    Archive, Damage, Fault, FaultKind, Followed, Health, Host, Landmark, Loaded, Located, Outcome, Piece,
-    PublishReply, Reply, Run, SharedJournal, SharedPublish, Stretch, Tail,
+    Archive, Damage, Fault, FaultKind, Followed, Health, Host, Landmark, Listing, Loaded, Located, Outcome,
+    Piece, PublishReply, Reply, Run, Selection, SharedJournal, SharedPublish, Stretch, Tail,
 };
 use poll_core::{ChannelName, Epoch, Memory, Store, Timestamp};
 use tokio::sync::{Notify, watch};
@@ -349,6 +349,10 @@ impl Archive for Node {
 
     fn locate(&self, channel: &ChannelName, epoch: Epoch, landmark: Landmark, reply: Reply<Option<Located>>) {
         self.answer(reply, self.log.locate(channel, epoch, landmark));
+    }
+
+    fn list(&self, selection: Selection, _: Timestamp, reply: Reply<Listing>) {
+        self.answer(reply, self.log.list(&selection));
     }
 
     fn sweep(&self, _: Timestamp) {}

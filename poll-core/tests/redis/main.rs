@@ -7,6 +7,7 @@ mod cluster;
 mod contract;
 mod contract_tests;
 mod faults;
+mod listing;
 mod nodes;
 mod promises;
 mod proxy;

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::journal::{KeptKey, Landmark, Loaded, Located, Piece, Reply, Stretch};
+use crate::journal::{KeptKey, Landmark, Listing, Loaded, Located, Piece, Reply, Selection, Stretch};
 use crate::life::{Producer, ProducerId};
 use crate::types::{ChannelName, Epoch, JournalError, Timestamp};
 
@@ -18,6 +18,7 @@ pub(super) enum ReadRequest {
     Producers(ChannelName, Reply<Vec<(ProducerId, Producer)>>),
     Forks(ChannelName, Reply<bool>),
     Lapsed(Timestamp, Reply<Vec<ChannelName>>),
+    List(Selection, Timestamp, Reply<Listing>),
 }
 
 impl ReadRequest {
@@ -30,6 +31,7 @@ impl ReadRequest {
             Self::Producers(_, reply) => reply(Err(why.clone())),
             Self::Forks(_, reply) => reply(Err(why.clone())),
             Self::Lapsed(_, reply) => reply(Err(why.clone())),
+            Self::List(_, _, reply) => reply(Err(why.clone())),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The threads that read the file, so that no worker waits for the disk: they load channels and keys, and find older messages.
 
+mod listing;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -70,6 +72,7 @@ fn read(shared: &Shared, request: ReadRequest) {
         ReadRequest::Lapsed(now, reply) => {
             reply(on_snapshot(shared, None, |txn| lives::lapsed(txn, &shared.lapses, now)));
         }
+        ReadRequest::List(selection, now, reply) => reply(listing::list(shared, &selection, now)),
         ReadRequest::Locate(name, epoch, landmark, reply) => {
             let look = |part: &Part| part.first_unseen(|message| landmark.covers(message.at, message.id));
             reply(with(shared, &name, look, |view| view.locate(epoch, landmark)));
@@ -297,6 +300,13 @@ impl<'a, L> View<'a, L> {
 
 impl View<'_, LogTail> {
     fn load(&self, cutoff: Timestamp) -> Result<Option<Loaded>> {
+        let Some(mut loaded) = self.summary(cutoff)? else { return Ok(None) };
+        loaded.tail = self.tail(loaded.oldest.0)?;
+        Ok(Some(loaded))
+    }
+
+    /// The channel without its messages.
+    fn summary(&self, cutoff: Timestamp) -> Result<Option<Loaded>> {
         let Some(epoch) = self.epoch() else { return Ok(None) };
         let (mut oldest, newest) = (self.oldest(), self.newest());
         let life = self.life.as_deref().map(Life::from_bytes).transpose();
@@ -314,7 +324,7 @@ impl View<'_, LogTail> {
         let whole =
             whole.filter(|whole| self.log.is_empty() && *whole < newest.0.get() && oldest.0 <= newest.0);
         let damaged = whole.map(|whole| (oldest.0.max(Seq::new(whole + 1)), newest.0));
-        let (ended, tail, life) = (self.is_ended, self.tail(oldest.0)?, self.life.clone());
+        let (ended, tail, life) = (self.is_ended, Vec::new(), self.life.clone());
         Ok(Some(Loaded { epoch, oldest, newest, ended, life, tail, damaged }))
     }
 

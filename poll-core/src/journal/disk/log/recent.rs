@@ -7,7 +7,8 @@
 //! Readers look here first and at the database afterwards: a generation is dropped only once the database has it, so a
 //! message may be found twice, but is never missed.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
+use std::ops::{Bound, RangeBounds as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::life::PartLife;
@@ -17,7 +18,8 @@ use crate::journal::disk::codec::Overhead;
 use crate::journal::disk::weight::{channel_weight, key_weight};
 use crate::life::{Change, Content};
 use crate::types::{
-    ChannelName, Ending, Epoch, Message, NameIndexMap, NameMap, Retention, Seq, SeqRange, Timestamp,
+    ChannelName, Ending, Epoch, Message, More, NameIndexMap, NameMap, NamePart, Retention, Selection, Seq,
+    SeqRange, Timestamp,
 };
 
 /// All publishes that the database does not have yet.
@@ -141,6 +143,20 @@ impl Recent {
         drop(sealed);
     }
 
+    /// The selected names, also of channels that are gone. As much work as a segment has channels.
+    pub(in super::super) fn names(&self, selection: &Selection) -> NamePart<()> {
+        let mut names = BTreeSet::new();
+        let generations = self.lock();
+        generations.active.select(selection, &mut names);
+        let sealed = generations.sealed.clone();
+        drop(generations);
+        if let Some(sealed) = sealed {
+            sealed.select(selection, &mut names);
+        }
+        let more = if names.len() > selection.limit { More::Yes } else { More::No };
+        NamePart { names: names.into_iter().take(selection.limit).map(|name| (name, ())).collect(), more }
+    }
+
     /// Looks at the parts of a channel, the older one first.
     pub(in super::super) fn look<T>(&self, channel: &ChannelName, look: impl FnMut(&Part) -> T) -> Vec<T> {
         let generations = self.lock();
@@ -158,6 +174,21 @@ impl Generation {
     /// Every channel's part, in no order.
     pub(in super::super) fn parts(&self) -> impl Iterator<Item = (&ChannelName, &Part)> {
         self.parts.iter()
+    }
+
+    /// Adds the first of the selected names, up to one more than the limit.
+    fn select(&self, selection: &Selection, names: &mut BTreeSet<ChannelName>) {
+        let from = (selection.start(), Bound::Unbounded);
+        for name in self.parts.keys() {
+            let is_late = names.len() > selection.limit && names.last().is_some_and(|last| name > last);
+            if is_late || !from.contains(name) || !selection.covers(name.as_str()) {
+                continue;
+            }
+            names.insert(name.clone());
+            if names.len() > selection.limit + 1 {
+                names.pop_last();
+            }
+        }
     }
 
     /// Forks that were made or removed, with their sources.

@@ -165,12 +165,14 @@ if operation == 'publish' then
       call('UNLINK', base() .. letter .. victim)
     end
     call('ZREM', base() .. 'u', victim)
+    call('ZREM', base() .. 'i', victim)
     announce(sharded, pack('>c1I4I8I8I4I2', 'F', generation, count - 1, reign, was, #victim) .. victim)
   end
   local name = sub(KEYS[2], #KEYS[1] + 2)
   if not channel then
     -- What is left of a channel whose record is gone: Redis was told to evict it.
     call('UNLINK', KEYS[3], base() .. 'k:' .. name, base() .. 'o:' .. name)
+    call('ZADD', base() .. 'i', 0, name)
   end
 
   local entries, bytes = {}, 0
@@ -256,6 +258,30 @@ if operation == 'state' then
   return head('D') .. pack('>I8B', call('ZCARD', base() .. 'u'), process == this_process and 1 or 0)
 end
 
+if operation == 'names' then
+  local limit = unpack('>I4', settings, SETTINGS)
+  local names, used = base() .. 'i', base() .. 'u'
+  if call('ZCARD', names) ~= call('ZCARD', used) then
+    -- Those of a log that was written before there was this key.
+    call('DEL', names)
+    for _, name in ipairs(call('ZRANGE', used, 0, -1)) do
+      call('ZADD', names, 0, name)
+    end
+  end
+  local reply, more = { '' }, 0
+  for place, name in ipairs(call('ZRANGEBYLEX', names, ARGV[3], '+', 'LIMIT', 0, limit + 1)) do
+    if sub(name, 1, #ARGV[4]) ~= ARGV[4] then
+      break
+    elseif place > limit then
+      more = 1
+    else
+      reply[place + 1] = pack('>I8', call('MEMORY', 'USAGE', base() .. 's:' .. name) or 0) .. name
+    end
+  end
+  reply[1] = head('D') .. pack('>B', more)
+  return reply
+end
+
 if operation == 'newest' then
   local found = {}
   for place = 2, #KEYS do
@@ -330,6 +356,7 @@ if operation == 'forget' then
   save(1, clock())
   call('UNLINK', KEYS[2], KEYS[3], KEYS[4], KEYS[5])
   call('ZREM', base() .. 'u', name)
+  call('ZREM', base() .. 'i', name)
   announce(sharded == 1, pack('>c1I4I8I8I4I2', 'F', generation, count, reign, birth, #name) .. name)
   return head('D') .. pack('>I4', birth)
 end

@@ -19,7 +19,7 @@ mod seal;
 mod tests;
 
 pub(crate) use call::{Announce, Call, Known, Script, Verdict};
-pub(crate) use partition::{Newest, Renew, State, Status, Writer};
+pub(crate) use partition::{Names, Newest, Renew, State, Status, Writer};
 pub(crate) use publish::{Births, KeyHashes, Publish, Published};
 pub(crate) use reading::{Load, Locate, Range, Read};
 pub(crate) use seal::{Seal, Sealed};

@@ -9,10 +9,10 @@ use crate::journal::redis::connect::connection::ANSWER;
 use crate::journal::redis::log::generation::Mark;
 use crate::journal::redis::log::partition::Partition;
 use crate::journal::redis::log::script::{
-    Call, Known, Load, Locate, Newest, Read, Renew, Script, Seal, State,
+    Call, Known, Load, Locate, Names, Newest, Read, Renew, Script, Seal, State,
 };
 use crate::journal::{Loaded, Located, Piece, Reply};
-use crate::types::{ChannelName, JournalError};
+use crate::types::{ChannelName, JournalError, NamePart};
 
 /// One question.
 pub(crate) struct Ask {
@@ -27,6 +27,9 @@ pub(crate) enum Question {
     Read(Read, Reply<Option<Piece>>),
     Locate(Locate, Reply<Option<Located>>),
     Seal(Seal, Reply<u64>),
+    /// For a listing: names, and a channel without its messages, which does not bring it into memory.
+    Names(Names, Reply<NamePart<u64>>),
+    Summary(Load, Reply<Option<Loaded>>),
     /// For the follower, and for the checks of readers that began before it is asked.
     State(State, Vec<Check>),
     /// The same, for a count of all channels.
@@ -50,7 +53,8 @@ impl Ask {
 
     pub(crate) fn partition(&self) -> Partition {
         match &self.question {
-            Question::Load(load, _) => Partition::of(&load.channel),
+            Question::Load(load, _) | Question::Summary(load, _) => Partition::of(&load.channel),
+            Question::Names(names, _) => names.partition,
             Question::Read(read, _) | Question::Follow(read) => Partition::of(&read.0.channel),
             Question::Locate(locate, _) => Partition::of(&locate.channel),
             Question::Seal(seal, _) => Partition::of(&seal.channel),
@@ -63,7 +67,12 @@ impl Ask {
     /// Whether it makes sense only once the partition is known to be what it was.
     pub(crate) fn waits_for_partition(&self) -> bool {
         match self.question {
-            Question::Load(..) | Question::Read(..) | Question::Locate(..) | Question::Seal(..) => true,
+            Question::Load(..)
+            | Question::Read(..)
+            | Question::Locate(..)
+            | Question::Seal(..)
+            | Question::Names(..)
+            | Question::Summary(..) => true,
             Question::State(..)
             | Question::Count(_)
             | Question::Renew(..)
@@ -76,7 +85,12 @@ impl Ask {
     pub(crate) fn has_asker(&self) -> bool {
         match &self.question {
             Question::State(_, checks) => !checks.is_empty(),
-            Question::Load(..) | Question::Read(..) | Question::Locate(..) | Question::Seal(..) => true,
+            Question::Load(..)
+            | Question::Read(..)
+            | Question::Locate(..)
+            | Question::Seal(..)
+            | Question::Names(..)
+            | Question::Summary(..) => true,
             Question::Count(_) | Question::Renew(..) | Question::Compare(_) | Question::Follow(_) => false,
         }
     }
@@ -88,7 +102,8 @@ impl Ask {
 
     pub(crate) fn command(&self, script: &Script, known: Known) -> Cmd {
         match &self.question {
-            Question::Load(load, _) => load.command(script, known),
+            Question::Load(load, _) | Question::Summary(load, _) => load.command(script, known),
+            Question::Names(names, _) => names.command(script, known),
             Question::Read(read, _) | Question::Follow(read) => read.command(script, known),
             Question::Locate(locate, _) => locate.command(script, known),
             Question::Seal(seal, _) => seal.command(script, known),
@@ -101,7 +116,8 @@ impl Ask {
     /// Gives the caller the error. The follower asks again by itself.
     pub(crate) fn fail(self, error: &JournalError) {
         match self.question {
-            Question::Load(_, reply) => reply(Err(error.clone())),
+            Question::Load(_, reply) | Question::Summary(_, reply) => reply(Err(error.clone())),
+            Question::Names(_, reply) => reply(Err(error.clone())),
             Question::Read(_, reply) => reply(Err(error.clone())),
             Question::Locate(_, reply) => reply(Err(error.clone())),
             Question::Seal(_, reply) => reply(Err(error.clone())),

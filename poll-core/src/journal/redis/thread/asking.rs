@@ -7,10 +7,10 @@ use super::ask::{Ask, Check, Question};
 use super::health::Sign;
 use super::link::{Link, State, next_after};
 use super::session::{Next, Session};
-use crate::journal::Stretch;
 use crate::journal::redis::connect::refusal::Refusal;
 use crate::journal::redis::follower::{Asked, Follower, Install, Judged};
 use crate::journal::redis::log::script::{Call, Sealed, State as PartitionState, Status, Verdict};
+use crate::journal::{Loaded, Stretch};
 use crate::types::JournalError;
 
 impl Link {
@@ -116,6 +116,7 @@ impl Reading<'_> {
                     answers.reply(reply, Err(error));
                 }
             },
+            listing @ (Question::Names(..) | Question::Summary(..)) => return self.listed(listing, value),
             Question::Read(read, reply) => match judge(link, follower, asked, &read, value) {
                 Ok(Judged::Done(_, range)) => answers.reply(reply, Ok(range.map(|range| range.piece))),
                 Ok(Judged::Again) => return Some(Question::Read(read, reply)),
@@ -163,6 +164,28 @@ impl Reading<'_> {
                 Ok(Judged::Again) => return Some(Question::Follow(read)),
                 Err(_) => follower.read_failed(link.now(), &read.0.channel),
             },
+        }
+        None
+    }
+
+    /// An answer that the follower only judges.
+    fn listed(&mut self, question: Question, value: Value) -> Again {
+        let Self { link, state: State { follower, .. }, answers, asked } = self;
+        match question {
+            Question::Names(names, reply) => match judge(link, follower, *asked, &names, value) {
+                Ok(Judged::Done(_, part)) => answers.reply(reply, Ok(part)),
+                Ok(Judged::Again) => return Some(Question::Names(names, reply)),
+                Err(error) => answers.reply(reply, Err(error)),
+            },
+            Question::Summary(load, reply) => match judge(link, follower, *asked, &load, value) {
+                // It was not asked for a message.
+                Ok(Judged::Done(_, loaded)) => {
+                    answers.reply(reply, Ok(loaded.map(|loaded| Loaded { damaged: None, ..loaded })));
+                }
+                Ok(Judged::Again) => return Some(Question::Summary(load, reply)),
+                Err(error) => answers.reply(reply, Err(error)),
+            },
+            _ => {}
         }
         None
     }

@@ -1,0 +1,106 @@
+//! A page of all channels, in the log and in the database, without bringing any of them into memory.
+//!
+//! Names are merged from both. What a channel's messages weigh is exact up to a number of messages, and beyond that reckoned
+//! from the newest, so that a page takes a bounded amount of work.
+
+use std::ops::Bound;
+
+use redb::ReadTransaction;
+
+use super::{InDatabase, LogTail, View, on_snapshot, passing_damage, with};
+use crate::journal::disk::fault::guarded;
+use crate::journal::disk::format::{self, NAMES, Result};
+use crate::journal::disk::log::recent::Part;
+use crate::journal::disk::shared::Shared;
+use crate::journal::{ListedChannel, Listing, Selection};
+use crate::types::{ChannelName, JournalError, More, NamePart, Seq, Timestamp, merge};
+
+/// The messages that one page weighs, over all its channels, and the most of one channel.
+const WEIGHED: usize = 200_000;
+const WEIGHED_OF_ONE: usize = 1_000;
+
+/// A page. A channel whose own record is damaged counts as damage, and is left out.
+pub(super) fn list(
+    shared: &Shared,
+    selection: &Selection,
+    now: Timestamp,
+) -> std::result::Result<Listing, JournalError> {
+    // The log first: what leaves it in between is in the database by then.
+    let in_log = shared.recent.names(selection);
+    let in_database = on_snapshot(shared, None, |txn| names(txn, selection))?;
+    let (names, next) = merge([in_log, in_database], selection.limit);
+    let mut channels = Vec::with_capacity(names.len());
+    let most = (WEIGHED / selection.limit.max(1)).min(WEIGHED_OF_ONE);
+    let cutoff = shared.retention().cutoff(now);
+    for (name, ()) in names {
+        let look = |part: &Part| LogTail::of(part, cutoff);
+        let read = |view: &View<'_, LogTail>| {
+            let Some(loaded) = view.summary(cutoff)? else { return Ok(None) };
+            let bytes = view.weigh(loaded.oldest.0, most)?;
+            Ok(Some((loaded, bytes)))
+        };
+        match with(shared, &name, look, read) {
+            Ok(Some((loaded, bytes))) => channels.push(ListedChannel { name, loaded, bytes }),
+            Ok(None) | Err(JournalError::Damaged(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Listing { channels, next })
+}
+
+/// The names in the database.
+fn names(txn: &ReadTransaction, selection: &Selection) -> Result<NamePart<()>> {
+    let start = match selection.start() {
+        Bound::Unbounded => Bound::Unbounded,
+        Bound::Included(name) => Bound::Included(name.as_str()),
+        Bound::Excluded(name) => Bound::Excluded(name.as_str()),
+    };
+    let table = txn.open_table(NAMES)?;
+    let mut names = Vec::new();
+    for entry in table.range::<&str>((start, Bound::Unbounded))? {
+        let (key, _) = entry?;
+        if !selection.covers(key.value()) {
+            break;
+        }
+        if names.len() == selection.limit {
+            return Ok(NamePart { names, more: More::Yes });
+        }
+        let name = ChannelName::parse(key.value()).map_err(|_| format::damaged("a channel's name"))?;
+        names.push((name, ()));
+    }
+    Ok(NamePart { names, more: More::No })
+}
+
+impl View<'_, LogTail> {
+    /// What the messages from `oldest` on weigh, reckoned from the newest `most` of them.
+    fn weigh(&self, oldest: Seq, most: usize) -> Result<u64> {
+        let (mut bytes, mut weighed) = (0, 0);
+        let in_log = self.log.iter().rev().flat_map(|part| part.found.newest.iter().rev());
+        for message in in_log.take_while(|message| message.seq >= oldest).take(most) {
+            bytes += message.weight();
+            weighed += 1;
+        }
+        if let Some(InDatabase { stored, messages, .. }) = &self.database {
+            let (id, newest) = (stored.id, stored.row.newest);
+            // What is in both was weighed in the log.
+            let in_log = self.log.first().map_or(newest, |part| newest.min(part.first.0.previous().get()));
+            let mut rows = if oldest.get() <= in_log {
+                Some(messages.range((id, oldest.get())..=(id, in_log))?.rev())
+            } else {
+                None
+            };
+            while weighed < most
+                && let Some(rows) = &mut rows
+                && let Some((_, row)) = passing_damage(guarded(|| Ok(rows.next().transpose()?)))?
+            {
+                bytes += format::weight(row.value());
+                weighed += 1;
+            }
+        }
+        let messages = (self.newest.0.get() + 1).saturating_sub(oldest.get());
+        if weighed == 0 || messages <= weighed as u64 {
+            return Ok(bytes);
+        }
+        Ok((u128::from(bytes) * u128::from(messages) / weighed as u128) as u64)
+    }
+}
