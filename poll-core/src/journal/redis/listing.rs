@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use super::closed;
 use super::log::partition::Partition;
 use super::log::script::{Load, Names};
 use super::thread::ask::Question;
@@ -65,7 +64,7 @@ fn describe(
 
 fn ask(shared: &Shared, question: Question) {
     if let Some(request) = shared.inbox.add(Request::Question(question)) {
-        request.fail(&closed());
+        request.fail(&JournalError::Unavailable("it is closed".to_owned()));
     }
 }
 

@@ -7,13 +7,12 @@ use std::ops::Bound;
 
 use redb::ReadTransaction;
 
-use super::{InDatabase, LogTail, View, on_snapshot, passing_damage, with};
-use crate::journal::disk::fault::guarded;
-use crate::journal::disk::format::{self, NAMES, Result};
-use crate::journal::disk::log::recent::Part;
-use crate::journal::disk::shared::Shared;
+use super::format::{self, NAMES, Result};
+use super::log::recent::Part;
+use super::shared::Shared;
+use super::view::{LogTail, View, on_snapshot, with};
 use crate::journal::{ListedChannel, Listing, Selection};
-use crate::types::{ChannelName, JournalError, More, NamePart, Seq, Timestamp, merge};
+use crate::types::{ChannelName, JournalError, More, NamePart, Timestamp, merge};
 
 /// The messages that one page weighs, over all its channels, and the most of one channel.
 const WEIGHED: usize = 200_000;
@@ -69,38 +68,4 @@ fn names(txn: &ReadTransaction, selection: &Selection) -> Result<NamePart<()>> {
         names.push((name, ()));
     }
     Ok(NamePart { names, more: More::No })
-}
-
-impl View<'_, LogTail> {
-    /// What the messages from `oldest` on weigh, reckoned from the newest `most` of them.
-    fn weigh(&self, oldest: Seq, most: usize) -> Result<u64> {
-        let (mut bytes, mut weighed) = (0, 0);
-        let in_log = self.log.iter().rev().flat_map(|part| part.found.newest.iter().rev());
-        for message in in_log.take_while(|message| message.seq >= oldest).take(most) {
-            bytes += message.weight();
-            weighed += 1;
-        }
-        if let Some(InDatabase { stored, messages, .. }) = &self.database {
-            let (id, newest) = (stored.id, stored.row.newest);
-            // What is in both was weighed in the log.
-            let in_log = self.log.first().map_or(newest, |part| newest.min(part.first.0.previous().get()));
-            let mut rows = if oldest.get() <= in_log {
-                Some(messages.range((id, oldest.get())..=(id, in_log))?.rev())
-            } else {
-                None
-            };
-            while weighed < most
-                && let Some(rows) = &mut rows
-                && let Some((_, row)) = passing_damage(guarded(|| Ok(rows.next().transpose()?)))?
-            {
-                bytes += format::weight(row.value());
-                weighed += 1;
-            }
-        }
-        let messages = (self.newest.0.get() + 1).saturating_sub(oldest.get());
-        if weighed == 0 || messages <= weighed as u64 {
-            return Ok(bytes);
-        }
-        Ok((u128::from(bytes) * u128::from(messages) / weighed as u128) as u64)
-    }
 }

@@ -1,0 +1,546 @@
+//! A channel as readers see it: the log and the database in one view, at one instant.
+//!
+//! Not here: what is asked for, and by whom ([`reader`](super::reader), [`listing`](super::listing)).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use redb::{ReadOnlyTable, ReadTransaction, ReadableDatabase};
+use uuid::Uuid;
+
+use super::codec::{Fault, decode_head, decode_key, decode_message};
+use super::damage::Kind;
+use super::fault::{guarded, is_damage, journal_error};
+use super::format::{self, CHANNELS, KEYS, MESSAGES, NAMES, Result, TOTALS};
+use super::lives;
+use super::log::recent::Part;
+use super::shared::Shared;
+use super::stored_channel::{self, StoredChannel, Torn, passing_damage};
+use super::tables;
+use crate::journal::{KeptKey, Landmark, Loaded, Located, Piece, Stretch};
+use crate::life::{Life, Producer, ProducerId};
+use crate::types::{ChannelName, Ending, Epoch, JournalError, Limit, Message, Seq, Timestamp};
+
+/// What one load brings into memory at most: as much as one answer holds, so that a reader who was away finds what it missed,
+/// and a channel that few read costs little…
+const MESSAGES_LOADED: u64 = 1_000;
+const BYTES_LOADED: u64 = 1 << 20;
+/// … and no more than this share of the memory for all channels.
+const SHARE: u64 = 8;
+
+/// Damaged messages that one read skips; the next one continues after them.
+const SKIPPED: u64 = 4_096;
+
+/// Runs `work` on a view of a channel, if the database is open; `look` takes what is needed of the log. After a failed read
+/// the indexer opens the file again, and the health says so before this returns. Damage is the business of this channel
+/// alone.
+pub(super) fn with<L, T>(
+    shared: &Shared,
+    name: &ChannelName,
+    mut look: impl FnMut(&Part) -> L,
+    work: impl FnOnce(&View<'_, L>) -> Result<T>,
+) -> std::result::Result<T, JournalError> {
+    // The log first: what leaves it in between is in the database by then.
+    let log = shared.recent.look(name, |part| InLog::of(part, &mut look));
+    on_snapshot(shared, Some(name), |txn| work(&View::of(shared, name, txn, log)?))
+}
+
+/// Runs `work` on the database as it is, if it is open; for one channel, if a name is given.
+pub(super) fn on_snapshot<T>(
+    shared: &Shared,
+    name: Option<&ChannelName>,
+    work: impl FnOnce(&ReadTransaction) -> Result<T>,
+) -> std::result::Result<T, JournalError> {
+    let open = loop {
+        let open = shared.database();
+        if open.database.is_some() {
+            break open;
+        }
+        drop(open);
+        // The database is put in stored before the health says that it can be read.
+        shared.health.borrow().check_readable()?;
+    };
+    let (generation, Some(database)) = (open.generation, open.database.as_ref()) else {
+        return Err(JournalError::Unavailable("it is away".to_owned()));
+    };
+    let unreadable = &shared.file.unreadable;
+    let read = || guarded(|| work(&database.begin_read()?));
+    let done = name.map_or(Ok(()), |name| unreadable.check(name)).and_then(|()| read());
+    drop(open);
+    done.map_err(|error| {
+        let told = journal_error(&error);
+        if let Some(name) = name.filter(|_| is_damage(&error)) {
+            shared.note_damage(name, &error.to_string());
+        } else {
+            unreadable.blame(name, &error);
+            shared.suspect(generation, error);
+        }
+        told
+    })
+}
+
+/// One channel as it is at one instant: in the database, in the log, or in both.
+pub(super) struct View<'a, L> {
+    shared: &'a Shared,
+    name: &'a ChannelName,
+    txn: &'a ReadTransaction,
+    database: Option<InDatabase>,
+    epoch: Option<Epoch>,
+    newest: (Seq, Timestamp),
+    is_ended: bool,
+    life: Option<Bytes>,
+    /// The channel's number in the database.
+    id: Option<u64>,
+    /// Where a purge left off: everything before this is gone.
+    purged: Option<(Seq, Timestamp)>,
+    /// What the database has not, the older part first.
+    log: Vec<InLog<L>>,
+}
+
+/// The table of messages.
+type Messages = ReadOnlyTable<(u64, u64), &'static [u8]>;
+
+/// What the database has of a channel.
+struct InDatabase {
+    stored: StoredChannel,
+    epoch: Epoch,
+    messages: Messages,
+}
+
+/// What a segment of the log has of a channel.
+struct InLog<L> {
+    epoch: Epoch,
+    /// The number and time of its oldest message; those after the newest if it has none.
+    first: (Seq, Timestamp),
+    newest: (Seq, Timestamp),
+    ending: Ending,
+    /// The incarnation that was there before is over.
+    cleared: bool,
+    gone: bool,
+    purged: Seq,
+    life: Option<Arc<Life>>,
+    found: L,
+}
+
+/// What a load needs of a segment.
+pub(super) struct LogTail {
+    /// The number and time of the first message that is not too old.
+    young: (Seq, Option<Timestamp>),
+    newest: Vec<Arc<Message>>,
+}
+
+impl LogTail {
+    pub(super) fn of(part: &Part, cutoff: Timestamp) -> Self {
+        let most = part.newest.get().saturating_sub(MESSAGES_LOADED);
+        Self {
+            young: part.first_unseen(|message| message.at < cutoff),
+            newest: part.from(Seq::new(most + 1), usize::MAX),
+        }
+    }
+}
+
+impl<L> InLog<L> {
+    fn of(part: &Part, look: &mut impl FnMut(&Part) -> L) -> Self {
+        let at = part.messages.front().map_or(part.newest_at, |message| message.at);
+        let life = part.life.as_deref();
+        Self {
+            cleared: life.is_some_and(|life| life.cleared),
+            gone: life.is_some_and(|life| life.gone),
+            purged: life.map_or(Seq::ZERO, |life| life.purged),
+            life: life.and_then(|life| life.life.clone()),
+            epoch: part.epoch,
+            first: (part.first(), at),
+            newest: (part.newest, part.newest_at),
+            ending: part.ending,
+            found: look(part),
+        }
+    }
+}
+
+impl<'a, L> View<'a, L> {
+    fn of(
+        shared: &'a Shared,
+        name: &'a ChannelName,
+        txn: &'a ReadTransaction,
+        mut log: Vec<InLog<L>>,
+    ) -> Result<Self> {
+        let mut database = find(txn, name)?;
+        // What was removed counts no longer, neither in the database nor in an earlier segment.
+        if let Some(last) = log.iter().rposition(|part| part.cleared) {
+            log.drain(..last);
+            let is_indexed = |database: &InDatabase| !log[0].gone && database.epoch == log[0].epoch;
+            database = database.filter(is_indexed);
+            log.retain(|part| !part.gone);
+        }
+        let in_database = |database: &InDatabase| (database.stored.id, database.epoch);
+        let (id, stored_epoch) = database.as_ref().map(in_database).unzip();
+        let epoch = log.last().map(|part| part.epoch).or(stored_epoch);
+        let newest = newest(database.as_ref(), &log);
+        let is_ended = log.iter().any(|part| part.ending == Ending::Close)
+            || database.as_ref().is_some_and(|database| database.stored.row.ended);
+        let life = match log.iter().rev().find_map(|part| part.life.as_ref()) {
+            Some(life) => Some(life.to_bytes().into()),
+            None => {
+                id.filter(|_| stored_epoch == epoch).map(|id| lives::read(txn, id)).transpose()?.flatten()
+            }
+        };
+        if let Some(InDatabase { stored, epoch, .. }) = &database {
+            let (row, epoch) = (&stored.row, *epoch);
+            log.retain(|part| {
+                let is_new = part.newest.0.get() > row.newest || (part.ending == Ending::Close && !row.ended);
+                is_new || part.epoch != epoch || part.purged > Seq::ZERO
+            });
+            for &(first, last) in &stored.damaged {
+                note(shared, name, stored.id, first, last);
+            }
+            if stored.torn == Torn::Yes {
+                let line = || format!("channel {:?}: messages at one end", name.as_str());
+                shared.damages.note(Kind::Channel, stored.id, (0, 0), line);
+            }
+            // Retention by number has left nothing of it, or it is another life.
+            let outlived =
+                log.first().is_some_and(|part| part.epoch != epoch || part.first.0.get() > row.newest + 1);
+            let purged = log.iter().any(|part| part.purged.get() >= row.newest && part.purged > Seq::ZERO);
+            if outlived || purged {
+                database = None;
+            }
+        }
+        let purged = log.iter().rfind(|part| part.purged > Seq::ZERO).map(|part| part.first);
+        Ok(Self { shared, name, txn, database, epoch, newest, is_ended, life, id, purged, log })
+    }
+
+    /// `None` if there is no such channel.
+    fn epoch(&self) -> Option<Epoch> {
+        self.epoch
+    }
+
+    fn oldest(&self) -> (Seq, Timestamp) {
+        let oldest = match (&self.database, self.log.first()) {
+            (Some(InDatabase { stored, .. }), first) => {
+                let is_empty = stored.oldest.0 > stored.row.newest;
+                let first = first.filter(|_| is_empty).map(|part| part.first);
+                first.unwrap_or((Seq::new(stored.oldest.0), stored.oldest.1))
+            }
+            (None, first) => first.map_or((Seq::ZERO, Timestamp::ZERO), |part| part.first),
+        };
+        self.purged.filter(|purged| purged.0 > oldest.0).unwrap_or(oldest)
+    }
+
+    fn newest(&self) -> (Seq, Timestamp) {
+        self.newest
+    }
+
+    /// The first message that `seen` does not cover, given what was found of that in the log.
+    fn first_unseen(
+        &self,
+        seen: impl Fn(Timestamp, Uuid) -> bool,
+        in_log: impl Fn(&L) -> (Seq, Option<Timestamp>),
+    ) -> Result<(Seq, Option<Timestamp>)> {
+        if let Some(InDatabase { stored, messages, .. }) = &self.database {
+            let (first, at) = stored.first_unseen(messages, seen)?;
+            if first <= stored.row.newest {
+                return Ok((Seq::new(first), at));
+            }
+        }
+        let found = self.log.iter().map(|part| in_log(&part.found)).find(|(_, at)| at.is_some());
+        let found = found.unwrap_or((self.newest().0.next(), None));
+        let purged = self.purged.filter(|purged| found.1.is_some() && purged.0 > found.0);
+        Ok(purged.map_or(found, |(first, at)| (first, Some(at))))
+    }
+}
+
+impl View<'_, LogTail> {
+    pub(super) fn load(&self, cutoff: Timestamp) -> Result<Option<Loaded>> {
+        let Some(mut loaded) = self.summary(cutoff)? else { return Ok(None) };
+        loaded.tail = self.tail(loaded.oldest.0)?;
+        Ok(Some(loaded))
+    }
+
+    /// The channel without its messages.
+    pub(super) fn summary(&self, cutoff: Timestamp) -> Result<Option<Loaded>> {
+        let Some(epoch) = self.epoch() else { return Ok(None) };
+        let (mut oldest, newest) = (self.oldest(), self.newest());
+        let life = self.life.as_deref().map(Life::from_bytes).transpose();
+        let life = life.map_err(|error| format::damaged(&error.to_string()))?;
+        // Of a channel with bounds of its own the store asks what is too old.
+        if oldest.1 < cutoff && life.is_none() {
+            let (first, at) = self.first_unseen(|at, _| at < cutoff, |tail| tail.young)?;
+            oldest = (first, at.unwrap_or(newest.1));
+        }
+        // What is over the number is deleted in slices: some of it may still be there.
+        let bounds = life.map(|life| life.bounds).unwrap_or_default();
+        let most = bounds.messages(&self.shared.retention()) as u64;
+        oldest.0 = oldest.0.max(Seq::new(newest.0.get().saturating_sub(most) + 1));
+        let whole = self.database.as_ref().map(|database| database.stored.whole);
+        let whole =
+            whole.filter(|whole| self.log.is_empty() && *whole < newest.0.get() && oldest.0 <= newest.0);
+        let damaged = whole.map(|whole| (oldest.0.max(Seq::new(whole + 1)), newest.0));
+        let (ended, tail, life) = (self.is_ended, Vec::new(), self.life.clone());
+        Ok(Some(Loaded { epoch, oldest, newest, ended, life, tail, damaged }))
+    }
+
+    /// What the messages from `oldest` on weigh, reckoned from the newest `most` of them.
+    pub(super) fn weigh(&self, oldest: Seq, most: usize) -> Result<u64> {
+        let (mut bytes, mut weighed) = (0, 0);
+        let in_log = self.log.iter().rev().flat_map(|part| part.found.newest.iter().rev());
+        for message in in_log.take_while(|message| message.seq >= oldest).take(most) {
+            bytes += message.weight();
+            weighed += 1;
+        }
+        if let Some(InDatabase { stored, messages, .. }) = &self.database {
+            let (id, newest) = (stored.id, stored.row.newest);
+            // What is in both was weighed in the log.
+            let in_log = self.log.first().map_or(newest, |part| newest.min(part.first.0.previous().get()));
+            let mut rows = if oldest.get() <= in_log {
+                Some(messages.range((id, oldest.get())..=(id, in_log))?.rev())
+            } else {
+                None
+            };
+            while weighed < most
+                && let Some(rows) = &mut rows
+                && let Some((_, row)) = passing_damage(guarded(|| Ok(rows.next().transpose()?)))?
+            {
+                bytes += format::weight(row.value());
+                weighed += 1;
+            }
+        }
+        let messages = (self.newest.0.get() + 1).saturating_sub(oldest.get());
+        if weighed == 0 || messages <= weighed as u64 {
+            return Ok(bytes);
+        }
+        Ok((u128::from(bytes) * u128::from(messages) / weighed as u128) as u64)
+    }
+
+    /// The newest messages, oldest first, as far as they can be read one behind the other and one load may bring them into
+    /// memory.
+    fn tail(&self, oldest: Seq) -> Result<Vec<Arc<Message>>> {
+        let most = (self.shared.options.tail.bytes / SHARE).min(BYTES_LOADED);
+        let mut tail = Tail { messages: Vec::new(), bytes: 0, most };
+        for message in self.log.iter().rev().flat_map(|part| part.found.newest.iter().rev()) {
+            if message.seq < oldest || !tail.take(message.weight(), || Some(Arc::clone(message))) {
+                return Ok(tail.oldest_first());
+            }
+        }
+        if let Some(InDatabase { stored, messages, .. }) = &self.database {
+            let (id, mut expected) = (stored.id, stored.row.newest);
+            let last = (id, expected.max(oldest.get()));
+            let mut range = messages.range((id, oldest.get())..=last)?.rev();
+            while let Some((key, row)) = passing_damage(guarded(|| Ok(range.next().transpose()?)))? {
+                let decode = || {
+                    let message = decode_message(id, expected, row.value());
+                    message.ok().filter(|_| key.value() == (id, expected))
+                };
+                if !tail.take(format::weight(row.value()), decode) {
+                    break;
+                }
+                expected -= 1;
+            }
+        }
+        Ok(tail.oldest_first())
+    }
+}
+
+/// The messages of a load, newest first.
+struct Tail {
+    messages: Vec<Arc<Message>>,
+    bytes: u64,
+    most: u64,
+}
+
+impl Tail {
+    /// Takes one more; returns whether there was room for it, and it could be read.
+    fn take(&mut self, weight: u64, message: impl FnOnce() -> Option<Arc<Message>>) -> bool {
+        self.bytes += weight;
+        let is_full = self.bytes > self.most || self.messages.len() as u64 >= MESSAGES_LOADED;
+        if is_full && !self.messages.is_empty() {
+            return false;
+        }
+        let message = message();
+        let is_whole = message.is_some();
+        self.messages.extend(message);
+        is_whole
+    }
+
+    fn oldest_first(mut self) -> Vec<Arc<Message>> {
+        self.messages.reverse();
+        self.messages
+    }
+}
+
+/// The number and time of the newest message, retained or not.
+fn newest<L>(database: Option<&InDatabase>, log: &[InLog<L>]) -> (Seq, Timestamp) {
+    let stored =
+        |database: &InDatabase| (Seq::new(database.stored.row.newest), database.stored.row.newest_at);
+    let epoch = log.last().map(|part| part.epoch);
+    let database = database.filter(|database| epoch.is_none_or(|epoch| epoch == database.epoch));
+    let stored = database.map_or((Seq::ZERO, Timestamp::ZERO), stored);
+    // A segment without messages has no time.
+    let newer =
+        |(seq, at): (Seq, Timestamp), part: &InLog<L>| (seq.max(part.newest.0), at.max(part.newest.1));
+    log.iter().filter(|part| epoch == Some(part.epoch)).fold(stored, newer)
+}
+
+/// Producers that changed; `None` for those that are forgotten.
+pub(super) type Producers = BTreeMap<ProducerId, Option<Producer>>;
+
+impl View<'_, Producers> {
+    pub(super) fn producers(&self) -> Result<Vec<(ProducerId, Producer)>> {
+        let mut known = match self.id {
+            Some(id) => lives::producers(self.txn, id)?,
+            None => BTreeMap::new(),
+        };
+        for (id, producer) in self.log.iter().flat_map(|part| &part.found) {
+            match producer {
+                Some(producer) => drop(known.insert(id.clone(), *producer)),
+                None => drop(known.remove(id)),
+            }
+        }
+        Ok(known.into_iter().collect())
+    }
+}
+
+impl View<'_, Vec<KeptKey>> {
+    /// The keys of a channel that are within their window and number, oldest first. What is damaged is forgotten early.
+    pub(super) fn keys(&self, now: Timestamp) -> Result<Vec<KeptKey>> {
+        let retention = self.shared.retention();
+        let cutoff = now.before(retention.idempotency);
+        let in_log = self.log.iter().rev().flat_map(|part| part.found.iter().rev());
+        let mut keys: Vec<_> =
+            in_log.filter(|kept| kept.taken >= cutoff).take(retention.keys).cloned().collect();
+        if let Some(InDatabase { stored: StoredChannel { id, .. }, .. }) = &self.database {
+            let (id, most) = (*id, retention.keys - keys.len());
+            let table = self.txn.open_table(KEYS)?;
+            let mut range =
+                table.range((id, cutoff.as_micros(), 0)..=(id, u64::MAX, u64::MAX))?.rev().take(most);
+            while let Some((key, row)) = passing_damage(guarded(|| Ok(range.next().transpose()?)))? {
+                let key = key.value();
+                if let Ok(kept) = decode_key(key, row.value()) {
+                    keys.push(kept);
+                } else {
+                    let line = || format!("channel {:?}: an idempotency key", self.name.as_str());
+                    self.shared.damages.note(Kind::Keys, id, (key.1, key.1), line);
+                }
+            }
+        }
+        keys.reverse();
+        Ok(keys)
+    }
+}
+
+impl View<'_, Vec<Arc<Message>>> {
+    pub(super) fn read(&self, stretch: &Stretch) -> Result<Option<Piece>> {
+        if self.epoch() != Some(stretch.epoch) {
+            return Ok(None);
+        }
+        let (oldest, first) = (self.oldest(), stretch.after.next());
+        if first < oldest.0 || first > self.newest().0 {
+            return Ok(Some(Piece { oldest, messages: Vec::new(), damaged: None }));
+        }
+        let mut given = Given { messages: Vec::new(), next: first, bytes: 0, limit: stretch.limit };
+        let mut damaged = None;
+        if let Some(InDatabase { stored, messages, .. }) = &self.database
+            && first.get() <= stored.row.newest
+        {
+            given.take_rows(messages, stored.id, stored.row.newest)?;
+            if given.messages.is_empty() {
+                damaged = self.damaged_from(messages, stored, first.get())?;
+            }
+        }
+        if damaged.is_none() {
+            let in_log = self.log.iter().flat_map(|part| &part.found);
+            let next = given.next;
+            for message in in_log.skip_while(|message| message.seq < next) {
+                if message.seq != given.next || !given.take(Arc::clone(message)) {
+                    break;
+                }
+            }
+        }
+        Ok(Some(Piece { oldest, messages: given.messages, damaged }))
+    }
+
+    /// The last of the messages from `first` on that cannot be read.
+    fn damaged_from(&self, messages: &Messages, stored: &StoredChannel, first: u64) -> Result<Option<Seq>> {
+        let mut damaged = None;
+        for seq in first..=stored.row.newest.min(first.saturating_add(SKIPPED)) {
+            match one(messages, stored.id, seq)? {
+                // The first one is known to be none.
+                Ok(()) if seq > first => break,
+                Ok(()) | Err(Fault::Damaged(_)) => note(self.shared, self.name, stored.id, seq, seq),
+                Err(Fault::Lost) => {}
+            }
+            damaged = Some(Seq::new(seq));
+        }
+        Ok(damaged)
+    }
+}
+
+impl View<'_, (Seq, Option<Timestamp>)> {
+    pub(super) fn locate(&self, epoch: Epoch, landmark: Landmark) -> Result<Option<Located>> {
+        if self.epoch() != Some(epoch) {
+            return Ok(None);
+        }
+        let (first, at) = self.first_unseen(|at, id| landmark.covers(at, id), |unseen| *unseen)?;
+        let before = (first > self.oldest().0).then(|| first.previous());
+        Ok(Some(Located { before, after: at.map(|at| (first, at)), end: self.newest().0.next() }))
+    }
+}
+
+fn find(txn: &ReadTransaction, name: &ChannelName) -> Result<Option<InDatabase>> {
+    let (names, channels) = (txn.open_table(NAMES)?, txn.open_table(CHANNELS)?);
+    let losses = tables::totals(&txn.open_table(TOTALS)?)?.losses;
+    let messages = txn.open_table(MESSAGES)?;
+    let stored = stored_channel::find(&names, &channels, &messages, name)?;
+    Ok(stored.map(|stored| InDatabase { epoch: stored.row.life(losses), stored, messages }))
+}
+
+fn note(shared: &Shared, name: &ChannelName, id: u64, first: u64, last: u64) {
+    let line = || format!("channel {:?}: messages {first} to {last}", name.as_str());
+    shared.damages.note(Kind::Messages, id, (first, last), line);
+}
+
+/// The messages of a [`Piece`].
+struct Given {
+    messages: Vec<Arc<Message>>,
+    /// The number that comes next.
+    next: Seq,
+    bytes: usize,
+    limit: Limit,
+}
+
+impl Given {
+    /// Takes one more; returns whether there was room for it.
+    fn take(&mut self, message: Arc<Message>) -> bool {
+        let bytes = self.bytes + message.payload.len();
+        let is_full = self.messages.len() >= self.limit.messages || bytes > self.limit.bytes;
+        if is_full && !self.messages.is_empty() {
+            return false;
+        }
+        (self.bytes, self.next) = (bytes, message.seq.next());
+        self.messages.push(message);
+        true
+    }
+
+    /// Takes rows up to one that cannot be read.
+    fn take_rows(&mut self, messages: &Messages, id: u64, newest: u64) -> Result<()> {
+        let mut range = messages.range((id, self.next.get())..=(id, newest))?.take(self.limit.messages);
+        while let Some((key, row)) = passing_damage(guarded(|| Ok(range.next().transpose()?)))? {
+            let expected = self.next.get();
+            let message = decode_message(id, expected, row.value());
+            let Some(message) = message.ok().filter(|_| key.value() == (id, expected)) else { break };
+            if !self.take(message) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether one message can be read.
+fn one(messages: &Messages, id: u64, seq: u64) -> Result<std::result::Result<(), Fault>> {
+    let row = passing_damage(guarded(|| {
+        let row = messages.get((id, seq))?;
+        Ok(row.map(|row| decode_head(id, seq, row.value()).map(drop)))
+    }))?;
+    Ok(row.unwrap_or(Err(Fault::Damaged("a message"))))
+}
