@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops right there")]
 
 mod access_log;
+mod compose;
 mod config;
 mod damage;
 mod doctor;
