@@ -28,6 +28,7 @@ use crate::stats::Stats;
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A request to be made.
+#[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) method: Method,
     /// Path and query, without the client's prefix.

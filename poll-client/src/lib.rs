@@ -41,6 +41,10 @@
 //! - Connections are reused: up to 10 idle ones are kept for 90 s.
 //! - Every wait has a deadline: the server's wait plus 5 s, or two and a half heartbeats.
 //!
+//! # Durable Streams
+//! The module [`durable_streams`] has the open protocol of that name, which poll servers and others speak: streams of bytes,
+//! text or JSON with a life of their own, and producers that append exactly once.
+//!
 //! # Signed links
 //! A program that has the server's key gives others a right on one channel for a while ([`link`], the feature `links`):
 //!
@@ -76,6 +80,7 @@ pub mod backoff;
 mod channels;
 mod client;
 pub mod connect;
+pub mod durable_streams;
 mod error;
 mod exchange;
 mod http2;
@@ -88,6 +93,7 @@ mod position;
 mod publish;
 mod reader;
 mod reading;
+mod retry;
 mod source;
 pub mod sse;
 mod stats;

@@ -12,14 +12,12 @@ use poll_core::{ChannelName, Cursor, IdempotencyKey, Payload, Seq, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::backoff::Backoff;
 use crate::client::{Client, header_value};
 use crate::error::Error;
 use crate::exchange::{Call, Repeat, encode};
 use crate::message::Message;
-use crate::notice::Notice;
 use crate::pattern::progress::Step;
-use crate::source::Health;
+use crate::retry::Attempts;
 use crate::wire::{Record, cursor, id, read, timestamp};
 
 /// The server's record of a published message.
@@ -125,24 +123,15 @@ impl Client {
     }
 
     async fn post_until_done(&self, call: &Call) -> Result<Bytes, Error> {
-        let mut backoff = Backoff::new(self.inner.settings.backoff);
-        let mut health = Health::Fine;
+        let mut attempts = Attempts::new(&self.inner);
         loop {
-            let error = match self.post(call).await {
+            match self.post(call).await {
                 Ok(body) => {
-                    if health == Health::Failing {
-                        self.inner.notice(&Notice::Recovered);
-                    }
+                    attempts.answered();
                     return Ok(body);
                 }
-                Err(error) if !error.is_transient() => return Err(error),
-                Err(error) => error,
-            };
-            let Some(wait) = backoff.failed(error.retry_after()) else { return Err(error) };
-            health = Health::Failing;
-            self.inner.stats.retries.add(1);
-            self.inner.notice(&Notice::Retrying { error: &error, wait });
-            tokio::time::sleep(wait).await;
+                Err(error) => attempts.failed(error).await?,
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a fake server that cannot go on is a failed test")]
 
+mod durable_streams;
 mod fake;
 mod http1;
 mod parsers;

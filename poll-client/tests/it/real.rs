@@ -2,6 +2,7 @@
 
 #[cfg(feature = "command")]
 mod command;
+mod durable_streams;
 #[cfg(feature = "command")]
 mod job;
 mod jobs;
