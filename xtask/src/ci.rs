@@ -1,16 +1,18 @@
 //! `cargo xtask ci`: all that a change must pass, in the order in which it fails soonest.
 //!
 //! Continuous integration calls this and nothing else, so that what it does can be run by hand. Everything has one
-//! profile, so that no crate is built twice; only the model checks, the fuzz targets and the simulation are built apart.
+//! profile, so that no crate is built twice; only the model checks, the fuzz targets and the simulation are built apart,
+//! and those builds run while the tests wait.
 
 use std::ffi::OsString;
 
 use anyhow::Result;
 use clap::Args;
 
-use crate::test::Test;
+use crate::ahead::Ahead;
+use crate::test::{self, Test};
 use crate::tidy::Tidy;
-use crate::{features, fuzz::Fuzz, programs, release};
+use crate::{features, fuzz, fuzz::Fuzz, programs, release};
 use xtask::server::Binary;
 use xtask::steps::Steps;
 use xtask::tools::{self, Install, TOOLS};
@@ -43,7 +45,10 @@ fn all(steps: &mut Steps) -> Result<()> {
     let clippy =
         ["clippy", "--locked", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
     steps.step("clippy", || run(&mut cargo(clippy)))?;
-    steps.step("features", features::check)?;
+    steps.step("features", features::check_each)?;
+    let others =
+        fuzz::builds()?.into_iter().chain([test::models(&["--no-run"]), programs::simulation("build")]);
+    let _ahead = Ahead::begin(others);
     steps.step("test", || Test::default().run())?;
     let doc = ["doc", "--locked", "--workspace", "--no-deps", "--all-features"];
     steps.step("doc", || run(cargo(doc).env("RUSTDOCFLAGS", "-D warnings")))?;

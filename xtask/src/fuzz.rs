@@ -4,7 +4,7 @@
 //! other toolchain. What it does not have is an address sanitizer, of little use to crates without `unsafe`; cargo-fuzz
 //! runs the same targets with one.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
@@ -31,21 +31,37 @@ pub(crate) struct Fuzz {
     pub(crate) target: Option<String>,
 }
 
+fn folder() -> PathBuf {
+    target().join("fuzz")
+}
+
+/// The builds of all targets.
+pub(crate) fn builds() -> Result<Vec<Command>> {
+    let host = host()?;
+    Ok(CRATES.iter().map(|name| build(name, &host)).collect())
+}
+
+/// Build scripts and macros are not instrumented because the target is named.
+fn build(name: &str, host: &str) -> Command {
+    let mut command = cargo(["build", "--target", host, "--target-dir"]);
+    command
+        .arg(folder())
+        .arg("--manifest-path")
+        .arg(root().join(name).join("Cargo.toml"))
+        .env("RUSTFLAGS", FLAGS);
+    command
+}
+
 impl Fuzz {
     pub(crate) fn run(&self) -> Result<()> {
-        // Build scripts and macros are not instrumented because the target is named.
-        let (host, folder) = (host()?, target().join("fuzz"));
+        let (host, folder) = (host()?, folder());
         if !is_installed("c++") {
             return Err(Skip("libFuzzer is C++, and there is no `c++`".to_owned()).into());
         }
         let mut ran = 0;
         for name in CRATES {
             let place = root().join(name);
-            run(cargo(["build", "--target", &host, "--target-dir"])
-                .arg(&folder)
-                .arg("--manifest-path")
-                .arg(place.join("Cargo.toml"))
-                .env("RUSTFLAGS", FLAGS))?;
+            run(&mut build(name, &host))?;
             for file in std::fs::read_dir(place.join("fuzz_targets"))? {
                 let file = file?.path();
                 let target = file.file_stem().context("a target has a name")?.to_string_lossy();

@@ -8,6 +8,7 @@
     reason = "a command line tool speaks on its own streams"
 )]
 
+mod ahead;
 mod ci;
 mod demo;
 mod features;

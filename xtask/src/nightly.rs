@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use crate::fuzz::Fuzz;
-use crate::{js, programs, proxies, release};
+use crate::{features, js, programs, proxies, release};
 use xtask::server::Binary;
 use xtask::steps::Steps;
 use xtask::tools::Install;
@@ -51,6 +51,7 @@ impl Nightly {
             failed.extend(steps.step(name, work).err().inspect(|error| eprintln!("error: {error:#}")));
         };
         step("oldest compiler", &release::oldest_compiler);
+        step("features", &features::check_all);
         step("install cargo-deny", &release::install_deny);
         step("deny", &|| release::deny(&["advisories", "bans", "licenses", "sources"]));
         step("JavaScript", &js::test_all);

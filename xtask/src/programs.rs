@@ -1,6 +1,7 @@
 //! `cargo xtask bench`, `cargo xtask torture` and `cargo xtask simulate`: programs of their own, so that the other commands need not build them.
 
 use std::ffi::OsString;
+use std::process::Command;
 
 use anyhow::Result;
 use clap::Args;
@@ -25,24 +26,19 @@ pub(crate) fn torture(arguments: &[OsString]) -> Result<()> {
     program("xtask-torture", "dev", arguments)
 }
 
-/// Runs the simulation. The runtime takes a seed only if it is built for it, and the server has bugs to plant only if it is,
-/// so it has a build of its own.
+/// Runs the simulation.
 pub(crate) fn simulate(arguments: &[OsString]) -> Result<()> {
-    let words = [
-        "run",
-        "--locked",
-        "--quiet",
-        "--package",
-        "xtask-simulate",
-        "--profile",
-        "simulate",
-        "--target-dir",
-    ];
-    run(cargo(words)
-        .arg(target().join("simulate"))
-        .env("RUSTFLAGS", "--cfg tokio_unstable --cfg poll_planted")
-        .arg("--")
-        .args(arguments))
+    run(simulation("run").arg("--").args(arguments))
+}
+
+/// Builds or runs the simulation. The runtime takes a seed only if it is built for it, and the server has bugs to plant only
+/// if it is, so it has a build of its own.
+pub(crate) fn simulation(verb: &str) -> Command {
+    let words =
+        [verb, "--locked", "--quiet", "--package", "xtask-simulate", "--profile", "simulate", "--target-dir"];
+    let mut command = cargo(words);
+    command.arg(target().join("simulate")).env("RUSTFLAGS", "--cfg tokio_unstable --cfg poll_planted");
+    command
 }
 
 fn program(package: &str, profile: &str, arguments: &[OsString]) -> Result<()> {

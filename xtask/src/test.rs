@@ -2,6 +2,8 @@
 //!
 //! Installs what the tests call first, unless told not to. Leaves linting to `ci` and long runs to `torture` and `fuzz`.
 
+use std::process::Command;
+
 use anyhow::Result;
 use clap::Args;
 
@@ -79,15 +81,22 @@ fn run_openapi(install: Install) -> Result<()> {
     openapi::check(&Binary::of_the_tests()?, openapi::FEW, install)
 }
 
-/// The model checks need every primitive of the core swapped for loom's, so they have a build of their own.
 fn run_models() -> Result<()> {
-    run(cargo(["test", "--locked", "--package", "poll-core", "--test", "loom", "--target-dir"])
+    run(&mut models(&[]))
+}
+
+/// The model checks need every primitive of the core swapped for loom's, so they have a build of their own.
+pub(crate) fn models(options: &[&str]) -> Command {
+    let mut command = cargo(["test", "--locked", "--package", "poll-core", "--test", "loom", "--target-dir"]);
+    command
         .arg(target().join("loom"))
+        .args(options)
         .env("RUSTFLAGS", "--cfg loom")
         // Two forced switches a run find nearly every ordering bug there is, in a thousandth of the time of all.
         .env("LOOM_MAX_PREEMPTIONS", "2")
         // Nobody debugs this build, and half of its time would go into that.
         .env("CARGO_PROFILE_DEV_DEBUG", "false")
         // A model's thread has a stack of 32 KiB, which frames without any optimisation overflow.
-        .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1"))
+        .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1");
+    command
 }

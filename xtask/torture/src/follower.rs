@@ -15,6 +15,7 @@ use crate::checker::Log;
 use crate::client::is_gone;
 use crate::fixture::name;
 use crate::pattern::Pattern;
+use crate::population::Cuts;
 use crate::position::{Position, Seen};
 use crate::reader::Reader;
 use crate::route::Route;
@@ -55,14 +56,19 @@ pub struct Account {
     /// Questions that gave no message, and those from which the server went away.
     empty: u64,
     gone: u64,
+    /// What the first of these said.
+    first_cut: Option<String>,
     /// What went wrong.
     pub faults: Vec<String>,
 }
 
 impl Account {
     /// Judges what was given against the channel's log.
-    pub fn judge(self, log: &Log, tally: &mut Tally) {
+    pub fn judge(mut self, log: &Log, cuts: Cuts, tally: &mut Tally) {
         tally.add(&name(&self.pattern), log.judge_reader(&self.seen));
+        if cuts == Cuts::Faults {
+            self.faults.extend(self.first_cut.take());
+        }
         self.count(tally);
     }
 
@@ -88,13 +94,15 @@ pub(super) async fn follow(
     let (pattern, address, mut turn) = (reader.pattern(), route.first(), 0);
     position.way = route.at(turn).way;
     let key = (address, position.channel.clone());
-    let (mut news, mut faults, mut empty, mut gone) = (Instant::now(), Vec::new(), 0, 0);
+    let (mut news, mut faults, mut empty) = (Instant::now(), Vec::new(), 0);
+    let (mut gone, mut first_cut) = (0, None);
     loop {
         let before = position.seen.len();
         let fault = match timeout(SILENCE, reader.ask(&mut position)).await {
             Ok(Ok(())) => None,
             Ok(Err(error)) if is_gone(&error) => {
                 gone += 1;
+                first_cut.get_or_insert_with(|| told(&format!("{error:#}"), pattern, &position));
                 Some(None)
             }
             Ok(Err(error)) => Some(Some(format!("{error:#}"))),
@@ -106,12 +114,7 @@ pub(super) async fn follow(
             position.way = route.at(turn).way;
         }
         if let Some(fault) = fault {
-            let question = position.questions;
-            faults.extend(
-                fault.map(|fault| {
-                    format!("{pattern:?} of {}, question {question}: {fault}", position.channel)
-                }),
-            );
+            faults.extend(fault.map(|fault| told(&fault, pattern, &position)));
             reader.hang_up();
             sleep(position.aim.wait(PAUSE)).await;
         }
@@ -137,8 +140,14 @@ pub(super) async fn follow(
                 questions,
                 empty,
                 gone,
+                first_cut,
                 faults,
             };
         }
     }
+}
+
+/// A fault, and which question met it.
+fn told(fault: &str, pattern: Pattern, position: &Position) -> String {
+    format!("{pattern:?} of {}, question {}: {fault}", position.channel, position.questions)
 }

@@ -118,9 +118,15 @@ impl Torture {
 
     /// A little of each course.
     fn run_short(&self) -> Result<()> {
+        let mut steps = Steps::default();
+        let result = self.run_courses(&mut steps);
+        eprintln!("\n{}", steps.summary());
+        result
+    }
+
+    fn run_courses(&self, steps: &mut Steps) -> Result<()> {
         let fixture = &self.race.fixture;
         let secured = || fixture.clone().with_tls();
-        let mut steps = Steps::default();
         steps.step("race", || self.race.run())?;
         steps.step("dialects", || Dialects::short(fixture.clone()).run())?;
         steps.step("lists", || Lists::short(fixture.clone()).run())?;

@@ -175,7 +175,7 @@ impl Settled {
         let mut readers = Tally::new("read by", follower::COLUMNS, 4 + faulty);
         for account in self.accounts {
             let log = &self.wholes[&(account.address, account.channel.clone())].log;
-            account.judge(log, &mut readers);
+            account.judge(log, cuts, &mut readers);
         }
         (publishers, readers)
     }
