@@ -48,7 +48,7 @@ use content::{Came, Content};
 use frame_io::FrameIo;
 use head::Wants;
 use liveness::{Beat, Liveness, Load};
-use push::{Origin, Pushed, StreamContext};
+use push::{Flushed, Origin, Pushed, StreamContext};
 use stream::{Asked, Pauses, Stream};
 
 /// How many streams are polled before their frames are written: thousands that wake at once must not queue all of theirs
@@ -200,8 +200,11 @@ where
     fn look_for_flush(&mut self) {
         if self.shared.is_under_way() && !self.shared.state.is_blocked() {
             self.shared.close(self.handed.len());
-            self.handed.clear();
-            self.shared.flushed();
+            let handed = std::mem::take(&mut self.handed);
+            if self.shared.flushed() == Flushed::InPart {
+                // h2 would keep a response whose promise was lost for as long as the connection.
+                handed.into_iter().for_each(Pushed::cancel);
+            }
         }
     }
 

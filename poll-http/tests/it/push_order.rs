@@ -13,6 +13,7 @@ use crate::transport_toy::*;
 
 const DATA: u8 = 0;
 const PUSH_PROMISE: u8 = 5;
+const PING: u8 = 6;
 
 fn promise(feed: usize, n: usize, size: usize) -> Piece {
     Piece::Push(Promise {
@@ -53,6 +54,10 @@ impl Came {
             // Only streams of the peer's own have text.
             DATA if frame.stream % 2 == 1 => {
                 self.texts.entry(frame.stream).or_default().push_str(str::from_utf8(&frame.payload).unwrap());
+            }
+            PING => {
+                client.write_all(&[0, 0, 8, PING, 1, 0, 0, 0, 0]).await.unwrap();
+                client.write_all(&frame.payload).await.unwrap();
             }
             _ => {}
         }
@@ -146,5 +151,15 @@ async fn promises_that_are_lost_with_their_stream_leave_the_others_inline() {
     let mut came = Came::default();
     came.until(&mut client, &[3], 20).await;
     assert_eq!(came.pushed(3), 0);
+    // What is lost keeps nothing, so the connection does not count as stuck.
+    let longer = ConnectionSettings::default().stall + Duration::from_secs(1);
+    let reading = async {
+        loop {
+            came.read(&mut client).await;
+        }
+    };
+    assert!(tokio::time::timeout(longer, reading).await.is_err());
+    feeds[1].send(promise(1, 20, 50)).unwrap();
+    came.until(&mut client, &[3], 21).await;
     assert!(!served.is_finished());
 }

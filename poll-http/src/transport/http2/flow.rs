@@ -172,7 +172,7 @@ impl Flow {
             let stalled = self.stalled.get_or_insert_with(|| Stalled::new(deadlines, stall));
             ready!(stalled.timer.poll(cx));
             if !self.backlog.is_socket_full() {
-                self.stream.send_reset(Reason::CANCEL);
+                self.cancel();
                 return Poll::Ready(Err(Gone));
             }
             // The socket is full, so the data may not even have been sent. That has a deadline of its own.
@@ -202,6 +202,10 @@ impl Flow {
     pub(super) fn poll_linger(&mut self, cx: &mut Context<'_>, deadlines: &Timers) -> Poll<()> {
         let lingers = self.stalled.get_or_insert_with(|| Stalled::new(deadlines, LINGER));
         if lingers.timer.poll(cx).is_ready() { Poll::Ready(()) } else { self.poll_gone(cx) }
+    }
+
+    pub(super) fn cancel(&mut self) {
+        self.stream.send_reset(Reason::CANCEL);
     }
 
     pub(super) fn abort(&mut self) {

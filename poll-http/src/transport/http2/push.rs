@@ -72,6 +72,14 @@ pub(super) struct Origin {
     authority: Authority,
 }
 
+/// What became of the promises that were made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flushed {
+    Whole,
+    /// Some were not written.
+    InPart,
+}
+
 /// A promise could not be made.
 pub(super) struct Declined;
 
@@ -132,17 +140,21 @@ impl StreamContext {
 
     /// Everything that could be written has been: the next stream may promise. A promise that was not written was lost with
     /// its stream or is blocked by a window that the peer shrank; h2 reports neither, so this connection promises no more.
-    pub(super) fn flushed(&self) {
+    pub(super) fn flushed(&self) -> Flushed {
         let mut promises = self.promises();
         promises.stream = None;
         promises.bytes = 0;
         let waiting = std::mem::take(&mut promises.waiting);
         drop(promises);
         self.under_way.store(false, Ordering::Relaxed);
-        if self.made.load(Ordering::Relaxed) != self.state.promised() {
+        let flushed = if self.made.load(Ordering::Relaxed) == self.state.promised() {
+            Flushed::Whole
+        } else {
             self.state.set_push(PushPolicy::Off);
-        }
+            Flushed::InPart
+        };
         waiting.into_iter().for_each(Waker::wake);
+        flushed
     }
 
     /// Promises `path` on the stream of `respond` and begins its response.
@@ -238,6 +250,11 @@ pub(super) struct Pushed {
 impl Pushed {
     pub(super) fn is_sent(&self) -> bool {
         self.flow.is_sent()
+    }
+
+    /// Resets the stream, unless all of it was written.
+    pub(super) fn cancel(mut self) {
+        self.flow.cancel();
     }
 }
 
