@@ -57,12 +57,13 @@ fn all(steps: &mut Steps) -> Result<()> {
     steps.step("publish", release::publish)?;
     steps.step("deny", || release::deny(&["bans", "licenses", "sources"]))?;
     steps.step("fuzz", || Fuzz { seconds: FUZZ_SECONDS, target: None }.run())?;
-    steps.step("torture", || programs::torture(&short(&["--short", "--server"])?))?;
+    steps
+        .step("torture", || programs::beside_the_tests("xtask-torture", &short(&["--short", "--server"])?))?;
     steps.step("simulate", || programs::simulate(&["--seeds", "1000"].map(OsString::from)))?;
     // What the simulation must find.
     steps.step("planted", || programs::simulate(&["--planted"].map(OsString::from)))?;
     // Not for its figures: that every scenario goes through and nothing is lost.
-    steps.step("bench", || programs::bench(&short(&["--quick", "--binary"])?))
+    steps.step("bench", || programs::beside_the_tests("xtask-bench", &short(&["--quick", "--binary"])?))
 }
 
 /// These arguments, and the path of the server that the tests have built.

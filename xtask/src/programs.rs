@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::Result;
 use clap::Args;
-use xtask::workspace::{cargo, run, target};
+use xtask::workspace::{cargo, root, run, target};
 
 /// Arguments that are the program's to read, `--help` included.
 #[derive(Args)]
@@ -39,6 +39,13 @@ pub(crate) fn simulation(verb: &str) -> Command {
     let mut command = cargo(words);
     command.arg(target().join("simulate")).env("RUSTFLAGS", "--cfg tokio_unstable --cfg poll_planted");
     command
+}
+
+/// Runs one of these programs as the tests' build makes it: with the features of the whole workspace, so that no library is
+/// built twice.
+pub(crate) fn beside_the_tests(package: &str, arguments: &[OsString]) -> Result<()> {
+    run(&mut cargo(["build", "--locked", "--quiet", "--workspace", "--all-features", "--bin", package]))?;
+    run(Command::new(target().join("debug").join(package)).current_dir(root()).args(arguments))
 }
 
 fn program(package: &str, profile: &str, arguments: &[OsString]) -> Result<()> {

@@ -26,8 +26,8 @@ const FLAGS: [&str; 7] = [
     ONE_ADDRESS[0],
     ONE_ADDRESS[1],
     "--max-per-channel=0",
-    "--header-seconds=2",
-    "--body-seconds=2",
+    "--header-seconds=4",
+    "--body-seconds=4",
     "--stall-seconds=3",
     "--retain-messages=100000",
 ];

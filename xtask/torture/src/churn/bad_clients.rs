@@ -27,10 +27,10 @@ use crate::tally::Tally;
 const AT_ONCE: usize = 400;
 /// How long one stays before it leaves, in milliseconds.
 const STAY: std::ops::Range<u64> = 0..400;
-/// When one that the server must cut after two seconds counts as not cut.
-const CUT: Duration = Duration::from_secs(8);
+/// When one that the server must cut after four seconds counts as not cut.
+const CUT: Duration = Duration::from_secs(12);
 /// When the server gives a handshake up. On a loaded machine a client may be so slow with its own part.
-const HANDSHAKE: Duration = Duration::from_secs(2);
+const HANDSHAKE: Duration = Duration::from_secs(4);
 /// How long a reader that never reads stays: over the stall limit of three seconds.
 const NEVER: Duration = Duration::from_secs(5);
 /// Between two bytes of the ones that send slowly.
