@@ -44,6 +44,8 @@ pub enum Kind {
     Answers,
     /// Pending reads from the journal.
     ArchiveReads,
+    /// Which named clients wait on which channels.
+    Presence,
     /// Times of evicted messages, for readers positioned by time or id.
     Times,
     /// TLS handshakes under way, and records that are not whole.
@@ -67,13 +69,14 @@ pub struct Charge {
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Keys,
         Self::Receipts,
         Self::Names,
         Self::Bodies,
         Self::Answers,
         Self::ArchiveReads,
+        Self::Presence,
         Self::Times,
         Self::TlsBuffers,
         Self::TlsSessions,
@@ -89,18 +92,20 @@ impl Kind {
             Self::Bodies => "bodies",
             Self::Answers => "answers",
             Self::ArchiveReads => "cold_reads",
+            Self::Presence => "presence",
             Self::Times => "times",
             Self::TlsBuffers => "tls_buffers",
             Self::TlsSessions => "tls_sessions",
         }
     }
 
-    /// How many sixteenths of the budget the kind may use. Together they are sixteen; none means that it has no bound here.
+    /// How many sixteenths of the budget the kind may use. Together they are sixteen, and two more
+    /// where presence is kept; none means that it has no bound here.
     const fn sixteenths(self) -> u64 {
         match self {
             Self::Answers => 4,
             Self::Keys | Self::Bodies => 3,
-            Self::Names => 2,
+            Self::Names | Self::Presence => 2,
             Self::Receipts | Self::ArchiveReads | Self::Times | Self::TlsBuffers => 1,
             Self::TlsSessions => 0,
         }

@@ -35,6 +35,7 @@
 //! | push | `push.rs` | `/api/push` | server push, RFC 9113 §8.4 |
 //! | progress | `progress.rs` | `/api/progress/{job}` | as a stream |
 //! | publish | `publish.rs` | `/api/message`, and every dialect's | POST, RFC 9110 §9.3.3 |
+//! | presence | `presence.rs` | `/api/presence` | |
 //! | one message | `message.rs` | `/api/messages/{channel}/{cursor}` | GET, RFC 9110 §9.3.1 |
 //! | create, append, delete | `create.rs`, `append.rs`, `delete.rs` | `/v1/stream/{name}` | Durable Streams 1.0 |
 //! | catch-up, describe | `catch_up.rs`, `describe.rs` | `/v1/stream/{name}` | the same |
@@ -47,9 +48,9 @@
 //! # The other modules
 //!
 //! `message` is HTTP messages: request heads, bodies, responses, errors. `access` decides who may make requests and how
-//! often, `worker` is what a worker's requests share, `stream` the body of a response that stays open, `service` one
-//! request's way through all of them, and `transport` the connections. Each uses those before it: `message < access < worker
-//! < dialect < stream < pattern < service`; `transport` uses little of them, and none of them uses it.
+//! often, `presence` knows which clients wait, `worker` is what a worker's requests share, `stream` the body of a response that stays open, `service` one
+//! request's way through all of them, and `transport` the connections. Each uses those before it: `message < access <
+//! presence < worker < dialect < stream < pattern < service`; `transport` uses little of them, and none of them uses it.
 
 mod access;
 mod dialect;
@@ -57,6 +58,7 @@ mod dialect;
 pub mod fuzzing;
 mod message;
 mod pattern;
+mod presence;
 mod service;
 mod stream;
 mod transport;
@@ -92,7 +94,9 @@ pub use transport::settings::{ConnectionSettings, EarlyHintsHttp1};
 pub use worker::budget::{end_turn, watch_turns};
 pub use worker::drain::{Drain, Phase, WaitDraining};
 pub use worker::metrics::{Cut, Metrics};
-pub use worker::settings::{AfterDelivery, Demo, DurableStreams, MaxChannels, Receipts, ServiceSettings};
+pub use worker::settings::{
+    AfterDelivery, Demo, DurableStreams, KeepPresence, MaxChannels, Receipts, ServiceSettings,
+};
 pub use worker::timer_wheel::{Timer, Timers, Until};
 
 impl Handle for Service {

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use poll_http::{
     Access, AdminPlace, Administration, AfterDelivery, ConnectionSettings, Cors, Demo, Drain, DurableStreams,
-    EarlyHintsHttp1, HostCheck, Limits, MaxChannels, Metrics, Rate, Receipts, Service, ServiceSettings,
+    EarlyHintsHttp1, HostCheck, KeepPresence, Limits, MaxChannels, Metrics, Rate, Receipts, Service,
+    ServiceSettings,
 };
 
 use crate::acme::Standing;
@@ -74,6 +75,10 @@ fn service_settings(config: &Config, addresses: &[SocketAddr]) -> ServiceSetting
         receipts: match config.dialects.receipts {
             Switch::On => Receipts::On,
             Switch::Off => Receipts::Off,
+        },
+        presence: match config.presence {
+            Switch::On => KeepPresence::On,
+            Switch::Off => KeepPresence::Off,
         },
         durable_streams: match config.dialects.durable_streams {
             Switch::On => DurableStreams::On,

@@ -97,6 +97,16 @@ pub(crate) enum Counted<'a> {
     InEach(&'a Arc<ChannelList>, &'a OnceLock<ListCount>),
 }
 
+impl<'a> Counted<'a> {
+    /// The channels.
+    pub(crate) fn names(self) -> &'a [ChannelName] {
+        match self {
+            Self::In(channel) => std::slice::from_ref(channel),
+            Self::InEach(list, _) => list.names(),
+        }
+    }
+}
+
 impl Channels for ChannelName {
     fn counted(&self) -> Counted<'_> {
         Counted::In(self)

@@ -1,8 +1,8 @@
 //! The native dialect: `/api/message`, `/api/messages/{channel}/{cursor}`, `/api/poll`, `/api/longpoll`, `/api/stream`,
-//! `/api/push`, `/api/progress`.
+//! `/api/push`, `/api/presence`, `/api/progress`.
 //!
 //! `question` and `publish` (with `content_type`, `multipart` and `job`) parse; `poll_answer`, `list_answer`,
-//! `publish_answer`, `message`, `frames` and `list_frames` write.
+//! `publish_answer`, `message`, `frames` and `list_frames` write; `presence` does both.
 
 use crate::message::refusal::ErrorFormat;
 
@@ -14,6 +14,7 @@ mod list_frames;
 mod message;
 mod multipart;
 mod poll_answer;
+mod presence;
 mod publish;
 mod publish_answer;
 mod question;
@@ -24,6 +25,7 @@ pub(crate) use list_answer::{list_etag, list_poll};
 pub(crate) use list_frames::{list_connected, list_promise, list_updates, render_list_updates};
 pub(crate) use message::{message, message_cache};
 pub(crate) use poll_answer::{PollAnswer, etag, poll};
+pub(crate) use presence::{presence, present};
 pub(crate) use publish::{Lines, PublishBody, idempotency_key, publish, publish_query};
 pub(crate) use publish_answer::StepAnswer;
 pub(crate) use question::{demo_job, job, long_poll, short_poll, stream};

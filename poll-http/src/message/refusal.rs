@@ -262,8 +262,11 @@ impl From<OverBudget> for Refusal {
             Kind::Receipts => (StatusCode::INSUFFICIENT_STORAGE, "there is no memory left for receipts"),
             Kind::Bodies => (StatusCode::SERVICE_UNAVAILABLE, "too much content is being received"),
             Kind::Answers => (StatusCode::SERVICE_UNAVAILABLE, "too many answers have not been read"),
-            // A connection without room is closed before it asks anything.
-            Kind::TlsBuffers | Kind::TlsSessions => (StatusCode::SERVICE_UNAVAILABLE, "Server at capacity"),
+            // A connection without room is closed before it asks anything, and a client that presence has no room for is
+            // not counted.
+            Kind::Presence | Kind::TlsBuffers | Kind::TlsSessions => {
+                (StatusCode::SERVICE_UNAVAILABLE, "Server at capacity")
+            }
             // Times are dropped if there is no room, so they cause no refusal.
             Kind::ArchiveReads | Kind::Times => {
                 (StatusCode::SERVICE_UNAVAILABLE, "too many reads from the store are under way")

@@ -14,6 +14,7 @@ pub(crate) mod describe;
 pub(crate) mod events;
 pub(crate) mod long_poll;
 pub(crate) mod message;
+pub(crate) mod presence;
 pub(crate) mod progress;
 pub(crate) mod publish;
 pub(crate) mod push;

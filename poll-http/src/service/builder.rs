@@ -13,13 +13,14 @@ use crate::access::authority::{Authorities, Authority};
 use crate::access::client::Proxies;
 use crate::message::access_log::{AccessLog, AccessRecord};
 use crate::message::refusal::Refusal;
+use crate::presence::Presence;
 use crate::service::handle::Service;
 use crate::service::openapi;
-use crate::service::program::{Ask, Check, MetricsText, Program, Ready};
+use crate::service::program::{Ask, Check, MetricsText, Program, Ready, Reserved};
 use crate::service::site::Site;
 use crate::worker::drain::Drain;
 use crate::worker::metrics::Metrics;
-use crate::worker::settings::ServiceSettings;
+use crate::worker::settings::{KeepPresence, ServiceSettings};
 use crate::worker::shared::{Hook, Server};
 
 /// Collects what a [`Service`] needs; everything but the store has a default.
@@ -139,12 +140,19 @@ impl Builder {
     #[must_use]
     pub fn build(self) -> Service {
         let authority = self.authority.unwrap_or_else(|| Arc::new(self.settings.access.clone()));
+        let environment = self.environment.unwrap_or_else(|| self.store.environment().clone());
+        let presence = (self.settings.presence == KeepPresence::On).then(|| {
+            let gauges = self.metrics.presence.clone();
+            Presence::new(self.store.clone(), environment.clone(), gauges)
+        });
+        let reserved = if presence.is_some() { Reserved::Presence } else { Reserved::Nothing };
         let server = Server {
             authorities: Authorities::new(authority),
             administration: ArcSwap::from_pointee(self.settings.administration.clone()),
             admission: Admission::new(self.settings.limits, self.store.memory().clone()),
             proxies: Proxies::new(self.settings.trusted_proxies.clone()),
-            environment: self.environment.unwrap_or_else(|| self.store.environment().clone()),
+            environment,
+            presence,
             store: self.store,
             settings: self.settings,
             drain: self.drain,
@@ -156,7 +164,7 @@ impl Builder {
         let Self { check, ready, metrics_text, site, .. } = self;
         Service::new(
             Arc::new(server),
-            Program { check, ready, metrics_text, site, openapi: openapi::Shared::default() },
+            Program { check, ready, metrics_text, site, reserved, openapi: openapi::Shared::default() },
         )
     }
 }

@@ -26,7 +26,7 @@ use crate::service::resources;
 use crate::service::router::{Action, Dialect, Target};
 use crate::worker::Worker;
 use crate::worker::budget::{self, cost};
-use crate::worker::settings::DurableStreams;
+use crate::worker::settings::{DurableStreams, KeepPresence};
 
 /// What answers requests.
 #[derive(Clone)]
@@ -164,6 +164,9 @@ fn route(worker: &Worker, program: &Program, head: Head<'_>) -> Result<(Target, 
     } else {
         Target::of(head.path())?
     };
+    if target == Target::Presence && settings.presence == KeepPresence::Off {
+        return Err(Refusal::not_found());
+    }
     if target == Target::File && program.site.find(head.path()).is_none() {
         return Err(Refusal::not_found());
     }

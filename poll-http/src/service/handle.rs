@@ -57,6 +57,17 @@ impl Service {
         self.0.worker.drive()
     }
 
+    /// A task that keeps [presence](crate::KeepPresence) for all workers, on any thread, once in a server. Never ends,
+    /// unless presence is off.
+    pub fn keep_presence(&self) -> impl Future<Output = ()> + Send + use<> {
+        let presence = self.0.worker.server().presence.clone();
+        async move {
+            if let Some(presence) = presence {
+                presence.keep().await;
+            }
+        }
+    }
+
     /// The store that the service answers from.
     #[must_use]
     pub fn store(&self) -> &Store {

@@ -28,7 +28,7 @@ use crate::message::head::{Field, Head};
 use crate::message::reply::Reply;
 use crate::message::respond;
 use crate::message::unchanged::{is_unchanged, not_modified};
-use crate::service::router::{Action, Dialect, PATHS, Target};
+use crate::service::router::{Action, Dialect, PATHS, Target, is_served};
 use crate::service::site::Site;
 use crate::worker::settings::{MaxChannels, ServiceSettings};
 
@@ -140,7 +140,7 @@ fn document(subject: Subject<'_>, base: &str) -> Value {
 
 /// The paths of the dialects that the service speaks.
 fn spoken(settings: &ServiceSettings) -> impl Iterator<Item = &'static &'static str> {
-    PATHS.iter().filter(|path| Dialect::of(path).is_spoken(settings))
+    PATHS.iter().filter(|path| is_served(path, settings))
 }
 
 /// The target of a path with names in braces.

@@ -19,7 +19,8 @@ use crate::message::refusal::Refusal;
 use crate::message::reply::Wants;
 use crate::pattern::progress::{self, Job};
 use crate::pattern::{
-    append, catch_up, create, describe, events, long_poll, message, publish, push, short_poll, stream,
+    append, catch_up, create, describe, events, long_poll, message, presence, publish, push, short_poll,
+    stream,
 };
 use crate::service::program::{Ask, Program};
 use crate::service::router::{Action, Target};
@@ -36,6 +37,7 @@ pub(super) enum Read<'a> {
     Push(push::Request),
     Progress(progress::Request),
     Message(message::Request),
+    Presence(presence::Request),
     Describe(describe::Request),
     CatchUp(catch_up::Request<'a>),
     Events(events::Request),
@@ -95,6 +97,7 @@ pub(super) fn read<'a>(
             let asked = native::demo_job(head, progress::demo_job(worker)?)?;
             Read::Progress(progress::Request { asked, job: Job::Demo, wants })
         }
+        Target::Presence => Read::Presence(presence::Request { channel: native::presence(head)? }),
         Target::Message(channel, locator) => Read::Message(message::Request { channel, locator }),
         Target::DurableStream(channel) => durable_stream(worker, channel, head, wants)?,
         other => return Err(Refusal::method_not_allowed(other.allow())),
@@ -154,6 +157,7 @@ impl Read<'_> {
             Self::Push(push::Request { asked, .. }) => ("push", streamed(asked)),
             Self::Progress(progress) => ("progress", one(&progress.asked.question.reading.channel)),
             Self::Message(message) => ("message", one(&message.channel)),
+            Self::Presence(presence) => ("presence", one(&presence.channel)),
             Self::Describe(describe) => ("describe", one(&describe.channel)),
             Self::CatchUp(catch_up) => ("short", one(&catch_up.channel)),
             Self::Events(events) => ("stream", one(&events.channel)),
@@ -195,6 +199,7 @@ impl Read<'_> {
                 if progress.job == Job::Demo { Ask::Publish(channel) } else { Ask::Read(channel) }
             }
             Self::Message(message::Request { channel, .. })
+            | Self::Presence(presence::Request { channel })
             | Self::Describe(describe::Request { channel })
             | Self::CatchUp(catch_up::Request { channel, .. })
             | Self::Events(events::Request { channel, .. }) => Ask::Read(channel),
@@ -216,6 +221,7 @@ impl Read<'_> {
             Self::Push(request) => push::answer(worker, request, client),
             Self::Progress(request) => progress::answer(worker, request, client),
             Self::Message(request) => message::answer(worker, request, client),
+            Self::Presence(request) => presence::answer(worker, &request, &client),
             Self::Describe(request) => describe::answer(worker, request, client),
             Self::CatchUp(request) => catch_up::answer(worker, request, client),
             Self::Events(request) => events::answer(worker, request, client),

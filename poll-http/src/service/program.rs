@@ -12,6 +12,7 @@ use poll_core::ChannelName;
 use crate::access::authority::{self, Grant, Scope};
 use crate::message::head::Head;
 use crate::message::refusal::Refusal;
+use crate::presence;
 use crate::service::openapi;
 use crate::service::site::Site;
 
@@ -55,12 +56,36 @@ pub(super) type Ready = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
 /// Makes the text of `/metrics`.
 pub(super) type MetricsText = Arc<dyn Fn() -> String + Send + Sync>;
 
+/// The channels that are the server's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reserved {
+    Nothing,
+    /// Those of presence: the server alone writes there, and the channel of its records is not read either.
+    Presence,
+}
+
+impl Reserved {
+    fn check(self, ask: Ask<'_>) -> Result<(), Refusal> {
+        if self == Self::Nothing {
+            return Ok(());
+        }
+        let refused = match ask {
+            Ask::Publish(channel) => presence::is_reserved(channel),
+            Ask::Read(channel) => presence::is_journal(channel),
+        };
+        if refused { Err(Refusal::new(StatusCode::FORBIDDEN, SERVERS_OWN)) } else { Ok(()) }
+    }
+}
+
+const SERVERS_OWN: &str = "the channels of `presence/` are the server's own";
+
 /// The embedding program, as requests see it.
 pub(super) struct Program {
     pub(super) check: Option<Check>,
     pub(super) ready: Ready,
     pub(super) metrics_text: MetricsText,
     pub(super) site: Site,
+    pub(super) reserved: Reserved,
     pub(super) openapi: openapi::Shared,
 }
 
@@ -75,6 +100,7 @@ impl Program {
         if !ask.is_granted(grant) {
             return Err(authority::insufficient());
         }
+        self.reserved.check(ask)?;
         let (Some(check), Some(head)) = (&self.check, head) else { return Ok(()) };
         head.with_parts(|head| check(head, ask))
     }
@@ -95,6 +121,15 @@ impl Program {
             refused.extend(channels.iter().filter(|channel| !grant.subscribe.covers(channel)).cloned());
             if refused.len() == channels.len() {
                 return Err(authority::insufficient());
+            }
+        }
+        let own = |channel: &&ChannelName| self.reserved.check(Ask::Read(channel)).is_err();
+        if self.reserved != Reserved::Nothing
+            && let Some(own) = channels.iter().find(own).filter(|own| !refused.contains(own))
+        {
+            refused.push(own.clone());
+            if refused.len() == channels.len() {
+                return Err(Refusal::new(StatusCode::FORBIDDEN, SERVERS_OWN));
             }
         }
         let Some(check) = &self.check else { return Ok(refused) };

@@ -15,7 +15,7 @@ use crate::dialect::{channel, chat, durable_streams, golongpoll, native};
 use crate::message::percent_encoding::is_encoded;
 use crate::message::refusal::Refusal;
 use crate::message::reply::Reply;
-use crate::worker::settings::{DurableStreams, ServiceSettings};
+use crate::worker::settings::{DurableStreams, KeepPresence, ServiceSettings};
 
 /// The resource that a path names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub enum Target {
     Stream,
     /// `/api/push`.
     Push,
+    /// `/api/presence`.
+    Presence,
     /// `/api/progress`.
     DemoJob,
     /// `/api/progress/{job}`: the channel of the job.
@@ -87,6 +89,8 @@ pub enum Action {
     Options,
 }
 
+const PRESENCE: &str = "/api/presence";
+
 /// The server's paths, each once: how it is matched, and what lists it. Those with names in them begin with a fixed part.
 macro_rules! paths {
     (
@@ -122,6 +126,7 @@ paths! {
         "/api/message" => Publish
         "/api/stream" => Stream
         "/api/push" => Push
+        "/api/presence" => Presence
         "/api/progress" => DemoJob
         "/events" => Events
         "/publish" => PublishEvent
@@ -202,6 +207,11 @@ impl Action {
     pub(super) fn is_write(self) -> bool {
         matches!(self, Self::Post | Self::Put)
     }
+}
+
+/// Whether the service has what may be at a path.
+pub(super) fn is_served(path: &str, settings: &ServiceSettings) -> bool {
+    Dialect::of(path).is_spoken(settings) && (path != PRESENCE || settings.presence == KeepPresence::On)
 }
 
 impl Dialect {

@@ -16,6 +16,7 @@ pub(crate) use self::connections::{Engine, Served};
 use self::connections::Connections;
 use self::lag::Lag;
 use crate::message::refusal::Refusal;
+use crate::presence::Gauges;
 
 /// The counters of one server; all its workers share them.
 #[derive(Debug, Clone)]
@@ -26,6 +27,7 @@ pub struct Metrics {
     pub(crate) missed: Counter,
     refused: Family<Reason, Counter>,
     lag: Lag,
+    pub(crate) presence: Gauges,
     connections: Connections,
 }
 
@@ -99,6 +101,7 @@ impl Metrics {
             missed: Counter::default(),
             refused: refusals(),
             lag: Lag::default(),
+            presence: Gauges::default(),
             connections: Connections::new(),
         }
     }
@@ -122,6 +125,10 @@ impl Metrics {
         );
         let lag = "From a message's timestamp to its hand-over to a waiting reader";
         registry.register("poll_delivery_lag_seconds", lag, self.lag.clone());
+        let present = "Named clients that are present on channels, through this server";
+        registry.register("poll_presence_clients", present, self.presence.clients.clone());
+        let refused = "Clients that presence had no room for, and joins and leaves that could not be told";
+        registry.register("poll_presence_refused", refused, self.presence.refused.clone());
         self.connections.register(registry);
     }
 

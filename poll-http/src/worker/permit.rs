@@ -49,6 +49,7 @@ impl Worker {
     ) -> Result<Names, Refusal> {
         let names = self.admission().acquire(channels, client)?;
         self.metrics().waiting(waiter).inc();
+        self.begin_presence(waiter, channels, client);
         Ok(names)
     }
 
@@ -61,6 +62,7 @@ impl Worker {
         names: Names,
     ) {
         self.metrics().waiting(waiter).dec();
+        self.end_presence(waiter, channels, client);
         self.admission().release(channels, client, names);
     }
 
@@ -95,7 +97,31 @@ impl Worker {
             return reply;
         }
         self.metrics().waiting(waiter).dec();
+        self.end_presence(waiter, channels, client);
         self.holding(reply, channels, client, names)
+    }
+
+    /// A named client begins to wait for messages.
+    fn begin_presence(&self, waiter: Waiter, channels: &impl Channels, client: &Client) {
+        if let (Some(presence), Some(name)) = (&self.server().presence, &client.name)
+            && waiter != Waiter::ArchiveRead
+        {
+            presence.begin(channels.counted().names(), name);
+        }
+    }
+
+    fn end_presence(&self, waiter: Waiter, channels: &impl Channels, client: &Client) {
+        if let (Some(presence), Some(name)) = (&self.server().presence, &client.name)
+            && waiter != Waiter::ArchiveRead
+        {
+            presence.end(channels.counted().names(), name);
+        }
+    }
+
+    /// A client asked to wait and was answered at once. It is present as if it had waited.
+    pub(crate) fn note_presence(&self, waiter: Waiter, channels: &impl Channels, client: &Client) {
+        self.begin_presence(waiter, channels, client);
+        self.end_presence(waiter, channels, client);
     }
 
     fn holding(&self, reply: Reply, channels: &impl Channels, client: &Client, names: Names) -> Reply {

@@ -50,6 +50,8 @@ pub struct ServiceSettings {
     pub durable_streams: DurableStreams,
     /// Whether a message fetched alone lists the clients that it was delivered to.
     pub receipts: Receipts,
+    /// Whether it is known which named clients wait on a channel. Every wait of such a client then costs a look-up.
+    pub presence: KeepPresence,
     /// Demonstration jobs at a time: each is a channel and ten seconds of a task.
     pub demo_jobs: usize,
 }
@@ -100,6 +102,16 @@ pub enum Receipts {
     Off,
 }
 
+/// Whether presence is kept: which named clients wait on a channel.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum KeepPresence {
+    /// It is, by [`Service::keep_presence`](crate::Service::keep_presence).
+    On,
+    /// It is not: there is no `/api/presence`.
+    #[default]
+    Off,
+}
+
 /// Whether the server is a demonstration.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Demo {
@@ -131,6 +143,7 @@ impl Default for ServiceSettings {
             golongpoll_after_delivery: AfterDelivery::Keep,
             durable_streams: DurableStreams::On,
             receipts: Receipts::Off,
+            presence: KeepPresence::Off,
             demo_jobs: 64,
         }
     }

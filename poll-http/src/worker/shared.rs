@@ -17,6 +17,7 @@ use crate::access::authority::Authorities;
 use crate::access::client::Proxies;
 use crate::message::access_log::AccessLog;
 use crate::message::request_id::RequestId;
+use crate::presence::Presence;
 use crate::worker::drain::{Drain, Phase};
 use crate::worker::intake::IntakeWatch;
 use crate::worker::lists::Lists;
@@ -63,6 +64,8 @@ pub(crate) struct Server {
     pub(crate) authorities: Authorities,
     pub(crate) administration: ArcSwap<Administration>,
     pub(crate) proxies: Proxies,
+    /// `None` if it is not kept.
+    pub(crate) presence: Option<Presence>,
     pub(crate) hooks: Vec<Hook>,
     pub(crate) access_log: Option<AccessLog>,
     /// How many demonstration jobs are running.

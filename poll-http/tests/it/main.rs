@@ -35,6 +35,7 @@ mod native_publish;
 mod native_push;
 mod native_rules;
 mod native_streams;
+mod presence;
 mod push_order;
 mod questions;
 mod race;

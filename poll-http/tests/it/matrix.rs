@@ -7,7 +7,7 @@ pub(crate) mod table;
 use bytes::Bytes;
 use http::Request;
 use poll_http::jwt::{JwtAuthority, Rules, VerifyingKey};
-use poll_http::{Access, Limits, ServiceSettings};
+use poll_http::{Access, KeepPresence, Limits, ServiceSettings};
 
 use crate::world::{BEGIN, World};
 use table::{CREDENTIALS, Case, Credential, Expected, RSA_PUBLIC, SECRET};
@@ -42,7 +42,8 @@ fn world() -> World {
     let rules = Rules { issuers: vec!["us".into()], audiences: vec!["poll".into()] };
     let access = Access { publish: vec!["p".into()], subscribe: vec!["s".into()] };
     let limits = Limits { auth_failures: 0, ..Limits::default() };
-    let settings = ServiceSettings { limits, ..ServiceSettings::default() };
+    let presence = KeepPresence::On;
+    let settings = ServiceSettings { limits, presence, ..ServiceSettings::default() };
     World::judged(settings, JwtAuthority::new(keys, rules).or_static(access))
 }
 

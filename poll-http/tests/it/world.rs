@@ -134,6 +134,11 @@ impl World {
         Self::build(ServiceSettings::default(), store, self.time.clone())
     }
 
+    /// Another server over the same log.
+    pub(crate) fn beside(&self, settings: ServiceSettings) -> Self {
+        Self::build(settings, self.store.clone(), self.time.clone())
+    }
+
     /// The time of day.
     pub(crate) fn now(&self) -> Timestamp {
         self.time.now()

@@ -109,6 +109,7 @@ impl<'a> Resolver<'a> {
             trust: self.trust(),
             dialects: self.dialects(),
             early_hints_http1: self.one("early-hints-http1", value::on_off),
+            presence: self.one("presence", value::on_off),
             demo: self.demo(),
             log: self.one("log", value::log_format),
             access_log: self.one("access-log", value::on_off),

@@ -51,6 +51,8 @@ pub struct Config {
     pub dialects: Dialects,
     /// Whether 103 is sent on HTTP/1.1 too.
     pub early_hints_http1: Switch,
+    /// Whether it is known which named clients wait.
+    pub presence: Switch,
     /// The demonstration publisher: its interval, if it is on.
     pub demo: Option<Duration>,
     /// The shape of log lines.

@@ -262,6 +262,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "its clients need no other server; who may publish and read is decided as for every other path"),
     switch(TIME, "early-hints-http1", "103 Early Hints on HTTP/1.1 as well",
         "nginx before 1.29 takes a 103 for the answer and hangs"),
+    switch(RUN, "presence", "/api/presence lists the named clients that wait on a channel; joins and leaves are messages on presence/{channel}",
+        "it costs a look-up a wait, and messages; few need it"),
     switch(RUN, "demo", "publish `Broadcast message #n` to the channel `default`",
         "a server should say only what it was told"),
     row(RUN, "demo-interval-seconds", "S", "10", "time between two messages of --demo",

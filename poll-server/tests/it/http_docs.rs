@@ -156,7 +156,7 @@ impl Shown {
 
 #[test]
 fn every_path_has_the_methods_that_the_page_lists_and_no_others() {
-    let server = Server::start(&[]);
+    let server = Server::start(&["--presence"]);
     server.post("/api/message?channel=c&content=x");
     let ask = |method: &str, path: &str| {
         exchange(&server, &Part { start: format!("{method} {path} HTTP/1.1"), ..Part::default() }, 0)

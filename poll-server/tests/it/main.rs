@@ -13,6 +13,7 @@ mod http_docs;
 mod manual;
 mod monitoring;
 mod operator;
+mod presence;
 mod process;
 mod proxies;
 mod publishing;

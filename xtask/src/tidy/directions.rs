@@ -17,11 +17,12 @@ const MOST_ENTRIES: usize = 12;
 const LAYERS: &[(&str, &[&str])] = &[
     ("message", &[]),
     ("access", &["message"]),
-    ("worker", &["message", "access"]),
-    ("dialect", &["message", "worker", "access"]),
+    ("presence", &["message"]),
+    ("worker", &["message", "access", "presence"]),
+    ("dialect", &["message", "worker", "access", "presence"]),
     ("stream", &["message", "worker", "access", "dialect"]),
     ("pattern", &["message", "worker", "access", "dialect", "stream"]),
-    ("service", &["message", "worker", "access", "dialect", "stream", "pattern"]),
+    ("service", &["message", "worker", "access", "presence", "dialect", "stream", "pattern"]),
     ("transport", &["message"]),
 ];
 /// What the transport may use of the workers.

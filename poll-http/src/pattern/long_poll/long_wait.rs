@@ -156,7 +156,11 @@ impl LongWait {
         let (worker, client) = (&self.worker, &self.client);
         let reply = match self.permit.take() {
             Some(names) => worker.keep_permit_to_read(Waiter::LongPoll, names, reply, channels, client),
-            None => worker.permit_to_read(reply, channels, client)?,
+            None => {
+                let reply = worker.permit_to_read(reply, channels, client)?;
+                worker.note_presence(Waiter::LongPoll, channels, client);
+                reply
+            }
         };
         deliver(worker, client);
         Ok(reply)

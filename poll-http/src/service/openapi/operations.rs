@@ -41,6 +41,7 @@ fn get(target: &Target) -> Option<Operation> {
         Target::Stream => reading::stream(),
         Target::Push => reading::push(),
         Target::Message(..) => reading::message(),
+        Target::Presence => reading::presence(),
         Target::Job(_) => reading::job(),
         Target::DemoJob => reading::demo_job(),
         Target::Events => reading::golongpoll_events(),

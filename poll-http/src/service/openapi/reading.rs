@@ -77,6 +77,18 @@ pub(super) fn push() -> Operation {
     }
 }
 
+pub(super) fn presence() -> Operation {
+    Operation {
+        name: "presence",
+        tag: "read",
+        summary: "Which named clients wait on a channel",
+        parameters: &["present_channel", "X-Client-ID"],
+        body: None,
+        answers: vec![ok(&[(JSON, "Presence")])],
+        failures: READ,
+    }
+}
+
 pub(super) fn message() -> Operation {
     Operation {
         name: "message",

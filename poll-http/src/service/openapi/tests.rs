@@ -11,6 +11,7 @@ use super::*;
 use crate::message::asked;
 use crate::service::handle::Service;
 use crate::service::mount::Mount;
+use crate::worker::settings::KeepPresence;
 
 /// Fields that concern every request or its connection alone, and those that OpenAPI names elsewhere.
 const OF_ANY: [&str; 16] = [
@@ -36,8 +37,13 @@ fn described() -> Value {
     described_to(&Grant::all())
 }
 
+/// Everything that a service can have.
+fn all() -> ServiceSettings {
+    ServiceSettings { presence: KeepPresence::On, ..ServiceSettings::default() }
+}
+
 fn described_to(anyone: &Grant) -> Value {
-    document(Subject { settings: &ServiceSettings::default(), site: &Site::of_page("<p>"), anyone }, "/")
+    document(Subject { settings: &all(), site: &Site::of_page("<p>"), anyone }, "/")
 }
 
 /// The object that a `$ref` names.
@@ -101,7 +107,8 @@ fn each_path_has_the_methods_that_the_router_allows() {
 #[tokio::test(start_paused = true)]
 async fn the_parameters_are_those_that_are_read() {
     let document = described();
-    let service = Service::builder(Store::in_memory(Retention::default())).site(Site::of_page("<p>")).build();
+    let store = Store::in_memory(Retention::default());
+    let service = Service::builder(store).settings(all()).site(Site::of_page("<p>")).build();
     let (news, message) = (ChannelName::parse("news").unwrap(), Publish::one(Payload::text("x")));
     service.publish(&news, message.clone()).await.unwrap();
     let mount = Mount::new(service.clone(), "");

@@ -29,6 +29,7 @@ const ENDPOINTS: &[Endpoint] = &[
     Endpoint("GET", "/api/longpoll?channel=orders.eu&timeout=0", "", Subscribe, "orders.eu"),
     Endpoint("HEAD", "/api/stream?channel=orders.eu", "", Subscribe, "orders.eu"),
     Endpoint("HEAD", "/api/push?channel=orders.eu", "", Subscribe, "orders.eu"),
+    Endpoint("GET", "/api/presence?channel=orders.eu", "", Subscribe, "orders.eu"),
     Endpoint("GET", "/api/messages/orders.eu/1", "", Subscribe, "orders.eu"),
     Endpoint("HEAD", "/api/progress/j", "", Subscribe, "progress/j"),
     Endpoint("GET", "/events?timeout=1&category=orders.eu&since_time=1", "", Subscribe, "orders.eu"),

@@ -55,7 +55,7 @@ impl Document {
 
 #[test]
 fn the_page_lists_the_paths_and_parameters_of_the_document() {
-    let server = Server::start(&[]);
+    let server = Server::start(&["--presence"]);
     let document = Document::of(&server);
     let listed: BTreeSet<(String, BTreeSet<String>)> = rows(PAGE, &["path", "methods"])
         .iter()
