@@ -88,7 +88,7 @@ fn the_page_lists_the_paths_and_parameters_of_the_document() {
 
 #[test]
 fn every_example_is_an_operation_with_its_status_and_headers() {
-    let server = Server::start(&[]);
+    let server = Server::start(&["--presence"]);
     let document = Document::of(&server);
     for Example { line, request, response, .. } in examples(PAGE) {
         let mut words = request.start.split(' ');

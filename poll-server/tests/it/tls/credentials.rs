@@ -117,7 +117,7 @@ fn check_all(certificates: &[&Pair], arguments: &[&str], authority: &Authority, 
         ["--subscribe-token", "s"],
         ["--max-auth-failures", "0"],
     ];
-    let server = start(certificates, &[tokens.as_flattened(), arguments].concat());
+    let server = start(certificates, &[tokens.as_flattened(), arguments, &["--presence"]].concat());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(run(&server, authority, own));
 }
