@@ -152,7 +152,6 @@ pub async fn run(
     let exposition = Exposition::new(&metrics, &turns, limit.clone(), &open);
     let standing = acme.as_ref().map(acme::Keeper::standing);
     let service = service::build(&config, &addresses, &open, standing, metrics, exposition, &drain);
-    let presence = service.keep_presence();
     let tokens = Keeper::start(service.clone(), config.clone()).await;
     let serving = Serving {
         service,
@@ -167,7 +166,7 @@ pub async fn run(
     background.spawn(open.verify());
     background.spawn(background::sweep(store.clone(), environment.clone()));
     background.spawn(logs::flood::log_counts());
-    background.spawn(presence);
+    background.spawn(serving.service.keep_presence());
     if let Some(interval) = config.demo {
         background.spawn(background::demonstrate(store.clone(), environment.clone(), interval));
     }

@@ -343,6 +343,7 @@ impl Keeper {
         };
         let lane = presence.store.lane();
         tokio::select! {
+            biased;
             () = presence.changed.notified() => {}
             () = presence.store.wait(&self.journal, pinned, &lane) => {}
             () = time => {}
