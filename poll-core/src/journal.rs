@@ -22,6 +22,8 @@ mod memory;
 #[cfg(feature = "redis")]
 pub mod redis;
 mod shared;
+mod shared_lives;
+mod shared_publish;
 
 pub use crate::types::{
     Fingerprint, KeptKey, Landmark, ListedChannel, Listing, Loaded, Located, Piece, Selection, Stretch,
@@ -32,4 +34,8 @@ pub use archive::{Archive, Damage, Fault, FaultKind, Health, Reply, SoleArchive,
 pub use contract::{Journal, Taken};
 pub use host::Host;
 pub use memory::MemoryJournal;
-pub use shared::{Followed, Outcome, PublishReply, Run, SharedJournal, SharedPublish};
+pub use shared::{Followed, Run, SharedJournal};
+pub use shared_lives::{
+    Audience, ForkChange, ForkMark, Forks, Holds, SharedChange, SharedLives, Survey, SurveyToken,
+};
+pub use shared_publish::{Outcome, PublishReply, SharedPublish};

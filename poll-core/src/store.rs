@@ -24,6 +24,7 @@ mod receipts;
 mod repeat;
 mod seal;
 mod sealing;
+mod shared_life;
 mod single_flight;
 mod sweep;
 mod wait;

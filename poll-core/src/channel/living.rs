@@ -13,7 +13,7 @@ use super::pending::Pending;
 use super::state::{ChannelPhase, ChannelState};
 use crate::life::{
     AppendError, Bounds, Change, Condition, Content, Create, Description, End, Existence, Facts, Ledger,
-    Life, Ruling, Seen, Standing,
+    Life, Lifetime, ProducerId, Ruling, Seen, Standing,
 };
 use crate::memory::Memory;
 use crate::types::{Cursor, Ending, Retention, Seq, Timestamp};
@@ -110,6 +110,12 @@ impl Wish {
     /// The source of the fork that is to be made.
     pub(crate) fn pin(&self) -> Option<Arc<ForkPin>> {
         if let Self::Create(_, _, pin) = self { pin.clone() } else { None }
+    }
+
+    /// The producer whose append it is.
+    pub(crate) fn producer(&self) -> Option<&ProducerId> {
+        let Self::Append(condition) = self else { return None };
+        condition.producer.as_ref().map(|stamp| &stamp.id)
     }
 
     /// Whether everything else waits while this is pending.
@@ -359,6 +365,16 @@ impl ChannelState {
             Existence::Live => Standing::Live(self.description()),
         };
         (existence, standing)
+    }
+
+    /// Whether its time is over.
+    pub(crate) fn is_over(&mut self, now: Timestamp) -> bool {
+        self.life.is_some() && self.standing(now, false).0 == Existence::Over
+    }
+
+    /// Whether a use lengthens its time.
+    pub(crate) fn is_sliding(&self) -> bool {
+        self.life.as_ref().is_some_and(|life| matches!(life.life().lifetime, Lifetime::Sliding(_)))
     }
 
     /// Whether the journal should hear of the last use, which is said once.

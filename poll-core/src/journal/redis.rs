@@ -27,15 +27,18 @@ use std::sync::atomic::Ordering;
 use tokio::sync::{oneshot, watch};
 
 use super::{
-    Archive, Damage, Health, Host, Landmark, Listing, Loaded, Located, Piece, PublishReply, Reply, Selection,
-    SharedJournal, SharedPublish, Stretch, Tail,
+    Archive, Damage, Forks, Health, Host, Landmark, Listing, Loaded, Located, Piece, PublishReply, Reply,
+    Selection, SharedChange, SharedJournal, SharedLives, SharedPublish, Stretch, Survey, Tail,
 };
 use crate::environment::{Environment, Thread};
-use crate::types::{ChannelName, Epoch, JournalError, Limit, Timestamp};
+use crate::life::{Bound, ProducerId};
+use crate::types::{ChannelName, Epoch, JournalError, Limit, Part, Timestamp};
 use log::entry::Draft;
 use log::generation::Birth;
 use log::partition::{Partition, Prefix};
-use log::script::{Births, KeyHashes, Load, Locate, Publish, Read, Seal};
+use log::script::{
+    Births, KeyHashes, Lapsed, ListForks, Load, Locate, Look, Publish, PublishChange, Read, Seal,
+};
 pub use options::{Durability, DurabilityError, Options};
 use thread::ask::{Check, Question};
 pub use thread::counters::Figures;
@@ -112,8 +115,14 @@ impl RedisJournal {
     }
 }
 
-impl SharedJournal for RedisJournal {
-    fn publish(&self, channel: &ChannelName, publish: SharedPublish, reply: PublishReply) {
+impl RedisJournal {
+    fn publish_with(
+        &self,
+        channel: &ChannelName,
+        publish: SharedPublish,
+        change: Option<SharedChange>,
+        reply: PublishReply,
+    ) {
         let shared = &self.0.0;
         let writable = shared.health.borrow().check_writable();
         if let Err(error) = writable {
@@ -121,14 +130,21 @@ impl SharedJournal for RedisJournal {
         }
         let random = || shared.environment.random();
         let SharedPublish { payloads, ending, key } = publish;
-        let drafts = payloads.into_iter().map(|payload| Draft { payload, random: random() }).collect();
+        let mut part = Part::First;
+        let draft = |payload| {
+            let random = part.mark(random());
+            part = Part::Later;
+            Draft { payload, random }
+        };
+        let fork = change.as_ref().and_then(|change| change.fork);
         let publish = Publish {
             channel: channel.clone(),
-            drafts,
+            drafts: payloads.into_iter().map(draft).collect(),
             ending,
             key: key.map(|(key, fingerprint)| KeyHashes::new(&key, &fingerprint)),
-            birth: Birth::random(random()),
+            birth: fork.and_then(|(mark, _)| Birth::new(mark.0)).unwrap_or_else(|| Birth::random(random())),
             births: Births::Allowed,
+            change: change.map(|change| PublishChange { change: Box::new(change), version: random() | 1 }),
         };
         match shared.room.admit(publish, reply) {
             Ok(publish) => self.request(Request::Publish(publish)),
@@ -136,6 +152,52 @@ impl SharedJournal for RedisJournal {
                 reply(Err(JournalError::Unavailable("more waits to be sent than may".to_owned()).into()));
             }
         }
+    }
+}
+
+impl SharedLives for RedisJournal {
+    fn survey(&self, channel: &ChannelName, producer: Option<ProducerId>, reply: Reply<Survey>) {
+        self.read_request(Question::Look(Look { channel: channel.clone(), producer }, reply));
+    }
+
+    fn change(
+        &self,
+        channel: &ChannelName,
+        publish: SharedPublish,
+        change: SharedChange,
+        reply: PublishReply,
+    ) {
+        let bounds = change.change.life.as_ref().map(|life| life.bounds);
+        if bounds.is_some_and(|bounds| matches!(bounds.bytes, Bound::Most(_))) {
+            let why = "a log in Redis has no bound in bytes for one channel".to_owned();
+            return reply(Err(JournalError::Unavailable(why).into()));
+        }
+        self.publish_with(channel, publish, Some(change), reply);
+    }
+
+    fn forks(&self, channel: &ChannelName, reply: Reply<Forks>) {
+        self.read_request(Question::Forks(ListForks(channel.clone()), reply));
+    }
+
+    fn lapsed(&self, reply: Reply<Vec<ChannelName>>) {
+        // What is given out is written down.
+        let writable = self.0.0.health.borrow().check_writable();
+        if let Err(error) = writable {
+            return reply(Err(error));
+        }
+        let turn = self.0.0.lapses.fetch_add(1, Ordering::Relaxed) % Partition::COUNT;
+        let Some(partition) = Partition::all().nth(turn) else { return };
+        self.read_request(Question::Lapsed(Lapsed(partition), reply));
+    }
+}
+
+impl SharedJournal for RedisJournal {
+    fn publish(&self, channel: &ChannelName, publish: SharedPublish, reply: PublishReply) {
+        self.publish_with(channel, publish, None, reply);
+    }
+
+    fn lives(&self) -> Option<&dyn SharedLives> {
+        Some(self)
     }
 
     fn check(&self, channel: &ChannelName, reply: Reply<()>) {

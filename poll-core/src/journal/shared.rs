@@ -7,13 +7,11 @@
 //!
 //! A publish needs nothing of the channel in memory, so channels without readers on this server cost it nothing.
 
-use smallvec::SmallVec;
-
 use super::archive::{Archive, Reply};
 use super::host::Host;
-use crate::types::{
-    ChannelName, Ending, Epoch, Fingerprint, IdempotencyKey, Payload, PublishError, SeqRange, Stamps,
-};
+use super::shared_lives::SharedLives;
+use super::shared_publish::{PublishReply, SharedPublish};
+use crate::types::ChannelName;
 pub use crate::types::{Followed, Run};
 
 /// A log that several servers share.
@@ -49,32 +47,11 @@ pub trait SharedJournal: Archive + 'static {
     /// promised nothing: its answer is the millisecond up to which the log's clock will give it no message.
     fn seal(&self, channel: &ChannelName, millis: u64, reply: Reply<u64>);
 
+    /// What the log does for channels with a life of their own; `None` if it keeps none.
+    fn lives(&self) -> Option<&dyn SharedLives> {
+        None
+    }
+
     /// Called once, before anything else, by the store that follows the log.
     fn attach(&self, host: Host);
-}
-
-/// A publish to a shared log. Either all of it is kept, or nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SharedPublish {
-    /// What to append, in this order; empty if it only ends the channel.
-    pub payloads: SmallVec<[Payload; 1]>,
-    /// Whether it ends the channel.
-    pub ending: Ending,
-    /// The publisher's idempotency key, and the hash of the payloads.
-    pub key: Option<(IdempotencyKey, Fingerprint)>,
-}
-
-/// Where the outcome of a publish goes. Dropping it uncalled leaves the outcome unknown.
-///
-/// What the log may answer besides an [`Outcome`]: [`PublishError::Closed`], [`PublishError::KeyReused`],
-/// [`PublishError::TooManyChannels`], [`PublishError::OverBudget`] or [`PublishError::Journal`].
-pub type PublishReply = Box<dyn FnOnce(Result<Outcome, PublishError>) + Send>;
-
-/// What became of a publish that the log accepted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// It is kept, in this incarnation of the channel; one stamp for each payload, in the same order.
-    Kept(Epoch, Stamps),
-    /// It was kept before, under the same key, as these messages of this incarnation.
-    Repeated(Epoch, SeqRange),
 }

@@ -113,6 +113,11 @@ impl Ledger {
         }
     }
 
+    /// It is known to be used last at `now`.
+    pub(crate) fn used_at(&mut self, now: Timestamp) {
+        self.used = now;
+    }
+
     /// How much of a sliding lifetime would be lost if the journal did not hear of the last use.
     pub(crate) fn unkept_use(&self, newest_at: Timestamp) -> Option<(Duration, Duration)> {
         let Lifetime::Sliding(lifetime) = self.kept.lifetime else { return None };

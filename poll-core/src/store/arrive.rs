@@ -53,6 +53,23 @@ impl Store {
         now: Timestamp,
         name: &ChannelName,
     ) -> Result<Arrival, JournalError> {
+        let arrival = self.arrive_once(journal, now, name).await?;
+        let over = self.residents().get(name).filter(|channel| channel.state.lock().is_over(now));
+        if let Some(channel) = over
+            && self.bury(now, &channel).await.is_ok()
+        {
+            // Another server may have used it since, and then it is not over.
+            return self.arrive_once(journal, now, name).await;
+        }
+        Ok(arrival)
+    }
+
+    async fn arrive_once(
+        &self,
+        journal: &dyn SharedJournal,
+        now: Timestamp,
+        name: &ChannelName,
+    ) -> Result<Arrival, JournalError> {
         let mut retry = Retry::default();
         while self.residents().get(name).is_none() {
             retry.begin(journal);

@@ -47,6 +47,18 @@ impl Store {
         if !self.residents().get(&point.source).is_some_and(|now| Arc::ptr_eq(&now, pin.source())) {
             return Err(CreateError::NoSource);
         }
+        let (life, prefix) = self.fork_from(now, create, point, &description).await?;
+        Ok(Some(Fork { life, pin, prefix }))
+    }
+
+    /// The life of a fork of a channel as it stands, and what the fork begins with.
+    pub(super) async fn fork_from(
+        &self,
+        now: Timestamp,
+        create: &Create,
+        point: &ForkPoint,
+        description: &Description,
+    ) -> Result<(Life, Option<Payload>), CreateError> {
         let source = &description.life;
         let is_of = |given: &ContentType| match &source.content_type {
             Some(own) => own.is_same_media(given),
@@ -59,8 +71,8 @@ impl Store {
         if after > description.newest {
             return Err(CreateError::BeyondTail);
         }
-        let (cut, prefix) = self.further(now, &point.source, &description, after, point.further).await?;
-        let last_at = self.taken_at(now, &point.source, &description, cut).await?;
+        let (cut, prefix) = self.further(now, &point.source, description, after, point.further).await?;
+        let last_at = self.taken_at(now, &point.source, description, cut).await?;
         let segment = Segment { channel: point.source.clone(), epoch: description.epoch, last: cut, last_at };
         let ancestry = source.ancestry.of_fork(&segment).ok_or(CreateError::TooDeep)?;
         let origin =
@@ -72,7 +84,7 @@ impl Store {
             ancestry,
             ..create.life(now)
         };
-        Ok(Some(Fork { life, pin, prefix }))
+        Ok((life, prefix))
     }
 
     /// Goes on from `after` by a part of the next append: bytes, or messages if the source holds JSON. Returns the last
@@ -189,6 +201,9 @@ impl Store {
                 Some(segment) => (&segment.channel, segment.epoch, segment.last, Sight::Inherited),
                 None => (&stretch.channel, stretch.epoch, Seq::new(u64::MAX), Sight::Reader),
             };
+            if let Some(segment) = segment {
+                self.catch_up(now, segment).await?;
+            }
             let after = Pinned::after(Cursor { epoch, seq: taken.after });
             let view = Box::pin(self.see(now, owner, &after, Some(taken.left), sight)).await?;
             let batch = view.batch.filter(|batch| batch.end().epoch == epoch);
@@ -245,6 +260,7 @@ impl Store {
             .checked_sub(1)
             .and_then(|index| segments.get(index))
             .map_or(Seq::ZERO, |before| before.last);
+        self.catch_up(now, segment).await?;
         let pinned = Pinned::of(position, None);
         let view = Box::pin(self.see(now, &segment.channel, &pinned, None, Sight::Inherited)).await?;
         Ok(Some(view.read_state.position.clamp(floor, segment.last)))

@@ -24,6 +24,10 @@ impl Store {
         channel: &ChannelName,
         mut create: Create,
     ) -> Result<Created, CreateError> {
+        if let (Some(journal), Some(point)) = (self.shared(), &create.origin) {
+            let point = point.clone();
+            return self.create_shared_fork(journal, now, channel, create, &point).await;
+        }
         let (life, pin, prefix) = match &create.origin {
             None => (create.life(now), None, None),
             Some(point) => match self.fork_point(now, channel, &create, point).await? {
@@ -35,7 +39,18 @@ impl Store {
         let payloads = prefix.into_iter().chain(std::mem::take(&mut create.payloads)).collect();
         let publish = Publish { payloads, key: None, ending: create.ending };
         let wish = Wish::Create(create, Arc::new(life), pin);
-        let new = match self.submit(now, channel, publish, wish).await? {
+        let submitted = self.submit(now, channel, publish, wish).await?;
+        self.created(now, channel, submitted).await
+    }
+
+    /// The answer to a creation.
+    pub(super) async fn created(
+        &self,
+        now: Timestamp,
+        channel: &ChannelName,
+        submitted: Submitted,
+    ) -> Result<Created, CreateError> {
+        let new = match submitted {
             Submitted::Published(published) => Some(published),
             Submitted::Settled(Verdict::Same) => None,
             Submitted::Settled(Verdict::Hidden) => return Err(CreateError::Hidden),
@@ -93,6 +108,10 @@ impl Store {
         channel: &ChannelName,
         how: Use,
     ) -> Result<Standing, JournalError> {
+        if let Some(journal) = self.shared() {
+            // Where the log cannot be asked, what is known here counts.
+            let _ = self.arrive(journal, now, channel).await?;
+        }
         let Some(found) = self.find(now, channel).await? else { return Ok(Standing::Absent) };
         let look = |used| {
             let mut state = found.state.lock();
@@ -173,6 +192,9 @@ impl Store {
 
     /// What the journal knows to be due of channels that are not in memory. Those that are were swept.
     async fn lapsed(&self, now: Timestamp) -> Vec<(ChannelName, Due)> {
+        if let Some(journal) = self.shared() {
+            self.tend_shared(journal, now).await;
+        }
         let Backing::Sole(Sole { archive: Some(archive), .. }) = &self.0.backing else { return Vec::new() };
         let names = self.ask_briefly(|reply| archive.lapsed(now, reply)).await.unwrap_or_default();
         let mut due = Vec::new();

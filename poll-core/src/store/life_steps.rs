@@ -67,9 +67,12 @@ impl Store {
         publish: Publish,
         wish: Wish,
     ) -> Result<Submitted, PublishError> {
-        let Backing::Sole(sole) = &self.0.backing else {
-            let why = "channels of a shared log have no life of their own yet".to_owned();
-            return Err(JournalError::Unavailable(why).into());
+        let sole = match &self.0.backing {
+            Backing::Sole(sole) => sole,
+            Backing::Shared(journal) => {
+                let surveyed = self.carry_out(journal.as_ref(), channel, publish, wish, None).await;
+                return surveyed.map(|surveyed| surveyed.outcome);
+            }
         };
         let _held = self.hold(sole, now, channel, &wish).await?;
         self.resume(sole, now, channel, Some(publish), None, Some(wish), None).await
@@ -120,8 +123,12 @@ impl Store {
             return Ok(());
         }
         let name = channel.name();
-        let end = Box::pin(self.end(now, name, Reason::Over));
-        end.await.map(drop)
+        let end = Box::pin(self.end(now, name, Reason::Over)).await?;
+        if self.shared().is_some() && matches!(end, Submitted::Settled(_)) {
+            // It was used on another server, or is gone already.
+            self.residents().reset(name);
+        }
+        Ok(())
     }
 
     /// Whether readers who wait on a channel lengthen its time.
@@ -143,6 +150,9 @@ impl Store {
         channel: &ChannelName,
         reason: Reason,
     ) -> Result<Submitted, PublishError> {
+        if let Some(journal) = self.shared() {
+            return self.end_shared(journal, channel, reason).await;
+        }
         let mut origin = self.origin_of(now, channel).await?;
         let ended = self.submit(now, channel, nothing(), Wish::End(reason, None)).await?;
         while let (Submitted::Published(_), Some(source)) = (&ended, origin) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
 
 use super::handle::{Backing, Sole, Store};
-use crate::channel::{Channel, ChannelPhase, ChannelState, Lookup, Verdict, Wish};
+use crate::channel::{Channel, ChannelPhase, ChannelState, Lookup, Reason, Verdict, Wish};
 use crate::journal::{Append, Envelope, Mint, Outcome, PublishReply, SharedJournal, SharedPublish, Taken};
 use crate::residents::Full;
 use crate::sync::Mutex;
@@ -182,22 +182,34 @@ impl Store {
         key: Option<(IdempotencyKey, Fingerprint)>,
     ) -> Result<Published, PublishError> {
         let Some(Publish { payloads, ending, .. }) = publish else { return Err(PublishError::Nothing) };
-        let (reply, outcome) = oneshot::channel();
-        let reply: PublishReply = Box::new(move |outcome| drop(reply.send(outcome)));
-        journal.publish(channel, SharedPublish { payloads, ending, key }, reply);
-        match outcome.await {
-            Ok(Ok(Outcome::Kept(_, stamps))) => {
-                self.residents().count_published(stamps.len());
-                Ok(Published { stamps, gone: Vec::new(), repeated: false })
+        let publish = SharedPublish { payloads, ending, key };
+        loop {
+            match self.hand_to_shared(|reply| journal.publish(channel, publish.clone(), reply)).await? {
+                Outcome::Kept(_, stamps) => {
+                    self.residents().count_published(stamps.len());
+                    return Ok(Published { stamps, gone: Vec::new(), repeated: false });
+                }
+                Outcome::Repeated(epoch, numbers) => {
+                    // It was perhaps published on another server, and just now. What cannot be read then counts as gone.
+                    drop(self.arrive(journal, now, channel).await);
+                    return Ok(self.repeated(now, channel, epoch, numbers).await);
+                }
+                Outcome::Over => drop(self.end_shared(journal, channel, Reason::Over).await?),
+                Outcome::Outdated => {}
             }
-            Ok(Ok(Outcome::Repeated(epoch, numbers))) => {
-                // It was perhaps published on another server, and just now. What cannot be read then counts as gone.
-                drop(self.arrive(journal, now, channel).await);
-                Ok(self.repeated(now, channel, epoch, numbers).await)
-            }
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(JournalError::OutcomeUnknown("it stopped before it answered".to_owned()).into()),
         }
+    }
+
+    /// Hands a publish to a shared journal, and waits for what becomes of it.
+    pub(super) async fn hand_to_shared(
+        &self,
+        hand: impl FnOnce(PublishReply),
+    ) -> Result<Outcome, PublishError> {
+        let (reply, outcome) = oneshot::channel();
+        hand(Box::new(move |outcome| drop(reply.send(outcome))));
+        outcome.await.unwrap_or_else(|_| {
+            Err(JournalError::OutcomeUnknown("it stopped before it answered".to_owned()).into())
+        })
     }
 
     /// Ends a channel: waiters are answered, and no more publishes are accepted. Closing a closed channel changes nothing.

@@ -1,7 +1,7 @@
 //! Expiry: messages that are too old, and channels that hold nothing when there would be too many.
 
 use super::handle::{Sole, Store};
-use crate::channel::{Channel, ChannelPhase};
+use crate::channel::{Channel, ChannelPhase, Due};
 use crate::types::Timestamp;
 
 impl Store {
@@ -11,7 +11,7 @@ impl Store {
         if let Some(archive) = self.archive() {
             archive.sweep(now);
         }
-        let residents = self.residents();
+        let (residents, shared) = (self.residents(), self.shared().is_some());
         let idle = self.archive().map(|archive| now.before(archive.tail().idle));
         for channel in residents.directory.next_page(most) {
             let mut state = channel.state.lock();
@@ -19,9 +19,14 @@ impl Store {
             let cutoff = state.cutoff(now, &residents.retention);
             let freed = state.expire(cutoff, &residents.memory);
             state.keys.forget(now, &residents.retention);
+            // Other servers see a use only once the journal hears of it.
+            if shared && state.is_sliding() && self.notifier().has_waiters(channel.name()) {
+                state.use_life(now);
+            }
             let due = state.life.is_some().then(|| state.due(now, idle)).flatten();
             drop(state);
-            if let Some(due) = due {
+            // A shared log says itself which channels are hidden, to one server at a time.
+            if let Some(due) = due.filter(|due| !shared || *due != Due::Hidden) {
                 self.0.due.lock().push((channel.name().clone(), due));
             }
             residents.release_weight(freed);

@@ -113,11 +113,7 @@ pub fn mint_id(at: Timestamp, random: u64) -> Uuid {
 /// The same for the first message of a publish, or a later one; see [`Message::continues`].
 #[must_use]
 pub(crate) fn mint_part(at: Timestamp, random: u64, part: Part) -> Uuid {
-    let random = match part {
-        Part::First => random & !(1 << 2),
-        Part::Later => random | 1 << 2,
-    };
-    mint_id(at, random)
+    mint_id(at, part.mark(random))
 }
 
 /// Which message of its publish one is.
@@ -125,6 +121,16 @@ pub(crate) fn mint_part(at: Timestamp, random: u64, part: Part) -> Uuid {
 pub(crate) enum Part {
     First,
     Later,
+}
+
+impl Part {
+    /// Random bits of an id that say so.
+    pub(crate) fn mark(self, random: u64) -> u64 {
+        match self {
+            Self::First => random & !(1 << 2),
+            Self::Later => random | 1 << 2,
+        }
+    }
 }
 
 /// When a message with this id was taken, to the microsecond. An id of another version counts as the Unix epoch.

@@ -13,7 +13,7 @@ use super::message::Message;
 use super::time::Timestamp;
 
 /// A channel as it was kept.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Loaded {
     /// Its incarnation.
     pub epoch: Epoch,

@@ -7,6 +7,10 @@ mod cluster;
 mod contract;
 mod contract_tests;
 mod faults;
+mod fixture;
+mod life;
+#[path = "../life/model.rs"]
+mod life_model;
 mod listing;
 mod nodes;
 mod promises;

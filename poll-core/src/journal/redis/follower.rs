@@ -19,7 +19,7 @@ mod tests;
 use crate::journal::redis::log::announcement::{Announcement, Change, Content, Kept};
 use crate::journal::redis::log::generation::Mark;
 use crate::journal::redis::log::partition::Partition;
-use crate::journal::redis::log::script::{Call, Newest, Range, Status, Verdict};
+use crate::journal::redis::log::script::{Call, HasLife, Newest, Place, Range, Status, Verdict};
 use crate::types::{ChannelName, Ending, Epoch, Loaded, Seq, Timestamp};
 use channels::Channels;
 pub(super) use effect::{Effect, Install, OwnedRun, Shown};
@@ -147,6 +147,7 @@ impl<P, C> Follower<P, C> {
             Change::Forgotten(channel, birth) => {
                 self.channels.forgotten(&channel, mark.generation.epoch(birth), shown);
             }
+            Change::Lived(channel, _) => self.channels.reset(&channel, shown),
             Change::Kept(channel, kept, Content::Messages(messages)) => {
                 let Kept { birth, before, ending, .. } = kept;
                 let run = OwnedRun { epoch: mark.generation.epoch(birth), after: before, messages, ending };
@@ -258,6 +259,12 @@ impl<P, C> Follower<P, C> {
         }
     }
 
+    /// An own publish changed a channel's life. Answers its publisher: what is read here from now on is loaded.
+    pub(super) fn changed(&mut self, channel: &ChannelName, publisher: P, shown: &impl Shown) {
+        self.channels.reset(channel, shown);
+        self.channels.effects.push(Effect::Answer(publisher));
+    }
+
     /// A load is being sent.
     pub(super) fn loading(&mut self, channel: &ChannelName) {
         self.channels.loading(channel);
@@ -325,7 +332,9 @@ impl<P, C> Follower<P, C> {
         for (channel, found) in compared.channels.iter().zip(found) {
             match (shown.newest(channel), found) {
                 (None, _) | (Some((Epoch::ZERO, ..)), None) => {}
-                (Some((epoch, seq, ending)), Some((there, newest, last))) => {
+                // Its life may have changed meanwhile.
+                (Some(_), Some(Place { life: HasLife::Yes, .. })) => self.channels.reset(channel, shown),
+                (Some((epoch, seq, ending)), Some(Place { epoch: there, newest, ending: last, .. })) => {
                     if epoch != there && epoch != Epoch::ZERO {
                         self.channels.reset(channel, shown);
                     } else if newest > seq || last != ending {

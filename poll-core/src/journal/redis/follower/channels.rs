@@ -224,7 +224,9 @@ impl<P, C> Channels<P, C> {
             pending.doubt_load();
             wanted = pending.target.is_some_and(|target| target.epoch == epoch);
         }
-        if wanted || shown.newest(channel).is_some_and(|(known, ..)| known == epoch) {
+        // One that is hidden, or whose time is over, shows no epoch.
+        let is_it = |known| known == epoch || known == Epoch::ZERO;
+        if wanted || shown.newest(channel).is_some_and(|(known, ..)| is_it(known)) {
             self.reset(channel, shown);
         }
     }

@@ -2,10 +2,11 @@
 //!
 //! | bytes | what |
 //! | --- | --- |
-//! | 1 | `K` kept, `N` a new generation, `F` a channel was forgotten |
+//! | 1 | `K` kept, `N` a new generation, `F` a channel was forgotten, `L` its life changed |
 //! | 4, 8, 8 | generation, count (this change included), reign |
+//! | 1 | in `L`: 1 if the channel began with this, else 0 |
 //! | 4 | birth (not in `N`, which ends before it) |
-//! | 8, 8, 1, 4 | in `K`: the number before the first message, when the first was taken, whether this ends the channel, how many messages |
+//! | 8, 8, 1, 4 | in `K`: the number before the first message, when the first was taken, state (1: this ends the channel, 2: it has a life), how many messages |
 //! | 2, … | length of the channel's name, and the name |
 //! | (4, …)* | in `K`: length and bytes of each [entry](super::entry), if all have at most 8 KiB together; else none |
 
@@ -35,6 +36,15 @@ pub(crate) enum Change {
     Renewed,
     /// A channel was forgotten or deleted.
     Forgotten(ChannelName, Birth),
+    /// What was known of a channel counts no longer: something of its life changed, perhaps with messages.
+    Lived(ChannelName, Begins),
+}
+
+/// Whether a channel began with a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Begins {
+    Yes,
+    No,
 }
 
 /// Which numbers and times a publish got.
@@ -46,6 +56,8 @@ pub(crate) struct Kept {
     /// When its first message was taken; each one after that a microsecond later.
     pub(crate) first_at: Timestamp,
     pub(crate) ending: Ending,
+    /// Whether the channel began with it.
+    pub(crate) begins: Begins,
     /// How many messages.
     pub(crate) count: u32,
 }
@@ -73,13 +85,12 @@ impl Kept {
 
     /// Reads it behind a mark.
     pub(crate) fn decode(fields: &mut Fields<'_>) -> Result<Self> {
-        Ok(Self {
-            birth: fields.birth()?,
-            before: fields.seq()?,
-            first_at: fields.time()?,
-            ending: fields.ending()?,
-            count: fields.u32()?,
-        })
+        let (birth, before, first_at) = (fields.birth()?, fields.seq()?, fields.time()?);
+        let (state, count) = (fields.byte()?, fields.u32()?);
+        let ending = if state & 1 == 1 { Ending::Close } else { Ending::Open };
+        // A channel that has a life was created.
+        let begins = if state & 2 == 0 && before == Seq::ZERO { Begins::Yes } else { Begins::No };
+        Ok(Self { birth, before, first_at, ending, begins, count })
     }
 }
 
@@ -97,6 +108,11 @@ impl Announcement {
             b'F' => {
                 let (birth, channel) = (fields.birth()?, name(&mut fields)?);
                 fields.end().map(|()| Change::Forgotten(channel, birth))?
+            }
+            b'L' => {
+                let begins = if fields.byte()? == 1 { Begins::Yes } else { Begins::No };
+                let (_birth, channel) = (fields.birth()?, name(&mut fields)?);
+                fields.end().map(|()| Change::Lived(channel, begins))?
             }
             _ => return Err(Garbled),
         };

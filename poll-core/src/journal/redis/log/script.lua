@@ -1,105 +1,20 @@
--- Everything that reads or changes a partition, each time in one atomic step. What is called how is in script/*.rs; what
--- the keys hold is in ARCHITECTURE.md.
---
--- KEYS[1] is the record of the partition, KEYS[2] that of the channel, KEYS[3] its stream, KEYS[4] and KEYS[5] its
--- idempotency keys. ARGV[1] is the operation, ARGV[2] what the caller knows and its settings, packed. Keys that only the
--- script can name (the channels by last use, the reigns, a channel that makes room) have the same hash tag.
---
--- All checks come before the first write, which is always SET or MSET: unlike UNLINK, Redis refuses it when it is out of memory.
--- Numbers stay below 2^53; text never holds a number as Lua prints it.
-
-local call, pack, unpack, sub = redis.call, struct.pack, struct.unpack, string.sub
-local operation, settings = ARGV[1], ARGV[2]
-
-local generation, count, sealed, reign, process = 0, 0, 0, 0, ''
--- Each command costs about a microsecond, so what belongs together is read and written together.
-local record, channel
-if operation == 'publish' then
-  local found = call('MGET', KEYS[1], KEYS[2])
-  record, channel = found[1], found[2]
-else
-  record = call('GET', KEYS[1])
-end
-if record then
-  generation, count, sealed, reign, process = unpack('>I4I8I8I8c8', record)
-end
-local known, known_count, known_reign, this_process = unpack('>I4I8I8c8', settings)
-local SETTINGS = 29
-
-local function base()
-  return sub(KEYS[1], 1, -2)
-end
-
--- What every reply begins with.
-local function head(verdict)
-  return pack('>c1I4I8I8', verdict, generation, count, reign)
-end
-
-if operation ~= 'renew' then
-  if generation > known then
-    return head('R')
-  end
-  local lost = generation < known or not record or count < known_count
-  if not lost and reign ~= known_reign then
-    -- Reigns that began below what the caller has seen under an earlier one.
-    for _, begun in ipairs(call('LRANGE', base() .. 'r', 0, -1)) do
-      local since, from = unpack('>I8I8', begun)
-      if since == known_reign then
-        break
-      end
-      lost = lost or from < known_count
-    end
-  end
-  if lost then
-    return head('L')
-  end
-end
-
-local function clock()
-  local time = call('TIME')
-  return time[1] * 1000000 + time[2]
-end
-
--- The record of the partition, changed, and with it that of the channel, if given. A process that writes for the first
--- time begins a reign.
-local function save(changes, now, channel_record)
-  local from, begins = count, process ~= this_process
-  count = count + changes
-  if begins then
-    process, reign = this_process, now
-  end
-  record = pack('>I4I8I8I8c8', generation, count, sealed, reign, process)
-  if channel_record then
-    call('MSET', KEYS[1], record, KEYS[2], channel_record)
-  else
-    call('SET', KEYS[1], record)
-  end
-  if begins then
-    call('LPUSH', base() .. 'r', pack('>I8I8', reign, from))
-    call('LTRIM', base() .. 'r', 0, 15)
-  end
-end
-
-local function announce(sharded, text)
-  call(sharded and 'SPUBLISH' or 'PUBLISH', base() .. 'n', text)
-end
-
--- The record of a channel: birth, newest number and its time, the greatest time given out or sealed, whether it is
--- closed, when its bounds are looked at next, until when its keys certainly do not expire, when time was last sealed ahead
--- of the clock.
-local CHANNEL = '>I4I8I8I8BI8I8I8'
+-- The operations.
 
 if operation == 'publish' then
   local flags, birth, most, age, window, most_keys = unpack('>BI4I8I8I8I4', settings, SETTINGS)
   local closes, keyed, may_be_born, sharded = flags % 2 >= 1, flags % 4 >= 2, flags % 8 >= 4, flags % 16 >= 8
+  local change = flags >= 16 and read_change(ARGV[keyed and 4 or 3])
   local now = clock()
-  local drafts = keyed and 3 or 2
+  local name = sub(KEYS[2], #KEYS[1] + 2)
+  local drafts = (keyed and 3 or 2) + (change and 1 or 0)
   local messages = #ARGV - drafts
   local changes = 1
 
-  local seq, newest_at, floor, closed, due, keys_due, led = 0, 0, sealed, 0, 0, 0, 0
+  local seq, newest_at, floor, state, due, keys_due, led = 0, 0, sealed, 0, 0, 0, 0
+  local life
   if channel then
-    birth, seq, newest_at, floor, closed, due, keys_due, led = unpack(CHANNEL, channel)
+    birth, seq, newest_at, floor, state, due, keys_due, led = unpack(CHANNEL, channel)
+    life = life_of(name, state)
     if keyed then
       local kept = call('HGET', KEYS[4], sub(ARGV[3], 1, 16))
       if kept then
@@ -112,10 +27,33 @@ if operation == 'publish' then
         end
       end
     end
-    if closed == 1 then
+    if life and not change then
+      if string.byte(life, 9) == 1 then
+        return head('D') .. 'H'
+      end
+      local ends = end_of(life, newest_at)
+      if ends and ends <= now then
+        return head('D') .. 'O'
+      end
+    end
+    if state % 2 == 1 and not change then
       return head('D') .. 'C'
     end
   end
+  if change and is_outdated(change, name, channel, token(life, channel and birth or 0, seq, state), now) then
+    return head('D') .. 'X'
+  end
+  if change and change.content == REMOVED then
+    save(1, now)
+    erase(name)
+    announce(sharded, pack('>c1I4I8I8I4I2', 'F', generation, count, reign, birth, #name) .. name)
+    return head('D') .. 'L' .. pack('>I4I8I8BI4', birth, seq, now, state % 2, 0)
+  end
+  if change and change.life then
+    life = change.life
+    state = state % 2 + 2
+  end
+  most, age = bounds(life, most, age)
 
   -- How often bounds are looked at, and the last use of a channel is written down: not more than once a second.
   local period = 60000000
@@ -127,7 +65,8 @@ if operation == 'publish' then
     -- One that has been unused for longer than anything is promised, and holds nothing.
     local unused = string.format('%.0f', now - window - age - period)
     for _, name in ipairs(call('ZRANGEBYSCORE', base() .. 'u', '-inf', unused, 'LIMIT', 0, 16)) do
-      if age > 0 or call('EXISTS', base() .. 's:' .. name) == 0 then
+      local is_held = call('EXISTS', base() .. 'f:' .. name) == 1
+      if not is_held and (age > 0 or call('EXISTS', base() .. 's:' .. name) == 0) then
         victim = name
         break
       end
@@ -138,6 +77,10 @@ if operation == 'publish' then
     changes = 2
   end
 
+  if change and change.content == BORN then
+    -- A fork goes on after what it inherits.
+    seq, newest_at, floor = change.after, change.after_at, math.max(floor, change.after_at)
+  end
   local before = seq
   local first_at = math.max(now, floor + 1)
   if messages > 0 then
@@ -146,7 +89,7 @@ if operation == 'publish' then
     floor = newest_at
   end
   if closes then
-    closed = 1
+    state = state - state % 2 + 1
   end
   local looks = now >= due or due > now + period
   if looks then
@@ -156,23 +99,30 @@ if operation == 'publish' then
   if keys_expire then
     keys_due = now + math.floor(window / 4)
   end
-  save(changes, now, pack(CHANNEL, birth, seq, newest_at, floor, closed, due, keys_due, led))
+  save(changes, now, pack(CHANNEL, birth, seq, newest_at, floor, state, due, keys_due, led))
 
   if victim then
     local forgotten = call('GET', base() .. 'm:' .. victim)
     local was = forgotten and unpack('>I4', forgotten) or 0
-    for _, letter in ipairs({ 'm:', 's:', 'k:', 'o:' }) do
-      call('UNLINK', base() .. letter .. victim)
-    end
-    call('ZREM', base() .. 'u', victim)
-    call('ZREM', base() .. 'i', victim)
+    erase(victim)
     announce(sharded, pack('>c1I4I8I8I4I2', 'F', generation, count - 1, reign, was, #victim) .. victim)
   end
-  local name = sub(KEYS[2], #KEYS[1] + 2)
   if not channel then
     -- What is left of a channel whose record is gone: Redis was told to evict it.
-    call('UNLINK', KEYS[3], base() .. 'k:' .. name, base() .. 'o:' .. name)
+    unlink_all(name)
     call('ZADD', base() .. 'i', 0, name)
+  end
+  if change then
+    write_change(change, name, now)
+    if change.life then
+      local ends = string.byte(life, 9) == 1 and 0 or end_of(life, newest_at)
+      if ends then
+        call('ZADD', base() .. 'e', string.format('%.0f', ends), name)
+      else
+        call('ZREM', base() .. 'e', name)
+      end
+    end
+    looks = looks or change.life ~= nil
   end
 
   local entries, bytes = {}, 0
@@ -219,7 +169,11 @@ if operation == 'publish' then
   end
 
   if looks then
-    call('ZADD', base() .. 'u', string.format('%.0f', now), name)
+    -- A channel with a life of its own is never forgotten to make room.
+    call('ZADD', base() .. 'u', life and '+inf' or string.format('%.0f', now), name)
+    if age == 0 and life then
+      call('PERSIST', KEYS[3])
+    end
     if age > 0 then
       call('PEXPIRE', KEYS[3], string.format('%.0f', math.floor((age + 2 * period) / 1000)))
       -- The newest message that is too old. Its number is found by halves: numbers have no holes.
@@ -239,13 +193,17 @@ if operation == 'publish' then
         local trimmed = call('XTRIM', KEYS[3], 'MINID', '~', string.format('%.0f-0', low), 'LIMIT', 1000)
         if trimmed >= 1000 then
           -- There is more; the next publish goes on.
-          call('SET', KEYS[2], pack(CHANNEL, birth, seq, newest_at, floor, closed, now, keys_due, led))
+          call('SET', KEYS[2], pack(CHANNEL, birth, seq, newest_at, floor, state, now, keys_due, led))
         end
       end
     end
   end
 
-  local kept = pack('>I4I8I8BI4', birth, before, first_at, closed, messages)
+  local kept = pack('>I4I8I8BI4', birth, before, first_at, state % 2 + (life and 2 or 0), messages)
+  if change and change.is_loud then
+    announce(sharded, pack('>c1I4I8I8BI4I2', 'L', generation, count, reign, channel and 0 or 1, birth, #name) .. name)
+    return head('D') .. 'L' .. kept
+  end
   local text = pack('>c1I4I8I8', 'K', generation, count, reign) .. kept .. pack('>I2', #name) .. name
   if bytes <= 8192 then
     text = text .. table.concat(entries)
@@ -286,12 +244,12 @@ if operation == 'newest' then
   local found = {}
   for place = 2, #KEYS do
     local channel = call('GET', KEYS[place])
-    local birth, seq, closed = 0, 0, 0
+    local birth, seq, state = 0, 0, 0
     if channel then
       local _
-      birth, seq, _, _, closed = unpack(CHANNEL, channel)
+      birth, seq, _, _, state = unpack(CHANNEL, channel)
     end
-    found[place - 1] = pack('>I4I8B', birth, seq, closed)
+    found[place - 1] = pack('>I4I8B', birth, seq, state)
   end
   return head('D') .. table.concat(found)
 end
@@ -322,7 +280,7 @@ if operation == 'seal' then
     end
     return head('D') .. pack('>I8I4I8', reach, 0, 0)
   end
-  local birth, seq, newest_at, floor, closed, due, keys_due, led = unpack(CHANNEL, channel)
+  local birth, seq, newest_at, floor, state, due, keys_due, led = unpack(CHANNEL, channel)
   -- The last millisecond that is over: the next message has at least the microsecond after the last one.
   local over = math.floor((floor + 1) / 1000) - 1
   local reach = millis
@@ -340,7 +298,7 @@ if operation == 'seal' then
     if reach > now_millis then
       led = now
     end
-    save(0, now, pack(CHANNEL, birth, seq, newest_at, floor, closed, due, keys_due, led))
+    save(0, now, pack(CHANNEL, birth, seq, newest_at, floor, state, due, keys_due, led))
   end
   return head('D') .. pack('>I8I4I8', math.min(millis, math.max(reach, over)), birth, seq)
 end
@@ -354,9 +312,7 @@ if operation == 'forget' then
   local birth = unpack('>I4', channel)
   local name = sub(KEYS[2], #KEYS[1] + 2)
   save(1, clock())
-  call('UNLINK', KEYS[2], KEYS[3], KEYS[4], KEYS[5])
-  call('ZREM', base() .. 'u', name)
-  call('ZREM', base() .. 'i', name)
+  erase(name)
   announce(sharded == 1, pack('>c1I4I8I8I4I2', 'F', generation, count, reign, birth, #name) .. name)
   return head('D') .. pack('>I4', birth)
 end
@@ -367,7 +323,9 @@ local channel = call('GET', KEYS[2])
 if not channel then
   return head('D') .. pack('>I4', 0)
 end
-local birth, seq, newest_at, _, closed = unpack(CHANNEL, channel)
+local birth, seq, newest_at, _, state = unpack(CHANNEL, channel)
+local closed, life = state % 2, life_of(sub(KEYS[2], #KEYS[1] + 2), state)
+most, age = bounds(life, most, age)
 
 -- The entry with this number, or the next one that is there: its number, its time and random bits (17 bytes with the
 -- version between them), the whole of it.
@@ -481,7 +439,7 @@ if operation == 'load' then
       break
     end
   end
-  local reply = { head('D') .. pack('>I4I8I8BI8I8', birth, seq, newest_at, closed, oldest, at) }
+  local reply = { head('D') .. pack('>I4I8I8BI8I8', birth, seq, newest_at, closed, oldest, at) .. (life or '') }
   for place = #tail, 1, -1 do
     reply[#reply + 1] = tail[place]
   end

@@ -5,12 +5,13 @@
 //! behind has lost something, and one of another generation has been renewed ([`Verdict`]).
 //!
 //! All checks come before the first write, and the first write is one that Redis refuses when it is out of memory, so a
-//! refused call has changed nothing. Each call does a bounded amount of work. `load`, `read`, `locate`, `newest` and
-//! `state` write nothing.
+//! refused call has changed nothing. Each call does a bounded amount of work. `load`, `read`, `locate`, `newest`,
+//! `state`, `survey` and `forks` write nothing.
 //!
 //! Not here: connections, and when a call is sent again.
 
 mod call;
+mod life;
 mod partition;
 mod publish;
 mod reading;
@@ -19,7 +20,8 @@ mod seal;
 mod tests;
 
 pub(crate) use call::{Announce, Call, Known, Script, Verdict};
-pub(crate) use partition::{Names, Newest, Renew, State, Status, Writer};
-pub(crate) use publish::{Births, KeyHashes, Publish, Published};
+pub(crate) use life::{Lapsed, ListForks, Look};
+pub(crate) use partition::{HasLife, Names, Newest, Place, Renew, State, Status, Writer};
+pub(crate) use publish::{Births, KeyHashes, Publish, PublishChange, Published};
 pub(crate) use reading::{Load, Locate, Range, Read};
 pub(crate) use seal::{Seal, Sealed};

@@ -9,9 +9,9 @@ use crate::journal::redis::connect::connection::ANSWER;
 use crate::journal::redis::log::generation::Mark;
 use crate::journal::redis::log::partition::Partition;
 use crate::journal::redis::log::script::{
-    Call, Known, Load, Locate, Names, Newest, Read, Renew, Script, Seal, State,
+    Call, Known, Lapsed, ListForks, Load, Locate, Look, Names, Newest, Read, Renew, Script, Seal, State,
 };
-use crate::journal::{Loaded, Located, Piece, Reply};
+use crate::journal::{Forks, Loaded, Located, Piece, Reply, Survey};
 use crate::types::{ChannelName, JournalError, NamePart};
 
 /// One question.
@@ -30,6 +30,9 @@ pub(crate) enum Question {
     /// For a listing: names, and a channel without its messages, which does not bring it into memory.
     Names(Names, Reply<NamePart<u64>>),
     Summary(Load, Reply<Option<Loaded>>),
+    Look(Look, Reply<Survey>),
+    Forks(ListForks, Reply<Forks>),
+    Lapsed(Lapsed, Reply<Vec<ChannelName>>),
     /// For the follower, and for the checks of readers that began before it is asked.
     State(State, Vec<Check>),
     /// The same, for a count of all channels.
@@ -58,6 +61,9 @@ impl Ask {
             Question::Read(read, _) | Question::Follow(read) => Partition::of(&read.0.channel),
             Question::Locate(locate, _) => Partition::of(&locate.channel),
             Question::Seal(seal, _) => Partition::of(&seal.channel),
+            Question::Look(look, _) => Partition::of(&look.channel),
+            Question::Forks(forks, _) => Partition::of(&forks.0),
+            Question::Lapsed(lapsed, _) => lapsed.0,
             Question::State(state, _) | Question::Count(state) => state.0,
             Question::Renew(renew, _) => renew.partition,
             Question::Compare(newest) => newest.partition,
@@ -72,7 +78,10 @@ impl Ask {
             | Question::Locate(..)
             | Question::Seal(..)
             | Question::Names(..)
-            | Question::Summary(..) => true,
+            | Question::Summary(..)
+            | Question::Look(..)
+            | Question::Forks(..)
+            | Question::Lapsed(..) => true,
             Question::State(..)
             | Question::Count(_)
             | Question::Renew(..)
@@ -90,7 +99,10 @@ impl Ask {
             | Question::Locate(..)
             | Question::Seal(..)
             | Question::Names(..)
-            | Question::Summary(..) => true,
+            | Question::Summary(..)
+            | Question::Look(..)
+            | Question::Forks(..)
+            | Question::Lapsed(..) => true,
             Question::Count(_) | Question::Renew(..) | Question::Compare(_) | Question::Follow(_) => false,
         }
     }
@@ -107,6 +119,9 @@ impl Ask {
             Question::Read(read, _) | Question::Follow(read) => read.command(script, known),
             Question::Locate(locate, _) => locate.command(script, known),
             Question::Seal(seal, _) => seal.command(script, known),
+            Question::Look(look, _) => look.command(script, known),
+            Question::Forks(forks, _) => forks.command(script, known),
+            Question::Lapsed(lapsed, _) => lapsed.command(script, known),
             Question::State(state, _) | Question::Count(state) => state.command(script, known),
             Question::Renew(renew, found) => renew.command(script, Known { mark: *found, ..known }),
             Question::Compare(newest) => newest.command(script, known),
@@ -121,6 +136,9 @@ impl Ask {
             Question::Read(_, reply) => reply(Err(error.clone())),
             Question::Locate(_, reply) => reply(Err(error.clone())),
             Question::Seal(_, reply) => reply(Err(error.clone())),
+            Question::Look(_, reply) => reply(Err(error.clone())),
+            Question::Forks(_, reply) => reply(Err(error.clone())),
+            Question::Lapsed(_, reply) => reply(Err(error.clone())),
             Question::State(_, checks) => {
                 checks.into_iter().for_each(|check| (check.reply)(Err(error.clone())));
             }

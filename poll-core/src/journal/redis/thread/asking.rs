@@ -9,8 +9,8 @@ use super::link::{Link, State, next_after};
 use super::session::{Next, Session};
 use crate::journal::redis::connect::refusal::Refusal;
 use crate::journal::redis::follower::{Asked, Follower, Install, Judged};
-use crate::journal::redis::log::script::{Call, Sealed, State as PartitionState, Status, Verdict};
-use crate::journal::{Loaded, Stretch};
+use crate::journal::redis::log::script::{Call, Load, Sealed, State as PartitionState, Status, Verdict};
+use crate::journal::{Loaded, Reply, Stretch};
 use crate::types::JournalError;
 
 impl Link {
@@ -116,17 +116,14 @@ impl Reading<'_> {
                     answers.reply(reply, Err(error));
                 }
             },
-            listing @ (Question::Names(..) | Question::Summary(..)) => return self.listed(listing, value),
+            Question::Names(call, reply) => return self.pass_on(call, reply, value, Question::Names),
+            Question::Summary(load, reply) => return self.summarized(load, reply, value),
             Question::Read(read, reply) => match judge(link, follower, asked, &read, value) {
                 Ok(Judged::Done(_, range)) => answers.reply(reply, Ok(range.map(|range| range.piece))),
                 Ok(Judged::Again) => return Some(Question::Read(read, reply)),
                 Err(error) => answers.reply(reply, Err(error)),
             },
-            Question::Locate(locate, reply) => match judge(link, follower, asked, &locate, value) {
-                Ok(Judged::Done(_, located)) => answers.reply(reply, Ok(located)),
-                Ok(Judged::Again) => return Some(Question::Locate(locate, reply)),
-                Err(error) => answers.reply(reply, Err(error)),
-            },
+            Question::Locate(call, reply) => return self.pass_on(call, reply, value, Question::Locate),
             Question::Seal(seal, reply) => match judge(link, follower, asked, &seal, value) {
                 Ok(Judged::Done(_, Sealed { millis, newest: None })) => answers.reply(reply, Ok(millis)),
                 Ok(Judged::Done(_, Sealed { millis, newest: Some(newest) })) => {
@@ -136,6 +133,9 @@ impl Reading<'_> {
                 Ok(Judged::Again) => return Some(Question::Seal(seal, reply)),
                 Err(error) => answers.reply(reply, Err(error)),
             },
+            Question::Look(call, reply) => return self.pass_on(call, reply, value, Question::Look),
+            Question::Forks(call, reply) => return self.pass_on(call, reply, value, Question::Forks),
+            Question::Lapsed(call, reply) => return self.pass_on(call, reply, value, Question::Lapsed),
             Question::State(state, checks) => match state.reply(value) {
                 Ok(verdict) => self.stated(verdict, checks),
                 Err(garbled) => {
@@ -168,24 +168,31 @@ impl Reading<'_> {
         None
     }
 
-    /// An answer that the follower only judges.
-    fn listed(&mut self, question: Question, value: Value) -> Again {
-        let Self { link, state: State { follower, .. }, answers, asked } = self;
-        match question {
-            Question::Names(names, reply) => match judge(link, follower, *asked, &names, value) {
-                Ok(Judged::Done(_, part)) => answers.reply(reply, Ok(part)),
-                Ok(Judged::Again) => return Some(Question::Names(names, reply)),
-                Err(error) => answers.reply(reply, Err(error)),
-            },
-            Question::Summary(load, reply) => match judge(link, follower, *asked, &load, value) {
-                // It was not asked for a message.
-                Ok(Judged::Done(_, loaded)) => {
-                    answers.reply(reply, Ok(loaded.map(|loaded| Loaded { damaged: None, ..loaded })));
-                }
-                Ok(Judged::Again) => return Some(Question::Summary(load, reply)),
-                Err(error) => answers.reply(reply, Err(error)),
-            },
-            _ => {}
+    /// What is known of a channel that is only listed.
+    fn summarized(&mut self, load: Load, reply: Reply<Option<Loaded>>, value: Value) -> Again {
+        match judge(self.link, &mut self.state.follower, self.asked, &load, value) {
+            // It was not asked for a message.
+            Ok(Judged::Done(_, loaded)) => {
+                self.answers.reply(reply, Ok(loaded.map(|loaded| Loaded { damaged: None, ..loaded })));
+            }
+            Ok(Judged::Again) => return Some(Question::Summary(load, reply)),
+            Err(error) => self.answers.reply(reply, Err(error)),
+        }
+        None
+    }
+
+    /// An answer that means nothing to the follower but its mark.
+    fn pass_on<C: Call<Reply: Send + 'static>>(
+        &mut self,
+        call: C,
+        reply: Reply<C::Reply>,
+        value: Value,
+        again: fn(C, Reply<C::Reply>) -> Question,
+    ) -> Again {
+        match judge(self.link, &mut self.state.follower, self.asked, &call, value) {
+            Ok(Judged::Done(_, answer)) => self.answers.reply(reply, Ok(answer)),
+            Ok(Judged::Again) => return Some(again(call, reply)),
+            Err(error) => self.answers.reply(reply, Err(error)),
         }
         None
     }

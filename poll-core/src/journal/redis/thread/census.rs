@@ -4,10 +4,11 @@
 //! publish, so that the limit on channels is not overrun by a server that is faster than a second. Several servers may still
 //! exceed it by what they create within one round trip.
 
-use crate::journal::redis::log::announcement::{Change, Kept};
+use crate::journal::redis::log::announcement::{Begins, Change, Kept};
 use crate::journal::redis::log::generation::Mark;
 use crate::journal::redis::log::partition::Partition;
-use crate::types::Seq;
+use crate::journal::redis::log::script::Publish;
+use crate::life::Content;
 
 /// The number of channels of each partition, and as of which change.
 pub(crate) struct Channels([(Mark, u64); Partition::COUNT]);
@@ -27,12 +28,24 @@ impl Census {
         match change {
             Change::Kept(_, kept, _) => Self::of_kept(kept),
             Change::Forgotten(..) => Self::Death,
+            Change::Lived(_, Begins::Yes) => Self::Birth,
+            Change::Lived(_, Begins::No) => Self::Same,
             Change::Renewed => Self::Doom,
         }
     }
 
-    pub(crate) fn of_kept(kept: &Kept) -> Self {
-        if kept.before == Seq::ZERO { Self::Birth } else { Self::Same }
+    /// Of a publish of this server.
+    pub(crate) fn of_own(publish: &Publish, kept: &Kept) -> Self {
+        match publish.change.as_ref().map(|change| change.change.change.content) {
+            None => Self::of_kept(kept),
+            Some(Content::Born) => Self::Birth,
+            Some(Content::Removed) => Self::Death,
+            Some(Content::Same | Content::Purged) => Self::Same,
+        }
+    }
+
+    fn of_kept(kept: &Kept) -> Self {
+        if kept.begins == Begins::Yes { Self::Birth } else { Self::Same }
     }
 }
 

@@ -154,6 +154,7 @@ mod tests {
             key: None,
             birth: Birth::random(1),
             births: Births::Allowed,
+            change: None,
         };
         room.admit(publish, Box::new(|_| {})).ok()
     }

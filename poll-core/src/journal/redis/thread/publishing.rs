@@ -149,8 +149,9 @@ impl Link {
         }
         let PendingPublish { publish, reply, partition, .. } = pending;
         match published {
-            Published::Kept(kept) => {
-                state.changed(self, partition, mark, Census::of_kept(&kept));
+            Published::Kept(kept) | Published::Changed(kept) => {
+                let is_change = matches!(published, Published::Changed(_));
+                state.changed(self, partition, mark, Census::of_own(&publish, &kept));
                 let epoch = mark.generation.epoch(kept.birth);
                 let stamped = publish.drafts.iter().zip(kept.stamps());
                 let messages: Vec<_> =
@@ -162,6 +163,10 @@ impl Link {
                 };
                 let outcome = Outcome::Kept(epoch, messages.iter().map(stamp).collect());
                 match waited {
+                    Ok(()) if is_change => {
+                        let publisher = Publisher { reply, outcome };
+                        state.follower.changed(&publish.channel, publisher, &self.host);
+                    }
                     Ok(()) => {
                         let run = OwnedRun { epoch, after: kept.before, messages, ending: kept.ending };
                         let publisher = Publisher { reply, outcome };
@@ -184,6 +189,9 @@ impl Link {
             Published::KeyReused => answers.publish(reply, Err(PublishError::KeyReused)),
             Published::Closed => answers.publish(reply, Err(PublishError::Closed)),
             Published::Full => answers.publish(reply, Err(self.too_many())),
+            Published::Hidden => answers.publish(reply, Err(PublishError::Hidden)),
+            Published::Over => answers.publish(reply, Ok(Outcome::Over)),
+            Published::Outdated => answers.publish(reply, Ok(Outcome::Outdated)),
         }
         None
     }

@@ -1,7 +1,7 @@
 //! What the handles of a journal share with its thread.
 
 use std::sync::OnceLock;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 
 use tokio::sync::{Notify, watch};
 
@@ -25,6 +25,8 @@ pub(crate) struct Shared {
     pub(crate) room: QueueRoom,
     pub(crate) health: watch::Sender<Health>,
     pub(crate) damage: watch::Sender<Damage>,
+    /// How often was asked for channels whose time may be over: each time another partition is.
+    pub(crate) lapses: AtomicUsize,
     /// How many channels there are.
     pub(crate) channels: AtomicU64,
     pub(crate) clock: Clock,
@@ -48,6 +50,7 @@ impl Shared {
             options,
             health: watch::Sender::new(Health::Away(opening)),
             damage: watch::Sender::new(Damage::default()),
+            lapses: AtomicUsize::new(0),
             channels: AtomicU64::new(0),
             clock: Clock::new(environment.clone()),
             counters: Counters::default(),

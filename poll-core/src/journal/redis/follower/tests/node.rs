@@ -8,7 +8,7 @@ use super::redis::{Newest, Redis, Reply, Request};
 use crate::journal::redis::follower::{Asked, Effect, Follower, Install, Judged, OwnedRun, Shown};
 use crate::journal::redis::log::announcement::{Announcement, Change};
 use crate::journal::redis::log::partition::Partition;
-use crate::journal::redis::log::script;
+use crate::journal::redis::log::script::{self, Verdict};
 use crate::types::{ChannelName, Ending, Epoch, Followed, Loaded, Message, Run, Seq, Timestamp};
 
 /// A channel in memory.
@@ -261,6 +261,19 @@ impl Node {
             },
             Reply::Compare(channels, verdict) => {
                 let newest = script::Newest { partition: self.partition, channels };
+                let place = |(epoch, newest, ending)| script::Place {
+                    epoch,
+                    newest,
+                    ending,
+                    life: script::HasLife::No,
+                };
+                let verdict = match verdict {
+                    Verdict::Done(mark, found) => {
+                        Verdict::Done(mark, found.into_iter().map(|found: Newest| found.map(place)).collect())
+                    }
+                    Verdict::Lost(mark) => Verdict::Lost(mark),
+                    Verdict::Renewed(mark) => Verdict::Renewed(mark),
+                };
                 follower.compared(now, asked, &newest, verdict, memory);
             }
             Reply::Renew(verdict) => follower.renewed(now, self.partition, &verdict, memory),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::journal::redis::log::announcement::{Announcement, Change, Content, Kept};
+use crate::journal::redis::log::announcement::{Announcement, Begins, Change, Content, Kept};
 use crate::journal::redis::log::generation::{Birth, Generation, Mark, Reign};
 use crate::journal::redis::log::partition::Partition;
 use crate::journal::redis::log::script::{Range, Status, Verdict, Writer};
@@ -210,7 +210,8 @@ impl Redis {
         channel.messages.push(message.clone());
         channel.closed = ending == Ending::Close;
         let birth = Birth::new(channel.birth).unwrap();
-        let kept = Kept { birth, before, first_at: at, ending, count: 1 };
+        let begins = if before == Seq::ZERO { Begins::Yes } else { Begins::No };
+        let kept = Kept { birth, before, first_at: at, ending, begins, count: 1 };
         let content = match size {
             Size::Announced => Content::Messages(vec![message.clone()]),
             Size::TooLarge => Content::ToBeRead,

@@ -9,7 +9,8 @@ use crate::journal::redis::log::generation::{Mark, Process};
 use crate::journal::redis::log::partition::Prefix;
 use crate::types::Retention;
 
-const TEXT: &str = include_str!("../script.lua");
+const TEXT: &str =
+    concat!(include_str!("../setup.lua"), include_str!("../life.lua"), include_str!("../script.lua"));
 
 /// The script with what is the same for all calls of a journal.
 #[derive(Debug, Clone)]

@@ -77,6 +77,22 @@ pub(crate) struct Newest {
     pub(crate) channels: Vec<ChannelName>,
 }
 
+/// How far a channel is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) epoch: Epoch,
+    pub(crate) newest: Seq,
+    pub(crate) ending: Ending,
+    pub(crate) life: HasLife,
+}
+
+/// Whether a channel has a life, which may have changed although it got no further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HasLife {
+    Yes,
+    No,
+}
+
 impl Newest {
     /// How many channels one call asks for: about a tenth of a millisecond of Redis' time.
     pub(crate) const MOST: usize = 100;
@@ -84,7 +100,7 @@ impl Newest {
 
 impl Call for Newest {
     /// One for each channel, in the same order; `None` for a channel that is not there.
-    type Reply = Vec<Option<(Epoch, Seq, Ending)>>;
+    type Reply = Vec<Option<Place>>;
 
     fn command(&self, script: &Script, known: Known) -> Cmd {
         let (partition, prefix) = (self.partition, &script.prefix);
@@ -96,8 +112,13 @@ impl Call for Newest {
     fn read(&self, mark: Mark, mut fields: Fields<'_>, _: Vec<Vec<u8>>) -> Result<Self::Reply> {
         let mut found = Vec::with_capacity(self.channels.len());
         for _ in &self.channels {
-            let (birth, seq, ending) = (fields.u32()?, fields.seq()?, fields.ending()?);
-            found.push(Birth::new(birth).map(|birth| (mark.generation.epoch(birth), seq, ending)));
+            let (birth, newest, state) = (fields.u32()?, fields.seq()?, fields.byte()?);
+            let ending = if state & 1 == 1 { Ending::Close } else { Ending::Open };
+            let life = if state & 2 == 2 { HasLife::Yes } else { HasLife::No };
+            found.push(Birth::new(birth).map(|birth| {
+                let epoch = mark.generation.epoch(birth);
+                Place { epoch, newest, ending, life }
+            }));
         }
         if fields.0.is_empty() { Ok(found) } else { Err(Garbled) }
     }

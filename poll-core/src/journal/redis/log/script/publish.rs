@@ -5,6 +5,8 @@ use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
 
 use super::call::{Call, Known, Script, micros};
+use super::life;
+use crate::journal::SharedChange;
 use crate::journal::redis::log::announcement::Kept;
 use crate::journal::redis::log::entry::Draft;
 use crate::journal::redis::log::fields::{Fields, Garbled, Result};
@@ -22,6 +24,15 @@ pub(crate) struct Publish {
     /// The channel's, if this is its first publish.
     pub(crate) birth: Birth,
     pub(crate) births: Births,
+    pub(crate) change: Option<PublishChange>,
+}
+
+/// What a publish changes besides.
+#[derive(Debug, Clone)]
+pub(crate) struct PublishChange {
+    pub(crate) change: Box<SharedChange>,
+    /// Random: the version of the channel's life, if that changes.
+    pub(crate) version: u64,
 }
 
 /// Whether a publish may be its channel's first.
@@ -45,6 +56,8 @@ pub(crate) struct KeyHashes {
 pub(crate) enum Published {
     /// It has these numbers and times.
     Kept(Kept),
+    /// The same, and what servers have of the channel in memory counts no longer.
+    Changed(Kept),
     /// It was published before under its key, as these messages.
     Repeated(Epoch, SeqRange),
     /// Its key was used with another payload.
@@ -53,6 +66,12 @@ pub(crate) enum Published {
     Closed,
     /// There is no room for another channel.
     Full,
+    /// The channel was deleted and has forks.
+    Hidden,
+    /// The channel's time is over.
+    Over,
+    /// A change was decided from what is not so any more.
+    Outdated,
 }
 
 impl KeyHashes {
@@ -70,6 +89,7 @@ const CLOSE: u8 = 1;
 const KEYED: u8 = 2;
 const BIRTH: u8 = 4;
 const SHARDED: u8 = 8;
+const CHANGE: u8 = 16;
 
 impl Call for Publish {
     type Reply = Published;
@@ -92,7 +112,8 @@ impl Call for Publish {
         let flags = flag(self.ending == Ending::Close, CLOSE)
             | flag(key.is_some(), KEYED)
             | flag(self.births == Births::Allowed, BIRTH)
-            | flag(script.sharded() != 0, SHARDED);
+            | flag(script.sharded() != 0, SHARDED)
+            | flag(self.change.is_some(), CHANGE);
         let mut settings = Vec::with_capacity(33);
         settings.push(flags);
         settings.extend(self.birth.get().to_be_bytes());
@@ -105,6 +126,9 @@ impl Call for Publish {
         if let Some(KeyHashes { key, payload }) = key {
             command.arg([key, payload].concat());
         }
+        if let Some(PublishChange { change, version }) = &self.change {
+            command.arg(life::encode(change, *version));
+        }
         for draft in &self.drafts {
             command.arg(draft.encode());
         }
@@ -113,14 +137,13 @@ impl Call for Publish {
 
     fn read(&self, mark: Mark, mut fields: Fields<'_>, _: Vec<Vec<u8>>) -> Result<Published> {
         match fields.byte()? {
-            b'K' => {
+            kind @ (b'K' | b'L') => {
                 let kept = Kept::decode(&mut fields)?;
                 // The script's count is that of its arguments.
-                if kept.count as usize == self.drafts.len() {
-                    Ok(Published::Kept(kept))
-                } else {
-                    Err(Garbled)
+                if kept.count as usize != self.drafts.len() {
+                    return Err(Garbled);
                 }
+                Ok(if kind == b'K' { Published::Kept(kept) } else { Published::Changed(kept) })
             }
             b'A' => {
                 let epoch = mark.generation.epoch(fields.birth()?);
@@ -129,6 +152,9 @@ impl Call for Publish {
             b'U' => Ok(Published::KeyReused),
             b'C' => Ok(Published::Closed),
             b'F' => Ok(Published::Full),
+            b'H' => Ok(Published::Hidden),
+            b'O' => Ok(Published::Over),
+            b'X' => Ok(Published::Outdated),
             _ => Err(Garbled),
         }
     }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use redis::Cmd;
 
 use super::call::{Call, Known, Script};
+use super::life::life_of;
 use crate::journal::redis::log::entry;
 use crate::journal::redis::log::fields::{Fields, Garbled, Result};
 use crate::journal::redis::log::generation::{Birth, Generation, Mark};
@@ -82,7 +83,7 @@ impl Call for Load {
         let Some(birth) = Birth::new(fields.u32()?) else { return fields.end().map(|()| None) };
         let (newest, newest_at, ending) = (fields.seq()?, fields.time()?, fields.ending()?);
         let oldest = (fields.seq()?, fields.time()?);
-        fields.end()?;
+        let life = life_of(fields.0)?;
         let first = Seq::new(newest.get().checked_sub(entries.len() as u64).ok_or(Garbled)?).next();
         let mut tail = Decoded::new(first, entries).readable;
         let unreadable = tail.iter().rposition(|(_, message)| message.is_none());
@@ -98,7 +99,7 @@ impl Call for Load {
             _ => None,
         };
         Ok(Some(Loaded {
-            life: None,
+            life,
             epoch: mark.generation.epoch(birth),
             oldest,
             newest: (newest, newest_at),

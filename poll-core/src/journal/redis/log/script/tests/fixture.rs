@@ -100,7 +100,7 @@ impl Redis {
         let drafts = drafts.collect();
         let birth = Birth::random(self.random + 1_000);
         let (channel, births) = (channel.clone(), Births::Allowed);
-        Publish { channel, drafts, ending: Ending::Open, key: None, birth, births }
+        Publish { channel, drafts, ending: Ending::Open, key: None, birth, births, change: None }
     }
 
     /// Publishes what is kept.

@@ -159,6 +159,7 @@ fn take(redis: &mut Redis, names: &[ChannelName], models: &mut [Channel; 3], ste
 fn heard(heard: &mut HashMap<ChannelName, Vec<Payload>>, change: Change) {
     match change {
         Change::Renewed => {}
+        Change::Lived(..) => panic!("nothing here has a life"),
         Change::Forgotten(channel, _) => drop(heard.remove(&channel)),
         Change::Kept(channel, kept, content) => {
             let Content::Messages(messages) = content else { panic!("small ones are announced") };

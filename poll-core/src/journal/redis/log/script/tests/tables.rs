@@ -9,7 +9,7 @@ use crate::journal::redis::log::announcement::{Change, Content};
 use crate::journal::redis::log::generation::Generation;
 use crate::journal::redis::log::partition::Partition;
 use crate::journal::redis::log::script::{
-    Load, Newest, Published, Renew, Seal, State, Verdict, partition::Writer,
+    HasLife, Load, Newest, Place, Published, Renew, Seal, State, Verdict, partition::Writer,
 };
 use crate::journal::{Fault, FaultKind};
 use crate::types::{Ending, Limit, Payload, Retention, Seq};
@@ -143,7 +143,8 @@ fn the_newest_of_some_channels() {
     let channels = vec![same_partition(1), channel];
     let epoch = redis.known.mark.generation.epoch(kept.birth);
     let found = redis.done(&Newest { partition, channels });
-    assert_eq!(found, [None, Some((epoch, Seq::new(3), Ending::Close))]);
+    let place = Place { epoch, newest: Seq::new(3), ending: Ending::Close, life: HasLife::No };
+    assert_eq!(found, [None, Some(place)]);
 }
 
 /// Another channel in the partition of `default`.
