@@ -20,6 +20,9 @@ pub(super) const LINGER: Duration = Duration::from_secs(10);
 /// What a client takes on a channel besides its name, in bytes: its seat, and its places in tables.
 const SEAT_BYTES: u64 = 240;
 
+/// What a client takes in a record besides the names, in bytes: its time, and what JSON puts around that.
+const ENTRY_BYTES: usize = 32;
+
 /// The most clients on one channel: as many as may wait there by default.
 pub(super) const MOST_ON_A_CHANNEL: usize = 10_000;
 
@@ -176,7 +179,7 @@ impl Attendance {
         while bytes < most_bytes
             && let Some((channel, client)) = self.changed.pop_first()
         {
-            bytes += channel.as_str().len() + client.len();
+            bytes += channel.as_str().len() + client.len() + ENTRY_BYTES;
             let Some(seat) = self.seats.get_mut(&channel).and_then(|seats| seats.get_mut(&client)) else {
                 continue;
             };
@@ -202,7 +205,7 @@ impl Attendance {
                 }
                 seat.told = Told::Yes;
                 piece.add(channel, client, seat.since);
-                bytes += channel.as_str().len() + client.len();
+                bytes += channel.as_str().len() + client.len() + ENTRY_BYTES;
                 if bytes >= most_bytes {
                     pieces.push(std::mem::take(&mut piece));
                     bytes = 0;

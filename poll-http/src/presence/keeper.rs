@@ -22,7 +22,7 @@ use super::ledger::{Ledger, Transition};
 use super::record::{Ended, Part, Record};
 use crate::message::json::{write_string, write_time};
 
-/// The names in one record, in bytes: a quarter of the largest message, so that it is one however they are written.
+/// The clients in one record, in bytes: a quarter of the largest message, so that it is one however names are escaped.
 const MOST_NAMES: usize = 16 * 1024;
 
 /// How many records are kept, whatever their age…
@@ -311,8 +311,14 @@ impl Keeper {
         };
         for transition in all {
             let Ok(payload) = payload(&transition) else { continue };
-            let publish = under(Publish::one(payload), &key(&transition));
-            match presence.store.publish(presence.environment.now(), &told, publish).await {
+            let publish = Publish::one(payload);
+            let keyed = under(publish.clone(), &key(&transition));
+            let mut outcome = presence.store.publish(presence.environment.now(), &told, keyed).await;
+            if let Err(PublishError::OverBudget(_)) = outcome {
+                // Without a key another teller may tell it again, which is better than not at all.
+                outcome = presence.store.publish(presence.environment.now(), &told, publish).await;
+            }
+            match outcome {
                 Ok(_) => {}
                 Err(error @ PublishError::Journal(_)) if !is_damaged(&error) => return Err(error),
                 Err(error) => {

@@ -1,6 +1,7 @@
 //! Presence over the wire: who is there, told as messages, by every pattern, and over several servers of one log.
 
-use poll_http::{Access, DurableStreams, KeepPresence, ServiceSettings};
+use poll_core::ChannelName;
+use poll_http::{Access, DurableStreams, KeepPresence, Limits, ServiceSettings};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
@@ -231,6 +232,49 @@ async fn restart(lived: u64, away: u64, told_before: &[&str]) {
     pass(1_500).await;
     assert_eq!(present(&after, "c").await, ["bob"]);
     assert_eq!(told(&after, "c").await, [told_before, &["-ann"]].concat());
+}
+
+/// As after a Redis that lost them.
+#[tokio::test(start_paused = true)]
+async fn servers_whose_records_are_lost_write_down_again_who_is_there() {
+    let (here, _first) = one();
+    let (there, _second) = kept(here.beside(settings()));
+    let _ann = wait(&here, "ann", "/api/longpoll?channel=c&timeout=40");
+    let _bob = wait(&there, "bob", "/api/longpoll?channel=c&timeout=40");
+    wait(&here, "cleo", "/api/longpoll?channel=c&timeout=1").await.unwrap();
+    here.until_waiting(1).await;
+    pass(100).await;
+    here.store.delete(here.now(), &ChannelName::parse("presence/").unwrap()).await.unwrap();
+    pass(3_000).await;
+    for world in [&here, &there] {
+        assert_eq!(present(world, "c").await, ["ann", "bob", "cleo"]);
+    }
+    pass(9_000).await;
+    for world in [&here, &there] {
+        assert_eq!(present(world, "c").await, ["ann", "bob"]);
+    }
+    let told = told(&here, "c").await;
+    assert_eq!(told.iter().filter(|change| change.starts_with('-')).collect::<Vec<_>>(), ["-cleo"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_clients_are_counted_and_a_thousand_listed() {
+    let limits = Limits { per_address: 0, ..Limits::default() };
+    let (world, _keeper) = kept(World::set(ServiceSettings { limits, ..settings() }));
+    for number in 0..1_100 {
+        let name = format!("n{number:04}");
+        world.ask("GET", "/api/longpoll?channel=c&timeout=0", &[("x-client-id", &name)], b"").await;
+    }
+    pass(1_000).await;
+    let answer = world.get("/api/presence?channel=c").await.json();
+    let clients = answer["clients"].as_array().unwrap();
+    assert_eq!((&answer["count"], clients.len()), (&1_100.into(), 1_000));
+    assert_eq!((&clients[0]["id"], &clients[999]["id"]), (&"n0000".into(), &"n0999".into()));
+    assert_eq!(world.metric("poll_presence_clients "), 1_100);
+    pass(10_100).await;
+    let answer = world.get("/api/presence?channel=c").await.json();
+    assert_eq!(answer["count"], 0);
+    assert_eq!(world.get("/api/poll?channel=presence/c&limit=1").await.json()["missed"], 1_200);
 }
 
 #[tokio::test(start_paused = true)]
