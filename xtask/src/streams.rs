@@ -4,25 +4,22 @@
 //! Both come from npm; the suite runs on vitest, and what it asks is its business. Their versions stand in
 //! `poll-server/tests/streams`.
 
+mod client;
 mod kills;
+mod packages;
 
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 
 use xtask::server::{Binary, Keyboard, Server};
-use xtask::steps::Skip;
-use xtask::tools::{self, Install, Tool};
+use xtask::tools::Install;
 use xtask::workspace::{root, run, target};
-
-use crate::js;
 
 /// The suite waits for the end of two long polls, and vitest for no test longer than five seconds.
 const FLAGS: &[&str] = &["--max-poll-seconds=1"];
-const NPM: &[Tool] =
-    &[Tool { program: "npm", package: "npm", purpose: "the conformance suite of Durable Streams" }];
 
 /// The command's arguments.
 #[derive(Args)]
@@ -36,13 +33,27 @@ pub(crate) struct Streams {
     /// How often the suite runs
     #[arg(long, default_value_t = 1)]
     rounds: u32,
+    /// Check poll-client by the suite for clients, and no server
+    #[arg(long, conflicts_with_all = ["server", "store", "rounds"])]
+    client: bool,
+    /// A checkout of the protocol's repository, which is fetched otherwise
+    #[arg(long, requires = "client", value_name = "FOLDER")]
+    checkout: Option<PathBuf>,
 }
 
 impl Streams {
     pub(crate) fn run(&self) -> Result<()> {
+        if self.client {
+            return client::check(self.checkout.as_deref(), Install::Allowed);
+        }
         let binary = Binary::given_or_built(self.server.as_deref())?;
         (0..self.rounds).try_for_each(|_| check(&binary, &self.store, Install::Allowed))
     }
+}
+
+/// Runs poll-client in the suite for clients, which is fetched.
+pub(crate) fn check_client() -> Result<()> {
+    client::check(None, Install::Allowed)
 }
 
 /// Runs the suite once against a server of its own.
@@ -58,26 +69,12 @@ pub(crate) fn check(binary: &Binary, store: &str, install: Install) -> Result<()
     kills::check(binary, &folder)
 }
 
-/// Fetches what the lock file pins, unless it is there; returns where.
+/// Puts the suite where what it runs on is; returns where.
 fn prepare(install: Install) -> Result<PathBuf> {
-    js::ensure_node(install)?;
-    tools::ensure_these(NPM, "the conformance suite", install)?;
     let (from, to) = (root().join("poll-server/tests/streams"), target().join("npm/streams"));
-    std::fs::create_dir_all(&to)?;
+    packages::fetch(&from, &to, install)?;
     for file in ["suite.test.js", "kills.js"] {
         std::fs::copy(from.join(file), to.join(file))?;
     }
-    let (lock, stamp) = ("package-lock.json", to.join("installed.json"));
-    let wanted = std::fs::read(from.join(lock))?;
-    if std::fs::read(&stamp).is_ok_and(|installed| installed == wanted) {
-        return Ok(to);
-    }
-    for file in ["package.json", lock] {
-        std::fs::copy(from.join(file), to.join(file))?;
-    }
-    if let Err(error) = run(Command::new("npm").current_dir(&to).args(["ci", "--no-audit", "--no-fund"])) {
-        bail!(Skip(format!("npm cannot fetch the conformance suite: {error}")));
-    }
-    std::fs::write(stamp, wanted)?;
     Ok(to)
 }
