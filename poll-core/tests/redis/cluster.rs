@@ -1,5 +1,6 @@
 //! A cluster of six Redis processes: three masters, each with a replica.
 
+use super::life::forks_come_and_go;
 use super::nodes::{Node, until};
 use super::server::RedisServer;
 use super::traffic::{Losses, Traffic};
@@ -75,6 +76,8 @@ async fn a_cluster_is_one_log() {
     for node in &nodes {
         node.ready().await;
     }
+    // The forks of one source are in partitions of all masters.
+    forks_come_and_go(&nodes, 12).await;
     traffic.end().await.judge(Losses::None);
 }
 

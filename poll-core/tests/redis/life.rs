@@ -7,7 +7,7 @@ use std::time::Duration;
 use poll_core::journal::redis::Options;
 use poll_core::life::{
     Appended, Bounds, Condition, ContentType, Create, Created, Deleted, ForkPoint, Lifetime, ProducerId,
-    ProducerStamp, Standing, Use,
+    ProducerStamp, Purged, Standing, Use,
 };
 use poll_core::{Ending, Limit, Payload, Pinned, Position, Publish, Retention, Store};
 use proptest::prelude::*;
@@ -226,6 +226,45 @@ async fn a_use_on_one_server_lengthens_a_life_on_all() {
 }
 
 #[tokio::test]
+async fn a_close_alone_lengthens_a_life() {
+    let redis = RedisServer::start(&[]);
+    let servers = Servers::start(&redis, 2).await;
+    let [first, second] = &servers.nodes[..] else { unreachable!() };
+    let lifetime = Duration::from_millis(600);
+    create(first, "a", stream(Some(Lifetime::Sliding(lifetime)))).await;
+    let begun = now(first);
+    until("half of its time is over", async || now(first).since(begun) > lifetime / 2).await;
+    let publish = Publish::many(Vec::new()).closing();
+    second.store.append(now(second), &name("a"), publish, Condition::default()).await.unwrap();
+    let closed = now(second);
+    let Standing::Live(description) = standing(first, "a", Use::Look).await else { panic!("it is over") };
+    assert_eq!(description.ending, Ending::Close);
+    until("its first time is over", async || now(first).since(begun) > lifetime * 5 / 4).await;
+    let standing = standing(first, "a", Use::Look).await;
+    // On a slow machine its second time may be over, too.
+    let may_be_over = now(first).since(closed) > lifetime;
+    assert!(matches!(standing, Standing::Live(_)) || may_be_over, "{standing:?}");
+}
+
+/// Nothing is announced to a server whose subscription was lost.
+#[tokio::test]
+async fn a_change_that_was_not_heard_is_seen() {
+    let redis = RedisServer::start(&[]);
+    let servers = Servers::start(&redis, 2).await;
+    let [first, second] = &servers.nodes[..] else { unreachable!() };
+    let client = redis::Client::open(redis.url()).unwrap();
+    let mut connection = client.get_connection().unwrap();
+    create(first, "a", stream(None)).await;
+    for round in 0..3 {
+        append(first, "a", "x", Condition::default()).await;
+        assert_eq!(content(second, "a").await, "x", "{round}");
+        redis::cmd("CLIENT").arg(&["KILL", "TYPE", "pubsub"]).exec(&mut connection).unwrap();
+        assert_eq!(first.store.purge(now(first), &name("a")).await, Ok(Purged::Done));
+        assert_eq!(content(second, "a").await, "", "{round}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_over_is_removed_though_nothing_asks_for_it() {
     let redis = RedisServer::start(&[]);
     let servers = Servers::start(&redis, 1).await;
@@ -263,6 +302,27 @@ async fn a_source_stays_as_long_as_it_has_forks() {
     for channel in ["a", "b", "c"] {
         let standing = standing(first, channel, Use::Look).await;
         assert!(matches!(standing, Standing::Absent), "{channel} is {standing:?}");
+    }
+}
+
+/// Makes forks of one source, each on another server and by its name perhaps in another partition, and deletes all of it.
+pub(crate) async fn forks_come_and_go(nodes: &[Node], count: usize) {
+    let node = |at: usize| &nodes[at % nodes.len()];
+    create(node(0), "source", stream(None)).await;
+    append(node(0), "source", "x", Condition::default()).await;
+    let forks: Vec<_> = (0..count).map(|number| format!("fork/{number}")).collect();
+    for (at, fork) in forks.iter().enumerate() {
+        create(node(at), fork, fork_of("source")).await;
+        append(node(at + 1), fork, "y", Condition::default()).await;
+    }
+    let source = node(1).store.delete(now(node(1)), &name("source")).await;
+    assert_eq!(source, Ok(Deleted::Hidden));
+    for (at, fork) in forks.iter().enumerate() {
+        assert_eq!(content(node(at), fork).await, "xy");
+        assert_eq!(node(at).store.delete(now(node(at)), &name(fork)).await, Ok(Deleted::Gone));
+        let is_last = at + 1 == count;
+        let source = standing(node(at + 1), "source", Use::Look).await;
+        assert_eq!(matches!(source, Standing::Absent), is_last, "{source:?}");
     }
 }
 
