@@ -3,7 +3,7 @@
 if operation == 'publish' then
   local flags, birth, most, age, window, most_keys = unpack('>BI4I8I8I8I4', settings, SETTINGS)
   local closes, keyed, may_be_born, sharded = flags % 2 >= 1, flags % 4 >= 2, flags % 8 >= 4, flags % 16 >= 8
-  local change = flags >= 16 and read_change(ARGV[keyed and 4 or 3])
+  local change = flags >= 16 and lives().read_change(ARGV[keyed and 4 or 3])
   local now = clock()
   local name = sub(KEYS[2], #KEYS[1] + 2)
   local drafts = (keyed and 3 or 2) + (change and 1 or 0)
@@ -14,7 +14,7 @@ if operation == 'publish' then
   local life
   if channel then
     birth, seq, newest_at, floor, state, due, keys_due, led = unpack(CHANNEL, channel)
-    life = life_of(name, state)
+    life = state >= 2 and lives().of(name) or nil
     if keyed then
       local kept = call('HGET', KEYS[4], sub(ARGV[3], 1, 16))
       if kept then
@@ -31,7 +31,7 @@ if operation == 'publish' then
       if string.byte(life, 9) == 1 then
         return head('D') .. 'H'
       end
-      local ends = end_of(life, newest_at)
+      local ends = lives().end_of(life, newest_at)
       if ends and ends <= now then
         return head('D') .. 'O'
       end
@@ -40,12 +40,15 @@ if operation == 'publish' then
       return head('D') .. 'C'
     end
   end
-  if change and is_outdated(change, name, channel, token(life, channel and birth or 0, seq, state), now) then
-    return head('D') .. 'X'
+  if change then
+    local found = lives().token(life, channel and birth or 0, seq, state)
+    if lives().is_outdated(change, name, found, now) then
+      return head('D') .. 'X'
+    end
   end
   if change and change.content == REMOVED then
     save(1, now)
-    erase(name)
+    lives().erase(name)
     announce(sharded, pack('>c1I4I8I8I4I2', 'F', generation, count, reign, birth, #name) .. name)
     return head('D') .. 'L' .. pack('>I4I8I8BI4', birth, seq, now, state % 2, 0)
   end
@@ -53,7 +56,9 @@ if operation == 'publish' then
     life = change.life
     state = state % 2 + 2
   end
-  most, age = bounds(life, most, age)
+  if life then
+    most, age = lives().bounds(life, most, age)
+  end
 
   -- How often bounds are looked at, and the last use of a channel is written down: not more than once a second.
   local period = 60000000
@@ -104,18 +109,18 @@ if operation == 'publish' then
   if victim then
     local forgotten = call('GET', base() .. 'm:' .. victim)
     local was = forgotten and unpack('>I4', forgotten) or 0
-    erase(victim)
+    lives().erase(victim)
     announce(sharded, pack('>c1I4I8I8I4I2', 'F', generation, count - 1, reign, was, #victim) .. victim)
   end
   if not channel then
     -- What is left of a channel whose record is gone: Redis was told to evict it.
-    unlink_all(name)
+    lives().unlink_all(name)
     call('ZADD', base() .. 'i', 0, name)
   end
   if change then
-    write_change(change, name, now)
+    lives().write_change(change, name, now)
     if change.life then
-      local ends = string.byte(life, 9) == 1 and 0 or end_of(life, newest_at)
+      local ends = string.byte(life, 9) == 1 and 0 or lives().end_of(life, newest_at)
       if ends then
         call('ZADD', base() .. 'e', string.format('%.0f', ends), name)
       else
@@ -312,7 +317,7 @@ if operation == 'forget' then
   local birth = unpack('>I4', channel)
   local name = sub(KEYS[2], #KEYS[1] + 2)
   save(1, clock())
-  erase(name)
+  lives().erase(name)
   announce(sharded == 1, pack('>c1I4I8I8I4I2', 'F', generation, count, reign, birth, #name) .. name)
   return head('D') .. pack('>I4', birth)
 end
@@ -324,8 +329,10 @@ if not channel then
   return head('D') .. pack('>I4', 0)
 end
 local birth, seq, newest_at, _, state = unpack(CHANNEL, channel)
-local closed, life = state % 2, life_of(sub(KEYS[2], #KEYS[1] + 2), state)
-most, age = bounds(life, most, age)
+local closed, life = state % 2, state >= 2 and lives().of(sub(KEYS[2], #KEYS[1] + 2)) or nil
+if life then
+  most, age = lives().bounds(life, most, age)
+end
 
 -- The entry with this number, or the next one that is there: its number, its time and random bits (17 bytes with the
 -- version between them), the whole of it.
