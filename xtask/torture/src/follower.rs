@@ -15,7 +15,6 @@ use crate::checker::Log;
 use crate::client::is_gone;
 use crate::fixture::name;
 use crate::pattern::Pattern;
-use crate::population::Cuts;
 use crate::position::{Position, Seen};
 use crate::reader::Reader;
 use crate::route::Route;
@@ -36,6 +35,15 @@ pub const COLUMNS: &[&str] =
 
 /// The last token of each server's channels, once nothing more is published.
 pub(super) type Ends = Option<Arc<HashMap<(SocketAddr, String), String>>>;
+
+/// Whether the course itself ends connections.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Cuts {
+    /// It does.
+    Expected,
+    /// It does not: a request that was cut is a fault.
+    Faults,
+}
 
 /// What a reader was given.
 pub struct Account {

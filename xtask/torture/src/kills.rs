@@ -71,9 +71,9 @@ impl Kills {
             let mut population = Population::new(address, seed);
             for (number, channel) in (0_u32..).zip(CHANNELS) {
                 let is_chat = number == 0;
-                let doors =
-                    [Door::NativeKeyed, Door::NativeKeyed, Door::Native, Door::Golongpoll, Door::Channel];
-                population.publish(channel, &doors, PAUSE);
+                let keyed = [Door::NativeKeyed, Door::NativeKeyed, Door::Producer, Door::Producer];
+                population.publish(channel, &keyed, PAUSE);
+                population.publish(channel, &[Door::Native, Door::Golongpoll, Door::Channel], PAUSE);
                 population.publish(channel, if is_chat { &[Door::Chat] } else { &[] }, PAUSE);
                 // Most kills cut some of them in the middle of a question, and others between two.
                 let slow = 1 + 12 * number;

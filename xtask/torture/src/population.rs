@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::checker::Log;
 use crate::client::Client;
+pub use crate::follower::Cuts;
 use crate::follower::{self, Account, Ends, follow};
 use crate::pattern::Pattern;
 use crate::payload::{self, Polled};
@@ -36,15 +37,6 @@ pub struct Population {
     end: watch::Sender<Ends>,
     publishers: JoinSet<Published>,
     readers: JoinSet<Account>,
-}
-
-/// Whether the course itself ends connections.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Cuts {
-    /// It does.
-    Expected,
-    /// It does not: a request that was cut is a fault.
-    Faults,
 }
 
 /// All that was said and done, and every channel as it is in the end.

@@ -1,7 +1,7 @@
 //! A publisher: one message at a time, after a pause or at an edge that a reader announces, also while servers die.
 //!
-//! With an `Idempotency-Key` it asks again until it is answered. Without one it cannot know
-//! whether the message was kept, and goes on to the next.
+//! With an `Idempotency-Key`, or a number of its own as a producer, it asks again until it is answered. Without one it cannot
+//! know whether the message was kept, and goes on to the next.
 
 use std::time::Duration;
 
@@ -56,6 +56,15 @@ pub enum Door {
     Channel,
     /// That of chat
     Chat,
+    /// That of Durable Streams, as a producer
+    Producer,
+}
+
+impl Door {
+    /// Whether it asks again until it is answered.
+    fn repeats(self) -> bool {
+        matches!(self, Self::NativeKeyed | Self::Producer)
+    }
 }
 
 pub(super) struct Publisher {
@@ -175,14 +184,14 @@ impl Publisher {
             self.take_turn(&mut turn, &mut client);
             let told = loop {
                 if client.connect().await.is_ok() {
-                    match self.attempt(&mut client, &token).await {
+                    match self.attempt(&mut client, &token, published.sent.len()).await {
                         Ok(Answered::Anew(place)) => break Told::Kept(place),
                         Ok(Answered::Repeated(place)) => {
                             published.repeated += 1;
                             break Told::Kept(place);
                         }
                         // The key makes sure that no earlier attempt is doubled by the next.
-                        Ok(Answered::Refused) if self.door != Door::NativeKeyed => {
+                        Ok(Answered::Refused) if !self.door.repeats() => {
                             published.gone += 1;
                             break Told::Refused;
                         }
@@ -191,7 +200,7 @@ impl Publisher {
                             published.faults.push(format!("publisher {token}: {error:#}"));
                             break Told::Nothing;
                         }
-                        Err(_) if self.door != Door::NativeKeyed => {
+                        Err(_) if !self.door.repeats() => {
                             published.gone += 1;
                             break Told::Nothing;
                         }
@@ -218,8 +227,8 @@ impl Publisher {
         }
     }
 
-    /// Publishes a message; the dialects that have cursors tell its place.
-    async fn attempt(&self, client: &mut Client, token: &str) -> Result<Answered> {
+    /// Publishes the publisher's message of this number; the dialects that have cursors tell its place.
+    async fn attempt(&self, client: &mut Client, token: &str, number: usize) -> Result<Answered> {
         let json = |target: String| Request::post(target).header(CONTENT_TYPE, "application/json");
         let native = || {
             let target = format!("/api/message?channel={}", self.channel);
@@ -235,6 +244,11 @@ impl Publisher {
                 (json(format!("/api/publish/{}", self.channel)), json!({ "token": token }).to_string())
             }
             Door::Chat => (json("/messages".to_owned()), json!({ "body": token }).to_string()),
+            Door::Producer => {
+                let request = json(format!("/v1/stream/{}", self.channel)).header("producer-id", &self.name);
+                let request = request.header("producer-epoch", 0).header("producer-seq", number);
+                (request, json!([token]).to_string())
+            }
         };
         let answer = timeout(SILENCE, client.ask(request, body)).await;
         let answer = answer.with_context(|| format!("no answer within {SILENCE:?}"))??;
@@ -242,6 +256,13 @@ impl Publisher {
         let is_repeated = self.door == Door::NativeKeyed && answer.status == 200;
         if is_refusal(&answer) {
             return Ok(Answered::Refused);
+        }
+        match (self.door, answer.status) {
+            (Door::Producer, 200) => return Ok(Answered::Anew(None)),
+            (Door::Producer, 204) => return Ok(Answered::Repeated(None)),
+            // The first publish of any other publisher makes the stream.
+            (Door::Producer, 404) => return Ok(Answered::Refused),
+            _ => {}
         }
         let value = answer.json(if is_native && !is_repeated { 201 } else { 200 })?;
         let place = || -> Result<Place> {
