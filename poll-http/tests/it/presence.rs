@@ -1,6 +1,6 @@
 //! Presence over the wire: who is there, told as messages, by every pattern, and over several servers of one log.
 
-use poll_core::ChannelName;
+use poll_core::{ChannelName, Retention};
 use poll_http::{Access, DurableStreams, KeepPresence, Limits, ServiceSettings};
 use serde_json::Value;
 use tokio::task::JoinHandle;
@@ -275,6 +275,20 @@ async fn many_clients_are_counted_and_a_thousand_listed() {
     let answer = world.get("/api/presence?channel=c").await.json();
     assert_eq!(answer["count"], 0);
     assert_eq!(world.get("/api/poll?channel=presence/c&limit=1").await.json()["missed"], 1_200);
+}
+
+/// What servers write is kept for longer than messages are.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_comes_later_knows_who_came_before() {
+    let retention = Retention { messages: 1, ..Retention::default() };
+    let (first, _first) = kept(World::with(settings(), retention));
+    let _polls = ["ann", "bob", "cleo"].map(|client| wait(&first, client, "/api/stream?channel=c"));
+    first.until_waiting(3).await;
+    pass(3_600_000).await;
+    let (second, _second) = kept(first.beside(settings()));
+    pass(10).await;
+    assert_eq!(present(&second, "c").await, ["ann", "bob", "cleo"]);
+    assert_eq!(told(&second, "c").await, [""; 0]);
 }
 
 #[tokio::test(start_paused = true)]
