@@ -2,7 +2,7 @@
 // one for each way to follow a stream, must read each of them once and in order. Says how far the producer is.
 import { createFetchWithBackoff, DurableStream, IdempotentProducer, stream } from "@durable-streams/client";
 
-const NUMBERS = 2_000;
+const NUMBERS = 400;
 const AT_ONCE = 5;
 const url = `${process.env.POLL_URL}/v1/stream/killed`;
 const backoffOptions = { initialDelay: 10, maxDelay: 200, multiplier: 1.3 };
