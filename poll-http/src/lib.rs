@@ -53,6 +53,7 @@
 //! presence < worker < dialect < stream < pattern < service`; `transport` uses little of them, and none of them uses it.
 
 mod access;
+mod admin;
 mod dialect;
 #[cfg(fuzzing)]
 pub mod fuzzing;

@@ -51,6 +51,11 @@ pub(crate) enum Shut {
 }
 
 impl Administration {
+    /// Whether there is any.
+    pub(crate) fn is_on(&self) -> bool {
+        !self.tokens.is_empty() || self.place == AdminPlace::Apart
+    }
+
     /// Checks whether a path is served on a listener, and whether the request has the token that it needs.
     pub(crate) fn check(&self, face: Face, head: Head<'_>) -> Result<(), Shut> {
         let path = head.path();
@@ -62,7 +67,8 @@ impl Administration {
             return Err(Shut::NotHere);
         }
         if self.tokens.is_empty() {
-            return Ok(());
+            let is_here = path == "/metrics" || face == Face::Administration;
+            return if is_here { Ok(()) } else { Err(Shut::NotHere) };
         }
         let given = match credentials(head, "basic").map_err(Shut::Malformed)?.map(password) {
             Some(password) => password.ok_or(Shut::Missing)?,

@@ -16,7 +16,7 @@ use arc_swap::ArcSwap;
 use http::StatusCode;
 use poll_core::{ChannelList, ChannelName, Charge, Kind, Memory, OverBudget};
 
-pub(crate) use channel_limit::ListCount;
+pub(crate) use channel_limit::{ListCount, Waiting, WaitsBy};
 pub use rate::Rate;
 
 use crate::access::client::Client;
@@ -167,23 +167,28 @@ impl Admission {
     ///
     /// # Errors
     /// 429 with the limit that was reached, in whichever channel.
-    pub(crate) fn acquire(&self, channels: &impl Channels, client: &Client) -> Result<Names, Refusal> {
+    pub(crate) fn acquire(
+        &self,
+        by: WaitsBy,
+        channels: &impl Channels,
+        client: &Client,
+    ) -> Result<Names, Refusal> {
         let counted = channels.counted();
         let names = Names::of(counted, client, &self.memory)?;
         let at_limit = |what| Refusal::new(StatusCode::TOO_MANY_REQUESTS, what).retry_after(PERMIT_RETRY);
         // Counted first, then in all, then looked at: of those that exceed a channel's limit, the last one to be counted in
         // all sees the others.
-        self.add(counted);
+        self.add(by, counted);
         let in_force = self.limits.load();
         let limits = &in_force.limits;
         let more = |count| (limits.total == 0 || count < limits.total).then_some(count + 1);
         let Ok(before) = self.total.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more) else {
-            self.remove(counted);
+            self.remove(by, counted);
             return Err(at_limit(AT_CAPACITY));
         };
         let undo = || {
             self.total.fetch_sub(1, Ordering::SeqCst);
-            self.remove(counted);
+            self.remove(by, counted);
         };
         if let Some(name) = &client.name
             && !self.clients.acquire(name, limits.per_client)
@@ -208,17 +213,22 @@ impl Admission {
         Ok(names)
     }
 
-    fn add(&self, counted: Counted<'_>) {
+    /// How many requests wait in a channel, on this server.
+    pub(crate) fn waiting_in(&self, channel: &ChannelName) -> Waiting {
+        self.channels.waiting(channel)
+    }
+
+    fn add(&self, by: WaitsBy, counted: Counted<'_>) {
         match counted {
-            Counted::In(channel) => self.channels.add(channel),
-            Counted::InEach(list, count) => count.get_or_init(|| self.channels.list(list)).add(),
+            Counted::In(channel) => self.channels.add(by, channel),
+            Counted::InEach(list, count) => count.get_or_init(|| self.channels.list(list)).add(by),
         }
     }
 
-    fn remove(&self, counted: Counted<'_>) {
+    fn remove(&self, by: WaitsBy, counted: Counted<'_>) {
         match counted {
-            Counted::In(channel) => self.channels.remove(channel),
-            Counted::InEach(_, count) => count.get().into_iter().for_each(ListCount::remove),
+            Counted::In(channel) => self.channels.remove(by, channel),
+            Counted::InEach(_, count) => count.get().into_iter().for_each(|count| count.remove(by)),
         }
     }
 
@@ -231,14 +241,14 @@ impl Admission {
     }
 
     /// Releases an admitted request.
-    pub(crate) fn release(&self, channels: &impl Channels, client: &Client, names: Names) {
+    pub(crate) fn release(&self, by: WaitsBy, channels: &impl Channels, client: &Client, names: Names) {
         drop(names);
         self.addresses.release(&client.address);
         if let Some(name) = &client.name {
             self.clients.release(name);
         }
         self.total.fetch_sub(1, Ordering::SeqCst);
-        self.remove(channels.counted());
+        self.remove(by, channels.counted());
     }
 
     /// Counts a request against the rate of its address.
@@ -296,7 +306,7 @@ mod tests {
         let admission = Admission::new(limits, Memory::new(0));
         let channel = |name: &str| ChannelName::parse(name).unwrap();
         let take = |name: &str, who: Option<&str>, at: u8| {
-            let taken = admission.acquire(&channel(name), &client(who, [1, 1, 1, at]));
+            let taken = admission.acquire(WaitsBy::Poll, &channel(name), &client(who, [1, 1, 1, at]));
             taken.map(drop).map_err(|refusal| refusal.detail().to_owned())
         };
         let refused = |what: &str| Err(what.to_owned());
@@ -312,7 +322,12 @@ mod tests {
 
         for (name, who, at) in [("a", Some("x"), 1), ("a", Some("y"), 1), ("b", Some("z"), 1), ("c", None, 2)]
         {
-            admission.release(&channel(name), &client(who, [1, 1, 1, at]), Names { _charge: None });
+            admission.release(
+                WaitsBy::Poll,
+                &channel(name),
+                &client(who, [1, 1, 1, at]),
+                Names { _charge: None },
+            );
         }
         assert_eq!(admission.waiting(), 0);
         assert!(
@@ -325,16 +340,17 @@ mod tests {
         let all = |count| Limits { total: count, per_client: count, per_address: count, ..Limits::default() };
         let admission = Admission::new(all(0), Memory::new(0));
         let (channel, one) = (ChannelName::parse("a").unwrap(), client(Some("x"), [1, 1, 1, 1]));
-        let names: Vec<_> = (0..3).map(|_| admission.acquire(&channel, &one).unwrap()).collect();
+        let names: Vec<_> =
+            (0..3).map(|_| admission.acquire(WaitsBy::Poll, &channel, &one).unwrap()).collect();
         admission.replace(all(3));
-        assert!(admission.acquire(&channel, &one).is_err());
+        assert!(admission.acquire(WaitsBy::Poll, &channel, &one).is_err());
         admission.replace(all(4));
-        let last = admission.acquire(&channel, &one).unwrap();
+        let last = admission.acquire(WaitsBy::Poll, &channel, &one).unwrap();
         admission.replace(all(2));
-        names.into_iter().for_each(|names| admission.release(&channel, &one, names));
-        let more = admission.acquire(&channel, &one).unwrap();
-        assert!(admission.acquire(&channel, &one).is_err());
-        [last, more].into_iter().for_each(|names| admission.release(&channel, &one, names));
+        names.into_iter().for_each(|names| admission.release(WaitsBy::Poll, &channel, &one, names));
+        let more = admission.acquire(WaitsBy::Poll, &channel, &one).unwrap();
+        assert!(admission.acquire(WaitsBy::Poll, &channel, &one).is_err());
+        [last, more].into_iter().for_each(|names| admission.release(WaitsBy::Poll, &channel, &one, names));
         assert_eq!(admission.waiting(), 0);
         assert!(admission.clients.is_empty() && admission.addresses.is_empty());
     }
@@ -344,7 +360,7 @@ mod tests {
         let limits = Limits { total: 1, ..Limits::default() };
         let admission = Admission::new(limits, Memory::new(0));
         let channel = ChannelName::parse("a").unwrap();
-        let _taken = admission.acquire(&channel, &client(None, [9, 9, 9, 9])).unwrap();
+        let _taken = admission.acquire(WaitsBy::Poll, &channel, &client(None, [9, 9, 9, 9])).unwrap();
         for number in 0..10_000u32 {
             let name = format!("attacker-{number}");
             let address = IpAddr::V4(number.into());
@@ -354,7 +370,7 @@ mod tests {
                 expiry: Expiry::NEVER,
                 logged: Logged::default(),
             };
-            assert!(admission.acquire(&channel, &stranger).is_err());
+            assert!(admission.acquire(WaitsBy::Poll, &channel, &stranger).is_err());
         }
         assert!(admission.clients.is_empty());
     }
@@ -367,15 +383,19 @@ mod tests {
         let (short, long) = ("c".repeat(23), "c".repeat(1_000));
         let [short, long] = [short, long].map(|name| ChannelName::parse(&name).unwrap());
         let (one, named) = (client(None, [1, 1, 1, 1]), client(Some(&"n".repeat(100)), [1, 1, 1, 1]));
-        let names = admission.acquire(&short, &one).unwrap();
+        let names = admission.acquire(WaitsBy::Poll, &short, &one).unwrap();
         assert_eq!(memory.used(Kind::Names), 0);
-        admission.release(&short, &one, names);
-        let names = [admission.acquire(&long, &named), admission.acquire(&short, &named)].map(Result::unwrap);
+        admission.release(WaitsBy::Poll, &short, &one, names);
+        let names = [
+            admission.acquire(WaitsBy::Poll, &long, &named),
+            admission.acquire(WaitsBy::Poll, &short, &named),
+        ]
+        .map(Result::unwrap);
         assert_eq!(memory.used(Kind::Names), 1_200);
-        assert_eq!(admission.acquire(&long, &one).unwrap_err().detail(), AT_CAPACITY);
+        assert_eq!(admission.acquire(WaitsBy::Poll, &long, &one).unwrap_err().detail(), AT_CAPACITY);
         let [first, second] = names;
-        admission.release(&long, &named, first);
-        admission.release(&short, &named, second);
+        admission.release(WaitsBy::Poll, &long, &named, first);
+        admission.release(WaitsBy::Poll, &short, &named, second);
         assert_eq!((memory.used(Kind::Names), admission.waiting()), (0, 0));
     }
 }

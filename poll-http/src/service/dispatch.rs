@@ -16,6 +16,7 @@ use crate::message::refusal::Refusal;
 use crate::message::request::{Content, Request};
 use crate::message::transfer_coding;
 use crate::pattern::delete;
+use crate::service::administration;
 use crate::service::admit::{self, Judged};
 use crate::service::answering::Answering;
 use crate::service::finish::Finish;
@@ -81,6 +82,10 @@ impl Dispatcher {
         let publishes = action.is_write() && target != Target::Events;
         if connection.unread == Unread::TooMuch && !publishes {
             return Err(OverBudget(Kind::Answers).into());
+        }
+        if target.is_administration() {
+            finish.logged().pattern("admin");
+            return administration::answer(worker, target, action, head, content);
         }
         if let Some(reply) = resources::answer(worker, program, &target, head) {
             return Ok(Outcome::Now(reply));

@@ -4,6 +4,7 @@
 //! `/readyz`, which belong to no dialect, in `answering` and `resources`), and every response gets its common fields.
 //! Nothing is parsed twice, and nothing waits for a message.
 
+mod administration;
 mod admit;
 mod answering;
 mod builder;

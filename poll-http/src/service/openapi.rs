@@ -4,6 +4,7 @@
 //! returns stands in `operations`, what they share in `components.json`; a test compares the parameters with those that
 //! are really read. Limits are those of the running server.
 
+mod administration;
 mod operation;
 mod operations;
 mod publishing;
@@ -138,9 +139,10 @@ fn document(subject: Subject<'_>, base: &str) -> Value {
     })
 }
 
-/// The paths of the dialects that the service speaks.
+/// The paths of the dialects that the service speaks, and those of operators where there are any.
 fn spoken(settings: &ServiceSettings) -> impl Iterator<Item = &'static &'static str> {
-    PATHS.iter().filter(|path| is_served(path, settings))
+    let is_there = |path: &str| settings.administration.is_on() || !path.starts_with("/admin/");
+    PATHS.iter().filter(move |path| is_served(path, settings) && is_there(path))
 }
 
 /// The target of a path with names in braces.

@@ -58,8 +58,25 @@ pub enum Target {
     ChannelPublish(ChannelName),
     /// `/v1/stream/{name}` of the Durable Streams dialect; the name may have `/` in it.
     DurableStream(ChannelName),
+    /// `/admin/channels`.
+    AdminChannels,
+    /// `/admin/channels/{channel}`, and what is below that.
+    AdminChannel(ChannelName, ChannelPart),
     /// Any other path: a file of the site, or nothing.
     File,
+}
+
+/// What administration does with a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChannelPart {
+    /// Shows or deletes it.
+    Itself,
+    /// Drops its messages.
+    Purge,
+    /// Closes it.
+    Close,
+    /// Sets what it retains.
+    Settings,
 }
 
 /// The dialect that a path belongs to.
@@ -135,6 +152,7 @@ paths! {
         "/readyz" => Ready
         "/metrics" => Metrics
         "/openapi.json" => OpenApi
+        "/admin/channels" => AdminChannels
     }
     named {
         "/api/messages/" "{channel}/{cursor}" => message
@@ -142,6 +160,10 @@ paths! {
         "/api/poll/" "{channel}" => channel_poll
         "/api/publish/" "{channel}" => channel_publish
         "/v1/stream/" "{name}" => durable_stream
+        "/admin/channels/" "{channel}" => admin_channel
+        "/admin/channels/" "{channel}/purge" => admin_channel
+        "/admin/channels/" "{channel}/close" => admin_channel
+        "/admin/channels/" "{channel}/settings" => admin_channel
     }
 }
 
@@ -156,8 +178,8 @@ impl Target {
             Method::GET if reads => Ok(Action::Get),
             Method::HEAD if reads => Ok(Action::Head),
             Method::POST if posts => Ok(Action::Post),
-            Method::PUT if self.is_durable_stream() => Ok(Action::Put),
-            Method::DELETE if self.is_durable_stream() => Ok(Action::Delete),
+            Method::PUT if self.allow().contains("PUT") => Ok(Action::Put),
+            Method::DELETE if self.allow().contains("DELETE") => Ok(Action::Delete),
             Method::OPTIONS => Ok(Action::Options),
             // As in the library, which accepts any method here.
             _ if *self == Self::Events => Ok(Action::Get),
@@ -174,6 +196,8 @@ impl Target {
     pub fn allow(&self) -> &'static str {
         match self.reads_and_posts() {
             _ if self.is_durable_stream() => "GET, HEAD, POST, PUT, DELETE, OPTIONS",
+            _ if matches!(self, Self::AdminChannel(_, ChannelPart::Itself)) => "GET, HEAD, DELETE, OPTIONS",
+            _ if matches!(self, Self::AdminChannel(_, ChannelPart::Settings)) => "PUT, OPTIONS",
             (false, _) => "POST, OPTIONS",
             (true, true) => "GET, HEAD, POST, OPTIONS",
             (true, false) => "GET, HEAD, OPTIONS",
@@ -192,9 +216,16 @@ impl Target {
     fn reads_and_posts(&self) -> (bool, bool) {
         match self {
             Self::Publish | Self::PublishEvent | Self::ChannelPublish(_) => (false, true),
+            Self::AdminChannel(_, ChannelPart::Purge | ChannelPart::Close) => (false, true),
+            Self::AdminChannel(_, ChannelPart::Settings) => (false, false),
             Self::Job(_) | Self::Chat | Self::DurableStream(_) => (true, true),
             _ => (true, false),
         }
+    }
+
+    /// Whether it is for operators.
+    pub(super) fn is_administration(&self) -> bool {
+        matches!(self, Self::AdminChannels | Self::AdminChannel(..))
     }
 
     fn is_durable_stream(&self) -> bool {
@@ -277,6 +308,19 @@ fn durable_stream(name: &str) -> Result<Target, Refusal> {
     if name.is_empty() { Ok(Target::File) } else { Ok(Target::DurableStream(durable_streams::name(name)?)) }
 }
 
+/// `{channel}` or `{channel}/purge` and its like.
+fn admin_channel(names: &str) -> Result<Target, Refusal> {
+    let (name, part) = names.split_once('/').map_or((names, ""), |(name, part)| (name, part));
+    let part = match part {
+        "" if !names.ends_with('/') => ChannelPart::Itself,
+        "purge" => ChannelPart::Purge,
+        "close" => ChannelPart::Close,
+        "settings" => ChannelPart::Settings,
+        _ => return Ok(Target::File),
+    };
+    Ok(Target::AdminChannel(channel_name(name)?, part))
+}
+
 /// The channel of a job: `progress/{job}`.
 fn job_channel(job: &str) -> Result<ChannelName, Refusal> {
     let name = segment(job)?;
@@ -336,6 +380,12 @@ mod tests {
                 &format!("/api/messages/a%2Fb/{cursor}"),
                 Target::Message(name("a/b"), Locator::Cursor(cursor.parse().unwrap())),
             ),
+            ("/admin/channels", Target::AdminChannels),
+            ("/admin/channels/a%2Fb", Target::AdminChannel(name("a/b"), ChannelPart::Itself)),
+            ("/admin/channels/purge/purge", Target::AdminChannel(name("purge"), ChannelPart::Purge)),
+            ("/admin/channels/a/", Target::File),
+            ("/admin/channels/a/b", Target::File),
+            ("/admin/channels/a/close/", Target::File),
             ("/", Target::File),
             ("/api", Target::File),
             ("/api/progress/a/b", Target::File),

@@ -3,7 +3,7 @@
 //! A client with a large response keeps its permit until the response is written, because that takes memory as waiting
 //! does.
 
-use crate::access::admission::{Channels, Names};
+use crate::access::admission::{Channels, Names, WaitsBy};
 use crate::access::client::Client;
 use crate::message::refusal::Refusal;
 use crate::message::reply::Reply;
@@ -47,7 +47,7 @@ impl Worker {
         channels: &impl Channels,
         client: &Client,
     ) -> Result<Names, Refusal> {
-        let names = self.admission().acquire(channels, client)?;
+        let names = self.admission().acquire(waiter.into(), channels, client)?;
         self.metrics().waiting(waiter).inc();
         self.begin_presence(waiter, channels, client);
         Ok(names)
@@ -63,7 +63,7 @@ impl Worker {
     ) {
         self.metrics().waiting(waiter).dec();
         self.end_presence(waiter, channels, client);
-        self.admission().release(channels, client, names);
+        self.admission().release(waiter.into(), channels, client, names);
     }
 
     /// Makes a large response hold a permit until it is written.
@@ -79,7 +79,7 @@ impl Worker {
         if is_small(&reply) {
             return Ok(reply);
         }
-        let names = self.admission().acquire(channels, client)?;
+        let names = self.admission().acquire(WaitsBy::Poll, channels, client)?;
         Ok(self.holding(reply, channels, client, names))
     }
 
@@ -130,6 +130,16 @@ impl Worker {
     }
 }
 
+impl From<Waiter> for WaitsBy {
+    fn from(waiter: Waiter) -> Self {
+        match waiter {
+            Waiter::LongPoll | Waiter::ArchiveRead => Self::Poll,
+            Waiter::Stream => Self::Stream,
+            Waiter::Push => Self::Push,
+        }
+    }
+}
+
 fn is_small(reply: &Reply) -> bool {
     reply.body.exact_length().is_some_and(|bytes| bytes <= SMALL)
 }
@@ -147,7 +157,7 @@ impl<C: Channels> Drop for Permit<C> {
         let Some(names) = names.take() else { return };
         match *waiter {
             Some(waiter) => worker.release_permit(waiter, channels, client, names),
-            None => worker.admission().release(channels, client, names),
+            None => worker.admission().release(WaitsBy::Poll, channels, client, names),
         }
     }
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod access_log;
+mod admin_channels;
 mod administration;
 mod admission;
 mod bodies_in_flight;

@@ -7,7 +7,7 @@ pub(crate) mod table;
 use bytes::Bytes;
 use http::Request;
 use poll_http::jwt::{JwtAuthority, Rules, VerifyingKey};
-use poll_http::{Access, KeepPresence, Limits, ServiceSettings};
+use poll_http::{Access, Administration, KeepPresence, Limits, ServiceSettings};
 
 use crate::world::{BEGIN, World};
 use table::{CREDENTIALS, Case, Credential, Expected, RSA_PUBLIC, SECRET};
@@ -59,6 +59,50 @@ async fn every_credential_is_answered_as_documented_on_every_path() {
                 let found = table::meaning(status, challenge.as_deref());
                 assert_eq!(found, Some(case.expected), "{}: {status} {challenge:?}, {case:?}", credential.0);
             }
+        }
+    }
+}
+
+/// What is for operators, with a credential for channels in each place, which is a wrong token there.
+fn for_operators(credential: &Credential) -> Vec<Case> {
+    const PUBLISH: &str = "/api/message?channel=orders.eu";
+    const OPERATORS: &[(&str, &str)] = &[
+        ("GET", "/metrics"),
+        ("GET", "/admin/channels"),
+        ("GET", "/admin/channels/orders.eu"),
+        ("DELETE", "/admin/channels/orders.eu"),
+        ("POST", "/admin/channels/orders.eu/purge"),
+        ("POST", "/admin/channels/orders.eu/close"),
+        ("PUT", "/admin/channels/orders.eu/settings"),
+    ];
+    let expected = if credential.0 == "none" { Expected::Missing } else { Expected::Invalid };
+    let now = i64::try_from(BEGIN / 1_000).unwrap();
+    let each = |&(method, path): &(&'static str, &str)| {
+        let mut cases = table::cases(credential, now);
+        cases.retain(|case| case.target.starts_with(PUBLISH));
+        for case in &mut cases {
+            (case.method, case.content) = (method, "");
+            case.target = case.target.replace(PUBLISH, &format!("{path}?channel="));
+            if case.expected != Expected::Malformed {
+                case.expected = expected;
+            }
+        }
+        cases
+    };
+    OPERATORS.iter().flat_map(each).collect()
+}
+
+/// What is for operators has a token of its own: none of these is one.
+#[tokio::test(start_paused = true)]
+async fn no_credential_for_channels_administers() {
+    let administration = Administration { tokens: vec!["operator".into()], ..Administration::default() };
+    for credential in CREDENTIALS {
+        let world = world();
+        world.service.replace_administration(administration.clone());
+        for case in for_operators(credential) {
+            let (status, challenge) = over_http1(&world, &case).await;
+            let found = table::meaning(status, challenge.as_deref());
+            assert_eq!(found, Some(case.expected), "{}: {status} {challenge:?}, {case:?}", credential.0);
         }
     }
 }

@@ -131,6 +131,7 @@ impl Shown {
         expect("parameter", &["parameter"], &self.parameters, &[]);
         expect("parameter", &["parameter of `/events`"], &self.parameters, &[]);
         expect("parameter", &["parameter of `/api/poll/{channel}`"], &self.parameters, &[]);
+        expect("parameter", &["parameter of `/admin/channels`"], &self.parameters, &[]);
         expect("field", &["field of a poll's response"], &self.fields, &[]);
         // Only HTTP/2 has pushes, and a store has to go away before a stream says so (`shared_store.rs`).
         expect("line", &["line type"], &self.line_types, &["push", "stalled", "resumed"]);
@@ -161,8 +162,29 @@ fn every_path_has_the_methods_that_the_page_lists_and_no_others() {
     let ask = |method: &str, path: &str| {
         exchange(&server, &Part { start: format!("{method} {path} HTTP/1.1"), ..Part::default() }, 0)
     };
-    for row in rows(PAGE, &["path", "methods"]) {
+    check_methods(&["path", "methods"], &server, ask);
+    for file in ["/style.css", "/app.js", "/poll.js"] {
+        assert!(ask("HEAD", file).status.contains(" 200 "), "{file}");
+    }
+}
+
+#[test]
+fn every_path_of_administration_has_the_methods_that_the_page_lists() {
+    let server = Server::start(&["--admin-token", "operator"]);
+    let bearer = ("Authorization".to_owned(), "Bearer operator".to_owned());
+    check_methods(&["path of administration", "methods"], &server, |method, path| {
+        let body = if method == "PUT" { Some("{}".to_owned()) } else { None };
+        let part = Part { start: format!("{method} {path} HTTP/1.1"), headers: vec![bearer.clone()], body };
+        exchange(&server, &part, 0)
+    });
+}
+
+/// Asks for each path of a table, by each of its methods.
+fn check_methods(heading: &[&str], server: &Server, ask: impl Fn(&str, &str) -> Answer) {
+    for row in rows(PAGE, heading) {
         let path = code(&row.cells[0]).next().unwrap();
+        // What a method before this one deleted.
+        server.post("/api/message?channel=c&content=x");
         let path = path.replace("{channel}", "c").replace("{cursor}", "1").replace("{job}", "j");
         let path = path.replace("{name}", "c");
         let methods: Vec<&str> = code(&row.cells[1]).collect();
@@ -176,9 +198,6 @@ fn every_path_has_the_methods_that_the_page_lists_and_no_others() {
         }
         let other = ask("PATCH", &path).status;
         assert!(other.contains(" 405 ") != (path == "/events"), "PATCH {path}: {other}");
-    }
-    for file in ["/style.css", "/app.js", "/poll.js"] {
-        assert!(ask("HEAD", file).status.contains(" 200 "), "{file}");
     }
 }
 

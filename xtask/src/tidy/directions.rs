@@ -19,10 +19,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("access", &["message"]),
     ("presence", &["message"]),
     ("worker", &["message", "access", "presence"]),
+    ("admin", &["message", "worker", "access"]),
     ("dialect", &["message", "worker", "access", "presence"]),
     ("stream", &["message", "worker", "access", "dialect"]),
     ("pattern", &["message", "worker", "access", "dialect", "stream"]),
-    ("service", &["message", "worker", "access", "presence", "dialect", "stream", "pattern"]),
+    ("service", &["message", "worker", "access", "presence", "admin", "dialect", "stream", "pattern"]),
     ("transport", &["message"]),
 ];
 /// What the transport may use of the workers.

@@ -20,13 +20,33 @@ pub(super) struct ChannelLimit {
     shards: [Mutex<KeyedMap<ChannelName, Count>>; SHARDS],
 }
 
+/// How a request waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WaitsBy {
+    /// A poll that waits, or whose response is being written.
+    Poll,
+    Stream,
+    Push,
+}
+
+/// How many requests wait, by how they do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    pub(crate) polls: usize,
+    pub(crate) streams: usize,
+    pub(crate) pushes: usize,
+}
+
+/// Requests of a list, by how they wait.
+type ListCounts = [AtomicUsize; 3];
+
 /// How many requests wait in a channel. A channel without waiters that no list refers to takes no memory.
 #[derive(Debug, Default)]
 struct Count {
-    /// Those that wait in this channel only.
-    alone: usize,
+    /// Those that wait in this channel only, by how they do.
+    alone: [u32; 3],
     /// Those that wait in lists. Most channels are in none.
-    lists: Option<Box<Slab<Arc<AtomicUsize>>>>,
+    lists: Option<Box<Slab<Arc<ListCounts>>>>,
 }
 
 /// Who waits in a list.
@@ -34,26 +54,36 @@ struct Count {
 pub(crate) struct ListCount {
     limit: Arc<ChannelLimit>,
     list: Arc<ChannelList>,
-    count: Arc<AtomicUsize>,
+    count: Arc<ListCounts>,
     /// Its index in each channel's count.
     indices: Box<[usize]>,
 }
 
 impl ChannelLimit {
     /// Counts one that waits in this channel only.
-    pub(super) fn add(&self, channel: &ChannelName) {
+    pub(super) fn add(&self, by: WaitsBy, channel: &ChannelName) {
         let mut shard = self.shard(channel);
         match shard.get_mut(channel) {
-            Some(count) => count.alone += 1,
+            Some(count) => count.alone[by as usize] += 1,
             None => {
-                shard.insert(channel.clone(), Count { alone: 1, lists: None });
+                let mut count = Count::default();
+                count.alone[by as usize] = 1;
+                shard.insert(channel.clone(), count);
             }
         }
     }
 
     /// Takes it back.
-    pub(super) fn remove(&self, channel: &ChannelName) {
-        self.change(channel, |count| count.alone -= 1);
+    pub(super) fn remove(&self, by: WaitsBy, channel: &ChannelName) {
+        self.change(channel, |count| count.alone[by as usize] -= 1);
+    }
+
+    /// How many wait in a channel.
+    pub(super) fn waiting(&self, channel: &ChannelName) -> Waiting {
+        self.shard(channel).get(channel).map_or_else(Waiting::default, |count| {
+            let by = |by| count.by(by);
+            Waiting { polls: by(WaitsBy::Poll), streams: by(WaitsBy::Stream), pushes: by(WaitsBy::Push) }
+        })
     }
 
     /// Whether no more than `most` wait in a channel.
@@ -63,7 +93,7 @@ impl ChannelLimit {
 
     /// A count of those that wait in a list.
     pub(super) fn list(self: &Arc<Self>, list: &Arc<ChannelList>) -> ListCount {
-        let count = Arc::new(AtomicUsize::new(0));
+        let count = Arc::new(ListCounts::default());
         let refer = |channel: &ChannelName| {
             let mut shard = self.shard(channel);
             let lists = &mut shard.entry(channel.clone()).or_default().lists;
@@ -83,7 +113,7 @@ impl ChannelLimit {
         let mut shard = self.shard(channel);
         let Some(count) = shard.get_mut(channel) else { return };
         change(count);
-        if count.alone == 0 && count.lists.is_none() {
+        if count.alone == [0; 3] && count.lists.is_none() {
             shard.remove(channel);
         }
     }
@@ -97,8 +127,13 @@ impl ChannelLimit {
 
 impl Count {
     fn sum(&self) -> usize {
+        [WaitsBy::Poll, WaitsBy::Stream, WaitsBy::Push].map(|by| self.by(by)).iter().sum()
+    }
+
+    fn by(&self, by: WaitsBy) -> usize {
         let lists = self.lists.iter().flat_map(|lists| lists.iter());
-        self.alone + lists.map(|(_, list)| list.load(Ordering::SeqCst)).sum::<usize>()
+        let listed = lists.map(|(_, list)| list[by as usize].load(Ordering::SeqCst)).sum::<usize>();
+        self.alone[by as usize] as usize + listed
     }
 
     fn forget_list(&mut self, index: usize) {
@@ -110,12 +145,12 @@ impl Count {
 }
 
 impl ListCount {
-    pub(super) fn add(&self) {
-        self.count.fetch_add(1, Ordering::SeqCst);
+    pub(super) fn add(&self, by: WaitsBy) {
+        self.count[by as usize].fetch_add(1, Ordering::SeqCst);
     }
 
-    pub(super) fn remove(&self) {
-        self.count.fetch_sub(1, Ordering::SeqCst);
+    pub(super) fn remove(&self, by: WaitsBy) {
+        self.count[by as usize].fetch_sub(1, Ordering::SeqCst);
     }
 
     /// Whether no more than `most` wait in any of the channels.
@@ -196,19 +231,19 @@ mod tests {
                 scope.spawn(move || {
                     for _ in 0..ROUNDS {
                         let taken = match list {
-                            Some(list) => admission.acquire(list, &client()),
-                            None => admission.acquire(alone, &client()),
+                            Some(list) => admission.acquire(WaitsBy::Poll, list, &client()),
+                            None => admission.acquire(WaitsBy::Poll, alone, &client()),
                         };
                         let Ok(taken) = taken else { continue };
                         admitted.fetch_add(1, Ordering::Relaxed);
                         match list {
                             Some(list) => {
                                 hold(&members[thread % 4]);
-                                admission.release(list, &client(), taken);
+                                admission.release(WaitsBy::Poll, list, &client(), taken);
                             }
                             None => {
                                 hold(&[0]);
-                                admission.release(alone, &client(), taken);
+                                admission.release(WaitsBy::Poll, alone, &client(), taken);
                             }
                         }
                     }
@@ -217,11 +252,13 @@ mod tests {
         });
         assert!(admitted.into_inner() > ROUNDS, "the limit refuses no more than it must");
         // All is free again: exactly as many are admitted as may be, in whatever mixture.
-        let names: Vec<_> = (0..MOST).map(|_| admission.acquire(&lists[0], &client()).unwrap()).collect();
+        let names: Vec<_> =
+            (0..MOST).map(|_| admission.acquire(WaitsBy::Poll, &lists[0], &client()).unwrap()).collect();
         assert!(
-            admission.acquire(&lists[2], &client()).is_err() && admission.acquire(&alone, &client()).is_err()
+            admission.acquire(WaitsBy::Poll, &lists[2], &client()).is_err()
+                && admission.acquire(WaitsBy::Poll, &alone, &client()).is_err()
         );
-        names.into_iter().for_each(|names| admission.release(&lists[0], &client(), names));
+        names.into_iter().for_each(|names| admission.release(WaitsBy::Poll, &lists[0], &client(), names));
         drop(lists);
         assert!(admission.channels.is_empty());
     }

@@ -23,7 +23,7 @@ pub(super) struct Answer {
     pub(super) content: &'static [(&'static str, &'static str)],
 }
 
-pub(super) const TAGS: [(&str, &str); 9] = [
+pub(super) const TAGS: [(&str, &str); 10] = [
     ("publish", "Publish messages."),
     ("read", "Read channels, by any pattern."),
     ("jobs", "Report and follow the progress of a job."),
@@ -32,6 +32,10 @@ pub(super) const TAGS: [(&str, &str); 9] = [
     ("channel", "For clients that poll by UUID or by time in seconds."),
     ("streams", "Durable Streams 1.0: create, append, read from any offset, follow, close, fork and delete."),
     ("server", "Health, metrics and this document."),
+    (
+        "administration",
+        "For operators: channels and connections. Behind a token or on a listener of their own.",
+    ),
     ("page", "The files of the live page."),
 ];
 

@@ -1,11 +1,14 @@
 //! Which operation each method of a target is.
 
 use super::operation::{OPEN, OPEN_MESSAGE, OPTIONS, Operation, PLAIN, ok};
-use super::{publishing, reading, streams};
+use super::{administration, publishing, reading, streams};
 use crate::service::router::{Action, Target};
 
 /// The operation of a method; `None` if the target does not have it.
 pub(super) fn of(target: &Target, action: Action) -> Option<Operation> {
+    if target.is_administration() && action != Action::Options {
+        return administration::of(target, if action == Action::Head { Action::Get } else { action });
+    }
     match action {
         Action::Head if matches!(target, Target::DurableStream(_)) => Some(streams::describe()),
         Action::Get | Action::Head => get(target),
@@ -13,7 +16,8 @@ pub(super) fn of(target: &Target, action: Action) -> Option<Operation> {
         Action::Put => matches!(target, Target::DurableStream(_)).then(streams::create),
         Action::Delete => matches!(target, Target::DurableStream(_)).then(streams::delete),
         Action::Options => {
-            let Operation { name, tag, .. } = get(target).or_else(|| post(target))?;
+            let written = || administration::of(target, Action::Put);
+            let Operation { name, tag, .. } = get(target).or_else(|| post(target)).or_else(written)?;
             let summary = "The methods of this path";
             let parameters = names(target);
             let names_what_cannot_be = matches!(target, Target::Message(..) | Target::DurableStream(_));
@@ -28,7 +32,7 @@ fn names(target: &Target) -> &'static [&'static str] {
     match target {
         Target::Message(..) => &["path_channel", "path_cursor"],
         Target::Job(_) => &["job"],
-        Target::ChannelPoll(_) | Target::ChannelPublish(_) => &["path_channel"],
+        Target::ChannelPoll(_) | Target::ChannelPublish(_) | Target::AdminChannel(..) => &["path_channel"],
         Target::DurableStream(_) => &["path_name"],
         _ => &[],
     }
@@ -53,6 +57,7 @@ fn get(target: &Target) -> Option<Operation> {
         Target::Metrics => reading::metrics(),
         Target::OpenApi => reading::document(),
         Target::File => reading::file(),
+        Target::AdminChannels | Target::AdminChannel(..) => return administration::of(target, Action::Get),
         Target::Publish | Target::PublishEvent | Target::ChannelPublish(_) => return None,
     })
 }
@@ -65,6 +70,7 @@ fn post(target: &Target) -> Option<Operation> {
         Target::Chat => publishing::chat_publish(),
         Target::ChannelPublish(_) => publishing::channel_publish(),
         Target::DurableStream(_) => streams::append(),
+        Target::AdminChannel(..) => return administration::of(target, Action::Post),
         _ => return None,
     })
 }

@@ -55,10 +55,11 @@ impl Document {
 
 #[test]
 fn the_page_lists_the_paths_and_parameters_of_the_document() {
-    let server = Server::start(&["--presence"]);
+    let server = Server::start(&["--presence", "--admin-token", "operator"]);
     let document = Document::of(&server);
     let listed: BTreeSet<(String, BTreeSet<String>)> = rows(PAGE, &["path", "methods"])
         .iter()
+        .chain(&rows(PAGE, &["path of administration", "methods"]))
         .map(|row| {
             let path = code(&row.cells[0]).next().unwrap().to_owned();
             (path, code(&row.cells[1]).map(str::to_owned).collect())
@@ -67,7 +68,12 @@ fn the_page_lists_the_paths_and_parameters_of_the_document() {
         .collect();
     assert_eq!(listed, document.paths());
 
-    let tables = [&["parameter"][..], &["parameter of `/events`"], &["parameter of `/api/poll/{channel}`"]];
+    let tables = [
+        &["parameter"][..],
+        &["parameter of `/events`"],
+        &["parameter of `/api/poll/{channel}`"],
+        &["parameter of `/admin/channels`"],
+    ];
     let mut listed: BTreeSet<String> = ["after".to_owned()].into();
     assert!(PAGE.contains("`after`"), "of chat, which has no table");
     for heading in tables {
@@ -88,7 +94,7 @@ fn the_page_lists_the_paths_and_parameters_of_the_document() {
 
 #[test]
 fn every_example_is_an_operation_with_its_status_and_headers() {
-    let server = Server::start(&["--presence"]);
+    let server = Server::start(&["--presence", "--admin-token", "operator"]);
     let document = Document::of(&server);
     for Example { line, request, response, .. } in examples(PAGE) {
         let mut words = request.start.split(' ');
