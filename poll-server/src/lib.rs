@@ -24,14 +24,13 @@ mod drain;
 mod first_byte;
 mod in_process;
 mod io;
+mod journal_metrics;
 pub mod listen;
 pub mod logs;
 mod manual;
 mod metrics;
 mod outbound;
 mod page;
-#[cfg(feature = "redis")]
-mod redis_metrics;
 mod service;
 mod shutdown;
 mod store;

@@ -22,6 +22,7 @@ use tokio::time::{MissedTickBehavior, timeout};
 use crate::config::Redis;
 use crate::config::{Config, Durability, StoreUrl};
 use crate::damage;
+use crate::journal_metrics;
 use crate::store_opening::Opening;
 
 /// How long a start waits for the store before it listens. A store that cannot be used at all is known by then, and most
@@ -204,14 +205,12 @@ impl OpenStore {
     }
 
     /// Registers what only this kind of store counts. Call the result before the metrics are written.
-    pub(crate) fn register(&self, registry: &mut Registry) -> Box<dyn Fn() + Send + Sync> {
+    pub(crate) fn register(&self, registry: &mut Registry) -> journal_metrics::Refresh {
         match &self.journal {
-            OpenJournal::Memory | OpenJournal::Disk(..) => {
-                let _has_none = registry;
-                Box::new(|| {})
-            }
+            OpenJournal::Memory => Box::new(|| {}),
+            OpenJournal::Disk(journal, _) => journal_metrics::of_disk(journal.clone(), registry),
             #[cfg(feature = "redis")]
-            OpenJournal::Redis(journal, _) => crate::redis_metrics::register(journal.clone(), registry),
+            OpenJournal::Redis(journal, _) => journal_metrics::of_redis(journal.clone(), registry),
         }
     }
 

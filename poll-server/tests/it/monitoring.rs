@@ -41,6 +41,8 @@ fn the_dashboard_and_the_alerts_ask_for_metrics_that_exist() {
     let redis = crate::redis::Redis::start(&[]);
     let mut all = exposed(&["--store", "memory:"]);
     all.extend(exposed(&["--store", &redis.url()]));
+    let directory = tempfile::tempdir().unwrap();
+    all.extend(exposed(&["--store", &format!("disk:{}", directory.path().display())]));
     assert_all_exist(&all);
 }
 
@@ -63,4 +65,21 @@ fn the_dashboard_is_json_and_its_panels_do_not_overlap() {
     let corner = |place: &serde_json::Value| (place["x"].as_u64().unwrap(), place["y"].as_u64().unwrap());
     assert_eq!(places.iter().map(|place| corner(place)).collect::<BTreeSet<_>>().len(), places.len());
     assert!(places.iter().all(|place| corner(place).0 + place["w"].as_u64().unwrap() <= 24));
+}
+
+#[test]
+fn a_log_on_disk_says_how_it_is_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(&["--store", &format!("disk:{}", directory.path().display())]);
+    assert!(server.get("/metrics").contains("\npoll_journal_commits_total 0\n"));
+    server.post("/api/message?channel=a&content=text");
+    let text = server.get("/metrics");
+    let value = |name: &str| {
+        let line = text.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap();
+        line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()
+    };
+    assert_eq!(value("poll_journal_commits_total"), 1.0);
+    assert_eq!(value("poll_journal_publishes_total"), 1.0);
+    assert!(value("poll_journal_commit_seconds_total") > 0.0);
+    assert_eq!(value("poll_journal_queued_bytes"), 0.0);
 }

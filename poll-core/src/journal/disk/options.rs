@@ -94,4 +94,8 @@ pub struct Figures {
     pub commits: u64,
     /// Publishes in them.
     pub publishes: u64,
+    /// How long these commits have taken together, from the write to the end of the sync.
+    pub commit_time: Duration,
+    /// Payload of publishes that wait for a commit to begin, in bytes.
+    pub queued_bytes: u64,
 }

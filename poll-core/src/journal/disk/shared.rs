@@ -53,6 +53,8 @@ pub(super) struct Shared {
     pub(super) damages: Damages,
     pub(super) commits: AtomicU64,
     pub(super) publishes: AtomicU64,
+    /// In microseconds.
+    commit_time: AtomicU64,
     /// What the log holds and the database does not have yet.
     pub(super) recent: Recent,
     pub(super) indexing: IndexQueue,
@@ -121,6 +123,7 @@ impl Shared {
             damages: Damages::default(),
             commits: AtomicU64::new(0),
             publishes: AtomicU64::new(0),
+            commit_time: AtomicU64::new(0),
             recent: Recent::default(),
             indexing: IndexQueue::default(),
             indexed: Notify::new(),
@@ -222,10 +225,18 @@ impl Shared {
         }
     }
 
+    /// The log took a batch, in this time.
+    pub(super) fn committed_in(&self, time: Duration) {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.commit_time.fetch_add(micros, Ordering::Relaxed);
+    }
+
     pub(super) fn figures(&self) -> Figures {
         Figures {
             commits: self.commits.load(Ordering::Relaxed),
             publishes: self.publishes.load(Ordering::Relaxed),
+            commit_time: Duration::from_micros(self.commit_time.load(Ordering::Relaxed)),
+            queued_bytes: self.writes.bytes(),
         }
     }
 

@@ -103,6 +103,11 @@ impl WriteQueue {
         (!is_full).then_some(Room { queue: self, state })
     }
 
+    /// The payload that waits.
+    pub(super) fn bytes(&self) -> u64 {
+        self.lock().bytes
+    }
+
     /// Returns publishes that could not be committed yet to the front.
     pub(super) fn put_back(&self, entries: Vec<PendingAppend>) {
         let mut state = self.lock();

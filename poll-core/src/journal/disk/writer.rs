@@ -137,6 +137,7 @@ impl Writer {
         let in_flight = shared.in_flight.begin(entries);
         match self.append(&in_flight) {
             Ok(()) => {
+                shared.committed_in(shared.in_flight.age().unwrap_or_default());
                 let publishes = in_flight.iter().map(|entry| Publish::from(&entry.append));
                 shared.recent.add(publishes, &shared.retention());
                 self.answer(shared.in_flight.end(in_flight));
