@@ -16,6 +16,7 @@ mod fuzz;
 mod js;
 mod nightly;
 mod openapi;
+mod package;
 mod page;
 mod programs;
 mod proxies;
@@ -66,6 +67,8 @@ enum Command {
     Sse(sse::Sse),
     /// Run the conformance suite of the Durable Streams protocol against a server
     Streams(streams::Streams),
+    /// Build the Debian package, and take it through a life in a Debian system of its own
+    Package(package::Package),
     /// Put a server behind six proxies: how much later things come, and whether anything is cut or gives up
     Proxies(proxies::Proxies),
     /// Measure what a delivery costs, beside other servers in the same run
@@ -88,6 +91,7 @@ fn main() -> ExitCode {
         Command::Screenshots(screenshots) => screenshots.run(),
         Command::Sse(sse) => sse.run(),
         Command::Streams(streams) => streams.run(),
+        Command::Package(package) => package.run(),
         Command::Proxies(proxies) => proxies.run(),
         Command::Bench(arguments) => programs::bench(&arguments.words),
     };

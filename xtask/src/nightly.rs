@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use crate::fuzz::Fuzz;
+use crate::package::Package;
 use crate::{features, js, programs, proxies, release, streams};
 use xtask::server::Binary;
 use xtask::steps::Steps;
@@ -59,6 +60,7 @@ impl Nightly {
             proxies::check(&Binary::given_or_built(None)?, proxies::Extent::Longest, Install::Allowed)
         });
         step("client of Durable Streams", &streams::check_client);
+        step("package", &|| Package::PROOF.run());
         step("fuzz", &|| fuzz.run());
         step("simulate", &|| programs::simulate(&["--seeds", "20000", "--all"].map(OsString::from)));
         for course in COURSES {
