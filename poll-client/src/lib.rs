@@ -45,6 +45,9 @@
 //! The module [`durable_streams`] has the open protocol of that name, which poll servers and others speak: streams of bytes,
 //! text or JSON with a life of their own, and producers that append exactly once.
 //!
+//! # Administration
+//! [`Client::administration`] lists a server's channels, purges, closes and deletes them, and sets what they retain.
+//!
 //! # Signed links
 //! A program that has the server's key gives others a right on one channel for a while ([`link`], the feature `links`):
 //!
@@ -76,6 +79,7 @@
 //! One client talks to one server. Persisting the cursor is up to the caller, who knows when a message has been
 //! processed.
 
+pub mod administration;
 pub mod backoff;
 mod channels;
 mod client;

@@ -121,12 +121,15 @@ fn stage(built: &Path, staged: &Path) -> Result<()> {
         fs::write(staged.join("bash").join(program), printed(&["completions", "bash"])?)?;
         fs::write(staged.join("zsh").join(format!("_{program}")), printed(&["completions", "zsh"])?)?;
         fs::write(staged.join("fish").join(format!("{program}.fish")), printed(&["completions", "fish"])?)?;
-        let page = printed(&["man"])?;
-        for command in commands(&page, program) {
-            let own = printed(&["man", &command])?;
-            fs::write(staged.join("man").join(format!("{program}-{command}.1")), own)?;
+        let mut due = vec![vec![program.to_owned()]];
+        while let Some(words) = due.pop() {
+            let name = words.join("-");
+            let page = output(Command::new(&binary).arg("man").args(&words[1..]))?;
+            due.extend(
+                commands(&page, &name).into_iter().map(|command| [words.clone(), vec![command]].concat()),
+            );
+            fs::write(staged.join("man").join(format!("{name}.1")), page)?;
         }
-        fs::write(staged.join("man").join(format!("{program}.1")), page)?;
         run(Command::new("strip")
             .arg("--strip-unneeded")
             .arg("-o")

@@ -1,6 +1,8 @@
 //! The client and the command against the real server: a process on a free port, killed and started again.
 
 #[cfg(feature = "command")]
+mod admin;
+#[cfg(feature = "command")]
 mod command;
 mod durable_streams;
 #[cfg(feature = "command")]

@@ -1,5 +1,6 @@
 //! The command's arguments. What a single value may be is in `arguments/values.rs`.
 
+mod admin;
 mod values;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -11,6 +12,7 @@ use crate::format::Format;
 use crate::input::Input;
 use crate::notices::Connection;
 
+pub(crate) use self::admin::{Admin, Operation, Shape};
 pub(crate) use self::values::Since;
 
 /// Publish to the channels of a poll server, and watch them.
@@ -95,6 +97,20 @@ Examples:
   A script reports by what it prints:
     poll job import -- sh -c 'for i in 1 2 3; do echo \"$i/3 file $i\"; sleep 1; done'")]
     Job(Job),
+    /// List, show, purge, delete and close channels, and set what they retain
+    ///
+    /// For operators: the server must have been started with `--admin-token`, whose token is asked for here as well, or with
+    /// `--admin-listen`. Nothing is tried again.
+    #[command(after_long_help = "\
+Examples:
+  The channels of one kind, and one of them in full:
+    poll admin list --prefix orders.
+    poll admin show orders.eu
+
+  Keep a channel's messages for a week, then go back to what the server says:
+    poll admin settings orders.eu --retain-seconds 604800
+    poll admin settings orders.eu --retain-seconds server")]
+    Admin(Admin),
     /// Print a script that completes arguments in a shell
     #[command(after_long_help = "\
 Examples:
@@ -115,8 +131,8 @@ Examples:
     poll man tail | man -l -
     poll man > ~/.local/share/man/man1/poll.1")]
     Man {
-        /// The command that it is about; without one, `poll` itself
-        command: Option<String>,
+        /// The command that it is about, as in `admin list`; without one, `poll` itself
+        command: Vec<String>,
     },
 }
 
@@ -251,9 +267,18 @@ impl Tail {
 impl Server {
     /// A client that says what it retries.
     pub(crate) fn client(&self, retries: Option<u32>) -> Result<Client, Error> {
+        self.client_with(self.token.as_deref(), retries)
+    }
+
+    /// A client with the token of administration, and never with the other one.
+    pub(crate) fn admin_client(&self, admin: &Admin) -> Result<Client, Error> {
+        self.client_with(admin.token(), Some(0))
+    }
+
+    fn client_with(&self, token: Option<&str>, retries: Option<u32>) -> Result<Client, Error> {
         let connection = Connection::default();
         let mut builder = Client::builder(&self.server).observe(move |notice| connection.notice(notice));
-        if let Some(token) = &self.token {
+        if let Some(token) = token {
             builder = builder.token(token);
         }
         if let Some(retries) = retries {

@@ -1,8 +1,9 @@
-//! The `poll` command: publish to channels, watch them, and report a command's progress, from a terminal.
+//! The `poll` command: publish to channels, watch them, report a command's progress, and administer them, from a terminal.
 //!
 //! Bad arguments exit with 64, other errors with 1, each with one line on stderr. A reader that closes the pipe
 //! (`poll tail … | head -1`) is not an error. `poll job NAME -- COMMAND` exits as the command does.
 
+mod admin;
 mod arguments;
 mod format;
 mod input;
@@ -36,8 +37,9 @@ async fn main() -> ExitCode {
         Command::Publish(publish) => publish::run(server, &publish).await,
         Command::Tail(tail) => tail::run(server, &tail).await,
         Command::Job(job) => job::run(server, &job).await,
+        Command::Admin(admin) => admin::run(server, &admin).await,
         Command::Completions { shell } => manual::complete(shell),
-        Command::Man { command } => manual::page(command.as_deref()),
+        Command::Man { command } => manual::page(&command),
     };
     match done {
         Ok(code) => code,

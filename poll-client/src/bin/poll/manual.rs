@@ -20,17 +20,16 @@ pub(crate) fn complete(shell: Shell) -> Done {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Prints a page of the manual: the command's, or that of one of its subcommands.
-pub(crate) fn page(name: Option<&str>) -> Done {
+/// Prints a page of the manual: the command's, or that of one of its subcommands, at any depth.
+pub(crate) fn page(names: &[String]) -> Done {
     let mut whole = Arguments::command().disable_help_subcommand(true);
     whole.build();
-    let page = match name {
-        None => whole,
-        Some(name) => match whole.find_subcommand(name) {
-            Some(command) => command.clone(),
-            None => return Err(Error::Usage(format!("there is no command {name:?}")).into()),
-        },
-    };
-    Man::new(page).source(concat!("poll ", env!("CARGO_PKG_VERSION"))).render(&mut io::stdout())?;
+    let mut page = &whole;
+    for name in names {
+        let found = page.find_subcommand(name);
+        page = found.ok_or_else(|| Error::Usage(format!("there is no command {:?}", names.join(" "))))?;
+    }
+    let man = Man::new(page.clone()).source(concat!("poll ", env!("CARGO_PKG_VERSION")));
+    man.render(&mut io::stdout())?;
     Ok(ExitCode::SUCCESS)
 }

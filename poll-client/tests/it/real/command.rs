@@ -205,12 +205,19 @@ fn the_manual_has_a_page_for_the_command_and_for_each_of_its_commands() {
     let (code, page, _) = poll(":1", &["man"]);
     assert_eq!(code, 0);
     assert!(page.contains("\npoll \\- Publish"), "{page}");
-    for name in ["publish", "tail", "job", "completions", "man"] {
+    for name in ["publish", "tail", "job", "admin", "completions", "man"] {
         assert!(page.contains(&format!("\npoll\\-{name}(1)\n")), "{name}: {page}");
         let (code, own, _) = poll(":1", &["man", name]);
         assert!(code == 0 && own.contains(&format!("\npoll\\-{name} \\- ")), "{own}");
     }
+    let page = poll(":1", &["man", "admin"]).1;
+    for name in ["list", "show", "purge", "delete", "close", "settings"] {
+        assert!(page.contains(&format!("\npoll\\-admin\\-{name}(1)\n")), "{name}: {page}");
+        let (code, own, _) = poll(":1", &["man", "admin", name]);
+        assert!(code == 0 && own.contains(&format!("\npoll\\-admin\\-{name} \\- ")), "{own}");
+    }
     assert_eq!(poll(":1", &["man", "nothing"]).0, 64);
+    assert_eq!(poll(":1", &["man", "admin", "nothing"]).0, 64);
 }
 
 #[test]

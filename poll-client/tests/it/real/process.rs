@@ -23,6 +23,7 @@ impl Poll {
     pub(crate) fn start(server: &str, arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_poll"));
         command.args(arguments).env("POLL_SERVER", server).env_remove("POLL_TOKEN");
+        command.env_remove("POLL_ADMIN_TOKEN");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let (output, errors) = (lines(child.stdout.take().unwrap()), lines(child.stderr.take().unwrap()));

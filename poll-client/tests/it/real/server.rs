@@ -50,6 +50,14 @@ impl Server {
         Self::start_in(directory, Scheme::Http)
     }
 
+    /// The same with administration, for which this token is needed.
+    #[cfg(feature = "command")]
+    pub(crate) fn start_administered(token: &str) -> Self {
+        let directory = TempDir::new().unwrap();
+        std::fs::write(directory.path().join("admin-token"), token).unwrap();
+        Self::start_in(directory, Scheme::Http)
+    }
+
     fn start_in(directory: TempDir, scheme: Scheme) -> Self {
         let (child, address) = spawn(directory.path(), "127.0.0.1:0", scheme);
         Self { child, directory, address, scheme }
@@ -108,6 +116,9 @@ fn spawn(directory: &Path, listen: &str, scheme: Scheme) -> (Child, String) {
     let secret = directory.join("secret");
     if secret.exists() {
         command.arg("--jwt-secret-file").arg(secret);
+    }
+    if let Ok(token) = std::fs::read_to_string(directory.join("admin-token")) {
+        command.env("POLL_ADMIN_TOKEN", token);
     }
     let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut log = BufReader::new(child.stderr.take().unwrap());

@@ -1,6 +1,7 @@
 //! What a single argument may be, and what is said of one that it may not be.
 
 use jiff::{Span, SpanRelativeTo, Timestamp as Time};
+use poll_client::administration::Bound;
 use poll_client::{ChannelName, IdempotencyKey, StartAt, Timestamp};
 
 use crate::format::Format;
@@ -18,6 +19,15 @@ pub(super) fn channel(text: &str) -> Result<ChannelName, String> {
 
 pub(super) fn key(text: &str) -> Result<IdempotencyKey, String> {
     IdempotencyKey::parse(text).map_err(|error| error.to_string())
+}
+
+pub(super) fn bound(text: &str) -> Result<Bound, String> {
+    match (text, text.parse()) {
+        ("server", _) => Ok(Bound::Server),
+        (_, Ok(0)) => Ok(Bound::Unlimited),
+        (_, Ok(most)) => Ok(Bound::Most(most)),
+        (_, Err(_)) => Err("neither a whole number nor server".to_owned()),
+    }
 }
 
 pub(super) fn format(text: &str) -> Result<Format, String> {
@@ -104,6 +114,16 @@ mod tests {
         }
         for text in ["", ":", "h:", "/x"] {
             assert!(server(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_bound_is_a_number_or_the_servers() {
+        assert_eq!(bound("server"), Ok(Bound::Server));
+        assert_eq!(bound("0"), Ok(Bound::Unlimited));
+        assert_eq!(bound("7"), Ok(Bound::Most(7)));
+        for text in ["", "-1", "1.5", "none"] {
+            assert!(bound(text).is_err(), "{text}");
         }
     }
 

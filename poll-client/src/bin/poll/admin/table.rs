@@ -1,0 +1,160 @@
+//! Channels as text: a table of several, or a table of all about one.
+//!
+//! On a terminal columns are aligned; elsewhere they are separated by tabs and have no heading, for `cut` and `awk`.
+
+use poll_client::administration::{Bound, ChannelState, Settings};
+
+use crate::format::Screen;
+
+const HEADING: [&str; 8] =
+    ["CHANNEL", "MESSAGES", "BYTES", "OLDEST", "NEWEST", "WAITERS", "STATE", "RETAINS"];
+
+/// The columns of a list, which is printed page by page: they grow wider, but never narrower again.
+pub(super) struct Columns {
+    screen: Screen,
+    widths: Vec<usize>,
+}
+
+impl Columns {
+    pub(super) fn new(screen: Screen) -> Self {
+        Self { screen, widths: Vec::new() }
+    }
+
+    /// The lines of a page, on a terminal behind a heading if it is the first.
+    pub(super) fn page(&mut self, channels: &[ChannelState]) -> Vec<String> {
+        let heading = (self.screen == Screen::Terminal && self.widths.is_empty()).then_some(HEADING);
+        let heading = heading.map(|names| names.map(str::to_owned).to_vec());
+        let rows: Vec<_> = heading.into_iter().chain(channels.iter().map(row)).collect();
+        align(&rows, &mut self.widths, self.screen)
+    }
+}
+
+fn row(channel: &ChannelState) -> Vec<String> {
+    let ChannelState { channel: name, messages, bytes, oldest, newest, waiters, .. } = channel;
+    let waiters = waiters.long + waiters.stream + waiters.push;
+    let state = if channel.closed { "closed" } else { "open" };
+    let mut row = vec![name.clone()];
+    row.extend([*messages, *bytes, *oldest, *newest, waiters].map(|number| number.to_string()));
+    row.extend([state.to_owned(), own(&channel.settings)]);
+    row
+}
+
+/// The settings that are not the server's.
+fn own(settings: &Settings) -> String {
+    let named = [("messages", settings.messages), ("seconds", settings.seconds), ("bytes", settings.bytes)];
+    let own = named.iter().filter(|(_, bound)| *bound != Bound::Server);
+    let own: Vec<_> = own.map(|(name, bound)| format!("{name}={}", value(*bound))).collect();
+    if own.is_empty() { "server".to_owned() } else { own.join(",") }
+}
+
+/// All about a channel, a line for each.
+pub(super) fn channel_lines(channel: &ChannelState, screen: Screen) -> Vec<String> {
+    let ChannelState { messages, bytes, oldest, newest, waiters, .. } = channel;
+    let mut rows = vec![vec!["channel".to_owned(), channel.channel.clone()]];
+    for (name, number) in [
+        ("messages", messages),
+        ("bytes", bytes),
+        ("oldest", oldest),
+        ("newest", newest),
+        ("waiting-long", &waiters.long),
+        ("waiting-stream", &waiters.stream),
+        ("waiting-push", &waiters.push),
+    ] {
+        rows.push(vec![name.to_owned(), number.to_string()]);
+    }
+    rows.push(vec!["epoch".to_owned(), channel.epoch.clone()]);
+    rows.push(vec!["state".to_owned(), if channel.closed { "closed" } else { "open" }.to_owned()]);
+    rows.extend(setting_rows(&channel.settings));
+    align(&rows, &mut Vec::new(), screen)
+}
+
+/// What a channel retains, as the options take it.
+pub(super) fn setting_lines(settings: &Settings, screen: Screen) -> Vec<String> {
+    align(&setting_rows(settings), &mut Vec::new(), screen)
+}
+
+fn setting_rows(settings: &Settings) -> Vec<Vec<String>> {
+    let named = [
+        ("retain-messages", settings.messages),
+        ("retain-seconds", settings.seconds),
+        ("retain-bytes", settings.bytes),
+    ];
+    named.iter().map(|(name, bound)| vec![(*name).to_owned(), value(*bound)]).collect()
+}
+
+fn value(bound: Bound) -> String {
+    match bound {
+        Bound::Server => "server".to_owned(),
+        Bound::Unlimited => "0".to_owned(),
+        Bound::Most(most) => most.to_string(),
+    }
+}
+
+/// Rows as lines, without spaces at their ends.
+fn align(rows: &[Vec<String>], widths: &mut Vec<usize>, screen: Screen) -> Vec<String> {
+    if screen == Screen::Pipe {
+        return rows.iter().map(|row| row.join("\t")).collect();
+    }
+    for row in rows {
+        widths.resize(row.len().max(widths.len()), 0);
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(shown(cell).chars().count());
+        }
+    }
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(widths.iter()).map(|(cell, width)| format!("{:<width$}", shown(cell)));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
+}
+
+/// Without control characters, which could move a terminal's cursor or change its title.
+fn shown(cell: &str) -> String {
+    cell.chars().filter(|character| !character.is_control()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn channel(name: &str, messages: u64, settings: &str) -> ChannelState {
+        serde_json::from_str(&format!(
+            r#"{{"channel":"{name}","messages":{messages},"bytes":133,"oldest":1,"newest":{messages},
+                "waiters":{{"long":1,"stream":2,"push":0}},"epoch":"0f","closed":false,"settings":{settings}}}"#
+        ))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_terminal_has_aligned_columns_that_never_grow_narrower() {
+        let mut columns = Columns::new(Screen::Terminal);
+        let page = columns.page(&[
+            channel("orders", 12_345_678_901, "{}"),
+            channel("a", 1, r#"{"retain_messages":10,"retain_seconds":0}"#),
+        ]);
+        assert_eq!(
+            page,
+            [
+                "CHANNEL  MESSAGES     BYTES  OLDEST  NEWEST       WAITERS  STATE  RETAINS",
+                "orders   12345678901  133    1       12345678901  3        open   server",
+                "a        1            133    1       1            3        open   messages=10,seconds=0",
+            ]
+        );
+        let next = columns.page(&[channel(r"b\u001b", 1, "{}")]);
+        assert_eq!(next, ["b        1            133    1       1            3        open   server"]);
+    }
+
+    #[test]
+    fn elsewhere_columns_are_separated_by_tabs() {
+        let page = Columns::new(Screen::Pipe).page(&[channel("a", 1, r#"{"retain_bytes":7}"#)]);
+        assert_eq!(page, ["a\t1\t133\t1\t1\t3\topen\tbytes=7"]);
+    }
+
+    #[test]
+    fn one_channel_is_a_line_for_each_thing() {
+        let lines = channel_lines(&channel("a", 1, r#"{"retain_seconds":60}"#), Screen::Terminal);
+        assert_eq!(lines.len(), 13);
+        assert_eq!([&*lines[0], &*lines[1]], ["channel          a", "messages         1"]);
+        assert_eq!([&*lines[10], &*lines[11]], ["retain-messages  server", "retain-seconds   60"]);
+    }
+}
