@@ -14,7 +14,7 @@ use std::collections::hash_map::Entry;
 use std::fmt;
 use std::future::poll_fn;
 use std::num::NonZeroU64;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 
 use slab::Slab;
@@ -35,7 +35,11 @@ pub struct Notifier {
     /// Held for a look-up and a push or a take. Wakers are called and dropped after it is released, because waking may
     /// run foreign code that calls back here.
     shards: Box<[Mutex<Shard>]>,
+    observer: OnceLock<Observer>,
 }
+
+/// Is told which channels are notified.
+type Observer = Box<dyn Fn(&ChannelName) + Send + Sync>;
 
 #[derive(Default)]
 struct Shard {
@@ -88,7 +92,8 @@ pub struct Ticket {
 
 impl Default for Notifier {
     fn default() -> Self {
-        Self { shards: (0..SHARDS).map(|_| Mutex::new(Shard::default())).collect() }
+        let shards = (0..SHARDS).map(|_| Mutex::new(Shard::default())).collect();
+        Self { shards, observer: OnceLock::new() }
     }
 }
 
@@ -145,10 +150,20 @@ impl Notifier {
     /// Wakes all waiters of `channel`. Call it after what they wait for is visible, and without holding a
     /// lock.
     pub fn notify(&self, channel: &ChannelName) {
+        if let Some(observer) = self.observer.get() {
+            observer(channel);
+        }
         let topic = self.shard(channel).lock().topics.remove(channel);
         if let Some(topic) = topic {
             topic.wake();
         }
+    }
+
+    /// Has `observer` called with the name of every channel that is notified, before its waiters are woken: for what follows
+    /// channels that it cannot name. It is called by publishers, so it must be brief. The first observer stays.
+    pub fn observe(&self, observer: impl Fn(&ChannelName) + Send + Sync + 'static) {
+        // One that comes too late is dropped.
+        let _ = self.observer.set(Box::new(observer));
     }
 
     /// Wakes all waiters: they check again, also whatever else they wait for.

@@ -39,6 +39,7 @@
 //! | one message | `message.rs` | `/api/messages/{channel}/{cursor}` | GET, RFC 9110 §9.3.1 |
 //! | create, append, delete | `create.rs`, `append.rs`, `delete.rs` | `/v1/stream/{name}` | Durable Streams 1.0 |
 //! | catch-up, describe | `catch_up.rs`, `describe.rs` | `/v1/stream/{name}` | the same |
+//! | subscription | `subscription.rs` | `/v1/stream/__ds/…` | the same |
 //! | events | `events.rs` | `/v1/stream/{name}` with `live=sse` | the same |
 //!
 //! # Dialects: how a request is parsed and its response written
@@ -74,6 +75,9 @@ pub use access::jwt;
 pub use access::origin::{Cors, HostCheck};
 pub use access::pattern::Pattern;
 pub use access::tokens::Access;
+pub use dialect::durable_streams::subscriptions::{
+    Loopback, SubscriptionId, SubscriptionPath, WebhookUrl, WebhookUrlError,
+};
 pub use message::access_log::{AccessLog, AccessRecord, AnswerEnd};
 pub use message::body::{Body, BodyError, Piece, Pieces, Promise};
 pub use message::connection_info::{ConnectionInfo, EarlyHints, Peer, Protocol, PushPolicy, Secured, Unread};
@@ -82,6 +86,7 @@ pub use message::refusal::Refusal;
 pub use message::reply::Reply;
 pub use message::request::Request;
 pub use message::request_body::{BodyStream, RequestBody, RequestBodyError};
+pub use pattern::subscription::{Signer, Webhook, WebhookAnswer, WebhookClient};
 pub use service::mount::{Called, Mount, Mounted};
 pub use service::redirect::Redirect;
 pub use service::router::{Action, Target};

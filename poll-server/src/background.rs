@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use poll_core::environment::Environment;
 use poll_core::{ChannelName, Payload, Publish, Store};
+use poll_http::Service;
 use tokio::time::MissedTickBehavior;
 
 /// How often some of the channels are swept…
@@ -25,6 +26,11 @@ pub(crate) async fn sweep(store: Store, environment: Environment) {
         store.sweep(environment.now(), SWEEP_CHANNELS);
         store.tend(environment.now()).await;
     }
+}
+
+/// Keeps presence and subscriptions, where there are any.
+pub(crate) async fn keep(service: Service) {
+    tokio::join!(service.keep_presence(), service.run_subscriptions());
 }
 
 /// Publishes `Broadcast message #n` to the channel `default`, forever.

@@ -43,6 +43,7 @@ mod tls;
 mod tls;
 mod tokens;
 mod turn_histogram;
+mod webhooks;
 mod worker;
 
 use std::net::SocketAddr;
@@ -165,7 +166,7 @@ pub async fn run(
     background.spawn(open.verify());
     background.spawn(background::sweep(store.clone(), environment.clone()));
     background.spawn(logs::flood::log_counts());
-    background.spawn(serving.service.keep_presence());
+    background.spawn(background::keep(serving.service.clone()));
     if let Some(interval) = config.demo {
         background.spawn(background::demonstrate(store.clone(), environment.clone(), interval));
     }

@@ -1,18 +1,27 @@
-//! Asks others by HTTP/1.1 and https: for a set of keys, or for a certificate.
+//! Asks others by HTTP/1.1 and https: for a set of keys, for a certificate, or to take a webhook.
 //!
 //! What: one request on a connection of its own, with an answer of bounded size, or one that the caller reads. The caller
 //! bounds the time.
-//! Why no pool and no redirects: it asks rarely, and only what the operator has named.
+//! Why no pool and no redirects: it asks rarely, and what the operator has named. A webhook's address was named by a client, so
+//! the one that was [permitted](exchange_with) must not lead to another.
+
+use std::net::IpAddr;
+#[cfg(feature = "tls")]
+use std::sync::Arc;
+#[cfg(feature = "tls")]
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, HOST};
 use http::{HeaderValue, Request, Response, Uri};
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+#[cfg(feature = "tls")]
+use tokio::time::Instant;
 
 /// What asks: the name in its requests.
 pub(crate) const USER_AGENT: &str = concat!("poll-server/", env!("CARGO_PKG_VERSION"));
@@ -39,47 +48,113 @@ pub(crate) async fn open<B, T>(
 where
     B: Body<Data: Send, Error: std::error::Error + Send + Sync> + 'static,
 {
-    let url = request.uri();
-    let host = url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-    let is_https = url.scheme_str() == Some("https");
-    let port = url.port_u16().unwrap_or(if is_https { 443 } else { 80 });
+    let (host, port, is_https) = target(request.uri());
     let socket = TcpStream::connect((host.as_str(), port)).await;
     let socket = socket.map_err(|error| format!("cannot connect: {error}"))?;
     if is_https {
-        send(encrypted(host, socket).await?, request, read).await
+        send(encrypted(host, socket, &Roots::default()).await?, request, read).await
     } else {
         send(socket, request, read).await
     }
 }
 
-#[cfg(feature = "tls")]
-async fn encrypted(host: String, socket: TcpStream) -> Result<impl AsyncRead + AsyncWrite, String> {
-    use std::sync::Arc;
-
-    use rustls::pki_types::ServerName;
-    use rustls::{ClientConfig, RootCertStore};
-
-    let mut roots = RootCertStore::empty();
-    // Anew each time: the system's certificates change as well.
-    let known = rustls_native_certs::load_native_certs();
-    roots.add_parsable_certificates(known.certs);
-    if roots.is_empty() {
-        let why = known.errors.first().map_or_else(|| "there is none".to_owned(), ToString::to_string);
-        return Err(format!("the system's certificate authorities cannot be read: {why}"));
+/// Sends a request to an address of its host that is permitted, and reads the response, but no content of more than `most`
+/// bytes. An error is a few words.
+pub(crate) async fn exchange_with<B>(
+    request: Request<B>,
+    most: usize,
+    permits: impl Fn(IpAddr) -> bool,
+    roots: &Roots,
+) -> Result<Response<Bytes>, String>
+where
+    B: Body<Data: Send, Error: std::error::Error + Send + Sync> + 'static,
+{
+    let read = async move |response: Response<Incoming>| {
+        let (head, body) = response.into_parts();
+        let content = match Limited::new(body, most).collect().await {
+            Ok(whole) => whole.to_bytes(),
+            Err(error) if error.is::<LengthLimitError>() => Bytes::new(),
+            Err(error) => return Err(format!("cannot read it: {error}")),
+        };
+        Ok(Response::from_parts(head, content))
+    };
+    let (host, port, is_https) = target(request.uri());
+    let found = tokio::net::lookup_host((host.as_str(), port)).await;
+    let found = found.map_err(|error| format!("its host is not found: {error}"))?;
+    let permitted: Vec<_> = found.filter(|address| permits(address.ip())).collect();
+    let mut why = None;
+    for address in permitted {
+        // The very address that was judged: a name may lead elsewhere a moment later.
+        match TcpStream::connect(address).await {
+            Ok(socket) if is_https => {
+                return send(encrypted(host, socket, roots).await?, request, read).await;
+            }
+            Ok(socket) => return send(socket, request, read).await,
+            Err(error) => why = Some(format!("cannot connect: {error}")),
+        }
     }
-    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let name = ServerName::try_from(host).map_err(|error| error.to_string())?;
-    let stream = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, socket).await;
+    Err(why.unwrap_or_else(|| "its host has no address that is permitted".to_owned()))
+}
+
+/// Host, port, and whether it is https.
+fn target(url: &Uri) -> (String, u16, bool) {
+    let host = url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+    let is_https = url.scheme_str() == Some("https");
+    (host, url.port_u16().unwrap_or(if is_https { 443 } else { 80 }), is_https)
+}
+
+/// The system's certificate authorities, read now and then: they change as well.
+#[derive(Default)]
+pub(crate) struct Roots {
+    #[cfg(feature = "tls")]
+    known: std::sync::Mutex<Option<(Instant, Arc<rustls::ClientConfig>)>>,
+}
+
+#[cfg(feature = "tls")]
+impl Roots {
+    /// How long they are believed.
+    const LASTING: Duration = Duration::from_secs(300);
+
+    fn config(&self) -> Result<Arc<rustls::ClientConfig>, String> {
+        let mut known = self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some((read, config)) = &*known
+            && read.elapsed() < Self::LASTING
+        {
+            return Ok(config.clone());
+        }
+        let mut roots = rustls::RootCertStore::empty();
+        let found = rustls_native_certs::load_native_certs();
+        roots.add_parsable_certificates(found.certs);
+        if roots.is_empty() {
+            let why = found.errors.first().map_or_else(|| "there is none".to_owned(), ToString::to_string);
+            return Err(format!("the system's certificate authorities cannot be read: {why}"));
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let config = Arc::new(config);
+        *known = Some((Instant::now(), config.clone()));
+        Ok(config)
+    }
+}
+
+#[cfg(feature = "tls")]
+async fn encrypted(
+    host: String,
+    socket: TcpStream,
+    roots: &Roots,
+) -> Result<impl AsyncRead + AsyncWrite, String> {
+    let name = rustls::pki_types::ServerName::try_from(host).map_err(|error| error.to_string())?;
+    let stream = tokio_rustls::TlsConnector::from(roots.config()?).connect(name, socket).await;
     stream.map_err(|error| format!("cannot connect: {error}"))
 }
 
 /// The configuration accepts no such URL in this build.
 #[cfg(not(feature = "tls"))]
-async fn encrypted(_: String, _: TcpStream) -> Result<TcpStream, String> {
+async fn encrypted(_: String, _: TcpStream, _: &Roots) -> Result<TcpStream, String> {
     Err("this build has no TLS".to_owned())
 }
 

@@ -15,11 +15,12 @@ use poll_http::{
 };
 
 use crate::acme::Standing;
-use crate::config::{self, Config, CorsOrigin, Switch};
+use crate::config::{self, Config, CorsOrigin, StoreUrl, Switch};
 use crate::logs;
 use crate::metrics::Exposition;
 use crate::page;
 use crate::store::OpenStore;
+use crate::webhooks::Webhooks;
 
 /// The service for this configuration.
 pub(crate) fn build(
@@ -35,6 +36,13 @@ pub(crate) fn build(
     let builder = match config.access_log {
         Switch::On => builder.access_log(logs::access::write),
         Switch::Off => builder,
+    };
+    let builder = match config.store {
+        StoreUrl::Memory | StoreUrl::Disk(_) => {
+            builder.subscriptions(Webhooks::new(addresses, &config.trust.proxies))
+        }
+        // Each server would have subscriptions of its own, and see what is published through itself only.
+        _ => builder,
     };
     let store = open.ready();
     let ready = move || match &certificates {

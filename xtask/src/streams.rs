@@ -59,12 +59,15 @@ pub(crate) fn check_client() -> Result<()> {
 /// Runs the suite once against a server of its own.
 pub(crate) fn check(binary: &Binary, store: &str, install: Install) -> Result<()> {
     let folder = prepare(install)?;
+    // Servers that share a log have none.
+    let subscriptions = if store.starts_with("memory:") || store.starts_with("disk:") { "on" } else { "off" };
     let store = format!("--store={store}");
     let server = Server::start(binary, &[FLAGS, &[&store]].concat(), Keyboard::Shared)?;
     run(Command::new("node")
         .current_dir(&folder)
         .args(["node_modules/vitest/vitest.mjs", "run", "--reporter=dot"])
         .env("NO_COLOR", "1")
+        .env("POLL_SUBSCRIPTIONS", subscriptions)
         .env("POLL_URL", format!("http://{}", server.address())))?;
     kills::check(binary, &folder)
 }

@@ -25,6 +25,11 @@ impl Pattern {
         Self(text.into())
     }
 
+    /// Its text.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// Whether a channel's name matches.
     #[must_use]
     pub fn matches(&self, channel: &ChannelName) -> bool {

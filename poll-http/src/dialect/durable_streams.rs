@@ -15,6 +15,7 @@ mod name;
 mod offset;
 mod read_answer;
 mod request;
+pub(crate) mod subscriptions;
 
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ pub(crate) use self::answer::{
 pub(crate) use self::content::most_bytes;
 pub(crate) use self::events::{Ahead, EventWriter};
 pub(crate) use self::fields::STREAM_SSE_DATA_ENCODING as SSE_DATA_ENCODING;
-pub(crate) use self::name::{ROOT, location, name};
+pub(crate) use self::name::{RESERVED, ROOT, base, location, name};
 pub(crate) use self::read_answer::{Cached, CatchUp, PollAnswer, at_tail};
 pub(crate) use self::request::{Append, Begins, Create, Live, Read, append, create, read};
 use crate::access::origin::CrossOriginFields;

@@ -20,3 +20,4 @@ pub(crate) mod publish;
 pub(crate) mod push;
 pub(crate) mod short_poll;
 pub(crate) mod stream;
+pub(crate) mod subscription;

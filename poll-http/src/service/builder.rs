@@ -13,6 +13,7 @@ use crate::access::authority::{Authorities, Authority};
 use crate::access::client::Proxies;
 use crate::message::access_log::{AccessLog, AccessRecord};
 use crate::message::refusal::Refusal;
+use crate::pattern::subscription::{Hub, WebhookClient};
 use crate::presence::Presence;
 use crate::service::handle::Service;
 use crate::service::openapi;
@@ -20,7 +21,7 @@ use crate::service::program::{Ask, Check, MetricsText, Program, Ready, Reserved}
 use crate::service::site::Site;
 use crate::worker::drain::Drain;
 use crate::worker::metrics::Metrics;
-use crate::worker::settings::{KeepPresence, ServiceSettings};
+use crate::worker::settings::{DurableStreams, KeepPresence, ServiceSettings};
 use crate::worker::shared::{Hook, Server};
 
 /// Collects what a [`Service`] needs; everything but the store has a default.
@@ -49,6 +50,7 @@ pub struct Builder {
     authority: Option<Arc<dyn Authority>>,
     hooks: Vec<Hook>,
     access_log: Option<AccessLog>,
+    webhooks: Option<Arc<dyn WebhookClient>>,
 }
 
 impl Builder {
@@ -66,6 +68,7 @@ impl Builder {
             authority: None,
             hooks: Vec::new(),
             access_log: None,
+            webhooks: None,
         }
     }
 
@@ -136,6 +139,13 @@ impl Builder {
         Self { access_log: Some(Arc::new(log)), ..self }
     }
 
+    /// Offers subscriptions to streams, whose webhooks this sends. They work while
+    /// [`run_subscriptions`](Service::run_subscriptions) does. The store must be this server's alone: with another one over
+    /// the same log each would keep subscriptions of its own under the same names.
+    pub fn subscriptions(self, webhooks: impl WebhookClient) -> Self {
+        Self { webhooks: Some(Arc::new(webhooks)), ..self }
+    }
+
     /// Builds the service. A server with several threads makes one for each of them with [`Service::for_worker`].
     #[must_use]
     pub fn build(self) -> Service {
@@ -146,6 +156,9 @@ impl Builder {
             Presence::new(self.store.clone(), environment.clone(), gauges)
         });
         let reserved = if presence.is_some() { Reserved::Presence } else { Reserved::Nothing };
+        let hub = |webhooks| Hub::new(self.store.clone(), environment.clone(), webhooks);
+        let spoken = self.settings.durable_streams == DurableStreams::On;
+        let subscriptions = self.webhooks.filter(|_| spoken).map(hub);
         let server = Server {
             authorities: Authorities::new(authority),
             administration: ArcSwap::from_pointee(self.settings.administration.clone()),
@@ -164,7 +177,15 @@ impl Builder {
         let Self { check, ready, metrics_text, site, .. } = self;
         Service::new(
             Arc::new(server),
-            Program { check, ready, metrics_text, site, reserved, openapi: openapi::Shared::default() },
+            Program {
+                check,
+                ready,
+                metrics_text,
+                site,
+                reserved,
+                openapi: openapi::Shared::default(),
+                subscriptions,
+            },
         )
     }
 }

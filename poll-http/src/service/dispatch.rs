@@ -25,6 +25,7 @@ use crate::service::program::{Ask, Program};
 use crate::service::publish;
 use crate::service::resources;
 use crate::service::router::{Action, Dialect, Target};
+use crate::service::subscriptions;
 use crate::worker::Worker;
 use crate::worker::budget::{self, cost};
 use crate::worker::settings::{DurableStreams, KeepPresence};
@@ -76,7 +77,8 @@ impl Dispatcher {
             return Ok(Outcome::Now(finish.options(head, target.allow())));
         }
         let right = target.right(action);
-        if *head.method() == Method::POST || right == Right::Publish {
+        let changes = matches!(action, Action::Put | Action::Delete);
+        if *head.method() == Method::POST || right == Right::Publish || changes {
             origin::check_site(head, connection.scheme(), &worker.settings().cors)?;
         }
         let publishes = action.is_write() && target != Target::Events;
@@ -91,6 +93,10 @@ impl Dispatcher {
             return Ok(Outcome::Now(reply));
         }
         let client = admit::admit(worker, head, connection, finish)?;
+        let (target, content) = match subscriptions::answer_workers(self, target, head, content, &client) {
+            Ok(answered) => return answered,
+            Err(others) => others,
+        };
         let asked = Asked { target, action, right };
         match admit::judge(worker, head, right, &client)? {
             Judged::Granted(grant) => self.answer(asked, head, content, connection, client, grant),
@@ -133,6 +139,10 @@ impl Dispatcher {
     ) -> Result<Outcome, Refusal> {
         let (worker, program) = (&self.worker, &*self.program);
         let Asked { target, action, .. } = asked;
+        if let Target::Subscription(id, path) = target {
+            let asked = subscriptions::Asked { id, path, action };
+            return subscriptions::answer(self, asked, head, content, connection, &client, grant);
+        }
         if let (Action::Delete, Target::DurableStream(channel)) = (action, &target) {
             client.logged.pattern("delete");
             client.logged.channels(std::slice::from_ref(channel));

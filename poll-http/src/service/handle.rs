@@ -68,6 +68,17 @@ impl Service {
         }
     }
 
+    /// Keeps the [subscriptions](crate::Builder::subscriptions) at work, of all workers. Never ends where there are any; call it
+    /// once, on a tokio runtime.
+    pub fn run_subscriptions(&self) -> impl Future<Output = ()> + Send + use<> {
+        let hub = self.0.program.subscriptions.clone();
+        async move {
+            if let Some(hub) = hub {
+                hub.run().await;
+            }
+        }
+    }
+
     /// The store that the service answers from.
     #[must_use]
     pub fn store(&self) -> &Store {

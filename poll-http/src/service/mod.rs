@@ -21,6 +21,7 @@ pub(crate) mod redirect;
 mod resources;
 pub(crate) mod router;
 pub(crate) mod site;
+mod subscriptions;
 
 pub use answering::Answering;
 pub use builder::Builder;

@@ -10,6 +10,7 @@ mod operations;
 mod publishing;
 mod reading;
 mod streams;
+mod subscriptions;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +25,7 @@ use serde_json::{Map, Value, json};
 
 use self::operation::{Answer, Operation};
 use crate::access::authority::{Grant, Right, Scope};
+use crate::dialect::durable_streams::subscriptions::ROOT as SUBSCRIPTIONS;
 use crate::message::body::Body;
 use crate::message::head::{Field, Head};
 use crate::message::reply::Reply;
@@ -147,8 +149,12 @@ fn spoken(settings: &ServiceSettings) -> impl Iterator<Item = &'static &'static 
 
 /// The target of a path with names in braces.
 fn target(path: &str) -> Target {
-    let named =
-        path.replace("{name}", "s").replace("{channel}", "c").replace("{cursor}", "1").replace("{job}", "j");
+    let named = path
+        .replace("{name}", "s")
+        .replace("{id}", "i")
+        .replace("{channel}", "c")
+        .replace("{cursor}", "1")
+        .replace("{job}", "j");
     Target::of(&named).unwrap_or(Target::File)
 }
 
@@ -225,7 +231,8 @@ impl Writer<'_> {
             answers.insert(answer.status.to_string(), answer_object(answer, action));
         }
         for status in operation.failures {
-            let name = self.failure(*status, Dialect::of(path), action);
+            let form = Form::of(path, *status, action);
+            let name = self.failure(*status, form);
             answers.insert(status.to_string(), reference("responses", &name));
         }
         let parameters: Vec<Value> =
@@ -252,22 +259,13 @@ impl Writer<'_> {
         object
     }
 
-    /// The name of the response with an error status, in the dialect's form.
-    fn failure(&mut self, status: u16, dialect: Dialect, action: Action) -> String {
-        let (form, content): (_, &[_]) = match dialect {
-            Dialect::Native | Dialect::DurableStreams => {
-                ("Problem", &[("application/problem+json", "Problem")])
-            }
-            Dialect::Golongpoll | Dialect::Chat | Dialect::Channel => ("Error", &[(respond::JSON, "Error")]),
-        };
-        // The connection answers what it cannot read, without content.
-        let bare = action == Action::Head || status == 431;
-        let (form, content): (_, &[_]) = if bare { ("Bare", &[]) } else { (form, content) };
-        let name = format!("{form}{status}");
+    /// The name of the response with an error status.
+    fn failure(&mut self, status: u16, form: Form) -> String {
+        let name = format!("{form:?}{status}");
         self.responses.entry(&*name).or_insert_with(|| {
             let (description, headers) = operation::meaning(status);
-            let answer = Answer { status, description, headers, content };
-            answer_object(&answer, action)
+            let answer = Answer { status, description, headers, content: form.content() };
+            answer_object(&answer, Action::Get)
         });
         name
     }
@@ -282,6 +280,40 @@ impl Writer<'_> {
         }
         item["get"]["responses"]["200"]["content"] = json!({ media: { "schema": { "type": "string" } } });
         item
+    }
+}
+
+/// What is in a refusal.
+#[derive(Debug, Clone, Copy)]
+enum Form {
+    Problem,
+    Error,
+    /// A problem, or why the protocol refuses it.
+    Subscription,
+    /// Nothing.
+    Bare,
+}
+
+impl Form {
+    fn of(path: &str, status: u16, action: Action) -> Self {
+        match Dialect::of(path) {
+            // The connection answers what it cannot read, without content.
+            _ if action == Action::Head || status == 431 => Self::Bare,
+            Dialect::DurableStreams if path.starts_with(SUBSCRIPTIONS) => Self::Subscription,
+            Dialect::Native | Dialect::DurableStreams => Self::Problem,
+            Dialect::Golongpoll | Dialect::Chat | Dialect::Channel => Self::Error,
+        }
+    }
+
+    fn content(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Problem => &[("application/problem+json", "Problem")],
+            Self::Error => &[(respond::JSON, "Error")],
+            Self::Subscription => {
+                &[("application/problem+json", "Problem"), (respond::JSON, "SubscriptionError")]
+            }
+            Self::Bare => &[],
+        }
     }
 }
 

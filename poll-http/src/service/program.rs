@@ -9,9 +9,11 @@ use http::StatusCode;
 use http::request::Parts;
 use poll_core::ChannelName;
 
-use crate::access::authority::{self, Grant, Scope};
+use crate::access::authority::{self, Grant};
+use crate::dialect::durable_streams;
 use crate::message::head::Head;
 use crate::message::refusal::Refusal;
+use crate::pattern::subscription::Hub;
 use crate::presence;
 use crate::service::openapi;
 use crate::service::site::Site;
@@ -40,6 +42,11 @@ impl<'a> Ask<'a> {
             Self::Read(channel) => grant.subscribe.covers(channel),
         }
     }
+}
+
+/// Whether a channel is one that the server keeps things of its own in.
+fn is_reserved(channel: &ChannelName) -> bool {
+    channel.as_str().starts_with(durable_streams::RESERVED)
 }
 
 /// Whether a refusal is about what the client may read.
@@ -87,6 +94,8 @@ pub(super) struct Program {
     pub(super) site: Site,
     pub(super) reserved: Reserved,
     pub(super) openapi: openapi::Shared,
+    /// If there are any.
+    pub(super) subscriptions: Option<Hub>,
 }
 
 impl Program {
@@ -97,6 +106,10 @@ impl Program {
     /// 403 without the right on this channel, or the program's refusal.
     pub(super) fn check(&self, head: Option<Head<'_>>, grant: &Grant, ask: Ask<'_>) -> Result<(), Refusal> {
         tracing::debug!(?ask, "asked");
+        if is_reserved(ask.channel()) {
+            let why = "names that begin with `__ds/` are the server's own";
+            return Err(Refusal::new(StatusCode::FORBIDDEN, why));
+        }
         if !ask.is_granted(grant) {
             return Err(authority::insufficient());
         }
@@ -116,12 +129,10 @@ impl Program {
         channels: &[ChannelName],
     ) -> Result<Vec<ChannelName>, Refusal> {
         channels.iter().for_each(|channel| tracing::debug!(ask = ?Ask::Read(channel), "asked"));
-        let mut refused = Vec::new();
-        if grant.subscribe != Scope::All {
-            refused.extend(channels.iter().filter(|channel| !grant.subscribe.covers(channel)).cloned());
-            if refused.len() == channels.len() {
-                return Err(authority::insufficient());
-            }
+        let is_refused = |channel: &&ChannelName| is_reserved(channel) || !grant.subscribe.covers(channel);
+        let mut refused: Vec<ChannelName> = channels.iter().filter(is_refused).cloned().collect();
+        if refused.len() == channels.len() {
+            return Err(authority::insufficient());
         }
         let own = |channel: &&ChannelName| self.reserved.check(Ask::Read(channel)).is_err();
         if self.reserved != Reserved::Nothing

@@ -11,6 +11,7 @@ use poll_core::{ChannelName, Cursor, Locator, Seq};
 
 use crate::access::authority::Right;
 use crate::access::origin::{CrossOriginFields, USUAL_FIELDS};
+use crate::dialect::durable_streams::subscriptions::{SubscriptionId, SubscriptionPath};
 use crate::dialect::{channel, chat, durable_streams, golongpoll, native};
 use crate::message::percent_encoding::is_encoded;
 use crate::message::refusal::Refusal;
@@ -62,6 +63,10 @@ pub enum Target {
     AdminChannels,
     /// `/admin/channels/{channel}`, and what is below that.
     AdminChannel(ChannelName, ChannelPart),
+    /// `/v1/stream/__ds/subscriptions/{id}` and what is below it.
+    Subscription(SubscriptionId, SubscriptionPath),
+    /// `/v1/stream/__ds/jwks.json`: the keys that webhooks are signed with.
+    WebhookKeys,
     /// Any other path: a file of the site, or nothing.
     File,
 }
@@ -153,12 +158,20 @@ paths! {
         "/metrics" => Metrics
         "/openapi.json" => OpenApi
         "/admin/channels" => AdminChannels
+        "/v1/stream/__ds/jwks.json" => WebhookKeys
     }
     named {
         "/api/messages/" "{channel}/{cursor}" => message
         "/api/progress/" "{job}" => job
         "/api/poll/" "{channel}" => channel_poll
         "/api/publish/" "{channel}" => channel_publish
+        "/v1/stream/__ds/subscriptions/" "{id}" => subscription
+        "/v1/stream/__ds/subscriptions/" "{id}/streams" => subscription
+        "/v1/stream/__ds/subscriptions/" "{id}/streams/{name}" => subscription
+        "/v1/stream/__ds/subscriptions/" "{id}/callback" => subscription
+        "/v1/stream/__ds/subscriptions/" "{id}/claim" => subscription
+        "/v1/stream/__ds/subscriptions/" "{id}/ack" => subscription
+        "/v1/stream/__ds/subscriptions/" "{id}/release" => subscription
         "/v1/stream/" "{name}" => durable_stream
         "/admin/channels/" "{channel}" => admin_channel
         "/admin/channels/" "{channel}/purge" => admin_channel
@@ -198,6 +211,10 @@ impl Target {
             _ if self.is_durable_stream() => "GET, HEAD, POST, PUT, DELETE, OPTIONS",
             _ if matches!(self, Self::AdminChannel(_, ChannelPart::Itself)) => "GET, HEAD, DELETE, OPTIONS",
             _ if matches!(self, Self::AdminChannel(_, ChannelPart::Settings)) => "PUT, OPTIONS",
+            _ if matches!(self, Self::Subscription(_, SubscriptionPath::Whole)) => {
+                "GET, HEAD, PUT, DELETE, OPTIONS"
+            }
+            (false, false) => "DELETE, OPTIONS",
             (false, _) => "POST, OPTIONS",
             (true, true) => "GET, HEAD, POST, OPTIONS",
             (true, false) => "GET, HEAD, OPTIONS",
@@ -207,6 +224,8 @@ impl Target {
     /// The right that a request needs. The demonstration job is started by a GET, and publishes.
     pub(super) fn right(&self, action: Action) -> Right {
         match (action, self) {
+            // What a subscriber may change is what it reads.
+            (_, Self::Subscription(..)) => Right::Subscribe,
             (Action::Post | Action::Put | Action::Delete, _) | (_, Self::DemoJob) => Right::Publish,
             _ => Right::Subscribe,
         }
@@ -218,6 +237,9 @@ impl Target {
             Self::Publish | Self::PublishEvent | Self::ChannelPublish(_) => (false, true),
             Self::AdminChannel(_, ChannelPart::Purge | ChannelPart::Close) => (false, true),
             Self::AdminChannel(_, ChannelPart::Settings) => (false, false),
+            Self::Subscription(_, SubscriptionPath::Whole) => (true, false),
+            Self::Subscription(_, SubscriptionPath::Stream(_)) => (false, false),
+            Self::Subscription(..) => (false, true),
             Self::Job(_) | Self::Chat | Self::DurableStream(_) => (true, true),
             _ => (true, false),
         }
@@ -319,6 +341,12 @@ fn admin_channel(names: &str) -> Result<Target, Refusal> {
         _ => return Ok(Target::File),
     };
     Ok(Target::AdminChannel(channel_name(name)?, part))
+}
+
+/// What is below `__ds/subscriptions/`.
+fn subscription(path: &str) -> Result<Target, Refusal> {
+    let (id, part) = SubscriptionPath::parse(path)?;
+    Ok(Target::Subscription(id, part))
 }
 
 /// The channel of a job: `progress/{job}`.

@@ -47,6 +47,7 @@ mod shared_writer;
 mod shelf;
 mod slow_readers;
 mod stalls;
+mod subscriptions;
 mod transport_deadline;
 mod transport_direct;
 mod transport_drain;

@@ -16,7 +16,7 @@ use poll_core::journal::MemoryJournal;
 use poll_core::{ChannelName, Kind, Memory, Payload, Publish, Retention, Store, Timestamp};
 use poll_http::{
     AccessRecord, Ask, Authority, Builder, ConnectionError, ConnectionSettings, Drain, Metrics, Refusal,
-    Service, ServiceSettings, serve,
+    Service, ServiceSettings, WebhookClient, serve,
 };
 use prometheus_client::registry::Registry;
 use serde_json::Value;
@@ -126,6 +126,14 @@ impl World {
         let service = more(builder).build();
         tokio::spawn(service.drive());
         Self { service, store, drain, time, registry: Arc::new(registry) }
+    }
+
+    /// A server whose streams can be subscribed to.
+    pub(crate) fn subscribed(settings: ServiceSettings, store: Store, webhooks: impl WebhookClient) -> Self {
+        let world =
+            Self::build_with(settings, store, Time::begun(), |builder| builder.subscriptions(webhooks));
+        tokio::spawn(world.service.run_subscriptions());
+        world
     }
 
     /// The same place after a restart: what was in memory is gone, time goes on.

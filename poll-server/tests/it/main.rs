@@ -29,3 +29,4 @@ mod supervisor;
 mod tls;
 mod tokens;
 mod typos;
+mod webhooks;

@@ -12,7 +12,7 @@ use crate::message::refusal::Refusal;
 /// What the path of every stream begins with.
 pub(crate) const ROOT: &str = "/v1/stream/";
 /// Names that begin with this are the protocol's own.
-const RESERVED: &str = "__ds/";
+pub(crate) const RESERVED: &str = "__ds/";
 
 /// The channel of a stream, from what follows the [root](ROOT) in its path; `/` belongs to the name.
 ///
@@ -35,16 +35,19 @@ pub(crate) fn name(path: &str) -> Result<ChannelName, Refusal> {
 /// # Errors
 /// 400 without a host.
 pub(crate) fn location(head: Head<'_>, scheme: Scheme) -> Result<String, Refusal> {
+    Ok(base(head, scheme)? + head.path())
+}
+
+/// The server's own address, as the request names it; nothing if it is of HTTP/1.0 and has no host.
+///
+/// # Errors
+/// 400 if the host is malformed.
+pub(crate) fn base(head: Head<'_>, scheme: Scheme) -> Result<String, Refusal> {
     let scheme = match scheme {
         Scheme::Http => "http",
         Scheme::Https => "https",
     };
-    let path = head.path();
-    // HTTP/1.0 may have no host.
-    Ok(match origin::authority(head)? {
-        Some(authority) => format!("{scheme}://{authority}{path}"),
-        None => path.to_owned(),
-    })
+    Ok(origin::authority(head)?.map_or_else(String::new, |authority| format!("{scheme}://{authority}")))
 }
 
 #[cfg(test)]

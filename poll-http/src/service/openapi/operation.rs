@@ -23,7 +23,7 @@ pub(super) struct Answer {
     pub(super) content: &'static [(&'static str, &'static str)],
 }
 
-pub(super) const TAGS: [(&str, &str); 10] = [
+pub(super) const TAGS: [(&str, &str); 11] = [
     ("publish", "Publish messages."),
     ("read", "Read channels, by any pattern."),
     ("jobs", "Report and follow the progress of a job."),
@@ -31,6 +31,7 @@ pub(super) const TAGS: [(&str, &str); 10] = [
     ("chat", "For clients of a chat with one channel."),
     ("channel", "For clients that poll by UUID or by time in seconds."),
     ("streams", "Durable Streams 1.0: create, append, read from any offset, follow, close, fork and delete."),
+    ("subscriptions", "Subscriptions of Durable Streams: wakes by webhook or through a stream, with leases."),
     ("server", "Health, metrics and this document."),
     (
         "administration",
@@ -88,7 +89,7 @@ pub(super) fn meaning(status: u16) -> (&'static str, &'static [&'static str]) {
             "The token does not grant this, or a page of another origin tried to write.",
             &["WWW-Authenticate"],
         ),
-        404 => ("There is no such message or stream.", &[]),
+        404 => ("There is no such message, stream or subscription.", &[]),
         408 => ("The body did not arrive in time.", &[]),
         409 => ("The channel has ended, or is another than the request takes it for.", &[]),
         410 => ("It was there, and is no longer retained or cannot be read.", &[]),
@@ -99,7 +100,7 @@ pub(super) fn meaning(status: u16) -> (&'static str, &'static [&'static str]) {
         429 => ("A limit is reached.", &["Retry-After"]),
         431 => ("The head of the request is larger than allowed. The response has no content.", &[]),
         500 => ("What the store holds of this channel is damaged.", &[]),
-        501 => ("A transfer coding other than `chunked`.", &[]),
+        501 => ("A transfer coding other than `chunked`, or subscriptions where the server has none.", &[]),
         503 => (
             "The store is unavailable or the server is stopping. Nothing was published, unless `type` says otherwise.",
             &["Retry-After"],

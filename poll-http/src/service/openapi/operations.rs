@@ -1,13 +1,17 @@
 //! Which operation each method of a target is.
 
 use super::operation::{OPEN, OPEN_MESSAGE, OPTIONS, Operation, PLAIN, ok};
-use super::{administration, publishing, reading, streams};
+use super::{administration, publishing, reading, streams, subscriptions};
+use crate::dialect::durable_streams::subscriptions::SubscriptionPath;
 use crate::service::router::{Action, Target};
 
 /// The operation of a method; `None` if the target does not have it.
 pub(super) fn of(target: &Target, action: Action) -> Option<Operation> {
     if target.is_administration() && action != Action::Options {
         return administration::of(target, if action == Action::Head { Action::Get } else { action });
+    }
+    if let (Target::Subscription(_, path), false) = (target, action == Action::Options) {
+        return subscriptions::of(path, action);
     }
     match action {
         Action::Head if matches!(target, Target::DurableStream(_)) => Some(streams::describe()),
@@ -16,15 +20,24 @@ pub(super) fn of(target: &Target, action: Action) -> Option<Operation> {
         Action::Put => matches!(target, Target::DurableStream(_)).then(streams::create),
         Action::Delete => matches!(target, Target::DurableStream(_)).then(streams::delete),
         Action::Options => {
-            let written = || administration::of(target, Action::Put);
-            let Operation { name, tag, .. } = get(target).or_else(|| post(target)).or_else(written)?;
+            let Operation { name, tag, .. } = of_any(target)?;
             let summary = "The methods of this path";
             let parameters = names(target);
-            let names_what_cannot_be = matches!(target, Target::Message(..) | Target::DurableStream(_));
+            let names_what_cannot_be =
+                matches!(target, Target::Message(..) | Target::DurableStream(_) | Target::Subscription(..));
             let failures = if names_what_cannot_be { OPEN_MESSAGE } else { OPEN };
             Some(Operation { name, tag, summary, parameters, body: None, answers: vec![OPTIONS], failures })
         }
     }
+}
+
+/// An operation of it other than OPTIONS.
+fn of_any(target: &Target) -> Option<Operation> {
+    if let Target::Subscription(_, path) = target {
+        let actions = [Action::Get, Action::Post, Action::Delete];
+        return actions.into_iter().find_map(|action| subscriptions::of(path, action));
+    }
+    get(target).or_else(|| post(target)).or_else(|| administration::of(target, Action::Put))
 }
 
 /// The names in its path.
@@ -34,6 +47,8 @@ fn names(target: &Target) -> &'static [&'static str] {
         Target::Job(_) => &["job"],
         Target::ChannelPoll(_) | Target::ChannelPublish(_) | Target::AdminChannel(..) => &["path_channel"],
         Target::DurableStream(_) => &["path_name"],
+        Target::Subscription(_, SubscriptionPath::Stream(_)) => &["subscription_id", "path_name"],
+        Target::Subscription(..) => &["subscription_id"],
         _ => &[],
     }
 }
@@ -58,7 +73,10 @@ fn get(target: &Target) -> Option<Operation> {
         Target::OpenApi => reading::document(),
         Target::File => reading::file(),
         Target::AdminChannels | Target::AdminChannel(..) => return administration::of(target, Action::Get),
-        Target::Publish | Target::PublishEvent | Target::ChannelPublish(_) => return None,
+        Target::WebhookKeys => subscriptions::keys(),
+        Target::Publish | Target::PublishEvent | Target::ChannelPublish(_) | Target::Subscription(..) => {
+            return None;
+        }
     })
 }
 

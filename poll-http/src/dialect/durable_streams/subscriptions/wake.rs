@@ -1,0 +1,60 @@
+//! A wake: news of new content on its way to a worker, and with it.
+
+use std::collections::BTreeMap;
+
+use poll_core::{ChannelName, Cursor, Timestamp};
+
+/// One wake. Its generation grows with each, so what is said of an earlier one is told apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wake {
+    pub(crate) id: Box<str>,
+    pub(crate) generation: u64,
+    /// A stream with new content.
+    pub(crate) stream: Box<str>,
+}
+
+/// How far a wake is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// There is none.
+    Idle,
+    /// It is to be delivered at a time, after so many attempts that failed.
+    Due { wake: Wake, tries: u32, at: Timestamp },
+    /// A webhook is on its way, with these ends of streams, and has until then to be answered.
+    Sending { wake: Wake, tries: u32, at: Timestamp, ends: BTreeMap<Box<str>, Cursor>, until: Timestamp },
+    /// Its event is written; a worker may claim it.
+    Offered { wake: Wake, at: Timestamp },
+    /// A webhook was accepted, or a worker has claimed it: the lease lasts until then.
+    Held { wake: Wake, worker: Option<Box<str>>, until: Timestamp },
+}
+
+/// What has to be done to deliver a wake.
+#[derive(Debug)]
+pub(crate) enum Attempt {
+    /// A request, with this content to be signed.
+    Webhook { generation: u64, content: Vec<u8> },
+    /// This message, in that stream.
+    Event { generation: u64, stream: ChannelName, content: Vec<u8> },
+}
+
+/// What became of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// A webhook's receiver has done everything.
+    Done,
+    /// It was taken: its receiver says later what it has done.
+    Taken,
+    Failed,
+}
+
+impl Phase {
+    pub(crate) fn wake(&self) -> Option<&Wake> {
+        match self {
+            Self::Idle => None,
+            Self::Due { wake, .. }
+            | Self::Sending { wake, .. }
+            | Self::Offered { wake, .. }
+            | Self::Held { wake, .. } => Some(wake),
+        }
+    }
+}

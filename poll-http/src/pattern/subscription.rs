@@ -1,0 +1,18 @@
+//! Subscriptions: what keeps them, wakes their workers, and answers what is said about them.
+//!
+//! One task follows which channels have something new and tells it to the subscriptions that it concerns
+//! (`hub.rs`); each subscription is a task of its own (`keeper.rs`), so that one that waits for the store holds up no
+//! other. What they decide is the dialect's [`Subscription`](crate::dialect::durable_streams::subscriptions::Subscription);
+//! what leaves the machine goes through a [`WebhookClient`]. A subscription is kept in a channel of its own (`cell.rs`)
+//! before anyone hears of it.
+
+mod cell;
+mod client;
+mod hub;
+mod keeper;
+mod keys;
+mod news;
+
+pub use self::client::{Signer, Webhook, WebhookAnswer, WebhookClient};
+pub(crate) use self::hub::Hub;
+pub(crate) use self::keeper::{Speech, What};
