@@ -12,6 +12,7 @@ mod hub;
 mod keeper;
 mod keys;
 mod news;
+mod outside;
 
 pub use self::client::{Signer, Webhook, WebhookAnswer, WebhookClient};
 pub(crate) use self::hub::Hub;

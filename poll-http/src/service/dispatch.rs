@@ -93,10 +93,11 @@ impl Dispatcher {
             return Ok(Outcome::Now(reply));
         }
         let client = admit::admit(worker, head, connection, finish)?;
-        let (target, content) = match subscriptions::answer_workers(self, target, head, content, &client) {
-            Ok(answered) => return answered,
-            Err(others) => others,
-        };
+        let (target, content) =
+            match subscriptions::answer_workers((worker, program), target, head, content, &client) {
+                Ok(answered) => return answered,
+                Err(others) => others,
+            };
         let asked = Asked { target, action, right };
         match admit::judge(worker, head, right, &client)? {
             Judged::Granted(grant) => self.answer(asked, head, content, connection, client, grant),
@@ -141,7 +142,8 @@ impl Dispatcher {
         let Asked { target, action, .. } = asked;
         if let Target::Subscription(id, path) = target {
             let asked = subscriptions::Asked { id, path, action };
-            return subscriptions::answer(self, asked, head, content, connection, &client, grant);
+            let around = (worker, &self.program);
+            return subscriptions::answer(around, asked, head, content, connection, &client, grant);
         }
         if let (Action::Delete, Target::DurableStream(channel)) = (action, &target) {
             client.logged.pattern("delete");

@@ -26,7 +26,6 @@ use crate::message::reply::Reply;
 use crate::message::request::Content;
 use crate::message::request_body::RequestBody;
 use crate::pattern::subscription::{Hub, Speech, What};
-use crate::service::dispatch::Dispatcher;
 use crate::service::program::{Ask, Program};
 use crate::service::read_body::{self, Bounds};
 use crate::service::router::{Action, Target};
@@ -58,13 +57,13 @@ enum Incoming {
 /// # Errors
 /// The refusal is inside: 501 without subscriptions, 503 until they are read, and those of the store.
 pub(super) fn answer_workers<'a>(
-    dispatcher: &Dispatcher,
+    (worker, program): (&Worker, &Program),
     target: Target,
     head: Head<'_>,
     content: Content<'a>,
     client: &Client,
 ) -> Result<Result<Outcome, Refusal>, (Target, Content<'a>)> {
-    let hub = dispatcher.program.subscriptions.as_ref().ok_or_else(absent);
+    let hub = program.subscriptions.as_ref().ok_or_else(absent);
     let (id, path) = match target {
         Target::WebhookKeys => return Ok(hub.and_then(Hub::keys).map(Outcome::Now)),
         Target::Subscription(id, path) if path.wants_wake_token() => (id, path),
@@ -74,7 +73,7 @@ pub(super) fn answer_workers<'a>(
     let token = tokens::credentials(head, "bearer");
     Ok(hub.and_then(|hub| {
         let token: Box<str> = token?.unwrap_or_default().into();
-        let (hub, worker, address) = (hub.clone(), dispatcher.worker.clone(), client.address);
+        let (hub, worker, address) = (hub.clone(), worker.clone(), client.address);
         let incoming = Incoming::of(content);
         Outcome::soon(async move {
             let (content, charge) = incoming.read(&worker).await?;
@@ -102,7 +101,7 @@ pub(super) fn answer_workers<'a>(
 /// # Errors
 /// 501 without subscriptions, 503 until they are read, 403 without the right, 413, and those of the store.
 pub(super) fn answer(
-    dispatcher: &Dispatcher,
+    (worker, program): (&Worker, &Arc<Program>),
     asked: Asked,
     head: Head<'_>,
     content: Content<'_>,
@@ -110,9 +109,9 @@ pub(super) fn answer(
     client: &Client,
     grant: Arc<Grant>,
 ) -> Result<Outcome, Refusal> {
-    let hub = dispatcher.program.subscriptions.clone().ok_or_else(absent)?;
+    let hub = program.subscriptions.clone().ok_or_else(absent)?;
     client.logged.pattern("subscription");
-    let (worker, program) = (dispatcher.worker.clone(), dispatcher.program.clone());
+    let (worker, program) = (worker.clone(), program.clone());
     let asker = Asker { head: program.keep_head(head), program, grant };
     let base = durable_streams::base(head, connection.scheme())?;
     let incoming = Incoming::of(content);

@@ -5,6 +5,7 @@
 
 mod address;
 mod answer;
+mod fault;
 mod glob;
 mod record;
 mod request;
@@ -16,7 +17,8 @@ mod webhook_url;
 
 pub(crate) use self::address::ROOT;
 pub use self::address::{SubscriptionId, SubscriptionPath};
-pub(crate) use self::answer::{Fault, claimed, created, done, key_set, refuse, turned};
+pub(crate) use self::answer::{claimed, created, delivery, done, key_set, refuse, turned, wake_event};
+pub(crate) use self::fault::Fault;
 pub(crate) use self::request::{Claim, Configuration, Delivery, MOST_BYTES, MOST_STREAMS, Turn, streams};
 pub(crate) use self::state::{From, Seen, Subscription};
 pub(crate) use self::wake::{Attempt, Sent};

@@ -16,6 +16,7 @@ use super::client::WebhookClient;
 use super::keeper::{Command, Keeper, STREAM_BYTES, SUBSCRIPTION_BYTES, Scan, What, seen};
 use super::keys::Keys;
 use super::news::News;
+use super::outside::Outside;
 use crate::dialect::durable_streams::subscriptions::{
     self, Configuration, Fault, Loopback, Seen, Subscription, SubscriptionId,
 };
@@ -37,10 +38,8 @@ const SECRET: &str = "__ds/secret";
 #[derive(Clone)]
 pub(crate) struct Hub(Arc<Inner>);
 
-pub(super) struct Inner {
-    pub(super) store: Store,
-    pub(super) environment: Environment,
-    pub(super) client: Arc<dyn WebhookClient>,
+struct Inner {
+    outside: Outside,
     news: Arc<News>,
     /// `None` until what was kept is read.
     table: Mutex<Option<Table>>,
@@ -81,11 +80,12 @@ impl Hub {
         store.notifier().observe(move |channel| told.of(channel));
         let (orders, inbox) = mpsc::channel(MOST_WAITING);
         let (table, inbox) = (Mutex::default(), Mutex::new(Some(inbox)));
-        Self(Arc::new(Inner { store, environment, client, news, table, orders, inbox }))
+        let outside = Outside { store, environment, client };
+        Self(Arc::new(Inner { outside, news, table, orders, inbox }))
     }
 
     pub(crate) fn loopback(&self) -> Loopback {
-        self.0.client.loopback()
+        self.0.outside.client.loopback()
     }
 
     /// The keys that webhooks are signed with.
@@ -216,7 +216,7 @@ impl Inner {
 
     /// Reads the secret and all subscriptions; makes the secret if there is none. Returns where their names are kept.
     async fn load(self: &Arc<Self>, tasks: &mut JoinSet<()>) -> Result<Cell, Refusal> {
-        let (store, now) = (&self.store, self.environment.now());
+        let (store, now) = (&self.outside.store, self.outside.environment.now());
         let (mut cell, kept) = Cell::load(store, now, SECRET).await.map_err(Refusal::unreadable)?;
         let secret = match kept.as_deref().and_then(secret_of) {
             Some(secret) => secret,
@@ -227,7 +227,7 @@ impl Inner {
                 secret
             }
         };
-        let keys = Keys::new(self.client.signer(&secret));
+        let keys = Keys::new(self.outside.client.signer(&secret));
         let (index, kept) = Cell::load(store, now, INDEX).await.map_err(Refusal::unreadable)?;
         let ids: Vec<String> = kept.and_then(|kept| serde_json::from_str(&kept).ok()).unwrap_or_default();
         let mut found = Vec::new();
@@ -248,7 +248,7 @@ impl Inner {
             let kept = subscription.to_record(id.as_str());
             let keys = keys.clone();
             let keeper = Keeper {
-                hub: self.clone(),
+                outside: self.outside.clone(),
                 keys,
                 id,
                 subscription,
@@ -269,13 +269,13 @@ impl Inner {
         now: Timestamp,
         id: &SubscriptionId,
     ) -> Result<(Cell, Option<String>), JournalError> {
-        Cell::load(&self.store, now, &format!("__ds/subscriptions/{id}")).await
+        Cell::load(&self.outside.store, now, &format!("__ds/subscriptions/{id}")).await
     }
 
     fn new_secret(&self) -> [u8; 32] {
         let mut secret = [0; 32];
         for part in secret.chunks_exact_mut(8) {
-            part.copy_from_slice(&self.environment.random().to_be_bytes());
+            part.copy_from_slice(&self.outside.environment.random().to_be_bytes());
         }
         secret
     }
@@ -311,11 +311,11 @@ impl Inner {
             return Ok(subscriptions::refuse(&Fault::TooMany("there are 1000 subscriptions")));
         }
         let streams: u64 = configuration.streams.iter().map(|name| name.len() as u64 + STREAM_BYTES).sum();
-        let charge = self.store.memory().charge(Kind::Names, SUBSCRIPTION_BYTES + streams)?;
+        let charge = self.outside.store.memory().charge(Kind::Names, SUBSCRIPTION_BYTES + streams)?;
         // First, so that nothing escapes it that is published from here on.
         let mailbox = self.news.add(id.clone(), Arc::new(configuration.clone()));
         let made = async {
-            let now = self.environment.now();
+            let now = self.outside.environment.now();
             let mut subscription = Subscription::new(configuration, base, now);
             for name in subscription.configuration.clone().streams.iter() {
                 let seen = self.look(now, name).await.map_err(Refusal::unreadable)?;
@@ -324,9 +324,9 @@ impl Inner {
             }
             names.push(id.as_str().to_owned());
             let (mut cell, _) = self.load_one(now, &id).await.map_err(Refusal::unreadable)?;
-            index.save(&self.store, now, &serde_json::to_vec(&names).unwrap_or_default()).await?;
+            index.save(&self.outside.store, now, &serde_json::to_vec(&names).unwrap_or_default()).await?;
             let kept = subscription.to_record(id.as_str());
-            cell.save(&self.store, now, &kept).await?;
+            cell.save(&self.outside.store, now, &kept).await?;
             Ok((subscription, cell, kept))
         };
         let (subscription, cell, kept) = match made.await {
@@ -337,7 +337,7 @@ impl Inner {
             }
         };
         let keeper = Keeper {
-            hub: self.clone(),
+            outside: self.outside.clone(),
             keys,
             id: id.clone(),
             subscription,
@@ -354,7 +354,7 @@ impl Inner {
 
     async fn look(&self, now: Timestamp, name: &str) -> Result<Seen, JournalError> {
         let Ok(name) = ChannelName::parse(name) else { return Ok(Seen::Absent) };
-        Ok(seen(&self.store.describe(now, &name, Use::Look).await?))
+        Ok(seen(&self.outside.store.describe(now, &name, Use::Look).await?))
     }
 
     async fn delete(&self, id: &SubscriptionId, index: &mut Cell) -> Result<Reply, Refusal> {
@@ -366,7 +366,11 @@ impl Inner {
         self.news.remove(id);
         // A name that stays there means nothing.
         let _ = index
-            .save(&self.store, self.environment.now(), &serde_json::to_vec(&names).unwrap_or_default())
+            .save(
+                &self.outside.store,
+                self.outside.environment.now(),
+                &serde_json::to_vec(&names).unwrap_or_default(),
+            )
             .await;
         Ok(ended)
     }

@@ -17,9 +17,9 @@ use tokio::task::JoinSet;
 
 use super::cell::Cell;
 use super::client::{Webhook, WebhookAnswer};
-use super::hub::Inner;
 use super::keys::Keys;
 use super::news::Mailbox;
+use super::outside::Outside;
 use crate::dialect::durable_streams::subscriptions::{
     self, Attempt, Claim, Delivery, Fault, From, Seen, Sent, Subscription, SubscriptionId, Turn,
 };
@@ -70,7 +70,7 @@ pub(crate) enum Speech {
 }
 
 pub(super) struct Keeper {
-    pub(super) hub: Arc<Inner>,
+    pub(super) outside: Outside,
     pub(super) keys: Keys,
     pub(super) id: SubscriptionId,
     pub(super) subscription: Subscription,
@@ -129,11 +129,11 @@ impl Keeper {
     }
 
     fn now(&self) -> Timestamp {
-        self.hub.environment.now()
+        self.outside.environment.now()
     }
 
     fn random(&self) -> u128 {
-        let random = || u128::from(self.hub.environment.random());
+        let random = || u128::from(self.outside.environment.random());
         random() << 64 | random()
     }
 
@@ -149,17 +149,20 @@ impl Keeper {
     /// Takes in what is new, and does what is due.
     async fn advance(&mut self) -> Result<(), Refusal> {
         self.look_at_news().await?;
-        let (now, subject) = (self.now(), self.subject());
+        let now = self.now();
         let mut next = self.subscription.clone();
-        let keys = self.keys.clone();
-        let token = |generation| keys.token(&subject, generation);
-        let Some(attempt) = next.attempt(now, self.id.as_str(), token) else { return Ok(()) };
+        let Some(attempt) = next.attempt(now) else { return Ok(()) };
         self.keep(next).await?;
         match attempt {
-            Attempt::Webhook { generation, content } => self.send(now, generation, content),
-            Attempt::Event { generation, stream, content } => {
+            Attempt::Webhook(wake) => {
+                let token = self.keys.token(&self.subject(), wake.generation);
+                let content = subscriptions::delivery(&self.subscription, self.id.as_str(), &wake, &token);
+                self.send(now, wake.generation, content);
+            }
+            Attempt::Event(wake, stream) => {
+                let content = subscriptions::wake_event(self.id.as_str(), &wake, now);
                 let sent = self.write_event(now, &stream, &content).await;
-                self.hear_of(generation, sent).await;
+                self.hear_of(wake.generation, sent).await;
             }
         }
         Ok(())
@@ -204,7 +207,7 @@ impl Keeper {
         loop {
             let now = self.now();
             let selection = Selection { prefix: prefix.clone(), after, limit: PAGE };
-            let page = self.hub.store.list(now, selection).await.map_err(Refusal::unreadable)?;
+            let page = self.outside.store.list(now, selection).await.map_err(Refusal::unreadable)?;
             let names = page.channels.into_iter().map(|listed| listed.channel);
             let is_new =
                 |name: &ChannelName| !next.has(name.as_str()) && next.configuration.matches(name.as_str());
@@ -230,7 +233,7 @@ impl Keeper {
         names: &[ChannelName],
     ) -> Result<(), JournalError> {
         for name in names {
-            let standing = self.hub.store.describe(self.now(), name, Use::Look).await?;
+            let standing = self.outside.store.describe(self.now(), name, Use::Look).await?;
             let mut from = From::End;
             if let (Standing::Live(found), false) = (&standing, next.has(name.as_str())) {
                 if self.charge.grow(STREAM_BYTES + name.as_str().len() as u64).is_err() {
@@ -273,7 +276,7 @@ impl Keeper {
         name: &ChannelName,
         end: Cursor,
     ) -> Result<Cursor, JournalError> {
-        let (store, now) = (&self.hub.store, self.now());
+        let (store, now) = (&self.outside.store, self.now());
         let pinned = store.pin(now, name, Position::AfterTime(created)).await?;
         let view = store.read(now, name, &pinned, Limit::default()).await?;
         let first = view.batch.as_ref().and_then(|batch| batch.messages().first().map(|first| first.seq));
@@ -285,7 +288,7 @@ impl Keeper {
         let record = next.to_record(self.id.as_str());
         if record != self.kept {
             let now = self.now();
-            self.cell.save(&self.hub.store, now, &record).await?;
+            self.cell.save(&self.outside.store, now, &record).await?;
             self.kept = record;
         }
         self.subscription = next;
@@ -298,7 +301,7 @@ impl Keeper {
         let signature = self.keys.signature(now, &content);
         let time = self.subscription.configuration.lease;
         let sending =
-            self.hub.client.send(Webhook { url: url.clone(), signature, content: content.into(), time });
+            self.outside.client.send(Webhook { url: url.clone(), signature, content: content.into(), time });
         let (id, is_first) = (self.id.clone(), !self.subscription.is_failing());
         self.delivery.abort_all();
         self.delivery.spawn(async move {
@@ -317,7 +320,8 @@ impl Keeper {
     /// Writes the event of a wake into its stream.
     async fn write_event(&self, now: Timestamp, stream: &ChannelName, content: &[u8]) -> Sent {
         let Ok(payload) = Payload::json(content) else { return Sent::Failed };
-        let appended = self.hub.store.append(now, stream, Publish::one(payload), Condition::default()).await;
+        let appended =
+            self.outside.store.append(now, stream, Publish::one(payload), Condition::default()).await;
         match appended {
             Ok(_) => Sent::Taken,
             Err(error) => {
@@ -358,7 +362,7 @@ impl Keeper {
 
     async fn end(&mut self, next: &mut Next) -> Result<Reply, Refusal> {
         let now = self.now();
-        self.cell.remove(&self.hub.store, now).await?;
+        self.cell.remove(&self.outside.store, now).await?;
         *next = Next::End;
         Ok(subscriptions::done())
     }
@@ -399,7 +403,7 @@ impl Keeper {
             if !next.has(stream) {
                 self.charge.grow(STREAM_BYTES + stream.len() as u64)?;
             }
-            let standing = self.hub.store.describe(self.now(), &name, Use::Look).await;
+            let standing = self.outside.store.describe(self.now(), &name, Use::Look).await;
             let standing = standing.map_err(Refusal::unreadable)?;
             if let Err(fault) = next.name(stream, seen(&standing)) {
                 *next = self.subscription.clone();

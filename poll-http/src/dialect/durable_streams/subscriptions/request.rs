@@ -7,7 +7,7 @@ use poll_core::ChannelName;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::answer::Fault;
+use super::fault::Fault;
 use super::glob::Glob;
 use super::webhook_url::{Loopback, WebhookUrl};
 use crate::dialect::durable_streams::name::RESERVED;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use poll_core::{Cursor, Seq, Timestamp};
 
-use super::answer::{self, Fault};
+use super::fault::Fault;
 use super::request::{Configuration, Delivery, MOST_STREAMS, Progress, Turn};
 use super::wake::{Attempt, Phase, Sent, Wake};
 use crate::dialect::durable_streams::offset::Offset;
@@ -296,31 +296,21 @@ impl Subscription {
         }
     }
 
-    /// Begins an attempt to deliver the wake, if one is due. `token` makes that of a generation.
-    pub(crate) fn attempt(
-        &mut self,
-        now: Timestamp,
-        id: &str,
-        token: impl FnOnce(u64) -> String,
-    ) -> Option<Attempt> {
+    /// Begins an attempt to deliver the wake, if one is due.
+    pub(crate) fn attempt(&mut self, now: Timestamp) -> Option<Attempt> {
         let Phase::Due { wake, tries, at } = &self.phase else { return None };
         if *at > now {
             return None;
         }
         let (wake, tries, at) = (wake.clone(), *tries, *at);
-        let generation = wake.generation;
         match &self.configuration.delivery {
             Delivery::Webhook(_) => {
-                let content = answer::delivery(self, id, &wake, &token(generation));
                 let ends = self.links.iter().map(|(name, link)| (name.clone(), link.end)).collect();
                 let until = now.after(self.configuration.lease);
-                self.phase = Phase::Sending { wake, tries, at, ends, until };
-                Some(Attempt::Webhook { generation, content })
+                self.phase = Phase::Sending { wake: wake.clone(), tries, at, ends, until };
+                Some(Attempt::Webhook(wake))
             }
-            Delivery::PullWake(stream) => {
-                let content = answer::wake_event(id, &wake, now);
-                Some(Attempt::Event { generation, stream: stream.clone(), content })
-            }
+            Delivery::PullWake(stream) => Some(Attempt::Event(wake, stream.clone())),
         }
     }
 

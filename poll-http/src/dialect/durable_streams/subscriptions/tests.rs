@@ -34,8 +34,8 @@ fn appended(subscription: &mut Subscription, stream: &str, seq: u64, now: u64) {
 }
 
 fn attempt(subscription: &mut Subscription, now: u64) -> Option<u64> {
-    match subscription.attempt(at(now), "s", |generation| format!("token {generation}"))? {
-        Attempt::Webhook { generation, .. } | Attempt::Event { generation, .. } => Some(generation),
+    match subscription.attempt(at(now))? {
+        Attempt::Webhook(wake) | Attempt::Event(wake, _) => Some(wake.generation),
     }
 }
 

@@ -31,10 +31,10 @@ pub(crate) enum Phase {
 /// What has to be done to deliver a wake.
 #[derive(Debug)]
 pub(crate) enum Attempt {
-    /// A request, with this content to be signed.
-    Webhook { generation: u64, content: Vec<u8> },
-    /// This message, in that stream.
-    Event { generation: u64, stream: ChannelName, content: Vec<u8> },
+    /// A webhook for this wake.
+    Webhook(Wake),
+    /// The event of this wake, in that stream.
+    Event(Wake, ChannelName),
 }
 
 /// What became of an attempt.

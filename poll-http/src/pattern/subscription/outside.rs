@@ -1,0 +1,16 @@
+//! What subscriptions need of the server around them.
+
+use std::sync::Arc;
+
+use poll_core::Store;
+use poll_core::environment::Environment;
+
+use super::client::WebhookClient;
+
+/// See the [module](self). A clone is the same.
+#[derive(Clone)]
+pub(super) struct Outside {
+    pub(super) store: Store,
+    pub(super) environment: Environment,
+    pub(super) client: Arc<dyn WebhookClient>,
+}
