@@ -248,7 +248,9 @@ fn every_limit_has_the_flag_and_the_default_of_the_help() {
 
 #[test]
 fn every_metric_is_served() {
-    let served = Server::start(&[]).get("/metrics");
+    let directory = tempfile::tempdir().unwrap();
+    let store = format!("disk:{}", directory.path().display());
+    let served = Server::start(&["--store", &store]).get("/metrics");
     for name in names(&rows(PAGE, &["metric", "meaning"])) {
         assert!(served.contains(&format!("# TYPE {name} ")), "no metric `{name}`");
     }
