@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::StatusCode;
-use poll_core::{Retention, Store, Timestamp};
+use poll_core::{Retention, Selection, Store, Timestamp};
 use poll_http::{
     Authority, Denied, Grant, Loopback, Pattern, Scope, ServiceSettings, Signer, Webhook, WebhookAnswer,
     WebhookClient,
@@ -279,6 +279,19 @@ async fn one_worker_has_a_wake_until_its_lease_ends() {
     tokio::time::sleep(Duration::from_millis(10)).await;
     let answer = say(&world, "POST", "s/ack", claimed["token"].as_str().unwrap(), &old).await;
     assert_eq!(code(&answer), (401, json!("TOKEN_INVALID")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_kept_before_there_is_a_subscription() {
+    let receiver = Receiver::default();
+    let world = world(&receiver);
+    while world.get("/v1/stream/__ds/jwks.json").await.status == 503 {}
+    let all = || Selection { prefix: None, after: None, limit: 10 };
+    assert!(world.store.list(world.now(), all()).await.unwrap().channels.is_empty());
+    put(&world, "s", webhook()).await;
+    let kept = world.store.list(world.now(), all()).await.unwrap().channels;
+    let names: Vec<&str> = kept.iter().map(|listed| listed.channel.as_str()).collect();
+    assert_eq!(names, ["__ds/index/1", "__ds/secret/1", "__ds/subscriptions/s/1"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -59,6 +59,14 @@ struct Entry {
     commands: mpsc::Sender<Command>,
 }
 
+/// Where it is kept which subscriptions there are.
+struct Records {
+    /// Their names.
+    index: Cell,
+    /// The secret that keys are made from, until it is kept: before there is a subscription, nothing is written.
+    new_secret: Option<(Cell, String)>,
+}
+
 /// What changes which subscriptions there are.
 struct Order {
     id: SubscriptionId,
@@ -151,9 +159,9 @@ impl Hub {
                 news.sort();
             }
         });
-        let mut index = loop {
+        let mut records = loop {
             match self.0.load(&mut tasks).await {
-                Ok(index) => break index,
+                Ok(records) => break records,
                 Err(refusal) => {
                     tracing::warn!("subscriptions cannot be read: {}", refusal.detail());
                     tokio::time::sleep(PAUSE).await;
@@ -167,9 +175,9 @@ impl Hub {
                     let Some(Order { id, what, reply }) = order else { return };
                     let answer = match what {
                         Wanted::Put(configuration, base) => {
-                            self.0.put(id, configuration, base, &mut index, &mut tasks).await
+                            self.0.put(id, configuration, base, &mut records, &mut tasks).await
                         }
-                        Wanted::Deleted => self.0.delete(&id, &mut index).await,
+                        Wanted::Deleted => self.0.delete(&id, &mut records.index).await,
                     };
                     // The client may be gone.
                     let _ = reply.send(answer);
@@ -214,17 +222,16 @@ impl Inner {
         answer.await.map_err(|_| stopped())?
     }
 
-    /// Reads the secret and all subscriptions; makes the secret if there is none. Returns where their names are kept.
-    async fn load(self: &Arc<Self>, tasks: &mut JoinSet<()>) -> Result<Cell, Refusal> {
+    /// Reads the secret and all subscriptions; makes a secret if there is none. Returns where they are kept.
+    async fn load(self: &Arc<Self>, tasks: &mut JoinSet<()>) -> Result<Records, Refusal> {
         let (store, now) = (&self.outside.store, self.outside.environment.now());
-        let (mut cell, kept) = Cell::load(store, now, SECRET).await.map_err(Refusal::unreadable)?;
-        let secret = match kept.as_deref().and_then(secret_of) {
-            Some(secret) => secret,
+        let (cell, kept) = Cell::load(store, now, SECRET).await.map_err(Refusal::unreadable)?;
+        let (secret, new_secret) = match kept.as_deref().and_then(secret_of) {
+            Some(secret) => (secret, None),
             None => {
                 let secret = self.new_secret();
                 let text: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
-                cell.save(store, now, text.as_bytes()).await?;
-                secret
+                (secret, Some((cell, text)))
             }
         };
         let keys = Keys::new(self.outside.client.signer(&secret));
@@ -261,7 +268,7 @@ impl Inner {
             };
             self.start(keeper, tasks);
         }
-        Ok(index)
+        Ok(Records { index, new_secret })
     }
 
     async fn load_one(
@@ -293,7 +300,7 @@ impl Inner {
         id: SubscriptionId,
         configuration: Configuration,
         base: Arc<str>,
-        index: &mut Cell,
+        records: &mut Records,
         tasks: &mut JoinSet<()>,
     ) -> Result<Reply, Refusal> {
         let (known, keys) = {
@@ -323,8 +330,15 @@ impl Inner {
                 let _ = subscription.name(name, seen);
             }
             names.push(id.as_str().to_owned());
+            if let Some((cell, secret)) = &mut records.new_secret {
+                cell.save(&self.outside.store, now, secret.as_bytes()).await?;
+                records.new_secret = None;
+            }
             let (mut cell, _) = self.load_one(now, &id).await.map_err(Refusal::unreadable)?;
-            index.save(&self.outside.store, now, &serde_json::to_vec(&names).unwrap_or_default()).await?;
+            records
+                .index
+                .save(&self.outside.store, now, &serde_json::to_vec(&names).unwrap_or_default())
+                .await?;
             let kept = subscription.to_record(id.as_str());
             cell.save(&self.outside.store, now, &kept).await?;
             Ok((subscription, cell, kept))
