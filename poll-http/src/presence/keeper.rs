@@ -27,7 +27,7 @@ const MOST_NAMES: usize = 16 * 1024;
 
 /// How many records are kept, whatever their age…
 const MOST_RECORDS: u64 = 4_096;
-/// … and after how many each server lists all of its clients again: whoever reads from the oldest record on has them all.
+/// … and after how many each server lists all of its clients again, so that the records kept name all of them.
 const LIST_EVERY: u64 = 1_024;
 
 /// How long the log does not know what was told. Another teller would tell it again, and only for as long as keys are kept
@@ -364,7 +364,7 @@ fn under(publish: Publish, key: &str) -> Publish {
     }
 }
 
-/// The same from every server, so that a change is told once whoever tells it.
+/// The same from every server, so that a change that two servers tell is told once.
 fn key(transition: &Transition) -> String {
     use std::hash::{DefaultHasher, Hash as _, Hasher as _};
     let mut hasher = DefaultHasher::new();
