@@ -45,7 +45,7 @@ fn all(steps: &mut Steps) -> Result<()> {
     let clippy =
         ["clippy", "--locked", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
     steps.step("clippy", || run(&mut cargo(clippy)))?;
-    steps.step("features", features::check_each)?;
+    steps.step("features", features::check_none_and_all)?;
     let others =
         fuzz::builds()?.into_iter().chain([test::models(&["--no-run"]), programs::simulation("build")]);
     let _ahead = Ahead::begin(others);
