@@ -30,7 +30,7 @@ pub struct ChannelState {
     pub oldest: u64,
     /// The number of the newest message; 0 before the first.
     pub newest: u64,
-    /// Who waits for its messages, on the server that was asked.
+    /// Waiting readers on the server that was asked.
     pub waiters: Waiters,
     /// What its cursors begin with.
     pub epoch: String,

@@ -8,7 +8,7 @@ use poll_client::durable_streams::{
 };
 use poll_client::{Client, Error, Subscription};
 
-use crate::fake::{self, Asked, Fake, answer, chunk};
+use crate::fake::{self, Asked, Fake, answer, chunk, play};
 
 const PATH: &str = "/v1/stream/orders";
 
@@ -19,17 +19,6 @@ fn offset(text: &str) -> Offset {
 fn stream() -> (DurableStream, Fake) {
     let (client, server) = fake::client();
     (DurableStream::new(&client, PATH).unwrap(), server)
-}
-
-/// Answers each request on a connection of its own; an empty answer hangs up.
-async fn play(mut server: Fake, answers: Vec<String>) -> Vec<Asked> {
-    let mut asked = Vec::new();
-    for answer in answers {
-        let mut peer = server.accept().await;
-        asked.push(peer.request().await.unwrap());
-        peer.send(answer.replacen("\r\n", "\r\nConnection: close\r\n", 1)).await;
-    }
-    asked
 }
 
 fn stored(at: &str) -> String {

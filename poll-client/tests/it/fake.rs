@@ -197,6 +197,17 @@ pub(crate) fn ok(body: &str) -> String {
 pub(crate) const STREAM_HEAD: &str =
     "HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n";
 
+/// Answers each request on a connection of its own, and gives back what was asked; an empty answer hangs up.
+pub(crate) async fn play(mut server: Fake, answers: Vec<String>) -> Vec<Asked> {
+    let mut asked = Vec::new();
+    for answer in answers {
+        let mut peer = server.accept().await;
+        asked.push(peer.request().await.unwrap());
+        peer.send(answer.replacen("\r\n", "\r\nConnection: close\r\n", 1)).await;
+    }
+    asked
+}
+
 pub(crate) fn chunk(text: &str) -> String {
     format!("{:x}\r\n{text}\r\n", text.len())
 }

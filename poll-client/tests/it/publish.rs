@@ -6,24 +6,13 @@ use futures_util::TryStreamExt;
 use poll_client::{Error, IdempotencyKey, Payload, Step};
 use tokio::time::Instant;
 
-use crate::fake::{self, Asked, Fake, STREAM_HEAD, answer, channel, chunk, cursor};
+use crate::fake::{self, Asked, STREAM_HEAD, answer, channel, chunk, cursor, play};
 
 fn receipt(seq: u64) -> String {
     format!(
         r#"{{"channel":"c","id":{seq},"uuid":"0193447e-7a80-7000-8000-{seq:012}","cursor":"{}","timestamp":"2026-11-20T22:49:38.123456Z"}}"#,
         cursor(seq)
     )
-}
-
-/// Answers each request on a connection of its own, and gives back what was asked.
-async fn play(mut server: Fake, answers: Vec<String>) -> Vec<Asked> {
-    let mut asked = Vec::new();
-    for answer in answers {
-        let mut peer = server.accept().await;
-        asked.push(peer.request().await.unwrap());
-        peer.send(answer.replacen("\r\n", "\r\nConnection: close\r\n", 1)).await;
-    }
-    asked
 }
 
 #[tokio::test(start_paused = true)]

@@ -38,7 +38,7 @@ pub(super) struct Asked {
     pub(super) action: Action,
 }
 
-/// Who asks, and what it may.
+/// The client, and its rights.
 struct Asker {
     program: Arc<Program>,
     /// For the program's check.

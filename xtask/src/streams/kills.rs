@@ -1,7 +1,7 @@
 //! The protocol's own JavaScript client follows a server on disk over three kills.
 //!
-//! Its program, in `poll-server/tests/streams/kills.js`, publishes and reads, and finds what was lost or doubled by itself;
-//! here its server is killed under it and started again.
+//! Its program, in `poll-server/tests/streams/kills.js`, publishes, reads and checks that nothing was lost or doubled. This
+//! file kills its server and starts it again.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;

@@ -94,16 +94,8 @@ impl Ask {
     pub(crate) fn has_asker(&self) -> bool {
         match &self.question {
             Question::State(_, checks) => !checks.is_empty(),
-            Question::Load(..)
-            | Question::Read(..)
-            | Question::Locate(..)
-            | Question::Seal(..)
-            | Question::Names(..)
-            | Question::Summary(..)
-            | Question::Look(..)
-            | Question::Forks(..)
-            | Question::Lapsed(..) => true,
-            Question::Count(_) | Question::Renew(..) | Question::Compare(_) | Question::Follow(_) => false,
+            // All else that callers ask is of what the partition holds.
+            _ => self.waits_for_partition(),
         }
     }
 
