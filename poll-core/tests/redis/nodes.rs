@@ -9,7 +9,7 @@ use poll_core::journal::{Archive, Fault, Health};
 use poll_core::{Memory, Retention, Store};
 
 /// How long anything may take before a test fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 /// How soon the health has to say that something is wrong.
 const RED: Duration = Duration::from_secs(5);
 

@@ -11,7 +11,6 @@ use crate::ports::Ports;
 
 /// What the sentinels call it.
 const NAME: &str = "poll";
-/// Generous: sentinels look every ten seconds for replicas that they do not know.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// A replica that stood still for a second is dead to the sentinels.
 const SENTINEL: [&str; 3] = [
@@ -19,6 +18,10 @@ const SENTINEL: [&str; 3] = [
     "sentinel failover-timeout poll 3000",
     "sentinel parallel-syncs poll 2",
 ];
+/// How often sentinels look, in milliseconds. By default they ask for roles every ten seconds, demote an old master only
+/// after eight seconds without a missed ping, and do nothing for thirty seconds after a pause of their own process.
+const PACE: [&str; 8] =
+    ["sentinel", "debug", "info-period", "500", "publish-period", "300", "tilt-period", "1000"];
 /// Nothing on disk: a store that comes back is filled by the new master. An old master that is cut off must not go on
 /// for long.
 const STORE: [&str; 3] = ["save \"\"", "appendonly no", "repl-diskless-sync-delay 0"];
@@ -43,6 +46,9 @@ impl Trio {
         let mut trio = Self { stores, sentinels: sentinels.collect::<Result<_>>()? };
         for redis in trio.stores.iter_mut().chain(&mut trio.sentinels) {
             redis.start().await?;
+        }
+        for sentinel in &trio.sentinels {
+            sentinel.ask(&PACE).await?;
         }
         trio.settle().await?;
         Ok(trio)
