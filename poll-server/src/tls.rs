@@ -8,7 +8,10 @@
 //! | `obtained` | what is obtained by ACME, and the answers to its challenges |
 //! | `watch` | looks at the files again |
 //! | `handshake` | a connection until its handshake is done, with its deadlines |
-//! | `stream` | a connection after that: encrypts and decrypts |
+//! | `stream` | a connection on its socket: reads, decrypts, encrypts and sends |
+//! | `session` | the protocol's states, and what was decrypted or encrypted |
+//! | `partial` | how long the rest of a record may take |
+//! | `charges` | what the buffers hold, on the account |
 //! | `scratch` | buffers that the connections of a worker share |
 //! | `unfinished` | what has begun and gives way when there is no memory for more |
 //! | `subject` | the name in a client's certificate |
@@ -18,11 +21,14 @@
 //! redirects (`redirect.rs`).
 
 mod certificates;
+mod charges;
 mod choice;
 mod handshake;
 mod obtained;
 mod pair;
+mod partial;
 mod scratch;
+mod session;
 mod stream;
 mod subject;
 mod unfinished;

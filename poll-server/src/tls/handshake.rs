@@ -19,8 +19,9 @@ use tokio::time::Instant;
 
 use super::certificates::Certificates;
 use super::obtained::{Hello, Look};
+use super::partial::Waits;
 use super::scratch::{self, RECORD};
-use super::stream::{HANDSHAKE, TlsStream, Waits};
+use super::stream::{HANDSHAKE, TlsStream};
 use super::subject;
 use super::unfinished::{self, Place, Unfinished};
 use crate::connection_io::ConnectionIo;

@@ -4,26 +4,20 @@
 //! Why on rustls's connection without buffers: one that waits holds none, and what is written is encrypted into a buffer
 //! that the worker's connections share, from which the socket takes it at once. Only what it does not take is kept here:
 //! more is accepted as it leaves, so write progress measured above is the socket's.
-//! On the account a part of a record is TLS's; what was decrypted and not read counts as a body, and what is not sent as an
-//! answer, so that neither takes the room of handshakes.
-//! Not here: the handshake's deadlines (`handshake.rs`).
+//! Not here: the protocol's states (`session.rs`), the handshake's deadlines (`handshake.rs`).
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use poll_core::{Charge, Kind, Memory};
-use poll_http::{Timer, Timers};
 use rustls::server::UnbufferedServerConnection;
-use rustls::unbuffered::{
-    ConnectionState, EncodeError, EncryptError, InsufficientSizeError, UnbufferedStatus,
-};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Instant;
 
+use super::charges::Charges;
+use super::partial::{Partial, Waits};
 use super::scratch::{self, RECORD};
-use super::unfinished::{self, Place, Unfinished};
+use super::session::{Inbound, Session, Stop};
 
 /// The most plaintext that is encrypted at once: one record.
 const MOST: usize = 16 << 10;
@@ -39,44 +33,16 @@ pub(super) const HANDSHAKE: usize = 64 << 10;
 /// See the [module](self).
 pub(crate) struct TlsStream<IO> {
     io: IO,
-    session: UnbufferedServerConnection,
+    session: Session,
     /// Received and not decrypted.
     received: Vec<u8>,
     /// Whether `received` may hold a whole record.
     whole: Whole,
-    /// Decrypted and not read.
-    plain: Vec<u8>,
-    /// How much of `plain` was read.
-    taken: usize,
-    /// Encrypted and not sent.
-    unsent: Vec<u8>,
-    inbound: Inbound,
     outbound: Outbound,
     partial: Partial,
     charges: Charges,
     /// The session's keys, once the handshake is done.
     kept: Option<Charge>,
-}
-
-/// For what the vectors hold.
-struct Charges {
-    received: Charge,
-    plain: Charge,
-    unsent: Charge,
-}
-
-/// How long a record may take from its first byte to its end, and how long it may hold memory that others want.
-struct Partial {
-    waits: Waits,
-    /// While a part of one is here. Boxed: connections that wait have none.
-    here: Option<Box<(Timer, Place)>>,
-}
-
-/// What a connection needs to wait for the rest of a record.
-pub(super) struct Waits {
-    pub(super) timers: Timers,
-    pub(super) limit: Duration,
-    pub(super) unfinished: Unfinished,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -86,59 +52,29 @@ enum Whole {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Inbound {
-    Open,
-    /// The peer closed it, with or without a word.
-    Ended,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Outbound {
     Open,
     /// A close_notify was written.
     Ended,
 }
 
-/// Where processing records has stopped.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Stop {
-    /// Something was decrypted.
-    Plain,
-    /// Something was done, and there may be more.
-    Going,
-    /// More has to be received first; the handshake is not done.
-    Handshaking,
-    /// The same, and it is done.
-    Open,
-    /// Both sides have closed.
-    Closed,
-}
-
 impl<IO> TlsStream<IO> {
     /// A connection from which `received` has been read.
     pub(super) fn new(
         io: IO,
-        session: UnbufferedServerConnection,
+        connection: UnbufferedServerConnection,
         received: Vec<u8>,
         waits: Waits,
         memory: &Memory,
     ) -> Self {
         Self {
             io,
-            session,
+            session: Session::new(connection),
             received,
             whole: Whole::Perhaps,
-            plain: Vec::new(),
-            taken: 0,
-            unsent: Vec::new(),
-            inbound: Inbound::Open,
             outbound: Outbound::Open,
             partial: Partial { waits, here: None },
-            charges: Charges {
-                received: memory.charge_unbounded(Kind::TlsBuffers, 0),
-                plain: memory.charge_unbounded(Kind::Bodies, 0),
-                unsent: memory.charge_unbounded(Kind::Answers, 0),
-            },
+            charges: Charges::new(memory),
             kept: None,
         }
     }
@@ -150,183 +86,32 @@ impl<IO> TlsStream<IO> {
 
     /// What is charged for a part of a record, or of a handshake.
     pub(super) fn held(&self) -> u64 {
-        self.charges.received.bytes()
+        self.charges.received()
     }
 
     pub(super) fn session(&self) -> &UnbufferedServerConnection {
-        &self.session
-    }
-
-    /// Processes `records` until something was decrypted, or more is needed. Returns how many of the bytes are done with.
-    fn process(
-        &mut self,
-        records: &mut [u8],
-        mut decrypted: impl FnMut(&mut Vec<u8>, &[u8]),
-    ) -> io::Result<(usize, Stop)> {
-        let mut done = 0;
-        loop {
-            let UnbufferedStatus { discard, state } = self.session.process_tls_records(&mut records[done..]);
-            done += discard;
-            let state = match state {
-                Ok(state) => state,
-                Err(error) => {
-                    self.take_alert();
-                    return Err(io::Error::new(io::ErrorKind::InvalidData, error));
-                }
-            };
-            let plain = &mut self.plain;
-            let (more, stop) =
-                handle(state, &mut self.unsent, &mut self.inbound, |bytes| decrypted(plain, bytes))?;
-            done += more;
-            if stop != Stop::Going {
-                return Ok((done, stop));
-            }
-        }
-    }
-
-    /// What is said to a peer before it is left: an alert, and what the protocol had to say before it.
-    fn take_alert(&mut self) {
-        loop {
-            // What was received is not looked at again.
-            let UnbufferedStatus { state, .. } = self.session.process_tls_records(&mut []);
-            let Ok(state @ ConnectionState::EncodeTlsData(_)) = state else { return };
-            if handle(state, &mut self.unsent, &mut self.inbound, |_| {}).is_err() {
-                return;
-            }
-        }
-    }
-
-    /// Encrypts `bytes` into `records`, behind whatever the protocol has to say first. Returns their length.
-    fn encrypt(&mut self, bytes: &[u8], records: &mut [u8]) -> io::Result<usize> {
-        self.when_open(|traffic| traffic.encrypt(bytes, records).map_err(unencrypted))
-    }
-
-    fn when_open<T>(
-        &mut self,
-        write: impl FnOnce(
-            &mut rustls::unbuffered::WriteTraffic<'_, rustls::server::ServerConnectionData>,
-        ) -> io::Result<T>,
-    ) -> io::Result<T> {
-        loop {
-            let UnbufferedStatus { mut discard, state } =
-                self.session.process_tls_records(&mut self.received);
-            let state = state.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-            if let ConnectionState::WriteTraffic(mut traffic) = state {
-                let written = write(&mut traffic);
-                self.received.drain(..discard);
-                return written;
-            }
-            let plain = &mut self.plain;
-            let (more, stop) =
-                handle(state, &mut self.unsent, &mut self.inbound, |bytes| plain.extend_from_slice(bytes))?;
-            discard += more;
-            self.received.drain(..discard);
-            if matches!(stop, Stop::Handshaking | Stop::Closed) {
-                return Err(io::ErrorKind::NotConnected.into());
-            }
-        }
+        self.session.connection()
     }
 
     /// Charges for what is held.
     fn settle(&mut self) -> io::Result<()> {
         self.settle_limited();
-        let (held, charge) = (self.received.capacity() as u64, &mut self.charges.received);
-        let charged = charge.bytes();
-        if held <= charged {
-            charge.shrink(charged - held);
-            return Ok(());
-        }
-        let grown = self.partial.waits.unfinished.grow(charge, held - charged);
-        grown.map_err(|full| io::Error::new(io::ErrorKind::OutOfMemory, full))
+        self.charges.settle_received(&self.received, &self.partial.waits.unfinished)
     }
 
-    /// The same for what is limited already: to one record that is not read, and one that is not sent.
     fn settle_limited(&mut self) {
-        let Charges { plain, unsent, .. } = &mut self.charges;
-        for (charge, held) in [(plain, &self.plain), (unsent, &self.unsent)] {
-            let (charged, held) = (charge.bytes(), held.capacity() as u64);
-            charge.grow_unbounded(held.saturating_sub(charged));
-            charge.shrink(charged.saturating_sub(held));
-        }
+        self.charges.settle_limited(&self.session.plain, &self.session.unsent);
     }
 
     /// How much of `length` bytes is encrypted now; nothing while too much is unsent.
     fn room(&self, length: usize) -> usize {
-        let left = self.unsent.len();
+        let left = self.session.unsent.len();
         if left + LEAST > MOST {
             return 0;
         }
-        let memory = self.charges.unsent.memory();
-        let scarce = || memory.used(Kind::Answers) > memory.bound(Kind::Answers) / 4;
-        let most = if length > FEW && scarce() { FEW } else { MOST - left };
+        let most = if length > FEW && self.charges.are_answers_scarce() { FEW } else { MOST - left };
         length.min(most)
     }
-
-    fn take_plain(&mut self, buf: &mut ReadBuf<'_>) {
-        let count = buf.remaining().min(self.plain.len() - self.taken);
-        buf.put_slice(&self.plain[self.taken..self.taken + count]);
-        self.taken += count;
-        if self.taken == self.plain.len() {
-            (self.plain, self.taken) = (Vec::new(), 0);
-            self.settle_limited();
-        }
-    }
-}
-
-/// Does what a state asks for. Returns how many more bytes are done with.
-fn handle<Data>(
-    state: ConnectionState<'_, '_, Data>,
-    unsent: &mut Vec<u8>,
-    inbound: &mut Inbound,
-    mut decrypted: impl FnMut(&[u8]),
-) -> io::Result<(usize, Stop)> {
-    let mut done = 0;
-    let stop = match state {
-        ConnectionState::ReadTraffic(mut traffic) => {
-            let mut stop = Stop::Going;
-            while let Some(record) = traffic.next_record() {
-                let record = record.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-                done += record.discard;
-                // An empty one is allowed, and means nothing.
-                if !record.payload.is_empty() {
-                    decrypted(record.payload);
-                    stop = Stop::Plain;
-                }
-            }
-            stop
-        }
-        ConnectionState::EncodeTlsData(mut data) => {
-            let begin = unsent.len();
-            if let Err(EncodeError::InsufficientSize(InsufficientSizeError { required_size })) =
-                data.encode(&mut [])
-            {
-                unsent.resize(begin + required_size, 0);
-                let written = data.encode(&mut unsent[begin..]).map_err(io::Error::other)?;
-                unsent.truncate(begin + written);
-            }
-            Stop::Going
-        }
-        ConnectionState::TransmitTlsData(data) => {
-            // It leaves with what is unsent, in its order.
-            data.done();
-            Stop::Going
-        }
-        ConnectionState::PeerClosed => {
-            *inbound = Inbound::Ended;
-            Stop::Going
-        }
-        ConnectionState::Closed => Stop::Closed,
-        ConnectionState::BlockedHandshake => Stop::Handshaking,
-        ConnectionState::WriteTraffic(_) => Stop::Open,
-        // Early data is not offered.
-        _ => return Err(io::ErrorKind::Unsupported.into()),
-    };
-    Ok((done, stop))
-}
-
-fn unencrypted(error: EncryptError) -> io::Error {
-    // The key has been used as often as is safe, or a bug here.
-    io::Error::other(error)
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> TlsStream<IO> {
@@ -334,7 +119,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> TlsStream<IO> {
     pub(super) fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             let mut records = std::mem::take(&mut self.received);
-            let processed = self.process(&mut records, Vec::extend_from_slice);
+            let processed = self.session.process(&mut records, Vec::extend_from_slice);
             let (done, stop) = match processed {
                 Ok(processed) => processed,
                 Err(error) => {
@@ -385,13 +170,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> TlsStream<IO> {
 
     /// Ready when all that is encrypted is sent.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.unsent.is_empty() {
+        if self.session.unsent.is_empty() {
             return Poll::Ready(Ok(()));
         }
-        let (sent, outcome) = send(&mut self.io, cx, &self.unsent);
-        self.unsent.drain(..sent);
-        if self.unsent.is_empty() {
-            self.unsent = Vec::new();
+        let (sent, outcome) = send(&mut self.io, cx, &self.session.unsent);
+        self.session.unsent.drain(..sent);
+        if self.session.unsent.is_empty() {
+            self.session.unsent = Vec::new();
         }
         self.settle_limited();
         outcome
@@ -414,12 +199,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> TlsStream<IO> {
             filled += read.filled().len();
             if filled == held {
                 // Whether anything is missing is for HTTP to tell.
-                self.inbound = Inbound::Ended;
+                self.session.inbound = Inbound::Ended;
                 return Poll::Ready(Ok(()));
             }
         }
         space[..held].copy_from_slice(&self.received);
-        let processed = self.process(&mut space[..filled], |plain, bytes| {
+        let processed = self.session.process(&mut space[..filled], |plain, bytes| {
             let (now, later) = bytes.split_at(bytes.len().min(buf.remaining()));
             buf.put_slice(now);
             plain.extend_from_slice(later);
@@ -437,10 +222,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> TlsStream<IO> {
         self.whole = if stop == Stop::Plain { Whole::Perhaps } else { Whole::No };
         self.keep(&space[done..filled]);
         if stop == Stop::Closed {
-            self.inbound = Inbound::Ended;
+            self.session.inbound = Inbound::Ended;
         }
         // What the protocol has answered.
-        if !self.unsent.is_empty() {
+        if !self.session.unsent.is_empty() {
             let _what_is_left_is_sent_later = self.poll_send(cx)?;
         }
         self.settle()?;
@@ -460,17 +245,17 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> TlsStream<IO> {
     /// Encrypts `bytes` and sends what the socket takes.
     fn write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> io::Result<()> {
         scratch::for_sending(RECORD, |records| {
-            let length = self.encrypt(bytes, records)?;
+            let length = self.session.encrypt(&mut self.received, bytes, records)?;
             let mut rest = &records[..length];
-            if self.unsent.is_empty() {
+            if self.session.unsent.is_empty() {
                 let (sent, outcome) = send(&mut self.io, cx, rest);
                 rest = &rest[sent..];
                 if outcome?.is_ready() {
                     return Ok(());
                 }
             }
-            self.unsent.reserve_exact(rest.len());
-            self.unsent.extend_from_slice(rest);
+            self.session.unsent.reserve_exact(rest.len());
+            self.session.unsent.extend_from_slice(rest);
             let _the_rest_later = self.poll_send(cx)?;
             Ok(())
         })
@@ -495,36 +280,17 @@ fn send<IO: AsyncWrite + Unpin>(
     (sent, Poll::Ready(Ok(())))
 }
 
-impl Partial {
-    /// Ready, with an error, when the rest of a record does not come, or the part that is here has to give way.
-    fn poll_over(&mut self, held: u64, cx: &mut Context<'_>) -> Poll<io::Error> {
-        if held == 0 {
-            return Poll::Pending;
-        }
-        let Waits { timers, limit, unfinished } = &self.waits;
-        let here = self.here.get_or_insert_with(|| {
-            let mut timer = timers.timer();
-            timer.set(Instant::now() + *limit);
-            Box::new((timer, unfinished.begin(cx)))
-        });
-        let (timer, place) = &mut **here;
-        if place.poll_displaced(held, cx).is_ready() {
-            return Poll::Ready(unfinished::displaced());
-        }
-        timer.poll(cx).map(|()| io::Error::new(io::ErrorKind::TimedOut, "a TLS record took too long"))
-    }
-}
-
 impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<IO> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
         loop {
-            if !this.plain.is_empty() {
-                this.take_plain(buf);
+            if !this.session.plain.is_empty() {
+                this.session.read(buf);
+                this.settle_limited();
                 return Poll::Ready(Ok(()));
             }
-            if this.inbound == Inbound::Ended || buf.remaining() == 0 {
+            if this.session.inbound == Inbound::Ended || buf.remaining() == 0 {
                 return Poll::Ready(Ok(()));
             }
             let length = this.received.len() + RECORD;
@@ -581,11 +347,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<IO> {
         let this = self.get_mut();
         if this.outbound == Outbound::Open {
             this.outbound = Outbound::Ended;
-            let mut alert = [0; 64];
-            let length =
-                this.when_open(|traffic| traffic.queue_close_notify(&mut alert).map_err(unencrypted));
-            // After a fault there is nothing to say that was not said.
-            this.unsent.extend_from_slice(&alert[..length.unwrap_or_default()]);
+            this.session.close(&mut this.received);
         }
         ready!(this.poll_send(cx))?;
         Pin::new(&mut this.io).poll_shutdown(cx)
@@ -594,7 +356,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<IO> {
 
 impl<IO> std::fmt::Debug for TlsStream<IO> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TlsStream").field("unsent", &self.unsent.len()).finish_non_exhaustive()
+        f.debug_struct("TlsStream").field("unsent", &self.session.unsent.len()).finish_non_exhaustive()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The stream against a client on rustls, over pipes of any size.
 
 use std::future::poll_fn;
+use std::time::Duration;
 
 use poll_http::Timers;
 use rustls::crypto::ring;
@@ -12,6 +13,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream as ClientStream;
 
 use super::*;
+use crate::tls::unfinished::Unfinished;
 
 const LIMIT: Duration = Duration::from_secs(10);
 
