@@ -49,7 +49,7 @@ mod worker;
 use std::net::SocketAddr;
 
 use poll_core::environment::{Environment, Thread};
-use poll_http::{Drain, Metrics, Redirect};
+use poll_http::{Drain, Metrics};
 
 pub use self::doctor::{Doctor, Finding, Verdict};
 pub use self::in_process::Dialer;
@@ -157,7 +157,7 @@ pub async fn run(
         service,
         settings: service::connection_settings(&config),
         certificates: certificates.as_ref().map(tls::Keeper::certificates),
-        redirect: Redirect::to_https(addresses.first().map_or(443, SocketAddr::port)),
+        port: addresses.first().map_or(443, SocketAddr::port),
     };
     let mut workers = Workers::start(&environment, config.workers, &serving, &turns)?;
     let mut background = tokio::task::JoinSet::new();

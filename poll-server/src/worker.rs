@@ -67,8 +67,8 @@ pub(crate) struct Serving {
     pub(crate) settings: ConnectionSettings,
     /// Where there are any, connections are encrypted.
     pub(crate) certificates: Option<Certificates>,
-    /// For listeners that only redirect.
-    pub(crate) redirect: Redirect,
+    /// Where listeners that only redirect lead to.
+    pub(crate) port: u16,
 }
 
 /// A connection on its way to a worker.
@@ -169,7 +169,8 @@ impl WorkerLoop {
         let handshakes = certificates
             .map(|certificates| Handshakes::new(certificates, unfinished.clone(), Arc::clone(&context)));
         let administration = service.administration();
-        Self { service, administration, context, handshakes, redirect: serving.redirect, dispatched }
+        let redirect = Redirect::to_https(service.clone(), serving.port);
+        Self { service, administration, context, handshakes, redirect, dispatched }
     }
 
     /// Serves until the dispatcher is dropped. The runtime then drops what is still open.
@@ -207,7 +208,7 @@ impl WorkerLoop {
         // Not `async` blocks, which would hold room for the connection twice.
         match (role, &self.handshakes) {
             (Role::Redirect, _) => {
-                spawn(poll_http::serve(Io::Plain(io), peer, self.redirect, context), peer, open);
+                spawn(poll_http::serve(Io::Plain(io), peer, self.redirect.clone(), context), peer, open);
             }
             (Role::Serve | Role::Administer, None) => {
                 spawn(poll_http::serve(Io::Plain(io), peer, self.service(role), context), peer, open);

@@ -120,10 +120,15 @@ impl Service {
 
     /// Answers a request for a path of no dialect.
     pub(crate) fn not_found(&self, head: Head<'_>) -> Answering {
+        Answering::not_found(self.identify(head))
+    }
+
+    /// The id of a request that is answered at once: its own, or one that is made where it has none or the account is full.
+    pub(super) fn identify(&self, head: Head<'_>) -> RequestId {
         let worker = &self.0.worker;
         let given = head.field(Field::XRequestId);
         let given = given.and_then(|id| RequestId::given(id, worker.store().memory()).ok().flatten());
-        Answering::not_found(given.unwrap_or_else(|| worker.request_id()))
+        given.unwrap_or_else(|| worker.request_id())
     }
 
     /// Publishes from within the program, by the service's clock; counted, and passed to the hooks. When this returns, all

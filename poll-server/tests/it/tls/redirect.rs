@@ -35,6 +35,7 @@ fn every_request_is_redirected_to_its_host_over_https() {
         let expected = format!("location: https://poll.test:{port}{location}\r\n");
         assert!(answer.contains(&expected), "{request}: {answer}");
         assert!(answer.contains("x-content-type-options: nosniff\r\n"), "{answer}");
+        assert_eq!(ids(&answer).len(), 1, "{answer}");
         assert!(answer.ends_with("\r\n\r\n"), "{answer}");
     }
     for request in [
@@ -53,10 +54,19 @@ fn every_request_is_redirected_to_its_host_over_https() {
         assert!(!answer.to_ascii_lowercase().contains("location:"), "{answer}");
         let is_bare = answer.ends_with("\r\n\r\n");
         assert!(is_bare || answer.contains("x-content-type-options: nosniff\r\n"), "{answer}");
+        assert!(is_bare || ids(&answer).len() == 1, "{answer}");
     }
+    let own = answer(&format!("GET / HTTP/1.1\r\nX-Request-Id: a-1\r\n{host}"));
+    assert_eq!(ids(&own), ["a-1"], "{own}");
     let two = output(curl(&["--http2-prior-knowledge", "-i", &format!("http://{plain}/a?b")]));
     assert!(two.starts_with("HTTP/2 308 "), "{two}");
     assert!(two.contains(&format!("location: https://127.0.0.1:{port}/a?b\r\n")), "{two}");
+    assert_eq!(ids(&two).len(), 1, "{two}");
+}
+
+/// The values of `X-Request-Id` in a head.
+fn ids(answer: &str) -> Vec<&str> {
+    answer.lines().filter_map(|line| line.strip_prefix("x-request-id: ")).collect()
 }
 
 #[test]
