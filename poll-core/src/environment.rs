@@ -17,6 +17,7 @@ mod secret_file;
 mod seeded;
 mod sync_probe;
 mod system;
+mod text_file;
 
 #[cfg(feature = "disk")]
 pub use directory::Directory;

@@ -4,7 +4,7 @@
 
 use std::ffi::OsString;
 use std::fmt::Display;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -87,15 +87,15 @@ fn main() -> ExitCode {
 fn read(arguments: Vec<OsString>) -> Result<Start, Vec<Fault>> {
     let variable = |name: &str| std::env::var_os(name);
     let variables = std::env::vars_os().map(|(name, _)| name).collect();
-    Config::read(&Given { arguments, variable: &variable, variables, file: &text_of })
-}
-
-fn text_of(path: &Path) -> io::Result<String> {
-    std::fs::read_to_string(path)
+    // Not what can be read only once: all files are read again on SIGHUP.
+    let file = |path: &Path| Environment::system().read_file(path);
+    Config::read(&Given { arguments, variable: &variable, variables, file: &file })
 }
 
 fn print_token(arguments: Vec<OsString>) -> ExitCode {
-    match TokenCommand::run(arguments, Environment::system().now(), &text_of) {
+    // It is read once, so a key may come through a pipe.
+    let file = |path: &Path| std::fs::read_to_string(path);
+    match TokenCommand::run(arguments, Environment::system().now(), &file) {
         Ok(TokenCommand::Print(token)) => say(&format!("{token}\n")),
         Ok(TokenCommand::Help(text)) => say(&text),
         Err(fault) => give_up(BAD_CONFIGURATION, &[fault]),

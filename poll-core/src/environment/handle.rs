@@ -60,10 +60,10 @@ impl Environment {
         self.0.spawn(thread)
     }
 
-    /// The content of the file at `path`. It may block.
+    /// The content of the file at `path`. It may block, but never for another program: a pipe is not read.
     ///
     /// # Errors
-    /// If the file cannot be read, or is not UTF-8.
+    /// If it is not a regular file, cannot be read, or is not UTF-8.
     pub fn read_file(&self, path: &Path) -> io::Result<String> {
         self.0.read_file(path)
     }

@@ -32,9 +32,9 @@ pub trait Platform: Send + Sync + 'static {
     /// The content of the file at `path`: a key, a certificate, whatever else an operator may replace.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// What the operating system says, or that it is not a regular file.
     fn read_file(&self, path: &Path) -> io::Result<String> {
-        std::fs::read_to_string(path)
+        super::text_file::read(path)
     }
 
     /// Replaces the file at `path`, or creates it and the folders above it, so that only its owner reads it. After a crash it

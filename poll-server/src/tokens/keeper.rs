@@ -2,7 +2,8 @@
 //!
 //! A reload reads the whole configuration again. What may change does so at once and for all workers, so no request fails
 //! for it; what may not is named. A configuration with a mistake changes nothing. Sets of keys are fetched again every few
-//! minutes and when a request needs it; while one cannot be fetched, its last one stands.
+//! minutes and when a request needs it; while one cannot be fetched, its last one stands. A set without a key is no failure
+//! (RFC 7517, section 5): its keys were withdrawn, and that counts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +21,7 @@ use crate::service;
 
 /// How often sets are fetched, so that a key that was withdrawn is soon good no more.
 const EVERY: Duration = Duration::from_secs(300);
-/// The same where one is missing.
+/// The same where one is missing, or empty.
 const SOON: Duration = Duration::from_secs(10);
 
 /// What changes while the server runs.
@@ -45,7 +46,44 @@ struct KeySet {
 enum State {
     New,
     Fetched,
+    /// Fetched, with no key in it that verifies tokens.
+    Empty,
     Away,
+}
+
+impl KeySet {
+    /// Takes over what a fetch gave, and logs what is new; says whether that changes the keys.
+    fn take(&mut self, fetched: Result<Vec<VerifyingKey>, String>) -> Changed {
+        let (url, before, had) = (&self.url.0, self.state, self.keys.len());
+        let keys = match fetched {
+            Ok(keys) => keys,
+            Err(why) => {
+                self.state = State::Away;
+                if before != State::Away {
+                    let effect = match had {
+                        0 => "tokens signed by them are refused".to_owned(),
+                        _ => format!("{had} that were fetched before stay in force"),
+                    };
+                    tracing::warn!(%url, kept = had, "keys of {url}: {why}; {effect}");
+                }
+                return Changed::No;
+            }
+        };
+        self.state = if keys.is_empty() { State::Empty } else { State::Fetched };
+        let changed = if prints(&keys) == prints(&self.keys) { Changed::No } else { Changed::Yes };
+        if self.state == State::Empty {
+            if before != State::Empty {
+                tracing::warn!(%url, withdrawn = had, "keys of {url}: there is none that verifies tokens; \
+                    tokens signed by those that were there are refused");
+            }
+        } else if changed == Changed::Yes {
+            tracing::info!(%url, keys = keys.len(), "keys of {url}: {} in force", keys.len());
+        } else if before == State::Away {
+            tracing::info!(%url, "keys of {url} can be fetched again");
+        }
+        self.keys = keys;
+        changed
+    }
 }
 
 impl Keeper {
@@ -80,34 +118,13 @@ impl Keeper {
     /// Fetches all sets; says whether any has changed.
     async fn fetch(&mut self) -> Changed {
         let fetched = join_all(self.sets.iter().map(|set| key_set::fetch(&set.url))).await;
-        let (mut changed, mut missing) = (Changed::No, false);
+        let mut changed = Changed::No;
         for (set, fetched) in self.sets.iter_mut().zip(fetched) {
-            let url = &set.url.0;
-            let state = match fetched {
-                Ok(keys) => {
-                    if prints(&keys) != prints(&set.keys) {
-                        tracing::info!(%url, keys = keys.len(), "keys of {url}: {} in force", keys.len());
-                        (set.keys, changed) = (keys, Changed::Yes);
-                    } else if set.state == State::Away {
-                        tracing::info!(%url, "keys of {url} can be fetched again");
-                    }
-                    State::Fetched
-                }
-                Err(why) => {
-                    if set.state != State::Away {
-                        let kept = set.keys.len();
-                        let effect = match kept {
-                            0 => "tokens signed by them are refused".to_owned(),
-                            _ => format!("{kept} that were fetched before stay in force"),
-                        };
-                        tracing::warn!(%url, kept, "keys of {url}: {why}; {effect}");
-                    }
-                    missing = true;
-                    State::Away
-                }
-            };
-            set.state = state;
+            if set.take(fetched) == Changed::Yes {
+                changed = Changed::Yes;
+            }
         }
+        let missing = self.sets.iter().any(|set| set.state != State::Fetched);
         let every = if missing { SOON } else { EVERY };
         self.next = (!self.sets.is_empty()).then(|| Instant::now() + every);
         changed

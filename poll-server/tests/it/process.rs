@@ -3,10 +3,12 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// How long anything may take before a test gives up; far beyond what a loaded machine needs.
@@ -173,6 +175,11 @@ impl Drop for Server {
         let _already_gone = self.child.kill();
         let _reaped = self.child.wait();
     }
+}
+
+/// A pipe at `path` that no one writes to.
+pub(crate) fn make_pipe(path: &Path) {
+    mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
 }
 
 /// `curl ARGUMENTS`, with its output kept.

@@ -15,7 +15,7 @@ use ring::hmac;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::process::{Server, command};
+use crate::process::{Server, command, make_pipe};
 use provider::{Key, Provider, unsigned};
 
 const SECRET: &str = "a secret of more than thirty-two bytes";
@@ -81,6 +81,22 @@ fn a_set_of_keys_is_fetched_and_again_for_a_key_that_is_not_there() {
     provider.publish(&[&later]);
     server.get_until(&format!("/api/poll?access_token={}", later.sign(&all(60))), "200 OK");
     assert_eq!(status(&server, &old.sign(&all(60))), 401, "it was withdrawn");
+}
+
+#[test]
+fn of_an_empty_set_all_keys_are_withdrawn() {
+    let (key, stranger) = (Key::new("k"), Key::new("none"));
+    let provider = Provider::start(&[&key]);
+    let server = Server::start(&["--max-auth-failures", "0", "--jwks-url", &provider.url()]);
+    assert_eq!(status(&server, &key.sign(&all(60))), 200);
+    provider.publish(&[]);
+    // It has the set fetched.
+    assert_eq!(status(&server, &stranger.sign(&all(60))), 401);
+    assert_eq!(status(&server, &key.sign(&all(60))), 401);
+    server.wait_for(
+        1,
+        "there is none that verifies tokens; tokens signed by those that were there are refused",
+    );
 }
 
 #[test]
@@ -269,6 +285,9 @@ fn a_token_on_the_command_line_is_warned_about_once() {
 fn what_cannot_sign_is_a_fault_of_the_configuration() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
+    let pipe = path("pipe");
+    make_pipe(&pipe);
+    let pipe = pipe.to_str().unwrap();
     let (empty, html) = (write(&path("empty"), "\n"), write(&path("html"), "<html>"));
     let private = concat!(env!("CARGO_MANIFEST_DIR"), "/../poll-http/tests/jwt/rsa.pem");
     for (arguments, words) in [
@@ -276,6 +295,9 @@ fn what_cannot_sign_is_a_fault_of_the_configuration() {
         (["--jwt-key", &html], "no key in PEM"),
         (["--jwt-key", private], "no key in PEM"),
         (["--jwt-key", "/nowhere"], "/nowhere: "),
+        (["--jwt-key", pipe], "/pipe: not a regular file"),
+        (["--jwt-secret-file", pipe], "/pipe: not a regular file"),
+        (["--config", pipe], "/pipe: not a regular file"),
         (["--jwks-url", "http://id.example/keys"], "is not https, nor http to this machine"),
         (["--jwks-url", "ftp://id.example/keys"], "is not https"),
         (["--jwks-url", "https://user:secret@id.example/keys"], "a URL with a user is not fetched"),

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use super::certificates::{Authority, text};
 use super::client::{Client, trusting};
 use super::start;
-use crate::process::command;
+use crate::process::{command, make_pipe};
 
 /// How often the certificate changes during so many requests.
 const CHANGES: usize = 20;
@@ -79,7 +79,12 @@ fn a_pair_that_does_not_fit_changes_nothing_and_is_looked_at_again() {
     std::fs::remove_file(first.key()).unwrap();
     server.signal(Signal::HUP);
     server.wait_for(1, &format!("{bad}: {}: No such file", first.key().display()));
+    // What would be waited for until someone writes to it.
+    make_pipe(&first.key());
+    server.signal(Signal::HUP);
+    server.wait_for(1, &format!("{bad}: {}: not a regular file", first.key().display()));
     asks();
+    std::fs::remove_file(first.key()).unwrap();
     // Without being told.
     std::fs::write(first.key(), &key).unwrap();
     server.wait_for(1, &format!("certificate replaced: {}", first.certificate().display()));
