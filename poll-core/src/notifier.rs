@@ -9,6 +9,8 @@
 //! so a waiter either reads the message or is registered in time. Checked with loom (`tests/loom`). The notifier knows
 //! no messages and no time.
 
+mod wake_watch;
+
 use std::collections::VecDeque;
 use std::collections::hash_map::Entry;
 use std::fmt;
@@ -20,6 +22,7 @@ use std::task::{Context, Poll, Waker};
 use slab::Slab;
 use smallvec::SmallVec;
 
+pub use self::wake_watch::{Wake, WakeWatch};
 use crate::planted::{self, Bug};
 use crate::sync::Mutex;
 use crate::types::{ChannelName, NameMap};
@@ -65,7 +68,12 @@ struct Group {
 
 /// One worker's share of the waiters. A clone is the same lane.
 #[derive(Clone)]
-pub struct Lane(Arc<Mutex<Queue>>);
+pub struct Lane(Arc<Watched>);
+
+struct Watched {
+    queue: Mutex<Queue>,
+    watch: Option<Arc<dyn WakeWatch>>,
+}
 
 struct Queue {
     /// How many are woken at once; at least one.
@@ -127,6 +135,10 @@ impl Notifier {
         let Some(registered) =
             shard.group(channel, lane, ticket).and_then(|group| group.get_mut(ticket.index))
         else {
+            drop(shard);
+            if let Some(watch) = &lane.0.watch {
+                watch.resumed(wake(channel, ticket.generation));
+            }
             return false;
         };
         let old = (!registered.will_wake(waker)).then(|| std::mem::replace(registered, waker.clone()));
@@ -138,7 +150,13 @@ impl Notifier {
     /// Removes a waiter, if it has not been notified.
     pub(crate) fn deregister(&self, channel: &ChannelName, lane: &Lane, ticket: &Ticket) {
         let mut shard = self.shard(channel).lock();
-        let Some(group) = shard.group(channel, lane, ticket) else { return };
+        let Some(group) = shard.group(channel, lane, ticket) else {
+            drop(shard);
+            if let Some(watch) = &lane.0.watch {
+                watch.left(wake(channel, ticket.generation));
+            }
+            return;
+        };
         let waker = group.remove(ticket.index);
         if group.is_empty() && shard.topics[channel].groups.iter().all(|(_, group)| group.is_empty()) {
             shard.topics.remove(channel);
@@ -155,6 +173,12 @@ impl Notifier {
         }
         let topic = self.shard(channel).lock().topics.remove(channel);
         if let Some(topic) = topic {
+            let wake = wake(channel, topic.generation);
+            for (lane, group) in &topic.groups {
+                if let Some(watch) = lane.0.watch.as_ref().filter(|_| !group.is_empty()) {
+                    watch.woken(wake);
+                }
+            }
             topic.wake();
         }
     }
@@ -204,6 +228,13 @@ impl Notifier {
     fn shard(&self, channel: &ChannelName) -> &Mutex<Shard> {
         &self.shards[channel.shard(SHARDS)]
     }
+}
+
+/// What the waiters of one topic are woken by.
+fn wake(channel: &ChannelName, generation: NonZeroU64) -> Wake {
+    // Different ones for the topics of a shard, and for those of different shards.
+    let number = generation.get().wrapping_mul(SHARDS as u64).wrapping_add(channel.shard(SHARDS) as u64);
+    Wake::new(NonZeroU64::new(number).unwrap_or(NonZeroU64::MAX))
 }
 
 impl Shard {
@@ -283,9 +314,19 @@ impl Lane {
     /// waiters are answered before the first ask again.
     #[must_use]
     pub fn in_slices(slice: usize) -> Self {
+        Self::new(slice, None)
+    }
+
+    /// Another lane with slices of the same size, whose wakes `watch` is told of.
+    #[must_use]
+    pub fn watched(&self, watch: Arc<dyn WakeWatch>) -> Self {
+        Self::new(self.0.queue.lock().slice, Some(watch))
+    }
+
+    fn new(slice: usize, watch: Option<Arc<dyn WakeWatch>>) -> Self {
         let queue =
             Queue { slice: slice.max(1), due: VecDeque::new(), driver: None, driven: Driven::default() };
-        Self(Arc::new(Mutex::new(queue)))
+        Self(Arc::new(Watched { queue: Mutex::new(queue), watch }))
     }
 
     fn is(&self, other: &Self) -> bool {
@@ -294,7 +335,7 @@ impl Lane {
 
     /// Wakes by the driver, where the lane has one.
     pub(crate) fn wake(&self, wakers: impl IntoIterator<Item = Waker>) {
-        let mut queue = self.0.lock();
+        let mut queue = self.0.queue.lock();
         if queue.driven == Driven::ByWorker {
             queue.due.extend(wakers);
             let driver = queue.driver.take();
@@ -310,7 +351,7 @@ impl Lane {
     /// dropped, the notifier wakes the lane's waiters itself again.
     pub fn drive(&self) -> impl Future<Output = ()> + Send + use<> {
         let driver = Driver(self.clone());
-        driver.0.0.lock().driven = Driven::ByWorker;
+        driver.0.0.queue.lock().driven = Driven::ByWorker;
         poll_fn(move |cx| driver.wake_a_slice(cx))
     }
 }
@@ -319,7 +360,7 @@ struct Driver(Lane);
 
 impl Driver {
     fn wake_a_slice(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut queue = self.0.0.lock();
+        let mut queue = self.0.0.queue.lock();
         let count = queue.due.len().min(queue.slice);
         let slice: Vec<Waker> = queue.due.drain(..count).collect();
         let rest = !queue.due.is_empty();
@@ -337,7 +378,7 @@ impl Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        let mut queue = self.0.0.lock();
+        let mut queue = self.0.0.queue.lock();
         queue.driven = Driven::ByNotifier;
         let due = std::mem::take(&mut queue.due);
         drop(queue);

@@ -49,7 +49,8 @@ mod worker;
 use std::net::SocketAddr;
 
 use poll_core::environment::{Environment, Thread};
-use poll_http::{Drain, Metrics};
+use poll_http::{Drain, Metrics, Service};
+use tokio::task::JoinSet;
 
 pub use self::doctor::{Doctor, Finding, Verdict};
 pub use self::in_process::Dialer;
@@ -63,9 +64,10 @@ use crate::config::{Config, Fault};
 use crate::connection_limit::{Bounds, ConnectionLimit};
 use crate::listen::{Listener, Role};
 use crate::metrics::Exposition;
+use crate::store::OpenStore;
 use crate::tokens::Keeper;
 use crate::turn_histogram::TurnHistogram;
-use crate::worker::{Serving, Workers};
+use crate::worker::{Loads, Serving, Workers};
 
 /// How a run came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,7 +151,8 @@ pub async fn run(
     let (addresses, others) = addresses(&listeners);
 
     let turns = TurnHistogram::new();
-    let exposition = Exposition::new(&metrics, &turns, limit.clone(), &open);
+    let loads = Loads::of(config.workers);
+    let exposition = Exposition::new(&metrics, &turns, limit.clone(), loads.clone(), &open);
     let standing = acme.as_ref().map(acme::Keeper::standing);
     let service = service::build(&config, &addresses, &open, standing, metrics, exposition, &drain);
     let tokens = Keeper::start(service.clone(), config.clone()).await;
@@ -159,17 +162,8 @@ pub async fn run(
         certificates: certificates.as_ref().map(tls::Keeper::certificates),
         port: addresses.first().map_or(443, SocketAddr::port),
     };
-    let mut workers = Workers::start(&environment, config.workers, &serving, &turns)?;
-    let mut background = tokio::task::JoinSet::new();
-    background.spawn(open.log_health());
-    background.spawn(damage::log(&store));
-    background.spawn(open.verify());
-    background.spawn(background::sweep(store.clone(), environment.clone()));
-    background.spawn(logs::flood::log_counts());
-    background.spawn(background::keep(serving.service.clone()));
-    if let Some(interval) = config.demo {
-        background.spawn(background::demonstrate(store.clone(), environment.clone(), interval));
-    }
+    let mut workers = Workers::start(&environment, &loads, &serving, &turns)?;
+    let background = start_background(&config, &open, &serving.service);
     announce::start(&config, limit.max(), &open);
     announce::addresses(&config, &addresses, &others);
     follow_files(&environment, certificates, tokens, &shutdown)?;
@@ -201,6 +195,22 @@ pub async fn run(
     open.close().await;
     logs::flood::log_all_counts();
     Ok(ended)
+}
+
+/// Starts what runs beside the connections, on this thread; dropping the set ends it.
+fn start_background(config: &Config, open: &OpenStore, service: &Service) -> JoinSet<()> {
+    let (store, environment) = (&open.store, open.store.environment());
+    let mut background = JoinSet::new();
+    background.spawn(open.log_health());
+    background.spawn(damage::log(store));
+    background.spawn(open.verify());
+    background.spawn(background::sweep(store.clone(), environment.clone()));
+    background.spawn(logs::flood::log_counts());
+    background.spawn(background::keep(service.clone()));
+    if let Some(interval) = config.demo {
+        background.spawn(background::demonstrate(store.clone(), environment.clone(), interval));
+    }
+    background
 }
 
 /// Reads again what may change while the server runs, on threads of their own, because files may be slow. They end with the

@@ -19,12 +19,16 @@ use prometheus_client::registry::Registry;
 use crate::connection_limit::ConnectionLimit;
 use crate::store::OpenStore;
 use crate::turn_histogram::TurnHistogram;
+use crate::worker::Loads;
 
 /// Writes the text of `/metrics`.
 pub(crate) struct Exposition {
     registry: Registry,
     limit: ConnectionLimit,
     open: Gauge<u64, AtomicU64>,
+    loads: Loads,
+    /// By worker.
+    connections: Family<WorkerLabel, Gauge<u64, AtomicU64>>,
     resident: Gauge<u64, AtomicU64>,
     memory: Memory,
     used: Family<KindLabel, Gauge<u64, AtomicU64>>,
@@ -40,11 +44,17 @@ struct KindLabel {
     kind: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WorkerLabel {
+    worker: usize,
+}
+
 impl Exposition {
     pub(crate) fn new(
         metrics: &Metrics,
         turns: &TurnHistogram,
         limit: ConnectionLimit,
+        loads: Loads,
         open: &OpenStore,
     ) -> Self {
         let store = open.store.clone();
@@ -62,6 +72,9 @@ impl Exposition {
             Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]),
         );
         registry.register("poll_sockets_open", "Open connections", sockets.clone());
+        let connections = Family::default();
+        let help = "Open connections by the worker that serves them";
+        registry.register("poll_worker_connections", help, Family::clone(&connections));
         registry.register(
             "poll_sockets_max",
             "Open connections at most, beyond which accepting pauses",
@@ -82,13 +95,29 @@ impl Exposition {
         let damaged = Counter::default();
         let help = "Rows of the store that were found damaged; their messages count as missed";
         registry.register("poll_damaged", help, damaged.clone());
-        Self { registry, limit, open: sockets, resident, memory, used, refused, store, damaged, refresh }
+        Self {
+            registry,
+            limit,
+            open: sockets,
+            loads,
+            connections,
+            resident,
+            memory,
+            used,
+            refused,
+            store,
+            damaged,
+            refresh,
+        }
     }
 
     /// The figures now.
     pub(crate) fn text(&self) -> String {
         (self.refresh)();
         self.open.set(self.limit.count() as u64);
+        for (worker, load) in self.loads.now().enumerate() {
+            self.connections.get_or_create(&WorkerLabel { worker }).set(load as u64);
+        }
         self.resident.set(resident_bytes().unwrap_or_default());
         let damaged = self.store.damage().map_or(0, |damage| damage.borrow().rows);
         self.damaged.inc_by(damaged.saturating_sub(self.damaged.get()));

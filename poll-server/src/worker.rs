@@ -43,6 +43,22 @@ pub(crate) struct Dispatcher {
     next: Arc<AtomicUsize>,
 }
 
+/// How many connections each worker has open. Clones count together.
+#[derive(Clone, Debug)]
+pub(crate) struct Loads(Arc<[Arc<AtomicUsize>]>);
+
+impl Loads {
+    /// Of so many workers.
+    pub(crate) fn of(count: NonZeroUsize) -> Self {
+        Self((0..count.get()).map(|_| Arc::default()).collect())
+    }
+
+    /// Those of each worker now.
+    pub(crate) fn now(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().map(|load| load.load(Ordering::Relaxed))
+    }
+}
+
 #[derive(Debug)]
 struct Worker {
     /// Unbounded, yet bounded: the queue is never longer than the number of connections that may be open.
@@ -80,21 +96,21 @@ struct Dispatched {
 }
 
 impl Workers {
-    /// Starts `count` threads.
+    /// Starts a thread for each load.
     ///
     /// # Errors
     /// If the system cannot create a thread or a runtime.
     pub(crate) fn start(
         environment: &Environment,
-        count: NonZeroUsize,
+        loads: &Loads,
         serving: &Serving,
         turns: &TurnHistogram,
     ) -> io::Result<Self> {
         let (mut workers, mut exits) = (Vec::new(), Vec::new());
         let unfinished = Unfinished::default();
-        for index in 0..count.get() {
+        for (index, load) in loads.0.iter().enumerate() {
             let (queue, dispatched) = mpsc::unbounded_channel();
-            workers.push(Worker { queue, load: Arc::default() });
+            workers.push(Worker { queue, load: Arc::clone(load) });
             let worker_loop = WorkerLoop::new(serving, &unfinished, dispatched);
             let turns = turns.clone();
             exits.push(environment.spawn(Thread {

@@ -1,11 +1,11 @@
 //! Register, then read, then wait: who is woken, by whom, and what a waiter leaves behind.
 
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
-use poll_core::{Lane, Limit, Pinned, Position, Retention, Store, Wait};
+use poll_core::{Lane, Limit, Pinned, Position, Retention, Store, Wait, WakeWatch};
 
 use crate::fixture::*;
 
@@ -297,4 +297,66 @@ async fn a_driven_worker_answers_all_who_wait_each_message_once() {
     }
     assert_eq!(store.notifier().waiting(), 0);
     driver.abort();
+}
+
+/// What a lane's watch was told.
+#[derive(Default)]
+struct Told(Mutex<Vec<(&'static str, u64)>>);
+
+impl Told {
+    fn take(&self) -> Vec<(&'static str, u64)> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+
+    fn note(&self, what: &'static str, wake: poll_core::Wake) {
+        self.0.lock().unwrap().push((what, wake.number().get()));
+    }
+}
+
+impl WakeWatch for Told {
+    fn woken(&self, wake: poll_core::Wake) {
+        self.note("woken", wake);
+    }
+
+    fn resumed(&self, wake: poll_core::Wake) {
+        self.note("resumed", wake);
+    }
+
+    fn left(&self, wake: poll_core::Wake) {
+        self.note("left", wake);
+    }
+}
+
+#[test]
+fn a_watch_is_told_once_of_a_wake_and_of_each_waiter_of_it() {
+    let store = Store::in_memory(Retention::default());
+    let (count, told) = (Count::new(), Arc::new(Told::default()));
+    let (lane, other) = (store.lane().watched(told.clone()), store.lane());
+    let mut waits = waiters(&store, "a", &lane, 3, &count);
+    let _unwatched = waiters(&store, "a", &other, 2, &count);
+    let _elsewhere = waiters(&store, "b", &lane, 1, &count);
+    assert_eq!(told.take(), [], "waiting tells nothing");
+
+    publish(&store, second(0), "a");
+    let woken = told.take();
+    let [("woken", first)] = woken[..] else { panic!("{woken:?}") };
+    assert!(poll(&mut waits[0], &count).is_ready());
+    drop(waits);
+    assert_eq!(told.take(), [("resumed", first), ("left", first), ("left", first)]);
+
+    let mut again = waiters(&store, "a", &lane, 1, &count);
+    publish(&store, second(0), "a");
+    let woken = told.take();
+    let [("woken", second_wake)] = woken[..] else { panic!("{woken:?}") };
+    assert_ne!(first, second_wake);
+    assert!(poll(&mut again[0], &count).is_ready());
+    assert_eq!(told.take(), [("resumed", second_wake)]);
+
+    // Who leaves while it waits is nothing to a watch, and neither is a wake of all for another reason.
+    drop(waiters(&store, "a", &lane, 2, &count));
+    let mut waits = waiters(&store, "a", &lane, 1, &count);
+    store.notifier().notify_all();
+    assert_eq!(told.take(), []);
+    assert!(poll(&mut waits[0], &count).is_ready());
+    assert!(matches!(told.take()[..], [("resumed", _)]), "also those, as a wake that was not told of");
 }

@@ -1,6 +1,7 @@
 //! Builds a service.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use arc_swap::ArcSwap;
 
@@ -173,6 +174,7 @@ impl Builder {
             hooks: self.hooks,
             access_log: self.access_log,
             demo_jobs: Arc::default(),
+            workers: AtomicUsize::new(0),
         };
         let Self { check, ready, metrics_text, site, .. } = self;
         Service::new(

@@ -28,11 +28,12 @@ pub struct Service(Arc<Dispatcher>);
 
 impl Service {
     pub(super) fn new(server: Arc<Server>, program: Program) -> Self {
-        let (worker, program) = (Worker::new(server, extensions()), Arc::new(program));
+        let (worker, program) = (Worker::new(server, None, extensions()), Arc::new(program));
         Self(Arc::new(Dispatcher { worker, program, face: Face::Public }))
     }
 
-    /// The same service for another worker: its waiters are woken, and its timers run, on the thread that drives it.
+    /// The same service for another worker: its waiters are woken, and its timers run, on the thread that drives it. The
+    /// first one is number 0 in the [metrics](Metrics).
     #[must_use]
     pub fn for_worker(&self) -> Self {
         let Dispatcher { worker, program, face } = &*self.0;

@@ -181,7 +181,7 @@ impl ChannelReader {
         if let Some(batch) = &view.batch {
             self.worker().delivered(&self.channel, read_state, batch.messages(), &self.client);
             if self.progress == Progress::Live {
-                self.worker().metrics().lag(now.since(batch.newest().at), 1);
+                self.worker().handed_over(now.since(batch.newest().at), 1);
             }
             self.advance(Pinned::after(batch.end()));
             let newest = batch.end().seq == read_state.newest;

@@ -243,7 +243,7 @@ impl ListReader {
         }
         self.worker().delivered_list(self.list(), &view, &self.client);
         if self.progress == Progress::Live {
-            self.worker().metrics().lag(now.since(batch.newest().at), 1);
+            self.worker().handed_over(now.since(batch.newest().at), 1);
         }
         let Self { standing, framing, .. } = self;
         let (list, put_by) = (standing.channels(), &standing.put_by);

@@ -9,6 +9,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 pub(crate) use self::connections::{Engine, Served};
@@ -17,6 +18,9 @@ use self::connections::Connections;
 use self::lag::Lag;
 use crate::message::refusal::Refusal;
 use crate::presence::Gauges;
+
+/// The upper bound of the first bucket of wakes, in seconds; that of the last is 1.3 s.
+const FIRST_WAKE: f64 = 0.000_01;
 
 /// The counters of one server; all its workers share them.
 #[derive(Debug, Clone)]
@@ -27,6 +31,7 @@ pub struct Metrics {
     pub(crate) missed: Counter,
     refused: Family<Reason, Counter>,
     lag: Lag,
+    wakes: Family<WorkerLabel, Histogram, fn() -> Histogram>,
     pub(crate) presence: Gauges,
     connections: Connections,
 }
@@ -53,6 +58,11 @@ pub(crate) enum Waiter {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PatternLabel {
     pattern: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WorkerLabel {
+    worker: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -101,6 +111,7 @@ impl Metrics {
             missed: Counter::default(),
             refused: refusals(),
             lag: Lag::default(),
+            wakes: Family::new_with_constructor(|| Histogram::new(exponential_buckets(FIRST_WAKE, 2.0, 18))),
             presence: Gauges::default(),
             connections: Connections::new(),
         }
@@ -125,6 +136,8 @@ impl Metrics {
         );
         let lag = "From a message's timestamp to its hand-over to a waiting reader";
         registry.register("poll_delivery_lag_seconds", lag, self.lag.clone());
+        let wakes = "From a publish's wake of a worker to the first delivery that it led to";
+        registry.register("poll_wake_to_write_seconds", wakes, self.wakes.clone());
         let present = "Named clients that are present on channels, through this server";
         registry.register("poll_presence_clients", present, self.presence.clients.clone());
         let refused = "Clients that presence had no room for, and joins and leaves that could not be told";
@@ -154,6 +167,11 @@ impl Metrics {
     /// A connection was closed because of a limit.
     pub fn cut(&self, cut: Cut) {
         self.refused(cut.reason());
+    }
+
+    /// The wakes of one worker.
+    pub(crate) fn wake_to_write(&self, worker: usize) -> Histogram {
+        self.wakes.get_or_create_owned(&WorkerLabel { worker })
     }
 
     /// A message took `lag` to reach `count` readers.

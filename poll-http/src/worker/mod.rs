@@ -15,5 +15,6 @@ pub(crate) mod permit;
 pub(crate) mod settings;
 pub(crate) mod shared;
 pub(crate) mod timer_wheel;
+mod wake_to_write;
 
 pub(crate) use shared::Worker;

@@ -24,6 +24,7 @@ use crate::worker::lists::Lists;
 use crate::worker::metrics::Metrics;
 use crate::worker::settings::ServiceSettings;
 use crate::worker::timer_wheel::Timers;
+use crate::worker::wake_to_write::WakeToWrite;
 
 /// Streams woken before sockets are polled: few enough that publishes get in between, many enough that polling the
 /// sockets costs nothing.
@@ -41,6 +42,8 @@ struct Inner {
     /// Wakes streams: in small slices, because messages published meanwhile then reach those still to be woken in the same
     /// write.
     streams: Lane,
+    /// Measures the wakes of both.
+    wakes: Option<Arc<WakeToWrite>>,
     timers: Timers,
     intake: IntakeWatch,
     lists: Lists,
@@ -70,21 +73,29 @@ pub(crate) struct Server {
     pub(crate) access_log: Option<AccessLog>,
     /// How many demonstration jobs are running.
     pub(crate) demo_jobs: Arc<AtomicUsize>,
+    /// How many workers were made from the first.
+    pub(crate) workers: AtomicUsize,
 }
 
 impl Worker {
-    pub(crate) fn new(server: Arc<Server>, extensions: Extensions) -> Self {
-        let (polls, streams) = (server.store.lane(), Lane::in_slices(STREAMS_AT_ONCE));
+    /// One whose wakes are measured as those of `number`, if it has one.
+    pub(crate) fn new(server: Arc<Server>, number: Option<usize>, extensions: Extensions) -> Self {
+        let (mut polls, mut streams) = (server.store.lane(), Lane::in_slices(STREAMS_AT_ONCE));
+        let wakes = number.map(|number| Arc::new(WakeToWrite::new(server.metrics.wake_to_write(number))));
+        if let Some(wakes) = &wakes {
+            (polls, streams) = (polls.watched(wakes.clone()), streams.watched(wakes.clone()));
+        }
         let (timers, intake) = (Timers::new(), IntakeWatch::default());
         let lists = Lists::new(server.store.clone(), polls.clone());
         // Far apart from other workers' and servers'.
         let next_id = AtomicU64::new(server.environment.random());
-        Self(Arc::new(Inner { server, polls, streams, timers, intake, lists, next_id, extensions }))
+        Self(Arc::new(Inner { server, polls, streams, wakes, timers, intake, lists, next_id, extensions }))
     }
 
     /// Another worker of the same server.
     pub(crate) fn sibling(&self, extensions: Extensions) -> Self {
-        Self::new(self.0.server.clone(), extensions)
+        let number = self.server().workers.fetch_add(1, Ordering::Relaxed);
+        Self::new(self.0.server.clone(), Some(number), extensions)
     }
 
     pub(crate) fn server(&self) -> &Server {
@@ -167,6 +178,14 @@ impl Worker {
     /// The lane of answers that stay open.
     pub(crate) fn streams(&self) -> &Lane {
         &self.0.streams
+    }
+
+    /// A message that `readers` have waited for was handed over to them, `lag` after its timestamp.
+    pub(crate) fn handed_over(&self, lag: Duration, readers: u64) {
+        self.metrics().lag(lag, readers);
+        if let Some(wakes) = &self.0.wakes {
+            wakes.handed_over();
+        }
     }
 
     /// Waits for a channel on the lane of answers that stay open.

@@ -64,4 +64,5 @@ mod turns;
 mod unread_answers;
 mod unread_http2;
 mod unsettled;
+mod wake_to_write;
 mod world;

@@ -147,6 +147,13 @@ impl World {
         Self::build(settings, self.store.clone(), self.time.clone())
     }
 
+    /// Another worker of the same server.
+    pub(crate) fn worker(&self) -> Self {
+        let service = self.service.for_worker();
+        tokio::spawn(service.drive());
+        Self { service, ..self.clone() }
+    }
+
     /// The time of day.
     pub(crate) fn now(&self) -> Timestamp {
         self.time.now()

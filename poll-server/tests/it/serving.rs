@@ -193,6 +193,8 @@ fn metrics_bear_the_names_of_the_contract() {
         "# TYPE poll_refused_total counter",
         "poll_refused_total{reason=",
         "poll_delivery_lag_seconds_bucket{",
+        "poll_wake_to_write_seconds_count{worker=\"0\"} ",
+        "poll_worker_connections{worker=\"0\"} ",
         "poll_connections{engine=\"fast\"} ",
         "poll_connections{engine=\"hyper\"} ",
         "poll_connections{engine=\"h2\"} 0",

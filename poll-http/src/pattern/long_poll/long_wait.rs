@@ -136,7 +136,7 @@ impl LongWait {
     /// Counts how long a message took that it has waited for.
     pub(crate) fn note_lag(&self, now: Timestamp, newest: Timestamp) {
         if self.permit.is_some() {
-            self.worker.metrics().lag(now.since(newest), 1);
+            self.worker.handed_over(now.since(newest), 1);
         }
     }
 

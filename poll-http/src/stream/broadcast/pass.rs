@@ -163,7 +163,7 @@ impl<S: Subject> Pass<S> {
         for (_, delivery, readers) in deliveries {
             if let Delivery::Chunks { messages, at, .. } = delivery {
                 worker.metrics().delivered.inc_by(messages * readers);
-                worker.metrics().lag(now.since(at), readers);
+                worker.handed_over(now.since(at), readers);
             }
         }
         to_wake.into_iter().for_each(Waker::wake);
