@@ -5,6 +5,7 @@
 mod channel_name;
 mod cursor;
 mod error;
+mod fields;
 mod followed;
 mod idempotency;
 mod json;
@@ -22,6 +23,7 @@ pub use channel_name::{ChannelName, ChannelNameError};
 pub(crate) use channel_name::{NameIndexMap, NameMap};
 pub use cursor::{Cursor, CursorError, Epoch, Seq};
 pub use error::{JournalError, PublishError};
+pub(crate) use fields::{Fields, length, put};
 pub use followed::{Followed, Run};
 pub(crate) use idempotency::fingerprint;
 pub use idempotency::{Fingerprint, IdempotencyKey, IdempotencyKeyError, SeqRange};

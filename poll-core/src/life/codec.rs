@@ -1,11 +1,14 @@
 //! A life as journals and backups keep it: a JSON object that leaves out whatever is as usual.
+//!
+//! In a journal only the last segment of the ancestry is in it; the others follow the object, after a line feed, and are not
+//! read with it.
 
 use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::ancestry::{Ancestry, Segment};
+use super::ancestry::{Ancestry, Older, Segment};
 use super::bounds::{Bound, Bounds};
 use super::content_type::ContentType;
 use super::producer::ProducerStamp;
@@ -97,8 +100,15 @@ impl Life {
     /// As a journal keeps it.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
+        let cut = self.ancestry.cut().map(SegmentRecord::from);
+        let record = LifeRecord { ancestry: cut.into_iter().collect(), ..self.record() };
         // Strings and numbers alone, which cannot fail.
-        serde_json::to_vec(&LifeRecord::from(self)).unwrap_or_default()
+        let mut bytes = serde_json::to_vec(&record).unwrap_or_default();
+        if let Some(older) = self.ancestry.older() {
+            bytes.push(b'\n');
+            older.encode(&mut bytes);
+        }
+        bytes
     }
 
     /// As a journal kept it.
@@ -106,25 +116,32 @@ impl Life {
     /// # Errors
     /// When it is none.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, LifeError> {
-        serde_json::from_slice::<LifeRecord>(bytes).map_err(|_| LifeError)?.try_into()
+        let mut values = serde_json::Deserializer::from_slice(bytes).into_iter::<LifeRecord>();
+        let record = values.next().and_then(Result::ok).ok_or(LifeError)?;
+        let mut life = Self::try_from(record)?;
+        let rest = &bytes[values.byte_offset()..];
+        let Some(older) = rest.strip_prefix(b"\n") else {
+            // All of them were in the object once.
+            return if rest.is_empty() { Ok(life) } else { Err(LifeError) };
+        };
+        let older = Older::kept(older).ok_or(LifeError)?;
+        life.ancestry = match life.ancestry.segments() {
+            [cut] => Ancestry::from_parts(older, cut.clone()),
+            _ => return Err(LifeError),
+        };
+        Ok(life)
     }
-}
 
-impl From<&Life> for LifeRecord {
-    fn from(life: &Life) -> Self {
-        let Life { content_type, lifetime, bounds, origin, ancestry, phase, order, closer, touched } = life;
+    /// The record without the ancestry.
+    fn record(&self) -> LifeRecord {
+        let Self { content_type, lifetime, bounds, origin, ancestry: _, phase, order, closer, touched } =
+            self;
         let (sliding, until) = match *lifetime {
             Lifetime::Endless => (None, None),
             Lifetime::Sliding(duration) => {
                 (Some(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)), None)
             }
             Lifetime::Until(end) => (None, Some(end.as_micros())),
-        };
-        let segment = |segment: &Segment| SegmentRecord {
-            channel: segment.channel.as_str().to_owned(),
-            epoch: segment.epoch.get(),
-            last: segment.last.get(),
-            at: segment.last_at.as_micros(),
         };
         let origin_record = |origin: &Origin| OriginRecord {
             source: origin.source.as_str().to_owned(),
@@ -137,7 +154,7 @@ impl From<&Life> for LifeRecord {
             epoch: stamp.epoch,
             seq: stamp.seq,
         };
-        Self {
+        LifeRecord {
             content_type: content_type.as_ref().map(|given| given.as_str().to_owned()),
             sliding,
             until,
@@ -145,11 +162,28 @@ impl From<&Life> for LifeRecord {
             seconds: bound_record(bounds.seconds),
             bytes: bound_record(bounds.bytes),
             origin: origin.as_ref().map(origin_record),
-            ancestry: ancestry.segments().iter().map(segment).collect(),
+            ancestry: Vec::new(),
             hidden: *phase == Phase::Hidden,
             order: order.as_ref().map(|order| order.as_str().to_owned()),
             closer: closer.as_ref().map(stamp),
             touched: touched.as_micros(),
+        }
+    }
+}
+
+impl From<&Life> for LifeRecord {
+    fn from(life: &Life) -> Self {
+        Self { ancestry: life.ancestry.segments().iter().map(SegmentRecord::from).collect(), ..life.record() }
+    }
+}
+
+impl From<&Segment> for SegmentRecord {
+    fn from(segment: &Segment) -> Self {
+        Self {
+            channel: segment.channel.as_str().to_owned(),
+            epoch: segment.epoch.get(),
+            last: segment.last.get(),
+            at: segment.last_at.as_micros(),
         }
     }
 }
@@ -214,5 +248,30 @@ fn bound(record: Option<BoundRecord>) -> Bound {
         None => Bound::Server,
         Some(BoundRecord::Most(most)) => Bound::Most(most),
         Some(BoundRecord::Unlimited) => Bound::Unlimited,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_life_goes_round_with_its_ancestry_in_the_record_or_behind_it() {
+        let record = r#"{"type":"text/plain","origin":{"source":"c","epoch":3,"after":9,"further":0},"ancestry":[
+            {"channel":"a","epoch":1,"last":2,"at":20},{"channel":"b","epoch":2,"last":5,"at":50},
+            {"channel":"c","epoch":3,"last":9,"at":90}],"touched":7}"#;
+        let life = Life::from_bytes(record.as_bytes()).unwrap();
+        assert_eq!(life.ancestry.segments().len(), 3);
+        let kept = life.to_bytes();
+        let again = Life::from_bytes(&kept).unwrap();
+        assert_eq!(again, life);
+        assert_eq!(LifeRecord::from(&again), serde_json::from_str(record).unwrap());
+        for wrong in [&kept[..kept.len() - 1], &[&kept[..], b"x"].concat()] {
+            assert_eq!(Life::from_bytes(wrong).unwrap().ancestry.segments().len(), 1);
+        }
+        for wrong in ["", "{}{}", "{}\n", "{}\n\0\0\0\0", "{\"touched\":1}x"] {
+            assert_eq!(Life::from_bytes(wrong.as_bytes()), Err(LifeError), "{wrong:?}");
+        }
+        assert_eq!(Life::from_bytes(b"{}"), Ok(Life::default()));
     }
 }

@@ -192,7 +192,7 @@ impl Facts<'_> {
     /// All messages go.
     pub(crate) fn purge(&self) -> Change {
         // What is inherited goes as well, and does not come back.
-        let cut_off = !self.life.ancestry.segments().is_empty();
+        let cut_off = self.life.ancestry.cut().is_some();
         let life = cut_off.then(|| Arc::new(Life { ancestry: Ancestry::default(), ..self.life.clone() }));
         Change { life, content: Content::Purged, ..Change::default() }
     }

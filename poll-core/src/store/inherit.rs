@@ -205,7 +205,10 @@ impl Store {
                 self.catch_up(now, segment).await?;
             }
             let after = Pinned::after(Cursor { epoch, seq: taken.after });
-            let view = Box::pin(self.see(now, owner, &after, Some(taken.left), sight)).await?;
+            // Not what the ancestor went on with.
+            let shared = usize::try_from(last.get() - taken.after.get()).unwrap_or(usize::MAX);
+            let limit = Limit { messages: taken.left.messages.min(shared), ..taken.left };
+            let view = Box::pin(self.see(now, owner, &after, Some(limit), sight)).await?;
             let batch = view.batch.filter(|batch| batch.end().epoch == epoch);
             let found = batch.as_ref().map_or(&[][..], |batch| batch.messages());
             let first = found.first().map_or(last, |message| message.seq.previous()).min(last).next();

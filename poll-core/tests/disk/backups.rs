@@ -10,7 +10,7 @@ use poll_core::{Continuity, Ending, Payload, Position, Publish, PublishError};
 use crate::fake::FakeDisk;
 use crate::fixture::{NOON, cursor, name, open, second, unbounded};
 
-fn lines(disk: &FakeDisk) -> Vec<String> {
+pub(crate) fn lines(disk: &FakeDisk) -> Vec<String> {
     let mut lines = Vec::new();
     export(
         &Environment::system(),

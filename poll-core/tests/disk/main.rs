@@ -13,6 +13,7 @@ mod fake;
 mod faults;
 mod fixture;
 mod flips;
+mod forks;
 mod journal;
 mod life;
 #[path = "../life/model.rs"]

@@ -11,6 +11,7 @@ mod fake_log;
 mod fake_node;
 mod fixture;
 mod following;
+mod forks;
 mod held_archive;
 mod held_journal;
 mod idempotency;

@@ -13,14 +13,15 @@ use redb::{ReadTransaction, ReadableTable};
 use super::cached_channel::{CachedChannel, delete_keys};
 use super::codec::{self, Fault};
 use super::commit_state::{CommitState, CommitSummary};
-use super::format::{CHANNELS, FORKS, LIVES, PRODUCERS, Result, Row, Totals};
+use super::format::{CHANNELS, LIVES, PRODUCERS, Result, Row, Totals};
+use super::log::forks::Forking;
 use super::log::life::PartLife;
-use super::log::recent::{Forking, Generation};
+use super::log::recent::Generation;
 use super::shared::Lapses;
 use super::tables::Tables;
 use super::weight::{self, Weight};
 use crate::life::{Bounds, Life, Phase, Producer, ProducerId};
-use crate::types::{ChannelName, NameMap, Timestamp};
+use crate::types::{ChannelName, Timestamp};
 
 /// The tables' parts in checksums, beside those of `codec`.
 const LIFE: u64 = 5;
@@ -91,23 +92,25 @@ impl Tables<'_> {
     }
 }
 
-/// Whether a channel has forks that count.
-pub(super) fn has_forks(
+/// The first of a channel's forks that counts, in the order of names.
+pub(super) fn first_fork(
     forks: &impl ReadableTable<(&'static str, &'static str), ()>,
     source: &str,
-    counts: impl Fn(&str) -> bool,
-) -> Result<bool> {
-    for fork in forks.range((source, "")..)? {
+    from: &str,
+    counts: impl Fn(&ChannelName) -> bool,
+) -> Result<Option<ChannelName>> {
+    for fork in forks.range((source, from)..)? {
         let (key, _) = fork?;
         let (of, fork) = key.value();
         if of != source {
             break;
         }
-        if counts(fork) {
-            return Ok(true);
+        let fork = ChannelName::parse(fork).ok().filter(&counts);
+        if fork.is_some() {
+            return Ok(fork);
         }
     }
-    Ok(false)
+    Ok(None)
 }
 
 /// A channel's life as it is encoded; `None` if it has none.
@@ -125,16 +128,6 @@ pub(super) fn producers(txn: &ReadTransaction, id: u64) -> Result<BTreeMap<Produ
         producers.insert(id, producer);
     }
     Ok(producers)
-}
-
-/// Whether a channel has forks beside those that the log says more about.
-pub(super) fn forks_beside(
-    txn: &ReadTransaction,
-    source: &ChannelName,
-    recent: &NameMap<Forking>,
-) -> Result<bool> {
-    let is_other = |fork: &str| ChannelName::parse(fork).is_ok_and(|fork| !recent.contains_key(&fork));
-    has_forks(&txn.open_table(FORKS)?, source.as_str(), is_other)
 }
 
 /// Some of the channels whose time may be over, or that are hidden: those that have not been used since their lives were

@@ -7,7 +7,7 @@
 //! Not here: the database behind the log, and what retention deletes.
 
 mod change;
-mod fields;
+pub(super) mod forks;
 pub(super) mod life;
 pub(super) mod recent;
 pub(super) mod record;

@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use redb::ReadTransaction;
-
-use super::log::recent::{Forking, Part};
+use super::format::FORKS;
+use super::log::recent::Part;
 use super::read_queue::ReadRequest;
 use super::shared::Shared;
 use super::view::{LogTail, Producers, View, on_snapshot, with};
 use super::{listing, lives};
+use crate::types::{ChannelName, JournalError};
 
 /// Reads until the queue is closed.
 pub(super) async fn run(shared: Arc<Shared>) {
@@ -41,13 +41,7 @@ fn read(shared: &Shared, request: ReadRequest) {
                 |part: &Part| part.life.as_ref().map_or_else(BTreeMap::new, |life| life.producers.clone());
             reply(with(shared, &name, look, |view: &View<'_, Producers>| view.producers()));
         }
-        ReadRequest::Forks(name, reply) => {
-            // The log first: what leaves it in between is in the database by then.
-            let recent = shared.recent.forks(&name);
-            let made = recent.values().any(|forking| *forking == Forking::Made);
-            let in_database = |txn: &ReadTransaction| lives::forks_beside(txn, &name, &recent);
-            reply(if made { Ok(true) } else { on_snapshot(shared, Some(&name), in_database) });
-        }
+        ReadRequest::Forks(name, reply) => reply(has_forks(shared, &name)),
         ReadRequest::Lapsed(now, reply) => {
             reply(on_snapshot(shared, None, |txn| lives::lapsed(txn, &shared.lapses, now)));
         }
@@ -57,4 +51,21 @@ fn read(shared: &Shared, request: ReadRequest) {
             reply(with(shared, &name, look, |view| view.locate(epoch, landmark)));
         }
     }
+}
+
+/// Whether a channel has forks, in the log or in the database.
+fn has_forks(shared: &Shared, source: &ChannelName) -> Result<bool, JournalError> {
+    let recent = &shared.recent;
+    // The log first: what leaves it in between is in the database by then.
+    while let Some(question) = recent.ask_forks(source) {
+        let first = on_snapshot(shared, Some(source), |txn| {
+            let from = question.from.as_ref().map_or("", |from| from.as_str());
+            let counts = |fork: &ChannelName| !recent.is_removed(source, fork);
+            lives::first_fork(&txn.open_table(FORKS)?, source.as_str(), from, counts)
+        })?;
+        if recent.answer_forks(source, &question, first.as_ref()) {
+            return Ok(first.is_some());
+        }
+    }
+    Ok(true)
 }

@@ -86,8 +86,8 @@ impl Deletions {
             let key = keys.range((id, 0, 0)..=(id, u64::MAX, u64::MAX))?.next_back().transpose()?;
             let window = now.before(retention.idempotency).as_micros();
             let keyless = key.is_none_or(|(key, _)| key.value().1 < window);
-            let plain =
-                lives.get(id)?.is_none() && !lives::has_forks(&forks, stored.row.name.as_str(), |_| true)?;
+            let name = stored.row.name.as_str();
+            let plain = lives.get(id)?.is_none() && lives::first_fork(&forks, name, "", |_| true)?.is_none();
             if empty && keyless && plain && stored.row.newest_at < unused {
                 sample.push(stored.row);
             }

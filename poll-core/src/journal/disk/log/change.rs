@@ -10,9 +10,8 @@
 
 use std::sync::Arc;
 
-use super::fields::{Fields, put};
 use crate::life::{Change, Content, Life, Producer, ProducerId};
-use crate::types::Timestamp;
+use crate::types::{Fields, Timestamp, put};
 
 /// Appends a change to a record.
 pub(super) fn encode(change: &Change, out: &mut Vec<u8>) {

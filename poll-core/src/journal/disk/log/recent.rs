@@ -11,6 +11,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::ops::{Bound, RangeBounds as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::forks::{Forking, Forks};
 use super::life::PartLife;
 use super::record::{Publish, Retains};
 use crate::journal::KeptKey;
@@ -32,6 +33,19 @@ pub(in super::super) struct Recent {
 struct Generations {
     active: Generation,
     sealed: Option<Arc<Generation>>,
+    /// How many were indexed, and how many forks were made.
+    indexed: u64,
+    made: u64,
+    /// By source, before which name no fork in the database counts, as far as that was found.
+    first_forks: NameMap<ChannelName>,
+}
+
+/// What is known of a channel's forks before the database is looked at.
+pub(in super::super) struct ForkQuestion {
+    indexed: u64,
+    made: u64,
+    /// Where to begin in the order of names.
+    pub(in super::super) from: Option<ChannelName>,
 }
 
 /// The publishes of one segment.
@@ -43,15 +57,7 @@ pub(in super::super) struct Generation {
     overhead: Overhead,
     /// What it holds of channels that nothing is evicted from, in bytes.
     kept: u64,
-    /// Forks that were made or removed, by their sources.
-    forks: NameMap<NameMap<Forking>>,
-}
-
-/// What became of a fork.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in super::super) enum Forking {
-    Made,
-    Removed,
+    forks: Forks,
 }
 
 /// What one segment has of a channel.
@@ -81,6 +87,13 @@ impl Recent {
     ) {
         let mut generations = self.lock();
         for publish in publishes {
+            if publish.removes() {
+                generations.first_forks.remove(publish.channel);
+            }
+            if let Some(source) = generations.active.forks.note(&publish) {
+                generations.first_forks.remove(source);
+                generations.made += 1;
+            }
             generations.active.add(publish, retention);
         }
     }
@@ -102,15 +115,39 @@ impl Recent {
         generations.active.kept + generations.sealed.as_ref().map_or(0, |sealed| sealed.kept)
     }
 
-    /// The forks of a channel that were made or removed.
-    pub(in super::super) fn forks(&self, source: &ChannelName) -> NameMap<Forking> {
+    /// Begins to ask for a channel's forks; `None` if the log made some and did not remove them again. If so, those count that
+    /// the database has and the log did [not remove](Self::is_removed).
+    pub(in super::super) fn ask_forks(&self, source: &ChannelName) -> Option<ForkQuestion> {
         let generations = self.lock();
-        let mut forks = NameMap::default();
-        for generation in generations.sealed.as_deref().into_iter().chain([&generations.active]) {
-            let made = generation.forks.get(source).into_iter().flatten();
-            forks.extend(made.map(|(fork, forking)| (fork.clone(), *forking)));
+        let (active, sealed) = (&generations.active.forks, generations.sealed.as_deref());
+        let any = active.any_made(source, None)
+            || sealed.is_some_and(|sealed| sealed.forks.any_made(source, Some(active)));
+        let Generations { indexed, made, .. } = *generations;
+        (!any).then(|| ForkQuestion { indexed, made, from: generations.first_forks.get(source).cloned() })
+    }
+
+    /// Whether the log removed a fork that the database has.
+    pub(in super::super) fn is_removed(&self, source: &ChannelName, fork: &ChannelName) -> bool {
+        let generations = self.lock();
+        let sealed = generations.sealed.as_deref().and_then(|sealed| sealed.forks.get(source, fork));
+        generations.active.forks.get(source, fork).or(sealed) == Some(Forking::Removed)
+    }
+
+    /// The answer: the first fork that counts. Returns whether it holds: not if the database took over from the log meanwhile.
+    pub(in super::super) fn answer_forks(
+        &self,
+        source: &ChannelName,
+        question: &ForkQuestion,
+        first: Option<&ChannelName>,
+    ) -> bool {
+        let mut generations = self.lock();
+        if generations.indexed != question.indexed {
+            return false;
         }
-        forks
+        if let Some(first) = first.filter(|_| generations.made == question.made) {
+            generations.first_forks.insert(source.clone(), first.clone());
+        }
+        true
     }
 
     pub(in super::super) fn is_empty(&self) -> bool {
@@ -139,7 +176,10 @@ impl Recent {
 
     /// The database has the sealed generation.
     pub(in super::super) fn indexed(&self) {
-        let sealed = self.lock().sealed.take();
+        let mut generations = self.lock();
+        generations.indexed += 1;
+        let sealed = generations.sealed.take();
+        drop(generations);
         drop(sealed);
     }
 
@@ -193,9 +233,7 @@ impl Generation {
 
     /// Forks that were made or removed, with their sources.
     pub(in super::super) fn forks(&self) -> impl Iterator<Item = (&ChannelName, &ChannelName, Forking)> {
-        self.forks
-            .iter()
-            .flat_map(|(source, forks)| forks.iter().map(move |(fork, forking)| (source, fork, *forking)))
+        self.forks.iter()
     }
 
     pub(in super::super) fn is_empty(&self) -> bool {
@@ -209,8 +247,7 @@ impl Generation {
 
     /// Adds a publish. One that does not come next begins its channel anew.
     pub(in super::super) fn add(&mut self, publish: Publish<'_>, retention: &Retention) {
-        self.note_fork(&publish);
-        if publish.change.is_some_and(|change| change.content == Content::Removed) {
+        if publish.removes() {
             let gone = Some(Box::new(PartLife::gone()));
             self.parts.insert(publish.channel.clone(), Part { life: gone, ..Part::before(&publish) });
             return;
@@ -236,20 +273,6 @@ impl Generation {
         part.add(publish);
         if publish.retains == Retains::AsUsual {
             part.outgrow(retention.messages());
-        }
-    }
-
-    /// Notes a fork that is made or removed.
-    fn note_fork(&mut self, publish: &Publish<'_>) {
-        let Some(Change { life: Some(life), content, .. }) = publish.change else { return };
-        let forking = match content {
-            Content::Born => Forking::Made,
-            Content::Removed => Forking::Removed,
-            Content::Same | Content::Purged => return,
-        };
-        if let Some(origin) = &life.origin {
-            let forks = self.forks.entry(origin.source.clone()).or_default();
-            forks.insert(publish.channel.clone(), forking);
         }
     }
 }

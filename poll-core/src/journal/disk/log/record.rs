@@ -17,12 +17,12 @@ use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::change;
-use super::fields::{Fields, length, put};
 use crate::journal::{Append, Minted};
-use crate::life::Change;
+use crate::life::{Change, Content};
 use crate::planted::{self, Bug};
 use crate::types::{
-    ChannelName, Ending, Epoch, Fingerprint, IdempotencyKey, Message, Payload, Seq, Timestamp,
+    ChannelName, Ending, Epoch, Fields, Fingerprint, IdempotencyKey, Message, Payload, Seq, Timestamp,
+    length, put,
 };
 
 /// The first bytes of a record. The first one occurs in no UTF-8 text.
@@ -129,6 +129,11 @@ impl Record {
 }
 
 impl Publish<'_> {
+    /// Whether it removes its channel.
+    pub(in super::super) fn removes(&self) -> bool {
+        self.change.is_some_and(|change| change.content == Content::Removed)
+    }
+
     /// Appends the record to `out`, which is one write to `place`.
     pub(in super::super) fn encode(&self, place: Place, out: &mut Vec<u8>) {
         let start = out.len();
@@ -265,7 +270,7 @@ pub(in super::super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::life::{Content, Life, Producer, ProducerId};
+    use crate::life::{Life, Producer, ProducerId};
     use crate::types::mint_id;
 
     pub(in super::super::super) fn record() -> impl Strategy<Value = Record> {
