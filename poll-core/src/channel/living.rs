@@ -24,7 +24,7 @@ pub(crate) enum Wish {
     /// To append under a condition.
     Append(Condition),
     /// To begin the channel with the messages of the publish; as a fork, if its source is held.
-    Create(Create, Arc<Life>, Option<Arc<ForkPin>>),
+    Create(Box<Create>, Arc<Life>, Option<Arc<ForkPin>>),
     /// To end it, for a reason.
     End(Reason, Option<Forks>),
     Purge,

@@ -38,7 +38,7 @@ impl Store {
         };
         let payloads = prefix.into_iter().chain(std::mem::take(&mut create.payloads)).collect();
         let publish = Publish { payloads, key: None, ending: create.ending };
-        let wish = Wish::Create(create, Arc::new(life), pin);
+        let wish = Wish::Create(Box::new(create), Arc::new(life), pin);
         let submitted = self.submit(now, channel, publish, wish).await?;
         self.created(now, channel, submitted).await
     }
@@ -217,7 +217,8 @@ impl Store {
 
     /// The position after a channel's newest message.
     async fn end_of(&self, now: Timestamp, channel: &ChannelName) -> Result<Cursor, JournalError> {
-        Ok(match self.describe(now, channel, Use::Look).await? {
+        // Boxed because it is rare and large: every append would carry room for it.
+        Ok(match Box::pin(self.describe(now, channel, Use::Look)).await? {
             Standing::Live(description) => Description::end(&description),
             Standing::Absent | Standing::Hidden => Cursor::ZERO,
         })

@@ -70,7 +70,8 @@ impl Store {
         let sole = match &self.0.backing {
             Backing::Sole(sole) => sole,
             Backing::Shared(journal) => {
-                let surveyed = self.carry_out(journal.as_ref(), channel, publish, wish, None).await;
+                // Boxed so that what waits for a journal of this server's own is small.
+                let surveyed = Box::pin(self.carry_out(journal.as_ref(), channel, publish, wish, None)).await;
                 return surveyed.map(|surveyed| surveyed.outcome);
             }
         };

@@ -156,7 +156,8 @@ impl Store {
                 Some(Attempt::TooManyChannels) => self.evict_for_new_channel(sole, now).await?,
                 Some(Attempt::NeedsKeys) => self.load_keys(sole, now, channel).await?,
                 Some(Attempt::Repeated(epoch, numbers)) => {
-                    let repeated = self.repeated(now, channel, epoch, numbers).await;
+                    // Boxed because it is rare and large: every publish would carry room for it.
+                    let repeated = Box::pin(self.repeated(now, channel, epoch, numbers)).await;
                     return Ok(Submitted::Published(repeated));
                 }
             }

@@ -271,7 +271,7 @@ impl Store {
     ) -> Result<Created, CreateError> {
         let payloads = std::mem::take(&mut create.payloads);
         let publish = Publish { payloads, key: None, ending: create.ending };
-        let wish = Wish::Create(create, Arc::new(life), None);
+        let wish = Wish::Create(Box::new(create), Arc::new(life), None);
         let born = self.carry_out(journal, channel, publish, wish, fork).await;
         let born = born.map_err(CreateError::Publish)?;
         self.created(now, channel, born.outcome).await
