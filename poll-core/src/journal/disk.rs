@@ -188,11 +188,8 @@ impl Journal for DiskJournal {
         };
         let append = mint.mint(append);
         let (entry, taken) = match durability {
-            Durability::Commit => (PendingAppend { append, write_behind: None, bytes }, Taken::Queued),
-            Durability::Interval(_) => {
-                let write_behind = Some(append.write_behind());
-                (PendingAppend { append: append.copy(), write_behind, bytes }, Taken::Kept(append))
-            }
+            Durability::Commit => (PendingAppend::waiting(append, bytes), Taken::Queued),
+            Durability::Interval(_) => (PendingAppend::visible(&append, bytes), Taken::Kept(append)),
         };
         room.push(entry, durability);
         taken

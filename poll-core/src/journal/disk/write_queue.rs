@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::options::Durability;
 use crate::journal::{Append, Minted, Reply, WriteBehind};
+use crate::types::JournalError;
 
 /// The limit on one commit. Larger ones gain nothing, and make the first publisher wait.
 const BATCH: usize = 4_096;
@@ -18,8 +19,41 @@ const BATCH_BYTES: u64 = 8 << 20;
 pub(super) struct PendingAppend {
     pub(super) append: Append<Minted>,
     /// What to tell of the commit if the publish is visible already; else the publisher waits for it.
-    pub(super) write_behind: Option<WriteBehind>,
+    write_behind: Option<WriteBehind>,
     pub(super) bytes: u64,
+}
+
+impl PendingAppend {
+    /// A publish whose publisher waits for the commit.
+    pub(super) fn waiting(append: Append<Minted>, bytes: u64) -> Self {
+        Self { append, write_behind: None, bytes }
+    }
+
+    /// A publish that is visible before its commit, which is tried again until it succeeds.
+    pub(super) fn visible(append: &Append<Minted>, bytes: u64) -> Self {
+        Self { append: append.copy(), write_behind: Some(append.write_behind()), bytes }
+    }
+
+    pub(super) fn is_visible(&self) -> bool {
+        self.write_behind.is_some()
+    }
+
+    /// It is kept.
+    pub(super) fn kept(self) {
+        match self.write_behind {
+            Some(write_behind) => write_behind.kept(),
+            None => self.append.kept(),
+        }
+    }
+
+    /// It could not be kept. Comes back if it is visible already, to be tried again.
+    pub(super) fn failed(self, why: JournalError) -> Option<Self> {
+        if self.is_visible() {
+            return Some(self);
+        }
+        self.append.failed(why);
+        None
+    }
 }
 
 /// Something for the writer to do besides committing publishes.
@@ -258,7 +292,7 @@ impl State {
 
     /// Whether publishers wait for the commit. Depending on the durability, either all do or none.
     fn holds_waiting(&self) -> bool {
-        self.entries.back().is_some_and(|entry| entry.write_behind.is_none())
+        self.entries.back().is_some_and(|entry| !entry.is_visible())
     }
 
     fn drain(&mut self) -> Vec<PendingAppend> {

@@ -12,13 +12,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use failure::CHECK;
-use state::{Availability, Writer};
+use state::{Availability, Doubt, Writer};
 
 use super::fault::unavailable;
 use super::index_queue::{Closing, Sealed};
 use super::log::record::Publish;
 use super::log::segment::Segment;
-use super::options::Durability;
 use super::shared::{Place, Shared};
 use super::write_queue::{PendingAppend, Work};
 use crate::journal::{Fault, FaultKind, Health};
@@ -44,9 +43,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
     shared.in_flight.tell(why);
     let left = shared.writes.end();
     for entry in left.entries {
-        if entry.write_behind.is_none() {
-            entry.append.failed(unavailable(why));
-        }
+        drop(entry.failed(unavailable(why)));
     }
     shared.indexing.close(Closing { written, replies: left.commands.close });
 }
@@ -171,12 +168,7 @@ impl Writer {
         if removed > 0 {
             self.shared.channels.fetch_sub(removed, Ordering::Relaxed);
         }
-        for PendingAppend { append, write_behind, .. } in entries {
-            match write_behind {
-                Some(write_behind) => write_behind.kept(),
-                None => append.kept(),
-            }
-        }
+        entries.into_iter().for_each(PendingAppend::kept);
     }
 
     /// The size at which a segment is sealed.
@@ -207,19 +199,12 @@ impl Writer {
 
     /// Nothing more comes. What could not be written is lost.
     fn finish(&mut self) -> Result<(), JournalError> {
-        let mut left = self.doubt.is_some() && self.is_relaxed();
+        let in_doubt = |doubt: &Doubt| doubt.entries.iter().any(PendingAppend::is_visible);
+        let mut left = self.doubt.as_ref().is_some_and(in_doubt);
         for entry in self.shared.writes.drain() {
-            match entry.write_behind {
-                Some(_) => left = true,
-                None => entry.append.failed(unavailable("it is closed")),
-            }
+            left |= entry.failed(unavailable("it is closed")).is_some();
         }
         self.shared.in_flight.tell("it was closed before that was known");
         if left { Err(self.lost.take().unwrap_or_else(|| unavailable("it is closed"))) } else { Ok(()) }
-    }
-
-    /// Whether publishes are visible before they are kept.
-    fn is_relaxed(&self) -> bool {
-        matches!(self.shared.options.durability, Durability::Interval(_))
     }
 }

@@ -85,15 +85,16 @@ impl Writer {
     /// Refuses these publishes and everything queued after them. Those that are visible already go back to the queue.
     pub(super) fn refuse(&mut self, mut entries: Vec<PendingAppend>, why: &JournalError) {
         entries.extend(self.shared.writes.drain());
-        let (shown, waiting): (Vec<_>, Vec<_>) =
-            entries.into_iter().partition(|entry| entry.write_behind.is_some());
-        if !shown.is_empty() {
-            self.lost = Some(why.clone());
-            self.shared.writes.put_back(shown);
+        let mut again = Vec::new();
+        for entry in entries {
+            if !entry.is_visible() {
+                self.unfollowed.failed(&entry);
+            }
+            again.extend(entry.failed(why.clone()));
         }
-        for entry in waiting {
-            self.unfollowed.failed(&entry);
-            entry.append.failed(why.clone());
+        if !again.is_empty() {
+            self.lost = Some(why.clone());
+            self.shared.writes.put_back(again);
         }
     }
 

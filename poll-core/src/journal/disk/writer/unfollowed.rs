@@ -4,7 +4,8 @@ use super::super::fault::unavailable;
 use super::super::write_queue::PendingAppend;
 use crate::types::{ChannelName, Epoch, NameMap, Seq};
 
-/// Channels of which publishes failed, and the position that the next publish to be kept has to follow.
+/// Channels of which publishes failed, and the position that the next publish to be kept has to follow. Publishes that
+/// are visible before their commit do not fail: they are tried again.
 #[derive(Debug, Default)]
 pub(super) struct Unfollowed(NameMap<(Epoch, Seq)>);
 
@@ -28,9 +29,7 @@ impl Unfollowed {
         for entry in entries {
             let name: &ChannelName = entry.append.channel();
             let follows = self.0.get(name).is_none_or(|(epoch, after)| {
-                entry.write_behind.is_some()
-                    || *epoch != entry.append.epoch()
-                    || *after == entry.append.after()
+                *epoch != entry.append.epoch() || *after == entry.append.after()
             });
             if follows {
                 self.0.remove(name);
