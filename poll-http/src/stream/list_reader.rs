@@ -32,7 +32,9 @@ use crate::worker::settings::Receipts;
 pub(crate) struct ListReader {
     standing: ListStanding,
     client: Client,
-    places: Vec<Place>,
+    /// Shared with the broadcast's other readers, once it has written to them. No vector: one that is collected from what
+    /// was read keeps the room of that, which is three times as much.
+    places: Arc<[Place]>,
     /// A read that has to wait for the archive.
     reading: Option<Box<ArchiveRead<ListView>>>,
     wait: ListWait,
@@ -77,7 +79,7 @@ impl ListReader {
     pub(crate) fn new(
         worker: &Worker,
         standing: ListStanding,
-        places: Vec<Place>,
+        places: Arc<[Place]>,
         client: Client,
         framing: Framing,
     ) -> Result<Self, OverBudget> {
@@ -218,7 +220,7 @@ impl ListReader {
         if let Some(channel) = found.resets.pop_front() {
             let state = found.view.looks.iter().find(|(looked, _)| *looked == channel)?.1;
             let damaged = found.view.next[channel].life == Life::Damaged;
-            let (mut missed, place) = (state.missed(), &mut self.places[channel]);
+            let (mut missed, place) = (state.missed(), &mut Arc::make_mut(&mut self.places)[channel]);
             if damaged {
                 // How much is lost is not known.
                 (missed, place.life) = (None, Life::Damaged);
@@ -232,8 +234,9 @@ impl ListReader {
             return Some(StreamEvent::Reset { channel, missed, cursor: self.token() });
         }
         let Found { view, now, .. } = *found;
-        for (channel, _) in &view.looks {
-            self.places[*channel] = view.next[*channel];
+        if view.looks.iter().any(|&(channel, _)| self.places[channel] != view.next[channel]) {
+            let places = Arc::make_mut(&mut self.places);
+            view.looks.iter().for_each(|&(channel, _)| places[channel] = view.next[channel]);
         }
         let batch = view.batch.as_ref()?;
         if batch.is_over_budget() {
@@ -310,7 +313,7 @@ impl Reader for ListReader {
         let level = self.progress == Progress::Waiting && self.found.is_none() && self.reading.is_none();
         // Its lines are like those of all others.
         let plain = self.standing.put_by.is_empty();
-        (level && plain && anybody && silent).then(|| self.places.as_slice().into())
+        (level && plain && anybody && silent).then(|| self.places.clone())
     }
 
     fn hand_over_to_broadcast(&mut self) {
@@ -318,7 +321,7 @@ impl Reader for ListReader {
     }
 
     fn resume(&mut self, at: &Arc<[Place]>, given: Option<Instant>) {
-        self.places.copy_from_slice(at);
+        self.places.clone_from(at);
         self.progress = Progress::Live;
         if let Some(given) = given {
             self.schedule.sent(given);

@@ -79,7 +79,7 @@ pub(crate) async fn open_list(
         return Ok(None);
     }
     let permit = worker.permit(waiter, &standing.list, &client)?;
-    let places: Vec<Place> = settled.into_iter().map(|(place, _)| place).collect();
+    let places: Arc<[Place]> = settled.into_iter().map(|(place, _)| place).collect();
     let first = native::list_connected(framing, worker.random_id(), &standing, &places, now);
     let reader = ListReader::new(worker, standing, places, client, framing)?;
     Ok(Some(OpenedList { reader, first, permit }))

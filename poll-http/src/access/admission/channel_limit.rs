@@ -45,8 +45,10 @@ type ListCounts = [AtomicUsize; 3];
 struct Count {
     /// Those that wait in this channel only, by how they do.
     alone: [u32; 3],
-    /// Those that wait in lists. Most channels are in none.
-    lists: Option<Box<Slab<Arc<ListCounts>>>>,
+    /// Those that wait in the list at index 0. Most channels are in none or in one, and this spares them a table.
+    first: Option<Arc<ListCounts>>,
+    /// Those in the lists from index 1 on.
+    others: Option<Box<Slab<Arc<ListCounts>>>>,
 }
 
 /// Who waits in a list.
@@ -56,7 +58,7 @@ pub(crate) struct ListCount {
     list: Arc<ChannelList>,
     count: Arc<ListCounts>,
     /// Its index in each channel's count.
-    indices: Box<[usize]>,
+    indices: Box<[u32]>,
 }
 
 impl ChannelLimit {
@@ -96,8 +98,7 @@ impl ChannelLimit {
         let count = Arc::new(ListCounts::default());
         let refer = |channel: &ChannelName| {
             let mut shard = self.shard(channel);
-            let lists = &mut shard.entry(channel.clone()).or_default().lists;
-            lists.get_or_insert_default().insert(count.clone())
+            shard.entry(channel.clone()).or_default().refer(count.clone())
         };
         let indices = list.names().iter().map(refer).collect();
         ListCount { limit: self.clone(), list: list.clone(), count, indices }
@@ -113,7 +114,7 @@ impl ChannelLimit {
         let mut shard = self.shard(channel);
         let Some(count) = shard.get_mut(channel) else { return };
         change(count);
-        if count.alone == [0; 3] && count.lists.is_none() {
+        if count.alone == [0; 3] && count.first.is_none() && count.others.is_none() {
             shard.remove(channel);
         }
     }
@@ -131,16 +132,31 @@ impl Count {
     }
 
     fn by(&self, by: WaitsBy) -> usize {
-        let lists = self.lists.iter().flat_map(|lists| lists.iter());
-        let listed = lists.map(|(_, list)| list[by as usize].load(Ordering::SeqCst)).sum::<usize>();
+        let others = self.others.iter().flat_map(|others| others.iter().map(|(_, list)| list));
+        let lists = self.first.iter().chain(others);
+        let listed = lists.map(|list| list[by as usize].load(Ordering::SeqCst)).sum::<usize>();
         self.alone[by as usize] as usize + listed
     }
 
-    fn forget_list(&mut self, index: usize) {
-        if let Some(lists) = &mut self.lists {
-            lists.try_remove(index);
+    /// Refers to a list. Returns its index.
+    fn refer(&mut self, list: Arc<ListCounts>) -> u32 {
+        if self.first.is_none() {
+            self.first = Some(list);
+            return 0;
         }
-        self.lists.take_if(|lists| lists.is_empty());
+        // So many lists fit into no memory.
+        u32::try_from(self.others.get_or_insert_default().insert(list) + 1).unwrap_or(u32::MAX)
+    }
+
+    fn forget_list(&mut self, index: u32) {
+        let Some(index) = index.checked_sub(1) else {
+            self.first = None;
+            return;
+        };
+        if let Some(others) = &mut self.others {
+            others.try_remove(index as usize);
+        }
+        self.others.take_if(|others| others.is_empty());
     }
 }
 
