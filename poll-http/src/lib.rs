@@ -101,7 +101,7 @@ pub use worker::budget::{end_turn, watch_turns};
 pub use worker::drain::{Drain, Phase, WaitDraining};
 pub use worker::metrics::{Cut, Metrics};
 pub use worker::settings::{
-    AfterDelivery, Demo, DurableStreams, KeepPresence, MaxChannels, Receipts, ServiceSettings,
+    AfterDelivery, Compress, Demo, DurableStreams, KeepPresence, MaxChannels, Receipts, ServiceSettings,
 };
 pub use worker::timer_wheel::{Timer, Timers, Until};
 

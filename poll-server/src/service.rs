@@ -9,9 +9,9 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::time::Duration;
 
 use poll_http::{
-    Access, AdminPlace, Administration, AfterDelivery, ConnectionSettings, Cors, Demo, Drain, DurableStreams,
-    EarlyHintsHttp1, HostCheck, KeepPresence, Limits, MaxChannels, Metrics, Rate, Receipts, Service,
-    ServiceSettings,
+    Access, AdminPlace, Administration, AfterDelivery, Compress, ConnectionSettings, Cors, Demo, Drain,
+    DurableStreams, EarlyHintsHttp1, HostCheck, KeepPresence, Limits, MaxChannels, Metrics, Rate, Receipts,
+    Service, ServiceSettings,
 };
 
 use crate::acme::Standing;
@@ -79,6 +79,10 @@ fn service_settings(config: &Config, addresses: &[SocketAddr]) -> ServiceSetting
         golongpoll_after_delivery: match config.dialects.golongpoll_delete_after_retrieval {
             Switch::On => AfterDelivery::Delete,
             Switch::Off => AfterDelivery::Keep,
+        },
+        compress: match config.dialects.compress {
+            Switch::On => Compress::On,
+            Switch::Off => Compress::Off,
         },
         receipts: match config.dialects.receipts {
             Switch::On => Receipts::On,

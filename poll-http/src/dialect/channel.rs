@@ -119,6 +119,7 @@ impl List for All {
     type Batch = Batch;
 
     const FORM: Form = Form::new("channel all");
+    const GZIPPED: Form = Form::new("channel all, gzip");
 
     fn open(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(br#"{"status":"messages","messages":["#);
@@ -142,6 +143,7 @@ impl List for One {
     type Batch = Batch;
 
     const FORM: Form = Form::new("channel one");
+    const GZIPPED: Form = Form::new("channel one, gzip");
 
     fn open(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(br#"{"status":"message","data":"#);

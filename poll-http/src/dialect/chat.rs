@@ -87,6 +87,7 @@ impl List for Messages {
     type Batch = Batch;
 
     const FORM: Form = Form::new("chat");
+    const GZIPPED: Form = Form::new("chat, gzip");
 
     fn open(&self, out: &mut Vec<u8>) {
         out.push(b'[');

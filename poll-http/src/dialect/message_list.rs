@@ -12,7 +12,9 @@ use http::{HeaderName, HeaderValue};
 use poll_core::{Batch, Form, ListBatch, ListEntry, Message, OverBudget, ReadState, Rendering};
 
 use crate::dialect::question::Answer;
-use crate::message::body::{Body, Piece, Pieces, held_for_one};
+use crate::message::body::{Body, Coding, Piece, Pieces, held_for_one};
+use crate::message::coding::Codings;
+use crate::message::gzip::{self, Last, Member};
 use crate::message::reply::Reply;
 use crate::worker::budget::{self, cost};
 
@@ -103,6 +105,8 @@ pub(crate) trait List: Send + 'static {
 
     /// Under which the rendering is shared.
     const FORM: Form;
+    /// The same, compressed.
+    const GZIPPED: Form;
 
     /// Whether all readers of the same messages get the same rendering.
     fn sharing(&self) -> Sharing {
@@ -137,7 +141,7 @@ pub(crate) fn body<L: List<Batch = Batch>>(
     batch: &Arc<Batch>,
     own: Vec<u8>,
 ) -> Body {
-    body_of(list, batch, answer.only.as_ref(), own)
+    body_of(list, batch, answer.only.as_ref(), own, answer.codings)
 }
 
 /// The body that lists the messages of `batch`, or `only` some of them, followed by `own`.
@@ -146,6 +150,7 @@ pub(crate) fn body_of<L: List>(
     batch: &Arc<L::Batch>,
     only: Option<&Vec<Item<L>>>,
     own: Vec<u8>,
+    codings: Codings,
 ) -> Body {
     let items = only.map_or(batch.items(), |only| only);
     let small = |most| items.len() == 1 || payload::<L::Batch>(items) <= most;
@@ -155,6 +160,12 @@ pub(crate) fn body_of<L: List>(
             ends: Box::default(),
         };
         let shared = batch.shared(L::FORM, whole).bytes.clone();
+        if codings == Codings::Gzip
+            && shared.len() + own.len() > gzip::SMALL
+            && let Some(body) = gzipped(batch, L::GZIPPED, &shared, &own)
+        {
+            return body;
+        }
         let others = if Arc::strong_count(batch) > 1 { shared.len() } else { 0 };
         let body = if own.is_empty() {
             Body::full(shared)
@@ -166,9 +177,34 @@ pub(crate) fn body_of<L: List>(
     if small(WHOLE_FOR_ONE) {
         let mut out = render(&list, batch, items);
         out.extend_from_slice(&own);
+        if codings == Codings::Gzip && out.len() > gzip::SMALL {
+            return Body::full(deflated(&mut Member::default(), &out, Last::Yes)).coded(Coding::Gzip);
+        }
         return Body::full(out);
     }
-    Body::lazy(Listed { list, batch: batch.clone(), only: only.cloned(), next: 0, own: Some(own) })
+    let (coding, member) = match codings {
+        Codings::Gzip => (Coding::Gzip, Some(Member::default())),
+        Codings::Off | Codings::Identity => (Coding::Identity, None),
+    };
+    let batch = batch.clone();
+    Body::lazy(Listed { list, batch, only: only.cloned(), next: 0, own: Some(own), member }).coded(coding)
+}
+
+/// The body of `content`, which the readers of a batch share and which is compressed once for all of them, and of a
+/// reader's `own`. `None` if it would be no smaller.
+pub(crate) fn gzipped<M: Messages>(batch: &Arc<M>, form: Form, content: &Bytes, own: &[u8]) -> Option<Body> {
+    let begin = |_: &M| {
+        budget::charge(cost::DEFLATED_BYTE * content.len() as u64);
+        Rendering { bytes: gzip::begin(content), ends: Box::default() }
+    };
+    let (head, tail) = gzip::end(&batch.shared(form, begin).bytes, own)?;
+    let others = if Arc::strong_count(batch) > 1 { head.len() } else { 0 };
+    Some(Body::spliced([head, tail.into(), Bytes::new()]).sharing(others).coded(Coding::Gzip))
+}
+
+fn deflated(member: &mut Member, content: &[u8], last: Last) -> Vec<u8> {
+    budget::charge(cost::DEFLATED_BYTE * content.len() as u64);
+    member.piece(content, last)
 }
 
 /// Adds the number of missed messages as a header field, for dialects whose bodies have no place for it.
@@ -207,6 +243,8 @@ struct Listed<L: List> {
     next: usize,
     /// What follows the list; taken by the last piece.
     own: Option<Vec<u8>>,
+    /// What the pieces are parts of, if they are compressed.
+    member: Option<Member>,
 }
 
 impl<L: List> Listed<L> {
@@ -251,6 +289,9 @@ impl<L: List> Listed<L> {
             out.extend(self.own.take().unwrap_or_default());
         }
         budget::charge(cost::RENDERED_BYTE * out.len() as u64);
+        if let Some(member) = &mut self.member {
+            out = deflated(member, &out, if self.own.is_some() { Last::No } else { Last::Yes });
+        }
         Some(out)
     }
 }

@@ -9,6 +9,7 @@ use poll_core::{
 };
 
 use crate::dialect::frame::Framing;
+use crate::message::coding::Codings;
 use crate::message::refusal::Refusal;
 use crate::worker::lists::{Feed, Lists, SharedList};
 
@@ -124,6 +125,7 @@ pub(crate) struct Answer {
     pub(crate) now: Timestamp,
     /// The messages of the view to send, if not all of them.
     pub(crate) only: Option<Vec<Arc<Message>>>,
+    pub(crate) codings: Codings,
 }
 
 impl Answer {
@@ -213,6 +215,7 @@ pub(crate) struct ListAnswer<'a> {
     pub(crate) places: &'a [Place],
     pub(crate) view: &'a ListView,
     pub(crate) now: Timestamp,
+    pub(crate) codings: Codings,
 }
 
 impl ListAnswer<'_> {

@@ -49,10 +49,14 @@ fn precision(range: &MediaType<'_>, media: &MediaType<'_>) -> Option<Precision> 
     }
 }
 
-/// A range's quality in thousandths; `None` if it is malformed (RFC 9110, section 12.4.2).
+/// A range's quality in thousandths; `None` if it is malformed.
 fn quality(range: &MediaType<'_>) -> Option<u16> {
     let Some(value) = range.get_param(Q) else { return Some(1_000) };
-    let value = value.as_str();
+    thousandths(value.as_str())
+}
+
+/// A quality in thousandths; `None` if it is malformed (RFC 9110, section 12.4.2).
+pub(crate) fn thousandths(value: &str) -> Option<u16> {
     let (whole, decimals) = value.split_once('.').unwrap_or((value, ""));
     let digits = decimals.bytes().all(|byte| byte.is_ascii_digit());
     if !matches!(whole, "0" | "1") || decimals.len() > 3 || !digits {

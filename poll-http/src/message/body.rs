@@ -24,10 +24,18 @@ pub struct Body {
     /// Called once the last byte is written.
     written: Option<Written>,
     counts: Counts,
+    coding: Coding,
     /// Bytes that no other answer shares, of a body of known length.
     own: usize,
     /// Those of them that are not charged to the memory account.
     uncharged: usize,
+}
+
+/// The content coding of a body (RFC 9110, section 8.4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Coding {
+    Identity,
+    Gzip,
 }
 
 /// When a body counts as written.
@@ -137,6 +145,17 @@ impl Body {
     #[must_use]
     pub(crate) fn sharing(self, shared: usize) -> Self {
         Self { own: self.own.saturating_sub(shared), uncharged: 0, ..self }
+    }
+
+    /// Says that its bytes have this coding.
+    #[must_use]
+    pub(crate) fn coded(self, coding: Coding) -> Self {
+        Self { coding, ..self }
+    }
+
+    /// The coding of its bytes.
+    pub(crate) fn coding(&self) -> Coding {
+        self.coding
     }
 
     /// How many of the bytes [held](Self::held) are not charged.
@@ -343,7 +362,15 @@ impl Body {
     }
 
     fn of(kind: Kind) -> Self {
-        Self { kind, guards: Vec::new(), written: None, counts: Counts::Sent, own: 0, uncharged: 0 }
+        Self {
+            kind,
+            guards: Vec::new(),
+            written: None,
+            counts: Counts::Sent,
+            coding: Coding::Identity,
+            own: 0,
+            uncharged: 0,
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use http::StatusCode;
 use poll_core::Timestamp;
 
+use crate::message::coding::Codings;
 use crate::message::reply::Reply;
 use crate::message::respond;
 
@@ -10,6 +11,14 @@ use crate::message::respond;
 pub(crate) fn is_unchanged(seen: &[u8], tag: &[u8]) -> bool {
     // Nearly all clients send back a single tag.
     seen == tag || matches(seen, tag)
+}
+
+/// The answer then, of an answer that may be compressed: `tag` is its tag without that. `None` if the client has neither.
+pub(crate) fn unchanged(seen: &[u8], tag: &[u8], codings: Codings, now: Timestamp) -> Option<Reply> {
+    let tag = codings.seen(tag, |tag| is_unchanged(seen, tag))?;
+    let mut reply = not_modified(&tag, now);
+    codings.label(&mut reply);
+    Some(reply)
 }
 
 /// The answer then.

@@ -5,6 +5,7 @@ use poll_core::{ChannelName, Kind, Limit, OverBudget, Pinned};
 
 use crate::access::client::Client;
 use crate::dialect::durable_streams::{self, Begins, Cached, CatchUp, Read};
+use crate::message::coding::Codings;
 use crate::message::outcome::Outcome;
 use crate::message::refusal::Refusal;
 use crate::message::reply::Reply;
@@ -17,13 +18,16 @@ pub(crate) struct Request<'a> {
     pub(crate) cached: Cached,
     /// The client's `If-None-Match`.
     pub(crate) seen: Option<&'a [u8]>,
+    pub(crate) codings: Codings,
 }
 
 /// Answers at once, unless the archive has to be read.
 pub(crate) fn answer(worker: &Worker, request: Request<'_>, client: Client) -> Result<Outcome, Refusal> {
-    let Request { channel, read, cached, seen } = request;
+    let Request { channel, read, cached, seen, codings } = request;
     let (worker, seen) = (worker.clone(), seen.map(<[u8]>::to_vec));
-    Outcome::soon(async move { catch_up(&worker, &channel, read, cached, seen.as_deref(), &client).await })
+    Outcome::soon(async move {
+        catch_up(&worker, &channel, read, cached, (seen.as_deref(), codings), &client).await
+    })
 }
 
 async fn catch_up(
@@ -31,7 +35,7 @@ async fn catch_up(
     channel: &ChannelName,
     read: Read,
     cached: Cached,
-    seen: Option<&[u8]>,
+    (seen, codings): (Option<&[u8]>, Codings),
     client: &Client,
 ) -> Result<Reply, Refusal> {
     let standing = worker.describe(channel, Use::Renew, client).await?;
@@ -50,7 +54,7 @@ async fn catch_up(
     if view.batch.as_ref().is_some_and(|batch| batch.is_over_budget()) {
         return Err(OverBudget(Kind::Answers).into());
     }
-    let reply = catch_up.write(&view, now, seen)?;
+    let reply = catch_up.write(&view, now, seen, codings)?;
     let reply = worker.permit_to_read(reply, channel, client)?;
     if let Some(batch) = view.batch.as_ref().filter(|_| reply.status.is_success()) {
         worker.delivered(channel, &view.read_state, batch.messages(), client);

@@ -24,6 +24,7 @@ use self::long_wait::LongWait;
 use crate::access::client::Client;
 use crate::dialect::format::{Lookup, Opening, PollFormat, Ready};
 use crate::dialect::question::{Answer, AtEnd, Question};
+use crate::message::coding::Codings;
 use crate::message::outcome::Outcome;
 use crate::message::refusal::Refusal;
 use crate::message::reply::{Reply, Wants};
@@ -36,6 +37,7 @@ pub(crate) struct Request {
     pub(crate) question: Question,
     pub(crate) format: Box<dyn PollFormat>,
     pub(crate) wants: Wants,
+    pub(crate) codings: Codings,
 }
 
 /// Answers a question, after waiting if necessary.
@@ -49,10 +51,10 @@ pub(crate) fn answer(worker: &Worker, mut request: Request, client: Client) -> R
             LongPoll::new(worker, request, client).await
         }),
         Opening::Described => Outcome::later(async move {
-            let Request { question, mut format, wants } = request;
+            let Request { question, mut format, wants, codings } = request;
             let standing = worker.describe(&question.reading.channel, Use::Renew, &client).await?;
             let question = format.begin(question, standing)?;
-            LongPoll::new(worker, Request { question, format, wants }, client).await
+            LongPoll::new(worker, Request { question, format, wants, codings }, client).await
         }),
     })
 }
@@ -64,7 +66,7 @@ async fn resolve_start(
     position: Position,
     client: &Client,
 ) -> Result<Request, Refusal> {
-    let Request { question, mut format, wants } = request;
+    let Request { question, mut format, wants, codings } = request;
     let (store, now, channel) = (worker.store(), worker.now(), &question.reading.channel);
     let read = async {
         let pinned = store.pin(now, channel, position).await?;
@@ -87,7 +89,7 @@ async fn resolve_start(
     let (lookup, settled) = worker.archive_read(channel, client, question.wait, read).await?;
     let wait = question.wait.saturating_sub(begun.elapsed());
     let question = format.start(Question { wait, ..question }, &lookup, settled);
-    Ok(Request { question, format, wants })
+    Ok(Request { question, format, wants, codings })
 }
 
 /// A long poll in progress. A hand-written future: there is one per waiter, and an `async fn` is three times as large,
@@ -158,10 +160,10 @@ impl Future for LongPoll {
 
 impl LongPoll {
     fn new(worker: Worker, request: Request, client: Client) -> Self {
-        let Request { question, format, wants } = request;
+        let Request { question, format, wants, codings } = request;
         Self {
             arrived_at: worker.now(),
-            long_wait: LongWait::new(worker, client, question.wait, wants),
+            long_wait: LongWait::new(worker, client, question.wait, wants, codings),
             pinned: None,
             reading: None,
             waiting: Waiting::No,
@@ -240,7 +242,7 @@ impl LongPoll {
 
     /// Reads once, then drops or delays what the dialect must not send yet.
     fn poll_look(&mut self, cx: &mut Context<'_>) -> Poll<Result<Look, ReadError>> {
-        let mut limit = self.question.limit;
+        let (mut limit, codings) = (self.question.limit, self.long_wait.codings);
         loop {
             let (mut view, now, looked) = ready!(self.poll_view(cx, limit))?;
             limit = looked;
@@ -260,7 +262,7 @@ impl LongPoll {
                 }
                 Ready::NotYet { pause, .. } => return Poll::Ready(Ok(Look::Held(pause))),
                 Ready::First(count) => Some(first(&view, count)),
-                Ready::Over => return Poll::Ready(Ok(Look::Over(Answer { view, now, only: None }))),
+                Ready::Over => return Poll::Ready(Ok(Look::Over(Answer { view, now, only: None, codings }))),
                 Ready::TooShort if limit.bytes < usize::MAX => {
                     limit = Limit { bytes: usize::MAX, ..Limit::default() };
                     continue;
@@ -270,14 +272,14 @@ impl LongPoll {
             let all = view.batch.as_ref().map_or(&[][..], |batch| batch.messages());
             let given = only.as_deref().unwrap_or(all);
             let Some(left) = self.select(&view.read_state, given) else {
-                return Poll::Ready(Ok(Look::Given(Answer { view, now, only })));
+                return Poll::Ready(Ok(Look::Given(Answer { view, now, only, codings })));
             };
             if let Some(last) = given.last().filter(|_| left.is_empty()) {
                 // The dialect sends none of these messages: skip them.
                 self.pinned = Some(Pinned::after(Cursor { epoch: view.read_state.epoch, seq: last.seq }));
                 continue;
             }
-            return Poll::Ready(Ok(Look::Given(Answer { view, now, only: Some(left) })));
+            return Poll::Ready(Ok(Look::Given(Answer { view, now, only: Some(left), codings })));
         }
     }
 
@@ -355,7 +357,8 @@ impl LongPoll {
         };
         let read_state = pinned.as_ref().and_then(ReadState::unread).ok_or_else(|| Refusal::from(error))?;
         let view = View { read_state, batch: None, next: read_state.cursor() };
-        Ok(Answer { view, now: self.long_wait.worker.now(), only: None })
+        let LongWait { worker, codings, .. } = &self.long_wait;
+        Ok(Answer { view, now: worker.now(), only: None, codings: *codings })
     }
 }
 

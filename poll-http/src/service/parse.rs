@@ -12,6 +12,7 @@ use crate::dialect::question::{Asked, ListStanding, ListStreamQuestion, Question
 use crate::dialect::{channel, chat, golongpoll};
 use crate::message::access_log::Logged;
 use crate::message::body_charge::BodyCharge;
+use crate::message::coding::Codings;
 use crate::message::connection_info::ConnectionInfo;
 use crate::message::head::{Field, Head};
 use crate::message::outcome::Outcome;
@@ -25,7 +26,7 @@ use crate::pattern::{
 use crate::service::program::{Ask, Program};
 use crate::service::router::{Action, Target};
 use crate::worker::Worker;
-use crate::worker::settings::ServiceSettings;
+use crate::worker::settings::{Compress, ServiceSettings};
 
 /// A request that reads, by pattern.
 pub(super) enum Read<'a> {
@@ -58,29 +59,33 @@ pub(super) fn read<'a>(
     let settings = worker.settings();
     let most = settings.max_channels_per_request;
     let wants = if action == Action::Head { Wants::HeadOnly } else { Wants::Body };
+    let codings = match settings.compress {
+        Compress::On => Codings::accepted(head),
+        Compress::Off => Codings::Off,
+    };
     Ok(match target {
         Target::ShortPoll => {
             let seen = head.field(Field::IfNoneMatch);
             match native::short_poll(head, worker.lists(), most)? {
-                Asked::One(question) => Read::Short(short_poll::Request { question, seen, wants }),
+                Asked::One(question) => Read::Short(short_poll::Request { question, seen, wants, codings }),
                 Asked::Several(question) => {
-                    Read::ShortList(short_poll::ListRequest { question, seen, wants })
+                    Read::ShortList(short_poll::ListRequest { question, seen, wants, codings })
                 }
             }
         }
         Target::LongPoll => match native::long_poll(head, worker.lists(), most, settings.max_poll)? {
-            Asked::One(question) => long_poll(question, native::PollAnswer, wants),
-            Asked::Several(question) => Read::LongList(long_poll::ListRequest { question, wants }),
+            Asked::One(question) => long_poll(question, native::PollAnswer, wants, codings),
+            Asked::Several(question) => Read::LongList(long_poll::ListRequest { question, wants, codings }),
         },
         Target::Events => {
             let (scheme, store) = (connection.scheme(), worker.store());
             let (question, format) = golongpoll::question(head, scheme, settings, store, wants, grant)?;
-            long_poll(question, format, wants)
+            long_poll(question, format, wants, codings)
         }
-        Target::Chat => long_poll(chat::question(head)?, chat::PollAnswer, wants),
+        Target::Chat => long_poll(chat::question(head)?, chat::PollAnswer, wants, codings),
         Target::ChannelPoll(name) => {
             let (question, format) = channel::question(head, name, settings.max_poll)?;
-            long_poll(question, format, wants)
+            long_poll(question, format, wants, codings)
         }
         Target::Stream => {
             Read::Stream(stream::Request { asked: native::stream(head, worker.lists(), most)? })
@@ -99,13 +104,18 @@ pub(super) fn read<'a>(
         }
         Target::Presence => Read::Presence(presence::Request { channel: native::presence(head)? }),
         Target::Message(channel, locator) => Read::Message(message::Request { channel, locator }),
-        Target::DurableStream(channel) => durable_stream(worker, channel, head, wants)?,
+        Target::DurableStream(channel) => durable_stream(worker, channel, head, wants, codings)?,
         other => return Err(Refusal::method_not_allowed(other.allow())),
     })
 }
 
-fn long_poll(question: Question, format: impl PollFormat + 'static, wants: Wants) -> Read<'static> {
-    Read::Long(long_poll::Request { question, format: Box::new(format), wants })
+fn long_poll(
+    question: Question,
+    format: impl PollFormat + 'static,
+    wants: Wants,
+    codings: Codings,
+) -> Read<'static> {
+    Read::Long(long_poll::Request { question, format: Box::new(format), wants, codings })
 }
 
 fn durable_stream<'a>(
@@ -113,6 +123,7 @@ fn durable_stream<'a>(
     channel: ChannelName,
     head: Head<'a>,
     wants: Wants,
+    codings: Codings,
 ) -> Result<Read<'a>, Refusal> {
     if wants == Wants::HeadOnly {
         return Ok(Read::Describe(describe::Request { channel }));
@@ -123,11 +134,11 @@ fn durable_stream<'a>(
     Ok(match read.live {
         Live::No => {
             let seen = head.field(Field::IfNoneMatch);
-            Read::CatchUp(catch_up::Request { channel, read, cached, seen })
+            Read::CatchUp(catch_up::Request { channel, read, cached, seen, codings })
         }
         Live::LongPoll => {
             let (question, format) = durable_streams::long_poll(channel, read, cached, worker)?;
-            long_poll(question, format, wants)
+            long_poll(question, format, wants, codings)
         }
         Live::Events => Read::Events(events::Request { channel, read }),
     })

@@ -25,6 +25,8 @@ pub(crate) mod cost {
     pub(crate) const JSON_BYTE: u64 = 8;
     /// A byte of messages that is rendered, escapes and all.
     pub(crate) const RENDERED_BYTE: u64 = 3;
+    /// A byte that is compressed.
+    pub(crate) const DEFLATED_BYTE: u64 = 5;
     /// A message that is published.
     pub(crate) const MESSAGE: u64 = 1_000;
 }

@@ -13,6 +13,7 @@ mod channel_dialect;
 mod chat;
 mod clients;
 mod cold_reads;
+mod compression;
 mod control_frames;
 mod damage;
 mod doors;

@@ -458,10 +458,16 @@ impl Wire {
 
     /// One chunk as it stands on the wire; `None` for the last one.
     pub(crate) async fn chunk(&mut self) -> Option<String> {
+        self.chunk_of_bytes().await.map(|chunk| String::from_utf8(chunk).unwrap())
+    }
+
+    /// The same of what is no text.
+    pub(crate) async fn chunk_of_bytes(&mut self) -> Option<Vec<u8>> {
         let size = usize::from_str_radix(&self.line().await, 16).unwrap();
-        let chunk = self.take(size + 2).await;
+        let mut chunk = self.take(size + 2).await;
         assert!(chunk.ends_with(b"\r\n"));
-        (size > 0).then(|| String::from_utf8(chunk[..size].to_vec()).unwrap())
+        chunk.truncate(size);
+        (size > 0).then_some(chunk)
     }
 
     /// One chunk as JSON, which ends with a line feed.
@@ -485,8 +491,8 @@ impl Wire {
     pub(crate) async fn body_of(&mut self, mut answer: Answer) -> Answer {
         let length = answer.field("content-length").map(|length| length.parse().unwrap());
         if answer.field("transfer-encoding") == Some("chunked") {
-            while let Some(chunk) = self.chunk().await {
-                answer.body.extend(chunk.into_bytes());
+            while let Some(chunk) = self.chunk_of_bytes().await {
+                answer.body.extend(chunk);
             }
         } else {
             answer.body = self.take(length.expect("a length")).await;

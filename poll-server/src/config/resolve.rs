@@ -309,6 +309,7 @@ impl<'a> Resolver<'a> {
         Dialects {
             golongpoll_max_timeout: self.one("golongpoll-max-timeout-seconds", value::whole_seconds),
             golongpoll_delete_after_retrieval: self.one("golongpoll-delete-after-retrieval", value::on_off),
+            compress: self.one("compress", value::on_off),
             receipts: self.one("receipts", value::on_off),
             durable_streams: self.one("durable-streams", value::on_off),
         }

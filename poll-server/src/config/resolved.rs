@@ -330,6 +330,8 @@ pub struct Dialects {
     pub golongpoll_max_timeout: Duration,
     /// Whether `/events` hides what it gave once.
     pub golongpoll_delete_after_retrieval: Switch,
+    /// Whether answers of polls are compressed.
+    pub compress: Switch,
     /// Whether the channel dialect lists receivers.
     pub receipts: Switch,
     /// Whether the Durable Streams protocol is spoken.

@@ -91,7 +91,7 @@ fn filled(request: &Part, last: &BTreeMap<&str, String>) -> Part {
         last.iter().fold(text.clone(), |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
     };
     let headers = request.headers.iter().map(|(name, value)| (name.clone(), fill(value)));
-    Part { start: fill(&request.start), headers: headers.collect(), body: request.body.clone() }
+    Part { start: fill(&request.start), headers: headers.collect(), body: request.body.as_ref().map(fill) }
 }
 
 fn remember(last: &mut BTreeMap<&str, String>, answer: &Answer) {

@@ -5,6 +5,7 @@
 
 mod access_log;
 mod compose;
+mod compression;
 mod config;
 mod damage;
 mod doctor;

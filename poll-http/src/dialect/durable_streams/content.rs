@@ -1,12 +1,18 @@
 //! Content as messages and messages as content: a JSON value or each value of an array, or bytes in pieces of the size that
 //! a message may have.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::StatusCode;
 use poll_core::{Batch, Form, Message, Payload, Rendering};
 
 use crate::dialect::durable_streams::media::Media;
+use crate::dialect::message_list;
 use crate::dialect::object::Elements;
+use crate::message::body::Body;
+use crate::message::coding::Codings;
+use crate::message::gzip;
 use crate::message::json::write_payload;
 use crate::message::refusal::Refusal;
 use crate::worker::budget::{self, cost};
@@ -21,8 +27,25 @@ pub(crate) fn most_bytes(most_payload: usize) -> usize {
     MOST_BYTES.max(most_payload)
 }
 
-/// A batch as the content of a stream: an array of JSON, or the bytes one after another. Shared by all its readers.
-pub(super) fn whole(batch: &Batch, media: Media) -> Bytes {
+/// A batch as the body of a read, shared by all its readers.
+pub(super) fn body(batch: &Arc<Batch>, media: Media, codings: Codings) -> Body {
+    let bytes = whole(batch, media);
+    let form = match media {
+        Media::Json => Form::new("stream array, gzip"),
+        Media::Text | Media::Bytes => Form::new("stream bytes, gzip"),
+    };
+    if codings == Codings::Gzip
+        && bytes.len() > gzip::SMALL
+        && let Some(body) = message_list::gzipped(batch, form, &bytes, &[])
+    {
+        return body;
+    }
+    let others = if Arc::strong_count(batch) > 1 { bytes.len() } else { 0 };
+    Body::full(bytes).sharing(others)
+}
+
+/// A batch as the content of a stream: an array of JSON, or the bytes one after another.
+fn whole(batch: &Batch, media: Media) -> Bytes {
     let form = if media == Media::Json { Form::new("stream array") } else { Form::new("stream bytes") };
     let rendering = batch.render(form, |batch| {
         let bytes = match (media, batch.messages()) {

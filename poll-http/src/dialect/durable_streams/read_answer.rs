@@ -1,7 +1,6 @@
 //! Answers to reads: what is there already, and what a long poll has waited for.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
@@ -11,7 +10,7 @@ use poll_core::{ChannelName, Continuity, Cursor, Position, ReadState, Timestamp,
 use crate::dialect::durable_streams::answer::{
     absent, add_closed, add_next, add_up_to_date, content_type, live,
 };
-use crate::dialect::durable_streams::content::whole;
+use crate::dialect::durable_streams::content::body;
 use crate::dialect::durable_streams::fields;
 use crate::dialect::durable_streams::interval::Interval;
 use crate::dialect::durable_streams::media::Media;
@@ -20,10 +19,11 @@ use crate::dialect::format::{Opening, PollFormat, Ready};
 use crate::dialect::message_list;
 use crate::dialect::question::{Answer, Question, Reading};
 use crate::message::body::Body;
+use crate::message::coding::Codings;
 use crate::message::refusal::Refusal;
 use crate::message::reply::Reply;
 use crate::message::respond;
-use crate::message::unchanged::{is_unchanged, not_modified};
+use crate::message::unchanged;
 
 /// A minute, and five more while a cache asks again: what follows an offset does not change, only how much of it there is.
 const PUBLIC: &str = "public, max-age=60, stale-while-revalidate=300";
@@ -78,29 +78,33 @@ impl CatchUp {
     ///
     /// # Errors
     /// 404 if the stream was deleted meanwhile.
-    pub(crate) fn write(&self, view: &View, now: Timestamp, seen: Option<&[u8]>) -> Result<Reply, Refusal> {
+    pub(crate) fn write(
+        &self,
+        view: &View,
+        now: Timestamp,
+        seen: Option<&[u8]>,
+        codings: Codings,
+    ) -> Result<Reply, Refusal> {
         if view.read_state.continuity == Continuity::Reset {
             return Err(absent());
         }
         let tag = (self.start.begins != Begins::AtTail).then(|| self.tag(view));
         if let (Some(seen), Some(tag)) = (seen, &tag)
-            && is_unchanged(seen, tag)
+            && let Some(unchanged) = unchanged::unchanged(seen, tag, codings, now)
         {
-            let mut reply = Reply { cache: Some(self.cache()), ..not_modified(tag, now) };
+            let mut reply = Reply { cache: Some(self.cache()), ..unchanged };
             self.add_place(&mut reply, view);
             return Ok(reply);
         }
-        Ok(Reply { tag, ..self.content(view) })
+        let mut reply = Reply { tag, ..self.content(view, codings) };
+        codings.label(&mut reply);
+        Ok(reply)
     }
 
     /// The content after the offset, and where to go on.
-    fn content(&self, view: &View) -> Reply {
+    fn content(&self, view: &View, codings: Codings) -> Reply {
         let body = match &view.batch {
-            Some(batch) => {
-                let bytes = whole(batch, self.media);
-                let others = if Arc::strong_count(batch) > 1 { bytes.len() } else { 0 };
-                Body::full(bytes).sharing(others)
-            }
+            Some(batch) => body(batch, self.media, codings),
             None if self.media == Media::Json => Body::full(&b"[]"[..]),
             None => Body::empty(),
         };
@@ -178,7 +182,7 @@ impl PollFormat for PollAnswer {
             return Err(absent());
         };
         let mut reply = match &view.batch {
-            Some(_) => catch_up.content(view),
+            Some(_) => catch_up.content(view, answer.codings),
             None => {
                 let mut reply =
                     Reply { cache: Some(respond::NO_STORE.into()), ..respond::bare(StatusCode::NO_CONTENT) };

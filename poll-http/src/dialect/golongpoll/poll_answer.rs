@@ -128,6 +128,7 @@ impl List for Listing {
     type Batch = Batch;
 
     const FORM: Form = Form::new("golongpoll");
+    const GZIPPED: Form = Form::new("golongpoll, gzip");
 
     fn open(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(br#"{"events":["#);

@@ -22,7 +22,7 @@ pub(crate) fn list_poll(answer: &ListAnswer<'_>, clock: &str, cache: &'static st
         write_flags(&mut own, answer, clock);
         let ListStanding { put_by, .. } = answer.standing;
         let messages = Messages { channels: answer.standing.channels().clone(), put_by: put_by.clone() };
-        message_list::body_of(messages, batch, None, own)
+        message_list::body_of(messages, batch, None, own, answer.codings)
     } else {
         own.extend_from_slice(br#"{"messages":[],"count":0,"cursor":""#);
         let cursors = answer.view.next.iter().map(|place| place.cursor);
@@ -44,6 +44,7 @@ impl List for Messages {
     type Batch = ListBatch;
 
     const FORM: Form = Form::new("native list poll");
+    const GZIPPED: Form = Form::new("native list poll, gzip");
 
     fn sharing(&self) -> Sharing {
         if self.put_by.is_empty() { Sharing::All } else { Sharing::None }

@@ -58,6 +58,7 @@ impl List for Messages {
     type Batch = Batch;
 
     const FORM: Form = Form::new("native poll");
+    const GZIPPED: Form = Form::new("native poll, gzip");
 
     fn open(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(br#"{"messages":["#);

@@ -22,6 +22,7 @@ macro_rules! fields {
 
 fields! {
     Accept "accept"
+    AcceptEncoding "accept-encoding"
     AccessControlRequestMethod "access-control-request-method"
     Authorization "authorization"
     Connection "connection"
@@ -61,7 +62,7 @@ static SLOTS: [Option<Field>; 64] = {
 const fn slot(name: &[u8]) -> usize {
     let ([first, ..], [.., last]) = (name, name) else { return 0 };
     let (first, last) = (first.to_ascii_lowercase() as usize, last.to_ascii_lowercase() as usize);
-    ((name.len() + last) * 7 + first * 5) % 64
+    ((name.len() + last) * 5 + first * 9) % 64
 }
 
 impl Field {

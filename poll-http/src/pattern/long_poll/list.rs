@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::access::client::Client;
 use crate::dialect::native;
 use crate::dialect::question::{ListAnswer, ListQuestion};
+use crate::message::coding::Codings;
 use crate::message::outcome::Outcome;
 use crate::message::refusal::Refusal;
 use crate::message::reply::{Reply, Wants};
@@ -24,6 +25,7 @@ use crate::worker::archive_read::{ReadError, SHORTEST_READ};
 pub(crate) struct ListRequest {
     pub(crate) question: Box<ListQuestion>,
     pub(crate) wants: Wants,
+    pub(crate) codings: Codings,
 }
 
 /// Answers a question about several channels, after waiting if necessary.
@@ -68,7 +70,7 @@ impl Future for ListPoll {
         this.waiting = Waiting::Over;
         let standing = &this.question.standing;
         let places = this.places.as_deref().unwrap_or_default();
-        let answer = ListAnswer { standing, places, view: &view, now };
+        let answer = ListAnswer { standing, places, view: &view, now, codings: this.long_wait.codings };
         answer.check_budget()?;
         let reply = native::list_poll(&answer, "timestamp", respond::NO_STORE);
         let reply = this.long_wait.finish(reply, &standing.list, |worker, client| {
@@ -81,10 +83,10 @@ impl Future for ListPoll {
 
 impl ListPoll {
     fn new(worker: Worker, request: ListRequest, client: Client) -> Self {
-        let ListRequest { question, wants } = request;
+        let ListRequest { question, wants, codings } = request;
         Self {
             arrived_at: worker.now(),
-            long_wait: LongWait::new(worker, client, wants.wait(question.wait), wants),
+            long_wait: LongWait::new(worker, client, wants.wait(question.wait), wants, codings),
             question,
             places: None,
             reading: None,

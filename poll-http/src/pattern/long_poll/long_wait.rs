@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::access::admission::{Channels, Names};
 use crate::access::authority;
 use crate::access::client::Client;
+use crate::message::coding::Codings;
 use crate::message::refusal::Refusal;
 use crate::message::reply::{Reply, Wants};
 use crate::worker::Worker;
@@ -23,6 +24,7 @@ pub(crate) struct LongWait {
     pub(crate) worker: Worker,
     pub(crate) client: Client,
     wants: Wants,
+    pub(crate) codings: Codings,
     /// To the end of the poll, or of its token if that is earlier.
     wait: Duration,
     end: End,
@@ -51,11 +53,28 @@ enum Phase {
 
 impl LongWait {
     /// To wait for `wait`.
-    pub(crate) fn new(worker: Worker, client: Client, wait: Duration, wants: Wants) -> Self {
+    pub(crate) fn new(
+        worker: Worker,
+        client: Client,
+        wait: Duration,
+        wants: Wants,
+        codings: Codings,
+    ) -> Self {
         let timer = worker.timers().timer();
         let expires_in = client.expiry.left(|| worker.now()).filter(|left| *left < wait);
         let (wait, end) = expires_in.map_or((wait, End::Timeout), |left| (left, End::Expiry));
-        Self { worker, client, wants, wait, end, until: None, timer, permit: None, phase: Phase::Serving }
+        Self {
+            worker,
+            client,
+            wants,
+            codings,
+            wait,
+            end,
+            until: None,
+            timer,
+            permit: None,
+            phase: Phase::Serving,
+        }
     }
 
     /// When the wait ends.
@@ -146,10 +165,11 @@ impl LongWait {
     /// 429 if the answer is large and too many requests wait.
     pub(crate) fn finish(
         &mut self,
-        reply: Reply,
+        mut reply: Reply,
         channels: &impl Channels,
         deliver: impl FnOnce(&Worker, &Client),
     ) -> Result<Reply, Refusal> {
+        self.codings.label(&mut reply);
         if self.wants == Wants::HeadOnly {
             return Ok(reply);
         }

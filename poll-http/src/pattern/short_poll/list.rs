@@ -5,11 +5,12 @@ use poll_core::{ListView, Place, ReadState, Timestamp};
 use crate::access::client::Client;
 use crate::dialect::native;
 use crate::dialect::question::{ListAnswer, ListQuestion};
+use crate::message::coding::Codings;
 use crate::message::outcome::Outcome;
 use crate::message::refusal::Refusal;
 use crate::message::reply::{Reply, Wants};
 use crate::message::respond;
-use crate::message::unchanged::{is_unchanged, not_modified};
+use crate::message::unchanged;
 use crate::worker::Worker;
 
 /// A parsed request.
@@ -18,6 +19,7 @@ pub(crate) struct ListRequest<'a> {
     /// The client's `If-None-Match`.
     pub(crate) seen: Option<&'a [u8]>,
     pub(crate) wants: Wants,
+    pub(crate) codings: Codings,
 }
 
 /// Answers at once, unless the archive has to be read.
@@ -29,9 +31,9 @@ pub(crate) fn answer_list(
     if let Some(reply) = answer_resident(worker, &request, &client) {
         return reply.map(Outcome::Now);
     }
-    let ListRequest { question, seen, wants } = request;
+    let ListRequest { question, seen, wants, codings } = request;
     let (worker, seen) = (worker.clone(), seen.map(<[u8]>::to_vec));
-    Ok(Outcome::later(answer_archived(worker, question, client, wants, seen)))
+    Ok(Outcome::later(answer_archived(worker, question, client, (wants, codings), seen)))
 }
 
 /// The response, if everything asked for is in memory.
@@ -40,16 +42,16 @@ fn answer_resident(
     request: &ListRequest<'_>,
     client: &Client,
 ) -> Option<Result<Reply, Refusal>> {
-    let ListRequest { question, seen, wants } = request;
+    let ListRequest { question, seen, wants, codings } = request;
     let (store, now, list) = (worker.store(), worker.now(), question.standing.channels());
     let settled = store.pin_list_resident(now, list, &question.feed.start)?;
-    if let Some(unchanged) = unchanged(question, &settled, *seen, now) {
+    if let Some(unchanged) = unchanged(question, &settled, *seen, *codings, now) {
         return Some(Ok(unchanged));
     }
     let (places, states): (Vec<Place>, Vec<ReadState>) = settled.into_iter().unzip();
     let due = states.into_iter().map(Some).enumerate();
     let view = store.read_list_resident(now, list, &places, due, question.limit)?;
-    Some(write(worker, question, client, *wants, (&places, &view), now))
+    Some(write(worker, question, client, (*wants, *codings), (&places, &view), now))
 }
 
 /// The response, read from the archive.
@@ -57,13 +59,13 @@ async fn answer_archived(
     worker: Worker,
     question: Box<ListQuestion>,
     client: Client,
-    wants: Wants,
+    (wants, codings): (Wants, Codings),
     seen: Option<Vec<u8>>,
 ) -> Result<Reply, Refusal> {
     let (store, now, list) = (worker.store(), worker.now(), question.standing.channels());
     let read = async {
         let settled = store.pin_list(now, list, &question.feed.start).await?;
-        if let Some(unchanged) = unchanged(&question, &settled, seen.as_deref(), now) {
+        if let Some(unchanged) = unchanged(&question, &settled, seen.as_deref(), codings, now) {
             return Ok(Err(unchanged));
         }
         let (places, states): (Vec<Place>, Vec<ReadState>) = settled.into_iter().unzip();
@@ -72,7 +74,7 @@ async fn answer_archived(
         Ok(Ok((places, view)))
     };
     match worker.archive_read(&question.standing.list, &client, worker.settings().cold_read, read).await? {
-        Ok((places, view)) => write(&worker, &question, &client, wants, (&places, &view), now),
+        Ok((places, view)) => write(&worker, &question, &client, (wants, codings), (&places, &view), now),
         Err(unchanged) => Ok(unchanged),
     }
 }
@@ -82,23 +84,24 @@ fn unchanged(
     question: &ListQuestion,
     settled: &[(Place, ReadState)],
     seen: Option<&[u8]>,
+    codings: Codings,
     now: Timestamp,
 ) -> Option<Reply> {
     let seen = seen?;
     let tag = native::list_etag(&question.standing, settled.iter().map(|(_, state)| state), question.limit);
-    is_unchanged(seen, &tag).then(|| not_modified(&tag, now))
+    unchanged::unchanged(seen, &tag, codings, now)
 }
 
 fn write(
     worker: &Worker,
     question: &ListQuestion,
     client: &Client,
-    wants: Wants,
+    (wants, codings): (Wants, Codings),
     (places, view): (&[Place], &ListView),
     now: Timestamp,
 ) -> Result<Reply, Refusal> {
     let ListQuestion { standing, limit, .. } = question;
-    let answer = ListAnswer { standing, places, view, now };
+    let answer = ListAnswer { standing, places, view, now, codings };
     let tag = native::list_etag(standing, view.looks.iter().map(|(_, state)| state), *limit);
     answer.check_budget()?;
     let mut reply = native::list_poll(&answer, "polled_at", respond::NO_CACHE);
@@ -109,5 +112,6 @@ fn write(
         worker.missed_list(view);
     }
     reply.tag = Some(tag.into());
+    codings.label(&mut reply);
     Ok(reply)
 }

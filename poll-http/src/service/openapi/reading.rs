@@ -16,7 +16,7 @@ pub(super) fn short_poll() -> Operation {
             Answer {
                 status: 200,
                 description: "The messages after the position, and where to go on.",
-                headers: &["Cache-Control", "ETag"],
+                headers: &["Cache-Control", "Content-Encoding", "ETag"],
                 content: &[(JSON, "ShortPoll")],
             },
             UNCHANGED,
@@ -32,7 +32,12 @@ pub(super) fn long_poll() -> Operation {
         summary: "Long poll: what there is, or the next message",
         parameters: &["channels", "cursor", "last_id", "limit", "timeout", "Prefer", "X-Client-ID"],
         body: None,
-        answers: vec![ok(&[(JSON, "LongPoll")])],
+        answers: vec![Answer {
+            status: 200,
+            description: "The answer.",
+            headers: &["Cache-Control", "Content-Encoding"],
+            content: &[(JSON, "LongPoll")],
+        }],
         failures: READ,
     }
 }
@@ -145,7 +150,7 @@ pub(super) fn golongpoll_events() -> Operation {
         answers: vec![Answer {
             status: 200,
             description: "Events, a timeout, or what was wrong with the request.",
-            headers: &["Cache-Control", "Poll-Missed"],
+            headers: &["Cache-Control", "Content-Encoding", "Poll-Missed"],
             content: &[(JSON, "Events")],
         }],
         failures: READ,
@@ -178,7 +183,8 @@ pub(super) fn channel_poll() -> Operation {
 
 /// An answer of a dialect that tells in a header what was missed.
 const fn missing(content: &'static [(&'static str, &'static str)]) -> Answer {
-    Answer { status: 200, description: "The answer.", headers: &["Cache-Control", "Poll-Missed"], content }
+    let headers = &["Cache-Control", "Content-Encoding", "Poll-Missed"];
+    Answer { status: 200, description: "The answer.", headers, content }
 }
 
 pub(super) fn server(name: &'static str, summary: &'static str, answers: Vec<Answer>) -> Operation {

@@ -12,11 +12,12 @@ use crate::access::administration::Administration;
 use crate::message::asked;
 use crate::service::handle::Service;
 use crate::service::mount::Mount;
-use crate::worker::settings::KeepPresence;
+use crate::worker::settings::{Compress, KeepPresence};
 
 /// Fields that concern every request or its connection alone, and those that OpenAPI names elsewhere.
-const OF_ANY: [&str; 16] = [
+const OF_ANY: [&str; 17] = [
     "accept",
+    "accept-encoding",
     "access-control-request-method",
     "access_token",
     "authorization",
@@ -41,7 +42,12 @@ fn described() -> Value {
 /// Everything that a service can have.
 fn all() -> ServiceSettings {
     let administration = Administration { tokens: vec!["t".to_owned()], ..Administration::default() };
-    ServiceSettings { presence: KeepPresence::On, administration, ..ServiceSettings::default() }
+    ServiceSettings {
+        presence: KeepPresence::On,
+        compress: Compress::On,
+        administration,
+        ..ServiceSettings::default()
+    }
 }
 
 fn described_to(anyone: &Grant) -> Value {
