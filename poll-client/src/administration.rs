@@ -1,4 +1,4 @@
-//! What operators ask of a server: its channels, what they retain, and an end to them.
+//! What operators ask of a server: its channels, what they retain, and an end to them; and who is connected.
 //!
 //! The token of administration is the client's token ([`Builder::token`](crate::Builder::token)). Nothing is retried,
 //! because a purge or a deletion that was not answered may have been done, and a second one would take what came since.
@@ -76,6 +76,60 @@ pub struct ChannelPage {
     pub next: Option<String>,
 }
 
+/// An open connection of the server that was asked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ConnectionState {
+    /// Its number.
+    pub id: u64,
+    /// Address and port of its other end.
+    pub peer: String,
+    /// The address by which the limits count its last client; `None` before the first.
+    pub address: Option<String>,
+    /// The name of the last client that had one.
+    pub client: Option<String>,
+    /// The version of its last request; `None` before the first.
+    pub protocol: Option<String>,
+    /// Whether it is encrypted; `None` until that is settled.
+    pub tls: Option<bool>,
+    /// Since it was accepted.
+    pub age_seconds: f64,
+    /// How many requests came.
+    pub requests: u64,
+    /// Bytes that came, with those of TLS.
+    pub bytes_received: u64,
+    /// Bytes that went, with those of TLS.
+    pub bytes_sent: u64,
+    /// Its requests that wait and streams that are open.
+    pub waiting: u64,
+    /// What these wait for; of many some.
+    pub waits: Vec<WaitState>,
+}
+
+/// Requests of a connection that wait for the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct WaitState {
+    /// `long`, `stream`, `push`, or `cold` for those that wait for older messages to be read.
+    pub pattern: String,
+    /// The first of their channels.
+    pub channel: String,
+    /// How many channels.
+    pub channels: u64,
+    /// How many requests.
+    pub requests: u64,
+}
+
+/// A page of connections, in the order in which they came.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[non_exhaustive]
+pub struct ConnectionPage {
+    /// The connections.
+    pub connections: Vec<ConnectionState>,
+    /// Where the next page begins; `None` on the last.
+    pub next: Option<u64>,
+}
+
 /// The administration of a server; [`Client::administration`] returns it.
 #[derive(Debug, Clone, Copy)]
 pub struct Administration<'a> {
@@ -150,6 +204,25 @@ impl Administration<'_> {
     pub async fn configure(&self, channel: &ChannelName, settings: &Settings) -> Result<ChannelState, Error> {
         let body = serde_json::to_vec(settings).map_err(|error| Error::Usage(error.to_string()))?;
         read(&self.ask(Method::PUT, path(channel, "/settings"), body.into()).await?)
+    }
+
+    /// The open connections of the server that is asked, from the [`ConnectionPage::next`] of the page before on, at most
+    /// `limit` of them, of which the server counts more than 1000 as 1000.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub async fn connections(&self, after: Option<u64>, limit: u64) -> Result<ConnectionPage, Error> {
+        let after = after.unwrap_or_default();
+        let target = format!("/admin/connections?limit={limit}&after={after}");
+        read(&self.ask(Method::GET, target, Bytes::new()).await?)
+    }
+
+    /// Cuts a connection of the server that is asked.
+    ///
+    /// # Errors
+    /// As [`Self::list`], with 404 also if there is no such connection.
+    pub async fn cut(&self, id: u64) -> Result<(), Error> {
+        self.ask(Method::DELETE, format!("/admin/connections/{id}"), Bytes::new()).await.map(drop)
     }
 
     async fn ask(&self, method: Method, target: String, body: Bytes) -> Result<Bytes, Error> {

@@ -81,6 +81,7 @@ pub use dialect::durable_streams::subscriptions::{
 pub use message::access_log::{AccessLog, AccessRecord, AnswerEnd};
 pub use message::body::{Body, BodyError, Piece, Pieces, Promise};
 pub use message::connection_info::{ConnectionInfo, EarlyHints, Peer, Protocol, PushPolicy, Secured, Unread};
+pub use message::connection_record::{ConnectionRecord, OpenRecord};
 pub use message::early_hints::{Asset, Preload};
 pub use message::refusal::Refusal;
 pub use message::reply::Reply;
@@ -116,7 +117,8 @@ impl Handle for Service {
 impl Handle for Redirect {
     type Future = std::future::Ready<Reply>;
 
-    fn handle(&self, request: Request<'_>, _: &ConnectionInfo) -> Self::Future {
+    fn handle(&self, request: Request<'_>, connection: &ConnectionInfo) -> Self::Future {
+        connection.note_request();
         std::future::ready(self.answer(&request))
     }
 }

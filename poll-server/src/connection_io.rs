@@ -15,6 +15,8 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::coop::poll_proceed;
 
+use poll_http::ConnectionRecord;
+
 use crate::connection_limit::ConnectionLimit;
 use crate::first_byte::FirstByte;
 
@@ -38,6 +40,8 @@ pub(crate) struct ConnectionIo {
     stream: Stream,
     /// Until the peer's first byte.
     first_byte: Option<Box<FirstByte>>,
+    /// What operators see of it, if they see any.
+    record: Option<ConnectionRecord>,
 }
 
 #[derive(Debug)]
@@ -48,12 +52,24 @@ enum Stream {
 
 impl ConnectionIo {
     /// Takes a connection up on the current runtime.
-    pub(crate) fn new(accepted: Accepted, limit: &ConnectionLimit) -> io::Result<Self> {
+    pub(crate) fn new(
+        accepted: Accepted,
+        limit: &ConnectionLimit,
+        record: Option<ConnectionRecord>,
+    ) -> io::Result<Self> {
         let stream = match accepted {
             Accepted::Tcp(stream) => Stream::Tcp(TcpStream::from_std(stream)?),
             Accepted::InProcess(stream) => Stream::InProcess(stream),
         };
-        Ok(Self { stream, first_byte: Some(Box::new(FirstByte::new(limit.clone()))) })
+        Ok(Self { stream, first_byte: Some(Box::new(FirstByte::new(limit.clone()))), record })
+    }
+
+    /// Tells operators of what was written.
+    fn count(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let (Some(record), Poll::Ready(Ok(bytes))) = (&self.record, &written) {
+            record.sent(*bytes);
+        }
+        written
     }
 
     #[cold]
@@ -73,33 +89,22 @@ impl AsyncRead for ConnectionIo {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
         let read = match &mut self.stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Stream::InProcess(stream) => Pin::new(stream).poll_read(cx, buf),
         };
+        if let Some(record) = &self.record {
+            record.received(buf.filled().len() - before);
+        }
         if self.first_byte.is_some() { self.poll_first_read(cx, read) } else { read }
     }
 }
 
 impl AsyncWrite for ConnectionIo {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let stream = match &mut self.stream {
-            Stream::Tcp(stream) => stream,
-            Stream::InProcess(stream) => return Pin::new(stream).poll_write(cx, bytes),
-        };
-        // A task that keeps writing yields now and then, as with the runtime's own sockets.
-        let budget = ready!(poll_proceed(cx));
-        match rustix::net::send(&*stream, bytes, FLAGS) {
-            // Through the runtime, which then wakes the task when the socket has room.
-            Err(Errno::AGAIN | Errno::INTR) => {
-                drop(budget);
-                Pin::new(stream).poll_write(cx, bytes)
-            }
-            written => {
-                budget.made_progress();
-                Poll::Ready(written.map_err(io::Error::from))
-            }
-        }
+        let written = self.stream.poll_write(cx, bytes);
+        self.count(written)
     }
 
     fn poll_write_vectored(
@@ -107,10 +112,11 @@ impl AsyncWrite for ConnectionIo {
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.stream {
+        let written = match &mut self.stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
             Stream::InProcess(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
-        }
+        };
+        self.count(written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -132,6 +138,28 @@ impl AsyncWrite for ConnectionIo {
     }
 }
 
+impl Stream {
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let stream = match self {
+            Self::Tcp(stream) => stream,
+            Self::InProcess(stream) => return Pin::new(stream).poll_write(cx, bytes),
+        };
+        // A task that keeps writing yields now and then, as with the runtime's own sockets.
+        let budget = ready!(poll_proceed(cx));
+        match rustix::net::send(&*stream, bytes, FLAGS) {
+            // Through the runtime, which then wakes the task when the socket has room.
+            Err(Errno::AGAIN | Errno::INTR) => {
+                drop(budget);
+                Pin::new(stream).poll_write(cx, bytes)
+            }
+            written => {
+                budget.made_progress();
+                Poll::Ready(written.map_err(io::Error::from))
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use poll_http::Metrics;
@@ -147,7 +175,7 @@ mod tests {
         let bounds = Bounds { max: 10, per_address: 10, proxies: Vec::new() };
         let limit = ConnectionLimit::new(bounds, Metrics::new());
         let accepted = Accepted::Tcp(accepted.unwrap().0.into_std().unwrap());
-        (ConnectionIo::new(accepted, &limit).unwrap(), client.unwrap())
+        (ConnectionIo::new(accepted, &limit, None).unwrap(), client.unwrap())
     }
 
     #[tokio::test]

@@ -14,7 +14,9 @@ use std::task::Poll;
 
 use futures_util::FutureExt as _;
 use poll_core::environment::{Environment, Exit, Thread};
-use poll_http::{ConnectionContext, ConnectionError, ConnectionSettings, Cut, Redirect, Service};
+use poll_http::{
+    ConnectionContext, ConnectionError, ConnectionSettings, Cut, OpenRecord, Peer, Redirect, Service,
+};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use crate::connection_io::{Accepted, ConnectionIo};
@@ -213,7 +215,9 @@ impl WorkerLoop {
     }
 
     fn serve(&self, Dispatched { arrived: Arrived { accepted, peer, role }, limit, open }: Dispatched) {
-        let io = match ConnectionIo::new(accepted, &limit) {
+        let listed = self.service.list_connection(peer);
+        let record = listed.as_ref().map(|listed| listed.record().clone());
+        let io = match ConnectionIo::new(accepted, &limit, record.clone()) {
             Ok(io) => io,
             Err(error) => {
                 tracing::warn!(%peer, %error, "a connection could not be taken up: {error}");
@@ -221,34 +225,49 @@ impl WorkerLoop {
             }
         };
         let context = self.context.clone();
+        let open = Open { listed, _counted: open };
         // Not `async` blocks, which would hold room for the connection twice.
         match (role, &self.handshakes) {
             (Role::Redirect, _) => {
-                spawn(poll_http::serve(Io::Plain(io), peer, self.redirect.clone(), context), peer, open);
+                let from = Peer { record, ..Peer::from(peer) };
+                spawn(poll_http::serve(Io::Plain(io), from, self.redirect.clone(), context), peer, open);
             }
             (Role::Serve | Role::Administer, None) => {
-                spawn(poll_http::serve(Io::Plain(io), peer, self.service(role), context), peer, open);
+                let from = Peer { record, ..Peer::from(peer) };
+                spawn(poll_http::serve(Io::Plain(io), from, self.service(role), context), peer, open);
             }
             (Role::Serve | Role::Administer, Some(handshakes)) => {
                 let service = self.service(role);
-                let begin = |io, peer| poll_http::serve(Io::from(io), peer, service, context);
+                let begin =
+                    |io, peer| poll_http::serve(Io::from(io), Peer { record, ..peer }, service, context);
                 spawn(tls::serve(io, peer, handshakes, begin), peer, open);
             }
         }
     }
 }
 
-/// Serves a connection to its end.
+/// Held while a connection is open.
+struct Open {
+    /// Where operators see it.
+    listed: Option<OpenRecord>,
+    _counted: OpenConnection,
+}
+
+/// Serves a connection to its end, or until an operator cuts it.
 fn spawn(
     connection: impl Future<Output = Result<(), ConnectionError>> + Send + 'static,
     peer: SocketAddr,
-    open: OpenConnection,
+    open: Open,
 ) {
-    tokio::spawn(connection.map(move |ended| {
+    let record = open.listed.as_ref().map(|listed| listed.record().clone());
+    let task = tokio::spawn(connection.map(move |ended| {
         // Peers vanish and break the protocol all day long.
         if let Err(error) = ended {
             tracing::debug!(%peer, "{error}");
         }
         drop(open);
     }));
+    if let Some(record) = record {
+        record.served_by(task.abort_handle());
+    }
 }

@@ -138,6 +138,7 @@ impl World {
             push: PushPolicy::Off,
             early_hints: EarlyHints::None,
             unread: Unread::Little,
+            record: None,
         };
         let (head, body) = request.into_parts();
         self.service.handle(poll_http::Request::new(&head, body), &connection).await.into_response()

@@ -297,6 +297,7 @@ mod tests {
             address: address.into(),
             expiry: Expiry::NEVER,
             logged: Logged::default(),
+            record: None,
         }
     }
 
@@ -369,6 +370,7 @@ mod tests {
                 address,
                 expiry: Expiry::NEVER,
                 logged: Logged::default(),
+                record: None,
             };
             assert!(admission.acquire(WaitsBy::Poll, &channel, &stranger).is_err());
         }

@@ -14,6 +14,7 @@ use poll_core::Timestamp;
 use crate::access::authority::Grant;
 use crate::message::access_log::Logged;
 use crate::message::connection_info::ConnectionInfo;
+use crate::message::connection_record::ConnectionRecord;
 use crate::message::head::{Field, FieldSet, Head, text};
 use crate::message::refusal::Refusal;
 
@@ -31,6 +32,8 @@ pub(crate) struct Client {
     pub(crate) expiry: Expiry,
     /// Its request in the access log.
     pub(crate) logged: Logged,
+    /// Its connection, where operators see it.
+    pub(crate) record: Option<ConnectionRecord>,
 }
 
 /// When a client's token ends: a whole second since the Unix epoch, so that it fits beside the address.
@@ -70,13 +73,13 @@ impl Client {
         proxies: &Proxies,
         logged: &Logged,
     ) -> Result<Self, Refusal> {
-        let logged = logged.clone();
+        let (logged, record) = (logged.clone(), connection.record.clone());
         let peer = connection.peer.ip();
         let proved = connection.secured.as_ref().and_then(|secured| secured.client.clone());
         // Few requests do.
         if !head.has_any(CLIENT_FIELDS) {
             let address = rate_limit_address(peer.to_canonical());
-            return Ok(Self { name: proved, address, expiry: Expiry::NEVER, logged });
+            return Ok(Self { name: proved, address, expiry: Expiry::NEVER, logged, record });
         }
         let claimed = match head.field(Field::XClientId).filter(|name| !name.is_empty()) {
             None => None,
@@ -88,13 +91,21 @@ impl Client {
             }
         };
         let address = rate_limit_address(proxies.address(peer, head));
-        Ok(Self { name: proved.or(claimed), address, expiry: Expiry::NEVER, logged })
+        Ok(Self { name: proved.or(claimed), address, expiry: Expiry::NEVER, logged, record })
     }
 
     /// The same client, holding a token: under the token's name, and for as long as that lasts.
     pub(crate) fn holding(self, grant: &Grant) -> Self {
         let expiry = grant.expires.map_or(Expiry::NEVER, Expiry::at);
-        Self { name: grant.subject.clone().or(self.name), expiry, ..self }
+        Self { name: grant.subject.clone().or(self.name), expiry, ..self }.noted()
+    }
+
+    /// The same client, of which its connection's record says who it is.
+    pub(crate) fn noted(self) -> Self {
+        if let Some(record) = &self.record {
+            record.client(self.name.as_ref(), self.address);
+        }
+        self
     }
 }
 
@@ -163,6 +174,7 @@ mod tests {
             push: PushPolicy::Off,
             early_hints: EarlyHints::None,
             unread: Unread::Little,
+            record: None,
         }
     }
 

@@ -6,20 +6,16 @@ use http::StatusCode;
 use poll_core::life::{AppendError, Bounds, Condition, Configured, Deleted, Purged};
 use poll_core::{ChannelName, Ending, ListedState, Publish, PublishError, Selection};
 
-use super::settings;
+use super::{page, settings};
 use crate::access::admission::Waiting;
 use crate::message::head::Head;
 use crate::message::json::{write_number, write_string};
 use crate::message::outcome::Outcome;
-use crate::message::query::{Query, Repeats, number};
+use crate::message::query::{Query, Repeats};
 use crate::message::refusal::Refusal;
 use crate::message::reply::Reply;
 use crate::message::respond;
 use crate::worker::Worker;
-
-/// Channels on a page without `limit`, and the most with it.
-const LISTED: usize = 100;
-const MOST_LISTED: usize = 1_000;
 
 /// What is asked.
 #[derive(Debug)]
@@ -45,15 +41,7 @@ impl Request {
             let parsed = text.map(|text| ChannelName::parse(&text)).transpose();
             parsed.map_err(|error| Refusal::bad_request(format!("parameter `{parameter}`: {error}")))
         };
-        let limit = match limit {
-            None => LISTED,
-            Some(text) => match number(&text).map(usize::try_from) {
-                None | Some(Ok(0)) => {
-                    return Err(Refusal::bad_request("parameter `limit` must be a whole number from 1 on"));
-                }
-                Some(limit) => limit.map_or(MOST_LISTED, |limit| limit.min(MOST_LISTED)),
-            },
-        };
+        let limit = page::limit(limit)?;
         Ok(Self::List(Selection { prefix: name("prefix", prefix)?, after: name("after", after)?, limit }))
     }
 }

@@ -5,4 +5,6 @@
 //! details. Not here: paths and methods, which are the router's.
 
 pub(crate) mod channels;
+pub(crate) mod connections;
+mod page;
 pub(crate) mod settings;

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::message::connection_record::{ConnectionRecord, Security};
+
 /// Facts about the connection that a request came by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionInfo {
@@ -18,9 +20,18 @@ pub struct ConnectionInfo {
     pub early_hints: EarlyHints,
     /// How much the peer leaves unread of earlier answers.
     pub unread: Unread,
+    /// What operators see of it; `None` where nothing is listed.
+    pub record: Option<ConnectionRecord>,
 }
 
 impl ConnectionInfo {
+    /// A request came by it.
+    pub(crate) fn note_request(&self) {
+        if let Some(record) = &self.record {
+            record.request(self.protocol.name());
+        }
+    }
+
     /// How the server itself was reached: in front of a proxy it may have been another.
     pub(crate) fn scheme(&self) -> Scheme {
         if self.secured.is_some() { Scheme::Https } else { Scheme::Http }
@@ -41,12 +52,24 @@ pub struct Peer {
     pub address: SocketAddr,
     /// What TLS established; `None` where the connection is not encrypted.
     pub secured: Option<Arc<Secured>>,
+    /// What operators see of the connection; `None` where nothing is listed.
+    pub record: Option<ConnectionRecord>,
 }
 
 impl From<SocketAddr> for Peer {
-    /// The peer of a connection that is not encrypted.
+    /// The peer of a connection that is not encrypted, and not listed.
     fn from(address: SocketAddr) -> Self {
-        Self { address, secured: None }
+        Self { address, secured: None, record: None }
+    }
+}
+
+impl Peer {
+    /// Its connection begins to speak HTTP.
+    pub(crate) fn begin(&self) {
+        if let Some(record) = &self.record {
+            let security = if self.secured.is_some() { Security::Tls } else { Security::Plain };
+            record.begin(security, self.secured.as_ref().and_then(|secured| secured.client.clone()));
+        }
     }
 }
 
@@ -67,6 +90,18 @@ pub enum Protocol {
     Http11,
     /// HTTP/2.
     Http2,
+}
+
+impl Protocol {
+    /// As it is usually written.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Http10 => "HTTP/1.0",
+            Self::Http11 => "HTTP/1.1",
+            Self::Http2 => "HTTP/2",
+        }
+    }
 }
 
 /// Whether the peer takes PUSH_PROMISE (RFC 9113, section 8.4).

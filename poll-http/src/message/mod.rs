@@ -13,6 +13,7 @@ pub(crate) mod body_charge;
 pub(crate) mod chunk;
 pub(crate) mod coding;
 pub(crate) mod connection_info;
+pub(crate) mod connection_record;
 pub(crate) mod early_hints;
 pub(crate) mod gzip;
 pub(crate) mod head;

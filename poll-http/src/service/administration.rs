@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use crate::admin::{channels, settings};
+use crate::admin::{channels, connections, settings};
+use crate::message::connection_info::ConnectionInfo;
 use crate::message::head::Head;
 use crate::message::outcome::Outcome;
 use crate::message::refusal::Refusal;
@@ -21,9 +22,17 @@ pub(super) fn answer(
     action: Action,
     head: Head<'_>,
     content: Content<'_>,
+    connection: &ConnectionInfo,
 ) -> Result<Outcome, Refusal> {
     use channels::Request;
     let request = match (target, action) {
+        (Target::AdminConnections, _) => {
+            return connections::answer(worker, connections::Request::list(head)?);
+        }
+        (Target::AdminConnection(id), _) => {
+            let (id, own) = (id.ok_or_else(connections::no_connection)?, connection.record.as_ref());
+            return connections::answer(worker, connections::Request::Cut { id, own });
+        }
         (Target::AdminChannels, _) => Request::list(head)?,
         (Target::AdminChannel(channel, ChannelPart::Itself), Action::Delete) => Request::Delete(channel),
         (Target::AdminChannel(channel, ChannelPart::Itself), _) => Request::Show(channel),

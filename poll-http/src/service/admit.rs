@@ -37,7 +37,7 @@ pub(super) fn admit(
     let client = Client::from_request(connection, head, &worker.server().proxies, finish.logged())?;
     worker.admission().charge(client.address)?;
     finish.charged(client.address);
-    Ok(client)
+    Ok(client.noted())
 }
 
 /// Checks whether a path is served where the request came in, and the token of administration where it needs that.

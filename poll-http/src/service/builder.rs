@@ -173,6 +173,7 @@ impl Builder {
             metrics: self.metrics,
             hooks: self.hooks,
             access_log: self.access_log,
+            connections: Arc::default(),
             demo_jobs: Arc::default(),
             workers: AtomicUsize::new(0),
         };

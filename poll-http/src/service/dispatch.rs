@@ -43,6 +43,7 @@ impl Dispatcher {
     pub(super) fn dispatch(&self, request: Request<'_>, connection: &ConnectionInfo) -> Answering {
         let Request { head, content } = request;
         budget::charge(cost::REQUEST);
+        connection.note_request();
         let mut finish = Finish::new(&self.worker, head);
         let mut begun = self.begin(head, content, connection, &mut finish);
         // In place: a reply is large, and each move shows.
@@ -87,7 +88,7 @@ impl Dispatcher {
         }
         if target.is_administration() {
             finish.logged().pattern("admin");
-            return administration::answer(worker, target, action, head, content);
+            return administration::answer(worker, target, action, head, content, connection);
         }
         if let Some(reply) = resources::answer(worker, program, &target, head) {
             return Ok(Outcome::Now(reply));

@@ -1,5 +1,6 @@
 //! [`Service`]: the handle that connections and programs hold.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::Extensions;
@@ -9,6 +10,7 @@ use crate::access::administration::{Administration, Face};
 use crate::access::admission::Limits;
 use crate::access::authority::Authority;
 use crate::message::connection_info::ConnectionInfo;
+use crate::message::connection_record::OpenRecord;
 use crate::message::head::{Field, Head};
 use crate::message::request::Request;
 use crate::message::request_id::RequestId;
@@ -50,6 +52,14 @@ impl Service {
     /// Replaces who may reach what is for operators.
     pub fn replace_administration(&self, administration: Administration) {
         self.0.worker.administration().store(Arc::new(administration));
+    }
+
+    /// Lists a connection for operators, until what is returned is dropped. `None`, and no cost to its requests, if there is no
+    /// [administration](crate::ServiceSettings::administration) when it comes.
+    #[must_use]
+    pub fn list_connection(&self, peer: SocketAddr) -> Option<OpenRecord> {
+        let worker = &self.0.worker;
+        worker.administration().load().is_on().then(|| worker.server().connections.open(peer))
     }
 
     /// A task that a worker runs beside its connections: it wakes the worker's waiters in slices, and all of them when the

@@ -128,6 +128,7 @@ impl Mount {
             push: PushPolicy::Off,
             early_hints: EarlyHints::None,
             unread: Unread::Little,
+            record: None,
         };
         let answering = self.service.dispatch(Asked::new(&head, RequestBody::stream(body)), &connection);
         Mounted { answering, prefix: Arc::clone(&self.prefix) }

@@ -14,6 +14,7 @@ use crate::access::origin::{CrossOriginFields, USUAL_FIELDS};
 use crate::dialect::durable_streams::subscriptions::{SubscriptionId, SubscriptionPath};
 use crate::dialect::{channel, chat, durable_streams, golongpoll, native};
 use crate::message::percent_encoding::is_encoded;
+use crate::message::query::number;
 use crate::message::refusal::Refusal;
 use crate::message::reply::Reply;
 use crate::worker::settings::{DurableStreams, KeepPresence, ServiceSettings};
@@ -63,6 +64,10 @@ pub enum Target {
     AdminChannels,
     /// `/admin/channels/{channel}`, and what is below that.
     AdminChannel(ChannelName, ChannelPart),
+    /// `/admin/connections`.
+    AdminConnections,
+    /// `/admin/connections/{id}`; `None` for what cannot be a connection's.
+    AdminConnection(Option<u64>),
     /// `/v1/stream/__ds/subscriptions/{id}` and what is below it.
     Subscription(SubscriptionId, SubscriptionPath),
     /// `/v1/stream/__ds/jwks.json`: the keys that webhooks are signed with.
@@ -158,6 +163,7 @@ paths! {
         "/metrics" => Metrics
         "/openapi.json" => OpenApi
         "/admin/channels" => AdminChannels
+        "/admin/connections" => AdminConnections
         "/v1/stream/__ds/jwks.json" => WebhookKeys
     }
     named {
@@ -177,6 +183,7 @@ paths! {
         "/admin/channels/" "{channel}/purge" => admin_channel
         "/admin/channels/" "{channel}/close" => admin_channel
         "/admin/channels/" "{channel}/settings" => admin_channel
+        "/admin/connections/" "{id}" => admin_connection
     }
 }
 
@@ -236,7 +243,7 @@ impl Target {
         match self {
             Self::Publish | Self::PublishEvent | Self::ChannelPublish(_) => (false, true),
             Self::AdminChannel(_, ChannelPart::Purge | ChannelPart::Close) => (false, true),
-            Self::AdminChannel(_, ChannelPart::Settings) => (false, false),
+            Self::AdminChannel(_, ChannelPart::Settings) | Self::AdminConnection(_) => (false, false),
             Self::Subscription(_, SubscriptionPath::Whole) => (true, false),
             Self::Subscription(_, SubscriptionPath::Stream(_)) => (false, false),
             Self::Subscription(..) => (false, true),
@@ -247,7 +254,10 @@ impl Target {
 
     /// Whether it is for operators.
     pub(super) fn is_administration(&self) -> bool {
-        matches!(self, Self::AdminChannels | Self::AdminChannel(..))
+        matches!(
+            self,
+            Self::AdminChannels | Self::AdminChannel(..) | Self::AdminConnections | Self::AdminConnection(_)
+        )
     }
 
     fn is_durable_stream(&self) -> bool {
@@ -343,6 +353,14 @@ fn admin_channel(names: &str) -> Result<Target, Refusal> {
     Ok(Target::AdminChannel(channel_name(name)?, part))
 }
 
+/// `{id}`: a connection's, if it is a number.
+fn admin_connection(id: &str) -> Result<Target, Refusal> {
+    if id.is_empty() || id.contains('/') {
+        return Ok(Target::File);
+    }
+    Ok(Target::AdminConnection(number(id)))
+}
+
 /// What is below `__ds/subscriptions/`.
 fn subscription(path: &str) -> Result<Target, Refusal> {
     let (id, part) = SubscriptionPath::parse(path)?;
@@ -414,6 +432,11 @@ mod tests {
             ("/admin/channels/a/", Target::File),
             ("/admin/channels/a/b", Target::File),
             ("/admin/channels/a/close/", Target::File),
+            ("/admin/connections", Target::AdminConnections),
+            ("/admin/connections/12", Target::AdminConnection(Some(12))),
+            ("/admin/connections/-1", Target::AdminConnection(None)),
+            ("/admin/connections/", Target::File),
+            ("/admin/connections/1/", Target::File),
             ("/", Target::File),
             ("/api", Target::File),
             ("/api/progress/a/b", Target::File),

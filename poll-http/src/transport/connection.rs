@@ -40,7 +40,9 @@ where
 {
     let io = TimedIo::new(io, Arc::clone(&context));
     let draining = WaitDraining::new(context.drain.clone());
-    let parts = Parts { io, peer: peer.into(), handler, context, draining };
+    let peer = peer.into();
+    peer.begin();
+    let parts = Parts { io, peer, handler, context, draining };
     Connection { protocol: Protocol::Unknown(Some(Unknown { parts, preface: Preface::default() })) }
 }
 

@@ -133,6 +133,7 @@ where
             push,
             early_hints: EarlyHints::Informational,
             unread: self.shared.backlog.unread(),
+            record: self.peer.record.clone(),
         };
         let origin = if push == PushPolicy::Possible { Origin::of(&request).map(Box::new) } else { None };
         let came = (!request.body().is_end_stream()).then(Came::default);

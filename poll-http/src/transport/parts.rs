@@ -35,5 +35,6 @@ pub(crate) fn http1_info(peer: &Peer, protocol: Protocol, early_hints: EarlyHint
         push: PushPolicy::Off,
         early_hints,
         unread: Unread::Little,
+        record: peer.record.clone(),
     }
 }

@@ -55,6 +55,18 @@ pub(crate) enum Waiter {
     ArchiveRead,
 }
 
+impl Waiter {
+    /// As operators are told.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::LongPoll => "long",
+            Self::Stream => "stream",
+            Self::Push => "push",
+            Self::ArchiveRead => "cold",
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PatternLabel {
     pattern: &'static str,
@@ -81,10 +93,13 @@ pub enum Cut {
     FirstByte,
     /// Its TLS handshake took too long, or there was no memory for it.
     Handshake,
+    /// An operator cut it.
+    Operator,
 }
 
 impl Cut {
-    const ALL: [Self; 4] = [Self::ControlFrames, Self::Sockets, Self::FirstByte, Self::Handshake];
+    const ALL: [Self; 5] =
+        [Self::ControlFrames, Self::Sockets, Self::FirstByte, Self::Handshake, Self::Operator];
 
     fn reason(self) -> &'static str {
         match self {
@@ -92,6 +107,7 @@ impl Cut {
             Self::Sockets => "sockets",
             Self::FirstByte => "first_byte",
             Self::Handshake => "handshake",
+            Self::Operator => "operator",
         }
     }
 }
@@ -101,8 +117,10 @@ impl Metrics {
     #[must_use]
     pub fn new() -> Self {
         let waiters = Waiters::default();
-        let of = |pattern| waiters.family.get_or_create_owned(&PatternLabel { pattern });
-        let (long_poll, stream, push, archive_read) = (of("long"), of("stream"), of("push"), of("cold"));
+        let of =
+            |waiter: Waiter| waiters.family.get_or_create_owned(&PatternLabel { pattern: waiter.name() });
+        let (long_poll, stream) = (of(Waiter::LongPoll), of(Waiter::Stream));
+        let (push, archive_read) = (of(Waiter::Push), of(Waiter::ArchiveRead));
         let waiters = Waiters { long_poll, stream, push, archive_read, ..waiters };
         Self {
             waiters,
@@ -164,7 +182,7 @@ impl Metrics {
         self.refused.get_or_create(&Reason { reason }).inc();
     }
 
-    /// A connection was closed because of a limit.
+    /// A connection was closed because of a limit, or by an operator.
     pub fn cut(&self, cut: Cut) {
         self.refused(cut.reason());
     }

@@ -50,6 +50,9 @@ impl Worker {
         let names = self.admission().acquire(waiter.into(), channels, client)?;
         self.metrics().waiting(waiter).inc();
         self.begin_presence(waiter, channels, client);
+        if let Some(record) = &client.record {
+            record.wait(waiter.name(), channels.counted().names());
+        }
         Ok(names)
     }
 
@@ -61,9 +64,17 @@ impl Worker {
         client: &Client,
         names: Names,
     ) {
+        self.end_wait(waiter, channels, client);
+        self.admission().release(waiter.into(), channels, client, names);
+    }
+
+    /// A client waits no longer.
+    fn end_wait(&self, waiter: Waiter, channels: &impl Channels, client: &Client) {
         self.metrics().waiting(waiter).dec();
         self.end_presence(waiter, channels, client);
-        self.admission().release(waiter.into(), channels, client, names);
+        if let Some(record) = &client.record {
+            record.end_wait(waiter.name(), channels.counted().names());
+        }
     }
 
     /// Makes a large response hold a permit until it is written.
@@ -96,8 +107,7 @@ impl Worker {
             self.release_permit(waiter, channels, client, names);
             return reply;
         }
-        self.metrics().waiting(waiter).dec();
-        self.end_presence(waiter, channels, client);
+        self.end_wait(waiter, channels, client);
         self.holding(reply, channels, client, names)
     }
 

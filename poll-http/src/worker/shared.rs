@@ -16,6 +16,7 @@ use crate::access::admission::Admission;
 use crate::access::authority::Authorities;
 use crate::access::client::Proxies;
 use crate::message::access_log::AccessLog;
+use crate::message::connection_record::Connections;
 use crate::message::request_id::RequestId;
 use crate::presence::Presence;
 use crate::worker::drain::{Drain, Phase};
@@ -67,6 +68,8 @@ pub(crate) struct Server {
     pub(crate) authorities: Authorities,
     pub(crate) administration: ArcSwap<Administration>,
     pub(crate) proxies: Proxies,
+    /// What operators see of them.
+    pub(crate) connections: Arc<Connections>,
     /// `None` if it is not kept.
     pub(crate) presence: Option<Presence>,
     pub(crate) hooks: Vec<Hook>,

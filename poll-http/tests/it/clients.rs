@@ -176,6 +176,7 @@ async fn refused(world: &World, client: &dyn Client) -> Answer {
             push: poll_http::PushPolicy::Off,
             early_hints: poll_http::EarlyHints::None,
             unread: poll_http::Unread::Little,
+            record: None,
         },
     )
     .await;

@@ -4,6 +4,7 @@
 
 mod access_log;
 mod admin_channels;
+mod admin_connections;
 mod administration;
 mod admission;
 mod bodies_in_flight;

@@ -74,6 +74,8 @@ fn for_operators(credential: &Credential) -> Vec<Case> {
         ("POST", "/admin/channels/orders.eu/purge"),
         ("POST", "/admin/channels/orders.eu/close"),
         ("PUT", "/admin/channels/orders.eu/settings"),
+        ("GET", "/admin/connections"),
+        ("DELETE", "/admin/connections/1"),
     ];
     let expected = if credential.0 == "none" { Expected::Missing } else { Expected::Invalid };
     let now = i64::try_from(BEGIN / 1_000).unwrap();

@@ -76,6 +76,7 @@ fn ask(service: &Service, request: Request<RequestBody>) -> impl Future<Output =
         push: PushPolicy::Off,
         early_hints: EarlyHints::None,
         unread: Unread::Little,
+        record: None,
     };
     let (head, body) = request.into_parts();
     let answering = service.handle(poll_http::Request::new(&head, body), &connection);

@@ -15,8 +15,8 @@ use poll_core::environment::Environment;
 use poll_core::journal::MemoryJournal;
 use poll_core::{ChannelName, Kind, Memory, Payload, Publish, Retention, Store, Timestamp};
 use poll_http::{
-    AccessRecord, Ask, Authority, Builder, ConnectionError, ConnectionSettings, Drain, Metrics, Refusal,
-    Service, ServiceSettings, WebhookClient, serve,
+    AccessRecord, Ask, Authority, Builder, ConnectionError, ConnectionSettings, Drain, Metrics, Peer,
+    Refusal, Service, ServiceSettings, WebhookClient, serve,
 };
 use prometheus_client::registry::Registry;
 use serde_json::Value;
@@ -257,8 +257,26 @@ impl World {
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (io, server) = tokio::io::duplex(capacity);
-        let served = self.serve(socket(server), address);
-        Wire { io, unread: Vec::new(), served: tokio::spawn(async move { drop(served.await) }) }
+        Wire { io, unread: Vec::new(), served: self.spawn(socket(server), address) }
+    }
+
+    /// Serves a connection in a task, and lists it for operators, if there are any.
+    fn spawn<IO>(&self, io: IO, address: [u8; 4]) -> JoinHandle<()>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let peer = SocketAddr::from((address, 4711));
+        let listed = self.service.list_connection(peer);
+        let record = listed.as_ref().map(|listed| listed.record().clone());
+        let context = Arc::new(self.service.connections(ConnectionSettings::default()));
+        let from = Peer { record: record.clone(), ..Peer::from(peer) };
+        let served = serve(io, from, self.service.clone(), context);
+        let task = tokio::spawn(async move {
+            drop(served.await);
+            drop(listed);
+        });
+        record.iter().for_each(|record| record.served_by(task.abort_handle()));
+        task
     }
 
     /// The server's side of a connection from `address`.
@@ -302,7 +320,7 @@ impl World {
         builder: &h2::client::Builder,
     ) -> h2::client::SendRequest<Bytes> {
         let (io, server) = tokio::io::duplex(capacity);
-        tokio::spawn(self.serve(server, ADDRESS));
+        self.spawn(server, ADDRESS);
         let (requests, connection) = builder.handshake(io).await.unwrap();
         tokio::spawn(connection);
         requests

@@ -4,17 +4,13 @@
 //! Why through the log: format, time and destination are those of every other line, and `RUST_LOG` can filter it.
 //! Not here: what a record holds and when it is made (poll-http).
 
-use poll_http::{AccessRecord, Protocol};
+use poll_http::AccessRecord;
 
 /// Writes one record.
 pub(crate) fn write(record: &AccessRecord<'_>) {
     let AccessRecord { id, client, method, path, pattern, channel, delivered, bytes, took, end, .. } =
         *record;
-    let protocol = match record.protocol {
-        Protocol::Http10 => "HTTP/1.0",
-        Protocol::Http11 => "HTTP/1.1",
-        Protocol::Http2 => "HTTP/2",
-    };
+    let protocol = record.protocol.name();
     // Only where there are several: then `channel` is the first of them.
     let channels = Some(record.channels).filter(|channels| *channels > 1);
     tracing::info!(

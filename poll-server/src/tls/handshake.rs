@@ -313,6 +313,6 @@ impl<B> Handshake<B> {
             None => self.handshakes.unnamed,
         };
         stream.keep_session(&self.handshakes.context.memory);
-        Some((self.begin)(stream, Peer { address: self.peer, secured: Some(secured) }))
+        Some((self.begin)(stream, Peer { address: self.peer, secured: Some(secured), record: None }))
     }
 }

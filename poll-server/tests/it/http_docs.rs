@@ -10,12 +10,13 @@ mod page;
 mod push;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read as _, Write as _};
 
 use rustix::process::Signal;
 
 use self::exchange::{Answer, exchange};
 use self::page::{Example, Part, code, examples, names, rows};
-use crate::process::{Server, command, curl, output};
+use crate::process::{Server, ask, command, curl, output};
 
 const PAGE: &str = include_str!("../../../docs/http.md");
 const STREAMS_PAGE: &str = include_str!("../../../docs/durable-streams.md");
@@ -172,7 +173,11 @@ fn every_path_has_the_methods_that_the_page_lists_and_no_others() {
 fn every_path_of_administration_has_the_methods_that_the_page_lists() {
     let server = Server::start(&["--admin-token", "operator"]);
     let bearer = ("Authorization".to_owned(), "Bearer operator".to_owned());
+    // The first connection, which has to be there until it is cut.
+    let mut first = server.connect();
+    ask(&mut first, "/healthz");
     check_methods(&["path of administration", "methods"], &server, |method, path| {
+        let path = path.replace("/connections/i", "/connections/1");
         let body = if method == "PUT" { Some("{}".to_owned()) } else { None };
         let part = Part { start: format!("{method} {path} HTTP/1.1"), headers: vec![bearer.clone()], body };
         exchange(&server, &part, 0)
@@ -205,6 +210,28 @@ fn check_methods(heading: &[&str], server: &Server, ask: impl Fn(&str, &str) -> 
         let other = ask("PATCH", &path).status;
         assert!(other.contains(" 405 ") != (path == "/events"), "PATCH {path}: {other}");
     }
+}
+
+#[test]
+fn a_connection_is_shown_as_the_page_says_until_it_is_cut() {
+    let server = Server::start(&["--admin-token", "operator"]);
+    let mut waiting = server.connect();
+    let request = "GET /api/longpoll?channel=orders HTTP/1.1\r\nHost: localhost\r\nX-Client-ID: ann\r\n\r\n";
+    waiting.write_all(request.as_bytes()).unwrap();
+    let token = "access_token=operator";
+    let listed = server.get_until(&format!("/admin/connections?{token}&limit=1"), "\"waiting\":1");
+    let (_, listed) = listed.split_once("\r\n\r\n").unwrap();
+    // The one that asked is the second.
+    compare::json(page::json_below(PAGE, "### Connections"), &listed.replace("\"next\":1", "\"next\":null"))
+        .unwrap();
+    let bytes = format!("\"bytes_received\":{},\"bytes_sent\":0,", request.len());
+    assert!(listed.contains(&bytes), "{listed}");
+    let cut = Part { start: format!("DELETE /admin/connections/1?{token} HTTP/1.1"), ..Part::default() };
+    assert!(exchange(&server, &cut, 0).status.contains(" 204 "));
+    assert_eq!(waiting.read_to_end(&mut Vec::new()).unwrap(), 0);
+    server.wait_for(1, "an operator cut connection 1 of 127.0.0.1:");
+    assert!(exchange(&server, &cut, 0).status.contains(" 404 "));
+    server.get_until(&format!("/metrics?{token}"), "poll_refused_total{reason=\"operator\"} 1");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `poll admin`: what an operator asks of channels, one request each, or one a page.
+//! `poll admin`: what an operator asks of channels and connections, one request each, or one a page.
 
 mod table;
 
@@ -10,12 +10,12 @@ use poll_client::administration::{Administration, ChannelState, Settings};
 use poll_client::{ChannelName, Error};
 use serde::Serialize;
 
-use self::table::{Columns, channel_lines, setting_lines};
+use self::table::{Columns, Listed, channel_lines, setting_lines};
 use crate::arguments::{Admin, Operation, Server, Shape};
 use crate::format::Screen;
 use crate::outcome::Done;
 
-/// Channels on a page: few enough that the first lines come soon.
+/// Entries of a page: few enough that the first lines come soon.
 const PAGE: u64 = 200;
 
 pub(crate) async fn run(server: &Server, admin: &Admin) -> Done {
@@ -38,6 +38,8 @@ pub(crate) async fn run(server: &Server, admin: &Admin) -> Done {
             }
             print.settings(&settings)?;
         }
+        Operation::Connections { limit } => connections(&administration, *limit, &mut print).await?,
+        Operation::Cut { id } => administration.cut(*id).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -56,6 +58,26 @@ async fn list(
         let page = page.map_err(without_administration)?;
         left = left.saturating_sub(page.channels.len() as u64);
         print.page(&page.channels)?;
+        after = page.next;
+        if after.is_none() || left == 0 {
+            return Ok(());
+        }
+    }
+}
+
+/// The same for connections.
+async fn connections(
+    administration: &Administration<'_>,
+    limit: Option<NonZeroU64>,
+    print: &mut Printer,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let mut left = limit.map_or(u64::MAX, NonZeroU64::get);
+    let mut after = None;
+    loop {
+        let page = administration.connections(after, left.min(PAGE)).await;
+        let page = page.map_err(without_administration)?;
+        left = left.saturating_sub(page.connections.len() as u64);
+        print.page(&page.connections)?;
         after = page.next;
         if after.is_none() || left == 0 {
             return Ok(());
@@ -86,10 +108,10 @@ impl Printer {
         Self { shape, screen, columns: Columns::new(screen) }
     }
 
-    fn page(&mut self, channels: &[ChannelState]) -> io::Result<()> {
+    fn page<T: Listed + Serialize>(&mut self, listed: &[T]) -> io::Result<()> {
         match self.shape {
-            Shape::Text => lines(self.columns.page(channels)),
-            Shape::Json => lines(channels.iter().map(json).collect::<Result<Vec<_>, _>>()?),
+            Shape::Text => lines(self.columns.page(listed)),
+            Shape::Json => lines(listed.iter().map(json).collect::<Result<Vec<_>, _>>()?),
         }
     }
 

@@ -1,5 +1,9 @@
 //! `poll admin` as a process, for a server with a token of administration.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
 use futures_util::{StreamExt, TryStreamExt};
 use poll_client::{ChannelName, Client, Payload};
 
@@ -126,6 +130,42 @@ fn what_is_refused_is_said_in_one_line() {
     assert!(error.contains("404") && error.ends_with("--admin-token or --admin-listen puts it"), "{error}");
 }
 
+/// A connection with a long poll, once the server has it, and how it is listed.
+fn wait_for(server: &Server, channel: &str) -> (TcpStream, String) {
+    let mut stream = TcpStream::connect(server.address()).unwrap();
+    let request =
+        format!("GET /api/longpoll?channel={channel}&last_id=1 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let listed = admin(server, &["connections"]);
+        if let Some(line) = listed.lines().find(|line| line.ends_with(&format!("\tlong {channel}"))) {
+            return (stream, line.to_owned());
+        }
+        assert!(Instant::now() < deadline, "it never waits");
+    }
+}
+
+#[test]
+fn the_connections_are_listed_and_one_is_cut() {
+    let server = Server::start_administered(TOKEN);
+    let (mut waiting, line) = wait_for(&server, "a");
+    let peer = waiting.local_addr().unwrap();
+    assert!(line.contains(&format!("\t{peer}\t-\tHTTP/1.1\t")), "{line}");
+    let objects = admin(&server, &["connections", "--json"]);
+    let object = objects.lines().find(|line| line.contains(&peer.to_string())).unwrap();
+    let wait = r#""waiting":1,"waits":[{"pattern":"long","channel":"a","channels":1,"requests":1}]}"#;
+    assert!(object.ends_with(wait), "{object}");
+    let id = line.split('\t').next().unwrap();
+    assert_eq!(admin(&server, &["cut", id]), "");
+    assert_eq!(waiting.read(&mut [0]).unwrap(), 0, "it is closed");
+    let (code, _, error) = poll(server.address(), &["admin", "cut", id, "--admin-token", TOKEN]);
+    assert_eq!(
+        (code, error.as_str()),
+        (1, "poll: the server answered 404: Not Found: there is no such connection")
+    );
+}
+
 #[test]
 fn the_commands_of_the_documentation_are_right() {
     let server = Server::start_administered(TOKEN);
@@ -136,10 +176,18 @@ fn the_commands_of_the_documentation_are_right() {
         .filter_map(|line| line.strip_prefix("poll admin "))
         .map(|line| line.split(' ').collect())
         .collect();
-    for operation in ["list", "show", "settings", "purge", "close", "delete"] {
+    for operation in ["list", "show", "settings", "purge", "close", "delete", "connections", "cut"] {
         assert!(commands.iter().any(|words| words[0] == operation), "{operation}");
     }
-    for words in commands {
+    let (mut waiting, line) = wait_for(&server, "other");
+    let id = line.split('\t').next().unwrap();
+    for mut words in commands {
+        if words[0] == "cut" {
+            words[1] = id;
+            assert_eq!(admin(&server, &words), "");
+            assert_eq!(waiting.read(&mut [0]).unwrap(), 0, "it is closed");
+            continue;
+        }
         let printed = admin(&server, &words);
         assert_eq!(printed.is_empty(), words[0] == "delete", "{words:?}");
     }

@@ -223,6 +223,7 @@ mod tests {
             address: [1, 1, 1, 1].into(),
             expiry: Expiry::NEVER,
             logged: Logged::default(),
+            record: None,
         };
         // Each channel is in two of the lists, and `a` is waited for alone, too.
         let members = [[0, 1], [1, 2], [2, 0]];

@@ -34,6 +34,15 @@ pub(super) fn of(target: &Target, action: Action) -> Option<Operation> {
             body: Some("ChannelSettings"),
             ..operation("configureChannel", "Set what a channel retains", name, vec![ok(CHANNEL)])
         },
+        (Target::AdminConnections, Action::Get) => operation(
+            "listConnections",
+            "List the connections of this server, a page at a time",
+            &["connection_after", "connection_limit"],
+            vec![ok(&[(JSON, "AdminConnections")])],
+        ),
+        (Target::AdminConnection(_), Action::Delete) => {
+            operation("cutConnection", "Cut a connection", &["connection_id"], vec![DONE])
+        }
         _ => return None,
     })
 }
@@ -46,10 +55,15 @@ fn operation(
     mut answers: Vec<Answer>,
 ) -> Operation {
     let refused = |status, description, headers| Answer { status, description, headers, content: PROBLEM };
+    let absent = match name {
+        "listConnections" => "Administration is on a listener of its own.",
+        "cutConnection" => "There is no such connection, or administration is on a listener of its own.",
+        _ => "There is no such channel, or administration is on a listener of its own.",
+    };
     answers.extend([
         refused(401, "The token for operators is needed, or the one given is wrong.", &["WWW-Authenticate"]),
         refused(403, "A page of another origin tried to write.", &[]),
-        refused(404, "There is no such channel, or administration is on a listener of its own.", &[]),
+        refused(404, absent, &[]),
         refused(429, "Too many wrong tokens.", &["Retry-After"]),
         refused(500, "What the store holds of this channel is damaged.", &[]),
         refused(503, "The store is unavailable.", &["Retry-After"]),

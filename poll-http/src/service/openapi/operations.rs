@@ -37,7 +37,10 @@ fn of_any(target: &Target) -> Option<Operation> {
         let actions = [Action::Get, Action::Post, Action::Delete];
         return actions.into_iter().find_map(|action| subscriptions::of(path, action));
     }
-    get(target).or_else(|| post(target)).or_else(|| administration::of(target, Action::Put))
+    let others = [Action::Put, Action::Delete];
+    get(target)
+        .or_else(|| post(target))
+        .or_else(|| others.into_iter().find_map(|action| administration::of(target, action)))
 }
 
 /// The names in its path.
@@ -49,6 +52,7 @@ fn names(target: &Target) -> &'static [&'static str] {
         Target::DurableStream(_) => &["path_name"],
         Target::Subscription(_, SubscriptionPath::Stream(_)) => &["subscription_id", "path_name"],
         Target::Subscription(..) => &["subscription_id"],
+        Target::AdminConnection(_) => &["connection_id"],
         _ => &[],
     }
 }
@@ -72,7 +76,10 @@ fn get(target: &Target) -> Option<Operation> {
         Target::Metrics => reading::metrics(),
         Target::OpenApi => reading::document(),
         Target::File => reading::file(),
-        Target::AdminChannels | Target::AdminChannel(..) => return administration::of(target, Action::Get),
+        Target::AdminChannels
+        | Target::AdminChannel(..)
+        | Target::AdminConnections
+        | Target::AdminConnection(_) => return administration::of(target, Action::Get),
         Target::WebhookKeys => subscriptions::keys(),
         Target::Publish | Target::PublishEvent | Target::ChannelPublish(_) | Target::Subscription(..) => {
             return None;

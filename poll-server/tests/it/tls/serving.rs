@@ -23,12 +23,14 @@ fn ask(server: &Server, authority: &Authority, host: &str, arguments: &[&str], p
 #[test]
 fn alpn_chooses_the_protocol() {
     let authority = Authority::new();
-    let server = start(&[&authority.issue(&["localhost"])], &[]);
+    let server = start(&[&authority.issue(&["localhost"])], &["--admin-token", "t"]);
     let version = ["--write-out", " %{http_version}"];
     let with = |flag| ask(&server, &authority, "localhost", &[&version[..], &[flag]].concat(), "/healthz");
     assert_eq!(with("--http2"), "ok\n 2");
     assert_eq!(with("--http1.1"), "ok\n 1.1");
     assert_eq!(with("--no-alpn"), "ok\n 1.1");
+    let listed = ask(&server, &authority, "localhost", &["--http2"], "/admin/connections?access_token=t");
+    assert!(listed.contains(r#""protocol":"HTTP/2","tls":true"#), "{listed}");
     // HTTP/2 in full: the page and what is pushed with it.
     let url = format!("https://127.0.0.1:{}/", server.addresses[0].port());
     let seen = Command::new("nghttp").args(["--no-verify-peer", "-nv", &url]).output().unwrap();

@@ -1,13 +1,19 @@
-//! Channels as text: a table of several, or a table of all about one.
+//! Channels and connections as text: a table of several, or a table of all about one channel.
 //!
 //! On a terminal columns are aligned; elsewhere they are separated by tabs and have no heading, for `cut` and `awk`.
 
-use poll_client::administration::{Bound, ChannelState, Settings};
+use poll_client::administration::{Bound, ChannelState, ConnectionState, Settings};
 
 use crate::format::Screen;
 
-const HEADING: [&str; 8] =
-    ["CHANNEL", "MESSAGES", "BYTES", "OLDEST", "NEWEST", "WAITERS", "STATE", "RETAINS"];
+/// What a list has of something.
+pub(super) trait Listed {
+    /// The names of its columns.
+    const HEADING: [&str; 8];
+
+    /// Its row.
+    fn row(&self) -> Vec<String>;
+}
 
 /// The columns of a list, which is printed page by page: they grow wider, but never narrower again.
 pub(super) struct Columns {
@@ -21,22 +27,62 @@ impl Columns {
     }
 
     /// The lines of a page, on a terminal behind a heading if it is the first.
-    pub(super) fn page(&mut self, channels: &[ChannelState]) -> Vec<String> {
-        let heading = (self.screen == Screen::Terminal && self.widths.is_empty()).then_some(HEADING);
+    pub(super) fn page<T: Listed>(&mut self, listed: &[T]) -> Vec<String> {
+        let heading = (self.screen == Screen::Terminal && self.widths.is_empty()).then_some(T::HEADING);
         let heading = heading.map(|names| names.map(str::to_owned).to_vec());
-        let rows: Vec<_> = heading.into_iter().chain(channels.iter().map(row)).collect();
+        let rows: Vec<_> = heading.into_iter().chain(listed.iter().map(T::row)).collect();
         align(&rows, &mut self.widths, self.screen)
     }
 }
 
-fn row(channel: &ChannelState) -> Vec<String> {
-    let ChannelState { channel: name, messages, bytes, oldest, newest, waiters, .. } = channel;
-    let waiters = waiters.long + waiters.stream + waiters.push;
-    let state = if channel.closed { "closed" } else { "open" };
-    let mut row = vec![name.clone()];
-    row.extend([*messages, *bytes, *oldest, *newest, waiters].map(|number| number.to_string()));
-    row.extend([state.to_owned(), own(&channel.settings)]);
-    row
+impl Listed for ChannelState {
+    const HEADING: [&str; 8] =
+        ["CHANNEL", "MESSAGES", "BYTES", "OLDEST", "NEWEST", "WAITERS", "STATE", "RETAINS"];
+
+    fn row(&self) -> Vec<String> {
+        let Self { channel: name, messages, bytes, oldest, newest, waiters, .. } = self;
+        let waiters = waiters.long + waiters.stream + waiters.push;
+        let state = if self.closed { "closed" } else { "open" };
+        let mut row = vec![name.clone()];
+        row.extend([*messages, *bytes, *oldest, *newest, waiters].map(|number| number.to_string()));
+        row.extend([state.to_owned(), own(&self.settings)]);
+        row
+    }
+}
+
+impl Listed for ConnectionState {
+    const HEADING: [&str; 8] =
+        ["ID", "PEER", "CLIENT", "PROTOCOL", "SECONDS", "REQUESTS", "RECEIVED/SENT", "WAITS FOR"];
+
+    fn row(&self) -> Vec<String> {
+        let none = || "-".to_owned();
+        let protocol = self.protocol.clone().unwrap_or_else(none);
+        vec![
+            self.id.to_string(),
+            self.peer.clone(),
+            self.client.clone().unwrap_or_else(none),
+            if self.tls == Some(true) { protocol + "+TLS" } else { protocol },
+            format!("{:.1}", self.age_seconds),
+            self.requests.to_string(),
+            format!("{}/{}", self.bytes_received, self.bytes_sent),
+            waits(self),
+        ]
+    }
+}
+
+/// The first that it waits for, and how much more there is.
+fn waits(connection: &ConnectionState) -> String {
+    let Some(first) = connection.waits.first() else { return "-".to_owned() };
+    let channels = match first.channels {
+        0 | 1 => String::new(),
+        channels => format!(" and {} channels", channels - 1),
+    };
+    let others = match connection.waiting.saturating_sub(first.requests) {
+        0 => String::new(),
+        others => format!(", {others} more"),
+    };
+    let times = if first.requests > 1 { format!(" {} times", first.requests) } else { String::new() };
+    format!("{} {}{channels}{times}{others}", first.pattern, first.channel)
 }
 
 /// The settings that are not the server's.
@@ -148,6 +194,23 @@ mod tests {
     fn elsewhere_columns_are_separated_by_tabs() {
         let page = Columns::new(Screen::Pipe).page(&[channel("a", 1, r#"{"retain_bytes":7}"#)]);
         assert_eq!(page, ["a\t1\t133\t1\t1\t3\topen\tbytes=7"]);
+    }
+
+    #[test]
+    fn a_connection_is_a_row_with_what_it_waits_for() {
+        let row = |tls: &str, waiting: u64, waits: &str| {
+            let connection: ConnectionState = serde_json::from_str(&format!(
+                r#"{{"id":7,"peer":"[::1]:80","address":null,"client":null,"protocol":"HTTP/2","tls":{tls},
+                    "age_seconds":3.25,"requests":4,"bytes_received":5,"bytes_sent":6,"waiting":{waiting},"waits":{waits}}}"#
+            ))
+            .unwrap();
+            Columns::new(Screen::Pipe).page(&[connection]).remove(0)
+        };
+        assert_eq!(row("false", 0, "[]"), "7\t[::1]:80\t-\tHTTP/2\t3.2\t4\t5/6\t-");
+        let one = r#"[{"pattern":"long","channel":"a","channels":1,"requests":1}]"#;
+        assert!(row("true", 1, one).ends_with("\tHTTP/2+TLS\t3.2\t4\t5/6\tlong a"));
+        let several = r#"[{"pattern":"stream","channel":"a","channels":3,"requests":2}]"#;
+        assert!(row("true", 9, several).ends_with("\tstream a and 2 channels 2 times, 7 more"));
     }
 
     #[test]

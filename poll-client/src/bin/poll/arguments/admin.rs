@@ -15,7 +15,7 @@ pub(crate) struct Admin {
     /// The server's token of administration, sent as a bearer token; `--token` is not sent
     #[arg(long, global = true, env = "POLL_ADMIN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     admin_token: Option<String>,
-    /// How to print channels: `json` prints an object a line, with the members that the HTTP interface gives it
+    /// How to print channels and connections: `json` prints an object a line, with the members that the HTTP interface gives it
     ///
     /// `text` is aligned, with a heading, on a terminal; elsewhere its columns are separated by tabs.
     #[arg(long, global = true, value_enum, default_value_t = Shape::Text)]
@@ -69,6 +69,17 @@ pub(crate) enum Operation {
         channel: ChannelName,
         #[command(flatten)]
         change: Change,
+    },
+    /// List the connections of the server that is asked, with what they wait for
+    Connections {
+        /// Stop after so many connections
+        #[arg(long, value_name = "N")]
+        limit: Option<NonZeroU64>,
+    },
+    /// Cut a connection of the server that is asked, and print nothing; its client may come back
+    Cut {
+        /// The connection's id
+        id: u64,
     },
 }
 
