@@ -13,7 +13,8 @@ use proptest::prelude::*;
 
 use crate::fake::FakeDisk;
 use crate::fixture::{Disk, NOON, name, open, second, unbounded};
-use crate::life_model::{Disturbance, Step, World, is_like_the_model, steps};
+use crate::life_model::{Disturbance, Step, World, is_like_the_model, perform, steps};
+use crate::salvage::{exported, looked, salvaged};
 
 /// A store on a disk that stays when it is closed.
 struct OnDisk {
@@ -67,6 +68,25 @@ fn check(steps: &[Step]) {
     runtime.block_on(async {
         let mut world = OnDisk::begin().await;
         is_like_the_model(steps, &mut world).await;
+    });
+}
+
+/// The lines of each channel, in the order of their names.
+fn by_channel(lines: &[String]) -> Vec<&[String]> {
+    let mut channels: Vec<_> = lines.chunk_by(|_, next| !next.starts_with("{\"channel\"")).collect();
+    channels.sort();
+    channels
+}
+
+fn check_salvage(steps: &[Step]) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut world = OnDisk::begin().await;
+        perform(steps, &mut world).await;
+        world.disk.crash(|_| true);
+        assert_eq!(looked(&world.disk).1, Vec::<String>::new());
+        let (salvaged, exported) = (salvaged(&world.disk), exported(&world.disk.copy()));
+        assert_eq!(by_channel(&salvaged), by_channel(&exported));
     });
 }
 
@@ -179,5 +199,14 @@ proptest! {
     #[test]
     fn a_store_on_disk_is_like_the_model(steps in steps(0)) {
         check(&steps);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_salvaged_after_a_crash_is_what_is_exported(steps in steps(0)) {
+        check_salvage(&steps);
     }
 }

@@ -3,7 +3,10 @@
 use poll_core::environment::Environment;
 use poll_core::journal::Archive;
 use poll_core::journal::disk::{BackupError, Condition, OpenError, Options, check, export, import, salvage};
-use poll_core::{Continuity, Payload, Pinned, Position, Publish, Retention};
+use poll_core::life::{
+    Appended, Bounds, Condition as When, ContentType, Create, Deleted, ForkPoint, ProducerId, ProducerStamp,
+};
+use poll_core::{Continuity, Ending, Payload, Pinned, Position, Publish, Retention};
 
 use crate::fake::FakeDisk;
 use crate::fixture::{Disk, NOON, cursor, name, open, second, unbounded};
@@ -13,13 +16,13 @@ async fn reopened(disk: &FakeDisk) -> Disk {
 }
 
 /// What a look through the disk says: a summary, and a line a damage.
-fn looked(disk: &FakeDisk) -> (Condition, Vec<String>) {
+pub(crate) fn looked(disk: &FakeDisk) -> (Condition, Vec<String>) {
     let mut lines = Vec::new();
     let condition = check(&Environment::system(), &disk.port(), |line| lines.push(line.to_owned())).unwrap();
     (condition, lines)
 }
 
-fn exported(disk: &FakeDisk) -> Vec<String> {
+pub(crate) fn exported(disk: &FakeDisk) -> Vec<String> {
     let mut lines = Vec::new();
     let take = |record: &poll_core::journal::disk::Record| {
         lines.push(record.to_line()?);
@@ -29,7 +32,7 @@ fn exported(disk: &FakeDisk) -> Vec<String> {
     lines
 }
 
-fn salvaged(disk: &FakeDisk) -> Vec<String> {
+pub(crate) fn salvaged(disk: &FakeDisk) -> Vec<String> {
     let mut lines = Vec::new();
     let take = |record: &poll_core::journal::disk::Record| {
         lines.push(record.to_line()?);
@@ -184,4 +187,83 @@ async fn a_table_that_is_not_found_is_told() {
     let (condition, lines) = looked(&disk);
     assert!(!condition.opens && condition.damages > 0, "{lines:?}");
     assert!(lines.contains(&"the root of the table \"messages\"".to_owned()), "{lines:?}");
+}
+
+fn stream(media: &str, source: Option<&str>) -> Create {
+    Create {
+        content_type: Some(ContentType::parse(media).unwrap()),
+        lifetime: None,
+        bounds: Bounds::UNLIMITED,
+        payloads: [Payload::text(format!("one of {media}"))].into_iter().collect(),
+        ending: Ending::Open,
+        origin: source.map(|source| ForkPoint { source: name(source), after: None, further: 0 }),
+    }
+}
+
+fn stamp(seq: u64) -> When {
+    let producer = Some(ProducerStamp { id: ProducerId::parse("producer seven").unwrap(), epoch: 1, seq });
+    When { producer, ..When::default() }
+}
+
+/// A hidden channel `source`, its fork `fork` with a producer, and `alone`.
+async fn lived() -> FakeDisk {
+    let disk = FakeDisk::default();
+    let Disk { store, .. } = open(disk.port(), unbounded(), Options::default()).await;
+    store.create(NOON, &name("source"), stream("text/x-source", None)).await.unwrap();
+    store.create(NOON, &name("fork"), stream("text/x-source", Some("source"))).await.unwrap();
+    store.create(NOON, &name("alone"), stream("text/x-alone", None)).await.unwrap();
+    assert_eq!(store.delete(NOON, &name("source")).await, Ok(Deleted::Hidden));
+    store.append(NOON, &name("fork"), Publish::one(Payload::text("two")), stamp(0)).await.unwrap();
+    store.shut_down().await.unwrap();
+    disk
+}
+
+#[tokio::test]
+async fn lives_forks_and_producers_are_salvaged() {
+    let disk = lived().await;
+    assert!(looked(&disk).0.is_whole());
+    let lines = salvaged(&disk);
+    assert_eq!(lines, exported(&disk));
+    let Disk { store, .. } = reopened(&imported(&lines)).await;
+    let again = store.append(NOON, &name("fork"), Publish::one(Payload::text("two")), stamp(0)).await;
+    assert!(matches!(again, Ok(Appended::Duplicate { .. })));
+    assert_eq!(store.delete(NOON, &name("source")).await, Ok(Deleted::AlreadyHidden));
+    assert_eq!(store.delete(NOON, &name("fork")).await, Ok(Deleted::Gone));
+    assert_eq!(store.channels(), 1);
+}
+
+#[tokio::test]
+async fn a_damaged_life_costs_its_channel_no_message() {
+    let disk = lived().await;
+    disk.damage(b"x-alone\"");
+    let (condition, lines) = looked(&disk);
+    assert_eq!((condition.damages, condition.opens), (1, true), "{lines:?}");
+    assert_eq!(lines, ["channel \"alone\": its life; it has none"]);
+    let store = reopened(&imported(&salvaged(&disk))).await;
+    assert_eq!(store.all(NOON, "alone").await.len(), 1);
+    assert_eq!(store.all(NOON, "fork").await.len(), 3);
+}
+
+#[tokio::test]
+async fn damaged_producers_and_forks_are_told_and_the_rest_is_whole() {
+    let disk = lived().await;
+    disk.damage(b"producer seven");
+    let (condition, lines) = looked(&disk);
+    assert_eq!((condition.damages, lines), (1, vec!["producers: 1".to_owned()]));
+    let Disk { store, .. } = reopened(&imported(&salvaged(&disk))).await;
+    let again = store.append(NOON, &name("fork"), Publish::one(Payload::text("two")), stamp(0)).await;
+    assert!(matches!(again, Ok(Appended::New { .. })), "{again:?}");
+
+    let disk = lived().await;
+    disk.damage(b"\x06sourcefork");
+    let (_, lines) = looked(&disk);
+    assert!(
+        lines.contains(&"channel \"fork\": its place among the forks of \"source\"".to_owned()),
+        "{lines:?}"
+    );
+    let copy = imported(&salvaged(&disk));
+    assert!(looked(&copy).0.is_whole(), "which the life says as well");
+    let Disk { store, .. } = reopened(&copy).await;
+    assert_eq!(store.delete(NOON, &name("source")).await, Ok(Deleted::AlreadyHidden));
+    assert_eq!(store.delete(NOON, &name("fork")).await, Ok(Deleted::Gone));
 }

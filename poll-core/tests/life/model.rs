@@ -519,15 +519,20 @@ pub(crate) fn steps(slides: u32) -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step(slides), 1..60)
 }
 
-/// Does the steps in both, and compares.
-pub(crate) async fn is_like_the_model(steps: &[Step], world: &mut impl World) {
+/// Does the steps in both, and compares. Returns when it is.
+pub(crate) async fn perform(steps: &[Step], world: &mut impl World) -> Timestamp {
     let mut model = Model::default();
     for step in steps {
         run(step, &mut model, world).await;
         compare(&model, world.store()).await;
     }
+    NOON.after(Duration::from_secs(model.now))
+}
+
+/// The same, then removes what is left.
+pub(crate) async fn is_like_the_model(steps: &[Step], world: &mut impl World) {
+    let now = perform(steps, world).await;
     // With the last channel everything is gone.
-    let now = NOON.after(Duration::from_secs(model.now));
     for channel in NAMES {
         in_time(world.store().delete(now, &name(channel))).await.unwrap();
     }

@@ -5,6 +5,8 @@
 //! to find its rows, those of the previous commit are used as well. Nothing is written.
 
 mod condition;
+mod lives;
+mod log;
 mod pages;
 mod survey;
 
@@ -49,8 +51,10 @@ pub fn salvage(
     let mut report = Report::default();
     let mut messages = survey.messages(&pages).peekable();
     for (id, channel) in &survey.channels {
-        take(&Record::Channel(ChannelRecord::of(&channel.row, channel.epoch, channel.oldest())))
-            .map_err(BackupError::Io)?;
+        let record = ChannelRecord::of(&channel.row, channel.epoch, channel.oldest());
+        let producers = channel.producers.iter().map(|(id, producer)| (id.clone(), *producer));
+        let record = record.living(channel.life.as_ref(), producers);
+        take(&Record::Channel(record)).map_err(BackupError::Io)?;
         report.channels += 1;
         let mut next = channel.oldest();
         // Skips messages whose channel is not known.
@@ -59,6 +63,9 @@ pub fn salvage(
         }
         while let Some((_, seq, content)) = messages.next_if(|(other, ..)| other == id) {
             let Content::Message(message) = content else { continue };
+            if !channel.keeps(seq) {
+                continue;
+            }
             lost(&mut take, next, seq)?;
             let record = MessageRecord::of(&message)?;
             take(&Record::Message(record)).map_err(BackupError::Io)?;

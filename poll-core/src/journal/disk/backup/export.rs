@@ -13,7 +13,6 @@ use crate::journal::disk::format::{CHANNELS, LIVES, MESSAGES, Result, Row, TOTAL
 use crate::journal::disk::options::Progress;
 use crate::journal::disk::stored_channel::{StoredChannel, all_of};
 use crate::journal::disk::{lives, recovery, tables};
-use crate::life::{Producer, ProducerId};
 
 /// Passes everything in the journal to `take`, record by record.
 ///
@@ -59,13 +58,9 @@ fn each(database: &Database, mut take: impl FnMut(Record) -> bool) -> Result<()>
             return Err(broken(seq));
         }
         let (oldest, newest) = (stored.oldest.0, stored.row.newest);
-        let mut record = ChannelRecord::of(&stored.row, stored.row.life(losses), oldest);
         let life = lives.get(stored.id)?.map(|row| lives::life(stored.id, row.value())).transpose()?;
-        record.life = life.as_ref().map(|life| Box::new(life.into()));
-        let producer = |(id, producer): (ProducerId, Producer)| {
-            (id.as_str().to_owned(), producer.epoch, producer.last, producer.used.as_micros())
-        };
-        record.producers = lives::producers(&txn, stored.id)?.into_iter().map(producer).collect();
+        let record = ChannelRecord::of(&stored.row, stored.row.life(losses), oldest);
+        let record = record.living(life.as_ref(), lives::producers(&txn, stored.id)?);
         if !take(Record::Channel(record)) {
             return Ok(());
         }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::journal::disk::codec::Row;
 use crate::journal::disk::format;
-use crate::life::LifeRecord;
+use crate::life::{Life, LifeRecord, Producer, ProducerId};
 use crate::types::{Epoch, Message, Payload, Seq, Timestamp, escape_line_separators};
 
 /// One line of a backup.
@@ -134,6 +134,22 @@ impl ChannelRecord {
             ended: row.ended,
             life: None,
             producers: Vec::new(),
+        }
+    }
+
+    /// The same with its life and its producers.
+    pub(in crate::journal::disk) fn living(
+        self,
+        life: Option<&Life>,
+        producers: impl IntoIterator<Item = (ProducerId, Producer)>,
+    ) -> Self {
+        let producer = |(id, producer): (ProducerId, Producer)| {
+            (id.as_str().to_owned(), producer.epoch, producer.last, producer.used.as_micros())
+        };
+        Self {
+            life: life.map(|life| Box::new(life.into())),
+            producers: producers.into_iter().map(producer).collect(),
+            ..self
         }
     }
 }

@@ -9,9 +9,8 @@ use super::pages::{Entry, Header, Pages, Pointer, Slot, Walk, Widths};
 use crate::environment::{Environment, Location};
 use crate::journal::disk::codec::{self, Fault, Row, Totals};
 use crate::journal::disk::format::{OLDEST_VERSION, VERSION};
-use crate::journal::disk::log::record::Publish;
-use crate::journal::disk::log::segment::{self, Scan};
-use crate::types::{ChannelName, Ending, Epoch, Message, Timestamp};
+use crate::life::{Life, Producer, ProducerId};
+use crate::types::{ChannelName, Epoch, Message, Timestamp};
 
 /// The contents of a file.
 pub(super) struct Survey {
@@ -21,7 +20,7 @@ pub(super) struct Survey {
     pub(super) channels: BTreeMap<u64, Channel>,
     pub(super) condition: Condition,
     /// Messages that only the log has, by channel and number.
-    log: BTreeMap<(u64, u64), Arc<Message>>,
+    pub(super) log: BTreeMap<(u64, u64), Arc<Message>>,
 }
 
 /// A channel that can be salvaged.
@@ -30,16 +29,22 @@ pub(super) struct Channel {
     pub(super) row: Row,
     /// The epoch that readers know, or a new one if that is uncertain.
     pub(super) epoch: Epoch,
-    extent: Extent,
+    pub(super) life: Option<Life>,
+    pub(super) producers: BTreeMap<ProducerId, Producer>,
+    pub(super) extent: Extent,
+    /// The epoch that the log knows it by, if that is certain.
+    pub(super) logged: Option<Epoch>,
+    /// Messages up to here were purged.
+    pub(super) purged: u64,
 }
 
 /// The extent of a channel's messages.
 #[derive(Default)]
-struct Extent {
+pub(super) struct Extent {
     first: Option<u64>,
     last: u64,
     last_at: Timestamp,
-    messages: u64,
+    pub(super) messages: u64,
     /// Missing ranges between the first and the last.
     holes: Vec<(u64, u64)>,
     /// Damaged rows before the first and after the last.
@@ -69,16 +74,25 @@ impl Channel {
     pub(super) fn oldest(&self) -> u64 {
         self.extent.first.unwrap_or(self.row.newest.saturating_add(1))
     }
+
+    pub(super) fn name(&self) -> &str {
+        self.row.name.as_str()
+    }
+
+    /// Whether a message that the file has of it is still there.
+    pub(super) fn keeps(&self, seq: u64) -> bool {
+        seq > self.purged
+    }
 }
 
 /// Reports each finding as a line, and counts them.
-struct Notes<F> {
+pub(super) struct Notes<F> {
     say: F,
     damages: u64,
 }
 
 impl<F: FnMut(&str)> Notes<F> {
-    fn add(&mut self, line: &str) {
+    pub(super) fn add(&mut self, line: &str) {
         self.damages += 1;
         (self.say)(line);
     }
@@ -105,10 +119,13 @@ impl Survey {
         };
         let mut notes = Notes { say: found, damages: 0 };
         let is_missing = |name: &&&str| !survey.sources.iter().any(|root| pages.has_table(*root, name));
-        for name in TABLES.iter().filter(is_missing) {
+        let missing: Vec<_> = TABLES.iter().filter(is_missing).collect();
+        let added: Vec<_> = ADDED.iter().filter(is_missing).collect();
+        let version = survey.read_format(pages, &mut notes)?;
+        let added = added.into_iter().filter(|_| version == Some(VERSION));
+        for name in missing.into_iter().chain(added) {
             notes.add(&format!("the root of the table \"{name}\""));
         }
-        survey.read_format(pages, &mut notes)?;
         let totals = survey.read_totals(pages, &mut notes);
         let losses = totals.map(|totals| totals.losses + u64::from(totals.relaxed));
         let mut extents = survey.read_extents(pages);
@@ -120,7 +137,8 @@ impl Survey {
                 Some(losses) => row.life(losses),
                 None => Epoch::new(environment.random().max(1)),
             };
-            let channel = Channel { row, epoch, extent }.corrected(&mut notes);
+            let logged = totals.filter(|_| is_certain).map(|totals| row.life(totals.losses));
+            let channel = Channel { epoch, extent, logged, ..Channel::of(row) }.corrected(&mut notes);
             survey.condition.messages += channel.extent.messages;
             survey.channels.insert(id, channel);
         }
@@ -128,7 +146,8 @@ impl Survey {
             let messages = extent.messages + extent.before;
             notes.add(&format!("{messages} messages of a channel whose name is lost (its number is {id})"));
         }
-        survey.read_log(location, totals.map_or(0, |totals| totals.indexed), &mut notes);
+        survey.read_lives(pages, &mut notes);
+        survey.read_log(location, totals.unwrap_or_default(), &mut notes);
         survey.condition = Condition {
             channels: survey.channels.len() as u64,
             messages: survey.condition.messages,
@@ -165,7 +184,12 @@ impl Survey {
         })
     }
 
-    fn merged<'p, K: Ord + Copy + 'p, V: 'p>(
+    /// Whether rows of the commit before the last one are used as well.
+    pub(super) fn is_patched(&self) -> bool {
+        self.sources.len() > 1
+    }
+
+    pub(super) fn merged<'p, K: Ord + Copy + 'p, V: 'p>(
         &self,
         pages: &'p Pages,
         table: &str,
@@ -183,7 +207,7 @@ impl Survey {
         Merged { newer: walks.next(), older: walks.next() }
     }
 
-    fn rows<'p>(
+    pub(super) fn rows<'p>(
         &self,
         pages: &'p Pages,
         table: &str,
@@ -193,14 +217,19 @@ impl Survey {
         roots.into_iter().flat_map(move |root| pages.walk(root, widths))
     }
 
-    fn read_format(&self, pages: &Pages, notes: &mut Notes<impl FnMut(&str)>) -> Result<(), &'static str> {
-        let version = self.rows(pages, "format", FORMAT).find(|row| row.key == b"poll");
-        match version.filter(|row| row.is_trusted).and_then(|row| number(&row.value, 0)) {
+    fn read_format(
+        &self,
+        pages: &Pages,
+        notes: &mut Notes<impl FnMut(&str)>,
+    ) -> Result<Option<u64>, &'static str> {
+        let row = self.rows(pages, "format", FORMAT).find(|row| row.key == b"poll");
+        let version = row.filter(|row| row.is_trusted).and_then(|row| number(&row.value, 0));
+        match version {
             None => notes.add("the version of the file's format"),
             Some(OLDEST_VERSION..=VERSION) => {}
             Some(_) => return Err("it has a version of the format that this server does not read"),
         }
-        Ok(())
+        Ok(version)
     }
 
     /// The totals, which say how often messages may have been lost, and with that each channel's epoch.
@@ -214,35 +243,6 @@ impl Survey {
             notes.add("the totals: all channels begin another life");
         }
         totals
-    }
-
-    /// What the log has and the database has not.
-    fn read_log(&mut self, location: &dyn Location, indexed: u64, notes: &mut Notes<impl FnMut(&str)>) {
-        let Ok(segments) = location.segments() else {
-            return notes.add("the log: its segments cannot be listed");
-        };
-        let mut names: BTreeMap<String, u64> =
-            self.channels.iter().map(|(id, channel)| (channel.row.name.as_str().to_owned(), *id)).collect();
-        for number in segments.into_iter().filter(|number| *number > indexed) {
-            let read = segment::read(location, number, |record| {
-                let publish = record.publish();
-                let next = self.channels.last_key_value().map_or(0, |(id, _)| id + 1);
-                let id = *names.entry(publish.channel.as_str().to_owned()).or_insert(next);
-                let channel = self.channels.entry(id).or_insert_with(|| Channel::before(publish));
-                for message in publish.messages {
-                    if channel.add(message, notes) {
-                        self.log.insert((id, message.seq.get()), Arc::clone(message));
-                        self.condition.messages += 1;
-                    }
-                }
-                channel.row.ended |= publish.ending == Ending::Close;
-            });
-            match read {
-                Ok(Scan { damaged: 0, .. }) => {}
-                Ok(scan) => notes.add(&format!("segment {number} of the log: {} stretches", scan.damaged)),
-                Err(error) => notes.add(&format!("segment {number} of the log cannot be read: {error}")),
-            }
-        }
     }
 
     /// Where each channel's messages begin and end, and which are missing between.
@@ -328,7 +328,7 @@ impl Survey {
 }
 
 impl Extent {
-    fn add(&mut self, seq: u64, content: &Content) {
+    pub(super) fn add(&mut self, seq: u64, content: &Content) {
         if self.first.is_none() {
             // A loss before the first message, reported earlier, is as good as an eviction.
             let Content::Message(_) = content else { return };
@@ -346,33 +346,17 @@ impl Extent {
 }
 
 impl Channel {
-    /// A channel that only the log has.
-    fn before(publish: Publish<'_>) -> Self {
-        let row = Row {
-            name: publish.channel.clone(),
-            epoch: publish.epoch.get(),
-            losses: 0,
-            newest: publish.after.get(),
-            newest_at: publish.taken,
-            ended: false,
-            oldest: 0,
-        };
-        Self { row, epoch: publish.epoch, extent: Extent::default() }
-    }
-
-    /// Adds a message that the log has; returns whether it was not there yet.
-    fn add(&mut self, message: &Arc<Message>, notes: &mut Notes<impl FnMut(&str)>) -> bool {
-        let (seq, newest) = (message.seq.get(), self.row.newest);
-        if seq <= newest {
-            return false;
+    /// A channel of which nothing but its row is known.
+    pub(super) fn of(row: Row) -> Self {
+        Self {
+            epoch: Epoch::new(row.epoch),
+            row,
+            life: None,
+            producers: BTreeMap::new(),
+            extent: Extent::default(),
+            logged: None,
+            purged: 0,
         }
-        if seq > newest + 1 {
-            let name = self.row.name.as_str();
-            notes.add(&format!("channel {name:?}: messages {} to {}", newest + 1, seq - 1));
-        }
-        self.extent.add(seq, &Content::Message(Arc::clone(message)));
-        (self.row.newest, self.row.newest_at) = (seq, message.at);
-        true
     }
 
     /// The same with its row corrected by its messages.
@@ -422,9 +406,11 @@ fn sources(pages: &Pages, header: &Header, say: &mut impl FnMut(&str)) -> (Vec<P
 }
 
 const TABLES: [&str; 6] = ["format", "totals", "names", "channels", "messages", "keys"];
+/// Those that came with the last version.
+const ADDED: [&str; 3] = ["lives", "producers", "forks"];
 
 /// A row, judged.
-enum Judged<K, V> {
+pub(super) enum Judged<K, V> {
     Whole(K, V),
     Damaged(K),
 }
@@ -432,7 +418,7 @@ enum Judged<K, V> {
 type Rows<'p, K, V> = Peekable<Box<dyn Iterator<Item = Judged<K, V>> + 'p>>;
 
 /// The rows of two commits, merged by key: the newer one's where both are intact. Of damaged rows, only the newer one's.
-struct Merged<'p, K, V> {
+pub(super) struct Merged<'p, K, V> {
     newer: Option<Rows<'p, K, V>>,
     older: Option<Rows<'p, K, V>>,
 }
@@ -463,7 +449,7 @@ impl<K: Ord + Copy, V> Iterator for Merged<'_, K, V> {
     }
 }
 
-fn number(bytes: &[u8], at: usize) -> Option<u64> {
+pub(super) fn number(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
 }
 
