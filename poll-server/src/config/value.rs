@@ -75,13 +75,19 @@ pub(super) fn count(text: &str) -> Result<u64, String> {
     digits(text)
 }
 
-/// A number of bytes, with or without a binary unit (IEC 80000-13): `65536`, `64KiB`, `128MiB`, `1GiB`.
+/// A number of bytes, with or without a binary unit (IEC 80000-13): `65536`, `64KiB`, `128MiB`, `1GiB`; also as nginx and
+/// Docker write them, `64k`, `128m`, `1g`. `MB`, which may mean either, is refused.
 pub(super) fn bytes(text: &str) -> Result<u64, String> {
-    let units = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("", 0)];
+    let units = [("kib", 10), ("mib", 20), ("gib", 30), ("k", 10), ("m", 20), ("g", 30), ("", 0)];
+    let lower = text.to_ascii_lowercase();
     let (number, shift) = units
         .into_iter()
-        .find_map(|(unit, shift)| Some((text.strip_suffix(unit)?.trim_end(), shift)))
-        .unwrap_or((text, 0));
+        .find_map(|(unit, shift)| Some((lower.strip_suffix(unit)?.trim_end(), shift)))
+        .unwrap_or((&lower, 0));
+    let is_unit = number.ends_with(|last: char| last.is_ascii_alphabetic());
+    if is_unit && number.starts_with(|first: char| first.is_ascii_digit()) {
+        return Err(format!("{text:?} has no unit that is known: KiB, MiB, GiB, or none for bytes"));
+    }
     digits(number)?.checked_mul(1 << shift).ok_or_else(|| format!("{text} is too large"))
 }
 
@@ -126,7 +132,7 @@ pub(super) fn streams(text: &str) -> Result<u32, String> {
 
 /// A number of bytes between `least` and `most`.
 fn bytes_within(text: &str, least: usize, most: usize) -> Result<usize, String> {
-    match digits(text).map(usize::try_from)? {
+    match bytes(text).map(usize::try_from)? {
         Ok(number) if (least..=most).contains(&number) => Ok(number),
         _ => Err(format!("{text} is out of range: {least} to {most} bytes")),
     }

@@ -170,6 +170,20 @@ fn zero_is_unlimited_where_the_contract_says_so() {
 }
 
 #[test]
+fn bytes_are_written_as_people_write_them() {
+    let payload = |text: &str| config(&["--max-payload-bytes", text], &[]).wire.max_payload_bytes;
+    for text in ["65536", "64KiB", "64 KiB", "64kib", "64k", "64K"] {
+        assert_eq!(payload(text), 65_536, "{text}");
+    }
+    assert_eq!([payload("1m"), payload("1MiB")], [1 << 20; 2]);
+    let memory = |text: &str| config(&["--retain-bytes", text], &[]).retention.bytes;
+    assert_eq!([memory("2g"), memory("2GiB")], [2 << 30; 2]);
+    for text in ["64KB", "1.5g", "g", "-1k", "64kk", "0x10", "99999999999g"] {
+        assert_eq!(faults(&["--retain-bytes", text], &[]).len(), 1, "{text}");
+    }
+}
+
+#[test]
 fn a_rate_brings_its_burst() {
     let rate =
         |arguments: &[&str]| config(arguments, &[]).limits.rate.map(|rate| (rate.per_second, rate.burst));
