@@ -39,6 +39,8 @@ pub(crate) enum Mode {
     Conditional,
     /// A short poll from the beginning.
     ShortPoll,
+    /// A read of Durable Streams from the beginning.
+    CatchUp,
     /// Long polls over HTTP/2, which have a load of their own.
     Http2,
     /// A long poll, a stream and a conditional short poll of ten channels, of which one has the messages.

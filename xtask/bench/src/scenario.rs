@@ -268,7 +268,7 @@ fn arrival(id: &str, mode: Mode, role: Role, messages: u32) -> Scenario {
 
 fn catch_up(messages: u32, reads: u64) -> Scenario {
     let words = format!("reading {} messages at once", whole(messages));
-    let scenario = Scenario::new("catch-up", words, "read", Mode::ShortPoll, move |target, read| {
+    let scenario = Scenario::new("catch-up", words, "read", Mode::CatchUp, move |target, read| {
         workload::catch_up(target, read, messages, reads)
     });
     scenario.with(DURABLE, "")

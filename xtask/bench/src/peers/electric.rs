@@ -94,7 +94,7 @@ fn endpoints(address: SocketAddr) -> Endpoints {
             // Without the `cursor` that tells caches apart: there are none.
             (Mode::LongPoll, read("&live=long-poll", Next::Offset)),
             (Mode::Events, read("&live=sse", Next::Same).with("Accept: text/event-stream\r\n")),
-            (Mode::ShortPoll, read("", Next::Same)),
+            (Mode::CatchUp, read("", Next::Same)),
         ],
         create: Some("/v1/stream/{channel}"),
         ..Endpoints::new(address, "/v1/stream/{channel}")

@@ -91,6 +91,7 @@ pub(crate) fn endpoints(address: SocketAddr) -> Endpoints {
             (Mode::Stream, stream),
             (Mode::Conditional, ReadTemplate::new(short, Next::Headers)),
             (Mode::ShortPoll, ReadTemplate::new(short, Next::Same)),
+            (Mode::CatchUp, ReadTemplate::new("/v1/stream/{channel}?offset=-1", Next::Same)),
             (Mode::LongList, of_list(long, Next::Cursor)),
             (Mode::StreamList, of_list("/api/stream?channel={channel}", Next::Same)),
             (Mode::ConditionalList, of_list(short, Next::Headers)),
