@@ -1,4 +1,7 @@
 //! Honest clients: each publishes to a channel of its own, polls it, and expects every answer to be right.
+//!
+//! How long they may wait depends on how long they wait on a server without attackers: on a machine that does other things,
+//! too, that is not nothing.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,10 +12,34 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::client::Client;
+use crate::fixture::{DRAIN, block_on};
+use xtask::server::{Binary, Keyboard, Server};
 
 const CLIENTS: usize = 10;
 /// Between two questions of one client.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// How long their p99 may be on a machine that does nothing else.
+const P99: Duration = Duration::from_millis(100);
+/// Where it does, they may wait so many times as long as without attackers.
+const MOST_TIMES: u32 = 3;
+/// For which part of an attack's time they are alone first.
+pub(crate) const ALONE: u32 = 4;
+
+/// Gives their p99 on a server of their own.
+pub(crate) fn alone(binary: &Binary, flags: &[&str], time: Duration) -> Result<Duration> {
+    let server = Server::start(binary, flags, Keyboard::Shared)?;
+    let times = block_on(run(server.address(), Instant::now() + time))?;
+    server.drain(DRAIN)?;
+    let p99 = Duration::from_micros(times.value_at_quantile(0.99));
+    println!("  without attackers: p99 of {} honest answers {p99:?}", times.len());
+    Ok(p99)
+}
+
+/// The most that it may be with attackers, where it was `alone` without.
+pub(crate) fn most(alone: Duration) -> Duration {
+    P99.max(alone * MOST_TIMES)
+}
 
 /// Asks until the time is over; gives how long every answer took, in microseconds.
 pub(crate) async fn run(address: SocketAddr, until: Instant) -> Result<Histogram<u64>> {
