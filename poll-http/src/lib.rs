@@ -87,6 +87,7 @@ pub use message::refusal::Refusal;
 pub use message::reply::Reply;
 pub use message::request::Request;
 pub use message::request_body::{BodyStream, RequestBody, RequestBodyError};
+pub use message::trace_context::{Sampled, TraceContext};
 pub use pattern::subscription::{Signer, Webhook, WebhookAnswer, WebhookClient};
 pub use service::mount::{Called, Mount, Mounted};
 pub use service::redirect::Redirect;

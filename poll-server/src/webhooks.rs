@@ -51,13 +51,15 @@ impl WebhookClient for Webhooks {
     fn send(&self, webhook: Webhook) -> Pin<Box<dyn Future<Output = Result<WebhookAnswer, String>> + Send>> {
         let (roots, loopback) = (self.roots.clone(), self.loopback);
         Box::pin(async move {
-            let Webhook { url, signature, content, time } = webhook;
-            let request = Request::post(url.uri())
+            let Webhook { url, signature, content, trace, time } = webhook;
+            let mut request = Request::post(url.uri())
                 .header(CONTENT_TYPE, "application/json")
                 .header(USER_AGENT, outbound::USER_AGENT)
-                .header("webhook-signature", signature)
-                .body(Full::<Bytes>::new(content))
-                .map_err(|error| error.to_string())?;
+                .header("webhook-signature", signature);
+            if let Some(trace) = trace {
+                request = request.header("traceparent", trace.to_string());
+            }
+            let request = request.body(Full::<Bytes>::new(content)).map_err(|error| error.to_string())?;
             let permits = |address| url.permits(address, loopback);
             let sent = timeout(time, outbound::exchange_with(request, MOST_BYTES, permits, &roots)).await;
             let (head, content) = sent.map_err(|_| format!("no answer in {time:?}"))??.into_parts();

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use crate::message::connection_info::Protocol;
 use crate::message::request_id::RequestId;
+use crate::message::trace_context::TraceContext;
 
 /// Receives the records. Called on the worker's thread, so it should not block.
 pub type AccessLog = Arc<dyn Fn(&AccessRecord<'_>) + Send + Sync>;
@@ -27,6 +28,8 @@ const MOST_PATH: usize = 1024;
 pub struct AccessRecord<'a> {
     /// `X-Request-Id`, as given back.
     pub id: &'a dyn fmt::Display,
+    /// `traceparent`, if the request came with a valid one.
+    pub trace: Option<TraceContext>,
     /// The client's address: the peer's, or what a trusted proxy says.
     pub client: IpAddr,
     /// Its method.
@@ -99,6 +102,7 @@ pub(crate) struct Logged(Option<Arc<Entry>>);
 /// What is known of the request when it arrives.
 pub(crate) struct Arrived<'a> {
     pub(crate) id: RequestId,
+    pub(crate) trace: Option<TraceContext>,
     pub(crate) client: IpAddr,
     pub(crate) method: &'a Method,
     pub(crate) path: &'a str,
@@ -109,6 +113,7 @@ struct Entry {
     log: AccessLog,
     began: Instant,
     id: RequestId,
+    trace: Option<TraceContext>,
     client: IpAddr,
     method: Method,
     path: Box<str>,
@@ -133,7 +138,7 @@ struct Noted {
 impl Logged {
     /// Begins to follow a request.
     pub(crate) fn begin(log: &AccessLog, memory: &Memory, arrived: Arrived<'_>) -> Self {
-        let Arrived { id, client, method, path, protocol } = arrived;
+        let Arrived { id, trace, client, method, path, protocol } = arrived;
         // A path that is no text is 400 in any case; what is there of it is ASCII.
         let path = path.get(..path.len().min(MOST_PATH)).unwrap_or_default();
         let bytes = (size_of::<Entry>() + path.len()) as u64;
@@ -141,6 +146,7 @@ impl Logged {
             log: log.clone(),
             began: Instant::now(),
             id,
+            trace,
             client,
             method: method.clone(),
             path: path.into(),
@@ -211,6 +217,7 @@ impl Drop for Entry {
         };
         (self.log)(&AccessRecord {
             id: &self.id,
+            trace: self.trace,
             client: self.client,
             method: self.method.as_str(),
             path: &self.path,

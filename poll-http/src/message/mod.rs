@@ -28,5 +28,6 @@ pub(crate) mod request_body;
 pub(crate) mod request_id;
 pub(crate) mod respond;
 pub(crate) mod shared_writer;
+pub(crate) mod trace_context;
 pub(crate) mod transfer_coding;
 pub(crate) mod unchanged;

@@ -15,6 +15,7 @@ use crate::message::refusal::Refusal;
 use crate::message::reply::{Reply, Sniffing, Wants};
 use crate::message::request_id::{self, RequestId};
 use crate::message::respond;
+use crate::message::trace_context::TraceContext;
 use crate::service::router::Dialect;
 use crate::worker::Worker;
 
@@ -76,6 +77,7 @@ impl Finish {
         let id = self.id.get_or_insert_with(|| worker.request_id()).clone();
         let arrived = Arrived {
             id,
+            trace: TraceContext::of(head),
             client: worker.server().proxies.address(connection.peer.ip(), head),
             method: head.method(),
             path: head.path(),

@@ -3,6 +3,8 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 
+use poll_core::ChannelName;
+
 use crate::access::authority::Grant;
 use crate::message::access_log::Logged;
 use crate::message::body_charge::BodyCharge;
@@ -33,6 +35,13 @@ pub(super) fn answer(
     logged: Logged,
 ) -> Result<Outcome, Refusal> {
     let most = posted.most_bytes(worker.settings());
+    let hub = program.subscriptions.clone();
+    let trace = hub.as_ref().and_then(|hub| hub.trace_of(head));
+    let follow = move |channel: &ChannelName| {
+        if let Some(hub) = &hub {
+            hub.follow(channel, trace);
+        }
+    };
     if let Some(content) = content.whole() {
         if content.len() > most {
             return Err(Refusal::too_large("the content", most));
@@ -42,7 +51,7 @@ pub(super) fn answer(
             logged.channels(std::slice::from_ref(ask.channel()));
             program.check(Some(head), &grant, ask)
         };
-        return publish(worker, posted, content, None, check);
+        return publish(worker, posted, content, None, (check, follow));
     }
     let body = content.into_body();
     let (worker, program, head) = (worker.clone(), program.clone(), program.keep_head(head));
@@ -55,25 +64,26 @@ pub(super) fn answer(
             logged.channels(std::slice::from_ref(ask.channel()));
             program.check(head.as_deref().map(Head::from), &grant, ask)
         };
-        let outcome = publish(&worker, posted, content.as_ref(), Some(body_charge), check)?;
+        let outcome = publish(&worker, posted, content.as_ref(), Some(body_charge), (check, follow))?;
         drop(content);
         outcome.finished().await
     }))
 }
 
-/// Parses, checks, and hands over to the pattern. The charge for the content is released with the response.
+/// Parses, checks, tells whoever follows the channel, and hands over to the pattern. The charge for the content is released with the response.
 fn publish(
     worker: &Worker,
     posted: Posted,
     content: &[u8],
     body_charge: Option<BodyCharge>,
-    check: impl Fn(Ask<'_>) -> Result<(), Refusal>,
+    (check, follow): (impl Fn(Ask<'_>) -> Result<(), Refusal>, impl FnOnce(&ChannelName)),
 ) -> Result<Outcome, Refusal> {
     let write = posted.with(content, body_charge, worker.settings())?;
     if let Some(source) = write.source() {
         check(Ask::Read(source))?;
     }
     check(Ask::Publish(write.channel()))?;
+    follow(write.channel());
     write.answer(worker)
 }
 

@@ -184,6 +184,26 @@ async fn every_response_carries_an_id_of_its_own_or_the_requests() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_record_has_the_trace_of_its_request_whatever_carries_it() {
+    let traces = Arc::new(Mutex::new(Vec::new()));
+    let noted = traces.clone();
+    let log = move |record: &AccessRecord<'_>| noted.lock().unwrap().push(record.trace);
+    let world = World::logging(ServiceSettings::default(), log);
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    world.ask("GET", "/api/poll", &[("traceparent", trace)], b"").await;
+    // hyper reads this one.
+    world.ask("HEAD", "/api/poll", &[("TraceParent", trace)], b"").await;
+    world.ask("GET", "/api/poll", &[("traceparent", trace), ("traceparent", trace)], b"").await;
+    world.ask("GET", "/api/poll", &[("traceparent", &trace[1..])], b"").await;
+    world.get("/api/poll").await;
+    settle().await;
+    let seen: Vec<_> =
+        traces.lock().unwrap().iter().map(|trace| trace.map(|trace| trace.to_string())).collect();
+    let given = Some(trace.to_owned());
+    assert_eq!(seen, [given.clone(), given, None, None, None]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_id_is_on_the_account_while_its_answer_is_awaited() {
     let world = World::new();
     let id = "i".repeat(128);

@@ -23,6 +23,8 @@ const ROOT: &str = "/v1/stream/__ds/subscriptions";
 struct Receiver {
     taken: Arc<Mutex<Vec<(Instant, Value)>>>,
     answers: Arc<Mutex<VecDeque<(u16, &'static str)>>>,
+    /// `traceparent` of each webhook.
+    traces: Arc<Mutex<Vec<Option<String>>>>,
 }
 
 struct PlainSigner;
@@ -60,6 +62,7 @@ impl WebhookClient for Receiver {
 
     fn send(&self, webhook: Webhook) -> Pin<Box<dyn Future<Output = Result<WebhookAnswer, String>> + Send>> {
         let body = serde_json::from_slice(&webhook.content).unwrap();
+        self.traces.lock().unwrap().push(webhook.trace.map(|trace| trace.to_string()));
         self.taken.lock().unwrap().push((Instant::now(), body));
         let (status, content) = self.answers.lock().unwrap().pop_front().unwrap_or((202, ""));
         let status = StatusCode::from_u16(status).unwrap();
@@ -173,6 +176,33 @@ async fn what_was_there_before_wakes_no_worker_and_what_comes_after_does_through
     let acked: Vec<_> =
         shown["streams"].as_array().unwrap().iter().map(|one| one["acked_offset"].clone()).collect();
     assert_eq!(acked, [json!(offset(3)), json!(offset(1))]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_webhook_carries_on_the_trace_of_the_publish_that_led_to_it() {
+    let done = (200, r#"{"done":true}"#);
+    let receiver = Receiver::answering(&[done, (500, ""), done, done, done]);
+    let world = world(&receiver);
+    assert_eq!(put(&world, "s", webhook()).await.status, 201);
+    let trace = |number: u8| format!("00-{:032x}-{:016x}-01", 0xabc_u32, number);
+    let publish = async |path: &str, trace: &str| {
+        let fields = [("content-type", "application/json"), ("traceparent", trace)];
+        assert!(world.ask("POST", path, &fields, b"1").await.status < 300, "{path}");
+    };
+    publish("/api/message?channel=events%2Fa", &trace(1)).await;
+    receiver.taken(0).await;
+    // Sent again, it carries on the same.
+    publish("/v1/stream/events/a", &trace(2)).await;
+    receiver.taken(2).await;
+    publish("/api/message?channel=events%2Fa", "00-malformed").await;
+    receiver.taken(3).await;
+    // Of a publish that was refused nothing is left for the next one.
+    let fields = [("content-type", "application/json"), ("traceparent", &*trace(3))];
+    assert_eq!(world.ask("POST", "/v1/stream/events/a", &fields, b"{").await.status, 400);
+    append(&world, "events/a").await;
+    receiver.taken(4).await;
+    let expected = [Some(trace(1)), Some(trace(2)), Some(trace(2)), None, None];
+    assert_eq!(*receiver.traces.lock().unwrap(), expected);
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,12 +11,14 @@ use serde_json::{Value, json};
 
 use crate::process::{Server, curl, output};
 
+const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 const PATH: &str = "/v1/stream/__ds/subscriptions/s";
 
 /// A webhook that waits for its answer.
 struct Taken {
     socket: TcpStream,
     signature: String,
+    trace: String,
     content: Vec<u8>,
 }
 
@@ -24,7 +26,7 @@ impl Taken {
     fn from(receiver: &TcpListener) -> Self {
         let (socket, _) = receiver.accept().unwrap();
         let mut reader = BufReader::new(socket.try_clone().unwrap());
-        let (mut signature, mut length) = (String::new(), 0);
+        let (mut signature, mut trace, mut length) = (String::new(), String::new(), 0);
         loop {
             let mut line = String::new();
             reader.read_line(&mut line).unwrap();
@@ -36,13 +38,14 @@ impl Taken {
             };
             match &*name.to_lowercase() {
                 "webhook-signature" => value.clone_into(&mut signature),
+                "traceparent" => value.clone_into(&mut trace),
                 "content-length" => length = value.parse().unwrap(),
                 _ => {}
             }
         }
         let mut content = vec![0; length];
         reader.read_exact(&mut content).unwrap();
-        Self { socket, signature, content }
+        Self { socket, signature, trace, content }
     }
 
     fn json(&self) -> Value {
@@ -69,7 +72,8 @@ impl Taken {
 
 fn ask(server: &Server, method: &str, path: &str, body: &str) -> String {
     let url = server.url(path);
-    output(curl(&["-X", method, "-H", "content-type: application/json", "-d", body, &url]))
+    let trace = format!("traceparent: {TRACE}");
+    output(curl(&["-X", method, "-H", "content-type: application/json", "-H", &trace, "-d", body, &url]))
 }
 
 fn subscription(url: &str) -> String {
@@ -88,6 +92,7 @@ fn a_webhook_is_signed_and_sent_again_under_its_generation_after_a_kill() {
     ask(&server, "PUT", "/v1/stream/events/a", "[1]");
     let first = Taken::from(&receiver);
     first.check(&server);
+    assert_eq!(first.trace, TRACE, "that of the publish");
     let (wake, key) = (first.json(), made["webhook"]["signing"]["kid"].clone());
     server.signal(Signal::KILL);
     server.wait();
@@ -96,6 +101,7 @@ fn a_webhook_is_signed_and_sent_again_under_its_generation_after_a_kill() {
     let server = Server::start(&["--store", &store]);
     let again = Taken::from(&receiver);
     again.check(&server);
+    assert_eq!(again.trace, "", "a trace is not kept over a restart");
     for part in ["wake_id", "generation", "callback_token", "streams"] {
         assert_eq!(again.json()[part], wake[part], "{part}");
     }

@@ -37,6 +37,7 @@ fields! {
     Prefer "prefer"
     SecFetchSite "sec-fetch-site"
     Te "te"
+    Traceparent "traceparent"
     Trailer "trailer"
     TransferEncoding "transfer-encoding"
     Upgrade "upgrade"

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use crate::dialect::durable_streams::subscriptions::{Loopback, WebhookUrl};
+use crate::message::trace_context::TraceContext;
 
 /// Sends webhooks.
 pub trait WebhookClient: Send + Sync + 'static {
@@ -46,6 +47,8 @@ pub struct Webhook {
     pub signature: String,
     /// Its content.
     pub content: Bytes,
+    /// The trace that the newest message before it belongs to, as its publisher's `traceparent` said: the value of this one's.
+    pub trace: Option<TraceContext>,
     /// How long the answer may take in all.
     pub time: Duration,
 }

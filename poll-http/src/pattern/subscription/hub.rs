@@ -20,8 +20,10 @@ use super::outside::Outside;
 use crate::dialect::durable_streams::subscriptions::{
     self, Configuration, Fault, Loopback, Seen, Subscription, SubscriptionId,
 };
+use crate::message::head::Head;
 use crate::message::refusal::Refusal;
 use crate::message::reply::Reply;
+use crate::message::trace_context::TraceContext;
 
 /// The most subscriptions.
 const MOST_SUBSCRIPTIONS: usize = 1_000;
@@ -94,6 +96,16 @@ impl Hub {
 
     pub(crate) fn loopback(&self) -> Loopback {
         self.0.outside.client.loopback()
+    }
+
+    /// The trace of a request to publish, if webhooks may have to carry it on.
+    pub(crate) fn trace_of(&self, head: Head<'_>) -> Option<TraceContext> {
+        if self.0.news.is_wanted() { TraceContext::of(head) } else { None }
+    }
+
+    /// A request of this trace is about to publish to a channel.
+    pub(crate) fn follow(&self, channel: &ChannelName, trace: Option<TraceContext>) {
+        self.0.news.follow(channel, trace);
     }
 
     /// The keys that webhooks are signed with.
@@ -265,6 +277,7 @@ impl Inner {
                 charge,
                 delivery: JoinSet::new(),
                 scan: Scan::Due,
+                trace: None,
             };
             self.start(keeper, tasks);
         }
@@ -361,6 +374,7 @@ impl Inner {
             charge,
             delivery: JoinSet::new(),
             scan: Scan::Due,
+            trace: None,
         };
         self.start(keeper, tasks);
         self.tell(&id, What::Show(StatusCode::CREATED)).await

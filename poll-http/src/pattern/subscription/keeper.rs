@@ -18,13 +18,14 @@ use tokio::task::JoinSet;
 use super::cell::Cell;
 use super::client::{Webhook, WebhookAnswer};
 use super::keys::Keys;
-use super::news::Mailbox;
+use super::news::{Mailbox, Taken};
 use super::outside::Outside;
 use crate::dialect::durable_streams::subscriptions::{
     self, Attempt, Claim, Delivery, Fault, From, Seen, Sent, Subscription, SubscriptionId, Turn,
 };
 use crate::message::refusal::Refusal;
 use crate::message::reply::Reply;
+use crate::message::trace_context::TraceContext;
 
 /// The pause after the store did not keep something.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -82,6 +83,8 @@ pub(super) struct Keeper {
     /// The webhook that is on its way, with its generation.
     pub(super) delivery: JoinSet<(u64, Sent)>,
     pub(super) scan: Scan,
+    /// The trace of what came last, which webhooks carry on.
+    pub(super) trace: Option<TraceContext>,
 }
 
 /// Whether all streams are to be looked through for those that match.
@@ -101,9 +104,8 @@ enum Next {
 impl Keeper {
     /// Works until it is deleted, or nothing can be said to it any more.
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
-        self.mailbox.put_back(
-            self.subscription.links().filter_map(|(name, _)| ChannelName::parse(name).ok()).collect(),
-        );
+        let names = self.subscription.links().filter_map(|(name, _)| ChannelName::parse(name).ok()).collect();
+        self.mailbox.put_back(names, None);
         self.mailbox.know(self.subscription.links().map(|(name, _)| name));
         loop {
             let went = self.advance().await;
@@ -175,7 +177,10 @@ impl Keeper {
             self.scan = Scan::Done;
         }
         let (now, random) = (self.now(), self.random());
-        let (names, left_out) = self.mailbox.take();
+        let Taken { names, left_out, trace } = self.mailbox.take();
+        if !names.is_empty() {
+            self.trace = trace;
+        }
         let mut next = self.subscription.clone();
         next.leave_out(left_out);
         let looked = self.look_at_each(&mut next, &names).await;
@@ -188,7 +193,7 @@ impl Keeper {
             self.settle_charge();
         }
         if kept.is_err() {
-            self.mailbox.put_back(names);
+            self.mailbox.put_back(names, trace);
         } else if !names.is_empty() {
             self.mailbox.know(self.subscription.links().map(|(name, _)| name));
         }
@@ -300,8 +305,8 @@ impl Keeper {
         let Delivery::Webhook(url) = &self.subscription.configuration.delivery else { return };
         let signature = self.keys.signature(now, &content);
         let time = self.subscription.configuration.lease;
-        let sending =
-            self.outside.client.send(Webhook { url: url.clone(), signature, content: content.into(), time });
+        let (url, content, trace) = (url.clone(), content.into(), self.trace);
+        let sending = self.outside.client.send(Webhook { url, signature, content, trace, time });
         let (id, is_first) = (self.id.clone(), !self.subscription.is_failing());
         self.delivery.abort_all();
         self.delivery.spawn(async move {

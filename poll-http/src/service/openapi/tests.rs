@@ -15,7 +15,7 @@ use crate::service::mount::Mount;
 use crate::worker::settings::{Compress, KeepPresence};
 
 /// Fields that concern every request or its connection alone, and those that OpenAPI names elsewhere.
-const OF_ANY: [&str; 17] = [
+const OF_ANY: [&str; 18] = [
     "accept",
     "accept-encoding",
     "access-control-request-method",
@@ -29,6 +29,7 @@ const OF_ANY: [&str; 17] = [
     "origin",
     "sec-fetch-site",
     "te",
+    "traceparent",
     "transfer-encoding",
     "x-forwarded-for",
     "x-real-ip",
