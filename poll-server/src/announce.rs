@@ -30,6 +30,10 @@ pub(crate) fn start(config: &Config, max_sockets: usize, open: &OpenStore) {
     );
     open.log_contents();
     retention(&config.retention);
+    if let Some(otlp) = &config.otlp {
+        let (endpoint, service) = (&otlp.endpoint, &otlp.service);
+        tracing::info!(%endpoint, service, "spans go to {endpoint}, as those of {service}");
+    }
 }
 
 fn retention(retention: &Retention) {

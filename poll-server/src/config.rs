@@ -10,6 +10,7 @@ mod changes;
 pub(crate) mod commands;
 mod fault;
 mod jwt;
+mod otlp;
 mod resolve;
 mod resolved;
 mod settings;
@@ -24,7 +25,7 @@ use self::resolve::Resolver;
 pub use self::resolved::Redis;
 pub use self::resolved::{
     Acme, Admin, Config, CorsOrigin, Dialects, DrainTimes, Durability, Jwt, KeySetUrl, Limits, LogFormat,
-    MaxSockets, MaxSocketsPerAddress, Rate, Reread, StoreUrl, Switch, Tls, TlsPair, Token, Trust, Wire,
+    MaxSockets, MaxSocketsPerAddress, Otlp, Rate, Reread, StoreUrl, Switch, Tls, TlsPair, Token, Trust, Wire,
 };
 pub use self::typed::Given;
 use self::typed::Purpose;

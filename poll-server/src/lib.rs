@@ -33,6 +33,11 @@ mod outbound;
 mod page;
 mod service;
 mod shutdown;
+#[cfg(feature = "otlp")]
+mod spans;
+#[cfg(not(feature = "otlp"))]
+#[path = "spans/absent.rs"]
+mod spans;
 mod store;
 mod store_command;
 mod store_opening;
@@ -48,6 +53,7 @@ mod worker;
 
 use std::net::SocketAddr;
 
+use poll_core::Store;
 use poll_core::environment::{Environment, Thread};
 use poll_http::{Drain, Metrics, Service};
 use tokio::task::JoinSet;
@@ -63,7 +69,9 @@ use crate::accept::Acceptor;
 use crate::config::{Config, Fault};
 use crate::connection_limit::{Bounds, ConnectionLimit};
 use crate::listen::{Listener, Role};
-use crate::metrics::Exposition;
+use crate::metrics::{Exposition, SpanCounts};
+use crate::service::Watched;
+use crate::spans::{Exporting, Spans};
 use crate::store::OpenStore;
 use crate::tokens::Keeper;
 use crate::turn_histogram::TurnHistogram;
@@ -86,6 +94,8 @@ pub enum Ended {
 pub enum RunError {
     /// The store cannot be used.
     Store(StoreError),
+    /// Spans cannot be sent: why.
+    Spans(String),
     /// The certificates cannot be used: what is wrong with them.
     Certificates(Vec<Fault>),
     /// The system cannot create a thread, runtime or event queue.
@@ -101,6 +111,7 @@ impl std::fmt::Display for RunError {
                 let faults: Vec<String> = faults.iter().map(Fault::to_string).collect();
                 write!(f, "cannot use the certificates: {}", faults.join("; "))
             }
+            Self::Spans(why) => write!(f, "cannot send spans: {why}"),
             Self::Store(error) => write!(f, "cannot use the store: {error}"),
             Self::System(error) => write!(f, "cannot start: {error}"),
             Self::Worker(index) => write!(f, "worker {index} ended by itself"),
@@ -137,12 +148,8 @@ pub async fn run(
     };
     let open = store::open_store(&environment, &config).await.map_err(RunError::Store)?;
     open.wait_briefly().await.map_err(RunError::Store)?;
-    let acme = match (&config.tls, &certificates) {
-        // By the system's clock: a shared log has one of its own from here on.
-        (Some(tls), Some(keeper)) => acme::Keeper::load(tls, keeper.obtained(), &environment),
-        _ => Ok(None),
-    };
-    let acme = acme.map_err(RunError::Certificates)?;
+    // By the system's clock: a shared log has one of its own from here on.
+    let acme = load_acme(&config, certificates.as_ref(), &environment)?;
     let store = open.store.clone();
     let environment = store.environment().clone();
     let metrics = Metrics::new();
@@ -152,9 +159,12 @@ pub async fn run(
 
     let turns = TurnHistogram::new();
     let loads = Loads::of(config.workers);
-    let exposition = Exposition::new(&metrics, &turns, limit.clone(), loads.clone(), &open);
+    let counts = SpanCounts::default();
+    let exposition = Exposition::new(&metrics, &turns, limit.clone(), loads.clone(), &counts, &open);
+    let (spans, exporting) = start_spans(&config, &store, &counts)?;
     let standing = acme.as_ref().map(acme::Keeper::standing);
-    let service = service::build(&config, &addresses, &open, standing, metrics, exposition, &drain);
+    let watched = Watched { metrics, exposition, spans };
+    let service = service::build(&config, &addresses, &open, standing, watched, &drain);
     let tokens = Keeper::start(service.clone(), config.clone()).await;
     let serving = Serving {
         service,
@@ -192,9 +202,35 @@ pub async fn run(
     workers.stop().await;
     // Including the one that logs the store's health: that it is closed now is no fault.
     drop(background);
-    open.close().await;
+    tokio::join!(open.close(), flush(exporting));
     logs::flood::log_all_counts();
     Ok(ended)
+}
+
+/// What obtains certificates, where something does.
+fn load_acme(
+    config: &Config,
+    certificates: Option<&tls::Keeper>,
+    environment: &Environment,
+) -> Result<Option<acme::Keeper>, RunError> {
+    let (Some(tls), Some(keeper)) = (&config.tls, certificates) else { return Ok(None) };
+    acme::Keeper::load(tls, keeper.obtained(), environment).map_err(RunError::Certificates)
+}
+
+/// What takes spans and what sends them, where there is a collector.
+fn start_spans(
+    config: &Config,
+    store: &Store,
+    counts: &SpanCounts,
+) -> Result<(Option<Spans>, Option<Exporting>), RunError> {
+    let start = |otlp| Spans::start(otlp, store.memory(), store.environment(), counts);
+    Ok(config.otlp.as_ref().map(start).transpose().map_err(RunError::Spans)?.unzip())
+}
+
+async fn flush(exporting: Option<Exporting>) {
+    if let Some(exporting) = exporting {
+        exporting.flush().await;
+    }
 }
 
 /// Starts what runs beside the connections, on this thread; dropping the set ends it.

@@ -21,6 +21,23 @@ use crate::store::OpenStore;
 use crate::turn_histogram::TurnHistogram;
 use crate::worker::Loads;
 
+/// What became of spans. Clones count together.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SpanCounts {
+    /// The collector took them.
+    pub(crate) sent: Counter,
+    /// There was no room for them, or the collector did not take them.
+    pub(crate) dropped: Counter,
+}
+
+impl SpanCounts {
+    fn register(&self, registry: &mut Registry) {
+        registry.register("poll_spans_sent", "Spans that the collector took", self.sent.clone());
+        let help = "Spans that there was no room for, or that the collector did not take";
+        registry.register("poll_spans_dropped", help, self.dropped.clone());
+    }
+}
+
 /// Writes the text of `/metrics`.
 pub(crate) struct Exposition {
     registry: Registry,
@@ -55,6 +72,7 @@ impl Exposition {
         turns: &TurnHistogram,
         limit: ConnectionLimit,
         loads: Loads,
+        spans: &SpanCounts,
         open: &OpenStore,
     ) -> Self {
         let store = open.store.clone();
@@ -62,6 +80,7 @@ impl Exposition {
         let mut registry = Registry::default();
         metrics.register(&mut registry);
         turns.register(&mut registry);
+        spans.register(&mut registry);
         let refresh = open.register(&mut registry);
         let (sockets, most, resident) =
             (Gauge::default(), Gauge::<u64, AtomicU64>::default(), Gauge::default());

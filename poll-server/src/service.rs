@@ -9,9 +9,9 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::time::Duration;
 
 use poll_http::{
-    Access, AdminPlace, Administration, AfterDelivery, Compress, ConnectionSettings, Cors, Demo, Drain,
-    DurableStreams, EarlyHintsHttp1, HostCheck, KeepPresence, Limits, MaxChannels, Metrics, Rate, Receipts,
-    Service, ServiceSettings,
+    Access, AccessRecord, AdminPlace, Administration, AfterDelivery, Builder, Compress, ConnectionSettings,
+    Cors, Demo, Drain, DurableStreams, EarlyHintsHttp1, HostCheck, KeepPresence, Limits, MaxChannels,
+    Metrics, Rate, Receipts, Service, ServiceSettings,
 };
 
 use crate::acme::Standing;
@@ -19,8 +19,17 @@ use crate::config::{self, Config, CorsOrigin, StoreUrl, Switch};
 use crate::logs;
 use crate::metrics::Exposition;
 use crate::page;
+use crate::spans::Spans;
 use crate::store::OpenStore;
 use crate::webhooks::Webhooks;
+
+/// Where it is seen what the service does.
+pub(crate) struct Watched {
+    pub(crate) metrics: Metrics,
+    pub(crate) exposition: Exposition,
+    /// Where spans are sent, if they are.
+    pub(crate) spans: Option<Spans>,
+}
 
 /// The service for this configuration.
 pub(crate) fn build(
@@ -28,15 +37,11 @@ pub(crate) fn build(
     addresses: &[SocketAddr],
     open: &OpenStore,
     certificates: Option<Standing>,
-    metrics: Metrics,
-    exposition: Exposition,
+    watched: Watched,
     drain: &Drain,
 ) -> Service {
-    let builder = Service::builder(open.store.clone());
-    let builder = match config.access_log {
-        Switch::On => builder.access_log(logs::access::write),
-        Switch::Off => builder,
-    };
+    let Watched { metrics, exposition, spans } = watched;
+    let builder = follow_requests(Service::builder(open.store.clone()), config.access_log, spans);
     let builder = match config.store {
         StoreUrl::Memory | StoreUrl::Disk(_) => {
             builder.subscriptions(Webhooks::new(addresses, &config.trust.proxies))
@@ -57,6 +62,22 @@ pub(crate) fn build(
         .site(page::site())
         .drain(drain.clone())
         .build()
+}
+
+/// What becomes of a request that has ended: a line of the log, a span, or both under one trace.
+fn follow_requests(builder: Builder, log: Switch, spans: Option<Spans>) -> Builder {
+    let given = |record: &AccessRecord<'_>| record.trace.map(|trace| trace.trace_id);
+    match (log, spans) {
+        (Switch::Off, None) => builder,
+        (Switch::On, None) => builder.access_log(move |record| logs::access::write(record, given(record))),
+        (log, Some(spans)) => builder.access_log(move |record| {
+            let trace = spans.trace_of(record);
+            if log == Switch::On {
+                logs::access::write(record, Some(trace));
+            }
+            spans.record(record, trace);
+        }),
+    }
 }
 
 fn service_settings(config: &Config, addresses: &[SocketAddr]) -> ServiceSettings {

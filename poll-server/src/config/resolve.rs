@@ -4,6 +4,7 @@
 //! Why: all faults are found together, each reported with its place.
 //! Not here: how a single value is spelled (`value.rs`).
 
+use std::ffi::OsString;
 use std::hash::BuildHasher as _;
 use std::io;
 use std::net::SocketAddr;
@@ -31,6 +32,7 @@ use super::value;
 pub(super) struct Resolver<'a> {
     typed: &'a Typed,
     file: &'a dyn Fn(&Path) -> io::Result<String>,
+    variable: &'a dyn Fn(&str) -> Option<OsString>,
     faults: Vec<Fault>,
     warnings: Vec<String>,
 }
@@ -40,7 +42,8 @@ type Parse<T> = fn(&str) -> Result<T, String>;
 impl<'a> Resolver<'a> {
     /// Starts from what reading the sources already found wrong.
     pub(super) fn new(typed: &'a Typed, given: &'a Given<'_>, faults: Vec<Fault>) -> Self {
-        Self { typed, file: given.file, faults, warnings: typed.warnings.clone() }
+        let Given { file, variable, .. } = *given;
+        Self { typed, file, variable, faults, warnings: typed.warnings.clone() }
     }
 
     pub(super) fn into_faults(self) -> Vec<Fault> {
@@ -113,6 +116,7 @@ impl<'a> Resolver<'a> {
             demo: self.demo(),
             log: self.one("log", value::log_format),
             access_log: self.one("access-log", value::on_off),
+            otlp: self.otlp(),
             log_filter,
             warnings: Vec::new(),
             texts: self.texts(),
@@ -161,6 +165,12 @@ impl<'a> Resolver<'a> {
     /// The text of a file that a setting names.
     pub(super) fn text_of(&self, file: &Path) -> io::Result<String> {
         (self.file)(file)
+    }
+
+    /// A variable that is no setting's. Empty counts as not set.
+    pub(super) fn variable(&self, name: &str) -> Option<String> {
+        let value = (self.variable)(name).filter(|value| !value.is_empty())?;
+        Some(value.to_string_lossy().into_owned())
     }
 
     pub(super) fn warn(&mut self, warning: String) {

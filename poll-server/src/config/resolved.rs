@@ -59,6 +59,8 @@ pub struct Config {
     pub log: LogFormat,
     /// Whether each request is logged.
     pub access_log: Switch,
+    /// Where spans are sent, if they are.
+    pub otlp: Option<Otlp>,
     /// What is logged: `RUST_LOG`'s text, already known to parse.
     pub log_filter: String,
     /// What looks like a mistake and is none, such as an environment variable that no setting reads; one line each.
@@ -304,6 +306,15 @@ pub enum CorsOrigin {
     Any,
     /// Scheme, host and port, in lower case.
     Named(String),
+}
+
+/// Where spans are sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Otlp {
+    /// The URL that takes them.
+    pub endpoint: Uri,
+    /// The name of this service among them.
+    pub service: String,
 }
 
 /// A bearer token; its text shows in no log and no `Debug`.

@@ -274,4 +274,6 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "people read it first"),
     switch(RUN, "access-log", "a line of the log for each request, once its answer has ended (RUST_LOG filters it as `access`)",
         "a line costs as much as a poll, and a proxy in front often has such a log"),
+    computed(row(RUN, "otlp-endpoint", "URL", "none", "OpenTelemetry collector that gets a span of each request, by OTLP over HTTP: http or https, to which /v1/traces is added; OTEL_EXPORTER_OTLP_ENDPOINT is the same",
+        "spans need someone to send them to, and cost more than a line of the log")),
 ];

@@ -24,6 +24,8 @@ mod seeded;
 mod serving;
 mod settings_docs;
 mod shared_store;
+#[cfg(feature = "otlp")]
+mod spans;
 mod store;
 mod supervisor;
 #[cfg(feature = "tls")]
