@@ -14,6 +14,7 @@ mod demo;
 mod features;
 mod fuzz;
 mod js;
+mod lint;
 mod nightly;
 mod openapi;
 mod package;
@@ -59,6 +60,8 @@ enum Command {
     Fuzz(fuzz::Fuzz),
     /// Build the JavaScript client into the file that the server serves, or test it
     Js(js::Js),
+    /// Have redbot look at one resource of each kind: HTTP and its rules of caching
+    Lint(lint::Lint),
     /// Check the OpenAPI document, and a server by it
     Openapi(openapi::OpenApi),
     /// Make the pictures of the live page that the documents show
@@ -87,6 +90,7 @@ fn main() -> ExitCode {
         Command::Simulate(arguments) => programs::simulate(&arguments.words),
         Command::Fuzz(fuzz) => fuzz.run(),
         Command::Js(js) => js.run(),
+        Command::Lint(lint) => lint.run(),
         Command::Openapi(openapi) => openapi.run(),
         Command::Screenshots(screenshots) => screenshots.run(),
         Command::Sse(sse) => sse.run(),

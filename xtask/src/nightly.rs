@@ -9,7 +9,7 @@ use clap::Args;
 
 use crate::fuzz::Fuzz;
 use crate::package::Package;
-use crate::{features, js, programs, proxies, release, streams};
+use crate::{features, js, lint, programs, proxies, release, streams};
 use xtask::server::Binary;
 use xtask::steps::Steps;
 use xtask::tools::Install;
@@ -59,6 +59,7 @@ impl Nightly {
         step("proxies", &|| {
             proxies::check(&Binary::given_or_built(None)?, proxies::Extent::Longest, Install::Allowed)
         });
+        step("lint", &|| lint::check(&Binary::given_or_built(None)?, Install::Allowed));
         step("client of Durable Streams", &streams::check_client);
         step("package", &|| Package::PROOF.run());
         step("fuzz", &|| fuzz.run());
