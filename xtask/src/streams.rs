@@ -64,16 +64,21 @@ pub(crate) fn check_client() -> Result<()> {
 pub(crate) fn check(binary: &Binary, store: &str, install: Install) -> Result<()> {
     let folder = prepare(install)?;
     // Servers that share a log have none.
-    let subscriptions = if store.starts_with("memory:") || store.starts_with("disk:") { "on" } else { "off" };
-    let store = format!("--store={store}");
-    let server = Server::start(binary, &[FLAGS, &[&store]].concat(), Keyboard::Shared)?;
+    let subscriptions = if is_shared(store) { "off" } else { "on" };
+    let given = format!("--store={store}");
+    let server = Server::start(binary, &[FLAGS, &[&given]].concat(), Keyboard::Shared)?;
     run(Command::new("node")
         .current_dir(&folder)
         .args(["node_modules/vitest/vitest.mjs", "run", "--reporter=dot", TIMEOUT])
         .env("NO_COLOR", "1")
         .env("POLL_SUBSCRIPTIONS", subscriptions)
         .env("POLL_URL", format!("http://{}", server.address())))?;
-    kills::check(binary, &folder)
+    kills::check(binary, &folder, store)
+}
+
+/// Whether several servers can have a store.
+fn is_shared(store: &str) -> bool {
+    !store.starts_with("memory:") && !store.starts_with("disk:")
 }
 
 /// Puts the suite where what it runs on is; returns where.

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::environment::KeyedMap;
 use crate::memory::{Charge, Kind, Memory, OverBudget};
-use crate::types::{Fingerprint, IdempotencyKey, KeptKey, Retention, SeqRange, Timestamp};
+use crate::types::{Fingerprint, IdempotencyKey, KeptKey, Recall, Retention, SeqRange, Timestamp};
 
 /// The first 128 bits of a SHA-256 hash. Collisions are out of reach, even deliberate ones.
 type Hash = [u8; 16];
@@ -22,20 +22,12 @@ const KEY_BYTES: u64 = 192;
 
 #[derive(Debug, Default)]
 pub(crate) struct Keys {
-    loaded: Loaded,
+    recall: Recall,
     known: KeyedMap<Hash, Entry>,
     /// Keys in the order they were taken. A key whose publish failed may still be listed.
     order: VecDeque<(Timestamp, Hash)>,
     /// [`KEY_BYTES`] for each entry of the order.
     charge: Option<Charge>,
-}
-
-/// Whether the table holds the keys that the journal kept.
-#[derive(Debug, Default, PartialEq, Eq)]
-enum Loaded {
-    #[default]
-    Yes,
-    No,
 }
 
 #[derive(Debug)]
@@ -81,11 +73,11 @@ fn hash(key: &IdempotencyKey) -> Hash {
 impl Keys {
     /// A table whose keys are in the journal, until they are [recalled](Self::recall).
     pub(crate) fn not_loaded() -> Self {
-        Self { loaded: Loaded::No, ..Self::default() }
+        Self { recall: Recall::Due, ..Self::default() }
     }
 
     pub(crate) fn look(&self, key: &IdempotencyKey, fingerprint: &Fingerprint) -> Lookup {
-        if self.loaded == Loaded::No {
+        if self.recall == Recall::Due {
             return Lookup::NotLoaded;
         }
         match self.known.get(&hash(key)) {
@@ -135,7 +127,7 @@ impl Keys {
     /// # Errors
     /// When there is no memory for all of them; the table is then unchanged.
     pub(crate) fn recall(&mut self, kept: &[KeptKey], memory: &Memory) -> Result<(), OverBudget> {
-        if self.loaded == Loaded::Yes {
+        if self.recall == Recall::Done {
             return Ok(());
         }
         for KeptKey { key, fingerprint, taken, numbers } in kept {
@@ -145,7 +137,7 @@ impl Keys {
                 return Err(over);
             }
         }
-        self.loaded = Loaded::Yes;
+        self.recall = Recall::Done;
         Ok(())
     }
 
@@ -198,7 +190,7 @@ impl Keys {
             charge.shrink(forgotten * KEY_BYTES);
         }
         if self.order.is_empty() {
-            *self = Self { loaded: std::mem::take(&mut self.loaded), ..Self::default() };
+            *self = Self { recall: self.recall, ..Self::default() };
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::environment::KeyedMap;
 use crate::memory::{Charge, Kind, Memory, OverBudget};
-use crate::types::{Retention, Timestamp};
+use crate::types::{Recall, Retention, Timestamp};
 
 use super::text::ProducerId;
 
@@ -38,15 +38,8 @@ const PRODUCER_BYTES: u64 = 160;
 #[derive(Debug, Default)]
 pub(crate) struct Producers {
     known: KeyedMap<ProducerId, Entry>,
-    loaded: Loaded,
+    recall: Recall,
     charge: Option<Charge>,
-}
-
-#[derive(Debug, Default, PartialEq, Eq)]
-enum Loaded {
-    #[default]
-    Yes,
-    No,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -72,11 +65,11 @@ pub(crate) enum Known {
 impl Producers {
     /// A table whose producers are in the journal, until they are [recalled](Self::recall).
     pub(crate) fn not_loaded() -> Self {
-        Self { loaded: Loaded::No, ..Self::default() }
+        Self { recall: Recall::Due, ..Self::default() }
     }
 
     pub(crate) fn look(&self, id: &ProducerId) -> Known {
-        if self.loaded == Loaded::No {
+        if self.recall == Recall::Due {
             return Known::NotLoaded;
         }
         match self.known.get(id) {
@@ -95,14 +88,14 @@ impl Producers {
         kept: Vec<(ProducerId, Producer)>,
         memory: &Memory,
     ) -> Result<(), OverBudget> {
-        if self.loaded == Loaded::Yes {
+        if self.recall == Recall::Done {
             return Ok(());
         }
         let bytes = kept.iter().map(|(id, _)| bytes(id)).sum();
         self.charge = Some(memory.charge(Kind::Keys, bytes)?);
         let entry = |producer| Entry { handed: producer, kept: Some(producer), pending: 0 };
         self.known = kept.into_iter().map(|(id, producer)| (id, entry(producer))).collect();
-        self.loaded = Loaded::Yes;
+        self.recall = Recall::Done;
         Ok(())
     }
 

@@ -1,8 +1,9 @@
-//! The protocol's own JavaScript client follows a server on disk over three kills.
+//! The protocol's own JavaScript client follows a server on disk, or two over one Redis, over three kills.
 //!
 //! Its program, in `poll-server/tests/streams/kills.js`, publishes, reads and checks that nothing was lost or doubled. This
-//! file kills its server and starts it again.
+//! file kills its servers, one after the other, and starts them again.
 
+use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -11,20 +12,27 @@ use anyhow::{Context as _, Result, ensure};
 
 use xtask::server::{Binary, Keyboard, Server};
 
-/// How far the producer is when the server is killed. What it sends then is on its way.
+/// How far the producer is when a server is killed. What it sends then is on its way.
 const KILLS: [&str; 3] = ["published 100", "published 200", "published 300"];
 
-/// Runs the client, which `folder` has, until it has read everything.
-pub(super) fn check(binary: &Binary, folder: &Path) -> Result<()> {
+/// Runs the client, which `folder` has, until it has read everything: on two servers if the store can have two.
+pub(super) fn check(binary: &Binary, folder: &Path, store: &str) -> Result<()> {
     let data = tempfile::tempdir()?;
-    let store = format!("--store=disk:{}", data.path().display());
-    let mut server = Server::start(binary, &[&store], Keyboard::Shared)?;
-    let address = server.address();
-    let listen = format!("--listen={address}");
+    let (store, count) = if super::is_shared(store) {
+        (format!("--store={store}"), 2)
+    } else {
+        (format!("--store=disk:{}", data.path().display()), 1)
+    };
+    let start = |listen: &str| Server::start(binary, &[&store, listen], Keyboard::Shared);
+    let mut servers = VecDeque::new();
+    for _ in 0..count {
+        servers.push_back(start("--listen=127.0.0.1:0")?);
+    }
+    let urls: Vec<_> = servers.iter().map(|server| format!("http://{}", server.address())).collect();
     let mut client = Command::new("node")
         .current_dir(folder)
         .arg("kills.js")
-        .env("POLL_URL", format!("http://{address}"))
+        .env("POLL_URLS", urls.join(","))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
@@ -34,8 +42,10 @@ pub(super) fn check(binary: &Binary, folder: &Path) -> Result<()> {
     for line in lines {
         let line = line?;
         if kills.next_if(|&&kill| kill == line).is_some() {
-            drop(server);
-            server = Server::start(binary, &[&store, &listen], Keyboard::Shared)?;
+            let killed = servers.pop_front().context("there is a server")?;
+            let listen = format!("--listen={}", killed.address());
+            drop(killed);
+            servers.push_back(start(&listen)?);
         } else if !line.starts_with("published ") {
             eprintln!("{line}");
         }
