@@ -1,6 +1,7 @@
-//! The live page with its files, and the JavaScript client, built into the binary.
+//! The live page and that of administration with their files, and the JavaScript client, built into the binary.
 //!
-//! What: bytes, entity tags and headers of `/`, `/style.css`, `/app.js` with its modules, and `/poll.js`.
+//! What: bytes, entity tags and headers of `/`, `/style.css`, `/app.js` with its modules, and `/poll.js`; of `/admin/`, which is
+//! reached as everything below it is, and what it needs, as nothing else is on a listener of its own.
 //! Why: push and Early Hints get real content, and visitors see each pattern work.
 //! Not here: how they are served (poll-http).
 
@@ -39,7 +40,15 @@ const MODULES: [(&str, &str); 13] = files![
     "words.js",
 ];
 
-/// The page at `/` and its files.
+/// The page of administration, and what it needs.
+const ADMIN: [(&str, &str, &str); 4] = [
+    ("/admin/", HTML, include_str!("page/admin/index.html")),
+    ("/admin/style.css", CSS, include_str!("page/style.css")),
+    ("/admin/admin.css", CSS, include_str!("page/admin/admin.css")),
+    ("/admin/admin.js", JS, include_str!("page/admin/admin.js")),
+];
+
+/// The pages and their files.
 pub(crate) fn site() -> Site {
     let [html, css, js] = files!["index.html", "style.css", "app.js"].map(|(_, text)| text);
     Site {
@@ -50,7 +59,11 @@ pub(crate) fn site() -> Site {
             asset("/app.js", JS, "</app.js>; rel=preload; as=script; crossorigin", js),
         ]
         .into(),
-        files: MODULES.iter().map(|(path, text)| asset(path, JS, "", text)).collect(),
+        files: MODULES
+            .iter()
+            .map(|(path, text)| asset(path, JS, "", text))
+            .chain(ADMIN.iter().map(|(path, media, text)| asset(path, media, "", text)))
+            .collect(),
     }
 }
 
@@ -97,7 +110,17 @@ mod tests {
         let html = include_str!("page/index.html");
         assert!(!html.contains("<style") && !html.contains(" style=") && !html.contains(" onclick="));
         assert_eq!(html.matches("<script").count(), html.matches("<script src=\"/app.js\"").count());
+        let admin = include_str!("page/admin/index.html");
+        assert!(!admin.contains("<style") && !admin.contains(" style=") && !admin.contains(" onclick="));
+        assert_eq!(
+            admin.matches("<script").count(),
+            admin.matches("<script src=\"/admin/admin.js\"").count()
+        );
+        for path in admin.split("=\"/admin/").skip(1).filter_map(|rest| rest.split('"').next()) {
+            assert!(ADMIN.iter().any(|(served, ..)| served["/admin/".len()..] == *path), "{path}");
+        }
         let own = MODULES.iter().filter(|(path, _)| *path != "/poll.js").map(|(_, text)| *text);
+        let own = own.chain(ADMIN.iter().map(|(_, _, text)| *text));
         for text in own.chain([include_str!("page/app.js"), html, include_str!("page/style.css")]) {
             for forbidden in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("] {
                 assert!(

@@ -26,10 +26,12 @@ impl Screenshots {
     }
 }
 
-/// Runs the page's tests against the server that `cargo test` has built.
+/// Runs the pages' tests against the server that `cargo test` has built.
 pub(crate) fn test(install: Install) -> Result<()> {
-    let mut command = node("page.test.js", install)?;
-    run(&mut command)
+    for script in ["page.test.js", "admin.test.js"] {
+        run(&mut node(script, install)?)?;
+    }
+    Ok(())
 }
 
 /// A script of the page's tests, as Node's test runner runs it too.

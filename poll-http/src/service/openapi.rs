@@ -118,7 +118,8 @@ fn document(subject: Subject<'_>, base: &str) -> Value {
     let mut writer = Writer { subject, responses: Map::new() };
     let mut paths: Map<String, Value> =
         spoken(settings).map(|path| ((*path).to_owned(), writer.path_item(path, &target(path)))).collect();
-    for file in site.all() {
+    // The page of operators is not among the paths of everyone, and in a browser it finds its own way.
+    for file in site.all().filter(|file| !file.path.starts_with("/admin/")) {
         let media = file.headers.get(CONTENT_TYPE).and_then(|media| media.to_str().ok()).unwrap_or_default();
         let media = media.split(';').next().unwrap_or_default();
         paths.insert(file.path.clone(), writer.file_item(&file.path, media));

@@ -326,12 +326,17 @@ fn metrics_are_behind_a_token_or_on_an_address_of_their_own() {
     assert!(refused.contains("www-authenticate: basic realm=\"poll\"\r\n"), "{refused}");
     assert_eq!(code(&guarded.get("/metrics?access_token=t")), "200");
     assert_eq!(code(&guarded.get("/admin/channels?access_token=t")), "200");
+    for path in ["/admin/", "/admin/admin.js"] {
+        assert_eq!(code(&guarded.get(path)), "401", "{path}");
+        assert_eq!(code(&guarded.get(&format!("{path}?access_token=t"))), "200", "{path}");
+    }
 
     let mut apart = command();
     apart.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
     let apart = Server::start_command(apart, 2);
     assert!(apart.lines("(administration)").len() == 1);
     assert_eq!(code(&apart.get("/metrics")), "404");
+    assert_eq!(code(&apart.get("/admin/")), "404");
     let mut stream = TcpStream::connect(apart.addresses[1]).unwrap();
     assert_eq!(ask(&mut stream, "GET", "/metrics"), 200);
     assert_eq!(ask(&mut stream, "GET", "/api/poll"), 404);
