@@ -50,7 +50,7 @@ pub use channel::{Batch, Form, Log, Pinned, ReadState, Rendering, Seal, View};
 pub use journal::{Append, Journal};
 pub use list::{ChannelList, Life, ListBatch, ListEntry, ListStart, Place};
 pub use memory::{Charge, Kind, Memory, OverBudget};
-pub use notifier::{Lane, Notifier, Ticket, Wake, WakeWatch};
+pub use notifier::{Heard, Lane, Notifier, Ticket, Wake, WakeWatch};
 pub use store::{
     ChannelPage, Found, ListFeed, ListView, ListWait, ListedState, Locator, Publishing, Seat, Store, Wait,
 };

@@ -41,8 +41,20 @@ pub struct Notifier {
     observer: OnceLock<Observer>,
 }
 
-/// Is told which channels are notified.
-type Observer = Box<dyn Fn(&ChannelName) + Send + Sync>;
+type Observer = Box<dyn Fn(Heard<'_>) + Send + Sync>;
+
+/// What an [observer](Notifier::observe) is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard<'a> {
+    /// The channel is notified: something in it is visible here, or it is gone.
+    Shown(&'a ChannelName),
+    /// In a log that servers share, the channel was changed through this store. Its publisher is not answered yet.
+    Changed(&'a ChannelName),
+    /// In a log that servers share, the channel was changed, through this store or another.
+    Announced(&'a ChannelName),
+    /// In a log that servers share, changes may have been missed. What there was before can be read by now.
+    Missed,
+}
 
 #[derive(Default)]
 struct Shard {
@@ -168,9 +180,7 @@ impl Notifier {
     /// Wakes all waiters of `channel`. Call it after what they wait for is visible, and without holding a
     /// lock.
     pub fn notify(&self, channel: &ChannelName) {
-        if let Some(observer) = self.observer.get() {
-            observer(channel);
-        }
+        self.tell(Heard::Shown(channel));
         let topic = self.shard(channel).lock().topics.remove(channel);
         if let Some(topic) = topic {
             let wake = wake(channel, topic.generation);
@@ -183,11 +193,18 @@ impl Notifier {
         }
     }
 
-    /// Has `observer` called with the name of every channel that is notified, before its waiters are woken: for what follows
-    /// channels that it cannot name. It is called by publishers, so it must be brief. The first observer stays.
-    pub fn observe(&self, observer: impl Fn(&ChannelName) + Send + Sync + 'static) {
+    /// Has `observer` told of every channel that has something new, before its waiters are woken: for what follows channels
+    /// that it cannot name. It is called by publishers and by the journal, so it must be brief and call neither the store
+    /// nor a journal. The first observer stays.
+    pub fn observe(&self, observer: impl Fn(Heard<'_>) + Send + Sync + 'static) {
         // One that comes too late is dropped.
         let _ = self.observer.set(Box::new(observer));
+    }
+
+    pub(crate) fn tell(&self, heard: Heard<'_>) {
+        if let Some(observer) = self.observer.get() {
+            observer(heard);
+        }
     }
 
     /// Wakes all waiters: they check again, also whatever else they wait for.

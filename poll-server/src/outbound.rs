@@ -183,3 +183,79 @@ where
         _ended = &mut connection => response.await,
     }
 }
+
+#[cfg(feature = "tls")]
+#[cfg(test)]
+mod tests {
+    use http_body_util::Full;
+    use rcgen::CertifiedKey;
+    use rustls::pki_types::PrivateKeyDer;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+        Arc::new(rustls::crypto::ring::default_provider())
+    }
+
+    /// Authorities that vouch for this certificate alone.
+    fn roots(of: &CertifiedKey<rcgen::KeyPair>) -> Roots {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(of.cert.der().clone()).unwrap();
+        let config = rustls::ClientConfig::builder_with_provider(provider());
+        let config = config.with_safe_default_protocol_versions().unwrap();
+        let config = config.with_root_certificates(roots).with_no_client_auth();
+        Roots { known: std::sync::Mutex::new(Some((Instant::now(), Arc::new(config)))) }
+    }
+
+    /// Takes connections until one is encrypted and brings a request with content; says it, and has done.
+    async fn receive(receiver: TcpListener, by: &CertifiedKey<rcgen::KeyPair>) -> String {
+        let key = PrivateKeyDer::try_from(by.signing_key.serialize_der()).unwrap();
+        let config = rustls::ServerConfig::builder_with_provider(provider());
+        let config = config.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+        let config = config.with_single_cert(vec![by.cert.der().clone()], key).unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        loop {
+            let (socket, _) = receiver.accept().await.unwrap();
+            let Ok(mut stream) = acceptor.accept(socket).await else { continue };
+            let mut request = Vec::new();
+            while !request.ends_with(b"content") {
+                if stream.read_buf(&mut request).await.unwrap_or(0) == 0 {
+                    break;
+                }
+            }
+            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{\"done\":true}";
+            stream.write_all(answer).await.unwrap();
+            stream.shutdown().await.unwrap();
+            return String::from_utf8(request).unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn https_goes_to_an_address_that_is_permitted_and_proves_its_name() {
+        let named = |name: &str| rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
+        let (ours, others) = (named("localhost"), named("localhost"));
+        let receiver = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = receiver.local_addr().unwrap().port();
+        let post = |host: &str| {
+            let content = Full::new(Bytes::from_static(b"content"));
+            Request::post(format!("https://{host}:{port}/hook?a=b")).body(content).unwrap()
+        };
+        let client = async {
+            let refused = exchange_with(post("localhost"), 64, |_| false, &roots(&ours)).await;
+            assert!(refused.unwrap_err().contains("permitted"));
+            for (host, roots) in [("localhost", roots(&others)), ("127.0.0.1", roots(&ours))] {
+                let unproved = exchange_with(post(host), 64, |_| true, &roots).await;
+                assert!(unproved.unwrap_err().contains("certificate"), "{host}");
+            }
+            exchange_with(post("localhost"), 64, |address| address.is_loopback(), &roots(&ours))
+                .await
+                .unwrap()
+        };
+        let (answer, request) = tokio::join!(client, receive(receiver, &ours));
+        assert_eq!((answer.status().as_u16(), &answer.body()[..]), (200, &br#"{"done":true}"#[..]));
+        assert!(request.starts_with("POST /hook?a=b HTTP/1.1\r\n"), "{request}");
+        assert!(request.contains(&format!("host: localhost:{port}\r\n")), "{request}");
+    }
+}

@@ -15,7 +15,7 @@ use poll_http::{
 };
 
 use crate::acme::Standing;
-use crate::config::{self, Config, CorsOrigin, StoreUrl, Switch};
+use crate::config::{self, Config, CorsOrigin, Switch};
 use crate::logs;
 use crate::metrics::Exposition;
 use crate::page;
@@ -42,19 +42,13 @@ pub(crate) fn build(
 ) -> Service {
     let Watched { metrics, exposition, spans } = watched;
     let builder = follow_requests(Service::builder(open.store.clone()), config.access_log, spans);
-    let builder = match config.store {
-        StoreUrl::Memory | StoreUrl::Disk(_) => {
-            builder.subscriptions(Webhooks::new(addresses, &config.trust.proxies))
-        }
-        // Each server would have subscriptions of its own, and see what is published through itself only.
-        _ => builder,
-    };
     let store = open.ready();
     let ready = move || match &certificates {
         Some(standing) => standing.and(store()),
         None => store(),
     };
     builder
+        .subscriptions(Webhooks::new(addresses, &config.trust.proxies))
         .ready(ready)
         .settings(service_settings(config, addresses))
         .metrics(metrics)

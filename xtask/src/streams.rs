@@ -63,15 +63,12 @@ pub(crate) fn check_client() -> Result<()> {
 /// Runs the suite once against a server of its own.
 pub(crate) fn check(binary: &Binary, store: &str, install: Install) -> Result<()> {
     let folder = prepare(install)?;
-    // Servers that share a log have none.
-    let subscriptions = if is_shared(store) { "off" } else { "on" };
     let given = format!("--store={store}");
     let server = Server::start(binary, &[FLAGS, &[&given]].concat(), Keyboard::Shared)?;
     run(Command::new("node")
         .current_dir(&folder)
         .args(["node_modules/vitest/vitest.mjs", "run", "--reporter=dot", TIMEOUT])
         .env("NO_COLOR", "1")
-        .env("POLL_SUBSCRIPTIONS", subscriptions)
         .env("POLL_URL", format!("http://{}", server.address())))?;
     kills::check(binary, &folder, store)
 }

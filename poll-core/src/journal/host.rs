@@ -3,6 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use crate::channel::{Channel, ChannelPhase};
+use crate::notifier::Heard;
 use crate::residents::Residents;
 use crate::types::{ChannelName, Ending, Epoch, Followed, Retention, Run, Seq, Timestamp};
 
@@ -63,6 +64,22 @@ impl Host {
     pub fn reset(&self, channel: &ChannelName) {
         if let Some(residents) = self.residents.upgrade() {
             residents.reset(channel);
+        }
+    }
+
+    /// The channel was changed in a shared log, by this server or another, whether it is in memory or not.
+    pub fn announced(&self, channel: &ChannelName) {
+        self.tell(Heard::Announced(channel));
+    }
+
+    /// Changes of any channel of a shared log may have been missed; there are none before this call that cannot be read.
+    pub fn missed(&self) {
+        self.tell(Heard::Missed);
+    }
+
+    fn tell(&self, heard: Heard<'_>) {
+        if let Some(residents) = self.residents.upgrade() {
+            residents.notifier.tell(heard);
         }
     }
 

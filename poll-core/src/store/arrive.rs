@@ -88,6 +88,25 @@ impl Store {
         Ok(checked.map_or_else(Arrival::Uncertain, |()| Arrival::Current))
     }
 
+    /// Waits until all that was published before is visible.
+    ///
+    /// # Errors
+    /// When the journal cannot be asked. It is not asked again.
+    pub(super) async fn ask_for_latest(
+        &self,
+        journal: &dyn SharedJournal,
+        now: Timestamp,
+        name: &ChannelName,
+    ) -> Result<(), JournalError> {
+        journal.health().borrow().check_readable()?;
+        if self.residents().get(name).is_none()
+            && let Loading::Own = self.load_now(journal, now, name).await?
+        {
+            return Ok(());
+        }
+        self.check(journal, name).await
+    }
+
     /// Loads a channel that is not in memory, or waits for another's load of it.
     async fn load_now(
         &self,

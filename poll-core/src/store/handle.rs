@@ -192,6 +192,12 @@ impl Store {
         self.0.archive.as_deref()
     }
 
+    /// Whether other servers publish to the same log.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        matches!(self.0.backing, Backing::Shared(_))
+    }
+
     /// The journal, if others publish to it as well.
     pub(super) fn shared(&self) -> Option<&dyn SharedJournal> {
         match &self.0.backing {

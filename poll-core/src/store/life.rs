@@ -112,6 +112,31 @@ impl Store {
             // Where the log cannot be asked, what is known here counts.
             let _ = self.arrive(journal, now, channel).await?;
         }
+        self.standing(now, channel, how).await
+    }
+
+    /// The same without a use, and with an error where a shared log cannot be asked now: what is known here may be behind
+    /// what other servers confirmed.
+    ///
+    /// # Errors
+    /// When the journal cannot be asked.
+    pub async fn describe_latest(
+        &self,
+        now: Timestamp,
+        channel: &ChannelName,
+    ) -> Result<Standing, JournalError> {
+        if let Some(journal) = self.shared() {
+            self.ask_for_latest(journal, now, channel).await?;
+        }
+        self.standing(now, channel, Use::Look).await
+    }
+
+    async fn standing(
+        &self,
+        now: Timestamp,
+        channel: &ChannelName,
+        how: Use,
+    ) -> Result<Standing, JournalError> {
         let Some(found) = self.find(now, channel).await? else { return Ok(Standing::Absent) };
         let look = |used| {
             let mut state = found.state.lock();

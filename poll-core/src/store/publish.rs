@@ -8,6 +8,7 @@ use tokio::sync::{oneshot, watch};
 use super::handle::{Backing, Sole, Store};
 use crate::channel::{Channel, ChannelPhase, ChannelState, Lookup, Reason, Verdict, Wish};
 use crate::journal::{Append, Envelope, Mint, Outcome, PublishReply, SharedJournal, SharedPublish, Taken};
+use crate::notifier::Heard;
 use crate::residents::Full;
 use crate::sync::Mutex;
 use crate::types::{
@@ -188,6 +189,7 @@ impl Store {
             match self.hand_to_shared(|reply| journal.publish(channel, publish.clone(), reply)).await? {
                 Outcome::Kept(_, stamps) => {
                     self.residents().count_published(stamps.len());
+                    self.notifier().tell(Heard::Changed(channel));
                     return Ok(Published { stamps, gone: Vec::new(), repeated: false });
                 }
                 Outcome::Repeated(epoch, numbers) => {

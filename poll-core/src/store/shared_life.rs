@@ -21,6 +21,7 @@ use crate::life::{
     Change, Create, CreateError, Created, Existence, ForkPoint, Life, Lifetime, Origin, Segment, Standing,
     Use,
 };
+use crate::notifier::Heard;
 use crate::types::{ChannelName, Ending, Epoch, JournalError, Publish, PublishError, Published, Timestamp};
 
 /// How long after its source learned of it a fork may be born.
@@ -84,6 +85,7 @@ impl Store {
             match self.hand_to_shared(|reply| lives.change(channel, publish.clone(), change, reply)).await? {
                 Outcome::Kept(_, stamps) => {
                     self.residents().count_published(stamps.len());
+                    self.notifier().tell(Heard::Changed(channel));
                     let published = Published { stamps, gone: Vec::new(), repeated: false };
                     return Ok(Surveyed { outcome: Submitted::Published(published), before, removed });
                 }

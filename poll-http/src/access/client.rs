@@ -13,7 +13,7 @@ use poll_core::Timestamp;
 
 use crate::access::authority::Grant;
 use crate::message::access_log::Logged;
-use crate::message::connection_info::ConnectionInfo;
+use crate::message::connection_info::{ConnectionInfo, Scheme};
 use crate::message::connection_record::ConnectionRecord;
 use crate::message::head::{Field, FieldSet, Head, text};
 use crate::message::refusal::Refusal;
@@ -118,6 +118,17 @@ impl Proxies {
         self.trusted.iter().any(|net| net.contains(&address))
     }
 
+    /// The scheme by which the client reached the server. A trusted proxy says it; of several, the first one.
+    pub(crate) fn scheme(&self, connection: &ConnectionInfo, head: Head<'_>) -> Scheme {
+        let said = head.field(Field::XForwardedProto);
+        let said = said.filter(|_| self.trusts(connection.peer.ip().to_canonical()));
+        match said.and_then(|said| said.split(|byte| *byte == b',').next()).map(<[u8]>::trim_ascii) {
+            Some(said) if said.eq_ignore_ascii_case(b"https") => Scheme::Https,
+            Some(said) if said.eq_ignore_ascii_case(b"http") => Scheme::Http,
+            _ => connection.scheme(),
+        }
+    }
+
     /// The address of the last hop that is not a trusted proxy.
     pub(crate) fn address(&self, peer: IpAddr, head: Head<'_>) -> IpAddr {
         let peer = peer.to_canonical();
@@ -175,6 +186,27 @@ mod tests {
             early_hints: EarlyHints::None,
             unread: Unread::Little,
             record: None,
+        }
+    }
+
+    #[test]
+    fn only_a_trusted_proxy_says_by_which_scheme_a_client_came() {
+        for (peer, said, expected) in [
+            ("10.0.0.1", None, Scheme::Http),
+            ("10.0.0.1", Some("https"), Scheme::Https),
+            ("::ffff:10.0.0.1", Some("HTTPS"), Scheme::Https),
+            ("10.0.0.1", Some("https, http"), Scheme::Https),
+            ("10.0.0.1", Some(" http ,https"), Scheme::Http),
+            ("10.0.0.1", Some("wss"), Scheme::Http),
+            ("10.0.0.1", Some(""), Scheme::Http),
+            ("9.9.9.9", Some("https"), Scheme::Http),
+        ] {
+            let (mut head, ()) = http::Request::new(()).into_parts();
+            if let Some(said) = said {
+                head.headers.append("x-forwarded-proto", http::HeaderValue::from_static(said));
+            }
+            let proxies = Proxies::new(vec!["10.0.0.0/8".parse().unwrap()]);
+            assert_eq!(proxies.scheme(&by(peer), (&head).into()), expected, "{peer} {said:?}");
         }
     }
 

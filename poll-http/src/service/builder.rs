@@ -141,8 +141,7 @@ impl Builder {
     }
 
     /// Offers subscriptions to streams, whose webhooks this sends. They work while
-    /// [`run_subscriptions`](Service::run_subscriptions) does. The store must be this server's alone: with another one over
-    /// the same log each would keep subscriptions of its own under the same names.
+    /// [`run_subscriptions`](Service::run_subscriptions) does. Servers whose stores follow one log share them.
     pub fn subscriptions(self, webhooks: impl WebhookClient) -> Self {
         Self { webhooks: Some(Arc::new(webhooks)), ..self }
     }

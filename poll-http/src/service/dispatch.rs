@@ -153,7 +153,7 @@ impl Dispatcher {
             return delete::answer(worker, channel.clone());
         }
         if action.is_write() && target != Target::Events {
-            let posted = parse::publish(target, action, head, connection)?;
+            let posted = parse::publish(worker, target, action, head, connection)?;
             client.logged.pattern("publish");
             return publish::answer(worker, &self.program, posted, head, content, grant, client.logged);
         }

@@ -267,6 +267,7 @@ pub(super) enum Write {
 /// # Errors
 /// 400 if it is malformed, 405 if the target cannot be published to.
 pub(super) fn publish(
+    worker: &Worker,
     target: Target,
     action: Action,
     head: Head<'_>,
@@ -283,7 +284,8 @@ pub(super) fn publish(
         Target::Chat => Posted::Chat,
         Target::ChannelPublish(channel) => Posted::Channel(channel),
         Target::DurableStream(channel) if action == Action::Put => {
-            let location = durable_streams::location(head, connection.scheme())?;
+            let scheme = worker.server().proxies.scheme(connection, head);
+            let location = durable_streams::location(head, scheme)?;
             Posted::Create(channel, durable_streams::create(head)?, location)
         }
         Target::DurableStream(channel) => Posted::Append(channel, durable_streams::append(head)?),

@@ -65,7 +65,12 @@ pub(super) fn answer_workers<'a>(
 ) -> Result<Result<Outcome, Refusal>, (Target, Content<'a>)> {
     let hub = program.subscriptions.as_ref().ok_or_else(absent);
     let (id, path) = match target {
-        Target::WebhookKeys => return Ok(hub.and_then(Hub::keys).map(Outcome::Now)),
+        Target::WebhookKeys => {
+            return Ok(hub.and_then(|hub| {
+                let hub = hub.clone();
+                Outcome::soon(async move { hub.keys().await })
+            }));
+        }
         Target::Subscription(id, path) if path.wants_wake_token() => (id, path),
         other => return Err((other, content)),
     };
@@ -113,7 +118,7 @@ pub(super) fn answer(
     client.logged.pattern("subscription");
     let (worker, program) = (worker.clone(), program.clone());
     let asker = Asker { head: program.keep_head(head), program, grant };
-    let base = durable_streams::base(head, connection.scheme())?;
+    let base = durable_streams::base(head, worker.server().proxies.scheme(connection, head))?;
     let incoming = Incoming::of(content);
     Outcome::soon(async move {
         let reply = match asked.action {
@@ -131,7 +136,7 @@ pub(super) fn answer(
 }
 
 async fn show(hub: &Hub, asker: &Asker, asked: Asked) -> Result<Reply, Refusal> {
-    match hub.configuration(&asked.id)? {
+    match hub.configuration(&asked.id).await? {
         Some(configuration) => asker.may_read(&configuration)?,
         None => return Ok(subscriptions::refuse(&Fault::NotFound)),
     }
@@ -139,7 +144,7 @@ async fn show(hub: &Hub, asker: &Asker, asked: Asked) -> Result<Reply, Refusal> 
 }
 
 async fn delete(hub: &Hub, asker: &Asker, asked: Asked) -> Result<Reply, Refusal> {
-    match hub.configuration(&asked.id)? {
+    match hub.configuration(&asked.id).await? {
         Some(configuration) => asker.may_read(&configuration)?,
         None if asked.path == SubscriptionPath::Whole => return Ok(subscriptions::done()),
         None => return Ok(subscriptions::refuse(&Fault::NotFound)),
@@ -172,7 +177,7 @@ async fn change(
         }
         return hub.put(asked.id, configuration, base).await;
     }
-    match hub.configuration(&asked.id)? {
+    match hub.configuration(&asked.id).await? {
         Some(configuration) => asker.may_read(&configuration)?,
         None => return refused(Fault::NotFound),
     }

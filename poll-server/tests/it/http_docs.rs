@@ -138,7 +138,7 @@ impl Shown {
         expect("line", &["line type"], &self.line_types, &["push", "stalled", "resumed"]);
         let headers = rows(PAGE, &["header", "meaning"]);
         // Of proxies and of the operating system's doing.
-        let elsewhere = ["X-Forwarded-For", "X-Real-IP", "Connection"];
+        let elsewhere = ["X-Forwarded-For", "X-Forwarded-Proto", "X-Real-IP", "Connection"];
         for name in names(&headers).filter(|name| name.starts_with(char::is_uppercase)) {
             let name_seen = name.to_lowercase();
             let seen = self.asked_with.contains(&name_seen) || self.answered_with.contains(&name_seen);

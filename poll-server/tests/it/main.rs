@@ -24,6 +24,8 @@ mod seeded;
 mod serving;
 mod settings_docs;
 mod shared_store;
+#[cfg(feature = "redis")]
+mod shared_subscriptions;
 #[cfg(feature = "otlp")]
 mod spans;
 mod store;

@@ -15,7 +15,7 @@ const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 const PATH: &str = "/v1/stream/__ds/subscriptions/s";
 
 /// A webhook that waits for its answer.
-struct Taken {
+pub(crate) struct Taken {
     socket: TcpStream,
     signature: String,
     trace: String,
@@ -23,7 +23,7 @@ struct Taken {
 }
 
 impl Taken {
-    fn from(receiver: &TcpListener) -> Self {
+    pub(crate) fn from(receiver: &TcpListener) -> Self {
         let (socket, _) = receiver.accept().unwrap();
         let mut reader = BufReader::new(socket.try_clone().unwrap());
         let (mut signature, mut trace, mut length) = (String::new(), String::new(), 0);
@@ -48,17 +48,17 @@ impl Taken {
         Self { socket, signature, trace, content }
     }
 
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.content).unwrap()
     }
 
-    fn answer(mut self, status: &str, content: &str) {
+    pub(crate) fn answer(mut self, status: &str, content: &str) {
         let length = content.len();
         write!(self.socket, "HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n{content}").unwrap();
     }
 
     /// Checks the signature with the key that the server shows.
-    fn check(&self, server: &Server) {
+    pub(crate) fn check(&self, server: &Server) {
         let keys: Value = serde_json::from_str(&ask(server, "GET", "/v1/stream/__ds/jwks.json", "")).unwrap();
         let parts: Vec<&str> = self.signature.split([',', '=']).collect();
         let ["t", time, "kid", id, "ed25519", signature] = parts[..] else { panic!("{}", self.signature) };

@@ -4,5 +4,5 @@ import { runConformanceTests } from "@durable-streams/server-conformance-tests";
 runConformanceTests({
   baseUrl: process.env.POLL_URL,
   longPollTimeoutMs: 2_000,
-  subscriptions: process.env.POLL_SUBSCRIPTIONS === "on",
+  subscriptions: true,
 });

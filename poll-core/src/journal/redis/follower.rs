@@ -142,6 +142,9 @@ impl<P, C> Follower<P, C> {
     }
 
     fn apply(&mut self, now: Timestamp, mark: Mark, change: Change, shown: &impl Shown) {
+        if let Some(channel) = change.channel() {
+            shown.announced(channel);
+        }
         match change {
             Change::Renewed => {}
             Change::Forgotten(channel, birth) => {
@@ -475,6 +478,7 @@ impl<P, C> Follower<P, C> {
         // Those that are not in memory, but on their way into it.
         self.channels.reset_partition(partition, shown);
         self.channels.effects.extend(readers.map(Effect::Checked));
+        shown.missed();
         if asks {
             self.desync(now, partition);
         }
@@ -507,7 +511,13 @@ impl<P, C> Follower<P, C> {
     /// The partition is at `count`, and what is announced after that will be heard.
     fn resolve(&mut self, now: Timestamp, partition: Partition, count: u64, shown: &impl Shown) {
         let progress = self.at(partition);
-        let channels = progress.to_compare(count);
+        let channels = match progress.synced {
+            Some(synced) if synced >= count => Vec::new(),
+            _ => {
+                shown.missed();
+                progress.in_memory()
+            }
+        };
         if channels.is_empty() {
             return self.finish(now, partition, count, shown);
         }

@@ -19,6 +19,7 @@ pub(crate) use self::address::ROOT;
 pub use self::address::{SubscriptionId, SubscriptionPath};
 pub(crate) use self::answer::{claimed, created, delivery, done, key_set, refuse, turned, wake_event};
 pub(crate) use self::fault::Fault;
+pub(crate) use self::record::Keeping;
 pub(crate) use self::request::{Claim, Configuration, Delivery, MOST_BYTES, MOST_STREAMS, Turn, streams};
 pub(crate) use self::state::{From, Seen, Subscription};
 pub(crate) use self::wake::{Attempt, Sent};

@@ -43,6 +43,7 @@ fields! {
     Upgrade "upgrade"
     XClientId "x-client-id"
     XForwardedFor "x-forwarded-for"
+    XForwardedProto "x-forwarded-proto"
     XRealIp "x-real-ip"
     XRequestId "x-request-id"
 }

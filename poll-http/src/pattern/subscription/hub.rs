@@ -1,22 +1,26 @@
 //! All subscriptions of a server: which there are, what they are kept as, and who is told of what is new.
 
+mod own;
+mod shared;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::StatusCode;
 use poll_core::environment::Environment;
-use poll_core::life::Use;
-use poll_core::{ChannelName, JournalError, Kind, Store, Timestamp};
+use poll_core::life::ProducerId;
+use poll_core::{ChannelName, Charge, Heard, JournalError, Kind, Store, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
-use super::cell::Cell;
+use self::own::OwnRecords;
 use super::client::WebhookClient;
-use super::keeper::{Command, Keeper, STREAM_BYTES, SUBSCRIPTION_BYTES, Scan, What, seen};
+use super::keeper::{Command, Keeper, Line, STREAM_BYTES, SUBSCRIPTION_BYTES, What, seen};
 use super::keys::Keys;
-use super::news::News;
+use super::news::{Haste, News};
 use super::outside::Outside;
+use super::place::Place;
 use crate::dialect::durable_streams::subscriptions::{
     self, Configuration, Fault, Loopback, Seen, Subscription, SubscriptionId,
 };
@@ -31,10 +35,6 @@ const MOST_SUBSCRIPTIONS: usize = 1_000;
 const MOST_WAITING: usize = 16;
 /// The pause before the store is read again.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// The names of what is kept.
-const INDEX: &str = "__ds/index";
-const SECRET: &str = "__ds/secret";
 
 /// All subscriptions. A clone is the same.
 #[derive(Clone)]
@@ -51,7 +51,8 @@ struct Inner {
 }
 
 struct Table {
-    keys: Keys,
+    /// In a log that servers share `None` until there is a subscription.
+    keys: Option<Keys>,
     entries: BTreeMap<SubscriptionId, Entry>,
 }
 
@@ -59,14 +60,15 @@ struct Table {
 struct Entry {
     configuration: Arc<Configuration>,
     commands: mpsc::Sender<Command>,
+    /// Which one of this name it is, in a log that servers share.
+    life: Option<ProducerId>,
 }
 
 /// Where it is kept which subscriptions there are.
-struct Records {
-    /// Their names.
-    index: Cell,
-    /// The secret that keys are made from, until it is kept: before there is a subscription, nothing is written.
-    new_secret: Option<(Cell, String)>,
+enum Records {
+    Own(OwnRecords),
+    /// In the names of their records.
+    Shared,
 }
 
 /// What changes which subscriptions there are.
@@ -80,14 +82,35 @@ enum Wanted {
     /// A subscription, for a client that knows the server by this address.
     Put(Configuration, Arc<str>),
     Deleted,
+    /// Whether another server has made it.
+    Sought,
 }
+
+/// A subscription that begins to work here.
+struct Begun {
+    id: SubscriptionId,
+    subscription: Subscription,
+    place: Place,
+    charge: Charge,
+    line: Line,
+}
+
+/// The tasks of all subscriptions; each ends with the name of its own.
+type Tasks = JoinSet<SubscriptionId>;
 
 impl Hub {
     /// The subscriptions in a store. They do nothing before they [run](Self::run).
     pub(crate) fn new(store: Store, environment: Environment, client: Arc<dyn WebhookClient>) -> Self {
         let news = Arc::new(News::default());
-        let told = news.clone();
-        store.notifier().observe(move |channel| told.of(channel));
+        let (told, is_shared) = (news.clone(), store.is_shared());
+        store.notifier().observe(move |heard| match heard {
+            // What is shown of a shared log was announced.
+            Heard::Shown(channel) if !is_shared => told.of(channel, Haste::Now),
+            Heard::Changed(channel) => told.of(channel, Haste::Now),
+            Heard::Announced(channel) => told.of(channel, Haste::Later),
+            Heard::Missed => told.missed(),
+            Heard::Shown(_) => {}
+        });
         let (orders, inbox) = mpsc::channel(MOST_WAITING);
         let (table, inbox) = (Mutex::default(), Mutex::new(Some(inbox)));
         let outside = Outside { store, environment, client };
@@ -111,17 +134,35 @@ impl Hub {
     /// The keys that webhooks are signed with.
     ///
     /// # Errors
-    /// 503 until they are read.
-    pub(crate) fn keys(&self) -> Result<Reply, Refusal> {
-        Ok(subscriptions::key_set(&self.0.entered().keys()?.public()))
+    /// 503 until they are read, or while they cannot be.
+    pub(crate) async fn keys(&self) -> Result<Reply, Refusal> {
+        let known = self.0.with_table(|table| table.keys.clone())?;
+        let keys = match known {
+            None if self.0.outside.store.is_shared() => self.0.known_keys().await?,
+            known => known,
+        };
+        Ok(subscriptions::key_set(&keys.map_or_else(Vec::new, |keys| keys.public())))
     }
 
     /// What a subscription is for; `None` if there is none.
     ///
     /// # Errors
-    /// 503 until subscriptions are read.
-    pub(crate) fn configuration(&self, id: &SubscriptionId) -> Result<Option<Arc<Configuration>>, Refusal> {
-        Ok(self.0.entered().entry(id)?.map(|entry| entry.configuration))
+    /// 503 until subscriptions are read, or while a log that servers share cannot be asked.
+    pub(crate) async fn configuration(
+        &self,
+        id: &SubscriptionId,
+    ) -> Result<Option<Arc<Configuration>>, Refusal> {
+        let known = self.0.entry(id)?;
+        if !self.0.outside.store.is_shared() {
+            return Ok(known.map(|entry| entry.configuration));
+        }
+        if let Some(entry) = known
+            && self.0.tell(id, What::Stand).await?.status().is_success()
+        {
+            return Ok(Some(entry.configuration));
+        }
+        self.order(id.clone(), Wanted::Sought).await?;
+        Ok(self.0.entry(id)?.map(|entry| entry.configuration))
     }
 
     /// Makes a subscription, or confirms that there is one like it.
@@ -146,7 +187,7 @@ impl Hub {
     }
 
     async fn order(&self, id: SubscriptionId, what: Wanted) -> Result<Reply, Refusal> {
-        self.0.entered().keys()?;
+        self.0.with_table(|_| ())?;
         let (reply, answer) = oneshot::channel();
         self.0.orders.send(Order { id, what, reply }).await.map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
@@ -157,22 +198,31 @@ impl Hub {
     /// # Errors
     /// If the store does not keep what follows from it.
     pub(crate) async fn tell(&self, id: &SubscriptionId, what: What) -> Result<Reply, Refusal> {
+        if self.0.outside.store.is_shared() && self.0.entry(id)?.is_none() {
+            self.order(id.clone(), Wanted::Sought).await?;
+        }
         self.0.tell(id, what).await
     }
 
     /// Reads what was kept, and keeps all subscriptions at work. Never ends. Call it once, on a tokio runtime.
     pub(crate) async fn run(self) {
-        let Some(mut orders) = lock(&self.0.inbox).take() else { return };
-        let mut tasks = JoinSet::new();
+        let Some(inbox) = lock(&self.0.inbox).take() else { return };
         let news = self.0.news.clone();
-        tasks.spawn(async move {
+        let sort = async {
             loop {
                 news.arrived().await;
                 news.sort();
             }
-        });
+        };
+        tokio::join!(sort, self.0.work(inbox));
+    }
+}
+
+impl Inner {
+    async fn work(self: &Arc<Self>, mut orders: mpsc::Receiver<Order>) {
+        let mut tasks = Tasks::new();
         let mut records = loop {
-            match self.0.load(&mut tasks).await {
+            match self.load(&mut tasks).await {
                 Ok(records) => break records,
                 Err(refusal) => {
                     tracing::warn!("subscriptions cannot be read: {}", refusal.detail());
@@ -180,116 +230,151 @@ impl Hub {
                 }
             }
         };
+        let mut looks_at = Instant::now();
         loop {
+            let unknown = async {
+                tokio::time::sleep_until(looks_at).await;
+                self.news.unknown().await
+            };
             tokio::select! {
                 biased;
                 order = orders.recv() => {
                     let Some(Order { id, what, reply }) = order else { return };
-                    let answer = match what {
-                        Wanted::Put(configuration, base) => {
-                            self.0.put(id, configuration, base, &mut records, &mut tasks).await
-                        }
-                        Wanted::Deleted => self.0.delete(&id, &mut records.index).await,
-                    };
+                    let answer = self.carry_out(id, what, &mut records, &mut tasks).await;
                     // The client may be gone.
                     let _ = reply.send(answer);
                 }
-                Some(_ended) = tasks.join_next() => {}
+                Some(ended) = tasks.join_next() => {
+                    if let Ok(id) = ended {
+                        self.ended(&id);
+                    }
+                }
+                unknown = unknown => {
+                    if let Records::Shared = records {
+                        self.look_for(unknown, &mut tasks).await;
+                    }
+                    looks_at = Instant::now() + PAUSE;
+                }
             }
         }
     }
-}
 
-/// What is read from the table, if there is one.
-struct Entered<'a>(MutexGuard<'a, Option<Table>>);
+    async fn load(self: &Arc<Self>, tasks: &mut Tasks) -> Result<Records, Refusal> {
+        if self.outside.store.is_shared() {
+            return self.load_shared(tasks).await.map(|()| Records::Shared);
+        }
+        self.load_own(tasks).await.map(Records::Own)
+    }
 
-impl Entered<'_> {
-    fn keys(&self) -> Result<Keys, Refusal> {
-        self.0.as_ref().map(|table| table.keys.clone()).ok_or_else(unread)
+    async fn carry_out(
+        self: &Arc<Self>,
+        id: SubscriptionId,
+        what: Wanted,
+        records: &mut Records,
+        tasks: &mut Tasks,
+    ) -> Result<Reply, Refusal> {
+        match (what, records) {
+            (Wanted::Put(configuration, base), Records::Own(records)) => {
+                self.put_own(id, configuration, base, records, tasks).await
+            }
+            (Wanted::Put(configuration, base), Records::Shared) => {
+                self.put_shared(id, configuration, base, tasks).await
+            }
+            (Wanted::Deleted, Records::Own(records)) => self.delete_own(&id, records).await,
+            (Wanted::Deleted, Records::Shared) => self.delete_shared(&id, tasks).await,
+            (Wanted::Sought, Records::Own(_)) => Ok(subscriptions::done()),
+            (Wanted::Sought, Records::Shared) => {
+                self.seek(&id, tasks).await?;
+                Ok(subscriptions::done())
+            }
+        }
+    }
+
+    fn with_table<T>(&self, look: impl FnOnce(&mut Table) -> T) -> Result<T, Refusal> {
+        lock(&self.table).as_mut().map(look).ok_or_else(unread)
     }
 
     fn entry(&self, id: &SubscriptionId) -> Result<Option<Entry>, Refusal> {
-        self.0.as_ref().map(|table| table.entries.get(id).cloned()).ok_or_else(unread)
-    }
-}
-
-impl Inner {
-    fn entered(&self) -> Entered<'_> {
-        Entered(lock(&self.table))
-    }
-
-    fn entries(&self, change: impl FnOnce(&mut BTreeMap<SubscriptionId, Entry>)) -> Vec<String> {
-        let mut table = lock(&self.table);
-        let Some(table) = table.as_mut() else { return Vec::new() };
-        change(&mut table.entries);
-        table.entries.keys().map(|id| id.as_str().to_owned()).collect()
+        self.with_table(|table| table.entries.get(id).cloned())
     }
 
     async fn tell(&self, id: &SubscriptionId, what: What) -> Result<Reply, Refusal> {
-        let entry = self.entered().entry(id)?;
-        let Some(entry) = entry else { return Ok(subscriptions::refuse(&Fault::NotFound)) };
+        let not_found = || Ok(subscriptions::refuse(&Fault::NotFound));
+        let Some(entry) = self.entry(id)? else { return not_found() };
         self.news.sort();
         let (reply, answer) = oneshot::channel();
-        entry.commands.send(Command { what, reply }).await.map_err(|_| stopped())?;
-        answer.await.map_err(|_| stopped())?
+        if entry.commands.send(Command { what, reply }).await.is_err() {
+            // It found that it was deleted elsewhere.
+            return if entry.life.is_some() { not_found() } else { Err(stopped()) };
+        }
+        match answer.await {
+            Ok(answer) => answer,
+            Err(_) if entry.life.is_some() => not_found(),
+            Err(_) => Err(stopped()),
+        }
     }
 
-    /// Reads the secret and all subscriptions; makes a secret if there is none. Returns where they are kept.
-    async fn load(self: &Arc<Self>, tasks: &mut JoinSet<()>) -> Result<Records, Refusal> {
-        let (store, now) = (&self.outside.store, self.outside.environment.now());
-        let (cell, kept) = Cell::load(store, now, SECRET).await.map_err(Refusal::unreadable)?;
-        let (secret, new_secret) = match kept.as_deref().and_then(secret_of) {
-            Some(secret) => (secret, None),
-            None => {
-                let secret = self.new_secret();
-                let text: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
-                (secret, Some((cell, text)))
+    /// The task of a subscription has ended.
+    fn ended(&self, id: &SubscriptionId) {
+        let is_over = |table: &mut Table| {
+            let is_over = table.entries.get(id).is_some_and(|entry| entry.commands.is_closed());
+            if is_over {
+                table.entries.remove(id);
             }
+            is_over
         };
-        let keys = Keys::new(self.outside.client.signer(&secret));
-        let (index, kept) = Cell::load(store, now, INDEX).await.map_err(Refusal::unreadable)?;
-        let ids: Vec<String> = kept.and_then(|kept| serde_json::from_str(&kept).ok()).unwrap_or_default();
-        let mut found = Vec::new();
-        for id in ids.iter().filter_map(|id| SubscriptionId::parse(id)) {
-            let (cell, kept) = self.load_one(now, &id).await.map_err(Refusal::unreadable)?;
-            // Of one whose creation or deletion was cut off there is no more than its name.
-            let Some(kept) = kept else { continue };
-            match Subscription::of_record(kept.as_bytes(), Loopback::Allowed) {
-                Some((_, subscription)) => found.push((id, subscription, cell)),
-                None => tracing::error!(subscription = %id, "subscription {id} cannot be read"),
-            }
+        if self.with_table(is_over).unwrap_or(false) {
+            self.news.remove(id);
         }
-        *lock(&self.table) = Some(Table { keys: keys.clone(), entries: BTreeMap::new() });
-        for (id, subscription, cell) in found {
-            let bytes = SUBSCRIPTION_BYTES;
-            let charge = store.memory().charge_unbounded(Kind::Names, bytes);
-            let mailbox = self.news.add(id.clone(), subscription.configuration.clone());
-            let kept = subscription.to_record(id.as_str());
-            let keys = keys.clone();
-            let keeper = Keeper {
-                outside: self.outside.clone(),
-                keys,
-                id,
-                subscription,
-                cell,
-                kept,
-                mailbox,
-                charge,
-                delivery: JoinSet::new(),
-                scan: Scan::Due,
-                trace: None,
-            };
-            self.start(keeper, tasks);
-        }
-        Ok(Records { index, new_secret })
     }
 
-    async fn load_one(
-        &self,
-        now: Timestamp,
-        id: &SubscriptionId,
-    ) -> Result<(Cell, Option<String>), JournalError> {
-        Cell::load(&self.outside.store, now, &format!("__ds/subscriptions/{id}")).await
+    fn start(&self, keys: Keys, begun: Begun, tasks: &mut Tasks) {
+        let Begun { id, subscription, place, charge, line } = begun;
+        let (commands, received) = mpsc::channel(MOST_WAITING);
+        let configuration = subscription.configuration.clone();
+        let mailbox = self.news.add(id.clone(), configuration.clone());
+        let life = match &place {
+            Place::Own(_) => None,
+            Place::Shared(register) => Some(register.life().clone()),
+        };
+        let outside = (self.outside.clone(), keys, mailbox);
+        let keeper = Keeper::new(outside, id.clone(), subscription, place, charge, line);
+        let entry = Entry { configuration, commands, life };
+        // It was read before anything was started.
+        let _ = self.with_table(|table| table.entries.insert(id, entry));
+        tasks.spawn(keeper.run(received));
+    }
+
+    fn charge(&self, configuration: &Configuration) -> Result<Charge, Refusal> {
+        let streams: u64 = configuration.streams.iter().map(|name| name.len() as u64 + STREAM_BYTES).sum();
+        Ok(self.outside.store.memory().charge(Kind::Names, SUBSCRIPTION_BYTES + streams)?)
+    }
+
+    /// A subscription that was kept is there, whether there is memory for it or not.
+    fn charge_kept(&self) -> Charge {
+        self.outside.store.memory().charge_unbounded(Kind::Names, SUBSCRIPTION_BYTES)
+    }
+
+    /// A new subscription, with the streams that it names.
+    async fn make(&self, configuration: Configuration, base: Arc<str>) -> Result<Subscription, Refusal> {
+        let now = self.outside.environment.now();
+        let mut subscription = Subscription::new(configuration, base, now);
+        for name in subscription.configuration.clone().streams.iter() {
+            let seen = self.look(now, name).await.map_err(Refusal::unreadable)?;
+            // There are no more than a configuration may have.
+            let _ = subscription.name(name, seen);
+        }
+        Ok(subscription)
+    }
+
+    async fn look(&self, now: Timestamp, name: &str) -> Result<Seen, JournalError> {
+        let Ok(name) = ChannelName::parse(name) else { return Ok(Seen::Absent) };
+        Ok(seen(&self.outside.store.describe_latest(now, &name).await?))
+    }
+
+    fn random(&self) -> u128 {
+        let random = || u128::from(self.outside.environment.random());
+        random() << 64 | random()
     }
 
     fn new_secret(&self) -> [u8; 32] {
@@ -299,109 +384,10 @@ impl Inner {
         }
         secret
     }
+}
 
-    fn start(&self, keeper: Keeper, tasks: &mut JoinSet<()>) {
-        let (commands, received) = mpsc::channel(MOST_WAITING);
-        let configuration = keeper.subscription.configuration.clone();
-        let id = keeper.id.clone();
-        self.entries(|entries| drop(entries.insert(id, Entry { configuration, commands })));
-        tasks.spawn(keeper.run(received));
-    }
-
-    async fn put(
-        self: &Arc<Self>,
-        id: SubscriptionId,
-        configuration: Configuration,
-        base: Arc<str>,
-        records: &mut Records,
-        tasks: &mut JoinSet<()>,
-    ) -> Result<Reply, Refusal> {
-        let (known, keys) = {
-            let table = self.entered();
-            (table.entry(&id)?, table.keys()?)
-        };
-        if let Some(known) = known {
-            if *known.configuration != configuration {
-                return Ok(subscriptions::refuse(&Fault::Exists));
-            }
-            return self.tell(&id, What::Show(StatusCode::OK)).await;
-        }
-        let mut names = self.entries(|_| {});
-        if names.len() >= MOST_SUBSCRIPTIONS {
-            return Ok(subscriptions::refuse(&Fault::TooMany("there are 1000 subscriptions")));
-        }
-        let streams: u64 = configuration.streams.iter().map(|name| name.len() as u64 + STREAM_BYTES).sum();
-        let charge = self.outside.store.memory().charge(Kind::Names, SUBSCRIPTION_BYTES + streams)?;
-        // First, so that nothing escapes it that is published from here on.
-        let mailbox = self.news.add(id.clone(), Arc::new(configuration.clone()));
-        let made = async {
-            let now = self.outside.environment.now();
-            let mut subscription = Subscription::new(configuration, base, now);
-            for name in subscription.configuration.clone().streams.iter() {
-                let seen = self.look(now, name).await.map_err(Refusal::unreadable)?;
-                // There are no more than a configuration may have.
-                let _ = subscription.name(name, seen);
-            }
-            names.push(id.as_str().to_owned());
-            if let Some((cell, secret)) = &mut records.new_secret {
-                cell.save(&self.outside.store, now, secret.as_bytes()).await?;
-                records.new_secret = None;
-            }
-            let (mut cell, _) = self.load_one(now, &id).await.map_err(Refusal::unreadable)?;
-            records
-                .index
-                .save(&self.outside.store, now, &serde_json::to_vec(&names).unwrap_or_default())
-                .await?;
-            let kept = subscription.to_record(id.as_str());
-            cell.save(&self.outside.store, now, &kept).await?;
-            Ok((subscription, cell, kept))
-        };
-        let (subscription, cell, kept) = match made.await {
-            Ok(made) => made,
-            Err(refusal) => {
-                self.news.remove(&id);
-                return Err(refusal);
-            }
-        };
-        let keeper = Keeper {
-            outside: self.outside.clone(),
-            keys,
-            id: id.clone(),
-            subscription,
-            cell,
-            kept,
-            mailbox,
-            charge,
-            delivery: JoinSet::new(),
-            scan: Scan::Due,
-            trace: None,
-        };
-        self.start(keeper, tasks);
-        self.tell(&id, What::Show(StatusCode::CREATED)).await
-    }
-
-    async fn look(&self, now: Timestamp, name: &str) -> Result<Seen, JournalError> {
-        let Ok(name) = ChannelName::parse(name) else { return Ok(Seen::Absent) };
-        Ok(seen(&self.outside.store.describe(now, &name, Use::Look).await?))
-    }
-
-    async fn delete(&self, id: &SubscriptionId, index: &mut Cell) -> Result<Reply, Refusal> {
-        if self.entered().entry(id)?.is_none() {
-            return Ok(subscriptions::done());
-        }
-        let ended = self.tell(id, What::End).await?;
-        let names = self.entries(|entries| drop(entries.remove(id)));
-        self.news.remove(id);
-        // A name that stays there means nothing.
-        let _ = index
-            .save(
-                &self.outside.store,
-                self.outside.environment.now(),
-                &serde_json::to_vec(&names).unwrap_or_default(),
-            )
-            .await;
-        Ok(ended)
-    }
+fn text_of(secret: &[u8; 32]) -> String {
+    secret.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn secret_of(text: &str) -> Option<[u8; 32]> {

@@ -24,6 +24,10 @@ pub(in crate::journal::redis) trait Shown {
     fn newest(&self, channel: &ChannelName) -> Option<(Epoch, Seq, Ending)>;
     /// See [`Host::reset`].
     fn reset(&self, channel: &ChannelName);
+    /// See [`Host::announced`].
+    fn announced(&self, channel: &ChannelName);
+    /// See [`Host::missed`].
+    fn missed(&self);
 }
 
 impl Shown for Host {
@@ -37,6 +41,14 @@ impl Shown for Host {
 
     fn reset(&self, channel: &ChannelName) {
         Self::reset(self, channel);
+    }
+
+    fn announced(&self, channel: &ChannelName) {
+        Self::announced(self, channel);
+    }
+
+    fn missed(&self) {
+        Self::missed(self);
     }
 }
 

@@ -186,11 +186,8 @@ impl<C> Progress<C> {
         self.asking = None;
     }
 
-    /// The channels that have to be compared when the partition is at `count`.
-    pub(super) fn to_compare(&self, count: u64) -> Vec<ChannelName> {
-        if self.synced.is_some_and(|synced| synced >= count) {
-            return Vec::new();
-        }
+    /// The channels in memory, and perhaps some that have left it.
+    pub(super) fn in_memory(&self) -> Vec<ChannelName> {
         self.channels.keys().cloned().collect()
     }
 

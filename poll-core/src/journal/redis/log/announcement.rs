@@ -70,6 +70,16 @@ pub(crate) enum Content {
     ToBeRead,
 }
 
+impl Change {
+    /// The channel that changed.
+    pub(crate) fn channel(&self) -> Option<&ChannelName> {
+        match self {
+            Self::Kept(channel, ..) | Self::Forgotten(channel, _) | Self::Lived(channel, _) => Some(channel),
+            Self::Renewed => None,
+        }
+    }
+}
+
 impl Kept {
     /// The number of its last message.
     pub(crate) fn newest(&self) -> Seq {

@@ -69,12 +69,9 @@ pub(crate) fn done() -> Reply {
 pub(crate) fn key_set(keys: &[(String, String)]) -> Reply {
     let key = |(id, public): &(String, String)| json!({ "kty": "OKP", "crv": "Ed25519", "kid": id, "use": "sig", "alg": "EdDSA", "x": public });
     let body = json!({ "keys": keys.iter().map(key).collect::<Vec<_>>() });
-    respond::whole(
-        StatusCode::OK,
-        "application/jwk-set+json",
-        "public, max-age=300",
-        Body::full(body.to_string()),
-    )
+    // That there are none yet may change at any time.
+    let caching = if keys.is_empty() { "no-store" } else { "public, max-age=300" };
+    respond::whole(StatusCode::OK, "application/jwk-set+json", caching, Body::full(body.to_string()))
 }
 
 /// The content of a webhook.

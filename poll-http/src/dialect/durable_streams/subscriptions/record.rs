@@ -1,7 +1,8 @@
 //! A subscription as it is kept: one JSON object, from which it goes on after a restart.
 //!
-//! The ends of streams are not in it; they are looked up. An attempt that was under way counts as not begun, so what was
-//! sent may be sent again, under the same generation.
+//! The ends of streams are not in it; they are looked up. Where only one server goes on from it, and that after a restart, an
+//! attempt that was under way counts as not begun, so what was sent may be sent again, under the same generation. Where
+//! several share it, it says what is under way, and until when the others leave it alone.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,6 +15,15 @@ use super::request::Configuration;
 use super::state::{Link, Subscription};
 use super::wake::{Phase, Wake};
 use super::webhook_url::Loopback;
+
+/// Who goes on from a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keeping {
+    /// The server that wrote it, after a restart.
+    Alone,
+    /// Any of several servers, at any time.
+    Shared,
+}
 
 #[derive(Serialize, Deserialize)]
 struct Record {
@@ -40,35 +50,97 @@ struct KeptWake {
 #[serde(rename_all = "snake_case")]
 enum Stage {
     Idle,
-    Due { wake: KeptWake, tries: u32, at: u64 },
-    Held { wake: KeptWake, worker: Option<String>, until: u64 },
+    Due {
+        wake: KeptWake,
+        tries: u32,
+        at: u64,
+    },
+    Sending {
+        wake: KeptWake,
+        tries: u32,
+        at: u64,
+        /// Name and cursor.
+        ends: Vec<(String, String)>,
+        until: u64,
+    },
+    Offered {
+        wake: KeptWake,
+        at: u64,
+    },
+    Held {
+        wake: KeptWake,
+        worker: Option<String>,
+        until: u64,
+    },
 }
 
-impl Subscription {
-    /// The record of it.
-    pub(crate) fn to_record(&self, id: &str) -> Vec<u8> {
-        let kept = |wake: &Wake| KeptWake {
-            id: wake.id.to_string(),
-            generation: wake.generation,
-            stream: wake.stream.to_string(),
-        };
-        let phase = match &self.phase {
-            Phase::Idle => Stage::Idle,
+impl Stage {
+    fn of(phase: &Phase, keeping: Keeping) -> Self {
+        let kept = KeptWake::of;
+        match phase {
+            Phase::Idle => Self::Idle,
+            Phase::Sending { wake, tries, at, ends, until } if keeping == Keeping::Shared => Self::Sending {
+                wake: kept(wake),
+                tries: *tries,
+                at: at.as_micros(),
+                ends: ends.iter().map(|(name, end)| (name.to_string(), text(*end))).collect(),
+                until: until.as_micros(),
+            },
+            Phase::Offered { wake, at } if keeping == Keeping::Shared => {
+                Self::Offered { wake: kept(wake), at: at.as_micros() }
+            }
             Phase::Due { wake, tries, at } | Phase::Sending { wake, tries, at, .. } => {
-                Stage::Due { wake: kept(wake), tries: *tries, at: at.as_micros() }
+                Self::Due { wake: kept(wake), tries: *tries, at: at.as_micros() }
             }
             // It is offered again: its event may not have been written.
-            Phase::Offered { wake, at } => Stage::Due { wake: kept(wake), tries: 0, at: at.as_micros() },
-            Phase::Held { wake, worker, until } => Stage::Held {
+            Phase::Offered { wake, at } => Self::Due { wake: kept(wake), tries: 0, at: at.as_micros() },
+            Phase::Held { wake, worker, until } => Self::Held {
                 wake: kept(wake),
                 worker: worker.as_deref().map(str::to_owned),
                 until: until.as_micros(),
             },
-        };
-        let link = |(name, link): (&str, &Link)| {
-            let acked = String::from_utf8_lossy(&link.acked.to_text()).into_owned();
-            (name.to_owned(), acked, link.explicit, link.glob)
-        };
+        }
+    }
+
+    fn into_phase(self) -> Option<Phase> {
+        let time = Timestamp::from_micros;
+        Some(match self {
+            Self::Idle => Phase::Idle,
+            Self::Due { wake, tries, at } => Phase::Due { wake: wake.into(), tries, at: time(at) },
+            Self::Sending { wake, tries, at, ends, until } => {
+                let end = |(name, end): (String, String)| Some((name.into(), end.parse().ok()?));
+                let ends = ends.into_iter().map(end).collect::<Option<_>>()?;
+                Phase::Sending { wake: wake.into(), tries, at: time(at), ends, until: time(until) }
+            }
+            Self::Offered { wake, at } => Phase::Offered { wake: wake.into(), at: time(at) },
+            Self::Held { wake, worker, until } => {
+                Phase::Held { wake: wake.into(), worker: worker.map(Into::into), until: time(until) }
+            }
+        })
+    }
+}
+
+impl KeptWake {
+    fn of(wake: &Wake) -> Self {
+        Self { id: wake.id.to_string(), generation: wake.generation, stream: wake.stream.to_string() }
+    }
+}
+
+impl From<KeptWake> for Wake {
+    fn from(kept: KeptWake) -> Self {
+        Self { id: kept.id.into(), generation: kept.generation, stream: kept.stream.into() }
+    }
+}
+
+fn text(cursor: Cursor) -> String {
+    String::from_utf8_lossy(&cursor.to_text()).into_owned()
+}
+
+impl Subscription {
+    /// The record of it.
+    pub(crate) fn to_record(&self, id: &str, keeping: Keeping) -> Vec<u8> {
+        let link =
+            |(name, link): (&str, &Link)| (name.to_owned(), text(link.acked), link.explicit, link.glob);
         let record = Record {
             id: id.to_owned(),
             configuration: Value::Object(self.configuration.to_json()),
@@ -76,7 +148,7 @@ impl Subscription {
             created: self.created.as_micros(),
             generation: self.generation,
             links: self.links().map(link).collect(),
-            phase,
+            phase: Stage::of(&self.phase, keeping),
             left_out: self.left_out,
             is_scanned: self.is_scanned,
         };
@@ -94,22 +166,7 @@ impl Subscription {
             let acked: Cursor = acked.parse().ok()?;
             links.insert(name.into(), Link { acked, end: acked, explicit, glob });
         }
-        let wake = |kept: KeptWake| Wake {
-            id: kept.id.into(),
-            generation: kept.generation,
-            stream: kept.stream.into(),
-        };
-        let phase = match record.phase {
-            Stage::Idle => Phase::Idle,
-            Stage::Due { wake: kept, tries, at } => {
-                Phase::Due { wake: wake(kept), tries, at: Timestamp::from_micros(at) }
-            }
-            Stage::Held { wake: kept, worker, until } => Phase::Held {
-                wake: wake(kept),
-                worker: worker.map(Into::into),
-                until: Timestamp::from_micros(until),
-            },
-        };
+        let phase = record.phase.into_phase()?;
         let subscription = Self {
             configuration: Arc::new(configuration),
             base: record.base.into(),

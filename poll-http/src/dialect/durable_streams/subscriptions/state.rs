@@ -303,22 +303,20 @@ impl Subscription {
             return None;
         }
         let (wake, tries, at) = (wake.clone(), *tries, *at);
-        match &self.configuration.delivery {
-            Delivery::Webhook(_) => {
-                let ends = self.links.iter().map(|(name, link)| (name.clone(), link.end)).collect();
-                let until = now.after(self.configuration.lease);
-                self.phase = Phase::Sending { wake: wake.clone(), tries, at, ends, until };
-                Some(Attempt::Webhook(wake))
-            }
-            Delivery::PullWake(stream) => Some(Attempt::Event(wake, stream.clone())),
-        }
+        let pending = self.links.iter().filter(|(_, link)| link.is_pending());
+        let ends = pending.map(|(name, link)| (name.clone(), link.end)).collect();
+        let until = now.after(self.configuration.lease);
+        self.phase = Phase::Sending { wake: wake.clone(), tries, at, ends, until };
+        Some(match &self.configuration.delivery {
+            Delivery::Webhook(_) => Attempt::Webhook(wake),
+            Delivery::PullWake(stream) => Attempt::Event(wake, stream.clone()),
+        })
     }
 
     /// An attempt ended. What is said of a wake that is over, or was answered already, changes nothing.
     pub(crate) fn sent(&mut self, now: Timestamp, generation: u64, sent: Sent, random: u128) {
-        let until = now.after(self.configuration.lease);
         match &self.phase {
-            Phase::Sending { wake, ends, .. } if wake.generation == generation => match sent {
+            Phase::Sending { wake, ends, at, .. } if wake.generation == generation => match sent {
                 Sent::Done => {
                     for (stream, end) in ends {
                         if let Some(link) = self.links.get_mut(stream)
@@ -329,14 +327,25 @@ impl Subscription {
                     }
                     self.finish(now, random);
                 }
-                Sent::Taken => self.phase = Phase::Held { wake: wake.clone(), worker: None, until },
+                Sent::Taken => self.phase = self.taken(now, wake.clone(), *at),
                 Sent::Failed => self.fail(now, random),
             },
+            // It had failed by its time. What it told of is not known any more.
             Phase::Due { wake, at, .. } if wake.generation == generation => match sent {
-                Sent::Failed => self.fail(now, random),
-                Sent::Done | Sent::Taken => self.phase = Phase::Offered { wake: wake.clone(), at: *at },
+                Sent::Done | Sent::Taken => self.phase = self.taken(now, wake.clone(), *at),
+                Sent::Failed => {}
             },
             _ => {}
+        }
+    }
+
+    /// What follows when a wake that was due `at` a time was delivered.
+    fn taken(&self, now: Timestamp, wake: Wake, at: Timestamp) -> Phase {
+        match &self.configuration.delivery {
+            Delivery::Webhook(_) => {
+                Phase::Held { wake, worker: None, until: now.after(self.configuration.lease) }
+            }
+            Delivery::PullWake(_) => Phase::Offered { wake, at },
         }
     }
 
@@ -350,6 +359,31 @@ impl Subscription {
         let share = (random >> 96) as f64 / f64::from(u32::MAX);
         let at = now.after(pause.mul_f64(0.8 + 0.4 * share));
         self.phase = Phase::Due { wake, tries: tries.saturating_add(1), at };
+    }
+
+    /// Takes over what is known of the ends of its streams from how it was before. Returns the streams whose ends are not
+    /// known.
+    pub(crate) fn know_ends_of(&mut self, before: &Self) -> Vec<Box<str>> {
+        let mut unknown = Vec::new();
+        for (name, link) in &mut self.links {
+            match before.links.get(name) {
+                Some(known) if known.end.epoch == link.acked.epoch => {
+                    link.end.seq = known.end.seq.max(link.acked.seq);
+                }
+                _ => unknown.push(name.clone()),
+            }
+        }
+        unknown
+    }
+
+    /// Whether a wake is under way, so that none can begin.
+    pub(crate) fn has_wake(&self) -> bool {
+        self.phase != Phase::Idle
+    }
+
+    /// Whether a stream has content behind what was acknowledged.
+    pub(crate) fn has_pending(&self) -> bool {
+        self.pending().is_some()
     }
 
     /// The first stream with content behind what was acknowledged.

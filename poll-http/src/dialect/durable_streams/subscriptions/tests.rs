@@ -1,5 +1,7 @@
 //! The rules of subscriptions, one row a step.
 
+mod servers;
+
 use http::StatusCode;
 use poll_core::{Cursor, Epoch, Seq, Timestamp};
 use proptest::prelude::*;
@@ -7,7 +9,7 @@ use proptest::prelude::*;
 use super::request::{Configuration, Progress, Turn};
 use super::state::{From, NextWake, Seen, Subscription};
 use super::wake::{Attempt, Phase, Sent};
-use super::{Fault, Loopback};
+use super::{Fault, Keeping, Loopback};
 use crate::dialect::durable_streams::offset::Offset;
 
 const WEBHOOK: &str =
@@ -337,7 +339,7 @@ proptest! {
                 Step::Wait(millis) => now += u64::from(millis),
                 Step::Restart => {
                     let (id, kept) =
-                        Subscription::of_record(&subscription.to_record("s"), Loopback::Refused).unwrap();
+                        Subscription::of_record(&subscription.to_record("s", Keeping::Alone), Loopback::Refused).unwrap();
                     prop_assert_eq!(id, "s");
                     subscription = kept;
                     for (name, seq) in names.into_iter().zip(ends).filter(|(_, seq)| *seq > 0) {

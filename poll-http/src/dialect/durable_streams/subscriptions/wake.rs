@@ -20,7 +20,7 @@ pub(crate) enum Phase {
     Idle,
     /// It is to be delivered at a time, after so many attempts that failed.
     Due { wake: Wake, tries: u32, at: Timestamp },
-    /// A webhook is on its way, with these ends of streams, and has until then to be answered.
+    /// A webhook or an event is on its way, with these ends of streams, and has until then to be answered.
     Sending { wake: Wake, tries: u32, at: Timestamp, ends: BTreeMap<Box<str>, Cursor>, until: Timestamp },
     /// Its event is written; a worker may claim it.
     Offered { wake: Wake, at: Timestamp },

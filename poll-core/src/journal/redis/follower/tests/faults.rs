@@ -165,6 +165,10 @@ impl World {
     fn react(&mut self) {
         for node in &mut self.nodes {
             node.react(&self.redis);
+            let is_news = node.memory.take_news();
+            for channel in self.channels.iter().filter(|channel| is_news(channel)) {
+                node.looked.insert(channel.clone(), self.redis.newest(channel));
+            }
         }
     }
 
@@ -259,6 +263,8 @@ impl World {
             assert!(node.loading.is_empty(), "node {number} still loads");
             assert!(!node.follower.is_pending(), "node {number}: {}", node.follower.describe());
             for channel in &self.channels {
+                let looked = node.looked.get(channel).copied().flatten();
+                assert_eq!(looked, self.redis.newest(channel), "node {number} was not told of {channel}");
                 let Some((epoch, seq, ending)) = node.memory.newest(channel) else { continue };
                 let there = self.redis.newest(channel);
                 let here = (seq.get() > 0 || ending == Ending::Close).then_some((epoch, seq, ending));

@@ -1,6 +1,6 @@
 //! A node: its memory, its connections, its follower.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -26,6 +26,9 @@ pub(super) struct Memory {
     /// What was ever shown.
     pub(super) shown: RefCell<HashMap<(Epoch, Seq, ChannelName), Arc<Message>>>,
     pub(super) resets: RefCell<usize>,
+    /// Which channels are said to have changed, and whether any may have.
+    told: RefCell<HashSet<ChannelName>>,
+    missed: Cell<bool>,
 }
 
 impl Memory {
@@ -35,6 +38,12 @@ impl Memory {
             let first = self.shown.borrow_mut().entry(place).or_insert_with(|| message.clone()).clone();
             assert_eq!(first, *message, "shown twice under one epoch");
         }
+    }
+
+    /// Whether what was said since the last call may concern a channel.
+    pub(super) fn take_news(&self) -> impl Fn(&ChannelName) -> bool + use<> {
+        let (missed, told) = (self.missed.take(), self.told.take());
+        move |channel| missed || told.contains(channel)
     }
 
     fn install(&self, channel: &ChannelName, loaded: Option<Loaded>) {
@@ -86,6 +95,14 @@ impl Shown for Memory {
             *self.resets.borrow_mut() += 1;
         }
     }
+
+    fn announced(&self, channel: &ChannelName) {
+        self.told.borrow_mut().insert(channel.clone());
+    }
+
+    fn missed(&self) {
+        self.missed.set(true);
+    }
 }
 
 /// What comes on a subscription.
@@ -115,6 +132,8 @@ pub(super) struct Node {
     pub(super) loading: HashSet<ChannelName>,
     /// The newest message of each channel that was announced.
     announced: HashMap<ChannelName, (Epoch, Seq)>,
+    /// What one knows of each channel who looks at Redis whenever it is said to have changed.
+    pub(super) looked: HashMap<ChannelName, Newest>,
     /// Calls that were not executed, to be sent again.
     held: Vec<Request>,
     pub(super) asks: usize,
@@ -135,6 +154,7 @@ impl Node {
             checks: HashMap::new(),
             loading: HashSet::new(),
             announced: HashMap::new(),
+            looked: HashMap::new(),
             held: Vec::new(),
             asks: 0,
             reads: 0,

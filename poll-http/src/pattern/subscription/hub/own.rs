@@ -1,0 +1,133 @@
+//! Subscriptions in the store of one server: a secret, an index of their names, and a value for each.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use poll_core::{JournalError, Timestamp};
+
+use super::{Begun, Inner, MOST_SUBSCRIPTIONS, Table, Tasks, secret_of, text_of};
+use crate::dialect::durable_streams::subscriptions::{
+    self, Configuration, Fault, Keeping, Loopback, Subscription, SubscriptionId,
+};
+use crate::message::refusal::Refusal;
+use crate::message::reply::Reply;
+use crate::pattern::subscription::cell::Cell;
+use crate::pattern::subscription::keeper::{Line, What};
+use crate::pattern::subscription::keys::Keys;
+use crate::pattern::subscription::place::Place;
+
+/// The names of what is kept.
+const INDEX: &str = "__ds/index";
+const SECRET: &str = "__ds/secret";
+
+/// Where it is kept which subscriptions there are.
+pub(super) struct OwnRecords {
+    /// Their names.
+    index: Cell,
+    /// The secret that keys are made from, until it is kept: before there is a subscription, nothing is written.
+    new_secret: Option<(Cell, String)>,
+}
+
+impl Inner {
+    /// Reads the secret and all subscriptions; makes a secret if there is none. Returns where they are kept.
+    pub(super) async fn load_own(self: &Arc<Self>, tasks: &mut Tasks) -> Result<OwnRecords, Refusal> {
+        let (store, now) = (&self.outside.store, self.outside.environment.now());
+        let (cell, kept) = Cell::load(store, now, SECRET).await.map_err(Refusal::unreadable)?;
+        let (secret, new_secret) = match kept.as_deref().and_then(secret_of) {
+            Some(secret) => (secret, None),
+            None => {
+                let secret = self.new_secret();
+                (secret, Some((cell, text_of(&secret))))
+            }
+        };
+        let keys = Keys::new(self.outside.client.signer(&secret));
+        let (index, kept) = Cell::load(store, now, INDEX).await.map_err(Refusal::unreadable)?;
+        let ids: Vec<String> = kept.and_then(|kept| serde_json::from_str(&kept).ok()).unwrap_or_default();
+        let mut found = Vec::new();
+        for id in ids.iter().filter_map(|id| SubscriptionId::parse(id)) {
+            let (cell, kept) = self.load_one(now, &id).await.map_err(Refusal::unreadable)?;
+            // Of one whose creation or deletion was cut off there is no more than its name.
+            let Some(kept) = kept else { continue };
+            match Subscription::of_record(kept.as_bytes(), Loopback::Allowed) {
+                Some((_, subscription)) => found.push((id, subscription, cell)),
+                None => tracing::error!(subscription = %id, "subscription {id} cannot be read"),
+            }
+        }
+        *super::lock(&self.table) = Some(Table { keys: Some(keys.clone()), entries: Default::default() });
+        for (id, subscription, cell) in found {
+            let (place, charge) = (Place::Own(cell), self.charge_kept());
+            self.start(keys.clone(), Begun { id, subscription, place, charge, line: Line::First }, tasks);
+        }
+        Ok(OwnRecords { index, new_secret })
+    }
+
+    async fn load_one(
+        &self,
+        now: Timestamp,
+        id: &SubscriptionId,
+    ) -> Result<(Cell, Option<String>), JournalError> {
+        Cell::load(&self.outside.store, now, &format!("__ds/subscriptions/{id}")).await
+    }
+
+    pub(super) async fn put_own(
+        self: &Arc<Self>,
+        id: SubscriptionId,
+        configuration: Configuration,
+        base: Arc<str>,
+        records: &mut OwnRecords,
+        tasks: &mut Tasks,
+    ) -> Result<Reply, Refusal> {
+        let (known, keys) = self.with_table(|table| (table.entries.get(&id).cloned(), table.keys.clone()))?;
+        if let Some(known) = known {
+            if *known.configuration != configuration {
+                return Ok(subscriptions::refuse(&Fault::Exists));
+            }
+            return self.tell(&id, What::Show(StatusCode::OK)).await;
+        }
+        let keys = keys.ok_or_else(super::unread)?;
+        let mut names = self.names()?;
+        if names.len() >= MOST_SUBSCRIPTIONS {
+            return Ok(subscriptions::refuse(&Fault::TooMany("there are 1000 subscriptions")));
+        }
+        let charge = self.charge(&configuration)?;
+        let now = self.outside.environment.now();
+        let subscription = self.make(configuration, base).await?;
+        names.push(id.as_str().to_owned());
+        if let Some((cell, secret)) = &mut records.new_secret {
+            cell.save(&self.outside.store, now, secret.as_bytes()).await?;
+            records.new_secret = None;
+        }
+        let (mut cell, _) = self.load_one(now, &id).await.map_err(Refusal::unreadable)?;
+        self.save_index(records, &names).await?;
+        let kept = subscription.to_record(id.as_str(), Keeping::Alone);
+        cell.save(&self.outside.store, now, &kept).await?;
+        let (place, line) = (Place::Own(cell), Line::First);
+        self.start(keys, Begun { id: id.clone(), subscription, place, charge, line }, tasks);
+        self.tell(&id, What::Show(StatusCode::CREATED)).await
+    }
+
+    pub(super) async fn delete_own(
+        &self,
+        id: &SubscriptionId,
+        records: &mut OwnRecords,
+    ) -> Result<Reply, Refusal> {
+        if self.entry(id)?.is_none() {
+            return Ok(subscriptions::done());
+        }
+        let ended = self.tell(id, What::End).await?;
+        self.with_table(|table| drop(table.entries.remove(id)))?;
+        self.news.remove(id);
+        // A name that stays there means nothing.
+        let _ = self.save_index(records, &self.names()?).await;
+        Ok(ended)
+    }
+
+    fn names(&self) -> Result<Vec<String>, Refusal> {
+        self.with_table(|table| table.entries.keys().map(|id| id.as_str().to_owned()).collect())
+    }
+
+    async fn save_index(&self, records: &mut OwnRecords, names: &[String]) -> Result<(), Refusal> {
+        let (store, now) = (&self.outside.store, self.outside.environment.now());
+        records.index.save(store, now, &serde_json::to_vec(names).unwrap_or_default()).await
+    }
+}
