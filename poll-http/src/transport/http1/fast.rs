@@ -2,7 +2,7 @@
 //!
 //! **What it serves.** A complete GET, or a POST whose body arrived with its head, in HTTP/1.1, on a connection that is to
 //! persist: see [`parse_request`]. Everything else (another method, HEAD included, or version, chunks, `Expect`, `Upgrade`, a
-//! head in pieces, over 4 KiB or malformed) goes to hyper, request by request. So the subtle parts of HTTP are implemented
+//! head in pieces, over 16 KiB or malformed) goes to hyper, request by request. So the subtle parts of HTTP are implemented
 //! once, and `tests/it/transport_engines.rs` checks that both produce the same bytes.
 //!
 //! **Why.** hyper keeps two 8 KiB buffers for every connection, of which a waiting one has touched a page, and spends about

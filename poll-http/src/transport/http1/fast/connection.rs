@@ -28,8 +28,9 @@ use crate::transport::parts::{Next, Parts, http1_info};
 use crate::transport::timed_io::TimedIo;
 use crate::worker::budget;
 
-/// The most that is read at once, on the stack. A longer request is not plain.
-const READ: usize = 4096;
+/// The most that is read at once, on the stack. A longer request is not plain: one for a hundred channels has 6 KiB and more,
+/// and would keep all of hyper's buffers while it waits.
+const READ: usize = 16 * 1024;
 /// How much of further requests is read before a response is written; more stays in the socket.
 const AHEAD: usize = 4096;
 /// How much of a body is buffered for the socket: a part of a large batch, not all of it.
@@ -270,11 +271,12 @@ where
         Poll::Ready(Ok(if read.filled().is_empty() { Peer::Left } else { Peer::Sent }))
     }
 
-    /// Reads once, into `unread`.
+    /// Reads once, into `unread`: a request, or a little of what follows one.
     #[inline(never)]
     fn poll_peer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Peer, ConnectionError>> {
         let mut space = [const { MaybeUninit::uninit() }; READ];
-        let mut read = ReadBuf::uninit(&mut space);
+        let most = if matches!(self.phase, ResponsePhase::Idle) { READ } else { AHEAD };
+        let mut read = ReadBuf::uninit(&mut space[..most]);
         if ready!(self.poll_read(&mut read, cx))? == Peer::Left {
             return Poll::Ready(Ok(Peer::Left));
         }
