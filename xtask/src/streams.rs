@@ -73,11 +73,6 @@ pub(crate) fn check(binary: &Binary, store: &str, install: Install) -> Result<()
     kills::check(binary, &folder, store)
 }
 
-/// Whether several servers can have a store.
-fn is_shared(store: &str) -> bool {
-    !store.starts_with("memory:") && !store.starts_with("disk:")
-}
-
 /// Puts the suite where what it runs on is; returns where.
 fn prepare(install: Install) -> Result<PathBuf> {
     let (from, to) = (root().join("poll-server/tests/streams"), target().join("npm/streams"));

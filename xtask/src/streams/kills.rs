@@ -18,7 +18,7 @@ const KILLS: [&str; 3] = ["published 100", "published 200", "published 300"];
 /// Runs the client, which `folder` has, until it has read everything: on two servers if the store can have two.
 pub(super) fn check(binary: &Binary, folder: &Path, store: &str) -> Result<()> {
     let data = tempfile::tempdir()?;
-    let (store, count) = if super::is_shared(store) {
+    let (store, count) = if is_shared(store) {
         (format!("--store={store}"), 2)
     } else {
         (format!("--store=disk:{}", data.path().display()), 1)
@@ -54,4 +54,9 @@ pub(super) fn check(binary: &Binary, folder: &Path, store: &str) -> Result<()> {
     ensure!(status.success(), "the protocol's own client ended with {status}");
     ensure!(kills.next().is_none(), "the protocol's own client ended before the last kill");
     Ok(())
+}
+
+/// Whether several servers can have a store.
+fn is_shared(store: &str) -> bool {
+    !store.starts_with("memory:") && !store.starts_with("disk:")
 }

@@ -10,19 +10,21 @@
 
 mod answers;
 mod looks;
+mod state;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::StatusCode;
 use poll_core::life::Condition;
 use poll_core::{ChannelName, Charge, Payload, Publish, Timestamp};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 pub(super) use self::looks::seen;
+pub(super) use self::state::{Command, Keeper, Line, STREAM_BYTES, SUBSCRIPTION_BYTES};
+use self::state::{MOST_TRIES, Next, Scan, Then, Untaken};
+pub(crate) use self::state::{Speech, What};
 use super::client::{Webhook, WebhookAnswer};
 use super::keys::Keys;
 use super::news::{Haste, Mailbox};
@@ -30,121 +32,16 @@ use super::outside::Outside;
 use super::place::Place;
 use super::register::{Found, Saved};
 use crate::dialect::durable_streams::subscriptions::{
-    self, Attempt, Claim, Delivery, Keeping, Loopback, Sent, Subscription, SubscriptionId, Turn,
+    self, Attempt, Delivery, Keeping, Loopback, Sent, Subscription, SubscriptionId,
 };
 use crate::message::refusal::Refusal;
-use crate::message::reply::Reply;
-use crate::message::trace_context::TraceContext;
 
 /// The pause after the store did not keep something.
 const PAUSE: Duration = Duration::from_secs(1);
 /// How much later than the first in line the other servers act.
 const GRACE: Duration = Duration::from_secs(1);
-/// How often another server may be first before a request is refused.
-const MOST_TRIES: usize = 32;
 /// The longest sleep: a clock that is set is noticed by then.
 const LONGEST_SLEEP: Duration = Duration::from_secs(10);
-/// What a subscription costs beside its streams, and a stream beside its name.
-pub(super) const SUBSCRIPTION_BYTES: u64 = 4_096;
-pub(super) const STREAM_BYTES: u64 = 256;
-
-/// What is said to a subscription, and where the answer goes.
-pub(super) struct Command {
-    pub(super) what: What,
-    pub(super) reply: oneshot::Sender<Result<Reply, Refusal>>,
-}
-
-/// What is said to a subscription.
-pub(crate) enum What {
-    /// Say whether it is still there.
-    Stand,
-    /// Show it, with this status.
-    Show(StatusCode),
-    /// It has these streams as well.
-    Name(BTreeSet<Box<str>>),
-    /// It does not need this one.
-    Unname(ChannelName),
-    Claim(Claim),
-    Turn {
-        speech: Speech,
-        token: Box<str>,
-        turn: Turn,
-    },
-    /// It is deleted, and this task ends.
-    End,
-}
-
-/// What a worker says with the token of its wake.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Speech {
-    /// A webhook's receiver.
-    Callback,
-    Ack,
-    Release,
-}
-
-pub(super) struct Keeper {
-    outside: Outside,
-    keys: Keys,
-    id: SubscriptionId,
-    subscription: Subscription,
-    place: Place,
-    /// What was kept last.
-    kept: Vec<u8>,
-    line: Line,
-    mailbox: Arc<Mailbox>,
-    charge: Charge,
-    /// The webhook that is on its way, with its generation.
-    delivery: JoinSet<(u64, Sent)>,
-    scan: Scan,
-    /// The trace of what came last, which webhooks carry on.
-    trace: Option<TraceContext>,
-}
-
-/// Whether all streams are to be looked through for those that match.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Scan {
-    Due,
-    Done,
-}
-
-/// Whether other servers leave the next step to this one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Line {
-    /// It changed the subscription last, or is alone.
-    First,
-    Later,
-}
-
-/// Whether the task goes on.
-#[derive(PartialEq, Eq)]
-enum Next {
-    Go,
-    End,
-}
-
-/// Whether an attempt follows at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Then {
-    Attempt,
-    Nothing,
-}
-
-/// Why a step was not taken.
-enum Untaken {
-    /// Another server took one before; it is to be decided again.
-    Outdated,
-    /// The subscription is gone.
-    Gone,
-    Refused(Refusal),
-}
-
-impl From<Refusal> for Untaken {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
-    }
-}
-
 impl Keeper {
     pub(super) fn new(
         (outside, keys, mailbox): (Outside, Keys, Arc<Mailbox>),

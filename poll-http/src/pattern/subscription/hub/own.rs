@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use poll_core::{JournalError, Timestamp};
 
-use super::{Begun, Inner, MOST_SUBSCRIPTIONS, Table, Tasks, secret_of, text_of};
+use super::state::{Begun, Inner, MOST_SUBSCRIPTIONS, Table, Tasks, lock, secret_of, text_of, unread};
 use crate::dialect::durable_streams::subscriptions::{
     self, Configuration, Fault, Keeping, Loopback, Subscription, SubscriptionId,
 };
@@ -53,7 +53,7 @@ impl Inner {
                 None => tracing::error!(subscription = %id, "subscription {id} cannot be read"),
             }
         }
-        *super::lock(&self.table) = Some(Table { keys: Some(keys.clone()), entries: Default::default() });
+        *lock(&self.table) = Some(Table { keys: Some(keys.clone()), entries: Default::default() });
         for (id, subscription, cell) in found {
             let (place, charge) = (Place::Own(cell), self.charge_kept());
             self.start(keys.clone(), Begun { id, subscription, place, charge, line: Line::First }, tasks);
@@ -84,7 +84,7 @@ impl Inner {
             }
             return self.tell(&id, What::Show(StatusCode::OK)).await;
         }
-        let keys = keys.ok_or_else(super::unread)?;
+        let keys = keys.ok_or_else(unread)?;
         let mut names = self.names()?;
         if names.len() >= MOST_SUBSCRIPTIONS {
             return Ok(subscriptions::refuse(&Fault::TooMany("there are 1000 subscriptions")));

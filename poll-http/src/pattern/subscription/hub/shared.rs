@@ -8,7 +8,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use poll_core::{ChannelName, JournalError, Selection};
 
-use super::{Begun, Entry, Inner, MOST_SUBSCRIPTIONS, Table, Tasks, secret_of, text_of};
+use super::state::{Begun, Entry, Inner, MOST_SUBSCRIPTIONS, Table, Tasks, lock, secret_of, text_of};
 use crate::dialect::durable_streams::subscriptions::{
     self, Configuration, Fault, Keeping, Loopback, Subscription, SubscriptionId,
 };
@@ -31,7 +31,7 @@ impl Inner {
     /// Reads all subscriptions, and the secret if there is one.
     pub(super) async fn load_shared(self: &Arc<Self>, tasks: &mut Tasks) -> Result<(), Refusal> {
         let ids = self.list().await?;
-        *super::lock(&self.table) = Some(Table { keys: None, entries: Default::default() });
+        *lock(&self.table) = Some(Table { keys: None, entries: Default::default() });
         self.known_keys().await?;
         for id in ids {
             self.find(&id, Line::First, tasks).await?;

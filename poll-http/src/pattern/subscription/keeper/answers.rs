@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use poll_core::ChannelName;
 
-use super::{Command, Keeper, MOST_TRIES, Next, STREAM_BYTES, Speech, Untaken, What, seen};
+use super::looks::seen;
+use super::state::{Command, Keeper, MOST_TRIES, Next, STREAM_BYTES, Speech, Untaken, What};
 use crate::dialect::durable_streams::subscriptions::{self, Delivery, Fault, Subscription, Turn};
 use crate::message::refusal::Refusal;
 use crate::message::reply::Reply;

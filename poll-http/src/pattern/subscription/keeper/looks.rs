@@ -3,7 +3,7 @@
 use poll_core::life::Standing;
 use poll_core::{ChannelName, Cursor, JournalError, Limit, Position, Selection, Seq, Timestamp};
 
-use super::{Keeper, STREAM_BYTES, SUBSCRIPTION_BYTES, Scan, Then, Untaken, What};
+use super::state::{Keeper, STREAM_BYTES, SUBSCRIPTION_BYTES, Scan, Then, Untaken, What};
 use crate::dialect::durable_streams::subscriptions::{Attempt, From, Seen, Subscription};
 use crate::message::refusal::Refusal;
 use crate::pattern::subscription::news::{Others, Taken};
