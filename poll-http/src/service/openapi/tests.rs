@@ -15,7 +15,7 @@ use crate::service::mount::Mount;
 use crate::worker::settings::{Compress, KeepPresence};
 
 /// Fields that concern every request or its connection alone, and those that OpenAPI names elsewhere.
-const OF_ANY: [&str; 18] = [
+const OF_ANY: [&str; 19] = [
     "accept",
     "accept-encoding",
     "access-control-request-method",
@@ -32,6 +32,7 @@ const OF_ANY: [&str; 18] = [
     "traceparent",
     "transfer-encoding",
     "x-forwarded-for",
+    "x-forwarded-proto",
     "x-real-ip",
     "x-request-id",
 ];

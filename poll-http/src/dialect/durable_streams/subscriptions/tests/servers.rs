@@ -145,7 +145,7 @@ impl World {
     }
 
     fn write(&mut self, number: usize) -> Result<(), TestCaseError> {
-        let (before, now) = (self.kept(), self.log.now);
+        let before = self.kept();
         let Some(server) = self.servers[number].as_mut() else { return Ok(()) };
         let Some(Decided { next, changes, names, effect }) = server.decided.take() else { return Ok(()) };
         let record = next.to_record("s", Keeping::Shared);
@@ -173,8 +173,9 @@ impl World {
                 }
             }
             Effect::Claimed => {
-                let held = matches!(&kept.phase, Phase::Held { until, .. } if *until > at(now));
-                prop_assert!(held && kept.generation > 0);
+                // Its lease may be over before it is written.
+                let is_held = matches!(kept.phase, Phase::Held { .. });
+                prop_assert!(is_held && kept.generation > 0);
                 self.wakes.push(Wake { turn: self.turn_of(&kept) });
             }
             // Nothing that was said of an earlier wake counts.
