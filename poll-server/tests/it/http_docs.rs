@@ -214,7 +214,8 @@ fn check_methods(heading: &[&str], server: &Server, ask: impl Fn(&str, &str) -> 
 
 #[test]
 fn a_connection_is_shown_as_the_page_says_until_it_is_cut() {
-    let server = Server::start(&["--admin-token", "operator"]);
+    // One worker, so that connections are numbered in their order.
+    let server = Server::start(&["--admin-token", "operator", "--workers", "1"]);
     let mut waiting = server.connect();
     let request = "GET /api/longpoll?channel=orders HTTP/1.1\r\nHost: localhost\r\nX-Client-ID: ann\r\n\r\n";
     waiting.write_all(request.as_bytes()).unwrap();
