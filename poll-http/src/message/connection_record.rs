@@ -1,8 +1,8 @@
 //! What operators see of the open connections of a server: who has one, what it does, and how to cut it.
 //!
-//! Kept only where there is administration: whoever accepts a connection asks for its record then, and without one each
-//! request tests an empty handle. A record is written by its own connection, on one thread, and read by whoever lists them.
-//! Bounded by the number of connections. Not here: which requests read it, and how it is written (`admin`).
+//! Kept only where there is administration: the acceptor of a connection asks for its record then, and without one each
+//! request tests an empty handle. A record is written by its own connection, on one thread, and read where they are
+//! listed. Bounded by the number of connections. Not here: which requests read it, and how it is written (`admin`).
 
 use std::collections::BTreeMap;
 use std::fmt;

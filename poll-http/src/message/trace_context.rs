@@ -13,7 +13,7 @@ use crate::message::head::{Field, Head};
 pub struct TraceContext {
     /// The trace: the same for all requests that one thing led to.
     pub trace_id: NonZeroU128,
-    /// The span of whoever sent the request.
+    /// The span that the request belongs to at its sender.
     pub parent_id: NonZeroU64,
     /// Whether the caller may record the trace.
     pub sampled: Sampled,

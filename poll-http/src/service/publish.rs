@@ -70,7 +70,8 @@ pub(super) fn answer(
     }))
 }
 
-/// Parses, checks, tells whoever follows the channel, and hands over to the pattern. The charge for the content is released with the response.
+/// Parses, checks, tells the channel's subscriptions, and hands over to the pattern. The charge for the content is
+/// released with the response.
 fn publish(
     worker: &Worker,
     posted: Posted,

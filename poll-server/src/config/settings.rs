@@ -257,7 +257,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     switch(DOORS, "golongpoll-delete-after-retrieval", "an event given once is not given by /events again",
         "golongpoll's own default"),
     switch(DOORS, "compress", "answers of polls over 1 KiB are compressed for clients whose Accept-Encoding prefers gzip",
-        "a proxy in front often does it, and whoever sees lengths and can publish learns of what is compressed with it"),
+        "a proxy in front often does it, and a publisher who sees lengths learns of what is compressed with its content"),
     switch(DOORS, "receipts", "messages of the channel dialect list who was given them",
         "it costs memory a reader; few need it"),
     row(DOORS, "durable-streams", "on|off", "on", "channels are streams of the Durable Streams protocol, too, below /v1/stream/",

@@ -1,8 +1,8 @@
 //! A value that several servers change: a channel whose newest message is the value, in a log that they share.
 //!
-//! Whoever changes it names the change that it goes on from, and if that is not the newest, nothing is changed and it reads
-//! the value again. That is an append by a producer: its name is that of the value's life, so nothing that was decided about
-//! an earlier value under this name counts, and its number is that of the change.
+//! A server that changes it names the change that it goes on from, and if that is not the newest, nothing is changed
+//! and it reads the value again. That is an append by a producer: its name is that of the value's life, so nothing that
+//! was decided about an earlier value under this name counts, and its number is that of the change.
 
 use poll_core::life::{
     AppendError, Appended, Bound, Bounds, Condition, ContentType, Create, CreateError, Created, ProducerId,
