@@ -128,7 +128,7 @@ impl PartialEq for Ancestry {
 impl Eq for Ancestry {}
 
 impl Line {
-    /// What cannot be read of them is not there: a reader misses those messages, and is told so.
+    /// All segments. Those that cannot be decoded are left out; readers are told that they missed their messages.
     fn segments(&self) -> &[Segment] {
         self.segments.get_or_init(|| {
             let mut segments = self.older.decode().unwrap_or_default();

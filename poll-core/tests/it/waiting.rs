@@ -352,7 +352,7 @@ fn a_watch_is_told_once_of_a_wake_and_of_each_waiter_of_it() {
     assert!(poll(&mut again[0], &count).is_ready());
     assert_eq!(told.take(), [("resumed", second_wake)]);
 
-    // Who leaves while it waits is nothing to a watch, and neither is a wake of all for another reason.
+    // A watch hears neither of waiters that leave early nor of a wake of all waiters for another reason.
     drop(waiters(&store, "a", &lane, 2, &count));
     let mut waits = waiters(&store, "a", &lane, 1, &count);
     store.notifier().notify_all();

@@ -1,7 +1,7 @@
 //! The protocol's own JavaScript client follows a server on disk, or two over one Redis, over three kills.
 //!
-//! Its program, in `poll-server/tests/streams/kills.js`, publishes, reads and checks that nothing was lost or doubled. This
-//! file kills its servers, one after the other, and starts them again.
+//! `poll-server/tests/streams/kills.js` publishes, reads and checks that nothing was lost or doubled. This file kills the
+//! servers one after the other, and starts them again.
 
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader};

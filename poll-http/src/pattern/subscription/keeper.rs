@@ -120,11 +120,6 @@ impl Keeper {
         self.outside.environment.now()
     }
 
-    fn random(&self) -> u128 {
-        let random = || u128::from(self.outside.environment.random());
-        random() << 64 | random()
-    }
-
     fn until_due(&self) -> Option<Duration> {
         Some(self.subscription.due()?.since(self.now()).min(LONGEST_SLEEP))
     }
@@ -236,7 +231,7 @@ impl Keeper {
         }
         if !self.is_shared() {
             // As if it had not been answered: it is sent again. Where it is shared, that follows from its record.
-            let (now, random) = (self.now(), self.random());
+            let (now, random) = (self.now(), self.outside.random());
             self.subscription.sent(now, generation, Sent::Failed, random);
         }
     }
@@ -244,7 +239,7 @@ impl Keeper {
     async fn note(&mut self, generation: u64, sent: Sent) -> Result<(), Untaken> {
         self.refresh().await?;
         let mut next = self.subscription.clone();
-        next.sent(self.now(), generation, sent, self.random());
+        next.sent(self.now(), generation, sent, self.outside.random());
         self.keep(next).await
     }
 }

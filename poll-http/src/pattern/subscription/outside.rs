@@ -14,3 +14,11 @@ pub(super) struct Outside {
     pub(super) environment: Environment,
     pub(super) client: Arc<dyn WebhookClient>,
 }
+
+impl Outside {
+    /// A random number, for names that must not be guessed or given twice.
+    pub(super) fn random(&self) -> u128 {
+        let random = || u128::from(self.environment.random());
+        random() << 64 | random()
+    }
+}

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use http::StatusCode;
 use poll_core::{JournalError, Timestamp};
 
-use super::state::{Begun, Inner, MOST_SUBSCRIPTIONS, Table, Tasks, lock, secret_of, text_of, unread};
+use super::state::{
+    Begun, Inner, MOST_SUBSCRIPTIONS, SECRET, Table, Tasks, lock, secret_of, text_of, unread,
+};
 use crate::dialect::durable_streams::subscriptions::{
     self, Configuration, Fault, Keeping, Loopback, Subscription, SubscriptionId,
 };
@@ -15,10 +17,10 @@ use crate::pattern::subscription::cell::Cell;
 use crate::pattern::subscription::keeper::{Line, What};
 use crate::pattern::subscription::keys::Keys;
 use crate::pattern::subscription::place::Place;
+use crate::pattern::subscription::register::RECORDS;
 
-/// The names of what is kept.
+/// Where the names of all subscriptions are kept.
 const INDEX: &str = "__ds/index";
-const SECRET: &str = "__ds/secret";
 
 /// Where it is kept which subscriptions there are.
 pub(super) struct OwnRecords {
@@ -66,7 +68,7 @@ impl Inner {
         now: Timestamp,
         id: &SubscriptionId,
     ) -> Result<(Cell, Option<String>), JournalError> {
-        Cell::load(&self.outside.store, now, &format!("__ds/subscriptions/{id}")).await
+        Cell::load(&self.outside.store, now, &format!("{RECORDS}{id}")).await
     }
 
     pub(super) async fn put_own(

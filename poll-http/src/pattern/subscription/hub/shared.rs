@@ -8,7 +8,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use poll_core::{ChannelName, JournalError, Selection};
 
-use super::state::{Begun, Entry, Inner, MOST_SUBSCRIPTIONS, Table, Tasks, lock, secret_of, text_of};
+use super::state::{Begun, Entry, Inner, MOST_SUBSCRIPTIONS, SECRET, Table, Tasks, lock, secret_of, text_of};
 use crate::dialect::durable_streams::subscriptions::{
     self, Configuration, Fault, Keeping, Loopback, Subscription, SubscriptionId,
 };
@@ -20,8 +20,6 @@ use crate::pattern::subscription::news::{Others, Unknown};
 use crate::pattern::subscription::place::Place;
 use crate::pattern::subscription::register::{RECORDS, Register, id_of, record_of};
 
-/// The name of the secret that keys are made from.
-const SECRET: &str = "__ds/secret";
 /// How many records are listed at a time.
 const PAGE: usize = 256;
 /// How often another server may be first before a request is refused.
@@ -152,7 +150,8 @@ impl Inner {
             let (store, now) = (&self.outside.store, self.outside.environment.now());
             let record = record_of(&id).map_err(Refusal::unreadable)?;
             let value = subscription.to_record(id.as_str(), Keeping::Shared);
-            let Some(register) = Register::create(store, now, record, &value, self.random()).await? else {
+            let Some(register) = Register::create(store, now, record, &value, self.outside.random()).await?
+            else {
                 continue;
             };
             let (place, line) = (Place::Shared(register), Line::First);
@@ -195,7 +194,7 @@ impl Inner {
             let (store, now) = (&self.outside.store, self.outside.environment.now());
             let secret = self.new_secret();
             let (channel, text) = (ChannelName::parse(SECRET)?, text_of(&secret));
-            let made = Register::create(store, now, channel, text.as_bytes(), self.random()).await?;
+            let made = Register::create(store, now, channel, text.as_bytes(), self.outside.random()).await?;
             if made.is_some() {
                 return self.use_secret(&secret);
             }

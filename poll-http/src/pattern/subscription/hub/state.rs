@@ -21,6 +21,8 @@ use crate::pattern::subscription::news::News;
 use crate::pattern::subscription::outside::Outside;
 use crate::pattern::subscription::place::Place;
 
+/// Where the secret is kept that webhooks are signed with.
+pub(super) const SECRET: &str = "__ds/secret";
 /// The most subscriptions.
 pub(super) const MOST_SUBSCRIPTIONS: usize = 1_000;
 /// How much may be said to one before it answers.
@@ -163,11 +165,6 @@ impl Inner {
     pub(super) async fn look(&self, now: Timestamp, name: &str) -> Result<Seen, JournalError> {
         let Ok(name) = ChannelName::parse(name) else { return Ok(Seen::Absent) };
         Ok(seen(&self.outside.store.describe_latest(now, &name).await?))
-    }
-
-    pub(super) fn random(&self) -> u128 {
-        let random = || u128::from(self.outside.environment.random());
-        random() << 64 | random()
     }
 
     pub(super) fn new_secret(&self) -> [u8; 32] {

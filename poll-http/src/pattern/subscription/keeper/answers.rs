@@ -55,7 +55,7 @@ impl Keeper {
             }
             _ => self.look_for_answer(what).await?,
         }
-        let (now, random) = (self.now(), self.random());
+        let (now, random) = (self.now(), self.outside.random());
         let mut next = self.subscription.clone();
         let answer = match what {
             What::Stand | What::End => Ok(subscriptions::done()),
@@ -114,7 +114,7 @@ impl Keeper {
         if generation != turn.generation {
             return Err(Fault::Fenced);
         }
-        let (now, random) = (self.now(), self.random());
+        let (now, random) = (self.now(), self.outside.random());
         match speech {
             Speech::Callback | Speech::Ack => next.turn(now, turn, random).map(subscriptions::turned),
             Speech::Release => next.release(now, turn, random).map(|()| subscriptions::done()),

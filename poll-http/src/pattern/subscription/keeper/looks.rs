@@ -71,7 +71,7 @@ impl Keeper {
         let mut next = self.subscription.clone();
         next.leave_out(left_out);
         let looked = self.look_at_each(&mut next, names).await;
-        let (now, random) = (self.now(), self.random());
+        let (now, random) = (self.now(), self.outside.random());
         next.pass(now, random);
         let attempt = if then == Then::Attempt && looked.is_ok() { next.attempt(now) } else { None };
         let kept = match looked {
@@ -90,7 +90,7 @@ impl Keeper {
             Some(pattern) => ChannelName::parse(pattern.prefix()).ok(),
             None => return Ok(()),
         };
-        let (mut after, random) = (None, self.random());
+        let (mut after, random) = (None, self.outside.random());
         loop {
             let now = self.now();
             let selection = Selection { prefix: prefix.clone(), after, limit: PAGE };
