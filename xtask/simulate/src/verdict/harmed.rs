@@ -27,6 +27,13 @@ struct Remains<'a> {
     published: HashSet<&'a str>,
 }
 
+/// Whether some channel is known to have begun anew. Damage of the log makes all of them do so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Others {
+    Anew,
+    AsTheyWere,
+}
+
 /// Judges everybody; gives how many operations there were.
 pub(super) async fn judge(mut population: Population, harm: Harm) -> Result<u64> {
     let published = population.stop().await;
@@ -46,6 +53,10 @@ pub(super) async fn judge(mut population: Population, harm: Harm) -> Result<u64>
         .filter_map(|(channel, (whole, _))| Some(((ADDRESS, channel.clone()), whole.log.last.clone()?)));
     let accounts = population.end(last.collect()).await;
     let operations = operations::count(&published, &accounts);
+    let is_anew = |(channel, (whole, _)): (&String, &(Whole, u64))| {
+        sent_to(&published, channel).into_iter().filter_map(epoch_of).any(|epoch| epoch != whole.epoch)
+    };
+    let others = if wholes.iter().any(is_anew) { Others::Anew } else { Others::AsTheyWere };
     for (channel, (whole, missed)) in &wholes {
         let of_it = || published.iter().filter(|one| one.channel == *channel);
         let tokens = of_it().flat_map(|one| &one.sent).map(|sent| sent.token.as_str()).collect();
@@ -55,12 +66,24 @@ pub(super) async fn judge(mut population: Population, harm: Harm) -> Result<u64>
             ensure!(one.faults.is_empty(), "{:?}", one.faults);
             remains.judge_publisher(&one.sent)?;
         }
-        remains.judge_losses(of_it().flat_map(|one| &one.sent), harm)?;
+        remains.judge_losses(&sent_to(&published, channel), harm, others)?;
         for account in accounts.iter().filter(|account| account.channel == *channel) {
             remains.judge_reader(account)?;
         }
     }
     Ok(operations)
+}
+
+fn sent_to<'a>(published: &'a [Published], channel: &str) -> Vec<&'a Sent> {
+    published.iter().filter(|one| one.channel == channel).flat_map(|one| &one.sent).collect()
+}
+
+/// In which incarnation of its channel a message was acknowledged, if its dialect tells that.
+fn epoch_of(sent: &Sent) -> Option<u64> {
+    match sent.told {
+        Told::Kept(Some(place)) => Some(place.epoch),
+        _ => None,
+    }
 }
 
 /// Whether a fault only says that something is damaged.
@@ -88,25 +111,26 @@ impl Remains<'_> {
     }
 
     /// What was acknowledged and is not there must be told, if anything can know of it.
-    fn judge_losses<'a>(&self, sent: impl Iterator<Item = &'a Sent>, harm: Harm) -> Result<()> {
-        let is_reset = |told: &Told| match told {
-            Told::Kept(Some(place)) => place.epoch != self.whole.epoch,
-            _ => false,
+    fn judge_losses(&self, sent: &[&Sent], harm: Harm, others: Others) -> Result<()> {
+        let can_be_known = |at: std::time::Instant| match harm {
+            Harm::None | Harm::Flipped => true,
+            Harm::FlippedAndStopped => false,
+            Harm::Lost(since) => Instant::from_std(at) < since,
         };
-        let (mut untold, mut is_anew) = (Vec::new(), false);
-        for Sent { token, told, at } in sent {
-            is_anew |= is_reset(told);
-            let is_lost = matches!(told, Told::Kept(_)) && self.whole.log.numbers_of(token).is_empty();
-            let can_be_known = match harm {
-                Harm::None | Harm::Flipped => true,
-                Harm::FlippedAndStopped => false,
-                Harm::Lost(since) => Instant::from_std(*at) < since,
-            };
-            untold.extend((is_lost && can_be_known).then_some(token));
-        }
+        let is_lost = |sent: &Sent| {
+            matches!(sent.told, Told::Kept(_)) && self.whole.log.numbers_of(&sent.token).is_empty()
+        };
+        let gone: Vec<&Sent> =
+            sent.iter().copied().filter(|sent| is_lost(sent) && can_be_known(sent.at)).collect();
+        let is_anew = sent.iter().copied().filter_map(epoch_of).any(|epoch| epoch != self.whole.epoch);
+        // Before the first publisher that is told an epoch, the channel may have had another one.
+        let first = sent.iter().filter(|sent| epoch_of(sent).is_some()).map(|sent| sent.at).min();
+        let is_before = |gone: &&Sent| first.is_none_or(|first| gone.at < first);
+        let is_anew = is_anew || (others == Others::Anew && gone.iter().all(is_before));
+        let tokens: Vec<&str> = gone.iter().map(|sent| sent.token.as_str()).collect();
         ensure!(
-            is_anew || untold.len() as u64 <= self.missed,
-            "{untold:?} are gone, and {} are said to be missing",
+            is_anew || tokens.len() as u64 <= self.missed,
+            "{tokens:?} are gone, and {} are said to be missing",
             self.missed
         );
         Ok(())
@@ -141,5 +165,44 @@ impl Remains<'_> {
             || account.resets.contains(&account.seen.len());
         ensure!(is_whole, "{who} was given {newest} of {length} messages");
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant as At};
+
+    use xtask_torture::checker::{Log, Place};
+
+    use super::*;
+
+    fn sent(token: &str, told: Told, at: At) -> Sent {
+        Sent { token: token.to_owned(), told, at }
+    }
+
+    /// Judges a channel of which only the message `kept` is left, in its second incarnation.
+    fn judge(sent: &[Sent], others: Others) -> Result<()> {
+        let mut log = Log::default();
+        log.push("kept".to_owned());
+        let whole = Whole { epoch: 2, log };
+        let remains = Remains { whole: &whole, missed: 0, published: HashSet::new() };
+        remains.judge_losses(&sent.iter().collect::<Vec<_>>(), Harm::Flipped, others)
+    }
+
+    #[test]
+    fn what_is_gone_is_told_by_a_new_epoch() {
+        let (early, late) = (At::now(), At::now() + Duration::from_secs(1));
+        let place = |epoch| Told::Kept(Some(Place { epoch, seq: 1 }));
+        let (kept, unplaced) = (sent("kept", place(2), late), sent("gone", Told::Kept(None), early));
+        assert!(judge(&[sent("gone", place(1), early), kept.clone()], Others::AsTheyWere).is_ok());
+        // Its publisher was told no epoch: only the other channels show that there was another one.
+        assert!(judge(&[unplaced.clone(), kept.clone()], Others::Anew).is_ok());
+        assert!(judge(&[unplaced, kept.clone()], Others::AsTheyWere).is_err());
+        // It was acknowledged in the incarnation that there still is.
+        assert!(judge(&[sent("gone", place(2), early), kept.clone()], Others::Anew).is_err());
+        assert!(
+            judge(&[kept, sent("gone", Told::Kept(None), late + Duration::from_secs(1))], Others::Anew)
+                .is_err()
+        );
     }
 }
