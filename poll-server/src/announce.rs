@@ -31,8 +31,13 @@ pub(crate) fn start(config: &Config, max_sockets: usize, open: &OpenStore) {
     open.log_contents();
     retention(&config.retention);
     if let Some(otlp) = &config.otlp {
-        let (endpoint, service) = (&otlp.endpoint, &otlp.service);
-        tracing::info!(%endpoint, service, "spans go to {endpoint}, as those of {service}");
+        let (endpoint, service, sample_ratio) = (&otlp.endpoint, &otlp.service, otlp.sample_ratio);
+        let part = if sample_ratio < 1.0 {
+            format!(", of {sample_ratio} of the traces that begin here")
+        } else {
+            String::new()
+        };
+        tracing::info!(%endpoint, service, sample_ratio, "spans go to {endpoint}, as those of {service}{part}");
     }
 }
 

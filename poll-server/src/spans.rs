@@ -13,6 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use opentelemetry::trace::{SpanKind, TraceId};
+use opentelemetry_sdk::trace::{Sampler, SamplingDecision, ShouldSample as _};
 use poll_core::environment::Environment;
 use poll_core::{Kind, Memory};
 use poll_http::{AccessRecord, Sampled};
@@ -37,6 +39,8 @@ pub(crate) struct Spans {
     memory: Memory,
     environment: Environment,
     counts: SpanCounts,
+    /// Of traces that begin here.
+    sampler: Sampler,
     /// Whether it was told that some were dropped.
     told: Arc<AtomicBool>,
 }
@@ -65,7 +69,8 @@ impl Spans {
         task.spawn(exporter.run(waiting, ended));
         let (memory, environment, told) = (memory.clone(), environment.clone(), Arc::default());
         let counts = counts.clone();
-        Ok((Self { queue, memory, environment, counts, told }, Exporting { task, end }))
+        let sampler = Sampler::TraceIdRatioBased(otlp.sample_ratio);
+        Ok((Self { queue, memory, environment, counts, sampler, told }, Exporting { task, end }))
     }
 
     /// The trace of a request: its caller's, or a new one.
@@ -75,9 +80,9 @@ impl Spans {
         given.or_else(|| NonZeroU128::new(random() << 64 | random())).unwrap_or(NonZeroU128::MIN)
     }
 
-    /// Leaves the span of a request in the queue, unless its caller asked not to. Never waits.
+    /// Leaves the span of a request in the queue, if its trace is sampled. Never waits.
     pub(crate) fn record(&self, record: &AccessRecord<'_>, trace_id: NonZeroU128) {
-        if record.trace.is_some_and(|trace| trace.sampled == Sampled::No) {
+        if !self.is_sampled(record, trace_id) {
             return;
         }
         let Ok(place) = self.queue.try_reserve() else {
@@ -87,6 +92,16 @@ impl Spans {
             return self.drop_one("there is no memory for them (memory-bytes)");
         };
         place.send(Span::new(record, trace_id, self.environment.random(), self.environment.now(), charge));
+    }
+
+    /// Its caller says so; of a trace that begins here the sampler, by its id, as in every service of the same ratio.
+    fn is_sampled(&self, record: &AccessRecord<'_>, trace_id: NonZeroU128) -> bool {
+        if let Some(trace) = record.trace {
+            return trace.sampled == Sampled::Yes;
+        }
+        let trace_id = TraceId::from(trace_id.get());
+        let result = self.sampler.should_sample(None, trace_id, "", &SpanKind::Server, &[], &[]);
+        result.decision == SamplingDecision::RecordAndSample
     }
 
     #[cold]

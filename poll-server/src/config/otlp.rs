@@ -1,6 +1,6 @@
 //! Where spans are sent: `otlp-endpoint`, or what OpenTelemetry's own variables say.
 //!
-//! What: the address, and the service's name. A variable that makes no sense is ignored with a warning, because it may be there
+//! What: the address, the service's name, and which traces are sampled. A variable that makes no sense is ignored with a warning, because it may be there
 //! for other programs; a setting that makes none is a fault.
 //! Not here: `OTEL_EXPORTER_OTLP_HEADERS` and `OTEL_RESOURCE_ATTRIBUTES`, which the exporter reads by itself.
 
@@ -25,19 +25,55 @@ impl Resolver<'_> {
             variables.into_iter().find_map(|(name, parse)| self.standard(name, parse))
         };
         let service = self.variable("OTEL_SERVICE_NAME").unwrap_or_else(|| "poll".to_owned());
-        endpoint.map(|endpoint| Otlp { endpoint, service })
+        let sampler = if self.is_given("otlp-sample-ratio") { None } else { self.sampler() };
+        let sample_ratio = sampler.unwrap_or_else(|| self.one("otlp-sample-ratio", ratio));
+        endpoint.map(|endpoint| Otlp { endpoint, service, sample_ratio })
     }
 
-    fn standard(&mut self, name: &str, parse: fn(&str) -> Result<Uri, String>) -> Option<Uri> {
+    /// What the sampler says that OpenTelemetry's variables name ("General SDK Configuration").
+    fn sampler(&mut self) -> Option<f64> {
+        match self.standard("OTEL_TRACES_SAMPLER", sampler)? {
+            Sampler::Ratio(ratio) => Some(ratio),
+            // Without one, everything.
+            Sampler::Argument => Some(self.standard("OTEL_TRACES_SAMPLER_ARG", ratio).unwrap_or(1.0)),
+        }
+    }
+
+    fn standard<T>(&mut self, name: &str, parse: fn(&str) -> Result<T, String>) -> Option<T> {
         let text = self.variable(name)?;
         match parse(&text) {
-            Ok(url) => Some(url),
+            Ok(value) => Some(value),
             Err(what) => {
                 self.warn(format!("{name} is ignored: {what}"));
                 None
             }
         }
     }
+}
+
+/// A sampler of traces that begin here.
+#[derive(Debug, PartialEq)]
+enum Sampler {
+    Ratio(f64),
+    /// The ratio is the sampler's argument.
+    Argument,
+}
+
+/// One that lets the caller decide on a trace that began there, because that is what this server does.
+fn sampler(text: &str) -> Result<Sampler, String> {
+    match text {
+        "parentbased_always_on" => Ok(Sampler::Ratio(1.0)),
+        "parentbased_always_off" => Ok(Sampler::Ratio(0.0)),
+        "parentbased_traceidratio" => Ok(Sampler::Argument),
+        _ => Err(format!(
+            "{text:?} is none of parentbased_always_on, parentbased_always_off and parentbased_traceidratio"
+        )),
+    }
+}
+
+fn ratio(text: &str) -> Result<f64, String> {
+    let ratio = text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
+    ratio.ok_or_else(|| format!("{text:?} is not a number from 0 to 1"))
 }
 
 /// A URL that takes spans.
@@ -100,5 +136,16 @@ mod tests {
             );
         }
         assert!(base("http://me:hush@o.example").is_err_and(|what| !what.contains("hush")));
+    }
+
+    #[test]
+    fn a_sampler_is_one_that_lets_the_caller_decide() {
+        assert_eq!(sampler("parentbased_always_off"), Ok(Sampler::Ratio(0.0)));
+        assert_eq!(sampler("parentbased_traceidratio"), Ok(Sampler::Argument));
+        assert!(sampler("traceidratio").is_err_and(|what| what.contains("parentbased_traceidratio")));
+        assert_eq!((ratio("0.25"), ratio("1"), ratio("0")), (Ok(0.25), Ok(1.0), Ok(0.0)));
+        for text in ["", "x", "-0.1", "1.1", "nan", "inf"] {
+            assert!(ratio(text).is_err(), "{text}");
+        }
     }
 }

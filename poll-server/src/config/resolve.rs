@@ -82,7 +82,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// The value of `name`, set or default.
-    fn one<T>(&mut self, name: &str, parse: Parse<T>) -> T {
+    pub(super) fn one<T>(&mut self, name: &str, parse: Parse<T>) -> T {
         self.optional(name, parse).unwrap_or_else(|| default(name, parse))
     }
 

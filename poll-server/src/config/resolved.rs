@@ -309,12 +309,14 @@ pub enum CorsOrigin {
 }
 
 /// Where spans are sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Otlp {
     /// The URL that takes them.
     pub endpoint: Uri,
     /// The name of this service among them.
     pub service: String,
+    /// The part of the traces that begin here whose spans are sent, from 0 to 1.
+    pub sample_ratio: f64,
 }
 
 /// A bearer token; its text shows in no log and no `Debug`.

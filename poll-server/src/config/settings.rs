@@ -276,4 +276,6 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "a line costs as much as a poll, and a proxy in front often has such a log"),
     computed(row(RUN, "otlp-endpoint", "URL", "none", "OpenTelemetry collector that gets a span of each request, by OTLP over HTTP: http or https, to which /v1/traces is added; OTEL_EXPORTER_OTLP_ENDPOINT is the same",
         "spans need someone to send them to, and cost more than a line of the log")),
+    row(RUN, "otlp-sample-ratio", "R", "1", "part of the traces that begin here whose spans are sent, from 0 to 1; a caller's traceparent decides on its own; OTEL_TRACES_SAMPLER with OTEL_TRACES_SAMPLER_ARG is the same",
+        "the first look at a collector should show something; a busy server needs less"),
 ];

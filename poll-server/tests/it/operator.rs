@@ -31,6 +31,29 @@ fn a_bad_value_is_exit_64_and_one_line() {
     }
 }
 
+#[cfg(not(feature = "otlp"))]
+#[test]
+fn a_build_without_otlp_takes_no_collector_and_says_what_is_missing() {
+    let without = "this build of poll-server was made without the feature otlp";
+    let output = run(&["--check", "--otlp-endpoint", "http://127.0.0.1:4318"]);
+    assert_eq!(output.status.code(), Some(64));
+    let lines = stderr(&output);
+    assert!(
+        lines.len() == 1 && lines[0].contains("--otlp-endpoint: ") && lines[0].ends_with(without),
+        "{lines:?}"
+    );
+    // That of another program is no fault.
+    let mut command = command();
+    let output =
+        command.arg("--check").env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318").output().unwrap();
+    let told = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert!(
+        output.status.success()
+            && told.contains(&format!("OTEL_EXPORTER_OTLP_ENDPOINT is ignored: {without}")),
+        "{told}"
+    );
+}
+
 #[test]
 fn every_fault_has_its_line() {
     let output = command()

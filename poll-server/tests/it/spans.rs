@@ -178,6 +178,31 @@ fn what_is_not_sampled_is_left_out_and_the_last_spans_are_sent_in_a_drain() {
 }
 
 #[test]
+fn of_traces_that_begin_here_a_part_is_sampled_and_callers_decide_on_theirs() {
+    let by_flag: &dyn Fn(&mut Command) = &|command| {
+        command.args(["--otlp-sample-ratio", "0"]).env("OTEL_TRACES_SAMPLER", "parentbased_always_on");
+    };
+    let by_name: &dyn Fn(&mut Command) = &|command| {
+        command.env("OTEL_TRACES_SAMPLER", "parentbased_traceidratio").env("OTEL_TRACES_SAMPLER_ARG", "0");
+    };
+    for set in [by_flag, by_name] {
+        let collector = Collector::new();
+        let server = server(|command| {
+            command.args(["--otlp-endpoint", &collector.base()]);
+            set(command);
+        });
+        server.wait_for(1, ", of 0 of the traces that begin here");
+        output(curl(&[&server.url("/api/poll?channel=left-out")]));
+        let sampled = format!("traceparent: 00-{TRACE}-b7ad6b7169203331-01");
+        output(curl(&["-H", &sampled, &server.url("/api/poll?channel=sampled")]));
+        let spans = collector.batch("200 OK").spans();
+        let channels: Vec<_> =
+            spans.iter().map(|span| attributes(&span.attributes)["poll.channel"].clone()).collect();
+        assert_eq!(channels, ["sampled"]);
+    }
+}
+
+#[test]
 fn a_collector_that_takes_nothing_costs_spans_which_are_counted_and_told_once() {
     let collector = Collector::new();
     let server = server(|command| {
@@ -211,6 +236,8 @@ fn a_collector_that_cannot_be_one_is_refused_and_one_of_the_environment_ignored(
     assert!(code == Some(64) && text.contains("--otlp-endpoint: "), "{text}");
     let (code, text) = check(&[], Some("collector:4317"));
     assert!(code == Some(0) && text.contains("OTEL_EXPORTER_OTLP_ENDPOINT is ignored: "), "{text}");
+    let (code, text) = check(&["--otlp-sample-ratio", "2"], None);
+    assert!(code == Some(64) && text.contains("--otlp-sample-ratio: "), "{text}");
     let (code, text) = check(&["--otlp-endpoint", "http://user:hush@127.0.0.1:4318"], None);
     assert!(code == Some(64) && !text.contains("hush"), "{text}");
 }
