@@ -1,6 +1,7 @@
 //! Connections: list those of this server, and cut one.
 //!
-//! Listed are those that came while there was administration. Their records are kept by `message::connection_record`.
+//! Listed are those that came while there was administration. Their records are kept by `message::connection_record`, and their
+//! numbers are of one server, so one that is cut on another is not found there.
 
 use std::time::Duration;
 

@@ -16,10 +16,13 @@ use poll_core::environment::KeyedMap;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+/// The bits of the number before the first connection's. Enough that no other server of a cluster and no process before this one
+/// has the same numbers, and few enough that JavaScript reads each exactly.
+const FIRST_BITS: u32 = 40;
+
 /// The open connections that have a record.
-#[derive(Default)]
 pub(crate) struct Connections {
-    /// How many there ever were; each is known by its number.
+    /// The number of the last one; each is known by its own.
     numbers: AtomicU64,
     /// Locked to open, close, cut, and list a page.
     open: Mutex<BTreeMap<u64, ConnectionRecord>>,
@@ -119,6 +122,11 @@ pub(crate) struct RecordState {
 }
 
 impl Connections {
+    /// None yet. Numbers begin at `random`, so that a request to cut a connection finds none if it reaches another server.
+    pub(crate) fn new(random: u64) -> Self {
+        Self { numbers: AtomicU64::new(random >> (u64::BITS - FIRST_BITS)), open: Mutex::default() }
+    }
+
     /// Lists a connection from now on.
     pub(crate) fn open(self: &Arc<Self>, peer: SocketAddr) -> OpenRecord {
         let id = self.numbers.fetch_add(1, Ordering::Relaxed) + 1;

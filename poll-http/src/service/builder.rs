@@ -13,6 +13,7 @@ use crate::access::admission::Admission;
 use crate::access::authority::{Authorities, Authority};
 use crate::access::client::Proxies;
 use crate::message::access_log::{AccessLog, AccessRecord};
+use crate::message::connection_record::Connections;
 use crate::message::refusal::Refusal;
 use crate::pattern::subscription::{Hub, WebhookClient};
 use crate::presence::Presence;
@@ -159,6 +160,7 @@ impl Builder {
         let hub = |webhooks| Hub::new(self.store.clone(), environment.clone(), webhooks);
         let spoken = self.settings.durable_streams == DurableStreams::On;
         let subscriptions = self.webhooks.filter(|_| spoken).map(hub);
+        let connections = Arc::new(Connections::new(environment.random()));
         let server = Server {
             authorities: Authorities::new(authority),
             administration: ArcSwap::from_pointee(self.settings.administration.clone()),
@@ -172,7 +174,7 @@ impl Builder {
             metrics: self.metrics,
             hooks: self.hooks,
             access_log: self.access_log,
-            connections: Arc::default(),
+            connections,
             demo_jobs: Arc::default(),
             workers: AtomicUsize::new(0),
         };

@@ -123,7 +123,8 @@ async fn the_parameters_are_those_that_are_read() {
     service.publish(&news, message.clone()).await.unwrap();
     let mount = Mount::new(service.clone(), "");
     // The one that is cut.
-    let _listed = service.list_connection(([127, 0, 0, 1], 1).into());
+    let listed = service.list_connection(([127, 0, 0, 1], 1).into()).unwrap();
+    let connection = format!("/admin/connections/{}", listed.record().state(0).id);
     for (path, method, operation) in operations(&document) {
         if path.contains("/__ds/") {
             // They read their path and their content only.
@@ -131,7 +132,8 @@ async fn the_parameters_are_those_that_are_read() {
             assert!(parameters.map(|one| resolved(&document, one)).all(|one| one["in"] == "path"), "{path}");
             continue;
         }
-        let request = Request::builder().method(&*method).uri(example(&document, &path, operation));
+        let uri = example(&document, &path, operation).replace("/admin/connections/1", &connection);
+        let request = Request::builder().method(&*method).uri(uri);
         let request = request.header("x-client-id", "ann").header("content-type", "application/json");
         let request = request.header("authorization", "Bearer t");
         if path.starts_with("/v1/") || path.starts_with("/admin/") {
