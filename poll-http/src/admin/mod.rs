@@ -7,4 +7,5 @@
 pub(crate) mod channels;
 pub(crate) mod connections;
 mod page;
+pub(crate) mod presence;
 pub(crate) mod settings;

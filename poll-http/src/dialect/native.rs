@@ -2,7 +2,7 @@
 //! `/api/push`, `/api/presence`, `/api/progress`.
 //!
 //! `question` and `publish` (with `content_type`, `multipart` and `job`) parse; `poll_answer`, `list_answer`,
-//! `publish_answer`, `message`, `frames` and `list_frames` write; `presence` does both.
+//! `publish_answer`, `message`, `frames` and `list_frames` write.
 
 use crate::message::refusal::ErrorFormat;
 
@@ -25,7 +25,7 @@ pub(crate) use list_answer::{list_etag, list_poll};
 pub(crate) use list_frames::{list_connected, list_promise, list_updates, render_list_updates};
 pub(crate) use message::{message, message_cache};
 pub(crate) use poll_answer::{PollAnswer, etag, poll};
-pub(crate) use presence::{presence, present};
+pub(crate) use presence::presence;
 pub(crate) use publish::{Lines, PublishBody, idempotency_key, publish, publish_query};
 pub(crate) use publish_answer::StepAnswer;
 pub(crate) use question::{demo_job, job, long_poll, short_poll, stream};

@@ -3,7 +3,6 @@
 use poll_core::ChannelName;
 
 use crate::access::client::Client;
-use crate::dialect::native;
 use crate::message::outcome::Outcome;
 use crate::message::refusal::Refusal;
 use crate::worker::Worker;
@@ -20,7 +19,7 @@ pub(crate) struct Request {
 pub(crate) fn answer(worker: &Worker, request: &Request, client: &Client) -> Result<Outcome, Refusal> {
     let Request { channel } = request;
     let presence = worker.server().presence.as_ref().ok_or_else(Refusal::not_found)?;
-    let reply = native::present(channel, &presence.list(channel));
+    let reply = presence.list(channel).reply(channel);
     let charge = worker.charge_answer(reply.body.exact_length().unwrap_or_default())?;
     Ok(Outcome::Now(worker.permit_to_read(reply.charged(charge), channel, client)?))
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use poll_core::environment::Environment;
-use poll_core::{ChannelName, Memory, Store, Timestamp};
+use poll_core::{ChannelName, Memory, Store};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::Notify;
@@ -11,10 +11,8 @@ use tokio::time::Instant;
 
 use super::attendance::Attendance;
 use super::ledger::Ledger;
+use super::present::{MOST_LISTED, Present};
 use super::record::Node;
-
-/// The most clients that a response lists.
-const MOST_LISTED: usize = 1_000;
 
 /// Who is present. A clone is the same.
 #[derive(Clone)]
@@ -43,13 +41,6 @@ pub(crate) struct Gauges {
     pub(crate) clients: Gauge,
     /// Clients that are not counted, and joins and leaves that were not told.
     pub(crate) refused: Counter,
-}
-
-/// Who is present on one channel.
-pub(crate) struct Present {
-    pub(crate) count: usize,
-    /// The first [`MOST_LISTED`] by name, each with the start of its first wait.
-    pub(crate) clients: Vec<(Arc<str>, Timestamp)>,
 }
 
 impl Presence {

@@ -6,7 +6,7 @@
 //! publishes that. A server that stops writing loses its lease, and another records that its clients are gone. `keeper`
 //! does all of this, in one task a server.
 //! Why a log of its own: renewals are no messages to readers of a channel, and a restart finds there who was present.
-//! Not here: who may ask (`service`), and the response (`dialect::native`).
+//! Not here: who may ask (`service`), and the query (`dialect::native`).
 
 mod attendance;
 mod channels;
@@ -14,9 +14,10 @@ mod handle;
 mod keeper;
 mod leases;
 mod ledger;
+mod present;
 mod record;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use self::channels::{is_journal, is_reserved};
-pub(crate) use self::handle::{Gauges, Presence, Present};
+pub(crate) use self::handle::{Gauges, Presence};

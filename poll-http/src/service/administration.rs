@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::admin::{channels, connections, settings};
+use crate::admin::{channels, connections, presence, settings};
 use crate::message::connection_info::ConnectionInfo;
 use crate::message::head::Head;
 use crate::message::outcome::Outcome;
@@ -38,6 +38,9 @@ pub(super) fn answer(
         (Target::AdminChannel(channel, ChannelPart::Itself), _) => Request::Show(channel),
         (Target::AdminChannel(channel, ChannelPart::Purge), _) => Request::Purge(channel),
         (Target::AdminChannel(channel, ChannelPart::Close), _) => Request::Close(channel),
+        (Target::AdminChannel(channel, ChannelPart::Presence), _) => {
+            return presence::answer(worker, &channel);
+        }
         (Target::AdminChannel(channel, ChannelPart::Settings), _) => {
             return with_content(worker, content, move |worker, content| {
                 channels::answer(worker, Request::Configure(channel, settings::parse(content)?))

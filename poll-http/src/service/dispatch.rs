@@ -182,7 +182,7 @@ fn route(worker: &Worker, program: &Program, head: Head<'_>) -> Result<(Target, 
     } else {
         Target::of(head.path())?
     };
-    if target == Target::Presence && settings.presence == KeepPresence::Off {
+    if target.is_presence() && settings.presence == KeepPresence::Off {
         return Err(Refusal::not_found());
     }
     if target == Target::File && program.site.find(head.path()).is_none() {

@@ -87,6 +87,8 @@ pub enum ChannelPart {
     Close,
     /// Sets what it retains.
     Settings,
+    /// Lists the named clients that wait on it.
+    Presence,
 }
 
 /// The dialect that a path belongs to.
@@ -115,8 +117,6 @@ pub enum Action {
     /// OPTIONS: lists the methods.
     Options,
 }
-
-const PRESENCE: &str = "/api/presence";
 
 /// The server's paths, each once: how it is matched, and what lists it. Those with names in them begin with a fixed part.
 macro_rules! paths {
@@ -183,6 +183,7 @@ paths! {
         "/admin/channels/" "{channel}/purge" => admin_channel
         "/admin/channels/" "{channel}/close" => admin_channel
         "/admin/channels/" "{channel}/settings" => admin_channel
+        "/admin/channels/" "{channel}/presence" => admin_channel
         "/admin/connections/" "{id}" => admin_connection
     }
 }
@@ -260,6 +261,11 @@ impl Target {
         )
     }
 
+    /// Whether it is there only where presence is kept.
+    pub(super) fn is_presence(&self) -> bool {
+        matches!(self, Self::Presence | Self::AdminChannel(_, ChannelPart::Presence))
+    }
+
     fn is_durable_stream(&self) -> bool {
         matches!(self, Self::DurableStream(_))
     }
@@ -274,7 +280,8 @@ impl Action {
 
 /// Whether the service has what may be at a path.
 pub(super) fn is_served(path: &str, settings: &ServiceSettings) -> bool {
-    Dialect::of(path).is_spoken(settings) && (path != PRESENCE || settings.presence == KeepPresence::On)
+    let is_presence = Target::of(path).is_ok_and(|target| target.is_presence());
+    Dialect::of(path).is_spoken(settings) && (!is_presence || settings.presence == KeepPresence::On)
 }
 
 impl Dialect {
@@ -348,6 +355,7 @@ fn admin_channel(names: &str) -> Result<Target, Refusal> {
         "purge" => ChannelPart::Purge,
         "close" => ChannelPart::Close,
         "settings" => ChannelPart::Settings,
+        "presence" => ChannelPart::Presence,
         _ => return Ok(Target::File),
     };
     Ok(Target::AdminChannel(channel_name(name)?, part))
@@ -428,6 +436,7 @@ mod tests {
             ),
             ("/admin/channels", Target::AdminChannels),
             ("/admin/channels/a%2Fb", Target::AdminChannel(name("a/b"), ChannelPart::Itself)),
+            ("/admin/channels/a/presence", Target::AdminChannel(name("a"), ChannelPart::Presence)),
             ("/admin/channels/purge/purge", Target::AdminChannel(name("purge"), ChannelPart::Purge)),
             ("/admin/channels/a/", Target::File),
             ("/admin/channels/a/b", Target::File),

@@ -74,6 +74,7 @@ fn for_operators(credential: &Credential) -> Vec<Case> {
         ("POST", "/admin/channels/orders.eu/purge"),
         ("POST", "/admin/channels/orders.eu/close"),
         ("PUT", "/admin/channels/orders.eu/settings"),
+        ("GET", "/admin/channels/orders.eu/presence"),
         ("GET", "/admin/connections"),
         ("DELETE", "/admin/connections/1"),
     ];

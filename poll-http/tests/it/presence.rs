@@ -1,7 +1,7 @@
 //! Presence over the wire: who is there, told as messages, by every pattern, and over several servers of one log.
 
 use poll_core::{ChannelName, Retention};
-use poll_http::{Access, DurableStreams, KeepPresence, Limits, ServiceSettings};
+use poll_http::{Access, Administration, DurableStreams, KeepPresence, Limits, ServiceSettings};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
@@ -150,6 +150,28 @@ async fn who_may_not_read_the_channel_may_not_ask_who_does() {
     assert_eq!(world.get("/api/presence?access_token=s").await.json()["channel"], "default");
     assert_eq!(world.get("/api/presence?access_token=s&channel=").await.status, 400);
     assert_eq!(world.ask("POST", "/api/presence?access_token=s", &[], b"").await.status, 405);
+}
+
+/// Operators see who is connected in any case.
+#[tokio::test(start_paused = true)]
+async fn operators_see_who_is_present_whatever_reading_takes() {
+    let administration = Administration { tokens: vec!["o".to_owned()], ..Administration::default() };
+    let access = Access { publish: vec![], subscribe: vec!["s".into()] };
+    let settings = ServiceSettings { administration, access, ..settings() };
+    let (world, _keeper) = kept(World::set(settings.clone()));
+    let _ann = wait(&world, "ann", "/api/longpoll?channel=a%2Fb&timeout=20&access_token=s");
+    world.until_waiting(1).await;
+    let path = "/admin/channels/a%2Fb/presence?access_token=";
+    let answer = world.get(&format!("{path}o")).await;
+    assert_eq!(answer.text(), world.get("/api/presence?channel=a/b&access_token=s").await.text());
+    assert_eq!((answer.json()["channel"].as_str(), answer.json()["count"].as_u64()), (Some("a/b"), Some(1)));
+    assert_eq!(world.get(&format!("{path}s")).await.status, 401);
+    let posted = world.ask("POST", &format!("{path}o"), &[], b"").await;
+    assert_eq!((posted.status, posted.field("allow")), (405, Some("GET, HEAD, OPTIONS")));
+    let off = World::set(ServiceSettings { presence: KeepPresence::Off, ..settings });
+    assert_eq!(off.get(&format!("{path}o")).await.status, 404);
+    let document = off.get("/openapi.json?access_token=o").await.json();
+    assert!(document["paths"]["/admin/channels/{channel}/presence"].is_null());
 }
 
 #[tokio::test(start_paused = true)]

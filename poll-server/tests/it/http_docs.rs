@@ -171,7 +171,7 @@ fn every_path_has_the_methods_that_the_page_lists_and_no_others() {
 
 #[test]
 fn every_path_of_administration_has_the_methods_that_the_page_lists() {
-    let server = Server::start(&["--admin-token", "operator"]);
+    let server = Server::start(&["--admin-token", "operator", "--presence"]);
     let bearer = ("Authorization".to_owned(), "Bearer operator".to_owned());
     // The first connection, which has to be there until it is cut.
     let mut first = server.connect();

@@ -1,5 +1,5 @@
-// The page of administration in a real Chromium: what is on the server is on it, a connection is cut from it, and it holds on
-// every screen, without a word in the console.
+// The page of administration in a real Chromium: what is on the server is on it, who is on a channel as they come and leave, a
+// connection is cut from it, and it holds on every screen, without a word in the console.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -9,7 +9,7 @@ let browser;
 let server;
 
 before(async () => {
-  [browser, server] = await Promise.all([startBrowser(), RealServer.start('--admin-token', 'operator')]);
+  [browser, server] = await Promise.all([startBrowser(), RealServer.start('--admin-token', 'operator', '--presence')]);
 });
 
 after(async () => {
@@ -56,6 +56,49 @@ test('shows channels, their messages and who waits, and cuts a connection', asyn
   await until(async () => (await textOf(tab, 'cut-said')) === `Connection ${id} is cut. Its client may come back.`, () => textOf(tab, 'cut-said'));
   assert.equal(await waiting, 'cut');
   await until(async () => !(await rowsOf(tab, 'connections')).some(([other]) => other === id), 'a list without it');
+  await close(tab);
+});
+
+/** A client that waits on the channel under a name, until it is told to end. */
+function come(channel, name) {
+  const end = new AbortController();
+  const streaming = fetch(`${server.address}/api/stream?channel=${channel}`, { headers: { 'x-client-id': name }, signal: end.signal });
+  streaming.then((answer) => answer.text()).catch(() => {});
+  return () => end.abort();
+}
+
+test('shows who is on a channel that is opened by the keyboard, as they come and leave', async () => {
+  const [markup, room] = ['<i>ann</i>', 'room'];
+  await fetch(`${server.address}/api/message?channel=${room}&content=x`, { method: 'POST' });
+  const leave = come(room, markup);
+  const tab = await openAdmin('dark');
+  assert.equal(await tab.run(() => document.getElementById('present-panel').hidden), true);
+  await until(() => tab.run(() => document.querySelector('#channels tr[data-key="room"]')), 'the channel');
+  await tab.run(() => document.querySelector('#channels tr[data-key="room"] button').focus());
+  await press(tab, 'Enter');
+  const names = async () => (await rowsOf(tab, 'present')).map(([client]) => client).join();
+  await until(async () => (await names()) === markup, names);
+  assert.match((await rowsOf(tab, 'present'))[0][1], /^\d{4}-\d\d-\d\dT/);
+  assert.equal(await textOf(tab, 'present-title'), `Present on ${room}`);
+  assert.equal(await textOf(tab, 'present-said'), '1 in all.');
+  const leaveToo = come(room, 'bob');
+  await until(async () => (await names()) === `${markup},bob`, names);
+  leave();
+  // Ten seconds after its last wait.
+  await until(async () => (await names()) === 'bob', names, 60_000);
+  // The focus stayed where it was put, and a client's long name widens nothing.
+  assert.equal(await tab.run(() => document.activeElement.id), 'messages-title');
+  const leaveAll = [leaveToo, come(room, 'x'.repeat(256))];
+  await until(async () => (await textOf(tab, 'present-said')) === '2 in all.', names);
+  for (const width of [320, 768, 1280]) {
+    await resize(tab, width);
+    const page = await tab.run(() => document.documentElement.scrollWidth);
+    assert.ok(page <= width, `${page} wide on ${width}`);
+  }
+  const { nodes } = await tab.send('Accessibility.getFullAXTree');
+  const regions = nodes.filter(({ role }) => role?.value === 'region').map(({ name }) => name?.value);
+  assert.ok(regions.includes(`Present on ${room}`), regions.join());
+  for (const end of leaveAll) end();
   await close(tab);
 });
 

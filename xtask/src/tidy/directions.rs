@@ -19,7 +19,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("access", &["message"]),
     ("presence", &["message"]),
     ("worker", &["message", "access", "presence"]),
-    ("admin", &["message", "worker", "access"]),
+    ("admin", &["message", "worker", "access", "presence"]),
     ("dialect", &["message", "worker", "access", "presence"]),
     ("stream", &["message", "worker", "access", "dialect"]),
     ("pattern", &["message", "worker", "access", "dialect", "stream"]),

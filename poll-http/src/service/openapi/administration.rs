@@ -34,6 +34,12 @@ pub(super) fn of(target: &Target, action: Action) -> Option<Operation> {
             body: Some("ChannelSettings"),
             ..operation("configureChannel", "Set what a channel retains", name, vec![ok(CHANNEL)])
         },
+        (Target::AdminChannel(_, ChannelPart::Presence), Action::Get) => operation(
+            "channelPresence",
+            "Which named clients wait on a channel",
+            name,
+            vec![ok(&[(JSON, "Presence")])],
+        ),
         (Target::AdminConnections, Action::Get) => operation(
             "listConnections",
             "List the connections of this server, a page at a time",
@@ -56,6 +62,7 @@ fn operation(
 ) -> Operation {
     let refused = |status, description, headers| Answer { status, description, headers, content: PROBLEM };
     let absent = match name {
+        "channelPresence" => "Presence is not kept, or administration is on a listener of its own.",
         "listConnections" => "Administration is on a listener of its own.",
         "cutConnection" => "There is no such connection, or administration is on a listener of its own.",
         _ => "There is no such channel, or administration is on a listener of its own.",

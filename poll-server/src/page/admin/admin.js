@@ -8,6 +8,9 @@ const SHOWN_CHARACTERS = 2_000;
 const $ = (id) => document.getElementById(id);
 const places = { channels: '', connections: '' };
 let paused = false;
+// The channel that was opened.
+let opened;
+let keepsPresence = true;
 let timer;
 let before;
 
@@ -119,7 +122,7 @@ function showChannels({ channels, next }) {
       .map((cell) => (cell === undefined ? cell : String(cell)));
   sync($('channels'), channels, ({ channel }) => channel, cells, (row, { channel }) => {
     row.cells[0].className = 'name';
-    button(row.cells[0], channel, `Messages of ${channel}`, () => showMessages(channel)).className = 'open-channel';
+    button(row.cells[0], channel, `Messages of ${channel}`, () => open(channel)).className = 'open-channel';
   });
   showPlace('channels', channels.length, next);
 }
@@ -162,6 +165,34 @@ async function cut(id) {
   await refresh();
 }
 
+function open(channel) {
+  opened = channel;
+  $('present-panel').hidden = true;
+  showMessages(channel);
+  refresh();
+}
+
+/** Which named clients wait on the channel that was opened, on any server of the log; nothing where that is not kept. */
+async function showPresent() {
+  const channel = opened;
+  if (channel === undefined || !keepsPresence) return;
+  let present;
+  try {
+    present = await json(`/admin/channels/${encodeURIComponent(channel)}/presence`);
+  } catch (error) {
+    if (error.status !== 404) throw error;
+    keepsPresence = false;
+  }
+  if (channel !== opened || !present) return;
+  $('present-panel').hidden = false;
+  const { count, clients } = present;
+  setText($('present-title'), `Present on ${channel}`);
+  setText($('present-said'), count > clients.length ? `${count} in all, of whom the first ${clients.length} are listed.` : count === 0 ? 'None.' : `${count} in all.`);
+  sync($('present'), clients, ({ id }) => id, ({ id, since }) => [id, since], (row) => {
+    row.cells[0].className = 'name';
+  });
+}
+
 async function showMessages(channel) {
   $('messages-panel').hidden = false;
   setText($('messages-title'), `Messages of ${channel}`);
@@ -200,6 +231,7 @@ async function refresh() {
       json(`/admin/channels?prefix=${prefix}&after=${encodeURIComponent(places.channels)}`),
       json(`/admin/connections?after=${places.connections}`),
       ask('/metrics').then((answer) => answer.text()),
+      showPresent(),
     ]);
     showMetrics(samples(metrics));
     showChannels(channels);
