@@ -48,6 +48,10 @@
 //! # Administration
 //! [`Client::administration`] lists a server's channels, purges, closes and deletes them, and sets what they retain.
 //!
+//! # Presence
+//! [`Client::present`] lists the named clients that wait on a channel, and [`Client::follow_presence`] goes on with each that
+//! comes or leaves.
+//!
 //! # Signed links
 //! A program that has the server's key gives others a right on one channel for a while ([`link`], the feature `links`):
 //!
@@ -94,6 +98,7 @@ mod notice;
 pub mod pattern;
 mod pool;
 mod position;
+mod presence;
 mod publish;
 mod reader;
 mod reading;
@@ -118,6 +123,7 @@ pub use pattern::{ChunkedStream, EventSource, LongPoll, Push, ShortPoll};
 #[cfg(feature = "links")]
 pub use poll_core::link;
 pub use poll_core::{ChannelName, Cursor, IdempotencyKey, Payload, Seq, Timestamp, Token};
+pub use presence::{PresenceEvent, PresenceEvents, Present, PresentClient};
 pub use publish::Receipt;
 pub use stats::{Counts, Stats};
 pub use subscription::Subscription;

@@ -8,6 +8,7 @@ import { PollError } from './failure.js';
 import { Job } from './job.js';
 import { addressOf, expectOne, settingsOf } from './options.js';
 import { positionAt } from './position.js';
+import { Presence } from './presence.js';
 import { post } from './publish.js';
 import { requestsTo } from './requests.js';
 import { retrying } from './retrying.js';
@@ -91,9 +92,18 @@ export class PollClient {
 
   /** A job by its name. */
   job(name) {
-    const own = { channel: `progress/${name}`, from: 'oldest', keep: undefined, getState: undefined };
-    const client = new PollClient(this.#requests.base, { ...this.#settings, ...own }, this.#place);
-    return new Job(name, client, this.#shared);
+    return new Job(name, this.#beside({ channel: `progress/${name}`, from: 'oldest' }), this.#shared);
+  }
+
+  /** Who is present on a channel. */
+  presence(channel = this.channels[0]) {
+    return new Presence(channel, this.#shared, () => this.#beside({ channel: `presence/${channel}`, from: 'now' }));
+  }
+
+  /** A client of another channel, which keeps no position. */
+  #beside(own) {
+    const settings = { ...this.#settings, keep: undefined, getState: undefined, ...own };
+    return new PollClient(this.#requests.base, settings, this.#place);
   }
 
   get #shared() {

@@ -140,6 +140,33 @@ export interface Job extends AsyncIterable<Progress> {
   stop(): void;
 }
 
+/** A client that waits on the channel under a name. */
+export interface PresentClient {
+  id: string;
+  /** RFC 3339: the start of its first wait. */
+  since: string;
+}
+
+export interface Present {
+  channel: string;
+  count: number;
+  /** In the order of their names; a server lists 1 000. */
+  clients: PresentClient[];
+}
+
+/** `present` comes first, and again when joins or leaves were missed: all who are there, in place of what was known. */
+export type PresenceChange =
+  | { event: 'present'; count: number; clients: PresentClient[] }
+  | { event: 'join' | 'leave'; id: string; at: string };
+
+export interface Presence extends AsyncIterable<PresenceChange> {
+  readonly channel: string;
+  /** Asks once. */
+  list(signal?: AbortSignal): Promise<Present>;
+  /** Ends the loops. */
+  stop(): void;
+}
+
 export declare class PollClient<T = any> implements AsyncIterable<Message<T>> {
   /**
    * `url`: the server's address, relative to the page's; `localhost:8080` means `http://localhost:8080`. Throws a
@@ -162,6 +189,8 @@ export declare class PollClient<T = any> implements AsyncIterable<Message<T>> {
    */
   publish(content: unknown, options?: PublishOptions): Promise<Published>;
   job(name: string): Job;
+  /** Who is present on a channel, by default the first of the client's. The server must keep presence (`--presence`). */
+  presence(channel?: string): Presence;
 }
 
 /** By state, what leads to which other. */

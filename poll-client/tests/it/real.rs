@@ -10,6 +10,7 @@ mod job;
 mod jobs;
 #[cfg(feature = "links")]
 mod links;
+mod presence;
 #[cfg(feature = "command")]
 mod process;
 mod server;

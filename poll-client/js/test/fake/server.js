@@ -19,6 +19,8 @@ export class Server {
   isDown = false;
   retained = Infinity;
   token;
+  /** By channel, the names of those who are present; a server that keeps no presence has none. */
+  present;
 
   constructor(clock) {
     this.clock = clock;
@@ -86,8 +88,15 @@ export class Server {
     if (pathname === '/api/poll') return this.#poll(request);
     if (pathname === '/api/longpoll') return this.#wait(request, init);
     if (pathname === '/api/stream') return this.#stream(request, init);
+    if (pathname === '/api/presence' && this.present) return this.#present(request);
     return problem(404, 'Not Found');
   };
+
+  #present({ query }) {
+    const channel = query.get('channel');
+    const clients = (this.present[channel] ?? []).map((id) => ({ id, since: rfc3339(0) }));
+    return json({ channel, count: clients.length, clients }, 200);
+  }
 
   keys = new Map();
 

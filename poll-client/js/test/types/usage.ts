@@ -21,6 +21,14 @@ const { id } = await client.publish({ total: 1 }, { key: 'k', channel: 'b', sign
 const job = client.job('import');
 await job.report({ step: id, total: 3, status: 'done' });
 for await (const { percentage } of job) percentage.toFixed();
+const presence = client.presence('a');
+const { count, clients } = await presence.list(AbortSignal.timeout(1000));
+clients[count - 1]?.since.length;
+for await (const change of presence) {
+  if (change.event === 'present') change.clients.map(({ id }) => id);
+  else `${change.event} ${change.id} ${change.at}`.length;
+  presence.stop();
+}
 STATES[client.state].start?.length;
 new PollClient(new URL('https://example.org'), { from: 'now', headers: () => ({ a: 'b' }), share: 'user 7', getState: async ({ type }) => type });
 const link: Link = { channel: 'orders.7', right: 'subscribe', seconds: 60, secret: 'thirty-two bytes or more of a secret' };

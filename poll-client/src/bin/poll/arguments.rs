@@ -97,6 +97,20 @@ Examples:
   A script reports by what it prints:
     poll job import -- sh -c 'for i in 1 2 3; do echo \"$i/3 file $i\"; sleep 1; done'")]
     Job(Job),
+    /// Print which named clients wait on a channel, and follow who comes and leaves
+    ///
+    /// The server must have been started with `--presence`. A client is present from its first long poll, stream or push under
+    /// a name until ten seconds after its last, on whatever server of one log. Prints each with the time of its first wait.
+    #[command(after_long_help = "\
+Examples:
+  How many are there, and is ann?
+    poll presence room | wc -l
+    poll presence room | grep -c '^ann\\b'
+
+  Who is there, then each join and leave as it comes:
+    poll presence room --follow
+    poll presence room --follow --json | jq -r 'select(.event == \"join\").id'")]
+    Presence(Presence),
     /// List, show, purge, delete and close channels, and set what they retain
     ///
     /// For operators: the server must have been started with `--admin-token`, whose token is asked for here as well, or with
@@ -215,6 +229,25 @@ pub(crate) struct Job {
     pub(crate) json: bool,
     /// Give up after so many failures in a row; without it, follow until the server is back
     #[arg(long, value_name = "N", conflicts_with = "command")]
+    pub(crate) retries: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Presence {
+    /// The channel's name
+    #[arg(value_parser = channel)]
+    pub(crate) channel: ChannelName,
+    /// Go on with each client that joins or leaves
+    ///
+    /// Lines then begin with `present`, `join` or `leave`. If the server cannot be reached, it says so on standard error, and
+    /// tries again. Should joins or leaves be gone by then, those who are present are printed again, in place of all before.
+    #[arg(long)]
+    pub(crate) follow: bool,
+    /// Print an object a line: a client, with `--follow` a join, a leave, or the list of all who are present
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Give up after so many failures in a row; without it, wait until the server is back
+    #[arg(long, value_name = "N", requires = "follow")]
     pub(crate) retries: Option<u32>,
 }
 

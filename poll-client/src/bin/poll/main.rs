@@ -1,4 +1,4 @@
-//! The `poll` command: publish to channels, watch them, report a command's progress, and administer them, from a terminal.
+//! The `poll` command: publish to channels, watch them and who is there, report a command's progress, and administer them.
 //!
 //! Bad arguments exit with 64, other errors with 1, each with one line on stderr. A reader that closes the pipe
 //! (`poll tail … | head -1`) is not an error. `poll job NAME -- COMMAND` exits as the command does.
@@ -11,8 +11,10 @@ mod job;
 mod manual;
 mod notices;
 mod outcome;
+mod presence;
 mod publish;
 mod reader;
+mod table;
 mod tail;
 
 use std::error::Error;
@@ -37,6 +39,7 @@ async fn main() -> ExitCode {
         Command::Publish(publish) => publish::run(server, &publish).await,
         Command::Tail(tail) => tail::run(server, &tail).await,
         Command::Job(job) => job::run(server, &job).await,
+        Command::Presence(presence) => presence::run(server, &presence).await,
         Command::Admin(admin) => admin::run(server, &admin).await,
         Command::Completions { shell } => manual::complete(shell),
         Command::Man { command } => manual::page(&command),

@@ -205,7 +205,7 @@ fn the_manual_has_a_page_for_the_command_and_for_each_of_its_commands() {
     let (code, page, _) = poll(":1", &["man"]);
     assert_eq!(code, 0);
     assert!(page.contains("\npoll \\- Publish"), "{page}");
-    for name in ["publish", "tail", "job", "admin", "completions", "man"] {
+    for name in ["publish", "tail", "job", "presence", "admin", "completions", "man"] {
         assert!(page.contains(&format!("\npoll\\-{name}(1)\n")), "{name}: {page}");
         let (code, own, _) = poll(":1", &["man", name]);
         assert!(code == 0 && own.contains(&format!("\npoll\\-{name} \\- ")), "{own}");

@@ -58,6 +58,13 @@ impl Server {
         Self::start_in(directory, Scheme::Http)
     }
 
+    /// The same, which keeps presence.
+    pub(crate) fn start_with_presence() -> Self {
+        let directory = TempDir::new().unwrap();
+        std::fs::write(directory.path().join("presence"), "").unwrap();
+        Self::start_in(directory, Scheme::Http)
+    }
+
     fn start_in(directory: TempDir, scheme: Scheme) -> Self {
         let (child, address) = spawn(directory.path(), "127.0.0.1:0", scheme);
         Self { child, directory, address, scheme }
@@ -116,6 +123,9 @@ fn spawn(directory: &Path, listen: &str, scheme: Scheme) -> (Child, String) {
     let secret = directory.join("secret");
     if secret.exists() {
         command.arg("--jwt-secret-file").arg(secret);
+    }
+    if directory.join("presence").exists() {
+        command.arg("--presence");
     }
     if let Ok(token) = std::fs::read_to_string(directory.join("admin-token")) {
         command.env("POLL_ADMIN_TOKEN", token);

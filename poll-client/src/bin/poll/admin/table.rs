@@ -1,10 +1,9 @@
 //! Channels and connections as text: a table of several, or a table of all about one channel.
-//!
-//! On a terminal columns are aligned; elsewhere they are separated by tabs and have no heading, for `cut` and `awk`.
 
 use poll_client::administration::{Bound, ChannelState, ConnectionState, Settings};
 
 use crate::format::Screen;
+use crate::table::align;
 
 /// What a list has of something.
 pub(super) trait Listed {
@@ -134,29 +133,6 @@ fn value(bound: Bound) -> String {
         Bound::Unlimited => "0".to_owned(),
         Bound::Most(most) => most.to_string(),
     }
-}
-
-/// Rows as lines, without spaces at their ends.
-fn align(rows: &[Vec<String>], widths: &mut Vec<usize>, screen: Screen) -> Vec<String> {
-    if screen == Screen::Pipe {
-        return rows.iter().map(|row| row.join("\t")).collect();
-    }
-    for row in rows {
-        widths.resize(row.len().max(widths.len()), 0);
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(shown(cell).chars().count());
-        }
-    }
-    let line = |row: &Vec<String>| {
-        let cells = row.iter().zip(widths.iter()).map(|(cell, width)| format!("{:<width$}", shown(cell)));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    rows.iter().map(line).collect()
-}
-
-/// Without control characters, which could move a terminal's cursor or change its title.
-fn shown(cell: &str) -> String {
-    cell.chars().filter(|character| !character.is_control()).collect()
 }
 
 #[cfg(test)]
