@@ -1,6 +1,8 @@
 //! Requests of operators: from targets and methods to what `admin` answers.
 
 use bytes::Bytes;
+use http::StatusCode;
+use poll_core::ChannelName;
 
 use crate::admin::{channels, connections, presence, settings};
 use crate::message::connection_info::ConnectionInfo;
@@ -8,6 +10,8 @@ use crate::message::head::Head;
 use crate::message::outcome::Outcome;
 use crate::message::refusal::Refusal;
 use crate::message::request::Content;
+use crate::presence::is_journal;
+use crate::service::program::is_reserved;
 use crate::service::read_body::{self, Bounds};
 use crate::service::router::{Action, ChannelPart, Target};
 use crate::worker::Worker;
@@ -25,6 +29,12 @@ pub(super) fn answer(
     connection: &ConnectionInfo,
 ) -> Result<Outcome, Refusal> {
     use channels::Request;
+    if let Target::AdminChannel(channel, ChannelPart::Close | ChannelPart::Settings) = &target
+        && is_servers_own(worker, channel)
+    {
+        let why = "the server keeps things of its own in this channel, and writes there";
+        return Err(Refusal::new(StatusCode::FORBIDDEN, why));
+    }
     let request = match (target, action) {
         (Target::AdminConnections, _) => {
             return connections::answer(worker, connections::Request::list(head)?);
@@ -49,6 +59,11 @@ pub(super) fn answer(
         _ => return Err(Refusal::not_found()),
     };
     channels::answer(worker, request)
+}
+
+/// Whether a channel is one of records, which the server could not go on with if it were closed, or kept for less.
+fn is_servers_own(worker: &Worker, channel: &ChannelName) -> bool {
+    is_reserved(channel) || (worker.server().presence.is_some() && is_journal(channel))
 }
 
 /// Reads the content, then answers.

@@ -45,7 +45,7 @@ impl<'a> Ask<'a> {
 }
 
 /// Whether a channel is one that the server keeps things of its own in.
-fn is_reserved(channel: &ChannelName) -> bool {
+pub(super) fn is_reserved(channel: &ChannelName) -> bool {
     channel.as_str().starts_with(durable_streams::RESERVED)
 }
 

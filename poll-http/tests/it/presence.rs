@@ -174,6 +174,36 @@ async fn operators_see_who_is_present_whatever_reading_takes() {
     assert!(document["paths"]["/admin/channels/{channel}/presence"].is_null());
 }
 
+/// What servers write to each other has to go on, and to be kept for as long as it takes to know everyone again.
+#[tokio::test(start_paused = true)]
+async fn an_operator_cannot_end_what_servers_write_to_each_other() {
+    let administration = Administration { tokens: vec!["o".to_owned()], ..Administration::default() };
+    let with = |presence| ServiceSettings { administration: administration.clone(), presence, ..settings() };
+    let (world, _keeper) = kept(World::set(with(KeepPresence::On)));
+    let _ann = wait(&world, "ann", "/api/longpoll?channel=c&timeout=40");
+    world.until_waiting(1).await;
+    pass(100).await;
+    let ask = async |world: &World, method: &str, path: &str| {
+        let path = format!("/admin/channels/{path}?access_token=o");
+        world.ask(method, &path, &[("content-type", "application/json")], b"{}").await.status
+    };
+    for channel in ["presence%2F", "__ds%2Fx"] {
+        assert_eq!(ask(&world, "POST", &format!("{channel}/close")).await, 403, "{channel}");
+        assert_eq!(ask(&world, "PUT", &format!("{channel}/settings")).await, 403, "{channel}");
+    }
+    assert_eq!(ask(&world, "PUT", "presence%2Fc/settings").await, 200, "what is told may be kept for longer");
+    // Without its records, each server says again who is there.
+    assert_eq!(ask(&world, "DELETE", "presence%2F").await, 204);
+    pass(3_000).await;
+    let _bob = wait(&world, "bob", "/api/longpoll?channel=c&timeout=40");
+    world.until_waiting(2).await;
+    pass(100).await;
+    assert_eq!(told(&world, "c").await.last().map(String::as_str), Some("+bob"));
+    let off = World::set(with(KeepPresence::Off));
+    off.publish("presence/", "x").await;
+    assert_eq!(ask(&off, "POST", "presence%2F/close").await, 200, "then it is a channel like any other");
+}
+
 #[tokio::test(start_paused = true)]
 async fn servers_of_one_log_know_each_other_s_clients_and_tell_once() {
     let (here, _first) = one();
