@@ -94,6 +94,11 @@ test('shows who is on a channel that is opened by the keyboard, as they come and
     await resize(tab, width);
     const page = await tab.run(() => document.documentElement.scrollWidth);
     assert.ok(page <= width, `${page} wide on ${width}`);
+    const [cell, room] = await tab.run(() => {
+      const cells = [...document.querySelectorAll('#present td')];
+      return [Math.max(...cells.map(({ offsetWidth }) => offsetWidth)), document.getElementById('present-panel').offsetWidth];
+    });
+    assert.ok(cell < room, `a cell ${cell} wide in a panel ${room} wide`);
   }
   const { nodes } = await tab.send('Accessibility.getFullAXTree');
   const regions = nodes.filter(({ role }) => role?.value === 'region').map(({ name }) => name?.value);

@@ -121,7 +121,7 @@ function showChannels({ channels, next }) {
     [undefined, messages, bytes(size), newest, waiters.long, waiters.stream, waiters.push, closed ? 'closed' : 'open']
       .map((cell) => (cell === undefined ? cell : String(cell)));
   sync($('channels'), channels, ({ channel }) => channel, cells, (row, { channel }) => {
-    row.cells[0].className = 'name';
+    row.cells[0].className = 'long';
     button(row.cells[0], channel, `Messages of ${channel}`, () => open(channel)).className = 'open-channel';
   });
   showPlace('channels', channels.length, next);
@@ -139,7 +139,7 @@ function showConnections({ connections, next }) {
     String(one.requests), bytes(one.bytes_received), bytes(one.bytes_sent), waits(one), undefined,
   ];
   sync($('connections'), connections, ({ id }) => id, cells, (row, { id, peer }) => {
-    row.cells[8].className = 'name';
+    for (const long of [row.cells[2], row.cells[8]]) long.className = 'long';
     button(row.cells[9], 'Cut', `Cut connection ${id} of ${peer}`, () => cut(id));
   });
   showPlace('connections', connections.length, next);
@@ -189,7 +189,7 @@ async function showPresent() {
   setText($('present-title'), `Present on ${channel}`);
   setText($('present-said'), count > clients.length ? `${count} in all, of whom the first ${clients.length} are listed.` : count === 0 ? 'None.' : `${count} in all.`);
   sync($('present'), clients, ({ id }) => id, ({ id, since }) => [id, since], (row) => {
-    row.cells[0].className = 'name';
+    row.cells[0].className = 'long';
   });
 }
 
