@@ -14,6 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::client::Client;
 use crate::error::Error;
 use crate::exchange::{Call, Repeat, encode};
+use crate::presence::Present;
 use crate::wire::read;
 
 /// A channel as the server describes it.
@@ -204,6 +205,14 @@ impl Administration<'_> {
     pub async fn configure(&self, channel: &ChannelName, settings: &Settings) -> Result<ChannelState, Error> {
         let body = serde_json::to_vec(settings).map_err(|error| Error::Usage(error.to_string()))?;
         read(&self.ask(Method::PUT, path(channel, "/settings"), body.into()).await?)
+    }
+
+    /// Which named clients are present on a channel, on any server of the log. The right to read it is not needed.
+    ///
+    /// # Errors
+    /// As [`Self::list`], with 404 also if the server does not keep presence (`--presence`).
+    pub async fn present(&self, channel: &ChannelName) -> Result<Present, Error> {
+        read(&self.ask(Method::GET, path(channel, "/presence"), Bytes::new()).await?)
     }
 
     /// The open connections of the server that is asked, from the [`ConnectionPage::next`] of the page before on, at most

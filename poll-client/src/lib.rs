@@ -46,7 +46,8 @@
 //! text or JSON with a life of their own, and producers that append exactly once.
 //!
 //! # Administration
-//! [`Client::administration`] lists a server's channels, purges, closes and deletes them, and sets what they retain.
+//! [`Client::administration`] lists a server's channels, purges, closes and deletes them, and sets what they retain; who is present on one, and
+//! who is connected.
 //!
 //! # Presence
 //! [`Client::present`] lists the named clients that wait on a channel, and [`Client::follow_presence`] goes on with each that

@@ -14,6 +14,7 @@ use self::table::{Columns, Listed, channel_lines, setting_lines};
 use crate::arguments::{Admin, Operation, Server, Shape};
 use crate::format::Screen;
 use crate::outcome::Done;
+use crate::presence;
 
 /// Entries of a page: few enough that the first lines come soon.
 const PAGE: u64 = 200;
@@ -37,6 +38,10 @@ pub(crate) async fn run(server: &Server, admin: &Admin) -> Done {
                 settings = administration.configure(channel, &change.of(settings)).await?.settings;
             }
             print.settings(&settings)?;
+        }
+        Operation::Presence { channel } => {
+            let present = administration.present(channel).await.map_err(presence::without_presence)?;
+            presence::Printer::new(admin.shape()).list(&present)?;
         }
         Operation::Connections { limit } => connections(&administration, *limit, &mut print).await?,
         Operation::Cut { id } => administration.cut(*id).await?,

@@ -4,16 +4,16 @@ use std::io::{self, IsTerminal, StdoutLock, Write};
 use std::process::ExitCode;
 
 use futures_util::TryStreamExt;
-use poll_client::{Error, PresenceEvent, Present};
+use poll_client::{Error, PresenceEvent, Present, Timestamp};
 use serde_json::json;
 
-use crate::arguments::{Presence, Server};
+use crate::arguments::{Presence, Server, Shape};
 use crate::format::Screen;
 use crate::outcome::Done;
 use crate::table::align;
 
 pub(crate) async fn run(server: &Server, presence: &Presence) -> Done {
-    let mut print = Printer::new(presence);
+    let mut print = Printer::new(if presence.json { Shape::Json } else { Shape::Text });
     if presence.follow {
         follow(server, presence, &mut print).await
     } else {
@@ -42,7 +42,7 @@ async fn follow(server: &Server, presence: &Presence, print: &mut Printer) -> Do
 }
 
 /// A list is always there, unless presence is not kept.
-fn without_presence(error: Error) -> Box<dyn std::error::Error> {
+pub(crate) fn without_presence(error: Error) -> Box<dyn std::error::Error> {
     match error.status() {
         Some(404) => format!("{error}; presence is kept by a server with --presence").into(),
         _ => error.into(),
@@ -50,45 +50,33 @@ fn without_presence(error: Error) -> Box<dyn std::error::Error> {
 }
 
 /// Prints to stdout.
-struct Printer {
+pub(crate) struct Printer {
     stdout: StdoutLock<'static>,
     shape: Shape,
+    screen: Screen,
     /// How wide the columns are on a terminal.
     widths: Vec<usize>,
 }
 
-/// How it prints.
-#[derive(Clone, Copy)]
-enum Shape {
-    Text(Screen),
-    Json,
-}
-
 impl Printer {
-    fn new(presence: &Presence) -> Self {
+    pub(crate) fn new(shape: Shape) -> Self {
         let stdout = io::stdout().lock();
         let screen = if stdout.is_terminal() { Screen::Terminal } else { Screen::Pipe };
-        let shape = if presence.json { Shape::Json } else { Shape::Text(screen) };
-        Self { stdout, shape, widths: Vec::new() }
+        Self { stdout, shape, screen, widths: Vec::new() }
     }
 
     /// The clients, one a line.
-    fn list(&mut self, list: &Present) -> io::Result<()> {
-        match self.shape {
-            Shape::Text(screen) => {
-                let heading = matches!(screen, Screen::Terminal)
-                    .then(|| ["CLIENT", "SINCE"].map(str::to_owned).to_vec());
-                let clients =
-                    list.clients.iter().map(|client| vec![client.id.clone(), client.since.to_string()]);
-                let rows: Vec<_> = heading.into_iter().chain(clients).collect();
-                self.lines(&rows, screen)?;
+    pub(crate) fn list(&mut self, list: &Present) -> io::Result<()> {
+        if self.shape == Shape::Json {
+            for client in &list.clients {
+                writeln!(self.stdout, "{}", serde_json::to_string(client)?)?;
             }
-            Shape::Json => {
-                for client in &list.clients {
-                    writeln!(self.stdout, "{}", serde_json::to_string(client)?)?;
-                }
-                self.stdout.flush()?;
-            }
+            self.stdout.flush()?;
+        } else {
+            let heading =
+                (self.screen == Screen::Terminal).then(|| vec!["CLIENT".to_owned(), "SINCE".to_owned()]);
+            let clients = list.clients.iter().map(|client| vec![client.id.clone(), client.since.to_string()]);
+            self.rows(&heading.into_iter().chain(clients).collect::<Vec<_>>())?;
         }
         say_rest(list);
         Ok(())
@@ -96,28 +84,26 @@ impl Printer {
 
     /// What has happened.
     fn event(&mut self, event: &PresenceEvent) -> io::Result<()> {
-        let Shape::Text(screen) = self.shape else {
+        if self.shape == Shape::Json {
             writeln!(self.stdout, "{}", as_json(event))?;
             return self.stdout.flush();
-        };
-        let row = |event: &str, id: &str, at: &poll_client::Timestamp| {
-            vec![event.to_owned(), id.to_owned(), at.to_string()]
-        };
+        }
+        let row =
+            |event: &str, id: &str, at: &Timestamp| vec![event.to_owned(), id.to_owned(), at.to_string()];
         match event {
             PresenceEvent::Present(list) => {
-                let rows: Vec<_> =
-                    list.clients.iter().map(|client| row("present", &client.id, &client.since)).collect();
-                self.lines(&rows, screen)?;
+                let rows = list.clients.iter().map(|client| row("present", &client.id, &client.since));
+                self.rows(&rows.collect::<Vec<_>>())?;
                 say_rest(list);
                 Ok(())
             }
-            PresenceEvent::Join { id, at } => self.lines(&[row("join", id, at)], screen),
-            PresenceEvent::Leave { id, at } => self.lines(&[row("leave", id, at)], screen),
+            PresenceEvent::Join { id, at } => self.rows(&[row("join", id, at)]),
+            PresenceEvent::Leave { id, at } => self.rows(&[row("leave", id, at)]),
         }
     }
 
-    fn lines(&mut self, rows: &[Vec<String>], screen: Screen) -> io::Result<()> {
-        for line in align(rows, &mut self.widths, screen) {
+    fn rows(&mut self, rows: &[Vec<String>]) -> io::Result<()> {
+        for line in align(rows, &mut self.widths, self.screen) {
             writeln!(self.stdout, "{line}")?;
         }
         self.stdout.flush()

@@ -167,6 +167,27 @@ fn the_connections_are_listed_and_one_is_cut() {
 }
 
 #[test]
+fn who_is_present_is_listed_by_the_token_of_administration() {
+    let server = Server::start_administered(TOKEN);
+    let mut stream = TcpStream::connect(server.address()).unwrap();
+    let request = "GET /api/stream?channel=a HTTP/1.1\r\nHost: localhost\r\nX-Client-ID: ann\r\n\r\n";
+    stream.write_all(request.as_bytes()).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let listed = loop {
+        let listed = admin(&server, &["presence", "a"]);
+        if !listed.is_empty() {
+            break listed;
+        }
+        assert!(Instant::now() < deadline, "it is never there");
+    };
+    assert!(listed.starts_with("ann\t20") && listed.lines().count() == 1, "{listed}");
+    let object = admin(&server, &["presence", "a", "--json"]);
+    assert!(object.starts_with("{\"id\":\"ann\",\"since\":\"20"), "{object}");
+    let (code, _, error) = poll(server.address(), &["admin", "presence", "a"]);
+    assert!(code == 1 && error.contains("the token of administration is needed"), "{error}");
+}
+
+#[test]
 fn the_commands_of_the_documentation_are_right() {
     let server = Server::start_administered(TOKEN);
     publish(&server, "orders.eu", "x");
@@ -176,7 +197,9 @@ fn the_commands_of_the_documentation_are_right() {
         .filter_map(|line| line.strip_prefix("poll admin "))
         .map(|line| line.split(' ').collect())
         .collect();
-    for operation in ["list", "show", "settings", "purge", "close", "delete", "connections", "cut"] {
+    for operation in
+        ["list", "show", "settings", "purge", "close", "delete", "presence", "connections", "cut"]
+    {
         assert!(commands.iter().any(|words| words[0] == operation), "{operation}");
     }
     let (mut waiting, line) = wait_for(&server, "other");
@@ -189,6 +212,7 @@ fn the_commands_of_the_documentation_are_right() {
             continue;
         }
         let printed = admin(&server, &words);
-        assert_eq!(printed.is_empty(), words[0] == "delete", "{words:?}");
+        // None of its readers has a name.
+        assert_eq!(printed.is_empty(), matches!(words[0], "delete" | "presence"), "{words:?}");
     }
 }

@@ -50,11 +50,12 @@ impl Server {
         Self::start_in(directory, Scheme::Http)
     }
 
-    /// The same with administration, for which this token is needed.
+    /// The same with administration, for which this token is needed, and presence.
     #[cfg(feature = "command")]
     pub(crate) fn start_administered(token: &str) -> Self {
         let directory = TempDir::new().unwrap();
         std::fs::write(directory.path().join("admin-token"), token).unwrap();
+        std::fs::write(directory.path().join("presence"), "").unwrap();
         Self::start_in(directory, Scheme::Http)
     }
 

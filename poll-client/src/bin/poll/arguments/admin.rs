@@ -70,6 +70,12 @@ pub(crate) enum Operation {
         #[command(flatten)]
         change: Change,
     },
+    /// Print which named clients wait on a channel, on any server of the log
+    Presence {
+        /// The channel's name
+        #[arg(value_parser = channel)]
+        channel: ChannelName,
+    },
     /// List the connections of the server that is asked, with what they wait for
     Connections {
         /// Stop after so many connections
