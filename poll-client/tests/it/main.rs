@@ -8,6 +8,7 @@ mod fake;
 mod http1;
 mod parsers;
 mod polls;
+mod presence;
 mod publish;
 mod push;
 mod real;
