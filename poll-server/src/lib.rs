@@ -142,6 +142,7 @@ pub async fn run(
     listeners: Vec<Listener>,
     shutdown: Shutdown,
 ) -> Result<Ended, RunError> {
+    let _lines = logs::batched::FlushAtEnd;
     let certificates = match &config.tls {
         Some(tls) => Some(tls::Keeper::load(tls, &environment).map_err(RunError::Certificates)?),
         None => None,

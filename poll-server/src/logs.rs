@@ -5,6 +5,7 @@
 //! Not here: what is worth a line; how many of a kind are written is `logs/flood.rs`'s. No line anywhere carries a query string, so no `access_token` either.
 
 pub(crate) mod access;
+pub(crate) mod batched;
 pub(crate) mod flood;
 mod text;
 
@@ -18,9 +19,10 @@ use crate::config::{self, Config, LogFormat};
 /// Starts logging for the whole process. A second call changes nothing.
 pub fn start(config: &Config) {
     let filter = config::log_filter(&config.log_filter).unwrap_or_default();
+    let is_terminal = std::io::stderr().is_terminal();
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_ansi(is_terminal)
         .with_target(false);
     let lines = match config.log {
         LogFormat::Text => lines.fmt_fields(text::TextFields).boxed(),
@@ -28,7 +30,10 @@ pub fn start(config: &Config) {
     };
     let limited = flood::Limited(&flood::FLOOD);
     // An embedding program may have its own subscriber already; then its lines are the ones wanted.
-    let _already = tracing_subscriber::registry().with(filter).with(limited).with(lines).try_init();
+    let is_ours = tracing_subscriber::registry().with(filter).with(limited).with(lines).try_init().is_ok();
+    if is_ours && !is_terminal {
+        batched::begin(config.log);
+    }
     quieten_caught_panics();
 }
 

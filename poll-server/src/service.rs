@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::time::Duration;
 
+use poll_core::Store;
 use poll_http::{
     Access, AccessRecord, AdminPlace, Administration, AfterDelivery, Builder, Compress, ConnectionSettings,
     Cors, Demo, Drain, DurableStreams, EarlyHintsHttp1, HostCheck, KeepPresence, Limits, MaxChannels,
@@ -41,7 +42,7 @@ pub(crate) fn build(
     drain: &Drain,
 ) -> Service {
     let Watched { metrics, exposition, spans } = watched;
-    let builder = follow_requests(Service::builder(open.store.clone()), config.access_log, spans);
+    let builder = follow_requests(&open.store, config.access_log, spans);
     let store = open.ready();
     let ready = move || match &certificates {
         Some(standing) => standing.and(store()),
@@ -59,15 +60,19 @@ pub(crate) fn build(
 }
 
 /// What becomes of a request that has ended: a line of the log, a span, or both under one trace.
-fn follow_requests(builder: Builder, log: Switch, spans: Option<Spans>) -> Builder {
+fn follow_requests(store: &Store, log: Switch, spans: Option<Spans>) -> Builder {
+    let builder = Service::builder(store.clone());
+    let environment = store.environment().clone();
     let given = |record: &AccessRecord<'_>| record.trace.map(|trace| trace.trace_id);
     match (log, spans) {
         (Switch::Off, None) => builder,
-        (Switch::On, None) => builder.access_log(move |record| logs::access::write(record, given(record))),
+        (Switch::On, None) => {
+            builder.access_log(move |record| logs::access::write(record, given(record), environment.now()))
+        }
         (log, Some(spans)) => builder.access_log(move |record| {
             let trace = spans.trace_of(record);
             if log == Switch::On {
-                logs::access::write(record, Some(trace));
+                logs::access::write(record, Some(trace), environment.now());
             }
             spans.record(record, trace);
         }),

@@ -23,6 +23,7 @@ use crate::connection_io::{Accepted, ConnectionIo};
 use crate::connection_limit::{ConnectionLimit, OpenConnection};
 use crate::io::Io;
 use crate::listen::Role;
+use crate::logs;
 use crate::tls::{self, Certificates, Handshakes, Unfinished};
 use crate::turn_histogram::TurnHistogram;
 
@@ -117,7 +118,7 @@ impl Workers {
             let turns = turns.clone();
             exits.push(environment.spawn(Thread {
                 event_interval: Some(EVENT_INTERVAL),
-                on_park: Some(poll_http::end_turn),
+                on_park: Some(end_turn),
                 ..Thread::new(format!("worker-{index}"), async move {
                     turns.observe_this_thread();
                     worker_loop.run().await;
@@ -147,6 +148,12 @@ impl Workers {
             exit.await;
         }
     }
+}
+
+/// A worker has nothing else to do.
+fn end_turn() {
+    poll_http::end_turn();
+    logs::batched::flush();
 }
 
 impl Dispatcher {

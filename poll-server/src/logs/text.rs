@@ -6,6 +6,7 @@
 //! longer.
 //! Not here: time, level and colour (tracing-subscriber).
 
+use std::borrow::Cow;
 use std::fmt::{self, Debug};
 
 use tracing::field::{Field, Visit};
@@ -55,8 +56,7 @@ impl Visit for Line {
             text.clone_into(&mut self.message);
             return;
         }
-        let one_word = !text.is_empty() && !text.contains([' ', '"', '=']);
-        let shown = if one_word { text.to_owned() } else { format!("{text:?}") };
+        let shown = in_one_word(text).into_owned();
         self.rest.push((field.name(), Value { shown, bare: text.to_owned() }));
     }
 
@@ -87,8 +87,14 @@ fn says(message: &str, value: &str) -> bool {
         })
 }
 
+/// A value as it is written: in quotes where it would not end at a space.
+pub(super) fn in_one_word(text: &str) -> Cow<'_, str> {
+    let is_one_word = !text.is_empty() && !text.bytes().any(|byte| matches!(byte, b' ' | b'"' | b'='));
+    if is_one_word { text.into() } else { format!("{text:?}").into() }
+}
+
 /// Control characters are escaped: some of a line comes from peers, and must neither forge a line nor move a cursor.
-fn write_escaped(writer: &mut Writer<'_>, text: &str) -> fmt::Result {
+pub(super) fn write_escaped(writer: &mut impl fmt::Write, text: &str) -> fmt::Result {
     for character in text.chars() {
         match character {
             character if character.is_control() => write!(writer, "{}", character.escape_default())?,
