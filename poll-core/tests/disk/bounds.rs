@@ -132,10 +132,10 @@ async fn a_start_costs_the_same_with_many_channels_as_with_few() {
             }
         }
         store.close().await;
-        let before = disk.reads();
+        let before = disk.counts().reads;
         let again = open(disk.port(), unbounded(), Options::default()).await;
         assert_eq!(again.store.channels(), channels as u64);
-        reads.push(disk.reads() - before);
+        reads.push(disk.counts().reads - before);
     }
     assert!(reads[1] <= reads[0] * 4 + 40, "reads of the file at the start: {reads:?}");
 }

@@ -45,7 +45,7 @@ enum Trouble {
 fn lives() -> impl Strategy<Value = Vec<Life>> {
     let trouble = prop_oneof![
         4 => Just(Trouble::Nothing),
-        4 => (0..3u64).prop_map(|shut| Trouble::Fault(Fault::Lie(shut))),
+        4 => (0..3u64).prop_map(|shut| Trouble::Fault(Fault::SyncDone(0, shut))),
         2 => (0..6u64).prop_map(|at| Trouble::Fault(Fault::Sync(at))),
         2 => (0..20u64).prop_map(|at| Trouble::Fault(Fault::Write(at))),
         2 => (0..20u64).prop_map(|at| Trouble::Fault(Fault::ShortWrite(at))),
@@ -75,11 +75,11 @@ struct Told {
 
 impl Told {
     async fn live(&mut self, disk: &FakeDisk, store: &Disk, life: &Life) {
-        disk.cut_power(life.cut);
+        disk.fail(Fault::Power(life.cut));
         match life.trouble {
             Trouble::Nothing => {}
             Trouble::Fault(fault) => disk.fail(fault),
-            Trouble::Slow(after) | Trouble::Hung(after) => disk.hold_syncs_after(after),
+            Trouble::Slow(after) | Trouble::Hung(after) => disk.gate().hold_after(after),
         }
         for channels in [&life.publishes, &life.more] {
             let mut publishes = Vec::new();
@@ -91,14 +91,14 @@ impl Told {
             }
             while !publishes.iter().all(|(_, _, publish)| publish.is_finished()) {
                 self.read(store).await;
-                if disk.sync_waits() {
+                if disk.gate().is_waited_at() {
                     // Those who wait are told by now, and readers see nothing of it.
                     store.journal.verify();
                     self.read(store).await;
                     if matches!(life.trouble, Trouble::Hung(_)) {
-                        disk.cut_power(0);
+                        disk.fail(Fault::Power(0));
                     }
-                    disk.free_syncs();
+                    disk.gate().free();
                 }
                 tokio::task::yield_now().await;
             }
@@ -117,6 +117,7 @@ impl Told {
             }
         }
         let luck = life.luck;
+        disk.heal();
         disk.crash(|index| luck.rotate_left(u32::try_from(index % 64).unwrap()) & 1 == 1);
     }
 

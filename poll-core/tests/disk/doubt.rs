@@ -20,14 +20,14 @@ async fn what_a_reader_is_given_stays_while_a_doubtful_commit_is_settled() {
     let tail = Tail { channels: 1, ..Tail::default() };
     let store = open(disk.port(), unbounded(), Options { tail, ..Options::default() }).await;
     store.send(NOON, "a", "before").await;
-    disk.hold_syncs();
+    disk.gate().hold_after(0);
     let publishing = store.start("a", "doubtful").await;
-    disk.wait_for_sync();
-    disk.fail(Fault::Lie(3));
-    disk.pass_sync();
+    disk.gate().wait_for_sync();
+    disk.fail(Fault::SyncDone(0, 3));
+    disk.gate().pass_one();
     let mut seen = BTreeMap::new();
     while !publishing.is_finished() || store.journal.health().borrow().check_writable().is_err() {
-        if !disk.sync_waits() {
+        if !disk.gate().is_waited_at() {
             tokio::task::yield_now().await;
             continue;
         }
@@ -37,10 +37,10 @@ async fn what_a_reader_is_given_stays_while_a_doubtful_commit_is_settled() {
                 seen.insert((loaded.epoch.get(), message.seq.get()), text);
             }
         }
-        disk.pass_sync();
+        disk.gate().pass_one();
     }
     publishing.await.unwrap().unwrap_err();
-    disk.free_syncs();
+    disk.gate().free();
     for text in ["after", "and after"] {
         store.send(NOON, "a", text).await;
     }
@@ -57,15 +57,15 @@ async fn a_publisher_is_told_that_the_outcome_is_unknown_and_hears_it_when_it_as
         let disk = FakeDisk::default();
         let store = open(disk.port(), unbounded(), Options::default()).await;
         store.send(NOON, "a", "before").await;
-        disk.hold_syncs();
+        disk.gate().hold_after(0);
         let first = store.start("a", "doubtful").await;
-        disk.wait_for_sync();
+        disk.gate().wait_for_sync();
         // These come too late for the commit, and are none of it.
         let behind = store.start("a", "behind").await;
         let twin = store.start("a", "doubtful").await;
         let other = store.start("b", "other").await;
-        disk.fail(Fault::Lie(shut));
-        disk.free_syncs();
+        disk.fail(Fault::SyncDone(0, shut));
+        disk.gate().free();
         assert!(is_unknown(&first.await.unwrap()));
         assert!(is_unknown(&twin.await.unwrap()), "it is the same publish");
         for answer in [behind.await.unwrap(), other.await.unwrap()] {
@@ -92,18 +92,18 @@ async fn while_the_log_is_cut_back_the_journal_refuses_at_once_and_can_be_read()
     let disk = FakeDisk::default();
     let store = open(disk.port(), unbounded(), Options::default()).await;
     store.send(NOON, "a", "before").await;
-    disk.hold_syncs();
+    disk.gate().hold_after(0);
     let first = store.start("a", "lost").await;
-    disk.wait_for_sync();
+    disk.gate().wait_for_sync();
     disk.fail(Fault::Sync(0));
-    disk.pass_sync();
+    disk.gate().pass_one();
     // The next sync is that of the log cut back to where it was.
-    disk.wait_for_sync();
+    disk.gate().wait_for_sync();
     let health = store.journal.health().borrow().clone();
     assert!(health.check_writable().is_err() && health.check_readable().is_ok(), "{health:?}");
     let refused = store.try_send(NOON, "a", "refused").await;
     assert!(matches!(refused, Err(PublishError::Journal(JournalError::Unavailable(_)))), "{refused:?}");
-    disk.free_syncs();
+    disk.gate().free();
     store.until_writable().await;
     let kept = first.await.unwrap().is_ok();
     assert_eq!(store.all(NOON, "a").await.len(), 1 + usize::from(kept));

@@ -28,6 +28,7 @@ async fn every_single_fault_is_told_and_gone_with_the_next_try() {
         let numbered: Vec<_> = (1..).zip(kept).collect();
         assert_eq!(store.all(NOON, "a").await, numbered, "{fault:?}");
         // Even what only looks as if it had been written.
+        disk.heal();
         disk.crash(|_| false);
         let after = open(disk.port(), unbounded(), Options::default()).await;
         assert_eq!(after.all(NOON, "a").await, numbered, "{fault:?}");
@@ -52,7 +53,7 @@ async fn a_batch_whose_sync_failed_has_failed_even_if_it_had_reached_the_disk() 
         let disk = FakeDisk::default();
         let store = open(disk.port(), unbounded(), Options::default()).await;
         store.send(NOON, "a", "before").await;
-        disk.fail(Fault::Lie(shut));
+        disk.fail(Fault::SyncDone(0, shut));
         let mut publishes = Vec::new();
         for (channel, text) in [("a", "one"), ("a", "two"), ("born", "three")] {
             publishes.push((text, store.start(channel, text).await));
@@ -89,6 +90,8 @@ async fn a_full_disk_is_told_and_publishing_goes_on_when_there_is_room() {
     let disk = FakeDisk::default();
     let store = open(disk.port(), unbounded(), Options::default()).await;
     let mut kept = 0;
+    // It says nothing of it before.
+    disk.set_free(Some(1 << 30));
     disk.set_room(Some(disk.len()));
     let big = "x".repeat(20_000);
     let mut unknown = 0;
@@ -116,10 +119,10 @@ async fn publishes_are_refused_before_the_disk_is_full() {
     let store = open(disk.port(), unbounded(), Options::default()).await;
     store.send(NOON, "a", "one").await;
     disk.set_free(Some(1_000));
-    let writes = disk.writes();
+    let writes = disk.counts().writes;
     let refused = store.try_send(NOON, "a", "two").await;
     assert!(matches!(refused, Err(PublishError::Journal(JournalError::Full(_)))), "{refused:?}");
-    assert_eq!(disk.writes(), writes, "the file is not touched");
+    assert_eq!(disk.counts().writes, writes, "the file is not touched");
     assert!(store.store.load(NOON, &name("b")).await.is_ok(), "what is there can be read");
     disk.set_free(Some(1 << 30));
     store.until_writable().await;
@@ -131,10 +134,10 @@ async fn one_commit_is_one_sync() {
     let disk = FakeDisk::default();
     let store = open(disk.port(), unbounded(), Options::default()).await;
     store.send(NOON, "a", "warm").await;
-    let (syncs, commits) = (disk.syncs(), store.journal.figures().commits);
+    let (syncs, commits) = (disk.counts().syncs, store.journal.figures().commits);
     for _ in 0..20 {
         store.send(NOON, "a", "x").await;
     }
     assert_eq!(store.journal.figures().commits - commits, 20);
-    assert_eq!(disk.syncs() - syncs, 20);
+    assert_eq!(disk.counts().syncs - syncs, 20);
 }

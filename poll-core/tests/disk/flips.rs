@@ -7,7 +7,7 @@ use poll_core::journal::Archive;
 use poll_core::journal::disk::{BackupError, DiskJournal, OpenError, Options, Record, salvage};
 use poll_core::{Limit, Pinned, Position, Retention, Store};
 
-use crate::fake::FakeDisk;
+use crate::fake::{DATABASE, FakeDisk};
 use crate::fixture::{Disk, NOON, name, open, texts, unbounded};
 
 /// What was published, by channel.
@@ -162,7 +162,7 @@ async fn flips(end: End, count: usize) -> Tally {
         let at = index * stretch + index * 7_919 % stretch;
         let bits =
             if index % 3 == 0 { 1 << (index % 8) } else { u8::try_from(index * 31 % 255 + 1).unwrap() };
-        disk.flip(at, bits);
+        disk.flip(DATABASE, at, bits);
         let left = salvage_all(&disk, &published);
         tally.unsalvaged = (tally.unsalvaged.0 + left, tally.unsalvaged.1.max(left));
         use_all(&disk, &published, &mut tally).await;
@@ -194,7 +194,7 @@ async fn what_is_damaged_of_the_log_is_told_and_the_rest_is_served() {
     let mut tally = Tally::default();
     for index in 0..60 {
         let disk = whole.copy();
-        disk.flip_in_segment(segment, index * length / 60 + index % 7, 1 << (index % 8));
+        disk.flip(segment, index * length / 60 + index % 7, 1 << (index % 8));
         let left = salvage_all(&disk, &published);
         tally.unsalvaged = (tally.unsalvaged.0 + left, tally.unsalvaged.1.max(left));
         use_all(&disk, &published, &mut tally).await;

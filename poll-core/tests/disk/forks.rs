@@ -73,9 +73,9 @@ async fn chain(disk: &FakeDisk, depth: usize) {
 /// How often the disk is read for the first read of a channel, and how many messages that gives.
 async fn first_read(disk: &FakeDisk, channel: &str) -> (u64, usize) {
     let open = open(disk.port(), unbounded(), uncached()).await;
-    let before = disk.reads();
+    let before = disk.counts().reads;
     let view = open.read(NOON, channel, Position::Start).await;
-    let read = disk.reads() - before;
+    let read = disk.counts().reads - before;
     open.close().await;
     (read, view.batch.unwrap().messages().len())
 }

@@ -10,6 +10,9 @@ mod crashes;
 mod damage;
 mod doubt;
 mod fake;
+#[expect(dead_code, reason = "the simulation does some of it")]
+#[path = "../fake_disk/mod.rs"]
+mod fake_disk;
 mod faults;
 mod fixture;
 mod flips;

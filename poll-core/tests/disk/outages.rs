@@ -271,9 +271,9 @@ async fn a_commit_that_takes_too_long_is_told_and_goes_on() {
     store.send(NOON, "a", "before").await;
     store.journal.verify();
     assert!(store.try_send(NOON, "b", "no commit takes too long").await.is_ok());
-    disk.hold_syncs();
+    disk.gate().hold_after(0);
     let slow = store.start("a", "slow").await;
-    disk.wait_for_sync();
+    disk.gate().wait_for_sync();
     let behind = store.start("a", "behind").await;
     store.journal.verify();
     let health = store.journal.health().borrow().clone();
@@ -284,7 +284,7 @@ async fn a_commit_that_takes_too_long_is_told_and_goes_on() {
     assert!(is_unavailable(&store.try_send(NOON, "b", "refused").await));
     assert!(is_unknown(&store.start("a", "slow").await.await.unwrap()), "it is the same publish");
     assert_eq!(store.all(NOON, "a").await.len(), 1, "nobody sees it yet");
-    disk.free_syncs();
+    disk.gate().free();
     store.until_writable().await;
     let again = store.start("a", "slow").await.await.unwrap().unwrap();
     assert_eq!((again.repeated, again.stamps[0].cursor.seq.get()), (true, 2));
@@ -300,7 +300,7 @@ async fn what_was_shown_before_it_was_kept_is_kept_once_through_any_doubt() {
         let mut all = Vec::new();
         for number in 1..200 {
             if number % 16 == 0 {
-                disk.fail(Fault::Lie(shut));
+                disk.fail(Fault::SyncDone(0, shut));
             }
             let text = format!("{number}");
             while store.try_send(NOON, "a", &text).await.is_err() {
@@ -310,7 +310,7 @@ async fn what_was_shown_before_it_was_kept_is_kept_once_through_any_doubt() {
             // Now and then a commit has begun, mostly.
             tokio::task::yield_now().await;
         }
-        disk.fail(Fault::None);
+        disk.heal();
         assert_eq!(store.all(NOON, "a").await, all);
         // A channel is unloaded once all of it is stored. Whoever closes before that, in the middle of a repair, is told
         // that some of it is not.
@@ -426,7 +426,7 @@ async fn who_reads_while_the_file_is_away_waits_and_does_not_ask_again_and_again
     let (journal, loads) = (journal.unwrap(), Arc::new(AtomicU64::new(0)));
     let counted = Counted(journal.clone(), loads.clone());
     let store = Store::new(Arc::new(counted), unbounded());
-    disk.hold_syncs();
+    disk.gate().hold_after(0);
     disk.fail(Fault::Read(0));
     let readers = (0..READERS).map(|reader| {
         let store = store.clone();
@@ -435,7 +435,7 @@ async fn who_reads_while_the_file_is_away_waits_and_does_not_ask_again_and_again
     let readers: Vec<_> = readers.collect();
     tokio::task::yield_now().await;
     // It is being opened again, for as long as that takes.
-    disk.wait_for_sync();
+    disk.gate().wait_for_sync();
     for _ in 0..1_000 {
         let (reply, answer) = tokio::sync::oneshot::channel();
         journal.load(&name("0"), NOON, Box::new(move |loaded| reply.send(loaded.is_err()).unwrap()));
@@ -443,7 +443,7 @@ async fn who_reads_while_the_file_is_away_waits_and_does_not_ask_again_and_again
     }
     let asked = loads.load(Ordering::Relaxed);
     assert!(asked <= 2 * READERS, "{READERS} readers asked {asked} times");
-    disk.free_syncs();
+    disk.gate().free();
     for reader in readers {
         reader.await.unwrap().unwrap();
     }

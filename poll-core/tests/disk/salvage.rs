@@ -8,7 +8,7 @@ use poll_core::life::{
 };
 use poll_core::{Continuity, Ending, Payload, Pinned, Position, Publish, Retention};
 
-use crate::fake::FakeDisk;
+use crate::fake::{DATABASE, FakeDisk};
 use crate::fixture::{Disk, NOON, cursor, name, open, second, unbounded};
 
 async fn reopened(disk: &FakeDisk) -> Disk {
@@ -174,7 +174,7 @@ async fn a_file_in_use_and_one_that_is_no_journal_are_told() {
     store.close().await;
     assert!(check(&Environment::system(), &disk.port(), |_| {}).is_ok(), "which lets go of it again");
     for at in 0..400 {
-        disk.flip(at, 0xFF);
+        disk.flip(DATABASE, at, 0xFF);
     }
     let told = check(&Environment::system(), &disk.port(), |_| {});
     assert!(matches!(told, Err(BackupError::Open(OpenError::Damaged(_)))), "{told:?}");

@@ -37,14 +37,14 @@ async fn damage_is_its_channels_own_error_and_opens_nothing_again() {
     let disk = FakeDisk::default();
     let store = journal(&disk).await;
     assert!(disk.spoil("bad 10 ") > 0);
-    let opens = disk.opens();
+    let opens = disk.counts().opens;
     for round in 0..20 {
         let there = store.all(NOON, "bad").await.len();
         assert!((10..20).contains(&there), "what is whole is given: {there}");
         assert!(store.journal.health().borrow().check_writable().is_ok(), "round {round}");
         store.send(NOON, "good", "more").await;
     }
-    assert_eq!(disk.opens(), opens);
+    assert_eq!(disk.counts().opens, opens);
     assert_eq!(store.all(NOON, "good").await.len(), 40);
     assert_eq!(store.all(NOON, "other").await.len(), 20);
 }
@@ -53,14 +53,14 @@ async fn damage_is_its_channels_own_error_and_opens_nothing_again() {
 async fn a_failed_read_opens_the_file_again_once_however_many_meet_it() {
     let disk = FakeDisk::default();
     let store = journal(&disk).await;
-    let opens = disk.opens();
+    let opens = disk.counts().opens;
     store.send(NOON, "born", "in the log").await;
     // But not the one with which the file grows.
-    disk.hold_syncs_after(1);
+    disk.gate().hold_after(1);
     let journal = store.journal.clone();
     let settling = tokio::spawn(async move { journal.settle().await });
     // That of the database.
-    while !disk.sync_waits() {
+    while !disk.gate().is_waited_at() {
         tokio::task::yield_now().await;
     }
     // The readers, then the indexer: all of them meet what one of them met first.
@@ -70,14 +70,14 @@ async fn a_failed_read_opens_the_file_again_once_however_many_meet_it() {
         assert!(matches!(failed, Err(JournalError::Unavailable(_))), "{failed:?}");
     }
     disk.fail(Fault::Sync(0));
-    disk.free_syncs();
+    disk.gate().free();
     let _ = settling.await.unwrap();
     store.until_writable().await;
     assert_eq!(store.all(NOON, "born").await.len(), 1);
     for channel in ["good", "bad", "other"] {
         assert_eq!(store.all(NOON, channel).await.len(), 20);
     }
-    assert_eq!(disk.opens(), opens + 1);
+    assert_eq!(disk.counts().opens, opens + 1);
     store.send(NOON, "good", "more").await;
 }
 
@@ -86,14 +86,14 @@ async fn a_place_that_cannot_be_read_opens_the_file_again_once_and_is_damage_fro
     let disk = FakeDisk::default();
     let store = journal(&disk).await;
     disk.break_sector("bad 10 ");
-    let opens = disk.opens();
+    let opens = disk.counts().opens;
     for _ in 0..20 {
         let _ = load(&store, "bad").await;
         store.until_writable().await;
         store.send(NOON, "good", "more").await;
     }
     assert!(matches!(load(&store, "bad").await, Err(JournalError::Damaged(_))));
-    assert_eq!(disk.opens(), opens + 1);
+    assert_eq!(disk.counts().opens, opens + 1);
 }
 
 #[tokio::test]
@@ -104,7 +104,7 @@ async fn a_channel_that_turns_out_to_be_damaged_loses_no_publish_and_harms_no_ot
         load(&store, channel).await.unwrap();
     }
     assert!(disk.spoil("bad 19 ") > 0);
-    let opens = disk.opens();
+    let opens = disk.counts().opens;
     for round in 0..5 {
         for channel in ["good", "bad", "other"] {
             store.send(NOON, channel, &format!("{channel} {round}")).await;
@@ -115,7 +115,7 @@ async fn a_channel_that_turns_out_to_be_damaged_loses_no_publish_and_harms_no_ot
         assert_eq!(store.all(NOON, channel).await.len(), 25);
     }
     assert!(store.journal.damage().borrow().rows > 0);
-    assert_eq!(disk.opens(), opens);
+    assert_eq!(disk.counts().opens, opens);
     store.close().await;
     let again = open(disk.port(), unbounded(), uncached()).await;
     let there = again.all(NOON, "bad").await;

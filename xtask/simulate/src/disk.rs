@@ -1,11 +1,132 @@
-//! The machine's disk: files in memory that forget what was not synced when the power goes, and fail as the seed says.
+//! The machine's disk: the fake one of the journal's tests, which takes time and is struck as the seed says.
 //!
 //! Syncs take time, during which everything else runs. What was lost or changed below the server, so that nothing could
 //! have kept it, is remembered for the judge.
 
-mod platter;
-mod port;
-mod state;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-pub(crate) use port::Port;
-pub(crate) use state::{Disk, Failure, Harm};
+use tokio::time::Instant;
+
+use crate::fake_disk::{Event, FakeDisk};
+use crate::random::Random;
+use crate::thread::take_time;
+use crate::trace;
+
+/// How long a sync takes at most when all is well, in tenths of a millisecond.
+const SYNC: u64 = 30;
+/// How often a byte that means something is looked for, to change it.
+const DRAWS: usize = 1_000;
+
+/// See the [module](self). A clone is the same one.
+#[derive(Clone, Debug)]
+pub(crate) struct Disk {
+    /// Its files, the faults that it is struck by, and the power of the machines that use it.
+    pub(crate) files: FakeDisk,
+    random: Random,
+    /// By how many milliseconds syncs take longer.
+    slow: Arc<AtomicU64>,
+    harm: Arc<Mutex<Harm>>,
+}
+
+/// What was done to what the server had stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Harm {
+    #[default]
+    None,
+    /// A bit was changed.
+    Flipped,
+    /// A bit was changed, and the server was ended since: what is damaged of the last commit looks torn.
+    FlippedAndStopped,
+    /// What was written since then, and synced, was lost in a crash.
+    Lost(Instant),
+}
+
+impl Disk {
+    pub(crate) fn new(random: Random) -> Self {
+        let slow = Arc::new(AtomicU64::new(0));
+        let (more, times) = (slow.clone(), random.clone());
+        let files = FakeDisk::watched(move |event| {
+            note(event);
+            if let Event::Sync(_) = event {
+                let more = Duration::from_millis(more.load(Ordering::Relaxed));
+                take_time(more + Duration::from_micros(100 * times.below(SYNC)));
+            }
+        });
+        Self { files, random, slow, harm: Arc::default() }
+    }
+
+    /// Syncs take so much longer from now on.
+    pub(crate) fn slow_down(&self, millis: u64) {
+        self.slow.store(millis, Ordering::Relaxed);
+    }
+
+    /// Nothing goes wrong any more.
+    pub(crate) fn heal(&self) {
+        self.files.heal();
+        self.slow_down(0);
+    }
+
+    pub(crate) fn harm(&self) -> Harm {
+        *self.lock()
+    }
+
+    /// The process ended, and the system goes on.
+    pub(crate) fn process_ended(&self) {
+        self.files.process_ended();
+        let mut harm = self.lock();
+        if *harm == Harm::Flipped {
+            *harm = Harm::FlippedAndStopped;
+        }
+    }
+
+    /// The power went.
+    pub(crate) fn power_went(&self) {
+        self.process_ended();
+        let mut harm = self.lock();
+        if let Some(first) = self.files.lied()
+            && *harm == Harm::None
+        {
+            *harm = Harm::Lost(first);
+        }
+        // Some crashes lose nearly everything that was not synced, some nearly nothing.
+        let chance = self.random.within(0..11);
+        self.files.crash(|_| self.random.below(10) < chance);
+    }
+
+    /// Changes a bit of a file.
+    pub(crate) fn flip(&self) -> String {
+        let state = self.files.lock();
+        let files: Vec<_> = state.files.iter().filter(|(_, file)| !file.bytes().is_empty()).collect();
+        if files.is_empty() {
+            return "there is no file to flip a bit of".to_owned();
+        }
+        let (&number, file) = self.random.choose(&files);
+        let bytes = file.bytes();
+        let place = || usize::try_from(self.random.below(bytes.len() as u64)).unwrap_or_default();
+        let at = std::iter::repeat_with(place).take(DRAWS).find(|at| bytes[*at] != 0).unwrap_or_default();
+        drop(state);
+        let bit = self.random.below(8);
+        self.files.flip(number, at, 1 << bit);
+        *self.lock() = Harm::Flipped;
+        format!("bit {bit} of byte {at} of file {number} is flipped")
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Harm> {
+        self.harm.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes down what is done to the disk.
+fn note(event: Event) {
+    match event {
+        Event::Write(file, offset, length) => {
+            trace::note("write", (file << 40) ^ offset ^ ((length as u64) << 20));
+        }
+        Event::Sync(file) => trace::note("sync", file),
+        Event::Length(length) => trace::note("length", length),
+        Event::Remove(file) => trace::note("remove", file),
+        Event::Struck(fault) => trace::tell(|| format!("the disk is struck: {fault:?}")),
+    }
+}

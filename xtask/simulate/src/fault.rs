@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::disk::Failure;
+use crate::fake_disk::Fault as DiskFault;
 use crate::random::Random;
 use crate::server::Server;
 use crate::trace;
@@ -99,6 +99,7 @@ pub(crate) async fn strike(fault: Fault, server: &mut Server, random: &Random) -
     trace::tell(|| format!("fault: {fault:?}"));
     let calls = random.below(40);
     let down = Effect::Down(Duration::from_millis(random.below(200)));
+    let disk = &server.disk.files;
     match fault {
         Fault::Power => {
             server.crash().await;
@@ -112,24 +113,18 @@ pub(crate) async fn strike(fault: Fault, server: &mut Server, random: &Random) -
             server.drain().await?;
             return Ok(down);
         }
-        Fault::PowerAtWrite => server.disk.strike(|faults| faults.cut = Some(calls)),
-        Fault::WriteFails => server.disk.strike(|faults| faults.write = Some((calls, Failure::Told))),
-        Fault::WriteTorn => server.disk.strike(|faults| faults.write = Some((calls, Failure::Half))),
-        Fault::SyncFails => server.disk.strike(|faults| faults.sync = Some((calls / 4, Failure::Told))),
-        Fault::SyncDone => server.disk.strike(|faults| faults.sync = Some((calls / 4, Failure::Half))),
-        Fault::SyncLies => server.disk.strike(|faults| faults.sync = Some((calls / 4, Failure::Lie))),
-        Fault::SyncSlow => {
-            let slow = Duration::from_millis(random.choose(&[30, 300, 3_000, 12_000]));
-            server.disk.strike(|faults| faults.slow = slow);
-        }
-        Fault::ReadFails => server.disk.strike(|faults| faults.read = Some(calls / 8)),
-        Fault::Shut => {
-            let shut = random.within(1..6);
-            server.disk.strike(|faults| faults.shut = shut);
-        }
+        Fault::PowerAtWrite => disk.fail(DiskFault::Power(calls)),
+        Fault::WriteFails => disk.fail(DiskFault::Write(calls)),
+        Fault::WriteTorn => disk.fail(DiskFault::ShortWrite(calls)),
+        Fault::SyncFails => disk.fail(DiskFault::Sync(calls / 4)),
+        Fault::SyncDone => disk.fail(DiskFault::SyncDone(calls / 4, 0)),
+        Fault::SyncLies => disk.fail(DiskFault::SyncLies(calls / 4)),
+        Fault::SyncSlow => server.disk.slow_down(random.choose(&[30, 300, 3_000, 12_000])),
+        Fault::ReadFails => disk.fail(DiskFault::Read(calls / 8)),
+        Fault::Shut => disk.fail(DiskFault::Shut(random.within(1..6))),
         Fault::Full => {
-            let room = server.disk.length() + usize::try_from(random.below(40_000)).unwrap_or_default();
-            server.disk.strike(|faults| faults.room = Some(room));
+            let room = disk.len() + usize::try_from(random.below(40_000)).unwrap_or_default();
+            disk.set_room(Some(room));
         }
         Fault::Flip => {
             let what = server.disk.flip();

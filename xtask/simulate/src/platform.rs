@@ -10,8 +10,7 @@ use poll_core::Timestamp;
 use poll_core::environment::{Exit, Location, Platform, Thread};
 use tokio::time::Instant;
 
-use crate::disk::{Disk, Port};
-use crate::power::Supply;
+use crate::fake_disk::Port;
 use crate::random::Random;
 use crate::thread::Blocking;
 
@@ -31,8 +30,8 @@ pub(crate) struct Clock {
 pub(crate) struct Machine {
     pub(crate) clock: Clock,
     pub(crate) random: Random,
-    pub(crate) disk: Disk,
-    pub(crate) supply: Supply,
+    /// The way to the disk, while the machine has power.
+    pub(crate) disk: Port,
 }
 
 impl Clock {
@@ -81,6 +80,6 @@ impl Platform for Machine {
     }
 
     fn directory(&self, _: &Path) -> Box<dyn Location> {
-        Box::new(Port::new(self.disk.clone(), self.supply.clone()))
+        Box::new(self.disk.clone())
     }
 }

@@ -15,7 +15,6 @@ use xtask_torture::population::readiness;
 use crate::disk::Disk;
 use crate::network::{ADDRESS, Network};
 use crate::platform::{Clock, Machine};
-use crate::power::Power;
 use crate::random::Random;
 use crate::trace;
 
@@ -44,7 +43,6 @@ pub(crate) struct Server {
     pub(crate) disk: Disk,
     pub(crate) clock: Clock,
     pub(crate) network: Rc<Network>,
-    pub(crate) power: Power,
     random: Random,
     running: Option<Running>,
 }
@@ -56,7 +54,7 @@ struct Running {
 
 impl Server {
     pub(crate) fn new(disk: Disk, clock: Clock, network: Rc<Network>, random: Random) -> Self {
-        Self { disk, clock, network, power: Power::default(), random, running: None }
+        Self { disk, clock, network, random, running: None }
     }
 
     pub(crate) fn start(&mut self) -> Result<()> {
@@ -65,8 +63,7 @@ impl Server {
         let environment = Environment::new(Machine {
             clock: self.clock.clone(),
             random: self.random.clone(),
-            disk: self.disk.clone(),
-            supply: self.power.supply(),
+            disk: self.disk.files.port(),
         });
         let server = poll_server::run(environment, config()?, vec![listener], shutdown);
         self.running = Some(Running { end: tokio::task::spawn_local(server), trigger });
@@ -80,7 +77,7 @@ impl Server {
         let Some(running) = &mut self.running else { return std::future::pending().await };
         let end = tokio::select! {
             biased;
-            () = self.power.went() => return Ok(Stop::Power),
+            () = self.disk.files.power_went() => return Ok(Stop::Power),
             end = &mut running.end => end,
         };
         self.running = None;
@@ -108,8 +105,8 @@ impl Server {
     }
 
     async fn end(&mut self) {
-        self.power.cut();
-        self.power.went().await;
+        self.disk.files.cut_power();
+        self.disk.files.power_went().await;
         self.network.machine_stopped();
         if let Some(Running { end, .. }) = self.running.take() {
             end.abort();
@@ -128,7 +125,7 @@ impl Server {
         trigger.stop();
         let ended = tokio::select! {
             biased;
-            () = self.power.went() => None,
+            () = self.disk.files.power_went() => None,
             ended = timeout(PATIENCE, end) => Some(ended),
         };
         let Some(ended) = ended else {

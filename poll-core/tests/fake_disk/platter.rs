@@ -1,5 +1,7 @@
 //! One file: what the platter holds, and what only the cache does.
 
+use tokio::time::Instant;
+
 /// The unit that is written whole or not at all, in bytes.
 const SECTOR: usize = 512;
 
@@ -9,6 +11,8 @@ pub(crate) struct Platter {
     cached: Vec<u8>,
     synced: Vec<u8>,
     unsynced: Vec<Change>,
+    /// Since when a sync said that it did what it did not.
+    pub(super) lied: Option<Instant>,
 }
 
 #[derive(Clone, Debug)]
@@ -23,36 +27,44 @@ impl Platter {
         &self.cached
     }
 
-    pub(crate) fn write(&mut self, offset: usize, bytes: &[u8]) {
+    pub(super) fn write(&mut self, offset: usize, bytes: &[u8]) {
         put(&mut self.cached, offset, bytes);
         self.unsynced.push(Change::Bytes(offset, bytes.to_vec()));
     }
 
-    pub(crate) fn set_len(&mut self, length: usize) {
+    pub(super) fn set_len(&mut self, length: usize) {
         self.cached.resize(length, 0);
         self.unsynced.push(Change::Length(length));
     }
 
-    pub(crate) fn sync(&mut self) {
+    pub(super) fn sync(&mut self) {
         for change in std::mem::take(&mut self.unsynced) {
             match change {
                 Change::Length(length) => self.synced.resize(length, 0),
                 Change::Bytes(offset, bytes) => put(&mut self.synced, offset, &bytes),
             }
         }
+        self.lied = None;
     }
 
-    /// As kernels do after a failure: what was written counts as clean, and is never written again.
-    pub(crate) fn forget_unsynced(&mut self) {
-        self.unsynced.clear();
+    /// A sync does nothing, and says that it did.
+    pub(super) fn lie(&mut self) {
+        if !self.is_synced() {
+            self.lied.get_or_insert_with(Instant::now);
+        }
     }
 
     pub(crate) fn is_synced(&self) -> bool {
         self.unsynced.is_empty()
     }
 
+    /// As kernels do after a failure: what was written counts as clean, and is never written again.
+    pub(super) fn forget_unsynced(&mut self) {
+        self.unsynced.clear();
+    }
+
     /// The power goes. Of each unsynced change, and of a write each sector by itself, `luck` says whether it survives.
-    pub(crate) fn crash(&mut self, mut luck: impl FnMut() -> bool) {
+    pub(super) fn crash(&mut self, mut luck: impl FnMut() -> bool) {
         for change in std::mem::take(&mut self.unsynced) {
             match change {
                 Change::Length(length) if luck() => self.synced.resize(length, 0),
@@ -70,13 +82,14 @@ impl Platter {
             }
         }
         self.cached.clone_from(&self.synced);
+        self.lied = None;
     }
 
-    /// Changes a bit, if there is such a byte.
-    pub(crate) fn flip(&mut self, at: usize, bit: u32) {
+    /// Changes bits of a byte, in the cache and on the platter.
+    pub(crate) fn flip(&mut self, at: usize, bits: u8) {
         for bytes in [&mut self.cached, &mut self.synced] {
             if let Some(byte) = bytes.get_mut(at) {
-                *byte ^= 1 << (bit % 8);
+                *byte ^= bits;
             }
         }
     }
