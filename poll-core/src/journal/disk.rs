@@ -54,9 +54,9 @@ use crate::types::{ChannelName, Epoch, JournalError, Timestamp};
 pub use backup::{
     BackupError, ChannelRecord, EventRecord, LostRecord, MessageRecord, Record, Report, export, import,
 };
+use fault::unavailable;
 pub use fault::{OpenError, catches_panics};
 pub use options::{Compact, Durability, Figures, Options, Progress, Recovered};
-use read_queue::ReadRequest;
 pub use salvage::{Condition, check, salvage};
 use shared::Shared;
 use write_queue::{Command, PendingAppend};
@@ -150,10 +150,19 @@ impl DiskJournal {
             // If it fails, the one that waited has left.
             let reply: Reply<()> = Box::new(move |settled| drop(sender.send(settled)));
             drop(self.0.0.writes.send(Command::Seal(Some(reply))));
-            let closed = || Err(JournalError::Unavailable("it is closed".to_owned()));
-            answer.await.unwrap_or_else(|_| closed())?;
+            answer.await.unwrap_or_else(|_| Err(unavailable("it is closed")))?;
         }
         Ok(())
+    }
+
+    /// Has a reader look something up, and answers.
+    fn ask<T: 'static>(
+        &self,
+        reply: Reply<T>,
+        read: impl FnOnce(&Shared) -> Result<T, JournalError> + Send + 'static,
+    ) {
+        let shared = self.0.0.clone();
+        self.0.0.reads.push(Box::new(move |open| reply(open.and_then(|()| read(&shared)))));
     }
 
     /// When publishers are answered.
@@ -184,7 +193,7 @@ impl Journal for DiskJournal {
         }
         let (bytes, durability) = (append.weight(), shared.options.durability);
         let Some(room) = shared.writes.reserve(bytes, shared.options.queue_bytes) else {
-            return Taken::Refused(append, busy());
+            return Taken::Refused(append, unavailable("more waits to be written than may"));
         };
         let append = mint.mint(append);
         let (entry, taken) = match durability {
@@ -208,19 +217,21 @@ impl Journal for DiskJournal {
 
 impl Archive for DiskJournal {
     fn load(&self, channel: &ChannelName, now: Timestamp, reply: Reply<Option<Loaded>>) {
-        self.0.0.reads.push(ReadRequest::Load(channel.clone(), now, reply));
+        let channel = channel.clone();
+        self.ask(reply, move |shared| reader::load(shared, &channel, now));
     }
 
     fn read(&self, stretch: Stretch, reply: Reply<Option<Piece>>) {
-        self.0.0.reads.push(ReadRequest::Messages(stretch, reply));
+        self.ask(reply, move |shared| reader::messages(shared, &stretch));
     }
 
     fn locate(&self, channel: &ChannelName, epoch: Epoch, landmark: Landmark, reply: Reply<Option<Located>>) {
-        self.0.0.reads.push(ReadRequest::Locate(channel.clone(), epoch, landmark, reply));
+        let channel = channel.clone();
+        self.ask(reply, move |shared| reader::locate(shared, &channel, epoch, landmark));
     }
 
     fn list(&self, selection: Selection, now: Timestamp, reply: Reply<Listing>) {
-        self.0.0.reads.push(ReadRequest::List(selection, now, reply));
+        self.ask(reply, move |shared| listing::list(shared, &selection, now));
     }
 
     fn sweep(&self, now: Timestamp) {
@@ -252,19 +263,22 @@ impl Archive for DiskJournal {
 
 impl SoleArchive for DiskJournal {
     fn has_forks(&self, channel: &ChannelName, reply: Reply<bool>) {
-        self.0.0.reads.push(ReadRequest::Forks(channel.clone(), reply));
+        let channel = channel.clone();
+        self.ask(reply, move |shared| reader::has_forks(shared, &channel));
     }
 
     fn producers(&self, channel: &ChannelName, reply: Reply<Vec<(ProducerId, Producer)>>) {
-        self.0.0.reads.push(ReadRequest::Producers(channel.clone(), reply));
+        let channel = channel.clone();
+        self.ask(reply, move |shared| reader::producers(shared, &channel));
     }
 
     fn lapsed(&self, now: Timestamp, reply: Reply<Vec<ChannelName>>) {
-        self.0.0.reads.push(ReadRequest::Lapsed(now, reply));
+        self.ask(reply, move |shared| reader::lapsed(shared, now));
     }
 
     fn keys(&self, channel: &ChannelName, now: Timestamp, reply: Reply<Vec<KeptKey>>) {
-        self.0.0.reads.push(ReadRequest::Keys(channel.clone(), now, reply));
+        let channel = channel.clone();
+        self.ask(reply, move |shared| reader::keys(shared, &channel, now));
     }
 
     fn admit(&self, most: u64) -> bool {
@@ -282,7 +296,7 @@ impl SoleArchive for DiskJournal {
 
     fn make_room(&self, now: Timestamp, reply: Reply<bool>) {
         if let Some(reply) = self.0.0.indexing.room(now, reply) {
-            reply(Err(JournalError::Unavailable("it is closed".to_owned())));
+            reply(Err(unavailable("it is closed")));
         }
     }
 }
@@ -302,8 +316,4 @@ impl std::fmt::Debug for DiskJournal {
             .field("health", &*self.0.0.health.borrow())
             .finish_non_exhaustive()
     }
-}
-
-fn busy() -> JournalError {
-    JournalError::Unavailable("more waits to be written than may".to_owned())
 }

@@ -55,6 +55,28 @@ impl Payload {
         if std::str::from_utf8(&bytes).is_ok() { Self::Text(bytes) } else { Self::Binary(bytes) }
     }
 
+    /// Its type as a number, as journals keep it beside the bytes.
+    #[cfg(any(feature = "disk", feature = "redis"))]
+    pub(crate) fn kind(&self) -> u8 {
+        match self {
+            Self::Json(_) => 0,
+            Self::Text(_) => 1,
+            Self::Binary(_) => 2,
+        }
+    }
+
+    /// The payload that was kept as these; `None` where there is none of that type, or its text is not UTF-8.
+    #[cfg(any(feature = "disk", feature = "redis"))]
+    pub(crate) fn kept(kind: u8, bytes: Bytes) -> Option<Self> {
+        match kind {
+            0 | 1 if std::str::from_utf8(&bytes).is_err() => None,
+            0 => Some(Self::Json(bytes)),
+            1 => Some(Self::Text(bytes)),
+            2 => Some(Self::Binary(bytes)),
+            _ => None,
+        }
+    }
+
     /// The payload's bytes as they are kept.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {

@@ -16,8 +16,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use super::weight::{HEAD, KEY_BYTES, SUM, Weight, channel_weight};
 use crate::journal::KeptKey;
 use crate::planted::{self, Bug};
-use crate::types::{ChannelName, Epoch, Message, Payload, Seq, Timestamp};
-use crate::types::{IdempotencyKey, SeqRange};
+use crate::types::{ChannelName, Epoch, Fields, IdempotencyKey, Message, Payload, Seq, SeqRange, Timestamp};
 
 type Result<T> = std::result::Result<T, Fault>;
 
@@ -113,9 +112,10 @@ pub(super) fn place(table: u64, key: &[u64]) -> u64 {
     key.iter().fold(table, |seed, number| xxh3_64_with_seed(&number.to_le_bytes(), seed))
 }
 
-fn check(row: &mut Fields<'_>, sum: [u8; SUM], what: &'static str) -> Result<()> {
-    let is_whole = row.array::<SUM>()? == sum || planted::is(Bug::SkippedChecksum);
-    if is_whole { Ok(()) } else { Err(Fault::Damaged(what)) }
+/// Reads a checksum, and compares it.
+fn check(row: &mut Fields<'_>, sum: [u8; SUM]) -> Option<()> {
+    let is_whole = row.array()? == sum || planted::is(Bug::SkippedChecksum);
+    is_whole.then_some(())
 }
 
 const TOTALS: u64 = 1;
@@ -197,6 +197,10 @@ impl Totals {
     }
 
     pub(super) fn decode(row: &[u8]) -> Result<Self> {
+        Self::parse(row).ok_or(Fault::Damaged("the totals"))
+    }
+
+    fn parse(row: &[u8]) -> Option<Self> {
         let mut fields = Fields(row);
         let mut totals = Self {
             batch: fields.number()?,
@@ -211,7 +215,7 @@ impl Totals {
         };
         // Version 1 had none.
         if !fields.0.is_empty() {
-            check(&mut fields, sum(TOTALS, &[&row[..Self::BYTES]]), "the totals")?;
+            check(&mut fields, sum(TOTALS, &[&row[..Self::BYTES]]))?;
         }
         if !fields.0.is_empty() {
             totals.overhead = Some(Overhead {
@@ -219,7 +223,7 @@ impl Totals {
                 channels: fields.number()?,
                 pages: Some(fields.number()?).filter(|pages| *pages < u64::MAX),
             });
-            check(&mut fields, sum(TOTALS, &[&row[..Self::SUMMED + 3 * 8]]), "the totals")?;
+            check(&mut fields, sum(TOTALS, &[&row[..Self::SUMMED + 3 * 8]]))?;
         }
         // Before version 3 there was no log.
         if !fields.0.is_empty() {
@@ -228,9 +232,9 @@ impl Totals {
             if fields.0.len() > SUM {
                 totals.kept = fields.number()?;
             }
-            check(&mut fields, sum(TOTALS, &[&row[..row.len() - SUM]]), "the totals")?;
+            check(&mut fields, sum(TOTALS, &[&row[..row.len() - SUM]]))?;
         }
-        Ok(totals)
+        Some(totals)
     }
 }
 
@@ -257,7 +261,10 @@ impl Row {
     }
 
     pub(super) fn decode(id: u64, row: &[u8]) -> Result<Self> {
-        let what = "a channel's row";
+        Self::parse(id, row).ok_or(Fault::Damaged("a channel's row"))
+    }
+
+    fn parse(id: u64, row: &[u8]) -> Option<Self> {
         let mut fields = Fields(row);
         let (epoch, losses, newest) = (fields.number()?, fields.number()?, fields.number()?);
         let (newest_at, mark) = (Timestamp::from_micros(fields.number()?), fields.byte()?);
@@ -266,14 +273,14 @@ impl Row {
         if mark > 1 {
             let (head, rest) = row.split_at(row.len() - fields.0.len());
             let name = rest.get(SUM..).unwrap_or_default();
-            check(&mut fields, sum(place(CHANNEL, &[id]), &[head, name]), what)?;
+            check(&mut fields, sum(place(CHANNEL, &[id]), &[head, name]))?;
         }
         if mark <= 1 && (newest >= FAR || newest_at.as_micros() >= FAR) {
-            return Err(Fault::Damaged(what));
+            return None;
         }
         let ended = mark & 1 == 1;
-        let name = ChannelName::parse(fields.text()?).map_err(|_| Fault::Damaged("a channel's name"))?;
-        Ok(Self { name, epoch, losses, newest, newest_at, ended, oldest })
+        let name = ChannelName::parse(std::str::from_utf8(fields.0).ok()?).ok()?;
+        Some(Self { name, epoch, losses, newest, newest_at, ended, oldest })
     }
 
     /// The epoch that readers see. It changes once messages that they had seen may have been lost: a cursor past the
@@ -301,12 +308,7 @@ const FAR: u64 = 1 << 53;
 /// Writes a message's row: kind, checksum, time, id, payload.
 pub(super) fn encode_message(channel: u64, message: &Message, row: &mut Vec<u8>) {
     row.clear();
-    let kind = match message.payload {
-        Payload::Json(_) => CHECKED,
-        Payload::Text(_) => CHECKED | 1,
-        Payload::Binary(_) => CHECKED | 2,
-    };
-    row.push(kind);
+    row.push(CHECKED | message.payload.kind());
     row.extend([0; SUM]);
     row.extend(message.at.as_micros().to_le_bytes());
     row.extend(message.id.as_bytes());
@@ -331,45 +333,43 @@ fn message_sum(channel: u64, seq: u64, row: &[u8]) -> [u8; SUM] {
     sum(place(MESSAGE, &[channel, seq]), &[&row[..1], &row[1 + SUM..]])
 }
 
-/// A message's verified header, and its payload.
-fn open_message(channel: u64, seq: u64, row: &[u8]) -> Result<(u8, Timestamp, Uuid, &[u8])> {
-    let mut fields = Fields(row);
-    let kind = fields.byte()?;
-    let is_old = kind <= 2;
-    if !is_old {
-        if row.len() < HEAD {
-            return Err(Fault::Damaged("a message"));
-        }
-        check(&mut fields, message_sum(channel, seq, row), "a message")?;
-    }
-    let (at, id) = (fields.number()?, fields.id()?);
+/// The parts of a message's row: kind of payload, time, id, payload.
+type Parts<'a> = (u8, u64, Uuid, &'a [u8]);
+
+/// The parts of a message's row, verified.
+fn open_message(channel: u64, seq: u64, row: &[u8]) -> Result<Parts<'_>> {
+    let (kind, at, id, payload) = message_parts(channel, seq, row).ok_or(Fault::Damaged("a message"))?;
     if kind == LOST {
         return Err(Fault::Lost);
     }
     // A row with a checksum whose first byte was changed to one without has an absurd time.
-    if kind & !CHECKED > 2 || (is_old && (at >= FAR || id.get_version_num() != 7)) {
+    if kind & !CHECKED > 2 || (kind <= 2 && (at >= FAR || id.get_version_num() != 7)) {
         return Err(Fault::Damaged("a message"));
     }
-    Ok((kind & !CHECKED, Timestamp::from_micros(at), id, fields.0))
+    Ok((kind & !CHECKED, at, id, payload))
+}
+
+fn message_parts(channel: u64, seq: u64, row: &[u8]) -> Option<Parts<'_>> {
+    let mut fields = Fields(row);
+    let kind = fields.byte()?;
+    // Version 1 had no checksum.
+    if kind > 2 {
+        (row.len() >= HEAD).then_some(())?;
+        check(&mut fields, message_sum(channel, seq, row))?;
+    }
+    Some((kind, fields.number()?, Uuid::from_bytes(fields.array()?), fields.0))
 }
 
 pub(super) fn decode_message(channel: u64, seq: u64, row: &[u8]) -> Result<Arc<Message>> {
     let (kind, at, id, payload) = open_message(channel, seq, row)?;
-    if kind < 2 && std::str::from_utf8(payload).is_err() {
-        return Err(Fault::Damaged("a message's text"));
-    }
-    let bytes = Bytes::copy_from_slice(payload);
-    let payload = match kind {
-        0 => Payload::Json(bytes),
-        1 => Payload::Text(bytes),
-        _ => Payload::Binary(bytes),
-    };
-    Ok(Arc::new(Message { seq: Seq::new(seq), id, at, payload }))
+    let payload = Payload::kept(kind, Bytes::copy_from_slice(payload));
+    let payload = payload.ok_or(Fault::Damaged("a message's text"))?;
+    Ok(Arc::new(Message { seq: Seq::new(seq), id, at: Timestamp::from_micros(at), payload }))
 }
 
 /// When a message was taken, and its id. The whole row is verified all the same.
 pub(super) fn decode_head(channel: u64, seq: u64, row: &[u8]) -> Result<(Timestamp, Uuid)> {
-    open_message(channel, seq, row).map(|(_, at, id, _)| (at, id))
+    open_message(channel, seq, row).map(|(_, at, id, _)| (Timestamp::from_micros(at), id))
 }
 
 /// Writes the row of a publish's idempotency key: fingerprint, key, number of messages, checksum.
@@ -392,59 +392,28 @@ fn seal_key((channel, taken, after): (u64, u64, u64), row: &mut Vec<u8>) {
 const KEYED_MESSAGE: usize = 8 + 16;
 
 /// Decodes the row at `(channel, taken, after)`: the key of a publish that was taken then, after message `after`.
-pub(super) fn decode_key(key: (u64, u64, u64), row: &[u8]) -> Result<KeptKey> {
-    let (channel, taken, after) = key;
+pub(super) fn decode_key(place: (u64, u64, u64), row: &[u8]) -> Result<KeptKey> {
+    parse_key(place, row).ok_or(Fault::Damaged("an idempotency key"))
+}
+
+fn parse_key((channel, taken, after): (u64, u64, u64), row: &[u8]) -> Option<KeptKey> {
     let mut fields = Fields(row);
     let fingerprint = fields.array()?;
     let length = fields.byte()?.into();
-    let name = std::str::from_utf8(fields.bytes(length)?).ok();
+    let key = IdempotencyKey::parse(std::str::from_utf8(fields.bytes(length)?).ok()?).ok()?;
     let count = match fields.0.len() {
         // Version 1; the next arm is the form that its last releases wrote.
         bytes if bytes % KEYED_MESSAGE == 0 => u32::try_from(bytes / KEYED_MESSAGE).unwrap_or(u32::MAX),
         4 => u32::from_le_bytes(fields.array()?),
         bytes if bytes == 4 + SUM => {
             let count = u32::from_le_bytes(fields.array()?);
-            let said = &row[..row.len() - SUM];
-            check(&mut fields, sum(place(KEY, &[channel, taken, after]), &[said]), "an idempotency key")?;
+            check(&mut fields, sum(place(KEY, &[channel, taken, after]), &[&row[..row.len() - SUM]]))?;
             count
         }
-        _ => return Err(Fault::Damaged("an idempotency key")),
+        _ => return None,
     };
-    let name = name.and_then(|text| IdempotencyKey::parse(text).ok());
-    let name = name.ok_or(Fault::Damaged("an idempotency key"))?;
     let numbers = SeqRange { after: Seq::new(after), count };
-    Ok(KeptKey { key: name, fingerprint, taken: Timestamp::from_micros(taken), numbers })
-}
-
-/// Reads a row from its start.
-struct Fields<'a>(&'a [u8]);
-
-impl<'a> Fields<'a> {
-    fn bytes(&mut self, count: usize) -> Result<&'a [u8]> {
-        let (front, rest) = self.0.split_at_checked(count).ok_or(Fault::Damaged("a short row"))?;
-        self.0 = rest;
-        Ok(front)
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
-        self.bytes(N)?.try_into().map_err(|_| Fault::Damaged("a row"))
-    }
-
-    fn byte(&mut self) -> Result<u8> {
-        Ok(self.array::<1>()?[0])
-    }
-
-    fn number(&mut self) -> Result<u64> {
-        Ok(u64::from_le_bytes(self.array()?))
-    }
-
-    fn id(&mut self) -> Result<Uuid> {
-        Ok(Uuid::from_bytes(self.array()?))
-    }
-
-    fn text(&mut self) -> Result<&'a str> {
-        std::str::from_utf8(std::mem::take(&mut self.0)).map_err(|_| Fault::Damaged("a text"))
-    }
+    Some(KeptKey { key, fingerprint, taken: Timestamp::from_micros(taken), numbers })
 }
 
 #[cfg(test)]

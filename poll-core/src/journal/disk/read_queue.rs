@@ -5,36 +5,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::journal::{KeptKey, Landmark, Listing, Loaded, Located, Piece, Reply, Selection, Stretch};
-use crate::life::{Producer, ProducerId};
-use crate::types::{ChannelName, Epoch, JournalError, Timestamp};
+use super::fault::unavailable;
+use crate::types::JournalError;
 
-/// Something to read, and where the answer goes.
-pub(super) enum ReadRequest {
-    Load(ChannelName, Timestamp, Reply<Option<Loaded>>),
-    Keys(ChannelName, Timestamp, Reply<Vec<KeptKey>>),
-    Messages(Stretch, Reply<Option<Piece>>),
-    Locate(ChannelName, Epoch, Landmark, Reply<Option<Located>>),
-    Producers(ChannelName, Reply<Vec<(ProducerId, Producer)>>),
-    Forks(ChannelName, Reply<bool>),
-    Lapsed(Timestamp, Reply<Vec<ChannelName>>),
-    List(Selection, Timestamp, Reply<Listing>),
-}
-
-impl ReadRequest {
-    fn fail(self, why: &JournalError) {
-        match self {
-            Self::Load(_, _, reply) => reply(Err(why.clone())),
-            Self::Keys(_, _, reply) => reply(Err(why.clone())),
-            Self::Messages(_, reply) => reply(Err(why.clone())),
-            Self::Locate(_, _, _, reply) => reply(Err(why.clone())),
-            Self::Producers(_, reply) => reply(Err(why.clone())),
-            Self::Forks(_, reply) => reply(Err(why.clone())),
-            Self::Lapsed(_, reply) => reply(Err(why.clone())),
-            Self::List(_, _, reply) => reply(Err(why.clone())),
-        }
-    }
-}
+/// Reads something and answers; with the error, if it is not to be read any more.
+pub(super) type Read = Box<dyn FnOnce(Result<(), JournalError>) + Send>;
 
 /// The queue of all readers.
 #[derive(Default)]
@@ -46,18 +21,18 @@ pub(super) struct ReadQueue {
 
 #[derive(Default)]
 struct State {
-    requests: VecDeque<ReadRequest>,
+    reads: VecDeque<Read>,
     closed: bool,
 }
 
 impl ReadQueue {
-    pub(super) fn push(&self, request: ReadRequest) {
+    pub(super) fn push(&self, read: Read) {
         let mut state = self.lock();
         if state.closed {
             drop(state);
-            return request.fail(&closed());
+            return read(Err(unavailable("it is closed")));
         }
-        state.requests.push_back(request);
+        state.reads.push_back(read);
         drop(state);
         self.notify.notify_one();
     }
@@ -66,20 +41,20 @@ impl ReadQueue {
     pub(super) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
-        let left = std::mem::take(&mut state.requests);
+        let left = std::mem::take(&mut state.reads);
         drop(state);
         self.notify.notify_waiters();
-        left.into_iter().for_each(|request| request.fail(&closed()));
+        left.into_iter().for_each(|read| read(Err(unavailable("it is closed"))));
     }
 
-    /// The next request; `None` once the queue is closed.
-    pub(super) async fn next(&self) -> Option<ReadRequest> {
+    /// The next one; `None` once the queue is closed.
+    pub(super) async fn next(&self) -> Option<Read> {
         loop {
             // Made before the look, it hears of whatever happens after it.
             let notified = self.notify.notified();
             {
                 let mut state = self.lock();
-                let next = state.requests.pop_front();
+                let next = state.reads.pop_front();
                 if next.is_some() || state.closed {
                     return next;
                 }
@@ -91,8 +66,4 @@ impl ReadQueue {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn closed() -> JournalError {
-    JournalError::Unavailable("it is closed".to_owned())
 }

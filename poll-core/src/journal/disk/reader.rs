@@ -5,56 +5,60 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::format::FORKS;
+use super::lives;
 use super::log::recent::Part;
-use super::read_queue::ReadRequest;
 use super::shared::Shared;
 use super::view::{LogTail, Producers, View, on_snapshot, with};
-use super::{listing, lives};
-use crate::types::{ChannelName, JournalError};
+use crate::journal::{KeptKey, Landmark, Loaded, Located, Piece, Stretch};
+use crate::life::{Producer, ProducerId};
+use crate::types::{ChannelName, Epoch, JournalError, Timestamp};
+
+type Result<T> = std::result::Result<T, JournalError>;
 
 /// Reads until the queue is closed.
 pub(super) async fn run(shared: Arc<Shared>) {
-    while let Some(request) = shared.reads.next().await {
-        read(&shared, request);
+    while let Some(read) = shared.reads.next().await {
+        read(Ok(()));
     }
 }
 
-fn read(shared: &Shared, request: ReadRequest) {
-    match request {
-        ReadRequest::Load(name, now, reply) => {
-            // The channel must not be forgotten before it is in memory.
-            let _gate = shared.forget_lock.read();
-            let cutoff = shared.retention().cutoff(now);
-            let look = |part: &Part| LogTail::of(part, cutoff);
-            reply(with(shared, &name, look, |view| view.load(cutoff)));
-        }
-        ReadRequest::Keys(name, now, reply) => {
-            let look = |part: &Part| part.keys.clone();
-            reply(with(shared, &name, look, |view| view.keys(now)));
-        }
-        ReadRequest::Messages(stretch, reply) => {
-            let look = |part: &Part| part.from(stretch.after.next(), stretch.limit.messages);
-            reply(with(shared, &stretch.channel, look, |view| view.read(&stretch)));
-        }
-        ReadRequest::Producers(name, reply) => {
-            let look =
-                |part: &Part| part.life.as_ref().map_or_else(BTreeMap::new, |life| life.producers.clone());
-            reply(with(shared, &name, look, |view: &View<'_, Producers>| view.producers()));
-        }
-        ReadRequest::Forks(name, reply) => reply(has_forks(shared, &name)),
-        ReadRequest::Lapsed(now, reply) => {
-            reply(on_snapshot(shared, None, |txn| lives::lapsed(txn, &shared.lapses, now)));
-        }
-        ReadRequest::List(selection, now, reply) => reply(listing::list(shared, &selection, now)),
-        ReadRequest::Locate(name, epoch, landmark, reply) => {
-            let look = |part: &Part| part.first_unseen(|message| landmark.covers(message.at, message.id));
-            reply(with(shared, &name, look, |view| view.locate(epoch, landmark)));
-        }
-    }
+pub(super) fn load(shared: &Shared, name: &ChannelName, now: Timestamp) -> Result<Option<Loaded>> {
+    // The channel must not be forgotten before it is in memory.
+    let _gate = shared.forget_lock.read();
+    let cutoff = shared.retention().cutoff(now);
+    with(shared, name, |part| LogTail::of(part, cutoff), |view| view.load(cutoff))
+}
+
+pub(super) fn keys(shared: &Shared, name: &ChannelName, now: Timestamp) -> Result<Vec<KeptKey>> {
+    with(shared, name, |part| part.keys.clone(), |view| view.keys(now))
+}
+
+pub(super) fn messages(shared: &Shared, stretch: &Stretch) -> Result<Option<Piece>> {
+    let look = |part: &Part| part.from(stretch.after.next(), stretch.limit.messages);
+    with(shared, &stretch.channel, look, |view| view.read(stretch))
+}
+
+pub(super) fn locate(
+    shared: &Shared,
+    name: &ChannelName,
+    epoch: Epoch,
+    landmark: Landmark,
+) -> Result<Option<Located>> {
+    let look = |part: &Part| part.first_unseen(|message| landmark.covers(message.at, message.id));
+    with(shared, name, look, |view| view.locate(epoch, landmark))
+}
+
+pub(super) fn producers(shared: &Shared, name: &ChannelName) -> Result<Vec<(ProducerId, Producer)>> {
+    let look = |part: &Part| part.life.as_ref().map_or_else(BTreeMap::new, |life| life.producers.clone());
+    with(shared, name, look, |view: &View<'_, Producers>| view.producers())
+}
+
+pub(super) fn lapsed(shared: &Shared, now: Timestamp) -> Result<Vec<ChannelName>> {
+    on_snapshot(shared, None, |txn| lives::lapsed(txn, &shared.lapses, now))
 }
 
 /// Whether a channel has forks, in the log or in the database.
-fn has_forks(shared: &Shared, source: &ChannelName) -> Result<bool, JournalError> {
+pub(super) fn has_forks(shared: &Shared, source: &ChannelName) -> Result<bool> {
     let recent = &shared.recent;
     // The log first: what leaves it in between is in the database by then.
     while let Some(question) = recent.ask_forks(source) {

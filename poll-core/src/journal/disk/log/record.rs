@@ -159,7 +159,7 @@ impl Publish<'_> {
         }
         out.extend(length(self.messages.len()));
         for message in self.messages {
-            out.push(kind(&message.payload));
+            out.push(message.payload.kind());
             out.extend(message.at.as_micros().to_le_bytes());
             out.extend(message.id.as_bytes());
             put(out, message.payload.as_bytes());
@@ -220,7 +220,7 @@ impl Record {
             seq = seq.next();
             let (kind, at) = (body.byte()?, Timestamp::from_micros(body.number()?));
             let id = Uuid::from_bytes(body.array()?);
-            let payload = payload(kind, body.prefixed()?)?;
+            let payload = Payload::kept(kind, Bytes::copy_from_slice(body.prefixed()?))?;
             messages.push(Arc::new(Message { seq, id, at, payload }));
         }
         let is_whole = body.0.is_empty();
@@ -236,27 +236,6 @@ impl Record {
             retains,
             messages,
         })
-    }
-}
-
-fn kind(payload: &Payload) -> u8 {
-    match payload {
-        Payload::Json(_) => 0,
-        Payload::Text(_) => 1,
-        Payload::Binary(_) => 2,
-    }
-}
-
-fn payload(kind: u8, bytes: &[u8]) -> Option<Payload> {
-    if kind < 2 && std::str::from_utf8(bytes).is_err() {
-        return None;
-    }
-    let bytes = Bytes::copy_from_slice(bytes);
-    match kind {
-        0 => Some(Payload::Json(bytes)),
-        1 => Some(Payload::Text(bytes)),
-        2 => Some(Payload::Binary(bytes)),
-        _ => None,
     }
 }
 

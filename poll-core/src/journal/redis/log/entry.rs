@@ -32,13 +32,8 @@ pub(crate) struct Draft {
 impl Draft {
     /// What the script puts behind the time.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let kind = match self.payload {
-            Payload::Json(_) => 0,
-            Payload::Text(_) => 1,
-            Payload::Binary(_) => 2,
-        };
         let mut bytes = Vec::with_capacity(HEAD_BYTES + self.payload.len());
-        bytes.push(VERSION | kind);
+        bytes.push(VERSION | self.payload.kind());
         bytes.extend(self.random.to_be_bytes());
         bytes.extend(self.payload.as_bytes());
         bytes
@@ -54,14 +49,7 @@ impl Draft {
 pub(crate) fn decode(seq: Seq, entry: &Bytes) -> Result<Arc<Message>> {
     let mut fields = Fields(entry);
     let (at, kind, random) = (fields.time()?, fields.byte()?, fields.u64()?);
-    let bytes = entry.slice(HEAD_BYTES..);
-    let text = |bytes: Bytes| if std::str::from_utf8(&bytes).is_ok() { Ok(bytes) } else { Err(Garbled) };
-    let payload = match kind ^ VERSION {
-        0 => Payload::Json(text(bytes)?),
-        1 => Payload::Text(text(bytes)?),
-        2 => Payload::Binary(bytes),
-        _ => return Err(Garbled),
-    };
+    let payload = Payload::kept(kind ^ VERSION, entry.slice(HEAD_BYTES..)).ok_or(Garbled)?;
     Ok(Arc::new(Message { seq, id: mint_id(at, random), at, payload }))
 }
 
