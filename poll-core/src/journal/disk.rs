@@ -9,6 +9,7 @@
 //!
 //! Not here: what a channel is, who waits for it, and when a message is too old. That is the store's.
 
+mod backoff;
 mod backup;
 mod cached_channel;
 mod codec;
@@ -31,6 +32,7 @@ mod retention;
 mod salvage;
 mod shared;
 mod stored_channel;
+mod sweeper;
 mod synced_file;
 mod tables;
 mod unreadable;

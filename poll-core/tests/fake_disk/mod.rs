@@ -2,7 +2,7 @@
 //! the segments of the log.
 //!
 //! There is one for the tests of the disk journal and for the simulation, so that a crash, a fault or a full disk means the
-//! same in both. Who strikes it, and when, is theirs: the tests strike at a given call, the simulation as its seed says.
+//! same in both. When it is struck is up to them: the tests strike at a given call, the simulation as its seed says.
 
 mod fault;
 mod gate;

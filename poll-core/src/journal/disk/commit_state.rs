@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use super::cached_channel::CachedChannel;
 use super::format::{Result, Totals};
+use super::sweeper::Sweeper;
 use super::synced_file::FileState;
 use super::tables::Tables;
 use crate::environment::Environment;
-use crate::types::{ChannelName, Epoch, NameMap, Retention, Seq, Timestamp};
+use crate::types::{ChannelName, Epoch, NameMap, Retention, Seq};
 
 /// Channels cached between commits; a megabyte for every few thousand.
 pub(super) const CACHED: usize = 65_536;
@@ -19,6 +20,7 @@ pub(super) struct CommitState {
     pub(super) totals: Totals,
     pub(super) cache: NameMap<CachedChannel>,
     pub(super) retention: Retention,
+    /// Deletes what is too old, channel by channel.
     pub(super) sweeper: Sweeper,
     /// Channels found damaged. Nothing more is written to them or deleted from them.
     pub(super) damaged: BTreeSet<ChannelName>,
@@ -30,13 +32,6 @@ pub(super) struct CommitState {
     pub(super) current: Option<ChannelName>,
     pub(super) file: Arc<FileState>,
     pub(super) environment: Environment,
-}
-
-/// Visits all channels in turn, then pauses.
-#[derive(Default)]
-pub(super) struct Sweeper {
-    pub(super) next: u64,
-    pub(super) finished: Option<Timestamp>,
 }
 
 /// What one commit did.

@@ -151,12 +151,17 @@ pub fn catches_panics() -> bool {
     GUARDED.get()
 }
 
+/// What `work` returns; `None` where it panicked.
+pub(super) fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).ok()
+}
+
 /// Runs `work` on the database. What it panics with, on a page that no check covers, is damage like any other.
 pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     let outer = GUARDED.replace(true);
-    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+    let done = caught(work);
     GUARDED.set(outer);
-    caught.unwrap_or_else(|_| Err(Error::Corrupted("a page makes no sense".to_owned())))
+    done.unwrap_or_else(|| Err(Error::Corrupted("a page makes no sense".to_owned())))
 }
 
 /// The same for opening, whose errors have another type.

@@ -7,20 +7,21 @@
 mod outage;
 mod state;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use redb::Error;
-use state::{Availability, Indexer};
+use state::Indexer;
 
+use super::backoff::{Backoff, CHECK};
 use super::commit_state::{CommitState, CommitSummary};
-use super::fault::{OpenError, guarded, is_damage, journal_error, unavailable};
+use super::fault::{OpenError, caught, guarded, journal_error, unavailable};
 use super::index_queue::{Closing, IndexWork};
 use super::options::Progress;
 use super::recovery::{self, Opening};
 use super::retention::Deletions;
 use super::shared::{Place, Shared};
+use super::stored_channel::passing_damage;
 use super::write_queue::Command;
 use crate::journal::{Fault, FaultKind, Health, Reply};
 use crate::types::{JournalError, Timestamp};
@@ -78,10 +79,6 @@ async fn serve(shared: &Arc<Shared>) -> Option<(Closing, Result<(), JournalError
     }
 }
 
-fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
-    catch_unwind(AssertUnwindSafe(work)).ok()
-}
-
 /// An indexer with the database open; `None` where it cannot be opened.
 fn open(shared: &Arc<Shared>) -> Option<Indexer> {
     (shared.progress)(Progress::Opening);
@@ -104,21 +101,21 @@ fn open(shared: &Arc<Shared>) -> Option<Indexer> {
     Some(Indexer {
         shared: shared.clone(),
         commit_state: CommitState::new(totals, &shared.file, &shared.environment),
-        availability: Availability::Serving,
+        health: Health::Ready,
         pending: None,
         waiting: Vec::new(),
         settled: Vec::new(),
-        failed: None,
+        backoff: Backoff::default(),
     })
 }
 
 impl Indexer {
     async fn next(&mut self) -> IndexWork {
         let indexing = &self.shared.indexing;
-        match self.availability {
-            Availability::Serving => indexing.next().await,
-            Availability::Refusing(_) => indexing.next_within(outage::CHECK).await,
-            Availability::Away(_) => indexing.next_within(self.pause()).await,
+        match self.health {
+            Health::Ready => indexing.next().await,
+            Health::Refusing(_) => indexing.next_within(CHECK).await,
+            Health::Away(_) | Health::Lost(_) => indexing.next_within(self.backoff.pause()).await,
         }
     }
 
@@ -132,18 +129,14 @@ impl Indexer {
             refuse_room(room, &journal_error(&error));
             return self.failed(&error);
         }
-        match self.availability.clone() {
-            Availability::Serving => self.work(sweep, room),
-            Availability::Refusing(fault) => {
-                refuse_room(room, &fault.error());
-                self.check_again();
-            }
-            Availability::Away(fault) => {
+        match self.health.fault().cloned() {
+            None => self.work(sweep, room),
+            Some(fault) => {
                 refuse_room(room, &fault.error());
                 self.come_back();
             }
         }
-        if let Availability::Refusing(fault) | Availability::Away(fault) = &self.availability {
+        if let Some(fault) = self.health.fault() {
             self.settled.drain(..).for_each(|reply| reply(Err(fault.error())));
         }
     }
@@ -191,7 +184,7 @@ impl Indexer {
         let Some(database) = opened.database.as_ref() else { return Err(Error::DatabaseClosed) };
         if let Some(now) = sweep {
             let swept = self.commit_state.sweep(database, now, &mut deletions);
-            self.skip_damage(swept)?;
+            passing_damage(swept.map(Some))?;
         }
         for (now, reply) in room {
             let found = shared.host.get().map_or(Ok(false), |host| {
@@ -199,7 +192,8 @@ impl Indexer {
             });
             let is_found = found.as_ref().is_ok_and(|found| *found);
             let is_hidden = !is_found && self.pending.is_none() && !shared.recent.is_empty();
-            self.skip_damage(found)?;
+            // What is damaged is passed over; the next channel is tried instead.
+            passing_damage(found.map(Some))?;
             if is_hidden && shared.writes.send(Command::Seal(None)).is_ok() {
                 self.waiting.push((now, reply));
             } else {
@@ -207,14 +201,6 @@ impl Indexer {
             }
         }
         Ok(deletions)
-    }
-
-    /// Ignores damage to a channel that was only inspected; the next one is tried instead.
-    fn skip_damage<T>(&mut self, looked: Result<T, Error>) -> Result<(), Error> {
-        match looked {
-            Err(error) if !is_damage(&error) => Err(error),
-            _ => Ok(()),
-        }
     }
 
     /// Commits what is pending, and the deletions.
@@ -264,7 +250,7 @@ impl Indexer {
     /// Ends with everything in the database. What could not be moved stays in the log.
     fn finish(&mut self, closing: &Closing) -> Result<(), JournalError> {
         refuse_room(std::mem::take(&mut self.waiting), &unavailable("it is closed"));
-        if self.pending.is_some() && self.availability != Availability::Serving {
+        if self.pending.is_some() && self.health != Health::Ready {
             self.come_back();
         }
         let shared = self.shared.clone();

@@ -17,17 +17,15 @@ use super::format::{CHANNELS, LIVES, PRODUCERS, Result, Row, Totals};
 use super::log::forks::Forking;
 use super::log::life::PartLife;
 use super::log::recent::Generation;
-use super::shared::Lapses;
+use super::sweeper::Sweeper;
 use super::tables::Tables;
-use super::weight::{self, Weight};
+use super::weight::{self, SUM, Weight};
 use crate::life::{Bounds, Life, Phase, Producer, ProducerId};
 use crate::types::{ChannelName, Timestamp};
 
 /// The tables' parts in checksums, beside those of `codec`.
 const LIFE: u64 = 5;
 const PRODUCER: u64 = 6;
-
-const SUM: usize = 8;
 
 /// What a producer costs beside its name, in bytes: its row, and its entry in the table.
 const PRODUCER_BYTES: u64 = 128;
@@ -134,24 +132,23 @@ pub(super) fn producers(txn: &ReadTransaction, id: u64) -> Result<BTreeMap<Produ
 /// written. Repeated calls visit all of them, then pause.
 pub(super) fn lapsed(
     txn: &ReadTransaction,
-    lapses: &Mutex<Lapses>,
+    sweeper: &Mutex<Sweeper>,
     now: Timestamp,
 ) -> Result<Vec<ChannelName>> {
     /// Lives that one call looks at.
     const VISITS: usize = 1_024;
     /// The pause after the last of them.
     const PAUSE: Duration = Duration::from_secs(1);
-    let mut lapses = lapses.lock().unwrap_or_else(PoisonError::into_inner);
-    let is_recent = |finished: Timestamp| finished <= now && now.since(finished) < PAUSE;
-    if lapses.next == 0 && lapses.finished.is_some_and(is_recent) {
+    let mut sweeper = sweeper.lock().unwrap_or_else(PoisonError::into_inner);
+    if sweeper.pauses(now, PAUSE) {
         return Ok(Vec::new());
     }
     let (lives, channels) = (txn.open_table(LIVES)?, txn.open_table(CHANNELS)?);
     let (mut visited, mut names) = (0, Vec::new());
-    for entry in lives.range(lapses.next..)?.take(VISITS) {
+    for entry in lives.range(sweeper.next..)?.take(VISITS) {
         let (id, row) = entry?;
         let id = id.value();
-        (visited, lapses.next) = (visited + 1, id + 1);
+        (visited, sweeper.next) = (visited + 1, id + 1);
         let Ok(life) = life(id, row.value()) else { continue };
         let is_over = life.ends_at(life.touched).is_some_and(|end| end <= now);
         if !is_over && life.phase == Phase::Live {
@@ -162,7 +159,7 @@ pub(super) fn lapsed(
         }
     }
     if visited < VISITS {
-        *lapses = Lapses { next: 0, finished: Some(now) };
+        sweeper.finish(now);
     }
     Ok(names)
 }

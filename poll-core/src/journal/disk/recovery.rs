@@ -21,7 +21,7 @@ use super::retention::Deletions;
 use super::shared::Shared;
 use super::stored_channel::passing_damage;
 use super::synced_file::SyncedFile;
-use super::tables;
+use super::tables::{self, Tables};
 use crate::environment::{Environment, Location};
 use crate::planted::{self, Bug};
 
@@ -49,12 +49,14 @@ pub(super) fn open(shared: &Shared, opening: Opening) -> std::result::Result<(Da
         }
         check(&database)
     });
-    match checked.map_err(|error| OpenError::of(&name, &error))? {
-        Content::Nothing if opening == Opening::First => {}
-        Content::Nothing => return Err(OpenError::Gone(format!("{name} was emptied"))),
-        Content::Ours => {
-            return begin(shared, database, opening).map_err(|error| OpenError::of(&name, &error));
+    let version = match checked.map_err(|error| OpenError::of(&name, &error))? {
+        Content::Nothing if opening == Opening::First => {
+            (shared.progress)(Progress::Creating);
+            guarded(|| create(&database)).map_err(|error| OpenError::of(&name, &error))?;
+            VERSION
         }
+        Content::Nothing => return Err(OpenError::Gone(format!("{name} was emptied"))),
+        Content::Ours(version) => version,
         Content::Version(version) => {
             return Err(OpenError::Version(format!(
                 "{name} has format version {version}, but this server reads and writes version {VERSION}"
@@ -65,11 +67,8 @@ pub(super) fn open(shared: &Shared, opening: Opening) -> std::result::Result<(Da
                 "{name} is a database, but not a journal of this server"
             )));
         }
-    }
-    (shared.progress)(Progress::Creating);
-    guarded(|| create(&database))
-        .and_then(|()| begin(shared, database, opening))
-        .map_err(|error| OpenError::of(&name, &error))
+    };
+    begin(shared, database, version, opening).map_err(|error| OpenError::of(&name, &error))
 }
 
 /// How much is in the file. What cannot be counted because of damage counts as nothing.
@@ -112,7 +111,8 @@ fn open_database(shared: &Shared, opening: Opening) -> Result<Database> {
 
 enum Content {
     Nothing,
-    Ours,
+    /// A journal of this version, which can be used.
+    Ours(u64),
     Version(u64),
     Strange,
 }
@@ -129,7 +129,7 @@ fn check(database: &Database) -> Result<Content> {
         Err(_) => return Ok(Content::Strange),
     };
     Ok(match format.get(POLL)?.map(|version| version.value()) {
-        Some(OLDEST_VERSION..=VERSION) => Content::Ours,
+        Some(version @ OLDEST_VERSION..=VERSION) => Content::Ours(version),
         Some(version) => Content::Version(version),
         None => Content::Strange,
     })
@@ -137,28 +137,29 @@ fn check(database: &Database) -> Result<Content> {
 
 fn create(database: &Database) -> Result<()> {
     let txn = tables::begin_write(database)?;
+    drop(Tables::open(&txn, database)?);
     txn.open_table(FORMAT)?.insert(POLL, VERSION)?;
     let nothing =
         Totals { overhead: Some(Overhead { pages: Some(0), ..Overhead::default() }), ..Totals::default() };
     txn.open_table(TOTALS)?.insert((), nothing.encode().as_slice())?;
-    txn.open_table(NAMES)?;
-    txn.open_table(CHANNELS)?;
-    txn.open_table(MESSAGES)?;
-    txn.open_table(KEYS)?;
-    txn.open_table(LIVES)?;
-    txn.open_table(PRODUCERS)?;
-    txn.open_table(FORKS)?;
     Ok(txn.commit()?)
 }
 
-fn begin(shared: &Shared, database: Database, opening: Opening) -> Result<(Database, Totals)> {
+fn begin(
+    shared: &Shared,
+    database: Database,
+    version: u64,
+    opening: Opening,
+) -> Result<(Database, Totals)> {
     let totals = guarded(|| {
         // Without any one of the tables, nothing can be read.
         let txn = database.begin_read()?;
         drop((txn.open_table(NAMES)?, txn.open_table(CHANNELS)?));
         drop((txn.open_table(MESSAGES)?, txn.open_table(KEYS)?));
         drop(txn);
-        upgrade(&database)?;
+        if version < VERSION {
+            upgrade(&database)?;
+        }
         let txn = database.begin_read()?;
         drop((txn.open_table(LIVES)?, txn.open_table(PRODUCERS)?, txn.open_table(FORKS)?));
         drop(txn);
@@ -247,12 +248,6 @@ pub(super) fn end(database: &Database, totals: &Totals) -> Result<()> {
 
 /// Sets the file's version to ours, before any row is written that earlier versions cannot read.
 fn upgrade(database: &Database) -> Result<()> {
-    let before = database.begin_read()?;
-    let version = before.open_table(FORMAT)?.get(POLL)?.map(|version| version.value());
-    drop(before);
-    if version == Some(VERSION) {
-        return Ok(());
-    }
     let txn = tables::begin_write(database)?;
     txn.open_table(LIVES)?;
     txn.open_table(PRODUCERS)?;

@@ -119,8 +119,7 @@ impl CommitState {
     fn sweep_some(&mut self, database: &Database, now: Timestamp, deletions: &mut Deletions) -> Result<()> {
         let retention = self.retention;
         let round = (retention.age.min(retention.idempotency) / 32).max(Duration::from_secs(1));
-        let is_recent = |finished: Timestamp| finished <= now && now.since(finished) < round;
-        if self.sweeper.next == 0 && self.sweeper.finished.is_some_and(is_recent) {
+        if self.sweeper.pauses(now, round) {
             return Ok(());
         }
         let window = now.before(retention.idempotency).as_micros();
@@ -164,7 +163,7 @@ impl CommitState {
             }
         }
         if visited < VISITS {
-            (self.sweeper.next, self.sweeper.finished) = (0, Some(now));
+            self.sweeper.finish(now);
         }
         Ok(())
     }

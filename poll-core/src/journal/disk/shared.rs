@@ -15,11 +15,12 @@ use super::index_queue::IndexQueue;
 use super::log::recent::Recent;
 use super::options::{Figures, Options, Progress};
 use super::read_queue::ReadQueue;
+use super::sweeper::Sweeper;
 use super::synced_file::FileState;
 use super::write_queue::{PendingAppend, WriteQueue};
 use crate::environment::{Environment, Location};
 use crate::journal::{Fault, FaultKind, Health, Host};
-use crate::types::{ChannelName, JournalError, Retention, Timestamp};
+use crate::types::{ChannelName, JournalError, Retention};
 
 pub(super) struct Shared {
     pub(super) environment: Environment,
@@ -31,8 +32,6 @@ pub(super) struct Shared {
     /// Locked for reading during each transaction, and for writing to replace the database after a failure. A database
     /// in here has no commit of unknown outcome.
     database: RwLock<OpenDatabase>,
-    /// A copy of [`OpenDatabase::generation`] that can be read without the lock.
-    generation: AtomicU64,
     pub(super) in_flight: InFlight,
     /// Locked for reading while a channel is loaded, for writing while one is forgotten.
     pub(super) forget_lock: RwLock<()>,
@@ -48,7 +47,7 @@ pub(super) struct Shared {
     /// The weight in the file of messages that are never evicted, as of the last commit.
     kept: AtomicU64,
     /// Which lives are looked at next, for those whose time is over.
-    pub(super) lapses: Mutex<Lapses>,
+    pub(super) lapses: Mutex<Sweeper>,
     pub(super) file: Arc<FileState>,
     pub(super) damages: Damages,
     pub(super) commits: AtomicU64,
@@ -62,13 +61,6 @@ pub(super) struct Shared {
     pub(super) indexed: Notify,
     /// The number of the next segment.
     pub(super) next_segment: AtomicU64,
-}
-
-/// How far a search for lives whose time is over has come.
-#[derive(Debug, Default)]
-pub(super) struct Lapses {
-    pub(super) next: u64,
-    pub(super) finished: Option<Timestamp>,
 }
 
 /// The parts of the journal that can fail by themselves.
@@ -108,7 +100,6 @@ impl Shared {
             writes: Arc::default(),
             reads: ReadQueue::default(),
             database: RwLock::default(),
-            generation: AtomicU64::new(0),
             in_flight: InFlight::default(),
             healths: Mutex::new(Healths { log: Health::Ready, database: opening.clone() }),
             forget_lock: RwLock::new(()),
@@ -205,7 +196,6 @@ impl Shared {
         let mut open = self.database.write().unwrap_or_else(PoisonError::into_inner);
         if database.is_some() {
             open.generation += 1;
-            self.generation.store(open.generation, Ordering::Relaxed);
         }
         let old = std::mem::replace(&mut open.database, database);
         drop(open);
@@ -243,9 +233,8 @@ impl Shared {
     /// A read of the database of this generation failed: the health changes, and the indexer is notified. An error of an
     /// earlier generation is ignored.
     pub(super) fn suspect(&self, generation: u64, error: Error) {
-        if self.health.borrow().check_readable().is_ok()
-            && self.generation.load(Ordering::Relaxed) == generation
-        {
+        let is_latest = self.database().generation == generation;
+        if is_latest && self.health.borrow().check_readable().is_ok() {
             self.enter(Place::Database, Health::Away(fault::fault(&error)));
         }
         self.indexing.suspect(generation, error);

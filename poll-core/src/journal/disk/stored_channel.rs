@@ -189,6 +189,13 @@ pub(super) fn passing_damage<T>(read: Result<Option<T>>) -> Result<Option<T>> {
     }
 }
 
+/// The next row; `None` at the end, and where redb cannot read on.
+pub(super) fn next_readable<T>(
+    rows: &mut impl Iterator<Item = std::result::Result<T, StorageError>>,
+) -> Result<Option<T>> {
+    passing_damage(guarded(|| Ok(rows.next().transpose()?)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,7 +16,7 @@ use super::format::{self, CHANNELS, KEYS, MESSAGES, NAMES, Result, TOTALS};
 use super::lives;
 use super::log::recent::Part;
 use super::shared::Shared;
-use super::stored_channel::{self, StoredChannel, Torn, passing_damage};
+use super::stored_channel::{self, StoredChannel, Torn, next_readable, passing_damage};
 use super::tables;
 use crate::journal::{KeptKey, Landmark, Loaded, Located, Piece, Stretch};
 use crate::life::{Life, Producer, ProducerId};
@@ -299,7 +299,7 @@ impl View<'_, LogTail> {
             };
             while weighed < most
                 && let Some(rows) = &mut rows
-                && let Some((_, row)) = passing_damage(guarded(|| Ok(rows.next().transpose()?)))?
+                && let Some((_, row)) = next_readable(rows)?
             {
                 bytes += format::weight(row.value());
                 weighed += 1;
@@ -326,7 +326,7 @@ impl View<'_, LogTail> {
             let (id, mut expected) = (stored.id, stored.row.newest);
             let last = (id, expected.max(oldest.get()));
             let mut range = messages.range((id, oldest.get())..=last)?.rev();
-            while let Some((key, row)) = passing_damage(guarded(|| Ok(range.next().transpose()?)))? {
+            while let Some((key, row)) = next_readable(&mut range)? {
                 let decode = || {
                     let message = decode_message(id, expected, row.value());
                     message.ok().filter(|_| key.value() == (id, expected))
@@ -413,7 +413,7 @@ impl View<'_, Vec<KeptKey>> {
             let table = self.txn.open_table(KEYS)?;
             let mut range =
                 table.range((id, cutoff.as_micros(), 0)..=(id, u64::MAX, u64::MAX))?.rev().take(most);
-            while let Some((key, row)) = passing_damage(guarded(|| Ok(range.next().transpose()?)))? {
+            while let Some((key, row)) = next_readable(&mut range)? {
                 let key = key.value();
                 if let Ok(kept) = decode_key(key, row.value()) {
                     keys.push(kept);
@@ -524,7 +524,7 @@ impl Given {
     /// Takes rows up to one that cannot be read.
     fn take_rows(&mut self, messages: &Messages, id: u64, newest: u64) -> Result<()> {
         let mut range = messages.range((id, self.next.get())..=(id, newest))?.take(self.limit.messages);
-        while let Some((key, row)) = passing_damage(guarded(|| Ok(range.next().transpose()?)))? {
+        while let Some((key, row)) = next_readable(&mut range)? {
             let expected = self.next.get();
             let message = decode_message(id, expected, row.value());
             let Some(message) = message.ok().filter(|_| key.value() == (id, expected)) else { break };

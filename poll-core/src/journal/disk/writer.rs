@@ -7,14 +7,13 @@ mod failure;
 mod state;
 mod unfollowed;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use failure::CHECK;
-use state::{Availability, Doubt, Writer};
+use state::{Doubt, Writer};
 
-use super::fault::unavailable;
+use super::backoff::CHECK;
+use super::fault::{caught, unavailable};
 use super::index_queue::{Closing, Sealed};
 use super::log::record::Publish;
 use super::log::segment::Segment;
@@ -75,16 +74,12 @@ async fn serve(shared: &Arc<Shared>, is_open: bool) -> Option<Result<(), Journal
     Some(written)
 }
 
-fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
-    catch_unwind(AssertUnwindSafe(work)).ok()
-}
-
 impl Writer {
     async fn next(&self) -> Work {
         let writes = &self.shared.writes;
-        match self.availability {
-            Availability::Serving => writes.next().await,
-            Availability::Refusing(_) => writes.next_commands(self.pause().max(CHECK)).await,
+        match self.health.fault() {
+            None => writes.next().await,
+            Some(_) => writes.next_commands(self.backoff.pause().max(CHECK)).await,
         }
     }
 
@@ -93,8 +88,8 @@ impl Writer {
         let Work { entries, commands, closed } = work;
         let closing = !commands.close.is_empty();
         self.shared.writes.keep_closing(commands.close);
-        let was_refusing = match self.availability.clone() {
-            Availability::Serving => {
+        let was_refusing = match self.health.fault().cloned() {
+            None => {
                 self.work(entries);
                 if commands.seal {
                     self.seal();
@@ -102,7 +97,7 @@ impl Writer {
                 commands.settle.into_iter().for_each(|reply| self.shared.indexing.settle(reply));
                 false
             }
-            Availability::Refusing(fault) => {
+            Some(fault) => {
                 self.refuse(entries, &fault.error());
                 self.come_back();
                 true
@@ -110,15 +105,15 @@ impl Writer {
         };
         // When closing, what cannot be written now, or after one more attempt, is lost.
         !(closed || closing)
-            || match self.availability {
-                Availability::Serving => !self.shared.writes.is_empty(),
-                Availability::Refusing(_) => !was_refusing,
+            || match self.health.fault() {
+                None => !self.shared.writes.is_empty(),
+                Some(_) => !was_refusing,
             }
     }
 
     fn work(&mut self, entries: Vec<PendingAppend>) {
         if let Some(fault) = self.obstacle(&entries) {
-            self.enter(Availability::Refusing(fault.clone()));
+            self.enter(Health::Refusing(fault.clone()));
             return self.refuse(entries, &fault.error());
         }
         let entries = self.unfollowed.filter(entries);

@@ -6,21 +6,14 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
-
-use tokio::time::Instant;
 
 use super::super::fault::{self, OpenError};
 use super::super::log::segment::Segment;
 use super::super::write_queue::PendingAppend;
-use super::state::{Availability, Doubt, Writer};
-use crate::journal::{Fault, FaultKind};
+use super::state::{Doubt, Writer};
+use crate::journal::{Fault, FaultKind, Health};
 use crate::types::JournalError;
 
-/// How often to check whether the log can be written again.
-pub(super) const CHECK: Duration = Duration::from_millis(250);
-/// The longest time between two attempts.
-const MAX_PAUSE: Duration = Duration::from_secs(5);
 /// The free space needed besides the data written.
 const SPARE: u64 = 1 << 20;
 
@@ -41,7 +34,7 @@ impl Writer {
     /// A batch could not be written.
     pub(super) fn in_doubt(&mut self, entries: Arc<Vec<PendingAppend>>, error: &io::Error) {
         let fault = fault::fault(&fault::io_error(io::Error::new(error.kind(), error.to_string())));
-        self.enter(Availability::Refusing(fault.clone()));
+        self.enter(Health::Refusing(fault.clone()));
         let restored = self.segment.as_mut().map_or(Ok(()), Segment::restore);
         let settled = restored.is_ok();
         self.doubt = Some(Doubt { entries, fault: fault.clone() });
@@ -51,11 +44,9 @@ impl Writer {
             self.shared.in_flight.tell(&fault.why);
             self.refuse(Vec::new(), &fault.error());
         }
-        let now = Instant::now();
-        let again = self.failed.filter(|(last, _)| now.duration_since(*last) < MAX_PAUSE);
-        self.failed = Some((now, again.map_or(0, |(_, times)| times + 1)));
-        if settled && again.is_none() && fault.kind != FaultKind::Full {
-            self.enter(Availability::Serving);
+        let again = self.backoff.failed();
+        if settled && !again && fault.kind != FaultKind::Full {
+            self.enter(Health::Ready);
         }
     }
 
@@ -69,10 +60,7 @@ impl Writer {
             }
             self.settle();
         }
-        match self.obstacle(&[]) {
-            None => self.enter(Availability::Serving),
-            Some(fault) => self.enter(Availability::Refusing(fault)),
-        }
+        self.enter(self.obstacle(&[]).map_or(Health::Ready, Health::Refusing));
     }
 
     /// The batch in doubt is not in the file: it has failed.
@@ -96,11 +84,5 @@ impl Writer {
             self.lost = Some(why.clone());
             self.shared.writes.put_back(again);
         }
-    }
-
-    /// How long to leave the file alone.
-    pub(super) fn pause(&self) -> Duration {
-        let times = self.failed.map_or(0, |(_, times)| times);
-        (Duration::from_millis(50) * 2u32.saturating_pow(times.min(10))).min(MAX_PAUSE)
     }
 }

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::time::Instant;
-
+use super::super::backoff::Backoff;
 use super::super::log::segment::Segment;
 use super::super::shared::{Place, Shared};
 use super::super::write_queue::PendingAppend;
@@ -17,24 +16,15 @@ pub(super) struct Writer {
     pub(super) segment: Option<Segment>,
     /// The records of a batch.
     pub(super) buffer: Vec<u8>,
-    pub(super) availability: Availability,
+    /// Whether the log can be written, as far as the writer knows.
+    pub(super) health: Health,
     /// A batch whose outcome is not known.
     pub(super) doubt: Option<Doubt>,
     /// Channels whose publishes may follow one that failed.
     pub(super) unfollowed: Unfollowed,
-    /// When the log failed last, and how often in short succession before that.
-    pub(super) failed: Option<(Instant, u32)>,
+    pub(super) backoff: Backoff,
     /// Why publishes that were visible already could not be kept.
     pub(super) lost: Option<JournalError>,
-}
-
-/// What the writer can do now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Availability {
-    /// Everything.
-    Serving,
-    /// Nothing can be written for now.
-    Refusing(Fault),
 }
 
 /// A batch that could not be written, but may be in the file.
@@ -49,21 +39,17 @@ impl Writer {
             shared,
             segment: None,
             buffer: Vec::new(),
-            availability: Availability::Serving,
+            health: Health::Ready,
             doubt: None,
             unfollowed: Unfollowed::default(),
-            failed: None,
+            backoff: Backoff::default(),
             lost: None,
         }
     }
 
-    /// Changes what the writer can do, and with it the journal's health.
-    pub(super) fn enter(&mut self, availability: Availability) {
-        let health = match &availability {
-            Availability::Serving => Health::Ready,
-            Availability::Refusing(fault) => Health::Refusing(fault.clone()),
-        };
-        self.shared.enter(Place::Log, health);
-        self.availability = availability;
+    /// Changes whether the log can be written, and with it the journal's health.
+    pub(super) fn enter(&mut self, health: Health) {
+        self.shared.enter(Place::Log, health.clone());
+        self.health = health;
     }
 }

@@ -1,0 +1,30 @@
+//! How long a part of the journal leaves its file alone after it failed.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How often to check whether a file that is open can be written again.
+pub(super) const CHECK: Duration = Duration::from_millis(250);
+/// The longest time between two attempts.
+const MAX_PAUSE: Duration = Duration::from_secs(5);
+
+/// When it failed last, and how often in short succession before that.
+#[derive(Debug, Default)]
+pub(super) struct Backoff(Option<(Instant, u32)>);
+
+impl Backoff {
+    /// It failed; returns whether it had shortly before.
+    pub(super) fn failed(&mut self) -> bool {
+        let now = Instant::now();
+        let again = self.0.filter(|(last, _)| now.duration_since(*last) < MAX_PAUSE);
+        self.0 = Some((now, again.map_or(0, |(_, times)| times + 1)));
+        again.is_some()
+    }
+
+    /// How long to leave the file alone.
+    pub(super) fn pause(&self) -> Duration {
+        let times = self.0.map_or(0, |(_, times)| times);
+        (Duration::from_millis(50) * 2u32.saturating_pow(times.min(10))).min(MAX_PAUSE)
+    }
+}
