@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use poll_core::Store;
-use poll_core::journal::disk::OpenError;
+use poll_core::journal::{Fault, FaultKind};
 
 /// The least time between two log lines.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -22,10 +22,10 @@ pub(crate) fn with_damage(note: &str, store: &Store) -> String {
 }
 
 /// Why the store cannot be opened, and what can be done about it.
-pub(crate) fn advice(error: &OpenError) -> String {
-    match error {
-        OpenError::Damaged(line) => format!("{line} (poll-server salvage takes out what is whole)"),
-        error => error.to_string(),
+pub(crate) fn advice(fault: &Fault) -> String {
+    match fault.kind {
+        FaultKind::Damaged => format!("{fault} (poll-server salvage takes out what is whole)"),
+        _ => fault.to_string(),
     }
 }
 

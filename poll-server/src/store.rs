@@ -313,11 +313,23 @@ mod tests {
     fn readiness_tells_the_kind_of_a_fault_and_nothing_else() {
         use FaultKind::{
             Closed, Damaged, Failing, Full, Gone, InUse, Loading, Opening, ReadOnly, Silent, Stalled,
-            Unreachable,
+            Unreachable, Version,
         };
         let fault = |kind| Fault::new(kind, "/srv/poll-data/poll.redb: Input/output error (os error 5)");
-        let kinds =
-            [Opening, Failing, Stalled, Gone, InUse, Damaged, Unreachable, Loading, ReadOnly, Silent, Closed];
+        let kinds = [
+            Opening,
+            Failing,
+            Stalled,
+            Gone,
+            InUse,
+            Damaged,
+            Version,
+            Unreachable,
+            Loading,
+            ReadOnly,
+            Silent,
+            Closed,
+        ];
         for when_full in [WhenFull::Ready, WhenFull::Unready] {
             for kind in kinds {
                 for health in [Health::Refusing, Health::Away, Health::Lost] {

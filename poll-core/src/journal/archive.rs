@@ -120,7 +120,7 @@ pub enum Health {
     Lost(Fault),
 }
 
-/// What is wrong with a journal.
+/// What is wrong with a journal. Displays as its details.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     /// The kind of fault. It may be made public.
@@ -146,6 +146,8 @@ pub enum FaultKind {
     InUse,
     /// Its file makes no sense as a whole.
     Damaged,
+    /// Its file has a version of the format that this server does not read.
+    Version,
     /// It is on another machine, to which there is no connection.
     Unreachable,
     /// It reads its data into memory before it answers.
@@ -204,6 +206,14 @@ impl Fault {
     }
 }
 
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.why)
+    }
+}
+
+impl std::error::Error for Fault {}
+
 impl std::fmt::Display for FaultKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
@@ -214,6 +224,7 @@ impl std::fmt::Display for FaultKind {
             Self::Gone => "the store's file was removed, renamed or replaced",
             Self::InUse => "the store is in use by another server",
             Self::Damaged => "the store is damaged",
+            Self::Version => "the store has another version of the format",
             Self::Unreachable => "the store cannot be reached",
             Self::Loading => "the store is loading its data",
             Self::ReadOnly => "the store is read-only",

@@ -47,8 +47,8 @@ use std::sync::atomic::Ordering;
 use tokio::sync::watch;
 
 use super::{
-    Append, Archive, Damage, Health, Host, Journal, KeptKey, Landmark, Listing, Loaded, Located, Mint, Piece,
-    Reply, Selection, SoleArchive, Stretch, Tail, Taken,
+    Append, Archive, Damage, Fault, FaultKind, Health, Host, Journal, KeptKey, Landmark, Listing, Loaded,
+    Located, Mint, Piece, Reply, Selection, SoleArchive, Stretch, Tail, Taken,
 };
 use crate::environment::{Environment, Location, Thread};
 use crate::life::{Producer, ProducerId};
@@ -56,8 +56,8 @@ use crate::types::{ChannelName, Epoch, JournalError, Timestamp};
 pub use backup::{
     BackupError, ChannelRecord, EventRecord, LostRecord, MessageRecord, Record, Report, export, import,
 };
+pub use fault::catches_panics;
 use fault::unavailable;
-pub use fault::{OpenError, catches_panics};
 pub use options::{Compact, Durability, Figures, Options, Progress, Recovered};
 pub use salvage::{Condition, check, salvage};
 use shared::Shared;
@@ -75,13 +75,13 @@ impl DiskJournal {
     /// the journal's own.
     ///
     /// # Errors
-    /// See [`OpenError`].
+    /// Why it cannot be used.
     pub async fn open(
         environment: &Environment,
         location: impl Location,
         options: Options,
         progress: impl Fn(Progress) + Send + Sync + 'static,
-    ) -> Result<Self, OpenError> {
+    ) -> Result<Self, Fault> {
         let journal = Self::start(environment, location, options, progress)?;
         journal.opened().await.map(|()| journal)
     }
@@ -96,13 +96,15 @@ impl DiskJournal {
         location: impl Location,
         options: Options,
         progress: impl Fn(Progress) + Send + Sync + 'static,
-    ) -> Result<Self, OpenError> {
+    ) -> Result<Self, Fault> {
         let shared = Shared::new(environment, Arc::new(location), options, Arc::new(progress));
         let shared = Arc::new(shared);
         let spawn = |thread: Thread| match environment.spawn(thread) {
             // The journal says by itself when it has ended.
             Ok(_exit) => Ok(()),
-            Err(error) => Err(OpenError::Unusable(format!("there is no thread for the journal: {error}"))),
+            Err(error) => {
+                Err(Fault::new(FaultKind::Failing, format!("there is no thread for the journal: {error}")))
+            }
         };
         let journal = Self(Arc::new(Handle(shared.clone())));
         spawn(Thread::new("journal", writer::run(shared.clone())))?;
@@ -117,7 +119,7 @@ impl DiskJournal {
     ///
     /// # Errors
     /// Why it never will.
-    pub async fn opened(&self) -> Result<(), OpenError> {
+    pub async fn opened(&self) -> Result<(), Fault> {
         let mut opened = self.0.0.opened.subscribe();
         // The sender is here, so there is an end to wait for.
         let ended = opened.wait_for(Option::is_some).await.ok();

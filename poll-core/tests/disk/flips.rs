@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use poll_core::environment::Environment;
-use poll_core::journal::Archive;
-use poll_core::journal::disk::{BackupError, DiskJournal, OpenError, Options, Record, salvage};
+use poll_core::journal::disk::{BackupError, DiskJournal, Options, Record, salvage};
+use poll_core::journal::{Archive, Fault, FaultKind};
 use poll_core::{Limit, Pinned, Position, Retention, Store};
 
 use crate::fake::{DATABASE, FakeDisk};
@@ -61,7 +61,7 @@ async fn read_all(store: &Store, channel: &str, published: &[String]) -> Option<
     }
 }
 
-async fn start(disk: &FakeDisk) -> Result<Disk, OpenError> {
+async fn start(disk: &FakeDisk) -> Result<Disk, Fault> {
     let journal =
         DiskJournal::start(&Environment::system(), disk.port(), Options::default(), |_| {}).unwrap();
     journal.opened().await?;
@@ -96,7 +96,8 @@ fn salvage_all(disk: &FakeDisk, published: &Published) -> u64 {
             let told = condition.damages + condition.pages + found;
             assert!(count == all || told > 0, "{} messages are gone without a word", all - count);
         }
-        Err(error) => assert!(matches!(error, BackupError::Open(OpenError::Damaged(_))), "{error:?}"),
+        Err(BackupError::Open(fault)) => assert_eq!(fault.kind, FaultKind::Damaged, "{fault}"),
+        Err(error) => panic!("{error:?}"),
     }
     all - count
 }
@@ -123,7 +124,7 @@ async fn use_all(disk: &FakeDisk, published: &Published, tally: &mut Tally) {
     let store = match start(disk).await {
         Ok(store) => store,
         Err(error) => {
-            assert!(matches!(error, OpenError::Damaged(_) | OpenError::Version(_)), "{error:?}");
+            assert!(matches!(error.kind, FaultKind::Damaged | FaultKind::Version), "{error:?}");
             assert_eq!(error.to_string().lines().count(), 1, "{error}");
             tally.refused += 1;
             return;

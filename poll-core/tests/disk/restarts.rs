@@ -1,8 +1,8 @@
 //! What survives a stop, clean or not.
 
 use poll_core::environment::{Directory, Environment};
-use poll_core::journal::Tail;
-use poll_core::journal::disk::{DiskJournal, Durability, OpenError, Options, Progress, Recovered};
+use poll_core::journal::disk::{DiskJournal, Durability, Options, Progress, Recovered};
+use poll_core::journal::{FaultKind, Tail};
 use poll_core::{
     Continuity, IdempotencyKey, Kind, Payload, Pinned, Position, Publish, PublishError, Publishing,
     Retention, Timestamp,
@@ -148,7 +148,7 @@ async fn a_directory_takes_one_server() {
     let place = Directory::new(directory.path().join("poll-data"));
     let first = open(place.clone(), unbounded(), Options::default()).await;
     let second = DiskJournal::open(&Environment::system(), place.clone(), Options::default(), |_| {}).await;
-    assert!(matches!(second, Err(OpenError::InUse(_))), "{second:?}");
+    assert_eq!(second.unwrap_err().kind, FaultKind::InUse);
     first.send(NOON, "a", "one").await;
     first.close().await;
     let third = open(place, unbounded(), Options::default()).await;
@@ -163,10 +163,8 @@ async fn what_is_no_journal_is_refused_in_one_line() {
         std::fs::write(place.file(), content).unwrap();
         let opened =
             DiskJournal::open(&Environment::system(), place.clone(), Options::default(), |_| {}).await;
-        match opened {
-            Err(OpenError::Damaged(line)) => assert_eq!(line.lines().count(), 1, "{line}"),
-            other => panic!("{} bytes: {other:?}", content.len()),
-        }
+        let fault = opened.unwrap_err();
+        assert_eq!((fault.kind, fault.why.lines().count()), (FaultKind::Damaged, 1), "{fault}");
         assert_eq!(std::fs::read(place.file()).unwrap(), content, "it is left as it was");
     }
 }
@@ -180,7 +178,7 @@ async fn a_file_that_cannot_be_made_is_refused_in_one_line() {
         |_| {},
     )
     .await;
-    assert!(matches!(opened, Err(OpenError::Unusable(_))), "{opened:?}");
+    assert_eq!(opened.unwrap_err().kind, FaultKind::Failing);
 }
 
 #[tokio::test]
@@ -195,7 +193,8 @@ async fn another_version_is_refused_in_one_line() {
         txn.commit().unwrap();
     }
     let opened = DiskJournal::open(&Environment::system(), place, Options::default(), |_| {}).await;
-    assert!(matches!(&opened, Err(OpenError::Version(line)) if line.contains("version 5")), "{opened:?}");
+    let fault = opened.unwrap_err();
+    assert!(fault.kind == FaultKind::Version && fault.why.contains("version 5"), "{fault:?}");
 }
 
 #[tokio::test]

@@ -9,9 +9,11 @@
 mod error;
 mod export;
 mod import;
+mod output;
 mod record;
 
 pub use error::{BackupError, Report};
 pub use export::export;
 pub use import::import;
+pub(super) use output::Output;
 pub use record::{ChannelRecord, EventRecord, LostRecord, MessageRecord, Record};

@@ -33,18 +33,13 @@ pub(super) struct CachedChannel {
 
 impl CachedChannel {
     pub(super) fn of(stored: StoredChannel, bounds: Option<Bounds>) -> Self {
-        let (oldest, newest) = (stored.oldest.0, stored.row.newest);
-        Self {
-            id: stored.id,
-            row: stored.row,
-            oldest,
-            front: 0,
-            keyed: 0,
-            touched: (0, newest),
-            stale: false,
-            bounds,
-            bytes: None,
-        }
+        Self { oldest: stored.oldest.0, ..Self::new(stored.id, stored.row, bounds) }
+    }
+
+    /// A channel whose oldest message is the one that its row says.
+    pub(super) fn new(id: u64, row: Row, bounds: Option<Bounds>) -> Self {
+        let (oldest, touched) = (row.oldest, (0, row.newest));
+        Self { id, row, oldest, front: 0, keyed: 0, touched, stale: false, bounds, bytes: None }
     }
 
     pub(super) fn len(&self) -> u64 {

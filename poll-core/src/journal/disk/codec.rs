@@ -244,6 +244,11 @@ const SUMMED: u8 = 0xA0;
 const OLDEST: u8 = 2;
 
 impl Row {
+    /// That of a channel which begins in this incarnation.
+    pub(super) fn begin(name: ChannelName, epoch: u64, losses: u64) -> Self {
+        Self { name, epoch, losses, newest: 0, newest_at: Timestamp::ZERO, ended: false, oldest: 0 }
+    }
+
     /// The length of the fields before the checksum and the name.
     const HEAD: usize = 4 * 8 + 1;
 

@@ -203,13 +203,10 @@ impl CommitState {
         tables.probe(name, id)?;
         let first = part.first().get();
         let row = Row {
-            name: name.clone(),
-            epoch: part.epoch.get(),
-            losses: self.totals.losses,
             newest: first - 1,
             newest_at: part.newest_at,
-            ended: false,
             oldest: first,
+            ..Row::begin(name.clone(), part.epoch.get(), self.totals.losses)
         };
         self.totals.next += 1;
         if tables.names.insert(name.as_str(), id)?.is_none() {
@@ -221,18 +218,8 @@ impl CommitState {
         }
         summary.touched.push(name.clone());
         let touched = (self.totals.batch, first - 1);
-        let created = CachedChannel {
-            id,
-            row,
-            oldest: first,
-            front: first,
-            keyed: 0,
-            touched,
-            stale: true,
-            bounds: None,
-            bytes: None,
-        };
-        self.cache.insert(name.clone(), created);
+        let created = CachedChannel::new(id, row, None);
+        self.cache.insert(name.clone(), CachedChannel { front: first, touched, stale: true, ..created });
         Ok(())
     }
 

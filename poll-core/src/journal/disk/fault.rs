@@ -9,96 +9,45 @@ use redb::{DatabaseError, Error, StorageError};
 use crate::journal::{Fault, FaultKind};
 use crate::types::JournalError;
 
-/// Why a journal cannot be opened. Displays as one line.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum OpenError {
-    /// Another server has it open.
-    InUse(String),
-    /// It was open, and its file is not there any more, or is another one.
-    Gone(String),
-    /// It was written by another version of the format.
-    Version(String),
-    /// The file is not a journal, or is damaged.
-    Damaged(String),
-    /// There is no room for it.
-    Full(String),
-    /// The file or its directory cannot be used: missing rights, a failing disk.
-    Unusable(String),
+/// Why the file at `place` cannot be opened.
+pub(super) fn open_fault(place: &str, error: &Error) -> Fault {
+    let damaged = |what: &dyn fmt::Display| {
+        Fault::new(FaultKind::Damaged, format!("{place} is damaged or not a journal: {what}"))
+    };
+    match error {
+        Error::DatabaseAlreadyOpen => in_use(place),
+        Error::UpgradeRequired(version) => {
+            let why = format!("has version {version} of the file format, which this server does not read");
+            Fault::new(FaultKind::Version, format!("{place} {why}"))
+        }
+        Error::Io(error) => match error.kind() {
+            io::ErrorKind::WouldBlock => in_use(place),
+            io::ErrorKind::PermissionDenied => {
+                Fault::new(FaultKind::Failing, format!("{place} may not be written: {error}"))
+            }
+            _ if means_full(error) => {
+                Fault::new(FaultKind::Full, format!("there is no room for {place}: {error}"))
+            }
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => damaged(error),
+            _ => Fault::new(FaultKind::Failing, format!("{place} cannot be used: {error}")),
+        },
+        error => damaged(&line(&error.to_string())),
+    }
 }
 
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.line())
+/// Why it cannot be opened again.
+pub(super) fn reopen_fault(place: &str, error: &Error) -> Fault {
+    use io::ErrorKind::{NotFound, StaleNetworkFileHandle};
+    match error {
+        Error::Io(error) if matches!(error.kind(), NotFound | StaleNetworkFileHandle) => {
+            Fault::new(FaultKind::Gone, format!("{place} is gone: {error}"))
+        }
+        error => open_fault(place, error),
     }
 }
 
-impl std::error::Error for OpenError {}
-
-impl OpenError {
-    /// What an error of the database's means for the file at `place`.
-    pub(super) fn of(place: &str, error: &Error) -> Self {
-        match error {
-            Error::DatabaseAlreadyOpen => Self::InUse(format!("{place} is in use by another server")),
-            Error::UpgradeRequired(version) => Self::Version(format!(
-                "{place} has version {version} of the file format, which this server does not read"
-            )),
-            Error::Io(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                Self::InUse(format!("{place} is in use by another server"))
-            }
-            Error::Io(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                Self::Unusable(format!("{place} may not be written: {error}"))
-            }
-            Error::Io(error) if means_full(error) => {
-                Self::Full(format!("there is no room for {place}: {error}"))
-            }
-            Error::Io(error)
-                if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) =>
-            {
-                Self::Damaged(format!("{place} is damaged or not a journal: {error}"))
-            }
-            Error::Io(error) => Self::Unusable(format!("{place} cannot be used: {error}")),
-            error => {
-                Self::Damaged(format!("{place} is damaged or not a journal: {}", line(&error.to_string())))
-            }
-        }
-    }
-
-    /// The same where it was open before.
-    pub(super) fn again(place: &str, error: &Error) -> Self {
-        match error {
-            Error::Io(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::StaleNetworkFileHandle
-                ) =>
-            {
-                Self::Gone(format!("{place} is gone: {error}"))
-            }
-            error => Self::of(place, error),
-        }
-    }
-
-    fn line(&self) -> &str {
-        let (Self::InUse(line)
-        | Self::Gone(line)
-        | Self::Version(line)
-        | Self::Damaged(line)
-        | Self::Full(line)
-        | Self::Unusable(line)) = self;
-        line
-    }
-
-    /// What the journal's health is because of this.
-    pub(super) fn fault(&self) -> Fault {
-        let kind = match self {
-            Self::InUse(_) => FaultKind::InUse,
-            Self::Gone(_) => FaultKind::Gone,
-            Self::Version(_) | Self::Damaged(_) => FaultKind::Damaged,
-            Self::Full(_) => FaultKind::Full,
-            Self::Unusable(_) => FaultKind::Failing,
-        };
-        Fault::new(kind, self.line())
-    }
+pub(super) fn in_use(place: &str) -> Fault {
+    Fault::new(FaultKind::InUse, format!("{place} is in use by another server"))
 }
 
 /// The error for a publisher or reader.

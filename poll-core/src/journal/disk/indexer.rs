@@ -15,7 +15,7 @@ use state::Indexer;
 
 use super::backoff::{Backoff, CHECK};
 use super::commit_state::{CommitState, CommitSummary};
-use super::fault::{OpenError, caught, guarded, journal_error, unavailable};
+use super::fault::{caught, guarded, journal_error, unavailable};
 use super::index_queue::{Closing, IndexWork};
 use super::options::Progress;
 use super::recovery::{self, Opening};
@@ -40,7 +40,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
     }
     shared.opened.send_if_modified(|opened| {
         let is_news = opened.is_none();
-        opened.get_or_insert_with(|| Err(OpenError::Unusable(why.to_owned())));
+        opened.get_or_insert_with(|| Err(Fault::new(FaultKind::Failing, why)));
         is_news
     });
     shared.put_database(None);
@@ -84,10 +84,10 @@ fn open(shared: &Arc<Shared>) -> Option<Indexer> {
     (shared.progress)(Progress::Opening);
     let (database, totals) = match recovery::open(shared, Opening::First) {
         Ok(opened) => opened,
-        Err(error) => {
+        Err(fault) => {
             shared.location.release();
-            shared.enter(Place::Database, Health::Lost(error.fault()));
-            shared.opened.send_replace(Some(Err(error)));
+            shared.enter(Place::Database, Health::Lost(fault.clone()));
+            shared.opened.send_replace(Some(Err(fault)));
             return None;
         }
     };

@@ -11,4 +11,5 @@ pub(super) mod forks;
 pub(super) mod life;
 pub(super) mod recent;
 pub(super) mod record;
+pub(super) mod replay;
 pub(super) mod segment;

@@ -8,14 +8,13 @@ use redb::{Builder, Database, ReadableDatabase, ReadableTable, ReadableTableMeta
 
 use super::commit_state::CommitState;
 use super::damage::Kind;
-use super::fault::{OpenError, guarded, guarded_open, io_error};
+use super::fault::{guarded, guarded_open, io_error, open_fault, reopen_fault};
 use super::format::{
     self, CHANNELS, FORKS, FORMAT, KEYS, LIVES, MESSAGES, NAMES, OLDEST_VERSION, Overhead, POLL, PRODUCERS,
     Result, TOTALS, Totals, VERSION,
 };
 use super::index_queue::Sealed;
-use super::log::recent::Generation;
-use super::log::segment;
+use super::log::replay;
 use super::options::{Compact, Durability, Options, Progress, Recovered};
 use super::retention::Deletions;
 use super::shared::Shared;
@@ -23,6 +22,7 @@ use super::stored_channel::passing_damage;
 use super::synced_file::SyncedFile;
 use super::tables::{self, Tables};
 use crate::environment::{Environment, Location};
+use crate::journal::{Fault, FaultKind};
 use crate::planted::{self, Bug};
 
 /// Whether what readers have seen is still in memory.
@@ -35,12 +35,12 @@ pub(super) enum Opening {
 }
 
 /// Opens the file; the first time, creates it if there is none.
-pub(super) fn open(shared: &Shared, opening: Opening) -> std::result::Result<(Database, Totals), OpenError> {
+pub(super) fn open(shared: &Shared, opening: Opening) -> std::result::Result<(Database, Totals), Fault> {
     let name = shared.location.name();
     let opened = open_database(shared, opening);
     let mut database = opened.map_err(|error| match opening {
-        Opening::First => OpenError::of(&name, &error),
-        Opening::Again => OpenError::again(&name, &error),
+        Opening::First => open_fault(&name, &error),
+        Opening::Again => reopen_fault(&name, &error),
     })?;
     let checked = guarded(|| {
         if opening == Opening::First && shared.options.compact == Compact::AtOpen {
@@ -49,26 +49,27 @@ pub(super) fn open(shared: &Shared, opening: Opening) -> std::result::Result<(Da
         }
         check(&database)
     });
-    let version = match checked.map_err(|error| OpenError::of(&name, &error))? {
+    let version = match checked.map_err(|error| open_fault(&name, &error))? {
         Content::Nothing if opening == Opening::First => {
             (shared.progress)(Progress::Creating);
-            guarded(|| create(&database)).map_err(|error| OpenError::of(&name, &error))?;
+            guarded(|| create(&database)).map_err(|error| open_fault(&name, &error))?;
             VERSION
         }
-        Content::Nothing => return Err(OpenError::Gone(format!("{name} was emptied"))),
+        Content::Nothing => return Err(Fault::new(FaultKind::Gone, format!("{name} was emptied"))),
         Content::Ours(version) => version,
         Content::Version(version) => {
-            return Err(OpenError::Version(format!(
-                "{name} has format version {version}, but this server reads and writes version {VERSION}"
-            )));
+            let why = format!("but this server reads and writes version {VERSION}");
+            return Err(Fault::new(
+                FaultKind::Version,
+                format!("{name} has format version {version}, {why}"),
+            ));
         }
         Content::Strange => {
-            return Err(OpenError::Damaged(format!(
-                "{name} is a database, but not a journal of this server"
-            )));
+            let why = format!("{name} is a database, but not a journal of this server");
+            return Err(Fault::new(FaultKind::Damaged, why));
         }
     };
-    begin(shared, database, version, opening).map_err(|error| OpenError::of(&name, &error))
+    begin(shared, database, version, opening).map_err(|error| open_fault(&name, &error))
 }
 
 /// How much is in the file. What cannot be counted because of damage counts as nothing.
@@ -82,7 +83,7 @@ pub(super) fn open_alone(
     environment: &Environment,
     location: impl Location,
     progress: impl Fn(Progress) + Send + Sync + 'static,
-) -> std::result::Result<(Database, Totals), OpenError> {
+) -> std::result::Result<(Database, Totals), Fault> {
     let shared = Shared::new(environment, Arc::new(location), Options::default(), Arc::new(progress));
     open(&shared, Opening::First)
 }
@@ -145,12 +146,7 @@ fn create(database: &Database) -> Result<()> {
     Ok(txn.commit()?)
 }
 
-fn begin(
-    shared: &Shared,
-    database: Database,
-    version: u64,
-    opening: Opening,
-) -> Result<(Database, Totals)> {
+fn begin(shared: &Shared, database: Database, version: u64, opening: Opening) -> Result<(Database, Totals)> {
     let totals = guarded(|| {
         // Without any one of the tables, nothing can be read.
         let txn = database.begin_read()?;
@@ -210,25 +206,16 @@ fn replay(shared: &Shared, database: &Database, totals: Totals) -> Result<Totals
 
 /// Returns how many stretches of the segment are damaged.
 fn replay_segment(shared: &Shared, database: &Database, number: u64, state: &mut CommitState) -> Result<u64> {
-    let retention = shared.retention();
-    let mut generation = Generation::default();
-    let mut before = Vec::new();
-    let scan = segment::read(&*shared.location, number, |record| {
-        let publish = record.publish();
-        if !generation.is_next(publish) {
-            // What lies between is damaged.
-            before.push(std::mem::take(&mut generation));
-        }
-        generation.add(publish, &retention);
-    });
-    let scan = scan.map_err(io_error)?;
+    let read = replay::read(&*shared.location, number, &shared.retention());
+    let (generations, scan) = read.map_err(io_error)?;
     if scan.damaged > 0 {
         let line = || format!("segment {number} of the log: {} stretches", scan.damaged);
         shared.damages.note(Kind::Segment, number, (1, scan.damaged), line);
     }
-    // Only the last commit may say that the database has the segment.
-    let earlier = before.into_iter().map(|generation| (number - 1, generation));
-    for (segment, generation) in earlier.chain([(number, generation)]) {
+    let last = generations.len() - 1;
+    for (at, generation) in generations.into_iter().enumerate() {
+        // Only the last commit may say that the database has the segment.
+        let segment = if at == last { number } else { number - 1 };
         let sealed = Sealed { segment, generation: Arc::new(generation) };
         let summary = state.index_past_damage(database, Some(&sealed), &Deletions::default())?;
         for (name, why) in &summary.damaged {

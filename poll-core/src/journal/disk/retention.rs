@@ -70,29 +70,19 @@ impl Deletions {
         let (channels, messages) = (txn.open_table(CHANNELS)?, txn.open_table(MESSAGES)?);
         let (keys, lives) = (txn.open_table(KEYS)?, txn.open_table(LIVES)?);
         let forks = txn.open_table(FORKS)?;
-        let mut sample = Vec::new();
-        for _ in 0..SAMPLE {
-            let stored = match commit_state.pick(&channels, &messages)? {
-                Picked::Nothing => return Ok(false),
-                Picked::Damaged => continue,
-                Picked::Channel(stored) => stored,
-            };
-            if recent.has(&stored.row.name) {
-                continue;
+        let window = now.before(retention.idempotency).as_micros();
+        let sample = commit_state.sample(&channels, &messages, |stored| {
+            let (id, row) = (stored.id, &stored.row);
+            let empty = stored.oldest.0 > row.newest
+                || retention.age().is_some_and(|age| row.newest_at < now.before(age));
+            if recent.has(&row.name) || !empty || row.newest_at >= unused {
+                return Ok(false);
             }
-            let id = stored.id;
-            let empty = stored.oldest.0 > stored.row.newest
-                || retention.age().is_some_and(|age| stored.row.newest_at < now.before(age));
             let key = keys.range((id, 0, 0)..=(id, u64::MAX, u64::MAX))?.next_back().transpose()?;
-            let window = now.before(retention.idempotency).as_micros();
             let keyless = key.is_none_or(|(key, _)| key.value().1 < window);
-            let name = stored.row.name.as_str();
-            let plain = lives.get(id)?.is_none() && lives::first_fork(&forks, name, "", |_| true)?.is_none();
-            if empty && keyless && plain && stored.row.newest_at < unused {
-                sample.push(stored.row);
-            }
-        }
-        sample.sort_by_key(|row| row.newest_at);
+            let has_forks = || lives::first_fork(&forks, row.name.as_str(), "", |_| true);
+            Ok(keyless && lives.get(id)?.is_none() && has_forks()?.is_none())
+        })?;
         let found = sample.into_iter().find(|row| host.agrees_to_forget(&row.name, now, unused));
         let found = found.map(|row| self.forget.push(row.name));
         Ok(found.is_some())
@@ -200,7 +190,7 @@ impl CommitState {
             return Ok(());
         }
         let mut budget = SLICE + 2 * brought;
-        self.shrink_own(tables, &own, bounds, &mut budget, summary)?;
+        self.shrink(tables, &own, bounds, &mut budget, summary)?;
         for _ in 0..VICTIMS {
             if bounds.hold(&self.totals) || budget == 0 {
                 break;
@@ -209,7 +199,7 @@ impl CommitState {
             if let Some(victim) = self.long_unused(tables, &own)? {
                 self.current = Some(victim.clone());
                 self.touch(tables, &victim, summary)?;
-                self.shrink(tables, &victim, bounds, &mut budget, summary)?;
+                self.shrink(tables, &[victim], bounds, &mut budget, summary)?;
             }
         }
         Ok(())
@@ -249,11 +239,12 @@ impl CommitState {
         ByteBounds { bytes, pages: most_pages(self.file.length(), bytes) }
     }
 
-    /// Of the channels that were published to, the longest shrinks first, down to what this commit brings.
-    fn shrink_own(
+    /// Deletes the oldest messages of these channels until the bounds hold. The longest shrinks first, each down to what this
+    /// commit brings.
+    fn shrink(
         &mut self,
         tables: &mut Tables<'_>,
-        own: &[ChannelName],
+        channels: &[ChannelName],
         bounds: ByteBounds,
         budget: &mut u64,
         summary: &mut CommitSummary,
@@ -263,12 +254,12 @@ impl CommitState {
         let evictable = |name: &ChannelName| self.cache.get(name).filter(|channel| !keeps(channel));
         let length = |name: &ChannelName| evictable(name).map_or(0, CachedChannel::len);
         let mut longest: BinaryHeap<_> =
-            own.iter().enumerate().map(|(at, name)| (length(name), at)).collect();
+            channels.iter().enumerate().map(|(at, name)| (length(name), at)).collect();
         let mut shrunk = BTreeSet::new();
         while !bounds.hold(&self.totals) && *budget > 0 {
             let Some((length, at)) = longest.pop() else { break };
-            let Some(channel) = self.cache.get_mut(&own[at]) else { continue };
-            self.current = Some(own[at].clone());
+            let Some(channel) = self.cache.get_mut(&channels[at]) else { continue };
+            self.current = Some(channels[at].clone());
             let older = (channel.touched.1 + 1).saturating_sub(channel.oldest);
             let count = STEP.min(*budget).min(older).min(length);
             if count == 0 {
@@ -279,7 +270,7 @@ impl CommitState {
             shrunk.insert(at);
             longest.push((length - count, at));
         }
-        for name in shrunk.into_iter().map(|at| &own[at]) {
+        for name in shrunk.into_iter().map(|at| &channels[at]) {
             if let Some(channel) = self.cache.get(name) {
                 summary.evicted.push((name.clone(), channel.row.life(losses), Seq::new(channel.oldest)));
             }
@@ -287,69 +278,55 @@ impl CommitState {
         Ok(())
     }
 
-    /// Deletes messages of a channel, oldest first, until the bounds hold.
-    fn shrink(
+    /// Some random channels that `fit`, the least recently used first. Those that cannot be read are passed over.
+    fn sample(
         &mut self,
-        tables: &mut Tables<'_>,
-        name: &ChannelName,
-        bounds: ByteBounds,
-        budget: &mut u64,
-        summary: &mut CommitSummary,
-    ) -> Result<()> {
-        let losses = self.totals.losses;
-        let Some(channel) = self.cache.get_mut(name) else { return Ok(()) };
-        let (first, last) = (channel.oldest, channel.touched.1);
-        while !bounds.hold(&self.totals) && *budget > 0 && channel.oldest <= last {
-            let upto = (channel.oldest + STEP.min(*budget)).min(last + 1);
-            *budget -= upto - channel.oldest;
-            self.totals.freed(channel.delete(tables, upto)?);
+        channels: &impl ReadableTable<u64, &'static [u8]>,
+        messages: &impl ReadableTable<(u64, u64), &'static [u8]>,
+        mut fits: impl FnMut(&StoredChannel) -> Result<bool>,
+    ) -> Result<Vec<Row>> {
+        let mut sample = Vec::new();
+        for _ in 0..SAMPLE {
+            let picked = guarded(|| self.pick(channels, messages));
+            if let Some(stored) = passing_damage(picked)?
+                && fits(&stored)?
+            {
+                sample.push(stored.row);
+            }
         }
-        if channel.oldest > first {
-            summary.evicted.push((name.clone(), channel.row.life(losses), Seq::new(channel.oldest)));
-        }
-        Ok(())
+        sample.sort_by_key(|row| row.newest_at);
+        Ok(sample)
     }
 
-    /// A random channel.
+    /// A random channel; `None` where there is none, or it is left alone.
     fn pick(
         &mut self,
         channels: &impl ReadableTable<u64, &'static [u8]>,
         messages: &impl ReadableTable<(u64, u64), &'static [u8]>,
-    ) -> Result<Picked> {
+    ) -> Result<Option<StoredChannel>> {
         self.current = None;
         let from = self.environment.random() % self.totals.next.max(1);
-        let stored = guarded(|| {
-            let above = channels.range(from..)?.next().transpose()?;
-            let found = match above {
-                Some(found) => Some(found),
-                None => channels.first()?,
-            };
-            let Some((id, row)) = found else { return Ok(Picked::Nothing) };
-            let row = Row::decode(id.value(), row.value())?;
-            if self.spares(&row.name) {
-                return Ok(Picked::Damaged);
-            }
-            self.current = Some(row.name.clone());
-            StoredChannel::of(messages, id.value(), row).map(Picked::Channel)
-        });
-        Ok(passing_damage(stored.map(Some))?.unwrap_or(Picked::Damaged))
+        let above = channels.range(from..)?.next().transpose()?;
+        let found = match above {
+            Some(found) => Some(found),
+            None => channels.first()?,
+        };
+        let Some((id, row)) = found else { return Ok(None) };
+        let row = Row::decode(id.value(), row.value())?;
+        if self.spares(&row.name) {
+            return Ok(None);
+        }
+        self.current = Some(row.name.clone());
+        StoredChannel::of(messages, id.value(), row).map(Some)
     }
 
     /// The least recently used of a sample of channels that hold messages.
     fn long_unused(&mut self, tables: &Tables<'_>, own: &[ChannelName]) -> Result<Option<ChannelName>> {
-        let mut sample = Vec::new();
-        for _ in 0..SAMPLE {
-            let stored = match self.pick(&tables.channels, &tables.messages)? {
-                Picked::Nothing => break,
-                Picked::Damaged => continue,
-                Picked::Channel(stored) => stored,
-            };
+        let sample = self.sample(&tables.channels, &tables.messages, |stored| {
             let keeps = tables.life(stored.id)?.is_some_and(|life| life.bounds.keep_everything());
-            if stored.oldest.0 <= stored.row.newest && !own.contains(&stored.row.name) && !keeps {
-                sample.push((stored.row.newest_at, stored.row.name));
-            }
-        }
-        Ok(sample.into_iter().min_by_key(|(used, _)| *used).map(|(_, name)| name))
+            Ok(stored.oldest.0 <= stored.row.newest && !own.contains(&stored.row.name) && !keeps)
+        })?;
+        Ok(sample.into_iter().next().map(|row| row.name))
     }
 }
 
@@ -384,13 +361,4 @@ fn most_pages(length: u64, bytes: u64) -> u64 {
         length += most.saturating_sub(length) / STEP * STEP;
     }
     length.min(most).saturating_sub(SPARE / 2)
-}
-
-/// What [`CommitState::pick`] found.
-enum Picked {
-    /// There are no channels.
-    Nothing,
-    /// The channel cannot be read.
-    Damaged,
-    Channel(StoredChannel),
 }

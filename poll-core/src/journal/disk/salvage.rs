@@ -12,9 +12,11 @@ mod survey;
 
 use std::io;
 
-use super::backup::{BackupError, ChannelRecord, LostRecord, MessageRecord, Record, Report};
-use super::fault::OpenError;
+use super::backup::{BackupError, Output, Record, Report};
+use super::fault::{in_use, io_error, open_fault};
+use super::format;
 use crate::environment::{Environment, Location};
+use crate::journal::{Fault, FaultKind};
 pub use condition::Condition;
 use pages::{Header, Pages};
 use survey::{Content, Survey};
@@ -43,63 +45,50 @@ pub fn salvage(
     environment: &Environment,
     location: &dyn Location,
     found: impl FnMut(&str),
-    mut take: impl FnMut(&Record) -> io::Result<()>,
+    take: impl FnMut(&Record) -> io::Result<()>,
 ) -> Result<(Report, Condition), BackupError> {
     let (pages, header) = open(location)?;
     let survey =
         Survey::of(&pages, &header, location, environment, found).map_err(|what| damaged(location, what))?;
-    let mut report = Report::default();
-    let mut messages = survey.messages(&pages).peekable();
+    let mut output = Output::new(take);
+    let passed = pass(&survey, &pages, &mut output);
+    Ok((output.end(passed)?, survey.condition))
+}
+
+fn pass(
+    survey: &Survey,
+    pages: &Pages,
+    output: &mut Output<impl FnMut(&Record) -> io::Result<()>>,
+) -> format::Result<()> {
+    let mut messages = survey.messages(pages).peekable();
     for (id, channel) in &survey.channels {
-        let record = ChannelRecord::of(&channel.row, channel.epoch, channel.oldest());
         let producers = channel.producers.iter().map(|(id, producer)| (id.clone(), *producer));
-        let record = record.living(channel.life.as_ref(), producers);
-        take(&Record::Channel(record)).map_err(BackupError::Io)?;
-        report.channels += 1;
-        let mut next = channel.oldest();
+        output.channel(&channel.row, (channel.epoch, channel.oldest()), channel.life.as_ref(), producers)?;
         // Skips messages whose channel is not known.
         while messages.peek().is_some_and(|(other, ..)| other < id) {
             messages.next();
         }
         while let Some((_, seq, content)) = messages.next_if(|(other, ..)| other == id) {
-            let Content::Message(message) = content else { continue };
-            if !channel.keeps(seq) {
-                continue;
+            if let Content::Message(message) = content
+                && channel.keeps(seq)
+            {
+                output.message(&message)?;
             }
-            lost(&mut take, next, seq)?;
-            let record = MessageRecord::of(&message)?;
-            take(&Record::Message(record)).map_err(BackupError::Io)?;
-            report.messages += 1;
-            next = seq.saturating_add(1);
         }
-        if channel.oldest() <= channel.row.newest {
-            lost(&mut take, next, channel.row.newest.saturating_add(1))?;
-        }
+        output.lost_before(channel.row.newest.saturating_add(1))?;
     }
-    drop(messages);
-    Ok((report, survey.condition))
-}
-
-/// Records the messages in `first..next` as lost, if there are any.
-fn lost(take: &mut impl FnMut(&Record) -> io::Result<()>, first: u64, next: u64) -> Result<(), BackupError> {
-    if first >= next {
-        return Ok(());
-    }
-    let record = LostRecord { lost_from: first, lost_to: next - 1 };
-    take(&Record::Lost(record)).map_err(BackupError::Io)
+    Ok(())
 }
 
 fn open(location: &dyn Location) -> Result<(Pages, Header), BackupError> {
     let name = location.name();
-    let of =
-        |error: io::Error| BackupError::Open(OpenError::of(&name, &redb::StorageError::Io(error).into()));
+    let of = |error: io::Error| open_fault(&name, &io_error(error));
     let pages = Pages::open(location.open().map_err(of)?).map_err(of)?;
-    let in_use = || BackupError::Open(OpenError::InUse(format!("{name} is in use by another server")));
-    let pages = pages.ok_or_else(in_use)?;
+    let pages = pages.ok_or_else(|| in_use(&name))?;
     let header = pages.header().map_err(of)?;
     Ok((pages, header))
 }
 
 fn damaged(location: &dyn Location, what: &str) -> BackupError {
-    BackupError::Open(OpenError::Damaged(format!("{}: {what}", location.name())))
+    Fault::new(FaultKind::Damaged, format!("{}: {what}", location.name())).into()
 }

@@ -9,7 +9,7 @@ use tokio::sync::{Notify, watch};
 
 use super::codec::{Overhead, Totals};
 use super::damage::{Damages, Kind};
-use super::fault::{self, OpenError};
+use super::fault;
 use super::in_flight::InFlight;
 use super::index_queue::IndexQueue;
 use super::log::recent::Recent;
@@ -39,7 +39,7 @@ pub(super) struct Shared {
     healths: Mutex<Healths>,
     pub(super) health: watch::Sender<Health>,
     /// How opening ended, once it has.
-    pub(super) opened: watch::Sender<Option<Result<(), OpenError>>>,
+    pub(super) opened: watch::Sender<Option<Result<(), Fault>>>,
     pub(super) host: OnceLock<Host>,
     pub(super) channels: AtomicU64,
     /// What the file holds besides messages, as of the last commit.
@@ -264,7 +264,7 @@ impl Shared {
 }
 
 /// Nothing is bounded.
-const UNBOUNDED: Retention = Retention {
+pub(super) const UNBOUNDED: Retention = Retention {
     messages: 0,
     age: Duration::ZERO,
     bytes: 0,

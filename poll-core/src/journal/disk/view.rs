@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use redb::{ReadOnlyTable, ReadTransaction, ReadableDatabase};
+use redb::{AccessGuard, ReadOnlyTable, ReadTransaction, ReadableDatabase};
 use uuid::Uuid;
 
 use super::codec::{Fault, decode_head, decode_key, decode_message};
@@ -18,9 +18,10 @@ use super::log::recent::Part;
 use super::shared::Shared;
 use super::stored_channel::{self, StoredChannel, Torn, next_readable, passing_damage};
 use super::tables;
+use super::weight::payload_len;
 use crate::journal::{KeptKey, Landmark, Loaded, Located, Piece, Stretch};
 use crate::life::{Life, Producer, ProducerId};
-use crate::types::{ChannelName, Ending, Epoch, JournalError, Limit, Message, Seq, Timestamp};
+use crate::types::{ChannelName, Ending, Epoch, JournalError, Message, Seq, Timestamp};
 
 /// What one load brings into memory at most: as much as one answer holds, so that a reader who was away finds what it missed,
 /// and a channel that few read costs little…
@@ -86,6 +87,7 @@ pub(super) struct View<'a, L> {
     name: &'a ChannelName,
     txn: &'a ReadTransaction,
     database: Option<InDatabase>,
+    /// `None` if there is no such channel.
     epoch: Option<Epoch>,
     newest: (Seq, Timestamp),
     is_ended: bool,
@@ -210,11 +212,6 @@ impl<'a, L> View<'a, L> {
         Ok(Self { shared, name, txn, database, epoch, newest, is_ended, life, id, purged, log })
     }
 
-    /// `None` if there is no such channel.
-    fn epoch(&self) -> Option<Epoch> {
-        self.epoch
-    }
-
     fn oldest(&self) -> (Seq, Timestamp) {
         let oldest = match (&self.database, self.log.first()) {
             (Some(InDatabase { stored, .. }), first) => {
@@ -225,10 +222,6 @@ impl<'a, L> View<'a, L> {
             (None, first) => first.map_or((Seq::ZERO, Timestamp::ZERO), |part| part.first),
         };
         self.purged.filter(|purged| purged.0 > oldest.0).unwrap_or(oldest)
-    }
-
-    fn newest(&self) -> (Seq, Timestamp) {
-        self.newest
     }
 
     /// The first message that `seen` does not cover, given what was found of that in the log.
@@ -244,7 +237,7 @@ impl<'a, L> View<'a, L> {
             }
         }
         let found = self.log.iter().map(|part| in_log(&part.found)).find(|(_, at)| at.is_some());
-        let found = found.unwrap_or((self.newest().0.next(), None));
+        let found = found.unwrap_or((self.newest.0.next(), None));
         let purged = self.purged.filter(|purged| found.1.is_some() && purged.0 > found.0);
         Ok(purged.map_or(found, |(first, at)| (first, Some(at))))
     }
@@ -259,8 +252,8 @@ impl View<'_, LogTail> {
 
     /// The channel without its messages.
     pub(super) fn summary(&self, cutoff: Timestamp) -> Result<Option<Loaded>> {
-        let Some(epoch) = self.epoch() else { return Ok(None) };
-        let (mut oldest, newest) = (self.oldest(), self.newest());
+        let Some(epoch) = self.epoch else { return Ok(None) };
+        let (mut oldest, newest) = (self.oldest(), self.newest);
         let life = self.life.as_deref().map(Life::from_bytes).transpose();
         let life = life.map_err(|error| format::damaged(&error.to_string()))?;
         // Of a channel with bounds of its own the store asks what is too old.
@@ -316,7 +309,7 @@ impl View<'_, LogTail> {
     /// memory.
     fn tail(&self, oldest: Seq) -> Result<Vec<Arc<Message>>> {
         let most = (self.shared.options.tail.bytes / SHARE).min(BYTES_LOADED);
-        let mut tail = Tail { messages: Vec::new(), bytes: 0, most };
+        let mut tail = Gathered { messages: Vec::new(), bytes: 0, most: (MESSAGES_LOADED, most) };
         for message in self.log.iter().rev().flat_map(|part| part.found.newest.iter().rev()) {
             if message.seq < oldest || !tail.take(message.weight(), || Some(Arc::clone(message))) {
                 return Ok(tail.oldest_first());
@@ -327,10 +320,7 @@ impl View<'_, LogTail> {
             let last = (id, expected.max(oldest.get()));
             let mut range = messages.range((id, oldest.get())..=last)?.rev();
             while let Some((key, row)) = next_readable(&mut range)? {
-                let decode = || {
-                    let message = decode_message(id, expected, row.value());
-                    message.ok().filter(|_| key.value() == (id, expected))
-                };
+                let decode = || whole(id, expected, &key, &row);
                 if !tail.take(format::weight(row.value()), decode) {
                     break;
                 }
@@ -338,33 +328,6 @@ impl View<'_, LogTail> {
             }
         }
         Ok(tail.oldest_first())
-    }
-}
-
-/// The messages of a load, newest first.
-struct Tail {
-    messages: Vec<Arc<Message>>,
-    bytes: u64,
-    most: u64,
-}
-
-impl Tail {
-    /// Takes one more; returns whether there was room for it, and it could be read.
-    fn take(&mut self, weight: u64, message: impl FnOnce() -> Option<Arc<Message>>) -> bool {
-        self.bytes += weight;
-        let is_full = self.bytes > self.most || self.messages.len() as u64 >= MESSAGES_LOADED;
-        if is_full && !self.messages.is_empty() {
-            return false;
-        }
-        let message = message();
-        let is_whole = message.is_some();
-        self.messages.extend(message);
-        is_whole
-    }
-
-    fn oldest_first(mut self) -> Vec<Arc<Message>> {
-        self.messages.reverse();
-        self.messages
     }
 }
 
@@ -430,28 +393,40 @@ impl View<'_, Vec<KeptKey>> {
 
 impl View<'_, Vec<Arc<Message>>> {
     pub(super) fn read(&self, stretch: &Stretch) -> Result<Option<Piece>> {
-        if self.epoch() != Some(stretch.epoch) {
+        if self.epoch != Some(stretch.epoch) {
             return Ok(None);
         }
         let (oldest, first) = (self.oldest(), stretch.after.next());
-        if first < oldest.0 || first > self.newest().0 {
+        if first < oldest.0 || first > self.newest.0 {
             return Ok(Some(Piece { oldest, messages: Vec::new(), damaged: None }));
         }
-        let mut given = Given { messages: Vec::new(), next: first, bytes: 0, limit: stretch.limit };
+        let most = (stretch.limit.messages as u64, stretch.limit.bytes as u64);
+        let mut given = Gathered { messages: Vec::new(), bytes: 0, most };
         let mut damaged = None;
         if let Some(InDatabase { stored, messages, .. }) = &self.database
             && first.get() <= stored.row.newest
         {
-            given.take_rows(messages, stored.id, stored.row.newest)?;
+            let (id, mut expected) = (stored.id, first.get());
+            let range = messages.range((id, expected)..=(id, stored.row.newest))?;
+            let mut range = range.take(stretch.limit.messages);
+            while let Some((key, row)) = next_readable(&mut range)? {
+                let decode = || whole(id, expected, &key, &row);
+                if !given.take(payload_len(row.value()), decode) {
+                    break;
+                }
+                expected += 1;
+            }
             if given.messages.is_empty() {
                 damaged = self.damaged_from(messages, stored, first.get())?;
             }
         }
         if damaged.is_none() {
             let in_log = self.log.iter().flat_map(|part| &part.found);
-            let next = given.next;
-            for message in in_log.skip_while(|message| message.seq < next) {
-                if message.seq != given.next || !given.take(Arc::clone(message)) {
+            let next = given.messages.last().map_or(first, |message| message.seq.next());
+            let in_log = in_log.skip_while(|message| message.seq < next);
+            for (expected, message) in (next.get()..).zip(in_log) {
+                let decode = || Some(Arc::clone(message));
+                if message.seq.get() != expected || !given.take(message.payload.len() as u64, decode) {
                     break;
                 }
             }
@@ -477,12 +452,12 @@ impl View<'_, Vec<Arc<Message>>> {
 
 impl View<'_, (Seq, Option<Timestamp>)> {
     pub(super) fn locate(&self, epoch: Epoch, landmark: Landmark) -> Result<Option<Located>> {
-        if self.epoch() != Some(epoch) {
+        if self.epoch != Some(epoch) {
             return Ok(None);
         }
         let (first, at) = self.first_unseen(|at, id| landmark.covers(at, id), |unseen| *unseen)?;
         let before = (first > self.oldest().0).then(|| first.previous());
-        Ok(Some(Located { before, after: at.map(|at| (first, at)), end: self.newest().0.next() }))
+        Ok(Some(Located { before, after: at.map(|at| (first, at)), end: self.newest.0.next() }))
     }
 }
 
@@ -499,41 +474,44 @@ fn note(shared: &Shared, name: &ChannelName, id: u64, first: u64, last: u64) {
     shared.damages.note(Kind::Messages, id, (first, last), line);
 }
 
-/// The messages of a [`Piece`].
-struct Given {
+/// Messages that one answer holds.
+struct Gathered {
     messages: Vec<Arc<Message>>,
-    /// The number that comes next.
-    next: Seq,
-    bytes: usize,
-    limit: Limit,
+    bytes: u64,
+    /// How many messages and bytes there is room for.
+    most: (u64, u64),
 }
 
-impl Given {
-    /// Takes one more; returns whether there was room for it.
-    fn take(&mut self, message: Arc<Message>) -> bool {
-        let bytes = self.bytes + message.payload.len();
-        let is_full = self.messages.len() >= self.limit.messages || bytes > self.limit.bytes;
-        if is_full && !self.messages.is_empty() {
+impl Gathered {
+    /// Takes one more message of this size; returns whether there was room for it, and it could be read. The first one is
+    /// taken whatever its size.
+    fn take(&mut self, bytes: u64, message: impl FnOnce() -> Option<Arc<Message>>) -> bool {
+        let (count, bytes) = (self.messages.len() as u64, self.bytes + bytes);
+        if count > 0 && (count >= self.most.0 || bytes > self.most.1) {
             return false;
         }
-        (self.bytes, self.next) = (bytes, message.seq.next());
-        self.messages.push(message);
-        true
+        let message = message();
+        let is_whole = message.is_some();
+        self.messages.extend(message);
+        self.bytes = bytes;
+        is_whole
     }
 
-    /// Takes rows up to one that cannot be read.
-    fn take_rows(&mut self, messages: &Messages, id: u64, newest: u64) -> Result<()> {
-        let mut range = messages.range((id, self.next.get())..=(id, newest))?.take(self.limit.messages);
-        while let Some((key, row)) = next_readable(&mut range)? {
-            let expected = self.next.get();
-            let message = decode_message(id, expected, row.value());
-            let Some(message) = message.ok().filter(|_| key.value() == (id, expected)) else { break };
-            if !self.take(message) {
-                break;
-            }
-        }
-        Ok(())
+    fn oldest_first(mut self) -> Vec<Arc<Message>> {
+        self.messages.reverse();
+        self.messages
     }
+}
+
+/// The message of a row, if it is the expected one and can be read.
+fn whole(
+    id: u64,
+    expected: u64,
+    key: &AccessGuard<'_, (u64, u64)>,
+    row: &AccessGuard<'_, &'static [u8]>,
+) -> Option<Arc<Message>> {
+    let message = decode_message(id, expected, row.value());
+    message.ok().filter(|_| key.value() == (id, expected))
 }
 
 /// Whether one message can be read.

@@ -14,10 +14,15 @@ pub(super) const HEAD: usize = OLD_HEAD + SUM;
 /// The bytes of a key's row besides the key.
 pub(super) const KEY_BYTES: usize = 37 + SUM;
 
+/// The length of the payload in a message's row.
+pub(super) fn payload_len(row: &[u8]) -> u64 {
+    let head = if row.first().is_some_and(|kind| *kind <= 2) { OLD_HEAD } else { HEAD };
+    row.len().saturating_sub(head) as u64
+}
+
 /// The weight of a message with this row, as retention counts it.
 pub(super) fn weight(row: &[u8]) -> u64 {
-    let head = if row.first().is_some_and(|kind| *kind <= 2) { OLD_HEAD } else { HEAD };
-    row.len().saturating_sub(head) as u64 + Message::OVERHEAD_BYTES
+    payload_len(row) + Message::OVERHEAD_BYTES
 }
 
 /// The weight of one or more messages.

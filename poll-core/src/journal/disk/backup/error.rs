@@ -3,7 +3,8 @@
 use std::fmt;
 use std::io;
 
-use super::super::fault::{OpenError, journal_error};
+use super::super::fault::journal_error;
+use crate::journal::Fault;
 
 /// How much was exported or imported.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub struct Report {
 #[derive(Debug)]
 pub enum BackupError {
     /// The journal cannot be opened.
-    Open(OpenError),
+    Open(Fault),
     /// The journal failed half way.
     Journal(String),
     /// The line with this number, from 1, is no record or conflicts with the journal or the lines before it.
@@ -40,9 +41,9 @@ impl fmt::Display for BackupError {
 
 impl std::error::Error for BackupError {}
 
-impl From<OpenError> for BackupError {
-    fn from(error: OpenError) -> Self {
-        Self::Open(error)
+impl From<Fault> for BackupError {
+    fn from(fault: Fault) -> Self {
+        Self::Open(fault)
     }
 }
 

@@ -5,7 +5,8 @@ use std::io;
 use redb::{Database, Error, ReadableDatabase, ReadableTable};
 
 use super::error::{BackupError, Report};
-use super::record::{ChannelRecord, LostRecord, MessageRecord, Record};
+use super::output::Output;
+use super::record::Record;
 use crate::environment::{Environment, Location};
 use crate::journal::disk::codec::{Fault, decode_message};
 use crate::journal::disk::fault::guarded;
@@ -22,30 +23,16 @@ pub fn export(
     environment: &Environment,
     location: impl Location,
     progress: impl Fn(Progress) + Send + Sync + 'static,
-    mut take: impl FnMut(&Record) -> io::Result<()>,
+    take: impl FnMut(&Record) -> io::Result<()>,
 ) -> std::result::Result<Report, BackupError> {
     let (database, _) = recovery::open_alone(environment, location, progress)?;
-    let mut failed = None;
-    let mut report = Report::default();
-    let read = guarded(|| {
-        each(&database, |record| {
-            match &record {
-                Record::Channel(_) => report.channels += 1,
-                Record::Message(_) | Record::Event(_) => report.messages += 1,
-                Record::Lost(_) => {}
-            }
-            failed = take(&record).err();
-            failed.is_none()
-        })
-    });
-    match failed {
-        Some(error) => Err(BackupError::Io(error)),
-        None => Ok(read.map(|()| report)?),
-    }
+    let mut output = Output::new(take);
+    let passed = guarded(|| pass(&database, &mut output));
+    output.end(passed)
 }
 
-/// Calls `take` with each record until it returns false.
-fn each(database: &Database, mut take: impl FnMut(Record) -> bool) -> Result<()> {
+/// Passes everything on. Messages known to be lost are exported as such; no others may be missing.
+fn pass(database: &Database, output: &mut Output<impl FnMut(&Record) -> io::Result<()>>) -> Result<()> {
     let txn = database.begin_read()?;
     let losses = tables::totals(&txn.open_table(TOTALS)?)?.losses;
     let (messages, lives) = (txn.open_table(MESSAGES)?, txn.open_table(LIVES)?);
@@ -59,40 +46,24 @@ fn each(database: &Database, mut take: impl FnMut(Record) -> bool) -> Result<()>
         }
         let (oldest, newest) = (stored.oldest.0, stored.row.newest);
         let life = lives.get(stored.id)?.map(|row| lives::life(stored.id, row.value())).transpose()?;
-        let record = ChannelRecord::of(&stored.row, stored.row.life(losses), oldest);
-        let record = record.living(life.as_ref(), lives::producers(&txn, stored.id)?);
-        if !take(Record::Channel(record)) {
-            return Ok(());
-        }
-        // Messages known to be lost are exported as such; no others may be missing.
-        let (mut lost, mut expected) = (None, oldest);
+        let producers = lives::producers(&txn, stored.id)?;
+        output.channel(&stored.row, (stored.row.life(losses), oldest), life.as_ref(), producers)?;
+        let mut expected = oldest;
         for message in messages.range((stored.id, oldest)..=*all_of(stored.id).end())? {
             let (key, row) = message?;
             let seq = key.value().1;
-            let message = match decode_message(stored.id, seq, row.value()) {
+            match decode_message(stored.id, seq, row.value()) {
                 _ if seq != expected => return Err(broken(expected)),
                 Err(Fault::Damaged(_)) => return Err(broken(seq)),
-                Err(Fault::Lost) => None,
-                Ok(message) => Some(MessageRecord::of(&message)?),
-            };
-            expected += 1;
-            let Some(message) = message else {
-                lost.get_or_insert(seq);
-                continue;
-            };
-            let gap = lost.take().map(|lost_from| Record::Lost(LostRecord { lost_from, lost_to: seq - 1 }));
-            if !gap.into_iter().chain([Record::Message(message)]).all(&mut take) {
-                return Ok(());
+                Err(Fault::Lost) => {}
+                Ok(message) => output.message(&message)?,
             }
+            expected += 1;
         }
-        if oldest <= newest && expected <= newest {
+        if expected <= newest {
             return Err(broken(expected));
         }
-        if let Some(lost_from) = lost
-            && !take(Record::Lost(LostRecord { lost_from, lost_to: newest }))
-        {
-            return Ok(());
-        }
+        output.lost_before(newest + 1)?;
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use crate::journal::disk::codec::encode_lost;
 use crate::journal::disk::fault::guarded;
 use crate::journal::disk::format::{self, Row, TOTALS, Totals, Weight, encode_message};
 use crate::journal::disk::options::Progress;
+use crate::journal::disk::stored_channel::StoredChannel;
 use crate::journal::disk::tables::{self, Tables};
 use crate::journal::disk::{lives, recovery};
 use crate::life::{Bounds, Life, Producer, ProducerId};
@@ -42,13 +43,13 @@ pub fn import(
         if line.trim().is_empty() {
             continue;
         }
-        batch.push((number, Record::parse(&line).map_err(|what| BackupError::Line(number, what))?));
+        batch.push((number, Some(Record::parse(&line).map_err(|what| BackupError::Line(number, what))?)));
         if batch.len() == BATCH {
             import.commit(&database, std::mem::take(&mut batch))?;
         }
     }
+    batch.push((last, None));
     import.commit(&database, batch)?;
-    import.finish(&database, last)?;
     Ok(import.report)
 }
 
@@ -80,14 +81,19 @@ impl<E: Into<redb::Error>> From<E> for Fault {
 }
 
 impl Import {
-    fn commit(&mut self, database: &Database, batch: Vec<(u64, Record)>) -> Result<(), BackupError> {
+    /// Takes records by their lines; the last line has none.
+    fn commit(&mut self, database: &Database, batch: Vec<(u64, Option<Record>)>) -> Result<(), BackupError> {
         let mut wrong = None;
         let written = guarded(|| {
             let txn = tables::begin_write(database)?;
             {
                 let mut tables = Tables::open(&txn, database)?;
                 for (number, record) in batch {
-                    match self.take(&mut tables, record) {
+                    let taken = match record {
+                        Some(record) => self.take(&mut tables, record),
+                        None => self.leave(&mut tables),
+                    };
+                    match taken {
                         Ok(()) => {}
                         Err(Fault::Database(error)) => return Err(error),
                         Err(Fault::Record(what)) => {
@@ -103,20 +109,6 @@ impl Import {
         });
         written?;
         wrong.map_or(Ok(()), Err)
-    }
-
-    fn finish(&mut self, database: &Database, last: u64) -> Result<(), BackupError> {
-        let left = guarded(|| {
-            let txn = tables::begin_write(database)?;
-            let left = match self.leave(&mut Tables::open(&txn, database)?) {
-                Err(Fault::Database(error)) => return Err(error),
-                Err(Fault::Record(what)) => Err(BackupError::Line(last, what)),
-                Ok(()) => Ok(()),
-            };
-            txn.commit()?;
-            Ok(left)
-        });
-        left?
     }
 
     fn take(&mut self, tables: &mut Tables<'_>, record: Record) -> Result<(), Fault> {
@@ -180,16 +172,11 @@ impl Import {
         let name = ChannelName::parse(&record.channel).map_err(|error| Fault::Record(error.to_string()))?;
         let epoch = u64::from_str_radix(&record.epoch, 16).ok().filter(|epoch| *epoch > 0);
         let epoch = epoch.ok_or_else(|| Fault::Record("an epoch is 16 hexadecimal digits".to_owned()))?;
-        let target = match tables.find(&name)? {
-            Some(stored) if stored.row.life(self.totals.losses).get() == epoch => Target {
-                id: stored.id,
-                row: stored.row,
-                bounds: tables.life(stored.id)?.map(|life| life.bounds),
-            },
+        let mut target = match tables.find(&name)? {
+            Some(stored) if stored.row.life(self.totals.losses).get() == epoch => Target::of(stored, tables)?,
             Some(_) => return Err(Fault::Record(format!("channel {name:?} is there already"))),
             None => self.create(tables, name, epoch)?,
         };
-        let mut target = target;
         self.live(tables, &mut target, &record)?;
         self.current = Some((target, record));
         self.report.channels += 1;
@@ -244,11 +231,7 @@ impl Import {
             Some(stored) if stored.row.ended => {
                 return Err(Fault::Record(format!("channel {name:?} has ended")));
             }
-            Some(stored) => Target {
-                id: stored.id,
-                row: stored.row,
-                bounds: tables.life(stored.id)?.map(|life| life.bounds),
-            },
+            Some(stored) => Target::of(stored, tables)?,
             None => {
                 self.report.channels += 1;
                 self.create(tables, name, self.environment.random().max(1))?
@@ -271,8 +254,7 @@ impl Import {
     ) -> Result<Target, redb::Error> {
         let id = self.totals.next;
         tables.names.insert(name.as_str(), id)?;
-        let losses = self.totals.losses;
-        let row = Row { name, epoch, losses, newest: 0, newest_at: Timestamp::ZERO, ended: false, oldest: 0 };
+        let row = Row::begin(name, epoch, self.totals.losses);
         tables.channels.insert(id, row.encode(id).as_slice())?;
         self.totals.next += 1;
         self.totals.channels += 1;
@@ -282,6 +264,12 @@ impl Import {
 }
 
 impl Target {
+    /// A channel that is there.
+    fn of(stored: StoredChannel, tables: &Tables<'_>) -> format::Result<Self> {
+        let bounds = tables.life(stored.id)?.map(|life| life.bounds);
+        Ok(Self { id: stored.id, row: stored.row, bounds })
+    }
+
     /// Adds the next message, and returns its weight.
     fn put(&mut self, tables: &mut Tables<'_>, message: &Message) -> format::Result<Weight> {
         let mut row = Vec::new();

@@ -124,22 +124,9 @@ impl Record {
 }
 
 impl ChannelRecord {
-    pub(in crate::journal::disk) fn of(row: &Row, epoch: Epoch, oldest: u64) -> Self {
-        Self {
-            oldest,
-            channel: row.name.as_str().to_owned(),
-            epoch: format!("{:016x}", epoch.get()),
-            newest: row.newest,
-            newest_at: row.newest_at.as_micros(),
-            ended: row.ended,
-            life: None,
-            producers: Vec::new(),
-        }
-    }
-
-    /// The same with its life and its producers.
-    pub(in crate::journal::disk) fn living(
-        self,
+    pub(super) fn of(
+        row: &Row,
+        (epoch, oldest): (Epoch, u64),
         life: Option<&Life>,
         producers: impl IntoIterator<Item = (ProducerId, Producer)>,
     ) -> Self {
@@ -147,15 +134,20 @@ impl ChannelRecord {
             (id.as_str().to_owned(), producer.epoch, producer.last, producer.used.as_micros())
         };
         Self {
+            oldest,
+            channel: row.name.as_str().to_owned(),
+            epoch: format!("{:016x}", epoch.get()),
+            newest: row.newest,
+            newest_at: row.newest_at.as_micros(),
+            ended: row.ended,
             life: life.map(|life| Box::new(life.into())),
             producers: producers.into_iter().map(producer).collect(),
-            ..self
         }
     }
 }
 
 impl MessageRecord {
-    pub(in crate::journal::disk) fn of(message: &Message) -> format::Result<Self> {
+    pub(super) fn of(message: &Message) -> format::Result<Self> {
         let mut record = Self {
             seq: message.seq.get(),
             id: message.id,

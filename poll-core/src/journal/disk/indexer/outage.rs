@@ -6,7 +6,7 @@
 
 use redb::Error;
 
-use super::super::fault::{self, OpenError};
+use super::super::fault;
 use super::super::recovery::{self, Opening};
 use super::state::Indexer;
 use crate::journal::{Fault, FaultKind, Health};
@@ -21,9 +21,8 @@ impl Indexer {
     /// While nothing can be written: opens the file again if it is closed, and tries what is pending.
     pub(super) fn come_back(&mut self) {
         let is_open = self.shared.database().database.is_some();
-        if !is_open && let Err(error) = self.reopen() {
-            let fault = error.fault();
-            return self.settle(Err(error), fault);
+        if !is_open && let Err(fault) = self.reopen() {
+            return self.settle(Err(fault.clone()), fault);
         }
         self.enter(Health::Ready);
         self.work(None, Vec::new());
@@ -40,7 +39,7 @@ impl Indexer {
     }
 
     /// Opens the file again, and finds out whether what was pending is in it.
-    fn reopen(&mut self) -> Result<(), OpenError> {
+    fn reopen(&mut self) -> Result<(), Fault> {
         let (database, totals) = recovery::open(&self.shared, Opening::Again)?;
         self.commit_state.reset(totals);
         self.shared.set_overhead(&totals);
@@ -52,10 +51,10 @@ impl Indexer {
     }
 
     /// What to do after the file failed and was opened again, or was not.
-    fn settle(&mut self, reopened: Result<(), OpenError>, fault: Fault) {
+    fn settle(&mut self, reopened: Result<(), Fault>, fault: Fault) {
         let again = self.backoff.failed();
         match reopened {
-            Err(error) => self.enter(Health::Away(error.fault())),
+            Err(fault) => self.enter(Health::Away(fault)),
             Ok(()) if fault.kind == FaultKind::Full => self.enter(Health::Refusing(fault)),
             Ok(()) if again => self.enter(Health::Away(fault)),
             Ok(()) => {

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::survey::{Channel, Content, Notes, Survey};
 use crate::environment::Location;
 use crate::journal::disk::codec::{Row, Totals};
-use crate::journal::disk::log::record::Publish;
-use crate::journal::disk::log::segment::{self, Scan};
-use crate::life::{Change, Content as Kept};
-use crate::types::{Ending, Message, Timestamp};
+use crate::journal::disk::log::recent::{Generation, Part};
+use crate::journal::disk::log::replay;
+use crate::journal::disk::shared::UNBOUNDED;
+use crate::types::{ChannelName, Ending, Message, Seq};
 
 impl Survey {
     /// What the log has and the database has not.
@@ -22,107 +22,81 @@ impl Survey {
         let Ok(segments) = location.segments() else {
             return notes.add("the log: its segments cannot be listed");
         };
-        let names = self.channels.iter().map(|(id, channel)| (channel.name().to_owned(), *id));
-        let mut names: BTreeMap<String, u64> = names.collect();
+        let names = self.channels.iter().map(|(id, channel)| (channel.row.name.clone(), *id));
+        let mut names: BTreeMap<ChannelName, u64> = names.collect();
         let mut next = self.channels.last_key_value().map_or(0, |(id, _)| id + 1).max(totals.next);
         for number in segments.into_iter().filter(|number| *number > totals.indexed) {
-            let read = segment::read(location, number, |record| {
-                let publish = record.publish();
-                let name = publish.channel.as_str();
-                let known = names.get(name).copied();
-                if let Some(id) = known.filter(|id| self.ends_with(*id, publish)) {
-                    self.forget(id);
-                    names.remove(name);
+            let (generations, scan) = match replay::read(location, number, &UNBOUNDED) {
+                Ok(read) => read,
+                Err(error) => {
+                    notes.add(&format!("segment {number} of the log cannot be read: {error}"));
+                    continue;
                 }
-                if publish.removes() {
-                    return;
+            };
+            for (name, part) in generations.iter().flat_map(Generation::parts) {
+                if names.get(name).is_some_and(|id| self.is_over(*id, part)) {
+                    names.remove(name).into_iter().for_each(|id| self.forget(id));
                 }
-                let id = *names.entry(name.to_owned()).or_insert(next);
+                if part.life.as_ref().is_some_and(|life| life.gone) {
+                    continue;
+                }
+                let id = *names.entry(name.clone()).or_insert(next);
                 next = next.max(id + 1);
-                self.take(id, publish, totals, notes);
-            });
-            match read {
-                Ok(Scan { damaged: 0, .. }) => {}
-                Ok(scan) => notes.add(&format!("segment {number} of the log: {} stretches", scan.damaged)),
-                Err(error) => notes.add(&format!("segment {number} of the log cannot be read: {error}")),
+                let channel = self.channels.entry(id).or_insert_with(|| Channel::before(name, part, totals));
+                self.condition.messages -= channel.live(part);
+                for message in part.messages.iter().filter(|message| channel.add(message, notes)) {
+                    self.log.insert((id, message.seq.get()), Arc::clone(message));
+                    self.condition.messages += 1;
+                }
+            }
+            if scan.damaged > 0 {
+                notes.add(&format!("segment {number} of the log: {} stretches", scan.damaged));
             }
         }
     }
 
-    /// Whether a publish ends a channel, or belongs to another incarnation of it.
-    fn ends_with(&self, id: u64, publish: Publish<'_>) -> bool {
+    /// Whether what a segment has of a channel ends it, or belongs to another incarnation of it.
+    fn is_over(&self, id: u64, part: &Part) -> bool {
         let logged = self.channels.get(&id).and_then(|channel| channel.logged);
-        let is_other = logged.is_some_and(|logged| logged != publish.epoch);
-        let change = publish.change.map(|change| change.content);
-        is_other || matches!(change, Some(Kept::Removed | Kept::Born))
+        let is_gone = part.life.as_ref().is_some_and(|life| life.gone);
+        is_gone || logged.is_some_and(|logged| logged != part.epoch)
     }
 
     /// A channel was removed.
     fn forget(&mut self, id: u64) {
-        self.drop_log(id);
         let gone = self.channels.remove(&id);
         self.condition.messages -= gone.map_or(0, |channel| channel.extent.messages);
-    }
-
-    /// The messages that the log has of a channel are gone.
-    fn drop_log(&mut self, id: u64) {
-        let gone: Vec<_> = self.log.range((id, 0)..=(id, u64::MAX)).map(|(key, _)| *key).collect();
-        gone.iter().for_each(|key| drop(self.log.remove(key)));
-    }
-
-    /// Takes a publish of the log to a channel.
-    fn take(&mut self, id: u64, publish: Publish<'_>, totals: Totals, notes: &mut Notes<impl FnMut(&str)>) {
-        if publish.change.is_some_and(|change| change.content == Kept::Purged) {
-            self.drop_log(id);
-        }
-        let channel = self.channels.entry(id).or_insert_with(|| Channel::before(publish, totals));
-        for message in publish.messages {
-            if channel.add(message, notes) {
-                self.log.insert((id, message.seq.get()), Arc::clone(message));
-                self.condition.messages += 1;
-            }
-        }
-        if let Some(change) = publish.change {
-            self.condition.messages -= channel.change(change);
-        }
-        channel.row.ended |= publish.ending == Ending::Close;
     }
 }
 
 impl Channel {
     /// A channel that only the log has.
-    fn before(publish: Publish<'_>, totals: Totals) -> Self {
-        let row = Row {
-            name: publish.channel.clone(),
-            epoch: publish.epoch.get(),
-            losses: totals.losses,
-            newest: publish.after.get(),
-            newest_at: Timestamp::ZERO,
-            ended: false,
-            oldest: 0,
-        };
+    fn before(name: &ChannelName, part: &Part, totals: Totals) -> Self {
+        let begun = Row::begin(name.clone(), part.epoch.get(), totals.losses);
+        let row = Row { newest: part.after.get(), newest_at: part.newest_at, ..begun };
         let epoch = row.life(totals.losses + u64::from(totals.relaxed));
-        Self { epoch, logged: Some(publish.epoch), ..Self::of(row) }
+        Self { epoch, logged: Some(part.epoch), ..Self::of(row) }
     }
 
-    /// Applies a change that does not remove the channel. Returns how many messages are gone.
-    fn change(&mut self, change: &Change) -> u64 {
-        let Change { life, producer, forgotten, content } = change;
-        if let Some(life) = life {
+    /// Takes what a segment has of it besides messages; returns how many messages are gone by that.
+    fn live(&mut self, part: &Part) -> u64 {
+        self.row.ended |= part.ending == Ending::Close;
+        let Some(changed) = part.life.as_deref() else { return 0 };
+        if let Some(life) = &changed.life {
             self.life = Some((**life).clone());
-            let inherited = life.ancestry.cut().map_or(Timestamp::ZERO, |cut| cut.last_at);
-            self.row.newest_at = self.row.newest_at.max(inherited);
         }
-        if let Some((id, producer)) = producer {
-            self.producers.insert(id.clone(), *producer);
+        for (id, producer) in &changed.producers {
+            match producer {
+                Some(producer) => drop(self.producers.insert(id.clone(), *producer)),
+                None => drop(self.producers.remove(id)),
+            }
         }
-        if let Some(id) = forgotten {
-            self.producers.remove(id);
-        }
-        if *content != Kept::Purged {
+        if changed.purged == Seq::ZERO {
             return 0;
         }
-        self.purged = self.row.newest;
+        self.purged = changed.purged.get();
+        self.row.newest = self.row.newest.max(self.purged);
+        self.row.newest_at = self.row.newest_at.max(part.newest_at);
         std::mem::take(&mut self.extent).messages
     }
 

@@ -290,17 +290,7 @@ impl Survey {
                 Some(_) => {}
                 None if entry.is_trusted && extents.contains_key(&id) => {
                     notes.add(&format!("channel {:?}: its row; it begins another life", name.as_str()));
-                    let nothing = Timestamp::ZERO;
-                    let row = Row {
-                        name,
-                        epoch: 0,
-                        losses: 0,
-                        newest: 0,
-                        newest_at: nothing,
-                        ended: false,
-                        oldest: 0,
-                    };
-                    rows.insert(id, (row, false));
+                    rows.insert(id, (Row::begin(name, 0, 0), false));
                     named.insert(id);
                 }
                 None => {}

@@ -7,7 +7,7 @@
 use std::io;
 use std::sync::Arc;
 
-use super::super::fault::{self, OpenError};
+use super::super::fault;
 use super::super::log::segment::Segment;
 use super::super::write_queue::PendingAppend;
 use super::state::{Doubt, Writer};
@@ -22,7 +22,7 @@ impl Writer {
     pub(super) fn obstacle(&self, entries: &[PendingAppend]) -> Option<Fault> {
         let location = &self.shared.location;
         if let Err(error) = location.verify() {
-            return Some(OpenError::again(&location.name(), &fault::io_error(error)).fault());
+            return Some(fault::reopen_fault(&location.name(), &fault::io_error(error)));
         }
         let free = location.free()?;
         let needed = SPARE + 4 * entries.iter().map(|entry| entry.bytes).sum::<u64>();
