@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::io;
 
-use redb::{DatabaseError, Error, StorageError};
+use redb::{Error, StorageError};
 
 use crate::journal::{Fault, FaultKind};
 use crate::types::JournalError;
@@ -111,11 +111,6 @@ pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, E
     let done = caught(work);
     GUARDED.set(outer);
     done.unwrap_or_else(|| Err(Error::Corrupted("a page makes no sense".to_owned())))
-}
-
-/// The same for opening, whose errors have another type.
-pub(super) fn guarded_open<T>(work: impl FnOnce() -> Result<T, DatabaseError>) -> Result<T, Error> {
-    guarded(|| work().map_err(Error::from))
 }
 
 pub(super) fn io_error(error: io::Error) -> Error {

@@ -48,17 +48,6 @@ impl Default for Closing {
     }
 }
 
-impl IndexWork {
-    fn is_empty(&self) -> bool {
-        self.sealed.is_none()
-            && self.sweep.is_none()
-            && self.room.is_empty()
-            && self.suspect.is_none()
-            && self.settled.is_empty()
-            && self.closing.is_none()
-    }
-}
-
 #[derive(Default)]
 pub(super) struct IndexQueue {
     state: Mutex<State>,
@@ -68,7 +57,8 @@ pub(super) struct IndexQueue {
 
 #[derive(Default)]
 struct State {
-    work: IndexWork,
+    /// What has come since the indexer looked.
+    work: Option<IndexWork>,
     /// The indexer has ended.
     ended: bool,
 }
@@ -94,7 +84,7 @@ impl IndexQueue {
         if state.ended {
             return Some(reply);
         }
-        state.work.room.push((now, reply));
+        state.work.get_or_insert_default().room.push((now, reply));
         drop(state);
         self.notify.notify_one();
         None
@@ -112,21 +102,20 @@ impl IndexQueue {
             closing.replies.into_iter().for_each(|reply| reply(closing.written.clone()));
             return;
         }
-        state.work.closing = Some(closing);
+        state.work.get_or_insert_default().closing = Some(closing);
         drop(state);
         self.notify.notify_one();
     }
 
     fn change(&self, change: impl FnOnce(&mut IndexWork)) {
-        change(&mut self.lock().work);
+        change(self.lock().work.get_or_insert_default());
         self.notify.notify_one();
     }
 
     /// Waits for work.
     pub(super) async fn next(&self) -> IndexWork {
         loop {
-            let work = self.take();
-            if !work.is_empty() {
+            if let Some(work) = self.lock().work.take() {
                 return work;
             }
             self.notify.notified().await;
@@ -141,12 +130,9 @@ impl IndexQueue {
 
     /// Takes whatever there is, and nothing more later.
     pub(super) fn end(&self) -> IndexWork {
-        self.lock().ended = true;
-        self.take()
-    }
-
-    fn take(&self) -> IndexWork {
-        std::mem::take(&mut self.lock().work)
+        let mut state = self.lock();
+        state.ended = true;
+        state.work.take().unwrap_or_default()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

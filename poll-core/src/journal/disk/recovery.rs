@@ -8,7 +8,7 @@ use redb::{Builder, Database, ReadableDatabase, ReadableTable, ReadableTableMeta
 
 use super::commit_state::CommitState;
 use super::damage::Kind;
-use super::fault::{guarded, guarded_open, io_error, open_fault, reopen_fault};
+use super::fault::{guarded, io_error, open_fault, reopen_fault};
 use super::format::{
     self, CHANNELS, FORKS, FORMAT, KEYS, LIVES, MESSAGES, NAMES, OLDEST_VERSION, Overhead, POLL, PRODUCERS,
     Result, TOTALS, Totals, VERSION,
@@ -56,7 +56,7 @@ pub(super) fn open(shared: &Shared, opening: Opening) -> std::result::Result<(Da
             VERSION
         }
         Content::Nothing => return Err(Fault::new(FaultKind::Gone, format!("{name} was emptied"))),
-        Content::Ours(version) => version,
+        Content::Version(version @ OLDEST_VERSION..=VERSION) => version,
         Content::Version(version) => {
             let why = format!("but this server reads and writes version {VERSION}");
             return Err(Fault::new(
@@ -107,13 +107,12 @@ fn open_database(shared: &Shared, opening: Opening) -> Result<Database> {
             session.abort();
         }
     });
-    guarded_open(|| builder.create_with_backend(file))
+    guarded(|| Ok(builder.create_with_backend(file)?))
 }
 
 enum Content {
     Nothing,
-    /// A journal of this version, which can be used.
-    Ours(u64),
+    /// A journal of this version.
     Version(u64),
     Strange,
 }
@@ -129,11 +128,8 @@ fn check(database: &Database) -> Result<Content> {
         Err(TableError::Storage(error)) => return Err(error.into()),
         Err(_) => return Ok(Content::Strange),
     };
-    Ok(match format.get(POLL)?.map(|version| version.value()) {
-        Some(version @ OLDEST_VERSION..=VERSION) => Content::Ours(version),
-        Some(version) => Content::Version(version),
-        None => Content::Strange,
-    })
+    let version = format.get(POLL)?.map(|version| version.value());
+    Ok(version.map_or(Content::Strange, Content::Version))
 }
 
 fn create(database: &Database) -> Result<()> {
@@ -236,9 +232,7 @@ pub(super) fn end(database: &Database, totals: &Totals) -> Result<()> {
 /// Sets the file's version to ours, before any row is written that earlier versions cannot read.
 fn upgrade(database: &Database) -> Result<()> {
     let txn = tables::begin_write(database)?;
-    txn.open_table(LIVES)?;
-    txn.open_table(PRODUCERS)?;
-    txn.open_table(FORKS)?;
+    drop(Tables::open(&txn, database)?);
     txn.open_table(FORMAT)?.insert(POLL, VERSION)?;
     Ok(txn.commit()?)
 }
