@@ -21,7 +21,8 @@ pub(super) struct SingleFlight<K, T>(Arc<Mutex<KeyedMap<K, watch::Receiver<Outco
 /// be none.
 pub(super) struct Flight<K: Eq + Hash, T> {
     group: SingleFlight<K, T>,
-    key: K,
+    /// `None` once others no longer find it.
+    key: Option<K>,
     outcome: watch::Sender<Outcome<T>>,
 }
 
@@ -51,7 +52,7 @@ impl<K: Clone + Eq + Hash, T: Clone> SingleFlight<K, T> {
                 let (outcome, answer) = watch::channel(None);
                 flights.insert(key.clone(), answer.clone());
                 drop(flights);
-                ask(Flight { group: Self(self.0.clone()), key: key.clone(), outcome });
+                ask(Flight { group: Self(self.0.clone()), key: Some(key.clone()), outcome });
                 answer
             }
         };
@@ -61,14 +62,65 @@ impl<K: Clone + Eq + Hash, T: Clone> SingleFlight<K, T> {
 }
 
 impl<K: Eq + Hash, T> Flight<K, T> {
-    pub(super) fn answer(self, answer: Result<T, JournalError>) {
+    pub(super) fn answer(mut self, answer: Result<T, JournalError>) {
+        // First, so that a caller that has the answer and asks again does not find it once more. What it brought is at hand.
+        self.land();
         self.outcome.send_replace(Some(answer));
+    }
+
+    fn land(&mut self) {
+        if let Some(key) = self.key.take() {
+            self.group.0.lock().remove(&key);
+        }
     }
 }
 
 impl<K: Eq + Hash, T> Drop for Flight<K, T> {
     fn drop(&mut self) {
-        // Last, so that a caller that finds no flight finds what it brought.
-        self.group.0.lock().remove(&self.key);
+        self.land();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::{Context, Poll, Wake, Waker};
+
+    use super::*;
+
+    type Group = SingleFlight<u64, u64>;
+
+    /// A caller that asks once more as soon as it has the answer.
+    struct Again {
+        group: Group,
+        asked: AtomicBool,
+    }
+
+    impl Wake for Again {
+        fn wake(self: Arc<Self>) {
+            let ask = |flight| {
+                drop::<Flight<u64, u64>>(flight);
+                self.asked.store(true, Ordering::Relaxed);
+            };
+            let mut again = Box::pin(self.group.share(&1, || None, ask));
+            let _ = again.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        }
+    }
+
+    #[test]
+    fn a_caller_that_asks_again_is_not_given_the_answer_that_it_has() {
+        let (group, mut asked) = (Group::default(), None);
+        let again = Arc::new(Again { group: SingleFlight(group.0.clone()), asked: AtomicBool::new(false) });
+        let waker = Waker::from(again.clone());
+        let mut answer = Box::pin(group.share(&1, || None, |flight| asked = Some(flight)));
+        assert!(answer.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        drop(answer);
+        let flight: Flight<u64, u64> = asked.unwrap();
+        let mut other = Box::pin(group.share(&1, || None, |_| panic!("it is pending")));
+        assert!(other.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        flight.answer(Err(JournalError::unanswered()));
+        assert!(again.asked.load(Ordering::Relaxed));
+        let answered = other.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(answered, Poll::Ready(Err(_))));
     }
 }
