@@ -230,6 +230,17 @@ async fn a_file_that_was_emptied_is_not_begun_anew() {
 }
 
 #[tokio::test]
+async fn closing_ends_if_what_was_shown_can_never_be_kept() {
+    let disk = FakeDisk::default();
+    let durability = Durability::Interval(Duration::from_secs(3_600));
+    let store = open(disk.port(), unbounded(), Options { durability, ..Options::default() }).await;
+    store.send(NOON, "a", "shown").await;
+    disk.cut_power();
+    let closed = tokio::time::timeout(Duration::from_secs(60), store.store.shut_down()).await;
+    assert!(matches!(closed, Ok(Err(JournalError::Unavailable(_)))), "{closed:?}");
+}
+
+#[tokio::test]
 async fn a_second_server_is_refused_whatever_was_renamed() {
     let root = tempfile::tempdir().unwrap();
     let (here, there) = (root.path().join("here"), root.path().join("there"));

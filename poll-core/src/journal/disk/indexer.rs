@@ -92,7 +92,7 @@ fn open(shared: &Arc<Shared>) -> Option<Indexer> {
         }
     };
     shared.channels.store(totals.channels, Ordering::Relaxed);
-    shared.set_overhead(&totals);
+    shared.set_totals(totals);
     let recovered = recovery::recovered(&database, &totals);
     shared.put_database(Some(database));
     shared.enter(Place::Database, Health::Ready);
@@ -221,7 +221,7 @@ impl Indexer {
     fn committed(&mut self, summary: CommitSummary) {
         self.settled();
         let shared = &self.shared;
-        shared.set_overhead(&self.commit_state.totals);
+        shared.set_totals(self.commit_state.totals);
         shared.channels.fetch_sub(summary.forgotten, Ordering::Relaxed);
         for (name, why) in &summary.damaged {
             shared.note_damage(name, why);

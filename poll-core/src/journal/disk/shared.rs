@@ -1,7 +1,7 @@
 //! What the writer, the readers and the owners of a journal share.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use redb::{Database, Error};
@@ -17,7 +17,7 @@ use super::options::{Figures, Options, Progress};
 use super::read_queue::ReadQueue;
 use super::sweeper::Sweeper;
 use super::synced_file::FileState;
-use super::write_queue::{PendingAppend, WriteQueue};
+use super::write_queue::WriteQueue;
 use crate::environment::{Environment, Location};
 use crate::journal::{Fault, FaultKind, Health, Host};
 use crate::types::{ChannelName, JournalError, Retention};
@@ -42,16 +42,14 @@ pub(super) struct Shared {
     pub(super) opened: watch::Sender<Option<Result<(), Fault>>>,
     pub(super) host: OnceLock<Host>,
     pub(super) channels: AtomicU64,
-    /// What the file holds besides messages, as of the last commit.
-    overhead: Mutex<Overhead>,
-    /// The weight in the file of messages that are never evicted, as of the last commit.
-    kept: AtomicU64,
+    /// What the file holds, as of the last commit.
+    totals: Mutex<Totals>,
     /// Which lives are looked at next, for those whose time is over.
     pub(super) lapses: Mutex<Sweeper>,
     pub(super) file: Arc<FileState>,
     pub(super) damages: Damages,
-    pub(super) commits: AtomicU64,
-    pub(super) publishes: AtomicU64,
+    commits: AtomicU64,
+    publishes: AtomicU64,
     /// In microseconds.
     commit_time: AtomicU64,
     /// What the log holds and the database does not have yet.
@@ -107,8 +105,7 @@ impl Shared {
             opened: watch::Sender::new(None),
             host: OnceLock::new(),
             channels: AtomicU64::new(0),
-            overhead: Mutex::default(),
-            kept: AtomicU64::new(0),
+            totals: Mutex::default(),
             lapses: Mutex::default(),
             file: Arc::default(),
             damages: Damages::default(),
@@ -124,7 +121,7 @@ impl Shared {
 
     /// What is kept besides messages, in the database and in the log.
     pub(super) fn overhead(&self) -> Overhead {
-        let mut overhead = *self.overhead.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut overhead = self.totals().overhead.unwrap_or_default();
         let recent = self.recent.overhead();
         overhead.keys += recent.keys;
         overhead.channels += recent.channels;
@@ -133,13 +130,16 @@ impl Shared {
 
     /// The weight of messages that are never evicted, in the database and in the log.
     pub(super) fn kept(&self) -> u64 {
-        self.kept.load(Ordering::Relaxed).saturating_add(self.recent.kept())
+        self.totals().kept.saturating_add(self.recent.kept())
     }
 
-    pub(super) fn set_overhead(&self, totals: &Totals) {
-        self.kept.store(totals.kept, Ordering::Relaxed);
-        let overhead = totals.overhead.unwrap_or_default();
-        *self.overhead.lock().unwrap_or_else(PoisonError::into_inner) = overhead;
+    /// A commit was made, or the file was opened.
+    pub(super) fn set_totals(&self, totals: Totals) {
+        *self.totals() = totals;
+    }
+
+    fn totals(&self) -> MutexGuard<'_, Totals> {
+        self.totals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The bounds in force; none before there is a store.
@@ -208,15 +208,10 @@ impl Shared {
         self.damages.note(Kind::Name, name.shard(usize::MAX) as u64, (0, 0), line);
     }
 
-    pub(super) fn count(&self, entries: &[PendingAppend]) {
-        if !entries.is_empty() {
-            self.commits.fetch_add(1, Ordering::Relaxed);
-            self.publishes.fetch_add(entries.len() as u64, Ordering::Relaxed);
-        }
-    }
-
-    /// The log took a batch, in this time.
-    pub(super) fn committed_in(&self, time: Duration) {
+    /// The log took a batch of so many publishes, in this time.
+    pub(super) fn committed(&self, publishes: usize, time: Duration) {
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        self.publishes.fetch_add(publishes as u64, Ordering::Relaxed);
         let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         self.commit_time.fetch_add(micros, Ordering::Relaxed);
     }

@@ -104,8 +104,10 @@ impl Writer {
             }
         };
         // When closing, what cannot be written now, or after one more attempt, is lost.
+        let has_failed_again = self.failed_closing > 1;
         !(closed || closing)
             || match self.health.fault() {
+                _ if has_failed_again => false,
                 None => !self.shared.writes.is_empty(),
                 Some(_) => !was_refusing,
             }
@@ -129,7 +131,7 @@ impl Writer {
         let in_flight = shared.in_flight.begin(entries);
         match self.append(&in_flight) {
             Ok(()) => {
-                shared.committed_in(shared.in_flight.age().unwrap_or_default());
+                shared.committed(in_flight.len(), shared.in_flight.age().unwrap_or_default());
                 let publishes = in_flight.iter().map(|entry| Publish::from(&entry.append));
                 shared.recent.add(publishes, &shared.retention());
                 self.answer(shared.in_flight.end(in_flight));
@@ -157,7 +159,6 @@ impl Writer {
 
     /// Answers the publishes of a batch that is kept.
     fn answer(&self, entries: Vec<PendingAppend>) {
-        self.shared.count(&entries);
         let is_removal = |entry: &&PendingAppend| entry.append.change().is_some_and(Change::removes);
         let removed = entries.iter().filter(is_removal).count() as u64;
         if removed > 0 {

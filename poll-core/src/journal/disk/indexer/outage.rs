@@ -42,7 +42,7 @@ impl Indexer {
     fn reopen(&mut self) -> Result<(), Fault> {
         let (database, totals) = recovery::open(&self.shared, Opening::Again)?;
         self.commit_state.reset(totals);
-        self.shared.set_overhead(&totals);
+        self.shared.set_totals(totals);
         self.shared.put_database(Some(database));
         if self.pending.as_ref().is_some_and(|sealed| sealed.segment <= totals.indexed) {
             self.settled();

@@ -44,6 +44,7 @@ impl Writer {
             self.shared.in_flight.tell(&fault.why);
             self.refuse(Vec::new(), &fault.error());
         }
+        self.failed_closing += u32::from(self.shared.writes.is_closed());
         let again = self.backoff.failed();
         if settled && !again && fault.kind != FaultKind::Full {
             self.enter(Health::Ready);

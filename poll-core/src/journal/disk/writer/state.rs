@@ -23,6 +23,8 @@ pub(super) struct Writer {
     /// Channels whose publishes may follow one that failed.
     pub(super) unfollowed: Unfollowed,
     pub(super) backoff: Backoff,
+    /// How often the log failed since nothing more comes.
+    pub(super) failed_closing: u32,
     /// Why publishes that were visible already could not be kept.
     pub(super) lost: Option<JournalError>,
 }
@@ -43,6 +45,7 @@ impl Writer {
             doubt: None,
             unfollowed: Unfollowed::default(),
             backoff: Backoff::default(),
+            failed_closing: 0,
             lost: None,
         }
     }
