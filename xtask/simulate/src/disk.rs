@@ -3,13 +3,18 @@
 //! Syncs take time, during which everything else runs. What was lost or changed below the server, so that nothing could
 //! have kept it, is remembered for the judge.
 
+#[expect(dead_code, reason = "the journal's own tests do some of it")]
+#[path = "../../../poll-core/tests/fake_disk/mod.rs"]
+mod fake;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::fake_disk::{Event, FakeDisk};
+use self::fake::{Event, FakeDisk};
+pub(crate) use self::fake::{Fault, Port};
 use crate::random::Random;
 use crate::thread::take_time;
 use crate::trace;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::fake_disk::Fault as DiskFault;
+use crate::disk::Fault as DiskFault;
 use crate::random::Random;
 use crate::server::Server;
 use crate::trace;

@@ -12,9 +12,6 @@
 )]
 
 mod disk;
-#[expect(dead_code, reason = "the journal's own tests do some of it")]
-#[path = "../../../poll-core/tests/fake_disk/mod.rs"]
-mod fake_disk;
 mod fault;
 mod hunt;
 mod network;

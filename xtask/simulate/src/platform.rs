@@ -10,7 +10,7 @@ use poll_core::Timestamp;
 use poll_core::environment::{Exit, Location, Platform, Thread};
 use tokio::time::Instant;
 
-use crate::fake_disk::Port;
+use crate::disk::Port;
 use crate::random::Random;
 use crate::thread::Blocking;
 
