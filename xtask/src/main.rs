@@ -12,6 +12,7 @@ mod ahead;
 mod ci;
 mod demo;
 mod features;
+mod fences;
 mod fuzz;
 mod js;
 mod lint;

@@ -92,6 +92,11 @@ impl Project {
         texts.filter(move |(path, _)| is_document(path))
     }
 
+    /// The text of one file.
+    fn text(&self, wanted: &str) -> Option<String> {
+        self.files.iter().find(|(path, _)| path == wanted)?.1.clone()
+    }
+
     fn faults(&self) -> Vec<Fault> {
         let paths: Vec<&str> = self.files.iter().map(|(path, _)| path.as_str()).collect();
         let mut faults = layout::check(&paths);
@@ -109,6 +114,7 @@ impl Project {
         }
         for (path, text) in self.documents() {
             faults.extend(documents::check(path, text, &paths));
+            faults.extend(examples::check(path, text, |source| self.text(source)));
         }
         let rust = self.files.iter().filter(|(path, _)| path.ends_with(".rs"));
         let rust: Vec<_> = rust.filter_map(|(path, text)| Some((path.as_str(), text.as_deref()?))).collect();

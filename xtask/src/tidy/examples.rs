@@ -1,17 +1,15 @@
-//! The examples in the documents run, and print what the documents say they print.
+//! The examples in the documents run, and print what the documents say they print; each fence of a shell says what runs it.
 //!
 //! A fence after `<!-- run -->` is run by bash in an empty folder, in the document's order, against one fresh server a
-//! document; the next fence after `<!-- expect -->` is what it must have printed, where `…` stands for anything within a
-//! line and a line of `…` alone for any lines. Everything else in a document is prose to this module.
+//! document; what it prints is compared with the fence after `<!-- expect -->`. The other marks are in `fences.rs`.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
-use regex::Regex;
-
 use super::fault::Fault;
+use crate::fences::{self, Mark};
 use xtask::server::{Binary, Keyboard, Server};
 
 /// The address that the documents speak of; the fresh server's own takes its place.
@@ -29,33 +27,38 @@ pub(super) struct Example {
     expected: Option<String>,
 }
 
-/// The marked examples of a document.
+/// The examples of a document that are run here.
 pub(super) fn parse(document: &str, text: &str) -> Result<Vec<Example>, Fault> {
-    let mut examples: Vec<Example> = Vec::new();
-    let mut lines = text.lines().enumerate();
-    while let Some((index, line)) = lines.next() {
-        let marker = line.trim();
-        if !matches!(marker, "<!-- run -->" | "<!-- expect -->") {
-            continue;
+    let fences = fences::parse(text).map_err(|(line, what)| Fault::new(document, line, what))?;
+    let examples = fences.into_iter().filter_map(|fence| {
+        let script = match fence.mark? {
+            Mark::Run => fence.text,
+            Mark::Check => fence.text + " --check",
+            _ => return None,
+        };
+        Some(Example { place: format!("{document}:{}", fence.line), script, expected: fence.expected })
+    });
+    Ok(examples.collect())
+}
+
+/// Faults of one document: a fence of a shell that nothing runs, or whose mark names no test that reads the document.
+pub(super) fn check(document: &str, text: &str, source: impl Fn(&str) -> Option<String>) -> Vec<Fault> {
+    let fences = match fences::parse(text) {
+        Ok(fences) => fences,
+        Err((line, what)) => return vec![Fault::new(document, line, what)],
+    };
+    let name = document.rsplit('/').next().unwrap_or(document);
+    let fault = |fence: &fences::Fence| match &fence.mark {
+        None => Some("no mark says what runs this fence, or why nothing does".to_owned()),
+        Some(Mark::By { file, test }) => {
+            let runs =
+                |text: String| text.contains(&format!("fn {test}(")) && text.contains(&format!("{name}\""));
+            let is_run = source(file).is_some_and(runs);
+            (!is_run).then(|| format!("{file} has no test {test} that reads {name}"))
         }
-        let fault = |what| Fault::new(document, index + 1, what);
-        if !lines.next().is_some_and(|(_, fence)| fence.starts_with("```")) {
-            return Err(fault("no fence follows this mark"));
-        }
-        let block: Vec<&str> =
-            lines.by_ref().map(|(_, line)| line).take_while(|line| !line.starts_with("```")).collect();
-        let block = block.join("\n");
-        if marker == "<!-- run -->" {
-            let place = format!("{document}:{}", index + 1);
-            examples.push(Example { place, script: block, expected: None });
-            continue;
-        }
-        match examples.last_mut() {
-            Some(example) if example.expected.is_none() => example.expected = Some(block),
-            _ => return Err(fault("there is no example in front of this expectation")),
-        }
-    }
-    Ok(examples)
+        Some(_) => None,
+    };
+    fences.iter().filter_map(|fence| Some(Fault::new(document, fence.line, fault(fence)?))).collect()
 }
 
 /// Runs those of one document; the first that fails or prints something else is the error.
@@ -82,7 +85,7 @@ pub(super) fn run(examples: &[Example], binary: &Binary) -> Result<()> {
             bail!("{place}: the example ended with {}\n{printed}{errors}", output.status);
         }
         if let Some(expected) = &example.expected
-            && !matches(expected, &printed)
+            && !fences::matches(expected, &printed)
         {
             bail!("{place}: the example is said to print\n{expected}\nbut it printed\n{printed}");
         }
@@ -90,60 +93,30 @@ pub(super) fn run(examples: &[Example], binary: &Binary) -> Result<()> {
     server.drain(DRAIN)
 }
 
-/// Whether what was printed fits what was expected.
-fn matches(expected: &str, printed: &str) -> bool {
-    let mut pattern = String::new();
-    for line in expected.trim().lines().map(str::trim_end) {
-        pattern += &match line {
-            "…" => r"(?:.*\n)*".to_owned(),
-            line => regex::escape(line).replace('…', ".*") + r"[ \t\r]*\n",
-        };
-    }
-    let printed = format!("{}\n", printed.trim());
-    Regex::new(&format!("^{pattern}$")).is_ok_and(|pattern| pattern.is_match(&printed))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn marked_fences_are_found_and_others_left_alone() {
-        let text = "```sh\nrm x\n```\n<!-- run -->\n```sh\ncurl a\ncurl b\n```\ntext\n<!-- expect -->\n```json\n{…}\n```\n";
+    fn marked_fences_are_run_and_others_left_alone() {
+        let text = "```sh\nrm x\n```\n<!-- run -->\n```sh\ncurl a\n```\n<!-- check -->\n```sh\npoll-server\n```\n<!-- run in Debian -->\n```sh\napt\n```\n";
         let examples = parse("README.md", text).unwrap();
-        assert_eq!(
-            examples,
-            [Example {
-                place: "README.md:4".into(),
-                script: "curl a\ncurl b".into(),
-                expected: Some("{…}".into())
-            }]
-        );
+        let scripts: Vec<_> = examples.iter().map(|example| example.script.as_str()).collect();
+        assert_eq!(scripts, ["curl a", "poll-server --check"]);
+        assert_eq!(examples[0].place, "README.md:4");
     }
 
     #[test]
-    fn a_mark_without_its_fence_is_a_fault() {
-        assert_eq!(parse("README.md", "<!-- run -->\ntext\n").unwrap_err().line, 1);
-        assert_eq!(parse("README.md", "<!-- expect -->\n```\n```\n").unwrap_err().line, 1);
-    }
-
-    #[test]
-    fn an_ellipsis_stands_for_anything_in_its_line() {
-        assert!(matches(
-            "{\"id\":1,\"uuid\":\"…\",\"cursor\":\"…\"}",
-            "{\"id\":1,\"uuid\":\"a-b\",\"cursor\":\"0c\"}\n"
-        ));
-        assert!(!matches("{\"id\":1,\"uuid\":\"…\"}", "{\"id\":2,\"uuid\":\"a-b\"}"));
-        assert!(!matches("a", "a b"));
-        assert!(matches("…b", "a b"));
-        assert!(!matches("aa…a", "aa"));
-    }
-
-    #[test]
-    fn an_ellipsis_alone_stands_for_any_lines() {
-        assert!(matches("first\n…\nlast", "first\nlast"));
-        assert!(matches("first\n…\nlast", "first\na\nb\nlast"));
-        assert!(!matches("first\n…\nlast", "first\na"));
-        assert!(!matches("first", "first\nsecond"));
+    fn every_fence_of_a_shell_says_what_runs_it() {
+        let source = |path: &str| {
+            (path == "a.rs").then(|| "const A: &str = \"docs/http.md\"; fn named() {}".to_owned())
+        };
+        let faults = |mark: &str| check("docs/http.md", &format!("{mark}\n```sh\nx\n```\n"), source).len();
+        assert_eq!(faults("text"), 1);
+        assert_eq!(faults("<!-- run -->"), 0);
+        assert_eq!(faults("<!-- run by a.rs::named -->"), 0);
+        assert_eq!(faults("<!-- run by a.rs::other -->"), 1);
+        assert_eq!(faults("<!-- run by b.rs::named -->"), 1);
+        assert_eq!(check("docs/scaling.md", "<!-- run by a.rs::named -->\n```sh\n```\n", source).len(), 1);
     }
 }
