@@ -1,45 +1,78 @@
-//! `cargo xtask package`: the Debian package, and the proof that it installs, runs, upgrades and goes.
+//! `cargo xtask package`: the programs as others install them, and the proof that they do.
 //!
-//! What: builds both programs, has them print their completions and pages, calls cargo-deb, and takes what comes out through a
-//! Debian system of its own (`proof.rs`).
+//! What: builds both programs, has them print their completions and pages, lists the libraries in them, and makes of that a Debian
+//! package by cargo-deb, an archive of static programs, or the files of the container's image. Package and archive are then
+//! proved, each in a system of its own.
 //! Why not cargo-deb alone: it builds one crate, and knows no program that prints what belongs into the package.
-//! Not here: what the package holds, which is in `poll-server/Cargo.toml`.
+//! Not here: what the Debian package holds, which is in `poll-server/Cargo.toml`.
 
+mod archive;
+mod deb;
+mod debian;
+mod files;
+mod guide;
+mod licences;
+mod linked;
+mod outside;
 mod proof;
+mod sbom;
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::{Args, ValueEnum};
-use toml::Table;
+use xtask::steps::Skip;
 use xtask::tools::{self, Install, Tool};
-use xtask::workspace::{cargo, output, root, run, target};
+use xtask::workspace::{cargo, host, run, target};
 
-/// What builds, checks and proves the package.
+use self::debian::Debian;
+
+/// What every form takes.
 const TOOLS: &[Tool] = &[
     Tool { program: "strip", package: "binutils", purpose: "programs without what only a debugger reads" },
+    Tool { program: "gzip", package: "gzip", purpose: "the lists of licences" },
+];
+/// What builds, checks and proves the Debian package.
+const FOR_DEBIAN: &[Tool] = &[
     Tool { program: "dpkg-shlibdeps", package: "dpkg-dev", purpose: "the libraries that the programs need" },
     Tool { program: "mmdebstrap", package: "mmdebstrap", purpose: "a Debian system to install into" },
+    Tool { program: "systemd-nspawn", package: "systemd-container", purpose: "booting it" },
     Tool { program: "lintian", package: "lintian", purpose: "Debian's own rules for packages" },
-    Tool { program: "systemd-analyze", package: "systemd", purpose: "whether the units are right" },
+];
+/// What builds and checks the archive.
+const FOR_STATIC: &[Tool] = &[
+    Tool { program: "musl-gcc", package: "musl-tools", purpose: "the C in a static program" },
+    Tool { program: "ldd", package: "libc-bin", purpose: "whether it is one" },
 ];
 
 /// The command's arguments.
 #[derive(Args)]
 pub(crate) struct Package {
+    #[arg(value_enum, default_value = "deb")]
+    form: Form,
     /// How the programs are compiled; `dev` is enough for the proof
     #[arg(long, value_enum, default_value = "release")]
     profile: Profile,
-    /// Build the package only
+    /// Build only
     #[arg(long)]
     no_proof: bool,
 }
 
+/// What is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// The Debian package
+    Deb,
+    /// An archive of static programs, which run on any Linux of this architecture
+    Static,
+    /// The files alone, below target/package/files, as the container's image holds them
+    Files,
+}
+
 /// A profile of cargo's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Profile {
+enum Profile {
     Release,
     Dev,
 }
@@ -59,134 +92,82 @@ impl Profile {
             Self::Dev => "debug",
         }
     }
-}
 
-/// How much time is spent on making a package small.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Compression {
-    Small,
-    Fast,
+    fn compression(self) -> deb::Compression {
+        match self {
+            Self::Release => deb::Compression::Small,
+            Self::Dev => deb::Compression::Fast,
+        }
+    }
 }
 
 impl Package {
     /// What the nightly run proves.
-    pub(crate) const PROOF: Self = Self { profile: Profile::Dev, no_proof: false };
+    pub(crate) const PROOF: Self = Self { form: Form::Deb, profile: Profile::Dev, no_proof: false };
+    /// The same of the archive.
+    pub(crate) const STATIC_PROOF: Self = Self { form: Form::Static, ..Self::PROOF };
 
     pub(crate) fn run(&self) -> Result<()> {
-        tools::ensure_these(TOOLS, "the package", Install::Allowed)?;
-        let profile = self.profile.name();
-        // One after the other, so that each has the libraries that its tests have as well.
-        for package in ["poll-server", "poll-client"] {
-            run(&mut cargo(["build", "--locked", "--profile", profile, "--package", package]))?;
+        tools::ensure_these(TOOLS, "every package", Install::Allowed)?;
+        match self.form {
+            Form::Deb => self.deb(),
+            Form::Static => self.archive(),
+            Form::Files => self.files(&host()?, &target().join("package/files")),
         }
-        let staged = target().join("package");
-        let version = version()?;
-        stage(&target().join(self.profile.folder()), &staged)?;
-        let compression = if self.profile == Profile::Dev { Compression::Fast } else { Compression::Small };
-        let first = build(&staged, &staged, &format!("{version}-1"), compression)?;
-        if self.no_proof {
-            println!("{}", first.display());
-            return Ok(());
+    }
+
+    fn deb(&self) -> Result<()> {
+        tools::ensure_these(FOR_DEBIAN, "the Debian package", Install::Allowed)?;
+        let folder = target().join("package");
+        self.files(&host()?, &folder.join("files"))?;
+        let first = deb::build(&folder, 1, self.profile.compression())?;
+        if !self.no_proof {
+            let second = deb::build(&folder, 2, deb::Compression::Fast)?;
+            deb::check(&first)?;
+            outside::check(&folder.join("files/share/doc/poll/poll.cdx.json"))?;
+            let debian = Debian::boot()?;
+            proof::prove(&debian, &first, &second)?;
+            guide::follow(&debian, &first)?;
+            debian.power_off()?;
         }
-        let upgrade = build(&staged, &staged.join("upgrade"), &format!("{version}-2"), Compression::Fast)?;
-        run(Command::new("lintian")
-            .args(["--fail-on", "error,warning", "--suppress-tags", LINTIAN])
-            .arg(&first))?;
-        proof::prove(&first, &upgrade)?;
         println!("{}", first.display());
         Ok(())
     }
-}
 
-/// What lintian finds and is meant so: no bug of Debian's is closed, and cargo links the libraries of its crates statically.
-const LINTIAN: &str = "initial-upload-closes-no-bugs";
-
-fn version() -> Result<String> {
-    let manifest: Table = fs::read_to_string(root().join("Cargo.toml"))?.parse()?;
-    let version = manifest["workspace"]["package"]["version"].as_str().context("no version")?;
-    Ok(version.to_owned())
-}
-
-/// Lays out what the manifest names below target/package.
-fn stage(built: &Path, staged: &Path) -> Result<()> {
-    if staged.exists() {
-        fs::remove_dir_all(staged)?;
-    }
-    for folder in ["bin", "man", "bash", "zsh", "fish"] {
-        fs::create_dir_all(staged.join(folder))?;
-    }
-    for program in ["poll-server", "poll"] {
-        let binary = built.join(program);
-        let printed = |words: &[&str]| output(Command::new(&binary).args(words));
-        fs::write(staged.join("bash").join(program), printed(&["completions", "bash"])?)?;
-        fs::write(staged.join("zsh").join(format!("_{program}")), printed(&["completions", "zsh"])?)?;
-        fs::write(staged.join("fish").join(format!("{program}.fish")), printed(&["completions", "fish"])?)?;
-        let mut due = vec![vec![program.to_owned()]];
-        while let Some(words) = due.pop() {
-            let name = words.join("-");
-            let page = output(Command::new(&binary).arg("man").args(&words[1..]))?;
-            due.extend(
-                commands(&page, &name).into_iter().map(|command| [words.clone(), vec![command]].concat()),
-            );
-            fs::write(staged.join("man").join(format!("{name}.1")), page)?;
+    fn archive(&self) -> Result<()> {
+        tools::ensure_these(FOR_STATIC, "the archive", Install::Allowed)?;
+        let architecture = host()?.split('-').next().unwrap_or_default().to_owned();
+        let musl = format!("{architecture}-unknown-linux-musl");
+        let installed = Command::new("rustup").args(["target", "add", &musl]).output();
+        if !installed.is_ok_and(|output| output.status.success()) {
+            return Err(Skip(format!("rustup cannot install the target {musl}")).into());
         }
-        run(Command::new("strip")
-            .arg("--strip-unneeded")
-            .arg("-o")
-            .arg(staged.join("bin").join(program))
-            .arg(&binary))?;
+        let archive = archive::name(&architecture)?;
+        let folder = target().join("package").join(&archive);
+        self.files(&musl, &folder)?;
+        archive::add_libc(&folder)?;
+        let made = archive::build(&folder)?;
+        if !self.no_proof {
+            archive::prove(&made, &archive)?;
+        }
+        println!("{}", made.display());
+        Ok(())
     }
-    Ok(())
-}
 
-/// The commands that a page refers to: `poll\-server\-token(1)` is the page of `token`.
-fn commands(page: &str, program: &str) -> Vec<String> {
-    let start = format!("{}\\-", program.replace('-', "\\-"));
-    let names = page.lines().filter_map(|line| line.strip_prefix(&start)?.strip_suffix("(1)"));
-    names.map(str::to_owned).collect()
-}
-
-/// Has cargo-deb build the package of this version. It empties target/debian at each call, so they go elsewhere.
-fn build(staged: &Path, folder: &Path, version: &str, compression: Compression) -> Result<PathBuf> {
-    let date = output(Command::new("date").args(["-R", "-u", "-d", "@0"]))?;
-    let changelog = format!(
-        "poll-server ({version}) unstable; urgency=medium\n\n  * What has changed is in CHANGELOG.md of the sources.\n\n \
-         -- The poll authors <poll-rs@users.noreply.github.com>  {date}"
-    );
-    fs::write(staged.join("changelog"), changelog)?;
-    let tools = target().join("tools");
-    run(cargo(["install", "--quiet", "--locked", "cargo-deb", "--root"]).arg(&tools))?;
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let path = std::env::join_paths([tools.join("bin")].into_iter().chain(std::env::split_paths(&path)))?;
-    let words = [
-        "deb",
-        "--quiet",
-        "--locked",
-        "--package",
-        "poll-server",
-        "--no-build",
-        "--no-strip",
-        "--deb-version",
-        version,
-    ];
-    let architecture = output(Command::new("dpkg").arg("--print-architecture"))?;
-    let made = folder.join(format!("poll-server_{version}_{}.deb", architecture.trim()));
-    let compression = match compression {
-        Compression::Small => None,
-        Compression::Fast => Some("--fast"),
-    };
-    run(cargo(words).args(compression).arg("--output").arg(&made).env("PATH", path))?;
-    Ok(made)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_page_names_the_pages_of_its_commands() {
-        let page = "poll\\-server \\- one log\n.TP\npoll\\-server\\-token(1)\nprint it\n.TP\npoll\\-server\\-man(1)\n";
-        assert_eq!(commands(page, "poll-server"), ["token", "man"]);
-        assert_eq!(commands("poll\\-tail(1)\n", "poll"), ["tail"]);
+    /// Builds the programs for a target, and lays out what belongs to them.
+    fn files(&self, triple: &str, folder: &Path) -> Result<()> {
+        let profile = self.profile.name();
+        // Where cargo is not told a target, it shares what it has built for the tests.
+        let is_other = triple != host()?;
+        let built = if is_other { target().join(triple) } else { target() };
+        // One after the other, so that each has the libraries that its tests have as well.
+        for package in linked::PACKAGES {
+            let mut build = cargo(["build", "--locked", "--profile", profile, "--package", package]);
+            if is_other {
+                build.args(["--target", triple]);
+            }
+            run(&mut build)?;
+        }
+        files::lay_out(&built.join(self.profile.folder()), triple, folder)
     }
 }

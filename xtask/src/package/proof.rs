@@ -1,117 +1,98 @@
-//! The package in a Debian system of its own: it installs, runs as its user, keeps its data over a restart, an upgrade and a
-//! removal, and a purge leaves nothing.
+//! The package's life in a Debian system of its own: it installs, systemd runs it as its user and in its sandbox, its data
+//! survives a restart, an upgrade and a removal, and a purge leaves nothing.
 //!
-//! Why without systemd: a system of its own in a folder has none. The server is started as its unit says, as the user, in the
-//! folder and by the command that are read from there; that systemd knows its words is asked of `systemd-analyze`.
+//! What the system cannot show, as it shares this machine's kernel: limits by groups of processes, of which the unit has none.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::process::{Child, ChildStderr, Command, Stdio};
 
-use anyhow::{Context as _, Result, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process};
-use xtask::steps::Skip;
-use xtask::workspace::{output, run};
+use anyhow::{Context as _, Result, ensure};
+use rustix::process::{Resource, getrlimit};
 
-const UNIT: &str = "usr/lib/systemd/system/poll.service";
+use super::debian::Debian;
+
 const CONFIG: &str = "etc/poll/poll.toml";
 const DATA: &str = "var/lib/poll";
+const DOCUMENTS: &str = "usr/share/doc/poll-server";
 /// What an operator has changed.
 const CHANGE: &str = "\nretain-messages = 77\n";
+/// The exposure that `systemd-analyze security` may find at most, in tenths; 9.6 is a unit without a sandbox. What is left is
+/// the network, one capability for ports, and files that the group may read.
+const EXPOSURE: &str = "--threshold=15";
+/// The limit of open files, soft and hard.
+const FILES: &str = "1048576";
 /// Where files come and go that are no package's.
-const PASSING: &[&str] =
-    &["proc", "sys", "dev", "tmp", "run", "root", "var/lib/dpkg", "var/log", "var/cache"];
+const PASSING: &[&str] = &[
+    "proc",
+    "sys",
+    "dev",
+    "tmp",
+    "run",
+    "root",
+    "var/tmp",
+    "var/lib/apt",
+    "var/lib/dpkg",
+    "var/lib/redis",
+    "var/lib/systemd/timers",
+    "var/log",
+    "var/cache",
+];
 
 /// Takes the first version through a life, in which the second replaces it.
-pub(super) fn prove(first: &Path, second: &Path) -> Result<()> {
-    if !rustix::process::geteuid().is_root() {
-        return Err(Skip("only root can install a package into a system of its own".to_owned()).into());
-    }
-    let folder = tempfile::tempdir().context("cannot make a folder for a Debian system")?;
-    let root = folder.path().join("root");
-    let release = output(Command::new("sh").args(["-c", ". /etc/os-release && echo $VERSION_CODENAME"]))?;
-    let include = "--include=adduser,passwd";
-    run(Command::new("mmdebstrap")
-        .args(["--quiet", "--mode=root", "--variant=minbase", include, release.trim()])
-        .arg(&root))?;
-    let before = files(&root)?;
-    let system = System(&root);
+pub(super) fn prove(debian: &Debian, first: &Path, second: &Path) -> Result<()> {
+    let system = Installed(debian);
+    let before = files(&debian.root())?;
 
-    system.dpkg(&["--install"], Some(first))?;
+    debian.dpkg(&["--install"], Some(first))?;
     system.is_set_up()?;
-    let version = system.prints(&["poll-server", "--version"])?;
-    println!("installed: {}, with {} files", version.trim(), files(&root)?.difference(&before).count());
-    let server = system.start()?;
-    system.prints(&["poll", "--server", &server.address, "publish", "news", "hello"])?;
-    server.stop()?;
+    let version = debian.prints(&["poll-server", "--version"])?;
+    let number = files(&debian.root())?.difference(&before).count();
+    println!("installed: {}, with {number} files", version.trim());
+    system.is_sandboxed()?;
+    debian.prints(&["poll", "publish", "news", "hello"])?;
+    debian.prints(&["systemctl", "restart", "poll"])?;
     system.remembers("a restart")?;
 
-    fs::write(root.join(CONFIG), fs::read_to_string(root.join(CONFIG))? + CHANGE)?;
-    system.dpkg(&["--force-confold", "--install"], Some(second))?;
+    let config = debian.root().join(CONFIG);
+    fs::write(&config, fs::read_to_string(&config)? + CHANGE)?;
+    let before_it = system.process()?;
+    debian.dpkg(&["--force-confold", "--install"], Some(second))?;
     system.is_set_up()?;
+    ensure!(system.process()? != before_it, "an upgrade did not restart the service");
     system.keeps_the_change()?;
     system.remembers("an upgrade")?;
+    system.has_a_socket()?;
 
-    system.dpkg(&["--remove", "poll-server"], None)?;
-    ensure!(!root.join("usr/bin/poll-server").exists(), "the program is still there");
+    debian.dpkg(&["--remove", "poll-server"], None)?;
+    ensure!(!debian.root().join("usr/bin/poll-server").exists(), "the program is still there");
+    ensure!(debian.property("poll", "ActiveState")? != "active", "the server still runs");
     system.keeps_the_change()?;
-    system.dpkg(&["--install"], Some(first))?;
+    debian.dpkg(&["--install"], Some(first))?;
     system.remembers("a removal")?;
 
     // What is secret is the operator's own file.
-    fs::write(root.join("etc/poll/environment"), "POLL_PUBLISH_TOKEN=x\n")?;
-    system.dpkg(&["--purge", "poll-server"], None)?;
-    let (left, gone) = (files(&root)?, before);
-    let left: Vec<_> = left.difference(&gone).collect();
+    fs::write(debian.root().join("etc/poll/environment"), "POLL_PUBLISH_TOKEN=x\n")?;
+    debian.dpkg(&["--purge", "poll-server"], None)?;
+    let left = files(&debian.root())?;
+    let left: Vec<_> = left.difference(&before).collect();
     ensure!(left.is_empty(), "a purge leaves {left:#?}");
-    let users = fs::read_to_string(root.join("etc/passwd"))?;
+    let users = fs::read_to_string(debian.root().join("etc/passwd"))?;
     ensure!(!users.contains("poll:"), "a purge leaves the user");
     println!("purged: nothing is left");
     Ok(())
 }
 
-/// A Debian system in a folder.
-struct System<'a>(&'a Path);
+/// A Debian system that the package is installed in.
+struct Installed<'a>(&'a Debian);
 
-/// The server within it.
-struct Running {
-    child: Child,
-    address: String,
-    /// Open for as long as it writes.
-    log: BufReader<ChildStderr>,
-}
-
-impl System<'_> {
-    /// Runs a command within it.
-    fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new("chroot");
-        command.arg(self.0).args(words).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
-        command.env("DEBIAN_FRONTEND", "noninteractive").env("LC_ALL", "C.UTF-8");
-        command
-    }
-
-    fn prints(&self, words: &[&str]) -> Result<String> {
-        output(&mut self.command(words))
-    }
-
-    fn dpkg(&self, words: &[&str], package: Option<&Path>) -> Result<()> {
-        let mut command = self.command(&[&["dpkg"][..], words].concat());
-        if let Some(package) = package {
-            let inside = "/run/poll-server.deb";
-            fs::copy(package, self.0.join(&inside[1..]))?;
-            command.arg(inside);
-        }
-        run(&mut command)
-    }
-
-    /// User, folder, configuration, pages and completions are as they should be.
+impl Installed<'_> {
+    /// User, folder, service, pages and completions are as they should be.
     fn is_set_up(&self) -> Result<()> {
-        let user = self.prints(&["getent", "passwd", "poll"])?;
+        let user = self.0.prints(&["getent", "passwd", "poll"])?;
         ensure!(user.trim().ends_with(":/var/lib/poll:/usr/sbin/nologin"), "the user is {user}");
-        let data = fs::metadata(self.0.join(DATA))?;
+        let data = fs::metadata(self.0.root().join(DATA))?;
         ensure!(data.uid() == self.user()? && data.mode() & 0o777 == 0o750, "the data's folder is {data:?}");
         for file in [
             "usr/share/man/man1/poll-server.1.gz",
@@ -122,120 +103,128 @@ impl System<'_> {
             "usr/share/fish/vendor_completions.d/poll-server.fish",
             "usr/lib/systemd/system/poll.socket",
         ] {
-            ensure!(self.0.join(file).is_file(), "there is no {file}");
+            ensure!(self.0.root().join(file).is_file(), "there is no {file}");
         }
-        let enabled = self.0.join("etc/systemd/system/multi-user.target.wants/poll.service");
-        ensure!(enabled.is_symlink(), "the service is not enabled");
+        for file in ["copyright", "libraries.txt.gz", "rust-library.html.gz", "poll.cdx.json"] {
+            ensure!(self.0.root().join(DOCUMENTS).join(file).is_file(), "there is no {DOCUMENTS}/{file}");
+        }
+        let (state, enabled) =
+            (self.0.property("poll", "ActiveState")?, self.0.property("poll", "UnitFileState")?);
+        ensure!(
+            (state.as_str(), enabled.as_str()) == ("active", "enabled"),
+            "the service is {state}, {enabled}"
+        );
+        let restarts = self.0.property("poll", "NRestarts")?;
+        ensure!(restarts == "0", "it took {restarts} restarts");
         self.units_are_understood()
     }
 
-    /// Systemd's own parser knows every word of the units. What else it misses, because the system here has no systemd, is not
-    /// looked at.
+    /// Systemd warns of nothing in the units, such as a word that it does not know.
     fn units_are_understood(&self) -> Result<()> {
-        let mut command = Command::new("systemd-analyze");
-        command.args(["verify", "--man=no"]).arg(format!("--root={}", self.0.display()));
-        let said =
-            command.args(["poll.service", "poll.socket"]).output().context("cannot start systemd-analyze")?;
+        let words = ["systemd-analyze", "verify", "--man=no", "poll.service", "poll.socket"];
+        let said = self.0.command(&words).output().context("cannot start nsenter")?;
         let said = String::from_utf8_lossy(&said.stderr).into_owned();
-        let is_wrong =
-            |line: &&str| ["Unknown", "Failed to parse", "Invalid"].iter().any(|word| line.contains(word));
-        let wrong: Vec<&str> = said.lines().filter(|line| line.contains("poll.")).filter(is_wrong).collect();
+        let wrong: Vec<&str> = said.lines().filter(|line| line.contains("poll.")).collect();
         ensure!(wrong.is_empty(), "systemd does not understand the units: {wrong:#?}");
+        self.0.prints(&["systemd-analyze", "security", EXPOSURE, "poll.service"]).map(|_| ())
+    }
+
+    /// What the unit forbids is forbidden to the process that runs.
+    fn is_sandboxed(&self) -> Result<()> {
+        let process = self.process()?;
+        let status = self.0.prints(&["cat", &format!("/proc/{process}/status")])?;
+        let user = self.user()?;
+        let uids = format!("Uid:\t{user}\t{user}\t{user}\t{user}");
+        let bind_a_port = "0000000000000400";
+        for line in [
+            uids.as_str(),
+            "NoNewPrivs:\t1",
+            "Seccomp:\t2",
+            "CapEff:\t0000000000000000",
+            "CapAmb:\t0000000000000000",
+            &format!("CapBnd:\t{bind_a_port}"),
+        ] {
+            ensure!(status.lines().any(|found| found == line), "the server has no {line:?}:\n{status}");
+        }
+        let limits = self.0.prints(&["cat", &format!("/proc/{process}/limits")])?;
+        let files = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap_or_default();
+        let files: Vec<&str> = files.split_whitespace().take(2).collect();
+        let (wanted, most) = (self.0.property("poll", "LimitNOFILE")?, most_files());
+        ensure!(wanted == FILES, "the unit's limit of open files is {wanted}");
+        // Where root may not raise it, as in some containers, systemd takes what there is.
+        let is_raised = files == [FILES, FILES] || files == [most.as_str(), most.as_str()];
+        ensure!(
+            is_raised,
+            "the server's limit of open files is {files:?}, of {FILES} or this machine's {most}"
+        );
+        // Root itself, where the server is, so that only the mounts can refuse.
+        let inside = |script: &str| {
+            let target = format!("--target={process}");
+            self.0.prints(&["nsenter", &target, "--mount", "sh", "-c", script])
+        };
+        inside("touch /var/lib/poll/x && rm /var/lib/poll/x").context("the store's folder")?;
+        for folder in ["/usr", "/etc/poll", "/var/lib", "/home", "/root", "/sys"] {
+            let script = format!("! touch {folder}/x 2>&1");
+            let said = inside(&script).with_context(|| format!("the server can write to {folder}"))?;
+            ensure!(!said.contains("No such file"), "there is no {folder} to write to: {said}");
+        }
+        self.0.prints(&["sh", "-c", "cd /tmp && touch of-others && cd /home && mkdir of-others"])?;
+        for empty in ["/tmp", "/home", "/root"] {
+            let found = inside(&format!("ls -A {empty}"))?;
+            ensure!(found.is_empty(), "{empty} is not the server's own: {found}");
+        }
+        self.0.prints(&["sh", "-c", "cd /home && rmdir of-others"])?;
+        let devices = inside("find /dev -type b")?;
+        ensure!(devices.is_empty(), "the server has the devices {devices}");
+        let others = inside(&format!(
+            "setpriv --reuid {user} --regid {user} --clear-groups sh -c 'ls -d /proc/1'; true"
+        ))?;
+        ensure!(others.is_empty(), "the server sees the processes of others");
+        println!("sandboxed: capabilities, calls, mounts, devices, processes; {} open files", files[0]);
+        Ok(())
+    }
+
+    /// With the socket's unit a request in the middle of a restart waits, and is answered.
+    fn has_a_socket(&self) -> Result<()> {
+        self.0.prints(&["systemctl", "stop", "poll"])?;
+        self.0.prints(&["systemctl", "start", "poll.socket", "poll.service"])?;
+        self.0.prints(&["systemctl", "stop", "poll.service"])?;
+        ensure!(self.0.property("poll", "ActiveState")? != "active", "the server still runs");
+        let asked = ["curl", "--fail", "--silent", "--max-time", "60", "http://127.0.0.1:8080/readyz"];
+        self.0.prints(&asked).context("the socket did not start the server")?;
+        self.0.prints(&["systemctl", "stop", "poll.socket", "poll.service"])?;
+        self.0.prints(&["systemctl", "start", "poll.service"])?;
+        println!("held: the socket, while the server was away");
         Ok(())
     }
 
     fn user(&self) -> Result<u32> {
-        self.prints(&["id", "-u", "poll"])?.trim().parse().context("the user has no number")
+        self.0.prints(&["id", "-u", "poll"])?.trim().parse().context("the user has no number")
     }
 
-    /// Starts the server as its unit says, on a free port.
-    fn start(&self) -> Result<Running> {
-        let unit = fs::read_to_string(self.0.join(UNIT))?;
-        let says = |key: &str| {
-            let value = unit.lines().find_map(|line| line.strip_prefix(key));
-            value.with_context(|| format!("the unit has no {key}"))
-        };
-        let script = format!("cd {} && exec {}", says("WorkingDirectory=")?, says("ExecStart=")?);
-        let (user, group) = (says("User=")?, says("Group=")?);
-        let words = [
-            "setpriv",
-            "--reuid",
-            user,
-            "--regid",
-            group,
-            "--init-groups",
-            "--no-new-privs",
-            "--bounding-set=-all",
-        ];
-        let mut command = self.command(&[&words[..], &["sh", "-c", &script]].concat());
-        command.env("POLL_LISTEN", "127.0.0.1:0").stdin(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().context("cannot start chroot")?;
-        let log = child.stderr.take().context("the server has no log")?;
-        let (mut log, mut read) = (BufReader::new(log), String::new());
-        loop {
-            let mut line = String::new();
-            if log.read_line(&mut line)? == 0 {
-                break;
-            }
-            if let Some((_, address)) = line.split_once("listening on http://") {
-                let address = address.trim().to_owned();
-                let owner = fs::metadata(format!("/proc/{}", child.id()))?.uid();
-                ensure!(owner == self.user()?, "it runs as {owner}");
-                return Ok(Running { child, address, log });
-            }
-            read += &line;
-        }
-        let status = child.wait()?;
-        bail!("the server ended with {status}:\n{read}")
+    /// The server's process, by its number within the system.
+    fn process(&self) -> Result<String> {
+        self.0.property("poll", "MainPID")
     }
 
-    /// The message is still there, for a server that is started again.
+    /// The message is still there.
     fn remembers(&self, what: &str) -> Result<()> {
-        let server = self.start()?;
-        let words = [
-            "poll",
-            "--server",
-            &server.address,
-            "tail",
-            "news",
-            "--from",
-            "start",
-            "--count",
-            "1",
-            "--pattern",
-            "short",
-        ];
-        let read = self.prints(&words)?;
-        server.stop()?;
+        let read = self.0.prints(&["poll", "tail", "news", "--from", "start", "--count", "1"])?;
         ensure!(read == "hello\n", "after {what} there is {read:?}");
         println!("kept over {what}: the message");
         Ok(())
     }
 
     fn keeps_the_change(&self) -> Result<()> {
-        let config = fs::read_to_string(self.0.join(CONFIG))?;
+        let config = fs::read_to_string(self.0.root().join(CONFIG))?;
         ensure!(config.ends_with(CHANGE), "the operator's change of {CONFIG} is gone");
         Ok(())
     }
 }
 
-impl Running {
-    fn stop(mut self) -> Result<()> {
-        kill_process(Pid::from_child(&self.child), Signal::TERM)?;
-        let mut rest = String::new();
-        self.log.read_to_string(&mut rest)?;
-        let status = self.child.wait()?;
-        ensure!(status.success(), "the server ended with {status}:\n{rest}");
-        Ok(())
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Where something else failed; it has ended otherwise.
-        let _has_ended = self.child.kill();
-        let _has_ended = self.child.wait();
-    }
+/// How many files a process of ours may open.
+fn most_files() -> String {
+    getrlimit(Resource::Nofile).maximum.map_or_else(|| "unlimited".to_owned(), |most| most.to_string())
 }
 
 /// Every file and folder below, by its path, but for those that come and go, and for what the tools for users keep of their

@@ -1,0 +1,67 @@
+//! The operator's guide, followed to the letter in a Debian system: every fence of `docs/operations.md` that is marked for it.
+//!
+//! All of them run in one shell, as they do for a reader, so that a variable set in one is there in the next.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::debian::Debian;
+use crate::fences::{self, Fence, Mark};
+use xtask::workspace::root;
+
+const GUIDE: &str = "docs/operations.md";
+/// Stands between what one fence prints and what the next does.
+const BORDER: &str = "-- fence --";
+/// What the guide takes for granted: certbot has been here.
+const CERTBOT: &str = "
+lineage=/etc/letsencrypt/live/poll.example.com
+mkdir -p $lineage
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=poll.example.com \
+    -addext subjectAltName=DNS:poll.example.com -keyout $lineage/privkey.pem -out $lineage/fullchain.pem 2>/dev/null
+export RENEWED_LINEAGE=$lineage
+";
+
+/// Follows it, with the package in root's folder.
+pub(super) fn follow(debian: &Debian, package: &Path) -> Result<()> {
+    let text = fs::read_to_string(root().join(GUIDE))?;
+    let fences = fences::parse(&text).map_err(|(line, what)| anyhow::anyhow!("{GUIDE}:{line}: {what}"))?;
+    let fences: Vec<(Fence, String)> = fences.into_iter().filter_map(script).collect();
+    ensure!(!fences.is_empty(), "{GUIDE} has no fence for a Debian system");
+    let name = package.file_name().context("the package has no name")?;
+    fs::copy(package, debian.home().join(name))?;
+    let scripts: String = fences
+        .iter()
+        .map(|(_, script)| format!("{script}\necho '{BORDER}'; echo '{BORDER}' >&2\n"))
+        .collect();
+    let done = debian
+        .command(&["timeout", "300", "bash", "-euo", "pipefail", "-c", &(CERTBOT.to_owned() + &scripts)])
+        .output()
+        .context("cannot start nsenter")?;
+    let (printed, errors) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    let end = format!("{BORDER}\n");
+    let finished = printed.matches(&end).count();
+    let (mut printed, mut errors) = (printed.split(&end), errors.split(&end));
+    for (index, (fence, _)) in fences.iter().enumerate() {
+        let (printed, errors) = (printed.next().unwrap_or_default(), errors.next().unwrap_or_default());
+        let place = format!("{GUIDE}:{}", fence.line);
+        ensure!(index < finished, "{place} failed:\n{printed}{errors}\n{}", debian.journal());
+        if let Some(expected) = &fence.expected {
+            let fits = fences::matches(expected, printed);
+            ensure!(fits, "{place} is said to print\n{expected}\nbut it printed\n{printed}{errors}");
+        }
+    }
+    println!("followed: {} fences of {GUIDE}", fences.len());
+    Ok(())
+}
+
+/// What is run of a fence, if it is one for a Debian system.
+fn script(fence: Fence) -> Option<(Fence, String)> {
+    let script = match fence.mark {
+        Some(Mark::RunInDebian) => fence.text.clone(),
+        Some(Mark::CheckInDebian) => format!("{} --check", fence.text),
+        _ => return None,
+    };
+    Some((fence, script))
+}
