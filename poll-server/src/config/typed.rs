@@ -204,8 +204,8 @@ fn takes_value(flag: &str) -> bool {
 
 /// A warning about a variable that looks like ours and is none.
 fn unknown_variable(name: &str) -> Option<String> {
-    // Two are the `poll` command's. Kubernetes sets the others in every pod beside a service called `poll`.
-    let others = ["POLL_CONFIG", "POLL_SERVER", "POLL_TOKEN", "POLL_PORT"];
+    // Three are the `poll` command's. Kubernetes sets the others in every pod beside a service called `poll`.
+    let others = ["POLL_CONFIG", "POLL_SERVER", "POLL_CA_FILE", "POLL_TOKEN", "POLL_PORT"];
     let service = ["POLL_SERVICE_", "POLL_PORT_"].iter().any(|prefix| name.starts_with(prefix));
     let ours = SETTINGS.iter().any(|setting| setting.variable() == name);
     let own = name.strip_prefix("POLL_")?.replace('_', "-");

@@ -88,6 +88,7 @@ fn a_variable_that_no_setting_reads_is_a_warning() {
             // The `poll` command's, and what Kubernetes sets beside a service of that name.
             ("POLL_SERVER", "127.0.0.1"),
             ("POLL_TOKEN", "t"),
+            ("POLL_CA_FILE", "ca.pem"),
             ("POLL_PORT", "tcp://10.0.0.1:8080"),
             ("POLL_PORT_8080_TCP_ADDR", "10.0.0.1"),
             ("POLL_SERVICE_HOST", "10.0.0.1"),
