@@ -67,7 +67,7 @@ pub(crate) struct State {
     /// Reads of this byte of the database fail.
     pub(crate) bad_sector: Option<usize>,
     /// Beyond so many bytes in all there is no room.
-    room: Option<usize>,
+    pub(crate) room: Option<usize>,
     /// What the disk says is free, if that is not what there is room for.
     free: Option<u64>,
     locked: bool,

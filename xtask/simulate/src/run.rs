@@ -176,8 +176,8 @@ async fn live(
             Stop::Store(why) => {
                 server.kill().await;
                 refusals += 1;
-                // What made it fail may be over when it is tried again.
-                if refusals > 8 {
+                // What made it fail may be over when it is tried again. A disk stays full until all is well.
+                if refusals > 8 && server.disk.files.lock().room.is_none() {
                     return Ok(Some(why));
                 }
             }
