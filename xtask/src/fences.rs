@@ -1,8 +1,8 @@
-//! The blocks of the documents that hold commands, and how each of them is run.
+//! The fenced code blocks of the documents, and the marks that say what runs them.
 //!
-//! What: a fence, the mark in front of it that says what runs it, and what it prints. A shell's fence without a mark is a fault,
-//! so that no command of a document can rot unseen.
-//! Not here: the running. `tidy` runs the marked ones against a server, the package's proof those that need a Debian system.
+//! What: a fence, the mark in front of it, and the output that is expected of it.
+//! Why: a shell fence without a mark is a fault, so no command in a document becomes wrong unnoticed.
+//! Not here: running them. `tidy` runs fences against a server, `package` those that need a Debian container.
 
 use regex::Regex;
 
@@ -14,33 +14,33 @@ const SHELLS: &[&str] = &["sh", "bash", "console"];
 pub(crate) enum Mark {
     /// `<!-- run -->`: `tidy`, against a fresh server.
     Run,
-    /// `<!-- check -->`: `tidy`, with `--check` behind the server's command line that it is.
+    /// `<!-- check -->`: `tidy`, with `--check` appended to the server's command line that it ends with.
     Check,
-    /// `<!-- run in Debian -->`: the package's proof, in the document's order and in one shell.
+    /// `<!-- run in Debian -->`: `package`, in a container, all fences of the document in one shell.
     RunInDebian,
-    /// `<!-- check in Debian -->`: the package's proof, with `--check`.
+    /// `<!-- check in Debian -->`: the same, with `--check` appended.
     CheckInDebian,
-    /// `<!-- run by FILE::TEST -->`.
+    /// `<!-- run by FILE::TEST -->`: a test elsewhere.
     By { file: String, test: String },
-    /// `<!-- not run: REASON -->`.
+    /// `<!-- not run: REASON -->`: nothing.
     NotRun,
 }
 
-/// A fence that a mark stands in front of, or that holds a shell's commands.
+/// A fence that has a mark or is in a shell's language.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Fence {
-    /// The line of its mark, or its own without one; from 1.
+    /// The line of the mark, or of the fence if it has none; from 1.
     pub(crate) line: usize,
     pub(crate) mark: Option<Mark>,
     pub(crate) text: String,
-    /// What is in the fence after `<!-- expect -->`, if one follows.
+    /// The expected output: the text of the fence after `<!-- expect -->`, if there is one.
     pub(crate) expected: Option<String>,
 }
 
-/// What is wrong with the marks of a document, and on which line.
+/// The line of a wrong mark in a document, and what is wrong with it.
 pub(crate) type Wrong = (usize, &'static str);
 
-/// The fences of a document, in its order.
+/// The fences of a document, in order.
 pub(crate) fn parse(text: &str) -> Result<Vec<Fence>, Wrong> {
     let mut fences: Vec<Fence> = Vec::new();
     let mut lines = (1..).zip(text.lines());
@@ -77,7 +77,7 @@ fn rest<'a>(lines: &mut impl Iterator<Item = (usize, &'a str)>) -> String {
     lines.join("\n")
 }
 
-/// What a comment says, if it speaks of running.
+/// The mark that a comment is, if it is one.
 fn mark(comment: &str) -> Result<Option<Mark>, &'static str> {
     let inside = comment.strip_prefix("<!-- ").and_then(|rest| rest.strip_suffix(" -->"));
     let Some(inside) = inside else { return Ok(None) };
@@ -99,8 +99,7 @@ fn mark(comment: &str) -> Result<Option<Mark>, &'static str> {
     }
 }
 
-/// Whether what was printed fits what was expected, where `…` stands for anything within a line and a line of `…` alone for
-/// any lines.
+/// Whether output is as expected, where `…` stands for anything within a line, and a line of `…` alone for any number of lines.
 pub(crate) fn matches(expected: &str, printed: &str) -> bool {
     let mut pattern = String::new();
     for line in expected.trim().lines().map(str::trim_end) {

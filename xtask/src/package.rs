@@ -1,9 +1,9 @@
-//! `cargo xtask package`: the programs as others install them, and the proof that they do.
+//! `cargo xtask package`: builds the programs in the forms in which they are installed, and tests the result.
 //!
-//! What: builds both programs, has them print their completions and pages, lists the libraries in them, and makes of that a Debian
-//! package by cargo-deb, an archive of static programs, or the files of the container's image. Package and archive are then
-//! proved, each in a system of its own.
-//! Why not cargo-deb alone: it builds one crate, and knows no program that prints what belongs into the package.
+//! What: builds both programs, has them print their completions and manual pages, lists the crates linked into them, and makes
+//! a Debian package (by cargo-deb), an archive of static programs, or the files of the container image. Package and archive
+//! are then tested, each in isolation from this system.
+//! Why not cargo-deb alone: it packages a single crate, and cannot run a program to print part of the package's contents.
 //! Not here: what the Debian package holds, which is in `poll-server/Cargo.toml`.
 
 mod archive;
@@ -28,12 +28,12 @@ use xtask::workspace::{cargo, host, run, target};
 
 use self::debian::Debian;
 
-/// What every form takes.
+/// What every form needs.
 const TOOLS: &[Tool] = &[
-    Tool { program: "strip", package: "binutils", purpose: "programs without what only a debugger reads" },
+    Tool { program: "strip", package: "binutils", purpose: "programs without debug symbols" },
     Tool { program: "gzip", package: "gzip", purpose: "the lists of licences" },
 ];
-/// What builds, checks and proves the Debian package.
+/// What builds, checks and tests the Debian package.
 const FOR_DEBIAN: &[Tool] = &[
     Tool { program: "dpkg-shlibdeps", package: "dpkg-dev", purpose: "the libraries that the programs need" },
     Tool { program: "mmdebstrap", package: "mmdebstrap", purpose: "a Debian system to install into" },
@@ -43,7 +43,7 @@ const FOR_DEBIAN: &[Tool] = &[
 /// What builds and checks the archive.
 const FOR_STATIC: &[Tool] = &[
     Tool { program: "musl-gcc", package: "musl-tools", purpose: "the C in a static program" },
-    Tool { program: "ldd", package: "libc-bin", purpose: "whether it is one" },
+    Tool { program: "ldd", package: "libc-bin", purpose: "the check that programs are static" },
 ];
 
 /// The command's arguments.
@@ -59,18 +59,18 @@ pub(crate) struct Package {
     no_proof: bool,
 }
 
-/// What is made.
+/// What is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Form {
     /// The Debian package
     Deb,
-    /// An archive of static programs, which run on any Linux of this architecture
+    /// An archive of static programs, which run on any Linux on this architecture
     Static,
-    /// The files alone, below target/package/files, as the container's image holds them
+    /// Only the files, below target/package/files, as the container image holds them
     Files,
 }
 
-/// A profile of cargo's.
+/// A cargo profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Profile {
     Release,
@@ -85,7 +85,7 @@ impl Profile {
         }
     }
 
-    /// Where cargo puts it below the target folder.
+    /// Its folder below cargo's target folder.
     fn folder(self) -> &'static str {
         match self {
             Self::Release => "release",
@@ -102,9 +102,9 @@ impl Profile {
 }
 
 impl Package {
-    /// What the nightly run proves.
+    /// The test of the Debian package in the nightly run.
     pub(crate) const PROOF: Self = Self { form: Form::Deb, profile: Profile::Dev, no_proof: false };
-    /// The same of the archive.
+    /// The test of the static archive in the nightly run.
     pub(crate) const STATIC_PROOF: Self = Self { form: Form::Static, ..Self::PROOF };
 
     pub(crate) fn run(&self) -> Result<()> {
@@ -154,13 +154,13 @@ impl Package {
         Ok(())
     }
 
-    /// Builds the programs for a target, and lays out what belongs to them.
+    /// Builds the programs for a target, and lays out their files.
     fn files(&self, triple: &str, folder: &Path) -> Result<()> {
         let profile = self.profile.name();
-        // Where cargo is not told a target, it shares what it has built for the tests.
+        // Without `--target`, cargo reuses what it has built for the tests.
         let is_other = triple != host()?;
         let built = if is_other { target().join(triple) } else { target() };
-        // One after the other, so that each has the libraries that its tests have as well.
+        // One at a time, or cargo would unify the features of both.
         for package in linked::PACKAGES {
             let mut build = cargo(["build", "--locked", "--profile", profile, "--package", package]);
             if is_other {

@@ -1,4 +1,4 @@
-//! The archive of static programs, and the proof that they run where there is nothing else.
+//! The archive of static programs, and the test that they run in a chroot that holds nothing else.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -13,20 +13,21 @@ use xtask::workspace::{output, root, run};
 
 use super::files;
 
-/// What Debian's package of the C library says of its licence; the one that is linked is the compiler's copy of the same.
-const OF_THE_LIBRARY: &str = "/usr/share/doc/musl/copyright";
-/// A user that has no name there, as there are no names.
+/// The licence of musl, from Debian's package of it. What is linked is the copy that comes with the compiler.
+const MUSL_COPYRIGHT: &str = "/usr/share/doc/musl/copyright";
+/// The user that the programs run as. It needs no name: the chroot has no `/etc/passwd`.
 const USER: u32 = 65534;
 
-/// What it is called, and the folder in it.
+/// The archive's name, without its ending, which is also that of the only folder in it.
 pub(super) fn name(architecture: &str) -> Result<String> {
     Ok(format!("poll-{}-{architecture}-linux", files::version()?))
 }
 
-/// Adds what a static program holds besides: the C library. And the units, whose program stands elsewhere.
+/// Adds what only the archive needs: the licence of the C library that is linked in, the units with the path of the programs
+/// below `/usr/local`, and the example settings.
 pub(super) fn add_libc(folder: &Path) -> Result<()> {
     let documents = folder.join("share/doc/poll");
-    fs::copy(OF_THE_LIBRARY, documents.join("musl.txt")).with_context(|| format!("no {OF_THE_LIBRARY}"))?;
+    fs::copy(MUSL_COPYRIGHT, documents.join("musl.txt")).with_context(|| format!("no {MUSL_COPYRIGHT}"))?;
     let units = folder.join("lib/systemd/system");
     fs::create_dir_all(&units)?;
     for unit in ["poll.service", "poll.socket"] {
@@ -38,7 +39,7 @@ pub(super) fn add_libc(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Packs a folder. The same files give the same bytes.
+/// Packs a folder, reproducibly: the same files give the same bytes.
 pub(super) fn build(folder: &Path) -> Result<PathBuf> {
     let (above, name) = (folder.parent().context("no folder above")?, folder.file_name().context("no name")?);
     let made = above.join(format!("{}.tar.gz", name.display()));
@@ -52,10 +53,11 @@ pub(super) fn build(folder: &Path) -> Result<PathBuf> {
     Ok(made)
 }
 
-/// Unpacks it where there is nothing else, not even a C library or a shell, and has the server keep a message over a restart.
+/// Unpacks the archive into a chroot without even a C library or a shell, and checks that the server keeps a message across a
+/// restart there.
 pub(super) fn prove(archive: &Path, name: &str) -> Result<()> {
     if !rustix::process::geteuid().is_root() {
-        return Err(Skip("only root can change the root of a program".to_owned()).into());
+        return Err(Skip("only root can use chroot".to_owned()).into());
     }
     let folder = tempfile::tempdir().context("cannot make an empty folder")?;
     run(Command::new("tar")
@@ -81,21 +83,21 @@ pub(super) fn prove(archive: &Path, name: &str) -> Result<()> {
     let read = empty.prints("poll", &words)?;
     server.stop()?;
     ensure!(read == "hello\n", "after a restart there is {read:?}");
-    println!("kept over a restart, in a tree with nothing else: the message");
+    println!("kept across a restart, in an otherwise empty chroot: the message");
     Ok(())
 }
 
-/// A folder that is the whole file system of the programs in it.
+/// A folder that is the root of the programs in it.
 struct Empty<'a> {
     root: &'a Path,
     bin: String,
 }
 
-/// The server within it.
+/// A server that runs in it.
 struct Running {
     child: Child,
     address: String,
-    /// Open for as long as it writes.
+    /// Its standard error, kept open so that writing to it does not fail.
     log: BufReader<ChildStderr>,
 }
 
@@ -145,7 +147,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Where something else failed; it has ended otherwise.
+        // After a failure; `stop` has waited for it otherwise.
         let _has_ended = self.child.kill();
         let _has_ended = self.child.wait();
     }

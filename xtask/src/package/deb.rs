@@ -1,4 +1,4 @@
-//! The Debian package, by cargo-deb, of the files that are laid out already.
+//! The Debian package, which cargo-deb makes from the files that are laid out.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,14 +9,14 @@ use xtask::workspace::{cargo, output, run, target};
 
 use super::files;
 
-/// How much time is spent on making a package small.
+/// How hard the package is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Compression {
     Small,
     Fast,
 }
 
-/// Has cargo-deb build this revision of the package. It empties target/debian at each call, so they go into a folder of ours.
+/// Has cargo-deb build a revision of the package. Its own output folder is emptied by each call, so the package goes elsewhere.
 pub(super) fn build(folder: &Path, revision: u32, compression: Compression) -> Result<PathBuf> {
     let version = format!("{}-{revision}", files::version()?);
     let date = output(Command::new("date").args(["-R", "-u", "-d", "@0"]))?;
@@ -50,7 +50,7 @@ pub(super) fn build(folder: &Path, revision: u32, compression: Compression) -> R
     Ok(made)
 }
 
-/// Debian's own rules. That the package closes no bug of Debian's is meant so.
+/// Checks the package by Debian's own rules. It is not uploaded to Debian, so it need not close a bug there.
 pub(super) fn check(package: &Path) -> Result<()> {
     let suppressed = ["--suppress-tags", "initial-upload-closes-no-bugs"];
     run(Command::new("lintian").args(["--fail-on", "error,warning"]).args(suppressed).arg(package))

@@ -1,8 +1,8 @@
-//! A Debian system of its own, in a folder, booted by its own systemd.
+//! A Debian container: a system in a folder, booted with systemd by systemd-nspawn.
 //!
-//! Why booted: then systemd starts the server, with the user, the limits and the sandbox of the unit, and dpkg restarts it, as on
-//! any machine. It shares the kernel with this one and nothing else: its network is its own loopback.
-//! Not here: what is asked of it.
+//! Why booted: systemd then starts the server with the user, limits and sandbox of its unit, and dpkg restarts it, as on any
+//! machine. The container shares only the kernel with the host; its network is a loopback of its own.
+//! Not here: what is tested in it.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -18,11 +18,11 @@ use tempfile::TempDir;
 use xtask::steps::Skip;
 use xtask::workspace::{output, run};
 
-/// What is there besides Debian's smallest system: what starts services, and what the operator's guide calls.
+/// What is added to Debian's smallest system: what starts services, and what the operator's guide calls.
 const INCLUDE: &str =
     "--include=systemd,systemd-sysv,dbus,adduser,passwd,ca-certificates,curl,openssl,redis-server";
-/// Runs the system in namespaces of its own. `/run` and the groups of processes are mounted afresh, as a machine that is a
-/// container itself may have neither in the form that systemd takes.
+/// Boots the container. `/run` and the cgroups are mounted anew: where this machine is a container itself, it may have neither
+/// in the form that systemd needs.
 const BOOT: &str = r#"
 set -e
 mount -t tmpfs tmpfs /run
@@ -35,27 +35,27 @@ SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 systemd-nspawn --quiet --directory="$1" --boo
 echo $$ >/sys/fs/cgroup/cgroup.procs
 find "$group" -depth -type d -exec rmdir {} +
 "#;
-/// What systemd says at the end of a start.
+/// What systemd logs at the end of the boot.
 const STARTED: &str = "Startup finished";
-/// How long a start may take.
+/// How long the boot may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A running system.
+/// A running container.
 pub(super) struct Debian {
-    /// Removed when this is dropped.
+    /// Holds the system; removed on drop.
     folder: TempDir,
     container: Child,
-    /// The system's first process, by its number here.
+    /// The container's first process, by its PID on the host.
     first: Pid,
-    /// What it writes to its console. It has to be read, or systemd waits.
+    /// What systemd writes to the console. It has to be read, or systemd blocks.
     console: Receiver<String>,
 }
 
 impl Debian {
-    /// Makes one of the release that this machine has, and starts it.
+    /// Installs Debian's release of this machine into a folder, and boots it.
     pub(super) fn boot() -> Result<Self> {
         if !rustix::process::geteuid().is_root() {
-            let why = "only root can start a system of its own; with --no-proof the package is built alone";
+            let why = "only root can boot a container; --no-proof only builds the package";
             return Err(Skip(why.to_owned()).into());
         }
         let folder = tempfile::tempdir().context("cannot make a folder for a Debian system")?;
@@ -64,7 +64,7 @@ impl Debian {
         run(Command::new("mmdebstrap")
             .args(["--quiet", "--mode=root", "--variant=minbase", INCLUDE, release.trim()])
             .arg(&root))?;
-        // As Debian's installer writes it.
+        // As Debian's installer would write it.
         fs::write(
             root.join("etc/hosts"),
             "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n",
@@ -85,7 +85,7 @@ impl Debian {
         let first = match started(&console).and_then(|()| first_process(container.id())) {
             Ok(first) => first,
             Err(error) => {
-                // Its script ends with it.
+                // The script that booted it ends with it.
                 let first = first_process(container.id());
                 let _is_ended = first.map(|first| kill_process(first, Signal::KILL));
                 let _is_ended = container.wait();
@@ -95,17 +95,17 @@ impl Debian {
         Ok(Self { folder, container, first, console })
     }
 
-    /// The folder that holds its files.
+    /// The folder that is its root.
     pub(super) fn root(&self) -> PathBuf {
         self.folder.path().join("root")
     }
 
-    /// The folder in which commands are run: that of its user root.
+    /// Root's home in it, where commands are run.
     pub(super) fn home(&self) -> PathBuf {
         self.root().join("root")
     }
 
-    /// A command within it, by root in root's folder, with nothing of our environment.
+    /// A command run in the container by root, in root's home, without our environment.
     pub(super) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new("nsenter");
         let target = format!("--target={}", self.first.as_raw_nonzero());
@@ -116,7 +116,7 @@ impl Debian {
         command
     }
 
-    /// What a command prints, which has to succeed.
+    /// What a command prints. A failure of the command is an error.
     pub(super) fn prints(&self, words: &[&str]) -> Result<String> {
         output(&mut self.command(words))
     }
@@ -127,7 +127,7 @@ impl Debian {
         Ok(self.prints(&["systemctl", "show", &property, "--value", unit])?.trim().to_owned())
     }
 
-    /// Has dpkg do something, with a package where one is given.
+    /// Runs dpkg, with a package if one is given.
     pub(super) fn dpkg(&self, words: &[&str], package: Option<&Path>) -> Result<()> {
         let mut command = self.command(&[&["dpkg"][..], words].concat());
         if let Some(package) = package {
@@ -137,12 +137,12 @@ impl Debian {
         run(&mut command)
     }
 
-    /// The last lines of its journal, for a failure's message.
+    /// The last lines of its journal, for error messages.
     pub(super) fn journal(&self) -> String {
         self.prints(&["journalctl", "--no-pager", "--lines=60"]).unwrap_or_default()
     }
 
-    /// Stops it as a machine is stopped.
+    /// Shuts it down as a machine is shut down.
     pub(super) fn power_off(mut self) -> Result<()> {
         run(&mut self.command(&["systemctl", "poweroff"]))?;
         let status = self.container.wait()?;
@@ -153,7 +153,7 @@ impl Debian {
 
 impl Drop for Debian {
     fn drop(&mut self) {
-        // Where something else failed; it has ended otherwise, and its number may be another's.
+        // After a failure. Otherwise it has ended, and its PID may belong to another process by now.
         if matches!(self.container.try_wait(), Ok(None)) {
             let _is_ended = kill_process(self.first, Signal::KILL);
             let _is_ended = self.container.wait();
@@ -161,7 +161,7 @@ impl Drop for Debian {
     }
 }
 
-/// Waits until systemd has started all that it starts.
+/// Waits until systemd has finished the boot.
 fn started(console: &Receiver<String>) -> Result<()> {
     let (deadline, mut said) = (Instant::now() + PATIENCE, String::new());
     while let Ok(line) = console.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
@@ -177,14 +177,14 @@ fn read(console: &Receiver<String>) -> String {
     console.try_iter().collect::<Vec<_>>().join("\n")
 }
 
-/// The process below this one that is the first of its own namespace.
+/// The descendant of a process that is the first of its own PID namespace.
 fn first_process(above: u32) -> Result<Pid> {
     let mut due = vec![above];
     while let Some(process) = due.pop() {
         let status = fs::read_to_string(format!("/proc/{process}/status"))?;
         let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
         if numbers.split_whitespace().count() > 1 && numbers.ends_with("\t1") {
-            return Pid::from_raw(process.try_into()?).context("no process has the number 0");
+            return Pid::from_raw(process.try_into()?).context("no process has the PID 0");
         }
         let children = fs::read_to_string(format!("/proc/{process}/task/{process}/children"))?;
         due.extend(children.split_whitespace().filter_map(|child| child.parse::<u32>().ok()));

@@ -1,5 +1,5 @@
-//! Everything that is installed, laid out as below `/usr` or `/usr/local`: the programs, their pages and completions, what is in
-//! them and under which licences, and the examples.
+//! What every form of the package installs, laid out as below `/usr` or `/usr/local`: the programs, their manual pages and
+//! completions, the bill of materials and the licences.
 
 use std::fs;
 use std::path::Path;
@@ -13,10 +13,10 @@ use super::{licences, linked, sbom};
 
 const PROGRAMS: [&str; 2] = ["poll-server", "poll"];
 const DOCUMENTS: &str = "share/doc/poll";
-/// What the compiler has on the code of its standard library.
-const OF_THE_COMPILER: &str = "share/doc/rust/COPYRIGHT-library.html";
+/// The licences of Rust's standard library, as they come with the compiler.
+const STD_COPYRIGHT: &str = "share/doc/rust/COPYRIGHT-library.html";
 
-/// Lays it out from what cargo has built for a target.
+/// Lays out the files from what cargo has built for a target.
 pub(super) fn lay_out(built: &Path, triple: &str, folder: &Path) -> Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder)?;
@@ -39,34 +39,34 @@ pub(super) fn lay_out(built: &Path, triple: &str, folder: &Path) -> Result<()> {
         pages(&binary, program, &man)?;
         let stripped = bin.join(program);
         run(Command::new("strip").arg("--strip-unneeded").arg("-o").arg(&stripped).arg(&binary))?;
-        linked::holds_all_of(&crates, &stripped)?;
+        linked::check_complete(&crates, &stripped)?;
     }
     let documents = into(DOCUMENTS)?;
     fs::write(documents.join("libraries.txt"), licences::list(&crates)?)?;
     let compiler = output(Command::new("rustc").current_dir(root()).arg("--version"))?;
     fs::write(documents.join("poll.cdx.json"), sbom::document(&crates, &version()?, compiler.trim())?)?;
     let toolchain = output(Command::new("rustc").current_dir(root()).args(["--print", "sysroot"]))?;
-    let of_the_compiler = Path::new(toolchain.trim()).join(OF_THE_COMPILER);
-    fs::copy(&of_the_compiler, documents.join("rust-library.html"))
-        .with_context(|| format!("the compiler has no {}", of_the_compiler.display()))?;
+    let copyright = Path::new(toolchain.trim()).join(STD_COPYRIGHT);
+    fs::copy(&copyright, documents.join("rust-library.html"))
+        .with_context(|| format!("the compiler has no {}", copyright.display()))?;
     for large in ["libraries.txt", "rust-library.html"] {
         run(Command::new("gzip").args(["--best", "--no-name"]).arg(documents.join(large)))?;
     }
     for licence in ["LICENSE-MIT", "LICENSE-APACHE"] {
         fs::copy(root().join(licence), documents.join(licence))?;
     }
-    println!("listed: {} libraries", crates.len());
+    println!("listed: {} crates", crates.len());
     Ok(())
 }
 
-/// The version of all our crates.
+/// The version of the workspace.
 pub(super) fn version() -> Result<String> {
     let manifest: Table = fs::read_to_string(root().join("Cargo.toml"))?.parse()?;
     let version = manifest["workspace"]["package"]["version"].as_str().context("no version")?;
     Ok(version.to_owned())
 }
 
-/// A program's page, and those of all its commands.
+/// Writes a program's manual page, and those of all its commands.
 fn pages(binary: &Path, program: &str, man: &Path) -> Result<()> {
     let mut due = vec![vec![program.to_owned()]];
     while let Some(words) = due.pop() {
@@ -78,7 +78,7 @@ fn pages(binary: &Path, program: &str, man: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The commands that a page refers to: `poll\-server\-token(1)` is the page of `token`.
+/// The commands that a manual page refers to: `poll\-server\-token(1)` is the page of `token`.
 fn commands(page: &str, program: &str) -> Vec<String> {
     let start = format!("{}\\-", program.replace('-', "\\-"));
     let names = page.lines().filter_map(|line| line.strip_prefix(&start)?.strip_suffix("(1)"));

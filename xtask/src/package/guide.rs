@@ -1,6 +1,7 @@
-//! The operator's guide, followed to the letter in a Debian system: every fence of `docs/operations.md` that is marked for it.
+//! The operator's guide, followed to the letter: every fence of `docs/operations.md` that is marked for Debian is run in the
+//! container.
 //!
-//! All of them run in one shell, as they do for a reader, so that a variable set in one is there in the next.
+//! All of them run in one shell, as they do for a reader, so a variable set in one is there in the next.
 
 use std::fs;
 use std::path::Path;
@@ -12,9 +13,9 @@ use crate::fences::{self, Fence, Mark};
 use xtask::workspace::root;
 
 const GUIDE: &str = "docs/operations.md";
-/// Stands between what one fence prints and what the next does.
+/// Separates the output of one fence from that of the next.
 const BORDER: &str = "-- fence --";
-/// What the guide takes for granted: certbot has been here.
+/// What the guide takes for granted: certbot has obtained a certificate.
 const CERTBOT: &str = "
 lineage=/etc/letsencrypt/live/poll.example.com
 mkdir -p $lineage
@@ -23,7 +24,7 @@ openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 
 export RENEWED_LINEAGE=$lineage
 ";
 
-/// Follows it, with the package in root's folder.
+/// Follows the guide, with the package in root's home.
 pub(super) fn follow(debian: &Debian, package: &Path) -> Result<()> {
     let text = fs::read_to_string(root().join(GUIDE))?;
     let fences = fences::parse(&text).map_err(|(line, what)| anyhow::anyhow!("{GUIDE}:{line}: {what}"))?;
@@ -56,7 +57,7 @@ pub(super) fn follow(debian: &Debian, package: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What is run of a fence, if it is one for a Debian system.
+/// A fence with the script to run for it, if it is marked for Debian.
 fn script(fence: Fence) -> Option<(Fence, String)> {
     let script = match fence.mark {
         Some(Mark::RunInDebian) => fence.text.clone(),

@@ -1,7 +1,7 @@
-//! The list of the libraries in the programs: each with its version and licence, and below them the texts of all licences.
+//! The list of the crates in the programs, each with its version and licence, followed by the texts of all licences.
 //!
-//! A text is what the crate's own sources hold, those of code in C that it brings along included, and stands once for all that
-//! have the same.
+//! The texts are those in a crate's own sources, including those of any C code that it bundles. A text that several crates
+//! share is given once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -15,10 +15,10 @@ use xtask::workspace::root;
 
 use super::linked::{Crate, Crates, Id};
 
-/// The names of files that hold licences and copyrights.
+/// Matches the names of files that hold licences or copyright notices.
 static NAMES: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"(?i)^((un)?licen[cs]es?|copying|copyright|notice)([-_.].*)?$").ok());
-/// What is code although it is called so.
+/// Endings of files that are code in spite of such a name.
 const CODE: &[&str] = &["rs", "c", "h", "py", "toml"];
 const LINE: &str = "--------------------------------------------------------------------------------";
 
@@ -32,7 +32,7 @@ pub(super) fn list(crates: &Crates) -> Result<String> {
         let url = library.repository.as_deref().unwrap_or_default();
         writeln!(list, "{:32} {:16} {}  {url}", id.name, id.version, library.licence)?;
         for text in texts_of(id, library)? {
-            // Line ends and indents differ, and the copyrights stay.
+            // Texts that differ only in white space are the same; copyright lines tell others apart.
             let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
             texts.entry(words).or_insert_with(|| (text, BTreeSet::new())).1.insert(id);
         }
@@ -46,7 +46,7 @@ pub(super) fn list(crates: &Crates) -> Result<String> {
     Ok(list)
 }
 
-/// The texts that a crate brings along. One without any gets that of the Apache License, where it allows that.
+/// The licence texts in a crate's sources. A crate without any gets the text of the Apache License, if it is under that.
 fn texts_of(id: &Id, library: &Crate) -> Result<Vec<String>> {
     let is_ours = library.checksum.is_none();
     let mut texts = Vec::new();
@@ -93,7 +93,7 @@ mod tests {
             let is_texted = |line: &str| line.ends_with(':') && line.contains(&named);
             assert!(list.lines().any(is_texted), "{named} has no text");
         }
-        // Code in C that crates bring along.
+        // C code that crates bundle.
         assert!(list.contains("Jason Evans"), "jemalloc");
         assert!(list.contains("the fiat-crypto authors"), "ring");
         let home = std::env::var("HOME").unwrap();

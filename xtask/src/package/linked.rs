@@ -1,7 +1,7 @@
-//! The crates whose code is in the two programs, for one target: what cargo's own resolver says, without those that only build or
-//! test them.
+//! The crates whose code is in the two programs, for one target: what cargo's resolver says, without crates that are used only
+//! to build or test.
 //!
-//! Why `cargo tree`: what `cargo metadata` resolves has the features of all members at once, and so crates that are in no program.
+//! Why `cargo tree`: `cargo metadata` unifies the features of all workspace members, and so lists crates that are in neither.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -17,11 +17,11 @@ use xtask::workspace::{cargo, output, root};
 
 /// The packages that hold the programs.
 pub(super) const PACKAGES: [&str; 2] = ["poll-server", "poll-client"];
-/// Where a panic in a library's code says that it happened: a path into the registry's sources.
+/// The location of a panic in a crate's code, as a program holds it: a path into the registry's sources.
 static LOCATION: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"registry/src/[^/]+/([A-Za-z0-9_.+-]+)/").ok());
 
-/// A crate by its name and its version.
+/// A crate, identified by name and version.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Id {
     pub(super) name: String,
@@ -31,21 +31,21 @@ pub(super) struct Id {
 /// What is known of a crate.
 #[derive(Debug)]
 pub(super) struct Crate {
-    /// As the crate declares it, in today's grammar.
+    /// As the crate declares it, in today's SPDX syntax.
     pub(super) licence: Expression,
     pub(super) repository: Option<String>,
     /// SHA-256 of its package, in hexadecimal; none for our own.
     pub(super) checksum: Option<String>,
     /// Its sources.
     pub(super) folder: PathBuf,
-    /// What it uses of the others.
+    /// The crates that it depends on.
     pub(super) uses: BTreeSet<Id>,
 }
 
-/// All of them.
+/// All crates in the programs.
 pub(super) type Crates = BTreeMap<Id, Crate>;
 
-/// Those of the programs as they are built for a target.
+/// The crates in the programs when they are built for a target.
 pub(super) fn crates(target: &str) -> Result<Crates> {
     let folders = folders(target)?;
     let lock: Table = fs::read_to_string(root().join("Cargo.lock"))?.parse()?;
@@ -92,10 +92,10 @@ pub(super) fn crates(target: &str) -> Result<Crates> {
     Ok(crates)
 }
 
-/// Every crate that a program names in the places of its panics is among them.
-pub(super) fn holds_all_of(crates: &Crates, program: &Path) -> Result<()> {
+/// Checks that every crate that a program names in its panic locations is listed.
+pub(super) fn check_complete(crates: &Crates, program: &Path) -> Result<()> {
     let bytes = fs::read(program).with_context(|| format!("cannot read {}", program.display()))?;
-    let location = LOCATION.as_ref().context("the pattern of a place is wrong")?;
+    let location = LOCATION.as_ref().context("the pattern of a location is wrong")?;
     let named: BTreeSet<_> = location
         .captures_iter(&bytes)
         .filter_map(|found| Some(String::from_utf8_lossy(found.get(1)?.as_bytes()).into_owned()))
@@ -103,7 +103,7 @@ pub(super) fn holds_all_of(crates: &Crates, program: &Path) -> Result<()> {
     let known: BTreeSet<_> = crates.keys().map(|id| format!("{}-{}", id.name, id.version)).collect();
     let unknown: Vec<_> = named.difference(&known).collect();
     ensure!(unknown.is_empty(), "{} has code of {unknown:?}, which are not listed", program.display());
-    ensure!(named.len() > 20, "{} names no places of panics", program.display());
+    ensure!(named.len() > 20, "{} names no panic locations", program.display());
     Ok(())
 }
 
@@ -116,7 +116,7 @@ fn parse(line: &str) -> Option<(usize, Id, &str, &str)> {
     Some((depth, Id { name, version }, fields.next()?, fields.next()?))
 }
 
-/// Where the sources of each crate are.
+/// The folder of each crate's sources.
 fn folders(target: &str) -> Result<BTreeMap<Id, PathBuf>> {
     let words = ["metadata", "--locked", "--format-version", "1", "--filter-platform", target];
     let metadata: Value = serde_json::from_str(&output(&mut cargo(words))?)?;

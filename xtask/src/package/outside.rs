@@ -1,4 +1,4 @@
-//! What others make of our files: hadolint of the Dockerfile, Compose's schema of its files, CycloneDX's of the bill of materials.
+//! Checks of our files by other tools: the Dockerfile by hadolint, the Compose files and the bill of materials by their schemas.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,7 +8,7 @@ use xtask::python;
 use xtask::tools::Install;
 use xtask::workspace::{root, run};
 
-/// Reads a bill of materials as strictly as its schema allows.
+/// Validates a bill of materials against the strict form of CycloneDX's schema.
 const STRICTLY: &str = "
 import sys
 from cyclonedx.schema import SchemaVersion
@@ -16,7 +16,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 sys.exit(JsonStrictValidator(SchemaVersion.V1_5).validate_str(open(sys.argv[1]).read()))
 ";
 
-/// Has them look at the files in the tree and at a bill of materials.
+/// Checks the files in the tree, and a bill of materials.
 pub(super) fn check(bill: &Path) -> Result<()> {
     let bin =
         python::programs("package", &root().join("xtask/src/package/requirements.txt"), Install::Allowed)?;

@@ -1,7 +1,7 @@
-//! The package's life in a Debian system of its own: it installs, systemd runs it as its user and in its sandbox, its data
-//! survives a restart, an upgrade and a removal, and a purge leaves nothing.
+//! The package's life in a Debian container: it installs, systemd runs it as its user and in its sandbox, its data survives a
+//! restart, an upgrade and a removal, and a purge leaves nothing.
 //!
-//! What the system cannot show, as it shares this machine's kernel: limits by groups of processes, of which the unit has none.
+//! What a container cannot show: limits by cgroup, of which the unit has none.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,14 +16,14 @@ use super::debian::Debian;
 const CONFIG: &str = "etc/poll/poll.toml";
 const DATA: &str = "var/lib/poll";
 const DOCUMENTS: &str = "usr/share/doc/poll-server";
-/// What an operator has changed.
+/// A setting that an operator has changed.
 const CHANGE: &str = "\nretain-messages = 77\n";
-/// The exposure that `systemd-analyze security` may find at most, in tenths; 9.6 is a unit without a sandbox. What is left is
-/// the network, one capability for ports, and files that the group may read.
+/// The highest exposure that `systemd-analyze security` may report, in tenths: 1.5, where a unit without a sandbox has 9.6. What
+/// remains is the network, the capability for low ports, and files that the group may read.
 const EXPOSURE: &str = "--threshold=15";
 /// The limit of open files, soft and hard.
 const FILES: &str = "1048576";
-/// Where files come and go that are no package's.
+/// Where files come and go that belong to no package.
 const PASSING: &[&str] = &[
     "proc",
     "sys",
@@ -40,7 +40,7 @@ const PASSING: &[&str] = &[
     "var/cache",
 ];
 
-/// Takes the first version through a life, in which the second replaces it.
+/// Takes the package through its life: the first version is installed, upgraded to the second, removed and purged.
 pub(super) fn prove(debian: &Debian, first: &Path, second: &Path) -> Result<()> {
     let system = Installed(debian);
     let before = files(&debian.root())?;
@@ -57,10 +57,10 @@ pub(super) fn prove(debian: &Debian, first: &Path, second: &Path) -> Result<()> 
 
     let config = debian.root().join(CONFIG);
     fs::write(&config, fs::read_to_string(&config)? + CHANGE)?;
-    let before_it = system.process()?;
+    let old_process = system.process()?;
     debian.dpkg(&["--force-confold", "--install"], Some(second))?;
     system.is_set_up()?;
-    ensure!(system.process()? != before_it, "an upgrade did not restart the service");
+    ensure!(system.process()? != old_process, "an upgrade did not restart the service");
     system.keeps_the_change()?;
     system.remembers("an upgrade")?;
     system.has_a_socket()?;
@@ -72,7 +72,7 @@ pub(super) fn prove(debian: &Debian, first: &Path, second: &Path) -> Result<()> 
     debian.dpkg(&["--install"], Some(first))?;
     system.remembers("a removal")?;
 
-    // What is secret is the operator's own file.
+    // The operator's file of tokens, which is no part of the package, goes with a purge as well.
     fs::write(debian.root().join("etc/poll/environment"), "POLL_PUBLISH_TOKEN=x\n")?;
     debian.dpkg(&["--purge", "poll-server"], None)?;
     let left = files(&debian.root())?;
@@ -84,11 +84,11 @@ pub(super) fn prove(debian: &Debian, first: &Path, second: &Path) -> Result<()> 
     Ok(())
 }
 
-/// A Debian system that the package is installed in.
+/// A container with the package installed.
 struct Installed<'a>(&'a Debian);
 
 impl Installed<'_> {
-    /// User, folder, service, pages and completions are as they should be.
+    /// Checks the user, the folder, the service, the manual pages and the completions.
     fn is_set_up(&self) -> Result<()> {
         let user = self.0.prints(&["getent", "passwd", "poll"])?;
         ensure!(user.trim().ends_with(":/var/lib/poll:/usr/sbin/nologin"), "the user is {user}");
@@ -119,7 +119,7 @@ impl Installed<'_> {
         self.units_are_understood()
     }
 
-    /// Systemd warns of nothing in the units, such as a word that it does not know.
+    /// Checks that systemd warns of nothing in the units, such as an unknown setting.
     fn units_are_understood(&self) -> Result<()> {
         let words = ["systemd-analyze", "verify", "--man=no", "poll.service", "poll.socket"];
         let said = self.0.command(&words).output().context("cannot start nsenter")?;
@@ -129,7 +129,7 @@ impl Installed<'_> {
         self.0.prints(&["systemd-analyze", "security", EXPOSURE, "poll.service"]).map(|_| ())
     }
 
-    /// What the unit forbids is forbidden to the process that runs.
+    /// Checks that the running process cannot do what the unit forbids.
     fn is_sandboxed(&self) -> Result<()> {
         let process = self.process()?;
         let status = self.0.prints(&["cat", &format!("/proc/{process}/status")])?;
@@ -151,13 +151,13 @@ impl Installed<'_> {
         let files: Vec<&str> = files.split_whitespace().take(2).collect();
         let (wanted, most) = (self.0.property("poll", "LimitNOFILE")?, most_files());
         ensure!(wanted == FILES, "the unit's limit of open files is {wanted}");
-        // Where root may not raise it, as in some containers, systemd takes what there is.
+        // Where root may not raise the limit, as in some containers, systemd keeps the highest that there is.
         let is_raised = files == [FILES, FILES] || files == [most.as_str(), most.as_str()];
         ensure!(
             is_raised,
             "the server's limit of open files is {files:?}, of {FILES} or this machine's {most}"
         );
-        // Root itself, where the server is, so that only the mounts can refuse.
+        // As root, in the server's mount namespace, so that only the mounts can refuse.
         let inside = |script: &str| {
             let target = format!("--target={process}");
             self.0.prints(&["nsenter", &target, "--mount", "sh", "-c", script])
@@ -184,7 +184,7 @@ impl Installed<'_> {
         Ok(())
     }
 
-    /// With the socket's unit a request in the middle of a restart waits, and is answered.
+    /// Checks that with `poll.socket` a request made during a restart waits, and is answered.
     fn has_a_socket(&self) -> Result<()> {
         self.0.prints(&["systemctl", "stop", "poll"])?;
         self.0.prints(&["systemctl", "start", "poll.socket", "poll.service"])?;
@@ -202,33 +202,33 @@ impl Installed<'_> {
         self.0.prints(&["id", "-u", "poll"])?.trim().parse().context("the user has no number")
     }
 
-    /// The server's process, by its number within the system.
+    /// The PID of the server, in the container.
     fn process(&self) -> Result<String> {
         self.0.property("poll", "MainPID")
     }
 
-    /// The message is still there.
+    /// Checks that the message is still there.
     fn remembers(&self, what: &str) -> Result<()> {
         let read = self.0.prints(&["poll", "tail", "news", "--from", "start", "--count", "1"])?;
         ensure!(read == "hello\n", "after {what} there is {read:?}");
-        println!("kept over {what}: the message");
+        println!("kept across {what}: the message");
         Ok(())
     }
 
     fn keeps_the_change(&self) -> Result<()> {
         let config = fs::read_to_string(self.0.root().join(CONFIG))?;
-        ensure!(config.ends_with(CHANGE), "the operator's change of {CONFIG} is gone");
+        ensure!(config.ends_with(CHANGE), "the operator's change of {CONFIG} is lost");
         Ok(())
     }
 }
 
-/// How many files a process of ours may open.
+/// The highest number of open files that this machine allows a process.
 fn most_files() -> String {
     getrlimit(Resource::Nofile).maximum.map_or_else(|| "unlimited".to_owned(), |most| most.to_string())
 }
 
-/// Every file and folder below, by its path, but for those that come and go, and for what the tools for users keep of their
-/// files before a change.
+/// The path of every file and folder below `root`, except those that come and go, and the backups (`passwd-`) that the tools
+/// for users and groups make in `/etc`.
 fn files(root: &Path) -> Result<BTreeSet<String>> {
     let mut files = BTreeSet::new();
     let mut folders = vec![root.to_path_buf()];

@@ -1,13 +1,14 @@
-//! The programs' bill of materials, in CycloneDX 1.5: each crate with its version, licence, checksum and what it uses.
+//! The software bill of materials of the programs, in CycloneDX 1.5: each crate with its version, licence, checksum and
+//! dependencies.
 //!
-//! The same sources give the same bytes, so it has no time and no serial number, both of which the format leaves open.
+//! It is reproducible, so it has neither timestamp nor serial number, both of which are optional in the format.
 
 use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::linked::{Crates, Id, PACKAGES};
 
-/// The document. `compiler` is what `rustc --version` prints, as its standard library is linked, too.
+/// The document. `compiler` is what `rustc --version` prints: Rust's standard library is linked, too.
 pub(super) fn document(crates: &Crates, version: &str, compiler: &str) -> Result<String> {
     let mut components: Vec<Value> = crates.keys().map(|id| component(crates, id)).collect();
     let number = compiler.split(' ').nth(1).unwrap_or(compiler);
@@ -70,7 +71,7 @@ fn component(crates: &Crates, id: &Id) -> Value {
     component
 }
 
-/// A crate's package URL. `+` of a version is written as an escape.
+/// A crate's package URL, in which the `+` of a version is escaped.
 fn purl(id: &Id) -> String {
     format!("pkg:cargo/{}@{}", id.name, id.version.replace('+', "%2B"))
 }

@@ -1,7 +1,7 @@
-//! The examples in the documents run, and print what the documents say they print; each fence of a shell says what runs it.
+//! The examples in the documents run, and print what the documents say; each shell fence says what runs it.
 //!
-//! A fence after `<!-- run -->` is run by bash in an empty folder, in the document's order, against one fresh server a
-//! document; what it prints is compared with the fence after `<!-- expect -->`. The other marks are in `fences.rs`.
+//! Fences after `<!-- run -->` are run by bash in order, in a folder that is empty at first, against a fresh server for each
+//! document. Their output is compared with the fence after `<!-- expect -->`. The other marks are in `fences.rs`.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -12,13 +12,13 @@ use super::fault::Fault;
 use crate::fences::{self, Mark};
 use xtask::server::{Binary, Keyboard, Server};
 
-/// The address that the documents speak of; the fresh server's own takes its place.
+/// The server's address in the documents; it is replaced by that of the fresh server.
 const WRITTEN: &str = "127.0.0.1:8080";
 /// How long one example may run; `timeout` of coreutils ends it.
 const PATIENCE: &str = "60";
 const DRAIN: Duration = Duration::from_secs(30);
 
-/// A block to run, and what it prints if that is told.
+/// A fence to run, and its expected output, if any.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Example {
     /// `README.md:7`.
@@ -27,7 +27,7 @@ pub(super) struct Example {
     expected: Option<String>,
 }
 
-/// The examples of a document that are run here.
+/// The examples of a document that `tidy` runs.
 pub(super) fn parse(document: &str, text: &str) -> Result<Vec<Example>, Fault> {
     let fences = fences::parse(text).map_err(|(line, what)| Fault::new(document, line, what))?;
     let examples = fences.into_iter().filter_map(|fence| {
@@ -41,7 +41,7 @@ pub(super) fn parse(document: &str, text: &str) -> Result<Vec<Example>, Fault> {
     Ok(examples.collect())
 }
 
-/// Faults of one document: a fence of a shell that nothing runs, or whose mark names no test that reads the document.
+/// Faults of one document: shell fences without a mark, and marks that name no test that reads the document.
 pub(super) fn check(document: &str, text: &str, source: impl Fn(&str) -> Option<String>) -> Vec<Fault> {
     let fences = match fences::parse(text) {
         Ok(fences) => fences,
@@ -49,7 +49,7 @@ pub(super) fn check(document: &str, text: &str, source: impl Fn(&str) -> Option<
     };
     let name = document.rsplit('/').next().unwrap_or(document);
     let fault = |fence: &fences::Fence| match &fence.mark {
-        None => Some("no mark says what runs this fence, or why nothing does".to_owned()),
+        None => Some("no mark says what runs this fence, or why it is not run".to_owned()),
         Some(Mark::By { file, test }) => {
             let runs =
                 |text: String| text.contains(&format!("fn {test}(")) && text.contains(&format!("{name}\""));
@@ -61,7 +61,7 @@ pub(super) fn check(document: &str, text: &str, source: impl Fn(&str) -> Option<
     fences.iter().filter_map(|fence| Some(Fault::new(document, fence.line, fault(fence)?))).collect()
 }
 
-/// Runs those of one document; the first that fails or prints something else is the error.
+/// Runs the examples of one document; the first that fails or prints something else is the error.
 pub(super) fn run(examples: &[Example], binary: &Binary) -> Result<()> {
     let server = Server::start(binary, &[], Keyboard::Shared)?;
     let folder = tempfile::tempdir().context("cannot make an empty folder for the examples")?;
