@@ -1,23 +1,23 @@
 //! What goes wrong with a disk, and when.
 
-/// A fault, which strikes once. A number says after how many more calls of the kind.
+/// A fault. It strikes once, after as many more calls of its kind as its number says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// The power goes at a write or a sync. Of the write some may be on the disk, of what the sync was for as well.
+    /// The power fails at a write or a sync, of which a part may have reached the disk.
     Power(u64),
     /// A write fails, and writes nothing.
     Write(u64),
-    /// A write fails half way.
+    /// Half of a write is done before it fails.
     ShortWrite(u64),
-    /// A sync fails. As with kernels, what it was for counts as clean, and is never written.
+    /// A sync fails. As in kernels, what it should have written counts as clean from then on, and is never written.
     Sync(u64),
-    /// A sync succeeds, and says that it failed. After it so many tries to open a file, or to cut one off, fail.
+    /// A sync succeeds, but reports a failure. Then as many attempts to open or truncate a file fail as the second number says.
     SyncDone(u64, u64),
-    /// A sync does nothing, and says that it succeeded.
+    /// A sync does nothing, but reports success.
     SyncLies(u64),
     /// A read fails.
     Read(u64),
-    /// So many tries to open a file, or to cut one off, fail.
+    /// This many attempts to open or truncate a file fail.
     Shut(u64),
 }
 
@@ -30,7 +30,7 @@ pub(super) enum Call {
     Sync,
 }
 
-/// What is to go wrong.
+/// The faults that are still to strike.
 #[derive(Debug, Default)]
 pub(super) struct Faults(Vec<Fault>);
 
@@ -42,12 +42,12 @@ impl Faults {
         }
     }
 
-    /// The power does not go.
+    /// Removes faults of the power.
     pub(super) fn power_stays(&mut self) {
         self.0.retain(|fault| !matches!(fault, Fault::Power(_)));
     }
 
-    /// Counts a call; gives what goes wrong with it.
+    /// Counts a call; returns the fault that strikes it, if any.
     pub(super) fn strike(&mut self, call: Call) -> Option<Fault> {
         let is_due = |fault: &mut Fault| fault.countdown(call).is_some_and(|left| *left == 0);
         let struck = self.0.iter_mut().position(is_due).map(|due| self.0.remove(due));
@@ -61,7 +61,7 @@ impl Faults {
 }
 
 impl Fault {
-    /// How many more calls go through, if this is a fault of such calls.
+    /// How many more calls succeed, if this is a fault of such calls.
     fn countdown(&mut self, call: Call) -> Option<&mut u64> {
         match (self, call) {
             (Self::Power(left), Call::Write | Call::Sync)

@@ -1,4 +1,4 @@
-//! Syncs that take as long as a test wants: each waits to be let through.
+//! A gate that holds syncs for as long as a test wants.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -9,48 +9,48 @@ pub(crate) struct Gate {
     changed: Condvar,
 }
 
-/// Whether syncs go through at once.
+/// Whether syncs pass at once.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum State {
     #[default]
     Free,
-    /// Each waits to be let through, but for so many.
+    /// This many pass, then each waits to be let through.
     Held(u64),
     /// One waits.
     Waiting,
-    /// The one that waits may go; the next is held again.
+    /// The one that waits may pass; the next is held again.
     Passing,
 }
 
 impl Gate {
-    /// Syncs wait from now on, when so many are over.
+    /// Holds syncs after `count` more.
     pub(crate) fn hold_after(&self, count: u64) {
         *self.lock() = State::Held(count);
     }
 
-    /// Waits until a sync does.
+    /// Waits until a sync is held.
     pub(crate) fn wait_for_sync(&self) {
         drop(self.wait_while(self.lock(), |state| *state != State::Waiting));
     }
 
-    /// Whether a sync waits.
+    /// Whether a sync is held.
     pub(crate) fn is_waited_at(&self) -> bool {
         *self.lock() == State::Waiting
     }
 
-    /// Lets the sync that waits go; the next waits again.
+    /// Lets the held sync pass; the next is held again.
     pub(crate) fn pass_one(&self) {
         *self.lock() = State::Passing;
         self.changed.notify_all();
     }
 
-    /// Syncs go through from now on.
+    /// Lets all syncs pass from now on.
     pub(crate) fn free(&self) {
         *self.lock() = State::Free;
         self.changed.notify_all();
     }
 
-    /// A sync comes: returns when it may go on.
+    /// Called by each sync; returns once it may proceed.
     pub(super) fn enter(&self) {
         let mut state = self.lock();
         match *state {

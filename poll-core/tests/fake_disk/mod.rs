@@ -1,8 +1,9 @@
-//! A disk in memory that forgets what was not synced when the power goes, and fails as it is told. It holds the database and
-//! the segments of the log.
+//! A disk in memory that loses what was not synced when the power fails, and fails on demand. It holds the database and the
+//! segments of the log.
 //!
-//! There is one for the tests of the disk journal and for the simulation, so that a crash, a fault or a full disk means the
-//! same in both. When it is struck is up to them: the tests strike at a given call, the simulation as its seed says.
+//! Why here: the tests of the disk journal and the simulation (`xtask/simulate`) share it, so a crash, a fault or a full disk
+//! means the same in both.
+//! Not here: when a fault strikes. The tests choose a call, the simulation follows its seed.
 
 mod fault;
 mod gate;
@@ -25,7 +26,7 @@ pub(crate) use port::Port;
 /// The file of the database; segments have their numbers.
 pub(crate) const DATABASE: u64 = 0;
 
-/// A disk, and the power of the machines that use it one after the other. A clone is the same one.
+/// A disk, and the power of the machines that use it one after another. Clones are the same disk.
 #[derive(Clone, Default)]
 pub(crate) struct FakeDisk(Arc<Inner>);
 
@@ -33,22 +34,22 @@ pub(crate) struct FakeDisk(Arc<Inner>);
 struct Inner {
     state: Mutex<State>,
     gate: Gate,
-    /// Notified when the power goes.
+    /// Notified when the power fails.
     went: Notify,
     watch: Option<Watch>,
 }
 
-/// Called with what is done to the disk, before it is. It may take its time: nothing is locked meanwhile.
+/// Called before each thing that is done to the disk, without a lock held, so it may take its time.
 type Watch = Box<dyn Fn(Event) + Send + Sync>;
 
 /// Something that is done to the disk, or goes wrong with it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Event {
-    /// So many bytes are written to a file at an offset.
+    /// A file is written to: its number, the offset, and how many bytes.
     Write(u64, u64, usize),
     /// A file is synced.
     Sync(u64),
-    /// A file gets this length.
+    /// A file's length is set.
     Length(u64),
     /// A file is removed.
     Remove(u64),
@@ -66,9 +67,9 @@ pub(crate) struct State {
     faults: Faults,
     /// Reads of this byte of the database fail.
     pub(crate) bad_sector: Option<usize>,
-    /// Beyond so many bytes in all there is no room.
+    /// How many bytes there is room for in all.
     pub(crate) room: Option<usize>,
-    /// What the disk says is free, if that is not what there is room for.
+    /// The free space that the disk reports, if that is not the room left.
     free: Option<u64>,
     locked: bool,
     /// Counts the machines: those before this one have lost their power.
@@ -76,7 +77,7 @@ pub(crate) struct State {
     is_dark: bool,
 }
 
-/// How often what was done.
+/// How often each thing was done.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) reads: u64,
@@ -87,48 +88,48 @@ pub(crate) struct Counts {
 }
 
 impl FakeDisk {
-    /// One that `watch` sees.
+    /// A disk whose events `watch` is called with.
     pub(crate) fn watched(watch: impl Fn(Event) + Send + Sync + 'static) -> Self {
         Self(Arc::new(Inner { watch: Some(Box::new(watch)), ..Inner::default() }))
     }
 
-    /// The way to it of the machine that is on.
+    /// The access to the disk of the machine that is on.
     pub(crate) fn port(&self) -> Port {
         Port { disk: self.clone(), machine: self.lock().machine }
     }
 
-    /// Has something go wrong, besides what is to go wrong already.
+    /// Adds a fault to those that are still to strike.
     pub(crate) fn fail(&self, fault: Fault) {
         self.lock().faults.add(fault);
     }
 
-    /// Nothing goes wrong any more, and there is room.
+    /// Removes all faults, and the limits on room.
     pub(crate) fn heal(&self) {
         let mut state = self.lock();
         (state.faults, state.room, state.free) = (Faults::default(), None, None);
     }
 
-    /// Beyond so many bytes of all files there is no room.
+    /// Limits the bytes of all files.
     pub(crate) fn set_room(&self, room: Option<usize>) {
         self.lock().room = room;
     }
 
-    /// What the disk says is free, whatever there is room for.
+    /// Sets the free space that the disk reports, whatever room is left.
     pub(crate) fn set_free(&self, free: Option<u64>) {
         self.lock().free = free;
     }
 
-    /// The length of all files.
+    /// The bytes of all files.
     pub(crate) fn len(&self) -> usize {
         self.lock().length()
     }
 
-    /// Syncs that are held until they are let through.
+    /// The gate that holds syncs.
     pub(crate) fn gate(&self) -> &Gate {
         &self.0.gate
     }
 
-    /// The power goes: nothing that this machine does reaches the disk from now on.
+    /// The power fails: nothing that this machine does reaches the disk from now on.
     pub(crate) fn cut_power(&self) {
         let mut state = self.lock();
         (state.machine, state.is_dark) = (state.machine + 1, true);
@@ -136,23 +137,23 @@ impl FakeDisk {
         self.0.went.notify_one();
     }
 
-    /// Returns once the power went.
+    /// Returns once the power has failed.
     pub(crate) async fn power_went(&self) {
         self.0.went.notified().await;
     }
 
-    /// Whether the power is gone, and was not [back](Self::crash) since.
+    /// Whether the power is off: it has failed, and is not [back](Self::crash).
     pub(crate) fn is_dark(&self) -> bool {
         self.lock().is_dark
     }
 
-    /// The process ended, and another one is started. What it wrote is still in the cache.
+    /// The process ended, and another one starts. What it wrote is still in the cache.
     pub(crate) fn process_ended(&self) {
         self.lock().go_on();
     }
 
-    /// The machine stops, and another one is on. Of what was not synced that survives which `luck` says, by its place: each
-    /// removal, each change of a length, each sector of a write.
+    /// The machine stops, and another one is on. Of what was not synced (each removal, each change of a length, each sector of a
+    /// write) `luck` is asked, with a running number, what survives.
     pub(crate) fn crash(&self, mut luck: impl FnMut(usize) -> bool) {
         let state = &mut *self.lock();
         let mut place = 0..;
@@ -164,7 +165,7 @@ impl FakeDisk {
         self.0.gate.free();
     }
 
-    /// Since when what a sync said that it did is not on the disk.
+    /// Since when something is not on the disk although a sync reported success.
     pub(crate) fn lied(&self) -> Option<Instant> {
         let state = self.lock();
         state.files.values().chain(state.removed.values()).filter_map(|file| file.lied).min()
@@ -185,7 +186,7 @@ impl FakeDisk {
         }
     }
 
-    /// Counts a call; gives what goes wrong with it.
+    /// Counts a call; returns the fault that strikes it, if any.
     fn struck(&self, call: Call) -> Option<Fault> {
         let struck = self.lock().faults.strike(call)?;
         self.tell(Event::Struck(struck));
@@ -203,7 +204,7 @@ impl State {
         self.files.entry(number).or_default()
     }
 
-    /// Another process or machine is on. The faults that wait are still to come, but for the last one's power.
+    /// Another process or machine is on. Faults that have not struck remain, except those of the power.
     fn go_on(&mut self) {
         self.machine += 1;
         (self.is_dark, self.locked) = (false, false);
@@ -219,7 +220,7 @@ impl State {
         self.files.values().map(|file| file.bytes().len()).sum()
     }
 
-    /// Whether a file may get this long.
+    /// Fails if there is no room for a file of this length.
     fn check_room(&mut self, number: u64, end: usize) -> io::Result<()> {
         let grows = end.saturating_sub(self.file(number).bytes().len());
         let is_full = self.room.is_some_and(|room| self.length() + grows > room);

@@ -1,4 +1,4 @@
-//! One file: what the platter holds, and what only the cache does.
+//! One file: what the platter holds, and what is only in the cache.
 
 use tokio::time::Instant;
 
@@ -11,7 +11,7 @@ pub(crate) struct Platter {
     cached: Vec<u8>,
     synced: Vec<u8>,
     unsynced: Vec<Change>,
-    /// Since when a sync said that it did what it did not.
+    /// Since when a sync has reported success without having written.
     pub(super) lied: Option<Instant>,
 }
 
@@ -47,7 +47,7 @@ impl Platter {
         self.lied = None;
     }
 
-    /// A sync does nothing, and says that it did.
+    /// A sync does nothing, but reports success.
     pub(super) fn lie(&mut self) {
         if !self.is_synced() {
             self.lied.get_or_insert_with(Instant::now);
@@ -58,12 +58,12 @@ impl Platter {
         self.unsynced.is_empty()
     }
 
-    /// As kernels do after a failure: what was written counts as clean, and is never written again.
+    /// As kernels do after a failed sync: unsynced changes count as clean, and are never written.
     pub(super) fn forget_unsynced(&mut self) {
         self.unsynced.clear();
     }
 
-    /// The power goes. Of each unsynced change, and of a write each sector by itself, `luck` says whether it survives.
+    /// The power fails. `luck` says of each unsynced change whether it survives, of a write for each sector by itself.
     pub(super) fn crash(&mut self, mut luck: impl FnMut() -> bool) {
         for change in std::mem::take(&mut self.unsynced) {
             match change {

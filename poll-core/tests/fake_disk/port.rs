@@ -1,4 +1,4 @@
-//! One machine's way to the disk, as a journal takes it.
+//! One machine's access to the disk, in the form that a journal takes.
 
 use std::io;
 use std::ops::Bound;
@@ -27,7 +27,7 @@ struct Handle {
 }
 
 impl Port {
-    /// The disk, as long as the power is on.
+    /// The disk; an error once the power is off.
     fn lock(&self) -> io::Result<MutexGuard<'_, State>> {
         let state = self.disk.lock();
         if state.machine == self.machine { Ok(state) } else { Err(io::Error::other("the power is gone")) }
@@ -85,7 +85,7 @@ impl Location for Port {
 }
 
 impl Handle {
-    /// The disk, as long as the power is on and the file is open.
+    /// The disk; an error once the power is off or the file is closed.
     fn state(&self) -> io::Result<MutexGuard<'_, State>> {
         let is_closed = self.closed.load(Ordering::Relaxed);
         if is_closed { Err(io::Error::other("it is closed")) } else { self.port.lock() }

@@ -1,9 +1,9 @@
-//! The machine's disk: the fake one of the journal's tests, which takes time and is struck as the seed says.
+//! The machine's disk: the fake disk of the journal's tests, with syncs that take time and faults that the seed chooses.
 //!
-//! Syncs take time, during which everything else runs. What was lost or changed below the server, so that nothing could
-//! have kept it, is remembered for the judge.
+//! While a sync takes time, everything else runs. What was lost or changed below the server, so that it could not have kept
+//! it, is remembered for the judge.
 
-#[expect(dead_code, reason = "the journal's own tests do some of it")]
+#[expect(dead_code, reason = "some of it is used only by the journal's own tests")]
 #[path = "../../../poll-core/tests/fake_disk/mod.rs"]
 mod fake;
 
@@ -21,28 +21,28 @@ use crate::trace;
 
 /// How long a sync takes at most when all is well, in tenths of a millisecond.
 const SYNC: u64 = 30;
-/// How often a byte that means something is looked for, to change it.
+/// How many attempts there are to find a byte to flip that is not zero, as most bytes are padding.
 const DRAWS: usize = 1_000;
 
-/// See the [module](self). A clone is the same one.
+/// See the [module](self). Clones are the same disk.
 #[derive(Clone, Debug)]
 pub(crate) struct Disk {
     /// Its files, the faults that it is struck by, and the power of the machines that use it.
     pub(crate) files: FakeDisk,
     random: Random,
-    /// By how many milliseconds syncs take longer.
+    /// How many milliseconds longer each sync takes.
     slow: Arc<AtomicU64>,
     harm: Arc<Mutex<Harm>>,
 }
 
-/// What was done to what the server had stored.
+/// The harm done to what the server had stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Harm {
     #[default]
     None,
     /// A bit was changed.
     Flipped,
-    /// A bit was changed, and the server was ended since: what is damaged of the last commit looks torn.
+    /// A bit was changed, and the server has ended since: damage to the last commit looks like a torn write.
     FlippedAndStopped,
     /// What was written since then, and synced, was lost in a crash.
     Lost(Instant),
@@ -62,12 +62,12 @@ impl Disk {
         Self { files, random, slow, harm: Arc::default() }
     }
 
-    /// Syncs take so much longer from now on.
+    /// Makes syncs take this much longer from now on.
     pub(crate) fn slow_down(&self, millis: u64) {
         self.slow.store(millis, Ordering::Relaxed);
     }
 
-    /// Nothing goes wrong any more.
+    /// Removes all faults.
     pub(crate) fn heal(&self) {
         self.files.heal();
         self.slow_down(0);
@@ -77,7 +77,7 @@ impl Disk {
         *self.lock()
     }
 
-    /// The process ended, and the system goes on.
+    /// The process ended, and the machine keeps running.
     pub(crate) fn process_ended(&self) {
         self.files.process_ended();
         let mut harm = self.lock();
@@ -86,7 +86,7 @@ impl Disk {
         }
     }
 
-    /// The power went.
+    /// The power failed.
     pub(crate) fn power_went(&self) {
         self.process_ended();
         let mut harm = self.lock();
@@ -123,7 +123,7 @@ impl Disk {
     }
 }
 
-/// Takes down what is done to the disk.
+/// Writes what is done to the disk into the trace.
 fn note(event: Event) {
     match event {
         Event::Write(file, offset, length) => {

@@ -7,12 +7,12 @@ use crate::random::Random;
 use crate::server::Server;
 use crate::trace;
 
-/// A fault. Most strike a while later, at a call that is counted down to.
+/// A fault. Most strike later, after a number of calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// The power goes now.
+    /// The power fails now.
     Power,
-    /// The power goes at some write or sync.
+    /// The power fails at some write or sync.
     PowerAtWrite,
     /// The process is killed.
     Kill,
@@ -22,22 +22,22 @@ pub(crate) enum Fault {
     /// Half of a write reaches the file.
     WriteTorn,
     SyncFails,
-    /// A sync succeeds, and says that it failed.
+    /// A sync succeeds, but reports a failure.
     SyncDone,
-    /// A sync does nothing, and says that it succeeded.
+    /// A sync does nothing, but reports success.
     SyncLies,
     SyncSlow,
     ReadFails,
-    /// The file cannot be opened for a while.
+    /// A few attempts to open a file fail.
     Shut,
     Full,
     /// A bit of a file changes.
     Flip,
     /// Connections are cut.
     Cut,
-    /// Connections pass nothing on.
+    /// Connections pass nothing on for a while.
     Stall,
-    /// The clock goes forward or back.
+    /// The clock jumps forward or back.
     Clock,
 }
 
@@ -63,15 +63,15 @@ const HARMLESS: &[Fault] = &[
     Fault::Stall,
     Fault::Clock,
 ];
-/// Those that take something away below it.
+/// Those that take something from the disk, below the server.
 const HARMFUL: &[Fault] = &[Fault::SyncLies, Fault::SyncLies, Fault::Flip];
-/// One seed in so many has harmful faults.
+/// One seed in this many has a harmful fault.
 const HARM: u64 = 4;
 
 /// The faults of a seed, and how long to wait before each.
 pub(crate) struct Plan {
     pub(crate) faults: Vec<(Duration, Fault)>,
-    /// Whether some take something away below the server.
+    /// Whether one of them is harmful.
     pub(crate) is_harmful: bool,
 }
 
@@ -87,10 +87,10 @@ pub(crate) fn plan(random: &Random) -> Plan {
     Plan { faults: faults.into_iter().map(|fault| (pause(), fault)).collect(), is_harmful }
 }
 
-/// What the fault does to the server.
+/// What a fault does to the server.
 pub(crate) enum Effect {
     None,
-    /// It is down, and may be started after so long.
+    /// It is down, and may be started again after this long.
     Down(Duration),
 }
 

@@ -1,9 +1,9 @@
-//! The verdict where something was taken from the disk below the server: it may be gone, but not without a word.
+//! The verdict where something was taken from the disk below the server: messages may be lost, but not silently.
 //!
-//! A message that was acknowledged may be missing if its channel says that so many are, or begins anew. Where a sync lied
-//! before a crash nothing can know of what was written after it, and a bit that was changed in the last commit looks like a
-//! torn write; what was acknowledged before must be kept or told all the same. Nothing is doubled, out of order, or
-//! anything but what was published. A reader is given all that is left, or told what it was not given.
+//! An acknowledged message may be missing if its channel reports that many as missed, or began a new epoch. After a sync that
+//! lied before a crash, what was written later cannot be known, and a bit flipped in the last commit looks like a torn write;
+//! whatever was acknowledged earlier must be kept or its loss reported all the same. No message is duplicated, out of order,
+//! or other than published. A reader is given everything that is left, or told what it was not given.
 
 use std::collections::{HashMap, HashSet};
 
@@ -19,22 +19,22 @@ use crate::disk::Harm;
 use crate::network::ADDRESS;
 use crate::trace;
 
-/// A channel as it is in the end.
+/// A channel as it is at the end.
 struct Remains<'a> {
     whole: &'a Whole,
-    /// How many messages it says are missing.
+    /// How many messages it reports as missed.
     missed: u64,
     published: HashSet<&'a str>,
 }
 
-/// Whether some channel is known to have begun anew. Damage of the log makes all of them do so.
+/// Whether some channel is known to have begun a new epoch. Damage to the log makes all channels do so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Others {
     Anew,
     AsTheyWere,
 }
 
-/// Judges everybody; gives how many operations there were.
+/// Judges all publishers and readers; returns how many operations there were.
 pub(super) async fn judge(mut population: Population, harm: Harm) -> Result<u64> {
     let published = population.stop().await;
     let mut wholes = HashMap::new();
@@ -42,7 +42,7 @@ pub(super) async fn judge(mut population: Population, harm: Harm) -> Result<u64>
         if !wholes.contains_key(channel) {
             match read_back_in_parts(ADDRESS, channel).await {
                 Ok(whole) => drop(wholes.insert(channel.clone(), whole)),
-                // Told by an error.
+                // Its loss is reported, by an error.
                 Err(error) if is_damage(&format!("{error:#}")) => {}
                 Err(error) => bail!("{channel} cannot be read back: {error:#}"),
             }
@@ -78,7 +78,7 @@ fn sent_to<'a>(published: &'a [Published], channel: &str) -> Vec<&'a Sent> {
     published.iter().filter(|one| one.channel == channel).flat_map(|one| &one.sent).collect()
 }
 
-/// In which incarnation of its channel a message was acknowledged, if its dialect tells that.
+/// The epoch of its channel in which a message was acknowledged, if its dialect tells that.
 fn epoch_of(sent: &Sent) -> Option<u64> {
     match sent.told {
         Told::Kept(Some(place)) => Some(place.epoch),
@@ -86,7 +86,7 @@ fn epoch_of(sent: &Sent) -> Option<u64> {
     }
 }
 
-/// Whether a fault only says that something is damaged.
+/// Whether a fault only reports damage.
 fn is_damage(fault: &str) -> bool {
     fault.contains("status 500") || fault.contains("status 410")
 }
@@ -110,7 +110,7 @@ impl Remains<'_> {
         Ok(())
     }
 
-    /// What was acknowledged and is not there must be told, if anything can know of it.
+    /// An acknowledged message that is missing must be reported, if the loss can be known.
     fn judge_losses(&self, sent: &[&Sent], harm: Harm, others: Others) -> Result<()> {
         let can_be_known = |at: std::time::Instant| match harm {
             Harm::None | Harm::Flipped => true,
@@ -141,7 +141,7 @@ impl Remains<'_> {
         let faults: Vec<&String> = account.faults.iter().filter(|fault| !is_damage(fault)).collect();
         ensure!(faults.is_empty(), "{who}: {faults:?}");
         let was_failed = !account.faults.is_empty();
-        // The newest given since the last notice; up to where it had what is gone.
+        // The newest given since the last notice; the newest given that is now lost.
         let (mut newest, mut gone) = (0, None);
         for (index, seen) in account.seen.iter().enumerate() {
             let is_told = account.resets.contains(&index);
@@ -180,7 +180,7 @@ mod tests {
         Sent { token: token.to_owned(), told, at }
     }
 
-    /// Judges a channel of which only the message `kept` is left, in its second incarnation.
+    /// Judges a channel that has only the message `kept` left, in its second epoch.
     fn judge(sent: &[Sent], others: Others) -> Result<()> {
         let mut log = Log::default();
         log.push("kept".to_owned());
@@ -198,7 +198,7 @@ mod tests {
         // Its publisher was told no epoch: only the other channels show that there was another one.
         assert!(judge(&[unplaced.clone(), kept.clone()], Others::Anew).is_ok());
         assert!(judge(&[unplaced, kept.clone()], Others::AsTheyWere).is_err());
-        // It was acknowledged in the incarnation that there still is.
+        // It was acknowledged in the current epoch.
         assert!(judge(&[sent("gone", place(2), early), kept.clone()], Others::Anew).is_err());
         assert!(
             judge(&[kept, sent("gone", Told::Kept(None), late + Duration::from_secs(1))], Others::Anew)
