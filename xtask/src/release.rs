@@ -36,7 +36,7 @@ pub(crate) fn deny(checks: &[&str]) -> Result<()> {
         let why = "cargo-deny takes minutes to build; `cargo xtask nightly` installs it into target/tools";
         return Err(Skip(why.to_owned()).into());
     }
-    // An exception that nothing takes is one more thing to doubt.
+    // An exception that no dependency needs would make the list untrue.
     run(cargo(["deny", "--locked", "check", "--deny", "unused-wrapper"]).args(checks).env("PATH", path))
 }
 

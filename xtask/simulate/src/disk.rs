@@ -21,7 +21,7 @@ use crate::trace;
 
 /// How long a sync takes at most when all is well, in tenths of a millisecond.
 const SYNC: u64 = 30;
-/// How many attempts there are to find a byte to flip that is not zero, as most bytes are padding.
+/// How many attempts to find a byte to flip that is not zero: zeros are mostly padding.
 const DRAWS: usize = 1_000;
 
 /// See the [module](self). Clones are the same disk.

@@ -30,7 +30,7 @@ pub(crate) struct Clock {
 pub(crate) struct Machine {
     pub(crate) clock: Clock,
     pub(crate) random: Random,
-    /// The way to the disk, while the machine has power.
+    /// The access to the disk, while the machine has power.
     pub(crate) disk: Port,
 }
 
