@@ -207,7 +207,7 @@ impl Administration<'_> {
         read(&self.ask(Method::PUT, path(channel, "/settings"), body.into()).await?)
     }
 
-    /// Which named clients are present on a channel, on any server of the log. The right to read it is not needed.
+    /// Which named clients are present on a channel, on any server of the log. It does not need the right to read the channel.
     ///
     /// # Errors
     /// As [`Self::list`], with 404 also if the server does not keep presence (`--presence`).

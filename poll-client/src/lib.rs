@@ -46,12 +46,12 @@
 //! text or JSON with a life of their own, and producers that append exactly once.
 //!
 //! # Administration
-//! [`Client::administration`] lists a server's channels, purges, closes and deletes them, and sets what they retain; who is present on one, and
-//! who is connected.
+//! [`Client::administration`] lists a server's channels, purges, closes and deletes them, and sets what they retain. It lists
+//! the clients present on a channel, and lists and cuts connections.
 //!
 //! # Presence
-//! [`Client::present`] lists the named clients that wait on a channel, and [`Client::follow_presence`] goes on with each that
-//! comes or leaves.
+//! [`Client::present`] lists the named clients that wait on a channel, and [`Client::follow_presence`] goes on with each join
+//! and leave.
 //!
 //! # Signed links
 //! A program that has the server's key gives others a right on one channel for a while ([`link`], the feature `links`):

@@ -1,9 +1,10 @@
-//! Presence: which named clients wait on a channel, at once or as they come and go.
+//! Presence: which named clients wait on a channel, as a list or as it changes.
 //!
-//! What: `GET /api/presence`, and the ordinary subscription to `presence/{channel}`, on which the server publishes joins and
-//! leaves. Why both together: joins and leaves are changes to a list, so following begins with the list, and a gap is
-//! followed by the list as it is then.
-//! Not here: being present, which is to wait under a name ([`Builder::client_id`](crate::Builder::client_id)).
+//! What: `GET /api/presence`, and an ordinary subscription to `presence/{channel}`, on which the server publishes joins and
+//! leaves.
+//! Why both together: joins and leaves are changes to a list, so following begins with the list, and after a gap the list is
+//! asked for again.
+//! Not here: being present, which means waiting under a name ([`Builder::client_id`](crate::Builder::client_id)).
 
 use std::fmt;
 use std::future::poll_fn;
@@ -23,10 +24,10 @@ use crate::retry::Attempts;
 use crate::subscription::Subscription;
 use crate::wire::{read, timestamp};
 
-/// What the names of the channels begin with on which joins and leaves are published.
+/// What is put before a channel's name to name the channel of its joins and leaves.
 const PREFIX: &str = "presence/";
 
-/// The clients on a channel at a moment.
+/// The clients present on a channel at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Present {
@@ -34,7 +35,7 @@ pub struct Present {
     pub channel: String,
     /// How many there are.
     pub count: u64,
-    /// The first of them by name; a server lists 1000.
+    /// The first of them by name; a server lists at most 1000.
     pub clients: Vec<PresentClient>,
 }
 
@@ -52,16 +53,16 @@ pub struct PresentClient {
 /// What [`Client::follow_presence`] yields.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PresenceEvent {
-    /// All who are present now. Comes first, and again after joins or leaves were missed, in place of all that was known.
+    /// All clients that are present now. Comes first, and again after joins or leaves were missed; replaces what was known.
     Present(Present),
-    /// A client came. It may be in the list already.
+    /// A client joined. It may be in the list already.
     Join {
         /// Its name.
         id: String,
         /// When, by the server's clock.
         at: Timestamp,
     },
-    /// A client left. It may be missing in the list already.
+    /// A client left. It may be missing from the list already.
     Leave {
         /// Its name.
         id: String,
@@ -89,8 +90,8 @@ impl Client {
         read(&answer.whole(limit, within).await?)
     }
 
-    /// Follows who is present on a channel: first all who are there, then each join and leave. It needs the right to read
-    /// the channel, and `presence/{channel}`. Failures are retried as in every subscription.
+    /// Follows who is present on a channel: first the list, then each join and leave. It needs the right to read both the
+    /// channel and `presence/{channel}`. Failures are retried as in every subscription.
     ///
     /// ```no_run
     /// # async fn example(client: poll_client::Client, room: poll_client::ChannelName) -> Result<(), poll_client::Error> {
@@ -113,7 +114,7 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Usage`] if the channel's name is so long that joins and leaves are not told (more than 1015 bytes).
+    /// [`Error::Usage`] if the channel's name is too long for joins and leaves to be published (more than 1015 bytes).
     pub fn follow_presence(&self, channel: &ChannelName) -> Result<PresenceEvents, Error> {
         let told = ChannelName::parse(&format!("{PREFIX}{channel}"));
         let told = told.map_err(|error| Error::Usage(format!("{PREFIX}{channel}: {error}")))?;
@@ -135,25 +136,25 @@ struct Following {
     list: List,
 }
 
-/// Whether what was returned can be brought up to date by changes.
+/// Whether the list was returned, so that changes can bring it up to date.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum List {
     Due,
     Known,
-    /// It could not be had.
+    /// Asking for it failed for good.
     Failed,
 }
 
-/// What came of the channel of joins and leaves.
+/// What the subscription to joins and leaves brought.
 enum Step {
     Event(Event),
-    /// A list is due, and the position is known from which changes follow it.
-    Stands,
+    /// A list is due, and the position from which changes follow it is known.
+    Positioned,
     Failed(Error),
     End,
 }
 
-/// What is published of a client.
+/// The content of a message on the channel of joins and leaves.
 #[derive(Deserialize)]
 struct Told {
     event: String,
@@ -169,13 +170,13 @@ impl Following {
         }
         loop {
             match self.step().await {
-                Step::Stands => {
+                Step::Positioned => {
                     let list = list(&self.client, &self.channel).await;
                     self.list = if list.is_ok() { List::Known } else { List::Failed };
                     return Some(list.map(PresenceEvent::Present));
                 }
                 Step::Event(Event::Message(message)) => {
-                    // What a newer server says besides is left out.
+                    // Other content, from a newer server, is ignored.
                     let Ok(Told { event, id, at }) = message.content.parse() else { continue };
                     match &*event {
                         "join" => return Some(Ok(PresenceEvent::Join { id, at })),
@@ -191,14 +192,14 @@ impl Following {
         }
     }
 
-    /// What comes next on the channel of joins and leaves.
+    /// The next step.
     async fn step(&mut self) -> Step {
         poll_fn(|cx| match self.changes.poll_next_unpin(cx) {
             Poll::Ready(Some(Ok(event))) => Poll::Ready(Step::Event(event)),
             Poll::Ready(Some(Err(error))) => Poll::Ready(Step::Failed(error)),
             Poll::Ready(None) => Poll::Ready(Step::End),
             Poll::Pending if self.list == List::Due && self.changes.position().is_some() => {
-                Poll::Ready(Step::Stands)
+                Poll::Ready(Step::Positioned)
             }
             Poll::Pending => Poll::Pending,
         })

@@ -1,7 +1,7 @@
 //! The configuration: read from flags, environment and file, and resolved into checked types.
 //!
 //! What: [`Config::read`] gives a complete, valid [`Config`], or every mistake there is.
-//! Why: in two steps (as typed, then resolved), so that precedence is one rule for all settings and nobody checks a value
+//! Why: in two steps (as typed, then resolved), so that precedence is one rule for all settings and no value is checked
 //! twice.
 //! Not here: acting on any of it; nothing is bound, opened or created.
 

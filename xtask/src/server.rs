@@ -59,7 +59,7 @@ impl Binary {
         &self.path
     }
 
-    /// The program as a command of its own, with nobody's settings.
+    /// A command that runs the program, with this binary's environment variables and without `RUST_LOG`.
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.path);
         let environment = self.environment.iter().map(|(name, value)| (name, value));

@@ -1,5 +1,5 @@
-// Prints who is on a channel, and who comes and leaves: node examples/present.mjs [channel] [name]
-// The server must keep presence (--presence). With a name, this program is there as well.
+// Prints who is present on a channel, whenever it changes: node examples/present.mjs [channel] [name]
+// The server must keep presence (--presence). With a name, this program is present as well.
 
 import { PollClient } from 'poll-client';
 

@@ -135,7 +135,7 @@ export class PollClient {
     parts.delivery = deliveryFor(parts);
     let tabs;
     let queue = Promise.resolve();
-    // One batch after the other, whoever gives it.
+    // One batch after another, from whatever source.
     parts.sink = (items, cursor) =>
       (queue = queue.catch(() => {}).then(() => (tabs ?? parts.delivery).take(items, cursor)));
     const connection = (parts.connection = connectionOf(parts));

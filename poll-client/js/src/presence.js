@@ -1,7 +1,7 @@
 // Who is present on a channel: asked for once, or followed.
 //
-// Joins and leaves change a list, so following begins with the list, taken once the position is known behind which they
-// follow; after a gap the list comes again.
+// Joins and leaves change a list, so following begins with the list, asked for once the position is known from which changes
+// follow it; after a gap the list is asked for again.
 
 import { late } from './failure.js';
 import { parse } from './requests.js';
@@ -22,7 +22,7 @@ export class Presence {
     this.#changes = changes;
   }
 
-  /** Who is there now: `{ channel, count, clients: [{ id, since }] }`. */
+  /** Who is present now: `{ channel, count, clients: [{ id, since }] }`. */
   list(outer = new AbortController().signal) {
     const { place, requests } = this.#shared;
     return within(outer, async (signal) => {
@@ -68,7 +68,7 @@ export class Presence {
         next = undefined;
         if (done) return;
         const { event, id, at } = value.content ?? {};
-        // What a newer server says besides is left out.
+        // Other content, from a newer server, is ignored.
         if (event === 'join' || event === 'leave') yield { event, id, at };
       }
     } catch (error) {

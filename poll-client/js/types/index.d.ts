@@ -150,11 +150,11 @@ export interface PresentClient {
 export interface Present {
   channel: string;
   count: number;
-  /** In the order of their names; a server lists 1 000. */
+  /** The first of them by name; a server lists at most 1 000. */
   clients: PresentClient[];
 }
 
-/** `present` comes first, and again when joins or leaves were missed: all who are there, in place of what was known. */
+/** `present` comes first, and again when joins or leaves were missed: all present clients, which replace what was known. */
 export type PresenceChange =
   | { event: 'present'; count: number; clients: PresentClient[] }
   | { event: 'join' | 'leave'; id: string; at: string };

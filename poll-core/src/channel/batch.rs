@@ -107,7 +107,7 @@ pub(crate) fn weight(messages: &[Arc<Message>]) -> u64 {
 }
 
 /// The tail batches of one channel that were asked for last, by where they start and end. They are shared from the
-/// second reader on: most waiters wait alone, and holding a batch for nobody costs more than making it again.
+/// second reader on: most waiters wait alone, and holding a batch that is not shared costs more than making it again.
 #[derive(Debug, Default)]
 pub(crate) struct Tails {
     asked: [Option<Tail>; 4],

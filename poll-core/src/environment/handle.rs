@@ -46,7 +46,7 @@ impl Environment {
         self.0.now()
     }
 
-    /// 64 random bits that nobody outside can guess.
+    /// 64 random bits that cannot be guessed from outside.
     #[must_use]
     pub fn random(&self) -> u64 {
         self.0.random()

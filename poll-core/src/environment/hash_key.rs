@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 
 use super::handle::Environment;
 
-/// A hash table under the key of the process, so that nobody outside can choose what collides in it.
+/// A hash table under the key of the process, so that peers cannot choose what collides in it.
 pub type KeyedMap<K, V> = HashMap<K, V, ProcessKey>;
 
 /// Hashes under the key of the process.

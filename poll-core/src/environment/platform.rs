@@ -64,7 +64,7 @@ pub trait Platform: Send + Sync + 'static {
 /// Work that has a thread to itself, with a single-threaded tokio runtime. It may block. A simulation may run it, and
 /// what it spawns, on a runtime that it shares with others; then it must not.
 pub struct Thread {
-    /// For whoever looks at the process.
+    /// Shown by debuggers and `ps`.
     pub name: String,
     /// How many tasks run before the runtime looks at sockets and timers again, if not the runtime's own number.
     pub event_interval: Option<u32>,

@@ -193,7 +193,7 @@ impl Append<Minted> {
         WriteBehind { channel: self.envelope.channel.clone(), newest: self.newest() }
     }
 
-    /// A copy for a journal that shows the publish before it keeps it; nobody is answered through it.
+    /// A copy for a journal that shows the publish before it keeps it; no publisher is answered through it.
     #[cfg(feature = "disk")]
     pub(crate) fn copy(&self) -> Self {
         let envelope = Envelope {

@@ -2,7 +2,7 @@
 //!
 //! Readers of a list mostly come back together, with the token that all of them were given. The first settles its places,
 //! registers in each channel and looks whether there is something to read; the others find the feed level and only join. A
-//! notification ends that: it wakes all who have joined, and what the first of them reads is everybody's. The last one to
+//! notification ends that: it wakes all who have joined, and what the first of them reads is shared by all. The last one to
 //! leave takes the registrations along.
 //!
 //! No wake-up is lost: register, then read, then wait. A feed is level from when it was registered and found nothing to

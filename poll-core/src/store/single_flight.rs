@@ -17,8 +17,8 @@ type Outcome<T> = Option<Result<T, JournalError>>;
 /// Pending questions, by what they ask.
 pub(super) struct SingleFlight<K, T>(Arc<Mutex<KeyedMap<K, watch::Receiver<Outcome<T>>>>>);
 
-/// One pending question, for whoever has the answer. If it is dropped without one, all callers learn that there will
-/// be none.
+/// One pending question, held by the code that will answer it. If it is dropped without an answer, all callers get an
+/// error.
 pub(super) struct Flight<K: Eq + Hash, T> {
     group: SingleFlight<K, T>,
     /// `None` once others no longer find it.
@@ -63,7 +63,7 @@ impl<K: Clone + Eq + Hash, T: Clone> SingleFlight<K, T> {
 
 impl<K: Eq + Hash, T> Flight<K, T> {
     pub(super) fn answer(mut self, answer: Result<T, JournalError>) {
-        // First, so that a caller that has the answer and asks again does not find it once more. What it brought is at hand.
+        // First, so that a caller that asks again once it has the answer does not get the same one. What a good one loaded is at hand by then.
         self.land();
         self.outcome.send_replace(Some(answer));
     }
@@ -90,7 +90,7 @@ mod tests {
 
     type Group = SingleFlight<u64, u64>;
 
-    /// A caller that asks once more as soon as it has the answer.
+    /// A caller that asks again as soon as it has the answer.
     struct Again {
         group: Group,
         asked: AtomicBool,

@@ -55,7 +55,7 @@ impl Payload {
         if std::str::from_utf8(&bytes).is_ok() { Self::Text(bytes) } else { Self::Binary(bytes) }
     }
 
-    /// Its type as a number, as journals keep it beside the bytes.
+    /// Its type as a number, which journals keep beside the bytes.
     #[cfg(any(feature = "disk", feature = "redis"))]
     pub(crate) fn kind(&self) -> u8 {
         match self {
@@ -65,7 +65,7 @@ impl Payload {
         }
     }
 
-    /// The payload that was kept as these; `None` where there is none of that type, or its text is not UTF-8.
+    /// The payload that a journal kept as this type and these bytes; `None` if the type is unknown, or text is not UTF-8.
     #[cfg(any(feature = "disk", feature = "redis"))]
     pub(crate) fn kept(kind: u8, bytes: Bytes) -> Option<Self> {
         match kind {

@@ -176,7 +176,7 @@ pub(crate) fn check_site(head: Head<'_>, scheme: Scheme, cors: &Cors) -> Result<
 }
 
 /// Whether an origin is the request's own. It is not expected to be `http` where the connection is: a proxy may have
-/// terminated TLS. Over TLS a page that came without it is another's, whoever may have written that.
+/// terminated TLS. Over TLS a page that came without it has another origin, as anyone on the way may have written it.
 fn is_own(origin: &[u8], head: Head<'_>, scheme: Scheme) -> bool {
     let origin = text(origin).and_then(|origin| origin.split_once("://"));
     let own = authority(head).ok().flatten();

@@ -45,7 +45,7 @@ pub(crate) enum Scheme {
     Https,
 }
 
-/// The other end of a connection, as whoever accepted it knows it.
+/// The other end of a connection, as the acceptor knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     /// Its address, which may be a proxy's.

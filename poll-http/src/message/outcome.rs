@@ -28,7 +28,7 @@ impl Outcome {
         answer: impl Future<Output = Result<Reply, Refusal>> + Send + 'static,
     ) -> Result<Self, Refusal> {
         let mut answer: Pending = Box::pin(answer);
-        // No waker is needed: whoever waits for the answer polls it again.
+        // No waker is needed: the task that waits for the answer polls it again.
         match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(answer) => answer.map(Self::Now),
             Poll::Pending => Ok(Self::Later(answer)),

@@ -1,4 +1,4 @@
-//! A request as it is handed to whoever answers it.
+//! A request in the form in which it is answered.
 //!
 //! Its head may lie in a connection's read buffer still, and its content with it: what is to be kept of it for longer
 //! than the call has to be copied.

@@ -41,7 +41,7 @@ pin_project! {
 }
 
 impl RequestBody {
-    /// Content that somebody else reads off the wire.
+    /// Content that another implementation, such as hyper, reads off the wire.
     pub fn stream<B>(body: B) -> Self
     where
         B: Body<Data = Bytes> + Send + 'static,

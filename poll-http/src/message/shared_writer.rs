@@ -174,7 +174,7 @@ impl<IO> ShareableIo<IO> {
 }
 
 impl<IO: AsyncWrite + Send + Unpin + 'static> ShareableIo<IO> {
-    /// The socket, for another writer. It is closed when its connection is done with it, whoever holds this.
+    /// The socket, for another writer. It is closed when its connection is done with it, even if this is still held.
     pub(crate) fn share(&mut self) -> Weak<SharedWriter> {
         *self = match std::mem::replace(self, Self::Moving) {
             Self::Own(io) => {

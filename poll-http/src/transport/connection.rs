@@ -88,7 +88,7 @@ where
                     ready!(budget::poll_begin(cx));
                     return Pin::new(&mut **http2).poll(cx);
                 }
-                // There is nobody to answer, so nobody misses what does not get through.
+                // There is no request to answer, so what does not get through is not missed.
                 Protocol::Closing(io) => return Pin::new(io).poll_shutdown(cx).map(|_| Ok(())),
                 Protocol::Unknown(_) => ready!(self.poll_detect(cx))?,
             }

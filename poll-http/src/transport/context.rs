@@ -23,7 +23,7 @@ pub struct ConnectionContext {
 }
 
 impl ConnectionContext {
-    /// Connections that nobody else has to do with: with timers of their own, an account without a bound, a drain that
+    /// A context for connections on their own: with timers of their own, an account without a bound, a drain that
     /// does not come.
     #[must_use]
     pub fn new(settings: ConnectionSettings) -> Self {

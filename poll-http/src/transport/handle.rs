@@ -1,4 +1,4 @@
-//! What a connection asks of whoever answers its requests.
+//! What a connection asks of the service that answers its requests.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;

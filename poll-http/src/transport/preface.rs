@@ -45,7 +45,7 @@ impl Preface {
             ready!(Pin::new(&mut *io).poll_read(cx, &mut buf))?;
             let read = buf.filled().len();
             if read == 0 {
-                // What has come is no whole request, so there is nobody to answer.
+                // What has come is no whole request, so there is nothing to answer.
                 return Poll::Ready(Ok(Detected::Closed));
             }
             self.filled += read;

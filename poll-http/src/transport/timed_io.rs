@@ -292,7 +292,7 @@ impl<IO: AsyncWrite + Unpin> TimedIo<IO> {
 }
 
 impl<IO: AsyncWrite + Send + Unpin + 'static> TimedIo<IO> {
-    /// The socket, for somebody else to write to while this connection does not. What it does not take at once is left to
+    /// The socket, for another writer to use while this connection does not. What it does not take at once is left to
     /// the connection, and with it the deadline.
     pub(crate) fn share(&mut self) -> Weak<SharedWriter> {
         self.io.share()

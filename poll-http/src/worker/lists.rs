@@ -64,7 +64,7 @@ pub(crate) struct SharedList {
 struct Feeds {
     /// The one that was made last: most readers come with the newest token.
     last: Option<Arc<Feed>>,
-    /// By the hash of their tokens, while somebody reads them.
+    /// By the hash of their tokens, while they are read.
     others: Table<Feed>,
 }
 

@@ -67,7 +67,7 @@ pub(crate) fn secret(text: &str) -> &[u8] {
 }
 
 fn key_set_url(text: &str) -> Result<KeySetUrl, String> {
-    value::trusted_url(text, "whoever can change keys can sign anything").map(KeySetUrl)
+    value::trusted_url(text, "anyone who can change keys can sign anything").map(KeySetUrl)
 }
 
 fn some_text(text: &str) -> Result<String, String> {

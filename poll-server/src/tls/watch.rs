@@ -34,7 +34,7 @@ pub(crate) async fn watch(mut keeper: Keeper, mut reloads: watch::Receiver<u64>)
     }
 }
 
-/// Whether somebody waits for word of it.
+/// Whether an operator asked for the reload, and so is told even if nothing changed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Asked {
     Yes,

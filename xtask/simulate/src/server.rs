@@ -118,7 +118,7 @@ impl Server {
         }
     }
 
-    /// Has the server answer everybody, and end.
+    /// Has the server drain and end.
     pub(crate) async fn drain(&mut self) -> Result<()> {
         trace::tell(|| "the server drains".to_owned());
         let Some(Running { end, trigger }) = &mut self.running else { return Ok(()) };

@@ -22,13 +22,13 @@ use crate::trace;
 /// How much later than its publisher a reader may hear of a message when nothing is in the way.
 const SOON: Duration = Duration::from_millis(50);
 
-/// When nothing was in anybody's way.
+/// The time during which there were no faults.
 pub(crate) struct Quiet {
     pub(crate) from: Instant,
     pub(crate) until: Instant,
 }
 
-/// Judges everybody; gives how many operations there were.
+/// Judges all publishers and readers; returns how many operations there were.
 pub(crate) async fn judge(population: Population, harm: Harm, quiet: Quiet) -> Result<u64> {
     if harm != Harm::None {
         return harmed::judge(population, harm).await;

@@ -2,7 +2,7 @@
 //!
 //! A path counts for the file that defines what it names, so an item that is re-exported belongs to its origin. Tests
 //! do not count; neither does a file that declares or re-exports its own children. Method calls and fields are invisible
-//! here, but whoever has a value of a type has nearly always named the type.
+//! here, but a file that has a value of a type nearly always names the type.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! Paths of somebody's machine have no place in the project.
+//! The project names no paths of a particular machine.
 
 use super::fault::Fault;
 use super::sources::is_test;

@@ -90,17 +90,17 @@ Examples:
     /// Without a COMMAND, prints the steps of the job NAME until it ends, and exits with 0 if it is done and 1 if it failed.
     #[command(after_long_help = "\
 Examples:
-  Report a build to everybody who follows it:
+  Report a build to everyone who follows it:
     poll job build-17 -- ninja -C out
     poll job build-17
 
   A script reports by what it prints:
     poll job import -- sh -c 'for i in 1 2 3; do echo \"$i/3 file $i\"; sleep 1; done'")]
     Job(Job),
-    /// Print which named clients wait on a channel, and follow who comes and leaves
+    /// Print which named clients wait on a channel, and follow joins and leaves
     ///
     /// The server must have been started with `--presence`. A client is present from its first long poll, stream or push under
-    /// a name until ten seconds after its last, on whatever server of one log. Prints each with the time of its first wait.
+    /// a name until ten seconds after its last, on any server of the log. Prints each with the time of its first wait.
     #[command(after_long_help = "\
 Examples:
   How many are there, and is ann?
@@ -239,8 +239,8 @@ pub(crate) struct Presence {
     pub(crate) channel: ChannelName,
     /// Go on with each client that joins or leaves
     ///
-    /// Lines then begin with `present`, `join` or `leave`. If the server cannot be reached, it says so on standard error, and
-    /// tries again. Should joins or leaves be gone by then, those who are present are printed again, in place of all before.
+    /// Lines then begin with `present`, `join` or `leave`. If the server cannot be reached, says so on standard error, and
+    /// tries again. If joins or leaves were missed meanwhile, all present clients are printed again, and replace those before.
     #[arg(long)]
     pub(crate) follow: bool,
     /// Print an object a line: a client, with `--follow` a join, a leave, or the list of all who are present

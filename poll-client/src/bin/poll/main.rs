@@ -1,4 +1,4 @@
-//! The `poll` command: publish to channels, watch them and who is there, report a command's progress, and administer them.
+//! The `poll` command: publish to channels, watch them and who is present, report a command's progress, and administer them.
 //!
 //! Bad arguments exit with 64, other errors with 1, each with one line on stderr. A reader that closes the pipe
 //! (`poll tail … | head -1`) is not an error. `poll job NAME -- COMMAND` exits as the command does.

@@ -1,4 +1,4 @@
-//! `poll presence`: prints which named clients wait on a channel, and each that comes or leaves.
+//! `poll presence`: prints which named clients wait on a channel, and each join and leave.
 
 use std::io::{self, IsTerminal, StdoutLock, Write};
 use std::process::ExitCode;
@@ -41,7 +41,7 @@ async fn follow(server: &Server, presence: &Presence, print: &mut Printer) -> Do
     }
 }
 
-/// A list is always there, unless presence is not kept.
+/// Explains a 404: a server that keeps presence has a list for every channel.
 pub(crate) fn without_presence(error: Error) -> Box<dyn std::error::Error> {
     match error.status() {
         Some(404) => format!("{error}; presence is kept by a server with --presence").into(),
@@ -82,7 +82,7 @@ impl Printer {
         Ok(())
     }
 
-    /// What has happened.
+    /// The list, a join or a leave, a line each.
     fn event(&mut self, event: &PresenceEvent) -> io::Result<()> {
         if self.shape == Shape::Json {
             writeln!(self.stdout, "{}", as_json(event))?;
@@ -120,7 +120,7 @@ fn as_json(event: &PresenceEvent) -> serde_json::Value {
     }
 }
 
-/// A server lists so many and no more.
+/// Says on standard error if there are more than the server lists.
 fn say_rest(list: &Present) {
     let listed = list.clients.len() as u64;
     if list.count > listed {

@@ -1,8 +1,8 @@
-//! Rows as lines: aligned on a terminal, elsewhere separated by tabs, for `cut` and `awk`.
+//! Rows as lines: columns aligned on a terminal, elsewhere separated by tabs, for `cut` and `awk`.
 
 use crate::format::Screen;
 
-/// Rows as lines, without spaces at their ends. Columns grow wider than `widths`, which keeps how wide they are.
+/// Rows as lines, without trailing spaces. Columns are at least as wide as `widths`, which is updated to their width.
 pub(crate) fn align(rows: &[Vec<String>], widths: &mut Vec<usize>, screen: Screen) -> Vec<String> {
     if screen == Screen::Pipe {
         return rows.iter().map(|row| row.join("\t")).collect();

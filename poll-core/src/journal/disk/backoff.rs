@@ -1,4 +1,4 @@
-//! How long a part of the journal leaves its file alone after it failed.
+//! How long a part of the journal leaves its file alone after a failure.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ pub(super) const CHECK: Duration = Duration::from_millis(250);
 /// The longest time between two attempts.
 const MAX_PAUSE: Duration = Duration::from_secs(5);
 
-/// When it failed last, and how often in short succession before that.
+/// When the last failure was, and how many came in short succession before it.
 #[derive(Debug, Default)]
 pub(super) struct Backoff(Option<(Instant, u32)>);
 
 impl Backoff {
-    /// It failed; returns whether it had shortly before.
+    /// Records a failure; returns whether another one came shortly before.
     pub(super) fn failed(&mut self) -> bool {
         let now = Instant::now();
         let again = self.0.filter(|(last, _)| now.duration_since(*last) < MAX_PAUSE);

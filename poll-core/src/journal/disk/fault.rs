@@ -93,8 +93,8 @@ thread_local! {
     static GUARDED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether a panic on this thread is one that the journal catches, and takes for damage of its file. For whoever says
-/// something of panics.
+/// Whether a panic on this thread is one that the journal catches, and takes for damage of its file. For panic
+/// hooks.
 #[must_use]
 pub fn catches_panics() -> bool {
     GUARDED.get()

@@ -1,6 +1,6 @@
 //! The publishes of the commit under way, until its outcome is known.
 //!
-//! While the writer waits for the disk it can answer nobody. Here another thread sees how long that has taken, and can tell
+//! While the writer waits for the disk it cannot answer. Here another thread sees how long that has taken, and can tell
 //! the publishers that the outcome is unknown.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

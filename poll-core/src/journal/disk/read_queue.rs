@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use super::fault::unavailable;
 use crate::types::JournalError;
 
-/// Reads something and answers; with the error, if it is not to be read any more.
+/// A read, which answers by itself. Called with an error, it answers with that instead.
 pub(super) type Read = Box<dyn FnOnce(Result<(), JournalError>) + Send>;
 
 /// The queue of all readers.

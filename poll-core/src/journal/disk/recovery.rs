@@ -78,7 +78,7 @@ pub(super) fn recovered(database: &Database, totals: &Totals) -> Recovered {
     Recovered { channels: totals.channels, messages: messages.unwrap_or(0) }
 }
 
-/// Opens a file that nobody else uses.
+/// Opens a file that is not in use.
 pub(super) fn open_alone(
     environment: &Environment,
     location: impl Location,

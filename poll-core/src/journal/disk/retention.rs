@@ -1,7 +1,7 @@
 //! What is deleted: messages over their channel's number, over their age, or over the bytes of all channels; idempotency
 //! keys past their window; channels that hold nothing, when another needs the room.
 //!
-//! Rows are deleted a few at a time along with other commits, so that nobody waits for a great cleaning. The store enforces
+//! Rows are deleted a few at a time along with other commits, so that no publisher waits for a large deletion. The store enforces
 //! number and age by itself, to the message: whatever is deleted here for those was evicted there before. Only the limit on
 //! all bytes is applied here, and the store is notified.
 
@@ -298,7 +298,7 @@ impl CommitState {
         Ok(sample)
     }
 
-    /// A random channel; `None` where there is none, or it is left alone.
+    /// A random channel; `None` if there is none, or this one is left alone.
     fn pick(
         &mut self,
         channels: &impl ReadableTable<u64, &'static [u8]>,

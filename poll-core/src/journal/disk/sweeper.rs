@@ -1,4 +1,4 @@
-//! A visit to all rows of a table in turn, some at a time, and then a pause.
+//! Visits all rows of a table in turn, a few at a time, then pauses.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::types::Timestamp;
 /// See the [module](self).
 #[derive(Debug, Default)]
 pub(super) struct Sweeper {
-    /// The row to go on with.
+    /// The row to continue with.
     pub(super) next: u64,
     finished: Option<Timestamp>,
 }

@@ -1,4 +1,4 @@
-//! What an export passes on: records in order, and which messages between them are lost.
+//! The records that an export passes on, in order, and which messages between them are lost.
 
 use std::io;
 
@@ -25,7 +25,7 @@ impl<F: FnMut(&Record) -> io::Result<()>> Output<F> {
         Self { take, report: Report::default(), next: 0, failed: false }
     }
 
-    /// What follows is of this channel.
+    /// Begins a channel, to which the messages that follow belong.
     pub(in crate::journal::disk) fn channel(
         &mut self,
         row: &Row,
@@ -47,7 +47,7 @@ impl<F: FnMut(&Record) -> io::Result<()>> Output<F> {
         self.pass(&Record::Message(MessageRecord::of(message)?))
     }
 
-    /// The messages of the channel before this one that did not come are lost.
+    /// Records as lost the messages before this number that were not passed.
     pub(in crate::journal::disk) fn lost_before(&mut self, next: u64) -> Result<()> {
         if self.next >= next {
             return Ok(());

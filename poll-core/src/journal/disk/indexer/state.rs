@@ -12,8 +12,8 @@ use crate::types::Timestamp;
 pub(super) struct Indexer {
     pub(super) shared: Arc<Shared>,
     pub(super) commit_state: CommitState,
-    /// Whether the database can be read and written, as far as the indexer knows. It is away as well if it is not tried for a
-    /// while because it failed repeatedly.
+    /// Whether the database can be read and written, as far as the indexer knows. It counts as away also while the indexer backs
+    /// off after repeated failures.
     pub(super) health: Health,
     /// A segment that is not in the database yet.
     pub(super) pending: Option<Sealed>,

@@ -1,4 +1,4 @@
-//! What a segment has of each channel, read after a crash.
+//! What a segment holds of each channel, read by recovery after a crash and by salvage.
 
 use std::io;
 
@@ -7,8 +7,8 @@ use super::segment::{self, Scan};
 use crate::environment::Location;
 use crate::types::Retention;
 
-/// Reads a segment. Where what lies between two publishes of a channel is damaged, or the channel was removed, another
-/// generation begins; there is at least one.
+/// Reads a segment. A new generation begins where records between two publishes of a channel are damaged, or the channel was
+/// removed; there is at least one.
 ///
 /// # Errors
 /// The disk's.

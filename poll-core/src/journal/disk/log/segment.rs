@@ -1,4 +1,4 @@
-//! One file of the log: a header, then records, each written and synced before anybody is told of it.
+//! One file of the log: a header, then records, each written and synced before its outcome is reported.
 //!
 //! After a write or a sync that failed, what the file holds behind its last good end is not known. [`Segment::restore`]
 //! cuts it off; once that is synced, what was being written has failed for certain. Until then its outcome is unknown.

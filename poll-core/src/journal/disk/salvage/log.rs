@@ -78,7 +78,7 @@ impl Channel {
         Self { epoch, logged: Some(part.epoch), ..Self::of(row) }
     }
 
-    /// Takes what a segment has of it besides messages; returns how many messages are gone by that.
+    /// Applies what a segment has of it besides messages; returns how many messages that removes.
     fn live(&mut self, part: &Part) -> u64 {
         self.row.ended |= part.ending == Ending::Close;
         let Some(changed) = part.life.as_deref() else { return 0 };

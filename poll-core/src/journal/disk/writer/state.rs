@@ -23,7 +23,7 @@ pub(super) struct Writer {
     /// Channels whose publishes may follow one that failed.
     pub(super) unfollowed: Unfollowed,
     pub(super) backoff: Backoff,
-    /// How often the log failed since nothing more comes.
+    /// How often the log failed since the journal began to close.
     pub(super) failed_closing: u32,
     /// Why publishes that were visible already could not be kept.
     pub(super) lost: Option<JournalError>,
