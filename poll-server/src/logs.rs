@@ -2,7 +2,7 @@
 //!
 //! What: sets the one global subscriber of the process.
 //! Why: stderr, because stdout belongs to `--help` and `--check`.
-//! Not here: what is worth a line; how many of a kind are written is `logs/flood.rs`'s. No line anywhere carries a query string, so no `access_token` either.
+//! Not here: what is worth a line. No line anywhere carries a query string, so no `access_token` either.
 
 pub(crate) mod access;
 pub(crate) mod batched;

@@ -59,7 +59,7 @@ pub(crate) fn build(
         .build()
 }
 
-/// What becomes of a request that has ended: a line of the log, a span, or both under one trace.
+/// What is written of a request once it has ended: a line of the log, a span, or both under one trace.
 fn follow_requests(store: &Store, log: Switch, spans: Option<Spans>) -> Builder {
     let builder = Service::builder(store.clone());
     let environment = store.environment().clone();

@@ -39,7 +39,7 @@ pub(crate) struct Spans {
     memory: Memory,
     environment: Environment,
     counts: SpanCounts,
-    /// Of traces that begin here.
+    /// For traces that begin here.
     sampler: Sampler,
     /// Whether it was told that some were dropped.
     told: Arc<AtomicBool>,
@@ -94,7 +94,7 @@ impl Spans {
         place.send(Span::new(record, trace_id, self.environment.random(), self.environment.now(), charge));
     }
 
-    /// Its caller says so; of a trace that begins here the sampler, by its id, as in every service of the same ratio.
+    /// The caller decides; of a trace that begins here the sampler, by its id, so that services with the same ratio agree.
     fn is_sampled(&self, record: &AccessRecord<'_>, trace_id: NonZeroU128) -> bool {
         if let Some(trace) = record.trace {
             return trace.sampled == Sampled::Yes;

@@ -150,7 +150,7 @@ impl Workers {
     }
 }
 
-/// A worker has nothing else to do.
+/// Called when a worker has nothing else to do.
 fn end_turn() {
     poll_http::end_turn();
     logs::batched::flush();

@@ -1,7 +1,7 @@
 //! Connections: list those of this server, and cut one.
 //!
-//! Listed are those that came while there was administration. Their records are kept by `message::connection_record`, and their
-//! numbers are of one server, so one that is cut on another is not found there.
+//! Listed are those that came while there was administration. Their records are kept by `message::connection_record`. Their
+//! numbers are valid on one server only: on another one they are not found.
 
 use std::time::Duration;
 

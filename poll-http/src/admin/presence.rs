@@ -1,4 +1,6 @@
-//! Presence: which named clients wait on a channel, on any server of the log. It takes no right to read the channel.
+//! Presence: which named clients wait on a channel, on any server of the log.
+//!
+//! Unlike in `pattern::presence`, the right to read the channel is not needed.
 
 use poll_core::ChannelName;
 

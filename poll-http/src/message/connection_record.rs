@@ -16,13 +16,13 @@ use poll_core::environment::KeyedMap;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-/// The bits of the number before the first connection's. Enough that no other server of a cluster and no process before this one
-/// has the same numbers, and few enough that JavaScript reads each exactly.
+/// How many random bits the number before the first connection's has. Enough that other servers of a cluster, and earlier
+/// processes, have other numbers, and few enough that JavaScript represents each exactly.
 const FIRST_BITS: u32 = 40;
 
 /// The open connections that have a record.
 pub(crate) struct Connections {
-    /// The number of the last one; each is known by its own.
+    /// The number of the last connection.
     numbers: AtomicU64,
     /// Locked to open, close, cut, and list a page.
     open: Mutex<BTreeMap<u64, ConnectionRecord>>,
@@ -122,7 +122,8 @@ pub(crate) struct RecordState {
 }
 
 impl Connections {
-    /// None yet. Numbers begin at `random`, so that a request to cut a connection finds none if it reaches another server.
+    /// No connections yet. Numbering begins at `random`, so that a request to cut a connection finds none if it reaches another
+    /// server.
     pub(crate) fn new(random: u64) -> Self {
         Self { numbers: AtomicU64::new(random >> (u64::BITS - FIRST_BITS)), open: Mutex::default() }
     }

@@ -2,11 +2,12 @@
 
 use poll_core::{ChannelName, ChannelNameError};
 
-/// What the names of the channels begin with on which joins and leaves are published. Only the server writes there.
+/// The start of the names of channels on which joins and leaves are published. Only the server writes there.
 const PREFIX: &str = "presence/";
 
-/// The channel of the records. It tells of no channel, because none has an empty name; clients cannot read it.
-pub(super) const JOURNAL: &str = PREFIX;
+/// The channel of the records that servers write. It cannot be that of another channel's joins and leaves, because no name is
+/// empty. Clients cannot read it.
+pub(super) const RECORDS: &str = PREFIX;
 
 /// Where joins and leaves of a channel are published.
 ///
@@ -16,12 +17,12 @@ pub(super) fn told_on(channel: &ChannelName) -> Result<ChannelName, ChannelNameE
     ChannelName::parse(&format!("{PREFIX}{}", channel.as_str()))
 }
 
-/// Whether only the server publishes there.
+/// Whether only the server may publish on a channel.
 pub(crate) fn is_reserved(channel: &ChannelName) -> bool {
     channel.as_str().starts_with(PREFIX)
 }
 
-/// Whether it is the channel of the records.
-pub(crate) fn is_journal(channel: &ChannelName) -> bool {
-    channel.as_str() == JOURNAL
+/// Whether a channel is the one of the records.
+pub(crate) fn is_records(channel: &ChannelName) -> bool {
+    channel.as_str() == RECORDS
 }

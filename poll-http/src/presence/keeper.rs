@@ -15,7 +15,7 @@ use poll_core::{
 };
 use tokio::time::Instant;
 
-use super::channels::{JOURNAL, told_on};
+use super::channels::{RECORDS, told_on};
 use super::handle::Presence;
 use super::leases::{Leases, RENEW};
 use super::ledger::{Ledger, Transition};
@@ -42,7 +42,7 @@ const MOST_TOLD: usize = 512;
 
 pub(super) struct Keeper {
     presence: Presence,
-    journal: ChannelName,
+    records: ChannelName,
     /// The position after the last record that was read.
     pinned: Option<Pinned>,
     leases: Leases,
@@ -82,13 +82,13 @@ enum BoundsOf {
 impl Presence {
     /// Keeps presence for a whole server. Never ends.
     pub(crate) async fn keep(self) {
-        let Ok(journal) = ChannelName::parse(JOURNAL) else { return };
+        let Ok(records) = ChannelName::parse(RECORDS) else { return };
         let leases = Leases::new(self.0.node);
         let (pinned, outbox, lists) = (None, VecDeque::new(), Lists::Since(0));
         let (renewed, bounds) = (None, BoundsOf::TheStore);
         let mut keeper = Keeper {
             presence: self,
-            journal,
+            records,
             pinned,
             leases,
             outbox,
@@ -135,13 +135,13 @@ impl Keeper {
     /// Reads all records that there are.
     async fn read(&mut self) -> Result<(), JournalError> {
         loop {
-            let (presence, journal) = (self.presence.clone(), self.journal.clone());
+            let (presence, records) = (self.presence.clone(), self.records.clone());
             let (store, now) = (&presence.0.store, presence.0.environment.now());
             let pinned = match self.pinned {
                 Some(pinned) => pinned,
-                None => store.pin(now, &journal, Position::Start).await?,
+                None => store.pin(now, &records, Position::Start).await?,
             };
-            let view = store.read(now, &journal, &pinned, Limit::default()).await?;
+            let view = store.read(now, &records, &pinned, Limit::default()).await?;
             if self.pinned.is_some() && view.read_state.missed() != Some(0) {
                 self.start_over();
             }
@@ -265,13 +265,13 @@ impl Keeper {
         };
         let key = format!("{}-{number}", String::from(presence.0.node));
         let publish = under(Publish::one(payload), &key);
-        store.publish(environment.now(), &self.journal, publish).await?;
+        store.publish(environment.now(), &self.records, publish).await?;
         self.outbox.pop_front();
         self.renewed = Some(Instant::now());
         if self.bounds == BoundsOf::TheStore {
             let (messages, seconds) = (Bound::Most(MOST_RECORDS), Bound::Unlimited);
             let bounds = Bounds { messages, seconds, bytes: Bound::Server };
-            store.configure(environment.now(), &self.journal, bounds).await?;
+            store.configure(environment.now(), &self.records, bounds).await?;
             self.bounds = BoundsOf::Presence;
         }
         Ok(())
@@ -351,7 +351,7 @@ impl Keeper {
         tokio::select! {
             biased;
             () = presence.changed.notified() => {}
-            () = presence.store.wait(&self.journal, pinned, &lane) => {}
+            () = presence.store.wait(&self.records, pinned, &lane) => {}
             () = time => {}
         }
     }

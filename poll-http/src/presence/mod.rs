@@ -2,7 +2,7 @@
 //!
 //! What: a client is present on a channel from its first wait until [`LINGER`](attendance::LINGER) after its last. `attendance` knows the
 //! clients of this server, and `ledger` those of all servers, from the records that each writes to one channel of the
-//! log, [`JOURNAL`](channels::JOURNAL). Records have one order, so all servers agree on who came and who left; one of them, the teller,
+//! log, [`RECORDS`](channels::RECORDS). Records have one order, so all servers agree on who came and who left; one of them, the teller,
 //! publishes that. A server that stops writing loses its lease, and another records that its clients are gone. `keeper`
 //! does all of this, in one task a server.
 //! Why a log of its own: renewals are no messages to readers of a channel, and a restart finds there who was present.
@@ -19,5 +19,5 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::channels::{is_journal, is_reserved};
+pub(crate) use self::channels::{is_records, is_reserved};
 pub(crate) use self::handle::{Gauges, Presence};

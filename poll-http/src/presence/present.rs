@@ -1,4 +1,4 @@
-//! [`Present`]: who is present on one channel, and the JSON in which readers of the channel and operators get it.
+//! [`Present`]: who is present on one channel, and the response in JSON for readers of the channel and for operators.
 
 use std::sync::Arc;
 

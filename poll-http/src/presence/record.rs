@@ -1,4 +1,4 @@
-//! What servers write to each other: a record in the log of [`JOURNAL`](super::JOURNAL).
+//! What servers write to each other: a record in the channel [`RECORDS`](super::channels::RECORDS).
 //!
 //! Each record renews the lease of the server that wrote it. JSON, so that an operator can read it, and so that servers of
 //! different versions can ignore what they do not know.

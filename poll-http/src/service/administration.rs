@@ -10,7 +10,7 @@ use crate::message::head::Head;
 use crate::message::outcome::Outcome;
 use crate::message::refusal::Refusal;
 use crate::message::request::Content;
-use crate::presence::is_journal;
+use crate::presence::is_records;
 use crate::service::program::is_reserved;
 use crate::service::read_body::{self, Bounds};
 use crate::service::router::{Action, ChannelPart, Target};
@@ -32,7 +32,7 @@ pub(super) fn answer(
     if let Target::AdminChannel(channel, ChannelPart::Close | ChannelPart::Settings) = &target
         && is_servers_own(worker, channel)
     {
-        let why = "the server keeps things of its own in this channel, and writes there";
+        let why = "the server keeps its own records in this channel";
         return Err(Refusal::new(StatusCode::FORBIDDEN, why));
     }
     let request = match (target, action) {
@@ -61,9 +61,10 @@ pub(super) fn answer(
     channels::answer(worker, request)
 }
 
-/// Whether a channel is one of records, which the server could not go on with if it were closed, or kept for less.
+/// Whether a channel holds the server's own records, which it could not write if the channel were closed, or would lose if it
+/// retained less.
 fn is_servers_own(worker: &Worker, channel: &ChannelName) -> bool {
-    is_reserved(channel) || (worker.server().presence.is_some() && is_journal(channel))
+    is_reserved(channel) || (worker.server().presence.is_some() && is_records(channel))
 }
 
 /// Reads the content, then answers.

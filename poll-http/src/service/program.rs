@@ -44,7 +44,7 @@ impl<'a> Ask<'a> {
     }
 }
 
-/// Whether a channel is one that the server keeps things of its own in.
+/// Whether a channel holds the server's own records of Durable Streams.
 pub(super) fn is_reserved(channel: &ChannelName) -> bool {
     channel.as_str().starts_with(durable_streams::RESERVED)
 }
@@ -78,7 +78,7 @@ impl Reserved {
         }
         let refused = match ask {
             Ask::Publish(channel) => presence::is_reserved(channel),
-            Ask::Read(channel) => presence::is_journal(channel),
+            Ask::Read(channel) => presence::is_records(channel),
         };
         if refused { Err(Refusal::new(StatusCode::FORBIDDEN, SERVERS_OWN)) } else { Ok(()) }
     }

@@ -261,7 +261,7 @@ impl Target {
         )
     }
 
-    /// Whether it is there only where presence is kept.
+    /// Whether it exists only where presence is kept.
     pub(super) fn is_presence(&self) -> bool {
         matches!(self, Self::Presence | Self::AdminChannel(_, ChannelPart::Presence))
     }

@@ -1,7 +1,7 @@
 //! Where spans are sent: `otlp-endpoint`, or what OpenTelemetry's own variables say.
 //!
-//! What: the address, the service's name, and which traces are sampled. A variable that makes no sense is ignored with a warning, because it may be there
-//! for other programs; a setting that makes none is a fault.
+//! What: the address, the service's name, and which traces are sampled. A variable that makes no sense is ignored with a
+//! warning, because it may be meant for other programs; a setting that makes none is a fault.
 //! Not here: `OTEL_EXPORTER_OTLP_HEADERS` and `OTEL_RESOURCE_ATTRIBUTES`, which the exporter reads by itself.
 
 use http::Uri;
@@ -30,11 +30,11 @@ impl Resolver<'_> {
         endpoint.map(|endpoint| Otlp { endpoint, service, sample_ratio })
     }
 
-    /// What the sampler says that OpenTelemetry's variables name ("General SDK Configuration").
+    /// The ratio by OpenTelemetry's own variables (its specification, "General SDK Configuration"), if they name a sampler.
     fn sampler(&mut self) -> Option<f64> {
         match self.standard("OTEL_TRACES_SAMPLER", sampler)? {
             Sampler::Ratio(ratio) => Some(ratio),
-            // Without one, everything.
+            // By the specification, 1 if there is none.
             Sampler::Argument => Some(self.standard("OTEL_TRACES_SAMPLER_ARG", ratio).unwrap_or(1.0)),
         }
     }
@@ -51,7 +51,7 @@ impl Resolver<'_> {
     }
 }
 
-/// A sampler of traces that begin here.
+/// A sampler, as `OTEL_TRACES_SAMPLER` names it.
 #[derive(Debug, PartialEq)]
 enum Sampler {
     Ratio(f64),
@@ -59,7 +59,7 @@ enum Sampler {
     Argument,
 }
 
-/// One that lets the caller decide on a trace that began there, because that is what this server does.
+/// Accepts only samplers that follow the caller's decision, because that is what this server does.
 fn sampler(text: &str) -> Result<Sampler, String> {
     match text {
         "parentbased_always_on" => Ok(Sampler::Ratio(1.0)),

@@ -315,7 +315,7 @@ pub struct Otlp {
     pub endpoint: Uri,
     /// The name of this service among them.
     pub service: String,
-    /// The part of the traces that begin here whose spans are sent, from 0 to 1.
+    /// The fraction of the traces that begin here whose spans are sent, from 0 to 1.
     pub sample_ratio: f64,
 }
 

@@ -78,7 +78,7 @@ fn event(record: &AccessRecord<'_>, trace: Option<NonZeroU128>) {
     );
 }
 
-/// How many channels, if there are several: then `channel` is the first of them.
+/// How many channels, if there are several, of which `channel` is the first.
 fn several(record: &AccessRecord<'_>) -> Option<usize> {
     Some(record.channels).filter(|channels| *channels > 1)
 }

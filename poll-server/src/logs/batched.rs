@@ -1,9 +1,9 @@
-//! Lines that come by the thousand, written past the subscriber.
+//! Log lines that come by the thousand, formatted and written without the subscriber.
 //!
 //! What: formats a line as the subscriber would, and writes many at once: when a worker has nothing else to do, or when
-//! [`FULL`] bytes have come together.
-//! Why: see "Optimisations that pay" in ARCHITECTURE.md. Where the subscriber is another program's, or lines have colours for
-//! a terminal, everything goes through the subscriber.
+//! [`FULL`] bytes have gathered.
+//! Why: see "Optimisations that pay" in ARCHITECTURE.md. If an embedding program has its own subscriber, or stderr is a
+//! terminal and lines have colours, every line goes through the subscriber instead.
 //! Not here: what a line says.
 
 use std::fmt::{self, Display, Write as _};
@@ -15,22 +15,22 @@ use poll_core::Timestamp;
 use super::text;
 use crate::config::LogFormat;
 
-/// How many bytes wait at most, and one line more.
+/// Waiting bytes at which they are written.
 const FULL: usize = 16 << 10;
-/// Enough for most lines.
+/// The initial capacity of a line, enough for most.
 const LINE: usize = 384;
 
 /// The format of the subscriber, if it is ours.
 static FORMAT: OnceLock<LogFormat> = OnceLock::new();
-/// The lines of all threads that are not written yet.
+/// The lines of all threads that are still to be written.
 static LINES: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
-/// From now on lines may be written past the subscriber, in its format. A second call changes nothing.
+/// Lets lines bypass the subscriber from now on, in its format. A second call changes nothing.
 pub(super) fn begin(format: LogFormat) {
     let _has_begun = FORMAT.set(format);
 }
 
-/// The format of lines that need not go through the subscriber; `None` if all have to.
+/// The format of lines that bypass the subscriber; `None` if none may.
 pub(super) fn format() -> Option<LogFormat> {
     FORMAT.get().copied()
 }
@@ -44,7 +44,7 @@ pub(super) fn push(line: &[u8]) {
     }
 }
 
-/// Has what waits written when it is dropped.
+/// Writes the waiting lines when it is dropped.
 pub(crate) struct FlushAtEnd;
 
 impl Drop for FlushAtEnd {
@@ -53,7 +53,7 @@ impl Drop for FlushAtEnd {
     }
 }
 
-/// Writes what waits. Workers do so when they have nothing else to do.
+/// Writes the waiting lines. Workers call it when they have nothing else to do.
 pub(crate) fn flush() {
     let mut lines = lines();
     if !lines.is_empty() {
@@ -62,7 +62,7 @@ pub(crate) fn flush() {
 }
 
 fn write(lines: &mut Vec<u8>) {
-    // There is nowhere to complain of a log that cannot be written.
+    // If the log cannot be written, there is nowhere to report that.
     let _is_lost = std::io::stderr().lock().write_all(lines);
     lines.clear();
 }
@@ -72,7 +72,7 @@ fn lines() -> MutexGuard<'static, Vec<u8>> {
     LINES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A line of information that is being written.
+/// A line of level INFO that is being formatted.
 pub(super) struct Line {
     format: LogFormat,
     out: Vec<u8>,
@@ -104,7 +104,7 @@ impl Line {
         }
     }
 
-    /// A value whose text is one word.
+    /// A value whose text needs no quotes.
     pub(super) fn display(&mut self, name: &str, value: impl Display) {
         self.name(name);
         match self.format {
@@ -122,7 +122,7 @@ impl Line {
     pub(super) fn float(&mut self, name: &str, value: f64) {
         self.name(name);
         match self.format {
-            // Without the decimal point where there are no decimals.
+            // `Display` leaves out the decimal point of a whole number, as the subscriber does.
             LogFormat::Text => drop(write!(Escaped(self), "{value}")),
             LogFormat::Json => self.json(&value),
         }

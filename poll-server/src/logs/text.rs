@@ -87,7 +87,7 @@ fn says(message: &str, value: &str) -> bool {
         })
 }
 
-/// A value as it is written: in quotes where it would not end at a space.
+/// A value as it is written: in quotes if it could not be told from its neighbours otherwise.
 pub(super) fn in_one_word(text: &str) -> Cow<'_, str> {
     let is_one_word = !text.is_empty() && !text.bytes().any(|byte| matches!(byte, b' ' | b'"' | b'='));
     if is_one_word { text.into() } else { format!("{text:?}").into() }

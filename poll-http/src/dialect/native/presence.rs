@@ -1,4 +1,4 @@
-//! `/api/presence`: the channel that is asked about.
+//! `/api/presence`: parses the channel that is asked about.
 
 use poll_core::ChannelName;
 

@@ -69,7 +69,11 @@ fn operation(
     };
     answers.extend([
         refused(401, "The token for operators is needed, or the one given is wrong.", &["WWW-Authenticate"]),
-        refused(403, "A page of another origin tried to write, or the channel is one that the server keeps things of its own in.", &[]),
+        refused(
+            403,
+            "A page of another origin tried to write, or the server keeps its own records in the channel.",
+            &[],
+        ),
         refused(404, absent, &[]),
         refused(429, "Too many wrong tokens.", &["Retry-After"]),
         refused(500, "What the store holds of this channel is damaged.", &[]),
