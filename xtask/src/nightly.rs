@@ -61,8 +61,8 @@ impl Nightly {
         });
         step("lint", &|| lint::check(&Binary::given_or_built(None)?, Install::Allowed));
         step("client of Durable Streams", &streams::check_client);
-        step("package", &|| Package::PROOF.run());
-        step("static package", &|| Package::STATIC_PROOF.run());
+        step("package", &|| Package::NIGHTLY.run());
+        step("static package", &|| Package::NIGHTLY_STATIC.run());
         step("fuzz", &|| fuzz.run());
         step("simulate", &|| programs::simulate(&["--seeds", "20000", "--all"].map(OsString::from)));
         for course in COURSES {

@@ -12,9 +12,9 @@ mod debian;
 mod files;
 mod guide;
 mod licences;
+mod lifecycle;
 mod linked;
 mod outside;
-mod proof;
 mod sbom;
 
 use std::path::Path;
@@ -42,7 +42,7 @@ const FOR_DEBIAN: &[Tool] = &[
 ];
 /// What builds and checks the archive.
 const FOR_STATIC: &[Tool] = &[
-    Tool { program: "musl-gcc", package: "musl-tools", purpose: "the C in a static program" },
+    Tool { program: "musl-gcc", package: "musl-tools", purpose: "C code in static programs" },
     Tool { program: "ldd", package: "libc-bin", purpose: "the check that programs are static" },
 ];
 
@@ -51,12 +51,12 @@ const FOR_STATIC: &[Tool] = &[
 pub(crate) struct Package {
     #[arg(value_enum, default_value = "deb")]
     form: Form,
-    /// How the programs are compiled; `dev` is enough for the proof
+    /// How the programs are compiled; `dev` is enough for the test
     #[arg(long, value_enum, default_value = "release")]
     profile: Profile,
     /// Build only
     #[arg(long)]
-    no_proof: bool,
+    no_test: bool,
 }
 
 /// What is built.
@@ -103,9 +103,9 @@ impl Profile {
 
 impl Package {
     /// The test of the Debian package in the nightly run.
-    pub(crate) const PROOF: Self = Self { form: Form::Deb, profile: Profile::Dev, no_proof: false };
+    pub(crate) const NIGHTLY: Self = Self { form: Form::Deb, profile: Profile::Dev, no_test: false };
     /// The test of the static archive in the nightly run.
-    pub(crate) const STATIC_PROOF: Self = Self { form: Form::Static, ..Self::PROOF };
+    pub(crate) const NIGHTLY_STATIC: Self = Self { form: Form::Static, ..Self::NIGHTLY };
 
     pub(crate) fn run(&self) -> Result<()> {
         tools::ensure_these(TOOLS, "every package", Install::Allowed)?;
@@ -121,12 +121,12 @@ impl Package {
         let folder = target().join("package");
         self.files(&host()?, &folder.join("files"))?;
         let first = deb::build(&folder, 1, self.profile.compression())?;
-        if !self.no_proof {
+        if !self.no_test {
             let second = deb::build(&folder, 2, deb::Compression::Fast)?;
             deb::check(&first)?;
             outside::check(&folder.join("files/share/doc/poll/poll.cdx.json"))?;
             let debian = Debian::boot()?;
-            proof::prove(&debian, &first, &second)?;
+            lifecycle::test(&debian, &first, &second)?;
             guide::follow(&debian, &first)?;
             debian.power_off()?;
         }
@@ -147,8 +147,8 @@ impl Package {
         self.files(&musl, &folder)?;
         archive::add_libc(&folder)?;
         let made = archive::build(&folder)?;
-        if !self.no_proof {
-            archive::prove(&made, &archive)?;
+        if !self.no_test {
+            archive::test(&made, &archive)?;
         }
         println!("{}", made.display());
         Ok(())

@@ -55,7 +55,7 @@ pub(super) fn build(folder: &Path) -> Result<PathBuf> {
 
 /// Unpacks the archive into a chroot without even a C library or a shell, and checks that the server keeps a message across a
 /// restart there.
-pub(super) fn prove(archive: &Path, name: &str) -> Result<()> {
+pub(super) fn test(archive: &Path, name: &str) -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         return Err(Skip("only root can use chroot".to_owned()).into());
     }

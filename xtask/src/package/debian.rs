@@ -55,7 +55,7 @@ impl Debian {
     /// Installs Debian's release of this machine into a folder, and boots it.
     pub(super) fn boot() -> Result<Self> {
         if !rustix::process::geteuid().is_root() {
-            let why = "only root can boot a container; --no-proof only builds the package";
+            let why = "only root can boot a container; --no-test only builds the package";
             return Err(Skip(why.to_owned()).into());
         }
         let folder = tempfile::tempdir().context("cannot make a folder for a Debian system")?;

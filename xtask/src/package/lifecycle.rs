@@ -41,7 +41,7 @@ const PASSING: &[&str] = &[
 ];
 
 /// Takes the package through its life: the first version is installed, upgraded to the second, removed and purged.
-pub(super) fn prove(debian: &Debian, first: &Path, second: &Path) -> Result<()> {
+pub(super) fn test(debian: &Debian, first: &Path, second: &Path) -> Result<()> {
     let system = Installed(debian);
     let before = files(&debian.root())?;
 
