@@ -1,4 +1,4 @@
-//! Following who is present: a list once the position is known, then what changes it, and another list behind a gap.
+//! Following who is present: a list once the position is known, then its changes, and another list after a gap.
 
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ async fn no_change_is_missed_between_the_list_and_what_follows_it() {
         let mut lists = server.accept().await;
         let asked = lists.request().await.unwrap();
         assert_eq!((asked.path(), asked.query("channel")), ("/api/presence", Some("c")));
-        // While the list is on its way; and that fails once.
+        // Changes while the list is awaited, whose first request fails.
         stream.send(told(6, &change("join", "bob"))).await;
         lists.send(answer("503 Service Unavailable", "", "")).await;
         lists.request().await.unwrap();
@@ -66,7 +66,7 @@ async fn no_change_is_missed_between_the_list_and_what_follows_it() {
         stream.send(chunk(&(line("reset", 9, r#","missed":2"#) + "\n"))).await;
         lists.request().await.unwrap();
         lists.send(list(&["ann", "carl"])).await;
-        // The list knew already.
+        // The list had this join already.
         stream.send(told(10, &change("leave", "bob"))).await;
         stream.send(told(11, &change("leave", "ann"))).await;
         stream.send(chunk(&(line("closed", 11, r#","reason":"ended""#) + "\n")) + "0\r\n\r\n").await;

@@ -42,7 +42,7 @@ fn a_build_without_otlp_takes_no_collector_and_says_what_is_missing() {
         lines.len() == 1 && lines[0].contains("--otlp-endpoint: ") && lines[0].ends_with(without),
         "{lines:?}"
     );
-    // That of another program is no fault.
+    // A variable of another program is no mistake.
     let mut command = command();
     let output =
         command.arg("--check").env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318").output().unwrap();

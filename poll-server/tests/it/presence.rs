@@ -67,7 +67,7 @@ mod three_servers {
         Server::start(&["--presence", "--admin-token", "t", "--store", &redis.url()])
     }
 
-    /// What a server answers to a request of administration; its status must be 200.
+    /// A server's answer to an administration request; its status must be 200.
     fn administer(server: &Server, method: &str, path: &str, content: &str) -> String {
         let mut socket = server.connect();
         let fields = format!("Host: {}\r\nAuthorization: Bearer t\r\nConnection: close", server.addresses[0]);
@@ -80,7 +80,7 @@ mod three_servers {
         answer.split_once("\r\n\r\n").unwrap().1.to_owned()
     }
 
-    /// The members of a channel that are the store's, and so the same on every server.
+    /// The members of a channel that come from the log, and so are the same on every server.
     fn state(server: &Server, channel: &str) -> Value {
         let state = administer(server, "GET", &format!("/admin/channels/{channel}"), "");
         let mut state: Value = serde_json::from_str(&state).unwrap();
@@ -103,7 +103,7 @@ mod three_servers {
     fn settings_are_kept_and_presence_is_right_within_its_lease_when_one_is_killed() {
         let redis = Redis::start(&[]);
         let (first, second, third) = (node(&redis), node(&redis), node(&redis));
-        // The first to write is the one that tells joins and leaves, until it is killed.
+        // The first server to write publishes joins and leaves, until it is killed.
         let _ann = stream(&first, "ann");
         first.get_until("/api/poll?channel=presence/c", "\"id\":\"ann\"");
         let _dora = stream(&first, "dora");
@@ -152,7 +152,7 @@ mod three_servers {
                 std::thread::yield_now();
             }
         }
-        // Another has taken over telling.
+        // Another server publishes them now.
         let _emil = stream(&third, "emil");
         second.get_until("/api/poll?channel=presence/c", "{\"event\":\"join\",\"id\":\"emil\",");
         for (client, leaves) in [("ann", 1), ("bob", 0), ("carl", 0), ("dora", 0), ("emil", 0)] {

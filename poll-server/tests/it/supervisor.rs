@@ -16,11 +16,11 @@ use crate::process::{Server, command, command_on};
 
 const REPLACEMENTS: usize = 10;
 const PUBLISHERS: u64 = 4;
-/// How many ask for what there is, each time on a new connection.
+/// Clients that poll without waiting, each time on a new connection.
 const POLLERS: u64 = 4;
-/// How many follow the channel, each pattern in turn.
+/// Clients that follow the channel, by each pattern in turn.
 const READERS: u64 = 6;
-/// How many requests are answered at least between two replacements; 20 000 in all.
+/// The least requests that are answered between two replacements; 20 000 in all.
 const LEAST: u64 = 2_000;
 /// A process that stops may be met more than once before it stops accepting.
 const ATTEMPTS: usize = 100;

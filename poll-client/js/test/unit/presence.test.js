@@ -1,4 +1,4 @@
-// Who is present: asked for once, and followed as a list and what changes it.
+// Who is present: asked for once, and followed as a list and its changes.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -24,7 +24,7 @@ fn come(server: &Server, id: &str) -> JoinHandle<()> {
     tokio::spawn(events.for_each(|_| std::future::ready(())))
 }
 
-/// The list, once there are so many on it.
+/// The list, once it has this many clients.
 async fn listed(client: &Client, count: u64) -> Present {
     let listed = async {
         loop {
@@ -37,13 +37,13 @@ async fn listed(client: &Client, count: u64) -> Present {
     tokio::time::timeout(PATIENCE, listed).await.expect("in time")
 }
 
-/// What comes next; it must come.
+/// The next event; it must come.
 async fn next(events: &mut PresenceEvents) -> PresenceEvent {
     let event = tokio::time::timeout(PATIENCE, events.try_next()).await.expect("in time");
     event.unwrap().expect("no end")
 }
 
-/// Waits until a client joined, past a join of one that the list had.
+/// Waits until a client has joined; skips the join of one that the list had.
 async fn joined(events: &mut PresenceEvents, id: &str) -> Timestamp {
     loop {
         match next(events).await {
@@ -69,7 +69,7 @@ async fn following_begins_with_who_is_there_and_survives_a_crash() {
     let bob = come(&server, "bob");
     assert!(joined(&mut events, "bob").await >= first.clients[0].since);
     server.crash();
-    // Its subscription comes back, and so do the others: none was away for long enough to leave.
+    // All subscriptions come back; none was away for long enough to leave.
     let _carl = come(&server, "carl");
     joined(&mut events, "carl").await;
     bob.abort();
@@ -129,7 +129,7 @@ mod command {
         let list = objects.line();
         assert!(list.contains("\"event\":\"present\"") && list.contains("\"count\":2"), "{list}");
         let _carl = come(&server, "carl");
-        // The join of one that was listed may come after the list.
+        // The join of a listed client may come after the list.
         while columns(&following.line()) != ["join", "carl"] {}
         let mut line = objects.line();
         while !line.contains("\"carl\"") {
