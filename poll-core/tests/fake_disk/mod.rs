@@ -168,7 +168,7 @@ impl FakeDisk {
     /// Since when something is not on the disk although a sync reported success.
     pub(crate) fn lied(&self) -> Option<Instant> {
         let state = self.lock();
-        state.files.values().chain(state.removed.values()).filter_map(|file| file.lied).min()
+        state.files.values().chain(state.removed.values()).filter_map(Platter::lied).min()
     }
 
     /// Changes bits of a byte of a file.

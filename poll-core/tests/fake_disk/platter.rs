@@ -11,8 +11,10 @@ pub(crate) struct Platter {
     cached: Vec<u8>,
     synced: Vec<u8>,
     unsynced: Vec<Change>,
-    /// Since when a sync has reported success without having written.
-    pub(super) lied: Option<Instant>,
+    /// Since when a sync has reported success without having written. The next real one makes up for it.
+    lied: Option<Instant>,
+    /// The same where nothing makes up for it any more: what was to be written is forgotten.
+    lost: Option<Instant>,
 }
 
 #[derive(Clone, Debug)]
@@ -54,6 +56,11 @@ impl Platter {
         }
     }
 
+    /// Since when something is not on the platter although a sync reported success.
+    pub(super) fn lied(&self) -> Option<Instant> {
+        self.lost.or(self.lied)
+    }
+
     pub(crate) fn is_synced(&self) -> bool {
         self.unsynced.is_empty()
     }
@@ -61,6 +68,7 @@ impl Platter {
     /// As kernels do after a failed sync: unsynced changes count as clean, and are never written.
     pub(super) fn forget_unsynced(&mut self) {
         self.unsynced.clear();
+        self.lost = self.lost.or(self.lied.take());
     }
 
     /// The power fails. `luck` says of each unsynced change whether it survives, of a write for each sector by itself.
@@ -82,7 +90,7 @@ impl Platter {
             }
         }
         self.cached.clone_from(&self.synced);
-        self.lied = None;
+        (self.lied, self.lost) = (None, None);
     }
 
     /// Changes bits of a byte, in the cache and on the platter.
@@ -125,5 +133,22 @@ mod tests {
         file.crash(|| std::mem::take(&mut is_first));
         assert_eq!(file.bytes().last(), Some(&b'a'));
         assert_eq!(file.bytes().len(), SECTOR);
+    }
+
+    #[test]
+    fn a_lie_is_made_up_for_by_the_next_sync_unless_its_changes_were_forgotten() {
+        let mut file = Platter::default();
+        file.write(0, b"once");
+        file.lie();
+        assert!(file.lied().is_some());
+        file.sync();
+        assert_eq!(file.lied(), None);
+        file.write(0, b"more");
+        file.lie();
+        file.forget_unsynced();
+        file.sync();
+        assert!(file.lied().is_some());
+        file.crash(|| true);
+        assert_eq!((file.bytes(), file.lied()), (&b"once"[..], None));
     }
 }
