@@ -221,8 +221,11 @@ impl Journal for DiskJournal {
 
 impl Archive for DiskJournal {
     fn load(&self, channel: &ChannelName, now: Timestamp, reply: Reply<Option<Loaded>>) {
-        let channel = channel.clone();
-        self.ask(reply, move |shared| reader::load(shared, &channel, now));
+        let (shared, channel) = (self.0.0.clone(), channel.clone());
+        self.0.0.reads.push(Box::new(move |open| match open {
+            Ok(()) => reader::load(&shared, &channel, now, reply),
+            Err(error) => reply(Err(error)),
+        }));
     }
 
     fn read(&self, stretch: Stretch, reply: Reply<Option<Piece>>) {

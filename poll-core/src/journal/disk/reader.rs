@@ -9,7 +9,7 @@ use super::lives;
 use super::log::recent::Part;
 use super::shared::Shared;
 use super::view::{LogTail, Producers, View, on_snapshot, with};
-use crate::journal::{KeptKey, Landmark, Loaded, Located, Piece, Stretch};
+use crate::journal::{KeptKey, Landmark, Loaded, Located, Piece, Reply, Stretch};
 use crate::life::{Producer, ProducerId};
 use crate::types::{ChannelName, Epoch, JournalError, Timestamp};
 
@@ -22,11 +22,11 @@ pub(super) async fn run(shared: Arc<Shared>) {
     }
 }
 
-pub(super) fn load(shared: &Shared, name: &ChannelName, now: Timestamp) -> Result<Option<Loaded>> {
-    // The channel must not be forgotten before it is in memory.
+/// Unlike the others it answers itself: the channel must not be forgotten before the answer has brought it into memory.
+pub(super) fn load(shared: &Shared, name: &ChannelName, now: Timestamp, reply: Reply<Option<Loaded>>) {
     let _gate = shared.forget_lock.read();
     let cutoff = shared.retention().cutoff(now);
-    with(shared, name, |part| LogTail::of(part, cutoff), |view| view.load(cutoff))
+    reply(with(shared, name, |part| LogTail::of(part, cutoff), |view| view.load(cutoff)));
 }
 
 pub(super) fn keys(shared: &Shared, name: &ChannelName, now: Timestamp) -> Result<Vec<KeptKey>> {
@@ -72,4 +72,24 @@ pub(super) fn has_forks(shared: &Shared, source: &ChannelName) -> Result<bool> {
         }
     }
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::environment::{Directory, Environment};
+    use crate::journal::disk::options::Options;
+
+    #[test]
+    fn a_channel_that_is_loaded_is_not_forgotten_before_it_is_in_memory() {
+        let location = Arc::new(Directory::new("there is none"));
+        let shared = Shared::new(&Environment::seeded(1), location, Options::default(), Arc::new(|_| {}));
+        let shared = Arc::new(shared);
+        let (told, installs) = std::sync::mpsc::channel();
+        let (name, lock) = (ChannelName::parse("news").unwrap(), shared.clone());
+        // Where the store brings it into memory.
+        let reply = Box::new(move |_| told.send(lock.forget_lock.try_write().is_err()).unwrap());
+        load(&shared, &name, Timestamp::ZERO, reply);
+        assert_eq!(installs.recv(), Ok(true), "the indexer may forget it");
+    }
 }

@@ -228,10 +228,12 @@ impl Shared {
     /// A read of the database of this generation failed: the health changes, and the indexer is notified. An error of an
     /// earlier generation is ignored.
     pub(super) fn suspect(&self, generation: u64, error: Error) {
-        let is_latest = self.database().generation == generation;
-        if is_latest && self.health.borrow().check_readable().is_ok() {
+        let open = self.database();
+        // Under the lock: what says that the next one can be read must come after this.
+        if open.generation == generation && self.health.borrow().check_readable().is_ok() {
             self.enter(Place::Database, Health::Away(fault::fault(&error)));
         }
+        drop(open);
         self.indexing.suspect(generation, error);
     }
 
