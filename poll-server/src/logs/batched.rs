@@ -15,8 +15,9 @@ use poll_core::Timestamp;
 use super::text;
 use crate::config::LogFormat;
 
-/// Waiting bytes at which they are written.
-const FULL: usize = 16 << 10;
+/// The most waiting bytes, all written at once, but for a longer line: `PIPE_BUF` of Linux. Up to this length a write to a pipe is
+/// atomic, so lines of two servers that share one, as while one replaces the other, do not cut each other.
+const FULL: usize = 4 << 10;
 /// The initial capacity of a line, enough for most.
 const LINE: usize = 384;
 
@@ -37,11 +38,15 @@ pub(super) fn format() -> Option<LogFormat> {
 
 /// Adds a finished line.
 pub(super) fn push(line: &[u8]) {
-    let mut lines = lines();
-    lines.extend_from_slice(line);
-    if lines.len() >= FULL {
-        write(&mut lines);
+    add(&mut lines(), line, write);
+}
+
+/// Adds a line to the waiting ones, which are written first if it does not fit.
+fn add(lines: &mut Vec<u8>, line: &[u8], write: impl FnOnce(&mut Vec<u8>)) {
+    if !lines.is_empty() && lines.len() + line.len() > FULL {
+        write(lines);
     }
+    lines.extend_from_slice(line);
 }
 
 /// Writes the waiting lines when it is dropped.
@@ -166,5 +171,27 @@ impl fmt::Write for Escaped<'_> {
         text::write_escaped(&mut escaped, text)?;
         self.0.out.extend_from_slice(escaped.as_bytes());
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_is_whole_lines_and_atomic_in_a_pipe() {
+        let (mut lines, mut written) = (Vec::new(), Vec::<Vec<u8>>::new());
+        let lengths = [FULL, 1, FULL - 1, 2, FULL + 1, 300, 300];
+        for length in lengths.into_iter().chain([300; 40]) {
+            let mut line = vec![b'x'; length - 1];
+            line.push(b'\n');
+            add(&mut lines, &line, |lines| written.push(std::mem::take(lines)));
+        }
+        written.push(lines);
+        assert!(written.iter().all(|part| part.ends_with(b"\n")));
+        let is_one = |part: &Vec<u8>| part.iter().filter(|byte| **byte == b'\n').count() == 1;
+        assert!(written.iter().all(|part| part.len() <= FULL || is_one(part)));
+        assert_eq!(written.iter().map(Vec::len).take(4).collect::<Vec<_>>(), [FULL, FULL, 2, FULL + 1]);
+        assert_eq!(written.concat().len(), lengths.iter().sum::<usize>() + 40 * 300);
     }
 }

@@ -93,11 +93,14 @@ pub(super) fn in_one_word(text: &str) -> Cow<'_, str> {
     if is_one_word { text.into() } else { format!("{text:?}").into() }
 }
 
-/// Control characters are escaped: some of a line comes from peers, and must neither forge a line nor move a cursor.
+/// Control characters and Unicode's line separators are escaped: some of a line comes from peers, and must neither forge a line
+/// nor move a cursor.
 pub(super) fn write_escaped(writer: &mut impl fmt::Write, text: &str) -> fmt::Result {
     for character in text.chars() {
         match character {
-            character if character.is_control() => write!(writer, "{}", character.escape_default())?,
+            character if character.is_control() || matches!(character, '\u{2028}' | '\u{2029}') => {
+                write!(writer, "{}", character.escape_default())?;
+            }
             character => writer.write_char(character)?,
         }
     }
