@@ -163,7 +163,7 @@ mod tests {
             ]
         );
         let next = columns.page(&[channel(r"b\u001b", 1, "{}")]);
-        assert_eq!(next, ["b        1            133    1       1            3        open   server"]);
+        assert_eq!(next, [r"b\u{1b}  1            133    1       1            3        open   server"]);
     }
 
     #[test]
