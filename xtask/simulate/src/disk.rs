@@ -42,8 +42,8 @@ pub(crate) enum Harm {
     None,
     /// A bit was changed.
     Flipped,
-    /// A bit was changed, and the server has ended since: damage to the last commit looks like a torn write.
-    FlippedAndStopped,
+    /// A bit was flipped, and a server reads its log after that: what is damaged of the last commit looks torn.
+    FlippedBeforeRead,
     /// What was written since then, and synced, was lost in a crash.
     Lost(Instant),
 }
@@ -82,7 +82,7 @@ impl Disk {
         self.files.process_ended();
         let mut harm = self.lock();
         if *harm == Harm::Flipped {
-            *harm = Harm::FlippedAndStopped;
+            *harm = Harm::FlippedBeforeRead;
         }
     }
 
@@ -100,8 +100,8 @@ impl Disk {
         self.files.crash(|_| self.random.below(10) < chance);
     }
 
-    /// Changes a bit of a file.
-    pub(crate) fn flip(&self) -> String {
+    /// Changes a bit of a file. The judge learns of this harm.
+    pub(crate) fn flip(&self, harm: Harm) -> String {
         let state = self.files.lock();
         let files: Vec<_> = state.files.iter().filter(|(_, file)| !file.bytes().is_empty()).collect();
         if files.is_empty() {
@@ -114,7 +114,7 @@ impl Disk {
         drop(state);
         let bit = self.random.below(8);
         self.files.flip(number, at, 1 << bit);
-        *self.lock() = Harm::Flipped;
+        *self.lock() = harm;
         format!("bit {bit} of byte {at} of file {number} is flipped")
     }
 

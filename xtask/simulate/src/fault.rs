@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::disk::Fault as DiskFault;
+use crate::disk::{Fault as DiskFault, Harm};
 use crate::random::Random;
-use crate::server::Server;
+use crate::server::{Server, is_ready};
 use crate::trace;
 
 /// A fault. Most strike later, after a number of calls.
@@ -127,7 +127,9 @@ pub(crate) async fn strike(fault: Fault, server: &mut Server, random: &Random) -
             disk.set_room(Some(room));
         }
         Fault::Flip => {
-            let what = server.disk.flip();
+            // A server that is still starting may not have read its log.
+            let harm = if is_ready().await { Harm::Flipped } else { Harm::FlippedBeforeRead };
+            let what = server.disk.flip(harm);
             trace::tell(|| what);
         }
         Fault::Cut => {

@@ -152,6 +152,11 @@ pub(crate) async fn until_ready() -> Result<()> {
     Ok(())
 }
 
+/// Whether a server says now that it is ready.
+pub(crate) async fn is_ready() -> bool {
+    matches!(timeout(STEP, readiness(ADDRESS)).await, Ok(Ok(())))
+}
+
 /// Why a server ended.
 pub(crate) enum Stop {
     Power,

@@ -114,7 +114,7 @@ impl Remains<'_> {
     fn judge_losses(&self, sent: &[&Sent], harm: Harm, others: Others) -> Result<()> {
         let can_be_known = |at: std::time::Instant| match harm {
             Harm::None | Harm::Flipped => true,
-            Harm::FlippedAndStopped => false,
+            Harm::FlippedBeforeRead => false,
             Harm::Lost(since) => Instant::from_std(at) < since,
         };
         let is_lost = |sent: &Sent| {
@@ -148,7 +148,12 @@ impl Remains<'_> {
             if is_told {
                 newest = 0;
             }
-            let Some(&number) = self.whole.log.numbers_of(&seen.token).first() else {
+            // With another number it was lost after the reader had it, of which a reset told, and published again.
+            let is_same = |number: &&u64| {
+                seen.seq.is_none_or(|seq| seq == **number)
+                    || account.resets.iter().all(|reset| *reset <= index)
+            };
+            let Some(&number) = self.whole.log.numbers_of(&seen.token).first().filter(is_same) else {
                 ensure!(self.published.contains(seen.token.as_str()), "{who} was given {}", seen.token);
                 gone = gone.max(Some(seen.seq.unwrap_or(u64::MAX)));
                 continue;
