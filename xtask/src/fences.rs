@@ -37,6 +37,16 @@ pub(crate) struct Fence {
     pub(crate) expected: Option<String>,
 }
 
+impl Fence {
+    /// What is run for it.
+    pub(crate) fn script(&self) -> String {
+        match self.mark {
+            Some(Mark::Check | Mark::CheckInDebian) => format!("{} --check", self.text),
+            _ => self.text.clone(),
+        }
+    }
+}
+
 /// The line of a wrong mark in a document, and what is wrong with it.
 pub(crate) type Wrong = (usize, &'static str);
 

@@ -28,13 +28,14 @@ export RENEWED_LINEAGE=$lineage
 pub(super) fn follow(debian: &Debian, package: &Path) -> Result<()> {
     let text = fs::read_to_string(root().join(GUIDE))?;
     let fences = fences::parse(&text).map_err(|(line, what)| anyhow::anyhow!("{GUIDE}:{line}: {what}"))?;
-    let fences: Vec<(Fence, String)> = fences.into_iter().filter_map(script).collect();
+    let is_for_debian = |fence: &Fence| matches!(fence.mark, Some(Mark::RunInDebian | Mark::CheckInDebian));
+    let fences: Vec<Fence> = fences.into_iter().filter(is_for_debian).collect();
     ensure!(!fences.is_empty(), "{GUIDE} has no fence for a Debian system");
     let name = package.file_name().context("the package has no name")?;
     fs::copy(package, debian.home().join(name))?;
     let scripts: String = fences
         .iter()
-        .map(|(_, script)| format!("{script}\necho '{BORDER}'; echo '{BORDER}' >&2\n"))
+        .map(|fence| format!("{}\necho '{BORDER}'; echo '{BORDER}' >&2\n", fence.script()))
         .collect();
     let done = debian
         .command(&["timeout", "300", "bash", "-euo", "pipefail", "-c", &(CERTBOT.to_owned() + &scripts)])
@@ -44,7 +45,7 @@ pub(super) fn follow(debian: &Debian, package: &Path) -> Result<()> {
     let end = format!("{BORDER}\n");
     let finished = printed.matches(&end).count();
     let (mut printed, mut errors) = (printed.split(&end), errors.split(&end));
-    for (index, (fence, _)) in fences.iter().enumerate() {
+    for (index, fence) in fences.iter().enumerate() {
         let (printed, errors) = (printed.next().unwrap_or_default(), errors.next().unwrap_or_default());
         let place = format!("{GUIDE}:{}", fence.line);
         ensure!(index < finished, "{place} failed:\n{printed}{errors}\n{}", debian.journal());
@@ -55,14 +56,4 @@ pub(super) fn follow(debian: &Debian, package: &Path) -> Result<()> {
     }
     println!("followed: {} fences of {GUIDE}", fences.len());
     Ok(())
-}
-
-/// A fence with the script to run for it, if it is marked for Debian.
-fn script(fence: Fence) -> Option<(Fence, String)> {
-    let script = match fence.mark {
-        Some(Mark::RunInDebian) => fence.text.clone(),
-        Some(Mark::CheckInDebian) => format!("{} --check", fence.text),
-        _ => return None,
-    };
-    Some((fence, script))
 }

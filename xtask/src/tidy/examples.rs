@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 
 use super::fault::Fault;
-use crate::fences::{self, Mark};
+use crate::fences::{self, Fence, Mark};
 use xtask::server::{Binary, Keyboard, Server};
 
 /// The server's address in the documents; it is replaced by that of the fresh server.
@@ -30,13 +30,11 @@ pub(super) struct Example {
 /// The examples of a document that `tidy` runs.
 pub(super) fn parse(document: &str, text: &str) -> Result<Vec<Example>, Fault> {
     let fences = fences::parse(text).map_err(|(line, what)| Fault::new(document, line, what))?;
-    let examples = fences.into_iter().filter_map(|fence| {
-        let script = match fence.mark? {
-            Mark::Run => fence.text,
-            Mark::Check => fence.text + " --check",
-            _ => return None,
-        };
-        Some(Example { place: format!("{document}:{}", fence.line), script, expected: fence.expected })
+    let runs_here = |fence: &Fence| matches!(fence.mark, Some(Mark::Run | Mark::Check));
+    let examples = fences.into_iter().filter(runs_here).map(|fence| Example {
+        place: format!("{document}:{}", fence.line),
+        script: fence.script(),
+        expected: fence.expected,
     });
     Ok(examples.collect())
 }
@@ -48,7 +46,7 @@ pub(super) fn check(document: &str, text: &str, source: impl Fn(&str) -> Option<
         Err((line, what)) => return vec![Fault::new(document, line, what)],
     };
     let name = document.rsplit('/').next().unwrap_or(document);
-    let fault = |fence: &fences::Fence| match &fence.mark {
+    let fault = |fence: &Fence| match &fence.mark {
         None => Some("no mark says what runs this fence, or why it is not run".to_owned()),
         Some(Mark::By { file, test }) => {
             let runs =
