@@ -1,6 +1,6 @@
 //! The access log: a line of the log for each request, once its answer has ended.
 //!
-//! What: an event of the target `access`, with fields only.
+//! What: a line with fields only, of the target `access`.
 //! Why in the log: format, time and destination are those of every other line, and `RUST_LOG` can filter it.
 //! Not here: what a record holds and when it is made (poll-http).
 

@@ -1,6 +1,6 @@
 //! The protocol's own JavaScript client follows a server on disk, or two over one Redis, over three kills.
 //!
-//! `poll-server/tests/streams/kills.js` publishes, reads and checks that nothing was lost or doubled. This file kills the
+//! `poll-server/tests/streams/kills.js` publishes, reads and checks that no message was lost or duplicated. This file kills the
 //! servers one after the other, and starts them again.
 
 use std::collections::VecDeque;

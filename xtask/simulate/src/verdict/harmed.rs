@@ -53,10 +53,10 @@ pub(super) async fn judge(mut population: Population, harm: Harm) -> Result<u64>
         .filter_map(|(channel, (whole, _))| Some(((ADDRESS, channel.clone()), whole.log.last.clone()?)));
     let accounts = population.end(last.collect()).await;
     let operations = operations::count(&published, &accounts);
-    let is_anew = |(channel, (whole, _)): (&String, &(Whole, u64))| {
-        sent_to(&published, channel).into_iter().filter_map(epoch_of).any(|epoch| epoch != whole.epoch)
-    };
-    let others = if wholes.iter().any(is_anew) { Others::Anew } else { Others::AsTheyWere };
+    let mut channels = wholes.iter();
+    let some_is_anew =
+        channels.any(|(channel, (whole, _))| is_anew(&sent_to(&published, channel), whole.epoch));
+    let others = if some_is_anew { Others::Anew } else { Others::AsTheyWere };
     for (channel, (whole, missed)) in &wholes {
         let of_it = || published.iter().filter(|one| one.channel == *channel);
         let tokens = of_it().flat_map(|one| &one.sent).map(|sent| sent.token.as_str()).collect();
@@ -84,6 +84,11 @@ fn epoch_of(sent: &Sent) -> Option<u64> {
         Told::Kept(Some(place)) => Some(place.epoch),
         _ => None,
     }
+}
+
+/// Whether messages were acknowledged in an earlier epoch than the channel's last.
+fn is_anew(sent: &[&Sent], last: u64) -> bool {
+    sent.iter().copied().filter_map(epoch_of).any(|epoch| epoch != last)
 }
 
 /// Whether a fault only reports damage.
@@ -122,11 +127,11 @@ impl Remains<'_> {
         };
         let gone: Vec<&Sent> =
             sent.iter().copied().filter(|sent| is_lost(sent) && can_be_known(sent.at)).collect();
-        let is_anew = sent.iter().copied().filter_map(epoch_of).any(|epoch| epoch != self.whole.epoch);
         // Before the first publisher that is told an epoch, the channel may have had another one.
         let first = sent.iter().filter(|sent| epoch_of(sent).is_some()).map(|sent| sent.at).min();
         let is_before = |gone: &&Sent| first.is_none_or(|first| gone.at < first);
-        let is_anew = is_anew || (others == Others::Anew && gone.iter().all(is_before));
+        let is_anew =
+            is_anew(sent, self.whole.epoch) || (others == Others::Anew && gone.iter().all(is_before));
         let tokens: Vec<&str> = gone.iter().map(|sent| sent.token.as_str()).collect();
         ensure!(
             is_anew || tokens.len() as u64 <= self.missed,
@@ -148,7 +153,7 @@ impl Remains<'_> {
             if is_told {
                 newest = 0;
             }
-            // With another number it was lost after the reader had it, of which a reset told, and published again.
+            // A different number: it was lost after the reader had it, which a reset reported, and published again.
             let is_same = |number: &&u64| {
                 seen.seq.is_none_or(|seq| seq == **number)
                     || account.resets.iter().all(|reset| *reset <= index)
