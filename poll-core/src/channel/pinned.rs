@@ -3,10 +3,8 @@
 //! A [`Position`] is what was asked; a [`Pinned`] is settled. The difference matters while a reader waits: "after
 //! number 1" of a channel without messages must not turn into "has everything" when number 1 is published.
 
-use uuid::Uuid;
-
 use super::log::Log;
-use crate::types::{Continuity, Cursor, Epoch, Landmark, Position, Seq, Timestamp};
+use crate::types::{Continuity, Cursor, Epoch, Landmark, Position, Seq};
 
 /// A position with its meaning settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,8 +16,7 @@ pub struct Pinned {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pin {
     Cursor(Cursor),
-    Time(Timestamp),
-    Id(Uuid),
+    Landmark(Landmark),
 }
 
 impl Pinned {
@@ -34,7 +31,7 @@ impl Pinned {
     pub fn cursor(&self) -> Option<Cursor> {
         match self.at {
             Pin::Cursor(cursor) => Some(cursor),
-            Pin::Time(_) | Pin::Id(_) => None,
+            Pin::Landmark(_) => None,
         }
     }
 
@@ -42,12 +39,13 @@ impl Pinned {
     pub(crate) fn of(position: Position, log: Option<&Log>) -> Self {
         let end = log.map_or(Cursor::ZERO, Log::end);
         let start = Cursor { seq: Seq::ZERO, ..end };
+        let landmark = |landmark| Self { at: Pin::Landmark(landmark), continuity: Continuity::Kept };
         let reset = Self { at: Pin::Cursor(start), continuity: Continuity::Reset };
         match position {
             Position::Start => Self::after(start),
             Position::End => Self::after(end),
-            Position::AfterTime(time) => Self { at: Pin::Time(time), continuity: Continuity::Kept },
-            Position::AfterId(id) => Self { at: Pin::Id(id), continuity: Continuity::Kept },
+            Position::AfterTime(time) => landmark(Landmark::Time(time)),
+            Position::AfterId(id) => landmark(Landmark::Id(id)),
             Position::After(Cursor::ZERO) => Self::after(start),
             Position::After(cursor) if cursor.epoch == end.epoch && cursor.seq <= end.seq => {
                 Self::after(cursor)
@@ -60,8 +58,8 @@ impl Pinned {
     /// The number that this is after in `log`, and whether the position was found there.
     pub(crate) fn resolve(&self, log: &Log) -> (Seq, Continuity) {
         match self.at {
-            Pin::Time(time) => (log.seq_at(time), self.continuity),
-            Pin::Id(id) => (log.seq_of(id), self.continuity),
+            Pin::Landmark(Landmark::Time(time)) => (log.seq_at(time), self.continuity),
+            Pin::Landmark(Landmark::Id(id)) => (log.seq_of(id), self.continuity),
             // Pinned before the first message: the start, whatever incarnation began since.
             Pin::Cursor(Cursor::ZERO) => (Seq::ZERO, self.continuity),
             Pin::Cursor(cursor) if cursor.epoch == log.epoch() && cursor.seq <= log.newest() => {
@@ -76,16 +74,17 @@ impl Pinned {
     pub(crate) fn without_log(&self) -> Continuity {
         match self.at {
             Pin::Cursor(cursor) if cursor.epoch != Epoch::ZERO => Continuity::Reset,
-            Pin::Cursor(_) | Pin::Time(_) | Pin::Id(_) => self.continuity,
+            Pin::Cursor(_) | Pin::Landmark(_) => self.continuity,
         }
     }
 
     /// What the journal has to locate before this can be resolved in `log`.
     pub(crate) fn needs(&self, log: &Log) -> Option<Landmark> {
         match self.at {
-            Pin::Time(time) if !log.tells(|first| first.at <= time) => Some(Landmark::Time(time)),
-            Pin::Id(id) if !log.tells(|first| first.id <= id) => Some(Landmark::Id(id)),
-            Pin::Time(_) | Pin::Id(_) | Pin::Cursor(_) => None,
+            Pin::Landmark(landmark) => {
+                (!log.tells(|first| landmark.covers(first.at, first.id))).then_some(landmark)
+            }
+            Pin::Cursor(_) => None,
         }
     }
 
@@ -94,8 +93,15 @@ impl Pinned {
         Self { at: Pin::Cursor(cursor), ..self }
     }
 
-    /// Whether `log` has something after this, or has ended.
+    /// Whether `log` has something after this, or has ended. A reader behind a time or an id has to have looked before: if
+    /// the newest messages are damaged, memory cannot tell what the journal has for it, only what came since.
     pub(crate) fn has_news(&self, log: &Log) -> bool {
-        log.is_ended() || log.first_after(self.resolve(log).0) <= log.newest()
+        log.is_ended()
+            || match self.at {
+                Pin::Cursor(_) => log.first_after(self.resolve(log).0) <= log.newest(),
+                Pin::Landmark(landmark) => {
+                    log.get(log.newest()).is_some_and(|newest| !landmark.covers(newest.at, newest.id))
+                }
+            }
     }
 }

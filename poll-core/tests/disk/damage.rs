@@ -7,6 +7,7 @@ use poll_core::environment::Directory;
 use poll_core::journal::disk::Options;
 use poll_core::journal::{Archive, Health};
 use poll_core::{Found, JournalError, Limit, Locator, Pinned, Position, PublishError, Seq, Timestamp, View};
+use uuid::Uuid;
 
 use crate::fake::FakeDisk;
 use crate::fixture::{Disk, NOON, cursor, name, open, second, texts, unbounded};
@@ -22,6 +23,21 @@ async fn written(channels: &[&str], count: u64) -> FakeDisk {
     }
     store.close().await;
     disk
+}
+
+/// One message each second in one channel, some of them damaged, and the ids of all.
+async fn damaged_by_the_second(count: u64, damaged: &[u64]) -> (FakeDisk, Vec<Uuid>) {
+    let disk = FakeDisk::default();
+    let store = open(disk.port(), unbounded(), Options::default()).await;
+    let mut ids = Vec::new();
+    for number in 1..=count {
+        ids.push(store.send(second(number), "a", &format!("<a {number}>")).await.stamps[0].id);
+    }
+    store.close().await;
+    for number in damaged {
+        disk.damage(format!("<a {number}>").as_bytes());
+    }
+    (disk, ids)
 }
 
 async fn reopened(disk: &FakeDisk) -> Disk {
@@ -108,17 +124,30 @@ async fn who_waits_behind_a_damaged_end_is_not_rung_for_it() {
 }
 
 #[tokio::test]
+async fn a_reader_behind_a_time_or_an_id_does_not_look_again_and_again_at_a_damaged_end() {
+    let (channel, mut cx) = (name("a"), Context::from_waker(Waker::noop()));
+    for by_id in [false, true] {
+        let (disk, ids) = damaged_by_the_second(4, &[3, 4]).await;
+        let position = if by_id { Position::AfterId(ids[1]) } else { Position::AfterTime(second(2)) };
+        let store = reopened(&disk).await;
+        let pinned = store.store.pin(second(9), &channel, position).await.unwrap();
+        let view = store.store.read(second(9), &channel, &pinned, Limit::default()).await.unwrap();
+        assert_eq!((numbers(&view), view.read_state.missed()), (vec![], Some(2)), "{position:?}");
+        let lane = store.store.lane();
+        let mut wait = Box::pin(store.store.wait(&channel, &pinned, &lane));
+        assert!(wait.as_mut().poll(&mut cx).is_pending(), "{position:?}");
+        let sent = store.send(second(10), "a", "next").await.stamps[0].cursor.seq.get();
+        assert!(wait.as_mut().poll(&mut cx).is_ready(), "{position:?}");
+        let mut late = Box::pin(store.store.wait(&channel, &pinned, &lane));
+        assert!(late.as_mut().poll(&mut cx).is_ready(), "it came before the reader waited: {position:?}");
+        let view = store.store.read(second(10), &channel, &pinned, Limit::default()).await.unwrap();
+        assert_eq!((numbers(&view), view.read_state.missed()), (vec![sent], Some(2)), "{position:?}");
+    }
+}
+
+#[tokio::test]
 async fn readers_by_time_and_id_stand_behind_the_last_that_is_whole() {
-    let disk = FakeDisk::default();
-    let store = reopened(&disk).await;
-    let mut ids = Vec::new();
-    for number in 1..=6 {
-        ids.push(store.send(second(number), "a", &format!("<a {number}>")).await.stamps[0].id);
-    }
-    store.close().await;
-    for number in [3, 4] {
-        disk.damage(format!("<a {number}>").as_bytes());
-    }
+    let (disk, ids) = damaged_by_the_second(6, &[3, 4]).await;
     let store = reopened(&disk).await;
     for (position, missed, given) in [
         (Position::AfterTime(second(2)), 2, 5),
@@ -190,7 +219,7 @@ async fn a_file_of_version_1_is_read_as_it_is_and_goes_on_as_version_3() {
     assert_eq!(damaged(&store), 0);
 }
 
-fn uuid(random: u128) -> uuid::Uuid {
+fn uuid(random: u128) -> Uuid {
     let millis = u128::from(NOON.as_millis());
-    uuid::Uuid::from_u128(millis << 80 | 0x7 << 76 | 0b10 << 62 | random)
+    Uuid::from_u128(millis << 80 | 0x7 << 76 | 0b10 << 62 | random)
 }
