@@ -43,4 +43,11 @@ impl Pattern {
         Self::ChannelId,
         Self::ChannelSince,
     ];
+
+    /// Whether its client names the last event that it was given, and the time of it. All events of that millisecond are
+    /// given to it again if that one is not there any more.
+    #[must_use]
+    pub fn names_last_event(self) -> bool {
+        matches!(self, Self::GolongpollKept | Self::GolongpollTaken)
+    }
 }
