@@ -191,18 +191,23 @@ async fn live(
 fn populate(seed: u64, random: &Random, notices: Notices) -> Population {
     let mut population = Population::new(ADDRESS, seed);
     population.expect(notices);
+    // A client of Durable Streams is not told that its channel began anew, and a producer that was forgotten cannot go on.
+    let (producer, stream): (&[Door], &[Pattern]) = match notices {
+        Notices::Any => (&[], &[]),
+        _ => (&[Door::Producer], &[Pattern::DurableStreams]),
+    };
     for (number, channel) in CHANNELS.into_iter().enumerate() {
         let is_chat = number == 0;
         population.publish(channel, &[Door::NativeKeyed], PAUSE);
         let doors = [Door::NativeKeyed, Door::Native, Door::Golongpoll, Door::Channel];
         population.publish(channel, &[random.choose(&doors)], PAUSE);
-        population.publish(channel, if is_chat { &[Door::Chat] } else { &[] }, PAUSE);
+        population.publish(channel, if is_chat { &[Door::Chat] } else { producer }, PAUSE);
         for _ in 0..2 {
             let slow = random.choose(&[2, 8]);
             population.read(channel, &[random.choose(&Pattern::NATIVE)], slow);
         }
         population.read(channel, &[random.choose(&Pattern::DIALECTS)], 2);
-        population.read(channel, if is_chat { &[Pattern::Chat] } else { &[] }, 1);
+        population.read(channel, if is_chat { &[Pattern::Chat] } else { stream }, 1);
     }
     population
 }

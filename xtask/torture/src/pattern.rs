@@ -29,12 +29,14 @@ pub enum Pattern {
     ChannelSince,
     /// The chat dialect by `after`
     Chat,
+    /// The Durable Streams protocol, by `offset`
+    DurableStreams,
 }
 
 impl Pattern {
     /// The native dialect's.
     pub const NATIVE: [Self; 5] = [Self::Short, Self::Long, Self::Stream, Self::Sse, Self::Push];
-    /// The other dialects' except chat, which has one channel only.
+    /// The other dialects' except chat, which has one channel only, and Durable Streams, which cannot tell that a channel began anew.
     pub const DIALECTS: [Self; 6] = [
         Self::GolongpollKept,
         Self::GolongpollTaken,

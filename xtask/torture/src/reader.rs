@@ -62,6 +62,7 @@ impl Reader {
                 dialects::channel(client, kept, *pattern, position).await
             }
             Pattern::Chat => dialects::chat(client, kept, position).await,
+            Pattern::DurableStreams => dialects::durable_streams(client, kept, position).await,
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::client::Client;
 use crate::outside;
@@ -18,6 +18,8 @@ const GOLONGPOLL_WAIT: Duration = Duration::from_secs(1);
 const CHANNEL_WAIT: std::ops::Range<u64> = 500..800;
 /// How long the server waits in chat; the dialect has no parameter for it.
 const CHAT_WAIT: Duration = Duration::from_secs(10);
+/// How long a reader of Durable Streams waits, in tenths of a millisecond; the protocol has no parameter for it.
+const STREAM_STAY: std::ops::Range<u64> = 500..800;
 /// An id of chat before all others.
 const FIRST: &str = "00000000-0000-0000-0000-000000000000";
 
@@ -110,6 +112,37 @@ pub(super) async fn chat(client: &mut Client, kept: &mut Kept, position: &mut Po
         position.saw_unnumbered(token(&message["body"])?);
         kept.id = id(message)?;
     }
+    Ok(())
+}
+
+/// A client of Durable Streams: a long poll after the last offset, which it leaves after a while. The edge is the moment at
+/// which it leaves.
+pub(super) async fn durable_streams(
+    client: &mut Client,
+    kept: &mut Kept,
+    position: &mut Position,
+) -> Result<()> {
+    let leave = Instant::now() + position.wait(STREAM_STAY);
+    position.announce(leave);
+    let offset = kept.id.as_deref().unwrap_or("-1");
+    let target = format!("/v1/stream/{}?live=long-poll&offset={offset}", position.channel);
+    let Ok(answer) = timeout_at(leave, client.get(&target)).await else {
+        client.hang_up();
+        position.aim.ended(leave, Instant::now());
+        return Ok(());
+    };
+    let answer = answer?;
+    if answer.status == 404 && kept.id.is_none() {
+        // The first publish makes the stream.
+        sleep_until(leave).await;
+        return Ok(());
+    }
+    let values = if answer.status == 204 { Value::Array(Vec::new()) } else { answer.json(200)? };
+    for value in values.as_array().context("an answer is not an array")? {
+        position.saw_unnumbered(token(value)?);
+    }
+    let next = answer.headers.get("stream-next-offset").context("an answer has no offset")?;
+    kept.id = Some(next.to_str()?.to_owned());
     Ok(())
 }
 
