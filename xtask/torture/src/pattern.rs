@@ -36,7 +36,8 @@ pub enum Pattern {
 impl Pattern {
     /// The native dialect's.
     pub const NATIVE: [Self; 5] = [Self::Short, Self::Long, Self::Stream, Self::Sse, Self::Push];
-    /// The other dialects' except chat, which has one channel only, and Durable Streams, which cannot tell that a channel began anew.
+    /// The other dialects' except chat, which has one channel only, and Durable Streams, which cannot tell that a channel
+    /// began anew.
     pub const DIALECTS: [Self; 6] = [
         Self::GolongpollKept,
         Self::GolongpollTaken,
@@ -46,10 +47,12 @@ impl Pattern {
         Self::ChannelSince,
     ];
 
-    /// Whether its client names the last event that it was given, and the time of it. All events of that millisecond are
-    /// given to it again if that one is not there any more.
+    /// Whether it is one of golongpoll's.
     #[must_use]
-    pub fn names_last_event(self) -> bool {
-        matches!(self, Self::GolongpollKept | Self::GolongpollTaken)
+    pub fn is_golongpoll(self) -> bool {
+        matches!(
+            self,
+            Self::GolongpollKept | Self::GolongpollTaken | Self::GolongpollSince | Self::GolongpollSinceTaken
+        )
     }
 }

@@ -161,7 +161,9 @@ impl Remains<'_> {
             let Some(&number) = self.whole.log.numbers_of(&seen.token).first().filter(is_same) else {
                 ensure!(self.published.contains(seen.token.as_str()), "{who} was given {}", seen.token);
                 gone = gone.max(Some(seen.seq.unwrap_or(u64::MAX)));
-                if account.pattern.names_last_event() {
+                if account.pattern.is_golongpoll() {
+                    // Its client names an event or a time that the channel does not know any more, and may be given others
+                    // again.
                     newest = 0;
                 }
                 continue;

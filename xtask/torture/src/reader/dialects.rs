@@ -31,6 +31,7 @@ pub(super) async fn golongpoll(
     position: &mut Position,
 ) -> Result<()> {
     let takes_timeouts = matches!(pattern, Pattern::GolongpollTaken | Pattern::GolongpollSinceTaken);
+    let tells_last = matches!(pattern, Pattern::GolongpollKept | Pattern::GolongpollTaken);
     if kept.time.is_none() {
         kept.time = match position.clock {
             None => Some(1.0),
@@ -42,10 +43,7 @@ pub(super) async fn golongpoll(
     let mut target = format!("/events?timeout={}&category={}", GOLONGPOLL_WAIT.as_secs(), position.channel);
     if let Some(time) = kept.time {
         target.push_str(&format!("&since_time={time:.0}"));
-        kept.id
-            .iter()
-            .filter(|_| pattern.names_last_event())
-            .for_each(|id| target.push_str(&format!("&last_id={id}")));
+        kept.id.iter().filter(|_| tells_last).for_each(|id| target.push_str(&format!("&last_id={id}")));
     }
     let deadline = Instant::now() + GOLONGPOLL_WAIT;
     position.announce(deadline);
